@@ -1,0 +1,35 @@
+.PHONY: help demo test check bench lock types format
+.DEFAULT_GOAL := help
+
+help: ## Show what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: ## Set everything up and start the demo broker on 127.0.0.1:8080
+	@.ci/setup run
+	@.venv/bin/broker demo
+
+test: ## Set everything up and run the whole check
+	@.ci/setup test
+	@$(MAKE) --no-print-directory check
+	@.venv/bin/python -m pytest -n 2 --dist loadgroup
+
+check: ## Format, lint, types and import contracts
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+bench: ## Print the benchmarks as ratios
+	@.ci/setup bench
+	@.venv/bin/python -m benchmarks
+
+types: ## Generate the handlers' types from the service models
+	.venv/bin/python -m broker.actions.generate_types
+
+format: ## Format the code and mend what the linter can
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+lock: ## Write the hashed locks anew
+	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
+	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock

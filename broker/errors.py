@@ -1,0 +1,290 @@
+"""Every error a client can meet, as classes: code, HTTP status, whose fault.
+
+    BrokerError
+    ├── request      ValidationError, MalformedInput, InvalidAction, MalformedQueryString,
+    │                InvalidParameterValue, UnsupportedOperation, RequestEntityTooLarge
+    ├── proof        MissingAuthenticationToken, IncompleteSignature,
+    │                SignatureDoesNotMatch, InvalidClientTokenId, ExpiredToken,
+    │                InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim,
+    │                IdpCommunicationError
+    ├── permission   AccessDenied, RegionDisabled
+    ├── policies     MalformedPolicyDocument, PackedPolicyTooLarge
+    ├── entities     NoSuchEntity, EntityAlreadyExists, DeleteConflict, LimitExceeded,
+    │                InvalidInput, UnmodifiableEntity, ConcurrentModification,
+    │                PolicyNotAttachable, OpenIdIdpCommunicationError
+    └── service      Throttling, ServiceUnavailable, InternalFailure
+
+``message`` goes on the wire and gives an attacker nothing; ``detail`` goes to the
+audit record and gives the operator everything. Neither is made from the other.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Fault(StrEnum):
+    """Whose fault an error is: the ``Type`` element of the error envelope."""
+
+    SENDER = "Sender"
+    RECEIVER = "Receiver"
+
+
+class BrokerError(Exception):
+    """An error with a wire form.
+
+    ``message`` is None for the few answers that AWS sends without one.
+    """
+
+    code: ClassVar[str]
+    status: ClassVar[int] = 400
+    fault: ClassVar[Fault] = Fault.SENDER
+
+    def __init__(self, message: str | None = None, *, detail: str = "") -> None:
+        super().__init__(message or self.code)
+        self.message = message
+        self.detail = detail
+
+
+class ValidationError(BrokerError):
+    """A parameter does not satisfy its constraint."""
+
+    code = "ValidationError"
+
+
+class MalformedInput(BrokerError):
+    """A parameter cannot be read as its type; often sent without a message."""
+
+    code = "MalformedInput"
+
+
+class InvalidAction(BrokerError):
+    """The action or version does not exist."""
+
+    code = "InvalidAction"
+
+
+class MalformedQueryString(BrokerError):
+    """The query or form cannot be taken apart."""
+
+    code = "MalformedQueryString"
+    status = 404
+
+
+class InvalidParameterValue(BrokerError):
+    """A session tag breaks a rule."""
+
+    code = "InvalidParameterValue"
+
+
+class UnsupportedOperation(BrokerError):
+    """AWS has this operation or parameter; the broker does not."""
+
+    code = "UnsupportedOperation"
+
+
+class RequestEntityTooLarge(BrokerError):
+    """The body is larger than the endpoint takes."""
+
+    code = "RequestEntityTooLarge"
+    status = 413
+
+
+class MissingAuthenticationToken(BrokerError):
+    """Nothing in the request proves a caller."""
+
+    code = "MissingAuthenticationToken"
+    status = 403
+
+
+class IncompleteSignature(BrokerError):
+    """Pieces of the signature are missing or malformed."""
+
+    code = "IncompleteSignature"
+
+
+class SignatureDoesNotMatch(BrokerError):
+    """The signature, its scope or its time is wrong."""
+
+    code = "SignatureDoesNotMatch"
+    status = 403
+
+
+class InvalidClientTokenId(BrokerError):
+    """The access key or session token is unknown, inactive or mismatched."""
+
+    code = "InvalidClientTokenId"
+    status = 403
+
+    def __init__(
+        self,
+        message: str = "The security token included in the request is invalid.",
+        *,
+        detail: str = "",
+    ) -> None:
+        super().__init__(message, detail=detail)
+
+
+class ExpiredToken(BrokerError):
+    """The credentials that signed the request have expired."""
+
+    code = "ExpiredToken"
+    status = 403
+
+    def __init__(
+        self,
+        message: str = "The security token included in the request is expired",
+        *,
+        detail: str = "",
+    ) -> None:
+        super().__init__(message, detail=detail)
+
+
+class InvalidIdentityToken(BrokerError):
+    """The assertion or web identity token was not accepted as proof."""
+
+    code = "InvalidIdentityToken"
+
+
+class ExpiredFederationToken(BrokerError):
+    """The assertion or web identity token in the request has expired."""
+
+    code = "ExpiredTokenException"
+
+
+class IdpRejectedClaim(BrokerError):
+    """The identity provider reported that authentication failed."""
+
+    code = "IDPRejectedClaim"
+    status = 403
+
+
+class IdpCommunicationError(BrokerError):
+    """The identity provider could not be reached; clients try again."""
+
+    code = "IDPCommunicationError"
+
+
+class AccessDenied(BrokerError):
+    """A policy or a role's trust refuses the call."""
+
+    code = "AccessDenied"
+    status = 403
+
+
+class RegionDisabled(BrokerError):
+    """STS is not activated in the region for this account."""
+
+    code = "RegionDisabledException"
+    status = 403
+
+
+class MalformedPolicyDocument(BrokerError):
+    """A policy text breaks the grammar."""
+
+    code = "MalformedPolicyDocument"
+
+
+class PackedPolicyTooLarge(BrokerError):
+    """Session policies and tags do not fit into the space allotted to them."""
+
+    code = "PackedPolicyTooLarge"
+
+
+class NoSuchEntity(BrokerError):
+    """The named entity does not exist."""
+
+    code = "NoSuchEntity"
+    status = 404
+
+
+class EntityAlreadyExists(BrokerError):
+    """The name is taken."""
+
+    code = "EntityAlreadyExists"
+    status = 409
+
+
+class DeleteConflict(BrokerError):
+    """The entity still has subordinate entities."""
+
+    code = "DeleteConflict"
+    status = 409
+
+
+class LimitExceeded(BrokerError):
+    """A quota of the account is reached."""
+
+    code = "LimitExceeded"
+    status = 409
+
+
+class InvalidInput(BrokerError):
+    """An IAM parameter is well-formed and still not acceptable."""
+
+    code = "InvalidInput"
+
+
+class UnmodifiableEntity(BrokerError):
+    """Only the service that owns the entity may change it."""
+
+    code = "UnmodifiableEntity"
+
+
+class ConcurrentModification(BrokerError):
+    """Somebody else changed the entity at the same time; try again."""
+
+    code = "ConcurrentModification"
+    status = 409
+
+
+class PolicyNotAttachable(BrokerError):
+    """Only a service may attach this policy."""
+
+    code = "PolicyNotAttachable"
+
+
+class OpenIdIdpCommunicationError(BrokerError):
+    """The issuer could not be reached while its provider was created."""
+
+    code = "OpenIdIdpCommunicationError"
+
+
+class Throttling(BrokerError):
+    """The account calls faster than its limit."""
+
+    code = "Throttling"
+
+    def __init__(self, message: str = "Rate exceeded", *, detail: str = "") -> None:
+        super().__init__(message, detail=detail)
+
+
+class ServiceUnavailable(BrokerError):
+    """A store that the call needs is away; try again shortly."""
+
+    code = "ServiceUnavailable"
+    status = 503
+    fault = Fault.RECEIVER
+
+    def __init__(
+        self,
+        message: str = "The request has failed due to a temporary failure of the server.",
+        *,
+        detail: str = "",
+    ) -> None:
+        super().__init__(message, detail=detail)
+
+
+class InternalFailure(BrokerError):
+    """A fault of the broker itself; the request id finds it in the log."""
+
+    code = "InternalFailure"
+    status = 500
+    fault = Fault.RECEIVER
+
+    def __init__(
+        self,
+        message: str = "The request processing has failed because of an unknown error, exception or failure.",
+        *,
+        detail: str = "",
+    ) -> None:
+        super().__init__(message, detail=detail)

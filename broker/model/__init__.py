@@ -1,0 +1,1 @@
+"""The nouns everyone shares: frozen, slotted, no behaviour beyond their validity."""

@@ -1,0 +1,30 @@
+"""A proved caller: the principal together with how it was proved."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from broker.model.account import AccountId
+from broker.model.principal import Principal
+from broker.model.session import Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who is calling, after the proof was accepted.
+
+    ``session`` is set when temporary credentials (or a console session) prove the
+    call. ``principal_tags`` are the tags that ``aws:PrincipalTag/…`` reads: the
+    entity's own, overridden by the session's. ``context`` holds further condition
+    keys that the proof brought (``saml:…``, ``{issuer}:…``), lower-case names.
+    """
+
+    principal: Principal
+    access_key_id: str = ""
+    session: Session | None = None
+    principal_tags: Mapping[str, str] = field(default_factory=dict)
+    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def account(self) -> AccountId:
+        """The account the caller acts in."""
+        return self.principal.account

@@ -1,0 +1,184 @@
+"""IAM entities as the directory keeps them. Every one carries its account.
+
+Policy documents are kept as the text that was stored; times are aware UTC
+datetimes; paths begin and end with a slash; ``options`` holds the operator's
+broker-only settings of an entity and is never reachable through AWS parameters.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from broker.model.account import AccountId
+from broker.model.arn import iam_arn
+
+Tags = Mapping[str, str]
+
+
+class KeyStatus(StrEnum):
+    """The states of a long-term access key."""
+
+    ACTIVE = "Active"
+    INACTIVE = "Inactive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """An IAM user."""
+
+    account: AccountId
+    user_id: str
+    name: str
+    path: str
+    created_at: datetime
+    tags: Tags = field(default_factory=dict)
+    boundary_arn: str | None = None
+
+    @property
+    def arn(self) -> str:
+        """``arn:aws:iam::{account}:user{path}{name}``."""
+        return iam_arn(self.account, f"user{self.path}{self.name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessKey:
+    """A long-term key of a user, or of the account's root (``user_id`` is None).
+
+    ``sealed_secret`` is the secret access key, sealed with a storage key.
+    """
+
+    account: AccountId
+    access_key_id: str
+    user_id: str | None
+    status: KeyStatus
+    sealed_secret: bytes = field(repr=False)
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """A role; ``max_session_duration_seconds`` is 3600 to 43200."""
+
+    account: AccountId
+    role_id: str
+    name: str
+    path: str
+    trust_policy: str
+    created_at: datetime
+    description: str | None = None
+    max_session_duration_seconds: int = 3600
+    tags: Tags = field(default_factory=dict)
+    boundary_arn: str | None = None
+
+    @property
+    def arn(self) -> str:
+        """``arn:aws:iam::{account}:role{path}{name}``."""
+        return iam_arn(self.account, f"role{self.path}{self.name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InlinePolicy:
+    """A policy embedded in a user or role (``owner_id`` is its unique id)."""
+
+    account: AccountId
+    owner_id: str
+    name: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyVersion:
+    """One version (``v1``, ``v2``, …) of a managed policy."""
+
+    version_id: str
+    document: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagedPolicy:
+    """A customer managed policy, with the version that is in force."""
+
+    account: AccountId
+    policy_id: str
+    name: str
+    path: str
+    description: str | None
+    default_version: PolicyVersion
+    next_version: int
+    created_at: datetime
+    updated_at: datetime
+    tags: Tags = field(default_factory=dict)
+    attachment_count: int = 0
+    boundary_count: int = 0
+
+    @property
+    def arn(self) -> str:
+        """``arn:aws:iam::{account}:policy{path}{name}``."""
+        return iam_arn(self.account, f"policy{self.path}{self.name}")
+
+
+class EncryptionMode(StrEnum):
+    """``AssertionEncryptionMode`` of a SAML provider."""
+
+    ALLOWED = "Allowed"
+    REQUIRED = "Required"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamlPrivateKey:
+    """A decryption key of a SAML provider, sealed with a storage key."""
+
+    key_id: str
+    created_at: datetime
+    sealed_pem: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamlProvider:
+    """A SAML identity provider; ``uuid`` (``SAMLSP…``) is its unique id."""
+
+    account: AccountId
+    uuid: str
+    name: str
+    metadata: str
+    created_at: datetime
+    valid_until: datetime
+    encryption_mode: EncryptionMode = EncryptionMode.ALLOWED
+    private_keys: tuple[SamlPrivateKey, ...] = ()
+    tags: Tags = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def arn(self) -> str:
+        """``arn:aws:iam::{account}:saml-provider/{name}``."""
+        return iam_arn(self.account, f"saml-provider/{self.name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OidcProvider:
+    """An OpenID Connect provider.
+
+    ``url`` is the issuer with its scheme, exactly as tokens must name it;
+    ``unique_id`` is the broker's own (``OIDCP…``), new at every creation.
+    """
+
+    account: AccountId
+    unique_id: str
+    url: str
+    client_ids: tuple[str, ...]
+    thumbprints: tuple[str, ...]
+    created_at: datetime
+    tags: Tags = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def host_and_path(self) -> str:
+        """The issuer without its scheme: prefix of the provider's condition keys."""
+        return self.url.partition("://")[2]
+
+    @property
+    def arn(self) -> str:
+        """``arn:aws:iam::{account}:oidc-provider/{host and path}``."""
+        return iam_arn(self.account, f"oidc-provider/{self.host_and_path}")

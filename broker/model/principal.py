@@ -1,0 +1,130 @@
+"""Who acts: the principal as policies see it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from broker.model.account import AccountId
+from broker.model.arn import iam_arn, sts_arn
+
+
+class PrincipalType(StrEnum):
+    """The values of ``aws:PrincipalType``, and the unsigned callers.
+
+    Source: reference 3.6.
+    """
+
+    ACCOUNT = "Account"
+    USER = "User"
+    ASSUMED_ROLE = "AssumedRole"
+    FEDERATED_USER = "FederatedUser"
+    SAML = "SAML"
+    WEB_IDENTITY = "WebIdentity"
+    SERVICE = "Service"
+    ANONYMOUS = "Anonymous"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """One acting principal.
+
+    ``arn`` is the caller's ARN (the session's for a session). ``principal_arn`` is
+    ``aws:PrincipalArn``: the role's ARN with its path for a role session, empty when
+    the key is absent. ``userid`` is ``aws:userid``. ``unique_id`` is the entity's own
+    id (``AIDA…``, ``AROA…``, the account's number for root), empty for callers that
+    have none. ``federated`` is the provider's ARN (or built-in issuer's name) of an
+    unsigned caller, and ``service`` a service principal's name.
+    """
+
+    type: PrincipalType
+    account: AccountId
+    arn: str
+    principal_arn: str
+    userid: str
+    unique_id: str
+    username: str | None = None
+    session_name: str | None = None
+    federated: str | None = None
+    service: str | None = None
+
+    @classmethod
+    def root(cls, account: AccountId) -> Self:
+        """The account's root user."""
+        arn = iam_arn(account, "root")
+        return cls(
+            type=PrincipalType.ACCOUNT,
+            account=account,
+            arn=arn,
+            principal_arn=arn,
+            userid=account,
+            unique_id=account,
+        )
+
+    @classmethod
+    def user(cls, account: AccountId, *, user_id: str, path: str, name: str) -> Self:
+        """An IAM user; ``path`` begins and ends with a slash."""
+        arn = iam_arn(account, f"user{path}{name}")
+        return cls(
+            type=PrincipalType.USER,
+            account=account,
+            arn=arn,
+            principal_arn=arn,
+            userid=user_id,
+            unique_id=user_id,
+            username=name,
+        )
+
+    @classmethod
+    def role_session(
+        cls,
+        account: AccountId,
+        *,
+        role_id: str,
+        path: str,
+        role_name: str,
+        session_name: str,
+    ) -> Self:
+        """A session of a role; the session's ARN has no path."""
+        return cls(
+            type=PrincipalType.ASSUMED_ROLE,
+            account=account,
+            arn=sts_arn(account, f"assumed-role/{role_name}/{session_name}"),
+            principal_arn=iam_arn(account, f"role{path}{role_name}"),
+            userid=f"{role_id}:{session_name}",
+            unique_id=role_id,
+            session_name=session_name,
+        )
+
+    @classmethod
+    def federated_user(cls, account: AccountId, *, name: str) -> Self:
+        """The bearer of ``GetFederationToken`` credentials."""
+        arn = sts_arn(account, f"federated-user/{name}")
+        return cls(
+            type=PrincipalType.FEDERATED_USER,
+            account=account,
+            arn=arn,
+            principal_arn=arn,
+            userid=f"{account}:{name}",
+            unique_id="",
+            session_name=name,
+        )
+
+    @classmethod
+    def from_provider(
+        cls, type_: PrincipalType, account: AccountId, *, provider: str, subject: str
+    ) -> Self:
+        """An unsigned caller, proved by a provider of ``account``.
+
+        ``aws:userid`` is the provider's ARN and ``aws:PrincipalArn`` is absent.
+        Source: reference 3.6, last line.
+        """
+        return cls(
+            type=type_,
+            account=account,
+            arn=provider,
+            principal_arn="",
+            userid=provider,
+            unique_id="",
+            username=subject,
+            federated=provider,
+        )

@@ -1,0 +1,31 @@
+"""A request exactly as it came over the wire, the way SigV4 needs it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawRequest:
+    """One HTTP request: exact bytes, header order kept, nothing decoded.
+
+    Header names are lower-case. ``source_ip`` and ``secure`` are what the edge
+    found out about the client, trusted proxies already taken into account.
+    """
+
+    method: str
+    raw_path: bytes
+    query: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    source_ip: str
+    secure: bool
+
+    def header_values(self, name: bytes) -> tuple[str, ...]:
+        """All values of a header (lower-case name), in wire order, as Latin-1."""
+        return tuple(v.decode("latin-1") for n, v in self.headers if n == name)
+
+    def find_header(self, name: bytes) -> str | None:
+        """The first value of a header (lower-case name), or None."""
+        for n, v in self.headers:
+            if n == name:
+                return v.decode("latin-1")
+        return None

@@ -1,0 +1,80 @@
+"""A temporary session and the credentials that prove it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from broker.model.account import AccountId
+from broker.model.secret import Secret
+
+
+class SessionKind(StrEnum):
+    """Which operation made a session."""
+
+    ASSUME_ROLE = "AssumeRole"
+    SAML = "AssumeRoleWithSAML"
+    WEB_IDENTITY = "AssumeRoleWithWebIdentity"
+    FEDERATION_TOKEN = "GetFederationToken"  # noqa: S105  # an operation's name
+    SESSION_TOKEN = "GetSessionToken"  # noqa: S105  # an operation's name
+    ROOT_TASK = "AssumeRoot"
+
+    @property
+    def is_role(self) -> bool:
+        """Whether the session acts as a role."""
+        return self in _ROLE_KINDS
+
+
+_ROLE_KINDS = frozenset(
+    {SessionKind.ASSUME_ROLE, SessionKind.SAML, SessionKind.WEB_IDENTITY}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPolicies:
+    """One layer of session policies: an inline text and managed policies' ARNs.
+
+    Each layer is intersected with what stands below it.
+    """
+
+    policy: str | None
+    policy_arns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What a session token holds: everything but the policies of its principal.
+
+    ``principal_id`` is the role's or user's unique id, or the account's number for
+    root. ``parent_key_id`` is the key that signed the mint, empty when a federated
+    proof made it. ``identity_context`` holds the condition keys (lower-case names)
+    of the federated identity that live on in the session. ``chain_depth`` is 0 for
+    the first role after a long-term key or a federated proof.
+    """
+
+    access_key_id: str
+    account: AccountId
+    kind: SessionKind
+    principal_id: str
+    name: str
+    parent_key_id: str = ""
+    issued_at_ms: int
+    expires_at: int
+    policies: tuple[SessionPolicies, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    transitive_keys: frozenset[str] = frozenset()
+    source_identity: str | None = None
+    provider_arn: str | None = None
+    identity_context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    mfa_at: int | None = None
+    chain_depth: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemporaryCredentials:
+    """The four members of ``Credentials`` in an STS answer."""
+
+    access_key_id: str
+    secret_access_key: Secret
+    session_token: Secret
+    expiration: datetime

@@ -1,0 +1,1 @@
+"""Specifications the broker speaks; pure, and each stands alone."""
