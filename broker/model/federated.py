@@ -1,0 +1,53 @@
+"""What an outside proof says, once it is verified."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from broker.model.account import AccountId
+from broker.model.principal import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class RolePair:
+    """A role and the provider that may open it, as an assertion names them."""
+
+    role_arn: str
+    provider_arn: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FederatedIdentity:
+    """A verified SAML assertion or web identity token, in AWS's terms.
+
+    ``provider_id`` is the provider's own unique id, new at every creation.
+    ``audience`` is what the answer's ``Audience`` shows. ``role_pairs`` are the pairs
+    of a SAML assertion; ``allowed_roles`` the ARNs of a token's roles claim, None
+    when the claim is absent. ``session_ends_at`` caps any session made from the
+    proof. ``context`` holds every condition key of the proof (lower-case names) for
+    the trust policy, ``session_context`` those that live on in the session.
+    ``spends`` identifies the proof for the replay rule, None when it may be
+    exchanged again; ``spends_until`` is the last instant at which it could pass.
+    """
+
+    principal: Principal
+    account: AccountId
+    provider_arn: str
+    provider_id: str
+    issuer: str
+    subject: str
+    subject_type: str = ""
+    name_qualifier: str = ""
+    audience: str = ""
+    session_name: str | None = None
+    role_pairs: tuple[RolePair, ...] = ()
+    allowed_roles: frozenset[str] | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    transitive_keys: frozenset[str] = frozenset()
+    source_identity: str | None = None
+    session_duration_seconds: int | None = None
+    session_ends_at: datetime | None = None
+    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    session_context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    spends: tuple[str, ...] | None = None
+    spends_until: datetime | None = None

@@ -1,0 +1,1 @@
+"""OpenID Connect ID tokens, discovery documents and key sets."""

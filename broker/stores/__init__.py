@@ -1,0 +1,1 @@
+"""State: directory, ledger and cache, each a port with its implementations."""

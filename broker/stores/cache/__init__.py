@@ -1,0 +1,1 @@
+"""What may be lost: session records, handles, console sessions, limits, key sets."""

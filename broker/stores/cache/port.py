@@ -1,0 +1,76 @@
+"""The cache's port: what may be lost without a credential failing.
+
+A cache may refuse or speed up, never grant. Every entry has an expiry and reads as
+absent after it. No bearer secret is stored: handles and cookies come as SHA-256
+digests, values that matter come sealed. Every method raises
+``StoreUnavailableError`` when the cache is away (time-outs of at most 200 ms), and
+works again within a second of its return.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from broker.model.account import AccountId
+from broker.model.page import Page, PageRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRecord:
+    """What the cache knows of a live session: metadata for look-up and listing."""
+
+    access_key_id: str
+    account: AccountId
+    kind: str
+    principal_arn: str
+    principal_id: str
+    issued_at_ms: int
+    expires_at: int
+    provider_arn: str = ""
+    source_identity: str = ""
+    parent_key_id: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Cache(Protocol):
+    """Shared short-term memory of all workers."""
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+    async def ping(self) -> None: ...
+
+    async def put_session(self, record: SessionRecord) -> None:
+        """Keep a session's record until its own expiry."""
+        ...
+
+    async def find_session(self, access_key_id: str) -> SessionRecord | None: ...
+    async def drop_session(self, access_key_id: str) -> None: ...
+    async def list_sessions(
+        self, account: AccountId, page: PageRequest
+    ) -> Page[SessionRecord]:
+        """Live sessions of an account; order is the implementation's own."""
+        ...
+
+    async def put(
+        self, space: str, key: bytes, value: bytes, *, expires_at: datetime
+    ) -> None:
+        """Keep ``value`` under (``space``, ``key``), replacing what was there."""
+        ...
+
+    async def get(self, space: str, key: bytes) -> bytes | None: ...
+    async def take(self, space: str, key: bytes) -> bytes | None:
+        """Delete and return in one atomic step: at most one caller gets it."""
+        ...
+
+    async def drop(self, space: str, key: bytes) -> None: ...
+
+    async def add(
+        self, space: str, key: bytes, value: bytes, *, expires_at: datetime
+    ) -> bool:
+        """Keep the value only if nothing is there; whether it was kept. A lock."""
+        ...
+
+    async def hit(self, space: str, key: bytes, *, per_second: int) -> bool:
+        """Count one call of this second; whether it is still within the limit."""
+        ...

@@ -1,0 +1,1 @@
+"""Accounts and IAM entities; the durable truth."""

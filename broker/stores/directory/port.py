@@ -1,0 +1,218 @@
+"""The directory's port: what every implementation promises.
+
+Absent entities read as None. Names of users, roles and policies are unique per
+account without regard to case and found without regard to it, as at AWS. Lists are
+ordered by name (without regard to case) and stay stable while others write: an item
+that is there the whole time is listed exactly once.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from broker.model.account import Account, AccountId
+from broker.model.audit import AuditRecord
+from broker.model.entities import (
+    AccessKey,
+    InlinePolicy,
+    ManagedPolicy,
+    OidcProvider,
+    PolicyVersion,
+    Role,
+    SamlProvider,
+    User,
+)
+from broker.model.page import Page, PageRequest
+from broker.model.revocation import Revocation, Revocations
+
+
+class DirectoryReader(Protocol):
+    """Reads; each raises ``StoreUnavailableError`` when the database is away."""
+
+    async def generations(self) -> Mapping[AccountId, int]:
+        """The generation of every account; raised by each committed change."""
+        ...
+
+    async def find_account(self, account_id: AccountId) -> Account | None: ...
+    async def find_account_by_alias(self, alias: str) -> Account | None: ...
+    async def list_accounts(self) -> tuple[Account, ...]: ...
+
+    async def find_user(self, account: AccountId, name: str) -> User | None: ...
+    async def find_user_by_id(
+        self, account: AccountId, user_id: str
+    ) -> User | None: ...
+    async def list_users(
+        self, account: AccountId, path_prefix: str, page: PageRequest
+    ) -> Page[User]: ...
+
+    async def find_access_key(self, access_key_id: str) -> AccessKey | None: ...
+    async def list_access_keys(
+        self, account: AccountId, user_id: str | None
+    ) -> tuple[AccessKey, ...]:
+        """A user's keys, oldest first; the root's for ``user_id`` None."""
+        ...
+
+    async def find_role(self, account: AccountId, name: str) -> Role | None: ...
+    async def find_role_by_id(
+        self, account: AccountId, role_id: str
+    ) -> Role | None: ...
+    async def list_roles(
+        self, account: AccountId, path_prefix: str, page: PageRequest
+    ) -> Page[Role]: ...
+
+    async def list_inline_policies(
+        self, account: AccountId, owner_id: str
+    ) -> tuple[InlinePolicy, ...]:
+        """All inline policies of a user or role, by name."""
+        ...
+
+    async def find_policy(
+        self, account: AccountId, name: str
+    ) -> ManagedPolicy | None: ...
+    async def list_policies(
+        self,
+        account: AccountId,
+        path_prefix: str,
+        page: PageRequest,
+        *,
+        only_attached: bool = False,
+    ) -> Page[ManagedPolicy]: ...
+    async def list_policy_versions(
+        self, account: AccountId, policy_id: str
+    ) -> tuple[PolicyVersion, ...]:
+        """All versions, newest first."""
+        ...
+
+    async def list_attachments(
+        self, account: AccountId, owner_id: str
+    ) -> tuple[str, ...]:
+        """ARNs of the managed policies attached to a user or role, by name."""
+        ...
+
+    async def list_attached_owners(
+        self, account: AccountId, policy_arn: str
+    ) -> tuple[str, ...]:
+        """Unique ids of the users and roles that a managed policy is attached to."""
+        ...
+
+    async def find_saml_provider(
+        self, account: AccountId, name: str
+    ) -> SamlProvider | None: ...
+    async def find_saml_provider_by_uuid(self, uuid: str) -> SamlProvider | None: ...
+    async def list_saml_providers(
+        self, account: AccountId
+    ) -> tuple[SamlProvider, ...]: ...
+
+    async def find_oidc_provider(
+        self, account: AccountId, host_and_path: str
+    ) -> OidcProvider | None: ...
+    async def list_oidc_providers(
+        self, account: AccountId
+    ) -> tuple[OidcProvider, ...]: ...
+
+    async def count(self, account: AccountId, kind: str) -> int:
+        """How many there are of ``users``, ``roles``, ``policies``, …, for quotas."""
+        ...
+
+    async def revocations(self, account: AccountId) -> Revocations:
+        """Everything of the account that is revoked and not yet past its expiry."""
+        ...
+
+
+class DirectoryChange(DirectoryReader, Protocol):
+    """One open transaction on one account. Reads see its own writes.
+
+    ``insert_…`` raises ``AlreadyExistsError`` for a taken name; ``update_…`` writes
+    the whole entity by its unique id; ``delete_…`` removes the entity's own row and
+    what only exists within it (tags, versions), never what would be a delete
+    conflict: that is checked above.
+    """
+
+    async def insert_account(self, account: Account) -> None: ...
+    async def update_account(self, account: Account) -> None: ...
+    async def delete_account(self, account_id: AccountId) -> None:
+        """Removes the account and everything it owns; ledger entries stay."""
+        ...
+
+    async def insert_user(self, user: User) -> None: ...
+    async def update_user(self, user: User) -> None: ...
+    async def delete_user(self, user: User) -> None: ...
+
+    async def insert_access_key(self, key: AccessKey) -> None:
+        """The id is never used again, not even after the key's deletion."""
+        ...
+
+    async def update_access_key(self, key: AccessKey) -> None: ...
+    async def delete_access_key(self, key: AccessKey) -> None: ...
+
+    async def insert_role(self, role: Role) -> None: ...
+    async def update_role(self, role: Role) -> None: ...
+    async def delete_role(self, role: Role) -> None: ...
+
+    async def put_inline_policy(self, policy: InlinePolicy) -> None: ...
+    async def delete_inline_policy(
+        self, account: AccountId, owner_id: str, name: str
+    ) -> bool:
+        """Whether there was one."""
+        ...
+
+    async def insert_policy(self, policy: ManagedPolicy) -> None:
+        """With its first version."""
+        ...
+
+    async def update_policy(self, policy: ManagedPolicy) -> None: ...
+    async def delete_policy(self, policy: ManagedPolicy) -> None: ...
+    async def insert_policy_version(
+        self, policy: ManagedPolicy, version: PolicyVersion
+    ) -> None: ...
+    async def delete_policy_version(
+        self, policy: ManagedPolicy, version_id: str
+    ) -> None: ...
+
+    async def attach_policy(
+        self, account: AccountId, owner_id: str, policy_arn: str
+    ) -> bool:
+        """Whether it was not attached before."""
+        ...
+
+    async def detach_policy(
+        self, account: AccountId, owner_id: str, policy_arn: str
+    ) -> bool:
+        """Whether it was attached."""
+        ...
+
+    async def insert_saml_provider(self, provider: SamlProvider) -> None: ...
+    async def update_saml_provider(self, provider: SamlProvider) -> None: ...
+    async def delete_saml_provider(self, provider: SamlProvider) -> None: ...
+
+    async def insert_oidc_provider(self, provider: OidcProvider) -> None: ...
+    async def update_oidc_provider(self, provider: OidcProvider) -> None: ...
+    async def delete_oidc_provider(self, provider: OidcProvider) -> None: ...
+
+    async def revoke(self, revocation: Revocation) -> None:
+        """Durable; never undone by a cache's loss."""
+        ...
+
+    async def record(self, entry: AuditRecord) -> None:
+        """Write the call's audit record into this very transaction."""
+        ...
+
+
+class Directory(DirectoryReader, Protocol):
+    """The directory of all accounts."""
+
+    def change(
+        self, account: AccountId
+    ) -> AbstractAsyncContextManager[DirectoryChange]:
+        """Open the one transaction of a changing call.
+
+        Commits when the block ends, after raising the account's generation; rolls
+        back when it raises. Changes of one account run one after the other.
+
+        Raises:
+            ConflictError: the transaction collided and was rolled back.
+            StoreUnavailableError: the database is away; nothing was written.
+        """
+        ...
+
+    async def close(self) -> None: ...

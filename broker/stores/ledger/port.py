@@ -1,0 +1,66 @@
+"""The ledger's port: replay marks and audit.
+
+Both live in the directory's database. ``mint`` is the broker's one atomic write:
+after it returned, mark and record are durable together, and when it raised neither
+is there. Concurrent mints share one commit.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.page import Page, PageRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayMark:
+    """A proof that is being spent.
+
+    ``key`` is the SHA-256 of what identifies the use; ``mint_id`` tells, after an
+    unclear commit, whose it was; the mark outlives the last instant at which the
+    proof could pass.
+    """
+
+    key: bytes
+    mint_id: str
+    expires_at: datetime
+
+
+class Ledger(Protocol):
+    """Append-only memory of what was minted and done."""
+
+    async def start(self) -> None: ...
+    async def close(self) -> None:
+        """Writes out what is queued."""
+        ...
+
+    async def mint(self, record: AuditRecord, mark: ReplayMark | None) -> None:
+        """Make mark and record durable in one transaction.
+
+        Raises:
+            ReplayedError: the mark's key is there, of another mint.
+            StoreUnavailableError: neither is written (an unclear commit is resolved
+                by reading the mark before this is raised).
+        """
+        ...
+
+    async def append(self, record: AuditRecord) -> None:
+        """Take a record of a read or a denial; durable within a second.
+
+        While the database is away records go to a bounded, fsynced spool.
+
+        Raises:
+            StoreUnavailableError: the spool is full.
+        """
+        ...
+
+    async def find(self, event_id: str) -> AuditRecord | None: ...
+
+    async def search(self, wanted: AuditFilter, page: PageRequest) -> Page[AuditRecord]:
+        """Newest first."""
+        ...
+
+    async def purge(self, *, marks_before: datetime, audit_before: datetime) -> None:
+        """Forget expired marks and old audit records."""
+        ...
