@@ -1,0 +1,130 @@
+"""What an action declares, and the call that the pipeline carries to it.
+
+An action never orchestrates gates: it says which proof it takes and which
+permissions it needs, and the pipeline applies them before ``handle`` runs.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from broker.audit.entry import AuditEntry
+from broker.authz.need import Need
+from broker.model.account import AccountId
+from broker.model.caller import Caller
+from broker.model.federated import FederatedIdentity
+from broker.model.raw import RawRequest
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+
+
+class Proof(StrEnum):
+    """What a caller must show."""
+
+    SIGNATURE = "signature"
+    SAML = "saml"
+    WEB_IDENTITY = "web identity"
+
+
+class Door(StrEnum):
+    """Where a call came in."""
+
+    API = "api"
+    SAML = "saml"
+    FEDERATION = "federation"
+    SIGN_IN = "signin"
+    CONSOLE = "console"
+    OPERATOR = "operator"
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One call on its way; the pipeline fills it in step by step."""
+
+    request_id: str
+    """Also the audit record's id."""
+
+    raw: RawRequest
+    """The request as it came in."""
+
+    door: Door
+    """Where it came in."""
+
+    now: datetime
+    """The call's one ``now``."""
+
+    region: str
+    """Region of the credential scope, or the home region of an unsigned call."""
+
+    entry: AuditEntry
+    """The audit record in the making."""
+
+    directory: DirectoryReader
+    """Reads; inside a changing action they go through its transaction."""
+
+    proved: Caller | None = None
+    """Set by the *prove* step."""
+
+    identity: FederatedIdentity | None = None
+    """What an assertion or web identity token proved."""
+
+    opened: DirectoryChange | None = None
+    """The transaction of an action that ``writes``."""
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls. Only there after the *prove* step."""
+        if self.proved is None:
+            raise RuntimeError("the call was not proved yet")
+        return self.proved
+
+    @property
+    def account(self) -> AccountId:
+        """The caller's account: the one that IAM actions act in."""
+        return self.caller.account
+
+    @property
+    def federated(self) -> FederatedIdentity:
+        """The proved outside identity of an unsigned call."""
+        if self.identity is None:
+            raise RuntimeError("the call brought no federated proof")
+        return self.identity
+
+    @property
+    def change(self) -> DirectoryChange:
+        """The open transaction. Only there inside an action that ``writes``."""
+        if self.opened is None:
+            raise RuntimeError("declare the action with writes=True to change things")
+        return self.opened
+
+
+Given = Mapping[str, Any]
+"""An operation's input, read and validated from its model's shape."""
+
+Needs = Callable[[Any, Call], Awaitable[tuple[Need, ...]]]
+Handle = Callable[[Any, Call], Awaitable[Mapping[str, Any]]]
+
+
+async def needs_nothing(_given: Given, _call: Call) -> tuple[Need, ...]:
+    """For actions that need no permission, such as ``GetCallerIdentity``."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One operation of a service.
+
+    ``needs`` names the permissions; ``handle`` does the work and returns the output
+    shape as a mapping. ``writes`` runs ``handle`` inside one directory transaction
+    that also holds the audit record. ``audited`` lists the parameters that the
+    record may show.
+    """
+
+    service: str
+    name: str
+    handle: Handle
+    needs: Needs
+    proof: Proof = Proof.SIGNATURE
+    writes: bool = False
+    audited: tuple[str, ...] = field(default=())

@@ -1,0 +1,84 @@
+"""A call's audit record while the call is still running."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from broker.model.account import AccountId
+from broker.model.audit import AuditRecord
+
+_LONGEST_TEXT = 1024
+"""Characters of any one recorded text; what is longer is cut."""
+
+_LONGEST_LIST = 100
+
+
+@dataclass(slots=True, kw_only=True)
+class AuditEntry:
+    """Opened before the work, filled in on the way, completed once.
+
+    ``committed`` is set by whoever wrote the completed record together with the
+    call's own effect (a mint, a change); the writer leaves such an entry alone.
+    """
+
+    event_id: str
+    at: datetime
+    door: str
+    action: str
+    source_ip: str
+    user_agent: str
+    account: AccountId | None = None
+    caller_arn: str = ""
+    principal_id: str = ""
+    access_key_id: str = ""
+    region: str = ""
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    resources: tuple[str, ...] = ()
+    decision: str = ""
+    reason: str = ""
+    error_code: str = ""
+    detail: str = ""
+    committed: bool = False
+
+    def complete(self) -> AuditRecord:
+        """The finished record, long texts cut."""
+        return AuditRecord(
+            event_id=self.event_id,
+            at=self.at,
+            account=self.account,
+            door=self.door,
+            action=self.action,
+            caller_arn=self.caller_arn,
+            principal_id=self.principal_id,
+            access_key_id=self.access_key_id,
+            source_ip=self.source_ip,
+            user_agent=self.user_agent[:_LONGEST_TEXT],
+            region=self.region,
+            parameters=self.parameters,
+            resources=self.resources,
+            decision=self.decision,
+            reason=self.reason[:_LONGEST_TEXT],
+            error_code=self.error_code,
+            detail=self.detail[:_LONGEST_TEXT],
+        )
+
+
+def audited_parameters(
+    given: Mapping[str, object], names: tuple[str, ...]
+) -> dict[str, object]:
+    """The parameters on an action's allow-list, in a form JSON can hold."""
+    return {name: _plain(given[name]) for name in names if name in given}
+
+
+def _plain(value: object) -> object:
+    match value:
+        case str():
+            return value[:_LONGEST_TEXT]
+        case bool() | int() | float() | None:
+            return value
+        case list() | tuple():
+            return [_plain(item) for item in value[:_LONGEST_LIST]]
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case _:
+            return str(value)[:_LONGEST_TEXT]

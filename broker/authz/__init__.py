@@ -1,0 +1,1 @@
+"""May they: gather the policies that apply, build the context, ask the engine."""

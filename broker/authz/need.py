@@ -1,0 +1,33 @@
+"""A permission that a call needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from broker.model.account import AccountId
+from broker.model.entities import Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """The role whose trust policy must allow; None when there is no such role.
+
+    A missing role is refused with the very text of a refused trust.
+    """
+
+    role: Role | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """One action on one resource, with the condition keys the call brings for it.
+
+    ``context`` has lower-case key names; a key that is absent is absent. ``account``
+    is the account that owns the resource. ``trust`` is set for the permissions that
+    a role's trust policy decides.
+    """
+
+    action: str
+    resource: str
+    account: AccountId
+    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    trust: Trust | None = None

@@ -1,0 +1,1 @@
+"""IAM entities: names, limits, invariants and what belongs together."""
