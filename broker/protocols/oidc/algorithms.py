@@ -1,0 +1,56 @@
+"""Which signature algorithms exist for us, and what key each of them needs.
+
+RS, PS and ES with SHA-2 as at AWS, and EdDSA with Ed25519 as an extension. There is
+no HMAC and no ``none``, so neither can be asked for. PyJWT's algorithm objects do
+the arithmetic.
+
+Source: RFC 7518 section 3; RFC 8037; reference 5.1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from jwt.algorithms import (
+    Algorithm,
+    ECAlgorithm,
+    OKPAlgorithm,
+    RSAAlgorithm,
+    RSAPSSAlgorithm,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureAlgorithm:
+    """One algorithm: the key type and curve that it needs, and its verifier."""
+
+    key_type: str
+    curve: str
+    verifier: Algorithm
+
+
+ALGORITHMS: Mapping[str, SignatureAlgorithm] = MappingProxyType(
+    {
+        "RS256": SignatureAlgorithm("RSA", "", RSAAlgorithm(RSAAlgorithm.SHA256)),
+        "RS384": SignatureAlgorithm("RSA", "", RSAAlgorithm(RSAAlgorithm.SHA384)),
+        "RS512": SignatureAlgorithm("RSA", "", RSAAlgorithm(RSAAlgorithm.SHA512)),
+        "PS256": SignatureAlgorithm("RSA", "", RSAPSSAlgorithm(RSAAlgorithm.SHA256)),
+        "PS384": SignatureAlgorithm("RSA", "", RSAPSSAlgorithm(RSAAlgorithm.SHA384)),
+        "PS512": SignatureAlgorithm("RSA", "", RSAPSSAlgorithm(RSAAlgorithm.SHA512)),
+        "ES256": SignatureAlgorithm("EC", "P-256", ECAlgorithm(ECAlgorithm.SHA256)),
+        "ES384": SignatureAlgorithm("EC", "P-384", ECAlgorithm(ECAlgorithm.SHA384)),
+        "ES512": SignatureAlgorithm("EC", "P-521", ECAlgorithm(ECAlgorithm.SHA512)),
+        "EdDSA": SignatureAlgorithm("OKP", "Ed25519", OKPAlgorithm()),
+    }
+)
+
+ALGORITHM_NAMES: frozenset[str] = frozenset(ALGORITHMS)
+
+
+def algorithms_of(key_type: str, curve: str) -> frozenset[str]:
+    """The algorithms that a key of this type and curve can verify."""
+    return frozenset(
+        name
+        for name, algorithm in ALGORITHMS.items()
+        if (algorithm.key_type, algorithm.curve) == (key_type, curve)
+    )

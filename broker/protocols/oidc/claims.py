@@ -1,0 +1,199 @@
+"""The claims that every ID token needs: who, for whom, and for how long.
+
+Source: OpenID Connect Core sections 2 and 3.1.3.7; RFC 7519 section 4.1; reference
+5.4, within design D16.
+"""
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+
+from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+
+REQUIRED_CLAIMS = ("iss", "sub", "aud", "iat", "exp")
+MAX_SUBJECT_CHARACTERS = 255
+MAX_LIFETIME_SECONDS = 10 * 366 * 86_400
+"""How far ahead ``exp`` may be; more is a mistake or an attack."""
+
+AWS_SKEW = timedelta(minutes=5)
+"""The leeway that AWS gives; the compatibility profile has it."""
+
+# Characters that an XML answer cannot carry, and those that fake log lines.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """``matched`` is the registered client id that the token was made for.
+
+    It is ``azp`` when the token has one, else ``aud``. ``replaced`` is the raw
+    ``aud`` when ``azp`` took its place.
+    """
+
+    matched: str
+    replaced: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """When a token was issued and when it ends, in seconds since the epoch."""
+
+    issued_at: float
+    expires_at: float
+
+
+def require_claims(claims: Mapping[str, Any]) -> None:
+    """Refuse a token in which a required claim is missing."""
+    for name in REQUIRED_CLAIMS:
+        if name not in claims:
+            raise OidcRejected(
+                OidcReason.MISSING_CLAIM, f"Missing a required claim: {name}"
+            )
+
+
+def check_issuer(claims: Mapping[str, Any], issuer: str) -> None:
+    """Refuse a token of any other issuer; every character counts."""
+    if claims["iss"] != issuer:
+        raise OidcRejected(
+            OidcReason.WRONG_ISSUER,
+            "wrong issuer",
+            f"iss is {claims['iss']!r:.200}, expected {issuer!r}",
+        )
+
+
+def read_subject(claims: Mapping[str, Any], *, aws_profile: bool = False) -> str:
+    """The subject: 1 to 255 printable characters.
+
+    The profile of AWS takes a number as its text and any length.
+    """
+    subject = claims["sub"]
+    if aws_profile and type(subject) is int:
+        subject = str(subject)
+    text = read_text(subject, "sub")
+    if not aws_profile and not 1 <= len(text) <= MAX_SUBJECT_CHARACTERS:
+        _refuse("sub", f"has {len(text)} characters, 1 to 255 are accepted")
+    return text
+
+
+def read_text(value: object, name: str) -> str:
+    """A string that can stand in an answer and in a log."""
+    if not isinstance(value, str):
+        _refuse(name, f"is {value!r:.80}, not a string")
+    if _UNPRINTABLE.search(value):
+        _refuse(name, "has control characters")
+    return value
+
+
+def read_audience(
+    claims: Mapping[str, Any],
+    client_ids: Collection[str],
+    *,
+    aws_profile: bool = False,
+) -> Audience:
+    """Refuse a token that was not made for a registered client.
+
+    ``aud`` must hold a registered client id, and ``azp``, when there is one, must be
+    one. The profile of AWS looks at ``azp`` alone when it is there.
+    """
+    audiences = _read_audiences(claims["aud"])
+    if "azp" in claims:
+        party = claims["azp"]
+        known = isinstance(party, str) and party in client_ids
+        if known and (aws_profile or any(aud in client_ids for aud in audiences)):
+            return Audience(party, audiences)
+        raise _wrong_audience(f"azp is {party!r:.200}, aud is {audiences!r:.400}")
+    if len(audiences) > 1:
+        raise OidcRejected(
+            OidcReason.NO_AUTHORIZED_PARTY,
+            "Token audience contains more than one audience"
+            " while authorized party is not present",
+            f"aud is {audiences!r:.400}",
+        )
+    if audiences[0] not in client_ids:
+        raise _wrong_audience(f"aud is {audiences[0]!r:.200}")
+    return Audience(audiences[0], ())
+
+
+def check_times(
+    claims: Mapping[str, Any],
+    *,
+    now: datetime,
+    skew: timedelta,
+    aws_profile: bool = False,
+) -> Validity:
+    """Refuse a token that is not valid at ``now``, give or take ``skew``.
+
+    The times in the messages are shifted by the skew, as AWS shifts them.
+    """
+    if aws_profile:
+        skew = max(skew, AWS_SKEW)
+    moment, leeway = now.timestamp(), skew.total_seconds()
+    issued_at = _read_time(claims["iat"], "iat", text=aws_profile)
+    expires_at = _read_time(claims["exp"], "exp", text=aws_profile)
+    if expires_at > moment + MAX_LIFETIME_SECONDS:
+        raise _bad_timestamp("exp", "is more than ten years ahead")
+    if moment - leeway >= expires_at:
+        raise OidcRejected(
+            OidcReason.EXPIRED,
+            f"Token expired: current date/time {int(moment - leeway)} must be"
+            f" before the expiration date/time {int(expires_at)}",
+        )
+    if issued_at > moment + leeway:
+        raise OidcRejected(
+            OidcReason.ISSUED_IN_FUTURE, f"Token issued in the future: {int(issued_at)}"
+        )
+    if "nbf" in claims:
+        not_before = _read_time(claims["nbf"], "nbf", text=aws_profile)
+        if not_before > moment + leeway:
+            raise OidcRejected(
+                OidcReason.NOT_YET_VALID,
+                f"Token not yet valid: current date/time {int(moment + leeway)} must"
+                f" be after or equal to the not-before date/time {int(not_before)}",
+            )
+    return Validity(issued_at, expires_at)
+
+
+def _read_audiences(value: object) -> tuple[str, ...]:
+    audiences = value if isinstance(value, list) else [value]
+    if not audiences or value == "":
+        raise OidcRejected(
+            OidcReason.EMPTY_CLAIM, "Claim is not allowed to be empty: aud"
+        )
+    return tuple(read_text(audience, "aud") for audience in audiences)
+
+
+def _read_time(value: object, name: str, *, text: bool) -> float:
+    """A NumericDate: a finite JSON number that is not negative.
+
+    Source: RFC 7519 section 2. Python's ``bool`` is an ``int``; JSON's is not.
+    """
+    if text and isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value) if len(value) <= 12 else math.inf  # noqa: PLR2004  # year 33,658
+    if type(value) is not int and type(value) is not float:
+        raise _bad_timestamp(name, f"is {value!r:.80}, not a number")
+    if not 0 <= value < 1e12:  # noqa: PLR2004  # also false for NaN
+        raise _bad_timestamp(name, "is out of bounds")
+    return value
+
+
+def _bad_timestamp(name: str, detail: str) -> OidcRejected:
+    return OidcRejected(
+        OidcReason.BAD_TIMESTAMP,
+        "Invalid timestamp in token claims.",
+        f"{name} {detail}",
+    )
+
+
+def _wrong_audience(detail: str) -> OidcRejected:
+    return OidcRejected(
+        OidcReason.WRONG_AUDIENCE,
+        "wrong audience",
+        f"{detail}; not a client id of the provider",
+    )
+
+
+def _refuse(name: str, detail: str) -> NoReturn:
+    raise OidcRejected(OidcReason.BAD_CLAIM, f"bad claim: {name}", f"{name} {detail}")

@@ -1,0 +1,83 @@
+"""Discovery documents: where an issuer publishes its keys and its endpoints.
+
+Source: OpenID Connect Discovery 1.0 sections 3 and 4.
+"""
+
+from dataclasses import dataclass
+
+from broker.protocols.oidc import strict_json
+from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+
+MAX_DISCOVERY_BYTES = 1 << 18
+_MAX_URL_CHARACTERS = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """What the broker reads of a discovery document; empty endpoints are absent."""
+
+    issuer: str
+    jwks_uri: str
+    authorization_endpoint: str = ""
+    token_endpoint: str = ""
+    userinfo_endpoint: str = ""
+    end_session_endpoint: str = ""
+    signing_algorithms: frozenset[str] = frozenset()
+
+
+def discovery_url(issuer: str) -> str:
+    """Where the document of ``issuer`` is; one closing slash is not doubled.
+
+    Source: OpenID Connect Discovery 1.0 section 4.
+    """
+    return f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
+
+
+def parse_discovery(data: bytes, issuer: str) -> Discovery:
+    """Read the document that was fetched for ``issuer``.
+
+    The addresses in it are texts of a stranger; who follows one checks it first.
+
+    Raises:
+        OidcRejected: BAD_DISCOVERY, also when the document is another issuer's.
+    """
+    if len(data) > MAX_DISCOVERY_BYTES:
+        raise _rejected(f"{len(data)} bytes, at most {MAX_DISCOVERY_BYTES} are read")
+    try:
+        document = strict_json.parse_object(data)
+    except (ValueError, RecursionError) as error:
+        raise _rejected(f"not a JSON object: {error}") from error
+    if document.get("issuer") != issuer:
+        # Source: Discovery 4.3: the issuer MUST be exactly the one asked for.
+        found = repr(document.get("issuer"))[:200]
+        raise _rejected(f"issuer is {found}, expected {issuer!r}")
+    algorithms = document.get("id_token_signing_alg_values_supported", [])
+    if not isinstance(algorithms, list):
+        algorithms = []
+    jwks_uri = _read_url(document, "jwks_uri")
+    if not jwks_uri:
+        raise _rejected("jwks_uri is missing")
+    return Discovery(
+        issuer=issuer,
+        jwks_uri=jwks_uri,
+        authorization_endpoint=_read_url(document, "authorization_endpoint"),
+        token_endpoint=_read_url(document, "token_endpoint"),
+        userinfo_endpoint=_read_url(document, "userinfo_endpoint"),
+        end_session_endpoint=_read_url(document, "end_session_endpoint"),
+        signing_algorithms=frozenset(
+            name for name in algorithms if isinstance(name, str)
+        ),
+    )
+
+
+def _read_url(document: strict_json.JsonObject, name: str) -> str:
+    value = document.get(name, "")
+    if not isinstance(value, str) or len(value) > _MAX_URL_CHARACTERS:
+        raise _rejected(f"{name} is not a text of usual length")
+    return value
+
+
+def _rejected(detail: str) -> OidcRejected:
+    return OidcRejected(
+        OidcReason.BAD_DISCOVERY, "the discovery document cannot be used", detail
+    )

@@ -1,0 +1,127 @@
+"""The form of an ID token: a JWS in compact serialisation, read before any trust.
+
+Nothing here says that a token is genuine; see ``verify``.
+
+Source: RFC 7515 sections 4, 5.2 and 7.1; RFC 7519; RFC 8725.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from broker.protocols.oidc import base64url, strict_json
+from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+
+MAX_TOKEN_CHARACTERS = 20_000
+"""The limit of the STS API on ``WebIdentityToken``."""
+
+MAX_KID_CHARACTERS = 256
+
+_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_WHITE_SPACE = " \t\r\n"
+_TYPES = frozenset({"jwt", "application/jwt"})
+# crit: an extension we do not know; b64 and zip: the bytes that are signed are not
+# the bytes that are read; cty: another token inside; enc: not a signed token.
+_REFUSED_PARAMETERS = frozenset({"crit", "b64", "zip", "cty", "enc"})
+_NOT_A_JWT = "the token is not a valid JWT"
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedToken:
+    """A well-formed token of which nothing is proved yet.
+
+    ``issuer`` may only be used to *nominate* a provider. Keys in the header (``jwk``,
+    ``jku``, ``x5u``, ``x5c``) are never looked at.
+    """
+
+    issuer: str
+    kid: str | None
+    algorithm: str
+    unverified_claims: Mapping[str, Any] = field(repr=False)
+    signing_input: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+
+def parse_token(text: str) -> UnverifiedToken:
+    """Read a token's form.
+
+    White space at the end is dropped, because token files end with a newline and
+    some clients send the file as it is; anywhere else it is refused.
+
+    Raises:
+        OidcRejected: NOT_A_JWT, or MISSING_CLAIM / BAD_CLAIM for the issuer.
+    """
+    if len(text) > MAX_TOKEN_CHARACTERS:
+        _refuse(f"{len(text)} characters, at most {MAX_TOKEN_CHARACTERS} are read")
+    text = text.rstrip(_WHITE_SPACE)
+    match = _COMPACT.fullmatch(text)
+    if match is None:
+        _refuse(
+            "not three base64url segments, separated by dots "
+            f"(there are {text.count('.') + 1} segments)"
+        )
+    header = _parse_segment(match[1], "header")
+    claims = _parse_segment(match[2], "payload")
+    try:
+        signature = base64url.decode_known_alphabet(match[3])
+    except ValueError as error:
+        _refuse(f"signature: {error}", error)
+    return UnverifiedToken(
+        _read_issuer(claims),
+        _read_kid(header),
+        _read_algorithm(header),
+        claims,
+        text[: match.end(2)].encode("ascii"),
+        signature,
+    )
+
+
+def _parse_segment(segment: str, name: str) -> strict_json.JsonObject:
+    try:
+        return strict_json.parse_object(base64url.decode_known_alphabet(segment))
+    except (ValueError, RecursionError) as error:
+        _refuse(f"{name}: {error}", error)
+
+
+def _read_algorithm(header: strict_json.JsonObject) -> str:
+    refused = _REFUSED_PARAMETERS & header.keys()
+    if refused:
+        _refuse(f"header parameter {', '.join(sorted(refused))} is not accepted")
+    type_ = header.get("typ", "JWT")
+    if not isinstance(type_, str) or type_.lower() not in _TYPES:
+        _refuse(f"typ is {_shown(type_)}, an ID token's is JWT")
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str):
+        _refuse(f"alg is {_shown(algorithm)}, not a string")
+    return algorithm
+
+
+def _read_kid(header: strict_json.JsonObject) -> str | None:
+    if "kid" not in header:
+        return None
+    kid = header["kid"]
+    if not isinstance(kid, str) or len(kid) > MAX_KID_CHARACTERS:
+        _refuse(f"kid is {_shown(kid)}, not a string of usual length")
+    return kid
+
+
+def _read_issuer(claims: strict_json.JsonObject) -> str:
+    if "iss" not in claims:
+        raise OidcRejected(OidcReason.MISSING_CLAIM, "Missing a required claim: iss")
+    issuer = claims["iss"]
+    if not isinstance(issuer, str):
+        raise OidcRejected(
+            OidcReason.BAD_CLAIM, "bad claim", f"iss is {_shown(issuer)}, not a string"
+        )
+    return issuer
+
+
+def _shown(value: object) -> str:
+    """A short text of a foreign value, for the operator."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004  # a line
+
+
+def _refuse(detail: str, cause: Exception | None = None) -> NoReturn:
+    raise OidcRejected(OidcReason.NOT_A_JWT, _NOT_A_JWT, detail) from cause

@@ -1,0 +1,189 @@
+"""From a text to a verified token.
+
+Only this module makes a ``VerifiedToken``. Nothing is fetched, and the only time is
+the call's ``now``.
+
+Source: OpenID Connect Core 3.1.3.7; RFC 7515 5.2; RFC 8725.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from broker.protocols.oidc import aws_claims
+from broker.protocols.oidc import claims as standard_claims
+from broker.protocols.oidc.algorithms import ALGORITHM_NAMES, ALGORITHMS
+from broker.protocols.oidc.jwks import KeySet, is_small_order
+from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from broker.protocols.oidc.token import UnverifiedToken, parse_token
+
+_CONTEXT_TEXTS = 100
+"""Members of ``amr`` that are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyOptions:
+    """What a provider's registration allows.
+
+    ``aws_profile`` takes numeric strings as times, a number as ``sub``, a subject of
+    any length, five minutes of leeway, and ``azp`` instead of ``aud``; it changes
+    nothing about signatures, algorithms and expiry.
+    """
+
+    algorithms: frozenset[str] = ALGORITHM_NAMES
+    aws_profile: bool = False
+    require_token_id: bool = False
+
+
+STRICT = VerifyOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedToken:
+    """A token whose signature, issuer, audience and times hold.
+
+    ``audience`` is the registered client id that matched; ``replaced_audience`` the
+    raw ``aud`` when ``azp`` took its place. Times are seconds since the epoch.
+    ``claims`` are all claims of the token, for rules of the operator's own.
+    """
+
+    issuer: str
+    subject: str
+    audience: str
+    replaced_audience: tuple[str, ...]
+    issued_at: float
+    expires_at: float
+    token_id: str | None
+    authentication_methods: tuple[str, ...]
+    email: str | None
+    session_tags: aws_claims.SessionTags
+    source_identity: str | None
+    allowed_roles: frozenset[str] | None
+    claims: Mapping[str, Any] = field(repr=False)
+
+
+def peek_unverified(text: str) -> UnverifiedToken:
+    """A token's form and what it *says* of itself, to find the provider by.
+
+    Raises:
+        OidcRejected: NOT_A_JWT, or MISSING_CLAIM / BAD_CLAIM for the issuer.
+    """
+    return parse_token(text)
+
+
+def check_algorithm(token: UnverifiedToken, options: VerifyOptions) -> None:
+    """Refuse an algorithm that the provider does not use, before any key is fetched.
+
+    Raises:
+        OidcRejected: ALGORITHM_NOT_ALLOWED.
+    """
+    if token.algorithm not in options.algorithms:
+        raise OidcRejected(
+            OidcReason.ALGORITHM_NOT_ALLOWED,
+            "algorithm not allowed",
+            f"alg is {token.algorithm!r:.40}, allowed are {sorted(options.algorithms)}",
+        )
+
+
+def verify_token(
+    token: UnverifiedToken | str,
+    *,
+    keys: KeySet,
+    issuer: str,
+    client_ids: Collection[str],
+    now: datetime,
+    skew: timedelta,
+    options: VerifyOptions = STRICT,
+) -> VerifiedToken:
+    """Verify a token for one provider: its keys, its issuer, its client ids.
+
+    Signature first; then issuer, subject, times and audience; then AWS's claims.
+    UNKNOWN_KEY says that the key set does not hold the key that the token names:
+    the caller may fetch the set once more.
+
+    Raises:
+        OidcRejected: with the reason.
+    """
+    if isinstance(token, str):
+        token = parse_token(token)
+    check_algorithm(token, options)
+    _verify_signature(token, keys)
+    claims = token.unverified_claims  # verified from here on
+    standard_claims.require_claims(claims)
+    standard_claims.check_issuer(claims, issuer)
+    profile = options.aws_profile
+    subject = standard_claims.read_subject(claims, aws_profile=profile)
+    validity = standard_claims.check_times(
+        claims, now=now, skew=skew, aws_profile=profile
+    )
+    audience = standard_claims.read_audience(claims, client_ids, aws_profile=profile)
+    return VerifiedToken(
+        issuer,
+        subject,
+        audience.matched,
+        audience.replaced,
+        validity.issued_at,
+        validity.expires_at,
+        _read_token_id(claims, required=options.require_token_id),
+        _read_texts(claims.get("amr")),
+        _read_optional_text(claims.get("email")),
+        aws_claims.read_tags(claims),
+        aws_claims.read_source_identity(claims),
+        aws_claims.read_allowed_roles(claims),
+        claims,
+    )
+
+
+def _verify_signature(token: UnverifiedToken, keys: KeySet) -> None:
+    key = keys.find(token.kid)
+    if key is None:
+        raise OidcRejected(
+            OidcReason.UNKNOWN_KEY,
+            "unknown key",
+            f"kid is {token.kid!r:.80}, published are {sorted(keys.keys)!r:.400}",
+        )
+    if token.algorithm not in key.algorithms:
+        raise OidcRejected(
+            OidcReason.KEY_DOES_NOT_FIT,
+            "key does not fit",
+            f"alg is {token.algorithm}, the key is for {sorted(key.algorithms)}",
+        )
+    verifier = ALGORITHMS[token.algorithm].verifier
+    signature = token.signature
+    weak = isinstance(key.key, Ed25519PublicKey) and is_small_order(signature)
+    if weak or not verifier.verify(token.signing_input, key.key, signature):
+        raise OidcRejected(
+            OidcReason.BAD_SIGNATURE,
+            "bad signature",
+            f"the key {key.kid!r:.80} did not make this signature",
+        )
+
+
+def _read_token_id(claims: Mapping[str, Any], *, required: bool) -> str | None:
+    if "jti" not in claims and required:
+        raise OidcRejected(OidcReason.MISSING_CLAIM, "Missing a required claim: jti")
+    if not required:
+        value = claims.get("jti")
+        return value if isinstance(value, str) else None
+    token_id = standard_claims.read_text(claims["jti"], "jti")
+    if not token_id:
+        raise OidcRejected(
+            OidcReason.EMPTY_CLAIM, "Claim is not allowed to be empty: jti"
+        )
+    return token_id
+
+
+def _read_optional_text(value: object) -> str | None:
+    """A claim that conditions may look at; of another type it is absent."""
+    return value if isinstance(value, str) else None
+
+
+def _read_texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, list):
+        return ()
+    return tuple(member for member in value[:_CONTEXT_TEXTS] if isinstance(member, str))
