@@ -1,1 +1,30 @@
-"""AWS Signature Version 4 from the server's side."""
+"""AWS Signature Version 4 from the server's side.
+
+A request is read once, into a ``SignedRequest`` that already holds everything the
+signature covers; scope, time and signature are then judged one after the other, so
+that the caller can look up the key in between. Nothing that is not covered by the
+signature is ever read.
+
+Source: IAM User Guide, "Create a signed AWS API request"; reference, section 7.
+"""
+
+from broker.protocols.sigv4.credential import (
+    SignedRequest,
+    carries_signature,
+    parse_signed,
+)
+from broker.protocols.sigv4.errors import Reason, SigV4Rejected
+from broker.protocols.sigv4.signature import derive_signing_key, verify_signature
+from broker.protocols.sigv4.verify import verify_scope, verify_time
+
+__all__ = [
+    "Reason",
+    "SigV4Rejected",
+    "SignedRequest",
+    "carries_signature",
+    "derive_signing_key",
+    "parse_signed",
+    "verify_scope",
+    "verify_signature",
+    "verify_time",
+]

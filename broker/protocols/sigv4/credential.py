@@ -1,0 +1,321 @@
+"""Reading a signed request: the header form and the presigned (query) form.
+
+One place, one value: a request that is signed in both forms, names one thing twice,
+or spells a signing parameter differently is refused, and so is one that leaves
+``host`` or an ``x-amz-*`` header outside the signature.
+
+Source: reference 7.1, 7.2, 7.5; CVE-2022-2385 for parameters of another case.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NoReturn
+
+from broker.model.raw import RawRequest
+from broker.protocols.sigv4.canonical import (
+    Pair,
+    canonical_headers,
+    canonical_path,
+    canonical_query,
+    collect_headers,
+    split_query,
+)
+from broker.protocols.sigv4.errors import (
+    Reason,
+    SigV4Rejected,
+    reject_mismatch,
+    shown,
+)
+from broker.protocols.sigv4.fields import (
+    ALGORITHM,
+    NONCONFORMING,
+    RE_EXAMINE,
+    UNSIGNED,
+    parse_authorization,
+    parse_date,
+    parse_expires,
+)
+
+_PARAMETERS = {
+    name.lower(): name
+    for name in (
+        b"X-Amz-Algorithm",
+        b"X-Amz-Credential",
+        b"X-Amz-Date",
+        b"X-Amz-Expires",
+        b"X-Amz-Security-Token",
+        b"X-Amz-Signature",
+        b"X-Amz-SignedHeaders",
+    )
+}
+_REQUIRED = (
+    b"X-Amz-Algorithm",
+    b"X-Amz-Credential",
+    b"X-Amz-Signature",
+    b"X-Amz-SignedHeaders",
+    b"X-Amz-Date",
+)
+_QUERY_ONLY = (b"x-amz-date", b"x-amz-security-token")
+_CONTENT_SHA256 = b"x-amz-content-sha256"
+_CREDENTIAL_PARTS = 5
+_TOKEN = r"[a-z0-9!#$%&'*+.^_`|~-]+"  # noqa: S105  # RFC 9110's word for a name
+_SIGNED_HEADERS = re.compile(f"{_TOKEN}(?:;{_TOKEN})*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedRequest:
+    """A request's signature taken apart; nothing in it is proved yet.
+
+    ``date`` to ``terminator`` are the credential scope as sent. ``timestamp`` is the
+    request's date in ISO 8601 basic format and ``signed_at`` the same moment.
+    ``expires_seconds`` is ``X-Amz-Expires``; None when a presigned URL names none and
+    for the header form. ``content_sha256`` is what the client says of its body.
+    ``canonical_head`` is the canonical request up to the body's hash.
+    """
+
+    access_key_id: str
+    date: str
+    region: str
+    service: str
+    terminator: str
+    session_token: str | None = field(repr=False)
+    signed_headers: tuple[str, ...]
+    signature: str = field(repr=False)
+    presigned: bool
+    timestamp: str
+    signed_at: datetime
+    expires_seconds: int | None
+    content_sha256: str | None
+    canonical_head: bytes = field(repr=False)
+
+    @property
+    def scope(self) -> str:
+        """``{date}/{region}/{service}/{terminator}``."""
+        return f"{self.date}/{self.region}/{self.service}/{self.terminator}"
+
+
+def carries_signature(raw: RawRequest) -> bool:
+    """Whether anything in the request claims to sign it. Never raises."""
+    if any(name == b"authorization" for name, _ in raw.headers):
+        return True
+    if not raw.query:
+        return False
+    try:
+        pairs = split_query(raw.query)
+    except SigV4Rejected:
+        return False
+    return any(name.lower() in _PARAMETERS for name, _ in pairs)
+
+
+def parse_signed(raw: RawRequest) -> SignedRequest:
+    """Take the signature of a request apart.
+
+    Raises:
+        SigV4Rejected: there is none, it is incomplete, it says one thing twice, or
+            it leaves a part of the request uncovered.
+    """
+    headers, repeated = collect_headers(raw.headers)
+    pairs = split_query(raw.query)
+    parameters = _amz_parameters(pairs) if pairs else {}
+    signing = [name for name in parameters if name.lower() in _PARAMETERS]
+    if b"authorization" in headers:
+        if signing:
+            name = signing[0].decode("latin-1")
+            _reject_ambiguous(
+                f"Found both '{name}' as a query-string param and "
+                "'Authorization' as HTTP header."
+            )
+        return _parse_header_form(raw, headers, repeated, pairs)
+    if signing:
+        return _parse_query_form(raw, headers, repeated, pairs, parameters)
+    raise SigV4Rejected(Reason.UNSIGNED, UNSIGNED)
+
+
+def _parse_header_form(
+    raw: RawRequest,
+    headers: Mapping[bytes, bytes],
+    repeated: AbstractSet[bytes],
+    pairs: Sequence[Pair],
+) -> SignedRequest:
+    found = parse_authorization(
+        headers[b"authorization"].decode("latin-1"),
+        dated=b"x-amz-date" in headers or b"date" in headers,
+    )
+    date_name = b"x-amz-date" if b"x-amz-date" in headers else b"date"
+    for name in (b"authorization", date_name, b"x-amz-security-token", _CONTENT_SHA256):
+        if name in repeated:
+            _reject_ambiguous(f"The header '{name.decode()}' was sent more than once.")
+    timestamp, signed_at = parse_date(headers[date_name].decode("latin-1"))
+    token = headers.get(b"x-amz-security-token")
+    return _finish(
+        raw,
+        headers=headers,
+        repeated=repeated,
+        pairs=pairs,
+        credential=found["Credential"],
+        signed_headers=found["SignedHeaders"],
+        signature=found["Signature"],
+        presigned=False,
+        timestamp=timestamp,
+        signed_at=signed_at,
+        expires_seconds=None,
+        session_token=None if token is None else token.decode("latin-1"),
+        content_sha256=_text(headers.get(_CONTENT_SHA256)),
+    )
+
+
+def _parse_query_form(
+    raw: RawRequest,
+    headers: Mapping[bytes, bytes],
+    repeated: AbstractSet[bytes],
+    pairs: Sequence[Pair],
+    parameters: Mapping[bytes, bytes],
+) -> SignedRequest:
+    missing = [name for name in _REQUIRED if not parameters.get(name)]
+    if missing:
+        texts = [
+            f"AWS query-string parameters must include '{name.decode()}'. "
+            for name in missing
+        ]
+        raise SigV4Rejected(Reason.INCOMPLETE, "".join(texts) + RE_EXAMINE)
+    if parameters[b"X-Amz-Algorithm"] != ALGORITHM.encode():
+        raise SigV4Rejected(
+            Reason.UNSIGNED,
+            "Missing Authentication Token",
+            f"X-Amz-Algorithm is not {ALGORITHM}",
+        )
+    lowered = {name.lower() for name in parameters}
+    for name in headers:
+        if name.startswith(b"x-amz-") and (name in lowered or name in _QUERY_ONLY):
+            _reject_ambiguous(
+                f"The header '{name.decode('latin-1')}' does not go with a presigned URL."
+            )
+    text = {name: value.decode("latin-1") for name, value in parameters.items()}
+    timestamp, signed_at = parse_date(text[b"X-Amz-Date"])
+    declared = [v for n, v in text.items() if n.lower() == _CONTENT_SHA256]
+    return _finish(
+        raw,
+        headers=headers,
+        repeated=repeated,
+        pairs=[pair for pair in pairs if pair[0] != b"X-Amz-Signature"],
+        credential=text[b"X-Amz-Credential"],
+        signed_headers=text[b"X-Amz-SignedHeaders"],
+        signature=text[b"X-Amz-Signature"],
+        presigned=True,
+        timestamp=timestamp,
+        signed_at=signed_at,
+        expires_seconds=parse_expires(text.get(b"X-Amz-Expires")),
+        session_token=text.get(b"X-Amz-Security-Token"),
+        content_sha256=declared[0] if declared else _text(headers.get(_CONTENT_SHA256)),
+    )
+
+
+def _finish(
+    raw: RawRequest,
+    *,
+    headers: Mapping[bytes, bytes],
+    repeated: AbstractSet[bytes],
+    pairs: Sequence[Pair],
+    credential: str,
+    signed_headers: str,
+    signature: str,
+    presigned: bool,
+    timestamp: str,
+    signed_at: datetime,
+    expires_seconds: int | None,
+    session_token: str | None,
+    content_sha256: str | None,
+) -> SignedRequest:
+    covered = _verify_coverage(headers, repeated, signed_headers)
+    parts = credential.split("/")
+    if len(parts) != _CREDENTIAL_PARTS:
+        raise SigV4Rejected(
+            Reason.INCOMPLETE,
+            "Credential must have exactly 5 slash-delimited elements, e.g. "
+            f"keyid/date/region/service/term, got '{shown(credential)}'",
+        )
+    access_key_id, date, region, service, terminator = parts
+    head = b"\n".join(
+        (
+            raw.method.encode(),
+            canonical_path(raw.raw_path),
+            canonical_query(pairs),
+            canonical_headers(headers, covered),
+            b";".join(covered),
+            b"",
+        )
+    )
+    return SignedRequest(
+        access_key_id=access_key_id,
+        date=date,
+        region=region,
+        service=service,
+        terminator=terminator,
+        session_token=session_token,
+        signed_headers=tuple(signed_headers.split(";")),
+        signature=signature,
+        presigned=presigned,
+        timestamp=timestamp,
+        signed_at=signed_at,
+        expires_seconds=expires_seconds,
+        content_sha256=content_sha256,
+        canonical_head=head,
+    )
+
+
+def _amz_parameters(pairs: Sequence[Pair]) -> dict[bytes, bytes]:
+    """The ``X-Amz-*`` parameters by exact name, each once in any spelling."""
+    found: dict[bytes, bytes] = {}
+    seen: set[bytes] = set()
+    for name, value in pairs:
+        lower = name.lower()
+        if not lower.startswith(b"x-amz-"):
+            continue
+        if lower in seen or _PARAMETERS.get(lower, name) != name:
+            _reject_ambiguous(
+                f"The query-string parameter '{shown(name.decode('latin-1'))}' is "
+                "repeated or spelled differently. " + RE_EXAMINE
+            )
+        seen.add(lower)
+        found[name] = value
+    return found
+
+
+def _verify_coverage(
+    headers: Mapping[bytes, bytes], repeated: AbstractSet[bytes], signed_headers: str
+) -> list[bytes]:
+    """The names of the signed headers, in order, when they cover what they must."""
+    if not _SIGNED_HEADERS.fullmatch(signed_headers):
+        reject_mismatch("SignedHeaders is not a list of lower-case header names")
+    names = signed_headers.encode("ascii").split(b";")
+    if b"host" not in names:
+        raise SigV4Rejected(
+            Reason.NOT_COVERED,
+            "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
+        )
+    if b"host" in repeated:
+        _reject_ambiguous("The header 'host' was sent more than once.")
+    covered = set(names)
+    if len(covered) != len(names) or names != sorted(names):
+        reject_mismatch("SignedHeaders is not sorted, or repeats a name")
+    if not covered <= headers.keys():
+        absent = b", ".join(sorted(covered - headers.keys())).decode()
+        reject_mismatch(f"signed headers did not arrive: {shown(absent)}")
+    loose = [n for n in headers if n.startswith(b"x-amz-") and n not in covered]
+    if loose:
+        listed = shown(b", ".join(loose).decode("latin-1"))
+        raise SigV4Rejected(
+            Reason.NOT_COVERED, f"{NONCONFORMING} Header(s) not signed: {listed}."
+        )
+    return names
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
+def _reject_ambiguous(message: str) -> NoReturn:
+    raise SigV4Rejected(Reason.AMBIGUOUS, message)

@@ -1,0 +1,100 @@
+"""Credential scope and time of a signed request.
+
+Source: reference 7.4 and 7.5 (the texts), 1.5 (presigned ``GetCallerIdentity``).
+"""
+
+import re
+from collections.abc import Set as AbstractSet
+from datetime import datetime, timedelta
+
+from broker.protocols.sigv4.credential import SignedRequest
+from broker.protocols.sigv4.errors import Reason, SigV4Rejected, shown
+
+TERMINATOR = "aws4_request"
+WINDOW_SECONDS = 300
+"""How far a client's clock may be off, either way: AWS's five minutes."""
+
+_REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+){0,7}", re.ASCII)
+_REGION_LENGTH = 64
+_FORMAT = "%Y%m%dT%H%M%SZ"
+_MINUTE = 60
+
+
+def verify_scope(
+    signed: SignedRequest, *, regions: AbstractSet[str] | None, service: str
+) -> None:
+    """Check region, service, terminator and date of the credential scope.
+
+    ``regions`` None accepts every well-formed region. All texts that apply are sent
+    together, region first.
+
+    Raises:
+        SigV4Rejected: the scope is not one for this service, here and then.
+    """
+    wrong = ""
+    if not _accepts(regions, signed.region):
+        wrong += "Credential should be scoped to a valid region. "
+    if signed.service != service:
+        wrong += f"Credential should be scoped to correct service: '{service}'. "
+    if signed.terminator != TERMINATOR:
+        wrong += (
+            "Credential should be scoped with a valid terminator: "
+            f"'{TERMINATOR}', not '{shown(signed.terminator)}'. "
+        )
+    if signed.date != signed.timestamp[:8]:
+        wrong += (
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version "
+            f"of date from HTTP: '{shown(signed.date)}' != '{signed.timestamp[:8]}', "
+            f"from '{signed.timestamp}'."
+        )
+    if wrong:
+        raise SigV4Rejected(Reason.SCOPE, wrong, f"scope {shown(signed.scope)}")
+
+
+def verify_time(
+    signed: SignedRequest, *, now: datetime, minimum_presigned_seconds: int = 0
+) -> None:
+    """Check that the request was signed just now, or is a URL that still holds.
+
+    A presigned URL holds for ``X-Amz-Expires`` seconds (for the clock window when it
+    names none), and never for less than ``minimum_presigned_seconds``.
+
+    Raises:
+        SigV4Rejected: too early or too late.
+    """
+    lifetime = WINDOW_SECONDS
+    if signed.presigned:
+        lifetime = max(
+            WINDOW_SECONDS
+            if signed.expires_seconds is None
+            else signed.expires_seconds,
+            minimum_presigned_seconds,
+        )
+    at = signed.signed_at
+    now = now.replace(microsecond=0)
+    age = (now - at).total_seconds()
+    if age > lifetime:
+        cutoff = (now - timedelta(seconds=lifetime)).strftime(_FORMAT)
+        raise SigV4Rejected(
+            Reason.TIME,
+            f"Signature expired: {signed.timestamp} is now earlier than {cutoff} "
+            f"({now.strftime(_FORMAT)} - {_duration(lifetime)}.)",
+        )
+    if age < -WINDOW_SECONDS:
+        cutoff = (now + timedelta(seconds=WINDOW_SECONDS)).strftime(_FORMAT)
+        raise SigV4Rejected(
+            Reason.TIME,
+            f"Signature not yet current: {signed.timestamp} is still later than "
+            f"{cutoff} ({now.strftime(_FORMAT)} + {_duration(WINDOW_SECONDS)}.)",
+        )
+
+
+def _accepts(regions: AbstractSet[str] | None, region: str) -> bool:
+    if regions is not None:
+        return region in regions
+    return len(region) <= _REGION_LENGTH and _REGION.fullmatch(region) is not None
+
+
+def _duration(seconds: int) -> str:
+    minutes, rest = divmod(seconds, _MINUTE)
+    return f"{seconds} sec" if rest else f"{minutes} min"
