@@ -1,0 +1,30 @@
+"""What goes back over the wire for one call."""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+XML = b"text/xml"
+"""The content type of XML answers, exactly (reference 1.3)."""
+
+JSON = b"application/json"
+"""The content type of JSON answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer; the edge adds the headers that every answer has.
+
+    ``headers`` have lower-case names. ``action`` (a known operation's name) and
+    ``error_code`` (empty on success) are for the canonical log line.
+    """
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes = field(repr=False)
+    action: str = ""
+    error_code: str = ""
+
+    @classmethod
+    def redirect(cls, location: str) -> Self:
+        """A 302 with an empty body."""
+        return cls(302, ((b"location", location.encode("ascii")),), b"")

@@ -1,0 +1,57 @@
+"""The error envelope, in XML and JSON.
+
+Source: reference 1.1 and 1.4.
+"""
+
+from dataclasses import dataclass
+
+from broker.protocols.query.json_renderer import dump
+from broker.protocols.query.renderer import escape
+
+FAULT_NAMESPACE = "http://webservices.amazon.com/AWSFault/2005-15-09"
+"""Of errors that belong to no service, such as ``InvalidAction``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultModel:
+    """An error as a service model declares it."""
+
+    code: str
+    status: int
+    sender: bool
+
+
+def render_fault(
+    code: str,
+    message: str | None,
+    *,
+    fault: str,
+    request_id: str,
+    namespace: str = FAULT_NAMESPACE,
+) -> bytes:
+    """An ``ErrorResponse``; ``fault`` is ``Sender`` or ``Receiver``.
+
+    ``namespace`` is the service's own for every error that arises after its
+    operation was found. Without a message the element is left out.
+    """
+    text = "" if message is None else f"    <Message>{escape(message)}</Message>\n"
+    return (
+        f'<ErrorResponse xmlns="{namespace}">\n'
+        "  <Error>\n"
+        f"    <Type>{fault}</Type>\n"
+        f"    <Code>{code}</Code>\n"
+        f"{text}"
+        "  </Error>\n"
+        f"  <RequestId>{request_id}</RequestId>\n"
+        "</ErrorResponse>\n"
+    ).encode()
+
+
+def render_json_fault(
+    code: str, message: str | None, *, fault: str, request_id: str
+) -> bytes:
+    """The same as JSON; without a message the member is left out."""
+    error = {"Code": code, "Message": message, "Type": fault}
+    if message is None:
+        del error["Message"]
+    return dump({"Error": error, "RequestId": request_id})

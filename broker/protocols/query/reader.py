@@ -1,0 +1,255 @@
+"""Readers: from a call's flat parameters to an operation's input.
+
+A reader is compiled once for each shape. Reading finds everything that cannot be
+read as its type first (``MalformedInput``, at once) and everything that breaks a
+constraint (one joined ``ValidationError`` at the end).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from broker.protocols.query.constraints import (
+    scalar_constraints,
+    size_violation,
+    string_violations,
+)
+from broker.protocols.query.errors import QueryRejected, Reason
+from broker.protocols.query.model import ShapeModel, Shapes
+from broker.protocols.query.scalars import (
+    SHOWN_CHARACTERS,
+    Node,
+    Read,
+    Violations,
+    compile_matcher,
+    compile_scalar,
+    scalar,
+)
+
+Reader = Callable[[Mapping[str, str]], dict[str, object]]
+
+_NAME_PARTS_MAX = 16
+_INDEX = re.compile(r"[1-9][0-9]{0,8}")
+_ABSENT = object()
+
+
+def compile_reader(shapes: Shapes, name: str | None) -> Reader:
+    """The reader of an operation's input shape; None is an input without members."""
+    if name is None:
+        return lambda _params: {}
+    shape = shapes[name]
+    members = _compile_members(shapes, shape)
+    aggregates = frozenset(
+        key
+        for key, reference in shape["members"].items()
+        if shapes[reference["shape"]]["type"] in {"list", "map", "structure"}
+    )
+
+    def read(params: Mapping[str, str]) -> dict[str, object]:
+        violations = Violations()
+        given: Mapping[str, Node] = params
+        if aggregates:
+            given = _fold(params, aggregates)
+        result = _read_members(members, given, "", violations)
+        violations.refuse()
+        return result
+
+    return read
+
+
+def _fold(params: Mapping[str, str], roots: frozenset[str]) -> Mapping[str, Node]:
+    """Hang the dotted names of known aggregates into a tree."""
+    folded: dict[str, Node] | None = None
+    for name, value in params.items():
+        if "." not in name:
+            continue
+        root = name.partition(".")[0]
+        if root not in roots:
+            continue
+        if folded is None:
+            folded = {k: v for k, v in params.items() if "." not in k}
+        if name.count(".") >= _NAME_PARTS_MAX:
+            raise QueryRejected(Reason.MALFORMED_INPUT)
+        *parents, last = name.split(".")
+        place = folded
+        for part in parents:
+            below = place.setdefault(part, {})
+            if isinstance(below, str):
+                raise QueryRejected(Reason.MALFORMED_INPUT)
+            place = below
+        if last in place:
+            raise QueryRejected(Reason.MALFORMED_INPUT)
+        place[last] = value
+    return params if folded is None else folded
+
+
+def _label(member: str) -> str:
+    return member[:1].lower() + member[1:]
+
+
+_Member = tuple[str, str, bool, Read, str]
+
+
+def _compile_members(shapes: Shapes, shape: ShapeModel) -> tuple[_Member, ...]:
+    required = frozenset(shape.get("required", ()))
+    return tuple(
+        (
+            member,
+            _label(member),
+            member in required,
+            _compile(shapes, reference["shape"]),
+            "" if shapes[reference["shape"]].get("sensitive") else " null",
+        )
+        for member, reference in shape["members"].items()
+    )
+
+
+def _read_members(
+    members: tuple[_Member, ...],
+    given: Mapping[str, Node],
+    path: str,
+    violations: Violations,
+) -> dict[str, object]:
+    result = {}
+    for member, label, required, read, null in members:
+        node = given.get(member)
+        value = _ABSENT if node is None else read(node, path + label, violations)
+        if value is not _ABSENT:
+            result[member] = value
+        elif required:
+            violations.add(null, path + label, "Member must not be null")
+    return result
+
+
+def _compile(shapes: Shapes, name: str) -> Read:
+    shape = shapes[name]
+    match shape["type"]:
+        case "structure":
+            return _compile_structure(shapes, shape)
+        case "list":
+            return _compile_list(shapes, shape)
+        case "map":
+            return _compile_map(shapes, shape)
+        case _:
+            return compile_scalar(shape)
+
+
+def _compile_structure(shapes: Shapes, shape: ShapeModel) -> Read:
+    members = _compile_members(shapes, shape)
+    union = shape.get("union", False)
+
+    def read(node: Node, path: str, violations: Violations) -> object:
+        if isinstance(node, str):
+            if node:
+                raise QueryRejected(Reason.MALFORMED_INPUT)
+            node = {}
+        result = _read_members(members, node, f"{path}.", violations)
+        if union and len(result) != 1:
+            violations.add("", path, "Member must have exactly one member set")
+        return result
+
+    return read
+
+
+def _children(node: Node, element: str) -> list[Node] | None:
+    """The numbered nodes below ``element`` in their order; None when there are none.
+
+    An empty list or map is sent as an empty value (reference 1.2). Numbers may have
+    gaps. Anything else below the name is refused rather than overlooked.
+    """
+    if isinstance(node, str):
+        if node:
+            raise QueryRejected(Reason.MALFORMED_INPUT)
+        return None
+    numbered = node.get(element)
+    if len(node) != 1 or not isinstance(numbered, dict):
+        raise QueryRejected(Reason.MALFORMED_INPUT)
+    for index in numbered:
+        if not _INDEX.fullmatch(index):
+            raise QueryRejected(Reason.MALFORMED_INPUT)
+    return [numbered[index] for index in sorted(numbered, key=int)]
+
+
+def _compile_list(shapes: Shapes, shape: ShapeModel) -> Read:
+    element_name = shape["member"]["shape"]
+    element_shape = shapes[element_name]
+    if element_shape["type"] == "string":
+        return _compile_string_list(shape, element_shape)
+    read_element = _compile(shapes, element_name)
+
+    def read(node: Node, path: str, violations: Violations) -> object:
+        children = _children(node, "member")
+        if children is None:
+            return _ABSENT
+        violation = size_violation(shape, len(children))
+        if violation:
+            violations.add("", path, violation)
+        return [
+            read_element(child, f"{path}.{number}.member", violations)
+            for number, child in enumerate(children, 1)
+        ]
+
+    return read
+
+
+def _compile_string_list(shape: ShapeModel, element: ShapeModel) -> Read:
+    matches = compile_matcher(element)
+    sensitive = element.get("sensitive", False)
+    constraints = ", ".join(scalar_constraints(element))
+
+    def read(node: Node, path: str, violations: Violations) -> object:
+        children = _children(node, "member")
+        if children is None:
+            return _ABSENT
+        values = [scalar(child) for child in children]
+        wrong = []
+        violation = size_violation(shape, len(values))
+        if violation:
+            wrong.append(violation)
+        broken = next(filter(None, map(check, values)), None)
+        if broken:
+            wrong.append(
+                f"Member must satisfy constraint: [{constraints or broken[0]}]"
+            )
+        if wrong:
+            listed = "[" + ", ".join(values)[:SHOWN_CHARACTERS] + "]"
+            shown = "" if sensitive else f" '{listed}'"
+            for text in wrong:
+                violations.add(shown, path, text)
+        return values
+
+    def check(value: str) -> tuple[str, ...]:
+        return string_violations(element, matches, value)
+
+    return read
+
+
+def _compile_map(shapes: Shapes, shape: ShapeModel) -> Read:
+    read_key = _compile(shapes, shape["key"]["shape"])
+    read_value = _compile(shapes, shape["value"]["shape"])
+
+    def read(node: Node, path: str, violations: Violations) -> object:
+        entries = _children(node, "entry")
+        if entries is None:
+            return _ABSENT
+        result: dict[str, object] = {}
+        for number, entry in enumerate(entries, 1):
+            if isinstance(entry, str) or "key" not in entry:
+                raise QueryRejected(Reason.MALFORMED_INPUT)
+            key = cast(
+                "str", read_key(entry["key"], f"{path}.{number}.key", violations)
+            )
+            if key in result:
+                raise QueryRejected(
+                    Reason.VALIDATION_ERROR, f"The map at '{path}' has a key twice."
+                )
+            value = read_value(
+                entry.get("value", {}), f"{path}.{number}.value", violations
+            )
+            result[key] = [] if value is _ABSENT else value
+        violation = size_violation(shape, len(result))
+        if violation:
+            violations.add("", path, violation)
+        return result
+
+    return read

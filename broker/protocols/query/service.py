@@ -1,0 +1,138 @@
+"""A service, compiled from its model operation by operation, on first use."""
+
+from collections.abc import Iterable, Mapping
+
+from broker.protocols.query.call import QueryCall
+from broker.protocols.query.errors import QueryRejected, Reason
+from broker.protocols.query.fault import FaultModel
+from broker.protocols.query.json_renderer import compile_json_renderer
+from broker.protocols.query.model import ServiceModel, ShapeModel
+from broker.protocols.query.reader import Reader, compile_reader
+from broker.protocols.query.renderer import Renderer, compile_renderer
+
+_NO_VERSION = "NO_VERSION_SPECIFIED"
+_SHOWN_CHARACTERS = 128
+_DEFAULT_STATUS = 400
+
+
+class Service:
+    """One service: its operations, how they are read and how they are answered.
+
+    ``operation`` arguments must name one of ``operations``; anything else is a
+    KeyError.
+    """
+
+    def __init__(self, model: ServiceModel) -> None:
+        metadata = model["metadata"]
+        self.name = metadata["endpointPrefix"]
+        self.version = metadata["apiVersion"]
+        self.namespace = metadata["xmlNamespace"]
+        self.operations = frozenset(model["operations"])
+        self._model = model
+        self._readers: dict[str, Reader] = {}
+        self._renderers: dict[str, Renderer] = {}
+        self._json_renderers: dict[str, Renderer] = {}
+
+    def reader(self, operation: str) -> Reader:
+        """Reads and validates the parameters of an operation.
+
+        The result is shaped as the operation's input: numbers are ints, times aware
+        UTC datetimes, binary values bytes; what was not sent is not there. Unknown
+        parameters are ignored. The reader raises `QueryRejected` (MALFORMED_INPUT,
+        VALIDATION_ERROR) and nothing else.
+        """
+        reader = self._readers.get(operation)
+        if reader is None:
+            reference = self._model["operations"][operation].get("input")
+            reader = compile_reader(
+                self._model["shapes"], reference and reference["shape"]
+            )
+            self._readers[operation] = reader
+        return reader
+
+    def renderer(self, operation: str) -> Renderer:
+        """Writes a result and the request id as XML (``text/xml``)."""
+        renderer = self._renderers.get(operation)
+        if renderer is None:
+            renderer = compile_renderer(
+                self._model["shapes"],
+                self._model["operations"][operation],
+                self.namespace,
+            )
+            self._renderers[operation] = renderer
+        return renderer
+
+    def json_renderer(self, operation: str) -> Renderer:
+        """Writes a result and the request id as JSON (``application/json``)."""
+        renderer = self._json_renderers.get(operation)
+        if renderer is None:
+            renderer = compile_json_renderer(
+                self._model["shapes"], self._model["operations"][operation]
+            )
+            self._json_renderers[operation] = renderer
+        return renderer
+
+    def render(
+        self,
+        operation: str,
+        result: Mapping[str, object],
+        request_id: str,
+        *,
+        as_json: bool = False,
+    ) -> bytes:
+        """A result in the form that the call wants."""
+        renderer = (self.json_renderer if as_json else self.renderer)(operation)
+        return renderer(result, request_id)
+
+    def is_unsigned(self, operation: str) -> bool:
+        """Whether clients send the operation without a signature."""
+        return self._model["operations"][operation].get("authtype") == "none"
+
+    def faults(self) -> dict[str, FaultModel]:
+        """Every error that the model declares, by the name of its shape."""
+        return {
+            name: _fault_model(name, shape)
+            for name, shape in self._model["shapes"].items()
+            if shape.get("exception")
+        }
+
+    def faults_of(self, operation: str) -> frozenset[str]:
+        """The wire codes that the model declares for an operation."""
+        shapes = self._model["shapes"]
+        return frozenset(
+            _fault_model(reference["shape"], shapes[reference["shape"]]).code
+            for reference in self._model["operations"][operation].get("errors", ())
+        )
+
+
+def _fault_model(name: str, shape: ShapeModel) -> FaultModel:
+    error = shape.get("error")
+    if error is None:
+        return FaultModel(code=name, status=_DEFAULT_STATUS, sender=True)
+    return FaultModel(
+        code=error["code"],
+        status=error["httpStatusCode"],
+        sender=error.get("senderFault", False),
+    )
+
+
+def select_service(services: Iterable[Service], call: QueryCall) -> Service:
+    """The service whose version and operation the call names.
+
+    ``call.action`` must be there; without one there is nothing to select.
+
+    Raises:
+        QueryRejected: INVALID_ACTION.
+
+    Source: reference 10.1.
+    """
+    action = call.action or ""
+    for service in services:
+        if service.version == call.version and action in service.operations:
+            return service
+    version = _NO_VERSION if call.version is None else call.version
+    raise QueryRejected(
+        Reason.INVALID_ACTION,
+        f"Could not find operation {action[:_SHOWN_CHARACTERS]} "
+        f"for version {version[:_SHOWN_CHARACTERS]}",
+    )
