@@ -1,0 +1,1 @@
+"""What outside identity providers prove: SAML assertions and web identity tokens."""

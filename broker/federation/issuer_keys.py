@@ -1,0 +1,340 @@
+"""Issuers' key sets: fetched rarely, shared widely, kept through an outage.
+
+A key set is fresh for ``REFRESH_SECONDS``; then it is fetched again in the
+background while it goes on serving. After ``MAX_AGE_SECONDS`` callers wait for the
+new one, and only while the issuer cannot be reached does the last known set serve
+on, until ``STALE_SECONDS``. At most one fetch per issuer runs in a process and, with
+a shared cache, in the installation; after each there is a cool-down in which an
+unknown key id fetches nothing.
+
+Key sets are kept per issuer URL, except where a provider's own registration decides
+what is fetched (static keys, thumbprints, internal addresses): one account's keys
+must never verify another account's tokens.
+
+Source: OpenID Connect Core 10.1.1; security design 4 and 5.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from broker.clock import Clock
+from broker.federation.addresses import AddressRules
+from broker.federation.oidc_options import OidcProviderOptions
+from broker.federation.outbound import FetchFailedError
+from broker.model.account import AccountId
+from broker.model.entities import OidcProvider
+from broker.protocols.oidc.discovery import (
+    MAX_DISCOVERY_BYTES,
+    discovery_url,
+    parse_discovery,
+)
+from broker.protocols.oidc.jwks import MAX_JWKS_BYTES, KeySet, parse_jwks
+from broker.protocols.oidc.rejection import OidcRejected
+from broker.stores.cache.port import Cache
+from broker.stores.errors import StoreUnavailableError
+
+REFRESH_SECONDS = 300
+MAX_AGE_SECONDS = 600
+STALE_SECONDS = 3600
+COOL_DOWN_SECONDS = 10
+MAX_SLOTS = 4096
+"""Key sets that one process keeps; the one unused for longest goes first."""
+
+_SPACE = "jwks"
+_LOCK_SPACE = "jwks-lock"
+_FETCHING = b"fetching"
+_FAILED = b"failed"
+_POLL_SECONDS = 0.05
+_TIME_BYTES = 8
+
+
+class Fetcher(Protocol):
+    """The part of the outbound client that is needed here."""
+
+    @property
+    def rules(self) -> AddressRules:
+        """The operator's address rules."""
+        ...
+
+    async def fetch(
+        self,
+        url: str,
+        *,
+        account: AccountId | None,
+        thumbprints: Sequence[str] = (),
+        max_bytes: int = ...,
+    ) -> bytes:
+        """The body of a 200 answer, or ``FetchFailedError``."""
+        ...
+
+
+class KeySetSeal(Protocol):
+    """Protects shared key sets: who can write the cache must not bring keys in."""
+
+    def seal(self, slot: str, plain: bytes) -> bytes:
+        """Seal a key set for one slot."""
+        ...
+
+    def find_opened(self, slot: str, sealed: bytes) -> bytes | None:
+        """The key set; None when it was not sealed by us for this slot."""
+        ...
+
+
+class IssuerUnreachableError(Exception):
+    """No usable key set is at hand, and none could be fetched; try again later."""
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One key set in this process. Times are wall-clock seconds."""
+
+    name: str
+    issuer: str
+    account: AccountId
+    thumbprints: tuple[str, ...]
+    keys: KeySet | None = None
+    fetched_at: float = 0.0
+    attempted_at: float = 0.0
+    failure: Exception | None = None
+    running: "asyncio.Task[None] | None" = field(default=None, repr=False)
+
+
+class IssuerKeys:
+    """Key sets of all providers. ``cache`` and ``seal`` together share them."""
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        clock: Clock,
+        *,
+        cache: Cache | None = None,
+        seal: KeySetSeal | None = None,
+        fetch_seconds: float = 12.0,
+    ) -> None:
+        self._fetcher = fetcher
+        self._clock = clock
+        self._cache = cache if seal is not None else None
+        self._seal = seal
+        self._fetch_seconds = fetch_seconds
+        self._slots: dict[str, _Slot] = {}
+        self._static: dict[str, tuple[str, KeySet]] = {}
+
+    async def close(self) -> None:
+        """Stop the fetches that run in the background."""
+        tasks = [slot.running for slot in self._slots.values() if slot.running]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def is_private(self, provider: OidcProvider, options: OidcProviderOptions) -> bool:
+        """Whether the key set counts for this provider alone."""
+        if options.static_jwks or provider.thumbprints:
+            return True
+        parts = urlsplit(provider.url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        rules = self._fetcher.rules
+        return rules.are_special_for(provider.account) or rules.names(
+            provider.account, parts.hostname or "", port
+        )
+
+    async def keys_of(
+        self, provider: OidcProvider, options: OidcProviderOptions
+    ) -> KeySet:
+        """The provider's key set, usually without waiting.
+
+        Raises:
+            IssuerUnreachableError: none is at hand and the issuer does not answer.
+            OidcRejected: BAD_DISCOVERY or BAD_KEY_SET, when it answers nonsense.
+        """
+        if options.static_jwks:
+            return self._static_keys(provider, options.static_jwks)
+        slot = self._slot_of(provider, options)
+        now = self._clock.now().timestamp()
+        age = now - slot.fetched_at
+        if slot.keys is not None and 0 <= age < REFRESH_SECONDS:
+            return slot.keys
+        resting = 0 <= now - slot.attempted_at < COOL_DOWN_SECONDS
+        if slot.keys is not None and 0 <= age < MAX_AGE_SECONDS:
+            if not resting:
+                self._start(slot)
+            return slot.keys
+        if slot.running is not None or not resting:
+            await self._wait(slot)
+        if slot.keys is None or self._age(slot) >= STALE_SECONDS:
+            raise _failure_of(slot)
+        return slot.keys
+
+    async def newer_keys_of(
+        self, provider: OidcProvider, options: OidcProviderOptions, seen: KeySet
+    ) -> KeySet:
+        """A key set newer than ``seen``, for a token with an unknown key id.
+
+        All callers share one fetch; within the cool-down there is none and ``seen``
+        comes back.
+
+        Raises:
+            IssuerUnreachableError: the issuer does not answer.
+            OidcRejected: it answers nonsense.
+        """
+        if options.static_jwks:
+            return seen
+        slot = self._slot_of(provider, options)
+        if slot.keys is not None and slot.keys is not seen:
+            return slot.keys
+        now = self._clock.now().timestamp()
+        if (
+            slot.running is not None
+            or not 0 <= now - slot.attempted_at < COOL_DOWN_SECONDS
+        ):
+            await self._wait(slot)
+        if slot.failure is not None or slot.keys is None:
+            raise _failure_of(slot)
+        return slot.keys
+
+    def _static_keys(self, provider: OidcProvider, text: str) -> KeySet:
+        known = self._static.get(provider.unique_id)
+        if known is not None and known[0] == text:
+            return known[1]
+        keys = parse_jwks(text.encode("utf-8", "replace"))
+        if len(self._static) >= MAX_SLOTS:
+            self._static.pop(next(iter(self._static)))
+        self._static[provider.unique_id] = (text, keys)
+        return keys
+
+    def _slot_of(self, provider: OidcProvider, options: OidcProviderOptions) -> _Slot:
+        private = self.is_private(provider, options)
+        # Thumbprints and URL are part of the name: a changed provider starts anew.
+        name = (
+            f"{provider.unique_id} {provider.url} {' '.join(provider.thumbprints)}"
+            if private
+            else provider.url
+        )
+        slot = self._slots.get(name)
+        if slot is None:
+            if len(self._slots) >= MAX_SLOTS:
+                self._drop_oldest()
+            slot = _Slot(name, provider.url, provider.account, provider.thumbprints)
+            self._slots[name] = slot
+        return slot
+
+    def _drop_oldest(self) -> None:
+        idle = (slot for slot in self._slots.values() if slot.running is None)
+        oldest = min(idle, key=lambda slot: slot.fetched_at, default=None)
+        if oldest is not None:
+            del self._slots[oldest.name]
+
+    def _age(self, slot: _Slot) -> float:
+        return self._clock.now().timestamp() - slot.fetched_at
+
+    def _start(self, slot: _Slot) -> "asyncio.Task[None]":
+        if slot.running is None:
+            slot.running = asyncio.create_task(self._refresh(slot))
+        return slot.running
+
+    async def _wait(self, slot: _Slot) -> None:
+        # Shielded: a caller that goes away must not take the others' fetch along.
+        await asyncio.shield(self._start(slot))
+
+    async def _refresh(self, slot: _Slot) -> None:
+        slot.attempted_at = self._clock.now().timestamp()
+        try:
+            async with asyncio.timeout(self._fetch_seconds):
+                slot.keys, slot.fetched_at = await self._obtain(slot)
+            slot.failure = None
+        except (FetchFailedError, OidcRejected, TimeoutError) as error:
+            slot.failure = error
+        finally:
+            slot.running = None
+
+    async def _obtain(self, slot: _Slot) -> tuple[KeySet, float]:
+        """The set of another worker, when it is newer than ours; else a fetched one."""
+        cache, seal = self._cache, self._seal
+        if cache is None or seal is None:
+            return await self._fetch(slot)
+        key = hashlib.sha256(slot.name.encode("utf-8")).digest()
+        now = self._clock.now()
+        try:
+            return await self._obtain_shared(slot, cache, seal, key)
+        except StoreUnavailableError:
+            return await self._fetch(slot)
+        except (FetchFailedError, OidcRejected):
+            rest = now + timedelta(seconds=COOL_DOWN_SECONDS)
+            with suppress(StoreUnavailableError):
+                await cache.put(_LOCK_SPACE, key, _FAILED, expires_at=rest)
+            raise
+
+    async def _obtain_shared(
+        self, slot: _Slot, cache: Cache, seal: KeySetSeal, key: bytes
+    ) -> tuple[KeySet, float]:
+        while True:
+            shared = _read_shared(slot, seal, await cache.get(_SPACE, key))
+            now = self._clock.now()
+            if shared is not None and (
+                shared[1] > slot.fetched_at
+                or now.timestamp() - shared[1] < COOL_DOWN_SECONDS
+            ):
+                return shared
+            until = now + timedelta(seconds=self._fetch_seconds)
+            if await cache.add(_LOCK_SPACE, key, _FETCHING, expires_at=until):
+                break
+            if await cache.get(_LOCK_SPACE, key) == _FAILED:
+                raise FetchFailedError(f"{slot.issuer}: another worker just failed")
+            await asyncio.sleep(_POLL_SECONDS)
+        data, fetched_at = await self._download(slot)
+        keys = parse_jwks(data)
+        stamp = int(fetched_at * 1000).to_bytes(_TIME_BYTES, "big")
+        with suppress(StoreUnavailableError):
+            await cache.put(
+                _SPACE,
+                key,
+                seal.seal(slot.name, stamp + data),
+                expires_at=now + timedelta(seconds=STALE_SECONDS),
+            )
+            await cache.drop(_LOCK_SPACE, key)
+        return keys, fetched_at
+
+    async def _fetch(self, slot: _Slot) -> tuple[KeySet, float]:
+        data, fetched_at = await self._download(slot)
+        return parse_jwks(data), fetched_at
+
+    async def _download(self, slot: _Slot) -> tuple[bytes, float]:
+        fetched_at = self._clock.now().timestamp()
+        document = await self._fetcher.fetch(
+            discovery_url(slot.issuer),
+            account=slot.account,
+            thumbprints=slot.thumbprints,
+            max_bytes=MAX_DISCOVERY_BYTES,
+        )
+        discovery = parse_discovery(document, slot.issuer)
+        data = await self._fetcher.fetch(
+            discovery.jwks_uri,
+            account=slot.account,
+            thumbprints=slot.thumbprints,
+            max_bytes=MAX_JWKS_BYTES,
+        )
+        return data, fetched_at
+
+
+def _read_shared(
+    slot: _Slot, seal: KeySetSeal, sealed: bytes | None
+) -> tuple[KeySet, float] | None:
+    plain = None if sealed is None else seal.find_opened(slot.name, sealed)
+    if plain is None:
+        return None
+    fetched_at = int.from_bytes(plain[:_TIME_BYTES], "big") / 1000
+    return parse_jwks(plain[_TIME_BYTES:]), fetched_at
+
+
+def _failure_of(slot: _Slot) -> Exception:
+    failure = slot.failure
+    if isinstance(failure, OidcRejected):
+        return OidcRejected(failure.reason, failure.message, failure.detail)
+    return IssuerUnreachableError(
+        str(failure) or f"{slot.issuer}: no answer within the deadline"
+    )

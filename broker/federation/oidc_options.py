@@ -1,0 +1,88 @@
+"""The operator's own settings of an OIDC provider.
+
+They stand under ``Broker:`` in a set-up file, or come from ``broker providers set``;
+no AWS parameter reaches them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from broker.protocols.oidc.algorithms import ALGORITHM_NAMES
+from broker.protocols.oidc.verify import VerifyOptions
+
+_TRUTHS = {"true": True, "false": False}
+PROFILES = ("strict", "aws")
+
+
+@dataclass(frozen=True, slots=True)
+class OidcProviderOptions:
+    """``OneTimeUse``, ``StaticJwks``, ``Algorithms`` and ``Profile``.
+
+    ``static_jwks`` is the JSON text of a key set that is used instead of fetching
+    one, empty when there is none.
+    """
+
+    one_time_use: bool = False
+    static_jwks: str = ""
+    algorithms: frozenset[str] = ALGORITHM_NAMES
+    profile: str = "strict"
+
+    @property
+    def verify_options(self) -> VerifyOptions:
+        """What the verifier needs of them."""
+        return VerifyOptions(self.algorithms, self.profile == "aws", self.one_time_use)
+
+
+_DEFAULT = OidcProviderOptions()
+
+
+def parse_oidc_options(options: Mapping[str, object]) -> OidcProviderOptions:
+    """Read a provider's options; those of other parts of the broker are left alone.
+
+    Values may be typed (from YAML) or texts (from the command line).
+
+    Raises:
+        ValueError: names the option, what is wrong and what to write.
+    """
+    if not options:
+        return _DEFAULT
+    return OidcProviderOptions(
+        one_time_use=_read_truth(options.get("OneTimeUse", False), "OneTimeUse"),
+        static_jwks=_read_jwks(options.get("StaticJwks", "")),
+        algorithms=_read_algorithms(options.get("Algorithms", ALGORITHM_NAMES)),
+        profile=_read_profile(options.get("Profile", "strict")),
+    )
+
+
+def _read_truth(value: object, name: str) -> bool:
+    truth = _TRUTHS.get(value.lower()) if isinstance(value, str) else value
+    if not isinstance(truth, bool):
+        raise ValueError(f"{name} is {value!r}; write true or false")  # noqa: TRY004  # the data is at fault
+    return truth
+
+
+def _read_jwks(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return json.dumps(dict(value))
+    raise ValueError("StaticJwks is neither a JSON text nor an object with 'keys'")
+
+
+def _read_algorithms(value: object) -> frozenset[str]:
+    names = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(names, list | tuple | frozenset) or not names:
+        raise ValueError("Algorithms is not a list; write for example RS256, ES256")
+    foreign = [name for name in names if name not in ALGORITHM_NAMES]
+    if foreign:
+        raise ValueError(
+            f"Algorithms has {foreign[0]!r}; known are {sorted(ALGORITHM_NAMES)}"
+        )
+    return frozenset(names)
+
+
+def _read_profile(value: object) -> str:
+    if not isinstance(value, str) or value not in PROFILES:
+        raise ValueError(f"Profile is {value!r}; write strict or aws")
+    return value

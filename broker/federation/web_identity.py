@@ -1,0 +1,296 @@
+"""Web identity tokens as proofs: from a text to a federated identity.
+
+The token only nominates its issuer; the provider is the one that the *role's*
+account registered for exactly that issuer, and only its keys, client ids and options
+count.
+
+Source: reference 5 and 10.3; security design 4.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import NoReturn, Protocol
+
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    ExpiredFederationToken,
+    IdpCommunicationError,
+    IdpRejectedClaim,
+    InvalidIdentityToken,
+)
+from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
+from broker.federation.oidc_options import OidcProviderOptions, parse_oidc_options
+from broker.model.account import AccountId
+from broker.model.entities import OidcProvider
+from broker.model.federated import FederatedIdentity
+from broker.model.principal import Principal, PrincipalType
+from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from broker.protocols.oidc.token import UnverifiedToken
+from broker.protocols.oidc.verify import (
+    VerifiedToken,
+    check_algorithm,
+    peek_unverified,
+    verify_token,
+)
+
+AMAZON = "www.amazon.com"
+FACEBOOK = "graph.facebook.com"
+
+_NOT_VALIDATED = (
+    "The web identity token provided could not be validated."
+    " See the AssumeRoleWithWebIdentity documentation for requirements."
+)
+_NO_KEY = (
+    "Couldn't retrieve verification key from your identity provider, "
+    " please reference AssumeRoleWithWebIdentity documentation for requirements"
+)
+_NOT_A_JWT = (
+    "The ID Token provided is not a valid JWT."
+    " (You may see this error if you sent an Access Token)"
+)
+_UNREACHABLE = (
+    "The identity provider (IdP) that was asked to verify the incoming identity"
+    " token could not be reached. Retry your request a limited number of times."
+)
+_NO_PROVIDER = "No OpenIDConnect provider found in your account for https://{}"
+_ROLE_NOT_IN_CLAIM = (
+    "The target role ARN is not present in the roles claim of the identity token"
+)
+_NOT_AMAZON = "Provided Token is not a Login With Amazon token"
+_NOT_AUTHORIZED = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
+
+_SHOWN_ISSUER_CHARACTERS = 255
+
+WIRE_ERRORS: Mapping[OidcReason, tuple[type[BrokerError], str | None]] = (
+    MappingProxyType(
+        {
+            OidcReason.NOT_A_JWT: (InvalidIdentityToken, _NOT_A_JWT),
+            OidcReason.ALGORITHM_NOT_ALLOWED: (InvalidIdentityToken, _NOT_VALIDATED),
+            OidcReason.UNKNOWN_KEY: (InvalidIdentityToken, _NO_KEY),
+            OidcReason.KEY_DOES_NOT_FIT: (InvalidIdentityToken, _NOT_VALIDATED),
+            OidcReason.BAD_SIGNATURE: (InvalidIdentityToken, _NOT_VALIDATED),
+            OidcReason.MISSING_CLAIM: (InvalidIdentityToken, None),
+            OidcReason.EMPTY_CLAIM: (InvalidIdentityToken, None),
+            OidcReason.BAD_CLAIM: (InvalidIdentityToken, _NOT_VALIDATED),
+            OidcReason.WRONG_ISSUER: (InvalidIdentityToken, _NOT_VALIDATED),
+            OidcReason.WRONG_AUDIENCE: (InvalidIdentityToken, _NOT_VALIDATED),
+            OidcReason.NO_AUTHORIZED_PARTY: (InvalidIdentityToken, None),
+            OidcReason.BAD_TIMESTAMP: (InvalidIdentityToken, None),
+            OidcReason.EXPIRED: (ExpiredFederationToken, None),
+            OidcReason.ISSUED_IN_FUTURE: (InvalidIdentityToken, None),
+            OidcReason.NOT_YET_VALID: (InvalidIdentityToken, None),
+            OidcReason.BAD_TAGS: (InvalidIdentityToken, None),
+            OidcReason.BAD_DISCOVERY: (InvalidIdentityToken, _NO_KEY),
+            OidcReason.BAD_KEY_SET: (InvalidIdentityToken, _NO_KEY),
+        }
+    )
+)
+"""The wire error of each refusal; None takes the refusal's own message."""
+
+
+class OidcProviderReader(Protocol):
+    """Finds the providers that an account registered."""
+
+    async def find_oidc_provider(
+        self, account: AccountId, host_and_path: str
+    ) -> OidcProvider | None:
+        """The provider of this issuer in this account."""
+        ...
+
+
+class WebIdentityProver:
+    """Proves the callers of ``AssumeRoleWithWebIdentity``."""
+
+    def __init__(
+        self, providers: OidcProviderReader, keys: IssuerKeys, *, skew: timedelta
+    ) -> None:
+        self._providers = providers
+        self._keys = keys
+        self._skew = skew
+
+    async def prove(
+        self,
+        token: str,
+        *,
+        account: AccountId,
+        now: datetime,
+        role_arn: str | None = None,
+        provider_id: str | None = None,
+    ) -> FederatedIdentity:
+        """The identity that a token proves in ``account``, the role's.
+
+        With ``role_arn`` the token's roles claim is enforced too. ``provider_id`` is
+        the request's ``ProviderId`` of legacy access tokens, which nobody has
+        configured here.
+
+        Raises:
+            InvalidIdentityToken, ExpiredFederationToken: it is no proof here.
+            IdpCommunicationError: the issuer's keys cannot be had; try again.
+            IdpRejectedClaim, AccessDenied: as AWS answers a legacy ``ProviderId``.
+        """
+        if provider_id is not None:
+            _refuse_legacy(provider_id)
+        try:
+            unverified = peek_unverified(token)
+            provider = await self._find_provider(account, unverified.issuer)
+            options = _options_of(provider)
+            verified = await self._verify(unverified, provider, options, now)
+        except OidcRejected as rejected:
+            raise translate(rejected) from rejected
+        except IssuerUnreachableError as error:
+            raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
+        identity = self._identity(verified, provider, options)
+        if role_arn is not None:
+            require_allowed_role(identity, role_arn)
+        return identity
+
+    async def _find_provider(self, account: AccountId, issuer: str) -> OidcProvider:
+        scheme, separator, host_and_path = issuer.partition("://")
+        if not separator:  # the built-in Google issuer has a form without scheme
+            scheme, host_and_path = "", issuer
+        provider = None
+        if scheme and host_and_path:
+            provider = await self._providers.find_oidc_provider(account, host_and_path)
+        # The directory may find names by other rules; every character counts here.
+        if provider is None or provider.url != issuer:
+            shown = host_and_path[:_SHOWN_ISSUER_CHARACTERS]
+            raise InvalidIdentityToken(
+                _NO_PROVIDER.format(shown if _is_plain(shown) else ""),
+                detail=f"account {account} has no provider for {issuer!r:.300}",
+            )
+        return provider
+
+    async def _verify(
+        self,
+        unverified: UnverifiedToken,
+        provider: OidcProvider,
+        options: OidcProviderOptions,
+        now: datetime,
+    ) -> VerifiedToken:
+        verify_options = options.verify_options
+        check_algorithm(unverified, verify_options)
+        keys = await self._keys.keys_of(provider, options)
+        if unverified.kid and keys.find(unverified.kid) is None:
+            keys = await self._keys.newer_keys_of(provider, options, keys)
+        return verify_token(
+            unverified,
+            keys=keys,
+            issuer=provider.url,
+            client_ids=provider.client_ids,
+            now=now,
+            skew=self._skew,
+            options=verify_options,
+        )
+
+    def _identity(
+        self,
+        token: VerifiedToken,
+        provider: OidcProvider,
+        options: OidcProviderOptions,
+    ) -> FederatedIdentity:
+        lasting, context = _condition_keys(token, provider)
+        spends: tuple[str, ...] | None = None
+        if options.one_time_use and token.token_id is not None:
+            spends = (token.issuer, token.token_id)
+            if self._keys.is_private(provider, options):
+                # Keys that one provider alone trusts may spend for it alone.
+                spends = (provider.unique_id, *spends)
+        return FederatedIdentity(
+            principal=Principal.from_provider(
+                PrincipalType.WEB_IDENTITY,
+                provider.account,
+                provider=provider.arn,
+                subject=token.subject,
+            ),
+            account=provider.account,
+            provider_arn=provider.arn,
+            provider_id=provider.unique_id,
+            issuer=token.issuer,
+            subject=token.subject,
+            audience=token.audience,
+            allowed_roles=token.allowed_roles,
+            tags=token.session_tags.tags,
+            transitive_keys=token.session_tags.transitive_keys,
+            source_identity=token.source_identity,
+            context=context,
+            session_context=lasting,
+            spends=spends,
+            spends_until=(
+                datetime.fromtimestamp(token.expires_at, UTC) + 2 * self._skew
+                if spends
+                else None
+            ),
+        )
+
+
+def translate(rejected: OidcRejected) -> BrokerError:
+    """The wire error of a refusal."""
+    error, text = WIRE_ERRORS[rejected.reason]
+    return error(
+        rejected.message if text is None else text,
+        detail=f"{rejected.reason}: {rejected.detail or rejected.message}",
+    )
+
+
+def require_allowed_role(identity: FederatedIdentity, role_arn: str) -> None:
+    """Refuse a role that the token's roles claim leaves out.
+
+    Raises:
+        InvalidIdentityToken: the claim is there and does not name the role.
+    """
+    allowed = identity.allowed_roles
+    if allowed is not None and role_arn not in allowed:
+        raise InvalidIdentityToken(
+            _ROLE_NOT_IN_CLAIM, detail=f"{role_arn} is not among {sorted(allowed)}"
+        )
+
+
+def _options_of(provider: OidcProvider) -> OidcProviderOptions:
+    try:
+        return parse_oidc_options(provider.options)
+    except ValueError as error:
+        raise InvalidIdentityToken(
+            _NOT_VALIDATED, detail=f"options of {provider.arn}: {error}"
+        ) from error
+
+
+def _condition_keys(
+    token: VerifiedToken, provider: OidcProvider
+) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    """What lives on in the session, and everything the trust policy sees.
+
+    Source: reference 5.5 and 5.6: ``aud``, ``sub`` and ``amr`` live on.
+    """
+    prefix = provider.host_and_path.lower()
+    lasting: dict[str, tuple[str, ...]] = {
+        f"{prefix}:aud": (token.audience,),
+        f"{prefix}:sub": (token.subject,),
+        "aws:federatedprovider": (provider.arn,),
+    }
+    if token.authentication_methods:
+        lasting[f"{prefix}:amr"] = token.authentication_methods
+    context = dict(lasting)
+    if token.email is not None:
+        context[f"{prefix}:email"] = (token.email,)
+    if token.replaced_audience:
+        context[f"{prefix}:oaud"] = token.replaced_audience
+    # True only for a role that the claim names: others end at require_allowed_role.
+    named = token.allowed_roles is not None
+    context["sts:roleauthorizedbyidp"] = ("true" if named else "false",)
+    return lasting, context
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+def _refuse_legacy(provider_id: str) -> NoReturn:
+    """Answer a legacy ``ProviderId`` as AWS answers one that nobody configured."""
+    detail = f"ProviderId {provider_id!r:.100} is not configured"
+    if provider_id == AMAZON:
+        raise InvalidIdentityToken(_NOT_AMAZON, detail=detail)
+    if provider_id == FACEBOOK:
+        raise IdpRejectedClaim(detail=detail)
+    raise AccessDenied(_NOT_AUTHORIZED, detail=detail)
