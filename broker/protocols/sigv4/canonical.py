@@ -6,6 +6,7 @@ and AWS's published test suite are the oracles.
 
 import re
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from broker.protocols.sigv4.errors import Reason, SigV4Rejected
@@ -63,24 +64,33 @@ def canonical_query(pairs: Iterable[Pair]) -> bytes:
 
 
 def canonical_headers(headers: Mapping[bytes, bytes], signed: Iterable[bytes]) -> bytes:
-    """One line for each signed header; every name must be among ``headers``."""
-    return b"".join([name + b":" + headers[name] + b"\n" for name in signed])
+    """One line for each signed header; every name must be among ``headers``.
 
-
-def collect_headers(headers: Iterable[Pair]) -> tuple[dict[bytes, bytes], set[bytes]]:
-    """Canonical values by name, and the names that were sent more than once.
-
-    Values are trimmed, inner runs of blanks are one space, and several values of
-    one name are joined with commas in the order they came.
+    Values are trimmed and inner runs of blanks are one space.
     """
-    collected: dict[bytes, bytes] = {}
+    return b"".join(
+        [name + b":" + b" ".join(headers[name].split()) + b"\n" for name in signed]
+    )
+
+
+def collect_headers(
+    headers: tuple[Pair, ...],
+) -> tuple[dict[bytes, bytes], AbstractSet[bytes]]:
+    """Values by name, and the names that were sent more than once.
+
+    Several values of one name are joined with commas in the order they came.
+    """
+    collected = dict(headers)
+    if len(collected) == len(headers):
+        return collected, frozenset()
+    collected = {}
     repeated: set[bytes] = set()
     for name, value in headers:
-        clean = b" ".join(value.split())
         if name in collected:
             repeated.add(name)
-            clean = collected[name] + b"," + clean
-        collected[name] = clean
+            collected[name] = collected[name].strip() + b"," + value.strip()
+        else:
+            collected[name] = value
     return collected, repeated
 
 

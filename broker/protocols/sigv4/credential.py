@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import NoReturn
 
 from broker.model.raw import RawRequest
@@ -141,15 +142,14 @@ def _parse_header_form(
     pairs: Sequence[Pair],
 ) -> SignedRequest:
     found = parse_authorization(
-        headers[b"authorization"].decode("latin-1"),
+        _text(headers[b"authorization"]),
         dated=b"x-amz-date" in headers or b"date" in headers,
     )
     date_name = b"x-amz-date" if b"x-amz-date" in headers else b"date"
     for name in (b"authorization", date_name, b"x-amz-security-token", _CONTENT_SHA256):
         if name in repeated:
             _reject_ambiguous(f"The header '{name.decode()}' was sent more than once.")
-    timestamp, signed_at = parse_date(headers[date_name].decode("latin-1"))
-    token = headers.get(b"x-amz-security-token")
+    timestamp, signed_at = parse_date(_text(headers[date_name]))
     return _finish(
         raw,
         headers=headers,
@@ -162,8 +162,8 @@ def _parse_header_form(
         timestamp=timestamp,
         signed_at=signed_at,
         expires_seconds=None,
-        session_token=None if token is None else token.decode("latin-1"),
-        content_sha256=_text(headers.get(_CONTENT_SHA256)),
+        session_token=_find_text(headers, b"x-amz-security-token"),
+        content_sha256=_find_text(headers, _CONTENT_SHA256),
     )
 
 
@@ -209,7 +209,9 @@ def _parse_query_form(
         signed_at=signed_at,
         expires_seconds=parse_expires(text.get(b"X-Amz-Expires")),
         session_token=text.get(b"X-Amz-Security-Token"),
-        content_sha256=declared[0] if declared else _text(headers.get(_CONTENT_SHA256)),
+        content_sha256=declared[0]
+        if declared
+        else _find_text(headers, _CONTENT_SHA256),
     )
 
 
@@ -286,21 +288,16 @@ def _amz_parameters(pairs: Sequence[Pair]) -> dict[bytes, bytes]:
 
 def _verify_coverage(
     headers: Mapping[bytes, bytes], repeated: AbstractSet[bytes], signed_headers: str
-) -> list[bytes]:
+) -> tuple[bytes, ...]:
     """The names of the signed headers, in order, when they cover what they must."""
-    if not _SIGNED_HEADERS.fullmatch(signed_headers):
-        reject_mismatch("SignedHeaders is not a list of lower-case header names")
-    names = signed_headers.encode("ascii").split(b";")
-    if b"host" not in names:
+    names, covered = _split_signed_headers(signed_headers)
+    if b"host" not in covered:
         raise SigV4Rejected(
             Reason.NOT_COVERED,
             "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
         )
     if b"host" in repeated:
         _reject_ambiguous("The header 'host' was sent more than once.")
-    covered = set(names)
-    if len(covered) != len(names) or names != sorted(names):
-        reject_mismatch("SignedHeaders is not sorted, or repeats a name")
     if not covered <= headers.keys():
         absent = b", ".join(sorted(covered - headers.keys())).decode()
         reject_mismatch(f"signed headers did not arrive: {shown(absent)}")
@@ -313,8 +310,24 @@ def _verify_coverage(
     return names
 
 
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")
+@lru_cache(maxsize=64)  # clients sign the same few lists again and again
+def _split_signed_headers(text: str) -> tuple[tuple[bytes, ...], frozenset[bytes]]:
+    if not _SIGNED_HEADERS.fullmatch(text):
+        reject_mismatch("SignedHeaders is not a list of lower-case header names")
+    names = tuple(text.encode("ascii").split(b";"))
+    covered = frozenset(names)
+    if len(covered) != len(names) or list(names) != sorted(names):
+        reject_mismatch("SignedHeaders is not sorted, or repeats a name")
+    return names, covered
+
+
+def _text(value: bytes) -> str:
+    return value.decode("latin-1").strip(" \t")
+
+
+def _find_text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
+    value = headers.get(name)
+    return None if value is None else _text(value)
 
 
 def _reject_ambiguous(message: str) -> NoReturn:

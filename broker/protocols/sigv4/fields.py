@@ -59,6 +59,8 @@ def parse_authorization(text: str, *, dated: bool) -> dict[str, str]:
                 f"the Authorization header repeats or invents '{shown(name)}'",
             )
         found[name] = value
+    if dated and len(found) == len(_FIELDS) and all(found.values()):
+        return found
     wrong = "".join(
         f"Authorization header requires '{name}' parameter. "
         for name in _FIELDS
@@ -69,13 +71,11 @@ def parse_authorization(text: str, *, dated: bool) -> dict[str, str]:
             "Authorization header requires existence of either a 'X-Amz-Date' or "
             "a 'Date' header. "
         )
-    if wrong:
-        raise SigV4Rejected(
-            Reason.INCOMPLETE,
-            f"{wrong}(Hashed with SHA-256 and encoded with Base64) "
-            f"Authorization={hashed(text)}",
-        )
-    return found
+    raise SigV4Rejected(
+        Reason.INCOMPLETE,
+        f"{wrong}(Hashed with SHA-256 and encoded with Base64) "
+        f"Authorization={hashed(text)}",
+    )
 
 
 def parse_date(text: str) -> tuple[str, datetime]:
