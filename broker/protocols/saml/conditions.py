@@ -1,0 +1,235 @@
+"""For whom an assertion is meant, and for when. Everything absent is wrong."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from lxml.etree import _Element
+
+from broker.protocols.saml.errors import SamlReason, SamlRejected
+from broker.protocols.saml.expected import Expected, Profile
+from broker.protocols.saml.gate import text_of
+from broker.protocols.saml.instant import parse_instant
+from broker.protocols.saml.names import (
+    AUDIENCE,
+    AUDIENCE_RESTRICTION,
+    AUTHN_STATEMENT,
+    BEARER,
+    CONDITIONS,
+    ONE_TIME_USE,
+    PROXY_RESTRICTION,
+    SUBJECT_CONFIRMATION,
+    SUBJECT_CONFIRMATION_DATA,
+)
+
+MAX_AGE = timedelta(minutes=5)
+"""From IssueInstant to use. Source: IAM guide, "Configure SAML assertions"."""
+
+MAX_LIFETIME = timedelta(days=1)
+"""From IssueInstant to any NotOnOrAfter; an honest one is minutes to hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """The bearer confirmation that was accepted."""
+
+    recipient: str
+    not_on_or_after: datetime
+    in_response_to: str | None
+
+
+def check_issue_instant(instant: datetime, *, expected: Expected, where: str) -> None:
+    """Refuse what was issued ahead of us or more than five minutes ago.
+
+    Raises:
+        SamlRejected: NOT_YET_VALID or ISSUED_TOO_LONG_AGO.
+    """
+    if instant > expected.now + expected.skew:
+        raise SamlRejected(
+            SamlReason.NOT_YET_VALID, f"{where} {instant} is ahead of {expected.now}"
+        )
+    if expected.now - instant > MAX_AGE + expected.skew:
+        raise SamlRejected(
+            SamlReason.ISSUED_TOO_LONG_AGO,
+            f"{where} {instant} is more than 5 minutes before {expected.now}",
+        )
+
+
+def check_conditions(assertion: _Element, *, expected: Expected) -> datetime | None:
+    """Refuse an assertion whose Conditions do not hold; returns their NotOnOrAfter.
+
+    There must be an AudienceRestriction, and each must name one of our audiences
+    exactly. A condition that is not understood is not met.
+
+    Raises:
+        SamlRejected: STRUCTURE, TIMESTAMP, NOT_YET_VALID, EXPIRED, AUDIENCE_WRONG
+            or CONDITION_UNKNOWN.
+
+    Source: SAML 2.0 Core 2.5.1.
+    """
+    found = assertion.findall(CONDITIONS)
+    if len(found) != 1:
+        raise SamlRejected(SamlReason.STRUCTURE, f"{len(found)} Conditions, not one")
+    conditions = found[0]
+    is_strict = expected.options.profile is Profile.STRICT
+    not_on_or_after = _check_window(conditions, "Conditions", expected)
+    restrictions = 0
+    for condition in conditions:
+        if condition.tag == AUDIENCE_RESTRICTION:
+            restrictions += 1
+            if is_strict:
+                _check_audience(condition, expected)
+        elif condition.tag not in {ONE_TIME_USE, PROXY_RESTRICTION}:
+            raise SamlRejected(
+                SamlReason.CONDITION_UNKNOWN,
+                f"condition {str(condition.tag)[:120]} is not understood",
+            )
+    if is_strict and not restrictions:
+        raise SamlRejected(SamlReason.AUDIENCE_WRONG, "there is no AudienceRestriction")
+    return not_on_or_after
+
+
+def find_confirmation(subject: _Element, *, expected: Expected) -> Confirmation:
+    """The first bearer confirmation that holds.
+
+    Raises:
+        SamlRejected: CONFIRMATION when there is no bearer confirmation, else what is
+            wrong with the first one.
+
+    Source: SAML 2.0 Profiles 4.1.4.2 and 4.1.4.3.
+    """
+    confirmations = subject.findall(SUBJECT_CONFIRMATION)
+    if expected.options.profile is Profile.AWS and len(confirmations) != 1:
+        raise SamlRejected(
+            SamlReason.CONFIRMATION, "AWS takes exactly one SubjectConfirmation"
+        )
+    first_error: SamlRejected | None = None
+    for confirmation in confirmations:
+        if confirmation.get("Method") != BEARER:
+            continue
+        try:
+            return _check_confirmation(confirmation, expected)
+        except SamlRejected as error:
+            first_error = first_error or error
+    raise first_error or SamlRejected(
+        SamlReason.CONFIRMATION, "there is no bearer SubjectConfirmation"
+    )
+
+
+def check_lifetime(
+    issued: datetime, not_on_or_after: datetime, *, expected: Expected
+) -> None:
+    """Refuse an assertion that would be good for longer than a day.
+
+    Raises:
+        SamlRejected: LIFETIME_TOO_LONG.
+    """
+    if (
+        expected.options.profile is Profile.STRICT
+        and not_on_or_after - issued > MAX_LIFETIME + expected.skew
+    ):
+        raise SamlRejected(
+            SamlReason.LIFETIME_TOO_LONG,
+            f"issued {issued}, good until {not_on_or_after}: more than a day",
+        )
+
+
+def find_session_end(assertion: _Element, *, expected: Expected) -> datetime | None:
+    """The earliest SessionNotOnOrAfter; None when no statement limits the session.
+
+    Raises:
+        SamlRejected: AUTHN_STATEMENT when there is none, EXPIRED or TIMESTAMP.
+    """
+    statements = assertion.findall(AUTHN_STATEMENT)
+    if not statements:
+        raise SamlRejected(SamlReason.AUTHN_STATEMENT, "there is no AuthnStatement")
+    ends = []
+    for statement in statements:
+        parse_instant(statement.get("AuthnInstant"), "AuthnStatement/@AuthnInstant")
+        end = statement.get("SessionNotOnOrAfter")
+        if end is not None:
+            ends.append(parse_instant(end, "AuthnStatement/@SessionNotOnOrAfter"))
+    if not ends:
+        return None
+    earliest = min(ends)
+    if expected.now >= earliest:
+        # No leeway: the session that would be made must end by then.
+        raise SamlRejected(
+            SamlReason.EXPIRED, f"SessionNotOnOrAfter {earliest} has passed"
+        )
+    return earliest
+
+
+def _check_confirmation(confirmation: _Element, expected: Expected) -> Confirmation:
+    found = confirmation.findall(SUBJECT_CONFIRMATION_DATA)
+    if len(found) != 1:
+        raise SamlRejected(
+            SamlReason.CONFIRMATION, f"{len(found)} SubjectConfirmationData, not one"
+        )
+    data = found[0]
+    recipient = data.get("Recipient")
+    if not recipient:
+        raise SamlRejected(SamlReason.CONFIRMATION, "there is no Recipient")
+    if recipient not in expected.recipients:
+        raise SamlRejected(
+            SamlReason.RECIPIENT_WRONG,
+            f"Recipient is {recipient[:200]!r}, expected one of "
+            f"{sorted(expected.recipients)}",
+        )
+    not_on_or_after = _check_window(data, "SubjectConfirmationData", expected)
+    if not_on_or_after is None:
+        raise SamlRejected(
+            SamlReason.CONFIRMATION, "SubjectConfirmationData has no NotOnOrAfter"
+        )
+    in_response_to = data.get("InResponseTo")
+    check_in_response_to(in_response_to, "SubjectConfirmationData", expected=expected)
+    return Confirmation(recipient, not_on_or_after, in_response_to)
+
+
+def check_in_response_to(
+    answered: str | None, where: str, *, expected: Expected
+) -> None:
+    """Refuse an answer to a request that is not open, and silence where one is.
+
+    Raises:
+        SamlRejected: IN_RESPONSE_TO.
+    """
+    if answered is None and not expected.in_response_to:
+        return
+    if answered is None or answered not in expected.in_response_to:
+        raise SamlRejected(
+            SamlReason.IN_RESPONSE_TO,
+            f"{where} answers request {(answered or '')[:120]!r}, which is not open",
+        )
+
+
+def _check_window(element: _Element, where: str, expected: Expected) -> datetime | None:
+    not_before = element.get("NotBefore")
+    if not_before is not None:
+        start = parse_instant(not_before, f"{where}/@NotBefore")
+        if (
+            expected.options.profile is Profile.STRICT
+            and expected.now + expected.skew < start
+        ):
+            raise SamlRejected(
+                SamlReason.NOT_YET_VALID,
+                f"{where} NotBefore {start} is ahead of {expected.now}",
+            )
+    not_on_or_after = element.get("NotOnOrAfter")
+    if not_on_or_after is None:
+        return None
+    end = parse_instant(not_on_or_after, f"{where}/@NotOnOrAfter")
+    if expected.now - expected.skew >= end:
+        raise SamlRejected(
+            SamlReason.EXPIRED, f"{where} NotOnOrAfter {end} is past at {expected.now}"
+        )
+    return end
+
+
+def _check_audience(restriction: _Element, expected: Expected) -> None:
+    named = [text_of(audience) for audience in restriction.findall(AUDIENCE)]
+    if not any(name in expected.audiences for name in named):
+        raise SamlRejected(
+            SamlReason.AUDIENCE_WRONG,
+            f"AudienceRestriction names {named!r:.300}, expected one of "
+            f"{sorted(expected.audiences)}",
+        )

@@ -1,0 +1,182 @@
+"""The one parse: bounds and rules that hold before any signature is looked at.
+
+What passes is a tree without DOCTYPE, in UTF-8, of bounded depth and size, whose
+namespaces are absolute, whose IDs are unique and whose text no comment divides.
+"""
+
+import re
+from dataclasses import dataclass
+
+from lxml import etree
+from lxml.etree import _Comment, _Element
+
+from broker.protocols.saml.errors import SamlReason, SamlRejected
+from broker.protocols.saml.names import SAML, SAMLP, SIGNATURE, XML
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a document may be, counted in elements and attributes."""
+
+    depth: int
+    elements: int
+    attributes_per_element: int
+    namespace_declarations: int
+    signatures: int
+
+
+RESPONSE_LIMITS = Limits(
+    depth=32,
+    elements=4_000,
+    attributes_per_element=64,
+    namespace_declarations=4_000,
+    signatures=2,
+)
+
+_DECLARATION = re.compile(r"<\?xml\b([^?]*)\?>")
+_ENCODING = re.compile(r"""\bencoding\s*=\s*["']([^"']*)["']""")
+_VERSION_1_0 = re.compile(r"""\bversion\s*=\s*["']1\.0["']""")
+_NAMESPACE = re.compile(r"""\bxmlns(:[^\s=]+)?\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_ABSOLUTE = re.compile(r"(?:https?://|urn:|[A-Za-z][A-Za-z0-9+.-]*:)[^\s&]+")
+_NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
+_MAX_ID_LENGTH = 256
+_XML_ID = f"{{{XML}}}id"
+
+
+def parse_strictly(text: str, *, limits: Limits = RESPONSE_LIMITS) -> _Element:
+    """Parse a document once, or refuse it.
+
+    Raises:
+        SamlRejected: DOCTYPE, NOT_UTF8, MALFORMED_XML, NAMESPACE, TOO_COMPLEX,
+            SPLIT_TEXT or IDS.
+    """
+    _check_text(text, limits)
+    parser = etree.XMLParser(
+        encoding="utf-8",
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        attribute_defaults=False,
+        huge_tree=False,
+    )
+    try:
+        root = etree.fromstring(text.encode("utf-8"), parser)
+    except (etree.XMLSyntaxError, UnicodeEncodeError, ValueError) as error:
+        raise SamlRejected(
+            SamlReason.MALFORMED_XML, "the text is not well-formed XML"
+        ) from error
+    tree = root.getroottree()
+    if tree.docinfo.doctype or tree.docinfo.internalDTD is not None:
+        raise SamlRejected(SamlReason.DOCTYPE, "the document has a DOCTYPE")
+    _check_tree(root, limits)
+    return root
+
+
+def _check_text(text: str, limits: Limits) -> None:
+    # Outside comments and CDATA these are declarations; inside them nobody needs them.
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise SamlRejected(SamlReason.DOCTYPE, "the document has a DOCTYPE")
+    if "\x00" in text:
+        raise SamlRejected(SamlReason.MALFORMED_XML, "a NUL character")
+    declaration = _DECLARATION.match(text)
+    if declaration:
+        named = _ENCODING.search(declaration[1])
+        if named and named[1].lower() not in {"utf-8", "utf8"}:
+            raise SamlRejected(
+                SamlReason.NOT_UTF8, f"the document declares {named[1][:40]!r}"
+            )
+        if not _VERSION_1_0.search(declaration[1]):
+            raise SamlRejected(SamlReason.MALFORMED_XML, "not XML 1.0")
+    if text.count("xmlns") > limits.namespace_declarations:
+        raise SamlRejected(SamlReason.TOO_COMPLEX, "too many namespace declarations")
+    # A relative namespace makes canonicalisation fail; what is canonicalised to
+    # nothing must not be digested (CVE-2025-66568).
+    for prefix, double, single in set(_NAMESPACE.findall(text)):
+        uri = double or single
+        if not (_ABSOLUTE.fullmatch(uri) or (not uri and not prefix)):
+            raise SamlRejected(
+                SamlReason.NAMESPACE, f"{uri[:80]!r} is not an absolute namespace"
+            )
+
+
+def _check_tree(root: _Element, limits: Limits) -> None:
+    ids: set[str] = set()
+    elements = signatures = 0
+    stack = [(root, 1)]
+    while stack:
+        node, depth = stack.pop()
+        tag = node.tag
+        if not isinstance(tag, str):
+            _check_other_node(node)
+            continue
+        elements += 1
+        if tag == SIGNATURE:
+            signatures += 1
+        if (
+            depth > limits.depth
+            or elements > limits.elements
+            or signatures > limits.signatures
+            or len(node.attrib) > limits.attributes_per_element
+        ):
+            raise SamlRejected(
+                SamlReason.TOO_COMPLEX,
+                "too deep, or too many elements, attributes or signatures",
+            )
+        if node.attrib:
+            _collect_ids(node, tag, ids)
+        depth += 1
+        stack.extend((child, depth) for child in node)
+
+
+def _collect_ids(node: _Element, tag: str, ids: set[str]) -> None:
+    for raw_name, raw_value in node.attrib.items():
+        name = str(raw_name)
+        if name[-2:].lower() != "id":
+            continue
+        local = name.rpartition("}")[2]
+        if local.lower() != "id":
+            continue
+        is_saml = tag.startswith((f"{{{SAML}}}", f"{{{SAMLP}}}"))
+        if name == _XML_ID or (is_saml and name != "ID"):
+            raise SamlRejected(SamlReason.IDS, f"an ID attribute spelt {name!r}")
+        value = str(raw_value)
+        if value in ids:
+            raise SamlRejected(SamlReason.IDS, "the same ID on two elements")
+        ids.add(value)
+
+
+def _check_other_node(node: _Element) -> None:
+    if not isinstance(node, _Comment):
+        raise SamlRejected(
+            SamlReason.SPLIT_TEXT, "a processing instruction or an entity"
+        )
+    parent = node.getparent()
+    if parent is not None and (
+        _is_text(parent.text) or any(_is_text(child.tail) for child in parent)
+    ):
+        # CVE-2017-11427 and its family.
+        raise SamlRejected(SamlReason.SPLIT_TEXT, "a comment inside a text")
+
+
+def _is_text(text: str | None) -> bool:
+    return text is not None and bool(text.strip())
+
+
+def require_id(element: _Element) -> str:
+    """The element's ``ID``.
+
+    Raises:
+        SamlRejected: IDS, when it is missing, empty or no NCName.
+    """
+    value = element.get("ID")
+    if value is None or len(value) > _MAX_ID_LENGTH or not _NCNAME.fullmatch(value):
+        raise SamlRejected(SamlReason.IDS, "a missing, empty or malformed ID")
+    return value
+
+
+def text_of(element: _Element) -> str:
+    """The whole text content, child elements' included; never only the first node."""
+    if len(element) == 0:
+        return element.text or ""
+    return "".join(str(piece) for piece in element.itertext())

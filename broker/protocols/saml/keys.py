@@ -1,0 +1,159 @@
+"""Keys that verify and keys that decrypt, loaded once and used by many threads."""
+
+import base64
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+import xmlsec
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import NameOID
+
+from broker.protocols.saml.algorithms import KeyFamily
+from broker.protocols.saml.errors import (
+    MetadataReason,
+    MetadataRejected,
+    PrivateKeyRejected,
+)
+
+MIN_RSA_BITS = 2048
+LEGACY_RSA_BITS = 1024
+MAX_RSA_BITS = 8192
+"""A larger key only costs the verifier time."""
+
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+_CERTIFICATE_YEARS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A public key of the registered metadata.
+
+    Equal when the keys are: what else the certificate says proves nothing.
+    ``not_after`` is for those who watch over roll-overs.
+    """
+
+    spki: bytes = field(repr=False)
+    family: KeyFamily
+    bits: int
+    not_after: datetime = field(compare=False)
+    xmlsec_key: xmlsec.Key = field(repr=False, compare=False)
+
+
+def parse_certificate(text: str, *, now: datetime | None, min_rsa: int) -> SigningKey:
+    """The key inside an ``X509Certificate`` element (base64 DER).
+
+    ``now`` None is for metadata that was registered before: a key keeps its worth
+    when its certificate expires, only its registration needs a valid one.
+
+    Raises:
+        MetadataRejected: CERTIFICATE_BROKEN, CERTIFICATE_EXPIRED, WEAK_KEY, KEY_TYPE.
+    """
+    broken = MetadataRejected(
+        MetadataReason.CERTIFICATE_BROKEN,
+        "A certificate in the metadata cannot be read.",
+    )
+    try:
+        der = base64.b64decode("".join(text.split()), validate=True)
+        certificate = x509.load_der_x509_certificate(der)
+        _ = certificate.extensions  # refuses repeated extensions
+        public_key = certificate.public_key()
+        not_after = certificate.not_valid_after_utc
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        raise broken from error
+    except x509.UnsupportedGeneralNameType as error:
+        raise broken from error
+    if now is not None and now >= not_after:
+        raise MetadataRejected(
+            MetadataReason.CERTIFICATE_EXPIRED,
+            f"A signing certificate in the metadata expired at {not_after:%Y-%m-%dT%H:%M:%SZ}.",
+        )
+    if isinstance(public_key, rsa.RSAPublicKey):
+        family, bits = KeyFamily.RSA, public_key.key_size
+        if not min_rsa <= bits <= MAX_RSA_BITS:
+            raise MetadataRejected(
+                MetadataReason.WEAK_KEY,
+                f"A signing certificate in the metadata has an RSA key of {bits} bits; "
+                f"{min_rsa} to {MAX_RSA_BITS} are accepted.",
+            )
+    elif isinstance(public_key, ec.EllipticCurvePublicKey) and isinstance(
+        public_key.curve, _CURVES
+    ):
+        family, bits = KeyFamily.EC, public_key.key_size
+    else:
+        raise MetadataRejected(
+            MetadataReason.KEY_TYPE,
+            "A signing certificate in the metadata has a key that is neither RSA nor "
+            "on the curves P-256, P-384 or P-521.",
+        )
+    pem = public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return SigningKey(
+        spki=public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        family=family,
+        bits=bits,
+        not_after=not_after,
+        xmlsec_key=xmlsec.Key.from_memory(pem, xmlsec.constants.KeyDataFormatPem),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecryptionKey:
+    """An RSA private key that opens encrypted assertions; its repr hides it."""
+
+    private_key: rsa.RSAPrivateKey = field(repr=False)
+    xmlsec_key: xmlsec.Key = field(repr=False)
+
+
+def parse_private_key(pem: bytes) -> DecryptionKey:
+    """A decryption key in PEM: PKCS#8 or PKCS#1, unencrypted.
+
+    Raises:
+        PrivateKeyRejected: no such PEM, no RSA key, or one under 2048 bits.
+    """
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise PrivateKeyRejected("not an unencrypted private key in PEM") from error
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise PrivateKeyRejected("not an RSA key; only RSA-OAEP opens assertions")
+    if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
+        raise PrivateKeyRejected(f"an RSA key of {key.key_size} bits")
+    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return DecryptionKey(
+        key, xmlsec.Key.from_memory(plain, xmlsec.constants.KeyDataFormatPem)
+    )
+
+
+def encryption_certificate(
+    key: DecryptionKey, *, common_name: str, not_before: datetime
+) -> bytes:
+    """The DER certificate that publishes a decryption key's public half.
+
+    Self-signed, the same for the same input: serial number and signature follow from
+    the key. Good for a hundred years, since it only carries the key.
+    """
+    public_key = key.private_key.public_key()
+    spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    start = not_before.astimezone(UTC).replace(microsecond=0)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(public_key)
+        .serial_number(int.from_bytes(sha256(spki).digest()[:16], "big") | 1)
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=365 * _CERTIFICATE_YEARS))
+        .sign(key.private_key, hashes.SHA256())
+    )
+    return certificate.public_bytes(Encoding.DER)

@@ -1,0 +1,125 @@
+"""The Response around the assertion. What it says may only refuse, never grant."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from lxml.etree import _Element
+
+from broker.protocols.saml.errors import SamlReason, SamlRejected
+from broker.protocols.saml.gate import require_id, text_of
+from broker.protocols.saml.instant import parse_instant
+from broker.protocols.saml.names import (
+    ASSERTION,
+    ENCRYPTED_ASSERTION,
+    ENTITY_FORMAT,
+    EXTENSIONS,
+    ISSUER,
+    RESPONSE,
+    SIGNATURE,
+    STATUS,
+    STATUS_CODE,
+    STATUS_MESSAGE,
+    STATUS_SUCCESS,
+    VERSION,
+)
+
+_CHILDREN = frozenset({ISSUER, SIGNATURE, EXTENSIONS, STATUS})
+_MAX_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A Response's parts, unverified; ``assertion`` may be encrypted."""
+
+    response_id: str
+    issue_instant: datetime
+    destination: str | None
+    in_response_to: str | None
+    issuer: str | None
+    assertion: _Element
+
+
+def read_envelope(root: _Element) -> Envelope:
+    """Take a Response apart that holds exactly one assertion, plain or encrypted.
+
+    Raises:
+        SamlRejected: NOT_A_RESPONSE, STATUS_NOT_SUCCESS, ASSERTION_COUNT, STRUCTURE,
+            IDS or TIMESTAMP.
+
+    Source: SAML 2.0 Core 3.2.2; SAML 2.0 Profiles 4.1.4.2.
+    """
+    if root.tag != RESPONSE:
+        raise SamlRejected(
+            SamlReason.NOT_A_RESPONSE, f"the document is a {str(root.tag)[:120]}"
+        )
+    if root.get("Version") != VERSION:
+        raise SamlRejected(SamlReason.NOT_A_RESPONSE, "the Response is not SAML 2.0")
+    _require_success(root)
+    assertion = _only_assertion(root)
+    issuers = root.findall(ISSUER)
+    if len(issuers) > 1:
+        raise SamlRejected(SamlReason.STRUCTURE, "two issuers of the Response")
+    return Envelope(
+        response_id=require_id(root),
+        issue_instant=parse_instant(root.get("IssueInstant"), "Response/@IssueInstant"),
+        destination=root.get("Destination"),
+        in_response_to=root.get("InResponseTo"),
+        issuer=read_issuer(issuers[0]) if issuers else None,
+        assertion=assertion,
+    )
+
+
+def read_issuer(issuer: _Element) -> str:
+    """The text of an Issuer that names an entity.
+
+    Raises:
+        SamlRejected: STRUCTURE, for another format or an empty name.
+
+    Source: SAML 2.0 Profiles 4.1.4.2.
+    """
+    name = text_of(issuer)
+    if not name or issuer.get("Format", ENTITY_FORMAT) != ENTITY_FORMAT:
+        raise SamlRejected(SamlReason.STRUCTURE, "an Issuer that is no entity id")
+    return name
+
+
+def _require_success(root: _Element) -> None:
+    codes = [
+        code.get("Value")
+        for status in root.findall(STATUS)
+        for code in status.findall(STATUS_CODE)
+    ]
+    if codes == [STATUS_SUCCESS]:
+        return
+    said = root.findtext(f"{STATUS}/{STATUS_MESSAGE}") or ""
+    raise SamlRejected(
+        SamlReason.STATUS_NOT_SUCCESS,
+        f"the identity provider's status is {codes!r:.{_MAX_SHOWN}} "
+        f"{said[:_MAX_SHOWN]!r}",
+    )
+
+
+def _only_assertion(root: _Element) -> _Element:
+    # Anywhere and in any namespace: a second one has no honest reason to be there.
+    found = [
+        element
+        for element in root.iter("{*}Assertion", "{*}EncryptedAssertion")
+        if element is not root
+    ]
+    direct = [child for child in root if child.tag in {ASSERTION, ENCRYPTED_ASSERTION}]
+    if len(found) != 1 or len(direct) != 1:
+        raise SamlRejected(
+            SamlReason.ASSERTION_COUNT,
+            f"{len(found)} assertions, {len(direct)} of them where they belong; "
+            "exactly one is taken",
+        )
+    for child in root:
+        if (
+            isinstance(child.tag, str)
+            and child is not direct[0]
+            and child.tag not in _CHILDREN
+        ):
+            raise SamlRejected(
+                SamlReason.STRUCTURE, f"{child.tag[:120]} does not belong there"
+            )
+    return direct[0]

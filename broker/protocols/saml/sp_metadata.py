@@ -1,0 +1,83 @@
+"""Our own metadata as a service provider: global, and per provider with its keys."""
+
+import base64
+from collections.abc import Sequence
+from xml.sax.saxutils import quoteattr
+
+from broker.protocols.saml.names import (
+    DSIG,
+    METADATA,
+    POST_BINDING,
+    SAMLP,
+    XENC,
+    XENC11,
+)
+
+_NAME_ID_FORMATS = (
+    "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent",
+    "urn:oasis:names:tc:SAML:2.0:nameid-format:transient",
+    "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress",
+    "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified",
+    "urn:oasis:names:tc:SAML:1.1:nameid-format:X509SubjectName",
+    "urn:oasis:names:tc:SAML:1.1:nameid-format:WindowsDomainQualifiedName",
+    "urn:oasis:names:tc:SAML:2.0:nameid-format:kerberos",
+    "urn:oasis:names:tc:SAML:2.0:nameid-format:entity",
+)
+_REQUESTED = ("Role", "RoleSessionName")
+
+
+def assertion_consumer_url(public_url: str, provider_uuid: str | None = None) -> str:
+    """Where responses are posted: the global address, or a provider's own."""
+    own = f"/acs/{provider_uuid}" if provider_uuid else ""
+    return f"{public_url.rstrip('/')}/saml{own}"
+
+
+def sp_metadata(
+    *,
+    entity_id: str,
+    consumer_url: str,
+    encryption_certificates: Sequence[bytes] = (),
+) -> str:
+    """The EntityDescriptor to give to an identity provider.
+
+    ``encryption_certificates`` are DER, the one to use first.
+
+    Source: SAML 2.0 Metadata 2.4.4; reference 4.6.
+    """
+    keys = "".join(_key_descriptor(der) for der in encryption_certificates)
+    formats = "".join(
+        f"<md:NameIDFormat>{name}</md:NameIDFormat>" for name in _NAME_ID_FORMATS
+    )
+    requested = "".join(
+        "<md:RequestedAttribute"
+        f' Name="https://aws.amazon.com/SAML/Attributes/{name}" FriendlyName="{name}"'
+        ' NameFormat="urn:oasis:names:tc:SAML:2.0:attrname-format:uri"'
+        ' isRequired="true"/>'
+        for name in _REQUESTED
+    )
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<md:EntityDescriptor xmlns:md="{METADATA}" entityID={quoteattr(entity_id)}>'
+        f'<md:SPSSODescriptor protocolSupportEnumeration="{SAMLP}"'
+        ' AuthnRequestsSigned="false" WantAssertionsSigned="true">'
+        f"{keys}{formats}"
+        f'<md:AssertionConsumerService Binding="{POST_BINDING}"'
+        f' Location={quoteattr(consumer_url)} index="1" isDefault="true"/>'
+        '<md:AttributeConsumingService index="1">'
+        '<md:ServiceName xml:lang="en">Sign-in</md:ServiceName>'
+        f"{requested}</md:AttributeConsumingService>"
+        "</md:SPSSODescriptor></md:EntityDescriptor>\n"
+    )
+
+
+def _key_descriptor(der: bytes) -> str:
+    certificate = base64.b64encode(der).decode("ascii")
+    return (
+        '<md:KeyDescriptor use="encryption">'
+        f'<ds:KeyInfo xmlns:ds="{DSIG}"><ds:X509Data><ds:X509Certificate>{certificate}'
+        "</ds:X509Certificate></ds:X509Data></ds:KeyInfo>"
+        f'<md:EncryptionMethod Algorithm="{XENC11}aes256-gcm"/>'
+        f'<md:EncryptionMethod Algorithm="{XENC11}aes128-gcm"/>'
+        f'<md:EncryptionMethod Algorithm="{XENC}rsa-oaep-mgf1p"/>'
+        "</md:KeyDescriptor>"
+    )

@@ -1,0 +1,344 @@
+"""From a SAMLResponse parameter to a verified assertion; the order of all checks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from lxml.etree import _Element
+
+from broker.model.federated import RolePair
+from broker.protocols.saml.attributes import ROLE, parse_role_pair, read_attributes
+from broker.protocols.saml.conditions import (
+    check_conditions,
+    check_in_response_to,
+    check_issue_instant,
+    check_lifetime,
+    find_confirmation,
+    find_session_end,
+)
+from broker.protocols.saml.decode import decode_response
+from broker.protocols.saml.decryption import decrypt_assertion
+from broker.protocols.saml.errors import SamlReason, SamlRejected
+from broker.protocols.saml.expected import Expected, Profile
+from broker.protocols.saml.gate import parse_strictly, require_id, text_of
+from broker.protocols.saml.instant import parse_instant
+from broker.protocols.saml.keys import SigningKey
+from broker.protocols.saml.metadata import IdpDescriptor, IdpMetadata
+from broker.protocols.saml.names import (
+    ASSERTION,
+    AUTHN_STATEMENT,
+    ENCRYPTED_ASSERTION,
+    ISSUER,
+    NAME_ID,
+    SIGNATURE,
+    SUBJECT,
+    SUBJECT_CONFIRMATION,
+    VERSION,
+)
+from broker.protocols.saml.response import Envelope, read_envelope, read_issuer
+from broker.protocols.saml.schema import check_schema
+from broker.protocols.saml.signature import find_signature, verify_signature
+
+MAX_NOMINATED_PROVIDERS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedAssertion:
+    """What a verified assertion says; every value comes from signed bytes.
+
+    ``recipient`` is the accepted confirmation's. ``latest_not_on_or_after`` is the
+    last of all its time limits, for whoever remembers spent assertions;
+    ``session_not_on_or_after`` caps the session. ``in_response_to`` is set when one
+    of the expected requests was answered. ``response_id`` alone may be unsigned.
+    """
+
+    response_id: str
+    assertion_id: str
+    issuer: str
+    issue_instant: datetime
+    subject: str
+    subject_format: str
+    recipient: str
+    latest_not_on_or_after: datetime
+    session_not_on_or_after: datetime | None
+    session_index: str | None
+    in_response_to: str | None
+    is_encrypted: bool
+    attributes: Mapping[str, tuple[str, ...]]
+
+
+def nominate_providers(response_text: str) -> tuple[RolePair, ...]:
+    """The role pairs that an unverified Response names, to choose whose keys to try.
+
+    Nothing may follow from them but the choice of providers, of which at most 20 are
+    named. Values that are no pairs are passed over. An encrypted assertion
+    nominates nobody.
+
+    Raises:
+        SamlRejected: the text is no Response with exactly one assertion.
+    """
+    envelope = read_envelope(parse_strictly(decode_response(response_text)))
+    if envelope.assertion.tag == ENCRYPTED_ASSERTION:
+        return ()
+    pairs: dict[RolePair, None] = {}
+    providers: set[str] = set()
+    for value in read_attributes(envelope.assertion).get(ROLE, ()):
+        try:
+            pair = parse_role_pair(value)
+        except ValueError:
+            continue
+        if pair.provider_arn not in providers:
+            if len(providers) == MAX_NOMINATED_PROVIDERS:
+                continue
+            providers.add(pair.provider_arn)
+        pairs[pair] = None
+    return tuple(pairs)
+
+
+def find_unverified_in_response_to(response_text: str) -> str | None:
+    """The request that an unverified Response claims to answer, to look it up.
+
+    Raises:
+        SamlRejected: the text is no Response with exactly one assertion.
+    """
+    return read_envelope(parse_strictly(decode_response(response_text))).in_response_to
+
+
+def verify_response(
+    response_text: str, *, idp: IdpMetadata, expected: Expected
+) -> VerifiedAssertion:
+    """Verify a Response by one provider's registered metadata.
+
+    A signature of the assertion, of the Response, or both is needed; each one that is
+    present must verify with a key of the entity that the assertion names as issuer.
+    Replay is the caller's business.
+
+    Raises:
+        SamlRejected: with the reason of the first check that failed.
+    """
+    envelope = read_envelope(parse_strictly(decode_response(response_text)))
+    is_encrypted = envelope.assertion.tag == ENCRYPTED_ASSERTION
+    if expected.encryption_required and not is_encrypted:
+        raise SamlRejected(
+            SamlReason.ENCRYPTION_REQUIRED, "the provider's assertions are encrypted"
+        )
+    if is_encrypted:
+        assertion, descriptor = _verify_encrypted(envelope, idp, expected)
+    else:
+        assertion, descriptor = _verify_plain(envelope, idp, expected)
+    check_schema(assertion)
+    return _read(assertion, envelope, descriptor, expected)
+
+
+def _verify_plain(
+    envelope: Envelope, idp: IdpMetadata, expected: Expected
+) -> tuple[_Element, IdpDescriptor]:
+    root = envelope.assertion.getparent()
+    if root is None:
+        raise SamlRejected(SamlReason.ASSERTION_COUNT, "the assertion stands alone")
+    descriptor = _get_descriptor(idp, _unverified_issuer(envelope.assertion))
+    detached = _verify_signatures(
+        root, envelope.assertion, descriptor.signing_keys, expected
+    )
+    if detached is None:
+        raise SamlRejected(SamlReason.UNSIGNED, "neither assertion nor Response signed")
+    return detached, descriptor
+
+
+def _verify_encrypted(
+    envelope: Envelope, idp: IdpMetadata, expected: Expected
+) -> tuple[_Element, IdpDescriptor]:
+    """The Response's signature covers the ciphertext, the assertion's the plaintext.
+
+    Whatever fails after the private key was used looks the same to the sender.
+    """
+    root = envelope.assertion.getparent()
+    if root is None:
+        raise SamlRejected(SamlReason.ASSERTION_COUNT, "the assertion stands alone")
+    policy = expected.options.algorithms
+    encrypted, signer = envelope.assertion, None
+    signature = find_signature(root)
+    _require_signatures(root, signature)
+    if signature is not None:
+        if envelope.issuer is None:
+            raise SamlRejected(
+                SamlReason.ISSUER_UNKNOWN, "a signed Response without an Issuer"
+            )
+        signer = _get_descriptor(idp, envelope.issuer)
+        signed = verify_signature(
+            root, signature, keys=signer.signing_keys, policy=policy
+        )
+        encrypted = _only_child(signed.detach(), ENCRYPTED_ASSERTION)
+    assertion = decrypt_assertion(
+        encrypted,
+        keys=expected.decryption_keys,
+        policy=policy,
+        is_signed=signer is not None,
+    )
+    try:
+        descriptor = _get_descriptor(idp, _unverified_issuer(assertion))
+        inner = _verify_signatures(None, assertion, descriptor.signing_keys, expected)
+    except SamlRejected as error:
+        raise SamlRejected(
+            SamlReason.DECRYPTION_FAILED, f"the plaintext is refused: {error}"
+        ) from error
+    if inner is not None:
+        return inner, descriptor
+    if signer is not descriptor:
+        raise SamlRejected(
+            SamlReason.DECRYPTION_FAILED, "neither assertion nor Response signed"
+        )
+    return assertion, descriptor
+
+
+def _verify_signatures(
+    root: _Element | None,
+    assertion: _Element,
+    keys: Sequence[SigningKey],
+    expected: Expected,
+) -> _Element | None:
+    """Verify every signature there is; the assertion from signed bytes, or None."""
+    policy = expected.options.algorithms
+    outer = None if root is None else find_signature(root)
+    inner = find_signature(assertion)
+    _require_signatures(assertion if root is None else root, outer, inner)
+    response = (
+        None
+        if root is None or outer is None
+        else verify_signature(root, outer, keys=keys, policy=policy)
+    )
+    signed = (
+        None
+        if inner is None
+        else verify_signature(assertion, inner, keys=keys, policy=policy)
+    )
+    detached = None
+    if response is not None:
+        detached = _only_child(response.detach(), ASSERTION)
+    if signed is not None:
+        detached = signed.detach()
+    return detached
+
+
+def _require_signatures(root: _Element, *known: _Element | None) -> None:
+    expected = sum(signature is not None for signature in known)
+    if sum(1 for _ in root.iter(SIGNATURE)) != expected:
+        raise SamlRejected(
+            SamlReason.SIGNATURE_STRUCTURE, "a signature where none belongs"
+        )
+
+
+def _only_child(root: _Element, tag: str) -> _Element:
+    found = root.findall(tag)
+    if len(found) != 1:
+        raise SamlRejected(SamlReason.ASSERTION_COUNT, "not exactly one assertion")
+    return found[0]
+
+
+def _unverified_issuer(assertion: _Element) -> str:
+    issuers = assertion.findall(ISSUER)
+    if len(issuers) != 1:
+        raise SamlRejected(SamlReason.ISSUER_UNKNOWN, f"{len(issuers)} issuers")
+    return text_of(issuers[0])
+
+
+def _get_descriptor(idp: IdpMetadata, entity_id: str) -> IdpDescriptor:
+    descriptor = idp.find_descriptor(entity_id)
+    if descriptor is None:
+        raise SamlRejected(
+            SamlReason.ISSUER_UNKNOWN,
+            f"Issuer is {entity_id[:200]!r}, the metadata has "
+            f"{[known.entity_id for known in idp.descriptors]!r:.300}",
+        )
+    return descriptor
+
+
+def _read(
+    assertion: _Element,
+    envelope: Envelope,
+    descriptor: IdpDescriptor,
+    expected: Expected,
+) -> VerifiedAssertion:
+    """Check and read what the signed element says."""
+    if assertion.get("Version") != VERSION:
+        raise SamlRejected(SamlReason.STRUCTURE, "the assertion is not SAML 2.0")
+    issuer = read_issuer(_only_child(assertion, ISSUER))
+    if issuer != descriptor.entity_id:
+        raise SamlRejected(
+            SamlReason.ISSUER_MISMATCH, "the signed Issuer is not the one looked up"
+        )
+    issued = parse_instant(assertion.get("IssueInstant"), "Assertion/@IssueInstant")
+    _check_envelope(envelope, issuer, expected)
+    check_issue_instant(issued, expected=expected, where="Assertion IssueInstant")
+    subject = _only_subject(assertion)
+    name_id, name_format = _read_name_id(subject)
+    confirmation = find_confirmation(subject, expected=expected)
+    limits = [confirmation.not_on_or_after]
+    conditions_end = check_conditions(assertion, expected=expected)
+    if conditions_end is not None:
+        limits.append(conditions_end)
+    check_lifetime(issued, max(limits), expected=expected)
+    session_end = find_session_end(assertion, expected=expected)
+    statement = assertion.find(AUTHN_STATEMENT)
+    return VerifiedAssertion(
+        response_id=envelope.response_id,
+        assertion_id=require_id(assertion),
+        issuer=issuer,
+        issue_instant=issued,
+        subject=name_id,
+        subject_format=name_format,
+        recipient=confirmation.recipient,
+        latest_not_on_or_after=max(limits),
+        session_not_on_or_after=session_end,
+        session_index=None if statement is None else statement.get("SessionIndex"),
+        in_response_to=confirmation.in_response_to,
+        is_encrypted=envelope.assertion.tag == ENCRYPTED_ASSERTION,
+        attributes=read_attributes(assertion),
+    )
+
+
+def _check_envelope(envelope: Envelope, issuer: str, expected: Expected) -> None:
+    """What the Response says against what the assertion and we say."""
+    if (
+        expected.options.profile is Profile.STRICT
+        and envelope.issuer is not None
+        and envelope.issuer != issuer
+    ):
+        raise SamlRejected(
+            SamlReason.ISSUER_MISMATCH,
+            f"Response Issuer is {envelope.issuer[:200]!r}, the assertion's {issuer!r}",
+        )
+    if (
+        envelope.destination is not None
+        and envelope.destination not in expected.recipients
+    ):
+        raise SamlRejected(
+            SamlReason.DESTINATION_WRONG,
+            f"Destination is {envelope.destination[:200]!r}, expected one of "
+            f"{sorted(expected.recipients)}",
+        )
+    check_in_response_to(envelope.in_response_to, "Response", expected=expected)
+    check_issue_instant(
+        envelope.issue_instant, expected=expected, where="Response IssueInstant"
+    )
+
+
+def _only_subject(assertion: _Element) -> _Element:
+    found = assertion.findall(SUBJECT)
+    if len(found) != 1:
+        raise SamlRejected(SamlReason.SUBJECT, f"{len(found)} subjects, not one")
+    return found[0]
+
+
+def _read_name_id(subject: _Element) -> tuple[str, str]:
+    """The NameID's text and format; an EncryptedID or BaseID names nobody to us."""
+    named = [child for child in subject if child.tag != SUBJECT_CONFIRMATION]
+    if len(named) != 1 or named[0].tag != NAME_ID:
+        raise SamlRejected(SamlReason.SUBJECT, "the Subject has not exactly one NameID")
+    name, name_format = text_of(named[0]), named[0].get("Format")
+    if not name.strip():
+        raise SamlRejected(SamlReason.SUBJECT, "the NameID is empty")
+    if not name_format:
+        # Recorded of AWS: a NameID without Format is refused.
+        raise SamlRejected(SamlReason.SUBJECT, "the NameID has no Format")
+    return name, name_format
