@@ -1,0 +1,212 @@
+"""A SAML Response as a proof here: verified, in AWS's terms, refused in AWS's words.
+
+The protocol's own checks are `broker.protocols.saml`; which role may be assumed is
+the role's trust policy; whether the assertion was spent before is the ledger's.
+"""
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from datetime import datetime, timedelta
+from typing import Final
+
+from broker.errors import (
+    BrokerError,
+    ExpiredFederationToken,
+    IdpRejectedClaim,
+    InvalidIdentityToken,
+)
+from broker.federation.saml_claims import read_claims
+from broker.federation.saml_context import (
+    SESSION_KEYS,
+    name_qualifier,
+    saml_context,
+    subject_type,
+)
+from broker.federation.saml_options import SamlProviderOptions
+from broker.model.arn import Arn
+from broker.model.entities import EncryptionMode, SamlProvider
+from broker.model.federated import FederatedIdentity
+from broker.model.principal import Principal, PrincipalType
+from broker.protocols.saml.errors import SamlReason, SamlRejected
+from broker.protocols.saml.expected import Expected
+from broker.protocols.saml.keys import DecryptionKey
+from broker.protocols.saml.metadata import IdpMetadata
+from broker.protocols.saml.verify import verify_response
+
+UNPARSABLE: Final = "Invalid base64 SAMLResponse"
+UNSIGNED: Final = "Response (with optional signature) must contain an assertion with a mandatory signature"
+SIGNATURE_INVALID: Final = "Response signature invalid"
+EXPIRED: Final = "Response has expired"
+ISSUER_UNKNOWN: Final = (
+    "Failed to assume role: Issuer not present in specified provider "
+    "(service: AWSOpenIdDiscoveryService; status code: 400; "
+    "error code: AuthSamlInvalidSamlResponseException)"
+)
+AUDIENCE_WRONG: Final = "Response does not contain the required audience."
+ROLE_NOT_LISTED: Final = (
+    "SAML Assertion doesn't contain the requested Role and Metadata in the attributes"
+)
+
+_TAILED = frozenset({UNPARSABLE, UNSIGNED, SIGNATURE_INVALID})
+
+WIRE_ERRORS: Final[dict[SamlReason, tuple[type[BrokerError], str]]] = {
+    SamlReason.TOO_LARGE: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.NOT_BASE64: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.NOT_UTF8: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.DOCTYPE: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.MALFORMED_XML: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.TOO_COMPLEX: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.NAMESPACE: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.SPLIT_TEXT: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.IDS: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.NOT_A_RESPONSE: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.STATUS_NOT_SUCCESS: (
+        IdpRejectedClaim,
+        "The identity provider reported that authentication failed",
+    ),
+    SamlReason.ASSERTION_COUNT: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.ENCRYPTION_REQUIRED: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.ISSUER_UNKNOWN: (InvalidIdentityToken, ISSUER_UNKNOWN),
+    SamlReason.UNSIGNED: (InvalidIdentityToken, UNSIGNED),
+    SamlReason.SIGNATURE_STRUCTURE: (InvalidIdentityToken, SIGNATURE_INVALID),
+    SamlReason.ALGORITHM_NOT_ALLOWED: (InvalidIdentityToken, SIGNATURE_INVALID),
+    SamlReason.SIGNATURE_INVALID: (InvalidIdentityToken, SIGNATURE_INVALID),
+    SamlReason.DECRYPTION_FAILED: (InvalidIdentityToken, SIGNATURE_INVALID),
+    SamlReason.STRUCTURE: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.ISSUER_MISMATCH: (InvalidIdentityToken, ISSUER_UNKNOWN),
+    SamlReason.DESTINATION_WRONG: (
+        InvalidIdentityToken,
+        "Response does not contain the required destination.",
+    ),
+    SamlReason.IN_RESPONSE_TO: (
+        InvalidIdentityToken,
+        "Response answers a request that is not open.",
+    ),
+    SamlReason.SUBJECT: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.CONFIRMATION: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.RECIPIENT_WRONG: (
+        InvalidIdentityToken,
+        "Response does not contain the required recipient.",
+    ),
+    SamlReason.AUDIENCE_WRONG: (InvalidIdentityToken, AUDIENCE_WRONG),
+    SamlReason.CONDITION_UNKNOWN: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.TIMESTAMP: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.NOT_YET_VALID: (InvalidIdentityToken, "Response is not yet valid"),
+    SamlReason.EXPIRED: (ExpiredFederationToken, EXPIRED),
+    SamlReason.ISSUED_TOO_LONG_AGO: (ExpiredFederationToken, EXPIRED),
+    SamlReason.LIFETIME_TOO_LONG: (
+        InvalidIdentityToken,
+        "Response is valid for too long",
+    ),
+    SamlReason.AUTHN_STATEMENT: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.ATTRIBUTES: (InvalidIdentityToken, UNPARSABLE),
+}
+"""Every reason's wire form; the reason itself goes to the audit record only."""
+
+
+def prove_saml(
+    response_text: str,
+    *,
+    provider: SamlProvider,
+    metadata: IdpMetadata,
+    audiences: AbstractSet[str],
+    recipients: AbstractSet[str],
+    now: datetime,
+    skew: timedelta,
+    decryption_keys: Sequence[DecryptionKey] = (),
+    in_response_to: AbstractSet[str] = frozenset(),
+    request_id: str = "",
+) -> FederatedIdentity:
+    """Verify a SAMLResponse parameter as ``provider``'s and say whom it proves.
+
+    ``metadata`` is the provider's, parsed; ``audiences`` and ``recipients`` are the
+    installation's, to which the provider's own options are added.
+    ``decryption_keys`` are the provider's, newest first; ``in_response_to`` as in
+    `Expected`. ``request_id`` goes into the texts that AWS sends with it. The pairs
+    of the result are this provider's with roles of its own account and may be none;
+    ``spends`` lacks the role, which the caller adds.
+
+    Raises:
+        InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: the proof is
+            refused; ``detail`` says why.
+    """
+    options = SamlProviderOptions.parse(provider.options)
+    expected = Expected(
+        audiences=audiences | options.audiences,
+        recipients=recipients | options.recipients,
+        now=now,
+        skew=skew,
+        decryption_keys=tuple(decryption_keys),
+        encryption_required=provider.encryption_mode is EncryptionMode.REQUIRED,
+        in_response_to=in_response_to,
+        options=options.protocol,
+    )
+    try:
+        assertion = verify_response(response_text, idp=metadata, expected=expected)
+    except SamlRejected as error:
+        raise wire_error(error, request_id=request_id) from error
+    claims = read_claims(assertion.attributes)
+    context = saml_context(assertion, provider)
+    provider_arn = provider.arn
+    return FederatedIdentity(
+        principal=Principal.from_provider(
+            PrincipalType.SAML,
+            provider.account,
+            provider=provider_arn,
+            subject=assertion.subject,
+        ),
+        account=provider.account,
+        provider_arn=provider_arn,
+        provider_id=provider.uuid,
+        issuer=assertion.issuer,
+        subject=assertion.subject,
+        subject_type=subject_type(assertion.subject_format),
+        name_qualifier=name_qualifier(assertion.issuer, provider),
+        audience=assertion.recipient,
+        session_name=claims.session_name,
+        role_pairs=tuple(
+            pair
+            for pair in claims.role_pairs
+            if pair.provider_arn == provider_arn
+            and Arn.parse(pair.role_arn).account == provider.account
+        ),
+        tags=claims.tags,
+        transitive_keys=claims.transitive_keys,
+        source_identity=claims.source_identity,
+        session_duration_seconds=claims.session_duration_seconds,
+        session_ends_at=assertion.session_not_on_or_after,
+        context=context,
+        session_context={key: context[key] for key in SESSION_KEYS},
+        spends=(provider.uuid, assertion.issuer, assertion.assertion_id),
+        spends_until=assertion.latest_not_on_or_after + 2 * skew,
+    )
+
+
+def require_role_pair(
+    identity: FederatedIdentity, *, role_arn: str, provider_arn: str
+) -> None:
+    """Refuse a role that the assertion does not list together with the provider.
+
+    Raises:
+        InvalidIdentityToken: with AWS's text.
+    """
+    if not any(
+        pair.role_arn == role_arn and pair.provider_arn == provider_arn
+        for pair in identity.role_pairs
+    ):
+        raise InvalidIdentityToken(
+            ROLE_NOT_LISTED,
+            detail=f"the assertion does not list {role_arn} with {provider_arn}",
+        )
+
+
+def wire_error(error: SamlRejected, *, request_id: str = "") -> BrokerError:
+    """A refusal as the client sees it; the same for every cryptographic failure."""
+    class_, message = WIRE_ERRORS[error.reason]
+    if request_id and message in _TAILED:
+        message = (
+            f"{message} (Service: AWSOpenIdDiscoveryService; Status Code: 400; "
+            "Error Code: AuthSamlInvalidSamlResponseException; "
+            f"Request ID: {request_id}; Proxy: null)"
+        )
+    return class_(message, detail=str(error))

@@ -1,0 +1,166 @@
+"""What an assertion's AWS attributes ask for: roles, session name, tags, duration.
+
+Source: reference 4.1 and 4.5; IAM guide, "Configure SAML assertions for the
+authentication response" and "Pass session tags in AWS STS".
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from broker.errors import InvalidIdentityToken
+from broker.model.federated import RolePair
+from broker.protocols.saml.attributes import (
+    PRINCIPAL_TAG,
+    ROLE,
+    ROLE_SESSION_NAME,
+    SESSION_DURATION,
+    SOURCE_IDENTITY,
+    TRANSITIVE_TAG_KEYS,
+    parse_role_pair,
+)
+
+MAX_TAGS = 50
+MAX_TAG_KEY_LENGTH = 128
+MAX_TAG_VALUE_LENGTH = 256
+MIN_DURATION_SECONDS = 900
+MAX_DURATION_SECONDS = 43_200
+
+_NAME = re.compile(r"[a-zA-Z_0-9+=,.@-]{2,64}", re.ASCII)
+_DURATION = re.compile(r"[0-9]{1,6}", re.ASCII)
+_PLAIN_TAG = re.compile(r"[A-Za-z0-9 _.:/=+@-]*", re.ASCII)
+_TAG_PUNCTUATION = frozenset("_.:/=+-@")
+_RESERVED = "aws:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamlClaims:
+    """The AWS attributes, read and checked. ``role_pairs`` may be empty."""
+
+    role_pairs: tuple[RolePair, ...]
+    session_name: str
+    session_duration_seconds: int | None
+    source_identity: str | None
+    tags: Mapping[str, str]
+    transitive_keys: frozenset[str]
+
+
+def read_claims(attributes: Mapping[str, tuple[str, ...]]) -> SamlClaims:
+    """Read the AWS attributes of a verified assertion.
+
+    Raises:
+        InvalidIdentityToken: an attribute that breaks its rule, with AWS's text where
+            one is known.
+    """
+    tags = _read_tags(attributes)
+    return SamlClaims(
+        role_pairs=_read_role_pairs(attributes.get(ROLE, ())),
+        session_name=_read_session_name(attributes.get(ROLE_SESSION_NAME, ())),
+        session_duration_seconds=_read_duration(attributes.get(SESSION_DURATION)),
+        source_identity=_read_source_identity(attributes.get(SOURCE_IDENTITY)),
+        tags=tags,
+        transitive_keys=_read_transitive_keys(
+            attributes.get(TRANSITIVE_TAG_KEYS, ()), tags
+        ),
+    )
+
+
+def _read_role_pairs(values: tuple[str, ...]) -> tuple[RolePair, ...]:
+    # AWS's console refuses the whole response for one bad value; so do we at every
+    # door, for a value that is nearly a pair was meant to be one.
+    try:
+        return tuple(dict.fromkeys(parse_role_pair(value) for value in values))
+    except ValueError as error:
+        raise InvalidIdentityToken(
+            "Role in AuthnResponse must be a role ARN and a SAML provider ARN",
+            detail=str(error),
+        ) from error
+
+
+def _read_session_name(values: tuple[str, ...]) -> str:
+    if not values or values == ("",):
+        raise InvalidIdentityToken("RoleSessionName is required in AuthnResponse")
+    if len(values) != 1 or not _NAME.fullmatch(values[0]):
+        raise InvalidIdentityToken(
+            "RoleSessionName in AuthnResponse must match [a-zA-Z_0-9+=,.@-]{2,64}",
+            detail=f"{len(values)} values, the first is {values[0][:100]!r}",
+        )
+    return values[0]
+
+
+def _read_duration(values: tuple[str, ...] | None) -> int | None:
+    if values is None:
+        return None
+    if len(values) == 1 and _DURATION.fullmatch(values[0]):
+        seconds = int(values[0])
+        if MIN_DURATION_SECONDS <= seconds <= MAX_DURATION_SECONDS:
+            return seconds
+    raise InvalidIdentityToken(
+        "SessionDuration in AuthnResponse must be one number of seconds between "
+        f"{MIN_DURATION_SECONDS} and {MAX_DURATION_SECONDS}",
+        detail=f"SessionDuration is {values!r:.200}",
+    )
+
+
+def _read_source_identity(values: tuple[str, ...] | None) -> str | None:
+    if values is None:
+        return None
+    if (
+        len(values) == 1
+        and _NAME.fullmatch(values[0])
+        and not values[0].lower().startswith(_RESERVED)
+    ):
+        return values[0]
+    raise InvalidIdentityToken(
+        'Source Identity must match [a-zA-Z_0-9+=,.@-]{2,64} and not begin with "aws:"',
+        detail=f"SourceIdentity is {values!r:.200}",
+    )
+
+
+def _read_tags(attributes: Mapping[str, tuple[str, ...]]) -> Mapping[str, str]:
+    tags: dict[str, str] = {}
+    folded: set[str] = set()
+    for name, values in attributes.items():
+        if not name.startswith(PRINCIPAL_TAG):
+            continue
+        key = name[len(PRINCIPAL_TAG) :]
+        if len(values) != 1:
+            raise _bad_tag(f"tag {key[:200]!r} has {len(values)} values, not one")
+        if not 1 <= len(key) <= MAX_TAG_KEY_LENGTH or not _is_tag_text(key):
+            raise _bad_tag(f"tag key {key[:200]!r} is empty, too long or malformed")
+        if len(values[0]) > MAX_TAG_VALUE_LENGTH or not _is_tag_text(values[0]):
+            raise _bad_tag(f"the value of tag {key!r} is too long or malformed")
+        if key.lower().startswith(_RESERVED):
+            raise _bad_tag(f"tag key {key!r} is reserved")
+        if key.lower() in folded:
+            raise _bad_tag(f"tag key {key!r} comes twice, case aside")
+        folded.add(key.lower())
+        tags[key] = values[0]
+    if len(tags) > MAX_TAGS:
+        raise _bad_tag(f"{len(tags)} tags, at most {MAX_TAGS} are taken")
+    return tags
+
+
+def _read_transitive_keys(
+    values: tuple[str, ...], tags: Mapping[str, str]
+) -> frozenset[str]:
+    by_folded = {key.lower(): key for key in tags}
+    try:
+        return frozenset(by_folded[value.lower()] for value in values)
+    except KeyError as error:
+        raise _bad_tag(f"transitive key {error.args[0]!r:.200} is no tag") from error
+
+
+def _is_tag_text(text: str) -> bool:
+    return _PLAIN_TAG.fullmatch(text) is not None or all(
+        character in _TAG_PUNCTUATION or unicodedata.category(character)[0] in "LZN"
+        for character in text
+    )
+
+
+def _bad_tag(detail: str) -> InvalidIdentityToken:
+    return InvalidIdentityToken(
+        "PrincipalTag or TransitiveTagKeys in AuthnResponse is not valid",
+        detail=detail,
+    )

@@ -1,0 +1,75 @@
+"""The broker-only options of a SAML provider, as its operator sets them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from broker.protocols.saml.algorithms import AlgorithmPolicy
+from broker.protocols.saml.expected import Profile, SamlOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamlProviderOptions:
+    """What ``SamlProvider.options`` may hold. Every key is optional.
+
+    ``Profile``: ``strict`` (default) or ``aws``, see `Profile`.
+    ``AllowSha1``: takes RSA-SHA1 and SHA-1 digests; forgeable by who finds collisions.
+    ``AllowCbc``: takes AES-CBC under a signed Response; malleable otherwise.
+    ``LegacyRsa``: takes RSA keys of 1024 bits and more in the metadata.
+    ``Audiences``, ``Recipients``: lists of further names and addresses that count as
+    ours for this provider, such as AWS's own.
+    """
+
+    profile: Profile = Profile.STRICT
+    allow_sha1: bool = False
+    allow_cbc: bool = False
+    legacy_rsa: bool = False
+    audiences: frozenset[str] = frozenset()
+    recipients: frozenset[str] = frozenset()
+
+    @classmethod
+    def parse(cls, options: Mapping[str, object]) -> Self:
+        """Read the mapping; keys of other features are passed over.
+
+        Raises:
+            ValueError: a value of the wrong type, naming the key.
+        """
+        try:
+            profile = Profile(str(options.get("Profile", Profile.STRICT)))
+        except ValueError as error:
+            raise ValueError("Profile must be strict or aws") from error
+        return cls(
+            profile=profile,
+            allow_sha1=_flag(options, "AllowSha1"),
+            allow_cbc=_flag(options, "AllowCbc"),
+            legacy_rsa=_flag(options, "LegacyRsa"),
+            audiences=_texts(options, "Audiences"),
+            recipients=_texts(options, "Recipients"),
+        )
+
+    @property
+    def protocol(self) -> SamlOptions:
+        """The part that verification needs."""
+        return SamlOptions(
+            profile=self.profile,
+            algorithms=AlgorithmPolicy(
+                allow_sha1=self.allow_sha1, allow_cbc=self.allow_cbc
+            ),
+        )
+
+
+def _flag(options: Mapping[str, object], key: str) -> bool:
+    value = options.get(key, False)
+    if not isinstance(value, bool):
+        raise ValueError(f"{key} must be true or false")  # noqa: TRY004  # one error
+    return value
+
+
+def _texts(options: Mapping[str, object], key: str) -> frozenset[str]:
+    value = options.get(key, ())
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{key} must be a list")  # noqa: TRY004  # one error
+    texts = frozenset(text for text in value if isinstance(text, str) and text)
+    if len(texts) != len(value):
+        raise ValueError(f"{key} must hold texts, each once")
+    return texts
