@@ -1,0 +1,1 @@
+"""Temporary credentials: what they hold, how they are sealed, when they end."""
