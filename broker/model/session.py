@@ -47,9 +47,11 @@ class Session:
 
     ``principal_id`` is the role's or user's unique id, or the account's number for
     root. ``parent_key_id`` is the key that signed the mint, empty when a federated
-    proof made it. ``identity_context`` holds the condition keys (lower-case names)
-    of the federated identity that live on in the session. ``chain_depth`` is 0 for
-    the first role after a long-term key or a federated proof.
+    proof made it. ``provider_arn`` and ``provider_id`` (its unique id, the target of
+    revocations) name the provider of that proof. ``identity_context`` holds the
+    condition keys (lower-case names) of the federated identity that live on in the
+    session. ``chain_depth`` is 0 for the first role after a long-term key or a
+    federated proof.
     """
 
     access_key_id: str
@@ -65,6 +67,7 @@ class Session:
     transitive_keys: frozenset[str] = frozenset()
     source_identity: str | None = None
     provider_arn: str | None = None
+    provider_id: str = ""
     identity_context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     mfa_at: int | None = None
     chain_depth: int = 0

@@ -1,0 +1,109 @@
+"""Values that the database keeps sealed: long-term secrets, seeds, private keys.
+
+    sealed = version ‖ key number ‖ salt ‖ AES-256-GCM ciphertext and tag
+
+Each value has an AES key of its own, derived from the storage key and the salt. The
+value is bound to its purpose, account, entity and column, so that a writer in the
+database cannot move one entity's secret to another's row.
+"""
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from broker.clock import Clock
+from broker.entropy import random_bytes
+from broker.sessions.keyring import Keyring
+from broker.sessions.keys import KeyKind
+
+_VERSION = b"\x01"
+_NUMBER_BYTES = 4
+_SALT_BYTES = 24
+_AES_KEY_BYTES = 32
+_DERIVED_BYTES = _AES_KEY_BYTES + 12
+_SALT_START = 1 + _NUMBER_BYTES
+_HEAD_BYTES = _SALT_START + _SALT_BYTES
+_INFO = b"broker/1/storage/value"
+_HASH = SHA256()
+
+
+class SealBrokenError(Exception):
+    """A sealed value does not open here; the message names what, never a value."""
+
+
+class Vault:
+    """Seals and opens with the keyring's storage keys."""
+
+    def __init__(self, keyring: Keyring, clock: Clock) -> None:
+        self._keyring = keyring
+        self._clock = clock
+
+    def seal(
+        self, purpose: str, account: str, entity_id: str, column: str, plaintext: bytes
+    ) -> bytes:
+        """Seal a value for one column of one entity.
+
+        Raises:
+            KeyringError: there is no key to seal with.
+        """
+        number, key = self._keyring.sealing_key(KeyKind.STORAGE, self._clock.now())
+        salt = random_bytes(_SALT_BYTES)
+        head = _VERSION + number.to_bytes(_NUMBER_BYTES, "big") + salt
+        derived = _derive(key, salt)
+        return head + AESGCM(derived[:_AES_KEY_BYTES]).encrypt(
+            derived[_AES_KEY_BYTES:],
+            plaintext,
+            head + _place(purpose, account, entity_id, column),
+        )
+
+    def open_sealed(
+        self, purpose: str, account: str, entity_id: str, column: str, sealed: bytes
+    ) -> bytes:
+        """The value, if it was sealed for this very place.
+
+        Raises:
+            SealBrokenError: it was not, or its key is gone.
+        """
+        where = f"{purpose} of {entity_id or account} ({column})"
+        if sealed[:1] != _VERSION:
+            raise SealBrokenError(f"{where} is of another version")
+        number = key_number(sealed)
+        key = self._keyring.find_opening_key(KeyKind.STORAGE, number, self._clock.now())
+        if key is None:
+            raise SealBrokenError(
+                f"{where} is sealed with storage key {number}, which the keyring does"
+                " not open; restore the keyring that belongs to this database"
+            )
+        head = sealed[:_HEAD_BYTES]
+        derived = _derive(key, head[_SALT_START:])
+        try:
+            return AESGCM(derived[:_AES_KEY_BYTES]).decrypt(
+                derived[_AES_KEY_BYTES:],
+                sealed[_HEAD_BYTES:],
+                head + _place(purpose, account, entity_id, column),
+            )
+        except InvalidTag as error:
+            raise SealBrokenError(
+                f"{where} was changed, or belongs elsewhere"
+            ) from error
+
+    def needs_resealing(self, sealed: bytes) -> bool:
+        """Whether a newer storage key seals by now."""
+        number, _ = self._keyring.sealing_key(KeyKind.STORAGE, self._clock.now())
+        return key_number(sealed) != number
+
+
+def key_number(sealed: bytes) -> int:
+    """The number of the storage key that a value is sealed with."""
+    return int.from_bytes(sealed[1:_SALT_START], "big")
+
+
+def _derive(key: bytes, salt: bytes) -> bytes:
+    return HKDFExpand(_HASH, _DERIVED_BYTES, _INFO + salt).derive(key)
+
+
+def _place(*parts: str) -> bytes:
+    # Lengths make the encoding unambiguous: ("ab", "c") is not ("a", "bc").
+    encoded = [part.encode("utf-8") for part in parts]
+    return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
