@@ -15,6 +15,9 @@ from broker.model.arn import iam_arn
 
 Tags = Mapping[str, str]
 
+ACCESS_KEY_SEAL = ("access-key", "secret")
+"""Purpose and column that a secret access key is sealed for; the entity is its id."""
+
 
 class KeyStatus(StrEnum):
     """The states of a long-term access key."""

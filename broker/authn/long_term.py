@@ -1,0 +1,108 @@
+"""Long-term access keys: from a key id to its owner and its secret.
+
+Status and existence are asked of the directory at every call (at most a second old)
+and the secret is opened anew, so that neither a deactivated access key nor a revoked
+storage key lives on in a cache.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from broker.errors import InvalidClientTokenId, ServiceUnavailable
+from broker.model.account import AccountId, find_account_of_key_id
+from broker.model.caller import Caller
+from broker.model.entities import ACCESS_KEY_SEAL, AccessKey, KeyStatus, User
+from broker.model.principal import Principal
+from broker.model.secret import Secret
+from broker.sessions.vault import SealBrokenError
+from broker.stores.errors import StoreUnavailableError
+
+_PREFIX = "AKIA"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedKey:
+    """A live access key: the secret that signs with it, and who that is."""
+
+    secret: Secret
+    caller: Caller
+
+
+class KeyDirectory(Protocol):
+    """Look-ups that are at most a second old and cost no query while fresh."""
+
+    async def find_access_key(self, access_key_id: str) -> AccessKey | None:
+        """A long-term key; None for ids that carry no account."""
+        ...
+
+    async def find_user_by_id(self, account: AccountId, user_id: str) -> User | None:
+        """A user by unique id."""
+        ...
+
+
+class Opener(Protocol):
+    """Opens sealed values of the directory."""
+
+    def open_sealed(
+        self, purpose: str, account: str, entity_id: str, column: str, sealed: bytes
+    ) -> bytes:
+        """The plain bytes; ``SealBrokenError`` when they do not open."""
+        ...
+
+
+class LongTermKeys:
+    """Resolves the access keys of users and of accounts' roots."""
+
+    def __init__(self, directory: KeyDirectory, opener: Opener) -> None:
+        self._directory = directory
+        self._opener = opener
+
+    async def resolve(self, access_key_id: str) -> ResolvedKey:
+        """The key's secret and its owner.
+
+        Raises:
+            InvalidClientTokenId: there is no such key, it is inactive, or its user
+                is gone, or its secret does not open: one text for all, only ``detail``
+                tells them apart.
+            ServiceUnavailable: none of that can be told now.
+        """
+        account = find_account_of_key_id(access_key_id)
+        if account is None or not access_key_id.startswith(_PREFIX):
+            raise InvalidClientTokenId(detail="not the form of a long-term key id")
+        try:
+            key = await self._directory.find_access_key(access_key_id)
+            if key is None or key.account != account:
+                raise InvalidClientTokenId(detail="there is no such access key")
+            if key.status is not KeyStatus.ACTIVE:
+                raise InvalidClientTokenId(detail=f"{access_key_id} is inactive")
+            caller = await self._owner(key)
+        except StoreUnavailableError as error:
+            raise ServiceUnavailable(
+                detail=f"the directory is away: {error}"
+            ) from error
+        purpose, column = ACCESS_KEY_SEAL
+        try:
+            secret = self._opener.open_sealed(
+                purpose, account, access_key_id, column, key.sealed_secret
+            )
+        except SealBrokenError as error:
+            raise InvalidClientTokenId(detail=str(error)) from error
+        return ResolvedKey(Secret(secret.decode("ascii")), caller)
+
+    async def _owner(self, key: AccessKey) -> Caller:
+        if key.user_id is None:
+            return Caller(
+                principal=Principal.root(key.account), access_key_id=key.access_key_id
+            )
+        user = await self._directory.find_user_by_id(key.account, key.user_id)
+        if user is None:
+            raise InvalidClientTokenId(
+                detail=f"the user of {key.access_key_id} is deleted"
+            )
+        return Caller(
+            principal=Principal.user(
+                key.account, user_id=user.user_id, path=user.path, name=user.name
+            ),
+            access_key_id=key.access_key_id,
+            principal_tags=user.tags,
+        )

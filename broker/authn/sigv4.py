@@ -1,0 +1,243 @@
+"""A signed request as the proof: who signed it, with which live credentials.
+
+The order of checks is AWS's, as recorded (reference 7.4): the signature's form, its
+time, its scope; then the key or session, alive and belonging together; the signature
+itself last.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from broker.authn.long_term import ResolvedKey
+from broker.errors import (
+    BrokerError,
+    IncompleteSignature,
+    InvalidClientTokenId,
+    MalformedQueryString,
+    MissingAuthenticationToken,
+    SignatureDoesNotMatch,
+)
+from broker.model.caller import Caller
+from broker.model.principal import Principal
+from broker.model.raw import RawRequest
+from broker.model.secret import Secret
+from broker.model.session import Session
+from broker.protocols.sigv4 import (
+    Reason,
+    SignedRequest,
+    SigV4Rejected,
+    derive_signing_key,
+    parse_signed,
+    verify_scope,
+    verify_signature,
+    verify_time,
+)
+
+MAX_SIGNING_KEYS = 4096
+"""How many derived keys a worker remembers; about 400 bytes each."""
+
+_MINIMUM_PRESIGNED_SECONDS = {("sts", "GetCallerIdentity"): 900}
+# Cluster authenticators sign X-Amz-Expires=60 and present the URL for 14 minutes.
+# Source: reference 1.5.
+
+_ERRORS: Mapping[Reason, type[BrokerError]] = {
+    Reason.UNSIGNED: MissingAuthenticationToken,
+    Reason.INCOMPLETE: IncompleteSignature,
+    Reason.MALFORMED_QUERY: MalformedQueryString,
+    Reason.AMBIGUOUS: SignatureDoesNotMatch,
+    Reason.NOT_COVERED: SignatureDoesNotMatch,
+    Reason.SCOPE: SignatureDoesNotMatch,
+    Reason.TIME: SignatureDoesNotMatch,
+    Reason.MISMATCH: SignatureDoesNotMatch,
+}
+
+
+class LongTermResolver(Protocol):
+    """Looks long-term access keys up; ``LongTermKeys`` is one."""
+
+    async def resolve(self, access_key_id: str) -> ResolvedKey:
+        """The live key, or the wire error that refuses it."""
+        ...
+
+
+class LiveSession(Protocol):
+    """What a session resolver finds."""
+
+    @property
+    def session(self) -> Session: ...  # noqa: D102  # the names say it
+    @property
+    def secret(self) -> Secret: ...  # noqa: D102
+    @property
+    def principal(self) -> Principal: ...  # noqa: D102
+    @property
+    def principal_tags(self) -> Mapping[str, str]: ...  # noqa: D102
+
+
+class SessionResolver(Protocol):
+    """Looks sessions up; ``broker.sessions.resolve.Resolver`` is one."""
+
+    async def resolve(
+        self, access_key_id: str, session_token: str, now: datetime
+    ) -> LiveSession:
+        """The live session, or the wire error that refuses it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCaller:
+    """The proved caller, and the region that the request was signed for."""
+
+    caller: Caller
+    region: str
+
+
+class SigningKeys:
+    """Remembers derived signing keys, the least recently used go first.
+
+    A key is found only by the secret it was derived from, and that comes out of a
+    resolution made for this very call: no revocation is bypassed. Secrets are not
+    kept.
+    """
+
+    def __init__(self, max_keys: int = MAX_SIGNING_KEYS) -> None:
+        self._max_keys = max_keys
+        self._keys: OrderedDict[tuple[str, bytes, str, str, str], bytes] = OrderedDict()
+
+    def verify(self, signed: SignedRequest, raw: RawRequest, secret: Secret) -> None:
+        """Check the signature with the key for the request's scope.
+
+        Only a key that verified is remembered, so that nobody without the secret can
+        crowd others out.
+
+        Raises:
+            SigV4Rejected: the signature is wrong.
+        """
+        text = secret.reveal()
+        scope = (
+            signed.access_key_id,
+            hashlib.sha256(text.encode()).digest(),
+            signed.date,
+            signed.region,
+            signed.service,
+        )
+        known = self._keys.get(scope)
+        key = known or derive_signing_key(
+            text, signed.date, signed.region, signed.service
+        )
+        verify_signature(signed, raw, key)
+        if known is not None:
+            self._keys.move_to_end(scope)
+            return
+        self._keys[scope] = key
+        if len(self._keys) > self._max_keys:
+            self._keys.popitem(last=False)
+
+
+class SignatureScheme:
+    """Proves the callers of signed requests, in either form.
+
+    ``regions`` is what a credential scope may name (None: every region), and
+    ``public_host`` the host, with its port, whose ``sts.REGION.`` names fix one.
+    """
+
+    def __init__(
+        self,
+        long_term: LongTermResolver,
+        sessions: SessionResolver,
+        *,
+        regions: frozenset[str] | None,
+        public_host: str,
+        signing_keys: SigningKeys | None = None,
+    ) -> None:
+        self._long_term = long_term
+        self._sessions = sessions
+        self._regions = regions
+        self._endpoint = f".{public_host.lower()}"
+        self._signing_keys = signing_keys or SigningKeys()
+
+    async def prove(
+        self,
+        raw: RawRequest,
+        *,
+        service: str,
+        action: str,
+        now: datetime,
+    ) -> SignedCaller:
+        """The caller who signed the request.
+
+        ``service`` is what the credential scope must name, and ``action`` decides
+        how long a presigned URL holds.
+
+        Raises:
+            MissingAuthenticationToken: the request is not signed.
+            IncompleteSignature, MalformedQueryString: the signature cannot be read.
+            SignatureDoesNotMatch: form, scope, time or signature is wrong.
+            InvalidClientTokenId, ExpiredToken: the credentials are not live ones.
+            ServiceUnavailable: it cannot be told whether they are.
+        """
+        try:
+            signed = parse_signed(raw)
+            verify_time(
+                signed,
+                now=now,
+                minimum_presigned_seconds=_MINIMUM_PRESIGNED_SECONDS.get(
+                    (service, action), 0
+                ),
+            )
+            verify_scope(signed, regions=self._regions_at(raw), service=service)
+            key = await self._resolve(signed, now)
+            self._signing_keys.verify(signed, raw, key.secret)
+        except SigV4Rejected as rejected:
+            raise _ERRORS[rejected.reason](
+                rejected.message, detail=rejected.detail
+            ) from None
+        return SignedCaller(key.caller, signed.region)
+
+    def _regions_at(self, raw: RawRequest) -> AbstractSet[str] | None:
+        """The regions accepted at the host that the request was sent to."""
+        host = (raw.find_header(b"host") or "").lower()
+        if not host.startswith("sts.") or not host.endswith(self._endpoint):
+            return self._regions
+        region = host[len("sts.") : -len(self._endpoint)]
+        if self._regions is None or region in self._regions:
+            return {region}
+        return frozenset()
+
+    async def _resolve(self, signed: SignedRequest, now: datetime) -> ResolvedKey:
+        token = signed.session_token
+        if token is None:
+            return await self._long_term.resolve(signed.access_key_id)
+        if not token:
+            raise InvalidClientTokenId(detail="the session token is empty")
+        live = await self._sessions.resolve(signed.access_key_id, token, now)
+        caller = Caller(
+            principal=live.principal,
+            access_key_id=signed.access_key_id,
+            session=live.session,
+            principal_tags=live.principal_tags,
+            context=live.session.identity_context,
+        )
+        return ResolvedKey(live.secret, caller)
+
+
+def read_regions(setting: str) -> frozenset[str] | None:
+    """The setting of accepted regions: ``*`` for every one, or a list.
+
+    Names are separated by commas or blanks.
+
+    Raises:
+        ValueError: the list is empty, or ``*`` stands among names.
+    """
+    names = frozenset(setting.replace(",", " ").split())
+    if names == {"*"}:
+        return None
+    if not names or "*" in names:
+        raise ValueError(
+            "write * for every region, or a list such as us-east-1,eu-west-3"
+        )
+    return names
