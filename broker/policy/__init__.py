@@ -1,1 +1,74 @@
-"""The IAM policy language: parse, evaluate, explain. Pure, no I/O."""
+"""The IAM policy language: parse, evaluate, explain. Pure, no I/O.
+
+A library in itself::
+
+    document = parse_policy(text, PolicyKind.IDENTITY)
+    policies = compile_policies([("inline:Read", document)])
+    request = AccessRequest("s3:GetObject", "arn:aws:s3:::b/k", principal, context)
+    decision = authorize(request, Applicable(identity=policies))
+
+The stages are modules: `strict_json` and `grammar` (text to document), `document`
+(what a policy is), `wildcard`, `variables`, `arn_pattern`, `principal`, `conditions`
+(the pieces), `compiled` (ready to decide), `evaluate` (the algorithm), `decision`
+and `explain` (the answer).
+"""
+
+from broker.policy.compiled import (
+    ALLOW_ALL,
+    DENY_ALL,
+    PolicySet,
+    compile_policies,
+)
+from broker.policy.decision import Decision, PolicyType, StatementRef
+from broker.policy.document import (
+    Condition,
+    Effect,
+    PolicyDocument,
+    PolicyKind,
+    Principals,
+    Statement,
+    policy_size,
+    print_policy,
+)
+from broker.policy.errors import PolicyRejected, RejectionReason
+from broker.policy.evaluate import authorize, authorize_trust, matched_statements
+from broker.policy.explain import Closest, Element, Explanation, explain
+from broker.policy.grammar import parse_policy
+from broker.policy.mentions import context_keys
+from broker.policy.principal import principal_arns, replace_principals
+from broker.policy.request import AccessRequest, Applicable
+from broker.policy.shared_issuers import check_shared_issuers
+
+__all__ = [
+    "ALLOW_ALL",
+    "DENY_ALL",
+    "AccessRequest",
+    "Applicable",
+    "Closest",
+    "Condition",
+    "Decision",
+    "Effect",
+    "Element",
+    "Explanation",
+    "PolicyDocument",
+    "PolicyKind",
+    "PolicyRejected",
+    "PolicySet",
+    "PolicyType",
+    "Principals",
+    "RejectionReason",
+    "Statement",
+    "StatementRef",
+    "authorize",
+    "authorize_trust",
+    "check_shared_issuers",
+    "compile_policies",
+    "context_keys",
+    "explain",
+    "matched_statements",
+    "parse_policy",
+    "policy_size",
+    "principal_arns",
+    "print_policy",
+    "replace_principals",
+]

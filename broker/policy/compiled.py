@@ -1,0 +1,214 @@
+"""Policies made ready to decide: indexed by service and action.
+
+A set is built from documents once and never changes. The index is made at once;
+the inside of a statement (patterns, conditions) is compiled when the statement
+first becomes a candidate, so that a large set costs little until it is used.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from broker.policy.arn_pattern import ContextTest, compile_arn_patterns
+from broker.policy.conditions import ConditionTest, compile_condition
+from broker.policy.decision import StatementRef
+from broker.policy.document import (
+    VERSION_2012,
+    Effect,
+    PolicyDocument,
+    PolicyKind,
+    Statement,
+)
+from broker.policy.principal import PrincipalTest
+from broker.policy.variables import Context
+from broker.policy.wildcard import TextTest, compile_wildcard, tokenize
+
+_MEMO_ENTRIES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledStatement:
+    """A statement ready to match; None means "matches everything".
+
+    ``principal`` is None in policies that belong to the principal itself.
+    """
+
+    ref: StatementRef
+    source: Statement
+    resource: ContextTest | None
+    conditions: tuple[ConditionTest, ...]
+    principal: PrincipalTest | None
+
+    def action(self, action: str) -> bool:
+        """Whether Action or NotAction matches ``service:name`` in lower case.
+
+        The index has asked this before; only explanations ask again.
+        """
+        named = any(_action_test(a.lower())(action) for a in self.source.actions)
+        return named is not self.source.not_action
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The statements of a set whose action matches, in writing order."""
+
+    denies: tuple[CompiledStatement, ...]
+    allows: tuple[CompiledStatement, ...]
+
+
+class PolicySet:
+    """An immutable set of labelled policies. Made by `compile_policies`."""
+
+    __slots__ = (
+        "_by_action",
+        "_by_service",
+        "_compiled",
+        "_everywhere",
+        "_memo",
+        "_sources",
+        "policies",
+    )
+
+    def __init__(self, policies: tuple[tuple[str, PolicyDocument], ...]) -> None:
+        self.policies = policies
+        self._sources: list[tuple[str, PolicyDocument, Statement]] = [
+            (label, document, statement)
+            for label, document in policies
+            for statement in document.statements
+        ]
+        self._compiled: dict[int, CompiledStatement] = {}
+        self._memo: dict[str, Candidates] = {}
+        self._by_action: dict[str, list[int]] = {}
+        self._by_service: dict[str, list[tuple[int, TextTest]]] = {}
+        self._everywhere: list[tuple[int, TextTest | None]] = []
+        for number, (_, _, statement) in enumerate(self._sources):
+            self._index(number, statement)
+
+    def candidates(self, action: str) -> Candidates:
+        """The statements whose Action or NotAction matches ``service:name``."""
+        found = self._memo.get(action)
+        if found is None:
+            found = self._find(action.lower())
+            if len(self._memo) >= _MEMO_ENTRIES:
+                self._memo.clear()
+            self._memo[action] = found
+        return found
+
+    def statements(self) -> Iterator[CompiledStatement]:
+        """All statements, in writing order."""
+        return map(self._compile, range(len(self._sources)))
+
+    def __repr__(self) -> str:
+        labels = ", ".join(label for label, _ in self.policies)
+        return f"PolicySet({labels})"
+
+    def _index(self, number: int, statement: Statement) -> None:
+        if statement.not_action:
+            excluded = [_action_test(a.lower()) for a in statement.actions]
+            self._everywhere.append((number, _none_of(excluded)))
+            return
+        for written in statement.actions:
+            action = written.lower()
+            service, _, _ = action.partition(":")
+            if "*" in service or "?" in service:
+                test = None if not action.strip("*") else _action_test(action)
+                self._everywhere.append((number, test))
+            elif "*" in action or "?" in action:
+                entry = (number, _action_test(action))
+                self._by_service.setdefault(service, []).append(entry)
+            else:
+                self._by_action.setdefault(action, []).append(number)
+
+    def _find(self, action: str) -> Candidates:
+        service, _, _ = action.partition(":")
+        numbers = set(self._by_action.get(action, ()))
+        numbers.update(
+            n for n, test in self._by_service.get(service, ()) if test(action)
+        )
+        numbers.update(
+            n for n, test in self._everywhere if test is None or test(action)
+        )
+        ordered = [self._compile(number) for number in sorted(numbers)]
+        return Candidates(
+            tuple(s for s in ordered if s.source.effect is Effect.DENY),
+            tuple(s for s in ordered if s.source.effect is Effect.ALLOW),
+        )
+
+    def _compile(self, number: int) -> CompiledStatement:
+        found = self._compiled.get(number)
+        if found is None:
+            found = self._compiled[number] = _compile(*self._sources[number])
+        return found
+
+
+def compile_policies(documents: Iterable[tuple[str, PolicyDocument]]) -> PolicySet:
+    """A set of policies; each comes with the label that decisions show.
+
+    Labels are policy ARNs or ``inline:NAME``. An empty set allows nothing.
+    """
+    return PolicySet(tuple(documents))
+
+
+def _compile(
+    label: str, document: PolicyDocument, statement: Statement
+) -> CompiledStatement:
+    variables = document.has_variables
+    principal = None
+    if statement.principals is not None:
+        principal = PrincipalTest.compile(
+            statement.principals,
+            excludes=statement.not_principal,
+            denies=statement.effect is Effect.DENY,
+        )
+    return CompiledStatement(
+        ref=StatementRef(label, statement.index, statement.sid),
+        source=statement,
+        resource=_resource_test(statement, variables=variables),
+        conditions=tuple(
+            compile_condition(c.operator, c.key, c.values, variables=variables)
+            for c in statement.conditions
+        ),
+        principal=principal,
+    )
+
+
+def _resource_test(statement: Statement, *, variables: bool) -> ContextTest | None:
+    if statement.resources is None:
+        return None
+    named = compile_arn_patterns(
+        statement.resources, variables=variables, complete=True
+    )
+    if not statement.not_resource:
+        return named
+    if named is None:
+        return lambda _arn, _context: False
+    return _without(named)
+
+
+def _without(named: ContextTest) -> ContextTest:
+    def matches(resource: str, context: Context) -> bool:
+        return not named(resource, context)
+
+    return matches
+
+
+def _action_test(pattern: str) -> TextTest:
+    return compile_wildcard(tokenize(pattern))
+
+
+def _none_of(tests: list[TextTest]) -> Callable[[str], bool]:
+    return lambda action: not any(test(action) for test in tests)
+
+
+def _everything(effect: Effect, label: str) -> PolicySet:
+    statement = Statement(index=0, effect=effect, actions=("*",), resources=("*",))
+    document = PolicyDocument(
+        kind=PolicyKind.IDENTITY, version=VERSION_2012, statements=(statement,)
+    )
+    return compile_policies([(label, document)])
+
+
+ALLOW_ALL = _everything(Effect.ALLOW, "root")
+"""What the account's root has for identity policies."""
+
+DENY_ALL = _everything(Effect.DENY, "unreadable policy")
+"""What stands in for a stored policy that cannot be parsed any more."""

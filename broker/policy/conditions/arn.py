@@ -1,0 +1,20 @@
+"""ARN operators; ``ArnEquals`` and ``ArnLike`` are the same."""
+
+from broker.policy.arn_pattern import compile_arn_patterns
+from broker.policy.conditions.value import Family, ValueTest, accept
+from broker.policy.variables import Context
+
+_COLONS = 5
+
+
+def _like(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
+    test = compile_arn_patterns(values, variables=variables, complete=False)
+
+    def matches(value: str, context: Context) -> bool:
+        is_arn = value.startswith("arn:") and value.count(":") >= _COLONS
+        return (is_arn and (test is None or test(value, context))) is not negated
+
+    return matches
+
+
+ARN_LIKE = Family(_like, accept, takes_variables=True, takes_wildcards=True)

@@ -1,0 +1,25 @@
+"""``Bool``: true or false, in any case."""
+
+from broker.policy.conditions.value import Family, ValueTest
+from broker.policy.variables import Context
+
+BOOLEANS = frozenset({"true", "false"})
+
+
+def check_boolean(text: str) -> str | None:
+    """What is wrong with a Boolean written in a policy."""
+    return None if text.lower() in BOOLEANS else 'is neither "true" nor "false"'
+
+
+def _compile(values: tuple[str, ...], negated: bool, _: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
+    wanted = BOOLEANS.intersection(value.lower() for value in values)
+    if negated:
+        wanted = BOOLEANS - wanted
+
+    def matches(value: str, _: Context) -> bool:
+        return value.lower() in wanted
+
+    return matches
+
+
+BOOL = Family(_compile, check_boolean)

@@ -1,0 +1,97 @@
+"""One condition (operator, key, values) as a function of the request's context.
+
+How absent keys and several values count: checklist POL-06 to POL-08.
+"""
+
+from collections.abc import Callable
+
+from broker.policy.conditions.boolean import BOOLEANS
+from broker.policy.conditions.operator import Operator, Quantifier, parse_operator
+from broker.policy.conditions.string import STRING_EQUALS
+from broker.policy.conditions.value import ValueTest
+from broker.policy.variables import Context
+
+ConditionTest = Callable[[Context], bool]
+
+
+def compile_condition(
+    operator_text: str, key: str, values: tuple[str, ...], *, variables: bool
+) -> ConditionTest:
+    """A function that tells whether a request's context satisfies the condition.
+
+    Raises:
+        ValueError: there is no such operator (a parsed document has none such).
+    """
+    operator = parse_operator(operator_text)
+    name = key.lower()
+    if operator.family is None:
+        return _null(name, values)
+    if _is_plain_equality(operator, values, variables=variables):
+        return _plain_equality(name, frozenset(values), if_exists=operator.if_exists)
+    test = operator.family.compile(values, operator.negated, variables)
+    if operator.quantifier is Quantifier.ANY_VALUE:
+        return _any_value(name, test, absent=operator.if_exists)
+    if operator.quantifier is Quantifier.ALL_VALUES:
+        return _all_values(name, test, absent=True)
+    if operator.negated:
+        # NOR: none of the request's values equals any of the policy's.
+        return _all_values(name, test, absent=True)
+    return _any_value(name, test, absent=operator.if_exists)
+
+
+def _any_value(name: str, test: ValueTest, *, absent: bool) -> ConditionTest:
+    def holds(context: Context) -> bool:
+        found = context.get(name)
+        if not found:
+            return absent
+        if len(found) == 1:
+            return test(found[0], context)
+        return any(test(value, context) for value in found)
+
+    return holds
+
+
+def _all_values(name: str, test: ValueTest, *, absent: bool) -> ConditionTest:
+    def holds(context: Context) -> bool:
+        found = context.get(name)
+        if not found:
+            return absent
+        if len(found) == 1:
+            return test(found[0], context)
+        return all(test(value, context) for value in found)
+
+    return holds
+
+
+def _null(name: str, values: tuple[str, ...]) -> ConditionTest:
+    wanted = BOOLEANS.intersection(value.lower() for value in values)
+
+    def holds(context: Context) -> bool:
+        return ("false" if context.get(name) else "true") in wanted
+
+    return holds
+
+
+def _is_plain_equality(
+    operator: Operator, values: tuple[str, ...], *, variables: bool
+) -> bool:
+    return (
+        operator.family is STRING_EQUALS
+        and not operator.negated
+        and operator.quantifier is not Quantifier.ALL_VALUES
+        and not (variables and any("${" in value for value in values))
+    )
+
+
+def _plain_equality(
+    name: str, wanted: frozenset[str], *, if_exists: bool
+) -> ConditionTest:
+    """The most frequent condition by far, in one look-up."""
+
+    def holds(context: Context) -> bool:
+        found = context.get(name)
+        if not found:
+            return if_exists
+        return not wanted.isdisjoint(found)
+
+    return holds

@@ -1,0 +1,76 @@
+"""``IpAddress`` and ``NotIpAddress``: addresses in CIDR ranges, by value.
+
+An IPv4-mapped IPv6 address (``::ffff:203.0.113.7``) is the IPv4 address. Host bits
+set in a range do not count.
+"""
+
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+
+from broker.policy.conditions.value import Family, ValueTest
+from broker.policy.variables import Context
+
+_MAPPED = 0xFFFF << 32
+_BITS = {4: 32, 6: 128}
+_LONGEST = 64
+
+
+def _find_address(text: str) -> tuple[int, int] | None:
+    """Version and number of an address; None when the text writes none."""
+    if len(text) > _LONGEST or "%" in text:
+        return None
+    try:
+        if ":" not in text:
+            return 4, int(IPv4Address(text))
+        number = int(IPv6Address(text))
+    except AddressValueError:
+        return None
+    if number >> 32 == _MAPPED >> 32:
+        return 4, number & 0xFFFFFFFF
+    return 6, number
+
+
+def _find_range(text: str) -> tuple[int, int, int] | None:
+    """Version, shift and shifted number of a range; None when it is none."""
+    address, slash, length = text.partition("/")
+    found = _find_address(address)
+    if found is None:
+        return None
+    version, number = found
+    written_bits = 128 if ":" in address else 32
+    if not slash:
+        return version, 0, number
+    if not (length.isascii() and length.isdigit() and len(length) <= len("128")):
+        return None
+    free = written_bits - int(length)
+    if not 0 <= free <= written_bits:
+        return None
+    if version == 4 and free > _BITS[4]:  # noqa: PLR2004  # IP version
+        # ::ffff:0:0/90 reaches beyond the mapped addresses: an IPv6 range
+        return 6, free, (_MAPPED | number) >> free
+    return version, free, number >> free
+
+
+def _check(text: str) -> str | None:
+    if _find_range(text) is None:
+        return "is not an address range; write one such as 203.0.113.0/24"
+    return None
+
+
+def _compile(values: tuple[str, ...], negated: bool, _: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
+    ranges = [found for found in map(_find_range, values) if found is not None]
+
+    def matches(value: str, _: Context) -> bool:
+        address = _find_address(value)
+        if address is None:
+            return False
+        version, number = address
+        within = any(
+            version == wanted and number >> shift == network
+            for wanted, shift, network in ranges
+        )
+        return within is not negated
+
+    return matches
+
+
+IP_ADDRESS = Family(_compile, _check)

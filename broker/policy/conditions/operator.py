@@ -1,0 +1,123 @@
+"""The table of condition operators, and their modifiers.
+
+Source: IAM User Guide, "Condition operators" and "Set operators".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from broker.policy.conditions.arn import ARN_LIKE
+from broker.policy.conditions.binary import BINARY_EQUALS
+from broker.policy.conditions.boolean import BOOL
+from broker.policy.conditions.date import (
+    DATE_EQUALS,
+    DATE_GREATER_THAN,
+    DATE_GREATER_THAN_EQUALS,
+    DATE_LESS_THAN,
+    DATE_LESS_THAN_EQUALS,
+)
+from broker.policy.conditions.ip_address import IP_ADDRESS
+from broker.policy.conditions.numeric import (
+    NUMERIC_EQUALS,
+    NUMERIC_GREATER_THAN,
+    NUMERIC_GREATER_THAN_EQUALS,
+    NUMERIC_LESS_THAN,
+    NUMERIC_LESS_THAN_EQUALS,
+)
+from broker.policy.conditions.string import (
+    STRING_EQUALS,
+    STRING_EQUALS_IGNORE_CASE,
+    STRING_LIKE,
+)
+from broker.policy.conditions.value import Family
+
+
+class Quantifier(StrEnum):
+    """How an operator treats a key with several values."""
+
+    NONE = ""
+    ANY_VALUE = "ForAnyValue"
+    ALL_VALUES = "ForAllValues"
+
+
+OPERATORS: Mapping[str, tuple[Family, bool]] = MappingProxyType(
+    {
+        "StringEquals": (STRING_EQUALS, False),
+        "StringNotEquals": (STRING_EQUALS, True),
+        "StringEqualsIgnoreCase": (STRING_EQUALS_IGNORE_CASE, False),
+        "StringNotEqualsIgnoreCase": (STRING_EQUALS_IGNORE_CASE, True),
+        "StringLike": (STRING_LIKE, False),
+        "StringNotLike": (STRING_LIKE, True),
+        "NumericEquals": (NUMERIC_EQUALS, False),
+        "NumericNotEquals": (NUMERIC_EQUALS, True),
+        "NumericLessThan": (NUMERIC_LESS_THAN, False),
+        "NumericLessThanEquals": (NUMERIC_LESS_THAN_EQUALS, False),
+        "NumericGreaterThan": (NUMERIC_GREATER_THAN, False),
+        "NumericGreaterThanEquals": (NUMERIC_GREATER_THAN_EQUALS, False),
+        "DateEquals": (DATE_EQUALS, False),
+        "DateNotEquals": (DATE_EQUALS, True),
+        "DateLessThan": (DATE_LESS_THAN, False),
+        "DateLessThanEquals": (DATE_LESS_THAN_EQUALS, False),
+        "DateGreaterThan": (DATE_GREATER_THAN, False),
+        "DateGreaterThanEquals": (DATE_GREATER_THAN_EQUALS, False),
+        "Bool": (BOOL, False),
+        "BinaryEquals": (BINARY_EQUALS, False),
+        "IpAddress": (IP_ADDRESS, False),
+        "NotIpAddress": (IP_ADDRESS, True),
+        "ArnEquals": (ARN_LIKE, False),
+        "ArnLike": (ARN_LIKE, False),
+        "ArnNotEquals": (ARN_LIKE, True),
+        "ArnNotLike": (ARN_LIKE, True),
+    }
+)
+"""Family and negation by name; ``Null`` stands apart, it asks for presence."""
+
+NULL = "Null"
+_IF_EXISTS = "IfExists"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A parsed operator; ``family`` is None for ``Null``."""
+
+    name: str
+    family: Family | None
+    negated: bool = False
+    quantifier: Quantifier = Quantifier.NONE
+    if_exists: bool = False
+
+
+def parse_operator(text: str) -> Operator:
+    """Read an operator with its modifiers, exactly as IAM spells them.
+
+    Raises:
+        ValueError: there is no such operator; the text says what to write.
+    """
+    quantifier = Quantifier.NONE
+    prefix, colon, name = text.partition(":")
+    if not colon:
+        name = text
+    elif prefix in {Quantifier.ANY_VALUE, Quantifier.ALL_VALUES}:
+        quantifier = Quantifier(prefix)
+    else:
+        raise ValueError("only ForAnyValue: and ForAllValues: stand before an operator")
+    if name == NULL:
+        return Operator(NULL, None, quantifier=quantifier)
+    base = name.removesuffix(_IF_EXISTS)
+    if base == NULL:
+        raise ValueError("Null takes no IfExists; write Null")
+    found = OPERATORS.get(base)
+    if found is None:
+        raise ValueError(_suggestion(base))
+    family, negated = found
+    return Operator(base, family, negated, quantifier, base != name)
+
+
+def _suggestion(name: str) -> str:
+    wanted = name.lower()
+    for known in (*OPERATORS, NULL):
+        if known.lower() == wanted:
+            return f"there is no such operator; write {known}"
+    return "there is no such operator; write one such as StringEquals"

@@ -1,0 +1,112 @@
+"""String operators: exact, without case, and with wildcards."""
+
+from broker.policy.conditions.value import Family, ValueTest, accept
+from broker.policy.variables import (
+    Context,
+    Template,
+    find_static,
+    parse_template,
+    resolve_template,
+)
+from broker.policy.wildcard import (
+    TextTest,
+    compile_wildcard,
+    find_literal,
+    find_prefix,
+)
+
+
+def _equals(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
+    literals, templates = _sort(values, variables=variables, wildcards=False)
+    if not templates:
+        if negated:
+            return lambda value, _: value not in literals
+        return lambda value, _: value in literals
+
+    def matches(value: str, context: Context) -> bool:
+        if value in literals:
+            return not negated
+        for template in templates:
+            tokens = resolve_template(template, context)
+            if tokens is not None and find_literal(tokens) == value:
+                return not negated
+        return negated
+
+    return matches
+
+
+def _equals_ignore_case(
+    values: tuple[str, ...],
+    negated: bool,  # noqa: FBT001  # the shape of every family
+    variables: bool,  # noqa: FBT001  # the shape of every family
+) -> ValueTest:
+    literals, templates = _sort(values, variables=variables, wildcards=False)
+    lowered = frozenset(literal.lower() for literal in literals)
+
+    def matches(value: str, context: Context) -> bool:
+        value = value.lower()
+        if value in lowered:
+            return not negated
+        for template in templates:
+            tokens = resolve_template(template, context)
+            if tokens is not None and (find_literal(tokens) or "").lower() == value:
+                return not negated
+        return negated
+
+    return matches
+
+
+def _like(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
+    exact: set[str] = set()
+    prefixes: list[str] = []
+    static: list[TextTest] = []
+    dynamic: list[Template] = []
+    for value in values:
+        template = parse_template(value, variables=variables, wildcards=True)
+        tokens = find_static(template)
+        if tokens is None:
+            dynamic.append(template)
+        elif (literal := find_literal(tokens)) is not None:
+            exact.add(literal)
+        elif (prefix := find_prefix(tokens)) is not None:
+            prefixes.append(prefix)
+        else:
+            static.append(compile_wildcard(tokens))
+    starts = tuple(prefixes)
+
+    def matches(value: str, context: Context) -> bool:
+        found = (
+            value in exact
+            or value.startswith(starts)
+            or any(test(value) for test in static)
+            or any(_fits(template, value, context) for template in dynamic)
+        )
+        return found is not negated
+
+    return matches
+
+
+def _fits(template: Template, value: str, context: Context) -> bool:
+    tokens = resolve_template(template, context)
+    return tokens is not None and compile_wildcard(tokens)(value)
+
+
+def _sort(
+    values: tuple[str, ...], *, variables: bool, wildcards: bool
+) -> tuple[frozenset[str], tuple[Template, ...]]:
+    literals: set[str] = set()
+    templates: list[Template] = []
+    for value in values:
+        template = parse_template(value, variables=variables, wildcards=wildcards)
+        tokens = find_static(template)
+        literal = None if tokens is None else find_literal(tokens)
+        if literal is None:
+            templates.append(template)
+        else:
+            literals.add(literal)
+    return frozenset(literals), tuple(templates)
+
+
+STRING_EQUALS = Family(_equals, accept, takes_variables=True)
+STRING_EQUALS_IGNORE_CASE = Family(_equals_ignore_case, accept, takes_variables=True)
+STRING_LIKE = Family(_like, accept, takes_variables=True, takes_wildcards=True)

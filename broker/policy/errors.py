@@ -1,0 +1,46 @@
+"""Why a policy text is refused: reason, sentence and place."""
+
+from enum import StrEnum
+
+
+class RejectionReason(StrEnum):
+    """What kind of mistake a policy text makes."""
+
+    INVALID_JSON = "invalid-json"
+    TOO_LONG = "too-long"
+    DUPLICATE_KEY = "duplicate-key"
+    UNKNOWN_ELEMENT = "unknown-element"
+    WRONG_TYPE = "wrong-type"
+    MISSING_ELEMENT = "missing-element"
+    FORBIDDEN_ELEMENT = "forbidden-element"
+    CONFLICTING_ELEMENTS = "conflicting-elements"
+    EMPTY = "empty"
+    INVALID_VERSION = "invalid-version"
+    INVALID_EFFECT = "invalid-effect"
+    INVALID_SID = "invalid-sid"
+    INVALID_ACTION = "invalid-action"
+    INVALID_RESOURCE = "invalid-resource"
+    INVALID_PRINCIPAL = "invalid-principal"
+    INVALID_CONDITION = "invalid-condition"
+    INVALID_VARIABLE = "invalid-variable"
+    SHARED_ISSUER = "shared-issuer"
+
+
+class PolicyRejected(Exception):
+    """A policy text breaks the grammar.
+
+    ``message`` is a full sentence fit for the wire (``MalformedPolicyDocument``);
+    ``place`` names statement and element (``Statement 2 ("Read"), Action``), empty
+    when the whole text is meant.
+    """
+
+    def __init__(self, reason: RejectionReason, message: str, place: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.place = place
+
+    def __reduce__(
+        self,
+    ) -> tuple[type["PolicyRejected"], tuple[RejectionReason, str, str]]:
+        return type(self), (self.reason, self.message, self.place)

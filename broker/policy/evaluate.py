@@ -1,0 +1,220 @@
+"""The algorithm: an explicit deny wins, then everybody concerned must allow.
+
+Held against IAM User Guide, "Policy evaluation logic", and reference 9.1 to 9.3:
+
+1. A Deny that matches in any policy ends it.
+2. Every layer of resource controls and of service controls must allow.
+3. Same account: a resource policy that names the user or session itself is enough;
+   one that names the role needs boundary and session policies to agree; otherwise
+   identity policies, boundary and every session layer must allow.
+4. Other account: the resource policy and the whole identity side must allow.
+5. A role's trust policy must allow in any case.
+"""
+
+from typing import NamedTuple
+
+from broker.model.principal import PrincipalType
+from broker.policy.compiled import CompiledStatement, PolicySet
+from broker.policy.decision import Decision, PolicyType, StatementRef
+from broker.policy.principal import Grant
+from broker.policy.request import AccessRequest, Applicable
+
+_WITHOUT_IDENTITY = frozenset(
+    {
+        PrincipalType.ANONYMOUS,
+        PrincipalType.SAML,
+        PrincipalType.WEB_IDENTITY,
+        PrincipalType.SERVICE,
+    }
+)
+
+
+def authorize(request: AccessRequest, applicable: Applicable) -> Decision:
+    """Decide a request for a resource that may or may not have a policy."""
+    return _decide(request, applicable, PolicyType.RESOURCE)
+
+
+def authorize_trust(request: AccessRequest, applicable: Applicable) -> Decision:
+    """Decide whether a principal may take on a role.
+
+    ``applicable.resource`` is the role's trust policy and ``resource_account`` the
+    role's account. Identity policies alone never suffice.
+    """
+    return _decide(request, applicable, PolicyType.TRUST)
+
+
+def matched_statements(
+    request: AccessRequest, policies: PolicySet
+) -> tuple[StatementRef, ...]:
+    """All statements of a set that match the request, Deny or Allow."""
+    found = policies.candidates(request.action)
+    return tuple(
+        statement.ref
+        for statement in (*found.denies, *found.allows)
+        if _grant(statement, request) is not Grant.NONE
+    )
+
+
+class _Verdict(NamedTuple):
+    """What one set says: the first Allow (if any) and how closely it names."""
+
+    grant: Grant
+    ref: StatementRef | None
+
+
+_SILENT = _Verdict(Grant.NONE, None)
+
+
+def _decide(
+    request: AccessRequest, applicable: Applicable, resource_type: PolicyType
+) -> Decision:
+    layers = _layers(applicable, resource_type)
+    denied = _find_deny(layers, request)
+    if denied is not None:
+        return denied
+    granted: list[StatementRef] = []
+    resource = identity = _SILENT
+    boundary_agrees = session_agrees = True
+    for policy_type, policies in layers:
+        verdict = _first_allow(policies, request)
+        if verdict.ref is not None:
+            granted.append(verdict.ref)
+        if policy_type is resource_type:
+            resource = verdict
+        elif policy_type is PolicyType.IDENTITY:
+            identity = verdict
+        elif verdict.ref is None:
+            if policy_type is PolicyType.BOUNDARY:
+                boundary_agrees = False
+            elif policy_type is PolicyType.SESSION:
+                session_agrees = False
+            else:
+                return _implicit(policy_type)
+    return _combine(
+        request,
+        applicable,
+        resource_type,
+        tuple(granted),
+        resource=resource,
+        identity=identity,
+        boundary_agrees=boundary_agrees,
+        session_agrees=session_agrees,
+    )
+
+
+def _find_deny(
+    layers: list[tuple[PolicyType, PolicySet]], request: AccessRequest
+) -> Decision | None:
+    for policy_type, policies in layers:
+        denies = policies.candidates(request.action).denies
+        refs = tuple(s.ref for s in denies if _grant(s, request) is not Grant.NONE)
+        if refs:
+            return Decision(False, True, policy_type, refs)  # noqa: FBT003  # the record's own order
+    return None
+
+
+def _combine(
+    request: AccessRequest,
+    applicable: Applicable,
+    resource_type: PolicyType,
+    granted: tuple[StatementRef, ...],
+    *,
+    resource: _Verdict,
+    identity: _Verdict,
+    boundary_agrees: bool,
+    session_agrees: bool,
+) -> Decision:
+    principal = request.principal
+    owner = applicable.resource_account
+    same_account = owner is None or owner == principal.account
+    has_identity = (
+        applicable.identity is not None or principal.type not in _WITHOUT_IDENTITY
+    )
+    resource_suffices = same_account or not has_identity
+    if resource_suffices and resource.grant is Grant.DIRECT and resource.ref:
+        return Decision(True, False, resource_type, (resource.ref,))  # noqa: FBT003  # the record's own order
+    resource_needed = not same_account or resource_type is PolicyType.TRUST
+    if resource_needed and resource.grant is Grant.NONE:
+        if resource_type is PolicyType.TRUST or not has_identity:
+            return _implicit(resource_type)
+        side = _identity_side(identity, boundary_agrees, session_agrees)
+        return _implicit(side or resource_type)
+    if not has_identity:
+        return _implicit(resource_type)
+    if same_account and resource.grant is Grant.ROLE:
+        identity = resource
+    refusing = _identity_side(identity, boundary_agrees, session_agrees)
+    if refusing is not None:
+        return _implicit(refusing)
+    deciding = resource_type if identity is resource else PolicyType.IDENTITY
+    return Decision(True, False, deciding, granted)  # noqa: FBT003  # the record's own order
+
+
+def _identity_side(
+    identity: _Verdict,
+    boundary_agrees: bool,  # noqa: FBT001  # three parallel answers
+    session_agrees: bool,  # noqa: FBT001  # three parallel answers
+) -> PolicyType | None:
+    """The first type on the identity side that does not allow; None when all do."""
+    if identity.ref is None:
+        return PolicyType.IDENTITY
+    if not boundary_agrees:
+        return PolicyType.BOUNDARY
+    return None if session_agrees else PolicyType.SESSION
+
+
+def _implicit(policy_type: PolicyType) -> Decision:
+    return Decision(False, False, policy_type)  # noqa: FBT003  # the record's own order
+
+
+def _layers(
+    applicable: Applicable, resource_type: PolicyType
+) -> list[tuple[PolicyType, PolicySet]]:
+    """The sets that have a say, in the order in which AWS evaluates them."""
+    layers: list[tuple[PolicyType, PolicySet]] = []
+    if applicable.resource_controls:
+        layers += [
+            (PolicyType.RESOURCE_CONTROL, policies)
+            for policies in applicable.resource_controls
+        ]
+    if applicable.service_controls:
+        layers += [
+            (PolicyType.SERVICE_CONTROL, policies)
+            for policies in applicable.service_controls
+        ]
+    if applicable.resource is not None:
+        layers.append((resource_type, applicable.resource))
+    if applicable.identity is not None:
+        layers.append((PolicyType.IDENTITY, applicable.identity))
+    if applicable.boundary is not None:
+        layers.append((PolicyType.BOUNDARY, applicable.boundary))
+    layers += [(PolicyType.SESSION, policies) for policies in applicable.session]
+    return layers
+
+
+def _first_allow(policies: PolicySet, request: AccessRequest) -> _Verdict:
+    """The Allow that names the principal most closely."""
+    best = _SILENT
+    for statement in policies.candidates(request.action).allows:
+        grant = _grant(statement, request)
+        if grant is Grant.DIRECT:
+            return _Verdict(grant, statement.ref)
+        if grant > best.grant:
+            best = _Verdict(grant, statement.ref)
+    return best
+
+
+def _grant(statement: CompiledStatement, request: AccessRequest) -> Grant:
+    """Whether, and how, a candidate statement matches the request."""
+    context = request.context
+    resource = statement.resource
+    if resource is not None and not resource(request.resource, context):
+        return Grant.NONE
+    principal = statement.principal
+    grant = Grant.DIRECT if principal is None else principal.grant(request.principal)
+    if grant is Grant.NONE:
+        return grant
+    for holds in statement.conditions:
+        if not holds(context):
+            return Grant.NONE
+    return grant

@@ -1,0 +1,175 @@
+"""Why a request was decided as it was, in words an operator can act on.
+
+Computed on demand: the decision itself does not pay for it. For a denial that no
+statement made, the *closest* statement is the Allow that fails latest: at its
+conditions rather than its resource, its resource rather than its action.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from broker.policy.compiled import CompiledStatement, PolicySet
+from broker.policy.decision import Decision, PolicyType, StatementRef
+from broker.policy.document import Condition, Effect
+from broker.policy.principal import Grant
+from broker.policy.request import AccessRequest, Applicable
+
+_SHOWN_VALUES = 3
+
+
+class Element(IntEnum):
+    """The elements of a statement, in the order in which they are compared."""
+
+    ACTION = 1
+    RESOURCE = 2
+    PRINCIPAL = 3
+    CONDITION = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Closest:
+    """The statement that came closest to allowing, and what it failed on.
+
+    ``failed`` is the element and ``words`` says how, quoting the policy and the
+    request. ``conditions`` are all the conditions that do not hold.
+    """
+
+    statement: StatementRef
+    failed: Element
+    words: str
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision, together with the request it answers and what came closest."""
+
+    request: AccessRequest
+    decision: Decision
+    closest: Closest | None = None
+
+    def sentence(self) -> str:
+        """The decision as one or two full sentences."""
+        asked = f"{self.request.action} on {self.request.resource}"
+        decision = self.decision
+        if decision.statements:
+            named = " and ".join(str(ref) for ref in decision.statements)
+            return f"{_capital(named)} {_verb(decision)} {asked}."
+        head = f"No {decision.policy_type.value} allows {asked}."
+        if self.closest is None:
+            return f"{head} {_advice(decision.policy_type)}"
+        return (
+            f"{head} {_capital(str(self.closest.statement))} comes closest, "
+            f"but {self.closest.words}."
+        )
+
+
+def explain(
+    request: AccessRequest, applicable: Applicable, decision: Decision
+) -> Explanation:
+    """Say why: for an implicit denial, look for the statement that came closest."""
+    if decision.statements:
+        return Explanation(request, decision)
+    best: Closest | None = None
+    best_rank = (0, 0)
+    for statement in _of_type(applicable, decision.policy_type):
+        if statement.source.effect is Effect.DENY:
+            continue
+        found = _compare(statement, request)
+        if found is None:
+            continue
+        rank = (found.failed.value, -len(found.conditions))
+        if found.failed > Element.ACTION and rank > best_rank:
+            best, best_rank = found, rank
+    return Explanation(request, decision, best)
+
+
+def _of_type(
+    applicable: Applicable, policy_type: PolicyType
+) -> Iterator[CompiledStatement]:
+    sets: dict[PolicyType, tuple[PolicySet | None, ...]] = {
+        PolicyType.IDENTITY: (applicable.identity,),
+        PolicyType.RESOURCE: (applicable.resource,),
+        PolicyType.TRUST: (applicable.resource,),
+        PolicyType.BOUNDARY: (applicable.boundary,),
+        PolicyType.SESSION: applicable.session,
+        PolicyType.SERVICE_CONTROL: applicable.service_controls,
+        PolicyType.RESOURCE_CONTROL: applicable.resource_controls,
+    }
+    for policies in sets[policy_type]:
+        if policies is not None:
+            yield from policies.statements()
+
+
+def _compare(statement: CompiledStatement, request: AccessRequest) -> Closest | None:
+    """What an Allow fails on first; None when it matches."""
+    source = statement.source
+    if not statement.action(request.action.lower()):
+        element = "NotAction" if source.not_action else "Action"
+        return Closest(
+            statement.ref,
+            Element.ACTION,
+            f"its {element} does not cover {request.action}",
+        )
+    resource = statement.resource
+    if resource is not None and not resource(request.resource, request.context):
+        named = _listed(source.resources or ())
+        words = (
+            f"its NotResource {named} leaves {request.resource} out"
+            if source.not_resource
+            else f"its Resource {named} does not cover {request.resource}"
+        )
+        return Closest(statement.ref, Element.RESOURCE, words)
+    principal = statement.principal
+    if principal is not None and principal.grant(request.principal) is Grant.NONE:
+        element = "NotPrincipal" if source.not_principal else "Principal"
+        return Closest(
+            statement.ref,
+            Element.PRINCIPAL,
+            f"its {element} does not name {request.principal.arn or 'the caller'}",
+        )
+    failed = tuple(
+        condition
+        for condition, holds in zip(
+            source.conditions, statement.conditions, strict=True
+        )
+        if not holds(request.context)
+    )
+    if not failed:
+        return None
+    words = " and ".join(_condition_words(c, request) for c in failed)
+    return Closest(statement.ref, Element.CONDITION, words, failed)
+
+
+def _condition_words(condition: Condition, request: AccessRequest) -> str:
+    values = request.context.get(condition.key.lower())
+    wanted = f"{condition.operator} asks for {condition.key}"
+    if condition.values:
+        wanted = f"{wanted} {_listed(condition.values)}"
+    if not values:
+        return f"{wanted} and the request has no {condition.key}"
+    return f"{wanted} and the request has {_listed(values)}"
+
+
+def _listed(values: tuple[str, ...]) -> str:
+    shown = " or ".join(f'"{value[:120]}"' for value in values[:_SHOWN_VALUES])
+    more = len(values) - _SHOWN_VALUES
+    return f"{shown} or {more} more" if more > 0 else shown
+
+
+def _verb(decision: Decision) -> str:
+    one = len(decision.statements) == 1
+    if decision.allowed:
+        return "allows" if one else "allow"
+    return "denies" if one else "deny"
+
+
+def _advice(policy_type: PolicyType) -> str:
+    return (
+        f"No statement there covers the action; add one to {policy_type.with_article}."
+    )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

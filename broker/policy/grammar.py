@@ -1,0 +1,571 @@
+"""Text to document: the strict grammar of each kind of policy.
+
+Messages begin with IAM's own sentence where one is known, then name the place, what
+is wrong and what to write. Three texts are recorded and stand alone (reference 10.4).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from broker.policy.arn_pattern import split_pattern
+from broker.policy.conditions import parse_operator
+from broker.policy.conditions.boolean import check_boolean
+from broker.policy.document import (
+    VERSION_2008,
+    VERSION_2012,
+    Condition,
+    Effect,
+    PolicyDocument,
+    PolicyKind,
+    Principals,
+    Statement,
+)
+from broker.policy.errors import PolicyRejected, RejectionReason
+from broker.policy.principal import (
+    is_aws_principal,
+    is_canonical_user,
+    is_federated_principal,
+    is_service_principal,
+)
+from broker.policy.shared_issuers import allows_federated_action
+from broker.policy.strict_json import Json, NumberText, parse_json, shorten
+from broker.policy.variables import InvalidVariable, parse_template
+
+MAX_PATTERN_CHARACTERS = 2048
+"""The longest ARN IAM takes; bounds what a pattern with wildcards can cost."""
+
+_SYNTAX = "Syntax errors in policy."
+_VERSIONS = (VERSION_2008, VERSION_2012)
+_TOP = frozenset({"Version", "Id", "Statement"})
+_ELEMENTS = frozenset(
+    {
+        "Sid",
+        "Effect",
+        "Principal",
+        "NotPrincipal",
+        "Action",
+        "NotAction",
+        "Resource",
+        "NotResource",
+        "Condition",
+    }
+)
+_SID = re.compile(r"[0-9A-Za-z]*")
+_SERVICE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9.-]*")
+_ACTION_NAME = re.compile(r"[a-zA-Z0-9*?_.-]+")
+_PARTITION = re.compile(r"aws(?:-[a-z-]+)?|\*")
+_STRAY_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def parse_policy(text: str, kind: PolicyKind) -> PolicyDocument:
+    """Read a policy of one kind.
+
+    Quotas on its size, the existence of its principals and the guard on shared
+    issuers (`shared_issuers.check_shared_issuers`) are the caller's business.
+
+    Raises:
+        PolicyRejected: the text breaks the grammar; nothing else is ever raised.
+    """
+    value = parse_json(text)
+    if not isinstance(value, dict):
+        _reject(
+            RejectionReason.WRONG_TYPE,
+            _SYNTAX,
+            "The policy",
+            "must be a JSON object; write {…}",
+        )
+    for name in value:
+        if name not in _TOP:
+            _reject(
+                RejectionReason.UNKNOWN_ELEMENT,
+                _SYNTAX,
+                "The policy",
+                f"has an unknown element {shorten(name)}; only Version, Id and Statement "
+                "stand here",
+            )
+    version = _version(value)
+    identifier = _optional_text(value, "Id", "The policy")
+    statements = tuple(
+        _StatementReader(kind, version, index, raw).read()
+        for index, raw in enumerate(_statements(value))
+    )
+    _check_sids(statements)
+    return PolicyDocument(
+        kind=kind, version=version, statements=statements, id=identifier
+    )
+
+
+def _reject(reason: RejectionReason, head: str, place: str, what: str) -> NoReturn:
+    sentence = f"{place}: {what}." if place else f"{what}."
+    raise PolicyRejected(reason, f"{head} {sentence}".strip(), place)
+
+
+def _version(policy: Mapping[str, Json]) -> str:
+    version = policy.get("Version", VERSION_2008)
+    if not isinstance(version, str) or version not in _VERSIONS:
+        _reject(
+            RejectionReason.INVALID_VERSION,
+            _SYNTAX,
+            "Version",
+            'is not a version of the language; write "2012-10-17"',
+        )
+    return str(version)
+
+
+def _optional_text(holder: Mapping[str, Json], name: str, place: str) -> str | None:
+    if name not in holder:
+        return None
+    value = holder[name]
+    if not isinstance(value, str) or isinstance(value, NumberText):
+        _reject(RejectionReason.WRONG_TYPE, _SYNTAX, place, f"{name} must be a string")
+    return value
+
+
+def _statements(policy: Mapping[str, Json]) -> list[Json]:
+    if "Statement" not in policy:
+        _reject(
+            RejectionReason.MISSING_ELEMENT,
+            _SYNTAX,
+            "The policy",
+            "has no Statement; write one statement or a list of them",
+        )
+    value = policy["Statement"]
+    found: list[Json] = value if isinstance(value, list) else [value]
+    if not found:
+        _reject(
+            RejectionReason.EMPTY, _SYNTAX, "Statement", "the list holds no statement"
+        )
+    return found
+
+
+def _check_sids(statements: tuple[Statement, ...]) -> None:
+    seen: set[str] = set()
+    for statement in statements:
+        if not statement.sid:
+            continue
+        if statement.sid in seen:
+            _reject(
+                RejectionReason.INVALID_SID,
+                "Statement IDs (SID) in a single policy must be unique.",
+                statement.place,
+                "its Sid is used before; write another one",
+            )
+        seen.add(statement.sid)
+
+
+@dataclass(frozen=True, slots=True)
+class _StatementReader:
+    """Reads one statement; every complaint names it."""
+
+    kind: PolicyKind
+    version: str
+    index: int
+    raw: Json
+
+    @property
+    def place(self) -> str:
+        raw = self.raw
+        sid = raw.get("Sid") if isinstance(raw, dict) else None
+        if isinstance(sid, str) and sid:
+            return f"Statement {self.index + 1} ({shorten(sid)})"
+        return f"Statement {self.index + 1}"
+
+    @property
+    def variables(self) -> bool:
+        return self.version == VERSION_2012
+
+    def reject(
+        self,
+        reason: RejectionReason,
+        what: str,
+        *,
+        element: str = "",
+        head: str = _SYNTAX,
+    ) -> NoReturn:
+        place = f"{self.place}, {element}" if element else self.place
+        _reject(reason, head, place, what)
+
+    def read(self) -> Statement:
+        raw = self.raw
+        if not isinstance(raw, dict):
+            self.reject(RejectionReason.WRONG_TYPE, "must be a JSON object")
+        for name in raw:
+            if name not in _ELEMENTS:
+                self.reject(
+                    RejectionReason.UNKNOWN_ELEMENT,
+                    f"has an unknown element {shorten(name)}; "
+                    "elements are written exactly as in the IAM grammar",
+                )
+        sid = self.sid(raw)
+        effect = self.effect(raw)
+        action_element = self.either(raw, "Action", "NotAction")
+        if action_element is None:
+            self.reject(
+                RejectionReason.MISSING_ELEMENT,
+                'has neither Action nor NotAction; write for example "Action": '
+                '"s3:GetObject"',
+                head="Policy statement must contain actions.",
+            )
+        actions = self.strings(raw, action_element)
+        for action in actions:
+            self.check_action(action, action_element)
+        resource_element, resources = self.resources(raw)
+        principal_element, principals = self.principals(raw, effect)
+        statement = Statement(
+            index=self.index,
+            sid=sid,
+            effect=effect,
+            actions=actions,
+            not_action=action_element == "NotAction",
+            resources=resources,
+            not_resource=resource_element == "NotResource",
+            principals=principals,
+            not_principal=principal_element == "NotPrincipal",
+            conditions=tuple(self.conditions(raw)),
+        )
+        if (
+            self.kind is PolicyKind.TRUST
+            and principals is not None
+            and principals.anyone
+            and effect is Effect.ALLOW
+            and allows_federated_action(statement)
+        ):
+            raise PolicyRejected(
+                RejectionReason.INVALID_PRINCIPAL,
+                'AssumeRolepolicy contained an invalid principal: "STAR":"*".',
+                f"{self.place}, Principal",
+            )
+        return statement
+
+    def sid(self, raw: Mapping[str, Json]) -> str | None:
+        sid = _optional_text(raw, "Sid", self.place)
+        if sid is None:
+            return None
+        if self.kind is not PolicyKind.RESOURCE and not _SID.fullmatch(sid):
+            self.reject(
+                RejectionReason.INVALID_SID,
+                "use letters and digits only",
+                element="Sid",
+                head="Statement IDs (SID) must be alpha-numeric.",
+            )
+        return sid
+
+    def effect(self, raw: Mapping[str, Json]) -> Effect:
+        if "Effect" not in raw:
+            self.reject(
+                RejectionReason.MISSING_ELEMENT,
+                'has no Effect; write "Allow" or "Deny"',
+            )
+        value = raw["Effect"]
+        if value not in ("Allow", "Deny"):
+            self.reject(
+                RejectionReason.INVALID_EFFECT,
+                'must be "Allow" or "Deny", in exactly this case',
+                element="Effect",
+            )
+        return Effect(str(value))
+
+    def either(self, raw: Mapping[str, Json], one: str, other: str) -> str | None:
+        if one in raw and other in raw:
+            self.reject(
+                RejectionReason.CONFLICTING_ELEMENTS,
+                f"has both {one} and {other}; keep one of them",
+            )
+        return one if one in raw else other if other in raw else None
+
+    def strings(self, raw: Mapping[str, Json], element: str) -> tuple[str, ...]:
+        value = raw[element]
+        found = value if isinstance(value, list) else [value]
+        if not found:
+            self.reject(
+                RejectionReason.EMPTY,
+                "the list is empty; write a value",
+                element=element,
+            )
+        return tuple(self.string(item, element) for item in found)
+
+    def string(self, value: Json, element: str) -> str:
+        if not isinstance(value, str) or isinstance(value, NumberText):
+            self.reject(
+                RejectionReason.WRONG_TYPE,
+                "must be a string or a list of strings",
+                element=element,
+            )
+        return value
+
+    def check_action(self, action: str, element: str) -> None:
+        if action == "*":
+            return
+        service, colon, name = action.partition(":")
+        if not colon:
+            self.reject(
+                RejectionReason.INVALID_ACTION,
+                f'{shorten(action)} has no service; write for example "s3:GetObject"',
+                element=element,
+                head="Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, "
+                "ec2, etc.",
+            )
+        if ":" in name:
+            self.reject(
+                RejectionReason.INVALID_ACTION,
+                f"{shorten(action)} has more than one colon",
+                element=element,
+                head="Actions/Condition can contain only one colon.",
+            )
+        if service != "*" and not _SERVICE.fullmatch(service):
+            self.reject(
+                RejectionReason.INVALID_ACTION,
+                "write a service's name without wildcards before the colon",
+                element=element,
+                head=f"Vendor {shorten(service)[1:-1]} is not valid.",
+            )
+        if not _ACTION_NAME.fullmatch(name) or len(name) > MAX_PATTERN_CHARACTERS:
+            self.reject(
+                RejectionReason.INVALID_ACTION,
+                f"{shorten(action)} is not an action; write letters and digits, * or ?, "
+                "after the colon",
+                element=element,
+            )
+        if self.kind is PolicyKind.TRUST and service.lower() not in {"sts", "*"}:
+            self.reject(
+                RejectionReason.INVALID_ACTION,
+                f'{shorten(action)} is none; write for example "sts:AssumeRole"',
+                element=element,
+                head="AssumeRole policy may only specify STS AssumeRole actions.",
+            )
+
+    def resources(
+        self, raw: Mapping[str, Json]
+    ) -> tuple[str | None, tuple[str, ...] | None]:
+        element = self.either(raw, "Resource", "NotResource")
+        if self.kind is PolicyKind.TRUST:
+            if element is not None:
+                self.reject(
+                    RejectionReason.FORBIDDEN_ELEMENT,
+                    "a trust policy speaks of its own role only; leave the element out",
+                    element=element,
+                    head=f"Has prohibited field {element}.",
+                )
+            return None, None
+        if element is None:
+            if self.kind is PolicyKind.RESOURCE:
+                return None, None
+            self.reject(
+                RejectionReason.MISSING_ELEMENT,
+                'has neither Resource nor NotResource; write an ARN or "*"',
+                head="Policy statement must contain resources.",
+            )
+        values = self.strings(raw, element)
+        for value in values:
+            self.check_resource(value, element)
+        return element, values
+
+    def check_resource(self, value: str, element: str) -> None:
+        self.check_pattern(value, element)
+        if value and not value.strip("*"):
+            return
+        shown = shorten(value)
+        if not value.startswith("arn:"):
+            self.reject(
+                RejectionReason.INVALID_RESOURCE,
+                f"write an ARN such as arn:aws:s3:::bucket/* instead of {shown}",
+                element=element,
+                head=f'Resource {shown[1:-1]} must be in ARN format or "*".',
+            )
+        if _STRAY_CHARACTERS.search(value):
+            self.reject(
+                RejectionReason.INVALID_RESOURCE,
+                f"{shown} holds a control character",
+                element=element,
+            )
+        parts = value.split(":", 2)
+        if not _PARTITION.fullmatch(parts[1]):
+            self.reject(
+                RejectionReason.INVALID_RESOURCE,
+                "write aws after arn:",
+                element=element,
+                head=f"Partition {shorten(parts[1])} is not valid for resource {shown}.",
+            )
+
+    def check_pattern(self, value: str, element: str) -> None:
+        if ("*" in value or "?" in value) and len(value) > MAX_PATTERN_CHARACTERS:
+            self.reject(
+                RejectionReason.TOO_LONG,
+                f"a pattern may have {MAX_PATTERN_CHARACTERS} characters",
+                element=element,
+            )
+        try:
+            split_pattern(value, variables=self.variables, complete=False)
+        except InvalidVariable as error:
+            raise self.bad_variable(error, element) from error
+
+    def bad_variable(self, error: InvalidVariable, element: str) -> PolicyRejected:
+        place = f"{self.place}, {element}"
+        return PolicyRejected(
+            RejectionReason.INVALID_VARIABLE, f"{_SYNTAX} {place}: {error}.", place
+        )
+
+    def principals(
+        self, raw: Mapping[str, Json], effect: Effect
+    ) -> tuple[str | None, Principals | None]:
+        element = self.either(raw, "Principal", "NotPrincipal")
+        if element is None:
+            if self.kind.is_about_principals:
+                self.reject(
+                    RejectionReason.MISSING_ELEMENT,
+                    'has no Principal; write for example {"AWS": "123456789012"}',
+                    head="Missing required field Principal.",
+                )
+            return None, None
+        allowed = self.kind.is_about_principals or (
+            self.kind is PolicyKind.CONTROL and raw.get("Principal") == "*"
+        )
+        if not allowed:
+            self.reject(
+                RejectionReason.FORBIDDEN_ELEMENT,
+                "this policy belongs to its principal; leave the element out",
+                element=element,
+                head="Policy document should not specify a principal.",
+            )
+        if element == "NotPrincipal" and self.kind is PolicyKind.TRUST:
+            self.reject(
+                RejectionReason.FORBIDDEN_ELEMENT,
+                "a trust policy names whom it trusts; write Principal"
+                if effect is Effect.ALLOW
+                else "write Principal with a Condition on aws:PrincipalArn",
+                element=element,
+                head="Has prohibited field NotPrincipal.",
+            )
+        return element, self.principal_block(raw[element], element)
+
+    def principal_block(self, value: Json, element: str) -> Principals:
+        if value == "*":
+            return Principals(anyone=True)
+        if not isinstance(value, dict) or not value:
+            self.reject(
+                RejectionReason.INVALID_PRINCIPAL,
+                'write "*" or an object such as {"AWS": "123456789012"}',
+                element=element,
+                head="Invalid principal in policy.",
+            )
+        found: dict[str, tuple[str, ...]] = {}
+        for name in value:
+            if name not in _PRINCIPAL_TYPES or (
+                name == "CanonicalUser" and self.kind is PolicyKind.TRUST
+            ):
+                self.reject(
+                    RejectionReason.INVALID_PRINCIPAL,
+                    f"has an unknown type {shorten(name)}; "
+                    "write AWS, Federated or Service",
+                    element=element,
+                    head="Invalid principal in policy.",
+                )
+            found[name] = self.strings(value, name)
+            for item in found[name]:
+                self.check_principal(name, item, element)
+        return Principals(
+            aws=found.get("AWS", ()),
+            federated=found.get("Federated", ()),
+            service=found.get("Service", ()),
+            canonical_user=found.get("CanonicalUser", ()),
+        )
+
+    def check_principal(self, name: str, value: str, element: str) -> None:
+        if _PRINCIPAL_TYPES[name](value):
+            return
+        if name == "Federated":
+            raise PolicyRejected(
+                RejectionReason.INVALID_PRINCIPAL,
+                "Federated principals must be valid domain names or SAML metadata ARNs",
+                f"{self.place}, {element}",
+            )
+        # IAM's own text; it is complete, so the place stays beside it.
+        raise PolicyRejected(
+            RejectionReason.INVALID_PRINCIPAL,
+            f'Invalid principal in policy: "{name}":{shorten(value)}',
+            f"{self.place}, {element}",
+        )
+
+    def conditions(self, raw: Mapping[str, Json]) -> Iterator[Condition]:
+        if "Condition" not in raw:
+            return
+        block = raw["Condition"]
+        if not isinstance(block, dict):
+            self.reject(
+                RejectionReason.WRONG_TYPE,
+                'must be an object such as {"StringEquals": {"aws:username": "x"}}',
+                element="Condition",
+            )
+        for operator_text, keys in block.items():
+            place = f"Condition {shorten(operator_text)}"
+            try:
+                operator = parse_operator(operator_text)
+            except ValueError as error:
+                self.reject(
+                    RejectionReason.INVALID_CONDITION, str(error), element=place
+                )
+            if not isinstance(keys, dict):
+                self.reject(
+                    RejectionReason.WRONG_TYPE,
+                    'must be an object such as {"aws:username": "x"}',
+                    element=place,
+                )
+            family = operator.family
+            check = check_boolean if family is None else family.check
+            for key, value in keys.items():
+                self.check_key(key, place)
+                values = tuple(self.condition_values(value, f"{place} {shorten(key)}"))
+                for item in values:
+                    wrong = check(item)
+                    if wrong is not None:
+                        self.reject(
+                            RejectionReason.INVALID_CONDITION,
+                            f"{shorten(item)} {wrong}",
+                            element=f"{place} {shorten(key)}",
+                        )
+                    if family is not None and family.takes_variables:
+                        self.check_value(item, place, wildcards=family.takes_wildcards)
+                yield Condition(operator_text, key, values)
+
+    def check_key(self, key: str, place: str) -> None:
+        prefix, colon, name = key.partition(":")
+        if not (prefix and colon and name):
+            self.reject(
+                RejectionReason.INVALID_CONDITION,
+                f'{shorten(key)} has no service; write for example "aws:SourceIp"',
+                element=place,
+                head="Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, "
+                "ec2, etc.",
+            )
+
+    def check_value(self, value: str, place: str, *, wildcards: bool) -> None:
+        if wildcards:
+            self.check_pattern(value, place)
+            return
+        try:
+            parse_template(value, variables=self.variables, wildcards=False)
+        except InvalidVariable as error:
+            raise self.bad_variable(error, place) from error
+
+    def condition_values(self, value: Json, place: str) -> Iterator[str]:
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, bool):
+                yield "true" if item else "false"
+            elif isinstance(item, str):
+                yield str(item)
+            else:
+                self.reject(
+                    RejectionReason.WRONG_TYPE,
+                    "must be a string, a number or a Boolean, or a list of them",
+                    element=place,
+                )
+
+
+_PRINCIPAL_TYPES = {
+    "AWS": is_aws_principal,
+    "Federated": is_federated_principal,
+    "Service": is_service_principal,
+    "CanonicalUser": is_canonical_user,
+}

@@ -1,0 +1,207 @@
+"""Which principals a ``Principal`` or ``NotPrincipal`` element means.
+
+Source: IAM User Guide, "Principal" and "NotPrincipal"; checklist POL-03, POL-04.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from broker.model.principal import Principal, PrincipalType
+from broker.policy.document import PolicyDocument, Principals, Statement
+
+KNOWN_ISSUERS = frozenset(
+    {
+        "cognito-identity.amazonaws.com",
+        "www.amazon.com",
+        "graph.facebook.com",
+        "accounts.google.com",
+    }
+)
+"""The built-in web identity providers: ``Federated`` names them by domain."""
+
+_ACCOUNT = re.compile(r"(?:arn:aws[a-z-]*:iam::)?([0-9]{12})(?::root)?")
+_PRINCIPAL_ARN = re.compile(
+    r"arn:aws[a-z-]*:(?:iam::[0-9]{12}:(?:user|role)"
+    r"|sts::[0-9]{12}:(?:assumed-role/[^/*?]+|federated-user))/[^*?]+"
+)
+_UNIQUE_ID = re.compile(r"A(?:IDA|ROA)[A-Z0-9]{12,124}")
+_PROVIDER_ARN = re.compile(
+    r"arn:aws[a-z-]*:iam::[0-9]{12}:(?:saml-provider|oidc-provider)/[^*?\s]+"
+)
+_SERVICE = re.compile(r"[a-z0-9][a-z0-9.-]*\.(?:amazonaws\.com(?:\.cn)?|aws\.internal)")
+_CANONICAL_USER = re.compile(r"[0-9a-f]{64}")
+
+_UNSIGNED = frozenset({PrincipalType.SAML, PrincipalType.WEB_IDENTITY})
+
+
+class Grant(IntEnum):
+    """How closely a ``Principal`` element names a principal.
+
+    ``ACCOUNT`` only delegates to the account's own policies. ``ROLE`` grants to the
+    role, so that boundary and session policies cut it. ``DIRECT`` grants to the user
+    or session itself, and silence elsewhere does not cut it.
+    """
+
+    NONE = 0
+    ACCOUNT = 1
+    ROLE = 2
+    DIRECT = 3
+
+
+def find_account(value: str) -> str | None:
+    """The account of ``123456789012`` or ``arn:aws:iam::123456789012:root``."""
+    match = _ACCOUNT.fullmatch(value)
+    if match is None or value.startswith("arn:") != value.endswith(":root"):
+        return None
+    return match[1]
+
+
+def is_aws_principal(value: str) -> bool:
+    """Whether ``{"AWS": value}`` is one of the documented forms."""
+    return (
+        value == "*"
+        or find_account(value) is not None
+        or _PRINCIPAL_ARN.fullmatch(value) is not None
+        or _UNIQUE_ID.fullmatch(value) is not None
+    )
+
+
+def is_federated_principal(value: str) -> bool:
+    """Whether ``{"Federated": value}`` is a provider's ARN or a built-in issuer."""
+    return value in KNOWN_ISSUERS or _PROVIDER_ARN.fullmatch(value) is not None
+
+
+def is_service_principal(value: str) -> bool:
+    """Whether ``{"Service": value}`` has the form of a service's name."""
+    return _SERVICE.fullmatch(value) is not None
+
+
+def is_canonical_user(value: str) -> bool:
+    """Whether ``{"CanonicalUser": value}`` has the form of a canonical user id."""
+    return _CANONICAL_USER.fullmatch(value) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalTest:
+    """A compiled ``Principal`` or ``NotPrincipal`` element."""
+
+    star: bool
+    accounts: frozenset[str]
+    names: frozenset[str]
+    federated: frozenset[str]
+    services: frozenset[str]
+    excludes: bool
+    denies: bool
+
+    @classmethod
+    def compile(
+        cls, principals: Principals, *, excludes: bool, denies: bool
+    ) -> "PrincipalTest":
+        """``excludes`` for ``NotPrincipal``, ``denies`` for a Deny statement."""
+        accounts = {find_account(value) for value in principals.aws}
+        return cls(
+            star=principals.anyone or "*" in principals.aws,
+            accounts=frozenset(a for a in accounts if a is not None),
+            names=frozenset(principals.aws),
+            federated=frozenset(principals.federated),
+            services=frozenset(principals.service),
+            excludes=excludes,
+            denies=denies,
+        )
+
+    def grant(self, principal: Principal) -> Grant:
+        """How the element names the principal; NONE when it does not match."""
+        if self.excludes:
+            return Grant.NONE if self._is_exempt(principal) else Grant.DIRECT
+        return self._named(principal)
+
+    def _named(self, principal: Principal) -> Grant:  # noqa: PLR0911  # one a kind
+        kind = principal.type
+        if kind in _UNSIGNED:
+            # A star authorises no unsigned caller (recorded), but denies everybody.
+            if principal.federated in self.federated or (self.star and self.denies):
+                return Grant.DIRECT
+            return Grant.NONE
+        if self.star:
+            return Grant.DIRECT
+        if kind is PrincipalType.SERVICE:
+            return Grant.DIRECT if principal.service in self.services else Grant.NONE
+        if kind is PrincipalType.ANONYMOUS:
+            return Grant.NONE
+        names = self.names
+        if principal.arn in names and kind is not PrincipalType.ACCOUNT:
+            return Grant.DIRECT
+        if principal.principal_arn in names or (
+            principal.unique_id in names and kind is not PrincipalType.ACCOUNT
+        ):
+            if kind is PrincipalType.ASSUMED_ROLE:
+                return Grant.ROLE
+            if kind is not PrincipalType.ACCOUNT:
+                return Grant.DIRECT
+        return Grant.ACCOUNT if principal.account in self.accounts else Grant.NONE
+
+    def _is_exempt(self, principal: Principal) -> bool:
+        """Whether ``NotPrincipal`` lists the principal.
+
+        A Deny spares only a principal of which every identity is listed (account,
+        role and session); an Allow leaves out a principal of which any is.
+        """
+        if self.star:
+            return True
+        kind = principal.type
+        if kind in _UNSIGNED:
+            return principal.federated in self.federated
+        if kind is PrincipalType.SERVICE:
+            return principal.service in self.services
+        if kind is PrincipalType.ANONYMOUS:
+            return False
+        listed = [principal.account in self.accounts]
+        if kind is not PrincipalType.ACCOUNT:
+            listed.append(principal.arn in self.names)
+        if kind is PrincipalType.ASSUMED_ROLE:
+            listed.append(
+                principal.principal_arn in self.names
+                or principal.unique_id in self.names
+            )
+        elif kind is PrincipalType.USER:
+            listed[-1] = listed[-1] or principal.unique_id in self.names
+        return all(listed) if self.denies else any(listed)
+
+
+def principal_arns(document: PolicyDocument) -> frozenset[str]:
+    """The ARNs of users and roles that the document names.
+
+    These are the ones to resolve to unique ids when the document is stored; a name
+    that does not exist then is ``Invalid principal in policy``.
+    """
+    return frozenset(
+        value
+        for statement in document.statements
+        if statement.principals is not None
+        for value in statement.principals.aws
+        if value.startswith("arn:") and ":iam::" in value and "/" in value
+    )
+
+
+def replace_principals(
+    document: PolicyDocument, mapping: Mapping[str, str]
+) -> PolicyDocument:
+    """The document with AWS principals renamed: ARN to unique id, or back.
+
+    Stored with unique ids, a document does not trust a user or role that was
+    deleted and created again under the same name.
+    """
+    return replace(
+        document,
+        statements=tuple(_renamed(s, mapping) for s in document.statements),
+    )
+
+
+def _renamed(statement: Statement, mapping: Mapping[str, str]) -> Statement:
+    principals = statement.principals
+    if principals is None:
+        return statement
+    aws = tuple(mapping.get(value, value) for value in principals.aws)
+    return replace(statement, principals=replace(principals, aws=aws))

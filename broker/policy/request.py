@@ -1,0 +1,42 @@
+"""What is asked, and which policies have a say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from broker.model.principal import Principal
+from broker.policy.compiled import PolicySet
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """One request: may ``principal`` do ``action`` to ``resource``?
+
+    ``context`` maps lower-case condition keys to their values: dates in ISO 8601,
+    ``true`` and ``false``, decimal numbers. A key that is absent is absent.
+    ``resource`` is an ARN, or ``*`` for an action without resources.
+    """
+
+    action: str
+    resource: str
+    principal: Principal
+    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applicable:
+    """The policies that apply to a request; None means "no policy of this type".
+
+    ``identity`` is None for callers that cannot have identity policies (unsigned and
+    anonymous callers, services); a user without any policy has an empty set. Each
+    layer of ``session``, ``service_controls`` and ``resource_controls`` must allow.
+    ``resource_account`` is the account that owns the resource, None when it is the
+    caller's own.
+    """
+
+    identity: PolicySet | None = None
+    boundary: PolicySet | None = None
+    session: tuple[PolicySet, ...] = ()
+    resource: PolicySet | None = None
+    resource_account: str | None = None
+    service_controls: tuple[PolicySet, ...] = ()
+    resource_controls: tuple[PolicySet, ...] = ()

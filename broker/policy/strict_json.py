@@ -1,0 +1,75 @@
+"""Reads JSON the strict way: no duplicate keys, no NaN, bounded size and depth."""
+
+import json
+from typing import NoReturn
+
+from broker.policy.errors import PolicyRejected, RejectionReason
+
+MAX_POLICY_CHARACTERS = 131_072
+"""IAM's own bound on a ``policyDocument`` parameter (pinned service model)."""
+
+INVALID_JSON_TEXT = "This policy contains invalid Json"
+
+Json = str | bool | list["Json"] | dict[str, "Json"] | None
+
+
+class NumberText(str):
+    """A JSON number, kept as it was written; never computed with here."""
+
+    __slots__ = ()
+
+
+def parse_json(text: str) -> Json:
+    """Read a policy's JSON; numbers stay text.
+
+    Raises:
+        PolicyRejected: TOO_LONG, DUPLICATE_KEY, or INVALID_JSON with IAM's text.
+    """
+    if len(text) > MAX_POLICY_CHARACTERS:
+        raise PolicyRejected(
+            RejectionReason.TOO_LONG,
+            f"The policy text has {len(text)} characters; "
+            f"at most {MAX_POLICY_CHARACTERS} can be read.",
+        )
+    try:
+        value: Json = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_int=NumberText,
+            parse_float=NumberText,
+            parse_constant=_refuse_constant,
+        )
+        if "\\u" in text or not text.isascii():
+            # A lone surrogate has no UTF-8 form, so nobody could store it.
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise PolicyRejected(RejectionReason.INVALID_JSON, INVALID_JSON_TEXT) from error
+    return value
+
+
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise PolicyRejected(
+                    RejectionReason.DUPLICATE_KEY,
+                    f"Syntax errors in policy. The key {shorten(key)} stands twice in one "
+                    "object; keep one of them.",
+                )
+            seen.add(key)
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+_SHOWN_CHARACTERS = 120
+
+
+def shorten(text: str) -> str:
+    """The user's text, quoted, printable and cut to a length fit for a message."""
+    cut = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+    return json.dumps(cut, ensure_ascii=False).encode("utf-8", "replace").decode()

@@ -1,0 +1,179 @@
+"""Patterns with ``*`` and ``?``, matched without backtracking.
+
+A pattern is a sequence of tokens: literal text, ``Wild.STAR`` (any run of
+characters, also none) and ``Wild.ANY`` (one character). Between stars stand
+*chunks* of fixed length; the first is anchored at the beginning, the last at the
+end, and each of the others is taken at its first occurrence after the one before
+(the leftmost choice never hurts), so a match costs one pass over the text.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+TextTest = Callable[[str], bool]
+
+_MISSES_BEFORE_BITS = 32
+
+
+class Wild(Enum):
+    """The wildcard characters."""
+
+    STAR = "*"
+    ANY = "?"
+
+
+Token = str | Wild
+
+
+def tokenize(text: str) -> tuple[Token, ...]:
+    """Take a pattern's text apart at its wildcard characters."""
+    tokens: list[Token] = []
+    literal = 0
+    for position, character in enumerate(text):
+        if character in "*?":
+            if literal < position:
+                tokens.append(text[literal:position])
+            tokens.append(Wild(character))
+            literal = position + 1
+    if literal < len(text):
+        tokens.append(text[literal:])
+    return tuple(tokens)
+
+
+def find_literal(tokens: Iterable[Token]) -> str | None:
+    """The one text that the pattern matches; None when it has wildcards."""
+    parts: list[str] = []
+    for token in tokens:
+        if isinstance(token, Wild):
+            return None
+        parts.append(token)
+    return "".join(parts)
+
+
+def find_prefix(tokens: tuple[Token, ...]) -> str | None:
+    """The text before the only wildcard, a star at the end; None otherwise."""
+    if not tokens or tokens[-1] is not Wild.STAR:
+        return None
+    return find_literal(tokens[:-1])
+
+
+def compile_wildcard(tokens: Iterable[Token]) -> TextTest:
+    """A function that tells whether a whole text matches the pattern."""
+    chunks = _split_at_stars(tokens)
+    if len(chunks) == 1:
+        only = chunks[0]
+        if len(only.pieces) == 1 and len(only.pieces[0][1]) == only.length:
+            return only.pieces[0][1].__eq__
+        return lambda text: len(text) == only.length and only.stands_at(text, 0)
+    first, *middle, last = chunks
+    between = tuple(chunk for chunk in middle if chunk.length)
+    shortest = sum(chunk.length for chunk in chunks)
+
+    def matches(text: str) -> bool:
+        end = len(text) - last.length
+        if len(text) < shortest:
+            return False
+        if not (first.stands_at(text, 0) and last.stands_at(text, end)):
+            return False
+        position = first.length
+        for chunk in between:
+            found = chunk.find(text, position, end)
+            if found < 0:
+                return False
+            position = found + chunk.length
+        return True
+
+    return matches
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """What stands between two stars: literal pieces at fixed offsets."""
+
+    length: int
+    pieces: tuple[tuple[int, str], ...]
+    anchor: tuple[int, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        longest = max(self.pieces, key=lambda piece: len(piece[1]), default=(0, ""))
+        object.__setattr__(self, "anchor", longest)
+
+    def stands_at(self, text: str, position: int) -> bool:
+        return all(
+            text.startswith(literal, position + offset)
+            for offset, literal in self.pieces
+        )
+
+    def find(self, text: str, start: int, end: int) -> int:
+        """The first place in ``text[start:end]``, or -1."""
+        offset, literal = self.anchor
+        stop = end - (self.length - offset - len(literal))
+        low = start + offset
+        for _ in range(_MISSES_BEFORE_BITS):
+            found = text.find(literal, low, stop)
+            if found < 0:
+                return -1
+            if self.stands_at(text, found - offset):
+                return found - offset
+            low = found + 1
+        start = low - offset
+        found = self._find_by_bits(text[start:end])
+        return found if found < 0 else start + found
+
+    def _find_by_bits(self, text: str) -> int:
+        """The same by bit sets, one bit a place: no text makes this quadratic.
+
+        ``a?a?a?b`` against a long run of ``a`` fails late at every place; a place
+        by place search would take pattern times text steps.
+        """
+        places = len(text) - self.length + 1
+        if places <= 0:
+            return -1
+        candidates = (1 << places) - 1
+        masks: dict[str, int] = {}
+        for offset, literal in self.pieces:
+            for position, character in enumerate(literal, offset):
+                mask = masks.get(character)
+                if mask is None:
+                    mask = masks[character] = _occurrences(text, character)
+                candidates &= mask >> position
+                if not candidates:
+                    return -1
+        return (candidates & -candidates).bit_length() - 1
+
+
+def _occurrences(text: str, character: str) -> int:
+    """A number whose bit *i* tells whether ``text[i]`` is the character."""
+    marked = text.replace("\x01", "\x00").replace(character, "\x01")
+    if character == "\x01":
+        marked = text
+    raw = marked.encode("latin-1", "replace")
+    return int(raw.translate(_ONE_OR_ZERO)[::-1], 2)
+
+
+_ONE_OR_ZERO = bytes(0x31 if code == 1 else 0x30 for code in range(256))
+
+
+def _split_at_stars(tokens: Iterable[Token]) -> list[_Chunk]:
+    chunks: list[_Chunk] = []
+    pieces: list[tuple[int, str]] = []
+    length = 0
+    joined = False
+    for token in tokens:
+        if token is Wild.STAR:
+            chunks.append(_Chunk(length, tuple(pieces)))
+            pieces, length, joined = [], 0, False
+        elif token is Wild.ANY:
+            length += 1
+            joined = False
+        elif token:
+            if joined:
+                offset, before = pieces.pop()
+                pieces.append((offset, before + token))
+            else:
+                pieces.append((length, token))
+            length += len(token)
+            joined = True
+    chunks.append(_Chunk(length, tuple(pieces)))
+    return chunks
