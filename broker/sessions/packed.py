@@ -1,0 +1,48 @@
+"""How much of the space allotted to session policies and tags a session takes."""
+
+import zlib
+from collections.abc import Iterable, Mapping
+
+from broker.errors import PackedPolicyTooLarge
+
+PACKED_BYTES = 2048
+"""One hundred per cent."""
+
+_LEVEL = 6
+_WINDOW_BITS = -15
+_MEMORY_LEVEL = 8
+_MAX_PLAIN_BYTES = 1_000_000
+
+
+def packed_policy_size(
+    policies: Iterable[str], policy_arns: Iterable[str], tags: Mapping[str, str]
+) -> int:
+    """``PackedPolicySize``: per cent of the space, rounded up, 0 without anything.
+
+    AWS's packing is not public; this is the deflated size of the texts.
+
+    Raises:
+        PackedPolicyTooLarge: more than 100.
+    """
+    texts = (*policies, *policy_arns)
+    if not texts and not tags:
+        return 0
+    tag_texts = tuple(text for item in tags.items() for text in item)
+    per_cent = _per_cent((*texts, *tag_texts))
+    if per_cent > 100:  # noqa: PLR2004  # per cent
+        of_tags = _per_cent(tag_texts) if texts else per_cent
+        if of_tags > 100:  # noqa: PLR2004  # per cent
+            raise PackedPolicyTooLarge(
+                f"Packed size of session tags consumes {of_tags}% of allotted space."
+            )
+        raise PackedPolicyTooLarge(
+            f"Packed policy consumes {per_cent}% of allotted space"
+        )
+    return per_cent
+
+
+def _per_cent(texts: Iterable[str]) -> int:
+    plain = "\0".join(texts).encode("utf-8", "surrogatepass")[:_MAX_PLAIN_BYTES]
+    deflater = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
+    size = len(deflater.compress(plain)) + len(deflater.flush())
+    return -(-100 * size // PACKED_BYTES)

@@ -1,0 +1,145 @@
+"""Session tags: what may be passed, what a chain inherits, what policies see.
+
+Keys compare without regard to case and keep the case they were given in.
+
+Source: reference 3.2 and 10.1.
+"""
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from broker.errors import InvalidParameterValue, ValidationError
+from broker.model.session import Session
+
+MAX_SESSION_TAGS = 50
+MAX_KEY_LENGTH = 128
+MAX_VALUE_LENGTH = 256
+_KEY_PATTERN = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]+"
+_VALUE_PATTERN = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*"
+_ASCII = re.compile(r"[A-Za-z0-9 _.:/=+\-@]*")
+_SIGNS = frozenset("_.:/=+-@")
+_CATEGORIES = frozenset("LZN")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTags:
+    """Tags of a session; ``transitive_keys`` are spelled as in ``tags``."""
+
+    tags: Mapping[str, str] = field(default_factory=dict)
+    transitive_keys: frozenset[str] = frozenset()
+
+
+NO_TAGS = SessionTags()
+
+
+def require_session_tags(
+    pairs: Iterable[tuple[str, str]],
+    transitive_keys: Collection[str] = (),
+    *,
+    calling: Session | None = None,
+) -> SessionTags:
+    """The tags that a call or an identity provider passes, if they keep the rules.
+
+    These are what the trust policy sees; ``inherit_tags`` adds the rest afterwards.
+    ``calling`` is the session that assumes the role: what it passes on cannot be set
+    again.
+
+    Raises:
+        ValidationError: more than 50, or a key or value of a bad length or alphabet.
+        InvalidParameterValue: a reserved or repeated key, a key that the calling
+            session passes on, or a transitive key that is not among the tags.
+    """
+    given = tuple(pairs)
+    if not given and not transitive_keys:
+        return NO_TAGS
+    _require_count(len(given), "tags")
+    _require_count(len(transitive_keys), "transitiveTagKeys")
+    for position, (key, value) in enumerate(given, 1):
+        _require_text(
+            key, f"tags.{position}.member.key", _KEY_PATTERN, 1, MAX_KEY_LENGTH
+        )
+        _require_text(
+            value, f"tags.{position}.member.value", _VALUE_PATTERN, 0, MAX_VALUE_LENGTH
+        )
+        if key.lower().startswith("aws:"):
+            raise InvalidParameterValue(
+                "Tag keys that begin with aws: are reserved for system use."
+            )
+    spelled = {key.lower(): key for key, _ in given}
+    if len(spelled) < len(given):
+        raise InvalidParameterValue(
+            "Duplicate tag keys found. Please note that Tag keys are case insensitive."
+        )
+    wanted = {key.lower() for key in transitive_keys}
+    inherited = {key.lower() for key in calling.transitive_keys} if calling else set()
+    if not inherited.isdisjoint(spelled) or not inherited.isdisjoint(wanted):
+        raise InvalidParameterValue(
+            "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session."
+        )
+    if not wanted <= spelled.keys():
+        raise InvalidParameterValue(
+            "The specified transitive tag key must be included in the requested tags."
+        )
+    return SessionTags(dict(given), frozenset(spelled[key] for key in wanted))
+
+
+def inherit_tags(passed: SessionTags, calling: Session | None) -> SessionTags:
+    """The new session's tags: those passed, and the calling session's transitive ones.
+
+    ``passed`` came through ``require_session_tags`` with the same ``calling``.
+    """
+    if calling is None or not calling.transitive_keys:
+        return passed
+    handed_on = {
+        key: value
+        for key, value in calling.tags.items()
+        if key in calling.transitive_keys
+    }
+    return SessionTags(
+        {**passed.tags, **handed_on}, passed.transitive_keys | calling.transitive_keys
+    )
+
+
+def principal_tags(
+    entity_tags: Mapping[str, str], session_tags: Mapping[str, str]
+) -> Mapping[str, str]:
+    """What ``aws:PrincipalTag`` reads: a session's tag replaces the entity's."""
+    if not session_tags:
+        return entity_tags
+    if not entity_tags:
+        return session_tags
+    replaced = {key.lower() for key in session_tags}
+    kept = {k: v for k, v in entity_tags.items() if k.lower() not in replaced}
+    return {**kept, **session_tags}
+
+
+def _require_count(count: int, member: str) -> None:
+    if count > MAX_SESSION_TAGS:
+        raise ValidationError(
+            f"1 validation error detected: Value at '{member}' failed to satisfy"
+            " constraint: Member must have length less than or equal to"
+            f" {MAX_SESSION_TAGS}"
+        )
+
+
+def _require_text(
+    text: str, member: str, pattern: str, shortest: int, longest: int
+) -> None:
+    if len(text) < shortest:
+        broken = f"Member must have length greater than or equal to {shortest}"
+    elif len(text) > longest:
+        broken = f"Member must have length less than or equal to {longest}"
+    elif not _ASCII.fullmatch(text) and not all(map(_is_allowed, text)):
+        broken = f"Member must satisfy regular expression pattern: {pattern}"
+    else:
+        return
+    raise ValidationError(
+        f"1 validation error detected: Value '{text[:longest]}' at '{member}' failed"
+        f" to satisfy constraint: {broken}"
+    )
+
+
+def _is_allowed(character: str) -> bool:
+    return character in _SIGNS or unicodedata.category(character)[0] in _CATEGORIES

@@ -1,0 +1,45 @@
+import dataclasses
+
+import pytest
+
+from broker.errors import ValidationError
+from broker.model.session import Session
+from broker.sessions.source_identity import require_source_identity
+
+ALREADY = "The source identity is already set for this assume role session"
+
+
+@pytest.fixture
+def calling(session: Session) -> Session:
+    return dataclasses.replace(session, source_identity="alice")
+
+
+@pytest.mark.parametrize("text", ["al", "a" * 64, "a_b+c=d,e.f@g-h"])
+def test_it_is_set_once(session: Session, text: str) -> None:
+    assert require_source_identity(text) == text
+    assert require_source_identity(text, session) == text
+
+
+def test_it_stays_down_the_chain(calling: Session) -> None:
+    assert require_source_identity(None, calling) == "alice"
+    assert require_source_identity("alice", calling) == "alice"
+
+
+@pytest.mark.parametrize("other", ["bob", "Alice", "alice2"])
+def test_it_cannot_change(calling: Session, other: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        require_source_identity(other, calling)
+    assert caught.value.message == ALREADY
+
+
+def test_without_one_there_is_none(session: Session) -> None:
+    assert require_source_identity(None) is None
+    assert require_source_identity(None, session) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "a" * 65, "aws:x", "a b", "al\n", "größe", "a/b", "\ud800x"]
+)
+def test_a_bad_form_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="at 'sourceIdentity' failed"):
+        require_source_identity(text)
