@@ -90,9 +90,7 @@ def decrypt_assertion(
 
 def _open(document: str, keys: Sequence[DecryptionKey]) -> bytes | None:
     for key in keys:
-        manager = xmlsec.KeysManager()
-        manager.add_key(key.xmlsec_key)
-        context = xmlsec.EncryptionContext(manager)
+        context = xmlsec.EncryptionContext(key.xmlsec_manager)
         try:
             result: object = context.decrypt(etree.fromstring(document))
         except (xmlsec.Error, ValueError):

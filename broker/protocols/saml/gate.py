@@ -36,7 +36,7 @@ RESPONSE_LIMITS = Limits(
 _DECLARATION = re.compile(r"<\?xml\b([^?]*)\?>")
 _ENCODING = re.compile(r"""\bencoding\s*=\s*["']([^"']*)["']""")
 _VERSION_1_0 = re.compile(r"""\bversion\s*=\s*["']1\.0["']""")
-_NAMESPACE = re.compile(r"""\bxmlns(:[^\s=]+)?\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_NAMESPACE = re.compile(r"""xmlns(:[^\s=]+)?\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _ABSOLUTE = re.compile(r"(?:https?://|urn:|[A-Za-z][A-Za-z0-9+.-]*:)[^\s&]+")
 _NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
 _MAX_ID_LENGTH = 256

@@ -108,10 +108,14 @@ def parse_certificate(text: str, *, now: datetime | None, min_rsa: int) -> Signi
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecryptionKey:
-    """An RSA private key that opens encrypted assertions; its repr hides it."""
+    """An RSA private key that opens encrypted assertions; its repr hides it.
+
+    xmlsec takes it from a manager of its own, only ever read: making one loads the
+    system's certificate authorities, 9 ms.
+    """
 
     private_key: rsa.RSAPrivateKey = field(repr=False)
-    xmlsec_key: xmlsec.Key = field(repr=False)
+    xmlsec_manager: xmlsec.KeysManager = field(repr=False)
 
 
 def parse_private_key(pem: bytes) -> DecryptionKey:
@@ -129,9 +133,9 @@ def parse_private_key(pem: bytes) -> DecryptionKey:
     if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
         raise PrivateKeyRejected(f"an RSA key of {key.key_size} bits")
     plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return DecryptionKey(
-        key, xmlsec.Key.from_memory(plain, xmlsec.constants.KeyDataFormatPem)
-    )
+    manager = xmlsec.KeysManager()
+    manager.add_key(xmlsec.Key.from_memory(plain, xmlsec.constants.KeyDataFormatPem))
+    return DecryptionKey(key, manager)
 
 
 def encryption_certificate(
