@@ -1,10 +1,10 @@
 """Which signature algorithms exist for us, and what key each of them needs.
 
-RS, PS and ES with SHA-2 as at AWS, and EdDSA with Ed25519 as an extension. There is
+RS, PS and ES with SHA-2 as at AWS, and EdDSA with Ed25519 (under its old and its new name) as an extension. There is
 no HMAC and no ``none``, so neither can be asked for. PyJWT's algorithm objects do
 the arithmetic.
 
-Source: RFC 7518 section 3; RFC 8037; reference 5.1.
+Source: RFC 7518 section 3; RFC 8037; RFC 9864; reference 5.1.
 """
 
 from collections.abc import Mapping
@@ -41,6 +41,7 @@ ALGORITHMS: Mapping[str, SignatureAlgorithm] = MappingProxyType(
         "ES384": SignatureAlgorithm("EC", "P-384", ECAlgorithm(ECAlgorithm.SHA384)),
         "ES512": SignatureAlgorithm("EC", "P-521", ECAlgorithm(ECAlgorithm.SHA512)),
         "EdDSA": SignatureAlgorithm("OKP", "Ed25519", OKPAlgorithm()),
+        "Ed25519": SignatureAlgorithm("OKP", "Ed25519", OKPAlgorithm()),
     }
 )
 

@@ -34,6 +34,7 @@ _MAX_RSA_EXPONENT_BITS = 32
 _SMALL_PRIMES = math.prod(
     n for n in range(3, 1000, 2) if all(n % p for p in range(3, int(n**0.5) + 1, 2))
 )
+_KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
 _CURVES: Mapping[str, ec.EllipticCurve] = {
     "P-256": ec.SECP256R1(),
     "P-384": ec.SECP384R1(),
@@ -133,7 +134,7 @@ def _rejected(detail: str) -> OidcRejected:
 
 def _type_of(jwk: object) -> str:
     kty = jwk.get("kty") if isinstance(jwk, dict) else None
-    return kty if kty in {"RSA", "EC", "OKP", "oct"} else "unknown"
+    return kty if isinstance(kty, str) and kty in _KEY_TYPES else "unknown"
 
 
 def _parse_key(jwk: object) -> VerificationKey:
