@@ -1,0 +1,166 @@
+"""The mint: an allowed request becomes temporary credentials.
+
+Replay mark and audit record, which holds the session's metadata, are one durable
+write; only after it do the credentials exist for anybody.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from broker.entropy import random_bits
+from broker.errors import InvalidIdentityToken, ServiceUnavailable
+from broker.model.account import KEY_ID_RANDOM_BITS, AccountId, format_access_key_id
+from broker.model.audit import AuditRecord
+from broker.model.session import (
+    Session,
+    SessionKind,
+    SessionPolicies,
+    TemporaryCredentials,
+)
+from broker.sessions.keys import KeyringError
+from broker.sessions.packed import packed_policy_size
+from broker.sessions.record import SessionIndex, audit_session, describe_session
+from broker.sessions.seal import SessionSealer
+from broker.stores.errors import ReplayedError, StoreUnavailableError
+from broker.stores.ledger.port import Ledger, ReplayMark
+
+_PREFIX = "ASIA"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MintOrder:
+    """Everything about the session to be made; all of it was permitted before.
+
+    ``account_salt`` is the account's ``session_salt``. ``principal_arn`` is the new
+    session's own ARN (``arn:aws:sts::…:assumed-role/…``). ``duration_seconds`` comes
+    from ``limits``. ``first_issued_at_ms`` is set when the session continues another
+    (credentials of a console session), so that revoking the first ends it too.
+    """
+
+    account: AccountId
+    account_salt: bytes = field(repr=False)
+    kind: SessionKind
+    principal_id: str
+    principal_arn: str
+    name: str
+    now: datetime
+    duration_seconds: int
+    parent_key_id: str = ""
+    policies: tuple[SessionPolicies, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    transitive_keys: frozenset[str] = frozenset()
+    source_identity: str | None = None
+    provider_arn: str | None = None
+    provider_id: str = ""
+    identity_context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    mfa_at: int | None = None
+    chain_depth: int = 0
+    first_issued_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """What a mint gave."""
+
+    credentials: TemporaryCredentials
+    packed_policy_size: int
+    session: Session
+
+
+class SessionIssuer:
+    """Mints temporary credentials."""
+
+    def __init__(
+        self, sealer: SessionSealer, ledger: Ledger, index: SessionIndex
+    ) -> None:
+        self._sealer = sealer
+        self._ledger = ledger
+        self._index = index
+
+    async def issue(
+        self, order: MintOrder, record: AuditRecord, mark: ReplayMark | None = None
+    ) -> Minted:
+        """Mint, with ``record`` completed by the session and made durable.
+
+        Raises:
+            PackedPolicyTooLarge: policies and tags do not fit; nothing is spent.
+            InvalidIdentityToken: the proof behind ``mark`` was spent before.
+            ServiceUnavailable: the database is away; nothing is spent.
+        """
+        packed = packed_policy_size(
+            (layer.policy for layer in order.policies if layer.policy is not None),
+            (arn for layer in order.policies for arn in layer.policy_arns),
+            order.tags,
+        )
+        session = _new_session(order)
+        try:
+            token, secret = self._sealer.seal(
+                session, account_salt=order.account_salt, now=order.now
+            )
+        except KeyringError as error:
+            raise ServiceUnavailable(detail=str(error)) from error
+        entry = describe_session(session, order.principal_arn)
+        completed = replace(record, session=audit_session(entry, session))
+        await self._commit(completed, mark)
+        await self._index.put(entry)
+        credentials = TemporaryCredentials(
+            access_key_id=session.access_key_id,
+            secret_access_key=secret,
+            session_token=token,
+            expiration=datetime.fromtimestamp(session.expires_at, UTC),
+        )
+        return Minted(credentials, packed, session)
+
+    async def _commit(self, record: AuditRecord, mark: ReplayMark | None) -> None:
+        try:
+            await self._ledger.mint(record, mark)
+        except ReplayedError as error:
+            raise InvalidIdentityToken(
+                "The assertion or token in the request has been used before. Sign in at your identity provider again.",
+                detail="replay: another mint has spent this proof",
+            ) from error
+        except StoreUnavailableError as error:
+            raise ServiceUnavailable(
+                detail=f"the ledger is away, nothing was minted: {error}"
+            ) from error
+
+
+def replay_key(parts: tuple[str, ...]) -> bytes:
+    """The key of a replay mark: SHA-256 over what identifies the use of a proof.
+
+    For an assertion: provider's unique id, issuer, assertion id, role's unique id.
+    """
+    digest = hashlib.sha256(b"broker/1/replay")
+    for part in parts:
+        text = part.encode("utf-8", "surrogatepass")
+        # Lengths make it unambiguous: ("ab", "c") is not ("a", "bc").
+        digest.update(len(text).to_bytes(8, "big") + text)
+    return digest.digest()
+
+
+def _new_session(order: MintOrder) -> Session:
+    now = order.now.timestamp()
+    issued_at_ms = order.first_issued_at_ms
+    return Session(
+        access_key_id=format_access_key_id(
+            _PREFIX, order.account, random_bits(KEY_ID_RANDOM_BITS)
+        ),
+        account=order.account,
+        kind=order.kind,
+        principal_id=order.principal_id,
+        name=order.name,
+        parent_key_id=order.parent_key_id,
+        issued_at_ms=int(now * 1000) if issued_at_ms is None else issued_at_ms,
+        expires_at=int(now) + order.duration_seconds,
+        policies=order.policies,
+        tags=order.tags,
+        transitive_keys=order.transitive_keys,
+        source_identity=order.source_identity,
+        provider_arn=order.provider_arn,
+        provider_id=order.provider_id,
+        identity_context=order.identity_context,
+        mfa_at=order.mfa_at,
+        chain_depth=order.chain_depth,
+    )

@@ -1,0 +1,97 @@
+"""A session's metadata, as the cache lists it and the audit record keeps it."""
+
+import asyncio
+from collections.abc import Coroutine
+
+import structlog
+
+from broker.model.session import Session
+from broker.stores.cache.port import Cache, SessionRecord
+from broker.stores.errors import StoreUnavailableError
+
+_MAX_PENDING = 1000
+_log = structlog.get_logger(__name__)
+
+
+def describe_session(session: Session, principal_arn: str) -> SessionRecord:
+    """The session without anything secret; ``principal_arn`` is the session's own."""
+    return SessionRecord(
+        access_key_id=session.access_key_id,
+        account=session.account,
+        kind=session.kind.value,
+        principal_arn=principal_arn,
+        principal_id=session.principal_id,
+        issued_at_ms=session.issued_at_ms,
+        expires_at=session.expires_at,
+        provider_arn=session.provider_arn or "",
+        source_identity=session.source_identity or "",
+        parent_key_id=session.parent_key_id,
+        tags=session.tags,
+    )
+
+
+def audit_session(record: SessionRecord, session: Session) -> dict[str, object]:
+    """What the audit record says of minted credentials."""
+    return {
+        "access_key_id": record.access_key_id,
+        "account": record.account,
+        "kind": record.kind,
+        "principal_arn": record.principal_arn,
+        "principal_id": record.principal_id,
+        "issued_at_ms": record.issued_at_ms,
+        "expires_at": record.expires_at,
+        "provider_arn": record.provider_arn,
+        "provider_id": session.provider_id,
+        "source_identity": record.source_identity,
+        "parent_key_id": record.parent_key_id,
+        "tags": dict(session.tags),
+        "transitive_keys": sorted(session.transitive_keys),
+        "policy_arns": [arn for layer in session.policies for arn in layer.policy_arns],
+        "chain_depth": session.chain_depth,
+    }
+
+
+class SessionIndex:
+    """Keeps session records in the cache, as well as the cache allows.
+
+    A lost record costs nothing but a line in a listing, so nobody waits for a cache
+    that failed a moment ago: until a write succeeds again they go on behind the
+    answer.
+    """
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._healthy = True
+        self._pending: set[asyncio.Task[None]] = set()
+
+    async def put(self, record: SessionRecord) -> None:
+        """Write the record; wait for it only while the cache is well. Never raises."""
+        if self._healthy:
+            await self._put(record)
+        else:
+            self.put_later(record)
+
+    def put_later(self, record: SessionRecord) -> None:
+        """Write the record behind the answer; dropped when too many wait."""
+        if len(self._pending) < _MAX_PENDING:
+            self._start(self._put(record))
+
+    async def settle(self) -> None:
+        """Wait for the writes under way; for an orderly end."""
+        while self._pending:
+            await asyncio.wait(tuple(self._pending))
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+
+    async def _put(self, record: SessionRecord) -> None:
+        try:
+            await self._cache.put_session(record)
+        except StoreUnavailableError as error:
+            if self._healthy:
+                _log.warning("session cache is away", error=str(error))
+            self._healthy = False
+        else:
+            self._healthy = True

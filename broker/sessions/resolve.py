@@ -1,0 +1,231 @@
+"""From an access key id and a session token to who is calling.
+
+The order of checks is AWS's, as recorded (reference 7.4): the token belongs to the
+key id, the session has not expired, what issued it is still alive. The signature
+comes after, and is checked elsewhere with the secret that is returned.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from broker.errors import ExpiredToken, InvalidClientTokenId, ServiceUnavailable
+from broker.model.account import Account, AccountId, find_account_of_key_id
+from broker.model.entities import AccessKey, KeyStatus, Role, User
+from broker.model.principal import Principal
+from broker.model.revocation import Revocations
+from broker.model.secret import Secret
+from broker.model.session import Session, SessionKind
+from broker.sessions.record import SessionIndex, describe_session
+from broker.sessions.seal import OpenedSession, SessionSealer
+from broker.sessions.tags import principal_tags
+from broker.stores.errors import StoreUnavailableError
+
+MAX_OPENED = 4096
+"""How many opened tokens a worker remembers; about 3 kB each."""
+
+_ENDS_WITH_ITS_KEY = frozenset(
+    {SessionKind.SESSION_TOKEN, SessionKind.FEDERATION_TOKEN}
+)
+
+
+class LiveDirectory(Protocol):
+    """Look-ups that are at most a second old and cost no query while fresh."""
+
+    async def find_account(self, account: AccountId) -> Account | None:
+        """The account itself."""
+        ...
+
+    async def find_role_by_id(self, account: AccountId, role_id: str) -> Role | None:
+        """A role by unique id."""
+        ...
+
+    async def find_user_by_id(self, account: AccountId, user_id: str) -> User | None:
+        """A user by unique id."""
+        ...
+
+    async def find_access_key(self, access_key_id: str) -> AccessKey | None:
+        """A long-term key."""
+        ...
+
+    async def revocations(self, account: AccountId) -> Revocations:
+        """What is revoked in the account."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedSession:
+    """A live session, the secret that signs with it, and who that is."""
+
+    session: Session
+    secret: Secret
+    principal: Principal
+    principal_tags: Mapping[str, str]
+
+
+class _Remembered:
+    """An opened token, and what it resolved to for one state of its entity."""
+
+    __slots__ = ("entity", "opened", "resolved", "salt")
+
+    def __init__(self, opened: OpenedSession, salt: bytes) -> None:
+        self.opened = opened
+        self.salt = salt
+        self.entity: Role | User | Account | None = None
+        self.resolved: ResolvedSession | None = None
+
+
+class Resolver:
+    """Resolves temporary credentials, against live state at every call."""
+
+    def __init__(
+        self,
+        sealer: SessionSealer,
+        directory: LiveDirectory,
+        index: SessionIndex,
+        *,
+        max_opened: int = MAX_OPENED,
+    ) -> None:
+        self._sealer = sealer
+        self._directory = directory
+        self._index = index
+        self._max_opened = max_opened
+        self._opened: OrderedDict[tuple[str, bytes], _Remembered] = OrderedDict()
+
+    async def resolve(
+        self, access_key_id: str, session_token: str, now: datetime
+    ) -> ResolvedSession:
+        """The session that the token proves.
+
+        Raises:
+            InvalidClientTokenId: not a token of this key id, or what issued it (the
+                role, user, account or long-term key) is gone or inactive.
+            ExpiredToken: the session is over, or was revoked.
+            ServiceUnavailable: none of that can be told now.
+        """
+        try:
+            return await self._resolve(access_key_id, session_token, now)
+        except StoreUnavailableError as error:
+            raise ServiceUnavailable(
+                detail=f"the directory is away: {error}"
+            ) from error
+
+    async def _resolve(
+        self, access_key_id: str, session_token: str, now: datetime
+    ) -> ResolvedSession:
+        digest = hashlib.sha256(session_token.encode("utf-8", "surrogatepass"))
+        # Access key ids collide: the token is part of the key.
+        which = (access_key_id, digest.digest())
+        remembered = self._opened.get(which)
+        if remembered is None:
+            number = find_account_of_key_id(access_key_id)
+        else:
+            number = remembered.opened.session.account
+        account = await self._directory.find_account(number) if number else None
+        if account is None:
+            raise InvalidClientTokenId(detail="no account has this access key id")
+        if remembered is None or remembered.salt != account.session_salt:
+            remembered = self._open(which, session_token, account, now)
+        else:
+            self._sealer.require_key(remembered.opened.key_number, now)
+            self._opened.move_to_end(which)
+        session = remembered.opened.session
+        if session.expires_at <= now.timestamp():
+            self._opened.pop(which, None)
+            raise ExpiredToken(detail=f"expired at {session.expires_at}")
+        entity = await self._require_alive(session, account)
+        await self._require_not_revoked(session)
+        resolved = remembered.resolved
+        if resolved is None or remembered.entity is not entity:
+            first_time = resolved is None
+            resolved = _resolved(remembered.opened, entity)
+            remembered.resolved, remembered.entity = resolved, entity
+            if first_time:
+                # Made up here when the mint could not write it.
+                self._index.put_later(describe_session(session, resolved.principal.arn))
+        return resolved
+
+    def _open(
+        self, which: tuple[str, bytes], token: str, account: Account, now: datetime
+    ) -> _Remembered:
+        opened = self._sealer.open(
+            which[0],
+            token,
+            account=account.account_id,
+            account_salt=account.session_salt,
+            now=now,
+        )
+        remembered = _Remembered(opened, account.session_salt)
+        self._opened[which] = remembered
+        if len(self._opened) > self._max_opened:
+            self._opened.popitem(last=False)
+        return remembered
+
+    async def _require_alive(
+        self, session: Session, account: Account
+    ) -> Role | User | Account:
+        """The entity that the session acts as or was made by."""
+        number = session.account
+        if session.kind in _ENDS_WITH_ITS_KEY and session.parent_key_id:
+            key = await self._directory.find_access_key(session.parent_key_id)
+            if key is None or key.status is not KeyStatus.ACTIVE:
+                raise InvalidClientTokenId(
+                    detail=f"key {session.parent_key_id}, which made the session, is"
+                    " deleted or inactive"
+                )
+        entity: Role | User | Account | None
+        if session.kind.is_role:
+            entity = await self._directory.find_role_by_id(number, session.principal_id)
+        elif session.principal_id == number:
+            entity = account
+        else:
+            entity = await self._directory.find_user_by_id(number, session.principal_id)
+        if entity is None:
+            raise InvalidClientTokenId(
+                detail=f"{session.principal_id}, which issued the session, is deleted"
+            )
+        return entity
+
+    async def _require_not_revoked(self, session: Session) -> None:
+        revocations = await self._directory.revocations(session.account)
+        if revocations.cover(
+            session.access_key_id,
+            session.issued_at_ms,
+            (session.account, session.principal_id, session.provider_id),
+        ):
+            raise ExpiredToken(detail="the session was revoked")
+
+
+def _resolved(opened: OpenedSession, entity: Role | User | Account) -> ResolvedSession:
+    session = opened.session
+    own: Mapping[str, str] = {} if isinstance(entity, Account) else entity.tags
+    return ResolvedSession(
+        session,
+        opened.secret,
+        _principal(session, entity),
+        principal_tags(own, session.tags),
+    )
+
+
+def _principal(session: Session, entity: Role | User | Account) -> Principal:
+    if session.kind is SessionKind.FEDERATION_TOKEN:
+        return Principal.federated_user(session.account, name=session.name)
+    if isinstance(entity, Role):
+        return Principal.role_session(
+            session.account,
+            role_id=entity.role_id,
+            path=entity.path,
+            role_name=entity.name,
+            session_name=session.name,
+        )
+    if isinstance(entity, User):
+        return Principal.user(
+            session.account,
+            user_id=entity.user_id,
+            path=entity.path,
+            name=entity.name,
+        )
+    return Principal.root(session.account)
