@@ -19,7 +19,7 @@ Matcher = Callable[[str], object]
 XML_TEXT_PATTERN = r"[\u0009\u000A\u000D\u0020-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]*"
 """Stands for strings whose shape has no pattern: what XML cannot carry is no text."""
 
-UNBOUNDED = 1 << 62
+UNBOUNDED = 1 << 64
 _LENGTH_ALWAYS_MATCHED = 100_000
 _ASCII_OF_CATEGORY = {"L": "A-Za-z", "N": "0-9", "Z": " "}
 _CATEGORY = re.compile(r"\\p\{([LNZ])\}")

@@ -1,0 +1,24 @@
+import pytest
+
+from broker.actions.generate_types import SERVICES, TYPES_FOLDER, generate
+from broker.actions.models import load_service_model
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_generated_types_are_those_of_the_pinned_models(name: str) -> None:
+    """When this fails, run `make types` and commit what it writes."""
+    written = (TYPES_FOLDER / f"{name}.py").read_text("utf-8")
+    assert written == generate(load_service_model(name))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_models_are_loaded_without_their_documentation(name: str) -> None:
+    model = load_service_model(name)
+    shapes = model["shapes"].values()
+    assert model["metadata"]["endpointPrefix"] == name
+    assert not any("documentation" in shape for shape in shapes)
+    assert not any(
+        "documentation" in reference
+        for shape in shapes
+        for reference in shape.get("members", {}).values()
+    )

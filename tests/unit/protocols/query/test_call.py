@@ -1,0 +1,149 @@
+import tracemalloc
+
+import pytest
+
+from broker.model.raw import RawRequest
+from broker.protocols.query.call import PARAMETERS_MAX, parse_call
+from broker.protocols.query.errors import QueryRejected, Reason
+
+FORM = (b"content-type", b"application/x-www-form-urlencoded")
+
+
+def post(
+    body: bytes,
+    *headers: tuple[bytes, bytes],
+    query: bytes = b"",
+) -> RawRequest:
+    return raw("POST", query, body, headers or (FORM,))
+
+
+def get(query: bytes, *headers: tuple[bytes, bytes]) -> RawRequest:
+    return raw("GET", query, b"", headers)
+
+
+def raw(method: str, query: bytes, body: bytes, headers: tuple) -> RawRequest:
+    return RawRequest(
+        method=method,
+        raw_path=b"/",
+        query=query,
+        headers=tuple(headers),
+        body=body,
+        source_ip="192.0.2.1",
+        secure=False,
+    )
+
+
+def test_a_form_is_decoded() -> None:
+    call = parse_call(
+        post(b"Action=A&Version=1&X=a+b%2Bc%3d%c3%a9&Y=p%3Dq=r&&Z&E\xc3\xa9=%00")
+    )
+    assert (call.action, call.version, call.wants_json) == ("A", "1", False)
+    assert call.params == {
+        "X": "a b+c=é",
+        "Y": "p=q=r",
+        "Z": "",
+        "Eé": "\0",
+    }
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        b"application/x-www-form-urlencoded; charset=utf-8",
+        b"Application/X-WWW-Form-URLencoded",
+    ],
+)
+def test_both_sdks_content_types_are_forms(content_type: bytes) -> None:
+    call = parse_call(post(b"Action=A", (b"content-type", content_type)))
+    assert call.action == "A"
+
+
+@pytest.mark.parametrize("headers", [(b"content-type", b"text/plain"), (b"x", b"y")])
+def test_a_post_that_is_no_form_asks_for_nothing(headers: tuple) -> None:
+    assert parse_call(post(b"Action=A", headers, query=b"Action=B")).action is None
+
+
+def test_a_request_without_action_asks_for_nothing() -> None:
+    assert parse_call(get(b"")).action is None
+    assert parse_call(get(b"Version=2011-06-15")).action is None
+    assert parse_call(post(b"")).action is None
+
+
+def test_an_empty_action_is_an_action() -> None:
+    assert parse_call(post(b"Action=&Version=")).action == ""
+
+
+def test_presigned_parameters_are_no_parameters_of_the_action() -> None:
+    call = parse_call(
+        get(
+            b"Action=A&Version=1&N=v&X-Amz-Signature=s&x-amz-Date=d&X-Amz-Security-Token=t"
+        )
+    )
+    assert call.params == {"N": "v"}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        get(b"Action=A&N=1&N=2"),
+        get(b"Action=A&N=1&N=1"),
+        get(b"Action=A&N=1&%4E=1"),
+        post(b"Action=A&Action=A"),
+        post(b"Action=A&N=1", query=b"N=1"),
+        post(b"Action=A", query=b"Action=A"),
+        get(b"Action=A&X-Amz-Date=1&X-Amz-Date=1"),
+    ],
+)
+def test_a_parameter_has_one_place_and_one_value(request_: RawRequest) -> None:
+    with pytest.raises(QueryRejected) as refusal:
+        parse_call(request_)
+    assert refusal.value.reason is Reason.VALIDATION_ERROR
+    assert "more than once" in str(refusal.value.message)
+
+
+@pytest.mark.parametrize(
+    "text", [b"N=%", b"N=%4", b"N=%zz", b"%G0=1", b"N=%ff", b"N=\xff", b"N=%ed%a0%80"]
+)
+def test_broken_escapes_and_broken_utf8_are_malformed(text: bytes) -> None:
+    for request in (get(text), post(text)):
+        with pytest.raises(QueryRejected) as refusal:
+            parse_call(request)
+        assert refusal.value.reason is Reason.MALFORMED_QUERY_STRING
+
+
+def test_the_number_of_parameters_is_bounded() -> None:
+    most = b"&".join(b"%d=" % n for n in range(PARAMETERS_MAX))
+    assert len(parse_call(post(most)).params) == PARAMETERS_MAX
+    for request in (post(most + b"&x=1"), post(most, query=b"x=1"), post(b"&" * 10**6)):
+        with pytest.raises(QueryRejected) as refusal:
+            parse_call(request)
+        assert refusal.value.reason is Reason.MALFORMED_QUERY_STRING
+
+
+def test_escapes_cost_no_more_memory_than_their_text() -> None:
+    body = b"N=" + b"%41" * 1_000_000
+    tracemalloc.start()
+    call = parse_call(post(body))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert call.params["N"] == "A" * 1_000_000
+    assert peak < 8 * len(body)
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        (b"application/json", True),
+        (b"application/json; charset=utf-8, text/xml", True),
+        (b"*/*", False),
+        (b"text/html, application/json", False),
+    ],
+)
+def test_json_is_an_answer_for_those_who_prefer_it(
+    accept: bytes, *, wanted: bool
+) -> None:
+    assert parse_call(get(b"Action=A", (b"accept", accept))).wants_json is wanted
+
+
+def test_values_are_not_shown_in_a_repr() -> None:
+    assert "hunter2" not in repr(parse_call(post(b"Action=A&Password=hunter2")))

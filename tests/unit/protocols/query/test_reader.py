@@ -1,0 +1,209 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from broker.actions.models import load_service_model
+from broker.protocols.query import QueryRejected, Reason, Service
+from broker.protocols.query.model import ServiceModel
+
+STS = Service(load_service_model("sts"))
+IAM = Service(load_service_model("iam"))
+ROLE = {"RoleArn": "arn:aws:iam::123456789012:role/r", "RoleSessionName": "s1"}
+
+SECRET = "S3CR3T\x00\x7f"
+
+EVERY_TYPE: ServiceModel = {
+    "metadata": {
+        "apiVersion": "1",
+        "endpointPrefix": "x",
+        "protocol": "query",
+        "xmlNamespace": "urn:x",
+    },
+    "operations": {"Do": {"name": "Do", "input": {"shape": "Input"}}},
+    "shapes": {
+        "Input": {
+            "type": "structure",
+            "members": {
+                "Blob": {"shape": "Blob"},
+                "Flag": {"shape": "Flag"},
+                "Long": {"shape": "Long"},
+                "Map": {"shape": "Map"},
+                "Text": {"shape": "Text"},
+                "Time": {"shape": "Time"},
+                "Union": {"shape": "Union"},
+            },
+        },
+        "Blob": {"type": "blob"},
+        "Flag": {"type": "boolean"},
+        "Long": {"type": "long"},
+        "Map": {
+            "type": "map",
+            "key": {"shape": "Text"},
+            "value": {"shape": "Text"},
+            "max": 2,
+        },
+        "Text": {"type": "string"},
+        "Time": {"type": "timestamp"},
+        "Union": {
+            "type": "structure",
+            "union": True,
+            "members": {"A": {"shape": "Text"}, "B": {"shape": "Text"}},
+        },
+    },
+}
+read_every_type = Service(EVERY_TYPE).reader("Do")
+
+
+@pytest.mark.parametrize("text", ["+900", "0900", "900"])
+def test_signs_and_leading_zeros_are_fine(text: str) -> None:
+    assert STS.reader("GetSessionToken")({"DurationSeconds": text}) == {
+        "DurationSeconds": 900
+    }
+
+
+def test_unknown_parameters_are_ignored() -> None:
+    given = {**ROLE, "Unknown": "1", "Unknown.member.1": "2", "roleArn": "x", "": ""}
+    assert STS.reader("AssumeRole")(given) == ROLE
+
+
+def test_an_empty_list_is_absent() -> None:
+    assert STS.reader("AssumeRole")({**ROLE, "Tags": "", "PolicyArns": ""}) == ROLE
+
+
+def test_list_elements_are_put_in_numeric_order() -> None:
+    given = {f"TransitiveTagKeys.member.{n}": f"k{n}" for n in (10, 9, 2, 1)}
+    read = STS.reader("AssumeRole")({**ROLE, **given})
+    assert read["TransitiveTagKeys"] == ["k1", "k2", "k9", "k10"]
+
+
+def test_a_huge_index_costs_nothing() -> None:
+    read = STS.reader("AssumeRole")({**ROLE, "TransitiveTagKeys.member.999999999": "k"})
+    assert read["TransitiveTagKeys"] == ["k"]
+
+
+def test_lengths_are_counted_in_code_points() -> None:
+    arn = "arn:" + "\N{GRINNING FACE}" * 2044
+    assert STS.reader("AssumeRole")({**ROLE, "RoleArn": arn})["RoleArn"] == arn
+    with pytest.raises(QueryRejected, match="less than or equal to 2048"):
+        STS.reader("AssumeRole")({**ROLE, "RoleArn": arn + "x"})
+
+
+def test_an_operation_without_input_reads_nothing() -> None:
+    assert IAM.reader("GetAccountSummary")({"A": "b"}) == {}
+
+
+def test_a_message_lists_a_bounded_number_of_violations() -> None:
+    given = {f"Tags.member.{n}.Key": "*" for n in range(1, 5000)}
+    with pytest.raises(QueryRejected) as refusal:
+        STS.reader("AssumeRole")({**ROLE, **given})
+    message = refusal.value.message
+    assert message is not None
+    assert message.startswith("100 validation errors detected: ")
+    assert message.count("failed to satisfy") == 100
+
+
+def test_a_message_shows_a_bounded_part_of_a_value() -> None:
+    with pytest.raises(QueryRejected) as refusal:
+        STS.reader("AssumeRole")({**ROLE, "ExternalId": "*" * 9_000_000})
+    assert len(str(refusal.value.message)) < 11_000
+
+
+def refusal_of(service: Service, operation: str, given: dict) -> str:
+    try:
+        service.reader(operation)(given)
+    except QueryRejected as refusal:
+        return str(refusal.message)
+    return ""
+
+
+def test_no_secret_is_ever_in_a_message() -> None:
+    """Every sensitive input of both models, too long and broken in every way."""
+    checked = 0
+    for service, name in ((STS, "sts"), (IAM, "iam")):
+        model = load_service_model(name)
+        for operation in service.operations:
+            reference = model["operations"][operation].get("input")
+            if reference is None:
+                continue
+            members = model["shapes"][reference["shape"]]["members"]
+            for member, target in members.items():
+                if not model["shapes"][target["shape"]].get("sensitive"):
+                    continue
+                message = refusal_of(service, operation, {member: SECRET * 20_000})
+                assert SECRET[:6] not in message
+                checked += bool(message)
+    assert checked > 5
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ({"Flag": "true"}, {"Flag": True}),
+        ({"Flag": "false"}, {"Flag": False}),
+        ({"Blob": "AP8="}, {"Blob": b"\x00\xff"}),
+        ({"Blob": ""}, {"Blob": b""}),
+        ({"Long": "-9223372036854775808"}, {"Long": -(2**63)}),
+        (
+            {"Time": "2026-09-11T18:36:46Z"},
+            {"Time": datetime(2026, 9, 11, 18, 36, 46, tzinfo=UTC)},
+        ),
+        (
+            {"Time": "2026-09-11T20:36:46.5+02:00"},
+            {"Time": datetime(2026, 9, 11, 18, 36, 46, 500_000, tzinfo=UTC)},
+        ),
+        ({"Map.entry.1.key": "k", "Map.entry.1.value": "v"}, {"Map": {"k": "v"}}),
+        ({"Map": ""}, {}),
+        ({"Union.B": "v"}, {"Union": {"B": "v"}}),
+    ],
+)
+def test_values_are_read_as_their_type(given: dict, read: dict) -> None:
+    assert read_every_type(given) == read
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"Flag": ""},
+        {"Flag": "TRUE"},
+        {"Flag": "1"},
+        {"Blob": "A"},
+        {"Blob": "AP8=\n"},
+        {"Blob": "\N{GRINNING FACE}"},
+        {"Long": "9223372036854775808"},
+        {"Time": "soon"},
+        {"Time": "0001-01-01T00:00:00+23:00"},
+        {"Map": "x"},
+        {"Map.entry.1.value": "v"},
+        {"Map.entry.1": "v"},
+        {"Map.member.1.key": "v"},
+        {"Map.entry.1.key.x": "v"},
+        {"Union": "x"},
+    ],
+)
+def test_what_cannot_be_read_as_its_type_is_malformed(given: dict) -> None:
+    with pytest.raises(QueryRejected) as refusal:
+        read_every_type(given)
+    assert refusal.value.reason is Reason.MALFORMED_INPUT
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"Union.A": "1", "Union.B": "2"},
+        {"Union.C": "1"},
+        {
+            f"Map.entry.{n}.{part}": text
+            for n in (1, 2)
+            for part, text in (("key", "same"), ("value", str(n)))
+        },
+        {
+            f"Map.entry.{n}.{part}": str(n)
+            for n in (1, 2, 3)
+            for part in ("key", "value")
+        },
+    ],
+)
+def test_unions_and_maps_have_their_rules(given: dict) -> None:
+    with pytest.raises(QueryRejected) as refusal:
+        read_every_type(given)
+    assert refusal.value.reason is Reason.VALIDATION_ERROR

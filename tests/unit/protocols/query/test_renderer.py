@@ -1,0 +1,190 @@
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from broker.actions.models import load_service_model
+from broker.protocols.query import Service, render_fault, render_json_fault
+from broker.protocols.query.renderer import escape, format_timestamp
+
+STS = Service(load_service_model("sts"))
+IAM = Service(load_service_model("iam"))
+EXPIRATION = datetime(2026, 9, 11, 18, 36, 46, tzinfo=UTC)
+CREDENTIALS = {
+    "AccessKeyId": "ASIAEXAMPLE",
+    "SecretAccessKey": "secret",
+    "SessionToken": "token",
+    "Expiration": EXPIRATION,
+}
+ASSUMED = {
+    "Credentials": CREDENTIALS,
+    "AssumedRoleUser": {
+        "AssumedRoleId": "AROA:session",
+        "Arn": "arn:aws:sts::123456789012:assumed-role/Role/session",
+    },
+}
+
+
+def test_the_success_envelope_is_laid_out_as_aws_does_it() -> None:
+    """Recorded: reference 1.3."""
+    assert STS.renderer("AssumeRole")(ASSUMED, "uuid").decode() == (
+        '<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">\n'
+        "  <AssumeRoleResult>\n"
+        "    <AssumedRoleUser>\n"
+        "      <AssumedRoleId>AROA:session</AssumedRoleId>\n"
+        "      <Arn>arn:aws:sts::123456789012:assumed-role/Role/session</Arn>\n"
+        "    </AssumedRoleUser>\n"
+        "    <Credentials>\n"
+        "      <AccessKeyId>ASIAEXAMPLE</AccessKeyId>\n"
+        "      <SecretAccessKey>secret</SecretAccessKey>\n"
+        "      <SessionToken>token</SessionToken>\n"
+        "      <Expiration>2026-09-11T18:36:46Z</Expiration>\n"
+        "    </Credentials>\n"
+        "  </AssumeRoleResult>\n"
+        "  <ResponseMetadata>\n"
+        "    <RequestId>uuid</RequestId>\n"
+        "  </ResponseMetadata>\n"
+        "</AssumeRoleResponse>\n"
+    )
+
+
+def test_the_caller_is_told_arn_user_and_account_in_that_order() -> None:
+    """Recorded: reference 1.3."""
+    body = STS.renderer("GetCallerIdentity")(
+        {"UserId": "AIDA", "Account": "123456789012", "Arn": "arn:x"}, "id"
+    )
+    tags = [element.tag.partition("}")[2] for element in ET.fromstring(body)[0]]
+    assert tags == ["Arn", "UserId", "Account"]
+
+
+def test_an_operation_without_output_answers_its_metadata() -> None:
+    assert IAM.renderer("DeleteUser")({}, "id").decode() == (
+        '<DeleteUserResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">\n'
+        "  <ResponseMetadata>\n"
+        "    <RequestId>id</RequestId>\n"
+        "  </ResponseMetadata>\n"
+        "</DeleteUserResponse>\n"
+    )
+
+
+def test_empty_results_and_lists_are_there_and_empty() -> None:
+    assert b"<UpdateRoleResult/>" in IAM.renderer("UpdateRole")({}, "id")
+    body = IAM.renderer("ListUsers")({"Users": [], "IsTruncated": False}, "id")
+    assert b"    <Users/>\n    <IsTruncated>false</IsTruncated>\n" in body
+
+
+def test_a_member_that_is_none_is_left_out() -> None:
+    body = STS.renderer("GetCallerIdentity")({"Arn": "a", "UserId": None}, "id")
+    assert b"UserId" not in body
+
+
+def test_a_member_that_the_shape_does_not_know_is_a_fault_of_ours() -> None:
+    for render in (
+        STS.renderer("GetCallerIdentity"),
+        STS.json_renderer("GetCallerIdentity"),
+    ):
+        with pytest.raises(LookupError, match="Nonsense"):
+            render({"Nonsense": "x"}, "id")
+
+
+def test_a_value_of_the_wrong_type_is_a_fault_of_ours() -> None:
+    with pytest.raises(TypeError):
+        STS.renderer("GetCallerIdentity")({"Arn": object()}, "id")
+    with pytest.raises(TypeError):
+        STS.renderer("GetSessionToken")(
+            {"Credentials": {**CREDENTIALS, "Expiration": object()}}, "id"
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("plain é \N{GRINNING FACE}", "plain é \N{GRINNING FACE}"),
+        ("<a&b>", "&lt;a&amp;b&gt;"),
+        ("]]>", "]]&gt;"),
+        ("\t\n\r", "\t\n&#xD;"),
+        ("a\x00b\x1f\ufffe\ud800", "a\ufffdb\ufffd\ufffd\ufffd"),
+    ],
+)
+def test_text_is_escaped_and_never_breaks_the_document(text: str, escaped: str) -> None:
+    assert escape(text) == escaped
+    assert ET.fromstring(f"<a>{escape(text)}</a>".encode()) is not None
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (EXPIRATION, "2026-09-11T18:36:46Z"),
+        (EXPIRATION.replace(microsecond=507_999), "2026-09-11T18:36:46.507Z"),
+        (EXPIRATION.replace(microsecond=999), "2026-09-11T18:36:46Z"),
+        (
+            datetime(2026, 9, 11, 20, 36, 46, tzinfo=timezone(timedelta(hours=2))),
+            "2026-09-11T18:36:46Z",
+        ),
+        (datetime(1, 1, 1, tzinfo=UTC), "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_times_are_utc_and_show_milliseconds_when_they_have_any(
+    moment: datetime, text: str
+) -> None:
+    assert format_timestamp(moment) == text
+
+
+def test_the_json_form_has_times_as_numbers() -> None:
+    document = json.loads(STS.json_renderer("AssumeRole")(ASSUMED, "uuid"))
+    response = document["AssumeRoleResponse"]
+    credentials = response["AssumeRoleResult"]["Credentials"]
+    assert credentials["Expiration"] == int(EXPIRATION.timestamp())
+    assert response["ResponseMetadata"] == {"RequestId": "uuid"}
+
+
+def test_both_forms_come_from_one_door() -> None:
+    assert STS.render("AssumeRole", ASSUMED, "u") == STS.renderer("AssumeRole")(
+        ASSUMED, "u"
+    )
+    assert json.loads(STS.render("AssumeRole", ASSUMED, "u", as_json=True))
+
+
+def test_the_error_envelope_is_laid_out_as_aws_does_it() -> None:
+    """Recorded: reference 1.4."""
+    body = render_fault(
+        "AccessDenied",
+        "User: <x> is not authorized",
+        fault="Sender",
+        request_id="uuid",
+        namespace=STS.namespace,
+    )
+    assert body.decode() == (
+        '<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">\n'
+        "  <Error>\n"
+        "    <Type>Sender</Type>\n"
+        "    <Code>AccessDenied</Code>\n"
+        "    <Message>User: &lt;x&gt; is not authorized</Message>\n"
+        "  </Error>\n"
+        "  <RequestId>uuid</RequestId>\n"
+        "</ErrorResponse>\n"
+    )
+
+
+def test_an_error_may_have_no_message() -> None:
+    body = render_fault("MalformedInput", None, fault="Sender", request_id="u")
+    assert b"Message" not in body
+    assert b'xmlns="http://webservices.amazon.com/AWSFault/2005-15-09"' in body
+    document = json.loads(
+        render_json_fault("MalformedInput", None, fault="Sender", request_id="u")
+    )
+    assert document == {
+        "Error": {"Code": "MalformedInput", "Type": "Sender"},
+        "RequestId": "u",
+    }
+
+
+def test_an_error_may_be_json() -> None:
+    document = json.loads(
+        render_json_fault("AccessDenied", "no", fault="Sender", request_id="u")
+    )
+    assert document == {
+        "Error": {"Code": "AccessDenied", "Message": "no", "Type": "Sender"},
+        "RequestId": "u",
+    }

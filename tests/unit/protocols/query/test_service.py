@@ -1,0 +1,100 @@
+import pytest
+
+from broker import errors
+from broker.actions.models import load_service_model
+from broker.protocols.query import QueryCall, QueryRejected, Reason, Service
+from broker.protocols.query.service import select_service
+
+STS = Service(load_service_model("sts"))
+IAM = Service(load_service_model("iam"))
+
+
+def call(action: str, version: str | None) -> QueryCall:
+    return QueryCall(action, version, {}, wants_json=False)
+
+
+def test_version_and_action_select_the_service() -> None:
+    assert select_service((STS, IAM), call("AssumeRole", "2011-06-15")) is STS
+    assert select_service((STS, IAM), call("ListUsers", "2010-05-08")) is IAM
+
+
+@pytest.mark.parametrize(
+    ("action", "version", "message"),
+    [
+        (
+            "NoSuchAction",
+            "2011-06-15",
+            "Could not find operation NoSuchAction for version 2011-06-15",
+        ),
+        (
+            "AssumeRole",
+            None,
+            "Could not find operation AssumeRole for version NO_VERSION_SPECIFIED",
+        ),
+        ("AssumeRole", "", "Could not find operation AssumeRole for version "),
+        ("", "2011-06-15", "Could not find operation  for version 2011-06-15"),
+        (
+            "AssumeRole",
+            "2010-05-08",
+            "Could not find operation AssumeRole for version 2010-05-08",
+        ),
+    ],
+)
+def test_what_no_service_has_is_an_invalid_action(
+    action: str, version: str | None, message: str
+) -> None:
+    """Recorded: reference 10.1; the last one is derived."""
+    with pytest.raises(QueryRejected) as refusal:
+        select_service((STS, IAM), call(action, version))
+    assert refusal.value.reason is Reason.INVALID_ACTION
+    assert refusal.value.message == message
+
+
+def test_an_invalid_action_is_shown_in_part() -> None:
+    with pytest.raises(QueryRejected) as refusal:
+        select_service((STS, IAM), call("A" * 10**6, "B" * 10**6))
+    assert len(str(refusal.value.message)) < 400
+
+
+def test_every_reason_is_the_name_of_a_wire_error() -> None:
+    for reason in Reason:
+        assert issubclass(getattr(errors, reason.value), errors.BrokerError)
+        assert getattr(errors, reason.value).code == reason.value
+
+
+def test_the_wire_errors_agree_with_the_models() -> None:
+    """Where our table and a model know the same code, status and fault are equal."""
+    modelled = {
+        fault.code: fault
+        for service in (STS, IAM)
+        for fault in service.faults().values()
+    }
+    ours = {
+        class_.code: class_
+        for class_ in vars(errors).values()
+        if isinstance(class_, type)
+        and issubclass(class_, errors.BrokerError)
+        and class_ is not errors.BrokerError
+    }
+    shared = modelled.keys() & ours.keys()
+    assert len(shared) >= 15
+    for code in shared:
+        assert ours[code].status == modelled[code].status, code
+        assert (ours[code].fault is errors.Fault.SENDER) == modelled[code].sender, code
+
+
+def test_an_error_shape_without_wire_form_goes_by_its_name() -> None:
+    fault = IAM.faults()["ServiceAccessNotEnabledException"]
+    assert (fault.code, fault.status, fault.sender) == (
+        "ServiceAccessNotEnabledException",
+        400,
+        True,
+    )
+
+
+def test_readers_and_renderers_are_compiled_once() -> None:
+    assert STS.reader("AssumeRole") is STS.reader("AssumeRole")
+    assert STS.renderer("AssumeRole") is STS.renderer("AssumeRole")
+    assert STS.json_renderer("AssumeRole") is STS.json_renderer("AssumeRole")
+    with pytest.raises(KeyError):
+        STS.reader("NoSuchAction")
