@@ -1,0 +1,154 @@
+"""The Query endpoint: ``POST /`` and ``GET /``, as a plain ASGI callable.
+
+Takes the request off the wire with its limits, and puts the pipeline's answer on it.
+Forms and XML are nothing for a framework to model, and the endpoint is the hot path.
+
+Source: reference 1.1 and 1.3.
+"""
+
+import asyncio
+from typing import Protocol
+
+from broker.model.answer import Answer
+from broker.model.raw import RawRequest
+from broker.web.asgi import Headers, Message, Receive, Scope, Send, respond
+
+BODY_BYTES_MAX = 10_000_000
+QUERY_BYTES_MAX = 16 * 1024
+BODY_SECONDS_MAX = 30
+"""For a body that does not come with its head."""
+
+_BAD_REQUEST = 400
+_METHOD_NOT_ALLOWED = 405
+_REQUEST_TIMEOUT = 408
+_CONTENT_TOO_LARGE = 413
+_ALLOWED = b"GET, POST, OPTIONS"
+_CLOSE = (b"connection", b"close")
+_COMMON: Headers = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"x-amzn-RequestId,x-amzn-ErrorType,Date"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_PREFLIGHT: Headers = (
+    (b"access-control-allow-methods", b"GET, POST"),
+    (
+        b"access-control-allow-headers",
+        (
+            b"authorization, content-type, x-amz-content-sha256, x-amz-date,"
+            b" x-amz-security-token, x-amz-user-agent, amz-sdk-invocation-id,"
+            b" amz-sdk-request"
+        ),
+    ),
+    (b"access-control-max-age", b"172800"),
+)
+
+
+class Answers(Protocol):
+    """What the endpoint asks of the pipeline."""
+
+    async def answer(self, raw: RawRequest, request_id: str) -> Answer:
+        """One call's answer; never raises."""
+        ...
+
+
+class _ClientGoneError(Exception):
+    """The client went away before its request was whole."""
+
+
+class _TooLargeError(Exception):
+    """The body is longer than the endpoint takes."""
+
+
+class QueryEndpoint:
+    """Answers requests for ``/``; stands behind `broker.web.edge.Edge`."""
+
+    def __init__(self, pipeline: Answers) -> None:
+        self._pipeline = pipeline
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        state = scope["state"]
+        request_id: str = state["request_id"]
+        common: Headers = ((b"x-amzn-requestid", request_id.encode()), *_COMMON)
+        method: str = scope["method"]
+        query: bytes = scope["query_string"]
+        headers: Headers = tuple(scope["headers"])
+        if method not in {"GET", "POST"}:
+            await _respond_without_action(send, method, headers, common)
+            return
+        if len(query) > QUERY_BYTES_MAX:
+            await respond(send, _BAD_REQUEST, (*common, _CLOSE))
+            return
+        try:
+            body = await _receive_body(receive, headers)
+        except _TooLargeError:
+            await respond(send, _CONTENT_TOO_LARGE, (*common, _CLOSE))
+            return
+        except TimeoutError:
+            await respond(send, _REQUEST_TIMEOUT, (*common, _CLOSE))
+            return
+        except _ClientGoneError:
+            return
+        raw = RawRequest(
+            method=method,
+            raw_path=scope["raw_path"],
+            query=query,
+            headers=headers,
+            body=body,
+            source_ip=state["source_ip"],
+            secure=state["secure"],
+        )
+        answer = await self._pipeline.answer(raw, request_id)
+        if answer.action:
+            state["line"]["action"] = answer.action
+        if answer.error_code:
+            state["line"]["error_code"] = answer.error_code
+        await respond(send, answer.status, (*answer.headers, *common), answer.body)
+
+
+async def _respond_without_action(
+    send: Send, method: str, headers: Headers, common: Headers
+) -> None:
+    names = {name for name, _ in headers}
+    if method == "OPTIONS" and {b"origin", b"access-control-request-method"} <= names:
+        await respond(send, 200, (*common, *_PREFLIGHT))
+    else:
+        await respond(send, _METHOD_NOT_ALLOWED, (*common, (b"allow", _ALLOWED)))
+
+
+async def _receive_body(receive: Receive, headers: Headers) -> bytes:
+    """The whole body, never more than the limit and a chunk in memory."""
+    for name, value in headers:
+        if name == b"content-length" and _declares_too_much(value):
+            raise _TooLargeError
+    async with asyncio.timeout(BODY_SECONDS_MAX):
+        message = await receive()
+        if not message.get("more_body"):
+            return _chunk(message, 0)
+        chunks = []
+        size = 0
+        while True:
+            chunk = _chunk(message, size)
+            size += len(chunk)
+            chunks.append(chunk)
+            if not message.get("more_body"):
+                return b"".join(chunks)
+            message = await receive()
+
+
+def _declares_too_much(content_length: bytes) -> bool:
+    digits = content_length.lstrip(b"0")
+    return len(digits) > len(str(BODY_BYTES_MAX)) or (
+        digits.isdigit() and int(digits) > BODY_BYTES_MAX
+    )
+
+
+def _chunk(message: Message, size: int) -> bytes:
+    """A message's part of the body, after ``size`` bytes that came before."""
+    if message["type"] == "http.disconnect":
+        raise _ClientGoneError
+    body: bytes = message.get("body", b"")
+    if size + len(body) > BODY_BYTES_MAX:
+        raise _TooLargeError
+    return body

@@ -1,0 +1,173 @@
+import asyncio
+import http.client
+import re
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import pytest
+
+from broker.model.answer import Answer
+from broker.web import api
+
+FORM = (b"content-type", b"application/x-www-form-urlencoded")
+
+
+async def test_a_post_reaches_the_pipeline_as_it_came(
+    ask: Callable, recorder: Any
+) -> None:
+    response = await ask(
+        "POST", headers=(FORM, (b"x", b"1")), chunks=(b"Action", b"=A")
+    )
+    (raw,) = recorder.asked
+    assert (raw.method, raw.raw_path, raw.query) == ("POST", b"/", b"")
+    assert raw.body == b"Action=A"
+    assert raw.headers == ((b"host", b"broker.example"), FORM, (b"x", b"1"))
+    assert (raw.source_ip, raw.secure) == ("192.0.2.1", False)
+    assert (response.status, response.body) == (200, b"<ok/>\n")
+
+
+async def test_a_get_reaches_the_pipeline_with_its_query(
+    ask: Callable, recorder: Any
+) -> None:
+    await ask("GET", query=b"Action=%41")
+    assert recorder.asked[0].query == b"Action=%41"
+
+
+async def test_every_answer_carries_the_headers_that_clients_need(
+    ask: Callable, recorder: Any
+) -> None:
+    response = await ask("GET", query=b"Action=A")
+    assert response.headers[b"content-type"] == b"text/xml"
+    assert response.headers[b"x-amzn-requestid"].decode() == recorder.request_ids[0]
+    assert re.fullmatch(
+        r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", recorder.request_ids[0]
+    )
+    assert response.headers[b"content-length"] == b"6"
+    assert response.headers[b"cache-control"] == b"no-store"
+    assert response.headers[b"referrer-policy"] == b"no-referrer"
+    assert response.headers[b"access-control-allow-origin"] == b"*"
+    assert b"access-control-allow-credentials" not in response.headers
+
+
+async def test_a_redirect_leads_to_the_sign_in_page(
+    ask: Callable, recorder: Any
+) -> None:
+    recorder.given = Answer.redirect("/signin")
+    response = await ask("GET")
+    assert (response.status, response.body) == (302, b"")
+    assert response.headers[b"location"] == b"/signin"
+
+
+@pytest.mark.parametrize(
+    ("headers", "chunks"),
+    [
+        (((b"content-length", b"10000001"),), (b"",)),
+        (((b"content-length", b"9" * 5000),), (b"",)),
+        ((), (b"x" * 10_000_001,)),
+        ((), (b"x" * 10_000_000, b"x")),
+        ((), (b"x" * 5_000_000,) * 5),
+    ],
+)
+async def test_a_body_above_the_limit_is_413_and_empty(
+    ask: Callable, recorder: Any, headers: tuple, chunks: tuple
+) -> None:
+    response = await ask("POST", headers=(FORM, *headers), chunks=chunks)
+    assert (response.status, response.body) == (413, b"")
+    assert response.headers[b"connection"] == b"close"
+    assert not recorder.asked
+
+
+async def test_a_body_at_the_limit_is_taken(ask: Callable, recorder: Any) -> None:
+    await ask("POST", headers=(FORM,), chunks=(b"x" * 9_999_999, b"y"))
+    assert len(recorder.asked[0].body) == 10_000_000
+
+
+async def test_a_query_above_the_limit_is_400_and_empty(
+    ask: Callable, recorder: Any
+) -> None:
+    assert (await ask("GET", query=b"x" * 16_384)).status == 200
+    response = await ask("GET", query=b"x" * 16_385)
+    assert (response.status, response.body) == (400, b"")
+    assert len(recorder.asked) == 1
+
+
+async def test_a_preflight_is_answered(ask: Callable, recorder: Any) -> None:
+    """Recorded: reference 1.1."""
+    response = await ask(
+        "OPTIONS",
+        headers=(
+            (b"origin", b"https://a.example"),
+            (b"access-control-request-method", b"POST"),
+        ),
+    )
+    assert (response.status, response.body) == (200, b"")
+    assert response.headers[b"access-control-allow-origin"] == b"*"
+    assert response.headers[b"access-control-max-age"] == b"172800"
+    assert b"authorization" in response.headers[b"access-control-allow-headers"]
+    assert not recorder.asked
+
+
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "X"])
+async def test_other_methods_are_not_allowed(
+    ask: Callable, recorder: Any, method: str
+) -> None:
+    response = await ask(method, query=b"Action=A")
+    assert response.status == 405
+    assert response.headers[b"allow"] == b"GET, POST, OPTIONS"
+    assert not recorder.asked
+
+
+async def test_a_client_that_goes_away_is_let_go(ask: Callable, recorder: Any) -> None:
+    assert await ask("POST", headers=(FORM,), chunks=()) is None
+    assert not recorder.asked
+
+
+async def test_a_body_that_never_comes_is_waited_for_a_bounded_time(
+    app: Any, recorder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "BODY_SECONDS_MAX", 0.01)
+    sent = []
+
+    async def receive() -> dict:
+        return await asyncio.get_running_loop().create_future()
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": b"",
+        "headers": [(b"host", b"broker.example")],
+    }
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 408
+    assert not recorder.asked
+
+
+def test_a_real_server_dates_its_answers_and_keeps_the_content_type_exact(
+    server: str,
+) -> None:
+    connection = http.client.HTTPConnection(server, timeout=10)
+    for body in ("Action=A", "Action=B"):
+        connection.request("POST", "/", body, {FORM[0].decode(): FORM[1].decode()})
+        response = connection.getresponse()
+        assert response.read() == b"<ok/>\n"
+        assert response.headers.get_all("content-type") == ["text/xml"]
+        assert len(response.headers.get_all("date")) == 1
+        assert parsedate_to_datetime(response.headers["date"]).tzinfo is not None
+        assert response.headers["server"] is None
+    connection.close()
+
+
+def test_a_real_server_refuses_a_large_body_without_reading_it(server: str) -> None:
+    connection = http.client.HTTPConnection(server, timeout=10)
+    connection.putrequest("POST", "/")
+    connection.putheader("content-length", "10000001")
+    connection.endheaders()
+    response = connection.getresponse()
+    assert (response.status, response.read()) == (413, b"")
+    connection.close()

@@ -1,0 +1,161 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from broker.clock import SystemClock
+from broker.model.answer import Answer
+from broker.web.asgi import Receive, Scope, Send, respond
+from broker.web.edge import AllowedHosts, Edge
+from broker.web.proxies import TrustedProxies
+
+
+def edge(app: Callable, *, hsts: bool = False) -> Edge:
+    return Edge(
+        app,
+        hosts=AllowedHosts(["broker.example"]),
+        proxies=TrustedProxies(["192.0.2.0/24"]),
+        clock=SystemClock(),
+        hsts=hsts,
+    )
+
+
+async def page(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await respond(
+        send,
+        200,
+        ((b"content-security-policy", b"own"), (b"cache-control", b"max-age=60")),
+    )
+
+
+async def broken(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize(
+    ("header", "accepted"),
+    [
+        (b"broker.example", True),
+        (b"BROKER.example:8080", True),
+        (b"127.0.0.1:8080", True),
+        (b"[::1]:8080", True),
+        (b"sts.eu-west-1.broker.example", True),
+        (b"evil.example", False),
+        (b"broker.example.evil.example", False),
+        (b"evilbroker.example", False),
+        (b"broker.example:80:80", False),
+        (b"broker.example:x", False),
+        (b"broker.example@evil.example", False),
+        (b"broker.example.", False),
+        (b"", False),
+        (b"\xff", False),
+        (None, False),
+    ],
+)
+async def test_unknown_hosts_are_refused(
+    ask: Callable, recorder: Any, header: bytes | None, *, accepted: bool
+) -> None:
+    response = await ask("GET", host=header)
+    assert response.status == (200 if accepted else 421)
+    assert bool(recorder.asked) is accepted
+
+
+async def test_two_hosts_are_refused(ask: Callable) -> None:
+    response = await ask("GET", headers=((b"host", b"broker.example"),))
+    assert response.status == 421
+
+
+async def test_probes_come_by_address(ask: Callable) -> None:
+    response = await ask("GET", path="/healthz", host=b"10.1.2.3", through=edge(page))
+    assert response.status == 200
+
+
+async def test_a_page_keeps_its_own_headers_and_gets_the_others(ask: Callable) -> None:
+    headers = (await ask("GET", through=edge(page))).headers
+    assert headers[b"content-security-policy"] == b"own"
+    assert headers[b"cache-control"] == b"max-age=60"
+    assert headers[b"x-content-type-options"] == b"nosniff"
+    assert headers[b"referrer-policy"] == b"no-referrer"
+    assert headers[b"x-frame-options"] == b"DENY"
+    assert b"strict-transport-security" not in headers
+
+
+async def test_a_public_https_broker_asks_for_strict_transport(ask: Callable) -> None:
+    headers = (await ask("GET", through=edge(page, hsts=True))).headers
+    assert b"strict-transport-security" in headers
+
+
+async def test_there_is_one_line_a_request_with_neither_query_nor_body_nor_cookie(
+    ask: Callable, recorder: Any
+) -> None:
+    recorder.given = Answer(400, (), b"S3CR3T", "AssumeRole", "ValidationError")
+    with capture_logs() as lines:
+        await ask(
+            "POST",
+            query=b"X-Amz-Security-Token=S3CR3T",
+            headers=((b"cookie", b"S3CR3T"), (b"authorization", b"S3CR3T")),
+            chunks=(b"S3CR3T",),
+        )
+    (line,) = lines
+    assert "S3CR3T" not in repr(line)
+    assert line.pop("duration_ms") >= 0
+    assert line == {
+        "event": "request",
+        "log_level": "info",
+        "method": "POST",
+        "path": "/",
+        "status": 400,
+        "request_id": recorder.request_ids[0],
+        "source_ip": "192.0.2.1",
+        "action": "AssumeRole",
+        "error_code": "ValidationError",
+    }
+
+
+async def test_a_failure_of_the_application_is_logged_and_raised(ask: Callable) -> None:
+    with capture_logs() as lines, pytest.raises(RuntimeError):
+        await ask("GET", through=edge(broken))
+    assert lines[0]["status"] == 500
+
+
+async def test_a_client_that_went_away_is_logged_as_such(ask: Callable) -> None:
+    with capture_logs() as lines:
+        await ask("POST", chunks=())
+    assert lines[0]["status"] == 499
+
+
+async def test_the_client_behind_a_trusted_proxy_is_found(ask: Callable) -> None:
+    seen: dict = {}
+
+    async def look(scope: Scope, _receive: Receive, send: Send) -> None:
+        seen.update(scope["state"])
+        await respond(send, 200)
+
+    headers = ((b"x-forwarded-for", b"198.51.100.7"), (b"x-forwarded-proto", b"https"))
+    await ask("GET", headers=headers, through=edge(look))
+    assert (seen["source_ip"], seen["secure"]) == ("198.51.100.7", True)
+
+
+async def test_a_long_path_is_logged_in_part(ask: Callable) -> None:
+    with capture_logs() as lines:
+        await ask("GET", path="/" + "x" * 10_000)
+    assert len(lines[0]["path"]) == 256
+
+
+async def test_websockets_are_closed_and_lifespans_passed_on() -> None:
+    sent: list[dict] = []
+    passed: list[str] = []
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        passed.append(scope["type"])
+
+    async def receive() -> dict:
+        return {}
+
+    for type_ in ("websocket", "lifespan"):
+        await edge(app)({"type": type_}, receive, send)
+    assert (sent, passed) == ([{"type": "websocket.close"}], ["lifespan"])
