@@ -22,6 +22,12 @@ from broker.policy.wildcard import (
     find_prefix,
 )
 
+
+def is_everything(pattern: str) -> bool:
+    """Whether a Resource pattern is stars only; it matches what is no ARN, too."""
+    return bool(pattern) and not pattern.strip("*")
+
+
 ContextTest = Callable[[str, Context], bool]
 _PARTS = 6
 
@@ -48,17 +54,15 @@ def split_pattern(text: str, *, variables: bool, complete: bool) -> list[Templat
 
 def compile_arn_patterns(
     patterns: Iterable[str], *, variables: bool, complete: bool
-) -> ContextTest | None:
+) -> ContextTest:
     """A function that tells whether an ARN matches one of the patterns.
 
-    None stands for "matches everything": a pattern of stars only.
+    A variable without a value makes its pattern match nothing.
     """
     exact: set[str] = set()
     prefixes: list[str] = []
     others: list[ContextTest] = []
     for pattern in patterns:
-        if pattern and not pattern.strip("*"):
-            return None
         parts = split_pattern(pattern, variables=variables, complete=complete)
         if len(parts) != _PARTS:
             continue  # no ARN has fewer parts, so nothing matches

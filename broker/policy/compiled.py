@@ -8,7 +8,7 @@ first becomes a candidate, so that a large set costs little until it is used.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from broker.policy.arn_pattern import ContextTest, compile_arn_patterns
+from broker.policy.arn_pattern import ContextTest, compile_arn_patterns, is_everything
 from broker.policy.conditions import ConditionTest, compile_condition
 from broker.policy.decision import StatementRef
 from broker.policy.document import (
@@ -19,7 +19,7 @@ from broker.policy.document import (
     Statement,
 )
 from broker.policy.principal import PrincipalTest
-from broker.policy.variables import Context
+from broker.policy.variables import Context, Variable, all_resolve, find_variables
 from broker.policy.wildcard import TextTest, compile_wildcard, tokenize
 
 _MEMO_ENTRIES = 1024
@@ -172,21 +172,23 @@ def _compile(
 
 
 def _resource_test(statement: Statement, *, variables: bool) -> ContextTest | None:
-    if statement.resources is None:
+    resources = statement.resources
+    if resources is None:
         return None
-    named = compile_arn_patterns(
-        statement.resources, variables=variables, complete=True
-    )
+    everything = any(map(is_everything, resources))
+    if everything and not statement.not_resource:
+        return None
+    if everything:
+        return lambda _arn, _context: False
+    named = compile_arn_patterns(resources, variables=variables, complete=True)
     if not statement.not_resource:
         return named
-    if named is None:
-        return lambda _arn, _context: False
-    return _without(named)
+    return _without(named, find_variables(resources) if variables else ())
 
 
-def _without(named: ContextTest) -> ContextTest:
+def _without(named: ContextTest, needed: tuple[Variable, ...]) -> ContextTest:
     def matches(resource: str, context: Context) -> bool:
-        return not named(resource, context)
+        return all_resolve(needed, context) and not named(resource, context)
 
     return matches
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from broker.policy.arn_pattern import split_pattern
+from broker.policy.arn_pattern import is_everything, split_pattern
 from broker.policy.conditions import parse_operator
 from broker.policy.conditions.boolean import check_boolean
 from broker.policy.document import (
@@ -364,7 +364,7 @@ class _StatementReader:
 
     def check_resource(self, value: str, element: str) -> None:
         self.check_pattern(value, element)
-        if value and not value.strip("*"):
+        if is_everything(value):
             return
         shown = shorten(value)
         if not value.startswith("arn:"):

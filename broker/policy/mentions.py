@@ -6,7 +6,7 @@ Source: ``GetContextKeysForCustomPolicy`` (IAM service model).
 from collections.abc import Iterable, Iterator
 
 from broker.policy.document import PolicyDocument, Statement
-from broker.policy.variables import Variable, parse_template
+from broker.policy.variables import find_variables
 
 
 def context_keys(documents: Iterable[PolicyDocument]) -> tuple[str, ...]:
@@ -24,11 +24,5 @@ def _keys(statement: Statement, *, variables: bool) -> Iterator[str]:
     for condition in statement.conditions:
         yield condition.key
         texts += condition.values
-    if not variables:
-        return
-    for text in texts:
-        if "${" not in text:
-            continue
-        for part in parse_template(text, variables=True, wildcards=False):
-            if isinstance(part, Variable):
-                yield part.name
+    if variables:
+        yield from (variable.name for variable in find_variables(texts))

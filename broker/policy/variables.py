@@ -4,7 +4,7 @@ Substituted text is literal: a wildcard or ``${…}`` inside a value means nothi
 Source: IAM User Guide, "Policy variables"; checklist POL-05.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from broker.policy.wildcard import Token, tokenize
@@ -93,6 +93,26 @@ def find_static(template: Template) -> tuple[Token, ...] | None:
             return None
         static.append(part)
     return tuple(static)
+
+
+def find_variables(texts: Iterable[str]) -> tuple[Variable, ...]:
+    """The variables in the texts; none of them special, those are literal text."""
+    return tuple(
+        part
+        for text in texts
+        if "${" in text
+        for part in parse_template(text, variables=True, wildcards=False)
+        if isinstance(part, Variable)
+    )
+
+
+def all_resolve(variables: Iterable[Variable], context: Context) -> bool:
+    """Whether every variable has a value.
+
+    A negated element with a missing value matches nothing either, or a key that
+    the caller can leave out would open ``NotResource`` and ``StringNotEquals``.
+    """
+    return all(variable.resolve(context) is not None for variable in variables)
 
 
 def _parse_variable(text: str, start: int) -> tuple[str | Variable, int]:

@@ -2,17 +2,21 @@
 
 from broker.policy.arn_pattern import compile_arn_patterns
 from broker.policy.conditions.value import Family, ValueTest, accept
-from broker.policy.variables import Context
+from broker.policy.variables import Context, all_resolve, find_variables
 
 _COLONS = 5
 
 
 def _like(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
     test = compile_arn_patterns(values, variables=variables, complete=False)
+    needed = find_variables(values) if variables and negated else ()
 
     def matches(value: str, context: Context) -> bool:
-        is_arn = value.startswith("arn:") and value.count(":") >= _COLONS
-        return (is_arn and (test is None or test(value, context))) is not negated
+        if not value.startswith("arn:") or value.count(":") < _COLONS:
+            return False
+        if needed and not all_resolve(needed, context):
+            return False
+        return test(value, context) is not negated
 
     return matches
 

@@ -4,7 +4,9 @@ from broker.policy.conditions.value import Family, ValueTest, accept
 from broker.policy.variables import (
     Context,
     Template,
+    all_resolve,
     find_static,
+    find_variables,
     parse_template,
     resolve_template,
 )
@@ -17,20 +19,19 @@ from broker.policy.wildcard import (
 
 
 def _equals(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
-    literals, templates = _sort(values, variables=variables, wildcards=False)
+    literals, templates = _sort(values, variables=variables)
     if not templates:
-        if negated:
-            return lambda value, _: value not in literals
-        return lambda value, _: value in literals
+        return lambda value, _: (value in literals) is not negated
 
     def matches(value: str, context: Context) -> bool:
-        if value in literals:
-            return not negated
+        found = value in literals
         for template in templates:
             tokens = resolve_template(template, context)
-            if tokens is not None and find_literal(tokens) == value:
-                return not negated
-        return negated
+            if tokens is not None:
+                found = found or find_literal(tokens) == value
+            elif negated:
+                return False
+        return found is not negated
 
     return matches
 
@@ -40,18 +41,19 @@ def _equals_ignore_case(
     negated: bool,  # noqa: FBT001  # the shape of every family
     variables: bool,  # noqa: FBT001  # the shape of every family
 ) -> ValueTest:
-    literals, templates = _sort(values, variables=variables, wildcards=False)
+    literals, templates = _sort(values, variables=variables)
     lowered = frozenset(literal.lower() for literal in literals)
 
     def matches(value: str, context: Context) -> bool:
         value = value.lower()
-        if value in lowered:
-            return not negated
+        found = value in lowered
         for template in templates:
             tokens = resolve_template(template, context)
-            if tokens is not None and (find_literal(tokens) or "").lower() == value:
-                return not negated
-        return negated
+            if tokens is not None:
+                found = found or (find_literal(tokens) or "").lower() == value
+            elif negated:
+                return False
+        return found is not negated
 
     return matches
 
@@ -73,8 +75,11 @@ def _like(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTest:
         else:
             static.append(compile_wildcard(tokens))
     starts = tuple(prefixes)
+    needed = find_variables(values) if variables and negated else ()
 
     def matches(value: str, context: Context) -> bool:
+        if needed and not all_resolve(needed, context):
+            return False
         found = (
             value in exact
             or value.startswith(starts)
@@ -92,12 +97,13 @@ def _fits(template: Template, value: str, context: Context) -> bool:
 
 
 def _sort(
-    values: tuple[str, ...], *, variables: bool, wildcards: bool
+    values: tuple[str, ...], *, variables: bool
 ) -> tuple[frozenset[str], tuple[Template, ...]]:
+    """The values without variables, and the templates of the others."""
     literals: set[str] = set()
     templates: list[Template] = []
     for value in values:
-        template = parse_template(value, variables=variables, wildcards=wildcards)
+        template = parse_template(value, variables=variables, wildcards=False)
         tokens = find_static(template)
         literal = None if tokens is None else find_literal(tokens)
         if literal is None:
