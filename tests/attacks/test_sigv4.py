@@ -58,7 +58,7 @@ class Computing(SigV4Auth):
 
     def canonical_request(self, request: Any) -> str:
         text = super().canonical_request(request)
-        return text.rpartition("\n")[0] + "\n" + parse_hash(request.body)
+        return text.rpartition("\n")[0] + "\n" + _sha256(request.body)
 
 
 def _sha256(body: bytes) -> str:
