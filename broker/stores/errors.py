@@ -19,3 +19,7 @@ class AlreadyExistsError(Exception):
 
 class ConflictError(Exception):
     """The transaction collided with another writer's."""
+
+
+class InvalidMarkerError(ValueError):
+    """A page's marker was not made by the list that it was shown to."""

@@ -6,7 +6,7 @@ ordered by name (without regard to case) and stay stable while others write: an 
 that is there the whole time is listed exactly once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -29,8 +29,15 @@ from broker.model.revocation import Revocation, Revocations
 class DirectoryReader(Protocol):
     """Reads; each raises ``StoreUnavailableError`` when the database is away."""
 
-    async def generations(self) -> Mapping[AccountId, int]:
-        """The generation of every account; raised by each committed change."""
+    async def generations(
+        self, accounts: Collection[AccountId] | None = None
+    ) -> Mapping[AccountId, int]:
+        """Each account's generation, of the given accounts only; of all for None.
+
+        Raised by each committed change and never lowered, not even by an account's
+        deletion; absent for an account that never was. The database is asked even
+        when no account is given.
+        """
         ...
 
     async def find_account(self, account_id: AccountId) -> Account | None: ...
@@ -95,6 +102,16 @@ class DirectoryReader(Protocol):
         """Unique ids of the users and roles that a managed policy is attached to."""
         ...
 
+    async def list_bounded_owners(
+        self, account: AccountId, policy_arn: str
+    ) -> tuple[str, ...]:
+        """Unique ids of the users and roles whose permissions boundary it is."""
+        ...
+
+    async def find_owner_account(self, unique_id: str) -> AccountId | None:
+        """The account of the user or role with this unique id, whichever it is."""
+        ...
+
     async def find_saml_provider(
         self, account: AccountId, name: str
     ) -> SamlProvider | None: ...
@@ -111,7 +128,11 @@ class DirectoryReader(Protocol):
     ) -> tuple[OidcProvider, ...]: ...
 
     async def count(self, account: AccountId, kind: str) -> int:
-        """How many there are of ``users``, ``roles``, ``policies``, …, for quotas."""
+        """How many there are, for quotas.
+
+        ``kind`` is ``users``, ``roles``, ``policies``, ``access_keys``,
+        ``saml_providers`` or ``oidc_providers``.
+        """
         ...
 
     async def revocations(self, account: AccountId) -> Revocations:
@@ -213,6 +234,10 @@ class Directory(DirectoryReader, Protocol):
             ConflictError: the transaction collided and was rolled back.
             StoreUnavailableError: the database is away; nothing was written.
         """
+        ...
+
+    def on_commit(self, observer: Callable[[AccountId, int], None]) -> None:
+        """Have each change of this process told, once it is committed."""
         ...
 
     async def close(self) -> None: ...

@@ -1,0 +1,60 @@
+"""Session records as the JSON text that both caches keep."""
+
+import json
+
+from broker.model.account import AccountId
+from broker.stores.cache.port import SessionRecord
+
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def encode_session(record: SessionRecord) -> str:
+    """The record's text, pure ASCII."""
+    return _ENCODE(
+        [
+            record.access_key_id,
+            record.account,
+            record.kind,
+            record.principal_arn,
+            record.principal_id,
+            record.issued_at_ms,
+            record.expires_at,
+            record.provider_arn,
+            record.source_identity,
+            record.parent_key_id,
+            dict(record.tags),
+        ]
+    )
+
+
+def decode_session(text: str | bytes) -> SessionRecord | None:
+    """The record of a text; None for one of another version or anything else."""
+    try:
+        (
+            access_key_id,
+            account,
+            kind,
+            principal_arn,
+            principal_id,
+            issued_at_ms,
+            expires_at,
+            provider_arn,
+            source_identity,
+            parent_key_id,
+            tags,
+        ) = json.loads(text)
+    except (ValueError, TypeError):
+        return None
+    return SessionRecord(
+        access_key_id=access_key_id,
+        account=AccountId(account),
+        kind=kind,
+        principal_arn=principal_arn,
+        principal_id=principal_id,
+        issued_at_ms=issued_at_ms,
+        expires_at=expires_at,
+        provider_arn=provider_arn,
+        source_identity=source_identity,
+        parent_key_id=parent_key_id,
+        tags=tags,
+    )

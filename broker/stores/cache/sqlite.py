@@ -1,0 +1,251 @@
+"""The embedded cache: tables beside the ledger's, written by the same writer.
+
+A session's record is written behind the answer (a lost one is made up at the next
+resolve) and shares the commit of later mints; everything else waits for its commit.
+Reads are looked up on the spot: in WAL mode they wait for nobody.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections import deque
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from broker.clock import Clock
+from broker.model.account import AccountId
+from broker.model.page import Page, PageRequest
+from broker.stores.cache.port import SessionRecord
+from broker.stores.cache.rates import SharedRates
+from broker.stores.cache.records import decode_session, encode_session
+from broker.stores.database import connect_sqlite
+from broker.stores.errors import StoreUnavailableError
+from broker.stores.sqlite_writer import SqliteWriter
+from broker.stores.times import to_millis
+
+_BUSY_SECONDS = 0.2
+_PURGE_SECONDS = 30.0
+_PURGE_ROWS = 1000
+_RATES_SUFFIX = "-rates"
+
+_PUT_SESSION = (
+    "INSERT OR REPLACE INTO cache_sessions (access_key_id, account, expires_at, body) "
+    "VALUES "
+)
+_FIND_SESSION = (
+    "SELECT body FROM cache_sessions WHERE access_key_id = ? AND expires_at > ?"
+)
+_LIST_SESSIONS = (
+    "SELECT access_key_id, body FROM cache_sessions WHERE account = ? "
+    "AND access_key_id > ? AND expires_at > ? ORDER BY access_key_id LIMIT ?"
+)
+_DROP_SESSION = "DELETE FROM cache_sessions WHERE access_key_id = ?"
+_PUT = (
+    "INSERT OR REPLACE INTO cache_entries (space, key, value, expires_at_ms) "
+    "VALUES (?, ?, ?, ?)"
+)
+_GET = (
+    "SELECT value FROM cache_entries WHERE space = ? AND key = ? AND expires_at_ms > ?"
+)
+_DROP = "DELETE FROM cache_entries WHERE space = ? AND key = ?"
+_TAKE = _DROP + " RETURNING value, expires_at_ms"
+_ADD = (
+    "INSERT INTO cache_entries (space, key, value, expires_at_ms) "
+    "VALUES (?, ?, ?, ?) ON CONFLICT (space, key) DO UPDATE SET "
+    "value = excluded.value, expires_at_ms = excluded.expires_at_ms "
+    "WHERE cache_entries.expires_at_ms <= ?"
+)
+_PURGE_SESSIONS = (
+    "DELETE FROM cache_sessions WHERE access_key_id IN "
+    "(SELECT access_key_id FROM cache_sessions WHERE expires_at <= ? LIMIT ?)"
+)
+_PURGE_ENTRIES = (
+    "DELETE FROM cache_entries WHERE (space, key) IN "
+    "(SELECT space, key FROM cache_entries WHERE expires_at_ms <= ? LIMIT ?)"
+)
+
+
+class SqliteCache:
+    """See ``Cache``."""
+
+    def __init__(self, path: Path, writer: SqliteWriter, clock: Clock) -> None:
+        self._path = path
+        self._writer = writer
+        self._clock = clock
+        self._connection: sqlite3.Connection | None = None
+        self._rates: SharedRates | None = None
+        self._purger: asyncio.Task[None] | None = None
+        # Written behind: the rows that wait, and the records for our own reads.
+        self._waiting: deque[tuple[str, str, int, str]] = deque()
+        self._unwritten: dict[str, SessionRecord] = {}
+        self._flush: asyncio.Future[list[str]] | None = None
+
+    async def start(self) -> None:
+        self._writer.start()
+        try:
+            self._rates = SharedRates(
+                self._path.with_name(self._path.name + _RATES_SUFFIX)
+            )
+        except OSError as error:
+            raise StoreUnavailableError("the data folder cannot be written") from error
+        self._purger = asyncio.create_task(self._purge_forever(), name="cache-purge")
+
+    async def close(self) -> None:
+        if self._purger is not None:
+            self._purger.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._purger
+        while self._flush is not None:
+            await asyncio.wait([self._flush])
+        await self._writer.close()
+        if self._rates is not None:
+            self._rates.close()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    async def ping(self) -> None:
+        self._rows("SELECT 1 FROM cache_entries LIMIT 1", ())
+
+    async def put_session(self, record: SessionRecord) -> None:
+        self._unwritten[record.access_key_id] = record
+        self._waiting.append(
+            (
+                record.access_key_id,
+                record.account,
+                record.expires_at,
+                encode_session(record),
+            )
+        )
+        if self._flush is None:
+            self._begin_flush()
+
+    async def find_session(self, access_key_id: str) -> SessionRecord | None:
+        now = self._seconds()
+        unwritten = self._unwritten.get(access_key_id)
+        if unwritten is not None:
+            return unwritten if unwritten.expires_at > now else None
+        rows = self._rows(_FIND_SESSION, (access_key_id, now))
+        return decode_session(rows[0][0]) if rows else None
+
+    async def drop_session(self, access_key_id: str) -> None:
+        self._unwritten.pop(access_key_id, None)
+
+        def job(connection: sqlite3.Connection) -> None:
+            self._write_waiting(connection)
+            connection.execute(_DROP_SESSION, (access_key_id,))
+
+        await self._writer.run(job)
+
+    async def list_sessions(
+        self, account: AccountId, page: PageRequest
+    ) -> Page[SessionRecord]:
+        await self._writer.run(self._write_waiting)
+        after = (account, page.marker or "", self._seconds(), page.limit + 1)
+        rows = self._rows(_LIST_SESSIONS, after)
+        shown = rows[: page.limit]
+        records = [decode_session(body) for _, body in shown]
+        more = len(rows) > page.limit and bool(shown)
+        return Page(
+            tuple(record for record in records if record is not None),
+            str(shown[-1][0]) if more else None,
+        )
+
+    async def put(
+        self, space: str, key: bytes, value: bytes, *, expires_at: datetime
+    ) -> None:
+        values = (space, key, value, to_millis(expires_at))
+        await self._run(_PUT, values)
+
+    async def get(self, space: str, key: bytes) -> bytes | None:
+        rows = self._rows(_GET, (space, key, self._millis()))
+        return bytes(rows[0][0]) if rows else None
+
+    async def take(self, space: str, key: bytes) -> bytes | None:
+        now = self._millis()
+        rows = await self._writer.run(
+            lambda c: c.execute(_TAKE, (space, key)).fetchall()
+        )
+        return next((value for value, expires_at in rows if expires_at > now), None)
+
+    async def drop(self, space: str, key: bytes) -> None:
+        await self._run(_DROP, (space, key))
+
+    async def add(
+        self, space: str, key: bytes, value: bytes, *, expires_at: datetime
+    ) -> bool:
+        now = self._millis()
+        values = (space, key, value, to_millis(expires_at), now)
+        return await self._run(_ADD, values) == 1
+
+    async def hit(self, space: str, key: bytes, *, per_second: int) -> bool:
+        if self._rates is None:
+            raise StoreUnavailableError("the cache is closed")
+        return self._rates.count(space, key, self._seconds()) <= per_second
+
+    def _seconds(self) -> int:
+        return int(self._clock.now().timestamp())
+
+    def _millis(self) -> int:
+        return to_millis(self._clock.now())
+
+    def _rows(
+        self, statement: str, values: tuple[str | bytes | int, ...]
+    ) -> list[tuple[Any, ...]]:
+        try:
+            if self._connection is None:
+                self._connection = connect_sqlite(
+                    self._path, busy_seconds=_BUSY_SECONDS
+                )
+            return self._connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreUnavailableError("the database cannot be read") from error
+
+    async def _run(self, statement: str, values: tuple[str | bytes | int, ...]) -> int:
+        return await self._writer.run(
+            lambda connection: connection.execute(statement, values).rowcount
+        )
+
+    def _begin_flush(self) -> None:
+        self._flush = self._writer.run(self._write_waiting)
+        self._flush.add_done_callback(self._end_flush)
+
+    def _end_flush(self, flush: asyncio.Future[list[str]]) -> None:
+        self._flush = None
+        if flush.cancelled() or flush.exception() is not None:
+            self._unwritten.clear()
+        elif self._waiting:
+            with contextlib.suppress(StoreUnavailableError):
+                self._begin_flush()
+        else:
+            self._unwritten.clear()
+
+    def _write_waiting(self, connection: sqlite3.Connection) -> list[str]:
+        """Runs in the writer: everything that waits, in one statement."""
+        rows: dict[str, tuple[str, str, int, str]] = {}
+        with contextlib.suppress(IndexError):
+            while len(rows) < _PURGE_ROWS:
+                row = self._waiting.popleft()
+                rows[row[0]] = row
+        if rows:
+            connection.execute(
+                _PUT_SESSION + ", ".join(["(?, ?, ?, ?)"] * len(rows)),
+                [value for row in rows.values() for value in row],
+            )
+        return list(rows)
+
+    async def _purge_forever(self) -> None:
+        while True:
+            await asyncio.sleep(_PURGE_SECONDS)
+            with contextlib.suppress(StoreUnavailableError):
+                await self.purge()
+
+    async def purge(self) -> None:
+        """Remove what has expired, in portions."""
+        for statement, before in (
+            (_PURGE_SESSIONS, self._seconds()),
+            (_PURGE_ENTRIES, self._millis()),
+        ):
+            while await self._run(statement, (before, _PURGE_ROWS)) == _PURGE_ROWS:
+                pass

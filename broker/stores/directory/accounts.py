@@ -1,0 +1,188 @@
+"""Accounts, their generations, and what is revoked in them."""
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import delete, select, update
+
+from broker.clock import Clock
+from broker.model.account import Account, AccountId
+from broker.model.revocation import Revocation, Revocations
+from broker.stores.directory.statements import (
+    AnyRow,
+    Reads,
+    Writes,
+    count_rows,
+    dump_mapping,
+    load_mapping,
+)
+from broker.stores.errors import AlreadyExistsError
+from broker.stores.schema import (
+    ACCESS_KEYS,
+    ACCOUNTS,
+    ATTACHMENTS,
+    GENERATIONS,
+    INLINE_POLICIES,
+    MANAGED_POLICIES,
+    OIDC_PROVIDERS,
+    POLICY_VERSIONS,
+    REVOCATIONS,
+    ROLES,
+    SAML_PROVIDERS,
+    USERS,
+)
+from broker.stores.times import from_micros, to_micros
+
+_COUNTED = {
+    "users": USERS,
+    "roles": ROLES,
+    "policies": MANAGED_POLICIES,
+    "access_keys": ACCESS_KEYS,
+    "saml_providers": SAML_PROVIDERS,
+    "oidc_providers": OIDC_PROVIDERS,
+}
+_OWNED = (
+    ACCESS_KEYS,
+    ATTACHMENTS,
+    INLINE_POLICIES,
+    MANAGED_POLICIES,
+    OIDC_PROVIDERS,
+    POLICY_VERSIONS,
+    REVOCATIONS,
+    ROLES,
+    SAML_PROVIDERS,
+    USERS,
+)
+_ACCOUNTS_A_QUERY = 500
+
+
+class AccountReads(Reads):
+    """See ``DirectoryReader``."""
+
+    _clock: Clock
+
+    async def generations(
+        self, accounts: Collection[AccountId] | None = None
+    ) -> Mapping[AccountId, int]:
+        statement = select(GENERATIONS.c.account, GENERATIONS.c.generation)
+        if accounts is None:
+            rows = list(await self.rows(statement))
+        else:
+            rows = []
+            wanted = list(accounts)
+            # An empty list still asks: the answer shows that the database is there.
+            for start in range(0, max(1, len(wanted)), _ACCOUNTS_A_QUERY):
+                some = wanted[start : start + _ACCOUNTS_A_QUERY]
+                rows += await self.rows(
+                    statement.where(GENERATIONS.c.account.in_(some))
+                )
+        return {row.account: row.generation for row in rows}
+
+    async def find_account(self, account_id: AccountId) -> Account | None:
+        row = await self.find_row(
+            select(ACCOUNTS).where(ACCOUNTS.c.account == account_id)
+        )
+        return None if row is None else _read_account(row)
+
+    async def find_account_by_alias(self, alias: str) -> Account | None:
+        row = await self.find_row(select(ACCOUNTS).where(ACCOUNTS.c.alias == alias))
+        return None if row is None else _read_account(row)
+
+    async def list_accounts(self) -> tuple[Account, ...]:
+        rows = await self.rows(select(ACCOUNTS).order_by(ACCOUNTS.c.account))
+        return tuple(_read_account(row) for row in rows)
+
+    async def count(self, account: AccountId, kind: str) -> int:
+        row = await self.find_row(count_rows(_COUNTED[kind], account))
+        return 0 if row is None else int(row.number)
+
+    async def revocations(self, account: AccountId) -> Revocations:
+        rows = await self.rows(
+            select(REVOCATIONS.c.target, REVOCATIONS.c.not_before_ms).where(
+                REVOCATIONS.c.account == account,
+                REVOCATIONS.c.expires_at > to_micros(self._clock.now()),
+            )
+        )
+        return Revocations(
+            frozenset(row.target for row in rows if row.not_before_ms is None),
+            {
+                row.target: row.not_before_ms
+                for row in rows
+                if row.not_before_ms is not None
+            },
+        )
+
+
+class AccountWrites(AccountReads, Writes):
+    """See ``DirectoryChange``."""
+
+    async def insert_account(self, account: Account) -> None:
+        if await self.find_account(account.account_id) is not None:
+            raise AlreadyExistsError("account")
+        await self.insert_new(ACCOUNTS, _account_values(account), "alias")
+
+    async def update_account(self, account: Account) -> None:
+        if account.alias is not None:
+            taken = await self.find_account_by_alias(account.alias)
+            if taken is not None and taken.account_id != account.account_id:
+                raise AlreadyExistsError("alias")
+        await self.run(
+            update(ACCOUNTS)
+            .where(ACCOUNTS.c.account == account.account_id)
+            .values(**_account_values(account))
+        )
+
+    async def delete_account(self, account_id: AccountId) -> None:
+        for table in (*_OWNED, ACCOUNTS):
+            await self.run(delete(table).where(table.c.account == account_id))
+
+    async def revoke(self, revocation: Revocation) -> None:
+        where = (
+            REVOCATIONS.c.account == revocation.account,
+            REVOCATIONS.c.target == revocation.target,
+        )
+        not_before = revocation.not_before_ms
+        expires_at = to_micros(revocation.expires_at)
+        known = await self.find_row(select(REVOCATIONS).where(*where))
+        if known is not None:
+            # A later revocation may widen an earlier one, never narrow it.
+            if not_before is not None and known.not_before_ms is not None:
+                not_before = max(not_before, known.not_before_ms)
+            expires_at = max(expires_at, known.expires_at)
+            await self.run(delete(REVOCATIONS).where(*where))
+        await self.run(
+            REVOCATIONS.insert().values(
+                account=revocation.account,
+                target=revocation.target,
+                not_before_ms=not_before,
+                expires_at=expires_at,
+                reason=revocation.reason,
+            )
+        )
+        await self.run(
+            delete(REVOCATIONS).where(
+                REVOCATIONS.c.account == revocation.account,
+                REVOCATIONS.c.expires_at < to_micros(self._clock.now()),
+            )
+        )
+
+
+def _read_account(row: AnyRow) -> Account:
+    return Account(
+        account_id=row.account,
+        alias=row.alias,
+        session_salt=row.session_salt,
+        created_at=from_micros(row.created_at),
+        quotas=load_mapping(row.quotas),
+        options=load_mapping(row.options),
+    )
+
+
+def _account_values(account: Account) -> dict[str, object]:
+    return {
+        "account": account.account_id,
+        "alias": account.alias,
+        "session_salt": account.session_salt,
+        "created_at": to_micros(account.created_at),
+        "quotas": dump_mapping(account.quotas),
+        "options": dump_mapping(account.options),
+    }

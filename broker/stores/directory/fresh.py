@@ -1,0 +1,103 @@
+"""The directory as the hot path reads it: memoised, at most a second old.
+
+Every read goes through ``Freshness``, which knows when an account changed. Each
+kind of entity has one memo key, so that all readers share what one of them loaded.
+"""
+
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Protocol, TypeVar
+
+from broker.model.account import Account, AccountId, find_account_of_key_id
+from broker.model.entities import AccessKey, OidcProvider, Role, SamlProvider, User
+from broker.model.revocation import Revocations
+from broker.stores.directory.port import DirectoryReader
+
+Value = TypeVar("Value")
+
+
+class Memo(Protocol):
+    """What ``Freshness`` gives."""
+
+    async def get(
+        self,
+        account: AccountId,
+        key: Hashable,
+        load: Callable[[], Awaitable[Value]],
+    ) -> Value:
+        """The memoised value of an account, loaded when it is not fresh."""
+        ...
+
+
+class FreshDirectory:
+    """Look-ups of single entities that cost no query while nothing changed."""
+
+    def __init__(self, directory: DirectoryReader, memo: Memo) -> None:
+        self._directory = directory
+        self.memo = memo
+
+    async def find_account(self, account: AccountId) -> Account | None:
+        """The account itself."""
+        return await self.memo.get(
+            account, "account", lambda: self._directory.find_account(account)
+        )
+
+    async def find_role(self, account: AccountId, name: str) -> Role | None:
+        """A role by name, without regard to case."""
+        return await self.memo.get(
+            account,
+            ("role", name.lower()),
+            lambda: self._directory.find_role(account, name),
+        )
+
+    async def find_role_by_id(self, account: AccountId, role_id: str) -> Role | None:
+        """A role by unique id."""
+        return await self.memo.get(
+            account,
+            ("role-id", role_id),
+            lambda: self._directory.find_role_by_id(account, role_id),
+        )
+
+    async def find_user_by_id(self, account: AccountId, user_id: str) -> User | None:
+        """A user by unique id."""
+        return await self.memo.get(
+            account,
+            ("user-id", user_id),
+            lambda: self._directory.find_user_by_id(account, user_id),
+        )
+
+    async def find_access_key(self, access_key_id: str) -> AccessKey | None:
+        """A long-term key; None for ids that carry no account."""
+        account = find_account_of_key_id(access_key_id)
+        if account is None:
+            return None
+        return await self.memo.get(
+            account,
+            ("access-key", access_key_id),
+            lambda: self._directory.find_access_key(access_key_id),
+        )
+
+    async def find_saml_provider(
+        self, account: AccountId, name: str
+    ) -> SamlProvider | None:
+        """A SAML provider by name."""
+        return await self.memo.get(
+            account,
+            ("saml-provider", name),
+            lambda: self._directory.find_saml_provider(account, name),
+        )
+
+    async def find_oidc_provider(
+        self, account: AccountId, host_and_path: str
+    ) -> OidcProvider | None:
+        """An OpenID Connect provider by its issuer without the scheme."""
+        return await self.memo.get(
+            account,
+            ("oidc-provider", host_and_path),
+            lambda: self._directory.find_oidc_provider(account, host_and_path),
+        )
+
+    async def revocations(self, account: AccountId) -> Revocations:
+        """What is revoked in the account."""
+        return await self.memo.get(
+            account, "revocations", lambda: self._directory.revocations(account)
+        )

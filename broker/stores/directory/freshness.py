@@ -1,0 +1,230 @@
+"""What a worker remembers of the directory, and how long it may trust it.
+
+Every value is remembered under its account's generation, read before the value was
+loaded. A background task polls the generations; a change is seen at once on the
+worker that made it and within the poll's interval on the others. When more than a
+second passed without a successful poll the database is asked on the spot; when it
+is away, remembered values serve for ``stale_seconds`` after the last successful
+check, and nothing else does.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
+from typing import Any, Final, Protocol, TypeVar, cast, final
+
+from broker.clock import Clock
+from broker.model.account import AccountId
+from broker.stores.errors import StoreUnavailableError
+
+Value = TypeVar("Value")
+
+POLL_SECONDS = 0.25
+TRUST_SECONDS = 1.0
+STALE_SECONDS = 60.0
+CAPACITY = 50_000
+
+
+@final
+class Miss:
+    """Nothing fresh is remembered; distinct from a remembered None."""
+
+    __slots__ = ()
+
+
+MISS: Final = Miss()
+
+_log = logging.getLogger(__name__)
+
+_Key = tuple[AccountId, Hashable]
+
+
+class GenerationReader(Protocol):
+    """The part of the directory that is polled."""
+
+    async def generations(
+        self, accounts: Collection[AccountId] | None = None
+    ) -> Mapping[AccountId, int]:
+        """See ``DirectoryReader``."""
+        ...
+
+
+class Freshness:
+    """One worker's memory of the directory; see the module."""
+
+    def __init__(
+        self,
+        directory: GenerationReader,
+        clock: Clock,
+        *,
+        stale_seconds: float = STALE_SECONDS,
+        capacity: int = CAPACITY,
+    ) -> None:
+        self._directory = directory
+        self._monotonic = clock.monotonic
+        self._stale_seconds = stale_seconds
+        # The memory is two halves: when the young one is full it becomes the old one,
+        # and what is used in time comes back. Cheaper than keeping an order.
+        self._half = max(1, capacity // 2)
+        self._young: dict[_Key, tuple[int, object]] = {}
+        self._old: dict[_Key, tuple[int, object]] = {}
+        self._generations: dict[AccountId, int] = {}
+        self._checked_at = float("-inf")
+        self._loads: dict[tuple[AccountId, Hashable, int], asyncio.Task[object]] = {}
+        self._check: asyncio.Task[None] | None = None
+        self._poller: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to poll in the background."""
+        self._poller = asyncio.create_task(self._poll(), name="directory-freshness")
+
+    async def close(self) -> None:
+        """End the background task and everything it began."""
+        tasks = [t for t in (self._poller, self._check, *self._loads.values()) if t]
+        self._poller = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def find_fresh(self, account: AccountId, key: Hashable) -> object:
+        """The remembered value if it is beyond doubt, else ``MISS``: then ``get``."""
+        if self._monotonic() - self._checked_at > TRUST_SECONDS:
+            return MISS
+        return self._recall(account, key)
+
+    async def get(
+        self,
+        account: AccountId,
+        key: Hashable,
+        load: Callable[[], Awaitable[Value]],
+    ) -> Value:
+        """The account's value under ``key``, loaded when it is not remembered.
+
+        Concurrent callers share one load. Absence (None) is remembered as well.
+
+        Raises:
+            StoreUnavailableError: the database is away, and nothing that may still
+                serve is remembered.
+        """
+        if self._monotonic() - self._checked_at > TRUST_SECONDS:
+            try:
+                await self.check()
+            except StoreUnavailableError:
+                value = self._recall(account, key)
+                age = self._monotonic() - self._checked_at
+                if value is MISS or age > self._stale_seconds:
+                    raise
+                return cast("Value", value)
+        value = self._recall(account, key)
+        if value is not MISS:
+            return cast("Value", value)
+        return cast("Value", await self._load(account, key, load))
+
+    async def check(self) -> None:
+        """Read the generations of all accounts in use; callers share one check.
+
+        Raises:
+            StoreUnavailableError: the database is away.
+        """
+        if self._check is None or self._check.done():
+            self._check = asyncio.create_task(self._read_generations())
+            self._check.add_done_callback(_note_failure)
+        await asyncio.shield(self._check)
+
+    @property
+    def age_seconds(self) -> float:
+        """Seconds since the last successful check began."""
+        return self._monotonic() - self._checked_at
+
+    def observed(self, account: AccountId, generation: int) -> None:
+        """A change of this process was committed; register with ``on_commit``."""
+        if generation > self._generations.get(account, -1):
+            self._generations[account] = generation
+
+    def drop(self, account: AccountId, key: Hashable) -> None:
+        """Forget one value."""
+        self._young.pop((account, key), None)
+        self._old.pop((account, key), None)
+
+    def _recall(self, account: AccountId, key: Hashable) -> object:
+        place = (account, key)
+        entry = self._young.get(place)
+        if entry is None:
+            entry = self._old.get(place)
+            if entry is None:
+                return MISS
+            self._remember(place, entry)
+        generation, value = entry
+        if generation != self._generations.get(account):
+            return MISS
+        return value
+
+    def _remember(self, place: _Key, entry: tuple[int, object]) -> None:
+        if len(self._young) >= self._half:
+            self._old, self._young = self._young, {}
+            active = {account for account, _ in self._old}
+            active.update(account for account, _, _ in self._loads)
+            active.add(place[0])
+            self._generations = {
+                account: generation
+                for account, generation in self._generations.items()
+                if account in active
+            }
+        self._young[place] = entry
+
+    async def _load(
+        self, account: AccountId, key: Hashable, load: Callable[[], Awaitable[object]]
+    ) -> object:
+        generation = self._generations.get(account)
+        if generation is None:
+            found = await self._directory.generations((account,))
+            self.observed(account, found.get(account, 0))
+            generation = self._generations[account]
+        # A load that began before a change must not answer a caller that came after.
+        flight = (account, key, generation)
+        task = self._loads.get(flight)
+        if task is None:
+            task = asyncio.create_task(self._fetch(flight, load))
+            self._loads[flight] = task
+            task.add_done_callback(lambda _: self._loads.pop(flight, None))
+            task.add_done_callback(_note_failure)
+        return await asyncio.shield(task)
+
+    async def _fetch(
+        self,
+        flight: tuple[AccountId, Hashable, int],
+        load: Callable[[], Awaitable[object]],
+    ) -> object:
+        account, key, generation = flight
+        value = await load()
+        self._remember((account, key), (generation, value))
+        return value
+
+    async def _read_generations(self) -> None:
+        began = self._monotonic()
+        asked = tuple(self._generations)
+        try:
+            async with asyncio.timeout(TRUST_SECONDS):
+                found = await self._directory.generations(asked)
+        except TimeoutError as error:
+            raise StoreUnavailableError("the database does not answer") from error
+        for account in asked:
+            self.observed(account, found.get(account, 0))
+        self._checked_at = max(self._checked_at, began)
+
+    async def _poll(self) -> None:
+        while True:
+            # Who needs the answer is told by ``get``; here there is nobody to tell.
+            try:
+                await self.check()
+            except StoreUnavailableError:
+                pass
+            except Exception:  # noqa: BLE001  # the poller must outlive any surprise
+                _log.exception("the directory's generations cannot be polled")
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def _note_failure(task: asyncio.Task[Any]) -> None:
+    """Look at a shared task's error even when all who waited have gone."""
+    if not task.cancelled():
+        task.exception()

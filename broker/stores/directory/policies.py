@@ -1,0 +1,272 @@
+"""Managed policies, their versions, and what they are attached to."""
+
+from typing import Any
+
+from sqlalchemy import ScalarSelect, Table, delete, func, select, union_all, update
+from sqlalchemy.sql import Select
+
+from broker.model.account import AccountId
+from broker.model.arn import iam_arn
+from broker.model.entities import ManagedPolicy, PolicyVersion
+from broker.model.page import Page, PageRequest
+from broker.stores.directory.statements import (
+    AnyRow,
+    Reads,
+    Writes,
+    arn_key,
+    dump_mapping,
+    load_mapping,
+    name_key,
+    under_path,
+)
+from broker.stores.errors import AlreadyExistsError
+from broker.stores.schema import (
+    ATTACHMENTS,
+    MANAGED_POLICIES,
+    POLICY_VERSIONS,
+    ROLES,
+    USERS,
+)
+from broker.stores.times import from_micros, to_micros
+
+_OWNERS = ((USERS, USERS.c.user_id), (ROLES, ROLES.c.role_id))
+
+
+class PolicyReads(Reads):
+    """See ``DirectoryReader``."""
+
+    async def find_policy(self, account: AccountId, name: str) -> ManagedPolicy | None:
+        row = await self.find_row(
+            _select_policies(account).where(
+                MANAGED_POLICIES.c.name_key == name_key(name)
+            )
+        )
+        return None if row is None else _read_policy(row)
+
+    async def list_policies(
+        self,
+        account: AccountId,
+        path_prefix: str,
+        page: PageRequest,
+        *,
+        only_attached: bool = False,
+    ) -> Page[ManagedPolicy]:
+        statement = _select_policies(account).where(
+            under_path(MANAGED_POLICIES.c.path, path_prefix)
+        )
+        if only_attached:
+            statement = statement.where(_count_uses(ATTACHMENTS, "policy_arn") > 0)
+        return await self.page(
+            statement, page, MANAGED_POLICIES.c.name_key, _read_policy
+        )
+
+    async def list_policy_versions(
+        self, account: AccountId, policy_id: str
+    ) -> tuple[PolicyVersion, ...]:
+        rows = await self.rows(
+            select(POLICY_VERSIONS)
+            .where(
+                POLICY_VERSIONS.c.account == account,
+                POLICY_VERSIONS.c.policy_id == policy_id,
+            )
+            .order_by(POLICY_VERSIONS.c.number.desc())
+        )
+        return tuple(
+            PolicyVersion(
+                version_id=row.version_id,
+                document=row.document,
+                created_at=from_micros(row.created_at),
+            )
+            for row in rows
+        )
+
+    async def list_attachments(
+        self, account: AccountId, owner_id: str
+    ) -> tuple[str, ...]:
+        rows = await self.rows(
+            select(ATTACHMENTS.c.policy_arn)
+            .where(ATTACHMENTS.c.account == account, ATTACHMENTS.c.owner_id == owner_id)
+            .order_by(ATTACHMENTS.c.name_key, ATTACHMENTS.c.policy_arn)
+        )
+        return tuple(row.policy_arn for row in rows)
+
+    async def list_attached_owners(
+        self, account: AccountId, policy_arn: str
+    ) -> tuple[str, ...]:
+        rows = await self.rows(
+            select(ATTACHMENTS.c.owner_id)
+            .where(
+                ATTACHMENTS.c.account == account,
+                ATTACHMENTS.c.policy_arn == policy_arn,
+            )
+            .order_by(ATTACHMENTS.c.owner_id)
+        )
+        return tuple(row.owner_id for row in rows)
+
+    async def list_bounded_owners(
+        self, account: AccountId, policy_arn: str
+    ) -> tuple[str, ...]:
+        rows = await self.rows(
+            union_all(
+                *(
+                    select(unique_id.label("owner_id")).where(
+                        table.c.account == account, table.c.boundary_arn == policy_arn
+                    )
+                    for table, unique_id in _OWNERS
+                )
+            ).order_by("owner_id")
+        )
+        return tuple(row.owner_id for row in rows)
+
+    async def find_owner_account(self, unique_id: str) -> AccountId | None:
+        row = await self.find_row(
+            union_all(
+                *(
+                    select(table.c.account).where(column == unique_id)
+                    for table, column in _OWNERS
+                )
+            )
+        )
+        return None if row is None else AccountId(row.account)
+
+
+class PolicyWrites(PolicyReads, Writes):
+    """See ``DirectoryChange``."""
+
+    async def insert_policy(self, policy: ManagedPolicy) -> None:
+        await self.insert_new(MANAGED_POLICIES, _policy_values(policy), "policy")
+        await self.insert_policy_version(policy, policy.default_version)
+
+    async def update_policy(self, policy: ManagedPolicy) -> None:
+        namesake = await self.find_policy(policy.account, policy.name)
+        if namesake is not None and namesake.policy_id != policy.policy_id:
+            raise AlreadyExistsError("policy")
+        await self.run(
+            update(MANAGED_POLICIES)
+            .where(MANAGED_POLICIES.c.policy_id == policy.policy_id)
+            .values(**_policy_values(policy))
+        )
+
+    async def delete_policy(self, policy: ManagedPolicy) -> None:
+        for table in (POLICY_VERSIONS, MANAGED_POLICIES):
+            await self.run(delete(table).where(table.c.policy_id == policy.policy_id))
+
+    async def insert_policy_version(
+        self, policy: ManagedPolicy, version: PolicyVersion
+    ) -> None:
+        values = {
+            "policy_id": policy.policy_id,
+            "version_id": version.version_id,
+            "account": policy.account,
+            "number": int(version.version_id.removeprefix("v")),
+            "document": version.document,
+            "created_at": to_micros(version.created_at),
+        }
+        await self.insert_new(POLICY_VERSIONS, values, "policy version")
+
+    async def delete_policy_version(
+        self, policy: ManagedPolicy, version_id: str
+    ) -> None:
+        await self.run(
+            delete(POLICY_VERSIONS).where(
+                POLICY_VERSIONS.c.policy_id == policy.policy_id,
+                POLICY_VERSIONS.c.version_id == version_id,
+            )
+        )
+
+    async def attach_policy(
+        self, account: AccountId, owner_id: str, policy_arn: str
+    ) -> bool:
+        values = {
+            "owner_id": owner_id,
+            "policy_arn": policy_arn,
+            "account": account,
+            "name_key": arn_key(policy_arn),
+        }
+        return await self.insert_if_free(ATTACHMENTS, values)
+
+    async def detach_policy(
+        self, account: AccountId, owner_id: str, policy_arn: str
+    ) -> bool:
+        deleted = await self.run(
+            delete(ATTACHMENTS).where(
+                ATTACHMENTS.c.account == account,
+                ATTACHMENTS.c.owner_id == owner_id,
+                ATTACHMENTS.c.policy_arn == policy_arn,
+            )
+        )
+        return deleted > 0
+
+
+def _select_policies(account: AccountId) -> Select[Any]:
+    return (
+        select(
+            MANAGED_POLICIES,
+            POLICY_VERSIONS.c.document,
+            POLICY_VERSIONS.c.created_at.label("version_created_at"),
+            _count_uses(ATTACHMENTS, "policy_arn").label("attachment_count"),
+            (
+                _count_uses(USERS, "boundary_arn") + _count_uses(ROLES, "boundary_arn")
+            ).label("boundary_count"),
+        )
+        .join(
+            POLICY_VERSIONS,
+            (POLICY_VERSIONS.c.policy_id == MANAGED_POLICIES.c.policy_id)
+            & (POLICY_VERSIONS.c.version_id == MANAGED_POLICIES.c.default_version_id),
+        )
+        .where(MANAGED_POLICIES.c.account == account)
+    )
+
+
+def _count_uses(table: Table, column: str) -> ScalarSelect[int]:
+    """How many rows of the same account name the policy's ARN."""
+    arn = (
+        iam_arn("", "policy").removesuffix(":policy")
+        + MANAGED_POLICIES.c.account
+        + ":policy"
+        + MANAGED_POLICIES.c.path
+        + MANAGED_POLICIES.c.name
+    )
+    return (
+        select(func.count())
+        .select_from(table)
+        .where(table.c.account == MANAGED_POLICIES.c.account, table.c[column] == arn)
+        .scalar_subquery()
+    )
+
+
+def _read_policy(row: AnyRow) -> ManagedPolicy:
+    return ManagedPolicy(
+        account=row.account,
+        policy_id=row.policy_id,
+        name=row.name,
+        path=row.path,
+        description=row.description,
+        default_version=PolicyVersion(
+            version_id=row.default_version_id,
+            document=row.document,
+            created_at=from_micros(row.version_created_at),
+        ),
+        next_version=row.next_version,
+        created_at=from_micros(row.created_at),
+        updated_at=from_micros(row.updated_at),
+        tags=load_mapping(row.tags),
+        attachment_count=row.attachment_count,
+        boundary_count=row.boundary_count,
+    )
+
+
+def _policy_values(policy: ManagedPolicy) -> dict[str, object]:
+    return {
+        "policy_id": policy.policy_id,
+        "account": policy.account,
+        "name": policy.name,
+        "name_key": name_key(policy.name),
+        "path": policy.path,
+        "description": policy.description,
+        "default_version_id": policy.default_version.version_id,
+        "next_version": policy.next_version,
+        "created_at": to_micros(policy.created_at),
+        "updated_at": to_micros(policy.updated_at),
+        "tags": dump_mapping(policy.tags),
+    }

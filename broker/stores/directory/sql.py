@@ -1,0 +1,122 @@
+"""The directory on SQLite or PostgreSQL: reads, and the one transaction of a change.
+
+A change begins by raising the account's generation. That row's lock makes changes of
+one account run one after the other, and the new number shows only with the commit.
+"""
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from sqlalchemy import Table, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql import Executable
+
+from broker.clock import Clock
+from broker.model.account import AccountId
+from broker.model.audit import AuditRecord
+from broker.stores.database import Database, translate_errors
+from broker.stores.directory.accounts import AccountReads, AccountWrites
+from broker.stores.directory.policies import PolicyReads, PolicyWrites
+from broker.stores.directory.providers import ProviderReads, ProviderWrites
+from broker.stores.directory.roles import RoleReads, RoleWrites
+from broker.stores.directory.statements import AnyRow, insert_or_ignore
+from broker.stores.directory.users import UserReads, UserWrites
+from broker.stores.errors import StoreUnavailableError
+from broker.stores.ledger.rows import AUDIT_COLUMNS, encode_audit
+from broker.stores.schema import AUDIT, GENERATIONS
+
+Observer = Callable[[AccountId, int], None]
+
+_log = logging.getLogger(__name__)
+
+
+class SqlDirectory(AccountReads, UserReads, RoleReads, PolicyReads, ProviderReads):
+    """See ``Directory``."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._observers: list[Observer] = []
+
+    def on_commit(self, observer: Observer) -> None:
+        """Have every change of this process told: the account and its generation."""
+        self._observers.append(observer)
+
+    async def rows(self, statement: Executable) -> Sequence[AnyRow]:
+        return await self._database.rows(statement)
+
+    @asynccontextmanager
+    async def change(self, account: AccountId) -> AsyncIterator["SqlChange"]:
+        async with self._database.connection() as connection:
+            change = SqlChange(connection, self._clock)
+            generation = await change.raise_generation(account)
+            yield change
+            try:
+                with translate_errors():
+                    await connection.commit()
+            except Exception:
+                if not await self._is_recorded(change):
+                    raise
+                _log.warning("a commit's answer was lost, but it took place")
+        for observer in self._observers:
+            observer(account, generation)
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def _is_recorded(self, change: "SqlChange") -> bool:
+        """Whether a commit of unclear outcome took place, by its audit record."""
+        if not change.event_ids:
+            return False
+        with contextlib.suppress(StoreUnavailableError):
+            statement = select(AUDIT.c.seq).where(
+                AUDIT.c.event_id == change.event_ids[0]
+            )
+            return await self.find_row(statement) is not None
+        return False
+
+
+class SqlChange(AccountWrites, UserWrites, RoleWrites, PolicyWrites, ProviderWrites):
+    """See ``DirectoryChange``."""
+
+    def __init__(self, connection: AsyncConnection, clock: Clock) -> None:
+        self._connection = connection
+        self._clock = clock
+        self.event_ids: list[str] = []
+
+    async def rows(self, statement: Executable) -> Sequence[AnyRow]:
+        with translate_errors():
+            return (await self._connection.execute(statement)).all()
+
+    async def run(self, statement: Executable) -> int:
+        with translate_errors():
+            return (await self._connection.execute(statement)).rowcount
+
+    async def insert_if_free(self, table: Table, values: Mapping[str, object]) -> bool:
+        dialect = self._connection.dialect.name
+        return await self.run(insert_or_ignore(dialect, table, values)) == 1
+
+    async def raise_generation(self, account: AccountId) -> int:
+        """Take the account's lock and its next generation."""
+        raised = (
+            update(GENERATIONS)
+            .where(GENERATIONS.c.account == account)
+            .values(generation=GENERATIONS.c.generation + 1)
+            .returning(GENERATIONS.c.generation)
+        )
+        row = await self.find_row(raised)
+        if row is None:
+            await self.insert_if_free(
+                GENERATIONS, {"account": account, "generation": 0}
+            )
+            row = await self.find_row(raised)
+        if row is None:
+            raise StoreUnavailableError("the account's generation cannot be raised")
+        return int(row.generation)
+
+    async def record(self, entry: AuditRecord) -> None:
+        values = dict(zip(AUDIT_COLUMNS, encode_audit(entry), strict=True))
+        await self.run(AUDIT.insert().values(**values))
+        self.event_ids.append(entry.event_id)

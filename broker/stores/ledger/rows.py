@@ -1,0 +1,110 @@
+"""Audit records as rows: the columns that can be searched, and a JSON body."""
+
+import json
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from broker.model.account import AccountId
+from broker.model.audit import AuditRecord
+from broker.stores.ledger.port import ReplayMark
+from broker.stores.times import from_micros, to_micros
+
+AuditRow = tuple[str, int, str, str, str, str, str, str, str, str]
+MarkRow = tuple[bytes, str, int]
+
+AUDIT_COLUMNS = (
+    "event_id",
+    "at",
+    "account",
+    "caller_arn",
+    "access_key_id",
+    "minted_key_id",
+    "action",
+    "decision",
+    "provider_arn",
+    "body",
+)
+MARK_COLUMNS = ("key", "mint_id", "expires_at")
+
+_PROVIDER_RESOURCES = (":saml-provider/", ":oidc-provider/")
+_IN_COLUMNS = frozenset({"event_id", "at", "account"})
+_BODY_FIELDS = tuple(
+    field.name for field in fields(AuditRecord) if field.name not in _IN_COLUMNS
+)
+_NOTHING: tuple[object, ...] = ("", None, (), {})
+
+
+def encode_audit(record: AuditRecord) -> AuditRow:
+    """The row of a record, of plain values that every database takes."""
+    session = record.session
+    minted = provider = ""
+    if session is not None:
+        minted = str(session.get("access_key_id") or "")
+        provider = str(session.get("provider_arn") or "")
+    caller = record.caller_arn
+    if not provider and any(kind in caller for kind in _PROVIDER_RESOURCES):
+        # An unsigned caller is the provider that speaks for it.
+        provider = caller
+    body = {}
+    for name in _BODY_FIELDS:
+        value = getattr(record, name)
+        if value not in _NOTHING:
+            body[name] = value
+    return (
+        _clean(record.event_id),
+        to_micros(record.at),
+        record.account or "",
+        _clean(caller),
+        _clean(record.access_key_id),
+        _clean(minted),
+        _clean(record.action),
+        _clean(record.decision),
+        _clean(provider),
+        _ENCODE(body),
+    )
+
+
+def decode_audit(event_id: str, at: int, account: str, body: str) -> AuditRecord:
+    """The record of a row; members of a newer version's records are left out."""
+    members: dict[str, Any] = {
+        name: value for name, value in json.loads(body).items() if name in _BODY_FIELDS
+    }
+    if "resources" in members:
+        members["resources"] = tuple(members["resources"])
+    return AuditRecord(
+        event_id=event_id,
+        at=from_micros(at),
+        account=AccountId(account) if account else None,
+        **members,
+    )
+
+
+def encode_mark(mark: ReplayMark) -> MarkRow:
+    """The row of a mark."""
+    return (mark.key, mark.mint_id, to_micros(mark.expires_at))
+
+
+def _clean(text: str) -> str:
+    # PostgreSQL takes no NUL and neither database a lone surrogate; a caller may
+    # send both, and its record must not fail for them. The body escapes them.
+    if text.isprintable():
+        return text
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+
+
+def _simplify(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, AbstractSet):
+        return sorted(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return f"({len(value)} bytes)"
+    return str(value)
+
+
+_ENCODE = json.JSONEncoder(separators=(",", ":"), default=_simplify).encode

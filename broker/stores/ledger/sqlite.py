@@ -1,0 +1,103 @@
+"""The ledger in the embedded database; writes go through the worker's one writer."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.page import Page, PageRequest
+from broker.stores.database import connect_sqlite
+from broker.stores.errors import StoreUnavailableError
+from broker.stores.ledger.port import ReplayMark
+from broker.stores.ledger.rows import decode_audit, encode_audit, encode_mark
+from broker.stores.ledger.search import build_search, read_page
+from broker.stores.sqlite_writer import SqliteWriter
+from broker.stores.times import to_micros
+
+Result = TypeVar("Result")
+
+_BUSY_SECONDS = 2.0
+_PURGE_ROWS = 1000
+_FIND = (
+    "SELECT event_id, at, account, body FROM audit WHERE event_id = ? "
+    "ORDER BY seq DESC LIMIT 1"
+)
+# In small portions, so that no mint waits long for the write lock.
+_PURGE_MARKS = (
+    "DELETE FROM replay_marks WHERE key IN "
+    "(SELECT key FROM replay_marks WHERE expires_at < ? LIMIT ?)"
+)
+_PURGE_AUDIT = (
+    "DELETE FROM audit WHERE seq IN "
+    "(SELECT seq FROM audit WHERE at < ? ORDER BY at, seq LIMIT ?)"
+)
+
+
+class SqliteLedger:
+    """See ``Ledger``; the writer is shared with the embedded cache."""
+
+    def __init__(self, path: Path, writer: SqliteWriter) -> None:
+        self._path = path
+        self._writer = writer
+        self._reads = ThreadPoolExecutor(1, "sqlite-ledger")
+        self._connection: sqlite3.Connection | None = None
+
+    async def start(self) -> None:
+        self._writer.start()
+
+    async def close(self) -> None:
+        await self._writer.close()
+        await asyncio.to_thread(self._reads.shutdown)
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    async def mint(self, record: AuditRecord, mark: ReplayMark | None) -> None:
+        await self._writer.mint(
+            encode_audit(record), None if mark is None else encode_mark(mark)
+        )
+
+    async def append(self, record: AuditRecord) -> None:
+        self._writer.append(encode_audit(record))
+
+    async def find(self, event_id: str) -> AuditRecord | None:
+        def read(connection: sqlite3.Connection) -> AuditRecord | None:
+            row = connection.execute(_FIND, (event_id,)).fetchone()
+            return None if row is None else decode_audit(*row)
+
+        return await self._read(read)
+
+    async def search(self, wanted: AuditFilter, page: PageRequest) -> Page[AuditRecord]:
+        statement, values = build_search(wanted, page, lambda _: "?")
+        rows = await self._read(lambda c: c.execute(statement, values).fetchall())
+        return read_page(rows, page)
+
+    async def purge(self, *, marks_before: datetime, audit_before: datetime) -> None:
+        for statement, before in (
+            (_PURGE_MARKS, to_micros(marks_before)),
+            (_PURGE_AUDIT, to_micros(audit_before)),
+        ):
+            while await self._delete(statement, before) == _PURGE_ROWS:
+                pass
+
+    async def _delete(self, statement: str, before: int) -> int:
+        return await self._writer.run(
+            lambda c: c.execute(statement, (before, _PURGE_ROWS)).rowcount
+        )
+
+    async def _read(self, query: Callable[[sqlite3.Connection], Result]) -> Result:
+        def work() -> Result:
+            try:
+                if self._connection is None:
+                    self._connection = connect_sqlite(
+                        self._path, busy_seconds=_BUSY_SECONDS
+                    )
+                return query(self._connection)
+            except sqlite3.Error as error:
+                raise StoreUnavailableError("the database cannot be read") from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._reads, work)

@@ -1,0 +1,258 @@
+"""Every table of directory, ledger and embedded cache, as SQLAlchemy metadata.
+
+Times are integers: microseconds since 1970 in UTC, so that both databases keep them
+exactly; the cache's are milliseconds. ``name_key`` is the lower-cased name that
+uniqueness, look-up and order go by. Structured members (tags, options) are JSON text.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeEngine
+
+METADATA = MetaData()
+
+# Byte order on both databases: a locale's order would differ between them, and a
+# marker would change its meaning with the server's settings.
+_KEY: TypeEngine[str] = Text().with_variant(Text(collation="C"), "postgresql")
+# SQLite only gives rowids to a column that is exactly INTEGER PRIMARY KEY.
+_SEQUENCE: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _json(name: str, default: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default=default)
+
+
+INSTALLATION = Table(
+    "installation",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("keyring_fingerprint", Text, nullable=True),
+    Column("created_at", BigInteger, nullable=False),
+    _json("marks", "{}"),
+)
+
+# Rows outlive their account: an account that is made again goes on counting, so no
+# worker can mistake the new account's state for the old one's.
+GENERATIONS = Table(
+    "generations",
+    METADATA,
+    Column("account", _KEY, primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+)
+
+ACCOUNTS = Table(
+    "accounts",
+    METADATA,
+    Column("account", _KEY, primary_key=True),
+    Column("alias", _KEY, nullable=True, unique=True),
+    Column("session_salt", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    _json("quotas", "{}"),
+    _json("options", "{}"),
+)
+
+USERS = Table(
+    "users",
+    METADATA,
+    Column("user_id", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("name_key", _KEY, nullable=False),
+    Column("path", _KEY, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    _json("tags", "{}"),
+    Column("boundary_arn", _KEY, nullable=True),
+    UniqueConstraint("account", "name_key", name="users_name"),
+    Index("users_boundary", "account", "boundary_arn"),
+)
+
+ACCESS_KEYS = Table(
+    "access_keys",
+    METADATA,
+    Column("access_key_id", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False),
+    Column("user_id", _KEY, nullable=True),
+    Column("status", Text, nullable=False),
+    Column("sealed_secret", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("access_keys_owner", "account", "user_id"),
+)
+
+# Every id that was ever given to a long-term key, of whatever account.
+USED_ACCESS_KEY_IDS = Table(
+    "used_access_key_ids",
+    METADATA,
+    Column("access_key_id", _KEY, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+ROLES = Table(
+    "roles",
+    METADATA,
+    Column("role_id", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("name_key", _KEY, nullable=False),
+    Column("path", _KEY, nullable=False),
+    Column("trust_policy", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("description", Text, nullable=True),
+    Column("max_session_duration_seconds", Integer, nullable=False),
+    _json("tags", "{}"),
+    Column("boundary_arn", _KEY, nullable=True),
+    UniqueConstraint("account", "name_key", name="roles_name"),
+    Index("roles_boundary", "account", "boundary_arn"),
+)
+
+INLINE_POLICIES = Table(
+    "inline_policies",
+    METADATA,
+    Column("owner_id", _KEY, primary_key=True),
+    Column("name", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False, index=True),
+    Column("document", Text, nullable=False),
+)
+
+MANAGED_POLICIES = Table(
+    "managed_policies",
+    METADATA,
+    Column("policy_id", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("name_key", _KEY, nullable=False),
+    Column("path", _KEY, nullable=False),
+    Column("description", Text, nullable=True),
+    Column("default_version_id", Text, nullable=False),
+    Column("next_version", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    _json("tags", "{}"),
+    UniqueConstraint("account", "name_key", name="managed_policies_name"),
+)
+
+POLICY_VERSIONS = Table(
+    "policy_versions",
+    METADATA,
+    Column("policy_id", _KEY, primary_key=True),
+    Column("version_id", Text, primary_key=True),
+    Column("account", _KEY, nullable=False, index=True),
+    Column("number", Integer, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+ATTACHMENTS = Table(
+    "attachments",
+    METADATA,
+    Column("owner_id", _KEY, primary_key=True),
+    Column("policy_arn", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False),
+    Column("name_key", _KEY, nullable=False),
+    Index("attachments_policy", "account", "policy_arn"),
+)
+
+SAML_PROVIDERS = Table(
+    "saml_providers",
+    METADATA,
+    Column("uuid", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False),
+    Column("name", _KEY, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("valid_until", BigInteger, nullable=False),
+    Column("encryption_mode", Text, nullable=False),
+    _json("private_keys", "[]"),
+    _json("tags", "{}"),
+    _json("options", "{}"),
+    UniqueConstraint("account", "name", name="saml_providers_name"),
+)
+
+OIDC_PROVIDERS = Table(
+    "oidc_providers",
+    METADATA,
+    Column("unique_id", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False),
+    Column("host_and_path", _KEY, nullable=False),
+    Column("url", Text, nullable=False),
+    _json("client_ids", "[]"),
+    _json("thumbprints", "[]"),
+    Column("created_at", BigInteger, nullable=False),
+    _json("tags", "{}"),
+    _json("options", "{}"),
+    UniqueConstraint("account", "host_and_path", name="oidc_providers_url"),
+)
+
+REVOCATIONS = Table(
+    "revocations",
+    METADATA,
+    Column("account", _KEY, primary_key=True),
+    Column("target", _KEY, primary_key=True),
+    Column("not_before_ms", BigInteger, nullable=True),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+REPLAY_MARKS = Table(
+    "replay_marks",
+    METADATA,
+    Column("key", LargeBinary, primary_key=True),
+    Column("mint_id", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+# The event id is indexed but not unique: a clash must never cost a mint its record.
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("seq", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("event_id", _KEY, nullable=False, index=True),
+    Column("at", BigInteger, nullable=False),
+    Column("account", _KEY, nullable=False),
+    Column("caller_arn", Text, nullable=False),
+    Column("access_key_id", _KEY, nullable=False),
+    Column("minted_key_id", _KEY, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("provider_arn", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("audit_at", "at", "seq"),
+    Index("audit_account", "account", "at", "seq"),
+)
+for _name in ("access_key_id", "minted_key_id"):
+    # Most records have only one of the two: an empty one costs no index entry.
+    Index(
+        f"audit_{_name}",
+        AUDIT.c[_name],
+        sqlite_where=AUDIT.c[_name] != "",
+        postgresql_where=AUDIT.c[_name] != "",
+    )
+
+# The embedded cache. These tables stay empty when Redis is configured.
+CACHE_ENTRIES = Table(
+    "cache_entries",
+    METADATA,
+    Column("space", Text, primary_key=True),
+    Column("key", LargeBinary, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False, index=True),
+)
+
+CACHE_SESSIONS = Table(
+    "cache_sessions",
+    METADATA,
+    Column("access_key_id", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    Column("body", Text, nullable=False),
+    Index("cache_sessions_account", "account", "access_key_id"),
+)

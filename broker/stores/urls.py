@@ -1,0 +1,147 @@
+"""The operator's store addresses: read strictly, printed without their secrets."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
+
+_CREDENTIALS = re.compile(r"(?<=//)[^/@\s]*(?:@[^/@\s]*)*@")
+_SECRET_PARAMETERS = re.compile(r"(?i)([?&](?:password|sslpassword|passfile)=)[^&#\s]*")
+_POSTGRESQL_SCHEMES = frozenset({"postgresql", "postgres"})
+_REDIS_SCHEMES = frozenset({"redis", "rediss"})
+_REDIS_MODES = frozenset({"", "sentinel", "cluster"})
+_REDIS_PORT = 6379
+_SENTINEL_PORT = 26379
+
+
+class StoreUrlError(ValueError):
+    """A store's address cannot be used; the text says why and shows no secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteLocation:
+    """A file of the embedded database."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresqlLocation:
+    """A PostgreSQL server, as libpq writes it (``sslmode`` and friends included)."""
+
+    dsn: str = field(repr=False)
+
+
+DatabaseLocation = SqliteLocation | PostgresqlLocation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisLocation:
+    """A Redis or Valkey: alone, behind sentinels, or a cluster.
+
+    ``mode`` is empty for a single server, else ``sentinel`` or ``cluster``;
+    ``service`` is the name that sentinels know the master by.
+    """
+
+    mode: str
+    tls: bool
+    hosts: tuple[tuple[str, int], ...]
+    database: int = 0
+    service: str = ""
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+
+
+def redact_url(url: str) -> str:
+    """The address without user, password and secret parameters, fit to be shown."""
+    return _SECRET_PARAMETERS.sub(r"\1…", _CREDENTIALS.sub("…@", url))
+
+
+def parse_database_url(url: str) -> DatabaseLocation:
+    """Read ``BROKER_DATABASE_URL``: ``sqlite:///FILE``, ``postgresql://…``, a file.
+
+    Raises:
+        StoreUrlError: it is neither.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        if not url:
+            raise StoreUrlError("the database's address is empty")
+        return SqliteLocation(Path(url))
+    if scheme == "sqlite":
+        # As SQLAlchemy writes them: three slashes and a relative path, four and an
+        # absolute one.
+        path = unquote(rest.partition("?")[0])
+        if not path.startswith("/") or path == "/":
+            raise StoreUrlError(
+                f"{redact_url(url)!r} needs a file: sqlite:///broker.db"
+            )
+        return SqliteLocation(Path(path[1:]))
+    if scheme in _POSTGRESQL_SCHEMES:
+        _split(url)
+        return PostgresqlLocation(f"postgresql://{rest}")
+    raise StoreUrlError(
+        f"{redact_url(url)!r} is neither sqlite:///FILE nor postgresql://HOST/NAME"
+    )
+
+
+def parse_redis_url(url: str) -> RedisLocation:
+    """Read ``BROKER_REDIS_URL``.
+
+    ``redis://``, ``rediss://``, ``redis+sentinel://h1,h2/NAME`` and
+    ``redis+cluster://h1,h2``, each with ``user:password@`` if wanted.
+
+    Raises:
+        StoreUrlError: it is none of these.
+    """
+    parts = _split(url)
+    scheme, _, mode = parts.scheme.partition("+")
+    if scheme not in _REDIS_SCHEMES or mode not in _REDIS_MODES:
+        raise StoreUrlError(
+            f"{redact_url(url)!r} is not redis://, rediss://, redis+sentinel:// "
+            "or redis+cluster://"
+        )
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    username, _, password = credentials.partition(":")
+    segments = [unquote(part) for part in parts.path.split("/") if part]
+    service = ""
+    if mode == "sentinel":
+        if not segments:
+            raise StoreUrlError(
+                f"{redact_url(url)!r} lacks the master's name at the end"
+            )
+        service = segments.pop(0)
+    return RedisLocation(
+        mode=mode,
+        tls=scheme == "rediss",
+        hosts=_read_hosts(url, hosts, _SENTINEL_PORT if service else _REDIS_PORT),
+        database=_read_number(url, segments[0]) if segments else 0,
+        service=service,
+        username=unquote(username) or None,
+        password=unquote(password) or None,
+    )
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise StoreUrlError(f"{redact_url(url)!r} is not a URL") from error
+
+
+def _read_hosts(url: str, text: str, port: int) -> tuple[tuple[str, int], ...]:
+    hosts: list[tuple[str, int]] = []
+    for entry in text.split(","):
+        host, separator, number = entry.rpartition(":")
+        if not separator or number.endswith("]"):
+            host, number = entry, str(port)
+        if not host:
+            raise StoreUrlError(f"{redact_url(url)!r} names no host")
+        hosts.append((host.strip("[]"), _read_number(url, number)))
+    return tuple(hosts)
+
+
+def _read_number(url: str, text: str) -> int:
+    if not text.isascii() or not text.isdecimal():
+        raise StoreUrlError(f"{redact_url(url)!r}: {text!r} is not a number")
+    return int(text)

@@ -1,0 +1,150 @@
+"""Each port's suite runs against each implementation, on real servers."""
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from broker.stores.database import Database
+from broker.stores.directory.sql import SqlDirectory
+from broker.stores.ledger.port import Ledger
+from broker.stores.ledger.spool import Spool
+from broker.stores.ledger.sqlite import SqliteLedger
+from broker.stores.migrations import migrate
+from broker.stores.sqlite_writer import SqliteWriter
+from broker.stores.urls import (
+    DatabaseLocation,
+    SqliteLocation,
+    parse_database_url,
+)
+from tests.support.servers import (
+    PostgresqlServer,
+    RedisServer,
+    find_postgresql,
+    find_redis,
+    start_postgresql,
+    start_redis,
+)
+
+_NUMBERS = itertools.count()
+
+
+class SteppingClock:
+    """Runs on by hand, from the present."""
+
+    def __init__(self) -> None:
+        self.time = datetime.now(UTC)
+        self.seconds = 1000.0
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def step(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+        self.seconds += seconds
+
+
+@pytest.fixture
+def clock() -> SteppingClock:
+    return SteppingClock()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    if find_postgresql() is None:
+        pytest.skip("PostgreSQL is not installed")
+    with start_postgresql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    if find_redis() is None:
+        pytest.skip("redis-server is not installed")
+    with start_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def sqlite_location(tmp_path: Path) -> SqliteLocation:
+    return SqliteLocation(tmp_path / "broker.db")
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: PostgresqlServer) -> str:
+    """The name of a migrated database to copy."""
+    url = postgresql_server.create_database("migrated")
+    asyncio.run(migrate(parse_database_url(url)))
+    return "migrated"
+
+
+@pytest.fixture
+def postgresql_location(
+    postgresql_server: PostgresqlServer, postgresql_template: str
+) -> Iterator[DatabaseLocation]:
+    name = f"test_{os.getpid()}_{next(_NUMBERS)}"
+    url = postgresql_server.create_database(name, postgresql_template)
+    yield parse_database_url(url)
+    postgresql_server.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def location(request: pytest.FixtureRequest) -> DatabaseLocation:
+    """A migrated database of its own for the test."""
+    found: DatabaseLocation = request.getfixturevalue(f"{request.param}_location")
+    asyncio.run(migrate(found))
+    return found
+
+
+@pytest.fixture
+async def directory(
+    location: DatabaseLocation, clock: SteppingClock
+) -> AsyncIterator[SqlDirectory]:
+    made = SqlDirectory(Database(location), clock)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def other_directory(
+    location: DatabaseLocation, clock: SteppingClock
+) -> AsyncIterator[SqlDirectory]:
+    """Another worker's."""
+    made = SqlDirectory(Database(location), clock)
+    yield made
+    await made.close()
+
+
+def make_ledger(location: DatabaseLocation, spool_folder: Path) -> Ledger:
+    spool = Spool(spool_folder)
+    if isinstance(location, SqliteLocation):
+        return SqliteLedger(location.path, SqliteWriter(location.path, spool))
+    from broker.stores.ledger.postgresql import PostgresqlLedger
+
+    return PostgresqlLedger(location, spool)
+
+
+@pytest.fixture
+async def ledger(location: DatabaseLocation, tmp_path: Path) -> AsyncIterator[Ledger]:
+    made = make_ledger(location, tmp_path)
+    await made.start()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def other_ledger(
+    location: DatabaseLocation, tmp_path: Path
+) -> AsyncIterator[Ledger]:
+    """Another worker's."""
+    made = make_ledger(location, tmp_path)
+    await made.start()
+    yield made
+    await made.close()

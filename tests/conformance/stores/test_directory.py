@@ -1,0 +1,509 @@
+"""What the directory's port promises."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from broker.model.account import Account, AccountId
+from broker.model.audit import AuditRecord
+from broker.model.entities import (
+    AccessKey,
+    EncryptionMode,
+    InlinePolicy,
+    KeyStatus,
+    ManagedPolicy,
+    OidcProvider,
+    PolicyVersion,
+    Role,
+    SamlPrivateKey,
+    SamlProvider,
+    User,
+)
+from broker.model.page import PageRequest
+from broker.model.revocation import Revocation
+from broker.stores.directory.sql import SqlDirectory
+from broker.stores.errors import AlreadyExistsError, InvalidMarkerError
+from broker.stores.ledger.port import Ledger
+
+ACCOUNT = AccountId("000000000001")
+OTHER = AccountId("000000000002")
+AT = datetime(2026, 3, 1, 12, 30, 15, 123457, tzinfo=UTC)
+TRUST = '{"Version":"2012-10-17","Statement":[]}'
+
+
+def make_account(account_id: AccountId = ACCOUNT, alias: str | None = None) -> Account:
+    return Account(
+        account_id=account_id,
+        alias=alias,
+        session_salt=b"\x00salt" * 6,
+        created_at=AT,
+        quotas={"roles": 5},
+        options={"a": ["b", {"c": None}]},
+    )
+
+
+def make_user(name: str, user_id: str = "", path: str = "/") -> User:
+    return User(
+        account=ACCOUNT,
+        user_id=user_id or f"AIDA{name.upper()}",
+        name=name,
+        path=path,
+        created_at=AT,
+        tags={"Zoo": "1", "apple": "ä\u2028"},
+        boundary_arn=None,
+    )
+
+
+def make_role(name: str, role_id: str = "", path: str = "/") -> Role:
+    return Role(
+        account=ACCOUNT,
+        role_id=role_id or f"AROA{name.upper()}",
+        name=name,
+        path=path,
+        trust_policy=TRUST,
+        created_at=AT,
+        description="x",
+        max_session_duration_seconds=7200,
+        tags={"b": "2", "a": "1"},
+    )
+
+
+def make_policy(name: str, path: str = "/") -> ManagedPolicy:
+    return ManagedPolicy(
+        account=ACCOUNT,
+        policy_id=f"ANPA{name.upper()}",
+        name=name,
+        path=path,
+        description=None,
+        default_version=PolicyVersion(version_id="v1", document="{1}", created_at=AT),
+        next_version=2,
+        created_at=AT,
+        updated_at=AT,
+        tags={"k": "v"},
+    )
+
+
+def make_key(
+    access_key_id: str, user_id: str | None, created_at: datetime = AT
+) -> AccessKey:
+    return AccessKey(
+        account=ACCOUNT,
+        access_key_id=access_key_id,
+        user_id=user_id,
+        status=KeyStatus.ACTIVE,
+        sealed_secret=b"\x00\xffsealed",
+        created_at=created_at,
+    )
+
+
+def make_saml(name: str, uuid: str = "SAMLSP1") -> SamlProvider:
+    return SamlProvider(
+        account=ACCOUNT,
+        uuid=uuid,
+        name=name,
+        metadata="<xml/>",
+        created_at=AT,
+        valid_until=AT + timedelta(days=9),
+        encryption_mode=EncryptionMode.REQUIRED,
+        private_keys=(
+            SamlPrivateKey(key_id="SAMLPK1", created_at=AT, sealed_pem=b"\x00\xfe"),
+        ),
+        tags={"a": "b"},
+        options={"profile": "aws"},
+    )
+
+
+def make_oidc(url: str, unique_id: str = "OIDCP1") -> OidcProvider:
+    return OidcProvider(
+        account=ACCOUNT,
+        unique_id=unique_id,
+        url=url,
+        client_ids=("b", "a"),
+        thumbprints=("f" * 40,),
+        created_at=AT,
+        options={"one_time": True},
+    )
+
+
+def make_record(event_id: str) -> AuditRecord:
+    return AuditRecord(
+        event_id=event_id, at=AT, account=ACCOUNT, door="api", action="iam:CreateRole"
+    )
+
+
+class ExpectedError(Exception):
+    """Raised inside a change to roll it back."""
+
+
+async def test_entities_read_back_exactly_as_they_were_written(
+    directory: SqlDirectory,
+) -> None:
+    account, user, role = make_account(alias="acme"), make_user("Ann"), make_role("Dev")
+    policy, saml = make_policy("Read"), make_saml("okta")
+    oidc, key = make_oidc("https://idp.example.com/x"), make_key("AKIA1", "AIDAANN")
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_account(account)
+        await change.insert_user(user)
+        await change.insert_role(role)
+        await change.insert_policy(policy)
+        await change.insert_saml_provider(saml)
+        await change.insert_oidc_provider(oidc)
+        await change.insert_access_key(key)
+    assert await directory.find_account(ACCOUNT) == account
+    assert await directory.find_account_by_alias("acme") == account
+    assert await directory.list_accounts() == (account,)
+    found = await directory.find_user(ACCOUNT, "Ann")
+    assert found == user
+    assert list(found.tags) == ["Zoo", "apple"]
+    assert await directory.find_user_by_id(ACCOUNT, user.user_id) == user
+    assert await directory.find_role(ACCOUNT, "Dev") == role
+    assert await directory.find_role_by_id(ACCOUNT, role.role_id) == role
+    assert await directory.find_policy(ACCOUNT, "Read") == policy
+    assert await directory.find_saml_provider(ACCOUNT, "okta") == saml
+    assert await directory.find_saml_provider_by_uuid("SAMLSP1") == saml
+    assert await directory.list_saml_providers(ACCOUNT) == (saml,)
+    assert await directory.find_oidc_provider(ACCOUNT, "idp.example.com/x") == oidc
+    assert await directory.list_oidc_providers(ACCOUNT) == (oidc,)
+    assert await directory.find_access_key("AKIA1") == key
+
+
+async def test_absent_entities_read_as_none(directory: SqlDirectory) -> None:
+    assert await directory.find_account(ACCOUNT) is None
+    assert await directory.find_account_by_alias("x") is None
+    assert await directory.find_user(ACCOUNT, "x") is None
+    assert await directory.find_role(ACCOUNT, "x") is None
+    assert await directory.find_policy(ACCOUNT, "x") is None
+    assert await directory.find_access_key("x") is None
+    assert await directory.find_saml_provider(ACCOUNT, "x") is None
+    assert await directory.find_oidc_provider(ACCOUNT, "x") is None
+    assert await directory.list_attachments(ACCOUNT, "x") == ()
+    assert (await directory.list_users(ACCOUNT, "/", PageRequest())).items == ()
+
+
+async def test_names_are_found_and_unique_without_regard_to_case(
+    directory: SqlDirectory,
+) -> None:
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_user(make_user("Ann"))
+        await change.insert_role(make_role("Dev"))
+        await change.insert_policy(make_policy("Read"))
+        with pytest.raises(AlreadyExistsError, match="user"):
+            await change.insert_user(make_user("aNN", "AIDA2"))
+        with pytest.raises(AlreadyExistsError, match="role"):
+            await change.insert_role(make_role("dEV", "AROA2"))
+        with pytest.raises(AlreadyExistsError, match="policy"):
+            await change.insert_policy(replace(make_policy("rEAD"), policy_id="ANPA2"))
+    found = await directory.find_user(ACCOUNT, "ANN")
+    assert found is not None
+    assert found.name == "Ann"
+    assert await directory.find_role(ACCOUNT, "dev") is not None
+    assert await directory.find_policy(ACCOUNT, "READ") is not None
+    assert await directory.find_user(OTHER, "Ann") is None
+
+
+async def test_a_rename_may_change_its_own_case_but_take_nobody_elses_name(
+    directory: SqlDirectory,
+) -> None:
+    ann, bob = make_user("Ann"), make_user("Bob")
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_user(ann)
+        await change.insert_user(bob)
+        await change.update_user(replace(ann, name="ANN", path="/x/"))
+        with pytest.raises(AlreadyExistsError):
+            await change.update_user(replace(ann, name="BOB"))
+    found = await directory.find_user(ACCOUNT, "ann")
+    assert found is not None
+    assert (found.name, found.path) == ("ANN", "/x/")
+
+
+async def test_an_alias_belongs_to_one_account(directory: SqlDirectory) -> None:
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_account(make_account(alias="acme"))
+        with pytest.raises(AlreadyExistsError, match="account"):
+            await change.insert_account(make_account())
+    async with directory.change(OTHER) as change:
+        with pytest.raises(AlreadyExistsError, match="alias"):
+            await change.insert_account(make_account(OTHER, "acme"))
+        await change.insert_account(make_account(OTHER))
+        with pytest.raises(AlreadyExistsError, match="alias"):
+            await change.update_account(make_account(OTHER, "acme"))
+        await change.update_account(make_account(OTHER, "umbrella"))
+    found = await directory.find_account_by_alias("umbrella")
+    assert found is not None
+    assert found.account_id == OTHER
+
+
+async def test_an_access_key_id_is_never_used_again(directory: SqlDirectory) -> None:
+    key = make_key("AKIA1", None)
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_access_key(key)
+        await change.delete_access_key(key)
+    assert await directory.find_access_key("AKIA1") is None
+    async with directory.change(OTHER) as change:
+        with pytest.raises(AlreadyExistsError, match="access key"):
+            await change.insert_access_key(replace(key, account=OTHER))
+
+
+async def test_keys_are_listed_by_owner_oldest_first(directory: SqlDirectory) -> None:
+    later = AT + timedelta(microseconds=1)
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_access_key(make_key("AKIA2", "AIDA1", later))
+        await change.insert_access_key(make_key("AKIA3", "AIDA1"))
+        await change.insert_access_key(make_key("AKIA4", None))
+        inactive = replace(make_key("AKIA4", None), status=KeyStatus.INACTIVE)
+        await change.update_access_key(inactive)
+    owned = await directory.list_access_keys(ACCOUNT, "AIDA1")
+    assert [key.access_key_id for key in owned] == ["AKIA3", "AKIA2"]
+    assert await directory.list_access_keys(ACCOUNT, None) == (inactive,)
+
+
+async def test_pages_go_by_name_and_list_what_stays_exactly_once(
+    directory: SqlDirectory,
+) -> None:
+    names = [f"user{n:02d}" for n in range(10)] + ["_x", "Zed", "USER05a"]
+    async with directory.change(ACCOUNT) as change:
+        for name in names:
+            await change.insert_user(make_user(name))
+    seen: list[str] = []
+    marker = None
+    for turn in range(20):
+        page = await directory.list_users(ACCOUNT, "/", PageRequest(marker, 3))
+        seen += [user.name for user in page.items]
+        marker = page.marker
+        if marker is None:
+            break
+        async with directory.change(ACCOUNT) as change:
+            await change.insert_user(make_user(f"user00{turn}"))
+            await change.delete_user(make_user("_x"))
+    assert marker is None
+    assert [name for name in seen if name in names] == sorted(names, key=str.lower)
+
+
+async def test_a_marker_of_another_list_is_refused(directory: SqlDirectory) -> None:
+    for marker in ("%%%", "é", "A", "/wA="):
+        with pytest.raises(InvalidMarkerError):
+            await directory.list_roles(ACCOUNT, "/", PageRequest(marker))
+
+
+async def test_a_path_prefix_is_taken_literally(directory: SqlDirectory) -> None:
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_role(make_role("a", path="/Team/"))
+        await change.insert_role(make_role("b", path="/team/x/"))
+        await change.insert_role(make_role("c", path="/t%am/"))
+    for prefix, expected in [("/team/", ["b"]), ("/t%", ["c"]), ("/", ["a", "b", "c"])]:
+        page = await directory.list_roles(ACCOUNT, prefix, PageRequest())
+        assert [role.name for role in page.items] == expected
+
+
+async def test_managed_policies_count_their_uses(directory: SqlDirectory) -> None:
+    policy = make_policy("Read", path="/x/")
+    boundary = replace(make_user("Ann"), boundary_arn=policy.arn)
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_policy(policy)
+        await change.insert_policy(make_policy("Idle"))
+        await change.insert_user(boundary)
+        assert await change.attach_policy(ACCOUNT, "AROA1", policy.arn)
+        assert not await change.attach_policy(ACCOUNT, "AROA1", policy.arn)
+        assert await change.attach_policy(ACCOUNT, "AIDA1", policy.arn)
+        aws = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+        assert await change.attach_policy(ACCOUNT, "AIDA1", aws)
+    found = await directory.find_policy(ACCOUNT, "read")
+    assert found == replace(policy, attachment_count=2, boundary_count=1)
+    owners = await directory.list_attached_owners(ACCOUNT, policy.arn)
+    assert owners == ("AIDA1", "AROA1")
+    assert await directory.list_attachments(ACCOUNT, "AIDA1") == (policy.arn, aws)
+    attached = await directory.list_policies(
+        ACCOUNT, "/", PageRequest(), only_attached=True
+    )
+    assert [p.name for p in attached.items] == ["Read"]
+    async with directory.change(ACCOUNT) as change:
+        assert await change.detach_policy(ACCOUNT, "AIDA1", policy.arn)
+        assert not await change.detach_policy(ACCOUNT, "AIDA1", policy.arn)
+
+
+async def test_a_policy_shows_the_version_in_force(directory: SqlDirectory) -> None:
+    policy = make_policy("Read")
+    versions = [
+        PolicyVersion(version_id=f"v{n}", document=f"{{{n}}}", created_at=AT)
+        for n in (2, 10)
+    ]
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_policy(policy)
+        for version in versions:
+            await change.insert_policy_version(policy, version)
+        await change.update_policy(replace(policy, default_version=versions[1]))
+        await change.delete_policy_version(policy, "v1")
+    found = await directory.find_policy(ACCOUNT, "Read")
+    assert found is not None
+    assert found.default_version == versions[1]
+    listed = await directory.list_policy_versions(ACCOUNT, policy.policy_id)
+    assert listed == (versions[1], versions[0])
+    async with directory.change(ACCOUNT) as change:
+        await change.delete_policy(found)
+    assert await directory.list_policy_versions(ACCOUNT, policy.policy_id) == ()
+
+
+async def test_inline_policies_are_replaced_and_removed(
+    directory: SqlDirectory,
+) -> None:
+    def make(name: str, document: str) -> InlinePolicy:
+        return InlinePolicy(
+            account=ACCOUNT, owner_id="AROA1", name=name, document=document
+        )
+
+    async with directory.change(ACCOUNT) as change:
+        await change.put_inline_policy(make("b", "1"))
+        await change.put_inline_policy(make("A", "2"))
+        await change.put_inline_policy(make("b", "3"))
+        assert not await change.delete_inline_policy(ACCOUNT, "AROA1", "c")
+    listed = await directory.list_inline_policies(ACCOUNT, "AROA1")
+    assert listed == (make("A", "2"), make("b", "3"))
+    async with directory.change(ACCOUNT) as change:
+        assert await change.delete_inline_policy(ACCOUNT, "AROA1", "b")
+
+
+async def test_providers_are_updated_by_their_unique_id_and_deleted(
+    directory: SqlDirectory,
+) -> None:
+    saml, oidc = make_saml("okta"), make_oidc("http://127.0.0.1:8097/x")
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_saml_provider(saml)
+        await change.insert_oidc_provider(oidc)
+        with pytest.raises(AlreadyExistsError):
+            await change.insert_saml_provider(make_saml("okta", "SAMLSP2"))
+        with pytest.raises(AlreadyExistsError):
+            # One provider per host and path, whatever the scheme.
+            await change.insert_oidc_provider(
+                make_oidc("https://127.0.0.1:8097/x", "OIDCP2")
+            )
+        await change.update_saml_provider(replace(saml, private_keys=()))
+        await change.update_oidc_provider(replace(oidc, client_ids=()))
+    found = await directory.find_saml_provider(ACCOUNT, "okta")
+    assert found == replace(saml, private_keys=())
+    assert await directory.list_oidc_providers(ACCOUNT) == (
+        replace(oidc, client_ids=()),
+    )
+    async with directory.change(ACCOUNT) as change:
+        await change.delete_saml_provider(saml)
+        await change.delete_oidc_provider(oidc)
+    assert await directory.list_saml_providers(ACCOUNT) == ()
+    assert await directory.list_oidc_providers(ACCOUNT) == ()
+
+
+async def test_counts_are_per_account_and_kind(directory: SqlDirectory) -> None:
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_user(make_user("Ann"))
+        await change.insert_user(make_user("Bob"))
+        await change.insert_saml_provider(make_saml("okta"))
+    assert await directory.count(ACCOUNT, "users") == 2
+    assert await directory.count(ACCOUNT, "saml_providers") == 1
+    assert await directory.count(ACCOUNT, "roles") == 0
+    assert await directory.count(OTHER, "users") == 0
+
+
+async def test_a_change_that_raises_leaves_nothing(directory: SqlDirectory) -> None:
+    before = await directory.generations()
+
+    async def fail() -> None:
+        async with directory.change(ACCOUNT) as change:
+            await change.insert_user(make_user("Ann"))
+            assert await change.find_user(ACCOUNT, "Ann") is not None
+            raise ExpectedError
+
+    with pytest.raises(ExpectedError):
+        await fail()
+    assert await directory.find_user(ACCOUNT, "Ann") is None
+    assert await directory.generations() == before
+
+
+async def test_a_commit_raises_the_generation_and_tells_who_asked(
+    directory: SqlDirectory, other_directory: SqlDirectory
+) -> None:
+    told: list[tuple[str, int]] = []
+    directory.on_commit(lambda account, generation: told.append((account, generation)))
+    for _ in range(2):
+        async with directory.change(ACCOUNT):
+            pass
+    assert told == [(ACCOUNT, 1), (ACCOUNT, 2)]
+    assert await other_directory.generations() == {ACCOUNT: 2}
+    assert await other_directory.generations((ACCOUNT, OTHER)) == {ACCOUNT: 2}
+    assert await other_directory.generations(()) == {}
+
+
+async def test_an_account_made_again_goes_on_counting_and_owns_nothing(
+    directory: SqlDirectory,
+) -> None:
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_account(make_account())
+        await change.insert_user(make_user("Ann"))
+        await change.insert_policy(make_policy("Read"))
+        await change.insert_access_key(make_key("AKIA1", "AIDAANN"))
+    async with directory.change(ACCOUNT) as change:
+        await change.delete_account(ACCOUNT)
+    assert await directory.find_account(ACCOUNT) is None
+    assert await directory.find_access_key("AKIA1") is None
+    assert await directory.count(ACCOUNT, "policies") == 0
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_account(make_account())
+    assert await directory.generations() == {ACCOUNT: 3}
+    assert await directory.find_user(ACCOUNT, "Ann") is None
+
+
+async def test_changes_of_one_account_run_one_after_the_other(
+    directory: SqlDirectory, other_directory: SqlDirectory
+) -> None:
+    async def add(where: SqlDirectory) -> None:
+        async with where.change(ACCOUNT) as change:
+            number = await change.count(ACCOUNT, "users")
+            await asyncio.sleep(0.01)
+            await change.insert_user(make_user(f"user{number}"))
+
+    await asyncio.gather(*(add(d) for d in (directory, other_directory) * 4))
+    assert await directory.count(ACCOUNT, "users") == 8
+    assert await directory.generations() == {ACCOUNT: 8}
+
+
+async def test_the_audit_record_commits_with_the_change(
+    directory: SqlDirectory, ledger: Ledger
+) -> None:
+    async def fail() -> None:
+        async with directory.change(ACCOUNT) as change:
+            await change.record(make_record("lost"))
+            raise ExpectedError
+
+    with pytest.raises(ExpectedError):
+        await fail()
+    async with directory.change(ACCOUNT) as change:
+        await change.record(make_record("kept"))
+    assert await ledger.find("lost") is None
+    assert await ledger.find("kept") == make_record("kept")
+
+
+async def test_revocations_last_until_their_expiry_and_only_widen(
+    directory: SqlDirectory, clock: object
+) -> None:
+    now = directory._clock.now()
+
+    def make(target: str, not_before_ms: int | None, seconds: int) -> Revocation:
+        return Revocation(
+            account=ACCOUNT,
+            target=target,
+            not_before_ms=not_before_ms,
+            expires_at=now + timedelta(seconds=seconds),
+        )
+
+    async with directory.change(ACCOUNT) as change:
+        await change.revoke(make("ASIA1", None, 60))
+        await change.revoke(make("ASIA2", None, 10))
+        await change.revoke(make("AROA1", 500, 60))
+        await change.revoke(make("AROA1", 400, 10))
+    found = await directory.revocations(ACCOUNT)
+    assert found.access_key_ids == {"ASIA1", "ASIA2"}
+    assert found.not_before_ms == {"AROA1": 500}
+    assert (await directory.revocations(OTHER)).access_key_ids == frozenset()
+    clock.step(20)  # type: ignore[attr-defined] # the stepping clock
+    found = await directory.revocations(ACCOUNT)
+    assert found.access_key_ids == {"ASIA1"}
+    assert found.not_before_ms == {"AROA1": 500}

@@ -1,0 +1,245 @@
+"""Real servers for tests: PostgreSQL and Redis on free loopback ports.
+
+Each is stopped by the context manager that started it, whatever happens. When the
+tests run as root the servers run as an unprivileged user (PostgreSQL insists).
+"""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_READY_SECONDS = 30
+_UNPRIVILEGED = ("postgres", "nobody")
+
+
+class Server:
+    """A process that can be stopped, killed, frozen and started again."""
+
+    def __init__(self, command: list[str], folder: Path, port: int) -> None:
+        self.port = port
+        self.folder = folder
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                **_as_unprivileged(),
+            )
+        deadline = time.monotonic() + _READY_SECONDS
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                said = (self.folder / "server.log").read_text(errors="replace")
+                self.kill()
+                raise RuntimeError(f"{self._command[0]} did not start: {said[-2000:]}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Stop it in order; its clients are cut off."""
+        self._signal(signal.SIGINT)  # PostgreSQL's "fast" shutdown
+
+    def kill(self) -> None:
+        """End it without a chance to say goodbye."""
+        self._signal(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """It accepts connections (the kernel does) and never answers."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """End a freeze."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Stop and start."""
+        self.stop()
+        self.start()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGCONT)
+                self._process.send_signal(number)
+            self._process.wait(_READY_SECONDS)
+            self._process = None
+
+    def _is_ready(self) -> bool:
+        raise NotImplementedError
+
+
+class RedisServer(Server):
+    """A Redis without persistence."""
+
+    @property
+    def url(self) -> str:
+        """For ``BROKER_REDIS_URL``."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def command(self, *words: str) -> bytes:
+        """Send one command and return its raw answer."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as client:
+            client.sendall(" ".join(words).encode() + b"\r\n")
+            return client.recv(65536)
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.command("PING").startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+class PostgresqlServer(Server):
+    """A PostgreSQL whose superuser ``broker`` needs no password."""
+
+    def __init__(
+        self, command: list[str], folder: Path, port: int, binaries: Path
+    ) -> None:
+        super().__init__(command, folder, port)
+        self._binaries = binaries
+
+    @property
+    def url(self) -> str:
+        """For ``BROKER_DATABASE_URL``: the database that always exists."""
+        return self.database_url("postgres")
+
+    def database_url(self, name: str) -> str:
+        """The address of one database."""
+        return f"postgresql://broker@127.0.0.1:{self.port}/{name}"
+
+    def create_database(self, name: str, template: str = "template0") -> str:
+        """Make a database; its address."""
+        self._run("createdb", "-T", template, name)
+        return self.database_url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database and everyone in it."""
+        self._run("dropdb", "--force", "--if-exists", name)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        place = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "broker"]
+        subprocess.run(
+            [str(self._binaries / program), *place, *arguments],
+            check=True,
+            capture_output=True,
+            timeout=30,
+        )
+
+    def _is_ready(self) -> bool:
+        place = ["-h", "127.0.0.1", "-p", str(self.port), "-t", "1"]
+        command = [str(self._binaries / "pg_isready"), "-q", *place]
+        return subprocess.run(command, check=False).returncode == 0
+
+
+def find_redis() -> str | None:
+    """The server's program, None when it is not installed."""
+    return shutil.which("redis-server") or shutil.which("valkey-server")
+
+
+def find_postgresql() -> Path | None:
+    """The folder of PostgreSQL's programs, None when it is not installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if found:
+        return found[-1].parent
+    program = shutil.which("initdb")
+    return Path(program).resolve().parent if program else None
+
+
+@contextlib.contextmanager
+def start_redis(*options: str) -> Iterator[RedisServer]:
+    """A running Redis, empty; ``options`` go on its command line."""
+    program = find_redis()
+    if program is None:
+        raise RuntimeError("redis-server is not installed")
+    with _folder() as folder:
+        port = find_free_port()
+        place = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)]
+        memory = ["--save", "", "--appendonly", "no", "--daemonize", "no"]
+        server = RedisServer([program, *place, *memory, *options], folder, port)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@contextlib.contextmanager
+def start_postgresql(*, fsync: bool = False) -> Iterator[PostgresqlServer]:
+    """A running PostgreSQL; without ``fsync`` it is quick and forgets at a crash."""
+    binaries = find_postgresql()
+    if binaries is None:
+        raise RuntimeError("PostgreSQL is not installed")
+    with _folder() as folder:
+        data = folder / "data"
+        first = ["-D", str(data), "-U", "broker", "--auth=trust", "--no-sync"]
+        subprocess.run(
+            [str(binaries / "initdb"), *first, "-E", "UTF8", "--locale=C"],
+            check=True,
+            capture_output=True,
+            cwd=folder,
+            **_as_unprivileged(),
+        )
+        port = find_free_port()
+        place = ["-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder)]
+        settings = ["max_connections=60", "shared_buffers=32MB", "jit=off"]
+        if not fsync:
+            settings += ["fsync=off", "full_page_writes=off"]
+        options = [word for setting in settings for word in ("-c", setting)]
+        server = PostgresqlServer(
+            [str(binaries / "postgres"), *place, *options], folder, port, binaries
+        )
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def find_free_port() -> int:
+    """A loopback port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _as_unprivileged() -> dict[str, object]:
+    account = _find_account()
+    if account is None:
+        return {}
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def _find_account() -> pwd.struct_passwd | None:
+    if os.geteuid() != 0:
+        return None
+    for name in _UNPRIVILEGED:
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name)
+    return None
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="broker-test-", dir="/tmp"))
+    account = _find_account()
+    if account is not None:
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
