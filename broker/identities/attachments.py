@@ -1,0 +1,58 @@
+"""Managed policies on users and roles: attached, or as a permissions boundary."""
+
+from broker.errors import InvalidInput, NoSuchEntity
+from broker.identities.limits import require_within
+from broker.identities.managed_policies import find_managed_policy
+from broker.identities.names import parse_policy_arn
+from broker.identities.owners import Owner, kind_of, owner_id
+from broker.model.account import Account, AccountId
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+
+
+async def attach_policy(
+    change: DirectoryChange, account: Account, owner: Owner, policy_arn: str
+) -> None:
+    """Attach a managed policy; one that is attached already stays so.
+
+    Raises:
+        ValidationError: that is no policy's ARN.
+        NoSuchEntity: there is no such policy.
+        LimitExceeded: the owner has as many policies as it may.
+    """
+    parse_policy_arn(policy_arn)
+    if await find_managed_policy(change, owner.account, policy_arn) is None:
+        raise NoSuchEntity(f"Policy {policy_arn} does not exist or is not attachable.")
+    attached = await change.list_attachments(owner.account, owner_id(owner))
+    if policy_arn in attached:
+        return
+    require_within(account, kind_of(owner).attached, len(attached) + 1)
+    await change.attach_policy(owner.account, owner_id(owner), policy_arn)
+
+
+async def detach_policy(change: DirectoryChange, owner: Owner, policy_arn: str) -> None:
+    """Detach a managed policy.
+
+    Raises:
+        ValidationError: that is no policy's ARN.
+        NoSuchEntity: it is not attached.
+    """
+    parse_policy_arn(policy_arn)
+    if not await change.detach_policy(owner.account, owner_id(owner), policy_arn):
+        raise NoSuchEntity(f"Policy {policy_arn} was not found.")
+
+
+async def checked_boundary(
+    directory: DirectoryReader, account: AccountId, policy_arn: str
+) -> str:
+    """The ARN of a managed policy that may serve as a permissions boundary.
+
+    Raises:
+        InvalidInput: that is no policy's ARN.
+        NoSuchEntity: there is no such policy.
+    """
+    parse_policy_arn(policy_arn, InvalidInput)
+    if await find_managed_policy(directory, account, policy_arn) is None:
+        raise NoSuchEntity(
+            f"Scope ARN: {policy_arn} does not exist or is not attachable."
+        )
+    return policy_arn

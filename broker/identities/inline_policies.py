@@ -1,0 +1,68 @@
+"""Inline policies of users and roles."""
+
+from broker.errors import NoSuchEntity
+from broker.identities.documents import checked_document
+from broker.identities.limits import require_inline_within
+from broker.identities.owners import Owner, kind_of, owner_id
+from broker.model.account import Account
+from broker.model.entities import InlinePolicy
+from broker.policy import PolicyKind, policy_size
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+
+
+async def put_inline_policy(
+    change: DirectoryChange, account: Account, owner: Owner, name: str, document: str
+) -> None:
+    """Embed a policy, or replace the one of that name.
+
+    Raises:
+        MalformedPolicyDocument: the document is refused.
+        LimitExceeded: all inline policies together would be too large.
+    """
+    checked_document(document, PolicyKind.IDENTITY)
+    kind = kind_of(owner)
+    others = await change.list_inline_policies(owner.account, owner_id(owner))
+    size = policy_size(document) + sum(
+        policy_size(policy.document) for policy in others if policy.name != name
+    )
+    require_inline_within(account, kind.inline_size, size, kind.noun, owner.name)
+    await change.put_inline_policy(
+        InlinePolicy(
+            account=owner.account,
+            owner_id=owner_id(owner),
+            name=name,
+            document=document,
+        )
+    )
+
+
+async def require_inline_policy(
+    directory: DirectoryReader, owner: Owner, name: str
+) -> InlinePolicy:
+    """An inline policy by name.
+
+    Raises:
+        NoSuchEntity: the owner has none of that name.
+    """
+    for policy in await directory.list_inline_policies(owner.account, owner_id(owner)):
+        if policy.name == name:
+            return policy
+    raise _missing(owner, name)
+
+
+async def delete_inline_policy(
+    change: DirectoryChange, owner: Owner, name: str
+) -> None:
+    """Remove an inline policy.
+
+    Raises:
+        NoSuchEntity: the owner has none of that name.
+    """
+    if not await change.delete_inline_policy(owner.account, owner_id(owner), name):
+        raise _missing(owner, name)
+
+
+def _missing(owner: Owner, name: str) -> NoSuchEntity:
+    return NoSuchEntity(
+        f"The {kind_of(owner).noun} policy with name {name} cannot be found."
+    )

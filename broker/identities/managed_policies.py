@@ -1,0 +1,230 @@
+"""Customer managed policies and their versions."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from broker.entropy import new_unique_id
+from broker.errors import (
+    AccessDenied,
+    DeleteConflict,
+    EntityAlreadyExists,
+    NoSuchEntity,
+)
+from broker.identities.aws_managed import find_aws_managed
+from broker.identities.documents import checked_document
+from broker.identities.limits import Quota, require_version_room, require_within
+from broker.identities.names import AWS_MANAGED, check_path, parse_policy_arn
+from broker.model.account import Account, AccountId
+from broker.model.entities import ManagedPolicy, PolicyVersion
+from broker.policy import PolicyKind, policy_size
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.errors import AlreadyExistsError
+
+
+async def find_managed_policy(
+    directory: DirectoryReader, account: AccountId, arn: str
+) -> ManagedPolicy | None:
+    """A policy that the account can use, by ARN: its own, or an AWS-managed one.
+
+    Raises:
+        ValidationError: that is no policy's ARN.
+    """
+    named = parse_policy_arn(arn)
+    if named.account == AWS_MANAGED:
+        return find_aws_managed(arn)
+    if named.account != account:
+        return None
+    policy = await directory.find_policy(account, named.name)
+    return policy if policy is not None and policy.arn == arn else None
+
+
+async def require_managed_policy(
+    directory: DirectoryReader, account: AccountId, arn: str
+) -> ManagedPolicy:
+    """As ``find_managed_policy``.
+
+    Raises:
+        NoSuchEntity: there is no such policy.
+        ValidationError: that is no policy's ARN.
+    """
+    policy = await find_managed_policy(directory, account, arn)
+    if policy is None:
+        raise NoSuchEntity(f"Policy {arn} was not found.")
+    return policy
+
+
+async def require_own_policy(
+    directory: DirectoryReader, account: AccountId, arn: str
+) -> ManagedPolicy:
+    """A policy that the account may change.
+
+    Raises:
+        NoSuchEntity: there is no such policy.
+        AccessDenied: AWS manages it.
+    """
+    policy = await require_managed_policy(directory, account, arn)
+    if policy.account != account:
+        raise AccessDenied(f"The policy {arn} is managed by AWS.")
+    return policy
+
+
+async def create_policy(
+    change: DirectoryChange,
+    account: Account,
+    *,
+    name: str,
+    document: str,
+    path: str = "/",
+    description: str | None = None,
+    tags: Mapping[str, str],
+    now: datetime,
+) -> ManagedPolicy:
+    """Make a policy; its document becomes version ``v1``.
+
+    Raises:
+        MalformedPolicyDocument: the document is refused.
+        EntityAlreadyExists: the name is taken.
+        LimitExceeded: the account has too many, or the document is too large.
+    """
+    check_path(path)
+    _check_document(account, document)
+    taken = EntityAlreadyExists(
+        f"A policy called {name} already exists. Duplicate names are not allowed."
+    )
+    if await change.find_policy(account.account_id, name) is not None:
+        raise taken
+    count = await change.count(account.account_id, "policies")
+    require_within(account, Quota.POLICIES, count + 1)
+    policy = ManagedPolicy(
+        account=account.account_id,
+        policy_id=new_unique_id("ANPA"),
+        name=name,
+        path=path,
+        description=description or None,
+        default_version=PolicyVersion(
+            version_id="v1", document=document, created_at=now
+        ),
+        next_version=2,
+        created_at=now,
+        updated_at=now,
+        tags=tags,
+    )
+    try:
+        await change.insert_policy(policy)
+    except AlreadyExistsError as error:
+        raise taken from error
+    return policy
+
+
+async def delete_policy(change: DirectoryChange, policy: ManagedPolicy) -> None:
+    """Remove a policy with its one version.
+
+    Raises:
+        DeleteConflict: somebody uses it, or it has further versions.
+    """
+    if policy.attachment_count or policy.boundary_count:
+        raise DeleteConflict("Cannot delete a policy attached to entities.")
+    versions = await change.list_policy_versions(policy.account, policy.policy_id)
+    if len(versions) > 1:
+        raise DeleteConflict(
+            "This policy has more than one version. Before you delete a policy, you "
+            "must delete the policy's versions. The default version is deleted with "
+            "the policy."
+        )
+    await change.delete_policy(policy)
+
+
+async def create_version(
+    change: DirectoryChange,
+    account: Account,
+    policy: ManagedPolicy,
+    document: str,
+    *,
+    make_default: bool,
+    now: datetime,
+) -> PolicyVersion:
+    """Add a version; numbers are never given twice.
+
+    Raises:
+        MalformedPolicyDocument: the document is refused.
+        LimitExceeded: there are as many versions as there may be, or it is too large.
+    """
+    _check_document(account, document)
+    versions = await change.list_policy_versions(policy.account, policy.policy_id)
+    require_version_room(account, len(versions))
+    version = PolicyVersion(
+        version_id=f"v{policy.next_version}", document=document, created_at=now
+    )
+    await change.insert_policy_version(policy, version)
+    await change.update_policy(
+        replace(
+            policy,
+            next_version=policy.next_version + 1,
+            default_version=version if make_default else policy.default_version,
+            updated_at=now,
+        )
+    )
+    return version
+
+
+async def set_default_version(
+    change: DirectoryChange, policy: ManagedPolicy, version_id: str, *, now: datetime
+) -> None:
+    """Put a version in force.
+
+    Raises:
+        NoSuchEntity: there is no such version.
+    """
+    version = await require_version(change, policy, version_id)
+    await change.update_policy(replace(policy, default_version=version, updated_at=now))
+
+
+async def delete_version(
+    change: DirectoryChange, policy: ManagedPolicy, version_id: str
+) -> None:
+    """Remove a version that is not in force.
+
+    Raises:
+        NoSuchEntity: there is no such version.
+        DeleteConflict: it is the one in force.
+    """
+    version = await require_version(change, policy, version_id)
+    if version.version_id == policy.default_version.version_id:
+        raise DeleteConflict("Cannot delete the default version of a policy.")
+    await change.delete_policy_version(policy, version.version_id)
+
+
+async def list_versions(
+    directory: DirectoryReader, policy: ManagedPolicy
+) -> tuple[PolicyVersion, ...]:
+    """All versions, newest first; of an AWS-managed policy only the one in force."""
+    if policy.account == AWS_MANAGED:
+        return (policy.default_version,)
+    return await directory.list_policy_versions(policy.account, policy.policy_id)
+
+
+async def require_version(
+    directory: DirectoryReader, policy: ManagedPolicy, version_id: str
+) -> PolicyVersion:
+    """A version by its id.
+
+    Raises:
+        NoSuchEntity: there is no such version.
+    """
+    for version in await list_versions(directory, policy):
+        if version.version_id == version_id:
+            return version
+    raise missing_version(policy.arn, version_id)
+
+
+def missing_version(arn: str, version_id: str) -> NoSuchEntity:
+    """The error for a version, or the policy of a version, that is not there."""
+    return NoSuchEntity(
+        f"Policy {arn} version {version_id} does not exist or is not attachable."
+    )
+
+
+def _check_document(account: Account, document: str) -> None:
+    checked_document(document, PolicyKind.IDENTITY)
+    require_within(account, Quota.POLICY_SIZE, policy_size(document))

@@ -1,0 +1,104 @@
+"""Roles."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from broker.entropy import new_unique_id
+from broker.errors import EntityAlreadyExists, NoSuchEntity
+from broker.identities.attachments import checked_boundary
+from broker.identities.limits import Quota, require_within
+from broker.identities.names import check_path
+from broker.identities.owners import require_no_policies
+from broker.identities.trust import stored_trust_policy
+from broker.model.account import Account, AccountId
+from broker.model.entities import Role
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.errors import AlreadyExistsError
+
+DEFAULT_SESSION_SECONDS = 3600
+
+
+async def require_role(
+    directory: DirectoryReader, account: AccountId, name: str
+) -> Role:
+    """A role by name, without regard to case.
+
+    Raises:
+        NoSuchEntity: there is none.
+    """
+    role = await directory.find_role(account, name)
+    if role is None:
+        raise NoSuchEntity(f"The role with name {name} cannot be found.")
+    return role
+
+
+async def create_role(
+    change: DirectoryChange,
+    account: Account,
+    *,
+    name: str,
+    trust_policy: str,
+    path: str = "/",
+    description: str | None = None,
+    max_session_duration_seconds: int = DEFAULT_SESSION_SECONDS,
+    boundary_arn: str | None = None,
+    tags: Mapping[str, str],
+    now: datetime,
+) -> Role:
+    """Make a role.
+
+    Raises:
+        EntityAlreadyExists: the name is taken.
+        MalformedPolicyDocument: the trust policy is refused.
+        LimitExceeded: the account has too many roles, or the trust policy is too large.
+        NoSuchEntity, InvalidInput: the boundary is no policy.
+    """
+    check_path(path)
+    taken = EntityAlreadyExists(f"Role with name {name} already exists.")
+    if await change.find_role(account.account_id, name) is not None:
+        raise taken
+    count = await change.count(account.account_id, "roles")
+    require_within(account, Quota.ROLES, count + 1)
+    if boundary_arn is not None:
+        await checked_boundary(change, account.account_id, boundary_arn)
+    role = Role(
+        account=account.account_id,
+        role_id=new_unique_id("AROA"),
+        name=name,
+        path=path,
+        trust_policy=await stored_trust_policy(change, account, trust_policy),
+        created_at=now,
+        description=description or None,
+        max_session_duration_seconds=max_session_duration_seconds,
+        tags=tags,
+        boundary_arn=boundary_arn,
+    )
+    try:
+        await change.insert_role(role)
+    except AlreadyExistsError as error:
+        raise taken from error
+    return role
+
+
+async def update_trust_policy(
+    change: DirectoryChange, account: Account, role: Role, trust_policy: str
+) -> None:
+    """Replace a role's trust policy.
+
+    Raises:
+        MalformedPolicyDocument: it is refused.
+        LimitExceeded: it is too large.
+    """
+    stored = await stored_trust_policy(change, account, trust_policy)
+    await change.update_role(replace(role, trust_policy=stored))
+
+
+async def delete_role(change: DirectoryChange, role: Role) -> None:
+    """Remove a role.
+
+    Raises:
+        DeleteConflict: it still has policies.
+    """
+    await require_no_policies(change, role)
+    await change.delete_role(role)

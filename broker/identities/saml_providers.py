@@ -1,0 +1,219 @@
+"""SAML providers: metadata, encryption mode and decryption keys.
+
+Source: reference 4.8 and 10.4.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from broker.entropy import new_provider_id
+from broker.errors import (
+    EntityAlreadyExists,
+    InvalidInput,
+    LimitExceeded,
+    NoSuchEntity,
+    ValidationError,
+)
+from broker.identities.limits import Quota, require_within
+from broker.identities.names import parse_provider_arn
+from broker.identities.sealing import Sealer
+from broker.model.account import Account, AccountId
+from broker.model.entities import EncryptionMode, SamlPrivateKey, SamlProvider
+from broker.protocols.saml.errors import MetadataRejected, PrivateKeyRejected
+from broker.protocols.saml.keys import parse_private_key
+from broker.protocols.saml.metadata import parse_metadata
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.errors import AlreadyExistsError
+
+SAML_KEY_SEAL = ("saml-private-key", "pem")
+"""Purpose and column that a decryption key is sealed for; the entity is its id."""
+
+_KEYS_MAX = 2
+_VALID_YEARS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SamlRegistration:
+    """What registration needs besides the request.
+
+    ``http_hosts`` are the ``host[:port]`` entries whose endpoints may be plain http.
+    """
+
+    sealer: Sealer
+    http_hosts: Collection[str] = ()
+
+
+async def require_saml_provider(
+    directory: DirectoryReader, account: AccountId, arn: str
+) -> SamlProvider:
+    """A provider by ARN.
+
+    Raises:
+        NoSuchEntity: there is none.
+        InvalidInput: that is no ARN of a SAML provider of the account.
+    """
+    name = parse_provider_arn(arn, account, "saml-provider")
+    provider = await directory.find_saml_provider(account, name)
+    if provider is None or provider.arn != arn:
+        raise NoSuchEntity(f"Manifest not found for arn {arn}")
+    return provider
+
+
+async def create_saml_provider(
+    change: DirectoryChange,
+    account: Account,
+    registration: SamlRegistration,
+    *,
+    name: str,
+    metadata: str,
+    encryption_mode: EncryptionMode | None = None,
+    private_key: str | None = None,
+    tags: Mapping[str, str],
+    options: Mapping[str, object],
+    now: datetime,
+) -> SamlProvider:
+    """Register a provider; its unique id is new at every creation.
+
+    Raises:
+        InvalidInput: the metadata or the key is refused, or encryption is required
+            without a key.
+        EntityAlreadyExists: the name is taken.
+        LimitExceeded: the account has too many.
+    """
+    taken = EntityAlreadyExists(f"Provider with name {name} already exists.")
+    if await change.find_saml_provider(account.account_id, name) is not None:
+        raise taken
+    count = await change.count(account.account_id, "saml_providers")
+    require_within(account, Quota.SAML_PROVIDERS, count + 1)
+    check_metadata(metadata, options, registration.http_hosts, now)
+    provider = SamlProvider(
+        account=account.account_id,
+        uuid=new_provider_id("SAMLSP"),
+        name=name,
+        metadata=metadata,
+        created_at=now,
+        valid_until=_valid_until(now),
+        encryption_mode=encryption_mode or EncryptionMode.ALLOWED,
+        tags=tags,
+        options=options,
+    )
+    if private_key is not None:
+        provider = _with_key(provider, private_key, registration.sealer, now)
+    _check_mode(provider)
+    try:
+        await change.insert_saml_provider(provider)
+    except AlreadyExistsError as error:
+        raise taken from error
+    return provider
+
+
+async def update_saml_provider(
+    change: DirectoryChange,
+    provider: SamlProvider,
+    registration: SamlRegistration,
+    *,
+    metadata: str | None = None,
+    encryption_mode: EncryptionMode | None = None,
+    add_private_key: str | None = None,
+    remove_private_key: str | None = None,
+    now: datetime,
+) -> SamlProvider:
+    """Change a provider; what it had stays in force until all of it is accepted.
+
+    Raises:
+        ValidationError: nothing is given, or a key is both added and removed.
+        InvalidInput: the metadata or a key is refused, or encryption is required
+            without a key.
+        LimitExceeded: there are two keys already.
+    """
+    if add_private_key is not None and remove_private_key is not None:
+        raise ValidationError(
+            "Unable to add and remove private keys in the same request. Set a value for "
+            "only one of the two parameters."
+        )
+    given = (metadata, encryption_mode, add_private_key, remove_private_key)
+    if all(value is None for value in given):
+        raise ValidationError(
+            "Unable to update identity provider. No updates are defined for metadata or "
+            "encryption assertion."
+        )
+    updated = replace(provider, valid_until=_valid_until(now))
+    if metadata is not None:
+        check_metadata(metadata, provider.options, registration.http_hosts, now)
+        updated = replace(updated, metadata=metadata)
+    if add_private_key is not None:
+        updated = _with_key(updated, add_private_key, registration.sealer, now)
+    if remove_private_key is not None:
+        updated = _without_key(updated, remove_private_key)
+    if encryption_mode is not None:
+        updated = replace(updated, encryption_mode=encryption_mode)
+    _check_mode(updated)
+    await change.update_saml_provider(updated)
+    return updated
+
+
+def check_metadata(
+    metadata: str,
+    options: Mapping[str, object],
+    http_hosts: Collection[str],
+    now: datetime,
+) -> None:
+    """Judge a metadata document for registration.
+
+    Raises:
+        InvalidInput: it is refused.
+    """
+    try:
+        parse_metadata(
+            metadata,
+            now=now,
+            legacy_rsa=options.get("LegacyRsa") is True,
+            http_hosts=http_hosts,
+        )
+    except MetadataRejected as error:
+        raise InvalidInput(
+            error.message, detail=f"{error.reason}: {error.detail}"
+        ) from error
+
+
+def _with_key(
+    provider: SamlProvider, pem: str, sealer: Sealer, now: datetime
+) -> SamlProvider:
+    if len(provider.private_keys) >= _KEYS_MAX:
+        raise LimitExceeded(f"Private key limit of {_KEYS_MAX} is reached.")
+    try:
+        parse_private_key(pem.encode("utf-8"))
+    except PrivateKeyRejected as error:
+        raise InvalidInput(error.message, detail=error.detail) from error
+    key_id = new_provider_id("SAMLPK")
+    purpose, column = SAML_KEY_SEAL
+    sealed = sealer.seal(purpose, provider.account, key_id, column, pem.encode("utf-8"))
+    key = SamlPrivateKey(key_id=key_id, created_at=now, sealed_pem=sealed)
+    return replace(provider, private_keys=(key, *provider.private_keys))
+
+
+def _without_key(provider: SamlProvider, key_id: str) -> SamlProvider:
+    kept = tuple(key for key in provider.private_keys if key.key_id != key_id)
+    if len(kept) == len(provider.private_keys):
+        raise InvalidInput("Failed to remove private key.")
+    return replace(provider, private_keys=kept)
+
+
+def _check_mode(provider: SamlProvider) -> None:
+    if (
+        provider.encryption_mode is EncryptionMode.REQUIRED
+        and not provider.private_keys
+    ):
+        raise InvalidInput(
+            "Failed to set assertion encryption mode to Required because no private key "
+            "is present."
+        )
+
+
+def _valid_until(now: datetime) -> datetime:
+    try:
+        return now.replace(year=now.year + _VALID_YEARS)
+    except ValueError:
+        # The 29th of February of a year that a century later is no leap year.
+        return now.replace(year=now.year + _VALID_YEARS, day=28)

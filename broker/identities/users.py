@@ -1,0 +1,110 @@
+"""Users."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from broker.entropy import new_unique_id
+from broker.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity
+from broker.identities.attachments import checked_boundary
+from broker.identities.limits import Quota, require_within
+from broker.identities.names import check_path
+from broker.identities.owners import require_no_policies
+from broker.model.account import Account, AccountId
+from broker.model.entities import User
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.errors import AlreadyExistsError
+
+
+async def require_user(
+    directory: DirectoryReader, account: AccountId, name: str
+) -> User:
+    """A user by name, without regard to case.
+
+    Raises:
+        NoSuchEntity: there is none.
+    """
+    user = await directory.find_user(account, name)
+    if user is None:
+        raise NoSuchEntity(f"The user with name {name} cannot be found.")
+    return user
+
+
+async def create_user(
+    change: DirectoryChange,
+    account: Account,
+    *,
+    name: str,
+    path: str = "/",
+    boundary_arn: str | None = None,
+    tags: Mapping[str, str],
+    now: datetime,
+) -> User:
+    """Make a user.
+
+    Raises:
+        EntityAlreadyExists: the name is taken.
+        LimitExceeded: the account has too many users.
+        NoSuchEntity, InvalidInput: the boundary is no policy.
+    """
+    check_path(path)
+    if await change.find_user(account.account_id, name) is not None:
+        raise _taken(name)
+    count = await change.count(account.account_id, "users")
+    require_within(account, Quota.USERS, count + 1)
+    if boundary_arn is not None:
+        await checked_boundary(change, account.account_id, boundary_arn)
+    user = User(
+        account=account.account_id,
+        user_id=new_unique_id("AIDA"),
+        name=name,
+        path=path,
+        created_at=now,
+        tags=tags,
+        boundary_arn=boundary_arn,
+    )
+    try:
+        await change.insert_user(user)
+    except AlreadyExistsError as error:
+        raise _taken(name) from error
+    return user
+
+
+async def rename_user(
+    change: DirectoryChange, user: User, *, name: str | None, path: str | None
+) -> User:
+    """Give a user another name or path; its unique id and all it owns stay.
+
+    Raises:
+        EntityAlreadyExists: the new name is taken.
+    """
+    renamed = replace(
+        user,
+        name=user.name if name is None else name,
+        path=user.path if path is None else check_path(path),
+    )
+    if renamed.name.lower() != user.name.lower():
+        holder = await change.find_user(user.account, renamed.name)
+        if holder is not None:
+            raise _taken(renamed.name)
+    try:
+        await change.update_user(renamed)
+    except AlreadyExistsError as error:
+        raise _taken(renamed.name) from error
+    return renamed
+
+
+async def delete_user(change: DirectoryChange, user: User) -> None:
+    """Remove a user.
+
+    Raises:
+        DeleteConflict: it still has policies or access keys.
+    """
+    await require_no_policies(change, user)
+    if await change.list_access_keys(user.account, user.user_id):
+        raise DeleteConflict("Cannot delete entity, must delete access keys first.")
+    await change.delete_user(user)
+
+
+def _taken(name: str) -> EntityAlreadyExists:
+    return EntityAlreadyExists(f"User with name {name} already exists.")
