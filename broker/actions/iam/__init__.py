@@ -1,0 +1,54 @@
+"""IAM's actions: one module a resource, a row an action.
+
+`declare` says what a row consists of, `targets` what actions act on, `views` how
+entities look in answers, `paging` how lists are cut. The rules themselves are in
+`broker.identities`.
+"""
+
+from collections.abc import Collection
+
+from broker.actions.action import Action
+from broker.actions.iam.access_keys import access_key_actions
+from broker.actions.iam.account_aliases import ACCOUNT_ALIASES
+from broker.actions.iam.attachments import ATTACHMENTS
+from broker.actions.iam.inline_policies import INLINE_POLICIES
+from broker.actions.iam.oidc_providers import IsReachable, oidc_provider_actions
+from broker.actions.iam.policies import POLICIES
+from broker.actions.iam.policy_entities import POLICY_ENTITIES
+from broker.actions.iam.roles import ROLES
+from broker.actions.iam.saml_providers import saml_provider_actions
+from broker.actions.iam.tags import TAGS
+from broker.actions.iam.users import USERS
+from broker.identities.oidc_providers import IsInternal
+from broker.identities.saml_providers import SamlRegistration
+from broker.identities.sealing import Sealer
+
+
+def iam_actions(
+    sealer: Sealer,
+    is_internal: IsInternal,
+    *,
+    metadata_http_hosts: Collection[str] = (),
+    is_reachable: IsReachable | None = None,
+) -> tuple[Action, ...]:
+    """All of IAM that is built.
+
+    ``sealer`` keeps secret keys and private keys. ``is_internal`` says whether the
+    operator lists a host and port for an account, so that an issuer there may have
+    plain http and a port; ``metadata_http_hosts`` does the same for the endpoints in
+    SAML metadata. With ``is_reachable``, an OpenID Connect provider that is created
+    without thumbprints must answer.
+    """
+    return (
+        *ROLES,
+        *USERS,
+        *INLINE_POLICIES,
+        *POLICIES,
+        *POLICY_ENTITIES,
+        *ATTACHMENTS,
+        *access_key_actions(sealer),
+        *saml_provider_actions(SamlRegistration(sealer, metadata_http_hosts)),
+        *oidc_provider_actions(is_internal, is_reachable),
+        *TAGS,
+        *ACCOUNT_ALIASES,
+    )

@@ -1,0 +1,118 @@
+"""Access keys: ``CreateAccessKey``, ``ListAccessKeys``, updates, deletion.
+
+Without ``UserName`` they are about the caller's own keys, root's included.
+"""
+
+from typing import cast
+
+from broker.actions.action import Action, Call, Given
+from broker.actions.iam import targets as on
+from broker.actions.iam.declare import change, read
+from broker.actions.iam.paging import cut, page_request, truncation
+from broker.actions.types.iam import (
+    AccessKey,
+    AccessKeyMetadata,
+    CreateAccessKeyRequest,
+    CreateAccessKeyResponse,
+    DeleteAccessKeyRequest,
+    ListAccessKeysRequest,
+    ListAccessKeysResponse,
+    UpdateAccessKeyRequest,
+)
+from broker.errors import InvalidInput
+from broker.identities import access_keys
+from broker.identities.accounts import require_account
+from broker.identities.sealing import Sealer
+from broker.identities.users import require_user
+from broker.model import entities
+from broker.stores.directory.port import DirectoryReader
+
+
+def access_key_actions(sealer: Sealer) -> tuple[Action, ...]:
+    """The actions on access keys; ``sealer`` keeps the secrets."""
+
+    async def create(
+        given: CreateAccessKeyRequest, call: Call
+    ) -> CreateAccessKeyResponse:
+        account = await require_account(call.change, call.account)
+        user = await _find_owner(given, call, call.change)
+        key, secret = await access_keys.create_access_key(
+            call.change,
+            account,
+            user.user_id if user else None,
+            sealer=sealer,
+            now=call.now,
+        )
+        view = {
+            **_view(key, user),
+            "SecretAccessKey": secret.reveal(),
+        }
+        return {"AccessKey": cast("AccessKey", view)}
+
+    return (
+        change("CreateAccessKey", create, on.user_or_self),
+        read("ListAccessKeys", _list_keys, on.user_or_self),
+        change("UpdateAccessKey", _update_key, on.user_or_self),
+        change("DeleteAccessKey", _delete_key, on.user_or_self),
+    )
+
+
+async def _list_keys(
+    given: ListAccessKeysRequest, call: Call
+) -> ListAccessKeysResponse:
+    user = await _find_owner(given, call, call.directory)
+    keys = await call.directory.list_access_keys(
+        call.account, user.user_id if user else None
+    )
+    page = cut(keys, lambda key: key.access_key_id, page_request(given))
+    return {
+        "AccessKeyMetadata": [_view(key, user) for key in page.items],
+        **truncation(page),
+    }
+
+
+async def _update_key(given: UpdateAccessKeyRequest, call: Call) -> dict[str, object]:
+    key = await _require_key(given, call)
+    try:
+        status = entities.KeyStatus(given["Status"])
+    except ValueError as error:
+        raise InvalidInput("Only Active and Inactive can be set.") from error
+    await access_keys.set_key_status(call.change, key, status)
+    return {}
+
+
+async def _delete_key(given: DeleteAccessKeyRequest, call: Call) -> dict[str, object]:
+    await call.change.delete_access_key(await _require_key(given, call))
+    return {}
+
+
+async def _find_owner(
+    given: Given, call: Call, directory: DirectoryReader
+) -> entities.User | None:
+    """The user whose keys a request is about; None for the account's root."""
+    name = on.own_name(given, call)
+    if name is None:
+        return None
+    return await require_user(directory, call.account, name)
+
+
+async def _require_key(given: Given, call: Call) -> entities.AccessKey:
+    user = await _find_owner(given, call, call.change)
+    return await access_keys.require_access_key(
+        call.change,
+        call.account,
+        user.user_id if user else None,
+        given["AccessKeyId"],
+    )
+
+
+def _view(key: entities.AccessKey, user: entities.User | None) -> AccessKeyMetadata:
+    """A key without its secret; root's has no user name."""
+    view: AccessKeyMetadata = {
+        "AccessKeyId": key.access_key_id,
+        "Status": key.status.value,
+        "CreateDate": key.created_at,
+    }
+    if user is not None:
+        view["UserName"] = user.name
+    return view

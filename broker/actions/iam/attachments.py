@@ -1,0 +1,84 @@
+"""Managed policies on roles and users: attached, or as a permissions boundary."""
+
+from broker.actions.action import Action, Call, Given
+from broker.actions.iam import targets as on
+from broker.actions.iam.declare import change, read
+from broker.actions.iam.owners import OWNERS, Answer, OwnerOperations, set_boundary
+from broker.actions.iam.paging import cut, page_request, truncation
+from broker.identities import attachments
+from broker.identities.accounts import require_account
+from broker.identities.names import parse_policy_arn
+from broker.identities.owners import owner_id
+
+
+def _operations(kind: OwnerOperations) -> tuple[Action, ...]:
+    async def attach(given: Given, call: Call) -> Answer:
+        await attachments.attach_policy(
+            call.change,
+            await require_account(call.change, call.account),
+            await kind.changing(given, call),
+            given["PolicyArn"],
+        )
+        return {}
+
+    async def detach(given: Given, call: Call) -> Answer:
+        owner = await kind.changing(given, call)
+        await attachments.detach_policy(call.change, owner, given["PolicyArn"])
+        return {}
+
+    async def list_attached(given: Given, call: Call) -> Answer:
+        owner = await kind.read(given, call)
+        prefix = given.get("PathPrefix", "/")
+        arns = await call.directory.list_attachments(owner.account, owner_id(owner))
+        attached = [(parse_policy_arn(arn), arn) for arn in arns]
+        page = cut(
+            [(p, arn) for p, arn in attached if p.path.startswith(prefix)],
+            # An AWS-managed policy may have the name of one of the account's own.
+            lambda item: f"{item[0].name.lower()}/{item[1]}",
+            page_request(given),
+        )
+        return {
+            "AttachedPolicies": [
+                {"PolicyName": p.name, "PolicyArn": arn} for p, arn in page.items
+            ],
+            **truncation(page),
+        }
+
+    async def put_boundary(given: Given, call: Call) -> Answer:
+        owner = await kind.changing(given, call)
+        arn = await attachments.checked_boundary(
+            call.change, call.account, given["PermissionsBoundary"]
+        )
+        await set_boundary(call.change, owner, arn)
+        return {}
+
+    async def delete_boundary(given: Given, call: Call) -> Answer:
+        owner = await kind.changing(given, call)
+        await set_boundary(call.change, owner, None)
+        return {}
+
+    noun = kind.noun
+    return (
+        change(
+            f"Attach{noun}Policy", attach, kind.target, on.policy_arn, on.boundary_held
+        ),
+        change(
+            f"Detach{noun}Policy", detach, kind.target, on.policy_arn, on.boundary_held
+        ),
+        read(f"ListAttached{noun}Policies", list_attached, kind.target),
+        change(
+            f"Put{noun}PermissionsBoundary",
+            put_boundary,
+            kind.target,
+            on.boundary_asked,
+        ),
+        change(
+            f"Delete{noun}PermissionsBoundary",
+            delete_boundary,
+            kind.target,
+            on.boundary_held,
+        ),
+    )
+
+
+ATTACHMENTS = tuple(action for kind in OWNERS for action in _operations(kind))

@@ -1,0 +1,153 @@
+"""How IAM's actions are declared: a row a piece.
+
+A row names the action, its handler, what it is done *on* (a target from `targets`)
+and the condition keys that it brings besides. The rest is the same for all: who may
+call IAM at all, and members of the model that the broker does not honour, which are
+refused by name.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.actions.action import Action, Call, Door, Given, Handle
+from broker.authz.need import Need
+from broker.errors import InvalidClientTokenId, UnsupportedOperation
+from broker.model.session import SessionKind
+
+Context = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class On:
+    """What a call acts on: the ARN, the tags' condition keys, the boundary it has."""
+
+    arn: str
+    context: Context = field(default_factory=dict)
+    boundary_arn: str | None = None
+
+
+Target = Callable[[Given, Call], Awaitable[On]]
+"""Finds what a call acts on; never raises for something that is not there."""
+
+Keys = Callable[[Given, On], Context]
+"""Further condition keys of a call."""
+
+
+def read(name: str, handle: Handle, on: Target, *keys: Keys) -> Action:
+    """An action that changes nothing."""
+    return Action(
+        service="iam",
+        name=name,
+        handle=handle,
+        needs=_needs(name, on, keys),
+        audited=_SHOWN,
+    )
+
+
+def change(
+    name: str,
+    handle: Handle,
+    on: Target,
+    *keys: Keys,
+    unsupported: tuple[str, ...] = (),
+) -> Action:
+    """An action that runs inside a transaction.
+
+    ``unsupported`` are members of the input that are refused when given.
+    """
+    return Action(
+        service="iam",
+        name=name,
+        handle=_refusing(name, handle, unsupported) if unsupported else handle,
+        needs=_needs(name, on, keys),
+        writes=True,
+        audited=_SHOWN,
+    )
+
+
+def _needs(
+    name: str, on: Target, keys: tuple[Keys, ...]
+) -> Callable[[Any, Call], Awaitable[tuple[Need, ...]]]:
+    async def needs(given: Given, call: Call) -> tuple[Need, ...]:
+        _require_iam_caller(call)
+        target = await on(given, call)
+        context = dict(target.context)
+        for more in keys:
+            context.update(more(given, target))
+        return (
+            Need(
+                action=f"iam:{name}",
+                resource=target.arn,
+                account=call.account,
+                context=context,
+            ),
+        )
+
+    return needs
+
+
+def _refusing(name: str, handle: Handle, unsupported: tuple[str, ...]) -> Handle:
+    async def refuse(given: Given, call: Call) -> Mapping[str, Any]:
+        for member in unsupported:
+            if member in given:
+                raise UnsupportedOperation(
+                    f"The parameter {member} of {name} is not supported."
+                )
+        return await handle(given, call)
+
+    return refuse
+
+
+def _require_iam_caller(call: Call) -> None:
+    """Keep out the sessions that may not call IAM. Source: reference 9.1.
+
+    Raises:
+        InvalidClientTokenId: as AWS answers them.
+    """
+    session = call.caller.session
+    if session is None:
+        return
+    if session.kind is SessionKind.SESSION_TOKEN and session.mfa_at is None:
+        raise InvalidClientTokenId(
+            detail="GetSessionToken credentials call IAM only with MFA"
+        )
+    if session.kind is SessionKind.FEDERATION_TOKEN and call.door is Door.API:
+        raise InvalidClientTokenId(
+            detail="GetFederationToken credentials do not call the IAM API"
+        )
+
+
+# Parameters that hold no secret and say what was done. Metadata documents are left
+# out for their size, private keys for what they are.
+_SHOWN = (
+    "AccessKeyId",
+    "AccountAlias",
+    "AssertionEncryptionMode",
+    "AssumeRolePolicyDocument",
+    "ClientID",
+    "ClientIDList",
+    "Description",
+    "MaxSessionDuration",
+    "Name",
+    "NewPath",
+    "NewUserName",
+    "OpenIDConnectProviderArn",
+    "Path",
+    "PathPrefix",
+    "PermissionsBoundary",
+    "PolicyArn",
+    "PolicyDocument",
+    "PolicyName",
+    "RemovePrivateKey",
+    "RoleName",
+    "SAMLProviderArn",
+    "SetAsDefault",
+    "Status",
+    "TagKeys",
+    "Tags",
+    "ThumbprintList",
+    "Url",
+    "UserName",
+    "VersionId",
+)

@@ -1,0 +1,169 @@
+"""OpenID Connect providers: create, get, list, client ids, thumbprints, delete."""
+
+from collections.abc import Awaitable, Callable
+
+from broker.actions.action import Action, Call
+from broker.actions.iam import targets as on
+from broker.actions.iam import views
+from broker.actions.iam.declare import change, read
+from broker.actions.types.iam import (
+    AddClientIDToOpenIDConnectProviderRequest,
+    CreateOpenIDConnectProviderRequest,
+    CreateOpenIDConnectProviderResponse,
+    DeleteOpenIDConnectProviderRequest,
+    GetOpenIDConnectProviderRequest,
+    GetOpenIDConnectProviderResponse,
+    ListOpenIDConnectProvidersRequest,
+    ListOpenIDConnectProvidersResponse,
+    RemoveClientIDFromOpenIDConnectProviderRequest,
+    UpdateOpenIDConnectProviderThumbprintRequest,
+)
+from broker.errors import OpenIdIdpCommunicationError
+from broker.identities import oidc_providers
+from broker.identities.accounts import require_account
+from broker.identities.oidc_providers import IsInternal
+from broker.identities.tags import KeyCase, checked_tags
+from broker.model.account import AccountId
+
+IsReachable = Callable[[AccountId, str], Awaitable[bool]]
+"""Whether an issuer answers at its URL, asked on an account's behalf."""
+
+
+def oidc_provider_actions(
+    is_internal: IsInternal, is_reachable: IsReachable | None
+) -> tuple[Action, ...]:
+    """The actions on OpenID Connect providers.
+
+    With ``is_reachable``, one that is created without thumbprints must answer.
+    """
+
+    async def create(
+        given: CreateOpenIDConnectProviderRequest, call: Call
+    ) -> CreateOpenIDConnectProviderResponse:
+        thumbprints = given.get("ThumbprintList", ())
+        tags = checked_tags(views.given_tags(given.get("Tags", ())), KeyCase.SENSITIVE)
+        provider = await oidc_providers.create_oidc_provider(
+            call.change,
+            await require_account(call.change, call.account),
+            url=given["Url"],
+            client_ids=given.get("ClientIDList", ()),
+            thumbprints=thumbprints,
+            tags=tags,
+            options={},
+            is_internal=is_internal,
+            now=call.now,
+        )
+        if (
+            not thumbprints
+            and is_reachable is not None
+            and not await is_reachable(call.account, provider.url)
+        ):
+            raise OpenIdIdpCommunicationError(
+                f"The identity provider at {provider.url} could not be reached."
+            )
+        answer: CreateOpenIDConnectProviderResponse = {
+            "OpenIDConnectProviderArn": provider.arn
+        }
+        if tags:
+            answer["Tags"] = [{"Key": k, "Value": v} for k, v in tags.items()]
+        return answer
+
+    return (
+        change(
+            "CreateOpenIDConnectProvider",
+            create,
+            on.new_oidc_provider,
+            on.request_tags,
+            unsupported=("ContextProvider", "IdentityCenterInstanceArn"),
+        ),
+        *_OTHERS,
+    )
+
+
+async def _get_provider(
+    given: GetOpenIDConnectProviderRequest, call: Call
+) -> GetOpenIDConnectProviderResponse:
+    provider = await oidc_providers.require_oidc_provider(
+        call.directory, call.account, given["OpenIDConnectProviderArn"]
+    )
+    return {
+        "Url": provider.host_and_path,
+        "ClientIDList": list(provider.client_ids),
+        "ThumbprintList": list(provider.thumbprints),
+        "CreateDate": provider.created_at,
+        "Tags": views.tag_list(provider.tags),
+    }
+
+
+async def _list_providers(
+    _given: ListOpenIDConnectProvidersRequest, call: Call
+) -> ListOpenIDConnectProvidersResponse:
+    providers = await call.directory.list_oidc_providers(call.account)
+    return {
+        "OpenIDConnectProviderList": [{"Arn": provider.arn} for provider in providers]
+    }
+
+
+async def _add_client_id(
+    given: AddClientIDToOpenIDConnectProviderRequest, call: Call
+) -> dict[str, object]:
+    provider = await oidc_providers.require_oidc_provider(
+        call.change, call.account, given["OpenIDConnectProviderArn"]
+    )
+    await oidc_providers.set_client_ids(
+        call.change,
+        await require_account(call.change, call.account),
+        provider,
+        (*provider.client_ids, given["ClientID"]),
+    )
+    return {}
+
+
+async def _remove_client_id(
+    given: RemoveClientIDFromOpenIDConnectProviderRequest, call: Call
+) -> dict[str, object]:
+    provider = await oidc_providers.require_oidc_provider(
+        call.change, call.account, given["OpenIDConnectProviderArn"]
+    )
+    await oidc_providers.set_client_ids(
+        call.change,
+        await require_account(call.change, call.account),
+        provider,
+        [client for client in provider.client_ids if client != given["ClientID"]],
+    )
+    return {}
+
+
+async def _update_thumbprints(
+    given: UpdateOpenIDConnectProviderThumbprintRequest, call: Call
+) -> dict[str, object]:
+    provider = await oidc_providers.require_oidc_provider(
+        call.change, call.account, given["OpenIDConnectProviderArn"]
+    )
+    await oidc_providers.set_thumbprints(call.change, provider, given["ThumbprintList"])
+    return {}
+
+
+async def _delete_provider(
+    given: DeleteOpenIDConnectProviderRequest, call: Call
+) -> dict[str, object]:
+    await oidc_providers.delete_oidc_provider(
+        call.change, call.account, given["OpenIDConnectProviderArn"]
+    )
+    return {}
+
+
+_OTHERS = (
+    read("GetOpenIDConnectProvider", _get_provider, on.oidc_provider),
+    read(
+        "ListOpenIDConnectProviders", _list_providers, on.any_provider("oidc-provider")
+    ),
+    change("AddClientIDToOpenIDConnectProvider", _add_client_id, on.oidc_provider),
+    change(
+        "RemoveClientIDFromOpenIDConnectProvider", _remove_client_id, on.oidc_provider
+    ),
+    change(
+        "UpdateOpenIDConnectProviderThumbprint", _update_thumbprints, on.oidc_provider
+    ),
+    change("DeleteOpenIDConnectProvider", _delete_provider, on.oidc_provider),
+)

@@ -1,0 +1,105 @@
+"""``Marker``, ``MaxItems`` and ``IsTruncated``.
+
+Lists of the directory bring markers of their own. The short lists that are read
+whole (an entity's tags, policies, keys) are cut here: a marker says after which item
+to go on, so that an item that is there the whole time is listed exactly once.
+"""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NotRequired, TypedDict, TypeVar
+
+from broker.actions.action import Given
+from broker.errors import ValidationError
+from broker.model.page import Page, PageRequest
+from broker.stores.errors import InvalidMarkerError
+
+Item = TypeVar("Item")
+
+_DEFAULT_ITEMS = 100
+_DIGEST_BYTES = 16
+_KEY_BYTES = 200
+"""With the digest and in base64 below the 320 characters of a marker."""
+
+
+class Truncation(TypedDict):
+    """The members that every paginated answer has."""
+
+    IsTruncated: bool
+    Marker: NotRequired[str]
+
+
+def page_request(given: Given) -> PageRequest:
+    """The page that a request asks for."""
+    return PageRequest(given.get("Marker"), given.get("MaxItems", _DEFAULT_ITEMS))
+
+
+async def stored_page(page: Awaitable[Page[Item]]) -> Page[Item]:
+    """A page of the directory.
+
+    Raises:
+        ValidationError: the marker is not one of this list's.
+    """
+    try:
+        return await page
+    except InvalidMarkerError as error:
+        raise _invalid_marker() from error
+
+
+def cut(
+    items: Sequence[Item], key: Callable[[Item], str], request: PageRequest
+) -> Page[Item]:
+    """A page of a list that is there as a whole, with unique keys.
+
+    Raises:
+        ValidationError: the marker is not one of ours.
+    """
+    ordered = sorted(items, key=key)
+    start = 0
+    if request.marker is not None:
+        start = _find_start([key(item) for item in ordered], request.marker)
+    shown = ordered[start : start + request.limit]
+    more = start + request.limit < len(ordered)
+    return Page(tuple(shown), _make_marker(key(shown[-1])) if more else None)
+
+
+def truncation(page: Page[Item]) -> Truncation:
+    """The closing members of a paginated answer."""
+    if page.marker is None:
+        return {"IsTruncated": False}
+    return {"IsTruncated": True, "Marker": page.marker}
+
+
+def _make_marker(key: str) -> str:
+    raw = key.encode("utf-8")
+    mark = _digest(key) + raw[:_KEY_BYTES]
+    return base64.urlsafe_b64encode(mark).decode("ascii")
+
+
+def _find_start(keys: list[str], marker: str) -> int:
+    """Where the page after a marker begins.
+
+    The marker's own item is found by its digest. When it was deleted meanwhile, what
+    the marker holds of its key tells where it stood.
+    """
+    try:
+        mark = base64.b64decode(marker, altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise _invalid_marker() from error
+    if len(mark) < _DIGEST_BYTES:
+        raise _invalid_marker()
+    digest, begin = mark[:_DIGEST_BYTES], mark[_DIGEST_BYTES:]
+    for index, key in enumerate(keys):
+        if _digest(key) == digest:
+            return index + 1
+    return sum(key.encode("utf-8")[:_KEY_BYTES] < begin for key in keys)
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8")).digest()[:_DIGEST_BYTES]
+
+
+def _invalid_marker() -> ValidationError:
+    return ValidationError("Invalid Marker.")

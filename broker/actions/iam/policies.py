@@ -1,0 +1,257 @@
+"""Managed policies, their versions, and who uses them."""
+
+from dataclasses import replace
+
+from broker.actions.action import Call, Given
+from broker.actions.iam import targets as on
+from broker.actions.iam import views
+from broker.actions.iam.declare import change, read
+from broker.actions.iam.paging import cut, page_request, stored_page, truncation
+from broker.actions.types.iam import (
+    CreatePolicyRequest,
+    CreatePolicyResponse,
+    CreatePolicyVersionRequest,
+    CreatePolicyVersionResponse,
+    DeletePolicyRequest,
+    DeletePolicyVersionRequest,
+    GetPolicyRequest,
+    GetPolicyResponse,
+    GetPolicyVersionRequest,
+    GetPolicyVersionResponse,
+    ListPoliciesRequest,
+    ListPoliciesResponse,
+    ListPolicyVersionsRequest,
+    ListPolicyVersionsResponse,
+    SetDefaultPolicyVersionRequest,
+)
+from broker.identities import managed_policies
+from broker.identities.accounts import require_account
+from broker.identities.aws_managed import list_aws_managed
+from broker.identities.names import AWS_MANAGED
+from broker.identities.tags import KeyCase, checked_tags
+from broker.model.entities import ManagedPolicy
+from broker.model.page import Page, PageRequest
+
+_AWS_MARK = "aws:"
+_OWN_MARK = "own:"
+
+
+async def _create_policy(
+    given: CreatePolicyRequest, call: Call
+) -> CreatePolicyResponse:
+    policy = await managed_policies.create_policy(
+        call.change,
+        await require_account(call.change, call.account),
+        name=given["PolicyName"],
+        path=given.get("Path", "/"),
+        document=given["PolicyDocument"],
+        description=given.get("Description"),
+        tags=checked_tags(views.given_tags(given.get("Tags", ())), KeyCase.SENSITIVE),
+        now=call.now,
+    )
+    return {"Policy": views.created_policy(policy)}
+
+
+async def _get_policy(given: GetPolicyRequest, call: Call) -> GetPolicyResponse:
+    policy = await managed_policies.require_managed_policy(
+        call.directory, call.account, given["PolicyArn"]
+    )
+    return {"Policy": views.got_policy(await _counted(policy, call))}
+
+
+async def _list_policies(
+    given: ListPoliciesRequest, call: Call
+) -> ListPoliciesResponse:
+    page = await _policies_page(given, call)
+    usage = given.get("PolicyUsageFilter")
+    return {
+        "Policies": [
+            views.listed_policy(policy)
+            for policy in page.items
+            if _is_used(policy, usage)
+        ],
+        **truncation(page),
+    }
+
+
+async def _delete_policy(given: DeletePolicyRequest, call: Call) -> dict[str, object]:
+    await managed_policies.delete_policy(call.change, await _own(given, call))
+    return {}
+
+
+async def _create_version(
+    given: CreatePolicyVersionRequest, call: Call
+) -> CreatePolicyVersionResponse:
+    policy = await _own(given, call)
+    make_default = given.get("SetAsDefault", False)
+    version = await managed_policies.create_version(
+        call.change,
+        await require_account(call.change, call.account),
+        policy,
+        given["PolicyDocument"],
+        make_default=make_default,
+        now=call.now,
+    )
+    return {
+        "PolicyVersion": {
+            **views.listed_version(policy, version),
+            "IsDefaultVersion": make_default,
+        }
+    }
+
+
+async def _get_version(
+    given: GetPolicyVersionRequest, call: Call
+) -> GetPolicyVersionResponse:
+    arn, version_id = given["PolicyArn"], given["VersionId"]
+    policy = await managed_policies.find_managed_policy(
+        call.directory, call.account, arn
+    )
+    if policy is None:
+        raise managed_policies.missing_version(arn, version_id)
+    version = await managed_policies.require_version(call.directory, policy, version_id)
+    return {
+        "PolicyVersion": {
+            **views.listed_version(policy, version),
+            "Document": views.encoded(version.document),
+        }
+    }
+
+
+async def _list_versions(
+    given: ListPolicyVersionsRequest, call: Call
+) -> ListPolicyVersionsResponse:
+    policy = await managed_policies.require_managed_policy(
+        call.directory, call.account, given["PolicyArn"]
+    )
+    versions = await managed_policies.list_versions(call.directory, policy)
+    # Newest first: the order of a key that falls as the version's number rises.
+    page = cut(
+        versions,
+        lambda version: f"{_HIGHEST - int(version.version_id[1:]):019d}",
+        page_request(given),
+    )
+    return {
+        "Versions": [views.listed_version(policy, version) for version in page.items],
+        **truncation(page),
+    }
+
+
+async def _set_default_version(
+    given: SetDefaultPolicyVersionRequest, call: Call
+) -> dict[str, object]:
+    policy = await _own_version(given, call)
+    await managed_policies.set_default_version(
+        call.change, policy, given["VersionId"], now=call.now
+    )
+    return {}
+
+
+async def _delete_version(
+    given: DeletePolicyVersionRequest, call: Call
+) -> dict[str, object]:
+    policy = await _own_version(given, call)
+    await managed_policies.delete_version(call.change, policy, given["VersionId"])
+    return {}
+
+
+async def _own(given: Given, call: Call) -> ManagedPolicy:
+    return await managed_policies.require_own_policy(
+        call.change, call.account, given["PolicyArn"]
+    )
+
+
+async def _own_version(given: Given, call: Call) -> ManagedPolicy:
+    """The policy of a version; a missing one is answered like a missing version."""
+    arn = given["PolicyArn"]
+    if (
+        await managed_policies.find_managed_policy(call.change, call.account, arn)
+        is None
+    ):
+        raise managed_policies.missing_version(arn, given["VersionId"])
+    return await _own(given, call)
+
+
+async def _counted(policy: ManagedPolicy, call: Call) -> ManagedPolicy:
+    """The policy with the uses of an AWS-managed one within the account."""
+    if policy.account != AWS_MANAGED:
+        return policy
+    owners = await call.directory.list_attached_owners(call.account, policy.arn)
+    return replace(policy, attachment_count=len(owners))
+
+
+def _is_used(policy: ManagedPolicy, usage: str | None) -> bool:
+    """Whether a policy is in use the way that a filter asks for."""
+    if usage == "PermissionsBoundary":
+        return policy.boundary_count > 0
+    return True
+
+
+async def _policies_page(given: ListPoliciesRequest, call: Call) -> Page[ManagedPolicy]:
+    """AWS's policies first, then the account's; a marker says which are under way."""
+    scope = given.get("Scope", "All")
+    request = page_request(given)
+    marker = request.marker or ""
+    items: list[ManagedPolicy] = []
+    if scope != "Local" and not marker.startswith(_OWN_MARK):
+        page = await _aws_page(given, call, request)
+        if scope == "AWS" or page.marker is not None:
+            return page
+        items.extend(page.items)
+    if scope == "AWS":
+        return Page((), None)
+    if len(items) >= request.limit:
+        return Page(tuple(items), _OWN_MARK)
+    own = await stored_page(
+        call.directory.list_policies(
+            call.account,
+            given.get("PathPrefix", "/"),
+            PageRequest(
+                marker.removeprefix(_OWN_MARK) or None
+                if marker.startswith(_OWN_MARK) or scope == "Local"
+                else None,
+                request.limit - len(items),
+            ),
+            only_attached=given.get("OnlyAttached", False),
+        )
+    )
+    return Page(
+        (*items, *own.items), None if own.marker is None else _OWN_MARK + own.marker
+    )
+
+
+async def _aws_page(
+    given: ListPoliciesRequest, call: Call, request: PageRequest
+) -> Page[ManagedPolicy]:
+    prefix = given.get("PathPrefix", "/")
+    policies = [
+        await _counted(policy, call)
+        for policy in list_aws_managed()
+        if policy.path.startswith(prefix)
+    ]
+    if given.get("OnlyAttached", False):
+        policies = [policy for policy in policies if policy.attachment_count]
+    inner = None
+    if request.marker is not None:
+        inner = request.marker.removeprefix(_AWS_MARK)
+    page = cut(
+        policies, lambda policy: policy.name.lower(), PageRequest(inner, request.limit)
+    )
+    return Page(page.items, None if page.marker is None else _AWS_MARK + page.marker)
+
+
+_HIGHEST = 10**18
+
+POLICIES = (
+    change(
+        "CreatePolicy", _create_policy, on.new("policy", "PolicyName"), on.request_tags
+    ),
+    read("GetPolicy", _get_policy, on.policy),
+    read("ListPolicies", _list_policies, on.every("policy")),
+    change("DeletePolicy", _delete_policy, on.policy),
+    change("CreatePolicyVersion", _create_version, on.policy),
+    read("GetPolicyVersion", _get_version, on.policy),
+    read("ListPolicyVersions", _list_versions, on.policy),
+    change("SetDefaultPolicyVersion", _set_default_version, on.policy),
+    change("DeletePolicyVersion", _delete_version, on.policy),
+)

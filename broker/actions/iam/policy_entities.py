@@ -1,0 +1,75 @@
+"""``ListEntitiesForPolicy``: who has a managed policy attached, or as a boundary."""
+
+from collections.abc import Iterable, Sequence
+
+from broker.actions.action import Call
+from broker.actions.iam import targets as on
+from broker.actions.iam.declare import read
+from broker.actions.iam.paging import cut, page_request, truncation
+from broker.actions.types.iam import (
+    ListEntitiesForPolicyRequest,
+    ListEntitiesForPolicyResponse,
+)
+from broker.identities.managed_policies import require_managed_policy
+from broker.identities.owners import Owner, kind_of
+from broker.model.entities import Role, User
+
+
+async def _list_entities(
+    given: ListEntitiesForPolicyRequest, call: Call
+) -> ListEntitiesForPolicyResponse:
+    policy = await require_managed_policy(
+        call.directory, call.account, given["PolicyArn"]
+    )
+    usage = given.get("PolicyUsageFilter")
+    unique_ids: set[str] = set()
+    if usage != "PermissionsBoundary":
+        unique_ids.update(
+            await call.directory.list_attached_owners(call.account, policy.arn)
+        )
+    if usage != "PermissionsPolicy":
+        unique_ids.update(
+            await call.directory.list_bounded_owners(call.account, policy.arn)
+        )
+    wanted = given.get("EntityFilter")
+    prefix = given.get("PathPrefix", "/")
+    owners = [
+        owner
+        for owner in await _load(unique_ids, call)
+        if owner.path.startswith(prefix) and wanted in {None, type(owner).__name__}
+    ]
+    page = cut(owners, _sort_key, page_request(given))
+    return {
+        "PolicyGroups": [],
+        "PolicyUsers": [
+            {"UserName": owner.name, "UserId": owner.user_id}
+            for owner in page.items
+            if isinstance(owner, User)
+        ],
+        "PolicyRoles": [
+            {"RoleName": owner.name, "RoleId": owner.role_id}
+            for owner in page.items
+            if isinstance(owner, Role)
+        ],
+        **truncation(page),
+    }
+
+
+async def _load(unique_ids: Iterable[str], call: Call) -> Sequence[Owner]:
+    owners: list[Owner] = []
+    for unique_id in unique_ids:
+        owner: Owner | None = await call.directory.find_role_by_id(
+            call.account, unique_id
+        )
+        if owner is None:
+            owner = await call.directory.find_user_by_id(call.account, unique_id)
+        if owner is not None:
+            owners.append(owner)
+    return owners
+
+
+def _sort_key(owner: Owner) -> str:
+    return f"{kind_of(owner).noun}/{owner.name.lower()}"
+
+
+POLICY_ENTITIES = (read("ListEntitiesForPolicy", _list_entities, on.policy),)

@@ -1,0 +1,136 @@
+"""Roles: ``CreateRole``, ``GetRole``, ``ListRoles``, updates, ``DeleteRole``."""
+
+from dataclasses import replace
+
+from broker.actions.action import Call
+from broker.actions.iam import targets as on
+from broker.actions.iam import views
+from broker.actions.iam.declare import change, read
+from broker.actions.iam.paging import page_request, stored_page, truncation
+from broker.actions.types.iam import (
+    CreateRoleRequest,
+    CreateRoleResponse,
+    DeleteRoleRequest,
+    GetRoleRequest,
+    GetRoleResponse,
+    ListRolesRequest,
+    ListRolesResponse,
+    UpdateAssumeRolePolicyRequest,
+    UpdateRoleDescriptionRequest,
+    UpdateRoleDescriptionResponse,
+    UpdateRoleRequest,
+    UpdateRoleResponse,
+)
+from broker.identities import roles
+from broker.identities.accounts import require_account
+from broker.identities.tags import KeyCase, checked_tags
+from broker.identities.trust import PrincipalNames
+
+
+async def _create_role(given: CreateRoleRequest, call: Call) -> CreateRoleResponse:
+    role = await roles.create_role(
+        call.change,
+        await require_account(call.change, call.account),
+        name=given["RoleName"],
+        path=given.get("Path", "/"),
+        trust_policy=given["AssumeRolePolicyDocument"],
+        description=given.get("Description"),
+        max_session_duration_seconds=given.get(
+            "MaxSessionDuration", roles.DEFAULT_SESSION_SECONDS
+        ),
+        boundary_arn=given.get("PermissionsBoundary"),
+        tags=checked_tags(views.given_tags(given.get("Tags", ())), KeyCase.INSENSITIVE),
+        now=call.now,
+    )
+    shown = await PrincipalNames(call.change).shown(role.trust_policy)
+    return {"Role": views.created_role(role, shown)}
+
+
+async def _get_role(given: GetRoleRequest, call: Call) -> GetRoleResponse:
+    role = await roles.require_role(call.directory, call.account, given["RoleName"])
+    names = PrincipalNames(call.directory)
+    return {"Role": views.got_role(role, await names.shown(role.trust_policy))}
+
+
+async def _list_roles(given: ListRolesRequest, call: Call) -> ListRolesResponse:
+    page = await stored_page(
+        call.directory.list_roles(
+            call.account, given.get("PathPrefix", "/"), page_request(given)
+        )
+    )
+    names = PrincipalNames(call.directory)
+    return {
+        "Roles": [
+            views.listed_role(role, await names.shown(role.trust_policy))
+            for role in page.items
+        ],
+        **truncation(page),
+    }
+
+
+async def _update_role(given: UpdateRoleRequest, call: Call) -> UpdateRoleResponse:
+    role = await roles.require_role(call.change, call.account, given["RoleName"])
+    await call.change.update_role(
+        replace(
+            role,
+            description=given.get("Description", role.description) or None,
+            max_session_duration_seconds=given.get(
+                "MaxSessionDuration", role.max_session_duration_seconds
+            ),
+        )
+    )
+    return {}
+
+
+async def _update_role_description(
+    given: UpdateRoleDescriptionRequest, call: Call
+) -> UpdateRoleDescriptionResponse:
+    role = await roles.require_role(call.change, call.account, given["RoleName"])
+    described = replace(role, description=given["Description"] or None)
+    await call.change.update_role(described)
+    shown = await PrincipalNames(call.change).shown(role.trust_policy)
+    return {"Role": views.described_role(described, shown)}
+
+
+async def _update_trust(
+    given: UpdateAssumeRolePolicyRequest, call: Call
+) -> dict[str, object]:
+    await roles.update_trust_policy(
+        call.change,
+        await require_account(call.change, call.account),
+        await roles.require_role(call.change, call.account, given["RoleName"]),
+        given["PolicyDocument"],
+    )
+    return {}
+
+
+async def _delete_role(given: DeleteRoleRequest, call: Call) -> dict[str, object]:
+    role = await roles.require_role(call.change, call.account, given["RoleName"])
+    await roles.delete_role(call.change, role)
+    return {}
+
+
+ROLES = (
+    change(
+        "CreateRole",
+        _create_role,
+        on.new("role", "RoleName"),
+        on.request_tags,
+        on.boundary_asked,
+        unsupported=("MaxSigninSessionDuration",),
+    ),
+    read("GetRole", _get_role, on.role, on.boundary_held),
+    read("ListRoles", _list_roles, on.every("role")),
+    change(
+        "UpdateRole",
+        _update_role,
+        on.role,
+        on.boundary_held,
+        unsupported=("MaxSigninSessionDuration", "ResetMaxSigninSessionDuration"),
+    ),
+    change(
+        "UpdateRoleDescription", _update_role_description, on.role, on.boundary_held
+    ),
+    change("UpdateAssumeRolePolicy", _update_trust, on.role, on.boundary_held),
+    change("DeleteRole", _delete_role, on.role, on.boundary_held),
+)

@@ -1,0 +1,186 @@
+"""What IAM's actions act on, and the condition keys they bring.
+
+The ARNs are those of the Service Authorization Reference, "Actions, resources, and
+condition keys for AWS Identity and Access Management". An entity that exists counts
+with its own path and case, whatever way the request writes its name.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from broker.actions.action import Call, Given
+from broker.actions.iam.declare import Context, On, Target
+from broker.errors import BrokerError, ValidationError
+from broker.identities.aws_managed import find_aws_managed
+from broker.identities.managed_policies import find_managed_policy
+from broker.identities.oidc_providers import require_oidc_provider
+from broker.identities.saml_providers import require_saml_provider
+from broker.model.arn import iam_arn
+from broker.model.entities import Role, User
+from broker.model.principal import PrincipalType
+
+
+async def account(_given: Given, _call: Call) -> On:
+    """The account as such: ``*``."""
+    return On("*")
+
+
+async def role(given: Given, call: Call) -> On:
+    """The role ``RoleName``."""
+    found = await call.directory.find_role(call.account, given["RoleName"])
+    if found is None:
+        return On(iam_arn(call.account, f"role/{given['RoleName']}"))
+    return _owner(found)
+
+
+async def user(given: Given, call: Call) -> On:
+    """The user ``UserName``."""
+    found = await call.directory.find_user(call.account, given["UserName"])
+    if found is None:
+        return On(iam_arn(call.account, f"user/{given['UserName']}"))
+    return _owner(found)
+
+
+async def user_or_self(given: Given, call: Call) -> On:
+    """The user ``UserName``, or the caller when the request names none."""
+    name = own_name(given, call)
+    if name is None:
+        return On(iam_arn(call.account, "root"))
+    return await user({"UserName": name}, call)
+
+
+def own_name(given: Given, call: Call) -> str | None:
+    """The user that a request is about; None for the account's root.
+
+    Raises:
+        ValidationError: the request names none, and the caller is neither.
+    """
+    name: str | None = given.get("UserName")
+    if name is not None:
+        return name
+    principal = call.caller.principal
+    if principal.type is PrincipalType.ACCOUNT:
+        return None
+    if principal.type is PrincipalType.USER:
+        return principal.username
+    raise ValidationError(
+        "Must specify userName when calling with non-User credentials"
+    )
+
+
+async def new_saml_provider(given: Given, call: Call) -> On:
+    """The SAML provider that ``Name`` will name."""
+    return On(iam_arn(call.account, f"saml-provider/{given['Name']}"))
+
+
+async def saml_provider(given: Given, call: Call) -> On:
+    """The SAML provider ``SAMLProviderArn``."""
+    arn = given["SAMLProviderArn"]
+    try:
+        found = await require_saml_provider(call.directory, call.account, arn)
+    except BrokerError:
+        return On(arn)
+    return On(found.arn, _resource_tags(found.tags))
+
+
+async def new_oidc_provider(given: Given, call: Call) -> On:
+    """The OpenID Connect provider that ``Url`` will name."""
+    host_and_path = given["Url"].partition("://")[2]
+    return On(iam_arn(call.account, f"oidc-provider/{host_and_path}"))
+
+
+async def oidc_provider(given: Given, call: Call) -> On:
+    """The OpenID Connect provider ``OpenIDConnectProviderArn``."""
+    arn = given["OpenIDConnectProviderArn"]
+    try:
+        found = await require_oidc_provider(call.directory, call.account, arn)
+    except BrokerError:
+        return On(arn)
+    return On(found.arn, _resource_tags(found.tags))
+
+
+async def policy(given: Given, call: Call) -> On:
+    """The managed policy ``PolicyArn``."""
+    arn = given["PolicyArn"]
+    if find_aws_managed(arn) is not None:
+        return On(arn)
+    try:
+        found = await find_managed_policy(call.directory, call.account, arn)
+    except BrokerError:
+        return On(arn)
+    return On(arn) if found is None else On(found.arn, _resource_tags(found.tags))
+
+
+def new(kind: str, parameter: str) -> Target:
+    """A ``kind`` of entity at the path and under the name that the request gives."""
+
+    async def target(given: Given, call: Call) -> On:
+        path = given.get("Path", "/")
+        return On(iam_arn(call.account, f"{kind}{path}{given[parameter]}"))
+
+    return target
+
+
+def every(kind: str) -> Target:
+    """A ``kind`` of entities below the path that the request gives."""
+
+    async def target(given: Given, call: Call) -> On:
+        return On(iam_arn(call.account, f"{kind}{given.get('PathPrefix', '/')}"))
+
+    return target
+
+
+def any_provider(kind: str) -> Target:
+    """All providers of a kind."""
+
+    async def target(_given: Given, call: Call) -> On:
+        return On(iam_arn(call.account, f"{kind}/*"))
+
+    return target
+
+
+def request_tags(given: Given, _on: On) -> Context:
+    """``aws:RequestTag/…`` and ``aws:TagKeys`` of the tags in the request."""
+    tags = given.get("Tags", ())
+    if not tags:
+        return {}
+    context: dict[str, tuple[str, ...]] = {
+        f"aws:requesttag/{tag['Key'].lower()}": (tag["Value"],) for tag in tags
+    }
+    context["aws:tagkeys"] = tuple(tag["Key"] for tag in tags)
+    return context
+
+
+def tag_keys(given: Given, _on: On) -> Context:
+    """``aws:TagKeys`` of the keys in the request."""
+    keys = tuple(given["TagKeys"])
+    return {"aws:tagkeys": keys} if keys else {}
+
+
+def policy_arn(given: Given, _on: On) -> Context:
+    """``iam:PolicyARN``."""
+    return {"iam:policyarn": (given["PolicyArn"],)}
+
+
+def boundary_asked(given: Given, _on: On) -> Context:
+    """``iam:PermissionsBoundary`` as the request sets it."""
+    arn = given.get("PermissionsBoundary")
+    return {} if arn is None else {"iam:permissionsboundary": (arn,)}
+
+
+def boundary_held(_given: Given, on: On) -> Context:
+    """``iam:PermissionsBoundary`` as the user or role has it."""
+    if on.boundary_arn is None:
+        return {}
+    return {"iam:permissionsboundary": (on.boundary_arn,)}
+
+
+def _owner(owner: User | Role) -> On:
+    context: dict[str, tuple[str, ...]] = dict(_resource_tags(owner.tags))
+    for key, value in owner.tags.items():
+        context[f"iam:resourcetag/{key.lower()}"] = (value,)
+    return On(owner.arn, context, owner.boundary_arn)
+
+
+def _resource_tags(tags: Mapping[str, str]) -> Mapping[str, tuple[Any, ...]]:
+    return {f"aws:resourcetag/{key.lower()}": (value,) for key, value in tags.items()}

@@ -1,0 +1,97 @@
+"""Users: ``CreateUser``, ``GetUser``, ``ListUsers``, ``UpdateUser``, ``DeleteUser``."""
+
+from typing import cast
+
+from broker.actions.action import Call
+from broker.actions.iam import targets as on
+from broker.actions.iam import views
+from broker.actions.iam.declare import change, read
+from broker.actions.iam.paging import page_request, stored_page, truncation
+from broker.actions.types.iam import (
+    CreateUserRequest,
+    CreateUserResponse,
+    DeleteUserRequest,
+    GetUserRequest,
+    GetUserResponse,
+    ListUsersRequest,
+    ListUsersResponse,
+    UpdateUserRequest,
+    User,
+)
+from broker.identities import users
+from broker.identities.accounts import require_account
+from broker.identities.tags import KeyCase, checked_tags
+from broker.model.arn import iam_arn
+
+
+async def _create_user(given: CreateUserRequest, call: Call) -> CreateUserResponse:
+    user = await users.create_user(
+        call.change,
+        await require_account(call.change, call.account),
+        name=given["UserName"],
+        path=given.get("Path", "/"),
+        boundary_arn=given.get("PermissionsBoundary"),
+        tags=checked_tags(views.given_tags(given.get("Tags", ())), KeyCase.INSENSITIVE),
+        now=call.now,
+    )
+    return {"User": views.got_user(user)}
+
+
+async def _get_user(given: GetUserRequest, call: Call) -> GetUserResponse:
+    name = on.own_name(given, call)
+    if name is None:
+        return {"User": await _root(call)}
+    user = await users.require_user(call.directory, call.account, name)
+    return {"User": views.got_user(user)}
+
+
+async def _root(call: Call) -> User:
+    """The root user, which has neither a path nor a name."""
+    account = await require_account(call.directory, call.account)
+    root = {
+        "UserId": account.account_id,
+        "Arn": iam_arn(account.account_id, "root"),
+        "CreateDate": account.created_at,
+    }
+    return cast("User", root)
+
+
+async def _list_users(given: ListUsersRequest, call: Call) -> ListUsersResponse:
+    page = await stored_page(
+        call.directory.list_users(
+            call.account, given.get("PathPrefix", "/"), page_request(given)
+        )
+    )
+    return {
+        "Users": [views.listed_user(user) for user in page.items],
+        **truncation(page),
+    }
+
+
+async def _update_user(given: UpdateUserRequest, call: Call) -> dict[str, object]:
+    user = await users.require_user(call.change, call.account, given["UserName"])
+    await users.rename_user(
+        call.change, user, name=given.get("NewUserName"), path=given.get("NewPath")
+    )
+    return {}
+
+
+async def _delete_user(given: DeleteUserRequest, call: Call) -> dict[str, object]:
+    user = await users.require_user(call.change, call.account, given["UserName"])
+    await users.delete_user(call.change, user)
+    return {}
+
+
+USERS = (
+    change(
+        "CreateUser",
+        _create_user,
+        on.new("user", "UserName"),
+        on.request_tags,
+        on.boundary_asked,
+    ),
+    read("GetUser", _get_user, on.user_or_self),
+    read("ListUsers", _list_users, on.every("user")),
+    change("UpdateUser", _update_user, on.user),
+    change("DeleteUser", _delete_user, on.user),
+)

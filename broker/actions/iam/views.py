@@ -1,0 +1,155 @@
+"""Entities as IAM's answers show them.
+
+Which members an answer has differs from operation to operation and is as recorded:
+the one that makes an entity shows less than the one that gets it, and lists leave
+out tags and boundaries.
+"""
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+from broker.actions.types.iam import (
+    AttachedPermissionsBoundary,
+    Policy,
+    PolicyVersion,
+    Role,
+    Tag,
+    User,
+)
+from broker.identities.tags import tag_pairs
+from broker.model import entities
+
+
+def encoded(document: str) -> str:
+    """A policy document as it stands in an answer: percent-encoded by RFC 3986."""
+    return quote(document, safe="")
+
+
+def tag_list(tags: Mapping[str, str]) -> list[Tag]:
+    """Tags by key."""
+    return [{"Key": key, "Value": value} for key, value in tag_pairs(tags)]
+
+
+def given_tags(tags: Sequence[Tag]) -> list[tuple[str, str]]:
+    """The tags of a request as pairs."""
+    return [(tag["Key"], tag["Value"]) for tag in tags]
+
+
+def boundary(arn: str) -> AttachedPermissionsBoundary:
+    """A permissions boundary."""
+    return {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": arn}
+
+
+def created_role(role: entities.Role, trust_policy: str) -> Role:
+    """A role as ``CreateRole`` shows it; ``trust_policy`` with ARNs for ids."""
+    view = _role(role, trust_policy)
+    if role.boundary_arn is not None:
+        view["PermissionsBoundary"] = boundary(role.boundary_arn)
+    if role.tags:
+        view["Tags"] = tag_list(role.tags)
+    return view
+
+
+def got_role(role: entities.Role, trust_policy: str) -> Role:
+    """A role as ``GetRole`` shows it."""
+    view = created_role(role, trust_policy)
+    _add_settings(view, role)
+    view["RoleLastUsed"] = {}
+    return view
+
+
+def described_role(role: entities.Role, trust_policy: str) -> Role:
+    """A role as ``UpdateRoleDescription`` shows it."""
+    view = created_role(role, trust_policy)
+    if role.description is not None:
+        view["Description"] = role.description
+    return view
+
+
+def listed_role(role: entities.Role, trust_policy: str) -> Role:
+    """A role as ``ListRoles`` shows it."""
+    view = _role(role, trust_policy)
+    _add_settings(view, role)
+    return view
+
+
+def listed_user(user: entities.User) -> User:
+    """A user as ``ListUsers`` shows it."""
+    return {
+        "Path": user.path,
+        "UserName": user.name,
+        "UserId": user.user_id,
+        "Arn": user.arn,
+        "CreateDate": user.created_at,
+    }
+
+
+def got_user(user: entities.User) -> User:
+    """A user as ``CreateUser`` and ``GetUser`` show it."""
+    view = listed_user(user)
+    if user.boundary_arn is not None:
+        view["PermissionsBoundary"] = boundary(user.boundary_arn)
+    if user.tags:
+        view["Tags"] = tag_list(user.tags)
+    return view
+
+
+def listed_policy(policy: entities.ManagedPolicy) -> Policy:
+    """A managed policy as ``ListPolicies`` shows it."""
+    return {
+        "PolicyName": policy.name,
+        "PolicyId": policy.policy_id,
+        "Arn": policy.arn,
+        "Path": policy.path,
+        "DefaultVersionId": policy.default_version.version_id,
+        "AttachmentCount": policy.attachment_count,
+        "PermissionsBoundaryUsageCount": policy.boundary_count,
+        "IsAttachable": True,
+        "CreateDate": policy.created_at,
+        "UpdateDate": policy.updated_at,
+    }
+
+
+def created_policy(policy: entities.ManagedPolicy) -> Policy:
+    """A managed policy as ``CreatePolicy`` shows it."""
+    view = listed_policy(policy)
+    if policy.tags:
+        view["Tags"] = tag_list(policy.tags)
+    return view
+
+
+def got_policy(policy: entities.ManagedPolicy) -> Policy:
+    """A managed policy as ``GetPolicy`` shows it."""
+    view = listed_policy(policy)
+    if policy.description is not None:
+        view["Description"] = policy.description
+    view["Tags"] = tag_list(policy.tags)
+    return view
+
+
+def listed_version(
+    policy: entities.ManagedPolicy, version: entities.PolicyVersion
+) -> PolicyVersion:
+    """A version as ``ListPolicyVersions`` and ``CreatePolicyVersion`` show it."""
+    return {
+        "VersionId": version.version_id,
+        "IsDefaultVersion": version.version_id == policy.default_version.version_id,
+        "CreateDate": version.created_at,
+    }
+
+
+def _role(role: entities.Role, trust_policy: str) -> Role:
+    return {
+        "Path": role.path,
+        "RoleName": role.name,
+        "RoleId": role.role_id,
+        "Arn": role.arn,
+        "CreateDate": role.created_at,
+        "AssumeRolePolicyDocument": encoded(trust_policy),
+    }
+
+
+def _add_settings(view: Role, role: entities.Role) -> None:
+    view["MaxSessionDuration"] = role.max_session_duration_seconds
+    if role.description is not None:
+        view["Description"] = role.description
