@@ -1,0 +1,126 @@
+"""``AssumeRole``: a signed caller takes a role's session."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from broker.actions.action import Action, Call
+from broker.actions.sts.role_mint import RoleMinter, RoleRequest
+from broker.actions.sts.roles import find_role, role_needs
+from broker.actions.types.sts import AssumeRoleRequest
+from broker.authz.need import Need
+from broker.errors import AccessDenied, ValidationError
+from broker.model.principal import PrincipalType
+from broker.model.session import SessionKind
+from broker.sessions.source_identity import require_source_identity
+from broker.sessions.tags import SessionTags, require_session_tags
+from broker.stores.directory.fresh import FreshDirectory
+
+
+class AssumeRole:
+    """The handler, with what it needs."""
+
+    def __init__(self, fresh: FreshDirectory, minter: RoleMinter) -> None:
+        self._fresh = fresh
+        self._minter = minter
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(
+            service="sts",
+            name="AssumeRole",
+            needs=self._needs,
+            handle=self._handle,
+            audited=(
+                "RoleArn",
+                "RoleSessionName",
+                "DurationSeconds",
+                "PolicyArns",
+                "Tags",
+                "TransitiveTagKeys",
+                "SourceIdentity",
+                "SerialNumber",
+            ),
+        )
+
+    async def _needs(self, given: AssumeRoleRequest, call: Call) -> tuple[Need, ...]:
+        role = await find_role(self._fresh, given["RoleArn"])
+        _refuse_kinds(call, given["RoleArn"])
+        return role_needs(
+            "sts:AssumeRole",
+            given,
+            role,
+            tags=_tags(given, call),
+            source_identity=given.get("SourceIdentity"),
+            context={},
+        )
+
+    async def _handle(self, given: AssumeRoleRequest, call: Call) -> Mapping[str, Any]:
+        role = await find_role(self._fresh, given["RoleArn"])
+        if role is None:
+            raise AccessDenied(_denial(call, given["RoleArn"]))
+        _refuse_mfa(given)
+        calling = call.caller.session
+        minted, answer = await self._minter.mint(
+            given,
+            call,
+            RoleRequest(
+                kind=SessionKind.ASSUME_ROLE,
+                role=role,
+                session_name=given["RoleSessionName"],
+                tags=_tags(given, call),
+                source_identity=require_source_identity(
+                    given.get("SourceIdentity"), calling
+                ),
+                calling=calling,
+                parent_key_id=call.caller.access_key_id,
+            ),
+        )
+        if given.get("Policy") or given.get("PolicyArns") or minted.session.tags:
+            answer["PackedPolicySize"] = minted.packed_policy_size
+        return answer
+
+
+def _tags(given: AssumeRoleRequest, call: Call) -> SessionTags:
+    return require_session_tags(
+        [(tag["Key"], tag["Value"]) for tag in given.get("Tags", ())],
+        given.get("TransitiveTagKeys", ()),
+        calling=call.caller.session,
+    )
+
+
+def _refuse_kinds(call: Call, role_arn: str) -> None:
+    """Callers that may assume no role at all. Source: reference 9.1."""
+    principal = call.caller.principal
+    if principal.type is PrincipalType.ACCOUNT:
+        raise AccessDenied("Roles may not be assumed by root accounts.")
+    if principal.type is PrincipalType.FEDERATED_USER:
+        raise AccessDenied(
+            _denial(call, role_arn),
+            detail="GetFederationToken credentials cannot assume roles",
+        )
+
+
+def _denial(call: Call, role_arn: str) -> str:
+    return (
+        f"User: {call.caller.principal.arn} is not authorized to perform:"
+        f" sts:AssumeRole on resource: {role_arn}"
+    )
+
+
+def _refuse_mfa(given: AssumeRoleRequest) -> None:
+    """No devices are registered, so no code can be right.
+
+    Raises:
+        ValidationError: one of the two parameters without the other.
+        AccessDenied: both.
+    """
+    serial, code = given.get("SerialNumber"), given.get("TokenCode")
+    if serial is None and code is None:
+        return
+    if serial is None or code is None:
+        raise ValidationError(
+            "SerialNumber and TokenCode must be sent together, or neither of them."
+        )
+    raise AccessDenied(
+        "MultiFactorAuthentication failed, unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user."
+    )

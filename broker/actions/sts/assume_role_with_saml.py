@@ -1,0 +1,93 @@
+"""``AssumeRoleWithSAML``: a SAML assertion in, a role's session out. Unsigned."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from broker.actions.action import Action, Call, Proof
+from broker.actions.sts.role_mint import RoleMinter, RoleRequest
+from broker.actions.sts.roles import find_role, role_needs
+from broker.actions.types.sts import AssumeRoleWithSAMLRequest
+from broker.authz.need import Need
+from broker.errors import AccessDenied, InvalidIdentityToken
+from broker.model.federated import FederatedIdentity
+from broker.model.session import SessionKind
+from broker.sessions.source_identity import require_source_identity
+from broker.sessions.tags import SessionTags, require_session_tags
+from broker.stores.directory.fresh import FreshDirectory
+
+_NAME = "AssumeRoleWithSAML"
+_RESERVED_ROLES = "AWSReservedSSO_"
+
+
+class AssumeRoleWithSaml:
+    """The handler, with what it needs."""
+
+    def __init__(self, fresh: FreshDirectory, minter: RoleMinter) -> None:
+        self._fresh = fresh
+        self._minter = minter
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(
+            service="sts",
+            name=_NAME,
+            proof=Proof.SAML,
+            needs=self._needs,
+            handle=self._handle,
+            audited=("RoleArn", "PrincipalArn", "DurationSeconds", "PolicyArns"),
+        )
+
+    async def _needs(
+        self, given: AssumeRoleWithSAMLRequest, call: Call
+    ) -> tuple[Need, ...]:
+        role = await find_role(self._fresh, given["RoleArn"])
+        if role is not None and role.name.startswith(_RESERVED_ROLES):
+            role = None
+        identity = call.federated
+        return role_needs(
+            f"sts:{_NAME}",
+            given,
+            role,
+            tags=identity_tags(identity),
+            source_identity=identity.source_identity,
+            context={"sts:rolesessionname": (_session_name(identity),)},
+        )
+
+    async def _handle(
+        self, given: AssumeRoleWithSAMLRequest, call: Call
+    ) -> Mapping[str, Any]:
+        identity = call.federated
+        role = await find_role(self._fresh, given["RoleArn"])
+        if role is None:
+            raise AccessDenied(f"Not authorized to perform sts:{_NAME}")
+        minted, answer = await self._minter.mint(
+            given,
+            call,
+            RoleRequest(
+                kind=SessionKind.SAML,
+                role=role,
+                session_name=_session_name(identity),
+                tags=identity_tags(identity),
+                source_identity=require_source_identity(identity.source_identity),
+                identity=identity,
+            ),
+        )
+        return answer | {
+            "PackedPolicySize": minted.packed_policy_size,
+            "Subject": identity.subject,
+            "SubjectType": identity.subject_type,
+            "Issuer": identity.issuer,
+            "Audience": identity.audience,
+            "NameQualifier": identity.name_qualifier,
+        }
+
+
+def identity_tags(identity: FederatedIdentity) -> SessionTags:
+    """The tags that an identity provider passes, held to the rules of all tags."""
+    return require_session_tags(identity.tags.items(), identity.transitive_keys)
+
+
+def _session_name(identity: FederatedIdentity) -> str:
+    if identity.session_name is None:
+        raise InvalidIdentityToken("RoleSessionName is required in AuthnResponse")
+    return identity.session_name

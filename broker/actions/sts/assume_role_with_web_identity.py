@@ -1,0 +1,88 @@
+"""``AssumeRoleWithWebIdentity``: an ID token in, a role's session out. Unsigned."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from broker.actions.action import Action, Call, Proof
+from broker.actions.sts.assume_role_with_saml import identity_tags
+from broker.actions.sts.role_mint import RoleMinter, RoleRequest
+from broker.actions.sts.roles import find_role, role_needs
+from broker.actions.types.sts import AssumeRoleWithWebIdentityRequest
+from broker.authz.need import Need
+from broker.errors import AccessDenied, InvalidIdentityToken
+from broker.model.session import SessionKind
+from broker.sessions.source_identity import require_source_identity
+from broker.stores.directory.fresh import FreshDirectory
+
+_NAME = "AssumeRoleWithWebIdentity"
+
+
+class AssumeRoleWithWebIdentity:
+    """The handler, with what it needs."""
+
+    def __init__(self, fresh: FreshDirectory, minter: RoleMinter) -> None:
+        self._fresh = fresh
+        self._minter = minter
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(
+            service="sts",
+            name=_NAME,
+            proof=Proof.WEB_IDENTITY,
+            needs=self._needs,
+            handle=self._handle,
+            audited=(
+                "RoleArn",
+                "RoleSessionName",
+                "ProviderId",
+                "DurationSeconds",
+                "PolicyArns",
+            ),
+        )
+
+    async def _needs(
+        self, given: AssumeRoleWithWebIdentityRequest, call: Call
+    ) -> tuple[Need, ...]:
+        identity = call.federated
+        allowed = identity.allowed_roles
+        if allowed is not None and given["RoleArn"] not in allowed:
+            raise InvalidIdentityToken(
+                "The target role ARN is not present in the roles claim of the identity token"
+            )
+        return role_needs(
+            f"sts:{_NAME}",
+            given,
+            await find_role(self._fresh, given["RoleArn"]),
+            tags=identity_tags(identity),
+            source_identity=identity.source_identity,
+            context={
+                "sts:roleauthorizedbyidp": ("false" if allowed is None else "true",)
+            },
+        )
+
+    async def _handle(
+        self, given: AssumeRoleWithWebIdentityRequest, call: Call
+    ) -> Mapping[str, Any]:
+        identity = call.federated
+        role = await find_role(self._fresh, given["RoleArn"])
+        if role is None:
+            raise AccessDenied(f"Not authorized to perform sts:{_NAME}")
+        minted, answer = await self._minter.mint(
+            given,
+            call,
+            RoleRequest(
+                kind=SessionKind.WEB_IDENTITY,
+                role=role,
+                session_name=given["RoleSessionName"],
+                tags=identity_tags(identity),
+                source_identity=require_source_identity(identity.source_identity),
+                identity=identity,
+            ),
+        )
+        return answer | {
+            "PackedPolicySize": minted.packed_policy_size,
+            "SubjectFromWebIdentityToken": identity.subject,
+            "Provider": identity.provider_arn,
+            "Audience": identity.audience,
+        }

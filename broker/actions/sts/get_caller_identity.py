@@ -1,0 +1,21 @@
+"""``GetCallerIdentity``: no permission is needed, and no Deny has an effect."""
+
+from broker.actions.action import Action, Call, Given, needs_nothing
+from broker.actions.types.sts import GetCallerIdentityResponse
+
+
+async def _get_caller_identity(_given: Given, call: Call) -> GetCallerIdentityResponse:
+    principal = call.caller.principal
+    return {
+        "UserId": principal.userid,
+        "Account": principal.account,
+        "Arn": principal.arn,
+    }
+
+
+GET_CALLER_IDENTITY = Action(
+    service="sts",
+    name="GetCallerIdentity",
+    needs=needs_nothing,
+    handle=_get_caller_identity,
+)

@@ -1,0 +1,130 @@
+"""The last step of every way to assume a role: rules of life, then the mint."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from broker.actions.action import Call
+from broker.actions.sts.roles import (
+    assumed_role_user,
+    credentials_shape,
+    refuse_unhonoured,
+)
+from broker.actions.sts.session_policies import read_session_policies
+from broker.errors import AccessDenied
+from broker.model.entities import Role
+from broker.model.federated import FederatedIdentity
+from broker.model.session import Session, SessionKind
+from broker.sessions.issue import Minted, MintOrder, SessionIssuer, replay_key
+from broker.sessions.limits import session_duration
+from broker.sessions.tags import SessionTags, inherit_tags
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.ledger.port import ReplayMark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleRequest:
+    """A permitted request for a role's session."""
+
+    kind: SessionKind
+    role: Role
+    session_name: str
+    tags: SessionTags
+    source_identity: str | None
+    calling: Session | None = None
+    identity: FederatedIdentity | None = None
+    parent_key_id: str = ""
+    mfa_at: int | None = None
+
+
+class RoleMinter:
+    """Makes sessions of roles."""
+
+    def __init__(self, fresh: FreshDirectory, issuer: SessionIssuer) -> None:
+        self._fresh = fresh
+        self._issuer = issuer
+
+    async def mint(
+        self, given: Mapping[str, Any], call: Call, wanted: RoleRequest
+    ) -> tuple[Minted, dict[str, Any]]:
+        """The mint, and the members that the three answers share.
+
+        Raises:
+            ValidationError, MalformedPolicyDocument, PackedPolicyTooLarge: the
+                request breaks a rule.
+            InvalidIdentityToken: the proof was spent before.
+            ServiceUnavailable: the database is away; nothing is spent.
+        """
+        refuse_unhonoured(given)
+        role, identity, calling = wanted.role, wanted.identity, wanted.calling
+        account = await self._fresh.find_account(role.account)
+        if account is None:
+            raise AccessDenied(detail=f"the account of {role.arn} is gone")
+        chained = calling is not None and calling.kind.is_role
+        duration = session_duration(
+            wanted.kind,
+            given.get("DurationSeconds"),
+            now=call.now,
+            role_max=role.max_session_duration_seconds,
+            chained=chained,
+            saml_duration=identity.session_duration_seconds if identity else None,
+            session_ends_at=identity.session_ends_at if identity else None,
+        )
+        policies = await read_session_policies(given, role.account, call.directory)
+        tags = inherit_tags(wanted.tags, calling)
+        user = assumed_role_user(role.account, role, wanted.session_name)
+        order = MintOrder(
+            account=role.account,
+            account_salt=account.session_salt,
+            kind=wanted.kind,
+            principal_id=role.role_id,
+            principal_arn=user["Arn"],
+            name=wanted.session_name,
+            now=call.now,
+            duration_seconds=duration,
+            parent_key_id=wanted.parent_key_id,
+            policies=policies,
+            tags=tags.tags,
+            transitive_keys=tags.transitive_keys,
+            source_identity=wanted.source_identity,
+            provider_arn=_provider_arn(identity, calling),
+            provider_id=_provider_id(identity, calling),
+            identity_context=identity.session_context if identity else {},
+            mfa_at=wanted.mfa_at,
+            chain_depth=calling.chain_depth + 1 if calling and chained else 0,
+        )
+        mark = None if identity is None else _mark(identity, role, call)
+        minted = await self._issuer.issue(order, call.entry.complete(), mark)
+        call.entry.committed = True
+        shared: dict[str, Any] = {
+            "Credentials": credentials_shape(minted.credentials),
+            "AssumedRoleUser": user,
+        }
+        if wanted.source_identity is not None:
+            shared["SourceIdentity"] = wanted.source_identity
+        return minted, shared
+
+
+def _mark(identity: FederatedIdentity, role: Role, call: Call) -> ReplayMark | None:
+    """The one use of this proof for this role. Source: D9."""
+    if identity.spends is None or identity.spends_until is None:
+        return None
+    return ReplayMark(
+        key=replay_key((*identity.spends, role.role_id)),
+        mint_id=call.request_id,
+        expires_at=identity.spends_until,
+    )
+
+
+def _provider_arn(
+    identity: FederatedIdentity | None, calling: Session | None
+) -> str | None:
+    if identity is not None:
+        return identity.provider_arn
+    return calling.provider_arn if calling else None
+
+
+def _provider_id(identity: FederatedIdentity | None, calling: Session | None) -> str:
+    if identity is not None:
+        return identity.provider_id
+    return calling.provider_id if calling else ""

@@ -1,0 +1,116 @@
+"""What the three ways to assume a role have in common."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from broker.authn.federated import account_of_arn
+from broker.authz.context import tag_context
+from broker.authz.need import Need, Trust
+from broker.errors import UnsupportedOperation
+from broker.model.account import AccountId
+from broker.model.arn import sts_arn
+from broker.model.entities import Role
+from broker.model.session import TemporaryCredentials
+from broker.sessions.tags import SessionTags
+from broker.stores.directory.fresh import FreshDirectory
+
+_UNHONOURED = ("ProvidedContexts", "MinimumSessionTokenSize")
+
+
+async def find_role(fresh: FreshDirectory, role_arn: str) -> Role | None:
+    """The role of exactly this ARN, path and case included.
+
+    Raises:
+        ValidationError: it is no role's ARN.
+    """
+    account = account_of_arn(role_arn, "role/")
+    role = await fresh.find_role(account, role_arn.rpartition("/")[2])
+    return role if role is not None and role.arn == role_arn else None
+
+
+def role_needs(
+    operation: str,
+    given: Mapping[str, Any],
+    role: Role | None,
+    *,
+    tags: SessionTags,
+    source_identity: str | None,
+    context: Mapping[str, tuple[str, ...]],
+) -> tuple[Need, ...]:
+    """The permissions that a role's trust policy (and the caller's own) must give.
+
+    ``tags`` are those passed by the call or the identity provider; inherited ones
+    are added after the trust policy was evaluated. Source: reference 3.2 and 9.3.
+    """
+    arn: str = given["RoleArn"]
+    account = account_of_arn(arn, "role/")
+    shared = {**context, **_passed(given, tags, source_identity)}
+    if role is not None:
+        shared.update(tag_context("aws:resourcetag", role.tags))
+        shared.update(tag_context("iam:resourcetag", role.tags))
+    actions = [operation]
+    if tags.tags:
+        actions.append("sts:TagSession")
+    if source_identity is not None:
+        actions.append("sts:SetSourceIdentity")
+    return tuple(
+        Need(
+            action=action,
+            resource=arn,
+            account=account,
+            context=shared,
+            trust=Trust(role=role),
+        )
+        for action in actions
+    )
+
+
+def refuse_unhonoured(given: Mapping[str, Any]) -> None:
+    """Refuse members that the model has and the broker does not honour, by name.
+
+    Raises:
+        UnsupportedOperation: one was sent.
+    """
+    for name in _UNHONOURED:
+        if given.get(name):
+            raise UnsupportedOperation(f"The parameter {name} is not supported.")
+
+
+def assumed_role_user(
+    account: AccountId, role: Role, session_name: str
+) -> dict[str, str]:
+    """``AssumedRoleUser``; the session's ARN has no path."""
+    return {
+        "AssumedRoleId": f"{role.role_id}:{session_name}",
+        "Arn": sts_arn(account, f"assumed-role/{role.name}/{session_name}"),
+    }
+
+
+def credentials_shape(credentials: TemporaryCredentials) -> dict[str, Any]:
+    """``Credentials`` of an answer. From here on the secret is in the open."""
+    return {
+        "AccessKeyId": credentials.access_key_id,
+        "SecretAccessKey": credentials.secret_access_key.reveal(),
+        "SessionToken": credentials.session_token.reveal(),
+        "Expiration": credentials.expiration,
+    }
+
+
+def _passed(
+    given: Mapping[str, Any], tags: SessionTags, source_identity: str | None
+) -> dict[str, tuple[str, ...]]:
+    context: dict[str, tuple[str, ...]] = {}
+    if "RoleSessionName" in given:
+        context["sts:rolesessionname"] = (given["RoleSessionName"],)
+    if "ExternalId" in given:
+        context["sts:externalid"] = (given["ExternalId"],)
+    if "DurationSeconds" in given:
+        context["sts:durationseconds"] = (str(given["DurationSeconds"]),)
+    if source_identity is not None:
+        context["sts:sourceidentity"] = (source_identity,)
+    if tags.tags:
+        context.update(tag_context("aws:requesttag", tags.tags))
+        context["aws:tagkeys"] = tuple(tags.tags)
+    if tags.transitive_keys:
+        context["sts:transitivetagkeys"] = tuple(sorted(tags.transitive_keys))
+    return context

@@ -1,0 +1,74 @@
+"""The session policies of a call: one inline text, up to ten managed ones.
+
+Source: reference 3.1.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from broker.errors import MalformedPolicyDocument, ValidationError
+from broker.identities.aws_managed import find_aws_managed
+from broker.model.account import AccountId
+from broker.model.arn import Arn
+from broker.model.session import SessionPolicies
+from broker.policy import PolicyKind, PolicyRejected, parse_policy
+from broker.stores.directory.port import DirectoryReader
+
+MAX_CHARACTERS = 2048
+"""Inline text and ARNs together, as plain text."""
+
+MAX_POLICY_ARNS = 10
+
+
+async def read_session_policies(
+    given: Mapping[str, Any], account: AccountId, directory: DirectoryReader
+) -> tuple[SessionPolicies, ...]:
+    """The layer that ``Policy`` and ``PolicyArns`` make; empty without them.
+
+    ``account`` is the role's or user's: managed policies must be there, or AWS's.
+
+    Raises:
+        ValidationError: too many ARNs, or more text than fits.
+        MalformedPolicyDocument: the text is no policy, or an ARN names none.
+    """
+    text: str | None = given.get("Policy")
+    arns = tuple(item["arn"] for item in given.get("PolicyArns", ()) if "arn" in item)
+    if text is None and not arns:
+        return ()
+    if len(arns) > MAX_POLICY_ARNS:
+        raise ValidationError(
+            "1 validation error detected: Value at 'policyArns' failed to satisfy"
+            f" constraint: Member must have length less than or equal to {MAX_POLICY_ARNS}"
+        )
+    if len(text or "") + sum(map(len, arns)) > MAX_CHARACTERS:
+        raise ValidationError(
+            "1 validation error detected: Value at 'policy' failed to satisfy"
+            f" constraint: Member must have length less than or equal to {MAX_CHARACTERS}"
+        )
+    if text is not None:
+        try:
+            parse_policy(text, PolicyKind.SESSION)
+        except PolicyRejected as error:
+            raise MalformedPolicyDocument(error.message) from error
+    for arn in arns:
+        await _require_managed(arn, account, directory)
+    return (SessionPolicies(text, arns),)
+
+
+async def _require_managed(
+    arn: str, account: AccountId, directory: DirectoryReader
+) -> None:
+    if find_aws_managed(arn) is not None:
+        return
+    try:
+        parsed = Arn.parse(arn)
+    except ValueError as error:
+        raise ValidationError(f"{arn} is invalid") from error
+    if parsed.account == account and parsed.resource.startswith("policy/"):
+        name = parsed.resource.rpartition("/")[2]
+        policy = await directory.find_policy(account, name)
+        if policy is not None and policy.arn == arn:
+            return
+    raise MalformedPolicyDocument(
+        f"The policy {arn} does not exist in the account of the session's role or user."
+    )

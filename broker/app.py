@@ -1,0 +1,308 @@
+"""The composition root: settings become stores, services and one ASGI application.
+
+The only module that knows every concrete class. What a worker builds at its start
+it takes down at its end, in the reverse order.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import structlog
+from fastapi import FastAPI
+
+from broker.actions.iam import iam_actions
+from broker.actions.models import load_service_model
+from broker.actions.registry import Registry
+from broker.actions.sts import sts_actions
+from broker.audit.writer import Auditor
+from broker.authn.federated import FederatedScheme, SamlExpectations
+from broker.authn.long_term import LongTermKeys
+from broker.authn.sigv4 import SignatureScheme
+from broker.authz.gather import PolicyLibrary
+from broker.authz.guard import Guard
+from broker.clock import Clock, SystemClock
+from broker.federation.addresses import AddressRules
+from broker.federation.issuer_keys import IssuerKeys
+from broker.federation.outbound import OutboundClient
+from broker.federation.web_identity import WebIdentityProver
+from broker.model.entities import SamlProvider
+from broker.pipeline import Pipeline
+from broker.protocols.query import Service
+from broker.sessions.issue import SessionIssuer
+from broker.sessions.keyring import (
+    Keyring,
+    create_keyring,
+    load_keyring,
+    require_fingerprint,
+)
+from broker.sessions.keys import KeyringError, KeyringReason
+from broker.sessions.record import SessionIndex
+from broker.sessions.resolve import Resolver
+from broker.sessions.seal import SessionSealer
+from broker.sessions.vault import SealBrokenError, Vault
+from broker.settings import Settings
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.freshness import Freshness
+from broker.stores.installation import claim_keyring, read_installation
+from broker.stores.open import Stores, open_stores
+from broker.web.api import QueryEndpoint
+from broker.web.asgi import App, Receive, Scope, Send, respond
+from broker.web.edge import AllowedHosts, Edge
+from broker.web.proxies import TrustedProxies
+
+_log = structlog.get_logger(__name__)
+
+PAGES = ("/saml", "/federation", "/signin", "/console", "/issuer")
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+_UNKNOWN_OPERATION = b"<UnknownOperationException/>\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything a worker built, for the edges and the command line."""
+
+    settings: Settings
+    clock: Clock
+    stores: Stores
+    freshness: Freshness
+    fresh: FreshDirectory
+    keyring: Keyring
+    vault: Vault
+    index: SessionIndex
+    issuer: SessionIssuer
+    resolver: Resolver
+    federated: FederatedScheme
+    issuer_keys: IssuerKeys
+    auditor: Auditor
+    pipeline: Pipeline
+
+
+@contextlib.asynccontextmanager
+async def open_services(
+    settings: Settings, clock: Clock | None = None
+) -> AsyncIterator[Services]:
+    """Build a worker's services, and take them down at the end.
+
+    Raises:
+        StoreUrlError, StoreUnavailableError, SchemaTooNewError: the stores.
+        KeyringError: the keyring is missing, unsafe or another database's.
+    """
+    clock = clock or SystemClock()
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async with contextlib.AsyncExitStack() as stack:
+        stores = await open_stores(
+            settings.database,
+            settings.redis_url,
+            clock=clock,
+            spool_folder=settings.data_dir / "spool",
+        )
+        stack.push_async_callback(stores.close)
+        keyring = await open_keyring(settings, stores, clock)
+        freshness = Freshness(
+            stores.directory, clock, stale_seconds=settings.stale_seconds
+        )
+        stores.directory.on_commit(freshness.observed)
+        await freshness.start()
+        stack.push_async_callback(freshness.close)
+        services = _build(settings, clock, stores, freshness, keyring)
+        stack.push_async_callback(services.issuer_keys.close)
+        stack.push_async_callback(services.index.settle)
+        yield services
+
+
+async def open_keyring(settings: Settings, stores: Stores, clock: Clock) -> Keyring:
+    """The keyring of this database; made for an empty database only.
+
+    Raises:
+        KeyringError: it is missing, unsafe or another database's.
+    """
+    path = settings.keyring
+    now = clock.now()
+    expected = (await read_installation(stores.database, now=now)).keyring_fingerprint
+    if expected is None:
+        try:
+            keyring = create_keyring(path, clock, settings.skew)
+        except KeyringError as error:
+            # Another worker of the same start may have been first.
+            if error.reason is not KeyringReason.EXISTS:
+                raise
+            keyring = load_keyring(path, clock, settings.skew)
+        expected = await claim_keyring(stores.database, keyring.fingerprint, now=now)
+    else:
+        keyring = load_keyring(path, clock, settings.skew)
+    require_fingerprint(keyring.keys, expected, path)
+    return keyring
+
+
+def _build(
+    settings: Settings,
+    clock: Clock,
+    stores: Stores,
+    freshness: Freshness,
+    keyring: Keyring,
+) -> Services:
+    fresh = FreshDirectory(stores.directory, freshness)
+    vault = Vault(keyring, clock)
+    sealer = SessionSealer(keyring)
+    index = SessionIndex(stores.cache)
+    issuer = SessionIssuer(sealer, stores.ledger, index)
+    resolver = Resolver(sealer, fresh, index)
+    rules = AddressRules(settings.internal_issuers)
+    issuer_keys = IssuerKeys(
+        OutboundClient(rules, ca_file=settings.ca_file),
+        clock,
+        cache=stores.cache,
+        seal=_KeySetSeal(vault),
+    )
+    federated = FederatedScheme(
+        fresh,
+        WebIdentityProver(fresh, issuer_keys, skew=settings.skew),
+        SamlExpectations(
+            audiences=settings.audiences,
+            recipients=settings.recipients,
+            skew=settings.skew,
+        ),
+        vault,
+        acs_of=lambda provider: acs_url(settings, provider),
+    )
+    auditor = Auditor(stores.ledger)
+    pipeline = Pipeline(
+        services=[Service(load_service_model(name)) for name in ("sts", "iam")],
+        registry=Registry(
+            [
+                *sts_actions(fresh, issuer),
+                *iam_actions(sealer=vault, is_internal=rules.names),
+            ]
+        ),
+        signature=SignatureScheme(
+            LongTermKeys(fresh, vault),
+            resolver,
+            regions=None if "*" in settings.regions else frozenset(settings.regions),
+            public_host=settings.public_host,
+        ),
+        federated=federated,
+        guard=Guard(PolicyLibrary(stores.directory, fresh)),
+        auditor=auditor,
+        directory=stores.directory,
+        clock=clock,
+        home_region=settings.home_region,
+    )
+    return Services(
+        settings=settings,
+        clock=clock,
+        stores=stores,
+        freshness=freshness,
+        fresh=fresh,
+        keyring=keyring,
+        vault=vault,
+        index=index,
+        issuer=issuer,
+        resolver=resolver,
+        federated=federated,
+        issuer_keys=issuer_keys,
+        auditor=auditor,
+        pipeline=pipeline,
+    )
+
+
+def acs_url(settings: Settings, provider: SamlProvider) -> str:
+    """A SAML provider's own assertion consumer service."""
+    return f"{settings.public_origin}/saml/acs/{provider.uuid}"
+
+
+class Broker:
+    """The ASGI application: its services live as long as its lifespan."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._app: App | None = None
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif self._app is not None:
+            await self._app(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            services = await self._stack.enter_async_context(
+                open_services(self._settings, self._clock)
+            )
+            self._app = _edge(services)
+        except Exception as error:  # noqa: BLE001  # the server is told, and stops
+            await self._stack.aclose()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._stack.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(settings: Settings, clock: Clock | None = None) -> App:
+    """The whole broker as one ASGI application."""
+    return Broker(settings, clock)
+
+
+def _edge(services: Services) -> App:
+    settings = services.settings
+    return Edge(
+        _route(QueryEndpoint(services.pipeline), _pages(services)),
+        hosts=AllowedHosts(_host_names(settings)),
+        proxies=TrustedProxies(map(str, settings.trusted_proxies)),
+        clock=services.clock,
+        open_paths=PROBES,
+        hsts=settings.secure,
+    )
+
+
+def _host_names(settings: Settings) -> list[str]:
+    """The public host, and the regional names below it."""
+    host = settings.public_host.partition(":")[0]
+    return [host, f"*.{host}"]
+
+
+def _pages(_services: Services) -> FastAPI:
+    return FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+
+
+def _route(api: App, pages: App) -> App:
+    """The API at ``/``, pages below their names, nothing else.
+
+    Source: reference 1.1, the answer to another path.
+    """
+
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if path == "/":
+            await api(scope, receive, send)
+        elif path in PROBES or f"/{path.split('/', 2)[1]}" in PAGES:
+            await pages(scope, receive, send)
+        else:
+            headers = ((b"content-type", b"text/xml"),)
+            await respond(send, 404, headers, _UNKNOWN_OPERATION)
+
+    return route
+
+
+class _KeySetSeal:
+    """Seals shared key sets: a cache may speed up, never grant."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def seal(self, slot: str, plain: bytes) -> bytes:
+        """Seal a key set for one slot."""
+        return self._vault.seal("jwks", "", slot, "keys", plain)
+
+    def find_opened(self, slot: str, sealed: bytes) -> bytes | None:
+        """The key set; None when it was not sealed by us for this slot."""
+        try:
+            return self._vault.open_sealed("jwks", "", slot, "keys", sealed)
+        except SealBrokenError:
+            return None

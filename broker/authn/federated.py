@@ -1,0 +1,194 @@
+"""An assertion or a web identity token in the request body, as the proof.
+
+The provider of the role's own account alone is asked: its keys, its entity id or
+issuer. What it proved becomes the unsigned caller that the role's trust policy
+judges.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from broker.errors import InvalidIdentityToken, ValidationError
+from broker.federation.saml import ROLE_NOT_LISTED, prove_saml, require_role_pair
+from broker.federation.saml_options import SamlProviderOptions
+from broker.federation.web_identity import WebIdentityProver
+from broker.identities.saml_providers import SAML_KEY_SEAL
+from broker.model.account import AccountId, parse_account_id
+from broker.model.arn import Arn
+from broker.model.caller import Caller
+from broker.model.entities import SamlProvider
+from broker.model.federated import FederatedIdentity
+from broker.protocols.saml.keys import DecryptionKey, parse_private_key
+from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
+from broker.stores.directory.fresh import FreshDirectory
+
+
+class Opener(Protocol):
+    """Opens sealed values of the directory."""
+
+    def open_sealed(
+        self, purpose: str, account: str, entity_id: str, column: str, sealed: bytes
+    ) -> bytes:
+        """The plain bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamlExpectations:
+    """What an assertion must be made for."""
+
+    audiences: frozenset[str]
+    recipients: frozenset[str]
+    skew: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class _ProviderKeys:
+    """A SAML provider's metadata and decryption keys, ready to use."""
+
+    metadata: IdpMetadata
+    decryption: tuple[DecryptionKey, ...]
+
+
+class FederatedScheme:
+    """Proves the callers of the two unsigned operations."""
+
+    def __init__(
+        self,
+        fresh: FreshDirectory,
+        web_identity: WebIdentityProver,
+        expectations: SamlExpectations,
+        opener: Opener,
+        acs_of: Callable[[SamlProvider], str],
+    ) -> None:
+        self._fresh = fresh
+        self._web_identity = web_identity
+        self._expectations = expectations
+        self._opener = opener
+        self._acs_of = acs_of
+
+    async def prove_assertion(
+        self, given: Mapping[str, str], now: datetime
+    ) -> FederatedIdentity:
+        """The identity behind ``AssumeRoleWithSAML``'s parameters.
+
+        Raises:
+            ValidationError: an ARN is malformed.
+            InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: the
+                assertion is no proof for this provider and role.
+        """
+        role_arn = given["RoleArn"]
+        provider_arn = given["PrincipalArn"]
+        account = account_of_arn(role_arn, "role/")
+        if account_of_arn(provider_arn, "saml-provider/") != account:
+            raise InvalidIdentityToken(
+                ROLE_NOT_LISTED, detail="role and provider are in different accounts"
+            )
+        identity = await self.prove_for_provider(
+            given["SAMLAssertion"], account, provider_arn, now
+        )
+        require_role_pair(identity, role_arn=role_arn, provider_arn=provider_arn)
+        return identity
+
+    async def prove_for_provider(
+        self, response_text: str, account: AccountId, provider_arn: str, now: datetime
+    ) -> FederatedIdentity:
+        """The identity that one provider's keys prove; roles are not looked at.
+
+        Raises:
+            InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: refused.
+        """
+        name = Arn.parse(provider_arn).resource.removeprefix("saml-provider/")
+        provider = await self._fresh.find_saml_provider(account, name)
+        if provider is None:
+            raise InvalidIdentityToken(
+                "Specified provider doesn't exist.",
+                detail=f"there is no provider {provider_arn}",
+            )
+        expected = self._expectations
+        keys = await self._keys(provider)
+        return prove_saml(
+            response_text,
+            provider=provider,
+            metadata=keys.metadata,
+            decryption_keys=keys.decryption,
+            audiences=expected.audiences,
+            recipients=expected.recipients | {self._acs_of(provider)},
+            now=now,
+            skew=expected.skew,
+        )
+
+    async def prove_token(
+        self, given: Mapping[str, str], now: datetime
+    ) -> FederatedIdentity:
+        """The identity behind ``AssumeRoleWithWebIdentity``'s parameters.
+
+        Raises:
+            ValidationError: the role's ARN is malformed.
+            InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim,
+            IdpCommunicationError, AccessDenied: refused.
+        """
+        account = account_of_arn(given["RoleArn"], "role/")
+        return await self._web_identity.prove(
+            given["WebIdentityToken"],
+            account=account,
+            role_arn=given["RoleArn"],
+            provider_id=given.get("ProviderId"),
+            now=now,
+        )
+
+    async def _keys(self, provider: SamlProvider) -> _ProviderKeys:
+        async def load() -> _ProviderKeys:
+            options = SamlProviderOptions.parse(provider.options)
+            purpose, column = SAML_KEY_SEAL
+            newest_first = sorted(
+                provider.private_keys, key=lambda key: key.created_at, reverse=True
+            )
+            return _ProviderKeys(
+                parse_metadata(
+                    provider.metadata, now=None, legacy_rsa=options.legacy_rsa
+                ),
+                tuple(
+                    parse_private_key(
+                        self._opener.open_sealed(
+                            purpose,
+                            provider.account,
+                            key.key_id,
+                            column,
+                            key.sealed_pem,
+                        )
+                    )
+                    for key in newest_first
+                ),
+            )
+
+        return await self._fresh.memo.get(
+            provider.account, ("saml-keys", provider.uuid), load
+        )
+
+
+def federated_caller(identity: FederatedIdentity) -> Caller:
+    """The unsigned caller as the trust policy sees it."""
+    return Caller(
+        principal=identity.principal,
+        principal_tags=identity.tags,
+        context=identity.context,
+    )
+
+
+def account_of_arn(arn: str, kind: str) -> AccountId:
+    """The account of an IAM ARN whose resource begins with ``kind``.
+
+    Raises:
+        ValidationError: it is no such ARN.
+    """
+    try:
+        parsed = Arn.parse(arn)
+        account = parse_account_id(parsed.account)
+    except ValueError as error:
+        raise ValidationError(f"{arn} is invalid") from error
+    if parsed.service != "iam" or not parsed.resource.startswith(kind):
+        raise ValidationError(f"{arn} is invalid")
+    return account

@@ -1,0 +1,92 @@
+"""The condition keys that every call brings, whatever it asks for.
+
+A key that does not apply is absent, not empty. Names are lower-case.
+
+Source: reference 3.6; IAM User Guide, "AWS global condition context keys".
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from broker.model.caller import Caller
+from broker.model.principal import PrincipalType
+from broker.model.raw import RawRequest
+from broker.model.session import SessionKind
+
+Context = dict[str, tuple[str, ...]]
+
+_POLICY_TYPE = {
+    # An unsigned caller counts as a user whose id is the provider's ARN.
+    PrincipalType.SAML: "User",
+    PrincipalType.WEB_IDENTITY: "User",
+}
+_MILLISECONDS = 1000
+
+
+def call_context(
+    caller: Caller, raw: RawRequest, *, region: str, now: datetime
+) -> Context:
+    """The ``aws:…`` keys of a call, and the ones that its proof brought."""
+    context: Context = dict(caller.context)
+    _add_caller(context, caller)
+    if caller.session is not None:
+        _add_session(context, caller, now)
+    context["aws:sourceip"] = (raw.source_ip,)
+    context["aws:securetransport"] = ("true" if raw.secure else "false",)
+    context["aws:currenttime"] = (_iso(now),)
+    context["aws:epochtime"] = (str(int(now.timestamp())),)
+    context["aws:requestedregion"] = (region,)
+    context["aws:viaawsservice"] = ("false",)
+    context["aws:principalisawsservice"] = ("false",)
+    for key, header in (("aws:useragent", b"user-agent"), ("aws:referer", b"referer")):
+        value = raw.find_header(header)
+        if value:
+            context[key] = (value,)
+    return context
+
+
+def tag_context(prefix: str, tags: Mapping[str, str]) -> Context:
+    """``{prefix}/{key}`` for every tag, e.g. ``aws:resourcetag/team``."""
+    return {f"{prefix}/{key.lower()}": (value,) for key, value in tags.items()}
+
+
+def _add_caller(context: Context, caller: Caller) -> None:
+    principal = caller.principal
+    context["aws:principalaccount"] = (principal.account,)
+    context["aws:principaltype"] = (
+        _POLICY_TYPE.get(principal.type, principal.type.value),
+    )
+    context["aws:userid"] = (principal.userid,)
+    if principal.principal_arn:
+        context["aws:principalarn"] = (principal.principal_arn,)
+    if principal.type is PrincipalType.USER and principal.username:
+        context["aws:username"] = (principal.username,)
+    for key, value in caller.principal_tags.items():
+        context[f"aws:principaltag/{key.lower()}"] = (value,)
+
+
+def _add_session(context: Context, caller: Caller, now: datetime) -> None:
+    session = caller.session
+    if session is None:
+        return
+    context.update(session.identity_context)
+    issued = session.issued_at_ms / _MILLISECONDS
+    context["aws:tokenissuetime"] = (
+        _iso(datetime.fromtimestamp(issued, tz=now.tzinfo)),
+    )
+    if session.provider_arn:
+        context["aws:federatedprovider"] = (session.provider_arn,)
+    if session.source_identity:
+        context["aws:sourceidentity"] = (session.source_identity,)
+    # Long-term keys and roles assumed with them carry no MFA key at all; only a
+    # session that could have carried one says "false".
+    if session.mfa_at is not None:
+        context["aws:multifactorauthpresent"] = ("true",)
+        age = int(now.timestamp()) - session.mfa_at
+        context["aws:multifactorauthage"] = (str(max(age, 0)),)
+    elif session.kind is not SessionKind.FEDERATION_TOKEN:
+        context["aws:multifactorauthpresent"] = ("false",)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,169 @@
+"""Which policies apply: read through the memo, compiled once a change.
+
+Identity policies, boundaries and managed session policies are read live: a change
+reaches sessions that exist already. What a session carries itself is compiled once
+a text.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from broker.errors import AccessDenied
+from broker.identities.aws_managed import find_aws_managed
+from broker.model.account import AccountId
+from broker.model.arn import Arn
+from broker.model.caller import Caller
+from broker.model.entities import Role
+from broker.model.principal import PrincipalType
+from broker.model.session import Session, SessionKind, SessionPolicies
+from broker.policy import (
+    ALLOW_ALL,
+    PolicyDocument,
+    PolicyKind,
+    PolicyRejected,
+    PolicySet,
+    compile_policies,
+    parse_policy,
+)
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.port import DirectoryReader
+
+_NOTHING = compile_policies(())
+_SESSION_TEXTS = 4096
+"""Distinct inline session policies that a worker keeps compiled."""
+
+
+class PolicyLibrary:
+    """Compiled policies of principals, roles and sessions."""
+
+    def __init__(self, directory: DirectoryReader, fresh: FreshDirectory) -> None:
+        self._directory = directory
+        self._fresh = fresh
+
+    async def identity(self, caller: Caller) -> PolicySet | None:
+        """What the caller's own policies say; None for one that has none at all."""
+        principal = caller.principal
+        match principal.type:
+            case PrincipalType.ACCOUNT:
+                return ALLOW_ALL
+            case PrincipalType.USER | PrincipalType.ASSUMED_ROLE:
+                return await self._owned(principal.account, principal.unique_id)
+            case PrincipalType.FEDERATED_USER if caller.session is not None:
+                return await self._issuer(caller.session)
+            case _:
+                return None
+
+    async def boundary(self, caller: Caller) -> PolicySet | None:
+        """The permissions boundary of the caller's user or role, if one is set."""
+        account = caller.account
+        unique_id = caller.principal.unique_id
+        arn: str | None = None
+        if caller.principal.type is PrincipalType.ASSUMED_ROLE:
+            role = await self._fresh.find_role_by_id(account, unique_id)
+            arn = role.boundary_arn if role else None
+        elif caller.principal.type is PrincipalType.USER:
+            user = await self._fresh.find_user_by_id(account, unique_id)
+            arn = user.boundary_arn if user else None
+        return None if arn is None else await self._managed(account, arn)
+
+    async def session(self, caller: Caller) -> tuple[PolicySet, ...]:
+        """The session's layers, each of which must allow.
+
+        A federation token without policies allows nothing by itself.
+        """
+        session = caller.session
+        if session is None:
+            return ()
+        if session.kind is SessionKind.FEDERATION_TOKEN and not session.policies:
+            return (_NOTHING,)
+        return tuple(
+            [await self._layer(session.account, layer) for layer in session.policies]
+        )
+
+    async def trust(self, role: Role) -> PolicySet:
+        """A role's trust policy."""
+
+        async def load() -> PolicySet:
+            return _compile([(role.arn, role.trust_policy)], PolicyKind.TRUST)
+
+        return await self._fresh.memo.get(role.account, ("trust", role.role_id), load)
+
+    async def _issuer(self, session: Session) -> PolicySet:
+        if session.principal_id == session.account:
+            return ALLOW_ALL
+        return await self._owned(session.account, session.principal_id)
+
+    async def _owned(self, account: AccountId, owner_id: str) -> PolicySet:
+        async def load() -> PolicySet:
+            inline = await self._directory.list_inline_policies(account, owner_id)
+            attached = await self._directory.list_attachments(account, owner_id)
+            texts = [(f"inline:{policy.name}", policy.document) for policy in inline]
+            texts += [(arn, await self._document(account, arn)) for arn in attached]
+            return _compile(texts, PolicyKind.IDENTITY)
+
+        return await self._fresh.memo.get(account, ("identity", owner_id), load)
+
+    async def _layer(self, account: AccountId, layer: SessionPolicies) -> PolicySet:
+        documents = [
+            (arn, _parse(arn, await self._document(account, arn), PolicyKind.SESSION))
+            for arn in layer.policy_arns
+        ]
+        if layer.policy is None and not documents:
+            return _NOTHING
+        if layer.policy is not None:
+            if not documents:
+                return _compile_inline(layer.policy)
+            documents.append(
+                ("session", _parse("session", layer.policy, PolicyKind.SESSION))
+            )
+        return compile_policies(documents)
+
+    async def _managed(self, account: AccountId, arn: str) -> PolicySet:
+        async def load() -> PolicySet:
+            text = await self._document(account, arn)
+            return _compile([(arn, text)], PolicyKind.BOUNDARY)
+
+        return await self._fresh.memo.get(account, ("managed", arn), load)
+
+    async def _document(self, account: AccountId, arn: str) -> str:
+        """The text of a managed policy in force.
+
+        Raises:
+            AccessDenied: there is no such policy (any more): what cannot be read
+                must not be passed over, it may hold a Deny.
+        """
+        aws = find_aws_managed(arn)
+        if aws is not None:
+            return aws.default_version.document
+        name = Arn.parse(arn).resource.rpartition("/")[2]
+
+        async def load() -> str | None:
+            policy = await self._directory.find_policy(account, name)
+            return None if policy is None else policy.default_version.document
+
+        text = await self._fresh.memo.get(account, ("policy-text", arn), load)
+        if text is None:
+            raise AccessDenied(detail=f"the policy {arn} is gone")
+        return text
+
+
+def _compile(texts: Iterable[tuple[str, str]], kind: PolicyKind) -> PolicySet:
+    return compile_policies([(label, _parse(label, t, kind)) for label, t in texts])
+
+
+@lru_cache(maxsize=_SESSION_TEXTS)
+def _compile_inline(text: str) -> PolicySet:
+    return _compile([("session", text)], PolicyKind.SESSION)
+
+
+def _parse(label: str, text: str, kind: PolicyKind) -> PolicyDocument:
+    """A stored policy's document.
+
+    Raises:
+        AccessDenied: it does not parse. It was checked when it was written, so the
+            row was tampered with or written by something else: deny, and say so.
+    """
+    try:
+        return parse_policy(text, kind)
+    except PolicyRejected as error:
+        raise AccessDenied(detail=f"the policy {label} is broken: {error}") from error

@@ -1,0 +1,116 @@
+"""The one gate: gather, evaluate, and refuse what is not allowed."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from broker.authz.context import Context, call_context
+from broker.authz.gather import PolicyLibrary
+from broker.authz.need import Need
+from broker.errors import AccessDenied
+from broker.model.caller import Caller
+from broker.model.principal import PrincipalType
+from broker.model.raw import RawRequest
+from broker.policy import (
+    AccessRequest,
+    Applicable,
+    Decision,
+    authorize,
+    authorize_trust,
+    explain,
+)
+
+_UNSIGNED = frozenset({PrincipalType.SAML, PrincipalType.WEB_IDENTITY})
+
+
+class Guard:
+    """Asks the policy engine about every need of a call."""
+
+    def __init__(self, library: PolicyLibrary) -> None:
+        self._library = library
+
+    async def require(
+        self,
+        caller: Caller,
+        needs: Iterable[Need],
+        raw: RawRequest,
+        *,
+        region: str,
+        now: datetime,
+    ) -> tuple[Decision, ...]:
+        """The decisions, all of them allowing.
+
+        Raises:
+            AccessDenied: the first need that is not allowed; ``detail`` holds the
+                explanation for the audit record.
+            ServiceUnavailable: the policies cannot be read.
+        """
+        context: Context | None = None
+        decisions = []
+        for need in needs:
+            if context is None:
+                context = call_context(caller, raw, region=region, now=now)
+            decisions.append(await self._decide(caller, need, context))
+        return tuple(decisions)
+
+    async def _decide(self, caller: Caller, need: Need, context: Context) -> Decision:
+        if need.trust is not None and need.trust.role is None:
+            raise AccessDenied(
+                _denial(caller, need, None),
+                detail=f"there is no role {need.resource}",
+            )
+        try:
+            applicable = await self._applicable(caller, need)
+        except AccessDenied as error:
+            raise AccessDenied(
+                _denial(caller, need, None), detail=error.detail
+            ) from error
+        request = AccessRequest(
+            action=need.action,
+            resource=need.resource,
+            principal=caller.principal,
+            context={**context, **need.context},
+        )
+        judge = authorize if need.trust is None else authorize_trust
+        decision = judge(request, applicable)
+        if not decision.allowed:
+            raise AccessDenied(
+                _denial(caller, need, decision),
+                detail=explain(request, applicable, decision).sentence(),
+            )
+        return decision
+
+    async def _applicable(self, caller: Caller, need: Need) -> Applicable:
+        resource = None
+        if need.trust is not None and need.trust.role is not None:
+            resource = await self._library.trust(need.trust.role)
+        return Applicable(
+            identity=await self._library.identity(caller),
+            boundary=await self._library.boundary(caller),
+            session=await self._library.session(caller),
+            resource=resource,
+            resource_account=need.account,
+        )
+
+
+def _denial(caller: Caller, need: Need, decision: Decision | None) -> str:
+    """The wire text, as recorded. Source: reference 10.1, 10.2 and 10.4."""
+    if caller.principal.type in _UNSIGNED:
+        return f"Not authorized to perform {need.action}"
+    text = (
+        f"User: {caller.principal.arn} is not authorized to perform: {need.action}"
+        f" on resource: {need.resource}"
+    )
+    # STS says no more than this; IAM names the kind of policy that decided.
+    if decision is None or need.action.startswith("sts:"):
+        return text
+    return f"{text} {decision.denial_clause(need.action)}"
+
+
+def reason(decisions: Iterable[Decision]) -> str:
+    """What allowed a call, for its audit record."""
+    return "; ".join(
+        f"{decision.policy_type}: {', '.join(map(str, decision.statements))}"
+        if decision.statements
+        else str(decision.policy_type)
+        for decision in decisions
+    )

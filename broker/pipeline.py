@@ -1,0 +1,273 @@
+"""The path of a call, as one readable list. No rules of its own.
+
+    receive   the edge hands over a RawRequest
+    parse     the Query protocol takes it apart
+    choose    name and version pick the action
+    prove     who calls (for unsigned actions after *read*)
+    read      parameters against the operation's model
+    permit    every need of the action is allowed
+    do        the action's work, inside its transaction if it writes
+    answer    the result in the operation's shape
+
+Which error wins follows from that order. The audit entry is opened after *choose*
+and completed last; a request that cannot be parsed leaves a log line only.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn
+
+import structlog
+
+from broker.actions.action import Action, Call, Door, Given, Proof
+from broker.actions.registry import Registry
+from broker.audit.entry import AuditEntry, audited_parameters
+from broker.audit.writer import Auditor
+from broker.authn.federated import FederatedScheme, federated_caller
+from broker.authn.sigv4 import SignatureScheme
+from broker.authz.guard import Guard, reason
+from broker.clock import Clock
+from broker.errors import (
+    BrokerError,
+    ConcurrentModification,
+    InternalFailure,
+    InvalidAction,
+    MalformedInput,
+    MalformedQueryString,
+    ServiceUnavailable,
+    UnsupportedOperation,
+    ValidationError,
+)
+from broker.model.answer import JSON, XML, Answer
+from broker.model.caller import Caller
+from broker.model.raw import RawRequest
+from broker.protocols.query import (
+    FAULT_NAMESPACE,
+    QueryRejected,
+    Reason,
+    Service,
+    parse_call,
+    render_fault,
+    render_json_fault,
+    select_service,
+)
+from broker.stores.directory.port import Directory
+from broker.stores.errors import ConflictError, StoreUnavailableError
+
+_log = structlog.get_logger(__name__)
+
+SIGN_IN_PATH = "/signin"
+_UNAVAILABLE = 503
+
+_ERRORS: Mapping[Reason, type[BrokerError]] = {
+    Reason.INVALID_ACTION: InvalidAction,
+    Reason.MALFORMED_INPUT: MalformedInput,
+    Reason.MALFORMED_QUERY_STRING: MalformedQueryString,
+    Reason.VALIDATION_ERROR: ValidationError,
+}
+
+
+class Pipeline:
+    """Carries calls of every door through the same steps."""
+
+    def __init__(
+        self,
+        *,
+        services: Iterable[Service],
+        registry: Registry,
+        signature: SignatureScheme,
+        federated: FederatedScheme,
+        guard: Guard,
+        auditor: Auditor,
+        directory: Directory,
+        clock: Clock,
+        home_region: str,
+    ) -> None:
+        self._services = tuple(services)
+        self._registry = registry
+        self._signature = signature
+        self._federated = federated
+        self._guard = guard
+        self._auditor = auditor
+        self._directory = directory
+        self._clock = clock
+        self._home_region = home_region
+
+    async def answer(self, raw: RawRequest, request_id: str) -> Answer:
+        """One API call, from the wire to the wire. Never raises."""
+        fault = _Fault(request_id)
+        try:
+            query = parse_call(raw)
+            fault.as_json = query.wants_json
+            if query.action is None:
+                return Answer.redirect(SIGN_IN_PATH)
+            service = select_service(self._services, query)
+            fault.action, fault.namespace = query.action, service.namespace
+            action = self._registry.find(service.name, query.action)
+            read = service.reader(query.action)
+            if action is None:
+                action, read = _unbuilt(service.name, query.action), dict
+            call = self._open(raw, request_id, Door.API, action)
+            result = await self.perform(call, action, lambda: read(query.params))
+            return Answer(
+                200,
+                ((b"content-type", JSON if query.wants_json else XML),),
+                service.render(
+                    action.name, result, request_id, as_json=query.wants_json
+                ),
+                action.name,
+            )
+        except QueryRejected as rejected:
+            return fault.answer(_ERRORS[rejected.reason](rejected.message))
+        except BrokerError as error:
+            return fault.answer(error)
+        except Exception:  # noqa: BLE001  # the one place where anything may end
+            _log.exception("unexpected failure", request_id=request_id)
+            return fault.answer(InternalFailure())
+
+    async def perform(
+        self, call: Call, action: Action, read: Callable[[], Given]
+    ) -> Mapping[str, Any]:
+        """The gates and the work of one call, whatever door it came in by.
+
+        Raises:
+            BrokerError: the call's error, already on its audit record.
+        """
+        async with self._auditor.opened(call.entry):
+            if action.proof is Proof.SIGNATURE:
+                await self._prove_signature(call, action)
+                given = read()
+            else:
+                given = read()
+                await self._prove_federated(call, action, given)
+            call.entry.parameters = audited_parameters(given, action.audited)
+            needs = await action.needs(given, call)
+            call.entry.resources = tuple(dict.fromkeys(n.resource for n in needs))
+            decisions = await self._guard.require(
+                call.caller, needs, call.raw, region=call.region, now=call.now
+            )
+            call.entry.decision = "allowed"
+            call.entry.reason = reason(decisions)
+            return await self._do(action, given, call)
+
+    def open(
+        self, raw: RawRequest, request_id: str, door: Door, service: str, name: str
+    ) -> tuple[Call, Action]:
+        """A call of a built action through another door than the API's."""
+        action = self._registry.find(service, name)
+        if action is None:
+            raise UnsupportedOperation(f"{service}:{name} is not supported")
+        return self._open(raw, request_id, door, action), action
+
+    def _open(
+        self, raw: RawRequest, request_id: str, door: Door, action: Action
+    ) -> Call:
+        now = self._clock.now()
+        return Call(
+            request_id=request_id,
+            raw=raw,
+            door=door,
+            now=now,
+            region=self._home_region,
+            directory=self._directory,
+            entry=AuditEntry(
+                event_id=request_id,
+                at=now,
+                door=door.value,
+                action=f"{action.service}:{action.name}",
+                source_ip=raw.source_ip,
+                user_agent=raw.find_header(b"user-agent") or "",
+                region=self._home_region,
+            ),
+        )
+
+    async def _prove_signature(self, call: Call, action: Action) -> None:
+        if call.proved is None:
+            proved = await self._signature.prove(
+                call.raw, service=action.service, action=action.name, now=call.now
+            )
+            call.proved = proved.caller
+            call.region = call.entry.region = proved.region
+        _note_caller(call.entry, call.caller)
+
+    async def _prove_federated(self, call: Call, action: Action, given: Given) -> None:
+        if call.identity is None:
+            prove = (
+                self._federated.prove_assertion
+                if action.proof is Proof.SAML
+                else self._federated.prove_token
+            )
+            call.identity = await prove(given, call.now)
+        call.proved = federated_caller(call.identity)
+        _note_caller(call.entry, call.caller)
+
+    async def _do(self, action: Action, given: Given, call: Call) -> Mapping[str, Any]:
+        if not action.writes:
+            return await action.handle(given, call)
+        try:
+            async with self._directory.change(call.account) as change:
+                call.directory = call.opened = change
+                result = await action.handle(given, call)
+                await change.record(call.entry.complete())
+        except ConflictError as error:
+            raise ConcurrentModification(
+                "The request was rejected because multiple requests to change this"
+                " object were submitted simultaneously. Wait a few minutes and submit"
+                " your request again."
+            ) from error
+        except StoreUnavailableError as error:
+            raise ServiceUnavailable(detail="the database is away") from error
+        finally:
+            call.directory, call.opened = self._directory, None
+        call.entry.committed = True
+        return result
+
+
+def _note_caller(entry: AuditEntry, caller: Caller) -> None:
+    principal = caller.principal
+    entry.account = principal.account
+    entry.caller_arn = principal.arn
+    entry.principal_id = principal.userid
+    entry.access_key_id = caller.access_key_id
+
+
+def _unbuilt(service: str, name: str) -> Action:
+    """What answers for an operation that AWS has and the broker does not.
+
+    It refuses after the proof, so that a stranger learns nothing.
+    """
+
+    async def refuse(_given: Given, _call: Call) -> NoReturn:
+        raise UnsupportedOperation(f"The operation {name} is not supported.")
+
+    return Action(service=service, name=name, needs=refuse, handle=refuse)
+
+
+class _Fault:
+    """How a failed call is answered, as far as it got."""
+
+    def __init__(self, request_id: str) -> None:
+        self._request_id = request_id
+        self.namespace = FAULT_NAMESPACE
+        self.action = ""
+        self.as_json = False
+
+    def answer(self, error: BrokerError) -> Answer:
+        if self.as_json:
+            body = render_json_fault(
+                error.code,
+                error.message,
+                fault=error.fault,
+                request_id=self._request_id,
+            )
+        else:
+            body = render_fault(
+                error.code,
+                error.message,
+                fault=error.fault,
+                request_id=self._request_id,
+                namespace=self.namespace,
+            )
+        headers = [(b"content-type", JSON if self.as_json else XML)]
+        if error.status == _UNAVAILABLE:
+            headers.append((b"retry-after", b"1"))
+        return Answer(error.status, tuple(headers), body, self.action, error.code)
