@@ -32,7 +32,7 @@ _KINDS = (
     SessionKind.SESSION_TOKEN,
     SessionKind.ROOT_TASK,
 )
-_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
+_NUMBERS = {kind: number for number, kind in enumerate(_KINDS, 1)}
 
 
 def encode_session(session: Session) -> bytes:
@@ -80,14 +80,14 @@ def decode_session(raw: bytes, *, access_key_id: str, account: AccountId) -> Ses
     elif form != _PLAIN:
         raise ValueError("contents are of an unknown form")
     row: Any = _decode(body.decode("utf-8", "surrogatepass"))
-    if len(row) > len(_EMPTY_TAIL) or row[0] >= len(_KINDS):
+    if len(row) > len(_EMPTY_TAIL) or not 0 < row[0] <= len(_KINDS):
         # A newer version's: what it says there may be a restriction.
         raise ValueError("contents are of a newer version")
     row += _EMPTY_TAIL[len(row) :]
     return Session(
         access_key_id=access_key_id,
         account=account,
-        kind=_KINDS[row[0]],
+        kind=_KINDS[row[0] - 1],
         principal_id=row[1],
         name=row[2],
         issued_at_ms=row[3],

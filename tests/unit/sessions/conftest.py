@@ -1,12 +1,23 @@
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from broker.model.account import AccountId
+from broker.model.account import Account, AccountId
+from broker.model.audit import AuditRecord
+from broker.model.entities import AccessKey, KeyStatus, Role, User
 from broker.model.session import Session, SessionKind
+from broker.sessions.issue import Minted, MintOrder, SessionIssuer
 from broker.sessions.keyring import Keyring, create_keyring
+from broker.sessions.record import SessionIndex
+from broker.sessions.resolve import ResolvedSession, Resolver
+from broker.sessions.seal import SessionSealer
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.freshness import Freshness
+from broker.stores.open import Stores, open_stores
 
 ACCOUNT = AccountId("123456789012")
 SALT = bytes(range(32))
@@ -73,3 +84,108 @@ def counting() -> Callable[[int], bytes]:
     """Bytes that differ from call to call and are the same in every run."""
     calls = iter(range(1, 250))
     return lambda count: bytes([next(calls)]) * count
+
+
+ROLE = Role(
+    account=ACCOUNT,
+    role_id="AROAABCDEFGHIJKLMNOPQ",
+    name="Deploy",
+    path="/ci/",
+    trust_policy="{}",
+    created_at=START,
+    tags={"team": "green", "Stage": "prod"},
+)
+USER = User(
+    account=ACCOUNT,
+    user_id="AIDAABCDEFGHIJKLMNOPQ",
+    name="alice",
+    path="/",
+    created_at=START,
+    tags={"Stage": "test"},
+)
+KEY = AccessKey(
+    account=ACCOUNT,
+    access_key_id="AKIARZPUZDIKAAAACAQD",
+    user_id=USER.user_id,
+    status=KeyStatus.ACTIVE,
+    sealed_secret=b"sealed",
+    created_at=START,
+)
+
+
+@dataclass
+class World:
+    """A worker on a real embedded database, with an account, a role and a user."""
+
+    clock: FakeClock
+    stores: Stores
+    keyring: Keyring
+    sealer: SessionSealer
+    index: SessionIndex
+    issuer: SessionIssuer
+    resolver: Resolver
+    mints: int = 0
+
+    def order(self, **members: Any) -> MintOrder:
+        whole: dict[str, Any] = {
+            "account": ACCOUNT,
+            "account_salt": SALT,
+            "kind": SessionKind.ASSUME_ROLE,
+            "principal_id": ROLE.role_id,
+            "principal_arn": "arn:aws:sts::123456789012:assumed-role/Deploy/job",
+            "name": "job",
+            "now": self.clock.now(),
+            "duration_seconds": 3600,
+        }
+        return MintOrder(**{**whole, **members})
+
+    def record(self) -> AuditRecord:
+        self.mints += 1
+        return AuditRecord(
+            event_id=f"event-{self.mints}",
+            at=self.clock.now(),
+            account=ACCOUNT,
+            door="api",
+            action="sts:AssumeRole",
+        )
+
+    async def mint(self, **members: Any) -> Minted:
+        return await self.issuer.issue(self.order(**members), self.record())
+
+    async def resolve(self, minted: Minted) -> ResolvedSession:
+        return await self.resolver.resolve(
+            minted.credentials.access_key_id,
+            minted.credentials.session_token.reveal(),
+            self.clock.now(),
+        )
+
+
+@pytest.fixture
+async def world(
+    tmp_path: Path, clock: FakeClock, keyring: Keyring
+) -> AsyncIterator[World]:
+    stores = await open_stores(
+        f"sqlite:///{tmp_path}/broker.db", clock=clock, spool_folder=tmp_path / "spool"
+    )
+    freshness = Freshness(stores.directory, clock)
+    stores.directory.on_commit(freshness.observed)
+    async with stores.directory.change(ACCOUNT) as change:
+        await change.insert_account(
+            Account(account_id=ACCOUNT, alias=None, session_salt=SALT, created_at=START)
+        )
+        await change.insert_role(ROLE)
+        await change.insert_user(USER)
+        await change.insert_access_key(KEY)
+    sealer, index = SessionSealer(keyring), SessionIndex(stores.cache)
+    yield World(
+        clock=clock,
+        stores=stores,
+        keyring=keyring,
+        sealer=sealer,
+        index=index,
+        issuer=SessionIssuer(sealer, stores.ledger, index),
+        resolver=Resolver(sealer, FreshDirectory(stores.directory, freshness), index),
+    )
+    await index.settle()
+    await freshness.close()
+    await stores.close()

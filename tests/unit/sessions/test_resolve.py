@@ -1,0 +1,409 @@
+import dataclasses
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+
+from broker.errors import ExpiredToken, InvalidClientTokenId, ServiceUnavailable
+from broker.model.account import Account, AccountId, format_access_key_id
+from broker.model.entities import KeyStatus
+from broker.model.page import PageRequest
+from broker.model.session import Session, SessionKind
+from broker.sessions.issue import Minted
+from broker.sessions.keyring import revoke_key
+from broker.sessions.resolve import LiveDirectory, Resolver
+from broker.sessions.revoke import (
+    forget_session,
+    renew_session_salt,
+    revoke_issued_before,
+    revoke_session,
+)
+from broker.stores.directory.port import DirectoryChange
+from broker.stores.errors import StoreUnavailableError
+from tests.unit.sessions.conftest import ACCOUNT, KEY, ROLE, SALT, USER, World
+
+OF_A_USER = {
+    "kind": SessionKind.SESSION_TOKEN,
+    "principal_id": USER.user_id,
+    "name": "alice",
+    "parent_key_id": KEY.access_key_id,
+}
+FEDERATED = {**OF_A_USER, "kind": SessionKind.FEDERATION_TOKEN, "name": "bob"}
+OF_ROOT = {**OF_A_USER, "principal_id": ACCOUNT, "parent_key_id": ""}
+ROOT_TASK = {"kind": SessionKind.ROOT_TASK, "principal_id": ACCOUNT}
+BY_PROVIDER = {"kind": SessionKind.SAML, "provider_id": "SAMLSPABCDEFGHIJKLMNOP"}
+
+Change = Callable[[DirectoryChange], Awaitable[None]]
+
+
+async def change(world: World, make: Change) -> None:
+    async with world.stores.directory.change(ACCOUNT) as opened:
+        await make(opened)
+
+
+async def assert_refused(world: World, minted: Minted, why: str) -> None:
+    with pytest.raises(InvalidClientTokenId) as caught:
+        await world.resolve(minted)
+    assert why in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("order", "arn", "userid"),
+    [
+        (
+            {},
+            "arn:aws:sts::123456789012:assumed-role/Deploy/job",
+            f"{ROLE.role_id}:job",
+        ),
+        (OF_A_USER, USER.arn, USER.user_id),
+        (
+            FEDERATED,
+            "arn:aws:sts::123456789012:federated-user/bob",
+            "123456789012:bob",
+        ),
+        (OF_ROOT, "arn:aws:iam::123456789012:root", "123456789012"),
+        (ROOT_TASK, "arn:aws:iam::123456789012:root", "123456789012"),
+    ],
+)
+async def test_a_session_acts_as_what_it_was_made_for(
+    world: World, order: dict[str, object], arn: str, userid: str
+) -> None:
+    minted = await world.mint(**order)
+    found = await world.resolve(minted)
+    assert found.principal.arn == arn
+    assert found.principal.userid == userid
+    assert found.session == minted.session
+    secret = minted.credentials.secret_access_key
+    assert found.secret.reveal() == secret.reveal()
+
+
+async def test_a_role_sessions_principal_arn_has_the_roles_path(world: World) -> None:
+    found = await world.resolve(await world.mint())
+    assert found.principal.principal_arn == ROLE.arn
+
+
+async def test_session_tags_replace_the_roles_own(world: World) -> None:
+    found = await world.resolve(await world.mint(tags={"Team": "blue"}))
+    assert found.principal_tags == {"Team": "blue", "Stage": "prod"}
+    found = await world.resolve(await world.mint(**OF_A_USER))
+    assert found.principal_tags == {"Stage": "test"}
+
+
+async def test_changed_tags_are_seen_by_sessions_that_are_there(world: World) -> None:
+    minted = await world.mint()
+    await world.resolve(minted)
+    await change(
+        world, lambda c: c.update_role(dataclasses.replace(ROLE, tags={"new": "tag"}))
+    )
+    assert (await world.resolve(minted)).principal_tags == {"new": "tag"}
+
+
+async def test_a_second_resolve_opens_nothing_again(world: World) -> None:
+    minted = await world.mint()
+    assert await world.resolve(minted) is await world.resolve(minted)
+
+
+@pytest.mark.parametrize("token", ["", "x", "ключ", "\ud800", "A" * 600])
+async def test_a_key_id_without_its_token_is_refused(world: World, token: str) -> None:
+    minted = await world.mint()
+    with pytest.raises(InvalidClientTokenId):
+        await world.resolver.resolve(
+            minted.credentials.access_key_id, token, world.clock.now()
+        )
+
+
+async def test_another_sessions_token_is_refused(world: World) -> None:
+    one, two = await world.mint(), await world.mint()
+    await world.resolve(one)
+    await world.resolve(two)
+    with pytest.raises(InvalidClientTokenId):
+        await world.resolver.resolve(
+            one.credentials.access_key_id,
+            two.credentials.session_token.reveal(),
+            world.clock.now(),
+        )
+
+
+@pytest.mark.parametrize(
+    "key_id",
+    ["", "ASIAIOSFODNN7EXAMPLE", format_access_key_id("ASIA", AccountId("0" * 12), 1)],
+)
+async def test_a_key_id_of_no_account_is_refused(world: World, key_id: str) -> None:
+    minted = await world.mint()
+    with pytest.raises(InvalidClientTokenId, match="is invalid") as caught:
+        await world.resolver.resolve(
+            key_id, minted.credentials.session_token.reveal(), world.clock.now()
+        )
+    assert caught.value.detail == "no account has this access key id"
+
+
+async def test_sessions_whose_key_ids_collide_stay_apart(world: World) -> None:
+    """Key ids hold 39 random bits: nothing may follow from the id alone."""
+    first = (await world.mint()).session
+    twin = dataclasses.replace(first, **OF_A_USER)  # type: ignore[arg-type]  # members
+    tokens = []
+    for session in (first, twin):
+        token, secret = world.sealer.seal(
+            session, account_salt=SALT, now=world.clock.now()
+        )
+        tokens.append((session, token.reveal(), secret.reveal()))
+    for session, token, secret in tokens * 2:
+        found = await world.resolver.resolve(
+            session.access_key_id, token, world.clock.now()
+        )
+        assert found.session == session
+        assert found.secret.reveal() == secret
+
+
+async def test_a_session_ends_at_its_expiry(world: World) -> None:
+    minted = await world.mint(duration_seconds=900)
+    world.clock.move(899.7)
+    assert await world.resolve(minted)
+    world.clock.move(0.05)
+    with pytest.raises(ExpiredToken) as caught:
+        await world.resolve(minted)
+    assert caught.value.message == (
+        "The security token included in the request is expired"
+    )
+
+
+async def test_an_expired_session_is_refused_by_a_worker_that_never_saw_it(
+    world: World,
+) -> None:
+    minted = await world.mint(duration_seconds=900)
+    world.clock.move(901)
+    with pytest.raises(ExpiredToken):
+        await world.resolve(minted)
+    assert not world.resolver._opened
+
+
+async def test_expiry_is_told_before_the_roles_end(world: World) -> None:
+    minted = await world.mint(duration_seconds=900)
+    await change(world, lambda c: c.delete_role(ROLE))
+    await assert_refused(world, minted, "is deleted")
+    world.clock.move(901)
+    with pytest.raises(ExpiredToken):
+        await world.resolve(minted)
+
+
+async def test_belonging_is_told_before_expiry(world: World) -> None:
+    one = await world.mint(duration_seconds=900)
+    two = await world.mint(duration_seconds=900)
+    world.clock.move(901)
+    with pytest.raises(InvalidClientTokenId):
+        await world.resolver.resolve(
+            one.credentials.access_key_id,
+            two.credentials.session_token.reveal(),
+            world.clock.now(),
+        )
+
+
+async def test_a_role_made_again_does_not_take_over_sessions(world: World) -> None:
+    minted = await world.mint()
+    await world.resolve(minted)
+    await change(world, lambda c: c.delete_role(ROLE))
+    again = dataclasses.replace(ROLE, role_id="AROAQPONMLKJIHGFEDCBA")
+    await change(world, lambda c: c.insert_role(again))
+    await assert_refused(world, minted, f"{ROLE.role_id}, which issued")
+
+
+@pytest.mark.parametrize("order", [OF_A_USER, FEDERATED])
+async def test_a_deleted_user_ends_its_sessions(
+    world: World, order: dict[str, object]
+) -> None:
+    minted = await world.mint(**{**order, "parent_key_id": ""})
+    await world.resolve(minted)
+    await change(world, lambda c: c.delete_access_key(KEY))
+    await change(world, lambda c: c.delete_user(USER))
+    await assert_refused(world, minted, f"{USER.user_id}, which issued")
+
+
+async def deactivate(opened: DirectoryChange) -> None:
+    await opened.update_access_key(dataclasses.replace(KEY, status=KeyStatus.INACTIVE))
+
+
+async def delete(opened: DirectoryChange) -> None:
+    await opened.delete_access_key(KEY)
+
+
+@pytest.mark.parametrize("end", [deactivate, delete])
+async def test_a_key_takes_its_session_tokens_along_but_not_its_roles(
+    world: World, end: Change
+) -> None:
+    direct, federated = await world.mint(**OF_A_USER), await world.mint(**FEDERATED)
+    of_root = await world.mint(**{**OF_ROOT, "parent_key_id": KEY.access_key_id})
+    role = await world.mint(parent_key_id=KEY.access_key_id)
+    for minted in (direct, federated, of_root, role):
+        await world.resolve(minted)
+    await change(world, end)
+    for minted in (direct, federated, of_root):
+        await assert_refused(world, minted, "deleted or inactive")
+    assert await world.resolve(role)
+
+
+async def test_a_new_salt_ends_all_sessions_that_were_opened_before(
+    world: World,
+) -> None:
+    minted = await world.mint()
+    await world.resolve(minted)
+    await change(world, lambda c: renew_session_salt(c, ACCOUNT))
+    await assert_refused(world, minted, "not sealed for")
+
+
+async def test_a_deleted_account_takes_its_sessions_along(world: World) -> None:
+    minted = await world.mint()
+    await world.resolve(minted)
+    await change(world, lambda c: c.delete_account(ACCOUNT))
+    await assert_refused(world, minted, "no account")
+
+
+async def test_a_revoked_sealing_key_ends_sessions_that_were_opened_before(
+    world: World,
+) -> None:
+    minted = await world.mint()
+    await world.resolve(minted)
+    revoke_key(world.keyring.path, world.clock, 1)
+    world.clock.move(1)
+    await assert_refused(world, minted, "sealing key 1 is not in use")
+
+
+async def test_one_session_can_be_revoked(world: World) -> None:
+    one, two = await world.mint(), await world.mint()
+    await world.resolve(one)
+    await change(
+        world,
+        lambda c: revoke_session(
+            c,
+            account=ACCOUNT,
+            access_key_id=one.session.access_key_id,
+            now=world.clock.now(),
+            expires_at=one.session.expires_at,
+        ),
+    )
+    with pytest.raises(ExpiredToken) as caught:
+        await world.resolve(one)
+    assert caught.value.detail == "the session was revoked"
+    assert await world.resolve(two)
+
+
+@pytest.mark.parametrize(
+    ("order", "target"),
+    [
+        ({}, ROLE.role_id),
+        ({}, ACCOUNT),
+        (OF_A_USER, USER.user_id),
+        (FEDERATED, USER.user_id),
+        (BY_PROVIDER, "SAMLSPABCDEFGHIJKLMNOP"),
+    ],
+)
+async def test_a_mark_ends_what_was_issued_before_it_and_nothing_else(
+    world: World, order: dict[str, object], target: str
+) -> None:
+    minted = await world.mint(**order)
+    await world.resolve(minted)
+    await change(
+        world,
+        lambda c: revoke_issued_before(
+            c, account=ACCOUNT, target="AROASOMETHINGELSE", now=world.clock.now()
+        ),
+    )
+    assert await world.resolve(minted)
+    await change(
+        world,
+        lambda c: revoke_issued_before(
+            c, account=ACCOUNT, target=target, now=world.clock.now()
+        ),
+    )
+    with pytest.raises(ExpiredToken):
+        await world.resolve(minted)
+    world.clock.move(0.01)
+    assert await world.resolve(await world.mint(**order))
+
+
+async def test_an_emptied_cache_revives_nothing(world: World) -> None:
+    minted = await world.mint()
+    key_id = minted.session.access_key_id
+    await change(
+        world,
+        lambda c: revoke_session(
+            c, account=ACCOUNT, access_key_id=key_id, now=world.clock.now()
+        ),
+    )
+    await forget_session(world.stores.cache, key_id)
+    with pytest.raises(ExpiredToken):
+        await world.resolve(minted)
+    await world.index.settle()
+    assert await world.stores.cache.find_session(key_id) is None
+
+
+async def test_a_record_that_the_cache_lost_is_made_up(world: World) -> None:
+    minted = await world.mint()
+    key_id = minted.session.access_key_id
+    await forget_session(world.stores.cache, key_id)
+    await world.resolve(minted)
+    await world.index.settle()
+    page = await world.stores.cache.list_sessions(ACCOUNT, PageRequest())
+    assert [record.access_key_id for record in page.items] == [key_id]
+
+
+async def test_a_record_in_the_cache_grants_nothing(
+    world: World, session: Session
+) -> None:
+    minted = await world.mint()
+    record = await world.stores.cache.find_session(minted.session.access_key_id)
+    assert record is not None
+    forged = dataclasses.replace(record, access_key_id=session.access_key_id)
+    await world.stores.cache.put_session(forged)
+    with pytest.raises(InvalidClientTokenId):
+        await world.resolver.resolve(
+            session.access_key_id,
+            minted.credentials.session_token.reveal(),
+            world.clock.now(),
+        )
+
+
+class Away:
+    """A directory whose database is gone and which remembers nothing."""
+
+    async def find_account(self, account: AccountId) -> Account | None:
+        raise StoreUnavailableError(f"nothing about {account}")
+
+
+async def test_without_the_database_nothing_is_decided(world: World) -> None:
+    minted = await world.mint()
+    away: LiveDirectory = Away()  # type: ignore[assignment]  # the first look-up fails
+    world.resolver = Resolver(world.sealer, away, world.index)
+    with pytest.raises(ServiceUnavailable):
+        await world.resolve(minted)
+
+
+async def test_opened_tokens_are_remembered_up_to_a_bound(world: World) -> None:
+    world.resolver._max_opened = 3
+    minted = [await world.mint() for _ in range(5)]
+    for one in minted:
+        await world.resolve(one)
+        await world.resolve(minted[0])
+    kept = [session_key for session_key, _ in world.resolver._opened]
+    assert len(kept) == 3
+    assert minted[0].session.access_key_id in kept
+
+
+async def test_a_refused_token_is_not_remembered(world: World) -> None:
+    minted = await world.mint()
+    for n in range(5):
+        with pytest.raises(InvalidClientTokenId):
+            await world.resolver.resolve(
+                minted.session.access_key_id, f"bad{n}", world.clock.now()
+            )
+    assert not world.resolver._opened
+
+
+async def test_the_order_of_checks_needs_the_calls_own_time(world: World) -> None:
+    """``now`` is the call's: the clock is not read a second time."""
+    minted = await world.mint(duration_seconds=900)
+    with pytest.raises(ExpiredToken):
+        await world.resolver.resolve(
+            minted.session.access_key_id,
+            minted.credentials.session_token.reveal(),
+            world.clock.now() + timedelta(seconds=900),
+        )

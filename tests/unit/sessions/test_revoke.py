@@ -1,0 +1,110 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from broker.errors import NoSuchEntity
+from broker.model.account import AccountId
+from broker.model.revocation import Revocation
+from broker.sessions.revoke import (
+    forget_session,
+    renew_session_salt,
+    revoke_issued_before,
+    revoke_session,
+)
+from broker.stores.cache.port import Cache
+from broker.stores.directory.port import DirectoryChange
+from broker.stores.errors import StoreUnavailableError
+from tests.unit.sessions.conftest import ACCOUNT, SALT, World
+
+NOW = datetime(2026, 9, 11, 12, tzinfo=UTC)
+NOW_MS = int(NOW.timestamp() * 1000)
+
+
+class Written:
+    """A change that keeps what it is told to revoke."""
+
+    def __init__(self) -> None:
+        self.revocations: list[Revocation] = []
+
+    async def revoke(self, revocation: Revocation) -> None:
+        self.revocations.append(revocation)
+
+
+@pytest.fixture
+def written() -> Written:
+    return Written()
+
+
+@pytest.fixture
+def change(written: Written) -> DirectoryChange:
+    opened: DirectoryChange = written  # type: ignore[assignment]  # revoke only
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("before", "mark"),
+    [
+        (None, NOW_MS + 1),
+        (NOW - timedelta(hours=1), NOW_MS - 3_600_000),
+        (NOW + timedelta(hours=1), NOW_MS + 1),
+    ],
+)
+async def test_a_mark_lies_at_the_given_time_and_never_in_the_future(
+    change: DirectoryChange, written: Written, before: datetime | None, mark: int
+) -> None:
+    await revoke_issued_before(
+        change, account=ACCOUNT, target="AROAX", now=NOW, before=before, reason="r"
+    )
+    [revocation] = written.revocations
+    assert revocation.not_before_ms == mark
+    assert revocation.reason == "r"
+
+
+async def test_a_mark_outlives_the_longest_session(
+    change: DirectoryChange, written: Written
+) -> None:
+    await revoke_issued_before(change, account=ACCOUNT, target="AROAX", now=NOW)
+    assert written.revocations[0].expires_at > NOW + timedelta(hours=36, minutes=2)
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_single_revocation_outlives_its_session(
+    change: DirectoryChange, written: Written, known: bool
+) -> None:
+    ends = NOW + timedelta(hours=1 if known else 36)
+    await revoke_session(
+        change,
+        account=ACCOUNT,
+        access_key_id="ASIAX",
+        now=NOW,
+        expires_at=int(ends.timestamp()) if known else None,
+    )
+    [revocation] = written.revocations
+    assert revocation.not_before_ms is None
+    assert revocation.expires_at > ends + timedelta(minutes=2)
+
+
+async def test_a_renewed_salt_is_a_new_one_of_32_bytes(world: World) -> None:
+    async with world.stores.directory.change(ACCOUNT) as opened:
+        await renew_session_salt(opened, ACCOUNT)
+    found = await world.stores.directory.find_account(ACCOUNT)
+    assert found is not None
+    assert len(found.session_salt) == 32
+    assert found.session_salt != SALT
+
+
+async def test_an_unknown_account_has_no_salt_to_renew(world: World) -> None:
+    stranger = AccountId("999999999999")
+    with pytest.raises(NoSuchEntity):
+        async with world.stores.directory.change(stranger) as opened:
+            await renew_session_salt(opened, stranger)
+
+
+class AwayCache:
+    async def drop_session(self, access_key_id: str) -> None:
+        raise StoreUnavailableError(access_key_id)
+
+
+async def test_forgetting_does_not_depend_on_the_cache() -> None:
+    away: Cache = AwayCache()  # type: ignore[assignment]  # drop_session only
+    await forget_session(away, "ASIAX")
