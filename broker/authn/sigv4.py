@@ -204,9 +204,9 @@ class SignatureScheme:
         if not host.startswith("sts.") or not host.endswith(self._endpoint):
             return self._regions
         region = host[len("sts.") : -len(self._endpoint)]
-        if self._regions is None or region in self._regions:
-            return {region}
-        return frozenset()
+        if not region:
+            return self._regions
+        return {region} if self._regions is None else self._regions & {region}
 
     async def _resolve(self, signed: SignedRequest, now: datetime) -> ResolvedKey:
         token = signed.session_token
