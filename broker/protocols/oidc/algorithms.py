@@ -1,8 +1,8 @@
 """Which signature algorithms exist for us, and what key each of them needs.
 
-RS, PS and ES with SHA-2 as at AWS, and EdDSA with Ed25519 (under its old and its new name) as an extension. There is
-no HMAC and no ``none``, so neither can be asked for. PyJWT's algorithm objects do
-the arithmetic.
+RS and ES with SHA-2 as at AWS, and as extensions PS and Ed25519 (under its old name
+and its new one). There is no HMAC and no ``none``, so neither can be asked for.
+PyJWT's algorithm objects do the arithmetic.
 
 Source: RFC 7518 section 3; RFC 8037; RFC 9864; reference 5.1.
 """
