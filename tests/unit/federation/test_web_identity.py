@@ -1,0 +1,338 @@
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    ExpiredFederationToken,
+    IdpCommunicationError,
+    IdpRejectedClaim,
+    InvalidIdentityToken,
+)
+from broker.federation.addresses import AddressRules, parse_internal_issuers
+from broker.federation.issuer_keys import IssuerKeys
+from broker.federation.outbound import OutboundClient
+from broker.federation.web_identity import WIRE_ERRORS, WebIdentityProver, translate
+from broker.model.account import AccountId
+from broker.model.entities import OidcProvider
+from broker.model.principal import PrincipalType
+from broker.protocols.oidc.aws_claims import ROLES_CLAIM, TAGS_CLAIM
+from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from tests.support.oidc_issuer import OidcIssuer, serving
+
+ONE, TWO = AccountId("111111111111"), AccountId("222222222222")
+ROLE = f"arn:aws:iam::{ONE}:role/Deploy"
+ISSUER = OidcIssuer("https://Idp.example/Tenant")
+SKEW = timedelta(seconds=60)
+
+
+@dataclass
+class Providers:
+    """Providers by account and address."""
+
+    known: dict[tuple[str, str], OidcProvider] = field(default_factory=dict)
+
+    def register(
+        self, issuer: OidcIssuer, account: AccountId = ONE, **options: Any
+    ) -> OidcProvider:
+        options.setdefault("StaticJwks", issuer.jwks())
+        if options["StaticJwks"] is None:
+            del options["StaticJwks"]
+        provider = OidcProvider(
+            account=account,
+            unique_id=f"OIDCP{account}",
+            url=issuer.url,
+            client_ids=("client-1",),
+            thumbprints=(),
+            created_at=datetime.now(UTC),
+            options=options,
+        )
+        self.known[account, provider.host_and_path.lower()] = provider
+        return provider
+
+    async def find_oidc_provider(
+        self, account: AccountId, host_and_path: str
+    ) -> OidcProvider | None:
+        """Without regard to case, to see that the prover has regard."""
+        return self.known.get((account, host_and_path.lower()))
+
+
+@pytest.fixture
+def providers() -> Providers:
+    return Providers()
+
+
+@pytest.fixture
+async def keys(clock: Any) -> AsyncIterator[IssuerKeys]:
+    client = OutboundClient(AddressRules(), deadline_seconds=0.5)
+    made = IssuerKeys(client, clock)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def prover(providers: Providers, keys: IssuerKeys) -> WebIdentityProver:
+    return WebIdentityProver(providers, keys, skew=SKEW)
+
+
+async def prove(prover: WebIdentityProver, token: str, **given: Any) -> Any:
+    given.setdefault("account", ONE)
+    return await prover.prove(token, now=datetime.now(UTC), **given)
+
+
+async def refusal(prover: WebIdentityProver, token: str, **given: Any) -> BrokerError:
+    with pytest.raises(BrokerError) as caught:
+        await prove(prover, token, **given)
+    return caught.value
+
+
+async def test_a_token_becomes_an_identity_in_aws_s_terms(
+    prover: WebIdentityProver, providers: Providers
+) -> None:
+    provider = providers.register(ISSUER)
+    token = ISSUER.token(
+        email="a@b.example",
+        amr=["otp"],
+        azp="client-1",
+        claims={
+            TAGS_CLAIM: {
+                "principal_tags": {"Team": ["red"]},
+                "transitive_tag_keys": ["Team"],
+            },
+            "https://aws.amazon.com/source_identity": "alice",
+        },
+    )
+    identity = await prove(prover, token, role_arn=ROLE)
+    arn = f"arn:aws:iam::{ONE}:oidc-provider/Idp.example/Tenant"
+    assert identity.provider_arn == arn
+    assert identity.provider_id == provider.unique_id
+    assert identity.principal.type is PrincipalType.WEB_IDENTITY
+    assert identity.principal.federated == identity.principal.userid == arn
+    assert (identity.subject, identity.audience) == ("alice", "client-1")
+    assert identity.issuer == "https://Idp.example/Tenant"
+    assert identity.tags == {"Team": "red"}
+    assert identity.transitive_keys == {"Team"}
+    assert identity.source_identity == "alice"
+    lasting = {
+        "idp.example/tenant:aud": ("client-1",),
+        "idp.example/tenant:sub": ("alice",),
+        "idp.example/tenant:amr": ("otp",),
+        "aws:federatedprovider": (arn,),
+    }
+    assert identity.session_context == lasting
+    assert identity.context == {
+        **lasting,
+        "idp.example/tenant:email": ("a@b.example",),
+        "idp.example/tenant:oaud": ("client-1",),
+        "sts:roleauthorizedbyidp": ("false",),
+    }
+    assert identity.spends is None
+    assert identity.session_ends_at is None
+
+
+async def test_condition_keys_of_absent_claims_are_absent(
+    prover: WebIdentityProver, providers: Providers
+) -> None:
+    providers.register(ISSUER)
+    identity = await prove(prover, ISSUER.token(email=5, amr={"a": 1}))
+    assert set(identity.context) == {
+        "idp.example/tenant:aud",
+        "idp.example/tenant:sub",
+        "aws:federatedprovider",
+        "sts:roleauthorizedbyidp",
+    }
+
+
+async def test_the_roles_claim_opens_only_what_it_names(
+    prover: WebIdentityProver, providers: Providers
+) -> None:
+    providers.register(ISSUER)
+    naming = ISSUER.token(claims={ROLES_CLAIM: [ROLE]})
+    identity = await prove(prover, naming, role_arn=ROLE)
+    assert identity.context["sts:roleauthorizedbyidp"] == ("true",)
+    for claim, role in [([ROLE], ROLE + "x"), ([], ROLE), ("", ROLE), (7, ROLE)]:
+        token = ISSUER.token(claims={ROLES_CLAIM: claim})
+        error = await refusal(prover, token, role_arn=role)
+        assert isinstance(error, InvalidIdentityToken)
+        assert error.message == (
+            "The target role ARN is not present in the roles claim of the"
+            " identity token"
+        )
+
+
+async def test_an_issuer_without_provider_in_this_account_is_named(
+    prover: WebIdentityProver, providers: Providers
+) -> None:
+    providers.register(ISSUER, TWO)
+    error = await refusal(prover, ISSUER.token())
+    assert isinstance(error, InvalidIdentityToken)
+    assert error.message == (
+        "No OpenIDConnect provider found in your account for https://Idp.example/Tenant"
+    )
+
+
+async def test_hostile_issuer_texts_are_not_echoed(
+    prover: WebIdentityProver,
+) -> None:
+    error = await refusal(prover, ISSUER.token(iss="https://a\x1b[31m\n<x>"))
+    assert error.message is not None
+    assert error.message.endswith("for https://")
+    long = await refusal(prover, ISSUER.token(iss="https://" + "x" * 9000))
+    assert long.message is not None
+    assert len(long.message) < 400
+    assert len(long.detail) < 400
+
+
+async def test_one_time_use_spends_the_token_id(
+    prover: WebIdentityProver, providers: Providers
+) -> None:
+    provider = providers.register(ISSUER, OneTimeUse=True)
+    end = 2_000_000_000
+    identity = await prove(prover, ISSUER.token(jti="once", exp=end))
+    assert identity.spends == (provider.unique_id, ISSUER.url, "once")
+    assert identity.spends_until == datetime.fromtimestamp(end, UTC) + 2 * SKEW
+    error = await refusal(prover, ISSUER.token())
+    assert error.message == "Missing a required claim: jti"
+
+
+async def test_two_accounts_with_one_issuer_and_different_keys_never_meet(
+    prover: WebIdentityProver, providers: Providers
+) -> None:
+    other = OidcIssuer(ISSUER.url)
+    other.add_key("key-1", number=5)
+    providers.register(ISSUER, ONE)
+    providers.register(other, TWO)
+    for _ in ("cold", "warm"):
+        assert await prove(prover, ISSUER.token(), account=ONE)
+        assert await prove(prover, other.token(), account=TWO)
+        await refusal(prover, other.token(), account=ONE)
+        await refusal(prover, ISSUER.token(), account=TWO)
+
+
+async def test_internal_issuers_keys_are_fetched_and_rotate_without_a_failure(
+    providers: Providers, clock: Any
+) -> None:
+    with serving() as server:
+        rules = AddressRules(parse_internal_issuers(f"127.0.0.1:{server.port}"))
+        keys = IssuerKeys(OutboundClient(rules), clock)
+        prover = WebIdentityProver(providers, keys, skew=SKEW)
+        providers.register(server.issuer, StaticJwks=None)
+        identity = await prove(prover, server.issuer.token())
+        at = f"127.0.0.1:{server.port}"
+        assert identity.provider_arn == f"arn:aws:iam::{ONE}:oidc-provider/{at}"
+        assert identity.context[f"{at}:sub"] == ("alice",)
+        server.issuer.add_key("key-2", number=2)
+        clock.step(11)
+        assert await prove(prover, server.issuer.token(kid="key-2"))
+        assert server.hits[server.jwks_path] == 2
+        for number in range(30):
+            error = await refusal(
+                prover, server.issuer.token(header={"kid": f"random-{number}"})
+            )
+            assert isinstance(error, InvalidIdentityToken)
+            assert error.message == (
+                "Couldn't retrieve verification key from your identity provider,"
+                "  please reference AssumeRoleWithWebIdentity documentation for"
+                " requirements"
+            )
+        assert server.hits[server.jwks_path] == 2
+        await keys.close()
+
+
+async def test_a_token_that_cannot_pass_fetches_nothing(
+    providers: Providers, clock: Any
+) -> None:
+    with serving() as server:
+        rules = AddressRules(parse_internal_issuers(f"127.0.0.1:{server.port}"))
+        keys = IssuerKeys(OutboundClient(rules), clock)
+        prover = WebIdentityProver(providers, keys, skew=SKEW)
+        providers.register(server.issuer, StaticJwks=None)
+        for header in ({"alg": "none"}, {"alg": "HS256"}, {"crit": ["x"]}):
+            await refusal(prover, server.issuer.token(header=header))
+        assert not server.hits
+
+
+async def test_an_unreachable_issuer_is_worth_another_try(
+    prover: WebIdentityProver, providers: Providers
+) -> None:
+    issuer = OidcIssuer("https://127.0.0.1:1")
+    providers.register(issuer, StaticJwks=None)
+    error = await refusal(prover, issuer.token())
+    assert isinstance(error, IdpCommunicationError)
+    assert "not a public address" in error.detail
+    assert "127.0.0.1" not in str(error.message)
+
+
+async def test_a_wrong_option_refuses_the_token_and_tells_the_operator(
+    prover: WebIdentityProver, providers: Providers
+) -> None:
+    providers.register(ISSUER, Profile="lenient")
+    error = await refusal(prover, ISSUER.token())
+    assert isinstance(error, InvalidIdentityToken)
+    assert "Profile" in error.detail
+
+
+async def test_an_expired_token_has_its_own_code(
+    prover: WebIdentityProver, providers: Providers
+) -> None:
+    providers.register(ISSUER)
+    error = await refusal(prover, ISSUER.token(iat=1, exp=2))
+    assert isinstance(error, ExpiredFederationToken)
+    assert str(error.message).startswith("Token expired: current date/time ")
+
+
+@pytest.mark.parametrize(
+    ("provider_id", "kind", "message"),
+    [
+        (
+            "www.amazon.com",
+            InvalidIdentityToken,
+            "Provided Token is not a Login With Amazon token",
+        ),
+        ("graph.facebook.com", IdpRejectedClaim, None),
+        (
+            "accounts.example.com",
+            AccessDenied,
+            "Not authorized to perform sts:AssumeRoleWithWebIdentity",
+        ),
+    ],
+)
+async def test_legacy_providers_are_answered_as_at_aws(
+    prover: WebIdentityProver, provider_id: str, kind: type, message: str | None
+) -> None:
+    error = await refusal(prover, ISSUER.token(), provider_id=provider_id)
+    assert isinstance(error, kind)
+    assert error.message == message
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "accounts.google.com",
+        "https://accounts.google.com",
+        "https://cognito-identity.amazonaws.com",
+        "https://",
+        "",
+        "://x",
+    ],
+)
+async def test_an_issuer_that_nobody_configured_is_refused(
+    prover: WebIdentityProver, issuer: str
+) -> None:
+    error = await refusal(prover, ISSUER.token(iss=issuer))
+    assert str(error.message).startswith("No OpenIDConnect provider found in your")
+
+
+def test_every_refusal_has_its_wire_error() -> None:
+    assert set(WIRE_ERRORS) == set(OidcReason)
+
+
+@pytest.mark.parametrize("reason", OidcReason)
+def test_details_stay_off_the_wire(reason: OidcReason) -> None:
+    error = translate(OidcRejected(reason, "message", "for the operator"))
+    assert "for the operator" in error.detail
+    assert "operator" not in str(error.message)
