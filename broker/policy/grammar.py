@@ -36,6 +36,12 @@ from broker.policy.variables import InvalidVariable, parse_template
 MAX_PATTERN_CHARACTERS = 2048
 """The longest ARN IAM takes; bounds what a pattern with wildcards can cost."""
 
+MAX_PATTERN_CHARACTERS_WITH_ANY = 512
+"""The same for a pattern with ``?``, which costs more to look for."""
+
+MAX_ACTION_CHARACTERS = 128
+"""No service has an action with a longer name."""
+
 _SYNTAX = "Syntax errors in policy."
 _VERSIONS = (VERSION_2008, VERSION_2012)
 _TOP = frozenset({"Version", "Id", "Statement"})
@@ -321,7 +327,7 @@ class _StatementReader:
                 element=element,
                 head=f"Vendor {shorten(service)[1:-1]} is not valid.",
             )
-        if not _ACTION_NAME.fullmatch(name) or len(name) > MAX_PATTERN_CHARACTERS:
+        if not _ACTION_NAME.fullmatch(name) or len(name) > MAX_ACTION_CHARACTERS:
             self.reject(
                 RejectionReason.INVALID_ACTION,
                 f"{shorten(action)} is not an action; write letters and digits, * or ?, "
@@ -390,10 +396,17 @@ class _StatementReader:
             )
 
     def check_pattern(self, value: str, element: str) -> None:
-        if ("*" in value or "?" in value) and len(value) > MAX_PATTERN_CHARACTERS:
+        limit = (
+            MAX_PATTERN_CHARACTERS_WITH_ANY
+            if "?" in value
+            else MAX_PATTERN_CHARACTERS
+            if "*" in value
+            else len(value)
+        )
+        if len(value) > limit:
             self.reject(
                 RejectionReason.TOO_LONG,
-                f"a pattern may have {MAX_PATTERN_CHARACTERS} characters",
+                f"has {len(value)} characters; a pattern may have {limit}",
                 element=element,
             )
         try:

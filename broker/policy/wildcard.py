@@ -14,6 +14,7 @@ from enum import Enum
 TextTest = Callable[[str], bool]
 
 _MISSES_BEFORE_BITS = 32
+_FIRST_WINDOW = 2048
 
 
 class Wild(Enum):
@@ -118,8 +119,15 @@ class _Chunk:
                 return found - offset
             low = found + 1
         start = low - offset
-        found = self._find_by_bits(text[start:end])
-        return found if found < 0 else start + found
+        width = _FIRST_WINDOW
+        while start + self.length <= end:
+            window = text[start : min(end, start + width + self.length - 1)]
+            found = self._find_by_bits(window)
+            if found >= 0:
+                return start + found
+            start += width
+            width *= 2  # so that the work is in proportion to the way advanced
+        return -1
 
     def _find_by_bits(self, text: str) -> int:
         """The same by bit sets, one bit a place: no text makes this quadratic.
