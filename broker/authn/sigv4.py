@@ -17,7 +17,6 @@ from broker.authn.long_term import ResolvedKey
 from broker.errors import (
     BrokerError,
     IncompleteSignature,
-    InvalidClientTokenId,
     MalformedQueryString,
     MissingAuthenticationToken,
     SignatureDoesNotMatch,
@@ -212,8 +211,6 @@ class SignatureScheme:
         token = signed.session_token
         if token is None:
             return await self._long_term.resolve(signed.access_key_id)
-        if not token:
-            raise InvalidClientTokenId(detail="the session token is empty")
         live = await self._sessions.resolve(signed.access_key_id, token, now)
         caller = Caller(
             principal=live.principal,

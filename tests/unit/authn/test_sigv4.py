@@ -224,6 +224,7 @@ async def test_every_wire_error_has_its_code(world: World) -> None:
         (edited(sign(), "authorization", "host;", ""), SignatureDoesNotMatch),
         (replace(sign(), body=signature.encode()), SignatureDoesNotMatch),
         (sign(token="x"), InvalidClientTokenId),
+        (sign(headers={"X-Amz-Security-Token": ""}), InvalidClientTokenId),
         (sign(key_id=SESSION_KEY_ID), InvalidClientTokenId),
     ]
     for raw, error in cases:
@@ -282,6 +283,7 @@ async def test_unknown_inactive_and_orphaned_keys_are_refused_alike(
     "key_id", ["AKIAIOSFODNN7EXAMPLE", "AKIA", "", "x" * 5000, f"AIDA{KEY_ID[4:]}"]
 )
 async def test_a_key_id_of_no_account_is_refused(world: World, key_id: str) -> None:
+    world.put_key(USER.user_id, sealed_for=key_id)
     world.directory.keys[key_id] = world.directory.keys[KEY_ID]
     assert isinstance(await world.refused(sign(key_id=key_id)), InvalidClientTokenId)
 
