@@ -49,6 +49,7 @@ from broker.stores.open import Stores, open_stores
 from broker.web.api import QueryEndpoint
 from broker.web.asgi import App, Receive, Scope, Send, respond
 from broker.web.edge import AllowedHosts, Edge
+from broker.web.health import health_routes
 from broker.web.proxies import TrustedProxies
 
 _log = structlog.get_logger(__name__)
@@ -267,8 +268,16 @@ def _host_names(settings: Settings) -> list[str]:
     return [host, f"*.{host}"]
 
 
-def _pages(_services: Services) -> FastAPI:
-    return FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+def _pages(services: Services) -> FastAPI:
+    pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    pages.include_router(
+        health_routes(
+            services.freshness,
+            services.stores.cache,
+            stale_seconds=services.settings.stale_seconds,
+        )
+    )
+    return pages
 
 
 def _route(api: App, pages: App) -> App:

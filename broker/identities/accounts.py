@@ -1,18 +1,29 @@
-"""Accounts as their own administrators see them: the alias."""
+"""Accounts: their making, their root keys, their alias."""
 
 import re
 from dataclasses import replace
+from datetime import datetime
 
+from broker.entropy import new_secret_access_key, random_bits, random_bytes
 from broker.errors import (
     EntityAlreadyExists,
     InvalidClientTokenId,
     NoSuchEntity,
     ValidationError,
 )
-from broker.model.account import Account, AccountId
+from broker.identities.sealing import Sealer
+from broker.model.account import (
+    KEY_ID_RANDOM_BITS,
+    Account,
+    AccountId,
+    format_access_key_id,
+)
+from broker.model.entities import ACCESS_KEY_SEAL, AccessKey, KeyStatus
+from broker.model.secret import Secret
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.errors import AlreadyExistsError
 
+_ALIAS = re.compile(r"[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]")
 _LOOKS_LIKE_ACCOUNT_ID = re.compile(r"[0-9]{12}")
 
 
@@ -26,6 +37,65 @@ async def require_account(directory: DirectoryReader, account: AccountId) -> Acc
     if found is None:
         raise InvalidClientTokenId(detail=f"the account {account} is gone")
     return found
+
+
+async def create_account(
+    change: DirectoryChange, account_id: AccountId, *, alias: str | None, now: datetime
+) -> Account:
+    """Make an account with a salt of its own, so that it accepts no older session.
+
+    Raises:
+        EntityAlreadyExists: the id or the alias is taken.
+        ValidationError: the alias does not look like one.
+    """
+    account = Account(
+        account_id=account_id, alias=None, session_salt=random_bytes(32), created_at=now
+    )
+    try:
+        await change.insert_account(account)
+    except AlreadyExistsError as error:
+        raise EntityAlreadyExists(
+            f"The account {account_id} already exists."
+        ) from error
+    if alias is not None:
+        if not _ALIAS.fullmatch(alias):
+            raise ValidationError(
+                f"The alias {alias!r} must have 3 to 63 lower-case letters, digits and"
+                " single dashes, and begin and end with a letter or digit."
+            )
+        await set_alias(change, account, alias)
+    return account
+
+
+async def create_root_key(
+    change: DirectoryChange, account: AccountId, *, sealer: Sealer, now: datetime
+) -> tuple[AccessKey, Secret]:
+    """Make a root key; the secret is shown this once."""
+    secret = new_secret_access_key()
+    key_id = format_access_key_id("AKIA", account, random_bits(KEY_ID_RANDOM_BITS))
+    purpose, column = ACCESS_KEY_SEAL
+    key = AccessKey(
+        account=account,
+        access_key_id=key_id,
+        user_id=None,
+        status=KeyStatus.ACTIVE,
+        sealed_secret=sealer.seal(purpose, account, key_id, column, secret.encode()),
+        created_at=now,
+    )
+    await change.insert_access_key(key)
+    return key, Secret(secret)
+
+
+async def deactivate_root_keys(change: DirectoryChange, account: AccountId) -> int:
+    """Retire every root key of the account; how many were active."""
+    active = [
+        key
+        for key in await change.list_access_keys(account, None)
+        if key.status is KeyStatus.ACTIVE
+    ]
+    for key in active:
+        await change.update_access_key(replace(key, status=KeyStatus.INACTIVE))
+    return len(active)
 
 
 async def set_alias(change: DirectoryChange, account: Account, alias: str) -> None:

@@ -1,0 +1,1 @@
+"""The terminal edge: one module a command."""

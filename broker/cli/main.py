@@ -1,0 +1,41 @@
+"""The ``broker`` command."""
+
+import sys
+
+import typer
+
+from broker.cli import account
+from broker.cli.serve import serve
+from broker.errors import BrokerError
+from broker.sessions.keys import KeyringError
+from broker.settings import SettingsError
+from broker.stores.errors import StoreUnavailableError
+from broker.stores.migrations import SchemaTooNewError
+from broker.stores.urls import StoreUrlError
+
+app = typer.Typer(
+    help="A federation identity broker that speaks AWS's sign-in, STS and IAM.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(serve)
+app.add_typer(account.app, name="account")
+
+_EXPECTED = (
+    BrokerError,
+    KeyringError,
+    SchemaTooNewError,
+    SettingsError,
+    StoreUnavailableError,
+    StoreUrlError,
+)
+
+
+def run() -> None:
+    """Run the command line; what an operator can mend is told without a traceback."""
+    try:
+        app()
+    except _EXPECTED as error:
+        sys.stderr.write(f"broker: {error}\n")
+        sys.exit(1)

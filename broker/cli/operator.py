@@ -1,0 +1,44 @@
+"""What the commands that act on the installation have in common."""
+
+import asyncio
+import getpass
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from broker.app import Services, open_services
+from broker.audit.entry import AuditEntry
+from broker.clock import SystemClock
+from broker.entropy import new_request_id
+from broker.model.account import AccountId
+from broker.settings import load_settings
+
+Outcome = TypeVar("Outcome")
+
+
+def with_services(work: Callable[[Services], Awaitable[Outcome]]) -> Outcome:
+    """Run a command's work with the installation's services."""
+
+    async def run() -> Outcome:
+        async with open_services(load_settings()) as services:
+            return await work(services)
+
+    return asyncio.run(run())
+
+
+def operator_entry(
+    action: str, account: AccountId | None, **parameters: object
+) -> AuditEntry:
+    """The audit entry of a command, as done by the system's user."""
+    return AuditEntry(
+        event_id=new_request_id(),
+        at=SystemClock().now(),
+        door="operator",
+        action=f"broker:{action}",
+        source_ip="",
+        user_agent="broker command line",
+        account=account,
+        caller_arn=f"operator:{getpass.getuser()}",
+        parameters=parameters,
+        decision="allowed",
+        reason="the operator's command line",
+    )

@@ -1,0 +1,176 @@
+"""A real broker in a process of its own, and AWS's own clients for it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from tests.support.servers import find_free_port
+
+ACCOUNT = "123456789012"
+REGION = "eu-west-3"
+_START_SECONDS = 20
+_NO_RETRIES = Config(retries={"total_max_attempts": 1})
+
+
+@dataclass(frozen=True)
+class Key:
+    """Credentials as a client holds them."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str | None = None
+
+    @classmethod
+    def of(cls, credentials: dict[str, Any]) -> "Key":
+        """From the ``Credentials`` (or ``AccessKey``) of an answer."""
+        return cls(
+            credentials["AccessKeyId"],
+            credentials["SecretAccessKey"],
+            credentials.get("SessionToken"),
+        )
+
+
+@dataclass
+class RunningBroker:
+    """One `broker serve`, its environment and its log."""
+
+    folder: Path
+    port: int
+    environment: dict[str, str] = field(repr=False)
+    workers: int = 1
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "broker.log").read_text()
+
+    def command(self, *words: str) -> str:
+        """What a `broker` command prints; it must succeed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "broker", *words],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    def start(self) -> None:
+        with (self.folder / "broker.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "broker", "serve"),
+                    *("--port", str(self.port), "--workers", str(self.workers)),
+                ],
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._is_ready():
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(20)
+
+    def kill(self) -> None:
+        """As if the power went: the process and its workers, at once."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(20)
+
+    def create_account(self, account: str = ACCOUNT, alias: str = "") -> Key:
+        """An account's root key."""
+        words = ["account", "create", account]
+        if alias:
+            words += ["--alias", alias]
+        return Key.of(json.loads(self.command(*words)))
+
+    def client(self, service: str, key: Key | None = None, **options: Any) -> Any:
+        """A boto3 client that never retries; unsigned calls need no key."""
+        key = key or Key("none", "none")
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=key.access_key_id,
+            aws_secret_access_key=key.secret_access_key,
+            aws_session_token=key.session_token,
+            config=_NO_RETRIES,
+            **options,
+        )
+
+    def aws(self, *words: str, **environment: str) -> dict[str, Any]:
+        """What the AWS CLI answers."""
+        folder = str(self.folder / "aws")
+        done = subprocess.run(
+            [sys.executable, "-m", "awscli", *words, "--output", "json"],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": folder,
+                "AWS_EC2_METADATA_DISABLED": "true",
+                "AWS_ENDPOINT_URL": self.url,
+                "AWS_DEFAULT_REGION": REGION,
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout or "{}")
+        return answer
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+@contextmanager
+def running_broker(
+    folder: Path, *, workers: int = 1, start: bool = True, **settings: str
+) -> Iterator[RunningBroker]:
+    """A broker with these settings (``redis_url`` is ``BROKER_REDIS_URL``)."""
+    port = find_free_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "BROKER_DATA_DIR": str(folder / "data"),
+        "BROKER_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        **{f"BROKER_{name.upper()}": value for name, value in settings.items()},
+    }
+    broker = RunningBroker(folder, port, environment, workers)
+    try:
+        if start:
+            broker.start()
+        yield broker
+    finally:
+        broker.stop()
