@@ -220,21 +220,3 @@ class SignatureScheme:
             context=live.session.identity_context,
         )
         return ResolvedKey(live.secret, caller)
-
-
-def read_regions(setting: str) -> frozenset[str] | None:
-    """The setting of accepted regions: ``*`` for every one, or a list.
-
-    Names are separated by commas or blanks.
-
-    Raises:
-        ValueError: the list is empty, or ``*`` stands among names.
-    """
-    names = frozenset(setting.replace(",", " ").split())
-    if names == {"*"}:
-        return None
-    if not names or "*" in names:
-        raise ValueError(
-            "write * for every region, or a list such as us-east-1,eu-west-3"
-        )
-    return names
