@@ -19,6 +19,13 @@ from broker.policy.compiled import (
     PolicySet,
     compile_policies,
 )
+from broker.policy.context import (
+    CONTEXT_KEYS,
+    ContextKey,
+    KeySource,
+    KeyType,
+    find_context_key,
+)
 from broker.policy.decision import Decision, PolicyType, StatementRef
 from broker.policy.document import (
     Condition,
@@ -41,15 +48,19 @@ from broker.policy.shared_issuers import check_shared_issuers
 
 __all__ = [
     "ALLOW_ALL",
+    "CONTEXT_KEYS",
     "DENY_ALL",
     "AccessRequest",
     "Applicable",
     "Closest",
     "Condition",
+    "ContextKey",
     "Decision",
     "Effect",
     "Element",
     "Explanation",
+    "KeySource",
+    "KeyType",
     "PolicyDocument",
     "PolicyKind",
     "PolicyRejected",
@@ -65,6 +76,7 @@ __all__ = [
     "compile_policies",
     "context_keys",
     "explain",
+    "find_context_key",
     "matched_statements",
     "parse_policy",
     "policy_size",

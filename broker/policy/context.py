@@ -1,0 +1,214 @@
+"""The condition keys a request can carry: name, type, and where each comes from.
+
+This table is data: it documents itself, fills ``GetContextKeysFor…`` answers with
+types and tells ``broker explain`` where a missing key would have come from. Whoever
+builds a request's context follows it. A key that is absent is absent, not empty.
+
+Source: IAM User Guide, "Global condition context keys" and "IAM and STS condition
+context keys"; reference 3.5, 3.6, 4.7, 5.6.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class KeyType(StrEnum):
+    """The type of a key's values; conditions compare by it."""
+
+    STRING = "string"
+    NUMERIC = "numeric"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    BINARY = "binary"
+    IP = "ip"
+    ARN = "arn"
+
+    @property
+    def entry_type(self) -> str:
+        """The value of ``ContextKeyType``, which knows no ARNs."""
+        return "string" if self is KeyType.ARN else self.value
+
+
+class KeySource(StrEnum):
+    """Where a key's value comes from."""
+
+    PRINCIPAL = "the calling principal"
+    SESSION = "the session of temporary credentials"
+    NETWORK = "the HTTP request, trusted proxies taken into account"
+    CLOCK = "the call's one reading of the clock"
+    PARAMETER = "a parameter of the call"
+    RESOURCE = "the resource acted on"
+    PROOF = "the verified SAML assertion or web identity token"
+
+
+@dataclass(frozen=True, slots=True)
+class ContextKey:
+    """One key.
+
+    ``name`` is written as AWS writes it; a trailing ``*`` stands for any tag key.
+    ``when`` says which calls carry it. ``multivalued`` keys want ``ForAnyValue`` or
+    ``ForAllValues``.
+    """
+
+    name: str
+    type: KeyType
+    source: KeySource
+    when: str
+    multivalued: bool = False
+
+
+_S, _N, _B, _D, _IP, _A = (
+    KeyType.STRING,
+    KeyType.NUMERIC,
+    KeyType.BOOLEAN,
+    KeyType.DATE,
+    KeyType.IP,
+    KeyType.ARN,
+)
+_WHO, _SESSION, _NET, _CLOCK, _CALL, _OBJECT, _PROOF = KeySource
+
+_GLOBAL = (
+    ContextKey("aws:PrincipalArn", _A, _WHO, "signed calls; a session has its role's"),
+    ContextKey("aws:PrincipalAccount", _S, _WHO, "every call but anonymous ones"),
+    ContextKey("aws:PrincipalType", _S, _WHO, "every call"),
+    ContextKey("aws:PrincipalTag/*", _S, _WHO, "the entity or session has the tag"),
+    ContextKey("aws:PrincipalIsAWSService", _B, _WHO, "signed calls"),
+    ContextKey("aws:PrincipalServiceName", _S, _WHO, "calls of a service"),
+    ContextKey("aws:userid", _S, _WHO, "every call but anonymous ones"),
+    ContextKey("aws:username", _S, _WHO, "calls of an IAM user"),
+    ContextKey("aws:TokenIssueTime", _D, _SESSION, "temporary credentials"),
+    ContextKey("aws:MultiFactorAuthPresent", _B, _SESSION, "temporary credentials"),
+    ContextKey("aws:MultiFactorAuthAge", _N, _SESSION, "the session proved MFA"),
+    ContextKey("aws:FederatedProvider", _S, _SESSION, "SAML and web identity sessions"),
+    ContextKey("aws:SourceIdentity", _S, _SESSION, "the session has a source identity"),
+    ContextKey("aws:AssumedRoot", _B, _SESSION, "sessions of AssumeRoot"),
+    ContextKey("aws:SourceIp", _IP, _NET, "every call"),
+    ContextKey("aws:SecureTransport", _B, _NET, "every call"),
+    ContextKey("aws:UserAgent", _S, _NET, "the header is sent"),
+    ContextKey("aws:Referer", _S, _NET, "the header is sent"),
+    ContextKey("aws:RequestedRegion", _S, _NET, "every call"),
+    ContextKey("aws:ViaAWSService", _B, _NET, "every call; always false here"),
+    ContextKey("aws:CalledVia", _S, _NET, "calls by a service", multivalued=True),
+    ContextKey("aws:CurrentTime", _D, _CLOCK, "every call"),
+    ContextKey("aws:EpochTime", _N, _CLOCK, "every call"),
+    ContextKey("aws:RequestTag/*", _S, _CALL, "the call passes the tag"),
+    ContextKey("aws:TagKeys", _S, _CALL, "the call passes tags", multivalued=True),
+    ContextKey("aws:ResourceTag/*", _S, _OBJECT, "the resource has the tag"),
+    ContextKey("aws:ResourceAccount", _S, _OBJECT, "the resource has an owner"),
+)
+
+_STS = (
+    ContextKey("sts:ExternalId", _S, _CALL, "AssumeRole with ExternalId"),
+    ContextKey("sts:RoleSessionName", _S, _CALL, "AssumeRole… calls"),
+    ContextKey("sts:SourceIdentity", _S, _CALL, "a source identity is to be set"),
+    ContextKey(
+        "sts:TransitiveTagKeys", _S, _CALL, "tags are transitive", multivalued=True
+    ),
+    ContextKey("sts:DurationSeconds", _N, _CALL, "a duration is asked for"),
+    ContextKey("sts:AWSServiceName", _S, _CALL, "GetServiceBearerToken"),
+    ContextKey("sts:TaskPolicyArn", _A, _CALL, "AssumeRoot"),
+    ContextKey("sts:RequestContext/*", _S, _CALL, "AssumeRole with ProvidedContexts"),
+    ContextKey(
+        "sts:RequestContextProviders",
+        _A,
+        _CALL,
+        "AssumeRole with ProvidedContexts",
+        multivalued=True,
+    ),
+    ContextKey("sts:RoleAuthorizedByIdp", _B, _PROOF, "the token has a roles claim"),
+    ContextKey(
+        "sts:IdentityTokenAudience", _S, _CALL, "GetWebIdentityToken", multivalued=True
+    ),
+    ContextKey("sts:SigningAlgorithm", _S, _CALL, "GetWebIdentityToken"),
+)
+
+_IAM = (
+    ContextKey("iam:PolicyARN", _A, _CALL, "calls that attach or detach a policy"),
+    ContextKey("iam:PermissionsBoundary", _A, _CALL, "a boundary is set or exists"),
+    ContextKey("iam:PassedToService", _S, _CALL, "iam:PassRole"),
+    ContextKey("iam:AssociatedResourceArn", _A, _CALL, "iam:PassRole"),
+    ContextKey("iam:AWSServiceName", _S, _CALL, "CreateServiceLinkedRole"),
+    ContextKey("iam:ResourceTag/*", _S, _OBJECT, "the entity has the tag"),
+    ContextKey("iam:OrganizationsPolicyId", _S, _CALL, "access reports"),
+)
+
+_LASTING = "the call of the assertion, and its session"
+_SAML_LASTING = ("sub", "sub_type", "namequalifier")
+_SAML_SINGLE = (
+    "aud",
+    "iss",
+    "doc",
+    "edupersonorgdn",
+    "edupersonprimaryaffiliation",
+    "edupersonprimaryorgunitdn",
+    "edupersonprincipalname",
+    "edupersonscopedaffiliation",
+)
+_SAML_MANY = (
+    "cn",
+    "commonName",
+    "givenName",
+    "surname",
+    "name",
+    "mail",
+    "uid",
+    "organizationStatus",
+    "primaryGroupSID",
+    "x500UniqueIdentifier",
+    "edupersonaffiliation",
+    "edupersonassurance",
+    "edupersonentitlement",
+    "edupersonnickname",
+    "edupersonorgunitdn",
+    "edupersontargetedid",
+    "eduorghomepageuri",
+    "eduorgidentityauthnpolicyuri",
+    "eduorglegalname",
+    "eduorgsuperioruri",
+    "eduorgwhitepagesuri",
+)
+_AT_ONCE = "the call of the assertion only"
+_SAML = (
+    *(ContextKey(f"saml:{n}", _S, _PROOF, _LASTING) for n in _SAML_LASTING),
+    *(ContextKey(f"saml:{n}", _S, _PROOF, _AT_ONCE) for n in _SAML_SINGLE),
+    *(
+        ContextKey(f"saml:{n}", _S, _PROOF, _AT_ONCE, multivalued=True)
+        for n in _SAML_MANY
+    ),
+)
+
+CONTEXT_KEYS: Mapping[str, ContextKey] = MappingProxyType(
+    {key.name.lower(): key for key in (*_GLOBAL, *_STS, *_IAM, *_SAML)}
+)
+"""All keys of fixed name or prefix, by lower-case name."""
+
+_TOKEN_LASTING = "the call of the token, and its session"  # noqa: S105  # words
+_TOKEN_ONCE = "the call of the token only"  # noqa: S105  # words
+ISSUER_CLAIMS: Mapping[str, ContextKey] = MappingProxyType(
+    {
+        "aud": ContextKey("{issuer}:aud", _S, _PROOF, _TOKEN_LASTING),
+        "sub": ContextKey("{issuer}:sub", _S, _PROOF, _TOKEN_LASTING),
+        "amr": ContextKey("{issuer}:amr", _S, _PROOF, _TOKEN_LASTING, multivalued=True),
+        "email": ContextKey("{issuer}:email", _S, _PROOF, _TOKEN_ONCE),
+        "oaud": ContextKey("{issuer}:oaud", _S, _PROOF, _TOKEN_ONCE, multivalued=True),
+        "app_id": ContextKey("{issuer}:app_id", _S, _PROOF, _TOKEN_LASTING),
+        "user_id": ContextKey("{issuer}:user_id", _S, _PROOF, _TOKEN_LASTING),
+        "id": ContextKey("{issuer}:id", _S, _PROOF, _TOKEN_LASTING),
+    }
+)
+"""The keys of a web identity token; the issuer is host and path of the provider."""
+
+
+def find_context_key(name: str) -> ContextKey | None:
+    """What the table knows about a key, tags and claims included."""
+    lowered = name.lower()
+    found = CONTEXT_KEYS.get(lowered)
+    if found is not None:
+        return found
+    prefix, slash, _ = lowered.partition("/")
+    if slash and f"{prefix}/*" in CONTEXT_KEYS:
+        return CONTEXT_KEYS[f"{prefix}/*"]
+    issuer, _, claim = lowered.rpartition(":")
+    return ISSUER_CLAIMS.get(claim) if "." in issuer or ":" in issuer else None
