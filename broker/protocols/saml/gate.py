@@ -88,8 +88,12 @@ def _check_text(text: str, limits: Limits) -> None:
             )
         if not _VERSION_1_0.search(declaration[1]):
             raise SamlRejected(SamlReason.MALFORMED_XML, "not XML 1.0")
-    if text.count("xmlns") > limits.namespace_declarations:
-        raise SamlRejected(SamlReason.TOO_COMPLEX, "too many namespace declarations")
+    # Before parsing: each element has at most two tags.
+    if (
+        text.count("<") > 2 * limits.elements
+        or text.count("xmlns") > limits.namespace_declarations
+    ):
+        raise SamlRejected(SamlReason.TOO_COMPLEX, "too many tags or namespaces")
     # A relative namespace makes canonicalisation fail; what is canonicalised to
     # nothing must not be digested (CVE-2025-66568).
     for prefix, double, single in set(_NAMESPACE.findall(text)):
@@ -102,16 +106,16 @@ def _check_text(text: str, limits: Limits) -> None:
 
 def _check_tree(root: _Element, limits: Limits) -> None:
     ids: set[str] = set()
+    commented: set[_Element] = set()
     elements = signatures = 0
     stack = [(root, 1)]
     while stack:
         node, depth = stack.pop()
         tag = node.tag
-        if not isinstance(tag, str):
-            _check_other_node(node)
-            continue
         elements += 1
-        if tag == SIGNATURE:
+        if not isinstance(tag, str):
+            _note_comment(node, commented)
+        elif tag == SIGNATURE:
             signatures += 1
         if (
             depth > limits.depth
@@ -123,10 +127,15 @@ def _check_tree(root: _Element, limits: Limits) -> None:
                 SamlReason.TOO_COMPLEX,
                 "too deep, or too many elements, attributes or signatures",
             )
-        if node.attrib:
-            _collect_ids(node, tag, ids)
-        depth += 1
-        stack.extend((child, depth) for child in node)
+        if isinstance(tag, str):
+            if node.attrib:
+                _collect_ids(node, tag, ids)
+            depth += 1
+            stack.extend((child, depth) for child in node)
+    for parent in commented:
+        if _is_text(parent.text) or any(_is_text(child.tail) for child in parent):
+            # CVE-2017-11427 and its family.
+            raise SamlRejected(SamlReason.SPLIT_TEXT, "a comment inside a text")
 
 
 def _collect_ids(node: _Element, tag: str, ids: set[str]) -> None:
@@ -146,17 +155,14 @@ def _collect_ids(node: _Element, tag: str, ids: set[str]) -> None:
         ids.add(value)
 
 
-def _check_other_node(node: _Element) -> None:
+def _note_comment(node: _Element, commented: set[_Element]) -> None:
     if not isinstance(node, _Comment):
         raise SamlRejected(
             SamlReason.SPLIT_TEXT, "a processing instruction or an entity"
         )
     parent = node.getparent()
-    if parent is not None and (
-        _is_text(parent.text) or any(_is_text(child.tail) for child in parent)
-    ):
-        # CVE-2017-11427 and its family.
-        raise SamlRejected(SamlReason.SPLIT_TEXT, "a comment inside a text")
+    if parent is not None:
+        commented.add(parent)
 
 
 def _is_text(text: str | None) -> bool:

@@ -40,7 +40,7 @@ _DIGEST_VALUE = f"{{{DSIG}}}DigestValue"
 _INCLUSIVE_NAMESPACES = f"{{{EXC_C14N}}}InclusiveNamespaces"
 
 _BASE64_TEXT = re.compile(r"[A-Za-z0-9+/\s]+=?\s*=?\s*", re.ASCII)
-_MAX_PREFIXES = 64
+_MAX_PREFIXES = 16
 
 
 @dataclass(frozen=True, slots=True)
