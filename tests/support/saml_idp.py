@@ -109,9 +109,13 @@ def make_key_pair(
     )
 
 
-@cache
 def key_pair(name: str = "idp", kind: str = "rsa2048") -> KeyPair:
     """A pair by name, made once per test process."""
+    return _named_key_pair(name, kind)
+
+
+@cache
+def _named_key_pair(name: str, kind: str) -> KeyPair:
     return make_key_pair(kind, common_name=name)
 
 

@@ -1,0 +1,310 @@
+"""SAML-23, 24: encryption is no authentication, and the opener is no oracle."""
+
+import base64
+from typing import Any
+
+import pytest
+from lxml import etree
+
+from broker.errors import BrokerError
+from broker.federation.saml import wire_error
+from broker.protocols.saml.algorithms import AlgorithmPolicy
+from broker.protocols.saml.errors import SamlReason as R
+from broker.protocols.saml.errors import SamlRejected
+from broker.protocols.saml.expected import SamlOptions
+from broker.protocols.saml.keys import DecryptionKey, parse_private_key
+from tests.support.saml_check import reason, verify
+from tests.support.saml_idp import (
+    DS,
+    MORE,
+    NS,
+    SAML,
+    SHA256,
+    XENC,
+    XENC11,
+    assertion_xml,
+    build_document,
+    build_response,
+    encode,
+    encrypt_assertion,
+    key_pair,
+    response_xml,
+    sign_element,
+)
+
+ALLOW_CBC = SamlOptions(algorithms=AlgorithmPolicy(allow_cbc=True))
+OURS = key_pair("decryption")
+
+
+@pytest.fixture(scope="module")
+def key() -> DecryptionKey:
+    return parse_private_key(OURS.private_pem)
+
+
+def _encrypted(**knobs: Any) -> str:
+    return build_response(encrypt_to=OURS.public_pem, **knobs)
+
+
+@pytest.mark.parametrize("cipher", ["aes128-gcm", "aes256-gcm"])
+@pytest.mark.parametrize(
+    "transport",
+    [
+        {},
+        {"digest": DS + "sha1"},
+        {"digest": SHA256},
+        {
+            "transport": XENC11 + "rsa-oaep",
+            "digest": SHA256,
+            "mgf": XENC11 + "mgf1sha256",
+        },
+        {
+            "transport": XENC11 + "rsa-oaep",
+            "digest": DS + "sha1",
+            "mgf": XENC11 + "mgf1sha1",
+        },
+    ],
+)
+@pytest.mark.parametrize("sign", ["assertion", "response", "both"])
+def test_oaep_with_gcm_is_accepted(
+    cipher: str, transport: dict[str, str], sign: str, key: DecryptionKey
+) -> None:
+    response = _encrypted(
+        sign=sign, encryption={"cipher": XENC11 + cipher, **transport}
+    )
+    proved = verify(response, decryption_keys=(key,), encryption_required=True)
+    assert proved.subject == "alice"
+    assert proved.is_encrypted
+
+
+@pytest.mark.parametrize("sibling", [True, False])
+@pytest.mark.parametrize("type_", [None, XENC + "Element"])
+def test_the_key_may_stand_beside_the_data(
+    sibling: bool, type_: str | None, key: DecryptionKey
+) -> None:
+    response = _encrypted(encryption={"sibling_key": sibling, "type_": type_})
+    assert reason(response, decryption_keys=(key,)) is None
+
+
+def test_a_foreign_inner_prefix_is_no_obstacle(key: DecryptionKey) -> None:
+    """python3-saml 1.16 re-parents the element and breaks the digest."""
+    assertion = etree.fromstring(
+        assertion_xml().replace("saml:", "ns1:").replace("xmlns:saml", "xmlns:ns1")
+    )
+    sign_element(assertion)
+    encrypted = encrypt_assertion(etree.tostring(assertion).decode(), OURS.public_pem)
+    response = encode(response_xml(encrypted))
+    assert verify(response, decryption_keys=(key,)).subject == "alice"
+
+
+def test_the_second_key_is_tried_and_no_third(key: DecryptionKey) -> None:
+    other = parse_private_key(key_pair("other-decryption").private_pem)
+    assert reason(_encrypted(), decryption_keys=(other, key)) is None
+    assert (
+        reason(_encrypted(), decryption_keys=(other, other, key)) is R.DECRYPTION_FAILED
+    )
+
+
+def test_required_encryption_refuses_a_plain_assertion(key: DecryptionKey) -> None:
+    plain = build_response()
+    assert (
+        reason(plain, decryption_keys=(key,), encryption_required=True)
+        is R.ENCRYPTION_REQUIRED
+    )
+
+
+def _plaintext(text: str) -> str:
+    return encode(response_xml(encrypt_assertion(text, OURS.public_pem)))
+
+
+def _signed_by(pair_name: str) -> str:
+    assertion = etree.fromstring(assertion_xml())
+    sign_element(assertion, key_pair(pair_name))
+    return etree.tostring(assertion).decode()
+
+
+def _tampered() -> str:
+    return _signed_by("idp").replace("alice", "admin")
+
+
+def _wrapped() -> str:
+    inner = _signed_by("idp")
+    return assertion_xml(assertion_id="_evil", subject="admin").replace(
+        "</saml:Assertion>", f"<saml:Advice>{inner}</saml:Advice></saml:Assertion>"
+    )
+
+
+PLAINTEXTS = {
+    "unsigned": assertion_xml(),
+    "attacker signed": _signed_by("attacker"),
+    "tampered": _tampered(),
+    "wrapped": _wrapped(),
+    "two": _signed_by("idp") * 2,
+    "doctype": "<!DOCTYPE r>" + _signed_by("idp"),
+    "entity": '<!DOCTYPE r [<!ENTITY e "x">]><r>&e;</r>',
+    "no xml": "hello",
+    "blank": " ",
+    "not an assertion": f'<saml:Advice xmlns:saml="{SAML}"/>',
+    "response": response_xml(_signed_by("idp")),
+    "other issuer": assertion_xml(issuer="https://other.example"),
+    "encrypted again": encrypt_assertion(_signed_by("idp"), OURS.public_pem),
+    "comment": _signed_by("idp").replace("alice", "al<!-- -->ice"),
+    "utf-16": "<?xml version='1.0' encoding='utf-16'?>" + _signed_by("idp"),
+}
+
+
+def _flip(name: str, which: int, position: int) -> str:
+    root = build_document(encrypt_to=OURS.public_pem)
+    value = root.findall(".//xenc:CipherValue", NS)[which]
+    raw = bytearray(base64.b64decode(value.text or ""))
+    raw[position] ^= 1
+    value.text = base64.b64encode(bytes(raw)).decode()
+    assert name
+    return encode(root)
+
+
+CIPHERTEXTS = {
+    "wrong key": build_response(encrypt_to=key_pair("somebody").public_pem),
+    "key bit": _flip("key bit", 0, 20),
+    "nonce bit": _flip("nonce bit", 1, 0),
+    "data bit": _flip("data bit", 1, 100),
+    "tag bit": _flip("tag bit", 1, -1),
+}
+
+FAILURES = {name: _plaintext(text) for name, text in PLAINTEXTS.items()} | CIPHERTEXTS
+
+
+@pytest.mark.parametrize("response", FAILURES.values(), ids=FAILURES.keys())
+def test_every_failure_after_the_key_was_used_looks_the_same(
+    response: str, key: DecryptionKey
+) -> None:
+    """SAML-23, SAML-24: one reason and one wire text."""
+    with pytest.raises(SamlRejected) as refusal:
+        verify(response, decryption_keys=(key,))
+    assert refusal.value.reason is R.DECRYPTION_FAILED
+    seen: BrokerError = wire_error(refusal.value)
+    assert (seen.code, seen.message) == (
+        "InvalidIdentityToken",
+        "Response signature invalid",
+    )
+
+
+def test_no_private_key_looks_like_the_wrong_one() -> None:
+    assert reason(_encrypted()) is R.DECRYPTION_FAILED
+
+
+def test_a_response_signature_over_the_ciphertext_is_checked_first(
+    key: DecryptionKey,
+) -> None:
+    response = _encrypted(sign="response", signing_key=key_pair("attacker"))
+    assert reason(response, decryption_keys=(key,)) is R.SIGNATURE_INVALID
+    assert (
+        reason(
+            _encrypted(sign="response", response={"issuer": None}),
+            decryption_keys=(key,),
+        )
+        is R.ISSUER_UNKNOWN
+    )
+
+
+def test_a_swapped_ciphertext_breaks_the_response_signature(
+    key: DecryptionKey,
+) -> None:
+    root = build_document(encrypt_to=OURS.public_pem, sign="response")
+    other = encrypt_assertion(assertion_xml(subject="admin"), OURS.public_pem)
+    encrypted = root.find("saml:EncryptedAssertion", NS)
+    assert encrypted is not None
+    root.replace(encrypted, etree.fromstring(other))
+    assert reason(encode(root), decryption_keys=(key,)) is R.SIGNATURE_INVALID
+
+
+@pytest.mark.parametrize(
+    "encryption",
+    [
+        {"transport": XENC + "rsa-1_5"},
+        {"cipher": XENC + "aes256-cbc"},
+        {"cipher": XENC + "aes128-cbc"},
+        {"cipher": XENC + "tripledes-cbc"},
+    ],
+)
+def test_weak_encryption_is_refused_before_any_key_is_used(
+    encryption: dict[str, str], key: DecryptionKey
+) -> None:
+    """SAML-24: by what the message itself shows."""
+    root = build_document(encrypt_to=OURS.public_pem)
+    text = etree.tostring(root).decode()
+    text = text.replace(
+        XENC11 + "aes256-gcm", encryption.get("cipher", XENC11 + "aes256-gcm")
+    ).replace(
+        XENC + "rsa-oaep-mgf1p", encryption.get("transport", XENC + "rsa-oaep-mgf1p")
+    )
+    assert reason(encode(text), decryption_keys=(key,)) is R.ALGORITHM_NOT_ALLOWED
+
+
+@pytest.mark.parametrize("cipher", ["aes128-cbc", "aes256-cbc"])
+def test_cbc_needs_the_switch_and_a_signature_over_it(
+    cipher: str, key: DecryptionKey
+) -> None:
+    encryption = {"cipher": XENC + cipher}
+    for sign, accepted in (("assertion", False), ("response", True), ("both", True)):
+        response = _encrypted(sign=sign, encryption=encryption)
+        assert reason(response, decryption_keys=(key,)) is R.ALGORITHM_NOT_ALLOWED
+        found = reason(response, decryption_keys=(key,), options=ALLOW_CBC)
+        assert found is (None if accepted else R.ALGORITHM_NOT_ALLOWED)
+
+
+def _changed(old: str, new: str) -> str:
+    text = etree.tostring(build_document(encrypt_to=OURS.public_pem)).decode()
+    assert old in text
+    return encode(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        # A reference, to be fetched.
+        (
+            "<xenc:CipherData><xenc:CipherValue>",
+            (
+                '<xenc:CipherData><xenc:CipherReference URI="http://127.0.0.1:9/"/>'
+                "<xenc:CipherValue>"
+            ),
+        ),
+        (f'Type="{XENC}Element"', f'Type="{XENC}Content"'),
+        ("</saml:EncryptedAssertion>", "<x/></saml:EncryptedAssertion>"),
+        (
+            "</ds:KeyInfo>",
+            (
+                '<xenc:EncryptedKey xmlns:xenc="http://www.w3.org/2001/04/xmlenc#"/>'
+                "</ds:KeyInfo>"
+            ),
+        ),
+    ],
+)
+def test_odd_shapes_of_encryption_are_refused(
+    old: str, new: str, key: DecryptionKey
+) -> None:
+    assert reason(_changed(old, new), decryption_keys=(key,)) is R.DECRYPTION_FAILED
+
+
+def test_unknown_parameters_of_the_key_transport_are_refused(
+    key: DecryptionKey,
+) -> None:
+    for extra in (
+        f'<ds:DigestMethod xmlns:ds="{DS}" Algorithm="{MORE}md5"/>',
+        '<xenc:OAEPparams xmlns:xenc="http://www.w3.org/2001/04/xmlenc#">QQ==</xenc:OAEPparams>',
+        f'<m:MGF xmlns:m="{XENC11}" Algorithm="{XENC11}mgf1sha256"/>',
+    ):
+        response = _changed(
+            f'<xenc:EncryptionMethod Algorithm="{XENC}rsa-oaep-mgf1p"/>',
+            f'<xenc:EncryptionMethod Algorithm="{XENC}rsa-oaep-mgf1p">{extra}'
+            "</xenc:EncryptionMethod>",
+        )
+        assert reason(response, decryption_keys=(key,)) is R.ALGORITHM_NOT_ALLOWED, (
+            extra
+        )
+
+
+def test_plain_text_next_to_the_data_is_refused(key: DecryptionKey) -> None:
+    root = build_document(encrypt_to=OURS.public_pem)
+    root.append(etree.fromstring(_signed_by("idp")))
+    assert reason(encode(root), decryption_keys=(key,)) is R.ASSERTION_COUNT
