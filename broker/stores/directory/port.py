@@ -112,16 +112,6 @@ class DirectoryReader(Protocol):
         """The account of the user or role with this unique id, whichever it is."""
         ...
 
-    async def list_bounded_owners(
-        self, account: AccountId, policy_arn: str
-    ) -> tuple[str, ...]:
-        """Unique ids of the users and roles whose permissions boundary it is."""
-        ...
-
-    async def find_owner_account(self, unique_id: str) -> AccountId | None:
-        """The account of the user or role with this unique id, whichever it is."""
-        ...
-
     async def find_saml_provider(
         self, account: AccountId, name: str
     ) -> SamlProvider | None: ...

@@ -1,0 +1,235 @@
+"""The cache in Redis or Valkey, shared by all workers of all machines.
+
+Each session, entry and counter is a key of its own, with its own expiry. The index
+for listing is one set of access key ids per account and hour of expiry, which goes
+by itself when its hour is over. Nothing spans two keys in one command, so a cluster
+serves as well. Session records that come together travel together.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from redis.exceptions import RedisClusterException, RedisError
+
+from broker.clock import Clock
+from broker.model.account import AccountId
+from broker.model.page import Page, PageRequest
+from broker.stores.cache.port import SessionRecord
+from broker.stores.cache.records import decode_session, encode_session
+from broker.stores.cache.redis_client import (
+    TIMEOUT_SECONDS,
+    Command,
+    connect_redis,
+    send_all,
+)
+from broker.stores.errors import InvalidMarkerError, StoreUnavailableError
+from broker.stores.times import to_millis
+from broker.stores.urls import RedisLocation
+
+_HOUR = 3600
+_HOUR_DIGITS = 9
+# The longest session lives 129,600 seconds; one hour more for the hour begun.
+_HOURS_AHEAD = 37
+_RATE_SECONDS = 2
+_BATCH = 64
+# After a failure nothing is tried for this long: with a silent Redis every caller
+# would wait for the time-out.
+_PAUSE_SECONDS = 0.1
+_START_SECONDS = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+class RedisCache:
+    """See ``Cache``."""
+
+    def __init__(self, location: RedisLocation, *, prefix: str, clock: Clock) -> None:
+        self._client = connect_redis(location)
+        self._prefix = prefix
+        self._clock = clock
+        self._paused_until = float("-inf")
+        self._waiting: list[tuple[SessionRecord, asyncio.Future[None]]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        # A cluster or sentinels are found out once, with more patience than later;
+        # a Redis that is away now is found when it comes back.
+        with contextlib.suppress(*_AWAY):
+            async with asyncio.timeout(_START_SECONDS):
+                await send_all(self._client, [("EXISTS", self._name("start", ""))])
+
+    async def close(self) -> None:
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
+        with contextlib.suppress(*_AWAY):
+            await self._client.aclose()
+
+    async def ping(self) -> None:
+        await self._send(("EXISTS", self._name("ping", "")))
+
+    async def put_session(self, record: SessionRecord) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((record, future))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_sessions())
+        await future
+
+    async def find_session(self, access_key_id: str) -> SessionRecord | None:
+        text = await self._send(("GET", self._session(access_key_id)))
+        return decode_session(text) if isinstance(text, bytes) else None
+
+    async def drop_session(self, access_key_id: str) -> None:
+        text = await self._send(("GETDEL", self._session(access_key_id)))
+        record = decode_session(text) if isinstance(text, bytes) else None
+        if record is not None:
+            index = self._index(record.account, record.expires_at // _HOUR)
+            await self._send(("ZREM", index, access_key_id))
+
+    async def list_sessions(
+        self, account: AccountId, page: PageRequest
+    ) -> Page[SessionRecord]:
+        hour = int(self._clock.now().timestamp()) // _HOUR
+        last = hour + _HOURS_AHEAD
+        after = ""
+        if page.marker is not None:
+            marked, after = _read_marker(page.marker)
+            if marked < hour:
+                after = ""
+            hour = max(hour, marked)
+        found: list[SessionRecord] = []
+        while hour <= last:
+            want = page.limit - len(found)
+            index = self._index(account, hour)
+            first = f"({after}" if after else "-"
+            ids = await self._send(
+                ("ZRANGEBYLEX", index, first, "+", "LIMIT", 0, max(want, 1))
+            )
+            names = [i.decode() for i in ids] if isinstance(ids, list) else []
+            if names and want <= 0:
+                return Page(tuple(found), f"{hour}:{after}")
+            if not names:
+                hour, after = hour + 1, ""
+                continue
+            found += await self._read_sessions(names)
+            after = names[-1]
+        return Page(tuple(found), None)
+
+    async def put(
+        self, space: str, key: bytes, value: bytes, *, expires_at: datetime
+    ) -> None:
+        name = self._entry(space, key)
+        await self._send(("SET", name, value, "PXAT", to_millis(expires_at)))
+
+    async def get(self, space: str, key: bytes) -> bytes | None:
+        value = await self._send(("GET", self._entry(space, key)))
+        return value if isinstance(value, bytes) else None
+
+    async def take(self, space: str, key: bytes) -> bytes | None:
+        value = await self._send(("GETDEL", self._entry(space, key)))
+        return value if isinstance(value, bytes) else None
+
+    async def drop(self, space: str, key: bytes) -> None:
+        await self._send(("DEL", self._entry(space, key)))
+
+    async def add(
+        self, space: str, key: bytes, value: bytes, *, expires_at: datetime
+    ) -> bool:
+        name = self._entry(space, key)
+        kept = await self._send(
+            ("SET", name, value, "NX", "PXAT", to_millis(expires_at))
+        )
+        return kept is not None
+
+    async def hit(self, space: str, key: bytes, *, per_second: int) -> bool:
+        second = int(self._clock.now().timestamp())
+        name = f"{self._entry(space, key)}:{second}"
+        calls, _ = await self._send_all(
+            [("INCR", name), ("EXPIRE", name, _RATE_SECONDS)]
+        )
+        return isinstance(calls, int) and calls <= per_second
+
+    async def _write_sessions(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+            error: StoreUnavailableError | None = None
+            try:
+                await self._send_all(self._session_commands([r for r, _ in batch]))
+            except StoreUnavailableError as raised:
+                error = raised
+            except Exception as surprise:  # noqa: BLE001  # nobody may wait for ever
+                _log.exception("session records cannot be written")
+                error = StoreUnavailableError("the cache cannot be written")
+                error.__cause__ = surprise
+            for _, future in batch:
+                if future.done():
+                    continue  # its caller gave up
+                if error is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(error)
+        self._writer = None
+
+    def _session_commands(self, records: Sequence[SessionRecord]) -> list[Command]:
+        commands: list[Command] = []
+        indexes: dict[tuple[str, int], list[str | int]] = {}
+        for record in records:
+            key_id, expires_at = record.access_key_id, record.expires_at
+            name = self._session(key_id)
+            commands.append(("SET", name, encode_session(record), "EXAT", expires_at))
+            members = indexes.setdefault((record.account, expires_at // _HOUR), [])
+            members += (0, key_id)
+        for (account, hour), members in indexes.items():
+            index = self._index(account, hour)
+            commands.append(("ZADD", index, *members))
+            commands.append(("EXPIREAT", index, (hour + 1) * _HOUR))
+        return commands
+
+    async def _read_sessions(self, ids: list[str]) -> list[SessionRecord]:
+        texts = await self._send_all([("GET", self._session(i)) for i in ids])
+        records = [decode_session(t) for t in texts if isinstance(t, bytes)]
+        return [record for record in records if record is not None]
+
+    async def _send(self, command: Command) -> object:
+        return (await self._send_all([command]))[0]
+
+    async def _send_all(self, commands: Sequence[Command]) -> list[object]:
+        if self._clock.monotonic() < self._paused_until:
+            raise StoreUnavailableError("the cache did not answer a moment ago")
+        with self._translated_errors():
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return await send_all(self._client, commands)
+
+    @contextlib.contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except _AWAY as error:
+            self._paused_until = self._clock.monotonic() + _PAUSE_SECONDS
+            raise StoreUnavailableError("the cache did not answer") from error
+
+    def _name(self, kind: str, rest: str) -> str:
+        return f"{self._prefix}:{kind}:{rest}"
+
+    def _session(self, access_key_id: str) -> str:
+        return f"{self._prefix}:session:{access_key_id}"
+
+    def _index(self, account: str, hour: int) -> str:
+        return f"{self._prefix}:sessions:{account}:{hour}"
+
+    def _entry(self, space: str, key: bytes) -> str:
+        return f"{self._prefix}:entry:{space}:{key.hex()}"
+
+
+_AWAY = (RedisError, RedisClusterException, OSError, TimeoutError)
+
+
+def _read_marker(marker: str) -> tuple[int, str]:
+    hour, separator, after = marker.partition(":")
+    if not separator or not (
+        hour.isascii() and hour.isdecimal() and len(hour) <= _HOUR_DIGITS
+    ):
+        raise InvalidMarkerError("the marker is not one of this list's")
+    return int(hour), after

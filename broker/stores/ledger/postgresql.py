@@ -1,0 +1,324 @@
+"""The ledger in PostgreSQL: concurrent mints share one statement and one commit.
+
+While a commit is on its way the next batch gathers. A batch is a single statement,
+hence a single transaction and a single round trip. When its answer is lost, the
+session that ran it is ended before anybody looks what became of it, so that nothing
+can be committed after "unavailable" was said.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.page import Page, PageRequest
+from broker.stores.database import connect_postgresql, translate_errors
+from broker.stores.errors import (
+    ConflictError,
+    ReplayedError,
+    StoreUnavailableError,
+)
+from broker.stores.ledger import postgresql_statements as sql
+from broker.stores.ledger.port import ReplayMark
+from broker.stores.ledger.rows import (
+    AuditRow,
+    MarkRow,
+    decode_audit,
+    encode_audit,
+    encode_mark,
+)
+from broker.stores.ledger.search import build_search, read_page
+from broker.stores.ledger.spool import Spool, SpoolFullError
+from broker.stores.times import to_micros
+from broker.stores.urls import PostgresqlLocation
+
+# An fsync may take longer than other answers; given up too early, a commit that
+# succeeds a moment later has to be looked for.
+WRITE_SECONDS = 1.0
+READ_SECONDS = 5.0
+_BATCH = 128
+_GATHER_SECONDS = 0.05
+_RETRY_SECONDS = 1.0
+_MAX_WAITING_ROWS = 10_000
+_PURGE_ROWS = 1000
+# After a failure nothing is tried for this long: everybody would wait for a time-out.
+_PAUSE_SECONDS = 0.1
+_CLOSE_SECONDS = 1.0
+_TERMINATE_MS = 500
+
+_log = logging.getLogger(__name__)
+
+
+class _Mint:
+    __slots__ = ("future", "mark", "row")
+
+    def __init__(
+        self, row: AuditRow, mark: MarkRow | None, future: asyncio.Future[None]
+    ) -> None:
+        self.row = row
+        self.mark = mark
+        self.future = future
+
+    def settle(self, error: Exception | None) -> None:
+        if self.future.done():
+            return  # its caller gave up
+        if error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
+
+
+class PostgresqlLedger:
+    """See ``Ledger``."""
+
+    def __init__(self, location: PostgresqlLocation, spool: Spool) -> None:
+        self._location = location
+        self._spool = spool
+        self._mints: list[_Mint] = []
+        self._rows: list[AuditRow] = []
+        self._writer: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._connection: Any = None  # asyncpg publishes no types
+        self._identity: tuple[object, ...] = ()
+        self._reader: Any = None
+        self._reading = asyncio.Lock()
+        self._paused_until = float("-inf")
+        self._closed = False
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self._spool.adopt)
+        with contextlib.suppress(StoreUnavailableError):
+            await self._connect()
+        if not self._spool.is_empty:
+            self._schedule(0)
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._writer is None and (self._rows or self._mints):
+            self._wake()
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
+        for connection in (self._connection, self._reader):
+            if connection is not None:
+                await _close(connection)
+        self._connection = self._reader = None
+        await asyncio.to_thread(self._spool.close)
+
+    async def mint(self, record: AuditRecord, mark: ReplayMark | None) -> None:
+        if self._closed:
+            raise StoreUnavailableError("the store is closed")
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        row = encode_audit(record)
+        self._mints.append(_Mint(row, encode_mark(mark) if mark else None, future))
+        if self._writer is None:
+            self._wake()
+        await future
+
+    async def append(self, record: AuditRecord) -> None:
+        if self._closed or len(self._rows) >= _MAX_WAITING_ROWS:
+            raise StoreUnavailableError("the audit trail takes no more records")
+        self._rows.append(encode_audit(record))
+        self._schedule(_GATHER_SECONDS)
+
+    async def find(self, event_id: str) -> AuditRecord | None:
+        async with self._reads() as connection:
+            row = await connection.fetchrow(sql.FIND, event_id)
+        return None if row is None else decode_audit(*row)
+
+    async def search(self, wanted: AuditFilter, page: PageRequest) -> Page[AuditRecord]:
+        statement, values = build_search(wanted, page, lambda n: f"${n}")
+        async with self._reads() as connection:
+            rows = await connection.fetch(statement, *values)
+        return read_page([tuple(row) for row in rows], page)
+
+    async def purge(self, *, marks_before: datetime, audit_before: datetime) -> None:
+        for statement, before in (
+            (sql.PURGE_MARKS, to_micros(marks_before)),
+            (sql.PURGE_AUDIT, to_micros(audit_before)),
+        ):
+            deleted = _PURGE_ROWS
+            while deleted == _PURGE_ROWS:
+                async with self._reads() as connection:
+                    said = await connection.execute(statement, before, _PURGE_ROWS)
+                deleted = int(said.rpartition(" ")[2])
+
+    def _wake(self) -> None:
+        self._writer = asyncio.create_task(self._write_all(), name="ledger-writer")
+
+    def _schedule(self, seconds: float) -> None:
+        """Have the writer woken within this time."""
+        due = self._loop_time() + seconds
+        if self._closed or (self._timer is not None and self._timer.when() <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(due, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._writer is None:
+            self._wake()
+
+    def _loop_time(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _write_all(self) -> None:
+        try:
+            while self._mints or self._rows:
+                mints, self._mints = self._mints[:_BATCH], self._mints[_BATCH:]
+                rows, self._rows = self._rows[:_BATCH], self._rows[_BATCH:]
+                if not await self._write(mints, rows) and not self._mints:
+                    break
+            if not self._spool.is_empty:
+                await self._drain_spool()
+        finally:
+            self._writer = None
+            if self._rows or not self._spool.is_empty:
+                self._schedule(_RETRY_SECONDS)
+
+    async def _write(self, mints: list[_Mint], rows: list[AuditRow]) -> bool:
+        """Write one batch and settle it; whether the database took it."""
+        sent = False
+        try:
+            connection = await self._connect()
+            arguments = sql.write_arguments([(m.row, m.mark) for m in mints], rows)
+            sent = True
+            with translate_errors():
+                fresh = await connection.fetch(sql.WRITE, *arguments)
+            outcomes = await self._outcomes(mints, {tuple(row) for row in fresh})
+        except (StoreUnavailableError, ConflictError) as error:
+            _log.warning("cannot write to the database: %s", error.__cause__ or error)
+            outcomes = await self._look_after(mints, sent=sent)
+            await self._keep(rows)
+            taken = False
+        except Exception as error:  # noqa: BLE001  # nobody may wait for ever for a bug
+            _log.exception("the writer failed")
+            failure = StoreUnavailableError("the write failed")
+            failure.__cause__ = error
+            outcomes = [failure for _ in mints]
+            await self._drop_connection()
+            taken = True
+        else:
+            taken = True
+        for mint, outcome in zip(mints, outcomes, strict=True):
+            mint.settle(outcome)
+        return taken
+
+    async def _outcomes(
+        self, mints: list[_Mint], fresh: set[tuple[object, ...]]
+    ) -> list[Exception | None]:
+        marked = sum(mint.mark is not None for mint in mints)
+        if marked == len(fresh):
+            return [None] * len(mints)
+        others = [m for m in mints if m.mark is not None and m.mark[:2] not in fresh]
+        owners = await _read_owners(self._connection, others)
+        return [
+            None
+            if mint.mark is None or mint.mark[:2] in fresh
+            else _compare_owner(mint.mark, owners)
+            for mint in mints
+        ]
+
+    async def _look_after(
+        self, mints: list[_Mint], *, sent: bool
+    ) -> list[Exception | None]:
+        """After a failure: end the session that ran the batch, then read its fate."""
+        identity = self._identity
+        await self._drop_connection()
+        self._paused_until = self._loop_time() + _PAUSE_SECONDS
+        unavailable = StoreUnavailableError("the database cannot be written")
+        if not sent or not mints:
+            return [unavailable for _ in mints]
+        try:
+            connection = await self._connect(even_if_paused=True)
+            with translate_errors():
+                await connection.fetchval(sql.TERMINATE, *identity, _TERMINATE_MS)
+                owners = await _read_owners(connection, mints)
+                ids = [mint.row[0] for mint in mints if mint.mark is None]
+                found = await connection.fetch(sql.EVENTS, ids) if ids else []
+        except (StoreUnavailableError, ConflictError):
+            return [unavailable for _ in mints]
+        events = {row[0] for row in found}
+        self._paused_until = float("-inf")
+        return [
+            _compare_owner(mint.mark, owners)
+            if mint.mark is not None
+            else (None if mint.row[0] in events else unavailable)
+            for mint in mints
+        ]
+
+    async def _drain_spool(self) -> None:
+        rows = await asyncio.to_thread(self._spool.rows)
+        try:
+            connection = await self._connect()
+            with translate_errors():
+                await connection.execute(sql.DRAIN, *sql.columns_of(rows))
+        except (StoreUnavailableError, ConflictError):
+            await self._drop_connection()
+        else:
+            await asyncio.to_thread(self._spool.clear)
+
+    async def _keep(self, rows: list[AuditRow]) -> None:
+        if not rows:
+            return
+        try:
+            await asyncio.to_thread(self._spool.put, rows)
+        except SpoolFullError:
+            self._rows = rows + self._rows
+
+    async def _connect(self, *, even_if_paused: bool = False) -> Any:  # noqa: ANN401  # asyncpg publishes no types
+        if self._connection is not None and not self._connection.is_closed():
+            return self._connection
+        if self._loop_time() < self._paused_until and not even_if_paused:
+            raise StoreUnavailableError("the database did not answer a moment ago")
+        with translate_errors():
+            connection = await connect_postgresql(
+                self._location, statement_seconds=WRITE_SECONDS
+            )
+            self._connection = connection
+            self._identity = tuple(await connection.fetchrow(sql.WHO_AM_I))
+        return connection
+
+    async def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    @asynccontextmanager
+    async def _reads(self) -> AsyncIterator[Any]:
+        async with self._reading:
+            with translate_errors():
+                if self._reader is None or self._reader.is_closed():
+                    self._reader = await connect_postgresql(
+                        self._location, statement_seconds=READ_SECONDS
+                    )
+                yield self._reader
+
+
+def _compare_owner(mark: MarkRow, owners: dict[bytes, str]) -> Exception | None:
+    """Whose a mark is: None when it is this mint's own."""
+    owner = owners.get(mark[0])
+    if owner is None:
+        return StoreUnavailableError("the database cannot be written")
+    return None if owner == mark[1] else ReplayedError("the proof was spent before")
+
+
+async def _read_owners(connection: Any, mints: list[_Mint]) -> dict[bytes, str]:  # noqa: ANN401  # asyncpg publishes no types
+    keys = [mint.mark[0] for mint in mints if mint.mark is not None]
+    with translate_errors():
+        rows = await connection.fetch(sql.OWNERS, keys) if keys else []
+    return {row[0]: row[1] for row in rows}
+
+
+async def _close(connection: Any) -> None:  # noqa: ANN401  # asyncpg publishes no types
+    try:
+        with translate_errors():
+            await connection.close(timeout=_CLOSE_SECONDS)
+    except StoreUnavailableError:
+        connection.terminate()

@@ -1,0 +1,219 @@
+"""What the ledger's port promises."""
+
+import asyncio
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from broker.entropy import new_request_id
+from broker.model.account import AccountId
+from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.page import PageRequest
+from broker.stores.errors import InvalidMarkerError, ReplayedError
+from broker.stores.ledger.port import Ledger, ReplayMark
+
+ACCOUNT = AccountId("000000000001")
+AT = datetime(2026, 3, 1, 12, 30, 15, 123457, tzinfo=UTC)
+PROVIDER = "arn:aws:iam::000000000001:oidc-provider/idp.example.com"
+
+
+def make_record(event_id: str = "", at: datetime = AT) -> AuditRecord:
+    return AuditRecord(
+        event_id=event_id or new_request_id(),
+        at=at,
+        account=ACCOUNT,
+        door="api",
+        action="sts:AssumeRoleWithWebIdentity",
+        caller_arn=PROVIDER,
+        principal_id="x",
+        source_ip="10.0.0.1",
+        user_agent="cli\u2028é",
+        region="us-east-1",
+        parameters={"RoleArn": "arn", "DurationSeconds": 3600, "Tags": ["a", "b"]},
+        resources=("arn:1", "arn:2"),
+        decision="allowed",
+        reason="statement 1",
+        session={"access_key_id": "ASIA1", "provider_arn": PROVIDER, "expires_at": 1},
+    )
+
+
+def make_mark(text: str, mint_id: str) -> ReplayMark:
+    key = hashlib.sha256(text.encode()).digest()
+    return ReplayMark(key, mint_id, AT + timedelta(hours=1))
+
+
+async def wait_for(ledger: Ledger, event_id: str) -> AuditRecord:
+    async with asyncio.timeout(5):
+        while True:
+            found = await ledger.find(event_id)
+            if found is not None:
+                return found
+            await asyncio.sleep(0.02)
+
+
+async def test_a_record_reads_back_exactly_as_it_was_written(ledger: Ledger) -> None:
+    record = make_record("1")
+    await ledger.mint(record, None)
+    assert await ledger.find("1") == record
+    assert await ledger.find("2") is None
+
+
+async def test_hostile_text_neither_fails_nor_is_lost(ledger: Ledger) -> None:
+    record = replace(
+        make_record("1"), action="a\0b\ud800", caller_arn="\0", user_agent="\udfff\0"
+    )
+    await ledger.mint(record, make_mark("a", "1"))
+    assert await ledger.find("1") == record
+    page = await ledger.search(AuditFilter(action="a\ufffdb?"), PageRequest())
+    assert page.items == (record,)
+
+
+async def test_a_mark_is_spent_once(ledger: Ledger, other_ledger: Ledger) -> None:
+    await ledger.mint(make_record("1"), make_mark("a", "1"))
+    for again in (ledger, other_ledger):
+        with pytest.raises(ReplayedError):
+            await again.mint(make_record("2"), make_mark("a", "2"))
+    assert await ledger.find("2") is None
+    await other_ledger.mint(make_record("3"), make_mark("b", "3"))
+
+
+async def test_a_mint_that_comes_again_is_the_same_mint(ledger: Ledger) -> None:
+    for _ in range(2):
+        await ledger.mint(make_record("1"), make_mark("a", "1"))
+    page = await ledger.search(AuditFilter(event_id="1"), PageRequest())
+    assert len(page.items) == 1
+
+
+async def test_a_replay_costs_the_others_of_its_batch_nothing(ledger: Ledger) -> None:
+    await ledger.mint(make_record("old"), make_mark("0", "old"))
+    results = await asyncio.gather(
+        *(
+            ledger.mint(make_record(f"m{n}"), make_mark(str(n // 2 * 2), f"m{n}"))
+            for n in range(60)
+        ),
+        *(ledger.mint(make_record(f"plain{n}"), None) for n in range(10)),
+        return_exceptions=True,
+    )
+    # Proof 0 was spent before; of each later pair exactly one wins.
+    for n in range(0, 60, 2):
+        pair = results[n : n + 2]
+        lost = [r for r in pair if isinstance(r, ReplayedError)]
+        assert len(lost) == (2 if n == 0 else 1)
+    assert all(result is None for result in results[60:])
+    for n, result in enumerate(results[:60]):
+        assert (await ledger.find(f"m{n}") is not None) == (result is None)
+
+
+async def test_of_concurrent_mints_of_two_workers_exactly_one_wins(
+    ledger: Ledger, other_ledger: Ledger
+) -> None:
+    def mint(which: Ledger, name: str, n: int) -> asyncio.Future[None]:
+        mark = make_mark(str(n), f"{name}{n}")
+        return asyncio.ensure_future(which.mint(make_record(f"{name}{n}"), mark))
+
+    # In opposite orders, so that locks taken in the order of arrival would collide.
+    first = [mint(ledger, "a", n) for n in range(100)]
+    second = [mint(other_ledger, "b", n) for n in reversed(range(100))]
+    results = await asyncio.gather(*first, *second, return_exceptions=True)
+    wins = [result is None for result in results]
+    assert all(r is None or isinstance(r, ReplayedError) for r in results)
+    assert [a + b for a, b in zip(wins[:100], wins[:99:-1], strict=True)] == [1] * 100
+    page = await ledger.search(AuditFilter(), PageRequest(limit=500))
+    assert len(page.items) == 100
+
+
+async def test_an_appended_record_is_durable_within_a_second(
+    ledger: Ledger, other_ledger: Ledger
+) -> None:
+    record = make_record("1")
+    await ledger.append(record)
+    async with asyncio.timeout(1):
+        assert await wait_for(other_ledger, "1") == record
+
+
+async def test_closing_writes_out_what_is_queued(
+    ledger: Ledger, other_ledger: Ledger
+) -> None:
+    for n in range(300):
+        await ledger.append(make_record(str(n)))
+    await ledger.close()
+    page = await other_ledger.search(AuditFilter(), PageRequest(limit=1000))
+    assert len(page.items) == 300
+
+
+async def test_a_search_is_newest_first_and_stable_while_others_write(
+    ledger: Ledger,
+) -> None:
+    for n in range(10):
+        # Two records at the same instant each, written out of order.
+        at = AT + timedelta(seconds=(n * 7 % 10) // 2)
+        await ledger.mint(make_record(str(n), at), None)
+    seen: list[AuditRecord] = []
+    marker = None
+    while True:
+        page = await ledger.search(AuditFilter(), PageRequest(marker, 3))
+        seen += page.items
+        marker = page.marker
+        if marker is None:
+            break
+        await ledger.mint(make_record("new", AT + timedelta(days=1)), None)
+    assert sorted(r.event_id for r in seen) == [str(n) for n in range(10)]
+    assert [r.at for r in seen] == sorted((r.at for r in seen), reverse=True)
+
+
+async def test_a_search_narrows_by_every_member_of_the_filter(ledger: Ledger) -> None:
+    base = make_record("1")
+    other = AuditRecord(
+        event_id="2",
+        at=AT + timedelta(seconds=1),
+        account=None,
+        door="api",
+        action="sts:GetCallerIdentity",
+        caller_arn="arn:aws:iam::000000000002:user/x",
+        access_key_id="AKIA2",
+        decision="denied",
+    )
+    for record in (base, other):
+        await ledger.mint(record, None)
+    later = AT + timedelta(seconds=1)
+    for wanted, expected in [
+        (AuditFilter(), ["2", "1"]),
+        (AuditFilter(account=ACCOUNT), ["1"]),
+        (AuditFilter(account=AccountId("000000000009")), []),
+        (AuditFilter(event_id="2"), ["2"]),
+        (AuditFilter(caller_arn=PROVIDER), ["1"]),
+        (AuditFilter(access_key_id="AKIA2"), ["2"]),
+        (AuditFilter(access_key_id="ASIA1"), ["1"]),
+        (AuditFilter(action="sts:GetCallerIdentity"), ["2"]),
+        (AuditFilter(decision="denied"), ["2"]),
+        (AuditFilter(provider_arn=PROVIDER), ["1"]),
+        (AuditFilter(since=later), ["2"]),
+        (AuditFilter(until=later), ["1"]),
+        (AuditFilter(account=ACCOUNT, decision="denied"), []),
+    ]:
+        page = await ledger.search(wanted, PageRequest())
+        assert [record.event_id for record in page.items] == expected
+
+
+async def test_a_marker_of_another_list_is_refused(ledger: Ledger) -> None:
+    for marker in ("", "x", "1", "1.x", f"{1 << 70}.1", "9" * 5000 + ".1"):
+        with pytest.raises(InvalidMarkerError):
+            await ledger.search(AuditFilter(), PageRequest(marker))
+
+
+async def test_a_purge_forgets_expired_marks_and_old_records_only(
+    ledger: Ledger,
+) -> None:
+    await ledger.mint(make_record("old", AT - timedelta(days=9)), make_mark("a", "old"))
+    late = ReplayMark(b"k" * 32, "new", AT + timedelta(days=9))
+    await ledger.mint(make_record("new"), late)
+    await ledger.purge(
+        marks_before=AT + timedelta(hours=2), audit_before=AT - timedelta(days=1)
+    )
+    assert await ledger.find("old") is None
+    assert await ledger.find("new") is not None
+    await ledger.mint(make_record("again"), make_mark("a", "again"))
+    with pytest.raises(ReplayedError):
+        await ledger.mint(make_record("x"), replace(late, mint_id="x"))
