@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -136,11 +137,9 @@ class IssuerKeys:
         """Whether the key set counts for this provider alone."""
         if options.static_jwks or provider.thumbprints:
             return True
-        parts = urlsplit(provider.url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
         rules = self._fetcher.rules
         return rules.are_special_for(provider.account) or rules.names(
-            provider.account, parts.hostname or "", port
+            provider.account, *_place_of(provider.url)
         )
 
     async def keys_of(
@@ -171,9 +170,13 @@ class IssuerKeys:
         return slot.keys
 
     async def newer_keys_of(
-        self, provider: OidcProvider, options: OidcProviderOptions, seen: KeySet
+        self,
+        provider: OidcProvider,
+        options: OidcProviderOptions,
+        seen: KeySet,
+        kid: str,
     ) -> KeySet:
-        """A key set newer than ``seen``, for a token with an unknown key id.
+        """A key set newer than ``seen``, for a token whose ``kid`` is not in it.
 
         All callers share one fetch; within the cool-down there is none and ``seen``
         comes back.
@@ -192,7 +195,7 @@ class IssuerKeys:
             slot.running is not None
             or not 0 <= now - slot.attempted_at < COOL_DOWN_SECONDS
         ):
-            await self._wait(slot)
+            await self._wait(slot, kid)
         if slot.failure is not None or slot.keys is None:
             raise _failure_of(slot)
         return slot.keys
@@ -232,54 +235,57 @@ class IssuerKeys:
     def _age(self, slot: _Slot) -> float:
         return self._clock.now().timestamp() - slot.fetched_at
 
-    def _start(self, slot: _Slot) -> "asyncio.Task[None]":
+    def _start(self, slot: _Slot, kid: str | None = None) -> "asyncio.Task[None]":
         if slot.running is None:
-            slot.running = asyncio.create_task(self._refresh(slot))
+            slot.running = asyncio.create_task(self._refresh(slot, kid))
         return slot.running
 
-    async def _wait(self, slot: _Slot) -> None:
+    async def _wait(self, slot: _Slot, kid: str | None = None) -> None:
         # Shielded: a caller that goes away must not take the others' fetch along.
-        await asyncio.shield(self._start(slot))
+        await asyncio.shield(self._start(slot, kid))
 
-    async def _refresh(self, slot: _Slot) -> None:
+    async def _refresh(self, slot: _Slot, kid: str | None) -> None:
         slot.attempted_at = self._clock.now().timestamp()
         try:
             async with asyncio.timeout(self._fetch_seconds):
-                slot.keys, slot.fetched_at = await self._obtain(slot)
+                slot.keys, slot.fetched_at = await self._obtain(slot, kid)
             slot.failure = None
         except (FetchFailedError, OidcRejected, TimeoutError) as error:
             slot.failure = error
         finally:
             slot.running = None
 
-    async def _obtain(self, slot: _Slot) -> tuple[KeySet, float]:
-        """The set of another worker, when it is newer than ours; else a fetched one."""
+    async def _obtain(self, slot: _Slot, kid: str | None) -> tuple[KeySet, float]:
+        """The set of another worker, when it will do; else a fetched one."""
         cache, seal = self._cache, self._seal
         if cache is None or seal is None:
             return await self._fetch(slot)
-        key = hashlib.sha256(slot.name.encode("utf-8")).digest()
         now = self._clock.now()
         try:
-            return await self._obtain_shared(slot, cache, seal, key)
+            return await self._obtain_shared(slot, kid, cache, seal)
         except StoreUnavailableError:
             return await self._fetch(slot)
         except (FetchFailedError, OidcRejected):
             rest = now + timedelta(seconds=COOL_DOWN_SECONDS)
             with suppress(StoreUnavailableError):
-                await cache.put(_LOCK_SPACE, key, _FAILED, expires_at=rest)
+                await cache.put(_LOCK_SPACE, _cache_key(slot), _FAILED, expires_at=rest)
             raise
 
     async def _obtain_shared(
-        self, slot: _Slot, cache: Cache, seal: KeySetSeal, key: bytes
+        self, slot: _Slot, kid: str | None, cache: Cache, seal: KeySetSeal
     ) -> tuple[KeySet, float]:
+        key = _cache_key(slot)
         while True:
             shared = _read_shared(slot, seal, await cache.get(_SPACE, key))
             now = self._clock.now()
-            if shared is not None and (
-                shared[1] > slot.fetched_at
-                or now.timestamp() - shared[1] < COOL_DOWN_SECONDS
-            ):
-                return shared
+            if shared is not None:
+                age = now.timestamp() - shared[1]
+                newer = shared[1] > slot.fetched_at
+                will_do = newer and (kid is None or kid in shared[0].keys)
+                if age < (REFRESH_SECONDS if will_do else COOL_DOWN_SECONDS):
+                    return shared
+                if newer:  # better than what we have, should the fetch fail
+                    slot.keys, slot.fetched_at = shared
             until = now + timedelta(seconds=self._fetch_seconds)
             if await cache.add(_LOCK_SPACE, key, _FETCHING, expires_at=until):
                 break
@@ -319,6 +325,16 @@ class IssuerKeys:
             max_bytes=MAX_JWKS_BYTES,
         )
         return data, fetched_at
+
+
+@lru_cache(MAX_SLOTS)
+def _place_of(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _cache_key(slot: _Slot) -> bytes:
+    return hashlib.sha256(slot.name.encode("utf-8")).digest()
 
 
 def _read_shared(

@@ -173,7 +173,9 @@ class WebIdentityProver:
         check_algorithm(unverified, verify_options)
         keys = await self._keys.keys_of(provider, options)
         if unverified.kid and keys.find(unverified.kid) is None:
-            keys = await self._keys.newer_keys_of(provider, options, keys)
+            keys = await self._keys.newer_keys_of(
+                provider, options, keys, unverified.kid
+            )
         return verify_token(
             unverified,
             keys=keys,

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -97,6 +98,12 @@ async def keys(server: IssuerServer, clock: Any) -> AsyncIterator[IssuerKeys]:
     made = keys_for(server, clock)
     yield made
     await made.close()
+
+
+def _lock_key(provider: OidcProvider) -> bytes:
+    """What a cache with a clock would have forgotten by now."""
+    name = f"{provider.unique_id} {provider.url} "
+    return hashlib.sha256(name.encode()).digest()
 
 
 def kids(found: KeySet) -> set[str]:
@@ -207,12 +214,12 @@ async def test_an_unknown_key_id_costs_one_fetch_for_all_then_none(
     server.issuer.add_key("key-2", number=2)
     clock.step(issuer_keys.COOL_DOWN_SECONDS)
     found = await asyncio.gather(
-        *(keys.newer_keys_of(provider, PLAIN, seen) for _ in range(50))
+        *(keys.newer_keys_of(provider, PLAIN, seen, "key-2") for _ in range(50))
     )
     assert all(kids(one) == {"key-1", "key-2"} for one in found)
     assert server.hits[server.jwks_path] == 2
     for _ in range(50):
-        newest = await keys.newer_keys_of(provider, PLAIN, found[0])
+        newest = await keys.newer_keys_of(provider, PLAIN, found[0], "x")
         assert newest is found[0]
     assert server.hits[server.jwks_path] == 2
 
@@ -226,7 +233,7 @@ async def test_an_unknown_key_id_of_a_dead_issuer_asks_to_try_again(
     clock.step(issuer_keys.COOL_DOWN_SECONDS)
     for _ in range(2):
         with pytest.raises(IssuerUnreachableError):
-            await keys.newer_keys_of(provider, PLAIN, seen)
+            await keys.newer_keys_of(provider, PLAIN, seen, "key-2")
     assert await keys.keys_of(provider, PLAIN) is seen
 
 
@@ -301,7 +308,7 @@ async def test_static_keys_are_used_instead_of_fetching(
     found = await keys.keys_of(provider, options)
     assert "static-key" in found.keys
     assert await keys.keys_of(provider, options) is found
-    assert await keys.newer_keys_of(provider, options, found) is found
+    assert await keys.newer_keys_of(provider, options, found, "x") is found
     changed = OidcProviderOptions(static_jwks='{"keys":[]}')
     assert kids(await keys.keys_of(provider, changed)) == set()
     assert not server.hits
@@ -363,9 +370,44 @@ class TestSharing:
         server.issuer.add_key("key-2", number=2)
         clock.step(issuer_keys.COOL_DOWN_SECONDS)
         for worker, old in zip(workers, seen, strict=True):
-            newer = await worker.newer_keys_of(provider, PLAIN, old)
+            newer = await worker.newer_keys_of(provider, PLAIN, old, "key-2")
             assert kids(newer) == {"key-1", "key-2"}
         assert server.hits[server.jwks_path] == 2
+
+    async def test_a_worker_that_knows_less_takes_the_shared_set_when_it_will_do(
+        self, server: IssuerServer, clock: Any
+    ) -> None:
+        provider = provider_of(server.issuer.url)
+        first, second, *_ = self.workers(server, clock, DictCache())
+        old = await first.keys_of(provider, PLAIN)
+        await second.keys_of(provider, PLAIN)
+        server.issuer.add_key("key-2", number=2)
+        clock.step(60)
+        await second.newer_keys_of(provider, PLAIN, old, "key-2")
+        clock.step(60)
+        found = await first.newer_keys_of(provider, PLAIN, old, "key-2")
+        assert kids(found) == {"key-1", "key-2"}
+        assert server.hits[server.jwks_path] == 2
+        clock.step(60)
+        server.issuer.add_key("key-3", number=3)
+        found = await first.newer_keys_of(provider, PLAIN, found, "key-3")
+        assert "key-3" in found.keys
+        assert server.hits[server.jwks_path] == 3
+
+    async def test_an_old_shared_set_serves_a_new_worker_in_an_outage_only(
+        self, server: IssuerServer, clock: Any
+    ) -> None:
+        provider = provider_of(server.issuer.url)
+        first, second, third, _ = self.workers(server, clock, DictCache())
+        await first.keys_of(provider, PLAIN)
+        clock.step(issuer_keys.MAX_AGE_SECONDS + 1)
+        server.issuer.add_key("key-2", number=2)
+        server.down = True
+        assert kids(await second.keys_of(provider, PLAIN)) == {"key-1"}
+        server.down = False
+        clock.step(issuer_keys.COOL_DOWN_SECONDS)
+        third._cache.entries.pop(("jwks-lock", _lock_key(provider)))
+        assert kids(await third.keys_of(provider, PLAIN)) == {"key-1", "key-2"}
 
     async def test_a_failure_of_one_is_the_failure_of_all_for_a_while(
         self, server: IssuerServer, clock: Any
