@@ -1,0 +1,29 @@
+"""The grammar of role pairs."""
+
+import pytest
+
+from broker.model.federated import RolePair
+from broker.protocols.saml.attributes import parse_role_pair
+
+PROVIDER = "arn:aws:iam::111122223333:saml-provider/Corp_1.x-y"
+
+
+@pytest.mark.parametrize(
+    "role",
+    [
+        "arn:aws:iam::111122223333:role/Reader",
+        "arn:aws:iam::111122223333:role/a/b+c/Reader_+=.@-",
+        "arn:aws:iam::000000000000:role/" + "x" * 64,
+        "arn:aws-us-gov:iam::111122223333:role/Reader",
+    ],
+)
+def test_both_orders_give_the_same_pair(role: str) -> None:
+    expected = RolePair(role, PROVIDER)
+    assert parse_role_pair(f"{role},{PROVIDER}") == expected
+    assert parse_role_pair(f"{PROVIDER},{role}") == expected
+
+
+def test_a_long_hostile_value_is_refused_quickly() -> None:
+    hostile = "arn:aws:iam::111122223333:role/" + "/" * 60_000
+    with pytest.raises(ValueError, match="is not a role ARN"):
+        parse_role_pair(f"{hostile},{PROVIDER}")
