@@ -179,6 +179,43 @@ def start_redis(*options: str) -> Iterator[RedisServer]:
 
 
 @contextlib.contextmanager
+def start_redis_cluster() -> Iterator[RedisServer]:
+    """A cluster of one node: it refuses whatever spans slots, as a large one does."""
+    with start_redis("--cluster-enabled", "yes") as server:
+        server.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+        deadline = time.monotonic() + _READY_SECONDS
+        while b"cluster_state:ok" not in server.command("CLUSTER", "INFO"):
+            if time.monotonic() > deadline:
+                raise RuntimeError("the cluster does not come up")
+            time.sleep(0.02)
+        yield server
+
+
+@contextlib.contextmanager
+def start_redis_sentinel(master: RedisServer, name: str) -> Iterator[RedisServer]:
+    """A sentinel that watches one master under a name."""
+    program = find_redis()
+    if program is None:
+        raise RuntimeError("redis-server is not installed")
+    with _folder() as folder:
+        port = find_free_port()
+        settings = folder / "sentinel.conf"
+        settings.write_text(
+            f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
+            f"sentinel monitor {name} 127.0.0.1 {master.port} 1\n"
+        )
+        account = _find_account()
+        if account is not None:
+            os.chown(settings, account.pw_uid, account.pw_gid)
+        server = RedisServer([program, str(settings), "--sentinel"], folder, port)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@contextlib.contextmanager
 def start_postgresql(*, fsync: bool = False) -> Iterator[PostgresqlServer]:
     """A running PostgreSQL; without ``fsync`` it is quick and forgets at a crash."""
     binaries = find_postgresql()

@@ -47,7 +47,7 @@ class RedisCache:
     """See ``Cache``."""
 
     def __init__(self, location: RedisLocation, *, prefix: str, clock: Clock) -> None:
-        self._client = connect_redis(location)
+        self._client, self._helpers = connect_redis(location)
         self._prefix = prefix
         self._clock = clock
         self._paused_until = float("-inf")
@@ -65,7 +65,8 @@ class RedisCache:
         if self._writer is not None:
             await asyncio.wait([self._writer])
         with contextlib.suppress(*_AWAY):
-            await self._client.aclose()
+            for client in (self._client, *self._helpers):
+                await client.aclose()
 
     async def ping(self) -> None:
         await self._send(("EXISTS", self._name("ping", "")))

@@ -5,6 +5,7 @@ lost may have happened.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import hiredis
 from redis.asyncio import Redis
@@ -23,52 +24,40 @@ Command = tuple[Word, ...]
 Client = Redis | RedisCluster
 
 
-def connect_redis(location: RedisLocation) -> Client:
-    """A client for the address; it connects when it is first used."""
+def connect_redis(location: RedisLocation) -> tuple[Client, list[Redis]]:
+    """A client for the address, and the helpers that must be closed with it.
+
+    It connects when it is first used.
+    """
+    options: dict[str, Any] = {
+        "username": location.username,
+        "password": location.password,
+        **_common_options(location),
+    }
     if location.mode == "cluster":
-        return RedisCluster(
-            startup_nodes=[ClusterNode(host, port) for host, port in location.hosts],
-            username=location.username,
-            password=location.password,
-            ssl=location.tls,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            max_connections=_MAX_CONNECTIONS,
-            retry=_no_retry(),
-        )
+        nodes = [ClusterNode(host, port) for host, port in location.hosts]
+        return RedisCluster(startup_nodes=nodes, **options), []
     if location.mode == "sentinel":
+        # User and password are the data servers'; sentinels mostly have none.
         sentinel = Sentinel(  # type: ignore[no-untyped-call] # the library's gap
             location.hosts,
-            sentinel_kwargs={
-                "ssl": location.tls,
-                "socket_timeout": TIMEOUT_SECONDS,
-                "socket_connect_timeout": TIMEOUT_SECONDS,
-                "retry": _no_retry(),
-            },
+            sentinel_kwargs=_common_options(location),
             db=location.database,
-            username=location.username,
-            password=location.password,
-            ssl=location.tls,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            max_connections=_MAX_CONNECTIONS,
-            retry=_no_retry(),
+            **options,
         )
-        master: Redis = sentinel.master_for(location.service)
-        return master
+        return sentinel.master_for(location.service), list(sentinel.sentinels)
     host, port = location.hosts[0]
-    return Redis(
-        host=host,
-        port=port,
-        db=location.database,
-        username=location.username,
-        password=location.password,
-        ssl=location.tls,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        max_connections=_MAX_CONNECTIONS,
-        retry=_no_retry(),
-    )
+    return Redis(host=host, port=port, db=location.database, **options), []
+
+
+def _common_options(location: RedisLocation) -> dict[str, Any]:
+    return {
+        "ssl": location.tls,
+        "socket_timeout": TIMEOUT_SECONDS,
+        "socket_connect_timeout": TIMEOUT_SECONDS,
+        "max_connections": _MAX_CONNECTIONS,
+        "retry": Retry(NoBackoff(), 0),
+    }
 
 
 async def send_all(client: Client, commands: Sequence[Command]) -> list[object]:
@@ -97,7 +86,3 @@ async def send_all(client: Client, commands: Sequence[Command]) -> list[object]:
     finally:
         await pool.release(connection)
     return answers
-
-
-def _no_retry() -> Retry:
-    return Retry(NoBackoff(), 0)

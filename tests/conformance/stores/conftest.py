@@ -4,11 +4,15 @@ import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from broker.stores.cache.port import Cache
+from broker.stores.cache.redis import RedisCache
+from broker.stores.cache.sqlite import SqliteCache
 from broker.stores.database import Database
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.ledger.port import Ledger
@@ -18,8 +22,10 @@ from broker.stores.migrations import migrate
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.urls import (
     DatabaseLocation,
+    RedisLocation,
     SqliteLocation,
     parse_database_url,
+    parse_redis_url,
 )
 from tests.support.servers import (
     PostgresqlServer,
@@ -28,6 +34,8 @@ from tests.support.servers import (
     find_redis,
     start_postgresql,
     start_redis,
+    start_redis_cluster,
+    start_redis_sentinel,
 )
 
 _NUMBERS = itertools.count()
@@ -148,3 +156,62 @@ async def other_ledger(
     await made.start()
     yield made
     await made.close()
+
+
+@pytest.fixture(scope="session")
+def redis_urls(redis_server: RedisServer) -> Iterator[dict[str, str]]:
+    """The same port by each way to reach it."""
+    with (
+        start_redis_cluster() as cluster,
+        start_redis_sentinel(redis_server, "main") as sentinel,
+    ):
+        yield {
+            "redis": redis_server.url,
+            "cluster": f"redis+cluster://127.0.0.1:{cluster.port}",
+            "sentinel": f"redis+sentinel://127.0.0.1:{sentinel.port}/main",
+        }
+
+
+@pytest.fixture(params=["sqlite", "redis", "cluster", "sentinel"])
+def cache_place(request: pytest.FixtureRequest) -> SqliteLocation | RedisLocation:
+    """An empty cache of its own for the test."""
+    if request.param == "sqlite":
+        location: SqliteLocation = request.getfixturevalue("sqlite_location")
+        asyncio.run(migrate(location))
+        return location
+    urls: dict[str, str] = request.getfixturevalue("redis_urls")
+    return parse_redis_url(urls[request.param])
+
+
+@asynccontextmanager
+async def open_cache(
+    place: SqliteLocation | RedisLocation, clock: SteppingClock, folder: Path
+) -> AsyncIterator[Cache]:
+    cache: Cache
+    if isinstance(place, SqliteLocation):
+        writer = SqliteWriter(place.path, Spool(folder))
+        cache = SqliteCache(place.path, writer, clock)
+    else:
+        cache = RedisCache(place, prefix=folder.name, clock=clock)
+    await cache.start()
+    try:
+        yield cache
+    finally:
+        await cache.close()
+
+
+@pytest.fixture
+async def cache(
+    cache_place: SqliteLocation | RedisLocation, clock: SteppingClock, tmp_path: Path
+) -> AsyncIterator[Cache]:
+    async with open_cache(cache_place, clock, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def other_cache(
+    cache_place: SqliteLocation | RedisLocation, clock: SteppingClock, tmp_path: Path
+) -> AsyncIterator[Cache]:
+    """Another worker's."""
+    async with open_cache(cache_place, clock, tmp_path) as opened:
+        yield opened

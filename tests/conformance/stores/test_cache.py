@@ -1,0 +1,180 @@
+"""What the cache's port promises."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from broker.model.account import AccountId
+from broker.model.page import PageRequest
+from broker.stores.cache.port import Cache, SessionRecord
+
+ACCOUNT = AccountId("000000000001")
+OTHER = AccountId("000000000002")
+
+
+def make_session(clock: Any, key_id: str, seconds: int = 3600) -> SessionRecord:
+    now = int(clock.now().timestamp())
+    return SessionRecord(
+        access_key_id=key_id,
+        account=ACCOUNT,
+        kind="AssumeRole",
+        principal_arn="arn:aws:sts::000000000001:assumed-role/Dev/é",
+        principal_id="AROA1",
+        issued_at_ms=now * 1000 + 123,
+        expires_at=now + seconds,
+        provider_arn="p",
+        source_identity="s",
+        parent_key_id="AKIA1",
+        tags={"Zoo": "1", "a": "\u2028"},
+    )
+
+
+async def list_all(cache: Cache, account: AccountId, limit: int = 3) -> list[str]:
+    seen: list[str] = []
+    marker = None
+    for _ in range(100):
+        page = await cache.list_sessions(account, PageRequest(marker, limit))
+        assert len(page.items) <= limit
+        seen += [record.access_key_id for record in page.items]
+        marker = page.marker
+        if marker is None:
+            return seen
+    raise AssertionError("the pages never end")
+
+
+async def test_a_session_reads_back_at_once_on_every_worker(
+    cache: Cache, other_cache: Cache, clock: Any
+) -> None:
+    record = make_session(clock, "ASIA1")
+    await cache.put_session(record)
+    assert await cache.find_session("ASIA1") == record
+    for _ in range(100):
+        if await other_cache.find_session("ASIA1") is not None:
+            break
+        await asyncio.sleep(0.01)
+    assert await other_cache.find_session("ASIA1") == record
+    assert await cache.find_session("ASIA2") is None
+
+
+async def test_a_session_put_again_is_replaced_and_a_dropped_one_is_gone(
+    cache: Cache, clock: Any
+) -> None:
+    record = make_session(clock, "ASIA1")
+    await cache.put_session(record)
+    await cache.put_session(replace(record, kind="other"))
+    found = await cache.find_session("ASIA1")
+    assert found is not None
+    assert found.kind == "other"
+    await cache.drop_session("ASIA1")
+    await cache.drop_session("ASIA1")
+    assert await cache.find_session("ASIA1") is None
+    assert await list_all(cache, ACCOUNT) == []
+
+
+async def test_a_session_dropped_before_it_is_written_stays_dropped(
+    cache: Cache, clock: Any
+) -> None:
+    for n in range(20):
+        await cache.put_session(make_session(clock, f"ASIA{n}"))
+        await cache.drop_session(f"ASIA{n}")
+    assert await list_all(cache, ACCOUNT) == []
+
+
+async def test_sessions_of_an_account_are_listed_once_each(
+    cache: Cache, clock: Any
+) -> None:
+    records = [make_session(clock, f"ASIA{n:02d}", 60 + n * 1000) for n in range(40)]
+    other = replace(make_session(clock, "ASIAX"), account=OTHER)
+    await asyncio.gather(*(cache.put_session(r) for r in [*records, other]))
+    seen = await list_all(cache, ACCOUNT)
+    assert sorted(seen) == [r.access_key_id for r in records]
+    assert sorted(await list_all(cache, ACCOUNT, 100)) == sorted(seen)
+    assert await list_all(cache, OTHER) == ["ASIAX"]
+
+
+async def test_an_entry_is_kept_replaced_and_dropped(cache: Cache, clock: Any) -> None:
+    soon = clock.now() + timedelta(minutes=1)
+    await cache.put("a", b"\x00k", b"\x00\xff1", expires_at=soon)
+    await cache.put("b", b"\x00k", b"2", expires_at=soon)
+    assert await cache.get("a", b"\x00k") == b"\x00\xff1"
+    await cache.put("a", b"\x00k", b"3", expires_at=soon)
+    assert await cache.get("a", b"\x00k") == b"3"
+    await cache.drop("a", b"\x00k")
+    assert await cache.get("a", b"\x00k") is None
+    assert await cache.get("b", b"\x00k") == b"2"
+
+
+async def test_an_entry_is_taken_by_one_caller_only(
+    cache: Cache, other_cache: Cache, clock: Any
+) -> None:
+    soon = clock.now() + timedelta(minutes=1)
+    for n in range(20):
+        key = bytes([n])
+        await cache.put("a", key, b"v", expires_at=soon)
+        taken = await asyncio.gather(
+            *(which.take("a", key) for which in (cache, other_cache) * 3)
+        )
+        assert sorted(taken, key=bool) == [None] * 5 + [b"v"]
+        assert await cache.get("a", key) is None
+
+
+async def test_a_lock_is_had_by_one_caller_only(
+    cache: Cache, other_cache: Cache, clock: Any
+) -> None:
+    soon = clock.now() + timedelta(minutes=1)
+    had = await asyncio.gather(
+        *(which.add("a", b"k", b"v", expires_at=soon) for which in (cache, other_cache))
+    )
+    assert sorted(had) == [False, True]
+    await cache.drop("a", b"k")
+    assert await other_cache.add("a", b"k", b"w", expires_at=soon)
+    assert await cache.get("a", b"k") == b"w"
+
+
+async def test_what_has_expired_reads_as_absent(cache: Cache, clock: Any) -> None:
+    past = clock.now() + timedelta(milliseconds=150)
+    await cache.put("a", b"1", b"v", expires_at=past)
+    await cache.put("a", b"2", b"v", expires_at=past)
+    assert await cache.add("a", b"3", b"v", expires_at=past)
+    await cache.put_session(make_session(clock, "ASIA1", 1))
+    await cache.put_session(make_session(clock, "ASIA2", 60))
+    assert await cache.find_session("ASIA1") is not None
+    await asyncio.sleep(1.1)
+    clock.step(1.1)
+    assert await cache.get("a", b"1") is None
+    assert await cache.take("a", b"2") is None
+    soon = clock.now() + timedelta(minutes=1)
+    assert await cache.add("a", b"3", b"w", expires_at=soon)
+    assert await cache.get("a", b"3") == b"w"
+    assert await cache.find_session("ASIA1") is None
+    assert await list_all(cache, ACCOUNT) == ["ASIA2"]
+
+
+async def test_calls_are_limited_per_key_and_second_over_all_workers(
+    cache: Cache, other_cache: Cache, clock: Any
+) -> None:
+    within = [
+        await which.hit("a", b"k", per_second=4) for which in (cache, other_cache) * 3
+    ]
+    assert within == [True] * 4 + [False] * 2
+    assert await cache.hit("a", b"other", per_second=4)
+    assert await cache.hit("b", b"k", per_second=4)
+    clock.step(1)
+    assert await cache.hit("a", b"k", per_second=4)
+
+
+@pytest.mark.parametrize("many", [200])
+async def test_many_records_at_once_all_arrive(
+    cache: Cache, clock: Any, many: int
+) -> None:
+    records = [make_session(clock, f"ASIA{n:03d}") for n in range(many)]
+    await asyncio.gather(*(cache.put_session(record) for record in records))
+    for record in records:
+        assert await cache.find_session(record.access_key_id) == record
+
+
+async def test_a_cache_that_is_there_answers_a_ping(cache: Cache) -> None:
+    await cache.ping()
