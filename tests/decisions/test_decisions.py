@@ -1,0 +1,225 @@
+"""Every case in this folder is decided as its source says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from broker.model.account import AccountId
+from broker.model.arn import iam_arn
+from broker.model.principal import Principal, PrincipalType
+from broker.policy import (
+    ALLOW_ALL,
+    AccessRequest,
+    Applicable,
+    PolicyKind,
+    PolicySet,
+    PolicyType,
+    authorize,
+    authorize_trust,
+    compile_policies,
+    explain,
+    parse_policy,
+)
+
+HERE = Path(__file__).parent
+HOME = "111122223333"
+BY = {
+    "identity": PolicyType.IDENTITY,
+    "resource": PolicyType.RESOURCE,
+    "trust": PolicyType.TRUST,
+    "session": PolicyType.SESSION,
+    "boundary": PolicyType.BOUNDARY,
+    "scp": PolicyType.SERVICE_CONTROL,
+    "rcp": PolicyType.RESOURCE_CONTROL,
+}
+
+
+def load(name: str) -> Any:
+    return yaml.safe_load((HERE / f"{name}.yaml").read_text())
+
+
+WHO = load("who")
+TOPICS = {
+    path.stem: load(path.stem)
+    for path in sorted(HERE.glob("*.yaml"))
+    if path.stem not in {"who", "grammar"}
+}
+
+
+def principal(name: str) -> Principal:  # noqa: PLR0911  # one a kind
+    given = WHO[name]
+    account = AccountId(given.get("account", HOME))
+    match given["type"]:
+        case "user":
+            return Principal.user(
+                account, user_id=given["id"], path=given["path"], name=given["name"]
+            )
+        case "role":
+            return Principal.role_session(
+                account,
+                role_id=given["id"],
+                path=given["path"],
+                role_name=given["name"],
+                session_name=given["session"],
+            )
+        case "root":
+            return Principal.root(account)
+        case "federated":
+            return Principal.federated_user(account, name=given["name"])
+        case "anonymous":
+            return Principal(
+                type=PrincipalType.ANONYMOUS,
+                account=AccountId(""),
+                arn="",
+                principal_arn="",
+                userid="",
+                unique_id="",
+            )
+        case "service":
+            return Principal(
+                type=PrincipalType.SERVICE,
+                account=AccountId(""),
+                arn="",
+                principal_arn="",
+                userid="",
+                unique_id="",
+                service=given["service"],
+            )
+        case kind:
+            return Principal.from_provider(
+                PrincipalType(kind), account, provider=given["provider"], subject="ann"
+            )
+
+
+def policy_set(
+    statements: list[Any] | None, kind: PolicyKind, version: str = "2012-10-17"
+) -> PolicySet | None:
+    if statements is None:
+        return None
+    if not statements:
+        return compile_policies([])
+    document = {
+        "Version": version,
+        "Statement": [{"Effect": "Allow"} | statement for statement in statements],
+    }
+    if version == "absent":
+        del document["Version"]
+    return compile_policies([("p", parse_policy(json.dumps(document), kind))])
+
+
+def layers(given: list[Any] | None, kind: PolicyKind) -> tuple[PolicySet, ...]:
+    found = [policy_set(layer, kind) for layer in given or []]
+    return tuple(layer for layer in found if layer is not None)
+
+
+def as_values(value: Any) -> tuple[str, ...]:
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def as_context(*given: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    return {
+        key.lower(): as_values(value)
+        for context in given
+        for key, value in context.items()
+    }
+
+
+def whole_cases() -> list[Any]:
+    return [
+        pytest.param(topic, case, id=f"{name}: {case['name']}")
+        for name, topic in TOPICS.items()
+        for case in topic.get("cases", [])
+    ]
+
+
+def condition_rows() -> list[Any]:
+    return [
+        pytest.param(topic, row, id=f"{name}: {row}")
+        for name, topic in TOPICS.items()
+        for row in topic.get("conditions", [])
+    ]
+
+
+@pytest.mark.parametrize(("topic", "case"), whole_cases())
+def test_a_request_is_decided_as_documented(
+    topic: dict[str, Any], case: dict[str, Any]
+) -> None:
+    who = principal(case.get("who", "bob"))
+    given = topic | case
+    trust = case.get("trust")
+    identity = case.get("identity")
+    has_identity = who.type not in {
+        PrincipalType.ANONYMOUS,
+        PrincipalType.SERVICE,
+        PrincipalType.SAML,
+        PrincipalType.WEB_IDENTITY,
+    }
+    if identity is None and has_identity:
+        identity = []
+    resource = policy_set(
+        trust if trust is not None else case.get("resource"),
+        PolicyKind.TRUST if trust is not None else PolicyKind.RESOURCE,
+    )
+    applicable = Applicable(
+        identity=ALLOW_ALL
+        if identity == "root"
+        else policy_set(
+            identity, PolicyKind.IDENTITY, case.get("version", "2012-10-17")
+        ),
+        boundary=policy_set(case.get("boundary"), PolicyKind.BOUNDARY),
+        session=layers(case.get("session"), PolicyKind.SESSION),
+        resource=resource,
+        resource_account=case.get("owner", HOME),
+        service_controls=layers(case.get("scp"), PolicyKind.CONTROL),
+        resource_controls=layers(case.get("rcp"), PolicyKind.CONTROL),
+    )
+    request = AccessRequest(
+        given.get("action", "s3:GetObject"),
+        given.get("resource_arn", "arn:aws:s3:::b/k"),
+        who,
+        as_context(topic.get("base", {}), case.get("context", {})),
+    )
+    decide = authorize if trust is None else authorize_trust
+    decision = decide(request, applicable)
+    found = "allow" if decision.allowed else "deny" if decision.explicit_deny else "no"
+    assert found == case["expect"]
+    if "by" in case:
+        assert decision.policy_type is BY[case["by"]]
+    assert bool(decision.statements) is (found != "no")
+    assert explain(request, applicable, decision).sentence().endswith(".")
+
+
+@pytest.mark.parametrize(("topic", "row"), condition_rows())
+def test_a_condition_holds_as_documented(topic: dict[str, Any], row: list[Any]) -> None:
+    operator, key, values, found, holds = row
+    context = as_context(topic.get("base", {}))
+    if found != "absent":
+        context[key.lower()] = as_values(found)
+    condition = {"Condition": {operator: {key: values}}}
+    everything = {"Action": "*", "Resource": "*"}
+    bob = principal("bob")
+    request = AccessRequest("s3:GetObject", "arn:aws:s3:::b/k", bob, context)
+    allow = policy_set([everything | condition], PolicyKind.IDENTITY)
+    assert authorize(request, Applicable(identity=allow)).allowed is holds
+    deny = policy_set(
+        [everything, everything | condition | {"Effect": "Deny"}], PolicyKind.IDENTITY
+    )
+    assert authorize(request, Applicable(identity=deny)).explicit_deny is holds
+
+
+def test_every_topic_names_its_source() -> None:
+    for name, topic in TOPICS.items():
+        assert topic["source"], name
+
+
+def test_names_of_cases_are_used_once() -> None:
+    for name, topic in TOPICS.items():
+        names = [case["name"] for case in topic.get("cases", [])]
+        assert len(names) == len(set(names)), name
+
+
+def test_principals_are_those_of_the_account() -> None:
+    assert principal("bob").arn == iam_arn(HOME, "user/bob")
