@@ -3,7 +3,8 @@
     receive   the edge hands over a RawRequest
     parse     the Query protocol takes it apart
     choose    name and version pick the action
-    prove     who calls (for unsigned actions after *read*)
+    prove     who calls (for unsigned actions after *read*); a door other than the
+              API's brings a proof of its own
     read      parameters against the operation's model
     permit    every need of the action is allowed
     do        the action's work, inside its transaction if it writes
@@ -181,6 +182,8 @@ class Pipeline:
         )
 
     async def _prove_signature(self, call: Call, action: Action) -> None:
+        if call.proved is None and call.door_proof is not None:
+            call.proved = await call.door_proof(call.now)
         if call.proved is None:
             proved = await self._signature.prove(
                 call.raw, service=action.service, action=action.name, now=call.now

@@ -66,6 +66,9 @@ class Call:
     proved: Caller | None = None
     """Set by the *prove* step."""
 
+    door_proof: Callable[[datetime], Awaitable[Caller]] | None = None
+    """The *prove* step of a door that takes no signature, such as a cookie's."""
+
     identity: FederatedIdentity | None = None
     """What an assertion or web identity token proved."""
 

@@ -51,7 +51,9 @@ class Session:
     revocations) name the provider of that proof. ``identity_context`` holds the
     condition keys (lower-case names) of the federated identity that live on in the
     session. ``chain_depth`` is 0 for the first role after a long-term key or a
-    federated proof.
+    federated proof. ``ends_by`` (seconds since 1970) is the last instant that the
+    federated proof allows to any session made from this one, for those that may last
+    longer than it does: console sessions.
     """
 
     access_key_id: str
@@ -71,6 +73,7 @@ class Session:
     identity_context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     mfa_at: int | None = None
     chain_depth: int = 0
+    ends_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,7 @@ def encode_session(session: Session) -> bytes:
         _plain(session.tags),
         sorted(session.transitive_keys),
         [[layer.policy, *layer.policy_arns] for layer in session.policies],
+        session.ends_by or 0,
     ]
     while not row[-1]:
         row.pop()
@@ -102,10 +103,11 @@ def decode_session(raw: bytes, *, access_key_id: str, account: AccountId) -> Ses
         tags=row[12],
         transitive_keys=frozenset(row[13]),
         policies=tuple(SessionPolicies(p, tuple(arns)) for p, *arns in row[14]),
+        ends_by=row[15] or None,
     )
 
 
-_EMPTY_TAIL: list[object] = [0, "", "", 0, 0, "", 0, "", {}, 0, 0, 0, {}, [], []]
+_EMPTY_TAIL: list[object] = [0, "", "", 0, 0, "", 0, "", {}, 0, 0, 0, {}, [], [], 0]
 
 
 def _plain(mapping: Mapping[str, object]) -> dict[str, object]:

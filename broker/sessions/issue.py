@@ -57,6 +57,7 @@ class MintOrder:
     identity_context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     mfa_at: int | None = None
     chain_depth: int = 0
+    ends_by: int | None = None
     first_issued_at_ms: int | None = None
 
 
@@ -163,4 +164,5 @@ def _new_session(order: MintOrder) -> Session:
         identity_context=order.identity_context,
         mfa_at=order.mfa_at,
         chain_depth=order.chain_depth,
+        ends_by=order.ends_by,
     )

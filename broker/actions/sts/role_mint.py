@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from broker.actions.action import Call
+from broker.actions.action import Call, Door
 from broker.actions.sts.roles import (
     assumed_role_user,
     credentials_shape,
@@ -16,7 +16,7 @@ from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.session import Session, SessionKind
 from broker.sessions.issue import Minted, MintOrder, SessionIssuer, replay_key
-from broker.sessions.limits import session_duration
+from broker.sessions.limits import console_duration, session_duration
 from broker.sessions.tags import SessionTags, inherit_tags
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.ledger.port import ReplayMark
@@ -61,15 +61,7 @@ class RoleMinter:
         if account is None:
             raise AccessDenied(detail=f"the account of {role.arn} is gone")
         chained = calling is not None and calling.kind.is_role
-        duration = session_duration(
-            wanted.kind,
-            given.get("DurationSeconds"),
-            now=call.now,
-            role_max=role.max_session_duration_seconds,
-            chained=chained,
-            saml_duration=identity.session_duration_seconds if identity else None,
-            session_ends_at=identity.session_ends_at if identity else None,
-        )
+        duration = _duration(given, call, wanted, chained=chained)
         policies = await read_session_policies(given, role.account, call.directory)
         tags = inherit_tags(wanted.tags, calling)
         user = assumed_role_user(role.account, role, wanted.session_name)
@@ -92,6 +84,7 @@ class RoleMinter:
             identity_context=identity.session_context if identity else {},
             mfa_at=wanted.mfa_at,
             chain_depth=calling.chain_depth + 1 if calling and chained else 0,
+            ends_by=_ends_by(identity),
         )
         mark = None if identity is None else _mark(identity, role, call)
         minted = await self._issuer.issue(order, call.entry.complete(), mark)
@@ -103,6 +96,36 @@ class RoleMinter:
         if wanted.source_identity is not None:
             shared["SourceIdentity"] = wanted.source_identity
         return minted, shared
+
+
+def _duration(
+    given: Mapping[str, Any], call: Call, wanted: RoleRequest, *, chained: bool
+) -> int:
+    identity = wanted.identity
+    ends_at = identity.session_ends_at if identity else None
+    role_max = wanted.role.max_session_duration_seconds
+    if call.door is Door.SAML and identity is not None:
+        return console_duration(
+            identity.session_duration_seconds,
+            now=call.now,
+            role_max=role_max,
+            session_ends_at=ends_at,
+        )
+    return session_duration(
+        wanted.kind,
+        given.get("DurationSeconds"),
+        now=call.now,
+        role_max=role_max,
+        chained=chained,
+        saml_duration=identity.session_duration_seconds if identity else None,
+        session_ends_at=ends_at,
+    )
+
+
+def _ends_by(identity: FederatedIdentity | None) -> int | None:
+    if identity is None or identity.session_ends_at is None:
+        return None
+    return int(identity.session_ends_at.timestamp())
 
 
 def _mark(identity: FederatedIdentity, role: Role, call: Call) -> ReplayMark | None:

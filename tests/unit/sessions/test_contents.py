@@ -25,6 +25,7 @@ def full(session: Session) -> Session:
         source_identity="alice",
         mfa_at=1_789_000_000,
         chain_depth=2,
+        ends_by=1_789_003_600,
     )
 
 
@@ -70,7 +71,7 @@ def test_lone_surrogates_do_not_break_a_mint(session: Session) -> None:
         b"\x02\xff",
         b"\x01[0]",
         b"\x01[7]",
-        b"\x01[1" + b",0" * 15 + b"]",
+        b"\x01[1" + b",0" * 16 + b"]",
     ],
 )
 def test_unknown_contents_are_refused(session: Session, raw: bytes) -> None:
