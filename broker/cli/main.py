@@ -1,10 +1,13 @@
 """The ``broker`` command."""
 
+import logging
 import sys
 
 import typer
 
 from broker.cli import account
+from broker.cli.audit import audit
+from broker.cli.logs import configure_logs
 from broker.cli.serve import serve
 from broker.errors import BrokerError
 from broker.sessions.keys import KeyringError
@@ -21,6 +24,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.add_typer(account.app, name="account")
+app.command()(audit)
 
 _EXPECTED = (
     BrokerError,
@@ -34,6 +38,8 @@ _EXPECTED = (
 
 def run() -> None:
     """Run the command line; what an operator can mend is told without a traceback."""
+    # A command's answer is on stdout; only what goes wrong is said beside it.
+    configure_logs(level=logging.WARNING)
     try:
         app()
     except _EXPECTED as error:

@@ -1,7 +1,8 @@
 """What the commands that act on the installation have in common."""
 
 import asyncio
-import getpass
+import os
+import pwd
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -37,8 +38,17 @@ def operator_entry(
         source_ip="",
         user_agent="broker command line",
         account=account,
-        caller_arn=f"operator:{getpass.getuser()}",
+        caller_arn=f"operator:{_system_user()}",
         parameters=parameters,
         decision="allowed",
         reason="the operator's command line",
     )
+
+
+def _system_user() -> str:
+    # The kernel's word, not the environment's, which anybody can set.
+    uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # a container's user often has no entry
+        return f"uid {uid}"

@@ -1,0 +1,118 @@
+"""``broker audit``: what happened, to whom, by whom and why."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from broker.app import Services
+from broker.cli.operator import with_services
+from broker.cli.times import parse_moment, show_moment
+from broker.clock import SystemClock
+from broker.model.account import parse_account_id
+from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.page import PageRequest
+from broker.stores.ledger.port import Ledger
+
+_PAGE = 500
+_HEADINGS = ("When", "Account", "Action", "Caller", "From", "Outcome", "Event")
+
+
+def audit(
+    *,
+    event: Annotated[str, typer.Option(help="The request id of a call.")] = "",
+    account: Annotated[str, typer.Option(help="The account acted in.")] = "",
+    caller: Annotated[str, typer.Option(help="The caller's ARN.")] = "",
+    key: Annotated[
+        str, typer.Option(help="An access key id that signed, or was minted.")
+    ] = "",
+    action: Annotated[
+        str,
+        typer.Option(help="Such as sts:AssumeRoleWithSAML or broker:CreateAccount."),
+    ] = "",
+    decision: Annotated[str, typer.Option(help="allowed or denied.")] = "",
+    provider: Annotated[str, typer.Option(help="An identity provider's ARN.")] = "",
+    since: Annotated[
+        str, typer.Option(help="From this moment on: ISO 8601, or 2h for 2 hours ago.")
+    ] = "",
+    until: Annotated[str, typer.Option(help="Before this moment.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Whole records, one JSON object a line.")
+    ] = False,
+) -> None:
+    """Show the newest audit records that fit every filter, newest first."""
+    now = SystemClock().now()
+    try:
+        wanted = AuditFilter(
+            event_id=event,
+            account=parse_account_id(account) if account else None,
+            caller_arn=caller,
+            access_key_id=key,
+            action=action,
+            decision=decision,
+            provider_arn=provider,
+            since=parse_moment(since, now) if since else None,
+            until=parse_moment(until, now) if until else None,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+    async def work(services: Services) -> list[AuditRecord]:
+        return await newest_records(services.stores.ledger, wanted, limit)
+
+    records = with_services(work)
+    if as_json:
+        for record in records:
+            typer.echo(json.dumps(shown_record(record)))
+    elif records:
+        _print_table(records)
+    else:
+        typer.echo("There is no such record.", err=True)
+
+
+async def newest_records(
+    ledger: Ledger, wanted: AuditFilter, limit: int
+) -> list[AuditRecord]:
+    """At most ``limit`` records, read page by page."""
+    found: list[AuditRecord] = []
+    marker: str | None = None
+    while True:
+        page = await ledger.search(
+            wanted, PageRequest(marker, min(_PAGE, limit - len(found)))
+        )
+        found += page.items
+        marker = page.marker
+        if marker is None or len(found) >= limit:
+            return found
+
+
+def shown_record(record: AuditRecord) -> dict[str, object]:
+    """A record as JSON has it: ``at`` in ISO 8601."""
+    return {**asdict(record), "at": record.at.isoformat()}
+
+
+def _print_table(records: list[AuditRecord]) -> None:
+    table = Table(*_HEADINGS, box=None, header_style="bold", pad_edge=False)
+    for record in records:
+        outcome = record.error_code or record.decision or "done"
+        cells = (
+            show_moment(record.at),
+            record.account or "",
+            record.action,
+            record.caller_arn,
+            record.source_ip or record.door,
+            outcome,
+            record.event_id,
+        )
+        # What a caller wrote is shown as text, never read as markup.
+        table.add_row(*map(escape, cells), style="red" if record.error_code else "")
+    console = Console()
+    if not console.is_terminal:
+        # For a pipe a record stays on its line.
+        console = Console(width=400, soft_wrap=True)
+    console.print(table)

@@ -1,0 +1,69 @@
+"""Log lines: structlog's and the standard library's, in one form, on stderr.
+
+A line is one JSON object, or text for a person. Exceptions are shown without the
+values of local variables: those may be secrets.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+import structlog
+from structlog.typing import Processor
+
+from broker.settings import LogFormat
+
+_SHARED: Sequence[Processor] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+)
+
+
+def configure_logs(
+    log_format: LogFormat | None = None,
+    *,
+    level: int = logging.INFO,
+    stream: TextIO | None = None,
+) -> None:
+    """Set the form of every log line of this process.
+
+    None means text on a terminal and JSON elsewhere.
+    """
+    stream = stream or sys.stderr
+    if log_format is None:
+        log_format = LogFormat.CONSOLE if stream.isatty() else LogFormat.JSON
+    last = _last_processors(log_format, colors=stream.isatty())
+    structlog.configure(
+        processors=[*_SHARED, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*_SHARED, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *last,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(max(level, logging.WARNING))
+
+
+def _last_processors(log_format: LogFormat, *, colors: bool) -> list[Processor]:
+    if log_format is LogFormat.JSON:
+        return [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ]
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=colors, exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
