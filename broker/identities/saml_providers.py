@@ -4,7 +4,7 @@ Source: reference 4.8 and 10.4.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from broker.entropy import new_provider_id
@@ -33,17 +33,6 @@ _KEYS_MAX = 2
 _VALID_YEARS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class SamlRegistration:
-    """What registration needs besides the request.
-
-    ``http_hosts`` are the ``host[:port]`` entries whose endpoints may be plain http.
-    """
-
-    sealer: Sealer
-    http_hosts: Collection[str] = ()
-
-
 async def require_saml_provider(
     directory: DirectoryReader, account: AccountId, arn: str
 ) -> SamlProvider:
@@ -63,17 +52,21 @@ async def require_saml_provider(
 async def create_saml_provider(
     change: DirectoryChange,
     account: Account,
-    registration: SamlRegistration,
     *,
     name: str,
     metadata: str,
-    encryption_mode: EncryptionMode | None = None,
+    encryption_mode: EncryptionMode = EncryptionMode.ALLOWED,
     private_key: str | None = None,
+    sealer: Sealer | None = None,
     tags: Mapping[str, str],
     options: Mapping[str, object],
+    http_hosts: Collection[str] = (),
     now: datetime,
 ) -> SamlProvider:
     """Register a provider; its unique id is new at every creation.
+
+    ``http_hosts`` are the ``host[:port]`` whose endpoints may be plain http. A
+    ``private_key`` needs a ``sealer``.
 
     Raises:
         InvalidInput: the metadata or the key is refused, or encryption is required
@@ -86,7 +79,7 @@ async def create_saml_provider(
         raise taken
     count = await change.count(account.account_id, "saml_providers")
     require_within(account, Quota.SAML_PROVIDERS, count + 1)
-    check_metadata(metadata, options, registration.http_hosts, now)
+    check_metadata(metadata, options, http_hosts, now)
     provider = SamlProvider(
         account=account.account_id,
         uuid=new_provider_id("SAMLSP"),
@@ -94,13 +87,13 @@ async def create_saml_provider(
         metadata=metadata,
         created_at=now,
         valid_until=_valid_until(now),
-        encryption_mode=encryption_mode or EncryptionMode.ALLOWED,
+        encryption_mode=encryption_mode,
         tags=tags,
         options=options,
     )
-    if private_key is not None:
-        provider = _with_key(provider, private_key, registration.sealer, now)
-    _check_mode(provider)
+    if private_key is not None and sealer is not None:
+        provider = with_private_key(provider, private_key, sealer, now)
+    check_mode(provider)
     try:
         await change.insert_saml_provider(provider)
     except AlreadyExistsError as error:
@@ -111,12 +104,13 @@ async def create_saml_provider(
 async def update_saml_provider(
     change: DirectoryChange,
     provider: SamlProvider,
-    registration: SamlRegistration,
     *,
     metadata: str | None = None,
     encryption_mode: EncryptionMode | None = None,
     add_private_key: str | None = None,
     remove_private_key: str | None = None,
+    sealer: Sealer,
+    http_hosts: Collection[str] = (),
     now: datetime,
 ) -> SamlProvider:
     """Change a provider; what it had stays in force until all of it is accepted.
@@ -140,15 +134,15 @@ async def update_saml_provider(
         )
     updated = replace(provider, valid_until=_valid_until(now))
     if metadata is not None:
-        check_metadata(metadata, provider.options, registration.http_hosts, now)
+        check_metadata(metadata, provider.options, http_hosts, now)
         updated = replace(updated, metadata=metadata)
     if add_private_key is not None:
-        updated = _with_key(updated, add_private_key, registration.sealer, now)
+        updated = with_private_key(updated, add_private_key, sealer, now)
     if remove_private_key is not None:
         updated = _without_key(updated, remove_private_key)
     if encryption_mode is not None:
         updated = replace(updated, encryption_mode=encryption_mode)
-    _check_mode(updated)
+    check_mode(updated)
     await change.update_saml_provider(updated)
     return updated
 
@@ -177,9 +171,15 @@ def check_metadata(
         ) from error
 
 
-def _with_key(
+def with_private_key(
     provider: SamlProvider, pem: str, sealer: Sealer, now: datetime
 ) -> SamlProvider:
+    """The provider with one more decryption key, the newest first.
+
+    Raises:
+        InvalidInput: that is no usable key.
+        LimitExceeded: there are two already.
+    """
     if len(provider.private_keys) >= _KEYS_MAX:
         raise LimitExceeded(f"Private key limit of {_KEYS_MAX} is reached.")
     try:
@@ -200,7 +200,12 @@ def _without_key(provider: SamlProvider, key_id: str) -> SamlProvider:
     return replace(provider, private_keys=kept)
 
 
-def _check_mode(provider: SamlProvider) -> None:
+def check_mode(provider: SamlProvider) -> None:
+    """Refuse required encryption without a key.
+
+    Raises:
+        InvalidInput: nothing could ever be decrypted.
+    """
     if (
         provider.encryption_mode is EncryptionMode.REQUIRED
         and not provider.private_keys

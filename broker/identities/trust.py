@@ -9,7 +9,7 @@ Source: IAM User Guide, "AWS JSON policy elements: Principal".
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from broker.errors import MalformedPolicyDocument
@@ -32,7 +32,13 @@ _UNIQUE_ID = re.compile(r"(?:AIDA|AROA)[A-Z2-7]{17}")
 _UNIQUE_ID_ANYWHERE = re.compile(r'"(?:AIDA|AROA)[A-Z2-7]{17}"')
 _ELEMENTS = ("Principal", "NotPrincipal")
 
-_Replace = Callable[[str], Awaitable[str]]
+
+class UnknownPrincipal(MalformedPolicyDocument):
+    """A trust policy names a principal that does not exist."""
+
+    def __init__(self, principal: str) -> None:
+        super().__init__(f'Invalid principal in policy: "AWS":"{principal}"')
+        self.principal = principal
 
 
 async def stored_trust_policy(
@@ -41,26 +47,47 @@ async def stored_trust_policy(
     """The text to store for a role of the account.
 
     Raises:
-        MalformedPolicyDocument: the document is refused, names a principal that
-            does not exist, or opens the role to every tenant of a shared issuer.
+        MalformedPolicyDocument: the document is refused, or opens the role to every
+            tenant of a shared issuer.
+        UnknownPrincipal: it names a principal that does not exist.
         LimitExceeded: it is too large.
+    """
+    require_tenant_conditions(text)
+    require_within(account, Quota.TRUST_POLICY_SIZE, policy_size(text))
+
+    pinned: dict[str, str] = {}
+    for principal in aws_principals(text):
+        found = await _find_pinned(directory, account.account_id, principal)
+        if found is None:
+            raise UnknownPrincipal(principal)
+        pinned[principal] = found
+    return with_principals(text, pinned)
+
+
+def require_tenant_conditions(text: str) -> None:
+    """Judge a trust policy by all that does not depend on who exists.
+
+    Raises:
+        MalformedPolicyDocument: the document is refused, or opens the role to every
+            tenant of a shared issuer.
     """
     document = checked_document(text, PolicyKind.TRUST)
     try:
         check_shared_issuers(document)
     except PolicyRejected as error:
         raise MalformedPolicyDocument(error.message) from error
-    require_within(account, Quota.TRUST_POLICY_SIZE, policy_size(text))
 
-    async def pin(principal: str) -> str:
-        pinned = await _find_pinned(directory, account.account_id, principal)
-        if pinned is None:
-            raise MalformedPolicyDocument(
-                f'Invalid principal in policy: "AWS":"{principal}"'
-            )
-        return pinned
 
-    return await _with_principals(text, pin)
+def with_root_arns(text: str) -> str:
+    """The document with account ids written as their root ARNs, as it is stored."""
+    return with_principals(
+        text,
+        {
+            principal: iam_arn(principal, "root")
+            for principal in aws_principals(text)
+            if _ACCOUNT_ID.fullmatch(principal)
+        },
+    )
 
 
 class PrincipalNames:
@@ -77,14 +104,13 @@ class PrincipalNames:
         """The trust policy with ARNs for the ids whose bearers exist."""
         if _UNIQUE_ID_ANYWHERE.search(trust_policy) is None:
             return trust_policy
-        return await _with_principals(trust_policy, self._name)
-
-    async def _name(self, principal: str) -> str:
-        if not _UNIQUE_ID.fullmatch(principal):
-            return principal
-        if principal not in self._known:
-            self._known[principal] = await self._look_up(principal)
-        return self._known[principal]
+        names: dict[str, str] = {}
+        for principal in aws_principals(trust_policy):
+            if _UNIQUE_ID.fullmatch(principal):
+                if principal not in self._known:
+                    self._known[principal] = await self._look_up(principal)
+                names[principal] = self._known[principal]
+        return with_principals(trust_policy, names)
 
     async def _look_up(self, unique_id: str) -> str:
         account = await self._directory.find_owner_account(unique_id)
@@ -149,28 +175,38 @@ async def _find_bearer(
     return await directory.find_user_by_id(account, unique_id)
 
 
-async def _with_principals(text: str, replace: _Replace) -> str:
-    """The document with every ``AWS`` principal replaced; untouched if none changes."""
+def aws_principals(text: str) -> tuple[str, ...]:
+    """The ``AWS`` principals that an accepted document names, each once."""
+    named: dict[str, None] = {}
+    for principal in _principal_elements(json.loads(text)):
+        value = principal["AWS"]
+        named.update(dict.fromkeys([value] if isinstance(value, str) else value))
+    return tuple(named)
+
+
+def with_principals(text: str, names: Mapping[str, str]) -> str:
+    """An accepted document with ``AWS`` principals renamed.
+
+    A document in which nothing changes keeps its very text.
+    """
     document = json.loads(text)
-    statements = document["Statement"]
     changed = False
-    for statement in statements if isinstance(statements, list) else [statements]:
-        for element in _ELEMENTS:
-            if await _replace_in(statement.get(element), replace):
-                changed = True
+    for principal in _principal_elements(document):
+        before = principal["AWS"]
+        if isinstance(before, str):
+            principal["AWS"] = names.get(before, before)
+        else:
+            principal["AWS"] = [names.get(name, name) for name in before]
+        changed = changed or principal["AWS"] != before
     if not changed:
         return text
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
-async def _replace_in(
-    principal: Mapping[str, Any] | str | None, replace: _Replace
-) -> bool:
-    if not isinstance(principal, dict) or "AWS" not in principal:
-        return False
-    before = principal["AWS"]
-    if isinstance(before, str):
-        principal["AWS"] = await replace(before)
-    else:
-        principal["AWS"] = [await replace(name) for name in before]
-    return bool(principal["AWS"] != before)
+def _principal_elements(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    statements = document["Statement"]
+    for statement in statements if isinstance(statements, list) else [statements]:
+        for element in _ELEMENTS:
+            principal = statement.get(element)
+            if isinstance(principal, dict) and "AWS" in principal:
+                yield principal

@@ -20,7 +20,6 @@ from broker.actions.iam.saml_providers import saml_provider_actions
 from broker.actions.iam.tags import TAGS
 from broker.actions.iam.users import USERS
 from broker.identities.oidc_providers import IsInternal
-from broker.identities.saml_providers import SamlRegistration
 from broker.identities.sealing import Sealer
 
 
@@ -47,7 +46,7 @@ def iam_actions(
         *POLICY_ENTITIES,
         *ATTACHMENTS,
         *access_key_actions(sealer),
-        *saml_provider_actions(SamlRegistration(sealer, metadata_http_hosts)),
+        *saml_provider_actions(sealer, metadata_http_hosts),
         *oidc_provider_actions(is_internal, is_reachable),
         *TAGS,
         *ACCOUNT_ALIASES,

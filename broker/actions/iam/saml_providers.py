@@ -1,5 +1,7 @@
 """SAML providers: create, get, list, update, delete."""
 
+from collections.abc import Collection
+
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
@@ -17,13 +19,19 @@ from broker.actions.types.iam import (
 )
 from broker.identities import saml_providers
 from broker.identities.accounts import require_account
-from broker.identities.saml_providers import SamlRegistration
+from broker.identities.sealing import Sealer
 from broker.identities.tags import KeyCase, checked_tags
 from broker.model.entities import EncryptionMode
 
 
-def saml_provider_actions(registration: SamlRegistration) -> tuple[Action, ...]:
-    """The actions on SAML providers."""
+def saml_provider_actions(
+    sealer: Sealer, http_hosts: Collection[str]
+) -> tuple[Action, ...]:
+    """The actions on SAML providers.
+
+    ``sealer`` keeps decryption keys; ``http_hosts`` are the ``host[:port]`` whose
+    endpoints in metadata may be plain http.
+    """
 
     async def create(
         given: CreateSAMLProviderRequest, call: Call
@@ -32,11 +40,14 @@ def saml_provider_actions(registration: SamlRegistration) -> tuple[Action, ...]:
         provider = await saml_providers.create_saml_provider(
             call.change,
             await require_account(call.change, call.account),
-            registration,
             name=given["Name"],
             metadata=given["SAMLMetadataDocument"],
-            encryption_mode=_mode(given.get("AssertionEncryptionMode")),
+            encryption_mode=EncryptionMode(
+                given.get("AssertionEncryptionMode", EncryptionMode.ALLOWED)
+            ),
             private_key=given.get("AddPrivateKey"),
+            sealer=sealer,
+            http_hosts=http_hosts,
             tags=tags,
             options={},
             now=call.now,
@@ -56,11 +67,12 @@ def saml_provider_actions(registration: SamlRegistration) -> tuple[Action, ...]:
         await saml_providers.update_saml_provider(
             call.change,
             provider,
-            registration,
             metadata=given.get("SAMLMetadataDocument"),
             encryption_mode=_mode(given.get("AssertionEncryptionMode")),
             add_private_key=given.get("AddPrivateKey"),
             remove_private_key=given.get("RemovePrivateKey"),
+            sealer=sealer,
+            http_hosts=http_hosts,
             now=call.now,
         )
         return {"SAMLProviderArn": provider.arn}

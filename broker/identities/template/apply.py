@@ -1,0 +1,277 @@
+"""Bring what is there to what a template says.
+
+    read      the text, with every document in it judged
+    make      accounts that are not there yet
+    change    one transaction an account: compare, create, update, delete, record
+    trust     trust policies that had to wait for users and roles made meanwhile
+
+Applying a template again changes nothing. What is interrupted between two accounts
+is completed by applying it again.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from broker.entropy import new_request_id, random_bytes
+from broker.errors import BrokerError
+from broker.identities.accounts import remove_alias, require_account, set_alias
+from broker.identities.template.changes import Change, ChangeKind, differences
+from broker.identities.template.errors import TemplateError
+from broker.identities.template.kind import Kind, Spec, Surroundings, Work
+from broker.identities.template.kinds import KINDS
+from broker.identities.template.reader import (
+    AccountTemplate,
+    parse_template,
+    promised_arns,
+)
+from broker.identities.template.roles import set_pending_trust
+from broker.model.account import Account
+from broker.model.audit import AuditRecord
+from broker.stores.directory.port import Directory, DirectoryReader
+
+_SALT_BYTES = 32
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """One application of a template, and what it found."""
+
+    directory: Directory
+    surroundings: Surroundings
+    operator: str
+    now: datetime
+    prune: bool
+    promised: frozenset[str]
+    changes: list[Change] = field(default_factory=list)
+    pending: list[tuple[AccountTemplate, dict[str, str]]] = field(default_factory=list)
+
+
+async def apply_template(
+    text: str,
+    *,
+    directory: Directory,
+    surroundings: Surroundings,
+    operator: str,
+    now: datetime,
+    dry_run: bool = False,
+    prune: bool = False,
+) -> list[Change]:
+    """Apply a template and say what changed, in order.
+
+    ``operator`` is the system user's name, for the audit record. With ``dry_run``
+    nothing is written. Only with ``prune`` are entities deleted that a given section
+    does not name, and inline policies and attachments taken away; a section that is
+    absent is left alone.
+
+    Raises:
+        TemplateError: the template is refused, or a change is; the account that it
+            belongs to is as it was before.
+        StoreUnavailableError, ConflictError: the database is away or was busy.
+    """
+    accounts = parse_template(text, surroundings, now)
+    run = _Run(
+        directory=directory,
+        surroundings=surroundings,
+        operator=operator,
+        now=now,
+        prune=prune,
+        promised=promised_arns(accounts),
+    )
+    for template in accounts:
+        if await directory.find_account(template.account) is None:
+            await _make_account(run, template, dry_run=dry_run)
+    for template in accounts:
+        if dry_run:
+            await _compare_account(run, template)
+        else:
+            await _change_account(run, template)
+    for template, waiting in run.pending:
+        async with _working(run, template) as work:
+            for name, trust_policy in waiting.items():
+                await set_pending_trust(work, name, trust_policy)
+    return run.changes
+
+
+async def _make_account(run: _Run, template: AccountTemplate, *, dry_run: bool) -> None:
+    made = Change(template.account, ChangeKind.CREATE, "account")
+    run.changes.append(made)
+    if dry_run:
+        return
+    account = Account(
+        account_id=template.account,
+        alias=None,
+        session_salt=random_bytes(_SALT_BYTES),
+        created_at=run.now,
+    )
+    async with run.directory.change(template.account) as change:
+        await change.insert_account(account)
+        await change.record(_record(run, made))
+
+
+async def _compare_account(run: _Run, template: AccountTemplate) -> None:
+    account = await run.directory.find_account(template.account)
+    run.changes.extend(_account_changes(template, account))
+    for kind in KINDS:
+        for step in await _steps(run, template, kind, run.directory):
+            run.changes.extend(step.changes)
+
+
+async def _change_account(run: _Run, template: AccountTemplate) -> None:
+    async with _working(run, template) as work:
+        found = _account_changes(template, work.account)
+        if found:
+            await _write_account(work, template)
+            work.account = await require_account(work.change, template.account)
+        removals: list[_Step] = []
+        for kind in KINDS:
+            for step in await _steps(run, template, kind, work.change):
+                if step.after is None and step.before is not None:
+                    removals.append(step)
+                    continue
+                found.extend(step.changes)
+                await step.take(work, template.place)
+        # The other way round: a policy goes after those who have it attached.
+        for step in reversed(removals):
+            found.extend(step.changes)
+            await step.take(work, template.place)
+        for change in found:
+            if change.kind is not ChangeKind.KEEP:
+                await work.change.record(_record(run, change))
+        if work.pending_trust:
+            run.pending.append((template, work.pending_trust))
+    run.changes.extend(found)
+
+
+@asynccontextmanager
+async def _working(run: _Run, template: AccountTemplate) -> AsyncIterator[Work]:
+    """The account's transaction; refusals inside it tell the account's place."""
+    try:
+        async with run.directory.change(template.account) as change:
+            yield Work(
+                change=change,
+                account=await require_account(change, template.account),
+                now=run.now,
+                surroundings=run.surroundings,
+                promised=run.promised,
+            )
+    except BrokerError as error:
+        raise TemplateError(template.place, str(error)) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """What one entity needs: what is there, what shall be, what to print."""
+
+    kind: Kind[Any]
+    before: Any
+    after: Any
+    changes: tuple[Change, ...]
+
+    async def take(self, work: Work, place: str) -> None:
+        """Do it.
+
+        Raises:
+            TemplateError: the rules of the entity refuse it.
+        """
+        try:
+            if self.before is None:
+                await self.kind.create(work, self.after)
+            elif self.after is None:
+                await self.kind.delete(work, self.before)
+            elif self.before != self.after:
+                await self.kind.update(work, self.before, self.after)
+        except BrokerError as error:
+            name = self.kind.label(self.after or self.before)
+            raise TemplateError(
+                f"{place}.{self.kind.section}.{name}", str(error)
+            ) from error
+
+
+async def _steps(
+    run: _Run, template: AccountTemplate, kind: Kind[Any], directory: DirectoryReader
+) -> Sequence[_Step]:
+    wanted = template.specs(kind)
+    if wanted is None:
+        return ()
+    present = {
+        kind.key(spec): spec for spec in await kind.load(directory, template.account)
+    }
+    steps = [
+        _step(run, template, kind, present.pop(kind.key(spec), None), spec)
+        for spec in wanted
+    ]
+    for spec in present.values():
+        entity = f"{kind.noun} {kind.label(spec)}"
+        if run.prune:
+            change = Change(template.account, ChangeKind.DELETE, entity)
+            steps.append(_Step(kind=kind, before=spec, after=None, changes=(change,)))
+        else:
+            change = Change(template.account, ChangeKind.KEEP, entity)
+            steps.append(_Step(kind=kind, before=spec, after=spec, changes=(change,)))
+    return steps
+
+
+def _step(
+    run: _Run,
+    template: AccountTemplate,
+    kind: Kind[Spec],
+    before: Spec | None,
+    after: Spec,
+) -> _Step:
+    account = template.account
+    entity = f"{kind.noun} {kind.label(after)}"
+    if before is None:
+        created = Change(account, ChangeKind.CREATE, entity)
+        return _Step(kind=kind, before=None, after=after, changes=(created,))
+    changes: list[Change] = []
+    if not run.prune:
+        after, spared = kind.spare(before, after)
+        changes = [
+            Change(account, ChangeKind.KEEP, f"{part} of {entity}") for part in spared
+        ]
+    details = differences(before, after)
+    if details:
+        changes.insert(0, Change(account, ChangeKind.UPDATE, entity, details))
+    return _Step(kind=kind, before=before, after=after, changes=tuple(changes))
+
+
+def _account_changes(
+    template: AccountTemplate, account: Account | None
+) -> list[Change]:
+    details = []
+    alias = None if account is None else account.alias
+    quotas = {} if account is None else account.quotas
+    if template.alias is not None and template.alias != (alias or ""):
+        details.append(f"Alias: {alias or 'nothing'} -> {template.alias or 'nothing'}")
+    for name, value in template.quotas.items():
+        if quotas.get(name) != value:
+            details.append(f"Quotas.{name}: {quotas.get(name, 'default')} -> {value}")
+    if not details:
+        return []
+    return [Change(template.account, ChangeKind.UPDATE, "account", tuple(details))]
+
+
+async def _write_account(work: Work, template: AccountTemplate) -> None:
+    account = replace(work.account, quotas={**work.account.quotas, **template.quotas})
+    await work.change.update_account(account)
+    if template.alias:
+        await set_alias(work.change, account, template.alias)
+    elif template.alias == "" and account.alias is not None:
+        await remove_alias(work.change, account, account.alias)
+
+
+def _record(run: _Run, change: Change) -> AuditRecord:
+    return AuditRecord(
+        event_id=new_request_id(),
+        at=run.now,
+        account=change.account,
+        door="operator",
+        action=f"apply:{change.kind.name.capitalize()}",
+        caller_arn=f"operator:{run.operator}",
+        parameters={"entity": change.entity, "differences": list(change.details)},
+        decision="allowed",
+        reason="the operator's template",
+    )

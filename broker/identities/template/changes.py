@@ -1,0 +1,70 @@
+"""What applying a template changes, as it is printed and recorded."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+from broker.model.account import AccountId
+
+_SHOWN_CHARACTERS = 60
+
+
+class ChangeKind(StrEnum):
+    """What happens to an entity; the value is the mark it is printed with."""
+
+    CREATE = "+"
+    UPDATE = "~"
+    DELETE = "-"
+    KEEP = "!"
+    """It is not in the template and stays, because nothing is to be deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between the template and what is there."""
+
+    account: AccountId
+    kind: ChangeKind
+    entity: str
+    details: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        line = f"{self.kind} {self.account} {self.entity}"
+        if self.kind is ChangeKind.KEEP:
+            line += " is not in the template; --prune would delete it"
+        return "\n".join([line, *(f"    {detail}" for detail in self.details)])
+
+
+def differences(before: object, after: object) -> tuple[str, ...]:
+    """Which members of two specifications of one kind differ, in words."""
+    return tuple(_differences(before, after))
+
+
+def _differences(before: Any, after: Any) -> Iterator[str]:  # noqa: ANN401  # any specification
+    for member in fields(before):
+        old, new = getattr(before, member.name), getattr(after, member.name)
+        if old == new:
+            continue
+        label = member.metadata.get("property", member.name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _entries(label, old, new)
+        else:
+            yield f"{label}: {_shown(old)} -> {_shown(new)}"
+
+
+def _entries(
+    label: str, old: dict[str, object], new: dict[str, object]
+) -> Iterator[str]:
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            yield f"{label}.{key}: {_shown(old.get(key))} -> {_shown(new.get(key))}"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "nothing"
+    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if len(text) > _SHOWN_CHARACTERS:
+        return f"{text[:_SHOWN_CHARACTERS]}… ({len(text)} characters)"
+    return text or "nothing"

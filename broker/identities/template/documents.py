@@ -1,0 +1,22 @@
+"""Policy documents of a template: judged while it is read."""
+
+from broker.errors import BrokerError
+from broker.identities.documents import checked_document
+from broker.identities.template.errors import TemplateError
+from broker.identities.template.properties import Properties
+from broker.policy import PolicyKind
+
+
+def read_document(properties: Properties, name: str, kind: PolicyKind) -> str:
+    """A policy document that the engine accepts.
+
+    Raises:
+        TemplateError: it is absent, or refused.
+    """
+    place = f"{properties.place}.{name}"
+    text = properties.document(name)
+    try:
+        checked_document(text, kind)
+    except BrokerError as error:
+        raise TemplateError(place, f"{error} ({error.detail})") from error
+    return text

@@ -1,0 +1,14 @@
+"""Why a template is refused."""
+
+
+class TemplateError(Exception):
+    """A template says something that cannot be done.
+
+    ``place`` names where, the way the file is written: ``Accounts.123456789012.
+    Roles[0].MaxSessionDuration``; the message says what is wrong.
+    """
+
+    def __init__(self, place: str, message: str) -> None:
+        super().__init__(f"{place}: {message}" if place else message)
+        self.place = place
+        self.message = message

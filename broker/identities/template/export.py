@@ -1,0 +1,20 @@
+"""From what an account has to a template that describes it."""
+
+from broker.identities.template.kinds import KINDS
+from broker.identities.template.yaml_text import dump_yaml
+from broker.model.account import Account
+from broker.stores.directory.port import DirectoryReader
+
+
+async def export_account(directory: DirectoryReader, account: Account) -> str:
+    """The account's template, without any secret; applying it changes nothing."""
+    described: dict[str, object] = {}
+    if account.alias is not None:
+        described["Alias"] = account.alias
+    for kind in KINDS:
+        specs = await kind.load(directory, account.account_id)
+        if specs:
+            described[kind.section] = [kind.show(spec) for spec in specs]
+    if account.quotas:
+        described["Broker"] = {"Quotas": dict(sorted(account.quotas.items()))}
+    return dump_yaml({"Accounts": {account.account_id: described}})

@@ -1,0 +1,87 @@
+"""What a kind of entity knows to do for templates, and what it works with."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from broker.identities.oidc_providers import IsInternal
+from broker.identities.template.properties import Properties
+from broker.model.account import Account, AccountId
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+
+Spec = TypeVar("Spec")
+
+CheckOptions = Callable[[Mapping[str, object]], object]
+"""Raises ``ValueError`` for options that a provider cannot have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What reading a template depends on besides its text."""
+
+    is_internal: IsInternal
+    http_hosts: Collection[str] = ()
+    check_saml_options: CheckOptions = dict
+    check_oidc_options: CheckOptions = dict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One account's part of a template while it is read."""
+
+    account: AccountId
+    now: datetime
+    surroundings: Surroundings
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """One account's transaction while a template is applied.
+
+    ``promised`` are the ARNs of all users and roles that the template describes.
+    ``pending_trust`` collects roles whose trust policy names one of them that does
+    not exist yet; it is set once all do.
+    """
+
+    change: DirectoryChange
+    account: Account
+    now: datetime
+    surroundings: Surroundings
+    promised: frozenset[str] = frozenset()
+    pending_trust: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind(Generic[Spec]):
+    """One section of an account in a template.
+
+    ``key`` is what two specifications of one entity have in common, ``label`` its name
+    in print. ``update`` gets
+    what is there and what shall be. ``spare`` adds to what shall be the parts of what
+    is there that only ``--prune`` takes away, and names them.
+    """
+
+    section: str
+    noun: str
+    key: Callable[[Spec], str]
+    label: Callable[[Spec], str]
+    parse: Callable[[Properties, Reading], Spec]
+    load: Callable[[DirectoryReader, AccountId], Awaitable[list[Spec]]]
+    create: Callable[[Work, Spec], Awaitable[None]]
+    update: Callable[[Work, Spec, Spec], Awaitable[None]]
+    delete: Callable[[Work, Spec], Awaitable[None]]
+    show: Callable[[Spec], dict[str, object]]
+    spare: Callable[[Spec, Spec], tuple[Spec, tuple[str, ...]]] = field(
+        default=lambda _before, after: (after, ())
+    )
+
+
+def shown_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Tags as CloudFormation writes them."""
+    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+
+
+def without_empty(properties: Mapping[str, object]) -> dict[str, object]:
+    """The properties that say something."""
+    return {k: v for k, v in properties.items() if v not in (None, "", [], {}, ())}

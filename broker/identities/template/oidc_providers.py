@@ -1,0 +1,143 @@
+"""``OIDCProviders``: the properties of ``AWS::IAM::OIDCProvider``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from broker.errors import BrokerError, NoSuchEntity
+from broker.identities.limits import Quota, require_within
+from broker.identities.oidc_providers import (
+    checked_issuer_url,
+    checked_thumbprints,
+    create_oidc_provider,
+)
+from broker.identities.tags import KeyCase
+from broker.identities.template.errors import TemplateError
+from broker.identities.template.kind import (
+    Kind,
+    Reading,
+    Work,
+    shown_tags,
+    without_empty,
+)
+from broker.identities.template.properties import Properties
+from broker.model.account import AccountId
+from broker.stores.directory.port import DirectoryReader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OidcSpec:
+    """An OpenID Connect provider as a template describes it; ``url`` as stored."""
+
+    url: str = field(metadata={"property": "Url"})
+    client_ids: tuple[str, ...] = field(metadata={"property": "ClientIdList"})
+    thumbprints: tuple[str, ...] = field(metadata={"property": "ThumbprintList"})
+    tags: Mapping[str, str] = field(metadata={"property": "Tags"})
+    options: Mapping[str, object] = field(metadata={"property": "Broker"})
+
+    @property
+    def host_and_path(self) -> str:
+        """What there can be only one provider for."""
+        return self.url.partition("://")[2]
+
+
+def _parse(properties: Properties, reading: Reading) -> OidcSpec:
+    options = properties.mapping("Broker")
+    surroundings = reading.surroundings
+    try:
+        surroundings.check_oidc_options(options)
+    except ValueError as error:
+        raise TemplateError(f"{properties.place}.Broker", str(error)) from error
+    url = properties.text("Url")
+    try:
+        return OidcSpec(
+            url=checked_issuer_url(url, reading.account, surroundings.is_internal),
+            client_ids=tuple(dict.fromkeys(properties.texts("ClientIdList"))),
+            thumbprints=checked_thumbprints(properties.texts("ThumbprintList")),
+            tags=properties.tags(KeyCase.SENSITIVE),
+            options=options,
+        )
+    except BrokerError as error:
+        raise TemplateError(properties.place, f"{url}: {error}") from error
+
+
+async def _load(directory: DirectoryReader, account: AccountId) -> list[OidcSpec]:
+    return [
+        OidcSpec(
+            url=provider.url,
+            client_ids=provider.client_ids,
+            thumbprints=provider.thumbprints,
+            tags=dict(provider.tags),
+            options=dict(provider.options),
+        )
+        for provider in await directory.list_oidc_providers(account)
+    ]
+
+
+async def _create(work: Work, spec: OidcSpec) -> None:
+    await create_oidc_provider(
+        work.change,
+        work.account,
+        url=spec.url,
+        client_ids=spec.client_ids,
+        thumbprints=spec.thumbprints,
+        tags=spec.tags,
+        options=spec.options,
+        is_internal=work.surroundings.is_internal,
+        now=work.now,
+    )
+
+
+async def _update(work: Work, before: OidcSpec, after: OidcSpec) -> None:
+    if after.url != before.url:
+        raise TemplateError(
+            "Url", f"{before.url} cannot become {after.url}; delete the provider first"
+        )
+    require_within(work.account, Quota.CLIENT_IDS, len(after.client_ids))
+    provider = await work.change.find_oidc_provider(
+        work.account.account_id, after.host_and_path
+    )
+    if provider is None:
+        raise NoSuchEntity
+    await work.change.update_oidc_provider(
+        replace(
+            provider,
+            client_ids=after.client_ids,
+            thumbprints=after.thumbprints,
+            tags=after.tags,
+            options=after.options,
+        )
+    )
+
+
+async def _delete(work: Work, spec: OidcSpec) -> None:
+    provider = await work.change.find_oidc_provider(
+        work.account.account_id, spec.host_and_path
+    )
+    if provider is not None:
+        await work.change.delete_oidc_provider(provider)
+
+
+def _show(spec: OidcSpec) -> dict[str, object]:
+    return without_empty(
+        {
+            "Url": spec.url,
+            "ClientIdList": list(spec.client_ids),
+            "ThumbprintList": list(spec.thumbprints),
+            "Tags": shown_tags(spec.tags),
+            "Broker": dict(spec.options),
+        }
+    )
+
+
+OIDC_PROVIDERS = Kind[OidcSpec](
+    section="OIDCProviders",
+    noun="OIDC provider",
+    key=lambda spec: spec.host_and_path,
+    label=lambda spec: spec.host_and_path,
+    parse=_parse,
+    load=_load,
+    create=_create,
+    update=_update,
+    delete=_delete,
+    show=_show,
+)

@@ -1,0 +1,131 @@
+"""What users and roles have alike in a template: policies, boundary, tags."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from broker.identities.attachments import (
+    attach_policy,
+    checked_boundary,
+    detach_policy,
+)
+from broker.identities.inline_policies import delete_inline_policy, put_inline_policy
+from broker.identities.owners import Owner, owner_id
+from broker.identities.tags import KeyCase
+from broker.identities.template.documents import read_document
+from broker.identities.template.errors import TemplateError
+from broker.identities.template.kind import Work, shown_tags
+from broker.identities.template.properties import Properties, normal_document
+from broker.policy import PolicyKind
+from broker.stores.directory.port import DirectoryReader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerSpec:
+    """The part of a user's or role's description that both have."""
+
+    name: str
+    path: str = field(metadata={"property": "Path"})
+    policies: Mapping[str, str] = field(metadata={"property": "Policies"})
+    attached: tuple[str, ...] = field(metadata={"property": "ManagedPolicyArns"})
+    boundary_arn: str | None = field(metadata={"property": "PermissionsBoundary"})
+    tags: Mapping[str, str] = field(metadata={"property": "Tags"})
+
+
+_Spec = TypeVar("_Spec", bound=OwnerSpec)
+
+
+def read_owned(properties: Properties, name_property: str) -> OwnerSpec:
+    """The shared properties."""
+    return OwnerSpec(
+        name=properties.name(name_property),
+        path=properties.path_text(),
+        policies=_read_policies(properties),
+        attached=tuple(sorted(set(properties.texts("ManagedPolicyArns")))),
+        boundary_arn=properties.optional_text("PermissionsBoundary"),
+        tags=properties.tags(KeyCase.INSENSITIVE),
+    )
+
+
+def _read_policies(properties: Properties) -> dict[str, str]:
+    policies: dict[str, str] = {}
+    for item in properties.items("Policies"):
+        name = item.name("PolicyName")
+        if name in policies:
+            raise TemplateError(item.place, f"{name} comes twice")
+        policies[name] = read_document(item, "PolicyDocument", PolicyKind.IDENTITY)
+        item.finish()
+    return policies
+
+
+async def load_owned(directory: DirectoryReader, owner: Owner) -> OwnerSpec:
+    """The shared part of a user or role that is there."""
+    unique_id = owner_id(owner)
+    inline = await directory.list_inline_policies(owner.account, unique_id)
+    attached = await directory.list_attachments(owner.account, unique_id)
+    return OwnerSpec(
+        name=owner.name,
+        path=owner.path,
+        policies={policy.name: normal_document(policy.document) for policy in inline},
+        attached=tuple(sorted(attached)),
+        boundary_arn=owner.boundary_arn,
+        tags=dict(owner.tags),
+    )
+
+
+async def write_owned(
+    work: Work, owner: Owner, before: OwnerSpec | None, after: OwnerSpec
+) -> None:
+    """Write the policies that differ; what ``after`` lacks is taken away first."""
+    old_policies = before.policies if before else {}
+    old_attached = before.attached if before else ()
+    for name in old_policies.keys() - after.policies.keys():
+        await delete_inline_policy(work.change, owner, name)
+    for arn in set(old_attached) - set(after.attached):
+        await detach_policy(work.change, owner, arn)
+    for name, document in after.policies.items():
+        if old_policies.get(name) != document:
+            await put_inline_policy(work.change, work.account, owner, name, document)
+    for arn in after.attached:
+        if arn not in old_attached:
+            await attach_policy(work.change, work.account, owner, arn)
+
+
+async def checked_boundary_of(work: Work, spec: OwnerSpec) -> str | None:
+    """The permissions boundary, if one is asked for and can be one."""
+    if spec.boundary_arn is None:
+        return None
+    return await checked_boundary(
+        work.change, work.account.account_id, spec.boundary_arn
+    )
+
+
+def spare_owned(before: _Spec, after: _Spec) -> tuple[_Spec, tuple[str, ...]]:
+    """Keep the policies that are there though the template does not name them."""
+    inline = before.policies.keys() - after.policies.keys()
+    attached = set(before.attached) - set(after.attached)
+    if not inline and not attached:
+        return after, ()
+    kept = replace(
+        after,
+        policies={**after.policies, **{name: before.policies[name] for name in inline}},
+        attached=tuple(sorted({*after.attached, *attached})),
+    )
+    named = [f"inline policy {name}" for name in sorted(inline)]
+    return kept, (*named, *(f"attachment of {arn}" for arn in sorted(attached)))
+
+
+def show_owned(spec: OwnerSpec, name_property: str) -> dict[str, object]:
+    """The shared properties as a template writes them."""
+    return {
+        name_property: spec.name,
+        "Path": spec.path,
+        "PermissionsBoundary": spec.boundary_arn,
+        "ManagedPolicyArns": list(spec.attached),
+        "Policies": [
+            {"PolicyName": name, "PolicyDocument": json.loads(document)}
+            for name, document in sorted(spec.policies.items())
+        ],
+        "Tags": shown_tags(spec.tags),
+    }

@@ -1,0 +1,143 @@
+"""Reads the properties of one entity of a template, with places for messages."""
+
+import json
+import re
+from typing import Any
+
+from broker.errors import BrokerError
+from broker.identities.tags import KeyCase, checked_tags
+from broker.identities.template.errors import TemplateError
+
+_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,128}")
+_PATH = re.compile(r"/(?:[\x21-\x2e\x30-\x7e]+/)*")
+
+
+class Properties:
+    """A mapping that must be used up: what nobody asked for is unknown."""
+
+    def __init__(self, data: object, place: str) -> None:
+        if not isinstance(data, dict):
+            raise TemplateError(place, "must be a mapping of properties")
+        self.place = place
+        self._left: dict[str, Any] = {str(key): value for key, value in data.items()}
+
+    def finish(self) -> None:
+        """Refuse properties that nobody asked for.
+
+        Raises:
+            TemplateError: naming the first of them.
+        """
+        for name in self._left:
+            raise TemplateError(f"{self.place}.{name}", "there is no such property")
+
+    def has(self, name: str) -> bool:
+        """Whether the property is given."""
+        return name in self._left
+
+    def take(self, name: str, default: object = None) -> object:
+        """The raw value of a property."""
+        return self._left.pop(name, default)
+
+    def text(self, name: str) -> str:
+        """A text that must be there."""
+        value = self.take(name)
+        if not isinstance(value, str) or not value:
+            raise TemplateError(f"{self.place}.{name}", "must be a text")
+        return value
+
+    def name(self, name: str) -> str:
+        """The name of an entity that must be there."""
+        value = self.text(name)
+        if not _NAME.fullmatch(value):
+            raise TemplateError(
+                f"{self.place}.{name}",
+                "must be 1 to 128 letters, digits or any of +=,.@_-",
+            )
+        return value
+
+    def path_text(self) -> str:
+        """``Path``, which begins and ends with a slash; ``/`` when absent."""
+        value = self.optional_text("Path") or "/"
+        if not _PATH.fullmatch(value):
+            raise TemplateError(
+                f"{self.place}.Path", "must begin and end with a slash, such as /team/"
+            )
+        return value
+
+    def optional_text(self, name: str) -> str | None:
+        """A text, or None when the property is absent or empty."""
+        value = self.take(name)
+        if value is not None and not isinstance(value, str):
+            raise TemplateError(f"{self.place}.{name}", "must be a text")
+        return value or None
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        """A whole number from ``low`` to ``high``."""
+        value = self.take(name, default)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TemplateError(f"{self.place}.{name}", "must be a whole number")
+        if not low <= value <= high:
+            raise TemplateError(
+                f"{self.place}.{name}", f"must be between {low} and {high}"
+            )
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of texts; an absent one is empty."""
+        value = self.take(name, [])
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise TemplateError(f"{self.place}.{name}", "must be a list of texts")
+        return tuple(value)
+
+    def items(self, name: str) -> list["Properties"]:
+        """A list of mappings; an absent one is empty."""
+        value = self.take(name, [])
+        if not isinstance(value, list):
+            raise TemplateError(f"{self.place}.{name}", "must be a list")
+        return [
+            Properties(item, f"{self.place}.{name}[{index}]")
+            for index, item in enumerate(value)
+        ]
+
+    def tags(self, case: KeyCase) -> dict[str, str]:
+        """``Tags`` as CloudFormation writes them: a list of ``Key`` and ``Value``."""
+        pairs = []
+        for item in self.items("Tags"):
+            pairs.append((item.text("Key"), item.optional_text("Value") or ""))
+            item.finish()
+        try:
+            return dict(sorted(checked_tags(pairs, case).items()))
+        except BrokerError as error:
+            raise TemplateError(f"{self.place}.Tags", str(error)) from error
+
+    def document(self, name: str) -> str:
+        """A policy document, written as a mapping or as JSON text."""
+        value = self.take(name)
+        if isinstance(value, dict):
+            return compact(value)
+        if isinstance(value, str):
+            return normal_document(value)
+        raise TemplateError(f"{self.place}.{name}", "must be a policy document")
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """A mapping of the operator's own settings; an absent one is empty."""
+        value = self.take(name, {})
+        if not isinstance(value, dict):
+            raise TemplateError(f"{self.place}.{name}", "must be a mapping")
+        return {str(key): inner for key, inner in value.items()}
+
+
+def compact(document: object) -> str:
+    """A document's JSON without white space."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def normal_document(text: str) -> str:
+    """A stored or written document in the form that documents are compared in.
+
+    A text that is no JSON stays as it is: the engine's message is the better one.
+    """
+    try:
+        return compact(json.loads(text))
+    except (ValueError, RecursionError):
+        return text

@@ -1,0 +1,118 @@
+"""From a template's text to what each account shall have."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from broker.identities.limits import DEFAULTS
+from broker.identities.template.errors import TemplateError
+from broker.identities.template.kind import Kind, Reading, Surroundings
+from broker.identities.template.kinds import KINDS
+from broker.identities.template.owned import OwnerSpec
+from broker.identities.template.properties import Properties
+from broker.identities.template.yaml_text import load_yaml
+from broker.model.account import AccountId, parse_account_id
+from broker.model.arn import iam_arn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountTemplate:
+    """What one account shall have.
+
+    ``alias`` None and quotas that are not named stay as they are. ``sections`` has
+    the kinds whose section is given, in the order in which they are made.
+    """
+
+    account: AccountId
+    place: str
+    alias: str | None
+    quotas: Mapping[str, int]
+    sections: Mapping[str, tuple[Any, ...]]
+
+    def specs(self, kind: Kind[Any]) -> tuple[Any, ...] | None:
+        """What a section describes; None for an absent section."""
+        return self.sections.get(kind.section)
+
+
+def parse_template(
+    text: str, surroundings: Surroundings, now: datetime
+) -> tuple[AccountTemplate, ...]:
+    """Read a template; every document in it is judged.
+
+    Raises:
+        TemplateError: with the place of the first mistake.
+    """
+    top = Properties(load_yaml(text), "")
+    accounts = top.take("Accounts")
+    if not isinstance(accounts, dict):
+        raise TemplateError("Accounts", "must map account ids to what they have")
+    for name in ("AWSTemplateFormatVersion", "Description"):
+        top.take(name)
+    top.finish()
+    return tuple(
+        _read_account(str(number), data, surroundings, now)
+        for number, data in accounts.items()
+    )
+
+
+def promised_arns(accounts: Sequence[AccountTemplate]) -> frozenset[str]:
+    """The ARNs of all users and roles that the template describes."""
+    return frozenset(
+        iam_arn(account.account, f"{kind}{spec.path}{spec.name}")
+        for account in accounts
+        for section, kind in (("Users", "user"), ("Roles", "role"))
+        for spec in account.sections.get(section, ())
+        if isinstance(spec, OwnerSpec)
+    )
+
+
+def _read_account(
+    number: str, data: object, surroundings: Surroundings, now: datetime
+) -> AccountTemplate:
+    place = f"Accounts.{number}"
+    try:
+        account = parse_account_id(number)
+    except ValueError as error:
+        raise TemplateError(place, str(error)) from error
+    properties = Properties({} if data is None else data, place)
+    reading = Reading(account=account, now=now, surroundings=surroundings)
+    sections = {
+        kind.section: _read_section(kind, properties, reading)
+        for kind in KINDS
+        if properties.has(kind.section)
+    }
+    alias = properties.take("Alias")
+    if alias is not None and not isinstance(alias, str):
+        raise TemplateError(f"{place}.Alias", "must be a text")
+    quotas = _read_broker(properties)
+    properties.finish()
+    return AccountTemplate(
+        account=account, place=place, alias=alias, quotas=quotas, sections=sections
+    )
+
+
+def _read_section(
+    kind: Kind[Any], properties: Properties, reading: Reading
+) -> tuple[Any, ...]:
+    found: dict[str, Any] = {}
+    for item in properties.items(kind.section):
+        spec = kind.parse(item, reading)
+        item.finish()
+        if kind.key(spec) in found:
+            raise TemplateError(item.place, f"this {kind.noun} comes twice")
+        found[kind.key(spec)] = spec
+    return tuple(found.values())
+
+
+def _read_broker(properties: Properties) -> dict[str, int]:
+    broker = Properties(properties.mapping("Broker"), f"{properties.place}.Broker")
+    quotas = Properties(broker.mapping("Quotas"), f"{broker.place}.Quotas")
+    broker.finish()
+    found = {
+        name: quotas.integer(name, default, 0, 10**9)
+        for name, default in DEFAULTS.items()
+        if quotas.has(name)
+    }
+    quotas.finish()
+    return {str(name): value for name, value in found.items()}

@@ -1,0 +1,206 @@
+"""``Roles``: the properties of ``AWS::IAM::Role``.
+
+A trust policy may name users and roles that the same template makes, even each
+other: such a role is made with a trust policy that refuses everybody, and gets its
+own as soon as all are there.
+"""
+
+import json
+from dataclasses import dataclass, field, fields, replace
+
+from broker.errors import BrokerError
+from broker.identities import roles
+from broker.identities.template.documents import read_document
+from broker.identities.template.errors import TemplateError
+from broker.identities.template.kind import Kind, Reading, Work, without_empty
+from broker.identities.template.owned import (
+    OwnerSpec,
+    checked_boundary_of,
+    load_owned,
+    read_owned,
+    show_owned,
+    spare_owned,
+    write_owned,
+)
+from broker.identities.template.properties import Properties, compact, normal_document
+from broker.identities.trust import (
+    PrincipalNames,
+    UnknownPrincipal,
+    require_tenant_conditions,
+    stored_trust_policy,
+    with_root_arns,
+)
+from broker.model.account import AccountId
+from broker.model.entities import Role
+from broker.model.page import PageRequest
+from broker.policy import PolicyKind
+from broker.stores.directory.port import DirectoryReader
+
+_PAGE = 1000
+_SHORTEST_SECONDS = 3600
+_LONGEST_SECONDS = 43_200
+_NOBODY = compact(
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole"}],
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleSpec(OwnerSpec):
+    """A role as a template describes it."""
+
+    trust_policy: str = field(metadata={"property": "AssumeRolePolicyDocument"})
+    description: str | None = field(metadata={"property": "Description"})
+    max_session_duration_seconds: int = field(
+        metadata={"property": "MaxSessionDuration"}
+    )
+
+
+def _parse(properties: Properties, _reading: Reading) -> RoleSpec:
+    name = "AssumeRolePolicyDocument"
+    trust_policy = read_document(properties, name, PolicyKind.TRUST)
+    try:
+        require_tenant_conditions(trust_policy)
+    except BrokerError as error:
+        raise TemplateError(f"{properties.place}.{name}", str(error)) from error
+    return _role_spec(
+        read_owned(properties, "RoleName"),
+        trust_policy=with_root_arns(trust_policy),
+        description=properties.optional_text("Description"),
+        max_session_duration_seconds=properties.integer(
+            "MaxSessionDuration",
+            roles.DEFAULT_SESSION_SECONDS,
+            _SHORTEST_SECONDS,
+            _LONGEST_SECONDS,
+        ),
+    )
+
+
+def _role_spec(
+    shared: OwnerSpec,
+    *,
+    trust_policy: str,
+    description: str | None,
+    max_session_duration_seconds: int,
+) -> RoleSpec:
+    return RoleSpec(
+        **{member.name: getattr(shared, member.name) for member in fields(shared)},
+        trust_policy=trust_policy,
+        description=description,
+        max_session_duration_seconds=max_session_duration_seconds,
+    )
+
+
+async def _load(directory: DirectoryReader, account: AccountId) -> list[RoleSpec]:
+    names = PrincipalNames(directory)
+    specs: list[RoleSpec] = []
+    request = PageRequest(None, _PAGE)
+    while True:
+        page = await directory.list_roles(account, "/", request)
+        specs += [
+            _role_spec(
+                await load_owned(directory, role),
+                trust_policy=normal_document(await names.shown(role.trust_policy)),
+                description=role.description,
+                max_session_duration_seconds=role.max_session_duration_seconds,
+            )
+            for role in page.items
+        ]
+        if page.marker is None:
+            return specs
+        request = PageRequest(page.marker, _PAGE)
+
+
+async def _create(work: Work, spec: RoleSpec) -> None:
+    trust_policy = await _storable(work, spec)
+    role = await roles.create_role(
+        work.change,
+        work.account,
+        name=spec.name,
+        path=spec.path,
+        trust_policy=_NOBODY if trust_policy is None else spec.trust_policy,
+        description=spec.description,
+        max_session_duration_seconds=spec.max_session_duration_seconds,
+        boundary_arn=spec.boundary_arn,
+        tags=spec.tags,
+        now=work.now,
+    )
+    await write_owned(work, role, None, spec)
+
+
+async def _update(work: Work, before: RoleSpec, after: RoleSpec) -> None:
+    for label, old, new in (
+        ("RoleName", before.name, after.name),
+        ("Path", before.path, after.path),
+    ):
+        if old != new:
+            raise TemplateError(
+                label, f"{old} of a role cannot become {new}; delete the role first"
+            )
+    role = await roles.require_role(work.change, work.account.account_id, after.name)
+    if after.trust_policy != before.trust_policy:
+        trust_policy = await _storable(work, after)
+        role = replace(role, trust_policy=trust_policy or role.trust_policy)
+    role = replace(
+        role,
+        description=after.description,
+        max_session_duration_seconds=after.max_session_duration_seconds,
+        tags=after.tags,
+        boundary_arn=await checked_boundary_of(work, after),
+    )
+    await work.change.update_role(role)
+    await write_owned(work, role, before, after)
+
+
+async def _storable(work: Work, spec: RoleSpec) -> str | None:
+    """The trust policy as stored; None, and noted, when it must wait for others."""
+    try:
+        return await stored_trust_policy(work.change, work.account, spec.trust_policy)
+    except UnknownPrincipal as error:
+        if error.principal not in work.promised:
+            raise
+    work.pending_trust[spec.name] = spec.trust_policy
+    return None
+
+
+async def set_pending_trust(work: Work, name: str, trust_policy: str) -> None:
+    """Give a role the trust policy that had to wait."""
+    role: Role = await roles.require_role(work.change, work.account.account_id, name)
+    await roles.update_trust_policy(work.change, work.account, role, trust_policy)
+
+
+async def _delete(work: Work, spec: RoleSpec) -> None:
+    role = await roles.require_role(work.change, work.account.account_id, spec.name)
+    await write_owned(work, role, spec, replace(spec, policies={}, attached=()))
+    await roles.delete_role(work.change, role)
+
+
+def _show(spec: RoleSpec) -> dict[str, object]:
+    shared = show_owned(spec, "RoleName")
+    return without_empty(
+        {
+            "RoleName": shared.pop("RoleName"),
+            "Path": shared.pop("Path"),
+            "Description": spec.description,
+            "AssumeRolePolicyDocument": json.loads(spec.trust_policy),
+            "MaxSessionDuration": spec.max_session_duration_seconds,
+            **shared,
+        }
+    )
+
+
+ROLES = Kind[RoleSpec](
+    section="Roles",
+    noun="role",
+    key=lambda spec: spec.name.lower(),
+    label=lambda spec: spec.name,
+    parse=_parse,
+    load=_load,
+    create=_create,
+    update=_update,
+    delete=_delete,
+    show=_show,
+    spare=spare_owned,
+)

@@ -1,0 +1,80 @@
+"""YAML in and out, by the core schema of YAML 1.2.
+
+PyYAML's own schema would read ``Version: 2012-10-17`` as a date, account ids with a
+leading zero as octal numbers and ``Effect: on`` as a truth value. A key that comes
+twice is refused.
+"""
+
+import re
+from collections.abc import Hashable, Mapping
+
+import yaml
+
+from broker.identities.template.errors import TemplateError
+
+_SPECIAL = "tag:yaml.org,2002:"
+_LITERAL_LENGTH = 60
+
+
+class _Loader(yaml.SafeLoader):
+    def construct_mapping(
+        self,
+        node: yaml.MappingNode,
+        deep: bool = False,  # noqa: FBT001, FBT002  # PyYAML's signature
+    ) -> dict[Hashable, object]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                line = key_node.start_mark.line + 1
+                raise TemplateError(f"line {line}", f"{key!r} comes twice")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"-?(?:0|[1-9][0-9]*)", list("-0123456789")),
+    ("float", r"-?(?:0|[1-9][0-9]*)\.[0-9]+", list("-0123456789")),
+):
+    _Loader.add_implicit_resolver(
+        _SPECIAL + _tag, re.compile(f"(?:{_pattern})$"), _first
+    )
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text and len(text) > _LITERAL_LENGTH else None
+    return dumper.represent_scalar(_SPECIAL + "str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def load_yaml(text: str) -> object:
+    """The document's plain data.
+
+    Raises:
+        TemplateError: it is not YAML, or a key comes twice.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506  # derived from SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}" if mark else ""
+        raise TemplateError(place, error.problem or "this is not YAML") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise TemplateError("", "this is not YAML") from error
+
+
+def dump_yaml(data: Mapping[str, object]) -> str:
+    """Readable YAML; reading it again gives equal data."""
+    return yaml.dump(
+        data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=88
+    )
