@@ -1,0 +1,170 @@
+"""IAM's actions against a real directory, without the pipeline around them."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from broker.actions.action import Action, Call, Door
+from broker.actions.iam import iam_actions
+from broker.audit.entry import AuditEntry
+from broker.authz.need import Need
+from broker.model.account import Account, AccountId
+from broker.model.caller import Caller
+from broker.model.principal import Principal
+from broker.model.raw import RawRequest
+from broker.sessions.keyring import create_keyring
+from broker.sessions.vault import Vault
+from broker.stores.database import Database
+from broker.stores.directory.sql import SqlDirectory
+from broker.stores.migrations import migrate
+from broker.stores.urls import SqliteLocation
+
+ACCOUNT = AccountId("123456789012")
+OTHER = AccountId("210987654321")
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+RAW = RawRequest(
+    method="POST",
+    raw_path=b"/",
+    query=b"",
+    headers=(),
+    body=b"",
+    source_ip="127.0.0.1",
+    secure=False,
+)
+
+
+def trust(principal: object = "*", *, action: str = "sts:AssumeRole") -> str:
+    """A trust policy for one AWS principal, or for another ``Principal`` mapping."""
+    named = principal if isinstance(principal, dict) else {"AWS": principal}
+    return policy({"Effect": "Allow", "Principal": named, "Action": action})
+
+
+def policy(*statements: Mapping[str, object]) -> str:
+    """A policy of these statements; without any it allows ``s3:GetObject``."""
+    allow = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    return json.dumps(
+        {"Version": "2012-10-17", "Statement": list(statements) or [allow]}
+    )
+
+
+class FixedClock:
+    """Always the same time."""
+
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+@dataclass
+class Iam:
+    """One account's administrator: ``await iam("GetRole", RoleName="R")``."""
+
+    directory: SqlDirectory
+    vault: Vault
+    actions: Mapping[str, Action]
+    caller: Caller
+    now: datetime = NOW
+
+    def as_caller(self, caller: Caller) -> "Iam":
+        return Iam(self.directory, self.vault, self.actions, caller, self.now)
+
+    def tick(self, **delta: float) -> None:
+        self.now += timedelta(**delta)
+
+    async def __call__(self, name: str, **given: Any) -> Any:
+        action = self.actions[name]
+        call = self._call()
+        await action.needs(given, call)
+        if not action.writes:
+            return await action.handle(given, call)
+        async with self.directory.change(call.account) as change:
+            call.directory = change
+            call.opened = change
+            return await action.handle(given, call)
+
+    async def need(self, name: str, **given: Any) -> Need:
+        """The one permission that a call needs."""
+        (need,) = await self.actions[name].needs(given, self._call())
+        return need
+
+    def _call(self) -> Call:
+        return Call(
+            request_id="r",
+            raw=RAW,
+            door=Door.API,
+            now=self.now,
+            region="us-east-1",
+            entry=AuditEntry(
+                event_id="r",
+                at=self.now,
+                door="api",
+                action="",
+                source_ip="127.0.0.1",
+                user_agent="",
+            ),
+            directory=self.directory,
+            proved=self.caller,
+        )
+
+
+async def make_template(folder: Path) -> Path:
+    """A migrated, empty database file to copy."""
+    path = folder / "template.db"
+    await migrate(SqliteLocation(path))
+    return path
+
+
+@asynccontextmanager
+async def open_iam(path: Path) -> AsyncIterator[Iam]:
+    """An administrator (root) of `ACCOUNT`; `OTHER` is there too."""
+    clock = FixedClock()
+    directory = SqlDirectory(Database(SqliteLocation(path)), clock)
+    vault = Vault(create_keyring(path.with_suffix(".keys"), clock), clock)
+    for account in (ACCOUNT, OTHER):
+        async with directory.change(account) as change:
+            await change.insert_account(
+                Account(
+                    account_id=account,
+                    alias=None,
+                    session_salt=bytes(32),
+                    created_at=NOW,
+                )
+            )
+    actions = iam_actions(
+        vault,
+        lambda account, host, port: (
+            (account, host, port) == (ACCOUNT, "127.0.0.1", 8097)
+        ),
+    )
+    try:
+        yield Iam(
+            directory,
+            vault,
+            {action.name: action for action in actions},
+            Caller(principal=Principal.root(ACCOUNT)),
+        )
+    finally:
+        await directory.close()
+
+
+async def set_quotas(iam: Iam, **quotas: int) -> None:
+    """Give the account quotas of its own."""
+    account = await iam.directory.find_account(ACCOUNT)
+    assert account is not None
+    async with iam.directory.change(ACCOUNT) as change:
+        await change.update_account(
+            Account(
+                account_id=ACCOUNT,
+                alias=account.alias,
+                session_salt=account.session_salt,
+                created_at=account.created_at,
+                quotas=quotas,
+            )
+        )

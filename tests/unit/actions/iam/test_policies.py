@@ -1,0 +1,306 @@
+"""Managed and inline policies, versions and attachments."""
+
+import json
+from urllib.parse import unquote
+
+import pytest
+
+from broker.errors import (
+    AccessDenied,
+    DeleteConflict,
+    EntityAlreadyExists,
+    LimitExceeded,
+    MalformedPolicyDocument,
+    NoSuchEntity,
+    ValidationError,
+)
+from tests.support.iam import ACCOUNT, OTHER, Iam, policy, set_quotas, trust
+
+AWS = "arn:aws:iam::aws:policy"
+
+
+def sized(characters: int) -> str:
+    """A valid policy of that many characters, none of them white space."""
+    empty = policy({"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::"})
+    missing = characters - len("".join(empty.split()))
+    return policy(
+        {
+            "Effect": "Allow",
+            "Action": "s3:*",
+            "Resource": "arn:aws:s3:::" + "b" * missing,
+        }
+    )
+
+
+async def make(iam: Iam, name: str = "P", **more: object) -> str:
+    made = await iam(
+        "CreatePolicy", **{"PolicyName": name, "PolicyDocument": policy(), **more}
+    )
+    arn: str = made["Policy"]["Arn"]
+    return arn
+
+
+async def make_role(iam: Iam, name: str = "R") -> None:
+    await iam("CreateRole", RoleName=name, AssumeRolePolicyDocument=trust())
+
+
+async def test_each_answer_shows_the_members_that_aws_shows(iam: Iam) -> None:
+    made = await iam(
+        "CreatePolicy",
+        PolicyName="P",
+        Path="/p/",
+        PolicyDocument=policy(),
+        Description="d",
+        Tags=[{"Key": "a", "Value": "1"}, {"Key": "A", "Value": "2"}],
+    )
+    base = {
+        "PolicyName",
+        "PolicyId",
+        "Arn",
+        "Path",
+        "DefaultVersionId",
+        "AttachmentCount",
+        "PermissionsBoundaryUsageCount",
+        "IsAttachable",
+        "CreateDate",
+        "UpdateDate",
+    }
+    assert set(made["Policy"]) == base | {"Tags"}
+    assert made["Policy"]["PolicyId"].startswith("ANPA")
+    arn = made["Policy"]["Arn"]
+    got = (await iam("GetPolicy", PolicyArn=arn))["Policy"]
+    assert set(got) == base | {"Tags", "Description"}
+    listed = (await iam("ListPolicies", Scope="Local"))["Policies"]
+    assert [set(item) for item in listed] == [base]
+    bare = (await iam("GetPolicy", PolicyArn=await make(iam, "Q")))["Policy"]
+    assert set(bare) == base | {"Tags"}
+    assert bare["Tags"] == []
+
+
+async def test_a_name_is_taken_once_an_account(iam: Iam) -> None:
+    await make(iam)
+    with pytest.raises(EntityAlreadyExists) as caught:
+        await make(iam, "p", Path="/other/")
+    assert caught.value.message == (
+        "A policy called p already exists. Duplicate names are not allowed."
+    )
+
+
+async def test_a_managed_policy_may_have_6144_characters(iam: Iam) -> None:
+    await make(iam, "Fits", PolicyDocument=sized(6144).replace(",", ",\n\n  "))
+    with pytest.raises(LimitExceeded) as caught:
+        await make(iam, "TooLong", PolicyDocument=sized(6145))
+    assert caught.value.message == "Cannot exceed quota for PolicySize: 6144"
+    await set_quotas(iam, PolicySize=7000)
+    await make(iam, "TooLong", PolicyDocument=sized(6145))
+
+
+async def test_inline_policies_of_a_role_share_10240_characters(iam: Iam) -> None:
+    await make_role(iam)
+
+    async def put(name: str, size: int) -> None:
+        await iam(
+            "PutRolePolicy", RoleName="R", PolicyName=name, PolicyDocument=sized(size)
+        )
+
+    await put("a", 5000)
+    await put("b", 5240)
+    with pytest.raises(LimitExceeded) as caught:
+        await put("c", 200)
+    assert caught.value.message == (
+        "Maximum policy size of 10240 bytes exceeded for role R"
+    )
+    await put("b", 5000)
+    await put("c", 240)
+
+
+async def test_inline_policies_of_a_user_share_2048_characters(iam: Iam) -> None:
+    await iam("CreateUser", UserName="U")
+    with pytest.raises(LimitExceeded, match="size of 2048 bytes exceeded for user U"):
+        await iam(
+            "PutUserPolicy", UserName="U", PolicyName="P", PolicyDocument=sized(2049)
+        )
+
+
+async def test_a_broken_document_is_refused_everywhere(iam: Iam) -> None:
+    await make_role(iam)
+    arn = await make(iam)
+    for name, given in (
+        ("CreatePolicy", {"PolicyName": "X"}),
+        ("CreatePolicyVersion", {"PolicyArn": arn}),
+        ("PutRolePolicy", {"RoleName": "R", "PolicyName": "X"}),
+    ):
+        for document in ("{", trust()):
+            with pytest.raises(MalformedPolicyDocument):
+                await iam(name, PolicyDocument=document, **given)
+
+
+async def test_versions_are_numbered_once_and_at_most_five(iam: Iam) -> None:
+    arn = await make(iam)
+    for _ in range(4):
+        await iam("CreatePolicyVersion", PolicyArn=arn, PolicyDocument=policy())
+    with pytest.raises(LimitExceeded, match="can have up to 5 versions"):
+        await iam("CreatePolicyVersion", PolicyArn=arn, PolicyDocument=policy())
+    await iam("DeletePolicyVersion", PolicyArn=arn, VersionId="v5")
+    made = await iam(
+        "CreatePolicyVersion", PolicyArn=arn, PolicyDocument=policy(), SetAsDefault=True
+    )
+    assert made["PolicyVersion"]["VersionId"] == "v6"
+    assert made["PolicyVersion"]["IsDefaultVersion"]
+    listed = await iam("ListPolicyVersions", PolicyArn=arn)
+    assert [v["VersionId"] for v in listed["Versions"]] == [
+        "v6",
+        "v4",
+        "v3",
+        "v2",
+        "v1",
+    ]
+    assert [v["IsDefaultVersion"] for v in listed["Versions"]] == [True] + 4 * [False]
+    first = await iam("ListPolicyVersions", PolicyArn=arn, MaxItems=3)
+    rest = await iam("ListPolicyVersions", PolicyArn=arn, Marker=first["Marker"])
+    assert [v["VersionId"] for v in rest["Versions"]] == ["v2", "v1"]
+
+
+async def test_the_version_in_force_is_switched_and_not_deleted(iam: Iam) -> None:
+    arn = await make(iam)
+    other = policy({"Effect": "Deny", "Action": "*", "Resource": "*"})
+    await iam("CreatePolicyVersion", PolicyArn=arn, PolicyDocument=other)
+    with pytest.raises(DeleteConflict, match="Cannot delete the default version"):
+        await iam("DeletePolicyVersion", PolicyArn=arn, VersionId="v1")
+    await iam("SetDefaultPolicyVersion", PolicyArn=arn, VersionId="v2")
+    got = await iam("GetPolicyVersion", PolicyArn=arn, VersionId="v2")
+    assert json.loads(unquote(got["PolicyVersion"]["Document"])) == json.loads(other)
+    assert (await iam("GetPolicy", PolicyArn=arn))["Policy"]["DefaultVersionId"] == "v2"
+    with pytest.raises(DeleteConflict, match="more than one version"):
+        await iam("DeletePolicy", PolicyArn=arn)
+    await iam("DeletePolicyVersion", PolicyArn=arn, VersionId="v1")
+    await iam("DeletePolicy", PolicyArn=arn)
+
+
+async def test_a_missing_version_or_policy_is_named(iam: Iam) -> None:
+    arn = await make(iam)
+    absent = f"arn:aws:iam::{ACCOUNT}:policy/absent"
+    for name in ("GetPolicyVersion", "SetDefaultPolicyVersion", "DeletePolicyVersion"):
+        for which in (arn, absent):
+            with pytest.raises(NoSuchEntity) as caught:
+                await iam(name, PolicyArn=which, VersionId="v9")
+            assert caught.value.message == (
+                f"Policy {which} version v9 does not exist or is not attachable."
+            )
+    for name in ("GetPolicy", "DeletePolicy", "ListPolicyVersions", "ListPolicyTags"):
+        with pytest.raises(NoSuchEntity, match=f"Policy {absent} was not found"):
+            await iam(name, PolicyArn=absent)
+
+
+async def test_the_arn_must_be_the_policys_own(iam: Iam) -> None:
+    await make(iam, "P", Path="/p/")
+    for arn in (
+        f"arn:aws:iam::{ACCOUNT}:policy/P",
+        f"arn:aws:iam::{ACCOUNT}:policy/p/p",
+        f"arn:aws:iam::{OTHER}:policy/p/P",
+        f"{AWS}/NoSuchThing",
+    ):
+        with pytest.raises(NoSuchEntity):
+            await iam("GetPolicy", PolicyArn=arn)
+    with pytest.raises(
+        ValidationError, match="ARN longpolicynamebutnoarn is not valid"
+    ):
+        await iam("GetPolicy", PolicyArn="longpolicynamebutnoarn")
+
+
+async def test_attaching_twice_is_once_and_detaching_needs_an_attachment(
+    iam: Iam,
+) -> None:
+    await make_role(iam)
+    arn = await make(iam)
+    for _ in range(2):
+        await iam("AttachRolePolicy", RoleName="R", PolicyArn=arn)
+    assert (await iam("GetPolicy", PolicyArn=arn))["Policy"]["AttachmentCount"] == 1
+    with pytest.raises(DeleteConflict, match="Cannot delete a policy attached"):
+        await iam("DeletePolicy", PolicyArn=arn)
+    await iam("DetachRolePolicy", RoleName="R", PolicyArn=arn)
+    with pytest.raises(NoSuchEntity, match=f"Policy {arn} was not found."):
+        await iam("DetachRolePolicy", RoleName="R", PolicyArn=arn)
+    absent = f"arn:aws:iam::{ACCOUNT}:policy/absent"
+    with pytest.raises(NoSuchEntity) as caught:
+        await iam("AttachRolePolicy", RoleName="R", PolicyArn=absent)
+    assert caught.value.message == (
+        f"Policy {absent} does not exist or is not attachable."
+    )
+
+
+async def test_a_role_has_at_most_ten_managed_policies(iam: Iam) -> None:
+    await make_role(iam)
+    arns = [await make(iam, f"P{i}") for i in range(11)]
+    for arn in arns[:10]:
+        await iam("AttachRolePolicy", RoleName="R", PolicyArn=arn)
+    with pytest.raises(LimitExceeded) as caught:
+        await iam("AttachRolePolicy", RoleName="R", PolicyArn=arns[10])
+    assert caught.value.message == "Cannot exceed quota for PoliciesPerRole: 10"
+    first = await iam("ListAttachedRolePolicies", RoleName="R", MaxItems=4)
+    rest = await iam("ListAttachedRolePolicies", RoleName="R", Marker=first["Marker"])
+    shown = first["AttachedPolicies"] + rest["AttachedPolicies"]
+    assert [item["PolicyArn"] for item in shown] == sorted(arns[:10])
+
+
+async def test_aws_managed_policies_are_there_and_not_to_be_changed(iam: Iam) -> None:
+    arn = f"{AWS}/ReadOnlyAccess"
+    await make_role(iam)
+    await iam("AttachRolePolicy", RoleName="R", PolicyArn=arn)
+    got = (await iam("GetPolicy", PolicyArn=arn))["Policy"]
+    assert (got["PolicyName"], got["AttachmentCount"]) == ("ReadOnlyAccess", 1)
+    version = await iam(
+        "GetPolicyVersion", PolicyArn=arn, VersionId=got["DefaultVersionId"]
+    )
+    assert "s3:Get*" in unquote(version["PolicyVersion"]["Document"])
+    for name, more in (
+        ("DeletePolicy", {}),
+        ("CreatePolicyVersion", {"PolicyDocument": policy()}),
+        ("TagPolicy", {"Tags": [{"Key": "k", "Value": "v"}]}),
+    ):
+        with pytest.raises(AccessDenied):
+            await iam(name, PolicyArn=arn, **more)
+    entities = await iam("ListEntitiesForPolicy", PolicyArn=arn, EntityFilter="Role")
+    assert [role["RoleName"] for role in entities["PolicyRoles"]] == ["R"]
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+async def test_lists_of_any_scope_come_in_pages(iam: Iam, size: int) -> None:
+    for name in ("b", "A", "c"):
+        await make(iam, name)
+
+    async def names(**given: object) -> list[str]:
+        found: list[str] = []
+        marker: dict[str, object] = {}
+        while True:
+            page = await iam("ListPolicies", MaxItems=size, **marker, **given)
+            assert len(page["Policies"]) <= size
+            found += [item["PolicyName"] for item in page["Policies"]]
+            if not page["IsTruncated"]:
+                return found
+            marker = {"Marker": page["Marker"]}
+
+    own = ["A", "b", "c"]
+    assert await names(Scope="Local") == own
+    aws = await names(Scope="AWS")
+    assert "AdministratorAccess" in aws
+    assert await names() == aws + own
+    assert await names(PathPrefix="/job-function/") == ["ViewOnlyAccess"]
+    assert await names(OnlyAttached=True) == []
+
+
+async def test_inline_policies_are_put_got_listed_and_deleted(iam: Iam) -> None:
+    await make_role(iam)
+    text = policy().replace(" ", "\n")
+    for name in ("b", "a", "B"):
+        await iam("PutRolePolicy", RoleName="R", PolicyName=name, PolicyDocument=text)
+    got = await iam("GetRolePolicy", RoleName="r", PolicyName="a")
+    assert (got["RoleName"], unquote(got["PolicyDocument"])) == ("R", text)
+    first = await iam("ListRolePolicies", RoleName="R", MaxItems=2)
+    await iam("DeleteRolePolicy", RoleName="R", PolicyName=first["PolicyNames"][1])
+    rest = await iam("ListRolePolicies", RoleName="R", Marker=first["Marker"])
+    assert sorted(first["PolicyNames"] + rest["PolicyNames"]) == ["B", "a", "b"]
+    for name in ("GetRolePolicy", "DeleteRolePolicy"):
+        with pytest.raises(NoSuchEntity) as caught:
+            await iam(name, RoleName="R", PolicyName="no")
+        assert caught.value.message == "The role policy with name no cannot be found."

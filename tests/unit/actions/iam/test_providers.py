@@ -1,0 +1,332 @@
+"""SAML and OpenID Connect providers."""
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+
+from broker.actions.iam import iam_actions
+from broker.errors import (
+    EntityAlreadyExists,
+    InvalidInput,
+    LimitExceeded,
+    NoSuchEntity,
+    OpenIdIdpCommunicationError,
+    UnsupportedOperation,
+    ValidationError,
+)
+from broker.identities.saml_providers import SAML_KEY_SEAL
+from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, set_quotas
+from tests.support.saml_idp import metadata_xml
+
+SAML_ARN = f"arn:aws:iam::{ACCOUNT}:saml-provider/Corp"
+
+
+@pytest.fixture(scope="module")
+def metadata() -> str:
+    return metadata_xml()
+
+
+@pytest.fixture(scope="module")
+def private_key() -> str:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem.decode()
+
+
+async def make_saml(iam: Iam, metadata: str, **more: object) -> None:
+    await iam("CreateSAMLProvider", Name="Corp", SAMLMetadataDocument=metadata, **more)
+
+
+async def make_oidc(
+    iam: Iam, url: str = "https://idp.example.com", **more: object
+) -> str:
+    made = await iam(
+        "CreateOpenIDConnectProvider",
+        **{"Url": url, "ThumbprintList": ["a" * 40], **more},
+    )
+    arn: str = made["OpenIDConnectProviderArn"]
+    return arn
+
+
+async def test_a_saml_provider_is_shown_as_at_aws(iam: Iam, metadata: str) -> None:
+    made = await iam(
+        "CreateSAMLProvider",
+        Name="Corp",
+        SAMLMetadataDocument=metadata,
+        Tags=[{"Key": "b", "Value": "1"}, {"Key": "a", "Value": "2"}],
+    )
+    assert made["SAMLProviderArn"] == SAML_ARN
+    assert [tag["Key"] for tag in made["Tags"]] == ["b", "a"]
+    got = await iam("GetSAMLProvider", SAMLProviderArn=SAML_ARN)
+    assert got["SAMLMetadataDocument"] == metadata
+    assert got["SAMLProviderUUID"].startswith("SAMLSP")
+    assert len(got["SAMLProviderUUID"]) == 22
+    assert got["ValidUntil"] == NOW.replace(year=NOW.year + 100)
+    assert got["AssertionEncryptionMode"] == "Allowed"
+    assert got["PrivateKeyList"] == []
+    assert [tag["Key"] for tag in got["Tags"]] == ["a", "b"]
+    (listed,) = (await iam("ListSAMLProviders"))["SAMLProviderList"]
+    assert set(listed) == {"Arn", "ValidUntil", "CreateDate"}
+
+
+async def test_a_provider_made_again_has_another_id(iam: Iam, metadata: str) -> None:
+    ids = set()
+    for _ in range(2):
+        await make_saml(iam, metadata)
+        got = await iam("GetSAMLProvider", SAMLProviderArn=SAML_ARN)
+        ids.add(got["SAMLProviderUUID"])
+        await iam("DeleteSAMLProvider", SAMLProviderArn=SAML_ARN)
+    assert len(ids) == 2
+    with pytest.raises(NoSuchEntity) as caught:
+        await iam("DeleteSAMLProvider", SAMLProviderArn=SAML_ARN)
+    assert caught.value.message == f"Manifest not found for arn {SAML_ARN}"
+
+
+async def test_the_name_is_taken_and_the_account_has_a_quota(
+    iam: Iam, metadata: str
+) -> None:
+    await make_saml(iam, metadata)
+    with pytest.raises(EntityAlreadyExists):
+        await make_saml(iam, metadata)
+    await set_quotas(iam, SAMLProvidersPerAccount=1)
+    with pytest.raises(LimitExceeded):
+        await iam("CreateSAMLProvider", Name="B", SAMLMetadataDocument=metadata)
+
+
+async def test_metadata_is_judged_and_the_old_one_stays(
+    iam: Iam, metadata: str
+) -> None:
+    await make_saml(iam, metadata)
+    for broken in ("<x/>" + " " * 1000, "nothing" * 200):
+        with pytest.raises(InvalidInput, match="Could not parse metadata"):
+            await iam("CreateSAMLProvider", Name="Other", SAMLMetadataDocument=broken)
+        with pytest.raises(InvalidInput):
+            await iam(
+                "UpdateSAMLProvider",
+                SAMLProviderArn=SAML_ARN,
+                SAMLMetadataDocument=broken,
+            )
+    got = await iam("GetSAMLProvider", SAMLProviderArn=SAML_ARN)
+    assert got["SAMLMetadataDocument"] == metadata
+
+
+async def test_private_keys_are_sealed_counted_and_removed(
+    iam: Iam, metadata: str, private_key: str
+) -> None:
+    await make_saml(iam, metadata)
+    for _ in range(2):
+        iam.tick(minutes=1)
+        await iam(
+            "UpdateSAMLProvider", SAMLProviderArn=SAML_ARN, AddPrivateKey=private_key
+        )
+    with pytest.raises(LimitExceeded, match=r"Private key limit of 2 is reached\."):
+        await iam(
+            "UpdateSAMLProvider", SAMLProviderArn=SAML_ARN, AddPrivateKey=private_key
+        )
+    keys = (await iam("GetSAMLProvider", SAMLProviderArn=SAML_ARN))["PrivateKeyList"]
+    assert [key["Timestamp"] for key in keys] == [iam.now, NOW.replace(minute=1)]
+    provider = await iam.directory.find_saml_provider(ACCOUNT, "Corp")
+    assert provider is not None
+    stored = provider.private_keys[0]
+    purpose, column = SAML_KEY_SEAL
+    opened = iam.vault.open_sealed(
+        purpose, ACCOUNT, stored.key_id, column, stored.sealed_pem
+    )
+    assert opened.decode() == private_key
+    await iam(
+        "UpdateSAMLProvider",
+        SAMLProviderArn=SAML_ARN,
+        RemovePrivateKey=keys[0]["KeyId"],
+    )
+    with pytest.raises(InvalidInput, match=r"Failed to remove private key\."):
+        await iam(
+            "UpdateSAMLProvider",
+            SAMLProviderArn=SAML_ARN,
+            RemovePrivateKey=keys[0]["KeyId"],
+        )
+
+
+async def test_required_encryption_needs_a_key(
+    iam: Iam, metadata: str, private_key: str
+) -> None:
+    with pytest.raises(
+        InvalidInput, match="Required because no private key is present"
+    ):
+        await make_saml(iam, metadata, AssertionEncryptionMode="Required")
+    await make_saml(
+        iam, metadata, AssertionEncryptionMode="Required", AddPrivateKey=private_key
+    )
+    key = (await iam("GetSAMLProvider", SAMLProviderArn=SAML_ARN))["PrivateKeyList"][0]
+    with pytest.raises(InvalidInput, match="no private key is present"):
+        await iam(
+            "UpdateSAMLProvider",
+            SAMLProviderArn=SAML_ARN,
+            RemovePrivateKey=key["KeyId"],
+        )
+
+
+async def test_an_update_must_say_something_and_not_both(
+    iam: Iam, metadata: str, private_key: str
+) -> None:
+    await make_saml(iam, metadata)
+    with pytest.raises(ValidationError, match="No updates are defined"):
+        await iam("UpdateSAMLProvider", SAMLProviderArn=SAML_ARN)
+    with pytest.raises(ValidationError, match="Unable to add and remove private keys"):
+        await iam(
+            "UpdateSAMLProvider",
+            SAMLProviderArn=SAML_ARN,
+            AddPrivateKey=private_key,
+            RemovePrivateKey="X" * 22,
+        )
+    with pytest.raises(InvalidInput, match=r"Invalid private key\."):
+        await iam(
+            "UpdateSAMLProvider", SAMLProviderArn=SAML_ARN, AddPrivateKey="no key"
+        )
+    with pytest.raises(UnsupportedOperation, match="RemoveContextProvider"):
+        await iam(
+            "UpdateSAMLProvider", SAMLProviderArn=SAML_ARN, RemoveContextProvider=True
+        )
+
+
+async def test_an_arn_of_another_account_is_refused(iam: Iam) -> None:
+    with pytest.raises(InvalidInput):
+        await iam(
+            "GetSAMLProvider",
+            SAMLProviderArn=f"arn:aws:iam::{OTHER}:saml-provider/Corp",
+        )
+
+
+async def test_an_oidc_provider_is_shown_as_at_aws(iam: Iam) -> None:
+    arn = await make_oidc(
+        iam,
+        "https://idp.example.com:443/Path/",
+        ClientIDList=["a", "b", "a"],
+        ThumbprintList=["AB" * 20, "AB" * 20],
+    )
+    assert arn == f"arn:aws:iam::{ACCOUNT}:oidc-provider/idp.example.com/Path/"
+    got = await iam("GetOpenIDConnectProvider", OpenIDConnectProviderArn=arn)
+    assert got["Url"] == "idp.example.com/Path/"
+    assert got["ClientIDList"] == ["a", "b"]
+    assert got["ThumbprintList"] == ["ab" * 20, "ab" * 20]
+    assert got["Tags"] == []
+    listed = await iam("ListOpenIDConnectProviders")
+    assert listed["OpenIDConnectProviderList"] == [{"Arn": arn}]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "idp.example.com",
+        "http://idp.example.com",
+        "https://",
+        "https://user@idp.example.com",
+        "https://idp.example.com:8443",
+        "https://idp.example.com:port",
+        "https://idp example.com",
+        "https://idp.example.com/a b",
+        "https://idp.example.com/\u00e9",
+        "ftp://idp.example.com",
+        "javascript://idp.example.com",
+        "https://[::1",
+        "http://127.0.0.1:8098/x",
+        "https:idp.example.com",
+    ],
+)
+async def test_what_is_no_issuers_url_is_refused(iam: Iam, url: str) -> None:
+    with pytest.raises(ValidationError, match="Invalid Open ID Connect Provider URL"):
+        await make_oidc(iam, url)
+
+
+@pytest.mark.parametrize("url", ["https://idp.example.com?a=b", "https://i.example/#f"])
+async def test_a_query_or_fragment_is_refused(iam: Iam, url: str) -> None:
+    with pytest.raises(InvalidInput, match="Unknown"):
+        await make_oidc(iam, url)
+
+
+async def test_an_internal_issuer_may_have_plain_http_and_a_port(iam: Iam) -> None:
+    arn = await make_oidc(iam, "http://127.0.0.1:8097/x")
+    assert arn.endswith(":oidc-provider/127.0.0.1:8097/x")
+    provider = await iam.directory.find_oidc_provider(ACCOUNT, "127.0.0.1:8097/x")
+    assert provider is not None
+    assert provider.url == "http://127.0.0.1:8097/x"
+    with pytest.raises(EntityAlreadyExists):
+        await make_oidc(iam, "https://127.0.0.1:8097/x")
+
+
+async def test_one_provider_for_a_host_and_path(iam: Iam) -> None:
+    await make_oidc(iam)
+    await make_oidc(iam, "https://idp.example.com/")
+    with pytest.raises(EntityAlreadyExists) as caught:
+        await make_oidc(iam, "https://idp.example.com")
+    assert caught.value.message == (
+        "Provider with url https://idp.example.com already exists."
+    )
+
+
+async def test_client_ids_are_added_once_and_removed_quietly(iam: Iam) -> None:
+    arn = await make_oidc(iam, ClientIDList=["a"])
+    for name in ("AddClientIDTo", "RemoveClientIDFrom"):
+        for _ in range(2):
+            await iam(
+                f"{name}OpenIDConnectProvider",
+                OpenIDConnectProviderArn=arn,
+                ClientID="b",
+            )
+        got = await iam("GetOpenIDConnectProvider", OpenIDConnectProviderArn=arn)
+        expected = ["a", "b"] if name == "AddClientIDTo" else ["a"]
+        assert got["ClientIDList"] == expected
+    with pytest.raises(LimitExceeded) as caught:
+        await make_oidc(
+            iam, "https://b.example", ClientIDList=[str(i) for i in range(101)]
+        )
+    assert caught.value.message == (
+        "Cannot exceed quota for ClientIdsPerOpenIdConnectProvider: 100"
+    )
+
+
+async def test_thumbprints_are_at_least_one_and_at_most_five(iam: Iam) -> None:
+    arn = await make_oidc(iam, ThumbprintList=["a" * 40] * 5)
+    with pytest.raises(InvalidInput, match="must contain fewer than 5 entries"):
+        await make_oidc(iam, "https://b.example", ThumbprintList=["a" * 40] * 6)
+    with pytest.raises(InvalidInput, match="must contain at least one entry"):
+        await iam(
+            "UpdateOpenIDConnectProviderThumbprint",
+            OpenIDConnectProviderArn=arn,
+            ThumbprintList=[],
+        )
+    await iam(
+        "UpdateOpenIDConnectProviderThumbprint",
+        OpenIDConnectProviderArn=arn,
+        ThumbprintList=["B" * 40],
+    )
+    got = await iam("GetOpenIDConnectProvider", OpenIDConnectProviderArn=arn)
+    assert got["ThumbprintList"] == ["b" * 40]
+
+
+async def test_get_and_delete_name_a_missing_provider_as_aws_does(iam: Iam) -> None:
+    arn = f"arn:aws:iam::{ACCOUNT}:oidc-provider/no.example"
+    with pytest.raises(NoSuchEntity) as got:
+        await iam("GetOpenIDConnectProvider", OpenIDConnectProviderArn=arn)
+    assert got.value.message == f"OpenIDConnect Provider not found for arn {arn}"
+    with pytest.raises(NoSuchEntity) as deleted:
+        await iam("DeleteOpenIDConnectProvider", OpenIDConnectProviderArn=arn)
+    assert deleted.value.message == f"OpenId connect Provider {arn} cannot be found."
+
+
+async def test_an_issuer_without_thumbprints_must_answer_when_asked_to(
+    iam: Iam,
+) -> None:
+    async def answers(_account: object, url: str) -> bool:
+        return url == "https://up.example"
+
+    asking = iam_actions(iam.vault, lambda *_: False, is_reachable=answers)
+    iam.actions = {action.name: action for action in asking}
+    create = "CreateOpenIDConnectProvider"
+    await iam(create, Url="https://up.example")
+    with pytest.raises(OpenIdIdpCommunicationError):
+        await iam(create, Url="https://down.example")
+    await iam(create, Url="https://down.example", ThumbprintList=["a" * 40])

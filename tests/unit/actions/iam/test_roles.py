@@ -1,0 +1,267 @@
+"""Roles are made, shown, changed and deleted as recorded at AWS."""
+
+import json
+from urllib.parse import unquote
+
+import pytest
+
+from broker.errors import (
+    DeleteConflict,
+    EntityAlreadyExists,
+    LimitExceeded,
+    MalformedPolicyDocument,
+    NoSuchEntity,
+    UnsupportedOperation,
+    ValidationError,
+)
+from tests.support.iam import ACCOUNT, OTHER, Iam, policy, set_quotas, trust
+
+
+def shown_principal(role: dict[str, str]) -> object:
+    document = json.loads(unquote(role["AssumeRolePolicyDocument"]))
+    return document["Statement"][0]["Principal"]["AWS"]
+
+
+async def test_each_answer_shows_the_members_that_aws_shows(iam: Iam) -> None:
+    created = await iam(
+        "CreateRole",
+        RoleName="R",
+        Path="/p/",
+        AssumeRolePolicyDocument=trust(),
+        Description="d",
+        Tags=[{"Key": "b", "Value": "1"}, {"Key": "A", "Value": ""}],
+    )
+    base = {
+        "Path",
+        "RoleName",
+        "RoleId",
+        "Arn",
+        "CreateDate",
+        "AssumeRolePolicyDocument",
+    }
+    assert set(created["Role"]) == base | {"Tags"}
+    got = (await iam("GetRole", RoleName="R"))["Role"]
+    assert set(got) == base | {
+        "Tags",
+        "Description",
+        "MaxSessionDuration",
+        "RoleLastUsed",
+    }
+    assert got["Tags"] == [{"Key": "A", "Value": ""}, {"Key": "b", "Value": "1"}]
+    assert got["Arn"] == f"arn:aws:iam::{ACCOUNT}:role/p/R"
+    assert got["RoleId"].startswith("AROA")
+    assert len(got["RoleId"]) == 21
+    listed = (await iam("ListRoles"))["Roles"][0]
+    assert set(listed) == base | {"Description", "MaxSessionDuration"}
+    described = await iam("UpdateRoleDescription", RoleName="R", Description="e")
+    assert set(described["Role"]) == base | {"Tags", "Description"}
+
+
+async def test_documents_are_percent_encoded_by_rfc_3986(iam: Iam) -> None:
+    text = trust().replace(" ", "\n ")
+    created = await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=text)
+    encoded = created["Role"]["AssumeRolePolicyDocument"]
+    assert "+" not in encoded
+    assert "%20" in encoded
+    assert "%2A" in encoded
+    assert unquote(encoded) == text
+
+
+async def test_names_are_unique_and_found_without_regard_to_case(iam: Iam) -> None:
+    await iam("CreateRole", RoleName="Reader", AssumeRolePolicyDocument=trust())
+    with pytest.raises(EntityAlreadyExists, match="Role with name READER already"):
+        await iam("CreateRole", RoleName="READER", AssumeRolePolicyDocument=trust())
+    assert (await iam("GetRole", RoleName="reader"))["Role"]["RoleName"] == "Reader"
+
+
+async def test_a_missing_role_is_named(iam: Iam) -> None:
+    for name, more in (
+        ("GetRole", {}),
+        ("DeleteRole", {}),
+        ("UpdateRole", {}),
+        ("ListRoleTags", {}),
+        ("ListRolePolicies", {}),
+        ("GetRolePolicy", {"PolicyName": "P"}),
+        ("ListAttachedRolePolicies", {}),
+        ("DeleteRolePermissionsBoundary", {}),
+        ("UpdateAssumeRolePolicy", {"PolicyDocument": trust()}),
+    ):
+        with pytest.raises(NoSuchEntity) as caught:
+            await iam(name, RoleName="nope", **more)
+        assert caught.value.message == "The role with name nope cannot be found."
+
+
+async def test_the_path_must_not_have_an_empty_part(iam: Iam) -> None:
+    with pytest.raises(ValidationError, match="The specified value for path"):
+        await iam(
+            "CreateRole", RoleName="R", Path="/a//b/", AssumeRolePolicyDocument=trust()
+        )
+
+
+async def test_an_update_leaves_what_it_does_not_name(iam: Iam) -> None:
+    await iam(
+        "CreateRole",
+        RoleName="R",
+        AssumeRolePolicyDocument=trust(),
+        Description="d",
+        MaxSessionDuration=7200,
+    )
+    await iam("UpdateRole", RoleName="R", Description="e")
+    role = (await iam("GetRole", RoleName="R"))["Role"]
+    assert (role["Description"], role["MaxSessionDuration"]) == ("e", 7200)
+    await iam("UpdateRole", RoleName="R", Description="", MaxSessionDuration=3600)
+    role = (await iam("GetRole", RoleName="R"))["Role"]
+    assert "Description" not in role
+    assert role["MaxSessionDuration"] == 3600
+
+
+@pytest.mark.parametrize("name", ["CreateRole", "UpdateRole"])
+async def test_a_member_that_is_not_honoured_is_refused_by_name(
+    iam: Iam, name: str
+) -> None:
+    with pytest.raises(UnsupportedOperation, match="MaxSigninSessionDuration"):
+        await iam(
+            name,
+            RoleName="R",
+            AssumeRolePolicyDocument=trust(),
+            MaxSigninSessionDuration=3600,
+        )
+
+
+async def test_a_role_with_policies_is_not_deleted(iam: Iam) -> None:
+    await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=trust())
+    arn = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+    await iam("AttachRolePolicy", RoleName="R", PolicyArn=arn)
+    await iam("PutRolePolicy", RoleName="R", PolicyName="P", PolicyDocument=policy())
+    with pytest.raises(DeleteConflict, match="must detach all policies first"):
+        await iam("DeleteRole", RoleName="R")
+    await iam("DetachRolePolicy", RoleName="R", PolicyArn=arn)
+    with pytest.raises(DeleteConflict, match="must delete policies first"):
+        await iam("DeleteRole", RoleName="R")
+    await iam("DeleteRolePolicy", RoleName="R", PolicyName="P")
+    await iam("DeleteRole", RoleName="R")
+    assert (await iam("ListRoles"))["Roles"] == []
+
+
+async def test_the_quota_of_roles_is_the_accounts_own(iam: Iam) -> None:
+    await set_quotas(iam, RolesPerAccount=1)
+    await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=trust())
+    with pytest.raises(LimitExceeded) as caught:
+        await iam("CreateRole", RoleName="S", AssumeRolePolicyDocument=trust())
+    assert caught.value.message == "Cannot exceed quota for RolesPerAccount: 1"
+
+
+async def test_a_trust_policy_has_a_quota_without_white_space(iam: Iam) -> None:
+    padded = trust() + " " * 5000
+    await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=padded)
+    long = trust([f"arn:aws:iam::{ACCOUNT}:root"] * 60)
+    with pytest.raises(LimitExceeded, match="ACLSizePerRole: 2048"):
+        await iam("UpdateAssumeRolePolicy", RoleName="R", PolicyDocument=long)
+
+
+async def test_roles_are_listed_by_path_in_pages(iam: Iam) -> None:
+    for name, path in (("a", "/x/"), ("B", "/x/y/"), ("c", "/"), ("D", "/x/")):
+        await iam(
+            "CreateRole", RoleName=name, Path=path, AssumeRolePolicyDocument=trust()
+        )
+    first = await iam("ListRoles", PathPrefix="/x/", MaxItems=2)
+    assert [role["RoleName"] for role in first["Roles"]] == ["a", "B"]
+    assert first["IsTruncated"]
+    rest = await iam("ListRoles", PathPrefix="/x/", Marker=first["Marker"])
+    assert [role["RoleName"] for role in rest["Roles"]] == ["D"]
+    assert not rest["IsTruncated"]
+    assert "Marker" not in rest
+    with pytest.raises(ValidationError, match="Invalid Marker"):
+        await iam("ListRoles", Marker="not a marker")
+
+
+async def test_a_trusted_user_is_shown_by_name_until_it_is_deleted(iam: Iam) -> None:
+    await iam("CreateUser", UserName="ann", Path="/p/")
+    arn = f"arn:aws:iam::{ACCOUNT}:user/p/ann"
+    made = await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=trust(arn))
+    assert shown_principal(made["Role"]) == arn
+    await iam("UpdateUser", UserName="ann", NewUserName="anna", NewPath="/")
+    got = (await iam("GetRole", RoleName="R"))["Role"]
+    assert shown_principal(got) == f"arn:aws:iam::{ACCOUNT}:user/anna"
+    user_id = (await iam("GetUser", UserName="anna"))["User"]["UserId"]
+    await iam("DeleteUser", UserName="anna")
+    await iam("CreateUser", UserName="anna")
+    got = (await iam("GetRole", RoleName="R"))["Role"]
+    assert shown_principal(got) == user_id
+
+
+async def test_the_trust_policy_is_stored_with_unique_ids(iam: Iam) -> None:
+    user = (await iam("CreateUser", UserName="ann"))["User"]
+    await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=trust(user["Arn"]))
+    role = await iam.directory.find_role(ACCOUNT, "R")
+    assert role is not None
+    assert user["UserId"] in role.trust_policy
+    assert user["Arn"] not in role.trust_policy
+
+
+@pytest.mark.parametrize(
+    "principal",
+    [
+        f"arn:aws:iam::{ACCOUNT}:user/nobody",
+        f"arn:aws:iam::{ACCOUNT}:role/nobody",
+        f"arn:aws:iam::{OTHER}:role/nobody",
+        "arn:aws:iam::999999999999:root",
+        "999999999999",
+        f"arn:aws:iam::{ACCOUNT}:user/wrong/path/ann",
+        f"arn:aws:iam::{ACCOUNT}:user/ANN",
+        "AIDAAAAAAAAAAAAAAAAAA",
+    ],
+)
+async def test_a_principal_that_does_not_exist_is_refused(
+    iam: Iam, principal: str
+) -> None:
+    await iam("CreateUser", UserName="ann")
+    with pytest.raises(MalformedPolicyDocument) as caught:
+        await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=trust(principal))
+    assert caught.value.message == f'Invalid principal in policy: "AWS":"{principal}"'
+
+
+async def test_accounts_and_sessions_are_trusted_as_they_are_named(iam: Iam) -> None:
+    session = f"arn:aws:sts::{ACCOUNT}:assumed-role/R/s"
+    names = [OTHER, f"arn:aws:iam::{ACCOUNT}:root", session]
+    made = await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=trust(names))
+    assert shown_principal(made["Role"]) == [
+        f"arn:aws:iam::{OTHER}:root",
+        f"arn:aws:iam::{ACCOUNT}:root",
+        session,
+    ]
+
+
+async def test_a_role_of_another_account_is_shown_by_its_arn(iam: Iam) -> None:
+    from broker.model.caller import Caller
+    from broker.model.principal import Principal
+
+    other = iam.as_caller(Caller(principal=Principal.root(OTHER)))
+    theirs = await other("CreateRole", RoleName="T", AssumeRolePolicyDocument=trust())
+    arn = theirs["Role"]["Arn"]
+    await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=trust(arn))
+    assert shown_principal((await iam("GetRole", RoleName="R"))["Role"]) == arn
+    role = await iam.directory.find_role(ACCOUNT, "R")
+    assert role is not None
+    assert theirs["Role"]["RoleId"] in role.trust_policy
+
+
+async def test_a_shared_issuer_needs_a_tenant_condition(iam: Iam) -> None:
+    issuer = "cognito-identity.amazonaws.com"
+    document = trust({"Federated": issuer}, action="sts:AssumeRoleWithWebIdentity")
+    with pytest.raises(MalformedPolicyDocument, match="Cognito provider"):
+        await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=document)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ("{", "This policy contains invalid Json"),
+        (policy(), "may only specify STS AssumeRole actions"),
+    ],
+)
+async def test_a_broken_trust_policy_is_refused(
+    iam: Iam, document: str, message: str
+) -> None:
+    with pytest.raises(MalformedPolicyDocument, match=message):
+        await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=document)

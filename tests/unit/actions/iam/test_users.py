@@ -1,0 +1,237 @@
+"""Users and their access keys."""
+
+import pytest
+
+from broker.errors import (
+    DeleteConflict,
+    EntityAlreadyExists,
+    InvalidClientTokenId,
+    InvalidInput,
+    LimitExceeded,
+    NoSuchEntity,
+    ValidationError,
+)
+from broker.model.account import find_account_of_key_id
+from broker.model.caller import Caller
+from broker.model.entities import ACCESS_KEY_SEAL
+from broker.model.principal import Principal
+from broker.model.session import Session, SessionKind
+from tests.support.iam import ACCOUNT, NOW, Iam, policy, set_quotas, trust
+
+
+async def user_caller(iam: Iam, name: str) -> Iam:
+    user = await iam.directory.find_user(ACCOUNT, name)
+    assert user is not None
+    principal = Principal.user(
+        ACCOUNT, user_id=user.user_id, path=user.path, name=user.name
+    )
+    return iam.as_caller(Caller(principal=principal))
+
+
+def session(kind: SessionKind, mfa_at: int | None = None) -> Session:
+    return Session(
+        access_key_id="ASIA",
+        account=ACCOUNT,
+        kind=kind,
+        principal_id="x",
+        name="s",
+        issued_at_ms=0,
+        expires_at=1,
+        mfa_at=mfa_at,
+    )
+
+
+async def test_each_answer_shows_the_members_that_aws_shows(iam: Iam) -> None:
+    created = (
+        await iam(
+            "CreateUser", UserName="Ann", Path="/p/", Tags=[{"Key": "k", "Value": "v"}]
+        )
+    )["User"]
+    base = {"Path", "UserName", "UserId", "Arn", "CreateDate"}
+    assert set(created) == base | {"Tags"}
+    assert created["UserId"].startswith("AIDA")
+    assert (await iam("GetUser", UserName="ann"))["User"] == created
+    assert set((await iam("ListUsers"))["Users"][0]) == base
+
+
+async def test_a_name_is_taken_without_regard_to_case(iam: Iam) -> None:
+    await iam("CreateUser", UserName="ann")
+    with pytest.raises(
+        EntityAlreadyExists, match=r"User with name ANN already exists\."
+    ):
+        await iam("CreateUser", UserName="ANN")
+
+
+async def test_a_rename_keeps_the_unique_id_and_all_that_is_owned(iam: Iam) -> None:
+    before = (await iam("CreateUser", UserName="ann"))["User"]
+    await iam("CreateUser", UserName="bob")
+    await iam("PutUserPolicy", UserName="ann", PolicyName="P", PolicyDocument=policy())
+    with pytest.raises(EntityAlreadyExists, match="User with name Bob already"):
+        await iam("UpdateUser", UserName="ann", NewUserName="Bob")
+    await iam("UpdateUser", UserName="ann", NewUserName="Ann", NewPath="/q/")
+    after = (await iam("GetUser", UserName="ann"))["User"]
+    assert after["UserId"] == before["UserId"]
+    assert after["Arn"] == f"arn:aws:iam::{ACCOUNT}:user/q/Ann"
+    assert (await iam("ListUserPolicies", UserName="ann"))["PolicyNames"] == ["P"]
+    with pytest.raises(NoSuchEntity, match="The user with name x cannot be found"):
+        await iam("UpdateUser", UserName="x", NewUserName="y")
+
+
+async def test_without_a_name_the_caller_is_meant(iam: Iam) -> None:
+    root = (await iam("GetUser"))["User"]
+    assert root["Arn"] == f"arn:aws:iam::{ACCOUNT}:root"
+    assert root["UserId"] == ACCOUNT
+    await iam("CreateUser", UserName="ann")
+    ann = await user_caller(iam, "ann")
+    assert (await ann("GetUser"))["User"]["UserName"] == "ann"
+    key = (await ann("CreateAccessKey"))["AccessKey"]
+    assert key["UserName"] == "ann"
+    role = Principal.role_session(
+        ACCOUNT, role_id="AROA", path="/", role_name="R", session_name="s"
+    )
+    with pytest.raises(ValidationError) as caught:
+        await iam.as_caller(Caller(principal=role))("GetUser")
+    assert caught.value.message == (
+        "Must specify userName when calling with non-User credentials"
+    )
+
+
+async def test_a_user_is_deleted_only_when_nothing_is_left(iam: Iam) -> None:
+    await iam("CreateUser", UserName="ann")
+    arn = "arn:aws:iam::aws:policy/AdministratorAccess"
+    key = (await iam("CreateAccessKey", UserName="ann"))["AccessKey"]["AccessKeyId"]
+    await iam("AttachUserPolicy", UserName="ann", PolicyArn=arn)
+    await iam("PutUserPolicy", UserName="ann", PolicyName="P", PolicyDocument=policy())
+    with pytest.raises(DeleteConflict, match="must detach all policies first"):
+        await iam("DeleteUser", UserName="ann")
+    await iam("DetachUserPolicy", UserName="ann", PolicyArn=arn)
+    with pytest.raises(DeleteConflict, match="must delete policies first"):
+        await iam("DeleteUser", UserName="ann")
+    await iam("DeleteUserPolicy", UserName="ann", PolicyName="P")
+    with pytest.raises(DeleteConflict, match="must delete access keys first"):
+        await iam("DeleteUser", UserName="ann")
+    await iam("DeleteAccessKey", UserName="ann", AccessKeyId=key)
+    await iam("DeleteUser", UserName="ann")
+
+
+async def test_a_user_has_at_most_two_keys(iam: Iam) -> None:
+    await iam("CreateUser", UserName="ann")
+    for _ in range(2):
+        await iam("CreateAccessKey", UserName="ann")
+    with pytest.raises(LimitExceeded) as caught:
+        await iam("CreateAccessKey", UserName="ann")
+    assert caught.value.message == "Cannot exceed quota for AccessKeysPerUser: 2"
+    await set_quotas(iam, AccessKeysPerUser=3)
+    await iam("CreateAccessKey", UserName="ann")
+
+
+async def test_a_key_carries_its_account_and_its_secret_is_sealed_to_it(
+    iam: Iam,
+) -> None:
+    await iam("CreateUser", UserName="ann")
+    made = (await iam("CreateAccessKey", UserName="ann"))["AccessKey"]
+    assert made["AccessKeyId"].startswith("AKIA")
+    assert find_account_of_key_id(made["AccessKeyId"]) == ACCOUNT
+    key = await iam.directory.find_access_key(made["AccessKeyId"])
+    assert key is not None
+    assert made["SecretAccessKey"].encode() not in key.sealed_secret
+    purpose, column = ACCESS_KEY_SEAL
+    opened = iam.vault.open_sealed(
+        purpose, ACCOUNT, key.access_key_id, column, key.sealed_secret
+    )
+    assert opened.decode() == made["SecretAccessKey"]
+
+
+async def test_keys_are_switched_listed_and_deleted(iam: Iam) -> None:
+    await iam("CreateUser", UserName="ann")
+    await iam("CreateUser", UserName="bob")
+    key = (await iam("CreateAccessKey", UserName="ann"))["AccessKey"]["AccessKeyId"]
+    await iam("UpdateAccessKey", UserName="ann", AccessKeyId=key, Status="Inactive")
+    listed = await iam("ListAccessKeys", UserName="ann")
+    assert [k["Status"] for k in listed["AccessKeyMetadata"]] == ["Inactive"]
+    assert "SecretAccessKey" not in listed["AccessKeyMetadata"][0]
+    with pytest.raises(NoSuchEntity, match=f"The Access Key with id {key} cannot"):
+        await iam("DeleteAccessKey", UserName="bob", AccessKeyId=key)
+    with pytest.raises(InvalidInput):
+        await iam("UpdateAccessKey", UserName="ann", AccessKeyId=key, Status="Expired")
+
+
+async def test_root_manages_keys_of_its_own(iam: Iam) -> None:
+    made = (await iam("CreateAccessKey"))["AccessKey"]
+    assert "UserName" not in made
+    await iam("DeleteAccessKey", AccessKeyId=made["AccessKeyId"])
+    assert (await iam("ListAccessKeys"))["AccessKeyMetadata"] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "mfa_at"),
+    [(SessionKind.SESSION_TOKEN, None), (SessionKind.FEDERATION_TOKEN, None)],
+)
+async def test_some_sessions_do_not_call_iam(
+    iam: Iam, kind: SessionKind, mfa_at: int | None
+) -> None:
+    caller = Caller(principal=Principal.root(ACCOUNT), session=session(kind, mfa_at))
+    with pytest.raises(InvalidClientTokenId):
+        await iam.as_caller(caller)("ListUsers")
+
+
+async def test_a_session_with_mfa_calls_iam(iam: Iam) -> None:
+    held = session(SessionKind.SESSION_TOKEN, int(NOW.timestamp()))
+    caller = Caller(principal=Principal.root(ACCOUNT), session=held)
+    assert (await iam.as_caller(caller)("ListUsers"))["Users"] == []
+
+
+async def test_a_permissions_boundary_is_a_managed_policy(iam: Iam) -> None:
+    made = await iam("CreatePolicy", PolicyName="B", PolicyDocument=policy())
+    arn = made["Policy"]["Arn"]
+    await iam("CreateUser", UserName="ann", PermissionsBoundary=arn)
+    user = (await iam("GetUser", UserName="ann"))["User"]
+    assert user["PermissionsBoundary"] == {
+        "PermissionsBoundaryType": "Policy",
+        "PermissionsBoundaryArn": arn,
+    }
+    got = (await iam("GetPolicy", PolicyArn=arn))["Policy"]
+    assert got["PermissionsBoundaryUsageCount"] == 1
+    with pytest.raises(DeleteConflict):
+        await iam("DeletePolicy", PolicyArn=arn)
+    await iam("DeleteUserPermissionsBoundary", UserName="ann")
+    assert "PermissionsBoundary" not in (await iam("GetUser", UserName="ann"))["User"]
+    await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=trust())
+    await iam("PutRolePermissionsBoundary", RoleName="R", PermissionsBoundary=arn)
+    users = await iam(
+        "ListEntitiesForPolicy", PolicyArn=arn, PolicyUsageFilter="PermissionsBoundary"
+    )
+    assert [role["RoleName"] for role in users["PolicyRoles"]] == ["R"]
+
+
+async def test_what_is_no_policy_is_no_boundary(iam: Iam) -> None:
+    wrong = f"arn:aws:iam::{ACCOUNT}:not_a_policy/invalid"
+    with pytest.raises(InvalidInput) as malformed:
+        await iam("CreateUser", UserName="ann", PermissionsBoundary=wrong)
+    assert malformed.value.message == f"ARN {wrong} is not valid."
+    absent = f"arn:aws:iam::{ACCOUNT}:policy/absent"
+    await iam("CreateUser", UserName="ann")
+    with pytest.raises(NoSuchEntity) as missing:
+        await iam(
+            "PutUserPermissionsBoundary", UserName="ann", PermissionsBoundary=absent
+        )
+    assert missing.value.message == (
+        f"Scope ARN: {absent} does not exist or is not attachable."
+    )
+
+
+async def test_the_alias_is_one_unique_and_no_account_id(iam: Iam) -> None:
+    from tests.support.iam import OTHER
+
+    await iam("CreateAccountAlias", AccountAlias="first")
+    await iam("CreateAccountAlias", AccountAlias="second")
+    assert (await iam("ListAccountAliases"))["AccountAliases"] == ["second"]
+    other = iam.as_caller(Caller(principal=Principal.root(OTHER)))
+    with pytest.raises(EntityAlreadyExists, match="The account alias second already"):
+        await other("CreateAccountAlias", AccountAlias="second")
+    with pytest.raises(NoSuchEntity):
+        await other("DeleteAccountAlias", AccountAlias="second")
+    with pytest.raises(ValidationError):
+        await iam("CreateAccountAlias", AccountAlias="123456789012")
+    await iam("DeleteAccountAlias", AccountAlias="second")
+    assert (await iam("ListAccountAliases"))["AccountAliases"] == []
