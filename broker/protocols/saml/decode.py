@@ -7,7 +7,7 @@ from broker.protocols.saml.errors import SamlReason, SamlRejected
 MAX_CHARACTERS = 100_000
 """Of the base64 text. Source: STS model, ``SAMLAssertion``."""
 
-_WHITE_SPACE = str.maketrans("", "", " \t\r\n")
+_WHITE_SPACE = b" \t\r\n"
 
 
 def decode_response(response_text: str) -> str:
@@ -27,13 +27,13 @@ def decode_response(response_text: str) -> str:
             SamlReason.TOO_LARGE,
             f"{len(response_text)} characters, at most {MAX_CHARACTERS} are taken",
         )
-    compact = response_text.translate(_WHITE_SPACE)
     try:
+        compact = response_text.encode("ascii").translate(None, _WHITE_SPACE)
         raw = base64.b64decode(compact, validate=True)
     except ValueError as error:
         raise SamlRejected(SamlReason.NOT_BASE64, "the text is not base64") from error
     # The one spelling only: no stray final bits, nothing after the padding.
-    if not raw or base64.b64encode(raw).decode("ascii") != compact:
+    if not raw or base64.b64encode(raw) != compact:
         raise SamlRejected(
             SamlReason.NOT_BASE64, "the base64 is empty or not canonical"
         )

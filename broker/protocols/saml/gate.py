@@ -41,6 +41,8 @@ _ABSOLUTE = re.compile(r"(?:https?://|urn:|[A-Za-z][A-Za-z0-9+.-]*:)[^\s&]+")
 _NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
 _MAX_ID_LENGTH = 256
 _XML_ID = f"{{{XML}}}id"
+_ID_ENDINGS = frozenset({"ID", "Id", "iD", "id"})
+_SAML_TAGS = (f"{{{SAML}}}", f"{{{SAMLP}}}")
 
 
 def parse_strictly(text: str, *, limits: Limits = RESPONSE_LIMITS) -> _Element:
@@ -107,52 +109,51 @@ def _check_text(text: str, limits: Limits) -> None:
 def _check_tree(root: _Element, limits: Limits) -> None:
     ids: set[str] = set()
     commented: set[_Element] = set()
-    elements = signatures = 0
-    stack = [(root, 1)]
-    while stack:
-        node, depth = stack.pop()
-        tag = node.tag
-        elements += 1
-        if not isinstance(tag, str):
-            _note_comment(node, commented)
-        elif tag == SIGNATURE:
-            signatures += 1
-        if (
-            depth > limits.depth
-            or elements > limits.elements
-            or signatures > limits.signatures
-            or len(node.attrib) > limits.attributes_per_element
-        ):
-            raise SamlRejected(
-                SamlReason.TOO_COMPLEX,
-                "too deep, or too many elements, attributes or signatures",
-            )
-        if isinstance(tag, str):
-            if node.attrib:
-                _collect_ids(node, tag, ids)
-            depth += 1
-            stack.extend((child, depth) for child in node)
-    for parent in commented:
-        if _is_text(parent.text) or any(_is_text(child.tail) for child in parent):
-            # CVE-2017-11427 and its family.
-            raise SamlRejected(SamlReason.SPLIT_TEXT, "a comment inside a text")
+    elements = signatures = depth = 0
+    level = [root]
+    while level:
+        depth += 1
+        elements += len(level)
+        if depth > limits.depth or elements > limits.elements:
+            raise SamlRejected(SamlReason.TOO_COMPLEX, "too deep or too many elements")
+        below: list[_Element] = []
+        for node in level:
+            tag = node.tag
+            if not isinstance(tag, str):
+                _note_comment(node, commented)
+                continue
+            if tag == SIGNATURE:
+                signatures += 1
+            names = node.keys()
+            if names:
+                _check_attributes(node, names, ids, limits)
+            below.extend(node)
+        level = below
+    if signatures > limits.signatures:
+        raise SamlRejected(SamlReason.TOO_COMPLEX, "too many signatures")
+    _check_comments(commented)
 
 
-def _collect_ids(node: _Element, tag: str, ids: set[str]) -> None:
-    for raw_name, raw_value in node.attrib.items():
-        name = str(raw_name)
-        if name[-2:].lower() != "id":
-            continue
-        local = name.rpartition("}")[2]
-        if local.lower() != "id":
-            continue
-        is_saml = tag.startswith((f"{{{SAML}}}", f"{{{SAMLP}}}"))
-        if name == _XML_ID or (is_saml and name != "ID"):
-            raise SamlRejected(SamlReason.IDS, f"an ID attribute spelt {name!r}")
-        value = str(raw_value)
-        if value in ids:
-            raise SamlRejected(SamlReason.IDS, "the same ID on two elements")
-        ids.add(value)
+def _check_attributes(
+    node: _Element, names: list[str], ids: set[str], limits: Limits
+) -> None:
+    if len(names) > limits.attributes_per_element:
+        raise SamlRejected(SamlReason.TOO_COMPLEX, "too many attributes")
+    for name in names:
+        if name[-2:] in _ID_ENDINGS:
+            _collect_id(str(node.tag), name, node.get(name, ""), ids)
+
+
+def _collect_id(tag: str, name: str, value: str, ids: set[str]) -> None:
+    """Note an ID, whatever its spelling; xmlsec and libxml2 know several."""
+    local = name.rpartition("}")[2]
+    if len(local) != len("ID"):
+        return
+    if name == _XML_ID or (name != "ID" and tag.startswith(_SAML_TAGS)):
+        raise SamlRejected(SamlReason.IDS, f"an ID attribute spelt {name!r}")
+    if value in ids:
+        raise SamlRejected(SamlReason.IDS, "the same ID on two elements")
+    ids.add(value)
 
 
 def _note_comment(node: _Element, commented: set[_Element]) -> None:
@@ -163,6 +164,13 @@ def _note_comment(node: _Element, commented: set[_Element]) -> None:
     parent = node.getparent()
     if parent is not None:
         commented.add(parent)
+
+
+def _check_comments(commented: set[_Element]) -> None:
+    # CVE-2017-11427 and its family.
+    for parent in commented:
+        if _is_text(parent.text) or any(_is_text(child.tail) for child in parent):
+            raise SamlRejected(SamlReason.SPLIT_TEXT, "a comment inside a text")
 
 
 def _is_text(text: str | None) -> bool:
