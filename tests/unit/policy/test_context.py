@@ -1,0 +1,96 @@
+"""The table of condition keys is complete and knows tags and issuers."""
+
+import pytest
+
+from broker.policy import CONTEXT_KEYS, KeySource, KeyType, find_context_key
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "aws:PrincipalArn",
+        "aws:PrincipalAccount",
+        "aws:PrincipalTag/x",
+        "aws:PrincipalType",
+        "aws:userid",
+        "aws:username",
+        "aws:SourceIp",
+        "aws:SecureTransport",
+        "aws:CurrentTime",
+        "aws:EpochTime",
+        "aws:TokenIssueTime",
+        "aws:MultiFactorAuthPresent",
+        "aws:MultiFactorAuthAge",
+        "aws:FederatedProvider",
+        "aws:SourceIdentity",
+        "aws:RequestedRegion",
+        "aws:RequestTag/x",
+        "aws:TagKeys",
+        "aws:ResourceTag/x",
+        "aws:UserAgent",
+        "aws:Referer",
+        "aws:ViaAWSService",
+        "sts:ExternalId",
+        "sts:RoleSessionName",
+        "sts:SourceIdentity",
+        "sts:TransitiveTagKeys",
+        "sts:DurationSeconds",
+        "sts:AWSServiceName",
+        "sts:TaskPolicyArn",
+        "sts:RequestContext/x",
+        "sts:RequestContextProviders",
+        "sts:RoleAuthorizedByIdp",
+        "sts:IdentityTokenAudience",
+        "sts:SigningAlgorithm",
+        "saml:aud",
+        "saml:iss",
+        "saml:sub",
+        "saml:sub_type",
+        "saml:namequalifier",
+        "saml:doc",
+        "saml:cn",
+        "saml:edupersonaffiliation",
+        "saml:eduorgwhitepagesuri",
+        "iam:PolicyARN",
+        "iam:PermissionsBoundary",
+        "iam:PassedToService",
+        "iam:ResourceTag/x",
+        "idp.example.com/a:aud",
+        "127.0.0.1:8097/x:sub",
+        "accounts.google.com:oaud",
+    ],
+)
+def test_knows_the_key_in_any_case(name: str) -> None:
+    found = find_context_key(name)
+    assert found is not None
+    assert find_context_key(name.upper()) == found
+
+
+@pytest.mark.parametrize("name", ["aws:nothing", "nothing", "x:aud", "saml:zzz", ""])
+def test_knows_no_other_key(name: str) -> None:
+    assert find_context_key(name) is None
+
+
+def test_multivalued_keys_are_told_apart() -> None:
+    many = {key.name for key in CONTEXT_KEYS.values() if key.multivalued}
+    assert {"aws:TagKeys", "sts:TransitiveTagKeys", "saml:mail"} <= many
+    assert not many & {"aws:username", "saml:aud", "saml:sub"}
+
+
+def test_types_are_those_of_simulation() -> None:
+    found = find_context_key("aws:PrincipalArn")
+    assert found is not None
+    assert (found.type, found.type.entry_type) == (KeyType.ARN, "string")
+    assert {key.type.entry_type for key in CONTEXT_KEYS.values()} <= {
+        "string",
+        "numeric",
+        "boolean",
+        "date",
+        "ip",
+        "binary",
+    }
+
+
+def test_every_key_says_where_it_comes_from() -> None:
+    assert {key.source for key in CONTEXT_KEYS.values()} == set(KeySource)
+    assert all(key.when for key in CONTEXT_KEYS.values())

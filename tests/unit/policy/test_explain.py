@@ -1,0 +1,254 @@
+"""An explanation names the statement that decided, or the one that came closest."""
+
+import json
+from typing import Any
+
+import pytest
+
+from broker.model.account import AccountId
+from broker.model.principal import Principal
+from broker.policy import (
+    AccessRequest,
+    Applicable,
+    Element,
+    Explanation,
+    PolicyKind,
+    PolicySet,
+    PolicyType,
+    authorize,
+    compile_policies,
+    explain,
+    parse_policy,
+)
+
+ACCOUNT = AccountId("111122223333")
+BOB = Principal.user(ACCOUNT, user_id="AIDABOBBOBBOBBOBBOBBO", path="/", name="bob")
+
+
+def policies(*statements: dict[str, Any], kind: str = "identity") -> PolicySet:
+    text = json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow"} | s for s in statements],
+        }
+    )
+    return compile_policies([("inline:Work", parse_policy(text, PolicyKind(kind)))])
+
+
+def explained(applicable: Applicable, **context: tuple[str, ...]) -> Explanation:
+    request = AccessRequest(
+        "s3:GetObject",
+        "arn:aws:s3:::b/k",
+        BOB,
+        {key.replace("_", ":"): value for key, value in context.items()},
+    )
+    return explain(request, applicable, authorize(request, applicable))
+
+
+def test_an_allowed_request_names_the_statement() -> None:
+    found = explained(
+        Applicable(
+            identity=policies({"Sid": "Read", "Action": "s3:*", "Resource": "*"})
+        )
+    )
+    assert found.sentence() == (
+        'Statement 1 ("Read") of inline:Work allows s3:GetObject on arn:aws:s3:::b/k.'
+    )
+    assert found.closest is None
+
+
+def test_two_layers_that_agree_are_both_named() -> None:
+    work = policies({"Action": "s3:*", "Resource": "*"})
+    found = explained(Applicable(identity=work, boundary=work))
+    assert found.sentence() == (
+        "Statement 1 of inline:Work and statement 1 of inline:Work "
+        "allow s3:GetObject on arn:aws:s3:::b/k."
+    )
+
+
+def test_an_explicit_deny_names_the_statement() -> None:
+    found = explained(
+        Applicable(
+            identity=policies(
+                {"Action": "*", "Resource": "*"},
+                {"Sid": "No", "Effect": "Deny", "Action": "s3:*", "Resource": "*"},
+            )
+        )
+    )
+    assert found.sentence() == (
+        'Statement 2 ("No") of inline:Work denies s3:GetObject on arn:aws:s3:::b/k.'
+    )
+
+
+def test_a_missing_key_is_said() -> None:
+    found = explained(
+        Applicable(
+            identity=policies(
+                {
+                    "Action": "s3:*",
+                    "Resource": "*",
+                    "Condition": {"StringEquals": {"aws:PrincipalTag/team": "red"}},
+                }
+            )
+        )
+    )
+    assert found.sentence() == (
+        "No identity-based policy allows s3:GetObject on arn:aws:s3:::b/k. "
+        "Statement 1 of inline:Work comes closest, but StringEquals asks for "
+        'aws:PrincipalTag/team "red" and the request has no aws:PrincipalTag/team.'
+    )
+    assert found.closest is not None
+    assert found.closest.failed is Element.CONDITION
+    assert [c.key for c in found.closest.conditions] == ["aws:PrincipalTag/team"]
+
+
+def test_another_value_is_quoted_and_only_failed_conditions_are_named() -> None:
+    found = explained(
+        Applicable(
+            identity=policies(
+                {
+                    "Action": "s3:*",
+                    "Resource": "*",
+                    "Condition": {
+                        "StringEquals": {"aws:username": ["a", "b", "c", "d", "e"]},
+                        "Bool": {"aws:SecureTransport": "true"},
+                    },
+                }
+            )
+        ),
+        aws_username=("bob",),
+        aws_securetransport=("true",),
+    )
+    assert found.closest is not None
+    assert found.closest.words == (
+        'StringEquals asks for aws:username "a" or "b" or "c" or 2 more '
+        'and the request has "bob"'
+    )
+
+
+def test_the_statement_that_fails_latest_is_the_closest() -> None:
+    found = explained(
+        Applicable(
+            identity=policies(
+                {"Action": "ec2:*", "Resource": "*"},
+                {
+                    "Sid": "Cond",
+                    "Action": "s3:*",
+                    "Resource": "*",
+                    "Condition": {
+                        "StringEquals": {"aws:username": "x", "aws:userid": "y"}
+                    },
+                },
+                {
+                    "Sid": "Nearer",
+                    "Action": "s3:*",
+                    "Resource": "*",
+                    "Condition": {"StringEquals": {"aws:username": "x"}},
+                },
+                {"Action": "s3:*", "Resource": "arn:aws:s3:::other"},
+            )
+        )
+    )
+    assert found.closest is not None
+    assert found.closest.statement.sid == "Nearer"
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        (
+            {"Action": "s3:*", "Resource": "arn:aws:s3:::x"},
+            'its Resource "arn:aws:s3:::x" does not cover arn:aws:s3:::b/k',
+        ),
+        (
+            {"Action": "s3:*", "NotResource": "arn:aws:s3:::b/*"},
+            'its NotResource "arn:aws:s3:::b/*" leaves arn:aws:s3:::b/k out',
+        ),
+    ],
+)
+def test_a_resource_that_fails_is_quoted(statement: Any, words: str) -> None:
+    found = explained(Applicable(identity=policies(statement)))
+    assert found.closest is not None
+    assert found.closest.failed is Element.RESOURCE
+    assert found.closest.words == words
+
+
+@pytest.mark.parametrize("element", ["Principal", "NotPrincipal"])
+def test_a_principal_that_is_not_named_is_said(element: str) -> None:
+    name = "eve" if element == "Principal" else "bob"
+    resource = policies(
+        {
+            element: {"AWS": f"arn:aws:iam::{ACCOUNT}:user/{name}"},
+            "Action": "s3:*",
+            "Resource": "*",
+        },
+        kind="resource",
+    )
+    found = explained(
+        Applicable(
+            identity=policies({"Action": "s3:*", "Resource": "*"}),
+            resource=resource,
+            resource_account="999988887777",
+        )
+    )
+    assert found.decision.policy_type is PolicyType.RESOURCE
+    assert found.closest is not None
+    assert found.closest.failed is Element.PRINCIPAL
+    assert found.closest.words == f"its {element} does not name {BOB.arn}"
+
+
+def test_nothing_close_says_what_to_do() -> None:
+    found = explained(
+        Applicable(identity=policies({"Action": "ec2:*", "Resource": "*"}))
+    )
+    assert found.closest is None
+    assert found.sentence() == (
+        "No identity-based policy allows s3:GetObject on arn:aws:s3:::b/k. "
+        "No statement there covers the action; add one to an identity-based policy."
+    )
+
+
+def test_the_layer_that_is_silent_is_the_one_explained() -> None:
+    wide = policies({"Action": "*", "Resource": "*"})
+    narrow = policies({"Sid": "B", "Action": "s3:*", "Resource": "arn:aws:s3:::x"})
+    for applicable, word in (
+        (Applicable(identity=wide, boundary=narrow), "permissions boundary"),
+        (Applicable(identity=wide, session=(wide, narrow)), "session policy"),
+        (
+            Applicable(identity=wide, service_controls=(narrow,)),
+            "service control policy",
+        ),
+    ):
+        found = explained(applicable)
+        assert found.sentence().startswith(f"No {word} allows")
+        assert 'Statement 1 ("B")' in found.sentence()
+
+
+def test_a_denial_has_the_clause_of_the_wire_text() -> None:
+    """Reference 10.4."""
+    silent = explained(Applicable(identity=compile_policies([])))
+    assert silent.decision.denial_clause("s3:GetObject") == (
+        "because no identity-based policy allows the s3:GetObject action"
+    )
+    denied = explained(
+        Applicable(
+            identity=policies({"Effect": "Deny", "Action": "*", "Resource": "*"})
+        )
+    )
+    assert denied.decision.denial_clause("s3:GetObject") == (
+        "with an explicit deny in an identity-based policy"
+    )
+    allowed = explained(Applicable(identity=policies({"Action": "*", "Resource": "*"})))
+    assert allowed.decision.denial_clause("s3:GetObject") == ""
+
+
+def test_policy_types_have_their_article() -> None:
+    assert {kind.with_article for kind in PolicyType} == {
+        "an identity-based policy",
+        "a resource-based policy",
+        "a role trust policy",
+        "a session policy",
+        "a permissions boundary",
+        "a service control policy",
+        "a resource control policy",
+    }

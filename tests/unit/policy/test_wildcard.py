@@ -1,0 +1,94 @@
+"""Patterns match as the plain definition says, and quickly."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.policy.wildcard import compile_wildcard, find_literal, find_prefix, tokenize
+
+
+def by_definition(pattern: str, text: str) -> bool:
+    """The textbook table: row by row, no cleverness."""
+    reachable = {0}
+    for character in pattern:
+        if character == "*":
+            first = min(reachable, default=len(text) + 1)
+            reachable = set(range(first, len(text) + 1))
+        else:
+            reachable = {
+                position + 1
+                for position in reachable
+                if position < len(text) and character in ("?", text[position])
+            }
+    return len(text) in reachable
+
+
+@given(st.text("ab*?", max_size=12), st.text("ab", max_size=16))
+def test_matches_by_definition(pattern: str, text: str) -> None:
+    assert compile_wildcard(tokenize(pattern))(text) is by_definition(pattern, text)
+
+
+@given(st.text("ab?", min_size=1, max_size=8), st.text("ab", min_size=60, max_size=200))
+def test_finds_a_chunk_late_in_a_long_text(chunk: str, text: str) -> None:
+    """Long texts of few letters reach the search by bit sets."""
+    pattern = f"*{chunk}b?a{chunk}*"
+    assert compile_wildcard(tokenize(pattern))(text) is by_definition(pattern, text)
+
+
+@pytest.mark.parametrize("length", [33, 100, 2047, 2048, 2049, 2060, 7000, 9000])
+def test_finds_a_chunk_across_the_windows_of_the_search(length: int) -> None:
+    matches = compile_wildcard(tokenize("*a?a?b*"))
+    assert matches("a" * length + "b")
+    assert not matches("a" * length + "c")
+    assert matches("a" * length + "xaxaxb" + "a" * 50)
+
+
+@pytest.mark.parametrize("letter", ["\x00", "\x01", "é", "ÿ", "Ā", "漢", "🙂"])
+def test_finds_a_chunk_of_any_letters(letter: str) -> None:
+    matches = compile_wildcard(tokenize(f"*{letter}?{letter}?b*"))
+    assert matches("\x01\x00" * 30 + letter * 90 + "b")
+    assert not matches("\x01\x00" * 30 + letter * 90 + "c")
+
+
+def test_a_question_mark_is_one_character_beyond_the_basic_plane() -> None:
+    assert compile_wildcard(tokenize("a?b"))("a🙂b")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("a*" * 24 + "b", "a" * 900),
+        ("a*" * 1000 + "b", "a" * 100_000),
+        ("*" + "a?" * 240 + "b*", "a" * 100_000 + "b"),
+        ("*" + "a?b" * 120 + "*", ("a" * 70 + "axb") * 1300),
+        ("?*" * 250 + "x", "y" * 100_000),
+        ("*" + "ab" * 1000 + "*", "ab" * 999 + "a" * 100_000),
+    ],
+)
+def test_no_pattern_makes_matching_slow(pattern: str, text: str) -> None:
+    """A translation to a regular expression does not answer within seconds."""
+    matches = compile_wildcard(tokenize(pattern))
+    start = time.perf_counter()
+    matches(text)
+    assert time.perf_counter() - start < 0.5
+
+
+@pytest.mark.parametrize(
+    ("pattern", "literal", "prefix"),
+    [
+        ("abc", "abc", None),
+        ("", "", None),
+        ("abc*", None, "abc"),
+        ("*", None, ""),
+        ("a*c*", None, None),
+        ("a?*", None, None),
+        ("*a", None, None),
+    ],
+)
+def test_knows_the_simple_patterns(
+    pattern: str, literal: str | None, prefix: str | None
+) -> None:
+    assert find_literal(tokenize(pattern)) == literal
+    assert find_prefix(tokenize(pattern)) == prefix
