@@ -18,5 +18,5 @@ def read_document(properties: Properties, name: str, kind: PolicyKind) -> str:
     try:
         checked_document(text, kind)
     except BrokerError as error:
-        raise TemplateError(place, f"{error} ({error.detail})") from error
+        raise TemplateError(place, str(error)) from error
     return text

@@ -152,7 +152,7 @@ def _show(spec: PolicySpec) -> dict[str, object]:
     )
 
 
-MANAGED_POLICIES = Kind[PolicySpec](
+MANAGED_POLICIES: Kind[PolicySpec] = Kind(
     section="ManagedPolicies",
     noun="managed policy",
     key=lambda spec: spec.name.lower(),

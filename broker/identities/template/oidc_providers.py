@@ -129,7 +129,7 @@ def _show(spec: OidcSpec) -> dict[str, object]:
     )
 
 
-OIDC_PROVIDERS = Kind[OidcSpec](
+OIDC_PROVIDERS: Kind[OidcSpec] = Kind(
     section="OIDCProviders",
     noun="OIDC provider",
     key=lambda spec: spec.host_and_path,

@@ -191,7 +191,7 @@ def _show(spec: RoleSpec) -> dict[str, object]:
     )
 
 
-ROLES = Kind[RoleSpec](
+ROLES: Kind[RoleSpec] = Kind(
     section="Roles",
     noun="role",
     key=lambda spec: spec.name.lower(),

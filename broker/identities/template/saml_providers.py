@@ -136,7 +136,7 @@ def _show(spec: SamlSpec) -> dict[str, object]:
     )
 
 
-SAML_PROVIDERS = Kind[SamlSpec](
+SAML_PROVIDERS: Kind[SamlSpec] = Kind(
     section="SAMLProviders",
     noun="SAML provider",
     key=lambda spec: spec.name,

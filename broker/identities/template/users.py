@@ -75,7 +75,7 @@ def _show(spec: OwnerSpec) -> dict[str, object]:
     return without_empty(show_owned(spec, "UserName"))
 
 
-USERS = Kind[OwnerSpec](
+USERS: Kind[OwnerSpec] = Kind(
     section="Users",
     noun="user",
     key=lambda spec: spec.name.lower(),
