@@ -169,7 +169,7 @@ class AddressRules:
         named = self.names(account, target.host, target.port)
         for address in found:
             meant = unwrap(address)
-            if _is_never_reached(meant) or _is_never_reached(address):
+            if _is_never_reached(meant):
                 raise AddressRefusedError(f"{target.host} is {address}: never reached")
             if named or is_public(meant):
                 continue

@@ -406,6 +406,22 @@ def test_oidc_10_an_eddsa_signature_that_is_none(
     assert reason_of(ed_token(change), ISSUER) is OidcReason.BAD_SIGNATURE
 
 
+def test_oidc_10_an_eddsa_signature_with_a_small_order_r() -> None:
+    """The key's owner can make one that plain verification takes (RFC 8032 5.1.7)."""
+    key = make_key("EdDSA")
+    seed = hashlib.sha512(key.private_bytes_raw()).digest()
+    scalar = int.from_bytes(seed[:32], "little") & ((1 << 254) - 8) | (1 << 254)
+    signing_input = ISSUER.token(kid="ed").rpartition(".")[0]
+    identity = b"\x01" + bytes(31)
+    public = key.public_key().public_bytes_raw()
+    digest = hashlib.sha512(identity + public + signing_input.encode()).digest()
+    s = int.from_bytes(digest, "little") * scalar % ED_ORDER
+    crafted = identity + s.to_bytes(32, "little")
+    key.public_key().verify(crafted, signing_input.encode())  # plain verification
+    token = f"{signing_input}.{b64(crafted)}"
+    assert reason_of(token, ISSUER) is OidcReason.BAD_SIGNATURE
+
+
 def test_oidc_10_a_published_small_order_key_verifies_nothing() -> None:
     """With such a key, 64 fixed bytes are a signature of every message."""
     jwk = {"kty": "OKP", "crv": "Ed25519", "kid": "weak", "x": b64(b"\x01" + bytes(31))}

@@ -73,11 +73,8 @@ def read_source_identity(claims: Mapping[str, Any]) -> str | None:
     if SOURCE_IDENTITY_CLAIM not in claims:
         return None
     value = claims[SOURCE_IDENTITY_CLAIM]
-    if (
-        not isinstance(value, str)
-        or not _SOURCE_IDENTITY.fullmatch(value)
-        or value.lower().startswith(_RESERVED)
-    ):
+    # No colon in the alphabet, so the reserved prefix "aws:" cannot be there.
+    if not isinstance(value, str) or not _SOURCE_IDENTITY.fullmatch(value):
         raise OidcRejected(
             OidcReason.BAD_CLAIM,
             f"bad claim: {SOURCE_IDENTITY_CLAIM}",

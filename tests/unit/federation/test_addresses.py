@@ -6,6 +6,7 @@ from broker.federation.addresses import (
     AddressRefusedError,
     AddressRules,
     InternalIssuer,
+    Target,
     parse_internal_issuers,
     unwrap,
 )
@@ -57,6 +58,8 @@ def test_entries_name_hosts_and_networks_for_all_or_for_one_account() -> None:
         "::1:80",
         "[::1]",
         "[zz]:80",
+        "x::1]:80",
+        "[::1x:80",
         "http://idp.internal:80",
         "user@idp.internal:80",
         "1=idp.internal:80",
@@ -142,6 +145,13 @@ def test_a_network_permits_https_only_and_all_addresses_must_be_inside() -> None
     assert reaches("10.0.0.0/8", HTTPS, "::ffff:10.1.2.3")
     assert not reaches("10.0.0.0/8", HTTPS, "10.1.2.3", "192.168.0.1")
     assert not reaches("10.0.0.0/8", ("http", "idp.example", None), "10.1.2.3")
+
+
+def test_a_network_does_not_open_plain_http_to_who_made_a_target_himself() -> None:
+    with pytest.raises(AddressRefusedError):
+        rules("10.0.0.0/8").check_addresses(
+            ONE, Target("http", "idp.example", 80), ["10.1.2.3"]
+        )
 
 
 def test_an_entry_of_one_account_is_none_of_another_s() -> None:

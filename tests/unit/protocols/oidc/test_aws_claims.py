@@ -44,6 +44,7 @@ def test_without_the_claims_there_are_no_tags() -> None:
 
 BAD_TAGS = {
     "a bare string": nested({"Team": "red"}),
+    "a bare string of one letter": nested({"Team": "r"}),
     "two values": nested({"Team": ["red", "blue"]}),
     "no value": nested({"Team": []}),
     "a number": nested({"Team": [1]}),

@@ -121,6 +121,12 @@ SKIPPED = {
     "n with padding": {**jwk_of(RSA, "a"), "n": jwk_of(RSA, "a")["n"] + "=="},
     "a point off the curve": NO_POINT,
     "a short coordinate": jwk_of(EC, "a", x=octets(1, 31)),
+    "a long coordinate x": jwk_of(
+        EC, "a", x=octets(EC.public_key().public_numbers().x, 33)
+    ),
+    "a long coordinate y": jwk_of(
+        EC, "a", y=octets(EC.public_key().public_numbers().y, 33)
+    ),
     "secp256k1": jwk_of(EC, "a", crv="secp256k1"),
     "a curve that is a list": jwk_of(EC, "a", crv=["P-256"]),
     "X25519": {"kty": "OKP", "crv": "X25519", "kid": "a", "x": b64(b"\x09" * 32)},
@@ -184,3 +190,22 @@ def test_the_small_order_points_of_ed25519_are_known() -> None:
     assert is_small_order(bytes(31) + b"\x80")
     assert is_small_order(b"\x01" + bytes(31))
     assert not is_small_order(make_key("EdDSA").public_key().public_bytes_raw())
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase"),
+    [
+        ("RSA with e = 1", "exponent is even or 1"),
+        ("RSA with even e", "exponent is even or 1"),
+        ("RSA of 1024 bits", "1024 bits, 2048 to 8192"),
+        ("n that is no string", "n is missing"),
+        ("n with padding", "n is not base64url"),
+        ("an alg that is no string", "alg is not a string"),
+        ("x5c that is no array", "x5c is not an array"),
+        ("x5c of another key", "x5c holds another key"),
+        ("for encryption", "use is not sig"),
+    ],
+)
+def test_the_operator_reads_why_a_key_was_skipped(name: str, phrase: str) -> None:
+    [why] = parse(SKIPPED[name]).skipped
+    assert phrase in why
