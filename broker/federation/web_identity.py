@@ -147,12 +147,15 @@ class WebIdentityProver:
         return identity
 
     async def _find_provider(self, account: AccountId, issuer: str) -> OidcProvider:
-        scheme, separator, host_and_path = issuer.partition("://")
-        if not separator:  # the built-in Google issuer has a form without scheme
-            scheme, host_and_path = "", issuer
-        provider = None
-        if scheme and host_and_path:
-            provider = await self._providers.find_oidc_provider(account, host_and_path)
+        scheme, separator, rest = issuer.partition("://")
+        # The built-in Google issuer has a form without scheme, which nobody can
+        # register.
+        host_and_path = rest if separator else scheme
+        provider = (
+            await self._providers.find_oidc_provider(account, host_and_path)
+            if separator
+            else None
+        )
         # The directory may find names by other rules; every character counts here.
         if provider is None or provider.url != issuer:
             shown = host_and_path[:_SHOWN_ISSUER_CHARACTERS]

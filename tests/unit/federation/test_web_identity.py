@@ -134,6 +134,15 @@ async def test_a_token_becomes_an_identity_in_aws_s_terms(
     assert identity.session_ends_at is None
 
 
+async def test_a_token_may_be_exchanged_again_unless_the_operator_says_once(
+    prover: WebIdentityProver, providers: Providers
+) -> None:
+    providers.register(ISSUER)
+    identity = await prove(prover, ISSUER.token(jti="again"))
+    assert identity.spends is None
+    assert identity.spends_until is None
+
+
 async def test_condition_keys_of_absent_claims_are_absent(
     prover: WebIdentityProver, providers: Providers
 ) -> None:
@@ -173,6 +182,22 @@ async def test_an_issuer_without_provider_in_this_account_is_named(
     assert error.message == (
         "No OpenIDConnect provider found in your account for https://Idp.example/Tenant"
     )
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "http://Idp.example/Tenant",
+        "https://idp.example/Tenant",
+        "https://Idp.example/tenant",
+    ],
+)
+async def test_a_directory_that_finds_by_looser_rules_is_not_followed(
+    prover: WebIdentityProver, providers: Providers, issuer: str
+) -> None:
+    providers.register(ISSUER)
+    error = await refusal(prover, ISSUER.token(iss=issuer))
+    assert str(error.message).startswith("No OpenIDConnect provider found in your")
 
 
 async def test_hostile_issuer_texts_are_not_echoed(
@@ -227,6 +252,8 @@ async def test_internal_issuers_keys_are_fetched_and_rotate_without_a_failure(
         assert identity.context[f"{at}:sub"] == ("alice",)
         server.issuer.add_key("key-2", number=2)
         clock.step(11)
+        assert await prove(prover, server.issuer.token())
+        assert server.hits[server.jwks_path] == 1
         assert await prove(prover, server.issuer.token(kid="key-2"))
         assert server.hits[server.jwks_path] == 2
         for number in range(30):
