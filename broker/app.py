@@ -6,7 +6,8 @@ it takes down at its end, in the reverse order.
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import structlog
 from fastapi import FastAPI
@@ -15,6 +16,7 @@ from broker.actions.iam import iam_actions
 from broker.actions.models import load_service_model
 from broker.actions.registry import Registry
 from broker.actions.sts import sts_actions
+from broker.audit.retention import retention
 from broker.audit.writer import Auditor
 from broker.authn.federated import FederatedScheme, SamlExpectations
 from broker.authn.long_term import LongTermKeys
@@ -45,11 +47,13 @@ from broker.settings import Settings
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
 from broker.stores.installation import claim_keyring, read_installation
+from broker.stores.ledger.observed import ObservedLedger
 from broker.stores.open import Stores, open_stores
 from broker.web.api import QueryEndpoint
 from broker.web.asgi import App, Receive, Scope, Send, respond
 from broker.web.edge import AllowedHosts, Edge
-from broker.web.health import health_routes
+from broker.web.health import health_routes, metrics_routes
+from broker.web.metrics import Metrics
 from broker.web.proxies import TrustedProxies
 
 _log = structlog.get_logger(__name__)
@@ -77,6 +81,7 @@ class Services:
     issuer_keys: IssuerKeys
     auditor: Auditor
     pipeline: Pipeline
+    metrics: Metrics
 
 
 @contextlib.asynccontextmanager
@@ -99,6 +104,10 @@ async def open_services(
             spool_folder=settings.data_dir / "spool",
         )
         stack.push_async_callback(stores.close)
+        metrics = Metrics(PAGES)
+        stores = replace(
+            stores, ledger=ObservedLedger(stores.ledger, metrics.observe_ledger)
+        )
         keyring = await open_keyring(settings, stores, clock)
         freshness = Freshness(
             stores.directory, clock, stale_seconds=settings.stale_seconds
@@ -106,7 +115,7 @@ async def open_services(
         stores.directory.on_commit(freshness.observed)
         await freshness.start()
         stack.push_async_callback(freshness.close)
-        services = _build(settings, clock, stores, freshness, keyring)
+        services = _build(settings, clock, stores, freshness, keyring, metrics=metrics)
         stack.push_async_callback(services.issuer_keys.close)
         stack.push_async_callback(services.index.settle)
         yield services
@@ -142,6 +151,8 @@ def _build(
     stores: Stores,
     freshness: Freshness,
     keyring: Keyring,
+    *,
+    metrics: Metrics,
 ) -> Services:
     fresh = FreshDirectory(stores.directory, freshness)
     vault = Vault(keyring, clock)
@@ -204,6 +215,7 @@ def _build(
         issuer_keys=issuer_keys,
         auditor=auditor,
         pipeline=pipeline,
+        metrics=metrics,
     )
 
 
@@ -234,6 +246,10 @@ class Broker:
             services = await self._stack.enter_async_context(
                 open_services(self._settings, self._clock)
             )
+            keep = timedelta(days=self._settings.audit_days)
+            await self._stack.enter_async_context(
+                retention(services.stores.ledger, services.clock, keep)
+            )
             self._app = _edge(services)
         except Exception as error:  # noqa: BLE001  # the server is told, and stops
             await self._stack.aclose()
@@ -259,6 +275,7 @@ def _edge(services: Services) -> App:
         clock=services.clock,
         open_paths=PROBES,
         hsts=settings.secure,
+        observe=services.metrics.observe_request,
     )
 
 
@@ -274,6 +291,15 @@ def _pages(services: Services) -> FastAPI:
         health_routes(
             services.freshness,
             services.stores.cache,
+            stale_seconds=services.settings.stale_seconds,
+        )
+    )
+    pages.include_router(
+        metrics_routes(
+            services.metrics,
+            services.freshness,
+            services.stores.cache,
+            allowed=services.settings.metrics_allow,
             stale_seconds=services.settings.stale_seconds,
         )
     )

@@ -1,23 +1,36 @@
 """``broker serve``: the service."""
 
 import asyncio
+import ipaddress
+import os
+import tempfile
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 import uvicorn
 
 from broker.app import create_app, open_services
-from broker.settings import Settings, load_settings
+from broker.cli.logs import configure_logs
+from broker.clock import SystemClock
+from broker.settings import Settings, SettingsError, load_settings
+from broker.stores.database import Database
+from broker.stores.installation import DEMO_MARK, read_installation
+from broker.stores.migrations import migrate
+from broker.stores.urls import parse_database_url
 from broker.web.asgi import App
+from broker.web.metrics import SHARED_FOLDER
 
-_SERVER: dict[str, Any] = {
+SERVER: dict[str, Any] = {
     # A proxy is believed by our own rules only, and the request line is ours too.
     "proxy_headers": False,
     "server_header": False,
     "access_log": False,
+    "log_config": None,
     "log_level": "warning",
     "loop": "uvloop",
     "http": "httptools",
+    "ws": "none",
     "timeout_graceful_shutdown": 10,
 }
 
@@ -29,26 +42,64 @@ def serve(
 ) -> None:
     """Run the broker, after bringing its database up to date."""
     settings = load_settings()
+    configure_logs(settings.log_format)
+    if not (_is_loopback(host) and _is_loopback(settings.public_host)):
+        asyncio.run(_refuse_demo_storage(settings))
     if workers == 1:
-        uvicorn.run(create_app(settings), host=host, port=port, **_SERVER)
+        uvicorn.run(create_app(settings), host=host, port=port, **SERVER)
         return
     # Schema and keyring are there before several workers look for them.
     asyncio.run(_prepare(settings))
-    uvicorn.run(
-        "broker.cli.serve:worker",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        **_SERVER,
-    )
+    with tempfile.TemporaryDirectory(prefix="broker-metrics-") as shared:
+        os.environ[SHARED_FOLDER] = shared
+        uvicorn.run(
+            "broker.cli.serve:worker",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            **SERVER,
+        )
 
 
 def worker() -> App:
     """One worker's application, from the environment's settings."""
-    return create_app(load_settings())
+    settings = load_settings()
+    configure_logs(settings.log_format)
+    return create_app(settings)
 
 
 async def _prepare(settings: Settings) -> None:
     async with open_services(settings):
         pass
+
+
+async def _refuse_demo_storage(settings: Settings) -> None:
+    """Keep what the demo made, whose secrets are no secrets, to this machine.
+
+    Raises:
+        SettingsError: the database is the demo's.
+    """
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    location = parse_database_url(settings.database)
+    await migrate(location)
+    database = Database(location)
+    try:
+        installation = await read_installation(database, now=SystemClock().now())
+    finally:
+        await database.close()
+    if installation.marks.get(DEMO_MARK):
+        raise SettingsError(
+            "BROKER_DATABASE_URL: this storage was made by `broker demo` and is served"
+            " on loopback addresses only; name another database or data folder"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    name = urlsplit(f"//{host}").hostname or host
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -15,6 +15,9 @@ from broker.stores.directory.statements import (
 from broker.stores.schema import INSTALLATION
 from broker.stores.times import from_micros, to_micros
 
+DEMO_MARK = "demo"
+"""Set by the demo on storage that it made: nothing in it is secret."""
+
 _ID = 1
 
 

@@ -5,7 +5,7 @@ Every request gets ``scope["state"]`` entries for those behind: ``request_id``,
 the canonical log line. The line holds the path, never a query, body or cookie.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 
 import structlog
@@ -28,6 +28,9 @@ _HSTS = (b"strict-transport-security", b"max-age=31536000")
 _MISDIRECTED_REQUEST = 421
 _CLIENT_GONE = 499
 _CACHED_HOSTS = 1024
+Observe = Callable[[str, dict[str, object], int, float], None]
+"""Takes a request's path, line, status and duration in seconds."""
+
 _PATH_CHARACTERS = 256
 
 
@@ -60,7 +63,8 @@ class Edge:
     """Wraps the whole application.
 
     ``open_paths`` answer whatever the Host header says: probes come by address.
-    ``hsts`` is for installations whose public URL is https.
+    ``hsts`` is for installations whose public URL is https. ``observe`` is told of
+    each request at its end.
     """
 
     def __init__(
@@ -72,12 +76,14 @@ class Edge:
         clock: Clock,
         open_paths: Collection[str] = ("/healthz", "/readyz", "/metrics"),
         hsts: bool = False,
+        observe: Observe | None = None,
     ) -> None:
         self._app = app
         self._hosts = hosts
         self._proxies = proxies
         self._clock = clock
         self._open_paths = frozenset(open_paths)
+        self._observe = observe
         self._headers = (*_HEADERS, _HSTS) if hsts else _HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -126,12 +132,16 @@ class Edge:
             else:
                 await respond(send_with_headers, _MISDIRECTED_REQUEST)
         finally:
+            status = status or 500
+            seconds = self._clock.monotonic() - began
+            if self._observe is not None:
+                self._observe(scope["path"], line, status, seconds)
             _log.info(
                 "request",
                 method=scope["method"],
                 path=_shown_path(scope),
-                status=status or 500,
-                duration_ms=round((self._clock.monotonic() - began) * 1000, 2),
+                status=status,
+                duration_ms=round(seconds * 1000, 2),
                 request_id=request_id,
                 source_ip=client.address,
                 **line,

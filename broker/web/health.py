@@ -1,15 +1,23 @@
-"""Probes: alive (``/healthz``) and ready (``/readyz``).
+"""Probes: alive (``/healthz``), ready (``/readyz``) and ``/metrics``.
 
 Ready means that credentials verify. Components are named, never their addresses.
 """
 
-from fastapi import APIRouter
-from fastapi.responses import JSONResponse
+import ipaddress
+from collections.abc import Collection
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from broker.stores.cache.port import Cache
 from broker.stores.directory.freshness import TRUST_SECONDS, Freshness
 from broker.stores.errors import StoreUnavailableError
+from broker.web.metrics import Metrics
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 _READY, _DEGRADED, _DOWN = "ready", "degraded", "unavailable"
 
 
@@ -39,6 +47,49 @@ def health_routes(
         )
 
     return router
+
+
+def metrics_routes(
+    metrics: Metrics,
+    freshness: Freshness,
+    cache: Cache,
+    *,
+    allowed: Collection[Network],
+    stale_seconds: float,
+) -> APIRouter:
+    """``/metrics``, for loopback peers and the ``allowed`` networks."""
+    router = APIRouter()
+
+    @router.get("/metrics")
+    async def exposition(request: Request) -> Response:
+        if not _may_read(request, allowed):
+            return Response("BROKER_METRICS_ALLOW does not name you.\n", 403)
+        database = await _database_state(freshness, stale_seconds)
+        up = {
+            "database": database == _READY,
+            "cache": await _cache_state(cache) == _READY,
+        }
+        return Response(metrics.exposition(up), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _may_read(request: Request, allowed: Collection[Network]) -> bool:
+    """Whether the client may read the numbers.
+
+    A loopback peer that passes on somebody else's request, and is none of our trusted
+    proxies, does not speak for itself.
+    """
+    peer = request.client.host if request.client else ""
+    source = request.state.source_ip
+    try:
+        address = ipaddress.ip_address(source)
+    except ValueError:
+        return False
+    if any(address in network for network in allowed):
+        return True
+    passed_on = any(name in request.headers for name in _FORWARDED)
+    return address.is_loopback and not (passed_on and source == peer)
 
 
 async def _database_state(freshness: Freshness, stale_seconds: float) -> str:
