@@ -37,8 +37,22 @@ async def create_access_key(
     """
     keys = await change.list_access_keys(account.account_id, user_id)
     require_within(account, Quota.ACCESS_KEYS_PER_USER, len(keys) + 1)
+    return await insert_new_key(
+        change, account.account_id, user_id, sealer=sealer, now=now
+    )
+
+
+async def insert_new_key(
+    change: DirectoryChange,
+    account: AccountId,
+    user_id: str | None,
+    *,
+    sealer: Sealer,
+    now: datetime,
+) -> tuple[AccessKey, Secret]:
+    """Make a key whatever the quota says; its id was never given before."""
     for _ in range(_ATTEMPTS):
-        key, secret = _draw_key(account.account_id, user_id, sealer, now)
+        key, secret = _draw_key(account, user_id, sealer, now)
         try:
             await change.insert_access_key(key)
         except AlreadyExistsError:

@@ -4,21 +4,17 @@ import re
 from dataclasses import replace
 from datetime import datetime
 
-from broker.entropy import new_secret_access_key, random_bits, random_bytes
+from broker.entropy import random_bytes
 from broker.errors import (
     EntityAlreadyExists,
     InvalidClientTokenId,
     NoSuchEntity,
     ValidationError,
 )
+from broker.identities.access_keys import insert_new_key
 from broker.identities.sealing import Sealer
-from broker.model.account import (
-    KEY_ID_RANDOM_BITS,
-    Account,
-    AccountId,
-    format_access_key_id,
-)
-from broker.model.entities import ACCESS_KEY_SEAL, AccessKey, KeyStatus
+from broker.model.account import Account, AccountId
+from broker.model.entities import AccessKey, KeyStatus
 from broker.model.secret import Secret
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.errors import AlreadyExistsError
@@ -58,11 +54,6 @@ async def create_account(
             f"The account {account_id} already exists."
         ) from error
     if alias is not None:
-        if not _ALIAS.fullmatch(alias):
-            raise ValidationError(
-                f"The alias {alias!r} must have 3 to 63 lower-case letters, digits and"
-                " single dashes, and begin and end with a letter or digit."
-            )
         await set_alias(change, account, alias)
     return account
 
@@ -71,19 +62,7 @@ async def create_root_key(
     change: DirectoryChange, account: AccountId, *, sealer: Sealer, now: datetime
 ) -> tuple[AccessKey, Secret]:
     """Make a root key; the secret is shown this once."""
-    secret = new_secret_access_key()
-    key_id = format_access_key_id("AKIA", account, random_bits(KEY_ID_RANDOM_BITS))
-    purpose, column = ACCESS_KEY_SEAL
-    key = AccessKey(
-        account=account,
-        access_key_id=key_id,
-        user_id=None,
-        status=KeyStatus.ACTIVE,
-        sealed_secret=sealer.seal(purpose, account, key_id, column, secret.encode()),
-        created_at=now,
-    )
-    await change.insert_access_key(key)
-    return key, Secret(secret)
+    return await insert_new_key(change, account, None, sealer=sealer, now=now)
 
 
 async def deactivate_root_keys(change: DirectoryChange, account: AccountId) -> int:
@@ -103,12 +82,13 @@ async def set_alias(change: DirectoryChange, account: Account, alias: str) -> No
 
     Raises:
         EntityAlreadyExists: another account has it.
-        ValidationError: it could be mistaken for an account id.
+        ValidationError: it does not look like one, or looks like an account id.
     """
-    if _LOOKS_LIKE_ACCOUNT_ID.fullmatch(alias):
+    if not _ALIAS.fullmatch(alias) or _LOOKS_LIKE_ACCOUNT_ID.fullmatch(alias):
         raise ValidationError(
-            "1 validation error detected: Value at 'accountAlias' failed to satisfy "
-            "constraint: Member must not be a 12-digit number"
+            f"The alias {alias!r} must have 3 to 63 lower-case letters, digits and"
+            " single dashes, begin and end with a letter or digit, and not look like an"
+            " account id."
         )
     taken = EntityAlreadyExists(f"The account alias {alias} already exists.")
     holder = await change.find_account_by_alias(alias)

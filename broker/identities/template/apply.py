@@ -15,9 +15,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from broker.entropy import new_request_id, random_bytes
+from broker.entropy import new_request_id
 from broker.errors import BrokerError
-from broker.identities.accounts import remove_alias, require_account, set_alias
+from broker.identities.accounts import (
+    create_account,
+    remove_alias,
+    require_account,
+    set_alias,
+)
 from broker.identities.template.changes import Change, ChangeKind, differences
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import Kind, Spec, Surroundings, Work
@@ -31,8 +36,6 @@ from broker.identities.template.roles import set_pending_trust
 from broker.model.account import Account
 from broker.model.audit import AuditRecord
 from broker.stores.directory.port import Directory, DirectoryReader
-
-_SALT_BYTES = 32
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,14 +103,8 @@ async def _make_account(run: _Run, template: AccountTemplate, *, dry_run: bool) 
     run.changes.append(made)
     if dry_run:
         return
-    account = Account(
-        account_id=template.account,
-        alias=None,
-        session_salt=random_bytes(_SALT_BYTES),
-        created_at=run.now,
-    )
     async with run.directory.change(template.account) as change:
-        await change.insert_account(account)
+        await create_account(change, template.account, alias=None, now=run.now)
         await change.record(_record(run, made))
 
 
@@ -269,7 +266,7 @@ def _record(run: _Run, change: Change) -> AuditRecord:
         at=run.now,
         account=change.account,
         door="operator",
-        action=f"apply:{change.kind.name.capitalize()}",
+        action=f"broker:Apply{change.kind.name.capitalize()}",
         caller_arn=f"operator:{run.operator}",
         parameters={"entity": change.entity, "differences": list(change.details)},
         decision="allowed",

@@ -110,8 +110,8 @@ async def test_each_change_is_on_record_as_the_operators(iam: Iam) -> None:
     await apply(iam, template(Users=[{"UserName": "ann"}]))
     await apply(iam, template(Users=[]), prune=True)
     assert await audited(iam) == [
-        ("apply:Create", "operator:ops"),
-        ("apply:Delete", "operator:ops"),
+        ("broker:ApplyCreate", "operator:ops"),
+        ("broker:ApplyDelete", "operator:ops"),
     ]
 
 
@@ -436,3 +436,81 @@ async def test_yaml_is_read_by_the_core_schema(iam: Iam) -> None:
     assert marks(changes) == ["+ account", "+ role on"]
     assert changes[0].account == NEW
     assert changes[0].kind is ChangeKind.CREATE
+
+
+def without_identity(answer: Any) -> Any:
+    """An answer without what is new at every creation: unique ids and times."""
+    if isinstance(answer, dict):
+        return {
+            key: without_identity(value)
+            for key, value in answer.items()
+            if key not in {"RoleId", "UserId", "PolicyId", "SAMLProviderUUID"}
+            and not key.endswith("Date")
+        }
+    if isinstance(answer, list):
+        return [without_identity(item) for item in answer]
+    return answer
+
+
+async def answers(iam: Iam) -> list[Any]:
+    """What an administrator reads of an account's whole set-up."""
+    found = []
+    for role in (await iam("ListRoles"))["Roles"]:
+        name = {"RoleName": role["RoleName"]}
+        found += [
+            await iam("GetRole", **name),
+            await iam("ListAttachedRolePolicies", **name),
+        ]
+        for policy_name in (await iam("ListRolePolicies", **name))["PolicyNames"]:
+            found.append(await iam("GetRolePolicy", PolicyName=policy_name, **name))
+    for user in (await iam("ListUsers"))["Users"]:
+        found.append(await iam("GetUser", UserName=user["UserName"]))
+    for item in (await iam("ListPolicies", Scope="Local"))["Policies"]:
+        arn = {"PolicyArn": item["Arn"]}
+        found += [
+            await iam("GetPolicy", **arn),
+            await iam("GetPolicyVersion", VersionId=item["DefaultVersionId"], **arn),
+        ]
+    for item in (await iam("ListSAMLProviders"))["SAMLProviderList"]:
+        found.append(await iam("GetSAMLProvider", SAMLProviderArn=item["Arn"]))
+    listed = await iam("ListOpenIDConnectProviders")
+    for item in listed["OpenIDConnectProviderList"]:
+        arn = {"OpenIDConnectProviderArn": item["Arn"]}
+        found.append(await iam("GetOpenIDConnectProvider", **arn))
+    return [without_identity(answer) for answer in found]
+
+
+async def test_calls_and_a_template_set_up_the_same_account(iam: Iam) -> None:
+    """The template is written from what calls made, and makes the same elsewhere."""
+    compact = policy().replace(" ", "")
+    tags = [{"Key": "b", "Value": "1"}, {"Key": "a", "Value": ""}]
+    made = await iam(
+        "CreatePolicy",
+        PolicyName="P",
+        Path="/p/",
+        PolicyDocument=compact,
+        Description="d",
+        Tags=tags,
+    )
+    arn = made["Policy"]["Arn"]
+    await iam("CreateUser", UserName="U", PermissionsBoundary=arn, Tags=tags)
+    user = f"arn:aws:iam::{ACCOUNT}:user/U"
+    trusted = trust(["*", user]).replace(" ", "")
+    await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=trusted, Tags=tags)
+    await iam("UpdateRole", RoleName="R", Description="d", MaxSessionDuration=7200)
+    await iam("AttachRolePolicy", RoleName="R", PolicyArn=arn)
+    await iam("PutRolePolicy", RoleName="R", PolicyName="I", PolicyDocument=compact)
+    await iam("CreateSAMLProvider", Name="S", SAMLMetadataDocument=metadata_xml())
+    await iam(
+        "CreateOpenIDConnectProvider",
+        Url="https://idp.example.com/x/",
+        ClientIDList=["b", "a"],
+        ThumbprintList=["A" * 40],
+        Tags=tags,
+    )
+    before = await answers(iam)
+    exported = await export(iam)
+    async with iam.directory.change(ACCOUNT) as change:
+        await change.delete_account(ACCOUNT)
+    await apply(iam, exported)
+    assert await answers(iam) == before
