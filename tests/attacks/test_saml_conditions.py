@@ -191,6 +191,13 @@ SIGNED_REFUSALS: dict[str, tuple[dict[str, Any], R]] = {
         R.NOT_YET_VALID,
     ),
     "response time malformed": ({"response": {"issue_instant": "now"}}, R.TIMESTAMP),
+    "nameless attribute": (
+        {
+            "attribute_xml": '<saml:Attribute Name=""><saml:AttributeValue/>'
+            "</saml:Attribute>"
+        },
+        R.ATTRIBUTES,
+    ),
     "encrypted attribute": (
         {
             "attribute_xml": "<saml:EncryptedAttribute><xenc:EncryptedData"

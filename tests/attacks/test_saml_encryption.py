@@ -133,7 +133,24 @@ def _wrapped() -> str:
     )
 
 
+def _signed_response() -> str:
+    root = etree.fromstring(response_xml(assertion_xml()))
+    sign_element(root)
+    return etree.tostring(root).decode()
+
+
+def _advised() -> str:
+    advice = f"<saml:Advice>{assertion_xml(assertion_id='_a2')}</saml:Advice>"
+    outer = etree.fromstring(
+        assertion_xml().replace("<saml:AuthnStatement", f"{advice}<saml:AuthnStatement")
+    )
+    sign_element(outer)
+    return etree.tostring(outer).decode()
+
+
 PLAINTEXTS = {
+    "signed response": _signed_response(),
+    "assertion in advice": _advised(),
     "unsigned": assertion_xml(),
     "attacker signed": _signed_by("attacker"),
     "tampered": _tampered(),

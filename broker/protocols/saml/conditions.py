@@ -195,7 +195,7 @@ def check_in_response_to(
     """
     if answered is None and not expected.in_response_to:
         return
-    if answered is None or answered not in expected.in_response_to:
+    if answered not in expected.in_response_to:
         raise SamlRejected(
             SamlReason.IN_RESPONSE_TO,
             f"{where} answers request {(answered or '')[:120]!r}, which is not open",
