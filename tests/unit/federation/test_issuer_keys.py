@@ -138,6 +138,29 @@ async def test_concurrent_first_callers_share_one_fetch(
     assert server.hits[server.jwks_path] == 1
 
 
+async def test_who_comes_during_a_fetch_waits_for_it(
+    server: IssuerServer, keys: IssuerKeys, clock: Any
+) -> None:
+    def slowly(handler: Any) -> None:
+        time.sleep(0.2)
+        send(handler, server.issuer.jwks_bytes())
+
+    server.answers[server.jwks_path] = slowly
+    provider = provider_of(server.issuer.url)
+    first = asyncio.create_task(keys.keys_of(provider, PLAIN))
+    await asyncio.sleep(0.1)
+    old = await keys.keys_of(provider, PLAIN)
+    assert await first is old
+    server.issuer.add_key("key-2", number=2)
+    clock.step(issuer_keys.COOL_DOWN_SECONDS)
+    second = asyncio.create_task(keys.newer_keys_of(provider, PLAIN, old, "key-2"))
+    await asyncio.sleep(0.1)
+    newer = await keys.newer_keys_of(provider, PLAIN, old, "key-2")
+    assert "key-2" in newer.keys
+    assert await second is newer
+    assert server.hits[server.jwks_path] == 2
+
+
 async def test_a_caller_that_goes_away_does_not_take_the_fetch_along(
     server: IssuerServer, keys: IssuerKeys
 ) -> None:
@@ -415,9 +438,11 @@ class TestSharing:
         server.down = True
         provider = provider_of(server.issuer.url)
         workers = self.workers(server, clock, DictCache())
+        begun = time.monotonic()
         found = await asyncio.gather(
             *(w.keys_of(provider, PLAIN) for w in workers), return_exceptions=True
         )
+        assert time.monotonic() - begun < 1.5  # the others do not wait in vain
         assert {type(one) for one in found} == {IssuerUnreachableError}
         assert server.hits[server.discovery_path] == 1
 
