@@ -12,8 +12,10 @@ from broker.stores.directory.sql import SqlDirectory
 from broker.stores.ledger.port import Ledger
 from broker.stores.ledger.spool import Spool
 from broker.stores.migrations import migrate
+from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.urls import (
     DatabaseLocation,
+    RedisLocation,
     SqliteLocation,
     StoreUrlError,
     parse_database_url,
@@ -21,6 +23,7 @@ from broker.stores.urls import (
 )
 
 DEFAULT_REDIS_PREFIX = "broker"
+CACHE_FILE = "cache.db"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +54,9 @@ async def open_stores(
 ) -> Stores:
     """Open and start the stores; an empty ``redis_url`` means the embedded cache.
 
-    ``spool_folder`` takes audit records while the database is away. Redis may be
-    away at the start; the database may not.
+    ``spool_folder`` takes audit records while the database is away, and the embedded
+    cache of an installation on PostgreSQL: then every machine has a cache of its
+    own. Redis may be away at the start; the database may not.
 
     Raises:
         StoreUrlError: an address cannot be used; the text shows no secret.
@@ -60,14 +64,16 @@ async def open_stores(
         SchemaTooNewError: a newer version has migrated the database.
     """
     location = parse_database_url(database_url)
-    if not redis_url and not isinstance(location, SqliteLocation):
-        raise StoreUrlError("with PostgreSQL a Redis address is needed as well")
-    if redis_url:
-        parse_redis_url(redis_url)
+    redis = parse_redis_url(redis_url) if redis_url else None
     if migrate_first:
         await migrate(location)
+    spool = Spool(spool_folder)
+    cache_file = None
+    if redis is None and not isinstance(location, SqliteLocation):
+        cache_file = spool_folder / CACHE_FILE
+        await migrate(SqliteLocation(cache_file))
     ledger, cache = _build(
-        location, redis_url, Spool(spool_folder), clock, redis_prefix
+        location, redis, cache_file, spool, clock=clock, prefix=redis_prefix
     )
     database = Database(location)
     stores = Stores(
@@ -86,26 +92,37 @@ async def open_stores(
 
 
 def _build(
-    location: DatabaseLocation, redis_url: str, spool: Spool, clock: Clock, prefix: str
+    location: DatabaseLocation,
+    redis: RedisLocation | None,
+    cache_file: Path | None,
+    spool: Spool,
+    *,
+    clock: Clock,
+    prefix: str,
 ) -> tuple[Ledger, Cache]:
     # Each driver is loaded only where it is used: imports are half of a start.
     ledger: Ledger
+    writer: SqliteWriter | None = None
     if isinstance(location, SqliteLocation):
         from broker.stores.ledger.sqlite import SqliteLedger  # noqa: PLC0415  # above
-        from broker.stores.sqlite_writer import SqliteWriter  # noqa: PLC0415  # above
 
+        cache_file = location.path
         writer = SqliteWriter(location.path, spool)
         ledger = SqliteLedger(location.path, writer)
-        if not redis_url:
-            from broker.stores.cache.sqlite import SqliteCache  # noqa: PLC0415  # above
-
-            return ledger, SqliteCache(location.path, writer, clock)
     else:
         from broker.stores.ledger.postgresql import (  # noqa: PLC0415  # above
             PostgresqlLedger,
         )
 
         ledger = PostgresqlLedger(location, spool)
-    from broker.stores.cache.redis import RedisCache  # noqa: PLC0415  # above
+    if redis is not None:
+        from broker.stores.cache.redis import RedisCache  # noqa: PLC0415  # above
 
-    return ledger, RedisCache(parse_redis_url(redis_url), prefix=prefix, clock=clock)
+        return ledger, RedisCache(redis, prefix=prefix, clock=clock)
+    if cache_file is None:
+        raise StoreUrlError("the embedded cache has no file")
+    from broker.stores.cache.sqlite import SqliteCache  # noqa: PLC0415  # above
+
+    # Beside PostgreSQL this writer serves the cache alone; the spool is the ledger's.
+    writer = writer or SqliteWriter(cache_file, None)
+    return ledger, SqliteCache(cache_file, writer, clock)

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote
 
 _CREDENTIALS = re.compile(r"(?<=//)[^/@\s]*(?:@[^/@\s]*)*@")
 _SECRET_PARAMETERS = re.compile(r"(?i)([?&](?:password|sslpassword|passfile)=)[^&#\s]*")
@@ -78,7 +78,6 @@ def parse_database_url(url: str) -> DatabaseLocation:
             )
         return SqliteLocation(Path(path[1:]))
     if scheme in _POSTGRESQL_SCHEMES:
-        _split(url)
         return PostgresqlLocation(f"postgresql://{rest}")
     raise StoreUrlError(
         f"{redact_url(url)!r} is neither sqlite:///FILE nor postgresql://HOST/NAME"
@@ -94,16 +93,16 @@ def parse_redis_url(url: str) -> RedisLocation:
     Raises:
         StoreUrlError: it is none of these.
     """
-    parts = _split(url)
-    scheme, _, mode = parts.scheme.partition("+")
+    schemes, place, path = _split(url)
+    scheme, _, mode = schemes.partition("+")
     if scheme not in _REDIS_SCHEMES or mode not in _REDIS_MODES:
         raise StoreUrlError(
             f"{redact_url(url)!r} is not redis://, rediss://, redis+sentinel:// "
             "or redis+cluster://"
         )
-    credentials, _, hosts = parts.netloc.rpartition("@")
+    credentials, _, hosts = place.rpartition("@")
     username, _, password = credentials.partition(":")
-    segments = [unquote(part) for part in parts.path.split("/") if part]
+    segments = [unquote(part) for part in path.split("/") if part]
     service = ""
     if mode == "sentinel":
         if not segments:
@@ -122,11 +121,13 @@ def parse_redis_url(url: str) -> RedisLocation:
     )
 
 
-def _split(url: str) -> SplitResult:
-    try:
-        return urlsplit(url)
-    except ValueError as error:
-        raise StoreUrlError(f"{redact_url(url)!r} is not a URL") from error
+def _split(url: str) -> tuple[str, str, str]:
+    # By hand: urllib knows no lists of hosts, and refuses some in newer versions.
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        raise StoreUrlError(f"{redact_url(url)!r} is not a URL")
+    place, _, path = rest.partition("?")[0].partition("/")
+    return scheme, place, path
 
 
 def _read_hosts(url: str, text: str, port: int) -> tuple[tuple[str, int], ...]:
@@ -137,6 +138,8 @@ def _read_hosts(url: str, text: str, port: int) -> tuple[tuple[str, int], ...]:
             host, number = entry, str(port)
         if not host:
             raise StoreUrlError(f"{redact_url(url)!r} names no host")
+        if host.count("[") != host.count("]"):
+            raise StoreUrlError(f"{redact_url(url)!r} names a host that is none")
         hosts.append((host.strip("[]"), _read_number(url, number)))
     return tuple(hosts)
 

@@ -54,17 +54,16 @@ class Server:
 
     def kill(self) -> None:
         """End it without a chance to say goodbye."""
+        self._signal_family(signal.SIGKILL)
         self._signal(signal.SIGKILL)
 
     def freeze(self) -> None:
         """It accepts connections (the kernel does) and never answers."""
-        assert self._process is not None
-        os.kill(self._process.pid, signal.SIGSTOP)
+        self._signal_family(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """End a freeze."""
-        assert self._process is not None
-        os.kill(self._process.pid, signal.SIGCONT)
+        self._signal_family(signal.SIGCONT)
 
     def restart(self) -> None:
         """Stop and start."""
@@ -78,6 +77,13 @@ class Server:
                 self._process.send_signal(number)
             self._process.wait(_READY_SECONDS)
             self._process = None
+
+    def _signal_family(self, number: signal.Signals) -> None:
+        """PostgreSQL answers from children, each in a process group of its own."""
+        if self._process is not None:
+            for pid in (self._process.pid, *_find_children(self._process.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     def _is_ready(self) -> bool:
         raise NotImplementedError
@@ -252,6 +258,16 @@ def find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _find_children(parent: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The name in brackets may hold anything; the parent is second after it.
+            if int(status.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(status.parent.name))
+    return found
 
 
 def _as_unprivileged() -> dict[str, object]:

@@ -20,7 +20,6 @@ from broker.model.page import Page, PageRequest
 from broker.stores.cache.port import SessionRecord
 from broker.stores.cache.records import decode_session, encode_session
 from broker.stores.cache.redis_client import (
-    TIMEOUT_SECONDS,
     Command,
     connect_redis,
     send_all,
@@ -29,6 +28,7 @@ from broker.stores.errors import InvalidMarkerError, StoreUnavailableError
 from broker.stores.times import to_millis
 from broker.stores.urls import RedisLocation
 
+TIMEOUT_SECONDS = 0.2
 _HOUR = 3600
 _HOUR_DIGITS = 9
 # The longest session lives 129,600 seconds; one hour more for the hour begun.
@@ -46,8 +46,18 @@ _log = logging.getLogger(__name__)
 class RedisCache:
     """See ``Cache``."""
 
-    def __init__(self, location: RedisLocation, *, prefix: str, clock: Clock) -> None:
-        self._client, self._helpers = connect_redis(location)
+    def __init__(
+        self,
+        location: RedisLocation,
+        *,
+        prefix: str,
+        clock: Clock,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self._client, self._helpers = connect_redis(
+            location, timeout_seconds=timeout_seconds
+        )
+        self._timeout_seconds = timeout_seconds
         self._prefix = prefix
         self._clock = clock
         self._paused_until = float("-inf")
@@ -155,22 +165,23 @@ class RedisCache:
     async def _write_sessions(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
-            error: StoreUnavailableError | None = None
+            error: Exception | None = None
             try:
                 await self._send_all(self._session_commands([r for r, _ in batch]))
             except StoreUnavailableError as raised:
                 error = raised
             except Exception as surprise:  # noqa: BLE001  # nobody may wait for ever
                 _log.exception("session records cannot be written")
-                error = StoreUnavailableError("the cache cannot be written")
-                error.__cause__ = surprise
+                error = surprise
             for _, future in batch:
                 if future.done():
                     continue  # its caller gave up
                 if error is None:
                     future.set_result(None)
                 else:
-                    future.set_exception(error)
+                    failure = StoreUnavailableError("the cache cannot be written")
+                    failure.__cause__ = error
+                    future.set_exception(failure)
         self._writer = None
 
     def _session_commands(self, records: Sequence[SessionRecord]) -> list[Command]:
@@ -200,7 +211,7 @@ class RedisCache:
         if self._clock.monotonic() < self._paused_until:
             raise StoreUnavailableError("the cache did not answer a moment ago")
         with self._translated_errors():
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(self._timeout_seconds):
                 return await send_all(self._client, commands)
 
     @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """How Redis is reached: alone, by sentinels or as a cluster, quickly or not at all.
 
-Every client has time-outs of 200 ms and retries nothing: a write whose answer was
-lost may have happened.
+No client retries anything: a write whose answer was lost may have happened.
 """
 
 from collections.abc import Sequence
@@ -16,7 +15,6 @@ from redis.backoff import NoBackoff
 
 from broker.stores.urls import RedisLocation
 
-TIMEOUT_SECONDS = 0.2
 _MAX_CONNECTIONS = 32
 
 Word = str | bytes | int
@@ -24,7 +22,9 @@ Command = tuple[Word, ...]
 Client = Redis | RedisCluster
 
 
-def connect_redis(location: RedisLocation) -> tuple[Client, list[Redis]]:
+def connect_redis(
+    location: RedisLocation, *, timeout_seconds: float
+) -> tuple[Client, list[Redis]]:
     """A client for the address, and the helpers that must be closed with it.
 
     It connects when it is first used.
@@ -32,7 +32,7 @@ def connect_redis(location: RedisLocation) -> tuple[Client, list[Redis]]:
     options: dict[str, Any] = {
         "username": location.username,
         "password": location.password,
-        **_common_options(location),
+        **_common_options(location, timeout_seconds),
     }
     if location.mode == "cluster":
         nodes = [ClusterNode(host, port) for host, port in location.hosts]
@@ -41,7 +41,7 @@ def connect_redis(location: RedisLocation) -> tuple[Client, list[Redis]]:
         # User and password are the data servers'; sentinels mostly have none.
         sentinel = Sentinel(  # type: ignore[no-untyped-call] # the library's gap
             location.hosts,
-            sentinel_kwargs=_common_options(location),
+            sentinel_kwargs=_common_options(location, timeout_seconds),
             db=location.database,
             **options,
         )
@@ -50,11 +50,11 @@ def connect_redis(location: RedisLocation) -> tuple[Client, list[Redis]]:
     return Redis(host=host, port=port, db=location.database, **options), []
 
 
-def _common_options(location: RedisLocation) -> dict[str, Any]:
+def _common_options(location: RedisLocation, seconds: float) -> dict[str, Any]:
     return {
         "ssl": location.tls,
-        "socket_timeout": TIMEOUT_SECONDS,
-        "socket_connect_timeout": TIMEOUT_SECONDS,
+        "socket_timeout": seconds,
+        "socket_connect_timeout": seconds,
         "max_connections": _MAX_CONNECTIONS,
         "retry": Retry(NoBackoff(), 0),
     }

@@ -197,11 +197,9 @@ class PostgresqlLedger:
             outcomes = await self._look_after(mints, sent=sent)
             await self._keep(rows)
             taken = False
-        except Exception as error:  # noqa: BLE001  # nobody may wait for ever for a bug
+        except Exception:  # noqa: BLE001  # nobody may wait for ever for a bug
             _log.exception("the writer failed")
-            failure = StoreUnavailableError("the write failed")
-            failure.__cause__ = error
-            outcomes = [failure for _ in mints]
+            outcomes = [_unavailable() for _ in mints]
             await self._drop_connection()
             taken = True
         else:
@@ -232,9 +230,9 @@ class PostgresqlLedger:
         identity = self._identity
         await self._drop_connection()
         self._paused_until = self._loop_time() + _PAUSE_SECONDS
-        unavailable = StoreUnavailableError("the database cannot be written")
+        refused: list[Exception | None] = [_unavailable() for _ in mints]
         if not sent or not mints:
-            return [unavailable for _ in mints]
+            return refused
         try:
             connection = await self._connect(even_if_paused=True)
             with translate_errors():
@@ -243,13 +241,13 @@ class PostgresqlLedger:
                 ids = [mint.row[0] for mint in mints if mint.mark is None]
                 found = await connection.fetch(sql.EVENTS, ids) if ids else []
         except (StoreUnavailableError, ConflictError):
-            return [unavailable for _ in mints]
+            return refused
         events = {row[0] for row in found}
         self._paused_until = float("-inf")
         return [
             _compare_owner(mint.mark, owners)
             if mint.mark is not None
-            else (None if mint.row[0] in events else unavailable)
+            else (None if mint.row[0] in events else _unavailable())
             for mint in mints
         ]
 
@@ -301,11 +299,15 @@ class PostgresqlLedger:
                 yield self._reader
 
 
+def _unavailable() -> StoreUnavailableError:
+    return StoreUnavailableError("the database cannot be written")
+
+
 def _compare_owner(mark: MarkRow, owners: dict[bytes, str]) -> Exception | None:
     """Whose a mark is: None when it is this mint's own."""
     owner = owners.get(mark[0])
     if owner is None:
-        return StoreUnavailableError("the database cannot be written")
+        return _unavailable()
     return None if owner == mark[1] else ReplayedError("the proof was spent before")
 
 

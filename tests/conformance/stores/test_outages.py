@@ -1,0 +1,507 @@
+"""What the stores do while a server is away, and after."""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.model.account import AccountId
+from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.page import PageRequest
+from broker.stores.cache.port import SessionRecord
+from broker.stores.cache.redis import RedisCache
+from broker.stores.database import Database
+from broker.stores.directory.sql import SqlDirectory
+from broker.stores.errors import ReplayedError, StoreUnavailableError
+from broker.stores.ledger.port import Ledger, ReplayMark
+from broker.stores.ledger.postgresql import PostgresqlLedger
+from broker.stores.ledger.spool import Spool
+from broker.stores.ledger.sqlite import SqliteLedger
+from broker.stores.migrations import migrate
+from broker.stores.sqlite_writer import SqliteWriter
+from broker.stores.urls import (
+    PostgresqlLocation,
+    SqliteLocation,
+    parse_database_url,
+    parse_redis_url,
+)
+from tests.support.servers import (
+    PostgresqlServer,
+    RedisServer,
+    find_postgresql,
+    find_redis,
+    start_postgresql,
+    start_redis,
+)
+
+ACCOUNT = AccountId("000000000001")
+PROMPT_SECONDS = 2.5
+
+
+def make_record(event_id: str) -> AuditRecord:
+    now = datetime.now(UTC)
+    return AuditRecord(
+        event_id=event_id, at=now, account=ACCOUNT, door="api", action="x"
+    )
+
+
+def make_mark(mint_id: str) -> ReplayMark:
+    key = hashlib.sha256(mint_id.encode()).digest()
+    return ReplayMark(key, mint_id, datetime.now(UTC) + timedelta(hours=1))
+
+
+async def is_refused_promptly(
+    call: Callable[[], Awaitable[object]], seconds: float = PROMPT_SECONDS
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailableError):
+        await call()
+    assert time.monotonic() - began < seconds
+
+
+async def recovers(call: Callable[[], Awaitable[object]], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            await call()
+        except StoreUnavailableError:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+        else:
+            return
+
+
+@pytest.fixture(scope="module")
+def own_postgresql() -> Iterator[PostgresqlServer]:
+    """One that may be stopped."""
+    if find_postgresql() is None:
+        pytest.skip("PostgreSQL is not installed")
+    with start_postgresql(fsync=True) as server:
+        asyncio.run(migrate(parse_database_url(server.url)))
+        yield server
+
+
+@pytest.fixture
+def own_location(own_postgresql: PostgresqlServer) -> PostgresqlLocation:
+    location = parse_database_url(own_postgresql.url)
+    assert isinstance(location, PostgresqlLocation)
+    return location
+
+
+@pytest.fixture
+async def own_ledger(
+    own_location: PostgresqlLocation, tmp_path: Path
+) -> AsyncIterator[Ledger]:
+    ledger = PostgresqlLedger(own_location, Spool(tmp_path))
+    await ledger.start()
+    yield ledger
+    await ledger.close()
+
+
+@pytest.fixture
+async def own_directory(
+    own_location: PostgresqlLocation, clock: Any
+) -> AsyncIterator[SqlDirectory]:
+    directory = SqlDirectory(Database(own_location), clock)
+    yield directory
+    await directory.close()
+
+
+async def test_without_postgresql_everything_is_refused_at_once_and_comes_back(
+    own_postgresql: PostgresqlServer, own_ledger: Ledger, own_directory: SqlDirectory
+) -> None:
+    async def change() -> None:
+        async with own_directory.change(ACCOUNT):
+            pass
+
+    def mint() -> Awaitable[None]:
+        return own_ledger.mint(make_record("m1"), make_mark("m1"))
+
+    await own_ledger.mint(make_record("m0"), make_mark("m0"))
+    await change()
+    own_postgresql.stop()
+    await is_refused_promptly(mint)
+    await is_refused_promptly(mint, 0.05)
+    await is_refused_promptly(own_directory.generations)
+    await is_refused_promptly(change)
+    await is_refused_promptly(lambda: own_ledger.find("m0"))
+    await own_ledger.append(make_record("read"))
+    await asyncio.sleep(0.3)
+    own_postgresql.start()
+    await recovers(mint, 1)
+    await recovers(own_directory.generations, 1)
+    await recovers(change, 1)
+    with pytest.raises(ReplayedError):
+        await own_ledger.mint(
+            make_record("m2"),
+            ReplayMark(make_mark("m1").key, "m2", make_mark("m1").expires_at),
+        )
+    for _ in range(60):
+        if await own_ledger.find("read") is not None:
+            break
+        await asyncio.sleep(0.05)
+    assert await own_ledger.find("read") is not None
+
+
+async def test_a_silent_postgresql_is_given_up_and_nothing_is_written_later(
+    own_postgresql: PostgresqlServer, own_ledger: Ledger, own_directory: SqlDirectory
+) -> None:
+    own_postgresql.freeze()
+    try:
+        await is_refused_promptly(
+            lambda: own_ledger.mint(make_record("f1"), make_mark("f1"))
+        )
+        await is_refused_promptly(own_directory.list_accounts, 6)
+    finally:
+        own_postgresql.thaw()
+    await recovers(lambda: own_ledger.mint(make_record("f2"), make_mark("f2")), 2)
+    # The frozen server may have had the whole statement in its hands.
+    first = await own_ledger.find("f1")
+    owner = await owner_of(own_ledger, "f1")
+    assert (first is not None) == (owner == "f1")
+
+
+async def test_a_mint_that_waits_too_long_for_a_lock_never_comes_true(
+    own_location: PostgresqlLocation, own_ledger: Ledger
+) -> None:
+    import asyncpg
+
+    blocker = await asyncpg.connect(own_location.dsn)
+    try:
+        transaction = blocker.transaction()
+        await transaction.start()
+        await blocker.execute("LOCK TABLE replay_marks IN EXCLUSIVE MODE")
+        await is_refused_promptly(
+            lambda: own_ledger.mint(make_record("l1"), make_mark("l1"))
+        )
+        await transaction.rollback()
+    finally:
+        await blocker.close()
+    await asyncio.sleep(0.1)
+    assert await own_ledger.find("l1") is None
+    await own_ledger.mint(make_record("l1"), make_mark("l1"))
+
+
+async def test_a_mint_whose_answer_was_lost_is_looked_up(
+    own_postgresql: PostgresqlServer, tmp_path: Path
+) -> None:
+    """The commit took place, the connection broke: the mint is answered."""
+    losing = False
+    lost = asyncio.Event()
+
+    async def pump(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool
+    ) -> None:
+        nonlocal losing
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if answers and losing:
+                    losing = False
+                    lost.set()
+                    break
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection(
+            "127.0.0.1", own_postgresql.port
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(pump(reader, up_writer, answers=False))
+            group.create_task(pump(up_reader, writer, answers=True))
+
+    proxy = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = proxy.sockets[0].getsockname()[1]
+    location = parse_database_url(f"postgresql://broker@127.0.0.1:{port}/postgres")
+    assert isinstance(location, PostgresqlLocation)
+    ledger = PostgresqlLedger(location, Spool(tmp_path))
+    await ledger.start()
+    await ledger.mint(make_record("p0"), make_mark("p0"))
+    losing = True
+    await asyncio.gather(
+        ledger.mint(make_record("p1"), make_mark("p1")),
+        ledger.mint(make_record("p2"), None),
+    )
+    assert lost.is_set()
+    assert await ledger.find("p1") is not None
+    assert await ledger.find("p2") is not None
+    await ledger.close()
+    proxy.close()
+    await proxy.wait_closed()
+
+
+async def test_mints_survive_the_death_of_postgresql(
+    own_postgresql: PostgresqlServer, own_ledger: Ledger
+) -> None:
+    async def mint(n: int) -> str | None:
+        try:
+            await own_ledger.mint(make_record(f"k{n}"), make_mark(f"k{n}"))
+        except StoreUnavailableError:
+            return None
+        return f"k{n}"
+
+    async def kill() -> None:
+        await asyncio.sleep(0.05)
+        own_postgresql.kill()
+
+    tasks = [asyncio.create_task(mint(n)) for n in range(1000)]
+    await kill()
+    answered = {name for name in await asyncio.gather(*tasks) if name}
+    own_postgresql.start()
+    await recovers(lambda: own_ledger.find("x"), 5)
+    page = await own_ledger.search(AuditFilter(), PageRequest(limit=5000))
+    recorded = {r.event_id for r in page.items if r.event_id.startswith("k")}
+    assert answered <= recorded
+    for n in range(0, 1000, 50):
+        owner = await owner_of(own_ledger, f"k{n}")
+        assert (owner is not None) == (f"k{n}" in recorded)
+
+
+async def owner_of(ledger: Ledger, mint_id: str) -> str | None:
+    assert isinstance(ledger, PostgresqlLedger)
+    async with ledger._reads() as connection:
+        found: str | None = await connection.fetchval(
+            "SELECT mint_id FROM replay_marks WHERE key = $1", make_mark(mint_id).key
+        )
+    return found
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """One that may be stopped."""
+    if find_redis() is None:
+        pytest.skip("redis-server is not installed")
+    with start_redis() as server:
+        yield server
+
+
+@pytest.fixture
+async def redis_cache(own_redis: RedisServer) -> AsyncIterator[RedisCache]:
+    from broker.clock import SystemClock
+
+    cache = RedisCache(
+        parse_redis_url(own_redis.url), prefix="test", clock=SystemClock()
+    )
+    await cache.start()
+    yield cache
+    await cache.close()
+
+
+def make_session(key_id: str) -> SessionRecord:
+    now = int(time.time())
+    return SessionRecord(
+        access_key_id=key_id,
+        account=ACCOUNT,
+        kind="AssumeRole",
+        principal_arn="arn",
+        principal_id="id",
+        issued_at_ms=now * 1000,
+        expires_at=now + 600,
+    )
+
+
+async def test_without_redis_every_call_is_refused_at_once_and_comes_back(
+    own_redis: RedisServer, redis_cache: RedisCache
+) -> None:
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    calls: list[Callable[[], Awaitable[object]]] = [
+        redis_cache.ping,
+        lambda: redis_cache.put_session(make_session("ASIA1")),
+        lambda: redis_cache.find_session("ASIA1"),
+        lambda: redis_cache.drop_session("ASIA1"),
+        lambda: redis_cache.list_sessions(ACCOUNT, PageRequest()),
+        lambda: redis_cache.put("a", b"k", b"v", expires_at=soon),
+        lambda: redis_cache.get("a", b"k"),
+        lambda: redis_cache.take("a", b"k"),
+        lambda: redis_cache.drop("a", b"k"),
+        lambda: redis_cache.add("a", b"k", b"v", expires_at=soon),
+        lambda: redis_cache.hit("a", b"k", per_second=1),
+    ]
+    for call in calls:
+        await call()
+    own_redis.kill()
+    for call in calls:
+        await is_refused_promptly(call, 0.3)
+    own_redis.start()
+    await recovers(redis_cache.ping, 1)
+    for call in calls:
+        await call()
+
+
+async def test_a_silent_redis_is_given_up_within_its_time_out(
+    own_redis: RedisServer, redis_cache: RedisCache
+) -> None:
+    own_redis.freeze()
+    try:
+        await is_refused_promptly(redis_cache.ping, 0.35)
+        results = await asyncio.gather(
+            *(redis_cache.put_session(make_session(f"ASIA{n}")) for n in range(100)),
+            return_exceptions=True,
+        )
+        assert all(isinstance(r, StoreUnavailableError) for r in results)
+    finally:
+        own_redis.thaw()
+    await recovers(redis_cache.ping, 1)
+    # No answer of the time before is taken for one of now.
+    await redis_cache.put("a", b"k", b"v", expires_at=datetime(2100, 1, 1, tzinfo=UTC))
+    assert await redis_cache.get("a", b"k") == b"v"
+
+
+async def test_an_emptied_redis_is_an_empty_cache(
+    own_redis: RedisServer, redis_cache: RedisCache
+) -> None:
+    await redis_cache.put_session(make_session("ASIA1"))
+    own_redis.command("FLUSHALL")
+    assert await redis_cache.find_session("ASIA1") is None
+    assert (await redis_cache.list_sessions(ACCOUNT, PageRequest())).items == ()
+    await redis_cache.put_session(make_session("ASIA1"))
+    page = await redis_cache.list_sessions(ACCOUNT, PageRequest())
+    assert len(page.items) == 1
+
+
+async def test_every_key_in_redis_expires_by_itself(
+    own_redis: RedisServer, redis_cache: RedisCache
+) -> None:
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    await redis_cache.put_session(make_session("ASIA1"))
+    await redis_cache.put("a", b"k", b"v", expires_at=soon)
+    await redis_cache.add("a", b"l", b"v", expires_at=soon)
+    await redis_cache.hit("a", b"k", per_second=1)
+    said = own_redis.command("INFO", "keyspace").decode()
+    assert "keys=5,expires=5" in said
+
+
+async def test_a_locked_sqlite_refuses_mints_and_spools_the_rest(
+    sqlite_location: SqliteLocation, tmp_path: Path
+) -> None:
+    await migrate(sqlite_location)
+    spool = Spool(tmp_path)
+    writer = SqliteWriter(sqlite_location.path, spool, busy_seconds=0.05)
+    ledger = SqliteLedger(sqlite_location.path, writer)
+    await ledger.start()
+    blocker = sqlite3.connect(sqlite_location.path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    await is_refused_promptly(lambda: ledger.mint(make_record("1"), make_mark("1")))
+    await ledger.append(make_record("2"))
+    await asyncio.sleep(0.3)
+    assert not spool.is_empty
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    await ledger.mint(make_record("1"), make_mark("1"))
+    for _ in range(60):
+        if spool.is_empty:
+            break
+        await asyncio.sleep(0.05)
+    assert await ledger.find("2") is not None
+    await ledger.close()
+    await asyncio.to_thread(lambda: [p.unlink() for p in tmp_path.glob("broker.db*")])
+    assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == []
+
+
+_MINTER = """
+import asyncio, sys
+from pathlib import Path
+from tests.conformance.stores.test_outages import make_record, make_mark
+from broker.stores.errors import ReplayedError
+from broker.stores.ledger.spool import Spool
+from broker.stores.ledger.sqlite import SqliteLedger
+from broker.stores.sqlite_writer import SqliteWriter
+
+async def main(path, name, count):
+    ledger = SqliteLedger(path, SqliteWriter(path, Spool(path.parent)))
+    await ledger.start()
+    print("ready", flush=True)
+    sys.stdin.readline()
+
+    async def mint(n):
+        mark = make_mark(str(n))
+        record = make_record(f"{name}{n}")
+        mark = type(mark)(mark.key, record.event_id, mark.expires_at)
+        try:
+            await ledger.mint(record, mark)
+        except ReplayedError:
+            return
+        print(record.event_id, flush=True)
+
+    for start in range(0, count, 8):
+        await asyncio.gather(*(mint(n) for n in range(start, start + 8)))
+    await ledger.close()
+
+asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+"""
+
+
+def start_minter(path: Path, name: str, count: int) -> subprocess.Popen[str]:
+    root = Path(__file__).parents[3]
+    process = subprocess.Popen(
+        [sys.executable, "-c", _MINTER, str(path), name, str(count)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def read_sqlite(path: Path) -> tuple[set[str], list[str]]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        marks = {
+            row[0] for row in connection.execute("SELECT mint_id FROM replay_marks")
+        }
+        events = [row[0] for row in connection.execute("SELECT event_id FROM audit")]
+    return marks, events
+
+
+async def test_a_killed_minter_leaves_marks_and_records_together_or_neither(
+    sqlite_location: SqliteLocation,
+) -> None:
+    await migrate(sqlite_location)
+    for turn in range(3):
+        process = start_minter(sqlite_location.path, f"{turn}-", 1_000_000)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        answered = [process.stdout.readline().strip() for _ in range(50 * (turn + 1))]
+        process.send_signal(signal.SIGKILL)
+        answered += process.stdout.read().split("\n")[:-1]
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+        marks, events = read_sqlite(sqlite_location.path)
+        assert marks == set(events)
+        assert len(events) == len(set(events))
+        assert set(answered) <= marks
+
+
+async def test_of_two_processes_that_spend_the_same_proofs_one_wins_each(
+    sqlite_location: SqliteLocation,
+) -> None:
+    await migrate(sqlite_location)
+    count = 400
+    processes = [start_minter(sqlite_location.path, name, count) for name in ("a", "b")]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    said = [await asyncio.to_thread(process.communicate) for process in processes]
+    won = [set(output.split()) for output, _ in said]
+    numbers = sorted(int(name[1:]) for name in won[0] | won[1])
+    assert numbers == list(range(count))
+    marks, events = read_sqlite(sqlite_location.path)
+    assert marks == set(events) == won[0] | won[1]

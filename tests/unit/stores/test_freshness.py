@@ -1,0 +1,273 @@
+"""A worker's memory of the directory follows generations, and is never too old."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+
+import pytest
+
+from broker.model.account import AccountId
+from broker.stores.directory.freshness import (
+    MISS,
+    POLL_SECONDS,
+    TRUST_SECONDS,
+    Freshness,
+)
+from broker.stores.errors import StoreUnavailableError
+
+ACCOUNT = AccountId("000000000001")
+OTHER = AccountId("000000000002")
+
+
+class SteppingClock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+class World:
+    """A database that counts, changes and goes away."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[AccountId, int] = {ACCOUNT: 1}
+        self.value: object = "first"
+        self.away = False
+        self.loads = 0
+        self.asked: list[tuple[AccountId, ...] | None] = []
+        self.gate: asyncio.Event | None = None
+
+    async def generations(
+        self, accounts: Collection[AccountId] | None = None
+    ) -> Mapping[AccountId, int]:
+        self.asked.append(None if accounts is None else tuple(accounts))
+        if self.away:
+            raise StoreUnavailableError("away")
+        return dict(self.numbers)
+
+    async def load(self) -> object:
+        self.loads += 1
+        value = self.value
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.away:
+            raise StoreUnavailableError("away")
+        return value
+
+    def change(self, value: object) -> None:
+        self.value = value
+        self.numbers[ACCOUNT] += 1
+
+
+@pytest.fixture
+def clock() -> SteppingClock:
+    return SteppingClock()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def fresh(world: World, clock: SteppingClock) -> Freshness:
+    return Freshness(world, clock, stale_seconds=60)
+
+
+async def test_a_value_is_loaded_once_and_then_found_without_waiting(
+    fresh: Freshness, world: World
+) -> None:
+    assert fresh.find_fresh(ACCOUNT, "k") is MISS
+    assert await fresh.get(ACCOUNT, "k", world.load) == "first"
+    assert await fresh.get(ACCOUNT, "k", world.load) == "first"
+    assert fresh.find_fresh(ACCOUNT, "k") == "first"
+    assert fresh.find_fresh(OTHER, "k") is MISS
+    assert world.loads == 1
+
+
+async def test_absence_is_remembered_as_well(fresh: Freshness, world: World) -> None:
+    world.value = None
+    assert await fresh.get(ACCOUNT, "k", world.load) is None
+    assert fresh.find_fresh(ACCOUNT, "k") is None
+    assert world.loads == 1
+
+
+async def test_concurrent_callers_share_one_load_and_one_check(
+    fresh: Freshness, world: World
+) -> None:
+    got = await asyncio.gather(
+        *(fresh.get(ACCOUNT, "k", world.load) for _ in range(50))
+    )
+    assert set(got) == {"first"}
+    assert world.loads == 1
+    assert world.asked.count(()) == 1
+
+
+async def test_a_caller_that_gives_up_does_not_spoil_the_load_for_the_others(
+    fresh: Freshness, world: World
+) -> None:
+    world.gate = asyncio.Event()
+    first = asyncio.create_task(fresh.get(ACCOUNT, "k", world.load))
+    second = asyncio.create_task(fresh.get(ACCOUNT, "k", world.load))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    world.gate.set()
+    assert await second == "first"
+
+
+async def test_a_polled_change_makes_the_value_old(
+    fresh: Freshness, world: World
+) -> None:
+    await fresh.get(ACCOUNT, "k", world.load)
+    world.change("second")
+    assert fresh.find_fresh(ACCOUNT, "k") == "first"
+    await fresh.check()
+    assert fresh.find_fresh(ACCOUNT, "k") is MISS
+    assert await fresh.get(ACCOUNT, "k", world.load) == "second"
+
+
+async def test_an_own_change_is_seen_at_once(fresh: Freshness, world: World) -> None:
+    await fresh.get(ACCOUNT, "k", world.load)
+    world.change("second")
+    fresh.observed(ACCOUNT, world.numbers[ACCOUNT])
+    assert fresh.find_fresh(ACCOUNT, "k") is MISS
+    assert await fresh.get(ACCOUNT, "k", world.load) == "second"
+
+
+async def test_a_load_that_began_before_a_change_does_not_answer_after_it(
+    fresh: Freshness, world: World
+) -> None:
+    await fresh.check()
+    world.gate = asyncio.Event()
+    before = asyncio.create_task(fresh.get(ACCOUNT, "k", world.load))
+    await asyncio.sleep(0.01)
+    world.change("second")
+    fresh.observed(ACCOUNT, world.numbers[ACCOUNT])
+    after = asyncio.create_task(fresh.get(ACCOUNT, "k", world.load))
+    await asyncio.sleep(0.01)
+    world.gate.set()
+    assert await before == "first"
+    assert await after == "second"
+    assert fresh.find_fresh(ACCOUNT, "k") == "second"
+
+
+async def test_a_poll_that_was_overtaken_does_not_bring_an_old_generation_back(
+    fresh: Freshness, world: World
+) -> None:
+    await fresh.get(ACCOUNT, "k", world.load)
+    fresh.observed(ACCOUNT, 7)
+    await fresh.check()
+    assert fresh.find_fresh(ACCOUNT, "k") is MISS
+
+
+async def test_an_old_check_is_made_anew_before_anything_is_trusted(
+    fresh: Freshness, world: World, clock: SteppingClock
+) -> None:
+    await fresh.get(ACCOUNT, "k", world.load)
+    world.change("second")
+    clock.seconds += TRUST_SECONDS + 0.01
+    assert fresh.find_fresh(ACCOUNT, "k") is MISS
+    assert await fresh.get(ACCOUNT, "k", world.load) == "second"
+
+
+async def test_without_the_database_remembered_values_serve_for_the_grace_only(
+    fresh: Freshness, world: World, clock: SteppingClock
+) -> None:
+    await fresh.get(ACCOUNT, "k", world.load)
+    world.away = True
+    clock.seconds += 59
+    assert await fresh.get(ACCOUNT, "k", world.load) == "first"
+    with pytest.raises(StoreUnavailableError):
+        await fresh.get(ACCOUNT, "unknown", world.load)
+    clock.seconds += 2
+    with pytest.raises(StoreUnavailableError):
+        await fresh.get(ACCOUNT, "k", world.load)
+    world.away = False
+    assert await fresh.get(ACCOUNT, "k", world.load) == "first"
+    assert world.loads == 1
+
+
+async def test_a_value_known_to_be_old_never_serves(
+    fresh: Freshness, world: World
+) -> None:
+    await fresh.get(ACCOUNT, "k", world.load)
+    world.change("second")
+    await fresh.check()
+    world.away = True
+    with pytest.raises(StoreUnavailableError):
+        await fresh.get(ACCOUNT, "k", world.load)
+
+
+async def test_a_dropped_value_is_loaded_again(fresh: Freshness, world: World) -> None:
+    await fresh.get(ACCOUNT, "k", world.load)
+    fresh.drop(ACCOUNT, "k")
+    assert fresh.find_fresh(ACCOUNT, "k") is MISS
+
+
+async def test_the_memory_is_bounded_and_keeps_what_is_used(
+    world: World, clock: SteppingClock
+) -> None:
+    fresh = Freshness(world, clock, capacity=100)
+    for number in range(1000):
+        account = AccountId(f"{number:012d}")
+        await fresh.get(account, "k", world.load)
+        assert await fresh.get(ACCOUNT, "hot", world.load) == "first"
+    assert len(fresh._young) + len(fresh._old) <= 100
+    assert len(fresh._generations) <= 102
+    await fresh.check()
+    assert world.asked[-1] is not None
+    assert len(world.asked[-1]) <= 102
+    # Every account is loaded once, the value in use only once.
+    assert world.loads == 1001
+
+
+async def test_the_background_poll_sees_a_change_and_outlives_an_outage(
+    world: World,
+) -> None:
+    class RealClock(SteppingClock):
+        def monotonic(self) -> float:
+            return asyncio.get_running_loop().time()
+
+    fresh = Freshness(world, RealClock())
+    await fresh.start()
+    await fresh.get(ACCOUNT, "k", world.load)
+    world.away = True
+    await asyncio.sleep(POLL_SECONDS * 1.5)
+    world.away = False
+    world.change("second")
+    await asyncio.sleep(POLL_SECONDS * 1.5)
+    assert fresh.find_fresh(ACCOUNT, "k") is MISS
+    assert fresh.age_seconds < 1
+    await fresh.close()
+
+
+async def test_a_database_that_never_answers_counts_as_away(
+    clock: SteppingClock, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Silent(World):
+        async def generations(
+            self, accounts: Collection[AccountId] | None = None
+        ) -> Mapping[AccountId, int]:
+            await asyncio.sleep(60)
+            return await super().generations(accounts)
+
+    monkeypatch.setattr("broker.stores.directory.freshness.TRUST_SECONDS", 0.05)
+    fresh = Freshness(Silent(), clock)
+    with pytest.raises(StoreUnavailableError):
+        await fresh.get(ACCOUNT, "k", world.load)
+
+
+def test_a_hit_costs_about_a_microsecond(fresh: Freshness, world: World) -> None:
+    import timeit
+
+    asyncio.run(fresh.get(ACCOUNT, "k", world.load))
+    find: Callable[[AccountId, str], object] = fresh.find_fresh
+    best = min(timeit.repeat(lambda: find(ACCOUNT, "k"), number=1000, repeat=20))
+    # A dictionary look-up on the same machine is the yardstick.
+    table = {(ACCOUNT, "k"): 1}
+    yard = min(timeit.repeat(lambda: table[ACCOUNT, "k"], number=1000, repeat=20))
+    assert best < 20 * yard

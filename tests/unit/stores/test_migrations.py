@@ -1,0 +1,120 @@
+"""The tables come into being once, however many brokers start together."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+from broker.stores import migrations
+from broker.stores.errors import StoreUnavailableError
+from broker.stores.migrations import HEAD, SchemaTooNewError, find_revision, migrate
+from broker.stores.schema import METADATA
+from broker.stores.urls import SqliteLocation
+
+
+@pytest.fixture
+def location(tmp_path: Path) -> SqliteLocation:
+    return SqliteLocation(tmp_path / "broker.db")
+
+
+def test_the_newest_revision_is_the_one_that_the_code_names() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+async def test_the_migrated_tables_are_the_schemas(location: SqliteLocation) -> None:
+    await migrate(location)
+    engine = create_engine(f"sqlite:///{location.path}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, METADATA) == []
+        written = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+    engine.dispose()
+    assert written == "wal"
+
+
+async def test_many_starters_migrate_once(location: SqliteLocation) -> None:
+    await asyncio.gather(*(migrate(location) for _ in range(8)))
+    assert await find_revision(location) == HEAD
+
+
+def test_starting_processes_wait_for_each_other(location: SqliteLocation) -> None:
+    code = (
+        "import asyncio, sys; from pathlib import Path; "
+        "from broker.stores.migrations import migrate; "
+        "from broker.stores.urls import SqliteLocation; "
+        "asyncio.run(migrate(SqliteLocation(Path(sys.argv[1]))))"
+    )
+    command = [sys.executable, "-c", code, str(location.path)]
+    processes = [subprocess.Popen(command) for _ in range(3)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+
+
+async def test_a_current_database_is_recognised_quickly_and_without_alembic(
+    location: SqliteLocation,
+) -> None:
+    await migrate(location)
+    began = time.monotonic()
+    await migrate(location)
+    assert time.monotonic() - began < 0.1
+    code = (
+        "import asyncio, sys; from pathlib import Path; "
+        "from broker.stores.migrations import migrate; "
+        "from broker.stores.urls import SqliteLocation; "
+        "asyncio.run(migrate(SqliteLocation(Path(sys.argv[1])))); "
+        "sys.exit('alembic' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(location.path)]
+    await asyncio.to_thread(subprocess.run, command, check=True)
+
+
+async def test_a_failed_migration_leaves_no_half_schema(
+    location: SqliteLocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade = migrations._upgrade
+
+    def die_at_the_end(connection: object) -> None:
+        monkeypatch.setattr(connection, "commit", lambda: 1 / 0)
+        upgrade(connection)  # type: ignore[arg-type] # it is one
+
+    monkeypatch.setattr(migrations, "_upgrade", die_at_the_end)
+    with pytest.raises(ZeroDivisionError):
+        await migrate(location)
+    with closing(sqlite3.connect(location.path)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+    monkeypatch.setattr(migrations, "_upgrade", upgrade)
+    await migrate(location)
+
+
+async def test_a_newer_brokers_database_is_refused(location: SqliteLocation) -> None:
+    await migrate(location)
+    with closing(sqlite3.connect(location.path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    with pytest.raises(SchemaTooNewError, match="9999"):
+        await migrate(location)
+
+
+async def test_a_file_that_is_no_database_is_refused(location: SqliteLocation) -> None:
+    await asyncio.to_thread(location.path.write_bytes, b"not a database" * 100)
+    with pytest.raises(StoreUnavailableError, match="not a database"):
+        await migrate(location)
+
+
+async def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailableError, match="cannot write"):
+        await migrate(SqliteLocation(tmp_path / "missing" / "broker.db"))

@@ -1,0 +1,122 @@
+"""Store addresses are read strictly and shown without their secrets."""
+
+from pathlib import Path
+
+import pytest
+
+from broker.stores.urls import (
+    PostgresqlLocation,
+    RedisLocation,
+    SqliteLocation,
+    StoreUrlError,
+    parse_database_url,
+    parse_redis_url,
+    redact_url,
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///broker.db", "broker.db"),
+        ("sqlite:////var/lib/broker.db", "/var/lib/broker.db"),
+        ("/var/lib/broker.db", "/var/lib/broker.db"),
+        ("./data/broker.db", "data/broker.db"),
+    ],
+)
+def test_a_file_is_given_as_a_url_or_a_path(url: str, path: str) -> None:
+    assert parse_database_url(url) == SqliteLocation(Path(path))
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
+def test_a_postgresql_address_keeps_its_parameters(scheme: str) -> None:
+    rest = "u:p%40@db:5433/name?sslmode=require"
+    found = parse_database_url(f"{scheme}://{rest}")
+    assert found == PostgresqlLocation(f"postgresql://{rest}")
+    assert "p%40" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "mysql://u:hunter2@h/x", "sqlite://", "sqlite:///"],
+)
+def test_another_database_is_refused_without_showing_a_secret(url: str) -> None:
+    with pytest.raises(StoreUrlError) as caught:
+        parse_database_url(url)
+    assert "hunter2@" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (
+            "redis://r",
+            RedisLocation(mode="", tls=False, hosts=(("r", 6379),)),
+        ),
+        (
+            "rediss://u:p%3A@r:7000/3",
+            RedisLocation(
+                mode="",
+                tls=True,
+                hosts=(("r", 7000),),
+                database=3,
+                username="u",
+                password="p:",
+            ),
+        ),
+        (
+            "redis+sentinel://:p@a,b:1,[::1]:2/main/4",
+            RedisLocation(
+                mode="sentinel",
+                tls=False,
+                hosts=(("a", 26379), ("b", 1), ("::1", 2)),
+                database=4,
+                service="main",
+                password="p",
+            ),
+        ),
+        (
+            "rediss+cluster://a,b:7001",
+            RedisLocation(mode="cluster", tls=True, hosts=(("a", 6379), ("b", 7001))),
+        ),
+    ],
+)
+def test_each_way_to_reach_redis_is_read(url: str, expected: RedisLocation) -> None:
+    assert parse_redis_url(url) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:6379",
+        "http://u:hunter2@r",
+        "redis+other://u:hunter2@r",
+        "redis://u:hunter2@r:port",
+        "redis://u:hunter2@r/name",
+        "redis://u:hunter2@",
+        "redis+sentinel://u:hunter2@a,b",
+        "redis://u:hunter2@[r",
+    ],
+)
+def test_another_cache_is_refused_without_showing_a_secret(url: str) -> None:
+    with pytest.raises(StoreUrlError) as caught:
+        parse_redis_url(url)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://r:1/0", "redis://r:1/0"),
+        ("redis://u:hunter2@r:1/0", "redis://…@r:1/0"),
+        ("redis+sentinel://:hunter2@a,b/n", "redis+sentinel://…@a,b/n"),
+        ("postgresql://u:hunt@er2@h/d", "postgresql://…@h/d"),
+        (
+            "postgresql://h/d?password=hunter2&sslmode=require",
+            "postgresql://h/d?password=…&sslmode=require",
+        ),
+    ],
+)
+def test_an_address_is_shown_without_user_and_password(url: str, shown: str) -> None:
+    assert redact_url(url) == shown
