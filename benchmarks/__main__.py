@@ -1,0 +1,19 @@
+"""``python -m benchmarks [policy|http …]``: print the figures."""
+
+import platform
+import sys
+from importlib import import_module
+
+PARTS = ("policy", "saml", "http")
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or PARTS
+    print(f"Python {platform.python_version()} on {platform.machine()}")
+    for part in wanted:
+        print(f"\n{part}")
+        for label, text in import_module(f"benchmarks.{part}").run():
+            print(f"  {label:<60} {text}")
+
+
+main()

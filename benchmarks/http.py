@@ -1,0 +1,255 @@
+"""Whole exchanges over HTTP, as ratios to an empty handler on the same server.
+
+Load comes from wrk with one thread on the same two cores; no token or assertion is
+sent twice, and nothing about them is known before.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import requests
+from tests.scenarios.installation import Installation
+from tests.support import saml_idp
+from tests.support.broker import Key, running_broker
+from tests.support.oidc_issuer import serving
+from tests.support.servers import find_free_port, start_postgresql, start_redis
+
+_CONNECTIONS = 16
+_SECONDS = 40
+_LUA = Path(__file__).with_name("load.lua")
+Row = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Requests a second, and the median answer time."""
+
+    per_second: float
+    median_ms: float
+
+
+def run() -> list[Row]:
+    """All figures, as label and text."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as name, _empty() as url:
+        folder = Path(name)
+        lines = ["Action=GetCallerIdentity&Version=2011-06-15"] * 60_000
+
+        def empty() -> float:
+            rate = measure(url, lines, folder)
+            return rate.per_second
+
+        baseline = empty()
+        rows.append(("empty FastAPI handler", f"{baseline:.0f}/s"))
+        moto = _moto_rate(folder)
+        stock = _stock_is_valid_rate()
+        rows.append(("moto server, AssumeRoleWithWebIdentity", f"{moto:.0f}/s"))
+        rows.append(("stock python3-saml is_valid() alone", f"{stock:.0f}/s"))
+        for storage in ("embedded", "redis+postgresql"):
+            with _installation(folder / storage, storage) as (installation, ready):
+                rows.append((f"{storage}: start to ready", f"{ready:.2f} s"))
+                rows += _rates(installation, storage, folder, baseline, moto, stock)
+    return rows
+
+
+def _rates(  # noqa: PLR0917  # the figures it compares with
+    installation: Installation,
+    storage: str,
+    folder: Path,
+    baseline: float,
+    moto: float,
+    stock: float,
+) -> Iterator[Row]:
+    url = installation.broker.url
+    session = Key.of(installation.web_identity()["Credentials"])
+
+    def row(label: str, lines: Iterable[str], *more: Callable[[float], str]) -> Row:
+        rate = measure(url, lines, folder)
+        texts = [
+            f"{rate.per_second:.0f}/s",
+            f"{rate.per_second / baseline:.0%} of empty",
+        ]
+        texts += [text(rate.per_second) for text in more]
+        texts.append(f"median {rate.median_ms:.1f} ms")
+        return f"{storage}: {label}", ", ".join(texts)
+
+    yield row(
+        "AssumeRoleWithWebIdentity",
+        requests.web_identity(installation, 12_000),
+        lambda rate: f"{rate / moto:.1f} times moto",
+    )
+    yield row(
+        "AssumeRoleWithSAML",
+        requests.saml(installation, 4_000),
+        lambda rate: f"{rate / stock:.1f} times is_valid()",
+    )
+    yield row(
+        "GetCallerIdentity",
+        requests.signed(url, session, 20_000, Action="GetCallerIdentity"),
+    )
+
+
+def measure(url: str, lines: Iterable[str], folder: Path) -> Rate:
+    """Send every line once."""
+    load = folder / "load.txt"
+    load.write_text("\n".join(lines) + "\n")
+    done = subprocess.run(
+        [
+            *("wrk", "-t", "1", "-c", str(_CONNECTIONS), "-d", f"{_SECONDS}s"),
+            *("-s", str(_LUA), url),
+        ],
+        env={**os.environ, "LOAD": str(load)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    words = next(
+        line.split() for line in done.stdout.splitlines() if line.startswith("RESULT")
+    )
+    if int(words[3]):
+        raise RuntimeError(f"{words[3]} requests failed: {done.stderr}")
+    return Rate(int(words[1]) / float(words[2]), float(words[4]))
+
+
+@contextmanager
+def _installation(folder: Path, storage: str) -> Iterator[tuple[Installation, float]]:
+    folder.mkdir(parents=True)
+    with serving("/idp") as issuer:
+        settings = {
+            "internal_issuers": f"127.0.0.1:{issuer.port}",
+            "rate_limit": "0",
+            "log_format": "json",
+        }
+        if storage == "embedded":
+            with running_broker(folder, start=False, **settings) as broker:
+                yield _started(broker, issuer)
+            return
+        with (
+            start_redis() as redis,
+            start_postgresql(fsync=True) as postgresql,
+            running_broker(
+                folder,
+                start=False,
+                redis_url=redis.url,
+                database_url=postgresql.create_database("broker"),
+                **settings,
+            ) as broker,
+        ):
+            yield _started(broker, issuer)
+
+
+def _started(broker, issuer) -> tuple[Installation, float]:  # type: ignore[no-untyped-def] # noqa: ANN001  # see the caller
+    broker.start()  # makes schema and keyring
+    broker.stop()
+    began = time.monotonic()
+    broker.start()
+    ready = time.monotonic() - began
+    return Installation(broker, issuer), ready
+
+
+@contextmanager
+def _empty() -> Iterator[str]:
+    port = find_free_port()
+    with _process([sys.executable, "-m", "benchmarks.empty", str(port)]):
+        url = f"http://127.0.0.1:{port}"
+        _wait_for(f"{url}/readyz")
+        yield url
+
+
+def _moto_rate(folder: Path) -> float:
+    port = find_free_port()
+    body = (
+        "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam"
+        "%3A%3A123456789012%3Arole%2FReader&RoleSessionName=s-{}&WebIdentityToken=abcd"
+    )
+    with _process(["moto_server", "-p", str(port), "-H", "127.0.0.1"]):
+        url = f"http://127.0.0.1:{port}"
+        _wait_for(f"{url}/moto-api/")
+        # Unsigned calls of this action end in an error there, so it is signed.
+        lines = requests.signed(
+            url, Key("AKIAIOSFODNN7EXAMPLE", "x" * 40), 3_000, **_form(body)
+        )
+        return measure(url, lines, folder).per_second
+
+
+def _form(body: str) -> dict[str, str]:
+    from urllib.parse import parse_qsl  # noqa: PLC0415  # only here
+
+    return {k: v for k, v in parse_qsl(body) if k != "Version"}
+
+
+def _stock_is_valid_rate() -> float:
+    """How many signed responses stock python3-saml validates in a second."""
+    from onelogin.saml2.response import OneLogin_Saml2_Response  # noqa: PLC0415
+    from onelogin.saml2.settings import OneLogin_Saml2_Settings  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+    key = saml_idp.key_pair()
+    settings = OneLogin_Saml2_Settings(
+        {
+            "strict": True,
+            "sp": {
+                "entityId": saml_idp.AUDIENCE,
+                "assertionConsumerService": {"url": saml_idp.ACS},
+            },
+            "idp": {
+                "entityId": saml_idp.ENTITY_ID,
+                "singleSignOnService": {"url": "https://idp.example.com/sso"},
+                "x509cert": key.certificate_base64,
+            },
+        }
+    )
+    request = {
+        "http_host": "127.0.0.1:8080",
+        "server_port": "8080",
+        "script_name": "/saml",
+        "https": "off",
+    }
+    text = saml_idp.build_response(now=now)
+    count = 300
+    began = time.perf_counter()
+    for _ in range(count):
+        response = OneLogin_Saml2_Response(settings, text)
+        if not response.is_valid(request):
+            raise RuntimeError(response.get_error())
+    return count / (time.perf_counter() - began)
+
+
+@contextmanager
+def _process(command: list[str]) -> Iterator[None]:
+    bin_folder = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"}
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait_for(url: str) -> None:
+    for _ in range(200):
+        try:
+            urllib.request.urlopen(url, timeout=1)
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError(f"{url} does not answer")

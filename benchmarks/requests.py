@@ -1,0 +1,71 @@
+"""Prepared requests: as many as a run sends, no token or assertion twice."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from tests.scenarios.installation import READER, SAML_PROVIDER, Installation
+from tests.support.broker import REGION, Key
+
+_VERSION = "2011-06-15"
+
+
+def web_identity(installation: Installation, count: int) -> Iterator[str]:
+    for number in range(count):
+        yield urlencode(
+            {
+                "Action": "AssumeRoleWithWebIdentity",
+                "Version": _VERSION,
+                "RoleArn": READER,
+                "RoleSessionName": f"bench-{number}",
+                "WebIdentityToken": installation.issuer.issuer.token(
+                    jti=uuid.uuid4().hex
+                ),
+            }
+        )
+
+
+def saml(installation: Installation, count: int) -> Iterator[str]:
+    for _ in range(count):
+        yield urlencode(
+            {
+                "Action": "AssumeRoleWithSAML",
+                "Version": _VERSION,
+                "RoleArn": READER,
+                "PrincipalArn": SAML_PROVIDER,
+                "SAMLAssertion": installation.assertion(now=datetime.now(UTC)),
+            }
+        )
+
+
+def signed(url: str, key: Key, count: int, **parameters: str) -> Iterator[str]:
+    credentials = Credentials(
+        key.access_key_id, key.secret_access_key, key.session_token
+    )
+    signer = SigV4Auth(credentials, "sts", REGION)
+    for number in range(count):
+        body = urlencode(
+            {
+                "Version": _VERSION,
+                **{k: v.format(number) for k, v in parameters.items()},
+            }
+        )
+        request = AWSRequest(
+            "POST",
+            f"{url}/",
+            data=body,
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        )
+        signer.add_auth(request)
+        names = ("X-Amz-Date", "X-Amz-Security-Token", "Authorization")
+        head = "|".join(
+            f"{name}: {request.headers[name]}"
+            for name in names
+            if request.headers.get(name)
+        )
+        yield f"{head}\t{body}"
