@@ -129,18 +129,18 @@ def test_oidc_15_tens_of_thousands_of_keys_end_soon() -> None:
     tiny = json.dumps({"keys": [{"kty": "RSA", "kid": "a"}] * 30_000}).encode()
     large = json.dumps({"keys": [jwk_of(make_key("RS256"), "a")] * 2500}).encode()
     for data in (tiny, large):
-        begun = time.perf_counter()
+        begun = time.process_time()
         assert not parse_jwks(data).keys
-        assert time.perf_counter() - begun < 0.5
+        assert time.process_time() - begun < 0.5
 
 
 def test_oidc_15_deep_nesting_ends_soon() -> None:
     for data in (b'{"keys":' + b"[" * 500_000, b'{"keys":[' + b'{"a":' * 200_000):
-        begun = time.perf_counter()
+        begun = time.process_time()
         with pytest.raises(OidcRejected) as caught:
             parse_jwks(data)
         assert caught.value.reason is OidcReason.BAD_KEY_SET
-        assert time.perf_counter() - begun < 0.5
+        assert time.process_time() - begun < 0.5
 
 
 async def test_oidc_18_thousands_of_random_key_ids_cost_one_fetch() -> None:

@@ -229,9 +229,9 @@ SHAPES: dict[str, str] = {
 
 @pytest.mark.parametrize("token", SHAPES.values(), ids=SHAPES)
 def test_oidc_09_and_16_a_text_of_another_shape(token: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert reason_of(token, ISSUER) is NOT_A_JWT
-    assert time.perf_counter() - begun < 0.1
+    assert time.process_time() - begun < 0.1
 
 
 def test_oidc_09_a_last_character_with_unused_bits() -> None:
@@ -278,9 +278,9 @@ CLAIMS = json.dumps(ISSUER.claims())
 )
 def test_oidc_09_a_signed_payload_of_another_shape(payload: bytes) -> None:
     token = compact(USUAL_HEADER, payload, KEY, "RS256")
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert reason_of(token, ISSUER) is NOT_A_JWT
-    assert time.perf_counter() - begun < 0.1
+    assert time.process_time() - begun < 0.1
 
 
 @pytest.mark.parametrize(

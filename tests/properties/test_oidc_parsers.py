@@ -26,7 +26,7 @@ json_values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
-    | st.floats()
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text()
     | st.sampled_from(["RSA", "EC", "OKP", "sig", "verify", "P-256", "AQAB", "key-1"]),
     lambda inner: (
