@@ -191,7 +191,8 @@ class Resolver:
 
     async def _require_not_revoked(self, session: Session) -> None:
         revocations = await self._directory.revocations(session.account)
-        if revocations.cover(
+        made_from_revoked = session.parent_key_id in revocations.access_key_ids
+        if made_from_revoked or revocations.cover(
             session.access_key_id,
             session.issued_at_ms,
             (session.account, session.principal_id, session.provider_id),

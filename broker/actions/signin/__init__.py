@@ -1,0 +1,27 @@
+"""Sign-in: what the browser's doors do with credentials, through the same gates.
+
+The service ``signin`` has no Query API; its actions are called by the console.
+"""
+
+from broker.actions.action import Action
+from broker.actions.signin.console_login import ConsoleLogin
+from broker.actions.signin.console_logout import CONSOLE_LOGOUT
+from broker.actions.signin.derived_mint import DerivedMinter
+from broker.actions.signin.get_console_credentials import GetConsoleCredentials
+from broker.actions.signin.get_signin_token import GetSigninToken
+from broker.actions.signin.signin_tokens import SigninTokens
+from broker.sessions.issue import SessionIssuer
+from broker.stores.directory.fresh import FreshDirectory
+
+
+def signin_actions(
+    fresh: FreshDirectory, issuer: SessionIssuer, tokens: SigninTokens
+) -> tuple[Action, ...]:
+    """Every action of signing in that is built."""
+    minter = DerivedMinter(fresh, issuer)
+    return (
+        ConsoleLogin(fresh, minter).action(),
+        CONSOLE_LOGOUT,
+        GetConsoleCredentials(minter).action(),
+        GetSigninToken(tokens).action(),
+    )

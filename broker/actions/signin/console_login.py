@@ -1,0 +1,55 @@
+"""``ConsoleLogin``: a redeemed sign-in token becomes a console session, its own mint."""
+
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
+
+from broker.actions.action import Action, Call, needs_nothing
+from broker.actions.signin.derived_mint import DerivedMinter, require_session
+from broker.actions.sts.roles import credentials_shape
+from broker.errors import InvalidClientTokenId
+from broker.model.session import Session
+from broker.stores.directory.fresh import FreshDirectory
+
+
+class ConsoleLoginRequest(TypedDict):
+    """What the sign-in token was made for."""
+
+    SessionDuration: NotRequired[int]
+
+
+class ConsoleLogin:
+    """The handler, with what it needs."""
+
+    def __init__(self, fresh: FreshDirectory, minter: DerivedMinter) -> None:
+        self._fresh = fresh
+        self._minter = minter
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(
+            service="signin",
+            name="ConsoleLogin",
+            needs=needs_nothing,
+            handle=self._handle,
+            audited=("SessionDuration",),
+        )
+
+    async def _handle(
+        self, given: ConsoleLoginRequest, call: Call
+    ) -> Mapping[str, Any]:
+        session = require_session(call)
+        duration = given.get("SessionDuration")
+        ends_at = session.expires_at
+        if duration is not None:
+            ends_at = await self._wanted_end(session, duration, call)
+        minted = await self._minter.mint(call, ends_at=ends_at)
+        return {"Credentials": credentials_shape(minted.credentials)}
+
+    async def _wanted_end(self, session: Session, duration: int, call: Call) -> int:
+        """May be later than the credentials' own end, never than what bounds both."""
+        role = await self._fresh.find_role_by_id(session.account, session.principal_id)
+        if role is None:
+            raise InvalidClientTokenId(detail=f"role {session.principal_id} is gone")
+        seconds = min(duration, role.max_session_duration_seconds)
+        ends_at = int(call.now.timestamp()) + seconds
+        return ends_at if session.ends_by is None else min(ends_at, session.ends_by)

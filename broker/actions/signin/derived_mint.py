@@ -1,0 +1,80 @@
+"""A session made from another one of the same principal: never more than it was."""
+
+from broker.actions.action import Call
+from broker.errors import AccessDenied, ExpiredToken, ValidationError
+from broker.model.session import Session
+from broker.sessions.issue import Minted, MintOrder, SessionIssuer
+from broker.stores.directory.fresh import FreshDirectory
+
+
+class DerivedMinter:
+    """Mints sessions that carry on the caller's own.
+
+    Policies, tags, source identity and proof stay; so does the time of the first
+    issue, so that what is revoked by time stays revoked.
+    """
+
+    def __init__(self, fresh: FreshDirectory, issuer: SessionIssuer) -> None:
+        self._fresh = fresh
+        self._issuer = issuer
+
+    async def mint(
+        self, call: Call, *, ends_at: int, counts_as_chained: bool = False
+    ) -> Minted:
+        """The new session, which ends at ``ends_at`` (seconds since 1970).
+
+        Raises:
+            ExpiredToken: that is past.
+            AccessDenied: the account is gone.
+            ServiceUnavailable: the database is away; nothing was minted.
+        """
+        caller = call.caller
+        session = require_session(call)
+        seconds = ends_at - int(call.now.timestamp())
+        if seconds <= 0:
+            raise ExpiredToken(detail=f"the session ended at {ends_at}")
+        account = await self._fresh.find_account(session.account)
+        if account is None:
+            raise AccessDenied(detail=f"account {session.account} is gone")
+        order = MintOrder(
+            account=session.account,
+            account_salt=account.session_salt,
+            kind=session.kind,
+            principal_id=session.principal_id,
+            principal_arn=caller.principal.arn,
+            name=session.name,
+            now=call.now,
+            duration_seconds=seconds,
+            # A federation token stays tied to the long-term key that made it.
+            parent_key_id=(
+                session.access_key_id if session.kind.is_role else session.parent_key_id
+            ),
+            policies=session.policies,
+            tags=session.tags,
+            transitive_keys=session.transitive_keys,
+            source_identity=session.source_identity,
+            provider_arn=session.provider_arn,
+            provider_id=session.provider_id,
+            identity_context=session.identity_context,
+            mfa_at=session.mfa_at,
+            chain_depth=session.chain_depth + int(counts_as_chained),
+            ends_by=session.ends_by,
+            first_issued_at_ms=session.issued_at_ms,
+        )
+        minted = await self._issuer.issue(order, call.entry.complete())
+        call.entry.committed = True
+        return minted
+
+
+def require_session(call: Call) -> Session:
+    """The session that the call was proved with.
+
+    Raises:
+        ValidationError: it was proved with a long-term key.
+    """
+    session = call.caller.session
+    if session is None:
+        raise ValidationError(
+            "Invalid credentials parameter", detail="long-term keys have no session"
+        )
+    return session

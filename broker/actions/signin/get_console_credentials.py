@@ -1,0 +1,35 @@
+"""``GetConsoleCredentials``: the console session's credentials, for a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from broker.actions.action import Action, Call, Given, needs_nothing
+from broker.actions.signin.derived_mint import DerivedMinter, require_session
+from broker.actions.sts.roles import credentials_shape
+from broker.sessions.limits import HOUR_SECONDS
+
+
+class GetConsoleCredentials:
+    """The handler, with what it needs."""
+
+    def __init__(self, minter: DerivedMinter) -> None:
+        self._minter = minter
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(
+            service="signin",
+            name="GetConsoleCredentials",
+            needs=needs_nothing,
+            handle=self._handle,
+        )
+
+    async def _handle(self, _given: Given, call: Call) -> Mapping[str, Any]:
+        # At most an hour, never beyond the console session, and counted as chained:
+        # what is shown cannot open a longer console again.
+        ends_at = min(
+            require_session(call).expires_at,
+            int(call.now.timestamp()) + HOUR_SECONDS,
+        )
+        minted = await self._minter.mint(call, ends_at=ends_at, counts_as_chained=True)
+        return {"Credentials": credentials_shape(minted.credentials)}

@@ -1,0 +1,88 @@
+"""``GetSigninToken``: temporary credentials in, a sign-in token out.
+
+Source: reference 8.1, "Which credentials are allowed".
+"""
+
+from typing import NotRequired, TypedDict
+
+from broker.actions.action import Action, Call, needs_nothing
+from broker.actions.signin.derived_mint import require_session
+from broker.actions.signin.signin_tokens import SigninGrant, SigninTokens
+from broker.errors import ValidationError
+from broker.model.secret import Secret
+from broker.model.session import Session, SessionKind
+
+MIN_DURATION_SECONDS = 900
+MAX_DURATION_SECONDS = 43_200
+
+_BAD_CREDENTIALS = "Invalid credentials parameter"
+_REFUSED = frozenset({SessionKind.SESSION_TOKEN, SessionKind.ROOT_TASK})
+
+
+class GetSigninTokenRequest(TypedDict):
+    """The token of the session that proves the call, and the wanted length."""
+
+    SessionToken: Secret
+    SessionDuration: NotRequired[int]
+
+
+class GetSigninTokenResponse(TypedDict):
+    """The one member of the answer."""
+
+    SigninToken: str
+
+
+class GetSigninToken:
+    """The handler, with what it needs."""
+
+    def __init__(self, tokens: SigninTokens) -> None:
+        self._tokens = tokens
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(
+            service="signin",
+            name="GetSigninToken",
+            needs=needs_nothing,
+            handle=self._handle,
+            audited=("SessionDuration",),
+        )
+
+    async def _handle(
+        self, given: GetSigninTokenRequest, call: Call
+    ) -> GetSigninTokenResponse:
+        session = require_session(call)
+        duration = given.get("SessionDuration")
+        _require_eligible(session, duration)
+        token = await self._tokens.create(
+            SigninGrant(
+                access_key_id=session.access_key_id,
+                session_token=given["SessionToken"].reveal(),
+                duration_seconds=duration,
+            ),
+            ends_at=session.expires_at,
+            now=call.now,
+        )
+        return {"SigninToken": token}
+
+
+def _require_eligible(session: Session, duration: int | None) -> None:
+    if session.kind in _REFUSED:
+        raise ValidationError(
+            _BAD_CREDENTIALS, detail=f"{session.kind} credentials open no console"
+        )
+    if duration is None:
+        return
+    if not session.kind.is_role:
+        raise ValidationError(
+            _BAD_CREDENTIALS, detail=f"{session.kind} takes no SessionDuration"
+        )
+    if session.chain_depth:
+        raise ValidationError(
+            _BAD_CREDENTIALS, detail="chained credentials take no SessionDuration"
+        )
+    if not MIN_DURATION_SECONDS <= duration <= MAX_DURATION_SECONDS:
+        raise ValidationError(
+            "SessionDuration must be between"
+            f" {MIN_DURATION_SECONDS} and {MAX_DURATION_SECONDS} seconds."
+        )

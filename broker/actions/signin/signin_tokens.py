@@ -1,0 +1,65 @@
+"""Sign-in tokens: bearers of 256 random bits, good for one login in 15 minutes.
+
+Source: reference 8.1 and 8.2; security design 4.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from broker.sessions.handles import Handles
+from broker.sessions.vault import Vault
+from broker.stores.cache.port import Cache
+
+LIFE = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigninGrant:
+    """What a sign-in token stands for: a session, proved when the token was made.
+
+    ``duration_seconds`` is the console session's life that was asked for.
+    """
+
+    access_key_id: str
+    session_token: str = field(repr=False)
+    duration_seconds: int | None
+
+
+class SigninTokens:
+    """Keeps sign-in tokens in the cache, and only there.
+
+    Every method raises ``ServiceUnavailable`` when the cache is away.
+    """
+
+    def __init__(self, cache: Cache, vault: Vault) -> None:
+        self._handles = Handles(cache, vault, "signin-token")
+
+    async def create(self, grant: SigninGrant, *, ends_at: int, now: datetime) -> str:
+        """A token; it lives no longer than the session, which ends at ``ends_at``."""
+        return await self._handles.put(
+            {
+                "key": grant.access_key_id,
+                "token": grant.session_token,
+                "duration": grant.duration_seconds,
+            },
+            min(now + LIFE, datetime.fromtimestamp(ends_at, UTC)),
+        )
+
+    async def find(self, token: str) -> SigninGrant | None:
+        """What the token stands for; it stays good."""
+        return _grant(await self._handles.find(token))
+
+    async def redeem(self, token: str) -> SigninGrant | None:
+        """What the token stands for, for at most one caller ever."""
+        return _grant(await self._handles.take(token))
+
+
+def _grant(value: dict[str, object] | None) -> SigninGrant | None:
+    if value is None:
+        return None
+    duration = value["duration"]
+    return SigninGrant(
+        access_key_id=str(value["key"]),
+        session_token=str(value["token"]),
+        duration_seconds=duration if isinstance(duration, int) else None,
+    )

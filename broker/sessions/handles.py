@@ -1,0 +1,95 @@
+"""Bearer handles: random texts that stand for a value kept in the cache.
+
+The cache sees a handle as its SHA-256 and the value sealed for that very digest, so
+that a dump of it opens nothing and no entry can be moved to another's place.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from broker.entropy import new_handle
+from broker.errors import ServiceUnavailable
+from broker.sessions.keys import KeyringError
+from broker.sessions.vault import SealBrokenError, Vault
+from broker.stores.cache.port import Cache
+from broker.stores.errors import StoreUnavailableError
+
+_LONGEST_HANDLE = 128
+_PURPOSE = "handle"
+_COLUMN = "value"
+
+
+class Handles:
+    """Handles of one kind; ``space`` is the kind's place in the cache.
+
+    Every method raises ``ServiceUnavailable`` when the cache is away.
+    """
+
+    def __init__(self, cache: Cache, vault: Vault, space: str) -> None:
+        self._cache = cache
+        self._vault = vault
+        self._space = space
+
+    async def put(self, value: Mapping[str, object], expires_at: datetime) -> str:
+        """A new handle of 256 random bits for a value that JSON can hold."""
+        handle = new_handle()
+        digest = _digest(handle)
+        try:
+            sealed = self._vault.seal(
+                _PURPOSE,
+                self._space,
+                digest.hex(),
+                _COLUMN,
+                json.dumps(value, separators=(",", ":")).encode("ascii"),
+            )
+            await self._cache.put(self._space, digest, sealed, expires_at=expires_at)
+        except (KeyringError, StoreUnavailableError) as error:
+            raise ServiceUnavailable(detail=f"no handle was made: {error}") from error
+        return handle
+
+    async def find(self, handle: str) -> dict[str, Any] | None:
+        """The value, left where it is."""
+        if len(handle) > _LONGEST_HANDLE:
+            return None
+        digest = _digest(handle)
+        try:
+            return self._open(digest, await self._cache.get(self._space, digest))
+        except StoreUnavailableError as error:
+            raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
+
+    async def take(self, handle: str) -> dict[str, Any] | None:
+        """The value, for at most one caller ever."""
+        if len(handle) > _LONGEST_HANDLE:
+            return None
+        digest = _digest(handle)
+        try:
+            return self._open(digest, await self._cache.take(self._space, digest))
+        except StoreUnavailableError as error:
+            raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
+
+    async def drop(self, handle: str) -> None:
+        """Forget the handle."""
+        try:
+            await self._cache.drop(self._space, _digest(handle))
+        except StoreUnavailableError as error:
+            raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
+
+    def _open(self, digest: bytes, sealed: bytes | None) -> dict[str, Any] | None:
+        if sealed is None:
+            return None
+        try:
+            plain = self._vault.open_sealed(
+                _PURPOSE, self._space, digest.hex(), _COLUMN, sealed
+            )
+        except SealBrokenError:
+            # Not ours, or its key was dropped: as good as absent.
+            return None
+        value: dict[str, Any] = json.loads(plain)
+        return value
+
+
+def _digest(handle: str) -> bytes:
+    return hashlib.sha256(handle.encode("utf-8", "surrogatepass")).digest()
