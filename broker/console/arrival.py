@@ -1,0 +1,164 @@
+"""The last step of every way in: is somebody else here, then the mint and the cookie.
+
+A proof that came by a cross-site post is parked under a one-time handle first: such a
+post carries no cookie, so who is signed in shows only after the redirect.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.actions.action import Door
+from broker.actions.signin.signin_tokens import SigninGrant
+from broker.console.console_session import Arrived, SignedIn, session_caller
+from broker.console.csrf import csrf_token, require_same_origin
+from broker.console.desk import HOME, Desk
+from broker.console.facts import refuse_prefetch
+from broker.console.forms import read_form
+from broker.console.pages import see_other
+from broker.errors import ValidationError
+from broker.model.caller import Caller
+from broker.sessions.handles import Handles
+
+CONTINUE = "/signin/continue"
+PARKED = timedelta(seconds=60)
+ASKED = timedelta(minutes=5)
+"""For a person to answer; the proof's own end may come first."""
+
+USED_UP = "This sign-in link was used already, or it is too old. Start again where you came from."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """Someone with a proof: an assertion for a role, or a sign-in token.
+
+    ``session_arn`` is who they will be, for the question and nothing else.
+    """
+
+    door: str
+    destination: str
+    session_arn: str = ""
+    response: str = field(default="", repr=False)
+    role_arn: str = ""
+    provider_arn: str = ""
+    signin_token: str = field(default="", repr=False)
+    issuer: str = ""
+
+
+class Arrivals:
+    """Takes arrivals in."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._handles = Handles(desk.deps.cache, desk.deps.vault, "arrival")
+
+    async def park(self, arrival: Arrival, life: timedelta = PARKED) -> str:
+        """A one-time handle."""
+        return await self._handles.put(asdict(arrival), self._now() + life)
+
+    async def hand_over(self, arrival: Arrival) -> Response:
+        """Send the browser to where its cookies are seen."""
+        return see_other(f"{CONTINUE}?handle={await self.park(arrival)}")
+
+    async def resume(self, request: Request) -> Response:
+        """``/signin/continue``: GET after a hand-over, POST as an answer."""
+        refuse_prefetch(request)
+        form = await read_form(request)
+        if request.method == "POST":
+            require_same_origin(request, self._desk.deps.public_origin)
+            who = await self._desk.find_session(request)
+            if isinstance(who, SignedIn):
+                self._desk.require_csrf(request, form, who)
+        value = await self._handles.take(form.find("handle") or "")
+        if value is None:
+            raise ValidationError(USED_UP)
+        arrival = Arrival(**value)
+        if request.method == "POST":
+            return await self.let_in(request, arrival)
+        return await self.enter(request, arrival)
+
+    async def enter(
+        self, request: Request, arrival: Arrival, status: int = 303
+    ) -> Response:
+        """Let in, unless somebody else is signed in: then ask first."""
+        who = await self._desk.find_session(request)
+        if isinstance(who, SignedIn) and who.principal.arn != arrival.session_arn:
+            handle = await self.park(arrival, ASKED)
+            return self._desk.pages.show(
+                request,
+                "switch.html",
+                current=who.principal,
+                coming=arrival.session_arn,
+                handle=handle,
+                csrf=csrf_token(who.cookie),
+            )
+        return await self.let_in(request, arrival, status)
+
+    async def let_in(
+        self, request: Request, arrival: Arrival, status: int = 303
+    ) -> Response:
+        """Mint the console session and give its cookie: a new one each time."""
+        if arrival.signin_token:
+            result = await self._login(request, arrival)
+        else:
+            result = await self._assume(request, arrival)
+        credentials = result["Credentials"]
+        desk = self._desk
+        cookie = await desk.sessions.open(
+            credentials["AccessKeyId"],
+            credentials["SessionToken"],
+            credentials["Expiration"],
+            Arrived(door=arrival.door, issuer=arrival.issuer),
+        )
+        replaced = desk.cookie.find(request)
+        if replaced is not None:
+            await desk.sessions.close(replaced)
+        response = see_other(arrival.destination or HOME, status)
+        desk.cookie.set(response, cookie)
+        return response
+
+    async def _assume(self, request: Request, arrival: Arrival) -> Mapping[str, Any]:
+        given = {
+            "RoleArn": arrival.role_arn,
+            "PrincipalArn": arrival.provider_arn,
+            "SAMLAssertion": arrival.response,
+        }
+        return await self._desk.perform(
+            request, Door.SAML, ("sts", "AssumeRoleWithSAML"), None, lambda: given
+        )
+
+    async def _login(self, request: Request, arrival: Arrival) -> Mapping[str, Any]:
+        given: dict[str, int] = {}
+
+        async def redeem(now: datetime) -> Caller:
+            grant = await self._desk.deps.tokens.redeem(arrival.signin_token)
+            caller = await self.caller_of(grant, now)
+            if grant is not None and grant.duration_seconds is not None:
+                given["SessionDuration"] = grant.duration_seconds
+            return caller
+
+        return await self._desk.perform(
+            request, Door.FEDERATION, ("signin", "ConsoleLogin"), redeem, lambda: given
+        )
+
+    async def caller_of(self, grant: SigninGrant | None, now: datetime) -> Caller:
+        """Who a sign-in token is for, as things stand now.
+
+        Raises:
+            ValidationError: there is no such token (any more).
+            ExpiredToken, InvalidClientTokenId: its session is no longer good.
+        """
+        if grant is None:
+            raise ValidationError(USED_UP, detail="no such sign-in token")
+        return session_caller(
+            await self._desk.deps.resolver.resolve(
+                grant.access_key_id, grant.session_token, now
+            )
+        )
+
+    def _now(self) -> datetime:
+        return self._desk.deps.clock.now()

@@ -1,0 +1,132 @@
+"""Console sessions: what a cookie stands for, looked up at every request.
+
+The cache holds the session token sealed under the cookie's hash. It is resolved like
+any caller's credentials each time, so that expiry, revocation and the role's end
+hold at once.
+"""
+
+import contextlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from broker.errors import ExpiredToken, InvalidClientTokenId
+from broker.model.caller import Caller
+from broker.model.principal import Principal
+from broker.model.session import Session
+from broker.sessions.handles import Handles
+from broker.sessions.resolve import ResolvedSession, Resolver
+from broker.stores.cache.port import Cache
+from broker.stores.errors import StoreUnavailableError
+
+AFTERLIFE = timedelta(hours=12)
+"""How long after its end a session's time-out page knows the way back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """How someone came in: the door's name, the Issuer as it was given."""
+
+    door: str
+    issuer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    """Someone who is signed in."""
+
+    cookie: str = field(repr=False)
+    resolved: ResolvedSession
+    arrived: Arrived
+
+    @property
+    def principal(self) -> Principal:
+        """Who it is."""
+        return self.resolved.principal
+
+    @property
+    def session(self) -> Session:
+        """The console session."""
+        return self.resolved.session
+
+    @property
+    def caller(self) -> Caller:
+        """The caller of everything that the pages do for them."""
+        return session_caller(self.resolved)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Someone who was signed in until the session expired or was revoked."""
+
+    arrived: Arrived
+
+
+class ConsoleSessions:
+    """Opens, finds and closes console sessions.
+
+    Every method raises ``ServiceUnavailable`` when the cache is away.
+    """
+
+    def __init__(self, handles: Handles, resolver: Resolver, cache: Cache) -> None:
+        self._handles = handles
+        self._resolver = resolver
+        self._cache = cache
+
+    async def open(
+        self,
+        access_key_id: str,
+        session_token: str,
+        expiration: datetime,
+        arrived: Arrived,
+    ) -> str:
+        """The new cookie of a minted session."""
+        return await self._handles.put(
+            {
+                "key": access_key_id,
+                "token": session_token,
+                "door": arrived.door,
+                "issuer": arrived.issuer,
+            },
+            expiration.astimezone(UTC) + AFTERLIFE,
+        )
+
+    async def find(self, cookie: str | None, now: datetime) -> SignedIn | Ended | None:
+        """Whose cookie it is; None for one that stands for nothing."""
+        if cookie is None:
+            return None
+        record = await self._handles.find(cookie)
+        if record is None:
+            return None
+        arrived = _arrived(record)
+        try:
+            resolved = await self._resolver.resolve(record["key"], record["token"], now)
+        except (ExpiredToken, InvalidClientTokenId):
+            return Ended(arrived)
+        return SignedIn(cookie=cookie, resolved=resolved, arrived=arrived)
+
+    async def close(self, cookie: str) -> None:
+        """Forget what the cookie stands for."""
+        await self._handles.drop(cookie)
+
+    async def forget(self, who: SignedIn) -> None:
+        """Close, and take the session off the list of live ones."""
+        await self.close(who.cookie)
+        # Its token is nowhere any more; the line in the listing is all that is left.
+        with contextlib.suppress(StoreUnavailableError):
+            await self._cache.drop_session(who.session.access_key_id)
+
+
+def session_caller(resolved: ResolvedSession) -> Caller:
+    """The caller that live temporary credentials prove."""
+    return Caller(
+        principal=resolved.principal,
+        access_key_id=resolved.session.access_key_id,
+        session=resolved.session,
+        principal_tags=resolved.principal_tags,
+        context=resolved.session.identity_context,
+    )
+
+
+def _arrived(record: dict[str, Any]) -> Arrived:
+    return Arrived(door=record["door"], issuer=record["issuer"])

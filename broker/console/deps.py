@@ -1,0 +1,48 @@
+"""What the pages need from the rest of the broker."""
+
+from dataclasses import dataclass
+
+from broker.actions.signin.signin_tokens import SigninTokens
+from broker.audit.writer import Auditor
+from broker.authn.federated import FederatedScheme
+from broker.clock import Clock
+from broker.pipeline import Pipeline
+from broker.sessions.resolve import Resolver
+from broker.sessions.vault import Vault
+from broker.stores.cache.port import Cache
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.port import DirectoryReader
+
+
+@dataclass(frozen=True, slots=True)
+class SignInLink:
+    """A place where signing in begins, shown on the sign-in page."""
+
+    label: str
+    url: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleDeps:
+    """The collaborators, and what the operator set.
+
+    ``public_origin`` has no trailing slash; ``secure`` says that it is https.
+    ``allowed_origins`` are the origins that ``Destination``, ``RelayState`` and
+    ``Issuer`` may lead to besides it.
+    """
+
+    pipeline: Pipeline
+    auditor: Auditor
+    federated: FederatedScheme
+    resolver: Resolver
+    fresh: FreshDirectory
+    directory: DirectoryReader
+    cache: Cache
+    vault: Vault
+    tokens: SigninTokens
+    clock: Clock
+    public_origin: str
+    secure: bool
+    allowed_origins: tuple[str, ...] = ()
+    sign_in_links: tuple[SignInLink, ...] = ()

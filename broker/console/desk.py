@@ -1,0 +1,77 @@
+"""What all doors of the console share: pages, cookies, sessions, destinations."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+
+from broker.actions.action import Action, Call, Door, Given
+from broker.console.console_session import ConsoleSessions, Ended, SignedIn
+from broker.console.cookies import SessionCookie
+from broker.console.csrf import FIELD, require_csrf
+from broker.console.deps import ConsoleDeps
+from broker.console.destinations import Destinations
+from broker.console.facts import note, raw_request, request_id
+from broker.console.forms import Form
+from broker.console.pages import Pages
+from broker.model.caller import Caller
+from broker.sessions.handles import Handles
+
+HOME = "/console/"
+SIGN_IN = "/signin"
+
+DoorProof = Callable[[datetime], Awaitable[Caller]]
+
+
+class Desk:
+    """The shared parts, built once."""
+
+    def __init__(self, deps: ConsoleDeps) -> None:
+        self.deps = deps
+        self.pages = Pages(deps.allowed_origins)
+        self.cookie = SessionCookie(secure=deps.secure)
+        self.sessions = ConsoleSessions(
+            Handles(deps.cache, deps.vault, "console"), deps.resolver, deps.cache
+        )
+        self.destinations = Destinations(deps.public_origin, deps.allowed_origins)
+
+    async def find_session(self, request: Request) -> SignedIn | Ended | None:
+        """Whose browser this is."""
+        return await self.sessions.find(
+            self.cookie.find(request), self.deps.clock.now()
+        )
+
+    def require_csrf(self, request: Request, form: Form, who: SignedIn) -> None:
+        """Hold a form against the session.
+
+        Raises:
+            AccessDenied: it is another's.
+        """
+        require_csrf(request, form.find(FIELD), who.cookie, self.deps.public_origin)
+
+    async def perform(
+        self,
+        request: Request,
+        door: Door,
+        action: tuple[str, str],
+        proof: DoorProof | None,
+        read: Callable[[], Given],
+    ) -> Mapping[str, Any]:
+        """One action through the pipeline, with the door's own proof.
+
+        Raises:
+            BrokerError: it failed, and the audit says so.
+        """
+        service, name = action
+        note(request, action=name)
+        call, found = self._open(request, door, service, name)
+        call.door_proof = proof
+        return await self.deps.pipeline.perform(call, found, read)
+
+    def _open(
+        self, request: Request, door: Door, service: str, name: str
+    ) -> tuple[Call, Action]:
+        return self.deps.pipeline.open(
+            raw_request(request), request_id(request), door, service, name
+        )

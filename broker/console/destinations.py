@@ -1,0 +1,83 @@
+"""Where a browser may be sent: the broker's own console, or an allow-listed origin.
+
+The parsed origin is compared, never a prefix of the text. Whatever browsers and
+parsers read differently (backslashes, control characters, user names, encoded hosts)
+is refused before it is parsed.
+
+Source: CWE-601; WHATWG URL, "URL parsing".
+"""
+
+import re
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+LONGEST = 2048
+_PLAIN = re.compile(r"[!#-;=?-\[\]_a-z~%]+", re.ASCII)
+"""Printable ASCII without space, quotation marks, ``<``, ``>``, ``\\``, ``^``, `````,
+``{``, ``|`` and ``}``."""
+
+_NETLOC = re.compile(r"(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
+_ENCODED_TRICKS = re.compile(r"%(?:2e|2f|5c|25|[01][0-9a-f]|7f)", re.IGNORECASE)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_HIGHEST_PORT = 65_535
+_CONSOLE = ("/console",)
+
+
+class Destinations:
+    """The rule of one installation."""
+
+    def __init__(self, own_origin: str, allowed_origins: Iterable[str]) -> None:
+        self._own = _origin(own_origin)
+        self._allowed = frozenset(map(_origin, allowed_origins))
+
+    def find_safe(self, url: str, own_paths: tuple[str, ...] = _CONSOLE) -> str | None:
+        """The address to redirect to; None for one that must not be followed.
+
+        An address of the broker's own comes back without its origin, and must be at
+        or below one of ``own_paths``.
+        """
+        if len(url) > LONGEST or not _PLAIN.fullmatch(url):
+            return None
+        if url.startswith("/"):
+            return _own_path(url, own_paths)
+        try:
+            parts = urlsplit(url)
+            origin = _origin(url)
+        except ValueError:
+            return None
+        if origin == self._own:
+            return _own_path(
+                url[len(parts.scheme) + 3 + len(parts.netloc) :], own_paths
+            )
+        return url if origin in self._allowed else None
+
+
+def _own_path(path: str, own_paths: tuple[str, ...]) -> str | None:
+    bare = re.split(r"[?#]", path, maxsplit=1)[0]
+    if _ENCODED_TRICKS.search(bare) or "//" in bare:
+        return None
+    if any(segment in {".", ".."} for segment in bare.split("/")):
+        return None
+    if any(bare == own or bare.startswith(f"{own}/") for own in own_paths):
+        return path
+    return None
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port.
+
+    Raises:
+        ValueError: the text has no plain origin.
+    """
+    scheme, separator, rest = url.partition("://")
+    scheme = scheme.lower()
+    netloc = re.split(r"[/?#]", rest, maxsplit=1)[0].lower()
+    if scheme not in _DEFAULT_PORTS or not separator or not _NETLOC.fullmatch(netloc):
+        raise ValueError("no origin")
+    host, port = netloc, ""
+    if not netloc.endswith("]"):
+        host, _, port = netloc.rpartition(":") if ":" in netloc else (netloc, "", "")
+    number = int(port) if port else _DEFAULT_PORTS[scheme]
+    if number > _HIGHEST_PORT:
+        raise ValueError("no port")
+    return scheme, host.removesuffix("."), number

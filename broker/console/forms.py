@@ -1,0 +1,97 @@
+"""Parameters of a page: the query and an urlencoded body, within bounds.
+
+A parameter that is sent twice, or in query and body, is refused when it is asked
+for; parameters that nobody asks for are ignored.
+"""
+
+import asyncio
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from broker.errors import MalformedInput, RequestEntityTooLarge, ValidationError
+
+QUERY_BYTES_MAX = 32 * 1024
+BODY_BYTES_MAX = 32 * 1024
+_FIELDS_MAX = 64
+_BODY_SECONDS_MAX = 30
+_FORM = "application/x-www-form-urlencoded"
+
+
+class Form:
+    """The parameters of one request."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self._pairs = pairs
+
+    def find(self, name: str) -> str | None:
+        """The one value; None when it was not sent.
+
+        Raises:
+            ValidationError: it was sent twice.
+        """
+        found = [value for key, value in self._pairs if key == name]
+        if len(found) > 1:
+            raise ValidationError(f"The parameter {name} was sent more than once.")
+        return found[0] if found else None
+
+    def require(self, name: str) -> str:
+        """The one value, which is there and not empty.
+
+        Raises:
+            ValidationError: it is not, or was sent twice.
+        """
+        value = self.find(name)
+        if not value:
+            raise ValidationError(f"The parameter {name} is missing.")
+        return value
+
+
+async def read_form(request: Request, *, body_max: int = BODY_BYTES_MAX) -> Form:
+    """The parameters of a request.
+
+    Raises:
+        MalformedInput: they cannot be taken apart.
+        RequestEntityTooLarge: they are too long.
+    """
+    query: bytes = request.scope["query_string"]
+    if len(query) > QUERY_BYTES_MAX:
+        raise RequestEntityTooLarge("The query is too long.")
+    pairs = _parse(query)
+    if request.method == "POST":
+        body = await _read_body(request, body_max)
+        kind = request.headers.get("content-type", "").partition(";")[0]
+        if body and kind.strip().lower() != _FORM:
+            raise MalformedInput(f"The body must be {_FORM}.")
+        pairs += _parse(body)
+    return Form(pairs)
+
+
+def _parse(encoded: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(
+            encoded.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=_FIELDS_MAX,
+        )
+    except ValueError as error:
+        raise MalformedInput(
+            "The request sent by the client was syntactically incorrect.",
+            detail=type(error).__name__,
+        ) from error
+
+
+async def _read_body(request: Request, body_max: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(_BODY_SECONDS_MAX):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > body_max:
+                    raise RequestEntityTooLarge("The form is too long.")
+                chunks.append(chunk)
+    except TimeoutError as error:
+        raise MalformedInput("The form did not arrive in time.") from error
+    return b"".join(chunks)

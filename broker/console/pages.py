@@ -1,0 +1,108 @@
+"""Rendering: templates become answers, errors become pages.
+
+Every page is `no-store` and runs under a policy that allows this origin's own style
+sheet and script, nothing inline and nothing from elsewhere.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+import structlog
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from broker.console.facts import note, request_id
+from broker.console.static_files import StaticFiles
+from broker.errors import BrokerError, InternalFailure
+
+_log = structlog.get_logger(__name__)
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_SEE_OTHER = 303
+_UNAVAILABLE = 503
+_PRIVATE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
+_RETRY = {"retry-after": "1"}
+
+
+class Pages:
+    """Makes pages; ``allowed_origins`` are where a form may end up."""
+
+    def __init__(self, allowed_origins: Iterable[str]) -> None:
+        self.files = StaticFiles()
+        self._environment = Environment(
+            loader=FileSystemLoader(_TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.globals["static"] = self.files.url
+        targets = " ".join(("'self'", *(o.rstrip("/") for o in allowed_origins)))
+        self._policy = "; ".join(
+            (
+                "default-src 'none'",
+                "style-src 'self'",
+                "script-src 'self'",
+                # Redirects after a form count, too: browsers follow the whole chain.
+                f"form-action {targets}",
+                "frame-ancestors 'none'",
+                "base-uri 'none'",
+            )
+        )
+
+    def show(
+        self, request: Request, template: str, status: int = 200, **context: object
+    ) -> HTMLResponse:
+        """A page."""
+        text = self._environment.get_template(template).render(
+            request_id=request_id(request), **context
+        )
+        return HTMLResponse(
+            text,
+            status,
+            headers={**_PRIVATE, "content-security-policy": self._policy},
+        )
+
+    def show_error(
+        self, request: Request, error: BrokerError, *, door: str = "", **context: object
+    ) -> HTMLResponse:
+        """The page of an error; ``door`` picks its words."""
+        note(request, error_code=error.code)
+        page = self.show(
+            request,
+            "error.html",
+            error.status,
+            code=error.code,
+            message=error.message or error.code,
+            http_status=error.status,
+            door=door,
+            **context,
+        )
+        if error.status == _UNAVAILABLE:
+            page.headers.update(_RETRY)
+        return page
+
+    def guarded(self, handler: Handler, *, door: str = "") -> Handler:
+        """The handler, whose every failure is a page."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except BrokerError as error:
+                return self.show_error(request, error, door=door)
+            except ClientDisconnect:
+                return Response(status_code=400)
+            except Exception:  # noqa: BLE001  # the one place where anything may end
+                _log.exception("unexpected failure", request_id=request_id(request))
+                return self.show_error(request, InternalFailure(), door=door)
+
+        return answer
+
+
+def see_other(url: str, status: int = _SEE_OTHER) -> RedirectResponse:
+    """A redirect that nobody keeps. ``url`` is safe by then."""
+    return RedirectResponse(url, status, headers=_PRIVATE)

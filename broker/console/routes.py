@@ -1,0 +1,73 @@
+"""Which address is which page."""
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.console import federation, saml_acs
+from broker.console.arrival import CONTINUE, Arrivals
+from broker.console.deps import ConsoleDeps
+from broker.console.desk import HOME, SIGN_IN, Desk
+from broker.console.federation import Federation
+from broker.console.home import Home
+from broker.console.pages import see_other
+from broker.console.saml_acs import SamlAcs
+from broker.console.sign_out import SIGNED_OUT, SignOut
+from broker.console.signin import SignIn
+from broker.errors import NoSuchEntity
+
+_MOVED = 308
+
+
+def console_routes(deps: ConsoleDeps) -> APIRouter:
+    """Everything below ``/signin``, ``/saml``, ``/federation`` and ``/console``.
+
+    Stands behind `broker.web.edge.Edge`, whose facts of the request it reads.
+    """
+    desk = Desk(deps)
+    arrivals = Arrivals(desk)
+    sign_out = SignOut(desk)
+    sign_in = SignIn(desk)
+    acs = SamlAcs(desk, arrivals)
+    home = Home(desk)
+    endpoint = Federation(desk, arrivals, sign_out)
+    guarded = desk.pages.guarded
+    router = APIRouter(include_in_schema=False)
+
+    def add(path: str, methods: list[str], handler: object) -> None:
+        router.add_api_route(
+            path,
+            handler,  # type: ignore[arg-type] # a handler of this package
+            methods=methods,
+            response_model=None,
+        )
+
+    saml = guarded(acs.post, door=saml_acs.DOOR)
+    add("/saml", ["POST"], saml)
+    add("/saml/acs/{uuid}", ["POST"], saml)
+    add(
+        "/federation",
+        ["GET", "POST"],
+        guarded(endpoint.answer, door=federation.DOOR),
+    )
+    add(CONTINUE, ["GET", "POST"], guarded(arrivals.resume, door=saml_acs.DOOR))
+    add(SIGNED_OUT, ["GET"], guarded(sign_in.signed_out))
+    add(SIGN_IN, ["GET"], guarded(sign_in.page))
+    add("/signin/{account}", ["GET"], guarded(sign_in.page))
+    add(HOME, ["GET"], guarded(home.page))
+    add("/console/credentials", ["POST"], guarded(home.credentials))
+    add("/console/sign-out", ["POST"], guarded(sign_out.post))
+
+    async def static(name: str) -> Response:
+        return desk.pages.files.answer(name)
+
+    async def to_home(_request: Request) -> Response:
+        return see_other(HOME, _MOVED)
+
+    async def nowhere(_request: Request) -> Response:
+        raise NoSuchEntity("There is no such page.")
+
+    add("/console/static/{name}", ["GET", "HEAD"], static)
+    add("/console", ["GET"], to_home)
+    add("/console/{rest:path}", ["GET"], guarded(nowhere))
+    return router

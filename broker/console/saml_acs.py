@@ -1,0 +1,229 @@
+"""``/saml``: the assertion consumer service, and the role page.
+
+Nothing names a provider before a signature is checked, so the unverified role pairs
+only nominate providers; each is asked with its own keys alone, and only pairs whose
+own provider verified them count.
+
+Source: reference 8.5; security design 4.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.actions.action import Door
+from broker.audit.entry import AuditEntry
+from broker.console.arrival import Arrival, Arrivals
+from broker.console.desk import Desk
+from broker.console.facts import note, raw_request, request_id
+from broker.console.forms import Form, read_form
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    InvalidIdentityToken,
+    ServiceUnavailable,
+)
+from broker.federation.saml import wire_error
+from broker.model.account import AccountId, parse_account_id
+from broker.model.arn import Arn, sts_arn
+from broker.model.federated import FederatedIdentity, RolePair
+from broker.protocols.saml.errors import SamlRejected
+from broker.protocols.saml.verify import nominate_providers
+from broker.stores.errors import StoreUnavailableError
+
+DOOR = "saml"
+BODY_BYTES_MAX = 300_000
+_ACTION = "signin:ListRolesWithSAML"
+_NO_ROLE = "The response names no role that its own provider may open."
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A role that the assertion opens."""
+
+    pair: RolePair
+    identity: FederatedIdentity
+
+    @property
+    def name(self) -> str:
+        """The role's name, without its path."""
+        return self.pair.role_arn.rpartition("/")[2]
+
+    @property
+    def session_arn(self) -> str:
+        """Who would be signed in."""
+        session = f"{self.name}/{self.identity.session_name}"
+        return sts_arn(self.identity.account, f"assumed-role/{session}")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBlock:
+    """An account and its roles, as the role page shows them."""
+
+    title: str
+    choices: tuple[Choice, ...]
+
+
+class SamlAcs:
+    """Takes posted responses in."""
+
+    def __init__(self, desk: Desk, arrivals: Arrivals) -> None:
+        self._desk = desk
+        self._arrivals = arrivals
+
+    async def post(self, request: Request) -> Response:
+        """``POST /saml``, and ``POST /saml/acs/{id}`` for one provider."""
+        note(request, action="ListRolesWithSAML")
+        form = await read_form(request, body_max=BODY_BYTES_MAX)
+        response_text = form.require("SAMLResponse")
+        uuid: str | None = request.path_params.get("uuid")
+        choices = await self._list(request, response_text, uuid)
+        relay = form.find("RelayState") or ""
+        chosen = _choose(choices, form)
+        if chosen is None:
+            return self._desk.pages.show(
+                request,
+                "roles.html",
+                blocks=await self._blocks(choices),
+                action=f"/saml/acs/{uuid}" if uuid else "/saml",
+                response=response_text,
+                relay=relay,
+            )
+        return await self._arrivals.hand_over(
+            Arrival(
+                door=DOOR,
+                destination=self._desk.destinations.find_safe(relay) or "",
+                session_arn=chosen.session_arn,
+                response=response_text,
+                role_arn=chosen.pair.role_arn,
+                provider_arn=chosen.pair.provider_arn,
+            )
+        )
+
+    async def _list(
+        self, request: Request, response_text: str, uuid: str | None
+    ) -> tuple[Choice, ...]:
+        """The roles that the response opens, with the attempt on record.
+
+        Raises:
+            InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: none.
+        """
+        raw = raw_request(request)
+        now = self._desk.deps.clock.now()
+        entry = AuditEntry(
+            event_id=request_id(request),
+            at=now,
+            door=Door.SAML.value,
+            action=_ACTION,
+            source_ip=raw.source_ip,
+            user_agent=raw.find_header(b"user-agent") or "",
+        )
+        async with self._desk.deps.auditor.opened(entry):
+            try:
+                identities = await self._verify(response_text, uuid, now)
+            except StoreUnavailableError as error:
+                raise ServiceUnavailable(detail="the database is away") from error
+            choices = tuple(
+                {
+                    pair.role_arn: Choice(pair, identity)
+                    for identity in reversed(identities)
+                    for pair in reversed(identity.role_pairs)
+                }.values()
+            )[::-1]
+            if not choices:
+                raise InvalidIdentityToken(_NO_ROLE)
+            identity = choices[0].identity
+            entry.account = identity.account
+            entry.caller_arn = identity.principal.arn
+            entry.principal_id = identity.principal.userid
+            entry.resources = tuple(choice.pair.role_arn for choice in choices)
+            return choices
+
+    async def _verify(
+        self, response_text: str, uuid: str | None, now: datetime
+    ) -> list[FederatedIdentity]:
+        """What each provider proves that is asked.
+
+        Raises:
+            InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: no
+                provider proves anything; the first one's reason.
+        """
+        identities: list[FederatedIdentity] = []
+        first: BrokerError | None = None
+        for account, provider_arn in await self._nominated(response_text, uuid):
+            try:
+                identities.append(
+                    await self._desk.deps.federated.prove_for_provider(
+                        response_text, account, provider_arn, now
+                    )
+                )
+            except ServiceUnavailable:
+                raise
+            except BrokerError as error:
+                first = first or error
+        if not identities:
+            raise first or InvalidIdentityToken(
+                _NO_ROLE, detail="the response nominates no provider"
+            )
+        return identities
+
+    async def _nominated(
+        self, response_text: str, uuid: str | None
+    ) -> list[tuple[AccountId, str]]:
+        if uuid is not None:
+            provider = await self._desk.deps.directory.find_saml_provider_by_uuid(uuid)
+            if provider is None:
+                raise InvalidIdentityToken("Specified provider doesn't exist.")
+            return [(provider.account, provider.arn)]
+        try:
+            return _providers(nominate_providers(response_text))
+        except SamlRejected as error:
+            raise wire_error(error) from error
+
+    async def _blocks(self, choices: Iterable[Choice]) -> tuple[AccountBlock, ...]:
+        grouped: dict[AccountId, list[Choice]] = {}
+        for choice in choices:
+            grouped.setdefault(choice.identity.account, []).append(choice)
+        blocks = []
+        for number, found in grouped.items():
+            account = await self._desk.deps.fresh.find_account(number)
+            alias = account.alias if account else None
+            title = f"Account: {alias} ({number})" if alias else f"Account: {number}"
+            found.sort(key=lambda choice: choice.name.lower())
+            blocks.append(AccountBlock(title, tuple(found)))
+        return tuple(blocks)
+
+
+def _providers(pairs: Iterable[RolePair]) -> list[tuple[AccountId, str]]:
+    """The providers worth asking, each once: pairs within one account only."""
+    found: dict[str, AccountId] = {}
+    for pair in pairs:
+        try:
+            role, provider = Arn.parse(pair.role_arn), Arn.parse(pair.provider_arn)
+            account = parse_account_id(provider.account)
+        except ValueError:
+            continue
+        if role.account == account:
+            found[pair.provider_arn] = account
+    return [(account, arn) for arn, account in found.items()]
+
+
+def _choose(choices: tuple[Choice, ...], form: Form) -> Choice | None:
+    """The role to open; None when a person has to say.
+
+    Raises:
+        AccessDenied: the chosen one is not among them.
+    """
+    wanted = form.find("roleIndex")
+    if not wanted:
+        return choices[0] if len(choices) == 1 else None
+    for choice in choices:
+        if choice.pair.role_arn == wanted:
+            return choice
+    raise AccessDenied(
+        "The response from your identity provider does not list this role.",
+        detail=f"roleIndex {wanted[:200]!r}",
+    )

@@ -1,0 +1,66 @@
+// What pages gain with a script: a running clock, copying, finding a role.
+"use strict";
+
+const WARN_SECONDS = 300;
+const MANY_ROLES = 8;
+
+for (const time of document.querySelectorAll("time[data-local]")) {
+  time.textContent = new Date(time.dateTime).toLocaleString([], {
+    dateStyle: "medium",
+    timeStyle: "short",
+  });
+}
+
+const ends = document.querySelector("[data-ends]");
+if (ends) {
+  const end = Number(ends.dataset.ends);
+  const shown = ends.querySelector("[data-countdown]");
+  const warning = document.querySelector("[data-warning]");
+  const tick = () => {
+    const left = Math.max(0, Math.floor(end - Date.now() / 1000));
+    const hours = Math.floor(left / 3600);
+    const minutes = Math.floor((left % 3600) / 60);
+    if (hours) shown.textContent = `${hours} h ${minutes} min`;
+    else if (minutes >= 5) shown.textContent = `${minutes} min`;
+    else shown.textContent = `${minutes} min ${left % 60} s`;
+    if (left <= WARN_SECONDS) warning.hidden = false;
+    if (left === 0) {
+      clearInterval(timer);
+      location.replace("/console/");
+    }
+  };
+  const timer = setInterval(tick, 1000);
+  tick();
+}
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  if (!navigator.clipboard) continue;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const text = document.getElementById(button.dataset.copy).textContent;
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  });
+}
+
+const filter = document.querySelector("[data-filter]");
+const roles = [...document.querySelectorAll(".saml-role")];
+if (filter && roles.length > MANY_ROLES) {
+  filter.closest("label").hidden = false;
+  const none = document.querySelector("[data-filter-none]");
+  filter.addEventListener("input", () => {
+    const wanted = filter.value.trim().toLowerCase();
+    for (const account of document.querySelectorAll(".saml-account")) {
+      const named = account.querySelector(".saml-account-name").textContent;
+      let some = false;
+      for (const role of account.querySelectorAll(".saml-role")) {
+        const text = `${named} ${role.querySelector("label").title}`.toLowerCase();
+        role.hidden = !text.includes(wanted);
+        some = some || !role.hidden;
+      }
+      account.hidden = !some;
+    }
+    none.hidden = roles.some((role) => !role.closest(".saml-account").hidden);
+  });
+}
