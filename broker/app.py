@@ -15,6 +15,8 @@ from fastapi import FastAPI
 from broker.actions.iam import iam_actions
 from broker.actions.models import load_service_model
 from broker.actions.registry import Registry
+from broker.actions.signin import signin_actions
+from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts import sts_actions
 from broker.audit.retention import retention
 from broker.audit.writer import Auditor
@@ -24,6 +26,8 @@ from broker.authn.sigv4 import SignatureScheme
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard
 from broker.clock import Clock, SystemClock
+from broker.console.deps import ConsoleDeps
+from broker.console.routes import console_routes
 from broker.federation.addresses import AddressRules
 from broker.federation.issuer_keys import IssuerKeys
 from broker.federation.outbound import OutboundClient
@@ -185,6 +189,7 @@ def _build(
             [
                 *sts_actions(fresh, issuer),
                 *iam_actions(sealer=vault, is_internal=rules.names),
+                *signin_actions(fresh, issuer, SigninTokens(stores.cache, vault)),
             ]
         ),
         signature=SignatureScheme(
@@ -287,6 +292,7 @@ def _host_names(settings: Settings) -> list[str]:
 
 def _pages(services: Services) -> FastAPI:
     pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    pages.include_router(console_routes(_console_deps(services)))
     pages.include_router(
         health_routes(
             services.freshness,
@@ -304,6 +310,25 @@ def _pages(services: Services) -> FastAPI:
         )
     )
     return pages
+
+
+def _console_deps(services: Services) -> ConsoleDeps:
+    settings = services.settings
+    return ConsoleDeps(
+        pipeline=services.pipeline,
+        auditor=services.auditor,
+        federated=services.federated,
+        resolver=services.resolver,
+        fresh=services.fresh,
+        directory=services.stores.directory,
+        cache=services.stores.cache,
+        vault=services.vault,
+        tokens=SigninTokens(services.stores.cache, services.vault),
+        clock=services.clock,
+        public_origin=settings.public_origin,
+        secure=settings.secure,
+        allowed_origins=settings.allowed_destinations,
+    )
 
 
 def _route(api: App, pages: App) -> App:
