@@ -1,7 +1,11 @@
-"""ARN patterns: a wildcard stays within one of the six colon-separated parts.
+"""ARN patterns, as the Resource element and as the ARN condition operators have them.
 
-The last part may hold colons. Source: IAM User Guide, "Resource" and "ARN condition
-operators"; checklist POL-10.
+An ARN has six parts with colons between them; the last may hold colons. Under the ARN
+operators a wildcard stays within its part. In the Resource element a star that ends a
+part may run on past the colon, and missing parts are stars (``arn:aws:sqs`` means
+``arn:aws:sqs:*:*:*``).
+
+Source: IAM User Guide, "Resource" and "ARN condition operators"; checklist POL-10.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,6 +13,7 @@ from collections.abc import Callable, Iterable
 from broker.policy.variables import (
     Context,
     Template,
+    Variable,
     find_static,
     parse_template,
     resolve_template,
@@ -22,6 +27,8 @@ from broker.policy.wildcard import (
     find_prefix,
 )
 
+_PARTS = 6
+
 
 def is_everything(pattern: str) -> bool:
     """Whether a Resource pattern is stars only; it matches what is no ARN, too."""
@@ -29,16 +36,11 @@ def is_everything(pattern: str) -> bool:
 
 
 ContextTest = Callable[[str, Context], bool]
-_PARTS = 6
 
 
-def split_pattern(text: str, *, variables: bool, complete: bool) -> list[Template]:
-    """Take an ARN pattern apart at its colons, outside of variables.
-
-    ``complete`` fills missing parts with ``*``, as the Resource element does
-    (``arn:aws:sqs`` means ``arn:aws:sqs:*:*:*``).
-    """
-    parts: list[list[object]] = [[]]
+def split_pattern(text: str, *, variables: bool) -> list[Template]:
+    """Take an ARN pattern apart at its colons, outside of variables."""
+    parts: list[list[Token | Variable]] = [[]]
     for token in parse_template(text, variables=variables, wildcards=True):
         if isinstance(token, str):
             first, *others = token.split(":", _PARTS - len(parts))
@@ -47,69 +49,118 @@ def split_pattern(text: str, *, variables: bool, complete: bool) -> list[Templat
             parts.extend([part] if part else [] for part in others)
         else:
             parts[-1].append(token)
-    if complete:
-        parts.extend([Wild.STAR] for _ in range(_PARTS - len(parts)))
-    return [tuple(part) for part in parts]  # type: ignore[arg-type]  # tokens all
+    return [tuple(part) for part in parts]
 
 
-def compile_arn_patterns(
-    patterns: Iterable[str], *, variables: bool, complete: bool
-) -> ContextTest:
-    """A function that tells whether an ARN matches one of the patterns.
+def compile_arn_patterns(patterns: Iterable[str], *, variables: bool) -> ContextTest:
+    """A function that tells whether an ARN matches one of an ARN operator's values.
 
-    A variable without a value makes its pattern match nothing.
+    A variable without a value makes its pattern match nothing, and so does a pattern
+    with fewer parts than an ARN has.
     """
-    exact: set[str] = set()
-    prefixes: list[str] = []
-    others: list[ContextTest] = []
+    tests = _Tests()
     for pattern in patterns:
-        parts = split_pattern(pattern, variables=variables, complete=complete)
-        if len(parts) != _PARTS:
-            continue  # no ARN has fewer parts, so nothing matches
-        static = [find_static(part) for part in parts]
-        whole = _joined(static)
-        if whole is None:
-            others.append(_by_part(parts))
-        elif (literal := find_literal(whole)) is not None:
-            exact.add(literal)
-        elif (prefix := find_prefix(whole)) is not None and prefix.count(":") >= (
-            _PARTS - 1
-        ):
-            prefixes.append(prefix)
-        else:
-            others.append(_by_part(parts))
-    return _any_of(frozenset(exact), tuple(prefixes), tuple(others))
+        parts = split_pattern(pattern, variables=variables)
+        if len(parts) == _PARTS:
+            tests.add_by_part(parts)
+    return tests.any_of()
 
 
-def _any_of(
-    exact: frozenset[str], prefixes: tuple[str, ...], others: tuple[ContextTest, ...]
+def compile_resource_patterns(
+    patterns: Iterable[str], *, variables: bool
 ) -> ContextTest:
-    if not others and not prefixes:
-        return lambda arn, _: arn in exact
-    if not others:
-        return lambda arn, _: arn.startswith(prefixes) or arn in exact
-    if not prefixes and not exact and len(others) == 1:
-        return others[0]
+    """A function that tells whether an ARN matches one of a Resource's patterns.
 
-    def matches(arn: str, context: Context) -> bool:
-        return (
-            arn in exact
-            or arn.startswith(prefixes)
-            or any(test(arn, context) for test in others)
-        )
+    A part with a wildcard inside of it, or with a variable, is compared on its own: a
+    value must not reach into the part behind the colon.
+    """
+    tests = _Tests()
+    for pattern in patterns:
+        parts = split_pattern(pattern, variables=variables)
+        missing = _PARTS - len(parts)
+        complete: list[Template] = [*parts, *[(Wild.STAR,)] * missing]
+        if any(_is_closed(part) for part in complete[:-1]):
+            tests.add_by_part(complete)
+            continue
+        tests.add_whole(_joined(complete))
+        if missing:
+            tests.add_whole(_joined(parts))
+    return tests.any_of()
 
-    return matches
+
+def _is_closed(part: Template) -> bool:
+    """Whether a part has a variable, or a wildcard that is not its last star."""
+    return any(not isinstance(token, str) for token in part[:-1]) or (
+        bool(part) and (part[-1] is Wild.ANY or isinstance(part[-1], Variable))
+    )
 
 
-def _joined(parts: list[tuple[Token, ...] | None]) -> tuple[Token, ...] | None:
-    tokens: list[Token] = []
+def _joined(parts: list[Template]) -> Template:
+    tokens: list[Token | Variable] = []
     for index, part in enumerate(parts):
-        if part is None:
-            return None
         if index:
             tokens.append(":")
         tokens.extend(part)
     return tuple(tokens)
+
+
+class _Tests:
+    """Collects patterns by the cheapest way to test them."""
+
+    def __init__(self) -> None:
+        self._exact: set[str] = set()
+        self._prefixes: list[str] = []
+        self._others: list[ContextTest] = []
+
+    def add_whole(self, template: Template) -> None:
+        """A pattern for the whole text."""
+        tokens = find_static(template)
+        if tokens is None:
+            self._others.append(
+                lambda arn, context: _matches_now(template, arn, context)
+            )
+        elif not self._add_simple(tokens):
+            test = compile_wildcard(tokens)
+            self._others.append(lambda arn, _: test(arn))
+
+    def add_by_part(self, parts: list[Template]) -> None:
+        """A pattern for each of the six parts."""
+        tokens = find_static(_joined(parts))
+        prefix = None if tokens is None else find_prefix(tokens)
+        within_last = prefix is not None and prefix.count(":") >= _PARTS - 1
+        literal = None if tokens is None else find_literal(tokens)
+        if tokens is None or not (literal is not None or within_last):
+            self._others.append(_by_part(parts))
+        else:
+            self._add_simple(tokens)
+
+    def _add_simple(self, tokens: tuple[Token, ...]) -> bool:
+        literal, prefix = find_literal(tokens), find_prefix(tokens)
+        if literal is not None:
+            self._exact.add(literal)
+        elif prefix is not None:
+            self._prefixes.append(prefix)
+        return literal is not None or prefix is not None
+
+    def any_of(self) -> ContextTest:
+        """One function for all that was added."""
+        exact, prefixes = frozenset(self._exact), tuple(self._prefixes)
+        others = tuple(self._others)
+        if not others and not prefixes:
+            return lambda arn, _: arn in exact
+        if not others:
+            return lambda arn, _: arn.startswith(prefixes) or arn in exact
+        if not prefixes and not exact and len(others) == 1:
+            return others[0]
+
+        def matches(arn: str, context: Context) -> bool:
+            return (
+                arn in exact
+                or arn.startswith(prefixes)
+                or any(test(arn, context) for test in others)
+            )
+
+        return matches
 
 
 def _by_part(parts: list[Template]) -> ContextTest:
@@ -129,16 +180,18 @@ def _by_part(parts: list[Template]) -> ContextTest:
         for index, test in static:
             if not test(found[index]):
                 return False
-        for index, template in dynamic:
-            tokens = resolve_template(template, context)
-            if tokens is None or not _matches_now(tokens, found[index]):
-                return False
-        return True
+        return all(
+            _matches_now(template, found[index], context) for index, template in dynamic
+        )
 
     return matches
 
 
-def _matches_now(tokens: tuple[Token, ...], text: str) -> bool:
+def _matches_now(template: Template, text: str, context: Context) -> bool:
+    """Fill the variables in and compare; a missing value matches nothing."""
+    tokens = resolve_template(template, context)
+    if tokens is None:
+        return False
     literal = find_literal(tokens)
     if literal is not None:
         return text == literal

@@ -8,7 +8,11 @@ first becomes a candidate, so that a large set costs little until it is used.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from broker.policy.arn_pattern import ContextTest, compile_arn_patterns, is_everything
+from broker.policy.arn_pattern import (
+    ContextTest,
+    compile_resource_patterns,
+    is_everything,
+)
 from broker.policy.conditions import ConditionTest, compile_condition
 from broker.policy.decision import StatementRef
 from broker.policy.document import (
@@ -180,7 +184,7 @@ def _resource_test(statement: Statement, *, variables: bool) -> ContextTest | No
         return None
     if everything:
         return lambda _arn, _context: False
-    named = compile_arn_patterns(resources, variables=variables, complete=True)
+    named = compile_resource_patterns(resources, variables=variables)
     if not statement.not_resource:
         return named
     return _without(named, find_variables(resources) if variables else ())

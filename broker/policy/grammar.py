@@ -410,7 +410,7 @@ class _StatementReader:
                 element=element,
             )
         try:
-            split_pattern(value, variables=self.variables, complete=False)
+            split_pattern(value, variables=self.variables)
         except InvalidVariable as error:
             raise self.bad_variable(error, element) from error
 

@@ -14,7 +14,7 @@ from enum import Enum
 TextTest = Callable[[str], bool]
 
 _MISSES_BEFORE_BITS = 32
-_FIRST_WINDOW = 2048
+_FIRST_WINDOW = 256
 
 
 class Wild(Enum):

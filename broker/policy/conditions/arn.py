@@ -8,7 +8,7 @@ _COLONS = 5
 
 
 def _like(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
-    test = compile_arn_patterns(values, variables=variables, complete=False)
+    test = compile_arn_patterns(values, variables=variables)
     needed = find_variables(values) if variables and negated else ()
 
     def matches(value: str, context: Context) -> bool:
