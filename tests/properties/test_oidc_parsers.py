@@ -48,6 +48,7 @@ def verify(text: str) -> object:
     )
 
 
+@settings(deadline=None)
 @given(
     st.text(max_size=200) | st.binary(max_size=200).map(lambda b: b.decode("latin-1"))
 )
@@ -56,12 +57,14 @@ def test_any_text_is_refused_or_read(text: str) -> None:
         verify(text)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=60), min_size=3, max_size=3))
 def test_any_three_segments_are_refused_or_read(parts: list[bytes]) -> None:
     with pytest.raises(OidcRejected):
         verify(".".join(map(b64, parts)))
 
 
+@settings(deadline=None)
 @given(
     header=st.dictionaries(
         st.sampled_from(["alg", "kid", "typ", "crit", "x"]), json_values
@@ -95,14 +98,14 @@ ALL_CLAIMS = [
 ]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.sampled_from(ALL_CLAIMS), json_values, max_size=3))
 def test_any_signed_claims_are_refused_or_read(claims: dict[str, object]) -> None:
     with suppress(OidcRejected):
         verify(ISSUER.token(kid="ec", claims=claims))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     token=st.sampled_from(TOKENS), position=st.integers(0), change=st.integers(1, 127)
 )
@@ -117,12 +120,14 @@ def test_any_changed_character_breaks_a_token(
         verify(changed)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300) | json_values.map(lambda v: json.dumps(v).encode()))
 def test_any_bytes_are_a_key_set_or_refused(data: bytes) -> None:
     with suppress(OidcRejected):
         parse_jwks(data)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["RS256", "ES256", "EdDSA"]),
     st.dictionaries(
@@ -142,12 +147,14 @@ def test_any_changed_key_is_read_or_skipped(
     assert "good" in keys.keys
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | json_values.map(lambda v: json.dumps(v).encode()))
 def test_any_bytes_are_a_discovery_document_or_refused(data: bytes) -> None:
     with pytest.raises(OidcRejected):
         parse_discovery(data, "https://idp.example")
 
 
+@settings(deadline=None)
 @given(st.text("0123456789abcdef:./=[],- \n@x", max_size=40))
 def test_any_text_is_a_list_of_internal_issuers_or_a_value_error(text: str) -> None:
     with suppress(ValueError):

@@ -1,18 +1,20 @@
 import base64
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.protocols.oidc import base64url
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_what_python_encodes_is_decoded(data: bytes) -> None:
     text = base64.urlsafe_b64encode(data).rstrip(b"=").decode()
     assert base64url.decode(text) == data
 
 
+@settings(deadline=None)
 @given(st.text("AQgwZz09-_=+/ \n", max_size=8))
 def test_a_value_has_one_text_only(text: str) -> None:
     try:
