@@ -6,28 +6,16 @@ from typing import Annotated
 import typer
 
 from broker.app import Services
-from broker.cli.operator import operator_entry, with_services
+from broker.cli.operator import AccountArgument, operator_entry, with_services
 from broker.identities.accounts import (
     create_account,
     create_root_key,
     deactivate_root_keys,
     require_account,
 )
-from broker.model.account import AccountId, parse_account_id
+from broker.model.account import AccountId
 
 app = typer.Typer(help="Accounts of this installation.", no_args_is_help=True)
-
-
-def _account_id(text: str) -> AccountId:
-    try:
-        return parse_account_id(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
-AccountArgument = Annotated[
-    str, typer.Argument(metavar="ID", parser=_account_id, help="Twelve digits.")
-]
 
 
 @app.command()

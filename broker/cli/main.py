@@ -9,6 +9,7 @@ from broker.cli import account
 from broker.cli.audit import audit
 from broker.cli.logs import configure_logs
 from broker.cli.serve import serve
+from broker.cli.template import apply, export
 from broker.errors import BrokerError
 from broker.sessions.keys import KeyringError
 from broker.settings import SettingsError
@@ -24,6 +25,8 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.add_typer(account.app, name="account")
+app.command()(apply)
+app.command()(export)
 app.command()(audit)
 
 _EXPECTED = (

@@ -4,16 +4,30 @@ import asyncio
 import os
 import pwd
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+import typer
 
 from broker.app import Services, open_services
 from broker.audit.entry import AuditEntry
 from broker.clock import SystemClock
 from broker.entropy import new_request_id
-from broker.model.account import AccountId
+from broker.model.account import AccountId, parse_account_id
 from broker.settings import load_settings
 
 Outcome = TypeVar("Outcome")
+
+
+def _account_id(text: str) -> AccountId:
+    try:
+        return parse_account_id(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+AccountArgument = Annotated[
+    str, typer.Argument(metavar="ID", parser=_account_id, help="Twelve digits.")
+]
 
 
 def with_services(work: Callable[[Services], Awaitable[Outcome]]) -> Outcome:
@@ -38,14 +52,15 @@ def operator_entry(
         source_ip="",
         user_agent="broker command line",
         account=account,
-        caller_arn=f"operator:{_system_user()}",
+        caller_arn=f"operator:{system_user()}",
         parameters=parameters,
         decision="allowed",
         reason="the operator's command line",
     )
 
 
-def _system_user() -> str:
+def system_user() -> str:
+    """The name of who runs the command."""
     # The kernel's word, not the environment's, which anybody can set.
     uid = os.getuid()
     try:

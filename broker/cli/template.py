@@ -1,0 +1,94 @@
+"""``broker apply`` and ``broker export``: accounts as a YAML file."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from broker.app import Services
+from broker.cli.operator import AccountArgument, system_user, with_services
+from broker.cli.surroundings import surroundings_of
+from broker.errors import NoSuchEntity
+from broker.identities.template import (
+    Change,
+    ChangeKind,
+    TemplateError,
+    apply_template,
+    export_account,
+)
+from broker.model.account import AccountId
+
+_STDIN = "-"
+_MAX_BYTES = 20_000_000
+_COLOURS = {
+    ChangeKind.CREATE: typer.colors.GREEN,
+    ChangeKind.UPDATE: typer.colors.YELLOW,
+    ChangeKind.DELETE: typer.colors.RED,
+}
+
+
+def apply(
+    file: Annotated[str, typer.Argument(help="The YAML file; - reads it from stdin.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the difference, write nothing.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete what the file does not name.")
+    ] = False,
+) -> None:
+    """Bring accounts to what a file says; applying it again changes nothing."""
+    text = _read(file)
+
+    async def work(services: Services) -> list[Change]:
+        return await apply_template(
+            text,
+            directory=services.stores.directory,
+            surroundings=surroundings_of(services.settings),
+            operator=system_user(),
+            now=services.clock.now(),
+            dry_run=dry_run,
+            prune=prune,
+        )
+
+    try:
+        changes = with_services(work)
+    except TemplateError as error:
+        typer.echo(f"broker: {file}: {error}", err=True)
+        raise typer.Exit(1) from error
+    for change in changes:
+        typer.secho(str(change), fg=_COLOURS.get(change.kind))
+    done = [change for change in changes if change.kind is not ChangeKind.KEEP]
+    if not done:
+        typer.echo("Everything is as the file says.", err=True)
+    elif dry_run:
+        typer.echo("Nothing was written: this was a dry run.", err=True)
+
+
+def export(account_id: AccountArgument) -> None:
+    """Print an account as the YAML that `broker apply` reads; holds no secret."""
+    account = AccountId(account_id)
+
+    async def work(services: Services) -> str:
+        found = await services.stores.directory.find_account(account)
+        if found is None:
+            raise NoSuchEntity(f"There is no account {account}.")
+        return await export_account(services.stores.directory, found)
+
+    typer.echo(with_services(work), nl=False)
+
+
+def _read(file: str) -> str:
+    try:
+        if file == _STDIN:
+            data = sys.stdin.buffer.read(_MAX_BYTES + 1)
+        else:
+            with Path(file).open("rb") as stream:
+                data = stream.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            raise typer.BadParameter(f"{file} is longer than {_MAX_BYTES} bytes")
+        return data.decode("utf-8")
+    except OSError as error:
+        raise typer.BadParameter(f"{file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{file} is not UTF-8") from error
