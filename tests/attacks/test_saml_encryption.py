@@ -1,6 +1,8 @@
 """SAML-23, 24: encryption is no authentication, and the opener is no oracle."""
 
 import base64
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -308,6 +310,7 @@ def test_unknown_parameters_of_the_key_transport_are_refused(
 ) -> None:
     for extra in (
         f'<ds:DigestMethod xmlns:ds="{DS}" Algorithm="{MORE}md5"/>',
+        f'<ds:DigestMethod xmlns:ds="{DS}" Algorithm="{DS}sha1"/>' * 2,
         '<xenc:OAEPparams xmlns:xenc="http://www.w3.org/2001/04/xmlenc#">QQ==</xenc:OAEPparams>',
         f'<m:MGF xmlns:m="{XENC11}" Algorithm="{XENC11}mgf1sha256"/>',
     ):
@@ -325,3 +328,50 @@ def test_plain_text_next_to_the_data_is_refused(key: DecryptionKey) -> None:
     root = build_document(encrypt_to=OURS.public_pem)
     root.append(etree.fromstring(_signed_by("idp")))
     assert reason(encode(root), decryption_keys=(key,)) is R.ASSERTION_COUNT
+
+
+def _with_data(change: Callable[[etree._Element], None]) -> str:
+    root = build_document(encrypt_to=OURS.public_pem)
+    change(root)
+    return encode(root)
+
+
+def _find(root: etree._Element, path: str) -> etree._Element:
+    found = root.find(path, NS)
+    assert found is not None
+    return found
+
+
+def _displace_key(root: etree._Element) -> None:
+    data = _find(root, ".//xenc:EncryptedData")
+    properties = etree.SubElement(data, f"{{{XENC}}}EncryptionProperties")
+    properties.append(_find(root, ".//xenc:EncryptedKey"))
+
+
+def _add_child_to_value(root: etree._Element) -> None:
+    etree.SubElement(_find(root, ".//xenc:CipherValue"), "x")
+
+
+def _inject(root: etree._Element) -> None:
+    value = _find(root, ".//xenc:CipherValue")
+    value.text = "</xenc:CipherValue><x>" + (value.text or "")
+
+
+def _drop_method(root: etree._Element) -> None:
+    data = _find(root, ".//xenc:EncryptedData")
+    data.remove(_find(data, "xenc:EncryptionMethod"))
+
+
+def _double_method(root: etree._Element) -> None:
+    data = _find(root, ".//xenc:EncryptedData")
+    data.append(copy.deepcopy(_find(data, "xenc:EncryptionMethod")))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_displace_key, _add_child_to_value, _inject, _drop_method, _double_method],
+)
+def test_displaced_and_injected_parts_are_refused(
+    change: Callable[[etree._Element], None], key: DecryptionKey
+) -> None:
+    assert reason(_with_data(change), decryption_keys=(key,)) is R.DECRYPTION_FAILED

@@ -146,10 +146,8 @@ def _oaep_parameters(method: _Element) -> str:
     seen: set[object] = set()
     for child in method:
         algorithm = child.get("Algorithm") or ""
-        if (
-            child.tag in seen
-            or algorithm not in allowed.get(str(child.tag), frozenset())
-            or len(child)
+        if child.tag in seen or algorithm not in allowed.get(
+            str(child.tag), frozenset()
         ):
             raise _not_allowed("parameters of the key transport")
         seen.add(child.tag)
