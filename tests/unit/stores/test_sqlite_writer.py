@@ -1,0 +1,169 @@
+"""One thread writes for a whole worker; every item has an outcome of its own."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from broker.stores import sqlite_writer
+from broker.stores.database import Database
+from broker.stores.errors import ReplayedError, StoreUnavailableError
+from broker.stores.ledger.rows import AuditRow, MarkRow
+from broker.stores.ledger.spool import Spool
+from broker.stores.migrations import migrate
+from broker.stores.sqlite_writer import SqliteWriter
+from broker.stores.times import to_micros
+from broker.stores.urls import SqliteLocation
+
+
+class Wrapped:
+    """A connection whose next COMMIT fails: after, or instead of, doing its work."""
+
+    def __init__(self, connection: sqlite3.Connection, *, commits: bool) -> None:
+        self._connection = connection
+        self._commits = commits
+
+    def execute(self, statement: str, *values: Any) -> Any:
+        if statement == "COMMIT":
+            if self._commits:
+                self._connection.execute(statement)
+            raise sqlite3.OperationalError("disk I/O error")
+        return self._connection.execute(statement, *values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+def make_row(name: str) -> AuditRow:
+    return (name, 1, "", "", "", "", "", "", "", "{}")
+
+
+def make_mark(key: bytes, mint_id: str) -> MarkRow:
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    return (key, mint_id, to_micros(soon))
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    location = SqliteLocation(tmp_path / "broker.db")
+    await migrate(location)
+    return location.path
+
+
+@pytest.fixture
+async def writer(path: Path) -> AsyncIterator[SqliteWriter]:
+    made = SqliteWriter(path, Spool(path.parent))
+    made.start()
+    yield made
+    await made.close()
+
+
+def count(connection: sqlite3.Connection) -> int:
+    number: int = connection.execute("SELECT count(*) FROM audit").fetchone()[0]
+    return number
+
+
+async def test_every_writing_connection_syncs_each_commit(
+    writer: SqliteWriter, path: Path
+) -> None:
+    def read(connection: sqlite3.Connection) -> tuple[int, str]:
+        (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
+        (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
+        return synchronous, journal
+
+    assert await writer.run(read) == (2, "wal")
+    database = Database(SqliteLocation(path))
+    rows = await database.rows(text("PRAGMA synchronous"))
+    await database.close()
+    assert rows[0][0] == 2
+
+
+async def test_a_failing_write_costs_its_neighbours_nothing(
+    writer: SqliteWriter,
+) -> None:
+    results = await asyncio.gather(
+        writer.mint(make_row("1"), make_mark(b"1", "1")),
+        writer.run(lambda c: c.execute("INSERT INTO nowhere VALUES (1)")),
+        writer.run(lambda c: c.execute("SELECT 7").fetchone()[0]),
+        writer.mint(make_row("2"), None),
+        return_exceptions=True,
+    )
+    assert results[0] is None
+    assert isinstance(results[1], StoreUnavailableError)
+    assert results[2:] == [7, None]
+    assert await writer.run(count) == 2
+
+
+async def test_a_caller_that_gives_up_disturbs_nobody(writer: SqliteWriter) -> None:
+    first = writer.mint(make_row("1"), make_mark(b"1", "1"))
+    first.cancel()
+    await writer.mint(make_row("2"), make_mark(b"2", "2"))
+    assert await writer.run(count) == 2
+
+
+def let_the_next_commit_fail(writer: SqliteWriter, *, commits: bool) -> None:
+    # The thread is idle: what it has written is delivered.
+    wrapped: Any = Wrapped(writer._connection or writer._connect(), commits=commits)
+    writer._connection = wrapped
+
+
+@pytest.mark.parametrize("commits", [True, False])
+async def test_a_commit_that_failed_is_looked_up(
+    writer: SqliteWriter, *, commits: bool
+) -> None:
+    await writer.mint(make_row("0"), make_mark(b"spent", "0"))
+    let_the_next_commit_fail(writer, commits=commits)
+    results = await asyncio.gather(
+        writer.mint(make_row("1"), make_mark(b"1", "1")),
+        writer.mint(make_row("2"), None),
+        writer.mint(make_row("3"), make_mark(b"spent", "3")),
+        return_exceptions=True,
+    )
+    if commits:
+        assert results[:2] == [None, None]
+    else:
+        assert all(isinstance(r, StoreUnavailableError) for r in results[:2])
+    assert isinstance(results[2], ReplayedError)
+    assert await writer.run(count) == (3 if commits else 1)
+
+
+async def test_rows_of_a_failed_commit_are_spooled_and_written_once(
+    writer: SqliteWriter,
+) -> None:
+    await writer.mint(make_row("0"), None)
+    let_the_next_commit_fail(writer, commits=True)
+    writer.append(make_row("1"))
+    await asyncio.sleep(0.2)
+    await writer.mint(make_row("2"), None)
+    assert await writer.run(count) == 3
+    assert writer._spool is not None
+    assert writer._spool.is_empty
+
+
+async def test_a_closed_writer_takes_nothing(path: Path) -> None:
+    writer = SqliteWriter(path, None)
+    for call in (
+        lambda: writer.mint(make_row("1"), None),
+        lambda: writer.append(make_row("1")),
+        lambda: writer.run(count),
+    ):
+        with pytest.raises(StoreUnavailableError):
+            call()
+
+
+async def test_too_many_waiting_records_are_refused(
+    writer: SqliteWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_writer, "_MAX_WAITING_ROWS", 3)
+    for n in range(3):
+        writer.append(make_row(str(n)))
+    with pytest.raises(StoreUnavailableError):
+        writer.append(make_row("3"))
+    await writer.mint(make_row("m"), None)
+    await writer.run(count)
+    writer.append(make_row("4"))
