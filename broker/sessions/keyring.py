@@ -162,7 +162,11 @@ def create_keyring(path: Path, clock: Clock, skew: timedelta = DEFAULT_SKEW) -> 
             " that belongs to it, or move the keyring away",
         ) from error
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise KeyringError(
+            KeyringReason.UNREADABLE,
+            f"the keyring {path} cannot be made: {error.strerror}; give the broker a"
+            " folder that it may write to",
+        ) from error
     return load_keyring(path, clock, skew)
 
 

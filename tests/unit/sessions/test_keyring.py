@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import stat
@@ -6,9 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from broker.sessions.keyring import (
     Keyring,
+    _locked,
     create_keyring,
     drop_key,
     list_keys,
@@ -228,3 +231,77 @@ def test_without_a_key_of_the_kind_sealing_fails_with_advice(
     with pytest.raises(KeyringError, match="broker keys rotate") as caught:
         bare.sealing_key(KeyKind.SESSION, clock.now())
     assert caught.value.reason is KeyringReason.NO_KEY
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path, clock: FakeClock) -> None:
+    with pytest.raises(KeyringError, match="a folder that it may write to") as caught:
+        create_keyring(tmp_path / "no" / "keyring.json", clock)
+    assert caught.value.reason is KeyringReason.UNREADABLE
+
+
+def test_changing_an_absent_keyring_says_what_to_restore(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    with pytest.raises(KeyringError, match="restore it from your backup") as caught:
+        rotate_keys(tmp_path / "none", clock, KeyKind.SESSION)
+    assert caught.value.reason is KeyringReason.MISSING
+
+
+def test_a_change_that_cannot_be_written_leaves_the_keyring_alone(
+    keyring: Keyring, clock: FakeClock
+) -> None:
+    keyring.path.with_name("keyring.json.new").mkdir()
+    text = keyring.path.read_bytes()
+    with pytest.raises(KeyringError) as caught:
+        rotate_keys(keyring.path, clock, KeyKind.SESSION)
+    assert caught.value.reason is KeyringReason.UNREADABLE
+    assert keyring.path.read_bytes() == text
+
+
+def test_an_unchanged_file_is_not_read_again(
+    keyring: Keyring, clock: FakeClock
+) -> None:
+    before = keyring.keys
+    clock.move(2)
+    assert opens(keyring, clock, 1)
+    assert keyring.keys is before
+
+
+@pytest.mark.parametrize("harm", ["remove", "break"])
+def test_an_unusable_file_is_reported_once(
+    keyring: Keyring, clock: FakeClock, harm: str
+) -> None:
+    if harm == "remove":
+        keyring.path.unlink()
+    else:
+        keyring.path.write_text("[]")
+    with capture_logs() as logs:
+        for _ in range(5):
+            clock.move(2)
+            opens(keyring, clock, 1)
+    assert [entry["event"] for entry in logs] == ["keyring not read again"]
+
+
+def test_a_lock_on_a_file_that_was_replaced_is_not_a_lock(
+    keyring: Keyring, tmp_path: Path
+) -> None:
+    entered = threading.Event()
+
+    def change() -> None:
+        with _locked(keyring.path):
+            entered.set()
+
+    with keyring.path.open("rb") as old:
+        fcntl.flock(old, fcntl.LOCK_EX)
+        thread = threading.Thread(target=change)
+        thread.start()
+        assert not entered.wait(0.05)
+        fresh = tmp_path / "fresh"
+        fresh.write_bytes(keyring.path.read_bytes())
+        with fresh.open("rb") as new:
+            fcntl.flock(new, fcntl.LOCK_EX)
+            fresh.replace(keyring.path)
+            fcntl.flock(old, fcntl.LOCK_UN)
+            assert not entered.wait(0.05)
+    assert entered.wait(5)
+    thread.join()

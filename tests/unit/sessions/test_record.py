@@ -2,6 +2,7 @@ import asyncio
 import dataclasses
 
 import pytest
+from structlog.testing import capture_logs
 
 from broker.model.session import Session
 from broker.sessions.record import SessionIndex, audit_session, describe_session
@@ -75,6 +76,17 @@ async def test_a_cache_that_is_back_is_waited_for_again(
     assert len(cache.kept) == 1
     await index.put(record)
     assert len(cache.kept) == 2
+
+
+async def test_a_cache_that_is_away_is_reported_once(
+    index: SessionIndex, cache: ShakyCache, record: SessionRecord
+) -> None:
+    cache.away = True
+    with capture_logs() as logs:
+        for _ in range(3):
+            await index.put(record)
+        await index.settle()
+    assert [entry["event"] for entry in logs] == ["session cache is away"]
 
 
 async def test_writes_behind_the_answer_are_bounded(

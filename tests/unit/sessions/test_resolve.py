@@ -377,15 +377,13 @@ async def test_without_the_database_nothing_is_decided(world: World) -> None:
         await world.resolve(minted)
 
 
-async def test_opened_tokens_are_remembered_up_to_a_bound(world: World) -> None:
+async def test_the_tokens_used_last_are_remembered_up_to_a_bound(world: World) -> None:
     world.resolver._max_opened = 3
-    minted = [await world.mint() for _ in range(5)]
-    for one in minted:
+    first, second, third, fourth = [await world.mint() for _ in range(4)]
+    for one in (first, second, third, first, fourth):
         await world.resolve(one)
-        await world.resolve(minted[0])
-    kept = [session_key for session_key, _ in world.resolver._opened]
-    assert len(kept) == 3
-    assert minted[0].session.access_key_id in kept
+    kept = [key_id for key_id, _ in world.resolver._opened]
+    assert kept == [m.session.access_key_id for m in (third, first, fourth)]
 
 
 async def test_a_refused_token_is_not_remembered(world: World) -> None:

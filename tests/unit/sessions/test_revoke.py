@@ -100,6 +100,12 @@ async def test_an_unknown_account_has_no_salt_to_renew(world: World) -> None:
             await renew_session_salt(opened, stranger)
 
 
+async def test_a_forgotten_session_is_off_the_list(world: World) -> None:
+    key_id = (await world.mint()).session.access_key_id
+    await forget_session(world.stores.cache, key_id)
+    assert await world.stores.cache.find_session(key_id) is None
+
+
 class AwayCache:
     async def drop_session(self, access_key_id: str) -> None:
         raise StoreUnavailableError(access_key_id)

@@ -312,3 +312,29 @@ def test_derived_account_keys_are_bounded(
         seals.salt = bytes([number]) * 32
         seals.seal(session)
     assert len(seals.sealer._account_keys) <= 4
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("A" * 4100, "longer than any token"),
+        (base64.b64encode(b"\x01" + bytes(44)).decode(), "too short"),
+        (base64.b64encode(b"\x02" + bytes(80)).decode(), "another version"),
+    ],
+)
+def test_the_operator_reads_what_was_wrong(
+    seals: Seals, session: Session, text: str, why: str
+) -> None:
+    with pytest.raises(InvalidClientTokenId) as caught:
+        seals.open(session, text)
+    assert why in caught.value.detail
+
+
+def test_a_newer_versions_contents_are_refused(
+    seals: Seals, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.sessions.seal.encode_session", lambda _: b"\x09[]")
+    token, _ = seals.seal(session)
+    with pytest.raises(InvalidClientTokenId) as caught:
+        seals.open(session, token)
+    assert "unknown form" in caught.value.detail

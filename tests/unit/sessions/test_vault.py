@@ -64,6 +64,12 @@ def test_an_unknown_key_says_what_to_restore(vault: Vault) -> None:
         vault.open_sealed(*PLACE, sealed[:1] + b"\0\0\0\x09" + sealed[5:])
 
 
+@pytest.mark.parametrize("sealed", [b"", b"\x02" + bytes(60)])
+def test_another_versions_value_is_named_as_such(vault: Vault, sealed: bytes) -> None:
+    with pytest.raises(SealBrokenError, match="another version"):
+        vault.open_sealed(*PLACE, sealed)
+
+
 def test_values_need_resealing_once_a_newer_key_seals(
     vault: Vault, keyring: Keyring, clock: FakeClock
 ) -> None:
