@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from broker.sessions.keyring import (
@@ -269,8 +270,10 @@ def test_an_unchanged_file_is_not_read_again(
 
 @pytest.mark.parametrize("harm", ["remove", "break"])
 def test_an_unusable_file_is_reported_once(
-    keyring: Keyring, clock: FakeClock, harm: str
+    keyring: Keyring, clock: FakeClock, harm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A logger of an earlier test may be bound to that test's settings.
+    monkeypatch.setattr("broker.sessions.keyring._log", structlog.get_logger())
     if harm == "remove":
         keyring.path.unlink()
     else:

@@ -2,6 +2,7 @@ import asyncio
 import dataclasses
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from broker.model.session import Session
@@ -79,8 +80,13 @@ async def test_a_cache_that_is_back_is_waited_for_again(
 
 
 async def test_a_cache_that_is_away_is_reported_once(
-    index: SessionIndex, cache: ShakyCache, record: SessionRecord
+    index: SessionIndex,
+    cache: ShakyCache,
+    record: SessionRecord,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # A logger of an earlier test may be bound to that test's settings.
+    monkeypatch.setattr("broker.sessions.record._log", structlog.get_logger())
     cache.away = True
     with capture_logs() as logs:
         for _ in range(3):
