@@ -170,6 +170,11 @@ _HOSTILE = {
     "text": f"<r>{'a' * 74_000}</r>",
     "entities": f"<r>{'&amp;' * 14_000}</r>",
     "ids": "<r>" + "".join(f'<a ID="i{n}"/>' for n in range(4_500)) + "</r>",
+    "namespace prefixes": "<r a='" + "xmlns:" * 3_990 + "a" * 50_000 + "'/>",
+    "namespace spaces": "<r a='" + "xmlns  " * 3_990 + " " * 40_000 + "'/>",
+    "spaces in a signature value": XML.replace(
+        "</ds:SignatureValue>", " " * 60_000 + "!</ds:SignatureValue>"
+    ),
     "namespaced elements": "<r {}>{}</r>".format(
         " ".join(f'xmlns:a{n}="urn:a{n}"' for n in range(1_500)),
         "<a1:b/>" * 4_000,
@@ -342,3 +347,9 @@ def test_only_twenty_providers_are_nominated() -> None:
     assert [pair.provider_arn[-30:] for pair in pairs] == [
         role.rpartition(",")[2][-30:] for role in roles[:20]
     ]
+
+
+@pytest.mark.parametrize("text", ["<a>" * 24_000, "<a>" + "xmlns " * 4_001])
+def test_tags_and_namespaces_are_counted_before_parsing(text: str) -> None:
+    """SAML-21: neither text is even well-formed."""
+    assert reason(encode(text)) is R.TOO_COMPLEX

@@ -39,7 +39,7 @@ _DIGEST_METHOD = f"{{{DSIG}}}DigestMethod"
 _DIGEST_VALUE = f"{{{DSIG}}}DigestValue"
 _INCLUSIVE_NAMESPACES = f"{{{EXC_C14N}}}InclusiveNamespaces"
 
-_BASE64_TEXT = re.compile(r"[A-Za-z0-9+/\s]+=?\s*=?\s*", re.ASCII)
+_BASE64_TEXT = re.compile(r"[A-Za-z0-9+/\s]+(?:=\s*){0,2}", re.ASCII)
 _MAX_PREFIXES = 16
 
 
