@@ -193,53 +193,102 @@ async def test_a_mint_that_waits_too_long_for_a_lock_never_comes_true(
     await own_ledger.mint(make_record("l1"), make_mark("l1"))
 
 
+class Line:
+    """A line to PostgreSQL that can be cut: at once, or when the next answer comes."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._writers: list[asyncio.StreamWriter] = []
+        self.loses_next_answer = False
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[PostgresqlLocation]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        url = f"postgresql://broker@127.0.0.1:{port}/postgres"
+        location = parse_database_url(url)
+        assert isinstance(location, PostgresqlLocation)
+        try:
+            yield location
+        finally:
+            server.close()
+            await server.wait_closed()
+
+    def cut(self) -> None:
+        """The client is cut off; the server is not told."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._writers.append(writer)
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        answers = asyncio.create_task(self._answer(up_reader, writer))
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                up_writer.write(data)
+        # The server's side stays open: it works on with what it has.
+        with contextlib.suppress(OSError):
+            await answers
+        up_writer.close()
+        writer.close()
+
+    async def _answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while data := await reader.read(65536):
+            if self.loses_next_answer:
+                self.loses_next_answer = False
+                writer.transport.abort()
+            writer.write(data)
+
+
 async def test_a_mint_whose_answer_was_lost_is_looked_up(
     own_postgresql: PostgresqlServer, tmp_path: Path
 ) -> None:
     """The commit took place, the connection broke: the mint is answered."""
-    losing = False
-    lost = asyncio.Event()
-
-    async def pump(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool
-    ) -> None:
-        nonlocal losing
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                if answers and losing:
-                    losing = False
-                    lost.set()
-                    break
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up_reader, up_writer = await asyncio.open_connection(
-            "127.0.0.1", own_postgresql.port
+    line = Line(own_postgresql.port)
+    async with line.open() as location:
+        ledger = PostgresqlLedger(location, Spool(tmp_path))
+        await ledger.start()
+        await ledger.mint(make_record("p0"), make_mark("p0"))
+        line.loses_next_answer = True
+        await asyncio.gather(
+            ledger.mint(make_record("p1"), make_mark("p1")),
+            ledger.mint(make_record("p2"), None),
         )
-        async with asyncio.TaskGroup() as group:
-            group.create_task(pump(reader, up_writer, answers=False))
-            group.create_task(pump(up_reader, writer, answers=True))
+        assert not line.loses_next_answer
+        assert await ledger.find("p1") is not None
+        assert await ledger.find("p2") is not None
+        await ledger.close()
 
-    proxy = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = proxy.sockets[0].getsockname()[1]
-    location = parse_database_url(f"postgresql://broker@127.0.0.1:{port}/postgres")
-    assert isinstance(location, PostgresqlLocation)
-    ledger = PostgresqlLedger(location, Spool(tmp_path))
-    await ledger.start()
-    await ledger.mint(make_record("p0"), make_mark("p0"))
-    losing = True
-    await asyncio.gather(
-        ledger.mint(make_record("p1"), make_mark("p1")),
-        ledger.mint(make_record("p2"), None),
-    )
-    assert lost.is_set()
-    assert await ledger.find("p1") is not None
-    assert await ledger.find("p2") is not None
-    await ledger.close()
-    proxy.close()
-    await proxy.wait_closed()
+
+async def test_a_mint_that_was_refused_cannot_come_true_later(
+    own_postgresql: PostgresqlServer, own_location: PostgresqlLocation, tmp_path: Path
+) -> None:
+    """Its connection broke while its statement waited: the statement is ended."""
+    import asyncpg
+
+    line = Line(own_postgresql.port)
+    blocker = await asyncpg.connect(own_location.dsn)
+    async with line.open() as location:
+        ledger = PostgresqlLedger(location, Spool(tmp_path))
+        await ledger.start()
+        transaction = blocker.transaction()
+        await transaction.start()
+        await blocker.execute("LOCK TABLE replay_marks IN EXCLUSIVE MODE")
+        minting = asyncio.create_task(ledger.mint(make_record("q1"), make_mark("q1")))
+        await asyncio.sleep(0.2)
+        line.cut()
+        with pytest.raises(StoreUnavailableError):
+            await minting
+        await transaction.rollback()
+        await blocker.close()
+        await asyncio.sleep(0.2)
+        assert await ledger.find("q1") is None
+        await ledger.mint(make_record("q1"), make_mark("q1"))
+        await ledger.close()
 
 
 async def test_mints_survive_the_death_of_postgresql(
@@ -357,6 +406,19 @@ async def test_a_silent_redis_is_given_up_within_its_time_out(
     # No answer of the time before is taken for one of now.
     await redis_cache.put("a", b"k", b"v", expires_at=datetime(2100, 1, 1, tzinfo=UTC))
     assert await redis_cache.get("a", b"k") == b"v"
+
+
+async def test_after_an_error_no_answer_is_taken_for_another(
+    own_redis: RedisServer, redis_cache: RedisCache
+) -> None:
+    record = make_session("ASIA1")
+    index = redis_cache._index(ACCOUNT, record.expires_at // 3600)
+    own_redis.command("SET", index, "nonsense")
+    with pytest.raises(StoreUnavailableError):
+        await redis_cache.put_session(record)
+    await asyncio.sleep(0.15)
+    assert await redis_cache.get("a", b"absent") is None
+    assert await redis_cache.find_session("ASIA1") == record
 
 
 async def test_an_emptied_redis_is_an_empty_cache(

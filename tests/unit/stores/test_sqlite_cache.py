@@ -1,0 +1,105 @@
+"""Session records written behind the answer keep their order with later calls."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from broker.clock import SystemClock
+from broker.model.account import AccountId
+from broker.model.page import PageRequest
+from broker.stores.cache.port import SessionRecord
+from broker.stores.cache.rates import SharedRates
+from broker.stores.cache.sqlite import SqliteCache
+from broker.stores.migrations import migrate
+from broker.stores.sqlite_writer import SqliteWriter
+from broker.stores.urls import SqliteLocation
+
+ACCOUNT = AccountId("000000000001")
+
+
+def make_session(key_id: str, seconds: int = 600) -> SessionRecord:
+    now = int(time.time())
+    return SessionRecord(
+        access_key_id=key_id,
+        account=ACCOUNT,
+        kind="AssumeRole",
+        principal_arn="arn",
+        principal_id="id",
+        issued_at_ms=now * 1000,
+        expires_at=now + seconds,
+    )
+
+
+async def open_cache(folder: Path) -> SqliteCache:
+    location = SqliteLocation(folder / "broker.db")
+    await migrate(location)
+    cache = SqliteCache(location.path, SqliteWriter(location.path, None), SystemClock())
+    await cache.start()
+    return cache
+
+
+async def test_a_record_dropped_while_a_flush_is_under_way_stays_dropped(
+    tmp_path: Path,
+) -> None:
+    cache = await open_cache(tmp_path)
+    under_way: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+    cache._flush = under_way
+    under_way.add_done_callback(cache._end_flush)
+    await cache.put_session(make_session("ASIA1"))
+    await cache.drop_session("ASIA1")
+    under_way.set_result([])
+    await asyncio.sleep(0.05)
+    assert await cache.find_session("ASIA1") is None
+    await cache.close()
+
+
+async def test_a_record_that_came_during_a_flush_is_written_by_the_next(
+    tmp_path: Path,
+) -> None:
+    cache = await open_cache(tmp_path)
+    under_way: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+    cache._flush = under_way
+    under_way.add_done_callback(cache._end_flush)
+    await cache.put_session(make_session("ASIA1"))
+    assert await cache.find_session("ASIA1") is not None
+    under_way.set_result([])
+    await asyncio.sleep(0.1)
+    assert cache._unwritten == {}
+    assert await cache.find_session("ASIA1") is not None
+    await cache.close()
+
+
+async def test_closing_writes_what_waits(tmp_path: Path) -> None:
+    cache = await open_cache(tmp_path)
+    for n in range(50):
+        await cache.put_session(make_session(f"ASIA{n}"))
+    await cache.close()
+    cache = await open_cache(tmp_path)
+    page = await cache.list_sessions(ACCOUNT, PageRequest())
+    assert len(page.items) == 50
+    await cache.close()
+
+
+async def test_a_purge_removes_what_has_expired_only(tmp_path: Path) -> None:
+    cache = await open_cache(tmp_path)
+    await cache.put_session(make_session("ASIA1", -1))
+    await cache.put_session(make_session("ASIA2"))
+    await cache.list_sessions(ACCOUNT, PageRequest())
+    await cache.purge()
+    rows = cache._rows("SELECT access_key_id FROM cache_sessions", ())
+    assert rows == [("ASIA2",)]
+    await cache.close()
+
+
+def test_counters_are_shared_and_never_grow(tmp_path: Path) -> None:
+    path = tmp_path / "rates"
+    one, two = SharedRates(path), SharedRates(path)
+    size = path.stat().st_size
+    assert [one.count("a", b"k", 7), two.count("a", b"k", 7)] == [1, 2]
+    assert one.count("a", b"k", 8) == 1
+    for n in range(30_000):
+        one.count("a", n.to_bytes(4, "big"), 8)
+    assert path.stat().st_size == size
+    assert two.count("a", b"k", 8) == 2
+    one.close()
+    two.close()
