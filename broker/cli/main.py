@@ -5,8 +5,9 @@ import sys
 
 import typer
 
-from broker.cli import account
+from broker.cli import account, keys, providers, sessions
 from broker.cli.audit import audit
+from broker.cli.doctor import doctor
 from broker.cli.logs import configure_logs
 from broker.cli.serve import serve
 from broker.cli.template import apply, export
@@ -28,6 +29,10 @@ app.add_typer(account.app, name="account")
 app.command()(apply)
 app.command()(export)
 app.command()(audit)
+app.add_typer(sessions.app, name="sessions")
+app.add_typer(providers.app, name="providers")
+app.add_typer(keys.app, name="keys")
+app.command()(doctor)
 
 _EXPECTED = (
     BrokerError,

@@ -1,0 +1,245 @@
+"""The checks of ``broker doctor``: each finds, and says what to do; none changes."""
+
+import stat
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+
+from sqlalchemy import text
+
+from broker.cli.findings import Finding, good, problem, warning
+from broker.clock import Clock
+from broker.model.audit import AuditFilter
+from broker.model.entities import KeyStatus
+from broker.model.page import PageRequest
+from broker.sessions.keyring import list_keys, load_keyring, require_fingerprint
+from broker.sessions.keys import KeyringError, KeyState, KeyUse
+from broker.settings import Settings
+from broker.stores.errors import StoreUnavailableError
+from broker.stores.installation import DEMO_MARK, Installation, read_installation
+from broker.stores.migrations import HEAD, SchemaTooNewError, find_revision
+from broker.stores.open import Stores
+from broker.stores.urls import (
+    PostgresqlLocation,
+    StoreUrlError,
+    parse_database_url,
+    parse_redis_url,
+    redact_url,
+)
+
+_CLOCK_TOLERANCE = timedelta(seconds=2)
+_KEY_AGE = timedelta(days=365)
+
+
+def check_settings(settings: Settings) -> list[Finding]:
+    """What the settings say together."""
+    found = [good("settings", f"public URL {settings.public_origin}")]
+    if not settings.secure:
+        found.append(
+            warning(
+                "settings",
+                "browsers and clients reach the broker by plain http",
+                "for anything but a trial set BROKER_PUBLIC_URL=https://…, behind a"
+                " proxy that ends TLS",
+            )
+        )
+    elif not settings.trusted_proxies:
+        found.append(
+            warning(
+                "settings",
+                "no proxy is trusted, so every client has the proxy's address",
+                "set BROKER_TRUSTED_PROXIES to the proxy's network",
+            )
+        )
+    folder = settings.data_dir
+    if folder.exists() and stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        found.append(
+            warning(
+                "settings",
+                f"others may look into {folder}",
+                f"chmod 700 {folder}",
+            )
+        )
+    if "rediss" not in settings.redis_url and _is_remote_redis(settings.redis_url):
+        found.append(
+            warning(
+                "cache",
+                "Redis is reached unencrypted over a network",
+                "write rediss:// in BROKER_REDIS_URL",
+            )
+        )
+    return found
+
+
+async def check_database(settings: Settings) -> list[Finding]:
+    """Whether the database answers, and its tables are this version's."""
+    shown = redact_url(settings.database)
+    try:
+        revision = await find_revision(parse_database_url(settings.database))
+    except StoreUrlError as error:
+        return [problem("database", str(error), "mend BROKER_DATABASE_URL")]
+    except SchemaTooNewError as error:
+        return [problem("database", str(error), "start the newer version")]
+    except StoreUnavailableError as error:
+        return [
+            problem(
+                "database", f"{shown}: {error}", "start it, or mend BROKER_DATABASE_URL"
+            )
+        ]
+    if revision is None:
+        return [
+            problem(
+                "database",
+                f"{shown} is empty",
+                "`broker serve` makes the tables; for a restore bring back the backup",
+            )
+        ]
+    if revision != HEAD:
+        return [
+            problem(
+                "database",
+                f"{shown} has the tables of revision {revision}, not {HEAD}",
+                "`broker serve` upgrades them",
+            )
+        ]
+    return [good("database", f"{shown} answers")]
+
+
+async def check_keyring(
+    settings: Settings, stores: Stores, clock: Clock
+) -> list[Finding]:
+    """Whether the keyring is there, private, and this database's."""
+    now = clock.now()
+    installation = await read_installation(stores.database, now=now)
+    path = settings.keyring
+    if installation.keyring_fingerprint is None:
+        return [good("keyring", "is made at the first start")]
+    try:
+        keyring = load_keyring(path, clock, settings.skew)
+        require_fingerprint(keyring.keys, installation.keyring_fingerprint, path)
+        listing = list_keys(path, clock, settings.skew)
+    except KeyringError as error:
+        return [problem("keyring", str(error), "restore it from your backup")]
+    found = [good("keyring", f"{path} belongs to this database")]
+    if _share_a_folder(settings, installation):
+        found.append(
+            warning(
+                "keyring",
+                "keyring and database share a folder: one backup holds both, and"
+                " whoever gets it has every secret",
+                "move the keyring elsewhere and set BROKER_KEYRING_FILE",
+            )
+        )
+    for key in listing:
+        if key.use is KeyUse.SEALING and now - key.created_at > _KEY_AGE:
+            found.append(
+                warning(
+                    "keyring",
+                    f"the {key.kind} key {key.number} is over a year old",
+                    f"broker keys rotate --kind {key.kind}",
+                )
+            )
+        if (
+            key.kind == "storage"
+            and key.use is KeyUse.OPENING
+            and key.state is KeyState.ACTIVE
+        ):
+            found.append(
+                warning(
+                    "keyring",
+                    f"the rotated storage key {key.number} is still there",
+                    "broker keys reseal",
+                )
+            )
+    return found
+
+
+async def check_clock(stores: Stores, clock: Clock) -> list[Finding]:
+    """Whether this machine's clock agrees with the database's and with the record."""
+    page = await stores.ledger.search(AuditFilter(), PageRequest(None, 1))
+    others: list[tuple[str, datetime]] = [
+        ("the newest record", r.at) for r in page.items
+    ]
+    now = clock.now()
+    ahead = [(name, at - now) for name, at in others if at - now > _CLOCK_TOLERANCE]
+    if isinstance(stores.database.location, PostgresqlLocation):
+        rows = await stores.database.rows(text("SELECT now() AS moment"))
+        off = rows[0].moment - clock.now()
+        if abs(off) > _CLOCK_TOLERANCE:
+            ahead.append(("the database server", off))
+    if not ahead:
+        return [good("clock", "agrees")]
+    return [
+        problem(
+            "clock",
+            f"differs from {name} by {off.total_seconds():.0f} seconds",
+            "synchronise the clocks (NTP): proofs are judged by them",
+        )
+        for name, off in ahead
+    ]
+
+
+async def check_cache(settings: Settings, stores: Stores) -> list[Finding]:
+    """Whether the cache answers."""
+    shown = redact_url(settings.redis_url) or "the embedded cache"
+    try:
+        await stores.cache.ping()
+    except StoreUnavailableError:
+        return [
+            problem(
+                "cache",
+                f"{shown} does not answer; credentials verify, sign-in does not work",
+                "start it, or mend BROKER_REDIS_URL",
+            )
+        ]
+    return [good("cache", f"{shown} answers")]
+
+
+async def check_accounts(stores: Stores) -> list[Finding]:
+    """Which accounts have a root key that works."""
+    accounts = await stores.directory.list_accounts()
+    if not accounts:
+        return [
+            warning(
+                "accounts",
+                "there is no account",
+                "broker account create ID, or broker apply FILE",
+            )
+        ]
+    found = [good("accounts", f"{len(accounts)} there")]
+    for account in accounts:
+        number = account.account_id
+        found.extend(
+            warning(
+                "accounts",
+                f"the root key {key.access_key_id} of {number} is active",
+                f"broker account root-key {number} --deactivate, once roles do"
+                " its work",
+            )
+            for key in await stores.directory.list_access_keys(number, None)
+            if key.status is KeyStatus.ACTIVE
+        )
+    return found
+
+
+def _share_a_folder(settings: Settings, installation: Installation) -> bool:
+    location = parse_database_url(settings.database)
+    if isinstance(location, PostgresqlLocation) or installation.marks.get(DEMO_MARK):
+        return False
+    return location.path.resolve().parent == settings.keyring.resolve().parent
+
+
+def _is_remote_redis(url: str) -> bool:
+    if not url:
+        return False
+    try:
+        hosts = [host for host, _ in parse_redis_url(url).hosts]
+    except StoreUrlError:
+        return False
+    return not all(_is_loopback(host) for host in hosts)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

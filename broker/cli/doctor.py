@@ -1,0 +1,93 @@
+"""``broker doctor``: looks at the whole installation and says what to do."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from broker.cli.checks import (
+    check_accounts,
+    check_cache,
+    check_clock,
+    check_database,
+    check_keyring,
+    check_settings,
+)
+from broker.cli.findings import Finding, Level, problem
+from broker.cli.provider_checks import check_providers
+from broker.clock import SystemClock
+from broker.settings import Settings, SettingsError, load_settings
+from broker.stores.errors import StoreUnavailableError
+from broker.stores.open import open_stores
+
+_MARKS = {
+    Level.GOOD: ("✓", typer.colors.GREEN),
+    Level.WARNING: ("!", typer.colors.YELLOW),
+    Level.PROBLEM: ("✗", typer.colors.RED),
+}
+
+
+def doctor(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a finding.")
+    ] = False,
+) -> None:
+    """Check settings, stores, keys, clock and providers; say what to do."""
+    findings = asyncio.run(_examine())
+    for finding in findings:
+        if as_json:
+            typer.echo(json.dumps(asdict(finding)))
+            continue
+        mark, colour = _MARKS[finding.level]
+        typer.secho(f"{mark} {finding.subject}: {finding.text}", fg=colour)
+        if finding.remedy:
+            typer.echo(f"  → {finding.remedy}")
+    if any(finding.level is Level.PROBLEM for finding in findings):
+        raise typer.Exit(1)
+
+
+async def _examine() -> list[Finding]:
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        return [
+            problem("settings", line, "mend it and look again")
+            for line in str(error).splitlines()
+        ]
+    findings = check_settings(settings)
+    database = await check_database(settings)
+    findings += database
+    if any(finding.level is Level.PROBLEM for finding in database):
+        return findings
+    try:
+        async for finding in _examine_stores(settings):
+            findings.append(finding)
+    except (StoreUnavailableError, ValueError) as error:
+        findings.append(problem("stores", str(error), "mend it and look again"))
+    return findings
+
+
+async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:
+    clock = SystemClock()
+    stores = await open_stores(
+        settings.database,
+        settings.redis_url,
+        clock=clock,
+        spool_folder=settings.data_dir / "spool",
+        migrate_first=False,
+    )
+    try:
+        for finding in (
+            *await check_cache(settings, stores),
+            *await check_keyring(settings, stores, clock),
+            *await check_clock(stores, clock),
+            *await check_accounts(stores),
+        ):
+            yield finding
+        async for finding in check_providers(settings, stores, clock):
+            yield finding
+    finally:
+        await stores.close()

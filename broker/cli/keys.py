@@ -1,0 +1,211 @@
+"""``broker keys``: the keys that seal session tokens and stored secrets."""
+
+import asyncio
+import json
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from broker.app import Services
+from broker.cli.operator import operator_entry, with_services
+from broker.cli.resealing import reseal_all, sealed_values
+from broker.cli.times import show_moment
+from broker.clock import SystemClock
+from broker.model.page import PageRequest
+from broker.sessions.keyring import (
+    CHECK_EVERY_SECONDS,
+    drop_key,
+    list_keys,
+    revoke_key,
+    rotate_keys,
+)
+from broker.sessions.keys import (
+    SEALS_AFTER,
+    KeyKind,
+    KeyListing,
+    KeyState,
+    KeyUse,
+)
+from broker.settings import load_settings
+
+app = typer.Typer(help="Sealing keys.", no_args_is_help=True)
+
+_FOLLOWS_WITHIN = timedelta(seconds=2 * CHECK_EVERY_SECONDS)
+"""In this time every process has read the keyring, and a change of the directory."""
+
+_PAGE = 500
+_HEADINGS = ("Key", "Kind", "State", "Now", "Made", "Seals from", "Refused from")
+
+
+class RotatedKind(StrEnum):
+    """What ``rotate`` rotates."""
+
+    ALL = "all"
+    SESSION = KeyKind.SESSION.value
+    STORAGE = KeyKind.STORAGE.value
+
+
+@app.command("list")
+def list_all(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line.")
+    ] = False,
+) -> None:
+    """List the keys and what each does now; shows no secret."""
+    settings = load_settings()
+    listing = list_keys(settings.keyring, SystemClock(), settings.skew)
+    if as_json:
+        for key in listing:
+            typer.echo(json.dumps(asdict(key), default=_plain))
+        return
+    table = Table(*_HEADINGS, box=None, header_style="bold", pad_edge=False)
+    for key in listing:
+        table.add_row(
+            str(key.number),
+            key.kind,
+            key.state,
+            key.use,
+            show_moment(key.created_at),
+            show_moment(key.seals_from) if key.seals_from else "",
+            show_moment(key.refused_from) if key.refused_from else "",
+        )
+    terminal = typer.get_text_stream("stdout").isatty()
+    Console(width=None if terminal else 400).print(table)
+
+
+@app.command()
+def rotate(
+    kind: Annotated[RotatedKind, typer.Option(help="Which keys.")] = RotatedKind.ALL,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait/--no-wait", help="Stay until stored secrets are sealed anew."
+        ),
+    ] = True,
+) -> None:
+    """Add new keys; they open at once and seal after a minute.
+
+    Sessions go on: an old session key is refused 36 hours later. Stored secrets are
+    sealed anew and the old storage key is dropped; with --no-wait that is left to
+    `broker keys reseal`. People in the console sign in again then.
+    """
+    kinds = list(KeyKind) if kind is RotatedKind.ALL else [KeyKind(kind.value)]
+
+    async def work(services: Services) -> None:
+        path, clock = services.keyring.path, services.clock
+        for each in kinds:
+            key = rotate_keys(path, clock, each, services.settings.skew)
+            typer.echo(f"Key {key.number} ({each}) seals in a minute.")
+            await _record(services, "RotateKeys", Kind=each.value, Key=key.number)
+        if KeyKind.STORAGE not in kinds:
+            return
+        if not wait:
+            typer.echo("Run `broker keys reseal` in a minute or later.")
+            return
+        typer.echo("Waiting until every process knows the new key…", err=True)
+        await asyncio.sleep((SEALS_AFTER + _FOLLOWS_WITHIN).total_seconds())
+        await _reseal(services)
+
+    with_services(work)
+
+
+@app.command()
+def reseal() -> None:
+    """Seal stored secrets with the newest key, and drop those that it replaces."""
+    with_services(_reseal)
+
+
+@app.command()
+def revoke(
+    number: Annotated[int, typer.Argument(metavar="N", help="The key's number.")],
+) -> None:
+    """Refuse a key at once, and list what it protected.
+
+    A new key takes over if it was the sealing one. Sessions that it sealed are over;
+    secrets that it sealed have to be made again.
+    """
+
+    async def work(services: Services) -> None:
+        path, clock = services.keyring.path, services.clock
+        skew = services.settings.skew
+        before = {key.number: key for key in list_keys(path, clock, skew)}
+        revoked = revoke_key(path, clock, number)
+        await _record(services, "RevokeKey", Key=number, Kind=revoked.kind.value)
+        typer.echo(f"Key {number} ({revoked.kind}) is refused from now on.")
+        if revoked.kind is KeyKind.STORAGE:
+            await _list_values(services, number)
+        else:
+            await _list_sessions(services, before[number])
+
+    with_services(work)
+
+
+async def _reseal(services: Services) -> None:
+    keyring, clock, skew = services.keyring, services.clock, services.settings.skew
+    listing = list_keys(keyring.path, clock, skew)
+    if any(_is_storage(key, KeyUse.WAITING) for key in listing):
+        typer.echo(
+            "The newest storage key does not seal yet; try again in a minute.", err=True
+        )
+        raise typer.Exit(1)
+    sealing, _ = keyring.sealing_key(KeyKind.STORAGE, clock.now())
+    directory = services.stores.directory
+    result = await reseal_all(directory, services.vault, sealing)
+    typer.echo(f"Sealed anew: {result.changed}")
+    for value in result.broken:
+        typer.echo(f"Does not open any more, make it again: {value}", err=True)
+    # Other workers may still use what they read of the directory a moment ago.
+    await asyncio.sleep(_FOLLOWS_WITHIN.total_seconds())
+    used = {value.number async for value in sealed_values(directory)}
+    for key in listing:
+        if _is_storage(key, KeyUse.OPENING) and key.number not in used:
+            drop_key(keyring.path, clock, key.number)
+            await _record(services, "DropKey", Key=key.number, Kind=key.kind.value)
+            typer.echo(f"Dropped storage key {key.number}.")
+
+
+def _is_storage(key: KeyListing, use: KeyUse) -> bool:
+    return (
+        key.kind is KeyKind.STORAGE and key.state is KeyState.ACTIVE and key.use is use
+    )
+
+
+async def _list_values(services: Services, number: int) -> None:
+    typer.echo("It sealed these secrets, which have to be made again:")
+    async for value in sealed_values(services.stores.directory):
+        if value.number == number:
+            typer.echo(f"  {value}")
+
+
+async def _list_sessions(services: Services, key: KeyListing) -> None:
+    """The sessions issued while the key sealed, as far as the cache knows them."""
+    began = key.seals_from or key.created_at
+    ended = key.seals_until or services.clock.now()
+    typer.echo("It sealed these sessions, which are over (as far as the cache knows):")
+    for account in await services.stores.directory.list_accounts():
+        marker: str | None = None
+        while True:
+            page = await services.stores.cache.list_sessions(
+                account.account_id, PageRequest(marker, _PAGE)
+            )
+            for record in page.items:
+                issued = record.issued_at_ms / 1000
+                if began.timestamp() <= issued <= ended.timestamp():
+                    typer.echo(f"  {record.access_key_id} {record.principal_arn}")
+            marker = page.marker
+            if marker is None:
+                break
+
+
+async def _record(services: Services, action: str, **parameters: object) -> None:
+    entry = operator_entry(action, None, **parameters)
+    await services.stores.ledger.append(entry.complete())
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,114 @@
+"""The check of ``broker doctor`` on every provider: its options, keys and dates."""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
+
+from broker.cli.findings import Finding, good, problem, warning
+from broker.clock import Clock
+from broker.federation.addresses import AddressRules
+from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
+from broker.federation.oidc_options import parse_oidc_options
+from broker.federation.outbound import OutboundClient
+from broker.federation.saml_options import SamlProviderOptions
+from broker.model.entities import OidcProvider, SamlProvider
+from broker.protocols.oidc.rejection import OidcRejected
+from broker.protocols.saml.errors import MetadataRejected
+from broker.protocols.saml.metadata import parse_metadata
+from broker.settings import Settings
+from broker.stores.open import Stores
+
+_CERTIFICATE_NOTICE = timedelta(days=30)
+
+
+async def check_providers(
+    settings: Settings, stores: Stores, clock: Clock
+) -> AsyncIterator[Finding]:
+    """Each provider: what it is allowed beyond the default, and whether it works."""
+    client = OutboundClient(
+        AddressRules(settings.internal_issuers), ca_file=settings.ca_file
+    )
+    keys = IssuerKeys(client, clock)
+    try:
+        for account in await stores.directory.list_accounts():
+            for saml in await stores.directory.list_saml_providers(account.account_id):
+                for finding in _check_saml(saml, clock.now()):
+                    yield finding
+            for oidc in await stores.directory.list_oidc_providers(account.account_id):
+                for finding in await _check_oidc(oidc, keys):
+                    yield finding
+    finally:
+        await keys.close()
+
+
+def _check_saml(provider: SamlProvider, now: datetime) -> list[Finding]:
+    arn = provider.arn
+    try:
+        options = SamlProviderOptions.parse(provider.options)
+        metadata = parse_metadata(
+            provider.metadata, now=None, legacy_rsa=options.legacy_rsa
+        )
+    except (ValueError, MetadataRejected) as error:
+        return [problem(arn, str(error), "broker providers set, or new metadata")]
+    found = _check_options(arn, provider.options)
+    for descriptor in metadata.descriptors:
+        for key in descriptor.signing_keys:
+            end = key.not_after
+            if end - now < _CERTIFICATE_NOTICE:
+                found.append(
+                    warning(
+                        arn,
+                        f"a signing certificate of {descriptor.entity_id} ends {end:%Y-%m-%d}",
+                        "register the provider's new metadata",
+                    )
+                )
+    if provider.valid_until < now:
+        found.append(
+            problem(arn, "its registration has run out", "update its metadata")
+        )
+    return found or [good(arn, "metadata is in order")]
+
+
+async def _check_oidc(provider: OidcProvider, keys: IssuerKeys) -> list[Finding]:
+    arn = provider.arn
+    try:
+        options = parse_oidc_options(provider.options)
+    except ValueError as error:
+        return [problem(arn, str(error), f"broker providers set {arn} …")]
+    found = _check_options(arn, provider.options)
+    if not provider.client_ids:
+        found.append(
+            warning(
+                arn,
+                "accepts no audience",
+                "iam add-client-id-to-open-id-connect-provider",
+            )
+        )
+    try:
+        key_set = await keys.keys_of(provider, options)
+    except (IssuerUnreachableError, OidcRejected) as error:
+        cause = error.__cause__ or error
+        found.append(
+            problem(
+                arn,
+                f"its keys cannot be read: {cause}",
+                "check name, network and certificate (BROKER_CA_FILE); an issuer on a"
+                " private address needs BROKER_INTERNAL_ISSUERS",
+            )
+        )
+    else:
+        found.append(good(arn, f"{len(key_set.keys)} keys at hand"))
+    return found
+
+
+def _check_options(arn: str, options: Mapping[str, object]) -> list[Finding]:
+    apart = {k: v for k, v in options.items() if v not in (False, "strict")}
+    if not apart:
+        return []
+    named = ", ".join(f"{name}={value}"[:80] for name, value in apart.items())
+    return [
+        warning(
+            arn,
+            f"set apart from the default: {named}",
+            f"broker providers set {arn} KEY= takes one away",
+        )
+    ]

@@ -1,0 +1,211 @@
+"""``broker providers``: identity providers, and the options only an operator sets."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from broker.app import Services
+from broker.cli.operator import operator_entry, with_services
+from broker.errors import NoSuchEntity
+from broker.federation.oidc_options import parse_oidc_options
+from broker.federation.saml_options import SamlProviderOptions
+from broker.model.account import AccountId, parse_account_id
+from broker.model.entities import OidcProvider, SamlProvider
+from broker.stores.directory.port import DirectoryReader
+
+app = typer.Typer(help="Identity providers.", no_args_is_help=True)
+
+Provider = SamlProvider | OidcProvider
+
+_ARN_FIELDS = 6
+_HEADINGS = ("Provider", "Issuer", "Options")
+
+
+def _truth(text: str) -> object:
+    truths: dict[str, object] = {"true": True, "false": False}
+    if text.lower() not in truths:
+        raise ValueError(f"{text!r}; write true or false")
+    return truths[text.lower()]
+
+
+def _list(text: str) -> object:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _jwks(text: str) -> object:
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{text[1:]} cannot be read") from error
+    try:
+        keys = json.loads(text)
+    except ValueError as error:
+        raise ValueError("no JSON; write a JWK set, or @FILE") from error
+    if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list):
+        raise ValueError("no JWK set: it has no list of keys")  # noqa: TRY004  # data
+    return text
+
+
+Reader = Callable[[str], object]
+SAML_OPTIONS: Mapping[str, Reader] = {
+    "Profile": str,
+    "AllowSha1": _truth,
+    "AllowCbc": _truth,
+    "LegacyRsa": _truth,
+    "Audiences": _list,
+    "Recipients": _list,
+}
+OIDC_OPTIONS: Mapping[str, Reader] = {
+    "Profile": str,
+    "OneTimeUse": _truth,
+    "Algorithms": _list,
+    "StaticJwks": _jwks,
+}
+
+
+@app.command("list")
+def list_providers(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line.")
+    ] = False,
+) -> None:
+    """List the providers of all accounts with their broker-only options."""
+
+    async def work(services: Services) -> list[Provider]:
+        return await all_providers(services.stores.directory)
+
+    table = Table(*_HEADINGS, box=None, header_style="bold", pad_edge=False)
+    for provider in with_services(work):
+        issuer = provider.url if isinstance(provider, OidcProvider) else ""
+        options = dict(provider.options)
+        if as_json:
+            described = {"Arn": provider.arn, "Issuer": issuer, "Options": options}
+            typer.echo(json.dumps(described))
+        else:
+            shown = " ".join(
+                f"{name}={_short(value)}" for name, value in options.items()
+            )
+            table.add_row(*map(escape, (provider.arn, issuer, shown)))
+    if not as_json:
+        terminal = typer.get_text_stream("stdout").isatty()
+        Console(width=None if terminal else 400).print(table)
+
+
+@app.command("set")
+def set_options(
+    arn: Annotated[str, typer.Argument(metavar="ARN")],
+    settings: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="KEY=VALUE…", help="An empty value takes the option away."
+        ),
+    ],
+) -> None:
+    """Set broker-only options of a provider.
+
+    SAML: Profile, AllowSha1, AllowCbc, LegacyRsa, Audiences, Recipients.
+    OpenID Connect: Profile, OneTimeUse, Algorithms, StaticJwks (JSON or @FILE).
+    """
+    account = _account_of(arn)
+
+    async def work(services: Services) -> Mapping[str, object]:
+        async with services.stores.directory.change(account) as change:
+            provider = await _require(change, account, arn)
+            changes = read_settings(provider, settings)
+            options = {**provider.options, **changes}
+            options = {name: v for name, v in options.items() if v is not None}
+            check_options(provider, options)
+            if isinstance(provider, SamlProvider):
+                await change.update_saml_provider(replace(provider, options=options))
+            else:
+                await change.update_oidc_provider(replace(provider, options=options))
+            entry = operator_entry(
+                "SetProviderOptions", account, Provider=arn, Options=changes
+            )
+            entry.resources = (arn,)
+            await change.record(entry.complete())
+        return options
+
+    try:
+        options = with_services(work)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(json.dumps(options))
+
+
+async def all_providers(directory: DirectoryReader) -> list[Provider]:
+    """The providers of all accounts."""
+    found: list[Provider] = []
+    for account in await directory.list_accounts():
+        found += await directory.list_saml_providers(account.account_id)
+        found += await directory.list_oidc_providers(account.account_id)
+    return found
+
+
+def check_options(provider: Provider, options: Mapping[str, object]) -> None:
+    """Judge options as a whole.
+
+    Raises:
+        ValueError: says which one is wrong and what to write.
+    """
+    if isinstance(provider, SamlProvider):
+        SamlProviderOptions.parse(options)
+    else:
+        parse_oidc_options(options)
+
+
+def read_settings(provider: Provider, settings: list[str]) -> dict[str, object]:
+    """``KEY=VALUE`` texts as options; None for those that are taken away.
+
+    Raises:
+        ValueError: an unknown option, or a value of another form.
+    """
+    known = SAML_OPTIONS if isinstance(provider, SamlProvider) else OIDC_OPTIONS
+    read: dict[str, object] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or name not in known:
+            raise ValueError(
+                f"{setting!r} sets nothing; write KEY=VALUE with a KEY of"
+                f" {', '.join(known)}"
+            )
+        try:
+            read[name] = known[name](value) if value else None
+        except ValueError as error:
+            raise ValueError(f"{name} is {error}") from error
+    return read
+
+
+async def _require(
+    directory: DirectoryReader, account: AccountId, arn: str
+) -> Provider:
+    kind, _, name = arn.split(":", _ARN_FIELDS - 1)[-1].partition("/")
+    provider: Provider | None = None
+    if kind == "saml-provider":
+        provider = await directory.find_saml_provider(account, name)
+    elif kind == "oidc-provider":
+        provider = await directory.find_oidc_provider(account, name)
+    if provider is None:
+        raise NoSuchEntity(f"There is no provider {arn}.")
+    return provider
+
+
+def _account_of(arn: str) -> AccountId:
+    _, _, account = arn.partition("::")
+    try:
+        return parse_account_id(account.partition(":")[0])
+    except ValueError:
+        raise typer.BadParameter(f"{arn!r} is no ARN of a provider") from None
+
+
+def _short(value: object) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"  # noqa: PLR2004  # a column

@@ -1,0 +1,167 @@
+"""Sealed values in the directory: which there are, and sealing them anew.
+
+Values are changed a few at a time, so that a large account's other changes need not
+wait; each is read again inside its transaction.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+
+from broker.identities.saml_providers import SAML_KEY_SEAL
+from broker.model.account import AccountId
+from broker.model.entities import ACCESS_KEY_SEAL, SamlProvider
+from broker.model.page import PageRequest
+from broker.sessions.vault import SealBrokenError, Vault, key_number
+from broker.stores.directory.port import Directory, DirectoryChange, DirectoryReader
+
+_PAGE = 1000
+_BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SealedValue:
+    """Where a sealed value is, and the storage key that it is sealed with.
+
+    ``entity`` is an access key's id, or a SAML provider's name.
+    """
+
+    account: AccountId
+    kind: str
+    entity: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.entity} of account {self.account}"
+
+
+@dataclass(slots=True)
+class Resealed:
+    """How many entities were changed, and the values that do not open any more."""
+
+    changed: int = 0
+    broken: list[SealedValue] = field(default_factory=list)
+
+
+ACCESS_KEY = "access key"
+SAML_PROVIDER = "decryption key of SAML provider"
+
+
+async def sealed_values(directory: DirectoryReader) -> AsyncIterator[SealedValue]:
+    """Every sealed value of all accounts."""
+    for account in await directory.list_accounts():
+        number = account.account_id
+        async for owner in _owners(directory, number):
+            for key in await directory.list_access_keys(number, owner):
+                yield SealedValue(
+                    number, ACCESS_KEY, key.access_key_id, key_number(key.sealed_secret)
+                )
+        for provider in await directory.list_saml_providers(number):
+            for private in provider.private_keys:
+                yield SealedValue(
+                    number,
+                    SAML_PROVIDER,
+                    provider.name,
+                    key_number(private.sealed_pem),
+                )
+
+
+async def reseal_all(
+    directory: Directory, vault: Vault, sealing_number: int
+) -> Resealed:
+    """Seal every value with the key that seals now, as far as it opens at all.
+
+    ``sealing_number`` is that key's number.
+    """
+    result = Resealed()
+    waiting: list[SealedValue] = []
+    async for value in sealed_values(directory):
+        if value.number == sealing_number:
+            continue
+        if waiting and waiting[0].account != value.account:
+            await _reseal(directory, vault, waiting, result)
+            waiting = []
+        waiting.append(value)
+        if len(waiting) >= _BATCH:
+            await _reseal(directory, vault, waiting, result)
+            waiting = []
+    if waiting:
+        await _reseal(directory, vault, waiting, result)
+    return result
+
+
+async def _owners(
+    directory: DirectoryReader, account: AccountId
+) -> AsyncIterator[str | None]:
+    """Whose access keys there are: the root's (None) and each user's."""
+    yield None
+    request = PageRequest(None, _PAGE)
+    while True:
+        page = await directory.list_users(account, "/", request)
+        for user in page.items:
+            yield user.user_id
+        if page.marker is None:
+            return
+        request = PageRequest(page.marker, _PAGE)
+
+
+async def _reseal(
+    directory: Directory, vault: Vault, values: list[SealedValue], result: Resealed
+) -> None:
+    changed = 0
+    async with directory.change(values[0].account) as change:
+        for value in dict.fromkeys(values):
+            reseal = (
+                _reseal_access_key if value.kind == ACCESS_KEY else _reseal_provider
+            )
+            try:
+                changed += await reseal(change, vault, value)
+            except SealBrokenError:
+                result.broken.append(value)
+    result.changed += changed
+
+
+async def _reseal_access_key(
+    change: DirectoryChange, vault: Vault, value: SealedValue
+) -> int:
+    key = await change.find_access_key(value.entity)
+    if key is None or not vault.needs_resealing(key.sealed_secret):
+        return 0
+    purpose, column = ACCESS_KEY_SEAL
+    sealed = _resealed(
+        vault, (purpose, key.account, key.access_key_id, column), key.sealed_secret
+    )
+    await change.update_access_key(replace(key, sealed_secret=sealed))
+    return 1
+
+
+async def _reseal_provider(
+    change: DirectoryChange, vault: Vault, value: SealedValue
+) -> int:
+    provider = await change.find_saml_provider(value.account, value.entity)
+    if provider is None:
+        return 0
+    updated = _with_resealed_keys(vault, provider)
+    if updated == provider:
+        return 0
+    await change.update_saml_provider(updated)
+    return 1
+
+
+def _with_resealed_keys(vault: Vault, provider: SamlProvider) -> SamlProvider:
+    purpose, column = SAML_KEY_SEAL
+    keys = tuple(
+        replace(
+            key,
+            sealed_pem=_resealed(
+                vault, (purpose, provider.account, key.key_id, column), key.sealed_pem
+            ),
+        )
+        if vault.needs_resealing(key.sealed_pem)
+        else key
+        for key in provider.private_keys
+    )
+    return replace(provider, private_keys=keys)
+
+
+def _resealed(vault: Vault, place: tuple[str, str, str, str], sealed: bytes) -> bytes:
+    return vault.seal(*place, vault.open_sealed(*place, sealed))

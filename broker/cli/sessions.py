@@ -1,0 +1,220 @@
+"""``broker sessions``: who is in, and how to end it.
+
+What is listed comes from the cache and may be incomplete; what is shown of one
+session comes from its audit record, and what is revoked is in the database.
+"""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from broker.app import Services
+from broker.cli.operator import AccountArgument, operator_entry, with_services
+from broker.cli.times import show_moment, show_span
+from broker.errors import NoSuchEntity
+from broker.model.account import AccountId, find_account_of_key_id, parse_account_id
+from broker.model.audit import AuditFilter
+from broker.model.page import PageRequest
+from broker.sessions.revoke import forget_session, revoke_issued_before, revoke_session
+from broker.stores.cache.port import SessionRecord
+from broker.stores.directory.port import DirectoryReader
+
+app = typer.Typer(help="Live sessions.", no_args_is_help=True)
+
+_PAGE = 500
+_HEADINGS = ("Access key", "Principal", "Kind", "Issued", "Left", "Provider")
+_ARN_FIELDS = 6
+
+KeyArgument = Annotated[
+    str, typer.Argument(metavar="KEY", help="The session's access key id (ASIA…).")
+]
+
+
+@app.command("list")
+def list_sessions(
+    account_id: AccountArgument,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line.")
+    ] = False,
+) -> None:
+    """List an account's live sessions, as far as the cache knows them."""
+    account = AccountId(account_id)
+
+    async def work(services: Services) -> tuple[list[SessionRecord], datetime]:
+        return await _all_sessions(services, account), services.clock.now()
+
+    records, now = with_services(work)
+    records.sort(key=lambda record: record.issued_at_ms, reverse=True)
+    if as_json:
+        for record in records:
+            typer.echo(json.dumps({**asdict(record), "tags": dict(record.tags)}))
+        return
+    table = Table(*_HEADINGS, box=None, header_style="bold", pad_edge=False)
+    for record in records:
+        issued = datetime.fromtimestamp(record.issued_at_ms / 1000, UTC)
+        cells = (
+            record.access_key_id,
+            record.principal_arn,
+            record.kind,
+            show_moment(issued),
+            show_span(record.expires_at - now.timestamp()),
+            record.provider_arn,
+        )
+        table.add_row(*map(escape, cells))
+    Console(width=None if typer.get_text_stream("stdout").isatty() else 400).print(
+        table
+    )
+
+
+@app.command()
+def show(key: KeyArgument) -> None:
+    """Show where a session came from, and whether it still counts, as JSON."""
+    account = _account_of(key)
+
+    async def work(services: Services) -> dict[str, object]:
+        page = await services.stores.ledger.search(
+            AuditFilter(access_key_id=key), PageRequest(None, _PAGE)
+        )
+        minted = [
+            r for r in page.items if (r.session or {}).get("access_key_id") == key
+        ]
+        record = await services.stores.cache.find_session(key)
+        if not minted and record is None:
+            raise NoSuchEntity(f"There is no record of a session {key}.")
+        described: dict[str, object] = {"access_key_id": key}
+        if minted and minted[0].session is not None:
+            described.update(minted[0].session)
+            described["minted_by"] = minted[0].event_id
+            described["source_ip"] = minted[0].source_ip
+        elif record is not None:
+            described.update({**asdict(record), "tags": dict(record.tags)})
+        described["state"] = await _state(services, account, described)
+        return described
+
+    typer.echo(json.dumps(with_services(work), indent=2))
+
+
+@app.command()
+def revoke(
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="An access key id, or whose sessions shall all end: the ARN of a"
+            " role, user or provider, or an account id."
+        ),
+    ],
+    reason: Annotated[str, typer.Option(help="For the record.")] = "",
+) -> None:
+    """End one session, or all that were issued up to now; durable at once."""
+    account = _account_of(target)
+
+    async def work(services: Services) -> None:
+        directory = services.stores.directory
+        now = services.clock.now()
+        one = find_account_of_key_id(target) is not None
+        unique_id = "" if one else await _unique_id(directory, account, target)
+        async with directory.change(account) as change:
+            if one:
+                await revoke_session(
+                    change,
+                    account=account,
+                    access_key_id=target,
+                    now=now,
+                    reason=reason,
+                )
+            else:
+                await revoke_issued_before(
+                    change, account=account, target=unique_id, now=now, reason=reason
+                )
+            entry = operator_entry(
+                "RevokeSessions", account, Target=target, Reason=reason
+            )
+            await change.record(entry.complete())
+        if one:
+            await forget_session(services.stores.cache, target)
+
+    with_services(work)
+    typer.echo(f"Revoked: {target}")
+
+
+async def _all_sessions(services: Services, account: AccountId) -> list[SessionRecord]:
+    records: list[SessionRecord] = []
+    marker: str | None = None
+    while True:
+        page = await services.stores.cache.list_sessions(
+            account, PageRequest(marker, _PAGE)
+        )
+        records += page.items
+        marker = page.marker
+        if marker is None:
+            return records
+
+
+async def _state(
+    services: Services, account: AccountId, described: dict[str, object]
+) -> str:
+    expires_at = described["expires_at"]
+    now = services.clock.now().timestamp()
+    if isinstance(expires_at, int) and expires_at <= now:
+        return "expired"
+    if await services.stores.directory.find_account(account) is None:
+        return "its account is gone"
+    revocations = await services.stores.directory.revocations(account)
+    issued = described["issued_at_ms"]
+    targets = (
+        account,
+        *(str(described.get(name, "")) for name in ("principal_id", "provider_id")),
+    )
+    if revocations.cover(
+        str(described["access_key_id"]),
+        issued if isinstance(issued, int) else 0,
+        targets,
+    ):
+        return "revoked"
+    return "live"
+
+
+async def _unique_id(
+    directory: DirectoryReader, account: AccountId, target: str
+) -> str:
+    if target == account:
+        return account
+    kind, _, path = target.split(":", _ARN_FIELDS - 1)[-1].partition("/")
+    name = path.rpartition("/")[2]
+    found: tuple[str, str] | None = None
+    if kind == "role" and (role := await directory.find_role(account, name)):
+        found = role.arn, role.role_id
+    elif kind == "user" and (user := await directory.find_user(account, name)):
+        found = user.arn, user.user_id
+    elif kind == "saml-provider" and (
+        saml := await directory.find_saml_provider(account, name)
+    ):
+        found = saml.arn, saml.uuid
+    elif kind == "oidc-provider" and (
+        oidc := await directory.find_oidc_provider(account, path)
+    ):
+        found = oidc.arn, oidc.unique_id
+    if found is None or found[0] != target:
+        raise NoSuchEntity(f"There is no {target}.")
+    return found[1]
+
+
+def _account_of(target: str) -> AccountId:
+    """The account that a key id, an ARN or an account id names."""
+    found = find_account_of_key_id(target)
+    if found is not None:
+        return found
+    fields = target.split(":")
+    text = fields[4] if len(fields) >= _ARN_FIELDS else target
+    try:
+        return parse_account_id(text)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{target!r} is no access key id, ARN or account id"
+        ) from error
