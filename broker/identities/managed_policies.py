@@ -33,8 +33,6 @@ async def find_managed_policy(
     named = parse_policy_arn(arn)
     if named.account == AWS_MANAGED:
         return find_aws_managed(arn)
-    if named.account != account:
-        return None
     policy = await directory.find_policy(account, named.name)
     return policy if policy is not None and policy.arn == arn else None
 

@@ -44,7 +44,7 @@ async def require_saml_provider(
     """
     name = parse_provider_arn(arn, account, "saml-provider")
     provider = await directory.find_saml_provider(account, name)
-    if provider is None or provider.arn != arn:
+    if provider is None:
         raise NoSuchEntity(f"Manifest not found for arn {arn}")
     return provider
 

@@ -152,7 +152,7 @@ def _is_session(arn: Arn) -> bool:
         return False
     kind, *names = arn.resource.split("/")
     expected = {"assumed-role": 2, "federated-user": 1}
-    return len(names) == expected.get(kind) and all(names) and "*" not in arn.resource
+    return len(names) == expected.get(kind) and all(names)
 
 
 async def _find_unique_id(directory: DirectoryReader, arn_text: str) -> str | None:

@@ -237,6 +237,7 @@ async def test_a_role_has_at_most_ten_managed_policies(iam: Iam) -> None:
     with pytest.raises(LimitExceeded) as caught:
         await iam("AttachRolePolicy", RoleName="R", PolicyArn=arns[10])
     assert caught.value.message == "Cannot exceed quota for PoliciesPerRole: 10"
+    await iam("AttachRolePolicy", RoleName="R", PolicyArn=arns[0])
     first = await iam("ListAttachedRolePolicies", RoleName="R", MaxItems=4)
     rest = await iam("ListAttachedRolePolicies", RoleName="R", Marker=first["Marker"])
     shown = first["AttachedPolicies"] + rest["AttachedPolicies"]

@@ -234,6 +234,10 @@ async def test_an_oidc_provider_is_shown_as_at_aws(iam: Iam) -> None:
         "https://[::1",
         "http://127.0.0.1:8098/x",
         "https:idp.example.com",
+        "HTTPS://idp.example.com",
+        "https://idp.exam\nple.com",
+        "https://idp.example.com/\t",
+        "ftp://127.0.0.1:8097/x",
     ],
 )
 async def test_what_is_no_issuers_url_is_refused(iam: Iam, url: str) -> None:

@@ -209,6 +209,8 @@ async def test_the_trust_policy_is_stored_with_unique_ids(iam: Iam) -> None:
         "999999999999",
         f"arn:aws:iam::{ACCOUNT}:user/wrong/path/ann",
         f"arn:aws:iam::{ACCOUNT}:user/ANN",
+        f"arn:aws:iam::{ACCOUNT}:role/Other",
+        f"arn:aws:iam::{ACCOUNT}:role/p/OTHER",
         "AIDAAAAAAAAAAAAAAAAAA",
     ],
 )
@@ -216,6 +218,9 @@ async def test_a_principal_that_does_not_exist_is_refused(
     iam: Iam, principal: str
 ) -> None:
     await iam("CreateUser", UserName="ann")
+    await iam(
+        "CreateRole", RoleName="Other", Path="/p/", AssumeRolePolicyDocument=trust()
+    )
     with pytest.raises(MalformedPolicyDocument) as caught:
         await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=trust(principal))
     assert caught.value.message == f'Invalid principal in policy: "AWS":"{principal}"'

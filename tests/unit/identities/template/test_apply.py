@@ -302,6 +302,8 @@ async def test_an_alias_and_quotas_that_are_not_named_stay(iam: Iam) -> None:
     assert account is not None
     assert account.alias == "acme"
     assert account.quotas == {"PolicySize": 9000, "RolesPerAccount": 5}
+    with pytest.raises(TemplateError, match="must have 3 to 63"):
+        await apply(iam, template(Alias="-no-"))
     await apply(iam, template(Alias=""))
     account = await iam.directory.find_account(ACCOUNT)
     assert account is not None
@@ -345,6 +347,18 @@ ROLE = {"RoleName": "R", "AssumeRolePolicyDocument": trust()}
         ({"Broker": {"Quotas": {"Rolls": 1}}}, r"Quotas\.Rolls: there is no such"),
         ({"Broker": {"Quota": {}}}, r"Broker\.Quota: there is no such"),
         ({"Alias": 5}, "Alias: must be a text"),
+        (
+            {
+                "Users": [
+                    {
+                        "UserName": "u",
+                        "Policies": 2
+                        * [{"PolicyName": "p", "PolicyDocument": policy()}],
+                    }
+                ]
+            },
+            "p comes twice",
+        ),
     ],
 )
 async def test_a_mistake_is_named_with_its_place(

@@ -1,0 +1,52 @@
+"""Users and roles are found by unique id and by their boundary."""
+
+from datetime import UTC, datetime
+
+from broker.model.account import AccountId
+from broker.model.entities import Role, User
+from broker.stores.directory.sql import SqlDirectory
+
+FIRST = AccountId("111111111111")
+SECOND = AccountId("222222222222")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+BOUNDARY = f"arn:aws:iam::{FIRST}:policy/B"
+
+
+def user(account: AccountId, user_id: str, boundary: str | None = None) -> User:
+    return User(
+        account=account,
+        user_id=user_id,
+        name=user_id,
+        path="/",
+        created_at=NOW,
+        boundary_arn=boundary,
+    )
+
+
+def role(account: AccountId, role_id: str, boundary: str | None = None) -> Role:
+    return Role(
+        account=account,
+        role_id=role_id,
+        name=role_id,
+        path="/",
+        trust_policy="{}",
+        created_at=NOW,
+        boundary_arn=boundary,
+    )
+
+
+async def test_owners_are_found(directory: SqlDirectory) -> None:
+    async with directory.change(FIRST) as change:
+        await change.insert_user(user(FIRST, "AIDA1", BOUNDARY))
+        await change.insert_user(user(FIRST, "AIDA2"))
+        await change.insert_role(role(FIRST, "AROA1", BOUNDARY))
+    async with directory.change(SECOND) as change:
+        await change.insert_role(role(SECOND, "AROA2", BOUNDARY))
+        # A change of one account sees the others, as trust policies need it.
+        assert await change.find_owner_account("AIDA1") == FIRST
+    assert await directory.list_bounded_owners(FIRST, BOUNDARY) == ("AIDA1", "AROA1")
+    assert await directory.list_bounded_owners(SECOND, BOUNDARY) == ("AROA2",)
+    assert await directory.list_bounded_owners(FIRST, "none") == ()
+    assert await directory.find_owner_account("AIDA2") == FIRST
+    assert await directory.find_owner_account("AROA2") == SECOND
+    assert await directory.find_owner_account("AROA3") is None
