@@ -26,7 +26,7 @@ from broker.authn.sigv4 import SignatureScheme
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard
 from broker.clock import Clock, SystemClock
-from broker.console.deps import ConsoleDeps
+from broker.console.deps import ConsoleDeps, SignInLink
 from broker.console.routes import console_routes
 from broker.federation.addresses import AddressRules
 from broker.federation.issuer_keys import IssuerKeys
@@ -232,8 +232,15 @@ def acs_url(settings: Settings, provider: SamlProvider) -> str:
 class Broker:
     """The ASGI application: its services live as long as its lifespan."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        *,
+        sign_in_links: tuple[SignInLink, ...] = (),
+    ) -> None:
         self._settings = settings
+        self._sign_in_links = sign_in_links
         self._clock = clock or SystemClock()
         self._app: App | None = None
         self._stack = contextlib.AsyncExitStack()
@@ -255,7 +262,7 @@ class Broker:
             await self._stack.enter_async_context(
                 retention(services.stores.ledger, services.clock, keep)
             )
-            self._app = _edge(services)
+            self._app = _edge(services, self._sign_in_links)
         except Exception as error:  # noqa: BLE001  # the server is told, and stops
             await self._stack.aclose()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -266,15 +273,23 @@ class Broker:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def create_app(settings: Settings, clock: Clock | None = None) -> App:
-    """The whole broker as one ASGI application."""
-    return Broker(settings, clock)
+def create_app(
+    settings: Settings,
+    clock: Clock | None = None,
+    *,
+    sign_in_links: tuple[SignInLink, ...] = (),
+) -> App:
+    """The whole broker as one ASGI application.
+
+    ``sign_in_links`` are places where signing in begins, for the sign-in page.
+    """
+    return Broker(settings, clock, sign_in_links=sign_in_links)
 
 
-def _edge(services: Services) -> App:
+def _edge(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
     settings = services.settings
     return Edge(
-        _route(QueryEndpoint(services.pipeline), _pages(services)),
+        _route(QueryEndpoint(services.pipeline), _pages(services, sign_in_links)),
         hosts=AllowedHosts(_host_names(settings)),
         proxies=TrustedProxies(map(str, settings.trusted_proxies)),
         clock=services.clock,
@@ -290,9 +305,9 @@ def _host_names(settings: Settings) -> list[str]:
     return [host, f"*.{host}"]
 
 
-def _pages(services: Services) -> FastAPI:
+def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI:
     pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    pages.include_router(console_routes(_console_deps(services)))
+    pages.include_router(console_routes(_console_deps(services, sign_in_links)))
     pages.include_router(
         health_routes(
             services.freshness,
@@ -312,7 +327,9 @@ def _pages(services: Services) -> FastAPI:
     return pages
 
 
-def _console_deps(services: Services) -> ConsoleDeps:
+def _console_deps(
+    services: Services, sign_in_links: tuple[SignInLink, ...]
+) -> ConsoleDeps:
     settings = services.settings
     return ConsoleDeps(
         pipeline=services.pipeline,
@@ -328,6 +345,7 @@ def _console_deps(services: Services) -> ConsoleDeps:
         public_origin=settings.public_origin,
         secure=settings.secure,
         allowed_origins=settings.allowed_destinations,
+        sign_in_links=sign_in_links,
     )
 
 
