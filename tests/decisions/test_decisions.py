@@ -38,7 +38,7 @@ BY = {
 
 
 def load(name: str) -> Any:
-    return yaml.safe_load((HERE / f"{name}.yaml").read_text())
+    return yaml.load((HERE / f"{name}.yaml").read_text(), yaml.CSafeLoader)
 
 
 WHO = load("who")

@@ -11,10 +11,9 @@ def check_boolean(text: str) -> str | None:
     return None if text.lower() in BOOLEANS else 'is neither "true" nor "false"'
 
 
-def _compile(values: tuple[str, ...], negated: bool, _: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
+def _compile(values: tuple[str, ...], _negated: bool, _: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
+    # IAM has no negated Bool.
     wanted = BOOLEANS.intersection(value.lower() for value in values)
-    if negated:
-        wanted = BOOLEANS - wanted
 
     def matches(value: str, _: Context) -> bool:
         return value.lower() in wanted

@@ -17,8 +17,9 @@ from broker.policy import (
 )
 from broker.policy.strict_json import MAX_POLICY_CHARACTERS
 
-CASES = yaml.safe_load(
-    (Path(__file__).parents[2] / "decisions" / "grammar.yaml").read_text()
+CASES = yaml.load(
+    (Path(__file__).parents[2] / "decisions" / "grammar.yaml").read_text(),
+    yaml.CSafeLoader,
 )
 
 

@@ -1,0 +1,223 @@
+# ruff: noqa: T201  # a program for the terminal
+"""Flips one thing at a time in the policy engine and counts what the tests notice.
+
+``python tests/mutate_policy.py [MODULE …] [--every N]`` mutates the modules of
+`broker.policy` that decide (or those named), runs the tests of decisions and of the
+language on each mutant, and prints the survivors and the share of mutants killed.
+Each mutant lives in a forked child only; no file is changed.
+"""
+
+import argparse
+import ast
+import contextlib
+import copy
+import importlib.abc
+import importlib.machinery
+import io
+import os
+import signal
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import hypothesis  # noqa: F401  # imported once, for all children
+import pytest
+import yaml  # noqa: F401  # likewise
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "broker" / "policy"
+MODULES = [
+    "evaluate",
+    "principal",
+    "compiled",
+    "arn_pattern",
+    "variables",
+    "wildcard",
+    "shared_issuers",
+    "conditions/compiler",
+    "conditions/operator",
+    "conditions/string",
+    "conditions/arn",
+    "conditions/numeric",
+    "conditions/date",
+    "conditions/boolean",
+    "conditions/binary",
+    "conditions/ip_address",
+]
+TESTS = ["tests/decisions/test_decisions.py", "tests/unit/policy"]
+SECONDS = 60
+COMPARISONS: dict[type[ast.cmpop], list[type[ast.cmpop]]] = {
+    ast.Eq: [ast.NotEq],
+    ast.NotEq: [ast.Eq],
+    ast.Lt: [ast.LtE, ast.Gt],
+    ast.LtE: [ast.Lt, ast.Gt],
+    ast.Gt: [ast.GtE, ast.Lt],
+    ast.GtE: [ast.Gt, ast.Lt],
+    ast.Is: [ast.IsNot],
+    ast.IsNot: [ast.Is],
+    ast.In: [ast.NotIn],
+    ast.NotIn: [ast.In],
+}
+SWAPPED_CALLS = {"any": "all", "all": "any"}
+
+
+def variants(node: ast.AST) -> Iterator[ast.AST]:  # noqa: C901  # a table
+    """The node with one thing flipped, in each way we know."""
+    match node:
+        case ast.Compare(ops=[only]):
+            for other in COMPARISONS[type(only)]:
+                yield changed(node, ops=[other()])
+        case ast.BoolOp():
+            yield changed(
+                node, op=ast.And() if isinstance(node.op, ast.Or) else ast.Or()
+            )
+            for index in range(len(node.values)):
+                rest = node.values[:index] + node.values[index + 1 :]
+                yield rest[0] if len(rest) == 1 else changed(node, values=rest)
+        case ast.UnaryOp(op=ast.Not()):
+            yield node.operand
+        case ast.Constant(value=bool(value)):
+            yield changed(node, value=not value)
+        case ast.Constant(value=int(value)):
+            yield changed(node, value=value + 1)
+            yield changed(node, value=value - 1)
+        case ast.Call(func=ast.Name(id=name)) if name in SWAPPED_CALLS:
+            yield changed(node, func=ast.Name(id=SWAPPED_CALLS[name], ctx=ast.Load()))
+        case ast.If() | ast.IfExp():
+            yield changed(node, test=ast.UnaryOp(op=ast.Not(), operand=node.test))
+        case ast.BinOp(op=ast.Add()):
+            yield changed(node, op=ast.Sub())
+        case ast.BinOp(op=ast.Sub()):
+            yield changed(node, op=ast.Add())
+        case ast.Continue():
+            yield ast.Break()
+
+
+def changed(node: ast.AST, **fields: object) -> ast.AST:
+    copied = copy.copy(node)
+    for name, value in fields.items():
+        setattr(copied, name, value)
+    return copied
+
+
+class Replace(ast.NodeTransformer):
+    """Puts a variant in the place of the node with a number."""
+
+    def __init__(self, number: int, variant: ast.AST) -> None:
+        self.number, self.variant, self.seen = number, variant, -1
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        self.seen += 1
+        if self.seen == self.number:
+            return ast.copy_location(self.variant, node)
+        return self.generic_visit(node)
+
+
+class Numbered(ast.NodeVisitor):
+    """Lists nodes in the order in which `Replace` meets them."""
+
+    def __init__(self) -> None:
+        self.found: list[ast.AST] = []
+
+    def visit(self, node: ast.AST) -> None:
+        self.found.append(node)
+        self.generic_visit(node)
+
+
+def mutants(module: str) -> Iterator[tuple[str, ast.Module]]:
+    source = (PACKAGE / f"{module}.py").read_text()
+    numbered = Numbered()
+    numbered.visit(ast.parse(source))
+    for number, node in enumerate(numbered.found):
+        for variant in variants(node):
+            tree = Replace(number, variant).visit(ast.parse(source))
+            place = f"{module}.py:{getattr(node, 'lineno', 0)}"
+            before, after = (
+                ast.unparse(node),
+                ast.unparse(ast.fix_missing_locations(variant)),
+            )
+            label = f"{place}: {before[:70]!r} -> {after[:70]!r}"
+            yield label, ast.fix_missing_locations(tree)
+
+
+class MutantLoader(importlib.abc.Loader, importlib.abc.MetaPathFinder):
+    """Imports one module from a tree instead of its file."""
+
+    def __init__(self, module: str, tree: ast.Module) -> None:
+        self.name = "broker.policy." + module.replace("/", ".")
+        self.path = str(PACKAGE / f"{module}.py")
+        self.tree = tree
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002  # the protocol's
+        target: types.ModuleType | None = None,  # noqa: ARG002  # the protocol's
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != self.name:
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, origin=self.path)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        module.__file__ = self.path
+        exec(compile(self.tree, self.path, "exec"), module.__dict__)
+
+
+def is_killed(module: str, tree: ast.Module) -> bool:
+    """Whether a test fails on the mutant; runs in a child."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(SECONDS)
+        sys.meta_path.insert(0, MutantLoader(module, tree))
+        with (
+            Path(os.devnull).open("w") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            try:
+                code = pytest.main(
+                    [
+                        "-x",
+                        "-q",
+                        "-p",
+                        "no:randomly",
+                        "-p",
+                        "no:cacheprovider",
+                        "-W",
+                        "ignore::pytest.PytestAssertRewriteWarning",
+                        *TESTS,
+                    ]
+                )
+            except BaseException:  # noqa: BLE001  # any way of dying counts
+                code = 1
+        os._exit(0 if code == 0 else 1)
+    _, status = os.waitpid(child, 0)
+    return status != 0
+
+
+def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("modules", nargs="*", default=MODULES)
+    options.add_argument("--every", type=int, default=1)
+    given = options.parse_args()
+    os.chdir(ROOT)
+    healthy = ast.parse((PACKAGE / "evaluate.py").read_text())
+    if is_killed("evaluate", healthy):
+        sys.exit("The tests fail without a mutant; run them first.")
+    total = killed = 0
+    for module in given.modules or MODULES:
+        for label, tree in list(mutants(module))[:: given.every]:
+            total += 1
+            if is_killed(module, tree):
+                killed += 1
+            else:
+                print(f"survived  {label}", flush=True)
+        print(f"{killed} of {total} after {module}", flush=True)
+    share = 100 * killed / total
+    print(f"killed {killed} of {total} mutants: {share:.1f} %")
+    sys.exit(0 if share >= 95 else 1)
+
+
+if __name__ == "__main__":
+    main()
