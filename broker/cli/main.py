@@ -7,6 +7,7 @@ import typer
 
 from broker.cli import account, keys, providers, sessions
 from broker.cli.audit import audit
+from broker.cli.demo import demo
 from broker.cli.doctor import doctor
 from broker.cli.logs import configure_logs
 from broker.cli.serve import serve
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
+app.command()(demo)
 app.add_typer(account.app, name="account")
 app.command()(apply)
 app.command()(export)

@@ -1,0 +1,56 @@
+"""Profiles of the demo for the AWS CLI and the SDKs, and the token file they read."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from broker.demo.people import ANALYST, DEPLOY
+from broker.demo.seed import PORTAL_PROFILE
+
+CONFIG_FILE = "aws-config"
+TOKEN_FILE = "workload-token"  # noqa: S105  # a file's name
+WORKLOAD_PROFILE = "demo-ci"
+ANALYST_PROFILE = "demo-analyst"
+_REFRESH_SECONDS = 300.0
+
+
+def write_config(folder: Path, broker_origin: str) -> None:
+    """Write the profiles: the portal's user, a role it takes, and a workload."""
+    common = f"region = us-east-1\nendpoint_url = {broker_origin}\n"
+    (folder / CONFIG_FILE).write_text(
+        f"[profile {PORTAL_PROFILE}]\n{common}\n"
+        f"[profile {ANALYST_PROFILE}]\n{common}"
+        f"role_arn = {ANALYST}\nsource_profile = {PORTAL_PROFILE}\n\n"
+        f"[profile {WORKLOAD_PROFILE}]\n{common}"
+        f"role_arn = {DEPLOY}\nrole_session_name = demo\n"
+        f"web_identity_token_file = {folder / TOKEN_FILE}\n",
+        encoding="utf-8",
+    )
+
+
+@contextlib.asynccontextmanager
+async def token_file(folder: Path, new_token: Callable[[], str]) -> AsyncIterator[None]:
+    """Keep a valid ID token in the folder, as a workload's platform does."""
+    path = folder / TOKEN_FILE
+    _write(path, new_token())
+
+    async def refresh() -> None:
+        while True:
+            await asyncio.sleep(_REFRESH_SECONDS)
+            _write(path, new_token())
+
+    task = asyncio.create_task(refresh(), name="demo-token-file")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _write(path: Path, token: str) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(token, encoding="ascii")
+    fresh.replace(path)

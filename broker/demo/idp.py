@@ -1,0 +1,224 @@
+"""The demo's identity provider and its portal, on ``localhost``.
+
+It signs for whoever asks, so it listens on loopback addresses only and answers to no
+other name than its own. The broker is on ``127.0.0.1``: another site to a browser.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from urllib.parse import parse_qs
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from broker.clock import Clock
+from broker.demo.oidc_signer import OidcSigner
+from broker.demo.people import (
+    ACCOUNT,
+    CLIENT_ID,
+    PEOPLE,
+    SAML_PROVIDER,
+    WORKLOADS,
+    Person,
+    Workload,
+    find_person,
+    find_workload,
+)
+from broker.demo.portal import Portal, PortalError
+from broker.demo.saml_signer import DemoSamlSigner, SamlPerson
+from broker.web.asgi import App, Receive, Scope, Send, respond
+
+TEMPLATES = Environment(
+    loader=PackageLoader("broker.demo"), autoescape=True, undefined=StrictUndefined
+)
+_STYLE = files("broker.demo").joinpath("static/demo.css").read_text(encoding="utf-8")
+_SCRIPT = files("broker.demo").joinpath("static/demo.js").read_text(encoding="utf-8")
+_MISDIRECTED_REQUEST = 421
+_LONGEST_FORM = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoIdp:
+    """What the pages need. Origins have no trailing slash."""
+
+    origin: str
+    broker_origin: str
+    saml: DemoSamlSigner
+    oidc: OidcSigner
+    portal: Portal
+    clock: Clock
+
+    def app(self) -> App:
+        """The ASGI application."""
+        return _OnlyAs(self.origin, _Pages(self).routes())
+
+    def saml_response(self, person: Person, in_response_to: str | None = None) -> str:
+        """A fresh signed response about a person."""
+        return self.saml.signed_response(
+            SamlPerson(
+                name_id=person.email,
+                session_name=person.email,
+                roles=[f"{role},{SAML_PROVIDER}" for role in person.roles],
+                source_identity=person.key,
+                tags=person.tags,
+            ),
+            recipient=f"{self.broker_origin}/saml",
+            audience=f"{self.broker_origin}/saml",
+            now=self.clock.now(),
+            in_response_to=in_response_to,
+        )
+
+    def id_token(self, workload: Workload) -> str:
+        """A fresh ID token of a workload."""
+        return self.oidc.sign_id_token(
+            subject=workload.subject, audience=CLIENT_ID, now=self.clock.now()
+        )
+
+
+class _Pages:
+    """The handlers."""
+
+    def __init__(self, idp: DemoIdp) -> None:
+        self._idp = idp
+
+    def routes(self) -> FastAPI:
+        app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+        for path, handler in (
+            ("/", self.home),
+            ("/saml/metadata", self.metadata),
+            ("/saml/sso", self.home),
+            ("/saml/sign-in/{key}", self.sign_in),
+            ("/saml/response/{key}", self.response),
+            ("/token/{key}.txt", self.token_text),
+            ("/token/{key}", self.token),
+            ("/.well-known/openid-configuration", self.discovery),
+            ("/jwks", self.jwks),
+            ("/portal", self.portal),
+            ("/static/demo.css", self.style),
+            ("/static/demo.js", self.script),
+        ):
+            app.get(path, response_model=None)(handler)
+        app.post("/portal", response_model=None)(self.open_console)
+        return app
+
+    def home(self) -> Response:
+        return self._page("home.html", people=PEOPLE, workloads=WORKLOADS)
+
+    def metadata(self) -> Response:
+        return Response(
+            self._idp.saml.metadata(), media_type="application/samlmetadata+xml"
+        )
+
+    def sign_in(self, key: str, relay_state: str = "") -> Response:
+        person = find_person(key)
+        if person is None:
+            return self._missing()
+        return self._page(
+            "sign_in.html",
+            person=person,
+            acs=f"{self._idp.broker_origin}/saml",
+            response=self._idp.saml_response(person),
+            relay_state=relay_state,
+        )
+
+    def response(self, key: str) -> Response:
+        """The same for programs: the bare ``SAMLResponse`` parameter."""
+        person = find_person(key)
+        if person is None:
+            return self._missing()
+        return _text(self._idp.saml_response(person))
+
+    def token(self, key: str) -> Response:
+        workload = find_workload(key)
+        if workload is None:
+            return self._missing()
+        return self._page(
+            "token.html", workload=workload, token=self._idp.id_token(workload)
+        )
+
+    def token_text(self, key: str) -> Response:
+        workload = find_workload(key)
+        if workload is None:
+            return self._missing()
+        return _text(self._idp.id_token(workload))
+
+    def discovery(self) -> Response:
+        return JSONResponse(self._idp.oidc.discovery())
+
+    def jwks(self) -> Response:
+        return JSONResponse(self._idp.oidc.jwks())
+
+    def portal(self) -> Response:
+        return self._page("portal.html", people=PEOPLE, login_url="", chosen=None)
+
+    async def open_console(self, request: Request) -> Response:
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _LONGEST_FORM:
+                return self._missing()
+        key = parse_qs(body.decode("latin-1")).get("person", [""])[0]
+        person = find_person(key)
+        if person is None:
+            return self._missing()
+        try:
+            login_url = await self._idp.portal.login_url(person)
+        except PortalError as error:
+            return self._page("problem.html", 502, text=str(error))
+        return self._page(
+            "portal.html", people=PEOPLE, login_url=login_url, chosen=person
+        )
+
+    def style(self) -> Response:
+        return Response(_STYLE, media_type="text/css")
+
+    def script(self) -> Response:
+        return Response(_SCRIPT, media_type="text/javascript")
+
+    def _missing(self) -> Response:
+        return self._page("problem.html", 404, text="There is nobody of that name.")
+
+    def _page(self, name: str, status: int = 200, **values: object) -> Response:
+        html = TEMPLATES.get_template(name).render(
+            origin=self._idp.origin,
+            broker=self._idp.broker_origin,
+            account=ACCOUNT,
+            provider=SAML_PROVIDER,
+            **values,
+        )
+        return HTMLResponse(html, status, headers=_headers(self._idp.broker_origin))
+
+
+class _OnlyAs:
+    """Answers under one name: other sites' names must not lead here."""
+
+    def __init__(self, origin: str, app: App) -> None:
+        self._host = origin.partition("://")[2].encode("latin-1")
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            named = [value for name, value in scope["headers"] if name == b"host"]
+            if named != [self._host]:
+                await respond(send, _MISDIRECTED_REQUEST)
+                return
+        await self._app(scope, receive, send)
+
+
+def _headers(broker_origin: str) -> Mapping[str, str]:
+    return {
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": (
+            "default-src 'none'; style-src 'self'; script-src 'self';"
+            f" form-action 'self' {broker_origin}; frame-ancestors 'none';"
+            " base-uri 'none'"
+        ),
+    }
+
+
+def _text(text: str) -> Response:
+    return PlainTextResponse(text, headers={"Cache-Control": "no-store"})

@@ -1,0 +1,79 @@
+"""Who is in the demonstration: two people, one workload, and what they may be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from broker.model.account import AccountId
+from broker.model.arn import iam_arn
+
+ACCOUNT = AccountId("111122223333")
+ALIAS = "demo"
+SAML_PROVIDER = iam_arn(ACCOUNT, "saml-provider/DemoIdP")
+ADMINISTRATOR = iam_arn(ACCOUNT, "role/Administrator")
+ANALYST = iam_arn(ACCOUNT, "role/Analyst")
+DEPLOY = iam_arn(ACCOUNT, "role/Deploy")
+PORTAL_USER = "portal"
+CLIENT_ID = "demo-client"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Someone who signs in with SAML. ``roles`` are role ARNs."""
+
+    key: str
+    name: str
+    email: str
+    about: str
+    roles: tuple[str, ...]
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """A program that proves itself with an ID token."""
+
+    key: str
+    name: str
+    about: str
+    subject: str
+    role: str
+
+
+PEOPLE = (
+    Person(
+        key="ana",
+        name="Ana Lima",
+        email="ana@example.com",
+        about="Administrator and analyst: she chooses a role when she signs in.",
+        roles=(ADMINISTRATOR, ANALYST),
+        tags={"team": "platform"},
+    ),
+    Person(
+        key="ben",
+        name="Ben Okafor",
+        email="ben@example.com",
+        about="Analyst only: he goes straight on.",
+        roles=(ANALYST,),
+        tags={"team": "data"},
+    ),
+)
+
+WORKLOADS = (
+    Workload(
+        key="ci",
+        name="A deployment job",
+        about="A pipeline that exchanges its ID token for the role Deploy.",
+        subject="repo:example/shop:ref:refs/heads/main",
+        role=DEPLOY,
+    ),
+)
+
+
+def find_person(key: str) -> Person | None:
+    """The person of this key."""
+    return next((person for person in PEOPLE if person.key == key), None)
+
+
+def find_workload(key: str) -> Workload | None:
+    """The workload of this key."""
+    return next((workload for workload in WORKLOADS if workload.key == key), None)

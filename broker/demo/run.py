@@ -1,0 +1,173 @@
+"""Runs broker and demo identity provider side by side, in one process.
+
+The folder is the demo's own: it carries a mark file from its making on, and a folder
+without one that holds anything is left alone.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from broker.app import create_app, open_services
+from broker.clock import SystemClock
+from broker.console.deps import SignInLink
+from broker.demo.aws_profiles import token_file, write_config
+from broker.demo.idp import DemoIdp
+from broker.demo.oidc_signer import load_oidc_signer
+from broker.demo.people import WORKLOADS
+from broker.demo.portal import Portal
+from broker.demo.saml_signer import DemoSamlSigner
+from broker.demo.seed import ForeignStorageError, seed
+from broker.settings import Settings, load_settings
+
+HOST = "127.0.0.1"
+IDP_HOST = "localhost"
+_MARK_FILE = ".broker-demo"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPlace:
+    """Where a demo runs: its folder, and the broker's port."""
+
+    folder: Path
+    port: int
+
+    @property
+    def broker_origin(self) -> str:
+        """Where the broker answers."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def idp_origin(self) -> str:
+        """Where the identity provider answers: another site."""
+        return f"http://{IDP_HOST}:{self.port + 1}"
+
+
+def claim_folder(folder: Path) -> None:
+    """Make the folder the demo's, if it is not there, empty, or its own already.
+
+    Raises:
+        ForeignStorageError: it holds something that the demo did not make.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mark = folder / _MARK_FILE
+    if mark.exists():
+        return
+    if any(folder.iterdir()):
+        raise ForeignStorageError(
+            f"{folder} holds something that the demo did not make; name an empty folder"
+        )
+    mark.write_text("Made by `broker demo`: nothing in here is secret.\n")
+
+
+def demo_settings(place: DemoPlace) -> Settings:
+    """The demo's settings: those of stores and keyring are never the operator's.
+
+    Raises:
+        SettingsError: another setting makes no sense.
+    """
+    idp = place.idp_origin
+    return load_settings(
+        data_dir=place.folder,
+        database_url="",
+        redis_url="",
+        keyring_file=None,
+        public_url=place.broker_origin,
+        internal_issuers=idp.partition("://")[2],
+        allowed_destinations=(idp,),
+        saml_audiences=(),
+        saml_recipients=(),
+        trusted_proxies=(),
+    )
+
+
+async def run_demo(
+    place: DemoPlace, server: dict[str, Any], announce: Callable[[], None]
+) -> None:
+    """Seed the folder, then serve until interrupted.
+
+    ``server`` are uvicorn's options; ``announce`` is called when both answer.
+
+    Raises:
+        ForeignStorageError: the folder's database is not the demo's.
+    """
+    settings = demo_settings(place)
+    clock = SystemClock()
+    saml = DemoSamlSigner.open(
+        place.folder,
+        entity_id=f"{place.idp_origin}/saml/metadata",
+        sso_url=f"{place.idp_origin}/saml/sso",
+        now=clock.now(),
+    )
+    oidc = load_oidc_signer(place.folder, place.idp_origin)
+    async with open_services(settings, clock) as services:
+        key = await seed(
+            services,
+            place.folder,
+            metadata=saml.metadata(),
+            issuer=place.idp_origin,
+        )
+    write_config(place.folder, place.broker_origin)
+    idp = DemoIdp(
+        origin=place.idp_origin,
+        broker_origin=place.broker_origin,
+        saml=saml,
+        oidc=oidc,
+        portal=Portal(place.broker_origin, f"{place.idp_origin}/portal", key),
+        clock=clock,
+    )
+    broker = create_app(settings, clock, sign_in_links=_links(place.idp_origin))
+    async with token_file(place.folder, lambda: idp.id_token(WORKLOADS[0])):
+        await _serve(
+            uvicorn.Config(broker, host=HOST, port=place.port, **server),
+            uvicorn.Config(idp.app(), host=IDP_HOST, port=place.port + 1, **server),
+            announce,
+        )
+
+
+def _links(idp_origin: str) -> tuple[SignInLink, ...]:
+    return (
+        SignInLink(
+            "Demo identity provider", f"{idp_origin}/", "Be Ana or Ben, by SAML"
+        ),
+        SignInLink("Company portal", f"{idp_origin}/portal", "Come in by a login URL"),
+    )
+
+
+class _Companion(uvicorn.Server):
+    """Leaves signals to the other server, and stops with it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(
+    broker: uvicorn.Config, idp: uvicorn.Config, announce: Callable[[], None]
+) -> None:
+    main, companion = uvicorn.Server(broker), _Companion(idp)
+    beside = asyncio.create_task(companion.serve(), name="demo-idp")
+    before = asyncio.create_task(
+        _announce_when_up(main, companion, announce), name="demo-announcement"
+    )
+    # If the identity provider cannot start, neither can the demonstration.
+    beside.add_done_callback(lambda _: setattr(main, "should_exit", True))
+    try:
+        await main.serve()
+    finally:
+        before.cancel()
+        companion.should_exit = True
+        await asyncio.gather(beside, before, return_exceptions=True)
+
+
+async def _announce_when_up(
+    main: uvicorn.Server, companion: uvicorn.Server, announce: Callable[[], None]
+) -> None:
+    while not (main.started and companion.started):  # noqa: ASYNC110  # no event
+        await asyncio.sleep(0.02)
+    announce()

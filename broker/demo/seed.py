@@ -1,0 +1,128 @@
+"""What the demonstration starts with: an account, providers, roles and a user.
+
+Storage is the demo's own: it is marked when it is made, and without the mark it is
+left alone.
+"""
+
+import configparser
+import json
+import os
+from importlib.resources import files
+from pathlib import Path
+
+from broker.app import Services
+from broker.demo.people import ACCOUNT, PORTAL_USER
+from broker.federation.addresses import AddressRules
+from broker.identities.access_keys import create_access_key
+from broker.identities.template import Surroundings, apply_template
+from broker.model.entities import KeyStatus
+from broker.model.secret import Secret
+from broker.stores.installation import DEMO_MARK, read_installation, set_mark
+
+CREDENTIALS_FILE = "aws-credentials"
+"""The portal's key, as the AWS CLI reads it."""
+
+PORTAL_PROFILE = "demo-portal"
+_OPERATOR = "demo"
+
+
+class ForeignStorageError(Exception):
+    """The folder holds something that the demo did not make."""
+
+
+class PortalKey:
+    """The long-term key of the demo's custom broker."""
+
+    def __init__(self, access_key_id: str, secret: Secret) -> None:
+        self.access_key_id = access_key_id
+        self.secret = secret
+
+
+async def seed(
+    services: Services, folder: Path, *, metadata: str, issuer: str
+) -> PortalKey:
+    """Mark the storage, bring the account about, and hand out the portal's key.
+
+    A folder that was seeded before keeps its key.
+
+    Raises:
+        ForeignStorageError: the database holds accounts and is not the demo's.
+    """
+    await _claim(services, folder)
+    settings = services.settings
+    text = _template(
+        METADATA=json.dumps(metadata),
+        ISSUER_HOST=issuer.partition("://")[2],
+        ISSUER=issuer,
+        ACS=f"{settings.public_origin}/saml",
+    )
+    await apply_template(
+        text,
+        directory=services.stores.directory,
+        surroundings=Surroundings(
+            is_internal=AddressRules(settings.internal_issuers).names
+        ),
+        operator=_OPERATOR,
+        now=services.clock.now(),
+    )
+    return await _portal_key(services, folder)
+
+
+async def _claim(services: Services, folder: Path) -> None:
+    database, now = services.stores.database, services.clock.now()
+    installation = await read_installation(database, now=now)
+    if installation.marks.get(DEMO_MARK):
+        return
+    if await services.stores.directory.list_accounts():
+        raise ForeignStorageError(f"{folder} holds an installation of your own")
+    await set_mark(database, DEMO_MARK, value=True, now=now)
+
+
+def _template(**values: str) -> str:
+    text = files("broker.demo").joinpath("account.yaml").read_text(encoding="utf-8")
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", value)
+    return text
+
+
+async def _portal_key(services: Services, folder: Path) -> PortalKey:
+    directory, now = services.stores.directory, services.clock.now()
+    async with directory.change(ACCOUNT) as change:
+        account = await change.find_account(ACCOUNT)
+        user = await change.find_user(ACCOUNT, PORTAL_USER)
+        if account is None or user is None:
+            raise ForeignStorageError("somebody else changes the demo's account")
+        known = _read_key(folder / CREDENTIALS_FILE)
+        for key in await change.list_access_keys(ACCOUNT, user.user_id):
+            active = key.status is KeyStatus.ACTIVE
+            if known and active and key.access_key_id == known.access_key_id:
+                return known
+            await change.delete_access_key(key)
+        made, secret = await create_access_key(
+            change, account, user.user_id, sealer=services.vault, now=now
+        )
+    portal = PortalKey(made.access_key_id, secret)
+    _write_key(folder / CREDENTIALS_FILE, portal)
+    return portal
+
+
+def _read_key(path: Path) -> PortalKey | None:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(path)
+    if not parser.has_section(PORTAL_PROFILE):
+        return None
+    section = parser[PORTAL_PROFILE]
+    return PortalKey(
+        section["aws_access_key_id"], Secret(section["aws_secret_access_key"])
+    )
+
+
+def _write_key(path: Path, key: PortalKey) -> None:
+    path.unlink(missing_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(
+            f"[{PORTAL_PROFILE}]\n"
+            f"aws_access_key_id = {key.access_key_id}\n"
+            f"aws_secret_access_key = {key.secret.reveal()}\n"
+        )
