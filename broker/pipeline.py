@@ -14,7 +14,8 @@ Which error wins follows from that order. The audit entry is opened after *choos
 and completed last; a request that cannot be parsed leaves a log line only.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import structlog
@@ -97,11 +98,13 @@ class Pipeline:
         """One API call, from the wire to the wire. Never raises."""
         fault = _Fault(request_id)
         try:
-            query = parse_call(raw)
+            with _wire_errors():
+                query = parse_call(raw)
             fault.as_json = query.wants_json
             if query.action is None:
                 return Answer.redirect(SIGN_IN_PATH)
-            service = select_service(self._services, query)
+            with _wire_errors():
+                service = select_service(self._services, query)
             fault.action, fault.namespace = query.action, service.namespace
             action = self._registry.find(service.name, query.action)
             read = service.reader(query.action)
@@ -117,8 +120,6 @@ class Pipeline:
                 ),
                 action.name,
             )
-        except QueryRejected as rejected:
-            return fault.answer(_ERRORS[rejected.reason](rejected.message))
         except BrokerError as error:
             return fault.answer(error)
         except Exception:  # noqa: BLE001  # the one place where anything may end
@@ -134,21 +135,27 @@ class Pipeline:
             BrokerError: the call's error, already on its audit record.
         """
         async with self._auditor.opened(call.entry):
-            if action.proof is Proof.SIGNATURE:
-                await self._prove_signature(call, action)
-                given = read()
-            else:
-                given = read()
-                await self._prove_federated(call, action, given)
-            call.entry.parameters = audited_parameters(given, action.audited)
-            needs = await action.needs(given, call)
-            call.entry.resources = tuple(dict.fromkeys(n.resource for n in needs))
-            decisions = await self._guard.require(
-                call.caller, needs, call.raw, region=call.region, now=call.now
-            )
-            call.entry.decision = "allowed"
-            call.entry.reason = reason(decisions)
-            return await self._do(action, given, call)
+            with _wire_errors():
+                return await self._walk(call, action, read)
+
+    async def _walk(
+        self, call: Call, action: Action, read: Callable[[], Given]
+    ) -> Mapping[str, Any]:
+        if action.proof is Proof.SIGNATURE:
+            await self._prove_signature(call, action)
+            given = read()
+        else:
+            given = read()
+            await self._prove_federated(call, action, given)
+        call.entry.parameters = audited_parameters(given, action.audited)
+        needs = await action.needs(given, call)
+        call.entry.resources = tuple(dict.fromkeys(n.resource for n in needs))
+        decisions = await self._guard.require(
+            call.caller, needs, call.raw, region=call.region, now=call.now
+        )
+        call.entry.decision = "allowed"
+        call.entry.reason = reason(decisions)
+        return await self._do(action, given, call)
 
     def open(
         self, raw: RawRequest, request_id: str, door: Door, service: str, name: str
@@ -211,18 +218,27 @@ class Pipeline:
                 call.directory = call.opened = change
                 result = await action.handle(given, call)
                 await change.record(call.entry.complete())
-        except ConflictError as error:
-            raise ConcurrentModification(
-                "The request was rejected because multiple requests to change this"
-                " object were submitted simultaneously. Wait a few minutes and submit"
-                " your request again."
-            ) from error
-        except StoreUnavailableError as error:
-            raise ServiceUnavailable(detail="the database is away") from error
         finally:
             call.directory, call.opened = self._directory, None
         call.entry.committed = True
         return result
+
+
+@contextmanager
+def _wire_errors() -> Iterator[None]:
+    """What the protocol and the stores refuse, in the wire's words."""
+    try:
+        yield
+    except QueryRejected as rejected:
+        raise _ERRORS[rejected.reason](rejected.message) from rejected
+    except ConflictError as error:
+        raise ConcurrentModification(
+            "The request was rejected because multiple requests to change this"
+            " object were submitted simultaneously. Wait a few minutes and submit"
+            " your request again."
+        ) from error
+    except StoreUnavailableError as error:
+        raise ServiceUnavailable(detail=f"a store is away: {error}") from error
 
 
 def _note_caller(entry: AuditEntry, caller: Caller) -> None:

@@ -1,0 +1,182 @@
+"""What survives when something dies: nothing half-minted, nothing spent twice."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tests.scenarios.installation import Installation
+from tests.support.broker import Key, running_broker
+from tests.support.oidc_issuer import serving
+from tests.support.servers import (
+    PostgresqlServer,
+    RedisServer,
+    start_postgresql,
+    start_redis,
+)
+
+
+class Outside:
+    """A broker on servers that the test may stop."""
+
+    def __init__(
+        self,
+        installation: Installation,
+        redis: RedisServer,
+        postgresql: PostgresqlServer,
+    ) -> None:
+        self.installation = installation
+        self.redis = redis
+        self.postgresql = postgresql
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Iterator[Outside]:
+    with (
+        serving("/idp") as issuer,
+        start_redis() as redis,
+        start_postgresql(fsync=True) as postgresql,
+        running_broker(
+            tmp_path,
+            internal_issuers=f"127.0.0.1:{issuer.port}",
+            redis_url=redis.url,
+            database_url=postgresql.create_database("broker"),
+        ) as broker,
+    ):
+        yield Outside(Installation(broker, issuer), redis, postgresql)
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[Installation]:
+    with (
+        serving("/idp") as issuer,
+        running_broker(tmp_path, internal_issuers=f"127.0.0.1:{issuer.port}") as broker,
+    ):
+        yield Installation(broker, issuer)
+
+
+def code_of(call: Any, *arguments: Any, **given: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(*arguments, **given)
+    return str(caught.value.response["Error"]["Code"])
+
+
+def kill_under_load(installation: Installation) -> None:
+    """Kill the broker while eight clients spend assertions; see what is left."""
+    assertions = [installation.assertion() for _ in range(160)]
+    answered = spend_until_killed(installation, assertions)
+    installation.broker.start()
+    minted = recorded_sessions(installation)
+    for answer in answered.values():
+        assert answer["Credentials"]["AccessKeyId"] in minted
+        assert installation.identity(answer)["Account"]
+    # A commit may have been durable when its answer was lost: then its session is
+    # on record, and there is no other way for an assertion to be spent.
+    spent = sum(not can_be_spent(installation, each) for each in assertions)
+    assert spent == len(minted)
+
+
+def spend_until_killed(
+    installation: Installation, assertions: list[str]
+) -> dict[str, dict[str, Any]]:
+    answered: dict[str, dict[str, Any]] = {}
+    begun = threading.Semaphore(0)
+
+    def spend(mine: list[str]) -> None:
+        for assertion in mine:
+            try:
+                answered[assertion] = installation.saml(assertion)
+            except (BotoCoreError, ClientError):
+                return
+            begun.release()
+
+    clients = [
+        threading.Thread(target=spend, args=(assertions[n::8],)) for n in range(8)
+    ]
+    for client in clients:
+        client.start()
+    for _ in range(24):
+        assert begun.acquire(timeout=30)
+    installation.broker.kill()
+    for client in clients:
+        client.join()
+    return answered
+
+
+def recorded_sessions(installation: Installation) -> set[str]:
+    printed = installation.broker.command("audit", "--json", "--limit", "1000")
+    return {
+        entry["session"]["access_key_id"]
+        for entry in map(json.loads, printed.splitlines())
+        if entry.get("session") and entry["action"].endswith("AssumeRoleWithSAML")
+    }
+
+
+def can_be_spent(installation: Installation, assertion: str) -> bool:
+    try:
+        installation.saml(assertion)
+    except ClientError as error:
+        return error.response["Error"]["Code"] != "InvalidIdentityToken"
+    return True
+
+
+def test_a_kill_under_load_leaves_nothing_half_minted(embedded: Installation) -> None:
+    kill_under_load(embedded)
+
+
+def test_a_kill_under_load_leaves_nothing_half_minted_outside(outside: Outside) -> None:
+    kill_under_load(outside.installation)
+
+
+def test_an_emptied_redis_lets_nothing_be_spent_again(outside: Outside) -> None:
+    installation = outside.installation
+    assertion = installation.assertion()
+    answer = installation.saml(assertion)
+    outside.redis.command("FLUSHALL")
+    assert code_of(installation.saml, assertion) == "InvalidIdentityToken"
+    assert installation.identity(answer)["Account"]
+
+
+def test_without_redis_credentials_verify_and_mints_go_on(outside: Outside) -> None:
+    installation = outside.installation
+    earlier = installation.web_identity()
+    outside.redis.stop()
+    assert installation.identity(earlier)["Account"]
+    assertion = installation.assertion()
+    answer = installation.saml(assertion)
+    assert installation.identity(answer)["Account"]
+    assert code_of(installation.saml, assertion) == "InvalidIdentityToken"
+    outside.redis.start()
+    assert installation.identity(installation.web_identity())["Account"]
+
+
+def test_without_the_database_credentials_verify_and_mints_wait(
+    outside: Outside,
+) -> None:
+    installation = outside.installation
+    earlier = installation.web_identity()
+    client = installation.broker.client("sts", Key.of(earlier["Credentials"]))
+    assert client.get_caller_identity()["Account"]
+    assertion = installation.assertion()
+    outside.postgresql.stop()
+    assert client.get_caller_identity()["Account"]
+    assert code_of(installation.saml, assertion) == "ServiceUnavailable"
+    outside.postgresql.start()
+    answer = _retried(installation, assertion)
+    assert installation.identity(answer)["Account"]
+
+
+def _retried(installation: Installation, assertion: str) -> dict[str, Any]:
+    """The mint once the database is back; a 503 spends nothing."""
+    for attempt in range(50):
+        try:
+            return installation.saml(assertion)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            assert code == "ServiceUnavailable", (attempt, code)
+            threading.Event().wait(0.1)
+    raise AssertionError("the broker did not come back")
