@@ -116,9 +116,7 @@ class _Tests:
         """A pattern for the whole text."""
         tokens = find_static(template)
         if tokens is None:
-            self._others.append(
-                lambda arn, context: _matches_now(template, arn, context)
-            )
+            self._others.append(_dynamic(template))
         elif not self._add_simple(tokens):
             test = compile_wildcard(tokens)
             self._others.append(lambda arn, _: test(arn))
@@ -163,6 +161,16 @@ class _Tests:
         return matches
 
 
+def _dynamic(template: Template) -> ContextTest:
+    """A pattern with variables; most texts differ before the first of them."""
+    head = template[0] if isinstance(template[0], str) else ""
+
+    def matches(arn: str, context: Context) -> bool:
+        return arn.startswith(head) and _matches_now(template, arn, context)
+
+    return matches
+
+
 def _by_part(parts: list[Template]) -> ContextTest:
     static: list[tuple[int, TextTest]] = []
     dynamic: list[tuple[int, Template]] = []
@@ -192,10 +200,8 @@ def _matches_now(template: Template, text: str, context: Context) -> bool:
     tokens = resolve_template(template, context)
     if tokens is None:
         return False
-    literal = find_literal(tokens)
-    if literal is not None:
-        return text == literal
-    prefix = find_prefix(tokens)
-    if prefix is not None:
-        return text.startswith(prefix)
+    if tokens[-1] is Wild.STAR:
+        prefix = find_prefix(tokens)
+        if prefix is not None:
+            return text.startswith(prefix)
     return compile_wildcard(tokens)(text)

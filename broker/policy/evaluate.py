@@ -19,14 +19,9 @@ from broker.policy.decision import Decision, PolicyType, StatementRef
 from broker.policy.principal import Grant
 from broker.policy.request import AccessRequest, Applicable
 
-_WITHOUT_IDENTITY = frozenset(
-    {
-        PrincipalType.ANONYMOUS,
-        PrincipalType.SAML,
-        PrincipalType.WEB_IDENTITY,
-        PrincipalType.SERVICE,
-    }
-)
+_OF_NO_ACCOUNT = frozenset({PrincipalType.ANONYMOUS, PrincipalType.SERVICE})
+_CONTROLS = (PolicyType.RESOURCE_CONTROL, PolicyType.SERVICE_CONTROL)
+_WITHOUT_IDENTITY = _OF_NO_ACCOUNT | {PrincipalType.SAML, PrincipalType.WEB_IDENTITY}
 
 
 def authorize(request: AccessRequest, applicable: Applicable) -> Decision:
@@ -48,11 +43,7 @@ def matched_statements(
 ) -> tuple[StatementRef, ...]:
     """All statements of a set that match the request, Deny or Allow."""
     found = policies.candidates(request.action)
-    return tuple(
-        statement.ref
-        for statement in (*found.denies, *found.allows)
-        if _grant(statement, request) is not Grant.NONE
-    )
+    return _matching(found.denies + found.allows, request)
 
 
 class _Verdict(NamedTuple):
@@ -68,15 +59,19 @@ _SILENT = _Verdict(Grant.NONE, None)
 def _decide(
     request: AccessRequest, applicable: Applicable, resource_type: PolicyType
 ) -> Decision:
-    layers = _layers(applicable, resource_type)
-    denied = _find_deny(layers, request)
-    if denied is not None:
-        return denied
+    action = request.action
+    layers = [
+        (policy_type, policies.candidates(action))
+        for policy_type, policies in _layers(applicable, resource_type)
+    ]
+    for policy_type, found in layers:
+        if found.denies and (refs := _matching(found.denies, request)):
+            return Decision(False, True, policy_type, refs)  # noqa: FBT003  # the record's own order
     granted: list[StatementRef] = []
     resource = identity = _SILENT
-    boundary_agrees = session_agrees = True
-    for policy_type, policies in layers:
-        verdict = _first_allow(policies, request)
+    silent: set[PolicyType] = set()
+    for policy_type, found in layers:
+        verdict = _first_allow(found.allows, request)
         if verdict.ref is not None:
             granted.append(verdict.ref)
         if policy_type is resource_type:
@@ -84,12 +79,10 @@ def _decide(
         elif policy_type is PolicyType.IDENTITY:
             identity = verdict
         elif verdict.ref is None:
-            if policy_type is PolicyType.BOUNDARY:
-                boundary_agrees = False
-            elif policy_type is PolicyType.SESSION:
-                session_agrees = False
-            else:
-                return _implicit(policy_type)
+            silent.add(policy_type)
+    for policy_type in _CONTROLS:
+        if policy_type in silent:
+            return _implicit(policy_type)
     return _combine(
         request,
         applicable,
@@ -97,20 +90,18 @@ def _decide(
         tuple(granted),
         resource=resource,
         identity=identity,
-        boundary_agrees=boundary_agrees,
-        session_agrees=session_agrees,
+        silent=silent,
     )
 
 
-def _find_deny(
-    layers: list[tuple[PolicyType, PolicySet]], request: AccessRequest
-) -> Decision | None:
-    for policy_type, policies in layers:
-        denies = policies.candidates(request.action).denies
-        refs = tuple(s.ref for s in denies if _grant(s, request) is not Grant.NONE)
-        if refs:
-            return Decision(False, True, policy_type, refs)  # noqa: FBT003  # the record's own order
-    return None
+def _matching(
+    statements: tuple[CompiledStatement, ...], request: AccessRequest
+) -> tuple[StatementRef, ...]:
+    return tuple(
+        statement.ref
+        for statement in statements
+        if _grant(statement, request) is not Grant.NONE
+    )
 
 
 def _combine(
@@ -121,46 +112,41 @@ def _combine(
     *,
     resource: _Verdict,
     identity: _Verdict,
-    boundary_agrees: bool,
-    session_agrees: bool,
+    silent: set[PolicyType],
 ) -> Decision:
     principal = request.principal
     owner = applicable.resource_account
     same_account = owner is None or owner == principal.account
-    has_identity = (
-        applicable.identity is not None or principal.type not in _WITHOUT_IDENTITY
-    )
-    resource_suffices = same_account or not has_identity
+    has_identity = principal.type not in _WITHOUT_IDENTITY
+    # A provider opens the roles of its own account only; nobody else without
+    # identity policies is of any account.
+    resource_suffices = same_account or principal.type in _OF_NO_ACCOUNT
     if resource_suffices and resource.grant is Grant.DIRECT and resource.ref:
         return Decision(True, False, resource_type, (resource.ref,))  # noqa: FBT003  # the record's own order
     resource_needed = not same_account or resource_type is PolicyType.TRUST
     if resource_needed and resource.grant is Grant.NONE:
         if resource_type is PolicyType.TRUST or not has_identity:
             return _implicit(resource_type)
-        side = _identity_side(identity, boundary_agrees, session_agrees)
+        side = _identity_side(identity, silent)
         return _implicit(side or resource_type)
     if not has_identity:
         return _implicit(resource_type)
     if same_account and resource.grant is Grant.ROLE:
         identity = resource
-    refusing = _identity_side(identity, boundary_agrees, session_agrees)
+    refusing = _identity_side(identity, silent)
     if refusing is not None:
         return _implicit(refusing)
     deciding = resource_type if identity is resource else PolicyType.IDENTITY
     return Decision(True, False, deciding, granted)  # noqa: FBT003  # the record's own order
 
 
-def _identity_side(
-    identity: _Verdict,
-    boundary_agrees: bool,  # noqa: FBT001  # three parallel answers
-    session_agrees: bool,  # noqa: FBT001  # three parallel answers
-) -> PolicyType | None:
+def _identity_side(identity: _Verdict, silent: set[PolicyType]) -> PolicyType | None:
     """The first type on the identity side that does not allow; None when all do."""
     if identity.ref is None:
         return PolicyType.IDENTITY
-    if not boundary_agrees:
+    if PolicyType.BOUNDARY in silent:
         return PolicyType.BOUNDARY
-    return None if session_agrees else PolicyType.SESSION
+    return PolicyType.SESSION if PolicyType.SESSION in silent else None
 
 
 def _implicit(policy_type: PolicyType) -> Decision:
@@ -192,10 +178,12 @@ def _layers(
     return layers
 
 
-def _first_allow(policies: PolicySet, request: AccessRequest) -> _Verdict:
+def _first_allow(
+    statements: tuple[CompiledStatement, ...], request: AccessRequest
+) -> _Verdict:
     """The Allow that names the principal most closely."""
     best = _SILENT
-    for statement in policies.candidates(request.action).allows:
+    for statement in statements:
         grant = _grant(statement, request)
         if grant is Grant.DIRECT:
             return _Verdict(grant, statement.ref)

@@ -7,9 +7,9 @@ is wrong and what to write. Three texts are recorded and stand alone (reference 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
-from broker.policy.arn_pattern import is_everything, split_pattern
+from broker.policy.arn_pattern import is_everything
 from broker.policy.conditions import parse_operator
 from broker.policy.conditions.boolean import check_boolean
 from broker.policy.document import (
@@ -161,6 +161,17 @@ def _check_sids(statements: tuple[Statement, ...]) -> None:
         seen.add(statement.sid)
 
 
+class _Place(NamedTuple):
+    """A place in a Condition; put into words only when something is wrong there."""
+
+    operator: str
+    key: str | None = None
+
+    def __str__(self) -> str:
+        named = f"Condition {shorten(self.operator)}"
+        return named if self.key is None else f"{named} {shorten(self.key)}"
+
+
 @dataclass(frozen=True, slots=True)
 class _StatementReader:
     """Reads one statement; every complaint names it."""
@@ -187,7 +198,7 @@ class _StatementReader:
         reason: RejectionReason,
         what: str,
         *,
-        element: str = "",
+        element: object = "",
         head: str = _SYNTAX,
     ) -> NoReturn:
         place = f"{self.place}, {element}" if element else self.place
@@ -395,7 +406,7 @@ class _StatementReader:
                 head=f"Partition {shorten(parts[1])} is not valid for resource {shown}.",
             )
 
-    def check_pattern(self, value: str, element: str) -> None:
+    def check_pattern(self, value: str, element: object) -> None:
         limit = (
             MAX_PATTERN_CHARACTERS_WITH_ANY
             if "?" in value
@@ -409,12 +420,9 @@ class _StatementReader:
                 f"has {len(value)} characters; a pattern may have {limit}",
                 element=element,
             )
-        try:
-            split_pattern(value, variables=self.variables)
-        except InvalidVariable as error:
-            raise self.bad_variable(error, element) from error
+        self.check_variables(value, element)
 
-    def bad_variable(self, error: InvalidVariable, element: str) -> PolicyRejected:
+    def bad_variable(self, error: InvalidVariable, element: object) -> PolicyRejected:
         place = f"{self.place}, {element}"
         return PolicyRejected(
             RejectionReason.INVALID_VARIABLE, f"{_SYNTAX} {place}: {error}.", place
@@ -512,7 +520,7 @@ class _StatementReader:
                 element="Condition",
             )
         for operator_text, keys in block.items():
-            place = f"Condition {shorten(operator_text)}"
+            place = _Place(operator_text)
             try:
                 operator = parse_operator(operator_text)
             except ValueError as error:
@@ -529,20 +537,21 @@ class _StatementReader:
             check = check_boolean if family is None else family.check
             for key, value in keys.items():
                 self.check_key(key, place)
-                values = tuple(self.condition_values(value, f"{place} {shorten(key)}"))
+                key_place = _Place(operator_text, key)
+                values = tuple(self.condition_values(value, key_place))
                 for item in values:
                     wrong = check(item)
                     if wrong is not None:
                         self.reject(
                             RejectionReason.INVALID_CONDITION,
                             f"{shorten(item)} {wrong}",
-                            element=f"{place} {shorten(key)}",
+                            element=key_place,
                         )
                     if family is not None and family.takes_variables:
                         self.check_value(item, place, wildcards=family.takes_wildcards)
                 yield Condition(operator_text, key, values)
 
-    def check_key(self, key: str, place: str) -> None:
+    def check_key(self, key: str, place: object) -> None:
         prefix, colon, name = key.partition(":")
         if not (prefix and colon and name):
             self.reject(
@@ -553,16 +562,21 @@ class _StatementReader:
                 "ec2, etc.",
             )
 
-    def check_value(self, value: str, place: str, *, wildcards: bool) -> None:
+    def check_value(self, value: str, place: object, *, wildcards: bool) -> None:
         if wildcards:
             self.check_pattern(value, place)
+        else:
+            self.check_variables(value, place)
+
+    def check_variables(self, value: str, element: object) -> None:
+        if not self.variables or "${" not in value:
             return
         try:
-            parse_template(value, variables=self.variables, wildcards=False)
+            parse_template(value, variables=True, wildcards=True)
         except InvalidVariable as error:
-            raise self.bad_variable(error, place) from error
+            raise self.bad_variable(error, element) from error
 
-    def condition_values(self, value: Json, place: str) -> Iterator[str]:
+    def condition_values(self, value: Json, place: object) -> Iterator[str]:
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, bool):
                 yield "true" if item else "false"

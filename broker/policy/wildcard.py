@@ -7,6 +7,7 @@ end, and each of the others is taken at its first occurrence after the one befor
 (the leftmost choice never hurts), so a match costs one pass over the text.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -27,19 +28,13 @@ class Wild(Enum):
 Token = str | Wild
 
 
+_WILDCARDS = re.compile(r"([*?])")
+_WILD = {wild.value: wild for wild in Wild}
+
+
 def tokenize(text: str) -> tuple[Token, ...]:
     """Take a pattern's text apart at its wildcard characters."""
-    tokens: list[Token] = []
-    literal = 0
-    for position, character in enumerate(text):
-        if character in "*?":
-            if literal < position:
-                tokens.append(text[literal:position])
-            tokens.append(Wild(character))
-            literal = position + 1
-    if literal < len(text):
-        tokens.append(text[literal:])
-    return tuple(tokens)
+    return tuple(_WILD.get(part, part) for part in _WILDCARDS.split(text) if part)
 
 
 def find_literal(tokens: Iterable[Token]) -> str | None:
@@ -64,9 +59,11 @@ def compile_wildcard(tokens: Iterable[Token]) -> TextTest:
     chunks = _split_at_stars(tokens)
     if len(chunks) == 1:
         only = chunks[0]
-        if len(only.pieces) == 1 and len(only.pieces[0][1]) == only.length:
-            return only.pieces[0][1].__eq__
+        if only.is_literal:
+            return only.text.__eq__
         return lambda text: len(text) == only.length and only.stands_at(text, 0)
+    if all(chunk.is_literal for chunk in chunks):
+        return _compile_literals([chunk.text for chunk in chunks])
     first, *middle, last = chunks
     between = tuple(chunk for chunk in middle if chunk.length)
     shortest = sum(chunk.length for chunk in chunks)
@@ -88,6 +85,28 @@ def compile_wildcard(tokens: Iterable[Token]) -> TextTest:
     return matches
 
 
+def _compile_literals(literals: list[str]) -> TextTest:
+    """The same for a pattern of stars only, the frequent kind."""
+    first, *middle, last = literals
+    between = tuple(literal for literal in middle if literal)
+    shortest = sum(map(len, literals))
+
+    def matches(text: str) -> bool:
+        if len(text) < shortest:
+            return False
+        if not (text.startswith(first) and text.endswith(last)):
+            return False
+        position, end = len(first), len(text) - len(last)
+        for literal in between:
+            position = text.find(literal, position, end)
+            if position < 0:
+                return False
+            position += len(literal)
+        return True
+
+    return matches
+
+
 @dataclass(frozen=True, slots=True)
 class _Chunk:
     """What stands between two stars: literal pieces at fixed offsets."""
@@ -99,6 +118,16 @@ class _Chunk:
     def __post_init__(self) -> None:
         longest = max(self.pieces, key=lambda piece: len(piece[1]), default=(0, ""))
         object.__setattr__(self, "anchor", longest)
+
+    @property
+    def text(self) -> str:
+        """The literal text, without what stands for ``?``."""
+        return "".join(literal for _, literal in self.pieces)
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether the chunk has no ``?``."""
+        return len(self.text) == self.length
 
     def stands_at(self, text: str, position: int) -> bool:
         return all(

@@ -159,6 +159,8 @@ def test_a_request_is_decided_as_documented(
     }
     if identity is None and has_identity:
         identity = []
+    elif identity == "missing":
+        identity = None
     resource = policy_set(
         trust if trust is not None else case.get("resource"),
         PolicyKind.TRUST if trust is not None else PolicyKind.RESOURCE,

@@ -4,7 +4,7 @@ An IPv4-mapped IPv6 address (``::ffff:203.0.113.7``) is the IPv4 address. Host b
 set in a range do not count.
 """
 
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv6Address
 
 from broker.policy.conditions.value import Family, ValueTest
 from broker.policy.variables import Context
@@ -12,21 +12,39 @@ from broker.policy.variables import Context
 _MAPPED = 0xFFFF << 32
 _BITS = {4: 32, 6: 128}
 _LONGEST = 64
+_OCTETS = 4
+_HIGHEST_OCTET = 255
 
 
 def _find_address(text: str) -> tuple[int, int] | None:
     """Version and number of an address; None when the text writes none."""
     if len(text) > _LONGEST or "%" in text:
         return None
+    if ":" not in text:
+        return _find_v4(text)
     try:
-        if ":" not in text:
-            return 4, int(IPv4Address(text))
         number = int(IPv6Address(text))
     except AddressValueError:
         return None
     if number >> 32 == _MAPPED >> 32:
         return 4, number & 0xFFFFFFFF
     return 6, number
+
+
+def _find_v4(text: str) -> tuple[int, int] | None:
+    """Four decimal octets without leading zeros, read faster than `ipaddress` does."""
+    octets = text.split(".")
+    if len(octets) != _OCTETS or not text.isascii():
+        return None
+    number = 0
+    for octet in octets:
+        if not octet.isdigit() or (octet[0] == "0" and octet != "0"):
+            return None
+        value = int(octet)
+        if value > _HIGHEST_OCTET:
+            return None
+        number = number << 8 | value
+    return 4, number
 
 
 def _find_range(text: str) -> tuple[int, int, int] | None:

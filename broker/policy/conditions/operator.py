@@ -3,8 +3,8 @@
 Source: IAM User Guide, "Condition operators" and "Set operators".
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -95,29 +95,35 @@ def parse_operator(text: str) -> Operator:
     Raises:
         ValueError: there is no such operator; the text says what to write.
     """
-    quantifier = Quantifier.NONE
+    found = _PARSED.get(text)
+    if found is not None:
+        return found
     prefix, colon, name = text.partition(":")
     if not colon:
-        name = text
-    elif prefix in {Quantifier.ANY_VALUE, Quantifier.ALL_VALUES}:
-        quantifier = Quantifier(prefix)
-    else:
+        raise ValueError(_suggestion(text))
+    if prefix not in {Quantifier.ANY_VALUE, Quantifier.ALL_VALUES}:
         raise ValueError("only ForAnyValue: and ForAllValues: stand before an operator")
-    if name == NULL:
-        return Operator(NULL, None, quantifier=quantifier)
-    base = name.removesuffix(_IF_EXISTS)
-    if base == NULL:
-        raise ValueError("Null takes no IfExists; write Null")
-    found = OPERATORS.get(base)
-    if found is None:
-        raise ValueError(_suggestion(base))
-    family, negated = found
-    return Operator(base, family, negated, quantifier, base != name)
+    raise ValueError(_suggestion(name))
 
 
 def _suggestion(name: str) -> str:
+    if name == NULL + _IF_EXISTS:
+        return "Null takes no IfExists; write Null"
     wanted = name.lower()
     for known in (*OPERATORS, NULL):
         if known.lower() == wanted:
             return f"there is no such operator; write {known}"
     return "there is no such operator; write one such as StringEquals"
+
+
+def _all_operators() -> Iterator[tuple[str, Operator]]:
+    for quantifier in Quantifier:
+        prefix = f"{quantifier.value}:" if quantifier.value else ""
+        yield f"{prefix}{NULL}", Operator(NULL, None, quantifier=quantifier)
+        for name, (family, negated) in OPERATORS.items():
+            plain = Operator(name, family, negated, quantifier)
+            yield f"{prefix}{name}", plain
+            yield f"{prefix}{name}{_IF_EXISTS}", replace(plain, if_exists=True)
+
+
+_PARSED = dict(_all_operators())
