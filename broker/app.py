@@ -122,6 +122,7 @@ async def open_services(
         services = _build(settings, clock, stores, freshness, keyring, metrics=metrics)
         stack.push_async_callback(services.issuer_keys.close)
         stack.push_async_callback(services.index.settle)
+        stack.push_async_callback(services.auditor.close)
         yield services
 
 
@@ -182,7 +183,7 @@ def _build(
         vault,
         acs_of=lambda provider: acs_url(settings, provider),
     )
-    auditor = Auditor(stores.ledger)
+    auditor = Auditor(stores.ledger, clock)
     pipeline = Pipeline(
         services=[Service(load_service_model(name)) for name in ("sts", "iam")],
         registry=Registry(

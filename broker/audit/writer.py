@@ -1,23 +1,36 @@
 """Opens a call's audit entry before the work and completes it after."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
 
 from broker.audit.entry import AuditEntry
+from broker.audit.flood import FailureCounter
+from broker.clock import Clock
+from broker.entropy import new_request_id
 from broker.errors import BrokerError, InternalFailure, ServiceUnavailable
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.ledger.port import Ledger
 
 _log = structlog.get_logger(__name__)
 
+_COUNT_SECONDS = 1.1
+"""After the second that is counted is over."""
+
 
 class Auditor:
-    """Sees to it that every call leaves exactly one record."""
+    """Sees to it that every call leaves exactly one record.
 
-    def __init__(self, ledger: Ledger) -> None:
+    The one exception are floods of unproved failures: see ``flood``.
+    """
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self._ledger = ledger
+        self._clock = clock
+        self._failures = FailureCounter()
+        self._counting: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def opened(self, entry: AuditEntry) -> AsyncIterator[AuditEntry]:
@@ -42,10 +55,45 @@ class Auditor:
             raise
         await self._append(entry)
 
+    async def close(self) -> None:
+        """Write the counts that are still open."""
+        if self._counting is not None:
+            self._counting.cancel()
+            await self._write_counts(float("inf"))
+
     async def _append(self, entry: AuditEntry) -> None:
         if entry.committed:
             return
         entry.committed = True
+        if entry.error_code and not entry.caller_arn:
+            now = self._clock.monotonic()
+            await self._write_counts(now)
+            if not self._failures.admit(entry.source_ip, now):
+                if self._counting is None or self._counting.done():
+                    self._counting = asyncio.create_task(self._count_later())
+                return
+        await self._write(entry)
+
+    async def _count_later(self) -> None:
+        await asyncio.sleep(_COUNT_SECONDS)
+        await self._write_counts(self._clock.monotonic())
+
+    async def _write_counts(self, now: float) -> None:
+        for source, count in self._failures.drain(now):
+            await self._write(
+                AuditEntry(
+                    event_id=new_request_id(),
+                    at=self._clock.now(),
+                    door="",
+                    action="broker:CountFailures",
+                    source_ip=source,
+                    user_agent="",
+                    parameters={"Failures": count},
+                    reason="failures of callers who proved nothing, not recorded singly",
+                )
+            )
+
+    async def _write(self, entry: AuditEntry) -> None:
         try:
             await self._ledger.append(entry.complete())
         except StoreUnavailableError as error:

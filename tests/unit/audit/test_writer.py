@@ -1,0 +1,99 @@
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from broker.audit.entry import AuditEntry
+from broker.audit.writer import Auditor
+from broker.clock import SystemClock
+from broker.errors import AccessDenied, InvalidIdentityToken
+from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.page import PageRequest
+from broker.stores.ledger.port import Ledger
+from broker.stores.open import open_stores
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
+    stores = await open_stores(
+        f"sqlite:///{tmp_path / 'broker.db'}",
+        clock=SystemClock(),
+        spool_folder=tmp_path / "spool",
+    )
+    yield stores.ledger
+    await stores.close()
+
+
+def entry(event_id: str = "event-1", *, caller: str = "") -> AuditEntry:
+    return AuditEntry(
+        event_id=event_id,
+        at=datetime.now(UTC),
+        door="api",
+        action="sts:AssumeRoleWithSAML",
+        source_ip="192.0.2.1",
+        user_agent="test",
+        caller_arn=caller,
+    )
+
+
+async def written(ledger: Ledger) -> tuple[AuditRecord, ...]:
+    # A mint is durable when it returns, and with it what was appended before.
+    await ledger.mint(entry("marker").complete(), None)
+    page = await ledger.search(AuditFilter(), PageRequest(limit=100))
+    return tuple(record for record in page.items if record.event_id != "marker")
+
+
+async def test_a_read_leaves_one_record(ledger: Ledger) -> None:
+    async with Auditor(ledger, SystemClock()).opened(entry(caller="arn")):
+        pass
+    assert [record.event_id for record in await written(ledger)] == ["event-1"]
+
+
+async def test_what_was_committed_with_its_effect_is_not_written_again(
+    ledger: Ledger,
+) -> None:
+    async with Auditor(ledger, SystemClock()).opened(entry(caller="arn")) as opened:
+        opened.committed = True
+    assert await written(ledger) == ()
+
+
+async def test_a_denial_is_recorded_with_its_reason(ledger: Ledger) -> None:
+    with pytest.raises(AccessDenied):
+        async with Auditor(ledger, SystemClock()).opened(entry(caller="arn")):
+            raise AccessDenied("for the wire", detail="for the operator")
+    (record,) = await written(ledger)
+    assert (record.decision, record.error_code) == ("denied", "AccessDenied")
+    assert record.reason == record.detail == "for the operator"
+
+
+async def test_a_surprise_is_recorded_by_kind_only(ledger: Ledger) -> None:
+    with pytest.raises(KeyError):
+        async with Auditor(ledger, SystemClock()).opened(entry(caller="arn")):
+            raise KeyError("a secret may stand here")
+    (record,) = await written(ledger)
+    assert (record.error_code, record.detail) == ("InternalFailure", "KeyError")
+
+
+async def test_a_flood_of_strangers_becomes_a_count(ledger: Ledger) -> None:
+    auditor = Auditor(ledger, SystemClock())
+    for number in range(200):
+        with pytest.raises(InvalidIdentityToken):
+            async with auditor.opened(entry(f"event-{number}")):
+                raise InvalidIdentityToken("no")
+    await auditor.close()
+    records = await written(ledger)
+    single = [r for r in records if r.action == "sts:AssumeRoleWithSAML"]
+    counts = [r for r in records if r.action == "broker:CountFailures"]
+    assert len(single) < 50
+    assert len(single) + sum(int(str(r.parameters["Failures"])) for r in counts) == 200
+    assert {r.source_ip for r in counts} == {"192.0.2.1"}
+
+
+async def test_failures_of_proved_callers_are_all_recorded(ledger: Ledger) -> None:
+    auditor = Auditor(ledger, SystemClock())
+    for number in range(50):
+        with pytest.raises(AccessDenied):
+            async with auditor.opened(entry(f"event-{number}", caller="arn")):
+                raise AccessDenied("no")
+    assert len(await written(ledger)) == 50
