@@ -37,8 +37,11 @@ class FailureCounter:
         return count <= self._per_second
 
     def drain(self, now: float) -> Iterator[tuple[str, int]]:
-        """Sources of past seconds with the number of failures not recorded."""
-        if int(now) == self._second:
+        """Sources of past seconds with the number of failures not recorded.
+
+        With ``now`` infinite, of the running second too.
+        """
+        if self._second <= now < self._second + 1:
             return
         counts, self._counts = self._counts, {}
         for source, count in counts.items():
