@@ -133,11 +133,20 @@ class SignInWorld:
         return await self.services.issuer.issue(order_, record)
 
     async def audit(self) -> list[Any]:
-        """All audit records."""
+        """All audit records, newest first; denials may take a moment to be there."""
         page = await self.services.stores.ledger.search(
             AuditFilter(), PageRequest(limit=1000)
         )
         return list(page.items)
+
+    async def recorded(self, action: str) -> Any:
+        """The newest record of an action, as soon as it is durable."""
+        async with asyncio.timeout(5):
+            while True:
+                for record in await self.audit():
+                    if record.action == action:
+                        return record
+                await asyncio.sleep(0.02)
 
 
 ALLOW_READ = json.dumps(
@@ -215,7 +224,7 @@ async def open_world(folder: Path, **settings: Any) -> AsyncIterator[SignInWorld
     )
     async with composition.open_services(given, clock) as services:
         await fill(services, clock.now())
-        world = SignInWorld(services, clock, composition._edge(services))
+        world = SignInWorld(services, clock, composition._edge(services, ()))
         try:
             yield world
         finally:

@@ -1,0 +1,302 @@
+"""Inside: the session, its credentials, its end."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from lxml import html
+
+from broker.model.revocation import Revocation
+from broker.model.session import SessionKind
+from tests.support.signin import (
+    ACCOUNT,
+    APPS,
+    COOKIE,
+    ORIGIN,
+    SignInWorld,
+    form_fields,
+    get_signin_token,
+    login_url,
+    session_json,
+    text_of,
+)
+
+SAME = {"sec-fetch-site": "same-origin"}
+
+
+async def show_credentials(browser: Any) -> Any:
+    home = await browser.get("/console/")
+    fields = form_fields(home, "/console/credentials")
+    return await browser.post("/console/credentials", data=fields, headers=SAME)
+
+
+async def revoke(world: SignInWorld, target: str, before_ms: int | None = None) -> None:
+    now = world.clock.now()
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.revoke(
+            Revocation(
+                account=ACCOUNT,
+                target=target,
+                not_before_ms=before_ms,
+                expires_at=now + timedelta(days=2),
+            )
+        )
+
+
+async def test_without_a_session_the_way_leads_to_sign_in(world: SignInWorld) -> None:
+    browser = world.browser()
+    answer = await browser.get("/console/")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/signin")
+    assert (await browser.get("/console")).headers["location"] == "/console/"
+
+
+async def test_home_shows_who_one_is(world: SignInWorld) -> None:
+    browser = world.browser()
+    await world.sign_in(
+        browser, aws={"tags": {"Team": "blue"}, "source_identity": "alice"}
+    )
+    shown = text_of(await browser.get("/console/"))
+    for text in (
+        f"example ({ACCOUNT})",
+        "Reader",
+        "alice@example.com",
+        "Source identity",
+        "Team",
+        "blue",
+        "59 min",
+        f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/alice@example.com",
+    ):
+        assert text in shown
+
+
+async def test_no_secret_is_on_the_page_until_it_is_asked_for(
+    world: SignInWorld,
+) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    home = await browser.get("/console/")
+    assert "AWS_SECRET_ACCESS_KEY" not in home.text
+    assert browser.cookies[COOKIE] not in home.text
+    assert not any("Credentials" in record.action for record in await world.audit())
+
+
+async def test_shown_credentials_work_and_count_as_chained(world: SignInWorld) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, aws={"duration": "7200"})
+    page = await show_credentials(browser)
+    assert page.status_code == 200
+    assert page.headers["cache-control"] == "no-store"
+    (bash,) = html.fromstring(page.text).xpath("//pre[@id='bash']")
+    values = dict(
+        line.removeprefix("export ").split("=", 1)
+        for line in bash.text_content().strip().splitlines()
+    )
+    resolved = await world.services.resolver.resolve(
+        values["AWS_ACCESS_KEY_ID"], values["AWS_SESSION_TOKEN"], world.clock.now()
+    )
+    assert resolved.secret.reveal() == values["AWS_SECRET_ACCESS_KEY"]
+    assert resolved.principal.session_name == "alice@example.com"
+    assert resolved.session.chain_depth == 1
+    left = resolved.session.expires_at - world.clock.now().timestamp()
+    assert left == pytest.approx(3600, abs=3)
+    console = (await world.recorded("sts:AssumeRoleWithSAML")).session
+    assert resolved.session.issued_at_ms == console["issued_at_ms"]
+    assert resolved.session.parent_key_id == console["access_key_id"]
+
+
+async def test_the_other_forms_hold_the_same_credentials(world: SignInWorld) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    tree = html.fromstring((await show_credentials(browser)).text)
+    bash, shell, file = (
+        tree.xpath(f"//pre[@id='{name}']")[0].text_content()
+        for name in ("bash", "powershell", "file")
+    )
+    secret = bash.split("AWS_SECRET_ACCESS_KEY=")[1].splitlines()[0]
+    assert f'$Env:AWS_SECRET_ACCESS_KEY="{secret}"' in shell
+    assert f"aws_secret_access_key={secret}" in file
+    assert file.startswith(f"[{ACCOUNT}_Reader]\n")
+
+
+async def test_shown_credentials_never_outlive_the_session(world: SignInWorld) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    world.clock.move(3000)
+    await show_credentials(browser)
+    shown = (await world.audit())[0].session
+    console = (await world.recorded("sts:AssumeRoleWithSAML")).session
+    assert shown["expires_at"] <= console["expires_at"]
+    assert shown["expires_at"] == pytest.approx(console["expires_at"], abs=1)
+
+
+async def test_shown_credentials_open_no_longer_console(world: SignInWorld) -> None:
+    browser = world.browser()
+    await world.sign_in(browser, aws={"duration": "7200"})
+    (bash,) = html.fromstring((await show_credentials(browser)).text).xpath(
+        "//pre[@id='bash']"
+    )
+    values = [line.split("=", 1)[1] for line in bash.text_content().splitlines()[:3]]
+    minted = await world.mint(SessionKind.ASSUME_ROLE)
+    session = session_json(
+        minted, sessionId=values[0], sessionKey=values[1], sessionToken=values[2]
+    )
+    given = {"Action": "getSigninToken", "Session": session}
+    plain = await browser.get("/federation", params=given)
+    longer = await browser.get("/federation", params=given | {"SessionDuration": "900"})
+    assert (plain.status_code, longer.status_code) == (200, 400)
+
+
+async def test_signing_out_ends_the_session_for_good(world: SignInWorld) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    cookie = browser.cookies[COOKIE]
+    fields = form_fields(await browser.get("/console/"), "/console/sign-out")
+    answer = await browser.post("/console/sign-out", data=fields, headers=SAME)
+    assert (answer.status_code, answer.headers["location"]) == (
+        303,
+        "/signin/signed-out",
+    )
+    assert COOKIE not in browser.cookies
+    assert (await browser.get("/signin/signed-out")).status_code == 200
+    stale = await world.browser(cookies={COOKIE: cookie}).get("/console/")
+    assert (stale.status_code, stale.headers["location"]) == (303, "/signin")
+    assert (await world.recorded("signin:ConsoleLogout")).principal_id
+    live = (await world.recorded("sts:AssumeRoleWithSAML")).session["access_key_id"]
+    assert await world.services.stores.cache.find_session(live) is None
+
+
+async def test_signing_out_twice_is_no_error(world: SignInWorld) -> None:
+    answer = await world.browser().post("/console/sign-out", headers=SAME)
+    assert answer.status_code == 303
+
+
+async def test_after_its_end_a_session_shows_the_way_back(world: SignInWorld) -> None:
+    browser = world.browser()
+    token = await get_signin_token(browser, await world.mint(SessionKind.ASSUME_ROLE))
+    await browser.get(login_url(token, Issuer=f"{APPS}/login"))
+    world.clock.move(3601)
+    page = await browser.get("/console/")
+    assert page.status_code == 403
+    assert "Your session has ended" in page.text
+    assert html.fromstring(page.text).xpath("//a[@id='issuer_link']/@href") == [
+        f"{APPS}/login"
+    ]
+    posted = await browser.post("/console/credentials", headers=SAME)
+    assert posted.status_code == 403
+    assert "Your session has ended" in posted.text
+
+
+@pytest.mark.parametrize("issuer", ["https://evil.example/", "javascript:alert(1)"])
+async def test_an_issuer_elsewhere_is_text_and_no_link(
+    world: SignInWorld, issuer: str
+) -> None:
+    browser = world.browser()
+    token = await get_signin_token(browser, await world.mint(SessionKind.ASSUME_ROLE))
+    await browser.get(login_url(token, Issuer=issuer))
+    assert issuer in text_of(await browser.get("/console/"))
+    world.clock.move(3601)
+    page = await browser.get("/console/")
+    assert issuer in text_of(page)
+    links = html.fromstring(page.text).xpath("//@href")
+    assert all(link.startswith(("/", "#")) for link in links)
+
+
+async def test_revoking_the_console_session_ends_it_and_what_it_showed(
+    world: SignInWorld,
+) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    await show_credentials(browser)
+    shown = (await world.audit())[0].session
+    console = (await world.recorded("sts:AssumeRoleWithSAML")).session
+    assert shown["parent_key_id"] == console["access_key_id"]
+    await revoke(world, console["access_key_id"])
+    assert (await browser.get("/console/")).status_code == 403
+
+
+async def test_a_mark_on_the_credentials_ends_the_console_made_from_them(
+    world: SignInWorld,
+) -> None:
+    """The first issue time is kept: the mark lies before the login."""
+    browser = world.browser()
+    minted = await world.mint(SessionKind.ASSUME_ROLE)
+    mark = minted.session.issued_at_ms + 1
+    world.clock.move(60)
+    await browser.get(login_url(await get_signin_token(browser, minted)))
+    assert (await browser.get("/console/")).status_code == 200
+    await revoke(world, minted.session.principal_id, mark)
+    assert (await browser.get("/console/")).status_code == 403
+
+
+async def test_revocation_is_checked_again_at_login(world: SignInWorld) -> None:
+    browser = world.browser()
+    minted = await world.mint(SessionKind.ASSUME_ROLE)
+    token = await get_signin_token(browser, minted)
+    await revoke(world, minted.session.access_key_id)
+    answer = await browser.get(login_url(token))
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers
+
+
+async def test_the_role_is_checked_again_at_login_and_at_every_page(
+    world: SignInWorld,
+) -> None:
+    browser = world.browser()
+    minted = await world.mint(SessionKind.ASSUME_ROLE)
+    await browser.get(login_url(await get_signin_token(browser, minted)))
+    token = await get_signin_token(browser, minted)
+    role = await world.services.fresh.find_role(ACCOUNT, "Reader")
+    assert role is not None
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.delete_role(role)
+        await change.insert_role(replace(role, role_id="AROANEWLYMADEROLE000"))
+    assert (await browser.get(login_url(token))).status_code == 403
+    assert (await browser.get("/console/")).status_code == 403
+
+
+async def test_every_sign_in_gives_a_new_cookie_and_ends_the_old_one(
+    world: SignInWorld,
+) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    first = browser.cookies[COOKIE]
+    await world.sign_in(browser)
+    assert browser.cookies[COOKIE] != first
+    stale = await world.browser(cookies={COOKIE: first}).get("/console/")
+    assert stale.status_code == 303
+
+
+async def test_signin_says_who_is_signed_in(world: SignInWorld) -> None:
+    browser = world.browser()
+    assert "Start at your organisation" in (await browser.get("/signin")).text
+    await world.sign_in(browser)
+    assert "alice@example.com" in (await browser.get("/signin")).text
+
+
+@pytest.mark.parametrize(
+    ("account", "status"),
+    [
+        ("example", 200),
+        ("no-such-account", 200),
+        (ACCOUNT, 200),
+        ("Example", 404),
+        ("a--b", 404),
+        ("%3Cscript%3E", 404),
+        ("12", 404),
+    ],
+)
+async def test_signin_names_the_account_and_tells_nobody_which_exist(
+    world: SignInWorld, account: str, status: int
+) -> None:
+    assert (await world.browser().get(f"/signin/{account}")).status_code == status
+
+
+async def test_the_origin_is_compared_with_the_public_one(world: SignInWorld) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    fields = form_fields(await browser.get("/console/"), "/console/credentials")
+    good = await browser.post(
+        "/console/credentials", data=fields, headers={"origin": ORIGIN}
+    )
+    assert good.status_code == 200

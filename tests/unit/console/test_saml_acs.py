@@ -1,0 +1,345 @@
+"""From a posted response to a console session."""
+
+from datetime import timedelta
+
+import pytest
+from lxml import html
+
+from tests.support.saml_idp import key_pair, metadata_xml, saml_time
+from tests.support.signin import (
+    ACCOUNT,
+    APPS,
+    COOKIE,
+    ORIGIN,
+    OTHER,
+    SignInWorld,
+    form_fields,
+    pair,
+    provider_arn,
+    role_arn,
+    text_of,
+)
+
+INVALID = "Your request included an invalid SAML response. To logout, click here."
+
+
+async def ends(world: SignInWorld) -> int:
+    """When the one console session there is will end, in seconds from now."""
+    (record,) = [r.session for r in await world.audit() if r.session]
+    assert record is not None
+    return round(record["expires_at"] - world.clock.now().timestamp())
+
+
+async def test_one_role_goes_straight_on(world: SignInWorld) -> None:
+    browser = world.browser()
+    posted = await browser.post("/saml", data={"SAMLResponse": world.response()})
+    assert posted.status_code == 303
+    assert posted.headers["location"].startswith("/signin/continue?handle=")
+    assert "set-cookie" not in posted.headers
+    entered = await browser.get(posted.headers["location"])
+    assert (entered.status_code, entered.headers["location"]) == (303, "/console/")
+    home = await browser.get("/console/")
+    assert home.status_code == 200
+    shown = text_of(home)
+    assert "alice@example.com" in shown
+    assert "Reader @ example" in shown
+
+
+async def test_the_mint_is_the_saml_doors_own_and_audited(world: SignInWorld) -> None:
+    await world.sign_in(world.browser())
+    minted, listed = await world.audit()
+    assert (listed.action, listed.door) == ("signin:ListRolesWithSAML", "saml")
+    assert listed.resources == (role_arn("Reader"),)
+    assert (minted.action, minted.door) == ("sts:AssumeRoleWithSAML", "saml")
+    assert minted.session["principal_arn"] == (
+        f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/alice@example.com"
+    )
+
+
+async def test_several_roles_show_a_page_that_command_line_tools_can_read(
+    world: SignInWorld,
+) -> None:
+    """saml2aws's own parsing: ``aws_account.go``, ``ExtractAWSAccounts``."""
+    response = world.response(pair("Reader"), pair("Admin"))
+    page = await world.browser().post("/saml", data={"SAMLResponse": response})
+    assert page.status_code == 200
+    found = [
+        (
+            block.xpath(".//div[@class='saml-account-name']")[0].text_content(),
+            [
+                (label.text_content(), label.get("for"))
+                for label in block.xpath(".//label")
+            ],
+        )
+        for block in html.fromstring(page.text).xpath(
+            "//fieldset/div[@class='saml-account']"
+        )
+    ]
+    assert found == [
+        (
+            f"Account: example ({ACCOUNT})",
+            [("Admin", role_arn("Admin")), ("Reader", role_arn("Reader"))],
+        )
+    ]
+
+
+async def test_the_role_page_has_the_documented_selectors(world: SignInWorld) -> None:
+    response = world.response(pair("Reader"), pair("Admin"))
+    page = await world.browser().post(
+        "/saml", data={"SAMLResponse": response, "RelayState": "x"}
+    )
+    (form,) = html.fromstring(page.text).xpath("//form[@id='saml_form']")
+    assert (form.get("name"), form.get("action"), form.get("method")) == (
+        "saml_form",
+        "/saml",
+        "post",
+    )
+    assert form_fields(page, "/saml") == {
+        "RelayState": "x",
+        "SAMLResponse": response,
+        "name": "",
+    }
+    radios = form.xpath(".//div[@class='saml-role']/input[@class='saml-radio']")
+    assert {(r.get("type"), r.get("name")) for r in radios} == {("radio", "roleIndex")}
+    assert all(r.get("id") == r.get("value") for r in radios)
+    assert form.xpath(".//label[@class='saml-role-description']")
+    assert form.xpath(".//*[@id='signin_button'][@type='submit']")
+
+
+async def test_an_account_without_an_alias_shows_its_number(world: SignInWorld) -> None:
+    roles = [pair("Reader", OTHER), pair("Admin", OTHER)]
+    response = world.response(*roles, signing_key=key_pair("other"))
+    page = await world.browser().post("/saml", data={"SAMLResponse": response})
+    names = html.fromstring(page.text).xpath("//div[@class='saml-account-name']/text()")
+    assert names == [f"Account: {OTHER}"]
+
+
+async def test_the_role_page_posts_the_assertion_again_and_enters(
+    world: SignInWorld,
+) -> None:
+    browser = world.browser()
+    response = world.response(pair("Reader"), pair("Admin"))
+    page = await browser.post("/saml", data={"SAMLResponse": response})
+    fields = form_fields(page, "/saml") | {"roleIndex": role_arn("Admin")}
+    posted = await browser.post("/saml", data=fields)
+    entered = await browser.get(posted.headers["location"])
+    assert entered.status_code == 303
+    assert "Admin @ example" in text_of(await browser.get("/console/"))
+
+
+async def test_a_role_that_is_not_listed_cannot_be_chosen(world: SignInWorld) -> None:
+    response = world.response(pair("Reader"), pair("Admin"))
+    answer = await world.browser().post(
+        "/saml", data={"SAMLResponse": response, "roleIndex": role_arn("Brief")}
+    )
+    assert answer.status_code == 403
+
+
+async def test_listing_spends_nothing_and_entering_spends_once(
+    world: SignInWorld,
+) -> None:
+    browser = world.browser()
+    response = world.response()
+    locations = [
+        (await browser.post("/saml", data={"SAMLResponse": response})).headers[
+            "location"
+        ]
+        for _ in range(2)
+    ]
+    assert (await browser.get(locations[0])).status_code == 303
+    again = await world.browser().get(locations[1])
+    assert again.status_code == 400
+    assert "has been used before" in again.text
+    assert "set-cookie" not in again.headers
+
+
+async def test_a_handle_works_once(world: SignInWorld) -> None:
+    browser = world.browser()
+    posted = await browser.post("/saml", data={"SAMLResponse": world.response()})
+    assert (await browser.get(posted.headers["location"])).status_code == 303
+    again = await world.browser().get(posted.headers["location"])
+    assert again.status_code == 400
+    assert "used already" in again.text
+
+
+async def test_a_handle_works_for_a_minute(world: SignInWorld) -> None:
+    browser = world.browser()
+    posted = await browser.post("/saml", data={"SAMLResponse": world.response()})
+    world.clock.move(61)
+    assert (await browser.get(posted.headers["location"])).status_code == 400
+
+
+async def test_the_session_lasts_as_the_assertion_asks(world: SignInWorld) -> None:
+    await world.sign_in(world.browser(), aws={"duration": "5400"})
+    assert await ends(world) == pytest.approx(5400, abs=3)
+
+
+async def test_the_session_lasts_an_hour_unless_asked(world: SignInWorld) -> None:
+    await world.sign_in(world.browser())
+    assert await ends(world) == pytest.approx(3600, abs=3)
+
+
+async def test_the_roles_maximum_caps_the_console(world: SignInWorld) -> None:
+    await world.sign_in(world.browser(), aws={"duration": "43200"})
+    assert await ends(world) == pytest.approx(7200, abs=3)
+
+
+async def test_the_identity_providers_session_end_caps_the_console(
+    world: SignInWorld,
+) -> None:
+    end = saml_time(world.clock.now() + timedelta(minutes=30))
+    await world.sign_in(
+        world.browser(), session_not_on_or_after=end, aws={"duration": "5400"}
+    )
+    assert await ends(world) == pytest.approx(1800, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("relay", "lands"),
+    [
+        ("/console/?a=1", "/console/?a=1"),
+        (f"{APPS}/start", f"{APPS}/start"),
+        ("", "/console/"),
+        ("https://evil.example/", "/console/"),
+        ("//evil.example/", "/console/"),
+        ("some opaque state", "/console/"),
+        ("x" * 100_000, "/console/"),
+    ],
+)
+async def test_relay_state_leads_to_safe_places_only(
+    world: SignInWorld, relay: str, lands: str
+) -> None:
+    browser = world.browser()
+    posted = await browser.post(
+        "/saml", data={"SAMLResponse": world.response(), "RelayState": relay}
+    )
+    entered = await browser.get(posted.headers["location"])
+    assert entered.headers["location"] == lands
+
+
+async def test_a_providers_own_address_needs_no_nomination(world: SignInWorld) -> None:
+    browser = world.browser()
+    path = f"/saml/acs/SAMLSP{ACCOUNT}AAAA"
+    response = world.response(
+        pair("Reader"),
+        pair("Admin"),
+        recipient=ORIGIN + path,
+        response={"destination": ORIGIN + path},
+    )
+    page = await browser.post(path, data={"SAMLResponse": response})
+    fields = form_fields(page, path) | {"roleIndex": role_arn("Reader")}
+    posted = await browser.post(path, data=fields)
+    assert (await browser.get(posted.headers["location"])).status_code == 303
+
+
+async def test_another_providers_address_takes_nothing(world: SignInWorld) -> None:
+    for uuid in (f"SAMLSP{OTHER}AAAA", "SAMLSPUNKNOWN"):
+        answer = await world.browser().post(
+            f"/saml/acs/{uuid}", data={"SAMLResponse": world.response()}
+        )
+        assert answer.status_code == 400
+
+
+async def test_only_pairs_whose_own_provider_verified_them_are_shown(
+    world: SignInWorld,
+) -> None:
+    """Both accounts know the same entity id; only one knows the key."""
+    response = world.response(
+        pair("Reader"),
+        pair("Admin"),
+        pair("Admin", OTHER),
+        f"{role_arn('Brief')},{provider_arn(OTHER)}",
+        f"{role_arn('Brief', OTHER)},{provider_arn()}",
+    )
+    page = await world.browser().post("/saml", data={"SAMLResponse": response})
+    shown = html.fromstring(page.text).xpath("//label/@for")
+    assert shown == [role_arn("Admin"), role_arn("Reader")]
+
+
+async def test_a_role_of_an_account_that_did_not_verify_cannot_be_chosen(
+    world: SignInWorld,
+) -> None:
+    response = world.response(pair("Reader"), pair("Admin", OTHER))
+    answer = await world.browser().post(
+        "/saml", data={"SAMLResponse": response, "roleIndex": role_arn("Admin", OTHER)}
+    )
+    assert answer.status_code == 403
+
+
+async def test_two_accounts_that_trust_one_provider_are_both_shown(
+    world: SignInWorld,
+) -> None:
+    services = world.services
+    provider = await services.stores.directory.find_saml_provider(OTHER, "Corp")
+    assert provider is not None
+    from dataclasses import replace
+
+    async with services.stores.directory.change(OTHER) as change:
+        await change.update_saml_provider(replace(provider, metadata=metadata_xml()))
+    browser = world.browser()
+    response = world.response(pair("Reader"), pair("Reader", OTHER))
+    page = await browser.post("/saml", data={"SAMLResponse": response})
+    names = html.fromstring(page.text).xpath("//div[@class='saml-account-name']/text()")
+    assert names == [f"Account: example ({ACCOUNT})", f"Account: {OTHER}"]
+
+
+@pytest.mark.parametrize("text", ["", "!!!", "PHg+", "A" * 100_001])
+async def test_what_is_no_response_is_refused(world: SignInWorld, text: str) -> None:
+    answer = await world.browser().post("/saml", data={"SAMLResponse": text})
+    assert answer.status_code == 400
+    assert answer.headers["content-type"].startswith("text/html")
+
+
+async def test_an_unsigned_response_shows_the_documented_text(
+    world: SignInWorld,
+) -> None:
+    answer = await world.browser().post(
+        "/saml", data={"SAMLResponse": world.response(sign="none")}
+    )
+    assert answer.status_code == 400
+    assert INVALID in text_of(answer)
+    (link,) = html.fromstring(answer.text).xpath("//a[text()='click here']/@href")
+    assert link == "/federation?Action=logout"
+    request_id = answer.text.partition("Request ID: ")[2].partition(")")[0]
+    assert (
+        "Error: Response (with optional signature) must contain an assertion with a"
+        " mandatory signature (Service: AWSSecurityTokenService; Status Code: 400;"
+        f" Error Code: InvalidIdentityToken; Request ID: {request_id})"
+    ) in text_of(answer)
+    record = await world.recorded("signin:ListRolesWithSAML")
+    assert record.event_id == request_id
+    assert record.error_code == "InvalidIdentityToken"
+
+
+async def test_an_expired_response_says_to_start_again(world: SignInWorld) -> None:
+    response = world.response()
+    world.clock.move(600)
+    answer = await world.browser().post("/saml", data={"SAMLResponse": response})
+    assert answer.status_code == 400
+    assert "Response has expired" in answer.text
+    assert "start again" in answer.text
+
+
+async def test_a_response_that_expires_on_the_role_page_is_refused(
+    world: SignInWorld,
+) -> None:
+    """The second post is verified again in full."""
+    browser = world.browser()
+    response = world.response(pair("Reader"), pair("Admin"))
+    page = await browser.post("/saml", data={"SAMLResponse": response})
+    world.clock.move(600)
+    fields = form_fields(page, "/saml") | {"roleIndex": role_arn("Admin")}
+    answer = await browser.post("/saml", data=fields)
+    assert answer.status_code == 400
+    assert "Response has expired" in answer.text
+
+
+async def test_an_untrusted_or_missing_role_ends_on_a_page(world: SignInWorld) -> None:
+    entered = await world.sign_in(world.browser(), pair("Nobody"))
+    assert entered.status_code == 403
+    assert "Not authorized to perform sts:AssumeRoleWithSAML" in entered.text
+    assert COOKIE not in entered.headers.get("set-cookie", "")
+
+
+async def test_get_is_not_a_way_to_post(world: SignInWorld) -> None:
+    assert (await world.browser().get("/saml")).status_code == 405
