@@ -187,7 +187,9 @@ def start_redis(*options: str) -> Iterator[RedisServer]:
 @contextlib.contextmanager
 def start_redis_cluster() -> Iterator[RedisServer]:
     """A cluster of one node: it refuses whatever spans slots, as a large one does."""
-    with start_redis("--cluster-enabled", "yes") as server:
+    # By default the nodes talk 10,000 ports higher, where there may be none.
+    bus = ["--cluster-port", str(find_free_port())]
+    with start_redis("--cluster-enabled", "yes", *bus) as server:
         server.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         deadline = time.monotonic() + _READY_SECONDS
         while b"cluster_state:ok" not in server.command("CLUSTER", "INFO"):

@@ -8,8 +8,8 @@ serves as well. Session records that come together travel together.
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 
 from redis.exceptions import RedisClusterException, RedisError
@@ -17,6 +17,7 @@ from redis.exceptions import RedisClusterException, RedisError
 from broker.clock import Clock
 from broker.model.account import AccountId
 from broker.model.page import Page, PageRequest
+from broker.stores.cache.batcher import Batcher
 from broker.stores.cache.port import SessionRecord
 from broker.stores.cache.records import decode_session, encode_session
 from broker.stores.cache.redis_client import (
@@ -34,13 +35,10 @@ _HOUR_DIGITS = 9
 # The longest session lives 129,600 seconds; one hour more for the hour begun.
 _HOURS_AHEAD = 37
 _RATE_SECONDS = 2
-_BATCH = 64
 # After a failure nothing is tried for this long: with a silent Redis every caller
 # would wait for the time-out.
 _PAUSE_SECONDS = 0.1
 _START_SECONDS = 2.0
-
-_log = logging.getLogger(__name__)
 
 
 class RedisCache:
@@ -61,8 +59,9 @@ class RedisCache:
         self._prefix = prefix
         self._clock = clock
         self._paused_until = float("-inf")
-        self._waiting: list[tuple[SessionRecord, asyncio.Future[None]]] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._sessions = Batcher(self._put_sessions, _unavailable)
+        self._hits = Batcher(self._count_hits, _unavailable)
+        self._singles = Batcher(self._send_all, _unavailable)
 
     async def start(self) -> None:
         # A cluster or sentinels are found out once, with more patience than later;
@@ -72,8 +71,8 @@ class RedisCache:
                 await send_all(self._client, [("EXISTS", self._name("start", ""))])
 
     async def close(self) -> None:
-        if self._writer is not None:
-            await asyncio.wait([self._writer])
+        for batcher in (self._sessions, self._hits, self._singles):
+            await batcher.close()
         with contextlib.suppress(*_AWAY):
             for client in (self._client, *self._helpers):
                 await client.aclose()
@@ -82,11 +81,7 @@ class RedisCache:
         await self._send(("EXISTS", self._name("ping", "")))
 
     async def put_session(self, record: SessionRecord) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((record, future))
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write_sessions())
-        await future
+        await self._sessions.add(record)
 
     async def find_session(self, access_key_id: str) -> SessionRecord | None:
         text = await self._send(("GET", self._session(access_key_id)))
@@ -156,33 +151,39 @@ class RedisCache:
 
     async def hit(self, space: str, key: bytes, *, per_second: int) -> bool:
         second = int(self._clock.now().timestamp())
-        name = f"{self._entry(space, key)}:{second}"
-        calls, _ = await self._send_all(
-            [("INCR", name), ("EXPIRE", name, _RATE_SECONDS)]
-        )
-        return isinstance(calls, int) and calls <= per_second
+        calls = await self._hits.add(f"{self._entry(space, key)}:{second}")
+        return calls <= per_second
 
-    async def _write_sessions(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
-            error: Exception | None = None
-            try:
-                await self._send_all(self._session_commands([r for r, _ in batch]))
-            except StoreUnavailableError as raised:
-                error = raised
-            except Exception as surprise:  # noqa: BLE001  # nobody may wait for ever
-                _log.exception("session records cannot be written")
-                error = surprise
-            for _, future in batch:
-                if future.done():
-                    continue  # its caller gave up
-                if error is None:
-                    future.set_result(None)
-                else:
-                    failure = StoreUnavailableError("the cache cannot be written")
-                    failure.__cause__ = error
-                    future.set_exception(failure)
-        self._writer = None
+    async def _put_sessions(
+        self, records: Sequence[SessionRecord]
+    ) -> Sequence[Exception | None]:
+        answers = await self._send_all(self._session_commands(records))
+        # The records' own answers come first, those of their indexes after.
+        of_indexes = [a for a in answers[len(records) :] if isinstance(a, Exception)]
+        if of_indexes:
+            raise of_indexes[0]
+        return [a if isinstance(a, Exception) else None for a in answers][
+            : len(records)
+        ]
+
+    async def _count_hits(self, names: Sequence[str]) -> Sequence[int]:
+        counted = Counter(names)
+        commands: list[Command] = []
+        for name, calls in counted.items():
+            commands.append(("INCRBY", name, calls))
+            commands.append(("EXPIRE", name, _RATE_SECONDS))
+        answers = iter(await self._send_all(commands))
+        totals: dict[str, int] = {}
+        for name in counted:
+            total, _ = next(answers), next(answers)
+            if not isinstance(total, int):
+                raise StoreUnavailableError("the cache did not count")
+            totals[name] = total - counted[name]
+        places: list[int] = []
+        for name in names:
+            totals[name] += 1
+            places.append(totals[name])
+        return places
 
     def _session_commands(self, records: Sequence[SessionRecord]) -> list[Command]:
         commands: list[Command] = []
@@ -205,22 +206,21 @@ class RedisCache:
         return [record for record in records if record is not None]
 
     async def _send(self, command: Command) -> object:
-        return (await self._send_all([command]))[0]
+        return await self._singles.add(command)
 
-    async def _send_all(self, commands: Sequence[Command]) -> list[object]:
+    async def _send_all(self, commands: Sequence[Command]) -> list[object | Exception]:
         if self._clock.monotonic() < self._paused_until:
             raise StoreUnavailableError("the cache did not answer a moment ago")
-        with self._translated_errors():
-            async with asyncio.timeout(self._timeout_seconds):
-                return await send_all(self._client, commands)
-
-    @contextlib.contextmanager
-    def _translated_errors(self) -> Iterator[None]:
         try:
-            yield
+            async with asyncio.timeout(self._timeout_seconds):
+                answers = await send_all(self._client, commands)
         except _AWAY as error:
             self._paused_until = self._clock.monotonic() + _PAUSE_SECONDS
             raise StoreUnavailableError("the cache did not answer") from error
+        return [
+            _unavailable(answer) if isinstance(answer, Exception) else answer
+            for answer in answers
+        ]
 
     def _name(self, kind: str, rest: str) -> str:
         return f"{self._prefix}:{kind}:{rest}"
@@ -236,6 +236,12 @@ class RedisCache:
 
 
 _AWAY = (RedisError, RedisClusterException, OSError, TimeoutError)
+
+
+def _unavailable(error: Exception) -> Exception:
+    failure = StoreUnavailableError("the cache did not do it")
+    failure.__cause__ = error
+    return failure
 
 
 def _read_marker(marker: str) -> tuple[int, str]:

@@ -12,6 +12,7 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
 
 from broker.stores.urls import RedisLocation
 
@@ -60,25 +61,32 @@ def _common_options(location: RedisLocation, seconds: float) -> dict[str, Any]:
     }
 
 
-async def send_all(client: Client, commands: Sequence[Command]) -> list[object]:
-    """Send commands in one go, each for itself, and return their answers.
+async def send_all(
+    client: Client, commands: Sequence[Command]
+) -> list[object | ResponseError]:
+    """Send commands in one go, each for itself; an error answers its command alone.
 
-    Raises what the client raises, and the first error among the answers.
+    Raises what the client raises when there is no answer.
     """
     if isinstance(client, RedisCluster):
         pipeline = client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        return list(await pipeline.execute())
+        return list(await pipeline.execute(raise_on_error=False))
     # The library's own pipeline costs twice as much time a command.
     packed = b"".join(
         [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type] # its stub means tuples of any length
     )
     pool = client.connection_pool
     connection = await pool.get_connection()  # type: ignore[no-untyped-call] # the library's gap
+    answers: list[object | ResponseError] = []
     try:
         await connection.send_packed_command(packed, check_health=False)
-        answers = [await connection.read_response() for _ in commands]
+        for _ in commands:
+            try:
+                answers.append(await connection.read_response())
+            except ResponseError as error:
+                answers.append(error)
     except BaseException:
         # Answers that nobody read must not be taken for those of a later command.
         await connection.disconnect(nowait=True)
