@@ -22,8 +22,8 @@ class AuditRecord:
     event_id: str
     at: datetime
     account: AccountId | None
-    door: str
-    action: str
+    door: str = ""
+    action: str = ""
     caller_arn: str = ""
     principal_id: str = ""
     access_key_id: str = ""
