@@ -167,6 +167,10 @@ SIGNED_REFUSALS: dict[str, tuple[dict[str, Any], R]] = {
         {"response": {"issuer": "https://other.example"}},
         R.ISSUER_MISMATCH,
     ),
+    "two response issuers": (
+        {"response": {"extensions": f"<saml:Issuer>{ENTITY_ID}</saml:Issuer>"}},
+        R.STRUCTURE,
+    ),
     "empty response issuer": ({"response": {"issuer": ""}}, R.STRUCTURE),
     # SAML-16: destination, on an unsigned Response too
     "other destination": (

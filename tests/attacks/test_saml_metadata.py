@@ -84,6 +84,12 @@ CASES: dict[str, tuple[str, M, str]] = {
         UNPARSABLE,
     ),
     "empty entity id": (GOOD.replace(ENTITY_ID, ""), M.UNPARSABLE, UNPARSABLE),
+    "endless": (GOOD + " " * 10_000_000, M.UNPARSABLE, UNPARSABLE),
+    "endless entity id": (
+        GOOD.replace(ENTITY_ID, "https://" + "x" * 1020),
+        M.UNPARSABLE,
+        UNPARSABLE,
+    ),
     "entity id twice": (
         _group(_entity(1), _entity(1)),
         M.UNPARSABLE,

@@ -173,6 +173,7 @@ def test_a_look_alike_signature_namespace_is_no_signature() -> None:
         (ENVELOPED,),
         (EXC_C14N,),
         (EXC_C14N, ENVELOPED),
+        ("http://www.w3.org/TR/1999/REC-xpath-19991116", EXC_C14N),
         (ENVELOPED, "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"),
         (ENVELOPED, *[EXC_C14N] * 200),
         (),
@@ -482,3 +483,32 @@ def test_white_space_behind_a_signature_stays_signed(sign: str) -> None:
     assert reason(encode(root)) is None
     signature.tail = "\n  "
     assert reason(encode(root)) is R.SIGNATURE_INVALID
+
+
+def test_content_of_a_transform_is_refused() -> None:
+    def xpath(root: _Element) -> None:
+        transform = _find(root, ".//ds:Transform")
+        etree.SubElement(transform, f"{{{DS}}}XPath").text = "self::x"
+
+    assert reason(_signed(xpath)) is R.ALGORITHM_NOT_ALLOWED
+
+
+@pytest.mark.parametrize("path", [".//ds:CanonicalizationMethod", ".//ds:Transform[2]"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        f'<InclusiveNamespaces xmlns="{EXC_C14N}" PrefixList="xs" x="y"/>',
+        f'<InclusiveNamespaces xmlns="{EXC_C14N}"/>',
+        f'<InclusiveNamespaces xmlns="{EXC_C14N}" PrefixList="xs"><x/></InclusiveNamespaces>',
+        f'<InclusiveNamespaces xmlns="{EXC_C14N}" PrefixList="{"x " * 17}"/>',
+        f'<InclusiveNamespaces xmlns="{EXC_C14N}" PrefixList="xs"/>' * 2,
+        '<InclusiveNamespaces xmlns="urn:x" PrefixList="xs"/>',
+    ],
+)
+def test_other_content_of_a_canonicalisation_is_refused(
+    path: str, content: str
+) -> None:
+    def fill(root: _Element) -> None:
+        _find(root, path).extend(etree.fromstring(f"<r>{content}</r>"))
+
+    assert reason(_signed(fill)) is R.SIGNATURE_STRUCTURE

@@ -322,3 +322,11 @@ def test_a_signature_elsewhere_covers_nothing() -> None:
     status.set("ID", "_status")
     sign_element(status)
     assert reason(encode(root)) is R.SIGNATURE_STRUCTURE
+
+
+def test_the_only_assertion_must_be_a_child_of_the_response() -> None:
+    root = build_document()
+    extensions = etree.Element(f"{{{SAMLP}}}Extensions")
+    extensions.append(_find(root, "saml:Assertion"))
+    root.insert(1, extensions)
+    assert reason(encode(root)) is R.ASSERTION_COUNT

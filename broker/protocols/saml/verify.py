@@ -221,6 +221,7 @@ def _verify_signatures(
 
 
 def _require_signatures(root: _Element, *known: _Element | None) -> None:
+    """Refuse any signature besides the known ones: a second, or one elsewhere."""
     expected = sum(signature is not None for signature in known)
     if sum(1 for _ in root.iter(SIGNATURE)) != expected:
         raise SamlRejected(

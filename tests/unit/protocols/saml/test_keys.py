@@ -2,6 +2,7 @@
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -38,6 +39,9 @@ def test_both_forms_of_pem_are_read_and_hidden() -> None:
         _rewritten(PrivateFormat.PKCS8, b"secret"),
         key_pair("ec", "p256").private_pem,
         key_pair("weak", "rsa1024").private_pem,
+        Ed25519PrivateKey.generate().private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        ),
         key_pair("decryption").public_pem,
     ],
 )
