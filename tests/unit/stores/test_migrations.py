@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import stat
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from broker.stores import migrations
+from broker.stores.database import connect_sqlite
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.migrations import HEAD, SchemaTooNewError, find_revision, migrate
 from broker.stores.schema import METADATA
@@ -45,6 +47,15 @@ async def test_the_migrated_tables_are_the_schemas(location: SqliteLocation) -> 
         written = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
     engine.dispose()
     assert written == "wal"
+
+
+async def test_the_files_are_their_owners_alone(location: SqliteLocation) -> None:
+    await migrate(location)
+    with closing(connect_sqlite(location.path, busy_seconds=1)) as connection:
+        connection.execute("CREATE TABLE other (x)")
+        names = ("broker.db", "broker.db-wal", "broker.db-shm")
+        modes = [(location.path.parent / name).stat().st_mode for name in names]
+    assert [stat.S_IMODE(mode) for mode in modes] == [0o600] * 3
 
 
 async def test_many_starters_migrate_once(location: SqliteLocation) -> None:
