@@ -71,6 +71,7 @@ class Iam:
     actions: Mapping[str, Action]
     caller: Caller
     now: datetime = NOW
+    door: Door = Door.API
 
     def as_caller(self, caller: Caller) -> "Iam":
         return Iam(self.directory, self.vault, self.actions, caller, self.now)
@@ -91,14 +92,18 @@ class Iam:
 
     async def need(self, name: str, **given: Any) -> Need:
         """The one permission that a call needs."""
-        (need,) = await self.actions[name].needs(given, self._call())
+        (need,) = await self.needs(name, **given)
         return need
+
+    async def needs(self, name: str, **given: Any) -> tuple[Need, ...]:
+        """Every permission that a call needs."""
+        return await self.actions[name].needs(given, self._call())
 
     def _call(self) -> Call:
         return Call(
             request_id="r",
             raw=RAW,
-            door=Door.API,
+            door=self.door,
             now=self.now,
             region="us-east-1",
             entry=AuditEntry(

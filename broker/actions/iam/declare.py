@@ -7,7 +7,7 @@ refused by name.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from broker.actions.action import Action, Call, Door, Given, Handle
@@ -30,6 +30,9 @@ class On:
 Target = Callable[[Given, Call], Awaitable[On]]
 """Finds what a call acts on; never raises for something that is not there."""
 
+FurtherTarget = Callable[[Given, Call, On], On | None]
+"""What a call acts on besides its target, if anything."""
+
 Keys = Callable[[Given, On], Context]
 """Further condition keys of a call."""
 
@@ -50,24 +53,26 @@ def change(
     handle: Handle,
     on: Target,
     *keys: Keys,
+    also: FurtherTarget | None = None,
     unsupported: tuple[str, ...] = (),
 ) -> Action:
     """An action that runs inside a transaction.
 
+    ``also`` names something else that the caller must be allowed to act on.
     ``unsupported`` are members of the input that are refused when given.
     """
     return Action(
         service="iam",
         name=name,
         handle=_refusing(name, handle, unsupported) if unsupported else handle,
-        needs=_needs(name, on, keys),
+        needs=_needs(name, on, keys, also),
         writes=True,
         audited=_SHOWN,
     )
 
 
 def _needs(
-    name: str, on: Target, keys: tuple[Keys, ...]
+    name: str, on: Target, keys: tuple[Keys, ...], also: FurtherTarget | None = None
 ) -> Callable[[Any, Call], Awaitable[tuple[Need, ...]]]:
     async def needs(given: Given, call: Call) -> tuple[Need, ...]:
         _require_iam_caller(call)
@@ -75,14 +80,16 @@ def _needs(
         context = dict(target.context)
         for more in keys:
             context.update(more(given, target))
-        return (
-            Need(
-                action=f"iam:{name}",
-                resource=target.arn,
-                account=call.account,
-                context=context,
-            ),
+        need = Need(
+            action=f"iam:{name}",
+            resource=target.arn,
+            account=call.account,
+            context=context,
         )
+        further = None if also is None else also(given, call, target)
+        if further is None:
+            return (need,)
+        return (need, replace(need, resource=further.arn))
 
     return needs
 

@@ -5,6 +5,7 @@ condition keys for AWS Identity and Access Management". An entity that exists co
 with its own path and case, whatever way the request writes its name.
 """
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,10 @@ from broker.actions.iam.declare import Context, On, Target
 from broker.errors import BrokerError, ValidationError
 from broker.identities.aws_managed import find_aws_managed
 from broker.identities.managed_policies import find_managed_policy
-from broker.identities.oidc_providers import require_oidc_provider
+from broker.identities.oidc_providers import (
+    checked_issuer_url,
+    require_oidc_provider,
+)
 from broker.identities.saml_providers import require_saml_provider
 from broker.model.arn import iam_arn
 from broker.model.entities import Role, User
@@ -39,6 +43,16 @@ async def user(given: Given, call: Call) -> On:
     if found is None:
         return On(iam_arn(call.account, f"user/{given['UserName']}"))
     return _owner(found)
+
+
+def renamed_user(given: Given, call: Call, user: On) -> On | None:
+    """The user as it will be called: a rename needs the permission for both names."""
+    if "NewUserName" not in given and "NewPath" not in given:
+        return None
+    old_path, _, old_name = user.arn.partition(":user")[2].rpartition("/")
+    path = given.get("NewPath", f"{old_path}/")
+    name = given.get("NewUserName", old_name)
+    return On(iam_arn(call.account, f"user{path}{name}"))
 
 
 async def user_or_self(given: Given, call: Call) -> On:
@@ -85,7 +99,11 @@ async def saml_provider(given: Given, call: Call) -> On:
 
 async def new_oidc_provider(given: Given, call: Call) -> On:
     """The OpenID Connect provider that ``Url`` will name."""
-    host_and_path = given["Url"].partition("://")[2]
+    url = given["Url"]
+    with contextlib.suppress(BrokerError):
+        # As it will be stored, so that no other spelling evades a policy's Deny.
+        url = checked_issuer_url(url, call.account, lambda *_: True)
+    host_and_path = url.partition("://")[2]
     return On(iam_arn(call.account, f"oidc-provider/{host_and_path}"))
 
 

@@ -92,6 +92,6 @@ USERS = (
     ),
     read("GetUser", _get_user, on.user_or_self),
     read("ListUsers", _list_users, on.every("user")),
-    change("UpdateUser", _update_user, on.user),
+    change("UpdateUser", _update_user, on.user, also=on.renamed_user),
     change("DeleteUser", _delete_user, on.user),
 )

@@ -63,6 +63,11 @@ CASES = [
         {"Url": "https://n.example/x"},
         f"{BASE}:oidc-provider/n.example/x",
     ),
+    (
+        "CreateOpenIDConnectProvider",
+        {"Url": "https://n.example:443/x"},
+        f"{BASE}:oidc-provider/n.example/x",
+    ),
     ("ListOpenIDConnectProviders", {}, f"{BASE}:oidc-provider/*"),
     ("CreateAccountAlias", {"AccountAlias": "a"}, "*"),
 ]
@@ -172,3 +177,21 @@ def test_secrets_are_not_shown_in_the_audit_record(iam: Iam) -> None:
         assert not {"AddPrivateKey", "Password", "SAMLMetadataDocument"} & set(
             action.audited
         )
+
+
+@pytest.mark.parametrize(
+    ("given", "renamed"),
+    [
+        ({"NewUserName": "V"}, f"{BASE}:user/p/V"),
+        ({"NewPath": "/q/"}, f"{BASE}:user/q/U"),
+        ({"NewUserName": "V", "NewPath": "/"}, f"{BASE}:user/V"),
+    ],
+)
+async def test_a_rename_needs_the_permission_for_both_names(
+    set_up: Iam, given: dict[str, str], renamed: str
+) -> None:
+    needs = await set_up.needs("UpdateUser", UserName="U", **given)
+    assert [need.resource for need in needs] == [f"{BASE}:user/p/U", renamed]
+    assert (await set_up.need("UpdateUser", UserName="U")).resource == (
+        f"{BASE}:user/p/U"
+    )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from broker.actions.action import Door
 from broker.errors import (
     DeleteConflict,
     EntityAlreadyExists,
@@ -179,6 +180,15 @@ async def test_a_session_with_mfa_calls_iam(iam: Iam) -> None:
     held = session(SessionKind.SESSION_TOKEN, int(NOW.timestamp()))
     caller = Caller(principal=Principal.root(ACCOUNT), session=held)
     assert (await iam.as_caller(caller)("ListUsers"))["Users"] == []
+
+
+async def test_a_federated_user_acts_in_the_console_but_not_through_the_api(
+    iam: Iam,
+) -> None:
+    held = session(SessionKind.FEDERATION_TOKEN)
+    caller = iam.as_caller(Caller(principal=Principal.root(ACCOUNT), session=held))
+    caller.door = Door.CONSOLE
+    assert (await caller("ListUsers"))["Users"] == []
 
 
 async def test_a_permissions_boundary_is_a_managed_policy(iam: Iam) -> None:
