@@ -83,7 +83,7 @@ class PolicySet:
         self._memo: dict[str, Candidates] = {}
         self._by_action: dict[str, list[int]] = {}
         self._by_service: dict[str, list[tuple[int, TextTest]]] = {}
-        self._everywhere: list[tuple[int, TextTest | None]] = []
+        self._everywhere: list[tuple[int, TextTest]] = []
         for number, (_, _, statement) in enumerate(self._sources):
             self._index(number, statement)
 
@@ -113,9 +113,8 @@ class PolicySet:
         for written in statement.actions:
             action = written.lower()
             service, _, _ = action.partition(":")
-            if "*" in service or "?" in service:
-                test = None if not action.strip("*") else _action_test(action)
-                self._everywhere.append((number, test))
+            if service == "*":
+                self._everywhere.append((number, _action_test(action)))
             elif "*" in action or "?" in action:
                 entry = (number, _action_test(action))
                 self._by_service.setdefault(service, []).append(entry)
@@ -128,9 +127,7 @@ class PolicySet:
         numbers.update(
             n for n, test in self._by_service.get(service, ()) if test(action)
         )
-        numbers.update(
-            n for n, test in self._everywhere if test is None or test(action)
-        )
+        numbers.update(n for n, test in self._everywhere if test(action))
         ordered = [self._compile(number) for number in sorted(numbers)]
         return Candidates(
             tuple(s for s in ordered if s.source.effect is Effect.DENY),

@@ -197,6 +197,14 @@ def test_a_principal_that_is_not_named_is_said(element: str) -> None:
     assert found.closest.words == f"its {element} does not name {BOB.arn}"
 
 
+def test_one_action_of_several_is_close() -> None:
+    statement = {"Action": ["ec2:*", "s3:Get*"], "Resource": "arn:aws:s3:::x"}
+    found = explained(Applicable(identity=policies(statement)))
+    assert found.closest is not None
+    other = {"NotAction": ["ec2:*", "s3:Get*"], "Resource": "arn:aws:s3:::x"}
+    assert explained(Applicable(identity=policies(other))).closest is None
+
+
 def test_nothing_close_says_what_to_do() -> None:
     found = explained(
         Applicable(identity=policies({"Action": "ec2:*", "Resource": "*"}))
