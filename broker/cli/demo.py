@@ -63,6 +63,8 @@ def demo(
             asyncio.run(
                 run_demo(place, SERVER, lambda: _announce(place, kept=kept)),
             )
+        except KeyboardInterrupt:
+            typer.echo("Stopped.", err=True)
         except ForeignStorageError as error:
             typer.echo(f"broker: {error}", err=True)
             raise typer.Exit(1) from error

@@ -1,0 +1,102 @@
+"""A real `broker demo` in a process of its own."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_START_SECONDS = 30
+
+
+@dataclass
+class RunningDemo:
+    """The demo: its folder, its two origins, what it prints and logs."""
+
+    folder: Path
+    port: int
+    output: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def broker(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def idp(self) -> str:
+        return f"http://localhost:{self.port + 1}"
+
+    @property
+    def aws_environment(self) -> dict[str, str]:
+        """What the demo says to paste."""
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": str(self.folder / "aws-config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "aws-credentials"),
+        }
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(20)
+
+
+def find_port_pair() -> int:
+    """A port that is free together with the next one."""
+    for _ in range(100):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+    raise RuntimeError("no two ports side by side are free")
+
+
+@contextlib.contextmanager
+def running_demo(folder: Path, **environment: str) -> Iterator[RunningDemo]:
+    """`broker demo --folder FOLDER`, up and answering."""
+    port = find_port_pair()
+    folder.mkdir(exist_ok=True)
+    output = folder.with_suffix(".log")
+    with output.open("ab") as log:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "broker", "demo", "--verbose"),
+                *("--port", str(port), "--folder", str(folder)),
+            ],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(folder),
+                "PYTHONUNBUFFERED": "1",
+                **environment,
+            },
+            stdout=log,
+            stderr=log,
+        )
+    demo = RunningDemo(folder, port, output, process)
+    try:
+        _wait(demo)
+        yield demo
+    finally:
+        if process.poll() is None:
+            demo.stop()
+
+
+def _wait(demo: RunningDemo) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while "Stop with Ctrl-C" not in demo.output.read_text():
+        assert demo.process.poll() is None, demo.output.read_text()
+        assert time.monotonic() < deadline, demo.output.read_text()
+        time.sleep(0.05)
+    with urllib.request.urlopen(f"{demo.broker}/readyz", timeout=5) as answer:
+        assert answer.status == 200
