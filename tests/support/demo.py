@@ -68,7 +68,7 @@ def running_demo(folder: Path, **environment: str) -> Iterator[RunningDemo]:
     port = find_port_pair()
     folder.mkdir(exist_ok=True)
     output = folder.with_suffix(".log")
-    with output.open("ab") as log:
+    with output.open("wb") as log:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "broker", "demo", "--verbose"),
