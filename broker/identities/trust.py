@@ -9,7 +9,7 @@ Source: IAM User Guide, "AWS JSON policy elements: Principal".
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from broker.errors import MalformedPolicyDocument
@@ -28,8 +28,8 @@ from broker.policy import (
 from broker.stores.directory.port import DirectoryReader
 
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
-_UNIQUE_ID = re.compile(r"(?:AIDA|AROA)[A-Z2-7]{17}")
-_UNIQUE_ID_ANYWHERE = re.compile(r'"(?:AIDA|AROA)[A-Z2-7]{17}"')
+_UNIQUE_ID = re.compile(r"(?:AIDA|AROA)[A-Z0-9]{17}")
+_UNIQUE_ID_ANYWHERE = re.compile(r'"(?:AIDA|AROA)[A-Z0-9]{17}"')
 _ELEMENTS = ("Principal", "NotPrincipal")
 
 
@@ -90,34 +90,26 @@ def with_root_arns(text: str) -> str:
     )
 
 
-class PrincipalNames:
-    """Turns stored trust policies into the text that readers get.
+async def shown_trust_policies(
+    directory: DirectoryReader, stored: Sequence[str]
+) -> list[str]:
+    """Trust policies as readers get them: ARNs for the ids whose bearers exist."""
+    ids = [
+        [name for name in _principals_with_ids(text) if _UNIQUE_ID.fullmatch(name)]
+        for text in stored
+    ]
+    names = await directory.find_owner_arns({name for named in ids for name in named})
+    return [
+        with_principals(text, names) if named else text
+        for text, named in zip(stored, ids, strict=True)
+    ]
 
-    Each unique id is looked up once, however many roles name it.
-    """
 
-    def __init__(self, directory: DirectoryReader) -> None:
-        self._directory = directory
-        self._known: dict[str, str] = {}
-
-    async def shown(self, trust_policy: str) -> str:
-        """The trust policy with ARNs for the ids whose bearers exist."""
-        if _UNIQUE_ID_ANYWHERE.search(trust_policy) is None:
-            return trust_policy
-        names: dict[str, str] = {}
-        for principal in aws_principals(trust_policy):
-            if _UNIQUE_ID.fullmatch(principal):
-                if principal not in self._known:
-                    self._known[principal] = await self._look_up(principal)
-                names[principal] = self._known[principal]
-        return with_principals(trust_policy, names)
-
-    async def _look_up(self, unique_id: str) -> str:
-        account = await self._directory.find_owner_account(unique_id)
-        if account is None:
-            return unique_id
-        bearer = await _find_bearer(self._directory, account, unique_id)
-        return unique_id if bearer is None else bearer.arn
+def _principals_with_ids(text: str) -> tuple[str, ...]:
+    """The principals of a text that may hold ids; most texts need no parsing."""
+    if _UNIQUE_ID_ANYWHERE.search(text) is None:
+        return ()
+    return aws_principals(text)
 
 
 async def _find_pinned(

@@ -24,7 +24,7 @@ from broker.actions.types.iam import (
 from broker.identities import roles
 from broker.identities.accounts import require_account
 from broker.identities.tags import KeyCase, checked_tags
-from broker.identities.trust import PrincipalNames
+from broker.identities.trust import shown_trust_policies
 
 
 async def _create_role(given: CreateRoleRequest, call: Call) -> CreateRoleResponse:
@@ -42,14 +42,14 @@ async def _create_role(given: CreateRoleRequest, call: Call) -> CreateRoleRespon
         tags=checked_tags(views.given_tags(given.get("Tags", ())), KeyCase.INSENSITIVE),
         now=call.now,
     )
-    shown = await PrincipalNames(call.change).shown(role.trust_policy)
+    (shown,) = await shown_trust_policies(call.change, [role.trust_policy])
     return {"Role": views.created_role(role, shown)}
 
 
 async def _get_role(given: GetRoleRequest, call: Call) -> GetRoleResponse:
     role = await roles.require_role(call.directory, call.account, given["RoleName"])
-    names = PrincipalNames(call.directory)
-    return {"Role": views.got_role(role, await names.shown(role.trust_policy))}
+    (shown,) = await shown_trust_policies(call.directory, [role.trust_policy])
+    return {"Role": views.got_role(role, shown)}
 
 
 async def _list_roles(given: ListRolesRequest, call: Call) -> ListRolesResponse:
@@ -58,11 +58,13 @@ async def _list_roles(given: ListRolesRequest, call: Call) -> ListRolesResponse:
             call.account, given.get("PathPrefix", "/"), page_request(given)
         )
     )
-    names = PrincipalNames(call.directory)
+    shown = await shown_trust_policies(
+        call.directory, [role.trust_policy for role in page.items]
+    )
     return {
         "Roles": [
-            views.listed_role(role, await names.shown(role.trust_policy))
-            for role in page.items
+            views.listed_role(role, text)
+            for role, text in zip(page.items, shown, strict=True)
         ],
         **truncation(page),
     }
@@ -88,7 +90,7 @@ async def _update_role_description(
     role = await roles.require_role(call.change, call.account, given["RoleName"])
     described = replace(role, description=given["Description"] or None)
     await call.change.update_role(described)
-    shown = await PrincipalNames(call.change).shown(role.trust_policy)
+    (shown,) = await shown_trust_policies(call.change, [role.trust_policy])
     return {"Role": views.described_role(described, shown)}
 
 

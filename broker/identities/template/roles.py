@@ -24,9 +24,9 @@ from broker.identities.template.owned import (
 )
 from broker.identities.template.properties import Properties, compact, normal_document
 from broker.identities.trust import (
-    PrincipalNames,
     UnknownPrincipal,
     require_tenant_conditions,
+    shown_trust_policies,
     stored_trust_policy,
     with_root_arns,
 )
@@ -94,19 +94,21 @@ def _role_spec(
 
 
 async def _load(directory: DirectoryReader, account: AccountId) -> list[RoleSpec]:
-    names = PrincipalNames(directory)
     specs: list[RoleSpec] = []
     request = PageRequest(None, _PAGE)
     while True:
         page = await directory.list_roles(account, "/", request)
+        shown = await shown_trust_policies(
+            directory, [role.trust_policy for role in page.items]
+        )
         specs += [
             _role_spec(
                 await load_owned(directory, role),
-                trust_policy=normal_document(await names.shown(role.trust_policy)),
+                trust_policy=normal_document(text),
                 description=role.description,
                 max_session_duration_seconds=role.max_session_duration_seconds,
             )
-            for role in page.items
+            for role, text in zip(page.items, shown, strict=True)
         ]
         if page.marker is None:
             return specs

@@ -1,8 +1,18 @@
 """Managed policies, their versions, and what they are attached to."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import ScalarSelect, Table, delete, func, select, union_all, update
+from sqlalchemy import (
+    ScalarSelect,
+    Table,
+    delete,
+    func,
+    literal,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.sql import Select
 
 from broker.model.account import AccountId
@@ -29,7 +39,7 @@ from broker.stores.schema import (
 )
 from broker.stores.times import from_micros, to_micros
 
-_OWNERS = ((USERS, USERS.c.user_id), (ROLES, ROLES.c.role_id))
+_OWNERS = ((USERS, USERS.c.user_id, "user"), (ROLES, ROLES.c.role_id, "role"))
 
 
 class PolicyReads(Reads):
@@ -112,22 +122,33 @@ class PolicyReads(Reads):
                     select(unique_id.label("owner_id")).where(
                         table.c.account == account, table.c.boundary_arn == policy_arn
                     )
-                    for table, unique_id in _OWNERS
+                    for table, unique_id, _ in _OWNERS
                 )
             ).order_by("owner_id")
         )
         return tuple(row.owner_id for row in rows)
 
-    async def find_owner_account(self, unique_id: str) -> AccountId | None:
-        row = await self.find_row(
+    async def find_owner_arns(self, unique_ids: Collection[str]) -> Mapping[str, str]:
+        if not unique_ids:
+            return {}
+        rows = await self.rows(
             union_all(
                 *(
-                    select(table.c.account).where(column == unique_id)
-                    for table, column in _OWNERS
+                    select(
+                        column.label("owner_id"),
+                        literal(kind).label("kind"),
+                        table.c.account,
+                        table.c.path,
+                        table.c.name,
+                    ).where(column.in_(unique_ids))
+                    for table, column, kind in _OWNERS
                 )
             )
         )
-        return None if row is None else AccountId(row.account)
+        return {
+            row.owner_id: iam_arn(row.account, f"{row.kind}{row.path}{row.name}")
+            for row in rows
+        }
 
 
 class PolicyWrites(PolicyReads, Writes):

@@ -108,8 +108,8 @@ class DirectoryReader(Protocol):
         """Unique ids of the users and roles whose permissions boundary it is."""
         ...
 
-    async def find_owner_account(self, unique_id: str) -> AccountId | None:
-        """The account of the user or role with this unique id, whichever it is."""
+    async def find_owner_arns(self, unique_ids: Collection[str]) -> Mapping[str, str]:
+        """ARNs of the users and roles of any account that have these unique ids."""
         ...
 
     async def find_saml_provider(

@@ -43,10 +43,12 @@ async def test_owners_are_found(directory: SqlDirectory) -> None:
     async with directory.change(SECOND) as change:
         await change.insert_role(role(SECOND, "AROA2", BOUNDARY))
         # A change of one account sees the others, as trust policies need it.
-        assert await change.find_owner_account("AIDA1") == FIRST
+        assert await change.find_owner_arns(["AIDA1"])
     assert await directory.list_bounded_owners(FIRST, BOUNDARY) == ("AIDA1", "AROA1")
     assert await directory.list_bounded_owners(SECOND, BOUNDARY) == ("AROA2",)
     assert await directory.list_bounded_owners(FIRST, "none") == ()
-    assert await directory.find_owner_account("AIDA2") == FIRST
-    assert await directory.find_owner_account("AROA2") == SECOND
-    assert await directory.find_owner_account("AROA3") is None
+    assert await directory.find_owner_arns({"AIDA2", "AROA2", "AROA3"}) == {
+        "AIDA2": f"arn:aws:iam::{FIRST}:user/AIDA2",
+        "AROA2": f"arn:aws:iam::{SECOND}:role/AROA2",
+    }
+    assert await directory.find_owner_arns(()) == {}
