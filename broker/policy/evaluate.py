@@ -50,10 +50,10 @@ class _Verdict(NamedTuple):
     """What one set says: the first Allow (if any) and how closely it names."""
 
     grant: Grant
-    ref: StatementRef | None
+    refs: tuple[StatementRef, ...]
 
 
-_SILENT = _Verdict(Grant.NONE, None)
+_SILENT = _Verdict(Grant.NONE, ())
 
 
 def _decide(
@@ -67,18 +67,17 @@ def _decide(
     for policy_type, found in layers:
         if found.denies and (refs := _matching(found.denies, request)):
             return Decision(False, True, policy_type, refs)  # noqa: FBT003  # the record's own order
-    granted: list[StatementRef] = []
+    granted: tuple[StatementRef, ...] = ()
     resource = identity = _SILENT
     silent: set[PolicyType] = set()
     for policy_type, found in layers:
         verdict = _first_allow(found.allows, request)
-        if verdict.ref is not None:
-            granted.append(verdict.ref)
+        granted += verdict.refs
         if policy_type is resource_type:
             resource = verdict
         elif policy_type is PolicyType.IDENTITY:
             identity = verdict
-        elif verdict.ref is None:
+        elif verdict.grant is Grant.NONE:
             silent.add(policy_type)
     for policy_type in _CONTROLS:
         if policy_type in silent:
@@ -87,7 +86,7 @@ def _decide(
         request,
         applicable,
         resource_type,
-        tuple(granted),
+        granted,
         resource=resource,
         identity=identity,
         silent=silent,
@@ -121,8 +120,8 @@ def _combine(
     # A provider opens the roles of its own account only; nobody else without
     # identity policies is of any account.
     resource_suffices = same_account or principal.type in _OF_NO_ACCOUNT
-    if resource_suffices and resource.grant is Grant.DIRECT and resource.ref:
-        return Decision(True, False, resource_type, (resource.ref,))  # noqa: FBT003  # the record's own order
+    if resource_suffices and resource.grant is Grant.DIRECT:
+        return Decision(True, False, resource_type, resource.refs)  # noqa: FBT003  # the record's own order
     resource_needed = not same_account or resource_type is PolicyType.TRUST
     if resource_needed and resource.grant is Grant.NONE:
         if resource_type is PolicyType.TRUST or not has_identity:
@@ -142,7 +141,7 @@ def _combine(
 
 def _identity_side(identity: _Verdict, silent: set[PolicyType]) -> PolicyType | None:
     """The first type on the identity side that does not allow; None when all do."""
-    if identity.ref is None:
+    if identity.grant is Grant.NONE:
         return PolicyType.IDENTITY
     if PolicyType.BOUNDARY in silent:
         return PolicyType.BOUNDARY
@@ -186,9 +185,9 @@ def _first_allow(
     for statement in statements:
         grant = _grant(statement, request)
         if grant is Grant.DIRECT:
-            return _Verdict(grant, statement.ref)
+            return _Verdict(grant, (statement.ref,))
         if grant > best.grant:
-            best = _Verdict(grant, statement.ref)
+            best = _Verdict(grant, (statement.ref,))
     return best
 
 

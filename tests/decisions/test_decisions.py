@@ -190,6 +190,7 @@ def test_a_request_is_decided_as_documented(
     assert found == case["expect"]
     if "by" in case:
         assert decision.policy_type is BY[case["by"]]
+    assert decision.explicit_deny is (case["expect"] == "deny")
     assert bool(decision.statements) is (found != "no")
     assert explain(request, applicable, decision).sentence().endswith(".")
 
