@@ -8,19 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.panel import Panel
 
 from broker.cli.logs import configure_logs
 from broker.cli.serve import SERVER
-from broker.demo.aws_profiles import (
-    ANALYST_PROFILE,
-    CONFIG_FILE,
-    WORKLOAD_PROFILE,
-)
-from broker.demo.people import ACCOUNT, ALIAS
-from broker.demo.run import DemoPlace, claim_folder, run_demo
-from broker.demo.seed import CREDENTIALS_FILE, PORTAL_PROFILE, ForeignStorageError
 from broker.settings import LogFormat
 
 _HIGHEST_PORT = 65_534
@@ -47,6 +37,11 @@ def demo(
 
     Listens on loopback addresses only, and ignores the settings of stores and keys.
     """
+    # Loaded here: the service's start does not pay for the demonstration.
+    from broker.demo.run import DemoPlace, claim_folder, run_demo  # noqa: PLC0415
+    from broker.demo.seed import ForeignStorageError  # noqa: PLC0415
+    from broker.demo.welcome import announce  # noqa: PLC0415
+
     configure_logs(
         LogFormat.CONSOLE, level=logging.INFO if verbose else logging.WARNING
     )
@@ -61,36 +56,10 @@ def demo(
         try:
             claim_folder(place.folder)
             asyncio.run(
-                run_demo(place, SERVER, lambda: _announce(place, kept=kept)),
+                run_demo(place, SERVER, lambda: announce(place, kept=kept)),
             )
         except KeyboardInterrupt:
             typer.echo("Stopped.", err=True)
         except ForeignStorageError as error:
             typer.echo(f"broker: {error}", err=True)
             raise typer.Exit(1) from error
-
-
-def _announce(place: DemoPlace, *, kept: bool) -> None:
-    console = Console()
-    idp, broker = place.idp_origin, place.broker_origin
-    click = (
-        f"[bold]{idp}/[/]\n  the demo identity provider: sign in as Ana or Ben\n"
-        f"[bold]{broker}/signin[/]\n  the broker's own sign-in page"
-        f" (account {ACCOUNT}, alias {ALIAS})"
-    )
-    console.print(Panel(click, title="Click", title_align="left", padding=(1, 2)))
-    # Printed plainly, so that nothing is added when it is copied.
-    console.print("[bold]Paste[/] into another terminal:\n")
-    for line in (
-        f"export AWS_CONFIG_FILE={place.folder / CONFIG_FILE}",
-        f"export AWS_SHARED_CREDENTIALS_FILE={place.folder / CREDENTIALS_FILE}",
-        "",
-        "# a workload, by its ID token",
-        f"aws sts get-caller-identity --profile {WORKLOAD_PROFILE}",
-        "# a user with a long-term key, and a role that it takes",
-        f"aws sts get-caller-identity --profile {PORTAL_PROFILE}",
-        f"aws iam list-roles --profile {ANALYST_PROFILE}",
-    ):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
-    end = "is kept" if kept else "is thrown away at the end"
-    console.print(f"\n[dim]{place.folder} {end}. Stop with Ctrl-C.[/]", soft_wrap=True)

@@ -1,0 +1,36 @@
+"""What the demo prints: what to click and what to paste."""
+
+from rich.console import Console
+from rich.panel import Panel
+
+from broker.demo.aws_profiles import ANALYST_PROFILE, CONFIG_FILE, WORKLOAD_PROFILE
+from broker.demo.people import ACCOUNT, ALIAS
+from broker.demo.run import DemoPlace
+from broker.demo.seed import CREDENTIALS_FILE, PORTAL_PROFILE
+
+
+def announce(place: DemoPlace, *, kept: bool) -> None:
+    """Print both for a demo that answers."""
+    console = Console()
+    idp, broker = place.idp_origin, place.broker_origin
+    click = (
+        f"[bold]{idp}/[/]\n  the demo identity provider: sign in as Ana or Ben\n"
+        f"[bold]{broker}/signin[/]\n  the broker's own sign-in page"
+        f" (account {ACCOUNT}, alias {ALIAS})"
+    )
+    console.print(Panel(click, title="Click", title_align="left", padding=(1, 2)))
+    # Printed plainly, so that nothing is added when it is copied.
+    console.print("[bold]Paste[/] into another terminal:\n")
+    for line in (
+        f"export AWS_CONFIG_FILE={place.folder / CONFIG_FILE}",
+        f"export AWS_SHARED_CREDENTIALS_FILE={place.folder / CREDENTIALS_FILE}",
+        "",
+        "# a workload, by its ID token",
+        f"aws sts get-caller-identity --profile {WORKLOAD_PROFILE}",
+        "# a user with a long-term key, and a role that it takes",
+        f"aws sts get-caller-identity --profile {PORTAL_PROFILE}",
+        f"aws iam list-roles --profile {ANALYST_PROFILE}",
+    ):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    end = "is kept" if kept else "is thrown away at the end"
+    console.print(f"\n[dim]{place.folder} {end}. Stop with Ctrl-C.[/]", soft_wrap=True)
