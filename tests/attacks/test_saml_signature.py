@@ -512,3 +512,12 @@ def test_other_content_of_a_canonicalisation_is_refused(
         _find(root, path).extend(etree.fromstring(f"<r>{content}</r>"))
 
     assert reason(_signed(fill)) is R.SIGNATURE_STRUCTURE
+
+
+@pytest.mark.parametrize("name", ["SignatureValue", "DigestValue"])
+def test_junk_in_base64_values_is_refused_before_any_key_is_tried(name: str) -> None:
+    def add(root: _Element) -> None:
+        value = _find(root, f".//ds:{name}")
+        value.text = (value.text or "") + "@"
+
+    assert reason(_signed(add)) is R.SIGNATURE_STRUCTURE

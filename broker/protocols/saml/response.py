@@ -31,6 +31,7 @@ _MAX_SHOWN = 200
 class Envelope:
     """A Response's parts, unverified; ``assertion`` may be encrypted."""
 
+    root: _Element
     response_id: str
     issue_instant: datetime
     destination: str | None
@@ -60,6 +61,7 @@ def read_envelope(root: _Element) -> Envelope:
     if len(issuers) > 1:
         raise SamlRejected(SamlReason.STRUCTURE, "two issuers of the Response")
     return Envelope(
+        root=root,
         response_id=require_id(root),
         issue_instant=parse_instant(root.get("IssueInstant"), "Response/@IssueInstant"),
         destination=root.get("Destination"),

@@ -112,7 +112,7 @@ class SignedElement:
         _remove_keeping_tail(self._signature)
         octets = _canonical_octets(self._element, self._info)
         digest = new_digest(self._info.digest, octets, usedforsecurity=True).digest()
-        if not octets or not hmac.compare_digest(digest, self._info.digest_value):
+        if not hmac.compare_digest(digest, self._info.digest_value):
             raise SamlRejected(
                 SamlReason.SIGNATURE_INVALID, "the signed bytes have another digest"
             )

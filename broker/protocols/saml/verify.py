@@ -133,12 +133,9 @@ def verify_response(
 def _verify_plain(
     envelope: Envelope, idp: IdpMetadata, expected: Expected
 ) -> tuple[_Element, IdpDescriptor]:
-    root = envelope.assertion.getparent()
-    if root is None:
-        raise SamlRejected(SamlReason.ASSERTION_COUNT, "the assertion stands alone")
     descriptor = _get_descriptor(idp, _unverified_issuer(envelope.assertion))
     detached = _verify_signatures(
-        root, envelope.assertion, descriptor.signing_keys, expected
+        envelope.root, envelope.assertion, descriptor.signing_keys, expected
     )
     if detached is None:
         raise SamlRejected(SamlReason.UNSIGNED, "neither assertion nor Response signed")
@@ -152,9 +149,7 @@ def _verify_encrypted(
 
     Whatever fails after the private key was used looks the same to the sender.
     """
-    root = envelope.assertion.getparent()
-    if root is None:
-        raise SamlRejected(SamlReason.ASSERTION_COUNT, "the assertion stands alone")
+    root = envelope.root
     policy = expected.options.algorithms
     encrypted, signer = envelope.assertion, None
     signature = find_signature(root)
