@@ -7,6 +7,7 @@ import pytest
 from lxml import etree
 
 from broker.protocols.saml.errors import SamlReason as R
+from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.expected import Profile, SamlOptions
 from broker.protocols.saml.metadata import parse_metadata
 from tests.support.saml_check import SKEW, idp, reason, verify
@@ -339,7 +340,9 @@ def test_an_encrypted_name_id_is_refused() -> None:
         "<xenc:CipherData><xenc:CipherValue>QUJD</xenc:CipherValue></xenc:CipherData>"
         "</xenc:EncryptedData></saml:EncryptedID>"
     )
-    assert reason(build_response(name_id=encrypted)) is R.SUBJECT
+    with pytest.raises(SamlRejected, match="not exactly one NameID") as refusal:
+        verify(build_response(name_id=encrypted))
+    assert refusal.value.reason is R.SUBJECT
 
 
 def test_a_conditions_element_that_comes_twice_is_refused() -> None:

@@ -375,3 +375,13 @@ def test_displaced_and_injected_parts_are_refused(
     change: Callable[[etree._Element], None], key: DecryptionKey
 ) -> None:
     assert reason(_with_data(change), decryption_keys=(key,)) is R.DECRYPTION_FAILED
+
+
+def test_a_signature_elsewhere_beside_ciphertext_is_refused(
+    key: DecryptionKey,
+) -> None:
+    root = build_document(encrypt_to=OURS.public_pem)
+    status = _find(root, "samlp:Status")
+    status.set("ID", "_status")
+    sign_element(status)
+    assert reason(encode(root), decryption_keys=(key,)) is R.SIGNATURE_STRUCTURE
