@@ -124,13 +124,8 @@ class _Tests:
     def add_by_part(self, parts: list[Template]) -> None:
         """A pattern for each of the six parts."""
         tokens = find_static(_joined(parts))
-        prefix = None if tokens is None else find_prefix(tokens)
-        within_last = prefix is not None and prefix.count(":") >= _PARTS - 1
-        literal = None if tokens is None else find_literal(tokens)
-        if tokens is None or not (literal is not None or within_last):
+        if tokens is None or not self._add_simple(tokens):
             self._others.append(_by_part(parts))
-        else:
-            self._add_simple(tokens)
 
     def _add_simple(self, tokens: tuple[Token, ...]) -> bool:
         literal, prefix = find_literal(tokens), find_prefix(tokens)
@@ -138,7 +133,9 @@ class _Tests:
             self._exact.add(literal)
         elif prefix is not None:
             self._prefixes.append(prefix)
-        return literal is not None or prefix is not None
+        else:
+            return False
+        return True
 
     def any_of(self) -> ContextTest:
         """One function for all that was added."""

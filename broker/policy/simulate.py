@@ -1,0 +1,148 @@
+"""A decision taken apart: what each type of policy says by itself.
+
+The decision is `authorize`'s; this module tells what led to it, as the answers of the
+policy simulator show it.
+
+Source: IAM service model, ``EvaluationResult`` and ``ResourceSpecificResult``.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+from broker.policy.compiled import CompiledStatement, PolicySet
+from broker.policy.decision import Decision, PolicyType, StatementRef
+from broker.policy.document import Effect
+from broker.policy.evaluate import authorize, authorize_trust, matched_statements
+from broker.policy.mentions import missing_keys
+from broker.policy.request import AccessRequest, Applicable
+from broker.policy.variables import all_resolve, find_variables
+
+
+class Outcome(IntEnum):
+    """What is decided; a greater one is more restrictive."""
+
+    ALLOWED = 0
+    IMPLICIT_DENY = 1
+    EXPLICIT_DENY = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulation:
+    """What would happen, and what each type of policy says by itself.
+
+    ``matched`` are the identity and resource policies' statements that the outcome
+    rests on: the denying ones of an explicit denial, else all that allow. ``missing``
+    are the condition keys that those policies ask for and the request does not have.
+    ``verdicts`` has one entry for each type of policy that takes part.
+    """
+
+    outcome: Outcome
+    matched: tuple[StatementRef, ...]
+    missing: tuple[str, ...]
+    verdicts: Mapping[PolicyType, Outcome]
+
+
+def simulate(
+    request: AccessRequest, applicable: Applicable, *, trust: bool = False
+) -> Simulation:
+    """Decide, and take the decision apart; ``trust`` is for a role's trust policy."""
+    decision = (authorize_trust if trust else authorize)(request, applicable)
+    effects = {
+        policy_type: [_by_effect(request, policies) for policies in sets]
+        for policy_type, sets in _sets(applicable).items()
+    }
+    wanted = Effect.DENY if decision.explicit_deny else Effect.ALLOW
+    matched = [
+        ref
+        for policy_type in _SHOWN
+        for found in effects.get(policy_type, ())
+        for ref in found[wanted]
+    ]
+    shown = (applicable.identity, applicable.resource)
+    missing = {
+        key.lower(): key
+        for policies in shown
+        if policies is not None
+        for key in _missing(request, policies)
+    }
+    return Simulation(
+        outcome=_outcome(decision),
+        matched=tuple(matched),
+        missing=tuple(missing.values()),
+        verdicts={
+            policy_type: max(map(_verdict, found))
+            for policy_type, found in effects.items()
+        },
+    )
+
+
+_SHOWN = (PolicyType.RESOURCE, PolicyType.IDENTITY)
+
+
+def _sets(applicable: Applicable) -> dict[PolicyType, tuple[PolicySet, ...]]:
+    """The sets that take part, by type; a layer each."""
+    single = {
+        PolicyType.IDENTITY: applicable.identity,
+        PolicyType.RESOURCE: applicable.resource,
+        PolicyType.BOUNDARY: applicable.boundary,
+    }
+    found = {kind: (policies,) for kind, policies in single.items() if policies}
+    layered = {
+        PolicyType.SESSION: applicable.session,
+        PolicyType.SERVICE_CONTROL: applicable.service_controls,
+        PolicyType.RESOURCE_CONTROL: applicable.resource_controls,
+    }
+    return {**found, **{kind: sets for kind, sets in layered.items() if sets}}
+
+
+_ByEffect = dict[Effect, list[StatementRef]]
+
+
+def _by_effect(request: AccessRequest, policies: PolicySet) -> _ByEffect:
+    found: _ByEffect = {Effect.ALLOW: [], Effect.DENY: []}
+    effects = {s.ref: s.source.effect for s in _candidates(request, policies)}
+    for ref in matched_statements(request, policies):
+        found[effects[ref]].append(ref)
+    return found
+
+
+def _candidates(
+    request: AccessRequest, policies: PolicySet
+) -> Iterator[CompiledStatement]:
+    candidates = policies.candidates(request.action)
+    yield from candidates.denies
+    yield from candidates.allows
+
+
+def _verdict(found: _ByEffect) -> Outcome:
+    if found[Effect.DENY]:
+        return Outcome.EXPLICIT_DENY
+    return Outcome.ALLOWED if found[Effect.ALLOW] else Outcome.IMPLICIT_DENY
+
+
+def _outcome(decision: Decision) -> Outcome:
+    if decision.allowed:
+        return Outcome.ALLOWED
+    return Outcome.EXPLICIT_DENY if decision.explicit_deny else Outcome.IMPLICIT_DENY
+
+
+def _missing(request: AccessRequest, policies: PolicySet) -> Iterator[str]:
+    """What statements ask for that are about this action and could be about this ARN."""
+    variables = {label: doc.has_variables for label, doc in policies.policies}
+    for statement in _candidates(request, policies):
+        has_variables = variables[statement.ref.policy]
+        if _may_match(statement, request, variables=has_variables):
+            yield from missing_keys(
+                statement.source, request.context, variables=has_variables
+            )
+
+
+def _may_match(
+    statement: CompiledStatement, request: AccessRequest, *, variables: bool
+) -> bool:
+    resource = statement.resource
+    if resource is None or resource(request.resource, request.context):
+        return True
+    needed = find_variables(statement.source.resources or ()) if variables else ()
+    return not all_resolve(needed, request.context)
