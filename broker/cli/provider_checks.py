@@ -96,7 +96,14 @@ async def _check_oidc(provider: OidcProvider, keys: IssuerKeys) -> list[Finding]
             )
         )
     else:
-        found.append(good(arn, f"{len(key_set.keys)} keys at hand"))
+        if key_set.keys:
+            found.append(good(arn, f"{len(key_set.keys)} keys at hand"))
+        else:
+            found.append(
+                problem(
+                    arn, "none of its keys can be used", "see StaticJwks and issuer"
+                )
+            )
     return found
 
 

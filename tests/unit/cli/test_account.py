@@ -1,0 +1,71 @@
+import os
+import pwd
+from typing import Any
+
+import pytest
+
+from broker.errors import BrokerError
+from tests.unit.cli.conftest import ACCOUNT, CommandLine
+
+
+def test_a_new_account_prints_its_root_key_as_json(account: Any) -> None:
+    assert set(account) == {"AccountId", "AccessKeyId", "SecretAccessKey"}
+    assert account["AccountId"] == ACCOUNT
+    assert account["AccessKeyId"].startswith("AKIA")
+    assert len(account["SecretAccessKey"]) == 40
+
+
+def test_the_command_is_audited_with_the_system_users_name(
+    cli: CommandLine, account: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "somebody-else")
+    monkeypatch.setenv("USER", "somebody-else")
+    cli("account", "root-key", ACCOUNT, "--deactivate")
+    (created,) = cli.audit("broker:CreateAccount")
+    (retired,) = cli.audit("broker:DeactivateRootKey")
+    name = pwd.getpwuid(os.getuid()).pw_name
+    for record in (created, retired):
+        assert record["caller_arn"] == f"operator:{name}"
+        assert record["door"] == "operator"
+        assert record["account"] == ACCOUNT
+    assert account["SecretAccessKey"] not in str([created, retired])
+
+
+@pytest.mark.usefixtures("account")
+def test_an_account_is_made_once(cli: CommandLine) -> None:
+    with pytest.raises(BrokerError, match="already exists"):
+        cli("account", "create", ACCOUNT)
+
+
+@pytest.mark.parametrize("account_id", ["1", "12345678901x", "1234567890123", ""])
+def test_an_account_id_has_twelve_digits(cli: CommandLine, account_id: str) -> None:
+    cli("account", "create", account_id, fails=True)
+    assert "12-digit" in cli.stderr
+
+
+def test_a_new_root_key_retires_the_old_one(cli: CommandLine, account: Any) -> None:
+    renewed = cli.json("account", "root-key", ACCOUNT, "--new")
+    assert renewed["AccessKeyId"] != account["AccessKeyId"]
+    found = cli("doctor")
+    assert renewed["AccessKeyId"] in found
+    assert account["AccessKeyId"] not in found
+
+
+@pytest.mark.usefixtures("account")
+def test_root_key_wants_one_of_its_two_options(cli: CommandLine) -> None:
+    cli("account", "root-key", ACCOUNT, fails=True)
+    cli("account", "root-key", ACCOUNT, "--new", "--deactivate", fails=True)
+    assert cli.audit("broker:CreateRootKey") == []
+
+
+@pytest.mark.usefixtures("account")
+def test_an_account_is_deleted_only_with_yes_and_its_audit_stays(
+    cli: CommandLine,
+) -> None:
+    cli("account", "delete", ACCOUNT, fails=True)
+    cli("export", ACCOUNT)
+    cli("account", "delete", ACCOUNT, "--yes")
+    with pytest.raises(BrokerError, match="no account"):
+        cli("export", ACCOUNT)
+    assert len(cli.audit("broker:CreateAccount")) == 1
+    assert len(cli.audit("broker:DeleteAccount")) == 1

@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import ACCOUNT, CommandLine
+
+SAMPLES = Path(__file__).parents[3] / "samples"
+
+
+def findings(cli: CommandLine, *, fails: bool = False) -> dict[str, list[str]]:
+    """The texts of the findings, by level."""
+    found: dict[str, list[str]] = {"ok": [], "warning": [], "problem": []}
+    text = cli("doctor", "--json", fails=fails)
+    for line in cli.parse(text):
+        found[line["level"]].append(f"{line['subject']}: {line['text']}")
+        assert bool(line["remedy"]) is (line["level"] != "ok")
+    return found
+
+
+def test_a_fresh_installation_has_no_problem(
+    cli: CommandLine, account: dict[str, str]
+) -> None:
+    found = findings(cli)
+    assert found["problem"] == []
+    assert any(account["AccessKeyId"] in text for text in found["warning"])
+    assert any("share a folder" in text for text in found["warning"])
+    assert "clock: agrees" in found["ok"]
+
+
+@pytest.mark.usefixtures("account")
+def test_a_keyring_elsewhere_and_no_root_key_leave_nothing_to_warn_of(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("account", "root-key", ACCOUNT, "--deactivate")
+    elsewhere = cli.folder / "elsewhere.json"
+    (cli.folder / "data" / "keyring.json").rename(elsewhere)
+    monkeypatch.setenv("BROKER_KEYRING_FILE", str(elsewhere))
+    monkeypatch.setenv("BROKER_PUBLIC_URL", "https://broker.example.com")
+    monkeypatch.setenv("BROKER_TRUSTED_PROXIES", "10.0.0.0/8")
+    assert findings(cli)["warning"] == []
+
+
+def test_an_empty_place_is_told_to_start_the_service(cli: CommandLine) -> None:
+    assert "is empty" in " ".join(findings(cli, fails=True)["problem"])
+    assert not (cli.folder / "data" / "broker.db").exists()
+
+
+@pytest.mark.usefixtures("account")
+def test_a_missing_keyring_is_a_problem(cli: CommandLine) -> None:
+    (cli.folder / "data" / "keyring.json").unlink()
+    assert "is missing" in " ".join(findings(cli, fails=True)["problem"])
+
+
+@pytest.mark.usefixtures("account")
+def test_another_databases_keyring_is_a_problem(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROKER_DATA_DIR", str(cli.folder / "other"))
+    cli("account", "create", ACCOUNT)
+    keyring = cli.folder / "other" / "keyring.json"
+    monkeypatch.setenv("BROKER_DATA_DIR", str(cli.folder / "data"))
+    monkeypatch.setenv("BROKER_KEYRING_FILE", str(keyring))
+    assert "another database" in " ".join(findings(cli, fails=True)["problem"])
+
+
+@pytest.mark.usefixtures("account")
+def test_an_open_keyring_and_folder_are_told(cli: CommandLine) -> None:
+    data = cli.folder / "data"
+    data.chmod(0o755)
+    (data / "keyring.json").chmod(0o644)
+    found = findings(cli, fails=True)
+    assert "mode 0644" in " ".join(found["problem"])
+    assert "others may look into" in " ".join(found["warning"])
+
+
+def test_every_wrong_setting_is_named(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROKER_STALE_SECONDS", "soon")
+    monkeypatch.setenv("BROKER_AUDIT_DAYS", "-1")
+    text = " ".join(findings(cli, fails=True)["problem"])
+    assert "BROKER_STALE_SECONDS" in text
+    assert "BROKER_AUDIT_DAYS" in text
+
+
+def test_addresses_are_shown_without_their_secrets(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROKER_DATABASE_URL", "postgresql://u:hunter2@127.0.0.1:1/b")
+    monkeypatch.setenv("BROKER_REDIS_URL", "redis://:hunter3@redis.example.com")
+    text = cli("doctor", fails=True)
+    assert "hunter" not in text + cli.stderr
+    assert "127.0.0.1:1" in text
+    assert "unencrypted" in text
+
+
+def test_providers_are_looked_at(cli: CommandLine) -> None:
+    template = (SAMPLES / "account.yaml").read_text()
+    template = template.replace("token.actions.githubusercontent.com", "idp.invalid")
+    cli("apply", "-", stdin=template.replace("Profile: strict", "AllowSha1: true"))
+    found = findings(cli, fails=True)
+    assert any("AllowSha1=True" in text for text in found["warning"])
+    assert any("its keys cannot be read" in text for text in found["problem"])

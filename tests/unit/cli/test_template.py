@@ -1,0 +1,76 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import ACCOUNT, CommandLine
+
+SAMPLES = Path(__file__).parents[3] / "samples"
+USERS = f'Accounts: {{"{ACCOUNT}": {{Users: [{{UserName: ana}}, {{UserName: ben}}]}}}}'
+ONE_USER = f'Accounts: {{"{ACCOUNT}": {{Users: [{{UserName: ana}}]}}}}'
+
+
+def test_the_sample_applies_once_and_then_changes_nothing(cli: CommandLine) -> None:
+    sample = str(SAMPLES / "account.yaml")
+    assert "+ 123456789012 role Deploy" in cli("apply", sample)
+    assert cli("apply", sample) == ""
+    assert "as the file says" in cli.stderr
+
+
+def test_a_dry_run_prints_the_same_and_writes_nothing(cli: CommandLine) -> None:
+    sample = str(SAMPLES / "account.yaml")
+    planned = cli("apply", sample, "--dry-run")
+    assert "dry run" in cli.stderr
+    assert cli("apply", sample) == planned
+
+
+def test_an_export_applied_again_changes_nothing(
+    cli: CommandLine, applied: Callable[[str], str]
+) -> None:
+    cli("apply", str(SAMPLES / "account.yaml"))
+    exported = cli("export", ACCOUNT)
+    assert applied(exported) == ""
+
+
+def test_only_prune_deletes(cli: CommandLine, applied: Callable[[str], str]) -> None:
+    applied(USERS)
+    assert "! 123456789012 user ben" in applied(ONE_USER)
+    assert "- 123456789012 user ben" in cli("apply", "-", "--prune", stdin=ONE_USER)
+    assert "ben" not in cli("export", ACCOUNT)
+
+
+def test_what_is_wrong_is_told_with_its_place(cli: CommandLine) -> None:
+    wrong = USERS.replace("UserName: ben", "UserName: ben, Shoe: 43")
+    cli("apply", "-", stdin=wrong, fails=True)
+    assert "Users[1].Shoe" in cli.stderr
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b""])
+def test_a_file_that_is_no_template_is_refused(
+    cli: CommandLine, content: bytes
+) -> None:
+    file = cli.folder / "template.yaml"
+    file.write_bytes(content)
+    cli("apply", str(file), fails=True)
+
+
+def test_a_missing_file_is_named(cli: CommandLine) -> None:
+    cli("apply", str(cli.folder / "none.yaml"), fails=True)
+    assert "none.yaml" in cli.stderr
+
+
+@pytest.mark.parametrize(
+    "name", [p.name for p in sorted((SAMPLES / "policies").iterdir())]
+)
+def test_the_sample_policies_are_policies(
+    applied: Callable[[str], str], name: str
+) -> None:
+    document = (SAMPLES / "policies" / name).read_text()
+    applied((SAMPLES / "account.yaml").read_text())
+    if name.startswith("trust-"):
+        what = f"Roles: [{{RoleName: New, AssumeRolePolicyDocument: {document}}}]"
+    else:
+        what = (
+            f"ManagedPolicies: [{{ManagedPolicyName: New, PolicyDocument: {document}}}]"
+        )
+    assert "New" in applied(f'Accounts: {{"{ACCOUNT}": {{{what}}}}}')
