@@ -75,7 +75,7 @@ class Home:
             issuer_link=self._issuer_link(who.arrived),
             tags=sorted(session.tags.items()),
             expires=datetime.fromtimestamp(session.expires_at, UTC),
-            minutes_left=max(0, int(session.expires_at - now.timestamp()) // 60),
+            seconds_left=max(0, int(session.expires_at - now.timestamp())),
             csrf=csrf_token(who.cookie),
             credentials=credentials,
             endpoint=deps.public_origin,

@@ -34,6 +34,10 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     guarded = desk.pages.guarded
     router = APIRouter(include_in_schema=False)
 
+    async def to_sign_in(_request: Request) -> Response:
+        """For whoever reloads the address of the role page."""
+        return see_other(SIGN_IN)
+
     def add(path: str, methods: list[str], handler: object) -> None:
         router.add_api_route(
             path,
@@ -45,6 +49,7 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     saml = guarded(acs.post, door=saml_acs.DOOR)
     add("/saml", ["POST"], saml)
     add("/saml/acs/{uuid}", ["POST"], saml)
+    add("/saml", ["GET"], to_sign_in)
     add(
         "/federation",
         ["GET", "POST"],

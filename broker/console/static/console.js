@@ -11,9 +11,10 @@ for (const time of document.querySelectorAll("time[data-local]")) {
   });
 }
 
-const ends = document.querySelector("[data-ends]");
+const ends = document.querySelector("[data-seconds-left]");
 if (ends) {
-  const end = Number(ends.dataset.ends);
+  // By the time that passes here: this clock and the server's may differ.
+  const end = Date.now() / 1000 + Number(ends.dataset.secondsLeft);
   const shown = ends.querySelector("[data-countdown]");
   const warning = document.querySelector("[data-warning]");
   const tick = () => {
@@ -26,7 +27,7 @@ if (ends) {
     if (left <= WARN_SECONDS) warning.hidden = false;
     if (left === 0) {
       clearInterval(timer);
-      location.replace("/console/");
+      setTimeout(() => location.replace("/console/"), 1500);
     }
   };
   const timer = setInterval(tick, 1000);
@@ -55,7 +56,7 @@ if (filter && roles.length > MANY_ROLES) {
       const named = account.querySelector(".saml-account-name").textContent;
       let some = false;
       for (const role of account.querySelectorAll(".saml-role")) {
-        const text = `${named} ${role.querySelector("label").title}`.toLowerCase();
+        const text = `${named} ${role.querySelector("label").htmlFor}`.toLowerCase();
         role.hidden = !text.includes(wanted);
         some = some || !role.hidden;
       }

@@ -341,5 +341,8 @@ async def test_an_untrusted_or_missing_role_ends_on_a_page(world: SignInWorld) -
     assert COOKIE not in entered.headers.get("set-cookie", "")
 
 
-async def test_get_is_not_a_way_to_post(world: SignInWorld) -> None:
-    assert (await world.browser().get("/saml")).status_code == 405
+async def test_reloading_the_address_alone_leads_to_sign_in(world: SignInWorld) -> None:
+    answer = await world.browser().get(
+        "/saml", params={"SAMLResponse": world.response()}
+    )
+    assert (answer.status_code, answer.headers["location"]) == (303, "/signin")
