@@ -3,7 +3,7 @@
 from broker.policy import PolicyKind, context_keys, parse_policy
 
 
-def test_keys_come_from_conditions_and_variables_once() -> None:
+def test_keys_come_from_variables_and_conditions_once_in_order() -> None:
     text = """{"Version": "2012-10-17", "Statement": [
       {"Effect": "Allow", "Action": "*",
        "Resource": ["arn:aws:s3:::b/${aws:username}/${*}", "arn:aws:s3:::c"],
@@ -12,10 +12,10 @@ def test_keys_come_from_conditions_and_variables_once() -> None:
       {"Effect": "Deny", "Action": "*", "NotResource": "arn:aws:s3:::${AWS:USERNAME}"}
     ]}"""
     assert context_keys([parse_policy(text, PolicyKind.IDENTITY)]) == (
-        "aws:PrincipalTag/x",
-        "aws:SecureTransport",
         "aws:username",
         "s3:Prefix",
+        "aws:PrincipalTag/x",
+        "aws:SecureTransport",
     )
 
 
