@@ -199,6 +199,8 @@ class Line:
     def __init__(self, port: int) -> None:
         self._port = port
         self._writers: list[asyncio.StreamWriter] = []
+        self._upstream: list[asyncio.StreamWriter] = []
+        self._tasks: set[asyncio.Task[object]] = set()
         self.loses_next_answer = False
 
     @contextlib.asynccontextmanager
@@ -212,6 +214,10 @@ class Line:
             yield location
         finally:
             server.close()
+            for writer in (*self._upstream, *self._writers):
+                writer.close()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
             await server.wait_closed()
 
     def cut(self) -> None:
@@ -222,8 +228,11 @@ class Line:
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        if task := asyncio.current_task():
+            self._tasks.add(task)
         self._writers.append(writer)
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._upstream.append(up_writer)
         answers = asyncio.create_task(self._answer(up_reader, writer))
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
