@@ -521,3 +521,10 @@ def test_junk_in_base64_values_is_refused_before_any_key_is_tried(name: str) -> 
         value.text = (value.text or "") + "@"
 
     assert reason(_signed(add)) is R.SIGNATURE_STRUCTURE
+
+
+def test_content_of_a_digest_method_is_refused() -> None:
+    def fill(root: _Element) -> None:
+        etree.SubElement(_find(root, ".//ds:DigestMethod"), "x")
+
+    assert reason(_signed(fill)) is R.ALGORITHM_NOT_ALLOWED
