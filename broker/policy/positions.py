@@ -14,7 +14,6 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from json import JSONDecoder
-from json.decoder import scanstring
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _SPACES = re.compile(r"[ \t\r\n]*")
@@ -71,7 +70,7 @@ def _value_of_statement(text: str) -> int:
     """Where the value of the outermost ``Statement`` begins."""
     place = _skip(text, text.index("{") + 1)
     while True:
-        key, place = scanstring(text, place + 1, True)  # noqa: FBT003  # positional only
+        key, place = _DECODER.raw_decode(text, place)
         place = _skip(text, _skip(text, place) + 1)
         if key == "Statement":
             return place

@@ -17,6 +17,7 @@ from broker.actions.iam.policies import POLICIES
 from broker.actions.iam.policy_entities import POLICY_ENTITIES
 from broker.actions.iam.roles import ROLES
 from broker.actions.iam.saml_providers import saml_provider_actions
+from broker.actions.iam.simulation import SIMULATION
 from broker.actions.iam.tags import TAGS
 from broker.actions.iam.users import USERS
 from broker.identities.oidc_providers import IsInternal
@@ -50,4 +51,5 @@ def iam_actions(
         *oidc_provider_actions(is_internal, is_reachable),
         *TAGS,
         *ACCOUNT_ALIASES,
+        *SIMULATION,
     )

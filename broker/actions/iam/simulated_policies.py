@@ -1,0 +1,200 @@
+"""The policies that take part in a simulation, and where each comes from."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.actions.action import Call
+from broker.actions.iam.policy_exclusions import Exclusions
+from broker.errors import InvalidInput, NoSuchEntity
+from broker.identities.aws_managed import find_aws_managed
+from broker.identities.control_policies import ControlKind, control_policies
+from broker.identities.managed_policies import find_managed_policy
+from broker.identities.names import parse_policy_arn
+from broker.identities.owners import Owner, owner_id
+from broker.model.entities import User
+from broker.policy import (
+    PolicyDocument,
+    PolicyKind,
+    PolicyRejected,
+    PolicySet,
+    StatementRef,
+    compile_policies,
+    parse_policy,
+)
+from broker.policy.positions import Position, Span, statement_spans
+
+IAM_POLICY = "IAM Policy"
+RESOURCE_POLICY = "Resource Policy"
+BOUNDARY_POLICY = "Permissions Boundary Policy"
+"""What AWS answers, although its model lists other words (recorded)."""
+
+
+@dataclass(slots=True)
+class Source:
+    """One policy: how answers name it, its type, text and document."""
+
+    policy_id: str
+    source_type: str
+    text: str
+    document: PolicyDocument
+    _spans: tuple[Span, ...] = field(default=())
+
+    def statement(self, index: int) -> dict[str, Any]:
+        """A statement as ``MatchedStatements`` shows it."""
+        if not self._spans:
+            self._spans = statement_spans(self.text)
+        span = self._spans[index]
+        return {
+            "SourcePolicyId": self.policy_id,
+            "SourcePolicyType": self.source_type,
+            "StartPosition": _shown(span.start),
+            "EndPosition": _shown(span.end),
+        }
+
+
+@dataclass(slots=True)
+class Sources:
+    """Policies that are compiled together; labels are places in the list."""
+
+    listed: list[Source] = field(default_factory=list)
+
+    def compile(self) -> PolicySet:
+        """All of them, ready to decide."""
+        return compile_policies(
+            (self._label(number), source.document)
+            for number, source in enumerate(self.listed)
+        )
+
+    def find_statement(self, ref: StatementRef) -> dict[str, Any] | None:
+        """A statement of one of these policies; None for another's."""
+        for number, source in enumerate(self.listed):
+            if ref.policy == self._label(number):
+                return source.statement(ref.index)
+        return None
+
+    def _label(self, number: int) -> str:
+        kind = self.listed[number].source_type
+        return f"{kind} {number}"
+
+
+def read_policies(
+    texts: Iterable[str],
+    kind: PolicyKind,
+    parameter: str,
+    source_type: str = IAM_POLICY,
+) -> list[Source]:
+    """The policies of a parameter: ``PolicyInputList.1`` and so on.
+
+    Raises:
+        InvalidInput: a text is no policy; the message names it.
+    """
+    return [
+        read_policy(text, kind, f"{parameter}.{number}", source_type)
+        for number, text in enumerate(texts, start=1)
+    ]
+
+
+def read_policy(
+    text: str, kind: PolicyKind, policy_id: str, source_type: str
+) -> Source:
+    """One policy of a request.
+
+    Raises:
+        InvalidInput: the text is no policy.
+    """
+    try:
+        return Source(policy_id, source_type, text, parse_policy(text, kind))
+    except PolicyRejected as error:
+        raise InvalidInput(f"{policy_id}: {error.message}") from error
+
+
+def read_levels(levels: Sequence[Any]) -> tuple[PolicySet, ...]:
+    """``OrderedOrganizationPolicyInputList``: service control policies by level.
+
+    Raises:
+        InvalidInput: a text is no policy.
+    """
+    name = "OrderedOrganizationPolicyInputList"
+    return tuple(
+        Sources(
+            read_policies(
+                level.get("ServiceControlPolicyInputList", ()),
+                PolicyKind.CONTROL,
+                f"{name}.{number}.ServiceControlPolicyInputList",
+            )
+        ).compile()
+        for number, level in enumerate(levels, start=1)
+    )
+
+
+async def owned_policies(
+    call: Call, owner: Owner, exclusions: Exclusions
+) -> list[Source]:
+    """The inline and attached policies of a user or role."""
+    account, kind = call.account, "user" if isinstance(owner, User) else "role"
+    found = [
+        _stored(f"{kind}_{owner.name}_{inline.name}", inline.document)
+        for inline in await call.directory.list_inline_policies(
+            account, owner_id(owner)
+        )
+        if not exclusions.inline(kind, owner.name, inline.name)
+    ]
+    for arn in await call.directory.list_attachments(account, owner_id(owner)):
+        if not exclusions.managed(arn):
+            name = parse_policy_arn(arn).name
+            found.append(_stored(name, await managed_text(call, arn)))
+    return found
+
+
+async def boundary_policies(
+    call: Call, owner: Owner, exclusions: Exclusions
+) -> list[Source]:
+    """The permissions boundary of a user or role; empty when there is none."""
+    arn = owner.boundary_arn
+    if arn is None or exclusions.boundary(arn):
+        return []
+    text = await managed_text(call, arn)
+    document = parse_policy(text, PolicyKind.BOUNDARY)
+    return [Source(parse_policy_arn(arn).name, BOUNDARY_POLICY, text, document)]
+
+
+async def service_controls(call: Call, exclusions: Exclusions) -> tuple[PolicySet, ...]:
+    """The level of the account's own service control policies, if it has any."""
+    account = await call.directory.find_account(call.account)
+    if account is None or exclusions.service_controls:
+        return ()
+    kind = ControlKind.SERVICE
+    listed = [
+        Source(
+            policy.name,
+            kind.value,
+            policy.text,
+            parse_policy(policy.text, kind.grammar),
+        )
+        for policy in control_policies(account, kind)
+    ]
+    return (Sources(listed).compile(),) if listed else ()
+
+
+async def managed_text(call: Call, arn: str) -> str:
+    """The text of a managed policy in force.
+
+    Raises:
+        NoSuchEntity: it was deleted meanwhile.
+    """
+    aws = find_aws_managed(arn)
+    if aws is not None:
+        return aws.default_version.document
+    policy = await find_managed_policy(call.directory, call.account, arn)
+    if policy is None:
+        raise NoSuchEntity(f"Policy {arn} does not exist or is not attachable.")
+    return policy.default_version.document
+
+
+def _stored(policy_id: str, text: str) -> Source:
+    return Source(policy_id, IAM_POLICY, text, parse_policy(text, PolicyKind.IDENTITY))
+
+
+def _shown(position: Position) -> dict[str, int]:
+    return {"Line": position.line, "Column": position.column}

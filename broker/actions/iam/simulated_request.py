@@ -1,0 +1,303 @@
+"""What a simulation asks: who calls, what on which resources, in what context.
+
+Error texts are AWS's where they are known from reports.
+"""
+
+import base64
+import binascii
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.actions.action import Call, Given
+from broker.authz.context import tag_context
+from broker.errors import InvalidInput, NoSuchEntity
+from broker.identities.owners import Owner
+from broker.identities.roles import require_role
+from broker.identities.users import require_user
+from broker.model.account import AccountId
+from broker.model.arn import Arn
+from broker.model.entities import User
+from broker.model.principal import Principal
+from broker.policy.conditions.boolean import check_boolean
+from broker.policy.conditions.date import find_instant
+from broker.policy.conditions.numeric import find_number
+
+MAX_RESOURCES = 1000
+"""AWS documents no bound; a call must have one."""
+
+EVERYTHING = "*"
+_ACTION = re.compile(r"[A-Za-z0-9-]+:[A-Za-z0-9]+")
+_ENTITY = re.compile(
+    r"arn:aws(?:-[a-z-]+)?:iam::([0-9]{12})?:(user|role|group)(/(?:[!-~]+/)?)([\w+=,.@-]+)",
+    re.ASCII,
+)
+_OWNER = re.compile(r"arn:aws(?:-[a-z-]+)?:iam::([0-9]{12}):root")
+_LIST = "List"
+
+_SCENARIOS: Mapping[str, tuple[str, ...]] = {
+    "EC2-VPC-InstanceStore": (
+        *("instance", "image", "security-group", "network-interface"),
+    ),
+    "EC2-VPC-InstanceStore-Subnet": (
+        *("instance", "image", "security-group", "network-interface", "subnet"),
+    ),
+    "EC2-VPC-EBS": (
+        *("instance", "image", "security-group", "network-interface", "volume"),
+    ),
+    "EC2-VPC-EBS-Subnet": (
+        *("instance", "image", "security-group", "network-interface"),
+        *("subnet", "volume"),
+    ),
+}
+"""The resources that each ``ResourceHandlingOption`` needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntityArn:
+    """What the ARN of a user, role or group names."""
+
+    text: str
+    account: AccountId
+    kind: str
+    path: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedCaller:
+    """Who is thought to call, and the condition keys that follow from it."""
+
+    principal: Principal
+    is_role: bool = False
+    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def parse_entity_arn(text: str, own: AccountId) -> EntityArn:
+    """Read the ARN of a user, role or group; an absent account is one's own.
+
+    Raises:
+        InvalidInput: it is the ARN of something else.
+    """
+    match = _ENTITY.fullmatch(text)
+    if match is None:
+        raise InvalidInput(
+            f"Invalid Entity Arn: {text} does not clearly define entity type and name."
+        )
+    account, kind, path, name = match.groups()
+    return EntityArn(text, AccountId(account or own), kind, path, name)
+
+
+async def require_owner(call: Call, entity: EntityArn) -> Owner:
+    """The user or role of one's own account that an ARN names.
+
+    Raises:
+        NoSuchEntity: there is none.
+    """
+    if entity.kind == "group":
+        raise NoSuchEntity(f"The group with name {entity.name} cannot be found.")
+    require = require_user if entity.kind == "user" else require_role
+    return await require(call.directory, call.account, entity.name)
+
+
+async def simulated_caller(call: Call, arn: str) -> SimulatedCaller:
+    """The caller that an ARN names; it need not exist.
+
+    Raises:
+        InvalidInput: the ARN is no user's, role's or group's.
+    """
+    entity = parse_entity_arn(arn, call.account)
+    known: Owner | None = None
+    if entity.account == call.account:
+        find = {"user": call.directory.find_user, "role": call.directory.find_role}
+        if entity.kind in find:
+            known = await find[entity.kind](call.account, entity.name)
+    return _caller(entity, known)
+
+
+def nobody(account: AccountId) -> SimulatedCaller:
+    """A caller of the account of whom no more is known."""
+    return SimulatedCaller(
+        principal=Principal.user(account, user_id="", path="/", name="")
+    )
+
+
+def read_actions(given: Given) -> list[str]:
+    """``ActionNames``.
+
+    Raises:
+        InvalidInput: one has no service, or a wildcard.
+    """
+    names: list[str] = list(given["ActionNames"])
+    for name in names:
+        if not _ACTION.fullmatch(name):
+            raise InvalidInput(
+                f"Invalid Action Name: {name} must be a service and an action without"
+                " wildcards, such as s3:GetObject."
+            )
+    return names
+
+
+def read_resources(given: Given) -> tuple[str, ...]:
+    """``ResourceArns``, each once; ``*`` when there are none.
+
+    Raises:
+        InvalidInput: one is no ARN, or there are too many.
+    """
+    resources = tuple(dict.fromkeys(given.get("ResourceArns", ()))) or (EVERYTHING,)
+    if len(resources) > MAX_RESOURCES:
+        raise InvalidInput(f"ResourceArns can have {MAX_RESOURCES} members.")
+    for resource in resources:
+        if resource != EVERYTHING and not _is_arn(resource):
+            raise InvalidInput(
+                f"ResourceNames are not in a valid ARN format: {resource}."
+            )
+    _check_scenario(given.get("ResourceHandlingOption"), resources)
+    return resources
+
+
+def read_owner(given: Given) -> str | None:
+    """The account of ``ResourceOwner``; None when it is not given.
+
+    Raises:
+        InvalidInput: it is no account's ARN.
+    """
+    text: str | None = given.get("ResourceOwner")
+    if text is None:
+        return None
+    match = _OWNER.fullmatch(text)
+    if match is None:
+        raise InvalidInput(f"'{text}' is not a valid as a Resource Owner.")
+    return match[1]
+
+
+def read_context(entries: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """``ContextEntries``; a key without values stays absent.
+
+    Raises:
+        InvalidInput: a key comes twice, has no name, or a value is not of its type.
+    """
+    context: dict[str, tuple[str, ...]] = {}
+    for entry in entries:
+        name = entry.get("ContextKeyName", "")
+        if ":" not in name:
+            raise InvalidInput(
+                f"The context key name {name!r} has no service prefix;"
+                " write one such as aws:SourceIp."
+            )
+        if name.lower() in context:
+            raise InvalidInput(f"The context key {name} comes twice.")
+        values = tuple(entry.get("ContextKeyValues", ()))
+        _check_values(name, entry.get("ContextKeyType", "string"), values)
+        context[name.lower()] = values
+    return {name: values for name, values in context.items() if values}
+
+
+def _caller(entity: EntityArn, known: Owner | None) -> SimulatedCaller:
+    if known is None:
+        unique_id, path, name = "", entity.path, entity.name
+    else:
+        unique_id = known.user_id if isinstance(known, User) else known.role_id
+        path, name = known.path, known.name
+    context: dict[str, tuple[str, ...]] = {
+        "aws:principalaccount": (entity.account,),
+    }
+    if entity.kind == "group":
+        # A group is no principal: it lends its policies to users.
+        return SimulatedCaller(
+            principal=Principal.user(entity.account, user_id="", path="/", name=""),
+            context=context,
+        )
+    if entity.kind == "user":
+        principal = Principal.user(
+            entity.account, user_id=unique_id, path=path, name=name
+        )
+        context["aws:username"] = (name,)
+        if unique_id:
+            context["aws:userid"] = (unique_id,)
+    else:
+        principal = Principal.role_session(
+            entity.account,
+            role_id=unique_id,
+            path=path,
+            role_name=name,
+            session_name="simulation",
+        )
+    context["aws:principalarn"] = (principal.principal_arn,)
+    context["aws:principaltype"] = (principal.type.value,)
+    if known is not None:
+        context.update(tag_context("aws:principaltag", known.tags))
+    return SimulatedCaller(
+        principal=principal, is_role=entity.kind == "role", context=context
+    )
+
+
+def _is_arn(text: str) -> bool:
+    try:
+        Arn.parse(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_scenario(option: str | None, resources: tuple[str, ...]) -> None:
+    if option is None:
+        return
+    needed = _SCENARIOS.get(option)
+    if needed is None:
+        raise InvalidInput(
+            f"{option} is not a ResourceHandlingOption; write one of"
+            f" {', '.join(_SCENARIOS)}."
+        )
+    kinds = {
+        Arn.parse(resource).resource.partition("/")[0]
+        for resource in resources
+        if resource.split(":", 3)[2:3] == ["ec2"]
+    }
+    for kind in needed:
+        if kind not in kinds:
+            raise InvalidInput(f"{option} needs the ARN of one {kind} in ResourceArns.")
+
+
+def _check_values(name: str, key_type: str, values: tuple[str, ...]) -> None:
+    single = key_type.removesuffix(_LIST)
+    if single == key_type and len(values) > 1:
+        raise InvalidInput(
+            f"The context key {name} of type {key_type} has {len(values)} values;"
+            f" write the type {key_type}{_LIST}."
+        )
+    fits = _FITS[single]
+    for value in values:
+        if not fits(value):
+            raise InvalidInput(
+                f"The value {value[:120]!r} of the context key {name} is not of type"
+                f" {single}."
+            )
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_base64(value: str) -> bool:
+    try:
+        base64.b64decode(value, validate=True)
+    except (ValueError, binascii.Error):
+        return False
+    return True
+
+
+_FITS = {
+    "string": lambda _value: True,
+    "numeric": lambda value: find_number(value) is not None,
+    "boolean": lambda value: check_boolean(value) is None,
+    "date": lambda value: find_instant(value) is not None,
+    "ip": _is_address,
+    "binary": _is_base64,
+}

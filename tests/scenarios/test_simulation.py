@@ -1,0 +1,687 @@
+"""The policy simulator answers boto3 and the AWS CLI as AWS documents it."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+
+ROOT = f"arn:aws:iam::{ACCOUNT}:root"
+OTHER_ROOT = "arn:aws:iam::444455556666:root"
+ANN = f"arn:aws:iam::{ACCOUNT}:user/team/ann"
+WORKER = f"arn:aws:iam::{ACCOUNT}:role/worker"
+OBJECT = "arn:aws:s3:::production/Test"
+
+AFTER_2018 = (
+    '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"dynamodb:*",'
+    '"Resource":"*","Condition":{"DateGreaterThan":'
+    '{"aws:CurrentTime":"2018-08-16T12:00:00Z"}}}}'
+)
+
+
+def statement(action: object, resource: object = "*", **more: object) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
+
+
+def policy(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def allow(action: object, resource: object = "*", **more: object) -> str:
+    return policy(statement(action, resource, **more))
+
+
+def entry(name: str, key_type: str, *values: str) -> dict[str, Any]:
+    return {
+        "ContextKeyName": name,
+        "ContextKeyType": key_type,
+        "ContextKeyValues": list(values),
+    }
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
+    folder: Path = tmp_path_factory.mktemp("simulation")
+    with running_broker(folder) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def root(broker: RunningBroker) -> Key:
+    return broker.create_account()
+
+
+@pytest.fixture(scope="module")
+def iam(broker: RunningBroker, root: Key) -> Any:
+    client = broker.client("iam", root)
+    client.create_user(
+        UserName="ann", Path="/team/", Tags=[{"Key": "team", "Value": "blue"}]
+    )
+    client.put_user_policy(
+        UserName="ann", PolicyName="Own", PolicyDocument=allow("sqs:SendMessage")
+    )
+    arn = client.create_policy(PolicyName="Reads", PolicyDocument=allow("s3:Get*"))
+    client.attach_user_policy(UserName="ann", PolicyArn=arn["Policy"]["Arn"])
+    client.attach_user_policy(
+        UserName="ann", PolicyArn="arn:aws:iam::aws:policy/IAMReadOnlyAccess"
+    )
+    boundary = client.create_policy(
+        PolicyName="Limit", PolicyDocument=allow(["s3:*", "iam:*", "ec2:*"])
+    )
+    client.put_user_permissions_boundary(
+        UserName="ann", PermissionsBoundary=boundary["Policy"]["Arn"]
+    )
+    trust = statement("sts:AssumeRole", Principal={"AWS": ROOT})
+    del trust["Resource"]
+    client.create_role(RoleName="worker", AssumeRolePolicyDocument=policy(trust))
+    client.put_role_policy(
+        RoleName="worker",
+        PolicyName="Work",
+        PolicyDocument=allow("sqs:*", "arn:aws:sqs:*:*:${aws:PrincipalTag/queue}"),
+    )
+    return client
+
+
+def custom(iam: Any, actions: Sequence[str], **given: Any) -> list[dict[str, Any]]:
+    answer = iam.simulate_custom_policy(ActionNames=list(actions), **given)
+    results: list[dict[str, Any]] = answer["EvaluationResults"]
+    return results
+
+
+def principal(
+    iam: Any, actions: Sequence[str], source: str = ANN, **given: Any
+) -> list[dict[str, Any]]:
+    answer = iam.simulate_principal_policy(
+        PolicySourceArn=source, ActionNames=list(actions), **given
+    )
+    results: list[dict[str, Any]] = answer["EvaluationResults"]
+    return results
+
+
+def decisions(results: list[dict[str, Any]]) -> list[str]:
+    return [result["EvalDecision"] for result in results]
+
+
+def refused(call: Any, *words: Any, **given: Any) -> tuple[str, str]:
+    with pytest.raises(ClientError) as caught:
+        call(*words, **given)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+# The documented examples
+
+
+@pytest.mark.parametrize(
+    ("year", "decision", "matched"),
+    [(2019, "allowed", True), (2014, "implicitDeny", False)],
+)
+def test_the_examples_of_the_cli_for_a_custom_policy(
+    broker: RunningBroker, root: Key, year: int, decision: str, *, matched: bool
+) -> None:
+    answer = broker.aws(
+        *("iam", "simulate-custom-policy", "--policy-input-list", AFTER_2018),
+        *("--action-names", "dynamodb:CreateBackup", "--context-entries"),
+        "ContextKeyName='aws:CurrentTime',"
+        f"ContextKeyValues='{year}-04-25T11:00:00Z',ContextKeyType=date",
+        AWS_ACCESS_KEY_ID=root.access_key_id,
+        AWS_SECRET_ACCESS_KEY=root.secret_access_key,
+    )
+    statements = [
+        {
+            "SourcePolicyId": "PolicyInputList.1",
+            "SourcePolicyType": "IAM Policy",
+            "StartPosition": {"Line": 1, "Column": 38},
+            "EndPosition": {"Line": 1, "Column": 167},
+        }
+    ]
+    assert answer == {
+        "EvaluationResults": [
+            {
+                "EvalActionName": "dynamodb:CreateBackup",
+                "EvalResourceName": "*",
+                "EvalDecision": decision,
+                "MatchedStatements": statements if matched else [],
+                "MissingContextValues": [],
+            }
+        ]
+    }
+
+
+def test_the_example_of_the_cli_for_context_keys(
+    broker: RunningBroker, root: Key
+) -> None:
+    text = (
+        '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"dynamodb:*",'
+        '"Resource":"arn:aws:dynamodb:us-west-2:123456789012:table/${aws:username}",'
+        '"Condition":{"DateGreaterThan":{"aws:CurrentTime":"2015-08-16T12:00:00Z"}}}}'
+    )
+    answer = broker.aws(
+        *("iam", "get-context-keys-for-custom-policy", "--policy-input-list", text),
+        AWS_ACCESS_KEY_ID=root.access_key_id,
+        AWS_SECRET_ACCESS_KEY=root.secret_access_key,
+    )
+    assert answer == {"ContextKeyNames": ["aws:username", "aws:CurrentTime"]}
+
+
+def test_the_example_of_the_cli_for_a_principal(
+    broker: RunningBroker, root: Key, iam: Any
+) -> None:
+    text = """{
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Action": [
+                "codecommit:ListRepositories"
+            ],
+            "Resource": "*"
+        }
+    ]
+}"""
+    iam.create_user(UserName="alejandro")
+    iam.put_user_policy(UserName="alejandro", PolicyName="Grant", PolicyDocument=text)
+    iam.put_user_policy(
+        UserName="alejandro", PolicyName="Db", PolicyDocument=AFTER_2018
+    )
+    key = {
+        "AWS_ACCESS_KEY_ID": root.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": root.secret_access_key,
+    }
+    source = f"arn:aws:iam::{ACCOUNT}:user/alejandro"
+    words = ("iam", "simulate-principal-policy", "--policy-source-arn", source)
+    answer = broker.aws(*words, "--action-names", "codecommit:ListRepositories", **key)
+    (result,) = answer["EvaluationResults"]
+    assert result["EvalDecision"] == "allowed"
+    assert result["MatchedStatements"] == [
+        {
+            "SourcePolicyId": "user_alejandro_Grant",
+            "SourcePolicyType": "IAM Policy",
+            "StartPosition": {"Line": 3, "Column": 19},
+            "EndPosition": {"Line": 10, "Column": 10},
+        }
+    ]
+    answer = broker.aws(
+        *words,
+        *("--action-names", "dynamodb:CreateBackup", "--context-entries"),
+        "ContextKeyName='aws:CurrentTime',ContextKeyValues='2018-04-25T11:00:00Z',"
+        "ContextKeyType=date",
+        **key,
+    )
+    (result,) = answer["EvaluationResults"]
+    assert result["EvalDecision"] == "implicitDeny"
+    assert result["MatchedStatements"] == result["MissingContextValues"] == []
+
+
+def test_the_reference_s_same_account_example(iam: Any) -> None:
+    """A resource policy that names the user is enough, whatever the boundary."""
+    mateo = "arn:aws:iam::111122223333:user/mateo"
+    (result,) = custom(
+        iam,
+        ["s3:PutObject"],
+        CallerArn=mateo,
+        ResourceArns=[OBJECT],
+        ResourceOwner="arn:aws:iam::111122223333:root",
+        PermissionsBoundaryPolicyInputList=[allow("iam:*")],
+        PolicyInputList=[allow("iam:*")],
+        ResourcePolicy=allow(
+            ["s3:List*", "s3:Put*"],
+            "arn:aws:s3:::production/*",
+            Principal={"AWS": mateo},
+        ),
+    )
+    assert result["EvalDecision"] == "allowed"
+    assert result["EvalDecisionDetails"] == {}
+    no = {"AllowedByPermissionsBoundary": False}
+    assert result["PermissionsBoundaryDecisionDetail"] == no
+    (matched,) = result["MatchedStatements"]
+    assert matched["SourcePolicyId"] == "ResourcePolicy"
+    assert matched["SourcePolicyType"] == "Resource Policy"
+    (single,) = result["ResourceSpecificResults"]
+    assert single["EvalResourceName"] == OBJECT
+    assert single["EvalResourceDecision"] == "allowed"
+    assert single["PermissionsBoundaryDecisionDetail"] == no
+    assert single["MatchedStatements"] == [matched]
+    assert "EvalDecisionDetails" not in single
+
+
+def test_the_reference_s_cross_account_example(iam: Any) -> None:
+    (result,) = principal(
+        iam,
+        ["s3:PutObject"],
+        ResourceArns=["arn:aws:s3:::mary/Test"],
+        ResourceOwner=OTHER_ROOT,
+        PermissionsBoundaryPolicyInputList=[allow("iam:*")],
+        ResourcePolicy=allow(
+            ["s3:List*", "s3:Put*"], "arn:aws:s3:::mary/*", Principal={"AWS": ANN}
+        ),
+    )
+    details = {
+        "IAM Policy": "implicitDeny",
+        "Resource Policy": "allowed",
+        "Permissions Boundary Policy": "implicitDeny",
+    }
+    assert result["EvalDecision"] == "implicitDeny"
+    assert result["EvalDecisionDetails"] == details
+    assert result["MatchedStatements"] == []
+    (single,) = result["ResourceSpecificResults"]
+    assert single["EvalDecisionDetails"] == details
+    (matched,) = single["MatchedStatements"]
+    assert matched["SourcePolicyId"] == "ResourcePolicy"
+
+
+# Results
+
+
+def test_one_result_an_action_with_the_most_restrictive_decision(iam: Any) -> None:
+    first, second = "arn:aws:s3:::a/1", "arn:aws:s3:::b/2"
+    rules = policy(
+        statement("s3:*", "arn:aws:s3:::a/*"),
+        statement("s3:Get*", "arn:aws:s3:::b/*"),
+        statement("s3:Put*", "arn:aws:s3:::b/*", Effect="Deny"),
+    )
+    results = custom(
+        iam,
+        ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+        PolicyInputList=[rules],
+        ResourceArns=[first, second],
+    )
+    assert [r["EvalActionName"] for r in results] == [
+        "s3:GetObject",
+        "s3:PutObject",
+        "s3:DeleteObject",
+    ]
+    assert decisions(results) == ["allowed", "explicitDeny", "implicitDeny"]
+    assert [
+        [one["EvalResourceDecision"] for one in r["ResourceSpecificResults"]]
+        for r in results
+    ] == [
+        ["allowed", "allowed"],
+        ["allowed", "explicitDeny"],
+        ["allowed", "implicitDeny"],
+    ]
+    assert [len(r["MatchedStatements"]) for r in results] == [2, 1, 0]
+    template = "arn:${Partition}:s3:::${BucketName}/${ObjectName}"
+    assert results[0]["EvalResourceName"] == template
+    assert [r["EvalResourceName"] for r in results[0]["ResourceSpecificResults"]] == [
+        first,
+        second,
+    ]
+
+
+def test_a_denial_shows_the_denying_statements_only(iam: Any) -> None:
+    rules = policy(statement("s3:*"), statement("s3:*", Effect="Deny"))
+    (result,) = custom(iam, ["s3:GetObject"], PolicyInputList=[rules])
+    (matched,) = result["MatchedStatements"]
+    assert matched["StartPosition"]["Column"] > 41
+
+
+def test_missing_context_values_are_those_of_statements_about_the_action(
+    iam: Any,
+) -> None:
+    rules = policy(
+        statement(
+            "s3:*",
+            "arn:aws:s3:::home/${aws:username}/*",
+            Condition={
+                "IpAddress": {"aws:SourceIp": "203.0.113.0/24"},
+                "StringEquals": {"s3:prefix": "${aws:PrincipalTag/p, 'none'}"},
+            },
+        ),
+        statement("sqs:*", Condition={"Bool": {"aws:SecureTransport": "true"}}),
+        statement(
+            "s3:Get*", "arn:aws:s3:::x", Condition={"Null": {"aws:Referer": "true"}}
+        ),
+    )
+    given = {"PolicyInputList": [rules], "ResourceArns": ["arn:aws:s3:::home/ann/k"]}
+    (result,) = custom(iam, ["s3:GetObject"], **given)
+    missing = ["aws:username", "aws:SourceIp", "s3:prefix"]
+    assert result["MissingContextValues"] == missing
+    assert result["ResourceSpecificResults"][0]["MissingContextValues"] == missing
+    (result,) = custom(
+        iam,
+        ["s3:GetObject"],
+        CallerArn=f"arn:aws:iam::{ACCOUNT}:user/ann",
+        ContextEntries=[
+            entry("aws:sourceip", "ip", "203.0.113.9"),
+            entry("s3:prefix", "string", "none"),
+        ],
+        **given,
+    )
+    assert (result["EvalDecision"], result["MissingContextValues"]) == ("allowed", [])
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "key_type", "values"),
+    [
+        ("StringEquals", "a", "string", ["a"]),
+        ("ForAllValues:StringEquals", ["a", "b"], "stringList", ["a", "b"]),
+        ("NumericLessThan", "7", "numeric", ["6.5"]),
+        ("ForAnyValue:NumericEquals", "7", "numericList", ["6", "7"]),
+        ("Bool", "true", "boolean", ["true"]),
+        ("ForAnyValue:Bool", "true", "booleanList", ["false", "true"]),
+        ("IpAddress", "2001:db8::/32", "ip", ["2001:db8::1"]),
+        (
+            "ForAnyValue:IpAddress",
+            "203.0.113.0/24",
+            "ipList",
+            ["10.0.0.1", "203.0.113.7"],
+        ),
+        ("BinaryEquals", "QmluYXJ5", "binary", ["QmluYXJ5"]),
+        ("ForAnyValue:BinaryEquals", "QQ==", "binaryList", ["Qg==", "QQ=="]),
+        ("DateLessThan", "2026-01-01T00:00:00Z", "date", ["2025-12-31"]),
+        ("ForAnyValue:DateEquals", "2026-01-01T00:00:00Z", "dateList", ["1767225600"]),
+        (
+            "ArnLike",
+            "arn:aws:iam::*:role/x",
+            "string",
+            [f"arn:aws:iam::{ACCOUNT}:role/x"],
+        ),
+    ],
+)
+def test_context_entries_of_every_type(
+    iam: Any, operator: str, value: object, key_type: str, values: list[str]
+) -> None:
+    rules = allow("s3:*", Condition={operator: {"corp:key": value}})
+    given = {"PolicyInputList": [rules]}
+    entries = [entry("Corp:Key", key_type, *values)]
+    assert decisions(custom(iam, ["s3:Go"], ContextEntries=entries, **given)) == [
+        "allowed"
+    ]
+
+
+def test_pages_go_on_where_they_ended(iam: Any) -> None:
+    actions = [f"s3:Action{n}" for n in range(7)]
+    given = {"ActionNames": actions, "PolicyInputList": [allow("s3:Action3")]}
+    pages = list(
+        iam.get_paginator("simulate_custom_policy").paginate(
+            PaginationConfig={"PageSize": 3}, **given
+        )
+    )
+    assert [len(page["EvaluationResults"]) for page in pages] == [3, 3, 1]
+    results = [result for page in pages for result in page["EvaluationResults"]]
+    assert [r["EvalActionName"] for r in results] == actions
+    assert decisions(results).index("allowed") == 3
+
+
+def test_a_page_is_cut_when_it_would_be_much_work(iam: Any) -> None:
+    given = {
+        "ActionNames": ["s3:GetObject", "s3:PutObject", "s3:GetObjectAcl"],
+        "PolicyInputList": [allow("s3:*")],
+        "ResourceArns": [f"arn:aws:s3:::b/{n}" for n in range(400)],
+    }
+    first = iam.simulate_custom_policy(**given)
+    assert (len(first["EvaluationResults"]), first["IsTruncated"]) == (2, True)
+    second = iam.simulate_custom_policy(Marker=first["Marker"], **given)
+    assert (len(second["EvaluationResults"]), second["IsTruncated"]) == (1, False)
+
+
+# Boundaries and organisations
+
+
+def test_a_boundary_is_answered_with_what_it_says(iam: Any) -> None:
+    given = {
+        "PolicyInputList": [allow("s3:*")],
+        "PermissionsBoundaryPolicyInputList": [allow("s3:Get*")],
+    }
+    results = custom(iam, ["s3:GetObject", "s3:PutObject"], **given)
+    assert decisions(results) == ["allowed", "implicitDeny"]
+    assert [
+        r["PermissionsBoundaryDecisionDetail"]["AllowedByPermissionsBoundary"]
+        for r in results
+    ] == [True, False]
+
+
+def test_service_control_policies_end_the_simulation(iam: Any) -> None:
+    levels = [
+        {"ServiceControlPolicyInputList": [allow("*")]},
+        {
+            "ServiceControlPolicyInputList": [
+                allow("*"),
+                allow("s3:Put*", Effect="Deny"),
+            ]
+        },
+        {"ServiceControlPolicyInputList": [allow("s3:Get*"), allow("s3:Put*")]},
+    ]
+    results = custom(
+        iam,
+        ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+        PolicyInputList=[allow("s3:*")],
+        OrderedOrganizationPolicyInputList=levels,
+        ResourceArns=[OBJECT],
+    )
+    assert decisions(results) == ["allowed", "explicitDeny", "implicitDeny"]
+    assert [
+        r["OrganizationsDecisionDetail"]["AllowedByOrganizations"] for r in results
+    ] == [True, False, False]
+    assert results[1]["MatchedStatements"] == []
+    assert "EvalDecisionDetails" in results[0]
+    assert "EvalDecisionDetails" not in results[1]
+
+
+# Principals
+
+
+def test_a_principal_s_own_policies_count_with_those_given(iam: Any) -> None:
+    actions = ["s3:GetObject", "sqs:SendMessage", "iam:GetUser", "ec2:RunInstances"]
+    results = principal(iam, actions, PolicyInputList=[allow("ec2:RunInstances")])
+    assert decisions(results) == ["allowed", "implicitDeny", "allowed", "allowed"]
+    assert [[s["SourcePolicyId"] for s in r["MatchedStatements"]] for r in results] == [
+        ["Reads"],
+        [],
+        ["IAMReadOnlyAccess"],
+        ["PolicyInputList.1"],
+    ]
+    (result,) = principal(
+        iam, ["sqs:SendMessage"], PermissionsBoundaryPolicyInputList=[allow("sqs:*")]
+    )
+    assert result["EvalDecision"] == "allowed"
+    assert result["MatchedStatements"][0]["SourcePolicyId"] == "user_ann_Own"
+
+
+def test_a_role_s_policies_see_its_tags(iam: Any) -> None:
+    queue = f"arn:aws:sqs:eu-west-3:{ACCOUNT}:jobs"
+    given = {"ResourceArns": [queue]}
+    (result,) = principal(iam, ["sqs:SendMessage"], WORKER, **given)
+    assert result["MissingContextValues"] == ["aws:PrincipalTag/queue"]
+    iam.tag_role(RoleName="worker", Tags=[{"Key": "queue", "Value": "jobs"}])
+    results = principal(iam, ["sqs:SendMessage"], WORKER, **given)
+    assert decisions(results) == ["allowed"]
+
+
+@pytest.mark.parametrize(
+    ("exclusion", "expected"),
+    [
+        ({"PolicyType": "inline"}, ["implicitDeny", "allowed", "allowed"]),
+        ({"PolicyType": "user-managed"}, ["allowed", "implicitDeny", "allowed"]),
+        ({"PolicyType": "aws-managed"}, ["allowed", "allowed", "implicitDeny"]),
+        (
+            {"PolicyArn": f"arn:aws:iam::{ACCOUNT}:policy/R?a*"},
+            ["allowed", "implicitDeny", "allowed"],
+        ),
+        (
+            {
+                "InlinePolicyIdentifier": {
+                    "PolicyName": "Own",
+                    "AttachmentType": "user",
+                    "AttachmentName": "ann",
+                }
+            },
+            ["implicitDeny", "allowed", "allowed"],
+        ),
+        (
+            {
+                "InlinePolicyIdentifier": {
+                    "PolicyName": "Own",
+                    "AttachmentType": "role",
+                    "AttachmentName": "ann",
+                }
+            },
+            ["allowed", "allowed", "allowed"],
+        ),
+        ({"PolicyType": "rcp"}, ["allowed", "allowed", "allowed"]),
+    ],
+)
+def test_excluded_policies_do_not_count(
+    iam: Any, exclusion: dict[str, Any], expected: list[str]
+) -> None:
+    results = principal(
+        iam,
+        ["sqs:SendMessage", "s3:GetObject", "iam:GetUser"],
+        PolicyExclusionList=[exclusion, {"PolicyType": "permission-boundary"}],
+    )
+    assert decisions(results) == expected
+    assert "PermissionsBoundaryDecisionDetail" not in results[0]
+
+
+def test_context_keys_of_a_principal(iam: Any) -> None:
+    answer = iam.get_context_keys_for_principal_policy(
+        PolicySourceArn=WORKER, PolicyInputList=[AFTER_2018]
+    )
+    assert answer["ContextKeyNames"] == ["aws:PrincipalTag/queue", "aws:CurrentTime"]
+
+
+def test_a_trust_policy_is_simulated_as_one(iam: Any) -> None:
+    trust = statement("sts:AssumeRole", Principal={"AWS": ANN})
+    del trust["Resource"]
+    given = {
+        "PolicyInputList": [allow("s3:*")],
+        "CallerArn": ANN,
+        "ResourceArns": [WORKER],
+    }
+    action = ["sts:AssumeRole"]
+    assert decisions(custom(iam, action, ResourcePolicy=policy(trust), **given)) == [
+        "allowed"
+    ]
+    trust["Principal"] = {"AWS": OTHER_ROOT}
+    given["PolicyInputList"] = [allow("sts:*")]
+    assert decisions(custom(iam, action, ResourcePolicy=policy(trust), **given)) == [
+        "implicitDeny"
+    ]
+
+
+# Refusals
+
+
+ALLOW = [allow("s3:*")]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"PolicyInputList": ["{"]}, "PolicyInputList.1: This policy contains invalid"),
+        ({"ActionNames": ["s3:Get*"]}, "Invalid Action Name: s3:Get* must be"),
+        ({"ActionNames": ["GetObject"]}, "Invalid Action Name: GetObject must be"),
+        (
+            {"ResourceArns": ["14a050d4-021e"]},
+            "ResourceNames are not in a valid ARN format: 14a050d4-021e.",
+        ),
+        (
+            {"ResourceOwner": "123456789012"},
+            "'123456789012' is not a valid as a Resource Owner.",
+        ),
+        (
+            {"CallerArn": f"arn:aws:sts::{ACCOUNT}:assumed-role/r/s"},
+            (
+                f"Invalid Entity Arn: arn:aws:sts::{ACCOUNT}:assumed-role/r/s does not"
+                " clearly define entity type and name."
+            ),
+        ),
+        (
+            {"ResourcePolicy": allow("s3:*", Principal="*")},
+            "CallerArn is required if you include a ResourcePolicy.",
+        ),
+        (
+            {"ResourcePolicy": allow("s3:*", Principal="*"), "CallerArn": WORKER},
+            "Simulation of resource-based policies is supported for IAM users only",
+        ),
+        (
+            {"PermissionsBoundaryPolicyInputList": ALLOW * 2},
+            "PermissionsBoundaryPolicyInputList can have one member only.",
+        ),
+        (
+            {"ContextEntries": [entry("aws:SourceIp", "ip", "localhost")]},
+            "The value 'localhost' of the context key aws:SourceIp is not of type ip.",
+        ),
+        (
+            {"ContextEntries": [entry("aws:TagKeys", "string", "a", "b")]},
+            (
+                "The context key aws:TagKeys of type string has 2 values; write the type"
+                " stringList."
+            ),
+        ),
+        (
+            {
+                "ContextEntries": [
+                    entry("a:key", "string", "b"),
+                    entry("A:KEY", "string"),
+                ]
+            },
+            "The context key A:KEY comes twice.",
+        ),
+        ({"ResourceHandlingOption": "EC2-Nope"}, "EC2-Nope is not a ResourceHandling"),
+        (
+            {"ResourceHandlingOption": "EC2-VPC-EBS"},
+            "EC2-VPC-EBS needs the ARN of one instance in ResourceArns.",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(
+    iam: Any, given: dict[str, Any], message: str
+) -> None:
+    whole = {"ActionNames": ["s3:GetObject"], "PolicyInputList": ALLOW, **given}
+    code, found = refused(iam.simulate_custom_policy, **whole)
+    assert code == "InvalidInput"
+    assert found.startswith(message)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"arn:aws:iam::{ACCOUNT}:user/nobody",
+        f"arn:aws:iam::{ACCOUNT}:group/nobodies",
+        "arn:aws:iam::999999999999:user/ann",
+    ],
+)
+def test_a_principal_that_is_not_there_is_said_so(iam: Any, source: str) -> None:
+    assert refused(principal, iam, ["s3:Go"], source)[0] == "NoSuchEntity"
+    keys = iam.get_context_keys_for_principal_policy
+    assert refused(keys, PolicySourceArn=source)[0] == "NoSuchEntity"
+
+
+@pytest.mark.parametrize(
+    "exclusion",
+    [
+        {"PolicyArn": "arn:aws:iam::aws:policy/*a*"},
+        {"PolicyArn": "arn:aws:iam::*:policy/ReadOnly"},
+        {"PolicyArn": "arn:aws:iam::aws:role/ReadOnly"},
+    ],
+)
+def test_a_malformed_exclusion_is_refused(iam: Any, exclusion: dict[str, Any]) -> None:
+    given = {"PolicyExclusionList": [exclusion]}
+    assert refused(principal, iam, ["s3:Go"], **given)[0] == "InvalidInput"
+
+
+def test_simulating_a_principal_takes_a_permission_on_that_principal(
+    broker: RunningBroker, iam: Any
+) -> None:
+    iam.create_user(UserName="auditor")
+    iam.put_user_policy(
+        UserName="auditor",
+        PolicyName="Simulate",
+        PolicyDocument=policy(
+            statement("iam:SimulatePrincipalPolicy", ANN),
+            statement("iam:SimulateCustomPolicy"),
+        ),
+    )
+    key = Key.of(iam.create_access_key(UserName="auditor")["AccessKey"])
+    auditor = broker.client("iam", key)
+    assert decisions(principal(auditor, ["s3:GetObject"])) == ["allowed"]
+    assert decisions(custom(auditor, ["s3:Go"], PolicyInputList=ALLOW)) == ["allowed"]
+    code, message = refused(principal, auditor, ["s3:GetObject"], WORKER)
+    assert code == "AccessDenied"
+    assert f"iam:SimulatePrincipalPolicy on resource: {WORKER}" in message
