@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from lxml import html
 
+from broker.errors import ExpiredToken
 from broker.model.revocation import Revocation
 from broker.model.session import SessionKind
 from tests.support.signin import (
@@ -29,6 +30,15 @@ async def show_credentials(browser: Any) -> Any:
     home = await browser.get("/console/")
     fields = form_fields(home, "/console/credentials")
     return await browser.post("/console/credentials", data=fields, headers=SAME)
+
+
+def shown_values(page: Any) -> dict[str, str]:
+    """What the bash snippet exports."""
+    (bash,) = html.fromstring(page.text).xpath("//pre[@id='bash']")
+    return dict(
+        line.removeprefix("export ").split("=", 1)
+        for line in bash.text_content().strip().splitlines()
+    )
 
 
 async def revoke(world: SignInWorld, target: str, before_ms: int | None = None) -> None:
@@ -87,11 +97,7 @@ async def test_shown_credentials_work_and_count_as_chained(world: SignInWorld) -
     page = await show_credentials(browser)
     assert page.status_code == 200
     assert page.headers["cache-control"] == "no-store"
-    (bash,) = html.fromstring(page.text).xpath("//pre[@id='bash']")
-    values = dict(
-        line.removeprefix("export ").split("=", 1)
-        for line in bash.text_content().strip().splitlines()
-    )
+    values = shown_values(page)
     resolved = await world.services.resolver.resolve(
         values["AWS_ACCESS_KEY_ID"], values["AWS_SESSION_TOKEN"], world.clock.now()
     )
@@ -207,12 +213,15 @@ async def test_revoking_the_console_session_ends_it_and_what_it_showed(
 ) -> None:
     browser = world.browser()
     await world.sign_in(browser)
-    await show_credentials(browser)
-    shown = (await world.audit())[0].session
+    values = shown_values(await show_credentials(browser))
+    key, token = values["AWS_ACCESS_KEY_ID"], values["AWS_SESSION_TOKEN"]
+    resolver = world.services.resolver
+    assert await resolver.resolve(key, token, world.clock.now())
     console = (await world.recorded("sts:AssumeRoleWithSAML")).session
-    assert shown["parent_key_id"] == console["access_key_id"]
     await revoke(world, console["access_key_id"])
     assert (await browser.get("/console/")).status_code == 403
+    with pytest.raises(ExpiredToken):
+        await resolver.resolve(key, token, world.clock.now())
 
 
 async def test_a_mark_on_the_credentials_ends_the_console_made_from_them(
