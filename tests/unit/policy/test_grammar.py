@@ -122,6 +122,24 @@ def test_patterns_are_bounded(pattern: str, fits: bool) -> None:
     assert caught.value.reason is RejectionReason.TOO_LONG
 
 
+@pytest.mark.parametrize("operator", ["StringLike", "StringNotLike", "ArnLike"])
+def test_patterns_of_conditions_are_bounded_too(operator: str) -> None:
+    text = json.dumps(
+        {
+            "Statement": {
+                "Effect": "Allow",
+                "Action": "*",
+                "Resource": "*",
+                "Condition": {operator: {"aws:x": "a*" * 2000}},
+            }
+        }
+    )
+    with pytest.raises(PolicyRejected) as caught:
+        parse_policy(text, PolicyKind.IDENTITY)
+    assert caught.value.reason is RejectionReason.TOO_LONG
+    parse_policy(text.replace(operator, "StringEquals"), PolicyKind.IDENTITY)
+
+
 def test_a_long_action_is_refused() -> None:
     text = (
         f'{{"Statement":{{"Effect":"Allow","Action":"s3:{"a" * 200}","Resource":"*"}}}}'
