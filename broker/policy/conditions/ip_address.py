@@ -10,7 +10,7 @@ from broker.policy.conditions.value import Family, ValueTest
 from broker.policy.variables import Context
 
 _MAPPED = 0xFFFF << 32
-_BITS = {4: 32, 6: 128}
+_V4_BITS, _V6_BITS = 32, 128
 _LONGEST = 64
 _OCTETS = 4
 _HIGHEST_OCTET = 255
@@ -54,7 +54,7 @@ def _find_range(text: str) -> tuple[int, int, int] | None:
     if found is None:
         return None
     version, number = found
-    written_bits = 128 if ":" in address else 32
+    written_bits = _V6_BITS if ":" in address else _V4_BITS
     if not slash:
         return version, 0, number
     if not (length.isascii() and length.isdigit() and len(length) <= len("128")):
@@ -62,7 +62,7 @@ def _find_range(text: str) -> tuple[int, int, int] | None:
     free = written_bits - int(length)
     if not 0 <= free <= written_bits:
         return None
-    if version == 4 and free > _BITS[4]:  # noqa: PLR2004  # IP version
+    if version == 4 and free > _V4_BITS:  # noqa: PLR2004  # IP version
         # ::ffff:0:0/90 reaches beyond the mapped addresses: an IPv6 range
         return 6, free, (_MAPPED | number) >> free
     return version, free, number >> free
