@@ -185,7 +185,8 @@ async def _list_values(services: Services, number: int) -> None:
 async def _list_sessions(services: Services, key: KeyListing) -> None:
     """The sessions issued while the key sealed, as far as the cache knows them."""
     began = key.seals_from or key.created_at
-    ended = key.seals_until or services.clock.now()
+    # A process that had not read the keyring again went on a little longer.
+    ended = (key.seals_until or services.clock.now()) + _FOLLOWS_WITHIN
     typer.echo("It sealed these sessions, which are over (as far as the cache knows):")
     for account in await services.stores.directory.list_accounts():
         marker: str | None = None

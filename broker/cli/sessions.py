@@ -47,7 +47,7 @@ def list_sessions(
     account = AccountId(account_id)
 
     async def work(services: Services) -> tuple[list[SessionRecord], datetime]:
-        return await _all_sessions(services, account), services.clock.now()
+        return await _live_sessions(services, account), services.clock.now()
 
     records, now = with_services(work)
     records.sort(key=lambda record: record.issued_at_ms, reverse=True)
@@ -143,14 +143,29 @@ def revoke(
     typer.echo(f"Revoked: {target}")
 
 
-async def _all_sessions(services: Services, account: AccountId) -> list[SessionRecord]:
+async def _live_sessions(services: Services, account: AccountId) -> list[SessionRecord]:
+    """What the cache knows, without what is revoked: a late write may bring it back."""
+    directory = services.stores.directory
+    revocations = await directory.revocations(account)
+    saml = await directory.list_saml_providers(account)
+    oidc = await directory.list_oidc_providers(account)
+    provider_ids = {
+        **{provider.arn: provider.uuid for provider in saml},
+        **{provider.arn: provider.unique_id for provider in oidc},
+    }
     records: list[SessionRecord] = []
     marker: str | None = None
     while True:
         page = await services.stores.cache.list_sessions(
             account, PageRequest(marker, _PAGE)
         )
-        records += page.items
+        for record in page.items:
+            provider_id = provider_ids.get(record.provider_arn, "")
+            targets = (account, record.principal_id, provider_id)
+            if not revocations.cover(
+                record.access_key_id, record.issued_at_ms, targets
+            ):
+                records.append(record)
         marker = page.marker
         if marker is None:
             return records

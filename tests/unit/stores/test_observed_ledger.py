@@ -1,0 +1,87 @@
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from broker.clock import SystemClock
+from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.page import PageRequest
+from broker.stores.errors import ReplayedError, StoreUnavailableError
+from broker.stores.ledger.observed import ObservedLedger
+from broker.stores.ledger.port import ReplayMark
+from broker.stores.open import Stores, open_stores
+
+NOW = datetime.now(UTC)
+
+
+def record(event_id: str) -> AuditRecord:
+    return AuditRecord(
+        event_id=event_id, at=NOW, account=None, door="api", action="sts:AssumeRole"
+    )
+
+
+def mark(mint_id: str) -> ReplayMark:
+    return ReplayMark(b"k" * 32, mint_id, NOW + timedelta(hours=1))
+
+
+@pytest.fixture
+async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
+    opened = await open_stores(
+        f"sqlite:///{tmp_path / 'broker.db'}",
+        clock=SystemClock(),
+        spool_folder=tmp_path / "spool",
+    )
+    yield opened
+    await opened.close()
+
+
+async def test_mints_replays_and_records_are_told_apart(stores: Stores) -> None:
+    seen: Counter[tuple[str, str]] = Counter()
+    ledger = ObservedLedger(stores.ledger, lambda *what: seen.update([what]))
+    await ledger.mint(record("one"), mark("one"))
+    await ledger.mint(record("two"), None)
+    with pytest.raises(ReplayedError):
+        await ledger.mint(record("three"), mark("three"))
+    await ledger.append(record("four"))
+    assert seen == {
+        ("mint", "ok"): 2,
+        ("mint", "replayed"): 1,
+        ("append", "ok"): 1,
+    }
+
+
+async def test_what_is_read_comes_from_the_ledger_below(stores: Stores) -> None:
+    ledger = ObservedLedger(stores.ledger, lambda *_: None)
+    await ledger.mint(record("one"), None)
+    found = await ledger.find("one")
+    assert found is not None
+    page = await ledger.search(AuditFilter(event_id="one"), PageRequest())
+    assert page.items == (found,)
+    later = NOW + timedelta(days=1)
+    await ledger.purge(marks_before=later, audit_before=later)
+    assert await ledger.find("one") is None
+
+
+class Away:
+    """A ledger whose database is gone."""
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+
+    async def mint(self, *_: object) -> None:
+        raise StoreUnavailableError
+
+    async def append(self, *_: object) -> None:
+        raise StoreUnavailableError
+
+
+async def test_an_outage_is_counted_and_still_raised() -> None:
+    seen: list[tuple[str, str]] = []
+    ledger = ObservedLedger(Away(), lambda *what: seen.append(what))  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailableError):
+        await ledger.mint(record("one"), None)
+    with pytest.raises(StoreUnavailableError):
+        await ledger.append(record("one"))
+    assert seen == [("mint", "unavailable"), ("append", "unavailable")]
