@@ -37,7 +37,9 @@ def call_context(
     context["aws:epochtime"] = (str(int(now.timestamp())),)
     context["aws:requestedregion"] = (region,)
     context["aws:viaawsservice"] = ("false",)
-    context["aws:principalisawsservice"] = ("false",)
+    if caller.principal.principal_arn:
+        # Signed calls only; unsigned ones and anonymous ones do not have it.
+        context["aws:principalisawsservice"] = ("false",)
     for key, header in (("aws:useragent", b"user-agent"), ("aws:referer", b"referer")):
         value = raw.find_header(header)
         if value:
@@ -48,6 +50,16 @@ def call_context(
 def tag_context(prefix: str, tags: Mapping[str, str]) -> Context:
     """``{prefix}/{key}`` for every tag, e.g. ``aws:resourcetag/team``."""
     return {f"{prefix}/{key.lower()}": (value,) for key, value in tags.items()}
+
+
+def resource_context(resource: str, account: str) -> Context:
+    """``aws:ResourceAccount`` of what a need is about.
+
+    Absent for calls about no resource, and for what AWS itself owns.
+    """
+    if resource == "*" or ":iam::aws:" in resource:
+        return {}
+    return {"aws:resourceaccount": (account,)}
 
 
 def _add_caller(context: Context, caller: Caller) -> None:
@@ -74,6 +86,8 @@ def _add_session(context: Context, caller: Caller, now: datetime) -> None:
     context["aws:tokenissuetime"] = (
         _iso(datetime.fromtimestamp(issued, tz=now.tzinfo)),
     )
+    if session.kind is SessionKind.ROOT_TASK:
+        context["aws:assumedroot"] = ("true",)
     if session.provider_arn:
         context["aws:federatedprovider"] = (session.provider_arn,)
     if session.source_identity:

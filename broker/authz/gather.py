@@ -10,6 +10,11 @@ from functools import lru_cache
 
 from broker.errors import AccessDenied
 from broker.identities.aws_managed import find_aws_managed
+from broker.identities.control_policies import (
+    FULL_ACCESS,
+    ControlKind,
+    control_policies,
+)
 from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.caller import Caller
@@ -29,6 +34,14 @@ from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.port import DirectoryReader
 
 _NOTHING = compile_policies(())
+_PRINCIPALS_OF_THE_ACCOUNT = frozenset(
+    {
+        PrincipalType.ACCOUNT,
+        PrincipalType.USER,
+        PrincipalType.ASSUMED_ROLE,
+        PrincipalType.FEDERATED_USER,
+    }
+)
 _SESSION_TEXTS = 4096
 """Distinct inline session policies that a worker keeps compiled."""
 
@@ -64,6 +77,12 @@ class PolicyLibrary:
         elif caller.principal.type is PrincipalType.USER:
             user = await self._fresh.find_user_by_id(account, unique_id)
             arn = user.boundary_arn if user else None
+        elif caller.session is not None and caller.session.principal_id != account:
+            # A federated user has no more than the user who made it.
+            user = await self._fresh.find_user_by_id(
+                account, caller.session.principal_id
+            )
+            arn = user.boundary_arn if user else None
         return None if arn is None else await self._managed(account, arn)
 
     async def session(self, caller: Caller) -> tuple[PolicySet, ...]:
@@ -80,6 +99,38 @@ class PolicyLibrary:
             [await self._layer(session.account, layer) for layer in session.policies]
         )
 
+    async def service_controls(self, caller: Caller) -> tuple[PolicySet, ...]:
+        """What the operator lets the caller's account do at all; root included.
+
+        Unsigned callers are nobody's principals, so none applies to them.
+        """
+        if caller.principal.type not in _PRINCIPALS_OF_THE_ACCOUNT:
+            return ()
+        return await self._controls(caller.account, ControlKind.SERVICE)
+
+    async def resource_controls(self, account: AccountId) -> tuple[PolicySet, ...]:
+        """What the operator forbids everybody to do with the account's roles."""
+        return await self._controls(account, ControlKind.RESOURCE)
+
+    async def _controls(
+        self, account_id: AccountId, kind: ControlKind
+    ) -> tuple[PolicySet, ...]:
+        async def load() -> tuple[PolicySet, ...]:
+            account = await self._fresh.find_account(account_id)
+            listed = () if account is None else control_policies(account, kind)
+            if not listed:
+                return ()
+            documents = [
+                (policy.name, _parse(policy.name, policy.text, kind.grammar))
+                for policy in listed
+            ]
+            if kind is ControlKind.RESOURCE:
+                full = _parse(kind.value, FULL_ACCESS, PolicyKind.CONTROL)
+                documents.append(("RCPFullAWSAccess", full))
+            return (compile_policies(documents),)
+
+        return await self._fresh.memo.get(account_id, kind, load)
+
     async def trust(self, role: Role) -> PolicySet:
         """A role's trust policy."""
 
@@ -95,13 +146,27 @@ class PolicyLibrary:
 
     async def _owned(self, account: AccountId, owner_id: str) -> PolicySet:
         async def load() -> PolicySet:
-            inline = await self._directory.list_inline_policies(account, owner_id)
-            attached = await self._directory.list_attachments(account, owner_id)
-            texts = [(f"inline:{policy.name}", policy.document) for policy in inline]
-            texts += [(arn, await self._document(account, arn)) for arn in attached]
-            return _compile(texts, PolicyKind.IDENTITY)
+            texts = [
+                text
+                for unique_id in (owner_id, *await self._groups(account, owner_id))
+                for text in await self._texts(account, unique_id)
+            ]
+            # What the user and a group of its have attached both counts once.
+            return _compile(dict.fromkeys(texts), PolicyKind.IDENTITY)
 
         return await self._fresh.memo.get(account, ("identity", owner_id), load)
+
+    async def _groups(self, account: AccountId, owner_id: str) -> list[str]:
+        groups = await self._directory.list_user_groups(account, owner_id)
+        return [group.group_id for group in groups]
+
+    async def _texts(self, account: AccountId, owner_id: str) -> list[tuple[str, str]]:
+        inline = await self._directory.list_inline_policies(account, owner_id)
+        attached = await self._directory.list_attachments(account, owner_id)
+        return [
+            *((f"inline:{policy.name}", policy.document) for policy in inline),
+            *[(arn, await self._document(account, arn)) for arn in attached],
+        ]
 
     async def _layer(self, account: AccountId, layer: SessionPolicies) -> PolicySet:
         documents = [

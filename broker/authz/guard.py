@@ -1,9 +1,10 @@
 """The one gate: gather, evaluate, and refuse what is not allowed."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
-from broker.authz.context import Context, call_context
+from broker.authz.context import Context, call_context, resource_context
 from broker.authz.gather import PolicyLibrary
 from broker.authz.need import Need
 from broker.errors import AccessDenied
@@ -14,12 +15,27 @@ from broker.policy import (
     AccessRequest,
     Applicable,
     Decision,
+    Explanation,
+    PolicySet,
     authorize,
     authorize_trust,
     explain,
 )
 
 _UNSIGNED = frozenset({PrincipalType.SAML, PrincipalType.WEB_IDENTITY})
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One need decided, with everything that the decision rests on."""
+
+    request: AccessRequest
+    applicable: Applicable
+    decision: Decision
+
+    def explain(self) -> Explanation:
+        """Why, in words; not free of cost."""
+        return explain(self.request, self.applicable, self.decision)
 
 
 class Guard:
@@ -59,36 +75,53 @@ class Guard:
                 detail=f"there is no role {need.resource}",
             )
         try:
-            applicable = await self._applicable(caller, need)
+            judged = await self.judge(caller, need, context)
         except AccessDenied as error:
             raise AccessDenied(
                 _denial(caller, need, None), detail=error.detail
             ) from error
+        if not judged.decision.allowed:
+            raise AccessDenied(
+                _denial(caller, need, judged.decision),
+                detail=judged.explain().sentence(),
+            )
+        return judged.decision
+
+    async def judge(self, caller: Caller, need: Need, context: Context) -> Judgement:
+        """Decide one need, and refuse nothing.
+
+        Raises:
+            AccessDenied: a policy that applies cannot be read any more.
+            ServiceUnavailable: the policies cannot be read.
+        """
+        applicable = await self._applicable(caller, need)
         request = AccessRequest(
             action=need.action,
             resource=need.resource,
             principal=caller.principal,
-            context={**context, **need.context},
+            context={
+                **context,
+                **resource_context(need.resource, need.account),
+                **need.context,
+            },
         )
         judge = authorize if need.trust is None else authorize_trust
-        decision = judge(request, applicable)
-        if not decision.allowed:
-            raise AccessDenied(
-                _denial(caller, need, decision),
-                detail=explain(request, applicable, decision).sentence(),
-            )
-        return decision
+        return Judgement(request, applicable, judge(request, applicable))
 
     async def _applicable(self, caller: Caller, need: Need) -> Applicable:
         resource = None
+        resource_controls: tuple[PolicySet, ...] = ()
         if need.trust is not None and need.trust.role is not None:
             resource = await self._library.trust(need.trust.role)
+            resource_controls = await self._library.resource_controls(need.account)
         return Applicable(
             identity=await self._library.identity(caller),
             boundary=await self._library.boundary(caller),
             session=await self._library.session(caller),
             resource=resource,
             resource_account=need.account,
+            service_controls=await self._library.service_controls(caller),
+            resource_controls=resource_controls,
         )
 
 

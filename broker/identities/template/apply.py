@@ -23,6 +23,11 @@ from broker.identities.accounts import (
     require_account,
     set_alias,
 )
+from broker.identities.control_policies import (
+    ControlPolicy,
+    control_policies,
+    option_value,
+)
 from broker.identities.template.changes import Change, ChangeKind, differences
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import Kind, Spec, Surroundings, Work
@@ -246,13 +251,30 @@ def _account_changes(
     for name, value in template.quotas.items():
         if quotas.get(name) != value:
             details.append(f"Quotas.{name}: {quotas.get(name, 'default')} -> {value}")
+    for kind, wanted in template.controls.items():
+        there = () if account is None else control_policies(account, kind)
+        if there != wanted:
+            details.append(f"{kind}: {_named(there)} -> {_named(wanted)}")
     if not details:
         return []
     return [Change(template.account, ChangeKind.UPDATE, "account", tuple(details))]
 
 
+def _named(policies: tuple[ControlPolicy, ...]) -> str:
+    return ", ".join(policy.name for policy in policies) or "nothing"
+
+
 async def _write_account(work: Work, template: AccountTemplate) -> None:
-    account = replace(work.account, quotas={**work.account.quotas, **template.quotas})
+    options = dict(work.account.options)
+    for kind, policies in template.controls.items():
+        options.pop(kind, None)
+        if policies:
+            options[str(kind)] = option_value(policies)
+    account = replace(
+        work.account,
+        quotas={**work.account.quotas, **template.quotas},
+        options=options,
+    )
     await work.change.update_account(account)
     if template.alias:
         await set_alias(work.change, account, template.alias)

@@ -1,5 +1,8 @@
 """From what an account has to a template that describes it."""
 
+import json
+
+from broker.identities.control_policies import ControlKind, control_policies
 from broker.identities.template.kinds import KINDS
 from broker.identities.template.yaml_text import dump_yaml
 from broker.model.account import Account
@@ -15,6 +18,16 @@ async def export_account(directory: DirectoryReader, account: Account) -> str:
         specs = await kind.load(directory, account.account_id)
         if specs:
             described[kind.section] = [kind.show(spec) for spec in specs]
+    broker: dict[str, object] = {}
     if account.quotas:
-        described["Broker"] = {"Quotas": dict(sorted(account.quotas.items()))}
+        broker["Quotas"] = dict(sorted(account.quotas.items()))
+    for control in ControlKind:
+        policies = control_policies(account, control)
+        if policies:
+            broker[control] = [
+                {"PolicyName": policy.name, "PolicyDocument": json.loads(policy.text)}
+                for policy in policies
+            ]
+    if broker:
+        described["Broker"] = {str(name): value for name, value in broker.items()}
     return dump_yaml({"Accounts": {account.account_id: described}})

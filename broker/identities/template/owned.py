@@ -17,6 +17,7 @@ from broker.identities.template.documents import read_document
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import Work, shown_tags
 from broker.identities.template.properties import Properties, normal_document
+from broker.model.entities import Group
 from broker.policy import PolicyKind
 from broker.stores.directory.port import DirectoryReader
 
@@ -69,8 +70,8 @@ async def load_owned(directory: DirectoryReader, owner: Owner) -> OwnerSpec:
         path=owner.path,
         policies={policy.name: normal_document(policy.document) for policy in inline},
         attached=tuple(sorted(attached)),
-        boundary_arn=owner.boundary_arn,
-        tags=dict(owner.tags),
+        boundary_arn=None if isinstance(owner, Group) else owner.boundary_arn,
+        tags={} if isinstance(owner, Group) else dict(owner.tags),
     )
 
 

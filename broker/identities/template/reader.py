@@ -5,6 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from broker.identities.control_policies import (
+    ControlKind,
+    ControlPolicy,
+    check_control_policies,
+)
 from broker.identities.limits import DEFAULTS
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import Kind, Reading, Surroundings
@@ -20,14 +25,15 @@ from broker.model.arn import iam_arn
 class AccountTemplate:
     """What one account shall have.
 
-    ``alias`` None and quotas that are not named stay as they are. ``sections`` has
-    the kinds whose section is given, in the order in which they are made.
+    ``alias`` None, quotas that are not named and kinds of ``controls`` that are absent
+    stay as they are. ``sections`` has the kinds whose section is given, in the order in which they are made.
     """
 
     account: AccountId
     place: str
     alias: str | None
     quotas: Mapping[str, int]
+    controls: Mapping[ControlKind, tuple[ControlPolicy, ...]]
     sections: Mapping[str, tuple[Any, ...]]
 
     def specs(self, kind: Kind[Any]) -> tuple[Any, ...] | None:
@@ -85,10 +91,22 @@ def _read_account(
     alias = properties.take("Alias")
     if alias is not None and not isinstance(alias, str):
         raise TemplateError(f"{place}.Alias", "must be a text")
-    quotas = _read_broker(properties)
+    broker = Properties(properties.mapping("Broker"), f"{place}.Broker")
+    quotas = _read_quotas(broker)
+    controls = {
+        control: _read_controls(control, broker)
+        for control in ControlKind
+        if broker.has(control)
+    }
+    broker.finish()
     properties.finish()
     return AccountTemplate(
-        account=account, place=place, alias=alias, quotas=quotas, sections=sections
+        account=account,
+        place=place,
+        alias=alias,
+        quotas=quotas,
+        controls=controls,
+        sections=sections,
     )
 
 
@@ -105,10 +123,8 @@ def _read_section(
     return tuple(found.values())
 
 
-def _read_broker(properties: Properties) -> dict[str, int]:
-    broker = Properties(properties.mapping("Broker"), f"{properties.place}.Broker")
+def _read_quotas(broker: Properties) -> dict[str, int]:
     quotas = Properties(broker.mapping("Quotas"), f"{broker.place}.Quotas")
-    broker.finish()
     found = {
         name: quotas.integer(name, default, 0, 10**9)
         for name, default in DEFAULTS.items()
@@ -116,3 +132,18 @@ def _read_broker(properties: Properties) -> dict[str, int]:
     }
     quotas.finish()
     return {str(name): value for name, value in found.items()}
+
+
+def _read_controls(
+    control: ControlKind, broker: Properties
+) -> tuple[ControlPolicy, ...]:
+    found = []
+    for item in broker.items(control):
+        name = item.name("PolicyName")
+        found.append(ControlPolicy(name, item.document("PolicyDocument")))
+        item.finish()
+    try:
+        check_control_policies(control, found)
+    except ValueError as error:
+        raise TemplateError(f"{broker.place}.{control}", str(error)) from error
+    return tuple(found)
