@@ -1,4 +1,4 @@
-"""Managed policies on users and roles: attached, or as a permissions boundary."""
+"""Managed policies on users, roles and groups: attached, or as a boundary."""
 
 from broker.errors import InvalidInput, NoSuchEntity
 from broker.identities.limits import require_within

@@ -1,4 +1,4 @@
-"""Inline policies of users and roles."""
+"""Inline policies of users, roles and groups."""
 
 from broker.errors import NoSuchEntity
 from broker.identities.documents import checked_document

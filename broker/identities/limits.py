@@ -16,35 +16,43 @@ class Quota(StrEnum):
 
     ROLES = "RolesPerAccount"
     USERS = "UsersPerAccount"
+    GROUPS = "GroupsPerAccount"
+    GROUPS_PER_USER = "GroupsPerUser"
     POLICIES = "PoliciesPerAccount"
     SAML_PROVIDERS = "SAMLProvidersPerAccount"
     OIDC_PROVIDERS = "OpenIdConnectProvidersPerAccount"
     CLIENT_IDS = "ClientIdsPerOpenIdConnectProvider"
     POLICIES_PER_ROLE = "PoliciesPerRole"
     POLICIES_PER_USER = "PoliciesPerUser"
+    POLICIES_PER_GROUP = "PoliciesPerGroup"
     VERSIONS_PER_POLICY = "VersionsPerPolicy"
     ACCESS_KEYS_PER_USER = "AccessKeysPerUser"
     POLICY_SIZE = "PolicySize"
     TRUST_POLICY_SIZE = "ACLSizePerRole"
     ROLE_INLINE_SIZE = "RoleInlinePolicySize"
     USER_INLINE_SIZE = "UserInlinePolicySize"
+    GROUP_INLINE_SIZE = "GroupInlinePolicySize"
 
 
 DEFAULTS: Mapping[str, int] = {
     Quota.ROLES: 1000,
     Quota.USERS: 5000,
+    Quota.GROUPS: 300,
+    Quota.GROUPS_PER_USER: 10,
     Quota.POLICIES: 1500,
     Quota.SAML_PROVIDERS: 100,
     Quota.OIDC_PROVIDERS: 100,
     Quota.CLIENT_IDS: 100,
     Quota.POLICIES_PER_ROLE: 10,
     Quota.POLICIES_PER_USER: 10,
+    Quota.POLICIES_PER_GROUP: 10,
     Quota.VERSIONS_PER_POLICY: 5,
     Quota.ACCESS_KEYS_PER_USER: 2,
     Quota.POLICY_SIZE: 6144,
     Quota.TRUST_POLICY_SIZE: 2048,
     Quota.ROLE_INLINE_SIZE: 10_240,
     Quota.USER_INLINE_SIZE: 2048,
+    Quota.GROUP_INLINE_SIZE: 5120,
 }
 """Counts of entities; sizes in characters without white space."""
 

@@ -1,14 +1,17 @@
-"""What users and roles have in common: they own policies and may have a boundary."""
+"""What users, roles and groups have in common: they own policies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from broker.errors import DeleteConflict
 from broker.identities.limits import Quota
-from broker.model.entities import Role, User
+from broker.model.entities import Group, Role, User
 from broker.stores.directory.port import DirectoryReader
 
-Owner = User | Role
+Bounded = User | Role
+"""What may have a permissions boundary."""
+
+Owner = User | Role | Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class OwnerKind:
 _KINDS: Mapping[type[Owner], OwnerKind] = {
     User: OwnerKind("user", Quota.POLICIES_PER_USER, Quota.USER_INLINE_SIZE),
     Role: OwnerKind("role", Quota.POLICIES_PER_ROLE, Quota.ROLE_INLINE_SIZE),
+    Group: OwnerKind("group", Quota.POLICIES_PER_GROUP, Quota.GROUP_INLINE_SIZE),
 }
 
 
@@ -33,7 +37,13 @@ def kind_of(owner: Owner) -> OwnerKind:
 
 def owner_id(owner: Owner) -> str:
     """The owner's unique id, by which everything it owns is kept."""
-    return owner.user_id if isinstance(owner, User) else owner.role_id
+    match owner:
+        case User():
+            return owner.user_id
+        case Role():
+            return owner.role_id
+        case Group():
+            return owner.group_id
 
 
 async def require_no_policies(directory: DirectoryReader, owner: Owner) -> None:

@@ -98,11 +98,17 @@ async def delete_user(change: DirectoryChange, user: User) -> None:
     """Remove a user.
 
     Raises:
-        DeleteConflict: it still has policies or access keys.
+        DeleteConflict: it still has policies, keys, a password or groups.
     """
+    if await change.list_user_groups(user.account, user.user_id):
+        raise DeleteConflict(
+            "Cannot delete entity, must remove users from group first."
+        )
     await require_no_policies(change, user)
     if await change.list_access_keys(user.account, user.user_id):
         raise DeleteConflict("Cannot delete entity, must delete access keys first.")
+    if await change.find_login_profile(user.account, user.user_id) is not None:
+        raise DeleteConflict("Cannot delete entity, must delete login profile first.")
     await change.delete_user(user)
 
 

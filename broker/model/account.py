@@ -75,3 +75,5 @@ class Account:
     created_at: datetime
     quotas: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, object] = field(default_factory=dict)
+    password_policy: Mapping[str, int | bool] | None = None
+    """The members of ``UpdateAccountPasswordPolicy``; None for the default policy."""

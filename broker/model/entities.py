@@ -15,6 +15,9 @@ from broker.model.arn import iam_arn
 
 Tags = Mapping[str, str]
 
+PASSWORD_SEAL = ("login-profile", "password")
+"""Purpose and column that password hashes are sealed for; the entity is the user."""
+
 ACCESS_KEY_SEAL = ("access-key", "secret")
 """Purpose and column that a secret access key is sealed for; the entity is its id."""
 
@@ -42,6 +45,34 @@ class User:
     def arn(self) -> str:
         """``arn:aws:iam::{account}:user{path}{name}``."""
         return iam_arn(self.account, f"user{self.path}{self.name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A group of users; it lends them its policies and is no principal itself."""
+
+    account: AccountId
+    group_id: str
+    name: str
+    path: str
+    created_at: datetime
+
+    @property
+    def arn(self) -> str:
+        """``arn:aws:iam::{account}:group{path}{name}``."""
+        return iam_arn(self.account, f"group{self.path}{self.name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginProfile:
+    """A user's password: ``sealed`` is its hash with those of former passwords."""
+
+    account: AccountId
+    user_id: str
+    sealed: bytes = field(repr=False)
+    created_at: datetime
+    changed_at: datetime
+    reset_required: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,7 @@ ACCOUNTS = Table(
     Column("created_at", BigInteger, nullable=False),
     _json("quotas", "{}"),
     _json("options", "{}"),
+    Column("password_policy", Text, nullable=True),
 )
 
 USERS = Table(
@@ -85,6 +86,39 @@ ACCESS_KEYS = Table(
     Column("sealed_secret", LargeBinary, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Index("access_keys_owner", "account", "user_id"),
+)
+
+GROUPS = Table(
+    "groups",
+    METADATA,
+    Column("group_id", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("name_key", _KEY, nullable=False),
+    Column("path", _KEY, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("account", "name_key", name="groups_name"),
+)
+
+GROUP_MEMBERS = Table(
+    "group_members",
+    METADATA,
+    Column("group_id", _KEY, primary_key=True),
+    Column("user_id", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False),
+    Index("group_members_user", "account", "user_id"),
+)
+
+# ``sealed`` holds the password's hash and those of former passwords.
+LOGIN_PROFILES = Table(
+    "login_profiles",
+    METADATA,
+    Column("user_id", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False, index=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("reset_required", Integer, nullable=False),
 )
 
 # Every id that was ever given to a long-term key, of whatever account.
@@ -236,6 +270,29 @@ for _name in ("access_key_id", "minted_key_id"):
         sqlite_where=AUDIT.c[_name] != "",
         postgresql_where=AUDIT.c[_name] != "",
     )
+
+# What was used last: an access key, a password, a principal's service or action. It is
+# no part of what decides, so it raises no generation.
+USES = Table(
+    "uses",
+    METADATA,
+    Column("account", _KEY, primary_key=True),
+    Column("subject", _KEY, primary_key=True),
+    Column("service", _KEY, primary_key=True),
+    Column("action", _KEY, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("region", Text, nullable=False),
+)
+
+# Reports that one call makes and others read.
+REPORTS = Table(
+    "reports",
+    METADATA,
+    Column("account", _KEY, primary_key=True),
+    Column("report_id", _KEY, primary_key=True),
+    Column("made_at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)
 
 # The embedded cache. These tables stay empty when Redis is configured.
 CACHE_ENTRIES = Table(

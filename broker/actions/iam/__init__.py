@@ -11,6 +11,7 @@ from broker.actions.action import Action
 from broker.actions.iam.access_keys import access_key_actions
 from broker.actions.iam.account_aliases import ACCOUNT_ALIASES
 from broker.actions.iam.attachments import ATTACHMENTS
+from broker.actions.iam.groups import GROUPS
 from broker.actions.iam.inline_policies import INLINE_POLICIES
 from broker.actions.iam.oidc_providers import IsReachable, oidc_provider_actions
 from broker.actions.iam.policies import POLICIES
@@ -42,6 +43,7 @@ def iam_actions(
     return (
         *ROLES,
         *USERS,
+        *GROUPS,
         *INLINE_POLICIES,
         *POLICIES,
         *POLICY_ENTITIES,

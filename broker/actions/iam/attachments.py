@@ -1,9 +1,15 @@
-"""Managed policies on roles and users: attached, or as a permissions boundary."""
+"""Managed policies on roles, users and groups: attached, or as a boundary."""
 
 from broker.actions.action import Action, Call, Given
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
-from broker.actions.iam.owners import OWNERS, Answer, OwnerOperations, set_boundary
+from broker.actions.iam.owners import (
+    BOUNDED,
+    OWNERS,
+    Answer,
+    OwnerOperations,
+    set_boundary,
+)
 from broker.actions.iam.paging import cut, page_request, truncation
 from broker.identities import attachments
 from broker.identities.accounts import require_account
@@ -44,6 +50,15 @@ def _operations(kind: OwnerOperations) -> tuple[Action, ...]:
             **truncation(page),
         }
 
+    noun, held = kind.noun, kind.held
+    return (
+        change(f"Attach{noun}Policy", attach, kind.target, on.policy_arn, *held),
+        change(f"Detach{noun}Policy", detach, kind.target, on.policy_arn, *held),
+        read(f"ListAttached{noun}Policies", list_attached, kind.target),
+    )
+
+
+def _boundary_operations(kind: OwnerOperations) -> tuple[Action, ...]:
     async def put_boundary(given: Given, call: Call) -> Answer:
         owner = await kind.changing(given, call)
         arn = await attachments.checked_boundary(
@@ -60,13 +75,6 @@ def _operations(kind: OwnerOperations) -> tuple[Action, ...]:
     noun = kind.noun
     return (
         change(
-            f"Attach{noun}Policy", attach, kind.target, on.policy_arn, on.boundary_held
-        ),
-        change(
-            f"Detach{noun}Policy", detach, kind.target, on.policy_arn, on.boundary_held
-        ),
-        read(f"ListAttached{noun}Policies", list_attached, kind.target),
-        change(
             f"Put{noun}PermissionsBoundary",
             put_boundary,
             kind.target,
@@ -81,4 +89,7 @@ def _operations(kind: OwnerOperations) -> tuple[Action, ...]:
     )
 
 
-ATTACHMENTS = tuple(action for kind in OWNERS for action in _operations(kind))
+ATTACHMENTS = (
+    *(action for kind in OWNERS for action in _operations(kind)),
+    *(action for kind in BOUNDED for action in _boundary_operations(kind)),
+)

@@ -1,7 +1,6 @@
-"""Inline policies of roles and users: put, get, list, delete."""
+"""Inline policies of roles, users and groups: put, get, list, delete."""
 
 from broker.actions.action import Action, Call, Given
-from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.owners import OWNERS, Answer, OwnerOperations
 from broker.actions.iam.paging import cut, page_request, truncation
@@ -48,12 +47,12 @@ def _operations(kind: OwnerOperations) -> tuple[Action, ...]:
         )
         return {}
 
-    noun = kind.noun
+    noun, held = kind.noun, kind.held
     return (
-        change(f"Put{noun}Policy", put, kind.target, on.boundary_held),
+        change(f"Put{noun}Policy", put, kind.target, *held),
         read(f"Get{noun}Policy", get, kind.target),
         read(f"List{noun}Policies", list_names, kind.target),
-        change(f"Delete{noun}Policy", delete, kind.target, on.boundary_held),
+        change(f"Delete{noun}Policy", delete, kind.target, *held),
     )
 
 

@@ -1,7 +1,7 @@
-"""The operations that users and roles share, named after the one or the other.
+"""The operations that users, roles and groups share, named after one of them.
 
-Inline policies, attached managed policies and permissions boundaries work the same
-for both: a row of `OWNERS` and one handler a piece.
+Inline policies and attached managed policies work the same for all, permissions
+boundaries for users and roles: a row of `OWNERS` and one handler a piece.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,12 +10,13 @@ from typing import Any
 
 from broker.actions.action import Call, Given
 from broker.actions.iam import targets
-from broker.actions.iam.declare import Target
+from broker.actions.iam.declare import Keys, Target
+from broker.identities.groups import require_group
 from broker.identities.owners import Owner
 from broker.identities.roles import require_role
 from broker.identities.users import require_user
 from broker.model.account import AccountId
-from broker.model.entities import User
+from broker.model.entities import Role, User
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 Answer = Mapping[str, Any]
@@ -29,6 +30,8 @@ class OwnerOperations:
     parameter: str
     target: Target
     require: Callable[[DirectoryReader, AccountId, str], Awaitable[Owner]]
+    held: tuple[Keys, ...] = (targets.boundary_held,)
+    """Condition keys of what the owner has already."""
 
     async def read(self, given: Given, call: Call) -> Owner:
         """The owner that a reading request names."""
@@ -41,7 +44,9 @@ class OwnerOperations:
 
 ROLE = OwnerOperations("Role", "RoleName", targets.role, require_role)
 USER = OwnerOperations("User", "UserName", targets.user, require_user)
-OWNERS = (ROLE, USER)
+GROUP = OwnerOperations("Group", "GroupName", targets.group, require_group, ())
+OWNERS = (ROLE, USER, GROUP)
+BOUNDED = (ROLE, USER)
 
 
 async def set_boundary(
@@ -50,5 +55,5 @@ async def set_boundary(
     """Write an owner's permissions boundary, or that it has none."""
     if isinstance(owner, User):
         await change.update_user(replace(owner, boundary_arn=boundary_arn))
-    else:
+    elif isinstance(owner, Role):
         await change.update_role(replace(owner, boundary_arn=boundary_arn))

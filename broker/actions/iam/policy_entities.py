@@ -12,7 +12,7 @@ from broker.actions.types.iam import (
 )
 from broker.identities.managed_policies import require_managed_policy
 from broker.identities.owners import Owner, kind_of
-from broker.model.entities import Role, User
+from broker.model.entities import Group, Role, User
 
 
 async def _list_entities(
@@ -40,7 +40,11 @@ async def _list_entities(
     ]
     page = cut(owners, _sort_key, page_request(given))
     return {
-        "PolicyGroups": [],
+        "PolicyGroups": [
+            {"GroupName": owner.name, "GroupId": owner.group_id}
+            for owner in page.items
+            if isinstance(owner, Group)
+        ],
         "PolicyUsers": [
             {"UserName": owner.name, "UserId": owner.user_id}
             for owner in page.items
@@ -63,6 +67,8 @@ async def _load(unique_ids: Iterable[str], call: Call) -> Sequence[Owner]:
         )
         if owner is None:
             owner = await call.directory.find_user_by_id(call.account, unique_id)
+        if owner is None:
+            owner = await call.directory.find_group_by_id(call.account, unique_id)
         if owner is not None:
             owners.append(owner)
     return owners

@@ -11,8 +11,8 @@ from broker.identities.aws_managed import find_aws_managed
 from broker.identities.control_policies import ControlKind, control_policies
 from broker.identities.managed_policies import find_managed_policy
 from broker.identities.names import parse_policy_arn
-from broker.identities.owners import Owner, owner_id
-from broker.model.entities import User
+from broker.identities.owners import Owner, kind_of, owner_id
+from broker.model.entities import Group, User
 from broker.policy import (
     PolicyDocument,
     PolicyKind,
@@ -131,8 +131,21 @@ def read_levels(levels: Sequence[Any]) -> tuple[PolicySet, ...]:
 async def owned_policies(
     call: Call, owner: Owner, exclusions: Exclusions
 ) -> list[Source]:
-    """The inline and attached policies of a user or role."""
-    account, kind = call.account, "user" if isinstance(owner, User) else "role"
+    """The inline and attached policies of an owner, a user's with its groups'."""
+    owners: list[Owner] = [owner]
+    if isinstance(owner, User):
+        owners += await call.directory.list_user_groups(call.account, owner.user_id)
+    found: dict[tuple[str, str], Source] = {}
+    for one in owners:
+        for source in await _own_policies(call, one, exclusions):
+            found.setdefault((source.policy_id, source.text), source)
+    return list(found.values())
+
+
+async def _own_policies(
+    call: Call, owner: Owner, exclusions: Exclusions
+) -> list[Source]:
+    account, kind = call.account, kind_of(owner).noun
     found = [
         _stored(f"{kind}_{owner.name}_{inline.name}", inline.document)
         for inline in await call.directory.list_inline_policies(
@@ -151,7 +164,7 @@ async def boundary_policies(
     call: Call, owner: Owner, exclusions: Exclusions
 ) -> list[Source]:
     """The permissions boundary of a user or role; empty when there is none."""
-    arn = owner.boundary_arn
+    arn = None if isinstance(owner, Group) else owner.boundary_arn
     if arn is None or exclusions.boundary(arn):
         return []
     text = await managed_text(call, arn)

@@ -13,8 +13,9 @@ from typing import Any
 
 from broker.actions.action import Call, Given
 from broker.authz.context import tag_context
-from broker.errors import InvalidInput, NoSuchEntity
-from broker.identities.owners import Owner
+from broker.errors import InvalidInput
+from broker.identities.groups import require_group
+from broker.identities.owners import Bounded, Owner
 from broker.identities.roles import require_role
 from broker.identities.users import require_user
 from broker.model.account import AccountId
@@ -91,13 +92,13 @@ def parse_entity_arn(text: str, own: AccountId) -> EntityArn:
 
 
 async def require_owner(call: Call, entity: EntityArn) -> Owner:
-    """The user or role of one's own account that an ARN names.
+    """The user, role or group of one's own account that an ARN names.
 
     Raises:
         NoSuchEntity: there is none.
     """
     if entity.kind == "group":
-        raise NoSuchEntity(f"The group with name {entity.name} cannot be found.")
+        return await require_group(call.directory, call.account, entity.name)
     require = require_user if entity.kind == "user" else require_role
     return await require(call.directory, call.account, entity.name)
 
@@ -109,7 +110,7 @@ async def simulated_caller(call: Call, arn: str) -> SimulatedCaller:
         InvalidInput: the ARN is no user's, role's or group's.
     """
     entity = parse_entity_arn(arn, call.account)
-    known: Owner | None = None
+    known: Bounded | None = None
     if entity.account == call.account:
         find = {"user": call.directory.find_user, "role": call.directory.find_role}
         if entity.kind in find:
@@ -195,7 +196,7 @@ def read_context(entries: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, .
     return {name: values for name, values in context.items() if values}
 
 
-def _caller(entity: EntityArn, known: Owner | None) -> SimulatedCaller:
+def _caller(entity: EntityArn, known: Bounded | None) -> SimulatedCaller:
     if known is None:
         unique_id, path, name = "", entity.path, entity.name
     else:

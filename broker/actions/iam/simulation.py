@@ -369,8 +369,10 @@ async def _policy_source(given: Given, call: Call) -> On:
         entity = parse_entity_arn(arn, call.account)
     except InvalidInput:
         return On(arn)
-    if entity.account != call.account or entity.kind == "group":
+    if entity.account != call.account:
         return On(arn)
+    if entity.kind == "group":
+        return await on.group({"GroupName": entity.name}, call)
     if entity.kind == "user":
         return await on.user({"UserName": entity.name}, call)
     return await on.role({"RoleName": entity.name}, call)

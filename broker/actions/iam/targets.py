@@ -45,14 +45,22 @@ async def user(given: Given, call: Call) -> On:
     return _owner(found)
 
 
+async def group(given: Given, call: Call) -> On:
+    """The group ``GroupName``."""
+    found = await call.directory.find_group(call.account, given["GroupName"])
+    if found is None:
+        return On(iam_arn(call.account, f"group/{given['GroupName']}"))
+    return On(found.arn)
+
+
+def renamed_group(given: Given, call: Call, group: On) -> On | None:
+    """The group as it will be called: a rename needs the permission for both names."""
+    return _renamed("group", "NewGroupName", given, call, group)
+
+
 def renamed_user(given: Given, call: Call, user: On) -> On | None:
     """The user as it will be called: a rename needs the permission for both names."""
-    if "NewUserName" not in given and "NewPath" not in given:
-        return None
-    old_path, _, old_name = user.arn.partition(":user")[2].rpartition("/")
-    path = given.get("NewPath", f"{old_path}/")
-    name = given.get("NewUserName", old_name)
-    return On(iam_arn(call.account, f"user{path}{name}"))
+    return _renamed("user", "NewUserName", given, call, user)
 
 
 async def user_or_self(given: Given, call: Call) -> On:
@@ -191,6 +199,15 @@ def boundary_held(_given: Given, on: On) -> Context:
     if on.boundary_arn is None:
         return {}
     return {"iam:permissionsboundary": (on.boundary_arn,)}
+
+
+def _renamed(kind: str, parameter: str, given: Given, call: Call, old: On) -> On | None:
+    if parameter not in given and "NewPath" not in given:
+        return None
+    old_path, _, old_name = old.arn.partition(f":{kind}")[2].rpartition("/")
+    path = given.get("NewPath", f"{old_path}/")
+    name = given.get(parameter, old_name)
+    return On(iam_arn(call.account, f"{kind}{path}{name}"))
 
 
 def _owner(owner: User | Role) -> On:

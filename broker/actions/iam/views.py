@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from broker.actions.types.iam import (
     AttachedPermissionsBoundary,
+    Group,
     Policy,
     PolicyVersion,
     Role,
@@ -81,6 +82,17 @@ def listed_user(user: entities.User) -> User:
         "UserId": user.user_id,
         "Arn": user.arn,
         "CreateDate": user.created_at,
+    }
+
+
+def listed_group(group: entities.Group) -> Group:
+    """A group, the same in every answer."""
+    return {
+        "Path": group.path,
+        "GroupName": group.name,
+        "GroupId": group.group_id,
+        "Arn": group.arn,
+        "CreateDate": group.created_at,
     }
 
 

@@ -21,19 +21,26 @@ from broker.stores.schema import (
     ACCOUNTS,
     ATTACHMENTS,
     GENERATIONS,
+    GROUP_MEMBERS,
+    GROUPS,
     INLINE_POLICIES,
+    LOGIN_PROFILES,
     MANAGED_POLICIES,
     OIDC_PROVIDERS,
     POLICY_VERSIONS,
+    REPORTS,
     REVOCATIONS,
     ROLES,
     SAML_PROVIDERS,
     USERS,
+    USES,
 )
 from broker.stores.times import from_micros, to_micros
 
 _COUNTED = {
     "users": USERS,
+    "groups": GROUPS,
+    "login_profiles": LOGIN_PROFILES,
     "roles": ROLES,
     "policies": MANAGED_POLICIES,
     "access_keys": ACCESS_KEYS,
@@ -43,14 +50,19 @@ _COUNTED = {
 _OWNED = (
     ACCESS_KEYS,
     ATTACHMENTS,
+    GROUP_MEMBERS,
+    GROUPS,
     INLINE_POLICIES,
+    LOGIN_PROFILES,
     MANAGED_POLICIES,
     OIDC_PROVIDERS,
     POLICY_VERSIONS,
+    REPORTS,
     REVOCATIONS,
     ROLES,
     SAML_PROVIDERS,
     USERS,
+    USES,
 )
 _ACCOUNTS_A_QUERY = 500
 
@@ -174,6 +186,9 @@ def _read_account(row: AnyRow) -> Account:
         created_at=from_micros(row.created_at),
         quotas=load_mapping(row.quotas),
         options=load_mapping(row.options),
+        password_policy=(
+            None if row.password_policy is None else load_mapping(row.password_policy)
+        ),
     )
 
 
@@ -185,4 +200,9 @@ def _account_values(account: Account) -> dict[str, object]:
         "created_at": to_micros(account.created_at),
         "quotas": dump_mapping(account.quotas),
         "options": dump_mapping(account.options),
+        "password_policy": (
+            None
+            if account.password_policy is None
+            else dump_mapping(account.password_policy)
+        ),
     }

@@ -14,7 +14,9 @@ from broker.model.account import Account, AccountId
 from broker.model.audit import AuditRecord
 from broker.model.entities import (
     AccessKey,
+    Group,
     InlinePolicy,
+    LoginProfile,
     ManagedPolicy,
     OidcProvider,
     PolicyVersion,
@@ -51,6 +53,32 @@ class DirectoryReader(Protocol):
     async def list_users(
         self, account: AccountId, path_prefix: str, page: PageRequest
     ) -> Page[User]: ...
+
+    async def find_group(self, account: AccountId, name: str) -> Group | None: ...
+    async def find_group_by_id(
+        self, account: AccountId, group_id: str
+    ) -> Group | None: ...
+    async def list_groups(
+        self, account: AccountId, path_prefix: str, page: PageRequest
+    ) -> Page[Group]: ...
+    async def list_group_users(
+        self, account: AccountId, group_id: str, page: PageRequest
+    ) -> Page[User]: ...
+    async def list_user_groups(
+        self, account: AccountId, user_id: str
+    ) -> tuple[Group, ...]:
+        """All groups that a user is in, by name."""
+        ...
+
+    async def list_memberships(
+        self, account: AccountId, user_ids: Collection[str]
+    ) -> Mapping[str, tuple[Group, ...]]:
+        """The groups of several users, by name; users without any are left out."""
+        ...
+
+    async def find_login_profile(
+        self, account: AccountId, user_id: str
+    ) -> LoginProfile | None: ...
 
     async def find_access_key(self, access_key_id: str) -> AccessKey | None: ...
     async def list_access_keys(
@@ -130,8 +158,8 @@ class DirectoryReader(Protocol):
     async def count(self, account: AccountId, kind: str) -> int:
         """How many there are, for quotas.
 
-        ``kind`` is ``users``, ``roles``, ``policies``, ``access_keys``,
-        ``saml_providers`` or ``oidc_providers``.
+        ``kind`` is ``users``, ``groups``, ``roles``, ``policies``, ``access_keys``,
+        ``login_profiles``, ``saml_providers`` or ``oidc_providers``.
         """
         ...
 
@@ -158,6 +186,23 @@ class DirectoryChange(DirectoryReader, Protocol):
     async def insert_user(self, user: User) -> None: ...
     async def update_user(self, user: User) -> None: ...
     async def delete_user(self, user: User) -> None: ...
+
+    async def insert_group(self, group: Group) -> None: ...
+    async def update_group(self, group: Group) -> None: ...
+    async def delete_group(self, group: Group) -> None: ...
+    async def add_member(self, account: AccountId, group_id: str, user_id: str) -> bool:
+        """Whether the user was not in the group before."""
+        ...
+
+    async def remove_member(
+        self, account: AccountId, group_id: str, user_id: str
+    ) -> bool:
+        """Whether the user was in the group."""
+        ...
+
+    async def insert_login_profile(self, profile: LoginProfile) -> None: ...
+    async def update_login_profile(self, profile: LoginProfile) -> None: ...
+    async def delete_login_profile(self, profile: LoginProfile) -> None: ...
 
     async def insert_access_key(self, key: AccessKey) -> None:
         """The id is never used again, not even after the key's deletion."""

@@ -18,6 +18,7 @@ from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
 from broker.stores.database import Database, translate_errors
 from broker.stores.directory.accounts import AccountReads, AccountWrites
+from broker.stores.directory.groups import GroupReads, GroupWrites
 from broker.stores.directory.policies import PolicyReads, PolicyWrites
 from broker.stores.directory.providers import ProviderReads, ProviderWrites
 from broker.stores.directory.roles import RoleReads, RoleWrites
@@ -32,7 +33,9 @@ Observer = Callable[[AccountId, int], None]
 _log = logging.getLogger(__name__)
 
 
-class SqlDirectory(AccountReads, UserReads, RoleReads, PolicyReads, ProviderReads):
+class SqlDirectory(
+    AccountReads, UserReads, GroupReads, RoleReads, PolicyReads, ProviderReads
+):
     """See ``Directory``."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -78,7 +81,9 @@ class SqlDirectory(AccountReads, UserReads, RoleReads, PolicyReads, ProviderRead
         return False
 
 
-class SqlChange(AccountWrites, UserWrites, RoleWrites, PolicyWrites, ProviderWrites):
+class SqlChange(
+    AccountWrites, UserWrites, GroupWrites, RoleWrites, PolicyWrites, ProviderWrites
+):
     """See ``DirectoryChange``."""
 
     def __init__(self, connection: AsyncConnection, clock: Clock) -> None:

@@ -43,7 +43,7 @@ class UserReads(Reads):
         statement = select(USERS).where(
             USERS.c.account == account, under_path(USERS.c.path, path_prefix)
         )
-        return await self.page(statement, page, USERS.c.name_key, _read_user)
+        return await self.page(statement, page, USERS.c.name_key, read_user)
 
     async def find_access_key(self, access_key_id: str) -> AccessKey | None:
         row = await self.find_row(
@@ -66,7 +66,7 @@ class UserReads(Reads):
 
     async def _find_user(self, statement: Select[Any]) -> User | None:
         row = await self.find_row(statement)
-        return None if row is None else _read_user(row)
+        return None if row is None else read_user(row)
 
 
 class UserWrites(UserReads, Writes):
@@ -106,7 +106,8 @@ class UserWrites(UserReads, Writes):
         )
 
 
-def _read_user(row: AnyRow) -> User:
+def read_user(row: AnyRow) -> User:
+    """A row of the users' table."""
     return User(
         account=row.account,
         user_id=row.user_id,

@@ -14,6 +14,8 @@ def upgrade() -> None:
     """Create everything."""
     _create_accounts()
     _create_identities()
+    _create_groups()
+    _create_uses()
     _create_policies()
     _create_providers()
     _create_ledger()
@@ -43,6 +45,7 @@ def _create_accounts() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("quotas", sa.Text(), server_default="{}", nullable=False),
         sa.Column("options", sa.Text(), server_default="{}", nullable=False),
+        sa.Column("password_policy", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("account"),
         sa.UniqueConstraint("alias"),
     )
@@ -106,6 +109,60 @@ def _create_identities() -> None:
         sa.UniqueConstraint("account", "name_key", name="roles_name"),
     )
     op.create_index("roles_boundary", "roles", ["account", "boundary_arn"])
+
+
+def _create_groups() -> None:
+    op.create_table(
+        "groups",
+        sa.Column("group_id", _KEY, nullable=False),
+        sa.Column("account", _KEY, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name_key", _KEY, nullable=False),
+        sa.Column("path", _KEY, nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("group_id"),
+        sa.UniqueConstraint("account", "name_key", name="groups_name"),
+    )
+    op.create_table(
+        "group_members",
+        sa.Column("group_id", _KEY, nullable=False),
+        sa.Column("user_id", _KEY, nullable=False),
+        sa.Column("account", _KEY, nullable=False),
+        sa.PrimaryKeyConstraint("group_id", "user_id"),
+    )
+    op.create_index("group_members_user", "group_members", ["account", "user_id"])
+    op.create_table(
+        "login_profiles",
+        sa.Column("user_id", _KEY, nullable=False),
+        sa.Column("account", _KEY, nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.Column("reset_required", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("user_id"),
+    )
+    op.create_index("ix_login_profiles_account", "login_profiles", ["account"])
+
+
+def _create_uses() -> None:
+    op.create_table(
+        "uses",
+        sa.Column("account", _KEY, nullable=False),
+        sa.Column("subject", _KEY, nullable=False),
+        sa.Column("service", _KEY, nullable=False),
+        sa.Column("action", _KEY, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("region", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("account", "subject", "service", "action"),
+    )
+    op.create_table(
+        "reports",
+        sa.Column("account", _KEY, nullable=False),
+        sa.Column("report_id", _KEY, nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("account", "report_id"),
+    )
 
 
 def _create_policies() -> None:

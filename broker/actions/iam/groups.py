@@ -1,0 +1,119 @@
+"""Groups: their making, their members, and the groups of a user."""
+
+from broker.actions.action import Call
+from broker.actions.iam import targets as on
+from broker.actions.iam import views
+from broker.actions.iam.declare import change, read
+from broker.actions.iam.paging import cut, page_request, stored_page, truncation
+from broker.actions.types.iam import (
+    AddUserToGroupRequest,
+    CreateGroupRequest,
+    CreateGroupResponse,
+    DeleteGroupRequest,
+    GetGroupRequest,
+    GetGroupResponse,
+    ListGroupsForUserRequest,
+    ListGroupsForUserResponse,
+    ListGroupsRequest,
+    ListGroupsResponse,
+    RemoveUserFromGroupRequest,
+    UpdateGroupRequest,
+)
+from broker.identities import groups
+from broker.identities.accounts import require_account
+from broker.identities.users import require_user
+
+
+async def _create_group(given: CreateGroupRequest, call: Call) -> CreateGroupResponse:
+    group = await groups.create_group(
+        call.change,
+        await require_account(call.change, call.account),
+        name=given["GroupName"],
+        path=given.get("Path", "/"),
+        now=call.now,
+    )
+    return {"Group": views.listed_group(group)}
+
+
+async def _get_group(given: GetGroupRequest, call: Call) -> GetGroupResponse:
+    group = await groups.require_group(call.directory, call.account, given["GroupName"])
+    page = await stored_page(
+        call.directory.list_group_users(
+            call.account, group.group_id, page_request(given)
+        )
+    )
+    return {
+        "Group": views.listed_group(group),
+        "Users": [views.listed_user(user) for user in page.items],
+        **truncation(page),
+    }
+
+
+async def _list_groups(given: ListGroupsRequest, call: Call) -> ListGroupsResponse:
+    page = await stored_page(
+        call.directory.list_groups(
+            call.account, given.get("PathPrefix", "/"), page_request(given)
+        )
+    )
+    return {
+        "Groups": [views.listed_group(group) for group in page.items],
+        **truncation(page),
+    }
+
+
+async def _list_groups_for_user(
+    given: ListGroupsForUserRequest, call: Call
+) -> ListGroupsForUserResponse:
+    user = await require_user(call.directory, call.account, given["UserName"])
+    found = await call.directory.list_user_groups(call.account, user.user_id)
+    page = cut(found, lambda group: group.name.lower(), page_request(given))
+    return {
+        "Groups": [views.listed_group(group) for group in page.items],
+        **truncation(page),
+    }
+
+
+async def _update_group(given: UpdateGroupRequest, call: Call) -> dict[str, object]:
+    group = await groups.require_group(call.change, call.account, given["GroupName"])
+    await groups.rename_group(
+        call.change, group, name=given.get("NewGroupName"), path=given.get("NewPath")
+    )
+    return {}
+
+
+async def _delete_group(given: DeleteGroupRequest, call: Call) -> dict[str, object]:
+    group = await groups.require_group(call.change, call.account, given["GroupName"])
+    await groups.delete_group(call.change, group)
+    return {}
+
+
+async def _add_user(given: AddUserToGroupRequest, call: Call) -> dict[str, object]:
+    await groups.add_user(
+        call.change,
+        await require_account(call.change, call.account),
+        await groups.require_group(call.change, call.account, given["GroupName"]),
+        await require_user(call.change, call.account, given["UserName"]),
+    )
+    return {}
+
+
+async def _remove_user(
+    given: RemoveUserFromGroupRequest, call: Call
+) -> dict[str, object]:
+    group = await groups.require_group(call.change, call.account, given["GroupName"])
+    user = await require_user(call.change, call.account, given["UserName"])
+    # Taking out who is not in is no error: the state asked for is there.
+    await call.change.remove_member(call.account, group.group_id, user.user_id)
+    return {}
+
+
+GROUPS = (
+    change("CreateGroup", _create_group, on.new("group", "GroupName")),
+    read("GetGroup", _get_group, on.group),
+    read("ListGroups", _list_groups, on.every("group")),
+    read("ListGroupsForUser", _list_groups_for_user, on.user),
+    change("UpdateGroup", _update_group, on.group, also=on.renamed_group),
+    change("DeleteGroup", _delete_group, on.group),
+    change("AddUserToGroup", _add_user, on.group),
+    change("RemoveUserFromGroup", _remove_user, on.group),
+)

@@ -1,0 +1,152 @@
+"""What the directory's port promises of groups and login profiles."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from broker.model.account import Account, AccountId
+from broker.model.entities import Group, LoginProfile, User
+from broker.model.page import PageRequest
+from broker.stores.directory.sql import SqlDirectory
+from broker.stores.errors import AlreadyExistsError
+
+ACCOUNT = AccountId("000000000001")
+AT = datetime(2026, 3, 1, 12, 30, 15, 123457, tzinfo=UTC)
+
+
+def make_group(name: str, path: str = "/") -> Group:
+    return Group(
+        account=ACCOUNT,
+        group_id=f"AGPA{name.upper()}",
+        name=name,
+        path=path,
+        created_at=AT,
+    )
+
+
+def make_user(name: str) -> User:
+    return User(
+        account=ACCOUNT,
+        user_id=f"AIDA{name.upper()}",
+        name=name,
+        path="/",
+        created_at=AT,
+    )
+
+
+async def fill(directory: SqlDirectory) -> None:
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_account(
+            Account(
+                account_id=ACCOUNT, alias=None, session_salt=bytes(32), created_at=AT
+            )
+        )
+        for user in ("ann", "Bob", "cleo"):
+            await change.insert_user(make_user(user))
+        for group in ("Zebra", "admins"):
+            await change.insert_group(make_group(group))
+            for user in ("ann", "Bob"):
+                added = await change.add_member(
+                    ACCOUNT, f"AGPA{group.upper()}", f"AIDA{user.upper()}"
+                )
+                assert added
+
+
+async def test_groups_are_found_by_name_in_any_case_and_listed_by_path(
+    directory: SqlDirectory,
+) -> None:
+    await fill(directory)
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_group(make_group("deep", "/a/b/"))
+        with pytest.raises(AlreadyExistsError):
+            await change.insert_group(replace(make_group("DEEP"), group_id="AGPAX"))
+        with pytest.raises(AlreadyExistsError):
+            await change.update_group(replace(make_group("Zebra"), name="ADMINS"))
+        await change.update_group(replace(make_group("Zebra"), name="zebra"))
+    assert await directory.find_group(ACCOUNT, "ZEBRA") == replace(
+        make_group("Zebra"), name="zebra"
+    )
+    first = await directory.list_groups(ACCOUNT, "/", PageRequest(None, 2))
+    assert [group.name for group in first.items] == ["admins", "deep"]
+    rest = await directory.list_groups(ACCOUNT, "/", PageRequest(first.marker, 2))
+    assert [group.name for group in rest.items] == ["zebra"]
+    below = await directory.list_groups(ACCOUNT, "/a/", PageRequest(None, 9))
+    assert below.items == (make_group("deep", "/a/b/"),)
+    assert await directory.count(ACCOUNT, "groups") == 3
+
+
+async def test_membership_is_once_and_read_from_both_sides(
+    directory: SqlDirectory,
+) -> None:
+    await fill(directory)
+    async with directory.change(ACCOUNT) as change:
+        assert not await change.add_member(ACCOUNT, "AGPAADMINS", "AIDAANN")
+        assert await change.remove_member(ACCOUNT, "AGPAZEBRA", "AIDABOB")
+        assert not await change.remove_member(ACCOUNT, "AGPAZEBRA", "AIDABOB")
+    page = await directory.list_group_users(ACCOUNT, "AGPAADMINS", PageRequest(None, 1))
+    assert [user.name for user in page.items] == ["ann"]
+    page = await directory.list_group_users(
+        ACCOUNT, "AGPAADMINS", PageRequest(page.marker, 1)
+    )
+    assert [user.name for user in page.items] == ["Bob"]
+    assert page.marker is None
+    memberships = await directory.list_memberships(
+        ACCOUNT, ["AIDAANN", "AIDABOB", "AIDACLEO"]
+    )
+    assert memberships == {
+        "AIDAANN": (make_group("admins"), make_group("Zebra")),
+        "AIDABOB": (make_group("admins"),),
+    }
+    assert await directory.list_user_groups(ACCOUNT, "AIDACLEO") == ()
+
+
+async def test_a_login_profile_reads_back_and_there_is_one_a_user(
+    directory: SqlDirectory,
+) -> None:
+    await fill(directory)
+    profile = LoginProfile(
+        account=ACCOUNT,
+        user_id="AIDAANN",
+        sealed=b"\x00sealed\xff",
+        created_at=AT,
+        changed_at=AT,
+        reset_required=True,
+    )
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_login_profile(profile)
+        with pytest.raises(AlreadyExistsError):
+            await change.insert_login_profile(profile)
+    assert await directory.find_login_profile(ACCOUNT, "AIDAANN") == profile
+    changed = replace(profile, sealed=b"new", reset_required=False)
+    async with directory.change(ACCOUNT) as change:
+        await change.update_login_profile(changed)
+    assert await directory.find_login_profile(ACCOUNT, "AIDAANN") == changed
+    async with directory.change(ACCOUNT) as change:
+        await change.delete_login_profile(changed)
+    assert await directory.find_login_profile(ACCOUNT, "AIDAANN") is None
+
+
+async def test_a_password_policy_is_kept_with_its_account(
+    directory: SqlDirectory,
+) -> None:
+    await fill(directory)
+    account = await directory.find_account(ACCOUNT)
+    assert account is not None
+    assert account.password_policy is None
+    policy = {"MinimumPasswordLength": 12, "RequireSymbols": True}
+    async with directory.change(ACCOUNT) as change:
+        await change.update_account(replace(account, password_policy=policy))
+    account = await directory.find_account(ACCOUNT)
+    assert account is not None
+    assert account.password_policy == policy
+
+
+async def test_an_account_goes_with_its_groups_and_profiles(
+    directory: SqlDirectory,
+) -> None:
+    await fill(directory)
+    async with directory.change(ACCOUNT) as change:
+        await change.delete_account(ACCOUNT)
+    assert await directory.find_group(ACCOUNT, "admins") is None
+    assert await directory.list_user_groups(ACCOUNT, "AIDAANN") == ()
