@@ -59,7 +59,7 @@ TESTS = [
         "explain",
     )
 ]
-SECONDS = 60
+SECONDS = 20
 COMPARISONS: dict[type[ast.cmpop], list[type[ast.cmpop]]] = {
     ast.Eq: [ast.NotEq],
     ast.NotEq: [ast.Eq],

@@ -145,8 +145,6 @@ class _Tests:
             return lambda arn, _: arn in exact
         if not others:
             return lambda arn, _: arn.startswith(prefixes) or arn in exact
-        if not prefixes and not exact and len(others) == 1:
-            return others[0]
 
         def matches(arn: str, context: Context) -> bool:
             return (
@@ -197,8 +195,7 @@ def _matches_now(template: Template, text: str, context: Context) -> bool:
     tokens = resolve_template(template, context)
     if tokens is None:
         return False
-    if tokens[-1] is Wild.STAR:
-        prefix = find_prefix(tokens)
-        if prefix is not None:
-            return text.startswith(prefix)
+    prefix = find_prefix(tokens)
+    if prefix is not None:
+        return text.startswith(prefix)
     return compile_wildcard(tokens)(text)

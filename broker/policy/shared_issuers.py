@@ -93,10 +93,9 @@ def _check(statement: Statement, principal: _Principal) -> None:
 
 
 def _binds(condition: Condition, key: str) -> bool:
-    quantifier, _, name = condition.operator.rpartition(":")
+    _, _, name = condition.operator.rpartition(":")
     return (
         name in _OPERATORS
-        and quantifier in {"", "ForAnyValue", "ForAllValues"}
         and condition.key.lower() == key
         and "*" not in condition.values
     )

@@ -118,10 +118,10 @@ def all_resolve(variables: Iterable[Variable], context: Context) -> bool:
 def _parse_variable(text: str, start: int) -> tuple[str | Variable, int]:
     """The variable whose ``${`` ends at ``start``, and the position after it."""
     close = text.find("}", start)
-    if close < 0:
+    if close == -1:
         raise InvalidVariable("a variable is not closed; write ${key}")
     comma = text.find(",", start, close)
-    if comma < 0:
+    if comma == -1:
         name = text[start:close].strip()
         if name in _SPECIAL:
             return name, close + 1
@@ -140,7 +140,7 @@ def _parse_default(text: str, start: int) -> tuple[str, int]:
     pieces: list[str] = []
     while True:
         end = text.find("'", position + 1)
-        if end < 0:
+        if end == -1:
             raise InvalidVariable(
                 "a variable's default is not closed; write ${key, 'default'}"
             )

@@ -72,7 +72,9 @@ def test_a_statement_is_compiled_once() -> None:
 
 def test_the_constants_allow_and_deny_everything() -> None:
     request = AccessRequest("x:Y", "*", BOB)
-    assert authorize(request, Applicable(identity=ALLOW_ALL)).allowed
+    allowed = authorize(request, Applicable(identity=ALLOW_ALL))
+    assert allowed.allowed
+    assert [str(ref) for ref in allowed.statements] == ["statement 1 of root"]
     assert authorize(request, Applicable(identity=DENY_ALL)).explicit_deny
 
 

@@ -126,3 +126,25 @@ def test_every_way_to_allow_the_action_is_checked(elements: Any) -> None:
 def test_other_issuers_need_no_condition() -> None:
     check("arn:aws:iam::111122223333:oidc-provider/idp.example.com")
     check("accounts.google.com")
+
+
+def test_a_statement_behind_others_is_checked_too() -> None:
+    guarded = {
+        "Effect": "Allow",
+        "Principal": {"Federated": COGNITO},
+        "Action": "sts:AssumeRoleWithWebIdentity",
+    }
+    others = [
+        guarded | {"Effect": "Deny"},
+        guarded | {"Action": "sts:TagSession"},
+        guarded | {"Principal": {"Federated": "accounts.google.com"}},
+    ]
+    text = json.dumps({"Version": "2012-10-17", "Statement": [*others, guarded]})
+    with pytest.raises(PolicyRejected) as caught:
+        check_shared_issuers(parse_policy(text, PolicyKind.TRUST))
+    assert caught.value.place == "Statement 4, Condition"
+
+
+def test_policies_without_principals_pass() -> None:
+    text = '{"Statement": {"Effect": "Allow", "Action": "sts:*", "Resource": "*"}}'
+    check_shared_issuers(parse_policy(text, PolicyKind.IDENTITY))
