@@ -4,21 +4,53 @@ A line is one JSON object, or text for a person. Exceptions are shown without th
 values of local variables: those may be secrets.
 """
 
+import json
+import asyncio
 import logging
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from broker.settings import LogFormat
 
+# Made once: `json.dumps` with a default makes an encoder for every line.
+_ENCODE = json.JSONEncoder(default=str).encode
+
 _SHARED: Sequence[Processor] = (
-    structlog.contextvars.merge_contextvars,
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 )
+
+
+class _Gathered:
+    """A stream that is flushed once for all lines of one turn of the event loop.
+
+    Under load a turn serves several requests, and a flush is a system call.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._waiting = False
+        self.write = stream.write
+
+    def flush(self) -> None:
+        """Flush at the end of this turn; at once where no loop runs."""
+        if self._waiting:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._stream.flush()
+        else:
+            self._waiting = True
+            loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._waiting = False
+        self._stream.flush()
 
 
 def configure_logs(
@@ -38,7 +70,7 @@ def configure_logs(
     structlog.configure(
         processors=[*_SHARED, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Gathered(stream))),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream)
@@ -60,10 +92,14 @@ def _last_processors(log_format: LogFormat, *, colors: bool) -> list[Processor]:
     if log_format is LogFormat.JSON:
         return [
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
+            _render_json,
         ]
     return [
         structlog.dev.ConsoleRenderer(
             colors=colors, exception_formatter=structlog.dev.plain_traceback
         )
     ]
+
+
+def _render_json(_logger: object, _method: str, event: EventDict) -> str:
+    return _ENCODE(event)

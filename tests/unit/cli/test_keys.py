@@ -1,4 +1,6 @@
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -98,3 +100,21 @@ def test_an_unknown_key_cannot_be_revoked(cli: CommandLine) -> None:
     with pytest.raises(KeyringError):
         cli("keys", "revoke", "99")
     assert cli.audit("broker:RevokeKey") == []
+
+
+@pytest.mark.usefixtures("account")
+def test_a_key_with_which_something_is_still_sealed_is_kept(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.cli.keys._FOLLOWS_WITHIN", timedelta())
+    cli("keys", "rotate", "--kind", "storage", "--no-wait")
+    let_a_minute_pass(cli)
+    # Somebody moved a sealed value from one row into another: it does not open there.
+    with closing(sqlite3.connect(cli.folder / "data" / "broker.db")) as database:
+        database.execute("UPDATE access_keys SET access_key_id = 'AKIAMOVED'")
+        database.commit()
+    printed = cli("keys", "reseal")
+    assert "Sealed anew: 0" in printed
+    assert "Dropped" not in printed
+    assert "AKIAMOVED" in cli.stderr
+    assert uses(cli)[2] == ("storage", "opens")

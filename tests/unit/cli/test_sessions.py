@@ -1,0 +1,134 @@
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from broker.app import open_services
+from broker.cli.sessions import _account_of
+from broker.errors import NoSuchEntity
+from broker.model.account import AccountId
+from broker.settings import load_settings
+from broker.stores.cache.port import SessionRecord
+from tests.unit.cli.conftest import ACCOUNT, CommandLine
+
+SAMPLES = Path(__file__).parents[3] / "samples"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/Deploy"
+SAML = f"arn:aws:iam::{ACCOUNT}:saml-provider/Corp"
+KEY = "ASIARZPUZDIKONH2TRVP"
+OTHER_KEY = "ASIARZPUZDIKPH7CKV25"
+
+
+@pytest.fixture(autouse=True)
+def _set_up(cli: CommandLine) -> None:
+    cli("apply", str(SAMPLES / "account.yaml"))
+
+
+def role_id() -> str:
+    async def find() -> str:
+        async with open_services(load_settings()) as services:
+            role = await services.stores.directory.find_role(
+                AccountId(ACCOUNT), "Deploy"
+            )
+            assert role is not None
+            return role.role_id
+
+    return asyncio.run(find())
+
+
+def cached(key: str, principal_id: str) -> SessionRecord:
+    """A record as a mint writes it, or a worker later that missed a revocation."""
+    now = time.time()
+    record = SessionRecord(
+        access_key_id=key,
+        account=AccountId(ACCOUNT),
+        kind="AssumeRoleWithSAML",
+        principal_arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/Deploy/{key}",
+        principal_id=principal_id,
+        issued_at_ms=int(now * 1000) - 60_000,
+        expires_at=int(now) + 600,
+        provider_arn=SAML,
+        tags={"team": "data"},
+    )
+
+    async def put() -> None:
+        async with open_services(load_settings()) as services:
+            await services.stores.cache.put_session(record)
+
+    asyncio.run(put())
+    return record
+
+
+def listed(cli: CommandLine) -> list[Any]:
+    return [
+        s["access_key_id"] for s in cli.lines("sessions", "list", ACCOUNT, "--json")
+    ]
+
+
+def test_live_sessions_are_listed_with_where_they_came_from(cli: CommandLine) -> None:
+    record = cached(KEY, "AROAEXAMPLE")
+    (line,) = cli.lines("sessions", "list", ACCOUNT, "--json")
+    assert line["tags"] == {"team": "data"}
+    assert line["provider_arn"] == SAML
+    table = cli("sessions", "list", ACCOUNT)
+    assert record.principal_arn in table
+    assert "9m" in table
+
+
+@pytest.mark.parametrize("target", [KEY, ROLE, SAML, ACCOUNT])
+def test_what_is_revoked_is_off_the_list_even_if_it_is_written_again(
+    cli: CommandLine, target: str
+) -> None:
+    principal_id = role_id()
+    cached(KEY, principal_id)
+    cli("sessions", "revoke", target)
+    cached(KEY, principal_id)
+    assert listed(cli) == []
+    assert cli.json("sessions", "show", KEY)["state"] == "revoked" or target == SAML
+    (record,) = cli.audit("broker:RevokeSessions")
+    assert record["parameters"]["Target"] == target
+
+
+def test_one_revoked_session_leaves_the_others(cli: CommandLine) -> None:
+    cached(KEY, "AROAEXAMPLE")
+    cached(OTHER_KEY, "AROAEXAMPLE")
+    cli("sessions", "revoke", KEY)
+    assert listed(cli) == [OTHER_KEY]
+    assert cli.json("sessions", "show", OTHER_KEY)["state"] == "live"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"arn:aws:iam::{ACCOUNT}:role/Nobody",
+        f"arn:aws:iam::{ACCOUNT}:role/other/path/Deploy",
+        f"arn:aws:iam::{ACCOUNT}:user/Nobody",
+        f"arn:aws:iam::{ACCOUNT}:oidc-provider/nowhere.example",
+        f"arn:aws:sts::{ACCOUNT}:assumed-role/Deploy/x",
+    ],
+)
+def test_whoever_is_not_there_has_no_sessions_to_end(
+    cli: CommandLine, target: str
+) -> None:
+    with pytest.raises(NoSuchEntity):
+        cli("sessions", "revoke", target)
+    assert cli.audit("broker:RevokeSessions") == []
+
+
+def test_an_unknown_session_is_told(cli: CommandLine) -> None:
+    with pytest.raises(NoSuchEntity, match=KEY):
+        cli("sessions", "show", KEY)
+
+
+@pytest.mark.parametrize("target", ["", "me", "arn:aws:iam::role/x", "1234"])
+def test_a_target_is_a_key_an_arn_or_an_account(target: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        _account_of(target)
+
+
+def test_an_account_without_sessions_lists_none(cli: CommandLine) -> None:
+    assert cli("sessions", "list", ACCOUNT, "--json") == ""
+    assert json.dumps(listed(cli)) == "[]"
