@@ -1,0 +1,280 @@
+"""One caller of every kind, in a real broker's directory."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from broker.app import Services, open_services
+from broker.identities.control_policies import ControlKind, ControlPolicy, option_value
+from broker.model.account import Account, AccountId
+from broker.model.caller import Caller
+from broker.model.entities import (
+    InlinePolicy,
+    ManagedPolicy,
+    OidcProvider,
+    PolicyVersion,
+    Role,
+    SamlProvider,
+    User,
+)
+from broker.model.federated import FederatedIdentity
+from broker.model.principal import Principal, PrincipalType
+from broker.model.session import Session, SessionKind, SessionPolicies
+from broker.settings import Settings
+from tests.authorization.inputs import ACCOUNT, BOUND, OIDC, OTHER, POLICY, SAML, TAGS
+from tests.support.saml_idp import metadata_xml
+
+ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
+READER = "arn:aws:iam::aws:policy/IAMReadOnlyAccess"
+NOW = datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of caller: how the table names it, and who it is."""
+
+    title: str
+    caller: Caller | None = None
+    identity: FederatedIdentity | None = None
+
+
+def document(*statements: Mapping[str, object]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def allow(action: object, **more: object) -> dict[str, object]:
+    return {"Effect": "Allow", "Action": action, "Resource": "*", **more}
+
+
+ALL = document(allow("*"))
+NOTHING_MORE = document(
+    allow("*"), allow(["iam:*", "sts:*"], Effect="Deny"), allow("iam:*", Effect="Deny")
+)
+TRUST = document(
+    *(
+        {"Effect": "Allow", "Principal": principal, "Action": action}
+        for principal, action in (
+            ({"AWS": [ACCOUNT, OTHER, BOUND]}, "sts:AssumeRole"),
+            ({"AWS": [ACCOUNT, OTHER, BOUND]}, "sts:TagSession"),
+            ({"Federated": SAML}, ["sts:AssumeRoleWithSAML", "sts:TagSession"]),
+            ({"Federated": OIDC}, ["sts:AssumeRoleWithWebIdentity", "sts:TagSession"]),
+        )
+    )
+)
+USERS: Mapping[str, tuple[str, tuple[str, ...], str | None, str | None]] = {
+    # name: account, attached, inline, boundary
+    "target": (ACCOUNT, (), None, POLICY),
+    "nothing": (ACCOUNT, (), None, None),
+    "admin": (ACCOUNT, (ADMINISTRATOR,), None, None),
+    "reader": (ACCOUNT, (READER,), None, None),
+    "denied": (ACCOUNT, (ADMINISTRATOR,), NOTHING_MORE, None),
+    "bounded": (ACCOUNT, (ADMINISTRATOR,), None, READER),
+    "stranger": (OTHER, (ADMINISTRATOR,), None, None),
+    "controlled": (BOUND, (ADMINISTRATOR,), None, None),
+}
+CONTROL = document(allow("*"), allow(["iam:Delete*", "sts:Assume*"], Effect="Deny"))
+
+
+@asynccontextmanager
+async def open_installation(folder: Path) -> AsyncIterator[Services]:
+    """A broker with the accounts, entities and policies of the table."""
+    async with open_services(Settings(data_dir=folder)) as services:
+        for account in map(AccountId, (ACCOUNT, OTHER, BOUND)):
+            await _fill(services, account)
+        yield services
+
+
+async def _fill(services: Services, account: AccountId) -> None:
+    controls = [ControlPolicy("Bounds", CONTROL)] if account == BOUND else []
+    async with services.stores.directory.change(account) as change:
+        await change.insert_account(
+            Account(
+                account_id=account,
+                alias=None,
+                session_salt=bytes(32),
+                created_at=NOW,
+                options={ControlKind.SERVICE.value: option_value(controls)},
+            )
+        )
+        if account == ACCOUNT:
+            await _fill_entities(change, account)
+        for name, (home, attached, inline, boundary) in USERS.items():
+            if home != account:
+                continue
+            user_id = _user_id(name)
+            await change.insert_user(
+                User(
+                    account=account,
+                    user_id=user_id,
+                    name=name,
+                    path="/",
+                    created_at=NOW,
+                    tags={"team": "blue"} if name == "target" else {},
+                    boundary_arn=boundary,
+                )
+            )
+            for arn in attached:
+                await change.attach_policy(account, user_id, arn)
+            if inline is not None:
+                await change.put_inline_policy(
+                    InlinePolicy(
+                        account=account, owner_id=user_id, name="Deny", document=inline
+                    )
+                )
+
+
+async def _fill_entities(change: Any, account: AccountId) -> None:
+    tags = {tag["Key"]: tag["Value"] for tag in TAGS}
+    await change.insert_policy(
+        ManagedPolicy(
+            account=account,
+            policy_id="ANPATARGET",
+            name="Policy",
+            path="/",
+            description=None,
+            default_version=PolicyVersion(
+                version_id="v1", document=ALL, created_at=NOW
+            ),
+            next_version=2,
+            created_at=NOW,
+            updated_at=NOW,
+            tags=tags,
+        )
+    )
+    for name, role_id in (("Target", "AROATARGET"), ("Caller", "AROACALLER")):
+        await change.insert_role(
+            Role(
+                account=account,
+                role_id=role_id,
+                name=name,
+                path="/app/",
+                trust_policy=TRUST,
+                created_at=NOW,
+                tags=tags,
+                boundary_arn=POLICY,
+            )
+        )
+        await change.attach_policy(account, role_id, ADMINISTRATOR)
+    await change.insert_saml_provider(
+        SamlProvider(
+            account=account,
+            uuid="SAMLSPTARGET",
+            name="Corp",
+            metadata=metadata_xml(),
+            created_at=NOW,
+            valid_until=NOW + timedelta(days=365),
+            tags=tags,
+        )
+    )
+    await change.insert_oidc_provider(
+        OidcProvider(
+            account=account,
+            unique_id="OIDCPTARGET",
+            url="https://issuer.example",
+            client_ids=("client",),
+            thumbprints=(),
+            created_at=NOW,
+            tags=tags,
+        )
+    )
+
+
+def _user_id(name: str) -> str:
+    return f"AIDA{name.upper()}"
+
+
+def _user(name: str, **session: Any) -> Caller:
+    account = AccountId(USERS[name][0])
+    principal = Principal.user(account, user_id=_user_id(name), path="/", name=name)
+    if not session:
+        return Caller(principal=principal, access_key_id="AKIAEXAMPLE")
+    return Caller(principal=principal, session=_session(principal.unique_id, **session))
+
+
+def _session(principal_id: str, **more: Any) -> Session:
+    issued = int(NOW.timestamp())
+    given: dict[str, Any] = {
+        "access_key_id": "ASIAEXAMPLE",
+        "account": AccountId(ACCOUNT),
+        "principal_id": principal_id,
+        "name": "session",
+        "issued_at_ms": issued * 1000,
+        "expires_at": issued + 3600,
+    }
+    return Session(**{**given, **more})
+
+
+def _role(**session: Any) -> Caller:
+    return Caller(
+        principal=Principal.role_session(
+            AccountId(ACCOUNT),
+            role_id="AROACALLER",
+            path="/app/",
+            role_name="Caller",
+            session_name="session",
+        ),
+        session=_session(
+            "AROACALLER", kind=SessionKind.ASSUME_ROLE, chain_depth=0, **session
+        ),
+    )
+
+
+def _federated(*policies: SessionPolicies) -> Caller:
+    return Caller(
+        principal=Principal.federated_user(AccountId(ACCOUNT), name="bob"),
+        session=_session(
+            _user_id("admin"),
+            name="bob",
+            kind=SessionKind.FEDERATION_TOKEN,
+            policies=policies,
+        ),
+    )
+
+
+def _outside(kind: PrincipalType, provider: str) -> FederatedIdentity:
+    return FederatedIdentity(
+        principal=Principal.from_provider(
+            kind, AccountId(ACCOUNT), provider=provider, subject="ann"
+        ),
+        account=AccountId(ACCOUNT),
+        provider_arn=provider,
+        provider_id="P",
+        issuer="https://issuer.example",
+        subject="ann",
+        session_name="ann",
+        tags={"team": "blue"},
+    )
+
+
+_READ_ONLY = SessionPolicies(document(allow(["iam:Get*", "iam:List*"])), ())
+
+KINDS = (
+    Kind("root user", Caller(principal=Principal.root(AccountId(ACCOUNT)))),
+    Kind("user without policies", _user("nothing")),
+    Kind("user, IAMReadOnlyAccess", _user("reader")),
+    Kind("user, AdministratorAccess", _user("admin")),
+    Kind("administrator bounded by IAMReadOnlyAccess", _user("bounded")),
+    Kind("administrator with a Deny of iam:* and sts:*", _user("denied")),
+    Kind("administrator whose account denies iam:Delete*", _user("controlled")),
+    Kind("administrator of another account", _user("stranger")),
+    Kind("role session, AdministratorAccess", _role()),
+    Kind("role session cut to reading IAM", _role(policies=(_READ_ONLY,))),
+    Kind("GetSessionToken", _user("admin", kind=SessionKind.SESSION_TOKEN)),
+    Kind(
+        "GetSessionToken with MFA",
+        _user(
+            "admin", kind=SessionKind.SESSION_TOKEN, mfa_at=int(NOW.timestamp()) - 60
+        ),
+    ),
+    Kind("GetFederationToken, all allowed", _federated(SessionPolicies(ALL, ()))),
+    Kind("GetFederationToken without policies", _federated()),
+    Kind("SAML assertion", identity=_outside(PrincipalType.SAML, SAML)),
+    Kind("web identity token", identity=_outside(PrincipalType.WEB_IDENTITY, OIDC)),
+    Kind("nobody"),
+)
+
+ADMIN = replace(KINDS[3], title="")

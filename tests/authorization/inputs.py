@@ -1,0 +1,94 @@
+"""An input for every operation, made from its model.
+
+New operations get one without being named here; ``VALUES`` only holds what must be
+something particular: what exists in the test's accounts, and what has a form.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, cast
+
+from broker.actions.models import load_service_model
+
+ACCOUNT = "111122223333"
+OTHER = "444455556666"
+BOUND = "777788889999"
+BASE = f"arn:aws:iam::{ACCOUNT}"
+TARGET_ROLE = f"{BASE}:role/app/Target"
+SAML = f"{BASE}:saml-provider/Corp"
+OIDC = f"{BASE}:oidc-provider/issuer.example"
+POLICY = f"{BASE}:policy/Policy"
+TAGS = [{"Key": "team", "Value": "blue"}]
+_DOCUMENT = (
+    '{"Version":"2012-10-17","Statement":'
+    '{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}'
+)
+
+VALUES: Mapping[str, Any] = {
+    "ActionNames": ["s3:GetObject"],
+    "AccessKeyId": "AKIAIOSFODNN7EXAMPLE",
+    "AssumeRolePolicyDocument": _DOCUMENT,
+    "GroupName": "target",
+    "Marker": None,
+    "OpenIDConnectProviderArn": OIDC,
+    "PermissionsBoundary": POLICY,
+    "PolicyArn": POLICY,
+    "PolicyDocument": _DOCUMENT,
+    "PolicyInputList": [_DOCUMENT],
+    "PolicyName": "Policy",
+    "PolicySourceArn": f"{BASE}:user/target",
+    "PrincipalArn": SAML,
+    "RoleArn": TARGET_ROLE,
+    "RoleName": "Target",
+    "RoleSessionName": "session",
+    "SAMLProviderArn": SAML,
+    "SerialNumber": f"{BASE}:mfa/device",
+    "Tags": TAGS,
+    "TagKeys": ["team"],
+    "Url": "https://issuer.example",
+    "UserName": "target",
+}
+
+OPTIONAL = frozenset(
+    {"PermissionsBoundary", "PolicyArn", "RoleName", "Tags", "TagKeys", "UserName"}
+)
+"""Members that are sent although they need not be: they bring condition keys."""
+
+
+def make_input(service: str, operation: str) -> dict[str, Any]:
+    """A valid input of an operation; empty for operations without a model."""
+    if service not in {"sts", "iam"}:
+        return {}
+    model = _model(service)
+    shape = model["operations"][operation].get("input")
+    if shape is None:
+        return {}
+    return cast("dict[str, Any]", _structure(model["shapes"], shape["shape"]))
+
+
+@cache
+def _model(service: str) -> Any:
+    return load_service_model(cast("Any", service))
+
+
+def _structure(shapes: Any, name: str) -> dict[str, Any]:
+    shape = shapes[name]
+    wanted = {*shape.get("required", ()), *OPTIONAL} & set(shape["members"])
+    return {
+        member: VALUES.get(member) or _value(shapes, shape["members"][member]["shape"])
+        for member in shape["members"]
+        if member in wanted
+    }
+
+
+def _value(shapes: Any, name: str) -> Any:
+    shape = shapes[name]
+    if shape["type"] == "structure":
+        return _structure(shapes, name)
+    if shape["type"] == "list":
+        return [_value(shapes, shape["member"]["shape"])]
+    if "enum" in shape:
+        return shape["enum"][0]
+    simple = {"boolean": True, "map": {}, "blob": b"x"}
+    number = shape.get("min", 1)
+    return {**simple, "integer": number, "long": number}.get(shape["type"], "example")

@@ -1,0 +1,146 @@
+"""The authorization table: what every action needs, and who may do it.
+
+Write it anew with ``python -m tests.authorization.table`` after adding an action or
+changing what one needs, and read the difference before it is committed.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from broker.actions.action import Action, Call, Door, Given, Proof
+from broker.app import Services
+from broker.authn.federated import federated_caller
+from broker.authz.need import Need
+from broker.errors import BrokerError
+from broker.model.raw import RawRequest
+from tests.authorization.callers import KINDS, Kind, open_installation
+from tests.authorization.inputs import make_input
+
+FILE = Path(__file__).parent / "table.txt"
+WRITE = ".venv/bin/python -m tests.authorization.table"
+_RAW = RawRequest(
+    method="POST",
+    raw_path=b"/",
+    query=b"",
+    headers=((b"user-agent", b"table"),),
+    body=b"",
+    source_ip="192.0.2.1",
+    secure=True,
+)
+_MARKS = {
+    "": "A",
+    "AccessDenied": "d",
+    "InvalidClientTokenId": "t",
+    "MissingAuthenticationToken": "m",
+    "ValidationError": "v",
+}
+_LEGEND = (
+    "A  allowed",
+    "d  AccessDenied",
+    "t  InvalidClientTokenId: such credentials may not call this service",
+    "m  MissingAuthenticationToken: the call must be signed",
+    "v  ValidationError: the call makes no sense for such a caller",
+    ".  the call proves its caller in its body, in another way",
+)
+_PROOFS = {
+    Proof.SAML: "SAML assertion",
+    Proof.WEB_IDENTITY: "web identity token",
+}
+
+
+async def make_table(services: Services) -> str:
+    """The whole table as text."""
+    actions = sorted(
+        services.pipeline._registry, key=lambda action: (action.service, action.name)
+    )
+    lines = ["# What every action needs, and who may do it", f"# Written by: {WRITE}"]
+    lines += ["", "## Callers", ""]
+    lines += [f"{_column(number)}  {kind.title}" for number, kind in enumerate(KINDS)]
+    lines += ["", "## Who may", "", *_LEGEND, ""]
+    width = max(len(_name(action)) for action in actions)
+    head = "".join(_column(number) for number in range(len(KINDS)))
+    lines.append(f"{'':{width}}  {head}")
+    for action in actions:
+        row = [await _cell(services, action, kind) for kind in KINDS]
+        lines.append(f"{_name(action):{width}}  {''.join(row)}")
+    lines += ["", "## Permission, resource, condition keys besides the call's own", ""]
+    for action in actions:
+        lines += await _needs_lines(services, action)
+    return "\n".join(lines) + "\n"
+
+
+def _column(number: int) -> str:
+    return "abcdefghijklmnopqrstuvwxyz"[number]
+
+
+def _name(action: Action) -> str:
+    return f"{action.service}:{action.name}"
+
+
+async def _cell(services: Services, action: Action, kind: Kind) -> str:
+    """What the real pipeline answers up to the action's own work."""
+    proof = _PROOFS.get(action.proof)
+    if proof is not None and kind.title != proof:
+        return "."
+    call = _call(services, action, kind)
+    harmless = replace(action, handle=_nothing, writes=False)
+    try:
+        await services.pipeline.perform(
+            call, harmless, lambda: make_input(action.service, action.name)
+        )
+    except BrokerError as error:
+        return _MARKS.get(error.code, f"[{error.code}]")
+    return _MARKS[""]
+
+
+async def _nothing(_given: Given, _call: Call) -> Mapping[str, Any]:
+    return {}
+
+
+def _call(services: Services, action: Action, kind: Kind) -> Call:
+    call, _ = services.pipeline.open(
+        _RAW, "table", Door.API, action.service, action.name
+    )
+    call.proved, call.identity = kind.caller, kind.identity
+    if action.proof is Proof.SIGNATURE:
+        call.identity = None
+    return call
+
+
+async def needs_of(services: Services, action: Action) -> tuple[Need, ...]:
+    """The permissions of an action, for an administrator or who else may call it."""
+    title = _PROOFS.get(action.proof, "user, AdministratorAccess")
+    kind = next(kind for kind in KINDS if kind.title == title)
+    call = _call(services, action, kind)
+    if kind.identity is not None:
+        call.proved = federated_caller(kind.identity)
+    return await action.needs(make_input(action.service, action.name), call)
+
+
+async def _needs_lines(services: Services, action: Action) -> list[str]:
+    needs = await needs_of(services, action)
+    if not needs:
+        return [f"{_name(action)}: none"]
+    return [
+        f"{_name(action)}: {need.action} on {need.resource}{_keys(need.context)}"
+        for need in needs
+    ]
+
+
+def _keys(keys: Iterable[str]) -> str:
+    listed = sorted(keys)
+    return f" [{', '.join(listed)}]" if listed else ""
+
+
+async def _main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with open_installation(Path(folder)) as services:
+            FILE.write_text(await make_table(services), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

@@ -1,0 +1,139 @@
+"""Every action is authorised as the committed table says, and as AWS documents it."""
+
+import asyncio
+import difflib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from broker.catalogue import find_action, find_resource_template
+from broker.policy import find_context_key
+from tests.authorization.callers import KINDS, open_installation
+from tests.authorization.table import FILE, WRITE, make_table, needs_of
+
+FREE = {"sts:GetCallerIdentity", "sts:GetSessionToken"}
+"""What AWS lets everybody do who has an access key."""
+
+
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[str, dict[str, list[tuple[str, str, frozenset[str]]]]]:
+    """The table, and the needs of every action."""
+
+    async def work() -> tuple[str, dict[str, list[tuple[str, str, frozenset[str]]]]]:
+        folder: Path = tmp_path_factory.mktemp("table")
+        async with open_installation(folder) as services:
+            needs = {
+                f"{action.service}:{action.name}": [
+                    (need.action, need.resource, frozenset(need.context))
+                    for need in await needs_of(services, action)
+                ]
+                for action in services.pipeline._registry
+            }
+            return await make_table(services), needs
+
+    return asyncio.run(work())
+
+
+def rows(table: str) -> Iterator[tuple[str, str]]:
+    """Each action with its marks."""
+    _, _, matrix = table.partition("## Who may\n")
+    matrix, _, _ = matrix.partition("## Permission")
+    for line in matrix.splitlines():
+        if match := re.fullmatch(r"(\w+:\w+) +(\S+)", line):
+            yield match[1], match[2]
+
+
+def test_the_committed_table_is_what_the_broker_does(made: tuple[str, object]) -> None:
+    table, _ = made
+    committed = FILE.read_text(encoding="utf-8")
+    if table == committed:
+        return
+    difference = difflib.unified_diff(
+        committed.splitlines(), table.splitlines(), "committed", "now", "", "", 0, ""
+    )
+    pytest.fail(
+        "Who may do what has changed:\n\n"
+        + "\n".join(difference)
+        + f"\n\nIf every line is meant, write the table anew with\n\n    {WRITE}\n\n"
+        "and commit it. If one is not, a permission has changed by accident: look at"
+        " what the action declares it needs.",
+        pytrace=False,
+    )
+
+
+def test_nobody_unproved_may_do_anything(made: tuple[str, object]) -> None:
+    nobody = [kind.title for kind in KINDS].index("nobody")
+    assert {marks[nobody] for _, marks in rows(made[0])} <= {"m", "."}
+
+
+def test_a_user_without_policies_may_do_only_what_is_free(
+    made: tuple[str, object],
+) -> None:
+    user = [kind.title for kind in KINDS].index("user without policies")
+    allowed = {name for name, marks in rows(made[0]) if marks[user] == "A"}
+    # Signing in acts on one's own session, never on somebody else's.
+    assert {name for name in allowed if not name.startswith("signin:")} <= FREE
+
+
+def test_a_deny_of_everything_leaves_only_what_is_free(
+    made: tuple[str, object],
+) -> None:
+    kinds = [kind.title for kind in KINDS]
+    denied = kinds.index("administrator with a Deny of iam:* and sts:*")
+    allowed = {name for name, marks in rows(made[0]) if marks[denied] == "A"}
+    assert {name for name in allowed if not name.startswith("signin:")} <= FREE
+
+
+def test_every_permission_and_key_is_one_that_aws_documents(
+    made: tuple[str, dict[str, list[tuple[str, str, frozenset[str]]]]],
+) -> None:
+    """Held against the Service Authorization Reference in the catalogue."""
+    for name, needs in made[1].items():
+        for action, resource, keys in needs:
+            entry = find_action(action)
+            assert entry is not None, f"{name} needs {action}, which does not exist"
+            if entry.resource_types and resource != "*":
+                assert find_resource_template(action, [resource]), (
+                    f"{name}: {resource} is no resource of {action}"
+                )
+            for key in keys:
+                assert find_context_key(key) is not None, f"{name}: {key}"
+        if needs:
+            assert needs[0][0] == name, f"{name} must need its own permission"
+
+
+def test_iam_actions_bring_the_keys_that_aws_lists_for_them(
+    made: tuple[str, dict[str, list[tuple[str, str, frozenset[str]]]]],
+) -> None:
+    for name, needs in made[1].items():
+        if not name.startswith("iam:"):
+            continue
+        action, _, keys = needs[0]
+        entry = find_action(action)
+        assert entry is not None
+        listed = {_without_tag(key) for key in entry.condition_keys} | {
+            _without_tag(key)
+            for kind in entry.resource_types
+            for key in kind.condition_keys
+        }
+        brought = {_without_tag(key) for key in keys}
+        # The reference lists no tags for what has none when it is made.
+        assert brought <= listed | {"aws:resourcetag", "iam:resourcetag"}, name
+
+
+def test_actions_need_the_permissions_that_aws_makes_them_depend_on(
+    made: tuple[str, dict[str, list[tuple[str, str, frozenset[str]]]]],
+) -> None:
+    for name, needs in made[1].items():
+        entry = find_action(name)
+        wanted = set(entry.dependent_actions) if entry is not None else set()
+        own = {action for action in wanted if action.startswith(("iam:", "sts:"))}
+        assert own <= {action for action, _, _ in needs}, name
+
+
+def _without_tag(key: str) -> str:
+    return key.lower().partition("/")[0]
