@@ -9,6 +9,7 @@ from broker.cli import account, keys, providers, sessions
 from broker.cli.audit import audit
 from broker.cli.demo import demo
 from broker.cli.doctor import doctor
+from broker.cli.explain import explain
 from broker.cli.logs import configure_logs
 from broker.cli.serve import serve
 from broker.cli.template import apply, export
@@ -31,6 +32,7 @@ app.add_typer(account.app, name="account")
 app.command()(apply)
 app.command()(export)
 app.command()(audit)
+app.command()(explain)
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(providers.app, name="providers")
 app.add_typer(keys.app, name="keys")

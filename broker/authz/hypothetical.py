@@ -1,0 +1,173 @@
+"""A request that nobody made: who would call, and what the call would need.
+
+What only a real request brings (its address, its parameters, its session's policies)
+is absent unless it is given.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from broker.authz.context import Context, call_context, tag_context
+from broker.authz.guard import Guard, Judgement
+from broker.authz.need import Need, Trust
+from broker.errors import NoSuchEntity, ValidationError
+from broker.model.account import AccountId, parse_account_id
+from broker.model.arn import Arn
+from broker.model.caller import Caller
+from broker.model.entities import Role
+from broker.model.principal import Principal, PrincipalType
+from broker.model.raw import RawRequest
+from broker.stores.directory.port import DirectoryReader
+
+_ROLE_ACTIONS = frozenset(
+    {
+        "sts:assumerole",
+        "sts:assumerolewithsaml",
+        "sts:assumerolewithwebidentity",
+        "sts:setsourceidentity",
+        "sts:tagsession",
+    }
+)
+_PROVIDERS = {
+    "saml-provider": PrincipalType.SAML,
+    "oidc-provider": PrincipalType.WEB_IDENTITY,
+}
+_NETWORK = ("aws:sourceip", "aws:securetransport")
+"""Nobody sent the request, so these are absent."""
+
+_NO_REQUEST = RawRequest(
+    method="POST",
+    raw_path=b"/",
+    query=b"",
+    headers=(),
+    body=b"",
+    source_ip="",
+    secure=False,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hypothesis:
+    """What is asked: may ``principal`` do ``action`` to ``resource``?
+
+    ``context`` has further condition keys, lower-case names.
+    """
+
+    principal: str
+    action: str
+    resource: str
+    context: Mapping[str, tuple[str, ...]]
+
+
+class Hypotheses:
+    """Decides requests that nobody made, by the policies that there are."""
+
+    def __init__(self, directory: DirectoryReader, guard: Guard) -> None:
+        self._directory = directory
+        self._guard = guard
+
+    async def judge(
+        self, asked: Hypothesis, *, region: str, now: datetime
+    ) -> Judgement:
+        """The decision, and what it rests on.
+
+        Raises:
+            ValidationError: the principal is none that can call.
+            NoSuchEntity: there is no such principal.
+            AccessDenied: a policy that applies cannot be read.
+        """
+        caller = await self._caller(asked.principal)
+        need = await self._need(asked, caller)
+        context = call_context(caller, _NO_REQUEST, region=region, now=now)
+        for key in _NETWORK:
+            context.pop(key, None)
+        return await self._guard.judge(caller, need, context)
+
+    async def _caller(self, text: str) -> Caller:
+        try:
+            if text.isdigit():
+                return Caller(principal=Principal.root(parse_account_id(text)))
+            arn = Arn.parse(text)
+            account = parse_account_id(arn.account)
+        except ValueError as error:
+            raise ValidationError(
+                f"{text} is no principal; write the ARN of a user, role, role session,"
+                " identity provider or root"
+            ) from error
+        kind, _, rest = arn.resource.partition("/")
+        name = rest.rpartition("/")[2]
+        if arn.resource == "root":
+            return Caller(principal=Principal.root(account))
+        if kind == "user":
+            return await self._user(account, name)
+        if kind == "role":
+            return await self._role(account, name, session_name="hypothetical")
+        if kind == "assumed-role":
+            role_name, _, session_name = rest.partition("/")
+            return await self._role(account, role_name, session_name=session_name)
+        if kind in _PROVIDERS:
+            principal = Principal.from_provider(
+                _PROVIDERS[kind], account, provider=text, subject=""
+            )
+            return Caller(principal=principal)
+        raise ValidationError(
+            f"What {text} may do stands in its session; ask about the user, role or"
+            " provider that it came from"
+        )
+
+    async def _user(self, account: AccountId, name: str) -> Caller:
+        user = await self._directory.find_user(account, name)
+        if user is None:
+            raise NoSuchEntity(f"The account {account} has no user {name}")
+        principal = Principal.user(
+            account, user_id=user.user_id, path=user.path, name=user.name
+        )
+        return Caller(principal=principal, principal_tags=user.tags)
+
+    async def _role(
+        self, account: AccountId, name: str, *, session_name: str
+    ) -> Caller:
+        role = await self._directory.find_role(account, name)
+        if role is None:
+            raise NoSuchEntity(f"The account {account} has no role {name}")
+        principal = Principal.role_session(
+            account,
+            role_id=role.role_id,
+            path=role.path,
+            role_name=role.name,
+            session_name=session_name,
+        )
+        return Caller(principal=principal, principal_tags=role.tags)
+
+    async def _need(self, asked: Hypothesis, caller: Caller) -> Need:
+        context: Context = {}
+        role: Role | None = None
+        owner = caller.account
+        parts = asked.resource.split(":", 5)
+        if len(parts) == 6:  # noqa: PLR2004  # an ARN's parts
+            *_, service, _, account, resource = parts
+            kind, _, rest = resource.partition("/")
+            name = rest.rpartition("/")[2]
+            if account.isdigit():
+                owner = AccountId(account)
+            if service == "iam" and kind in {"role", "user"}:
+                find = (
+                    self._directory.find_role
+                    if kind == "role"
+                    else self._directory.find_user
+                )
+                entity = await find(owner, name)
+                if entity is not None and entity.arn == asked.resource:
+                    context.update(tag_context("aws:resourcetag", entity.tags))
+                    context.update(tag_context("iam:resourcetag", entity.tags))
+                    role = entity if isinstance(entity, Role) else None
+        context.update(asked.context)
+        takes_role = asked.action.lower() in _ROLE_ACTIONS
+        return Need(
+            action=asked.action,
+            resource=asked.resource,
+            account=owner,
+            context=context,
+            trust=Trust(role=role) if takes_role else None,
+        )

@@ -1,0 +1,71 @@
+"""What an operator can do about a denial, in one sentence."""
+
+from collections.abc import Iterator, Mapping
+
+from broker.authz.guard import Judgement
+from broker.policy import Explanation, PolicyType, find_context_key
+
+_CONTROLS = (
+    "let the account's {type} allow it: the operator sets it under Broker: with"
+    " `broker apply`."
+)
+_ADVICE: Mapping[PolicyType, str] = {
+    PolicyType.IDENTITY: (
+        "give {who} a policy with Effect Allow, Action {action} and Resource {resource}."
+    ),
+    PolicyType.TRUST: (
+        'let the trust policy of {resource} allow {action} to {{"{element}": "{who}"}}.'
+    ),
+    PolicyType.RESOURCE: (
+        "the account that owns {resource} must allow {who} in a policy of the resource."
+    ),
+    PolicyType.BOUNDARY: (
+        "let the permissions boundary of {who} allow Action {action} and Resource"
+        " {resource}, too, or put another boundary."
+    ),
+    PolicyType.SESSION: (
+        "the session was made with a session policy that leaves this out; make one"
+        " with a policy that has Action {action} and Resource {resource}."
+    ),
+    PolicyType.SERVICE_CONTROL: _CONTROLS,
+    PolicyType.RESOURCE_CONTROL: _CONTROLS,
+}
+_NO_ROLE = "check the role's ARN: there is no role {resource} (path and case count)."
+
+
+def advice(judged: Judgement) -> str:
+    """What would let the request through, or where to look."""
+    request, decision = judged.request, judged.decision
+    if decision.explicit_deny:
+        named = " and ".join(str(ref) for ref in decision.statements)
+        return (
+            f"change {named}, or make its conditions exempt this request; an Allow"
+            " elsewhere does not help against a Deny."
+        )
+    text = _ADVICE[decision.policy_type]
+    closest = judged.explain().closest
+    if closest is not None:
+        text = f"make the request fit {closest.statement}, or change it; or {text}"
+    if decision.policy_type is PolicyType.TRUST and judged.applicable.resource is None:
+        text = _NO_ROLE
+    return text.format(
+        type=decision.policy_type.value,
+        who=request.principal.principal_arn or request.principal.arn,
+        action=request.action,
+        resource=request.resource,
+        element="Federated" if request.principal.federated else "AWS",
+    )
+
+
+def missing_keys_advice(explanation: Explanation) -> Iterator[str]:
+    """Where the condition keys come from that the closest statement misses."""
+    if explanation.closest is None:
+        return
+    for condition in explanation.closest.conditions:
+        if explanation.request.context.get(condition.key.lower()):
+            continue
+        known = find_context_key(condition.key)
+        if known is None:
+            yield f"{condition.key} is no condition key that the broker brings."
+        else:
+            yield f"{condition.key} comes from {known.source.value}: {known.when}."

@@ -1,0 +1,234 @@
+"""``broker explain``: why a call was decided as it was, or would be."""
+
+import json
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from broker.app import Services
+from broker.authz.gather import PolicyLibrary
+from broker.authz.guard import Guard, Judgement
+from broker.authz.hypothetical import Hypotheses, Hypothesis
+from broker.catalogue import find_action
+from broker.cli.advice import advice, missing_keys_advice
+from broker.cli.audit import newest_records
+from broker.cli.operator import with_services
+from broker.cli.times import show_moment
+from broker.errors import BrokerError, NoSuchEntity
+from broker.model.audit import AuditFilter, AuditRecord
+from broker.policy import PolicyType
+
+_DENIED = "AccessDenied"
+
+
+def explain(
+    event: Annotated[
+        str, typer.Argument(metavar="EVENT_ID", help="The request id of a call.")
+    ] = "",
+    *,
+    principal: Annotated[
+        str, typer.Option(help="The ARN of a user, role, session, provider or root.")
+    ] = "",
+    action: Annotated[str, typer.Option(help="Such as sts:AssumeRole.")] = "",
+    resource: Annotated[str, typer.Option(help="An ARN, or * for none.")] = "*",
+    context: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE", help="A condition key; again for more values."
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The same as one JSON object.")
+    ] = False,
+) -> None:
+    """Say why a call was allowed or refused, or what would become of one."""
+    if bool(event) == bool(principal or action):
+        raise typer.BadParameter("give an event id, or --principal and --action")
+    if event:
+        lines, found = with_services(lambda services: _explain_event(services, event))
+    else:
+        asked = Hypothesis(
+            principal=principal,
+            action=_checked_action(action),
+            resource=resource,
+            context=parse_context(context or ()),
+        )
+        lines, found = with_services(lambda services: _explain_asked(services, asked))
+    if as_json:
+        typer.echo(json.dumps(found))
+    else:
+        typer.echo("\n".join(lines))
+
+
+def parse_context(pairs: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """``KEY=VALUE`` options as condition keys, lower-case names.
+
+    Raises:
+        typer.BadParameter: a pair is none, or its key has no prefix.
+    """
+    context: dict[str, tuple[str, ...]] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or ":" not in key:
+            raise typer.BadParameter(
+                f"{pair} is no condition key with a value; write for example"
+                " aws:SourceIp=203.0.113.7"
+            )
+        context[key.lower()] = (*context.get(key.lower(), ()), value)
+    return context
+
+
+def _checked_action(action: str) -> str:
+    service, colon, name = action.partition(":")
+    if not (service and colon and name):
+        raise typer.BadParameter(
+            "--action needs a service and an action, such as sts:AssumeRole"
+        )
+    return action
+
+
+async def _explain_event(
+    services: Services, event_id: str
+) -> tuple[list[str], dict[str, object]]:
+    records = await newest_records(
+        services.stores.ledger, AuditFilter(event_id=event_id), 1
+    )
+    if not records:
+        raise NoSuchEntity(
+            f"There is no audit record {event_id}; `broker audit` lists them."
+        )
+    record = records[0]
+    lines = [_headline(record), f"Why: {_reason(record)}"]
+    found: dict[str, object] = {
+        "event": record.event_id,
+        "action": record.action,
+        "caller": record.caller_arn,
+        "resources": list(record.resources),
+        "outcome": record.error_code or record.decision or "done",
+        "why": _reason(record),
+    }
+    if record.error_code == _DENIED and record.caller_arn and record.resources:
+        today, detail = await _today(services, record)
+        lines += today
+        found.update(detail)
+    return lines, found
+
+
+def _headline(record: AuditRecord) -> str:
+    who = record.caller_arn or "Somebody unproved"
+    on = f" on {' and '.join(record.resources)}" if record.resources else ""
+    origin = f" from {record.source_ip}" if record.source_ip else ""
+    what = f"{who} called {record.action}{on}{origin}"
+    if record.error_code:
+        outcome = f"was refused with {record.error_code}"
+    elif record.decision:
+        outcome = f"was {record.decision}"
+    else:
+        outcome = "was answered"
+    return f"{show_moment(record.at)}: {what} and {outcome}."
+
+
+def _reason(record: AuditRecord) -> str:
+    if record.error_code:
+        return record.detail or "The record holds no more than the error's code."
+    if record.reason:
+        return f"Allowed by {record.reason}."
+    return "The call needs no permission."
+
+
+async def _today(
+    services: Services, record: AuditRecord
+) -> tuple[list[str], dict[str, object]]:
+    """What the policies of now say to the same call."""
+    head = "By the policies of now, without the call's parameters:"
+    try:
+        judged = await _judge(
+            services,
+            Hypothesis(
+                principal=record.caller_arn,
+                action=record.action,
+                resource=record.resources[-1],
+                context=_recorded_context(record),
+            ),
+        )
+    except BrokerError as error:
+        return [f"{head} it cannot be told: {error}"], {}
+    lines, found = _told(judged)
+    return [head, *(f"  {line}" for line in lines)], {"now": found}
+
+
+def _recorded_context(record: AuditRecord) -> dict[str, tuple[str, ...]]:
+    """The condition keys of a call that its record holds."""
+    kept = {"aws:sourceip": record.source_ip, "aws:useragent": record.user_agent}
+    return {key: (value,) for key, value in kept.items() if value}
+
+
+async def _explain_asked(
+    services: Services, asked: Hypothesis
+) -> tuple[list[str], dict[str, object]]:
+    return _told(await _judge(services, asked))
+
+
+async def _judge(services: Services, asked: Hypothesis) -> Judgement:
+    directory = services.stores.directory
+    hypotheses = Hypotheses(directory, Guard(PolicyLibrary(directory, services.fresh)))
+    return await hypotheses.judge(
+        asked, region=services.settings.home_region, now=services.clock.now()
+    )
+
+
+def _told(judged: Judgement) -> tuple[list[str], dict[str, object]]:
+    request, decision = judged.request, judged.decision
+    explanation = judged.explain()
+    word = "Allowed" if decision.allowed else "Denied"
+    why = explanation.sentence()
+    if decision.policy_type is PolicyType.TRUST and judged.applicable.resource is None:
+        why = f"There is no role {request.resource}."
+    principal = request.principal.arn
+    lines = [
+        (
+            f"{word}: {principal} {'may' if decision.allowed else 'may not'}"
+            f" {request.action} on {request.resource}."
+        ),
+        f"Why: {why}",
+        f"Asked: {'; '.join(_asked(judged))}.",
+    ]
+    found: dict[str, object] = {
+        "decision": word.lower(),
+        "explicit": decision.explicit_deny,
+        "policy_type": decision.policy_type.value,
+        "statements": [str(ref) for ref in decision.statements],
+        "why": why,
+    }
+    if not decision.allowed:
+        hints = [advice(judged), *missing_keys_advice(explanation)]
+        lines += [f"To do: {hint}" for hint in hints]
+        found["to_do"] = hints
+    if find_action(request.action) is None:
+        lines.append(
+            f"Note: AWS has no action {request.action}; a service of your own may."
+        )
+    return lines, found
+
+
+def _asked(judged: Judgement) -> Iterable[str]:
+    """The policies that had a say."""
+    policies = judged.applicable
+    layers = (
+        (PolicyType.SERVICE_CONTROL, policies.service_controls),
+        (PolicyType.RESOURCE_CONTROL, policies.resource_controls),
+        (PolicyType.TRUST, (policies.resource,)),
+        (PolicyType.IDENTITY, (policies.identity,)),
+        (PolicyType.BOUNDARY, (policies.boundary,)),
+        (PolicyType.SESSION, policies.session),
+    )
+    some = False
+    for kind, sets in layers:
+        for found in sets:
+            if found is not None:
+                some = True
+                named = ", ".join(label for label, _ in found.policies)
+                yield f"{kind.value} ({named or 'none'})"
+    if not some:
+        yield "no policy, for none applies"

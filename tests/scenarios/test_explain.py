@@ -1,0 +1,264 @@
+"""``broker explain`` turns a denial into something an operator can do."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from typer.testing import CliRunner, Result
+
+from broker.cli.main import app
+from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.saml_idp import metadata_xml
+
+BASE = f"arn:aws:iam::{ACCOUNT}"
+ANN, ROLE, SAML = f"{BASE}:user/ann", f"{BASE}:role/R", f"{BASE}:saml-provider/Corp"
+BOUND = "444455556666"
+_SOON = 3.0
+
+
+def policy(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def allow(action: str, **more: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, **more}
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
+    folder: Path = tmp_path_factory.mktemp("explain")
+    with running_broker(folder) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def ann(broker: RunningBroker) -> Key:
+    iam = broker.client("iam", broker.create_account())
+    iam.create_user(UserName="ann")
+    within = {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}
+    iam.put_user_policy(
+        UserName="ann",
+        PolicyName="Read",
+        PolicyDocument=policy(
+            allow("iam:GetUser", Sid="Inside", Resource="*", Condition=within),
+            allow("sts:AssumeRole", Resource="*"),
+            {"Sid": "Never", "Effect": "Deny", "Action": "iam:*Key", "Resource": "*"},
+        ),
+    )
+    iam.create_saml_provider(Name="Corp", SAMLMetadataDocument=metadata_xml())
+    known = {"StringEquals": {"sts:ExternalId": "x"}}
+    iam.create_role(
+        RoleName="R",
+        AssumeRolePolicyDocument=policy(
+            allow("sts:AssumeRole", Principal={"AWS": ACCOUNT}, Condition=known),
+            allow("sts:AssumeRoleWithSAML", Principal={"Federated": SAML}),
+        ),
+    )
+    return Key.of(iam.create_access_key(UserName="ann")["AccessKey"])
+
+
+def run(broker: RunningBroker, *words: str) -> Result:
+    return CliRunner(env=dict(broker.environment)).invoke(app, ["explain", *words])
+
+
+def told(broker: RunningBroker, *words: str) -> str:
+    done = run(broker, *words)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def asked(
+    broker: RunningBroker,
+    action: str,
+    resource: str,
+    *words: str,
+    principal: str = ANN,
+) -> str:
+    given = ("--principal", principal, "--action", action, "--resource", resource)
+    return told(broker, *given, *words)
+
+
+def event_of(call: Any, **given: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(**given)
+    return str(caught.value.response["ResponseMetadata"]["RequestId"])
+
+
+def test_a_recorded_denial_says_which_condition_failed_and_what_to_do(
+    broker: RunningBroker, ann: Key
+) -> None:
+    event = event_of(broker.client("iam", ann).get_user)
+    deadline = time.monotonic() + _SOON
+    while run(broker, event).exit_code and time.monotonic() < deadline:
+        time.sleep(0.1)
+    first, why, *rest = told(broker, event).splitlines()
+    assert first.endswith(
+        f": {ANN} called iam:GetUser on {ANN} from 127.0.0.1"
+        " and was refused with AccessDenied."
+    )
+    assert why == (
+        f"Why: No identity-based policy allows iam:GetUser on {ANN}. Statement 1"
+        ' ("Inside") of inline:Read comes closest, but IpAddress asks for aws:SourceIp'
+        ' "10.0.0.0/8" and the request has "127.0.0.1".'
+    )
+    assert rest[0] == "By the policies of now, without the call's parameters:"
+    assert f"  {why}" in rest
+    (to_do,) = [line for line in rest if "To do" in line]
+    assert 'make the request fit statement 1 ("Inside") of inline:Read' in to_do
+
+
+def test_a_recorded_call_that_was_allowed_says_by_what(
+    broker: RunningBroker, ann: Key
+) -> None:
+    identity = broker.client("sts", ann).get_caller_identity()
+    event = identity["ResponseMetadata"]["RequestId"]
+    deadline = time.monotonic() + _SOON
+    while run(broker, event).exit_code and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert "Why: The call needs no permission." in told(broker, event)
+
+
+def test_a_missing_parameter_is_named_with_where_it_comes_from(
+    broker: RunningBroker, ann: Key
+) -> None:
+    assert ann
+    lines = asked(broker, "sts:AssumeRole", ROLE)
+    assert lines.startswith(f"Denied: {ANN} may not sts:AssumeRole on {ROLE}.\n")
+    assert 'asks for sts:ExternalId "x" and the request has no sts:ExternalId' in lines
+    assert (
+        "To do: sts:ExternalId comes from a parameter of the call: AssumeRole with"
+        " ExternalId." in lines
+    )
+    lines = asked(broker, "sts:AssumeRole", ROLE, "--context", "sts:ExternalId=x")
+    assert lines.startswith(f"Allowed: {ANN} may sts:AssumeRole on {ROLE}.\n")
+    assert f"role trust policy ({ROLE}); identity-based policy (inline:Read)" in lines
+
+
+def test_an_explicit_deny_points_at_its_statement(
+    broker: RunningBroker, ann: Key
+) -> None:
+    assert ann
+    lines = asked(broker, "iam:CreateAccessKey", ANN)
+    assert 'Why: Statement 3 ("Never") of inline:Read denies' in lines
+    assert 'To do: change statement 3 ("Never") of inline:Read, or make' in lines
+
+
+def test_a_provider_is_asked_about_as_an_unsigned_caller(
+    broker: RunningBroker, ann: Key
+) -> None:
+    assert ann
+    action = "sts:AssumeRoleWithSAML"
+    assert asked(broker, action, ROLE, principal=SAML).startswith("Allowed: ")
+    other = f"{BASE}:saml-provider/Other"
+    lines = asked(broker, action, ROLE, principal=other)
+    assert f'allow {action} to {{"Federated": "{other}"}}' in lines
+
+
+def test_a_role_that_is_not_there_is_said_so(broker: RunningBroker, ann: Key) -> None:
+    assert ann
+    lines = asked(broker, "sts:AssumeRole", f"{BASE}:role/Q")
+    assert f"Why: There is no role {BASE}:role/Q." in lines
+
+
+def test_an_unknown_action_is_noted(broker: RunningBroker, ann: Key) -> None:
+    assert ann
+    lines = asked(broker, "iam:GetUsr", ANN)
+    assert "Note: AWS has no action iam:GetUsr" in lines
+
+
+def test_json_holds_the_same(broker: RunningBroker, ann: Key) -> None:
+    assert ann
+    found = json.loads(asked(broker, "iam:GetRole", ROLE, "--json"))
+    assert found["decision"] == "denied"
+    assert found["explicit"] is False
+    assert found["policy_type"] == "identity-based policy"
+    assert found["to_do"]
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        ((), "give an event id, or --principal and --action"),
+        (("e", "--action", "sts:AssumeRole"), "give an event id, or"),
+        (("--principal", ANN, "--action", "AssumeRole"), "needs a service"),
+        (
+            ("--principal", ANN, "--action", "s3:Get", "--context", "x"),
+            "x is no condition key with a value",
+        ),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(
+    broker: RunningBroker, words: tuple[str, ...], wrong: str
+) -> None:
+    done = run(broker, *words)
+    assert done.exit_code == 2
+    assert wrong in " ".join(done.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        (("00000000-0000-0000-0000-000000000000",), "There is no audit record"),
+        (("--principal", "ann", "--action", "s3:Get"), "ann is no principal"),
+        (("--principal", f"{BASE}:user/bob", "--action", "s3:Get"), "no user bob"),
+        (("--principal", f"{BASE}:role/bob", "--action", "s3:Get"), "no role bob"),
+    ],
+)
+def test_what_is_not_there_is_said_so(
+    broker: RunningBroker, words: tuple[str, ...], wrong: str
+) -> None:
+    done = run(broker, *words)
+    assert done.exit_code == 1
+    assert wrong in str(done.exception)
+
+
+def test_a_service_control_policy_binds_root_at_once_and_is_explained(
+    broker: RunningBroker,
+) -> None:
+    root = broker.create_account(BOUND)
+    iam = broker.client("iam", root)
+    iam.create_user(UserName="bob")
+    file = broker.folder / "bound.yaml"
+    file.write_text(f"""
+Accounts:
+  "{BOUND}":
+    Broker:
+      ServiceControlPolicies:
+        - PolicyName: Bounds
+          PolicyDocument:
+            Version: 2012-10-17
+            Statement:
+              - {{Effect: Allow, NotAction: "iam:Create*", Resource: "*"}}
+              - {{Sid: Keep, Effect: Deny, Action: "iam:Delete*", Resource: "*"}}
+""")
+    broker.command("apply", str(file))
+    deadline = time.monotonic() + _SOON
+    text = ""
+    while not text and time.monotonic() < deadline:
+        try:
+            iam.create_user(UserName=f"x{time.monotonic_ns()}")
+        except ClientError as error:
+            text = error.response["Error"]["Message"]
+    assert text.endswith(
+        "because no service control policy allows the iam:CreateUser action"
+    )
+    with pytest.raises(ClientError) as caught:
+        iam.delete_user(UserName="bob")
+    assert caught.value.response["Error"]["Message"].endswith(
+        "with an explicit deny in a service control policy"
+    )
+    assert iam.get_user(UserName="bob")
+    user = f"arn:aws:iam::{BOUND}:user/bob"
+    lines = asked(broker, "iam:DeleteUser", user, principal=BOUND)
+    assert 'Why: Statement 2 ("Keep") of Bounds denies iam:DeleteUser' in lines
+    (result,) = iam.simulate_principal_policy(
+        PolicySourceArn=user,
+        ActionNames=["iam:CreateUser"],
+        PolicyInputList=[policy(allow("*", Resource="*"))],
+    )["EvaluationResults"]
+    assert result["EvalDecision"] == "implicitDeny"
+    assert result["OrganizationsDecisionDetail"] == {"AllowedByOrganizations": False}
