@@ -24,7 +24,7 @@ from tests.support.broker import Key, running_broker
 from tests.support.oidc_issuer import serving
 from tests.support.servers import find_free_port, start_postgresql, start_redis
 
-_CONNECTIONS = 16
+_CONNECTIONS = 64
 _SECONDS = 40
 _LUA = Path(__file__).with_name("load.lua")
 Row = tuple[str, str]

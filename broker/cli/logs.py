@@ -4,8 +4,8 @@ A line is one JSON object, or text for a person. Exceptions are shown without th
 values of local variables: those may be secrets.
 """
 
-import json
 import asyncio
+import json
 import logging
 import sys
 from collections.abc import Sequence

@@ -38,7 +38,7 @@ from broker.stores.sqlite_batch import (
 
 BUSY_SECONDS = 2.0
 _BUSY_PAUSE_SECONDS = 0.0002
-_GATHER_SECONDS = 0.05
+_HAND_OVER_SECONDS = 0.05
 _CROWD_SECONDS = 0.0003
 _RETRY_SECONDS = 1.0
 _MAX_WAITING_ROWS = 10_000
@@ -50,7 +50,7 @@ class _Stop:
     pass
 
 
-_Item = Mint | Call | AuditRow | _Stop
+_Item = Mint | Call | list[AuditRow] | _Stop
 
 
 class SqliteWriter:
@@ -71,6 +71,7 @@ class SqliteWriter:
         self._thread: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
         self._kept: list[AuditRow] = []
+        self._rows: list[AuditRow] = []
         self._waiting_rows = 0
         self._crowded = False
 
@@ -87,31 +88,47 @@ class SqliteWriter:
         """Write out what waits, then end the thread."""
         thread, self._thread = self._thread, None
         if thread is not None:
+            self._hand_over()
             self._queue.put(_Stop())
             await asyncio.to_thread(thread.join)
 
     def mint(self, row: AuditRow, mark: MarkRow | None) -> asyncio.Future[None]:
         """Record and mark, both or neither; see ``Ledger.mint``."""
         future = self._future()
+        self._hand_over()
         self._queue.put(Mint(row, mark, future))
         return future
 
     def append(self, row: AuditRow) -> None:
         """A record that nobody waits for.
 
+        Such records reach the thread together: waking it for each of them would cost
+        a read more than its own work.
+
         Raises:
             StoreUnavailableError: too many wait already.
         """
-        if self._thread is None or self._waiting_rows >= _MAX_WAITING_ROWS:
+        if (
+            self._thread is None
+            or self._loop is None
+            or self._waiting_rows >= _MAX_WAITING_ROWS
+        ):
             raise StoreUnavailableError("the audit trail takes no more records")
         self._waiting_rows += 1
-        self._queue.put(row)
+        self._rows.append(row)
+        if len(self._rows) == 1:
+            self._loop.call_later(_HAND_OVER_SECONDS, self._hand_over)
 
     def run(self, job: Job[Result]) -> asyncio.Future[Result]:
         """Run one writing statement inside the next shared transaction."""
         future = self._future()
         self._queue.put(Call(job, future))
         return future
+
+    def _hand_over(self) -> None:
+        if self._rows:
+            rows, self._rows = self._rows, []
+            self._queue.put(rows)
 
     def _future(self) -> asyncio.Future[Any]:
         if self._thread is None or self._loop is None:
@@ -127,7 +144,10 @@ class SqliteWriter:
         while running:
             batch = self._gather()
             running = not any(isinstance(item, _Stop) for item in batch)
-            rows = self._kept + [item for item in batch if isinstance(item, tuple)]
+            rows = [*self._kept]
+            for item in batch:
+                if isinstance(item, list):
+                    rows += item
             urgent = [item for item in batch if isinstance(item, Mint | Call)]
             try:
                 written = self._write(urgent, rows)
@@ -155,23 +175,16 @@ class SqliteWriter:
             batch = [get(timeout=None if idle else _RETRY_SECONDS)]
         except queue.Empty:
             return []
-        # Records alone are in no hurry, and an fsync is dear.
-        unhurried = type(batch[0]) is tuple
         if self._crowded:
             # Whoever came together will come together again: a moment's patience
             # makes one commit of two. A lone caller never waits.
             time.sleep(_CROWD_SECONDS)
-        until = time.monotonic() + _GATHER_SECONDS
         try:
             while len(batch) < BATCH:
-                if unhurried:
-                    batch.append(get(timeout=max(0, until - time.monotonic())))
-                    unhurried = type(batch[-1]) is tuple
-                else:
-                    batch.append(get(block=False))
+                batch.append(get(block=False))
         except queue.Empty:
             pass
-        self._crowded = len(batch) > 1 and not unhurried
+        self._crowded = sum(not isinstance(item, list) for item in batch) > 1
         return batch
 
     def _write(self, urgent: list[Mint | Call], rows: list[AuditRow]) -> bool:
