@@ -6,12 +6,18 @@
     ├── proof        MissingAuthenticationToken, IncompleteSignature,
     │                SignatureDoesNotMatch, InvalidClientTokenId, ExpiredToken,
     │                InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim,
-    │                IdpCommunicationError
-    ├── permission   AccessDenied, RegionDisabled
+    │                IdpCommunicationError, ExpiredTradeInToken,
+    │                InvalidSubjectCredentials, InvalidAuthorizationMessage
+    ├── permission   AccessDenied, RegionDisabled, SessionDurationEscalation,
+    │                InsufficientSessionLifetime, OutboundFederationDisabled,
+    │                JwtPayloadSizeExceeded
     ├── policies     MalformedPolicyDocument, PackedPolicyTooLarge
     ├── entities     NoSuchEntity, EntityAlreadyExists, DeleteConflict, LimitExceeded,
     │                InvalidInput, UnmodifiableEntity, ConcurrentModification,
-    │                PolicyNotAttachable, OpenIdIdpCommunicationError
+    │                PolicyNotAttachable, OpenIdIdpCommunicationError,
+    │                FeatureEnabled, FeatureDisabled,
+    │                PasswordPolicyViolation, InvalidUserType, ReportNotPresent,
+    │                ReportExpired
     └── service      Throttling, ServiceUnavailable, InternalFailure
 
 ``message`` goes on the wire and gives an attacker nothing; ``detail`` goes to the
@@ -164,11 +170,44 @@ class IdpCommunicationError(BrokerError):
     code = "IDPCommunicationError"
 
 
+class ExpiredTradeInToken(BrokerError):
+    """The trade-in token has expired, or was never given out."""
+
+    code = "ExpiredTradeInTokenException"
+
+
+class InvalidSubjectCredentials(BrokerError):
+    """Only temporary credentials can be narrowed."""
+
+    code = "InvalidSubjectCredentials"
+
+
+class InvalidAuthorizationMessage(BrokerError):
+    """The encoded message is not one of this account's, or has expired."""
+
+    code = "InvalidAuthorizationMessageException"
+
+    def __init__(
+        self, message: str = "Message is not valid", *, detail: str = ""
+    ) -> None:
+        super().__init__(message, detail=detail)
+
+
 class AccessDenied(BrokerError):
-    """A policy or a role's trust refuses the call."""
+    """A policy or a role's trust refuses the call.
+
+    ``encoded`` is the sealed account of the decision that
+    ``DecodeAuthorizationMessage`` opens; empty when nothing was decided.
+    """
 
     code = "AccessDenied"
     status = 403
+
+    def __init__(
+        self, message: str | None = None, *, detail: str = "", encoded: str = ""
+    ) -> None:
+        super().__init__(message, detail=detail)
+        self.encoded = encoded
 
 
 class RegionDisabled(BrokerError):
@@ -176,6 +215,32 @@ class RegionDisabled(BrokerError):
 
     code = "RegionDisabledException"
     status = 403
+
+
+class SessionDurationEscalation(BrokerError):
+    """A token would outlive the session that asks for it."""
+
+    code = "SessionDurationEscalationException"
+    status = 403
+
+
+class InsufficientSessionLifetime(BrokerError):
+    """Narrowed credentials would outlive the session that asks for them."""
+
+    code = "InsufficientSessionLifetime"
+
+
+class OutboundFederationDisabled(BrokerError):
+    """The account gives no web identity tokens out."""
+
+    code = "OutboundWebIdentityFederationDisabledException"
+    status = 403
+
+
+class JwtPayloadSizeExceeded(BrokerError):
+    """The tags make the web identity token too large."""
+
+    code = "JWTPayloadSizeExceededException"
 
 
 class MalformedPolicyDocument(BrokerError):
@@ -224,6 +289,32 @@ class InvalidInput(BrokerError):
     code = "InvalidInput"
 
 
+class PasswordPolicyViolation(BrokerError):
+    """A new password is not what the account's password policy asks for."""
+
+    code = "PasswordPolicyViolation"
+
+
+class InvalidUserType(BrokerError):
+    """Only a user can do this, for itself."""
+
+    code = "InvalidUserType"
+
+
+class ReportNotPresent(BrokerError):
+    """No credential report was made yet."""
+
+    code = "ReportNotPresent"
+    status = 410
+
+
+class ReportExpired(BrokerError):
+    """The credential report is older than four hours."""
+
+    code = "ReportExpired"
+    status = 410
+
+
 class UnmodifiableEntity(BrokerError):
     """Only the service that owns the entity may change it."""
 
@@ -247,6 +338,20 @@ class OpenIdIdpCommunicationError(BrokerError):
     """The issuer could not be reached while its provider was created."""
 
     code = "OpenIdIdpCommunicationError"
+
+
+class FeatureEnabled(BrokerError):
+    """The account has the feature switched on already."""
+
+    code = "FeatureEnabled"
+    status = 409
+
+
+class FeatureDisabled(BrokerError):
+    """The account has the feature switched off."""
+
+    code = "FeatureDisabled"
+    status = 404
 
 
 class Throttling(BrokerError):

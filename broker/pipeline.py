@@ -15,6 +15,7 @@ and completed last; a request that cannot be parsed leaves a log line only.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -24,9 +25,11 @@ from broker.actions.action import Action, Call, Door, Given, Proof
 from broker.actions.registry import Registry
 from broker.audit.entry import AuditEntry, audited_parameters
 from broker.audit.writer import Auditor
+from broker.authn.endpoints import find_fixed_region, unsigned_region
 from broker.authn.federated import FederatedScheme, federated_caller
 from broker.authn.sigv4 import SignatureScheme
 from broker.authz.guard import Guard, reason
+from broker.authz.rates import RateLimits
 from broker.clock import Clock
 from broker.errors import (
     BrokerError,
@@ -83,6 +86,9 @@ class Pipeline:
         directory: Directory,
         clock: Clock,
         home_region: str,
+        public_host: str,
+        regions: AbstractSet[str] | None,
+        rates: RateLimits,
     ) -> None:
         self._services = tuple(services)
         self._registry = registry
@@ -93,6 +99,9 @@ class Pipeline:
         self._directory = directory
         self._clock = clock
         self._home_region = home_region
+        self._public_host = public_host
+        self._regions = regions
+        self._rates = rates
 
     async def answer(self, raw: RawRequest, request_id: str) -> Answer:
         """One API call, from the wire to the wire. Never raises."""
@@ -148,6 +157,8 @@ class Pipeline:
             given = read()
             await self._prove_federated(call, action, given)
         call.entry.parameters = audited_parameters(given, action.audited)
+        if action.service == "sts":
+            await self._rates.require(call.account)
         needs = await action.needs(given, call)
         call.entry.resources = tuple(dict.fromkeys(n.resource for n in needs))
         decisions = await self._guard.require(
@@ -155,6 +166,8 @@ class Pipeline:
         )
         call.entry.decision = "allowed"
         call.entry.reason = reason(decisions)
+        if action.prepare is not None:
+            await action.prepare(given, call)
         return await self._do(action, given, call)
 
     def open(
@@ -170,12 +183,15 @@ class Pipeline:
         self, raw: RawRequest, request_id: str, door: Door, action: Action
     ) -> Call:
         now = self._clock.now()
+        fixed = find_fixed_region(raw.find_header(b"host"), self._public_host)
+        region = unsigned_region(fixed, self._home_region, self._regions)
         return Call(
             request_id=request_id,
             raw=raw,
             door=door,
             now=now,
-            region=self._home_region,
+            region=region,
+            at_global_endpoint=fixed == "",
             directory=self._directory,
             entry=AuditEntry(
                 event_id=request_id,
@@ -184,7 +200,7 @@ class Pipeline:
                 action=f"{action.service}:{action.name}",
                 source_ip=raw.source_ip,
                 user_agent=raw.find_header(b"user-agent") or "",
-                region=self._home_region,
+                region=region,
             ),
         )
 

@@ -72,6 +72,15 @@ class Call:
     identity: FederatedIdentity | None = None
     """What an assertion or web identity token proved."""
 
+    prepared: object = None
+    """What the action's ``prepare`` worked out before the transaction."""
+
+    at_global_endpoint: bool = False
+    """Whether it was sent to the one endpoint of all regions."""
+
+    mfa_at: int | None = None
+    """When the call's second factor was shown (seconds since 1970)."""
+
     opened: DirectoryChange | None = None
     """The transaction of an action that ``writes``."""
 
@@ -107,6 +116,7 @@ Given = Mapping[str, Any]
 
 Needs = Callable[[Any, Call], Awaitable[tuple[Need, ...]]]
 Handle = Callable[[Any, Call], Awaitable[Mapping[str, Any]]]
+Prepare = Callable[[Any, Call], Awaitable[None]]
 
 
 async def needs_nothing(_given: Given, _call: Call) -> tuple[Need, ...]:
@@ -121,7 +131,8 @@ class Action:
     ``needs`` names the permissions; ``handle`` does the work and returns the output
     shape as a mapping. ``writes`` runs ``handle`` inside one directory transaction
     that also holds the audit record. ``audited`` lists the parameters that the
-    record may show.
+    record may show. ``prepare`` does what takes too long for a transaction, once the
+    call is permitted and before the transaction begins.
     """
 
     service: str
@@ -131,3 +142,4 @@ class Action:
     proof: Proof = Proof.SIGNATURE
     writes: bool = False
     audited: tuple[str, ...] = field(default=())
+    prepare: Prepare | None = None

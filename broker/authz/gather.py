@@ -34,6 +34,19 @@ from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.port import DirectoryReader
 
 _NOTHING = compile_policies(())
+ACCOUNT_SETTING = compile_policies(
+    [
+        (
+            "account setting",
+            parse_policy(
+                '{"Version":"2012-10-17","Statement":[{"Effect":"Allow",'
+                '"Principal":"*","Action":"iam:*","Resource":"*"}]}',
+                PolicyKind.RESOURCE,
+            ),
+        )
+    ]
+)
+"""What a setting of the account permits: the need itself says what that is."""
 _PRINCIPALS_OF_THE_ACCOUNT = frozenset(
     {
         PrincipalType.ACCOUNT,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from broker.authz.context import Context, call_context, resource_context
-from broker.authz.gather import PolicyLibrary
+from broker.authz.gather import ACCOUNT_SETTING, PolicyLibrary
 from broker.authz.need import Need
 from broker.errors import AccessDenied
 from broker.model.caller import Caller
@@ -111,6 +111,8 @@ class Guard:
     async def _applicable(self, caller: Caller, need: Need) -> Applicable:
         resource = None
         resource_controls: tuple[PolicySet, ...] = ()
+        if need.granted:
+            resource = ACCOUNT_SETTING
         if need.trust is not None and need.trust.role is not None:
             resource = await self._library.trust(need.trust.role)
             resource_controls = await self._library.resource_controls(need.account)

@@ -23,7 +23,8 @@ class Need:
 
     ``context`` has lower-case key names; a key that is absent is absent. ``account``
     is the account that owns the resource. ``trust`` is set for the permissions that
-    a role's trust policy decides.
+    a role's trust policy decides. ``granted`` is set for what a setting of the
+    account permits to all its users; a Deny still counts.
     """
 
     action: str
@@ -31,3 +32,4 @@ class Need:
     account: AccountId
     context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     trust: Trust | None = None
+    granted: bool = False

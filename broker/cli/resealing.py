@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from broker.identities.saml_providers import SAML_KEY_SEAL
 from broker.model.account import AccountId
-from broker.model.entities import ACCESS_KEY_SEAL, SamlProvider
+from broker.model.entities import ACCESS_KEY_SEAL, PASSWORD_SEAL, SamlProvider
 from broker.model.page import PageRequest
 from broker.sessions.vault import SealBrokenError, Vault, key_number
 from broker.stores.directory.port import Directory, DirectoryChange, DirectoryReader
@@ -22,7 +22,7 @@ _BATCH = 100
 class SealedValue:
     """Where a sealed value is, and the storage key that it is sealed with.
 
-    ``entity`` is an access key's id, or a SAML provider's name.
+    ``entity`` is an access key's id, a SAML provider's name or a user's id.
     """
 
     account: AccountId
@@ -44,6 +44,7 @@ class Resealed:
 
 ACCESS_KEY = "access key"
 SAML_PROVIDER = "decryption key of SAML provider"
+PASSWORD = "password of user"  # noqa: S105  # a kind's name
 
 
 async def sealed_values(directory: DirectoryReader) -> AsyncIterator[SealedValue]:
@@ -55,6 +56,11 @@ async def sealed_values(directory: DirectoryReader) -> AsyncIterator[SealedValue
                 yield SealedValue(
                     number, ACCESS_KEY, key.access_key_id, key_number(key.sealed_secret)
                 )
+            if owner is None:
+                continue
+            profile = await directory.find_login_profile(number, owner)
+            if profile is not None:
+                yield SealedValue(number, PASSWORD, owner, key_number(profile.sealed))
         for provider in await directory.list_saml_providers(number):
             for private in provider.private_keys:
                 yield SealedValue(
@@ -110,11 +116,8 @@ async def _reseal(
     changed = 0
     async with directory.change(values[0].account) as change:
         for value in dict.fromkeys(values):
-            reseal = (
-                _reseal_access_key if value.kind == ACCESS_KEY else _reseal_provider
-            )
             try:
-                changed += await reseal(change, vault, value)
+                changed += await _RESEAL[value.kind](change, vault, value)
             except SealBrokenError:
                 result.broken.append(value)
     result.changed += changed
@@ -165,3 +168,24 @@ def _with_resealed_keys(vault: Vault, provider: SamlProvider) -> SamlProvider:
 
 def _resealed(vault: Vault, place: tuple[str, str, str, str], sealed: bytes) -> bytes:
     return vault.seal(*place, vault.open_sealed(*place, sealed))
+
+
+async def _reseal_password(
+    change: DirectoryChange, vault: Vault, value: SealedValue
+) -> int:
+    profile = await change.find_login_profile(value.account, value.entity)
+    if profile is None or not vault.needs_resealing(profile.sealed):
+        return 0
+    purpose, column = PASSWORD_SEAL
+    sealed = _resealed(
+        vault, (purpose, profile.account, profile.user_id, column), profile.sealed
+    )
+    await change.update_login_profile(replace(profile, sealed=sealed))
+    return 1
+
+
+_RESEAL = {
+    ACCESS_KEY: _reseal_access_key,
+    SAML_PROVIDER: _reseal_provider,
+    PASSWORD: _reseal_password,
+}

@@ -83,6 +83,8 @@ class Iam:
         action = self.actions[name]
         call = self._call()
         await action.needs(given, call)
+        if action.prepare is not None:
+            await action.prepare(given, call)
         if not action.writes:
             return await action.handle(given, call)
         async with self.directory.change(call.account) as change:

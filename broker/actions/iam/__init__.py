@@ -14,6 +14,7 @@ from broker.actions.iam.attachments import ATTACHMENTS
 from broker.actions.iam.groups import GROUPS
 from broker.actions.iam.inline_policies import INLINE_POLICIES
 from broker.actions.iam.oidc_providers import IsReachable, oidc_provider_actions
+from broker.actions.iam.passwords import password_actions
 from broker.actions.iam.policies import POLICIES
 from broker.actions.iam.policy_entities import POLICY_ENTITIES
 from broker.actions.iam.roles import ROLES
@@ -22,11 +23,11 @@ from broker.actions.iam.simulation import SIMULATION
 from broker.actions.iam.tags import TAGS
 from broker.actions.iam.users import USERS
 from broker.identities.oidc_providers import IsInternal
-from broker.identities.sealing import Sealer
+from broker.identities.passwords import PasswordSealer
 
 
 def iam_actions(
-    sealer: Sealer,
+    sealer: PasswordSealer,
     is_internal: IsInternal,
     *,
     metadata_http_hosts: Collection[str] = (),
@@ -49,6 +50,7 @@ def iam_actions(
         *POLICY_ENTITIES,
         *ATTACHMENTS,
         *access_key_actions(sealer),
+        *password_actions(sealer),
         *saml_provider_actions(sealer, metadata_http_hosts),
         *oidc_provider_actions(is_internal, is_reachable),
         *TAGS,

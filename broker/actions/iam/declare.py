@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from broker.actions.action import Action, Call, Door, Given, Handle
+from broker.actions.action import Action, Call, Door, Given, Handle, Prepare
 from broker.authz.need import Need
 from broker.errors import InvalidClientTokenId, UnsupportedOperation
+from broker.model.principal import PrincipalType
 from broker.model.session import SessionKind
 
 Context = Mapping[str, tuple[str, ...]]
@@ -32,6 +33,9 @@ Target = Callable[[Given, Call], Awaitable[On]]
 
 FurtherTarget = Callable[[Given, Call, On], On | None]
 """What a call acts on besides its target, if anything."""
+
+Setting = Callable[[Call], Awaitable[bool]]
+"""Whether the account's settings permit something to all its users."""
 
 Keys = Callable[[Given, On], Context]
 """Further condition keys of a call."""
@@ -55,11 +59,13 @@ def change(
     *keys: Keys,
     also: FurtherTarget | None = None,
     unsupported: tuple[str, ...] = (),
+    prepare: Prepare | None = None,
 ) -> Action:
     """An action that runs inside a transaction.
 
     ``also`` names something else that the caller must be allowed to act on.
-    ``unsupported`` are members of the input that are refused when given.
+    ``unsupported`` are members of the input that are refused when given. ``prepare``
+    runs before the transaction.
     """
     return Action(
         service="iam",
@@ -68,7 +74,22 @@ def change(
         needs=_needs(name, on, keys, also),
         writes=True,
         audited=_SHOWN,
+        prepare=prepare,
     )
+
+
+def granted_if(setting: Setting, action: Action) -> Action:
+    """An action that a setting of the account permits to all its users."""
+
+    async def needs(given: Given, call: Call) -> tuple[Need, ...]:
+        found = await action.needs(given, call)
+        if call.caller.principal.type is not PrincipalType.USER:
+            return found
+        if not await setting(call):
+            return found
+        return tuple(replace(need, granted=True) for need in found)
+
+    return replace(action, needs=needs)
 
 
 def _needs(

@@ -1,0 +1,267 @@
+"""Passwords: login profiles, ``ChangePassword``, the account's password policy.
+
+A new password is hashed before the transaction begins (``prepare``).
+"""
+
+from dataclasses import replace
+
+from broker.actions.action import Action, Call, Given
+from broker.actions.iam import targets as on
+from broker.actions.iam.declare import On, change, granted_if, read
+from broker.actions.types.iam import (
+    ChangePasswordRequest,
+    CreateLoginProfileRequest,
+    CreateLoginProfileResponse,
+    DeleteLoginProfileRequest,
+    GetAccountPasswordPolicyResponse,
+    GetLoginProfileRequest,
+    GetLoginProfileResponse,
+    LoginProfile,
+    PasswordPolicy,
+    UpdateAccountPasswordPolicyRequest,
+    UpdateLoginProfileRequest,
+)
+from broker.errors import (
+    EntityAlreadyExists,
+    InvalidUserType,
+    NoSuchEntity,
+    ValidationError,
+)
+from broker.identities import login_profiles
+from broker.identities.accounts import require_account
+from broker.identities.password_policy import (
+    LEAST_LENGTH,
+    require_policy,
+    users_may_change,
+)
+from broker.identities.passwords import Passwords, PasswordSealer
+from broker.identities.users import require_user
+from broker.model import entities
+from broker.model.principal import PrincipalType
+from broker.stores.directory.port import DirectoryReader
+
+_FLAGS = (
+    "RequireSymbols",
+    "RequireNumbers",
+    "RequireUppercaseCharacters",
+    "RequireLowercaseCharacters",
+    "AllowUsersToChangePassword",
+)
+
+
+def password_actions(sealer: PasswordSealer) -> tuple[Action, ...]:
+    """The actions on passwords; ``sealer`` keeps their hashes."""
+    passwords = Passwords(sealer)
+
+    async def prepare_new(given: CreateLoginProfileRequest, call: Call) -> None:
+        user = await _require_owner(given, call, call.directory)
+        if await call.directory.find_login_profile(call.account, user.user_id):
+            raise EntityAlreadyExists(
+                f"Login Profile for user {user.name} already exists."
+            )
+        if "Password" not in given:
+            raise ValidationError("Must specify a password.")
+        await _prepare(given["Password"], user, call)
+
+    async def prepare_update(given: UpdateLoginProfileRequest, call: Call) -> None:
+        user = await _require_owner(given, call, call.directory)
+        await login_profiles.require_login_profile(call.directory, user)
+        if "Password" in given:
+            await _prepare(given["Password"], user, call)
+
+    async def _prepare(password: str, user: entities.User, call: Call) -> None:
+        call.prepared = await login_profiles.prepare_password(
+            passwords,
+            call.directory,
+            await require_account(call.directory, call.account),
+            user,
+            password,
+        )
+
+    async def prepare_own(given: ChangePasswordRequest, call: Call) -> None:
+        call.prepared = await login_profiles.prepare_own_password(
+            passwords,
+            call.directory,
+            await require_account(call.directory, call.account),
+            await _require_self(call, call.directory),
+            old=given["OldPassword"],
+            new=given["NewPassword"],
+            now=call.now,
+        )
+
+    return (
+        change(
+            "CreateLoginProfile",
+            _create,
+            on.user_or_self,
+            prepare=prepare_new,
+            unsupported=("MaxSigninSessionDuration",),
+        ),
+        read("GetLoginProfile", _get, on.user_or_self),
+        change(
+            "UpdateLoginProfile",
+            _update,
+            on.user,
+            prepare=prepare_update,
+            unsupported=(
+                "MaxSigninSessionDuration",
+                "ResetMaxSigninSessionDuration",
+            ),
+        ),
+        change("DeleteLoginProfile", _delete, on.user_or_self),
+        granted_if(
+            _users_may_change,
+            change("ChangePassword", _change_own, _self, prepare=prepare_own),
+        ),
+        granted_if(
+            _users_may_change,
+            read("GetAccountPasswordPolicy", _get_policy, on.account),
+        ),
+        change("UpdateAccountPasswordPolicy", _update_policy, on.account),
+        change("DeleteAccountPasswordPolicy", _delete_policy, on.account),
+    )
+
+
+async def _create(
+    given: CreateLoginProfileRequest, call: Call
+) -> CreateLoginProfileResponse:
+    prepared = _prepared(call)
+    profile = await login_profiles.create_login_profile(
+        call.change,
+        prepared,
+        reset_required=given.get("PasswordResetRequired", False),
+        now=call.now,
+    )
+    return {"LoginProfile": _view(prepared.user, profile)}
+
+
+async def _get(given: GetLoginProfileRequest, call: Call) -> GetLoginProfileResponse:
+    user = await _require_owner(given, call, call.directory)
+    profile = await login_profiles.require_login_profile(call.directory, user)
+    return {"LoginProfile": _view(user, profile)}
+
+
+async def _update(given: UpdateLoginProfileRequest, call: Call) -> dict[str, object]:
+    user = await _require_owner(given, call, call.change)
+    profile = await login_profiles.require_login_profile(call.change, user)
+    required = given.get("PasswordResetRequired", profile.reset_required)
+    if call.prepared is not None:
+        await login_profiles.replace_password(
+            call.change, _prepared(call), reset_required=required, now=call.now
+        )
+    else:
+        await call.change.update_login_profile(
+            replace(profile, reset_required=required)
+        )
+    return {}
+
+
+async def _delete(given: DeleteLoginProfileRequest, call: Call) -> dict[str, object]:
+    user = await _require_owner(given, call, call.change)
+    profile = await login_profiles.require_login_profile(call.change, user)
+    await call.change.delete_login_profile(profile)
+    return {}
+
+
+async def _change_own(_given: ChangePasswordRequest, call: Call) -> dict[str, object]:
+    await login_profiles.replace_password(
+        call.change, _prepared(call), reset_required=False, now=call.now
+    )
+    return {}
+
+
+async def _get_policy(_given: Given, call: Call) -> GetAccountPasswordPolicyResponse:
+    account = await require_account(call.directory, call.account)
+    policy = require_policy(account)
+    view: PasswordPolicy = {
+        "MinimumPasswordLength": int(policy.get("MinimumPasswordLength", LEAST_LENGTH)),
+        "RequireSymbols": bool(policy.get("RequireSymbols", False)),
+        "RequireNumbers": bool(policy.get("RequireNumbers", False)),
+        "RequireUppercaseCharacters": bool(
+            policy.get("RequireUppercaseCharacters", False)
+        ),
+        "RequireLowercaseCharacters": bool(
+            policy.get("RequireLowercaseCharacters", False)
+        ),
+        "AllowUsersToChangePassword": users_may_change(account),
+        "ExpirePasswords": "MaxPasswordAge" in policy,
+    }
+    if "MaxPasswordAge" in policy:
+        view["MaxPasswordAge"] = int(policy["MaxPasswordAge"])
+    if "PasswordReusePrevention" in policy:
+        view["PasswordReusePrevention"] = int(policy["PasswordReusePrevention"])
+    if "HardExpiry" in policy:
+        view["HardExpiry"] = bool(policy["HardExpiry"])
+    return {"PasswordPolicy": view}
+
+
+async def _update_policy(
+    given: UpdateAccountPasswordPolicyRequest, call: Call
+) -> dict[str, object]:
+    """Replaces the whole policy: what is not given returns to its default."""
+    account = await require_account(call.change, call.account)
+    policy: dict[str, int | bool] = {
+        "MinimumPasswordLength": given.get("MinimumPasswordLength", LEAST_LENGTH),
+        **{flag: bool(given.get(flag, False)) for flag in _FLAGS},
+    }
+    if "MaxPasswordAge" in given:
+        policy["MaxPasswordAge"] = given["MaxPasswordAge"]
+    if "PasswordReusePrevention" in given:
+        policy["PasswordReusePrevention"] = given["PasswordReusePrevention"]
+    if "HardExpiry" in given:
+        policy["HardExpiry"] = given["HardExpiry"]
+    await call.change.update_account(replace(account, password_policy=policy))
+    return {}
+
+
+async def _delete_policy(_given: Given, call: Call) -> dict[str, object]:
+    account = await require_account(call.change, call.account)
+    if account.password_policy is None:
+        raise NoSuchEntity(
+            "The account policy with name PasswordPolicy cannot be found."
+        )
+    await call.change.update_account(replace(account, password_policy=None))
+    return {}
+
+
+async def _users_may_change(call: Call) -> bool:
+    account = await require_account(call.directory, call.account)
+    return users_may_change(account)
+
+
+async def _self(_given: Given, call: Call) -> On:
+    return await on.user({"UserName": _own_name(call)}, call)
+
+
+async def _require_self(call: Call, directory: DirectoryReader) -> entities.User:
+    return await require_user(directory, call.account, _own_name(call))
+
+
+def _own_name(call: Call) -> str:
+    principal = call.caller.principal
+    if principal.type is not PrincipalType.USER or principal.username is None:
+        raise InvalidUserType("Only IAM Users can change their own password.")
+    return principal.username
+
+
+async def _require_owner(
+    given: Given, call: Call, directory: DirectoryReader
+) -> entities.User:
+    name = on.own_name(given, call)
+    if name is None:
+        raise ValidationError("Must specify userName when calling as the root user.")
+    return await require_user(directory, call.account, name)
+
+
+def _prepared(call: Call) -> login_profiles.PreparedPassword:
+    if not isinstance(call.prepared, login_profiles.PreparedPassword):
+        raise TypeError("the password was not prepared")
+    return call.prepared
+
+
+def _view(user: entities.User, profile: entities.LoginProfile) -> LoginProfile:
+    return {
+        "UserName": user.name,
+        "CreateDate": profile.created_at,
+        "PasswordResetRequired": profile.reset_required,
+    }
