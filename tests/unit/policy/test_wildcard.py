@@ -1,6 +1,7 @@
 """Patterns match as the plain definition says, and quickly."""
 
 import time
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -28,6 +29,20 @@ def by_definition(pattern: str, text: str) -> bool:
 @given(st.text("ab*?", max_size=12), st.text("ab", max_size=16))
 def test_matches_by_definition(pattern: str, text: str) -> None:
     assert compile_wildcard(tokenize(pattern))(text) is by_definition(pattern, text)
+
+
+def test_matches_by_definition_for_all_short_patterns_and_texts() -> None:
+    texts = [
+        "".join(letters) for size in range(6) for letters in product("ab", repeat=size)
+    ]
+    for size in range(6):
+        for letters in product("ab*?", repeat=size):
+            pattern = "".join(letters)
+            if "**" in pattern:
+                continue
+            matches = compile_wildcard(tokenize(pattern))
+            for text in texts:
+                assert matches(text) is by_definition(pattern, text), (pattern, text)
 
 
 @given(st.text("ab?", min_size=1, max_size=8), st.text("ab", min_size=60, max_size=200))
