@@ -1,0 +1,56 @@
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from broker import entropy
+
+
+def test_nothing_is_handed_out_twice() -> None:
+    with ThreadPoolExecutor(8) as threads:
+        drawn = list(threads.map(lambda _: entropy.random_bytes(16), range(20_000)))
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_a_long_draw_is_whole() -> None:
+    assert len(entropy.random_bytes(100_000)) == 100_000
+
+
+FORK = """
+import os
+from broker import entropy
+entropy.random_bytes(1)
+child = os.fork()
+print(entropy.random_bytes(16).hex(), flush=True)
+if child:
+    os.waitpid(child, 0)
+"""
+
+
+def test_a_forked_child_draws_anew() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORK], capture_output=True, text=True, check=True
+    )
+    parent, child = done.stdout.split()
+    assert parent != child
+
+
+def test_bits_fill_their_whole_range() -> None:
+    drawn = [entropy.random_bits(39) for _ in range(2000)]
+    assert all(0 <= number < 1 << 39 for number in drawn)
+    ones, zeros = 0, 0
+    for number in drawn:
+        ones |= number
+        zeros |= ~number & ((1 << 39) - 1)
+    assert ones == zeros == (1 << 39) - 1
+
+
+def test_ids_have_their_forms() -> None:
+    assert re.fullmatch(r"AROA[A-Z2-7]{17}", entropy.new_unique_id("AROA"))
+    assert re.fullmatch(r"SAMLSP[A-Z2-7]{16}", entropy.new_provider_id("SAMLSP"))
+    assert re.fullmatch(r"[A-Za-z0-9+/]{40}", entropy.new_secret_access_key())
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}", entropy.new_handle())
+    assert re.fullmatch(
+        r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
+        entropy.new_request_id(),
+    )
