@@ -538,6 +538,37 @@ def test_excluded_policies_do_not_count(
     assert "PermissionsBoundaryDecisionDetail" not in results[0]
 
 
+def test_a_group_lends_its_policies_to_its_users(iam: Any) -> None:
+    iam.create_group(GroupName="buyers")
+    iam.put_group_policy(
+        GroupName="buyers",
+        PolicyName="Buy",
+        PolicyDocument=allow(
+            "ec2:*", Condition={"StringEquals": {"ec2:Owner": "${aws:username}"}}
+        ),
+    )
+    iam.attach_group_policy(
+        GroupName="buyers", PolicyArn="arn:aws:iam::aws:policy/IAMReadOnlyAccess"
+    )
+    iam.add_user_to_group(GroupName="buyers", UserName="ann")
+    group = f"arn:aws:iam::{ACCOUNT}:group/buyers"
+    answer = iam.get_context_keys_for_principal_policy(PolicySourceArn=ANN)
+    assert answer["ContextKeyNames"] == ["ec2:Owner", "aws:username"]
+    given = {"ContextEntries": [entry("ec2:Owner", "string", "ann")]}
+    (result,) = principal(iam, ["ec2:RunInstances"], **given)
+    assert result["EvalDecision"] == "allowed"
+    assert [s["SourcePolicyId"] for s in result["MatchedStatements"]] == [
+        "group_buyers_Buy"
+    ]
+    (result,) = principal(iam, ["ec2:RunInstances"], group, **given)
+    assert result["MissingContextValues"] == ["aws:username"]
+    (result,) = principal(iam, ["iam:GetUser"], group)
+    assert result["EvalDecision"] == "allowed"
+    (result,) = principal(iam, ["ec2:Run"], group, CallerArn=ANN, **given)
+    assert result["EvalDecision"] == "allowed"
+    iam.remove_user_from_group(GroupName="buyers", UserName="ann")
+
+
 def test_context_keys_of_a_principal(iam: Any) -> None:
     answer = iam.get_context_keys_for_principal_policy(
         PolicySourceArn=WORKER, PolicyInputList=[AFTER_2018]

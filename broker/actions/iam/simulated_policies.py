@@ -131,29 +131,25 @@ def read_levels(levels: Sequence[Any]) -> tuple[PolicySet, ...]:
 async def owned_policies(
     call: Call, owner: Owner, exclusions: Exclusions
 ) -> list[Source]:
-    """The inline and attached policies of an owner, a user's with its groups'."""
+    """The inline and attached policies of an owner; a user has its groups', too.
+
+    A managed policy that is attached twice counts once.
+    """
+    account = call.account
     owners: list[Owner] = [owner]
     if isinstance(owner, User):
-        owners += await call.directory.list_user_groups(call.account, owner.user_id)
-    found: dict[tuple[str, str], Source] = {}
+        owners += await call.directory.list_user_groups(account, owner.user_id)
+    found: list[Source] = []
+    attached: dict[str, None] = {}
     for one in owners:
-        for source in await _own_policies(call, one, exclusions):
-            found.setdefault((source.policy_id, source.text), source)
-    return list(found.values())
-
-
-async def _own_policies(
-    call: Call, owner: Owner, exclusions: Exclusions
-) -> list[Source]:
-    account, kind = call.account, kind_of(owner).noun
-    found = [
-        _stored(f"{kind}_{owner.name}_{inline.name}", inline.document)
-        for inline in await call.directory.list_inline_policies(
-            account, owner_id(owner)
-        )
-        if not exclusions.inline(kind, owner.name, inline.name)
-    ]
-    for arn in await call.directory.list_attachments(account, owner_id(owner)):
+        kind, unique_id = kind_of(one).noun, owner_id(one)
+        for inline in await call.directory.list_inline_policies(account, unique_id):
+            if not exclusions.inline(kind, one.name, inline.name):
+                policy_id = f"{kind}_{one.name}_{inline.name}"
+                found.append(_stored(policy_id, inline.document))
+        listed = await call.directory.list_attachments(account, unique_id)
+        attached.update(dict.fromkeys(listed))
+    for arn in attached:
         if not exclusions.managed(arn):
             name = parse_policy_arn(arn).name
             found.append(_stored(name, await managed_text(call, arn)))

@@ -7,13 +7,13 @@ import base64
 import binascii
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from broker.actions.action import Call, Given
 from broker.authz.context import tag_context
-from broker.errors import InvalidInput
+from broker.errors import InvalidInput, NoSuchEntity
 from broker.identities.groups import require_group
 from broker.identities.owners import Bounded, Owner
 from broker.identities.roles import require_role
@@ -25,6 +25,7 @@ from broker.model.principal import Principal
 from broker.policy.conditions.boolean import check_boolean
 from broker.policy.conditions.date import find_instant
 from broker.policy.conditions.numeric import find_number
+from broker.stores.directory.port import DirectoryReader
 
 MAX_RESOURCES = 1000
 """AWS documents no bound; a call must have one."""
@@ -37,6 +38,10 @@ _ENTITY = re.compile(
 )
 _OWNER = re.compile(r"arn:aws(?:-[a-z-]+)?:iam::([0-9]{12}):root")
 _LIST = "List"
+
+_REQUIRE: Mapping[
+    str, Callable[[DirectoryReader, AccountId, str], Awaitable[Owner]]
+] = {"user": require_user, "role": require_role, "group": require_group}
 
 _SCENARIOS: Mapping[str, tuple[str, ...]] = {
     "EC2-VPC-InstanceStore": (
@@ -97,10 +102,9 @@ async def require_owner(call: Call, entity: EntityArn) -> Owner:
     Raises:
         NoSuchEntity: there is none.
     """
-    if entity.kind == "group":
-        return await require_group(call.directory, call.account, entity.name)
-    require = require_user if entity.kind == "user" else require_role
-    return await require(call.directory, call.account, entity.name)
+    if entity.account != call.account:
+        raise NoSuchEntity(f"The entity {entity.text} cannot be found.")
+    return await _REQUIRE[entity.kind](call.directory, call.account, entity.name)
 
 
 async def simulated_caller(call: Call, arn: str) -> SimulatedCaller:

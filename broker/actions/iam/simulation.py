@@ -42,7 +42,7 @@ from broker.actions.iam.simulated_request import (
     simulated_caller,
 )
 from broker.catalogue import find_resource_template
-from broker.errors import InvalidInput, NoSuchEntity
+from broker.errors import InvalidInput
 from broker.model.arn import Arn
 from broker.model.page import Page, PageRequest
 from broker.policy import (
@@ -138,8 +138,6 @@ async def _simulate_custom(given: Given, call: Call) -> Answer:
 
 async def _simulate_principal(given: Given, call: Call) -> Answer:
     source = parse_entity_arn(given["PolicySourceArn"], call.account)
-    if source.account != call.account:
-        raise NoSuchEntity(f"The entity {source.text} cannot be found.")
     exclusions = Exclusions.read(given.get("PolicyExclusionList", ()))
     owner = await require_owner(call, source)
     setting = _setting(
@@ -161,8 +159,6 @@ async def _custom_context_keys(given: Given, _call: Call) -> Answer:
 
 async def _principal_context_keys(given: Given, call: Call) -> Answer:
     source = parse_entity_arn(given["PolicySourceArn"], call.account)
-    if source.account != call.account:
-        raise NoSuchEntity(f"The entity {source.text} cannot be found.")
     owner = await require_owner(call, source)
     sources = [
         *await owned_policies(call, owner, Exclusions()),
