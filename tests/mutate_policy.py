@@ -16,7 +16,7 @@ import importlib.machinery
 import importlib.util
 import io
 import os
-import signal
+import resource
 import sys
 import types
 from collections.abc import Iterator, Sequence
@@ -60,6 +60,7 @@ TESTS = [
     )
 ]
 SECONDS = 20
+MEMORY_BYTES = 2 << 30
 COMPARISONS: dict[type[ast.cmpop], list[type[ast.cmpop]]] = {
     ast.Eq: [ast.NotEq],
     ast.NotEq: [ast.Eq],
@@ -203,7 +204,9 @@ def is_killed(module: str, tree: ast.Module) -> bool:
     """Whether a test fails on the mutant; runs in a child."""
     child = os.fork()
     if child == 0:
-        signal.alarm(SECONDS)
+        # A mutant may never end, or eat memory until it does.
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         sys.meta_path.insert(0, MutantLoader(module, tree))
         with (
             Path(os.devnull).open("w") as nowhere,
