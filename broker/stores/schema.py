@@ -294,6 +294,87 @@ REPORTS = Table(
     Column("body", Text, nullable=False),
 )
 
+# Seeds are sealed. ``user_id`` is null while nobody uses a device and the account's
+# number for its root; what verifying learned is compared and set as one.
+MFA_DEVICES = Table(
+    "mfa_devices",
+    METADATA,
+    Column("account", _KEY, primary_key=True),
+    Column("serial_key", _KEY, primary_key=True),
+    Column("serial", Text, nullable=False),
+    Column("is_virtual", Integer, nullable=False),
+    Column("sealed_seed", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("period_seconds", Integer, nullable=False),
+    Column("user_id", _KEY, nullable=True),
+    Column("enabled_at", BigInteger, nullable=True),
+    _json("tags", "{}"),
+    Column("last_step", BigInteger, nullable=False),
+    Column("drift", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("locked_until", BigInteger, nullable=False),
+    Index("mfa_devices_user", "account", "user_id"),
+)
+
+USER_CREDENTIALS = Table(
+    "user_credentials",
+    METADATA,
+    Column("credential_id", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False),
+    Column("kind", _KEY, nullable=False),
+    Column("user_id", _KEY, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("expires_at", BigInteger, nullable=True),
+    _json("details", "{}"),
+    Index("user_credentials_user", "account", "kind", "user_id"),
+)
+
+SERVER_CERTIFICATES = Table(
+    "server_certificates",
+    METADATA,
+    Column("certificate_id", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("name_key", _KEY, nullable=False),
+    Column("path", _KEY, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("chain", Text, nullable=True),
+    Column("sealed_key", LargeBinary, nullable=False),
+    Column("uploaded_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    _json("tags", "{}"),
+    UniqueConstraint("account", "name_key", name="server_certificates_name"),
+)
+
+INSTANCE_PROFILES = Table(
+    "instance_profiles",
+    METADATA,
+    Column("profile_id", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("name_key", _KEY, nullable=False),
+    Column("path", _KEY, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("role_id", _KEY, nullable=True),
+    _json("tags", "{}"),
+    UniqueConstraint("account", "name_key", name="instance_profiles_name"),
+    Index("instance_profiles_role", "account", "role_id"),
+)
+
+DELETION_TASKS = Table(
+    "deletion_tasks",
+    METADATA,
+    Column("account", _KEY, primary_key=True),
+    Column("task_id", _KEY, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
 # The embedded cache. These tables stay empty when Redis is configured.
 CACHE_ENTRIES = Table(
     "cache_entries",

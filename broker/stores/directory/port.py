@@ -26,9 +26,14 @@ from broker.model.entities import (
 )
 from broker.model.page import Page, PageRequest
 from broker.model.revocation import Revocation, Revocations
+from broker.stores.directory.credential_port import (
+    CredentialChange,
+    CredentialReader,
+    MfaStateWriter,
+)
 
 
-class DirectoryReader(Protocol):
+class DirectoryReader(CredentialReader, Protocol):
     """Reads; each raises ``StoreUnavailableError`` when the database is away."""
 
     async def generations(
@@ -159,7 +164,8 @@ class DirectoryReader(Protocol):
         """How many there are, for quotas.
 
         ``kind`` is ``users``, ``groups``, ``roles``, ``policies``, ``access_keys``,
-        ``login_profiles``, ``saml_providers`` or ``oidc_providers``.
+        ``login_profiles``, ``saml_providers``, ``oidc_providers``,
+        ``mfa_devices``, ``server_certificates`` or ``instance_profiles``.
         """
         ...
 
@@ -168,7 +174,7 @@ class DirectoryReader(Protocol):
         ...
 
 
-class DirectoryChange(DirectoryReader, Protocol):
+class DirectoryChange(DirectoryReader, CredentialChange, Protocol):
     """One open transaction on one account. Reads see its own writes.
 
     ``insert_…`` raises ``AlreadyExistsError`` for a taken name; ``update_…`` writes
@@ -264,7 +270,7 @@ class DirectoryChange(DirectoryReader, Protocol):
         ...
 
 
-class Directory(DirectoryReader, Protocol):
+class Directory(DirectoryReader, MfaStateWriter, Protocol):
     """The directory of all accounts."""
 
     def change(

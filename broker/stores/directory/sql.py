@@ -16,9 +16,16 @@ from sqlalchemy.sql import Executable
 from broker.clock import Clock
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
+from broker.model.credentials import MfaDevice, MfaState
 from broker.stores.database import Database, translate_errors
 from broker.stores.directory.accounts import AccountReads, AccountWrites
+from broker.stores.directory.credentials import (
+    CredentialReads,
+    CredentialWrites,
+    replace_state,
+)
 from broker.stores.directory.groups import GroupReads, GroupWrites
+from broker.stores.directory.machines import MachineReads, MachineWrites
 from broker.stores.directory.policies import PolicyReads, PolicyWrites
 from broker.stores.directory.providers import ProviderReads, ProviderWrites
 from broker.stores.directory.roles import RoleReads, RoleWrites
@@ -34,7 +41,14 @@ _log = logging.getLogger(__name__)
 
 
 class SqlDirectory(
-    AccountReads, UserReads, GroupReads, RoleReads, PolicyReads, ProviderReads
+    AccountReads,
+    UserReads,
+    GroupReads,
+    RoleReads,
+    PolicyReads,
+    ProviderReads,
+    CredentialReads,
+    MachineReads,
 ):
     """See ``Directory``."""
 
@@ -66,6 +80,13 @@ class SqlDirectory(
         for observer in self._observers:
             observer(account, generation)
 
+    async def replace_mfa_state(self, device: MfaDevice, state: MfaState) -> bool:
+        async with self._database.connection() as connection:
+            with translate_errors():
+                done = await connection.execute(replace_state(device, state))
+                await connection.commit()
+        return done.rowcount == 1
+
     async def close(self) -> None:
         await self._database.close()
 
@@ -82,7 +103,14 @@ class SqlDirectory(
 
 
 class SqlChange(
-    AccountWrites, UserWrites, GroupWrites, RoleWrites, PolicyWrites, ProviderWrites
+    AccountWrites,
+    UserWrites,
+    GroupWrites,
+    RoleWrites,
+    PolicyWrites,
+    ProviderWrites,
+    CredentialWrites,
+    MachineWrites,
 ):
     """See ``DirectoryChange``."""
 

@@ -16,6 +16,8 @@ def upgrade() -> None:
     _create_identities()
     _create_groups()
     _create_uses()
+    _create_credentials()
+    _create_machines()
     _create_policies()
     _create_providers()
     _create_ledger()
@@ -162,6 +164,90 @@ def _create_uses() -> None:
         sa.Column("made_at", sa.BigInteger(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("account", "report_id"),
+    )
+
+
+def _create_credentials() -> None:
+    op.create_table(
+        "mfa_devices",
+        sa.Column("account", _KEY, nullable=False),
+        sa.Column("serial_key", _KEY, nullable=False),
+        sa.Column("serial", sa.Text(), nullable=False),
+        sa.Column("is_virtual", sa.Integer(), nullable=False),
+        sa.Column("sealed_seed", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("period_seconds", sa.Integer(), nullable=False),
+        sa.Column("user_id", _KEY, nullable=True),
+        sa.Column("enabled_at", sa.BigInteger(), nullable=True),
+        sa.Column("tags", sa.Text(), server_default="{}", nullable=False),
+        sa.Column("last_step", sa.BigInteger(), nullable=False),
+        sa.Column("drift", sa.Integer(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("locked_until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("account", "serial_key"),
+    )
+    op.create_index("mfa_devices_user", "mfa_devices", ["account", "user_id"])
+    op.create_table(
+        "user_credentials",
+        sa.Column("credential_id", _KEY, nullable=False),
+        sa.Column("account", _KEY, nullable=False),
+        sa.Column("kind", _KEY, nullable=False),
+        sa.Column("user_id", _KEY, nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("details", sa.Text(), server_default="{}", nullable=False),
+        sa.PrimaryKeyConstraint("credential_id"),
+    )
+    op.create_index(
+        "user_credentials_user", "user_credentials", ["account", "kind", "user_id"]
+    )
+    op.create_table(
+        "server_certificates",
+        sa.Column("certificate_id", _KEY, nullable=False),
+        sa.Column("account", _KEY, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name_key", _KEY, nullable=False),
+        sa.Column("path", _KEY, nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("chain", sa.Text(), nullable=True),
+        sa.Column("sealed_key", sa.LargeBinary(), nullable=False),
+        sa.Column("uploaded_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("tags", sa.Text(), server_default="{}", nullable=False),
+        sa.PrimaryKeyConstraint("certificate_id"),
+        sa.UniqueConstraint("account", "name_key", name="server_certificates_name"),
+    )
+
+
+def _create_machines() -> None:
+    op.create_table(
+        "instance_profiles",
+        sa.Column("profile_id", _KEY, nullable=False),
+        sa.Column("account", _KEY, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name_key", _KEY, nullable=False),
+        sa.Column("path", _KEY, nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("role_id", _KEY, nullable=True),
+        sa.Column("tags", sa.Text(), server_default="{}", nullable=False),
+        sa.PrimaryKeyConstraint("profile_id"),
+        sa.UniqueConstraint("account", "name_key", name="instance_profiles_name"),
+    )
+    op.create_index(
+        "instance_profiles_role", "instance_profiles", ["account", "role_id"]
+    )
+    op.create_table(
+        "deletion_tasks",
+        sa.Column("account", _KEY, nullable=False),
+        sa.Column("task_id", _KEY, nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("account", "task_id"),
     )
 
 

@@ -1,0 +1,115 @@
+"""The part of the directory's port about credentials and roles for machines.
+
+What `port` promises of names, lists and absent entities holds here too.
+"""
+
+from typing import Protocol
+
+from broker.model.account import AccountId
+from broker.model.credentials import (
+    CredentialKind,
+    MfaDevice,
+    MfaState,
+    ServerCertificate,
+    UserCredential,
+)
+from broker.model.machines import DeletionTask, InstanceProfile
+from broker.model.page import Page, PageRequest
+
+
+class CredentialReader(Protocol):
+    """Reads; see ``DirectoryReader``."""
+
+    async def find_mfa_device(
+        self, account: AccountId, serial: str
+    ) -> MfaDevice | None: ...
+    async def list_mfa_devices(
+        self, account: AccountId, user_id: str
+    ) -> tuple[MfaDevice, ...]:
+        """The devices that a user (or root: the account's number) has in use."""
+        ...
+
+    async def list_virtual_mfa_devices(
+        self, account: AccountId, page: PageRequest, *, assigned: bool | None = None
+    ) -> Page[MfaDevice]: ...
+    async def list_all_mfa_devices(
+        self, account: AccountId
+    ) -> tuple[MfaDevice, ...]: ...
+
+    async def find_credential(
+        self, account: AccountId, credential_id: str
+    ) -> UserCredential | None: ...
+    async def list_credentials(
+        self, account: AccountId, kind: CredentialKind, user_id: str | None = None
+    ) -> tuple[UserCredential, ...]:
+        """A user's credentials of a kind, oldest first; everybody's for None."""
+        ...
+
+    async def find_server_certificate(
+        self, account: AccountId, name: str
+    ) -> ServerCertificate | None: ...
+    async def list_server_certificates(
+        self, account: AccountId, path_prefix: str, page: PageRequest
+    ) -> Page[ServerCertificate]: ...
+
+    async def find_instance_profile(
+        self, account: AccountId, name: str
+    ) -> InstanceProfile | None: ...
+    async def list_instance_profiles(
+        self,
+        account: AccountId,
+        path_prefix: str,
+        page: PageRequest,
+        *,
+        role_id: str | None = None,
+    ) -> Page[InstanceProfile]:
+        """Those below a path, or only those that hold a role."""
+        ...
+
+    async def find_deletion_task(
+        self, account: AccountId, task_id: str
+    ) -> DeletionTask | None: ...
+
+
+class CredentialChange(CredentialReader, Protocol):
+    """Writes inside a transaction; see ``DirectoryChange``."""
+
+    async def insert_mfa_device(self, device: MfaDevice) -> None: ...
+    async def update_mfa_device(self, device: MfaDevice) -> None: ...
+    async def delete_mfa_device(self, device: MfaDevice) -> None: ...
+
+    async def insert_credential(self, credential: UserCredential) -> None: ...
+    async def update_credential(self, credential: UserCredential) -> None: ...
+    async def delete_credential(self, credential: UserCredential) -> None: ...
+
+    async def insert_server_certificate(
+        self, certificate: ServerCertificate
+    ) -> None: ...
+    async def update_server_certificate(
+        self, certificate: ServerCertificate
+    ) -> None: ...
+    async def delete_server_certificate(
+        self, certificate: ServerCertificate
+    ) -> None: ...
+
+    async def insert_instance_profile(self, profile: InstanceProfile) -> None: ...
+    async def update_instance_profile(self, profile: InstanceProfile) -> None: ...
+    async def delete_instance_profile(self, profile: InstanceProfile) -> None: ...
+
+    async def insert_deletion_task(self, task: DeletionTask) -> None: ...
+
+
+class MfaStateWriter(Protocol):
+    """Where the use of a code is made durable, outside any transaction."""
+
+    async def find_mfa_device(
+        self, account: AccountId, serial: str
+    ) -> MfaDevice | None: ...
+
+    async def replace_mfa_state(self, device: MfaDevice, state: MfaState) -> bool:
+        """Compare and set: whether the device still was in ``device.state``.
+
+        Durable when it returns. It decides nothing else, so the account's generation
+        stays.
+        """
+        ...

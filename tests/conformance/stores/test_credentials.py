@@ -1,0 +1,210 @@
+"""What the directory's port promises of credentials and roles for machines."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from broker.model.account import Account, AccountId
+from broker.model.credentials import (
+    CredentialKind,
+    CredentialStatus,
+    MfaDevice,
+    MfaState,
+    ServerCertificate,
+    UserCredential,
+)
+from broker.model.machines import DeletionTask, InstanceProfile
+from broker.model.page import PageRequest
+from broker.stores.directory.sql import SqlDirectory
+from broker.stores.errors import AlreadyExistsError
+
+ACCOUNT = AccountId("000000000001")
+AT = datetime(2026, 3, 1, 12, 30, 15, 123457, tzinfo=UTC)
+ALL = PageRequest(None, 100)
+
+
+def device(name: str, **more: object) -> MfaDevice:
+    given: dict[str, object] = {
+        "account": ACCOUNT,
+        "serial": f"arn:aws:iam::{ACCOUNT}:mfa/{name}",
+        "virtual": True,
+        "sealed_seed": b"sealed",
+        "created_at": AT,
+        **more,
+    }
+    return MfaDevice(**given)  # type: ignore[arg-type]  # fields by name
+
+
+def credential(number: int, kind: CredentialKind, user: str) -> UserCredential:
+    return UserCredential(
+        account=ACCOUNT,
+        credential_id=f"APKA{number}",
+        kind=kind,
+        user_id=user,
+        status=CredentialStatus.ACTIVE,
+        created_at=AT + timedelta(seconds=number),
+        fingerprint="f",
+        body="b",
+        sealed=b"s",
+        expires_at=AT,
+        details={"service": "x"},
+    )
+
+
+async def make_account(directory: SqlDirectory) -> None:
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_account(
+            Account(
+                account_id=ACCOUNT, alias=None, session_salt=bytes(32), created_at=AT
+            )
+        )
+
+
+async def test_a_device_is_kept_whole_and_found_by_its_serial(
+    directory: SqlDirectory,
+) -> None:
+    await make_account(directory)
+    made = device("ann", tags={"k": "v"})
+    token = device("", serial="GAHT12345678", virtual=False, period_seconds=60)
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_mfa_device(made)
+        await change.insert_mfa_device(token)
+        with pytest.raises(AlreadyExistsError):
+            await change.insert_mfa_device(device("ANN"))
+    assert await directory.find_mfa_device(ACCOUNT, made.serial.upper()) == made
+    assert await directory.find_mfa_device(ACCOUNT, token.serial) == token
+    assert await directory.count(ACCOUNT, "mfa_devices") == 2
+    page = await directory.list_virtual_mfa_devices(ACCOUNT, ALL, assigned=False)
+    assert page.items == (made,)
+    used = replace(made, user_id="AIDA1", enabled_at=AT)
+    async with directory.change(ACCOUNT) as change:
+        await change.update_mfa_device(used)
+    assert await directory.list_mfa_devices(ACCOUNT, "AIDA1") == (used,)
+    assert await directory.list_all_mfa_devices(ACCOUNT) == (used, token)
+    page = await directory.list_virtual_mfa_devices(ACCOUNT, ALL, assigned=True)
+    assert page.items == (used,)
+    async with directory.change(ACCOUNT) as change:
+        await change.delete_mfa_device(used)
+    assert await directory.find_mfa_device(ACCOUNT, made.serial) is None
+
+
+async def test_a_state_is_replaced_once_and_leaves_the_generation(
+    directory: SqlDirectory, other_directory: SqlDirectory
+) -> None:
+    await make_account(directory)
+    made = device("ann", user_id="AIDA1")
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_mfa_device(made)
+    before = await directory.generations([ACCOUNT])
+    new = MfaState(last_step=7, drift=-1, failures=2, locked_until=AT)
+    assert await directory.replace_mfa_state(made, new)
+    assert not await other_directory.replace_mfa_state(made, new)
+    found = await other_directory.find_mfa_device(ACCOUNT, made.serial)
+    assert found == replace(made, state=new)
+    stranger = replace(found, user_id="AIDA2")
+    assert not await other_directory.replace_mfa_state(stranger, MfaState())
+    assert await directory.generations([ACCOUNT]) == before
+
+
+async def test_credentials_are_listed_by_kind_and_user_in_order_of_age(
+    directory: SqlDirectory,
+) -> None:
+    await make_account(directory)
+    keys = [
+        credential(number, CredentialKind.SSH_PUBLIC_KEY, user)
+        for number, user in enumerate(("AIDA1", "AIDA2", "AIDA1"))
+    ]
+    other = credential(9, CredentialKind.SERVICE_SPECIFIC, "AIDA1")
+    async with directory.change(ACCOUNT) as change:
+        for made in reversed((*keys, other)):
+            await change.insert_credential(made)
+    kind = CredentialKind.SSH_PUBLIC_KEY
+    assert await directory.list_credentials(ACCOUNT, kind) == tuple(keys)
+    found = await directory.list_credentials(ACCOUNT, kind, "AIDA1")
+    assert found == (keys[0], keys[2])
+    changed = replace(keys[0], status=CredentialStatus.INACTIVE, expires_at=None)
+    async with directory.change(ACCOUNT) as change:
+        await change.update_credential(changed)
+        await change.delete_credential(keys[2])
+    assert await directory.list_credentials(ACCOUNT, kind, "AIDA1") == (changed,)
+    assert await directory.find_credential(ACCOUNT, keys[2].credential_id) is None
+
+
+async def test_server_certificates_have_names_and_paths(
+    directory: SqlDirectory,
+) -> None:
+    await make_account(directory)
+    made = ServerCertificate(
+        account=ACCOUNT,
+        certificate_id="ASCA1",
+        name="Web",
+        path="/a/",
+        body="b",
+        chain=None,
+        sealed_key=b"k",
+        uploaded_at=AT,
+        expires_at=AT,
+        tags={"k": "v"},
+    )
+    second = replace(made, certificate_id="ASCA2", name="api", path="/", chain="c")
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_server_certificate(made)
+        await change.insert_server_certificate(second)
+        with pytest.raises(AlreadyExistsError):
+            await change.update_server_certificate(replace(second, name="WEB"))
+    assert await directory.find_server_certificate(ACCOUNT, "wEB") == made
+    page = await directory.list_server_certificates(ACCOUNT, "/", ALL)
+    assert page.items == (second, made)
+    page = await directory.list_server_certificates(ACCOUNT, "/a/", ALL)
+    assert page.items == (made,)
+    async with directory.change(ACCOUNT) as change:
+        await change.delete_server_certificate(made)
+    assert await directory.count(ACCOUNT, "server_certificates") == 1
+
+
+async def test_instance_profiles_are_listed_by_path_and_by_role(
+    directory: SqlDirectory,
+) -> None:
+    await make_account(directory)
+    made = InstanceProfile(
+        account=ACCOUNT, profile_id="AIPA1", name="Web", path="/a/", created_at=AT
+    )
+    second = replace(made, profile_id="AIPA2", name="db", path="/", role_id="AROA1")
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_instance_profile(made)
+        await change.insert_instance_profile(second)
+        with pytest.raises(AlreadyExistsError):
+            await change.insert_instance_profile(replace(made, profile_id="AIPA3"))
+        tagged = replace(made, tags={"k": "v"})
+        await change.update_instance_profile(tagged)
+    assert await directory.find_instance_profile(ACCOUNT, "web") == tagged
+    page = await directory.list_instance_profiles(ACCOUNT, "/", ALL)
+    assert page.items == (second, tagged)
+    page = await directory.list_instance_profiles(ACCOUNT, "/", ALL, role_id="AROA1")
+    assert page.items == (second,)
+    async with directory.change(ACCOUNT) as change:
+        await change.delete_instance_profile(second)
+        await change.insert_deletion_task(
+            DeletionTask(
+                account=ACCOUNT, task_id="task/1", status="SUCCEEDED", made_at=AT
+            )
+        )
+    assert await directory.count(ACCOUNT, "instance_profiles") == 1
+    task = await directory.find_deletion_task(ACCOUNT, "task/1")
+    assert task is not None
+    assert task.made_at == AT
+
+
+async def test_an_accounts_credentials_go_with_it(directory: SqlDirectory) -> None:
+    await make_account(directory)
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_mfa_device(device("ann"))
+        await change.insert_credential(
+            credential(1, CredentialKind.SIGNING_CERTIFICATE, ACCOUNT)
+        )
+    async with directory.change(ACCOUNT) as change:
+        await change.delete_account(ACCOUNT)
+    assert await directory.list_all_mfa_devices(ACCOUNT) == ()
+    kind = CredentialKind.SIGNING_CERTIFICATE
+    assert await directory.list_credentials(ACCOUNT, kind) == ()
