@@ -22,9 +22,11 @@ from broker.audit.retention import retention
 from broker.audit.writer import Auditor
 from broker.authn.federated import FederatedScheme, SamlExpectations
 from broker.authn.long_term import LongTermKeys
+from broker.authn.mfa import MfaVerifier, NoDevices
 from broker.authn.sigv4 import SignatureScheme
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard
+from broker.authz.rates import RateLimits
 from broker.clock import Clock, SystemClock
 from broker.console.deps import ConsoleDeps, SignInLink
 from broker.console.routes import console_routes
@@ -43,6 +45,7 @@ from broker.sessions.keyring import (
     require_fingerprint,
 )
 from broker.sessions.keys import KeyringError, KeyringReason
+from broker.sessions.messages import AuthorizationMessages
 from broker.sessions.record import SessionIndex
 from broker.sessions.resolve import Resolver
 from broker.sessions.seal import SessionSealer
@@ -184,11 +187,19 @@ def _build(
         acs_of=lambda provider: acs_url(settings, provider),
     )
     auditor = Auditor(stores.ledger, clock)
+    messages = AuthorizationMessages(keyring)
+    rates = RateLimits(stores.cache, clock, calls_per_second=settings.rate_limit)
+    regions = None if "*" in settings.regions else frozenset(settings.regions)
     pipeline = Pipeline(
         services=[Service(load_service_model(name)) for name in ("sts", "iam")],
         registry=Registry(
             [
-                *sts_actions(fresh, issuer),
+                *sts_actions(
+                    fresh,
+                    issuer,
+                    mfa=MfaVerifier(NoDevices(), rates),
+                    messages=messages,
+                ),
                 *iam_actions(sealer=vault, is_internal=rules.names),
                 *signin_actions(fresh, issuer, SigninTokens(stores.cache, vault)),
             ]
@@ -196,15 +207,18 @@ def _build(
         signature=SignatureScheme(
             LongTermKeys(fresh, vault),
             resolver,
-            regions=None if "*" in settings.regions else frozenset(settings.regions),
+            regions=regions,
             public_host=settings.public_host,
         ),
         federated=federated,
-        guard=Guard(PolicyLibrary(stores.directory, fresh)),
+        guard=Guard(PolicyLibrary(stores.directory, fresh), messages),
         auditor=auditor,
         directory=stores.directory,
         clock=clock,
         home_region=settings.home_region,
+        public_host=settings.public_host,
+        regions=regions,
+        rates=rates,
     )
     return Services(
         settings=settings,

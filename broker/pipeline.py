@@ -32,6 +32,7 @@ from broker.authz.guard import Guard, reason
 from broker.authz.rates import RateLimits
 from broker.clock import Clock
 from broker.errors import (
+    AccessDenied,
     BrokerError,
     ConcurrentModification,
     InternalFailure,
@@ -287,12 +288,14 @@ class _Fault:
         self.as_json = False
 
     def answer(self, error: BrokerError) -> Answer:
+        encoded = error.encoded if isinstance(error, AccessDenied) else ""
         if self.as_json:
             body = render_json_fault(
                 error.code,
                 error.message,
                 fault=error.fault,
                 request_id=self._request_id,
+                encoded=encoded,
             )
         else:
             body = render_fault(
@@ -301,6 +304,7 @@ class _Fault:
                 fault=error.fault,
                 request_id=self._request_id,
                 namespace=self.namespace,
+                encoded=encoded,
             )
         headers = [(b"content-type", JSON if self.as_json else XML)]
         if error.status == _UNAVAILABLE:

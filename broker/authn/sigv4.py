@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from broker.authn.endpoints import GLOBAL_REGION, find_fixed_region
 from broker.authn.long_term import ResolvedKey
 from broker.errors import (
     BrokerError,
@@ -156,7 +157,7 @@ class SignatureScheme:
         self._long_term = long_term
         self._sessions = sessions
         self._regions = regions
-        self._endpoint = f".{public_host.lower()}"
+        self._public_host = public_host
         self._signing_keys = signing_keys or SigningKeys()
 
     async def prove(
@@ -199,12 +200,11 @@ class SignatureScheme:
 
     def _regions_at(self, raw: RawRequest) -> AbstractSet[str] | None:
         """The regions accepted at the host that the request was sent to."""
-        host = (raw.find_header(b"host") or "").lower()
-        if not host.startswith("sts.") or not host.endswith(self._endpoint):
+        region = find_fixed_region(raw.find_header(b"host"), self._public_host)
+        if region is None:
             return self._regions
-        region = host[len("sts.") : -len(self._endpoint)]
         if not region:
-            return self._regions
+            return {GLOBAL_REGION}
         return {region} if self._regions is None else self._regions & {region}
 
     async def _resolve(self, signed: SignedRequest, now: datetime) -> ResolvedKey:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from broker.authz.context import Context, call_context, resource_context
 from broker.authz.gather import ACCOUNT_SETTING, PolicyLibrary
+from broker.authz.messages import MessageSealer, authorization_message
 from broker.authz.need import Need
 from broker.errors import AccessDenied
 from broker.model.caller import Caller
@@ -41,8 +42,11 @@ class Judgement:
 class Guard:
     """Asks the policy engine about every need of a call."""
 
-    def __init__(self, library: PolicyLibrary) -> None:
+    def __init__(
+        self, library: PolicyLibrary, messages: MessageSealer | None = None
+    ) -> None:
         self._library = library
+        self._messages = messages
 
     async def require(
         self,
@@ -65,27 +69,48 @@ class Guard:
         for need in needs:
             if context is None:
                 context = call_context(caller, raw, region=region, now=now)
-            decisions.append(await self._decide(caller, need, context))
+            try:
+                decision = await self._decide(caller, need, context)
+            except AccessDenied as denied:
+                denied.encoded = self._encoded(caller, need, None, context, now)
+                raise
+            if not decision.decision.allowed:
+                raise AccessDenied(
+                    _denial(caller, need, decision.decision),
+                    detail=decision.explain().sentence(),
+                    encoded=self._encoded(
+                        caller, need, decision.decision, context, now
+                    ),
+                )
+            decisions.append(decision.decision)
         return tuple(decisions)
 
-    async def _decide(self, caller: Caller, need: Need, context: Context) -> Decision:
+    async def _decide(self, caller: Caller, need: Need, context: Context) -> Judgement:
         if need.trust is not None and need.trust.role is None:
             raise AccessDenied(
                 _denial(caller, need, None),
                 detail=f"there is no role {need.resource}",
             )
         try:
-            judged = await self.judge(caller, need, context)
+            return await self.judge(caller, need, context)
         except AccessDenied as error:
             raise AccessDenied(
                 _denial(caller, need, None), detail=error.detail
             ) from error
-        if not judged.decision.allowed:
-            raise AccessDenied(
-                _denial(caller, need, judged.decision),
-                detail=judged.explain().sentence(),
-            )
-        return judged.decision
+
+    def _encoded(
+        self,
+        caller: Caller,
+        need: Need,
+        decision: Decision | None,
+        context: Context,
+        now: datetime,
+    ) -> str:
+        """The sealed message of a denial; empty for callers without an account."""
+        if self._messages is None or caller.principal.type in _UNSIGNED:
+            return ""
+        text = authorization_message(caller, need, decision, context)
+        return self._messages.seal(caller.account, text, now) or ""
 
     async def judge(self, caller: Caller, need: Need, context: Context) -> Judgement:
         """Decide one need, and refuse nothing.

@@ -1,10 +1,17 @@
 """``broker account``: make and remove accounts, and their root keys."""
 
 import json
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
+from broker.actions.sts.assume_root import ROOT_MANAGED_BY
+from broker.actions.sts.regions import (
+    DISABLED_REGIONS,
+    disabled_regions,
+    switch_regions,
+)
 from broker.app import Services
 from broker.cli.operator import AccountArgument, operator_entry, with_services
 from broker.identities.accounts import (
@@ -13,7 +20,8 @@ from broker.identities.accounts import (
     deactivate_root_keys,
     require_account,
 )
-from broker.model.account import AccountId
+from broker.model.account import Account, AccountId, parse_account_id
+from broker.stores.directory.port import DirectoryChange
 
 app = typer.Typer(help="Accounts of this installation.", no_args_is_help=True)
 
@@ -95,3 +103,69 @@ def delete(
 
     with_services(work)
     typer.echo(f"The account {account} is gone, its sessions with it.")
+
+
+@app.command()
+def regions(
+    account_id: AccountArgument,
+    disable: Annotated[
+        list[str] | None, typer.Option(help="Switch STS off in this region.")
+    ] = None,
+    enable: Annotated[
+        list[str] | None, typer.Option(help="Switch STS on in this region.")
+    ] = None,
+) -> None:
+    """Switch STS off or on in regions, and show where it is off."""
+    account = AccountId(account_id)
+
+    async def work(services: Services) -> list[str]:
+        found = await require_account(services.stores.directory, account)
+        if not disable and not enable:
+            return sorted(disabled_regions(found))
+        async with services.stores.directory.change(account) as change:
+            found = await require_account(change, account)
+            try:
+                off = switch_regions(found, disable=disable or (), enable=enable or ())
+            except ValueError as error:
+                raise typer.BadParameter(str(error)) from error
+            await _set_option(change, found, DISABLED_REGIONS, off)
+            entry = operator_entry("SwitchRegions", account, Disabled=", ".join(off))
+            await change.record(entry.complete())
+        return off
+
+    off = with_services(work)
+    typer.echo(f"STS is off in {', '.join(off)}." if off else "STS is on everywhere.")
+
+
+@app.command("manage-root")
+def manage_root(
+    account_id: AccountArgument,
+    by: Annotated[str, typer.Option(metavar="ACCOUNT", help="The managing account.")],
+) -> None:
+    """Let another account do root tasks in this one (AssumeRoot); "" ends that."""
+    account = AccountId(account_id)
+
+    async def work(services: Services) -> None:
+        directory = services.stores.directory
+        if by:
+            await require_account(directory, parse_account_id(by))
+        async with directory.change(account) as change:
+            found = await require_account(change, account)
+            await _set_option(change, found, ROOT_MANAGED_BY, by)
+            entry = operator_entry("ManageRoot", account, ManagedBy=by)
+            await change.record(entry.complete())
+
+    with_services(work)
+    if by:
+        typer.echo(f"The account {by} may do root tasks in {account}.")
+    else:
+        typer.echo(f"Nobody else may do root tasks in {account}.")
+
+
+async def _set_option(
+    change: DirectoryChange, account: Account, name: str, value: object
+) -> None:
+    options = {key: kept for key, kept in account.options.items() if key != name}
+    if value:
+        options[name] = value
+    await change.update_account(replace(account, options=options))

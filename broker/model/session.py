@@ -53,7 +53,9 @@ class Session:
     session. ``chain_depth`` is 0 for the first role after a long-term key or a
     federated proof. ``ends_by`` (seconds since 1970) is the last instant that the
     federated proof allows to any session made from this one, for those that may last
-    longer than it does: console sessions.
+    longer than it does: console sessions. ``narrowed_from`` are the key ids of the
+    sessions that this one was narrowed from (``GetScopedCredentials``), oldest first,
+    and ``scope_count`` how many scope-down policies that put on it.
     """
 
     access_key_id: str
@@ -74,6 +76,8 @@ class Session:
     mfa_at: int | None = None
     chain_depth: int = 0
     ends_by: int | None = None
+    narrowed_from: tuple[str, ...] = ()
+    scope_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,8 @@ from broker.model.session import Session, SessionKind, SessionPolicies
 
 _PLAIN = b"\x01"
 _DEFLATED = b"\x02"
+_PADDED = b"\x03"
+_LENGTH_BYTES = 4
 _DEFLATE_FROM_BYTES = 512
 _MAX_CONTENT_BYTES = 65_536
 _LEVEL = 6
@@ -35,8 +37,20 @@ _KINDS = (
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS, 1)}
 
 
-def encode_session(session: Session) -> bytes:
-    """The session without its access key id and account."""
+def encode_session(session: Session, at_least: int = 0) -> bytes:
+    """The session without its access key id and account.
+
+    Filled up to ``at_least`` bytes, for callers who ask for a token of some size.
+    """
+    content = _encode_content(session)
+    missing = at_least - len(content)
+    if missing <= 0:
+        return content
+    fill = bytes(max(missing - len(_PADDED) - _LENGTH_BYTES, 0))
+    return _PADDED + len(content).to_bytes(_LENGTH_BYTES, "big") + content + fill
+
+
+def _encode_content(session: Session) -> bytes:
     row: list[object] = [
         _NUMBERS[session.kind],
         session.principal_id,
@@ -54,6 +68,8 @@ def encode_session(session: Session) -> bytes:
         sorted(session.transitive_keys),
         [[layer.policy, *layer.policy_arns] for layer in session.policies],
         session.ends_by or 0,
+        session.narrowed_from,
+        session.scope_count,
     ]
     while not row[-1]:
         row.pop()
@@ -71,6 +87,10 @@ def decode_session(raw: bytes, *, access_key_id: str, account: AccountId) -> Ses
     Raises:
         ValueError: the bytes are of a form that this version does not know.
     """
+    if raw[:1] == _PADDED:
+        start = len(_PADDED) + _LENGTH_BYTES
+        end = start + int.from_bytes(raw[len(_PADDED) : start], "big")
+        raw = raw[start:end]
     form, body = raw[:1], raw[1:]
     if form == _DEFLATED:
         inflater = zlib.decompressobj(_WINDOW_BITS)
@@ -104,10 +124,15 @@ def decode_session(raw: bytes, *, access_key_id: str, account: AccountId) -> Ses
         transitive_keys=frozenset(row[13]),
         policies=tuple(SessionPolicies(p, tuple(arns)) for p, *arns in row[14]),
         ends_by=row[15] or None,
+        narrowed_from=tuple(row[16]),
+        scope_count=row[17],
     )
 
 
-_EMPTY_TAIL: list[object] = [0, "", "", 0, 0, "", 0, "", {}, 0, 0, 0, {}, [], [], 0]
+_EMPTY_TAIL: list[object] = [
+    *(0, "", "", 0, 0, "", 0, "", {}, 0, 0, 0, {}, [], [], 0),
+    *([], 0),
+]
 
 
 def _plain(mapping: Mapping[str, object]) -> dict[str, object]:

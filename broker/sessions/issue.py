@@ -37,6 +37,7 @@ class MintOrder:
     session's own ARN (``arn:aws:sts::…:assumed-role/…``). ``duration_seconds`` comes
     from ``limits``. ``first_issued_at_ms`` is set when the session continues another
     (credentials of a console session), so that revoking the first ends it too.
+    ``least_token_characters`` is ``MinimumSessionTokenSize``.
     """
 
     account: AccountId
@@ -59,6 +60,9 @@ class MintOrder:
     chain_depth: int = 0
     ends_by: int | None = None
     first_issued_at_ms: int | None = None
+    narrowed_from: tuple[str, ...] = ()
+    scope_count: int = 0
+    least_token_characters: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,10 @@ class SessionIssuer:
         session = _new_session(order)
         try:
             token, secret = self._sealer.seal(
-                session, account_salt=order.account_salt, now=order.now
+                session,
+                account_salt=order.account_salt,
+                now=order.now,
+                least_characters=order.least_token_characters,
             )
         except KeyringError as error:
             raise ServiceUnavailable(detail=str(error)) from error
@@ -165,4 +172,6 @@ def _new_session(order: MintOrder) -> Session:
         mfa_at=order.mfa_at,
         chain_depth=order.chain_depth,
         ends_by=order.ends_by,
+        narrowed_from=order.narrowed_from,
+        scope_count=order.scope_count,
     )

@@ -191,7 +191,10 @@ class Resolver:
 
     async def _require_not_revoked(self, session: Session) -> None:
         revocations = await self._directory.revocations(session.account)
-        made_from_revoked = session.parent_key_id in revocations.access_key_ids
+        revoked = revocations.access_key_ids
+        made_from_revoked = session.parent_key_id in revoked or (
+            session.narrowed_from and not revoked.isdisjoint(session.narrowed_from)
+        )
         if made_from_revoked or revocations.cover(
             session.access_key_id,
             session.issued_at_ms,

@@ -63,9 +63,16 @@ class SessionSealer:
         self._account_keys: dict[tuple[int, str, bytes], bytes] = {}
 
     def seal(
-        self, session: Session, *, account_salt: bytes, now: datetime
+        self,
+        session: Session,
+        *,
+        account_salt: bytes,
+        now: datetime,
+        least_characters: int = 0,
     ) -> tuple[Secret, Secret]:
         """The session's token and its secret access key.
+
+        The token has at least ``least_characters``, at most a few more.
 
         Raises:
             PackedPolicyTooLarge: the token would be longer than clients carry.
@@ -77,8 +84,10 @@ class SessionSealer:
         account_key = self._account_key(number, key, session.account, account_salt)
         derived = _derive(account_key, key_id, salt)
         head = _VERSION + number.to_bytes(_NUMBER_BYTES, "big") + salt
+        wanted = -(-min(least_characters, MAX_TOKEN_CHARACTERS) // 4) * 3
+        content = encode_session(session, wanted - _HEAD_BYTES - _TAG_BYTES)
         sealed = AESGCM(derived[:_AES_KEY_BYTES]).encrypt(
-            derived[_AES_KEY_BYTES:_NONCE_END], encode_session(session), head + key_id
+            derived[_AES_KEY_BYTES:_NONCE_END], content, head + key_id
         )
         token = b64encode(head + sealed)
         if len(token) > MAX_TOKEN_CHARACTERS:

@@ -1,10 +1,21 @@
 """A session made from another one of the same principal: never more than it was."""
 
+from dataclasses import dataclass
+
 from broker.actions.action import Call
 from broker.errors import AccessDenied, ExpiredToken, ValidationError
-from broker.model.session import Session
+from broker.model.session import Session, SessionPolicies
 from broker.sessions.issue import Minted, MintOrder, SessionIssuer
 from broker.stores.directory.fresh import FreshDirectory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Narrowing:
+    """What makes the new session less than the caller's own."""
+
+    policies: tuple[SessionPolicies, ...]
+    scope_count: int
+    least_token_characters: int = 0
 
 
 class DerivedMinter:
@@ -19,7 +30,12 @@ class DerivedMinter:
         self._issuer = issuer
 
     async def mint(
-        self, call: Call, *, ends_at: int, counts_as_chained: bool = False
+        self,
+        call: Call,
+        *,
+        ends_at: int,
+        counts_as_chained: bool = False,
+        narrowing: Narrowing | None = None,
     ) -> Minted:
         """The new session, which ends at ``ends_at`` (seconds since 1970).
 
@@ -49,7 +65,7 @@ class DerivedMinter:
             parent_key_id=(
                 session.access_key_id if session.kind.is_role else session.parent_key_id
             ),
-            policies=session.policies,
+            policies=narrowing.policies if narrowing else session.policies,
             tags=session.tags,
             transitive_keys=session.transitive_keys,
             source_identity=session.source_identity,
@@ -60,6 +76,13 @@ class DerivedMinter:
             chain_depth=session.chain_depth + int(counts_as_chained),
             ends_by=session.ends_by,
             first_issued_at_ms=session.issued_at_ms,
+            narrowed_from=(
+                (*session.narrowed_from, session.access_key_id)
+                if narrowing
+                else session.narrowed_from
+            ),
+            scope_count=narrowing.scope_count if narrowing else session.scope_count,
+            least_token_characters=narrowing.least_token_characters if narrowing else 0,
         )
         minted = await self._issuer.issue(order, call.entry.complete())
         call.entry.committed = True

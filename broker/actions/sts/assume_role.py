@@ -7,21 +7,30 @@ from broker.actions.action import Action, Call
 from broker.actions.sts.role_mint import RoleMinter, RoleRequest
 from broker.actions.sts.roles import find_role, role_needs
 from broker.actions.types.sts import AssumeRoleRequest
+from broker.authn.mfa import MfaVerifier
 from broker.authz.need import Need
-from broker.errors import AccessDenied, ValidationError
+from broker.errors import AccessDenied
 from broker.model.principal import PrincipalType
 from broker.model.session import SessionKind
 from broker.sessions.source_identity import require_source_identity
 from broker.sessions.tags import SessionTags, require_session_tags
 from broker.stores.directory.fresh import FreshDirectory
 
+_SHOWN_NOW = {
+    "aws:multifactorauthpresent": ("true",),
+    "aws:multifactorauthage": ("0",),
+}
+
 
 class AssumeRole:
     """The handler, with what it needs."""
 
-    def __init__(self, fresh: FreshDirectory, minter: RoleMinter) -> None:
+    def __init__(
+        self, fresh: FreshDirectory, minter: RoleMinter, mfa: MfaVerifier
+    ) -> None:
         self._fresh = fresh
         self._minter = minter
+        self._mfa = mfa
 
     def action(self) -> Action:
         """The declaration."""
@@ -45,20 +54,22 @@ class AssumeRole:
     async def _needs(self, given: AssumeRoleRequest, call: Call) -> tuple[Need, ...]:
         role = await find_role(self._fresh, given["RoleArn"])
         _refuse_kinds(call, given["RoleArn"])
+        call.mfa_at = await self._mfa.verify(
+            call.caller, given.get("SerialNumber"), given.get("TokenCode"), call.now
+        )
         return role_needs(
             "sts:AssumeRole",
             given,
             role,
             tags=_tags(given, call),
             source_identity=given.get("SourceIdentity"),
-            context={},
+            context=_SHOWN_NOW if call.mfa_at is not None else {},
         )
 
     async def _handle(self, given: AssumeRoleRequest, call: Call) -> Mapping[str, Any]:
         role = await find_role(self._fresh, given["RoleArn"])
         if role is None:
             raise AccessDenied(_denial(call, given["RoleArn"]))
-        _refuse_mfa(given)
         calling = call.caller.session
         minted, answer = await self._minter.mint(
             given,
@@ -73,6 +84,7 @@ class AssumeRole:
                 ),
                 calling=calling,
                 parent_key_id=call.caller.access_key_id,
+                mfa_at=call.mfa_at,
             ),
         )
         if given.get("Policy") or given.get("PolicyArns") or minted.session.tags:
@@ -104,23 +116,4 @@ def _denial(call: Call, role_arn: str) -> str:
     return (
         f"User: {call.caller.principal.arn} is not authorized to perform:"
         f" sts:AssumeRole on resource: {role_arn}"
-    )
-
-
-def _refuse_mfa(given: AssumeRoleRequest) -> None:
-    """No devices are registered, so no code can be right.
-
-    Raises:
-        ValidationError: one of the two parameters without the other.
-        AccessDenied: both.
-    """
-    serial, code = given.get("SerialNumber"), given.get("TokenCode")
-    if serial is None and code is None:
-        return
-    if serial is None or code is None:
-        raise ValidationError(
-            "SerialNumber and TokenCode must be sent together, or neither of them."
-        )
-    raise AccessDenied(
-        "MultiFactorAuthentication failed, unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user."
     )

@@ -1,20 +1,15 @@
 """``GetAccessKeyInfo``: the account that an access key id carries."""
 
 from broker.actions.action import Action, Call
+from broker.actions.sts.callers import refuse_user_sessions
 from broker.actions.types.sts import GetAccessKeyInfoRequest, GetAccessKeyInfoResponse
 from broker.authz.need import Need
-from broker.errors import AccessDenied, ValidationError
+from broker.errors import ValidationError
 from broker.model.account import find_account_of_key_id
-from broker.model.session import SessionKind
 
 
 async def _needs(_given: GetAccessKeyInfoRequest, call: Call) -> tuple[Need, ...]:
-    session = call.caller.session
-    if session is not None and session.kind in _REFUSED:
-        raise AccessDenied(
-            f"Cannot call GetAccessKeyInfo with {session.kind} credentials",
-            detail="reference 9.1: these sessions may call GetCallerIdentity only",
-        )
+    refuse_user_sessions(call, "GetAccessKeyInfo")
     return (Need(action="sts:GetAccessKeyInfo", resource="*", account=call.account),)
 
 
@@ -26,8 +21,6 @@ async def _get_access_key_info(
         raise ValidationError("The specified access key id is invalid.")
     return {"Account": account}
 
-
-_REFUSED = frozenset({SessionKind.FEDERATION_TOKEN, SessionKind.SESSION_TOKEN})
 
 GET_ACCESS_KEY_INFO = Action(
     service="sts",

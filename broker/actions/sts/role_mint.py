@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from broker.actions.action import Call, Door
+from broker.actions.sts.regions import require_region
 from broker.actions.sts.roles import (
     assumed_role_user,
     credentials_shape,
     refuse_unhonoured,
+    token_shape,
 )
 from broker.actions.sts.session_policies import read_session_policies
 from broker.errors import AccessDenied
@@ -60,6 +62,7 @@ class RoleMinter:
         account = await self._fresh.find_account(role.account)
         if account is None:
             raise AccessDenied(detail=f"the account of {role.arn} is gone")
+        require_region(account, call)
         chained = calling is not None and calling.kind.is_role
         duration = _duration(given, call, wanted, chained=chained)
         policies = await read_session_policies(given, role.account, call.directory)
@@ -85,6 +88,7 @@ class RoleMinter:
             mfa_at=wanted.mfa_at,
             chain_depth=calling.chain_depth + 1 if calling and chained else 0,
             ends_by=_ends_by(identity),
+            least_token_characters=given.get("MinimumSessionTokenSize", 0),
         )
         mark = None if identity is None else _mark(identity, role, call)
         minted = await self._issuer.issue(order, call.entry.complete(), mark)
@@ -92,6 +96,7 @@ class RoleMinter:
         shared: dict[str, Any] = {
             "Credentials": credentials_shape(minted.credentials),
             "AssumedRoleUser": user,
+            **token_shape(minted.credentials),
         }
         if wanted.source_identity is not None:
             shared["SourceIdentity"] = wanted.source_identity

@@ -11,10 +11,12 @@ from broker.model.account import AccountId
 from broker.model.arn import sts_arn
 from broker.model.entities import Role
 from broker.model.session import TemporaryCredentials
+from broker.sessions.seal import MAX_TOKEN_CHARACTERS
 from broker.sessions.tags import SessionTags
 from broker.stores.directory.fresh import FreshDirectory
 
-_UNHONOURED = ("ProvidedContexts", "MinimumSessionTokenSize")
+_UNHONOURED = ("ProvidedContexts",)
+_PER_CENT = 100
 
 
 async def find_role(fresh: FreshDirectory, role_arn: str) -> Role | None:
@@ -93,6 +95,15 @@ def credentials_shape(credentials: TemporaryCredentials) -> dict[str, Any]:
         "SecretAccessKey": credentials.secret_access_key.reveal(),
         "SessionToken": credentials.session_token.reveal(),
         "Expiration": credentials.expiration,
+    }
+
+
+def token_shape(credentials: TemporaryCredentials) -> dict[str, int]:
+    """The token's size in bytes, and per cent of what a token may have."""
+    size = len(credentials.session_token.reveal())
+    return {
+        "SessionTokenUtilization": -(-_PER_CENT * size // MAX_TOKEN_CHARACTERS),
+        "SessionTokenSize": size,
     }
 
 

@@ -28,19 +28,22 @@ def render_fault(
     fault: str,
     request_id: str,
     namespace: str = FAULT_NAMESPACE,
+    encoded: str = "",
 ) -> bytes:
     """An ``ErrorResponse``; ``fault`` is ``Sender`` or ``Receiver``.
 
     ``namespace`` is the service's own for every error that arises after its
-    operation was found. Without a message the element is left out.
+    operation was found. Without a message the element is left out. ``encoded`` is an
+    encoded authorization message.
     """
+    sealed = f"    <EncodedMessage>{encoded}</EncodedMessage>\n" if encoded else ""
     text = "" if message is None else f"    <Message>{escape(message)}</Message>\n"
     return (
         f'<ErrorResponse xmlns="{namespace}">\n'
         "  <Error>\n"
         f"    <Type>{fault}</Type>\n"
         f"    <Code>{code}</Code>\n"
-        f"{text}"
+        f"{text}{sealed}"
         "  </Error>\n"
         f"  <RequestId>{request_id}</RequestId>\n"
         "</ErrorResponse>\n"
@@ -48,10 +51,17 @@ def render_fault(
 
 
 def render_json_fault(
-    code: str, message: str | None, *, fault: str, request_id: str
+    code: str,
+    message: str | None,
+    *,
+    fault: str,
+    request_id: str,
+    encoded: str = "",
 ) -> bytes:
     """The same as JSON; without a message the member is left out."""
     error = {"Code": code, "Message": message, "Type": fault}
     if message is None:
         del error["Message"]
+    if encoded:
+        error["EncodedMessage"] = encoded
     return dump({"Error": error, "RequestId": request_id})

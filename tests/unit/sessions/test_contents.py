@@ -26,6 +26,8 @@ def full(session: Session) -> Session:
         mfa_at=1_789_000_000,
         chain_depth=2,
         ends_by=1_789_003_600,
+        narrowed_from=("ASIARZPUZDIKAAAACAQE",),
+        scope_count=1,
     )
 
 
@@ -80,3 +82,15 @@ def test_unknown_contents_are_refused(session: Session, raw: bytes) -> None:
         decode_session(
             raw, access_key_id=session.access_key_id, account=session.account
         )
+
+
+@pytest.mark.parametrize("size", [0, 50, 400, 1000, 3000])
+def test_contents_are_filled_up_and_read_the_same(session: Session, size: int) -> None:
+    raw = encode_session(session, size)
+    assert len(raw) >= size
+    assert (
+        decode_session(
+            raw, access_key_id=session.access_key_id, account=session.account
+        )
+        == session
+    )

@@ -1,0 +1,150 @@
+"""``AssumeRoot``: a managing account does one task as another account's root.
+
+An installation has no organization: the operator names, for each account, the one
+that manages its root (``broker account manage-root``).
+
+Source: reference 1.8 and 9.1; the service model's documentation of the operation.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from broker.actions.action import Action, Call
+from broker.actions.sts.callers import refuse_user_sessions
+from broker.actions.sts.regions import require_region, require_regional
+from broker.actions.sts.roles import credentials_shape, token_shape
+from broker.actions.types.sts import AssumeRootRequest
+from broker.authz.need import Need
+from broker.errors import AccessDenied, ExpiredToken, ValidationError
+from broker.identities.aws_managed import find_aws_managed
+from broker.model.account import Account, AccountId, parse_account_id
+from broker.model.arn import Arn, iam_arn
+from broker.model.principal import PrincipalType
+from broker.model.session import SessionKind, SessionPolicies
+from broker.sessions.issue import MintOrder, SessionIssuer
+from broker.sessions.limits import session_duration
+from broker.stores.directory.fresh import FreshDirectory
+
+ROOT_MANAGED_BY = "RootManagedBy"
+"""The name of the account's option: the account that may do root tasks in it."""
+
+_NAME = "AssumeRoot"
+_ROOT_TASK = "arn:aws:iam::aws:policy/root-task/"
+
+
+class AssumeRoot:
+    """The handler, with what it needs."""
+
+    def __init__(self, fresh: FreshDirectory, issuer: SessionIssuer) -> None:
+        self._fresh = fresh
+        self._issuer = issuer
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(
+            service="sts",
+            name=_NAME,
+            needs=self._needs,
+            handle=self._handle,
+            audited=("TargetPrincipal", "TaskPolicyArn", "DurationSeconds"),
+        )
+
+    async def _needs(self, given: AssumeRootRequest, call: Call) -> tuple[Need, ...]:
+        require_regional(call, _NAME)
+        refuse_user_sessions(call, _NAME)
+        target = _target(given["TargetPrincipal"])
+        task = _task_policy(given)
+        resource = iam_arn(target, "root")
+        account = await self._fresh.find_account(target)
+        if call.caller.principal.type is PrincipalType.ACCOUNT or not _manages(
+            call.account, account
+        ):
+            raise AccessDenied(
+                f"User: {call.caller.principal.arn} is not authorized to perform:"
+                f" sts:{_NAME} on resource: {resource}",
+                detail=f"{call.account} does not manage the root of {target}, or its"
+                " own root calls",
+            )
+        # The permission is the managing account's to give: what it may reach is the
+        # operator's decision, not a policy of the target.
+        return (
+            Need(
+                action=f"sts:{_NAME}",
+                resource=resource,
+                account=call.account,
+                context={"sts:taskpolicyarn": (task,)},
+            ),
+        )
+
+    async def _handle(self, given: AssumeRootRequest, call: Call) -> Mapping[str, Any]:
+        target = _target(given["TargetPrincipal"])
+        account = await self._fresh.find_account(target)
+        if account is None:
+            raise AccessDenied(detail=f"the account {target} is gone")
+        require_region(account, call)
+        calling = call.caller.session
+        seconds = session_duration(
+            SessionKind.ROOT_TASK, given.get("DurationSeconds"), now=call.now
+        )
+        if calling is not None:
+            seconds = min(seconds, calling.expires_at - int(call.now.timestamp()))
+            if seconds < 0:
+                raise ExpiredToken(detail=f"expired at {calling.expires_at}")
+        source_identity = calling.source_identity if calling else None
+        minted = await self._issuer.issue(
+            MintOrder(
+                account=target,
+                account_salt=account.session_salt,
+                kind=SessionKind.ROOT_TASK,
+                principal_id=target,
+                principal_arn=iam_arn(target, "root"),
+                name="",
+                now=call.now,
+                duration_seconds=seconds,
+                parent_key_id=call.caller.access_key_id,
+                policies=(SessionPolicies(None, (_task_policy(given),)),),
+                source_identity=source_identity,
+                least_token_characters=given.get("MinimumSessionTokenSize", 0),
+            ),
+            call.entry.complete(),
+        )
+        call.entry.committed = True
+        answer: dict[str, Any] = {
+            "Credentials": credentials_shape(minted.credentials),
+            **token_shape(minted.credentials),
+        }
+        if source_identity is not None:
+            answer["SourceIdentity"] = source_identity
+        return answer
+
+
+def _manages(managing: AccountId, target: Account | None) -> bool:
+    return target is not None and target.options.get(ROOT_MANAGED_BY) == managing
+
+
+def _target(text: str) -> AccountId:
+    """The account that an id or a root's ARN names.
+
+    Raises:
+        ValidationError: it is neither.
+    """
+    number = text
+    if text.startswith("arn:"):
+        try:
+            arn = Arn.parse(text)
+        except ValueError as error:
+            raise ValidationError(f"{text} is invalid") from error
+        if arn.service != "iam" or arn.resource != "root":
+            raise ValidationError(f"{text} is invalid")
+        number = arn.account
+    try:
+        return parse_account_id(number)
+    except ValueError as error:
+        raise ValidationError(f"{text} is invalid") from error
+
+
+def _task_policy(given: AssumeRootRequest) -> str:
+    arn = given["TaskPolicyArn"].get("arn", "")
+    if not arn.startswith(_ROOT_TASK) or find_aws_managed(arn) is None:
+        raise ValidationError(f"{arn} is not a root task policy")
+    return arn

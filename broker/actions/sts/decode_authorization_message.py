@@ -1,0 +1,34 @@
+"""``DecodeAuthorizationMessage``: why a call was refused, for those who may know."""
+
+from broker.actions.action import Action, Call
+from broker.actions.sts.callers import refuse_user_sessions
+from broker.actions.types.sts import (
+    DecodeAuthorizationMessageRequest,
+    DecodeAuthorizationMessageResponse,
+)
+from broker.authz.need import Need
+from broker.sessions.messages import AuthorizationMessages
+
+_NAME = "DecodeAuthorizationMessage"
+
+
+class DecodeAuthorizationMessage:
+    """The handler, with what it needs."""
+
+    def __init__(self, messages: AuthorizationMessages) -> None:
+        self._messages = messages
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(service="sts", name=_NAME, needs=_needs, handle=self._handle)
+
+    async def _handle(
+        self, given: DecodeAuthorizationMessageRequest, call: Call
+    ) -> DecodeAuthorizationMessageResponse:
+        text = self._messages.open(call.account, given["EncodedMessage"], call.now)
+        return {"DecodedMessage": text}
+
+
+async def _needs(_given: DecodeAuthorizationMessageRequest, call: Call) -> tuple[Need]:
+    refuse_user_sessions(call, _NAME)
+    return (Need(action=f"sts:{_NAME}", resource="*", account=call.account),)

@@ -1,0 +1,29 @@
+"""``GetDelegatedAccessToken``: nobody here hands out trade-in tokens."""
+
+from typing import NoReturn
+
+from broker.actions.action import Action, Call
+from broker.actions.sts.callers import refuse_user_sessions
+from broker.actions.types.sts import GetDelegatedAccessTokenRequest
+from broker.authz.need import Need
+from broker.errors import ExpiredTradeInToken
+
+_NAME = "GetDelegatedAccessToken"
+
+
+async def _needs(_given: GetDelegatedAccessTokenRequest, call: Call) -> tuple[Need]:
+    refuse_user_sessions(call, _NAME)
+    return (Need(action=f"sts:{_NAME}", resource="*", account=call.account),)
+
+
+async def _refuse(_given: GetDelegatedAccessTokenRequest, _call: Call) -> NoReturn:
+    """Delegation requests are AWS partners' business: every token is a stranger's."""
+    raise ExpiredTradeInToken(
+        "The trade-in token provided in the request has expired and can no longer be"
+        " exchanged for credentials. Request a new token and retry the operation."
+    )
+
+
+GET_DELEGATED_ACCESS_TOKEN = Action(
+    service="sts", name=_NAME, needs=_needs, handle=_refuse
+)

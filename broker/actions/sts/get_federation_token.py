@@ -1,0 +1,91 @@
+"""``GetFederationToken``: a user lends a part of their permissions to a name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from broker.actions.action import Action, Call
+from broker.actions.sts.callers import refuse_sessions
+from broker.actions.sts.session_policies import read_session_policies
+from broker.actions.sts.user_mint import UserMinter, UserRequest
+from broker.actions.types.sts import GetFederationTokenRequest
+from broker.authz.context import tag_context
+from broker.authz.need import Need
+from broker.model.arn import sts_arn
+from broker.model.session import SessionKind
+from broker.sessions.tags import SessionTags, require_session_tags
+
+_NAME = "GetFederationToken"
+
+
+class GetFederationToken:
+    """The handler, with what it needs."""
+
+    def __init__(self, minter: UserMinter) -> None:
+        self._minter = minter
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(
+            service="sts",
+            name=_NAME,
+            needs=self._needs,
+            handle=self._handle,
+            audited=("Name", "DurationSeconds", "PolicyArns", "Tags"),
+        )
+
+    async def _needs(
+        self, given: GetFederationTokenRequest, call: Call
+    ) -> tuple[Need, ...]:
+        refuse_sessions(call, _NAME)
+        tags = _tags(given)
+        context = {**tag_context("aws:requesttag", tags.tags)}
+        if tags.tags:
+            context["aws:tagkeys"] = tuple(tags.tags)
+        if "DurationSeconds" in given:
+            context["sts:durationseconds"] = (str(given["DurationSeconds"]),)
+        actions = [f"sts:{_NAME}"]
+        if tags.tags:
+            actions.append("sts:TagSession")
+        return tuple(
+            Need(
+                action=action,
+                resource=_arn(given, call),
+                account=call.account,
+                context=context,
+            )
+            for action in actions
+        )
+
+    async def _handle(
+        self, given: GetFederationTokenRequest, call: Call
+    ) -> Mapping[str, Any]:
+        policies = await read_session_policies(given, call.account, call.directory)
+        tags = _tags(given)
+        minted, answer = await self._minter.mint(
+            given,
+            call,
+            UserRequest(
+                kind=SessionKind.FEDERATION_TOKEN,
+                name=given["Name"],
+                principal_arn=_arn(given, call),
+                policies=policies,
+                tags=tags,
+            ),
+        )
+        answer["FederatedUser"] = {
+            "FederatedUserId": f"{call.account}:{given['Name']}",
+            "Arn": _arn(given, call),
+        }
+        if policies or tags.tags:
+            answer["PackedPolicySize"] = minted.packed_policy_size
+        return answer
+
+
+def _arn(given: GetFederationTokenRequest, call: Call) -> str:
+    return sts_arn(call.account, f"federated-user/{given['Name']}")
+
+
+def _tags(given: GetFederationTokenRequest) -> SessionTags:
+    return require_session_tags(
+        [(tag["Key"], tag["Value"]) for tag in given.get("Tags", ())]
+    )

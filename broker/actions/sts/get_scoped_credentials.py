@@ -1,0 +1,113 @@
+"""``GetScopedCredentials``: a session narrows itself.
+
+Source: the service model's documentation of the operation.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from broker.actions.action import Action, Call
+from broker.actions.signin.derived_mint import DerivedMinter, Narrowing
+from broker.actions.sts.regions import require_regional
+from broker.actions.sts.roles import credentials_shape, token_shape
+from broker.actions.sts.session_policies import read_session_policies
+from broker.actions.types.sts import GetScopedCredentialsRequest
+from broker.authz.need import Need
+from broker.errors import (
+    AccessDenied,
+    InsufficientSessionLifetime,
+    InvalidSubjectCredentials,
+    ValidationError,
+)
+from broker.model.session import Session, SessionKind, SessionPolicies
+
+_NAME = "GetScopedCredentials"
+MAX_SCOPE_POLICIES = 3
+
+_NOTHING = SessionPolicies(None, ())
+
+
+class GetScopedCredentials:
+    """The handler, with what it needs."""
+
+    def __init__(self, minter: DerivedMinter) -> None:
+        self._minter = minter
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(
+            service="sts",
+            name=_NAME,
+            needs=self._needs,
+            handle=self._handle,
+            audited=("DurationSeconds", "ScopedSessionDescription"),
+        )
+
+    async def _needs(
+        self, given: GetScopedCredentialsRequest, call: Call
+    ) -> tuple[Need, ...]:
+        require_regional(call, _NAME)
+        session = _session(call)
+        if "Policy" not in given and "DurationSeconds" not in given:
+            raise ValidationError(
+                "A request must provide at least one of Policy or DurationSeconds."
+            )
+        if "Policy" in given and session.scope_count >= MAX_SCOPE_POLICIES:
+            raise AccessDenied(
+                f"A session can have {MAX_SCOPE_POLICIES} scope-down policies.",
+                detail="the session has as many already",
+            )
+        return (Need(action=f"sts:{_NAME}", resource="*", account=call.account),)
+
+    async def _handle(
+        self, given: GetScopedCredentialsRequest, call: Call
+    ) -> Mapping[str, Any]:
+        session = _session(call)
+        added = await read_session_policies(given, call.account, call.directory)
+        stands = session.policies
+        if added and not stands and session.kind is SessionKind.FEDERATION_TOKEN:
+            # Without policies it may do nothing, and a scope must not change that.
+            stands = (_NOTHING,)
+        minted = await self._minter.mint(
+            call,
+            ends_at=_ends_at(given, session, call),
+            narrowing=Narrowing(
+                policies=stands + added,
+                scope_count=session.scope_count + len(added),
+                least_token_characters=given.get("MinimumSessionTokenSize", 0),
+            ),
+        )
+        principal = call.caller.principal
+        answer: dict[str, Any] = {
+            "Credentials": credentials_shape(minted.credentials),
+            "SessionInfo": {
+                "ScopedSessionId": principal.userid,
+                "Arn": principal.arn,
+            },
+            "ScopedPoliciesCount": minted.session.scope_count,
+            **token_shape(minted.credentials),
+        }
+        if session.source_identity is not None:
+            answer["SourceIdentity"] = session.source_identity
+        return answer
+
+
+def _session(call: Call) -> Session:
+    session = call.caller.session
+    if session is None:
+        raise InvalidSubjectCredentials(
+            "GetScopedCredentials can only be called with temporary security credentials."
+        )
+    return session
+
+
+def _ends_at(given: GetScopedCredentialsRequest, session: Session, call: Call) -> int:
+    wanted = given.get("DurationSeconds")
+    if wanted is None:
+        return session.expires_at
+    ends_at = int(call.now.timestamp()) + wanted
+    if ends_at > session.expires_at:
+        raise InsufficientSessionLifetime(
+            "The requested DurationSeconds is greater than the remaining lifetime of the calling session."
+        )
+    return ends_at

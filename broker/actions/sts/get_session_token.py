@@ -1,0 +1,57 @@
+"""``GetSessionToken``: a user's own session, with or without a second factor."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from broker.actions.action import Action, Call
+from broker.actions.sts.callers import refuse_sessions
+from broker.actions.sts.user_mint import UserMinter, UserRequest
+from broker.actions.types.sts import GetSessionTokenRequest
+from broker.authn.mfa import MfaVerifier
+from broker.authz.need import Need
+from broker.model.session import SessionKind
+
+_NAME = "GetSessionToken"
+
+
+class GetSessionToken:
+    """The handler, with what it needs."""
+
+    def __init__(self, minter: UserMinter, mfa: MfaVerifier) -> None:
+        self._minter = minter
+        self._mfa = mfa
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(
+            service="sts",
+            name=_NAME,
+            needs=self._needs,
+            handle=self._handle,
+            audited=("DurationSeconds", "SerialNumber"),
+        )
+
+    async def _needs(
+        self, _given: GetSessionTokenRequest, call: Call
+    ) -> tuple[Need, ...]:
+        """No permission is needed, and no policy can refuse it."""
+        refuse_sessions(call, _NAME)
+        return ()
+
+    async def _handle(
+        self, given: GetSessionTokenRequest, call: Call
+    ) -> Mapping[str, Any]:
+        mfa_at = await self._mfa.verify(
+            call.caller, given.get("SerialNumber"), given.get("TokenCode"), call.now
+        )
+        _, answer = await self._minter.mint(
+            given,
+            call,
+            UserRequest(
+                kind=SessionKind.SESSION_TOKEN,
+                name="",
+                principal_arn=call.caller.principal.arn,
+                mfa_at=mfa_at,
+            ),
+        )
+        return answer

@@ -1,0 +1,77 @@
+"""Sessions of users and of root: rules of life, then the mint."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from broker.actions.action import Call
+from broker.actions.sts.regions import require_region
+from broker.actions.sts.roles import credentials_shape, token_shape
+from broker.errors import AccessDenied
+from broker.model.principal import PrincipalType
+from broker.model.session import SessionKind, SessionPolicies
+from broker.sessions.issue import Minted, MintOrder, SessionIssuer
+from broker.sessions.limits import session_duration
+from broker.sessions.tags import NO_TAGS, SessionTags
+from broker.stores.directory.fresh import FreshDirectory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserRequest:
+    """A permitted request for a session that the caller's own key makes."""
+
+    kind: SessionKind
+    name: str
+    principal_arn: str
+    policies: tuple[SessionPolicies, ...] = ()
+    tags: SessionTags = NO_TAGS
+    mfa_at: int | None = None
+
+
+class UserMinter:
+    """Makes sessions that end with the long-term key that made them."""
+
+    def __init__(self, fresh: FreshDirectory, issuer: SessionIssuer) -> None:
+        self._fresh = fresh
+        self._issuer = issuer
+
+    async def mint(
+        self, given: Mapping[str, Any], call: Call, wanted: UserRequest
+    ) -> tuple[Minted, dict[str, Any]]:
+        """The mint, and the members that the answers share.
+
+        Raises:
+            ValidationError, PackedPolicyTooLarge, RegionDisabled: a rule is broken.
+            ServiceUnavailable: the database is away; nothing was minted.
+        """
+        principal = call.caller.principal
+        account = await self._fresh.find_account(call.account)
+        if account is None:
+            raise AccessDenied(detail=f"the account {call.account} is gone")
+        require_region(account, call)
+        order = MintOrder(
+            account=account.account_id,
+            account_salt=account.session_salt,
+            kind=wanted.kind,
+            principal_id=principal.unique_id,
+            principal_arn=wanted.principal_arn,
+            name=wanted.name,
+            now=call.now,
+            duration_seconds=session_duration(
+                wanted.kind,
+                given.get("DurationSeconds"),
+                now=call.now,
+                is_root=principal.type is PrincipalType.ACCOUNT,
+            ),
+            parent_key_id=call.caller.access_key_id,
+            policies=wanted.policies,
+            tags=wanted.tags.tags,
+            mfa_at=wanted.mfa_at,
+            least_token_characters=given.get("MinimumSessionTokenSize", 0),
+        )
+        minted = await self._issuer.issue(order, call.entry.complete())
+        call.entry.committed = True
+        return minted, {
+            "Credentials": credentials_shape(minted.credentials),
+            **token_shape(minted.credentials),
+        }

@@ -1,0 +1,88 @@
+"""What a refused caller may learn of the decision, in AWS's form.
+
+The message is for the caller's account. Of another account's role it tells nothing
+that the caller did not send: neither whether the role exists nor what its trust
+policy or tags say.
+
+Source: STS API reference, "DecodeAuthorizationMessage", example.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from broker.authz.need import Need
+from broker.model.account import AccountId
+from broker.model.caller import Caller
+from broker.policy import Decision, StatementRef
+
+_LONGEST_VALUE = 512
+_MOST_VALUES = 20
+_MOST_STATEMENTS = 20
+
+
+class MessageSealer(Protocol):
+    """Seals messages; ``broker.sessions.messages`` has one."""
+
+    def seal(self, account: AccountId, text: str, now: datetime) -> str | None:
+        """The sealed text; None when it is too long to send."""
+        ...
+
+
+def authorization_message(
+    caller: Caller,
+    need: Need,
+    decision: Decision | None,
+    context: Mapping[str, tuple[str, ...]],
+) -> str:
+    """The JSON text of a denial.
+
+    ``context`` holds the keys of the call; what the need adds is shown for the
+    caller's own account only.
+    """
+    own = need.account == caller.account
+    told = decision if own else None
+    conditions = {**context, **need.context} if own else context
+    principal = caller.principal
+    return json.dumps(
+        {
+            "allowed": False,
+            "explicitDeny": told is not None and told.explicit_deny,
+            "matchedStatements": {
+                "items": _statements(() if told is None else told.statements)
+            },
+            "failures": {"items": []},
+            "context": {
+                "principal": {
+                    "id": principal.userid,
+                    "name": principal.session_name or principal.username or "",
+                    "arn": principal.arn,
+                },
+                "action": need.action,
+                "resource": need.resource,
+                "conditions": {
+                    "items": [
+                        {
+                            "key": key,
+                            "values": {
+                                "items": [
+                                    {"value": value[:_LONGEST_VALUE]}
+                                    for value in values[:_MOST_VALUES]
+                                ]
+                            },
+                        }
+                        for key, values in conditions.items()
+                    ]
+                },
+            },
+        },
+        separators=(",", ":"),
+    )
+
+
+def _statements(found: Iterable[StatementRef]) -> list[dict[str, object]]:
+    return [
+        {"statementId": ref.sid or "", "policy": ref.policy, "index": ref.index}
+        for ref in tuple(found)[:_MOST_STATEMENTS]
+    ]

@@ -1,0 +1,61 @@
+"""How often an account may call: a limit a second, shared by all workers."""
+
+from broker.clock import Clock
+from broker.errors import Throttling
+from broker.model.account import AccountId
+from broker.stores.cache.port import Cache
+from broker.stores.errors import StoreUnavailableError
+
+_FREE_SHARE = 20
+_AWAY_SECONDS = 1.0
+_CALLS = "sts-calls"
+
+
+class RateLimits:
+    """Counts calls a second.
+
+    A worker counts by itself first: while one has made less than a twentieth of the
+    limit nobody else is asked, so quiet accounts cost nothing. When the cache is away
+    each worker holds the limit alone.
+    """
+
+    def __init__(self, cache: Cache, clock: Clock, *, calls_per_second: int) -> None:
+        self._cache = cache
+        self._clock = clock
+        self._calls_per_second = calls_per_second
+        self._second = 0
+        self._counts: dict[tuple[str, bytes], int] = {}
+        self._away_until = 0.0
+
+    async def require(self, account: AccountId) -> None:
+        """Count one call of the account.
+
+        Raises:
+            Throttling: it was one too many.
+        """
+        limit = self._calls_per_second
+        if limit and not await self.allow(
+            _CALLS, account.encode("ascii"), per_second=limit
+        ):
+            raise Throttling(detail=f"more than {limit} calls a second")
+
+    async def allow(self, space: str, key: bytes, *, per_second: int) -> bool:
+        """Count one, and say whether it is within the limit of this second."""
+        second = int(self._clock.now().timestamp())
+        if second != self._second:
+            self._second = second
+            self._counts.clear()
+        which = (space, key)
+        mine = self._counts.get(which, 0) + 1
+        self._counts[which] = mine
+        if mine > per_second:
+            return False
+        if mine <= per_second // _FREE_SHARE:
+            return True
+        if self._clock.monotonic() < self._away_until:
+            return True
+        try:
+            return await self._cache.hit(space, key, per_second=per_second)
+        except StoreUnavailableError:
+            self._away_until = self._clock.monotonic() + _AWAY_SECONDS
+            return True

@@ -1,0 +1,112 @@
+"""Sealed texts about refused calls, which only the caller's account opens.
+
+    message = base64(version ‖ key number ‖ salt ‖ AES-256-GCM of expiry and text)
+
+The key comes from a session key, for a purpose of its own, so that a message opens
+no longer than a session that was sealed at the same time. Messages have the length
+of full blocks: how long one is says little about what was decided.
+"""
+
+import binascii
+import zlib
+from base64 import b64decode, b64encode
+from datetime import datetime
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from broker.entropy import random_bytes
+from broker.errors import InvalidAuthorizationMessage
+from broker.model.account import AccountId
+from broker.sessions.keyring import Keyring
+from broker.sessions.keys import KeyKind, KeyringError
+
+LIFE_SECONDS = 36 * 3600
+MAX_MESSAGE_CHARACTERS = 10_240
+BLOCK_BYTES = 1024
+
+_VERSION = b"\x01"
+_NUMBER_BYTES = 4
+_SALT_BYTES = 24
+_SALT_START = 1 + _NUMBER_BYTES
+_HEAD_BYTES = _SALT_START + _SALT_BYTES
+_KEY_BYTES = 32
+_TIME_BYTES = 8
+_LENGTH_BYTES = 4
+_TEXT_START = _TIME_BYTES + _LENGTH_BYTES
+_MAX_TEXT_BYTES = 1_000_000
+_INFO = b"broker/1/authorization-message"
+
+
+class AuthorizationMessages:
+    """Seals and opens encoded authorization messages."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+
+    def seal(self, account: AccountId, text: str, now: datetime) -> str | None:
+        """The text for callers of one account.
+
+        None when it is too long to send, or there is no key to seal with: a denial
+        does without.
+        """
+        try:
+            number, key = self._keyring.sealing_key(KeyKind.SESSION, now)
+        except KeyringError:
+            return None
+        packed = zlib.compress(text.encode("utf-8", "surrogatepass"))
+        ends = int(now.timestamp()) + LIFE_SECONDS
+        plain = (
+            ends.to_bytes(_TIME_BYTES, "big")
+            + len(packed).to_bytes(_LENGTH_BYTES, "big")
+            + packed
+        )
+        plain += bytes(-len(plain) % BLOCK_BYTES)
+        head = (
+            _VERSION + number.to_bytes(_NUMBER_BYTES, "big") + random_bytes(_SALT_BYTES)
+        )
+        cipher, nonce = _cipher(key, head)
+        sealed = cipher.encrypt(nonce, plain, head + account.encode("ascii"))
+        message = b64encode(head + sealed).decode("ascii")
+        return message if len(message) <= MAX_MESSAGE_CHARACTERS else None
+
+    def open(self, account: AccountId, message: str, now: datetime) -> str:
+        """The text.
+
+        Raises:
+            InvalidAuthorizationMessage: it was not sealed for this account, was
+                changed, or is older than 36 hours: one answer for all.
+        """
+        try:
+            raw = b64decode(message.encode("ascii"), validate=True)
+        except (UnicodeEncodeError, binascii.Error) as error:
+            raise InvalidAuthorizationMessage(detail="not base64") from error
+        number = int.from_bytes(raw[1:_SALT_START], "big")
+        key = self._keyring.find_opening_key(KeyKind.SESSION, number, now)
+        if raw[:1] != _VERSION or len(raw) <= _HEAD_BYTES or key is None:
+            raise InvalidAuthorizationMessage(detail="of no version or key in use")
+        head = raw[:_HEAD_BYTES]
+        cipher, nonce = _cipher(key, head)
+        try:
+            plain = cipher.decrypt(
+                nonce, raw[_HEAD_BYTES:], head + account.encode("ascii")
+            )
+        except InvalidTag as error:
+            raise InvalidAuthorizationMessage(
+                detail="not sealed for this account"
+            ) from error
+        if int.from_bytes(plain[:_TIME_BYTES], "big") <= now.timestamp():
+            raise InvalidAuthorizationMessage(detail="expired")
+        length = int.from_bytes(plain[_TIME_BYTES:_TEXT_START], "big")
+        packed = plain[_TEXT_START : _TEXT_START + length]
+        text = zlib.decompressobj().decompress(packed, _MAX_TEXT_BYTES)
+        return text.decode("utf-8", "surrogatepass")
+
+
+def _cipher(key: bytes, head: bytes) -> tuple[AESGCM, bytes]:
+    """A key that seals one message only, so its nonce cannot repeat."""
+    salt = head[_SALT_START:]
+    derived = HKDFExpand(SHA256(), _KEY_BYTES + 12, _INFO + salt).derive(key)
+    return AESGCM(derived[:_KEY_BYTES]), derived[_KEY_BYTES:]

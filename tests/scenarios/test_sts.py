@@ -1,0 +1,447 @@
+"""STS as its clients meet it, operation by operation, on both kinds of storage."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.scenarios.installation import ADMIN, Installation, policy, trust
+from tests.support.broker import ACCOUNT, REGION, Key
+
+MEMBER = "210987654321"
+ROOT_TASKS = "arn:aws:iam::aws:policy/root-task"
+EVERYTHING = policy("*")
+
+
+class World:
+    """A user with a key, a role that the user may assume, and clients."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+        self.broker = installation.broker
+        self.iam = installation.iam
+        self.user = self.make_user("alice", EVERYTHING)
+        self.iam.create_role(
+            RoleName="Worker",
+            AssumeRolePolicyDocument=trust(
+                ({"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, _ASSUME, None)
+            ),
+            MaxSessionDuration=7200,
+        )
+        self.iam.put_role_policy(
+            RoleName="Worker", PolicyName="All", PolicyDocument=EVERYTHING
+        )
+        self.worker = f"arn:aws:iam::{ACCOUNT}:role/Worker"
+
+    def make_user(self, name: str, document: str | None) -> Key:
+        self.iam.create_user(UserName=name)
+        if document is not None:
+            self.iam.put_user_policy(
+                UserName=name, PolicyName="Own", PolicyDocument=document
+            )
+        made = self.iam.create_access_key(UserName=name)["AccessKey"]
+        return Key.of(made)
+
+    def sts(self, key: Key | dict[str, Any] | None = None) -> Any:
+        if isinstance(key, dict):
+            key = Key.of(key["Credentials"])
+        return self.broker.client("sts", key or self.user)
+
+    def assume(self, key: Key | dict[str, Any] | None = None, **more: Any) -> Any:
+        given = {"RoleArn": self.worker, "RoleSessionName": "work"}
+        return self.sts(key).assume_role(**{**given, **more})
+
+
+_ASSUME = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
+
+
+@pytest.fixture(scope="module")
+def world(installation: Installation) -> World:
+    return World(installation)
+
+
+def error_of(call: Any, *arguments: Any, **given: Any) -> dict[str, Any]:
+    with pytest.raises(ClientError) as caught:
+        call(*arguments, **given)
+    error: dict[str, Any] = {**caught.value.response["Error"]}
+    error["Status"] = caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
+    return error
+
+
+def life_of(answer: dict[str, Any]) -> float:
+    ends: float = answer["Credentials"]["Expiration"].timestamp()
+    return ends - time.time()
+
+
+def test_a_session_token_is_the_user_for_half_a_day(world: World) -> None:
+    answer = world.sts().get_session_token()
+    who = world.sts(answer).get_caller_identity()
+    assert who["Arn"] == f"arn:aws:iam::{ACCOUNT}:user/alice"
+    assert 43_000 < life_of(answer) <= 43_200
+    token = answer["Credentials"]["SessionToken"]
+    assert answer["SessionTokenSize"] == len(token)
+    assert answer["SessionTokenUtilization"] == -(-100 * len(token) // 4096)
+
+
+def test_roots_sessions_last_an_hour_whatever_it_asks_for(world: World) -> None:
+    sts = world.sts(world.installation.root)
+    assert life_of(sts.get_session_token(DurationSeconds=129_600)) <= 3600
+    answer = sts.get_federation_token(Name="guest", DurationSeconds=129_600)
+    assert life_of(answer) <= 3600
+
+
+def test_user_sessions_have_bounds(world: World) -> None:
+    seconds = 129_601
+    for call in (
+        world.sts().get_session_token,
+        lambda **more: world.sts().get_federation_token(Name="guest", **more),
+    ):
+        error = error_of(call, DurationSeconds=seconds)
+        assert error["Code"] == "ValidationError"
+        assert f"Value '{seconds}' at 'durationSeconds'" in error["Message"]
+
+
+def test_a_user_who_may_nothing_gets_a_session_token(world: World) -> None:
+    key = world.make_user("nobody", policy("sts:*", effect="Deny"))
+    answer = world.sts(key).get_session_token()
+    assert world.sts(answer).get_caller_identity()["Arn"].endswith(":user/nobody")
+
+
+def test_temporary_credentials_make_no_user_sessions(world: World) -> None:
+    for answer in (
+        world.assume(),
+        world.sts().get_session_token(),
+        world.sts().get_federation_token(Name="guest", Policy=EVERYTHING),
+    ):
+        sts = world.sts(answer)
+        session = error_of(sts.get_session_token)
+        federation = error_of(sts.get_federation_token, Name="guest")
+        assert session["Message"] == (
+            "Cannot call GetSessionToken with session credentials"
+        )
+        assert federation["Message"] == (
+            "Cannot call GetFederationToken with session credentials"
+        )
+        assert session["Status"] == federation["Status"] == 403
+
+
+def test_user_sessions_call_little_of_sts(world: World) -> None:
+    session = world.sts(world.sts().get_session_token())
+    federated = world.sts(
+        world.sts().get_federation_token(Name="guest", Policy=EVERYTHING)
+    )
+    for sts in (session, federated):
+        assert sts.get_caller_identity()["Account"] == ACCOUNT
+        for call, given in (
+            (sts.get_access_key_info, {"AccessKeyId": world.user.access_key_id}),
+            (sts.decode_authorization_message, {"EncodedMessage": "x"}),
+            (sts.get_delegated_access_token, {"TradeInToken": "x"}),
+            (
+                sts.get_web_identity_token,
+                {"Audience": ["a"], "SigningAlgorithm": "RS256"},
+            ),
+        ):
+            assert error_of(call, **given)["Code"] == "AccessDenied"
+    assert session.assume_role(RoleArn=world.worker, RoleSessionName="work")
+    refused = error_of(
+        federated.assume_role, RoleArn=world.worker, RoleSessionName="work"
+    )
+    assert refused["Code"] == "AccessDenied"
+
+
+def test_a_federation_token_is_the_users_permissions_cut_by_its_policy(
+    world: World,
+) -> None:
+    answer = world.sts().get_federation_token(
+        Name="guest",
+        Policy=policy("sts:GetScopedCredentials"),
+        Tags=[{"Key": "Team", "Value": "blue"}],
+    )
+    assert answer["FederatedUser"] == {
+        "FederatedUserId": f"{ACCOUNT}:guest",
+        "Arn": f"arn:aws:sts::{ACCOUNT}:federated-user/guest",
+    }
+    assert answer["PackedPolicySize"] > 0
+    who = world.sts(answer).get_caller_identity()
+    assert who["UserId"] == f"{ACCOUNT}:guest"
+    assert who["Arn"] == f"arn:aws:sts::{ACCOUNT}:federated-user/guest"
+
+
+def test_a_federation_token_without_policies_may_nothing(world: World) -> None:
+    answer = world.sts().get_federation_token(Name="guest")
+    assert "PackedPolicySize" not in answer
+    error = error_of(world.sts(answer).get_scoped_credentials, Policy=EVERYTHING)
+    assert error["Code"] == "AccessDenied"
+
+
+def test_lending_and_tagging_need_permission(world: World) -> None:
+    key = world.make_user("lender", policy("sts:GetFederationToken"))
+    sts = world.sts(key)
+    assert sts.get_federation_token(Name="guest")
+    error = error_of(
+        sts.get_federation_token, Name="guest", Tags=[{"Key": "a", "Value": "b"}]
+    )
+    assert error["Message"] == (
+        f"User: arn:aws:iam::{ACCOUNT}:user/lender is not authorized to perform:"
+        f" sts:TagSession on resource: arn:aws:sts::{ACCOUNT}:federated-user/guest"
+    )
+
+
+def test_user_sessions_end_with_the_key_that_made_them(world: World) -> None:
+    key = world.make_user("leaver", EVERYTHING)
+    sts = world.sts(key)
+    ending = [sts.get_session_token(), sts.get_federation_token(Name="guest")]
+    role = world.assume(key)
+    world.iam.update_access_key(
+        UserName="leaver", AccessKeyId=key.access_key_id, Status="Inactive"
+    )
+    for answer in ending:
+        error = error_of(world.sts(answer).get_caller_identity)
+        assert error["Code"] == "InvalidClientTokenId"
+    assert world.sts(role).get_caller_identity()
+
+
+def test_a_second_factor_that_nobody_has_is_refused(world: World) -> None:
+    serial = f"arn:aws:iam::{ACCOUNT}:mfa/alice"
+    for call in (
+        world.sts().get_session_token,
+        world.assume,
+    ):
+        error = error_of(call, SerialNumber=serial, TokenCode="123456")
+        assert error["Code"] == "AccessDenied"
+        assert error["Message"].startswith("MultiFactorAuthentication failed, unable")
+        assert error_of(call, SerialNumber=serial)["Code"] == "ValidationError"
+        assert error_of(call, TokenCode="123456")["Code"] == "ValidationError"
+
+
+def test_a_token_is_filled_up_to_the_size_that_was_asked_for(world: World) -> None:
+    for size in (0, 700, 2001, 4000, 4096):
+        answer = world.assume(MinimumSessionTokenSize=size)
+        token = answer["Credentials"]["SessionToken"]
+        assert size <= len(token) <= max(size + 8, 600)
+        assert answer["SessionTokenSize"] == len(token)
+        assert world.sts(answer).get_caller_identity()
+    sts = world.sts()
+    for answer in (
+        sts.get_session_token(MinimumSessionTokenSize=1000),
+        sts.get_federation_token(Name="guest", MinimumSessionTokenSize=1000),
+        world.sts(world.assume()).get_scoped_credentials(
+            DurationSeconds=60, MinimumSessionTokenSize=1000
+        ),
+    ):
+        assert answer["SessionTokenSize"] >= 1000
+
+
+def test_a_session_narrows_itself(world: World) -> None:
+    wide = world.assume(SourceIdentity="carol")
+    narrow = world.sts(wide).get_scoped_credentials(
+        Policy=policy(["sts:GetScopedCredentials", "iam:ListUsers"]),
+        ScopedSessionDescription="only a look",
+    )
+    who = world.sts(wide).get_caller_identity()
+    assert narrow["SessionInfo"] == {
+        "ScopedSessionId": who["UserId"],
+        "Arn": who["Arn"],
+    }
+    assert narrow["ScopedPoliciesCount"] == 1
+    assert narrow["SourceIdentity"] == "carol"
+    assert narrow["Credentials"]["Expiration"] == wide["Credentials"]["Expiration"]
+    iam = world.broker.client("iam", Key.of(narrow["Credentials"]))
+    assert iam.list_users()["Users"]
+    assert error_of(iam.list_roles)["Code"] == "AccessDenied"
+    narrower = world.sts(narrow).get_scoped_credentials(
+        Policy=policy("sts:GetScopedCredentials"), DurationSeconds=60
+    )
+    assert narrower["ScopedPoliciesCount"] == 2
+    assert life_of(narrower) <= 60
+    iam = world.broker.client("iam", Key.of(narrower["Credentials"]))
+    assert error_of(iam.list_users)["Code"] == "AccessDenied"
+    least = world.sts(narrower).get_scoped_credentials(Policy=EVERYTHING)
+    assert least["ScopedPoliciesCount"] == 3
+    assert life_of(least) <= 60
+    fourth = error_of(world.sts(least).get_scoped_credentials, Policy=EVERYTHING)
+    assert fourth["Code"] == "AccessDenied"
+    assert world.sts(least).get_scoped_credentials(DurationSeconds=5)
+
+
+def test_narrowing_has_rules(world: World) -> None:
+    sts = world.sts(world.assume(DurationSeconds=900))
+    assert error_of(sts.get_scoped_credentials)["Code"] == "ValidationError"
+    assert (
+        error_of(sts.get_scoped_credentials, DurationSeconds=1000)["Code"]
+        == "InsufficientSessionLifetime"
+    )
+    assert (
+        error_of(sts.get_scoped_credentials, Policy="{}")["Code"]
+        == "MalformedPolicyDocument"
+    )
+    for key in (world.user, world.installation.root):
+        error = error_of(world.sts(key).get_scoped_credentials, DurationSeconds=60)
+        assert error["Code"] == "InvalidSubjectCredentials"
+
+
+def test_narrowed_sessions_end_with_any_session_that_they_came_from(
+    world: World,
+) -> None:
+    first = world.assume()
+    second = world.sts(first).get_scoped_credentials(DurationSeconds=800)
+    third = world.sts(second).get_scoped_credentials(DurationSeconds=700)
+    world.broker.command("sessions", "revoke", first["Credentials"]["AccessKeyId"])
+    time.sleep(1.1)
+    for answer in (first, second, third):
+        error = error_of(world.sts(answer).get_caller_identity)
+        assert error["Code"] == "ExpiredToken"
+
+
+def test_a_user_session_is_narrowed_and_still_ends_with_its_key(world: World) -> None:
+    key = world.make_user("narrower", EVERYTHING)
+    session = world.sts(key).get_session_token()
+    narrow = world.sts(session).get_scoped_credentials(DurationSeconds=600)
+    assert world.sts(narrow).get_caller_identity()["Arn"].endswith(":user/narrower")
+    world.iam.update_access_key(
+        UserName="narrower", AccessKeyId=key.access_key_id, Status="Inactive"
+    )
+    error = error_of(world.sts(narrow).get_caller_identity)
+    assert error["Code"] == "InvalidClientTokenId"
+
+
+def test_a_trade_in_token_is_nobodys(world: World) -> None:
+    error = error_of(world.sts().get_delegated_access_token, TradeInToken="abc")
+    assert error["Code"] == "ExpiredTradeInTokenException"
+    assert error["Status"] == 400
+
+
+def test_a_denial_carries_a_message_that_the_account_opens(world: World) -> None:
+    key = world.make_user("denied", policy("sts:AssumeRole", effect="Deny"))
+    error = error_of(world.assume, key)
+    decoded = json.loads(
+        world.sts().decode_authorization_message(
+            EncodedMessage=error["EncodedMessage"]
+        )["DecodedMessage"]
+    )
+    assert decoded["allowed"] is False
+    assert decoded["explicitDeny"] is True
+    assert decoded["context"]["action"] == "sts:AssumeRole"
+    assert decoded["context"]["resource"] == world.worker
+    assert decoded["context"]["principal"]["arn"].endswith(":user/denied")
+    [statement] = decoded["matchedStatements"]["items"]
+    assert "Own" in statement["policy"]
+    keys = {item["key"] for item in decoded["context"]["conditions"]["items"]}
+    assert {"aws:sourceip", "sts:rolesessionname"} <= keys
+    refused = error_of(
+        world.sts(key).decode_authorization_message,
+        EncodedMessage=error["EncodedMessage"],
+    )
+    assert refused["Code"] == "AccessDenied"
+
+
+def test_messages_open_for_their_account_only_and_whole(world: World) -> None:
+    other = world.broker.create_account("333333333333")
+    error = error_of(world.sts(other).get_scoped_credentials, DurationSeconds=60)
+    assert "EncodedMessage" not in error
+    theirs = error_of(
+        world.sts(other).assume_root,
+        TargetPrincipal=ACCOUNT,
+        TaskPolicyArn={"arn": f"{ROOT_TASKS}/IAMAuditRootUserCredentials"},
+    )
+    assert theirs["Code"] == "AccessDenied"
+    sealed = error_of(world.assume, world.make_user("stranger", None))["EncodedMessage"]
+    for key, message in (
+        (other, sealed),
+        (world.user, sealed[:-8]),
+        (world.user, f"{sealed[:40]}\n{sealed[40:]}"),
+        (world.user, "AAAA"),
+        (world.user, "ümlaut"),
+    ):
+        refused = error_of(
+            world.sts(key).decode_authorization_message, EncodedMessage=message
+        )
+        assert refused["Code"] == "InvalidAuthorizationMessageException"
+        assert refused["Status"] == 400
+
+
+def test_a_message_does_not_tell_whether_another_accounts_role_exists(
+    world: World,
+) -> None:
+    other = world.broker.create_account("444444444444")
+    iam = world.broker.client("iam", other)
+    iam.create_user(UserName="spy")
+    iam.put_user_policy(UserName="spy", PolicyName="All", PolicyDocument=EVERYTHING)
+    spy = Key.of(iam.create_access_key(UserName="spy")["AccessKey"])
+    told = []
+    for role in (ADMIN, ADMIN.replace("Admin", "Nadim")):
+        error = error_of(
+            world.sts(spy).assume_role, RoleArn=role, RoleSessionName="work"
+        )
+        decoded = world.broker.client("sts", other).decode_authorization_message(
+            EncodedMessage=error["EncodedMessage"]
+        )["DecodedMessage"]
+        content = json.loads(decoded)
+        content["context"].pop("resource")
+        for item in content["context"]["conditions"]["items"]:
+            if item["key"] in {"aws:currenttime", "aws:epochtime"}:
+                item["values"] = None
+        told.append((len(error["EncodedMessage"]), content))
+    assert told[0] == told[1]
+
+
+def test_a_managing_account_does_a_root_task(world: World) -> None:
+    member = world.broker.create_account(MEMBER)
+    task = {"arn": f"{ROOT_TASKS}/IAMAuditRootUserCredentials"}
+    given = {"TargetPrincipal": MEMBER, "TaskPolicyArn": task}
+    refused = error_of(world.sts().assume_root, **given)
+    assert refused["Message"] == (
+        f"User: arn:aws:iam::{ACCOUNT}:user/alice is not authorized to perform:"
+        f" sts:AssumeRoot on resource: arn:aws:iam::{MEMBER}:root"
+    )
+    world.broker.command("account", "manage-root", MEMBER, "--by", ACCOUNT)
+    time.sleep(1.1)
+    answer = world.sts().assume_root(**given)
+    assert life_of(answer) <= 900
+    who = world.sts(answer).get_caller_identity()
+    assert who["Arn"] == f"arn:aws:iam::{MEMBER}:root"
+    iam = world.broker.client("iam", Key.of(answer["Credentials"]))
+    [listed] = iam.list_access_keys()["AccessKeyMetadata"]
+    assert listed["AccessKeyId"] == member.access_key_id
+    assert error_of(iam.list_roles)["Code"] == "AccessDenied"
+    assert error_of(iam.create_access_key)["Code"] == "AccessDenied"
+    by_arn = given | {"TargetPrincipal": f"arn:aws:iam::{MEMBER}:root"}
+    assert life_of(world.sts().assume_root(**by_arn, DurationSeconds=60)) <= 60
+    root = error_of(world.sts(world.installation.root).assume_root, **given)
+    assert root["Code"] == "AccessDenied"
+    may_not = world.make_user("operator", policy("iam:*"))
+    assert error_of(world.sts(may_not).assume_root, **given)["Code"] == "AccessDenied"
+    for bad in (
+        {"TargetPrincipal": "arn:aws:iam::12:root"},
+        {"TargetPrincipal": "twelve-chars"},
+        {"TaskPolicyArn": {"arn": "arn:aws:iam::aws:policy/AdministratorAccess"}},
+        {"DurationSeconds": 901},
+    ):
+        assert error_of(world.sts().assume_root, **(given | bad))["Code"] == (
+            "ValidationError"
+        )
+
+
+def test_a_region_that_is_switched_off_makes_no_credentials(world: World) -> None:
+    assert world.installation.web_identity()
+    early = world.assume()
+    switch = ("account", "regions", ACCOUNT)
+    world.broker.command(*switch, "--disable", REGION)
+    try:
+        time.sleep(1.1)
+        sts = world.sts()
+        for call, given in (
+            (sts.get_session_token, {}),
+            (sts.get_federation_token, {"Name": "guest"}),
+            (world.assume, {}),
+        ):
+            error = error_of(call, **given)
+            assert error["Code"] == "RegionDisabledException"
+            assert error["Status"] == 403
+        assert world.sts(early).get_caller_identity()
+    finally:
+        world.broker.command(*switch, "--enable", REGION)
+    time.sleep(1.1)
+    assert world.assume()
