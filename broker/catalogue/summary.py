@@ -19,6 +19,8 @@ from broker.policy import Effect, PolicyDocument, Statement
 ALL_RESOURCES = "All resources"
 NO_CONDITION = "None"
 MULTIPLE = "Multiple"
+EVERY_SERVICE = "*"
+"""The prefix of the one row that ``"Action": "*"`` makes."""
 
 
 class Coverage(StrEnum):
@@ -47,6 +49,8 @@ class ServiceSummary:
     @property
     def access(self) -> str:
         """``Full access``, or ``Full: List Limited: Read, Write``."""
+        if self.prefix == EVERY_SERVICE:
+            return "Full access"
         if not self.levels:
             return "Unknown actions"
         service = find_service(self.prefix)
@@ -117,6 +121,8 @@ class _Row:
     def summary(self, effect: Effect, prefix: str) -> ServiceSummary:
         service = find_service(prefix)
         levels: dict[AccessLevel, Coverage] = {}
+        if prefix == EVERY_SERVICE:
+            levels = dict.fromkeys(AccessLevel, Coverage.FULL)
         for level in AccessLevel:
             there = {
                 entry.name
@@ -130,12 +136,19 @@ class _Row:
         return ServiceSummary(
             effect=effect,
             prefix=prefix,
-            name=service.name if service else prefix,
+            name=_name(prefix),
             levels=levels,
             resources=tuple(self._resources),
             conditions=tuple(self._conditions),
             unknown=tuple(self._unknown),
         )
+
+
+def _name(prefix: str) -> str:
+    if prefix == EVERY_SERVICE:
+        return "all services"
+    service = find_service(prefix)
+    return service.name if service else prefix
 
 
 def _covered(
@@ -144,6 +157,9 @@ def _covered(
     """Services of a statement, their actions in it, and what nobody knows."""
     named: dict[str, list[ActionEntry]] = {}
     unknown: dict[str, list[str]] = {}
+    if not statement.not_action and any(not a.strip("*") for a in statement.actions):
+        yield EVERY_SERVICE, [], []
+        return
     for written in statement.actions:
         entries = expand_action(written)
         for entry in entries:

@@ -1,7 +1,7 @@
 """``broker explain``: why a call was decided as it was, or would be."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import typer
@@ -10,14 +10,19 @@ from broker.app import Services
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard, Judgement
 from broker.authz.hypothetical import Hypotheses, Hypothesis
-from broker.catalogue import find_action
+from broker.catalogue import (
+    find_action,
+    policy_summary,
+    show_summary,
+    unknown_actions,
+)
 from broker.cli.advice import advice, missing_keys_advice
 from broker.cli.audit import newest_records
 from broker.cli.operator import with_services
 from broker.cli.times import show_moment
 from broker.errors import BrokerError, NoSuchEntity
 from broker.model.audit import AuditFilter, AuditRecord
-from broker.policy import PolicyType
+from broker.policy import PolicySet, PolicyType
 
 _DENIED = "AccessDenied"
 
@@ -30,7 +35,12 @@ def explain(
     principal: Annotated[
         str, typer.Option(help="The ARN of a user, role, session, provider or root.")
     ] = "",
-    action: Annotated[str, typer.Option(help="Such as sts:AssumeRole.")] = "",
+    action: Annotated[
+        str,
+        typer.Option(
+            help="Such as sts:AssumeRole. Without one: what the principal's policies give."
+        ),
+    ] = "",
     resource: Annotated[str, typer.Option(help="An ARN, or * for none.")] = "*",
     context: Annotated[
         list[str] | None,
@@ -43,10 +53,12 @@ def explain(
     ] = False,
 ) -> None:
     """Say why a call was allowed or refused, or what would become of one."""
-    if bool(event) == bool(principal or action):
+    if bool(event) == bool(principal) or (action and not principal):
         raise typer.BadParameter("give an event id, or --principal and --action")
     if event:
         lines, found = with_services(lambda services: _explain_event(services, event))
+    elif not action:
+        lines, found = with_services(lambda services: _explain_who(services, principal))
     else:
         asked = Hypothesis(
             principal=principal,
@@ -170,6 +182,27 @@ async def _explain_asked(
     return _told(await _judge(services, asked))
 
 
+async def _explain_who(
+    services: Services, principal: str
+) -> tuple[list[str], dict[str, object]]:
+    """What the policies of a principal give, service by service."""
+    asked = Hypothesis(
+        principal=principal, action="sts:GetCallerIdentity", resource="*", context={}
+    )
+    judged = await _judge(services, asked)
+    lines = [f"{judged.request.principal.arn}:"]
+    found: dict[str, object] = {"principal": judged.request.principal.arn}
+    for kind, policies in _layers(judged):
+        documents = [document for _, document in policies.policies]
+        rows = show_summary(policy_summary(documents)).splitlines()
+        named = ", ".join(label for label, _ in policies.policies)
+        lines += [f"  {kind.value} ({named or 'none'})", *(f"    {r}" for r in rows)]
+        doubts = [doubt for doc in documents for doubt in unknown_actions(doc)]
+        lines += [f"    Note: {doubt}" for doubt in doubts]
+        found[kind.value] = {"policies": named, "summary": rows, "notes": doubts}
+    return lines, found
+
+
 async def _judge(services: Services, asked: Hypothesis) -> Judgement:
     directory = services.stores.directory
     hypotheses = Hypotheses(directory, Guard(PolicyLibrary(directory, services.fresh)))
@@ -212,8 +245,15 @@ def _told(judged: Judgement) -> tuple[list[str], dict[str, object]]:
     return lines, found
 
 
-def _asked(judged: Judgement) -> Iterable[str]:
+def _asked(judged: Judgement) -> list[str]:
     """The policies that had a say."""
+    return [
+        f"{kind.value} ({', '.join(label for label, _ in found.policies) or 'none'})"
+        for kind, found in _layers(judged)
+    ] or ["no policy, for none applies"]
+
+
+def _layers(judged: Judgement) -> Iterator[tuple[PolicyType, PolicySet]]:
     policies = judged.applicable
     layers = (
         (PolicyType.SERVICE_CONTROL, policies.service_controls),
@@ -223,12 +263,7 @@ def _asked(judged: Judgement) -> Iterable[str]:
         (PolicyType.BOUNDARY, (policies.boundary,)),
         (PolicyType.SESSION, policies.session),
     )
-    some = False
     for kind, sets in layers:
         for found in sets:
             if found is not None:
-                some = True
-                named = ", ".join(label for label, _ in found.policies)
-                yield f"{kind.value} ({named or 'none'})"
-    if not some:
-        yield "no policy, for none applies"
+                yield kind, found

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from broker.app import Services
+from broker.cli.doubts import template_doubts
 from broker.cli.operator import AccountArgument, system_user, with_services
 from broker.cli.surroundings import surroundings_of
 from broker.errors import NoSuchEntity
@@ -40,22 +41,27 @@ def apply(
     """Bring accounts to what a file says; applying it again changes nothing."""
     text = _read(file)
 
-    async def work(services: Services) -> list[Change]:
-        return await apply_template(
+    async def work(services: Services) -> tuple[list[str], list[Change]]:
+        surroundings, now = surroundings_of(services.settings), services.clock.now()
+        doubts = list(template_doubts(text, surroundings, now))
+        changes = await apply_template(
             text,
             directory=services.stores.directory,
-            surroundings=surroundings_of(services.settings),
+            surroundings=surroundings,
             operator=system_user(),
-            now=services.clock.now(),
+            now=now,
             dry_run=dry_run,
             prune=prune,
         )
+        return doubts, changes
 
     try:
-        changes = with_services(work)
+        doubts, changes = with_services(work)
     except TemplateError as error:
         typer.echo(f"broker: {file}: {error}", err=True)
         raise typer.Exit(1) from error
+    for doubt in doubts:
+        typer.secho(f"? {doubt}", fg=typer.colors.YELLOW, err=True)
     for change in changes:
         typer.secho(str(change), fg=_COLOURS.get(change.kind))
     done = [change for change in changes if change.kind is not ChangeKind.KEEP]

@@ -170,6 +170,24 @@ def test_an_unknown_action_is_noted(broker: RunningBroker, ann: Key) -> None:
     assert "Note: AWS has no action iam:GetUsr" in lines
 
 
+def test_without_an_action_it_sums_up_what_a_principal_has(
+    broker: RunningBroker, ann: Key
+) -> None:
+    assert ann
+    lines = told(broker, "--principal", ANN).splitlines()
+    assert lines[:2] == [f"{ANN}:", "  identity-based policy (inline:Read)"]
+    assert (
+        "    Allow AWS Security Token Service: Limited: Write; All resources;"
+        " condition: None" in lines
+    )
+    assert (
+        "    Allow AWS Identity and Access Management (IAM): Limited: Read;"
+        " All resources; condition: aws:SourceIp IpAddress 10.0.0.0/8" in lines
+    )
+    found = json.loads(told(broker, "--principal", ANN, "--json"))
+    assert found["identity-based policy"]["policies"] == "inline:Read"
+
+
 def test_json_holds_the_same(broker: RunningBroker, ann: Key) -> None:
     assert ann
     found = json.loads(asked(broker, "iam:GetRole", ROLE, "--json"))
@@ -262,3 +280,37 @@ Accounts:
     )["EvaluationResults"]
     assert result["EvalDecision"] == "implicitDeny"
     assert result["OrganizationsDecisionDetail"] == {"AllowedByOrganizations": False}
+
+
+def test_apply_tells_of_actions_that_no_service_has(broker: RunningBroker) -> None:
+    file = broker.folder / "misspelt.yaml"
+    file.write_text(
+        """Accounts:
+  "777788889999":
+    ManagedPolicies:
+      - ManagedPolicyName: Typo
+        PolicyDocument:
+          Version: 2012-10-17
+          Statement: {Effect: Allow, Action: ["s3:GetObjekt", "s3:*"], Resource: "*"}
+    Users:
+      - UserName: ann
+        Policies:
+          - PolicyName: Own
+            PolicyDocument:
+              Version: 2012-10-17
+              Statement: {Effect: Allow, Action: "corp:Read", Resource: "*"}
+"""
+    )
+    done = CliRunner(env=dict(broker.environment)).invoke(app, ["apply", str(file)])
+    assert done.exit_code == 0, done.output
+    assert done.stderr.splitlines() == [
+        (
+            "? Accounts.777788889999.ManagedPolicies.Typo: Statement 1: s3:GetObjekt is no"
+            " action of Amazon S3"
+        ),
+        (
+            "? Accounts.777788889999.Users.ann.Own: Statement 1: corp:Read is an action of"
+            " a service that AWS does not have"
+        ),
+    ]
+    assert "+ 777788889999 managed policy Typo" in done.stdout

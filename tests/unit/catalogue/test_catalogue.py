@@ -152,6 +152,14 @@ def test_a_summary_gives_levels_resources_and_conditions_of_each_service() -> No
     assert rows[1].unknown == ("corp:Read",)
 
 
+def test_a_star_is_one_row() -> None:
+    (row,) = policy_summary([document(statement('["s3:Get*", "*"]'))])
+    assert show_summary([row]) == (
+        "Allow all services: Full access; All resources; condition: None"
+    )
+    assert len(row.levels) == len(AccessLevel)
+
+
 def test_not_action_covers_everything_else() -> None:
     text = (
         '{"Version": "2012-10-17", "Statement": {"Effect": "Allow",'
