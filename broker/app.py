@@ -13,6 +13,7 @@ import structlog
 from fastapi import FastAPI
 
 from broker.actions.iam import iam_actions
+from broker.actions.iam.outbound_federation import outbound_federation_actions
 from broker.actions.models import load_service_model
 from broker.actions.registry import Registry
 from broker.actions.signin import signin_actions
@@ -60,6 +61,7 @@ from broker.web.api import QueryEndpoint
 from broker.web.asgi import App, Receive, Scope, Send, respond
 from broker.web.edge import AllowedHosts, Edge
 from broker.web.health import health_routes, metrics_routes
+from broker.web.issuers import issuer_routes
 from broker.web.metrics import Metrics
 from broker.web.proxies import TrustedProxies
 
@@ -199,8 +201,11 @@ def _build(
                     issuer,
                     mfa=MfaVerifier(NoDevices(), rates),
                     messages=messages,
+                    opener=vault,
+                    public_origin=settings.public_origin,
                 ),
                 *iam_actions(sealer=vault, is_internal=rules.names),
+                *outbound_federation_actions(vault, settings.public_origin),
                 *signin_actions(fresh, issuer, SigninTokens(stores.cache, vault)),
             ]
         ),
@@ -323,6 +328,13 @@ def _host_names(settings: Settings) -> list[str]:
 def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI:
     pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     pages.include_router(console_routes(_console_deps(services, sign_in_links)))
+    pages.include_router(
+        issuer_routes(
+            services.fresh,
+            services.clock,
+            public_origin=services.settings.public_origin,
+        )
+    )
     pages.include_router(
         health_routes(
             services.freshness,

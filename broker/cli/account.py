@@ -20,6 +20,7 @@ from broker.identities.accounts import (
     deactivate_root_keys,
     require_account,
 )
+from broker.identities.outbound import find_outbound, rotate, with_outbound
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.stores.directory.port import DirectoryChange
 
@@ -169,3 +170,28 @@ async def _set_option(
     if value:
         options[name] = value
     await change.update_account(replace(account, options=options))
+
+
+@app.command("rotate-issuer-keys")
+def rotate_issuer_keys(account_id: AccountArgument) -> None:
+    """Give the account's issuer new keys; they sign ten minutes later."""
+    account = AccountId(account_id)
+
+    async def work(services: Services) -> list[str]:
+        async with services.stores.directory.change(account) as change:
+            found = await require_account(change, account)
+            outbound = find_outbound(found)
+            if outbound is None:
+                raise typer.BadParameter(
+                    f"{account} never switched outbound federation on"
+                )
+            rotated = rotate(account, outbound, services.vault, services.clock.now())
+            await change.update_account(with_outbound(found, rotated))
+            published = [key.kid for key in rotated.published(services.clock.now())]
+            entry = operator_entry(
+                "RotateIssuerKeys", account, Published=", ".join(published)
+            )
+            await change.record(entry.complete())
+        return published
+
+    typer.echo(f"Published: {', '.join(with_services(work))}")

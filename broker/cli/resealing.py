@@ -7,6 +7,7 @@ wait; each is read again inside its transaction.
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
+from broker.identities.outbound import find_outbound, reseal, with_outbound
 from broker.identities.saml_providers import SAML_KEY_SEAL
 from broker.model.account import AccountId
 from broker.model.entities import ACCESS_KEY_SEAL, PASSWORD_SEAL, SamlProvider
@@ -44,6 +45,7 @@ class Resealed:
 
 ACCESS_KEY = "access key"
 SAML_PROVIDER = "decryption key of SAML provider"
+ISSUER_KEY = "issuer's signing key"
 PASSWORD = "password of user"  # noqa: S105  # a kind's name
 
 
@@ -69,6 +71,11 @@ async def sealed_values(directory: DirectoryReader) -> AsyncIterator[SealedValue
                     provider.name,
                     key_number(private.sealed_pem),
                 )
+        outbound = find_outbound(account)
+        for signing in () if outbound is None else outbound.keys:
+            yield SealedValue(
+                number, ISSUER_KEY, signing.kid, key_number(signing.sealed)
+            )
 
 
 async def reseal_all(
@@ -184,8 +191,23 @@ async def _reseal_password(
     return 1
 
 
+async def _reseal_issuer(
+    change: DirectoryChange, vault: Vault, value: SealedValue
+) -> int:
+    account = await change.find_account(value.account)
+    outbound = None if account is None else find_outbound(account)
+    if account is None or outbound is None:
+        return 0
+    sealed_anew = reseal(account.account_id, outbound, vault)
+    if sealed_anew == outbound:
+        return 0
+    await change.update_account(with_outbound(account, sealed_anew))
+    return 1
+
+
 _RESEAL = {
     ACCESS_KEY: _reseal_access_key,
     SAML_PROVIDER: _reseal_provider,
+    ISSUER_KEY: _reseal_issuer,
     PASSWORD: _reseal_password,
 }

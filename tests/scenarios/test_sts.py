@@ -2,10 +2,15 @@
 
 import json
 import time
+import urllib.error
+import urllib.request
 from typing import Any
 
+import jwt
 import pytest
 from botocore.exceptions import ClientError
+from joserfc import jwt as jose
+from joserfc.jwk import KeySet
 
 from tests.scenarios.installation import ADMIN, Installation, policy, trust
 from tests.support.broker import ACCOUNT, REGION, Key
@@ -445,3 +450,153 @@ def test_a_region_that_is_switched_off_makes_no_credentials(world: World) -> Non
         world.broker.command(*switch, "--enable", REGION)
     time.sleep(1.1)
     assert world.assume()
+
+
+def fetch(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
+def keys_of(issuer: str) -> dict[str, Any]:
+    """What a stranger finds out about an issuer."""
+    found = fetch(f"{issuer}/.well-known/openid-configuration")
+    assert found["issuer"] == issuer
+    return fetch(found["jwks_uri"])
+
+
+@pytest.fixture(scope="module")
+def issuer(world: World) -> str:
+    """The account's issuer, switched on by way of every answer of the switch."""
+    iam = world.iam
+    off = error_of(iam.get_outbound_web_identity_federation_info)
+    assert off["Code"] == "FeatureDisabled"
+    assert off["Status"] == 404
+    asked = {"Audience": ["a"], "SigningAlgorithm": "RS256"}
+    disabled = error_of(world.sts().get_web_identity_token, **asked)
+    assert disabled["Code"] == "OutboundWebIdentityFederationDisabledException"
+    assert disabled["Message"] == "OutboundWebIdentityFederation is disabled."
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        keys_of(f"{world.broker.url}/issuer/{ACCOUNT}")
+    made = iam.enable_outbound_web_identity_federation()["IssuerIdentifier"]
+    assert error_of(iam.enable_outbound_web_identity_federation)["Code"] == (
+        "FeatureEnabled"
+    )
+    iam.disable_outbound_web_identity_federation()
+    assert error_of(iam.disable_outbound_web_identity_federation)["Status"] == 404
+    assert keys_of(made)["keys"]
+    again = iam.enable_outbound_web_identity_federation()["IssuerIdentifier"]
+    info = iam.get_outbound_web_identity_federation_info()
+    assert info["IssuerIdentifier"] == again == made
+    assert info["JwtVendingEnabled"] is True
+    return str(made)
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES384"])
+def test_strangers_verify_tokens_of_the_account(
+    world: World, issuer: str, algorithm: str
+) -> None:
+    session = world.assume(
+        Tags=[{"Key": "Team", "Value": "blue"}], SourceIdentity="carol"
+    )
+    answer = world.sts(session).get_web_identity_token(
+        Audience=["https://service.example"],
+        SigningAlgorithm=algorithm,
+        Tags=[{"Key": "aws:x", "Value": "y"}],
+    )
+    token = answer["WebIdentityToken"]
+    jwks = keys_of(issuer)
+    assert all("d" not in key for key in jwks["keys"])
+    header = jwt.get_unverified_header(token)
+    names = {"RS256": "RSA_0", "ES384": "EC384_0"}
+    assert header == {"kid": names[algorithm], "typ": "JWT", "alg": algorithm}
+    key = jwt.PyJWKSet.from_dict(jwks)[header["kid"]]
+    claims = jwt.decode(
+        token, key, [algorithm], audience="https://service.example", issuer=issuer
+    )
+    assert (
+        claims
+        == jose.decode(
+            token, KeySet.import_key_set(jwks), algorithms=[algorithm]
+        ).claims
+    )
+    assert claims["sub"] == world.worker
+    assert claims["exp"] - claims["iat"] == 300
+    assert int(answer["Expiration"].timestamp()) == claims["exp"]
+    about = claims["https://sts.amazonaws.com/"]
+    about.pop("original_session_exp")
+    assert about == {
+        "aws_account": ACCOUNT,
+        "source_region": REGION,
+        "principal_id": world.worker,
+        "principal_tags": {"Team": "blue"},
+        "request_tags": {"aws:x": "y"},
+        "source_identity": "carol",
+    }
+
+
+def test_several_audiences_are_an_array(world: World, issuer: str) -> None:
+    token = world.sts().get_web_identity_token(
+        Audience=["a", "b", "a"], SigningAlgorithm="ES384", DurationSeconds=60
+    )["WebIdentityToken"]
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["aud"] == ["a", "b", "a"]
+    assert claims["iss"] == issuer
+    assert claims["sub"] == f"arn:aws:iam::{ACCOUNT}:user/alice"
+    assert claims["exp"] - claims["iat"] == 60
+
+
+@pytest.mark.usefixtures("issuer")
+def test_web_identity_tokens_have_rules(world: World) -> None:
+    asked: dict[str, Any] = {"Audience": ["a"], "SigningAlgorithm": "RS256"}
+    sts = world.sts()
+    for bad, code in (
+        ({"SigningAlgorithm": "RS384"}, "ValidationError"),
+        ({"SigningAlgorithm": "rs256"}, "ValidationError"),
+        ({"Audience": [str(n) for n in range(11)]}, "ValidationError"),
+        ({"Audience": ["x" * 1001]}, "ValidationError"),
+        ({"DurationSeconds": 3601}, "ValidationError"),
+        ({"SubjectMode": "OriginIdentity"}, "ValidationError"),
+        ({"Scope": "read"}, "ValidationError"),
+        (
+            {"Tags": [{"Key": "a", "Value": "1"}, {"Key": "A", "Value": "2"}]},
+            "InvalidParameterValue",
+        ),
+        (
+            {"Tags": [{"Key": f"k{n}", "Value": "v" * 256} for n in range(50)]},
+            "JWTPayloadSizeExceededException",
+        ),
+    ):
+        assert error_of(sts.get_web_identity_token, **(asked | bad))["Code"] == code
+    short = world.sts(
+        world.sts(world.assume()).get_scoped_credentials(DurationSeconds=100)
+    )
+    error = error_of(short.get_web_identity_token, **asked, DurationSeconds=200)
+    assert error["Code"] == "SessionDurationEscalationException"
+    assert error["Status"] == 403
+    capped = short.get_web_identity_token(**asked)
+    assert capped["Expiration"].timestamp() - time.time() <= 100
+    plain = world.sts(world.make_user("plain", policy("sts:GetWebIdentityToken")))
+    assert plain.get_web_identity_token(**asked)
+    tagged = error_of(
+        plain.get_web_identity_token, **asked, Tags=[{"Key": "a", "Value": "b"}]
+    )
+    assert "sts:TagGetWebIdentityToken" in tagged["Message"]
+
+
+def test_new_keys_are_published_before_they_sign(world: World, issuer: str) -> None:
+    world.broker.command("account", "rotate-issuer-keys", ACCOUNT)
+    time.sleep(1.1)
+    assert {key["kid"] for key in keys_of(issuer)["keys"]} == {
+        *("RSA_0", "RSA_1", "EC384_0", "EC384_1")
+    }
+    token = world.sts().get_web_identity_token(
+        Audience=["a"], SigningAlgorithm="RS256"
+    )["WebIdentityToken"]
+    assert jwt.get_unverified_header(token)["kid"] == "RSA_0"
+
+
+def test_the_version_of_tokens_is_kept(world: World) -> None:
+    world.iam.set_security_token_service_preferences(
+        GlobalEndpointTokenVersion="v2Token"
+    )

@@ -19,9 +19,11 @@ from broker.actions.sts.get_delegated_access_token import (
 from broker.actions.sts.get_federation_token import GetFederationToken
 from broker.actions.sts.get_scoped_credentials import GetScopedCredentials
 from broker.actions.sts.get_session_token import GetSessionToken
+from broker.actions.sts.get_web_identity_token import GetWebIdentityToken
 from broker.actions.sts.role_mint import RoleMinter
 from broker.actions.sts.user_mint import UserMinter
 from broker.authn.mfa import MfaVerifier
+from broker.identities.outbound import Opener
 from broker.sessions.issue import SessionIssuer
 from broker.sessions.messages import AuthorizationMessages
 from broker.stores.directory.fresh import FreshDirectory
@@ -33,6 +35,8 @@ def sts_actions(
     *,
     mfa: MfaVerifier,
     messages: AuthorizationMessages,
+    opener: Opener,
+    public_origin: str,
 ) -> tuple[Action, ...]:
     """Every STS operation."""
     minter = RoleMinter(fresh, issuer)
@@ -49,4 +53,5 @@ def sts_actions(
         GetFederationToken(user_minter).action(),
         GetScopedCredentials(DerivedMinter(fresh, issuer)).action(),
         GetSessionToken(user_minter, mfa).action(),
+        GetWebIdentityToken(fresh, opener, public_origin).action(),
     )

@@ -333,7 +333,7 @@ def test_the_operator_reads_what_was_wrong(
 def test_a_newer_versions_contents_are_refused(
     seals: Seals, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("broker.sessions.seal.encode_session", lambda _: b"\x09[]")
+    monkeypatch.setattr("broker.sessions.seal.encode_session", lambda *_: b"\x09[]")
     token, _ = seals.seal(session)
     with pytest.raises(InvalidClientTokenId) as caught:
         seals.open(session, token)

@@ -1,0 +1,97 @@
+"""What an account says about STS: tokens for the outside, versions of tokens."""
+
+import asyncio
+from dataclasses import replace
+
+from broker.actions.action import Action, Call, Given
+from broker.actions.iam import targets as on
+from broker.actions.iam.declare import change, read
+from broker.actions.types.iam import (
+    EnableOutboundWebIdentityFederationResponse,
+    GetOutboundWebIdentityFederationInfoResponse,
+    SetSecurityTokenServicePreferencesRequest,
+)
+from broker.errors import FeatureDisabled, FeatureEnabled
+from broker.identities.accounts import require_account
+from broker.identities.outbound import (
+    Outbound,
+    find_outbound,
+    first_keys,
+    issuer_of,
+    with_outbound,
+)
+from broker.identities.sealing import Sealer
+from broker.model.account import AccountId
+
+TOKEN_VERSION_OPTION = "GlobalEndpointTokenVersion"  # noqa: S105  # an option's name
+
+
+def outbound_federation_actions(
+    sealer: Sealer, public_origin: str
+) -> tuple[Action, ...]:
+    """The switch of outbound federation, and the token version of an account."""
+
+    async def enable(
+        _given: Given, call: Call
+    ) -> EnableOutboundWebIdentityFederationResponse:
+        account = await require_account(call.change, call.account)
+        outbound = find_outbound(account)
+        if outbound is None:
+            keys = await asyncio.to_thread(first_keys, call.account, sealer, call.now)
+            outbound = Outbound(enabled=False, keys=keys)
+        if outbound.enabled:
+            raise FeatureEnabled(
+                "Outbound identity federation is already enabled for account"
+                f" {call.account}"
+            )
+        await call.change.update_account(
+            with_outbound(account, replace(outbound, enabled=True))
+        )
+        return {"IssuerIdentifier": issuer_of(public_origin, call.account)}
+
+    async def info(
+        _given: Given, call: Call
+    ) -> GetOutboundWebIdentityFederationInfoResponse:
+        account = await require_account(call.directory, call.account)
+        outbound = find_outbound(account)
+        if outbound is None or not outbound.enabled:
+            raise _disabled(call.account)
+        return {
+            "IssuerIdentifier": issuer_of(public_origin, call.account),
+            "JwtVendingEnabled": True,
+        }
+
+    return (
+        change("EnableOutboundWebIdentityFederation", enable, on.account),
+        change("DisableOutboundWebIdentityFederation", _disable, on.account),
+        read("GetOutboundWebIdentityFederationInfo", info, on.account),
+        change("SetSecurityTokenServicePreferences", _prefer, on.account),
+    )
+
+
+async def _disable(_given: Given, call: Call) -> dict[str, object]:
+    account = await require_account(call.change, call.account)
+    outbound = find_outbound(account)
+    if outbound is None or not outbound.enabled:
+        raise _disabled(call.account)
+    await call.change.update_account(
+        with_outbound(account, replace(outbound, enabled=False))
+    )
+    return {}
+
+
+async def _prefer(
+    given: SetSecurityTokenServicePreferencesRequest, call: Call
+) -> dict[str, object]:
+    """Kept and shown; every token of the broker is good in every region."""
+    account = await require_account(call.change, call.account)
+    version = given["GlobalEndpointTokenVersion"]
+    options = {**account.options, TOKEN_VERSION_OPTION: version}
+    await call.change.update_account(replace(account, options=options))
+    return {}
+
+
+def _disabled(account: AccountId) -> FeatureDisabled:
+    return FeatureDisabled(
+        f"Outbound identity federation is disabled for account {account}"
+    )

@@ -1,0 +1,201 @@
+"""``GetWebIdentityToken``: a signed token that tells strangers who the caller is.
+
+Source: reference 1.8 (recorded form of the token), the service model's documentation.
+"""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+from broker.actions.action import Action, Call
+from broker.actions.sts.callers import refuse_user_sessions
+from broker.actions.sts.regions import require_regional
+from broker.actions.types.sts import (
+    GetWebIdentityTokenRequest,
+    GetWebIdentityTokenResponse,
+)
+from broker.authz.context import tag_context
+from broker.authz.need import Need
+from broker.entropy import new_request_id
+from broker.errors import (
+    InvalidParameterValue,
+    JwtPayloadSizeExceeded,
+    OutboundFederationDisabled,
+    ServiceUnavailable,
+    SessionDurationEscalation,
+    ValidationError,
+)
+from broker.identities.outbound import (
+    Algorithm,
+    Opener,
+    find_outbound,
+    issuer_of,
+    sign,
+)
+from broker.sessions.vault import SealBrokenError
+from broker.stores.directory.fresh import FreshDirectory
+
+_NAME = "GetWebIdentityToken"
+_DEFAULT_SECONDS = 300
+_AWS_CLAIM = "https://sts.amazonaws.com/"
+MAX_PAYLOAD_BYTES = 8192
+
+
+class GetWebIdentityToken:
+    """The handler, with what it needs."""
+
+    def __init__(
+        self, fresh: FreshDirectory, opener: Opener, public_origin: str
+    ) -> None:
+        self._fresh = fresh
+        self._opener = opener
+        self._public_origin = public_origin
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(
+            service="sts",
+            name=_NAME,
+            needs=_needs,
+            handle=self._handle,
+            audited=(
+                "Audience",
+                "SigningAlgorithm",
+                "DurationSeconds",
+                "SubjectMode",
+                "Tags",
+            ),
+        )
+
+    async def _handle(
+        self, given: GetWebIdentityTokenRequest, call: Call
+    ) -> GetWebIdentityTokenResponse:
+        account = await self._fresh.find_account(call.account)
+        outbound = None if account is None else find_outbound(account)
+        if outbound is None or not outbound.enabled:
+            raise OutboundFederationDisabled(
+                "OutboundWebIdentityFederation is disabled."
+            )
+        ends = _ends(given, call)
+        claims = _claims(
+            given, call, issuer=issuer_of(self._public_origin, call.account), ends=ends
+        )
+        if len(json.dumps(claims)) > MAX_PAYLOAD_BYTES:
+            raise JwtPayloadSizeExceeded(
+                "The requested token payload size exceeds the maximum allowed size."
+            )
+        key = outbound.find_signing(Algorithm(given["SigningAlgorithm"]), call.now)
+        if key is None:
+            raise ServiceUnavailable(detail="no key signs yet")
+        try:
+            token = sign(call.account, key, self._opener, claims)
+        except SealBrokenError as error:
+            raise ServiceUnavailable(detail=str(error)) from error
+        return {"WebIdentityToken": token, "Expiration": ends}
+
+
+async def _needs(given: GetWebIdentityTokenRequest, call: Call) -> tuple[Need, ...]:
+    require_regional(call, _NAME)
+    refuse_user_sessions(call, _NAME)
+    _check(given)
+    tags = _tags(given)
+    context: dict[str, tuple[str, ...]] = {
+        "sts:identitytokenaudience": tuple(given["Audience"]),
+        "sts:signingalgorithm": (given["SigningAlgorithm"],),
+        "sts:durationseconds": (str(given.get("DurationSeconds", _DEFAULT_SECONDS)),),
+        "sts:subjectmode": (given.get("SubjectMode", "AWSIdentity"),),
+    }
+    actions = [f"sts:{_NAME}"]
+    if tags:
+        context.update(tag_context("aws:requesttag", tags))
+        context["aws:tagkeys"] = tuple(tags)
+        actions.append(f"sts:Tag{_NAME}")
+    return tuple(
+        Need(action=action, resource="*", account=call.account, context=context)
+        for action in actions
+    )
+
+
+def _check(given: GetWebIdentityTokenRequest) -> None:
+    """Rules that the model does not hold.
+
+    Raises:
+        ValidationError: an algorithm that is not offered, or a subject or scope that
+            no session here can have.
+    """
+    if given["SigningAlgorithm"] not in Algorithm.__members__:
+        raise ValidationError(
+            "Requested SigningAlgorithm is not supported. See the GetWebIdentityToken documentation for supported algorithms"
+        )
+    if given.get("SubjectMode") == "OriginIdentity":
+        raise ValidationError(
+            "The calling session has no aws:OriginIdentity/Subject in its trusted"
+            " identity propagation context."
+        )
+    if "Scope" in given:
+        raise ValidationError(
+            "Scope can be specified only when SubjectMode is OriginIdentity."
+        )
+
+
+def _tags(given: GetWebIdentityTokenRequest) -> dict[str, str]:
+    """The request's tags; keys that begin with ``aws:`` are accepted, as recorded.
+
+    Raises:
+        InvalidParameterValue: a key comes twice.
+    """
+    tags = {tag["Key"]: tag["Value"] for tag in given.get("Tags", ())}
+    if len({key.lower() for key in tags}) < len(given.get("Tags", ())):
+        raise InvalidParameterValue(
+            "Duplicate tag keys found. Please note that Tag keys are case insensitive."
+        )
+    return tags
+
+
+def _ends(given: GetWebIdentityTokenRequest, call: Call) -> datetime:
+    wanted = given.get("DurationSeconds")
+    ends = call.now + timedelta(seconds=wanted or _DEFAULT_SECONDS)
+    session = call.caller.session
+    if session is None or ends.timestamp() <= session.expires_at:
+        return ends
+    if wanted is not None:
+        raise SessionDurationEscalation(
+            "The requested token duration would extend the session beyond its original expiration time."
+        )
+    return datetime.fromtimestamp(session.expires_at, UTC)
+
+
+def _claims(
+    given: GetWebIdentityTokenRequest, call: Call, *, issuer: str, ends: datetime
+) -> dict[str, object]:
+    caller = call.caller
+    audience = given["Audience"]
+    about: dict[str, object] = {
+        "aws_account": call.account,
+        "source_region": call.region,
+        "principal_id": caller.principal.principal_arn,
+    }
+    session = caller.session
+    if session is not None:
+        ended = datetime.fromtimestamp(session.expires_at, UTC)
+        about["original_session_exp"] = ended.strftime("%Y-%m-%dT%H:%M:%SZ")
+        if session.provider_arn:
+            about["federated_provider"] = session.provider_arn
+        if session.source_identity:
+            about["source_identity"] = session.source_identity
+    if caller.principal_tags:
+        about["principal_tags"] = dict(caller.principal_tags)
+    tags = _tags(given)
+    if tags:
+        about["request_tags"] = tags
+    claims: dict[str, object] = {
+        "iss": issuer,
+        "sub": caller.principal.principal_arn,
+        "aud": audience[0] if len(audience) == 1 else list(audience),
+        "iat": int(call.now.timestamp()),
+        "exp": int(ends.timestamp()),
+        "jti": new_request_id(),
+        _AWS_CLAIM: about,
+    }
+    if "SubjectMode" in given:
+        claims["subject_mode"] = given["SubjectMode"]
+    return claims

@@ -1,0 +1,64 @@
+"""The pages of accounts as issuers: discovery and keys, for everybody."""
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse, Response
+
+from broker.clock import Clock
+from broker.identities.outbound import (
+    Outbound,
+    discovery,
+    find_outbound,
+    issuer_of,
+    key_set,
+)
+from broker.model.account import AccountId
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.errors import StoreUnavailableError
+
+_CACHED = {"cache-control": "public, max-age=300"}
+
+
+def issuer_routes(
+    fresh: FreshDirectory, clock: Clock, *, public_origin: str
+) -> APIRouter:
+    """``/issuer/{account}/.well-known/…``; there once an account switched it on.
+
+    Tokens outlive the switch, so the pages stay when it is switched off again.
+    """
+    router = APIRouter()
+
+    async def find(account: str) -> Outbound | None:
+        found = await fresh.find_account(AccountId(account))
+        return None if found is None else find_outbound(found)
+
+    def answer(content: dict[str, object] | None) -> Response:
+        if content is None:
+            return JSONResponse({"error": "not_found"}, 404)
+        return JSONResponse(content, headers=_CACHED)
+
+    @router.get("/issuer/{account}/.well-known/openid-configuration")
+    async def configuration(account: str) -> Response:
+        try:
+            there = await find(account) is not None
+        except StoreUnavailableError:
+            return _away()
+        issuer = issuer_of(public_origin, AccountId(account))
+        return answer(discovery(issuer) if there else None)
+
+    @router.get("/issuer/{account}/.well-known/jwks.json")
+    async def keys(account: str) -> Response:
+        try:
+            outbound = await find(account)
+        except StoreUnavailableError:
+            return _away()
+        if outbound is None:
+            return answer(None)
+        return answer(key_set(outbound.published(clock.now())))
+
+    return router
+
+
+def _away() -> Response:
+    return JSONResponse(
+        {"error": "temporarily_unavailable"}, 503, headers={"retry-after": "1"}
+    )
