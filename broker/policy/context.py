@@ -122,6 +122,7 @@ _STS = (
         "sts:IdentityTokenAudience", _S, _CALL, "GetWebIdentityToken", multivalued=True
     ),
     ContextKey("sts:SigningAlgorithm", _S, _CALL, "GetWebIdentityToken"),
+    ContextKey("sts:SubjectMode", _S, _CALL, "GetWebIdentityToken"),
 )
 
 _IAM = (

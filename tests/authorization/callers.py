@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from broker.actions.sts.assume_root import ROOT_MANAGED_BY
 from broker.app import Services, open_services
 from broker.identities.control_policies import ControlKind, ControlPolicy, option_value
 from broker.model.account import Account, AccountId
@@ -25,7 +26,16 @@ from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
 from broker.model.session import Session, SessionKind, SessionPolicies
 from broker.settings import Settings
-from tests.authorization.inputs import ACCOUNT, BOUND, OIDC, OTHER, POLICY, SAML, TAGS
+from tests.authorization.inputs import (
+    ACCOUNT,
+    BOUND,
+    OIDC,
+    OTHER,
+    POLICY,
+    SAML,
+    TAGS,
+    TASK_POLICY,
+)
 from tests.support.saml_idp import metadata_xml
 
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
@@ -97,7 +107,10 @@ async def _fill(services: Services, account: AccountId) -> None:
                 alias=None,
                 session_salt=bytes(32),
                 created_at=NOW,
-                options={ControlKind.SERVICE.value: option_value(controls)},
+                options={
+                    ControlKind.SERVICE.value: option_value(controls),
+                    **({ROOT_MANAGED_BY: ACCOUNT} if account == OTHER else {}),
+                },
             )
         )
         if account == ACCOUNT:
@@ -252,6 +265,15 @@ def _outside(kind: PrincipalType, provider: str) -> FederatedIdentity:
 
 _READ_ONLY = SessionPolicies(document(allow(["iam:Get*", "iam:List*"])), ())
 
+_ROOT_TASK = Caller(
+    principal=Principal.root(AccountId(ACCOUNT)),
+    session=_session(
+        ACCOUNT,
+        kind=SessionKind.ROOT_TASK,
+        policies=(SessionPolicies(None, (TASK_POLICY,)),),
+    ),
+)
+
 KINDS = (
     Kind("root user", Caller(principal=Principal.root(AccountId(ACCOUNT)))),
     Kind("user without policies", _user("nothing")),
@@ -272,6 +294,7 @@ KINDS = (
     ),
     Kind("GetFederationToken, all allowed", _federated(SessionPolicies(ALL, ()))),
     Kind("GetFederationToken without policies", _federated()),
+    Kind("AssumeRoot, IAMAuditRootUserCredentials", _ROOT_TASK),
     Kind("SAML assertion", identity=_outside(PrincipalType.SAML, SAML)),
     Kind("web identity token", identity=_outside(PrincipalType.WEB_IDENTITY, OIDC)),
     Kind("nobody"),

@@ -18,6 +18,7 @@ TARGET_ROLE = f"{BASE}:role/app/Target"
 SAML = f"{BASE}:saml-provider/Corp"
 OIDC = f"{BASE}:oidc-provider/issuer.example"
 POLICY = f"{BASE}:policy/Policy"
+TASK_POLICY = "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"
 TAGS = [{"Key": "team", "Value": "blue"}]
 _DOCUMENT = (
     '{"Version":"2012-10-17","Statement":'
@@ -27,11 +28,13 @@ _DOCUMENT = (
 VALUES: Mapping[str, Any] = {
     "ActionNames": ["s3:GetObject"],
     "AccessKeyId": "AKIAIOSFODNN7EXAMPLE",
+    "Arn": f"{BASE}:user/target",
     "AssumeRolePolicyDocument": _DOCUMENT,
     "GroupName": "target",
     "Marker": None,
     "OpenIDConnectProviderArn": OIDC,
     "PermissionsBoundary": POLICY,
+    "Policy": _DOCUMENT,
     "PolicyArn": POLICY,
     "PolicyDocument": _DOCUMENT,
     "PolicyInputList": [_DOCUMENT],
@@ -43,14 +46,25 @@ VALUES: Mapping[str, Any] = {
     "RoleSessionName": "session",
     "SAMLProviderArn": SAML,
     "SerialNumber": f"{BASE}:mfa/device",
+    "SigningAlgorithm": "RS256",
     "Tags": TAGS,
     "TagKeys": ["team"],
     "Url": "https://issuer.example",
+    "TargetPrincipal": OTHER,
+    "TaskPolicyArn": {"arn": TASK_POLICY},
     "UserName": "target",
 }
 
 OPTIONAL = frozenset(
-    {"PermissionsBoundary", "PolicyArn", "RoleName", "Tags", "TagKeys", "UserName"}
+    {
+        "PermissionsBoundary",
+        "Policy",
+        "PolicyArn",
+        "RoleName",
+        "Tags",
+        "TagKeys",
+        "UserName",
+    }
 )
 """Members that are sent although they need not be: they bring condition keys."""
 

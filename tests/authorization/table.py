@@ -44,12 +44,21 @@ _LEGEND = (
     "t  InvalidClientTokenId: such credentials may not call this service",
     "m  MissingAuthenticationToken: the call must be signed",
     "v  ValidationError: the call makes no sense for such a caller",
+    "x  another error: what is asked for is not there, or not for such a caller",
     ".  the call proves its caller in its body, in another way",
 )
 _PROOFS = {
     Proof.SAML: "SAML assertion",
     Proof.WEB_IDENTITY: "web identity token",
 }
+
+
+class MadeUpInputRefusedError(Exception):
+    """An action did not take its input: give it a value in ``inputs.VALUES``."""
+
+
+_ASKED = {proof: (title,) for proof, title in _PROOFS.items()}
+_SIGNED = ("user, AdministratorAccess", "role session, AdministratorAccess")
 
 
 async def make_table(services: Services) -> str:
@@ -93,7 +102,7 @@ async def _cell(services: Services, action: Action, kind: Kind) -> str:
             call, harmless, lambda: make_input(action.service, action.name)
         )
     except BrokerError as error:
-        return _MARKS.get(error.code, f"[{error.code}]")
+        return _MARKS.get(error.code, "x")
     return _MARKS[""]
 
 
@@ -112,17 +121,27 @@ def _call(services: Services, action: Action, kind: Kind) -> Call:
 
 
 async def needs_of(services: Services, action: Action) -> tuple[Need, ...]:
-    """The permissions of an action, for an administrator or who else may call it."""
-    title = _PROOFS.get(action.proof, "user, AdministratorAccess")
-    kind = next(kind for kind in KINDS if kind.title == title)
-    call = _call(services, action, kind)
-    if kind.identity is not None:
-        call.proved = federated_caller(kind.identity)
-    return await action.needs(make_input(action.service, action.name), call)
+    """The permissions of an action, for the first caller of `_ASKED` that may call."""
+    given = make_input(action.service, action.name)
+    refusals = []
+    for kind in KINDS:
+        if kind.title not in _ASKED.get(action.proof, _SIGNED):
+            continue
+        call = _call(services, action, kind)
+        if kind.identity is not None:
+            call.proved = federated_caller(kind.identity)
+        try:
+            return await action.needs(given, call)
+        except BrokerError as error:
+            refusals.append(str(error))
+    raise MadeUpInputRefusedError(f"{_name(action)}: {' / '.join(refusals)}")
 
 
 async def _needs_lines(services: Services, action: Action) -> list[str]:
-    needs = await needs_of(services, action)
+    try:
+        needs = await needs_of(services, action)
+    except MadeUpInputRefusedError as error:
+        return [f"{_name(action)}: refused ({error})"]
     if not needs:
         return [f"{_name(action)}: none"]
     return [
