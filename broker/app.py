@@ -23,7 +23,7 @@ from broker.audit.retention import retention
 from broker.audit.writer import Auditor
 from broker.authn.federated import FederatedScheme, SamlExpectations
 from broker.authn.long_term import LongTermKeys
-from broker.authn.mfa import MfaVerifier, NoDevices
+from broker.authn.mfa import MfaVerifier
 from broker.authn.sigv4 import SignatureScheme
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard
@@ -35,6 +35,7 @@ from broker.federation.addresses import AddressRules
 from broker.federation.issuer_keys import IssuerKeys
 from broker.federation.outbound import OutboundClient
 from broker.federation.web_identity import WebIdentityProver
+from broker.identities.mfa_codes import MfaCodes
 from broker.model.entities import SamlProvider
 from broker.pipeline import Pipeline
 from broker.protocols.query import Service
@@ -199,7 +200,7 @@ def _build(
                 *sts_actions(
                     fresh,
                     issuer,
-                    mfa=MfaVerifier(NoDevices(), rates),
+                    mfa=MfaVerifier(MfaCodes(stores.directory, vault)),
                     messages=messages,
                     opener=vault,
                     public_origin=settings.public_origin,

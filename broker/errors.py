@@ -17,7 +17,8 @@
     │                PolicyNotAttachable, OpenIdIdpCommunicationError,
     │                FeatureEnabled, FeatureDisabled,
     │                PasswordPolicyViolation, InvalidUserType, ReportNotPresent,
-    │                ReportExpired
+    │                ReportExpired,
+    │                EntityTemporarilyUnmodifiable, InvalidAuthenticationCode
     └── service      Throttling, ServiceUnavailable, InternalFailure
 
 ``message`` goes on the wire and gives an attacker nothing; ``detail`` goes to the
@@ -326,6 +327,20 @@ class ConcurrentModification(BrokerError):
 
     code = "ConcurrentModification"
     status = 409
+
+
+class EntityTemporarilyUnmodifiable(BrokerError):
+    """The entity is locked for a while; try again later."""
+
+    code = "EntityTemporarilyUnmodifiable"
+    status = 409
+
+
+class InvalidAuthenticationCode(BrokerError):
+    """The codes are not two consecutive ones of the device."""
+
+    code = "InvalidAuthenticationCode"
+    status = 403
 
 
 class PolicyNotAttachable(BrokerError):

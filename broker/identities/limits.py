@@ -27,6 +27,13 @@ class Quota(StrEnum):
     POLICIES_PER_GROUP = "PoliciesPerGroup"
     VERSIONS_PER_POLICY = "VersionsPerPolicy"
     ACCESS_KEYS_PER_USER = "AccessKeysPerUser"
+    MFA_DEVICES = "MFADevicesPerAccount"
+    MFA_DEVICES_PER_USER = "MFADevicesPerUser"
+    SIGNING_CERTIFICATES_PER_USER = "SigningCertificatesPerUser"
+    SSH_KEYS_PER_USER = "SSHPublicKeysPerUser"
+    SERVICE_CREDENTIALS = "ServiceSpecificCredentialsPerService"
+    SERVER_CERTIFICATES = "ServerCertificatesPerAccount"
+    INSTANCE_PROFILES = "InstanceProfilesPerAccount"
     POLICY_SIZE = "PolicySize"
     TRUST_POLICY_SIZE = "ACLSizePerRole"
     ROLE_INLINE_SIZE = "RoleInlinePolicySize"
@@ -48,6 +55,13 @@ DEFAULTS: Mapping[str, int] = {
     Quota.POLICIES_PER_GROUP: 10,
     Quota.VERSIONS_PER_POLICY: 5,
     Quota.ACCESS_KEYS_PER_USER: 2,
+    Quota.MFA_DEVICES: 40_000,
+    Quota.MFA_DEVICES_PER_USER: 8,
+    Quota.SIGNING_CERTIFICATES_PER_USER: 2,
+    Quota.SSH_KEYS_PER_USER: 5,
+    Quota.SERVICE_CREDENTIALS: 2,
+    Quota.SERVER_CERTIFICATES: 20,
+    Quota.INSTANCE_PROFILES: 1000,
     Quota.POLICY_SIZE: 6144,
     Quota.TRUST_POLICY_SIZE: 2048,
     Quota.ROLE_INLINE_SIZE: 10_240,

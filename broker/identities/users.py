@@ -107,6 +107,8 @@ async def delete_user(change: DirectoryChange, user: User) -> None:
     await require_no_policies(change, user)
     if await change.list_access_keys(user.account, user.user_id):
         raise DeleteConflict("Cannot delete entity, must delete access keys first.")
+    if await change.list_mfa_devices(user.account, user.user_id):
+        raise DeleteConflict("Cannot delete entity, must delete MFA device first.")
     if await change.find_login_profile(user.account, user.user_id) is not None:
         raise DeleteConflict("Cannot delete entity, must delete login profile first.")
     await change.delete_user(user)

@@ -14,6 +14,7 @@ from broker.actions.iam.attachments import ATTACHMENTS
 from broker.actions.iam.groups import GROUPS
 from broker.actions.iam.inline_policies import INLINE_POLICIES
 from broker.actions.iam.oidc_providers import IsReachable, oidc_provider_actions
+from broker.actions.iam.mfa_devices import mfa_device_actions
 from broker.actions.iam.passwords import password_actions
 from broker.actions.iam.policies import POLICIES
 from broker.actions.iam.policy_entities import POLICY_ENTITIES
@@ -53,6 +54,7 @@ def iam_actions(
         *password_actions(sealer),
         *saml_provider_actions(sealer, metadata_http_hosts),
         *oidc_provider_actions(is_internal, is_reachable),
+        *mfa_device_actions(sealer),
         *TAGS,
         *ACCOUNT_ALIASES,
         *SIMULATION,

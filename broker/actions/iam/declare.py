@@ -181,3 +181,5 @@ _SHOWN = (
     "UserName",
     "VersionId",
 )
+    "SerialNumber",
+    "VirtualMFADeviceName",

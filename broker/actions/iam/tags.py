@@ -11,6 +11,7 @@ from typing import Any
 from broker.actions.action import Action, Call, Given
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import Target, change, read
+from broker.actions.iam.mfa_devices import mfa_device
 from broker.actions.iam.owners import Answer
 from broker.actions.iam.paging import cut, page_request, truncation
 from broker.actions.iam.views import given_tags
@@ -18,6 +19,7 @@ from broker.identities.managed_policies import (
     require_managed_policy,
     require_own_policy,
 )
+from broker.identities.mfa_devices import require_mfa_device
 from broker.identities.oidc_providers import require_oidc_provider
 from broker.identities.roles import require_role
 from broker.identities.saml_providers import require_saml_provider
@@ -122,6 +124,15 @@ TAGGABLE = (
         require=require_oidc_provider,
         require_own=require_oidc_provider,
         write=lambda change, provider: change.update_oidc_provider(provider),
+        case=KeyCase.SENSITIVE,
+    ),
+    Taggable(
+        noun="MFADevice",
+        parameter="SerialNumber",
+        target=mfa_device,
+        require=require_mfa_device,
+        require_own=require_mfa_device,
+        write=lambda change, device: change.update_mfa_device(device),
         case=KeyCase.SENSITIVE,
     ),
 )

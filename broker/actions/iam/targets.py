@@ -102,7 +102,7 @@ async def saml_provider(given: Given, call: Call) -> On:
         found = await require_saml_provider(call.directory, call.account, arn)
     except BrokerError:
         return On(arn)
-    return On(found.arn, _resource_tags(found.tags))
+    return On(found.arn, resource_tags(found.tags))
 
 
 async def new_oidc_provider(given: Given, call: Call) -> On:
@@ -122,7 +122,7 @@ async def oidc_provider(given: Given, call: Call) -> On:
         found = await require_oidc_provider(call.directory, call.account, arn)
     except BrokerError:
         return On(arn)
-    return On(found.arn, _resource_tags(found.tags))
+    return On(found.arn, resource_tags(found.tags))
 
 
 async def policy(given: Given, call: Call) -> On:
@@ -134,7 +134,7 @@ async def policy(given: Given, call: Call) -> On:
         found = await find_managed_policy(call.directory, call.account, arn)
     except BrokerError:
         return On(arn)
-    return On(arn) if found is None else On(found.arn, _resource_tags(found.tags))
+    return On(arn) if found is None else On(found.arn, resource_tags(found.tags))
 
 
 def new(kind: str, parameter: str) -> Target:
@@ -211,11 +211,12 @@ def _renamed(kind: str, parameter: str, given: Given, call: Call, old: On) -> On
 
 
 def _owner(owner: User | Role) -> On:
-    context: dict[str, tuple[str, ...]] = dict(_resource_tags(owner.tags))
+    context: dict[str, tuple[str, ...]] = dict(resource_tags(owner.tags))
     for key, value in owner.tags.items():
         context[f"iam:resourcetag/{key.lower()}"] = (value,)
     return On(owner.arn, context, owner.boundary_arn)
 
 
-def _resource_tags(tags: Mapping[str, str]) -> Mapping[str, tuple[Any, ...]]:
+def resource_tags(tags: Mapping[str, str]) -> Mapping[str, tuple[Any, ...]]:
+    """``aws:ResourceTag/…`` of what has these tags."""
     return {f"aws:resourcetag/{key.lower()}": (value,) for key, value in tags.items()}

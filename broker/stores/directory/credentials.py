@@ -139,8 +139,11 @@ class CredentialWrites(CredentialReads, Writes):
                 MFA_DEVICES.c.account == device.account,
                 MFA_DEVICES.c.serial_key == name_key(device.serial),
             )
-            .values(**_device_values(device))
+            .values(**_device_settings(device))
         )
+
+    async def replace_mfa_state(self, device: MfaDevice, state: MfaState) -> bool:
+        return await self.run(replace_state(device, state)) == 1
 
     async def delete_mfa_device(self, device: MfaDevice) -> None:
         await self.run(
@@ -233,6 +236,10 @@ def _read_device(row: AnyRow) -> MfaDevice:
 
 
 def _device_values(device: MfaDevice) -> dict[str, object]:
+    return {**_device_settings(device), **_state_values(device.state)}
+
+
+def _device_settings(device: MfaDevice) -> dict[str, object]:
     enabled = device.enabled_at
     return {
         "account": device.account,
@@ -245,7 +252,6 @@ def _device_values(device: MfaDevice) -> dict[str, object]:
         "user_id": device.user_id,
         "enabled_at": None if enabled is None else to_micros(enabled),
         "tags": dump_mapping(device.tags),
-        **_state_values(device.state),
     }
 
 

@@ -1,0 +1,46 @@
+"""Who holds a credential: a user, or the account's root."""
+
+from dataclasses import dataclass
+
+from broker.actions.action import Call, Given
+from broker.actions.iam import targets as on
+from broker.identities.users import require_user
+from broker.model.account import AccountId
+from broker.model.entities import User
+from broker.stores.directory.port import DirectoryReader
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """``holder_id`` is the user's unique id, or the account's number for root."""
+
+    holder_id: str
+    user: User | None
+
+    @property
+    def named(self) -> dict[str, str]:
+        """``UserName`` of an answer; root has none."""
+        return {} if self.user is None else {"UserName": self.user.name}
+
+
+async def find_holder(given: Given, call: Call, directory: DirectoryReader) -> Holder:
+    """The user that a request names, or the caller when it names none.
+
+    Raises:
+        NoSuchEntity: there is no such user.
+        ValidationError: the request names none, and the caller is neither.
+    """
+    name = on.own_name(given, call)
+    if name is None:
+        return Holder(call.account, None)
+    user = await require_user(directory, call.account, name)
+    return Holder(user.user_id, user)
+
+
+async def read_holder(
+    directory: DirectoryReader, account: AccountId, holder_id: str
+) -> Holder:
+    """The holder of a stored credential."""
+    if holder_id == account:
+        return Holder(holder_id, None)
+    return Holder(holder_id, await directory.find_user_by_id(account, holder_id))

@@ -1,0 +1,223 @@
+"""MFA devices: ``CreateVirtualMFADevice``, ``EnableMFADevice`` and what follows."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+import segno
+
+from broker.actions.action import Action, Call, Given
+from broker.actions.iam import targets as on
+from broker.actions.iam import views
+from broker.actions.iam.declare import On, change, read
+from broker.actions.iam.holders import find_holder, read_holder
+from broker.actions.iam.paging import cut, page_request, stored_page, truncation
+from broker.errors import ServiceUnavailable
+from broker.identities import mfa_devices
+from broker.identities.accounts import require_account
+from broker.identities.sealing import Seals
+from broker.identities.tags import KeyCase, checked_tags
+from broker.model.account import Account
+from broker.model.arn import iam_arn
+from broker.model.credentials import MfaDevice
+from broker.sessions.vault import SealBrokenError
+
+_PIXELS = 4
+_ASSIGNED = {"Assigned": True, "Unassigned": False, "Any": None}
+
+
+def mfa_device_actions(seals: Seals) -> tuple[Action, ...]:
+    """The actions on MFA devices; ``seals`` keeps their seeds."""
+
+    async def create(given: Given, call: Call) -> dict[str, Any]:
+        account = await require_account(call.change, call.account)
+        name = given["VirtualMFADeviceName"]
+        tags = checked_tags(views.given_tags(given.get("Tags", ())), KeyCase.SENSITIVE)
+        device, seed = await mfa_devices.create_virtual_device(
+            call.change,
+            account,
+            name=name,
+            path=given.get("Path", "/"),
+            tags=tags,
+            sealer=seals,
+            now=call.now,
+        )
+        view: dict[str, Any] = {
+            "SerialNumber": device.serial,
+            "Base32StringSeed": seed.encode("ascii"),
+            "QRCodePNG": _qr_png(_key_uri(account, name, seed)),
+        }
+        if tags:
+            view["Tags"] = views.tag_list(tags)
+        return {"VirtualMFADevice": view}
+
+    async def enable(given: Given, call: Call) -> dict[str, Any]:
+        holder = await find_holder(given, call, call.change)
+        device = await _require(given, call)
+        with _seeds():
+            await mfa_devices.enable_device(
+                call.change,
+                await require_account(call.change, call.account),
+                device,
+                holder.holder_id,
+                _codes(given),
+                opener=seals,
+                now=call.now,
+            )
+        return {}
+
+    async def resync(given: Given, call: Call) -> dict[str, Any]:
+        device = await _require_own(given, call)
+        with _seeds():
+            await mfa_devices.resync_device(
+                call.change, device, _codes(given), opener=seals, now=call.now
+            )
+        return {}
+
+    return (
+        change(
+            "CreateVirtualMFADevice",
+            create,
+            on.new("mfa", "VirtualMFADeviceName"),
+            on.request_tags,
+        ),
+        change("EnableMFADevice", enable, on.user),
+        change("ResyncMFADevice", resync, on.user),
+        change("DeactivateMFADevice", _deactivate, on.user_or_self),
+        change("DeleteVirtualMFADevice", _delete, mfa_device),
+        read("GetMFADevice", _get, _user_or_holder),
+        read("ListMFADevices", _list_devices, on.user_or_self),
+        read("ListVirtualMFADevices", _list_virtual, on.account),
+    )
+
+
+async def mfa_device(given: Given, call: Call) -> On:
+    """The device ``SerialNumber``."""
+    serial = given["SerialNumber"]
+    found = await call.directory.find_mfa_device(call.account, serial)
+    if found is not None:
+        return On(found.arn, on.resource_tags(found.tags))
+    arn = serial if serial.startswith("arn:") else f"mfa/{serial}"
+    return On(arn if arn == serial else iam_arn(call.account, arn))
+
+
+async def _user_or_holder(given: Given, call: Call) -> On:
+    """The user that the request names, or whoever has the device."""
+    if "UserName" in given:
+        return await on.user(given, call)
+    device = await call.directory.find_mfa_device(call.account, given["SerialNumber"])
+    if device is not None and device.user_id is not None:
+        holder = await read_holder(call.directory, call.account, device.user_id)
+        if holder.user is not None:
+            return await on.user({"UserName": holder.user.name}, call)
+    return await on.user_or_self(given, call)
+
+
+async def _require(given: Given, call: Call) -> MfaDevice:
+    return await mfa_devices.require_mfa_device(
+        call.directory, call.account, given["SerialNumber"]
+    )
+
+
+async def _require_own(given: Given, call: Call) -> MfaDevice:
+    holder = await find_holder(given, call, call.directory)
+    return await mfa_devices.require_mfa_device_of(
+        call.directory, call.account, given["SerialNumber"], holder.holder_id
+    )
+
+
+async def _deactivate(given: Given, call: Call) -> dict[str, Any]:
+    await mfa_devices.deactivate_device(call.change, await _require_own(given, call))
+    return {}
+
+
+async def _delete(given: Given, call: Call) -> dict[str, Any]:
+    await mfa_devices.delete_virtual_device(call.change, await _require(given, call))
+    return {}
+
+
+async def _get(given: Given, call: Call) -> dict[str, Any]:
+    device = (
+        await _require_own(given, call)
+        if "UserName" in given
+        else await _require(given, call)
+    )
+    view: dict[str, Any] = {"SerialNumber": device.serial}
+    if device.user_id is not None:
+        holder = await read_holder(call.directory, call.account, device.user_id)
+        view |= {**holder.named, "EnableDate": device.enabled_at}
+    return view
+
+
+async def _list_devices(given: Given, call: Call) -> dict[str, Any]:
+    holder = await find_holder(given, call, call.directory)
+    devices = await call.directory.list_mfa_devices(call.account, holder.holder_id)
+    page = cut(devices, lambda device: device.serial.lower(), page_request(given))
+    # Root's devices are listed with the account's number, which names it everywhere.
+    named = holder.named or {"UserName": call.account}
+    return {
+        "MFADevices": [
+            {**named, "SerialNumber": d.serial, "EnableDate": d.enabled_at}
+            for d in page.items
+        ],
+        **truncation(page),
+    }
+
+
+async def _list_virtual(given: Given, call: Call) -> dict[str, Any]:
+    page = await stored_page(
+        call.directory.list_virtual_mfa_devices(
+            call.account,
+            page_request(given),
+            assigned=_ASSIGNED[given.get("AssignmentStatus", "Any")],
+        )
+    )
+    return {
+        "VirtualMFADevices": [await _listed(device, call) for device in page.items],
+        **truncation(page),
+    }
+
+
+async def _listed(device: MfaDevice, call: Call) -> dict[str, Any]:
+    view: dict[str, Any] = {"SerialNumber": device.serial}
+    if device.user_id is None:
+        return view
+    view["EnableDate"] = device.enabled_at
+    holder = await read_holder(call.directory, call.account, device.user_id)
+    if holder.user is not None:
+        view["User"] = views.listed_user(holder.user)
+        return view
+    account = await require_account(call.directory, call.account)
+    view["User"] = {
+        "UserId": call.account,
+        "Arn": iam_arn(call.account, "root"),
+        "CreateDate": account.created_at,
+    }
+    return view
+
+
+def _codes(given: Given) -> tuple[str, str]:
+    return given["AuthenticationCode1"], given["AuthenticationCode2"]
+
+
+def _key_uri(account: Account, name: str, seed: str) -> str:
+    """What the QR code says. Source: API Reference, ``VirtualMFADevice``."""
+    label = quote(f"{name}@{account.alias or account.account_id}", safe="@")
+    return f"otpauth://totp/{label}?secret={seed}"
+
+
+def _qr_png(text: str) -> bytes:
+    image = io.BytesIO()
+    segno.make_qr(text, error="m").save(image, kind="png", scale=_PIXELS)
+    return image.getvalue()
+
+
+@contextmanager
+def _seeds() -> Iterator[None]:
+    """A seed that does not open is the operator's trouble, not the caller's."""
+    try:
+        yield
+    except SealBrokenError as error:
+        raise ServiceUnavailable(detail=str(error)) from error

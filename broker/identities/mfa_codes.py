@@ -1,0 +1,128 @@
+"""Codes of MFA devices: which count, what they teach, when a device is locked.
+
+Every code counts once: none of a step at or before the last accepted one. A device's
+clock may run ahead or behind; each accepted code says by how much, and the next one
+is looked for around there. After several wrong codes in a row the device is locked,
+each further one doubling the time.
+
+Source: RFC 6238, 5.2 and 6; RFC 4226, 7.3.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from broker.identities.sealing import Opener
+from broker.model.account import AccountId
+from broker.model.credentials import MFA_SEAL, MfaDevice, MfaState
+from broker.protocols.totp import find_step, totp_step
+from broker.stores.directory.credential_port import MfaStateWriter
+
+WINDOW_STEPS = 1
+"""Steps around the learned drift that a single code may be off."""
+
+PAIR_WINDOW_STEPS = 120
+"""Steps that a device's clock may be off when two consecutive codes prove it."""
+
+FREE_FAILURES = 5
+"""Wrong codes in a row that lock nothing yet."""
+
+FIRST_LOCK_SECONDS = 60
+LONGEST_LOCK_SECONDS = 3600
+_LONGEST_DOUBLING = 6
+_ATTEMPTS = 4
+"""Each means that another call was faster; only so many run at a time."""
+
+
+def judge_code(
+    state: MfaState, seed: bytes, code: str, *, period_seconds: int, now: datetime
+) -> tuple[bool, MfaState]:
+    """Whether a code counts, and what the device's state is after it.
+
+    While the device is locked no code counts, and none makes it worse.
+    """
+    if state.locked_until is not None and now < state.locked_until:
+        return False, state
+    here = totp_step(int(now.timestamp()), period_seconds)
+    middle = here + state.drift
+    # The likeliest first: a code may by chance stand for two steps.
+    steps = [middle, middle - WINDOW_STEPS, middle + WINDOW_STEPS]
+    step = find_step(seed, (code,), [s for s in steps if s > state.last_step])
+    if step is not None:
+        return True, MfaState(last_step=step, drift=step - here)
+    failures = state.failures + 1
+    locked_until = None
+    if failures >= FREE_FAILURES:
+        doublings = min(failures - FREE_FAILURES, _LONGEST_DOUBLING)
+        seconds = min(FIRST_LOCK_SECONDS << doublings, LONGEST_LOCK_SECONDS)
+        locked_until = now + timedelta(seconds=seconds)
+    return False, replace(state, failures=failures, locked_until=locked_until)
+
+
+def judge_pair(
+    state: MfaState,
+    seed: bytes,
+    codes: tuple[str, str],
+    *,
+    period_seconds: int,
+    now: datetime,
+) -> MfaState | None:
+    """The state after two consecutive codes of a device whose clock is unknown.
+
+    None when they are none, or not both newer than the last accepted code.
+    """
+    here = totp_step(int(now.timestamp()), period_seconds)
+    steps = sorted(
+        range(here - PAIR_WINDOW_STEPS, here + PAIR_WINDOW_STEPS + 1),
+        key=lambda step: abs(step + 1 - here),
+    )
+    step = find_step(seed, codes, [s for s in steps if s > state.last_step])
+    # The second code of a pair is the one on the device's display.
+    return None if step is None else MfaState(last_step=step, drift=step - here)
+
+
+def open_seed(device: MfaDevice, opener: Opener) -> bytes:
+    """The device's seed; raises what the opener raises."""
+    purpose, column = MFA_SEAL
+    return opener.open_sealed(
+        purpose, device.account, device.serial, column, device.sealed_seed
+    )
+
+
+class MfaCodes:
+    """Devices whose codes are spent durably."""
+
+    def __init__(self, directory: MfaStateWriter, opener: Opener) -> None:
+        self._directory = directory
+        self._opener = opener
+
+    async def find_holder(self, account: AccountId, serial: str) -> str | None:
+        """Whose device it is: a user's unique id, the account's number for root."""
+        device = await self._directory.find_mfa_device(account, serial)
+        return None if device is None else device.user_id
+
+    async def accept(
+        self, account: AccountId, serial: str, holder: str, code: str, now: datetime
+    ) -> bool:
+        """Spend a code of the holder's device; whether it counted.
+
+        What was decided is written before it is told: a wrong code too.
+
+        Raises:
+            StoreUnavailableError: it cannot be told; nothing was spent.
+        """
+        for _ in range(_ATTEMPTS):
+            device = await self._directory.find_mfa_device(account, serial)
+            if device is None or device.user_id != holder:
+                return False
+            counts, state = judge_code(
+                device.state,
+                open_seed(device, self._opener),
+                code,
+                period_seconds=device.period_seconds,
+                now=now,
+            )
+            if state == device.state:
+                return False
+            if await self._directory.replace_mfa_state(device, state):
+                return counts
+        return False

@@ -1,0 +1,228 @@
+"""MFA devices: their making, whose they are, and their end."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from broker.entropy import random_bytes
+from broker.errors import (
+    ConcurrentModification,
+    DeleteConflict,
+    EntityAlreadyExists,
+    InvalidAuthenticationCode,
+    NoSuchEntity,
+)
+from broker.identities.limits import Quota, require_within
+from broker.identities.mfa_codes import judge_pair, open_seed
+from broker.identities.names import check_path
+from broker.identities.sealing import Opener, Sealer
+from broker.model.account import Account, AccountId
+from broker.model.arn import iam_arn
+from broker.model.credentials import MFA_SEAL, MfaDevice, MfaState
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.errors import AlreadyExistsError
+
+_SEED_BYTES = 40
+"""As AWS's; RFC 4226 asks for 16 at least."""
+
+_ENTITY_PREFIX = "arn:aws:iam::"
+
+
+async def require_mfa_device(
+    directory: DirectoryReader, account: AccountId, serial: str
+) -> MfaDevice:
+    """A device by its serial number.
+
+    Raises:
+        NoSuchEntity: there is none.
+    """
+    device = await directory.find_mfa_device(account, serial)
+    if device is None:
+        kind = "VirtualMFADevice" if serial.startswith(_ENTITY_PREFIX) else "MFADevice"
+        raise NoSuchEntity(f"{kind} with serial number {serial} does not exist.")
+    return device
+
+
+async def require_mfa_device_of(
+    directory: DirectoryReader, account: AccountId, serial: str, holder: str
+) -> MfaDevice:
+    """A device that a user (root: the account's number) has in use.
+
+    Raises:
+        NoSuchEntity: there is none, or it is not this user's.
+    """
+    device = await require_mfa_device(directory, account, serial)
+    if device.user_id != holder:
+        raise NoSuchEntity("MFA Device invalid for user.")
+    return device
+
+
+async def create_virtual_device(
+    change: DirectoryChange,
+    account: Account,
+    *,
+    name: str,
+    path: str = "/",
+    tags: Mapping[str, str],
+    sealer: Sealer,
+    now: datetime,
+) -> tuple[MfaDevice, str]:
+    """Make a device that nobody uses yet; its Base32 seed is shown this once.
+
+    Raises:
+        EntityAlreadyExists: path and name are taken.
+        LimitExceeded: the account has too many devices.
+    """
+    check_path(path)
+    count = await change.count(account.account_id, "mfa_devices")
+    require_within(account, Quota.MFA_DEVICES, count + 1)
+    seed = random_bytes(_SEED_BYTES)
+    device = _sealed_device(
+        account.account_id,
+        iam_arn(account.account_id, f"mfa{path}{name}"),
+        seed,
+        sealer=sealer,
+        virtual=True,
+        now=now,
+    )
+    await _insert(change, replace(device, tags=tags))
+    return device, base64.b32encode(seed).decode("ascii")
+
+
+async def import_token(
+    change: DirectoryChange,
+    account: Account,
+    *,
+    serial: str,
+    seed: bytes,
+    period_seconds: int,
+    sealer: Sealer,
+    now: datetime,
+) -> MfaDevice:
+    """Make a hardware token known, so that it can be given to a user.
+
+    Raises:
+        EntityAlreadyExists: there is one of this serial number.
+    """
+    device = _sealed_device(
+        account.account_id, serial, seed, sealer=sealer, virtual=False, now=now
+    )
+    device = replace(device, period_seconds=period_seconds)
+    await _insert(change, device)
+    return device
+
+
+async def enable_device(
+    change: DirectoryChange,
+    account: Account,
+    device: MfaDevice,
+    holder: str,
+    codes: tuple[str, str],
+    *,
+    opener: Opener,
+    now: datetime,
+) -> None:
+    """Give a device to a user (root: the account's number) who shows two codes.
+
+    Raises:
+        EntityAlreadyExists: it is in use.
+        InvalidAuthenticationCode: they are not two consecutive codes of it.
+        LimitExceeded: the user has as many devices as may be.
+    """
+    if device.user_id is not None:
+        raise EntityAlreadyExists("MFA Device is already in use.")
+    held = await change.list_mfa_devices(account.account_id, holder)
+    require_within(account, Quota.MFA_DEVICES_PER_USER, len(held) + 1)
+    await _prove(change, device, codes, opener=opener, now=now)
+    await change.update_mfa_device(replace(device, user_id=holder, enabled_at=now))
+
+
+async def resync_device(
+    change: DirectoryChange,
+    device: MfaDevice,
+    codes: tuple[str, str],
+    *,
+    opener: Opener,
+    now: datetime,
+) -> None:
+    """Learn a device's clock from two codes, and lift its lock.
+
+    Raises:
+        InvalidAuthenticationCode: they are not two consecutive codes of it.
+    """
+    await _prove(change, device, codes, opener=opener, now=now)
+
+
+async def deactivate_device(change: DirectoryChange, device: MfaDevice) -> None:
+    """Take a device from its user; its spent codes stay spent."""
+    await change.update_mfa_device(replace(device, user_id=None, enabled_at=None))
+
+
+async def delete_virtual_device(change: DirectoryChange, device: MfaDevice) -> None:
+    """Remove a virtual device.
+
+    Raises:
+        NoSuchEntity: it is a hardware token.
+        DeleteConflict: it is in use.
+    """
+    if not device.virtual:
+        raise NoSuchEntity(
+            f"VirtualMFADevice with serial number {device.serial} does not exist."
+        )
+    if device.user_id is not None:
+        raise DeleteConflict("MFA VirtualDevice in use. Must deactivate first.")
+    await change.delete_mfa_device(device)
+
+
+async def _prove(
+    change: DirectoryChange,
+    device: MfaDevice,
+    codes: tuple[str, str],
+    *,
+    opener: Opener,
+    now: datetime,
+) -> None:
+    state: MfaState | None = judge_pair(
+        device.state,
+        open_seed(device, opener),
+        codes,
+        period_seconds=device.period_seconds,
+        now=now,
+    )
+    if state is None:
+        raise InvalidAuthenticationCode("Authentication code for device is not valid.")
+    if not await change.replace_mfa_state(device, state):
+        raise ConcurrentModification(
+            "The request was rejected because multiple requests to change this"
+            " object were submitted simultaneously. Wait a few minutes and submit"
+            " your request again."
+        )
+
+
+def _sealed_device(
+    account: AccountId,
+    serial: str,
+    seed: bytes,
+    *,
+    sealer: Sealer,
+    virtual: bool,
+    now: datetime,
+) -> MfaDevice:
+    purpose, column = MFA_SEAL
+    return MfaDevice(
+        account=account,
+        serial=serial,
+        virtual=virtual,
+        sealed_seed=sealer.seal(purpose, account, serial, column, seed),
+        created_at=now,
+    )
+
+
+async def _insert(change: DirectoryChange, device: MfaDevice) -> None:
+    try:
+        await change.insert_mfa_device(device)
+    except AlreadyExistsError as error:
+        raise EntityAlreadyExists(
+            "MFADevice entity at the same path and name already exists."
+        ) from error

@@ -1,0 +1,266 @@
+"""MFA with virtual devices, hardware tokens and policies that ask for it."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.totp import Device
+
+USER_ARN = f"arn:aws:iam::{ACCOUNT}:user/"
+ONLY_WITH_MFA = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": ["iam:ListUsers", "sts:AssumeRole"],
+                "Resource": "*",
+                "Condition": {
+                    "Bool": {"aws:MultiFactorAuthPresent": "true"},
+                    "NumericLessThan": {"aws:MultiFactorAuthAge": "3600"},
+                },
+            }
+        ],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
+    with running_broker(tmp_path_factory.mktemp("mfa")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def iam(broker: RunningBroker) -> Any:
+    return broker.client("iam", broker.create_account(alias="example"))
+
+
+def refused(call: Any, **given: Any) -> tuple[str, str]:
+    with pytest.raises(ClientError) as caught:
+        call(**given)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+def make_device(iam: Any, name: str) -> tuple[str, Device]:
+    made = iam.create_virtual_mfa_device(VirtualMFADeviceName=name)
+    view = made["VirtualMFADevice"]
+    return view["SerialNumber"], Device(view["Base32StringSeed"].decode())
+
+
+def make_user(iam: Any, name: str, devices: int = 1) -> list[tuple[str, Device]]:
+    iam.create_user(UserName=name)
+    made = [make_device(iam, f"{name}-{number}") for number in range(devices)]
+    for serial, device in made:
+        iam.enable_mfa_device(UserName=name, SerialNumber=serial, **device.pair())
+    return made
+
+
+def test_a_policy_that_asks_for_mfa_admits_only_who_showed_a_code(
+    broker: RunningBroker, iam: Any
+) -> None:
+    (serial, device), (second, other) = make_user(iam, "ann", devices=2)
+    key = Key.of(iam.create_access_key(UserName="ann")["AccessKey"])
+    iam.put_user_policy(UserName="ann", PolicyName="mfa", PolicyDocument=ONLY_WITH_MFA)
+    sts = broker.client("sts", key)
+    assert refused(broker.client("iam", key).list_users)[0] == "AccessDenied"
+    plain = Key.of(sts.get_session_token()["Credentials"])
+    assert refused(broker.client("iam", plain).list_users)[0] == (
+        "InvalidClientTokenId"
+    )
+    code = device.code()
+    shown = sts.get_session_token(SerialNumber=serial, TokenCode=code)
+    session = Key.of(shown["Credentials"])
+    assert broker.client("iam", session).list_users()["Users"]
+    # The same code never counts again, whatever it is for.
+    assert refused(sts.get_session_token, SerialNumber=serial, TokenCode=code) == (
+        "AccessDenied",
+        "MultiFactorAuthentication failed with invalid MFA one time pass code. ",
+    )
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": f"{USER_ARN}ann"},
+                "Action": "sts:AssumeRole",
+                "Condition": {"Bool": {"aws:MultiFactorAuthPresent": "true"}},
+            }
+        ],
+    }
+    role = iam.create_role(
+        RoleName="Guarded", AssumeRolePolicyDocument=json.dumps(trust)
+    )["Role"]["Arn"]
+    wanted = {"RoleArn": role, "RoleSessionName": "ann"}
+    assert refused(sts.assume_role, **wanted)[0] == "AccessDenied"
+    assert sts.assume_role(**wanted, SerialNumber=second, TokenCode=other.code())
+    # A session that has shown the factor carries it on.
+    assert broker.client("sts", session).assume_role(**wanted)
+
+
+def test_nobody_elses_device_proves_anything(broker: RunningBroker, iam: Any) -> None:
+    ((serial, device),) = make_user(iam, "owner")
+    iam.create_user(UserName="thief")
+    key = Key.of(iam.create_access_key(UserName="thief")["AccessKey"])
+    assert refused(
+        broker.client("sts", key).get_session_token,
+        SerialNumber=serial,
+        TokenCode=device.code(),
+    ) == (
+        "AccessDenied",
+        "MultiFactorAuthentication failed, unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user.",
+    )
+
+
+def test_a_device_is_made_enabled_listed_tagged_and_deleted(iam: Any) -> None:
+    iam.create_user(UserName="bob", Path="/team/")
+    made = iam.create_virtual_mfa_device(
+        Path="/team/",
+        VirtualMFADeviceName="bob+phone",
+        Tags=[{"Key": "kind", "Value": "phone"}],
+    )["VirtualMFADevice"]
+    serial = made["SerialNumber"]
+    assert serial == f"arn:aws:iam::{ACCOUNT}:mfa/team/bob+phone"
+    assert len(made["Base32StringSeed"]) == 64
+    assert made["QRCodePNG"].startswith(b"\x89PNG\r\n")
+    assert made["Tags"] == [{"Key": "kind", "Value": "phone"}]
+    assert refused(
+        iam.create_virtual_mfa_device,
+        Path="/team/",
+        VirtualMFADeviceName="BOB+phone",
+    ) == (
+        "EntityAlreadyExists",
+        "MFADevice entity at the same path and name already exists.",
+    )
+    unassigned = iam.list_virtual_mfa_devices(AssignmentStatus="Unassigned")
+    assert {"SerialNumber": serial} in unassigned["VirtualMFADevices"]
+    device = Device(made["Base32StringSeed"].decode())
+    pair = device.pair()
+    swapped = {
+        "AuthenticationCode1": pair["AuthenticationCode2"],
+        "AuthenticationCode2": pair["AuthenticationCode1"],
+    }
+    given = {"UserName": "bob", "SerialNumber": serial}
+    assert refused(iam.enable_mfa_device, **given, **swapped) == (
+        "InvalidAuthenticationCode",
+        "Authentication code for device is not valid.",
+    )
+    iam.enable_mfa_device(**given, **pair)
+    assert refused(iam.enable_mfa_device, **given, **device.pair())[0] == (
+        "EntityAlreadyExists"
+    )
+    (listed,) = iam.list_mfa_devices(UserName="bob")["MFADevices"]
+    assert listed["SerialNumber"] == serial
+    got = iam.get_mfa_device(SerialNumber=serial)
+    assert (got["UserName"], got["EnableDate"]) == ("bob", listed["EnableDate"])
+    pages = iam.get_paginator("list_virtual_mfa_devices").paginate(
+        AssignmentStatus="Assigned"
+    )
+    users = [d["User"]["UserName"] for p in pages for d in p["VirtualMFADevices"]]
+    assert "bob" in users
+    iam.tag_mfa_device(SerialNumber=serial, Tags=[{"Key": "x", "Value": "y"}])
+    iam.untag_mfa_device(SerialNumber=serial, TagKeys=["kind"])
+    assert iam.list_mfa_device_tags(SerialNumber=serial)["Tags"] == [
+        {"Key": "x", "Value": "y"}
+    ]
+    assert refused(iam.delete_user, UserName="bob") == (
+        "DeleteConflict",
+        "Cannot delete entity, must delete MFA device first.",
+    )
+    assert refused(iam.delete_virtual_mfa_device, SerialNumber=serial) == (
+        "DeleteConflict",
+        "MFA VirtualDevice in use. Must deactivate first.",
+    )
+    iam.deactivate_mfa_device(**given)
+    assert refused(iam.deactivate_mfa_device, **given) == (
+        "NoSuchEntity",
+        "MFA Device invalid for user.",
+    )
+    # Spent codes stay spent for whoever has the device next.
+    assert refused(iam.enable_mfa_device, **given, **pair)[0] == (
+        "InvalidAuthenticationCode"
+    )
+    iam.delete_virtual_mfa_device(SerialNumber=serial)
+    assert refused(iam.get_mfa_device, SerialNumber=serial) == (
+        "NoSuchEntity",
+        f"VirtualMFADevice with serial number {serial} does not exist.",
+    )
+    iam.delete_user(UserName="bob")
+
+
+def test_a_locked_device_is_opened_by_two_consecutive_codes(
+    broker: RunningBroker, iam: Any
+) -> None:
+    ((serial, device),) = make_user(iam, "clumsy")
+    key = Key.of(iam.create_access_key(UserName="clumsy")["AccessKey"])
+    sts = broker.client("sts", key)
+    given = {"SerialNumber": serial}
+    for _ in range(5):
+        assert refused(sts.get_session_token, **given, TokenCode="000000")
+    assert refused(sts.get_session_token, **given, TokenCode=device.code())[0] == (
+        "AccessDenied"
+    )
+    ahead = device.pair()
+    iam.resync_mfa_device(UserName="clumsy", **given, **ahead)
+    assert sts.get_session_token(**given, TokenCode=device.code())
+
+
+def test_who_may_do_what_with_devices_is_the_policies_business(
+    broker: RunningBroker, iam: Any
+) -> None:
+    iam.create_user(UserName="self")
+    iam.create_user(UserName="else")
+    key = Key.of(iam.create_access_key(UserName="self")["AccessKey"])
+    own = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": ["iam:CreateVirtualMFADevice"],
+                "Resource": f"arn:aws:iam::{ACCOUNT}:mfa/*",
+            },
+            {
+                "Effect": "Allow",
+                "Action": ["iam:EnableMFADevice", "iam:ListMFADevices"],
+                "Resource": f"{USER_ARN}${{aws:username}}",
+            },
+        ],
+    }
+    iam.put_user_policy(
+        UserName="self", PolicyName="own", PolicyDocument=json.dumps(own)
+    )
+    mine = broker.client("iam", key)
+    serial, device = make_device(mine, "self")
+    assert refused(
+        mine.enable_mfa_device,
+        UserName="else",
+        SerialNumber=serial,
+        **device.pair(),
+    )[0] == ("AccessDenied")
+    mine.enable_mfa_device(UserName="self", SerialNumber=serial, **device.pair())
+    assert mine.list_mfa_devices()["MFADevices"][0]["SerialNumber"] == serial
+    assert refused(mine.list_mfa_devices, UserName="else")[0] == "AccessDenied"
+    assert refused(mine.delete_virtual_mfa_device, SerialNumber=serial)[0] == (
+        "AccessDenied"
+    )
+
+
+def test_the_qr_code_holds_the_seed(iam: Any) -> None:
+    made = iam.create_virtual_mfa_device(VirtualMFADeviceName="q@r")
+    view = made["VirtualMFADevice"]
+    import segno
+
+    seed = view["Base32StringSeed"].decode()
+    label = quote("q@r@example", safe="@")
+    expected = segno.make_qr(f"otpauth://totp/{label}?secret={seed}", error="m")
+    import io
+
+    image = io.BytesIO()
+    expected.save(image, kind="png", scale=4)
+    assert view["QRCodePNG"] == image.getvalue()
