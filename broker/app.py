@@ -58,6 +58,7 @@ from broker.stores.directory.freshness import Freshness
 from broker.stores.installation import claim_keyring, read_installation
 from broker.stores.ledger.observed import ObservedLedger
 from broker.stores.open import Stores, open_stores
+from broker.stores.uses import UseBuffer
 from broker.web.api import QueryEndpoint
 from broker.web.asgi import App, Receive, Scope, Send, respond
 from broker.web.edge import AllowedHosts, Edge
@@ -92,6 +93,7 @@ class Services:
     auditor: Auditor
     pipeline: Pipeline
     metrics: Metrics
+    uses: UseBuffer
 
 
 @contextlib.asynccontextmanager
@@ -125,7 +127,11 @@ async def open_services(
         stores.directory.on_commit(freshness.observed)
         await freshness.start()
         stack.push_async_callback(freshness.close)
-        services = _build(settings, clock, stores, freshness, keyring, metrics=metrics)
+        uses = UseBuffer(stores.database)
+        services = _build(
+            settings, clock, stores, freshness, keyring, metrics=metrics, uses=uses
+        )
+        await stack.enter_async_context(uses.flushing())
         stack.push_async_callback(services.issuer_keys.close)
         stack.push_async_callback(services.index.settle)
         stack.push_async_callback(services.auditor.close)
@@ -164,6 +170,7 @@ def _build(
     keyring: Keyring,
     *,
     metrics: Metrics,
+    uses: UseBuffer,
 ) -> Services:
     fresh = FreshDirectory(stores.directory, freshness)
     vault = Vault(keyring, clock)
@@ -222,6 +229,7 @@ def _build(
         directory=stores.directory,
         clock=clock,
         home_region=settings.home_region,
+        uses=uses,
         public_host=settings.public_host,
         regions=regions,
         rates=rates,
@@ -242,6 +250,7 @@ def _build(
         auditor=auditor,
         pipeline=pipeline,
         metrics=metrics,
+        uses=uses,
     )
 
 

@@ -58,6 +58,7 @@ from broker.protocols.query import (
 )
 from broker.stores.directory.port import Directory
 from broker.stores.errors import ConflictError, StoreUnavailableError
+from broker.stores.uses import UseBuffer
 
 _log = structlog.get_logger(__name__)
 
@@ -90,8 +91,10 @@ class Pipeline:
         public_host: str,
         regions: AbstractSet[str] | None,
         rates: RateLimits,
+        uses: UseBuffer | None = None,
     ) -> None:
         self._services = tuple(services)
+        self._uses = uses
         self._registry = registry
         self._signature = signature
         self._federated = federated
@@ -215,6 +218,8 @@ class Pipeline:
             call.proved = proved.caller
             call.region = call.entry.region = proved.region
         _note_caller(call.entry, call.caller)
+        if self._uses is not None:
+            _note_use(self._uses, call, action)
 
     async def _prove_federated(self, call: Call, action: Action, given: Given) -> None:
         if call.identity is None:
@@ -268,6 +273,19 @@ def _note_caller(entry: AuditEntry, caller: Caller) -> None:
 
 def _unbuilt(service: str, name: str) -> Action:
     """What answers for an operation that AWS has and the broker does not.
+def _note_use(uses: UseBuffer, call: Call, action: Action) -> None:
+    caller, service = call.caller, action.service
+    unique_id = caller.principal.unique_id
+    if unique_id:
+        uses.note(
+            caller.account, unique_id, service, action.name, call.now, call.region
+        )
+    if caller.session is None and caller.access_key_id:
+        uses.note(
+            caller.account, caller.access_key_id, service, "", call.now, call.region
+        )
+
+
 
     It refuses after the proof, so that a stranger learns nothing.
     """

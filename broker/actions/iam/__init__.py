@@ -11,10 +11,13 @@ from broker.actions.action import Action
 from broker.actions.iam.access_keys import access_key_actions
 from broker.actions.iam.account_aliases import ACCOUNT_ALIASES
 from broker.actions.iam.attachments import ATTACHMENTS
+from broker.actions.iam.authorization_details import AUTHORIZATION_DETAILS
 from broker.actions.iam.groups import GROUPS
 from broker.actions.iam.inline_policies import INLINE_POLICIES
-from broker.actions.iam.oidc_providers import IsReachable, oidc_provider_actions
+from broker.actions.iam.knowing import KNOWING
+from broker.actions.iam.last_accessed import LAST_ACCESSED
 from broker.actions.iam.mfa_devices import mfa_device_actions
+from broker.actions.iam.oidc_providers import IsReachable, oidc_provider_actions
 from broker.actions.iam.passwords import password_actions
 from broker.actions.iam.policies import POLICIES
 from broker.actions.iam.policy_entities import POLICY_ENTITIES
@@ -58,4 +61,7 @@ def iam_actions(
         *TAGS,
         *ACCOUNT_ALIASES,
         *SIMULATION,
+        *KNOWING,
+        *AUTHORIZATION_DETAILS,
+        *LAST_ACCESSED,
     )

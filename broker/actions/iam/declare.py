@@ -70,7 +70,9 @@ def change(
     return Action(
         service="iam",
         name=name,
-        handle=_refusing(name, handle, unsupported) if unsupported else handle,
+        handle=_in_whole_seconds(
+            _refusing(name, handle, unsupported) if unsupported else handle
+        ),
         needs=_needs(name, on, keys, also),
         writes=True,
         audited=_SHOWN,
@@ -113,6 +115,16 @@ def _needs(
         return (need, replace(need, resource=further.arn))
 
     return needs
+
+
+def _in_whole_seconds(handle: Handle) -> Handle:
+    """IAM keeps and shows times without fractions, as AWS does."""
+
+    async def run(given: Given, call: Call) -> Mapping[str, Any]:
+        call.now = call.now.replace(microsecond=0)
+        return await handle(given, call)
+
+    return run
 
 
 def _refusing(name: str, handle: Handle, unsupported: tuple[str, ...]) -> Handle:
@@ -182,4 +194,5 @@ _SHOWN = (
     "VersionId",
 )
     "SerialNumber",
+)
     "VirtualMFADeviceName",

@@ -4,6 +4,7 @@ from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
+from broker.actions.iam.last_used import password_last_used
 from broker.actions.iam.paging import cut, page_request, stored_page, truncation
 from broker.actions.types.iam import (
     AddUserToGroupRequest,
@@ -42,9 +43,14 @@ async def _get_group(given: GetGroupRequest, call: Call) -> GetGroupResponse:
             call.account, group.group_id, page_request(given)
         )
     )
+    used = await password_last_used(
+        call.directory, call.account, [user.user_id for user in page.items]
+    )
     return {
         "Group": views.listed_group(group),
-        "Users": [views.listed_user(user) for user in page.items],
+        "Users": [
+            views.listed_user(user, used.get(user.user_id)) for user in page.items
+        ],
         **truncation(page),
     }
 

@@ -6,6 +6,7 @@ from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
+from broker.actions.iam.last_used import role_last_used
 from broker.actions.iam.paging import page_request, stored_page, truncation
 from broker.actions.types.iam import (
     CreateRoleRequest,
@@ -49,7 +50,8 @@ async def _create_role(given: CreateRoleRequest, call: Call) -> CreateRoleRespon
 async def _get_role(given: GetRoleRequest, call: Call) -> GetRoleResponse:
     role = await roles.require_role(call.directory, call.account, given["RoleName"])
     (shown,) = await shown_trust_policies(call.directory, [role.trust_policy])
-    return {"Role": views.got_role(role, shown)}
+    used = await role_last_used(call.directory, call.account, [role.role_id])
+    return {"Role": views.got_role(role, shown, used.get(role.role_id))}
 
 
 async def _list_roles(given: ListRolesRequest, call: Call) -> ListRolesResponse:

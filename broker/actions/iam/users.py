@@ -6,6 +6,7 @@ from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
+from broker.actions.iam.last_used import password_last_used
 from broker.actions.iam.paging import page_request, stored_page, truncation
 from broker.actions.types.iam import (
     CreateUserRequest,
@@ -42,7 +43,8 @@ async def _get_user(given: GetUserRequest, call: Call) -> GetUserResponse:
     if name is None:
         return {"User": await _root(call)}
     user = await users.require_user(call.directory, call.account, name)
-    return {"User": views.got_user(user)}
+    used = await password_last_used(call.directory, call.account, [user.user_id])
+    return {"User": views.got_user(user, used.get(user.user_id))}
 
 
 async def _root(call: Call) -> User:
@@ -51,7 +53,7 @@ async def _root(call: Call) -> User:
     root = {
         "UserId": account.account_id,
         "Arn": iam_arn(account.account_id, "root"),
-        "CreateDate": account.created_at,
+        "CreateDate": account.created_at.replace(microsecond=0),
     }
     return cast("User", root)
 
@@ -62,8 +64,13 @@ async def _list_users(given: ListUsersRequest, call: Call) -> ListUsersResponse:
             call.account, given.get("PathPrefix", "/"), page_request(given)
         )
     )
+    used = await password_last_used(
+        call.directory, call.account, [user.user_id for user in page.items]
+    )
     return {
-        "Users": [views.listed_user(user) for user in page.items],
+        "Users": [
+            views.listed_user(user, used.get(user.user_id)) for user in page.items
+        ],
         **truncation(page),
     }
 

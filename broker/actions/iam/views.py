@@ -6,6 +6,7 @@ out tags and boundaries.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from urllib.parse import quote
 
 from broker.actions.types.iam import (
@@ -14,6 +15,7 @@ from broker.actions.types.iam import (
     Policy,
     PolicyVersion,
     Role,
+    RoleLastUsed,
     Tag,
     User,
 )
@@ -51,11 +53,13 @@ def created_role(role: entities.Role, trust_policy: str) -> Role:
     return view
 
 
-def got_role(role: entities.Role, trust_policy: str) -> Role:
+def got_role(
+    role: entities.Role, trust_policy: str, last_used: RoleLastUsed | None = None
+) -> Role:
     """A role as ``GetRole`` shows it."""
     view = created_role(role, trust_policy)
     _add_settings(view, role)
-    view["RoleLastUsed"] = {}
+    view["RoleLastUsed"] = last_used or {}
     return view
 
 
@@ -74,15 +78,20 @@ def listed_role(role: entities.Role, trust_policy: str) -> Role:
     return view
 
 
-def listed_user(user: entities.User) -> User:
+def listed_user(
+    user: entities.User, password_last_used: datetime | None = None
+) -> User:
     """A user as ``ListUsers`` shows it."""
-    return {
+    view: User = {
         "Path": user.path,
         "UserName": user.name,
         "UserId": user.user_id,
         "Arn": user.arn,
         "CreateDate": user.created_at,
     }
+    if password_last_used is not None:
+        view["PasswordLastUsed"] = password_last_used
+    return view
 
 
 def listed_group(group: entities.Group) -> Group:
@@ -96,9 +105,9 @@ def listed_group(group: entities.Group) -> Group:
     }
 
 
-def got_user(user: entities.User) -> User:
+def got_user(user: entities.User, password_last_used: datetime | None = None) -> User:
     """A user as ``CreateUser`` and ``GetUser`` show it."""
-    view = listed_user(user)
+    view = listed_user(user, password_last_used)
     if user.boundary_arn is not None:
         view["PermissionsBoundary"] = boundary(user.boundary_arn)
     if user.tags:

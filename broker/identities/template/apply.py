@@ -84,7 +84,7 @@ async def apply_template(
         directory=directory,
         surroundings=surroundings,
         operator=operator,
-        now=now,
+        now=now.replace(microsecond=0),
         prune=prune,
         promised=promised_arns(accounts),
     )

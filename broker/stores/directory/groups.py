@@ -96,7 +96,7 @@ class GroupReads(Reads):
                 LOGIN_PROFILES.c.user_id == user_id,
             )
         )
-        return None if row is None else _read_profile(row)
+        return None if row is None else read_profile(row)
 
     async def _find_group(self, statement: Select[Any]) -> Group | None:
         row = await self.find_row(statement)
@@ -175,7 +175,8 @@ def _group_values(group: Group) -> dict[str, object]:
     }
 
 
-def _read_profile(row: AnyRow) -> LoginProfile:
+def read_profile(row: AnyRow) -> LoginProfile:
+    """A row of the table."""
     return LoginProfile(
         account=row.account,
         user_id=row.user_id,

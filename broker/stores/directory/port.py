@@ -26,6 +26,7 @@ from broker.model.entities import (
 )
 from broker.model.page import Page, PageRequest
 from broker.model.revocation import Revocation, Revocations
+from broker.model.uses import Report, Use
 from broker.stores.directory.credential_port import (
     CredentialChange,
     CredentialReader,
@@ -160,6 +161,36 @@ class DirectoryReader(CredentialReader, Protocol):
         self, account: AccountId
     ) -> tuple[OidcProvider, ...]: ...
 
+    async def list_inline_policies_of(
+        self, account: AccountId, owner_ids: Collection[str]
+    ) -> Mapping[str, tuple[InlinePolicy, ...]]:
+        """Inline policies of several owners; those without any are left out."""
+        ...
+
+    async def list_attachments_of(
+        self, account: AccountId, owner_ids: Collection[str]
+    ) -> Mapping[str, tuple[str, ...]]:
+        """ARNs attached to several owners; those without any are left out."""
+        ...
+
+    async def list_account_keys(self, account: AccountId) -> tuple[AccessKey, ...]:
+        """The access keys of all users and of the root, oldest first."""
+        ...
+
+    async def list_login_profiles(
+        self, account: AccountId
+    ) -> tuple[LoginProfile, ...]: ...
+
+    async def list_uses(
+        self, account: AccountId, subjects: Collection[str] | None = None
+    ) -> tuple[Use, ...]:
+        """Last uses of these subjects (of all for None), the latest first."""
+        ...
+
+    async def find_report(
+        self, account: AccountId, report_id: str
+    ) -> Report | None: ...
+
     async def count(self, account: AccountId, kind: str) -> int:
         """How many there are, for quotas.
 
@@ -262,6 +293,10 @@ class DirectoryChange(DirectoryReader, CredentialChange, Protocol):
     async def delete_oidc_provider(self, provider: OidcProvider) -> None: ...
 
     async def revoke(self, revocation: Revocation) -> None:
+    async def put_report(self, report: Report) -> None:
+        """In place of a former one of that id; reports of old days are removed."""
+        ...
+
         """Durable; never undone by a cache's loss."""
         ...
 

@@ -25,6 +25,7 @@ from broker.stores.directory.credentials import (
     replace_state,
 )
 from broker.stores.directory.groups import GroupReads, GroupWrites
+from broker.stores.directory.knowledge import KnowledgeReads, KnowledgeWrites
 from broker.stores.directory.machines import MachineReads, MachineWrites
 from broker.stores.directory.policies import PolicyReads, PolicyWrites
 from broker.stores.directory.providers import ProviderReads, ProviderWrites
@@ -47,6 +48,7 @@ class SqlDirectory(
     RoleReads,
     PolicyReads,
     ProviderReads,
+    KnowledgeReads,
     CredentialReads,
     MachineReads,
 ):
@@ -109,6 +111,7 @@ class SqlChange(
     RoleWrites,
     PolicyWrites,
     ProviderWrites,
+    KnowledgeWrites,
     CredentialWrites,
     MachineWrites,
 ):

@@ -49,7 +49,7 @@ class UserReads(Reads):
         row = await self.find_row(
             select(ACCESS_KEYS).where(ACCESS_KEYS.c.access_key_id == access_key_id)
         )
-        return None if row is None else _read_key(row)
+        return None if row is None else read_key(row)
 
     async def list_access_keys(
         self, account: AccountId, user_id: str | None
@@ -62,7 +62,7 @@ class UserReads(Reads):
             )
             .order_by(ACCESS_KEYS.c.created_at, ACCESS_KEYS.c.access_key_id)
         )
-        return tuple(_read_key(row) for row in rows)
+        return tuple(read_key(row) for row in rows)
 
     async def _find_user(self, statement: Select[Any]) -> User | None:
         row = await self.find_row(statement)
@@ -132,7 +132,8 @@ def _user_values(user: User) -> dict[str, object]:
     }
 
 
-def _read_key(row: AnyRow) -> AccessKey:
+def read_key(row: AnyRow) -> AccessKey:
+    """A row of the table."""
     return AccessKey(
         account=row.account,
         access_key_id=row.access_key_id,

@@ -1,0 +1,246 @@
+"""``GetAccountAuthorizationDetails``: everybody, and what they are allowed.
+
+One page is read at a time, each kind of belonging with one query, so that the memory
+a call takes depends on ``MaxItems`` alone.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.actions.action import Call
+from broker.actions.iam import targets as on
+from broker.actions.iam import views
+from broker.actions.iam.declare import read
+from broker.actions.iam.last_used import role_last_used
+from broker.actions.iam.paging import page_request, stored_page, truncation
+from broker.actions.types.iam import (
+    AttachedPolicy,
+    GetAccountAuthorizationDetailsRequest,
+    GetAccountAuthorizationDetailsResponse,
+    GroupDetail,
+    ManagedPolicyDetail,
+    PolicyDetail,
+    RoleDetail,
+    UserDetail,
+)
+from broker.errors import ValidationError
+from broker.identities.aws_managed import list_aws_managed
+from broker.identities.managed_policies import list_versions
+from broker.identities.names import parse_policy_arn
+from broker.identities.trust import shown_trust_policies
+from broker.model.account import AccountId
+from broker.model.entities import Group, InlinePolicy, ManagedPolicy, Role, User
+from broker.model.page import Page, PageRequest
+from broker.stores.directory.port import DirectoryReader
+
+
+@dataclass(slots=True)
+class _Details:
+    users: list[UserDetail] = field(default_factory=list)
+    groups: list[GroupDetail] = field(default_factory=list)
+    roles: list[RoleDetail] = field(default_factory=list)
+    policies: list[ManagedPolicyDetail] = field(default_factory=list)
+
+
+# The items are counted only: whatever they are is in the details by then.
+_Section = Callable[[Call, PageRequest, _Details], Awaitable[Page[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    """The policies of the owners on a page."""
+
+    inline: Mapping[str, tuple[InlinePolicy, ...]]
+    attached: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    async def load(
+        cls, directory: DirectoryReader, account: AccountId, ids: Sequence[str]
+    ) -> "_Owned":
+        return cls(
+            await directory.list_inline_policies_of(account, ids),
+            await directory.list_attachments_of(account, ids),
+        )
+
+    def inline_of(self, owner_id: str) -> list[PolicyDetail]:
+        return [
+            {
+                "PolicyName": policy.name,
+                "PolicyDocument": views.encoded(policy.document),
+            }
+            for policy in self.inline.get(owner_id, ())
+        ]
+
+    def attached_of(self, owner_id: str) -> list[AttachedPolicy]:
+        return [
+            {"PolicyName": parse_policy_arn(arn).name, "PolicyArn": arn}
+            for arn in self.attached.get(owner_id, ())
+        ]
+
+
+async def _users(call: Call, page: PageRequest, details: _Details) -> Page[User]:
+    found = await stored_page(call.directory.list_users(call.account, "/", page))
+    ids = [user.user_id for user in found.items]
+    owned = await _Owned.load(call.directory, call.account, ids)
+    groups = await call.directory.list_memberships(call.account, ids)
+    for user in found.items:
+        detail: UserDetail = {
+            "Path": user.path,
+            "UserName": user.name,
+            "UserId": user.user_id,
+            "Arn": user.arn,
+            "CreateDate": user.created_at,
+            "UserPolicyList": owned.inline_of(user.user_id),
+            "GroupList": [group.name for group in groups.get(user.user_id, ())],
+            "AttachedManagedPolicies": owned.attached_of(user.user_id),
+            "Tags": views.tag_list(user.tags),
+        }
+        if user.boundary_arn is not None:
+            detail["PermissionsBoundary"] = views.boundary(user.boundary_arn)
+        details.users.append(detail)
+    return found
+
+
+async def _groups(call: Call, page: PageRequest, details: _Details) -> Page[Group]:
+    found = await stored_page(call.directory.list_groups(call.account, "/", page))
+    ids = [group.group_id for group in found.items]
+    owned = await _Owned.load(call.directory, call.account, ids)
+    details.groups += [
+        {
+            "Path": group.path,
+            "GroupName": group.name,
+            "GroupId": group.group_id,
+            "Arn": group.arn,
+            "CreateDate": group.created_at,
+            "GroupPolicyList": owned.inline_of(group.group_id),
+            "AttachedManagedPolicies": owned.attached_of(group.group_id),
+        }
+        for group in found.items
+    ]
+    return found
+
+
+async def _roles(call: Call, page: PageRequest, details: _Details) -> Page[Role]:
+    found = await stored_page(call.directory.list_roles(call.account, "/", page))
+    ids = [role.role_id for role in found.items]
+    owned = await _Owned.load(call.directory, call.account, ids)
+    used = await role_last_used(call.directory, call.account, ids)
+    shown = await shown_trust_policies(
+        call.directory, [role.trust_policy for role in found.items]
+    )
+    for role, trust in zip(found.items, shown, strict=True):
+        detail: RoleDetail = {
+            "Path": role.path,
+            "RoleName": role.name,
+            "RoleId": role.role_id,
+            "Arn": role.arn,
+            "CreateDate": role.created_at,
+            "AssumeRolePolicyDocument": views.encoded(trust),
+            "InstanceProfileList": [],
+            "RolePolicyList": owned.inline_of(role.role_id),
+            "AttachedManagedPolicies": owned.attached_of(role.role_id),
+            "Tags": views.tag_list(role.tags),
+            "RoleLastUsed": used.get(role.role_id, {}),
+        }
+        if role.boundary_arn is not None:
+            detail["PermissionsBoundary"] = views.boundary(role.boundary_arn)
+        details.roles.append(detail)
+    return found
+
+
+async def _own_policies(
+    call: Call, page: PageRequest, details: _Details
+) -> Page[ManagedPolicy]:
+    found = await stored_page(call.directory.list_policies(call.account, "/", page))
+    for policy in found.items:
+        details.policies.append(await _policy(call, policy, policy.attachment_count))
+    return found
+
+
+async def _aws_policies(
+    call: Call, page: PageRequest, details: _Details
+) -> Page[ManagedPolicy]:
+    """Only those that are attached to somebody, as at AWS; all on one page."""
+    del page
+    for policy in list_aws_managed():
+        owners = await call.directory.list_attached_owners(call.account, policy.arn)
+        if owners:
+            details.policies.append(await _policy(call, policy, len(owners)))
+    return Page((), None)
+
+
+async def _policy(call: Call, policy: ManagedPolicy, uses: int) -> ManagedPolicyDetail:
+    versions = await list_versions(call.directory, policy)
+    detail: ManagedPolicyDetail = {
+        "PolicyName": policy.name,
+        "PolicyId": policy.policy_id,
+        "Arn": policy.arn,
+        "Path": policy.path,
+        "DefaultVersionId": policy.default_version.version_id,
+        "AttachmentCount": uses,
+        "PermissionsBoundaryUsageCount": policy.boundary_count,
+        "IsAttachable": True,
+        "CreateDate": policy.created_at,
+        "UpdateDate": policy.updated_at,
+        "PolicyVersionList": [
+            {
+                **views.listed_version(policy, version),
+                "Document": views.encoded(version.document),
+            }
+            for version in versions
+        ],
+    }
+    if policy.description is not None:
+        detail["Description"] = policy.description
+    return detail
+
+
+_SECTIONS: Mapping[str, _Section] = {
+    "User": _users,
+    "Group": _groups,
+    "Role": _roles,
+    "LocalManagedPolicy": _own_policies,
+    "AWSManagedPolicy": _aws_policies,
+}
+"""In the order in which they are read out; a marker names the one under way."""
+
+
+async def _get_details(
+    given: GetAccountAuthorizationDetailsRequest, call: Call
+) -> GetAccountAuthorizationDetailsResponse:
+    request = page_request(given)
+    wanted = [name for name in _SECTIONS if name in given.get("Filter", _SECTIONS)]
+    marker: str | None = None
+    if request.marker is not None:
+        name, colon, marker = request.marker.partition(":")
+        if name not in wanted or not colon:
+            raise ValidationError("Invalid Marker.")
+        wanted = wanted[wanted.index(name) :]
+    details = _Details()
+    room, next_marker = request.limit, None
+    while wanted:
+        if room <= 0:
+            next_marker = f"{wanted[0]}:"
+            break
+        page = await _SECTIONS[wanted[0]](
+            call, PageRequest(marker or None, room), details
+        )
+        marker = None
+        room -= len(page.items)
+        if page.marker is not None:
+            next_marker = f"{wanted[0]}:{page.marker}"
+            break
+        wanted = wanted[1:]
+    return {
+        "UserDetailList": details.users,
+        "GroupDetailList": details.groups,
+        "RoleDetailList": details.roles,
+        "Policies": details.policies,
+        **truncation(Page((), next_marker)),
+    }
+
+
+AUTHORIZATION_DETAILS = (
+    read("GetAccountAuthorizationDetails", _get_details, on.account),
+)

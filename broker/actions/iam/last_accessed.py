@@ -1,0 +1,378 @@
+"""Service last accessed: what an entity could use, and what was really used.
+
+``Generate…`` works the answer out at once and keeps it for a day under its job's id;
+``Get…`` reads pages of it. Uses are those of this broker's own services.
+"""
+
+import asyncio
+import json
+import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from broker.actions.action import Call, Given
+from broker.actions.iam import targets as on
+from broker.actions.iam.declare import On, change, read
+from broker.actions.iam.paging import cut, page_request, truncation
+from broker.actions.types.iam import (
+    EntityDetails,
+    GenerateServiceLastAccessedDetailsRequest,
+    GenerateServiceLastAccessedDetailsResponse,
+    GetServiceLastAccessedDetailsRequest,
+    GetServiceLastAccessedDetailsResponse,
+    GetServiceLastAccessedDetailsWithEntitiesRequest,
+    GetServiceLastAccessedDetailsWithEntitiesResponse,
+    ListPoliciesGrantingServiceAccessRequest,
+    ListPoliciesGrantingServiceAccessResponse,
+    PolicyGrantingServiceAccess,
+    ServiceLastAccessed,
+)
+from broker.catalogue import find_service, service_prefixes
+from broker.errors import InvalidInput, NoSuchEntity
+from broker.identities.granted_services import granted_services
+from broker.identities.groups import require_group
+from broker.identities.managed_policies import (
+    find_managed_policy,
+    require_managed_policy,
+)
+from broker.identities.names import find_named_resource, parse_policy_arn
+from broker.identities.owners import Owner, kind_of, owner_id
+from broker.identities.roles import require_role
+from broker.identities.users import require_user
+from broker.model.entities import Group, ManagedPolicy, Role, User
+from broker.model.page import PageRequest
+from broker.model.uses import Report, Use
+from broker.policy import PolicyDocument, PolicyKind, parse_policy
+
+_KINDS = ("user", "role", "group", "policy")
+_USERS_A_QUERY = 1000
+_NAMESPACE = re.compile(r"[\w-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A policy and whom an entity has it from."""
+
+    name: str
+    arn: str | None
+    owner: Owner | None
+    text: str
+
+
+async def _prepare_job(
+    given: GenerateServiceLastAccessedDetailsRequest, call: Call
+) -> None:
+    arn = given["Arn"]
+    subject = await _require_subject(arn, call)
+    if isinstance(subject, ManagedPolicy):
+        texts = [subject.default_version.document]
+    else:
+        texts = [held.text for held in await _held(subject, call)]
+    entities = await _entities(subject, call)
+    uses = await call.directory.list_uses(call.account, list(entities))
+    # The catalogue is read from its packed form: not on the loop's time.
+    services = await asyncio.to_thread(_named_services, _parse_all(texts))
+    body = {
+        "arn": arn,
+        "granularity": given.get("Granularity", "SERVICE_LEVEL"),
+        "entities": {
+            unique_id: [kind_of(one).noun.upper(), one.arn, one.name, one.path]
+            for unique_id, one in entities.items()
+        },
+        "services": services,
+        "uses": [_use_json(use) for use in uses if use.service in services],
+    }
+    call.prepared = Report(
+        account=call.account,
+        report_id=str(uuid.uuid4()),
+        made_at=call.now.replace(microsecond=0),
+        body=json.dumps(body),
+    )
+
+
+async def _generate(
+    _given: GenerateServiceLastAccessedDetailsRequest, call: Call
+) -> GenerateServiceLastAccessedDetailsResponse:
+    if not isinstance(call.prepared, Report):
+        raise TypeError("the job was not prepared")
+    await call.change.put_report(call.prepared)
+    return {"JobId": call.prepared.report_id}
+
+
+async def _get_details(
+    given: GetServiceLastAccessedDetailsRequest, call: Call
+) -> GetServiceLastAccessedDetailsResponse:
+    report, body = await _require_job(given["JobId"], call)
+    by_service: dict[str, list[list[Any]]] = {}
+    for use in body["uses"]:
+        by_service.setdefault(use[1], []).append(use)
+    page = cut(list(body["services"]), str, page_request(given))
+    answer: GetServiceLastAccessedDetailsResponse = {
+        "JobStatus": "COMPLETED",
+        "JobType": body["granularity"],
+        "JobCreationDate": report.made_at,
+        "JobCompletionDate": report.made_at,
+        "ServicesLastAccessed": [
+            _service(name, by_service.get(name, []), body) for name in page.items
+        ],
+    }
+    answer["IsTruncated"] = page.marker is not None
+    if page.marker is not None:
+        answer["Marker"] = page.marker
+    return answer
+
+
+async def _get_with_entities(
+    given: GetServiceLastAccessedDetailsWithEntitiesRequest, call: Call
+) -> GetServiceLastAccessedDetailsWithEntitiesResponse:
+    report, body = await _require_job(given["JobId"], call)
+    service = given["ServiceNamespace"]
+    if service not in body["services"]:
+        raise NoSuchEntity(f"The service {service} is not in the report.")
+    last: dict[str, int] = {}
+    for subject, name, _action, at, _region in body["uses"]:
+        if name == service:
+            last.setdefault(subject, at)
+    entities = cut(
+        list(body["entities"].items()),
+        # Whoever used it last comes first.
+        lambda item: f"{_FAR - last.get(item[0], 0):020d}{item[0]}",
+        page_request(given),
+    )
+    details: list[EntityDetails] = []
+    for unique_id, (kind, arn, name, path) in entities.items:
+        detail: EntityDetails = {
+            "EntityInfo": {
+                "Arn": arn,
+                "Name": name,
+                "Type": kind,
+                "Id": unique_id,
+                "Path": path,
+            }
+        }
+        if unique_id in last:
+            detail["LastAuthenticated"] = _moment(last[unique_id])
+        details.append(detail)
+    answer: GetServiceLastAccessedDetailsWithEntitiesResponse = {
+        "JobStatus": "COMPLETED",
+        "JobCreationDate": report.made_at,
+        "JobCompletionDate": report.made_at,
+        "EntityDetailsList": details,
+    }
+    answer["IsTruncated"] = entities.marker is not None
+    if entities.marker is not None:
+        answer["Marker"] = entities.marker
+    return answer
+
+
+async def _list_granting(
+    given: ListPoliciesGrantingServiceAccessRequest, call: Call
+) -> ListPoliciesGrantingServiceAccessResponse:
+    subject = await _require_subject(given["Arn"], call)
+    if isinstance(subject, ManagedPolicy):
+        raise InvalidInput(f"{given['Arn']} is not a user, group or role.")
+    wanted = list(dict.fromkeys(given["ServiceNamespaces"]))
+    for service in wanted:
+        if not _NAMESPACE.fullmatch(service):
+            raise InvalidInput(f"{service} is not a service namespace.")
+    found: dict[str, list[PolicyGrantingServiceAccess]] = {s: [] for s in wanted}
+    for held in await _held(subject, call):
+        for service in granted_services(_parse_all([held.text]), wanted):
+            found[service].append(_granting(held))
+    page = cut(wanted, str, page_request(given))
+    return {
+        "PoliciesGrantingServiceAccess": [
+            {"ServiceNamespace": service, "Policies": found[service]}
+            for service in page.items
+        ],
+        **truncation(page),
+    }
+
+
+def _granting(held: _Held) -> PolicyGrantingServiceAccess:
+    if held.arn is not None:
+        return {
+            "PolicyName": held.name,
+            "PolicyType": "MANAGED",
+            "PolicyArn": held.arn,
+        }
+    view: PolicyGrantingServiceAccess = {
+        "PolicyName": held.name,
+        "PolicyType": "INLINE",
+    }
+    if held.owner is not None:
+        view["EntityType"] = kind_of(held.owner).noun.upper()
+        view["EntityName"] = held.owner.name
+    return view
+
+
+async def _require_subject(arn: str, call: Call) -> Owner | ManagedPolicy:
+    """The user, group, role or policy that an ARN names.
+
+    Raises:
+        InvalidInput: it names something else.
+        NoSuchEntity: there is none.
+    """
+    for kind in _KINDS:
+        named = find_named_resource(arn, kind)
+        if named is None:
+            continue
+        if kind == "policy":
+            return await require_managed_policy(call.directory, call.account, arn)
+        owner: Owner = await _REQUIRE[kind](call.directory, call.account, named.name)
+        if owner.arn != arn:
+            raise NoSuchEntity(f"ARN {arn} was not found.")
+        return owner
+    raise InvalidInput(f"ARN {arn} is not valid.")
+
+
+_REQUIRE: Mapping[str, Any] = {
+    "user": require_user,
+    "role": require_role,
+    "group": require_group,
+}
+
+
+async def _held(owner: Owner, call: Call) -> list[_Held]:
+    """An owner's policies, a user's with those of its groups."""
+    directory, account = call.directory, call.account
+    owners: list[Owner] = [owner]
+    if isinstance(owner, User):
+        owners += await directory.list_user_groups(account, owner.user_id)
+    ids = [owner_id(one) for one in owners]
+    inline = await directory.list_inline_policies_of(account, ids)
+    attached = await directory.list_attachments_of(account, ids)
+    found: list[_Held] = []
+    seen: set[str] = set()
+    for one in owners:
+        found += [
+            _Held(policy.name, None, one, policy.document)
+            for policy in inline.get(owner_id(one), ())
+        ]
+        for arn in attached.get(owner_id(one), ()):
+            policy = await find_managed_policy(directory, account, arn)
+            if policy is not None and arn not in seen:
+                seen.add(arn)
+                text = policy.default_version.document
+                found.append(_Held(parse_policy_arn(arn).name, arn, None, text))
+    return found
+
+
+async def _entities(
+    subject: Owner | ManagedPolicy, call: Call
+) -> dict[str, User | Role]:
+    """The users and roles whose uses a report is about, by unique id."""
+    if isinstance(subject, User | Role):
+        return {owner_id(subject): subject}
+    if isinstance(subject, Group):
+        return {user.user_id: user for user in await _members(subject, call)}
+    found: dict[str, User | Role] = {}
+    directory, account = call.directory, call.account
+    for unique_id in await directory.list_attached_owners(account, subject.arn):
+        user = await directory.find_user_by_id(account, unique_id)
+        role = await directory.find_role_by_id(account, unique_id)
+        group = await directory.find_group_by_id(account, unique_id)
+        if user is not None or role is not None:
+            found[unique_id] = user or role  # type: ignore[assignment]  # one is there
+        elif group is not None:
+            found |= {one.user_id: one for one in await _members(group, call)}
+    return found
+
+
+async def _members(group: Group, call: Call) -> list[User]:
+    users: list[User] = []
+    marker: str | None = None
+    while True:
+        page = await call.directory.list_group_users(
+            call.account, group.group_id, PageRequest(marker, _USERS_A_QUERY)
+        )
+        users += page.items
+        marker = page.marker
+        if marker is None:
+            return users
+
+
+def _named_services(documents: Sequence[PolicyDocument]) -> dict[str, str]:
+    """The services that are granted, with their names."""
+    found = {}
+    for prefix in granted_services(documents, service_prefixes()):
+        entry = find_service(prefix)
+        found[prefix] = prefix if entry is None else entry.name
+    return found
+
+
+def _parse_all(texts: Iterable[str]) -> list[PolicyDocument]:
+    return [parse_policy(text, PolicyKind.IDENTITY) for text in texts]
+
+
+async def _require_job(job_id: str, call: Call) -> tuple[Report, dict[str, Any]]:
+    report = await call.directory.find_report(call.account, job_id)
+    if report is None:
+        raise NoSuchEntity(f"Job {job_id} was not found.")
+    return report, json.loads(report.body)
+
+
+def _service(
+    name: str, uses: Sequence[Sequence[Any]], body: Mapping[str, Any]
+) -> ServiceLastAccessed:
+    view: ServiceLastAccessed = {
+        "ServiceName": body["services"][name],
+        "ServiceNamespace": name,
+        "TotalAuthenticatedEntities": len({use[0] for use in uses}),
+    }
+    if uses:
+        subject, _, _, at, region = uses[0]
+        view["LastAuthenticated"] = _moment(at)
+        view["LastAuthenticatedEntity"] = body["entities"][subject][1]
+        view["LastAuthenticatedRegion"] = region
+    if body["granularity"] == "ACTION_LEVEL" and uses:
+        latest: dict[str, Sequence[Any]] = {}
+        for use in uses:
+            latest.setdefault(use[2], use)
+        view["TrackedActionsLastAccessed"] = [
+            {
+                "ActionName": action,
+                "LastAccessedEntity": body["entities"][use[0]][1],
+                "LastAccessedTime": _moment(use[3]),
+                "LastAccessedRegion": use[4],
+            }
+            for action, use in sorted(latest.items())
+        ]
+    return view
+
+
+_FAR = 10**12
+
+
+def _use_json(use: Use) -> list[object]:
+    return [
+        use.subject,
+        use.service,
+        use.action,
+        int(use.at.timestamp()),
+        use.region,
+    ]
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+async def _subject_target(given: Given, _call: Call) -> On:
+    return On(given["Arn"])
+
+
+LAST_ACCESSED = (
+    change(
+        "GenerateServiceLastAccessedDetails",
+        _generate,
+        _subject_target,
+        prepare=_prepare_job,
+    ),
+    read("GetServiceLastAccessedDetails", _get_details, on.account),
+    read("GetServiceLastAccessedDetailsWithEntities", _get_with_entities, on.account),
+    read("ListPoliciesGrantingServiceAccess", _list_granting, _subject_target),
+)

@@ -1,0 +1,116 @@
+"""Last uses are written in the background, and the latest one counts."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from broker.model.account import AccountId
+from broker.model.uses import Report, Use
+from broker.stores.database import Database
+from broker.stores.directory.sql import SqlDirectory
+from broker.stores.urls import DatabaseLocation
+from broker.stores.uses import UseBuffer
+
+ACCOUNT = AccountId("000000000001")
+OTHER = AccountId("000000000002")
+AT = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
+
+
+def use(subject: str, action: str, at: datetime, region: str = "eu-west-3") -> Use:
+    return Use(
+        account=ACCOUNT,
+        subject=subject,
+        service="iam",
+        action=action,
+        at=at,
+        region=region,
+    )
+
+
+async def test_the_latest_use_counts_whoever_writes_first(
+    location: DatabaseLocation, directory: SqlDirectory
+) -> None:
+    database = Database(location)
+    one, other = UseBuffer(database), UseBuffer(database)
+    later = AT + timedelta(hours=1)
+    one.note(ACCOUNT, "AIDA1", "iam", "GetUser", AT, "us-east-1")
+    one.note(ACCOUNT, "AIDA1", "iam", "GetUser", later, "eu-west-3")
+    one.note(ACCOUNT, "AIDA2", "iam", "ListUsers", AT, "us-east-1")
+    one.note(OTHER, "AIDA1", "iam", "GetUser", AT, "us-east-1")
+    await one.flush()
+    other.note(ACCOUNT, "AIDA1", "iam", "GetUser", AT, "us-east-1")
+    await other.flush()
+    assert await directory.list_uses(ACCOUNT) == (
+        use("AIDA1", "GetUser", later),
+        use("AIDA2", "ListUsers", AT, "us-east-1"),
+    )
+    assert await directory.list_uses(ACCOUNT, ["AIDA2", "AIDA3"]) == (
+        use("AIDA2", "ListUsers", AT, "us-east-1"),
+    )
+    assert await directory.list_uses(ACCOUNT, []) == ()
+    # What is noted decides nothing: no worker forgets its memo because of it.
+    assert await directory.generations() == {}
+    await database.close()
+
+
+async def test_what_is_used_all_the_time_is_written_once_a_minute(
+    location: DatabaseLocation, directory: SqlDirectory
+) -> None:
+    database = Database(location)
+    buffer = UseBuffer(database)
+    for seconds in (0, 10, 59):
+        at = AT + timedelta(seconds=seconds)
+        buffer.note(ACCOUNT, "AIDA1", "iam", "GetUser", at, "eu-west-3")
+        await buffer.flush(everything=False)
+    assert await directory.list_uses(ACCOUNT) == (use("AIDA1", "GetUser", AT),)
+    at = AT + timedelta(seconds=60)
+    buffer.note(ACCOUNT, "AIDA1", "iam", "GetUser", at, "eu-west-3")
+    await buffer.flush(everything=False)
+    assert await directory.list_uses(ACCOUNT) == (use("AIDA1", "GetUser", at),)
+    await database.close()
+
+
+async def test_what_waits_is_written_at_the_end(
+    location: DatabaseLocation, directory: SqlDirectory
+) -> None:
+    database = Database(location)
+    buffer = UseBuffer(database)
+    async with buffer.flushing():
+        buffer.note(ACCOUNT, "AIDA1", "iam", "GetUser", AT, "eu-west-3")
+    assert await directory.list_uses(ACCOUNT) == (use("AIDA1", "GetUser", AT),)
+    await database.close()
+
+
+@pytest.mark.parametrize("count", [1, 1200])
+async def test_many_subjects_are_written_and_read_together(
+    location: DatabaseLocation, directory: SqlDirectory, count: int
+) -> None:
+    database = Database(location)
+    buffer = UseBuffer(database)
+    subjects = [f"AIDA{number:05d}" for number in range(count)]
+    for subject in subjects:
+        at = AT.replace(microsecond=5)
+        buffer.note(ACCOUNT, subject, "iam", "GetUser", at, "eu-west-3")
+    await buffer.flush()
+    found = await directory.list_uses(ACCOUNT, subjects)
+    assert len(found) == count
+    assert {one.at for one in found} == {AT}
+    await database.close()
+
+
+async def test_a_report_replaces_the_one_before_and_old_ones_go(
+    directory: SqlDirectory,
+) -> None:
+    def report(report_id: str, at: datetime, body: str = "b") -> Report:
+        return Report(account=ACCOUNT, report_id=report_id, made_at=at, body=body)
+
+    async with directory.change(ACCOUNT) as change:
+        await change.put_report(report("old", AT))
+        await change.put_report(report("new", AT + timedelta(hours=23)))
+    assert await directory.find_report(ACCOUNT, "old") == report("old", AT)
+    async with directory.change(ACCOUNT) as change:
+        await change.put_report(report("new", AT + timedelta(hours=25), "c"))
+    assert await directory.find_report(ACCOUNT, "old") is None
+    found = await directory.find_report(ACCOUNT, "new")
+    assert found == report("new", AT + timedelta(hours=25), "c")
+    assert await directory.find_report(OTHER, "new") is None
