@@ -102,6 +102,14 @@ def test_a_star_alone_is_every_action() -> None:
             "arn:${Partition}:s3:::${BucketName}/${ObjectName}",
         ),
         ("s3:ListBucket", "arn:aws:s3:::b", "arn:${Partition}:s3:::${BucketName}"),
+        (
+            "amplify:TagResource",
+            "arn:aws:amplify:eu-west-3:123456789012:apps/a/branches/b",
+            (
+                "arn:${Partition}:amplify:${Region}:${Account}:apps/${AppId}"
+                "/branches/${BranchName}"
+            ),
+        ),
         ("s3:ListBucket", "arn:aws:iam::123456789012:user/u", None),
         ("s3:Nope", "arn:aws:s3:::b", None),
     ],
