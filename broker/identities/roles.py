@@ -7,9 +7,11 @@ from datetime import datetime
 from broker.entropy import new_unique_id
 from broker.errors import EntityAlreadyExists, NoSuchEntity
 from broker.identities.attachments import checked_boundary
+from broker.identities.instance_profiles import require_in_no_profile
 from broker.identities.limits import Quota, require_within
 from broker.identities.names import check_path
 from broker.identities.owners import require_no_policies
+from broker.identities.service_linked_roles import refuse_reserved_path
 from broker.identities.trust import stored_trust_policy
 from broker.model.account import Account, AccountId
 from broker.model.entities import Role
@@ -55,6 +57,7 @@ async def create_role(
         NoSuchEntity, InvalidInput: the boundary is no policy.
     """
     check_path(path)
+    refuse_reserved_path(path)
     taken = EntityAlreadyExists(f"Role with name {name} already exists.")
     if await change.find_role(account.account_id, name) is not None:
         raise taken
@@ -98,7 +101,8 @@ async def delete_role(change: DirectoryChange, role: Role) -> None:
     """Remove a role.
 
     Raises:
-        DeleteConflict: it still has policies.
+        DeleteConflict: it still has policies, or an instance profile holds it.
     """
+    await require_in_no_profile(change, role)
     await require_no_policies(change, role)
     await change.delete_role(role)

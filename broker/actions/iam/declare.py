@@ -162,13 +162,17 @@ def _require_iam_caller(call: Call) -> None:
 # out for their size, private keys for what they are.
 _SHOWN = (
     "AccessKeyId",
+    "AWSServiceName",
     "AccountAlias",
     "AssertionEncryptionMode",
     "AssumeRolePolicyDocument",
     "ClientID",
     "ClientIDList",
+    "CustomSuffix",
+    "DeletionTaskId",
     "Description",
     "GroupName",
+    "InstanceProfileName",
     "MaxSessionDuration",
     "Name",
     "NewGroupName",

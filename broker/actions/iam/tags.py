@@ -11,10 +11,12 @@ from typing import Any
 from broker.actions.action import Action, Call, Given
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import Target, change, read
+from broker.actions.iam.instance_profiles import instance_profile
 from broker.actions.iam.mfa_devices import mfa_device
 from broker.actions.iam.owners import Answer
 from broker.actions.iam.paging import cut, page_request, truncation
 from broker.actions.iam.views import given_tags
+from broker.identities.instance_profiles import require_instance_profile
 from broker.identities.managed_policies import (
     require_managed_policy,
     require_own_policy,
@@ -124,6 +126,15 @@ TAGGABLE = (
         require=require_oidc_provider,
         require_own=require_oidc_provider,
         write=lambda change, provider: change.update_oidc_provider(provider),
+        case=KeyCase.SENSITIVE,
+    ),
+    Taggable(
+        noun="InstanceProfile",
+        parameter="InstanceProfileName",
+        target=instance_profile,
+        require=require_instance_profile,
+        require_own=require_instance_profile,
+        write=lambda change, profile: change.update_instance_profile(profile),
         case=KeyCase.SENSITIVE,
     ),
     Taggable(

@@ -63,6 +63,11 @@ def got_role(
     return view
 
 
+def contained_role(role: entities.Role, trust_policy: str) -> Role:
+    """A role as an instance profile shows it."""
+    return _role(role, trust_policy)
+
+
 def described_role(role: entities.Role, trust_policy: str) -> Role:
     """A role as ``UpdateRoleDescription`` shows it."""
     view = created_role(role, trust_policy)

@@ -1,0 +1,107 @@
+"""Service-linked roles, and the protection of their kind from other operations."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from broker.actions.action import Action, Call, Given
+from broker.actions.iam import targets as on
+from broker.actions.iam import views
+from broker.actions.iam.declare import Context, On, change, read
+from broker.identities import service_linked_roles
+from broker.identities.accounts import require_account
+from broker.identities.roles import require_role
+from broker.identities.service_linked_roles import require_modifiable
+from broker.model.arn import iam_arn
+from broker.model.machines import SERVICE_ROLE_PATH
+
+_PROTECTED = frozenset(
+    {
+        "AddRoleToInstanceProfile",
+        "AttachRolePolicy",
+        "DeleteRole",
+        "DeleteRolePermissionsBoundary",
+        "DeleteRolePolicy",
+        "DetachRolePolicy",
+        "PutRolePermissionsBoundary",
+        "PutRolePolicy",
+        "RemoveRoleFromInstanceProfile",
+        "UpdateAssumeRolePolicy",
+        "UpdateRole",
+    }
+)
+"""Operations whose model has ``UnmodifiableEntity``, but for the description's."""
+
+
+def protecting(actions: Iterable[Action]) -> tuple[Action, ...]:
+    """The actions; those that would change a service's own role refuse it."""
+    return tuple(
+        _protecting(action) if action.name in _PROTECTED else action
+        for action in actions
+    )
+
+
+def _protecting(action: Action) -> Action:
+    async def handle(given: Given, call: Call) -> Any:  # noqa: ANN401  # as the action's
+        role = await call.directory.find_role(call.account, given["RoleName"])
+        if role is not None:
+            require_modifiable(role)
+        return await action.handle(given, call)
+
+    return replace(action, handle=handle)
+
+
+async def _create(given: Given, call: Call) -> dict[str, Any]:
+    role = await service_linked_roles.create_linked_role(
+        call.change,
+        await require_account(call.change, call.account),
+        service=given["AWSServiceName"],
+        suffix=given.get("CustomSuffix"),
+        description=given.get("Description"),
+        now=call.now,
+    )
+    return {"Role": views.described_role(role, role.trust_policy)}
+
+
+async def _delete(given: Given, call: Call) -> dict[str, Any]:
+    role = await require_role(call.change, call.account, given["RoleName"])
+    task = await service_linked_roles.delete_linked_role(
+        call.change, role, now=call.now
+    )
+    return {"DeletionTaskId": task.task_id}
+
+
+async def _status(given: Given, call: Call) -> dict[str, Any]:
+    task = await service_linked_roles.require_deletion_task(
+        call.directory, call.account, given["DeletionTaskId"]
+    )
+    answer: dict[str, Any] = {"Status": task.status}
+    if task.reason:
+        answer["Reason"] = {"Reason": task.reason}
+    return answer
+
+
+async def _new_role(given: Given, call: Call) -> On:
+    service = given["AWSServiceName"]
+    # What is refused later still has an ARN for the policies to decide about.
+    key = service.partition(".amazonaws.com")[0]
+    name = service_linked_roles.SERVICES.get(key, "*")
+    suffix = f"_{given['CustomSuffix']}" if "CustomSuffix" in given else ""
+    path = f"role{SERVICE_ROLE_PATH}{service}/AWSServiceRoleFor{name}{suffix}"
+    return On(iam_arn(call.account, path))
+
+
+async def _task_role(given: Given, call: Call) -> On:
+    path = given["DeletionTaskId"].removeprefix("task/").rpartition("/")[0]
+    return On(iam_arn(call.account, f"role/{path}"))
+
+
+def _service(given: Given, _on: On) -> Context:
+    return {"iam:awsservicename": (given["AWSServiceName"],)}
+
+
+SERVICE_LINKED_ROLES = (
+    change("CreateServiceLinkedRole", _create, _new_role, _service),
+    change("DeleteServiceLinkedRole", _delete, on.role),
+    read("GetServiceLinkedRoleDeletionStatus", _status, _task_role),
+)

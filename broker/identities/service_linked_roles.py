@@ -1,0 +1,198 @@
+"""Service-linked roles: predefined, assumed by their service alone, deleted by a task.
+
+Source: IAM User Guide, "Create a service-linked role"; AWS services' own guides for
+the names.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+from broker.entropy import new_request_id, new_unique_id
+from broker.errors import InvalidInput, NoSuchEntity, UnmodifiableEntity
+from broker.identities.limits import Quota, require_within
+from broker.model.account import Account, AccountId
+from broker.model.entities import Role
+from broker.model.machines import SERVICE_ROLE_PATH, DeletionTask
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.errors import AlreadyExistsError
+
+_DOMAIN = ".amazonaws.com"
+
+SERVICES: Mapping[str, str] = {
+    "access-analyzer": "AccessAnalyzer",
+    "autoscaling": "AutoScaling",
+    "backup": "Backup",
+    "batch": "Batch",
+    "cloud9": "AWSCloud9",
+    "cloudtrail": "CloudTrail",
+    "config": "Config",
+    "dynamodb.application-autoscaling": "ApplicationAutoScaling_DynamoDBTable",
+    "ecs": "ECS",
+    "ecs.application-autoscaling": "ApplicationAutoScaling_ECSService",
+    "eks": "AmazonEKS",
+    "elasticache": "ElastiCache",
+    "elasticbeanstalk": "ElasticBeanstalk",
+    "elasticloadbalancing": "ElasticLoadBalancing",
+    "es": "AmazonElasticsearchService",
+    "events": "CloudWatchEvents",
+    "globalaccelerator": "GlobalAccelerator",
+    "guardduty": "AmazonGuardDuty",
+    "inspector2": "AmazonInspector2",
+    "kafka": "Kafka",
+    "opensearchservice": "AmazonOpenSearchService",
+    "organizations": "Organizations",
+    "rds": "RDS",
+    "redshift": "Redshift",
+    "replication.ecr": "ECRReplication",
+    "securityhub": "SecurityHub",
+    "spot": "EC2Spot",
+    "spotfleet": "EC2SpotFleet",
+    "ssm": "AmazonSSM",
+    "sso": "SSO",
+    "support": "Support",
+    "transitgateway": "VPCTransitGateway",
+    "trustedadvisor": "TrustedAdvisor",
+}
+"""Services (their principals without the domain) and the names of their roles."""
+
+_WITH_SUFFIX = frozenset({"autoscaling", "cloud9"})
+
+SUCCEEDED = "SUCCEEDED"
+
+
+def is_service_linked(role: Role) -> bool:
+    """Whether a role belongs to a service."""
+    return role.path.startswith(SERVICE_ROLE_PATH)
+
+
+def require_modifiable(role: Role) -> None:
+    """Refuse to change a role that belongs to a service.
+
+    Raises:
+        UnmodifiableEntity: it does.
+    """
+    if is_service_linked(role):
+        raise UnmodifiableEntity(
+            f"Cannot perform the operation on the protected role '{role.name}' - this"
+            " role is only modifiable by AWS"
+        )
+
+
+def refuse_reserved_path(path: str) -> None:
+    """Refuse a path that says whose role it is.
+
+    Raises:
+        InvalidInput: only service-linked roles have it.
+    """
+    if path.startswith(SERVICE_ROLE_PATH):
+        raise InvalidInput(
+            f"The path {SERVICE_ROLE_PATH} is reserved for service-linked roles."
+        )
+
+
+def linked_role_name(service: str, suffix: str | None) -> str:
+    """The name of a service's own role.
+
+    Raises:
+        InvalidInput: the service has none, or none with a suffix.
+    """
+    key = service.removesuffix(_DOMAIN)
+    name = SERVICES.get(key)
+    if name is None or key == service:
+        raise InvalidInput(f"{service} is not a service with a service-linked role.")
+    if suffix is None:
+        return f"AWSServiceRoleFor{name}"
+    if key not in _WITH_SUFFIX:
+        raise InvalidInput(f"Custom suffix is not allowed for {service}")
+    return f"AWSServiceRoleFor{name}_{suffix}"
+
+
+async def create_linked_role(
+    change: DirectoryChange,
+    account: Account,
+    *,
+    service: str,
+    suffix: str | None,
+    description: str | None,
+    now: datetime,
+) -> Role:
+    """Make a service's own role.
+
+    Raises:
+        InvalidInput: the service has none, or its name is taken.
+        LimitExceeded: the account has too many roles.
+    """
+    name = linked_role_name(service, suffix)
+    count = await change.count(account.account_id, "roles")
+    require_within(account, Quota.ROLES, count + 1)
+    role = Role(
+        account=account.account_id,
+        role_id=new_unique_id("AROA"),
+        name=name,
+        path=f"{SERVICE_ROLE_PATH}{service}/",
+        trust_policy=_trust(service),
+        created_at=now,
+        description=description or None,
+    )
+    try:
+        await change.insert_role(role)
+    except AlreadyExistsError as error:
+        raise InvalidInput(
+            f"Service role name {name} has been taken in this account, please try a"
+            " different suffix."
+        ) from error
+    return role
+
+
+async def delete_linked_role(
+    change: DirectoryChange, role: Role, *, now: datetime
+) -> DeletionTask:
+    """Remove a service's own role, and keep how that went.
+
+    Raises:
+        NoSuchEntity: it is nobody's own role.
+    """
+    if not is_service_linked(role):
+        raise NoSuchEntity(
+            f"The service-linked role with name {role.name} cannot be found."
+        )
+    task = DeletionTask(
+        account=role.account,
+        task_id=f"task{role.path}{role.name}/{new_request_id()}",
+        status=SUCCEEDED,
+        made_at=now,
+    )
+    await change.delete_role(role)
+    await change.insert_deletion_task(task)
+    return task
+
+
+async def require_deletion_task(
+    directory: DirectoryReader, account: AccountId, task_id: str
+) -> DeletionTask:
+    """How a deletion went.
+
+    Raises:
+        NoSuchEntity: there was none.
+    """
+    task = await directory.find_deletion_task(account, task_id)
+    if task is None:
+        raise NoSuchEntity(f"The deletion task {task_id} cannot be found.")
+    return task
+
+
+def _trust(service: str) -> str:
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": service},
+                    "Action": "sts:AssumeRole",
+                }
+            ],
+        },
+        separators=(",", ":"),
+    )

@@ -1,0 +1,236 @@
+"""Instance profiles, the right to pass a role, and service-linked roles."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "ec2.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+)
+ROLE_INSIDE = (
+    "DeleteConflict",
+    "Cannot delete entity, must remove roles from instance profile first.",
+)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
+    with running_broker(tmp_path_factory.mktemp("machines")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def iam(broker: RunningBroker) -> Any:
+    return broker.client("iam", broker.create_account())
+
+
+def refused(call: Any, **given: Any) -> tuple[str, str]:
+    with pytest.raises(ClientError) as caught:
+        call(**given)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+def make_user(iam: Any, name: str, *statements: Any) -> Key:
+    iam.create_user(UserName=name)
+    document = {"Version": "2012-10-17", "Statement": list(statements)}
+    iam.put_user_policy(
+        UserName=name, PolicyName="p", PolicyDocument=json.dumps(document)
+    )
+    return Key.of(iam.create_access_key(UserName=name)["AccessKey"])
+
+
+def test_an_instance_profile_holds_one_role(iam: Any) -> None:
+    role = iam.create_role(RoleName="Web", AssumeRolePolicyDocument=TRUST)["Role"]
+    iam.create_role(RoleName="Db", AssumeRolePolicyDocument=TRUST)
+    made = iam.create_instance_profile(
+        InstanceProfileName="web",
+        Path="/fleet/",
+        Tags=[{"Key": "team", "Value": "x"}],
+    )["InstanceProfile"]
+    assert made["InstanceProfileId"].startswith("AIPA")
+    assert made["Arn"] == f"arn:aws:iam::{ACCOUNT}:instance-profile/fleet/web"
+    assert made["Roles"] == []
+    named = {"InstanceProfileName": "web"}
+    assert refused(iam.create_instance_profile, InstanceProfileName="WEB") == (
+        "EntityAlreadyExists",
+        "Instance Profile WEB already exists.",
+    )
+    iam.get_waiter("instance_profile_exists").wait(**named)
+    iam.add_role_to_instance_profile(**named, RoleName="Web")
+    assert refused(iam.add_role_to_instance_profile, **named, RoleName="Db") == (
+        "LimitExceeded",
+        "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1",
+    )
+    got = iam.get_instance_profile(**named)["InstanceProfile"]
+    assert got["Roles"][0]["Arn"] == role["Arn"]
+    assert got["Roles"][0]["AssumeRolePolicyDocument"] == json.loads(TRUST)
+    listed = iam.list_instance_profiles(PathPrefix="/fleet/")["InstanceProfiles"]
+    assert [p["InstanceProfileId"] for p in listed] == [made["InstanceProfileId"]]
+    assert iam.list_instance_profiles_for_role(RoleName="Web")["InstanceProfiles"]
+    assert not iam.list_instance_profiles_for_role(RoleName="Db")["InstanceProfiles"]
+    iam.tag_instance_profile(**named, Tags=[{"Key": "k", "Value": "v"}])
+    iam.untag_instance_profile(**named, TagKeys=["team"])
+    assert iam.list_instance_profile_tags(**named)["Tags"] == [
+        {"Key": "k", "Value": "v"}
+    ]
+    assert refused(iam.delete_instance_profile, **named) == ROLE_INSIDE
+    assert refused(iam.delete_role, RoleName="Web") == ROLE_INSIDE
+    assert refused(iam.remove_role_from_instance_profile, **named, RoleName="Db")[
+        0
+    ] == ("NoSuchEntity")
+    iam.remove_role_from_instance_profile(**named, RoleName="Web")
+    iam.delete_instance_profile(**named)
+    iam.delete_role(RoleName="Web")
+    assert refused(iam.get_instance_profile, **named) == (
+        "NoSuchEntity",
+        "Instance Profile web cannot be found.",
+    )
+
+
+def test_lists_of_instance_profiles_are_cut(iam: Any) -> None:
+    for number in range(3):
+        iam.create_instance_profile(InstanceProfileName=f"n{number}", Path="/cut/")
+    pages = iam.get_paginator("list_instance_profiles").paginate(
+        PathPrefix="/cut/", PaginationConfig={"PageSize": 2}
+    )
+    names = [
+        p["InstanceProfileName"] for page in pages for p in page["InstanceProfiles"]
+    ]
+    assert names == ["n0", "n1", "n2"]
+
+
+def test_who_puts_a_role_in_must_be_allowed_to_pass_it(
+    broker: RunningBroker, iam: Any
+) -> None:
+    for role in ("Passable", "Secret"):
+        iam.create_role(RoleName=role, AssumeRolePolicyDocument=TRUST)
+    iam.create_instance_profile(InstanceProfileName="pass")
+    add = {
+        "Effect": "Allow",
+        "Action": "iam:AddRoleToInstanceProfile",
+        "Resource": "*",
+    }
+    passed = {
+        "Effect": "Allow",
+        "Action": "iam:PassRole",
+        "Resource": f"arn:aws:iam::{ACCOUNT}:role/Passable",
+        "Condition": {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}},
+    }
+    key = make_user(iam, "passer", add, passed)
+    mine = broker.client("iam", key)
+    given = {"InstanceProfileName": "pass"}
+    code, text = refused(mine.add_role_to_instance_profile, **given, RoleName="Secret")
+    assert code == "AccessDenied"
+    assert "iam:PassRole on resource: " in text
+    mine.add_role_to_instance_profile(**given, RoleName="Passable")
+
+
+def test_a_service_linked_role_is_its_services_alone(
+    broker: RunningBroker, iam: Any
+) -> None:
+    service = "autoscaling.amazonaws.com"
+    made = iam.create_service_linked_role(
+        AWSServiceName=service, Description="Scales.", CustomSuffix="mine"
+    )["Role"]
+    name = "AWSServiceRoleForAutoScaling_mine"
+    assert made["RoleName"] == name
+    assert made["Arn"] == (
+        f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{service}/{name}"
+    )
+    assert made["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {
+        "Service": service
+    }
+    again = {"AWSServiceName": service, "CustomSuffix": "mine"}
+    assert refused(iam.create_service_linked_role, **again) == (
+        "InvalidInput",
+        f"Service role name {name} has been taken in this account, please try a different suffix.",
+    )
+    protected = (
+        "UnmodifiableEntity",
+        f"Cannot perform the operation on the protected role '{name}' - this role is only modifiable by AWS",
+    )
+    role = {"RoleName": name}
+    managed = {"PolicyArn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}
+    inline = {"PolicyName": "p", "PolicyDocument": "{}"}
+    boundary = {"PermissionsBoundary": managed["PolicyArn"]}
+    iam.create_instance_profile(InstanceProfileName="slr")
+    in_profile = {"InstanceProfileName": "slr"}
+    for call, given in (
+        (iam.update_assume_role_policy, {"PolicyDocument": TRUST}),
+        (iam.attach_role_policy, managed),
+        (iam.detach_role_policy, managed),
+        (iam.put_role_policy, inline),
+        (iam.delete_role_policy, {"PolicyName": "p"}),
+        (iam.put_role_permissions_boundary, boundary),
+        (iam.delete_role_permissions_boundary, {}),
+        (iam.update_role, {"MaxSessionDuration": 7200}),
+        (iam.add_role_to_instance_profile, in_profile),
+        (iam.remove_role_from_instance_profile, in_profile),
+        (iam.delete_role, {}),
+    ):
+        assert refused(call, **role, **given) == protected
+    iam.update_role_description(**role, Description="Scales for us.")
+    assert iam.get_role(**role)["Role"]["Description"] == "Scales for us."
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    key = make_user(iam, "mighty", everything)
+    assert refused(
+        broker.client("sts", key).assume_role,
+        RoleArn=made["Arn"],
+        RoleSessionName="mighty",
+    )[0] == ("AccessDenied")
+    task = iam.delete_service_linked_role(**role)["DeletionTaskId"]
+    assert task.startswith(f"task/aws-service-role/{service}/{name}/")
+    status = iam.get_service_linked_role_deletion_status(DeletionTaskId=task)
+    assert status["Status"] == "SUCCEEDED"
+    assert refused(iam.get_role, **role)[0] == "NoSuchEntity"
+    assert refused(iam.get_service_linked_role_deletion_status, DeletionTaskId="x")[
+        0
+    ] == ("NoSuchEntity")
+
+
+def test_only_services_that_have_such_a_role_get_one(iam: Any) -> None:
+    for given in (
+        {"AWSServiceName": "no.amazonaws.com"},
+        {"AWSServiceName": "rds"},
+        {"AWSServiceName": "rds.amazonaws.com", "CustomSuffix": "x"},
+    ):
+        assert refused(iam.create_service_linked_role, **given)[0] == "InvalidInput"
+    iam.create_role(RoleName="Own", AssumeRolePolicyDocument=TRUST)
+    assert refused(iam.delete_service_linked_role, RoleName="Own")[0] == (
+        "NoSuchEntity"
+    )
+    assert refused(
+        iam.create_role,
+        RoleName="Fake",
+        Path="/aws-service-role/rds.amazonaws.com/",
+        AssumeRolePolicyDocument=TRUST,
+    )[0] == ("InvalidInput")
+
+
+def test_a_service_is_named_to_the_policies(broker: RunningBroker, iam: Any) -> None:
+    only = {
+        "Effect": "Allow",
+        "Action": "iam:CreateServiceLinkedRole",
+        "Resource": f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/*",
+        "Condition": {"StringLike": {"iam:AWSServiceName": "rds.amazonaws.com"}},
+    }
+    mine = broker.client("iam", make_user(iam, "linker", only))
+    assert mine.create_service_linked_role(AWSServiceName="rds.amazonaws.com")
+    assert refused(
+        mine.create_service_linked_role, AWSServiceName="support.amazonaws.com"
+    )[0] == ("AccessDenied")
