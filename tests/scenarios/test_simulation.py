@@ -670,6 +670,20 @@ def test_what_does_not_fit_is_refused_by_name(
     assert found.startswith(message)
 
 
+def test_a_request_s_policies_are_bounded_together(iam: Any) -> None:
+    long = allow("s3:*", Sid="x", Condition={"Null": {"a:b": "true"}}) + " " * 120_000
+    given = {"ActionNames": ["s3:Go"], "PolicyInputList": [long] * 9}
+    code, message = refused(iam.simulate_custom_policy, **given)
+    assert code == "InvalidInput"
+    assert message.endswith("characters; a request can have 1048576.")
+    levels = [{"ServiceControlPolicyInputList": [long] * 3}] * 3
+    given = {"ActionNames": ["s3:Go"], "PolicyInputList": ALLOW}
+    code, _ = refused(
+        iam.simulate_custom_policy, OrderedOrganizationPolicyInputList=levels, **given
+    )
+    assert code == "InvalidInput"
+
+
 @pytest.mark.parametrize(
     "source",
     [

@@ -1,6 +1,7 @@
 """The policies that take part in a simulation, and where each comes from."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,13 @@ from broker.policy import (
     parse_policy,
 )
 from broker.policy.positions import Position, Span, statement_spans
+
+MAX_CHARACTERS = 1_048_576
+"""Of all policies of a request; AWS documents no bound, a call must have one."""
+
+_LEVELS = "OrderedOrganizationPolicyInputList"
+_LEVEL = "ServiceControlPolicyInputList"
+_LISTS = ("PolicyInputList", "PermissionsBoundaryPolicyInputList")
 
 IAM_POLICY = "IAM Policy"
 RESOURCE_POLICY = "Resource Policy"
@@ -78,7 +86,7 @@ class Sources:
         return f"{kind} {number}"
 
 
-def read_policies(
+async def read_policies(
     texts: Iterable[str],
     kind: PolicyKind,
     parameter: str,
@@ -89,10 +97,11 @@ def read_policies(
     Raises:
         InvalidInput: a text is no policy; the message names it.
     """
-    return [
-        read_policy(text, kind, f"{parameter}.{number}", source_type)
-        for number, text in enumerate(texts, start=1)
-    ]
+    found = []
+    for number, text in enumerate(texts, start=1):
+        await asyncio.sleep(0)  # a text takes milliseconds; others have their turn
+        found.append(read_policy(text, kind, f"{parameter}.{number}", source_type))
+    return found
 
 
 def read_policy(
@@ -109,23 +118,37 @@ def read_policy(
         raise InvalidInput(f"{policy_id}: {error.message}") from error
 
 
-def read_levels(levels: Sequence[Any]) -> tuple[PolicySet, ...]:
+async def read_levels(levels: Sequence[Any]) -> tuple[PolicySet, ...]:
     """``OrderedOrganizationPolicyInputList``: service control policies by level.
 
     Raises:
         InvalidInput: a text is no policy.
     """
-    name = "OrderedOrganizationPolicyInputList"
-    return tuple(
-        Sources(
-            read_policies(
-                level.get("ServiceControlPolicyInputList", ()),
-                PolicyKind.CONTROL,
-                f"{name}.{number}.ServiceControlPolicyInputList",
-            )
-        ).compile()
-        for number, level in enumerate(levels, start=1)
-    )
+    found = []
+    for number, level in enumerate(levels, start=1):
+        sources = await read_policies(
+            level.get(_LEVEL, ()), PolicyKind.CONTROL, f"{_LEVELS}.{number}.{_LEVEL}"
+        )
+        found.append(Sources(sources).compile())
+    return tuple(found)
+
+
+def check_size(given: Mapping[str, Any]) -> None:
+    """Bound the policies of one request together.
+
+    Raises:
+        InvalidInput: they are too long.
+    """
+    texts = [
+        *(text for name in _LISTS for text in given.get(name, ())),
+        *(text for level in given.get(_LEVELS, ()) for text in level.get(_LEVEL, ())),
+        given.get("ResourcePolicy", ""),
+    ]
+    size = sum(map(len, texts))
+    if size > MAX_CHARACTERS:
+        raise InvalidInput(
+            f"The policies have {size} characters; a request can have {MAX_CHARACTERS}."
+        )
 
 
 async def owned_policies(

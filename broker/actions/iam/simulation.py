@@ -21,8 +21,10 @@ from broker.actions.iam.simulated_policies import (
     BOUNDARY_POLICY,
     IAM_POLICY,
     RESOURCE_POLICY,
+    Source,
     Sources,
     boundary_policies,
+    check_size,
     owned_policies,
     read_levels,
     read_policies,
@@ -126,12 +128,12 @@ async def _simulate_custom(given: Given, call: Call) -> Answer:
     if arn is None and "ResourcePolicy" in given:
         raise InvalidInput("CallerArn is required if you include a ResourcePolicy.")
     caller = nobody(call.account) if arn is None else await simulated_caller(call, arn)
-    setting = _setting(
+    setting = await _setting(
         given,
         caller,
-        identity=Sources(_input_policies(given)),
+        identity=Sources(await _input_policies(given)),
         boundary=Sources(),
-        controls=read_levels(given.get("OrderedOrganizationPolicyInputList", ())),
+        controls=await read_levels(given.get("OrderedOrganizationPolicyInputList", ())),
     )
     return await _answer(given, setting)
 
@@ -140,11 +142,14 @@ async def _simulate_principal(given: Given, call: Call) -> Answer:
     source = parse_entity_arn(given["PolicySourceArn"], call.account)
     exclusions = Exclusions.read(given.get("PolicyExclusionList", ()))
     owner = await require_owner(call, source)
-    setting = _setting(
+    setting = await _setting(
         given,
         await simulated_caller(call, given.get("CallerArn", source.text)),
         identity=Sources(
-            [*await owned_policies(call, owner, exclusions), *_input_policies(given)]
+            [
+                *await owned_policies(call, owner, exclusions),
+                *await _input_policies(given),
+            ]
         ),
         boundary=Sources(await boundary_policies(call, owner, exclusions)),
         controls=await service_controls(call, exclusions),
@@ -153,7 +158,7 @@ async def _simulate_principal(given: Given, call: Call) -> Answer:
 
 
 async def _custom_context_keys(given: Given, _call: Call) -> Answer:
-    sources = _input_policies(given)
+    sources = await _input_policies(given)
     return {"ContextKeyNames": list(context_keys(s.document for s in sources))}
 
 
@@ -162,18 +167,19 @@ async def _principal_context_keys(given: Given, call: Call) -> Answer:
     owner = await require_owner(call, source)
     sources = [
         *await owned_policies(call, owner, Exclusions()),
-        *_input_policies(given),
+        *await _input_policies(given),
     ]
     return {"ContextKeyNames": list(context_keys(s.document for s in sources))}
 
 
-def _input_policies(given: Given) -> list[Any]:
-    return read_policies(
+async def _input_policies(given: Given) -> list[Source]:
+    check_size(given)
+    return await read_policies(
         given.get("PolicyInputList", ()), PolicyKind.IDENTITY, "PolicyInputList"
     )
 
 
-def _setting(
+async def _setting(
     given: Given,
     caller: SimulatedCaller,
     *,
@@ -188,7 +194,7 @@ def _setting(
         raise InvalidInput(f"{name} can have one member only.")
     if boundaries:
         boundary = Sources(
-            read_policies(boundaries, PolicyKind.BOUNDARY, name, BOUNDARY_POLICY)
+            await read_policies(boundaries, PolicyKind.BOUNDARY, name, BOUNDARY_POLICY)
         )
     resource_policy = Sources()
     text: str | None = given.get("ResourcePolicy")
