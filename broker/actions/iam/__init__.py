@@ -14,8 +14,8 @@ from broker.actions.iam.attachments import ATTACHMENTS
 from broker.actions.iam.authorization_details import AUTHORIZATION_DETAILS
 from broker.actions.iam.groups import GROUPS
 from broker.actions.iam.inline_policies import INLINE_POLICIES
-from broker.actions.iam.knowing import KNOWING
 from broker.actions.iam.instance_profiles import INSTANCE_PROFILES
+from broker.actions.iam.knowing import KNOWING
 from broker.actions.iam.last_accessed import LAST_ACCESSED
 from broker.actions.iam.mfa_devices import mfa_device_actions
 from broker.actions.iam.oidc_providers import IsReachable, oidc_provider_actions
@@ -24,10 +24,12 @@ from broker.actions.iam.policies import POLICIES
 from broker.actions.iam.policy_entities import POLICY_ENTITIES
 from broker.actions.iam.roles import ROLES
 from broker.actions.iam.saml_providers import saml_provider_actions
-from broker.actions.iam.simulation import SIMULATION
-from broker.actions.iam.tags import TAGS
+from broker.actions.iam.service_linked_roles import (
     SERVICE_LINKED_ROLES,
     protecting,
+)
+from broker.actions.iam.simulation import SIMULATION
+from broker.actions.iam.tags import TAGS
 from broker.actions.iam.users import USERS
 from broker.identities.oidc_providers import IsInternal
 from broker.identities.passwords import PasswordSealer
@@ -57,10 +59,10 @@ def iam_actions(
         *POLICY_ENTITIES,
         *protecting(ATTACHMENTS),
         *access_key_actions(sealer),
+        *mfa_device_actions(sealer),
         *password_actions(sealer),
         *saml_provider_actions(sealer, metadata_http_hosts),
         *oidc_provider_actions(is_internal, is_reachable),
-        *mfa_device_actions(sealer),
         *protecting(INSTANCE_PROFILES),
         *SERVICE_LINKED_ROLES,
         *TAGS,
