@@ -17,7 +17,7 @@
     │                PolicyNotAttachable, OpenIdIdpCommunicationError,
     │                FeatureEnabled, FeatureDisabled,
     │                PasswordPolicyViolation, InvalidUserType, ReportNotPresent,
-    │                ReportExpired,
+    │                ReportExpired, OrganizationNotFound,
     │                EntityTemporarilyUnmodifiable, InvalidAuthenticationCode
     └── service      Throttling, ServiceUnavailable, InternalFailure
 
@@ -300,6 +300,12 @@ class InvalidUserType(BrokerError):
     """Only a user can do this, for itself."""
 
     code = "InvalidUserType"
+
+
+class OrganizationNotFound(BrokerError):
+    """The account belongs to no organisation."""
+
+    code = "OrganizationNotFoundException"
 
 
 class ReportNotPresent(BrokerError):

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from broker.actions.action import Action
 from broker.actions.iam.access_keys import access_key_actions
 from broker.actions.iam.account_aliases import ACCOUNT_ALIASES
+from broker.actions.iam.account_properties import ACCOUNT_PROPERTIES
 from broker.actions.iam.attachments import ATTACHMENTS
 from broker.actions.iam.authorization_details import AUTHORIZATION_DETAILS
 from broker.actions.iam.groups import GROUPS
@@ -19,6 +20,7 @@ from broker.actions.iam.knowing import KNOWING
 from broker.actions.iam.last_accessed import LAST_ACCESSED
 from broker.actions.iam.mfa_devices import mfa_device_actions
 from broker.actions.iam.oidc_providers import IsReachable, oidc_provider_actions
+from broker.actions.iam.outside_organization import OUTSIDE_ORGANIZATION
 from broker.actions.iam.passwords import password_actions
 from broker.actions.iam.policies import POLICIES
 from broker.actions.iam.policy_entities import POLICY_ENTITIES
@@ -69,6 +71,8 @@ def iam_actions(
         *ACCOUNT_ALIASES,
         *SIMULATION,
         *KNOWING,
+        *OUTSIDE_ORGANIZATION,
+        *ACCOUNT_PROPERTIES,
         *AUTHORIZATION_DETAILS,
         *LAST_ACCESSED,
     )

@@ -145,16 +145,39 @@ async def test_tags_of_the_request_are_keys(set_up: Iam) -> None:
     assert (await set_up.need("CreateUser", UserName="N", Tags=[])).context == {}
 
 
+_NEWER_THAN_THE_REFERENCE = {
+    "AcquireRole",
+    "GetAccountProperties",
+    "GetRoleTemplateVersion",
+    "PutAccountProperties",
+    "UpdateDelegationRequest",
+    "UpdateOpenIDConnectProvider",
+}
+"""Operations of the model that the reference's data does not have yet."""
+
+
+_OF_SECURITY_KEYS = {
+    "iam:FIDO-FIPS-140-2-certification",
+    "iam:FIDO-FIPS-140-3-certification",
+    "iam:FIDO-certification",
+    "iam:RegisterSecurityKey",
+}
+"""Keys of devices that are registered in the console only, not by the API."""
+
+
 def test_permissions_and_keys_are_those_of_the_service_authorization_reference(
     iam: Iam,
 ) -> None:
     """Every action exists there, and brings the condition keys listed for it."""
     reference = get_service_prefix_data("iam")["privileges"]
-    for name, action in iam.actions.items():
+    assert iam.actions.keys() - reference.keys() <= _NEWER_THAN_THE_REFERENCE
+    for name in iam.actions.keys() & reference.keys():
+        action = iam.actions[name]
         listed = {
             key.lower().partition("$")[0]
             for kind in reference[name]["resource_types"].values()
             for key in kind["condition_keys"]
+            if key not in _OF_SECURITY_KEYS
         }
         code = action.needs.__closure__
         keys = {
@@ -163,6 +186,13 @@ def test_permissions_and_keys_are_those_of_the_service_authorization_reference(
             "policy_arn": {"iam:policyarn"},
             "boundary_asked": {"iam:permissionsboundary"},
             "boundary_held": {"iam:permissionsboundary"},
+            "organizations_policy": {"iam:organizationspolicyid"},
+            "delegation_asked": {
+                "iam:delegationduration",
+                "iam:notificationchannel",
+                "iam:templatearn",
+            },
+            "delegation_owner": {"iam:delegationrequestowner"},
         }
         declared: set[str] = set()
         for cell in code or ():

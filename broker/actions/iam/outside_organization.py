@@ -1,0 +1,174 @@
+"""Operations about organisations, delegation requests and role templates.
+
+An account here is like one outside an organisation: nobody has sent it a delegation
+request, and no service has published a template. So everything of that kind is
+answered with the error that the operation documents for what is not there.
+"""
+
+from collections.abc import Callable
+from typing import NoReturn
+
+from broker.actions.action import Action, Call, Given, Handle
+from broker.actions.iam import targets as on
+from broker.actions.iam.declare import Context, On, change, read
+from broker.actions.types.iam import ListDelegationRequestsResponse
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    InvalidInput,
+    NoSuchEntity,
+    OrganizationNotFound,
+)
+from broker.identities.oidc_providers import require_oidc_provider
+from broker.model.arn import iam_arn
+
+Error = Callable[[Given, Call], BrokerError]
+
+
+def _answering(error: Error) -> Handle:
+    async def refuse(given: Given, call: Call) -> NoReturn:
+        raise error(given, call)
+
+    return refuse
+
+
+def _no_organization(_given: Given, call: Call) -> BrokerError:
+    return OrganizationNotFound(
+        f"The account {call.account} is not a member of an organization."
+    )
+
+
+def _no_report(_given: Given, call: Call) -> BrokerError:
+    return AccessDenied(
+        f"The account {call.account} is not the management account of an organization."
+    )
+
+
+def _no_job(given: Given, _call: Call) -> BrokerError:
+    return NoSuchEntity(f"Job {given['JobId']} was not found.")
+
+
+def _no_request(given: Given, _call: Call) -> BrokerError:
+    return NoSuchEntity(
+        f"The delegation request {given['DelegationRequestId']} cannot be found."
+    )
+
+
+def _no_requester(_given: Given, call: Call) -> BrokerError:
+    return InvalidInput(
+        f"The account {call.account} is not registered to ask for delegation."
+    )
+
+
+def _no_summary(given: Given, _call: Call) -> BrokerError:
+    return NoSuchEntity(f"The entity {given['EntityArn']} cannot be found.")
+
+
+def _no_template(given: Given, _call: Call) -> BrokerError:
+    return NoSuchEntity(f"The role template {given['TemplateArn']} cannot be found.")
+
+
+async def _list_requests(_given: Given, _call: Call) -> ListDelegationRequestsResponse:
+    return {"DelegationRequests": [], "isTruncated": False}
+
+
+async def _update_oidc_provider(given: Given, call: Call) -> dict[str, object]:
+    await require_oidc_provider(
+        call.change, call.account, given["OpenIDConnectProviderArn"]
+    )
+    return {}
+
+
+async def _request(given: Given, call: Call) -> On:
+    return On(
+        iam_arn(
+            call.account, f"delegation-request/{given.get('DelegationRequestId', '*')}"
+        )
+    )
+
+
+async def _summarized(given: Given, _call: Call) -> On:
+    return On(given["EntityArn"])
+
+
+async def _organization_entity(given: Given, call: Call) -> On:
+    return On(iam_arn(call.account, f"access-report/{given['EntityPath']}"))
+
+
+async def _template(given: Given, _call: Call) -> On:
+    return On(given["TemplateArn"])
+
+
+def organizations_policy(given: Given, _on: On) -> Context:
+    """``iam:OrganizationsPolicyId``."""
+    policy_id = given.get("OrganizationsPolicyId")
+    return {} if policy_id is None else {"iam:organizationspolicyid": (policy_id,)}
+
+
+def delegation_asked(given: Given, _on: On) -> Context:
+    """``iam:DelegationDuration``, ``iam:NotificationChannel``, ``iam:TemplateArn``."""
+    context = {
+        "iam:delegationduration": (str(given["SessionDuration"]),),
+        "iam:notificationchannel": (given["NotificationChannel"],),
+    }
+    template = given["Permissions"].get("PolicyTemplateArn")
+    if template is not None:
+        context["iam:templatearn"] = (template,)
+    return context
+
+
+def delegation_owner(given: Given, _on: On) -> Context:
+    """``iam:DelegationRequestOwner``."""
+    owner = given.get("OwnerId")
+    return {} if owner is None else {"iam:delegationrequestowner": (owner,)}
+
+
+_FEATURES = (
+    "EnableOrganizationsRootCredentialsManagement",
+    "EnableOrganizationsRootSessions",
+    "DisableOrganizationsRootCredentialsManagement",
+    "DisableOrganizationsRootSessions",
+)
+_ABOUT_A_REQUEST = (
+    "AcceptDelegationRequest",
+    "AssociateDelegationRequest",
+    "RejectDelegationRequest",
+    "SendDelegationToken",
+    "UpdateDelegationRequest",
+)
+
+OUTSIDE_ORGANIZATION: tuple[Action, ...] = (
+    read("ListOrganizationsFeatures", _answering(_no_organization), on.account),
+    *(change(name, _answering(_no_organization), on.account) for name in _FEATURES),
+    read(
+        "GenerateOrganizationsAccessReport",
+        _answering(_no_report),
+        _organization_entity,
+        organizations_policy,
+    ),
+    read("GetOrganizationsAccessReport", _answering(_no_job), on.account),
+    change(
+        "CreateDelegationRequest",
+        _answering(_no_requester),
+        _request,
+        delegation_asked,
+    ),
+    *(change(name, _answering(_no_request), _request) for name in _ABOUT_A_REQUEST),
+    read("GetDelegationRequest", _answering(_no_request), _request),
+    read("ListDelegationRequests", _list_requests, on.account, delegation_owner),
+    read("GetHumanReadableSummary", _answering(_no_summary), _summarized),
+    read("GetRoleTemplateVersion", _answering(_no_template), _template),
+    change("AcquireRole", _answering(_no_template), _template),
+    change(
+        "UpdateOpenIDConnectProvider",
+        _update_oidc_provider,
+        on.oidc_provider,
+        unsupported=(
+            "ContextProvider",
+            "IdentityCenterInstanceArn",
+            "RemoveContextProvider",
+            "RemoveIdentityCenterInstance",
+        ),
+    ),
+)
+"""All of them, and the OIDC provider's links to services that are not here."""
