@@ -1,0 +1,42 @@
+import pytest
+
+from broker.authn.endpoints import find_fixed_region, unsigned_region
+
+
+@pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("broker.example", None),
+        ("sts.broker.example", ""),
+        ("STS.Broker.example", ""),
+        ("sts.eu-west-3.broker.example", "eu-west-3"),
+        ("sts.us-gov-west-1.broker.example", "us-gov-west-1"),
+        ("sts.x.broker.example", None),
+        ("sts.eu-west-3.evil.example", None),
+        ("sts.eu-west-3.broker.example:8443", None),
+        ("iam.broker.example", None),
+        (None, None),
+    ],
+)
+def test_a_host_fixes_a_region_or_none(host: str | None, region: str | None) -> None:
+    assert find_fixed_region(host, "broker.example") == region
+
+
+def test_a_port_belongs_to_the_host() -> None:
+    assert find_fixed_region("sts.eu-west-3.h:8443", "h:8443") == "eu-west-3"
+
+
+@pytest.mark.parametrize(
+    ("fixed", "region"),
+    [
+        (None, "eu-west-1"),
+        ("", "us-east-1"),
+        ("eu-west-3", "eu-west-3"),
+        ("ap-east-1", "eu-west-1"),
+    ],
+)
+def test_unsigned_calls_are_served_where_they_were_sent(
+    fixed: str | None, region: str
+) -> None:
+    configured = frozenset({"eu-west-1", "eu-west-3"})
+    assert unsigned_region(fixed, "eu-west-1", configured) == region

@@ -1,0 +1,127 @@
+from datetime import UTC, datetime, timedelta
+
+import jwt
+import pytest
+
+from broker.identities.outbound import (
+    PUBLISHED_AFTER,
+    PUBLISHED_BEFORE,
+    Algorithm,
+    Outbound,
+    find_outbound,
+    first_keys,
+    key_set,
+    reseal,
+    rotate,
+    sign,
+    with_outbound,
+)
+from broker.model.account import Account, AccountId
+
+ACCOUNT = AccountId("123456789012")
+NOW = datetime(2026, 9, 11, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+class Sealer:
+    """Seals with a mark of its place; no cryptography."""
+
+    def __init__(self) -> None:
+        self.generation = b"1"
+
+    def seal(
+        self, purpose: str, account: str, entity_id: str, column: str, plaintext: bytes
+    ) -> bytes:
+        place = f"{purpose}|{account}|{entity_id}|{column}".encode()
+        return self.generation + place + b"\0" + plaintext
+
+    def open_sealed(
+        self, purpose: str, account: str, entity_id: str, column: str, sealed: bytes
+    ) -> bytes:
+        place, _, plain = sealed[1:].partition(b"\0")
+        assert place == f"{purpose}|{account}|{entity_id}|{column}".encode()
+        return plain
+
+    def needs_resealing(self, sealed: bytes) -> bool:
+        return sealed[:1] != self.generation
+
+
+@pytest.fixture(scope="module")
+def first() -> Outbound:
+    return Outbound(enabled=True, keys=first_keys(ACCOUNT, Sealer(), NOW))
+
+
+def kids(outbound: Outbound, now: datetime) -> set[str]:
+    return {key.kid for key in outbound.published(now)}
+
+
+def test_first_keys_sign_at_once_and_verify_with_what_is_published(
+    first: Outbound,
+) -> None:
+    jwks = jwt.PyJWKSet.from_dict(key_set(first.published(NOW)))
+    for algorithm in Algorithm:
+        key = first.find_signing(algorithm, NOW)
+        assert key is not None
+        token = sign(ACCOUNT, key, Sealer(), {"a": 1})
+        assert jwt.decode(token, jwks[key.kid], [algorithm.value]) == {"a": 1}
+
+
+def test_only_public_members_are_published(first: Outbound) -> None:
+    published = key_set(first.published(NOW))["keys"]
+    assert isinstance(published, list)
+    for key in published:
+        assert set(key) <= {"kty", "n", "e", "crv", "x", "y", "kid", "use", "alg"}
+
+
+def test_a_new_key_is_published_before_it_signs_and_the_old_one_afterwards(
+    first: Outbound,
+) -> None:
+    rotated = rotate(ACCOUNT, first, Sealer(), NOW)
+    signs = NOW + PUBLISHED_BEFORE
+    ends = signs + PUBLISHED_AFTER
+    both = {"RSA_0", "RSA_1", "EC384_0", "EC384_1"}
+    for moment, signing, published in (
+        (NOW, "RSA_0", both),
+        (signs - SECOND, "RSA_0", both),
+        (signs, "RSA_1", both),
+        (ends - SECOND, "RSA_1", both),
+        (ends, "RSA_1", {"RSA_1", "EC384_1"}),
+    ):
+        key = rotated.find_signing(Algorithm.RS256, moment)
+        assert key is not None
+        assert key.kid == signing
+        assert kids(rotated, moment) == published
+
+
+def test_rotation_drops_keys_that_are_over_and_counts_on(first: Outbound) -> None:
+    rotated = rotate(ACCOUNT, first, Sealer(), NOW)
+    later = NOW + PUBLISHED_BEFORE + PUBLISHED_AFTER
+    again = rotate(ACCOUNT, rotated, Sealer(), later)
+    assert {key.kid for key in again.keys} == {
+        *("RSA_1", "RSA_2", "EC384_1", "EC384_2")
+    }
+
+
+def test_the_state_is_kept_with_the_account(first: Outbound) -> None:
+    account = Account(
+        account_id=ACCOUNT,
+        alias=None,
+        session_salt=b"",
+        created_at=NOW,
+        options={"Other": 1},
+    )
+    assert find_outbound(account) is None
+    kept = with_outbound(account, first)
+    assert find_outbound(kept) == first
+    assert kept.options["Other"] == 1
+
+
+def test_keys_are_sealed_anew_for_their_own_place(first: Outbound) -> None:
+    sealer = Sealer()
+    assert reseal(ACCOUNT, first, sealer) == first
+    sealer.generation = b"2"
+    anew = reseal(ACCOUNT, first, sealer)
+    assert all(key.sealed[:1] == b"2" for key in anew.keys)
+    key = anew.find_signing(Algorithm.ES384, NOW)
+    assert key is not None
+    assert sign(ACCOUNT, key, sealer, {})
