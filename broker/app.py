@@ -32,8 +32,10 @@ from broker.clock import Clock, SystemClock
 from broker.console.deps import ConsoleDeps, SignInLink
 from broker.console.routes import console_routes
 from broker.federation.addresses import AddressRules
+from broker.federation.code_flow import CodeFlow
 from broker.federation.issuer_keys import IssuerKeys
 from broker.federation.outbound import OutboundClient
+from broker.federation.saml_request_key import RequestKeys
 from broker.federation.web_identity import WebIdentityProver
 from broker.identities.mfa_codes import MfaCodes
 from broker.model.entities import SamlProvider
@@ -69,7 +71,7 @@ from broker.web.proxies import TrustedProxies
 
 _log = structlog.get_logger(__name__)
 
-PAGES = ("/saml", "/federation", "/signin", "/console", "/issuer")
+PAGES = ("/saml", "/federation", "/signin", "/console", "/issuer", "/static")
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 _UNKNOWN_OPERATION = b"<UnknownOperationException/>\n"
 
@@ -90,6 +92,9 @@ class Services:
     resolver: Resolver
     federated: FederatedScheme
     issuer_keys: IssuerKeys
+    web_identity: WebIdentityProver
+    code_flow: CodeFlow
+    request_keys: RequestKeys
     auditor: Auditor
     pipeline: Pipeline
     metrics: Metrics
@@ -179,15 +184,17 @@ def _build(
     issuer = SessionIssuer(sealer, stores.ledger, index)
     resolver = Resolver(sealer, fresh, index)
     rules = AddressRules(settings.internal_issuers)
+    outbound = OutboundClient(rules, ca_file=settings.ca_file)
     issuer_keys = IssuerKeys(
-        OutboundClient(rules, ca_file=settings.ca_file),
+        outbound,
         clock,
         cache=stores.cache,
         seal=_KeySetSeal(vault),
     )
+    web_identity = WebIdentityProver(fresh, issuer_keys, skew=settings.skew)
     federated = FederatedScheme(
         fresh,
-        WebIdentityProver(fresh, issuer_keys, skew=settings.skew),
+        web_identity,
         SamlExpectations(
             audiences=settings.audiences,
             recipients=settings.recipients,
@@ -247,6 +254,9 @@ def _build(
         resolver=resolver,
         federated=federated,
         issuer_keys=issuer_keys,
+        web_identity=web_identity,
+        code_flow=CodeFlow(outbound, vault, clock),
+        request_keys=RequestKeys(stores.database, vault, clock),
         auditor=auditor,
         pipeline=pipeline,
         metrics=metrics,
@@ -379,6 +389,10 @@ def _console_deps(
         vault=services.vault,
         tokens=SigninTokens(services.stores.cache, services.vault),
         clock=services.clock,
+        request_keys=services.request_keys,
+        code_flow=services.code_flow,
+        web_identity=services.web_identity,
+        entity_id=f"{settings.public_origin}/saml",
         public_origin=settings.public_origin,
         secure=settings.secure,
         allowed_origins=settings.allowed_destinations,

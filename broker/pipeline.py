@@ -222,6 +222,8 @@ class Pipeline:
             _note_use(self._uses, call, action)
 
     async def _prove_federated(self, call: Call, action: Action, given: Given) -> None:
+        if call.identity is None and call.identity_proof is not None:
+            call.identity = await call.identity_proof(call.now)
         if call.identity is None:
             prove = (
                 self._federated.prove_assertion

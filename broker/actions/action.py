@@ -69,6 +69,9 @@ class Call:
     door_proof: Callable[[datetime], Awaitable[Caller]] | None = None
     """The *prove* step of a door that takes no signature, such as a cookie's."""
 
+    identity_proof: Callable[[datetime], Awaitable[FederatedIdentity]] | None = None
+    """The proof of a door that knows more of an assertion than its text."""
+
     identity: FederatedIdentity | None = None
     """What an assertion or web identity token proved."""
 

@@ -6,6 +6,7 @@ judges.
 """
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -70,9 +71,14 @@ class FederatedScheme:
         self._acs_of = acs_of
 
     async def prove_assertion(
-        self, given: Mapping[str, str], now: datetime
+        self,
+        given: Mapping[str, str],
+        now: datetime,
+        in_response_to: AbstractSet[str] = frozenset(),
     ) -> FederatedIdentity:
         """The identity behind ``AssumeRoleWithSAML``'s parameters.
+
+        ``in_response_to`` are the open requests of the browser that brings it.
 
         Raises:
             ValidationError: an ARN is malformed.
@@ -87,13 +93,18 @@ class FederatedScheme:
                 ROLE_NOT_LISTED, detail="role and provider are in different accounts"
             )
         identity = await self.prove_for_provider(
-            given["SAMLAssertion"], account, provider_arn, now
+            given["SAMLAssertion"], account, provider_arn, now, in_response_to
         )
         require_role_pair(identity, role_arn=role_arn, provider_arn=provider_arn)
         return identity
 
     async def prove_for_provider(
-        self, response_text: str, account: AccountId, provider_arn: str, now: datetime
+        self,
+        response_text: str,
+        account: AccountId,
+        provider_arn: str,
+        now: datetime,
+        in_response_to: AbstractSet[str] = frozenset(),
     ) -> FederatedIdentity:
         """The identity that one provider's keys prove; roles are not looked at.
 
@@ -118,7 +129,18 @@ class FederatedScheme:
             recipients=expected.recipients | {self._acs_of(provider)},
             now=now,
             skew=expected.skew,
+            in_response_to=in_response_to,
         )
+
+    async def encryption_keys(
+        self, provider: SamlProvider
+    ) -> tuple[DecryptionKey, ...]:
+        """The provider's decryption keys, newest first."""
+        return (await self._keys(provider)).decryption
+
+    async def metadata_of(self, provider: SamlProvider) -> IdpMetadata:
+        """The provider's registered metadata."""
+        return (await self._keys(provider)).metadata
 
     async def prove_token(
         self, given: Mapping[str, str], now: datetime

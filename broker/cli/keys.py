@@ -156,6 +156,7 @@ async def _reseal(services: Services) -> None:
     sealing, _ = keyring.sealing_key(KeyKind.STORAGE, clock.now())
     directory = services.stores.directory
     result = await reseal_all(directory, services.vault, sealing)
+    await services.request_keys.reseal()
     typer.echo(f"Sealed anew: {result.changed}")
     for value in result.broken:
         typer.echo(f"Does not open any more, make it again: {value}", err=True)

@@ -1,5 +1,6 @@
 """``broker providers``: identity providers, and the options only an operator sets."""
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,6 +15,8 @@ from rich.table import Table
 from broker.app import Services
 from broker.cli.operator import operator_entry, with_services
 from broker.errors import NoSuchEntity
+from broker.federation.code_flow import CLIENT_SECRET_SEAL
+from broker.federation.group_roles import GroupRoles
 from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.saml_options import SamlProviderOptions
 from broker.model.account import AccountId, parse_account_id
@@ -25,6 +28,7 @@ app = typer.Typer(help="Identity providers.", no_args_is_help=True)
 Provider = SamlProvider | OidcProvider
 
 _ARN_FIELDS = 6
+_SECRET = "ClientSecret"  # noqa: S105  # an option's name
 _HEADINGS = ("Provider", "Issuer", "Options")
 
 
@@ -39,12 +43,28 @@ def _list(text: str) -> object:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def _content(text: str) -> str:
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{text[1:]} cannot be read") from error
+
+
+def _groups(text: str) -> object:
+    try:
+        table = json.loads(_content(text))
+    except ValueError as error:
+        raise ValueError(
+            "no JSON; write a mapping of groups to lists of role ARNs, or @FILE"
+        ) from error
+    GroupRoles.parse({"GroupRoles": table})
+    return table
+
+
 def _jwks(text: str) -> object:
-    if text.startswith("@"):
-        try:
-            text = Path(text[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"{text[1:]} cannot be read") from error
+    text = _content(text)
     try:
         keys = json.loads(text)
     except ValueError as error:
@@ -62,12 +82,20 @@ SAML_OPTIONS: Mapping[str, Reader] = {
     "LegacyRsa": _truth,
     "Audiences": _list,
     "Recipients": _list,
+    "SignIn": _truth,
+    "GroupRoles": _groups,
+    "GroupAttribute": str,
 }
 OIDC_OPTIONS: Mapping[str, Reader] = {
     "Profile": str,
     "OneTimeUse": _truth,
     "Algorithms": _list,
     "StaticJwks": _jwks,
+    "ClientId": str,
+    "ClientSecret": _content,
+    "Scopes": _list,
+    "GroupRoles": _groups,
+    "GroupAttribute": str,
 }
 
 
@@ -85,7 +113,7 @@ def list_providers(
     table = Table(*_HEADINGS, box=None, header_style="bold", pad_edge=False)
     for provider in with_services(work):
         issuer = provider.url if isinstance(provider, OidcProvider) else ""
-        options = dict(provider.options)
+        options = shown_options(provider.options)
         if as_json:
             described = {"Arn": provider.arn, "Issuer": issuer, "Options": options}
             typer.echo(json.dumps(described))
@@ -111,8 +139,10 @@ def set_options(
 ) -> None:
     """Set broker-only options of a provider.
 
-    SAML: Profile, AllowSha1, AllowCbc, LegacyRsa, Audiences, Recipients.
-    OpenID Connect: Profile, OneTimeUse, Algorithms, StaticJwks (JSON or @FILE).
+    SAML: Profile, AllowSha1, AllowCbc, LegacyRsa, Audiences, Recipients, SignIn.
+    OpenID Connect: Profile, OneTimeUse, Algorithms, StaticJwks (JSON or @FILE); for
+    the sign-in page ClientId, ClientSecret (@FILE) and Scopes.
+    Both: GroupRoles (JSON or @FILE) and GroupAttribute.
     """
     account = _account_of(arn)
 
@@ -120,6 +150,8 @@ def set_options(
         async with services.stores.directory.change(account) as change:
             provider = await _require(change, account, arn)
             changes = read_settings(provider, settings)
+            if changes.get(_SECRET) is not None:
+                changes[_SECRET] = _sealed(services, provider, str(changes[_SECRET]))
             options = {**provider.options, **changes}
             options = {name: v for name, v in options.items() if v is not None}
             check_options(provider, options)
@@ -128,7 +160,10 @@ def set_options(
             else:
                 await change.update_oidc_provider(replace(provider, options=options))
             entry = operator_entry(
-                "SetProviderOptions", account, Provider=arn, Options=changes
+                "SetProviderOptions",
+                account,
+                Provider=arn,
+                Options=shown_options(changes),
             )
             entry.resources = (arn,)
             await change.record(entry.complete())
@@ -138,7 +173,7 @@ def set_options(
         options = with_services(work)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    typer.echo(json.dumps(options))
+    typer.echo(json.dumps(shown_options(options)))
 
 
 async def all_providers(directory: DirectoryReader) -> list[Provider]:
@@ -148,6 +183,24 @@ async def all_providers(directory: DirectoryReader) -> list[Provider]:
         found += await directory.list_saml_providers(account.account_id)
         found += await directory.list_oidc_providers(account.account_id)
     return found
+
+
+def shown_options(options: Mapping[str, object]) -> dict[str, object]:
+    """Options as people see them: no secret, sealed or not."""
+    return {
+        name: "(sealed)" if name == _SECRET and value is not None else value
+        for name, value in options.items()
+    }
+
+
+def _sealed(services: Services, provider: Provider, secret: str) -> str:
+    if isinstance(provider, SamlProvider):
+        raise TypeError("SAML providers have no client secret")
+    purpose, column = CLIENT_SECRET_SEAL
+    sealed = services.vault.seal(
+        purpose, provider.account, provider.unique_id, column, secret.encode()
+    )
+    return base64.b64encode(sealed).decode("ascii")
 
 
 def check_options(provider: Provider, options: Mapping[str, object]) -> None:

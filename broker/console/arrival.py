@@ -16,12 +16,13 @@ from broker.actions.action import Door
 from broker.actions.signin.signin_tokens import SigninGrant
 from broker.console.console_session import Arrived, SignedIn, session_caller
 from broker.console.csrf import csrf_token, require_same_origin
-from broker.console.desk import HOME, Desk
+from broker.console.desk import HOME, Desk, IdentityProof
 from broker.console.facts import refuse_prefetch
 from broker.console.forms import read_form
 from broker.console.pages import see_other
 from broker.errors import ValidationError
 from broker.model.caller import Caller
+from broker.model.federated import FederatedIdentity
 from broker.sessions.handles import Handles
 
 CONTINUE = "/signin/continue"
@@ -34,9 +35,11 @@ USED_UP = "This sign-in link was used already, or it is too old. Start again whe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """Someone with a proof: an assertion for a role, or a sign-in token.
+    """Someone with a proof: an assertion or ID token for a role, or a sign-in token.
 
     ``session_arn`` is who they will be, for the question and nothing else.
+    ``request_id`` is the request of ours that the assertion answers; ``token`` an ID
+    token of our own code flow.
     """
 
     door: str
@@ -45,6 +48,9 @@ class Arrival:
     response: str = field(default="", repr=False)
     role_arn: str = ""
     provider_arn: str = ""
+    request_id: str = ""
+    token: str = field(default="", repr=False)
+    session_name: str = ""
     signin_token: str = field(default="", repr=False)
     issuer: str = ""
 
@@ -104,6 +110,8 @@ class Arrivals:
         """Mint the console session and give its cookie: a new one each time."""
         if arrival.signin_token:
             result = await self._login(request, arrival)
+        elif arrival.token:
+            result = await self._exchange(request, arrival)
         else:
             result = await self._assume(request, arrival)
         credentials = result["Credentials"]
@@ -127,8 +135,37 @@ class Arrivals:
             "PrincipalArn": arrival.provider_arn,
             "SAMLAssertion": arrival.response,
         }
+        proof: IdentityProof | None = None
+        if arrival.request_id:
+            await self._desk.starts.finish(request, arrival.request_id[1:])
+
+            async def prove(now: datetime) -> FederatedIdentity:
+                return await self._desk.deps.federated.prove_assertion(
+                    given, now, frozenset({arrival.request_id})
+                )
+
+            proof = prove
         return await self._desk.perform(
-            request, Door.SAML, ("sts", "AssumeRoleWithSAML"), None, lambda: given
+            request,
+            Door.SAML,
+            ("sts", "AssumeRoleWithSAML"),
+            None,
+            lambda: given,
+            identity_proof=proof,
+        )
+
+    async def _exchange(self, request: Request, arrival: Arrival) -> Mapping[str, Any]:
+        given = {
+            "RoleArn": arrival.role_arn,
+            "RoleSessionName": arrival.session_name,
+            "WebIdentityToken": arrival.token,
+        }
+        return await self._desk.perform(
+            request,
+            Door.SIGN_IN,
+            ("sts", "AssumeRoleWithWebIdentity"),
+            None,
+            lambda: given,
         )
 
     async def _login(self, request: Request, arrival: Arrival) -> Mapping[str, Any]:

@@ -17,8 +17,8 @@ class SessionCookie:
     session's end can be told from never having signed in.
     """
 
-    def __init__(self, *, secure: bool) -> None:
-        self.name = f"__Host-{_NAME}" if secure else _NAME
+    def __init__(self, *, secure: bool, name: str = _NAME) -> None:
+        self.name = f"__Host-{name}" if secure else name
         self._secure = secure
 
     def find(self, request: Request) -> str | None:

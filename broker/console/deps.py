@@ -6,6 +6,9 @@ from broker.actions.signin.signin_tokens import SigninTokens
 from broker.audit.writer import Auditor
 from broker.authn.federated import FederatedScheme
 from broker.clock import Clock
+from broker.federation.code_flow import CodeFlow
+from broker.federation.saml_request_key import RequestKeys
+from broker.federation.web_identity import WebIdentityProver
 from broker.pipeline import Pipeline
 from broker.sessions.resolve import Resolver
 from broker.sessions.vault import Vault
@@ -29,7 +32,8 @@ class ConsoleDeps:
 
     ``public_origin`` has no trailing slash; ``secure`` says that it is https.
     ``allowed_origins`` are the origins that ``Destination``, ``RelayState`` and
-    ``Issuer`` may lead to besides it.
+    ``Issuer`` may lead to besides it. ``entity_id`` is our name as a SAML service
+    provider.
     """
 
     pipeline: Pipeline
@@ -42,6 +46,10 @@ class ConsoleDeps:
     vault: Vault
     tokens: SigninTokens
     clock: Clock
+    request_keys: RequestKeys
+    code_flow: CodeFlow
+    web_identity: WebIdentityProver
+    entity_id: str
     public_origin: str
     secure: bool
     allowed_origins: tuple[str, ...] = ()

@@ -15,13 +15,16 @@ from broker.console.destinations import Destinations
 from broker.console.facts import note, raw_request, request_id
 from broker.console.forms import Form
 from broker.console.pages import Pages
+from broker.console.starts import Starts
 from broker.model.caller import Caller
+from broker.model.federated import FederatedIdentity
 from broker.sessions.handles import Handles
 
 HOME = "/console/"
 SIGN_IN = "/signin"
 
 DoorProof = Callable[[datetime], Awaitable[Caller]]
+IdentityProof = Callable[[datetime], Awaitable[FederatedIdentity]]
 
 
 class Desk:
@@ -34,6 +37,7 @@ class Desk:
         self.sessions = ConsoleSessions(
             Handles(deps.cache, deps.vault, "console"), deps.resolver, deps.cache
         )
+        self.starts = Starts(deps)
         self.destinations = Destinations(deps.public_origin, deps.allowed_origins)
 
     async def find_session(self, request: Request) -> SignedIn | Ended | None:
@@ -57,6 +61,8 @@ class Desk:
         action: tuple[str, str],
         proof: DoorProof | None,
         read: Callable[[], Given],
+        *,
+        identity_proof: IdentityProof | None = None,
     ) -> Mapping[str, Any]:
         """One action through the pipeline, with the door's own proof.
 
@@ -67,6 +73,7 @@ class Desk:
         note(request, action=name)
         call, found = self._open(request, door, service, name)
         call.door_proof = proof
+        call.identity_proof = identity_proof
         return await self.deps.pipeline.perform(call, found, read)
 
     def _open(

@@ -4,14 +4,16 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.console import federation, saml_acs
+from broker.console import federation, oidc_signin, saml_acs, saml_metadata
 from broker.console.arrival import CONTINUE, Arrivals
 from broker.console.deps import ConsoleDeps
 from broker.console.desk import HOME, SIGN_IN, Desk
 from broker.console.federation import Federation
 from broker.console.home import Home
+from broker.console.oidc_signin import OidcSignIn
 from broker.console.pages import see_other
 from broker.console.saml_acs import SamlAcs
+from broker.console.saml_metadata import SamlMetadata
 from broker.console.sign_out import SIGNED_OUT, SignOut
 from broker.console.signin import SignIn
 from broker.errors import NoSuchEntity
@@ -27,7 +29,9 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     desk = Desk(deps)
     arrivals = Arrivals(desk)
     sign_out = SignOut(desk)
-    sign_in = SignIn(desk)
+    oidc = OidcSignIn(desk, arrivals)
+    sign_in = SignIn(desk, oidc)
+    metadata = SamlMetadata(desk)
     acs = SamlAcs(desk, arrivals)
     home = Home(desk)
     endpoint = Federation(desk, arrivals, sign_out)
@@ -58,7 +62,16 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     add(CONTINUE, ["GET", "POST"], guarded(arrivals.resume, door=saml_acs.DOOR))
     add(SIGNED_OUT, ["GET"], guarded(sign_in.signed_out))
     add(SIGN_IN, ["GET"], guarded(sign_in.page))
+    add(oidc_signin.CALLBACK, ["GET"], guarded(oidc.callback, door=oidc_signin.DOOR))
+    add(oidc_signin.ROLE, ["POST"], guarded(oidc.choose, door=oidc_signin.DOOR))
+    add(
+        "/signin/{account}/with/{provider}",
+        ["GET"],
+        guarded(sign_in.begin, door=oidc_signin.DOOR),
+    )
     add("/signin/{account}", ["GET"], guarded(sign_in.page))
+    add(saml_metadata.GLOBAL, ["GET"], guarded(metadata.overall))
+    add(saml_metadata.PER_PROVIDER, ["GET"], guarded(metadata.of_provider))
     add(HOME, ["GET"], guarded(home.page))
     add("/console/credentials", ["POST"], guarded(home.credentials))
     add("/console/sign-out", ["POST"], guarded(sign_out.post))

@@ -20,6 +20,7 @@ from broker.console.arrival import Arrival, Arrivals
 from broker.console.desk import Desk
 from broker.console.facts import note, raw_request, request_id
 from broker.console.forms import Form, read_form
+from broker.console.saml_requests import OpenRequest, SamlRequests
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -73,6 +74,7 @@ class SamlAcs:
     def __init__(self, desk: Desk, arrivals: Arrivals) -> None:
         self._desk = desk
         self._arrivals = arrivals
+        self._requests = SamlRequests(desk)
 
     async def post(self, request: Request) -> Response:
         """``POST /saml``, and ``POST /saml/acs/{id}`` for one provider."""
@@ -80,7 +82,8 @@ class SamlAcs:
         form = await read_form(request, body_max=BODY_BYTES_MAX)
         response_text = form.require("SAMLResponse")
         uuid: str | None = request.path_params.get("uuid")
-        choices = await self._list(request, response_text, uuid)
+        answered = await self._requests.find_answered(response_text)
+        choices = await self._list(request, response_text, uuid, answered)
         relay = form.find("RelayState") or ""
         chosen = _choose(choices, form)
         if chosen is None:
@@ -95,16 +98,26 @@ class SamlAcs:
         return await self._arrivals.hand_over(
             Arrival(
                 door=DOOR,
-                destination=self._desk.destinations.find_safe(relay) or "",
+                destination=(
+                    self._desk.destinations.find_safe(
+                        answered.destination if answered else relay
+                    )
+                    or ""
+                ),
                 session_arn=chosen.session_arn,
                 response=response_text,
                 role_arn=chosen.pair.role_arn,
                 provider_arn=chosen.pair.provider_arn,
+                request_id=answered.request_id if answered else "",
             )
         )
 
     async def _list(
-        self, request: Request, response_text: str, uuid: str | None
+        self,
+        request: Request,
+        response_text: str,
+        uuid: str | None,
+        answered: OpenRequest | None,
     ) -> tuple[Choice, ...]:
         """The roles that the response opens, with the attempt on record.
 
@@ -123,7 +136,7 @@ class SamlAcs:
         )
         async with self._desk.deps.auditor.opened(entry):
             try:
-                identities = await self._verify(response_text, uuid, now)
+                identities = await self._verify(response_text, uuid, answered, now)
             except StoreUnavailableError as error:
                 raise ServiceUnavailable(detail="the database is away") from error
             choices = tuple(
@@ -143,7 +156,11 @@ class SamlAcs:
             return choices
 
     async def _verify(
-        self, response_text: str, uuid: str | None, now: datetime
+        self,
+        response_text: str,
+        uuid: str | None,
+        answered: OpenRequest | None,
+        now: datetime,
     ) -> list[FederatedIdentity]:
         """What each provider proves that is asked.
 
@@ -153,11 +170,18 @@ class SamlAcs:
         """
         identities: list[FederatedIdentity] = []
         first: BrokerError | None = None
-        for account, provider_arn in await self._nominated(response_text, uuid):
+        asked = await self._nominated(response_text, uuid)
+        open_requests: frozenset[str] = frozenset()
+        if answered is not None:
+            open_requests = frozenset({answered.request_id})
+            who = (answered.account, answered.provider_arn)
+            # Whoever was asked answers, and nobody else.
+            asked = [who] if uuid is None or who in asked else []
+        for account, provider_arn in asked:
             try:
                 identities.append(
                     await self._desk.deps.federated.prove_for_provider(
-                        response_text, account, provider_arn, now
+                        response_text, account, provider_arn, now, open_requests
                     )
                 )
             except ServiceUnavailable:

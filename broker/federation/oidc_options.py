@@ -6,8 +6,9 @@ no AWS parameter reaches them.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from broker.federation.group_roles import GroupRoles
 from broker.protocols.oidc.algorithms import ALGORITHM_NAMES
 from broker.protocols.oidc.verify import VerifyOptions
 
@@ -20,13 +21,19 @@ class OidcProviderOptions:
     """``OneTimeUse``, ``StaticJwks``, ``Algorithms`` and ``Profile``.
 
     ``static_jwks`` is the JSON text of a key set that is used instead of fetching
-    one, empty when there is none.
+    one, empty when there is none. With ``ClientId`` the sign-in page offers the
+    provider; ``ClientSecret`` is kept sealed, ``Scopes`` are asked for.
+    ``GroupRoles`` and ``GroupAttribute`` are read by `GroupRoles`.
     """
 
     one_time_use: bool = False
     static_jwks: str = ""
     algorithms: frozenset[str] = ALGORITHM_NAMES
     profile: str = "strict"
+    client_id: str = ""
+    sealed_client_secret: str = field(default="", repr=False)
+    scopes: tuple[str, ...] = ("openid",)
+    group_roles: GroupRoles | None = None
 
     @property
     def verify_options(self) -> VerifyOptions:
@@ -52,6 +59,12 @@ def parse_oidc_options(options: Mapping[str, object]) -> OidcProviderOptions:
         static_jwks=_read_jwks(options.get("StaticJwks", "")),
         algorithms=_read_algorithms(options.get("Algorithms", ALGORITHM_NAMES)),
         profile=_read_profile(options.get("Profile", "strict")),
+        client_id=_read_text(options.get("ClientId", ""), "ClientId"),
+        sealed_client_secret=_read_text(
+            options.get("ClientSecret", ""), "ClientSecret"
+        ),
+        scopes=_read_scopes(options.get("Scopes", ())),
+        group_roles=GroupRoles.parse(options),
     )
 
 
@@ -80,6 +93,21 @@ def _read_algorithms(value: object) -> frozenset[str]:
             f"Algorithms has {foreign[0]!r}; known are {sorted(ALGORITHM_NAMES)}"
         )
     return frozenset(names)
+
+
+def _read_text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is no text")  # noqa: TRY004  # the data is at fault
+    return value
+
+
+def _read_scopes(value: object) -> tuple[str, ...]:
+    names = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(
+        isinstance(name, str) for name in names
+    ):
+        raise ValueError("Scopes is not a list; write for example email, groups")
+    return tuple(dict.fromkeys(("openid", *names)))
 
 
 def _read_profile(value: object) -> str:

@@ -23,15 +23,16 @@ from broker.federation.saml_context import (
     subject_type,
 )
 from broker.federation.saml_options import SamlProviderOptions
+from broker.federation.session_name import find_session_name
 from broker.model.arn import Arn
 from broker.model.entities import EncryptionMode, SamlProvider
-from broker.model.federated import FederatedIdentity
+from broker.model.federated import FederatedIdentity, RolePair
 from broker.model.principal import Principal, PrincipalType
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.expected import Expected
 from broker.protocols.saml.keys import DecryptionKey
 from broker.protocols.saml.metadata import IdpMetadata
-from broker.protocols.saml.verify import verify_response
+from broker.protocols.saml.verify import VerifiedAssertion, verify_response
 
 UNPARSABLE: Final = "Invalid base64 SAMLResponse"
 UNSIGNED: Final = "Response (with optional signature) must contain an assertion with a mandatory signature"
@@ -145,7 +146,11 @@ def prove_saml(
         assertion = verify_response(response_text, idp=metadata, expected=expected)
     except SamlRejected as error:
         raise wire_error(error, request_id=request_id) from error
-    claims = read_claims(assertion.attributes)
+    by_group = _by_group(assertion, provider, options)
+    claims = read_claims(
+        assertion.attributes,
+        fallback_name=find_session_name(assertion.subject) if by_group else None,
+    )
     context = saml_context(assertion, provider)
     provider_arn = provider.arn
     return FederatedIdentity(
@@ -166,7 +171,7 @@ def prove_saml(
         session_name=claims.session_name,
         role_pairs=tuple(
             pair
-            for pair in claims.role_pairs
+            for pair in dict.fromkeys((*claims.role_pairs, *by_group))
             if pair.provider_arn == provider_arn
             and Arn.parse(pair.role_arn).account == provider.account
         ),
@@ -179,6 +184,19 @@ def prove_saml(
         session_context={key: context[key] for key in SESSION_KEYS},
         spends=(provider.uuid, assertion.issuer, assertion.assertion_id),
         spends_until=assertion.latest_not_on_or_after + 2 * skew,
+    )
+
+
+def _by_group(
+    assertion: VerifiedAssertion, provider: SamlProvider, options: SamlProviderOptions
+) -> tuple[RolePair, ...]:
+    """The roles that the operator's table gives the subject's groups."""
+    table = options.group_roles
+    if table is None:
+        return ()
+    groups = assertion.attributes.get(table.attribute, ())
+    return tuple(
+        RolePair(arn, provider.arn) for arn in table.roles_of(groups, provider.account)
     )
 
 

@@ -46,8 +46,12 @@ class SamlClaims:
     transitive_keys: frozenset[str]
 
 
-def read_claims(attributes: Mapping[str, tuple[str, ...]]) -> SamlClaims:
+def read_claims(
+    attributes: Mapping[str, tuple[str, ...]], *, fallback_name: str | None = None
+) -> SamlClaims:
     """Read the AWS attributes of a verified assertion.
+
+    ``fallback_name`` is the session's name when the attribute is not there at all.
 
     Raises:
         InvalidIdentityToken: an attribute that breaks its rule, with AWS's text where
@@ -56,7 +60,9 @@ def read_claims(attributes: Mapping[str, tuple[str, ...]]) -> SamlClaims:
     tags = _read_tags(attributes)
     return SamlClaims(
         role_pairs=_read_role_pairs(attributes.get(ROLE, ())),
-        session_name=_read_session_name(attributes.get(ROLE_SESSION_NAME, ())),
+        session_name=_read_session_name(
+            attributes.get(ROLE_SESSION_NAME, (fallback_name or "",))
+        ),
         session_duration_seconds=_read_duration(attributes.get(SESSION_DURATION)),
         source_identity=_read_source_identity(attributes.get(SOURCE_IDENTITY)),
         tags=tags,

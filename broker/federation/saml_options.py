@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from broker.federation.group_roles import GroupRoles
 from broker.protocols.saml.algorithms import AlgorithmPolicy
 from broker.protocols.saml.expected import Profile, SamlOptions
 
@@ -18,6 +19,9 @@ class SamlProviderOptions:
     ``LegacyRsa``: takes RSA keys of 1024 bits and more in the metadata.
     ``Audiences``, ``Recipients``: lists of further names and addresses that count as
     ours for this provider, such as AWS's own.
+    ``SignIn``: the sign-in page offers this provider, with a signed request to it.
+    ``GroupRoles``, ``GroupAttribute``: roles by group, see `GroupRoles`; whoever
+    comes in by them without a RoleSessionName is called by the NameID.
     """
 
     profile: Profile = Profile.STRICT
@@ -26,6 +30,8 @@ class SamlProviderOptions:
     legacy_rsa: bool = False
     audiences: frozenset[str] = frozenset()
     recipients: frozenset[str] = frozenset()
+    sign_in: bool = False
+    group_roles: GroupRoles | None = None
 
     @classmethod
     def parse(cls, options: Mapping[str, object]) -> Self:
@@ -45,6 +51,8 @@ class SamlProviderOptions:
             legacy_rsa=_flag(options, "LegacyRsa"),
             audiences=_texts(options, "Audiences"),
             recipients=_texts(options, "Recipients"),
+            sign_in=_flag(options, "SignIn"),
+            group_roles=GroupRoles.parse(options),
         )
 
     @property

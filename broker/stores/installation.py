@@ -93,6 +93,27 @@ async def set_keyring(database: Database, fingerprint: str) -> None:
             await connection.commit()
 
 
+async def claim_mark(
+    database: Database, name: str, value: object, *, now: datetime
+) -> object:
+    """Write a mark unless it is there; what it says afterwards.
+
+    Raises:
+        StoreUnavailableError: the database is away.
+    """
+    await read_installation(database, now=now)
+    async with database.connection() as connection:
+        with translate_errors():
+            await connection.execute(update(INSTALLATION).values(id=_ID))
+            row = (await connection.execute(select(INSTALLATION.c.marks))).one()
+            marks = {name: value, **load_mapping(row.marks)}
+            await connection.execute(
+                update(INSTALLATION).values(marks=dump_mapping(marks))
+            )
+            await connection.commit()
+    return marks[name]
+
+
 async def set_mark(
     database: Database, name: str, value: object, *, now: datetime
 ) -> None:

@@ -23,6 +23,8 @@ from broker.identities.template.properties import Properties
 from broker.model.account import AccountId
 from broker.stores.directory.port import DirectoryReader
 
+_SECRET = "ClientSecret"  # noqa: S105  # an option's name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OidcSpec:
@@ -67,7 +69,8 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[OidcSpec
             client_ids=provider.client_ids,
             thumbprints=provider.thumbprints,
             tags=dict(provider.tags),
-            options=dict(provider.options),
+            # A sealed secret belongs to its provider alone; a template holds none.
+            options={k: v for k, v in provider.options.items() if k != _SECRET},
         )
         for provider in await directory.list_oidc_providers(account)
     ]
@@ -104,7 +107,10 @@ async def _update(work: Work, before: OidcSpec, after: OidcSpec) -> None:
             client_ids=after.client_ids,
             thumbprints=after.thumbprints,
             tags=after.tags,
-            options=after.options,
+            options={
+                **after.options,
+                **{k: v for k, v in provider.options.items() if k == _SECRET},
+            },
         )
     )
 

@@ -37,14 +37,18 @@ def sp_metadata(
     entity_id: str,
     consumer_url: str,
     encryption_certificates: Sequence[bytes] = (),
+    signing_certificates: Sequence[bytes] = (),
 ) -> str:
     """The EntityDescriptor to give to an identity provider.
 
-    ``encryption_certificates`` are DER, the one to use first.
+    ``encryption_certificates`` are DER, the one to use first;
+    ``signing_certificates`` those of the keys that our requests are signed with.
 
     Source: SAML 2.0 Metadata 2.4.4; reference 4.6.
     """
-    keys = "".join(_key_descriptor(der) for der in encryption_certificates)
+    keys = "".join(_signing_descriptor(der) for der in signing_certificates)
+    keys += "".join(_key_descriptor(der) for der in encryption_certificates)
+    requests_signed = "true" if signing_certificates else "false"
     formats = "".join(
         f"<md:NameIDFormat>{name}</md:NameIDFormat>" for name in _NAME_ID_FORMATS
     )
@@ -59,7 +63,7 @@ def sp_metadata(
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f'<md:EntityDescriptor xmlns:md="{METADATA}" entityID={quoteattr(entity_id)}>'
         f'<md:SPSSODescriptor protocolSupportEnumeration="{SAMLP}"'
-        ' AuthnRequestsSigned="false" WantAssertionsSigned="true">'
+        f' AuthnRequestsSigned="{requests_signed}" WantAssertionsSigned="true">'
         f"{keys}{formats}"
         f'<md:AssertionConsumerService Binding="{POST_BINDING}"'
         f' Location={quoteattr(consumer_url)} index="1" isDefault="true"/>'
@@ -67,6 +71,15 @@ def sp_metadata(
         '<md:ServiceName xml:lang="en">Sign-in</md:ServiceName>'
         f"{requested}</md:AttributeConsumingService>"
         "</md:SPSSODescriptor></md:EntityDescriptor>\n"
+    )
+
+
+def _signing_descriptor(der: bytes) -> str:
+    certificate = base64.b64encode(der).decode("ascii")
+    return (
+        '<md:KeyDescriptor use="signing">'
+        f'<ds:KeyInfo xmlns:ds="{DSIG}"><ds:X509Data><ds:X509Certificate>{certificate}'
+        "</ds:X509Certificate></ds:X509Data></ds:KeyInfo></md:KeyDescriptor>"
     )
 
 

@@ -1,0 +1,305 @@
+"""Sign-in at an OpenID Connect provider: there with a code flow, back with a role.
+
+The ID token is verified like any web identity token, by the provider's registration
+in its account; nonce, state and browser tie it to the sign-in that was begun here.
+
+Source: OpenID Connect Core 3.1; RFC 9700; RFC 9207 (iss).
+"""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.actions.action import Door
+from broker.audit.entry import AuditEntry
+from broker.console.arrival import Arrival, Arrivals
+from broker.console.csrf import require_same_origin
+from broker.console.desk import Desk
+from broker.console.facts import note, raw_request, refuse_prefetch, request_id
+from broker.console.forms import read_form
+from broker.entropy import new_handle
+from broker.errors import (
+    AccessDenied,
+    IdpCommunicationError,
+    IdpRejectedClaim,
+    InvalidIdentityToken,
+    ValidationError,
+)
+from broker.federation.code_flow import CodeFlowFailedError
+from broker.federation.oidc_options import OidcProviderOptions, parse_oidc_options
+from broker.federation.session_name import find_session_name
+from broker.model.account import AccountId, parse_account_id
+from broker.model.arn import Arn, sts_arn
+from broker.model.entities import OidcProvider
+from broker.model.federated import FederatedIdentity
+from broker.protocols.oidc.verify import peek_unverified
+from broker.sessions.handles import Handles
+
+DOOR = "oidc"
+CALLBACK = "/signin/oidc/callback"
+ROLE = "/signin/oidc/role"
+_ACTION = "signin:ListRolesWithWebIdentity"
+_CHOOSING = timedelta(minutes=5)
+_LONGEST_REASON = 200
+_NO_ROLE = (
+    "Your identity provider's token opens no role here: it has no roles claim, and no"
+    " group of yours is mapped to a role."
+)
+_REFUSED = "Your identity provider did not let you in."
+_UNREACHABLE = "Your identity provider cannot be reached, or cannot be used. Try again."
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """Who came back, with what, and which roles that opens."""
+
+    identity: FederatedIdentity
+    token: str
+    session_name: str
+    role_arns: tuple[str, ...]
+
+
+class OidcSignIn:
+    """The code flow's pages."""
+
+    def __init__(self, desk: Desk, arrivals: Arrivals) -> None:
+        self._desk = desk
+        self._arrivals = arrivals
+        self._choices = Handles(desk.deps.cache, desk.deps.vault, "oidc-choice")
+
+    async def begin(
+        self, request: Request, provider: OidcProvider, destination: str
+    ) -> Response:
+        """Send the browser to the provider.
+
+        Raises:
+            IdpCommunicationError: the provider's endpoints cannot be had.
+        """
+        starts = self._desk.starts
+        browser = starts.browser_of(request)
+        nonce, verifier = new_handle(), new_handle()
+        state = await starts.put(
+            browser,
+            {
+                "account": provider.account,
+                "oidc": provider.host_and_path,
+                "id": provider.unique_id,
+                "nonce": nonce,
+                "verifier": verifier,
+                "destination": destination,
+            },
+        )
+        try:
+            url = await self._desk.deps.code_flow.begin(
+                provider,
+                parse_oidc_options(provider.options),
+                state=state,
+                nonce=nonce,
+                verifier=verifier,
+                redirect_uri=self._redirect_uri,
+            )
+        except CodeFlowFailedError as error:
+            raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
+        return starts.send_off(browser, url)
+
+    async def callback(self, request: Request) -> Response:
+        """``GET /signin/oidc/callback``: the provider's answer."""
+        refuse_prefetch(request)
+        note(request, action="ListRolesWithWebIdentity")
+        form = await read_form(request)
+        begun = await self._desk.starts.finish(request, form.require("state"))
+        if "oidc" not in begun:
+            raise ValidationError("This answer belongs to another kind of sign-in.")
+        account = parse_account_id(begun["account"])
+        entry = self._entry(request, account)
+        async with self._desk.deps.auditor.opened(entry):
+            error = form.find("error")
+            if error is not None:
+                raise IdpRejectedClaim(_REFUSED, detail=error[:_LONGEST_REASON])
+            proved = await self._prove(
+                account, begun, form.require("code"), form.find("iss")
+            )
+            entry.caller_arn = proved.identity.principal.arn
+            entry.principal_id = proved.identity.principal.userid
+            entry.resources = proved.role_arns
+        destination = begun["destination"]
+        if len(proved.role_arns) == 1:
+            return await self._arrivals.enter(
+                request, _arrival(proved, proved.role_arns[0], destination)
+            )
+        return await self._ask(request, proved, destination)
+
+    async def choose(self, request: Request) -> Response:
+        """``POST /signin/oidc/role``: one of the offered roles."""
+        form = await read_form(request)
+        require_same_origin(request, self._desk.deps.public_origin)
+        offered = await self._choices.take(form.require("handle"))
+        if offered is None:
+            raise ValidationError("This choice is too old. Start again.")
+        arrivals: dict[str, dict[str, Any]] = offered["arrivals"]
+        wanted = form.require("roleIndex")
+        if wanted not in arrivals:
+            raise AccessDenied("Your identity provider does not offer this role.")
+        return await self._arrivals.enter(request, Arrival(**arrivals[wanted]))
+
+    @property
+    def _redirect_uri(self) -> str:
+        return f"{self._desk.deps.public_origin}{CALLBACK}"
+
+    async def _prove(
+        self, account: AccountId, begun: dict[str, Any], code: str, issuer: str | None
+    ) -> Proved:
+        deps = self._desk.deps
+        provider = await deps.fresh.find_oidc_provider(account, begun["oidc"])
+        if provider is None or provider.unique_id != begun["id"]:
+            raise InvalidIdentityToken("Specified provider doesn't exist.")
+        if issuer is not None and issuer != provider.url:
+            raise InvalidIdentityToken(
+                detail=f"the answer is of issuer {issuer!r:.200}, not {provider.url!r}"
+            )
+        options = parse_oidc_options(provider.options)
+        try:
+            token = await deps.code_flow.finish(
+                provider,
+                options,
+                code=code,
+                verifier=begun["verifier"],
+                redirect_uri=self._redirect_uri,
+            )
+        except CodeFlowFailedError as error:
+            raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
+        identity = await deps.web_identity.prove(
+            token, account=account, now=deps.clock.now()
+        )
+        _require_own(identity, provider, options)
+        # The very text whose signature was just verified.
+        claims = peek_unverified(token).unverified_claims
+        _require_nonce(claims.get("nonce"), begun["nonce"])
+        return Proved(
+            identity,
+            token,
+            _session_name(claims, identity),
+            _roles(identity, claims, options),
+        )
+
+    async def _ask(
+        self, request: Request, proved: Proved, destination: str
+    ) -> Response:
+        arrivals = {
+            arn: _fields(_arrival(proved, arn, destination)) for arn in proved.role_arns
+        }
+        handle = await self._choices.put(
+            {"arrivals": arrivals}, self._desk.deps.clock.now() + _CHOOSING
+        )
+        account = await self._desk.deps.fresh.find_account(proved.identity.account)
+        alias = account.alias if account else None
+        return self._desk.pages.show(
+            request,
+            "oidc_roles.html",
+            account=alias or proved.identity.account,
+            roles=[(arn, _role_name(arn)) for arn in proved.role_arns],
+            action=ROLE,
+            handle=handle,
+        )
+
+    def _entry(self, request: Request, account: AccountId) -> AuditEntry:
+        raw = raw_request(request)
+        return AuditEntry(
+            event_id=request_id(request),
+            at=self._desk.deps.clock.now(),
+            door=Door.SIGN_IN.value,
+            action=_ACTION,
+            source_ip=raw.source_ip,
+            user_agent=raw.find_header(b"user-agent") or "",
+            account=account,
+        )
+
+
+def _require_own(
+    identity: FederatedIdentity, provider: OidcProvider, options: OidcProviderOptions
+) -> None:
+    """Hold the token to the provider and the client that were asked."""
+    if identity.provider_id != provider.unique_id:
+        raise InvalidIdentityToken(detail=f"the token is {identity.provider_arn}'s")
+    if identity.audience != options.client_id:
+        raise InvalidIdentityToken(
+            detail=f"the token is for client {identity.audience!r:.100},"
+            f" the sign-in is {options.client_id!r}'s"
+        )
+
+
+def _require_nonce(found: object, expected: str) -> None:
+    if not isinstance(found, str) or not hmac.compare_digest(
+        found.encode("utf-8", "replace"), expected.encode()
+    ):
+        raise InvalidIdentityToken(detail="the token's nonce is not this sign-in's")
+
+
+def _roles(
+    identity: FederatedIdentity, claims: Mapping[str, Any], options: OidcProviderOptions
+) -> tuple[str, ...]:
+    """The claim's roles in the provider's own account; without a claim the table's."""
+    if identity.allowed_roles is not None:
+        found = [arn for arn in identity.allowed_roles if _is_in(arn, identity.account)]
+    elif options.group_roles is not None:
+        groups = claims.get(options.group_roles.attribute, [])
+        named = [groups] if isinstance(groups, str) else groups
+        found = list(
+            options.group_roles.roles_of(
+                (group for group in named if isinstance(group, str)), identity.account
+            )
+            if isinstance(named, list)
+            else ()
+        )
+    else:
+        found = []
+    if not found:
+        raise AccessDenied(_NO_ROLE)
+    return tuple(sorted(found))
+
+
+def _is_in(arn: str, account: AccountId) -> bool:
+    try:
+        return Arn.parse(arn).account == account
+    except ValueError:
+        return False
+
+
+def _session_name(claims: Mapping[str, Any], identity: FederatedIdentity) -> str:
+    name = find_session_name(
+        *(
+            value
+            for value in (claims.get("email"), claims.get("preferred_username"))
+            if isinstance(value, str)
+        ),
+        identity.subject,
+    )
+    if name is None:
+        raise InvalidIdentityToken("The token's subject makes no session name.")
+    return name
+
+
+def _arrival(proved: Proved, role_arn: str, destination: str) -> Arrival:
+    session = f"{_role_name(role_arn)}/{proved.session_name}"
+    return Arrival(
+        door=DOOR,
+        destination=destination,
+        session_arn=sts_arn(proved.identity.account, f"assumed-role/{session}"),
+        role_arn=role_arn,
+        token=proved.token,
+        session_name=proved.session_name,
+        issuer=proved.identity.issuer,
+    )
+
+
+def _fields(arrival: Arrival) -> dict[str, Any]:
+    return {name: getattr(arrival, name) for name in Arrival.__dataclass_fields__}
+
+
+def _role_name(arn: str) -> str:
+    return arn.rpartition("/")[2]

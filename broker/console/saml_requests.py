@@ -1,0 +1,114 @@
+"""Sign-in that begins here: the signed AuthnRequest, and which one a response answers.
+
+Source: SAML 2.0 Profiles 4.1; security design 4.
+"""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.console.desk import Desk
+from broker.errors import InvalidInput
+from broker.federation.saml import wire_error
+from broker.model.account import AccountId, parse_account_id
+from broker.model.entities import SamlProvider
+from broker.protocols.saml.authn_request import (
+    REDIRECT_BINDING,
+    authn_request,
+    redirect_url,
+)
+from broker.protocols.saml.errors import SamlRejected
+from broker.protocols.saml.sp_metadata import assertion_consumer_url
+from broker.protocols.saml.verify import find_unverified_in_response_to
+
+_NO_ENDPOINT = (
+    "This identity provider's metadata has no single sign-on address with the"
+    " HTTP-Redirect binding. Start at the identity provider itself."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """A request that waits for its answer; ``request_id`` is the message's ID."""
+
+    request_id: str
+    account: AccountId
+    provider_arn: str
+    destination: str
+
+
+class SamlRequests:
+    """Asks identity providers, and knows what was asked."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def begin(
+        self, request: Request, provider: SamlProvider, destination: str
+    ) -> Response:
+        """Send the browser to the provider with a signed request.
+
+        Raises:
+            InvalidInput: the provider takes none by redirect.
+        """
+        deps = self._desk.deps
+        location = next(
+            (
+                endpoint.location
+                for descriptor in (
+                    await deps.federated.metadata_of(provider)
+                ).descriptors
+                for endpoint in descriptor.sso_endpoints
+                if endpoint.binding == REDIRECT_BINDING
+            ),
+            None,
+        )
+        if location is None:
+            raise InvalidInput(_NO_ENDPOINT)
+        starts = self._desk.starts
+        browser = starts.browser_of(request)
+        handle = await starts.put(
+            browser,
+            {
+                "account": provider.account,
+                "provider": provider.arn,
+                "destination": destination,
+            },
+        )
+        message = authn_request(
+            request_id=f"_{handle}",
+            issued=deps.clock.now(),
+            issuer=deps.entity_id,
+            destination=location,
+            consumer_url=assertion_consumer_url(deps.public_origin, provider.uuid),
+        )
+        key = await deps.request_keys.get()
+        return starts.send_off(
+            browser, redirect_url(location, message, key.private_key)
+        )
+
+    async def find_answered(self, response_text: str) -> OpenRequest | None:
+        """The open request that an unverified response says it answers.
+
+        None also for one that answers nothing, or nothing open: it is verified as
+        unsolicited then, and refused for what it says.
+
+        Raises:
+            InvalidIdentityToken: the text is no response.
+        """
+        try:
+            request_id = find_unverified_in_response_to(response_text)
+        except SamlRejected as error:
+            raise wire_error(error) from error
+        if not request_id:
+            return None
+        found = await self._desk.starts.find(request_id[1:])
+        if found is None or "provider" not in found:
+            return None
+        return OpenRequest(
+            request_id,
+            parse_account_id(found["account"]),
+            found["provider"],
+            found["destination"],
+        )

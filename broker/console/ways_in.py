@@ -1,0 +1,74 @@
+"""The identity providers that the sign-in page of an account offers.
+
+Only those that the operator put there: ``SignIn`` of a SAML provider, ``ClientId`` of
+an OpenID Connect provider. Nothing else tells an account that exists from one that
+does not.
+"""
+
+from dataclasses import dataclass
+
+from broker.console.desk import SIGN_IN, Desk
+from broker.federation.oidc_options import parse_oidc_options
+from broker.federation.saml_options import SamlProviderOptions
+from broker.model.account import AccountId, parse_account_id
+from broker.model.entities import OidcProvider, SamlProvider
+
+_NUMBER_LENGTH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class WayIn:
+    """A provider on the page of its account."""
+
+    provider: SamlProvider | OidcProvider
+
+    @property
+    def id(self) -> str:
+        """The provider's own id, as the address has it."""
+        if isinstance(self.provider, SamlProvider):
+            return self.provider.uuid
+        return self.provider.unique_id
+
+    @property
+    def label(self) -> str:
+        """What people read."""
+        if isinstance(self.provider, SamlProvider):
+            return self.provider.name
+        return self.provider.host_and_path
+
+    @property
+    def url(self) -> str:
+        """Where signing in with it begins."""
+        return f"{SIGN_IN}/{self.provider.account}/with/{self.id}"
+
+
+class WaysIn:
+    """Looks them up."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._directory = desk.deps.directory
+
+    async def of_account(self, account: str) -> tuple[WayIn, ...]:
+        """The ways into an account, by its id or alias; none for one that is not."""
+        number = await self._find_number(account)
+        if number is None:
+            return ()
+        saml = await self._directory.list_saml_providers(number)
+        oidc = await self._directory.list_oidc_providers(number)
+        return (
+            *(WayIn(p) for p in saml if SamlProviderOptions.parse(p.options).sign_in),
+            *(WayIn(p) for p in oidc if parse_oidc_options(p.options).client_id),
+        )
+
+    async def find(self, account: str, provider_id: str) -> WayIn | None:
+        """One way into an account."""
+        for way in await self.of_account(account):
+            if way.id == provider_id:
+                return way
+        return None
+
+    async def _find_number(self, account: str) -> AccountId | None:
+        if len(account) == _NUMBER_LENGTH and account.isdigit():
+            return parse_account_id(account)
+        found = await self._directory.find_account_by_alias(account)
+        return found.account_id if found else None

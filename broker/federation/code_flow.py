@@ -1,0 +1,176 @@
+"""The OpenID Connect authorization code flow, with PKCE: for the sign-in page.
+
+Authlib speaks the protocol; every request that leaves goes through the checked
+transport.
+
+Source: OpenID Connect Core 3.1; RFC 7636; RFC 9700 2.1.
+"""
+
+import base64
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import httpx2
+from authlib.integrations.base_client import OAuthError
+from authlib.integrations.httpx_client import AsyncOAuth2Client
+
+from broker.clock import Clock
+from broker.federation.addresses import AddressRefusedError
+from broker.federation.oidc_options import OidcProviderOptions
+from broker.federation.outbound import FetchFailedError, OutboundClient
+from broker.model.entities import OidcProvider
+from broker.protocols.oidc.discovery import (
+    MAX_DISCOVERY_BYTES,
+    Discovery,
+    discovery_url,
+    parse_discovery,
+)
+from broker.protocols.oidc.rejection import OidcRejected
+
+CLIENT_SECRET_SEAL = ("oidc-client", "secret")
+"""Purpose and column that a client secret is sealed for; the entity is the provider."""
+
+_REMEMBERED_SECONDS = 300
+_MAX_REMEMBERED = 1024
+
+
+class CodeFlowFailedError(Exception):
+    """The provider cannot be used, or gave no token; the message is for operators."""
+
+
+class Opener(Protocol):
+    """Opens sealed client secrets."""
+
+    def open_sealed(
+        self, purpose: str, account: str, entity_id: str, column: str, sealed: bytes
+    ) -> bytes:
+        """The plain bytes."""
+        ...
+
+
+class CodeFlow:
+    """Begins and finishes code flows."""
+
+    def __init__(self, outbound: OutboundClient, opener: Opener, clock: Clock) -> None:
+        self._outbound = outbound
+        self._opener = opener
+        self._clock = clock
+        self._known: dict[str, tuple[float, Discovery]] = {}
+
+    async def begin(
+        self,
+        provider: OidcProvider,
+        options: OidcProviderOptions,
+        *,
+        state: str,
+        nonce: str,
+        verifier: str,
+        redirect_uri: str,
+    ) -> str:
+        """The address at the provider that a sign-in begins with.
+
+        Raises:
+            CodeFlowFailedError: the provider's discovery document cannot be used.
+        """
+        discovery = await self._discover(provider)
+        endpoint = discovery.authorization_endpoint
+        self._check(provider, endpoint, "authorization_endpoint")
+        async with self._client(provider, options, redirect_uri) as client:
+            url, _ = client.create_authorization_url(
+                endpoint, state=state, nonce=nonce, code_verifier=verifier
+            )
+        return str(url)
+
+    async def finish(
+        self,
+        provider: OidcProvider,
+        options: OidcProviderOptions,
+        *,
+        code: str,
+        verifier: str,
+        redirect_uri: str,
+    ) -> str:
+        """The ID token that a code stands for; nothing of it is verified yet.
+
+        Raises:
+            CodeFlowFailedError: the provider gave none.
+        """
+        discovery = await self._discover(provider)
+        endpoint = discovery.token_endpoint
+        self._check(provider, endpoint, "token_endpoint")
+        try:
+            async with self._client(provider, options, redirect_uri) as client:
+                answer: dict[str, Any] = await client.fetch_token(
+                    endpoint,
+                    grant_type="authorization_code",
+                    code=code,
+                    code_verifier=verifier,
+                )
+        except (OAuthError, httpx2.HTTPError, ValueError) as error:
+            raise CodeFlowFailedError(
+                f"the token endpoint gave no token: {error!s:.300}"
+            ) from error
+        token = answer.get("id_token")
+        if not isinstance(token, str) or not token:
+            raise CodeFlowFailedError("the token endpoint's answer has no id_token")
+        return token
+
+    async def _discover(self, provider: OidcProvider) -> Discovery:
+        # Thumbprints and account decide what may be fetched: no sharing.
+        name = provider.unique_id + "".join(provider.thumbprints)
+        now = self._clock.now().timestamp()
+        known = self._known.get(name)
+        if known is not None and 0 <= now - known[0] < _REMEMBERED_SECONDS:
+            return known[1]
+        try:
+            document = await self._outbound.fetch(
+                discovery_url(provider.url),
+                account=provider.account,
+                thumbprints=provider.thumbprints,
+                max_bytes=MAX_DISCOVERY_BYTES,
+            )
+            discovery = parse_discovery(document, provider.url)
+        except (FetchFailedError, OidcRejected) as error:
+            raise CodeFlowFailedError(str(error)) from error
+        if len(self._known) >= _MAX_REMEMBERED:
+            self._known.clear()
+        self._known[name] = (now, discovery)
+        return discovery
+
+    def _check(self, provider: OidcProvider, url: str, name: str) -> None:
+        try:
+            parts = urlsplit(url)
+            self._outbound.rules.check_target(
+                provider.account, parts.scheme, parts.hostname or "", parts.port
+            )
+        except (ValueError, AddressRefusedError) as error:
+            raise CodeFlowFailedError(f"{name} {url!r:.200}: {error}") from error
+
+    def _client(
+        self, provider: OidcProvider, options: OidcProviderOptions, redirect_uri: str
+    ) -> AsyncOAuth2Client:
+        secret = self._secret(provider, options)
+        return AsyncOAuth2Client(
+            options.client_id,
+            secret,
+            token_endpoint_auth_method="client_secret_basic" if secret else "none",
+            scope=" ".join(options.scopes),
+            redirect_uri=redirect_uri,
+            code_challenge_method="S256",
+            transport=self._outbound.transport(
+                account=provider.account, thumbprints=provider.thumbprints
+            ),
+            trust_env=False,
+            follow_redirects=False,
+        )
+
+    def _secret(
+        self, provider: OidcProvider, options: OidcProviderOptions
+    ) -> str | None:
+        if not options.sealed_client_secret:
+            return None
+        purpose, column = CLIENT_SECRET_SEAL
+        sealed = base64.b64decode(options.sealed_client_secret)
+        return self._opener.open_sealed(
+            purpose, provider.account, provider.unique_id, column, sealed
+        ).decode("utf-8")
