@@ -172,7 +172,7 @@ def test_without_the_database_credentials_verify_and_mints_wait(
 
 def _retried(installation: Installation, assertion: str) -> dict[str, Any]:
     """The mint once the database is back; a 503 spends nothing."""
-    for attempt in range(50):
+    for attempt in range(200):
         try:
             return installation.saml(assertion)
         except ClientError as error:

@@ -22,7 +22,7 @@ class CommandLine:
     stderr: str = ""
 
     def __call__(self, *words: str, fails: bool = False, stdin: str = "") -> str:
-        result = CliRunner().invoke(app, words, input=stdin)
+        result = CliRunner(env={"COLUMNS": "400"}).invoke(app, words, input=stdin)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert (result.exit_code != 0) is fails, result.output
