@@ -195,8 +195,9 @@ class DirectoryReader(CredentialReader, Protocol):
         """How many there are, for quotas.
 
         ``kind`` is ``users``, ``groups``, ``roles``, ``policies``, ``access_keys``,
-        ``login_profiles``, ``saml_providers``, ``oidc_providers``,
-        ``mfa_devices``, ``server_certificates`` or ``instance_profiles``.
+        ``policy_versions``, ``login_profiles``, ``saml_providers``,
+        ``oidc_providers``, ``mfa_devices``, ``server_certificates`` or
+        ``instance_profiles``.
         """
         ...
 
@@ -292,11 +293,11 @@ class DirectoryChange(DirectoryReader, CredentialChange, Protocol):
     async def update_oidc_provider(self, provider: OidcProvider) -> None: ...
     async def delete_oidc_provider(self, provider: OidcProvider) -> None: ...
 
-    async def revoke(self, revocation: Revocation) -> None:
     async def put_report(self, report: Report) -> None:
         """In place of a former one of that id; reports of old days are removed."""
         ...
 
+    async def revoke(self, revocation: Revocation) -> None:
         """Durable; never undone by a cache's loss."""
         ...
 
