@@ -7,6 +7,7 @@ import typer
 
 from broker.cli import account, keys, providers, sessions
 from broker.cli.audit import audit
+from broker.cli.console_url import console_url
 from broker.cli.demo import demo
 from broker.cli.doctor import doctor
 from broker.cli.explain import explain
@@ -37,6 +38,7 @@ app.add_typer(sessions.app, name="sessions")
 app.add_typer(providers.app, name="providers")
 app.add_typer(keys.app, name="keys")
 app.command()(doctor)
+app.command()(console_url)
 
 _EXPECTED = (
     BrokerError,

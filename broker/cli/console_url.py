@@ -1,0 +1,205 @@
+"""``broker console-url``: a link into the console, from credentials at hand.
+
+Speaks the federation endpoint of this broker or of AWS: the same two steps.
+
+Source: reference 8.1 and 8.2.
+"""
+
+import json
+import os
+import webbrowser
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Annotated
+from urllib.parse import urlencode, urlsplit
+
+import typer
+
+from broker.errors import ValidationError
+
+_PATH = "/federation"
+_AWS_DOMAINS = {
+    "aws.amazon.com": "https://console.aws.amazon.com/",
+    "amazonaws.cn": "https://console.amazonaws.cn/",
+    "amazonaws-us-gov.com": "https://console.amazonaws-us-gov.com/",
+}
+_ENDPOINT_VARIABLES = ("BROKER_PUBLIC_URL", "AWS_ENDPOINT_URL")
+_SHORTEST, _LONGEST = 900, 43_200
+_SECONDS = 20
+_OK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class TemporaryKey:
+    """Temporary credentials as the endpoint wants them."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(repr=False)
+
+
+def console_url(
+    *,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="The broker, or AWS: https://signin.aws.amazon.com."
+            " Without it, BROKER_PUBLIC_URL or AWS_ENDPOINT_URL."
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Take the credentials of this AWS profile.")
+    ] = None,
+    destination: Annotated[
+        str | None, typer.Option(help="The console page to open; its home without it.")
+    ] = None,
+    issuer: Annotated[
+        str, typer.Option(help="Where people go back to when the session ends.")
+    ] = "",
+    duration: Annotated[
+        int | None,
+        typer.Option(
+            min=_SHORTEST,
+            max=_LONGEST,
+            help="Seconds that the console session lasts, where that may be chosen.",
+        ),
+    ] = None,
+    open_it: Annotated[
+        bool, typer.Option("--open", help="Open it in the browser, too.")
+    ] = False,
+) -> None:
+    """Print a link that signs in to the console with the credentials at hand.
+
+    They are looked for as AWS's own tools do: environment, profile, process. The link
+    is a secret: it lets one person in, within 15 minutes.
+    """
+    base = find_endpoint(endpoint, os.environ)
+    token = fetch_signin_token(base, find_key(profile), duration)
+    link = login_link(base, token, destination or default_destination(base), issuer)
+    typer.echo(link)
+    if open_it:
+        webbrowser.open(link)
+
+
+def find_endpoint(given: str | None, environment: Mapping[str, str]) -> str:
+    """The endpoint's address without its path.
+
+    Raises:
+        ValidationError: nothing names one, or the secret would travel in the clear.
+    """
+    url = given or next(
+        (environment[name] for name in _ENDPOINT_VARIABLES if environment.get(name)), ""
+    )
+    if not url:
+        raise ValidationError(
+            "Say which broker: --endpoint URL"
+            " (https://signin.aws.amazon.com for AWS itself)."
+        )
+    return require_safe_url(url.rstrip("/").removesuffix(_PATH))
+
+
+def require_safe_url(url: str) -> str:
+    """The address, without a slash at its end.
+
+    Raises:
+        ValidationError: it is none, or not https and not on this machine.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ValidationError(f"{url!r} is no address of a broker.")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ValidationError(f"{url} is not https: credentials are not sent there.")
+    return url.rstrip("/")
+
+
+def default_destination(base: str) -> str:
+    """The console that belongs to an endpoint."""
+    host = urlsplit(base).hostname or ""
+    for domain, console in _AWS_DOMAINS.items():
+        if host.endswith(f"signin.{domain}"):
+            return console
+    return f"{base}/console/"
+
+
+def find_key(profile: str | None) -> TemporaryKey:
+    """The credentials that AWS's tools would use here.
+
+    Raises:
+        ValidationError: there are none, or they are not temporary.
+    """
+    # Loaded here: the other commands do not pay for it.
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+    from botocore.session import Session  # noqa: PLC0415
+
+    try:
+        found = Session(profile=profile).get_credentials()
+        frozen = found and found.get_frozen_credentials()
+    except BotoCoreError as error:
+        raise ValidationError(str(error)) from error
+    if not frozen:
+        raise ValidationError("There are no AWS credentials here.")
+    if not frozen.token:
+        raise ValidationError(
+            "These are long-term keys, which open no console. Take temporary ones:"
+            " aws sts assume-role, or aws sts get-federation-token."
+        )
+    return TemporaryKey(frozen.access_key, frozen.secret_key, frozen.token)
+
+
+def fetch_signin_token(base: str, key: TemporaryKey, duration: int | None) -> str:
+    """A sign-in token for credentials, which travel in the body and not in a URL.
+
+    Raises:
+        ValidationError: the endpoint refuses, or is not there.
+    """
+    import httpx2  # noqa: PLC0415  # the other commands do not pay for it
+
+    form = {
+        "Action": "getSigninToken",
+        "SessionType": "json",
+        "Session": json.dumps(
+            {
+                "sessionId": key.access_key_id,
+                "sessionKey": key.secret_access_key,
+                "sessionToken": key.session_token,
+            }
+        ),
+    }
+    if duration is not None:
+        form["SessionDuration"] = str(duration)
+    try:
+        answer = httpx2.post(f"{base}{_PATH}", data=form, timeout=_SECONDS)
+    except httpx2.HTTPError as error:
+        raise ValidationError(f"{base} does not answer: {error}") from error
+    if answer.status_code != _OK:
+        raise ValidationError(
+            f"{base} refuses these credentials (status {answer.status_code})."
+            " Some take no --duration: chained roles and federation tokens."
+        )
+    try:
+        return str(answer.json()["SigninToken"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValidationError(f"{base} answers with no sign-in token.") from error
+
+
+def login_link(base: str, token: str, destination: str, issuer: str) -> str:
+    """The link itself."""
+    given = {
+        "Action": "login",
+        **({"Issuer": issuer} if issuer else {}),
+        "Destination": destination,
+        "SigninToken": token,
+    }
+    return f"{base}{_PATH}?{urlencode(given)}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
