@@ -273,8 +273,6 @@ def _note_caller(entry: AuditEntry, caller: Caller) -> None:
     entry.access_key_id = caller.access_key_id
 
 
-def _unbuilt(service: str, name: str) -> Action:
-    """What answers for an operation that AWS has and the broker does not.
 def _note_use(uses: UseBuffer, call: Call, action: Action) -> None:
     caller, service = call.caller, action.service
     unique_id = caller.principal.unique_id
@@ -288,6 +286,8 @@ def _note_use(uses: UseBuffer, call: Call, action: Action) -> None:
         )
 
 
+def _unbuilt(service: str, name: str) -> Action:
+    """What answers for an operation that AWS has and the broker does not.
 
     It refuses after the proof, so that a stranger learns nothing.
     """
