@@ -1,8 +1,8 @@
 """The policies that AWS manages: the same in every account, never changed by it.
 
 The documents are data, written from what the policies grant. ``ReadOnlyAccess``,
-``SecurityAudit`` and ``ViewOnlyAccess`` name the common services and are shorter
-than AWS's.
+``SecurityAudit``, ``ViewOnlyAccess`` and those of the job functions name the common
+services and are shorter than AWS's.
 """
 
 import json
