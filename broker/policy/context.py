@@ -133,6 +133,20 @@ _IAM = (
     ContextKey("iam:AWSServiceName", _S, _CALL, "CreateServiceLinkedRole"),
     ContextKey("iam:ResourceTag/*", _S, _OBJECT, "the entity has the tag"),
     ContextKey("iam:OrganizationsPolicyId", _S, _CALL, "access reports"),
+    ContextKey("iam:ServiceSpecificCredentialServiceName", _S, _CALL, "its calls"),
+    ContextKey("iam:ServiceSpecificCredentialAgeDays", _N, _CALL, "its creation"),
+    ContextKey("iam:RegisterSecurityKey", _S, _CALL, "EnableMFADevice of a FIDO key"),
+    ContextKey("iam:FIDO-certification", _S, _CALL, "EnableMFADevice of a FIDO key"),
+    ContextKey(
+        "iam:FIDO-FIPS-140-2-certification", _S, _CALL, "EnableMFADevice of a FIDO key"
+    ),
+    ContextKey(
+        "iam:FIDO-FIPS-140-3-certification", _S, _CALL, "EnableMFADevice of a FIDO key"
+    ),
+    ContextKey("iam:DelegationDuration", _S, _CALL, "CreateDelegationRequest"),
+    ContextKey("iam:NotificationChannel", _S, _CALL, "CreateDelegationRequest"),
+    ContextKey("iam:TemplateArn", _A, _CALL, "CreateDelegationRequest"),
+    ContextKey("iam:DelegationRequestOwner", _A, _OBJECT, "delegation requests"),
 )
 
 _LASTING = "the call of the assertion, and its session"

@@ -684,6 +684,18 @@ def test_a_request_s_policies_are_bounded_together(iam: Any) -> None:
     assert code == "InvalidInput"
 
 
+def test_policies_and_resources_are_bounded_together(iam: Any) -> None:
+    long = allow("s3:*") + " " * 60_000
+    given = {
+        "ActionNames": ["s3:Go"],
+        "PolicyInputList": [long],
+        "ResourceArns": [f"arn:aws:s3:::b{n}" for n in range(900)],
+    }
+    code, message = refused(iam.simulate_custom_policy, **given)
+    assert code == "InvalidInput"
+    assert "too much for 900 resources in one request; send 83" in message
+
+
 @pytest.mark.parametrize(
     "source",
     [

@@ -28,6 +28,9 @@ from broker.policy.positions import Position, Span, statement_spans
 MAX_CHARACTERS = 1_048_576
 """Of all policies of a request; AWS documents no bound, a call must have one."""
 
+MAX_WORK = 50_000_000
+"""Characters of policies times resources."""
+
 _LEVELS = "OrderedOrganizationPolicyInputList"
 _LEVEL = "ServiceControlPolicyInputList"
 _LISTS = ("PolicyInputList", "PermissionsBoundaryPolicyInputList")
@@ -148,6 +151,19 @@ def check_size(given: Mapping[str, Any]) -> None:
     if size > MAX_CHARACTERS:
         raise InvalidInput(
             f"The policies have {size} characters; a request can have {MAX_CHARACTERS}."
+        )
+
+
+def check_work(characters: int, resources: int) -> None:
+    """Bound what one action can cost: each policy is asked about each resource.
+
+    Raises:
+        InvalidInput: it is too much.
+    """
+    if characters * resources > MAX_WORK:
+        raise InvalidInput(
+            f"{characters} characters of policies are too much for {resources}"
+            f" resources in one request; send {MAX_WORK // characters} resources."
         )
 
 

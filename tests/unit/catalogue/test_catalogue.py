@@ -18,7 +18,12 @@ from broker.catalogue import (
 )
 from broker.catalogue.data import FILE_NAME
 from broker.catalogue.reduce import LICENSE_NAME, notice, packed_catalogue
-from broker.policy import PolicyDocument, PolicyKind, parse_policy
+from broker.policy import (
+    PolicyDocument,
+    PolicyKind,
+    find_context_key,
+    parse_policy,
+)
 
 
 def document(*statements: str) -> PolicyDocument:
@@ -60,6 +65,14 @@ def test_an_action_has_level_resources_and_keys_whatever_its_case() -> None:
     assert role.arn == "arn:${Partition}:iam::${Account}:role/${RoleNameWithPath}"
     assert "iam:ResourceTag/${TagKey}" in role.condition_keys
     assert set(found.condition_keys) == {"iam:PolicyARN", "iam:PermissionsBoundary"}
+
+
+@pytest.mark.parametrize("prefix", ["iam", "sts"])
+def test_the_engine_knows_every_key_of_the_broker_s_own_services(prefix: str) -> None:
+    service = find_service(prefix)
+    assert service is not None
+    for key in service.condition_keys:
+        assert find_context_key(key.replace("${TagKey}", "x")) is not None, key
 
 
 def test_an_action_names_the_permissions_it_depends_on() -> None:
