@@ -189,6 +189,7 @@ _SHOWN = (
     "RoleName",
     "SAMLProviderArn",
     "SetAsDefault",
+    "SerialNumber",
     "Status",
     "TagKeys",
     "Tags",
@@ -196,7 +197,5 @@ _SHOWN = (
     "Url",
     "UserName",
     "VersionId",
-)
-    "SerialNumber",
-)
     "VirtualMFADeviceName",
+)
