@@ -8,8 +8,8 @@ Source: IAM service model (pinned), API reference.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from broker.actions.action import Call, Given
@@ -19,7 +19,6 @@ from broker.actions.iam.paging import cut, page_request, truncation
 from broker.actions.iam.policy_exclusions import Exclusions
 from broker.actions.iam.simulated_policies import (
     BOUNDARY_POLICY,
-    IAM_POLICY,
     RESOURCE_POLICY,
     Source,
     Sources,
@@ -33,7 +32,6 @@ from broker.actions.iam.simulated_policies import (
     service_controls,
 )
 from broker.actions.iam.simulated_request import (
-    EVERYTHING,
     SimulatedCaller,
     nobody,
     parse_entity_arn,
@@ -44,9 +42,8 @@ from broker.actions.iam.simulated_request import (
     require_owner,
     simulated_caller,
 )
-from broker.catalogue import find_resource_template
+from broker.actions.iam.simulated_results import Decided, Setting, action_result
 from broker.errors import InvalidInput
-from broker.model.arn import Arn
 from broker.model.page import Page, PageRequest
 from broker.policy import (
     AccessRequest,
@@ -56,7 +53,7 @@ from broker.policy import (
     PolicyType,
     context_keys,
 )
-from broker.policy.simulate import Outcome, Simulation, simulate
+from broker.policy.simulate import Outcome, simulate
 
 Answer = Mapping[str, Any]
 
@@ -65,63 +62,6 @@ _PAGE_DECISIONS = 1000
 
 _TURN_SECONDS = 0.005
 """The time after which others have their turn."""
-
-_DECISION = {
-    Outcome.ALLOWED: "allowed",
-    Outcome.IMPLICIT_DENY: "implicitDeny",
-    Outcome.EXPLICIT_DENY: "explicitDeny",
-}
-_DETAILS = {
-    PolicyType.IDENTITY: IAM_POLICY,
-    PolicyType.RESOURCE: RESOURCE_POLICY,
-    PolicyType.BOUNDARY: BOUNDARY_POLICY,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Setting:
-    """Everything that stays the same while actions and resources change."""
-
-    identity: Sources
-    boundary: Sources
-    caller: SimulatedCaller
-    context: Mapping[str, tuple[str, ...]]
-    resources: tuple[str, ...]
-    resource_policy: Sources = field(default_factory=Sources)
-    resource_owner: str | None = None
-    controls: tuple[PolicySet, ...] = ()
-
-    def applicable(self) -> Applicable:
-        """The policies, compiled."""
-        return Applicable(
-            identity=self.identity.compile(),
-            boundary=self.boundary.compile() if self.boundary.listed else None,
-            resource=(
-                self.resource_policy.compile() if self.resource_policy.listed else None
-            ),
-            service_controls=self.controls,
-        )
-
-    def owner_of(self, resource: str) -> str | None:
-        """The account that owns a resource; None for the caller's own.
-
-        Without a resource policy nothing is known of another account, so only
-        ``ResourceOwner`` makes the simulation one across accounts.
-        """
-        if resource == EVERYTHING:
-            return None
-        named = Arn.parse(resource).account if self.resource_policy.listed else ""
-        owner = named or self.resource_owner
-        return None if owner == self.caller.principal.account else owner
-
-    def statements(self, simulation: Simulation) -> list[dict[str, Any]]:
-        """``MatchedStatements``."""
-        found = (
-            self.resource_policy.find_statement(ref)
-            or self.identity.find_statement(ref)
-            for ref in simulation.matched
-        )
-        return [statement for statement in found if statement is not None]
 
 
 async def _simulate_custom(given: Given, call: Call) -> Answer:
@@ -187,7 +127,7 @@ async def _setting(
     identity: Sources,
     boundary: Sources,
     controls: tuple[PolicySet, ...],
-) -> _Setting:
+) -> Setting:
     """Raises ``InvalidInput`` for what does not go together."""
     name = "PermissionsBoundaryPolicyInputList"
     boundaries = given.get(name, ())
@@ -208,7 +148,7 @@ async def _setting(
         resource_policy.listed.append(
             read_policy(text, PolicyKind.RESOURCE, "ResourcePolicy", RESOURCE_POLICY)
         )
-    setting = _Setting(
+    setting = Setting(
         identity=identity,
         boundary=boundary,
         caller=caller,
@@ -223,7 +163,7 @@ async def _setting(
     return setting
 
 
-async def _answer(given: Given, setting: _Setting) -> Answer:
+async def _answer(given: Given, setting: Setting) -> Answer:
     wanted = page_request(given)
     limit = max(1, min(wanted.limit, _PAGE_DECISIONS // len(setting.resources)))
     numbered = [f"{n:06d}{name}" for n, name in enumerate(read_actions(given))]
@@ -238,7 +178,7 @@ async def _answer(given: Given, setting: _Setting) -> Answer:
         for resource in setting.resources:
             await turns.give()
             decided.append(_decide(setting, applicable, action, resource))
-        results.append(_result(setting, action, decided))
+        results.append(action_result(setting, action, decided))
     return {"EvaluationResults": results, **truncation(page)}
 
 
@@ -265,26 +205,9 @@ async def _compile_statements(applicable: Applicable, turns: _Turns) -> None:
                 await turns.give()
 
 
-@dataclass(frozen=True, slots=True)
-class _Decided:
-    """One resource's simulation; ``stopped`` by a service control policy."""
-
-    resource: str
-    simulation: Simulation
-    crosses: bool
-    stopped: bool
-
-    @property
-    def outcome(self) -> Outcome:
-        """What is answered: a control policy that does not allow ends everything."""
-        if self.stopped:
-            return self.simulation.verdicts[PolicyType.SERVICE_CONTROL]
-        return self.simulation.outcome
-
-
 def _decide(
-    setting: _Setting, applicable: Applicable, action: str, resource: str
-) -> _Decided:
+    setting: Setting, applicable: Applicable, action: str, resource: str
+) -> Decided:
     owner = setting.owner_of(resource)
     simulation = simulate(
         AccessRequest(
@@ -300,96 +223,9 @@ def _decide(
         ),
     )
     controls = simulation.verdicts.get(PolicyType.SERVICE_CONTROL, Outcome.ALLOWED)
-    return _Decided(
+    return Decided(
         resource, simulation, owner is not None, controls is not Outcome.ALLOWED
     )
-
-
-def _result(setting: _Setting, action: str, decided: Sequence[_Decided]) -> Answer:
-    outcome = max(one.outcome for one in decided)
-    resources = [one.resource for one in decided if one.resource != EVERYTHING]
-    matched: list[dict[str, Any]] = []
-    if outcome is not Outcome.IMPLICIT_DENY:
-        for one in decided:
-            if one.outcome is outcome and not one.stopped:
-                matched += setting.statements(one.simulation)
-    template = find_resource_template(action, resources) if resources else None
-    result: dict[str, Any] = {
-        "EvalActionName": action,
-        "EvalResourceName": template or EVERYTHING,
-        "EvalDecision": _DECISION[outcome],
-        "MatchedStatements": _once(matched),
-        "MissingContextValues": _missing(decided),
-        **_boundary_detail(decided),
-    }
-    if setting.controls:
-        allowed = not any(one.stopped for one in decided)
-        result["OrganizationsDecisionDetail"] = {"AllowedByOrganizations": allowed}
-    if resources and not any(one.stopped for one in decided):
-        result["EvalDecisionDetails"] = _details(
-            [one for one in decided if one.crosses]
-        )
-    if resources:
-        result["ResourceSpecificResults"] = [
-            _resource_result(setting, one) for one in decided
-        ]
-    return result
-
-
-def _resource_result(setting: _Setting, one: _Decided) -> Answer:
-    result: dict[str, Any] = {
-        "EvalResourceName": one.resource,
-        "EvalResourceDecision": _DECISION[one.outcome],
-        "MatchedStatements": [] if one.stopped else setting.statements(one.simulation),
-        "MissingContextValues": _missing([one]),
-        **_boundary_detail([one]),
-    }
-    if one.crosses and not one.stopped:
-        result["EvalDecisionDetails"] = _details([one])
-    return result
-
-
-def _boundary_detail(decided: Iterable[_Decided]) -> Answer:
-    verdicts = [
-        one.simulation.verdicts[PolicyType.BOUNDARY]
-        for one in decided
-        if PolicyType.BOUNDARY in one.simulation.verdicts
-    ]
-    if not verdicts:
-        return {}
-    allowed = max(verdicts) is Outcome.ALLOWED
-    return {
-        "PermissionsBoundaryDecisionDetail": {"AllowedByPermissionsBoundary": allowed}
-    }
-
-
-def _details(decided: Sequence[_Decided]) -> dict[str, str]:
-    """``EvalDecisionDetails``: the most restrictive verdict of each type of policy."""
-    found: dict[str, Outcome] = {}
-    for one in decided:
-        verdicts = {
-            PolicyType.RESOURCE: Outcome.IMPLICIT_DENY,
-            **one.simulation.verdicts,
-        }
-        for policy_type, name in _DETAILS.items():
-            if policy_type in verdicts:
-                found[name] = max(
-                    found.get(name, Outcome.ALLOWED), verdicts[policy_type]
-                )
-    return {name: _DECISION[outcome] for name, outcome in found.items()}
-
-
-def _missing(decided: Iterable[_Decided]) -> list[str]:
-    keys = {key.lower(): key for one in decided for key in one.simulation.missing}
-    return list(keys.values())
-
-
-def _once(statements: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for statement in statements:
-        if statement not in found:
-            found.append(statement)
-    return found
 
 
 async def _policy_source(given: Given, call: Call) -> On:

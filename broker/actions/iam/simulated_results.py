@@ -1,0 +1,185 @@
+"""How the policy simulator answers: one result an action, its resources inside of it.
+
+Source: IAM service model (pinned), ``EvaluationResult`` and
+``ResourceSpecificResult``; the examples of the API reference.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.actions.iam.simulated_policies import (
+    BOUNDARY_POLICY,
+    IAM_POLICY,
+    RESOURCE_POLICY,
+    Sources,
+)
+from broker.actions.iam.simulated_request import EVERYTHING, SimulatedCaller
+from broker.catalogue import find_resource_template
+from broker.model.arn import Arn
+from broker.policy import Applicable, PolicySet, PolicyType
+from broker.policy.simulate import Outcome, Simulation
+
+Answer = Mapping[str, Any]
+
+_DECISION = {
+    Outcome.ALLOWED: "allowed",
+    Outcome.IMPLICIT_DENY: "implicitDeny",
+    Outcome.EXPLICIT_DENY: "explicitDeny",
+}
+_DETAILS = {
+    PolicyType.IDENTITY: IAM_POLICY,
+    PolicyType.RESOURCE: RESOURCE_POLICY,
+    PolicyType.BOUNDARY: BOUNDARY_POLICY,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """Everything that stays the same while actions and resources change."""
+
+    identity: Sources
+    boundary: Sources
+    caller: SimulatedCaller
+    context: Mapping[str, tuple[str, ...]]
+    resources: tuple[str, ...]
+    resource_policy: Sources = field(default_factory=Sources)
+    resource_owner: str | None = None
+    controls: tuple[PolicySet, ...] = ()
+
+    def applicable(self) -> Applicable:
+        """The policies, compiled."""
+        return Applicable(
+            identity=self.identity.compile(),
+            boundary=self.boundary.compile() if self.boundary.listed else None,
+            resource=(
+                self.resource_policy.compile() if self.resource_policy.listed else None
+            ),
+            service_controls=self.controls,
+        )
+
+    def owner_of(self, resource: str) -> str | None:
+        """The account that owns a resource; None for the caller's own.
+
+        Without a resource policy nothing is known of another account, so only
+        ``ResourceOwner`` makes the simulation one across accounts.
+        """
+        if resource == EVERYTHING:
+            return None
+        named = Arn.parse(resource).account if self.resource_policy.listed else ""
+        owner = named or self.resource_owner
+        return None if owner == self.caller.principal.account else owner
+
+    def statements(self, simulation: Simulation) -> list[dict[str, Any]]:
+        """``MatchedStatements``."""
+        found = (
+            self.resource_policy.find_statement(ref)
+            or self.identity.find_statement(ref)
+            for ref in simulation.matched
+        )
+        return [statement for statement in found if statement is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One resource's simulation; ``stopped`` by a service control policy."""
+
+    resource: str
+    simulation: Simulation
+    crosses: bool
+    stopped: bool
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is answered: a control policy that does not allow ends everything."""
+        if self.stopped:
+            return self.simulation.verdicts[PolicyType.SERVICE_CONTROL]
+        return self.simulation.outcome
+
+
+def action_result(setting: Setting, action: str, decided: Sequence[Decided]) -> Answer:
+    """``EvaluationResult`` of one action on all resources."""
+    outcome = max(one.outcome for one in decided)
+    resources = [one.resource for one in decided if one.resource != EVERYTHING]
+    matched: list[dict[str, Any]] = []
+    if outcome is not Outcome.IMPLICIT_DENY:
+        for one in decided:
+            if one.outcome is outcome and not one.stopped:
+                matched += setting.statements(one.simulation)
+    template = find_resource_template(action, resources) if resources else None
+    result: dict[str, Any] = {
+        "EvalActionName": action,
+        "EvalResourceName": template or EVERYTHING,
+        "EvalDecision": _DECISION[outcome],
+        "MatchedStatements": _once(matched),
+        "MissingContextValues": _missing(decided),
+        **_boundary_detail(decided),
+    }
+    if setting.controls:
+        allowed = not any(one.stopped for one in decided)
+        result["OrganizationsDecisionDetail"] = {"AllowedByOrganizations": allowed}
+    if resources and not any(one.stopped for one in decided):
+        result["EvalDecisionDetails"] = _details(
+            [one for one in decided if one.crosses]
+        )
+    if resources:
+        result["ResourceSpecificResults"] = [
+            _resource_result(setting, one) for one in decided
+        ]
+    return result
+
+
+def _resource_result(setting: Setting, one: Decided) -> Answer:
+    result: dict[str, Any] = {
+        "EvalResourceName": one.resource,
+        "EvalResourceDecision": _DECISION[one.outcome],
+        "MatchedStatements": [] if one.stopped else setting.statements(one.simulation),
+        "MissingContextValues": _missing([one]),
+        **_boundary_detail([one]),
+    }
+    if one.crosses and not one.stopped:
+        result["EvalDecisionDetails"] = _details([one])
+    return result
+
+
+def _boundary_detail(decided: Iterable[Decided]) -> Answer:
+    verdicts = [
+        one.simulation.verdicts[PolicyType.BOUNDARY]
+        for one in decided
+        if PolicyType.BOUNDARY in one.simulation.verdicts
+    ]
+    if not verdicts:
+        return {}
+    allowed = max(verdicts) is Outcome.ALLOWED
+    return {
+        "PermissionsBoundaryDecisionDetail": {"AllowedByPermissionsBoundary": allowed}
+    }
+
+
+def _details(decided: Sequence[Decided]) -> dict[str, str]:
+    """``EvalDecisionDetails``: the most restrictive verdict of each type of policy."""
+    found: dict[str, Outcome] = {}
+    for one in decided:
+        verdicts = {
+            PolicyType.RESOURCE: Outcome.IMPLICIT_DENY,
+            **one.simulation.verdicts,
+        }
+        for policy_type, name in _DETAILS.items():
+            if policy_type in verdicts:
+                found[name] = max(
+                    found.get(name, Outcome.ALLOWED), verdicts[policy_type]
+                )
+    return {name: _DECISION[outcome] for name, outcome in found.items()}
+
+
+def _missing(decided: Iterable[Decided]) -> list[str]:
+    keys = {key.lower(): key for one in decided for key in one.simulation.missing}
+    return list(keys.values())
+
+
+def _once(statements: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for statement in statements:
+        if statement not in found:
+            found.append(statement)
+    return found
