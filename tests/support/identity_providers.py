@@ -1,0 +1,103 @@
+"""Other people's identity providers, started for a test and driven as a browser does."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import httpx2 as httpx
+import pytest
+from lxml import html
+
+NODE = Path(__file__).parents[1] / "node"
+_HOPS = 20
+
+
+@contextmanager
+def node_program(script: str, *arguments: str) -> Iterator[None]:
+    """A program of ``tests/node`` that prints ``ready``; skips where it is missing."""
+    node = shutil.which("node")
+    package = "oidc-provider" if script == "oidc_provider.mjs" else "oauth2-mock-server"
+    if node is None or not (NODE / "node_modules" / package).is_dir():
+        pytest.skip(f"npm's {package} is not installed")
+    process = subprocess.Popen(
+        [node, script, *arguments],
+        cwd=NODE,
+        env={"PATH": os.environ["PATH"]},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            if line.strip() == "ready":
+                break
+        else:
+            pytest.fail(f"{script} ended at once")
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+class Browser:
+    """Follows redirects and posts forms, with cookies per origin."""
+
+    def __init__(self) -> None:
+        self._clients: dict[str, httpx.Client] = {}
+        self.url = ""
+
+    def get(self, url: str) -> httpx.Response:
+        return self._follow("GET", url, {})
+
+    def submit(self, page: httpx.Response, **typed: str) -> httpx.Response:
+        """Post the page's (first) form with what a person typed."""
+        form = html.fromstring(page.text).xpath("//form")[0]
+        fields = {
+            field.get("name"): field.get("value") or ""
+            for field in form.xpath(".//input[@name]")
+            if field.get("type") not in {"radio", "checkbox", "submit"}
+        }
+        target = urljoin(self.url, form.get("action") or self.url)
+        return self._follow("POST", target, {**fields, **typed})
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+
+    def _follow(self, method: str, url: str, data: Mapping[str, str]) -> httpx.Response:
+        for _ in range(_HOPS):
+            parts = urlsplit(url)
+            origin = f"{parts.scheme}://{parts.netloc}"
+            client = self._clients.setdefault(origin, httpx.Client(trust_env=False))
+            headers = {}
+            if method == "POST":
+                here = urlsplit(self.url)
+                headers["origin"] = f"{here.scheme}://{here.netloc}"
+            answer = client.request(
+                method,
+                url,
+                data=dict(data) if method == "POST" else None,
+                headers=headers,
+            )
+            if answer.status_code not in {301, 302, 303, 307}:
+                self.url = url
+                return answer
+            self.url = url
+            url = urljoin(url, answer.headers["location"])
+            method, data = "GET", {}
+        raise AssertionError("too many redirects")
+
+
+@contextmanager
+def browsing() -> Iterator[Browser]:
+    browser = Browser()
+    try:
+        yield browser
+    finally:
+        browser.close()
