@@ -30,6 +30,7 @@ VALUES: Mapping[str, Any] = {
     "AccessKeyId": "AKIAIOSFODNN7EXAMPLE",
     "Arn": f"{BASE}:user/target",
     "AssumeRolePolicyDocument": _DOCUMENT,
+    "EntityArn": f"{BASE}:delegation-request/example",
     "GroupName": "target",
     "Marker": None,
     "OpenIDConnectProviderArn": OIDC,

@@ -53,6 +53,10 @@ _PROOFS = {
 }
 
 
+_WIDTH = 56
+"""Fixed, so that a new action changes one line only."""
+
+
 class MadeUpInputRefusedError(Exception):
     """An action did not take its input: give it a value in ``inputs.VALUES``."""
 
@@ -70,12 +74,11 @@ async def make_table(services: Services) -> str:
     lines += ["", "## Callers", ""]
     lines += [f"{_column(number)}  {kind.title}" for number, kind in enumerate(KINDS)]
     lines += ["", "## Who may", "", *_LEGEND, ""]
-    width = max(len(_name(action)) for action in actions)
     head = "".join(_column(number) for number in range(len(KINDS)))
-    lines.append(f"{'':{width}}  {head}")
+    lines.append(f"{'':{_WIDTH}}{head}")
     for action in actions:
         row = [await _cell(services, action, kind) for kind in KINDS]
-        lines.append(f"{_name(action):{width}}  {''.join(row)}")
+        lines.append(f"{_name(action):{_WIDTH}}{''.join(row)}")
     lines += ["", "## Permission, resource, condition keys besides the call's own", ""]
     for action in actions:
         lines += await _needs_lines(services, action)
