@@ -18,7 +18,10 @@
     │                FeatureEnabled, FeatureDisabled,
     │                PasswordPolicyViolation, InvalidUserType, ReportNotPresent,
     │                ReportExpired, OrganizationNotFound,
-    │                EntityTemporarilyUnmodifiable, InvalidAuthenticationCode
+    │                EntityTemporarilyUnmodifiable, InvalidAuthenticationCode,
+    │                InvalidCertificate, MalformedCertificate, DuplicateCertificate,
+    │                KeyPairMismatch, InvalidPublicKey, DuplicateSshPublicKey,
+    │                UnrecognizedPublicKeyEncoding, NotSupportedService
     └── service      Throttling, ServiceUnavailable, InternalFailure
 
 ``message`` goes on the wire and gives an attacker nothing; ``detail`` goes to the
@@ -347,6 +350,56 @@ class InvalidAuthenticationCode(BrokerError):
 
     code = "InvalidAuthenticationCode"
     status = 403
+
+
+class InvalidCertificate(BrokerError):
+    """The certificate is expired or otherwise of no use."""
+
+    code = "InvalidCertificate"
+
+
+class MalformedCertificate(BrokerError):
+    """The text is no certificate."""
+
+    code = "MalformedCertificate"
+
+
+class DuplicateCertificate(BrokerError):
+    """The same certificate is there already."""
+
+    code = "DuplicateCertificate"
+    status = 409
+
+
+class KeyPairMismatch(BrokerError):
+    """Certificate and private key do not belong together."""
+
+    code = "KeyPairMismatch"
+
+
+class InvalidPublicKey(BrokerError):
+    """The text is no public key that is taken."""
+
+    code = "InvalidPublicKey"
+
+
+class DuplicateSshPublicKey(BrokerError):
+    """The user has the same key already."""
+
+    code = "DuplicateSSHPublicKey"
+
+
+class UnrecognizedPublicKeyEncoding(BrokerError):
+    """The encoding is none of those there are."""
+
+    code = "UnrecognizedPublicKeyEncoding"
+
+
+class NotSupportedService(BrokerError):
+    """The service has no credentials of its own."""
+
+    code = "NotSupportedService"
+    status = 404
 
 
 class PolicyNotAttachable(BrokerError):

@@ -10,6 +10,7 @@ from broker.identities.attachments import checked_boundary
 from broker.identities.limits import Quota, require_within
 from broker.identities.names import check_path
 from broker.identities.owners import require_no_policies
+from broker.identities.user_credentials import require_no_credentials
 from broker.model.account import Account, AccountId
 from broker.model.entities import User
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
@@ -107,8 +108,7 @@ async def delete_user(change: DirectoryChange, user: User) -> None:
     await require_no_policies(change, user)
     if await change.list_access_keys(user.account, user.user_id):
         raise DeleteConflict("Cannot delete entity, must delete access keys first.")
-    if await change.list_mfa_devices(user.account, user.user_id):
-        raise DeleteConflict("Cannot delete entity, must delete MFA device first.")
+    await require_no_credentials(change, user)
     if await change.find_login_profile(user.account, user.user_id) is not None:
         raise DeleteConflict("Cannot delete entity, must delete login profile first.")
     await change.delete_user(user)

@@ -26,12 +26,14 @@ from broker.actions.iam.policies import POLICIES
 from broker.actions.iam.policy_entities import POLICY_ENTITIES
 from broker.actions.iam.roles import ROLES
 from broker.actions.iam.saml_providers import saml_provider_actions
+from broker.actions.iam.server_certificates import server_certificate_actions
 from broker.actions.iam.service_linked_roles import (
     SERVICE_LINKED_ROLES,
     protecting,
 )
 from broker.actions.iam.simulation import SIMULATION
 from broker.actions.iam.tags import TAGS
+from broker.actions.iam.user_credentials import user_credential_actions
 from broker.actions.iam.users import USERS
 from broker.identities.oidc_providers import IsInternal
 from broker.identities.passwords import PasswordSealer
@@ -62,6 +64,8 @@ def iam_actions(
         *protecting(ATTACHMENTS),
         *access_key_actions(sealer),
         *mfa_device_actions(sealer),
+        *user_credential_actions(sealer),
+        *server_certificate_actions(sealer),
         *password_actions(sealer),
         *saml_provider_actions(sealer, metadata_http_hosts),
         *oidc_provider_actions(is_internal, is_reachable),

@@ -15,6 +15,7 @@ from broker.actions.iam.instance_profiles import instance_profile
 from broker.actions.iam.mfa_devices import mfa_device
 from broker.actions.iam.owners import Answer
 from broker.actions.iam.paging import cut, page_request, truncation
+from broker.actions.iam.server_certificates import server_certificate
 from broker.actions.iam.views import given_tags
 from broker.identities.instance_profiles import require_instance_profile
 from broker.identities.managed_policies import (
@@ -25,6 +26,7 @@ from broker.identities.mfa_devices import require_mfa_device
 from broker.identities.oidc_providers import require_oidc_provider
 from broker.identities.roles import require_role
 from broker.identities.saml_providers import require_saml_provider
+from broker.identities.server_certificates import require_server_certificate
 from broker.identities.tags import KeyCase, checked_tags, with_tags, without_tags
 from broker.identities.users import require_user
 from broker.model.account import AccountId
@@ -135,6 +137,15 @@ TAGGABLE = (
         require=require_instance_profile,
         require_own=require_instance_profile,
         write=lambda change, profile: change.update_instance_profile(profile),
+        case=KeyCase.SENSITIVE,
+    ),
+    Taggable(
+        noun="ServerCertificate",
+        parameter="ServerCertificateName",
+        target=server_certificate,
+        require=require_server_certificate,
+        require_own=require_server_certificate,
+        write=lambda change, found: change.update_server_certificate(found),
         case=KeyCase.SENSITIVE,
     ),
     Taggable(

@@ -55,12 +55,12 @@ async def group(given: Given, call: Call) -> On:
 
 def renamed_group(given: Given, call: Call, group: On) -> On | None:
     """The group as it will be called: a rename needs the permission for both names."""
-    return _renamed("group", "NewGroupName", given, call, group)
+    return renamed("group", "NewGroupName", given, call, group)
 
 
 def renamed_user(given: Given, call: Call, user: On) -> On | None:
     """The user as it will be called: a rename needs the permission for both names."""
-    return _renamed("user", "NewUserName", given, call, user)
+    return renamed("user", "NewUserName", given, call, user)
 
 
 async def user_or_self(given: Given, call: Call) -> On:
@@ -201,7 +201,8 @@ def boundary_held(_given: Given, on: On) -> Context:
     return {"iam:permissionsboundary": (on.boundary_arn,)}
 
 
-def _renamed(kind: str, parameter: str, given: Given, call: Call, old: On) -> On | None:
+def renamed(kind: str, parameter: str, given: Given, call: Call, old: On) -> On | None:
+    """What an entity will be called; None for a request that changes no name."""
     if parameter not in given and "NewPath" not in given:
         return None
     old_path, _, old_name = old.arn.partition(f":{kind}")[2].rpartition("/")

@@ -4,6 +4,7 @@ import pytest
 
 from broker.actions.iam.tags import TAGGABLE
 from broker.errors import InvalidInput, LimitExceeded
+from tests.support.certificates import server_certificate
 from tests.support.iam import Iam, policy, trust
 from tests.support.saml_idp import metadata_xml
 
@@ -22,7 +23,19 @@ async def names(iam: Iam) -> dict[str, dict[str, str]]:
         "CreateSAMLProvider", Name="S", SAMLMetadataDocument=metadata_xml()
     )
     oidc = await iam("CreateOpenIDConnectProvider", Url="https://idp.example.com")
+    await iam("CreateInstanceProfile", InstanceProfileName="I")
+    device = await iam("CreateVirtualMFADevice", VirtualMFADeviceName="M")
+    body, key = server_certificate()
+    await iam(
+        "UploadServerCertificate",
+        ServerCertificateName="T",
+        CertificateBody=body,
+        PrivateKey=key,
+    )
     return {
+        "InstanceProfile": {"InstanceProfileName": "I"},
+        "MFADevice": {"SerialNumber": device["VirtualMFADevice"]["SerialNumber"]},
+        "ServerCertificate": {"ServerCertificateName": "T"},
         "Role": {"RoleName": "R"},
         "User": {"UserName": "U"},
         "Policy": {"PolicyArn": made["Policy"]["Arn"]},

@@ -1,0 +1,253 @@
+"""Signing certificates, SSH public keys and service-specific credentials.
+
+They differ in what they are made of; status and deletion are the same for all: a row
+of `_KINDS` each.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from broker.actions.action import Action, Call, Given, Handle
+from broker.actions.iam import targets as on
+from broker.actions.iam.declare import On, change, read
+from broker.actions.iam.holders import Holder, find_holder, read_holder
+from broker.actions.iam.paging import cut, page_request, truncation
+from broker.errors import UnrecognizedPublicKeyEncoding
+from broker.identities import user_credentials
+from broker.identities.accounts import require_account
+from broker.identities.public_keys import parse_ssh_key, pem_form, ssh_form
+from broker.identities.sealing import Sealer
+from broker.identities.users import require_user
+from broker.model.credentials import CredentialKind, UserCredential
+from broker.model.secret import Secret
+from broker.stores.directory.port import DirectoryReader
+
+_FORMS = {"SSH": ssh_form, "PEM": pem_form}
+
+_KINDS: Mapping[str, tuple[CredentialKind, str]] = {
+    "SigningCertificate": (CredentialKind.SIGNING_CERTIFICATE, "CertificateId"),
+    "SSHPublicKey": (CredentialKind.SSH_PUBLIC_KEY, "SSHPublicKeyId"),
+    "ServiceSpecificCredential": (
+        CredentialKind.SERVICE_SPECIFIC,
+        "ServiceSpecificCredentialId",
+    ),
+}
+
+
+def user_credential_actions(sealer: Sealer) -> tuple[Action, ...]:
+    """The actions on these credentials; ``sealer`` keeps the services' secrets."""
+
+    async def create(given: Given, call: Call) -> dict[str, Any]:
+        user = await require_user(call.change, call.account, given["UserName"])
+        made, secret = await user_credentials.create_service_credential(
+            call.change,
+            await require_account(call.change, call.account),
+            user,
+            given["ServiceName"],
+            age_days=given.get("CredentialAgeDays"),
+            sealer=sealer,
+            now=call.now,
+        )
+        return {"ServiceSpecificCredential": _with_secret(made, user.name, secret)}
+
+    async def reset(given: Given, call: Call) -> dict[str, Any]:
+        credential, holder = await _require(
+            "ServiceSpecificCredential", given, call, call.change
+        )
+        made, secret = await user_credentials.reset_service_credential(
+            call.change, credential, sealer=sealer
+        )
+        name = holder.named.get("UserName", "")
+        return {"ServiceSpecificCredential": _with_secret(made, name, secret)}
+
+    return (
+        change("UploadSigningCertificate", _upload_certificate, on.user_or_self),
+        read("ListSigningCertificates", _list_certificates, on.user_or_self),
+        change("UploadSSHPublicKey", _upload_key, on.user),
+        read("GetSSHPublicKey", _get_key, on.user),
+        read("ListSSHPublicKeys", _list_keys, on.user_or_self),
+        change("CreateServiceSpecificCredential", create, on.user),
+        change("ResetServiceSpecificCredential", reset, on.user_or_self),
+        read("ListServiceSpecificCredentials", _list_services, _one_or_all),
+        *(change(f"Update{noun}", _updating(noun), on.user_or_self) for noun in _KINDS),
+        *(change(f"Delete{noun}", _deleting(noun), on.user_or_self) for noun in _KINDS),
+    )
+
+
+async def _upload_certificate(given: Given, call: Call) -> dict[str, Any]:
+    holder = await find_holder(given, call, call.change)
+    made = await user_credentials.upload_certificate(
+        call.change,
+        await require_account(call.change, call.account),
+        holder.holder_id,
+        given["CertificateBody"],
+        call.now,
+    )
+    return {"Certificate": _certificate(made, holder)}
+
+
+async def _list_certificates(given: Given, call: Call) -> dict[str, Any]:
+    holder = await find_holder(given, call, call.directory)
+    page = cut(
+        await call.directory.list_credentials(
+            call.account, CredentialKind.SIGNING_CERTIFICATE, holder.holder_id
+        ),
+        lambda credential: credential.credential_id,
+        page_request(given),
+    )
+    return {
+        "Certificates": [_certificate(found, holder) for found in page.items],
+        **truncation(page),
+    }
+
+
+async def _upload_key(given: Given, call: Call) -> dict[str, Any]:
+    user = await require_user(call.change, call.account, given["UserName"])
+    made = await user_credentials.upload_ssh_key(
+        call.change,
+        await require_account(call.change, call.account),
+        user,
+        given["SSHPublicKeyBody"],
+        call.now,
+    )
+    return {"SSHPublicKey": _key(made, user.name, made.body)}
+
+
+async def _get_key(given: Given, call: Call) -> dict[str, Any]:
+    credential, holder = await _require("SSHPublicKey", given, call, call.directory)
+    form = _FORMS.get(given["Encoding"])
+    if form is None:
+        raise UnrecognizedPublicKeyEncoding("The encoding must be SSH or PEM.")
+    body = form(parse_ssh_key(credential.body))
+    return {"SSHPublicKey": _key(credential, holder.named["UserName"], body)}
+
+
+async def _list_keys(given: Given, call: Call) -> dict[str, Any]:
+    holder = await find_holder(given, call, call.directory)
+    page = cut(
+        await call.directory.list_credentials(
+            call.account, CredentialKind.SSH_PUBLIC_KEY, holder.holder_id
+        ),
+        lambda credential: credential.credential_id,
+        page_request(given),
+    )
+    name = holder.named.get("UserName", call.account)
+    return {
+        "SSHPublicKeys": [
+            {
+                "UserName": name,
+                "SSHPublicKeyId": key.credential_id,
+                "Status": key.status.value,
+                "UploadDate": key.created_at,
+            }
+            for key in page.items
+        ],
+        **truncation(page),
+    }
+
+
+async def _list_services(given: Given, call: Call) -> dict[str, Any]:
+    service = given.get("ServiceName")
+    if service is not None:
+        user_credentials.require_service(service)
+    wanted = None
+    if not given.get("AllUsers"):
+        wanted = (await find_holder(given, call, call.directory)).holder_id
+    found = await call.directory.list_credentials(
+        call.account, CredentialKind.SERVICE_SPECIFIC, wanted
+    )
+    page = cut(
+        [c for c in found if service in {None, c.details["service"]}],
+        lambda credential: credential.credential_id,
+        page_request(given),
+    )
+    shown = []
+    for credential in page.items:
+        holder = await read_holder(call.directory, call.account, credential.user_id)
+        shown.append(_service(credential, holder.named.get("UserName", "")))
+    return {"ServiceSpecificCredentials": shown, **truncation(page)}
+
+
+async def _one_or_all(given: Given, call: Call) -> On:
+    if given.get("AllUsers"):
+        return On("*")
+    return await on.user_or_self(given, call)
+
+
+def _updating(noun: str) -> Handle:
+    async def update(given: Given, call: Call) -> dict[str, Any]:
+        credential, _ = await _require(noun, given, call, call.change)
+        await user_credentials.set_status(call.change, credential, given["Status"])
+        return {}
+
+    return update
+
+
+def _deleting(noun: str) -> Handle:
+    async def delete(given: Given, call: Call) -> dict[str, Any]:
+        credential, _ = await _require(noun, given, call, call.change)
+        await call.change.delete_credential(credential)
+        return {}
+
+    return delete
+
+
+async def _require(
+    noun: str, given: Given, call: Call, directory: DirectoryReader
+) -> tuple[UserCredential, Holder]:
+    kind, parameter = _KINDS[noun]
+    holder = await find_holder(given, call, directory)
+    credential = await user_credentials.require_credential(
+        directory,
+        await require_account(directory, call.account),
+        kind,
+        holder.holder_id,
+        given[parameter],
+    )
+    return credential, holder
+
+
+def _certificate(credential: UserCredential, holder: Holder) -> dict[str, Any]:
+    return {
+        "UserName": holder.named.get("UserName", credential.account),
+        "CertificateId": credential.credential_id,
+        "CertificateBody": credential.body,
+        "Status": credential.status.value,
+        "UploadDate": credential.created_at,
+    }
+
+
+def _key(credential: UserCredential, user_name: str, body: str) -> dict[str, Any]:
+    return {
+        "UserName": user_name,
+        "SSHPublicKeyId": credential.credential_id,
+        "Fingerprint": credential.fingerprint,
+        "SSHPublicKeyBody": body,
+        "Status": credential.status.value,
+        "UploadDate": credential.created_at,
+    }
+
+
+def _service(credential: UserCredential, user_name: str) -> dict[str, Any]:
+    service = credential.details["service"]
+    is_api_key = user_credentials.SERVICES[service]
+    name = "ServiceCredentialAlias" if is_api_key else "ServiceUserName"
+    view: dict[str, Any] = {
+        "CreateDate": credential.created_at,
+        "ServiceName": service,
+        name: credential.details["user_name"],
+        "ServiceSpecificCredentialId": credential.credential_id,
+        "UserName": user_name,
+        "Status": credential.status.value,
+    }
+    if credential.expires_at is not None:
+        view["ExpirationDate"] = credential.expires_at
+    return view
+
+
+def _with_secret(
+    credential: UserCredential, user_name: str, secret: Secret
+) -> dict[str, Any]:
+    is_api_key = user_credentials.SERVICES[credential.details["service"]]
+    name = "ServiceCredentialSecret" if is_api_key else "ServicePassword"
+    return {**_service(credential, user_name), name: secret.reveal()}

@@ -1,0 +1,285 @@
+"""Certificates, SSH keys and service-specific credentials, through boto3."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+
+from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.certificates import server_certificate
+
+OPENSSH = (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+PEM = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
+    with running_broker(tmp_path_factory.mktemp("credentials")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def iam(broker: RunningBroker) -> Any:
+    return broker.client("iam", broker.create_account())
+
+
+@pytest.fixture
+def user(iam: Any) -> Iterator[str]:
+    name = f"user-{datetime.now(UTC).timestamp()}"
+    iam.create_user(UserName=name)
+    yield name
+    iam.delete_user(UserName=name)
+
+
+def refused(call: Any, **given: Any) -> tuple[str, str]:
+    with pytest.raises(ClientError) as caught:
+        call(**given)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+def rsa_key(bits: int = 2048) -> rsa.RSAPublicKey:
+    return rsa.generate_private_key(65537, bits).public_key()
+
+
+def test_ssh_keys_are_kept_with_the_fingerprint_of_ssh_keygen(
+    iam: Any, user: str, tmp_path: Path
+) -> None:
+    key = rsa_key()
+    text = key.public_bytes(*OPENSSH).decode()
+    made = iam.upload_ssh_public_key(UserName=user, SSHPublicKeyBody=text)
+    view = made["SSHPublicKey"]
+    assert view["SSHPublicKeyId"].startswith("APKA")
+    assert (view["Status"], view["UserName"]) == ("Active", user)
+    program = shutil.which("ssh-keygen")
+    if program is not None:
+        (tmp_path / "key.pub").write_text(text)
+        shown = subprocess.run(
+            [program, "-l", "-E", "md5", "-f", tmp_path / "key.pub"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        assert f"MD5:{view['Fingerprint']} " in shown
+    named = {"UserName": user, "SSHPublicKeyId": view["SSHPublicKeyId"]}
+    for encoding, form in (("SSH", OPENSSH), ("PEM", PEM)):
+        got = iam.get_ssh_public_key(**named, Encoding=encoding)["SSHPublicKey"]
+        assert got["SSHPublicKeyBody"] == key.public_bytes(*form).decode()
+    pem = key.public_bytes(*PEM).decode()
+    assert refused(iam.upload_ssh_public_key, UserName=user, SSHPublicKeyBody=pem)[
+        0
+    ] == ("DuplicateSSHPublicKey")
+    iam.update_ssh_public_key(**named, Status="Inactive")
+    (listed,) = iam.list_ssh_public_keys(UserName=user)["SSHPublicKeys"]
+    assert listed["Status"] == "Inactive"
+    assert refused(iam.update_ssh_public_key, **named, Status="Expired")[0] == (
+        "InvalidInput"
+    )
+    assert refused(iam.delete_user, UserName=user) == (
+        "DeleteConflict",
+        "Cannot delete entity, must delete SSH public keys first.",
+    )
+    iam.delete_ssh_public_key(**named)
+    assert refused(iam.get_ssh_public_key, **named, Encoding="SSH")[0] == (
+        "NoSuchEntity"
+    )
+
+
+def test_other_texts_are_no_ssh_keys(iam: Any, user: str) -> None:
+    small = rsa_key(1024).public_bytes(*OPENSSH).decode()
+    other = ed25519.Ed25519PrivateKey.generate().public_key()
+    for text in (
+        small,
+        other.public_bytes(*OPENSSH).decode(),
+        other.public_bytes(*PEM).decode(),
+        "ssh-rsa AAAA",
+        "ssh-rsa",
+        "x",
+        "\xff",
+    ):
+        assert refused(iam.upload_ssh_public_key, UserName=user, SSHPublicKeyBody=text)[
+            0
+        ] == ("InvalidPublicKey")
+
+
+def test_signing_certificates_are_two_a_user_and_one_an_account(
+    iam: Any, user: str
+) -> None:
+    first, _ = server_certificate()
+    made = iam.upload_signing_certificate(UserName=user, CertificateBody=first)
+    view = made["Certificate"]
+    assert view["CertificateBody"] == first
+    assert refused(iam.upload_signing_certificate, CertificateBody=first)[0] == (
+        "DuplicateCertificate"
+    )
+    second, _ = server_certificate()
+    other = iam.upload_signing_certificate(UserName=user, CertificateBody=second)
+    third, _ = server_certificate()
+    assert refused(
+        iam.upload_signing_certificate, UserName=user, CertificateBody=third
+    ) == ("LimitExceeded", "Cannot exceed quota for SigningCertificatesPerUser: 2")
+    named = {"UserName": user, "CertificateId": view["CertificateId"]}
+    iam.update_signing_certificate(**named, Status="Inactive")
+    listed = iam.list_signing_certificates(UserName=user)["Certificates"]
+    assert {c["Status"] for c in listed} == {"Active", "Inactive"}
+    assert refused(iam.delete_user, UserName=user)[0] == "DeleteConflict"
+    iam.delete_signing_certificate(**named)
+    iam.delete_signing_certificate(
+        UserName=user, CertificateId=other["Certificate"]["CertificateId"]
+    )
+    assert refused(iam.delete_signing_certificate, **named)[0] == "NoSuchEntity"
+    # The root has its own.
+    root = iam.upload_signing_certificate(CertificateBody=third)["Certificate"]
+    assert iam.list_signing_certificates()["Certificates"] == [root]
+    iam.delete_signing_certificate(CertificateId=root["CertificateId"])
+
+
+def test_certificates_must_be_certificates_and_valid(iam: Any, user: str) -> None:
+    old, key = server_certificate(valid_from=datetime.now(UTC) - timedelta(days=60))
+    for text, code in (
+        (old, "InvalidCertificate"),
+        ("x", "MalformedCertificate"),
+        (key, "MalformedCertificate"),
+        (old * 2, "MalformedCertificate"),
+    ):
+        assert refused(
+            iam.upload_signing_certificate, UserName=user, CertificateBody=text
+        )[0] == (code)
+
+
+def test_service_specific_credentials_show_their_secret_once(
+    broker: RunningBroker, iam: Any, user: str
+) -> None:
+    service = "codecommit.amazonaws.com"
+    made = iam.create_service_specific_credential(UserName=user, ServiceName=service)
+    view = made["ServiceSpecificCredential"]
+    assert view["ServiceSpecificCredentialId"].startswith("ACCA")
+    assert view["ServiceUserName"] == f"{user}-at-{ACCOUNT}"
+    named = {"ServiceSpecificCredentialId": view["ServiceSpecificCredentialId"]}
+    again = iam.create_service_specific_credential(UserName=user, ServiceName=service)
+    second = again["ServiceSpecificCredential"]
+    assert second["ServiceUserName"] == f"{user}+1-at-{ACCOUNT}"
+    given = {"UserName": user, "ServiceName": service}
+    assert refused(iam.create_service_specific_credential, **given)[0] == (
+        "LimitExceeded"
+    )
+    assert refused(
+        iam.create_service_specific_credential,
+        UserName=user,
+        ServiceName="s3.amazonaws.com",
+    )[0] == ("NotSupportedService")
+    key = iam.create_service_specific_credential(
+        UserName=user, ServiceName="bedrock.amazonaws.com", CredentialAgeDays=7
+    )["ServiceSpecificCredential"]
+    assert key["ExpirationDate"] - key["CreateDate"] == timedelta(days=7)
+    assert key["ServiceCredentialSecret"]
+    reset = iam.reset_service_specific_credential(UserName=user, **named)
+    changed = reset["ServiceSpecificCredential"]["ServicePassword"]
+    assert changed != view["ServicePassword"]
+    iam.update_service_specific_credential(UserName=user, **named, Status="Inactive")
+    listed = iam.list_service_specific_credentials(**given)[
+        "ServiceSpecificCredentials"
+    ]
+    assert "ServicePassword" not in listed[0]
+    assert {c["Status"] for c in listed} == {"Active", "Inactive"}
+    everybody = iam.list_service_specific_credentials(AllUsers=True)
+    assert len(everybody["ServiceSpecificCredentials"]) == 3
+    for secret in (view["ServicePassword"], changed, key["ServiceCredentialSecret"]):
+        assert secret not in broker.log
+    for credential in (view, second, key):
+        iam.delete_service_specific_credential(
+            UserName=user,
+            ServiceSpecificCredentialId=credential["ServiceSpecificCredentialId"],
+        )
+
+
+def test_server_certificates_are_kept_without_showing_their_key(
+    broker: RunningBroker, iam: Any
+) -> None:
+    body, key = server_certificate()
+    chain, other_key = server_certificate(name="ca")
+    given = {"CertificateBody": body, "CertificateChain": chain}
+    made = iam.upload_server_certificate(
+        ServerCertificateName="www",
+        Path="/cloudfront/",
+        PrivateKey=key,
+        Tags=[{"Key": "k", "Value": "v"}],
+        **given,
+    )
+    meta = made["ServerCertificateMetadata"]
+    assert meta["ServerCertificateId"].startswith("ASCA")
+    assert meta["Arn"] == (f"arn:aws:iam::{ACCOUNT}:server-certificate/cloudfront/www")
+    got = iam.get_server_certificate(ServerCertificateName="WWW")["ServerCertificate"]
+    assert got == {
+        "ServerCertificateMetadata": meta,
+        **given,
+        "Tags": [{"Key": "k", "Value": "v"}],
+    }
+    assert refused(
+        iam.upload_server_certificate,
+        ServerCertificateName="Www",
+        PrivateKey=key,
+        **given,
+    ) == (
+        "EntityAlreadyExists",
+        "The Server Certificate with name Www already exists.",
+    )
+    for private_key, code in (
+        (other_key, "KeyPairMismatch"),
+        ("x", "MalformedCertificate"),
+        (body, "MalformedCertificate"),
+    ):
+        assert refused(
+            iam.upload_server_certificate,
+            ServerCertificateName="bad",
+            PrivateKey=private_key,
+            **given,
+        )[0] == (code)
+    iam.update_server_certificate(
+        ServerCertificateName="www", NewServerCertificateName="web", NewPath="/"
+    )
+    listed = iam.list_server_certificates()["ServerCertificateMetadataList"]
+    assert [m["Arn"] for m in listed] == [
+        f"arn:aws:iam::{ACCOUNT}:server-certificate/web"
+    ]
+    assert key.splitlines()[1] not in broker.log
+    iam.delete_server_certificate(ServerCertificateName="web")
+    assert refused(iam.get_server_certificate, ServerCertificateName="web") == (
+        "NoSuchEntity",
+        "The Server Certificate with name web cannot be found.",
+    )
+
+
+def test_users_reach_their_own_keys_only(
+    broker: RunningBroker, iam: Any, user: str
+) -> None:
+    own = (
+        '{"Version":"2012-10-17","Statement":{"Effect":"Allow",'
+        '"Action":"iam:*SSHPublicKey*",'
+        f'"Resource":"arn:aws:iam::{ACCOUNT}:user/${{aws:username}}"}}}}'
+    )
+    iam.put_user_policy(UserName=user, PolicyName="own", PolicyDocument=own)
+    made = iam.create_access_key(UserName=user)["AccessKey"]
+    iam.create_user(UserName="neighbour")
+    mine = broker.client("iam", Key.of(made))
+    text = rsa_key().public_bytes(*OPENSSH).decode()
+    key = mine.upload_ssh_public_key(UserName=user, SSHPublicKeyBody=text)
+    named = {"SSHPublicKeyId": key["SSHPublicKey"]["SSHPublicKeyId"]}
+    assert refused(
+        mine.upload_ssh_public_key, UserName="neighbour", SSHPublicKeyBody=text
+    )[0] == ("AccessDenied")
+    # Another user's name does not make the key another user's.
+    assert refused(iam.delete_ssh_public_key, UserName="neighbour", **named)[0] == (
+        "NoSuchEntity"
+    )
+    assert len(mine.list_ssh_public_keys()["SSHPublicKeys"]) == 1
+    mine.delete_ssh_public_key(UserName=user, **named)
+    iam.delete_access_key(UserName=user, AccessKeyId=made["AccessKeyId"])
+    iam.delete_user_policy(UserName=user, PolicyName="own")
