@@ -22,6 +22,27 @@ _DEFAULT_CLASSES = 3
 _SYMBOLS: Final = frozenset("!@#$%^&*()_+-=[]{}|'")
 
 
+FLAGS = (
+    "RequireSymbols",
+    "RequireNumbers",
+    "RequireUppercaseCharacters",
+    "RequireLowercaseCharacters",
+    "AllowUsersToChangePassword",
+)
+
+
+def complete_policy(given: PasswordPolicy) -> PasswordPolicy:
+    """A policy as it is kept: what is not given has its default."""
+    policy: dict[str, int | bool] = {
+        "MinimumPasswordLength": given.get("MinimumPasswordLength", LEAST_LENGTH),
+        **{flag: bool(given.get(flag, False)) for flag in FLAGS},
+    }
+    for member in ("MaxPasswordAge", "PasswordReusePrevention", "HardExpiry"):
+        if member in given:
+            policy[member] = given[member]
+    return policy
+
+
 def require_policy(account: Account) -> PasswordPolicy:
     """The account's own password policy.
 

@@ -4,6 +4,7 @@ A new password is hashed before the transaction begins (``prepare``).
 """
 
 from dataclasses import replace
+from typing import cast
 
 from broker.actions.action import Action, Call, Given
 from broker.actions.iam import targets as on
@@ -31,22 +32,16 @@ from broker.identities import login_profiles
 from broker.identities.accounts import require_account
 from broker.identities.password_policy import (
     LEAST_LENGTH,
+    complete_policy,
     require_policy,
     users_may_change,
 )
+from broker.identities.password_policy import PasswordPolicy as PasswordPolicyMembers
 from broker.identities.passwords import Passwords, PasswordSealer
 from broker.identities.users import require_user
 from broker.model import entities
 from broker.model.principal import PrincipalType
 from broker.stores.directory.port import DirectoryReader
-
-_FLAGS = (
-    "RequireSymbols",
-    "RequireNumbers",
-    "RequireUppercaseCharacters",
-    "RequireLowercaseCharacters",
-    "AllowUsersToChangePassword",
-)
 
 
 def password_actions(sealer: PasswordSealer) -> tuple[Action, ...]:
@@ -200,16 +195,7 @@ async def _update_policy(
 ) -> dict[str, object]:
     """Replaces the whole policy: what is not given returns to its default."""
     account = await require_account(call.change, call.account)
-    policy: dict[str, int | bool] = {
-        "MinimumPasswordLength": given.get("MinimumPasswordLength", LEAST_LENGTH),
-        **{flag: bool(given.get(flag, False)) for flag in _FLAGS},
-    }
-    if "MaxPasswordAge" in given:
-        policy["MaxPasswordAge"] = given["MaxPasswordAge"]
-    if "PasswordReusePrevention" in given:
-        policy["PasswordReusePrevention"] = given["PasswordReusePrevention"]
-    if "HardExpiry" in given:
-        policy["HardExpiry"] = given["HardExpiry"]
+    policy = complete_policy(cast("PasswordPolicyMembers", given))
     await call.change.update_account(replace(account, password_policy=policy))
     return {}
 

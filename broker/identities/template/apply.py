@@ -251,6 +251,9 @@ def _account_changes(
     for name, value in template.quotas.items():
         if quotas.get(name) != value:
             details.append(f"Quotas.{name}: {quotas.get(name, 'default')} -> {value}")
+    policy = None if account is None else account.password_policy
+    if template.password_policy not in (None, policy):
+        details.append("PasswordPolicy: changed")
     for kind, wanted in template.controls.items():
         there = () if account is None else control_policies(account, kind)
         if there != wanted:
@@ -274,6 +277,7 @@ async def _write_account(work: Work, template: AccountTemplate) -> None:
         work.account,
         quotas={**work.account.quotas, **template.quotas},
         options=options,
+        password_policy=template.password_policy or work.account.password_policy,
     )
     await work.change.update_account(account)
     if template.alias:

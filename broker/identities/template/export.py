@@ -14,6 +14,8 @@ async def export_account(directory: DirectoryReader, account: Account) -> str:
     described: dict[str, object] = {}
     if account.alias is not None:
         described["Alias"] = account.alias
+    if account.password_policy is not None:
+        described["PasswordPolicy"] = dict(account.password_policy)
     for kind in KINDS:
         specs = await kind.load(directory, account.account_id)
         if specs:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from broker.identities.template.groups import GROUPS
 from broker.identities.template.kind import Kind
 from broker.identities.template.managed_policies import MANAGED_POLICIES
 from broker.identities.template.oidc_providers import OIDC_PROVIDERS
@@ -13,6 +14,7 @@ KINDS: tuple[Kind[Any], ...] = (
     SAML_PROVIDERS,
     OIDC_PROVIDERS,
     MANAGED_POLICIES,
+    GROUPS,
     USERS,
     ROLES,
 )

@@ -42,14 +42,15 @@ def read_owned(properties: Properties, name_property: str) -> OwnerSpec:
     return OwnerSpec(
         name=properties.name(name_property),
         path=properties.path_text(),
-        policies=_read_policies(properties),
+        policies=read_policies(properties),
         attached=tuple(sorted(set(properties.texts("ManagedPolicyArns")))),
         boundary_arn=properties.optional_text("PermissionsBoundary"),
         tags=properties.tags(KeyCase.INSENSITIVE),
     )
 
 
-def _read_policies(properties: Properties) -> dict[str, str]:
+def read_policies(properties: Properties) -> dict[str, str]:
+    """``Policies``: inline policies by name."""
     policies: dict[str, str] = {}
     for item in properties.items("Policies"):
         name = item.name("PolicyName")

@@ -82,6 +82,13 @@ class Properties:
             )
         return value
 
+    def flag(self, name: str) -> bool:
+        """Whether a property is set; an absent one is not."""
+        value = self.take(name, False)  # noqa: FBT003  # the property's default
+        if not isinstance(value, bool):
+            raise TemplateError(f"{self.place}.{name}", "must be true or false")
+        return value
+
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of texts; an absent one is empty."""
         value = self.take(name, [])

@@ -11,10 +11,12 @@ from broker.identities.control_policies import (
     check_control_policies,
 )
 from broker.identities.limits import DEFAULTS
+from broker.identities.password_policy import PasswordPolicy
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import Kind, Reading, Surroundings
 from broker.identities.template.kinds import KINDS
 from broker.identities.template.owned import OwnerSpec
+from broker.identities.template.password_policy import read_password_policy
 from broker.identities.template.properties import Properties
 from broker.identities.template.yaml_text import load_yaml
 from broker.model.account import AccountId, parse_account_id
@@ -25,7 +27,7 @@ from broker.model.arn import iam_arn
 class AccountTemplate:
     """What one account shall have.
 
-    ``alias`` None, quotas that are not named and kinds of ``controls`` that are absent
+    ``alias`` and ``password_policy`` None, quotas that are not named and kinds of ``controls`` that are absent
     stay as they are. ``sections`` has the kinds whose section is given, in the order in which they are made.
     """
 
@@ -34,6 +36,7 @@ class AccountTemplate:
     alias: str | None
     quotas: Mapping[str, int]
     controls: Mapping[ControlKind, tuple[ControlPolicy, ...]]
+    password_policy: PasswordPolicy | None
     sections: Mapping[str, tuple[Any, ...]]
 
     def specs(self, kind: Kind[Any]) -> tuple[Any, ...] | None:
@@ -91,6 +94,7 @@ def _read_account(
     alias = properties.take("Alias")
     if alias is not None and not isinstance(alias, str):
         raise TemplateError(f"{place}.Alias", "must be a text")
+    password_policy = read_password_policy(properties)
     broker = Properties(properties.mapping("Broker"), f"{place}.Broker")
     quotas = _read_quotas(broker)
     controls = {
@@ -106,6 +110,7 @@ def _read_account(
         alias=alias,
         quotas=quotas,
         controls=controls,
+        password_policy=password_policy,
         sections=sections,
     )
 

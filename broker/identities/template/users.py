@@ -1,12 +1,14 @@
 """``Users``: the properties of ``AWS::IAM::User``.
 
-Access keys are secrets: they are made by calls and left alone here, but those of a
-user that ``--prune`` deletes go with it.
+Access keys and passwords are secrets: they are made by calls and left alone here, but
+those of a user that ``--prune`` deletes go with it.
 """
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
 
 from broker.identities import users
+from broker.identities.groups import add_user, require_group
 from broker.identities.template.kind import Kind, Reading, Work, without_empty
 from broker.identities.template.owned import (
     OwnerSpec,
@@ -19,28 +21,71 @@ from broker.identities.template.owned import (
 )
 from broker.identities.template.properties import Properties
 from broker.model.account import AccountId
+from broker.model.entities import User
 from broker.model.page import PageRequest
 from broker.stores.directory.port import DirectoryReader
 
 _PAGE = 1000
 
 
-def _parse(properties: Properties, _reading: Reading) -> OwnerSpec:
-    return read_owned(properties, "UserName")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserSpec(OwnerSpec):
+    """A user with the names of its groups."""
+
+    groups: tuple[str, ...] = field(default=(), metadata={"property": "Groups"})
 
 
-async def _load(directory: DirectoryReader, account: AccountId) -> list[OwnerSpec]:
-    specs: list[OwnerSpec] = []
+def _user_spec(owned: OwnerSpec, groups: Iterable[str]) -> UserSpec:
+    shared = {one.name: getattr(owned, one.name) for one in fields(OwnerSpec)}
+    return UserSpec(**shared, groups=tuple(sorted(set(groups))))
+
+
+def _parse(properties: Properties, _reading: Reading) -> UserSpec:
+    groups = properties.texts("Groups")
+    return _user_spec(read_owned(properties, "UserName"), groups)
+
+
+async def _load(directory: DirectoryReader, account: AccountId) -> list[UserSpec]:
+    specs: list[UserSpec] = []
     request = PageRequest(None, _PAGE)
     while True:
         page = await directory.list_users(account, "/", request)
-        specs += [await load_owned(directory, user) for user in page.items]
+        members = await directory.list_memberships(
+            account, [user.user_id for user in page.items]
+        )
+        for user in page.items:
+            names = [group.name for group in members.get(user.user_id, ())]
+            specs.append(_user_spec(await load_owned(directory, user), names))
         if page.marker is None:
             return specs
         request = PageRequest(page.marker, _PAGE)
 
 
-async def _create(work: Work, spec: OwnerSpec) -> None:
+async def _write_groups(
+    work: Work, user: User, before: Iterable[str], after: Iterable[str]
+) -> None:
+    change, account = work.change, user.account
+    for name in set(before) - set(after):
+        group = await require_group(change, account, name)
+        await change.remove_member(account, group.group_id, user.user_id)
+    for name in after:
+        group = await require_group(change, account, name)
+        await add_user(change, work.account, group, user)
+
+
+def _spare(before: UserSpec, after: UserSpec) -> tuple[UserSpec, tuple[str, ...]]:
+    """Memberships stay as well unless they are pruned."""
+    kept, named = spare_owned(before, after)
+    given = {name.lower() for name in after.groups}
+    others = [name for name in before.groups if name.lower() not in given]
+    if not others:
+        return kept, named
+    groups = tuple(sorted({*after.groups, *others}))
+    parts = tuple(f"membership in {name}" for name in others)
+    return replace(kept, groups=groups), (*named, *parts)
+
+
+async def _create(work: Work, spec: UserSpec) -> None:
     user = await users.create_user(
         work.change,
         work.account,
@@ -51,9 +96,10 @@ async def _create(work: Work, spec: OwnerSpec) -> None:
         now=work.now,
     )
     await write_owned(work, user, None, spec)
+    await _write_groups(work, user, (), spec.groups)
 
 
-async def _update(work: Work, before: OwnerSpec, after: OwnerSpec) -> None:
+async def _update(work: Work, before: UserSpec, after: UserSpec) -> None:
     user = await users.require_user(work.change, work.account.account_id, before.name)
     user = await users.rename_user(work.change, user, name=after.name, path=after.path)
     user = replace(
@@ -61,21 +107,27 @@ async def _update(work: Work, before: OwnerSpec, after: OwnerSpec) -> None:
     )
     await work.change.update_user(user)
     await write_owned(work, user, before, after)
+    await _write_groups(work, user, before.groups, after.groups)
 
 
-async def _delete(work: Work, spec: OwnerSpec) -> None:
+async def _delete(work: Work, spec: UserSpec) -> None:
     user = await users.require_user(work.change, work.account.account_id, spec.name)
     await write_owned(work, user, spec, replace(spec, policies={}, attached=()))
+    await _write_groups(work, user, spec.groups, ())
+    profile = await work.change.find_login_profile(user.account, user.user_id)
+    if profile is not None:
+        await work.change.delete_login_profile(profile)
     for key in await work.change.list_access_keys(user.account, user.user_id):
         await work.change.delete_access_key(key)
     await users.delete_user(work.change, user)
 
 
-def _show(spec: OwnerSpec) -> dict[str, object]:
-    return without_empty(show_owned(spec, "UserName"))
+def _show(spec: UserSpec) -> dict[str, object]:
+    shown = {**show_owned(spec, "UserName"), "Groups": list(spec.groups)}
+    return without_empty(shown)
 
 
-USERS: Kind[OwnerSpec] = Kind(
+USERS: Kind[UserSpec] = Kind(
     section="Users",
     noun="user",
     key=lambda spec: spec.name.lower(),
@@ -86,5 +138,5 @@ USERS: Kind[OwnerSpec] = Kind(
     update=_update,
     delete=_delete,
     show=_show,
-    spare=spare_owned,
+    spare=_spare,
 )

@@ -1,0 +1,89 @@
+"""``Groups``: the properties of ``AWS::IAM::Group``; users say which they are in."""
+
+from broker.identities import groups
+from broker.identities.template.kind import Kind, Reading, Work, without_empty
+from broker.identities.template.owned import (
+    OwnerSpec,
+    load_owned,
+    read_policies,
+    show_owned,
+    spare_owned,
+    write_owned,
+)
+from broker.identities.template.properties import Properties
+from broker.model.account import AccountId
+from broker.model.entities import Group
+from broker.model.page import PageRequest
+from broker.stores.directory.port import DirectoryReader
+
+_PAGE = 1000
+
+
+def _parse(properties: Properties, _reading: Reading) -> OwnerSpec:
+    """Neither tags nor a permissions boundary: groups have none."""
+    return OwnerSpec(
+        name=properties.name("GroupName"),
+        path=properties.path_text(),
+        policies=read_policies(properties),
+        attached=tuple(sorted(set(properties.texts("ManagedPolicyArns")))),
+        boundary_arn=None,
+        tags={},
+    )
+
+
+async def _load(directory: DirectoryReader, account: AccountId) -> list[OwnerSpec]:
+    specs: list[OwnerSpec] = []
+    request = PageRequest(None, _PAGE)
+    while True:
+        page = await directory.list_groups(account, "/", request)
+        specs += [await load_owned(directory, group) for group in page.items]
+        if page.marker is None:
+            return specs
+        request = PageRequest(page.marker, _PAGE)
+
+
+async def _create(work: Work, spec: OwnerSpec) -> None:
+    group = await groups.create_group(
+        work.change, work.account, name=spec.name, path=spec.path, now=work.now
+    )
+    await write_owned(work, group, None, spec)
+
+
+async def _update(work: Work, before: OwnerSpec, after: OwnerSpec) -> None:
+    group = await _require(work, before)
+    group = await groups.rename_group(
+        work.change, group, name=after.name, path=after.path
+    )
+    await write_owned(work, group, before, after)
+
+
+async def _delete(work: Work, spec: OwnerSpec) -> None:
+    group = await _require(work, spec)
+    for policy in spec.policies:
+        await work.change.delete_inline_policy(group.account, group.group_id, policy)
+    for arn in spec.attached:
+        await work.change.detach_policy(group.account, group.group_id, arn)
+    await groups.delete_group(work.change, group)
+
+
+async def _require(work: Work, spec: OwnerSpec) -> Group:
+    return await groups.require_group(work.change, work.account.account_id, spec.name)
+
+
+def _show(spec: OwnerSpec) -> dict[str, object]:
+    return without_empty(show_owned(spec, "GroupName"))
+
+
+GROUPS: Kind[OwnerSpec] = Kind(
+    section="Groups",
+    noun="group",
+    key=lambda spec: spec.name.lower(),
+    label=lambda spec: spec.name,
+    parse=_parse,
+    load=_load,
+    create=_create,
+    update=_update,
+    delete=_delete,
+    show=_show,
+    spare=spare_owned,
+)

@@ -1,0 +1,40 @@
+"""``PasswordPolicy``: the parameters of ``UpdateAccountPasswordPolicy``."""
+
+from broker.identities.password_policy import (
+    FLAGS,
+    LEAST_LENGTH,
+    LONGEST,
+    PasswordPolicy,
+    complete_policy,
+)
+from broker.identities.template.properties import Properties
+
+# Bounds of the operation's model.
+_NUMBERS = (
+    ("MinimumPasswordLength", LEAST_LENGTH, LONGEST),
+    ("MaxPasswordAge", 1, 1095),
+    ("PasswordReusePrevention", 1, 24),
+)
+
+
+def read_password_policy(properties: Properties) -> PasswordPolicy | None:
+    """The policy that a template asks for; None when it does not speak of it.
+
+    Raises:
+        TemplateError: a member is not one of a password policy, or out of bounds.
+    """
+    if not properties.has("PasswordPolicy"):
+        return None
+    given = Properties(
+        properties.mapping("PasswordPolicy"), f"{properties.place}.PasswordPolicy"
+    )
+    policy: dict[str, int | bool] = {
+        name: given.integer(name, low, low, high)
+        for name, low, high in _NUMBERS
+        if given.has(name)
+    }
+    policy |= {
+        name: given.flag(name) for name in (*FLAGS, "HardExpiry") if given.has(name)
+    }
+    given.finish()
+    return complete_policy(policy)
