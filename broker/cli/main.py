@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from broker.cli import account, keys, providers, sessions
+from broker.cli import account, keys, provider_proofs, providers, sessions
 from broker.cli.audit import audit
 from broker.cli.console_url import console_url
 from broker.cli.demo import demo
@@ -35,6 +35,7 @@ app.command()(export)
 app.command()(audit)
 app.command()(explain)
 app.add_typer(sessions.app, name="sessions")
+providers.app.command("test")(provider_proofs.try_proof)
 app.add_typer(providers.app, name="providers")
 app.add_typer(keys.app, name="keys")
 app.command()(doctor)

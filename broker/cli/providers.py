@@ -144,11 +144,11 @@ def set_options(
     the sign-in page ClientId, ClientSecret (@FILE) and Scopes.
     Both: GroupRoles (JSON or @FILE) and GroupAttribute.
     """
-    account = _account_of(arn)
+    account = find_account(arn)
 
     async def work(services: Services) -> Mapping[str, object]:
         async with services.stores.directory.change(account) as change:
-            provider = await _require(change, account, arn)
+            provider = await require_provider(change, account, arn)
             changes = read_settings(provider, settings)
             if changes.get(_SECRET) is not None:
                 changes[_SECRET] = _sealed(services, provider, str(changes[_SECRET]))
@@ -237,9 +237,14 @@ def read_settings(provider: Provider, settings: list[str]) -> dict[str, object]:
     return read
 
 
-async def _require(
+async def require_provider(
     directory: DirectoryReader, account: AccountId, arn: str
 ) -> Provider:
+    """The provider of this ARN.
+
+    Raises:
+        NoSuchEntity: there is none.
+    """
     kind, _, name = arn.split(":", _ARN_FIELDS - 1)[-1].partition("/")
     provider: Provider | None = None
     if kind == "saml-provider":
@@ -251,7 +256,8 @@ async def _require(
     return provider
 
 
-def _account_of(arn: str) -> AccountId:
+def find_account(arn: str) -> AccountId:
+    """The account of a provider's ARN, or the command's complaint."""
     _, _, account = arn.partition("::")
     try:
         return parse_account_id(account.partition(":")[0])

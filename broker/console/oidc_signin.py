@@ -31,10 +31,11 @@ from broker.errors import (
     ValidationError,
 )
 from broker.federation.code_flow import CodeFlowFailedError
+from broker.federation.offered_roles import offered_roles
 from broker.federation.oidc_options import OidcProviderOptions, parse_oidc_options
 from broker.federation.session_name import find_session_name
 from broker.model.account import AccountId, parse_account_id
-from broker.model.arn import Arn, sts_arn
+from broker.model.arn import sts_arn
 from broker.model.entities import OidcProvider
 from broker.model.federated import FederatedIdentity
 from broker.protocols.oidc.verify import peek_unverified
@@ -180,12 +181,10 @@ class OidcSignIn:
         # The very text whose signature was just verified.
         claims = peek_unverified(token).unverified_claims
         _require_nonce(claims.get("nonce"), begun["nonce"])
-        return Proved(
-            identity,
-            token,
-            _session_name(claims, identity),
-            _roles(identity, claims, options),
-        )
+        roles = offered_roles(identity, claims, options)
+        if not roles:
+            raise AccessDenied(_NO_ROLE)
+        return Proved(identity, token, _session_name(claims, identity), roles)
 
     async def _ask(
         self, request: Request, proved: Proved, destination: str
@@ -238,36 +237,6 @@ def _require_nonce(found: object, expected: str) -> None:
         found.encode("utf-8", "replace"), expected.encode()
     ):
         raise InvalidIdentityToken(detail="the token's nonce is not this sign-in's")
-
-
-def _roles(
-    identity: FederatedIdentity, claims: Mapping[str, Any], options: OidcProviderOptions
-) -> tuple[str, ...]:
-    """The claim's roles in the provider's own account; without a claim the table's."""
-    if identity.allowed_roles is not None:
-        found = [arn for arn in identity.allowed_roles if _is_in(arn, identity.account)]
-    elif options.group_roles is not None:
-        groups = claims.get(options.group_roles.attribute, [])
-        named = [groups] if isinstance(groups, str) else groups
-        found = list(
-            options.group_roles.roles_of(
-                (group for group in named if isinstance(group, str)), identity.account
-            )
-            if isinstance(named, list)
-            else ()
-        )
-    else:
-        found = []
-    if not found:
-        raise AccessDenied(_NO_ROLE)
-    return tuple(sorted(found))
-
-
-def _is_in(arn: str, account: AccountId) -> bool:
-    try:
-        return Arn.parse(arn).account == account
-    except ValueError:
-        return False
 
 
 def _session_name(claims: Mapping[str, Any], identity: FederatedIdentity) -> str:

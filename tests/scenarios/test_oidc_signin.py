@@ -1,6 +1,8 @@
 """Signing in at a real OpenID Connect provider, through the real pages."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,3 +158,24 @@ def test_the_client_secret_is_nowhere_in_the_open(world: World) -> None:
         assert SECRET.encode() not in path.read_bytes()
     assert SECRET not in world.broker.command("providers", "list", "--json")
     assert "ClientSecret" not in world.broker.command("export", ACCOUNT)
+
+
+def test_the_operator_is_told_why_a_token_is_refused(
+    world: World, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("not.a.token")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "broker", "providers", "test", world.provider),
+            *("--token", str(token)),
+        ],
+        env=world.broker.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "FAIL The token is a JWT" in done.stdout
+    assert "change: Send the ID token" in done.stdout

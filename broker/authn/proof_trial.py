@@ -1,0 +1,80 @@
+"""Tries a proof for one provider and tells all: for operators and administrators.
+
+Nothing is minted and nothing is spent.
+"""
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime
+
+from broker.authn.federated import FederatedScheme
+from broker.errors import BrokerError
+from broker.federation.diagnosis import OIDC_STAGES, SAML_STAGES, Check, diagnose
+from broker.federation.offered_roles import offered_roles
+from broker.federation.oidc_options import parse_oidc_options
+from broker.federation.web_identity import WebIdentityProver
+from broker.model.entities import OidcProvider, SamlProvider
+from broker.model.federated import FederatedIdentity
+from broker.protocols.oidc.verify import peek_unverified
+from broker.protocols.saml.errors import SamlRejected
+from broker.protocols.saml.verify import find_unverified_in_response_to
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The checks; and for a proof that passed who it is and which roles it opens."""
+
+    checks: tuple[Check, ...]
+    identity: FederatedIdentity | None = None
+    role_arns: tuple[str, ...] = ()
+
+
+class ProofTrial:
+    """Tries proofs."""
+
+    def __init__(
+        self, federated: FederatedScheme, web_identity: WebIdentityProver
+    ) -> None:
+        self._federated = federated
+        self._web_identity = web_identity
+
+    async def try_response(
+        self, provider: SamlProvider, text: str, now: datetime
+    ) -> Outcome:
+        """Try a SAML response: the posted base64, or the XML itself."""
+        text = text.strip()
+        if text.startswith("<"):
+            text = base64.b64encode(text.encode()).decode("ascii")
+        try:
+            # Which requests are open only the browser's sign-in knows.
+            answered = find_unverified_in_response_to(text)
+        except SamlRejected:
+            answered = None
+        try:
+            identity = await self._federated.prove_for_provider(
+                text,
+                provider.account,
+                provider.arn,
+                now,
+                frozenset({answered} if answered else ()),
+            )
+        except BrokerError as error:
+            return Outcome(diagnose(SAML_STAGES, error))
+        roles = tuple(pair.role_arn for pair in identity.role_pairs)
+        return Outcome(diagnose(SAML_STAGES, None), identity, roles)
+
+    async def try_token(
+        self, provider: OidcProvider, text: str, now: datetime
+    ) -> Outcome:
+        """Try a web identity token."""
+        text = text.strip()
+        try:
+            identity = await self._web_identity.prove(
+                text, account=provider.account, now=now
+            )
+        except BrokerError as error:
+            return Outcome(diagnose(OIDC_STAGES, error))
+        claims = peek_unverified(text).unverified_claims
+        options = parse_oidc_options(provider.options)
+        roles = offered_roles(identity, claims, options)
+        return Outcome(diagnose(OIDC_STAGES, None), identity, roles)

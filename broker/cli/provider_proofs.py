@@ -1,0 +1,130 @@
+"""``broker providers test``: why a proof is accepted or refused, check by check."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from broker.app import Services
+from broker.authn.proof_trial import Outcome, ProofTrial
+from broker.cli.operator import with_services
+from broker.cli.providers import find_account, require_provider
+from broker.federation.diagnosis import State, is_good
+from broker.model.entities import OidcProvider, SamlProvider
+
+_MARKS = {
+    State.HELD: "[green]ok[/]  ",
+    State.FAILED: "[red]FAIL[/]",
+    State.UNFINISHED: "[dim]…[/]   ",
+    State.NOT_REACHED: "[dim]-[/]   ",
+}
+
+
+def try_proof(
+    arn: Annotated[str, typer.Argument(metavar="ARN")],
+    saml_response: Annotated[
+        Path | None,
+        typer.Option(help="The SAMLResponse form field or its XML; - for stdin."),
+    ] = None,
+    token: Annotated[
+        Path | None, typer.Option(help="An ID token; - for stdin.")
+    ] = None,
+    at: Annotated[
+        str, typer.Option(help="Judge as if it were this time (ISO 8601, UTC).")
+    ] = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="As one JSON object.")
+    ] = False,
+) -> None:
+    """Try a proof and say what was found, what was expected and what to change.
+
+    Nothing is minted and nothing is spent.
+    """
+    path = saml_response or token
+    if path is None or (saml_response and token):
+        raise typer.BadParameter("give either --saml-response or --token")
+    text = _read(path)
+    when = _read_time(at)
+
+    async def work(services: Services) -> Outcome:
+        provider = await require_provider(
+            services.stores.directory, find_account(arn), arn
+        )
+        trial = ProofTrial(services.federated, services.web_identity)
+        now = when or services.clock.now()
+        if isinstance(provider, SamlProvider) and saml_response:
+            return await trial.try_response(provider, text, now)
+        if isinstance(provider, OidcProvider) and token:
+            return await trial.try_token(provider, text, now)
+        raise typer.BadParameter(f"{arn} takes the other kind of proof")
+
+    outcome = with_services(work)
+    if as_json:
+        typer.echo(json.dumps(_described(outcome)))
+    else:
+        _show(outcome)
+    if not is_good(outcome.checks):
+        raise typer.Exit(1)
+
+
+def _show(outcome: Outcome) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    for check in outcome.checks:
+        console.print(f"{_MARKS[check.state]} {check.title}")
+        if check.state is State.FAILED:
+            console.print(f"       found:  {escape(check.found)}")
+            console.print(f"       change: {escape(check.advice)}")
+    identity = outcome.identity
+    if identity is not None:
+        console.print(f"\nsubject: {escape(identity.subject)}")
+        for name, values in sorted(identity.context.items()):
+            console.print(f"  {escape(name)} = {escape(', '.join(values))}")
+        for key, value in sorted(identity.tags.items()):
+            console.print(f"  tag {escape(key)} = {escape(value)}")
+        for role in outcome.role_arns:
+            console.print(f"  opens {escape(role)}")
+        if not outcome.role_arns:
+            console.print("  names no role; see the roles attribute, or GroupRoles")
+
+
+def _described(outcome: Outcome) -> dict[str, object]:
+    identity = outcome.identity
+    return {
+        "Checks": [
+            {
+                "Check": check.title,
+                "State": check.state.value,
+                "Found": check.found,
+                "Change": check.advice,
+            }
+            for check in outcome.checks
+        ],
+        "Subject": identity.subject if identity else None,
+        "Roles": list(outcome.role_arns),
+    }
+
+
+def _read(path: Path) -> str:
+    if str(path) == "-":
+        return sys.stdin.read()
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{path} cannot be read") from error
+
+
+def _read_time(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is no time such as 2026-01-31T12:00Z"
+        ) from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

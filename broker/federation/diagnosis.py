@@ -1,0 +1,241 @@
+"""Why a proof is refused, check by check, in words for whoever runs the provider.
+
+The very code that judges proofs judged this one; here its one reason becomes a list:
+what held, what did not and what to change at the identity provider, what was not
+reached.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from broker.errors import BrokerError
+from broker.federation.issuer_keys import IssuerUnreachableError
+from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from broker.protocols.saml.errors import SamlReason, SamlRejected
+
+
+class State(StrEnum):
+    """What became of a check."""
+
+    HELD = "held"
+    FAILED = "failed"
+    UNFINISHED = "so far"
+    NOT_REACHED = "not reached"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of a diagnosis; ``found`` and ``advice`` are there when it failed."""
+
+    title: str
+    state: State
+    found: str = ""
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """Checks that stand together. ``spread``: parts of them are made later on."""
+
+    title: str
+    reasons: frozenset[StrEnum]
+    advice: str
+    spread: bool = False
+
+
+def _stage(title: str, *reasons: StrEnum, advice: str, spread: bool = False) -> _Stage:
+    return _Stage(title, frozenset(reasons), advice, spread)
+
+
+_S, _O = SamlReason, OidcReason
+
+SAML_STAGES = (
+    _stage(
+        "The response can be read",
+        *(_S.TOO_LARGE, _S.NOT_BASE64, _S.NOT_UTF8, _S.DOCTYPE, _S.MALFORMED_XML),
+        *(_S.TOO_COMPLEX, _S.NAMESPACE, _S.SPLIT_TEXT, _S.IDS, _S.NOT_A_RESPONSE),
+        advice="Send the SAMLResponse form field as the browser posts it: base64 of"
+        " one samlp:Response without a DOCTYPE.",
+    ),
+    _stage(
+        "The identity provider reports success",
+        _S.STATUS_NOT_SUCCESS,
+        advice="Look at the identity provider's own log: it refused the sign-in.",
+    ),
+    _stage(
+        "There is exactly one assertion, encrypted where that is required",
+        *(_S.ASSERTION_COUNT, _S.ENCRYPTION_REQUIRED),
+        advice="Have one assertion sent; to encrypt it, import the provider's SP"
+        " metadata again.",
+    ),
+    _stage(
+        "The issuer is an entity of the registered metadata",
+        _S.ISSUER_UNKNOWN,
+        advice="Register the metadata of the identity provider that sent this"
+        " (update-saml-provider), or test the provider it belongs to.",
+    ),
+    _stage(
+        "A signature covers the assertion and verifies with a registered key",
+        *(_S.UNSIGNED, _S.SIGNATURE_STRUCTURE, _S.ALGORITHM_NOT_ALLOWED),
+        *(_S.SIGNATURE_INVALID, _S.DECRYPTION_FAILED),
+        advice="Have assertions signed with RSA or ECDSA and SHA-256 or better; after"
+        " a change of keys register the new metadata. Anything that rewrites the XML"
+        " on its way breaks the signature.",
+    ),
+    _stage(
+        "The signed content has the form that SAML prescribes",
+        *(_S.STRUCTURE, _S.ISSUER_MISMATCH),
+        advice="The assertion breaks the SAML schema, or its issuers differ; this"
+        " needs a change of the identity provider's software or configuration.",
+    ),
+    _stage(
+        "The Destination is the broker's",
+        _S.DESTINATION_WRONG,
+        advice="Set the assertion consumer service (ACS) URL at the identity provider"
+        " to the one expected, or add the other one with the Recipients option.",
+    ),
+    _stage(
+        "It answers an open request, or none",
+        _S.IN_RESPONSE_TO,
+        advice="Start again in the same browser; a response is used once.",
+        spread=True,
+    ),
+    _stage(
+        "The times hold",
+        *(_S.TIMESTAMP, _S.NOT_YET_VALID, _S.EXPIRED, _S.ISSUED_TOO_LONG_AGO),
+        _S.LIFETIME_TOO_LONG,
+        advice="A response is good for five minutes. For an old one give the time it"
+        " was made; for a new one compare both clocks (NTP).",
+        spread=True,
+    ),
+    _stage(
+        "There is one subject with a NameID and a Format",
+        _S.SUBJECT,
+        advice="Have a NameID sent, with a Format such as persistent or emailAddress.",
+    ),
+    _stage(
+        "A bearer confirmation names the broker as Recipient",
+        *(_S.CONFIRMATION, _S.RECIPIENT_WRONG),
+        advice="Set the recipient (often the same field as the ACS URL) to the one"
+        " expected, or add the other one with the Recipients option.",
+    ),
+    _stage(
+        "The audience is the broker's, and no condition is unknown",
+        *(_S.AUDIENCE_WRONG, _S.CONDITION_UNKNOWN),
+        advice="Set the audience (SP entity ID) to one of those expected, or add the"
+        " other one with the Audiences option.",
+    ),
+    _stage(
+        "There is an authentication statement",
+        _S.AUTHN_STATEMENT,
+        advice="Have an AuthnStatement sent.",
+    ),
+    _stage(
+        "The attributes can be read",
+        _S.ATTRIBUTES,
+        advice="Send every attribute once, with plain text values.",
+    ),
+)
+
+OIDC_STAGES = (
+    _stage(
+        "The token is a JWT",
+        _O.NOT_A_JWT,
+        advice="Send the ID token, not the access token, and nothing around it.",
+    ),
+    _stage(
+        "The algorithm is one that the provider may use",
+        _O.ALGORITHM_NOT_ALLOWED,
+        advice="Have tokens signed with RS256, PS256, ES256 or stronger; see the"
+        " provider's Algorithms option.",
+    ),
+    _stage(
+        "The issuer's keys are at hand",
+        *(_O.BAD_DISCOVERY, _O.BAD_KEY_SET, _O.UNKNOWN_KEY, _O.KEY_DOES_NOT_FIT),
+        advice="The discovery document must name this very issuer, and its key set"
+        " must hold the token's kid, for signatures. Within seconds of a rotation,"
+        " try again.",
+    ),
+    _stage(
+        "The signature verifies",
+        _O.BAD_SIGNATURE,
+        advice="The token was changed on its way, or another key made it.",
+    ),
+    _stage(
+        "The claims are there and well formed",
+        *(_O.MISSING_CLAIM, _O.EMPTY_CLAIM, _O.BAD_CLAIM, _O.WRONG_ISSUER),
+        advice="Have iss, sub, aud, iat and exp sent, as OpenID Connect has them.",
+        spread=True,
+    ),
+    _stage(
+        "The times hold",
+        *(_O.BAD_TIMESTAMP, _O.EXPIRED, _O.ISSUED_IN_FUTURE, _O.NOT_YET_VALID),
+        advice="For an old token give the time it was made; for a new one compare both"
+        " clocks (NTP).",
+    ),
+    _stage(
+        "The audience is a registered client id",
+        *(_O.WRONG_AUDIENCE, _O.NO_AUTHORIZED_PARTY),
+        advice="Register the token's audience (add-client-id-to-open-id-connect"
+        "-provider), or ask the identity provider for a token for a registered one.",
+    ),
+    _stage(
+        "The session tags can be read",
+        _O.BAD_TAGS,
+        advice="See the claim https://aws.amazon.com/tags: one text per tag.",
+    ),
+)
+
+_CLAIMS = "The attributes that the broker uses hold"
+_CLAIMS_ADVICE = "Correct the attribute or claim that the message names."
+_REGISTERED = "The provider is registered, and its keys can be had"
+_REACH_ADVICE = (
+    "Register the issuer exactly as the token spells it; check name, network and"
+    " certificate, and BROKER_INTERNAL_ISSUERS for a private address."
+)
+
+
+def diagnose(
+    stages: tuple[_Stage, ...], refusal: BrokerError | None
+) -> tuple[Check, ...]:
+    """The checks in order, when this was the outcome; None for a proof that passed."""
+    if refusal is None:
+        return (*_all(stages, State.HELD), Check(_CLAIMS, State.HELD))
+    cause = refusal.__cause__
+    if isinstance(cause, SamlRejected | OidcRejected):
+        return tuple(_until(stages, cause.reason, _words(cause)))
+    words = (refusal.message or refusal.code) + (
+        f" ({refusal.detail})" if refusal.detail else ""
+    )
+    if stages is OIDC_STAGES or isinstance(cause, IssuerUnreachableError):
+        failed = Check(_REGISTERED, State.FAILED, words, _REACH_ADVICE)
+        return (failed, *_all(stages, State.NOT_REACHED))
+    failed = Check(_CLAIMS, State.FAILED, words, _CLAIMS_ADVICE)
+    return (*_all(stages, State.HELD), failed)
+
+
+def is_good(checks: Iterable[Check]) -> bool:
+    """Whether every check held."""
+    return all(check.state is State.HELD for check in checks)
+
+
+def _all(stages: tuple[_Stage, ...], state: State) -> list[Check]:
+    return [Check(stage.title, state) for stage in stages]
+
+
+def _until(stages: tuple[_Stage, ...], reason: StrEnum, words: str) -> Iterable[Check]:
+    failed = next(n for n, stage in enumerate(stages) if reason in stage.reasons)
+    for number, stage in enumerate(stages):
+        if number == failed:
+            yield Check(stage.title, State.FAILED, words, stage.advice)
+        elif number > failed:
+            yield Check(stage.title, State.NOT_REACHED)
+        else:
+            state = State.UNFINISHED if stage.spread else State.HELD
+            yield Check(stage.title, state)
+    yield Check(_CLAIMS, State.NOT_REACHED)
+
+
+def _words(rejected: SamlRejected | OidcRejected) -> str:
+    return rejected.detail or str(rejected)

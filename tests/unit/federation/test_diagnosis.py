@@ -1,0 +1,62 @@
+"""A refusal becomes a list of checks that an administrator can work through."""
+
+import pytest
+
+from broker.errors import InvalidIdentityToken
+from broker.federation.diagnosis import (
+    OIDC_STAGES,
+    SAML_STAGES,
+    State,
+    diagnose,
+    is_good,
+)
+from broker.federation.saml import wire_error
+from broker.federation.web_identity import translate
+from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from broker.protocols.saml.errors import SamlReason, SamlRejected
+
+
+@pytest.mark.parametrize("reason", SamlReason)
+def test_every_saml_reason_fails_one_check_and_says_what_to_change(
+    reason: SamlReason,
+) -> None:
+    cause = SamlRejected(reason, "found this, expected that")
+    error = wire_error(cause)
+    error.__cause__ = cause
+    checks = diagnose(SAML_STAGES, error)
+    (failed,) = [check for check in checks if check.state is State.FAILED]
+    assert failed.found == "found this, expected that"
+    assert failed.advice
+    assert len(checks) == len(SAML_STAGES) + 1
+    assert not is_good(checks)
+
+
+@pytest.mark.parametrize("reason", OidcReason)
+def test_every_oidc_reason_fails_one_check(reason: OidcReason) -> None:
+    cause = OidcRejected(reason, "text", "aud is x")
+    error = translate(cause)
+    error.__cause__ = cause
+    checks = diagnose(OIDC_STAGES, error)
+    (failed,) = [check for check in checks if check.state is State.FAILED]
+    assert failed.found == "aud is x"
+
+
+def test_what_comes_after_the_failure_was_not_reached() -> None:
+    cause = SamlRejected(SamlReason.RECIPIENT_WRONG, "x")
+    error = wire_error(cause)
+    error.__cause__ = cause
+    states = [check.state for check in diagnose(SAML_STAGES, error)]
+    assert states.index(State.FAILED) == 10
+    assert set(states[11:]) == {State.NOT_REACHED}
+    assert State.UNFINISHED in states[:10]  # the times of the conditions come later
+
+
+def test_an_attribute_of_ours_that_is_wrong_fails_after_all_the_rest() -> None:
+    checks = diagnose(SAML_STAGES, InvalidIdentityToken("RoleSessionName is required"))
+    assert [check.state for check in checks[:-1]] == [State.HELD] * len(SAML_STAGES)
+    assert "RoleSessionName" in checks[-1].found
+
+
+def test_a_proof_that_passed_held_everywhere() -> None:
+    assert is_good(diagnose(SAML_STAGES, None))
+    assert is_good(diagnose(OIDC_STAGES, None))
