@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.scenarios.installation import Installation
-from tests.support.broker import Key, running_broker
+from tests.scenarios.installation import Installation, policy, trust
+from tests.support.broker import ACCOUNT, Key, running_broker
 from tests.support.oidc_issuer import serving
 from tests.support.servers import (
     PostgresqlServer,
@@ -180,3 +180,63 @@ def _retried(installation: Installation, assertion: str) -> dict[str, Any]:
             assert code == "ServiceUnavailable", (attempt, code)
             threading.Event().wait(0.1)
     raise AssertionError("the broker did not come back")
+
+
+def every_mint(installation: Installation, user: Key) -> dict[str, Any]:
+    """A call of each kind that makes credentials."""
+    sts = installation.broker.client("sts", user)
+    return {
+        "GetSessionToken": sts.get_session_token,
+        "GetFederationToken": lambda: sts.get_federation_token(Name="guest"),
+        "AssumeRole": lambda: sts.assume_role(RoleArn=WORKER, RoleSessionName="work"),
+        "AssumeRoleWithWebIdentity": installation.web_identity,
+        "AssumeRoleWithSAML": installation.saml,
+    }
+
+
+WORKER = f"arn:aws:iam::{ACCOUNT}:role/OutageWorker"
+
+
+def make_user(installation: Installation) -> Key:
+    iam = installation.iam
+    iam.create_user(UserName="alice")
+    iam.put_user_policy(
+        UserName="alice", PolicyName="All", PolicyDocument=policy("sts:*")
+    )
+    iam.create_role(
+        RoleName="OutageWorker",
+        AssumeRolePolicyDocument=trust(
+            ({"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "sts:AssumeRole", None)
+        ),
+    )
+    return Key.of(iam.create_access_key(UserName="alice")["AccessKey"])
+
+
+def test_every_kind_of_credential_outlives_every_outage(outside: Outside) -> None:
+    """Redis away, PostgreSQL away, a restart: nothing that was given is lost."""
+    installation = outside.installation
+    mints = every_mint(installation, make_user(installation))
+    given = {name: mint() for name, mint in mints.items()}
+
+    def all_work() -> None:
+        for name, answer in given.items():
+            assert installation.identity(answer)["Account"] == ACCOUNT, name
+
+    all_work()
+    outside.redis.stop()
+    all_work()
+    given |= {f"{name} without Redis": mint() for name, mint in mints.items()}
+    all_work()
+    outside.redis.start()
+    outside.postgresql.stop()
+    all_work()
+    for name, mint in mints.items():
+        assert code_of(mint) == "ServiceUnavailable", name
+    outside.postgresql.start()
+    _retried(installation, installation.assertion())
+    given |= {f"{name} afterwards": mint() for name, mint in mints.items()}
+    installation.broker.stop()
+    installation.broker.start()
+    all_work()
+    outside.redis.command("FLUSHALL")
+    all_work()
