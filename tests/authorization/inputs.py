@@ -52,6 +52,7 @@ VALUES: Mapping[str, Any] = {
     "TagKeys": ["team"],
     "Url": "https://issuer.example",
     "TargetPrincipal": OTHER,
+    "TemplateArn": "arn:aws:iam::aws:role-template/example",
     "TaskPolicyArn": {"arn": TASK_POLICY},
     "UserName": "target",
 }

@@ -1,0 +1,125 @@
+"""The simulator says of every action what the gate would really decide."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.actions.action import Action, Door
+from broker.app import Services
+from broker.authz.context import call_context
+from broker.authz.gather import PolicyLibrary
+from broker.authz.guard import Guard
+from broker.authz.need import Need
+from broker.model.caller import Caller
+from broker.model.raw import RawRequest
+from tests.authorization.callers import KINDS, NOW, open_installation
+from tests.authorization.inputs import ACCOUNT
+from tests.authorization.table import MadeUpInputRefusedError, needs_of
+
+WHO = {
+    "user without policies": "user/nothing",
+    "administrator bounded by IAMReadOnlyAccess": "user/bounded",
+    "administrator with a Deny of iam:* and sts:*": "user/denied",
+    "role session, AdministratorAccess": "role/app/Caller",
+}
+RAW = RawRequest(
+    method="POST",
+    raw_path=b"/",
+    query=b"",
+    headers=(),
+    body=b"",
+    source_ip="192.0.2.1",
+    secure=True,
+)
+
+
+async def all_needs(services: Services) -> list[Need]:
+    found: list[Need] = []
+    for action in services.pipeline._registry:
+        try:
+            found += await needs_of(services, action)
+        except MadeUpInputRefusedError:
+            continue
+    # What a trust policy or an account's setting decides, no simulation knows.
+    return [
+        need
+        for need in found
+        if need.trust is None and not need.granted and need.account == ACCOUNT
+    ]
+
+
+async def simulated(
+    services: Services, source: str, needs: list[Need]
+) -> list[dict[str, Any]]:
+    """The results for needs about one resource, in one context."""
+    need = needs[0]
+    call, action = services.pipeline.open(
+        RAW, "simulation", Door.API, "iam", "SimulatePrincipalPolicy"
+    )
+    assert isinstance(action, Action)
+    call.proved = KINDS[0].caller
+    entries = [
+        {
+            "ContextKeyName": key,
+            "ContextKeyType": "stringList",
+            "ContextKeyValues": list(values),
+        }
+        for key, values in need.context.items()
+        if values
+    ]
+    given = {
+        "PolicySourceArn": f"arn:aws:iam::{ACCOUNT}:{source}",
+        "ActionNames": [need.action for need in needs],
+        "ResourceArns": [need.resource],
+        "ContextEntries": entries,
+    }
+    answer = await services.pipeline.perform(call, action, lambda: given)
+    results: list[dict[str, Any]] = answer["EvaluationResults"]
+    return results
+
+
+async def disagreements(services: Services) -> tuple[list[str], set[str]]:
+    guard = Guard(PolicyLibrary(services.stores.directory, services.fresh))
+    needs = await all_needs(services)
+    assert len(needs) > 100
+    together: dict[object, list[Need]] = {}
+    for need in needs:
+        key = (need.resource, tuple(need.context.items()))
+        together.setdefault(key, []).append(need)
+    found, decisions = [], set()
+    for kind in KINDS:
+        if kind.title not in WHO:
+            continue
+        caller = kind.caller
+        assert isinstance(caller, Caller)
+        context = call_context(caller, RAW, region="us-east-1", now=NOW)
+        for group in together.values():
+            results = await simulated(services, WHO[kind.title], group)
+            for need, result in zip(group, results, strict=True):
+                real = (await guard.judge(caller, need, context)).decision
+                wanted = (
+                    "allowed"
+                    if real.allowed
+                    else "explicitDeny"
+                    if real.explicit_deny
+                    else "implicitDeny"
+                )
+                decisions.add(result["EvalDecision"])
+                if result["EvalDecision"] != wanted:
+                    found.append(f"{kind.title}, {need.action}: {wanted}, not {result}")
+    return found, decisions
+
+
+def test_the_simulator_agrees_with_the_gate(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    async def work() -> tuple[list[str], set[str]]:
+        folder: Path = tmp_path_factory.mktemp("agreement")
+        async with open_installation(folder) as services:
+            return await disagreements(services)
+
+    found, decisions = asyncio.run(work())
+    assert found == []
+    assert decisions == {"allowed", "explicitDeny", "implicitDeny"}
