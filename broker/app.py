@@ -17,6 +17,9 @@ from broker.actions.iam.outbound_federation import outbound_federation_actions
 from broker.actions.models import load_service_model
 from broker.actions.registry import Registry
 from broker.actions.signin import signin_actions
+from broker.actions.signin.command_line import command_line_actions
+from broker.actions.signin.command_line_grants import CommandLineGrants
+from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts import sts_actions
 from broker.audit.retention import retention
@@ -71,7 +74,7 @@ from broker.web.proxies import TrustedProxies
 
 _log = structlog.get_logger(__name__)
 
-PAGES = ("/saml", "/federation", "/signin", "/console", "/issuer", "/static")
+PAGES = ("/saml", "/federation", "/signin", "/console", "/issuer", "/static", "/v1")
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 _UNKNOWN_OPERATION = b"<UnknownOperationException/>\n"
 
@@ -205,6 +208,8 @@ def _build(
     )
     auditor = Auditor(stores.ledger, clock)
     messages = AuthorizationMessages(keyring)
+    library = PolicyLibrary(stores.directory, fresh)
+    guard = Guard(library, messages)
     rates = RateLimits(stores.cache, clock, calls_per_second=settings.rate_limit)
     regions = None if "*" in settings.regions else frozenset(settings.regions)
     pipeline = Pipeline(
@@ -221,7 +226,15 @@ def _build(
                 ),
                 *iam_actions(sealer=vault, is_internal=rules.names),
                 *outbound_federation_actions(vault, settings.public_origin),
-                *signin_actions(fresh, issuer, SigninTokens(stores.cache, vault)),
+                *command_line_actions(
+                    fresh, issuer, CommandLineGrants(stores.cache, vault)
+                ),
+                *signin_actions(
+                    fresh,
+                    issuer,
+                    SigninTokens(stores.cache, vault),
+                    OwnAccess(library, guard, stores.directory),
+                ),
             ]
         ),
         signature=SignatureScheme(
@@ -231,7 +244,7 @@ def _build(
             public_host=settings.public_host,
         ),
         federated=federated,
-        guard=Guard(PolicyLibrary(stores.directory, fresh), messages),
+        guard=guard,
         auditor=auditor,
         directory=stores.directory,
         clock=clock,

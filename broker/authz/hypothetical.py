@@ -84,6 +84,24 @@ class Hypotheses:
             context.pop(key, None)
         return await self._guard.judge(caller, need, context)
 
+    async def judge_caller(
+        self,
+        asked: Hypothesis,
+        caller: Caller,
+        raw: RawRequest,
+        *,
+        region: str,
+        now: datetime,
+    ) -> Judgement:
+        """The same for somebody who is here, with the condition keys of ``raw``.
+
+        Raises:
+            AccessDenied: a policy that applies cannot be read.
+        """
+        need = await self._need(asked, caller)
+        context = call_context(caller, raw, region=region, now=now)
+        return await self._guard.judge(caller, need, context)
+
     async def _caller(self, text: str) -> Caller:
         try:
             if text.isdigit():

@@ -4,18 +4,28 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.console import federation, oidc_signin, saml_acs, saml_metadata
+from broker.console import (
+    command_line,
+    federation,
+    oidc_signin,
+    saml_acs,
+    saml_metadata,
+)
 from broker.console.arrival import CONTINUE, Arrivals
+from broker.console.command_line import CommandLine
 from broker.console.deps import ConsoleDeps
-from broker.console.desk import HOME, SIGN_IN, Desk
+from broker.console.desk import HOME, LOGIN, SIGN_IN, Desk
 from broker.console.federation import Federation
 from broker.console.home import Home
+from broker.console.inside import Inside
 from broker.console.oidc_signin import OidcSignIn
 from broker.console.pages import see_other
+from broker.console.permissions import Permissions
 from broker.console.saml_acs import SamlAcs
 from broker.console.saml_metadata import SamlMetadata
 from broker.console.sign_out import SIGNED_OUT, SignOut
 from broker.console.signin import SignIn
+from broker.console.token_endpoint import TOKEN, TokenEndpoint
 from broker.errors import NoSuchEntity
 
 _MOVED = 308
@@ -33,7 +43,9 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     sign_in = SignIn(desk, oidc)
     metadata = SamlMetadata(desk)
     acs = SamlAcs(desk, arrivals)
-    home = Home(desk)
+    inside = Inside(desk)
+    home = Home(inside)
+    permissions = Permissions(inside)
     endpoint = Federation(desk, arrivals, sign_out)
     guarded = desk.pages.guarded
     router = APIRouter(include_in_schema=False)
@@ -72,8 +84,17 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     add("/signin/{account}", ["GET"], guarded(sign_in.page))
     add(saml_metadata.GLOBAL, ["GET"], guarded(metadata.overall))
     add(saml_metadata.PER_PROVIDER, ["GET"], guarded(metadata.of_provider))
+    terminal = CommandLine(desk)
+    door = command_line.DOOR
+    add(command_line.AUTHORIZE, ["GET"], guarded(terminal.authorize, door=door))
+    add(command_line.AUTHORIZE, ["POST"], guarded(terminal.push, door=door))
+    add(TOKEN, ["POST"], TokenEndpoint(desk).answer)
+    add(LOGIN, ["GET"], guarded(terminal.page, door=door))
+    add(LOGIN, ["POST"], guarded(terminal.answer, door=door))
     add(HOME, ["GET"], guarded(home.page))
     add("/console/credentials", ["POST"], guarded(home.credentials))
+    add("/console/permissions", ["GET"], guarded(permissions.page))
+    add("/console/try", ["GET", "POST"], guarded(permissions.try_it))
     add("/console/sign-out", ["POST"], guarded(sign_out.post))
 
     async def static(name: str) -> Response:

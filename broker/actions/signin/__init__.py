@@ -9,13 +9,17 @@ from broker.actions.signin.console_logout import CONSOLE_LOGOUT
 from broker.actions.signin.derived_mint import DerivedMinter
 from broker.actions.signin.get_console_credentials import GetConsoleCredentials
 from broker.actions.signin.get_signin_token import GetSigninToken
+from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.sessions.issue import SessionIssuer
 from broker.stores.directory.fresh import FreshDirectory
 
 
 def signin_actions(
-    fresh: FreshDirectory, issuer: SessionIssuer, tokens: SigninTokens
+    fresh: FreshDirectory,
+    issuer: SessionIssuer,
+    tokens: SigninTokens,
+    own: OwnAccess,
 ) -> tuple[Action, ...]:
     """Every action of signing in that is built."""
     minter = DerivedMinter(fresh, issuer)
@@ -24,4 +28,5 @@ def signin_actions(
         CONSOLE_LOGOUT,
         GetConsoleCredentials(minter).action(),
         GetSigninToken(tokens).action(),
+        *own.actions(),
     )

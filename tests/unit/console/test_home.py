@@ -1,7 +1,8 @@
 """Inside: the session, its credentials, its end."""
 
+import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -309,3 +310,32 @@ async def test_the_origin_is_compared_with_the_public_one(world: SignInWorld) ->
         "/console/credentials", data=fields, headers={"origin": ORIGIN}
     )
     assert good.status_code == 200
+
+
+async def test_the_process_form_is_what_a_credential_process_prints(
+    world: SignInWorld,
+) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    page = await show_credentials(browser)
+    (shown,) = html.fromstring(page.text).xpath("//pre[@id='process']")
+    printed = json.loads(shown.text_content())
+    values = shown_values(page)
+    assert printed["Version"] == 1
+    assert printed["AccessKeyId"] == values["AWS_ACCESS_KEY_ID"]
+    assert printed["SecretAccessKey"] == values["AWS_SECRET_ACCESS_KEY"]
+    assert printed["SessionToken"] == values["AWS_SESSION_TOKEN"]
+    assert datetime.fromisoformat(printed["Expiration"]) > world.clock.now()
+
+
+async def test_near_its_end_the_session_warns_and_can_be_renewed(
+    world: SignInWorld,
+) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    early = html.fromstring((await browser.get("/console/")).text)
+    assert early.xpath("//*[@data-warning]/@hidden")
+    assert early.xpath("//a[@id='renew_link']/@href") == [f"/signin/{ACCOUNT}"]
+    world.clock.move(3400)
+    late = html.fromstring((await browser.get("/console/")).text)
+    assert late.xpath("//*[@data-warning and not(@hidden)]")

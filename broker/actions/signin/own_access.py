@@ -1,0 +1,136 @@
+"""``GetOwnPermissions`` and ``SimulateOwnAccess``: what the caller may do, and why.
+
+Neither needs a permission: whoever calls could find out the same by trying. So no
+answer says more than a try would: nothing of trust policies, of the operator's
+control policies, or of the tags of a resource.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from broker.actions.action import Action, Call, Given, needs_nothing
+from broker.authz.gather import PolicyLibrary
+from broker.authz.guard import Guard, Judgement
+from broker.authz.hypothetical import Hypotheses, Hypothesis
+from broker.errors import ValidationError
+from broker.policy import PolicyType
+from broker.stores.directory.port import DirectoryReader
+
+_ACTION_LENGTH_MAX = 128
+_RESOURCE_LENGTH_MAX = 2048
+_UNTOLD = frozenset(
+    {
+        PolicyType.TRUST,
+        PolicyType.RESOURCE,
+        PolicyType.SERVICE_CONTROL,
+        PolicyType.RESOURCE_CONTROL,
+    }
+)
+"""Policies that are not the caller's own."""
+
+
+class SimulateOwnAccessRequest(TypedDict):
+    """One action on one resource."""
+
+    ActionName: str
+    ResourceArn: str
+
+
+class OwnAccess:
+    """The handlers, with what they need."""
+
+    def __init__(
+        self, library: PolicyLibrary, guard: Guard, directory: DirectoryReader
+    ) -> None:
+        self._library = library
+        self._hypotheses = Hypotheses(directory, guard)
+
+    def actions(self) -> tuple[Action, ...]:
+        """The declarations."""
+        return (
+            Action(
+                service="signin",
+                name="GetOwnPermissions",
+                needs=needs_nothing,
+                handle=self._permissions,
+            ),
+            Action(
+                service="signin",
+                name="SimulateOwnAccess",
+                needs=needs_nothing,
+                handle=self._simulate,
+                audited=("ActionName", "ResourceArn"),
+            ),
+        )
+
+    async def _permissions(self, _given: Given, call: Call) -> Mapping[str, Any]:
+        """``Layers`` that must all allow, each a kind and its policies."""
+        caller = call.caller
+        layers = [
+            (PolicyType.IDENTITY, await self._library.identity(caller)),
+            (PolicyType.BOUNDARY, await self._library.boundary(caller)),
+            *((PolicyType.SESSION, s) for s in await self._library.session(caller)),
+        ]
+        return {
+            "Layers": [(kind, found) for kind, found in layers if found is not None],
+            "Controlled": bool(await self._library.service_controls(caller)),
+        }
+
+    async def _simulate(
+        self, given: SimulateOwnAccessRequest, call: Call
+    ) -> Mapping[str, Any]:
+        action, resource = given["ActionName"], given["ResourceArn"]
+        _check(action, resource)
+        judged = await self._hypotheses.judge_caller(
+            Hypothesis(
+                principal=call.caller.principal.arn,
+                action=action,
+                resource=resource,
+                context={},
+            ),
+            call.caller,
+            call.raw,
+            region=call.region,
+            now=call.now,
+        )
+        return {
+            "Allowed": judged.decision.allowed,
+            "ExplicitDeny": judged.decision.explicit_deny,
+            "PolicyType": judged.decision.policy_type,
+            "Explanation": _told(judged),
+        }
+
+
+def _check(action: str, resource: str) -> None:
+    service, colon, name = action.partition(":")
+    plain = (service + name).replace("-", "").replace("_", "")
+    if (
+        len(action) > _ACTION_LENGTH_MAX
+        or not (colon and service and name)
+        or not (plain.isascii() and plain.isalnum())
+    ):
+        raise ValidationError(
+            "Write the action as service:Name without wildcards, such as s3:GetObject."
+        )
+    if resource != "*" and not resource.startswith("arn:"):
+        raise ValidationError("Write the resource as an ARN, or * for all.")
+    if len(resource) > _RESOURCE_LENGTH_MAX:
+        raise ValidationError("The resource is too long.")
+
+
+def _told(judged: Judgement) -> str:
+    """The explanation, as far as it is about the caller's own policies."""
+    decision = judged.decision
+    if decision.policy_type in _UNTOLD:
+        verb = "allows" if decision.allowed else "does not allow"
+        return f"The {decision.policy_type.value} {verb} it."
+    explanation = judged.explain()
+    closest = explanation.closest
+    if closest is not None and any(
+        "resourcetag/" in condition.key.lower() for condition in closest.conditions
+    ):
+        return (
+            f"No {decision.policy_type.value} allows it. The closest is"
+            f" {closest.statement}, but it asks for other tags on the resource."
+        )
+    return explanation.sentence()

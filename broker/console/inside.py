@@ -1,0 +1,115 @@
+"""What the pages inside share: who is there, calls in their name, the frame."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.actions.action import Door
+from broker.console.console_session import Arrived, Ended, SignedIn
+from broker.console.csrf import csrf_token
+from broker.console.desk import SIGN_IN, Desk
+from broker.console.forms import Form, read_form
+from broker.console.pages import see_other
+from broker.model.caller import Caller
+
+_FORBIDDEN = 403
+
+
+class Inside:
+    """The frame around every page of somebody who is signed in."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    async def enter(self, request: Request) -> tuple[Form, SignedIn] | Response:
+        """The request's form and sender; a form that changes things is held to them.
+
+        Whoever is not signed in (any more) gets the answer that says so.
+
+        Raises:
+            AccessDenied: the form is not one of this session's.
+        """
+        form = await read_form(request)
+        who = await self.desk.find_session(request)
+        if not isinstance(who, SignedIn):
+            return self.send_away(request, who)
+        if request.method == "POST":
+            self.desk.require_csrf(request, form, who)
+        return form, who
+
+    async def perform(
+        self,
+        request: Request,
+        who: SignedIn,
+        action: tuple[str, str],
+        given: Mapping[str, Any],
+    ) -> Mapping[str, Any]:
+        """One action in the session's name.
+
+        Raises:
+            BrokerError: it failed, and the audit says so.
+        """
+
+        async def prove(_now: datetime) -> Caller:
+            return who.caller
+
+        return await self.desk.perform(
+            request, Door.CONSOLE, action, prove, lambda: given
+        )
+
+    async def show(
+        self,
+        request: Request,
+        who: SignedIn,
+        template: str,
+        here: str,
+        status: int = 200,
+        **context: object,
+    ) -> Response:
+        """A page in the frame; ``here`` is its entry in the navigation."""
+        deps = self.desk.deps
+        session = who.session
+        account = await deps.fresh.find_account(session.account)
+        now = deps.clock.now()
+        return self.desk.pages.show(
+            request,
+            template,
+            status,
+            here=here,
+            principal=who.principal,
+            session=session,
+            role_name=role_name(who),
+            alias=account.alias if account else None,
+            arrived=who.arrived,
+            issuer_link=self.issuer_link(who.arrived),
+            expires=datetime.fromtimestamp(session.expires_at, UTC),
+            seconds_left=max(0, int(session.expires_at - now.timestamp())),
+            csrf=csrf_token(who.cookie),
+            **context,
+        )
+
+    def send_away(self, request: Request, who: Ended | None) -> Response:
+        """For whoever is not signed in, or not any more."""
+        if who is None:
+            return see_other(SIGN_IN)
+        return self.desk.pages.show(
+            request,
+            "timed_out.html",
+            _FORBIDDEN,
+            arrived=who.arrived,
+            issuer_link=self.issuer_link(who.arrived),
+        )
+
+    def issuer_link(self, arrived: Arrived) -> str | None:
+        """Issuer is any text; it is a link only where it may lead."""
+        return self.desk.destinations.find_safe(arrived.issuer, (SIGN_IN,))
+
+
+def role_name(who: SignedIn) -> str | None:
+    """The role that they act as; None for a federated user."""
+    if not who.session.kind.is_role:
+        return None
+    return who.principal.principal_arn.rpartition("/")[2]
