@@ -25,6 +25,7 @@ from broker.model.audit import AuditFilter, AuditRecord
 from broker.policy import PolicySet, PolicyType
 
 _DENIED = "AccessDenied"
+_SESSION_KEY = "ASIA"
 
 
 def explain(
@@ -153,7 +154,10 @@ async def _today(
     services: Services, record: AuditRecord
 ) -> tuple[list[str], dict[str, object]]:
     """What the policies of now say to the same call."""
-    head = "By the policies of now, without the call's parameters:"
+    unknown = "the call's parameters"
+    if record.access_key_id.startswith(_SESSION_KEY):
+        unknown += " and its session's own policies"
+    head = f"By the policies of now, without {unknown}:"
     try:
         judged = await _judge(
             services,
