@@ -16,7 +16,7 @@ from broker.actions.action import Door
 from broker.actions.signin.signin_tokens import SigninGrant
 from broker.console.console_session import Arrived, SignedIn, session_caller
 from broker.console.csrf import csrf_token, require_same_origin
-from broker.console.desk import HOME, Desk, IdentityProof
+from broker.console.desk import HOME, LOGIN, Desk, IdentityProof
 from broker.console.facts import refuse_prefetch
 from broker.console.forms import read_form
 from broker.console.pages import see_other
@@ -125,7 +125,10 @@ class Arrivals:
         replaced = desk.cookie.find(request)
         if replaced is not None:
             await desk.sessions.close(replaced)
-        response = see_other(arrival.destination or HOME, status)
+        # Whoever came to let a terminal in is still to be asked.
+        waiting = await desk.login_requests.find(request)
+        onward = LOGIN if waiting else (arrival.destination or HOME)
+        response = see_other(onward, status)
         desk.cookie.set(response, cookie)
         return response
 

@@ -105,6 +105,17 @@ class ConsoleSessions:
             return Ended(arrived)
         return SignedIn(cookie=cookie, resolved=resolved, arrived=arrived)
 
+    async def find_token(self, cookie: str) -> str:
+        """The session token that the cookie stands for.
+
+        Raises:
+            ExpiredToken: it stands for nothing any more.
+        """
+        record = await self._handles.find(cookie)
+        if record is None:
+            raise ExpiredToken(detail="the console session was closed")
+        return str(record["token"])
+
     async def close(self, cookie: str) -> None:
         """Forget what the cookie stands for."""
         await self._handles.drop(cookie)

@@ -14,6 +14,7 @@ from broker.console.deps import ConsoleDeps
 from broker.console.destinations import Destinations
 from broker.console.facts import note, raw_request, request_id
 from broker.console.forms import Form
+from broker.console.login_requests import LoginRequests
 from broker.console.pages import Pages
 from broker.console.starts import Starts
 from broker.model.caller import Caller
@@ -21,6 +22,7 @@ from broker.model.federated import FederatedIdentity
 from broker.sessions.handles import Handles
 
 HOME = "/console/"
+LOGIN = "/console/login"
 SIGN_IN = "/signin"
 
 DoorProof = Callable[[datetime], Awaitable[Caller]]
@@ -38,6 +40,7 @@ class Desk:
             Handles(deps.cache, deps.vault, "console"), deps.resolver, deps.cache
         )
         self.starts = Starts(deps)
+        self.login_requests = LoginRequests(deps)
         self.destinations = Destinations(deps.public_origin, deps.allowed_origins)
 
     async def find_session(self, request: Request) -> SignedIn | Ended | None:

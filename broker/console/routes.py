@@ -1,5 +1,7 @@
 """Which address is which page."""
 
+from collections.abc import Callable
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,6 +12,7 @@ from broker.console import (
     oidc_signin,
     saml_acs,
     saml_metadata,
+    token_endpoint,
 )
 from broker.console.arrival import CONTINUE, Arrivals
 from broker.console.command_line import CommandLine
@@ -25,7 +28,7 @@ from broker.console.saml_acs import SamlAcs
 from broker.console.saml_metadata import SamlMetadata
 from broker.console.sign_out import SIGNED_OUT, SignOut
 from broker.console.signin import SignIn
-from broker.console.token_endpoint import TOKEN, TokenEndpoint
+from broker.console.token_endpoint import TokenEndpoint
 from broker.errors import NoSuchEntity
 
 _MOVED = 308
@@ -84,13 +87,7 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     add("/signin/{account}", ["GET"], guarded(sign_in.page))
     add(saml_metadata.GLOBAL, ["GET"], guarded(metadata.overall))
     add(saml_metadata.PER_PROVIDER, ["GET"], guarded(metadata.of_provider))
-    terminal = CommandLine(desk)
-    door = command_line.DOOR
-    add(command_line.AUTHORIZE, ["GET"], guarded(terminal.authorize, door=door))
-    add(command_line.AUTHORIZE, ["POST"], guarded(terminal.push, door=door))
-    add(TOKEN, ["POST"], TokenEndpoint(desk).answer)
-    add(LOGIN, ["GET"], guarded(terminal.page, door=door))
-    add(LOGIN, ["POST"], guarded(terminal.answer, door=door))
+    _add_command_line(desk, add)
     add(HOME, ["GET"], guarded(home.page))
     add("/console/credentials", ["POST"], guarded(home.credentials))
     add("/console/permissions", ["GET"], guarded(permissions.page))
@@ -110,3 +107,17 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     add("/console", ["GET"], to_home)
     add("/console/{rest:path}", ["GET"], guarded(nowhere))
     return router
+
+
+def _add_command_line(
+    desk: Desk, add: Callable[[str, list[str], object], None]
+) -> None:
+    terminal = CommandLine(desk)
+    for path, method, handler in (
+        (command_line.AUTHORIZE, "GET", terminal.authorize),
+        (command_line.AUTHORIZE, "POST", terminal.push),
+        (LOGIN, "GET", terminal.page),
+        (LOGIN, "POST", terminal.answer),
+    ):
+        add(path, [method], desk.pages.guarded(handler, door=command_line.DOOR))
+    add(token_endpoint.PATH, ["POST"], TokenEndpoint(desk).answer)

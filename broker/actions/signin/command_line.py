@@ -1,0 +1,94 @@
+"""``AuthorizeOAuth2Access`` and ``CreateOAuth2Token``: a terminal gets credentials.
+
+Source: reference 8.7.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from broker.actions.action import Action, Call, Given, needs_nothing
+from broker.actions.signin.command_line_grants import CodeGrant, CommandLineGrants
+from broker.actions.signin.derived_mint import DerivedMinter, require_session
+from broker.actions.sts.roles import credentials_shape
+from broker.model.secret import Secret
+from broker.sessions.issue import SessionIssuer
+from broker.stores.directory.fresh import FreshDirectory
+
+TOKEN_SECONDS = 900
+"""The longest life of what a terminal gets at a time."""
+
+
+class AuthorizeOAuth2AccessRequest(TypedDict):
+    """What someone agrees to, and the session that they agree with."""
+
+    ClientId: str
+    RedirectUri: str
+    CodeChallenge: str
+    SessionToken: Secret
+
+
+class AuthorizeOAuth2Access:
+    """The handler, with what it needs."""
+
+    def __init__(self, grants: CommandLineGrants) -> None:
+        self._grants = grants
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(
+            service="signin",
+            name="AuthorizeOAuth2Access",
+            needs=needs_nothing,
+            handle=self._handle,
+            audited=("ClientId", "RedirectUri"),
+        )
+
+    async def _handle(
+        self, given: AuthorizeOAuth2AccessRequest, call: Call
+    ) -> Mapping[str, Any]:
+        code = await self._grants.create_code(
+            CodeGrant(
+                client_id=given["ClientId"],
+                redirect_uri=given["RedirectUri"],
+                challenge=given["CodeChallenge"],
+                access_key_id=require_session(call).access_key_id,
+                session_token=given["SessionToken"].reveal(),
+            ),
+            call.now,
+        )
+        return {"Code": code}
+
+
+class CreateOAuth2Token:
+    """The handler, with what it needs."""
+
+    def __init__(self, minter: DerivedMinter) -> None:
+        self._minter = minter
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(
+            service="signin",
+            name="CreateOAuth2Token",
+            needs=needs_nothing,
+            handle=self._handle,
+            audited=("ClientId", "GrantType"),
+        )
+
+    async def _handle(self, _given: Given, call: Call) -> Mapping[str, Any]:
+        # Counted as chained, as what the console shows is: it opens no longer console.
+        ends_at = min(
+            require_session(call).expires_at, int(call.now.timestamp()) + TOKEN_SECONDS
+        )
+        minted = await self._minter.mint(call, ends_at=ends_at, counts_as_chained=True)
+        return {"Credentials": credentials_shape(minted.credentials)}
+
+
+def command_line_actions(
+    fresh: FreshDirectory, issuer: SessionIssuer, grants: CommandLineGrants
+) -> tuple[Action, ...]:
+    """Both actions."""
+    return (
+        AuthorizeOAuth2Access(grants).action(),
+        CreateOAuth2Token(DerivedMinter(fresh, issuer)).action(),
+    )

@@ -1,0 +1,98 @@
+"""What a command-line login holds: an authorization code, then a refresh token.
+
+A code is good once, within five minutes. A refresh token is good once, too, and is
+answered with the next of its family; one that comes back used ends the family. All
+are random handles: the cache has their hashes, and their values sealed.
+
+Source: RFC 6749 4.1.2; RFC 9700 4.14.2; RFC 9449 5; security design 4.
+"""
+
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from broker.sessions.handles import Handles
+from broker.sessions.vault import Vault
+from broker.stores.cache.port import Cache
+
+CODE_LIFE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeGrant:
+    """What a code stands for: a console session, and who may redeem it."""
+
+    client_id: str
+    redirect_uri: str
+    challenge: str
+    access_key_id: str
+    session_token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """A login that can be renewed: its session, its client, the client's key."""
+
+    client_id: str
+    thumbprint: str
+    access_key_id: str
+    session_token: str = field(repr=False)
+    ends_at: int
+
+
+class CommandLineGrants:
+    """Keeps them in the cache, and only there.
+
+    Every method raises ``ServiceUnavailable`` when the cache is away.
+    """
+
+    def __init__(self, cache: Cache, vault: Vault) -> None:
+        self._codes = Handles(cache, vault, "login-code")
+        self._families = Handles(cache, vault, "login-family")
+        self._tokens = Handles(cache, vault, "login-refresh")
+
+    async def create_code(self, grant: CodeGrant, now: datetime) -> str:
+        """A code for someone who agreed."""
+        return await self._codes.put(asdict(grant), now + CODE_LIFE)
+
+    async def take_code(self, code: str) -> CodeGrant | None:
+        """What the code stands for, for at most one caller ever."""
+        value = await self._codes.take(code)
+        return CodeGrant(**value) if value else None
+
+    async def begin(self, family: Family) -> str:
+        """The first refresh token of a family."""
+        ends_at = datetime.fromtimestamp(family.ends_at, UTC)
+        handle = await self._families.put(asdict(family), ends_at)
+        return await self._next(handle, ends_at)
+
+    async def find_family(self, token: str) -> Family | None:
+        """The family of a refresh token, used or not."""
+        value = await self._families.find(token.partition(".")[0])
+        return Family(**value) if value else None
+
+    async def is_unused(self, token: str) -> bool:
+        """Whether the refresh token is the family's newest."""
+        handle, _, secret = token.partition(".")
+        return _belongs(await self._tokens.find(secret), handle)
+
+    async def rotate(self, token: str, family: Family) -> str | None:
+        """The next token in exchange for this one.
+
+        None, and the family ends, when it was exchanged before.
+        """
+        handle, _, secret = token.partition(".")
+        if not _belongs(await self._tokens.take(secret), handle):
+            await self.end(token)
+            return None
+        return await self._next(handle, datetime.fromtimestamp(family.ends_at, UTC))
+
+    async def end(self, token: str) -> None:
+        """No token of this one's family is good any more."""
+        await self._families.drop(token.partition(".")[0])
+
+    async def _next(self, handle: str, ends_at: datetime) -> str:
+        return f"{handle}.{await self._tokens.put({'family': handle}, ends_at)}"
+
+
+def _belongs(value: dict[str, object] | None, handle: str) -> bool:
+    return value is not None and value["family"] == handle

@@ -1,0 +1,277 @@
+"""``POST /v1/token``: a code or a refresh token, and a proof of the key, for credentials.
+
+Speaks JSON as AWS's clients expect it, errors included.
+
+Source: reference 8.7; RFC 7636 4.6; RFC 9449 5 and 11.1; RFC 9700 4.14.2.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from broker.actions.action import Door
+from broker.actions.signin.command_line_grants import CommandLineGrants, Family
+from broker.console.console_session import session_caller
+from broker.console.desk import Desk
+from broker.console.facts import note
+from broker.console.login_requests import CROSS_DEVICE, SAME_DEVICE
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    ExpiredToken,
+    InternalFailure,
+    InvalidClientTokenId,
+    MalformedInput,
+    RequestEntityTooLarge,
+    Throttling,
+    ValidationError,
+)
+from broker.model.caller import Caller
+from broker.protocols.oidc.dpop import DpopRejected, verify_proof
+from broker.protocols.oidc.strict_json import parse_object
+from broker.sessions.resolve import ResolvedSession
+
+PATH = "/v1/token"
+_log = structlog.get_logger(__name__)
+_BODY_BYTES_MAX = 8192
+_BODY_SECONDS_MAX = 30
+_SKEW = timedelta(minutes=5)
+_CLIENTS = frozenset({SAME_DEVICE, CROSS_DEVICE})
+_LONGEST = {"clientId": 256, "grantType": 64, "code": 512, "redirectUri": 2048}
+_LONGEST_REFRESH_TOKEN = 2048
+_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+_UNAUTHORIZED, _BAD, _TOO_MANY = 401, 400, 429
+_BAD_REQUESTS = (ValidationError, MalformedInput, RequestEntityTooLarge)
+
+
+class LoginRefused(AccessDenied):
+    """Access is denied; ``reason`` is the wire's ``error``."""
+
+    def __init__(self, reason: str, message: str, *, detail: str = "") -> None:
+        super().__init__(message, detail=detail)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Redeemed:
+    """Whose credentials are to be made, and what renews them."""
+
+    caller: Caller
+    family: Family
+    used: str = ""
+
+
+class TokenEndpoint:
+    """Redeems codes and refresh tokens."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._grants = CommandLineGrants(desk.deps.cache, desk.deps.vault)
+        self._url = f"{desk.deps.public_origin}{PATH}"
+
+    async def answer(self, request: Request) -> Response:
+        """The answer to a request, whatever becomes of it."""
+        try:
+            body = await self._issue(request)
+        except BrokerError as error:
+            note(request, error_code=error.code)
+            return _error(error)
+        except ClientDisconnect:
+            return Response(status_code=_BAD)
+        except Exception:  # noqa: BLE001  # the one place where anything may end
+            _log.exception("unexpected failure")
+            return _error(InternalFailure())
+        return JSONResponse(body, headers={"cache-control": "no-store"})
+
+    async def _issue(self, request: Request) -> dict[str, Any]:
+        given = await _read_body(request)
+        thumbprint = await self._prove_key(request)
+        client_id, grant_type = _text(given, "clientId"), _text(given, "grantType")
+        if client_id not in _CLIENTS:
+            raise ValidationError("There is no such client.")
+        if grant_type not in {"authorization_code", "refresh_token"}:
+            raise ValidationError("There is no such grantType.")
+        found: list[_Redeemed] = []
+
+        async def prove(now: datetime) -> Caller:
+            if grant_type == "authorization_code":
+                redeemed = await self._redeem_code(given, thumbprint, now)
+            else:
+                redeemed = await self._redeem_refresh_token(given, thumbprint, now)
+            found.append(redeemed)
+            return redeemed.caller
+
+        result = await self._desk.perform(
+            request,
+            Door.SIGN_IN,
+            ("signin", "CreateOAuth2Token"),
+            prove,
+            lambda: {"ClientId": client_id, "GrantType": grant_type},
+        )
+        credentials = result["Credentials"]
+        left = credentials["Expiration"] - self._desk.deps.clock.now()
+        return {
+            "accessToken": {
+                "accessKeyId": credentials["AccessKeyId"],
+                "secretAccessKey": credentials["SecretAccessKey"],
+                "sessionToken": credentials["SessionToken"],
+            },
+            "tokenType": "aws_sigv4",
+            "expiresIn": max(1, int(left.total_seconds())),
+            "refreshToken": await self._renewal(found[0]),
+        }
+
+    async def _prove_key(self, request: Request) -> str:
+        """The thumbprint of the sender's key; its proof is used up."""
+        headers = request.headers.getlist("dpop")
+        if len(headers) != 1:
+            raise ValidationError("One DPoP header is needed.")
+        now = self._desk.deps.clock.now()
+        try:
+            proof = verify_proof(
+                headers[0], method="POST", url=self._url, now=now, skew=_SKEW
+            )
+        except DpopRejected as error:
+            raise ValidationError(
+                "The DPoP proof is not valid.", detail=str(error)
+            ) from error
+        name = f"{proof.thumbprint}.{proof.token_id}".encode("utf-8", "surrogatepass")
+        if not await self._desk.deps.cache.add(
+            "dpop-jti",
+            hashlib.sha256(name).digest(),
+            b"1",
+            # An iat ahead of our clock stays acceptable for twice the skew.
+            expires_at=now + 2 * _SKEW,
+        ):
+            raise ValidationError("The DPoP proof was used before.")
+        return proof.thumbprint
+
+    async def _redeem_code(
+        self, given: Mapping[str, Any], thumbprint: str, now: datetime
+    ) -> _Redeemed:
+        verifier = _text(given, "codeVerifier")
+        if not _VERIFIER.fullmatch(verifier):
+            raise ValidationError("The codeVerifier is not well-formed.")
+        code, redirect_uri = _text(given, "code"), _text(given, "redirectUri")
+        grant = await self._grants.take_code(code)
+        digest = hashlib.sha256(verifier.encode("ascii")).digest()
+        challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+        if (
+            grant is None
+            or grant.client_id != given["clientId"]
+            or grant.redirect_uri != redirect_uri
+            or not hmac.compare_digest(grant.challenge, challenge)
+        ):
+            raise LoginRefused(
+                "AUTHCODE_EXPIRED",
+                "The code is not valid, was used already, or is too old.",
+                detail="no such code" if grant is None else "the code is another's",
+            )
+        resolved = await self._resolve(grant.access_key_id, grant.session_token, now)
+        family = Family(
+            client_id=grant.client_id,
+            thumbprint=thumbprint,
+            access_key_id=grant.access_key_id,
+            session_token=grant.session_token,
+            ends_at=resolved.session.expires_at,
+        )
+        return _Redeemed(session_caller(resolved), family)
+
+    async def _redeem_refresh_token(
+        self, given: Mapping[str, Any], thumbprint: str, now: datetime
+    ) -> _Redeemed:
+        token = _text(given, "refreshToken")
+        family = await self._grants.find_family(token)
+        if family is None:
+            raise _expired("no such family")
+        # A thief without the key must not be able to end the family.
+        if family.client_id != given["clientId"] or not hmac.compare_digest(
+            family.thumbprint, thumbprint
+        ):
+            raise _expired("another client or key")
+        if not await self._grants.is_unused(token):
+            await self._grants.end(token)
+            raise _expired("the refresh token was used before: its family has ended")
+        resolved = await self._resolve(family.access_key_id, family.session_token, now)
+        return _Redeemed(session_caller(resolved), family, token)
+
+    async def _renewal(self, redeemed: _Redeemed) -> str:
+        """The next refresh token. Of two that use one at once, neither goes on."""
+        if not redeemed.used:
+            return await self._grants.begin(redeemed.family)
+        token = await self._grants.rotate(redeemed.used, redeemed.family)
+        if token is None:
+            raise _expired("the refresh token was used twice at once")
+        return token
+
+    async def _resolve(
+        self, access_key_id: str, session_token: str, now: datetime
+    ) -> ResolvedSession:
+        return await self._desk.deps.resolver.resolve(access_key_id, session_token, now)
+
+
+def _expired(detail: str) -> LoginRefused:
+    return LoginRefused(
+        "TOKEN_EXPIRED", "The login has ended. Log in again.", detail=detail
+    )
+
+
+def _error(error: BrokerError) -> Response:
+    if isinstance(error, LoginRefused):
+        kind, status, reason = "AccessDeniedException", _UNAUTHORIZED, error.reason
+    elif isinstance(error, ExpiredToken):
+        kind, status, reason = "AccessDeniedException", _UNAUTHORIZED, "TOKEN_EXPIRED"
+    elif isinstance(error, InvalidClientTokenId):
+        kind, status = "AccessDeniedException", _UNAUTHORIZED
+        reason = "USER_CREDENTIALS_CHANGED"
+    elif isinstance(error, AccessDenied):
+        kind, status, reason = "AccessDeniedException", 403, "INSUFFICIENT_PERMISSIONS"
+    elif isinstance(error, _BAD_REQUESTS):
+        kind, status, reason = "ValidationException", _BAD, "INVALID_REQUEST"
+    elif isinstance(error, Throttling):
+        kind, status, reason = "TooManyRequestsError", _TOO_MANY, "rate_exceeded"
+    else:
+        kind, status = "InternalServerException", error.status
+        reason = "server_error"
+    return JSONResponse(
+        {"error": reason, "message": error.message or error.code},
+        status,
+        headers={"cache-control": "no-store", "x-amzn-errortype": kind},
+    )
+
+
+def _text(given: Mapping[str, Any], name: str) -> str:
+    """A member that is there, and no longer than it may be."""
+    value = given.get(name)
+    longest = _LONGEST.get(name, _LONGEST_REFRESH_TOKEN)
+    if not isinstance(value, str) or not 0 < len(value) <= longest:
+        raise ValidationError(f"{name} is missing or too long.")
+    return value
+
+
+async def _read_body(request: Request) -> Mapping[str, Any]:
+    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+        raise MalformedInput("The body must be application/json.")
+    body = b""
+    try:
+        async with asyncio.timeout(_BODY_SECONDS_MAX):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > _BODY_BYTES_MAX:
+                    raise RequestEntityTooLarge("The body is too long.")
+    except TimeoutError as error:
+        raise MalformedInput("The body did not arrive in time.") from error
+    try:
+        return parse_object(body)
+    except (ValueError, RecursionError) as error:
+        raise MalformedInput("The body is not a JSON object.") from error

@@ -1,0 +1,383 @@
+"""Command-line login over HTTP: agreement, code, credentials, renewal, refusals."""
+
+import base64
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2 as httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
+
+from tests.support.signin import SignInWorld, form_fields, text_of
+
+SAME = "arn:aws:signin:::devtools/same-device"
+CROSS = "arn:aws:signin:::devtools/cross-device"
+CALLBACK = "http://127.0.0.1:7777/oauth/callback"
+VERIFIER = "v" * 64
+
+
+def challenge_of(verifier: str) -> str:
+    digest = hashlib.sha256(verifier.encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+@dataclass
+class Terminal:
+    """A command line with its key."""
+
+    world: SignInWorld
+    http: httpx.AsyncClient
+    key: Any = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+
+    def wanted(self, **changed: str) -> dict[str, str]:
+        return {
+            "response_type": "code",
+            "client_id": SAME,
+            "redirect_uri": CALLBACK,
+            "state": "st4te",
+            "scope": "openid",
+            "code_challenge": challenge_of(VERIFIER),
+            "code_challenge_method": "SHA-256",
+            **changed,
+        }
+
+    def proof(self, header: dict[str, Any] | None = None, **changed: Any) -> str:
+        jwk = json.loads(ECAlgorithm.to_jwk(self.key.public_key()))
+        public = {name: jwk[name] for name in ("kty", "crv", "x", "y")}
+        claims = {
+            "htm": "POST",
+            "htu": f"{self.world.services.settings.public_origin}/v1/token",
+            "iat": int(self.world.clock.now().timestamp()),
+            "jti": str(uuid.uuid4()),
+            **changed,
+        }
+        headers = {"typ": "dpop+jwt", "jwk": public, **(header or {})}
+        return jwt.encode(claims, self.key, algorithm="ES256", headers=headers)
+
+    async def ask(self, proof: str | None = None, **body: str) -> httpx.Response:
+        return await self.http.post(
+            "/v1/token",
+            json={"clientId": SAME, **body},
+            headers={"DPoP": proof or self.proof()},
+        )
+
+    async def redeem(self, code: str, **changed: str) -> httpx.Response:
+        return await self.ask(
+            **{
+                "grantType": "authorization_code",
+                "code": code,
+                "codeVerifier": VERIFIER,
+                "redirectUri": CALLBACK,
+                **changed,
+            }
+        )
+
+    async def renew(self, token: str, **changed: str) -> httpx.Response:
+        return await self.ask(
+            **{"grantType": "refresh_token", "refreshToken": token, **changed}
+        )
+
+
+@pytest.fixture
+def terminal(world: SignInWorld) -> Terminal:
+    return Terminal(world, world.browser())
+
+
+async def allow(
+    terminal: Terminal, browser: httpx.AsyncClient, answer: str = "allow", **wanted: str
+) -> httpx.Response:
+    """From the terminal's link to the answer of a person who is signed in."""
+    opened = await browser.get("/v1/authorize", params=terminal.wanted(**wanted))
+    assert opened.headers["location"] == "/console/login", opened.text
+    page = await browser.get("/console/login")
+    return await browser.post(
+        "/console/login",
+        data={**form_fields(page, "/console/login"), "answer": answer},
+        headers={"origin": terminal.world.services.settings.public_origin},
+    )
+
+
+async def get_code(terminal: Terminal) -> str:
+    browser = terminal.world.browser()
+    await terminal.world.sign_in(browser)
+    answer = await allow(terminal, browser)
+    (code,) = parse_qs(urlsplit(answer.headers["location"]).query)["code"]
+    return code
+
+
+async def log_in(terminal: Terminal) -> dict[str, Any]:
+    answer = await terminal.redeem(await get_code(terminal))
+    assert answer.status_code == 200, answer.text
+    given: dict[str, Any] = answer.json()
+    return given
+
+
+def refused(answer: httpx.Response, error: str, status: int = 401) -> bool:
+    kind = "AccessDeniedException" if status == 401 else "ValidationException"
+    assert answer.json()["error"] == error, answer.text
+    assert answer.headers["x-amzn-errortype"] == kind
+    return answer.status_code == status
+
+
+async def test_signing_in_leads_back_to_the_terminal_that_asks(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    browser = world.browser()
+    await browser.get("/v1/authorize", params=terminal.wanted())
+    assert (await browser.get("/console/login")).headers["location"] == "/signin"
+    assert (await world.sign_in(browser)).headers["location"] == "/console/login"
+    page = await browser.get("/console/login")
+    assert "assumed-role/Reader" in text_of(page)
+    assert "http://127.0.0.1:7777" in page.headers["content-security-policy"]
+
+
+async def test_a_code_and_a_key_become_credentials_for_fifteen_minutes(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    given = await log_in(terminal)
+    assert given["tokenType"] == "aws_sigv4"
+    assert 890 <= given["expiresIn"] <= 900
+    token = given["accessToken"]
+    resolved = await world.services.resolver.resolve(
+        token["accessKeyId"], token["sessionToken"], world.clock.now()
+    )
+    assert resolved.secret.reveal() == token["secretAccessKey"]
+    assert resolved.session.chain_depth == 1
+    actions = {record.action for record in await world.audit()}
+    assert {"signin:AuthorizeOAuth2Access", "signin:CreateOAuth2Token"} <= actions
+
+
+async def test_a_login_is_renewed_until_its_session_ends(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    given = await log_in(terminal)
+    for _ in range(3):
+        world.clock.move(14 * 60)
+        answer = await terminal.renew(given["refreshToken"])
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["refreshToken"] != given["refreshToken"]
+        given = answer.json()
+    world.clock.move(7200)
+    assert refused(await terminal.renew(given["refreshToken"]), "TOKEN_EXPIRED")
+
+
+async def test_a_used_refresh_token_ends_the_family(terminal: Terminal) -> None:
+    first = (await log_in(terminal))["refreshToken"]
+    second = (await terminal.renew(first)).json()["refreshToken"]
+    assert refused(await terminal.renew(first), "TOKEN_EXPIRED")
+    assert refused(await terminal.renew(second), "TOKEN_EXPIRED")
+
+
+async def test_a_stolen_refresh_token_is_nothing_without_the_key(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    token = (await log_in(terminal))["refreshToken"]
+    thief = Terminal(world, world.browser())
+    assert refused(await thief.renew(token), "TOKEN_EXPIRED")
+    assert (await terminal.renew(token)).status_code == 200
+
+
+async def test_a_refresh_token_stays_with_its_client(terminal: Terminal) -> None:
+    token = (await log_in(terminal))["refreshToken"]
+    assert refused(await terminal.renew(token, clientId=CROSS), "TOKEN_EXPIRED")
+
+
+async def test_tokens_of_two_families_do_not_mix(terminal: Terminal) -> None:
+    one = (await log_in(terminal))["refreshToken"]
+    two = (await log_in(terminal))["refreshToken"]
+    mixed = f"{one.partition('.')[0]}.{two.partition('.')[2]}"
+    assert refused(await terminal.renew(mixed), "TOKEN_EXPIRED")
+
+
+async def test_a_proof_is_good_once(terminal: Terminal) -> None:
+    token = (await log_in(terminal))["refreshToken"]
+    proof = terminal.proof()
+    body = {"grantType": "refresh_token", "refreshToken": token}
+    following = (await terminal.ask(proof, **body)).json()["refreshToken"]
+    assert refused(await terminal.ask(proof, **body), "INVALID_REQUEST", 400)
+    # Refused before the used token was looked at: the login goes on.
+    assert (await terminal.renew(following)).status_code == 200
+
+
+async def test_a_code_is_good_once(terminal: Terminal) -> None:
+    code = await get_code(terminal)
+    assert (await terminal.redeem(code)).status_code == 200
+    assert refused(await terminal.redeem(code), "AUTHCODE_EXPIRED")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"codeVerifier": "w" * 64},
+        {"redirectUri": "http://127.0.0.1:7778/oauth/callback"},
+        {"clientId": CROSS},
+        {"code": "nonsense"},
+    ],
+)
+async def test_a_code_is_for_whoever_asked(
+    terminal: Terminal, changed: dict[str, str]
+) -> None:
+    code = await get_code(terminal)
+    assert refused(
+        await terminal.redeem(**{"code": code, **changed}), "AUTHCODE_EXPIRED"
+    )
+
+
+async def test_a_code_gets_old(world: SignInWorld, terminal: Terminal) -> None:
+    code = await get_code(terminal)
+    world.clock.move(301)
+    assert refused(await terminal.redeem(code), "AUTHCODE_EXPIRED")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"htm": "GET"},
+        {"htu": "https://elsewhere.example.org/v1/token"},
+        {"iat": 1},
+        {"iat": "now"},
+        {"iat": float(2**60)},
+        {"jti": ""},
+        {"jti": "x" * 129},
+        {"jti": 7},
+        {"header": {"typ": "JWT"}},
+        {"header": {"kid": "1"}},
+        {"header": {"jwk": {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}}},
+        {"header": {"jwk": "none"}},
+    ],
+)
+async def test_a_proof_of_something_else_proves_nothing(
+    terminal: Terminal, bad: dict[str, Any]
+) -> None:
+    answer = await terminal.ask(terminal.proof(**bad), grantType="refresh_token")
+    assert refused(answer, "INVALID_REQUEST", 400)
+    assert "DPoP" in answer.json()["message"]
+
+
+async def test_a_proof_with_another_keys_signature_is_refused(
+    terminal: Terminal,
+) -> None:
+    mine = terminal.proof()
+    head, claims, _ = mine.split(".")
+    signature = Terminal(terminal.world, terminal.http).proof().rpartition(".")[2]
+    answer = await terminal.ask(f"{head}.{claims}.{signature}")
+    assert "DPoP" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b'{"a":1,"a":2}', b"\xff", b"[" * 5000, b"x" * 9000]
+)
+async def test_a_body_that_is_no_object_is_refused(
+    terminal: Terminal, body: bytes
+) -> None:
+    answer = await terminal.http.post(
+        "/v1/token",
+        content=body,
+        headers={"DPoP": terminal.proof(), "content-type": "application/json"},
+    )
+    assert refused(answer, "INVALID_REQUEST", answer.status_code)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"redirect_uri": "http://evil.example.org/"},
+        {"redirect_uri": "http://127.0.0.1:7777@evil.example.org/"},
+        {"redirect_uri": "http://127.0.0.1.evil.example.org:1/"},
+        {"redirect_uri": "http://127.0.0.1:99999/"},
+        {"redirect_uri": "http://127.0.0.1:1/\nx"},
+        {"redirect_uri": "https://evil.example.org", "client_id": CROSS},
+        {"client_id": "arn:aws:signin:::devtools/other"},
+        {"response_type": "token"},
+        {"code_challenge_method": "plain"},
+        {"code_challenge": "short"},
+        {"state": "<script>"},
+    ],
+)
+async def test_a_request_that_does_not_fit_goes_nowhere(
+    world: SignInWorld, terminal: Terminal, changed: dict[str, str]
+) -> None:
+    answer = await world.browser().get(
+        "/v1/authorize", params=terminal.wanted(**changed)
+    )
+    assert answer.status_code == 400
+    assert "location" not in answer.headers
+
+
+async def test_who_says_no_sends_the_terminal_away(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    answer = await allow(terminal, browser, "deny")
+    assert answer.headers["location"] == f"{CALLBACK}?error=access_denied&state=st4te"
+
+
+async def test_an_answer_counts_once_and_needs_the_pages_token(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    await browser.get("/v1/authorize", params=terminal.wanted())
+    fields = form_fields(await browser.get("/console/login"), "/console/login")
+    origin = {"origin": world.services.settings.public_origin}
+
+    async def answer(headers: dict[str, str], **changed: str) -> int:
+        data = {**fields, "answer": "allow", **changed}
+        done = await browser.post("/console/login", data=data, headers=headers)
+        return done.status_code
+
+    assert await answer({"origin": "https://evil.example.org"}) == 403
+    assert await answer(origin, csrf="x") == 403
+    assert await answer(origin, user_code="AAAA-AAAA") == 400
+    assert await answer(origin) == 303
+    assert await answer(origin) == 400
+
+
+async def test_another_device_types_a_code_and_sees_who_asks(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    origin = world.services.settings.public_origin
+    wanted = terminal.wanted(
+        client_id=CROSS, redirect_uri=f"{origin}/v1/sessions/confirmation"
+    )
+    pushed = await terminal.http.post(
+        "/v1/authorize", data=wanted, headers={"user-agent": "broker <b>login</b>"}
+    )
+    assert pushed.status_code == 201, pushed.text
+    browser = world.browser()
+    await world.sign_in(browser)
+    query = {"client_id": CROSS, "request_uri": pushed.json()["request_uri"]}
+    await browser.get("/v1/authorize", params=query)
+    page = await browser.get("/console/login")
+    assert 'id="login_address">127.0.0.1<' in page.text
+    assert "broker &lt;b&gt;login" in page.text
+    shown = await browser.post(
+        "/console/login",
+        data={**form_fields(page, "/console/login"), "answer": "allow"},
+        headers={"origin": origin},
+    )
+    text = shown.text.partition('id="login_code" tabindex="0">')[2].partition("<")[0]
+    given = parse_qs(base64.b64decode(text).decode())
+    assert given["state"] == ["st4te"]
+    answer = await terminal.redeem(
+        given["code"][0], clientId=CROSS, redirectUri=wanted["redirect_uri"]
+    )
+    assert answer.status_code == 200, answer.text
+    assert (await browser.get("/v1/authorize", params=query)).status_code == 400
+
+
+async def test_no_token_is_in_the_cache_as_it_is(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    token = (await log_in(terminal))["refreshToken"]
+    secret = token.partition(".")[2].encode()
+    cache = world.services.stores.cache
+    assert await cache.get("login-refresh", secret) is None
+    assert await cache.get("login-refresh", hashlib.sha256(secret).digest())
