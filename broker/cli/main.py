@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from broker.cli import account, keys, provider_proofs, providers, sessions
+from broker.cli import account, keys, mfa, provider_proofs, providers, sessions
 from broker.cli.audit import audit
 from broker.cli.console_url import console_url
 from broker.cli.demo import demo
@@ -38,6 +38,7 @@ app.add_typer(sessions.app, name="sessions")
 providers.app.command("test")(provider_proofs.try_proof)
 app.add_typer(providers.app, name="providers")
 app.add_typer(keys.app, name="keys")
+app.add_typer(mfa.app, name="mfa")
 app.command()(doctor)
 app.command()(console_url)
 

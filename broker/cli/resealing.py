@@ -7,6 +7,10 @@ wait; each is read again inside its transaction.
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
+from broker.cli.resealing_credentials import (
+    RESEAL_CREDENTIALS,
+    sealed_credentials,
+)
 from broker.identities.outbound import find_outbound, reseal, with_outbound
 from broker.identities.saml_providers import SAML_KEY_SEAL
 from broker.model.account import AccountId
@@ -23,7 +27,8 @@ _BATCH = 100
 class SealedValue:
     """Where a sealed value is, and the storage key that it is sealed with.
 
-    ``entity`` is an access key's id, a SAML provider's name or a user's id.
+    ``entity`` is what the kind is named by: an access key's id, a SAML provider's
+    name, a user's id, a device's serial number.
     """
 
     account: AccountId
@@ -71,6 +76,8 @@ async def sealed_values(directory: DirectoryReader) -> AsyncIterator[SealedValue
                     provider.name,
                     key_number(private.sealed_pem),
                 )
+        async for kind, entity, sealed in sealed_credentials(directory, number):
+            yield SealedValue(number, kind, entity, key_number(sealed))
         outbound = find_outbound(account)
         for signing in () if outbound is None else outbound.keys:
             yield SealedValue(
@@ -124,7 +131,13 @@ async def _reseal(
     async with directory.change(values[0].account) as change:
         for value in dict.fromkeys(values):
             try:
-                changed += await _RESEAL[value.kind](change, vault, value)
+                if value.kind in RESEAL_CREDENTIALS:
+                    reseal_credential = RESEAL_CREDENTIALS[value.kind]
+                    changed += await reseal_credential(
+                        change, vault, value.account, value.entity
+                    )
+                else:
+                    changed += await _RESEAL[value.kind](change, vault, value)
             except SealBrokenError:
                 result.broken.append(value)
     result.changed += changed

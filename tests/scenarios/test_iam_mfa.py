@@ -1,5 +1,6 @@
 """MFA with virtual devices, hardware tokens and policies that ask for it."""
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -264,3 +265,38 @@ def test_the_qr_code_holds_the_seed(iam: Any) -> None:
     image = io.BytesIO()
     expected.save(image, kind="png", scale=4)
     assert view["QRCodePNG"] == image.getvalue()
+
+
+def test_a_hardware_token_is_imported_by_the_operator_and_enabled_by_its_user(
+    broker: RunningBroker, iam: Any
+) -> None:
+    seed, serial = bytes(range(32)), "GAHT87654321"
+    (broker.folder / "tokens").write_text(f"{serial},{seed.hex()}\n")
+    broker.command("mfa", "import", ACCOUNT, str(broker.folder / "tokens"))
+    device = Device(base64.b32encode(seed).decode())
+    iam.create_user(UserName="token")
+    iam.enable_mfa_device(UserName="token", SerialNumber=serial, **device.pair())
+    key = Key.of(iam.create_access_key(UserName="token")["AccessKey"])
+    sts = broker.client("sts", key)
+    assert sts.get_session_token(SerialNumber=serial, TokenCode=device.code())
+    listed = iam.list_virtual_mfa_devices()["VirtualMFADevices"]
+    assert serial not in [device["SerialNumber"] for device in listed]
+    iam.deactivate_mfa_device(UserName="token", SerialNumber=serial)
+    assert refused(iam.delete_virtual_mfa_device, SerialNumber=serial)[0] == (
+        "NoSuchEntity"
+    )
+
+
+def test_the_root_shows_a_code_of_its_own_device(broker: RunningBroker) -> None:
+    account = "210987654321"
+    key = broker.create_account(account)
+    serial, device = make_device(broker.client("iam", key), "root-account-mfa-device")
+    broker.command("mfa", "enable-root", account, serial, *device.pair().values())
+    sts = broker.client("sts", key)
+    shown = sts.get_session_token(SerialNumber=serial, TokenCode=device.code())
+    session = broker.client("iam", Key.of(shown["Credentials"]))
+    (listed,) = session.list_mfa_devices()["MFADevices"]
+    assert listed["SerialNumber"] == serial
+    assert session.get_mfa_device(SerialNumber=serial)["EnableDate"]
+    session.deactivate_mfa_device(SerialNumber=serial)
+    assert session.list_mfa_devices()["MFADevices"] == []

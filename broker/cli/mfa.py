@@ -1,0 +1,138 @@
+"""``broker mfa``: hardware tokens, and the devices of an account's root."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from broker.app import Services
+from broker.cli.operator import AccountArgument, operator_entry, with_services
+from broker.errors import InvalidInput
+from broker.identities import mfa_devices
+from broker.identities.accounts import require_account
+from broker.identities.token_file import SeedEncoding, parse_tokens
+from broker.model.account import AccountId
+
+app = typer.Typer(help="MFA devices.", no_args_is_help=True)
+
+_STDIN = "-"
+
+SerialArgument = Annotated[str, typer.Argument(metavar="SERIAL")]
+
+
+@app.command("import")
+def import_tokens(
+    account_id: AccountArgument,
+    file: Annotated[str, typer.Argument(help="Serials and seeds; - for stdin.")],
+    seeds: Annotated[
+        SeedEncoding, typer.Option(help="How seeds are written.")
+    ] = SeedEncoding.HEX,
+) -> None:
+    """Make hardware tokens known, so that EnableMFADevice can give them to users.
+
+    One token a line: serial number, seed, and its period if that is not 30 seconds.
+    All of them are imported, or none.
+    """
+    account = AccountId(account_id)
+    tokens = parse_tokens(_read(file), seeds)
+
+    async def work(services: Services) -> None:
+        now = services.clock.now()
+        async with services.stores.directory.change(account) as change:
+            known = await require_account(change, account)
+            for token in tokens:
+                await mfa_devices.import_token(
+                    change,
+                    known,
+                    serial=token.serial,
+                    seed=token.seed,
+                    period_seconds=token.period_seconds,
+                    sealer=services.vault,
+                    now=now,
+                )
+            entry = operator_entry(
+                "ImportMFADevices",
+                account,
+                SerialNumbers=[token.serial for token in tokens],
+            )
+            await change.record(entry.complete())
+
+    with_services(work)
+    typer.echo(f"Imported: {len(tokens)}")
+
+
+@app.command("list")
+def list_devices(account_id: AccountArgument) -> None:
+    """Show an account's devices and who has them."""
+    account = AccountId(account_id)
+
+    async def work(services: Services) -> list[str]:
+        directory = services.stores.directory
+        await require_account(directory, account)
+        lines = []
+        for device in await directory.list_all_mfa_devices(account):
+            holder = device.user_id or "nobody"
+            if device.user_id == account:
+                holder = "root"
+            elif device.user_id is not None:
+                user = await directory.find_user_by_id(account, device.user_id)
+                holder = holder if user is None else user.name
+            lines.append(f"{device.serial}\t{holder}")
+        return lines
+
+    for line in with_services(work):
+        typer.echo(line)
+
+
+@app.command("enable-root")
+def enable_root(
+    account_id: AccountArgument,
+    serial: SerialArgument,
+    code1: Annotated[str, typer.Argument(metavar="CODE1")],
+    code2: Annotated[str, typer.Argument(metavar="CODE2")],
+) -> None:
+    """Give a device to an account's root, shown by two consecutive codes."""
+    account = AccountId(account_id)
+
+    async def work(services: Services) -> None:
+        async with services.stores.directory.change(account) as change:
+            await mfa_devices.enable_device(
+                change,
+                await require_account(change, account),
+                await mfa_devices.require_mfa_device(change, account, serial),
+                account,
+                (code1, code2),
+                opener=services.vault,
+                now=services.clock.now(),
+            )
+            entry = operator_entry("EnableRootMFA", account, SerialNumber=serial)
+            await change.record(entry.complete())
+
+    with_services(work)
+    typer.echo(f"{serial} is the root's.")
+
+
+@app.command()
+def deactivate(account_id: AccountArgument, serial: SerialArgument) -> None:
+    """Take a lost device from whoever has it."""
+    account = AccountId(account_id)
+
+    async def work(services: Services) -> None:
+        async with services.stores.directory.change(account) as change:
+            device = await mfa_devices.require_mfa_device(change, account, serial)
+            await mfa_devices.deactivate_device(change, device)
+            entry = operator_entry("DeactivateMFADevice", account, SerialNumber=serial)
+            await change.record(entry.complete())
+
+    with_services(work)
+    typer.echo(f"{serial} is nobody's.")
+
+
+def _read(file: str) -> str:
+    try:
+        if file == _STDIN:
+            return sys.stdin.read()
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file} cannot be read.") from error

@@ -1,0 +1,96 @@
+"""Sealed values of MFA devices, service-specific credentials and certificates."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
+
+from broker.model.account import AccountId
+from broker.model.credentials import (
+    MFA_SEAL,
+    SERVER_KEY_SEAL,
+    SERVICE_PASSWORD_SEAL,
+    CredentialKind,
+)
+from broker.model.page import PageRequest
+from broker.sessions.vault import Vault
+from broker.stores.directory.port import DirectoryChange, DirectoryReader
+
+MFA_DEVICE = "seed of MFA device"
+SERVICE_PASSWORD = "secret of service-specific credential"  # noqa: S105  # a kind's name
+SERVER_CERTIFICATE = "private key of server certificate"
+
+_PAGE = 1000
+
+Reseal = Callable[[DirectoryChange, Vault, AccountId, str], Awaitable[int]]
+
+
+async def sealed_credentials(
+    directory: DirectoryReader, account: AccountId
+) -> AsyncIterator[tuple[str, str, bytes]]:
+    """Kind, entity and sealed value of each."""
+    for device in await directory.list_all_mfa_devices(account):
+        yield MFA_DEVICE, device.serial, device.sealed_seed
+    kind = CredentialKind.SERVICE_SPECIFIC
+    for credential in await directory.list_credentials(account, kind):
+        yield SERVICE_PASSWORD, credential.credential_id, credential.sealed
+    request = PageRequest(None, _PAGE)
+    while True:
+        page = await directory.list_server_certificates(account, "/", request)
+        for certificate in page.items:
+            yield SERVER_CERTIFICATE, certificate.name, certificate.sealed_key
+        if page.marker is None:
+            return
+        request = PageRequest(page.marker, _PAGE)
+
+
+async def _reseal_device(
+    change: DirectoryChange, vault: Vault, account: AccountId, serial: str
+) -> int:
+    device = await change.find_mfa_device(account, serial)
+    if device is None or not vault.needs_resealing(device.sealed_seed):
+        return 0
+    place = _place(MFA_SEAL, account, device.serial)
+    sealed = _resealed(vault, place, device.sealed_seed)
+    await change.update_mfa_device(replace(device, sealed_seed=sealed))
+    return 1
+
+
+async def _reseal_password(
+    change: DirectoryChange, vault: Vault, account: AccountId, credential_id: str
+) -> int:
+    credential = await change.find_credential(account, credential_id)
+    if credential is None or not vault.needs_resealing(credential.sealed):
+        return 0
+    place = _place(SERVICE_PASSWORD_SEAL, account, credential_id)
+    sealed = _resealed(vault, place, credential.sealed)
+    await change.update_credential(replace(credential, sealed=sealed))
+    return 1
+
+
+async def _reseal_certificate(
+    change: DirectoryChange, vault: Vault, account: AccountId, name: str
+) -> int:
+    certificate = await change.find_server_certificate(account, name)
+    if certificate is None or not vault.needs_resealing(certificate.sealed_key):
+        return 0
+    place = _place(SERVER_KEY_SEAL, account, certificate.certificate_id)
+    sealed = _resealed(vault, place, certificate.sealed_key)
+    await change.update_server_certificate(replace(certificate, sealed_key=sealed))
+    return 1
+
+
+def _place(
+    seal: tuple[str, str], account: AccountId, entity: str
+) -> tuple[str, str, str, str]:
+    purpose, column = seal
+    return purpose, account, entity, column
+
+
+def _resealed(vault: Vault, place: tuple[str, str, str, str], sealed: bytes) -> bytes:
+    return vault.seal(*place, vault.open_sealed(*place, sealed))
+
+
+RESEAL_CREDENTIALS: Mapping[str, Reseal] = {
+    MFA_DEVICE: _reseal_device,
+    SERVICE_PASSWORD: _reseal_password,
+    SERVER_CERTIFICATE: _reseal_certificate,
+}

@@ -1,0 +1,116 @@
+"""Hardware tokens and the root's device, by the operator's command line."""
+
+import base64
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from broker.errors import BrokerError, EntityAlreadyExists, InvalidInput
+from tests.support.totp import Device
+from tests.unit.cli.conftest import ACCOUNT, CommandLine
+
+SEED = bytes(range(20))
+SERIAL = "GAHT12345678"
+
+
+def import_one(cli: CommandLine) -> Device:
+    cli("mfa", "import", ACCOUNT, "-", stdin=f"# ours\n{SERIAL},{SEED.hex()}\n")
+    return Device(base64.b32encode(SEED).decode())
+
+
+@pytest.mark.usefixtures("account")
+def test_tokens_are_imported_listed_and_audited_without_seeds(
+    cli: CommandLine,
+) -> None:
+    import_one(cli)
+    base32 = base64.b32encode(SEED).decode().lower()
+    file = cli.folder / "tokens.txt"
+    file.write_text(f"GAHT00000002 {base32} 60\n\nGAHT00000003\t{base32}\n")
+    printed = cli("mfa", "import", ACCOUNT, str(file), "--seeds", "base32")
+    assert printed == "Imported: 2\n"
+    serials = [line.split("\t") for line in cli("mfa", "list", ACCOUNT).splitlines()]
+    assert serials == [
+        ["GAHT00000002", "nobody"],
+        ["GAHT00000003", "nobody"],
+        [SERIAL, "nobody"],
+    ]
+    records = cli.audit("broker:ImportMFADevices")
+    assert {"SerialNumbers": [SERIAL]} in [r["parameters"] for r in records]
+    assert SEED.hex() not in str(records)
+    assert base32 not in str(records).lower()
+
+
+@pytest.mark.usefixtures("account")
+def test_a_known_serial_stops_the_whole_import(cli: CommandLine) -> None:
+    import_one(cli)
+    lines = f"GAHT99999999,{SEED.hex()}\n{SERIAL.lower()},{SEED.hex()}\n"
+    with pytest.raises(EntityAlreadyExists):
+        cli("mfa", "import", ACCOUNT, "-", stdin=lines)
+    assert "GAHT99999999" not in cli("mfa", "list", ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"short,{SEED.hex()}",
+        f"arn:aws:iam::{ACCOUNT}:mfa/x,{SEED.hex()}",
+        SERIAL,
+        f"{SERIAL},{SEED.hex()},30,1",
+        f"{SERIAL},{SEED.hex()}z",
+        f"{SERIAL},{SEED[:15].hex()}",
+        f"{SERIAL},{SEED.hex()},9",
+        f"{SERIAL},{SEED.hex()},301",
+        f"{SERIAL},{SEED.hex()},{'3' * 5000}",
+        f"{SERIAL},{SEED.hex()},\u0663\u0660",
+        f"{SERIAL},{SEED.hex()}\n{SERIAL},{SEED.hex()}",
+    ],
+)
+@pytest.mark.usefixtures("account")
+def test_another_line_is_refused_without_showing_its_seed(
+    cli: CommandLine, line: str
+) -> None:
+    with pytest.raises(InvalidInput, match="is no token") as caught:
+        cli("mfa", "import", ACCOUNT, "-", stdin=line)
+    assert SEED[:15].hex() not in str(caught.value)
+    assert cli("mfa", "list", ACCOUNT) == ""
+
+
+@pytest.mark.usefixtures("account")
+def test_a_missing_file_and_a_missing_account_are_told(cli: CommandLine) -> None:
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        cli("mfa", "import", ACCOUNT, str(cli.folder / "none"))
+    with pytest.raises(BrokerError):
+        cli("mfa", "list", "999999999999")
+
+
+@pytest.mark.usefixtures("account")
+def test_the_root_gets_a_device_and_loses_it(cli: CommandLine) -> None:
+    device = import_one(cli)
+    cli("mfa", "enable-root", ACCOUNT, SERIAL, device.code(), device.code())
+    assert cli("mfa", "list", ACCOUNT) == f"{SERIAL}\troot\n"
+    cli("mfa", "deactivate", ACCOUNT, SERIAL)
+    assert cli("mfa", "list", ACCOUNT) == f"{SERIAL}\tnobody\n"
+    assert cli.audit("broker:EnableRootMFA")
+    assert cli.audit("broker:DeactivateMFADevice")
+
+
+@pytest.mark.usefixtures("account")
+def test_seeds_are_sealed_anew(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = import_one(cli)
+    monkeypatch.setattr("broker.cli.keys._FOLLOWS_WITHIN", timedelta())
+    cli("keys", "rotate", "--kind", "storage", "--no-wait")
+    pass_a_minute(cli)
+    printed = cli("keys", "reseal")
+    # The root's access key and the seed.
+    assert "Sealed anew: 2" in printed
+    assert "Dropped storage key 2." in printed
+    cli("mfa", "enable-root", ACCOUNT, SERIAL, device.code(), device.code())
+
+
+def pass_a_minute(cli: CommandLine) -> Any:
+    from tests.unit.cli.test_keys import let_a_minute_pass
+
+    return let_a_minute_pass(cli)
