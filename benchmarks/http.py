@@ -18,14 +18,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import requests
-from tests.scenarios.installation import Installation
+from tests.scenarios.installation import Installation, policy, trust
 from tests.support import saml_idp
-from tests.support.broker import Key, running_broker
+from tests.support.broker import ACCOUNT, Key, running_broker
 from tests.support.oidc_issuer import serving
 from tests.support.servers import find_free_port, start_postgresql, start_redis
 
 _CONNECTIONS = 64
 _SECONDS = 40
+_WORKER = f"arn:aws:iam::{ACCOUNT}:role/BenchWorker"
 _LUA = Path(__file__).with_name("load.lua")
 Row = tuple[str, str]
 
@@ -97,6 +98,38 @@ def _rates(  # noqa: PLR0917  # the figures it compares with
         "GetCallerIdentity",
         requests.signed(url, session, 20_000, Action="GetCallerIdentity"),
     )
+    user = _user(installation)
+    yield row(
+        "GetSessionToken",
+        requests.signed(url, user, 12_000, Action="GetSessionToken"),
+    )
+    yield row(
+        "AssumeRole",
+        requests.signed(
+            url,
+            user,
+            12_000,
+            Action="AssumeRole",
+            RoleArn=_WORKER,
+            RoleSessionName="bench-{}",
+        ),
+    )
+
+
+def _user(installation: Installation) -> Key:
+    """A user's key, and a role that the user may assume."""
+    iam = installation.iam
+    iam.create_user(UserName="bench")
+    iam.put_user_policy(
+        UserName="bench", PolicyName="All", PolicyDocument=policy("sts:*")
+    )
+    iam.create_role(
+        RoleName="BenchWorker",
+        AssumeRolePolicyDocument=trust(
+            ({"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "sts:AssumeRole", None)
+        ),
+    )
+    return Key.of(iam.create_access_key(UserName="bench")["AccessKey"])
 
 
 def measure(url: str, lines: Iterable[str], folder: Path) -> Rate:
