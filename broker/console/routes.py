@@ -26,6 +26,7 @@ from broker.console.pages import see_other
 from broker.console.permissions import Permissions
 from broker.console.saml_acs import SamlAcs
 from broker.console.saml_metadata import SamlMetadata
+from broker.console.sessions import ALL, OWN, SessionPages
 from broker.console.sign_out import SIGNED_OUT, SignOut
 from broker.console.signin import SignIn
 from broker.console.token_endpoint import TokenEndpoint
@@ -49,6 +50,7 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     inside = Inside(desk)
     home = Home(inside)
     permissions = Permissions(inside)
+    live = SessionPages(inside)
     endpoint = Federation(desk, arrivals, sign_out)
     guarded = desk.pages.guarded
     router = APIRouter(include_in_schema=False)
@@ -92,6 +94,8 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     add("/console/credentials", ["POST"], guarded(home.credentials))
     add("/console/permissions", ["GET"], guarded(permissions.page))
     add("/console/try", ["GET", "POST"], guarded(permissions.try_it))
+    add(OWN, ["GET", "POST"], guarded(live.own))
+    add(ALL, ["GET", "POST"], guarded(live.every))
     add("/console/sign-out", ["POST"], guarded(sign_out.post))
 
     async def static(name: str) -> Response:

@@ -9,6 +9,7 @@ from broker.actions.signin.console_logout import CONSOLE_LOGOUT
 from broker.actions.signin.derived_mint import DerivedMinter
 from broker.actions.signin.get_console_credentials import GetConsoleCredentials
 from broker.actions.signin.get_signin_token import GetSigninToken
+from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.sessions.issue import SessionIssuer
@@ -20,6 +21,7 @@ def signin_actions(
     issuer: SessionIssuer,
     tokens: SigninTokens,
     own: OwnAccess,
+    live: LiveSessions,
 ) -> tuple[Action, ...]:
     """Every action of signing in that is built."""
     minter = DerivedMinter(fresh, issuer)
@@ -29,4 +31,5 @@ def signin_actions(
         GetConsoleCredentials(minter).action(),
         GetSigninToken(tokens).action(),
         *own.actions(),
+        *live.actions(),
     )

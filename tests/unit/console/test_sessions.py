@@ -1,0 +1,165 @@
+"""Live sessions: whose they are, who may end them."""
+
+import json
+from typing import Any
+
+import pytest
+from lxml import html
+
+from broker.model.entities import InlinePolicy
+from broker.model.session import SessionKind
+from tests.support.signin import (
+    ACCOUNT,
+    OTHER,
+    SignInWorld,
+    form_fields,
+    get_signin_token,
+    login_url,
+    pair,
+    text_of,
+)
+
+SAME = {"sec-fetch-site": "same-origin"}
+OWN, ALL = "/console/sessions", "/console/sessions/all"
+
+
+async def allow(world: SignInWorld, action: str, resource: str = "*") -> None:
+    role = await world.services.fresh.find_role(ACCOUNT, "Admin")
+    assert role is not None
+    statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+    document = {"Version": "2012-10-17", "Statement": statement}
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.put_inline_policy(
+            InlinePolicy(
+                account=ACCOUNT,
+                owner_id=role.role_id,
+                name="Given",
+                document=json.dumps(document),
+            )
+        )
+
+
+async def signed_in(world: SignInWorld, role: str = "Reader") -> Any:
+    browser = world.browser()
+    await world.sign_in(browser, pair(role))
+    return browser
+
+
+def keys_on(page: Any) -> list[str]:
+    return html.fromstring(page.text).xpath("//input[@name='key']/@value")
+
+
+async def csrf_of(browser: Any) -> dict[str, str]:
+    return form_fields(await browser.get("/console/"), "/console/sign-out")
+
+
+async def end(browser: Any, path: str, key: str) -> Any:
+    fields = {**await csrf_of(browser), "key": key}
+    return await browser.post(path, data=fields, headers=SAME)
+
+
+async def test_another_browser_of_the_same_person_is_listed_and_can_be_ended(
+    world: SignInWorld,
+) -> None:
+    here, there = await signed_in(world), await signed_in(world)
+    page = await here.get(OWN)
+    assert len(keys_on(page)) == 2
+    assert text_of(page).count("this one") == 1
+    (other,) = [
+        row.xpath(".//input[@name='key']/@value")[0]
+        for row in html.fromstring(page.text).xpath("//section")
+        if "this one" not in row.text_content()
+    ]
+    answer = await end(here, OWN, other)
+    assert (answer.status_code, answer.headers["location"]) == (303, OWN)
+    assert (await there.get("/console/")).status_code == 403
+    assert (await here.get("/console/")).status_code == 200
+    assert keys_on(await here.get(OWN)) != []
+    record = await world.recorded("signin:RevokeOwnSession")
+    assert record.parameters == {"AccessKeyId": other}
+
+
+async def test_credentials_of_a_session_are_its_own(world: SignInWorld) -> None:
+    browser = await signed_in(world)
+    await browser.post(
+        "/console/credentials", data=await csrf_of(browser), headers=SAME
+    )
+    assert len(keys_on(await browser.get(OWN))) == 2
+
+
+async def test_sessions_of_others_are_neither_listed_nor_ended(
+    world: SignInWorld,
+) -> None:
+    """Even with the same session name: whoever assumes a role picks that."""
+    mine = await signed_in(world)
+    minted = await world.mint(SessionKind.ASSUME_ROLE, name="alice@example.com")
+    other = world.browser()
+    await other.get(login_url(await get_signin_token(other, minted)))
+    assert len(keys_on(await mine.get(OWN))) == 1
+    stolen = keys_on(await other.get(OWN))
+    (own_key,) = keys_on(await mine.get(OWN))
+    assert own_key not in stolen
+    assert (await end(other, OWN, own_key)).status_code == 404
+    assert (await mine.get("/console/")).status_code == 200
+
+
+async def test_the_account_s_sessions_need_a_permission(world: SignInWorld) -> None:
+    reader, admin = await signed_in(world), await signed_in(world, "Admin")
+    assert (await admin.get(ALL)).status_code == 403
+    await allow(world, "signin:ListSessions")
+    page = await admin.get(ALL)
+    assert len(keys_on(page)) == 2
+    (key,) = keys_on(await reader.get(OWN))
+    assert (await end(admin, ALL, key)).status_code == 403
+    await allow(world, "signin:*", f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/*")
+    assert (await end(admin, ALL, key)).status_code == 303
+    assert (await reader.get("/console/")).status_code == 403
+
+
+async def test_a_session_of_another_account_is_like_none(world: SignInWorld) -> None:
+    await allow(world, "signin:*")
+    admin = await signed_in(world, "Admin")
+    stranger = world.browser()
+    await world.sign_in(stranger, pair("Reader", OTHER), signing_key=other_key())
+    (key,) = keys_on(await stranger.get(OWN))
+    assert (await end(admin, ALL, key)).status_code == 404
+    assert key not in keys_on(await admin.get(ALL))
+    assert (await stranger.get("/console/")).status_code == 200
+
+
+def other_key() -> Any:
+    from tests.support.saml_idp import key_pair
+
+    return key_pair("other")
+
+
+async def test_the_list_can_be_searched(world: SignInWorld) -> None:
+    await allow(world, "signin:*")
+    await signed_in(world)
+    admin = await signed_in(world, "Admin")
+    found = await admin.get(ALL, params={"q": "role/reader"})
+    assert len(keys_on(found)) == 1
+    none = await admin.get(ALL, params={"q": "<b>"})
+    assert keys_on(none) == []
+    assert "<b>" not in none.text
+
+
+async def test_ending_the_session_one_is_in_leads_to_the_end_page(
+    world: SignInWorld,
+) -> None:
+    browser = await signed_in(world)
+    (key,) = keys_on(await browser.get(OWN))
+    answer = await end(browser, OWN, key)
+    assert answer.headers["location"] == "/console/"
+    assert "Your session has ended" in (await browser.get("/console/")).text
+
+
+@pytest.mark.parametrize("path", [OWN, ALL])
+async def test_ending_needs_the_form_of_this_session(
+    world: SignInWorld, path: str
+) -> None:
+    browser = await signed_in(world)
+    (key,) = keys_on(await browser.get(OWN))
+    answer = await browser.post(path, data={"key": key}, headers=SAME)
+    assert answer.status_code == 403
+    assert (await browser.get("/console/")).status_code == 200
