@@ -18,8 +18,8 @@
     │                FeatureEnabled, FeatureDisabled,
     │                PasswordPolicyViolation, InvalidUserType, ReportNotPresent,
     │                ReportExpired, OrganizationNotFound,
-    │                EntityTemporarilyUnmodifiable, InvalidAuthenticationCode,
-    │                InvalidCertificate, MalformedCertificate, DuplicateCertificate,
+    │                InvalidAuthenticationCode, InvalidCertificate,
+    │                MalformedCertificate, DuplicateCertificate,
     │                KeyPairMismatch, InvalidPublicKey, DuplicateSshPublicKey,
     │                UnrecognizedPublicKeyEncoding, NotSupportedService
     └── service      Throttling, ServiceUnavailable, InternalFailure
@@ -335,13 +335,6 @@ class ConcurrentModification(BrokerError):
     """Somebody else changed the entity at the same time; try again."""
 
     code = "ConcurrentModification"
-    status = 409
-
-
-class EntityTemporarilyUnmodifiable(BrokerError):
-    """The entity is locked for a while; try again later."""
-
-    code = "EntityTemporarilyUnmodifiable"
     status = 409
 
 

@@ -234,3 +234,26 @@ def test_a_service_is_named_to_the_policies(broker: RunningBroker, iam: Any) -> 
     assert refused(
         mine.create_service_linked_role, AWSServiceName="support.amazonaws.com"
     )[0] == ("AccessDenied")
+
+
+def test_the_accounts_details_show_which_profiles_hold_a_role(iam: Any) -> None:
+    iam.create_role(RoleName="Held", AssumeRolePolicyDocument=TRUST)
+    iam.create_instance_profile(InstanceProfileName="holder")
+    iam.add_role_to_instance_profile(InstanceProfileName="holder", RoleName="Held")
+    pages = iam.get_paginator("get_account_authorization_details").paginate(
+        Filter=["Role"]
+    )
+    roles = {r["RoleName"]: r for page in pages for r in page["RoleDetailList"]}
+    (profile,) = roles["Held"]["InstanceProfileList"]
+    assert (
+        profile
+        == iam.get_instance_profile(InstanceProfileName="holder")["InstanceProfile"]
+    )
+
+
+def test_an_export_leaves_service_linked_roles_to_their_services(
+    broker: RunningBroker, iam: Any
+) -> None:
+    iam.create_service_linked_role(AWSServiceName="backup.amazonaws.com")
+    exported = broker.command("export", ACCOUNT)
+    assert "AWSServiceRoleFor" not in exported

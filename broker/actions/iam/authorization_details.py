@@ -126,6 +126,7 @@ async def _roles(call: Call, page: PageRequest, details: _Details) -> Page[Role]
     ids = [role.role_id for role in found.items]
     owned = await _Owned.load(call.directory, call.account, ids)
     used = await role_last_used(call.directory, call.account, ids)
+    profiles = await call.directory.list_profiles_of_roles(call.account, ids)
     shown = await shown_trust_policies(
         call.directory, [role.trust_policy for role in found.items]
     )
@@ -137,7 +138,10 @@ async def _roles(call: Call, page: PageRequest, details: _Details) -> Page[Role]
             "Arn": role.arn,
             "CreateDate": role.created_at,
             "AssumeRolePolicyDocument": views.encoded(trust),
-            "InstanceProfileList": [],
+            "InstanceProfileList": [
+                views.instance_profile(profile, [views.contained_role(role, trust)])
+                for profile in profiles.get(role.role_id, ())
+            ],
             "RolePolicyList": owned.inline_of(role.role_id),
             "AttachedManagedPolicies": owned.attached_of(role.role_id),
             "Tags": views.tag_list(role.tags),

@@ -105,14 +105,7 @@ async def _view(
         if role is not None:
             (shown,) = await shown_trust_policies(call.directory, [role.trust_policy])
             roles.append(views.contained_role(role, shown))
-    view: dict[str, Any] = {
-        "Path": profile.path,
-        "InstanceProfileName": profile.name,
-        "InstanceProfileId": profile.profile_id,
-        "Arn": profile.arn,
-        "CreateDate": profile.created_at,
-        "Roles": roles,
-    }
+    view: dict[str, Any] = {**views.instance_profile(profile, roles)}
     if tags and profile.tags:
         view["Tags"] = views.tag_list(profile.tags)
     return view

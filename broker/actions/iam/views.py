@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from urllib.parse import quote
 
+from broker.actions.types import iam as types
 from broker.actions.types.iam import (
     AttachedPermissionsBoundary,
     Group,
@@ -21,6 +22,7 @@ from broker.actions.types.iam import (
 )
 from broker.identities.tags import tag_pairs
 from broker.model import entities
+from broker.model.machines import InstanceProfile
 
 
 def encoded(document: str) -> str:
@@ -66,6 +68,20 @@ def got_role(
 def contained_role(role: entities.Role, trust_policy: str) -> Role:
     """A role as an instance profile shows it."""
     return _role(role, trust_policy)
+
+
+def instance_profile(
+    profile: InstanceProfile, roles: Sequence[Role]
+) -> types.InstanceProfile:
+    """An instance profile as lists show it, with the roles inside."""
+    return {
+        "Path": profile.path,
+        "InstanceProfileName": profile.name,
+        "InstanceProfileId": profile.profile_id,
+        "Arn": profile.arn,
+        "CreateDate": profile.created_at,
+        "Roles": list(roles),
+    }
 
 
 def described_role(role: entities.Role, trust_policy: str) -> Role:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from broker.errors import BrokerError
 from broker.identities import roles
+from broker.identities.service_linked_roles import is_service_linked
 from broker.identities.template.documents import read_document
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import Kind, Reading, Work, without_empty
@@ -98,8 +99,10 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[RoleSpec
     request = PageRequest(None, _PAGE)
     while True:
         page = await directory.list_roles(account, "/", request)
+        # A service's own roles are its business: no template makes or removes them.
+        own = [role for role in page.items if not is_service_linked(role)]
         shown = await shown_trust_policies(
-            directory, [role.trust_policy for role in page.items]
+            directory, [role.trust_policy for role in own]
         )
         specs += [
             _role_spec(
@@ -108,7 +111,7 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[RoleSpec
                 description=role.description,
                 max_session_duration_seconds=role.max_session_duration_seconds,
             )
-            for role, text in zip(page.items, shown, strict=True)
+            for role, text in zip(own, shown, strict=True)
         ]
         if page.marker is None:
             return specs

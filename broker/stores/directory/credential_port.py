@@ -3,6 +3,7 @@
 What `port` promises of names, lists and absent entities holds here too.
 """
 
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from broker.model.account import AccountId
@@ -64,6 +65,12 @@ class CredentialReader(Protocol):
         role_id: str | None = None,
     ) -> Page[InstanceProfile]:
         """Those below a path, or only those that hold a role."""
+        ...
+
+    async def list_profiles_of_roles(
+        self, account: AccountId, role_ids: Collection[str]
+    ) -> Mapping[str, tuple[InstanceProfile, ...]]:
+        """The instance profiles that hold these roles; roles without are left out."""
         ...
 
     async def find_deletion_task(

@@ -1,5 +1,8 @@
 """Instance profiles, and the deletion tasks of service-linked roles."""
 
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+
 from sqlalchemy import delete, select, update
 
 from broker.model.account import AccountId
@@ -16,6 +19,8 @@ from broker.stores.directory.statements import (
 )
 from broker.stores.schema import DELETION_TASKS, INSTANCE_PROFILES
 from broker.stores.times import from_micros, to_micros
+
+_IDS_A_QUERY = 500
 
 
 class MachineReads(Reads):
@@ -49,6 +54,26 @@ class MachineReads(Reads):
         return await self.page(
             statement, page, INSTANCE_PROFILES.c.name_key, _read_profile
         )
+
+    async def list_profiles_of_roles(
+        self, account: AccountId, role_ids: Collection[str]
+    ) -> Mapping[str, tuple[InstanceProfile, ...]]:
+        found: dict[str, list[InstanceProfile]] = defaultdict(list)
+        wanted = list(role_ids)
+        for start in range(0, len(wanted), _IDS_A_QUERY):
+            rows = await self.rows(
+                select(INSTANCE_PROFILES)
+                .where(
+                    INSTANCE_PROFILES.c.account == account,
+                    INSTANCE_PROFILES.c.role_id.in_(
+                        wanted[start : start + _IDS_A_QUERY]
+                    ),
+                )
+                .order_by(INSTANCE_PROFILES.c.name_key)
+            )
+            for row in rows:
+                found[row.role_id].append(_read_profile(row))
+        return {role_id: tuple(profiles) for role_id, profiles in found.items()}
 
     async def find_deletion_task(
         self, account: AccountId, task_id: str

@@ -183,6 +183,8 @@ async def test_instance_profiles_are_listed_by_path_and_by_role(
     assert page.items == (second, tagged)
     page = await directory.list_instance_profiles(ACCOUNT, "/", ALL, role_id="AROA1")
     assert page.items == (second,)
+    held = await directory.list_profiles_of_roles(ACCOUNT, ["AROA1", "AROA2"])
+    assert held == {"AROA1": (second,)}
     async with directory.change(ACCOUNT) as change:
         await change.delete_instance_profile(second)
         await change.insert_deletion_task(
