@@ -371,7 +371,8 @@ async def test_the_quarter_of_an_hour_is_for_urls_of_sts_only(world: World) -> N
         (None, "STS.EU-West-3.Broker.example:8080", {"eu-west-3"}),
         (frozenset({"us-east-1"}), "sts.eu-west-3.broker.example:8080", set()),
         (None, "sts.eu-west-3.broker.example.evil", {"eu-west-3", "us-east-1"}),
-        (None, "sts.broker.example:8080", {"eu-west-3", "us-east-1"}),
+        (None, "sts.broker.example:8080", {"us-east-1"}),
+        (frozenset({"eu-west-3"}), "sts.broker.example:8080", {"us-east-1"}),
     ],
 )
 async def test_the_setting_and_the_host_decide_the_regions(

@@ -69,3 +69,35 @@ def test_an_account_is_deleted_only_with_yes_and_its_audit_stays(
         cli("export", ACCOUNT)
     assert len(cli.audit("broker:CreateAccount")) == 1
     assert len(cli.audit("broker:DeleteAccount")) == 1
+
+
+@pytest.mark.usefixtures("account")
+def test_regions_are_switched_off_and_on(cli: CommandLine) -> None:
+    regions = ("account", "regions", ACCOUNT)
+    assert "on everywhere" in cli(*regions)
+    off = cli(*regions, "--disable", "eu-west-3", "--disable", "ap-east-1")
+    assert "off in ap-east-1, eu-west-3." in off
+    assert "off in ap-east-1, eu-west-3." in cli(*regions)
+    assert "off in ap-east-1." in cli(*regions, "--enable", "eu-west-3")
+    cli(*regions, "--disable", "us-east-1", fails=True)
+    assert "cannot be switched off" in cli.stderr
+    assert "on everywhere" in cli(*regions, "--enable", "ap-east-1")
+    assert len(cli.audit("broker:SwitchRegions")) == 3
+
+
+@pytest.mark.usefixtures("account")
+def test_the_managing_account_must_be_there(cli: CommandLine) -> None:
+    with pytest.raises(BrokerError):
+        cli("account", "manage-root", ACCOUNT, "--by", "999999999999")
+    cli("account", "create", "999999999999")
+    cli("account", "manage-root", ACCOUNT, "--by", "999999999999")
+    assert "Nobody" in cli("account", "manage-root", ACCOUNT, "--by", "")
+    ended, began = cli.audit("broker:ManageRoot")
+    assert began["parameters"]["ManagedBy"] == "999999999999"
+    assert not ended["parameters"]["ManagedBy"]
+
+
+@pytest.mark.usefixtures("account")
+def test_an_account_that_is_no_issuer_has_no_keys_to_rotate(cli: CommandLine) -> None:
+    cli("account", "rotate-issuer-keys", ACCOUNT, fails=True)
+    assert "never switched" in cli.stderr

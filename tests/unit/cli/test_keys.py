@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from broker.app import Services
+from broker.cli.operator import with_services
+from broker.identities.outbound import Outbound, first_keys, with_outbound
+from broker.model.account import AccountId
 from broker.sessions.keys import KeyringError
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
@@ -118,3 +122,28 @@ def test_a_key_with_which_something_is_still_sealed_is_kept(
     assert "Dropped" not in printed
     assert "AKIAMOVED" in cli.stderr
     assert uses(cli)[2] == ("storage", "opens")
+
+
+@pytest.mark.usefixtures("account")
+def test_an_issuers_keys_are_sealed_anew(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.cli.keys._FOLLOWS_WITHIN", timedelta())
+
+    async def switch_on(services: Services) -> None:
+        number, vault, now = AccountId(ACCOUNT), services.vault, services.clock.now()
+        async with services.stores.directory.change(number) as change:
+            found = await change.find_account(number)
+            assert found is not None
+            keys = first_keys(number, vault, now)
+            outbound = Outbound(enabled=True, keys=keys)
+            await change.update_account(with_outbound(found, outbound))
+
+    with_services(switch_on)
+    cli("account", "rotate-issuer-keys", ACCOUNT)
+    cli("keys", "rotate", "--kind", "storage", "--no-wait")
+    let_a_minute_pass(cli)
+    assert "Dropped storage key 2." in cli("keys", "reseal")
+    revoked = cli("keys", "revoke", "3")
+    for kid in ("RSA_0", "RSA_1", "EC384_0", "EC384_1"):
+        assert kid in revoked
