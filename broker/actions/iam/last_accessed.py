@@ -271,14 +271,12 @@ async def _entities(
         return {user.user_id: user for user in await _members(subject, call)}
     found: dict[str, User | Role] = {}
     directory, account = call.directory, call.account
-    for unique_id in await directory.list_attached_owners(account, subject.arn):
-        user = await directory.find_user_by_id(account, unique_id)
-        role = await directory.find_role_by_id(account, unique_id)
-        group = await directory.find_group_by_id(account, unique_id)
-        if user is not None or role is not None:
-            found[unique_id] = user or role  # type: ignore[assignment]  # one is there
-        elif group is not None:
-            found |= {one.user_id: one for one in await _members(group, call)}
+    attached = await directory.list_attached_owners(account, subject.arn)
+    for owner in await directory.find_owners(account, attached):
+        if isinstance(owner, Group):
+            found |= {one.user_id: one for one in await _members(owner, call)}
+        else:
+            found[owner_id(owner)] = owner
     return found
 
 

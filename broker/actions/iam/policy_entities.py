@@ -1,7 +1,5 @@
 """``ListEntitiesForPolicy``: who has a managed policy attached, or as a boundary."""
 
-from collections.abc import Iterable, Sequence
-
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import read
@@ -35,7 +33,7 @@ async def _list_entities(
     prefix = given.get("PathPrefix", "/")
     owners = [
         owner
-        for owner in await _load(unique_ids, call)
+        for owner in await call.directory.find_owners(call.account, unique_ids)
         if owner.path.startswith(prefix) and wanted in {None, type(owner).__name__}
     ]
     page = cut(owners, _sort_key, page_request(given))
@@ -57,21 +55,6 @@ async def _list_entities(
         ],
         **truncation(page),
     }
-
-
-async def _load(unique_ids: Iterable[str], call: Call) -> Sequence[Owner]:
-    owners: list[Owner] = []
-    for unique_id in unique_ids:
-        owner: Owner | None = await call.directory.find_role_by_id(
-            call.account, unique_id
-        )
-        if owner is None:
-            owner = await call.directory.find_user_by_id(call.account, unique_id)
-        if owner is None:
-            owner = await call.directory.find_group_by_id(call.account, unique_id)
-        if owner is not None:
-            owners.append(owner)
-    return owners
 
 
 def _sort_key(owner: Owner) -> str:

@@ -48,7 +48,7 @@ class GroupReads(Reads):
         statement = select(GROUPS).where(
             GROUPS.c.account == account, under_path(GROUPS.c.path, path_prefix)
         )
-        return await self.page(statement, page, GROUPS.c.name_key, _read_group)
+        return await self.page(statement, page, GROUPS.c.name_key, read_group)
 
     async def list_group_users(
         self, account: AccountId, group_id: str, page: PageRequest
@@ -84,7 +84,7 @@ class GroupReads(Reads):
                 .order_by(GROUPS.c.name_key)
             )
             for row in rows:
-                found[row.user_id].append(_read_group(row))
+                found[row.user_id].append(read_group(row))
         return {user_id: tuple(groups) for user_id, groups in found.items()}
 
     async def find_login_profile(
@@ -100,7 +100,7 @@ class GroupReads(Reads):
 
     async def _find_group(self, statement: Select[Any]) -> Group | None:
         row = await self.find_row(statement)
-        return None if row is None else _read_group(row)
+        return None if row is None else read_group(row)
 
 
 class GroupWrites(GroupReads, Writes):
@@ -154,7 +154,8 @@ class GroupWrites(GroupReads, Writes):
         )
 
 
-def _read_group(row: AnyRow) -> Group:
+def read_group(row: AnyRow) -> Group:
+    """A row of the table."""
     return Group(
         account=row.account,
         group_id=row.group_id,

@@ -7,17 +7,28 @@ from datetime import timedelta
 from sqlalchemy import delete, select
 
 from broker.model.account import AccountId
-from broker.model.entities import AccessKey, InlinePolicy, LoginProfile
+from broker.model.entities import (
+    AccessKey,
+    Group,
+    InlinePolicy,
+    LoginProfile,
+    Role,
+    User,
+)
 from broker.model.uses import Report, Use
-from broker.stores.directory.groups import read_profile
+from broker.stores.directory.groups import read_group, read_profile
+from broker.stores.directory.roles import read_role
 from broker.stores.directory.statements import AnyRow, Reads, Writes
-from broker.stores.directory.users import read_key
+from broker.stores.directory.users import read_key, read_user
 from broker.stores.schema import (
     ACCESS_KEYS,
     ATTACHMENTS,
+    GROUPS,
     INLINE_POLICIES,
     LOGIN_PROFILES,
     REPORTS,
+    ROLES,
+    USERS,
     USES,
 )
 from broker.stores.times import from_micros, to_micros
@@ -68,6 +79,25 @@ class KnowledgeReads(Reads):
             for row in rows:
                 found[row.owner_id].append(row.policy_arn)
         return {owner_id: tuple(arns) for owner_id, arns in found.items()}
+
+    async def find_owners(
+        self, account: AccountId, unique_ids: Collection[str]
+    ) -> tuple[User | Role | Group, ...]:
+        found: list[User | Role | Group] = []
+        for some in _batches(unique_ids):
+            users = select(USERS).where(
+                USERS.c.account == account, USERS.c.user_id.in_(some)
+            )
+            roles = select(ROLES).where(
+                ROLES.c.account == account, ROLES.c.role_id.in_(some)
+            )
+            groups = select(GROUPS).where(
+                GROUPS.c.account == account, GROUPS.c.group_id.in_(some)
+            )
+            found += map(read_user, await self.rows(users))
+            found += map(read_role, await self.rows(roles))
+            found += map(read_group, await self.rows(groups))
+        return tuple(found)
 
     async def list_account_keys(self, account: AccountId) -> tuple[AccessKey, ...]:
         rows = await self.rows(

@@ -173,6 +173,12 @@ class DirectoryReader(CredentialReader, Protocol):
         """ARNs attached to several owners; those without any are left out."""
         ...
 
+    async def find_owners(
+        self, account: AccountId, unique_ids: Collection[str]
+    ) -> tuple[User | Role | Group, ...]:
+        """The users, roles and groups with these unique ids, in no order."""
+        ...
+
     async def list_account_keys(self, account: AccountId) -> tuple[AccessKey, ...]:
         """The access keys of all users and of the root, oldest first."""
         ...

@@ -43,7 +43,7 @@ class RoleReads(Reads):
         statement = select(ROLES).where(
             ROLES.c.account == account, under_path(ROLES.c.path, path_prefix)
         )
-        return await self.page(statement, page, ROLES.c.name_key, _read_role)
+        return await self.page(statement, page, ROLES.c.name_key, read_role)
 
     async def list_inline_policies(
         self, account: AccountId, owner_id: str
@@ -67,7 +67,7 @@ class RoleReads(Reads):
 
     async def _find_role(self, statement: Select[Any]) -> Role | None:
         row = await self.find_row(statement)
-        return None if row is None else _read_role(row)
+        return None if row is None else read_role(row)
 
 
 class RoleWrites(RoleReads, Writes):
@@ -113,7 +113,8 @@ class RoleWrites(RoleReads, Writes):
         return deleted > 0
 
 
-def _read_role(row: AnyRow) -> Role:
+def read_role(row: AnyRow) -> Role:
+    """A row of the table."""
     return Role(
         account=row.account,
         role_id=row.role_id,

@@ -150,3 +150,12 @@ async def test_an_account_goes_with_its_groups_and_profiles(
         await change.delete_account(ACCOUNT)
     assert await directory.find_group(ACCOUNT, "admins") is None
     assert await directory.list_user_groups(ACCOUNT, "AIDAANN") == ()
+
+
+async def test_owners_of_any_kind_are_found_together_by_their_ids(
+    directory: SqlDirectory,
+) -> None:
+    await fill(directory)
+    found = await directory.find_owners(ACCOUNT, ["AGPAZEBRA", "AIDABOB", "AIDANONE"])
+    assert set(map(repr, found)) == {repr(make_user("Bob")), repr(make_group("Zebra"))}
+    assert await directory.find_owners(AccountId("000000000002"), ["AIDABOB"]) == ()
