@@ -4,6 +4,7 @@ Values are changed a few at a time, so that a large account's other changes need
 wait; each is read again inside its transaction.
 """
 
+import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
@@ -11,6 +12,7 @@ from broker.cli.resealing_credentials import (
     RESEAL_CREDENTIALS,
     sealed_credentials,
 )
+from broker.federation.code_flow import CLIENT_SECRET_SEAL
 from broker.identities.outbound import find_outbound, reseal, with_outbound
 from broker.identities.saml_providers import SAML_KEY_SEAL
 from broker.model.account import AccountId
@@ -50,6 +52,8 @@ class Resealed:
 
 ACCESS_KEY = "access key"
 SAML_PROVIDER = "decryption key of SAML provider"
+CLIENT_SECRET = "client secret of OIDC provider"  # noqa: S105  # a kind's name
+_SECRET_OPTION = "ClientSecret"  # noqa: S105  # an option's name
 ISSUER_KEY = "issuer's signing key"
 PASSWORD = "password of user"  # noqa: S105  # a kind's name
 
@@ -68,20 +72,36 @@ async def sealed_values(directory: DirectoryReader) -> AsyncIterator[SealedValue
             profile = await directory.find_login_profile(number, owner)
             if profile is not None:
                 yield SealedValue(number, PASSWORD, owner, key_number(profile.sealed))
-        for provider in await directory.list_saml_providers(number):
-            for private in provider.private_keys:
-                yield SealedValue(
-                    number,
-                    SAML_PROVIDER,
-                    provider.name,
-                    key_number(private.sealed_pem),
-                )
+        async for value in _of_providers(directory, number):
+            yield value
         async for kind, entity, sealed in sealed_credentials(directory, number):
             yield SealedValue(number, kind, entity, key_number(sealed))
         outbound = find_outbound(account)
         for signing in () if outbound is None else outbound.keys:
             yield SealedValue(
                 number, ISSUER_KEY, signing.kid, key_number(signing.sealed)
+            )
+
+
+async def _of_providers(
+    directory: DirectoryReader, number: AccountId
+) -> AsyncIterator[SealedValue]:
+    for provider in await directory.list_saml_providers(number):
+        for private in provider.private_keys:
+            yield SealedValue(
+                number,
+                SAML_PROVIDER,
+                provider.name,
+                key_number(private.sealed_pem),
+            )
+    for oidc in await directory.list_oidc_providers(number):
+        secret = oidc.options.get(_SECRET_OPTION)
+        if isinstance(secret, str):
+            yield SealedValue(
+                number,
+                CLIENT_SECRET,
+                oidc.host_and_path,
+                key_number(base64.b64decode(secret)),
             )
 
 
@@ -218,7 +238,27 @@ async def _reseal_issuer(
     return 1
 
 
+async def _reseal_client_secret(
+    change: DirectoryChange, vault: Vault, value: SealedValue
+) -> int:
+    provider = await change.find_oidc_provider(value.account, value.entity)
+    secret = provider.options.get(_SECRET_OPTION) if provider else None
+    if provider is None or not isinstance(secret, str):
+        return 0
+    purpose, column = CLIENT_SECRET_SEAL
+    sealed = _resealed(
+        vault,
+        (purpose, provider.account, provider.unique_id, column),
+        base64.b64decode(secret),
+    )
+    text = base64.b64encode(sealed).decode("ascii")
+    options = {**provider.options, _SECRET_OPTION: text}
+    await change.update_oidc_provider(replace(provider, options=options))
+    return 1
+
+
 _RESEAL = {
+    CLIENT_SECRET: _reseal_client_secret,
     ACCESS_KEY: _reseal_access_key,
     SAML_PROVIDER: _reseal_provider,
     ISSUER_KEY: _reseal_issuer,

@@ -1,17 +1,24 @@
 """Signing in at a real OpenID Connect provider, through the real pages."""
 
+import asyncio
 import json
+import runpy
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2 as httpx
 import pytest
 
-from tests.support.broker import ACCOUNT, RunningBroker, running_broker
+from broker.app import open_services
+from broker.cli.resealing import CLIENT_SECRET, reseal_all, sealed_values
+from broker.settings import load_settings
+from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.identity_providers import Browser, browsing, node_program
 from tests.support.servers import find_free_port
 
@@ -33,6 +40,9 @@ class World:
         return f"{self.broker.url}/signin/{ACCOUNT}/with/{found}"
 
 
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
 def role_arn(name: str) -> str:
     return f"arn:aws:iam::{ACCOUNT}:role/{name}"
 
@@ -47,7 +57,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         with node_program("oidc_provider.mjs", str(port), callback):
             iam = broker.client("iam", broker.create_account())
             arn = iam.create_open_id_connect_provider(
-                Url=issuer, ClientIDList=["broker"]
+                Url=issuer, ClientIDList=["broker", "app"]
             )["OpenIDConnectProviderArn"]
             trust = {
                 "Version": "2012-10-17",
@@ -56,7 +66,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                     "Principal": {"Federated": arn},
                     "Action": "sts:AssumeRoleWithWebIdentity",
                     "Condition": {
-                        "StringEquals": {f"localhost:{port}:aud": "broker"},
+                        "StringEquals": {f"localhost:{port}:aud": ["broker", "app"]},
                         "StringNotEquals": {f"localhost:{port}:sub": "mallory"},
                     },
                 },
@@ -179,3 +189,46 @@ def test_the_operator_is_told_why_a_token_is_refused(
     assert done.returncode == 1
     assert "FAIL The token is a JWT" in done.stdout
     assert "change: Send the ID token" in done.stdout
+
+
+def test_a_mobile_app_signs_in_exchanges_and_renews(world: World) -> None:
+    """``samples/mobile.py`` as it is: a public client, PKCE, an unsigned call."""
+    mobile = SimpleNamespace(**runpy.run_path(str(SAMPLES / "mobile.py")))
+    given = SimpleNamespace(issuer=world.issuer, client_id="app", port=find_free_port())
+
+    def visit(url: str) -> None:
+        with browsing() as browser:
+            login = browser.get(url)
+            browser.submit(browser.submit(login, login="alice", password="any"))
+
+    def open_page(url: str) -> None:
+        threading.Thread(target=visit, args=(url,), daemon=True).start()
+
+    keys = set()
+    for _ in range(2):  # signing in, and renewing
+        token = mobile.sign_in(given, open_page)
+        found = mobile.exchange(world.broker.url, role_arn("Staff"), token)
+        key = Key(found["access_key"], found["secret_key"], found["token"])
+        caller = world.broker.client("sts", key).get_caller_identity()
+        assert caller["Arn"].endswith("assumed-role/Staff/mobile")
+        keys.add(key.access_key_id)
+    assert len(keys) == 2
+
+
+def test_a_client_secret_can_be_sealed_anew(world: World) -> None:
+    """As after a rotation of the sealing keys; signing in goes on."""
+    folder = Path(world.broker.environment["BROKER_DATA_DIR"])
+
+    async def work() -> tuple[int, int]:
+        async with open_services(load_settings(data_dir=folder)) as services:
+            directory = services.stores.directory
+            kinds = [value.kind async for value in sealed_values(directory)]
+            assert CLIENT_SECRET in kinds
+            resealed = await reseal_all(directory, services.vault, -1)
+            return resealed.changed, len(resealed.broken)
+
+    changed, broken = asyncio.run(work())
+    assert changed >= 1
+    assert broken == 0
+    with browsing() as browser:
+        assert "assumed-role/Staff" in sign_in(world, browser, "bob")
