@@ -300,3 +300,44 @@ def test_the_root_shows_a_code_of_its_own_device(broker: RunningBroker) -> None:
     assert session.get_mfa_device(SerialNumber=serial)["EnableDate"]
     session.deactivate_mfa_device(SerialNumber=serial)
     assert session.list_mfa_devices()["MFADevices"] == []
+
+
+def test_the_aws_cli_walks_through_enabling_a_device(
+    broker: RunningBroker, iam: Any
+) -> None:
+    iam.create_user(UserName="cli")
+    made = iam.create_access_key(UserName="cli")["AccessKey"]
+    allowed = json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": "iam:*MFA*", "Resource": "*"}],
+        }
+    )
+    iam.put_user_policy(UserName="cli", PolicyName="mfa", PolicyDocument=allowed)
+    environment = {
+        "AWS_ACCESS_KEY_ID": made["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": made["SecretAccessKey"],
+    }
+    file = broker.folder / "seed"
+    answer = broker.aws(
+        *("iam", "create-virtual-mfa-device", "--virtual-mfa-device-name", "cli"),
+        *("--outfile", str(file), "--bootstrap-method", "Base32StringSeed"),
+        **environment,
+    )
+    serial = answer["VirtualMFADevice"]["SerialNumber"]
+    device = Device(file.read_text())
+    first, second = device.pair().values()
+    broker.aws(
+        *("iam", "enable-mfa-device", "--user-name", "cli"),
+        *("--serial-number", serial),
+        *("--authentication-code1", first, "--authentication-code2", second),
+        **environment,
+    )
+    listed = broker.aws("iam", "list-mfa-devices", **environment)
+    assert [d["SerialNumber"] for d in listed["MFADevices"]] == [serial]
+    shown = broker.aws(
+        *("sts", "get-session-token", "--serial-number", serial),
+        *("--token-code", device.code()),
+        **environment,
+    )
+    assert shown["Credentials"]["SessionToken"]

@@ -1,0 +1,120 @@
+"""Limits and faults of MFA devices that no client can bring about by itself."""
+
+import base64
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from broker.errors import (
+    ConcurrentModification,
+    LimitExceeded,
+    NoSuchEntity,
+    ServiceUnavailable,
+    ValidationError,
+)
+from broker.identities.mfa_codes import MfaCodes
+from broker.identities.mfa_devices import enable_device
+from broker.model.credentials import MfaState
+from broker.protocols.totp import totp_code
+from tests.support.iam import ACCOUNT, Iam, set_quotas
+
+
+async def make(iam: Iam, name: str) -> tuple[str, bytes]:
+    made = await iam("CreateVirtualMFADevice", VirtualMFADeviceName=name)
+    view = made["VirtualMFADevice"]
+    return view["SerialNumber"], base64.b32decode(view["Base32StringSeed"])
+
+
+def pair(iam: Iam, seed: bytes) -> dict[str, str]:
+    step = int(iam.now.timestamp()) // 30
+    return {
+        "AuthenticationCode1": totp_code(seed, step - 1),
+        "AuthenticationCode2": totp_code(seed, step),
+    }
+
+
+async def enable(iam: Iam, user: str, serial: str, seed: bytes) -> Any:
+    return await iam(
+        "EnableMFADevice", UserName=user, SerialNumber=serial, **pair(iam, seed)
+    )
+
+
+async def test_a_user_has_eight_devices_at_most(iam: Iam) -> None:
+    await iam("CreateUser", UserName="ann")
+    for number in range(8):
+        await enable(iam, "ann", *await make(iam, f"d{number}"))
+    with pytest.raises(LimitExceeded, match="MFADevicesPerUser: 8"):
+        await enable(iam, "ann", *await make(iam, "d8"))
+    first = await iam("ListMFADevices", UserName="ann", MaxItems=5)
+    rest = await iam("ListMFADevices", UserName="ann", Marker=first["Marker"])
+    assert len(first["MFADevices"]) == 5
+    assert len(rest["MFADevices"]) == 3
+
+
+async def test_an_account_has_a_quota_of_devices(iam: Iam) -> None:
+    await set_quotas(iam, MFADevicesPerAccount=1)
+    await make(iam, "one")
+    with pytest.raises(LimitExceeded):
+        await make(iam, "two")
+
+
+async def test_a_path_has_no_empty_part(iam: Iam) -> None:
+    with pytest.raises(ValidationError):
+        await iam("CreateVirtualMFADevice", VirtualMFADeviceName="x", Path="/a//b/")
+
+
+async def test_a_seed_moved_to_another_device_proves_nothing(iam: Iam) -> None:
+    await iam("CreateUser", UserName="ann")
+    mine, seed = await make(iam, "mine")
+    theirs, _ = await make(iam, "theirs")
+    moved = await iam.directory.find_mfa_device(ACCOUNT, mine)
+    target = await iam.directory.find_mfa_device(ACCOUNT, theirs)
+    assert moved is not None
+    assert target is not None
+    async with iam.directory.change(ACCOUNT) as change:
+        await change.update_mfa_device(replace(target, sealed_seed=moved.sealed_seed))
+    with pytest.raises(ServiceUnavailable):
+        await enable(iam, "ann", theirs, seed)
+
+
+async def test_a_code_spent_meanwhile_is_not_forgotten(iam: Iam) -> None:
+    """Whoever writes the device keeps what a call that runs beside it has spent."""
+    user = (await iam("CreateUser", UserName="ann"))["User"]
+    serial, seed = await make(iam, "mine")
+    await enable(iam, "ann", serial, seed)
+    before = await iam.directory.find_mfa_device(ACCOUNT, serial)
+    assert before is not None
+    codes = MfaCodes(iam.directory, iam.vault)
+    code = totp_code(seed, int(iam.now.timestamp()) // 30 + 1)
+    given = (ACCOUNT, serial, user["UserId"], code, iam.now)
+    assert await codes.accept(*given)
+    async with iam.directory.change(ACCOUNT) as change:
+        await change.update_mfa_device(replace(before, tags={"k": "v"}))
+    assert not await codes.accept(*given)
+    # Nor does a device that was read before take a state of then.
+    account = await iam.directory.find_account(ACCOUNT)
+    assert account is not None
+    stale = replace(before, user_id=None, state=MfaState())
+    codes_of_then = tuple(pair(iam, seed).values())
+    with pytest.raises(ConcurrentModification):
+        async with iam.directory.change(ACCOUNT) as change:
+            await enable_device(
+                change,
+                account,
+                stale,
+                user["UserId"],
+                (codes_of_then[0], codes_of_then[1]),
+                opener=iam.vault,
+                now=iam.now,
+            )
+
+
+async def test_devices_of_nobody_and_of_others_are_told_apart(iam: Iam) -> None:
+    await iam("CreateUser", UserName="ann")
+    serial, _ = await make(iam, "free")
+    assert await iam("GetMFADevice", SerialNumber=serial) == {"SerialNumber": serial}
+    with pytest.raises(NoSuchEntity, match="invalid for user"):
+        await iam("GetMFADevice", SerialNumber=serial, UserName="ann")
+    with pytest.raises(NoSuchEntity, match="MFADevice with serial number 123456789"):
+        await iam("GetMFADevice", SerialNumber="123456789")
