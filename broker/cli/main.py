@@ -11,6 +11,7 @@ from broker.cli.console_url import console_url
 from broker.cli.demo import demo
 from broker.cli.doctor import doctor
 from broker.cli.explain import explain
+from broker.cli.login import login
 from broker.cli.logs import configure_logs
 from broker.cli.serve import serve
 from broker.cli.template import apply, export
@@ -41,6 +42,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(mfa.app, name="mfa")
 app.command()(doctor)
 app.command()(console_url)
+app.command()(login)
 
 _EXPECTED = (
     BrokerError,
