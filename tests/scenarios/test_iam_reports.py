@@ -17,7 +17,11 @@ INLINE = json.dumps(
     {
         "Version": "2012-10-17",
         "Statement": [
-            {"Effect": "Allow", "Action": ["s3:Get*", "iam:Get*", "sts:AssumeRole"], "Resource": "*"},
+            {
+                "Effect": "Allow",
+                "Action": ["s3:Get*", "iam:Get*", "sts:AssumeRole"],
+                "Resource": "*",
+            },
             {"Effect": "Deny", "Action": "ec2:*", "Resource": "*"},
         ],
     }
@@ -58,6 +62,8 @@ def iam(broker: RunningBroker, root: Key) -> Any:
     made.create_login_profile(UserName="ann", Password="Correct-Horse-7")
     made.create_role(RoleName="R", AssumeRolePolicyDocument=TRUST)
     made.put_role_policy(RoleName="R", PolicyName="Own", PolicyDocument=INLINE)
+    made.create_instance_profile(InstanceProfileName="M")
+    made.add_role_to_instance_profile(InstanceProfileName="M", RoleName="R")
     made.create_policy(PolicyName="Local", PolicyDocument=INLINE)
     return made
 
@@ -111,6 +117,9 @@ def test_authorization_details_show_everybody_once_whatever_the_page(iam: Any) -
     ]
     (role,) = whole["RoleDetailList"]
     assert role["AssumeRolePolicyDocument"]["Statement"]
+    (profile,) = role["InstanceProfileList"]
+    assert profile["InstanceProfileName"] == "M"
+    assert [one["RoleName"] for one in profile["Roles"]] == ["R"]
     names = [policy["PolicyName"] for policy in whole["Policies"]]
     assert names == ["Local", "IAMReadOnlyAccess"]
     assert whole["Policies"][0]["PolicyVersionList"][0]["Document"] == (
