@@ -25,10 +25,16 @@ AFTERLIFE = timedelta(hours=12)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
-    """How someone came in: the door's name, the Issuer as it was given."""
+    """How someone came in: the door's name, the Issuer as it was given.
+
+    For a switched session ``back`` is the handle of the one before it; ``history``
+    are the roles switched to, newest first.
+    """
 
     door: str
     issuer: str = ""
+    back: str = field(default="", repr=False)
+    history: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +93,8 @@ class ConsoleSessions:
                 "token": session_token,
                 "door": arrived.door,
                 "issuer": arrived.issuer,
+                "back": arrived.back,
+                "history": arrived.history,
             },
             expiration.astimezone(UTC) + AFTERLIFE,
         )
@@ -117,8 +125,23 @@ class ConsoleSessions:
         return str(record["token"])
 
     async def close(self, cookie: str) -> None:
-        """Forget what the cookie stands for."""
+        """Forget what the cookie stands for, and what it was switched from."""
+        record = await self._handles.find(cookie)
+        if record is not None and record["back"]:
+            await self._handles.drop(record["back"])
         await self._handles.drop(cookie)
+
+    async def renew(self, who: SignedIn, arrived: Arrived) -> str:
+        """A new cookie for the same session; the old one stands for nothing.
+
+        Raises:
+            ExpiredToken: it stood for nothing already.
+        """
+        token = await self.find_token(who.cookie)
+        expiration = datetime.fromtimestamp(who.session.expires_at, UTC)
+        cookie = await self.open(who.session.access_key_id, token, expiration, arrived)
+        await self._handles.drop(who.cookie)
+        return cookie
 
     async def forget(self, who: SignedIn) -> None:
         """Close, and take the session off the list of live ones."""
@@ -140,4 +163,9 @@ def session_caller(resolved: ResolvedSession) -> Caller:
 
 
 def _arrived(record: dict[str, Any]) -> Arrived:
-    return Arrived(door=record["door"], issuer=record["issuer"])
+    return Arrived(
+        door=record["door"],
+        issuer=record["issuer"],
+        back=record["back"],
+        history=tuple(record["history"]),
+    )

@@ -29,6 +29,7 @@ from broker.console.saml_metadata import SamlMetadata
 from broker.console.sessions import ALL, OWN, SessionPages
 from broker.console.sign_out import SIGNED_OUT, SignOut
 from broker.console.signin import SignIn
+from broker.console.switch_role import BACK, SWITCH, SwitchRole
 from broker.console.token_endpoint import TokenEndpoint
 from broker.errors import NoSuchEntity
 
@@ -47,10 +48,6 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     sign_in = SignIn(desk, oidc)
     metadata = SamlMetadata(desk)
     acs = SamlAcs(desk, arrivals)
-    inside = Inside(desk)
-    home = Home(inside)
-    permissions = Permissions(inside)
-    live = SessionPages(inside)
     endpoint = Federation(desk, arrivals, sign_out)
     guarded = desk.pages.guarded
     router = APIRouter(include_in_schema=False)
@@ -90,12 +87,7 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     add(saml_metadata.GLOBAL, ["GET"], guarded(metadata.overall))
     add(saml_metadata.PER_PROVIDER, ["GET"], guarded(metadata.of_provider))
     _add_command_line(desk, add)
-    add(HOME, ["GET"], guarded(home.page))
-    add("/console/credentials", ["POST"], guarded(home.credentials))
-    add("/console/permissions", ["GET"], guarded(permissions.page))
-    add("/console/try", ["GET", "POST"], guarded(permissions.try_it))
-    add(OWN, ["GET", "POST"], guarded(live.own))
-    add(ALL, ["GET", "POST"], guarded(live.every))
+    _add_inside(desk, add)
     add("/console/sign-out", ["POST"], guarded(sign_out.post))
 
     async def static(name: str) -> Response:
@@ -125,3 +117,22 @@ def _add_command_line(
     ):
         add(path, [method], desk.pages.guarded(handler, door=command_line.DOOR))
     add(token_endpoint.PATH, ["POST"], TokenEndpoint(desk).answer)
+
+
+def _add_inside(desk: Desk, add: Callable[[str, list[str], object], None]) -> None:
+    inside = Inside(desk)
+    home = Home(inside)
+    permissions = Permissions(inside)
+    live = SessionPages(inside)
+    switch = SwitchRole(inside)
+    for path, methods, handler in (
+        (HOME, ["GET"], home.page),
+        ("/console/credentials", ["POST"], home.credentials),
+        ("/console/permissions", ["GET"], permissions.page),
+        ("/console/try", ["GET", "POST"], permissions.try_it),
+        (SWITCH, ["GET", "POST"], switch.page),
+        (BACK, ["POST"], switch.back),
+        (OWN, ["GET", "POST"], live.own),
+        (ALL, ["GET", "POST"], live.every),
+    ):
+        add(path, methods, desk.pages.guarded(handler))

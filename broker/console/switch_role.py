@@ -1,0 +1,139 @@
+"""*Switch role*: ``AssumeRole`` from the session one signed in with, and the way back.
+
+Switching from a switched session starts from the first one again, so that roles do
+not pile up. The first session stays under a handle that only the record of the
+switched one knows; each step gives a new cookie.
+"""
+
+import re
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.console.console_session import Arrived, SignedIn
+from broker.console.desk import HOME
+from broker.console.inside import Inside
+from broker.console.pages import see_other
+from broker.errors import AccessDenied, BrokerError, ValidationError
+from broker.model.arn import iam_arn
+
+SWITCH = "/console/switch"
+BACK = "/console/switch/back"
+DOOR = "switch"
+_HISTORY_MAX = 5
+_TYPED_MAX = 2048
+_OK = 200
+_ROLE_ARN = re.compile(
+    r"arn:aws:iam::[0-9]{12}:role/(?:[!-~]{1,510}/)?[\w+=,.@-]{1,64}"
+)
+_ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
+
+
+class SwitchRole:
+    """The page, the switch and the way back."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+
+    async def page(self, request: Request) -> Response:
+        """``/console/switch``: the form, and with POST the switch."""
+        entered = await self._inside.enter(request)
+        if isinstance(entered, Response):
+            return entered
+        form, who = entered
+        role = (form.find("role") or "").strip()
+        problem, status = "", _OK
+        if request.method == "POST":
+            try:
+                return await self._switch(request, who, role)
+            except (AccessDenied, ValidationError) as error:
+                problem, status = _words(error), error.status
+        return await self._inside.show(
+            request,
+            who,
+            "switch_role.html",
+            "switch",
+            status,
+            role=role[:_TYPED_MAX],
+            problem=problem,
+            history=who.arrived.history,
+            switched=bool(who.arrived.back),
+        )
+
+    async def back(self, request: Request) -> Response:
+        """``POST /console/switch/back``: the session one signed in with."""
+        entered = await self._inside.enter(request)
+        if isinstance(entered, Response):
+            return entered
+        _, who = entered
+        sessions = self._inside.desk.sessions
+        origin = await self._origin(who)
+        if origin is who:
+            return see_other(HOME)
+        arrived = Arrived(
+            door=origin.arrived.door,
+            issuer=origin.arrived.issuer,
+            history=who.arrived.history,
+        )
+        cookie = await sessions.renew(origin, arrived)
+        await sessions.close(who.cookie)
+        return self._home(cookie)
+
+    async def _switch(self, request: Request, who: SignedIn, role: str) -> Response:
+        arn = _role_arn(who, role)
+        origin = await self._origin(who)
+        result = await self._inside.perform(
+            request,
+            origin,
+            ("sts", "AssumeRole"),
+            {"RoleArn": arn, "RoleSessionName": origin.session.name},
+        )
+        credentials = result["Credentials"]
+        sessions = self._inside.desk.sessions
+        hidden = await sessions.renew(origin, origin.arrived)
+        older = (one for one in who.arrived.history if one != arn)
+        cookie = await sessions.open(
+            credentials["AccessKeyId"],
+            credentials["SessionToken"],
+            credentials["Expiration"],
+            Arrived(
+                door=DOOR,
+                issuer=origin.arrived.issuer,
+                back=hidden,
+                history=(arn, *older)[:_HISTORY_MAX],
+            ),
+        )
+        if who is not origin:
+            await sessions.close(who.cookie)
+        return self._home(cookie)
+
+    async def _origin(self, who: SignedIn) -> SignedIn:
+        """The session that was signed in with.
+
+        Raises:
+            AccessDenied: it ended.
+        """
+        if not who.arrived.back:
+            return who
+        desk = self._inside.desk
+        found = await desk.sessions.find(who.arrived.back, desk.deps.clock.now())
+        if not isinstance(found, SignedIn):
+            raise AccessDenied("The session that you signed in with has ended.")
+        return found
+
+    def _home(self, cookie: str) -> Response:
+        response = see_other(HOME)
+        self._inside.desk.cookie.set(response, cookie)
+        return response
+
+
+def _role_arn(who: SignedIn, role: str) -> str:
+    if _ROLE_NAME.fullmatch(role):
+        return iam_arn(who.session.account, f"role/{role}")
+    if _ROLE_ARN.fullmatch(role):
+        return role
+    raise ValidationError("Write the name of a role in this account, or a role's ARN.")
+
+
+def _words(error: BrokerError) -> str:
+    return str(error.message or error.code)

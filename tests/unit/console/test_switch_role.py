@@ -1,0 +1,136 @@
+"""Switching the role from the console, and coming back."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from broker.model.entities import InlinePolicy
+from tests.support.signin import (
+    ACCOUNT,
+    COOKIE,
+    SignInWorld,
+    form_fields,
+    role_arn,
+    text_of,
+)
+
+SAME = {"sec-fetch-site": "same-origin"}
+SWITCH, BACK = "/console/switch", "/console/switch/back"
+
+
+async def let_in(world: SignInWorld, *names: str) -> None:
+    """The roles trust the account, and the reader may take them."""
+    fresh = world.services.fresh
+    reader = await fresh.find_role(ACCOUNT, "Reader")
+    assert reader is not None
+    may = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}
+    root = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    trust = {"Effect": "Allow", "Principal": root, "Action": "sts:*"}
+    roles = [await fresh.find_role(ACCOUNT, name) for name in names]
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.put_inline_policy(
+            InlinePolicy(
+                account=ACCOUNT,
+                owner_id=reader.role_id,
+                name="Switch",
+                document=json.dumps({"Version": "2012-10-17", "Statement": may}),
+            )
+        )
+        for role in roles:
+            assert role is not None
+            document = json.dumps({"Version": "2012-10-17", "Statement": trust})
+            await change.update_role(replace(role, trust_policy=document))
+
+
+async def switch(browser: Any, role: str) -> Any:
+    fields = form_fields(await browser.get("/console/"), "/console/sign-out")
+    return await browser.post(SWITCH, data={**fields, "role": role}, headers=SAME)
+
+
+async def back(browser: Any) -> Any:
+    fields = form_fields(await browser.get(SWITCH), BACK)
+    return await browser.post(BACK, data=fields, headers=SAME)
+
+
+async def who_is(browser: Any) -> str:
+    return text_of(await browser.get("/console/"))
+
+
+@pytest.mark.parametrize("role", ["Admin", role_arn("Admin")])
+async def test_switching_and_coming_back(world: SignInWorld, role: str) -> None:
+    await let_in(world, "Admin")
+    browser = world.browser()
+    await world.sign_in(browser)
+    cookies = [browser.cookies[COOKIE]]
+    answer = await switch(browser, role)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/")
+    cookies.append(browser.cookies[COOKIE])
+    assert "assumed-role/Admin/alice@example.com" in await who_is(browser)
+    assert (await world.recorded("sts:AssumeRole")).door == "console"
+    assert (await back(browser)).status_code == 303
+    assert "assumed-role/Reader/alice@example.com" in await who_is(browser)
+    assert "Admin @" in text_of(await browser.get(SWITCH))
+    for old in cookies:
+        stale = await world.browser(cookies={COOKIE: old}).get("/console/")
+        assert stale.status_code == 303
+
+
+async def test_switching_again_starts_from_the_first_session(
+    world: SignInWorld,
+) -> None:
+    await let_in(world, "Admin", "Brief")
+    browser = world.browser()
+    await world.sign_in(browser)
+    await switch(browser, "Admin")
+    await switch(browser, "Brief")
+    assert "assumed-role/Brief/" in await who_is(browser)
+    record = await world.recorded("sts:AssumeRole")
+    assert "assumed-role/Reader/" in record.caller_arn
+    await back(browser)
+    assert "assumed-role/Reader/" in await who_is(browser)
+
+
+async def test_a_role_that_does_not_let_in_is_said_and_the_text_is_kept(
+    world: SignInWorld,
+) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    before = browser.cookies[COOKIE]
+    for role, status in (
+        ("Admin", 403),
+        ("Missing", 403),
+        ("<b>", 400),
+        ("", 400),
+        ("arn:aws:iam::1:role/x", 400),
+    ):
+        page = await switch(browser, role)
+        assert page.status_code == status
+        assert 'role="alert"' in page.text
+        assert "<b>" not in page.text
+    assert browser.cookies[COOKIE] == before
+    assert "assumed-role/Reader/" in await who_is(browser)
+
+
+async def test_signing_out_ends_the_first_session_here_too(world: SignInWorld) -> None:
+    await let_in(world, "Admin")
+    browser = world.browser()
+    await world.sign_in(browser)
+    await switch(browser, "Admin")
+    switched = browser.cookies[COOKIE]
+    fields = form_fields(await browser.get("/console/"), "/console/sign-out")
+    await browser.post("/console/sign-out", data=fields, headers=SAME)
+    stale = await world.browser(cookies={COOKIE: switched}).get("/console/")
+    assert stale.status_code == 303
+
+
+@pytest.mark.parametrize("path", [SWITCH, BACK])
+async def test_switching_needs_the_form_of_this_session(
+    world: SignInWorld, path: str
+) -> None:
+    await let_in(world, "Admin")
+    browser = world.browser()
+    await world.sign_in(browser)
+    answer = await browser.post(path, data={"role": "Admin"}, headers=SAME)
+    assert answer.status_code == 403
