@@ -16,8 +16,9 @@ from starlette.responses import Response
 from broker.console.cookies import SessionCookie
 from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form
-from broker.errors import Throttling, ValidationError
+from broker.errors import ServiceUnavailable, Throttling, ValidationError
 from broker.sessions.handles import Handles
+from broker.stores.errors import StoreUnavailableError
 
 SAME_DEVICE = "arn:aws:signin:::devtools/same-device"
 CROSS_DEVICE = "arn:aws:signin:::devtools/cross-device"
@@ -35,6 +36,7 @@ _METHODS = frozenset({"S256", "SHA-256"})
 _LONGEST_AGENT = 100
 _CODE_HALF = 4
 _PER_SECOND = 10
+_COUNTS = "login-rate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +128,14 @@ class LoginRequests:
 
         Raises:
             Throttling: the address asks too often.
+            ServiceUnavailable: the cache is away.
         """
         digest = hashlib.sha256(source_address(request).encode()).digest()
-        if not await self._cache.hit("login-request", digest, per_second=_PER_SECOND):
+        try:
+            within = await self._cache.hit(_COUNTS, digest, per_second=_PER_SECOND)
+        except StoreUnavailableError as error:
+            raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
+        if not within:
             raise Throttling(detail="too many login requests from one address")
         return await self._handles.put(asdict(wanted), self._clock.now() + LIFE)
 

@@ -33,13 +33,15 @@ from broker.errors import (
     InvalidClientTokenId,
     MalformedInput,
     RequestEntityTooLarge,
+    ServiceUnavailable,
     Throttling,
     ValidationError,
 )
 from broker.model.caller import Caller
-from broker.protocols.oidc.dpop import DpopRejected, verify_proof
+from broker.protocols.oidc.dpop import DpopProof, DpopRejected, verify_proof
 from broker.protocols.oidc.strict_json import parse_object
 from broker.sessions.resolve import ResolvedSession
+from broker.stores.errors import StoreUnavailableError
 
 PATH = "/v1/token"
 _log = structlog.get_logger(__name__)
@@ -145,16 +147,24 @@ class TokenEndpoint:
             raise ValidationError(
                 "The DPoP proof is not valid.", detail=str(error)
             ) from error
-        name = f"{proof.thumbprint}.{proof.token_id}".encode("utf-8", "surrogatepass")
-        if not await self._desk.deps.cache.add(
-            "dpop-jti",
-            hashlib.sha256(name).digest(),
-            b"1",
-            # An iat ahead of our clock stays acceptable for twice the skew.
-            expires_at=now + 2 * _SKEW,
-        ):
-            raise ValidationError("The DPoP proof was used before.")
+        await self._use_up(proof, now)
         return proof.thumbprint
+
+    async def _use_up(self, proof: DpopProof, now: datetime) -> None:
+        name = f"{proof.thumbprint}.{proof.token_id}".encode("utf-8", "surrogatepass")
+        try:
+            is_new = await self._desk.deps.cache.add(
+                "dpop-jti",
+                hashlib.sha256(name).digest(),
+                b"1",
+                # An iat ahead of our clock stays acceptable for twice the skew.
+                expires_at=now + 2 * _SKEW,
+            )
+        except StoreUnavailableError as error:
+            # Who cannot tell must refuse.
+            raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
+        if not is_new:
+            raise ValidationError("The DPoP proof was used before.")
 
     async def _redeem_code(
         self, given: Mapping[str, Any], thumbprint: str, now: datetime

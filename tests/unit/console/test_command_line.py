@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from tests.support.signin import SignInWorld, form_fields, text_of
+from tests.support.signin import ACCOUNT, SignInWorld, form_fields, text_of
 
 SAME = "arn:aws:signin:::devtools/same-device"
 CROSS = "arn:aws:signin:::devtools/cross-device"
@@ -381,3 +381,33 @@ async def test_no_token_is_in_the_cache_as_it_is(
     cache = world.services.stores.cache
     assert await cache.get("login-refresh", secret) is None
     assert await cache.get("login-refresh", hashlib.sha256(secret).digest())
+
+
+async def test_one_address_opens_no_flood_of_logins(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    browser = world.browser()
+    answers = [
+        (await browser.get("/v1/authorize", params=terminal.wanted())).status_code
+        for _ in range(11)
+    ]
+    assert answers[:10] == [303] * 10
+    assert answers[10] >= 400
+    world.clock.move(1)
+    assert (
+        await browser.get("/v1/authorize", params=terminal.wanted())
+    ).status_code == 303
+
+
+async def test_a_session_that_was_revoked_is_not_renewed(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    token = (await log_in(terminal))["refreshToken"]
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        role = await world.services.fresh.find_role(ACCOUNT, "Reader")
+        assert role is not None
+        await change.delete_role(role)
+    world.clock.move(120)
+    answer = await terminal.renew(token)
+    assert answer.status_code == 401
+    assert answer.json()["error"] in {"TOKEN_EXPIRED", "USER_CREDENTIALS_CHANGED"}
