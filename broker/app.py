@@ -20,6 +20,7 @@ from broker.actions.signin import signin_actions
 from broker.actions.signin.command_line import command_line_actions
 from broker.actions.signin.command_line_grants import CommandLineGrants
 from broker.actions.signin.live_sessions import LiveSessions
+from broker.actions.signin.lookup_events import LookupEvents
 from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts import sts_actions
@@ -237,6 +238,7 @@ def _build(
                     OwnAccess(library, guard, stores.directory),
                     LiveSessions(stores.cache),
                 ),
+                LookupEvents(stores.ledger).action(),
             ]
         ),
         signature=SignatureScheme(

@@ -15,6 +15,7 @@ from broker.console import (
     token_endpoint,
 )
 from broker.console.arrival import CONTINUE, Arrivals
+from broker.console.audit_log import AUDIT, AuditLog
 from broker.console.command_line import CommandLine
 from broker.console.deps import ConsoleDeps
 from broker.console.desk import HOME, LOGIN, SIGN_IN, Desk
@@ -134,5 +135,6 @@ def _add_inside(desk: Desk, add: Callable[[str, list[str], object], None]) -> No
         (BACK, ["POST"], switch.back),
         (OWN, ["GET", "POST"], live.own),
         (ALL, ["GET", "POST"], live.every),
+        (AUDIT, ["GET"], AuditLog(inside).page),
     ):
         add(path, methods, desk.pages.guarded(handler))
