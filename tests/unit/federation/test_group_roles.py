@@ -1,0 +1,42 @@
+"""Groups as roles: an offer from the operator's table, within the provider's account."""
+
+import pytest
+
+from broker.federation.group_roles import GroupRoles
+from broker.federation.session_name import find_session_name
+from broker.model.account import AccountId
+
+ACCOUNT = AccountId("111122223333")
+OURS = "arn:aws:iam::111122223333:role/Reader"
+ADMIN = "arn:aws:iam::111122223333:role/team/Admin"
+THEIRS = "arn:aws:iam::444455556666:role/Reader"
+
+
+def test_only_named_groups_and_the_own_account_count() -> None:
+    table = GroupRoles.parse({"GroupRoles": {"a": [OURS, THEIRS], "b": [OURS, ADMIN]}})
+    assert table is not None
+    assert table.attribute == "groups"
+    assert table.roles_of(["a", "b", "c"], ACCOUNT) == (OURS, ADMIN)
+    assert table.roles_of(["A", "a "], ACCOUNT) == ()
+    assert GroupRoles.parse({}) is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"GroupRoles": [OURS]},
+        {"GroupRoles": {"a": 1}},
+        {"GroupRoles": {"a": ["Reader"]}},
+        {"GroupRoles": {"a": ["arn:aws:iam::111122223333:user/u"]}},
+        {"GroupRoles": {}, "GroupAttribute": ""},
+    ],
+)
+def test_a_table_of_another_form_is_refused_by_name(options: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="Group"):
+        GroupRoles.parse(options)
+
+
+def test_a_session_name_is_made_of_the_first_candidate_that_can_be_one() -> None:
+    assert find_session_name("x", "Ann Ö@example.com") == "Ann-@example.com"
+    assert find_session_name("é", "") is None
+    assert find_session_name("a" * 100) == "a" * 64
