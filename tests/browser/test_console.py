@@ -1,0 +1,27 @@
+"""The pages inside, in a real browser."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.support.browser import PHONE, Scene
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_the_pages_inside_on_a_phone(scene: Scene, scripts: bool) -> None:
+    """Each is reached by its link, fits, and needs no script."""
+    page = await scene.page(size=PHONE, scripts=scripts, color_scheme="dark")
+    await scene.arrive(page)
+    for name in ("What may I do", "Try it", "Switch role", "Sessions"):
+        await page.click(f"nav >> text={name}")
+        await expect(page.locator("nav [aria-current=page]")).to_have_text(name)
+        box = await page.locator("main").bounding_box()
+        assert box is not None
+        assert box["width"] <= PHONE["width"]
+    await page.click("nav >> text=Try it")
+    await page.fill("[name=action]", "s3:GetObject")
+    await page.click("#try_button")
+    await expect(page.locator(".answer")).to_contain_text("Not allowed")
+    await page.click("nav >> text=Sessions")
+    await page.click("text=End it")
+    await expect(page.locator("h1")).to_have_text("Your session has ended")
+    assert [text for text in scene.complaints if "403" not in text] == []
