@@ -283,3 +283,34 @@ def test_users_reach_their_own_keys_only(
     mine.delete_ssh_public_key(UserName=user, **named)
     iam.delete_access_key(UserName=user, AccessKeyId=made["AccessKeyId"])
     iam.delete_user_policy(UserName=user, PolicyName="own")
+
+
+def test_policies_see_the_service_of_a_credential(
+    broker: RunningBroker, iam: Any, user: str
+) -> None:
+    key = "iam:ServiceSpecificCredentialServiceName"
+    document = (
+        '{"Version":"2012-10-17","Statement":{"Effect":"Allow",'
+        '"Action":"iam:*ServiceSpecificCredential","Resource":"*","Condition":'
+        f'{{"StringEquals":{{"{key}":"codecommit.amazonaws.com"}}}}}}}}'
+    )
+    iam.put_user_policy(UserName=user, PolicyName="p", PolicyDocument=document)
+    made = iam.create_access_key(UserName=user)["AccessKey"]
+    mine = broker.client("iam", Key.of(made))
+    other = iam.create_service_specific_credential(
+        UserName=user, ServiceName="cassandra.amazonaws.com"
+    )["ServiceSpecificCredential"]["ServiceSpecificCredentialId"]
+    own = mine.create_service_specific_credential(
+        UserName=user, ServiceName="codecommit.amazonaws.com"
+    )["ServiceSpecificCredential"]["ServiceSpecificCredentialId"]
+    for call in (
+        mine.reset_service_specific_credential,
+        mine.delete_service_specific_credential,
+    ):
+        assert refused(call, ServiceSpecificCredentialId=other)[0] == "AccessDenied"
+        call(ServiceSpecificCredentialId=own)
+    iam.delete_service_specific_credential(
+        UserName=user, ServiceSpecificCredentialId=other
+    )
+    iam.delete_access_key(UserName=user, AccessKeyId=made["AccessKeyId"])
+    iam.delete_user_policy(UserName=user, PolicyName="p")

@@ -96,12 +96,13 @@ async def _task_role(given: Given, call: Call) -> On:
     return On(iam_arn(call.account, f"role/{path}"))
 
 
-def _service(given: Given, _on: On) -> Context:
+def linked_service(given: Given, _on: On) -> Context:
+    """``iam:AWSServiceName``."""
     return {"iam:awsservicename": (given["AWSServiceName"],)}
 
 
 SERVICE_LINKED_ROLES = (
-    change("CreateServiceLinkedRole", _create, _new_role, _service),
+    change("CreateServiceLinkedRole", _create, _new_role, linked_service),
     change("DeleteServiceLinkedRole", _delete, on.role),
     read("GetServiceLinkedRoleDeletionStatus", _status, _task_role),
 )

@@ -5,11 +5,12 @@ of `_KINDS` each.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from broker.actions.action import Action, Call, Given, Handle
 from broker.actions.iam import targets as on
-from broker.actions.iam.declare import On, change, read
+from broker.actions.iam.declare import Context, Keys, On, Target, change, read
 from broker.actions.iam.holders import Holder, find_holder, read_holder
 from broker.actions.iam.paging import cut, page_request, truncation
 from broker.errors import UnrecognizedPublicKeyEncoding
@@ -22,6 +23,7 @@ from broker.model.credentials import CredentialKind, UserCredential
 from broker.model.secret import Secret
 from broker.stores.directory.port import DirectoryReader
 
+_SERVICE_KEY = "iam:servicespecificcredentialservicename"
 _FORMS = {"SSH": ssh_form, "PEM": pem_form}
 
 _KINDS: Mapping[str, tuple[CredentialKind, str]] = {
@@ -66,11 +68,16 @@ def user_credential_actions(sealer: Sealer) -> tuple[Action, ...]:
         change("UploadSSHPublicKey", _upload_key, on.user),
         read("GetSSHPublicKey", _get_key, on.user),
         read("ListSSHPublicKeys", _list_keys, on.user_or_self),
-        change("CreateServiceSpecificCredential", create, on.user),
-        change("ResetServiceSpecificCredential", reset, on.user_or_self),
+        change("CreateServiceSpecificCredential", create, on.user, service_asked),
+        change(
+            "ResetServiceSpecificCredential", reset, _service_credential, service_held
+        ),
         read("ListServiceSpecificCredentials", _list_services, _one_or_all),
-        *(change(f"Update{noun}", _updating(noun), on.user_or_self) for noun in _KINDS),
-        *(change(f"Delete{noun}", _deleting(noun), on.user_or_self) for noun in _KINDS),
+        *(
+            change(f"{verb}{noun}", handle(noun), *_targets(noun))
+            for noun in _KINDS
+            for verb, handle in (("Update", _updating), ("Delete", _deleting))
+        ),
     )
 
 
@@ -166,6 +173,39 @@ async def _list_services(given: Given, call: Call) -> dict[str, Any]:
         holder = await read_holder(call.directory, call.account, credential.user_id)
         shown.append(_service(credential, holder.named.get("UserName", "")))
     return {"ServiceSpecificCredentials": shown, **truncation(page)}
+
+
+def service_asked(given: Given, _on: On) -> Context:
+    """``iam:ServiceSpecificCredentialServiceName`` and ``…AgeDays`` as asked for."""
+    context: dict[str, tuple[str, ...]] = {_SERVICE_KEY: (given["ServiceName"],)}
+    if "CredentialAgeDays" in given:
+        days = str(given["CredentialAgeDays"])
+        context["iam:servicespecificcredentialagedays"] = (days,)
+    return context
+
+
+def service_held(_given: Given, on: On) -> Context:
+    """``iam:ServiceSpecificCredentialServiceName`` of the credential."""
+    service = on.context.get(_SERVICE_KEY)
+    return {} if service is None else {_SERVICE_KEY: service}
+
+
+async def _service_credential(given: Given, call: Call) -> On:
+    """The user, with the service of the credential that the request names."""
+    user = await on.user_or_self(given, call)
+    found = await call.directory.find_credential(
+        call.account, given["ServiceSpecificCredentialId"]
+    )
+    if found is None or found.kind is not CredentialKind.SERVICE_SPECIFIC:
+        return user
+    service = {_SERVICE_KEY: (found.details["service"],)}
+    return replace(user, context={**user.context, **service})
+
+
+def _targets(noun: str) -> tuple[Target, *tuple[Keys, ...]]:
+    if noun == "ServiceSpecificCredential":
+        return _service_credential, service_held
+    return (on.user_or_self,)
 
 
 async def _one_or_all(given: Given, call: Call) -> On:

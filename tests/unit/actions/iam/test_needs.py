@@ -193,6 +193,12 @@ def test_permissions_and_keys_are_those_of_the_service_authorization_reference(
                 "iam:templatearn",
             },
             "delegation_owner": {"iam:delegationrequestowner"},
+            "linked_service": {"iam:awsservicename"},
+            "service_asked": {
+                "iam:servicespecificcredentialservicename",
+                "iam:servicespecificcredentialagedays",
+            },
+            "service_held": {"iam:servicespecificcredentialservicename"},
         }
         declared: set[str] = set()
         for cell in code or ():
