@@ -229,7 +229,11 @@ class PostgresqlLedger:
         """After a failure: end the session that ran the batch, then read its fate."""
         identity = self._identity
         await self._drop_connection()
-        self._paused_until = self._loop_time() + _PAUSE_SECONDS
+        now = self._loop_time()
+        if now >= self._paused_until:
+            # What is refused during the pause must not prolong it: with steady
+            # callers the database would stay away for ever.
+            self._paused_until = now + _PAUSE_SECONDS
         refused: list[Exception | None] = [_unavailable() for _ in mints]
         if not sent or not mints:
             return refused
