@@ -15,8 +15,15 @@ from broker.settings import LogFormat
 @pytest.fixture(autouse=True)
 def _other_tests_keep_their_logs() -> Iterator[None]:
     root = logging.getLogger()
+    # A server that another test ran in this process keeps its lines to itself.
+    server = [logging.getLogger(name) for name in ("uvicorn", "uvicorn.error")]
+    kept = [(logger, logger.propagate, logger.handlers) for logger in server]
     handlers, level = root.handlers, root.level
+    for logger in server:
+        logger.propagate, logger.handlers, logger.disabled = True, [], False
     yield
+    for logger, propagate, its_handlers in kept:
+        logger.propagate, logger.handlers = propagate, its_handlers
     root.handlers, root.level = handlers, level
     structlog.reset_defaults()
 
