@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ _READY_SECONDS = 30
 _UNPRIVILEGED = ("postgres", "nobody")
 
 
-class Server:
+class Server(ABC):
     """A process that can be stopped, killed, frozen and started again."""
 
     def __init__(self, command: list[str], folder: Path, port: int) -> None:
@@ -85,8 +86,8 @@ class Server:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
 
-    def _is_ready(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def _is_ready(self) -> bool: ...
 
 
 class RedisServer(Server):
