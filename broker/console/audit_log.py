@@ -1,12 +1,13 @@
 """*Audit log*: the account's records with filters, and one in full with its reason."""
 
 import json
+from collections.abc import Iterable
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.console.inside import Inside
+from broker.console.inside import Inside, Route
 from broker.errors import NoSuchEntity
 
 AUDIT = "/console/audit"
@@ -27,6 +28,10 @@ class AuditLog:
 
     def __init__(self, inside: Inside) -> None:
         self._inside = inside
+
+    def routes(self) -> Iterable[Route]:
+        """Where the pages are."""
+        return ((AUDIT, ["GET"], self.page),)
 
     async def page(self, request: Request) -> Response:
         """``GET /console/audit``."""

@@ -1,7 +1,7 @@
 """The console's home: who I am, how long, and my credentials for a terminal."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.console.console_session import SignedIn
-from broker.console.inside import Inside
+from broker.console.desk import HOME
+from broker.console.inside import Inside, Route
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,13 @@ class Home:
 
     def __init__(self, inside: Inside) -> None:
         self._inside = inside
+
+    def routes(self) -> Iterable[Route]:
+        """Where the pages are."""
+        return (
+            (HOME, ["GET"], self.page),
+            ("/console/credentials", ["POST"], self.credentials),
+        )
 
     async def page(self, request: Request) -> Response:
         """``GET /console/``."""

@@ -1,8 +1,8 @@
 """What the pages inside share: who is there, calls in their name, the frame."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,10 +12,21 @@ from broker.console.console_session import Arrived, Ended, SignedIn
 from broker.console.csrf import csrf_token
 from broker.console.desk import SIGN_IN, Desk
 from broker.console.forms import Form, read_form
-from broker.console.pages import see_other
+from broker.console.navigation import SECTIONS
+from broker.console.pages import Handler, see_other
 from broker.model.caller import Caller
 
 _FORBIDDEN = 403
+
+Route = tuple[str, list[str], Handler]
+"""An address below ``/console/``, its methods, and who answers there."""
+
+
+class PagesInside(Protocol):
+    """Pages of one subject, for somebody who is signed in."""
+
+    def routes(self) -> Iterable[Route]:
+        """Where each of them is."""
 
 
 class Inside:
@@ -79,6 +90,7 @@ class Inside:
             template,
             status,
             here=here,
+            sections=SECTIONS,
             principal=who.principal,
             session=session,
             role_name=role_name(who),

@@ -1,6 +1,6 @@
 """*What may I do* and *Try it*: the session's own policies, in tables and answers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from broker.catalogue import (
     find_action,
     policy_summary,
 )
-from broker.console.inside import Inside
+from broker.console.inside import Inside, Route
 from broker.errors import ValidationError
 from broker.policy import PolicySet, PolicyType, Statement
 
@@ -55,6 +55,13 @@ class Permissions:
 
     def __init__(self, inside: Inside) -> None:
         self._inside = inside
+
+    def routes(self) -> Iterable[Route]:
+        """Where the pages are."""
+        return (
+            ("/console/permissions", ["GET"], self.page),
+            ("/console/try", ["GET", "POST"], self.try_it),
+        )
 
     async def page(self, request: Request) -> Response:
         """``GET /console/permissions``."""

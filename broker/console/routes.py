@@ -15,26 +15,34 @@ from broker.console import (
     token_endpoint,
 )
 from broker.console.arrival import CONTINUE, Arrivals
-from broker.console.audit_log import AUDIT, AuditLog
+from broker.console.audit_log import AuditLog
 from broker.console.command_line import CommandLine
 from broker.console.deps import ConsoleDeps
 from broker.console.desk import HOME, LOGIN, SIGN_IN, Desk
 from broker.console.federation import Federation
 from broker.console.home import Home
-from broker.console.inside import Inside
+from broker.console.inside import Inside, PagesInside
 from broker.console.oidc_signin import OidcSignIn
 from broker.console.pages import see_other
 from broker.console.permissions import Permissions
 from broker.console.saml_acs import SamlAcs
 from broker.console.saml_metadata import SamlMetadata
-from broker.console.sessions import ALL, OWN, SessionPages
+from broker.console.sessions import SessionPages
 from broker.console.sign_out import SIGNED_OUT, SignOut
 from broker.console.signin import SignIn
-from broker.console.switch_role import BACK, SWITCH, SwitchRole
+from broker.console.switch_role import SwitchRole
 from broker.console.token_endpoint import TokenEndpoint
 from broker.errors import NoSuchEntity
 
 _MOVED = 308
+
+_INSIDE: tuple[Callable[[Inside], PagesInside], ...] = (
+    Home,
+    Permissions,
+    SwitchRole,
+    SessionPages,
+    AuditLog,
+)
 
 
 def console_routes(deps: ConsoleDeps) -> APIRouter:
@@ -122,19 +130,6 @@ def _add_command_line(
 
 def _add_inside(desk: Desk, add: Callable[[str, list[str], object], None]) -> None:
     inside = Inside(desk)
-    home = Home(inside)
-    permissions = Permissions(inside)
-    live = SessionPages(inside)
-    switch = SwitchRole(inside)
-    for path, methods, handler in (
-        (HOME, ["GET"], home.page),
-        ("/console/credentials", ["POST"], home.credentials),
-        ("/console/permissions", ["GET"], permissions.page),
-        ("/console/try", ["GET", "POST"], permissions.try_it),
-        (SWITCH, ["GET", "POST"], switch.page),
-        (BACK, ["POST"], switch.back),
-        (OWN, ["GET", "POST"], live.own),
-        (ALL, ["GET", "POST"], live.every),
-        (AUDIT, ["GET"], AuditLog(inside).page),
-    ):
-        add(path, methods, desk.pages.guarded(handler))
+    for pages in _INSIDE:
+        for path, methods, handler in pages(inside).routes():
+            add(path, methods, desk.pages.guarded(handler))

@@ -1,12 +1,13 @@
 """*Sessions*: one's own live sessions, and the account's for administrators."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.console.desk import HOME
-from broker.console.inside import Inside
+from broker.console.inside import Inside, Route
 from broker.console.pages import see_other
 from broker.sessions.revoke import forget_session
 from broker.stores.cache.port import SessionRecord
@@ -21,6 +22,10 @@ class SessionPages:
 
     def __init__(self, inside: Inside) -> None:
         self._inside = inside
+
+    def routes(self) -> Iterable[Route]:
+        """Where the pages are."""
+        return ((OWN, ["GET", "POST"], self.own), (ALL, ["GET", "POST"], self.every))
 
     async def own(self, request: Request) -> Response:
         """``/console/sessions``: GET lists, POST ends one."""

@@ -6,13 +6,14 @@ switched one knows; each step gives a new cookie.
 """
 
 import re
+from collections.abc import Iterable
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.console.console_session import Arrived, SignedIn
 from broker.console.desk import HOME
-from broker.console.inside import Inside
+from broker.console.inside import Inside, Route
 from broker.console.pages import see_other
 from broker.errors import AccessDenied, BrokerError, ValidationError
 from broker.model.arn import iam_arn
@@ -34,6 +35,10 @@ class SwitchRole:
 
     def __init__(self, inside: Inside) -> None:
         self._inside = inside
+
+    def routes(self) -> Iterable[Route]:
+        """Where the pages are."""
+        return ((SWITCH, ["GET", "POST"], self.page), (BACK, ["POST"], self.back))
 
     async def page(self, request: Request) -> Response:
         """``/console/switch``: the form, and with POST the switch."""
