@@ -1,0 +1,151 @@
+# ruff: noqa: T201  # a program for the terminal
+"""Mutates signed proofs for as long as it is told, and looks for one that passes.
+
+``python -m tests.mutate_proofs SECONDS [SEED]`` changes SAML responses (signed
+outside, inside, both, and encrypted) and ID tokens (RSA and ECDSA) at random places
+and hands each to the verifier. A mutant may only be refused in the verifier's own
+way, or say exactly what the original says: white space between elements is no content.
+It prints how many there were and the slowest one, and ends at the first that breaks
+the rule, with the mutant's text.
+"""
+
+import argparse
+import base64
+import random
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from broker.protocols.oidc.jwks import parse_jwks
+from broker.protocols.oidc.rejection import OidcRejected
+from broker.protocols.oidc.verify import verify_token
+from broker.protocols.saml.errors import SamlRejected
+from broker.protocols.saml.keys import parse_private_key
+from tests.support import saml_check, saml_idp
+from tests.support.oidc_issuer import OidcIssuer
+
+PIECES = [
+    *(b"<!-- -->", b"<?x?>", b"<saml:Assertion>", b"</saml:Assertion>", b"&#x41;"),
+    *(b"<ds:Signature>", b'xmlns:a="1"', b'ID="_a1"', b"<![CDATA[", b"]]>", b"\x00"),
+    *(b"\xff", b'"', b"'", b"<", b">", b"&", b"=", b".", b"e30", b"AA"),
+]
+_REPORT_SECONDS = 300
+
+Verdict = Callable[[bytes], object]
+"""What a proof says; None when it is refused."""
+
+
+def saml_verdict() -> tuple[list[bytes], Verdict]:
+    """Signed responses, and what the verifier makes of one."""
+    pair = saml_idp.key_pair("decryption")
+    keys = (parse_private_key(pair.private_pem),)
+    originals = [
+        base64.b64decode(saml_idp.build_response(sign=sign))
+        for sign in ("assertion", "response", "both")
+    ]
+    originals.append(
+        base64.b64decode(saml_idp.build_response(encrypt_to=pair.public_pem))
+    )
+
+    def verdict(mutant: bytes) -> object:
+        try:
+            proved = saml_check.verify(saml_idp.encode(mutant), decryption_keys=keys)
+        except SamlRejected:
+            return None
+        return (
+            *(proved.issuer, proved.subject, proved.subject_format, proved.recipient),
+            *(proved.assertion_id, proved.attributes, proved.latest_not_on_or_after),
+            *(proved.session_not_on_or_after, proved.in_response_to),
+        )
+
+    return originals, verdict
+
+
+def oidc_verdict() -> tuple[list[bytes], Verdict]:
+    """Signed ID tokens, and what the verifier makes of one."""
+    issuer = OidcIssuer("https://idp.example")
+    issuer.add_key("ec", "ES256")
+    keys = parse_jwks(issuer.jwks_bytes())
+    now = datetime.now(UTC)
+
+    def verdict(mutant: bytes) -> object:
+        try:
+            token = verify_token(
+                mutant.decode("latin-1"),
+                keys=keys,
+                issuer=issuer.url,
+                client_ids=("client-1",),
+                now=now,
+                skew=timedelta(hours=1),
+            )
+        except OidcRejected:
+            return None
+        return token.claims
+
+    return [issuer.token().encode(), issuer.token(kid="ec").encode()], verdict
+
+
+def mutate(original: bytes, chance: random.Random) -> bytes:
+    """One to three changes: a bit, a hole, a piece, a copy, or an element moved."""
+    text = bytearray(original)
+    for _ in range(chance.choice((1, 1, 1, 2, 3))):
+        place, length = chance.randrange(len(text)), chance.randrange(1, 120)
+        kind = chance.randrange(5)
+        if kind == 0:
+            text[place] ^= 1 << chance.randrange(8)
+        elif kind == 1:
+            del text[place : place + min(length, len(text) - 1)]
+        elif kind == 2:
+            text[place:place] = chance.choice(PIECES)
+        elif kind == 3:
+            source = chance.randrange(len(text))
+            text[place:place] = text[source : source + length]
+        else:
+            start = text.find(b"<", place)
+            end = text.find(b">", start + chance.randrange(1, 900))
+            target = text.find(b"<", chance.randrange(len(text)))
+            if 0 <= start < end and target >= 0:
+                text[target:target] = text[start : end + 1]
+    return bytes(text)
+
+
+def main() -> None:
+    """Run until the time is over."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("seed", type=int, nargs="?", default=secrets.randbits(32))
+    given = parser.parse_args()
+    chance = random.Random(given.seed)  # mutants are no secrets
+    proofs = [
+        (original, verdict, verdict(original))
+        for originals, verdict in (saml_verdict(), oidc_verdict())
+        for original in originals
+    ]
+    mutants = same = 0
+    slowest = 0.0
+    end = time.monotonic() + given.seconds
+    report = time.monotonic() + _REPORT_SECONDS
+    print("seed", given.seed, flush=True)
+    while time.monotonic() < end:
+        original, verdict, said = chance.choice(proofs)
+        mutant = mutate(original, chance)
+        began = time.process_time()
+        found = verdict(mutant)
+        slowest = max(slowest, time.process_time() - began)
+        mutants += 1
+        if found is not None:
+            same += 1
+            if found != said:
+                raise SystemExit(f"passes with other content: {mutant!r}")
+        if time.monotonic() > report:
+            report += _REPORT_SECONDS
+            print(mutants, "so far", flush=True)
+    print(
+        f"{mutants} mutants: {mutants - same} refused, {same} say the same,"
+        f" none says anything else; the slowest took {slowest * 1000:.1f} ms of CPU"
+    )
+
+
+if __name__ == "__main__":
+    main()
