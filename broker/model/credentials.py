@@ -64,6 +64,34 @@ class MfaDevice:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passkey:
+    """A FIDO passkey or security key, in use from the moment that it is registered.
+
+    ``credential_id`` and ``public_key`` (a COSE key) are the authenticator's.
+    ``sign_count`` is the highest that it has shown, 0 for one that does not count;
+    ``transports`` are the ways to reach it that the browser named. ``synced`` says
+    that it is copied to other devices.
+    """
+
+    account: AccountId
+    serial: str
+    user_id: str
+    credential_id: bytes
+    public_key: bytes
+    enabled_at: datetime
+    sign_count: int = 0
+    transports: tuple[str, ...] = ()
+    aaguid: str = ""
+    synced: bool = False
+    last_used_at: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that its owner gave it; see ``serial`` in `broker.identities`."""
+        return self.serial.rpartition("/")[2].rpartition("-")[0]
+
+
 class CredentialKind(StrEnum):
     """The credentials that are only kept for other services to look up."""
 

@@ -316,6 +316,27 @@ MFA_DEVICES = Table(
     Index("mfa_devices_user", "account", "user_id"),
 )
 
+# Passkeys hold no secret. Their count changes with each use and decides nothing else,
+# so it raises no generation.
+PASSKEYS = Table(
+    "passkeys",
+    METADATA,
+    Column("account", _KEY, primary_key=True),
+    Column("serial_key", _KEY, primary_key=True),
+    Column("serial", Text, nullable=False),
+    Column("user_id", _KEY, nullable=False),
+    Column("credential_id", LargeBinary, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("enabled_at", BigInteger, nullable=False),
+    Column("sign_count", BigInteger, nullable=False),
+    Column("transports", Text, nullable=False),
+    Column("aaguid", Text, nullable=False),
+    Column("synced", Integer, nullable=False),
+    Column("last_used_at", BigInteger, nullable=True),
+    UniqueConstraint("account", "credential_id", name="passkeys_credential"),
+    Index("passkeys_user", "account", "user_id"),
+)
+
 USER_CREDENTIALS = Table(
     "user_credentials",
     METADATA,

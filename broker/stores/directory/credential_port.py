@@ -11,6 +11,7 @@ from broker.model.credentials import (
     CredentialKind,
     MfaDevice,
     MfaState,
+    Passkey,
     ServerCertificate,
     UserCredential,
 )
@@ -36,6 +37,13 @@ class CredentialReader(Protocol):
     async def list_all_mfa_devices(
         self, account: AccountId
     ) -> tuple[MfaDevice, ...]: ...
+
+    async def find_passkey(self, account: AccountId, serial: str) -> Passkey | None: ...
+    async def list_passkeys(
+        self, account: AccountId, user_id: str | None = None
+    ) -> tuple[Passkey, ...]:
+        """The passkeys of a user (root: the account's number); everybody's for None."""
+        ...
 
     async def find_credential(
         self, account: AccountId, credential_id: str
@@ -92,6 +100,12 @@ class CredentialChange(CredentialReader, Protocol):
 
     async def delete_mfa_device(self, device: MfaDevice) -> None: ...
 
+    async def insert_passkey(self, passkey: Passkey) -> None:
+        """Raises ``AlreadyExistsError`` for a credential that the account knows."""
+        ...
+
+    async def delete_passkey(self, passkey: Passkey) -> None: ...
+
     async def insert_credential(self, credential: UserCredential) -> None: ...
     async def update_credential(self, credential: UserCredential) -> None: ...
     async def delete_credential(self, credential: UserCredential) -> None: ...
@@ -125,5 +139,21 @@ class MfaStateWriter(Protocol):
 
         Durable when it returns. It decides nothing else, so the account's generation
         stays.
+        """
+        ...
+
+
+class PasskeyUseWriter(Protocol):
+    """Where the use of a passkey is made durable, outside any transaction."""
+
+    async def list_passkeys(
+        self, account: AccountId, user_id: str | None = None
+    ) -> tuple[Passkey, ...]: ...
+
+    async def replace_passkey_use(self, passkey: Passkey, used: Passkey) -> bool:
+        """Compare and set ``sign_count`` and ``last_used_at``.
+
+        Whether the passkey still was there with ``passkey.sign_count``. Durable when
+        it returns; the account's generation stays.
         """
         ...

@@ -31,6 +31,7 @@ from broker.stores.directory.credential_port import (
     CredentialChange,
     CredentialReader,
     MfaStateWriter,
+    PasskeyUseWriter,
 )
 
 
@@ -312,7 +313,7 @@ class DirectoryChange(DirectoryReader, CredentialChange, Protocol):
         ...
 
 
-class Directory(DirectoryReader, MfaStateWriter, Protocol):
+class Directory(DirectoryReader, MfaStateWriter, PasskeyUseWriter, Protocol):
     """The directory of all accounts."""
 
     def change(

@@ -16,7 +16,7 @@ from sqlalchemy.sql import Executable
 from broker.clock import Clock
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
-from broker.model.credentials import MfaDevice, MfaState
+from broker.model.credentials import MfaDevice, MfaState, Passkey
 from broker.stores.database import Database, translate_errors
 from broker.stores.directory.accounts import AccountReads, AccountWrites
 from broker.stores.directory.credentials import (
@@ -27,6 +27,11 @@ from broker.stores.directory.credentials import (
 from broker.stores.directory.groups import GroupReads, GroupWrites
 from broker.stores.directory.knowledge import KnowledgeReads, KnowledgeWrites
 from broker.stores.directory.machines import MachineReads, MachineWrites
+from broker.stores.directory.passkeys import (
+    PasskeyReads,
+    PasskeyWrites,
+    replace_use,
+)
 from broker.stores.directory.policies import PolicyReads, PolicyWrites
 from broker.stores.directory.providers import ProviderReads, ProviderWrites
 from broker.stores.directory.roles import RoleReads, RoleWrites
@@ -50,6 +55,7 @@ class SqlDirectory(
     ProviderReads,
     KnowledgeReads,
     CredentialReads,
+    PasskeyReads,
     MachineReads,
 ):
     """See ``Directory``."""
@@ -89,6 +95,13 @@ class SqlDirectory(
                 await connection.commit()
         return done.rowcount == 1
 
+    async def replace_passkey_use(self, passkey: Passkey, used: Passkey) -> bool:
+        async with self._database.connection() as connection:
+            with translate_errors():
+                done = await connection.execute(replace_use(passkey, used))
+                await connection.commit()
+        return done.rowcount == 1
+
     async def close(self) -> None:
         await self._database.close()
 
@@ -113,6 +126,7 @@ class SqlChange(
     ProviderWrites,
     KnowledgeWrites,
     CredentialWrites,
+    PasskeyWrites,
     MachineWrites,
 ):
     """See ``DirectoryChange``."""

@@ -11,6 +11,7 @@ from broker.model.credentials import (
     CredentialStatus,
     MfaDevice,
     MfaState,
+    Passkey,
     ServerCertificate,
     UserCredential,
 )
@@ -210,3 +211,67 @@ async def test_an_accounts_credentials_go_with_it(directory: SqlDirectory) -> No
     assert await directory.list_all_mfa_devices(ACCOUNT) == ()
     kind = CredentialKind.SIGNING_CERTIFICATE
     assert await directory.list_credentials(ACCOUNT, kind) == ()
+
+
+def passkey(name: str, number: int = 1, **more: object) -> Passkey:
+    given: dict[str, object] = {
+        "account": ACCOUNT,
+        "serial": f"arn:aws:iam::{ACCOUNT}:u2f/user/{name}",
+        "user_id": "AIDA1",
+        "credential_id": bytes([number]) * 32,
+        "public_key": b"cose",
+        "enabled_at": AT,
+        **more,
+    }
+    return Passkey(**given)  # type: ignore[arg-type]  # fields by name
+
+
+async def test_a_passkey_is_kept_whole_and_each_credential_once(
+    directory: SqlDirectory,
+) -> None:
+    await make_account(directory)
+    made = passkey(
+        "ann/key-A",
+        sign_count=2**32 - 1,
+        transports=("usb", "nfc"),
+        aaguid="f8a011f3-8c0a-4d15-8006-17111f9edc7d",
+        synced=True,
+        last_used_at=AT + timedelta(microseconds=1),
+    )
+    other = passkey("bob/key-B", 2, user_id="AIDA2")
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_passkey(other)
+        await change.insert_passkey(made)
+        with pytest.raises(AlreadyExistsError):
+            await change.insert_passkey(passkey("bob/key-C", 1, user_id="AIDA2"))
+        with pytest.raises(AlreadyExistsError):
+            await change.insert_passkey(passkey("ANN/key-A", 3))
+    assert await directory.find_passkey(ACCOUNT, made.serial.upper()) == made
+    assert await directory.list_passkeys(ACCOUNT, "AIDA1") == (made,)
+    assert await directory.list_passkeys(ACCOUNT) == (made, other)
+    async with directory.change(ACCOUNT) as change:
+        await change.delete_passkey(made)
+    assert await directory.list_passkeys(ACCOUNT) == (other,)
+    async with directory.change(ACCOUNT) as change:
+        await change.delete_account(ACCOUNT)
+    assert await directory.list_passkeys(ACCOUNT) == ()
+
+
+async def test_a_passkeys_use_is_noted_once_and_leaves_the_generation(
+    directory: SqlDirectory, other_directory: SqlDirectory
+) -> None:
+    await make_account(directory)
+    made = passkey("ann/key-A", sign_count=4)
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_passkey(made)
+    before = await directory.generations([ACCOUNT])
+    used = replace(made, sign_count=5, last_used_at=AT)
+    assert await directory.replace_passkey_use(made, used)
+    assert not await other_directory.replace_passkey_use(made, used)
+    assert await other_directory.find_passkey(ACCOUNT, made.serial) == used
+    for other in (
+        replace(used, user_id="AIDA2"),
+        replace(used, credential_id=b"other"),
+    ):
+        assert not await other_directory.replace_passkey_use(other, made)
+    assert await directory.generations([ACCOUNT]) == before

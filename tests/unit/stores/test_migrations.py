@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine
 
 from broker.stores import migrations
 from broker.stores.database import connect_sqlite
@@ -129,3 +129,31 @@ async def test_a_file_that_is_no_database_is_refused(location: SqliteLocation) -
 async def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailableError, match="cannot write"):
         await migrate(SqliteLocation(tmp_path / "missing" / "broker.db"))
+
+
+async def test_a_database_of_the_first_version_is_brought_up_with_what_is_in_it(
+    location: SqliteLocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as first:
+        first.setattr(migrations, "_upgrade", lambda it: _upgrade_to(it, "0001"))
+        await migrate(location)
+    with closing(sqlite3.connect(location.path)) as connection:
+        connection.execute("INSERT INTO generations VALUES ('000000000001', 7)")
+        connection.commit()
+    await migrate(location)
+    assert await find_revision(location) == HEAD
+    with closing(sqlite3.connect(location.path)) as connection:
+        kept = connection.execute("SELECT generation FROM generations").fetchall()
+        assert connection.execute("SELECT * FROM passkeys").fetchall() == []
+    assert kept == [(7,)]
+
+
+def _upgrade_to(connection: Connection, revision: str) -> None:
+    from alembic import command
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+    connection.commit()
