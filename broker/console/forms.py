@@ -35,6 +35,10 @@ class Form:
             raise ValidationError(f"The parameter {name} was sent more than once.")
         return found[0] if found else None
 
+    def every(self, name: str) -> tuple[str, ...]:
+        """All values of a field that may be chosen several times."""
+        return tuple(value for key, value in self._pairs if key == name)
+
     def require(self, name: str) -> str:
         """The one value, which is there and not empty.
 

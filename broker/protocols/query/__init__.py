@@ -12,6 +12,7 @@ from broker.protocols.query.fault import (
     render_fault,
     render_json_fault,
 )
+from broker.protocols.query.flatten import flatten
 from broker.protocols.query.service import Service, select_service
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "QueryRejected",
     "Reason",
     "Service",
+    "flatten",
     "parse_call",
     "render_fault",
     "render_json_fault",

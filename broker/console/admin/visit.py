@@ -1,0 +1,118 @@
+"""One visit of an administrators' page: who came, what they ask, what they get done.
+
+Handlers take a `Visit` and return a page. What they are refused is a page in the
+frame that names the missing permission.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.console.console_session import SignedIn
+from broker.console.forms import Form
+from broker.console.inside import Inside
+from broker.console.pages import Handler, see_other
+from broker.errors import AccessDenied, BrokerError, NoSuchEntity, ServiceUnavailable
+
+OK = 200
+
+
+class Visit:
+    """A signed-in person's request; a form that changes things was held to them."""
+
+    def __init__(
+        self, inside: Inside, request: Request, form: Form, who: SignedIn
+    ) -> None:
+        self.inside = inside
+        self.request = request
+        self.form = form
+        self.who = who
+
+    @property
+    def posted(self) -> bool:
+        """Whether something is to change."""
+        return self.request.method == "POST"
+
+    def text(self, name: str) -> str:
+        """A field without white space around it; empty when it was not sent."""
+        return (self.form.find(name) or "").strip()
+
+    def ticked(self, name: str) -> bool:
+        """Whether a box was ticked."""
+        return self.form.find(name) is not None
+
+    async def iam(self, action: str, **given: object) -> Mapping[str, Any]:
+        """An IAM action in the person's name; members that are None are not given.
+
+        Raises:
+            BrokerError: it failed, and the audit says so.
+        """
+        return await self.perform("iam", action, **given)
+
+    async def perform(
+        self, service: str, action: str, **given: object
+    ) -> Mapping[str, Any]:
+        """An action of any service in the person's name.
+
+        Raises:
+            BrokerError: it failed, and the audit says so.
+        """
+        return await self.inside.perform(
+            self.request, self.who, (service, action), given
+        )
+
+    async def show(
+        self, template: str, here: str, status: int = OK, **context: object
+    ) -> Response:
+        """A page in the frame; ``here`` is its entry in the navigation."""
+        return await self.inside.show(
+            self.request, self.who, template, here, status, **context
+        )
+
+
+Page = Callable[[Visit], Awaitable[Response]]
+
+
+def visited(inside: Inside, here: str, page: Page) -> Handler:
+    """The handler of a page; ``here`` is its entry in the navigation."""
+
+    async def answer(request: Request) -> Response:
+        entered = await inside.enter(request)
+        if isinstance(entered, Response):
+            return entered
+        visit = Visit(inside, request, *entered)
+        try:
+            return await page(visit)
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            return await visit.show(
+                "admin/refused.html",
+                here,
+                error.status,
+                denied=isinstance(error, AccessDenied),
+                missing=isinstance(error, NoSuchEntity),
+                code=error.code,
+                message=words(error),
+            )
+
+    return answer
+
+
+def words(error: BrokerError) -> str:
+    """What an error says to a person."""
+    return error.message or error.code
+
+
+def address(path: str, **query: str) -> str:
+    """An address with its query; what is empty is left out."""
+    kept = urlencode({name: value for name, value in query.items() if value})
+    return f"{path}?{kept}" if kept else path
+
+
+def go(path: str, **query: str) -> Response:
+    """On to another page, after something was done."""
+    return see_other(address(path, **query))
