@@ -51,6 +51,7 @@ from broker.protocols.query import (
     QueryRejected,
     Reason,
     Service,
+    flatten,
     parse_call,
     render_fault,
     render_json_fault,
@@ -183,12 +184,30 @@ class Pipeline:
             raise UnsupportedOperation(f"{service}:{name} is not supported")
         return self._open(raw, request_id, door, action), action
 
+    def find_region(self, raw: RawRequest) -> str:
+        """The region that a request of no signature is made in."""
+        fixed = find_fixed_region(raw.find_header(b"host"), self._public_host)
+        return unsigned_region(fixed, self._home_region, self._regions)
+
+    def read(self, service: str, name: str, given: Given) -> Given:
+        """What a door gives an operation, held to its model as if it came by the wire.
+
+        An action without a model (``signin``) takes it as it is.
+
+        Raises:
+            QueryRejected: it breaks a constraint. `perform` tells it as the API does.
+        """
+        for one in self._services:
+            if one.name == service and name in one.operations:
+                return one.reader(name)(flatten(given))
+        return given
+
     def _open(
         self, raw: RawRequest, request_id: str, door: Door, action: Action
     ) -> Call:
         now = self._clock.now()
         fixed = find_fixed_region(raw.find_header(b"host"), self._public_host)
-        region = unsigned_region(fixed, self._home_region, self._regions)
+        region = self.find_region(raw)
         return Call(
             request_id=request_id,
             raw=raw,

@@ -8,11 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.actions.action import Door
+from broker.authz.gather import PolicyLibrary
+from broker.authz.prospects import Prospects
 from broker.console.console_session import Arrived, Ended, SignedIn
 from broker.console.csrf import csrf_token
 from broker.console.desk import SIGN_IN, Desk
+from broker.console.facts import raw_request
 from broker.console.forms import Form, read_form
-from broker.console.navigation import SECTIONS
+from broker.console.navigation import ACTIONS, Section, menu
 from broker.console.pages import Handler, see_other
 from broker.model.caller import Caller
 
@@ -34,6 +37,8 @@ class Inside:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
+        deps = desk.deps
+        self._prospects = Prospects(PolicyLibrary(deps.directory, deps.fresh))
 
     async def enter(self, request: Request) -> tuple[Form, SignedIn] | Response:
         """The request's form and sender; a form that changes things is held to them.
@@ -58,7 +63,9 @@ class Inside:
         action: tuple[str, str],
         given: Mapping[str, Any],
     ) -> Mapping[str, Any]:
-        """One action in the session's name.
+        """One action in the session's name; ``given`` is held to its model.
+
+        Members that are None are not given.
 
         Raises:
             BrokerError: it failed, and the audit says so.
@@ -67,8 +74,13 @@ class Inside:
         async def prove(_now: datetime) -> Caller:
             return who.caller
 
+        pipeline = self.desk.deps.pipeline
         return await self.desk.perform(
-            request, Door.CONSOLE, action, prove, lambda: given
+            request,
+            Door.CONSOLE,
+            action,
+            prove,
+            lambda: pipeline.read(*action, given),
         )
 
     async def show(
@@ -90,7 +102,7 @@ class Inside:
             template,
             status,
             here=here,
-            sections=SECTIONS,
+            sections=await self._menu(request, who, now),
             principal=who.principal,
             session=session,
             role_name=role_name(who),
@@ -101,6 +113,15 @@ class Inside:
             seconds_left=max(0, int(session.expires_at - now.timestamp())),
             csrf=csrf_token(who.cookie),
             **context,
+        )
+
+    async def _menu(
+        self, request: Request, who: SignedIn, now: datetime
+    ) -> tuple[Section, ...]:
+        raw = raw_request(request)
+        region = self.desk.deps.pipeline.find_region(raw)
+        return menu(
+            await self._prospects.find(who.caller, ACTIONS, raw, region=region, now=now)
         )
 
     def send_away(self, request: Request, who: Ended | None) -> Response:

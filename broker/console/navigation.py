@@ -1,15 +1,21 @@
 """The console's navigation: which pages there are, in which part of the menu."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A page in the menu; ``name`` is how the page calls itself to the frame."""
+    """A page in the menu; ``name`` is how the page calls itself to the frame.
+
+    ``action`` is what somebody must be allowed to do, on some resource, for the page
+    to be of use to them; without it the page is for everybody.
+    """
 
     name: str
     path: str
     label: str
+    action: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +37,38 @@ SECTIONS = (
             Entry("sessions", "/console/sessions", "Sessions"),
         ),
     ),
+    Section("Access", ()),
     Section(
         "Account",
-        (Entry("audit", "/console/audit", "Audit log"),),
+        (
+            Entry(
+                "all-sessions",
+                "/console/sessions/all",
+                "Live sessions",
+                "signin:ListSessions",
+            ),
+            Entry("audit", "/console/audit", "Audit log", "cloudtrail:LookupEvents"),
+        ),
     ),
 )
+
+ACTIONS = frozenset(
+    entry.action for section in SECTIONS for entry in section.entries if entry.action
+)
+"""All that the menu asks about."""
+
+
+def menu(may: Collection[str]) -> tuple[Section, ...]:
+    """The navigation of somebody who may do these of `ACTIONS`."""
+    sections = (
+        replace(
+            section,
+            entries=tuple(
+                entry
+                for entry in section.entries
+                if not entry.action or entry.action in may
+            ),
+        )
+        for section in SECTIONS
+    )
+    return tuple(section for section in sections if section.entries)

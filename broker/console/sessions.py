@@ -63,7 +63,7 @@ class SessionPages:
             request,
             who,
             "sessions.html",
-            "sessions",
+            "all-sessions" if path == ALL else "sessions",
             path=path,
             everybody=path == ALL,
             wanted=wanted,

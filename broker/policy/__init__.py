@@ -43,6 +43,7 @@ from broker.policy.explain import Closest, Element, Explanation, explain
 from broker.policy.grammar import parse_policy
 from broker.policy.mentions import context_keys
 from broker.policy.principal import principal_arns, replace_principals
+from broker.policy.prospect import is_conceivable
 from broker.policy.request import AccessRequest, Applicable
 from broker.policy.shared_issuers import check_shared_issuers
 
@@ -77,6 +78,7 @@ __all__ = [
     "context_keys",
     "explain",
     "find_context_key",
+    "is_conceivable",
     "matched_statements",
     "parse_policy",
     "policy_size",

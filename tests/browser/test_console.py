@@ -12,15 +12,22 @@ async def test_the_pages_inside_on_a_phone(scene: Scene, scripts: bool) -> None:
     page = await scene.page(size=PHONE, scripts=scripts, color_scheme="dark")
     await scene.arrive(page)
     for name in ("What may I do", "Try it", "Switch role", "Sessions"):
+        await page.click(".menu-button")
         await page.click(f"nav >> text={name}")
+        await expect(page.locator("h1")).to_be_visible()
+        await page.click(".menu-button")
         await expect(page.locator("nav [aria-current=page]")).to_have_text(name)
+        await page.keyboard.press("Escape")
+        await expect(page.locator("nav")).to_be_hidden()
         box = await page.locator("main").bounding_box()
         assert box is not None
         assert box["width"] <= PHONE["width"]
+    await page.click(".menu-button")
     await page.click("nav >> text=Try it")
     await page.fill("[name=action]", "s3:GetObject")
     await page.click("#try_button")
     await expect(page.locator(".answer")).to_contain_text("Not allowed")
+    await page.click(".menu-button")
     await page.click("nav >> text=Sessions")
     await page.click("text=End it")
     await expect(page.locator("h1")).to_have_text("Your session has ended")

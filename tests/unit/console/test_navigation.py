@@ -1,0 +1,68 @@
+import json
+
+from lxml import html
+
+from broker.console.navigation import ACTIONS, SECTIONS, menu
+from broker.model.entities import InlinePolicy
+from tests.support.signin import ACCOUNT, SignInWorld, pair
+
+
+async def grant(world: SignInWorld, *actions: str) -> None:
+    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        role = await change.find_role(ACCOUNT, "Admin")
+        assert role is not None
+        await change.put_inline_policy(
+            InlinePolicy(
+                account=ACCOUNT, owner_id=role.role_id, name="it", document=document
+            )
+        )
+
+
+async def labels(world: SignInWorld) -> list[str]:
+    browser = world.browser()
+    await world.sign_in(browser, pair("Admin"))
+    page = html.fromstring((await browser.get("/console/")).text)
+    return [link.text_content() for link in page.xpath("//nav//a")]
+
+
+def test_the_menu_of_nobody_has_what_is_for_everybody() -> None:
+    (section,) = menu(())
+    assert section.label == "You"
+    assert all(not entry.action for entry in section.entries)
+
+
+def test_the_menu_of_an_administrator_has_everything() -> None:
+    shown = [entry for section in menu(ACTIONS) for entry in section.entries]
+    assert shown == [entry for section in SECTIONS for entry in section.entries]
+
+
+def test_no_two_entries_are_alike() -> None:
+    entries = [entry for section in SECTIONS for entry in section.entries]
+    for of_all in ("name", "path", "label"):
+        values = [getattr(entry, of_all) for entry in entries]
+        assert len(values) == len(set(values))
+
+
+async def test_pages_that_somebody_may_not_use_are_not_in_their_menu(
+    world: SignInWorld,
+) -> None:
+    assert "Audit log" not in await labels(world)
+    await grant(world, "cloudtrail:LookupEvents")
+    shown = await labels(world)
+    assert "Audit log" in shown
+    assert "Live sessions" not in shown
+
+
+async def test_the_menu_is_asked_for_without_a_trace(world: SignInWorld) -> None:
+    await grant(world, "*")
+    await labels(world)
+    before = len(await world.audit())
+    browser = world.browser()
+    await world.sign_in(browser, pair("Admin"))
+    signed_in = len(await world.audit())
+    assert signed_in > before
+    await browser.get("/console/")
+    await browser.get("/console/try")
+    assert len(await world.audit()) == signed_in

@@ -1,0 +1,65 @@
+import json
+
+import pytest
+
+from broker.policy import (
+    Applicable,
+    PolicyKind,
+    PolicySet,
+    compile_policies,
+    is_conceivable,
+    parse_policy,
+)
+
+MFA = {"aws:multifactorauthpresent": ("true",)}
+
+
+def allow(action: str, resource: str = "*", **more: object) -> dict[str, object]:
+    return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
+
+
+def policies(*statements: dict[str, object]) -> PolicySet:
+    text = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    return compile_policies([("p", parse_policy(text, PolicyKind.IDENTITY))])
+
+
+WITH_MFA = {"Condition": {"Bool": {"aws:MultiFactorAuthPresent": "true"}}}
+ONE_USER = "arn:aws:iam::111122223333:user/a"
+
+
+@pytest.mark.parametrize(
+    ("statements", "context", "expected"),
+    [
+        ([allow("iam:List*")], {}, True),
+        ([allow("iam:ListUsers", ONE_USER)], {}, True),
+        ([allow("iam:GetUser")], {}, False),
+        ([allow("iam:ListUsers", **WITH_MFA)], {}, False),
+        ([allow("iam:ListUsers", **WITH_MFA)], MFA, True),
+        ([allow("*"), {**allow("iam:*"), "Effect": "Deny"}], {}, False),
+        ([allow("*"), {**allow("iam:*", ONE_USER), "Effect": "Deny"}], {}, True),
+        ([allow("*"), {**allow("iam:*", **WITH_MFA), "Effect": "Deny"}], {}, True),
+        ([allow("*"), {**allow("iam:*", **WITH_MFA), "Effect": "Deny"}], MFA, False),
+    ],
+)
+def test_an_action_is_conceivable_when_some_resource_would_allow_it(
+    statements: list[dict[str, object]],
+    context: dict[str, tuple[str, ...]],
+    *,
+    expected: bool,
+) -> None:
+    applicable = Applicable(identity=policies(*statements))
+    assert is_conceivable("iam:ListUsers", context, applicable) is expected
+
+
+@pytest.mark.parametrize("layer", ["boundary", "session", "service_controls"])
+def test_every_layer_must_allow_it(layer: str) -> None:
+    silent = policies(allow("s3:*"))
+    given = {layer: silent if layer == "boundary" else (silent,)}
+    everything = policies(allow("*"))
+    applicable = Applicable(identity=everything, **given)  # type: ignore[arg-type]
+    assert not is_conceivable("iam:ListUsers", {}, applicable)
+    assert is_conceivable("s3:GetObject", {}, applicable)
+
+
+def test_nothing_is_conceivable_for_callers_without_policies_of_their_own() -> None:
+    assert not is_conceivable("iam:ListUsers", {}, Applicable())
