@@ -10,7 +10,11 @@ from broker.model.secret import Secret
 
 
 class SessionKind(StrEnum):
-    """Which operation made a session."""
+    """Which operation made a session.
+
+    ``CONSOLE`` is a user's (or the root's) own sign-in with a password, and whatever
+    is made from that session without a change of principal.
+    """
 
     ASSUME_ROLE = "AssumeRole"
     SAML = "AssumeRoleWithSAML"
@@ -18,6 +22,7 @@ class SessionKind(StrEnum):
     FEDERATION_TOKEN = "GetFederationToken"  # noqa: S105  # an operation's name
     SESSION_TOKEN = "GetSessionToken"  # noqa: S105  # an operation's name
     ROOT_TASK = "AssumeRoot"
+    CONSOLE = "ConsoleLogin"
 
     @property
     def is_role(self) -> bool:

@@ -33,6 +33,7 @@ _KINDS = (
     SessionKind.FEDERATION_TOKEN,
     SessionKind.SESSION_TOKEN,
     SessionKind.ROOT_TASK,
+    SessionKind.CONSOLE,
 )
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS, 1)}
 

@@ -23,6 +23,7 @@ class _Range:
 _ROLE = _Range(900, HOUR_SECONDS, 43_200)
 _USER = _Range(900, 43_200, 129_600)
 _TASK = _Range(0, 900, 900)
+_PASSWORD = _Range(900, 43_200, 43_200)
 _RANGES = {
     SessionKind.ASSUME_ROLE: _ROLE,
     SessionKind.SAML: _ROLE,
@@ -30,8 +31,11 @@ _RANGES = {
     SessionKind.FEDERATION_TOKEN: _USER,
     SessionKind.SESSION_TOKEN: _USER,
     SessionKind.ROOT_TASK: _TASK,
+    SessionKind.CONSOLE: _PASSWORD,
 }
-_ROOT_CAPPED = frozenset({SessionKind.FEDERATION_TOKEN, SessionKind.SESSION_TOKEN})
+_ROOT_CAPPED = frozenset(
+    {SessionKind.FEDERATION_TOKEN, SessionKind.SESSION_TOKEN, SessionKind.CONSOLE}
+)
 
 
 def session_duration(

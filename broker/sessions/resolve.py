@@ -14,7 +14,7 @@ from typing import Protocol
 
 from broker.errors import ExpiredToken, InvalidClientTokenId, ServiceUnavailable
 from broker.model.account import Account, AccountId, find_account_of_key_id
-from broker.model.entities import AccessKey, KeyStatus, Role, User
+from broker.model.entities import AccessKey, KeyStatus, LoginProfile, Role, User
 from broker.model.principal import Principal
 from broker.model.revocation import Revocations
 from broker.model.secret import Secret
@@ -49,6 +49,12 @@ class LiveDirectory(Protocol):
 
     async def find_access_key(self, access_key_id: str) -> AccessKey | None:
         """A long-term key."""
+        ...
+
+    async def find_login_profile(
+        self, account: AccountId, user_id: str
+    ) -> LoginProfile | None:
+        """The password of a user, or of the root (the account's number)."""
         ...
 
     async def revocations(self, account: AccountId) -> Revocations:
@@ -176,6 +182,8 @@ class Resolver:
                     detail=f"key {session.parent_key_id}, which made the session, is"
                     " deleted or inactive"
                 )
+        if session.kind is SessionKind.CONSOLE:
+            await self._require_password(session)
         entity: Role | User | Account | None
         if session.kind.is_role:
             entity = await self._directory.find_role_by_id(number, session.principal_id)
@@ -188,6 +196,22 @@ class Resolver:
                 detail=f"{session.principal_id}, which issued the session, is deleted"
             )
         return entity
+
+    async def _require_password(self, session: Session) -> None:
+        """A session of a password ends when its user has that password no more.
+
+        A change by its owner keeps it: only the login profile counts.
+        """
+        profile = await self._directory.find_login_profile(
+            session.account, session.principal_id
+        )
+        if (
+            profile is None
+            or int(profile.created_at.timestamp() * 1000) > session.issued_at_ms
+        ):
+            raise InvalidClientTokenId(
+                detail=f"{session.principal_id} has no password any more"
+            )
 
     async def _require_not_revoked(self, session: Session) -> None:
         revocations = await self._directory.revocations(session.account)

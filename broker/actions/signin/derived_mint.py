@@ -4,9 +4,13 @@ from dataclasses import dataclass
 
 from broker.actions.action import Call
 from broker.errors import AccessDenied, ExpiredToken, ValidationError
-from broker.model.session import Session, SessionPolicies
+from broker.model.session import Session, SessionKind, SessionPolicies
 from broker.sessions.issue import Minted, MintOrder, SessionIssuer
 from broker.stores.directory.fresh import FreshDirectory
+
+_TIED_TO_A_KEY = frozenset(
+    {SessionKind.FEDERATION_TOKEN, SessionKind.SESSION_TOKEN, SessionKind.ROOT_TASK}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +65,11 @@ class DerivedMinter:
             name=session.name,
             now=call.now,
             duration_seconds=seconds,
-            # A federation token stays tied to the long-term key that made it.
+            # A user's own session stays tied to the long-term key that made it.
             parent_key_id=(
-                session.access_key_id if session.kind.is_role else session.parent_key_id
+                session.parent_key_id
+                if session.kind in _TIED_TO_A_KEY
+                else session.access_key_id
             ),
             policies=narrowing.policies if narrowing else session.policies,
             tags=session.tags,

@@ -16,7 +16,9 @@ MIN_DURATION_SECONDS = 900
 MAX_DURATION_SECONDS = 43_200
 
 _BAD_CREDENTIALS = "Invalid credentials parameter"
-_REFUSED = frozenset({SessionKind.SESSION_TOKEN, SessionKind.ROOT_TASK})
+_REFUSED = frozenset(
+    {SessionKind.SESSION_TOKEN, SessionKind.ROOT_TASK, SessionKind.CONSOLE}
+)
 
 
 class GetSigninTokenRequest(TypedDict):

@@ -141,11 +141,19 @@ def own_sessions(
 ) -> list[SessionRecord]:
     """Those of the sessions that are certainly the same person's.
 
-    That is the session itself, what was made from it, and, where the provider's
-    assertion gives the session its name, other sessions of that name. Elsewhere the
-    caller picks the name, so that it proves nothing.
+    That is the session itself, what was made from it, a user's other sign-ins, and,
+    where the provider's assertion gives the session its name, other sessions of that
+    name. Elsewhere the caller picks the name, so that it proves nothing.
     """
     family = {session.access_key_id}
+    if session.kind is SessionKind.CONSOLE:
+        # The very same user: nobody else's session has this unique id.
+        family |= {
+            record.access_key_id
+            for record in live
+            if record.kind == SessionKind.CONSOLE.value
+            and record.principal_id == session.principal_id
+        }
     if session.kind is SessionKind.SAML and session.provider_arn:
         family |= {
             record.access_key_id

@@ -71,6 +71,15 @@ class Cache(Protocol):
         """Keep the value only if nothing is there; whether it was kept. A lock."""
         ...
 
+    async def count(
+        self, space: str, key: bytes, amount: int, *, expires_at: datetime
+    ) -> int:
+        """Add to a counter (it may be a negative amount), and return its total.
+
+        It is forgotten when the count that began it said.
+        """
+        ...
+
     async def hit(self, space: str, key: bytes, *, per_second: int) -> bool:
         """Count one call of this second; whether it is still within the limit."""
         ...

@@ -149,6 +149,17 @@ class RedisCache:
         )
         return kept is not None
 
+    async def count(
+        self, space: str, key: bytes, amount: int, *, expires_at: datetime
+    ) -> int:
+        name = self._entry(space, key)
+        total = await self._send(("INCRBY", name, amount))
+        # A count whose expiry was lost gets one at the next.
+        await self._send(("PEXPIREAT", name, to_millis(expires_at), "NX"))
+        if not isinstance(total, int):
+            raise StoreUnavailableError("the cache did not count")
+        return total
+
     async def hit(self, space: str, key: bytes, *, per_second: int) -> bool:
         second = int(self._clock.now().timestamp())
         calls = await self._hits.add(f"{self._entry(space, key)}:{second}")

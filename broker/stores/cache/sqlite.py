@@ -56,6 +56,14 @@ _ADD = (
     "value = excluded.value, expires_at_ms = excluded.expires_at_ms "
     "WHERE cache_entries.expires_at_ms <= ?"
 )
+_COUNT = (
+    "INSERT INTO cache_entries (space, key, value, expires_at_ms) "
+    "VALUES (?1, ?2, CAST(?3 AS BLOB), ?4) ON CONFLICT (space, key) DO UPDATE SET "
+    "value = CAST(?3 + CASE WHEN expires_at_ms > ?5 "
+    "THEN CAST(CAST(value AS TEXT) AS INTEGER) ELSE 0 END AS BLOB), "
+    "expires_at_ms = CASE WHEN expires_at_ms > ?5 THEN expires_at_ms ELSE ?4 END "
+    "RETURNING value"
+)
 _PURGE_SESSIONS = (
     "DELETE FROM cache_sessions WHERE access_key_id IN "
     "(SELECT access_key_id FROM cache_sessions WHERE expires_at <= ? LIMIT ?)"
@@ -178,6 +186,13 @@ class SqliteCache:
         now = self._millis()
         values = (space, key, value, to_millis(expires_at), now)
         return await self._run(_ADD, values) == 1
+
+    async def count(
+        self, space: str, key: bytes, amount: int, *, expires_at: datetime
+    ) -> int:
+        values = (space, key, amount, to_millis(expires_at), self._millis())
+        rows = await self._writer.run(lambda c: c.execute(_COUNT, values).fetchall())
+        return int(rows[0][0])
 
     async def hit(self, space: str, key: bytes, *, per_second: int) -> bool:
         if self._rates is None:

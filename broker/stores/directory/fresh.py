@@ -8,7 +8,14 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Protocol, TypeVar
 
 from broker.model.account import Account, AccountId, find_account_of_key_id
-from broker.model.entities import AccessKey, OidcProvider, Role, SamlProvider, User
+from broker.model.entities import (
+    AccessKey,
+    LoginProfile,
+    OidcProvider,
+    Role,
+    SamlProvider,
+    User,
+)
 from broker.model.revocation import Revocations
 from broker.stores.directory.port import DirectoryReader
 
@@ -63,6 +70,16 @@ class FreshDirectory:
             account,
             ("user-id", user_id),
             lambda: self._directory.find_user_by_id(account, user_id),
+        )
+
+    async def find_login_profile(
+        self, account: AccountId, user_id: str
+    ) -> LoginProfile | None:
+        """The password of a user, or of the root (the account's number)."""
+        return await self.memo.get(
+            account,
+            ("login-profile", user_id),
+            lambda: self._directory.find_login_profile(account, user_id),
         )
 
     async def find_access_key(self, access_key_id: str) -> AccessKey | None:

@@ -153,6 +153,25 @@ async def test_what_has_expired_reads_as_absent(cache: Cache, clock: Any) -> Non
     assert await list_all(cache, ACCOUNT) == ["ASIA2"]
 
 
+async def test_a_counter_is_shared_and_ends_when_its_first_count_said(
+    cache: Cache, other_cache: Cache, clock: Any
+) -> None:
+    first = clock.now() + timedelta(seconds=2)
+    later = clock.now() + timedelta(hours=1)
+    assert await cache.count("tries", b"k", 1, expires_at=first) == 1
+    totals = await asyncio.gather(
+        *(one.count("tries", b"k", 2, expires_at=later) for one in (cache, other_cache))
+    )
+    assert sorted(totals) == [3, 5]
+    assert await cache.count("tries", b"k", -1, expires_at=later) == 4
+    assert await cache.count("tries", b"other", 1, expires_at=later) == 1
+    await cache.drop("tries", b"other")
+    assert await cache.count("tries", b"other", 1, expires_at=later) == 1
+    await asyncio.sleep(2.1)
+    clock.step(2.1)
+    assert await cache.count("tries", b"k", 1, expires_at=later) == 1
+
+
 async def test_calls_are_limited_per_key_and_second_over_all_workers(
     cache: Cache, other_cache: Cache, clock: Any
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from broker.errors import ExpiredToken, InvalidClientTokenId, ServiceUnavailable
 from broker.model.account import Account, AccountId, format_access_key_id
-from broker.model.entities import KeyStatus
+from broker.model.entities import KeyStatus, LoginProfile
 from broker.model.page import PageRequest
 from broker.model.session import Session, SessionKind
 from broker.sessions.issue import Minted
@@ -405,3 +405,34 @@ async def test_the_order_of_checks_needs_the_calls_own_time(world: World) -> Non
             minted.credentials.session_token.reveal(),
             world.clock.now() + timedelta(seconds=900),
         )
+
+
+@pytest.mark.parametrize("holder", [USER.user_id, ACCOUNT])
+async def test_a_session_of_a_password_ends_with_the_password(
+    world: World, holder: str
+) -> None:
+    profile = LoginProfile(
+        account=ACCOUNT,
+        user_id=holder,
+        sealed=b"sealed",
+        created_at=world.clock.now(),
+        changed_at=world.clock.now(),
+    )
+    order = {**OF_A_USER, "principal_id": holder, "kind": SessionKind.CONSOLE}
+    minted = await world.mint(**{**order, "parent_key_id": ""})
+    with pytest.raises(InvalidClientTokenId):
+        await world.resolve(minted)
+    await change(world, lambda c: c.insert_login_profile(profile))
+    assert (await world.resolve(minted)).principal.unique_id == holder
+    changed = dataclasses.replace(profile, sealed=b"other", reset_required=True)
+    await change(world, lambda c: c.update_login_profile(changed))
+    await world.resolve(minted)
+    await change(world, lambda c: c.delete_login_profile(profile))
+    with pytest.raises(InvalidClientTokenId) as caught:
+        await world.resolve(minted)
+    assert caught.value.detail == f"{holder} has no password any more"
+    world.clock.move(1)
+    anew = dataclasses.replace(profile, created_at=world.clock.now())
+    await change(world, lambda c: c.insert_login_profile(anew))
+    with pytest.raises(InvalidClientTokenId):
+        await world.resolve(minted)
