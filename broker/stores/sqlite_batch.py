@@ -87,6 +87,11 @@ def deliver(items: list[Mint | Call]) -> None:
 
 def insert_mints(connection: sqlite3.Connection, mints: list[Mint]) -> None:
     """Insert the marks that are new and the records of their mints."""
+    for start in range(0, len(mints), BATCH):
+        _insert_some(connection, mints[start : start + BATCH])
+
+
+def _insert_some(connection: sqlite3.Connection, mints: list[Mint]) -> None:
     marks = [mint.mark for mint in mints if mint.mark is not None]
     if marks:
         statement = _MARK_HEAD + ", ".join([_MARK_VALUES] * len(marks))

@@ -13,6 +13,7 @@ import queue
 import sqlite3
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,12 @@ class _Stop:
     pass
 
 
-_Item = Mint | Call | list[AuditRow] | _Stop
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    """What one turn of the loop handed over: writes with a caller, and records."""
+
+    items: list[Mint | Call]
+    rows: list[AuditRow]
 
 
 class SqliteWriter:
@@ -66,12 +72,13 @@ class SqliteWriter:
         self._path = path
         self._busy_seconds = busy_seconds
         self._spool = spool
-        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Handed | _Stop] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
         self._kept: list[AuditRow] = []
         self._rows: list[AuditRow] = []
+        self._items: list[Mint | Call] = []
         self._waiting_rows = 0
         self._crowded = False
 
@@ -95,8 +102,7 @@ class SqliteWriter:
     def mint(self, row: AuditRow, mark: MarkRow | None) -> asyncio.Future[None]:
         """Record and mark, both or neither; see ``Ledger.mint``."""
         future = self._future()
-        self._hand_over()
-        self._queue.put(Mint(row, mark, future))
+        self._add(Mint(row, mark, future))
         return future
 
     def append(self, row: AuditRow) -> None:
@@ -122,13 +128,21 @@ class SqliteWriter:
     def run(self, job: Job[Result]) -> asyncio.Future[Result]:
         """Run one writing statement inside the next shared transaction."""
         future = self._future()
-        self._queue.put(Call(job, future))
+        self._add(Call(job, future))
         return future
 
+    def _add(self, item: Mint | Call) -> None:
+        # What one turn of the loop brings reaches the thread at the turn's end, at
+        # once: each waking costs both threads the interpreter lock, and each other.
+        self._items.append(item)
+        if len(self._items) == 1 and self._loop is not None:
+            self._loop.call_soon(self._hand_over)
+
     def _hand_over(self) -> None:
-        if self._rows:
-            rows, self._rows = self._rows, []
-            self._queue.put(rows)
+        if self._rows or self._items:
+            handed = _Handed(self._items, self._rows)
+            self._items, self._rows = [], []
+            self._queue.put(handed)
 
     def _future(self) -> asyncio.Future[Any]:
         if self._thread is None or self._loop is None:
@@ -142,13 +156,14 @@ class SqliteWriter:
             self._spool.adopt()
         running = True
         while running:
-            batch = self._gather()
-            running = not any(isinstance(item, _Stop) for item in batch)
+            urgent: list[Mint | Call] = []
             rows = [*self._kept]
-            for item in batch:
-                if isinstance(item, list):
-                    rows += item
-            urgent = [item for item in batch if isinstance(item, Mint | Call)]
+            for handed in self._gather():
+                if isinstance(handed, _Stop):
+                    running = False
+                else:
+                    urgent += handed.items
+                    rows += handed.rows
             try:
                 written = self._write(urgent, rows)
             except Exception:  # noqa: BLE001  # nobody may wait for ever for a bug
@@ -168,7 +183,7 @@ class SqliteWriter:
         if self._spool is not None:
             self._spool.close()
 
-    def _gather(self) -> list[_Item]:
+    def _gather(self) -> list[_Handed | _Stop]:
         get = self._queue.get
         idle = not self._kept and (self._spool is None or self._spool.is_empty)
         try:
@@ -184,7 +199,10 @@ class SqliteWriter:
                 batch.append(get(block=False))
         except queue.Empty:
             pass
-        self._crowded = sum(not isinstance(item, list) for item in batch) > 1
+        self._crowded = (
+            sum(len(handed.items) for handed in batch if isinstance(handed, _Handed))
+            > 1
+        )
         return batch
 
     def _write(self, urgent: list[Mint | Call], rows: list[AuditRow]) -> bool:

@@ -106,6 +106,24 @@ async def test_a_replay_costs_the_others_of_its_batch_nothing(ledger: Ledger) ->
         assert (await ledger.find(f"m{n}") is not None) == (result is None)
 
 
+async def test_more_mints_at_once_than_a_statement_holds_have_each_their_outcome(
+    ledger: Ledger,
+) -> None:
+    proofs = [f"proof {number % 300}" for number in range(600)]
+    results = await asyncio.gather(
+        *(
+            ledger.mint(make_record(str(number)), make_mark(proof, str(number)))
+            for number, proof in enumerate(proofs)
+        ),
+        return_exceptions=True,
+    )
+    spent = [p for p, result in zip(proofs, results, strict=True) if result is None]
+    assert len(spent) == len(set(spent)) == 300
+    for number, result in enumerate(results):
+        assert (await ledger.find(str(number)) is None) == (result is not None)
+        assert result is None or isinstance(result, ReplayedError)
+
+
 async def test_of_concurrent_mints_of_two_workers_exactly_one_wins(
     ledger: Ledger, other_ledger: Ledger
 ) -> None:
