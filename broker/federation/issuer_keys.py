@@ -169,6 +169,19 @@ class IssuerKeys:
             raise _failure_of(slot)
         return slot.keys
 
+    async def keys_for(
+        self, provider: OidcProvider, options: OidcProviderOptions, kid: str | None
+    ) -> KeySet:
+        """The key set to verify a token of ``kid`` with: `keys_of`, or a newer one.
+
+        Raises:
+            IssuerUnreachableError, OidcRejected: as the other two.
+        """
+        keys = await self.keys_of(provider, options)
+        if kid and keys.find(kid) is None:
+            keys = await self.newer_keys_of(provider, options, keys, kid)
+        return keys
+
     async def newer_keys_of(
         self,
         provider: OidcProvider,

@@ -26,6 +26,7 @@ from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
+from broker.protocols.oidc.logout import LogoutToken, peek_logout, verify_logout
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from broker.protocols.oidc.token import UnverifiedToken
 from broker.protocols.oidc.verify import (
@@ -146,6 +147,33 @@ class WebIdentityProver:
             require_allowed_role(identity, role_arn)
         return identity
 
+    async def prove_logout(
+        self, token: str, provider: OidcProvider, *, now: datetime
+    ) -> LogoutToken:
+        """The logout that a provider tells its client, the sign-in page, of.
+
+        Raises:
+            InvalidIdentityToken, ExpiredFederationToken: it is no proof of one.
+            IdpCommunicationError: the issuer's keys cannot be had; try again.
+        """
+        options = _options_of(provider)
+        try:
+            unverified = peek_logout(token)
+            check_algorithm(unverified, options.verify_options)
+            return verify_logout(
+                unverified,
+                keys=await self._keys.keys_for(provider, options, unverified.kid),
+                issuer=provider.url,
+                client_id=options.client_id,
+                now=now,
+                skew=self._skew,
+                options=options.verify_options,
+            )
+        except OidcRejected as rejected:
+            raise translate(rejected) from rejected
+        except IssuerUnreachableError as error:
+            raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
+
     async def _find_provider(self, account: AccountId, issuer: str) -> OidcProvider:
         scheme, separator, rest = issuer.partition("://")
         # The built-in Google issuer has a form without scheme, which nobody can
@@ -174,14 +202,9 @@ class WebIdentityProver:
     ) -> VerifiedToken:
         verify_options = options.verify_options
         check_algorithm(unverified, verify_options)
-        keys = await self._keys.keys_of(provider, options)
-        if unverified.kid and keys.find(unverified.kid) is None:
-            keys = await self._keys.newer_keys_of(
-                provider, options, keys, unverified.kid
-            )
         return verify_token(
             unverified,
-            keys=keys,
+            keys=await self._keys.keys_for(provider, options, unverified.kid),
             issuer=provider.url,
             client_ids=provider.client_ids,
             now=now,

@@ -7,6 +7,7 @@ Source: RFC 7515 sections 4, 5.2 and 7.1; RFC 7519; RFC 8725.
 
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -21,6 +22,9 @@ MAX_KID_CHARACTERS = 256
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _WHITE_SPACE = " \t\r\n"
 _TYPES = frozenset({"jwt", "application/jwt"})
+LOGOUT_TYPES = _TYPES | {"logout+jwt", "application/logout+jwt"}
+"""Lower-case ``typ`` of logout tokens. Source: Back-Channel Logout 1.0, 2.4."""
+
 # crit: an extension we do not know; b64 and zip: the bytes that are signed are not
 # the bytes that are read; cty: another token inside; enc: not a signed token.
 _REFUSED_PARAMETERS = frozenset({"crit", "b64", "zip", "cty", "enc"})
@@ -43,8 +47,8 @@ class UnverifiedToken:
     signature: bytes = field(repr=False)
 
 
-def parse_token(text: str) -> UnverifiedToken:
-    """Read a token's form.
+def parse_token(text: str, *, types: AbstractSet[str] = _TYPES) -> UnverifiedToken:
+    """Read a token's form; ``types`` are the values that ``typ`` may have.
 
     White space at the end is dropped, because token files end with a newline and
     some clients send the file as it is; anywhere else it is refused.
@@ -70,7 +74,7 @@ def parse_token(text: str) -> UnverifiedToken:
     return UnverifiedToken(
         _read_issuer(claims),
         _read_kid(header),
-        _read_algorithm(header),
+        _read_algorithm(header, types),
         claims,
         text[: match.end(2)].encode("ascii"),
         signature,
@@ -84,12 +88,12 @@ def _parse_segment(segment: str, name: str) -> strict_json.JsonObject:
         _refuse(f"{name}: {error}", error)
 
 
-def _read_algorithm(header: strict_json.JsonObject) -> str:
+def _read_algorithm(header: strict_json.JsonObject, types: AbstractSet[str]) -> str:
     refused = _REFUSED_PARAMETERS & header.keys()
     if refused:
         _refuse(f"header parameter {', '.join(sorted(refused))} is not accepted")
     type_ = header.get("typ", "JWT")
-    if not isinstance(type_, str) or type_.lower() not in _TYPES:
+    if not isinstance(type_, str) or type_.lower() not in types:
         _refuse(f"typ is {_shown(type_)}, an ID token's is JWT")
     algorithm = header.get("alg")
     if not isinstance(algorithm, str):

@@ -110,8 +110,15 @@ def verify_token(
     if isinstance(token, str):
         token = parse_token(token)
     check_algorithm(token, options)
-    _verify_signature(token, keys)
+    verify_signature(token, keys)
     claims = token.unverified_claims  # verified from here on
+    if "events" in claims:
+        # A logout token without ``typ`` has everything else that AWS asks for.
+        raise OidcRejected(
+            OidcReason.BAD_CLAIM,
+            "bad claim: events",
+            "the token tells of events, such as a logout; an ID token does not",
+        )
     standard_claims.require_claims(claims)
     standard_claims.check_issuer(claims, issuer)
     profile = options.aws_profile
@@ -137,7 +144,12 @@ def verify_token(
     )
 
 
-def _verify_signature(token: UnverifiedToken, keys: KeySet) -> None:
+def verify_signature(token: UnverifiedToken, keys: KeySet) -> None:
+    """Verify a token's signature with the key that its header names.
+
+    Raises:
+        OidcRejected: UNKNOWN_KEY, KEY_DOES_NOT_FIT or BAD_SIGNATURE.
+    """
     key = keys.find(token.kid)
     if key is None:
         raise OidcRejected(

@@ -1,0 +1,135 @@
+"""Logout tokens: an identity provider says that someone's session there is over.
+
+A logout token is signed as ID tokens are and is none: it tells of one event, never
+holds a nonce and may leave the subject out.
+
+Source: OpenID Connect Back-Channel Logout 1.0, 2.4 and 2.6.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+
+from broker.protocols.oidc import claims as standard_claims
+from broker.protocols.oidc.jwks import KeySet
+from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from broker.protocols.oidc.token import LOGOUT_TYPES, UnverifiedToken, parse_token
+from broker.protocols.oidc.verify import (
+    STRICT,
+    VerifyOptions,
+    check_algorithm,
+    verify_signature,
+)
+
+EVENT = "http://schemas.openid.net/event/backchannel-logout"
+MAX_TOKEN_ID_CHARACTERS = 255
+MAX_SESSION_ID_CHARACTERS = 255
+MAX_LIFETIME = timedelta(hours=1)
+"""The specification recommends two minutes; what was used up is remembered so long."""
+
+USUAL_LIFETIME = timedelta(minutes=2)
+"""Of a token without ``exp``, which drafts of the specification did not ask for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogoutToken:
+    """Whose session ended: the session's id, the subject, or both.
+
+    Times are seconds since the epoch.
+    """
+
+    issuer: str
+    subject: str | None
+    session_id: str | None
+    token_id: str
+    issued_at: float
+    expires_at: float
+
+
+def peek_logout(text: str) -> UnverifiedToken:
+    """A logout token's form, of which nothing is proved.
+
+    Raises:
+        OidcRejected: NOT_A_JWT, or MISSING_CLAIM / BAD_CLAIM for the issuer.
+    """
+    return parse_token(text, types=LOGOUT_TYPES)
+
+
+def verify_logout(
+    token: UnverifiedToken,
+    *,
+    keys: KeySet,
+    issuer: str,
+    client_id: str,
+    now: datetime,
+    skew: timedelta,
+    options: VerifyOptions = STRICT,
+) -> LogoutToken:
+    """Verify a logout token for one provider and one client.
+
+    Signature first, by the rules of ID tokens; then issuer, times and audience; then
+    what makes it a logout token.
+
+    Raises:
+        OidcRejected: with the reason.
+    """
+    check_algorithm(token, options)
+    verify_signature(token, keys)
+    claims = token.unverified_claims  # verified from here on
+    for name in ("iss", "aud", "iat", "jti", "events"):
+        if name not in claims:
+            raise OidcRejected(
+                OidcReason.MISSING_CLAIM, f"Missing a required claim: {name}"
+            )
+    standard_claims.check_issuer(claims, issuer)
+    validity = standard_claims.check_times(_with_expiry(claims), now=now, skew=skew)
+    if validity.expires_at - validity.issued_at > MAX_LIFETIME.total_seconds():
+        _refuse("exp", "is more than an hour after iat")
+    standard_claims.read_audience(claims, (client_id,))
+    _check_event(claims)
+    if "nonce" in claims:
+        _refuse("nonce", "is there; a logout token has none")
+    subject = _find_text(claims, "sub", standard_claims.MAX_SUBJECT_CHARACTERS)
+    session_id = _find_text(claims, "sid", MAX_SESSION_ID_CHARACTERS)
+    if subject is None and session_id is None:
+        raise OidcRejected(
+            OidcReason.MISSING_CLAIM, "Missing a required claim: sub or sid"
+        )
+    token_id = _find_text(claims, "jti", MAX_TOKEN_ID_CHARACTERS)
+    if token_id is None:
+        _refuse("jti", "is null")
+    return LogoutToken(
+        issuer=issuer,
+        subject=subject,
+        session_id=session_id,
+        token_id=token_id,
+        issued_at=validity.issued_at,
+        expires_at=validity.expires_at,
+    )
+
+
+def _with_expiry(claims: Mapping[str, Any]) -> Mapping[str, Any]:
+    issued = claims["iat"]
+    if "exp" in claims or not isinstance(issued, int | float):
+        return claims
+    return {**claims, "exp": issued + USUAL_LIFETIME.total_seconds()}
+
+
+def _check_event(claims: Mapping[str, Any]) -> None:
+    events = claims["events"]
+    if not isinstance(events, dict) or not isinstance(events.get(EVENT), dict):
+        _refuse("events", f"is {events!r:.200}, without the logout event's object")
+
+
+def _find_text(claims: Mapping[str, Any], name: str, longest: int) -> str | None:
+    if claims.get(name) is None:
+        return None
+    text = standard_claims.read_text(claims[name], name)
+    if not 1 <= len(text) <= longest:
+        _refuse(name, f"has {len(text)} characters, 1 to {longest} are accepted")
+    return text
+
+
+def _refuse(name: str, detail: str) -> NoReturn:
+    raise OidcRejected(OidcReason.BAD_CLAIM, f"bad claim: {name}", f"{name} {detail}")
