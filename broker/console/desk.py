@@ -1,6 +1,7 @@
 """What all doors of the console share: pages, cookies, sessions, destinations."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +28,7 @@ SIGN_IN = "/signin"
 
 DoorProof = Callable[[datetime], Awaitable[Caller]]
 IdentityProof = Callable[[datetime], Awaitable[FederatedIdentity]]
+Precondition = Callable[[Call], Awaitable[None]]
 
 
 class Desk:
@@ -66,8 +68,11 @@ class Desk:
         read: Callable[[], Given],
         *,
         identity_proof: IdentityProof | None = None,
+        first: Precondition | None = None,
     ) -> Mapping[str, Any]:
         """One action through the pipeline, with the door's own proof.
+
+        ``first`` is asked inside the action's transaction, before its work.
 
         Raises:
             BrokerError: it failed, and the audit says so.
@@ -77,6 +82,8 @@ class Desk:
         call, found = self._open(request, door, service, name)
         call.door_proof = proof
         call.identity_proof = identity_proof
+        if first is not None:
+            found = _preceded(found, first)
         return await self.deps.pipeline.perform(call, found, read)
 
     def _open(
@@ -85,3 +92,11 @@ class Desk:
         return self.deps.pipeline.open(
             raw_request(request), request_id(request), door, service, name
         )
+
+
+def _preceded(action: Action, first: Precondition) -> Action:
+    async def handle(given: Given, call: Call) -> Mapping[str, Any]:
+        await first(call)
+        return await action.handle(given, call)
+
+    return replace(action, handle=handle)

@@ -13,8 +13,12 @@ from broker.errors import MalformedInput, RequestEntityTooLarge, ValidationError
 
 QUERY_BYTES_MAX = 32 * 1024
 BODY_BYTES_MAX = 32 * 1024
-_FIELDS_MAX = 64
+FIELDS_MAX = 64
 _BODY_SECONDS_MAX = 30
+LONG_BODY_BYTES_MAX = 512 * 1024
+LONG_FIELDS_MAX = 2048
+"""Of a form that holds a policy, and of one with a field for each part of it."""
+
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -22,7 +26,9 @@ class Form:
     """The parameters of one request."""
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        self._pairs = pairs
+        self._values: dict[str, list[str]] = {}
+        for name, value in pairs:
+            self._values.setdefault(name, []).append(value)
 
     def find(self, name: str) -> str | None:
         """The one value; None when it was not sent.
@@ -30,14 +36,14 @@ class Form:
         Raises:
             ValidationError: it was sent twice.
         """
-        found = [value for key, value in self._pairs if key == name]
+        found = self._values.get(name, ())
         if len(found) > 1:
             raise ValidationError(f"The parameter {name} was sent more than once.")
         return found[0] if found else None
 
     def every(self, name: str) -> tuple[str, ...]:
         """All values of a field that may be chosen several times."""
-        return tuple(value for key, value in self._pairs if key == name)
+        return tuple(self._values.get(name, ()))
 
     def require(self, name: str) -> str:
         """The one value, which is there and not empty.
@@ -51,7 +57,12 @@ class Form:
         return value
 
 
-async def read_form(request: Request, *, body_max: int = BODY_BYTES_MAX) -> Form:
+async def read_form(
+    request: Request,
+    *,
+    body_max: int = BODY_BYTES_MAX,
+    fields_max: int = FIELDS_MAX,
+) -> Form:
     """The parameters of a request.
 
     Raises:
@@ -61,23 +72,23 @@ async def read_form(request: Request, *, body_max: int = BODY_BYTES_MAX) -> Form
     query: bytes = request.scope["query_string"]
     if len(query) > QUERY_BYTES_MAX:
         raise RequestEntityTooLarge("The query is too long.")
-    pairs = _parse(query)
+    pairs = _parse(query, FIELDS_MAX)
     if request.method == "POST":
         body = await _read_body(request, body_max)
         kind = request.headers.get("content-type", "").partition(";")[0]
         if body and kind.strip().lower() != _FORM:
             raise MalformedInput(f"The body must be {_FORM}.")
-        pairs += _parse(body)
+        pairs += _parse(body, fields_max)
     return Form(pairs)
 
 
-def _parse(encoded: bytes) -> list[tuple[str, str]]:
+def _parse(encoded: bytes, fields_max: int) -> list[tuple[str, str]]:
     try:
         return parse_qsl(
             encoded.decode("ascii"),
             keep_blank_values=True,
             errors="strict",
-            max_num_fields=_FIELDS_MAX,
+            max_num_fields=fields_max,
         )
     except ValueError as error:
         raise MalformedInput(

@@ -12,9 +12,16 @@ from broker.authz.gather import PolicyLibrary
 from broker.authz.prospects import Prospects
 from broker.console.console_session import Arrived, Ended, SignedIn
 from broker.console.csrf import csrf_token
-from broker.console.desk import SIGN_IN, Desk
+from broker.console.desk import SIGN_IN, Desk, Precondition
 from broker.console.facts import raw_request
-from broker.console.forms import Form, read_form
+from broker.console.forms import (
+    BODY_BYTES_MAX,
+    FIELDS_MAX,
+    LONG_BODY_BYTES_MAX,
+    LONG_FIELDS_MAX,
+    Form,
+    read_form,
+)
 from broker.console.navigation import ACTIONS, Section, menu
 from broker.console.pages import Handler, see_other
 from broker.model.caller import Caller
@@ -40,15 +47,22 @@ class Inside:
         deps = desk.deps
         self._prospects = Prospects(PolicyLibrary(deps.directory, deps.fresh))
 
-    async def enter(self, request: Request) -> tuple[Form, SignedIn] | Response:
+    async def enter(
+        self, request: Request, *, long: bool = False
+    ) -> tuple[Form, SignedIn] | Response:
         """The request's form and sender; a form that changes things is held to them.
 
-        Whoever is not signed in (any more) gets the answer that says so.
+        ``long`` is for pages whose form may hold a whole policy. Whoever is not
+        signed in (any more) gets the answer that says so.
 
         Raises:
             AccessDenied: the form is not one of this session's.
         """
-        form = await read_form(request)
+        form = await read_form(
+            request,
+            body_max=LONG_BODY_BYTES_MAX if long else BODY_BYTES_MAX,
+            fields_max=LONG_FIELDS_MAX if long else FIELDS_MAX,
+        )
         who = await self.desk.find_session(request)
         if not isinstance(who, SignedIn):
             return self.send_away(request, who)
@@ -62,10 +76,13 @@ class Inside:
         who: SignedIn,
         action: tuple[str, str],
         given: Mapping[str, Any],
+        *,
+        first: Precondition | None = None,
     ) -> Mapping[str, Any]:
         """One action in the session's name; ``given`` is held to its model.
 
-        Members that are None are not given.
+        Members that are None are not given. ``first`` is asked inside the action's
+        transaction and ends the call by raising.
 
         Raises:
             BrokerError: it failed, and the audit says so.
@@ -81,6 +98,7 @@ class Inside:
             action,
             prove,
             lambda: pipeline.read(*action, given),
+            first=first,
         )
 
     async def show(

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.console.console_session import SignedIn
+from broker.console.desk import Precondition
 from broker.console.forms import Form
 from broker.console.inside import Inside
 from broker.console.pages import Handler, see_other
@@ -52,6 +53,18 @@ class Visit:
         """
         return await self.perform("iam", action, **given)
 
+    async def iam_if(
+        self, first: Precondition, action: str, **given: object
+    ) -> Mapping[str, Any]:
+        """The same, unless ``first`` raises; it is asked in the same transaction.
+
+        Raises:
+            BrokerError: it failed, and the audit says so.
+        """
+        return await self.inside.perform(
+            self.request, self.who, ("iam", action), given, first=first
+        )
+
     async def perform(
         self, service: str, action: str, **given: object
     ) -> Mapping[str, Any]:
@@ -76,11 +89,14 @@ class Visit:
 Page = Callable[[Visit], Awaitable[Response]]
 
 
-def visited(inside: Inside, here: str, page: Page) -> Handler:
-    """The handler of a page; ``here`` is its entry in the navigation."""
+def visited(inside: Inside, here: str, page: Page, *, long: bool = False) -> Handler:
+    """The handler of a page; ``here`` is its entry in the navigation.
+
+    ``long`` is for pages whose form may hold a whole policy.
+    """
 
     async def answer(request: Request) -> Response:
-        entered = await inside.enter(request)
+        entered = await inside.enter(request, long=long)
         if isinstance(entered, Response):
             return entered
         visit = Visit(inside, request, *entered)
