@@ -1,0 +1,88 @@
+"""An account with something of everything in it, so that no page is empty."""
+
+import json
+from typing import Any
+
+import httpx2 as httpx
+
+from broker.identities.accounts import create_root_key
+from tests.support.broker import Key
+from tests.support.in_process import InProcess
+from tests.support.signin import ACCOUNT, SignInWorld
+
+EVERYTHING = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"},
+    }
+)
+READ_ONE_BUCKET = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "Read",
+                "Effect": "Allow",
+                "Action": ["s3:GetObject", "s3:ListBucket"],
+                "Resource": ["arn:aws:s3:::reports", "arn:aws:s3:::reports/*"],
+                "Condition": {"Bool": {"aws:SecureTransport": "true"}},
+            },
+            {"Effect": "Deny", "Action": "s3:Delete*", "Resource": "*"},
+        ],
+    }
+)
+POLICY = f"arn:aws:iam::{ACCOUNT}:policy/ReadReports"
+
+
+async def furnish(world: SignInWorld) -> None:
+    """Users, groups, policies; the role ``Admin`` may do everything."""
+    services = world.services
+    async with services.stores.directory.change(ACCOUNT) as change:
+        key, secret = await create_root_key(
+            change, ACCOUNT, sealer=services.vault, now=world.clock.now()
+        )
+    root = Key(key.access_key_id, secret.reveal())
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=world.app),
+        base_url=services.settings.public_origin,
+    ) as http:
+        broker = InProcess(services, world.clock, http)
+
+        async def iam(operation: str, **given: Any) -> None:
+            await broker.ask("iam", operation, root, **given)
+
+        await iam(
+            "PutRolePolicy",
+            RoleName="Admin",
+            PolicyName="Everything",
+            PolicyDocument=EVERYTHING,
+        )
+        await iam(
+            "CreatePolicy",
+            PolicyName="ReadReports",
+            PolicyDocument=READ_ONE_BUCKET,
+            Description="What the people of finance look at",
+        )
+        await iam("AttachRolePolicy", RoleName="Reader", PolicyArn=POLICY)
+        await iam("CreateGroup", GroupName="Finance")
+        await iam("AttachGroupPolicy", GroupName="Finance", PolicyArn=POLICY)
+        for name in ("dana", "erin"):
+            await iam(
+                "CreateUser",
+                UserName=name,
+                Tags=[{"Key": "team", "Value": "finance"}],
+            )
+            await iam("AddUserToGroup", GroupName="Finance", UserName=name)
+        await iam("CreateAccessKey", UserName="dana")
+        await iam(
+            "PutUserPolicy",
+            UserName="dana",
+            PolicyName="Own",
+            PolicyDocument=READ_ONE_BUCKET,
+        )
+        await iam(
+            "CreateOpenIDConnectProvider",
+            Url="https://issuer.example.com/tenant",
+            ClientIDList=["app"],
+            ThumbprintList=["a" * 40],
+        )
