@@ -22,6 +22,8 @@ from broker.actions.signin.command_line_grants import CommandLineGrants
 from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.lookup_events import LookupEvents
 from broker.actions.signin.own_access import OwnAccess
+from broker.actions.signin.passkey_ceremonies import PasskeyCeremonies
+from broker.actions.signin.passkeys import Passkeys
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts import sts_actions
 from broker.audit.retention import retention
@@ -46,6 +48,7 @@ from broker.identities.mfa_codes import MfaCodes
 from broker.model.entities import SamlProvider
 from broker.pipeline import Pipeline
 from broker.protocols.query import Service
+from broker.protocols.webauthn import find_relying_party
 from broker.sessions.issue import SessionIssuer
 from broker.sessions.keyring import (
     Keyring,
@@ -239,6 +242,10 @@ def _build(
                     LiveSessions(stores.cache),
                 ),
                 LookupEvents(stores.ledger).action(),
+                *Passkeys(
+                    PasskeyCeremonies(stores.cache, vault),
+                    find_relying_party(settings.public_origin),
+                ).actions(),
             ]
         ),
         signature=SignatureScheme(

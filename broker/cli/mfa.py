@@ -1,4 +1,4 @@
-"""``broker mfa``: hardware tokens, and the devices of an account's root."""
+"""``broker mfa``: hardware tokens, lost devices, those of an account's root."""
 
 import sys
 from pathlib import Path
@@ -13,6 +13,7 @@ from broker.identities import mfa_devices
 from broker.identities.accounts import require_account
 from broker.identities.token_file import SeedEncoding, parse_tokens
 from broker.model.account import AccountId
+from broker.model.credentials import MfaDevice, Passkey
 
 app = typer.Typer(help="MFA devices.", no_args_is_help=True)
 
@@ -71,7 +72,11 @@ def list_devices(account_id: AccountArgument) -> None:
         directory = services.stores.directory
         await require_account(directory, account)
         lines = []
-        for device in await directory.list_all_mfa_devices(account):
+        devices: list[MfaDevice | Passkey] = [
+            *await directory.list_all_mfa_devices(account),
+            *await directory.list_passkeys(account),
+        ]
+        for device in devices:
             holder = device.user_id or "nobody"
             if device.user_id == account:
                 holder = "root"
@@ -115,13 +120,17 @@ def enable_root(
 
 @app.command()
 def deactivate(account_id: AccountArgument, serial: SerialArgument) -> None:
-    """Take a lost device from whoever has it."""
+    """Take a lost device or passkey from whoever has it."""
     account = AccountId(account_id)
 
     async def work(services: Services) -> None:
         async with services.stores.directory.change(account) as change:
-            device = await mfa_devices.require_mfa_device(change, account, serial)
-            await mfa_devices.deactivate_device(change, device)
+            passkey = await change.find_passkey(account, serial)
+            if passkey is not None:
+                await change.delete_passkey(passkey)
+            else:
+                device = await mfa_devices.require_mfa_device(change, account, serial)
+                await mfa_devices.deactivate_device(change, device)
             entry = operator_entry("DeactivateMFADevice", account, SerialNumber=serial)
             await change.record(entry.complete())
 

@@ -16,6 +16,7 @@ from broker.errors import (
 from broker.identities.limits import Quota, require_within
 from broker.identities.mfa_codes import judge_pair, open_seed
 from broker.identities.names import check_path
+from broker.identities.passkeys import require_room
 from broker.identities.sealing import Opener, Sealer
 from broker.model.account import Account, AccountId
 from broker.model.arn import iam_arn
@@ -132,8 +133,7 @@ async def enable_device(
     """
     if device.user_id is not None:
         raise EntityAlreadyExists("MFA Device is already in use.")
-    held = await change.list_mfa_devices(account.account_id, holder)
-    require_within(account, Quota.MFA_DEVICES_PER_USER, len(held) + 1)
+    await require_room(change, account, holder)
     await _prove(change, device, codes, opener=opener, now=now)
     await change.update_mfa_device(replace(device, user_id=holder, enabled_at=now))
 

@@ -239,7 +239,9 @@ async def require_no_credentials(directory: DirectoryReader, user: User) -> None
     Raises:
         DeleteConflict: naming what must be removed first.
     """
-    if await directory.list_mfa_devices(user.account, user.user_id):
+    if await directory.list_mfa_devices(
+        user.account, user.user_id
+    ) or await directory.list_passkeys(user.account, user.user_id):
         raise DeleteConflict("Cannot delete entity, must delete MFA device first.")
     for kind, texts in _TEXTS.items():
         if await directory.list_credentials(user.account, kind, user.user_id):

@@ -85,7 +85,10 @@ async def _get_summary(_given: Given, call: Call) -> GetAccountSummaryResponse:
     root_keys = await directory.list_access_keys(call.account, None)
     summary["AccountAccessKeysPresent"] = int(bool(root_keys))
     devices = await directory.list_all_mfa_devices(call.account)
+    passkeys = await directory.list_passkeys(call.account)
+    summary["MFADevices"] += len(passkeys)
     owners = [device.user_id for device in devices if device.user_id]
+    owners += [passkey.user_id for passkey in passkeys]
     summary["MFADevicesInUse"] = len(owners)
     summary["AccountMFAEnabled"] = int(call.account in owners)
     summary["AccountPasswordPresent"] = 0
@@ -199,7 +202,10 @@ async def _all_users(directory: DirectoryReader, account: AccountId) -> list[Use
 async def _with_mfa(directory: DirectoryReader, account: AccountId) -> frozenset[str]:
     """Who has an MFA device in use; the root by the account's number."""
     devices = await directory.list_all_mfa_devices(account)
-    return frozenset(device.user_id for device in devices if device.user_id)
+    passkeys = await directory.list_passkeys(account)
+    return frozenset(device.user_id for device in devices if device.user_id) | {
+        passkey.user_id for passkey in passkeys
+    }
 
 
 KNOWING: tuple[Action, ...] = (

@@ -17,11 +17,12 @@ from broker.actions.iam.paging import cut, page_request, stored_page, truncation
 from broker.errors import ServiceUnavailable
 from broker.identities import mfa_devices
 from broker.identities.accounts import require_account
+from broker.identities.passkeys import is_passkey, require_passkey_of
 from broker.identities.sealing import Seals
 from broker.identities.tags import KeyCase, checked_tags
 from broker.model.account import Account
 from broker.model.arn import iam_arn
-from broker.model.credentials import MfaDevice
+from broker.model.credentials import MfaDevice, Passkey
 from broker.sessions.vault import SealBrokenError
 
 _PIXELS = 4
@@ -107,7 +108,10 @@ async def _user_or_holder(given: Given, call: Call) -> On:
     """The user that the request names, or whoever has the device."""
     if "UserName" in given:
         return await on.user(given, call)
-    device = await call.directory.find_mfa_device(call.account, given["SerialNumber"])
+    serial = given["SerialNumber"]
+    device: MfaDevice | Passkey | None = await call.directory.find_mfa_device(
+        call.account, serial
+    ) or await call.directory.find_passkey(call.account, serial)
     if device is not None and device.user_id is not None:
         holder = await read_holder(call.directory, call.account, device.user_id)
         if holder.user is not None:
@@ -128,7 +132,26 @@ async def _require_own(given: Given, call: Call) -> MfaDevice:
     )
 
 
+async def _require_passkey(given: Given, call: Call) -> Passkey:
+    serial = given["SerialNumber"]
+    found = await call.directory.find_passkey(call.account, serial)
+    if "UserName" in given or found is None:
+        holder = await find_holder(given, call, call.directory)
+        return await require_passkey_of(
+            call.directory, call.account, serial, holder.holder_id
+        )
+    return found
+
+
 async def _deactivate(given: Given, call: Call) -> dict[str, Any]:
+    if is_passkey(given["SerialNumber"]):
+        holder = await find_holder(given, call, call.change)
+        await call.change.delete_passkey(
+            await require_passkey_of(
+                call.change, call.account, given["SerialNumber"], holder.holder_id
+            )
+        )
+        return {}
     await mfa_devices.deactivate_device(call.change, await _require_own(given, call))
     return {}
 
@@ -139,11 +162,13 @@ async def _delete(given: Given, call: Call) -> dict[str, Any]:
 
 
 async def _get(given: Given, call: Call) -> dict[str, Any]:
-    device = (
-        await _require_own(given, call)
-        if "UserName" in given
-        else await _require(given, call)
-    )
+    device: MfaDevice | Passkey
+    if is_passkey(given["SerialNumber"]):
+        device = await _require_passkey(given, call)
+    elif "UserName" in given:
+        device = await _require_own(given, call)
+    else:
+        device = await _require(given, call)
     view: dict[str, Any] = {"SerialNumber": device.serial}
     if device.user_id is not None:
         holder = await read_holder(call.directory, call.account, device.user_id)
@@ -153,7 +178,10 @@ async def _get(given: Given, call: Call) -> dict[str, Any]:
 
 async def _list_devices(given: Given, call: Call) -> dict[str, Any]:
     holder = await find_holder(given, call, call.directory)
-    devices = await call.directory.list_mfa_devices(call.account, holder.holder_id)
+    devices: list[MfaDevice | Passkey] = [
+        *await call.directory.list_mfa_devices(call.account, holder.holder_id),
+        *await call.directory.list_passkeys(call.account, holder.holder_id),
+    ]
     page = cut(devices, lambda device: device.serial.lower(), page_request(given))
     # Root's devices are listed with the account's number, which names it everywhere.
     named = holder.named or {"UserName": call.account}

@@ -1,0 +1,64 @@
+"""Challenges for passkeys: one use each, by the browser session that asked for it."""
+
+import base64
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from broker.entropy import random_bytes
+from broker.model.account import AccountId
+from broker.sessions.handles import Handles
+from broker.sessions.vault import Vault
+from broker.stores.cache.port import Cache
+
+LIFE = timedelta(minutes=5)
+_CHALLENGE_BYTES = 32
+
+
+class CeremonyKind(StrEnum):
+    """What a challenge is for."""
+
+    REGISTER = "register"
+    SIGN_IN = "sign in"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceremony:
+    """Who may answer a challenge: a user (root: the account's number), a browser.
+
+    ``session`` is any text that only this browser's session has.
+    """
+
+    kind: CeremonyKind
+    account: AccountId
+    holder: str
+    session: str = field(repr=False)
+
+
+class PasskeyCeremonies:
+    """Challenges in the cache; methods raise ``ServiceUnavailable`` without it."""
+
+    def __init__(self, cache: Cache, vault: Vault) -> None:
+        self._handles = Handles(cache, vault, "passkey")
+
+    async def begin(self, ceremony: Ceremony, now: datetime) -> tuple[str, bytes]:
+        """A handle to come back with, and the challenge."""
+        challenge = random_bytes(_CHALLENGE_BYTES)
+        value = {
+            "for": _digest(ceremony),
+            "challenge": base64.b64encode(challenge).decode("ascii"),
+        }
+        return await self._handles.put(value, now + LIFE), challenge
+
+    async def finish(self, handle: str, ceremony: Ceremony) -> bytes | None:
+        """The challenge, for good; None for a handle that is used up or another's."""
+        value = await self._handles.take(handle)
+        if value is None or value["for"] != _digest(ceremony):
+            return None
+        return base64.b64decode(value["challenge"])
+
+
+def _digest(ceremony: Ceremony) -> str:
+    parts = (ceremony.kind, ceremony.account, ceremony.holder, ceremony.session)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -1,0 +1,182 @@
+"""``CreatePasskeyOptions`` and ``RegisterPasskey``: one's own passkeys.
+
+The permission is ``iam:EnableMFADevice`` on oneself, with ``iam:RegisterSecurityKey``
+as the two steps have it at AWS. There is no way to do this by the API, there or here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from broker.actions.action import Action, Call, Given, Needs
+from broker.actions.iam import targets as on
+from broker.actions.signin.passkey_ceremonies import (
+    Ceremony,
+    CeremonyKind,
+    PasskeyCeremonies,
+)
+from broker.authz.need import Need
+from broker.errors import InvalidUserType, ValidationError
+from broker.identities.accounts import require_account
+from broker.identities.passkeys import (
+    as_credential,
+    check_passkey_name,
+    passkey_handle,
+    register_passkey,
+    require_room,
+)
+from broker.identities.users import require_user
+from broker.model.principal import PrincipalType
+from broker.model.session import SessionKind
+from broker.protocols.webauthn import (
+    Credential,
+    RelyingParty,
+    WebauthnRejected,
+    registration_options,
+    verify_registration,
+)
+
+NO_PARTY = "Passkeys need the broker to be reached by https and a domain's name (or as http://localhost)."
+_TOO_LATE = "This page was open for too long, or was used before. Start again."
+_REFUSED = (
+    "The browser's answer does not prove a new passkey for this site. Start again."
+)
+
+
+class RegisterPasskeyRequest(TypedDict):
+    """A name, and what the browser answered to which options."""
+
+    DeviceName: str
+    Ceremony: str
+    Credential: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Registration:
+    """What ``prepare`` verified."""
+
+    name: str
+    credential: Credential
+
+
+class Passkeys:
+    """The handlers; without a relying party they refuse."""
+
+    def __init__(
+        self, ceremonies: PasskeyCeremonies, party: RelyingParty | None
+    ) -> None:
+        self._ceremonies = ceremonies
+        self._party = party
+
+    def actions(self) -> tuple[Action, ...]:
+        """The declarations."""
+        return (
+            Action(
+                service="signin",
+                name="CreatePasskeyOptions",
+                needs=_needs("Create"),
+                handle=self._options,
+            ),
+            Action(
+                service="signin",
+                name="RegisterPasskey",
+                needs=_needs("Activate"),
+                prepare=self._verify,
+                handle=_register,
+                writes=True,
+                audited=("DeviceName",),
+            ),
+        )
+
+    async def _options(self, _given: Given, call: Call) -> Mapping[str, Any]:
+        """``Options`` for the browser as JSON, and the ``Ceremony`` to come back to."""
+        party = self._require_party()
+        principal = call.caller.principal
+        account = await require_account(call.directory, call.account)
+        holder = principal.unique_id
+        await require_room(call.directory, account, holder)
+        known = await call.directory.list_passkeys(call.account, holder)
+        ceremony = _ceremony(call)
+        handle, challenge = await self._ceremonies.begin(ceremony, call.now)
+        shown = account.alias or account.account_id
+        options = registration_options(
+            party,
+            user_handle=passkey_handle(holder),
+            user_name=f"{principal.username or 'root'}@{shown}",
+            challenge=challenge,
+            known=[as_credential(passkey) for passkey in known],
+        )
+        return {"Options": options, "Ceremony": handle}
+
+    # The cache may share the database's one writer, so it is asked before the
+    # transaction begins.
+    async def _verify(self, given: RegisterPasskeyRequest, call: Call) -> None:
+        party = self._require_party()
+        name = check_passkey_name(given["DeviceName"])
+        challenge = await self._ceremonies.finish(given["Ceremony"], _ceremony(call))
+        if challenge is None:
+            raise ValidationError(_TOO_LATE, detail="no such ceremony of this session")
+        try:
+            credential = verify_registration(
+                party, given["Credential"], challenge=challenge
+            )
+        except WebauthnRejected as rejected:
+            raise ValidationError(_REFUSED, detail=str(rejected)) from rejected
+        call.prepared = _Registration(name, credential)
+
+    def _require_party(self) -> RelyingParty:
+        if self._party is None:
+            raise ValidationError(NO_PARTY)
+        return self._party
+
+
+async def _register(_given: Given, call: Call) -> Mapping[str, Any]:
+    prepared = call.prepared
+    if not isinstance(prepared, _Registration):
+        raise TypeError("the passkey was not verified")
+    name = call.caller.principal.username
+    passkey = await register_passkey(
+        call.change,
+        await require_account(call.change, call.account),
+        None if name is None else await require_user(call.change, call.account, name),
+        name=prepared.name,
+        credential=prepared.credential,
+        now=call.now.replace(microsecond=0),
+    )
+    call.entry.resources = (*call.entry.resources, passkey.serial)
+    return {"SerialNumber": passkey.serial}
+
+
+def _ceremony(call: Call) -> Ceremony:
+    session = call.caller.session
+    return Ceremony(
+        kind=CeremonyKind.REGISTER,
+        account=call.account,
+        holder=call.caller.principal.unique_id,
+        session="" if session is None else session.access_key_id,
+    )
+
+
+def _needs(state: str) -> Needs:
+    async def needs(_given: Given, call: Call) -> tuple[Need, ...]:
+        principal = call.caller.principal
+        session = call.caller.session
+        if (
+            principal.type not in {PrincipalType.USER, PrincipalType.ACCOUNT}
+            or session is None
+            or session.kind is not SessionKind.CONSOLE
+        ):
+            raise InvalidUserType(
+                "Only IAM users and the root user who signed in have passkeys."
+            )
+        target = await on.user_or_self({}, call)
+        return (
+            Need(
+                action="iam:EnableMFADevice",
+                resource=target.arn,
+                account=call.account,
+                context={**target.context, "iam:registersecuritykey": (state,)},
+            ),
+        )
+
+    return needs
