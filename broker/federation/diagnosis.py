@@ -70,10 +70,11 @@ SAML_STAGES = (
         " metadata again.",
     ),
     _stage(
-        "The issuer is an entity of the registered metadata",
-        _S.ISSUER_UNKNOWN,
+        "The issuer is an entity of the registered metadata, which is valid",
+        *(_S.METADATA_EXPIRED, _S.ISSUER_UNKNOWN),
         advice="Register the metadata of the identity provider that sent this"
-        " (update-saml-provider), or test the provider it belongs to.",
+        " (update-saml-provider), or test the provider it belongs to. Metadata that"
+        " has run out must be published anew where MetadataUrl points.",
     ),
     _stage(
         "A signature covers the assertion and verifies with a registered key",

@@ -67,6 +67,7 @@ WIRE_ERRORS: Final[dict[SamlReason, tuple[type[BrokerError], str]]] = {
     ),
     SamlReason.ASSERTION_COUNT: (InvalidIdentityToken, UNPARSABLE),
     SamlReason.ENCRYPTION_REQUIRED: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.METADATA_EXPIRED: (InvalidIdentityToken, ISSUER_UNKNOWN),
     SamlReason.ISSUER_UNKNOWN: (InvalidIdentityToken, ISSUER_UNKNOWN),
     SamlReason.UNSIGNED: (InvalidIdentityToken, UNSIGNED),
     SamlReason.SIGNATURE_STRUCTURE: (InvalidIdentityToken, SIGNATURE_INVALID),

@@ -19,6 +19,7 @@ class SamlReason(StrEnum):
     STATUS_NOT_SUCCESS = "status-not-success"
     ASSERTION_COUNT = "assertion-count"
     ENCRYPTION_REQUIRED = "encryption-required"
+    METADATA_EXPIRED = "metadata-expired"
     ISSUER_UNKNOWN = "issuer-unknown"
     UNSIGNED = "unsigned"
     SIGNATURE_STRUCTURE = "signature-structure"
@@ -69,6 +70,8 @@ class MetadataReason(StrEnum):
     ENDPOINT = "endpoint"
     NOT_VALID_NOW = "not-valid-now"
     TOO_MANY = "too-many"
+    NOT_SIGNED = "not-signed"
+    OTHER_ENTITY = "other-entity"
 
 
 class MetadataRejected(Exception):

@@ -5,7 +5,7 @@ not checked: whoever registers the document vouches for it.
 """
 
 import ipaddress
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -75,9 +75,14 @@ class IdpDescriptor:
 
 @dataclass(frozen=True, slots=True)
 class IdpMetadata:
-    """What was registered of a provider; never empty."""
+    """What was registered of a provider; never empty.
+
+    ``valid_until`` is the earliest ``validUntil`` that the document names for its
+    identity providers. It counts at registration, and for what a URL is read for.
+    """
 
     descriptors: tuple[IdpDescriptor, ...]
+    valid_until: datetime | None = None
 
     def find_descriptor(self, entity_id: str) -> IdpDescriptor | None:
         """The entity with exactly this id."""
@@ -108,8 +113,9 @@ def parse_metadata(
 
     Source: SAML 2.0 Metadata 2; texts: reference 4.8 and 10.4.
     """
-    entities = _find_entities(_parse(text))
+    entities = find_entities(parse_document(text))
     descriptors: dict[str, IdpDescriptor] = {}
+    ends: list[datetime] = []
     for entity in entities:
         roles = [
             role
@@ -132,8 +138,14 @@ def parse_metadata(
                 MetadataReason.TOO_MANY,
                 f"The metadata has more than {MAX_DESCRIPTORS} identity providers.",
             )
-        if now is not None:
-            _check_valid_until([entity, *entity.iterancestors(), *roles], now)
+        end = find_valid_until([entity, *entity.iterancestors(), *roles])
+        if end is not None:
+            ends.append(end)
+            if now is not None and now >= end:
+                raise _rejected(
+                    MetadataReason.NOT_VALID_NOW,
+                    f"The metadata was valid until {end:%Y-%m-%dT%H:%M:%SZ} only.",
+                )
         descriptors[entity_id] = IdpDescriptor(
             entity_id=entity_id,
             signing_keys=_read_keys(roles, now=now, legacy_rsa=legacy_rsa),
@@ -151,10 +163,15 @@ def parse_metadata(
         )
     if not descriptors:
         raise _rejected(MetadataReason.NO_IDENTITY_PROVIDER, _NO_ISSUER)
-    return IdpMetadata(tuple(descriptors.values()))
+    return IdpMetadata(tuple(descriptors.values()), min(ends, default=None))
 
 
-def _parse(text: str) -> _Element:
+def parse_document(text: str) -> _Element:
+    """The root element of a metadata document, which may still be anything.
+
+    Raises:
+        MetadataRejected: UNPARSABLE.
+    """
     if len(text) > MAX_CHARACTERS or text.startswith("\ufeff"):
         raise _rejected(MetadataReason.UNPARSABLE, _UNPARSABLE, "too long, or a BOM")
     try:
@@ -163,7 +180,12 @@ def _parse(text: str) -> _Element:
         raise _rejected(MetadataReason.UNPARSABLE, _UNPARSABLE, str(error)) from error
 
 
-def _find_entities(root: _Element) -> list[_Element]:
+def find_entities(root: _Element) -> list[_Element]:
+    """Every EntityDescriptor, in groups of groups too.
+
+    Raises:
+        MetadataRejected: UNPARSABLE, for another root element.
+    """
     if root.tag == _ENTITY:
         return [root]
     if root.tag != _ENTITIES:
@@ -177,22 +199,24 @@ def _find_entities(root: _Element) -> list[_Element]:
     return found
 
 
-def _check_valid_until(elements: list[_Element], now: datetime) -> None:
+def find_valid_until(elements: Iterable[_Element]) -> datetime | None:
+    """The earliest ``validUntil`` of these elements.
+
+    Raises:
+        MetadataRejected: UNPARSABLE, for one that is no instant.
+    """
+    ends = []
     for element in elements:
         valid_until = element.get("validUntil")
         if valid_until is None:
             continue
         try:
-            end = parse_instant(valid_until, "validUntil")
+            ends.append(parse_instant(valid_until, "validUntil"))
         except SamlRejected as error:
             raise _rejected(
                 MetadataReason.UNPARSABLE, _UNPARSABLE, error.detail
             ) from error
-        if now >= end:
-            raise _rejected(
-                MetadataReason.NOT_VALID_NOW,
-                f"The metadata was valid until {valid_until} only.",
-            )
+    return min(ends, default=None)
 
 
 def _read_keys(
