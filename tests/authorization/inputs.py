@@ -34,6 +34,7 @@ VALUES: Mapping[str, Any] = {
     "GroupName": "target",
     "Marker": None,
     "OpenIDConnectProviderArn": OIDC,
+    "PathPrefix": "/",
     "PermissionsBoundary": POLICY,
     "Policy": _DOCUMENT,
     "PolicyArn": POLICY,
@@ -76,6 +77,8 @@ def make_input(service: str, operation: str) -> dict[str, Any]:
     if service not in {"sts", "iam"}:
         return _Anything()
     model = _model(service)
+    if operation not in model["operations"]:
+        return _Anything()
     shape = model["operations"][operation].get("input")
     if shape is None:
         return {}

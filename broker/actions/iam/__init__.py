@@ -32,6 +32,7 @@ from broker.actions.iam.service_linked_roles import (
     protecting,
 )
 from broker.actions.iam.simulation import SIMULATION
+from broker.actions.iam.sts_regions import STS_REGIONS
 from broker.actions.iam.tags import TAGS
 from broker.actions.iam.user_credentials import user_credential_actions
 from broker.actions.iam.users import USERS
@@ -79,4 +80,5 @@ def iam_actions(
         *ACCOUNT_PROPERTIES,
         *AUTHORIZATION_DETAILS,
         *LAST_ACCESSED,
+        *STS_REGIONS,
     )

@@ -12,6 +12,7 @@ from broker.actions.signin.get_signin_token import GetSigninToken
 from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.signin_tokens import SigninTokens
+from broker.actions.signin.user_overviews import LIST_USER_OVERVIEWS
 from broker.sessions.issue import SessionIssuer
 from broker.stores.directory.fresh import FreshDirectory
 
@@ -32,4 +33,5 @@ def signin_actions(
         GetSigninToken(tokens).action(),
         *own.actions(),
         *live.actions(),
+        LIST_USER_OVERVIEWS,
     )

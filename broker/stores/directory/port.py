@@ -24,6 +24,7 @@ from broker.model.entities import (
     SamlProvider,
     User,
 )
+from broker.model.overview import UserOverview
 from broker.model.page import Page, PageRequest
 from broker.model.revocation import Revocation, Revocations
 from broker.model.uses import Report, Use
@@ -60,6 +61,12 @@ class DirectoryReader(CredentialReader, Protocol):
     async def list_users(
         self, account: AccountId, path_prefix: str, page: PageRequest
     ) -> Page[User]: ...
+
+    async def list_user_overviews(
+        self, account: AccountId, path_prefix: str, name_part: str, page: PageRequest
+    ) -> Page[UserOverview]:
+        """Users whose name has a part (without regard to case) with what is theirs."""
+        ...
 
     async def find_group(self, account: AccountId, name: str) -> Group | None: ...
     async def find_group_by_id(

@@ -27,6 +27,7 @@ from broker.stores.directory.credentials import (
 from broker.stores.directory.groups import GroupReads, GroupWrites
 from broker.stores.directory.knowledge import KnowledgeReads, KnowledgeWrites
 from broker.stores.directory.machines import MachineReads, MachineWrites
+from broker.stores.directory.overviews import OverviewReads
 from broker.stores.directory.passkeys import (
     PasskeyReads,
     PasskeyWrites,
@@ -57,6 +58,7 @@ class SqlDirectory(
     CredentialReads,
     PasskeyReads,
     MachineReads,
+    OverviewReads,
 ):
     """See ``Directory``."""
 
@@ -128,6 +130,7 @@ class SqlChange(
     CredentialWrites,
     PasskeyWrites,
     MachineWrites,
+    OverviewReads,
 ):
     """See ``DirectoryChange``."""
 

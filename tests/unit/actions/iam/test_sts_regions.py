@@ -1,0 +1,60 @@
+"""Switching STS on and off by region, never in ``us-east-1``."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from broker.errors import InvalidInput
+from tests.support.iam import ACCOUNT, Iam
+
+
+async def switch(iam: Iam, region: str, *, active: bool) -> None:
+    await iam("SetSTSRegionalEndpointStatus", Region=region, Active=active)
+
+
+async def off(iam: Iam) -> Any:
+    return (await iam("ListSTSRegionalEndpointsStatus"))["Disabled"]
+
+
+async def test_a_region_is_switched_off_and_on_again(iam: Iam) -> None:
+    assert await off(iam) == set()
+    await switch(iam, "eu-west-3", active=False)
+    await switch(iam, "ap-south-1", active=False)
+    await switch(iam, "ap-south-1", active=False)
+    assert await off(iam) == {"eu-west-3", "ap-south-1"}
+    await switch(iam, "ap-south-1", active=True)
+    assert await off(iam) == {"eu-west-3"}
+
+
+@pytest.mark.parametrize(
+    "region", ["us-east-1", "", "everywhere", "eu-west-3\n", "../x", "e" * 4000]
+)
+async def test_what_is_no_region_or_always_on_is_refused(iam: Iam, region: str) -> None:
+    with pytest.raises(InvalidInput):
+        await switch(iam, region, active=False)
+    assert await off(iam) == set()
+
+
+async def test_the_list_of_regions_stays_bounded(iam: Iam) -> None:
+    account = await iam.directory.find_account(ACCOUNT)
+    assert account is not None
+    full = [f"xx-test-{number}" for number in range(200)]
+    async with iam.directory.change(ACCOUNT) as change:
+        await change.update_account(replace(account, options={"DisabledRegions": full}))
+    with pytest.raises(InvalidInput, match="at most"):
+        await switch(iam, "eu-west-3", active=False)
+    await switch(iam, "xx-test-7", active=True)
+    assert len(await off(iam)) == 199
+
+
+async def test_the_permissions_are_those_of_aws(iam: Iam) -> None:
+    shown = await iam.need("ListSTSRegionalEndpointsStatus")
+    switched = await iam.need(
+        "SetSTSRegionalEndpointStatus", Region="eu-west-3", Active=False
+    )
+    assert (shown.action, shown.resource) == ("iam:ListSTSRegionalEndpointsStatus", "*")
+    assert (switched.action, switched.resource) == (
+        "iam:SetSTSRegionalEndpointStatus",
+        "*",
+    )
