@@ -5,7 +5,6 @@ values of local variables: those may be secrets.
 """
 
 import asyncio
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -15,9 +14,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from broker.settings import LogFormat
-
-# Made once: `json.dumps` with a default makes an encoder for every line.
-_ENCODE = json.JSONEncoder(default=str).encode
+from broker.stores.json_text import encode_json
 
 _SHARED: Sequence[Processor] = (
     structlog.processors.add_log_level,
@@ -102,4 +99,4 @@ def _last_processors(log_format: LogFormat, *, colors: bool) -> list[Processor]:
 
 
 def _render_json(_logger: object, _method: str, event: EventDict) -> str:
-    return _ENCODE(event)
+    return encode_json(event, str)

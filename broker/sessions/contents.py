@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from broker.model.account import AccountId
 from broker.model.session import Session, SessionKind, SessionPolicies
 
@@ -74,8 +76,11 @@ def _encode_content(session: Session) -> bytes:
     ]
     while not row[-1]:
         row.pop()
-    # JSON claims may hold lone surrogates; they must not make a mint fail.
-    raw = _encode(row).encode("utf-8", "surrogatepass")
+    try:
+        raw = orjson.dumps(row)
+    except TypeError:
+        # JSON claims may hold lone surrogates; they must not make a mint fail.
+        raw = _encode(row).encode("utf-8", "surrogatepass")
     if len(raw) < _DEFLATE_FROM_BYTES:
         return _PLAIN + raw
     deflater = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)

@@ -4,13 +4,12 @@ import json
 
 from broker.model.account import AccountId
 from broker.stores.cache.port import SessionRecord
-
-_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+from broker.stores.json_text import encode_json
 
 
 def encode_session(record: SessionRecord) -> str:
-    """The record's text, pure ASCII."""
-    return _ENCODE(
+    """The record's text."""
+    return encode_json(
         [
             record.access_key_id,
             record.account,

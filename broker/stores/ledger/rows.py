@@ -9,6 +9,7 @@ from typing import Any
 
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
+from broker.stores.json_text import encode_json
 from broker.stores.ledger.port import ReplayMark
 from broker.stores.times import from_micros, to_micros
 
@@ -34,7 +35,6 @@ _IN_COLUMNS = frozenset({"event_id", "at", "account"})
 _BODY_FIELDS = tuple(
     field.name for field in fields(AuditRecord) if field.name not in _IN_COLUMNS
 )
-_NOTHING: tuple[object, ...] = ("", None, (), {})
 
 
 def encode_audit(record: AuditRecord) -> AuditRow:
@@ -51,7 +51,7 @@ def encode_audit(record: AuditRecord) -> AuditRow:
     body = {}
     for name in _BODY_FIELDS:
         value = getattr(record, name)
-        if value not in _NOTHING:
+        if value:
             body[name] = value
     return (
         _clean(record.event_id),
@@ -63,7 +63,7 @@ def encode_audit(record: AuditRecord) -> AuditRow:
         _clean(record.action),
         _clean(record.decision),
         _clean(provider),
-        _ENCODE(body),
+        encode_json(body, _simplify),
     )
 
 
@@ -105,6 +105,3 @@ def _simplify(value: object) -> object:
     if isinstance(value, bytes):
         return f"({len(value)} bytes)"
     return str(value)
-
-
-_ENCODE = json.JSONEncoder(separators=(",", ":"), default=_simplify).encode
