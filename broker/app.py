@@ -41,6 +41,7 @@ from broker.console.routes import console_routes
 from broker.federation.addresses import AddressRules
 from broker.federation.code_flow import CodeFlow
 from broker.federation.issuer_keys import IssuerKeys
+from broker.federation.metadata_refresh import MetadataRefresher
 from broker.federation.outbound import OutboundClient
 from broker.federation.saml_request_key import RequestKeys
 from broker.federation.web_identity import WebIdentityProver
@@ -100,6 +101,7 @@ class Services:
     resolver: Resolver
     federated: FederatedScheme
     issuer_keys: IssuerKeys
+    metadata_refresher: MetadataRefresher
     web_identity: WebIdentityProver
     code_flow: CodeFlow
     request_keys: RequestKeys
@@ -146,6 +148,7 @@ async def open_services(
         )
         await stack.enter_async_context(uses.flushing())
         stack.push_async_callback(services.issuer_keys.close)
+        stack.push_async_callback(services.metadata_refresher.close)
         stack.push_async_callback(services.index.settle)
         stack.push_async_callback(services.auditor.close)
         yield services
@@ -199,6 +202,17 @@ def _build(
         cache=stores.cache,
         seal=_KeySetSeal(vault),
     )
+    metadata_refresher = MetadataRefresher(
+        outbound,
+        stores.directory,
+        stores.cache,
+        clock,
+        http_hosts=[
+            f"{entry.host}:{entry.port}"
+            for entry in settings.internal_issuers
+            if entry.network is None
+        ],
+    )
     web_identity = WebIdentityProver(fresh, issuer_keys, skew=settings.skew)
     federated = FederatedScheme(
         fresh,
@@ -210,6 +224,7 @@ def _build(
         ),
         vault,
         acs_of=lambda provider: acs_url(settings, provider),
+        newer_metadata=metadata_refresher,
     )
     auditor = Auditor(stores.ledger, clock)
     messages = AuthorizationMessages(keyring)
@@ -278,6 +293,7 @@ def _build(
         resolver=resolver,
         federated=federated,
         issuer_keys=issuer_keys,
+        metadata_refresher=metadata_refresher,
         web_identity=web_identity,
         code_flow=CodeFlow(outbound, vault, clock),
         request_keys=RequestKeys(stores.database, vault, clock),
@@ -325,6 +341,9 @@ class Broker:
             keep = timedelta(days=self._settings.audit_days)
             await self._stack.enter_async_context(
                 retention(services.stores.ledger, services.clock, keep)
+            )
+            await self._stack.enter_async_context(
+                services.metadata_refresher.refreshing()
             )
             self._app = _edge(services, self._sign_in_links)
         except Exception as error:  # noqa: BLE001  # the server is told, and stops

@@ -11,8 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from broker.errors import InvalidIdentityToken, ValidationError
-from broker.federation.saml import ROLE_NOT_LISTED, prove_saml, require_role_pair
+from broker.errors import BrokerError, InvalidIdentityToken, ValidationError
+from broker.federation.saml import (
+    ROLE_NOT_LISTED,
+    prove_saml,
+    require_role_pair,
+    wire_error,
+)
 from broker.federation.saml_options import SamlProviderOptions
 from broker.federation.web_identity import WebIdentityProver
 from broker.identities.saml_providers import SAML_KEY_SEAL
@@ -21,9 +26,13 @@ from broker.model.arn import Arn
 from broker.model.caller import Caller
 from broker.model.entities import SamlProvider
 from broker.model.federated import FederatedIdentity
+from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.keys import DecryptionKey, parse_private_key
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
 from broker.stores.directory.fresh import FreshDirectory
+
+_ROLLED_OVER = frozenset({SamlReason.SIGNATURE_INVALID, SamlReason.METADATA_EXPIRED})
+"""Refusals that newer metadata may turn round."""
 
 
 class Opener(Protocol):
@@ -33,6 +42,14 @@ class Opener(Protocol):
         self, purpose: str, account: str, entity_id: str, column: str, sealed: bytes
     ) -> bytes:
         """The plain bytes."""
+        ...
+
+
+class NewerMetadata(Protocol):
+    """Has a provider's published metadata read when what is known falls short."""
+
+    async def find_newer(self, provider: SamlProvider) -> SamlProvider | None:
+        """The provider with newer metadata; None when there is none."""
         ...
 
 
@@ -63,12 +80,15 @@ class FederatedScheme:
         expectations: SamlExpectations,
         opener: Opener,
         acs_of: Callable[[SamlProvider], str],
+        *,
+        newer_metadata: NewerMetadata | None = None,
     ) -> None:
         self._fresh = fresh
         self._web_identity = web_identity
         self._expectations = expectations
         self._opener = opener
         self._acs_of = acs_of
+        self._newer_metadata = newer_metadata
 
     async def prove_assertion(
         self,
@@ -118,8 +138,24 @@ class FederatedScheme:
                 "Specified provider doesn't exist.",
                 detail=f"there is no provider {provider_arn}",
             )
+        try:
+            return await self._prove(response_text, provider, now, in_response_to)
+        except BrokerError as error:
+            newer = await self._find_newer(provider, error)
+            if newer is None:
+                raise
+        return await self._prove(response_text, newer, now, in_response_to)
+
+    async def _prove(
+        self,
+        response_text: str,
+        provider: SamlProvider,
+        now: datetime,
+        in_response_to: AbstractSet[str],
+    ) -> FederatedIdentity:
         expected = self._expectations
         keys = await self._keys(provider)
+        _require_valid(provider, keys.metadata, now - expected.skew)
         return prove_saml(
             response_text,
             provider=provider,
@@ -131,6 +167,17 @@ class FederatedScheme:
             skew=expected.skew,
             in_response_to=in_response_to,
         )
+
+    async def _find_newer(
+        self, provider: SamlProvider, error: BrokerError
+    ) -> SamlProvider | None:
+        """The provider as published by now, where that may change the outcome."""
+        if self._newer_metadata is None or "MetadataUrl" not in provider.options:
+            return None
+        cause = error.__cause__
+        if not isinstance(cause, SamlRejected) or cause.reason not in _ROLLED_OVER:
+            return None
+        return await self._newer_metadata.find_newer(provider)
 
     async def encryption_keys(
         self, provider: SamlProvider
@@ -186,9 +233,33 @@ class FederatedScheme:
                 ),
             )
 
+        # The text is part of the key: another worker's change may be known before
+        # the account's generation is.
         return await self._fresh.memo.get(
-            provider.account, ("saml-keys", provider.uuid), load
+            provider.account,
+            ("saml-keys", provider.uuid, hash(provider.metadata)),
+            load,
         )
+
+
+def _require_valid(
+    provider: SamlProvider, metadata: IdpMetadata, now: datetime
+) -> None:
+    """Refuse by metadata that a URL is read for and that ran out since.
+
+    What was registered by hand stays in force, as at AWS.
+
+    Raises:
+        InvalidIdentityToken: its validUntil has passed.
+    """
+    end = metadata.valid_until
+    if end is not None and now >= end and provider.options.get("MetadataUrl"):
+        rejected = SamlRejected(
+            SamlReason.METADATA_EXPIRED,
+            f"the metadata was valid until {end:%Y-%m-%dT%H:%M:%SZ}, and its"
+            " MetadataUrl brought none that is valid",
+        )
+        raise wire_error(rejected) from rejected
 
 
 def federated_caller(identity: FederatedIdentity) -> Caller:

@@ -5,7 +5,15 @@ import sys
 
 import typer
 
-from broker.cli import account, keys, mfa, provider_proofs, providers, sessions
+from broker.cli import (
+    account,
+    keys,
+    mfa,
+    provider_metadata,
+    provider_proofs,
+    providers,
+    sessions,
+)
 from broker.cli.audit import audit
 from broker.cli.console_url import console_url
 from broker.cli.demo import demo
@@ -37,6 +45,7 @@ app.command()(audit)
 app.command()(explain)
 app.add_typer(sessions.app, name="sessions")
 providers.app.command("test")(provider_proofs.try_proof)
+providers.app.command("refresh")(provider_metadata.refresh)
 app.add_typer(providers.app, name="providers")
 app.add_typer(keys.app, name="keys")
 app.add_typer(mfa.app, name="mfa")

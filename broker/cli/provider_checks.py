@@ -9,12 +9,14 @@ from broker.federation.addresses import AddressRules
 from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.outbound import OutboundClient
+from broker.federation.refresh_state import LONGEST_INTERVAL, read_state
 from broker.federation.saml_options import SamlProviderOptions
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.protocols.oidc.rejection import OidcRejected
 from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import parse_metadata
 from broker.settings import Settings
+from broker.stores.errors import StoreUnavailableError
 from broker.stores.open import Stores
 
 _CERTIFICATE_NOTICE = timedelta(days=30)
@@ -32,6 +34,8 @@ async def check_providers(
         for account in await stores.directory.list_accounts():
             for saml in await stores.directory.list_saml_providers(account.account_id):
                 for finding in _check_saml(saml, clock.now()):
+                    yield finding
+                for finding in await _check_published(saml, stores, clock.now()):
                     yield finding
             for oidc in await stores.directory.list_oidc_providers(account.account_id):
                 for finding in await _check_oidc(oidc, keys):
@@ -66,6 +70,41 @@ def _check_saml(provider: SamlProvider, now: datetime) -> list[Finding]:
             problem(arn, "its registration has run out", "update its metadata")
         )
     return found or [good(arn, "metadata is in order")]
+
+
+async def _check_published(
+    provider: SamlProvider, stores: Stores, now: datetime
+) -> list[Finding]:
+    """What became of the last reading of the provider's MetadataUrl."""
+    url = provider.options.get("MetadataUrl")
+    if not isinstance(url, str):
+        return []
+    arn = provider.arn
+    try:
+        state = await read_state(stores.cache, provider, url)
+    except StoreUnavailableError as error:
+        return [warning(arn, f"{url} is not looked at: {error}", "see the cache")]
+    if state is None:
+        return [
+            warning(
+                arn,
+                f"{url} was not read yet",
+                f"broker serve reads it; or now: broker providers refresh {arn}",
+            )
+        ]
+    if state.failures:
+        since = f"since {state.good_at:%Y-%m-%d %H:%M} UTC" if state.good_at else "yet"
+        return [
+            problem(
+                arn,
+                f"{url} gave nothing good {since}: {state.problem}",
+                f"mend it there, then: broker providers refresh {arn}",
+            )
+        ]
+    found = [good(arn, f"{url} was read at {state.attempted_at:%Y-%m-%d %H:%M} UTC")]
+    if state.attempted_at + 2 * LONGEST_INTERVAL < now:
+        found = [warning(arn, f"{url} was not read for long", "is broker serve up?")]
+    return found
 
 
 async def _check_oidc(provider: OidcProvider, keys: IssuerKeys) -> list[Finding]:

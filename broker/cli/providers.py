@@ -18,7 +18,7 @@ from broker.errors import NoSuchEntity
 from broker.federation.code_flow import CLIENT_SECRET_SEAL
 from broker.federation.group_roles import GroupRoles
 from broker.federation.oidc_options import parse_oidc_options
-from broker.federation.saml_options import SamlProviderOptions
+from broker.federation.saml_options import check_saml_options
 from broker.model.account import AccountId, parse_account_id
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.stores.directory.port import DirectoryReader
@@ -85,6 +85,9 @@ SAML_OPTIONS: Mapping[str, Reader] = {
     "SignIn": _truth,
     "GroupRoles": _groups,
     "GroupAttribute": str,
+    "MetadataUrl": str,
+    "MetadataCertificate": _content,
+    "MetadataTrustTls": _truth,
 }
 OIDC_OPTIONS: Mapping[str, Reader] = {
     "Profile": str,
@@ -139,7 +142,9 @@ def set_options(
 ) -> None:
     """Set broker-only options of a provider.
 
-    SAML: Profile, AllowSha1, AllowCbc, LegacyRsa, Audiences, Recipients, SignIn.
+    SAML: Profile, AllowSha1, AllowCbc, LegacyRsa, Audiences, Recipients, SignIn; to
+    read published metadata MetadataUrl, with MetadataCertificate (PEM or @FILE) of who
+    signs it, or MetadataTrustTls.
     OpenID Connect: Profile, OneTimeUse, Algorithms, StaticJwks (JSON or @FILE); for
     the sign-in page ClientId, ClientSecret (@FILE) and Scopes.
     Both: GroupRoles (JSON or @FILE) and GroupAttribute.
@@ -210,7 +215,7 @@ def check_options(provider: Provider, options: Mapping[str, object]) -> None:
         ValueError: says which one is wrong and what to write.
     """
     if isinstance(provider, SamlProvider):
-        SamlProviderOptions.parse(options)
+        check_saml_options(options)
     else:
         parse_oidc_options(options)
 

@@ -2,7 +2,7 @@
 
 from broker.federation.addresses import AddressRules
 from broker.federation.oidc_options import parse_oidc_options
-from broker.federation.saml_options import SamlProviderOptions
+from broker.federation.saml_options import check_saml_options
 from broker.identities.template import Surroundings
 from broker.settings import Settings
 
@@ -13,6 +13,6 @@ def surroundings_of(settings: Settings) -> Surroundings:
     return Surroundings(
         is_internal=AddressRules(settings.internal_issuers).names,
         http_hosts=tuple(f"{entry.host}:{entry.port}" for entry in named),
-        check_saml_options=SamlProviderOptions.parse,
+        check_saml_options=check_saml_options,
         check_oidc_options=parse_oidc_options,
     )

@@ -64,6 +64,7 @@ class OutboundClient:
         account: AccountId | None,
         thumbprints: Sequence[str] = (),
         max_bytes: int = MAX_ANSWER_BYTES,
+        accept: str = "application/json",
     ) -> bytes:
         """The body of a 200 answer to GET.
 
@@ -74,7 +75,7 @@ class OutboundClient:
         transport = self.transport(
             account=account, thumbprints=thumbprints, max_bytes=max_bytes
         )
-        headers = {"accept": "application/json", "user-agent": _USER_AGENT}
+        headers = {"accept": accept, "user-agent": _USER_AGENT}
         try:
             async with httpx2.AsyncClient(
                 transport=transport,

@@ -3,10 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
+from urllib.parse import urlsplit
 
 from broker.federation.group_roles import GroupRoles
 from broker.protocols.saml.algorithms import AlgorithmPolicy
+from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.expected import Profile, SamlOptions
+from broker.protocols.saml.published_metadata import parse_signers
+
+_LONGEST_URL = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +27,11 @@ class SamlProviderOptions:
     ``SignIn``: the sign-in page offers this provider, with a signed request to it.
     ``GroupRoles``, ``GroupAttribute``: roles by group, see `GroupRoles`; whoever
     comes in by them without a RoleSessionName is called by the NameID.
+    ``MetadataUrl``: where the provider publishes its metadata, read again and again.
+    ``MetadataCertificate``: who signs it, as certificates in PEM; without it the
+    document must be signed by a key that is registered for the provider.
+    ``MetadataTrustTls``: takes a document without a signature for what the https
+    server says; whoever holds that server or its name brings keys of their own.
     """
 
     profile: Profile = Profile.STRICT
@@ -32,6 +42,9 @@ class SamlProviderOptions:
     recipients: frozenset[str] = frozenset()
     sign_in: bool = False
     group_roles: GroupRoles | None = None
+    metadata_url: str = ""
+    metadata_certificate: str = ""
+    metadata_trust_tls: bool = False
 
     @classmethod
     def parse(cls, options: Mapping[str, object]) -> Self:
@@ -53,6 +66,9 @@ class SamlProviderOptions:
             recipients=_texts(options, "Recipients"),
             sign_in=_flag(options, "SignIn"),
             group_roles=GroupRoles.parse(options),
+            metadata_url=_text(options, "MetadataUrl"),
+            metadata_certificate=_text(options, "MetadataCertificate"),
+            metadata_trust_tls=_flag(options, "MetadataTrustTls"),
         )
 
     @property
@@ -64,6 +80,46 @@ class SamlProviderOptions:
                 allow_sha1=self.allow_sha1, allow_cbc=self.allow_cbc
             ),
         )
+
+
+def check_saml_options(options: Mapping[str, object]) -> None:
+    """Judge options as a whole, when they are set.
+
+    Raises:
+        ValueError: says which one is wrong and what to write.
+    """
+    given = SamlProviderOptions.parse(options)
+    url = urlsplit(given.metadata_url)
+    if given.metadata_url and (
+        url.scheme not in {"https", "http"}
+        or not url.hostname
+        or url.username is not None
+        or len(given.metadata_url) > _LONGEST_URL
+    ):
+        raise ValueError("MetadataUrl must be an https URL without a user name")
+    if not given.metadata_url and (
+        given.metadata_certificate or given.metadata_trust_tls
+    ):
+        raise ValueError(
+            "MetadataCertificate and MetadataTrustTls say how to trust what"
+            " MetadataUrl brings; set that, too"
+        )
+    if given.metadata_certificate and given.metadata_trust_tls:
+        raise ValueError("MetadataCertificate and MetadataTrustTls exclude each other")
+    if given.metadata_trust_tls and url.scheme != "https":
+        raise ValueError("MetadataTrustTls needs an https MetadataUrl")
+    if given.metadata_certificate:
+        try:
+            parse_signers(given.metadata_certificate)
+        except MetadataRejected as error:
+            raise ValueError(f"MetadataCertificate: {error.message}") from error
+
+
+def _text(options: Mapping[str, object], key: str) -> str:
+    value = options.get(key, "")
+    if not isinstance(value, str):
+        raise ValueError(f"{key} must be a text")  # noqa: TRY004  # one error
+    return value
 
 
 def _flag(options: Mapping[str, object], key: str) -> bool:

@@ -228,6 +228,7 @@ def _step(
     if before is None:
         created = Change(account, ChangeKind.CREATE, entity)
         return _Step(kind=kind, before=None, after=after, changes=(created,))
+    after = kind.adopt(before, after)
     changes: list[Change] = []
     if not run.prune:
         after, spared = kind.spare(before, after)

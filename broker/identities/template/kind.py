@@ -59,7 +59,8 @@ class Kind(Generic[Spec]):
     ``key`` is what two specifications of one entity have in common, ``label`` its name
     in print. ``update`` gets
     what is there and what shall be. ``spare`` adds to what shall be the parts of what
-    is there that only ``--prune`` takes away, and names them.
+    is there that only ``--prune`` takes away, and names them. ``adopt`` takes over from
+    what is there what counts more than the template: the broker keeps it itself.
     """
 
     section: str
@@ -75,6 +76,7 @@ class Kind(Generic[Spec]):
     spare: Callable[[Spec, Spec], tuple[Spec, tuple[str, ...]]] = field(
         default=lambda _before, after: (after, ())
     )
+    adopt: Callable[[Spec, Spec], Spec] = field(default=lambda _before, after: after)
 
 
 def shown_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:

@@ -124,6 +124,14 @@ async def _delete(work: Work, spec: SamlSpec) -> None:
         await work.change.delete_saml_provider(provider)
 
 
+def _adopt(before: SamlSpec, after: SamlSpec) -> SamlSpec:
+    """Metadata that is read from a URL is newer than the template's."""
+    url = after.options.get("MetadataUrl")
+    if not url or url != before.options.get("MetadataUrl"):
+        return after
+    return replace(after, metadata=before.metadata)
+
+
 def _show(spec: SamlSpec) -> dict[str, object]:
     return without_empty(
         {
@@ -147,4 +155,5 @@ SAML_PROVIDERS: Kind[SamlSpec] = Kind(
     update=_update,
     delete=_delete,
     show=_show,
+    adopt=_adopt,
 )

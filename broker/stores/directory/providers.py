@@ -54,6 +54,14 @@ class ProviderReads(Reads):
             sorted((_read_saml(row) for row in rows), key=lambda p: p.name.lower())
         )
 
+    async def list_published_saml_providers(self) -> tuple[SamlProvider, ...]:
+        rows = await self.rows(
+            select(SAML_PROVIDERS)
+            .where(SAML_PROVIDERS.c.options.contains('"MetadataUrl"', autoescape=True))
+            .order_by(SAML_PROVIDERS.c.uuid)
+        )
+        return tuple(map(_read_saml, rows))
+
     async def find_oidc_provider(
         self, account: AccountId, host_and_path: str
     ) -> OidcProvider | None:

@@ -1,0 +1,160 @@
+"""What is known of the last reading of a provider's published metadata.
+
+It lies in the shared cache, where it may delay or speed up the next reading and
+grant nothing; the bounds here hold whatever somebody wrote there.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from broker.model.entities import SamlProvider
+from broker.stores.cache.port import Cache
+
+COOL_DOWN = timedelta(seconds=10)
+"""Between two attempts, whoever asks."""
+
+USUAL_INTERVAL = timedelta(hours=4)
+SHORTEST_INTERVAL = timedelta(minutes=5)
+LONGEST_INTERVAL = timedelta(hours=24)
+
+_FIRST_PAUSE = timedelta(minutes=1)
+_LONGEST_PAUSE = timedelta(hours=1)
+_PAUSES_DOUBLED_MAX = 10
+_LIFE_SHARE = 0.75
+_SPACE = "saml-metadata"
+_KEPT = timedelta(days=30)
+_LONGEST_WORDS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshState:
+    """The last attempt and what it brought.
+
+    ``good_at`` is when a document was last taken or found to be the same,
+    ``changed_at`` when one was last taken. ``failures`` counts those since;
+    ``problem`` says in words what was wrong with the last one.
+    """
+
+    url: str
+    attempted_at: datetime
+    next_at: datetime
+    good_at: datetime | None = None
+    changed_at: datetime | None = None
+    failures: int = 0
+    problem: str = ""
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether it is time to read again."""
+        latest = self.attempted_at + LONGEST_INTERVAL
+        return now >= min(self.next_at, latest) or self.attempted_at > now
+
+    def rests(self, now: datetime, *, insist: bool = False) -> bool:
+        """Whether nobody is to have it read out of turn.
+
+        So in the cool-down after any attempt and, unless somebody has reason to
+        ``insist``, in the pause after a failure.
+        """
+        if self.failures and not insist:
+            return not self.is_due(now)
+        return timedelta(0) <= now - self.attempted_at < COOL_DOWN
+
+
+def after_success(
+    before: RefreshState | None,
+    *,
+    url: str,
+    now: datetime,
+    changed: bool,
+    cache_duration: timedelta | None,
+    valid_until: datetime | None,
+) -> RefreshState:
+    """A good document was read; the next reading comes well before it runs out."""
+    interval = USUAL_INTERVAL if cache_duration is None else cache_duration
+    interval = min(interval, LONGEST_INTERVAL)
+    if valid_until is not None:
+        interval = min(interval, _LIFE_SHARE * (valid_until - now))
+    return RefreshState(
+        url=url,
+        attempted_at=now,
+        next_at=now + max(interval, SHORTEST_INTERVAL),
+        good_at=now,
+        changed_at=now if changed else (before.changed_at if before else None),
+    )
+
+
+def after_failure(
+    before: RefreshState | None, *, url: str, now: datetime, words: str
+) -> RefreshState:
+    """Nothing good was read; pauses grow from a minute to an hour."""
+    failures = 1 + (before.failures if before else 0)
+    doubled = min(failures - 1, _PAUSES_DOUBLED_MAX)
+    return RefreshState(
+        url=url,
+        attempted_at=now,
+        next_at=now + min(_FIRST_PAUSE * 2**doubled, _LONGEST_PAUSE),
+        good_at=before.good_at if before else None,
+        changed_at=before.changed_at if before else None,
+        failures=failures,
+        problem=words[:_LONGEST_WORDS],
+    )
+
+
+async def read_state(
+    cache: Cache, provider: SamlProvider, url: str
+) -> RefreshState | None:
+    """The state for this provider and place; None when nothing is known.
+
+    Raises:
+        StoreUnavailableError: the cache is away.
+    """
+    found = await cache.get(_SPACE, provider.uuid.encode())
+    state = None if found is None else _parse(found)
+    return state if state is not None and state.url == url else None
+
+
+async def write_state(
+    cache: Cache, provider: SamlProvider, state: RefreshState
+) -> None:
+    """Tell the other workers.
+
+    Raises:
+        StoreUnavailableError: the cache is away.
+    """
+    body = json.dumps(
+        {
+            "url": state.url,
+            "attempted_at": state.attempted_at.timestamp(),
+            "next_at": state.next_at.timestamp(),
+            "good_at": state.good_at and state.good_at.timestamp(),
+            "changed_at": state.changed_at and state.changed_at.timestamp(),
+            "failures": state.failures,
+            "problem": state.problem,
+        }
+    )
+    await cache.put(
+        _SPACE,
+        provider.uuid.encode(),
+        body.encode(),
+        expires_at=state.attempted_at + _KEPT,
+    )
+
+
+def _parse(data: bytes) -> RefreshState | None:
+    try:
+        value = json.loads(data)
+        return RefreshState(
+            url=str(value["url"]),
+            attempted_at=_at(value["attempted_at"]),
+            next_at=_at(value["next_at"]),
+            good_at=value["good_at"] and _at(value["good_at"]),
+            changed_at=value["changed_at"] and _at(value["changed_at"]),
+            failures=int(value["failures"]),
+            problem=str(value["problem"])[:_LONGEST_WORDS],
+        )
+    except (ValueError, TypeError, KeyError, OverflowError, OSError):
+        return None
+
+
+def _at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(float(seconds), UTC)
