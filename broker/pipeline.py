@@ -37,12 +37,14 @@ from broker.errors import (
     ConcurrentModification,
     InternalFailure,
     InvalidAction,
+    InvalidIdentityToken,
     MalformedInput,
     MalformedQueryString,
     ServiceUnavailable,
     UnsupportedOperation,
     ValidationError,
 )
+from broker.federation.saml import wire_error
 from broker.model.answer import JSON, XML, Answer
 from broker.model.caller import Caller
 from broker.model.raw import RawRequest
@@ -57,6 +59,7 @@ from broker.protocols.query import (
     render_json_fault,
     select_service,
 )
+from broker.protocols.saml.errors import SamlRejected
 from broker.stores.directory.port import Directory
 from broker.stores.errors import ConflictError, StoreUnavailableError
 from broker.stores.uses import UseBuffer
@@ -249,7 +252,15 @@ class Pipeline:
                 if action.proof is Proof.SAML
                 else self._federated.prove_token
             )
-            call.identity = await prove(given, call.now)
+            try:
+                call.identity = await prove(given, call.now)
+            except InvalidIdentityToken as error:
+                if not isinstance(error.__cause__, SamlRejected):
+                    raise
+                # AWS's texts of these name the request.
+                raise wire_error(
+                    error.__cause__, request_id=call.request_id
+                ) from error.__cause__
         call.proved = federated_caller(call.identity)
         _note_caller(call.entry, call.caller)
 

@@ -4,10 +4,12 @@ Nothing listens: requests go through the ASGI interface, signed by botocore. Man
 them cost little, so rules with hundreds of cases are tested here.
 """
 
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -26,7 +28,6 @@ from broker.identities.accounts import create_account, create_root_key
 from broker.model.account import AccountId
 from broker.settings import Settings
 from tests.support.broker import REGION, Key
-from tests.support.signin import SteppedClock
 
 ORIGIN = "http://127.0.0.1:8080"
 FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
@@ -100,12 +101,28 @@ class Reply:
         return "" if found is None else found.text or ""
 
 
+class MovableClock:
+    """The time of day, moved on by hand."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._ahead
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._ahead.total_seconds()
+
+    def move(self, seconds: float) -> None:
+        self._ahead += timedelta(seconds=seconds)
+
+
 @dataclass
 class InProcess:
     """The broker and a client without cookies."""
 
     services: Services
-    clock: SteppedClock
+    clock: MovableClock
     http: httpx.AsyncClient
 
     async def create_account(self, account: str) -> Key:
@@ -158,14 +175,15 @@ class InProcess:
 @asynccontextmanager
 async def in_process(folder: Path, **settings: Any) -> AsyncIterator[InProcess]:
     """A broker with these settings, without accounts and without rate limit."""
-    clock = SteppedClock()
+    clock = MovableClock()
     given = {"public_url": ORIGIN, "rate_limit": 0, **settings}
     async with (
         composition.open_services(
             Settings(data_dir=folder / "data", **given), clock
         ) as services,
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=composition._edge(services, ()))
+            transport=httpx.ASGITransport(app=composition._edge(services, ())),
+            base_url=ORIGIN,
         ) as http,
     ):
         yield InProcess(services, clock, http)
