@@ -117,7 +117,12 @@ _STS = (
         "AssumeRole with ProvidedContexts",
         multivalued=True,
     ),
-    ContextKey("sts:RoleAuthorizedByIdp", _B, _PROOF, "the token has a roles claim"),
+    ContextKey(
+        "sts:RoleAuthorizedByIdp",
+        _B,
+        _PROOF,
+        "AssumeRoleWithWebIdentity; true when the token's roles claim names the role",
+    ),
     ContextKey(
         "sts:IdentityTokenAudience", _S, _CALL, "GetWebIdentityToken", multivalued=True
     ),
