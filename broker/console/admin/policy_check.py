@@ -1,0 +1,114 @@
+"""A policy text held to the grammar of its kind: what is wrong, and where."""
+
+from dataclasses import dataclass
+
+from broker.console.admin.policy_findings import Finding, find_findings
+from broker.errors import BrokerError
+from broker.policy import (
+    PolicyDocument,
+    PolicyKind,
+    PolicyRejected,
+    check_shared_issuers,
+    parse_policy,
+)
+from broker.policy.places import find_place, find_statement_index
+
+_AROUND = 2
+_WIDTH_MAX = 160
+
+
+@dataclass(frozen=True, slots=True)
+class ExcerptLine:
+    """A line around the mistake; ``marked`` is the part that is wrong."""
+
+    number: int
+    before: str
+    marked: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What is wrong; line and column count from 1, 0 where no place is known.
+
+    ``start`` and ``end`` are offsets into the text as browsers count them.
+    """
+
+    message: str
+    line: int = 0
+    column: int = 0
+    statement: int | None = None
+    start: int = 0
+    end: int = 0
+    excerpt: tuple[ExcerptLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A text looked at: the document, or what is wrong with it."""
+
+    document: PolicyDocument | None
+    problem: Problem | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+def check_text(text: str, kind: PolicyKind) -> Checked:
+    """Hold a text to the grammar, and look for what is worth knowing."""
+    try:
+        document = parse_policy(text, kind)
+        if kind is PolicyKind.TRUST:
+            check_shared_issuers(document)
+    except PolicyRejected as error:
+        return Checked(None, place_problem(text, error))
+    return Checked(document, None, find_findings(document))
+
+
+def place_problem(text: str, error: PolicyRejected) -> Problem:
+    """The problem with its place in the text."""
+    span = find_place(text, error)
+    statement = find_statement_index(error)
+    if span is None:
+        return Problem(message=error.message, statement=statement)
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    first, last = span.start, span.end
+    end_column = last.column if last.line == first.line else len(lines[first.line - 1])
+    return Problem(
+        message=error.message,
+        line=first.line,
+        column=first.column,
+        statement=statement,
+        start=_offset(lines, first.line, first.column),
+        end=_offset(lines, last.line, last.column),
+        excerpt=_excerpt(lines, first.line, first.column, end_column),
+    )
+
+
+def told(error: BrokerError) -> Problem:
+    """The problem of a call that was refused for another reason."""
+    return Problem(message=error.message or error.code)
+
+
+def _offset(lines: list[str], line: int, column: int) -> int:
+    before = "\n".join([*lines[: line - 1], lines[line - 1][: column - 1]])
+    # Browsers count UTF-16 units.
+    return len(before.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _excerpt(
+    lines: list[str], wrong: int, column: int, end_column: int
+) -> tuple[ExcerptLine, ...]:
+    first = max(1, wrong - _AROUND)
+    shown = []
+    for number in range(first, min(len(lines), wrong + _AROUND) + 1):
+        line = lines[number - 1]
+        if number != wrong:
+            shown.append(ExcerptLine(number, line[:_WIDTH_MAX], "", ""))
+            continue
+        skipped = max(0, column - 1 - _WIDTH_MAX // 2)
+        before = ("…" if skipped else "") + line[skipped : column - 1]
+        marked = line[column - 1 : max(end_column - 1, column)]
+        after = line[max(end_column - 1, column) :]
+        shown.append(
+            ExcerptLine(number, before, marked[:_WIDTH_MAX], after[: _WIDTH_MAX // 2])
+        )
+    return tuple(shown)

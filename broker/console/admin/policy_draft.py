@@ -1,0 +1,388 @@
+"""A policy as a form has it, and the same policy as JSON.
+
+A draft may be unfinished or wrong: what the grammar says of it is another matter. A
+statement that the form cannot express stays as the JSON that it is, and so does one
+that is folded up; either way nothing of it is lost.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from broker.policy import PolicyKind, PolicyRejected, RejectionReason
+from broker.policy.strict_json import Json, NumberText, parse_json
+
+VERSION = "2012-10-17"
+ANYONE = "*"
+PRINCIPAL_TYPES = ("AWS", "Federated", "Service")
+OPEN_MAX = 4
+"""Statements that are open at a time, so that a page stays a page."""
+
+STATEMENTS_MAX = 200
+"""More than fit into any policy that can be stored."""
+
+ROWS_MAX = 60
+"""Conditions of a statement that has its fields in the form."""
+
+_TOP = frozenset({"Version", "Id", "Statement"})
+_SPACE, _DELETE = " ", "\x7f"
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionRow:
+    """One operator applied to one key."""
+
+    operator: str = ""
+    key: str = ""
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalRow:
+    """Principals of one type; `ANYONE` has no values."""
+
+    kind: str = ""
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """A statement as the form's fields have it."""
+
+    sid: str = ""
+    effect: str = "Allow"
+    not_action: bool = False
+    actions: tuple[str, ...] = ()
+    not_resource: bool = False
+    resources: tuple[str, ...] | None = None
+    principals: tuple[PrincipalRow, ...] | None = None
+    conditions: tuple[ConditionRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DraftStatement:
+    """A statement: open with its fields, or folded up as ``raw`` JSON.
+
+    ``expressible`` says that it can be opened.
+    """
+
+    fields: Fields | None
+    raw: str = ""
+    expressible: bool = True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its fields stand in the form."""
+        return self.fields is not None
+
+    def value(self) -> object:
+        """The statement as a JSON value."""
+        return json.loads(self.raw) if self.fields is None else _value(self.fields)
+
+    def folded(self) -> "DraftStatement":
+        """The same, folded up."""
+        return self if self.fields is None else fold(_value(self.fields))
+
+    def shown(self) -> str:
+        """The statement as JSON for readers."""
+        return pretty(self.value())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A policy; ``version`` and ``id`` are None where the text has none."""
+
+    version: str | None = VERSION
+    id: str | None = None
+    statements: tuple[DraftStatement, ...] = field(default=())
+
+    def text(self) -> str:
+        """The policy as JSON for readers."""
+        return pretty(self.value())
+
+    def value(self) -> dict[str, object]:
+        """The policy as a JSON value."""
+        printed: dict[str, object] = {}
+        if self.version is not None:
+            printed["Version"] = self.version
+        if self.id is not None:
+            printed["Id"] = self.id
+        printed["Statement"] = [one.value() for one in self.statements]
+        return printed
+
+    def with_open(self, index: int, kind: PolicyKind) -> "Draft":
+        """The draft with one more statement open; the first others fold up for it."""
+        opened = [n for n, one in enumerate(self.statements) if one.is_open]
+        close = set(opened[: max(0, len(opened) + 1 - OPEN_MAX)]) - {index}
+        return replace(
+            self,
+            statements=tuple(
+                open_statement(one, kind)
+                if number == index
+                else one.folded()
+                if number in close
+                else one
+                for number, one in enumerate(self.statements)
+            ),
+        )
+
+    def with_statement(self, index: int, changed: DraftStatement | None) -> "Draft":
+        """The draft with one statement changed, or without it."""
+        kept = list(self.statements)
+        kept[index : index + 1] = [] if changed is None else [changed]
+        return replace(self, statements=tuple(kept))
+
+
+def blank_statement(kind: PolicyKind) -> Fields:
+    """What a new statement begins with."""
+    if kind is PolicyKind.TRUST:
+        return Fields(principals=(PrincipalRow("AWS"),), actions=("sts:AssumeRole",))
+    return Fields(resources=())
+
+
+def read_draft(text: str, kind: PolicyKind) -> Draft:
+    """The draft of a text; the first statements that can be opened are open.
+
+    Raises:
+        PolicyRejected: the text has not the outline of a policy, so no form shows it.
+    """
+    value = parse_json(text)
+    if not isinstance(value, dict):
+        raise _no_outline("it is no JSON object")
+    unknown = [name for name in value if name not in _TOP]
+    if unknown:
+        raise _no_outline("only Version, Id and Statement stand in a policy")
+    listed = value.get("Statement", [])
+    raw = listed if isinstance(listed, list) else [listed]
+    if len(raw) > STATEMENTS_MAX:
+        raise _no_outline(f"it has more than {STATEMENTS_MAX} statements")
+    statements: list[DraftStatement] = []
+    for one in raw:
+        fields = find_fields(one, kind)
+        opens = sum(s.is_open for s in statements) < OPEN_MAX
+        statements.append(
+            DraftStatement(fields)
+            if fields is not None and opens
+            else DraftStatement(None, compact(_plain(one)), fields is not None)
+        )
+    return Draft(
+        version=_top_text(value, "Version"),
+        id=_top_text(value, "Id"),
+        statements=tuple(statements),
+    )
+
+
+def find_fields(value: Json, kind: PolicyKind) -> Fields | None:
+    """A statement's fields; None when the form cannot express it."""
+    if not isinstance(value, dict):
+        return None
+    rest = dict(value)
+    sid = rest.pop("Sid", "")
+    effect = rest.pop("Effect", None)
+    conditions = _condition_rows(rest.pop("Condition", {}))
+    actions, not_action = _either(rest, "Action")
+    resources: tuple[str, ...] | None = None
+    not_resource = False
+    principals: tuple[PrincipalRow, ...] | None = None
+    if kind is PolicyKind.TRUST:
+        principals = _principal_rows(rest.pop("Principal", {"AWS": []}))
+    else:
+        resources, not_resource = _either(rest, "Resource")
+    if (
+        rest
+        or ("Sid" in value and not sid)
+        or _line(sid) is None
+        or effect not in {"Allow", "Deny"}
+        or actions is None
+        or conditions is None
+        or (resources is None and principals is None)
+    ):
+        return None
+    return Fields(
+        sid=str(sid),
+        effect=str(effect),
+        not_action=not_action,
+        actions=actions,
+        not_resource=not_resource,
+        resources=resources,
+        principals=principals,
+        conditions=conditions,
+    )
+
+
+def open_statement(statement: DraftStatement, kind: PolicyKind) -> DraftStatement:
+    """The statement with its fields, if it can be opened."""
+    if statement.fields is not None or not statement.expressible:
+        return statement
+    fields = find_fields(parse_json(statement.raw), kind)
+    return statement if fields is None else DraftStatement(fields)
+
+
+def fold(value: object) -> DraftStatement:
+    """A statement of the form's own making, folded up."""
+    return DraftStatement(None, compact(value))
+
+
+def pretty(value: object) -> str:
+    """JSON for readers."""
+    return json.dumps(value, ensure_ascii=False, indent=4)
+
+
+def compact(value: object) -> str:
+    """JSON that survives any form."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _no_outline(what: str) -> PolicyRejected:
+    return PolicyRejected(
+        RejectionReason.WRONG_TYPE,
+        f"The form cannot show this text: {what}.",
+        "The policy",
+    )
+
+
+def _top_text(value: Mapping[str, Json], name: str) -> str | None:
+    if name not in value:
+        return None
+    text = value[name]
+    if _line(text) is None or text == "":
+        raise _no_outline(f"{name} must be a plain string")
+    return str(text)
+
+
+def _plain(value: Json, *, condition: bool = False) -> object:
+    """The value with its numbers as numbers again.
+
+    In a condition a number means the string of its digits, so it stays as written.
+    """
+    if isinstance(value, dict):
+        return {
+            key: _plain(inner, condition=condition or key == "Condition")
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_plain(inner, condition=condition) for inner in value]
+    if isinstance(value, NumberText):
+        return str(value) if condition else json.loads(value)
+    return value
+
+
+def _line(value: Json) -> str | None:
+    """A string that a line of a form brings back as it is."""
+    if not isinstance(value, str) or isinstance(value, NumberText):
+        return None
+    if value != value.strip() or value.startswith("\ufeff"):
+        return None
+    if any(c < _SPACE or c == _DELETE for c in value):
+        return None
+    return value
+
+
+def _lines(value: Json) -> tuple[str, ...] | None:
+    found: list[str] = []
+    for item in value if isinstance(value, list) else [value]:
+        line = _line(item)
+        if not line:
+            return None
+        found.append(line)
+    return tuple(found)
+
+
+def _either(rest: dict[str, Json], element: str) -> tuple[tuple[str, ...] | None, bool]:
+    """The values of an element or of its opposite."""
+    negated = f"Not{element}" in rest
+    name = f"Not{element}" if negated else element
+    if name not in rest:
+        return (), False
+    return _lines(rest.pop(name)), negated
+
+
+def _condition_rows(block: Json) -> tuple[ConditionRow, ...] | None:
+    if not isinstance(block, dict):
+        return None
+    rows: list[ConditionRow] = []
+    for operator, keys in block.items():
+        if not _line(operator) or not isinstance(keys, dict) or not keys:
+            return None
+        for key, value in keys.items():
+            values = _condition_values(value)
+            if not _line(key) or values is None:
+                return None
+            rows.append(ConditionRow(operator, key, values))
+    return tuple(rows) if len(rows) <= ROWS_MAX else None
+
+
+def _condition_values(value: Json) -> tuple[str, ...] | None:
+    items = value if isinstance(value, list) else [value]
+    words: list[Json] = [
+        ("true" if item else "false")
+        if isinstance(item, bool)
+        else str(item)
+        if isinstance(item, NumberText)
+        else item
+        for item in items
+    ]
+    return _lines(words)
+
+
+def _principal_rows(value: Json) -> tuple[PrincipalRow, ...] | None:
+    if value == ANYONE:
+        return (PrincipalRow(ANYONE),)
+    if not isinstance(value, dict) or not value:
+        return None
+    rows: list[PrincipalRow] = []
+    for kind, named in value.items():
+        values = _lines(named)
+        if kind not in PRINCIPAL_TYPES or values is None:
+            return None
+        rows.append(PrincipalRow(kind, values))
+    return tuple(rows)
+
+
+def _value(fields: Fields) -> dict[str, object]:
+    printed: dict[str, object] = {}
+    if fields.sid:
+        printed["Sid"] = fields.sid
+    printed["Effect"] = fields.effect
+    if fields.principals is not None:
+        printed["Principal"] = _principal_value(fields.principals)
+    printed["NotAction" if fields.not_action else "Action"] = _short(fields.actions)
+    if fields.resources is not None:
+        name = "NotResource" if fields.not_resource else "Resource"
+        printed[name] = _short(fields.resources)
+    conditions = _condition_value(fields.conditions)
+    if conditions:
+        printed["Condition"] = conditions
+    return printed
+
+
+def _principal_value(rows: Iterable[PrincipalRow]) -> object:
+    named: dict[str, list[str]] = {}
+    anyone = False
+    for row in rows:
+        if row.kind == ANYONE:
+            anyone = True
+        elif row.kind:
+            named.setdefault(row.kind, []).extend(row.values)
+    if anyone and named:
+        named.setdefault("AWS", []).append(ANYONE)
+    if anyone and not named:
+        return ANYONE
+    return {kind: _short(tuple(values)) for kind, values in named.items()}
+
+
+def _condition_value(rows: Iterable[ConditionRow]) -> dict[str, dict[str, object]]:
+    block: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        if row.key or row.values:
+            keys = block.setdefault(row.operator, {})
+            keys.setdefault(row.key, []).extend(row.values)
+    return {
+        operator: {key: _short(tuple(values)) for key, values in keys.items()}
+        for operator, keys in block.items()
+    }
+
+
+def _short(values: tuple[str, ...]) -> str | list[str]:
+    """One value stands alone, as people write it."""
+    return values[0] if len(values) == 1 else list(values)

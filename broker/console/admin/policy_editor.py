@@ -1,0 +1,398 @@
+"""The policy editor: one policy, as a form or as JSON, over the requests of a page.
+
+An editor's whole state is in its fields, so it needs no script and no memory on the
+server. Every button posts all of it; `turn` does what the button says, and the page
+shows the result. What to do with a finished text is the page's business.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TypeVar
+
+from broker.catalogue import (
+    AccessLevel,
+    ServiceSummary,
+    policy_summary,
+    service_prefixes,
+)
+from broker.console.admin.action_picker import Picker, PickerView, view_picker
+from broker.console.admin.policy_check import Checked, Problem, check_text, told
+from broker.console.admin.policy_draft import (
+    ANYONE,
+    PRINCIPAL_TYPES,
+    ROWS_MAX,
+    STATEMENTS_MAX,
+    ConditionRow,
+    Draft,
+    DraftStatement,
+    Fields,
+    PrincipalRow,
+    blank_statement,
+    pretty,
+    read_draft,
+)
+from broker.console.admin.policy_findings import Finding
+from broker.console.forms import Form
+from broker.errors import BrokerError
+from broker.policy import CONTEXT_KEYS, PolicyKind, PolicyRejected
+from broker.policy.strict_json import parse_json
+
+Row = TypeVar("Row")
+
+DO = "do"
+SAVE = "save"
+PREVIEW_MAX = 6000
+SUMMARY_MAX = 12
+_NUMBER = re.compile(r"[0-9]{1,4}")
+OPERATORS = (
+    *("StringEquals", "StringNotEquals", "StringEqualsIgnoreCase"),
+    *("StringLike", "StringNotLike", "Bool", "Null"),
+    *("ArnEquals", "ArnLike", "ArnNotLike", "IpAddress", "NotIpAddress"),
+    *("NumericEquals", "NumericLessThanEquals", "NumericGreaterThanEquals"),
+    *("DateLessThan", "DateGreaterThan", "StringEqualsIfExists", "BoolIfExists"),
+    *("ForAllValues:StringEquals", "ForAnyValue:StringEquals"),
+)
+
+
+class View(StrEnum):
+    """How the policy is shown."""
+
+    FORM = "form"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Editor:
+    """The state of an editor.
+
+    ``text`` is what was typed in the JSON view; ``draft`` is there in the form view.
+    ``base`` names what the editing began with, for the page to compare.
+    """
+
+    kind: PolicyKind
+    view: View
+    base: str = ""
+    text: str = ""
+    draft: Draft | None = None
+    picker: Picker | None = None
+    problem: Problem | None = None
+    findings: tuple[Finding, ...] = field(default=())
+    looked: bool = False
+
+    @property
+    def is_trust(self) -> bool:
+        """Whether statements name principals instead of resources."""
+        return self.kind is PolicyKind.TRUST
+
+    def policy(self) -> str:
+        """The policy's text as it stands."""
+        return self.text if self.draft is None else self.draft.text()
+
+    def preview(self) -> str:
+        """The JSON beside the form; empty when it is too long to stand there."""
+        text = self.policy()
+        return text if len(text) <= PREVIEW_MAX else ""
+
+    def checked(self) -> "Editor":
+        """The editor with what is wrong or worth knowing."""
+        found = self.check()
+        return replace(
+            self, problem=found.problem, findings=found.findings, looked=True
+        )
+
+    def check(self) -> Checked:
+        """The text held to the grammar."""
+        return check_text(self.policy(), self.kind)
+
+    def summary(self) -> tuple[ServiceSummary, ...]:
+        """What the policy gives, beside its JSON; empty when it cannot be told."""
+        document = None if self.is_trust else self.check().document
+        return policy_summary([document])[:SUMMARY_MAX] if document else ()
+
+    def refused(self, error: BrokerError) -> "Editor":
+        """The editor with the error of a call that did not take the policy."""
+        return replace(self, problem=told(error))
+
+    def picker_view(self) -> PickerView | None:
+        """The list of actions to pick from."""
+        if self.picker is None or self.draft is None:
+            return None
+        statements = self.draft.statements
+        if self.picker.statement >= len(statements):
+            return None
+        fields = statements[self.picker.statement].fields
+        if fields is None:
+            return None
+        return view_picker(self.picker, fields.actions)
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """For the list of services to choose from."""
+        return service_prefixes()
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """For the list of operators to choose from."""
+        return OPERATORS
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """For the list of condition keys to choose from."""
+        return tuple(key.name for key in CONTEXT_KEYS.values() if "*" not in key.name)
+
+    @property
+    def principal_types(self) -> tuple[str, ...]:
+        """For the list of types of principals."""
+        return (*PRINCIPAL_TYPES, ANYONE)
+
+
+def content_hash(text: str) -> str:
+    """What the editing of a stored text began with."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def begin(text: str, kind: PolicyKind, base: str = "") -> Editor:
+    """An editor of a text: as a form if it can be one."""
+    try:
+        draft = read_draft(text, kind)
+    except PolicyRejected:
+        return Editor(kind=kind, view=View.JSON, base=base, text=text)
+    return Editor(kind=kind, view=View.FORM, base=base, draft=draft)
+
+
+def begin_empty(kind: PolicyKind) -> Editor:
+    """An editor of a new policy with one statement."""
+    statement = DraftStatement(blank_statement(kind))
+    return Editor(kind=kind, view=View.FORM, draft=Draft(statements=(statement,)))
+
+
+def read_editor(form: Form, kind: PolicyKind) -> Editor | None:
+    """The editor of a posted form; None when the form has none.
+
+    Raises:
+        ValidationError: a field was sent twice.
+    """
+    view = form.find("view")
+    if view is None:
+        return None
+    base = form.find("base") or ""
+    if view != View.FORM:
+        text = _newlines(form.find("text") or "")
+        return Editor(kind=kind, view=View.JSON, base=base, text=text)
+    draft = Draft(
+        version=form.find("version") or None,
+        id=form.find("id") or None,
+        statements=tuple(_statements(form, kind)),
+    )
+    picker = None
+    picked = _number(form.find("pick"))
+    if picked is not None:
+        picker = Picker(
+            statement=picked,
+            service=(form.find("pick.service") or "").strip().lower()[:64],
+            level=(form.find("pick.level") or "")[:64],
+            wanted=(form.find("pick.find") or "").strip()[:64],
+        )
+    return Editor(kind=kind, view=View.FORM, base=base, draft=draft, picker=picker)
+
+
+def turn(editor: Editor, form: Form) -> Editor:
+    """Do what the button that was pressed says; other buttons are the page's."""
+    command, *places = (form.find(DO) or "").split(":")
+    of_the_whole = _WHOLE.get(command)
+    if of_the_whole is not None:
+        return of_the_whole(editor)
+    index, place, *_ = (*map(_number, places), None, None)
+    draft = editor.draft
+    if draft is None or index is None or index >= len(draft.statements):
+        return editor
+    if command.startswith("pick"):
+        return _pick(editor, command, index, place, form)
+    changed = _with_statement_turned(draft, editor.kind, command, index, place)
+    # Another statement has the picker's number now.
+    keeps = command not in {"remove-statement", "edit-statement", "fold-statement"}
+    return replace(editor, draft=changed, picker=editor.picker if keeps else None)
+
+
+def _as_json(editor: Editor) -> Editor:
+    if editor.draft is None:
+        return editor
+    return replace(
+        editor, view=View.JSON, text=editor.draft.text(), draft=None, picker=None
+    )
+
+
+def _as_form(editor: Editor) -> Editor:
+    if editor.draft is not None:
+        return editor
+    try:
+        draft = read_draft(editor.text, editor.kind)
+    except PolicyRejected as error:
+        checked = editor.checked()
+        # What the form cannot take is not always what the grammar complains of.
+        problem = checked.problem or Problem(message=error.message)
+        return replace(checked, problem=problem)
+    return replace(editor, view=View.FORM, draft=draft, text="")
+
+
+def format_text(text: str) -> str:
+    """A stored text for readers; one that is no JSON stays as it is."""
+    try:
+        parse_json(text)
+        draft = read_draft(text, PolicyKind.IDENTITY)
+    except PolicyRejected:
+        return text
+    return pretty(draft.value())
+
+
+def _with_statement_added(editor: Editor) -> Editor:
+    draft, kind = editor.draft, editor.kind
+    if draft is None or len(draft.statements) >= STATEMENTS_MAX:
+        return editor
+    added = DraftStatement(blank_statement(kind)).folded()
+    longer = replace(draft, statements=(*draft.statements, added))
+    return replace(editor, draft=longer.with_open(len(draft.statements), kind))
+
+
+_WHOLE: Mapping[str, Callable[[Editor], Editor]] = {
+    "show-json": _as_json,
+    "show-form": _as_form,
+    "check": Editor.checked,
+    "add-statement": _with_statement_added,
+}
+
+
+def _with_statement_turned(
+    draft: Draft, kind: PolicyKind, command: str, index: int, place: int | None
+) -> Draft:
+    statement = draft.statements[index]
+    if command == "remove-statement":
+        return draft.with_statement(index, None)
+    if command == "edit-statement":
+        return draft.with_open(index, kind)
+    if command == "fold-statement":
+        return draft.with_statement(index, statement.folded())
+    fields = statement.fields
+    if fields is None:
+        return draft
+    if command == "add-condition":
+        changed = replace(
+            fields, conditions=(*fields.conditions, ConditionRow("StringEquals"))
+        )
+    elif command == "remove-condition":
+        changed = replace(fields, conditions=_without(fields.conditions, place))
+    elif command == "add-principal" and fields.principals is not None:
+        changed = replace(fields, principals=(*fields.principals, PrincipalRow("AWS")))
+    elif command == "remove-principal" and fields.principals is not None:
+        changed = replace(fields, principals=_without(fields.principals, place))
+    else:
+        return draft
+    return draft.with_statement(index, DraftStatement(changed))
+
+
+def _pick(
+    editor: Editor, command: str, index: int, place: int | None, form: Form
+) -> Editor:
+    draft, picker = editor.draft, editor.picker
+    fields = None if draft is None else draft.statements[index].fields
+    if draft is None or fields is None or command == "pick-done":
+        return replace(editor, picker=None)
+    if picker is None or picker.statement != index:
+        return replace(editor, picker=Picker(statement=index))
+    if command == "pick-service":
+        return replace(editor, picker=Picker(statement=index, service=picker.service))
+    if command == "pick-level":
+        levels = dict(enumerate(AccessLevel))
+        level = levels.get(place) if place is not None else None
+        return replace(editor, picker=replace(picker, level=level or ""))
+    added: tuple[str, ...] = ()
+    if command == "pick-all":
+        added = (f"{picker.service}:*",) if picker.service else ()
+    elif command == "pick-add":
+        added = form.every("pick.action")[:STATEMENTS_MAX]
+    have = {action.lower() for action in fields.actions}
+    new = tuple(one for one in dict.fromkeys(added) if one.lower() not in have)
+    changed = replace(fields, actions=(*fields.actions, *new))
+    return replace(editor, draft=draft.with_statement(index, DraftStatement(changed)))
+
+
+def _statements(form: Form, kind: PolicyKind) -> Iterator[DraftStatement]:
+    for index in range(STATEMENTS_MAX):
+        prefix = f"s{index}"
+        raw = form.find(f"{prefix}.raw")
+        if raw is not None:
+            yield _folded(raw, kind)
+        elif form.find(f"{prefix}.effect") is not None:
+            yield DraftStatement(_fields(form, prefix, kind))
+        else:
+            return
+
+
+def _folded(raw: str, kind: PolicyKind) -> DraftStatement:
+    """A statement that came folded up; a broken one is kept as a string."""
+    try:
+        holder = read_draft(f'{{"Statement":[{raw}]}}', kind)
+    except PolicyRejected:
+        return DraftStatement(None, pretty(raw), expressible=False)
+    (statement,) = holder.statements[:1] or (
+        DraftStatement(None, "{}", expressible=False),
+    )
+    return statement.folded()
+
+
+def _fields(form: Form, prefix: str, kind: PolicyKind) -> Fields:
+    trust = kind is PolicyKind.TRUST
+    return Fields(
+        sid=(form.find(f"{prefix}.sid") or "").strip(),
+        effect="Deny" if form.find(f"{prefix}.effect") == "Deny" else "Allow",
+        not_action=form.find(f"{prefix}.not_action") == "1",
+        actions=_lines(form.find(f"{prefix}.actions")),
+        not_resource=form.find(f"{prefix}.not_resource") == "1",
+        resources=None if trust else _lines(form.find(f"{prefix}.resources")),
+        principals=tuple(_principals(form, prefix)) if trust else None,
+        conditions=tuple(_conditions(form, prefix)),
+    )
+
+
+def _principals(form: Form, prefix: str) -> Iterator[PrincipalRow]:
+    for number in range(ROWS_MAX):
+        kind = form.find(f"{prefix}.p{number}.kind")
+        if kind is None:
+            return
+        values = _lines(form.find(f"{prefix}.p{number}.values"))
+        yield PrincipalRow(kind, () if kind == ANYONE else values)
+
+
+def _conditions(form: Form, prefix: str) -> Iterator[ConditionRow]:
+    for number in range(ROWS_MAX):
+        operator = form.find(f"{prefix}.c{number}.operator")
+        if operator is None:
+            return
+        yield ConditionRow(
+            operator.strip(),
+            (form.find(f"{prefix}.c{number}.key") or "").strip(),
+            _lines(form.find(f"{prefix}.c{number}.values")),
+        )
+
+
+def _lines(text: str | None) -> tuple[str, ...]:
+    """The lines of a field; blank ones are nothing."""
+    lines = (line.strip() for line in _newlines(text or "").split("\n"))
+    return tuple(line for line in lines if line)
+
+
+def _newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _without(rows: tuple[Row, ...], place: int | None) -> tuple[Row, ...]:
+    return tuple(row for number, row in enumerate(rows) if number != place)
+
+
+def _number(text: str | None) -> int | None:
+    if text is None or not _NUMBER.fullmatch(text):
+        return None
+    return int(text)

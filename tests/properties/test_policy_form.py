@@ -1,0 +1,104 @@
+"""A policy stays what it is, however often it changes between form and JSON."""
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lxml import html
+
+from broker.console.admin.policy_editor import (
+    Editor,
+    View,
+    begin,
+    content_hash,
+    read_editor,
+    turn,
+)
+from broker.console.forms import Form
+from broker.console.pages import Pages
+from broker.policy import PolicyKind, PolicyRejected, parse_policy
+from tests.properties.test_policy import IDENTITY, JSON, TRUST
+
+_TEMPLATE = Pages(())._environment.from_string(
+    '{% from "admin/policy_editor.html" import policy_editor %}'
+    '<form method="post">{{ policy_editor(editor, "/here") }}</form>'
+)
+VERSIONS = st.sampled_from(["2008-10-17", "2012-10-17"])
+
+
+def press(editor: Editor, command: str) -> Editor:
+    """What is there after a browser was shown the editor and a button was pressed."""
+    page = html.fromstring(_TEMPLATE.render(editor=editor))
+    pairs: list[tuple[str, str]] = [("do", command)]
+    for control in page.xpath("//input[@name]|//select|//textarea"):
+        name = control.get("name")
+        if control.get("type") == "checkbox":
+            continue
+        if control.tag == "textarea":
+            # A browser drops the first line end and sends the others as CRLF.
+            value = (control.text or "").removeprefix("\n").replace("\n", "\r\n")
+        elif control.tag == "select":
+            chosen = control.xpath("./option[@selected]") or control.xpath("./option")
+            value = chosen[0].get("value", chosen[0].text)
+        else:
+            value = control.get("value") or ""
+        pairs.append((name, value))
+    form = Form(pairs)
+    read = read_editor(form, editor.kind)
+    assert read is not None
+    return turn(read, form)
+
+
+def text_of(statements: list[dict[str, Any]], version: str) -> str:
+    return json.dumps({"Version": version, "Statement": statements})
+
+
+def stays(text: str, kind: PolicyKind) -> None:
+    before = parse_policy(text, kind)
+    editor = press(begin(text, kind, "base"), "check")
+    assert editor.view is View.FORM
+    for command in ("show-json", "show-form", "fold-statement:0", "edit-statement:0"):
+        editor = press(editor, command)
+        assert parse_policy(editor.policy(), kind) == before, command
+    assert editor.base == "base"
+    assert editor.problem is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(IDENTITY.filter(bool), VERSIONS)
+def test_every_permission_policy_survives_the_form(
+    statements: list[dict[str, Any]], version: str
+) -> None:
+    stays(text_of(statements, version), PolicyKind.IDENTITY)
+
+
+@settings(max_examples=40, deadline=None)
+@given(TRUST.filter(bool), VERSIONS)
+def test_every_trust_policy_survives_the_form(
+    statements: list[dict[str, Any]], version: str
+) -> None:
+    text = text_of(statements, version)
+    try:
+        parse_policy(text, PolicyKind.TRUST)
+    except PolicyRejected:
+        return
+    stays(text, PolicyKind.TRUST)
+
+
+@settings(max_examples=60, deadline=None)
+@given(JSON.map(json.dumps) | st.text(max_size=30))
+def test_whatever_is_pasted_is_kept_or_complained_of(text: str) -> None:
+    """Text that no form can show stays as it was typed; the rest may be wrong."""
+    editor = Editor(kind=PolicyKind.IDENTITY, view=View.JSON, text=text)
+    shown = turn(editor, Form([("do", "show-form")]))
+    if shown.draft is None:
+        assert shown.text == text
+        assert shown.problem is not None
+    else:
+        again = turn(shown, Form([("do", "show-json")]))
+        assert json.loads(again.text).keys() >= json.loads(text).keys()
+
+
+def test_the_hash_tells_texts_apart() -> None:
+    assert content_hash("{}") == content_hash("{}") != content_hash("{ }")
