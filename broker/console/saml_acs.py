@@ -20,6 +20,8 @@ from broker.console.arrival import Arrival, Arrivals
 from broker.console.desk import Desk
 from broker.console.facts import note, raw_request, request_id
 from broker.console.forms import Form, read_form
+from broker.console.pages import compressed
+from broker.console.recent_roles import RecentRoles
 from broker.console.saml_requests import OpenRequest, SamlRequests
 from broker.errors import (
     AccessDenied,
@@ -75,6 +77,7 @@ class SamlAcs:
         self._desk = desk
         self._arrivals = arrivals
         self._requests = SamlRequests(desk)
+        self._recent = RecentRoles(desk.deps)
 
     async def post(self, request: Request) -> Response:
         """``POST /saml``, and ``POST /saml/acs/{id}`` for one provider."""
@@ -87,14 +90,19 @@ class SamlAcs:
         relay = form.find("RelayState") or ""
         chosen = _choose(choices, form)
         if chosen is None:
-            return self._desk.pages.show(
+            recent = await self._recent.find(choice.identity for choice in choices)
+            page = self._desk.pages.show(
                 request,
                 "roles.html",
-                blocks=await self._blocks(choices),
+                blocks=await self._blocks(choices, recent),
+                last=next((arn for arn in recent if _offers(choices, arn)), ""),
                 action=f"/saml/acs/{uuid}" if uuid else "/saml",
                 response=response_text,
                 relay=relay,
             )
+            return compressed(request, page)
+        if len(choices) > 1:
+            await self._recent.remember(chosen.identity, chosen.pair.role_arn)
         return await self._arrivals.hand_over(
             Arrival(
                 door=DOOR,
@@ -207,7 +215,15 @@ class SamlAcs:
         except SamlRejected as error:
             raise wire_error(error) from error
 
-    async def _blocks(self, choices: Iterable[Choice]) -> tuple[AccountBlock, ...]:
+    async def _blocks(
+        self, choices: Iterable[Choice], recent: tuple[str, ...]
+    ) -> tuple[AccountBlock, ...]:
+        """By account; what was opened lately comes first, the rest by name."""
+        ranks = {arn: rank for rank, arn in enumerate(recent)}
+
+        def rank(choice: Choice) -> int:
+            return ranks.get(choice.pair.role_arn, len(ranks))
+
         grouped: dict[AccountId, list[Choice]] = {}
         for choice in choices:
             grouped.setdefault(choice.identity.account, []).append(choice)
@@ -216,8 +232,10 @@ class SamlAcs:
             account = await self._desk.deps.fresh.find_account(number)
             alias = account.alias if account else None
             title = f"Account: {alias} ({number})" if alias else f"Account: {number}"
-            found.sort(key=lambda choice: choice.name.lower())
+            found.sort(key=lambda choice: (rank(choice), choice.name.lower()))
             blocks.append(AccountBlock(title, tuple(found)))
+        # Accounts that nothing was opened in keep the order of the response.
+        blocks.sort(key=lambda block: rank(block.choices[0]))
         return tuple(blocks)
 
 
@@ -233,6 +251,10 @@ def _providers(pairs: Iterable[RolePair]) -> list[tuple[AccountId, str]]:
         if role.account == account:
             found[pair.provider_arn] = account
     return [(account, arn) for arn, account in found.items()]
+
+
+def _offers(choices: tuple[Choice, ...], role_arn: str) -> bool:
+    return any(choice.pair.role_arn == role_arn for choice in choices)
 
 
 def _choose(choices: tuple[Choice, ...], form: Form) -> Choice | None:

@@ -36,19 +36,35 @@ class Handles:
     async def put(self, value: Mapping[str, object], expires_at: datetime) -> str:
         """A new handle of 256 random bits for a value that JSON can hold."""
         handle = new_handle()
-        digest = _digest(handle)
         try:
-            sealed = self._vault.seal(
-                _PURPOSE,
-                self._space,
-                digest.hex(),
-                _COLUMN,
-                json.dumps(value, separators=(",", ":")).encode("ascii"),
+            await self._cache.put(
+                self._space, *self._sealed(handle, value), expires_at=expires_at
             )
-            await self._cache.put(self._space, digest, sealed, expires_at=expires_at)
         except (KeyringError, StoreUnavailableError) as error:
             raise ServiceUnavailable(detail=f"no handle was made: {error}") from error
         return handle
+
+    async def claim(
+        self, name: str, value: Mapping[str, object], expires_at: datetime
+    ) -> bool:
+        """Keep a value under a name of the caller's; False when the name is taken."""
+        try:
+            return await self._cache.add(
+                self._space, *self._sealed(name, value), expires_at=expires_at
+            )
+        except (KeyringError, StoreUnavailableError) as error:
+            raise ServiceUnavailable(detail=f"nothing was kept: {error}") from error
+
+    async def replace(
+        self, name: str, value: Mapping[str, object], expires_at: datetime
+    ) -> None:
+        """Keep a value under a name of the caller's, whatever was there."""
+        try:
+            await self._cache.put(
+                self._space, *self._sealed(name, value), expires_at=expires_at
+            )
+        except (KeyringError, StoreUnavailableError) as error:
+            raise ServiceUnavailable(detail=f"nothing was kept: {error}") from error
 
     async def find(self, handle: str) -> dict[str, Any] | None:
         """The value, left where it is."""
@@ -76,6 +92,14 @@ class Handles:
             await self._cache.drop(self._space, _digest(handle))
         except StoreUnavailableError as error:
             raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
+
+    def _sealed(self, handle: str, value: Mapping[str, object]) -> tuple[bytes, bytes]:
+        """The handle's place in the cache, and the value sealed for it."""
+        digest = _digest(handle)
+        plain = json.dumps(value, separators=(",", ":")).encode("ascii")
+        return digest, self._vault.seal(
+            _PURPOSE, self._space, digest.hex(), _COLUMN, plain
+        )
 
     def _open(self, digest: bytes, sealed: bytes | None) -> dict[str, Any] | None:
         if sealed is None:

@@ -1,6 +1,7 @@
 """From a posted response to a console session."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from lxml import html
@@ -104,6 +105,61 @@ async def test_the_role_page_has_the_documented_selectors(world: SignInWorld) ->
     assert all(r.get("id") == r.get("value") for r in radios)
     assert form.xpath(".//label[@class='saml-role-description']")
     assert form.xpath(".//*[@id='signin_button'][@type='submit']")
+
+
+async def test_the_role_used_last_is_first_and_chosen(world: SignInWorld) -> None:
+    """By who signs in: the response's post brings no cookie."""
+    roles = [pair("Reader"), pair("Admin"), pair("Brief")]
+    browser = world.browser()
+    for role in ("Brief", "Reader"):
+        fields = {"SAMLResponse": world.response(*roles), "roleIndex": role_arn(role)}
+        await browser.post("/saml", data=fields)
+
+    async def listed(**knobs: Any) -> tuple[list[str], list[str]]:
+        page = await world.browser().post(
+            "/saml", data={"SAMLResponse": world.response(*roles, **knobs)}
+        )
+        form = html.fromstring(page.text).xpath("//form[@id='saml_form']")[0]
+        return form.xpath(".//label/text()"), form.xpath(".//input[@checked]/@id")
+
+    assert await listed() == (["Reader", "Brief", "Admin"], [role_arn("Reader")])
+    other = await listed(aws={"session_name": "bob@example.com"})
+    assert other == (["Admin", "Brief", "Reader"], [])
+
+
+async def test_a_role_that_is_not_offered_any_more_is_not_on_the_page(
+    world: SignInWorld,
+) -> None:
+    await world.browser().post(
+        "/saml",
+        data={
+            "SAMLResponse": world.response(pair("Reader"), pair("Brief")),
+            "roleIndex": role_arn("Brief"),
+        },
+    )
+    response = world.response(pair("Reader"), pair("Admin"))
+    page = await world.browser().post("/saml", data={"SAMLResponse": response})
+    form = html.fromstring(page.text).xpath("//form[@id='saml_form']")[0]
+    assert form.xpath(".//label/text()") == ["Admin", "Reader"]
+    assert form.xpath(".//input[@checked]") == []
+
+
+async def test_two_hundred_roles_are_a_small_page(world: SignInWorld) -> None:
+    roles = [pair(f"Team-{n:03d}-Operator") for n in range(200)]
+    page = await world.browser().post(
+        "/saml",
+        data={"SAMLResponse": world.response(*roles)},
+        headers={"accept-encoding": "gzip"},
+    )
+    assert page.text.count('class="saml-role"') == 200
+    assert int(page.headers["content-length"]) < 60_000
+    plain = await world.browser().post(
+        "/saml",
+        data={"SAMLResponse": world.response(*roles)},
+        headers={"accept-encoding": "identity"},
+    )
+    assert "content-encoding" not in plain.headers
+    assert plain.text.count('class="saml-role"') == 200
 
 
 async def test_an_account_without_an_alias_shows_its_number(world: SignInWorld) -> None:
