@@ -162,6 +162,10 @@ class DirectoryReader(CredentialReader, Protocol):
         self, account: AccountId
     ) -> tuple[SamlProvider, ...]: ...
 
+    async def list_published_saml_providers(self) -> tuple[SamlProvider, ...]:
+        """Of all accounts, those whose options name a ``MetadataUrl``."""
+        ...
+
     async def find_oidc_provider(
         self, account: AccountId, host_and_path: str
     ) -> OidcProvider | None: ...
