@@ -169,6 +169,26 @@ async def test_entities_read_back_exactly_as_they_were_written(
     assert await directory.find_access_key("AKIA1") == key
 
 
+async def test_providers_with_a_metadata_url_are_found_in_every_account(
+    directory: SqlDirectory,
+) -> None:
+    watched = [
+        replace(
+            make_saml("okta", f"SAMLSP{number}"),
+            account=account,
+            options={"MetadataUrl": "https://idp.example/m"},
+        )
+        for number, account in enumerate((ACCOUNT, OTHER))
+    ]
+    for provider in watched:
+        async with directory.change(provider.account) as change:
+            await change.insert_account(make_account(provider.account))
+            await change.insert_saml_provider(provider)
+            plain = make_saml("plain", f"SAMLSPX{provider.account}")
+            await change.insert_saml_provider(replace(plain, account=provider.account))
+    assert await directory.list_published_saml_providers() == tuple(watched)
+
+
 async def test_absent_entities_read_as_none(directory: SqlDirectory) -> None:
     assert await directory.find_account(ACCOUNT) is None
     assert await directory.find_account_by_alias("x") is None

@@ -1,0 +1,92 @@
+"""A provider's MetadataUrl from the command line: set, read now, looked at, applied."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.saml_idp import make_key_pair, metadata_xml
+from tests.support.saml_publisher import Publisher, publishing, signed_metadata
+from tests.unit.cli.conftest import ACCOUNT, CommandLine
+
+SAML = f"arn:aws:iam::{ACCOUNT}:saml-provider/Corp"
+TODAY = datetime.now(UTC)
+OLD, NEW = make_key_pair(not_before=TODAY), make_key_pair(not_before=TODAY)
+
+
+@pytest.fixture
+def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
+    with publishing(signed_metadata(OLD, OLD, NEW)) as running:
+        monkeypatch.setenv("BROKER_INTERNAL_ISSUERS", f"127.0.0.1:{running.port}")
+        yield running
+
+
+def template(**options: object) -> str:
+    provider = {
+        "Name": "Corp",
+        "SamlMetadataDocument": metadata_xml(OLD),
+        "Broker": options,
+    }
+    return yaml.safe_dump({"Accounts": {ACCOUNT: {"SAMLProviders": [provider]}}})
+
+
+def test_it_is_read_at_once_on_demand(cli: CommandLine, publisher: Publisher) -> None:
+    cli("apply", "-", stdin=template())
+    cli("providers", "refresh", SAML, fails=True)
+    assert "has no MetadataUrl" in " ".join(cli.stderr.replace("│", " ").split())
+    cli("providers", "set", SAML, f"MetadataUrl={publisher.url}")
+    assert "was not read yet" in cli("doctor")
+    said = cli.json("providers", "refresh", SAML)
+    assert said["Problem"] == ""
+    assert said["ChangedAt"] == said["ReadAt"]
+    assert f"{publisher.url} was read at" in cli("doctor")
+    (record,) = cli.audit("broker:RefreshSAMLMetadata")
+    assert record["resources"] == [SAML]
+
+
+def test_what_went_wrong_is_told(cli: CommandLine, publisher: Publisher) -> None:
+    publisher.answer = publisher.fail
+    cli("apply", "-", stdin=template(MetadataUrl=publisher.url))
+    assert "503" in cli("providers", "refresh", SAML, fails=True)
+    text = cli("doctor", fails=True)
+    assert "gave nothing good yet" in text
+    assert "503" in text
+
+
+def test_a_template_does_not_bring_the_older_metadata_back(
+    cli: CommandLine, publisher: Publisher
+) -> None:
+    text = template(MetadataUrl=publisher.url)
+    cli("apply", "-", stdin=text)
+    cli("providers", "refresh", SAML)
+    newer = yaml.safe_load(cli("export", ACCOUNT))
+    for words in (("apply", "-"), ("apply", "-", "--prune")):
+        cli(*words, stdin=text)
+        assert "Everything is as the file says." in cli.stderr
+    assert yaml.safe_load(cli("export", ACCOUNT)) == newer
+    (kept,) = newer["Accounts"][ACCOUNT]["SAMLProviders"]
+    assert NEW.certificate_base64 in kept["SamlMetadataDocument"]
+    # Without the option the template's own counts again.
+    cli("apply", "-", stdin=template())
+    (own,) = yaml.safe_load(cli("export", ACCOUNT))["Accounts"][ACCOUNT][
+        "SAMLProviders"
+    ]
+    assert NEW.certificate_base64 not in own["SamlMetadataDocument"]
+
+
+def test_pins_come_from_a_file(
+    cli: CommandLine, publisher: Publisher, tmp_path: Path
+) -> None:
+    cli("apply", "-", stdin=template(MetadataUrl=publisher.url))
+    pin = tmp_path / "pin.pem"
+    pin.write_bytes(NEW.certificate_pem)
+    cli("providers", "set", SAML, f"MetadataCertificate=@{pin}")
+    assert "trusted" in cli("providers", "refresh", SAML, fails=True)
+    pin.write_text("nonsense")
+    cli("providers", "set", SAML, f"MetadataCertificate=@{pin}", fails=True)
+    assert "in PEM" in " ".join(cli.stderr.replace("│", " ").split())
+    options = template(MetadataTrustTls=True, MetadataUrl=publisher.url)
+    cli("apply", "-", stdin=options, fails=True)
+    assert "MetadataTrustTls needs an https" in cli.stderr
