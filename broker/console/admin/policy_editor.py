@@ -116,6 +116,10 @@ class Editor:
         """The editor with the error of a call that did not take the policy."""
         return replace(self, problem=told(error))
 
+    def rebased(self, base: str) -> "Editor":
+        """The editor as if its editing had begun with ``base``."""
+        return replace(self, base=base)
+
     def picker_view(self) -> PickerView | None:
         """The list of actions to pick from."""
         if self.picker is None or self.draft is None:

@@ -1,0 +1,186 @@
+"""*Policies*: the account's managed policies and AWS's, and one of them in full."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.responses import Response
+
+from broker.catalogue import policy_summary
+from broker.console.admin.listing import list_page, part
+from broker.console.admin.policy_editor import format_text
+from broker.console.admin.tag_lines import read_tags
+from broker.console.admin.visit import OK, Visit, address, go, visited, words
+from broker.console.inside import Inside, Route
+from broker.errors import BrokerError, ServiceUnavailable, ValidationError
+from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, parse_policy
+
+HERE = "policies"
+LIST = "/console/policies"
+ONE = "/console/policies/policy"
+SUMMARY_ROWS_MAX = 40
+_SCOPES = {"own": "Local", "aws": "AWS"}
+_KINDS = {"user": "User", "group": "Group", "role": "Role"}
+_JSON_MAX = 16_000
+_ENTITIES_MAX = 100
+
+
+class Policies:
+    """The list, and the page of one policy."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+
+    def routes(self) -> Iterable[Route]:
+        """Where the pages are."""
+        return (
+            (LIST, ["GET"], visited(self._inside, HERE, _list)),
+            (ONE, ["GET", "POST"], visited(self._inside, HERE, _one)),
+        )
+
+
+async def _list(visit: Visit) -> Response:
+    wanted = visit.text("q")[:128]
+    scope = visit.text("scope")
+    attached = visit.ticked("attached")
+    listed = await list_page(
+        visit,
+        "ListPolicies",
+        "Policies",
+        name_matches(wanted, "PolicyName") if wanted else None,
+        Scope=_SCOPES.get(scope, "All"),
+        OnlyAttached=attached or None,
+    )
+    kept = {"q": wanted, "scope": scope, "attached": "1" if attached else ""}
+    more = address(LIST, **kept, marker=listed.marker) if listed.marker else ""
+    return await visit.show(
+        "admin/policies.html",
+        HERE,
+        rows=listed.rows,
+        wanted=wanted,
+        scope=scope,
+        attached=attached,
+        more=more,
+        is_aws=is_aws,
+    )
+
+
+async def _one(visit: Visit) -> Response:
+    arn = visit.text("arn")[:2048]
+    if not arn:
+        raise ValidationError("Which policy? Its ARN is missing.")
+    problem, status = "", OK
+    if visit.posted:
+        try:
+            return await _act(visit, arn)
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            problem, status = words(error), error.status
+    policy = (await visit.iam("GetPolicy", PolicyArn=arn))["Policy"]
+    versions = await part(visit, "ListPolicyVersions", PolicyArn=arn)
+    chosen = visit.text("version")[:32] or policy["DefaultVersionId"]
+    version = await part(visit, "GetPolicyVersion", PolicyArn=arn, VersionId=chosen)
+    used = await part(
+        visit, "ListEntitiesForPolicy", PolicyArn=arn, MaxItems=_ENTITIES_MAX
+    )
+    text = unquote(version.found["PolicyVersion"]["Document"]) if version.found else ""
+    document = parsed(text)
+    rows = policy_summary([document]) if document else ()
+    return await visit.show(
+        "admin/policy.html",
+        HERE,
+        status,
+        policy=policy,
+        own=not is_aws(policy),
+        chosen=chosen,
+        version=version,
+        text=format_text(text)[:_JSON_MAX],
+        cut=len(text) > _JSON_MAX,
+        rows=rows[:SUMMARY_ROWS_MAX],
+        rows_more=max(0, len(rows) - SUMMARY_ROWS_MAX),
+        versions=versions,
+        used=used,
+        holders=tuple(_holders(used.found or {})),
+        problem=problem,
+        typed={name: visit.text(name)[:256] for name in ("kind", "name", "tags")},
+    )
+
+
+async def _act(visit: Visit, arn: str) -> Response:
+    """What a button of the policy's page says."""
+    do = visit.text("do")
+    if do == "delete":
+        await _delete(visit, arn)
+        return go(LIST, scope="own")
+    if do == "set-default":
+        await visit.iam(
+            "SetDefaultPolicyVersion", PolicyArn=arn, VersionId=visit.text("version")
+        )
+    elif do == "delete-version":
+        await visit.iam(
+            "DeletePolicyVersion", PolicyArn=arn, VersionId=visit.text("version")
+        )
+    elif do in {"attach", "detach"}:
+        kind = _KINDS.get(visit.text("kind"))
+        if kind is None:
+            raise ValidationError("Choose a user, a group or a role.")
+        await visit.iam(
+            f"{do.capitalize()}{kind}Policy",
+            PolicyArn=arn,
+            **{f"{kind}Name": visit.text("name")},
+        )
+    elif do == "tag":
+        await visit.iam("TagPolicy", PolicyArn=arn, Tags=read_tags(visit.text("tags")))
+    elif do == "untag":
+        await visit.iam("UntagPolicy", PolicyArn=arn, TagKeys=[visit.text("key")])
+    else:
+        raise ValidationError("The page has no such button.")
+    return go(ONE, arn=arn)
+
+
+async def _delete(visit: Visit, arn: str) -> None:
+    """Remove a policy with all its versions, unless it is in use."""
+    policy = (await visit.iam("GetPolicy", PolicyArn=arn))["Policy"]
+    if visit.text("sure") != policy["PolicyName"]:
+        raise ValidationError("Type the policy's name to delete it.")
+    in_use = policy["AttachmentCount"] or policy["PermissionsBoundaryUsageCount"]
+    if not in_use:
+        listed = await visit.iam("ListPolicyVersions", PolicyArn=arn)
+        for version in listed["Versions"]:
+            if not version["IsDefaultVersion"]:
+                await visit.iam(
+                    "DeletePolicyVersion",
+                    PolicyArn=arn,
+                    VersionId=version["VersionId"],
+                )
+    await visit.iam("DeletePolicy", PolicyArn=arn)
+
+
+def is_aws(policy: Mapping[str, Any]) -> bool:
+    """Whether a policy is one of AWS's."""
+    return str(policy["Arn"]).split(":")[4] == "aws"
+
+
+def name_matches(wanted: str, *members: str) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether a row has the text in one of the members, whatever its case."""
+    lowered = wanted.lower()
+
+    def matches(row: Mapping[str, Any]) -> bool:
+        return any(lowered in str(row.get(member, "")).lower() for member in members)
+
+    return matches
+
+
+def parsed(text: str) -> PolicyDocument | None:
+    """A stored policy, if it can still be read."""
+    try:
+        return parse_policy(text, PolicyKind.IDENTITY)
+    except PolicyRejected:
+        return None
+
+
+def _holders(found: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for kind, noun in _KINDS.items():
+        for holder in found.get(f"Policy{noun}s", ()):
+            yield kind, holder[f"{noun}Name"]

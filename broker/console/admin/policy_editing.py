@@ -1,0 +1,191 @@
+"""Making a managed policy, and giving one a new version: the pages with the editor."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.responses import Response
+
+from broker.actions.action import Call
+from broker.console.admin.policies import HERE, ONE, is_aws
+from broker.console.admin.policy_editor import (
+    DO,
+    SAVE,
+    Editor,
+    begin,
+    begin_empty,
+    format_text,
+    read_editor,
+    turn,
+)
+from broker.console.admin.tag_lines import read_tags
+from broker.console.admin.visit import OK, Visit, address, go, visited
+from broker.console.desk import Precondition
+from broker.console.inside import Inside, Route
+from broker.errors import (
+    BrokerError,
+    ConcurrentModification,
+    LimitExceeded,
+    ServiceUnavailable,
+    ValidationError,
+)
+from broker.identities.managed_policies import find_managed_policy
+from broker.policy import PolicyKind
+
+NEW = "/console/policies/new"
+EDIT = "/console/policies/edit"
+_BAD_REQUEST = 400
+_FIELDS = ("name", "path", "description", "tags")
+_TYPED_MAX = 8192
+_KIND = PolicyKind.IDENTITY
+
+
+class PolicyEditing:
+    """The two pages."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+
+    def routes(self) -> Iterable[Route]:
+        """Where the pages are."""
+        return (
+            (NEW, ["GET", "POST"], visited(self._inside, HERE, _new, long=True)),
+            (EDIT, ["GET", "POST"], visited(self._inside, HERE, _edit, long=True)),
+        )
+
+
+async def _new(visit: Visit) -> Response:
+    typed = {name: visit.text(name)[:_TYPED_MAX] for name in _FIELDS}
+    editor = read_editor(visit.form, _KIND)
+    status = OK
+    if editor is None:
+        editor = await _begin_new(visit)
+    elif visit.text(DO) == SAVE:
+        editor = editor.checked()
+        status = _BAD_REQUEST
+        if editor.problem is None:
+            try:
+                return await _create(visit, editor, typed)
+            except ServiceUnavailable:
+                raise
+            except BrokerError as error:
+                editor, status = editor.refused(error), error.status
+    else:
+        editor = turn(editor, visit.form)
+    offered = await visit.iam("ListPolicies", Scope="AWS", MaxItems=200)
+    return await visit.show(
+        "admin/policy_new.html",
+        HERE,
+        status,
+        editor=editor,
+        action=NEW,
+        typed=typed,
+        offered=offered["Policies"],
+    )
+
+
+async def _begin_new(visit: Visit) -> Editor:
+    """From scratch, or from another policy."""
+    source = visit.text("from")[:2048]
+    if not source:
+        return begin_empty(_KIND)
+    _, text = await _in_force(visit, source)
+    return begin(format_text(text), _KIND)
+
+
+async def _create(visit: Visit, editor: Editor, typed: Mapping[str, str]) -> Response:
+    result = await visit.iam(
+        "CreatePolicy",
+        PolicyName=typed["name"],
+        Path=typed["path"] or None,
+        Description=typed["description"] or None,
+        PolicyDocument=editor.policy(),
+        Tags=read_tags(typed["tags"]) or None,
+    )
+    return go(ONE, arn=result["Policy"]["Arn"])
+
+
+async def _edit(visit: Visit) -> Response:
+    arn = visit.text("arn")[:2048]
+    editor = read_editor(visit.form, _KIND)
+    status, conflict, full = OK, "", False
+    policy, text = await _in_force(visit, arn)
+    if is_aws(policy):
+        raise ValidationError("AWS looks after this policy; copy it to a new one.")
+    in_force = policy["DefaultVersionId"]
+    if editor is None:
+        editor = begin(format_text(text), _KIND, in_force)
+    elif visit.text(DO) == SAVE:
+        editor = editor.checked()
+        status = _BAD_REQUEST
+        if editor.problem is None:
+            try:
+                return await _save(visit, editor, arn)
+            except ServiceUnavailable:
+                raise
+            except ConcurrentModification as error:
+                policy, text = await _in_force(visit, arn)
+                in_force, status = policy["DefaultVersionId"], error.status
+                conflict, editor = format_text(text), editor.rebased(in_force)
+            except BrokerError as error:
+                full = isinstance(error, LimitExceeded)
+                editor, status = editor.refused(error), error.status
+    else:
+        editor = turn(editor, visit.form)
+    versions: list[Any] = []
+    if full:
+        listed = await visit.iam("ListPolicyVersions", PolicyArn=arn)
+        versions = [v for v in listed["Versions"] if not v["IsDefaultVersion"]]
+    return await visit.show(
+        "admin/policy_edit.html",
+        HERE,
+        status,
+        editor=editor,
+        action=address(EDIT, arn=arn),
+        policy=policy,
+        conflict=conflict,
+        in_force=in_force,
+        versions=versions,
+        # A box that is not ticked is not sent.
+        default=visit.ticked("default") or not visit.posted,
+    )
+
+
+async def _save(visit: Visit, editor: Editor, arn: str) -> Response:
+    dropped = visit.text("drop")
+    first = _still_in_force(arn, editor.base)
+    if dropped:
+        await visit.iam_if(
+            first, "DeletePolicyVersion", PolicyArn=arn, VersionId=dropped
+        )
+    await visit.iam_if(
+        first,
+        "CreatePolicyVersion",
+        PolicyArn=arn,
+        PolicyDocument=editor.policy(),
+        SetAsDefault=visit.ticked("default"),
+    )
+    return go(ONE, arn=arn)
+
+
+def _still_in_force(arn: str, version_id: str) -> Precondition:
+    """Nobody may have put another version in force since the editing began."""
+
+    async def check(call: Call) -> None:
+        policy = await find_managed_policy(call.change, call.account, arn)
+        if policy is not None and policy.default_version.version_id != version_id:
+            raise ConcurrentModification(
+                f"Version {policy.default_version.version_id} of the policy came into"
+                f" force after the editing began with {version_id}."
+            )
+
+    return check
+
+
+async def _in_force(visit: Visit, arn: str) -> tuple[Mapping[str, Any], str]:
+    """A policy and the text that is in force."""
+    policy = (await visit.iam("GetPolicy", PolicyArn=arn))["Policy"]
+    version = await visit.iam(
+        "GetPolicyVersion", PolicyArn=arn, VersionId=policy["DefaultVersionId"]
+    )
+    return policy, unquote(version["PolicyVersion"]["Document"])

@@ -1,0 +1,40 @@
+// What the policy editor gains with a script: line numbers, and a jump to a mistake.
+"use strict";
+
+for (const area of document.querySelectorAll("textarea[data-lines]")) {
+  const gutter = document.createElement("pre");
+  gutter.className = "gutter";
+  gutter.setAttribute("aria-hidden", "true");
+  area.before(gutter);
+  const link = document.querySelector("[data-goto]");
+  const [start, end] = link ? link.dataset.goto.split(" ").map(Number) : [0, 0];
+  const typed = area.value;
+  const number = () => {
+    const lines = area.value.split("\n").length;
+    // The mistake's line is marked until the text is another.
+    const wrong = link && area.value === typed ? typed.slice(0, start).split("\n").length : 0;
+    gutter.replaceChildren();
+    for (let line = 1; line <= lines; line += 1) {
+      const shown = document.createElement("span");
+      shown.textContent = `${line}\n`;
+      if (line === wrong) shown.className = "wrong";
+      gutter.append(shown);
+    }
+    gutter.scrollTop = area.scrollTop;
+  };
+  const follow = () => { gutter.style.setProperty("height", `${area.clientHeight}px`); gutter.scrollTop = area.scrollTop; };
+  area.addEventListener("input", number);
+  area.addEventListener("scroll", follow);
+  new ResizeObserver(follow).observe(area);
+  number();
+  follow();
+  if (link) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      area.focus();
+      area.setSelectionRange(start, Math.max(start + 1, end));
+      const height = Number.parseFloat(getComputedStyle(area).lineHeight);
+      area.scrollTop = Math.max(0, (typed.slice(0, start).split("\n").length - 4) * height);
+    });
+  }
+}
