@@ -1,26 +1,33 @@
 """*Audit log*: the account's records with filters, and one in full with its reason."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker.console.console_session import SignedIn
 from broker.console.inside import Inside, Route
-from broker.errors import NoSuchEntity
+from broker.errors import NoSuchEntity, ValidationError
 
 AUDIT = "/console/audit"
-_FIELDS = {
+_TEXTS = {
     "caller": "CallerArn",
+    "key": "AccessKeyId",
     "action": "Action",
     "decision": "Decision",
     "provider": "ProviderArn",
     "event": "EventId",
     "next": "NextToken",
 }
+_TIMES = {"since": "StartTime", "until": "EndTime"}
 _LONGEST = 2048
 _LONGEST_SHOWN = 4000
+_OK = 200
+_BAD_REQUEST = 400
+_BAD_TIME = "Write a time as 2026-01-31T08:30, in UTC."
 
 
 class AuditLog:
@@ -39,39 +46,84 @@ class AuditLog:
         if isinstance(entered, Response):
             return entered
         form, who = entered
-        asked = {n: (form.find(n) or "").strip()[:_LONGEST] for n in _FIELDS}
+        asked = {
+            name: (form.find(name) or "").strip()[:_LONGEST]
+            for name in (*_TEXTS, *_TIMES)
+        }
+        try:
+            given = _given(asked)
+        except ValidationError as error:
+            return await self._list(request, who, asked, {}, str(error.message))
         result = await self._inside.perform(
+            request, who, ("cloudtrail", "LookupEvents"), given
+        )
+        if not asked["event"]:
+            return await self._list(request, who, asked, result)
+        records = result["Events"]
+        if not records:
+            raise NoSuchEntity("There is no such record in this account.")
+        return await self._inside.show(
             request,
             who,
-            ("cloudtrail", "LookupEvents"),
-            {wire: asked[name] for name, wire in _FIELDS.items()},
+            "audit_record.html",
+            "audit",
+            record=records[0],
+            parameters=_json(records[0].parameters),
+            minted=_json(records[0].session) if records[0].session else "",
+            address=_address,
         )
-        records = result["Events"]
-        if asked["event"]:
-            if not records:
-                raise NoSuchEntity("There is no such record in this account.")
-            return await self._inside.show(
-                request,
-                who,
-                "audit_record.html",
-                "audit",
-                record=records[0],
-                parameters=_json(records[0].parameters),
-                minted=_json(records[0].session) if records[0].session else "",
-            )
-        onward = ""
-        if result["NextToken"]:
-            kept = {n: v for n, v in asked.items() if v}
-            onward = f"{AUDIT}?{urlencode({**kept, 'next': result['NextToken']})}"
+
+    async def _list(
+        self,
+        request: Request,
+        who: SignedIn,
+        asked: Mapping[str, str],
+        result: Mapping[str, object],
+        problem: str = "",
+    ) -> Response:
+        further = result.get("NextToken")
         return await self._inside.show(
             request,
             who,
             "audit.html",
             "audit",
-            records=records,
+            _BAD_REQUEST if problem else _OK,
+            records=result.get("Events", ()),
             asked=asked,
-            more=onward,
+            narrowed=any(asked[name] for name in asked if name != "next"),
+            problem=problem,
+            older=_address(**{**asked, "next": str(further)}) if further else "",
+            newest=_address(**{**asked, "next": ""}) if asked["next"] else "",
+            address=_address,
         )
+
+
+def _given(asked: Mapping[str, str]) -> dict[str, object]:
+    """The action's parameters.
+
+    Raises:
+        ValidationError: a time is none.
+    """
+    return {
+        **{wire: asked[name] for name, wire in _TEXTS.items()},
+        **{wire: _read_time(asked[name]) for name, wire in _TIMES.items()},
+    }
+
+
+def _read_time(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValidationError(_BAD_TIME) from error
+
+
+def _address(**asked: str) -> str:
+    """The page of a filter; what is empty is left out."""
+    kept = urlencode({name: value for name, value in asked.items() if value})
+    return f"{AUDIT}?{kept}" if kept else AUDIT
 
 
 def _json(value: object) -> str:

@@ -1,9 +1,13 @@
 """The pages inside, in a real browser."""
 
+import re
+
 import pytest
 from playwright.async_api import expect
 
 from tests.support.browser import PHONE, Scene
+from tests.support.furnished import furnish
+from tests.support.signin import pair
 
 
 @pytest.mark.parametrize("scripts", [True, False])
@@ -32,3 +36,18 @@ async def test_the_pages_inside_on_a_phone(scene: Scene, scripts: bool) -> None:
     await page.click("text=End it")
     await expect(page.locator("h1")).to_have_text("Your session has ended")
     assert [text for text in scene.complaints if "403" not in text] == []
+
+
+async def test_times_are_typed_and_shown_in_the_viewers_zone(scene: Scene) -> None:
+    """What is sent is UTC, so that a link means the same to everybody."""
+    await furnish(scene.world)
+    page = await scene.page(timezone_id="Asia/Kolkata")
+    await scene.arrive(page, pair("Admin"))
+    await page.goto(f"{scene.origin}/console/audit")
+    await expect(page.locator("[data-zone]").first).to_have_text("Asia/Calcutta")
+    await page.get_by_label("From").fill("2026-01-31T08:30")
+    await page.click("text=Find")
+    await expect(page).to_have_url(re.compile(r"since=2026-01-31T03%3A00$"))
+    await expect(page.get_by_label("From")).to_have_value("2026-01-31T08:30")
+    assert "until=" not in page.url
+    assert scene.complaints == []

@@ -4,6 +4,7 @@ The permission is ``cloudtrail:LookupEvents``, as for AWS's own log of calls.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call
@@ -18,13 +19,19 @@ _PAGE = 40
 
 
 class LookupEventsRequest(TypedDict):
-    """What to look for; empty values match everything."""
+    """What to look for; empty values match everything.
+
+    Times are half-open, as `AuditFilter` has them.
+    """
 
     EventId: str
     CallerArn: str
+    AccessKeyId: str
     Action: str
     Decision: str
     ProviderArn: str
+    StartTime: datetime | None
+    EndTime: datetime | None
     NextToken: str
 
 
@@ -41,7 +48,16 @@ class LookupEvents:
             name="LookupEvents",
             needs=_needs,
             handle=self._handle,
-            audited=("EventId", "CallerArn", "Action", "Decision", "ProviderArn"),
+            audited=(
+                "EventId",
+                "CallerArn",
+                "AccessKeyId",
+                "Action",
+                "Decision",
+                "ProviderArn",
+                "StartTime",
+                "EndTime",
+            ),
         )
 
     async def _handle(
@@ -51,9 +67,12 @@ class LookupEvents:
             account=call.account,
             event_id=given["EventId"],
             caller_arn=given["CallerArn"],
+            access_key_id=given["AccessKeyId"],
             action=given["Action"],
             decision=given["Decision"],
             provider_arn=given["ProviderArn"],
+            since=given["StartTime"],
+            until=given["EndTime"],
         )
         try:
             page = await self._ledger.search(

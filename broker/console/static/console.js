@@ -7,7 +7,27 @@ const MANY_ROLES = 8;
 for (const time of document.querySelectorAll("time[data-local]")) {
   time.textContent = new Date(time.dateTime).toLocaleString([], {
     dateStyle: "medium",
-    timeStyle: "short",
+    timeStyle: time.dataset.local === "seconds" ? "medium" : "short",
+  });
+}
+
+// Times are sent in UTC, and typed in the viewer's own zone.
+const typed = [...document.querySelectorAll("input[data-utc]")];
+for (const field of typed) {
+  const at = new Date(`${field.value}Z`);
+  if (!Number.isNaN(at.valueOf())) {
+    field.value = new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+  }
+}
+if (typed.length) {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  for (const name of document.querySelectorAll("[data-zone]")) name.textContent = zone;
+  typed[0].form.addEventListener("formdata", (event) => {
+    for (const field of typed) {
+      const at = new Date(field.value);
+      if (Number.isNaN(at.valueOf())) event.formData.delete(field.name);
+      else event.formData.set(field.name, at.toISOString().slice(0, 16));
+    }
   });
 }
 

@@ -1,7 +1,12 @@
 """The audit log in the console: by permission, and of one's own account only."""
 
+import asyncio
 import json
+from datetime import datetime, timedelta, timezone
 from typing import Any
+
+import pytest
+from lxml import html
 
 from broker.model.entities import InlinePolicy
 from tests.support.saml_idp import key_pair
@@ -67,3 +72,67 @@ async def test_a_made_up_place_in_the_list_is_no_failure(world: SignInWorld) -> 
     for place in ("x", "1:2", "-1", "9" * 400, "é"):
         page = await browser.get(AUDIT, params={"next": place})
         assert page.status_code < 500, place
+
+
+async def test_records_are_found_by_when_they_were_made(world: SignInWorld) -> None:
+    browser = await auditor(world)
+    now = world.clock.now()
+    hour = timedelta(hours=1)
+
+    async def count(since: object, until: object) -> int:
+        asked = {"action": "sts:AssumeRoleWithSAML", "since": since, "until": until}
+        page = await browser.get(AUDIT, params=asked)
+        assert page.status_code == 200
+        return page.text.count("<tr>")
+
+    def utc(at: datetime) -> str:
+        return f"{at:%Y-%m-%dT%H:%M}"
+
+    assert await count(utc(now - hour), utc(now + hour)) == 2
+    assert await count(utc(now + hour), "") == 0
+    assert await count("", utc(now - hour)) == 0
+    east = timezone(hour)
+    assert await count(f"{(now - hour / 2).astimezone(east):%Y-%m-%dT%H:%M%z}", "") == 2
+
+
+@pytest.mark.parametrize(
+    "time", ["yesterday", "2026-02-31T08:00", "0001-01-01T00:00+23:59", "<b>"]
+)
+async def test_a_time_that_is_none_is_said_and_nothing_typed_is_lost(
+    world: SignInWorld, time: str
+) -> None:
+    browser = await auditor(world)
+    page = await browser.get(AUDIT, params={"since": time, "action": "sts:Typed"})
+    assert page.status_code == 400
+    assert "Write a time as" in text_of(page)
+    assert 'value="sts:Typed"' in page.text
+    assert "<b>" not in page.text
+
+
+async def test_the_log_is_read_page_by_page(world: SignInWorld) -> None:
+    browser = await auditor(world)
+    for _ in range(45):
+        await browser.get(AUDIT, params={"decision": "denied"})
+    await asyncio.sleep(1.2)
+    first = html.fromstring((await browser.get(AUDIT)).text)
+    (older,) = first.xpath("//a[text()='Older']/@href")
+    second = html.fromstring((await browser.get(older)).text)
+    (newest,) = second.xpath("//a[text()='Newest']/@href")
+    assert newest == AUDIT
+    seen = [{*page.xpath("//tbody//a/@href")} for page in (first, second)]
+    assert len(seen[0]) == 40
+    assert seen[1]
+    assert not seen[0] & seen[1]
+
+
+async def test_a_record_leads_to_all_of_its_caller_and_its_key(
+    world: SignInWorld,
+) -> None:
+    browser = await auditor(world)
+    await browser.get(AUDIT)
+    event = (await world.recorded("cloudtrail:LookupEvents")).event_id
+    record = html.fromstring((await browser.get(AUDIT, params={"event": event})).text)
+    for text in ("All of theirs", "All with this key"):
+        (link,) = record.xpath(f"//a[text()='{text}']/@href")
+        listed = await browser.get(link)
+        assert event in listed.text, text
