@@ -74,11 +74,11 @@ class Reply:
     @property
     def code(self) -> str:
         """The wire code of an error; empty when the call succeeded."""
-        return self._text("Code")
+        return self.text_of("Code")
 
     @property
     def message(self) -> str:
-        return self._text("Message")
+        return self.text_of("Message")
 
     def parsed(self, service: str, operation: str) -> dict[str, Any]:
         """The result as boto3 hands it over; the call must have succeeded."""
@@ -87,7 +87,8 @@ class Reply:
         shape = service_model(service).operation_model(operation).output_shape
         return cast("dict[str, Any]", _PARSER.parse(response, shape))
 
-    def _text(self, name: str) -> str:
+    def text_of(self, name: str) -> str:
+        """The text of an element of an error; empty when there is none."""
         if self.status == 200 or not self.body.startswith(b"<"):
             return ""
         found = next(

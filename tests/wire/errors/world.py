@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +12,8 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from broker.actions.sts.assume_root import ROOT_MANAGED_BY
+from broker.model.account import AccountId
 from tests.support import saml_idp
 from tests.support.broker import ACCOUNT, REGION, Key
 from tests.support.in_process import FORM, ORIGIN, InProcess, Reply
@@ -138,9 +140,16 @@ class World:
             **{"WebIdentityToken": token, **given},
         )
 
-    async def saml(self, *, attributes: Any = None, **knobs: Any) -> Reply:
-        """Exchange an assertion; ``attributes`` are those of `aws_attributes`."""
+    async def saml(self, **knobs: Any) -> Reply:
+        """Exchange an assertion; see `assertion`."""
         given = knobs.pop("given", {})
+        response = self.assertion(**knobs)
+        return await self.call(
+            "sts:AssumeRoleWithSAML", "nobody", **{"SAMLAssertion": response, **given}
+        )
+
+    def assertion(self, *, attributes: Any = None, **knobs: Any) -> str:
+        """A response; ``attributes`` are those of `aws_attributes`."""
         acs = f"{ORIGIN}/saml"
         usual: dict[str, Any] = {
             "now": self.broker.clock.now(),
@@ -151,10 +160,16 @@ class World:
                 **{"role": f"{READER},{SAML}", **(attributes or {})}
             ),
         }
-        response = saml_idp.build_response(**{**usual, **knobs})
-        return await self.call(
-            "sts:AssumeRoleWithSAML", "nobody", **{"SAMLAssertion": response, **given}
-        )
+        return saml_idp.build_response(**{**usual, **knobs})
+
+    async def let_manage_root(self, account: str) -> None:
+        """`ACCOUNT` may do root tasks in an account."""
+        directory = self.broker.services.stores.directory
+        async with directory.change(AccountId(account)) as change:
+            found = await change.find_account(AccountId(account))
+            assert found is not None
+            options = {**found.options, ROOT_MANAGED_BY: ACCOUNT}
+            await change.update_account(replace(found, options=options))
 
     async def form(self, text: str, caller: str = "user", **more: Any) -> Reply:
         return await self.broker.post("sts", text, self.keys[caller], **more)
