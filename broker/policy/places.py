@@ -131,18 +131,26 @@ def _find_element(text: str, at: int, named: str) -> _Member | None:
 
 
 def _narrow(text: str, member: _Member, message: str) -> tuple[int, int]:
-    """The one value of the element that the message quotes."""
+    """The one value of the element that the message quotes first.
+
+    What comes later in a message are examples of how to write it.
+    """
     values = [(member.value_at, member.end)]
     if text[member.value_at] == "{":
         values = [(m.value_at, m.end) for m in _members(text, member.value_at)]
+    found: list[tuple[int, int, int]] = []
     for value_at, _ in values:
         if text[value_at] != "[":
             continue
         for at, end in _items(text, value_at):
             value, _ = _DECODER.raw_decode(text, at)
-            if isinstance(value, str) and value and shorten(value)[1:-1] in message:
-                return at, end
-    return member.value_at, member.end
+            quoted = shorten(value)[1:-1] if isinstance(value, str) else ""
+            if quoted and quoted in message:
+                found.append((message.index(quoted), at, end))
+    if not found:
+        return member.value_at, member.end
+    _, at, end = min(found)
+    return at, end
 
 
 def _find_repeated(text: str, at: int, depth: int) -> tuple[int, int] | None:

@@ -47,7 +47,7 @@ def pointed_at(text: str, kind: PolicyKind = PolicyKind.IDENTITY) -> str:
         ),
         (
             (
-                '{"Statement": {"Effect": "Allow",\n "Action": ["s3:Get*", "GetObject"],'
+                '{"Statement": {"Effect": "Allow",\n "Action": ["s3:GetObject", "GetObject"],'
                 ' "Resource": "*"}}'
             ),
             '"GetObject"',
