@@ -46,6 +46,7 @@ from broker.federation.outbound import OutboundClient
 from broker.federation.saml_request_key import RequestKeys
 from broker.federation.web_identity import WebIdentityProver
 from broker.identities.mfa_codes import MfaCodes
+from broker.identities.passwords import Passwords
 from broker.model.entities import SamlProvider
 from broker.pipeline import Pipeline
 from broker.protocols.query import Service
@@ -435,6 +436,9 @@ def _console_deps(
         request_keys=services.request_keys,
         code_flow=services.code_flow,
         web_identity=services.web_identity,
+        passwords=Passwords(services.vault),
+        mfa_codes=MfaCodes(services.stores.directory, services.vault),
+        uses=services.uses,
         entity_id=f"{settings.public_origin}/saml",
         public_origin=settings.public_origin,
         secure=settings.secure,

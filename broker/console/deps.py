@@ -9,12 +9,15 @@ from broker.clock import Clock
 from broker.federation.code_flow import CodeFlow
 from broker.federation.saml_request_key import RequestKeys
 from broker.federation.web_identity import WebIdentityProver
+from broker.identities.mfa_codes import MfaCodes
+from broker.identities.passwords import Passwords
 from broker.pipeline import Pipeline
 from broker.sessions.resolve import Resolver
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.port import DirectoryReader
+from broker.stores.uses import UseBuffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,9 @@ class ConsoleDeps:
     request_keys: RequestKeys
     code_flow: CodeFlow
     web_identity: WebIdentityProver
+    passwords: Passwords
+    mfa_codes: MfaCodes
+    uses: UseBuffer
     entity_id: str
     public_origin: str
     secure: bool

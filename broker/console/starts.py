@@ -55,8 +55,12 @@ class Starts:
     def send_off(self, browser: str, url: str) -> Response:
         """Send the browser to the identity provider, with its name to come back by."""
         response = see_other(url)
-        self._cookie.set(response, browser)
+        self.remember(response, browser)
         return response
+
+    def remember(self, response: Response, browser: str) -> None:
+        """Have the browser keep its name."""
+        self._cookie.set(response, browser)
 
     async def find(self, handle: str) -> dict[str, Any] | None:
         """What was begun under a handle; it stays open."""

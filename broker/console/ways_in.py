@@ -50,7 +50,7 @@ class WaysIn:
 
     async def of_account(self, account: str) -> tuple[WayIn, ...]:
         """The ways into an account, by its id or alias; none for one that is not."""
-        number = await self._find_number(account)
+        number = await self.find_number(account)
         if number is None:
             return ()
         saml = await self._directory.list_saml_providers(number)
@@ -67,7 +67,8 @@ class WaysIn:
                 return way
         return None
 
-    async def _find_number(self, account: str) -> AccountId | None:
+    async def find_number(self, account: str) -> AccountId | None:
+        """An account's number, by its id or alias; any number may be one."""
         if len(account) == _NUMBER_LENGTH and account.isdigit():
             return parse_account_id(account)
         found = await self._directory.find_account_by_alias(account)

@@ -5,7 +5,7 @@ is *prepared* first and then written, provided that nothing changed in between.
 """
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 from broker.errors import (
@@ -22,9 +22,15 @@ from broker.identities.password_policy import (
     reuse_prevention,
 )
 from broker.identities.passwords import Hashes, Passwords
-from broker.model.account import Account
+from broker.model.account import Account, AccountId
 from broker.model.entities import LoginProfile, User
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
+
+NO_ACCOUNT = AccountId("000000000000")
+"""Stands for an account that is not there, where it must not be noticed."""
+
+_NO_USER = "AIDA"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class PasswordState(Enum):
@@ -40,10 +46,11 @@ class PasswordState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedPassword:
-    """Whose password it was."""
+    """Whose password it was, and the login profile that it is in."""
 
     user: User
     state: PasswordState
+    profile: LoginProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +76,22 @@ async def verify_password(
     Raises:
         Throttling: too many passwords are being verified already.
     """
-    user = profile = None
-    if account is not None:
-        user = await directory.find_user(account.account_id, user_name)
-    if user is not None:
-        profile = await directory.find_login_profile(user.account, user.user_id)
+    # Who is not there is looked for all the same: that costs the same, too.
+    number = account.account_id if account else NO_ACCOUNT
+    user = await directory.find_user(number, user_name)
+    profile = await directory.find_login_profile(
+        number, user.user_id if user else _NO_USER
+    )
     hashed = passwords.open(profile).current if profile else None
     right = await passwords.matches(hashed, password)
     if not right or user is None or profile is None or account is None:
         return None
-    return VerifiedPassword(user, password_state(account, profile, now=now))
+    return VerifiedPassword(user, password_state(account, profile, now=now), profile)
+
+
+def password_mark(profile: LoginProfile) -> int:
+    """Which of a user's passwords it is: when it was set, microseconds since 1970."""
+    return (profile.changed_at - _EPOCH) // timedelta(microseconds=1)
 
 
 def password_state(

@@ -8,6 +8,7 @@ each further one doubling the time.
 Source: RFC 6238, 5.2 and 6; RFC 4226, 7.3.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -88,6 +89,20 @@ def open_seed(device: MfaDevice, opener: Opener) -> bytes:
     )
 
 
+def is_code_of_another_time(
+    state: MfaState, seed: bytes, code: str, *, period_seconds: int, now: datetime
+) -> bool:
+    """Whether a code would be right if the device's clock were further off.
+
+    One such code proves nothing; two consecutive ones do.
+    """
+    here = totp_step(int(now.timestamp()), period_seconds)
+    steps = range(here - PAIR_WINDOW_STEPS, here + PAIR_WINDOW_STEPS + 1)
+    return (
+        find_step(seed, (code,), [s for s in steps if s > state.last_step]) is not None
+    )
+
+
 class MfaCodes:
     """Devices whose codes are spent durably."""
 
@@ -126,3 +141,119 @@ class MfaCodes:
             if await self._directory.replace_mfa_state(device, state):
                 return counts
         return False
+
+    async def accept_any(
+        self,
+        account: AccountId,
+        serials: Sequence[str],
+        holder: str,
+        code: str,
+        now: datetime,
+    ) -> str | None:
+        """Spend a code of any of the holder's devices; the serial that it counted for.
+
+        What is no code of any of them is a wrong code of each. A right one clears the
+        wrong ones of the others: whoever has two devices is not locked out of the one
+        for using the other.
+
+        Raises:
+            StoreUnavailableError: it cannot be told; nothing was spent.
+        """
+        for _ in range(_ATTEMPTS):
+            judged = [
+                (device, *self._judge(device, code, now))
+                for device in await self._held(account, serials, holder)
+            ]
+            right = next((one for one in judged if one[1]), None)
+            if right is not None:
+                device, _, state = right
+                if not await self._directory.replace_mfa_state(device, state):
+                    continue
+                for other, _, _ in judged:
+                    if other.serial != device.serial and _is_open(other.state, now):
+                        cleared = replace(other.state, failures=0, locked_until=None)
+                        await self._directory.replace_mfa_state(other, cleared)
+                return device.serial
+            written = [
+                await self._directory.replace_mfa_state(device, state)
+                for device, _, state in judged
+                if state != device.state
+            ]
+            if all(written):
+                return None
+        return None
+
+    async def accept_pair(
+        self,
+        account: AccountId,
+        serials: Sequence[str],
+        holder: str,
+        codes: tuple[str, str],
+        now: datetime,
+    ) -> str | None:
+        """Spend two consecutive codes of one of the holder's devices; its serial.
+
+        The device's clock is learned from them, and its lock lifted.
+
+        Raises:
+            StoreUnavailableError: it cannot be told; nothing was spent.
+        """
+        for device in await self._held(account, serials, holder):
+            state = judge_pair(
+                device.state,
+                open_seed(device, self._opener),
+                codes,
+                period_seconds=device.period_seconds,
+                now=now,
+            )
+            if state is not None and await self._directory.replace_mfa_state(
+                device, state
+            ):
+                return device.serial
+        return None
+
+    async def are_drifted(
+        self,
+        account: AccountId,
+        serials: Sequence[str],
+        holder: str,
+        code: str,
+        now: datetime,
+    ) -> bool:
+        """Whether a code would be right for one of the devices at another time."""
+        return any(
+            is_code_of_another_time(
+                device.state,
+                open_seed(device, self._opener),
+                code,
+                period_seconds=device.period_seconds,
+                now=now,
+            )
+            for device in await self._held(account, serials, holder)
+        )
+
+    async def _held(
+        self, account: AccountId, serials: Sequence[str], holder: str
+    ) -> list[MfaDevice]:
+        found = [
+            await self._directory.find_mfa_device(account, serial) for serial in serials
+        ]
+        return [d for d in found if d is not None and d.user_id == holder]
+
+    def _judge(
+        self, device: MfaDevice, code: str, now: datetime
+    ) -> tuple[bool, MfaState]:
+        return judge_code(
+            device.state,
+            open_seed(device, self._opener),
+            code,
+            period_seconds=device.period_seconds,
+            now=now,
+        )
+
+
+def _is_open(state: MfaState, now: datetime) -> bool:
+    """Whether a device has wrong codes, and no lock that still holds."""
+    return state.failures > 0 and (
+        state.locked_until is None or now >= state.locked_until
+    )

@@ -77,6 +77,26 @@ def is_hard_expiry(account: Account) -> bool:
     return bool((account.password_policy or {}).get("HardExpiry"))
 
 
+def requirements(account: Account) -> tuple[str, ...]:
+    """What a new password must be, a line each, for people."""
+    policy = account.password_policy
+    if policy is None:
+        return (
+            f"At least {DEFAULT_LENGTH} characters, at most {LONGEST}",
+            "At least three of uppercase letters, lowercase letters, numbers and symbols",
+            "Not the name of the account or user",
+        )
+    least = int(policy.get("MinimumPasswordLength", LEAST_LENGTH))
+    lines = [f"At least {least} characters, at most {LONGEST}"]
+    lines += [
+        f"At least one {noun}" for member, noun, _ in _CLASSES if policy.get(member)
+    ]
+    forbidden = reuse_prevention(account)
+    if forbidden:
+        lines.append(f"None of your last {forbidden} passwords")
+    return tuple(lines)
+
+
 def check_password(account: Account, user_name: str, password: str) -> None:
     """Hold a new password against the policy.
 
@@ -100,12 +120,7 @@ def _missing(policy: PasswordPolicy, password: str) -> list[str]:
     found = []
     if len(password) < least:
         found.append(f"Password should have a minimum length of {least}")
-    for member, noun, has in (
-        ("RequireUppercaseCharacters", "uppercase letter", _has_upper),
-        ("RequireLowercaseCharacters", "lowercase letter", _has_lower),
-        ("RequireNumbers", "number", _has_digit),
-        ("RequireSymbols", "symbol", _has_symbol),
-    ):
+    for member, noun, has in _CLASSES:
         if policy.get(member) and not has(password):
             found.append(f"Password should have at least one {noun}")
     return found
@@ -143,3 +158,11 @@ def _has_digit(text: str) -> bool:
 
 def _has_symbol(text: str) -> bool:
     return any(char in _SYMBOLS for char in text)
+
+
+_CLASSES: Final = (
+    ("RequireUppercaseCharacters", "uppercase letter", _has_upper),
+    ("RequireLowercaseCharacters", "lowercase letter", _has_lower),
+    ("RequireNumbers", "number", _has_digit),
+    ("RequireSymbols", "symbol", _has_symbol),
+)

@@ -1,0 +1,92 @@
+"""``ConsoleLogin`` with a password: a user's own console session, or the root's.
+
+What was shown on the way is held once more against what there is now, so that no step
+can be left out, and none counts that has been overtaken.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
+
+from broker.actions.action import Call
+from broker.actions.sts.roles import credentials_shape
+from broker.errors import AccessDenied
+from broker.identities.login_profiles import (
+    PasswordState,
+    password_mark,
+    password_state,
+)
+from broker.identities.second_factors import list_factors
+from broker.model.principal import PrincipalType
+from broker.model.session import SessionKind
+from broker.sessions.issue import MintOrder, SessionIssuer
+from broker.sessions.limits import session_duration
+
+_OVERTAKEN = "Something changed while you were signing in. Start again."
+_ROOT_NAME = "root"
+
+
+class PasswordLoginRequest(TypedDict):
+    """What was shown at the sign-in page.
+
+    ``PasswordMark`` says which password it was; ``MFAAt`` is when the second factor
+    ``MFAIdentifier`` was shown (seconds since 1970).
+    """
+
+    PasswordMark: NotRequired[int]
+    MFAUsed: NotRequired[str]
+    MFAIdentifier: NotRequired[str]
+    MFAAt: NotRequired[int]
+
+
+class PasswordLogin:
+    """Mints the session."""
+
+    def __init__(self, issuer: SessionIssuer) -> None:
+        self._issuer = issuer
+
+    async def mint(self, given: PasswordLoginRequest, call: Call) -> Mapping[str, Any]:
+        """The console session of the caller, whom a password proved.
+
+        Raises:
+            AccessDenied: the password is not the one of now, or is due; or there is a
+                second factor, and none of now was shown.
+            ServiceUnavailable: the database is away; nothing was minted.
+        """
+        principal = call.caller.principal
+        holder = principal.unique_id
+        is_root = principal.type is PrincipalType.ACCOUNT
+        directory = call.directory
+        account = await directory.find_account(call.account)
+        profile = await directory.find_login_profile(call.account, holder)
+        if account is None or profile is None:
+            raise AccessDenied(_OVERTAKEN, detail="the password is gone")
+        if password_mark(profile) != given.get("PasswordMark"):
+            raise AccessDenied(_OVERTAKEN, detail="the password was changed meanwhile")
+        if not is_root and (
+            password_state(account, profile, now=call.now) is not PasswordState.GOOD
+        ):
+            raise AccessDenied(_OVERTAKEN, detail="the password has to be changed")
+        mfa_at = given.get("MFAAt")
+        factors = await list_factors(directory, call.account, holder)
+        if mfa_at is None and (factors or is_root):
+            raise AccessDenied(_OVERTAKEN, detail="no second factor was shown")
+        if mfa_at is not None and given.get("MFAIdentifier") not in factors:
+            raise AccessDenied(_OVERTAKEN, detail="the second factor is gone")
+        minted = await self._issuer.issue(
+            MintOrder(
+                account=account.account_id,
+                account_salt=account.session_salt,
+                kind=SessionKind.CONSOLE,
+                principal_id=holder,
+                principal_arn=principal.arn,
+                name=principal.username or _ROOT_NAME,
+                now=call.now,
+                duration_seconds=session_duration(
+                    SessionKind.CONSOLE, None, now=call.now, is_root=is_root
+                ),
+                mfa_at=mfa_at,
+            ),
+            call.entry.complete(),
+        )
+        call.entry.committed = True
+        return {"Credentials": credentials_shape(minted.credentials)}

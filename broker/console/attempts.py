@@ -1,0 +1,93 @@
+"""How often somebody may guess: failures counted per user, browser and address.
+
+An attempt counts as a failure before anything is verified, so that many at once are no
+way around; a right one is taken back. A browser that its user signed in with before
+has a count of its own, so that nobody locks users out by guessing from elsewhere.
+
+Source: OWASP, "Slow Down Online Guessing Attacks with Device Cookies".
+"""
+
+import hashlib
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from broker.console.deps import ConsoleDeps
+from broker.errors import ServiceUnavailable, Throttling
+from broker.stores.errors import StoreUnavailableError
+
+WINDOW = timedelta(minutes=15)
+"""From the first failure; then all are forgotten."""
+
+PER_USER = 10
+PER_ADDRESS = 100
+"""Of all users: a company's people often share an address."""
+
+TOO_MANY = "There were too many attempts. Wait a quarter of an hour and try again."
+_SPACE = "sign-in-failures"
+_IPV6_NETWORK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What is counted together, and how many failures it may have in the window."""
+
+    key: bytes
+    most: int
+
+
+def limit_of(kind: str, *names: str, most: int = PER_USER) -> Limit:
+    """The limit of what these names say together."""
+    digest = hashlib.sha256(kind.encode())
+    for name in names:
+        text = name.encode("utf-8", "surrogatepass")
+        digest.update(len(text).to_bytes(8, "big") + text)
+    return Limit(digest.digest(), most)
+
+
+def limit_of_address(address: str) -> Limit:
+    """The limit of an address; of IPv6 its network, which one customer has whole."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return limit_of("address", address, most=PER_ADDRESS)
+    if parsed.version == 6:  # noqa: PLR2004  # the protocol's number
+        network = ipaddress.ip_network((int(parsed), _IPV6_NETWORK), strict=False)
+        address = str(network)
+    return limit_of("address", address, most=PER_ADDRESS)
+
+
+class Attempts:
+    """Counts them, in the cache of all workers."""
+
+    def __init__(self, deps: ConsoleDeps) -> None:
+        self._cache = deps.cache
+        self._clock = deps.clock
+
+    async def count(self, limits: Sequence[Limit]) -> None:
+        """Count one attempt as failed.
+
+        Raises:
+            Throttling: it is one too many; nothing was counted.
+            ServiceUnavailable: the cache is away.
+        """
+        within = True
+        for limit in limits:
+            within &= await self._add(limit, 1) <= limit.most
+        if not within:
+            await self.take_back(limits)
+            raise Throttling(TOO_MANY, detail="too many failed attempts")
+
+    async def take_back(self, limits: Sequence[Limit]) -> None:
+        """The attempt was none that counts."""
+        for limit in limits:
+            await self._add(limit, -1)
+
+    async def _add(self, limit: Limit, amount: int) -> int:
+        try:
+            return await self._cache.count(
+                _SPACE, limit.key, amount, expires_at=self._clock.now() + WINDOW
+            )
+        except StoreUnavailableError as error:
+            raise ServiceUnavailable(detail=f"the cache is away: {error}") from error

@@ -1,0 +1,138 @@
+"""The second step of signing in: one of several kinds of second factors.
+
+Each kind has a part of the page (a form of its own below ``templates/factors/``) and
+checks what that form sends. To add a kind, write another `SecondFactor` and list it in
+`second_factors`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from broker.console.deps import ConsoleDeps
+from broker.console.forms import Form
+from broker.console.pending import Pending
+
+_CODE = re.compile(r"[0-9]{6}", re.ASCII)
+_WRONG_CODE = "This code is not right, or it was used already. Wait for the next one."
+_WRONG_PAIR = (
+    "These are not two consecutive codes. Wait for a new code, type it, wait for the"
+    " next one and type that as well."
+)
+_DRIFTED = (
+    "Your device's clock seems to be off, or wrong codes have locked it. Type two"
+    " consecutive codes, so that it can be set right."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A kind's part of the page: its template, and what that shows.
+
+    ``kept`` comes back to ``check``; the browser never sees it.
+    """
+
+    template: str
+    shown: Mapping[str, object] = field(default_factory=dict)
+    kept: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The factor was shown: its serial number."""
+
+    serial: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It was not; ``text`` tells the user, ``detail`` the audit record.
+
+    ``kept`` is there for the next ``offer``.
+    """
+
+    text: str
+    detail: str
+    kept: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+class SecondFactor(Protocol):
+    """One kind."""
+
+    name: str
+    """In the form's field ``factor``."""
+
+    async def offer(self, pending: Pending) -> Offer | None:
+        """Its part of the page; None for somebody who has no such factor."""
+        ...
+
+    async def check(
+        self, pending: Pending, form: Form, now: datetime
+    ) -> Shown | Refused:
+        """What the form sent, used up."""
+        ...
+
+
+class CodeFactor:
+    """Codes of virtual devices and hardware tokens; any of the user's devices will do.
+
+    Whose clock is off is asked for two consecutive codes.
+    """
+
+    name = "code"
+
+    def __init__(self, deps: ConsoleDeps) -> None:
+        self._directory = deps.directory
+        self._codes = deps.mfa_codes
+
+    async def offer(self, pending: Pending) -> Offer | None:
+        """The form for a code, or for two."""
+        devices = await self._serials(pending)
+        if not devices:
+            return None
+        kept = pending.kept.get(self.name, {})
+        return Offer(
+            "factors/code.html",
+            {"two": bool(kept.get("two")), "devices": len(devices)},
+            kept,
+        )
+
+    async def check(
+        self, pending: Pending, form: Form, now: datetime
+    ) -> Shown | Refused:
+        """Spend one code, or two consecutive ones."""
+        first, second = _code(form, "code"), _code(form, "code2")
+        two = bool(pending.kept.get(self.name, {}).get("two")) or bool(second)
+        serials = await self._serials(pending)
+        who = (pending.account, serials, pending.holder)
+        if two:
+            serial = None
+            if _CODE.fullmatch(first) and _CODE.fullmatch(second):
+                serial = await self._codes.accept_pair(*who, (first, second), now)
+            if serial is None:
+                return Refused(_WRONG_PAIR, "no two consecutive codes", {"two": True})
+            return Shown(serial)
+        serial = await self._codes.accept_any(*who, first, now)
+        if serial is not None:
+            return Shown(serial)
+        if await self._codes.are_drifted(*who, first, now):
+            return Refused(_DRIFTED, "the clock is off, or it is locked", {"two": True})
+        return Refused(_WRONG_CODE, "no fresh code of any device, or all are locked")
+
+    async def _serials(self, pending: Pending) -> tuple[str, ...]:
+        devices = await self._directory.list_mfa_devices(
+            pending.account, pending.holder
+        )
+        return tuple(device.serial for device in devices)
+
+
+def second_factors(deps: ConsoleDeps) -> tuple[SecondFactor, ...]:
+    """Every kind there is, in the order of the page."""
+    return (CodeFactor(deps),)
+
+
+def _code(form: Form, name: str) -> str:
+    """People type codes in two groups."""
+    return (form.find(name) or "").replace(" ", "")[:16]

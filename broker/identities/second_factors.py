@@ -1,0 +1,19 @@
+"""Second factors: what a user (or the root) can show besides a password."""
+
+from broker.model.account import AccountId
+from broker.stores.directory.port import DirectoryReader
+
+
+async def list_factors(
+    directory: DirectoryReader, account: AccountId, holder: str
+) -> tuple[str, ...]:
+    """The serial numbers of all of them; ``holder`` is the account's number for root.
+
+    Whoever has one signs in with one.
+    """
+    devices = await directory.list_mfa_devices(account, holder)
+    passkeys = await directory.list_passkeys(account, holder)
+    return (
+        *(device.serial for device in devices),
+        *(passkey.serial for passkey in passkeys),
+    )
