@@ -19,6 +19,7 @@ from broker.console.csrf import csrf_token, require_same_origin
 from broker.console.desk import HOME, LOGIN, Desk, IdentityProof
 from broker.console.facts import refuse_prefetch
 from broker.console.forms import read_form
+from broker.console.oidc_logins import OidcLogin
 from broker.console.pages import see_other
 from broker.errors import ValidationError
 from broker.model.caller import Caller
@@ -39,7 +40,7 @@ class Arrival:
 
     ``session_arn`` is who they will be, for the question and nothing else.
     ``request_id`` is the request of ours that the assertion answers; ``token`` an ID
-    token of our own code flow.
+    token of our own code flow, ``login`` the `OidcLogin` that it makes, without it.
     """
 
     door: str
@@ -51,6 +52,7 @@ class Arrival:
     request_id: str = ""
     token: str = field(default="", repr=False)
     session_name: str = ""
+    login: dict[str, Any] = field(default_factory=dict)
     signin_token: str = field(default="", repr=False)
     issuer: str = ""
 
@@ -116,15 +118,22 @@ class Arrivals:
             result = await self._assume(request, arrival)
         credentials = result["Credentials"]
         desk = self._desk
+        login = ""
+        if arrival.login:
+            login = await desk.logins.open(
+                OidcLogin(**arrival.login, token=arrival.token),
+                credentials["AccessKeyId"],
+                credentials["Expiration"],
+            )
         cookie = await desk.sessions.open(
             credentials["AccessKeyId"],
             credentials["SessionToken"],
             credentials["Expiration"],
-            Arrived(door=arrival.door, issuer=arrival.issuer),
+            Arrived(door=arrival.door, issuer=arrival.issuer, login=login),
         )
         replaced = desk.cookie.find(request)
         if replaced is not None:
-            await desk.sessions.close(replaced)
+            await desk.sessions.end(replaced)
         # Whoever came to let a terminal in is still to be asked.
         waiting = await desk.login_requests.find(request)
         onward = LOGIN if waiting else (arrival.destination or HOME)

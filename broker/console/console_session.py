@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from broker.console.oidc_logins import OidcLogins
 from broker.errors import ExpiredToken, InvalidClientTokenId
 from broker.model.caller import Caller
 from broker.model.principal import Principal
@@ -28,13 +29,15 @@ class Arrived:
     """How someone came in: the door's name, the Issuer as it was given.
 
     For a switched session ``back`` is the handle of the one before it; ``history``
-    are the roles switched to, newest first.
+    are the roles switched to, newest first. ``login`` is the handle of the sign-in
+    at an OpenID Connect provider that it came from, and ends with.
     """
 
     door: str
     issuer: str = ""
     back: str = field(default="", repr=False)
     history: tuple[str, ...] = ()
+    login: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +77,11 @@ class ConsoleSessions:
     Every method raises ``ServiceUnavailable`` when the cache is away.
     """
 
-    def __init__(self, handles: Handles, resolver: Resolver, cache: Cache) -> None:
+    def __init__(
+        self, handles: Handles, logins: OidcLogins, resolver: Resolver, cache: Cache
+    ) -> None:
         self._handles = handles
+        self._logins = logins
         self._resolver = resolver
         self._cache = cache
 
@@ -95,6 +101,7 @@ class ConsoleSessions:
                 "issuer": arrived.issuer,
                 "back": arrived.back,
                 "history": arrived.history,
+                "login": arrived.login,
             },
             expiration.astimezone(UTC) + AFTERLIFE,
         )
@@ -110,6 +117,8 @@ class ConsoleSessions:
         try:
             resolved = await self._resolver.resolve(record["key"], record["token"], now)
         except (ExpiredToken, InvalidClientTokenId):
+            return Ended(arrived)
+        if arrived.login and not await self._logins.is_open(arrived.login):
             return Ended(arrived)
         return SignedIn(cookie=cookie, resolved=resolved, arrived=arrived)
 
@@ -130,6 +139,13 @@ class ConsoleSessions:
         if record is not None and record["back"]:
             await self._handles.drop(record["back"])
         await self._handles.drop(cookie)
+
+    async def end(self, cookie: str) -> None:
+        """Close, and end the login that the session came from."""
+        record = await self._handles.find(cookie)
+        if record is not None and record["login"]:
+            await self._logins.end(record["login"])
+        await self.close(cookie)
 
     async def renew(self, who: SignedIn, arrived: Arrived) -> str:
         """A new cookie for the same session; the old one stands for nothing.
@@ -168,4 +184,5 @@ def _arrived(record: dict[str, Any]) -> Arrived:
         issuer=record["issuer"],
         back=record["back"],
         history=tuple(record["history"]),
+        login=record["login"],
     )

@@ -16,6 +16,7 @@ from broker.console.destinations import Destinations
 from broker.console.facts import note, raw_request, request_id
 from broker.console.forms import Form
 from broker.console.login_requests import LoginRequests
+from broker.console.oidc_logins import OidcLogins
 from broker.console.pages import Pages
 from broker.console.starts import Starts
 from broker.model.caller import Caller
@@ -38,8 +39,12 @@ class Desk:
         self.deps = deps
         self.pages = Pages(deps.allowed_origins)
         self.cookie = SessionCookie(secure=deps.secure)
+        self.logins = OidcLogins(deps)
         self.sessions = ConsoleSessions(
-            Handles(deps.cache, deps.vault, "console"), deps.resolver, deps.cache
+            Handles(deps.cache, deps.vault, "console"),
+            self.logins,
+            deps.resolver,
+            deps.cache,
         )
         self.starts = Starts(deps)
         self.login_requests = LoginRequests(deps)

@@ -63,6 +63,7 @@ class Proved:
     token: str
     session_name: str
     role_arns: tuple[str, ...]
+    login: Mapping[str, Any]
 
 
 class OidcSignIn:
@@ -184,7 +185,9 @@ class OidcSignIn:
         roles = offered_roles(identity, claims, options)
         if not roles:
             raise AccessDenied(_NO_ROLE)
-        return Proved(identity, token, _session_name(claims, identity), roles)
+        can_end = await deps.code_flow.can_end(provider)
+        login = _login(identity, claims, can_end=can_end)
+        return Proved(identity, token, _session_name(claims, identity), roles, login)
 
     async def _ask(
         self, request: Request, proved: Proved, destination: str
@@ -253,6 +256,22 @@ def _session_name(claims: Mapping[str, Any], identity: FederatedIdentity) -> str
     return name
 
 
+def _login(
+    identity: FederatedIdentity, claims: Mapping[str, Any], *, can_end: bool
+) -> dict[str, Any]:
+    """The `OidcLogin` that a verified token makes, without the token."""
+    session_id = claims.get("sid")
+    return {
+        "provider_arn": identity.provider_arn,
+        "provider_id": identity.provider_id,
+        "client_id": identity.audience,
+        "subject": identity.subject,
+        "session_id": session_id if isinstance(session_id, str) else "",
+        "issued_at": float(claims["iat"]),
+        "can_end": can_end,
+    }
+
+
 def _arrival(proved: Proved, role_arn: str, destination: str) -> Arrival:
     session = f"{_role_name(role_arn)}/{proved.session_name}"
     return Arrival(
@@ -262,6 +281,7 @@ def _arrival(proved: Proved, role_arn: str, destination: str) -> Arrival:
         role_arn=role_arn,
         token=proved.token,
         session_name=proved.session_name,
+        login=dict(proved.login),
         issuer=proved.identity.issuer,
     )
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from broker.console import (
     command_line,
     federation,
+    oidc_logout,
     oidc_signin,
     saml_acs,
     saml_metadata,
@@ -22,6 +23,7 @@ from broker.console.desk import HOME, LOGIN, SIGN_IN, Desk
 from broker.console.federation import Federation
 from broker.console.home import Home
 from broker.console.inside import Inside, PagesInside
+from broker.console.oidc_logout import OidcLogout
 from broker.console.oidc_signin import OidcSignIn
 from broker.console.pages import see_other
 from broker.console.permissions import Permissions
@@ -54,6 +56,7 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     arrivals = Arrivals(desk)
     sign_out = SignOut(desk)
     oidc = OidcSignIn(desk, arrivals)
+    logout = OidcLogout(desk)
     sign_in = SignIn(desk, oidc)
     metadata = SamlMetadata(desk)
     acs = SamlAcs(desk, arrivals)
@@ -86,6 +89,9 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     add(SIGNED_OUT, ["GET"], guarded(sign_in.signed_out))
     add(SIGN_IN, ["GET"], guarded(sign_in.page))
     add(oidc_signin.CALLBACK, ["GET"], guarded(oidc.callback, door=oidc_signin.DOOR))
+    add(oidc_logout.BACK_CHANNEL, ["POST"], logout.back_channel)
+    add(oidc_logout.FRONT_CHANNEL, ["GET"], guarded(logout.front_channel))
+    add(oidc_logout.THERE, ["GET"], guarded(logout.there, door=oidc_signin.DOOR))
     add(oidc_signin.ROLE, ["POST"], guarded(oidc.choose, door=oidc_signin.DOOR))
     add(
         "/signin/{account}/with/{provider}",

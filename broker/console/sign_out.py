@@ -39,8 +39,15 @@ class SignOut:
             await self._record(request, who)
         if cookie is not None:
             await desk.sessions.close(cookie)
+        login = None
+        if who is not None and who.arrived.login:
+            login = await desk.logins.end(who.arrived.login)
         target = desk.destinations.find_safe(onward, _ONWARD)
-        response = see_other(target or SIGNED_OUT)
+        if target is None:
+            target = SIGNED_OUT
+            if login is not None and login.can_end:
+                target += f"?there={await desk.logins.offer_way_out(login)}"
+        response = see_other(target)
         desk.cookie.clear(response)
         return response
 

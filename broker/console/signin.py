@@ -1,6 +1,7 @@
 """``/signin``: where to begin, and where one ends up after leaving."""
 
 import re
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,6 +11,7 @@ from broker.console.deps import SignInLink
 from broker.console.desk import Desk
 from broker.console.facts import refuse_prefetch
 from broker.console.forms import read_form
+from broker.console.oidc_logout import THERE
 from broker.console.oidc_signin import OidcSignIn
 from broker.console.saml_requests import SamlRequests
 from broker.console.ways_in import WaysIn
@@ -66,5 +68,12 @@ class SignIn:
         return await self._oidc.begin(request, way.provider, destination)
 
     async def signed_out(self, request: Request) -> Response:
-        """After signing out."""
-        return self._desk.pages.show(request, "signed_out.html")
+        """After signing out; the session at the identity provider may go on."""
+        handle = (await read_form(request)).find("there") or ""
+        login = await self._desk.logins.find_way_out(handle) if handle else None
+        return self._desk.pages.show(
+            request,
+            "signed_out.html",
+            there=f"{THERE}?{urlencode({'handle': handle})}" if login else None,
+            provider=login.provider_arn.partition("/")[2] if login else "",
+        )

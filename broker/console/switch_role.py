@@ -79,6 +79,7 @@ class SwitchRole:
             door=origin.arrived.door,
             issuer=origin.arrived.issuer,
             history=who.arrived.history,
+            login=origin.arrived.login,
         )
         cookie = await sessions.renew(origin, arrived)
         await sessions.close(who.cookie)
@@ -106,6 +107,7 @@ class SwitchRole:
                 issuer=origin.arrived.issuer,
                 back=hidden,
                 history=(arn, *older)[:_HISTORY_MAX],
+                login=origin.arrived.login,
             ),
         )
         if who is not origin:

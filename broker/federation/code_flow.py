@@ -8,7 +8,7 @@ Source: OpenID Connect Core 3.1; RFC 7636; RFC 9700 2.1.
 
 import base64
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx2
 from authlib.integrations.base_client import OAuthError
@@ -114,6 +114,39 @@ class CodeFlow:
         if not isinstance(token, str) or not token:
             raise CodeFlowFailedError("the token endpoint's answer has no id_token")
         return token
+
+    async def can_end(self, provider: OidcProvider) -> bool:
+        """Whether the provider has a page to sign out at that may be gone to."""
+        try:
+            discovery = await self._discover(provider)
+            self._check(provider, discovery.end_session_endpoint, "endpoint")
+        except CodeFlowFailedError:
+            return False
+        return True
+
+    async def end(
+        self, provider: OidcProvider, *, client_id: str, token: str, back: str
+    ) -> str:
+        """The address at the provider where a person signs out of it.
+
+        ``token`` is the ID token of the sign-in; ``back`` must be registered there.
+
+        Raises:
+            CodeFlowFailedError: the provider has none, or cannot be asked.
+
+        Source: OpenID Connect RP-Initiated Logout 1.0 section 2.
+        """
+        discovery = await self._discover(provider)
+        endpoint = discovery.end_session_endpoint
+        self._check(provider, endpoint, "end_session_endpoint")
+        question = urlencode(
+            {
+                "id_token_hint": token,
+                "client_id": client_id,
+                "post_logout_redirect_uri": back,
+            }
+        )
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{question}"
 
     async def _discover(self, provider: OidcProvider) -> Discovery:
         # Thumbprints and account decide what may be fetched: no sharing.

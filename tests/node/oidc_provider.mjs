@@ -1,9 +1,10 @@
 // A certified OpenID Connect provider (npm oidc-provider) for the sign-in tests.
-// Usage: node oidc_provider.mjs PORT REDIRECT_URI; prints "ready" when it answers.
+// Usage: node oidc_provider.mjs PORT REDIRECT_URI [LOGOUT_URI AFTER_LOGOUT_URI]; prints
+// "ready" when it answers. A logout is told to LOGOUT_URI.
 // Anybody signs in by name; everyone is in the groups "staff" and NAME + "s".
 import Provider from "oidc-provider";
 
-const [port, redirectUri] = process.argv.slice(2);
+const [port, redirectUri, logoutUri, afterLogoutUri] = process.argv.slice(2);
 const issuer = `http://localhost:${port}`;
 
 const provider = new Provider(issuer, {
@@ -14,6 +15,11 @@ const provider = new Provider(issuer, {
       redirect_uris: [redirectUri],
       response_types: ["code"],
       grant_types: ["authorization_code"],
+      ...(logoutUri && {
+        backchannel_logout_uri: logoutUri,
+        backchannel_logout_session_required: true,
+        post_logout_redirect_uris: [afterLogoutUri],
+      }),
     },
     {
       client_id: "app",
@@ -28,7 +34,10 @@ const provider = new Provider(issuer, {
   scopes: ["openid", "email", "groups"],
   conformIdTokenClaims: false,
   pkce: { required: () => true },
-  features: { devInteractions: { enabled: true } },
+  features: {
+    devInteractions: { enabled: true },
+    backchannelLogout: { enabled: true },
+  },
   cookies: { keys: ["only a test"] },
   findAccount: (_context, id) => ({
     accountId: id,
@@ -40,4 +49,5 @@ const provider = new Provider(issuer, {
   }),
 });
 
+provider.on("backchannel.error", (_context, error) => console.error(error));
 provider.listen(Number(port), "127.0.0.1", () => console.log("ready"));

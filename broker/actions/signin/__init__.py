@@ -7,6 +7,7 @@ from broker.actions.action import Action
 from broker.actions.signin.console_login import ConsoleLogin
 from broker.actions.signin.console_logout import CONSOLE_LOGOUT
 from broker.actions.signin.derived_mint import DerivedMinter
+from broker.actions.signin.end_console_sessions import END_CONSOLE_SESSIONS
 from broker.actions.signin.get_console_credentials import GetConsoleCredentials
 from broker.actions.signin.get_signin_token import GetSigninToken
 from broker.actions.signin.live_sessions import LiveSessions
@@ -29,6 +30,7 @@ def signin_actions(
     return (
         ConsoleLogin(fresh, minter).action(),
         CONSOLE_LOGOUT,
+        END_CONSOLE_SESSIONS,
         GetConsoleCredentials(minter).action(),
         GetSigninToken(tokens).action(),
         *own.actions(),

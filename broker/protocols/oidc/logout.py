@@ -36,7 +36,7 @@ USUAL_LIFETIME = timedelta(minutes=2)
 class LogoutToken:
     """Whose session ended: the session's id, the subject, or both.
 
-    Times are seconds since the epoch.
+    Times are seconds since the epoch; after ``good_until`` no clock takes the token.
     """
 
     issuer: str
@@ -44,7 +44,7 @@ class LogoutToken:
     session_id: str | None
     token_id: str
     issued_at: float
-    expires_at: float
+    good_until: float
 
 
 def peek_logout(text: str) -> UnverifiedToken:
@@ -105,7 +105,7 @@ def verify_logout(
         session_id=session_id,
         token_id=token_id,
         issued_at=validity.issued_at,
-        expires_at=validity.expires_at,
+        good_until=validity.expires_at + 2 * skew.total_seconds(),
     )
 
 

@@ -1,0 +1,250 @@
+"""Sign-ins through OpenID Connect that last: found again by what the provider calls them.
+
+Each console session that began with an ID token leaves its login here, under a handle
+that the session carries: a session whose login is gone is over. Under the names that
+a provider may end it by (session id, subject) stands which logins there are.
+
+Source: OpenID Connect Front-Channel Logout 1.0; Back-Channel Logout 1.0.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from broker.console.deps import ConsoleDeps
+from broker.entropy import new_handle
+from broker.errors import AccessDenied, Throttling
+from broker.sessions.handles import Handles
+
+MOST_LOGINS = 16
+"""Of one person, or one session of theirs, at one provider; one more ends the oldest."""
+
+_PENDING = timedelta(minutes=20)
+"""Longer than any sign-in that began before a logout may take to its end."""
+
+_OFFERED = timedelta(minutes=10)
+"""For a person to go on to the provider's sign-out page."""
+
+_TRIES = 4
+_LOGGED_OUT = "Your identity provider ended this sign-in meanwhile. Sign in again."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OidcLogin:
+    """One sign-in: whose it is at which provider and client, and its ID token.
+
+    ``session_id`` is empty when the provider names none; ``issued_at`` (seconds since
+    1970) is the ID token's. With ``can_end`` the provider has a page to sign out at.
+    """
+
+    provider_arn: str
+    provider_id: str
+    client_id: str
+    subject: str
+    session_id: str
+    issued_at: float
+    can_end: bool
+    token: str = field(repr=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it may be ended by."""
+        of_subject = login_name(self.provider_id, self.client_id, "sub", self.subject)
+        if not self.session_id:
+            return (of_subject,)
+        return (
+            login_name(self.provider_id, self.client_id, "sid", self.session_id),
+            of_subject,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenLogin:
+    """A login that lasts, and the console session that it opened."""
+
+    handle: str = field(repr=False)
+    login: OidcLogin
+    access_key_id: str
+    expires_at: int
+
+
+def login_name(provider_id: str, client_id: str, kind: str, value: str) -> str:
+    """A name of a login: ``kind`` is ``sid`` or ``sub``."""
+    return _digest("login", provider_id, client_id, kind, value)
+
+
+class OidcLogins:
+    """Keeps and finds them. Every method raises ``ServiceUnavailable`` without a cache."""
+
+    def __init__(self, deps: ConsoleDeps) -> None:
+        self._clock = deps.clock
+        self._logins = Handles(deps.cache, deps.vault, "oidc-login")
+        self._named = Handles(deps.cache, deps.vault, "oidc-login-name")
+        self._told = Handles(deps.cache, deps.vault, "oidc-logout")
+        self._ways_out = Handles(deps.cache, deps.vault, "oidc-way-out")
+
+    async def open(
+        self, login: OidcLogin, access_key_id: str, expires_at: datetime
+    ) -> str:
+        """The handle of a new login.
+
+        Raises:
+            AccessDenied: the provider told of its end while it began.
+            Throttling: too many begin at once.
+        """
+        handle = new_handle()
+        slots = [
+            await self._claim(name, handle, login, expires_at) for name in login.names
+        ]
+        value = {
+            "login": asdict(login),
+            "key": access_key_id,
+            "expires": int(expires_at.timestamp()),
+            "slots": slots,
+        }
+        await self._logins.claim(handle, value, expires_at)
+        # After the login stands and before anyone has it: a logout from now on finds
+        # it, and one before is found here.
+        for name in login.names:
+            told = await self._told.find(name)
+            if told is not None and login.issued_at <= told["at"]:
+                await self.end(handle)
+                raise AccessDenied(_LOGGED_OUT)
+        return handle
+
+    async def is_open(self, handle: str) -> bool:
+        """Whether the login lasts."""
+        return await self._logins.find(handle) is not None
+
+    async def end(self, handle: str) -> OidcLogin | None:
+        """End a login; None when it was over."""
+        value = await self._logins.take(handle)
+        if value is None:
+            return None
+        for slot in value["slots"]:
+            await self._named.drop(slot)
+        return OidcLogin(**value["login"])
+
+    async def find_one(self, handle: str) -> OidcLogin | None:
+        """The login with a handle."""
+        value = await self._logins.find(handle)
+        return None if value is None else OidcLogin(**value["login"])
+
+    async def offer_way_out(self, login: OidcLogin) -> str:
+        """A handle for going on to the provider's own sign-out page."""
+        return await self._ways_out.put(asdict(login), self._clock.now() + _OFFERED)
+
+    async def find_way_out(self, handle: str) -> OidcLogin | None:
+        """The login that was ended here before."""
+        value = await self._ways_out.find(handle)
+        return None if value is None else OidcLogin(**value)
+
+    async def find(
+        self,
+        provider_id: str,
+        client_id: str,
+        *,
+        session_id: str | None,
+        subject: str | None,
+        until: float,
+    ) -> list[OpenLogin]:
+        """The logins that a logout is about: at most ``MOST_LOGINS``.
+
+        A session id says it all (``subject`` must fit, if it is given); a subject
+        alone means what the provider vouched for ``until`` then.
+        """
+        if session_id is not None:
+            name = login_name(provider_id, client_id, "sid", session_id)
+        else:
+            name = login_name(provider_id, client_id, "sub", subject or "")
+        found = []
+        for number in range(MOST_LOGINS):
+            entry = await self._named.find(_slot(name, number))
+            value = await self._logins.find(entry["handle"]) if entry else None
+            if entry is None or value is None:
+                continue
+            login = OidcLogin(**value["login"])
+            if subject is not None and login.subject != subject:
+                continue
+            if session_id is None and login.issued_at > until:
+                continue
+            found.append(
+                OpenLogin(
+                    handle=entry["handle"],
+                    login=login,
+                    access_key_id=value["key"],
+                    expires_at=value["expires"],
+                )
+            )
+        return found
+
+    async def tell(
+        self,
+        provider_id: str,
+        client_id: str,
+        *,
+        session_id: str | None,
+        subject: str | None,
+        issued_at: float,
+    ) -> None:
+        """Keep sign-ins that are on their way from outliving a logout."""
+        at = issued_at
+        if session_id is not None:
+            # A session that is over has no later sign-ins.
+            at = self._clock.now().timestamp() + _PENDING.total_seconds()
+            name = login_name(provider_id, client_id, "sid", session_id)
+        else:
+            name = login_name(provider_id, client_id, "sub", subject or "")
+        until = self._clock.now() + _PENDING
+        if not await self._told.claim(name, {"at": at}, until):
+            known = await self._told.find(name)
+            if known is None or known["at"] < at:
+                await self._told.drop(name)
+                await self._told.claim(name, {"at": at}, until)
+
+    async def was_used(self, provider_id: str, token_id: str) -> bool:
+        """Whether a logout token did its work already."""
+        return await self._told.find(_digest("jti", provider_id, token_id)) is not None
+
+    async def use_up(self, provider_id: str, token_id: str, until: float) -> None:
+        """Remember that a logout token did its work, ``until`` nobody would take it."""
+        await self._told.claim(
+            _digest("jti", provider_id, token_id),
+            {},
+            datetime.fromtimestamp(until, UTC),
+        )
+
+    async def _claim(
+        self, name: str, handle: str, login: OidcLogin, expires_at: datetime
+    ) -> str:
+        entry = {"handle": handle, "at": login.issued_at}
+        for _ in range(_TRIES):
+            for number in range(MOST_LOGINS):
+                slot = _slot(name, number)
+                if await self._named.claim(slot, entry, expires_at):
+                    return slot
+            await self._end_oldest(name)
+        raise Throttling("Too many sign-ins of yours begin at once. Try again.")
+
+    async def _end_oldest(self, name: str) -> None:
+        slots = [_slot(name, number) for number in range(MOST_LOGINS)]
+        entries: list[tuple[str, Mapping[str, Any]]] = []
+        for slot in slots:
+            entry = await self._named.find(slot)
+            if entry is not None:
+                entries.append((slot, entry))
+        if entries:
+            slot, oldest = min(entries, key=lambda found: float(found[1]["at"]))
+            await self.end(oldest["handle"])
+            await self._named.drop(slot)
+
+
+def _slot(name: str, number: int) -> str:
+    return f"{name}{number:02}"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()

@@ -1,0 +1,258 @@
+"""Logout at an OpenID Connect provider: it tells us, or we send the browser there.
+
+The back channel brings a signed token and ends sessions with all that was made from
+them. The front channel proves nothing, so it does no more than the sign-out button.
+Neither answer says whether there was a session.
+
+Source: OpenID Connect Back-Channel Logout 1.0, 2.5 to 2.8; Front-Channel Logout 1.0,
+2 and 3; RP-Initiated Logout 1.0, 2.
+"""
+
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from broker.actions.action import Door
+from broker.audit.entry import AuditEntry
+from broker.console.console_session import Ended, SignedIn
+from broker.console.desk import Desk
+from broker.console.facts import note, raw_request, refuse_prefetch, request_id
+from broker.console.forms import read_form
+from broker.console.oidc_logins import OidcLogin, OpenLogin
+from broker.console.pages import see_other
+from broker.console.sign_out import SIGNED_OUT
+from broker.console.ways_in import WaysIn
+from broker.errors import (
+    BrokerError,
+    IdpCommunicationError,
+    InvalidIdentityToken,
+    NoSuchEntity,
+    ServiceUnavailable,
+    ValidationError,
+)
+from broker.federation.code_flow import CodeFlowFailedError
+from broker.federation.oidc_options import parse_oidc_options
+from broker.model.account import parse_account_id
+from broker.model.arn import Arn
+from broker.model.caller import Caller
+from broker.model.entities import OidcProvider
+from broker.model.principal import Principal, PrincipalType
+from broker.protocols.oidc.logout import LogoutToken
+from broker.stores.errors import StoreUnavailableError
+
+BACK_CHANNEL = "/signin/{account}/with/{provider}/backchannel-logout"
+FRONT_CHANNEL = "/signin/{account}/with/{provider}/frontchannel-logout"
+THERE = "/signin/sign-out-there"
+_ACTION = "signin:EndConsoleSessions"
+_NO_STORE = {"cache-control": "no-store"}
+_RETRY = {**_NO_STORE, "retry-after": "1"}
+_OK, _BAD, _UNAVAILABLE = 200, 400, 503
+_USED = "The logout token was used before."
+_TOO_OLD = "This way out is too old. Sign out at your identity provider itself."
+
+
+class OidcLogout:
+    """The two channels in, and the way out."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._ways = WaysIn(desk)
+
+    async def back_channel(self, request: Request) -> Response:
+        """``POST``, by the provider itself: a logout token."""
+        note(request, action="EndConsoleSessions")
+        try:
+            await self._end_told(request)
+        except ClientDisconnect:
+            return Response(status_code=_BAD)
+        except (ServiceUnavailable, IdpCommunicationError, StoreUnavailableError):
+            return JSONResponse(
+                {"error": "temporarily_unavailable"}, _UNAVAILABLE, headers=_RETRY
+            )
+        except BrokerError as error:
+            note(request, error_code=error.code)
+            return JSONResponse({"error": "invalid_request"}, _BAD, headers=_NO_STORE)
+        return Response(status_code=_OK, headers=_NO_STORE)
+
+    async def front_channel(self, request: Request) -> Response:
+        """``GET``, by the person's browser, in a frame of the provider's page."""
+        refuse_prefetch(request)
+        form = await read_form(request)
+        provider = await self._find_provider(request)
+        issuer, session_id = form.find("iss"), form.find("sid")
+        page = HTMLResponse(
+            "<!doctype html><title>Signed out</title>",
+            headers={
+                **_NO_STORE,
+                "content-security-policy": "default-src 'none'; frame-ancestors"
+                f" {_origin(provider.url)}",
+            },
+        )
+        if issuer != (None if session_id is None else provider.url):
+            return page  # half of the pair, or another issuer's
+        ended = await self._end_own(request, provider, session_id, page)
+        if session_id is not None:
+            for one in await self._desk.logins.find(
+                provider.unique_id,
+                parse_oidc_options(provider.options).client_id,
+                session_id=session_id,
+                subject=None,
+                until=0,
+            ):
+                ended = await self._desk.logins.end(one.handle) or ended
+        if ended is not None:
+            note(request, action="FrontChannelLogout")
+            entry = self._entry(request, "signin:FrontChannelLogout", provider)
+            async with self._desk.deps.auditor.opened(entry):
+                entry.caller_arn = entry.principal_id = provider.arn
+                entry.decision = "allowed"
+        return page
+
+    async def there(self, request: Request) -> Response:
+        """Off to the provider's own sign-out page, with the ID token as a hint.
+
+        Raises:
+            ValidationError: what led here is too old.
+            IdpCommunicationError: the provider cannot be asked where to.
+        """
+        refuse_prefetch(request)
+        form = await read_form(request)
+        login = await self._desk.logins.find_way_out(form.require("handle"))
+        if login is None:
+            raise ValidationError(_TOO_OLD)
+        arn = Arn.parse(login.provider_arn)
+        deps = self._desk.deps
+        provider = await deps.fresh.find_oidc_provider(
+            parse_account_id(arn.account), arn.resource.removeprefix("oidc-provider/")
+        )
+        if provider is None or provider.unique_id != login.provider_id:
+            raise ValidationError(_TOO_OLD)
+        try:
+            url = await deps.code_flow.end(
+                provider,
+                client_id=login.client_id,
+                token=login.token,
+                back=f"{deps.public_origin}{SIGNED_OUT}",
+            )
+        except CodeFlowFailedError as error:
+            raise IdpCommunicationError(
+                "Your identity provider cannot be reached. Try again.",
+                detail=str(error),
+            ) from error
+        return see_other(url)
+
+    async def _end_told(self, request: Request) -> None:
+        """End what a logout token is about.
+
+        Raises:
+            BrokerError: it is no logout token of this provider's, or was used.
+        """
+        form = await read_form(request)
+        provider = await self._find_provider(request)
+        desk, now = self._desk, self._desk.deps.clock.now()
+        entry = self._entry(request, _ACTION, provider)
+        async with desk.deps.auditor.opened(entry):
+            token = await desk.deps.web_identity.prove_logout(
+                form.require("logout_token"), provider, now=now
+            )
+            if await desk.logins.was_used(provider.unique_id, token.token_id):
+                raise InvalidIdentityToken(_USED)
+            entry.caller_arn = entry.principal_id = provider.arn
+            entry.decision, entry.reason = "allowed", "no console session to end"
+            client_id = parse_oidc_options(provider.options).client_id
+            whose = {"session_id": token.session_id, "subject": token.subject}
+            await desk.logins.tell(
+                provider.unique_id, client_id, issued_at=token.issued_at, **whose
+            )
+            found = await desk.logins.find(
+                provider.unique_id, client_id, until=token.issued_at, **whose
+            )
+            if found:
+                entry.committed = True  # the action below has a record of its own
+                await self._revoke(request, provider, token, found)
+            for one in found:
+                await desk.logins.end(one.handle)
+            await desk.logins.use_up(
+                provider.unique_id,
+                token.token_id,
+                token.good_until,
+            )
+
+    async def _revoke(
+        self,
+        request: Request,
+        provider: OidcProvider,
+        token: LogoutToken,
+        found: list[OpenLogin],
+    ) -> None:
+        principal = Principal.from_provider(
+            PrincipalType.WEB_IDENTITY,
+            provider.account,
+            provider=provider.arn,
+            subject=token.subject or found[0].login.subject,
+        )
+
+        async def prove(_now: datetime) -> Caller:
+            return Caller(principal=principal)
+
+        await self._desk.perform(
+            request,
+            Door.SIGN_IN,
+            ("signin", "EndConsoleSessions"),
+            prove,
+            lambda: {
+                "Sessions": [
+                    {"AccessKeyId": one.access_key_id, "ExpiresAt": one.expires_at}
+                    for one in found
+                ]
+            },
+        )
+
+    async def _end_own(
+        self,
+        request: Request,
+        provider: OidcProvider,
+        session_id: str | None,
+        page: Response,
+    ) -> OidcLogin | None:
+        """End the session of the very browser, where its cookie comes along."""
+        who = await self._desk.find_session(request)
+        if not isinstance(who, SignedIn | Ended) or not who.arrived.login:
+            return None
+        login = await self._desk.logins.find_one(who.arrived.login)
+        if login is None or login.provider_id != provider.unique_id:
+            return None
+        if session_id not in {None, login.session_id}:
+            return None
+        self._desk.cookie.clear(page)
+        return await self._desk.logins.end(who.arrived.login)
+
+    async def _find_provider(self, request: Request) -> OidcProvider:
+        way = await self._ways.find(
+            request.path_params["account"], request.path_params["provider"]
+        )
+        if way is None or not isinstance(way.provider, OidcProvider):
+            raise NoSuchEntity("There is no such page.")
+        return way.provider
+
+    def _entry(
+        self, request: Request, action: str, provider: OidcProvider
+    ) -> AuditEntry:
+        raw = raw_request(request)
+        return AuditEntry(
+            event_id=request_id(request),
+            at=self._desk.deps.clock.now(),
+            door=Door.SIGN_IN.value,
+            action=action,
+            source_ip=raw.source_ip,
+            user_agent=raw.find_header(b"user-agent") or "",
+            account=provider.account,
+            resources=(provider.arn,),
+        )
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
