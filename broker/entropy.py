@@ -3,7 +3,6 @@
 import base64
 import os
 import threading
-import uuid
 
 _ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _UNIQUE_ID_LENGTH = 17
@@ -74,8 +73,13 @@ def new_handle() -> str:
 
 
 def new_request_id() -> str:
-    """A request id, as AWS writes them."""
-    return str(uuid.UUID(bytes=random_bytes(16), version=4))
+    """A request id, as AWS writes them: a random UUID (RFC 9562, version 4)."""
+    digits = random_bytes(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return (
+        f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}"
+        f"-{variant}{digits[17:20]}-{digits[20:]}"
+    )
 
 
 def _random_text(length: int) -> str:

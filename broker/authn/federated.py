@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 from broker.errors import BrokerError, InvalidIdentityToken, ValidationError
@@ -31,6 +32,7 @@ from broker.protocols.saml.keys import DecryptionKey, parse_private_key
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
 from broker.stores.directory.fresh import FreshDirectory
 
+_CACHED_ARNS = 1024
 _ROLLED_OVER = frozenset({SamlReason.SIGNATURE_INVALID, SamlReason.METADATA_EXPIRED})
 """Refusals that newer metadata may turn round."""
 
@@ -271,6 +273,7 @@ def federated_caller(identity: FederatedIdentity) -> Caller:
     )
 
 
+@lru_cache(_CACHED_ARNS)
 def account_of_arn(arn: str, kind: str) -> AccountId:
     """The account of an IAM ARN whose resource begins with ``kind``.
 

@@ -6,7 +6,7 @@ Source: reference 3.6; IAM User Guide, "AWS global condition context keys".
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
@@ -21,6 +21,7 @@ _POLICY_TYPE = {
     PrincipalType.WEB_IDENTITY: "User",
 }
 _MILLISECONDS = 1000
+_UNTIL_ZONE = 19
 
 
 def call_context(
@@ -103,4 +104,4 @@ def _add_session(context: Context, caller: Caller, now: datetime) -> None:
 
 
 def _iso(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat(timespec="seconds")[:_UNTIL_ZONE] + "Z"

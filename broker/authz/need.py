@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from broker.model.account import AccountId
 from broker.model.entities import Role
+from broker.model.struct import struct
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +18,7 @@ class Trust:
     role: Role | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@struct
 class Need:
     """One action on one resource, with the condition keys the call brings for it.
 

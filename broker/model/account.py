@@ -18,6 +18,11 @@ _TAIL_BYTES = 4
 KEY_ID_RANDOM_BITS = _FREE_BITS + 8 * _TAIL_BYTES
 _KEY_ID_LENGTH = 20
 _PREFIX_LENGTH = 4
+_BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+# Two characters of base32 at a time.
+_PAIRS = tuple(one + two for one in _BASE32 for two in _BASE32)
+_PAIR_MASK = len(_PAIRS) - 1
+_PAIR_SHIFTS = range(70, -1, -10)
 
 
 def parse_account_id(text: str) -> AccountId:
@@ -39,10 +44,12 @@ def format_access_key_id(prefix: str, account: AccountId, random_bits: int) -> s
 
     Source: reference 6.3.
     """
-    free, tail = divmod(random_bits & ((1 << KEY_ID_RANDOM_BITS) - 1), 1 << 32)
-    head = _NEW_FORMAT_BIT | (int(account) << _FREE_BITS) | free
-    raw = head.to_bytes(6, "big") + tail.to_bytes(_TAIL_BYTES, "big")
-    return prefix + base64.b32encode(raw).decode("ascii")
+    head = _NEW_FORMAT_BIT | (int(account) << _FREE_BITS)
+    free = random_bits & ((1 << KEY_ID_RANDOM_BITS) - 1)
+    number = (head << 8 * _TAIL_BYTES) | free
+    return prefix + "".join(
+        [_PAIRS[number >> shift & _PAIR_MASK] for shift in _PAIR_SHIFTS]
+    )
 
 
 def find_account_of_key_id(access_key_id: str) -> AccountId | None:

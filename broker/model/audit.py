@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from broker.model.account import AccountId
+from broker.model.struct import struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@struct
 class AuditRecord:
     """One call: who, what, decision and why. Holds no secret.
 

@@ -1,14 +1,15 @@
 """A proved caller: the principal together with how it was proved."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from broker.model.account import AccountId
 from broker.model.principal import Principal
 from broker.model.session import Session
+from broker.model.struct import struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@struct
 class Caller:
     """Who is calling, after the proof was accepted.
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from broker.model.account import AccountId
 from broker.model.principal import Principal
+from broker.model.struct import struct
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class RolePair:
     provider_arn: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@struct
 class FederatedIdentity:
     """A verified SAML assertion or web identity token, in AWS's terms.
 

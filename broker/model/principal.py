@@ -1,11 +1,11 @@
 """Who acts: the principal as policies see it."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn, sts_arn
+from broker.model.struct import struct
 
 
 class PrincipalType(StrEnum):
@@ -24,7 +24,7 @@ class PrincipalType(StrEnum):
     ANONYMOUS = "Anonymous"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@struct
 class Principal:
     """One acting principal.
 

@@ -1,9 +1,9 @@
 """A request exactly as it came over the wire, the way SigV4 needs it."""
 
-from dataclasses import dataclass
+from broker.model.struct import struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@struct
 class RawRequest:
     """One HTTP request: exact bytes, header order kept, nothing decoded.
 

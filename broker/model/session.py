@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from broker.model.account import AccountId
 from broker.model.secret import Secret
+from broker.model.struct import struct
 
 
 class SessionKind(StrEnum):
@@ -46,7 +47,7 @@ class SessionPolicies:
     policy_arns: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@struct
 class Session:
     """What a session token holds: everything but the policies of its principal.
 

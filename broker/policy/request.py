@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from broker.model.principal import Principal
+from broker.model.struct import struct
 from broker.policy.compiled import PolicySet
 
 
@@ -22,7 +23,7 @@ class AccessRequest:
     context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@struct
 class Applicable:
     """The policies that apply to a request; None means "no policy of this type".
 

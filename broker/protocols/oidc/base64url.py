@@ -6,7 +6,7 @@ of the last one, so many texts would mean the same token.
 Source: RFC 7515 section 2; RFC 4648 sections 3.5 and 5.
 """
 
-import base64
+import binascii
 import re
 
 _ALPHABET = re.compile("[A-Za-z0-9_-]*")
@@ -35,4 +35,5 @@ def decode_known_alphabet(text: str) -> bytes:
     rest = len(text) % 4
     if rest == 1 or (rest and text[-1] not in _LAST[rest]):
         raise ValueError("not canonical base64url")
-    return base64.urlsafe_b64decode(text + _PADDING[rest])
+    standard = text.replace("-", "+").replace("_", "/")
+    return binascii.a2b_base64(standard + _PADDING[rest])

@@ -10,12 +10,13 @@ Source: reference 7.1, 7.2, 7.5; CVE-2022-2385 for parameters of another case.
 import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import lru_cache
 from typing import NoReturn
 
 from broker.model.raw import RawRequest
+from broker.model.struct import struct
 from broker.protocols.sigv4.canonical import (
     Pair,
     canonical_headers,
@@ -66,7 +67,7 @@ _TOKEN = r"[a-z0-9!#$%&'*+.^_`|~-]+"  # noqa: S105  # RFC 9110's word for a name
 _SIGNED_HEADERS = re.compile(f"{_TOKEN}(?:;{_TOKEN})*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@struct
 class SignedRequest:
     """A request's signature taken apart; nothing in it is proved yet.
 

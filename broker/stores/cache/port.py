@@ -8,15 +8,16 @@ works again within a second of its return.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Protocol
 
 from broker.model.account import AccountId
 from broker.model.page import Page, PageRequest
+from broker.model.struct import struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@struct
 class SessionRecord:
     """What the cache knows of a live session: metadata for look-up and listing."""
 
