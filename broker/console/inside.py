@@ -25,8 +25,10 @@ from broker.console.forms import (
 from broker.console.navigation import ACTIONS, Section, menu
 from broker.console.pages import Handler, see_other
 from broker.model.caller import Caller
+from broker.model.principal import PrincipalType
 
 _FORBIDDEN = 403
+_KINDS = {PrincipalType.USER: "IAM user", PrincipalType.ACCOUNT: "Root user"}
 
 Route = tuple[str, list[str], Handler]
 """An address below ``/console/``, its methods, and who answers there."""
@@ -124,6 +126,8 @@ class Inside:
             principal=who.principal,
             session=session,
             role_name=role_name(who),
+            acting_as=acting_as(who),
+            own_name=own_name(who),
             alias=account.alias if account else None,
             arrived=who.arrived,
             issuer_link=self.issuer_link(who.arrived),
@@ -159,8 +163,18 @@ class Inside:
         return self.desk.destinations.find_safe(arrived.issuer, (SIGN_IN,))
 
 
+def acting_as(who: SignedIn) -> str:
+    """The role that they act as, or what else they are."""
+    return role_name(who) or _KINDS.get(who.principal.type, "Federated user")
+
+
+def own_name(who: SignedIn) -> str:
+    """What the frame calls them: a role's or user's name, or what else they are."""
+    return role_name(who) or who.principal.username or acting_as(who)
+
+
 def role_name(who: SignedIn) -> str | None:
-    """The role that they act as; None for a federated user."""
+    """The role that they act as; None for whoever acts as no role."""
     if not who.session.kind.is_role:
         return None
     return who.principal.principal_arn.rpartition("/")[2]
