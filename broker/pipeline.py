@@ -14,9 +14,8 @@ Which error wins follows from that order. The audit entry is opened after *choos
 and completed last; a request that cannot be parsed leaves a log line only.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import structlog
@@ -77,6 +76,9 @@ _ERRORS: Mapping[Reason, type[BrokerError]] = {
 }
 
 
+_TRANSLATED = (QueryRejected, ConflictError, StoreUnavailableError)
+
+
 class Pipeline:
     """Carries calls of every door through the same steps."""
 
@@ -115,13 +117,11 @@ class Pipeline:
         """One API call, from the wire to the wire. Never raises."""
         fault = _Fault(request_id)
         try:
-            with _wire_errors():
-                query = parse_call(raw)
+            query = parse_call(raw)
             fault.as_json = query.wants_json
             if query.action is None:
                 return Answer.redirect(SIGN_IN_PATH)
-            with _wire_errors():
-                service = select_service(self._services, query)
+            service = select_service(self._services, query)
             fault.action, fault.namespace = query.action, service.namespace
             action = self._registry.find(service.name, query.action)
             read = service.reader(query.action)
@@ -139,6 +139,8 @@ class Pipeline:
             )
         except BrokerError as error:
             return fault.answer(error)
+        except QueryRejected as rejected:
+            return fault.answer(_in_wire_words(rejected))
         except Exception:  # noqa: BLE001  # the one place where anything may end
             _log.exception("unexpected failure", request_id=request_id)
             return fault.answer(InternalFailure())
@@ -152,8 +154,10 @@ class Pipeline:
             BrokerError: the call's error, already on its audit record.
         """
         async with self._auditor.opened(call.entry):
-            with _wire_errors():
+            try:
                 return await self._walk(call, action, read)
+            except _TRANSLATED as error:
+                raise _in_wire_words(error) from error
 
     async def _walk(
         self, call: Call, action: Action, read: Callable[[], Given]
@@ -278,21 +282,19 @@ class Pipeline:
         return result
 
 
-@contextmanager
-def _wire_errors() -> Iterator[None]:
-    """What the protocol and the stores refuse, in the wire's words."""
-    try:
-        yield
-    except QueryRejected as rejected:
-        raise _ERRORS[rejected.reason](rejected.message) from rejected
-    except ConflictError as error:
-        raise ConcurrentModification(
+def _in_wire_words(
+    error: QueryRejected | ConflictError | StoreUnavailableError,
+) -> BrokerError:
+    """What the protocol and the stores refuse, as the wire says it."""
+    if isinstance(error, QueryRejected):
+        return _ERRORS[error.reason](error.message)
+    if isinstance(error, ConflictError):
+        return ConcurrentModification(
             "The request was rejected because multiple requests to change this"
             " object were submitted simultaneously. Wait a few minutes and submit"
             " your request again."
-        ) from error
-    except StoreUnavailableError as error:
-        raise ServiceUnavailable(detail=f"a store is away: {error}") from error
+        )
+    return ServiceUnavailable(detail=f"a store is away: {error}")
 
 
 def _note_caller(entry: AuditEntry, caller: Caller) -> None:

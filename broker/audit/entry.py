@@ -40,8 +40,8 @@ class AuditEntry:
     detail: str = ""
     committed: bool = False
 
-    def complete(self) -> AuditRecord:
-        """The finished record, long texts cut."""
+    def complete(self, session: Mapping[str, object] | None = None) -> AuditRecord:
+        """The finished record, long texts cut; ``session`` is what was minted."""
         return AuditRecord(
             event_id=self.event_id,
             at=self.at,
@@ -60,6 +60,7 @@ class AuditEntry:
             reason=self.reason[:_LONGEST_TEXT],
             error_code=self.error_code,
             detail=self.detail[:_LONGEST_TEXT],
+            session=session,
         )
 
 
@@ -78,7 +79,7 @@ def _plain(value: object) -> object:
             return value
         case list() | tuple():
             return [_plain(item) for item in value[:_LONGEST_LIST]]
-        case Mapping():
+        case dict() | Mapping():
             return {str(key): _plain(item) for key, item in value.items()}
         case _:
             return str(value)[:_LONGEST_TEXT]

@@ -1,8 +1,8 @@
 """Opens a call's audit entry before the work and completes it after."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from types import TracebackType
 
 import structlog
 
@@ -32,9 +32,8 @@ class Auditor:
         self._failures = FailureCounter()
         self._counting: asyncio.Task[None] | None = None
 
-    @asynccontextmanager
-    async def opened(self, entry: AuditEntry) -> AsyncIterator[AuditEntry]:
-        """Run a call under its entry.
+    def opened(self, entry: AuditEntry) -> "OpenedEntry":
+        """Run a call under its entry: ``async with auditor.opened(entry)``.
 
         A mint or a change writes the record with its own effect and marks the entry
         as committed; everything else is appended here, failures included.
@@ -43,17 +42,7 @@ class Auditor:
             ServiceUnavailable: the record could not be taken; the call must not
                 answer as if it had been.
         """
-        try:
-            yield entry
-        except BrokerError as error:
-            _fail(entry, error)
-            await self._append(entry)
-            raise
-        except Exception as error:
-            _fail(entry, InternalFailure(detail=type(error).__name__))
-            await self._append(entry)
-            raise
-        await self._append(entry)
+        return OpenedEntry(self.append, entry)
 
     async def close(self) -> None:
         """Write the counts that are still open."""
@@ -61,7 +50,8 @@ class Auditor:
             self._counting.cancel()
             await self._write_counts(float("inf"))
 
-    async def _append(self, entry: AuditEntry) -> None:
+    async def append(self, entry: AuditEntry) -> None:
+        """Write a completed entry, unless it is written or one of a flood."""
         if entry.committed:
             return
         entry.committed = True
@@ -101,6 +91,37 @@ class Auditor:
             raise ServiceUnavailable(
                 detail="the audit spool is full or away"
             ) from error
+
+
+class OpenedEntry:
+    """A call under way; at its end the entry is written, whatever the end."""
+
+    __slots__ = ("_append", "_entry")
+
+    def __init__(
+        self, append: Callable[[AuditEntry], Awaitable[None]], entry: AuditEntry
+    ) -> None:
+        self._append = append
+        self._entry = entry
+
+    async def __aenter__(self) -> AuditEntry:
+        """The entry, to be filled in."""
+        return self._entry
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _where: TracebackType | None,
+    ) -> None:
+        """Complete the entry; a call that is cancelled leaves none."""
+        if isinstance(error, BrokerError):
+            _fail(self._entry, error)
+        elif isinstance(error, Exception):
+            _fail(self._entry, InternalFailure(detail=type(error).__name__))
+        elif error is not None:
+            return
+        await self._append(self._entry)
 
 
 def _fail(entry: AuditEntry, error: BrokerError) -> None:

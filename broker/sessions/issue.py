@@ -5,8 +5,8 @@ write; only after it do the credentials exist for anybody.
 """
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from broker.entropy import random_bits
@@ -19,6 +19,7 @@ from broker.model.session import (
     SessionPolicies,
     TemporaryCredentials,
 )
+from broker.model.struct import struct
 from broker.sessions.keys import KeyringError
 from broker.sessions.packed import packed_policy_size
 from broker.sessions.record import SessionIndex, audit_session, describe_session
@@ -28,8 +29,11 @@ from broker.stores.ledger.port import Ledger, ReplayMark
 
 _PREFIX = "ASIA"
 
+Complete = Callable[[Mapping[str, object]], AuditRecord]
+"""Makes the call's audit record of what is to be said of the session."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@struct
 class MintOrder:
     """Everything about the session to be made; all of it was permitted before.
 
@@ -85,9 +89,9 @@ class SessionIssuer:
         self._index = index
 
     async def issue(
-        self, order: MintOrder, record: AuditRecord, mark: ReplayMark | None = None
+        self, order: MintOrder, complete: Complete, mark: ReplayMark | None = None
     ) -> Minted:
-        """Mint, with ``record`` completed by the session and made durable.
+        """Mint, with the call's record completed by the session and made durable.
 
         Raises:
             PackedPolicyTooLarge: policies and tags do not fit; nothing is spent.
@@ -110,8 +114,7 @@ class SessionIssuer:
         except KeyringError as error:
             raise ServiceUnavailable(detail=str(error)) from error
         entry = describe_session(session, order.principal_arn)
-        completed = replace(record, session=audit_session(entry, session))
-        await self._commit(completed, mark)
+        await self._commit(complete(audit_session(entry, session)), mark)
         await self._index.put(entry)
         credentials = TemporaryCredentials(
             access_key_id=session.access_key_id,

@@ -7,6 +7,7 @@ Source: reference 1.1 and 1.3.
 """
 
 import asyncio
+from types import TracebackType
 from typing import Protocol
 
 from broker.model.answer import Answer
@@ -122,7 +123,7 @@ async def _receive_body(receive: Receive, headers: Headers) -> bytes:
     for name, value in headers:
         if name == b"content-length" and _declares_too_much(value):
             raise _TooLargeError
-    async with asyncio.timeout(BODY_SECONDS_MAX):
+    with _Deadline(BODY_SECONDS_MAX):
         message = await receive()
         if not message.get("more_body"):
             return _chunk(message, 0)
@@ -135,6 +136,46 @@ async def _receive_body(receive: Receive, headers: Headers) -> bytes:
             if not message.get("more_body"):
                 return b"".join(chunks)
             message = await receive()
+
+
+class _Deadline:
+    """``asyncio.timeout`` at a third of its price, for a wait that is never nested.
+
+    Nearly every body is there with its head, so what is set up here is never used.
+    """
+
+    __slots__ = ("_handle", "_over", "_task")
+
+    def __init__(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        if task is None:
+            raise RuntimeError("a deadline needs a task")
+        self._task = task
+        self._over = False
+        self._handle = loop.call_later(seconds, self._end)
+
+    def _end(self) -> None:
+        self._over = True
+        self._task.cancel()
+
+    def __enter__(self) -> None:
+        """Time is running already."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _where: TracebackType | None,
+    ) -> None:
+        """Tell our own cancellation from another's.
+
+        Raises:
+            TimeoutError: the time was over first.
+        """
+        self._handle.cancel()
+        if self._over and self._task.uncancel() <= 0 and kind is asyncio.CancelledError:
+            raise TimeoutError
 
 
 def _declares_too_much(content_length: bytes) -> bool:

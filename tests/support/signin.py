@@ -16,6 +16,7 @@ from lxml import html
 
 from broker import app as composition
 from broker.app import Services
+from broker.audit.entry import AuditEntry
 from broker.model.account import Account, AccountId
 from broker.model.audit import AuditFilter
 from broker.model.entities import Role, SamlProvider
@@ -129,8 +130,16 @@ class SignInWorld:
         if kind is SessionKind.FEDERATION_TOKEN:
             given["policies"] = (SessionPolicies(ALLOW_READ, ()),)
         order_ = MintOrder(**{**given, **order})
-        record = composition_record(self.clock.now())
-        return await self.services.issuer.issue(order_, record)
+        entry = AuditEntry(
+            event_id=str(uuid.uuid4()),
+            at=self.clock.now(),
+            account=ACCOUNT,
+            door="api",
+            action="test",
+            source_ip="",
+            user_agent="",
+        )
+        return await self.services.issuer.issue(order_, entry.complete)
 
     async def audit(self) -> list[Any]:
         """All audit records, newest first; denials may take a moment to be there."""
@@ -155,14 +164,6 @@ ALLOW_READ = json.dumps(
         "Statement": {"Effect": "Allow", "Action": "iam:Get*", "Resource": "*"},
     }
 )
-
-
-def composition_record(now: datetime) -> Any:
-    from broker.model.audit import AuditRecord
-
-    return AuditRecord(
-        event_id=str(uuid.uuid4()), at=now, account=ACCOUNT, door="api", action="test"
-    )
 
 
 def session_json(minted: Minted, **changed: str) -> str:

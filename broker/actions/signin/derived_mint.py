@@ -90,7 +90,7 @@ class DerivedMinter:
             scope_count=narrowing.scope_count if narrowing else session.scope_count,
             least_token_characters=narrowing.least_token_characters if narrowing else 0,
         )
-        minted = await self._issuer.issue(order, call.entry.complete())
+        minted = await self._issuer.issue(order, call.entry.complete)
         call.entry.committed = True
         return minted
 

@@ -106,7 +106,7 @@ class AssumeRoot:
                 source_identity=source_identity,
                 least_token_characters=given.get("MinimumSessionTokenSize", 0),
             ),
-            call.entry.complete(),
+            call.entry.complete,
         )
         call.entry.committed = True
         answer: dict[str, Any] = {

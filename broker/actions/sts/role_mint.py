@@ -1,7 +1,6 @@
 """The last step of every way to assume a role: rules of life, then the mint."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from broker.actions.action import Call, Door
@@ -17,6 +16,7 @@ from broker.errors import AccessDenied
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.session import Session, SessionKind
+from broker.model.struct import struct
 from broker.sessions.issue import Minted, MintOrder, SessionIssuer, replay_key
 from broker.sessions.limits import console_duration, session_duration
 from broker.sessions.tags import SessionTags, inherit_tags
@@ -24,7 +24,7 @@ from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.ledger.port import ReplayMark
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@struct
 class RoleRequest:
     """A permitted request for a role's session."""
 
@@ -91,7 +91,7 @@ class RoleMinter:
             least_token_characters=given.get("MinimumSessionTokenSize", 0),
         )
         mark = None if identity is None else _mark(identity, role, call)
-        minted = await self._issuer.issue(order, call.entry.complete(), mark)
+        minted = await self._issuer.issue(order, call.entry.complete, mark)
         call.entry.committed = True
         shared: dict[str, Any] = {
             "Credentials": credentials_shape(minted.credentials),

@@ -69,7 +69,7 @@ class UserMinter:
             mfa_at=wanted.mfa_at,
             least_token_characters=given.get("MinimumSessionTokenSize", 0),
         )
-        minted = await self._issuer.issue(order, call.entry.complete())
+        minted = await self._issuer.issue(order, call.entry.complete)
         call.entry.committed = True
         return minted, {
             "Credentials": credentials_shape(minted.credentials),
