@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from broker.actions.sts.assume_root import ROOT_MANAGED_BY
-from broker.actions.sts.regions import (
+from broker.app import Services
+from broker.cli.operator import AccountArgument, operator_entry, with_services
+from broker.identities.account_options import (
     DISABLED_REGIONS,
+    ROOT_MANAGED_BY,
     disabled_regions,
     switch_regions,
 )
-from broker.app import Services
-from broker.cli.operator import AccountArgument, operator_entry, with_services
 from broker.identities.accounts import (
     create_account,
     create_root_key,

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from broker.actions.sts.assume_root import ROOT_MANAGED_BY
 from broker.app import Services, open_services
+from broker.identities.account_options import ROOT_MANAGED_BY
 from broker.identities.control_policies import ControlKind, ControlPolicy, option_value
 from broker.model.account import Account, AccountId
 from broker.model.caller import Caller

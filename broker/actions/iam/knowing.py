@@ -3,7 +3,6 @@
 from broker.actions.action import Action, Call, Given
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import On, change, read
-from broker.actions.iam.outbound_federation import TOKEN_VERSION_OPTION
 from broker.actions.types.iam import (
     AccessKeyLastUsed,
     GenerateCredentialReportResponse,
@@ -13,6 +12,7 @@ from broker.actions.types.iam import (
     GetCredentialReportResponse,
 )
 from broker.errors import NoSuchEntity, ReportExpired, ReportNotPresent
+from broker.identities.account_options import TOKEN_VERSION
 from broker.identities.accounts import require_account
 from broker.identities.credential_report import (
     REPORT_ID,
@@ -72,8 +72,8 @@ async def _get_summary(_given: Given, call: Call) -> GetAccountSummaryResponse:
         name: int(account.quotas.get(name, DEFAULTS.get(name, value)))
         for name, value in _FIXED.items()
     }
-    first = account.options.get(TOKEN_VERSION_OPTION) == "v1Token"
-    summary[TOKEN_VERSION_OPTION] = 1 if first else 2
+    first = account.options.get(TOKEN_VERSION) == "v1Token"
+    summary[TOKEN_VERSION] = 1 if first else 2
     for name, kind in _COUNTS.items():
         summary[name] = await call.directory.count(call.account, kind)
     directory = call.directory

@@ -12,6 +12,7 @@ from broker.actions.types.iam import (
     SetSecurityTokenServicePreferencesRequest,
 )
 from broker.errors import FeatureDisabled, FeatureEnabled
+from broker.identities.account_options import TOKEN_VERSION
 from broker.identities.accounts import require_account
 from broker.identities.outbound import (
     Outbound,
@@ -22,8 +23,6 @@ from broker.identities.outbound import (
 )
 from broker.identities.sealing import Sealer
 from broker.model.account import AccountId
-
-TOKEN_VERSION_OPTION = "GlobalEndpointTokenVersion"  # noqa: S105  # an option's name
 
 
 def outbound_federation_actions(
@@ -86,7 +85,7 @@ async def _prefer(
     """Kept and shown; every token of the broker is good in every region."""
     account = await require_account(call.change, call.account)
     version = given["GlobalEndpointTokenVersion"]
-    options = {**account.options, TOKEN_VERSION_OPTION: version}
+    options = {**account.options, TOKEN_VERSION: version}
     await call.change.update_account(replace(account, options=options))
     return {}
 

@@ -7,7 +7,6 @@ Source: Service Authorization Reference, "AWS Identity and Access Management";
 IAM User Guide, "Manage AWS STS in an AWS Region".
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypedDict
@@ -15,16 +14,16 @@ from typing import Any, TypedDict
 from broker.actions.action import Call, Given
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
-from broker.actions.sts.regions import (
+from broker.errors import InvalidInput
+from broker.identities.account_options import (
     ALWAYS_ON,
     DISABLED_REGIONS,
     disabled_regions,
+    is_region_name,
     switch_regions,
 )
-from broker.errors import InvalidInput
 from broker.identities.accounts import require_account
 
-_REGION = re.compile(r"[a-z]{2}(?:-[a-z]{2,12}){1,3}-[0-9]{1,2}")
 _DISABLED_MAX = 200
 
 
@@ -43,7 +42,7 @@ async def _list(_given: Given, call: Call) -> Mapping[str, Any]:
 
 async def _set(given: SetStsRegionRequest, call: Call) -> Mapping[str, Any]:
     region = given["Region"]
-    if not _REGION.fullmatch(region):
+    if not is_region_name(region):
         raise InvalidInput("Write a region such as eu-central-1.")
     account = await require_account(call.change, call.account)
     try:

@@ -16,6 +16,7 @@ from broker.actions.sts.roles import credentials_shape, token_shape
 from broker.actions.types.sts import AssumeRootRequest
 from broker.authz.need import Need
 from broker.errors import AccessDenied, ExpiredToken, ValidationError
+from broker.identities.account_options import root_manager
 from broker.identities.aws_managed import find_aws_managed
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.arn import Arn, iam_arn
@@ -24,9 +25,6 @@ from broker.model.session import SessionKind, SessionPolicies
 from broker.sessions.issue import MintOrder, SessionIssuer
 from broker.sessions.limits import session_duration
 from broker.stores.directory.fresh import FreshDirectory
-
-ROOT_MANAGED_BY = "RootManagedBy"
-"""The name of the account's option: the account that may do root tasks in it."""
 
 _NAME = "AssumeRoot"
 _ROOT_TASK = "arn:aws:iam::aws:policy/root-task/"
@@ -119,7 +117,7 @@ class AssumeRoot:
 
 
 def _manages(managing: AccountId, target: Account | None) -> bool:
-    return target is not None and target.options.get(ROOT_MANAGED_BY) == managing
+    return target is not None and root_manager(target) == managing
 
 
 def _target(text: str) -> AccountId:

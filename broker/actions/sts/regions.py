@@ -5,37 +5,10 @@ The account that counts is the one that the credentials are for.
 Source: reference 7.6; IAM User Guide, "Manage AWS STS in an AWS Region".
 """
 
-from collections.abc import Iterable
-
 from broker.actions.action import Call
 from broker.errors import InvalidAction, RegionDisabled
+from broker.identities.account_options import disabled_regions
 from broker.model.account import Account
-
-ALWAYS_ON = "us-east-1"
-DISABLED_REGIONS = "DisabledRegions"
-"""The name of the account's option: a list of regions."""
-
-
-def disabled_regions(account: Account) -> frozenset[str]:
-    """The regions where STS makes no credentials for the account."""
-    listed = account.options.get(DISABLED_REGIONS, ())
-    if not isinstance(listed, list):
-        return frozenset()
-    return frozenset(map(str, listed)) - {ALWAYS_ON}
-
-
-def switch_regions(
-    account: Account, *, disable: Iterable[str], enable: Iterable[str]
-) -> list[str]:
-    """The option's new value.
-
-    Raises:
-        ValueError: us-east-1 cannot be switched off.
-    """
-    off = set(disable)
-    if ALWAYS_ON in off:
-        raise ValueError(f"{ALWAYS_ON} cannot be switched off")
-    return sorted((disabled_regions(account) | off) - set(enable))
 
 
 def require_region(account: Account, call: Call) -> None:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
-from broker.actions.sts.regions import DISABLED_REGIONS
+from broker.identities.account_options import DISABLED_REGIONS
 from broker.model.account import AccountId
 from tests.support import saml_idp
 from tests.support.broker import ACCOUNT, Key

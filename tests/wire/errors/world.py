@@ -12,7 +12,7 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from broker.actions.sts.assume_root import ROOT_MANAGED_BY
+from broker.identities.account_options import ROOT_MANAGED_BY
 from broker.model.account import AccountId
 from tests.support import saml_idp
 from tests.support.broker import ACCOUNT, REGION, Key
@@ -25,7 +25,6 @@ WORKER = f"{BASE}:role/Worker"
 READER = f"{BASE}:role/Reader"
 SAML = f"{BASE}:saml-provider/Corp"
 MEMBER = "222222222222"
-DISABLED_REGION = "ap-south-1"
 TASKS = "arn:aws:iam::aws:policy/root-task"
 ALLOW_ALL = json.dumps(
     {
