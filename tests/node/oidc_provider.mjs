@@ -39,6 +39,8 @@ const provider = new Provider(issuer, {
     backchannelLogout: { enabled: true },
   },
   cookies: { keys: ["only a test"] },
+  // Without its guard against loopback addresses, where the broker of a test is.
+  fetch: (url, { dispatcher, ...options }) => fetch(url, options),
   findAccount: (_context, id) => ({
     accountId: id,
     claims: () => ({

@@ -1,13 +1,11 @@
 """Signing in at a real OpenID Connect provider, through the real pages."""
 
 import asyncio
-import json
 import runpy
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
@@ -18,85 +16,22 @@ import pytest
 from broker.app import open_services
 from broker.cli.resealing import CLIENT_SECRET, reseal_all, sealed_values
 from broker.settings import load_settings
-from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
-from tests.support.identity_providers import Browser, browsing, node_program
+from tests.support.broker import ACCOUNT, Key
+from tests.support.identity_providers import browsing
+from tests.support.oidc_world import SECRET, OidcWorld, oidc_world, role_arn, sign_in
 from tests.support.servers import find_free_port
-
-SECRET = "a-secret-of-the-test-run-only-0123456789"
-
-
-@dataclass
-class World:
-    broker: RunningBroker
-    issuer: str
-    provider: str
-
-    @property
-    def start(self) -> str:
-        page = Browser()
-        text = page.get(f"{self.broker.url}/signin/{ACCOUNT}").text
-        page.close()
-        found = text.partition(f"/signin/{ACCOUNT}/with/")[2].partition('"')[0]
-        return f"{self.broker.url}/signin/{ACCOUNT}/with/{found}"
-
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
 
-def role_arn(name: str) -> str:
-    return f"arn:aws:iam::{ACCOUNT}:role/{name}"
-
-
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder: Path = tmp_path_factory.mktemp("broker")
-    port = find_free_port()
-    issuer = f"http://localhost:{port}"
-    with running_broker(folder, internal_issuers=f"localhost:{port}") as broker:
-        callback = f"{broker.url}/signin/oidc/callback"
-        with node_program("oidc_provider.mjs", str(port), callback):
-            iam = broker.client("iam", broker.create_account())
-            arn = iam.create_open_id_connect_provider(
-                Url=issuer, ClientIDList=["broker", "app"]
-            )["OpenIDConnectProviderArn"]
-            trust = {
-                "Version": "2012-10-17",
-                "Statement": {
-                    "Effect": "Allow",
-                    "Principal": {"Federated": arn},
-                    "Action": "sts:AssumeRoleWithWebIdentity",
-                    "Condition": {
-                        "StringEquals": {f"localhost:{port}:aud": ["broker", "app"]},
-                        "StringNotEquals": {f"localhost:{port}:sub": "mallory"},
-                    },
-                },
-            }
-            for name in ("Staff", "Admin"):
-                iam.create_role(
-                    RoleName=name, AssumeRolePolicyDocument=json.dumps(trust)
-                )
-            secret = folder / "secret"
-            secret.write_text(SECRET)
-            groups = {"staff": [role_arn("Staff")], "admins": [role_arn("Admin")]}
-            shown = broker.command(
-                *("providers", "set", arn, "ClientId=broker"),
-                f"ClientSecret=@{secret}",
-                "Scopes=email,groups",
-                f"GroupRoles={json.dumps(groups)}",
-            )
-            assert SECRET not in shown
-            yield World(broker, issuer, arn)
-
-
-def sign_in(world: World, browser: Browser, name: str) -> str:
-    """The page where someone ends up."""
-    login = browser.get(world.start)
-    consent = browser.submit(login, login=name, password="any")
-    return browser.submit(consent).text
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcWorld]:
+    with oidc_world(tmp_path_factory.mktemp("broker")) as world:
+        yield world
 
 
 def test_a_person_ends_in_the_console_with_the_role_of_their_group(
-    world: World,
+    world: OidcWorld,
 ) -> None:
     with browsing() as browser:
         page = sign_in(world, browser, "alice")
@@ -104,7 +39,7 @@ def test_a_person_ends_in_the_console_with_the_role_of_their_group(
         assert "assumed-role/Staff/alice@example.com" in page
 
 
-def test_who_has_several_roles_chooses(world: World) -> None:
+def test_who_has_several_roles_chooses(world: OidcWorld) -> None:
     with browsing() as browser:
         sign_in(world, browser, "admin")
         page = browser.get(f"{world.broker.url}/console/")
@@ -117,7 +52,7 @@ def test_who_has_several_roles_chooses(world: World) -> None:
         assert "assumed-role/Admin/admin@example.com" in page.text
 
 
-def test_a_role_that_was_not_offered_cannot_be_chosen(world: World) -> None:
+def test_a_role_that_was_not_offered_cannot_be_chosen(world: OidcWorld) -> None:
     with browsing() as browser:
         login = browser.get(world.start)
         choice = browser.submit(browser.submit(login, login="admin", password="any"))
@@ -125,21 +60,21 @@ def test_a_role_that_was_not_offered_cannot_be_chosen(world: World) -> None:
         assert page.status_code == 403
 
 
-def test_the_trust_policy_still_decides(world: World) -> None:
+def test_the_trust_policy_still_decides(world: OidcWorld) -> None:
     with browsing() as browser:
         page = sign_in(world, browser, "mallory")
         assert "AccessDenied" in page
         assert "/console/" not in browser.url
 
 
-def begun(world: World) -> tuple[str, dict[str, list[str]]]:
+def begun(world: OidcWorld) -> tuple[str, dict[str, list[str]]]:
     """The cookie that a browser got, and the request it was sent away with."""
     sent = httpx.get(world.start, trust_env=False)
     query = parse_qs(urlsplit(sent.headers["location"]).query)
     return sent.headers["set-cookie"], query
 
 
-def test_a_code_for_one_browser_is_good_in_no_other(world: World) -> None:
+def test_a_code_for_one_browser_is_good_in_no_other(world: OidcWorld) -> None:
     """Login CSRF: the victim follows a link with the attacker's state and code."""
     _, query = begun(world)
     callback = f"{world.broker.url}/signin/oidc/callback"
@@ -151,7 +86,7 @@ def test_a_code_for_one_browser_is_good_in_no_other(world: World) -> None:
 
 
 def test_the_request_has_pkce_state_nonce_and_the_exact_redirect_uri(
-    world: World,
+    world: OidcWorld,
 ) -> None:
     cookie, query = begun(world)
     assert query["code_challenge_method"] == ["S256"]
@@ -162,7 +97,7 @@ def test_the_request_has_pkce_state_nonce_and_the_exact_redirect_uri(
     assert "SameSite=lax" in cookie
 
 
-def test_the_client_secret_is_nowhere_in_the_open(world: World) -> None:
+def test_the_client_secret_is_nowhere_in_the_open(world: OidcWorld) -> None:
     folder = Path(world.broker.environment["BROKER_DATA_DIR"])
     for path in (*folder.glob("broker.db*"), world.broker.folder / "broker.log"):
         assert SECRET.encode() not in path.read_bytes()
@@ -171,7 +106,7 @@ def test_the_client_secret_is_nowhere_in_the_open(world: World) -> None:
 
 
 def test_the_operator_is_told_why_a_token_is_refused(
-    world: World, tmp_path: Path
+    world: OidcWorld, tmp_path: Path
 ) -> None:
     token = tmp_path / "token"
     token.write_text("not.a.token")
@@ -191,22 +126,12 @@ def test_the_operator_is_told_why_a_token_is_refused(
     assert "change: Send the ID token" in done.stdout
 
 
-def test_a_mobile_app_signs_in_exchanges_and_renews(world: World) -> None:
+def test_a_mobile_app_signs_in_exchanges_and_renews(world: OidcWorld) -> None:
     """``samples/mobile.py`` as it is: a public client, PKCE, an unsigned call."""
     mobile = SimpleNamespace(**runpy.run_path(str(SAMPLES / "mobile.py")))
-    given = SimpleNamespace(issuer=world.issuer, client_id="app", port=find_free_port())
-
-    def visit(url: str) -> None:
-        with browsing() as browser:
-            login = browser.get(url)
-            browser.submit(browser.submit(login, login="alice", password="any"))
-
-    def open_page(url: str) -> None:
-        threading.Thread(target=visit, args=(url,), daemon=True).start()
-
     keys = set()
     for _ in range(2):  # signing in, and renewing
-        token = mobile.sign_in(given, open_page)
+        token = id_token(world, "alice")
         found = mobile.exchange(world.broker.url, role_arn("Staff"), token)
         key = Key(found["access_key"], found["secret_key"], found["token"])
         caller = world.broker.client("sts", key).get_caller_identity()
@@ -215,7 +140,38 @@ def test_a_mobile_app_signs_in_exchanges_and_renews(world: World) -> None:
     assert len(keys) == 2
 
 
-def test_a_client_secret_can_be_sealed_anew(world: World) -> None:
+def id_token(world: OidcWorld, name: str) -> str:
+    """Of the public client, without the broker's part."""
+    mobile = SimpleNamespace(**runpy.run_path(str(SAMPLES / "mobile.py")))
+    given = SimpleNamespace(issuer=world.issuer, client_id="app", port=find_free_port())
+
+    def visit(url: str) -> None:
+        with browsing() as browser:
+            login = browser.get(url)
+            browser.submit(browser.submit(login, login=name, password="any"))
+
+    def open_page(url: str) -> None:
+        threading.Thread(target=visit, args=(url,), daemon=True).start()
+
+    token: str = mobile.sign_in(given, open_page)
+    return token
+
+
+def test_the_aws_cli_exchanges_its_token(world: OidcWorld) -> None:
+    answer = world.broker.aws(
+        *("sts", "assume-role-with-web-identity", "--role-arn", role_arn("Staff")),
+        *("--role-session-name", "cli"),
+        *("--web-identity-token", id_token(world, "alice")),
+        AWS_ACCESS_KEY_ID="",
+    )
+    assert answer["SubjectFromWebIdentityToken"] == "alice"
+    assert answer["Audience"] == "app"
+    key = Key.of(answer["Credentials"])
+    caller = world.broker.client("sts", key).get_caller_identity()
+    assert caller["Arn"].endswith("assumed-role/Staff/cli")
+
+
+def test_a_client_secret_can_be_sealed_anew(world: OidcWorld) -> None:
     """As after a rotation of the sealing keys; signing in goes on."""
     folder = Path(world.broker.environment["BROKER_DATA_DIR"])
 

@@ -55,9 +55,12 @@ class Browser:
     def get(self, url: str) -> httpx.Response:
         return self._follow("GET", url, {})
 
-    def submit(self, page: httpx.Response, **typed: str) -> httpx.Response:
-        """Post the page's (first) form with what a person typed."""
-        form = html.fromstring(page.text).xpath("//form")[0]
+    def submit(
+        self, page: httpx.Response, /, form_action: str = "", **typed: str
+    ) -> httpx.Response:
+        """Post a form of the page, the first or that of an action, as a person does."""
+        wanted = f"//form[@action='{form_action}']" if form_action else "//form"
+        form = html.fromstring(page.text).xpath(wanted)[0]
         fields = {
             field.get("name"): field.get("value") or ""
             for field in form.xpath(".//input[@name]")
