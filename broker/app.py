@@ -31,6 +31,7 @@ from broker.audit.writer import Auditor
 from broker.authn.federated import FederatedScheme, SamlExpectations
 from broker.authn.long_term import LongTermKeys
 from broker.authn.mfa import MfaVerifier
+from broker.authn.nominees import Nominees
 from broker.authn.sigv4 import SignatureScheme
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard
@@ -271,6 +272,7 @@ def _build(
             public_host=settings.public_host,
         ),
         federated=federated,
+        nominees=Nominees(fresh, stores.directory, clock),
         guard=guard,
         auditor=auditor,
         directory=stores.directory,

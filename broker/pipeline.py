@@ -26,6 +26,7 @@ from broker.audit.entry import AuditEntry, audited_parameters
 from broker.audit.writer import Auditor
 from broker.authn.endpoints import find_fixed_region, unsigned_region
 from broker.authn.federated import FederatedScheme, federated_caller
+from broker.authn.nominees import Nominee, Nominees
 from broker.authn.sigv4 import SignatureScheme
 from broker.authz.guard import Guard, reason
 from broker.authz.rates import RateLimits
@@ -46,7 +47,9 @@ from broker.errors import (
 from broker.federation.saml import wire_error
 from broker.model.answer import JSON, XML, Answer
 from broker.model.caller import Caller
+from broker.model.federated import FederatedIdentity
 from broker.model.raw import RawRequest
+from broker.model.uses import ACCEPTED, PROOFS, REFUSED
 from broker.protocols.query import (
     FAULT_NAMESPACE,
     QueryRejected,
@@ -89,6 +92,7 @@ class Pipeline:
         registry: Registry,
         signature: SignatureScheme,
         federated: FederatedScheme,
+        nominees: Nominees,
         guard: Guard,
         auditor: Auditor,
         directory: Directory,
@@ -104,6 +108,7 @@ class Pipeline:
         self._registry = registry
         self._signature = signature
         self._federated = federated
+        self.nominees = nominees
         self._guard = guard
         self._auditor = auditor
         self._directory = directory
@@ -165,10 +170,11 @@ class Pipeline:
         if action.proof is Proof.SIGNATURE:
             await self._prove_signature(call, action)
             given = read()
+            call.entry.parameters = audited_parameters(given, action.audited)
         else:
             given = read()
+            call.entry.parameters = audited_parameters(given, action.audited)
             await self._prove_federated(call, action, given)
-        call.entry.parameters = audited_parameters(given, action.audited)
         if action.service == "sts":
             await self._rates.require(call.account)
         needs = await action.needs(given, call)
@@ -248,25 +254,64 @@ class Pipeline:
             _note_use(self._uses, call, action)
 
     async def _prove_federated(self, call: Call, action: Action, given: Given) -> None:
-        if call.identity is None and call.identity_proof is not None:
-            call.identity = await call.identity_proof(call.now)
-        if call.identity is None:
-            prove = (
-                self._federated.prove_assertion
+        try:
+            identity = call.identity = await self._find_identity(call, action, given)
+        except BrokerError:
+            nominee = await (
+                self.nominees.of_saml_provider(given["PrincipalArn"])
                 if action.proof is Proof.SAML
-                else self._federated.prove_token
+                else self.nominees.of_token(given["RoleArn"], given["WebIdentityToken"])
             )
-            try:
-                call.identity = await prove(given, call.now)
-            except InvalidIdentityToken as error:
-                if not isinstance(error.__cause__, SamlRejected):
-                    raise
-                # AWS's texts of these name the request.
-                raise wire_error(
-                    error.__cause__, request_id=call.request_id
-                ) from error.__cause__
-        call.proved = federated_caller(call.identity)
+            self.note_refused_proof(call.entry, nominee)
+            raise
+        call.proved = federated_caller(identity)
         _note_caller(call.entry, call.caller)
+        if self._uses is not None:
+            self._uses.note(
+                identity.account,
+                identity.provider_id,
+                PROOFS,
+                ACCEPTED,
+                call.now,
+                call.region,
+            )
+
+    async def _find_identity(
+        self, call: Call, action: Action, given: Given
+    ) -> FederatedIdentity:
+        if call.identity is not None:
+            return call.identity
+        if call.identity_proof is not None:
+            return await call.identity_proof(call.now)
+        if action.proof is not Proof.SAML:
+            return await self._federated.prove_token(given, call.now)
+        try:
+            return await self._federated.prove_assertion(given, call.now)
+        except InvalidIdentityToken as error:
+            if not isinstance(error.__cause__, SamlRejected):
+                raise
+            # AWS's texts of these name the request.
+            raise wire_error(
+                error.__cause__, request_id=call.request_id
+            ) from error.__cause__
+
+    def note_refused_proof(self, entry: AuditEntry, nominee: Nominee | None) -> None:
+        """Let those find a refusal whose provider the proof was brought for."""
+        if nominee is None:
+            return
+        entry.account = nominee.account
+        if nominee.provider is None:
+            return
+        entry.resources = (nominee.provider.arn,)
+        if self._uses is not None:
+            self._uses.note(
+                nominee.account,
+                nominee.provider_id,
+                PROOFS,
+                REFUSED,
+                entry.at,
+                entry.region,
+            )
 
     async def _do(self, action: Action, given: Given, call: Call) -> Mapping[str, Any]:
         if not action.writes:

@@ -8,6 +8,7 @@ Source: reference 8.5; security design 4.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +17,7 @@ from starlette.responses import Response
 
 from broker.actions.action import Door
 from broker.audit.entry import AuditEntry
+from broker.authn.nominees import Nominee
 from broker.console.arrival import Arrival, Arrivals
 from broker.console.desk import Desk
 from broker.console.facts import note, raw_request, request_id
@@ -41,6 +43,10 @@ DOOR = "saml"
 BODY_BYTES_MAX = 300_000
 _ACTION = "signin:ListRolesWithSAML"
 _NO_ROLE = "The response names no role that its own provider may open."
+_NO_ROLE_DETAIL = (
+    "no value of the Role attribute pairs a role of the provider's account with the"
+    " provider, and no group of the subject is mapped to a role"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +91,7 @@ class SamlAcs:
         form = await read_form(request, body_max=BODY_BYTES_MAX)
         response_text = form.require("SAMLResponse")
         uuid: str | None = request.path_params.get("uuid")
-        answered = await self._requests.find_answered(response_text)
-        choices = await self._list(request, response_text, uuid, answered)
+        answered, choices = await self._list(request, response_text, uuid)
         relay = form.find("RelayState") or ""
         chosen = _choose(choices, form)
         if chosen is None:
@@ -125,9 +130,10 @@ class SamlAcs:
         request: Request,
         response_text: str,
         uuid: str | None,
-        answered: OpenRequest | None,
-    ) -> tuple[Choice, ...]:
-        """The roles that the response opens, with the attempt on record.
+    ) -> tuple[OpenRequest | None, tuple[Choice, ...]]:
+        """The request that the response answers and the roles that it opens.
+
+        The attempt is on record.
 
         Raises:
             InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: none.
@@ -143,10 +149,16 @@ class SamlAcs:
             user_agent=raw.find_header(b"user-agent") or "",
         )
         async with self._desk.deps.auditor.opened(entry):
+            answered: OpenRequest | None = None
             try:
+                answered = await self._requests.find_answered(response_text)
                 identities = await self._verify(response_text, uuid, answered, now)
             except StoreUnavailableError as error:
                 raise ServiceUnavailable(detail="the database is away") from error
+            except BrokerError:
+                nominee = await self._nominee(response_text, uuid, answered)
+                self._desk.deps.pipeline.note_refused_proof(entry, nominee)
+                raise
             choices = tuple(
                 {
                     pair.role_arn: Choice(pair, identity)
@@ -154,14 +166,14 @@ class SamlAcs:
                     for pair in reversed(identity.role_pairs)
                 }.values()
             )[::-1]
-            if not choices:
-                raise InvalidIdentityToken(_NO_ROLE)
-            identity = choices[0].identity
+            identity = choices[0].identity if choices else identities[0]
             entry.account = identity.account
             entry.caller_arn = identity.principal.arn
             entry.principal_id = identity.principal.userid
             entry.resources = tuple(choice.pair.role_arn for choice in choices)
-            return choices
+            if not choices:
+                raise InvalidIdentityToken(_NO_ROLE, detail=_NO_ROLE_DETAIL)
+            return answered, choices
 
     async def _verify(
         self,
@@ -201,6 +213,23 @@ class SamlAcs:
                 _NO_ROLE, detail="the response nominates no provider"
             )
         return identities
+
+    async def _nominee(
+        self, response_text: str, uuid: str | None, answered: OpenRequest | None
+    ) -> Nominee | None:
+        """Whose provider a refused response seems to be."""
+        nominees = self._desk.deps.pipeline.nominees
+        asked: list[tuple[AccountId, str]] = []
+        if answered is not None:
+            asked = [(answered.account, answered.provider_arn)]
+        else:
+            with suppress(BrokerError, StoreUnavailableError):
+                asked = await self._nominated(response_text, uuid)
+        for _, provider_arn in asked:
+            nominee = await nominees.of_saml_provider(provider_arn)
+            if nominee is not None:
+                return nominee
+        return await nominees.of_response(response_text)
 
     async def _nominated(
         self, response_text: str, uuid: str | None

@@ -5,6 +5,11 @@ from datetime import datetime
 
 from broker.model.account import AccountId
 
+PROOFS = "proofs"
+ACCEPTED = "accepted"
+REFUSED = "refused"
+"""Service and actions of an identity provider's use: proofs of it, and what of them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:

@@ -40,6 +40,7 @@ from broker.protocols.saml.schema import check_schema
 from broker.protocols.saml.signature import find_signature, verify_signature
 
 MAX_NOMINATED_PROVIDERS = 20
+_MAX_ISSUER_LENGTH = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,22 @@ def find_unverified_in_response_to(response_text: str) -> str | None:
         SamlRejected: the text is no Response with exactly one assertion.
     """
     return read_envelope(parse_strictly(decode_response(response_text))).in_response_to
+
+
+def find_unverified_issuer(response_text: str) -> str | None:
+    """Who an unverified Response says has sent it, success or not; None for nobody.
+
+    For the record of a refusal only.
+
+    Raises:
+        SamlRejected: the text is no strict XML.
+    """
+    root = parse_strictly(decode_response(response_text))
+    issuer = root.find(ISSUER)
+    if issuer is None:
+        issuer = root.find(f"{ASSERTION}/{ISSUER}")
+    name = "" if issuer is None else text_of(issuer).strip()
+    return name if 0 < len(name) <= _MAX_ISSUER_LENGTH else None
 
 
 def verify_response(

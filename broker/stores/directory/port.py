@@ -166,6 +166,10 @@ class DirectoryReader(CredentialReader, Protocol):
         """Of all accounts, those whose options name a ``MetadataUrl``."""
         ...
 
+    async def list_saml_providers_naming(self, text: str) -> tuple[SamlProvider, ...]:
+        """Of all accounts, some whose metadata holds this text."""
+        ...
+
     async def find_oidc_provider(
         self, account: AccountId, host_and_path: str
     ) -> OidcProvider | None: ...

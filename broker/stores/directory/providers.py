@@ -26,6 +26,8 @@ from broker.stores.directory.statements import (
 from broker.stores.schema import OIDC_PROVIDERS, SAML_PROVIDERS
 from broker.stores.times import from_micros, to_micros
 
+_NAMING_MAX = 20
+
 
 class ProviderReads(Reads):
     """See ``DirectoryReader``."""
@@ -59,6 +61,15 @@ class ProviderReads(Reads):
             select(SAML_PROVIDERS)
             .where(SAML_PROVIDERS.c.options.contains('"MetadataUrl"', autoescape=True))
             .order_by(SAML_PROVIDERS.c.uuid)
+        )
+        return tuple(map(_read_saml, rows))
+
+    async def list_saml_providers_naming(self, text: str) -> tuple[SamlProvider, ...]:
+        rows = await self.rows(
+            select(SAML_PROVIDERS)
+            .where(SAML_PROVIDERS.c.metadata.contains(text, autoescape=True))
+            .order_by(SAML_PROVIDERS.c.uuid)
+            .limit(_NAMING_MAX)
         )
         return tuple(map(_read_saml, rows))
 

@@ -45,9 +45,13 @@ def encode_audit(record: AuditRecord) -> AuditRow:
         minted = str(session.get("access_key_id") or "")
         provider = str(session.get("provider_arn") or "")
     caller = record.caller_arn
-    if not provider and any(kind in caller for kind in _PROVIDER_RESOURCES):
-        # An unsigned caller is the provider that speaks for it.
-        provider = caller
+    if not provider:
+        # An unsigned caller is the provider that speaks for it; a refused proof has
+        # no caller and stands with the provider that it was brought for.
+        for arn in (caller, *record.resources):
+            if any(kind in arn for kind in _PROVIDER_RESOURCES):
+                provider = arn
+                break
     body = {}
     for name in _BODY_FIELDS:
         value = getattr(record, name)

@@ -1,0 +1,123 @@
+"""For whom a proof was brought that was refused: so that they can find out why.
+
+Nothing here is proved. A refused proof names an account, a provider, an issuer; the
+account whose provider that is gets the record of the refusal, and nothing else follows.
+"""
+
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+from broker.authn.federated import account_of_arn
+from broker.clock import Clock
+from broker.errors import BrokerError
+from broker.identities.names import parse_provider_arn
+from broker.model.account import AccountId
+from broker.model.entities import OidcProvider, SamlProvider
+from broker.protocols.oidc.rejection import OidcRejected
+from broker.protocols.oidc.verify import peek_unverified
+from broker.protocols.saml.errors import MetadataRejected, SamlRejected
+from broker.protocols.saml.metadata import parse_metadata
+from broker.protocols.saml.verify import find_unverified_issuer
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.port import DirectoryReader
+from broker.stores.errors import StoreUnavailableError
+
+_SEARCH_SECONDS = 2.0
+"""Between two searches of all metadata: strangers' posts cause them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nominee:
+    """The account, and the provider when it is one of the account's."""
+
+    account: AccountId
+    provider: SamlProvider | OidcProvider | None = None
+
+    @property
+    def provider_id(self) -> str:
+        """The provider's unique id; empty when there is none."""
+        match self.provider:
+            case SamlProvider():
+                return self.provider.uuid
+            case OidcProvider():
+                return self.provider.unique_id
+        return ""
+
+
+class Nominees:
+    """Finds them; None means that it cannot be told."""
+
+    def __init__(
+        self, fresh: FreshDirectory, directory: DirectoryReader, clock: Clock
+    ) -> None:
+        self._fresh = fresh
+        self._directory = directory
+        self._clock = clock
+        self._searched_at = float("-inf")
+
+    async def of_saml_provider(self, provider_arn: str) -> Nominee | None:
+        """By the provider that a request names."""
+        try:
+            account = account_of_arn(provider_arn, "saml-provider/")
+            name = parse_provider_arn(provider_arn, account, "saml-provider")
+            provider = await self._fresh.find_saml_provider(account, name)
+            return await self._known(account, provider)
+        except (BrokerError, StoreUnavailableError):
+            return None
+
+    async def of_token(self, role_arn: str, token: str) -> Nominee | None:
+        """By the account of the role that is asked for, and the token's issuer."""
+        try:
+            account = account_of_arn(role_arn, "role/")
+            try:
+                issuer = peek_unverified(token).issuer
+            except OidcRejected:
+                issuer = ""
+            provider = await self._fresh.find_oidc_provider(
+                account, issuer.partition("://")[2]
+            )
+            return await self._known(account, provider)
+        except (BrokerError, StoreUnavailableError):
+            return None
+
+    async def of_response(self, response_text: str) -> Nominee | None:
+        """By its issuer, for a response that names no provider.
+
+        Only when one account alone has registered that issuer: what one account's
+        identity provider sends is no other's business.
+        """
+        now = self._clock.monotonic()
+        if now - self._searched_at < _SEARCH_SECONDS:
+            return None
+        try:
+            issuer = find_unverified_issuer(response_text)
+            if issuer is None:
+                return None
+            self._searched_at = now
+            found = [
+                provider
+                for provider in await self._directory.list_saml_providers_naming(
+                    escape(issuer)
+                )
+                if _has_entity(provider, issuer)
+            ]
+        except (SamlRejected, StoreUnavailableError):
+            return None
+        if not found or any(one.account != found[0].account for one in found):
+            return None
+        return Nominee(found[0].account, found[0] if len(found) == 1 else None)
+
+    async def _known(
+        self, account: AccountId, provider: SamlProvider | OidcProvider | None
+    ) -> Nominee | None:
+        if provider is None and await self._fresh.find_account(account) is None:
+            return None
+        return Nominee(account, provider)
+
+
+def _has_entity(provider: SamlProvider, entity_id: str) -> bool:
+    try:
+        metadata = parse_metadata(provider.metadata, now=None, legacy_rsa=True)
+    except MetadataRejected:
+        return False
+    return metadata.find_descriptor(entity_id) is not None
