@@ -21,6 +21,8 @@ from broker.console.facts import refuse_prefetch
 from broker.console.forms import read_form
 from broker.console.oidc_logins import OidcLogin
 from broker.console.pages import see_other
+from broker.console.password_arrival import PasswordArrivals
+from broker.console.pending import Pending
 from broker.errors import ValidationError
 from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
@@ -41,6 +43,7 @@ class Arrival:
     ``session_arn`` is who they will be, for the question and nothing else.
     ``request_id`` is the request of ours that the assertion answers; ``token`` an ID
     token of our own code flow, ``login`` the `OidcLogin` that it makes, without it.
+    ``begun`` is the handle of a sign-in with a password that showed all it has to.
     """
 
     door: str
@@ -55,6 +58,7 @@ class Arrival:
     login: dict[str, Any] = field(default_factory=dict)
     signin_token: str = field(default="", repr=False)
     issuer: str = ""
+    begun: str = field(default="", repr=False)
 
 
 class Arrivals:
@@ -62,6 +66,7 @@ class Arrivals:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._passwords = PasswordArrivals(desk)
         self._handles = Handles(desk.deps.cache, desk.deps.vault, "arrival")
 
     async def park(self, arrival: Arrival, life: timedelta = PARKED) -> str:
@@ -110,7 +115,10 @@ class Arrivals:
         self, request: Request, arrival: Arrival, status: int = 303
     ) -> Response:
         """Mint the console session and give its cookie: a new one each time."""
-        if arrival.signin_token:
+        pending: Pending | None = None
+        if arrival.begun:
+            result, pending = await self._passwords.login(request, arrival.begun)
+        elif arrival.signin_token:
             result = await self._login(request, arrival)
         elif arrival.token:
             result = await self._exchange(request, arrival)
@@ -139,6 +147,8 @@ class Arrivals:
         onward = LOGIN if waiting else (arrival.destination or HOME)
         response = see_other(onward, status)
         desk.cookie.set(response, cookie)
+        if pending is not None:
+            self._passwords.remember(request, response, pending)
         return response
 
     async def _assume(self, request: Request, arrival: Arrival) -> Mapping[str, Any]:

@@ -15,9 +15,11 @@ from broker.console.deps import ConsoleDeps
 from broker.console.destinations import Destinations
 from broker.console.facts import note, raw_request, request_id
 from broker.console.forms import Form
+from broker.console.known_browsers import KnownBrowsers
 from broker.console.login_requests import LoginRequests
 from broker.console.oidc_logins import OidcLogins
 from broker.console.pages import Pages
+from broker.console.pending import PendingSignIns
 from broker.console.starts import Starts
 from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
@@ -47,6 +49,8 @@ class Desk:
             deps.cache,
         )
         self.starts = Starts(deps)
+        self.pending = PendingSignIns(deps, self.starts)
+        self.known = KnownBrowsers(deps)
         self.login_requests = LoginRequests(deps)
         self.destinations = Destinations(deps.public_origin, deps.allowed_origins)
 

@@ -11,10 +11,14 @@ from broker.console import (
     federation,
     oidc_logout,
     oidc_signin,
+    password_arrival,
+    password_signin,
     saml_acs,
     saml_metadata,
     token_endpoint,
 )
+from broker.console.admin.policies import Policies
+from broker.console.admin.policy_editing import PolicyEditing
 from broker.console.arrival import CONTINUE, Arrivals
 from broker.console.audit_log import AuditLog
 from broker.console.command_line import CommandLine
@@ -26,6 +30,7 @@ from broker.console.inside import Inside, PagesInside
 from broker.console.oidc_logout import OidcLogout
 from broker.console.oidc_signin import OidcSignIn
 from broker.console.pages import see_other
+from broker.console.password_signin import PasswordSignIn
 from broker.console.permissions import Permissions
 from broker.console.saml_acs import SamlAcs
 from broker.console.saml_metadata import SamlMetadata
@@ -44,6 +49,8 @@ _INSIDE: tuple[Callable[[Inside], PagesInside], ...] = (
     SwitchRole,
     SessionPages,
     AuditLog,
+    Policies,
+    PolicyEditing,
 )
 
 
@@ -87,7 +94,7 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     )
     add(CONTINUE, ["GET", "POST"], guarded(arrivals.resume, door=saml_acs.DOOR))
     add(SIGNED_OUT, ["GET"], guarded(sign_in.signed_out))
-    add(SIGN_IN, ["GET"], guarded(sign_in.page))
+    add(SIGN_IN, ["GET"], guarded(sign_in.begin_page))
     add(oidc_signin.CALLBACK, ["GET"], guarded(oidc.callback, door=oidc_signin.DOOR))
     add(oidc_logout.BACK_CHANNEL, ["POST"], logout.back_channel)
     add(oidc_logout.FRONT_CHANNEL, ["GET"], guarded(logout.front_channel))
@@ -98,7 +105,8 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
         ["GET"],
         guarded(sign_in.begin, door=oidc_signin.DOOR),
     )
-    add("/signin/{account}", ["GET"], guarded(sign_in.page))
+    add("/signin/{account}", ["GET"], guarded(sign_in.account_page))
+    _add_passwords(desk, PasswordSignIn(desk, arrivals, sign_in), add)
     add(saml_metadata.GLOBAL, ["GET"], guarded(metadata.overall))
     add(saml_metadata.PER_PROVIDER, ["GET"], guarded(metadata.of_provider))
     _add_command_line(desk, add)
@@ -118,6 +126,21 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     add("/console", ["GET"], to_home)
     add("/console/{rest:path}", ["GET"], guarded(nowhere))
     return router
+
+
+def _add_passwords(
+    desk: Desk,
+    password: PasswordSignIn,
+    add: Callable[[str, list[str], object], None],
+) -> None:
+    for path, handler in (
+        ("/signin/{account}", password.password),
+        (password_signin.FACTOR, password.factor),
+        (password_signin.CHANGE, password.change),
+    ):
+        add(path, ["POST"], desk.pages.guarded(handler, door=password_arrival.DOOR))
+    for path in (password_signin.FACTOR, password_signin.CHANGE):
+        add(path, ["GET"], desk.pages.guarded(password.again))
 
 
 def _add_command_line(

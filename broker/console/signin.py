@@ -1,24 +1,46 @@
 """``/signin``: where to begin, and where one ends up after leaving."""
 
 import re
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.console.console_session import SignedIn
+from broker.console.csrf import csrf_token
 from broker.console.deps import SignInLink
-from broker.console.desk import Desk
+from broker.console.desk import SIGN_IN, Desk
 from broker.console.facts import refuse_prefetch
 from broker.console.forms import read_form
+from broker.console.known_browsers import Known
 from broker.console.oidc_logout import THERE
 from broker.console.oidc_signin import OidcSignIn
+from broker.console.pages import see_other
 from broker.console.saml_requests import SamlRequests
-from broker.console.ways_in import WaysIn
+from broker.console.ways_in import WayIn, WaysIn
 from broker.errors import NoSuchEntity
+from broker.model.account import Account
 from broker.model.entities import SamlProvider
 
 _ACCOUNT = re.compile(r"[0-9]{12}|[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]", re.ASCII)
+_NO_PLACE = (
+    "Write the account's number (twelve digits) or its alias (lower-case letters,"
+    " digits and hyphens)."
+)
+_LONGEST_TYPED = 80
+_OK, _BAD = 200, 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the page of an account is asked for, and what was typed on it."""
+
+    place: str
+    destination: str = ""
+    is_root: bool = False
+    name: str = ""
+    remember: bool = True
 
 
 class SignIn:
@@ -30,26 +52,73 @@ class SignIn:
         self._saml = SamlRequests(desk)
         self._oidc = oidc
 
-    async def page(self, request: Request) -> Response:
-        """``/signin`` and ``/signin/{alias or id}``; says the same of any account."""
-        account: str = request.path_params.get("account", "")
-        if account and not _ACCOUNT.fullmatch(account):
-            raise NoSuchEntity("There is no such page.")
-        deps = self._desk.deps
-        ways = await self._ways.of_account(account) if account else ()
+    async def begin_page(self, request: Request) -> Response:
+        """``/signin``: which account; the one that this browser is known to, at once."""
+        form = await read_form(request)
+        destination = self._destination(form.find("Destination"))
+        typed = form.find("account")
+        if typed is not None:
+            place = _place(typed)
+            if _ACCOUNT.fullmatch(place):
+                return see_other(_with(f"{SIGN_IN}/{place}", destination))
+        known = self._desk.known.find(request)
+        if known is not None and typed is None and form.find("other") is None:
+            return see_other(_with(f"{SIGN_IN}/{known.place}", destination))
         who = await self._desk.find_session(request)
         return self._desk.pages.show(
             request,
             "signin.html",
-            account=account,
+            _OK if typed is None else _BAD,
+            current=who.principal if isinstance(who, SignedIn) else None,
+            links=self._desk.deps.sign_in_links,
+            typed=(typed or "")[:_LONGEST_TYPED],
+            problem="" if typed is None else _NO_PLACE,
+            destination=destination,
+            **self._endpoints,
+        )
+
+    async def account_page(self, request: Request) -> Response:
+        """``/signin/{alias or id}``; says the same of any account."""
+        place = require_place(request)
+        form = await read_form(request)
+        known = self._desk.known.find(request)
+        known = known if known is not None and known.place == place else None
+        return await self.show(
+            request,
+            Wanted(
+                place=place,
+                destination=self._destination(form.find("Destination")),
+                is_root=form.find("kind") == "root",
+                name=known.name if known else "",
+            ),
+        )
+
+    async def show(
+        self, request: Request, wanted: Wanted, *, problem: str = "", status: int = 200
+    ) -> Response:
+        """The page of an account; ``problem`` is what the last attempt met."""
+        browser = self._desk.starts.browser_of(request)
+        known = self._desk.known.find(request)
+        last = known.way if known and known.place == wanted.place else ""
+        ways = await self._ways.of_account(wanted.place)
+        who = await self._desk.find_session(request)
+        page = self._desk.pages.show(
+            request,
+            "signin_account.html",
+            status,
+            account=wanted.place,
+            wanted=wanted,
+            problem=problem,
             current=who.principal if isinstance(who, SignedIn) else None,
             links=(
-                *deps.sign_in_links,
-                *(SignInLink(way.label, way.url) for way in ways),
+                *(_link(way, last, wanted.destination) for way in _first(ways, last)),
+                *self._desk.deps.sign_in_links,
             ),
-            acs=f"{deps.public_origin}/saml",
-            federation=f"{deps.public_origin}/federation",
+            csrf=csrf_token(browser),
+            **self._endpoints,
         )
+        self._desk.starts.remember(page, browser)
+        return page
 
     async def begin(self, request: Request) -> Response:
         """``/signin/{account}/with/{provider}``: off to the identity provider."""
@@ -61,11 +130,13 @@ class SignIn:
             way = await self._ways.find(account, request.path_params["provider"])
         if way is None:
             raise NoSuchEntity("There is no such page.")
-        wanted = form.find("Destination") or ""
-        destination = self._desk.destinations.find_safe(wanted) or ""
+        destination = self._destination(form.find("Destination"))
         if isinstance(way.provider, SamlProvider):
-            return await self._saml.begin(request, way.provider, destination)
-        return await self._oidc.begin(request, way.provider, destination)
+            response = await self._saml.begin(request, way.provider, destination)
+        else:
+            response = await self._oidc.begin(request, way.provider, destination)
+        self._remember(request, response, account, way)
+        return response
 
     async def signed_out(self, request: Request) -> Response:
         """After signing out; the session at the identity provider may go on."""
@@ -77,3 +148,61 @@ class SignIn:
             there=f"{THERE}?{urlencode({'handle': handle})}" if login else None,
             provider=login.provider_arn.partition("/")[2] if login else "",
         )
+
+    async def find_account(self, place: str) -> Account | None:
+        """The account that an address names."""
+        directory = self._desk.deps.directory
+        number = await self._ways.find_number(place)
+        return None if number is None else await directory.find_account(number)
+
+    def _remember(
+        self, request: Request, response: Response, account: str, way: WayIn
+    ) -> None:
+        known = self._desk.known.find(request)
+        # Links name the account's number, people its alias: the same account.
+        if known is not None and account in {known.place, known.account}:
+            known = replace(known, way=way.id)
+        else:
+            known = Known(place=account, way=way.id)
+        self._desk.known.remember(response, known)
+
+    def _destination(self, given: str | None) -> str:
+        return self._desk.destinations.find_safe(given or "") or ""
+
+    @property
+    def _endpoints(self) -> dict[str, str]:
+        """What administrators of identity providers look for."""
+        origin = self._desk.deps.public_origin
+        return {"acs": f"{origin}/saml", "federation": f"{origin}/federation"}
+
+
+def require_place(request: Request) -> str:
+    """The account's number or alias in the address; it need not exist.
+
+    Raises:
+        NoSuchEntity: it is neither.
+    """
+    place: str = request.path_params["account"]
+    if not _ACCOUNT.fullmatch(place):
+        raise NoSuchEntity("There is no such page.")
+    return place
+
+
+def _place(typed: str) -> str:
+    """People write numbers in groups, and aliases with capitals."""
+    digits = re.sub(r"[\s-]", "", typed[:_LONGEST_TYPED])
+    return digits if digits.isdigit() else typed.strip().lower()
+
+
+def _first(ways: tuple[WayIn, ...], last: str) -> list[WayIn]:
+    """The one that was taken last before the others."""
+    return sorted(ways, key=lambda way: way.id != last)
+
+
+def _link(way: WayIn, last: str, destination: str) -> SignInLink:
+    note = "You came in this way last time" if way.id == last else ""
+    return SignInLink(way.label, _with(way.url, destination), note)
+
+
+def _with(path: str, destination: str) -> str:
+    return f"{path}?{urlencode({'Destination': destination})}" if destination else path

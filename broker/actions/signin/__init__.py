@@ -12,6 +12,7 @@ from broker.actions.signin.get_console_credentials import GetConsoleCredentials
 from broker.actions.signin.get_signin_token import GetSigninToken
 from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.own_access import OwnAccess
+from broker.actions.signin.password_login import PasswordLogin
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.signin.user_overviews import LIST_USER_OVERVIEWS
 from broker.sessions.issue import SessionIssuer
@@ -28,7 +29,7 @@ def signin_actions(
     """Every action of signing in that is built."""
     minter = DerivedMinter(fresh, issuer)
     return (
-        ConsoleLogin(fresh, minter).action(),
+        ConsoleLogin(fresh, minter, PasswordLogin(issuer)).action(),
         CONSOLE_LOGOUT,
         END_CONSOLE_SESSIONS,
         GetConsoleCredentials(minter).action(),

@@ -1,18 +1,22 @@
-"""``ConsoleLogin``: a redeemed sign-in token becomes a console session, its own mint."""
+"""``ConsoleLogin``: a proof becomes a console session, its own mint.
+
+The proof is a redeemed sign-in token, or what a user showed at the sign-in page.
+"""
 
 from collections.abc import Mapping
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
 
-from broker.actions.action import Action, Call, needs_nothing
+from broker.actions.action import Action, Call, Door, needs_nothing
 from broker.actions.signin.derived_mint import DerivedMinter, require_session
+from broker.actions.signin.password_login import PasswordLogin, PasswordLoginRequest
 from broker.actions.sts.roles import credentials_shape
 from broker.errors import InvalidClientTokenId
 from broker.model.session import Session
 from broker.stores.directory.fresh import FreshDirectory
 
 
-class ConsoleLoginRequest(TypedDict):
-    """What the sign-in token was made for."""
+class ConsoleLoginRequest(PasswordLoginRequest):
+    """What the sign-in token was made for, or what was shown with a password."""
 
     SessionDuration: NotRequired[int]
 
@@ -20,9 +24,12 @@ class ConsoleLoginRequest(TypedDict):
 class ConsoleLogin:
     """The handler, with what it needs."""
 
-    def __init__(self, fresh: FreshDirectory, minter: DerivedMinter) -> None:
+    def __init__(
+        self, fresh: FreshDirectory, minter: DerivedMinter, password: PasswordLogin
+    ) -> None:
         self._fresh = fresh
         self._minter = minter
+        self._password = password
 
     def action(self) -> Action:
         """The declaration."""
@@ -31,12 +38,14 @@ class ConsoleLogin:
             name="ConsoleLogin",
             needs=needs_nothing,
             handle=self._handle,
-            audited=("SessionDuration",),
+            audited=("SessionDuration", "MFAUsed", "MFAIdentifier"),
         )
 
     async def _handle(
         self, given: ConsoleLoginRequest, call: Call
     ) -> Mapping[str, Any]:
+        if call.caller.session is None and call.door is Door.SIGN_IN:
+            return await self._password.mint(given, call)
         session = require_session(call)
         duration = given.get("SessionDuration")
         ends_at = session.expires_at

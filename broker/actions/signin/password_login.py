@@ -86,7 +86,7 @@ class PasswordLogin:
                 ),
                 mfa_at=mfa_at,
             ),
-            call.entry.complete(),
+            call.entry.complete,
         )
         call.entry.committed = True
         return {"Credentials": credentials_shape(minted.credentials)}

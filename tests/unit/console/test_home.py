@@ -279,7 +279,7 @@ async def test_every_sign_in_gives_a_new_cookie_and_ends_the_old_one(
 
 async def test_signin_says_who_is_signed_in(world: SignInWorld) -> None:
     browser = world.browser()
-    assert "Start at your organisation" in (await browser.get("/signin")).text
+    assert "Account number or alias" in (await browser.get("/signin")).text
     await world.sign_in(browser)
     assert "alice@example.com" in (await browser.get("/signin")).text
 

@@ -1,0 +1,115 @@
+"""The end of a sign-in with a password: the mint, and what the browser remembers."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.actions.action import Door
+from broker.console.desk import Desk
+from broker.console.facts import raw_request
+from broker.console.known_browsers import Known
+from broker.console.pending import Pending
+from broker.errors import AccessDenied
+from broker.identities.credential_report import PASSWORD_USE
+from broker.model.caller import Caller
+from broker.model.principal import Principal
+from broker.stores.directory.port import DirectoryReader
+
+DOOR = "password"
+_log = structlog.get_logger(__name__)
+
+
+class PasswordArrivals:
+    """Takes in whoever showed all that is asked for."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def login(
+        self, request: Request, handle: str
+    ) -> tuple[Mapping[str, Any], Pending]:
+        """Use a sign-in up and mint its console session.
+
+        Raises:
+            ValidationError: it is not open (any more), or another browser's.
+            AccessDenied: something that was shown no longer counts.
+        """
+        deps = self._desk.deps
+        given: dict[str, Any] = {}
+        found: list[Pending] = []
+
+        async def prove(now: datetime) -> Caller:
+            pending = await self._desk.pending.finish(request, handle)
+            found.append(pending)
+            given["PasswordMark"] = pending.mark
+            given["MFAUsed"] = "No" if pending.mfa_at is None else "Yes"
+            if pending.mfa_at is not None:
+                given["MFAAt"] = pending.mfa_at
+                given["MFAIdentifier"] = pending.factor
+            return await pending_caller(deps.directory, pending, now)
+
+        result = await self._desk.perform(
+            request, Door.SIGN_IN, ("signin", "ConsoleLogin"), prove, lambda: given
+        )
+        pending = found[0]
+        deps.uses.note(
+            pending.account,
+            pending.holder,
+            *PASSWORD_USE,
+            deps.clock.now(),
+            deps.pipeline.find_region(raw_request(request)),
+        )
+        if pending.is_root:
+            _log.warning("the root signed in", account=pending.account)
+        return result, pending
+
+    def remember(self, request: Request, response: Response, pending: Pending) -> None:
+        """Have the browser know who signed in, if they want that; forget otherwise."""
+        known = self._desk.known
+        if not pending.remember:
+            known.forget(response)
+            return
+        before = known.find(request)
+        known.remember(
+            response,
+            Known(
+                place=pending.place,
+                name=pending.name,
+                account=pending.account,
+                user_id=pending.holder,
+                way=before.way if before and before.place == pending.place else "",
+            ),
+        )
+
+
+async def pending_caller(
+    directory: DirectoryReader, pending: Pending, now: datetime
+) -> Caller:
+    """The caller that a sign-in proves, as things stand now.
+
+    Raises:
+        AccessDenied: the user is gone.
+    """
+    context = {"aws:multifactorauthpresent": ("false",)}
+    if pending.mfa_at is not None:
+        age = max(0, int(now.timestamp()) - pending.mfa_at)
+        context = {
+            "aws:multifactorauthpresent": ("true",),
+            "aws:multifactorauthage": (str(age),),
+        }
+    if pending.is_root:
+        return Caller(principal=Principal.root(pending.account), context=context)
+    user = await directory.find_user_by_id(pending.account, pending.holder)
+    if user is None:
+        raise AccessDenied(detail=f"the user {pending.holder} is gone")
+    return Caller(
+        principal=Principal.user(
+            pending.account, user_id=user.user_id, path=user.path, name=user.name
+        ),
+        principal_tags=user.tags,
+        context=context,
+    )
