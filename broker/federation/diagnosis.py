@@ -188,10 +188,10 @@ OIDC_STAGES = (
     ),
 )
 
-_CLAIMS = "The attributes that the broker uses hold"
-_CLAIMS_ADVICE = "Correct the attribute or claim that the message names."
-_REGISTERED = "The provider is registered, and its keys can be had"
-_REACH_ADVICE = (
+CLAIMS = "The attributes that the broker uses hold"
+CLAIMS_ADVICE = "Correct the attribute or claim that the message names."
+REGISTERED = "The provider is registered, and its keys can be had"
+REACH_ADVICE = (
     "Register the issuer exactly as the token spells it; check name, network and"
     " certificate, and BROKER_INTERNAL_ISSUERS for a private address."
 )
@@ -202,7 +202,7 @@ def diagnose(
 ) -> tuple[Check, ...]:
     """The checks in order, when this was the outcome; None for a proof that passed."""
     if refusal is None:
-        return (*_all(stages, State.HELD), Check(_CLAIMS, State.HELD))
+        return (*_all(stages, State.HELD), Check(CLAIMS, State.HELD))
     cause = refusal.__cause__
     if isinstance(cause, SamlRejected | OidcRejected):
         return tuple(_until(stages, cause.reason, _words(cause)))
@@ -210,9 +210,9 @@ def diagnose(
         f" ({refusal.detail})" if refusal.detail else ""
     )
     if stages is OIDC_STAGES or isinstance(cause, IssuerUnreachableError):
-        failed = Check(_REGISTERED, State.FAILED, words, _REACH_ADVICE)
+        failed = Check(REGISTERED, State.FAILED, words, REACH_ADVICE)
         return (failed, *_all(stages, State.NOT_REACHED))
-    failed = Check(_CLAIMS, State.FAILED, words, _CLAIMS_ADVICE)
+    failed = Check(CLAIMS, State.FAILED, words, CLAIMS_ADVICE)
     return (*_all(stages, State.HELD), failed)
 
 
@@ -235,7 +235,7 @@ def _until(stages: tuple[_Stage, ...], reason: StrEnum, words: str) -> Iterable[
         else:
             state = State.UNFINISHED if stage.spread else State.HELD
             yield Check(stage.title, state)
-    yield Check(_CLAIMS, State.NOT_REACHED)
+    yield Check(CLAIMS, State.NOT_REACHED)
 
 
 def _words(rejected: SamlRejected | OidcRejected) -> str:

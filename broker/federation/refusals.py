@@ -1,0 +1,92 @@
+"""Why a proof was refused, in plain words, from the record that it left.
+
+The wire stays as terse as AWS; the record holds the reason, and here the reason
+becomes the check that failed, what was found and what to change.
+"""
+
+from enum import StrEnum
+
+from broker.federation.diagnosis import (
+    CLAIMS,
+    CLAIMS_ADVICE,
+    OIDC_STAGES,
+    REACH_ADVICE,
+    REGISTERED,
+    SAML_STAGES,
+    Check,
+    State,
+)
+from broker.model.audit import AuditRecord
+from broker.protocols.oidc.rejection import OidcReason
+from broker.protocols.saml.errors import SamlReason
+
+_SAML = frozenset({"sts:AssumeRoleWithSAML", "signin:ListRolesWithSAML"})
+_TOKEN = frozenset({"sts:AssumeRoleWithWebIdentity", "signin:ListRolesWithWebIdentity"})
+
+_TRUST = "The role's trust policy accepts it"
+_TRUST_ADVICE = (
+    "Compare the conditions of the role's trust policy (audience, subject, tags) with"
+    " what the proof says; or send this person or workload another role."
+)
+_REPLAY = "It was not used before"
+_REPLAY_ADVICE = (
+    "A proof opens a role once. Sign in again; if every sign-in fails so, something"
+    " posts the same response twice."
+)
+_SENT_AWAY = "The identity provider let the person in"
+_SENT_AWAY_ADVICE = "Look at the identity provider's own log: it refused the sign-in."
+_REQUEST = "The request is complete"
+_REQUEST_ADVICE = "Correct what the message names; this is the client's to do."
+_ROLES = "It opens a role"
+_ROLES_ADVICE = (
+    "Have the identity provider send the role's and the provider's ARN, as the"
+    " provider's page says; or have an operator map groups to roles (GroupRoles)."
+)
+_BY_CODE = {
+    "AccessDenied": (_TRUST, _TRUST_ADVICE),
+    "IDPCommunicationError": (REGISTERED, REACH_ADVICE),
+    "IDPRejectedClaim": (_SENT_AWAY, _SENT_AWAY_ADVICE),
+    "ValidationError": (_REQUEST, _REQUEST_ADVICE),
+}
+_BY_WORD = (
+    ("replay:", (_REPLAY, _REPLAY_ADVICE)),
+    ("has no provider for", (REGISTERED, REACH_ADVICE)),
+    ("there is no provider", (REGISTERED, REACH_ADVICE)),
+    ("the response nominates no provider", (_ROLES, _ROLES_ADVICE)),
+    ("no value of the Role attribute", (_ROLES, _ROLES_ADVICE)),
+    ("does not list", (_ROLES, _ROLES_ADVICE)),
+    ("opens no role", (_ROLES, _ROLES_ADVICE)),
+)
+_NOT_THE_PROOF = frozenset({"ServiceUnavailable", "InternalFailure", "Throttling"})
+
+
+def explain_refusal(record: AuditRecord) -> Check | None:
+    """The check that a recorded proof failed; None when it is no refused proof."""
+    is_saml = record.action in _SAML
+    if not record.error_code or record.error_code in _NOT_THE_PROOF:
+        return None
+    if not is_saml and record.action not in _TOKEN:
+        return None
+    detail = record.detail or record.reason or record.error_code
+    reason, colon, words = detail.partition(": ")
+    found = _stage_of(reason, is_saml=is_saml) if colon else None
+    if found is not None:
+        return Check(found[0], State.FAILED, words, found[1])
+    for word, (title, advice) in _BY_WORD:
+        if word in detail:
+            return Check(title, State.FAILED, detail, advice)
+    title, advice = _BY_CODE.get(record.error_code, (CLAIMS, CLAIMS_ADVICE))
+    return Check(title, State.FAILED, detail, advice)
+
+
+def _stage_of(text: str, *, is_saml: bool) -> tuple[str, str] | None:
+    stages = SAML_STAGES if is_saml else OIDC_STAGES
+    reasons: type[StrEnum] = SamlReason if is_saml else OidcReason
+    try:
+        reason = reasons(text)
+    except ValueError:
+        return None
+    for stage in stages:
+        if reason in stage.reasons:
+            return stage.title, stage.advice
+    return None
