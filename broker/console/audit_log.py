@@ -11,6 +11,7 @@ from starlette.responses import Response
 from broker.console.console_session import SignedIn
 from broker.console.inside import Inside, Route
 from broker.errors import NoSuchEntity, ValidationError
+from broker.federation.refusals import explain_refusal
 
 AUDIT = "/console/audit"
 _TEXTS = {
@@ -68,6 +69,7 @@ class AuditLog:
             "audit_record.html",
             "audit",
             record=records[0],
+            refusal=explain_refusal(records[0]),
             parameters=_json(records[0].parameters),
             minted=_json(records[0].session) if records[0].session else "",
             address=_address,

@@ -8,6 +8,7 @@ Source: OpenID Connect Core 3.1; RFC 9700; RFC 9207 (iss).
 
 import hmac
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -17,14 +18,16 @@ from starlette.responses import Response
 
 from broker.actions.action import Door
 from broker.audit.entry import AuditEntry
+from broker.authn.nominees import Nominee
 from broker.console.arrival import Arrival, Arrivals
 from broker.console.csrf import require_same_origin
 from broker.console.desk import Desk
 from broker.console.facts import note, raw_request, refuse_prefetch, request_id
-from broker.console.forms import read_form
+from broker.console.forms import Form, read_form
 from broker.entropy import new_handle
 from broker.errors import (
     AccessDenied,
+    BrokerError,
     IdpCommunicationError,
     IdpRejectedClaim,
     InvalidIdentityToken,
@@ -40,6 +43,7 @@ from broker.model.entities import OidcProvider
 from broker.model.federated import FederatedIdentity
 from broker.protocols.oidc.verify import peek_unverified
 from broker.sessions.handles import Handles
+from broker.stores.errors import StoreUnavailableError
 
 DOOR = "oidc"
 CALLBACK = "/signin/oidc/callback"
@@ -120,12 +124,11 @@ class OidcSignIn:
         account = parse_account_id(begun["account"])
         entry = self._entry(request, account)
         async with self._desk.deps.auditor.opened(entry):
-            error = form.find("error")
-            if error is not None:
-                raise IdpRejectedClaim(_REFUSED, detail=error[:_LONGEST_REASON])
-            proved = await self._prove(
-                account, begun, form.require("code"), form.find("iss")
-            )
+            try:
+                proved = await self._finish(form, account, begun)
+            except BrokerError:
+                await self._note_refused(entry, account, begun["oidc"])
+                raise
             entry.caller_arn = proved.identity.principal.arn
             entry.principal_id = proved.identity.principal.userid
             entry.resources = proved.role_arns
@@ -148,6 +151,25 @@ class OidcSignIn:
         if wanted not in arrivals:
             raise AccessDenied("Your identity provider does not offer this role.")
         return await self._arrivals.enter(request, Arrival(**arrivals[wanted]))
+
+    async def _finish(
+        self, form: Form, account: AccountId, begun: dict[str, Any]
+    ) -> Proved:
+        error = form.find("error")
+        if error is not None:
+            said = f"{error} {form.find('error_description') or ''}".strip()
+            raise IdpRejectedClaim(_REFUSED, detail=said[:_LONGEST_REASON])
+        code = form.require("code")
+        return await self._prove(account, begun, code, form.find("iss"))
+
+    async def _note_refused(
+        self, entry: AuditEntry, account: AccountId, host_and_path: str
+    ) -> None:
+        """Let the refusal be found with the provider that was asked."""
+        deps = self._desk.deps
+        with suppress(StoreUnavailableError):
+            provider = await deps.fresh.find_oidc_provider(account, host_and_path)
+            deps.pipeline.note_refused_proof(entry, Nominee(account, provider))
 
     @property
     def _redirect_uri(self) -> str:
