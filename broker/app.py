@@ -47,6 +47,7 @@ from broker.federation.outbound import OutboundClient
 from broker.federation.saml_request_key import RequestKeys
 from broker.federation.web_identity import WebIdentityProver
 from broker.identities.mfa_codes import MfaCodes
+from broker.identities.passkeys import PasskeyProofs
 from broker.identities.passwords import Passwords
 from broker.model.entities import SamlProvider
 from broker.pipeline import Pipeline
@@ -440,6 +441,7 @@ def _console_deps(
         web_identity=services.web_identity,
         passwords=Passwords(services.vault),
         mfa_codes=MfaCodes(services.stores.directory, services.vault),
+        passkeys=PasskeyProofs(services.stores.directory),
         uses=services.uses,
         entity_id=f"{settings.public_origin}/saml",
         public_origin=settings.public_origin,

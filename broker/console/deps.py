@@ -10,6 +10,7 @@ from broker.federation.code_flow import CodeFlow
 from broker.federation.saml_request_key import RequestKeys
 from broker.federation.web_identity import WebIdentityProver
 from broker.identities.mfa_codes import MfaCodes
+from broker.identities.passkeys import PasskeyProofs
 from broker.identities.passwords import Passwords
 from broker.pipeline import Pipeline
 from broker.sessions.resolve import Resolver
@@ -54,6 +55,7 @@ class ConsoleDeps:
     web_identity: WebIdentityProver
     passwords: Passwords
     mfa_codes: MfaCodes
+    passkeys: PasskeyProofs
     uses: UseBuffer
     entity_id: str
     public_origin: str

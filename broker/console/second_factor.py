@@ -5,6 +5,7 @@ checks what that form sends. To add a kind, write another `SecondFactor` and lis
 `second_factors`.
 """
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,8 +15,22 @@ from typing import Any, Protocol
 from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form
 from broker.console.pending import Pending
+from broker.entropy import random_bytes
+from broker.protocols.webauthn import (
+    WebauthnReason,
+    WebauthnRejected,
+    authentication_options,
+    find_relying_party,
+)
 
 _CODE = re.compile(r"[0-9]{6}", re.ASCII)
+_CHALLENGE_BYTES = 32
+_NO_ANSWER = "The browser sent no passkey's answer. Passkeys need JavaScript."
+_REFUSED = "This passkey was not accepted. Try again, or use another device."
+_COPIED = (
+    "This passkey was not accepted: it may have been copied. Use another device, and"
+    " have an administrator of the account take this one away from you."
+)
 _WRONG_CODE = "This code is not right, or it was used already. Wait for the next one."
 _WRONG_PAIR = (
     "These are not two consecutive codes. Wait for a new code, type it, wait for the"
@@ -128,9 +143,60 @@ class CodeFactor:
         return tuple(device.serial for device in devices)
 
 
+class PasskeyFactor:
+    """Any passkey of the user.
+
+    The challenge is kept where the browser cannot set it, and is used up with the
+    sign-in's handle, which is this browser's alone.
+    """
+
+    name = "passkey"
+
+    def __init__(self, deps: ConsoleDeps) -> None:
+        self._proofs = deps.passkeys
+        self._party = find_relying_party(deps.public_origin)
+
+    async def offer(self, pending: Pending) -> Offer | None:
+        """A new challenge for what the user has."""
+        known = await self._proofs.list_credentials(pending.account, pending.holder)
+        if not known:
+            return None
+        if self._party is None:
+            return Offer("factors/passkey.html", {"options": ""})
+        challenge = random_bytes(_CHALLENGE_BYTES)
+        options = authentication_options(self._party, challenge=challenge, known=known)
+        return Offer(
+            "factors/passkey.html",
+            {"options": options},
+            {"challenge": base64.b64encode(challenge).decode("ascii")},
+        )
+
+    async def check(
+        self, pending: Pending, form: Form, now: datetime
+    ) -> Shown | Refused:
+        """What an authenticator answered to the challenge of this very page."""
+        challenge = pending.kept.get(self.name, {}).get("challenge")
+        answer = form.find("credential") or ""
+        if self._party is None or not challenge or not answer:
+            return Refused(_NO_ANSWER, "no answer of an authenticator")
+        try:
+            passkey = await self._proofs.accept(
+                pending.account,
+                pending.holder,
+                self._party,
+                answer,
+                challenge=base64.b64decode(challenge),
+                now=now,
+            )
+        except WebauthnRejected as rejected:
+            copied = rejected.reason is WebauthnReason.COUNT_WENT_BACK
+            return Refused(_COPIED if copied else _REFUSED, str(rejected))
+        return Shown(passkey.serial)
+
+
 def second_factors(deps: ConsoleDeps) -> tuple[SecondFactor, ...]:
     """Every kind there is, in the order of the page."""
-    return (CodeFactor(deps),)
+    return (CodeFactor(deps), PasskeyFactor(deps))
 
 
 def _code(form: Form, name: str) -> str:
