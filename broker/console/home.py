@@ -1,16 +1,22 @@
 """The console's home: who I am, how long, and my credentials for a terminal."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker.actions.signin.create_console_link import LINK_SECONDS, may_be_lent
 from broker.console.console_session import SignedIn
 from broker.console.desk import HOME
 from broker.console.inside import Inside, Route
+from broker.model.session import Session
+
+_NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,14 @@ class ShownCredentials:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ShownLink:
+    """A link that opens the console elsewhere, and when that ends."""
+
+    url: str = field(repr=False)
+    ends_at: datetime
+
+
 class Home:
     """The first page inside."""
 
@@ -49,6 +63,7 @@ class Home:
         return (
             (HOME, ["GET"], self.page),
             ("/console/credentials", ["POST"], self.credentials),
+            ("/console/link", ["POST"], self.link),
         )
 
     async def page(self, request: Request) -> Response:
@@ -56,7 +71,7 @@ class Home:
         entered = await self._inside.enter(request)
         if isinstance(entered, Response):
             return entered
-        return await self._show(request, entered[1], None)
+        return await self._show(request, entered[1])
 
     async def credentials(self, request: Request) -> Response:
         """``POST /console/credentials``: the same page with credentials on it."""
@@ -67,10 +82,36 @@ class Home:
         result = await self._inside.perform(
             request, who, ("signin", "GetConsoleCredentials"), {}
         )
-        return await self._show(request, who, _shown(result["Credentials"]))
+        return await self._show(request, who, credentials=_shown(result["Credentials"]))
+
+    async def link(self, request: Request) -> Response:
+        """``POST /console/link``: the same page with a link to share on it."""
+        entered = await self._inside.enter(request)
+        if isinstance(entered, Response):
+            return entered
+        form, who = entered
+        minutes = form.require("minutes")
+        seconds = int(minutes) * 60 if _NUMBER.fullmatch(minutes) else 0
+        result = await self._inside.perform(
+            request, who, ("signin", "CreateConsoleLink"), {"SessionDuration": seconds}
+        )
+        asked = {
+            "Action": "login",
+            "Destination": HOME,
+            "SigninToken": result["SigninToken"],
+        }
+        origin = self._inside.desk.deps.public_origin
+        link = ShownLink(
+            f"{origin}/federation?{urlencode(asked)}", result["Expiration"]
+        )
+        return await self._show(request, who, link=link)
 
     async def _show(
-        self, request: Request, who: SignedIn, credentials: ShownCredentials | None
+        self,
+        request: Request,
+        who: SignedIn,
+        credentials: ShownCredentials | None = None,
+        link: ShownLink | None = None,
     ) -> Response:
         return await self._inside.show(
             request,
@@ -79,7 +120,21 @@ class Home:
             "home",
             tags=sorted(who.session.tags.items()),
             credentials=credentials,
+            link=link,
+            link_minutes=self._minutes(who.session),
             endpoint=self._inside.desk.deps.public_origin,
+        )
+
+    def _minutes(self, session: Session) -> tuple[int, ...]:
+        """How long a link of the session may be good for; none for one's own."""
+        if not may_be_lent(session):
+            return ()
+        left = session.expires_at - self._inside.desk.deps.clock.now().timestamp()
+        shortest = LINK_SECONDS[0]
+        return tuple(
+            seconds // 60
+            for seconds in LINK_SECONDS
+            if seconds <= left or seconds == shortest
         )
 
 

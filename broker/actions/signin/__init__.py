@@ -6,6 +6,7 @@ The service ``signin`` has no Query API; its actions are called by the console.
 from broker.actions.action import Action
 from broker.actions.signin.console_login import ConsoleLogin
 from broker.actions.signin.console_logout import CONSOLE_LOGOUT
+from broker.actions.signin.create_console_link import CreateConsoleLink
 from broker.actions.signin.derived_mint import DerivedMinter
 from broker.actions.signin.end_console_sessions import END_CONSOLE_SESSIONS
 from broker.actions.signin.get_console_credentials import GetConsoleCredentials
@@ -32,6 +33,7 @@ def signin_actions(
         ConsoleLogin(fresh, minter, PasswordLogin(issuer)).action(),
         CONSOLE_LOGOUT,
         END_CONSOLE_SESSIONS,
+        CreateConsoleLink(minter, tokens).action(),
         GetConsoleCredentials(minter).action(),
         GetSigninToken(tokens).action(),
         *own.actions(),

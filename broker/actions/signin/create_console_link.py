@@ -1,0 +1,79 @@
+"""``CreateConsoleLink``: a link that opens one's console elsewhere, for less long."""
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from broker.actions.action import Action, Call, needs_nothing
+from broker.actions.signin.derived_mint import (
+    DerivedMinter,
+    Narrowing,
+    require_session,
+)
+from broker.actions.signin.signin_tokens import SigninGrant, SigninTokens
+from broker.errors import AccessDenied, ValidationError
+from broker.model.session import Session, SessionKind
+
+LINK_SECONDS = (900, 1800, 3600)
+"""How long what a link opens may last."""
+
+_LENT = frozenset({SessionKind.FEDERATION_TOKEN})
+
+
+class CreateConsoleLinkRequest(TypedDict):
+    """How long the console behind the link lasts, in seconds."""
+
+    SessionDuration: int
+
+
+class CreateConsoleLink:
+    """The handler, with what it needs."""
+
+    def __init__(self, minter: DerivedMinter, tokens: SigninTokens) -> None:
+        self._minter = minter
+        self._tokens = tokens
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(
+            service="signin",
+            name="CreateConsoleLink",
+            needs=needs_nothing,
+            handle=self._handle,
+            audited=("SessionDuration",),
+        )
+
+    async def _handle(
+        self, given: CreateConsoleLinkRequest, call: Call
+    ) -> Mapping[str, Any]:
+        session = require_session(call)
+        seconds = given["SessionDuration"]
+        if seconds not in LINK_SECONDS:
+            raise ValidationError("A link opens a console for 15, 30 or 60 minutes.")
+        if not may_be_lent(session):
+            raise AccessDenied("A session with a password of one's own is not shared.")
+        ends_at = min(session.expires_at, int(call.now.timestamp()) + seconds)
+        # Narrowed in time: whatever ends this session ends what the link opened.
+        minted = await self._minter.mint(
+            call,
+            ends_at=ends_at,
+            counts_as_chained=True,
+            narrowing=Narrowing(
+                policies=session.policies, scope_count=session.scope_count
+            ),
+        )
+        credentials = minted.credentials
+        token = await self._tokens.create(
+            SigninGrant(
+                access_key_id=credentials.access_key_id,
+                session_token=credentials.session_token.reveal(),
+                duration_seconds=None,
+            ),
+            ends_at=ends_at,
+            now=call.now,
+        )
+        return {"SigninToken": token, "Expiration": credentials.expiration}
+
+
+def may_be_lent(session: Session) -> bool:
+    """Whether a link may open it elsewhere: never a user's or the root's own."""
+    return session.kind.is_role or session.kind in _LENT
