@@ -17,8 +17,20 @@ from broker.console import (
     saml_metadata,
     token_endpoint,
 )
+<<<<<<< Updated upstream
 from broker.console.admin.policies import Policies
 from broker.console.admin.policy_editing import PolicyEditing
+=======
+from broker.console.admin.account_settings import AccountSettings
+from broker.console.admin.credential_report import CredentialReport
+from broker.console.admin.groups import Groups
+from broker.console.admin.holdings import Holdings
+from broker.console.admin.last_accessed import LastAccessed
+from broker.console.admin.user import UserPages
+from broker.console.admin.user_credentials import UserCredentials
+from broker.console.admin.user_deletion import UserDeletion
+from broker.console.admin.users import Users
+>>>>>>> Stashed changes
 from broker.console.arrival import CONTINUE, Arrivals
 from broker.console.audit_log import AuditLog
 from broker.console.command_line import CommandLine
@@ -49,8 +61,20 @@ _INSIDE: tuple[Callable[[Inside], PagesInside], ...] = (
     SwitchRole,
     SessionPages,
     AuditLog,
+<<<<<<< Updated upstream
     Policies,
     PolicyEditing,
+=======
+    Users,
+    UserPages,
+    UserCredentials,
+    UserDeletion,
+    Groups,
+    Holdings,
+    LastAccessed,
+    AccountSettings,
+    CredentialReport,
+>>>>>>> Stashed changes
 )
 
 

@@ -1,7 +1,8 @@
 """Where STS is on for the account: shown, and switched by region.
 
 AWS has no API for it either: these are the names of its two permissions, which
-``iam:*`` includes, and only the console calls them. The account's option is the one of ``broker account regions``.
+``iam:*`` includes, and only the console calls them. The account's option is the one
+of ``broker account regions``.
 
 Source: Service Authorization Reference, "AWS Identity and Access Management";
 IAM User Guide, "Manage AWS STS in an AWS Region".

@@ -123,12 +123,12 @@ def words(error: BrokerError) -> str:
     return error.message or error.code
 
 
-def address(path: str, **query: str) -> str:
+def address(path: str, /, **query: str) -> str:
     """An address with its query; what is empty is left out."""
     kept = urlencode({name: value for name, value in query.items() if value})
     return f"{path}?{kept}" if kept else path
 
 
-def go(path: str, **query: str) -> Response:
+def go(path: str, /, **query: str) -> Response:
     """On to another page, after something was done."""
     return see_other(address(path, **query))

@@ -1,0 +1,220 @@
+"""The policies that a user or a group holds: attached, inline, and the boundary.
+
+The same pages serve both; a group has no boundary.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.responses import Response
+
+from broker.console.admin.reading import Partly, every
+from broker.console.admin.visit import OK, Visit, go, visited, words
+from broker.console.inside import Inside, Route
+from broker.errors import BrokerError, ValidationError
+
+_FOUND_MAX = 30
+_DOCUMENT_MAX = 131_072
+_EXAMPLE = """{
+  "Version": "2012-10-17",
+  "Statement": [
+    {
+      "Effect": "Allow",
+      "Action": "s3:GetObject",
+      "Resource": "arn:aws:s3:::example/*"
+    }
+  ]
+}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a kind of owner is named in actions, addresses and the menu."""
+
+    noun: str
+    here: str
+    has_boundary: bool
+
+    @property
+    def base(self) -> str:
+        """Where the pages of its owners are."""
+        return f"/console/{self.here}"
+
+    def named(self, name: str) -> dict[str, str]:
+        """The parameter that names an owner."""
+        return {f"{self.noun}Name": name}
+
+
+USER = Kind("User", "users", has_boundary=True)
+GROUP = Kind("Group", "groups", has_boundary=False)
+
+
+class Holdings:
+    """The pages of both kinds."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._pages = [_Pages(inside, kind) for kind in (USER, GROUP)]
+
+    def routes(self) -> Iterable[Route]:
+        """Where the pages are."""
+        return [route for pages in self._pages for route in pages.routes()]
+
+
+class _Pages:
+    def __init__(self, inside: Inside, kind: Kind) -> None:
+        self._inside = inside
+        self._kind = kind
+        self.permissions = f"{kind.base}/permissions"
+        self.attach = f"{kind.base}/attach"
+        self.inline = f"{kind.base}/inline"
+
+    def routes(self) -> Iterable[Route]:
+        here, inside = self._kind.here, self._inside
+        both = ["GET", "POST"]
+        return (
+            (self.permissions, both, visited(inside, here, self.page)),
+            (self.attach, both, visited(inside, here, self.choose)),
+            (self.inline, both, visited(inside, here, self.edit, long=True)),
+        )
+
+    async def page(self, visit: Visit) -> Response:
+        """What is held; POST takes something away."""
+        kind, name = self._kind, visit.form.require("name")
+        problem, status = "", OK
+        if visit.posted:
+            try:
+                await self._do(visit, name)
+                return go(self.permissions, name=name)
+            except BrokerError as error:
+                problem, status = words(error), error.status
+        owner = await self._read(visit, name)
+        partly = Partly(visit)
+        given = kind.named(name)
+        groups: list[Any] = []
+        if kind is USER:
+            groups = await partly.every("ListGroupsForUser", "Groups", **given)
+        return await visit.show(
+            "admin/holdings.html",
+            kind.here,
+            status,
+            kind=kind,
+            owner=owner,
+            name=owner[f"{kind.noun}Name"],
+            pages=self,
+            tab="permissions",
+            problem=problem,
+            attached=await partly.every(
+                f"ListAttached{kind.noun}Policies", "AttachedPolicies", **given
+            ),
+            inline=await partly.every(
+                f"List{kind.noun}Policies", "PolicyNames", **given
+            ),
+            boundary=owner.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
+            groups=[group["GroupName"] for group in groups],
+            refused=partly.refused,
+        )
+
+    async def choose(self, visit: Visit) -> Response:
+        """A search among all policies; POST attaches one, or makes it the boundary."""
+        kind, name = self._kind, visit.form.require("name")
+        wanted = visit.text("q")[:128]
+        as_boundary = kind.has_boundary and visit.text("as") == "boundary"
+        problem, status = "", OK
+        if visit.posted:
+            arn = visit.text("arn")
+            try:
+                if as_boundary:
+                    await visit.iam(
+                        f"Put{kind.noun}PermissionsBoundary",
+                        **kind.named(name),
+                        PermissionsBoundary=arn,
+                    )
+                else:
+                    await visit.iam(
+                        f"Attach{kind.noun}Policy", **kind.named(name), PolicyArn=arn
+                    )
+                return go(self.permissions, name=name)
+            except BrokerError as error:
+                problem, status = words(error), error.status
+        owner = await self._read(visit, name)
+        policies = await every(visit, "ListPolicies", "Policies", Scope="All")
+        found = [p for p in policies if wanted.lower() in p["PolicyName"].lower()]
+        # The account's own first, since they were made for it.
+        found.sort(key=lambda p: (":iam::aws:" in p["Arn"], p["PolicyName"].lower()))
+        return await visit.show(
+            "admin/holdings_attach.html",
+            kind.here,
+            status,
+            kind=kind,
+            owner=owner,
+            name=owner[f"{kind.noun}Name"],
+            pages=self,
+            problem=problem,
+            wanted=wanted,
+            as_boundary=as_boundary,
+            found=found[:_FOUND_MAX],
+            more=max(0, len(found) - _FOUND_MAX),
+        )
+
+    async def edit(self, visit: Visit) -> Response:
+        """An inline policy: shown to be changed, or a new one; POST puts it."""
+        kind, name = self._kind, visit.form.require("name")
+        policy = visit.text("policy")
+        document = visit.form.find("document") or ""
+        problem, status = "", OK
+        if visit.posted:
+            try:
+                await visit.iam(
+                    f"Put{kind.noun}Policy",
+                    **kind.named(name),
+                    PolicyName=policy,
+                    PolicyDocument=document,
+                )
+                return go(self.permissions, name=name)
+            except BrokerError as error:
+                problem, status = words(error), error.status
+        owner = await self._read(visit, name)
+        if not visit.posted and policy:
+            found = await visit.iam(
+                f"Get{kind.noun}Policy", **kind.named(name), PolicyName=policy
+            )
+            document = unquote(found["PolicyDocument"])
+        return await visit.show(
+            "admin/holdings_inline.html",
+            kind.here,
+            status,
+            kind=kind,
+            owner=owner,
+            name=owner[f"{kind.noun}Name"],
+            pages=self,
+            problem=problem,
+            policy=policy[:128],
+            is_new=visit.ticked("new") or not policy,
+            document=document[:_DOCUMENT_MAX] or _EXAMPLE,
+        )
+
+    async def _read(self, visit: Visit, name: str) -> Mapping[str, Any]:
+        kind = self._kind
+        few = 1 if kind is GROUP else None
+        answer = await visit.iam(f"Get{kind.noun}", **kind.named(name), MaxItems=few)
+        found: Mapping[str, Any] = answer[kind.noun]
+        return found
+
+    async def _do(self, visit: Visit, name: str) -> None:
+        kind = self._kind
+        given = kind.named(name)
+        match visit.text("do"):
+            case "detach":
+                await visit.iam(
+                    f"Detach{kind.noun}Policy", **given, PolicyArn=visit.text("arn")
+                )
+            case "delete":
+                await visit.iam(
+                    f"Delete{kind.noun}Policy", **given, PolicyName=visit.text("policy")
+                )
+            case "unbound" if kind.has_boundary:
+                await visit.iam(f"Delete{kind.noun}PermissionsBoundary", **given)
+            case _:
+                raise ValidationError("There is nothing of that kind to do.")

@@ -1,0 +1,106 @@
+"""*Last accessed*: which services somebody may use, and which they really used.
+
+Works for the ARN of a user, group, role or policy.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.console.admin.reading import Partly
+from broker.console.admin.visit import OK, Visit, address, go, visited, words
+from broker.console.inside import Inside, Route
+from broker.errors import BrokerError, InvalidInput
+
+ACCESS = "/console/access"
+_ROWS = 50
+_ACTIONS_MAX = 8
+_POLICIES_MAX = 4
+_LABELS = {"user": "users", "group": "groups", "role": "roles", "policy": "policies"}
+
+
+class LastAccessed:
+    """The page, and the report behind it."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+
+    def routes(self) -> Iterable[Route]:
+        """Where the page is."""
+        return ((ACCESS, ["GET", "POST"], visited(self._inside, "", self.page)),)
+
+    async def page(self, visit: Visit) -> Response:
+        """``/console/access?arn=``: POST makes a report, which GET shows by its job."""
+        arn, problem, status = visit.form.require("arn")[:2048], "", OK
+        kind, name = _subject(arn)
+        if visit.posted:
+            try:
+                made = await visit.iam(
+                    "GenerateServiceLastAccessedDetails",
+                    Arn=arn,
+                    Granularity="ACTION_LEVEL",
+                )
+                return go(ACCESS, arn=arn, job=made["JobId"])
+            except BrokerError as error:
+                problem, status = words(error), error.status
+        job = visit.text("job")
+        shown: dict[str, Any] = {"report": None, "granting": {}, "more": ""}
+        partly = Partly(visit)
+        if job and not problem:
+            report = await visit.iam(
+                "GetServiceLastAccessedDetails",
+                JobId=job,
+                MaxItems=_ROWS,
+                Marker=visit.text("next") or None,
+            )
+            marker = report.get("Marker")
+            if marker:
+                shown["more"] = address(ACCESS, arn=arn, job=job, next=marker)
+            shown["report"] = report
+            if kind != "policy":
+                shown["granting"] = await _granting(partly, arn, report)
+        return await visit.show(
+            "admin/last_accessed.html",
+            _LABELS[kind],
+            status,
+            arn=arn,
+            kind=kind,
+            name=name,
+            problem=problem,
+            refused=partly.refused,
+            actions_max=_ACTIONS_MAX,
+            policies_max=_POLICIES_MAX,
+            tab="access",
+            **shown,
+        )
+
+
+def _subject(arn: str) -> tuple[str, str]:
+    """The kind and name in an ARN.
+
+    Raises:
+        InvalidInput: it is of nothing that has access.
+    """
+    kind, _, rest = arn.rpartition(":")[2].partition("/")
+    if not arn.startswith("arn:") or kind not in _LABELS or not rest:
+        raise InvalidInput(f"{arn} is not a user, group, role or policy.")
+    return kind, rest.rpartition("/")[2]
+
+
+async def _granting(
+    partly: Partly, arn: str, report: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """The names of the policies that grant each service of a report's page."""
+    services = [one["ServiceNamespace"] for one in report["ServicesLastAccessed"]]
+    if not services:
+        return {}
+    answer = await partly.iam(
+        "ListPoliciesGrantingServiceAccess", Arn=arn, ServiceNamespaces=services
+    )
+    if answer is None:
+        return {}
+    return {
+        one["ServiceNamespace"]: [policy["PolicyName"] for policy in one["Policies"]]
+        for one in answer["PoliciesGrantingServiceAccess"]
+    }

@@ -1,0 +1,194 @@
+"""What a user proves who they are with: access keys, the password, MFA devices."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.console.admin.new_password import new_password
+from broker.console.admin.reading import OLD_DAYS, Partly, days_since
+from broker.console.admin.user import read_user
+from broker.console.admin.users import HERE, least_length
+from broker.console.admin.visit import OK, Visit, go, visited, words
+from broker.console.inside import Inside, Route
+from broker.errors import BrokerError, NoSuchEntity, ValidationError
+
+CREDENTIALS = "/console/users/credentials"
+_KEYS_MAX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ShownKey:
+    """An access key, how old it is, and when it was used last."""
+
+    key: Mapping[str, Any]
+    days: int
+    used: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """What is shown once: a label and the text, in the order of the page."""
+
+    title: str
+    parts: tuple[tuple[str, str, str], ...]
+
+
+class UserCredentials:
+    """The page and what can be done on it."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+
+    def routes(self) -> Iterable[Route]:
+        """Where the page is."""
+        page = visited(self._inside, HERE, self.page)
+        return ((CREDENTIALS, ["GET", "POST"], page),)
+
+    async def page(self, visit: Visit) -> Response:
+        """``/console/users/credentials``."""
+        name, problem, status = visit.form.require("name"), "", OK
+        secret: Secret | None = None
+        if visit.posted:
+            try:
+                deed = _DEEDS.get(visit.text("do"))
+                if deed is None:
+                    raise ValidationError("There is nothing of that kind to do.")
+                secret = await deed(visit, name)
+                if secret is None:
+                    return go(CREDENTIALS, name=name)
+            except BrokerError as error:
+                problem, status = words(error), error.status
+        user = await read_user(visit, name)
+        partly = Partly(visit)
+        profile = await partly.iam("GetLoginProfile", UserName=name)
+        return await visit.show(
+            "admin/user_credentials.html",
+            HERE,
+            status,
+            user=user,
+            tab="credentials",
+            problem=problem,
+            secret=secret,
+            keys=await self._keys(partly, name),
+            keys_max=_KEYS_MAX,
+            old_days=OLD_DAYS,
+            profile=profile and profile["LoginProfile"],
+            devices=await partly.every("ListMFADevices", "MFADevices", UserName=name),
+            others=await _others(partly, name),
+            refused=list(dict.fromkeys(partly.refused)),
+        )
+
+    async def _keys(self, partly: Partly, name: str) -> list[ShownKey]:
+        now = self._inside.desk.deps.clock.now()
+        shown = []
+        for key in await partly.every(
+            "ListAccessKeys", "AccessKeyMetadata", UserName=name
+        ):
+            used = await partly.iam(
+                "GetAccessKeyLastUsed", AccessKeyId=key["AccessKeyId"]
+            )
+            shown.append(
+                ShownKey(
+                    key,
+                    days_since(key["CreateDate"], now),
+                    used and used["AccessKeyLastUsed"],
+                )
+            )
+        return shown
+
+
+_OTHERS = (
+    ("ListSigningCertificates", "Certificates", "signing certificates"),
+    ("ListSSHPublicKeys", "SSHPublicKeys", "SSH public keys"),
+)
+_SERVICE = ("ListServiceSpecificCredentials", "ServiceSpecificCredentials")
+
+
+async def _others(partly: Partly, name: str) -> list[tuple[str, int]]:
+    """The kinds of credentials that only the API manages, and how many there are."""
+    counts = [
+        (noun, len(await partly.every(action, member, UserName=name)))
+        for action, member, noun in _OTHERS
+    ]
+    found = await partly.iam(_SERVICE[0], UserName=name)
+    counts.append(
+        ("service-specific credentials", len((found or {}).get(_SERVICE[1], ())))
+    )
+    return [(noun, count) for noun, count in counts if count]
+
+
+async def _make_key(visit: Visit, name: str) -> Secret:
+    key = (await visit.iam("CreateAccessKey", UserName=name))["AccessKey"]
+    return Secret(
+        "The new access key",
+        (
+            ("access-key-id", "Access key ID", key["AccessKeyId"]),
+            ("secret-access-key", "Secret access key", key["SecretAccessKey"]),
+        ),
+    )
+
+
+async def _switch_key(visit: Visit, name: str) -> None:
+    await visit.iam(
+        "UpdateAccessKey",
+        UserName=name,
+        AccessKeyId=visit.text("key"),
+        Status="Inactive" if visit.text("do") == "stop-key" else "Active",
+    )
+
+
+async def _delete_key(visit: Visit, name: str) -> None:
+    await visit.iam("DeleteAccessKey", UserName=name, AccessKeyId=visit.text("key"))
+
+
+async def _set_password(visit: Visit, name: str) -> Secret | None:
+    typed = visit.form.find("password") or ""
+    password = typed or new_password(await least_length(visit))
+    given = {
+        "UserName": name,
+        "Password": password,
+        "PasswordResetRequired": visit.ticked("reset"),
+    }
+    try:
+        await visit.iam("GetLoginProfile", UserName=name)
+    except NoSuchEntity:
+        await visit.iam("CreateLoginProfile", **given)
+    else:
+        await visit.iam("UpdateLoginProfile", **given)
+    if typed:
+        return None
+    return Secret("The new password", (("password", "Password", password),))
+
+
+async def _delete_password(visit: Visit, name: str) -> None:
+    await visit.iam("DeleteLoginProfile", UserName=name)
+
+
+async def _remove_device(visit: Visit, name: str) -> None:
+    await remove_device(visit, name, visit.text("device"))
+
+
+async def remove_device(visit: Visit, name: str, serial: str) -> None:
+    """Take a device from its user; a virtual one is of no more use and goes, too.
+
+    Raises:
+        BrokerError: one of the two was refused.
+    """
+    await visit.iam("DeactivateMFADevice", UserName=name, SerialNumber=serial)
+    if ":mfa/" in serial:
+        await visit.iam("DeleteVirtualMFADevice", SerialNumber=serial)
+
+
+_Deed = Callable[[Visit, str], Awaitable[Secret | None]]
+
+_DEEDS: Mapping[str, _Deed] = {
+    "make-key": _make_key,
+    "stop-key": _switch_key,
+    "start-key": _switch_key,
+    "delete-key": _delete_key,
+    "set-password": _set_password,
+    "delete-password": _delete_password,
+    "remove-device": _remove_device,
+}

@@ -1,0 +1,166 @@
+"""Deleting a user: what goes with it is shown first, and then goes step by step.
+
+Each step is an action of its own, so that a user is never removed further than one
+may. What stopped it is said, and what is left stays as it was.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.console.admin.reading import every
+from broker.console.admin.user import read_user
+from broker.console.admin.users import HERE, USERS
+from broker.console.admin.visit import OK, Visit, go, visited, words
+from broker.console.inside import Inside, Route
+from broker.errors import BrokerError, NoSuchEntity, ValidationError
+
+DELETE = "/console/users/delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that goes: what it is, and the action that removes it."""
+
+    what: str
+    action: str
+    given: Mapping[str, Any]
+
+
+class UserDeletion:
+    """The page that asks, and the deletion."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+
+    def routes(self) -> Iterable[Route]:
+        """Where the page is."""
+        return ((DELETE, ["GET", "POST"], visited(self._inside, HERE, self.page)),)
+
+    async def page(self, visit: Visit) -> Response:
+        """``/console/users/delete``: GET asks, POST with the name typed deletes."""
+        name, problem, status = visit.form.require("name"), "", OK
+        user = await read_user(visit, name)
+        steps = await _steps(visit, name)
+        done: list[str] = []
+        if visit.posted:
+            try:
+                if visit.text("sure") != user["UserName"]:
+                    raise ValidationError("Type the user's name to delete it.")
+                for step in steps:
+                    await _take(visit, step)
+                    done.append(step.what)
+                await visit.iam("DeleteUser", UserName=name)
+                return go(USERS)
+            except BrokerError as error:
+                problem, status = words(error), error.status
+        return await visit.show(
+            "admin/user_delete.html",
+            HERE,
+            status,
+            user=user,
+            problem=problem,
+            done=done,
+            steps=[step.what for step in steps[len(done) :]],
+        )
+
+
+async def _take(visit: Visit, step: Step) -> None:
+    try:
+        await visit.iam(step.action, **step.given)
+    except NoSuchEntity:
+        # Somebody else was faster; it is gone, and that is what counts.
+        return
+
+
+async def _steps(visit: Visit, name: str) -> list[Step]:
+    """All that stands in the way of ``DeleteUser``, in the order to remove it.
+
+    Raises:
+        BrokerError: one may not see what there is.
+    """
+    user = {"UserName": name}
+    steps: list[Step] = []
+    for what, action, parameter, (listing, member, key) in _KINDS:
+        for one in await every(visit, listing, member, **user):
+            value = one[key] if key else one
+            steps.append(
+                Step(f"{what} {_short(value)}", action, {**user, parameter: value})
+            )
+            if action == "DeactivateMFADevice" and ":mfa/" in value:
+                steps.append(
+                    Step(
+                        f"Virtual device {_short(value)}",
+                        "DeleteVirtualMFADevice",
+                        {"SerialNumber": value},
+                    )
+                )
+    answer = await visit.iam("ListServiceSpecificCredentials", **user)
+    for one in answer["ServiceSpecificCredentials"]:
+        value = one["ServiceSpecificCredentialId"]
+        steps.append(
+            Step(
+                f"Credential for {one['ServiceName']} {value}",
+                "DeleteServiceSpecificCredential",
+                {**user, "ServiceSpecificCredentialId": value},
+            )
+        )
+    try:
+        await visit.iam("GetLoginProfile", **user)
+        steps.append(Step("Console password", "DeleteLoginProfile", user))
+    except NoSuchEntity:
+        pass
+    return steps
+
+
+def _short(value: str) -> str:
+    return value.rpartition("/")[2] if value.startswith("arn:") else value
+
+
+_KINDS = (
+    (
+        "Access key",
+        "DeleteAccessKey",
+        "AccessKeyId",
+        ("ListAccessKeys", "AccessKeyMetadata", "AccessKeyId"),
+    ),
+    (
+        "MFA device",
+        "DeactivateMFADevice",
+        "SerialNumber",
+        ("ListMFADevices", "MFADevices", "SerialNumber"),
+    ),
+    (
+        "Signing certificate",
+        "DeleteSigningCertificate",
+        "CertificateId",
+        ("ListSigningCertificates", "Certificates", "CertificateId"),
+    ),
+    (
+        "SSH public key",
+        "DeleteSSHPublicKey",
+        "SSHPublicKeyId",
+        ("ListSSHPublicKeys", "SSHPublicKeys", "SSHPublicKeyId"),
+    ),
+    (
+        "Membership in the group",
+        "RemoveUserFromGroup",
+        "GroupName",
+        ("ListGroupsForUser", "Groups", "GroupName"),
+    ),
+    (
+        "Attached policy",
+        "DetachUserPolicy",
+        "PolicyArn",
+        ("ListAttachedUserPolicies", "AttachedPolicies", "PolicyArn"),
+    ),
+    (
+        "Inline policy",
+        "DeleteUserPolicy",
+        "PolicyName",
+        ("ListUserPolicies", "PolicyNames", ""),
+    ),
+)
+"""What removes a kind of thing, and the list that it is found in."""

@@ -1,0 +1,213 @@
+"""*Users*: the list with what each signs in with, and making one."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.console.admin.new_password import new_password
+from broker.console.admin.reading import (
+    OLD_DAYS,
+    Partly,
+    days_since,
+    every,
+)
+from broker.console.admin.tag_lines import read_tags
+from broker.console.admin.visit import OK, Visit, address, visited, words
+from broker.console.inside import Inside, Route
+from broker.errors import AccessDenied, BrokerError
+from broker.model.overview import UserOverview
+
+USERS = "/console/users"
+NEW = "/console/users/new"
+HERE = "users"
+_ROWS = 25
+_GROUPS_SHOWN = 3
+_NAME_MAX = 128
+_PATH_MAX = 512
+_CHOICES_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A user in the list; ``details`` are there for whoever may see them."""
+
+    name: str
+    path: str
+    created_at: datetime
+    details: UserOverview | None = None
+    key_days: int | None = None
+    """The age of the oldest active key."""
+
+    groups_more: int = 0
+
+
+class Users:
+    """The two pages."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+
+    def routes(self) -> Iterable[Route]:
+        """Where the pages are."""
+        return (
+            (USERS, ["GET"], visited(self._inside, HERE, self.page)),
+            (NEW, ["GET", "POST"], visited(self._inside, HERE, self.new)),
+        )
+
+    async def page(self, visit: Visit) -> Response:
+        """``GET /console/users``."""
+        wanted = visit.text("q")[:_NAME_MAX]
+        path = visit.text("path")[:_PATH_MAX] or "/"
+        given = {"PathPrefix": path, "Marker": visit.text("next") or None}
+        denied = ""
+        try:
+            answer = await visit.perform(
+                "signin",
+                "ListUserOverviews",
+                **given,
+                NamePart=wanted,
+                MaxItems=_ROWS,
+            )
+            now = self._inside.desk.deps.clock.now()
+            rows = [_row(one, now) for one in answer["Users"]]
+        except AccessDenied as error:
+            # Fewer permissions: the list that the API gives, without what is hidden.
+            denied = words(error)
+            answer = await visit.iam("ListUsers", **given, MaxItems=_ROWS)
+            rows = [
+                Row(one["UserName"], one["Path"], one["CreateDate"])
+                for one in answer["Users"]
+                if wanted.lower() in one["UserName"].lower()
+            ]
+        marker = answer.get("Marker")
+        more = address(USERS, q=wanted, path=visit.text("path"), next=marker or "")
+        return await visit.show(
+            "admin/users.html",
+            HERE,
+            rows=rows,
+            wanted=wanted,
+            path=visit.text("path")[:_PATH_MAX],
+            begun=bool(visit.text("next")),
+            more=more if marker else "",
+            denied=denied,
+            old_days=OLD_DAYS,
+            shown_max=_GROUPS_SHOWN,
+        )
+
+    async def new(self, visit: Visit) -> Response:
+        """``/console/users/new``: the form, and with POST the user."""
+        problem, status = "", OK
+        if visit.posted:
+            try:
+                return await self._create(visit)
+            except BrokerError as error:
+                problem, status = words(error), error.status
+        partly = Partly(visit)
+        groups = await partly.every("ListGroups", "Groups")
+        return await visit.show(
+            "admin/user_new.html",
+            HERE,
+            status,
+            problem=problem,
+            refused=partly.refused,
+            groups=[group["GroupName"] for group in groups[:_CHOICES_MAX]],
+            groups_more=max(0, len(groups) - _CHOICES_MAX),
+            chosen=visit.form.every("group"),
+            typed={
+                name: visit.text(name)[:2048]
+                for name in ("name", "path", "tags", "console")
+            },
+            reset=visit.ticked("reset") or not visit.posted,
+            key=visit.ticked("key"),
+        )
+
+    async def _create(self, visit: Visit) -> Response:
+        tags = read_tags(visit.form.find("tags") or "")
+        password = visit.form.find("password") or ""
+        made = await visit.iam(
+            "CreateUser",
+            UserName=visit.text("name"),
+            Path=visit.text("path") or None,
+            Tags=tags or None,
+        )
+        user = made["User"]["UserName"]
+        result = _Made(visit, user)
+        for group in visit.form.every("group"):
+            await result.step(
+                f"the group {group}", "AddUserToGroup", GroupName=group, UserName=user
+            )
+        if visit.text("console") == "generate":
+            password = new_password(await least_length(visit))
+        if visit.text("console") in {"generate", "typed"}:
+            profile = await result.step(
+                "the password",
+                "CreateLoginProfile",
+                UserName=user,
+                Password=password,
+                PasswordResetRequired=visit.ticked("reset"),
+            )
+            if profile is not None and visit.text("console") == "generate":
+                result.password = password
+        if visit.ticked("key"):
+            key = await result.step("the access key", "CreateAccessKey", UserName=user)
+            result.key = None if key is None else key["AccessKey"]
+        return await visit.show(
+            "admin/user_made.html",
+            HERE,
+            user=user,
+            made=result,
+            has_password=visit.text("console") in {"generate", "typed"},
+            origin=self._inside.desk.deps.public_origin,
+        )
+
+
+class _Made:
+    """What came of the steps that follow the making of a user."""
+
+    def __init__(self, visit: Visit, user: str) -> None:
+        self._visit = visit
+        self.user = user
+        self.failed: list[str] = []
+        self.password = ""
+        self.key: Mapping[str, Any] | None = None
+
+    async def step(
+        self, what: str, action: str, **given: object
+    ) -> Mapping[str, Any] | None:
+        """Do one; the user is there by now, so that a failure stops nothing."""
+        try:
+            return await self._visit.iam(action, **given)
+        except BrokerError as error:
+            self.failed.append(f"{what}: {words(error)}")
+            return None
+
+
+async def least_length(visit: Visit) -> int:
+    """How long the account's password policy wants passwords, as far as one may know."""
+    policy = await Partly(visit).iam("GetAccountPasswordPolicy")
+    return 0 if policy is None else policy["PasswordPolicy"]["MinimumPasswordLength"]
+
+
+async def group_names(visit: Visit, user: str) -> list[str]:
+    """The groups of a user."""
+    groups = await every(visit, "ListGroupsForUser", "Groups", UserName=user)
+    return [group["GroupName"] for group in groups]
+
+
+def _row(one: UserOverview, now: datetime) -> Row:
+    ages = [
+        days_since(key.created_at, now)
+        for key in one.keys
+        if key.status.value == "Active"
+    ]
+    return Row(
+        name=one.user.name,
+        path=one.user.path,
+        created_at=one.user.created_at,
+        details=one,
+        key_days=max(ages, default=None),
+        groups_more=max(0, len(one.groups) - _GROUPS_SHOWN),
+    )

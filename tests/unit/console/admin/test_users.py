@@ -1,0 +1,187 @@
+"""The list of users and the making of one."""
+
+from datetime import timedelta
+
+import pytest
+from lxml import html
+
+from broker.model.page import PageRequest
+from tests.support.administrator import Administrator, enter, grant
+from tests.support.signin import ACCOUNT, SignInWorld, text_of
+
+USERS, NEW = "/console/users", "/console/users/new"
+
+
+def names_on(page: object) -> list[str]:
+    rows = html.fromstring(page.text).xpath("//tbody/tr/th/a")  # type: ignore[attr-defined]
+    return [row.text for row in rows]
+
+
+async def make(admin: Administrator, name: str, **more: object) -> None:
+    page = await admin.see(NEW)
+    made = await admin.send(page, NEW, name=name, console="none", **more)
+    assert f"{name} is there" in text_of(made)
+
+
+async def test_a_user_is_made_with_all_that_they_need(admin: Administrator) -> None:
+    groups = await admin.see("/console/groups/new")
+    await admin.do(groups, "/console/groups/new", name="Builders")
+    page = await admin.see(NEW)
+    made = await admin.send(
+        page,
+        NEW,
+        name="carla",
+        path="/dev/",
+        tags="team=blue\nlevel = 2 = b\n\n",
+        group="Builders",
+        console="generate",
+        reset="yes",
+        key="yes",
+    )
+    text = text_of(made)
+    assert made.status_code == 200
+    assert "But not all" not in text
+    tree = html.fromstring(made.text)
+    shown = {node.get("id"): node.text_content() for node in tree.xpath("//pre[@id]")}
+    assert shown["user-name"] == "carla"
+    assert len(shown["password"]) == 20
+    assert shown["access-key-id"].startswith("AKIA")
+    assert len(shown["secret-access-key"]) == 40
+    directory = admin.world.services.stores.directory
+    user = await directory.find_user(ACCOUNT, "carla")
+    assert user is not None
+    assert (user.path, user.tags) == ("/dev/", {"team": "blue", "level": "2 = b"})
+    profile = await directory.find_login_profile(ACCOUNT, user.user_id)
+    assert profile is not None
+    assert profile.reset_required
+    (overview,) = (await directory.list_user_overviews(ACCOUNT, "/", "", _page())).items
+    assert overview.groups == ("Builders",)
+    # Nothing of it is ever shown again, nor on any record.
+    page = await admin.see("/console/users/credentials", name="carla")
+    assert shown["access-key-id"] in page.text
+    for secret in ("password", "secret-access-key"):
+        assert shown[secret] not in page.text
+        assert all(
+            shown[secret] not in str(record.parameters)
+            for record in await admin.world.audit()
+        )
+
+
+async def test_a_step_that_fails_leaves_the_user_and_says_so(
+    admin: Administrator,
+) -> None:
+    page = await admin.see(NEW)
+    made = await admin.send(
+        page, NEW, name="carla", console="typed", password="weak", key="yes"
+    )
+    text = text_of(made)
+    assert "But not all of it worked" in text
+    assert "minimum length of 8" in text
+    assert "weak" not in made.text
+    assert "AKIA" in text
+    assert names_on(await admin.see(USERS)) == ["carla"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"name": "a/b"}, "userName"),
+        ({"name": ""}, "userName"),
+        ({"name": "x" * 65}, "userName"),
+        ({"name": "<b>\u202e"}, "userName"),
+        ({"name": "carla", "path": "dev"}, "path"),
+        ({"name": "carla", "tags": "no equals"}, "key=value"),
+        ({"name": "carla", "tags": "\n".join(f"k{n}=v" for n in range(51))}, "50"),
+    ],
+)
+async def test_what_was_typed_is_kept_with_the_reason(
+    admin: Administrator, typed: dict[str, str], said: str
+) -> None:
+    page = await admin.see(NEW)
+    answer = await admin.send(page, NEW, console="none", **typed)
+    assert answer.status_code == 400
+    tree = html.fromstring(answer.text)
+    (problem,) = tree.xpath("//*[@id='problem']")
+    assert said in problem.text_content()
+    (name,) = tree.xpath("//input[@name='name']/@value")
+    assert name == typed["name"]
+    assert tree.xpath("//textarea[@name='tags']")[0].text_content().split() == (
+        typed.get("tags", "").split()
+    )
+    assert "<b>" not in answer.text
+    assert names_on(await admin.see(USERS)) == []
+
+
+async def test_a_name_that_is_taken_is_refused(admin: Administrator) -> None:
+    await make(admin, "carla")
+    page = await admin.see(NEW)
+    answer = await admin.send(page, NEW, name="Carla", console="none")
+    assert answer.status_code == 409
+    assert "already exists" in text_of(answer)
+
+
+async def test_the_list_goes_on_page_by_page_and_can_be_searched(
+    admin: Administrator,
+) -> None:
+    for number in range(27):
+        await make(admin, f"user-{number:02}", path="/odd/" if number % 2 else "/even/")
+    first = await admin.see(USERS)
+    assert names_on(first) == [f"user-{number:02}" for number in range(25)]
+    (onward,) = html.fromstring(first.text).xpath("//a[text()='Next page']/@href")
+    second = await admin.see(onward)
+    assert names_on(second) == ["user-25", "user-26"]
+    assert "First page" in text_of(second)
+    assert names_on(await admin.see(USERS, q="R-1", path="/even/")) == [
+        f"user-{number}" for number in range(10, 20, 2)
+    ]
+    assert names_on(await admin.see(USERS, q="%")) == []
+
+
+async def test_old_keys_and_passwords_without_mfa_stand_out(
+    admin: Administrator,
+) -> None:
+    page = await admin.see(NEW)
+    await admin.send(page, NEW, name="carla", console="generate", key="yes")
+    assert "New today" in text_of(await admin.see(USERS))
+    admin.world.clock.move(timedelta(days=91).total_seconds())
+    later = await enter(admin.world)
+    page = await later.see(USERS)
+    marks = html.fromstring(page.text).xpath("//tbody//*[contains(@class,'badge')]")
+    assert [mark.text_content() for mark in marks] == ["No", "91 days old"]
+
+
+async def test_whoever_may_only_list_users_sees_their_names(
+    world: SignInWorld, admin: Administrator
+) -> None:
+    await make(admin, "carla")
+    await make(admin, "dora")
+    await grant(world, "iam:ListUsers")
+    page = await (await enter(world)).see(USERS, q="CAR")
+    assert names_on(page) == ["carla"]
+    assert "iam:ListGroupsForUser" in text_of(page)
+
+
+async def test_without_the_permission_the_page_names_it(world: SignInWorld) -> None:
+    admin = await enter(world)
+    page = await admin.browser.get(USERS)
+    assert page.status_code == 403
+    assert "not authorized to perform: iam:ListUsers" in text_of(page)
+    assert "Users" not in html.fromstring(page.text).xpath("//nav//a/text()")
+
+
+async def test_a_marker_that_is_none_is_refused(admin: Administrator) -> None:
+    page = await admin.browser.get(USERS, params={"next": "\u2603"})
+    assert page.status_code == 400
+    assert "Invalid Marker" in text_of(page)
+
+
+async def test_a_form_of_nobody_makes_nothing(admin: Administrator) -> None:
+    data = {"name": "carla", "console": "none"}
+    answer = await admin.browser.post(NEW, data=data)
+    assert answer.status_code == 403
+    assert names_on(await admin.see(USERS)) == []
+
+
+def _page() -> PageRequest:
+
+    return PageRequest()
