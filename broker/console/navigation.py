@@ -37,7 +37,14 @@ SECTIONS = (
             Entry("sessions", "/console/sessions", "Sessions"),
         ),
     ),
-    Section("Access", ()),
+    Section(
+        "Access",
+        (
+            Entry("users", "/console/users", "Users", "iam:ListUsers"),
+            Entry("groups", "/console/groups", "Groups", "iam:ListGroups"),
+            Entry("policies", "/console/policies", "Policies", "iam:ListPolicies"),
+        ),
+    ),
     Section(
         "Account",
         (
@@ -48,6 +55,18 @@ SECTIONS = (
                 "signin:ListSessions",
             ),
             Entry("audit", "/console/audit", "Audit log", "cloudtrail:LookupEvents"),
+            Entry(
+                "credential-report",
+                "/console/credential-report",
+                "Credential report",
+                "iam:GetCredentialReport",
+            ),
+            Entry(
+                "settings",
+                "/console/settings",
+                "Account settings",
+                "iam:GetAccountSummary",
+            ),
         ),
     ),
 )
