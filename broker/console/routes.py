@@ -17,20 +17,17 @@ from broker.console import (
     saml_metadata,
     token_endpoint,
 )
-<<<<<<< Updated upstream
-from broker.console.admin.policies import Policies
-from broker.console.admin.policy_editing import PolicyEditing
-=======
 from broker.console.admin.account_settings import AccountSettings
 from broker.console.admin.credential_report import CredentialReport
 from broker.console.admin.groups import Groups
 from broker.console.admin.holdings import Holdings
 from broker.console.admin.last_accessed import LastAccessed
+from broker.console.admin.policies import Policies
+from broker.console.admin.policy_editing import PolicyEditing
 from broker.console.admin.user import UserPages
 from broker.console.admin.user_credentials import UserCredentials
 from broker.console.admin.user_deletion import UserDeletion
 from broker.console.admin.users import Users
->>>>>>> Stashed changes
 from broker.console.arrival import CONTINUE, Arrivals
 from broker.console.audit_log import AuditLog
 from broker.console.command_line import CommandLine
@@ -61,10 +58,8 @@ _INSIDE: tuple[Callable[[Inside], PagesInside], ...] = (
     SwitchRole,
     SessionPages,
     AuditLog,
-<<<<<<< Updated upstream
     Policies,
     PolicyEditing,
-=======
     Users,
     UserPages,
     UserCredentials,
@@ -74,7 +69,6 @@ _INSIDE: tuple[Callable[[Inside], PagesInside], ...] = (
     LastAccessed,
     AccountSettings,
     CredentialReport,
->>>>>>> Stashed changes
 )
 
 
