@@ -24,6 +24,7 @@ from broker.actions.signin.lookup_events import LookupEvents
 from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.passkey_ceremonies import PasskeyCeremonies
 from broker.actions.signin.passkeys import Passkeys
+from broker.actions.signin.role_knowledge import RoleAssumers
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts import sts_actions
 from broker.audit.retention import retention
@@ -256,8 +257,9 @@ def _build(
                     fresh,
                     issuer,
                     SigninTokens(stores.cache, vault),
-                    OwnAccess(library, guard, stores.directory),
-                    LiveSessions(stores.cache),
+                    own=OwnAccess(library, guard, stores.directory),
+                    live=LiveSessions(stores.cache),
+                    assumers=RoleAssumers(stores.directory, guard),
                 ),
                 LookupEvents(stores.ledger).action(),
                 *Passkeys(

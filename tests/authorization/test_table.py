@@ -24,7 +24,11 @@ from tests.authorization.table import (
 FREE = {"sts:GetCallerIdentity", "sts:GetSessionToken"}
 """What AWS lets everybody do who has an access key."""
 
-GATHERING = {"signin:ListUserOverviews"}
+GATHERING = {
+    "signin:ListUserOverviews",
+    "signin:ListRoleOverviews",
+    "signin:ListRoleAssumers",
+}
 """What needs the permissions of the API's actions that it stands for."""
 
 MODELLED = {

@@ -14,6 +14,7 @@ from broker.actions.signin.get_signin_token import GetSigninToken
 from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.password_login import PasswordLogin
+from broker.actions.signin.role_knowledge import LIST_ROLE_OVERVIEWS, RoleAssumers
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.signin.user_overviews import LIST_USER_OVERVIEWS
 from broker.sessions.issue import SessionIssuer
@@ -24,8 +25,10 @@ def signin_actions(
     fresh: FreshDirectory,
     issuer: SessionIssuer,
     tokens: SigninTokens,
+    *,
     own: OwnAccess,
     live: LiveSessions,
+    assumers: RoleAssumers,
 ) -> tuple[Action, ...]:
     """Every action of signing in that is built."""
     minter = DerivedMinter(fresh, issuer)
@@ -39,4 +42,6 @@ def signin_actions(
         *own.actions(),
         *live.actions(),
         LIST_USER_OVERVIEWS,
+        LIST_ROLE_OVERVIEWS,
+        assumers.action(),
     )
