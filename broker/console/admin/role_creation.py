@@ -1,0 +1,179 @@
+"""*New role*: for whom, what it may do, and how long its sessions last."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.console.admin import roles
+from broker.console.admin.listing import part
+from broker.console.admin.policy_draft import pretty
+from broker.console.admin.policy_editor import (
+    DO,
+    SAVE,
+    Editor,
+    begin,
+    begin_empty,
+    read_editor,
+    turn,
+)
+from broker.console.admin.role_page import ONE, policy_arn, session_seconds
+from broker.console.admin.role_trust import TRUSTED, Wanted, trust_statement
+from broker.console.admin.tag_lines import read_tags
+from broker.console.admin.visit import OK, Visit, go, visited, words
+from broker.console.inside import Inside, Route
+from broker.errors import BrokerError, ServiceUnavailable, ValidationError
+from broker.policy import PolicyKind
+
+NEW = "/console/roles/new"
+_BAD_REQUEST = 400
+_CUSTOM = "custom"
+_FIELDS = (
+    *("name", "path", "description", "minutes", "boundary", "tags", "policies"),
+    *("account", "external_id", "provider", "audience", "subject", "service"),
+    *("attribute", "value"),
+)
+_TYPED_MAX = 8192
+_OFFERED_MAX = 60
+_POLICIES_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An identity provider to choose from; ``label`` is its name."""
+
+    arn: str
+    label: str
+
+
+class RoleCreation:
+    """The page."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+
+    def routes(self) -> Iterable[Route]:
+        """Where the page is."""
+        page = visited(self._inside, roles.HERE, _new, long=True)
+        return ((NEW, ["GET", "POST"], page),)
+
+
+async def _new(visit: Visit) -> Response:
+    trusted = visit.text("for")
+    if trusted not in TRUSTED and trusted != _CUSTOM:
+        return await visit.show("admin/role_for.html", roles.HERE, new=NEW)
+    typed = {name: visit.text(name)[:_TYPED_MAX] for name in _FIELDS}
+    chosen = visit.form.every("chosen")[:_POLICIES_MAX]
+    editor = read_editor(visit.form, PolicyKind.TRUST) if trusted == _CUSTOM else None
+    problem, status = "", OK
+    do = visit.text(DO)
+    try:
+        if do == "show-trust" and trusted != _CUSTOM:
+            editor = begin(_trust(visit, trusted, typed), PolicyKind.TRUST)
+            trusted = _CUSTOM
+        elif do == SAVE:
+            if editor is not None:
+                editor = editor.checked()
+            if editor is None or editor.problem is None:
+                text = editor.policy() if editor else _trust(visit, trusted, typed)
+                return await _create(visit, text, typed, chosen)
+            status = _BAD_REQUEST
+        elif editor is not None:
+            editor = turn(editor, visit.form)
+        elif trusted == _CUSTOM:
+            editor = begin_empty(PolicyKind.TRUST)
+    except ServiceUnavailable:
+        raise
+    except BrokerError as error:
+        problem, status = words(error), error.status
+    return await _show(
+        visit, status, trusted, editor, problem=problem, typed=typed, chosen=chosen
+    )
+
+
+async def _show(
+    visit: Visit,
+    status: int,
+    trusted: str,
+    editor: Editor | None,
+    **context: object,
+) -> Response:
+    policies = await part(visit, "ListPolicies", MaxItems=_OFFERED_MAX)
+    return await visit.show(
+        "admin/role_new.html",
+        roles.HERE,
+        status,
+        action=NEW,
+        trusted=trusted,
+        editor=editor,
+        providers=await _providers(visit, trusted),
+        offered=policies,
+        audience=f"{visit.inside.desk.deps.public_origin}/saml",
+        **context,
+    )
+
+
+def _trust(visit: Visit, trusted: str, typed: Mapping[str, str]) -> str:
+    statement = trust_statement(
+        trusted,
+        Wanted(
+            account=typed["account"] or visit.who.session.account,
+            external_id=typed["external_id"],
+            mfa=visit.ticked("mfa"),
+            provider=typed["provider"],
+            audience=typed["audience"],
+            subject=typed["subject"],
+            service=typed["service"],
+            attribute=typed["attribute"],
+            value=typed["value"],
+        ),
+    )
+    return pretty({"Version": "2012-10-17", "Statement": [statement]})
+
+
+async def _create(
+    visit: Visit, trust: str, typed: Mapping[str, str], chosen: Iterable[str]
+) -> Response:
+    wanted = [*chosen, *typed["policies"].split()]
+    arns = [policy_arn(one, visit) for one in dict.fromkeys(wanted)]
+    if len(arns) > _POLICIES_MAX:
+        raise ValidationError("That are more policies than a role can have.")
+    boundary = typed["boundary"]
+    created = await visit.iam(
+        "CreateRole",
+        RoleName=typed["name"],
+        Path=typed["path"] or None,
+        Description=typed["description"] or None,
+        AssumeRolePolicyDocument=trust,
+        MaxSessionDuration=session_seconds(typed["minutes"] or "60"),
+        PermissionsBoundary=policy_arn(boundary, visit) if boundary else None,
+        Tags=read_tags(typed["tags"]) or None,
+    )
+    name = created["Role"]["RoleName"]
+    failed: list[str] = []
+    for arn in arns:
+        try:
+            await visit.iam("AttachRolePolicy", RoleName=name, PolicyArn=arn)
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            failed.append(f"{arn}: {words(error)}")
+    if failed:
+        # The role is there: what could not be attached is said, and no more is lost.
+        return await visit.show(
+            "admin/role_made.html", roles.HERE, name=name, failed=failed, page=ONE
+        )
+    return go(ONE, name=name)
+
+
+async def _providers(visit: Visit, trusted: str) -> tuple[Provider, ...]:
+    listing: Mapping[str, tuple[str, str]] = {
+        "saml": ("ListSAMLProviders", "SAMLProviderList"),
+        "oidc": ("ListOpenIDConnectProviders", "OpenIDConnectProviderList"),
+    }
+    if trusted not in listing:
+        return ()
+    action, member = listing[trusted]
+    found: list[Any] = (await part(visit, action)).get(member)
+    return tuple(Provider(one["Arn"], one["Arn"].partition("/")[2]) for one in found)

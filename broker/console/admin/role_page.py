@@ -1,0 +1,287 @@
+"""One role: what it may do, who may assume it, who is in it now."""
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.responses import Response
+
+from broker.console.admin import roles
+from broker.console.admin.listing import Part, part
+from broker.console.admin.policies import ONE as POLICY
+from broker.console.admin.policy_editor import format_text
+from broker.console.admin.tag_lines import read_tags
+from broker.console.admin.trust_words import TrustLine, trust_lines
+from broker.console.admin.visit import OK, Visit, go, visited, words
+from broker.console.inside import Inside, Route
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    NoSuchEntity,
+    ServiceUnavailable,
+    ValidationError,
+)
+from broker.policy import PolicyKind, PolicyRejected, parse_policy
+from broker.sessions.revoke import forget_session
+from broker.stores.cache.port import SessionRecord
+
+HERE = roles.HERE
+ONE = "/console/roles/role"
+WHO = "/console/roles/who"
+REVOKED = "AWSRevokeOlderSessions"
+"""The inline policy that AWS's console gives a role whose sessions are to end."""
+
+_MINUTES = re.compile(r"[0-9]{1,4}")
+_SHOWN_SESSIONS = 20
+_SHOWN_MINTS = 40
+_MINTS = (
+    *("sts:AssumeRole", "sts:AssumeRoleWithSAML", "sts:AssumeRoleWithWebIdentity"),
+)
+
+
+class RolePage:
+    """The role's page, and who assumes it."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+
+    def routes(self) -> Iterable[Route]:
+        """Where the pages are."""
+        return (
+            (ONE, ["GET", "POST"], visited(self._inside, HERE, _page)),
+            (WHO, ["GET"], visited(self._inside, HERE, _who)),
+        )
+
+
+async def _page(visit: Visit) -> Response:
+    name = visit.text("name")[:128]
+    problem, status = "", OK
+    if visit.posted:
+        try:
+            return await _act(visit, name)
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            problem, status = words(error), error.status
+    role = (await visit.iam("GetRole", RoleName=name))["Role"]
+    trust = unquote(role["AssumeRolePolicyDocument"])
+    return await visit.show(
+        "admin/role.html",
+        HERE,
+        status,
+        role=role,
+        trust=format_text(trust),
+        lines=_trust_lines(trust, visit),
+        attached=await part(visit, "ListAttachedRolePolicies", RoleName=name),
+        inline=await part(visit, "ListRolePolicies", RoleName=name),
+        profiles=await part(visit, "ListInstanceProfilesForRole", RoleName=name),
+        sessions=await _live_sessions(visit, role["RoleId"]),
+        shown_sessions=_SHOWN_SESSIONS,
+        at=_at,
+        policy_page=POLICY,
+        problem=problem,
+        typed={
+            field: visit.text(field)[:2048]
+            for field in ("policy", "tags", "boundary", "description", "minutes")
+        },
+        boundary=role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""),
+        revoked=REVOKED,
+    )
+
+
+async def _act(visit: Visit, name: str) -> Response:
+    """What a button of the role's page says."""
+    do = visit.text("do")
+    work = _WORK.get(do)
+    if work is not None:
+        await work(visit, name)
+    elif do in {"attach", "detach"}:
+        await visit.iam(
+            f"{do.capitalize()}RolePolicy",
+            RoleName=name,
+            PolicyArn=policy_arn(visit.text("policy"), visit),
+        )
+    else:
+        raise ValidationError("The page has no such button.")
+    return go(roles.LIST) if do == "delete" else go(ONE, name=name)
+
+
+async def _tag(visit: Visit, name: str) -> None:
+    await visit.iam("TagRole", RoleName=name, Tags=read_tags(visit.text("tags")))
+
+
+async def _untag(visit: Visit, name: str) -> None:
+    await visit.iam("UntagRole", RoleName=name, TagKeys=[visit.text("key")])
+
+
+async def _settings(visit: Visit, name: str) -> None:
+    await visit.iam(
+        "UpdateRole",
+        RoleName=name,
+        Description=visit.text("description"),
+        MaxSessionDuration=session_seconds(visit.text("minutes")),
+    )
+
+
+async def _boundary(visit: Visit, name: str) -> None:
+    typed = visit.text("boundary")
+    if typed:
+        await visit.iam(
+            "PutRolePermissionsBoundary",
+            RoleName=name,
+            PermissionsBoundary=policy_arn(typed, visit),
+        )
+    else:
+        await visit.iam("DeleteRolePermissionsBoundary", RoleName=name)
+
+
+async def _delete_inline(visit: Visit, name: str) -> None:
+    await visit.iam("DeleteRolePolicy", RoleName=name, PolicyName=visit.text("policy"))
+
+
+async def _revoke_older(visit: Visit, name: str) -> None:
+    """End the sessions of until now, as AWS's console does."""
+    now = visit.inside.desk.deps.clock.now().astimezone(UTC)
+    statement = {
+        "Effect": "Deny",
+        "Action": ["*"],
+        "Resource": ["*"],
+        "Condition": {
+            "DateLessThan": {
+                "aws:TokenIssueTime": now.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+            }
+        },
+    }
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    await visit.iam(
+        "PutRolePolicy",
+        RoleName=name,
+        PolicyName=REVOKED,
+        PolicyDocument=json.dumps(document),
+    )
+
+
+async def _end_session(visit: Visit, _name: str) -> None:
+    key = visit.text("key")[:128]
+    await visit.perform("signin", "RevokeSession", AccessKeyId=key)
+    # A cache that is away, or brings it back: lists leave it out anyway.
+    await forget_session(visit.inside.desk.deps.cache, key)
+
+
+async def _delete(visit: Visit, name: str) -> None:
+    """Remove a role with its inline policies, after taking it out of everything."""
+    role = (await visit.iam("GetRole", RoleName=name))["Role"]
+    if visit.text("sure") != role["RoleName"]:
+        raise ValidationError("Type the role's name to delete it.")
+    profiles = await visit.iam("ListInstanceProfilesForRole", RoleName=name)
+    for profile in profiles["InstanceProfiles"]:
+        await visit.iam(
+            "RemoveRoleFromInstanceProfile",
+            InstanceProfileName=profile["InstanceProfileName"],
+            RoleName=name,
+        )
+    attached = await visit.iam("ListAttachedRolePolicies", RoleName=name)
+    for policy in attached["AttachedPolicies"]:
+        await visit.iam(
+            "DetachRolePolicy", RoleName=name, PolicyArn=policy["PolicyArn"]
+        )
+    for inline in (await visit.iam("ListRolePolicies", RoleName=name))["PolicyNames"]:
+        await visit.iam("DeleteRolePolicy", RoleName=name, PolicyName=inline)
+    await visit.iam("DeleteRole", RoleName=name)
+
+
+_WORK = {
+    "tag": _tag,
+    "untag": _untag,
+    "settings": _settings,
+    "boundary": _boundary,
+    "delete-inline": _delete_inline,
+    "revoke-older": _revoke_older,
+    "end-session": _end_session,
+    "delete": _delete,
+}
+
+
+async def _who(visit: Visit) -> Response:
+    name = visit.text("name")[:128]
+    role = (await visit.iam("GetRole", RoleName=name))["Role"]
+    trust = unquote(role["AssumeRolePolicyDocument"])
+    return await visit.show(
+        "admin/role_who.html",
+        HERE,
+        role=role,
+        lines=_trust_lines(trust, visit),
+        assumers=await _assumers(visit, name),
+        mints=await _mints(visit, role["Arn"]),
+    )
+
+
+async def _assumers(visit: Visit, name: str) -> Part:
+    try:
+        return Part(await visit.perform("signin", "ListRoleAssumers", RoleName=name))
+    except AccessDenied as error:
+        return Part(None, words(error))
+
+
+async def _mints(visit: Visit, role_arn: str) -> Part:
+    """The role's newest mints among the account's newest of each kind."""
+    empty = dict.fromkeys(
+        ("EventId", "CallerArn", "Decision", "ProviderArn", "NextToken"), ""
+    )
+    found: list[Any] = []
+    try:
+        for action in _MINTS:
+            result = await visit.perform(
+                "cloudtrail", "LookupEvents", **empty, Action=action
+            )
+            found += (r for r in result["Events"] if role_arn in r.resources)
+    except AccessDenied as error:
+        return Part(None, words(error))
+    found.sort(key=lambda record: record.at, reverse=True)
+    return Part({"Events": found[:_SHOWN_MINTS]})
+
+
+async def _live_sessions(visit: Visit, role_id: str) -> Part:
+    try:
+        result = await visit.perform("signin", "ListSessions")
+    except AccessDenied as error:
+        return Part(None, words(error))
+    except NoSuchEntity:
+        return Part({"Sessions": []})
+    mine: list[SessionRecord] = [
+        record for record in result["Sessions"] if record.principal_id == role_id
+    ]
+    return Part({"Sessions": mine})
+
+
+def policy_arn(typed: str, visit: Visit) -> str:
+    """The ARN of a policy that is typed as one, or as a name in the account."""
+    if typed.startswith("arn:"):
+        return typed
+    return f"arn:aws:iam::{visit.who.session.account}:policy/{typed.lstrip('/')}"
+
+
+def session_seconds(minutes: str) -> int:
+    """Seconds of a session's longest time.
+
+    Raises:
+        ValidationError: that is no number of minutes that a session may last.
+    """
+    if not _MINUTES.fullmatch(minutes) or not 60 <= int(minutes) <= 720:  # noqa: PLR2004  # IAM's bounds
+        raise ValidationError("A session lasts from 60 to 720 minutes.")
+    return int(minutes) * 60
+
+
+def _trust_lines(text: str, visit: Visit) -> tuple[TrustLine, ...]:
+    try:
+        document = parse_policy(text, PolicyKind.TRUST)
+    except PolicyRejected:
+        return ()
+    return trust_lines(document, visit.who.session.account)
+
+
+def _at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,109 @@
+"""The trust policy's statement for each kind of whom a role may be for."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from broker.errors import ValidationError
+from broker.model.arn import iam_arn
+
+TRUSTED = ("account", "saml", "oidc", "service")
+_ACCOUNT_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What was typed; empty where nothing was."""
+
+    account: str
+    external_id: str = ""
+    mfa: bool = False
+    provider: str = ""
+    audience: str = ""
+    subject: str = ""
+    service: str = ""
+    attribute: str = ""
+    value: str = ""
+
+
+def trust_statement(trusted: str, wanted: Wanted) -> dict[str, Any]:
+    """The statement that lets them in.
+
+    Raises:
+        ValidationError: what is needed for it was not typed.
+    """
+    return {
+        "account": _account,
+        "saml": _saml,
+        "oidc": _oidc,
+        "service": _service,
+    }[trusted](wanted)
+
+
+def _account(wanted: Wanted) -> dict[str, Any]:
+    named = wanted.account
+    if named.isascii() and named.isdigit() and len(named) == _ACCOUNT_DIGITS:
+        named = iam_arn(named, "root")
+    elif not named.startswith("arn:"):
+        raise ValidationError(
+            "Write an account's number of 12 digits, or the ARN of a user or role."
+        )
+    conditions: dict[str, dict[str, str]] = {}
+    if wanted.external_id:
+        conditions["StringEquals"] = {"sts:ExternalId": wanted.external_id}
+    if wanted.mfa:
+        conditions["Bool"] = {"aws:MultiFactorAuthPresent": "true"}
+    return _allow({"AWS": named}, "sts:AssumeRole", conditions)
+
+
+def _saml(wanted: Wanted) -> dict[str, Any]:
+    _require_provider(wanted)
+    equals: dict[str, str] = {}
+    if wanted.audience:
+        equals["SAML:aud"] = wanted.audience
+    if wanted.attribute and wanted.value:
+        equals[wanted.attribute] = wanted.value
+    elif wanted.attribute or wanted.value:
+        raise ValidationError("A condition needs both an attribute and its value.")
+    return _allow(
+        {"Federated": wanted.provider},
+        ["sts:AssumeRoleWithSAML", "sts:TagSession", "sts:SetSourceIdentity"],
+        {"StringEquals": equals} if equals else {},
+    )
+
+
+def _oidc(wanted: Wanted) -> dict[str, Any]:
+    _require_provider(wanted)
+    if not wanted.audience:
+        raise ValidationError(
+            "Write the audience (client id) that tokens must be made for."
+        )
+    issuer = wanted.provider.partition(":oidc-provider/")[2]
+    conditions = {"StringEquals": {f"{issuer}:aud": wanted.audience}}
+    if wanted.subject:
+        pattern = "*" in wanted.subject or "?" in wanted.subject
+        block = conditions.setdefault("StringLike" if pattern else "StringEquals", {})
+        block[f"{issuer}:sub"] = wanted.subject
+    return _allow(
+        {"Federated": wanted.provider}, "sts:AssumeRoleWithWebIdentity", conditions
+    )
+
+
+def _service(wanted: Wanted) -> dict[str, Any]:
+    if not wanted.service:
+        raise ValidationError("Write the service, such as ec2.amazonaws.com.")
+    service = wanted.service if "." in wanted.service else _full(wanted.service)
+    return _allow({"Service": service}, "sts:AssumeRole", {})
+
+
+def _full(service: str) -> str:
+    return f"{service.lower()}.amazonaws.com"
+
+
+def _require_provider(wanted: Wanted) -> None:
+    if not wanted.provider:
+        raise ValidationError("Choose the identity provider.")
+
+
+def _allow(principal: object, action: object, conditions: object) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Principal": principal, "Action": action}
+    return {**statement, "Condition": conditions} if conditions else statement

@@ -1,0 +1,91 @@
+"""*Roles*: the list, with what was used last."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.console.admin.listing import ROWS, list_page
+from broker.console.admin.policies import name_matches
+from broker.console.admin.visit import Visit, address, visited
+from broker.console.inside import Inside, Route
+from broker.errors import AccessDenied
+
+HERE = "roles"
+LIST = "/console/roles"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A role of the list; ``used`` is None for one that was not used or not told."""
+
+    name: str
+    path: str
+    description: str
+    created: datetime
+    used: datetime | None
+
+
+class Roles:
+    """The list."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+
+    def routes(self) -> Iterable[Route]:
+        """Where the page is."""
+        return ((LIST, ["GET"], visited(self._inside, HERE, _list)),)
+
+
+async def _list(visit: Visit) -> Response:
+    wanted = visit.text("q")[:128]
+    try:
+        rows, marker = await _overviews(visit, wanted)
+        told = True
+    except AccessDenied:
+        # Whoever may list roles and not get them does without the last uses.
+        rows, marker = await _plain(visit, wanted)
+        told = False
+    more = address(LIST, q=wanted, marker=marker) if marker else ""
+    return await visit.show(
+        "admin/roles.html", HERE, rows=rows, wanted=wanted, told=told, more=more
+    )
+
+
+async def _overviews(visit: Visit, wanted: str) -> tuple[list[Row], str]:
+    result = await visit.perform(
+        "signin",
+        "ListRoleOverviews",
+        NamePart=wanted,
+        Marker=visit.text("marker") or None,
+        MaxItems=ROWS,
+    )
+    rows = [
+        Row(
+            role.name,
+            role.path,
+            role.description or "",
+            role.created_at,
+            used.get("LastUsedDate"),
+        )
+        for role, used in result["Roles"]
+    ]
+    return rows, result["Marker"] or ""
+
+
+async def _plain(visit: Visit, wanted: str) -> tuple[list[Row], str]:
+    matches = name_matches(wanted, "RoleName", "Description") if wanted else None
+    listed = await list_page(visit, "ListRoles", "Roles", matches)
+    return [_row(role) for role in listed.rows], listed.marker
+
+
+def _row(role: Mapping[str, Any]) -> Row:
+    return Row(
+        role["RoleName"],
+        role["Path"],
+        role.get("Description", ""),
+        role["CreateDate"],
+        None,
+    )

@@ -1,0 +1,116 @@
+"""A trust policy in plain words: who may assume the role, and under what condition."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from broker.model.arn import Arn
+from broker.policy import Condition, Effect, PolicyDocument, Statement
+from broker.policy.principal import find_account
+
+_SHOWN_MAX = 4
+_WORDS = {
+    "stringequals": "is",
+    "stringequalsignorecase": "is",
+    "stringlike": "is like",
+    "stringnotequals": "is not",
+    "stringnotlike": "is not like",
+    "arnequals": "is",
+    "arnlike": "is like",
+    "bool": "is",
+    "ipaddress": "is in",
+    "notipaddress": "is not in",
+    "numericequals": "is",
+    "numericlessthan": "is less than",
+    "numericlessthanequals": "is at most",
+    "numericgreaterthan": "is more than",
+    "numericgreaterthanequals": "is at least",
+    "datelessthan": "is before",
+    "dategreaterthan": "is after",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TrustLine:
+    """Whom a statement is about; ``arn`` is the principal as it is written."""
+
+    denies: bool
+    who: str
+    arn: str
+    conditions: tuple[str, ...]
+    actions: tuple[str, ...]
+
+
+def trust_lines(document: PolicyDocument, account: str) -> tuple[TrustLine, ...]:
+    """The lines of a trust policy of a role in the account, in writing order."""
+    return tuple(
+        TrustLine(
+            denies=one.effect is Effect.DENY,
+            who=who,
+            arn=arn,
+            conditions=tuple(map(condition_words, one.conditions)),
+            actions=one.actions,
+        )
+        for one in document.statements
+        for who, arn in _subjects(one, account)
+    )
+
+
+def condition_words(condition: Condition) -> str:
+    """One condition as part of a sentence."""
+    operator = condition.operator.lower()
+    prefix, _, rest = operator.rpartition(":")
+    base = rest.removesuffix("ifexists")
+    values = condition.values
+    if base == "null":
+        absent = "true" in [value.lower() for value in values]
+        return f"{condition.key} is {'absent' if absent else 'present'}"
+    words = _WORDS.get(base, condition.operator)
+    listed = " or ".join(values[:_SHOWN_MAX])
+    if len(values) > _SHOWN_MAX:
+        listed = f"{listed} or {len(values) - _SHOWN_MAX} more"
+    many = {"forallvalues": "every value of ", "foranyvalue": "a value of "}
+    optional = " (or is absent)" if rest.endswith("ifexists") else ""
+    return f"{many.get(prefix, '')}{condition.key} {words} {listed}{optional}"
+
+
+def _subjects(one: Statement, account: str) -> Iterator[tuple[str, str]]:
+    principals = one.principals
+    if principals is None:
+        return
+    if principals.anyone:
+        yield "Everybody with any AWS account", "*"
+    for value in principals.aws:
+        yield _aws(value, account), value
+    for value in principals.federated:
+        yield _federated(value), value
+    for value in principals.service:
+        yield f"The service {value.partition('.')[0]}", value
+
+
+def _aws(value: str, account: str) -> str:
+    if value == "*":
+        return "Everybody with any AWS account"
+    owner = find_account(value)
+    if owner is not None:
+        whose = "this account" if owner == account else f"account {owner}"
+        return f"Users and roles of {whose}, if their own policies let them"
+    try:
+        arn = Arn.parse(value)
+    except ValueError:
+        # A unique id stays where its bearer was deleted.
+        return "Somebody who was deleted"
+    kind, _, name = arn.resource.partition("/")
+    named = {
+        "user": f"The user {name}",
+        "role": f"The role {name}",
+        "assumed-role": f"The session {name}",
+        "federated-user": f"The federated user {name}",
+    }.get(kind, value)
+    return named if arn.account == account else f"{named} of account {arn.account}"
+
+
+def _federated(value: str) -> str:
+    kind, _, name = value.rpartition(":")[2].partition("/")
+    if kind == "saml-provider":
+        return f"People who sign in through {name} (SAML)"
+    return f"Whoever has a token of {name or value}"
