@@ -42,6 +42,7 @@ SECTIONS = (
         (
             Entry("users", "/console/users", "Users", "iam:ListUsers"),
             Entry("groups", "/console/groups", "Groups", "iam:ListGroups"),
+            Entry("roles", "/console/roles", "Roles", "iam:ListRoles"),
             Entry("policies", "/console/policies", "Policies", "iam:ListPolicies"),
         ),
     ),

@@ -19,11 +19,15 @@ from broker.console import (
 )
 from broker.console.admin.account_settings import AccountSettings
 from broker.console.admin.credential_report import CredentialReport
+from broker.console.admin.embedded_policies import EmbeddedPolicies
 from broker.console.admin.groups import Groups
 from broker.console.admin.holdings import Holdings
 from broker.console.admin.last_accessed import LastAccessed
 from broker.console.admin.policies import Policies
 from broker.console.admin.policy_editing import PolicyEditing
+from broker.console.admin.role_creation import RoleCreation
+from broker.console.admin.role_page import RolePage
+from broker.console.admin.roles import Roles
 from broker.console.admin.user import UserPages
 from broker.console.admin.user_credentials import UserCredentials
 from broker.console.admin.user_deletion import UserDeletion
@@ -60,6 +64,10 @@ _INSIDE: tuple[Callable[[Inside], PagesInside], ...] = (
     AuditLog,
     Policies,
     PolicyEditing,
+    Roles,
+    RolePage,
+    RoleCreation,
+    EmbeddedPolicies,
     Users,
     UserPages,
     UserCredentials,
