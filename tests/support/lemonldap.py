@@ -1,4 +1,4 @@
-"""LemonLDAP::NG from Debian as a SAML identity provider, with its demo users."""
+"""LemonLDAP::NG from Debian as an identity provider, with its demo users."""
 
 import json
 import os
@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,11 +43,18 @@ class LemonLdap:
         )
 
     def start(
-        self, sp_metadata: str = "", macros: Mapping[str, str] | None = None
+        self,
+        sp_metadata: str = "",
+        macros: Mapping[str, str] | None = None,
+        clients: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        """Start (again) with this service provider."""
+        """Start (again) with this service provider and these OpenID Connect clients.
+
+        ``macros`` are what it makes up of a person, in Perl; ``clients`` the options
+        of each by its client id, the prefix ``oidcRPMetaDataOptions`` left out.
+        """
         self.stop()
-        self._configure(sp_metadata, macros or {})
+        self._configure(sp_metadata, macros or {}, clients or {})
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -78,14 +86,19 @@ class LemonLdap:
             text: str = answer.read().decode()
             return text
 
-    def _configure(self, sp_metadata: str, macros: Mapping[str, str]) -> None:
+    def _configure(
+        self,
+        sp_metadata: str,
+        macros: Mapping[str, str],
+        clients: Mapping[str, Mapping[str, Any]],
+    ) -> None:
         folder = self._folder
         sessions = {"Directory": str(folder / "sessions")}
         persistent = {"Directory": str(folder / "persistent")}
         conf = json.loads(DEFAULTS.read_text())
         conf |= {
             "portal": f"{self.url}/",
-            "domain": "localhost",
+            "domain": "",
             "securedCookie": 0,
             "requireToken": 0,
             "issuerDBSAMLActivation": 1,
@@ -116,6 +129,37 @@ class LemonLdap:
                     }
                 },
                 "samlSPMetaDataMacros": {"broker": dict(macros)},
+            }
+        if clients:
+            conf |= {
+                "issuerDBOpenIDConnectActivation": 1,
+                "oidcServicePrivateKeySig": (folder / "key.pem").read_text(),
+                "oidcServicePublicKeySig": (folder / "cert.pem").read_text(),
+                "oidcServiceKeyIdSig": "key-1",
+                "oidcRPMetaDataOptions": {
+                    client_id: {
+                        f"oidcRPMetaDataOptions{name}": value
+                        for name, value in {
+                            "ClientID": client_id,
+                            "IDTokenSignAlg": "RS256",
+                            "IDTokenForceClaims": 1,
+                            "BypassConsent": 1,
+                            "UserIDAttr": "uid",
+                            **options,
+                        }.items()
+                    }
+                    for client_id, options in clients.items()
+                },
+                "oidcRPMetaDataExportedVars": {
+                    client_id: {
+                        "email": "mail",
+                        "https://aws.amazon.com/roles": "oidcrole;string;auto",
+                    }
+                    for client_id in clients
+                },
+                "oidcRPMetaDataMacros": {
+                    client_id: dict(macros) for client_id in clients
+                },
             }
         (folder / "conf/lmConf-1.json").write_text(json.dumps(conf))
         (folder / "lemonldap-ng.ini").write_text(
