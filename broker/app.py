@@ -19,6 +19,7 @@ from broker.actions.registry import Registry
 from broker.actions.signin import signin_actions
 from broker.actions.signin.command_line import command_line_actions
 from broker.actions.signin.command_line_grants import CommandLineGrants
+from broker.actions.signin.identity_providers import IdentityProviders
 from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.lookup_events import LookupEvents
 from broker.actions.signin.own_access import OwnAccess
@@ -33,6 +34,7 @@ from broker.authn.federated import FederatedScheme, SamlExpectations
 from broker.authn.long_term import LongTermKeys
 from broker.authn.mfa import MfaVerifier
 from broker.authn.nominees import Nominees
+from broker.authn.proof_trial import ProofTrial
 from broker.authn.sigv4 import SignatureScheme
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard
@@ -262,6 +264,11 @@ def _build(
                     assumers=RoleAssumers(stores.directory, guard),
                 ),
                 LookupEvents(stores.ledger).action(),
+                *IdentityProviders(
+                    ProofTrial(federated, web_identity),
+                    issuer_keys,
+                    metadata_refresher,
+                ).actions(),
                 *Passkeys(
                     PasskeyCeremonies(stores.cache, vault),
                     find_relying_party(settings.public_origin),

@@ -19,7 +19,7 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -89,6 +89,21 @@ class KeySetSeal(Protocol):
 
 class IssuerUnreachableError(Exception):
     """No usable key set is at hand, and none could be fetched; try again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKeys:
+    """What is at hand of an issuer's keys, for those who look after it.
+
+    ``problem`` says why the last fetch of this process failed, empty when it did not;
+    times are None for keys that were registered and never fetched.
+    """
+
+    keys: KeySet | None
+    fetched_at: datetime | None = None
+    attempted_at: datetime | None = None
+    problem: str = ""
+    is_static: bool = False
 
 
 @dataclass(slots=True)
@@ -213,6 +228,36 @@ class IssuerKeys:
             raise _failure_of(slot)
         return slot.keys
 
+    async def known_of(
+        self, provider: OidcProvider, options: OidcProviderOptions
+    ) -> KnownKeys:
+        """What is at hand in this process or the installation; nothing is fetched.
+
+        Raises:
+            OidcRejected: the provider's static keys are no key set.
+        """
+        if options.static_jwks:
+            registered = self._static_keys(provider, options.static_jwks)
+            return KnownKeys(registered, is_static=True)
+        name = self._name_of(provider, options)
+        slot = self._slots.get(name)
+        if slot is None:
+            slot = _Slot(name, provider.url, provider.account, provider.thumbprints)
+        keys, fetched_at = slot.keys, slot.fetched_at
+        if keys is None and self._cache is not None and self._seal is not None:
+            with suppress(StoreUnavailableError, OidcRejected):
+                sealed = await self._cache.get(_SPACE, _cache_key(slot))
+                shared = _read_shared(slot, self._seal, sealed)
+                if shared is not None:
+                    keys, fetched_at = shared
+        failure = slot.failure
+        return KnownKeys(
+            keys,
+            fetched_at=_moment(fetched_at),
+            attempted_at=_moment(max(slot.attempted_at, fetched_at)),
+            problem="" if failure is None else str(failure) or type(failure).__name__,
+        )
+
     def _static_keys(self, provider: OidcProvider, text: str) -> KeySet:
         known = self._static.get(provider.unique_id)
         if known is not None and known[0] == text:
@@ -223,14 +268,14 @@ class IssuerKeys:
         self._static[provider.unique_id] = (text, keys)
         return keys
 
-    def _slot_of(self, provider: OidcProvider, options: OidcProviderOptions) -> _Slot:
-        private = self.is_private(provider, options)
+    def _name_of(self, provider: OidcProvider, options: OidcProviderOptions) -> str:
+        if not self.is_private(provider, options):
+            return provider.url
         # Thumbprints and URL are part of the name: a changed provider starts anew.
-        name = (
-            f"{provider.unique_id} {provider.url} {' '.join(provider.thumbprints)}"
-            if private
-            else provider.url
-        )
+        return f"{provider.unique_id} {provider.url} {' '.join(provider.thumbprints)}"
+
+    def _slot_of(self, provider: OidcProvider, options: OidcProviderOptions) -> _Slot:
+        name = self._name_of(provider, options)
         slot = self._slots.get(name)
         if slot is None:
             if len(self._slots) >= MAX_SLOTS:
@@ -344,6 +389,10 @@ class IssuerKeys:
 def _place_of(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _moment(seconds: float) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
 
 
 def _cache_key(slot: _Slot) -> bytes:

@@ -43,6 +43,7 @@ VALUES: Mapping[str, Any] = {
     "PolicyName": "Policy",
     "PolicySourceArn": f"{BASE}:user/target",
     "PrincipalArn": SAML,
+    "ProviderArn": SAML,
     "RoleArn": TARGET_ROLE,
     "RoleName": "Target",
     "RoleSessionName": "session",

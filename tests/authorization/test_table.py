@@ -25,9 +25,13 @@ FREE = {"sts:GetCallerIdentity", "sts:GetSessionToken"}
 """What AWS lets everybody do who has an access key."""
 
 GATHERING = {
-    "signin:ListUserOverviews",
-    "signin:ListRoleOverviews",
+    "signin:CheckProvider",
+    "signin:DiagnoseProof",
+    "signin:GetProviderHealth",
+    "signin:ListProviderHealth",
     "signin:ListRoleAssumers",
+    "signin:ListRoleOverviews",
+    "signin:ListUserOverviews",
 }
 """What needs the permissions of the API's actions that it stands for."""
 

@@ -1,0 +1,250 @@
+"""Looking after identity providers: how they do, and why one of their proofs is refused.
+
+The permissions are those of the API's own actions on the provider: whoever may read
+a provider may see how it does and try a proof of it; whoever may update a SAML
+provider may have its published metadata read. Trying mints nothing and spends
+nothing, and the proof is kept nowhere.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NotRequired, TypedDict
+
+from broker.actions.action import Action, Call
+from broker.actions.iam.targets import oidc_provider, saml_provider
+from broker.authn.proof_trial import ProofTrial
+from broker.authz.need import Need
+from broker.errors import InvalidInput, ValidationError
+from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
+from broker.federation.metadata_refresh import MetadataRefresher
+from broker.federation.oidc_options import parse_oidc_options
+from broker.federation.provider_health import HealthWatch, ProviderHealth
+from broker.identities.oidc_providers import require_oidc_provider
+from broker.identities.saml_providers import require_saml_provider
+from broker.model.arn import iam_arn
+from broker.model.entities import OidcProvider, SamlProvider
+from broker.protocols.oidc.rejection import OidcRejected
+
+MAX_PROOF_CHARACTERS = 300_000
+
+SAML_KIND = "saml-provider"
+OIDC_KIND = "oidc-provider"
+_READ = {SAML_KIND: "iam:GetSAMLProvider", OIDC_KIND: "iam:GetOpenIDConnectProvider"}
+_SECRET_OPTION = "ClientSecret"  # noqa: S105  # an option's name
+_SHOWN_CHARACTERS = 2048
+
+Provider = SamlProvider | OidcProvider
+
+
+class ProviderRequest(TypedDict):
+    """One provider."""
+
+    ProviderArn: str
+
+
+class ListProviderHealthRequest(TypedDict):
+    """All providers of a kind: ``saml-provider`` or ``oidc-provider``."""
+
+    Kind: str
+
+
+class DiagnoseProofRequest(TypedDict):
+    """A SAML response (base64 or XML) or a token, and when it is judged."""
+
+    ProviderArn: str
+    Proof: str
+    At: NotRequired[datetime]
+
+
+class IdentityProviders:
+    """The handlers, with what they need."""
+
+    def __init__(
+        self, trial: ProofTrial, keys: IssuerKeys, refresher: MetadataRefresher
+    ) -> None:
+        self._trial = trial
+        self._keys = keys
+        self._refresher = refresher
+        self._watch = HealthWatch(keys, refresher)
+
+    def actions(self) -> tuple[Action, ...]:
+        """The declarations."""
+        return (
+            Action(
+                service="signin",
+                name="ListProviderHealth",
+                needs=_may_read_all,
+                handle=self._list,
+                audited=("Kind",),
+            ),
+            Action(
+                service="signin",
+                name="GetProviderHealth",
+                needs=_may_read,
+                handle=self._get,
+                audited=("ProviderArn",),
+            ),
+            Action(
+                service="signin",
+                name="CheckProvider",
+                needs=_may_check,
+                handle=self._check,
+                audited=("ProviderArn",),
+            ),
+            Action(
+                service="signin",
+                name="DiagnoseProof",
+                needs=_may_read,
+                handle=self._diagnose,
+                audited=("ProviderArn", "At"),
+            ),
+        )
+
+    async def _list(
+        self, given: ListProviderHealthRequest, call: Call
+    ) -> Mapping[str, Any]:
+        """``Providers`` are pairs of a provider and its `ProviderHealth`."""
+        directory, account = call.directory, call.account
+        found: tuple[Provider, ...]
+        if given["Kind"] == SAML_KIND:
+            found = await directory.list_saml_providers(account)
+        else:
+            found = await directory.list_oidc_providers(account)
+        return {"Providers": await self._healths(found, call)}
+
+    async def _get(self, given: ProviderRequest, call: Call) -> Mapping[str, Any]:
+        """The ``Provider``, its ``Health`` and its broker-only ``Options``."""
+        provider = await _require(given["ProviderArn"], call)
+        ((_, health),) = await self._healths((provider,), call)
+        return {
+            "Provider": provider,
+            "Health": health,
+            "Options": _shown(provider.options),
+        }
+
+    async def _check(self, given: ProviderRequest, call: Call) -> Mapping[str, Any]:
+        """Have keys or metadata fetched now; ``Problem`` is empty when that worked."""
+        provider = await _require(given["ProviderArn"], call)
+        if isinstance(provider, OidcProvider):
+            return {"Problem": await self._fetch_keys(provider)}
+        if not provider.options.get("MetadataUrl"):
+            raise InvalidInput(
+                "The operator has set no MetadataUrl for this provider; register its"
+                " metadata by hand."
+            )
+        state = await self._refresher.refresh(provider, insist=True)
+        return {"Problem": state.problem}
+
+    async def _fetch_keys(self, provider: OidcProvider) -> str:
+        try:
+            await self._keys.keys_of(provider, parse_oidc_options(provider.options))
+        except (IssuerUnreachableError, OidcRejected, ValueError) as error:
+            return str(error)
+        return ""
+
+    async def _diagnose(
+        self, given: DiagnoseProofRequest, call: Call
+    ) -> Mapping[str, Any]:
+        """The ``Outcome`` of trying a proof."""
+        proof = given["Proof"].strip()
+        if not proof:
+            raise ValidationError("Paste the response or the token.")
+        if len(proof) > MAX_PROOF_CHARACTERS:
+            raise ValidationError("That is too long for a response or a token.")
+        provider = await _require(given["ProviderArn"], call)
+        at = given.get("At") or call.now
+        if isinstance(provider, SamlProvider):
+            outcome = await self._trial.try_response(provider, proof, at)
+        else:
+            outcome = await self._trial.try_token(provider, proof, at)
+        return {"Provider": provider, "Outcome": outcome}
+
+    async def _healths(
+        self, providers: tuple[Provider, ...], call: Call
+    ) -> list[tuple[Provider, ProviderHealth]]:
+        subjects = [
+            provider.uuid if isinstance(provider, SamlProvider) else provider.unique_id
+            for provider in providers
+        ]
+        uses = await call.directory.list_uses(call.account, subjects)
+        return [
+            (
+                provider,
+                await self._watch.of_saml(provider, uses, call.now)
+                if isinstance(provider, SamlProvider)
+                else await self._watch.of_oidc(provider, uses),
+            )
+            for provider in providers
+        ]
+
+
+async def _require(arn: str, call: Call) -> Provider:
+    """The provider.
+
+    Raises:
+        NoSuchEntity: there is none.
+        InvalidInput: that is no ARN of a provider of the account.
+    """
+    if kind_of(arn) == OIDC_KIND:
+        return await require_oidc_provider(call.directory, call.account, arn)
+    return await require_saml_provider(call.directory, call.account, arn)
+
+
+def kind_of(arn: str) -> str:
+    """Which kind of provider an ARN is of; a SAML provider's for any other text."""
+    return OIDC_KIND if f":{OIDC_KIND}/" in arn else SAML_KIND
+
+
+async def _may_read(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
+    return await _need(_READ[kind_of(given["ProviderArn"])], given, call)
+
+
+async def _may_check(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
+    if kind_of(given["ProviderArn"]) == OIDC_KIND:
+        return await _may_read(given, call)
+    return await _need("iam:UpdateSAMLProvider", given, call)
+
+
+async def _need(action: str, given: ProviderRequest, call: Call) -> tuple[Need, ...]:
+    arn = given["ProviderArn"]
+    if kind_of(arn) == OIDC_KIND:
+        target = await oidc_provider({"OpenIDConnectProviderArn": arn}, call)
+    else:
+        target = await saml_provider({"SAMLProviderArn": arn}, call)
+    return (
+        Need(
+            action=action,
+            resource=target.arn,
+            account=call.account,
+            context=target.context,
+        ),
+    )
+
+
+async def _may_read_all(
+    given: ListProviderHealthRequest, call: Call
+) -> tuple[Need, ...]:
+    kind = OIDC_KIND if given["Kind"] == OIDC_KIND else SAML_KIND
+    every = iam_arn(call.account, f"{kind}/*")
+    return (Need(action=_READ[kind], resource=every, account=call.account),)
+
+
+def _shown(options: Mapping[str, object]) -> dict[str, str]:
+    """The operator's options in words; no secret, sealed or not."""
+    return {
+        name: "(sealed)" if name == _SECRET_OPTION else _text(value)
+        for name, value in sorted(options.items())
+    }
+
+
+def _text(value: object) -> str:
+    match value:
+        case bool():
+            text = "true" if value else "false"
+        case list() | tuple():
+            text = ", ".join(map(str, value))
+        case Mapping():
+            text = "; ".join(f"{key}: {_text(item)}" for key, item in value.items())
+        case _:
+            text = str(value)
+    return text[:_SHOWN_CHARACTERS]

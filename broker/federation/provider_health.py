@@ -1,0 +1,251 @@
+"""How an identity provider is doing: its keys and when they end, what was fetched last.
+
+What is told here is what the broker knows already: looking fetches nothing.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from broker.federation.issuer_keys import IssuerKeys, KnownKeys
+from broker.federation.metadata_refresh import MetadataRefresher
+from broker.federation.oidc_options import parse_oidc_options
+from broker.federation.refresh_state import RefreshState
+from broker.federation.saml_options import SamlProviderOptions
+from broker.model.entities import OidcProvider, SamlProvider
+from broker.model.uses import ACCEPTED, PROOFS, REFUSED, Use
+from broker.protocols.oidc.rejection import OidcRejected
+from broker.protocols.saml.errors import MetadataRejected
+from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
+
+CERTIFICATE_NOTICE = timedelta(days=30)
+"""How long before a certificate's end to say so."""
+
+_DIGEST_CHARACTERS = 16
+
+
+class Level(StrEnum):
+    """How bad it is; in this order."""
+
+    GOOD = "good"
+    UNKNOWN = "unknown"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+_ORDER = tuple(Level)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something to know, and what to do about it."""
+
+    level: Level
+    text: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFact:
+    """A key that proofs may be signed with. ``owner`` is a SAML entity."""
+
+    key_id: str
+    kind: str
+    ends_at: datetime | None = None
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchFact:
+    """The last look at where keys or metadata are published."""
+
+    url: str
+    attempted_at: datetime | None = None
+    good_at: datetime | None = None
+    next_at: datetime | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderHealth:
+    """All of it. ``metadata`` is there for a SAML provider that can be read."""
+
+    arn: str
+    findings: tuple[Finding, ...] = ()
+    keys: tuple[KeyFact, ...] = ()
+    metadata: IdpMetadata | None = None
+    fetch: FetchFact | None = None
+    accepted_at: datetime | None = None
+    refused_at: datetime | None = None
+
+    @property
+    def level(self) -> Level:
+        """The worst of the findings."""
+        levels = (finding.level for finding in self.findings)
+        return max(levels, key=_ORDER.index, default=Level.GOOD)
+
+    @property
+    def first_end(self) -> datetime | None:
+        """When the first of the certificates ends."""
+        return min((key.ends_at for key in self.keys if key.ends_at), default=None)
+
+
+class HealthWatch:
+    """Looks at providers."""
+
+    def __init__(self, keys: IssuerKeys, refresher: MetadataRefresher) -> None:
+        self._keys = keys
+        self._refresher = refresher
+
+    async def of_saml(
+        self, provider: SamlProvider, uses: Iterable[Use], now: datetime
+    ) -> ProviderHealth:
+        """A SAML provider's; ``uses`` are the account's."""
+        accepted_at, refused_at = _last(provider.uuid, uses)
+        try:
+            options = SamlProviderOptions.parse(provider.options)
+            metadata = parse_metadata(
+                provider.metadata, now=None, legacy_rsa=options.legacy_rsa
+            )
+        except (ValueError, MetadataRejected) as error:
+            broken = Finding(Level.PROBLEM, str(error), "Register its metadata again.")
+            return ProviderHealth(arn=provider.arn, findings=(broken,))
+        state = await self._refresher.state_of(provider)
+        return ProviderHealth(
+            arn=provider.arn,
+            findings=(
+                *_certificate_findings(metadata, now),
+                *_published_findings(options.metadata_url, metadata, state, now),
+            ),
+            keys=tuple(
+                KeyFact(
+                    hashlib.sha256(key.spki).hexdigest()[:_DIGEST_CHARACTERS],
+                    f"{key.family} {key.bits}",
+                    key.not_after,
+                    descriptor.entity_id,
+                )
+                for descriptor in metadata.descriptors
+                for key in descriptor.signing_keys
+            ),
+            metadata=metadata,
+            fetch=_saml_fetch(options.metadata_url, state),
+            accepted_at=accepted_at,
+            refused_at=refused_at,
+        )
+
+    async def of_oidc(
+        self, provider: OidcProvider, uses: Iterable[Use]
+    ) -> ProviderHealth:
+        """An OpenID Connect provider's; ``uses`` are the account's."""
+        accepted_at, refused_at = _last(provider.unique_id, uses)
+        try:
+            options = parse_oidc_options(provider.options)
+            known = await self._keys.known_of(provider, options)
+        except (ValueError, OidcRejected) as error:
+            broken = Finding(Level.PROBLEM, str(error), "See its broker-only options.")
+            return ProviderHealth(arn=provider.arn, findings=(broken,))
+        found = [] if known.keys is None else known.keys.keys.values()
+        return ProviderHealth(
+            arn=provider.arn,
+            findings=tuple(_oidc_findings(provider, known)),
+            keys=tuple(
+                KeyFact(key.kid, ", ".join(sorted(key.algorithms))) for key in found
+            ),
+            fetch=None
+            if known.is_static
+            else FetchFact(
+                provider.url,
+                attempted_at=known.attempted_at,
+                good_at=known.fetched_at,
+                problem=known.problem,
+            ),
+            accepted_at=accepted_at,
+            refused_at=refused_at,
+        )
+
+
+def _last(subject: str, uses: Iterable[Use]) -> tuple[datetime | None, datetime | None]:
+    """When a proof was last accepted, and last refused."""
+    at = {
+        use.action: use.at
+        for use in uses
+        if use.subject == subject and use.service == PROOFS
+    }
+    return at.get(ACCEPTED), at.get(REFUSED)
+
+
+def _certificate_findings(metadata: IdpMetadata, now: datetime) -> Iterable[Finding]:
+    for descriptor in metadata.descriptors:
+        for key in descriptor.signing_keys:
+            left = key.not_after - now
+            if left >= CERTIFICATE_NOTICE:
+                continue
+            verb = "ended" if left < timedelta(0) else "ends"
+            yield Finding(
+                Level.WARNING,
+                f"A signing certificate of {descriptor.entity_id} {verb} on"
+                f" {key.not_after:%Y-%m-%d}.",
+                "Register the identity provider's new metadata before it changes keys.",
+            )
+
+
+def _published_findings(
+    url: str, metadata: IdpMetadata, state: RefreshState | None, now: datetime
+) -> Iterable[Finding]:
+    if not url:
+        return
+    end = metadata.valid_until
+    if end is not None and now >= end:
+        yield Finding(
+            Level.PROBLEM,
+            f"Its metadata was valid until {end:%Y-%m-%d %H:%M} UTC: nobody gets in.",
+            "Have it published anew.",
+        )
+    if state is None:
+        yield Finding(Level.UNKNOWN, "Its metadata URL was not read yet.")
+    elif state.failures:
+        yield Finding(
+            Level.PROBLEM,
+            f"Its metadata URL gives nothing good: {state.problem}",
+            "Mend what is published there; what was good is kept.",
+        )
+
+
+def _oidc_findings(provider: OidcProvider, known: KnownKeys) -> Iterable[Finding]:
+    if not provider.client_ids:
+        yield Finding(
+            Level.WARNING,
+            "It has no client id, so no token's audience is accepted.",
+            "Add the audience of its tokens as a client id.",
+        )
+    if known.problem:
+        yield Finding(
+            Level.PROBLEM,
+            f"Its keys cannot be read: {known.problem}",
+            "Check name, network and certificate. An issuer on a private address needs"
+            " the operator's BROKER_INTERNAL_ISSUERS.",
+        )
+    elif known.keys is None:
+        yield Finding(Level.UNKNOWN, "Its keys were not asked for lately.")
+    elif not known.keys.keys:
+        yield Finding(
+            Level.PROBLEM,
+            "None of its keys can be used.",
+            "It must publish RSA keys of 2048 bits or more, or EC keys, with a kid.",
+        )
+
+
+def _saml_fetch(url: str, state: RefreshState | None) -> FetchFact | None:
+    if not url:
+        return None
+    if state is None:
+        return FetchFact(url)
+    return FetchFact(
+        url,
+        attempted_at=state.attempted_at,
+        good_at=state.good_at,
+        next_at=state.next_at,
+        problem=state.problem,
+    )

@@ -1,0 +1,317 @@
+"""Health and diagnosis of providers: by the API's own permissions, nothing spent."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.actions.action import Door
+from broker.actions.signin.identity_providers import MAX_PROOF_CHARACTERS
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    InvalidInput,
+    NoSuchEntity,
+    ValidationError,
+)
+from broker.federation.addresses import parse_internal_issuers
+from broker.federation.diagnosis import State, is_good
+from broker.federation.provider_health import Level
+from broker.model.caller import Caller
+from broker.model.entities import InlinePolicy, OidcProvider
+from broker.model.principal import Principal
+from broker.model.raw import RawRequest
+from tests.support.oidc_issuer import IssuerServer, serving
+from tests.support.saml_idp import key_pair, make_key_pair, metadata_xml
+from tests.support.saml_publisher import Publisher, publishing, signed_metadata
+from tests.support.signin import (
+    ACCOUNT,
+    OTHER,
+    SignInWorld,
+    open_world,
+    provider_arn,
+    role_arn,
+)
+
+CORP = provider_arn()
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[IssuerServer]:
+    with serving("/idp") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def publisher() -> Iterator[Publisher]:
+    with publishing() as running:
+        yield running
+
+
+@pytest.fixture
+async def world(
+    tmp_path: Path, issuer: IssuerServer, publisher: Publisher
+) -> AsyncIterator[SignInWorld]:
+    internal = parse_internal_issuers(
+        f"127.0.0.1:{issuer.port},127.0.0.1:{publisher.port}"
+    )
+    async with open_world(tmp_path, internal_issuers=internal) as world:
+        yield world
+
+
+async def oidc(world: SignInWorld, issuer: IssuerServer, **given: Any) -> OidcProvider:
+    provider = OidcProvider(
+        account=ACCOUNT,
+        unique_id="OIDCP1",
+        url=issuer.issuer.url,
+        client_ids=given.pop("client_ids", ("client-1",)),
+        thumbprints=(),
+        created_at=world.clock.now(),
+        **given,
+    )
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.insert_oidc_provider(provider)
+    return provider
+
+
+async def options(world: SignInWorld, **given: object) -> None:
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        found = await change.find_saml_provider(ACCOUNT, "Corp")
+        assert found is not None
+        await change.update_saml_provider(replace(found, options=given))
+
+
+async def allow(world: SignInWorld, action: str, resource: str) -> Caller:
+    """The role ``Admin`` with one permission."""
+    fresh = world.services.stores.directory
+    role = await fresh.find_role(ACCOUNT, "Admin")
+    assert role is not None
+    statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+    async with fresh.change(ACCOUNT) as change:
+        await change.put_inline_policy(
+            InlinePolicy(
+                account=ACCOUNT,
+                owner_id=role.role_id,
+                name="Given",
+                document=json.dumps(
+                    {"Version": "2012-10-17", "Statement": [statement]}
+                ),
+            )
+        )
+    return Caller(
+        principal=Principal.role_session(
+            ACCOUNT,
+            role_id=role.role_id,
+            path="/",
+            role_name="Admin",
+            session_name="carol",
+        )
+    )
+
+
+async def do(
+    world: SignInWorld, name: str, caller: Caller | None = None, **given: Any
+) -> Any:
+    """The action, as root unless somebody else calls."""
+    raw = RawRequest(
+        method="POST",
+        raw_path=b"/console",
+        query=b"",
+        headers=(),
+        body=b"",
+        source_ip="127.0.0.1",
+        secure=False,
+    )
+    pipeline = world.services.pipeline
+    call, action = pipeline.open(raw, f"test-{name}", Door.CONSOLE, "signin", name)
+    call.proved = caller or Caller(principal=Principal.root(ACCOUNT))
+    return await pipeline.perform(call, action, lambda: given)
+
+
+async def test_a_saml_provider_that_does_well(world: SignInWorld) -> None:
+    await world.sign_in(world.browser())
+    await world.services.uses.flush()
+    found = await do(world, "GetProviderHealth", ProviderArn=CORP)
+    health = found["Health"]
+    assert health.level is Level.GOOD
+    assert [key.kind for key in health.keys] == ["RSA 2048"]
+    assert health.accepted_at is not None
+    assert health.refused_at is None
+    assert health.fetch is None
+
+
+async def test_certificates_that_end_are_told(world: SignInWorld) -> None:
+    soon = make_key_pair(not_after=world.clock.now() + timedelta(days=20))
+    gone = make_key_pair(not_after=world.clock.now() - timedelta(days=2))
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        found = await change.find_saml_provider(ACCOUNT, "Corp")
+        assert found is not None
+        text = metadata_xml(soon, gone, key_pair())
+        await change.update_saml_provider(replace(found, metadata=text))
+    health = (await do(world, "GetProviderHealth", ProviderArn=CORP))["Health"]
+    assert health.level is Level.WARNING
+    words = [finding.text for finding in health.findings]
+    assert len(words) == 2
+    assert " ends on " in words[0]
+    assert " ended on " in words[1]
+    assert health.first_end is not None
+    assert health.first_end < world.clock.now()
+
+
+async def test_published_metadata_is_looked_at_and_read_on_demand(
+    world: SignInWorld, publisher: Publisher
+) -> None:
+    with pytest.raises(InvalidInput, match="no MetadataUrl"):
+        await do(world, "CheckProvider", ProviderArn=CORP)
+    await options(world, MetadataUrl=publisher.url)
+    health = (await do(world, "GetProviderHealth", ProviderArn=CORP))["Health"]
+    assert health.level is Level.UNKNOWN
+    publisher.text = signed_metadata(key_pair(), key_pair(), key_pair("new"))
+    publisher.answer = publisher.fail
+    assert "503" in (await do(world, "CheckProvider", ProviderArn=CORP))["Problem"]
+    health = (await do(world, "GetProviderHealth", ProviderArn=CORP))["Health"]
+    assert health.level is Level.PROBLEM
+    assert health.fetch.problem
+    publisher.answer = publisher.publish
+    world.clock.move(20)
+    assert (await do(world, "CheckProvider", ProviderArn=CORP))["Problem"] == ""
+    health = (await do(world, "GetProviderHealth", ProviderArn=CORP))["Health"]
+    assert health.level is Level.GOOD
+    assert len(health.keys) == 2
+
+
+async def test_an_issuers_keys_are_told_without_fetching_any(
+    world: SignInWorld, issuer: IssuerServer
+) -> None:
+    provider = await oidc(world, issuer)
+    issuer.hits.clear()
+    health = (await do(world, "GetProviderHealth", ProviderArn=provider.arn))["Health"]
+    assert health.level is Level.UNKNOWN
+    assert not issuer.hits
+    assert (await do(world, "CheckProvider", ProviderArn=provider.arn))["Problem"] == ""
+    health = (await do(world, "GetProviderHealth", ProviderArn=provider.arn))["Health"]
+    assert health.level is Level.GOOD
+    assert [key.key_id for key in health.keys] == ["key-1"]
+    assert health.fetch.good_at is not None
+
+
+async def test_what_is_wrong_with_an_issuer_is_told(
+    world: SignInWorld, issuer: IssuerServer
+) -> None:
+    gone = replace(
+        await oidc(world, issuer, client_ids=()),
+        unique_id="OIDCP2",
+        url="http://127.0.0.1:1/x",
+    )
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.insert_oidc_provider(gone)
+    problem = (await do(world, "CheckProvider", ProviderArn=gone.arn))["Problem"]
+    assert "not permitted" in problem
+    listed = await do(world, "ListProviderHealth", Kind="oidc-provider")
+    levels = {provider.url: health for provider, health in listed["Providers"]}
+    assert levels[gone.url].level is Level.PROBLEM
+    assert any("no client id" in one.text for one in levels[gone.url].findings)
+
+
+async def test_the_list_is_of_the_own_account(world: SignInWorld) -> None:
+    listed = await do(world, "ListProviderHealth", Kind="saml-provider")
+    assert [provider.account for provider, _ in listed["Providers"]] == [ACCOUNT]
+    for name in ("GetProviderHealth", "CheckProvider", "DiagnoseProof"):
+        for arn in (provider_arn(OTHER), "nonsense", provider_arn(name="None")):
+            with pytest.raises((InvalidInput, NoSuchEntity)):
+                await do(world, name, ProviderArn=arn, Proof="x")
+
+
+async def test_secrets_among_the_options_stay_hidden(
+    world: SignInWorld, issuer: IssuerServer
+) -> None:
+    shown = {"ClientId": "web", "ClientSecret": "c2VhbGVk", "OneTimeUse": True}
+    provider = await oidc(world, issuer, options=shown)
+    found = await do(world, "GetProviderHealth", ProviderArn=provider.arn)
+    assert found["Options"] == {
+        "ClientId": "web",
+        "ClientSecret": "(sealed)",
+        "OneTimeUse": "true",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "permission"),
+    [
+        ("GetProviderHealth", "iam:GetSAMLProvider"),
+        ("DiagnoseProof", "iam:GetSAMLProvider"),
+        ("CheckProvider", "iam:UpdateSAMLProvider"),
+    ],
+)
+async def test_the_permission_is_on_that_provider(
+    world: SignInWorld, name: str, permission: str
+) -> None:
+    for action, resource, fits in (
+        (permission, CORP, True),
+        (permission, provider_arn(name="Else"), False),
+        ("iam:List*", "*", False),
+    ):
+        caller = await allow(world, action, resource)
+        try:
+            await do(world, name, caller, ProviderArn=CORP, Proof="x")
+        except AccessDenied:
+            assert not fits
+        except BrokerError:
+            assert fits
+        else:
+            assert fits
+
+
+async def test_all_of_a_kind_need_the_permission_for_all(world: SignInWorld) -> None:
+    caller = await allow(world, "iam:GetSAMLProvider", CORP)
+    with pytest.raises(AccessDenied):
+        await do(world, "ListProviderHealth", caller, Kind="saml-provider")
+    caller = await allow(world, "iam:GetSAMLProvider", provider_arn(name="*"))
+    assert await do(world, "ListProviderHealth", caller, Kind="saml-provider")
+    with pytest.raises(AccessDenied):
+        await do(world, "ListProviderHealth", caller, Kind="oidc-provider")
+
+
+async def test_a_response_is_tried_without_being_spent(world: SignInWorld) -> None:
+    response = world.response()
+    for _ in range(2):
+        found = await do(world, "DiagnoseProof", ProviderArn=CORP, Proof=response)
+        assert is_good(found["Outcome"].checks)
+        assert found["Outcome"].role_arns == (role_arn("Reader"),)
+    posted = await world.browser().post("/saml", data={"SAMLResponse": response})
+    assert posted.status_code == 303
+    record = await world.recorded("signin:DiagnoseProof")
+    assert record.parameters == {"ProviderArn": CORP}
+    assert response not in str(record)
+
+
+async def test_an_old_one_is_judged_as_of_its_time(world: SignInWorld) -> None:
+    made = world.clock.now()
+    response = world.response()
+    world.clock.move(3600)
+    now = await do(world, "DiagnoseProof", ProviderArn=CORP, Proof=response)
+    (failed,) = [c for c in now["Outcome"].checks if c.state is State.FAILED]
+    assert "times" in failed.title
+    then = await do(world, "DiagnoseProof", ProviderArn=CORP, Proof=response, At=made)
+    assert is_good(then["Outcome"].checks)
+
+
+async def test_a_token_is_tried(world: SignInWorld, issuer: IssuerServer) -> None:
+    provider = await oidc(world, issuer)
+    good = issuer.issuer.token()
+    found = await do(world, "DiagnoseProof", ProviderArn=provider.arn, Proof=good)
+    assert is_good(found["Outcome"].checks)
+    bad = issuer.issuer.token(aud="another")
+    found = await do(world, "DiagnoseProof", ProviderArn=provider.arn, Proof=bad)
+    (failed,) = [c for c in found["Outcome"].checks if c.state is State.FAILED]
+    assert "audience" in failed.title
+
+
+@pytest.mark.parametrize("proof", ["", "   ", "x" * (MAX_PROOF_CHARACTERS + 1)])
+async def test_sizes_are_bounded(world: SignInWorld, proof: str) -> None:
+    with pytest.raises(ValidationError):
+        await do(world, "DiagnoseProof", ProviderArn=CORP, Proof=proof)
