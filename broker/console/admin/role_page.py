@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from starlette.responses import Response
 
+from broker.actions.signin.lookup_events import LookupEventsRequest
 from broker.console.admin import roles
 from broker.console.admin.listing import Part, part
 from broker.console.admin.policies import ONE as POLICY
@@ -228,15 +229,21 @@ async def _assumers(visit: Visit, name: str) -> Part:
 
 async def _mints(visit: Visit, role_arn: str) -> Part:
     """The role's newest mints among the account's newest of each kind."""
-    empty = dict.fromkeys(
-        ("EventId", "CallerArn", "Decision", "ProviderArn", "NextToken"), ""
-    )
     found: list[Any] = []
     try:
         for action in _MINTS:
-            result = await visit.perform(
-                "cloudtrail", "LookupEvents", **empty, Action=action
+            asked = LookupEventsRequest(
+                EventId="",
+                CallerArn="",
+                AccessKeyId="",
+                Action=action,
+                Decision="",
+                ProviderArn="",
+                StartTime=None,
+                EndTime=None,
+                NextToken="",
             )
+            result = await visit.perform("cloudtrail", "LookupEvents", **asked)
             found += (r for r in result["Events"] if role_arn in r.resources)
     except AccessDenied as error:
         return Part(None, words(error))
