@@ -47,6 +47,7 @@ from broker.console.password_signin import PasswordSignIn
 from broker.console.permissions import Permissions
 from broker.console.saml_acs import SamlAcs
 from broker.console.saml_metadata import SamlMetadata
+from broker.console.security.pages import SecurityPages
 from broker.console.sessions import SessionPages
 from broker.console.sign_out import SIGNED_OUT, SignOut
 from broker.console.signin import SignIn
@@ -60,6 +61,7 @@ _INSIDE: tuple[Callable[[Inside], PagesInside], ...] = (
     Home,
     Permissions,
     SwitchRole,
+    SecurityPages,
     SessionPages,
     AuditLog,
     Policies,

@@ -1,0 +1,155 @@
+"""Access keys, certificates, SSH keys, service-specific credentials: making, ending."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.console.admin.visit import go, words
+from broker.console.security.own import HOME, SERVICES, Own
+from broker.errors import BrokerError, NoSuchEntity, ServiceUnavailable
+
+NEW_KEY = "/console/security/access-keys/new"
+UPLOAD = "/console/security/upload"
+SERVICE_CREDENTIAL = "/console/security/services/new"
+RESET = "/console/security/services/reset"
+STATUS = "/console/security/status"
+REMOVE = "/console/security/remove"
+
+_STATUSES = frozenset({"Active", "Inactive"})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of credential: IAM's noun for it, its parameter, and where it is shown."""
+
+    noun: str
+    parameter: str
+    words: str
+    page: str
+    done: str = "gone"
+    upload: str = ""
+
+
+KINDS = {
+    "access-key": Kind("AccessKey", "AccessKeyId", "access key", HOME, "key-gone"),
+    "certificate": Kind(
+        "SigningCertificate",
+        "CertificateId",
+        "signing certificate",
+        HOME,
+        upload="CertificateBody",
+    ),
+    "ssh-key": Kind(
+        "SSHPublicKey",
+        "SSHPublicKeyId",
+        "SSH public key",
+        SERVICES,
+        upload="SSHPublicKeyBody",
+    ),
+    "service": Kind(
+        "ServiceSpecificCredential",
+        "ServiceSpecificCredentialId",
+        "service-specific credential",
+        SERVICES,
+    ),
+}
+
+
+async def new_key(own: Own) -> Response:
+    """``POST /console/security/access-keys/new``: the secret is shown this once."""
+    made = (await own.iam("CreateAccessKey"))["AccessKey"]
+    return await own.show(
+        "secret.html",
+        title="Access key created",
+        facts=(("Access key ID", made["AccessKeyId"]),),
+        secret=("Secret access key", made["SecretAccessKey"]),
+        back=HOME,
+        hint="Keep it where only you can read it, and put it into a profile with aws configure.",
+    )
+
+
+async def new_service_credential(own: Own) -> Response:
+    """``POST /console/security/services/new``: for one service."""
+    made = await own.iam(
+        "CreateServiceSpecificCredential", ServiceName=own.visit.text("service")
+    )
+    return await _show_service_secret(own, made["ServiceSpecificCredential"])
+
+
+async def reset_service_credential(own: Own) -> Response:
+    """``POST /console/security/services/reset``: a new secret."""
+    made = await own.iam(
+        "ResetServiceSpecificCredential",
+        ServiceSpecificCredentialId=own.visit.text("id"),
+    )
+    return await _show_service_secret(own, made["ServiceSpecificCredential"])
+
+
+async def upload(own: Own) -> Response:
+    """``/console/security/upload``: a certificate's or public key's text."""
+    name, kind = _kind(own)
+    if not kind.upload:
+        raise NoSuchEntity("There is no such page.")
+    text = own.visit.text("text")
+    problem, status = "", 200
+    if own.visit.posted:
+        try:
+            await own.iam(f"Upload{kind.noun}", **{kind.upload: text})
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            problem, status = words(error), error.status
+        else:
+            return go(kind.page, done="uploaded")
+    return await own.show(
+        "upload.html", problem, status, kind=kind, kind_name=name, text=text
+    )
+
+
+async def set_status(own: Own) -> Response:
+    """``POST /console/security/status``: on or off."""
+    _, kind = _kind(own)
+    status = own.visit.text("status")
+    if status not in _STATUSES:
+        raise NoSuchEntity("There is no such status.")
+    await own.iam(
+        f"Update{kind.noun}", **{kind.parameter: own.visit.text("id")}, Status=status
+    )
+    return go(kind.page, done="status")
+
+
+async def remove(own: Own) -> Response:
+    """``/console/security/remove``: asks once more; with POST it is done."""
+    name, kind = _kind(own)
+    identifier = own.visit.text("id")
+    if not own.visit.posted:
+        return await own.show(
+            "remove.html", kind=kind, kind_name=name, identifier=identifier[:256]
+        )
+    await own.iam(f"Delete{kind.noun}", **{kind.parameter: identifier})
+    return go(kind.page, done=kind.done)
+
+
+async def _show_service_secret(own: Own, made: dict[str, Any]) -> Response:
+    is_password = "ServicePassword" in made
+    name = made["ServiceUserName" if is_password else "ServiceCredentialAlias"]
+    return await own.show(
+        "secret.html",
+        title="Service-specific credential",
+        facts=(("Service", made["ServiceName"]), ("User name", name)),
+        secret=(
+            "Password" if is_password else "API key",
+            made["ServicePassword" if is_password else "ServiceCredentialSecret"],
+        ),
+        back=SERVICES,
+        hint="Whoever loses it gives the credential a new one.",
+    )
+
+
+def _kind(own: Own) -> tuple[str, Kind]:
+    name = own.visit.text("kind")
+    kind = KINDS.get(name)
+    if kind is None:
+        raise NoSuchEntity("There is no such kind of credential.")
+    return name, kind

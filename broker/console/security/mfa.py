@@ -1,0 +1,169 @@
+"""One's own MFA devices: authenticator apps and hardware tokens, and their end."""
+
+import base64
+import re
+
+from starlette.responses import Response
+
+from broker.console.admin.visit import Visit, go, words
+from broker.console.security.overview import device_kind
+from broker.console.security.own import HOME, Own
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    EntityAlreadyExists,
+    ServiceUnavailable,
+)
+from broker.identities.passkeys import is_passkey
+from broker.model.arn import iam_arn
+from broker.protocols.webauthn import find_relying_party
+
+NEW = "/console/security/mfa/new"
+APP = "/console/security/mfa/app"
+TOKEN = "/console/security/mfa/token"  # noqa: S105  # an address
+RESYNC = "/console/security/mfa/resync"
+REMOVE = "/console/security/mfa/remove"
+
+_SEED = re.compile(r"[A-Z2-7]{16,128}")
+_PICTURE = re.compile(r"[A-Za-z0-9+/]{1,8000}={0,2}")
+_SHOW_PICTURE = "; img-src data:"
+
+
+async def choose(own: Own) -> Response:
+    """``GET /console/security/mfa/new``: which kind of device."""
+    origin = own.visit.inside.desk.deps.public_origin
+    return await own.show(
+        "mfa_new.html", passkeys=find_relying_party(origin) is not None
+    )
+
+
+async def app(own: Own) -> Response:
+    """``/console/security/mfa/app``: a name; with POST the device's seed and picture."""
+    visit = own.visit
+    name = visit.text("name") or own.user_name or ""
+    if not visit.posted:
+        return await own.show("mfa_app.html", name=name, taken=False)
+    try:
+        if visit.ticked("replace"):
+            await visit.iam("DeleteVirtualMFADevice", SerialNumber=_serial(visit, name))
+        made = await visit.iam("CreateVirtualMFADevice", VirtualMFADeviceName=name)
+    except ServiceUnavailable:
+        raise
+    except BrokerError as error:
+        taken = isinstance(error, EntityAlreadyExists)
+        return await own.show(
+            "mfa_app.html",
+            words(error),
+            error.status,
+            name=name[:128],
+            taken=taken or visit.ticked("replace"),
+        )
+    device = made["VirtualMFADevice"]
+    return await _show_seed(
+        own,
+        serial=device["SerialNumber"],
+        seed=device["Base32StringSeed"].decode("ascii"),
+        picture=base64.b64encode(device["QRCodePNG"]).decode("ascii"),
+    )
+
+
+async def enable_app(own: Own) -> Response:
+    """``POST /console/security/mfa/app/enable``: two codes, or never mind."""
+    visit = own.visit
+    serial = visit.text("serial")
+    if visit.ticked("cancel"):
+        await visit.iam("DeleteVirtualMFADevice", SerialNumber=serial)
+        return go(HOME)
+    try:
+        await _prove(own, "EnableMFADevice", serial)
+    except ServiceUnavailable:
+        raise
+    except BrokerError as error:
+        return await _show_seed(
+            own,
+            words(error),
+            error.status,
+            serial=serial[:256],
+            seed=visit.text("seed"),
+            picture=visit.text("picture"),
+        )
+    return go(HOME, done="device")
+
+
+async def token(own: Own) -> Response:
+    """``/console/security/mfa/token``: a hardware token's number and two codes."""
+    return await _with_codes(own, "mfa_token.html", "EnableMFADevice", "device")
+
+
+async def resync(own: Own) -> Response:
+    """``/console/security/mfa/resync``: two codes of a device whose clock is off."""
+    return await _with_codes(own, "mfa_resync.html", "ResyncMFADevice", "resynced")
+
+
+async def remove(own: Own) -> Response:
+    """``/console/security/mfa/remove``: asks once more; with POST it is done."""
+    visit = own.visit
+    serial = visit.text("serial")
+    if not visit.posted:
+        return await own.show(
+            "mfa_remove.html", serial=serial[:256], kind=device_kind(serial)
+        )
+    await own.iam("DeactivateMFADevice", SerialNumber=serial)
+    if serial.startswith("arn:") and not is_passkey(serial):
+        try:
+            await visit.iam("DeleteVirtualMFADevice", SerialNumber=serial)
+        except AccessDenied:
+            return go(HOME, done="device-kept")
+    return go(HOME, done="device-gone")
+
+
+async def _with_codes(own: Own, template: str, action: str, done: str) -> Response:
+    serial = own.visit.text("serial")
+    problem, status = "", 200
+    if own.visit.posted:
+        try:
+            await _prove(own, action, serial)
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            problem, status = words(error), error.status
+        else:
+            return go(HOME, done=done)
+    return await own.show(template, problem, status, serial=serial[:256])
+
+
+async def _prove(own: Own, action: str, serial: str) -> None:
+    # People write codes as their app shows them, in two groups.
+    first, second = (own.visit.text(f"code{n}").replace(" ", "") for n in (1, 2))
+    await own.iam(
+        action,
+        SerialNumber=serial,
+        AuthenticationCode1=first,
+        AuthenticationCode2=second,
+    )
+
+
+async def _show_seed(
+    own: Own,
+    problem: str = "",
+    status: int = 200,
+    *,
+    serial: str,
+    seed: str,
+    picture: str,
+) -> Response:
+    """The page comes again after a wrong code with what the browser sent back."""
+    page = await own.show(
+        "mfa_seed.html",
+        problem,
+        status,
+        serial=serial,
+        seed=seed if _SEED.fullmatch(seed) else "",
+        picture=picture if _PICTURE.fullmatch(picture) else "",
+    )
+    page.headers["content-security-policy"] += _SHOW_PICTURE
+    return page
+
+
+def _serial(visit: Visit, name: str) -> str:
+    return iam_arn(visit.who.session.account, f"mfa/{name}")

@@ -1,0 +1,50 @@
+"""Making a passkey: the browser asks an authenticator, and posts its answer."""
+
+from starlette.responses import Response
+
+from broker.actions.signin.passkeys import NO_PARTY
+from broker.console.admin.visit import go, words
+from broker.console.security.own import HOME, Own
+from broker.errors import AccessDenied, BrokerError, ServiceUnavailable
+from broker.protocols.webauthn import find_relying_party
+
+PASSKEY = "/console/security/mfa/passkey"
+
+_NO_SCRIPT = "The browser sent no answer of an authenticator: passkeys need JavaScript."
+
+
+async def passkey(own: Own) -> Response:
+    """``/console/security/mfa/passkey``: a name and a ceremony; POST its answer."""
+    visit = own.visit
+    if find_relying_party(visit.inside.desk.deps.public_origin) is None:
+        return await own.show("mfa_no_passkeys.html", NO_PARTY)
+    problem, status = "", 200
+    name = visit.text("name")
+    if visit.posted:
+        credential = visit.text("credential")
+        try:
+            if credential:
+                await visit.perform(
+                    "signin",
+                    "RegisterPasskey",
+                    DeviceName=name,
+                    Ceremony=visit.text("ceremony"),
+                    Credential=credential,
+                )
+                return go(HOME, done="device")
+        except (AccessDenied, ServiceUnavailable):
+            raise
+        except BrokerError as error:
+            problem, status = words(error), error.status
+        else:
+            problem, status = _NO_SCRIPT, 400
+    # Each answer counts once: every page comes with a challenge of its own.
+    begun = await visit.perform("signin", "CreatePasskeyOptions")
+    return await own.show(
+        "mfa_passkey.html",
+        problem,
+        status,
+        name=name[:64],
+        options=begun["Options"],
+        ceremony=begun["Ceremony"],
+    )

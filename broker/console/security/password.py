@@ -1,0 +1,45 @@
+"""Changing one's own password."""
+
+from starlette.responses import Response
+
+from broker.console.admin.visit import go, words
+from broker.console.security.own import HOME, Own
+from broker.errors import BrokerError, ServiceUnavailable
+from broker.identities.password_policy import requirements
+
+_BAD_REQUEST = 400
+_DIFFERENT = "The two new passwords are not the same."
+
+
+async def change_password(own: Own) -> Response:
+    """``/console/security/password``: the form, and with POST the change."""
+    problem, status = "", 200
+    if own.visit.posted:
+        try:
+            await _change(own)
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            problem, status = words(error), error.status
+        except ValueError as error:
+            problem, status = str(error), _BAD_REQUEST
+        else:
+            return go(HOME, done="password")
+    session = own.visit.who.session
+    account = await own.visit.inside.desk.deps.fresh.find_account(session.account)
+    return await own.show(
+        "password.html",
+        problem,
+        status,
+        requirements=requirements(account) if account else (),
+    )
+
+
+async def _change(own: Own) -> None:
+    # As they were typed: white space counts.
+    old, new, again = (
+        own.visit.form.find(name) or "" for name in ("old", "new", "again")
+    )
+    if new != again:
+        raise ValueError(_DIFFERENT)
+    await own.visit.iam("ChangePassword", OldPassword=old, NewPassword=new)
