@@ -5,8 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 import httpx2 as httpx
+import pytest
+from argon2 import PasswordHasher, Type
 
-from broker.identities import mfa_devices
+from broker.identities import mfa_devices, passwords
 from broker.identities.login_profiles import create_login_profile, prepare_password
 from broker.identities.passwords import Passwords
 from broker.identities.root_password import (
@@ -35,6 +37,12 @@ class Phone:
         """What it shows now, or so many steps later."""
         at = int(world.clock.now().timestamp()) + self.off + steps * PERIOD
         return oath_code(self.seed, at)
+
+
+def use_cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let many passwords be verified in little time; costs are tested elsewhere."""
+    cheap = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1, type=Type.ID)
+    monkeypatch.setattr(passwords, "_HASHER", cheap)
 
 
 async def create_user(

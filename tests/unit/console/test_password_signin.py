@@ -2,29 +2,54 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
+import httpx2 as httpx
+import pytest
+
+from broker.console.attempts import PER_USER
+from broker.identities.credential_report import PASSWORD_USE
+from broker.identities.root_password import end_root_sign_in
+from broker.model.account import AccountId
+from broker.sessions.revoke import revoke_issued_before
 from tests.support.passwords import (
+    PAGE,
+    PASSWORD,
+    ROOT_PASSWORD,
+    SAME,
     create_user,
+    give_device,
     send_password,
+    send_step,
+    switch_root_on,
+    use_cheap_hashes,
 )
 from tests.support.signin import (
     ACCOUNT,
+    APPS,
     SignInWorld,
+    form_fields,
     text_of,
 )
 
 WRONG = "Your authentication information is incorrect. Please try again."
 NEW = "Another-horse-8"
-MAY_CHANGE = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": {
-            "Effect": "Allow",
-            "Action": "iam:ChangePassword",
-            "Resource": "arn:aws:iam::*:user/staff/${aws:username}",
-        },
-    }
+
+
+def allow(action: str, **more: Any) -> str:
+    statement = {"Effect": "Allow", "Action": action, "Resource": "*", **more}
+    return json.dumps({"Version": "2012-10-17", "Statement": statement})
+
+
+MAY_CHANGE = allow(
+    "iam:ChangePassword", Resource="arn:aws:iam::*:user/staff/${aws:username}"
 )
+WITH_MFA = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_cheap_hashes(monkeypatch)
 
 
 async def set_policy(world: SignInWorld, **policy: int | bool) -> None:
@@ -34,22 +59,620 @@ async def set_policy(world: SignInWorld, **policy: int | bool) -> None:
         await change.update_account(replace(account, password_policy=policy))
 
 
+async def may(browser: httpx.AsyncClient, action: str) -> bool:
+    """What *Try it* says."""
+    fields = form_fields(await browser.get("/console/try"), "/console/try")
+    asked = {**fields, "action": action, "resource": "*"}
+    answer = await browser.post("/console/try", data=asked, headers=SAME)
+    assert answer.status_code == 200, text_of(answer)
+    return 'class="answer yes' in answer.text or "answer yes" in answer.text
+
+
+def is_in(answer: httpx.Response, destination: str = "/console/") -> bool:
+    return (answer.status_code, answer.headers.get("location")) == (303, destination)
+
+
 async def test_a_user_signs_in_with_a_password(world: SignInWorld) -> None:
     user = await create_user(world)
     browser = world.browser()
     entered = await send_password(browser)
-    assert (entered.status_code, entered.headers["location"]) == (303, "/console/")
+    assert is_in(entered)
     cookie = entered.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
-    home = await browser.get("/console/")
-    assert home.status_code == 200
-    assert "ann" in text_of(home)
+    home = text_of(await browser.get("/console/"))
+    assert "IAM user" in home
+    assert "Federated user" not in home
+    assert user.arn in home
     record = await world.recorded("signin:ConsoleLogin")
-    assert record.caller_arn == user.arn
-    assert record.door == "signin"
+    assert (record.caller_arn, record.door) == (user.arn, "signin")
     assert record.parameters == {"MFAUsed": "No"}
     assert record.session["kind"] == "ConsoleLogin"
     step = await world.recorded("signin:CheckPassword")
     assert (step.caller_arn, step.error_code) == (user.arn, "")
     assert step.parameters == {"UserName": "ann"}
+
+
+@pytest.mark.parametrize("place", ["example", ACCOUNT])
+async def test_the_account_goes_by_alias_or_number(
+    world: SignInWorld, place: str
+) -> None:
+    await create_user(world)
+    assert is_in(await send_password(world.browser(), "ANN", page=f"/signin/{place}"))
+
+
+async def test_the_sessions_permissions_are_the_users_own(world: SignInWorld) -> None:
+    await create_user(world, policy=allow("s3:*"))
+    browser = world.browser()
+    await send_password(browser)
+    assert await may(browser, "s3:GetObject")
+    assert not await may(browser, "sqs:SendMessage")
+
+
+async def test_last_use_of_the_password_is_noted(world: SignInWorld) -> None:
+    user = await create_user(world)
+    await send_password(world.browser(), password="wrong")
+    uses, directory = world.services.uses, world.services.stores.directory
+    await uses.flush()
+    assert not await directory.list_uses(ACCOUNT, [user.user_id])
+    await send_password(world.browser())
+    await uses.flush()
+    found = await directory.list_uses(ACCOUNT, [user.user_id])
+    assert PASSWORD_USE in {(use.service, use.action) for use in found}
+
+
+async def test_whatever_is_wrong_the_answer_is_the_same(world: SignInWorld) -> None:
+    await create_user(world)
+    await create_user(world, "bob", None)
+    await switch_root_on(world)  # without a second factor it stays off
+    answers = []
+    for name, password, more in (
+        ("ann", "wrong", {}),
+        ("ann", "", {}),
+        ("ann", PASSWORD + "x" * 200, {}),
+        ("bob", PASSWORD, {}),
+        ("nobody", PASSWORD, {}),
+        ("", PASSWORD, {}),
+        ("", ROOT_PASSWORD, {"kind": "root"}),
+        ("ann", PASSWORD, {"page": "/signin/no-such-account"}),
+        ("ann", PASSWORD, {"page": "/signin/999999999999"}),
+        ("", ROOT_PASSWORD, {"kind": "root", "page": "/signin/999999999999"}),
+    ):
+        answer = await send_password(world.browser(), name, password, **more)
+        assert answer.status_code == 403
+        assert WRONG in text_of(answer)
+        assert password not in answer.text or not password
+        answers.append(answer)
+        assert "broker-session" not in str(answer.headers.get_list("set-cookie"))
+    assert not [r for r in await world.audit() if r.session]
+
+
+async def test_what_was_typed_as_an_unknown_name_is_not_recorded(
+    world: SignInWorld,
+) -> None:
+    """It may be the password."""
+    await create_user(world)
+    await send_password(world.browser(), PASSWORD, "ann")
+    record = await world.recorded("signin:CheckPassword")
+    assert record.parameters == {"UserName": "HIDDEN_DUE_TO_SECURITY_REASONS"}
+    assert (record.error_code, record.decision) == ("AccessDenied", "denied")
+    assert PASSWORD not in str(await world.audit())
+
+
+async def test_a_wrong_password_is_recorded_with_the_users_name(
+    world: SignInWorld,
+) -> None:
+    user = await create_user(world)
+    await send_password(world.browser(), "ANN", "wrong")
+    record = await world.recorded("signin:CheckPassword")
+    assert record.parameters == {"UserName": "ann"}
+    assert record.resources == (user.arn,)
+    # Nobody proved to be that user.
+    assert record.caller_arn == ""
+
+
+async def test_a_device_is_asked_for_and_reaches_every_decision(
+    world: SignInWorld,
+) -> None:
+    user = await create_user(world, policy=allow("s3:*", Condition=WITH_MFA))
+    phone = await give_device(world, user.user_id)
+    browser = world.browser()
+    asked = await send_password(browser)
+    assert asked.status_code == 200
+    assert "Second factor" in text_of(asked)
+    assert (await browser.get("/console/")).status_code == 303
+    assert is_in(await send_step(browser, asked, "factor", code=phone.code(world)))
+    assert await may(browser, "s3:GetObject")
+    record = await world.recorded("signin:ConsoleLogin")
+    assert record.parameters == {"MFAUsed": "Yes", "MFAIdentifier": phone.serial}
+    step = await world.recorded("signin:CheckMfa")
+    assert (step.caller_arn, step.error_code) == (user.arn, "")
+
+
+async def test_without_a_device_the_session_says_that_there_was_none(
+    world: SignInWorld,
+) -> None:
+    await create_user(world, policy=allow("s3:*", Condition=WITH_MFA))
+    browser = world.browser()
+    await send_password(browser)
+    assert not await may(browser, "s3:GetObject")
+
+
+async def test_a_code_of_any_device_will_do(world: SignInWorld) -> None:
+    """Using the one does not lock the other."""
+    user = await create_user(world)
+    phones = [await give_device(world, user.user_id, name) for name in ("a", "b")]
+    for phone in [phones[1]] * 6 + [phones[0]]:
+        browser = world.browser()
+        asked = await send_password(browser)
+        assert "You have 2 devices" in text_of(asked)
+        assert is_in(await send_step(browser, asked, "factor", code=phone.code(world)))
+        world.clock.move(60)
+
+
+async def test_a_code_counts_once(world: SignInWorld) -> None:
+    user = await create_user(world)
+    phone = await give_device(world, user.user_id)
+    code = phone.code(world)
+    for expected in (303, 403):
+        browser = world.browser()
+        asked = await send_password(browser)
+        answer = await send_step(browser, asked, "factor", code=code)
+        assert answer.status_code == expected
+    assert "used already" in text_of(answer)
+
+
+async def test_a_wrong_code_may_be_typed_again(world: SignInWorld) -> None:
+    user = await create_user(world)
+    phone = await give_device(world, user.user_id)
+    browser = world.browser()
+    asked = await send_password(browser, Destination="/console/sessions")
+    again = await send_step(browser, asked, "factor", code="000000")
+    assert again.status_code == 403
+    code = phone.code(world)
+    entered = await send_step(browser, again, "factor", code=f"{code[:3]} {code[3:]}")
+    assert is_in(entered, "/console/sessions")
+
+
+async def test_a_drifted_device_is_asked_for_two_codes(world: SignInWorld) -> None:
+    user = await create_user(world)
+    phone = await give_device(world, user.user_id)
+    phone.off = 600
+    browser = world.browser()
+    asked = await send_password(browser)
+    again = await send_step(browser, asked, "factor", code=phone.code(world))
+    assert "two consecutive codes" in text_of(again)
+    # One code, or two that do not follow each other, are not enough.
+    again = await send_step(browser, again, "factor", code=phone.code(world))
+    assert again.status_code == 403
+    again = await send_step(
+        browser,
+        again,
+        "factor",
+        code=phone.code(world),
+        code2=phone.code(world, 2),
+    )
+    assert "not two consecutive codes" in text_of(again)
+    entered = await send_step(
+        browser,
+        again,
+        "factor",
+        code=phone.code(world),
+        code2=phone.code(world, 1),
+    )
+    assert is_in(entered)
+    world.clock.move(60)
+    browser = world.browser()
+    asked = await send_password(browser)
+    assert is_in(await send_step(browser, asked, "factor", code=phone.code(world)))
+
+
+async def test_a_password_that_must_be_changed_is_changed_first(
+    world: SignInWorld,
+) -> None:
+    await create_user(world, policy=MAY_CHANGE, reset_required=True)
+    browser = world.browser()
+    asked = await send_password(browser)
+    assert "Choose a new password" in text_of(asked)
+    assert "At least 8 characters" in text_of(asked)
+
+    async def change(shown: httpx.Response, **typed: str) -> httpx.Response:
+        given = {"password": PASSWORD, "new": NEW, "again": NEW, **typed}
+        return await send_step(browser, shown, "new-password", **given)
+
+    again = await change(asked, again="something else")
+    assert "not the same" in text_of(again)
+    again = await change(again, new="short", again="short")
+    assert "minimum length of 8" in text_of(again)
+    again = await change(again, password="wrong")
+    assert "old password was incorrect" in text_of(again)
+    assert (await browser.get("/console/")).status_code == 303
+    assert is_in(await change(again))
+    assert (await browser.get("/console/")).status_code == 200
+    record = await world.recorded("iam:ChangePassword")
+    assert (record.door, record.parameters) == ("signin", {})
+    assert NEW not in str(await world.audit())
+    assert is_in(await send_password(world.browser(), password=NEW))
+    assert (await send_password(world.browser())).status_code == 403
+
+
+async def test_changing_needs_the_users_permission(world: SignInWorld) -> None:
+    await create_user(world, reset_required=True)
+    browser = world.browser()
+    asked = await send_password(browser)
+    typed = {"password": PASSWORD, "new": NEW, "again": NEW}
+    answer = await send_step(browser, asked, "new-password", **typed)
+    assert answer.status_code == 403
+    assert "iam:ChangePassword" in text_of(answer)
+    await set_policy(world, AllowUsersToChangePassword=True)
+    assert is_in(await send_step(browser, answer, "new-password", **typed))
+
+
+async def test_a_change_may_ask_for_the_second_factor(world: SignInWorld) -> None:
+    user = await create_user(
+        world,
+        policy=allow("iam:ChangePassword", Condition=WITH_MFA),
+        reset_required=True,
+    )
+    phone = await give_device(world, user.user_id)
+    browser = world.browser()
+    asked = await send_password(browser)
+    asked = await send_step(browser, asked, "factor", code=phone.code(world))
+    assert "Choose a new password" in text_of(asked)
+    typed = {"password": PASSWORD, "new": NEW, "again": NEW}
+    assert is_in(await send_step(browser, asked, "new-password", **typed))
+
+
+async def test_an_old_password_is_due(world: SignInWorld) -> None:
+    await create_user(world)
+    await set_policy(
+        world,
+        MinimumPasswordLength=9,
+        RequireNumbers=True,
+        PasswordReusePrevention=2,
+        MaxPasswordAge=30,
+        AllowUsersToChangePassword=True,
+    )
+    assert is_in(await send_password(world.browser()))
+    world.clock.move(30 * 86_400)
+    browser = world.browser()
+    asked = await send_password(browser)
+    shown = text_of(asked)
+    for line in ("At least 9 characters", "At least one number", "your last 2"):
+        assert line in shown
+    typed = {"password": PASSWORD, "new": PASSWORD, "again": PASSWORD}
+    again = await send_step(browser, asked, "new-password", **typed)
+    assert "one of the last 2" in text_of(again)
+    typed = {"password": PASSWORD, "new": NEW, "again": NEW}
+    assert is_in(await send_step(browser, again, "new-password", **typed))
+
+
+async def test_a_password_that_expired_for_good_is_told_to_its_owner_only(
+    world: SignInWorld,
+) -> None:
+    await create_user(world)
+    await set_policy(world, MaxPasswordAge=30, HardExpiry=True)
+    world.clock.move(30 * 86_400)
+    answer = await send_password(world.browser())
+    assert answer.status_code == 403
+    assert "expired" in text_of(answer)
+    answer = await send_password(world.browser(), password="wrong")
+    assert WRONG in text_of(answer)
+
+
+async def test_a_browser_remembers_account_and_user(world: SignInWorld) -> None:
+    await create_user(world)
+    browser = world.browser()
+    assert (await browser.get("/signin")).status_code == 200
+    await send_password(browser, remember="yes", page=f"/signin/{ACCOUNT}")
+    led = await browser.get("/signin")
+    assert is_in(led, f"/signin/{ACCOUNT}")
+    page = await browser.get(led.headers["location"])
+    assert 'value="ann"' in page.text
+    assert (await browser.get("/signin?other=yes")).status_code == 200
+    assert "ann" not in str(browser.cookies)
+    await send_password(browser)  # without the tick
+    assert (await browser.get("/signin")).status_code == 200
+
+
+async def test_the_account_is_asked_for(world: SignInWorld) -> None:
+    browser = world.browser()
+    led = await browser.get("/signin", params={"account": " 1111-2222-3333 "})
+    assert is_in(led, f"/signin/{ACCOUNT}")
+    led = await browser.get(
+        "/signin", params={"account": "Example", "Destination": f"{APPS}/x"}
+    )
+    assert is_in(led, "/signin/example?Destination=https%3A%2F%2Fapps.example.com%2Fx")
+    again = await browser.get("/signin", params={"account": "<b>no account</b>"})
+    assert again.status_code == 400
+    assert "<b>" not in again.text
+    assert "&lt;b&gt;no account" in again.text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "led"),
+    [
+        ("/console/sessions", "/console/sessions"),
+        (f"{APPS}/start", f"{APPS}/start"),
+        ("https://evil.example/", "/console/"),
+        ("//evil.example", "/console/"),
+    ],
+)
+async def test_a_destination_is_followed_if_it_may_be(
+    world: SignInWorld, wanted: str, led: str
+) -> None:
+    await create_user(world)
+    browser = world.browser()
+    page = await browser.get(PAGE, params={"Destination": wanted})
+    typed = {"username": "ann", "password": PASSWORD}
+    fields = form_fields(page, PAGE)
+    assert fields.get("Destination", "/console/") == led
+    entered = await browser.post(PAGE, data={**fields, **typed}, headers=SAME)
+    assert is_in(entered, led)
+    fields["Destination"] = wanted
+    entered = await browser.post(PAGE, data={**fields, **typed}, headers=SAME)
+    assert is_in(entered, led)
+
+
+async def test_someone_else_who_is_signed_in_is_asked(world: SignInWorld) -> None:
+    user = await create_user(world)
+    browser = world.browser()
+    await world.sign_in(browser)
+    asked = await send_password(browser)
+    assert asked.status_code == 200
+    assert user.arn in text_of(asked)
+    assert "alice@example.com" in text_of(asked)
+    assert "alice@example.com" in text_of(await browser.get("/console/"))
+    fields = form_fields(asked, "/signin/continue")
+    assert is_in(await browser.post("/signin/continue", data=fields, headers=SAME))
+    assert "IAM user" in text_of(await browser.get("/console/"))
+
+
+async def test_signing_in_again_replaces_the_session(world: SignInWorld) -> None:
+    await create_user(world)
+    browser = world.browser()
+    await send_password(browser)
+    first = browser.cookies["broker-session"]
+    await send_password(browser)
+    stale = world.browser(cookies={"broker-session": first})
+    assert (await stale.get("/console/")).status_code == 303
+
+
+@pytest.mark.parametrize("how", ["user", "password", "revoked"])
+async def test_a_session_ends_with_what_it_came_from(
+    world: SignInWorld, how: str
+) -> None:
+    user = await create_user(world)
+    browser = world.browser()
+    await send_password(browser)
+    home = await browser.get("/console/")
+    fields = form_fields(home, "/console/credentials")
+    shown = await browser.post("/console/credentials", data=fields, headers=SAME)
+    assert "export AWS_ACCESS_KEY_ID=ASIA" in shown.text
+    directory = world.services.stores.directory
+    async with directory.change(ACCOUNT) as change:
+        profile = await change.find_login_profile(ACCOUNT, user.user_id)
+        assert profile is not None
+        if how == "user":
+            await change.delete_user(user)
+        elif how == "password":
+            await change.delete_login_profile(profile)
+        else:
+            await revoke_issued_before(
+                change, account=ACCOUNT, target=user.user_id, now=world.clock.now()
+            )
+    assert (await browser.get("/console/")).status_code == 403
+
+
+async def test_a_session_lasts_twelve_hours(world: SignInWorld) -> None:
+    await create_user(world)
+    browser = world.browser()
+    await send_password(browser)
+    world.clock.move(12 * 3600 - 60)
+    assert (await browser.get("/console/")).status_code == 200
+    world.clock.move(61)
+    ended = await browser.get("/console/")
+    assert ended.status_code == 403
+    assert "Your session has ended" in text_of(ended)
+
+
+async def test_other_sign_ins_of_a_user_are_listed_among_their_sessions(
+    world: SignInWorld,
+) -> None:
+    await create_user(world)
+    await create_user(world, "bob")
+    browsers = [world.browser() for _ in range(3)]
+    for browser, name in zip(browsers, ("ann", "ann", "bob"), strict=True):
+        await send_password(browser, name)
+    shown = await browsers[0].get("/console/sessions")
+    assert shown.text.count("Made by") == 2
+    assert "bob" not in shown.text
+
+
+async def test_a_terminal_that_waits_is_asked_about_after_the_password(
+    world: SignInWorld,
+) -> None:
+    user = await create_user(world)
+    browser = world.browser()
+    wanted = {
+        "response_type": "code",
+        "client_id": "arn:aws:signin:::devtools/same-device",
+        "redirect_uri": "http://127.0.0.1:7777/oauth/callback",
+        "state": "st4te",
+        "code_challenge": "c" * 43,
+        "code_challenge_method": "S256",
+    }
+    await browser.get("/v1/authorize", params=wanted)
+    assert is_in(await send_password(browser), "/console/login")
+    page = await browser.get("/console/login")
+    assert user.arn in text_of(page)
+    fields = form_fields(page, "/console/login")
+    answer = await browser.post(
+        "/console/login", data={**fields, "answer": "allow"}, headers=SAME
+    )
+    assert answer.headers["location"].startswith("http://127.0.0.1:7777/oauth/callback")
+
+
+async def test_a_user_switches_to_a_role_and_back(world: SignInWorld) -> None:
+    await create_user(
+        world, policy=allow("sts:AssumeRole"), password=PASSWORD, reset_required=False
+    )
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        role = await change.find_role(ACCOUNT, "Admin")
+        assert role is not None
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": {
+                "Effect": "Allow",
+                "Principal": {"AWS": ACCOUNT},
+                "Action": "sts:AssumeRole",
+            },
+        }
+        await change.update_role(replace(role, trust_policy=json.dumps(trust)))
+    browser = world.browser()
+    await send_password(browser)
+    page = await browser.get("/console/switch")
+    fields = form_fields(page, "/console/switch")
+    switched = await browser.post(
+        "/console/switch", data={**fields, "role": "Admin"}, headers=SAME
+    )
+    assert is_in(switched), text_of(switched)
+    assert "assumed-role/Admin/ann" in text_of(await browser.get("/console/"))
+
+
+async def test_too_many_wrong_passwords_close_a_user_from_everywhere(
+    world: SignInWorld,
+) -> None:
+    """Whether the user is there or not; and for a quarter of an hour."""
+    await create_user(world)
+    for name in ("ann", "nobody"):
+        for number in range(PER_USER + 2):
+            answer = await send_password(
+                world.browser(headers={"x-test": str(number)}), name, "wrong"
+            )
+            assert answer.status_code == (403 if number < PER_USER else 429)
+        assert "too many attempts" in text_of(answer)
+    assert (await send_password(world.browser(), "ann")).status_code == 429
+    assert (await send_password(world.browser(), "ANN ")).status_code == 429
+    page = f"/signin/{ACCOUNT}"
+    assert (await send_password(world.browser(), page=page)).status_code == 429
+    world.clock.move(15 * 60 + 1)
+    assert is_in(await send_password(world.browser()))
+
+
+async def test_a_known_browser_is_not_closed_by_guesses_from_elsewhere(
+    world: SignInWorld,
+) -> None:
+    await create_user(world)
+    known = world.browser()
+    await send_password(known, remember="yes")
+    for _ in range(PER_USER + 1):
+        await send_password(world.browser(), password="wrong")
+    assert (await send_password(world.browser())).status_code == 429
+    assert is_in(await send_password(known, remember="yes"))
+    # It has no more guesses than others.
+    for _ in range(PER_USER):
+        await send_password(known, password="wrong")
+    assert (await send_password(known)).status_code == 429
+
+
+async def test_right_passwords_do_not_count(world: SignInWorld) -> None:
+    await create_user(world)
+    for _ in range(PER_USER + 1):
+        assert is_in(await send_password(world.browser()))
+
+
+async def test_wrong_codes_close_the_sign_in_and_then_the_user(
+    world: SignInWorld,
+) -> None:
+    user = await create_user(world)
+    await give_device(world, user.user_id)
+    browser = world.browser()
+    statuses = []
+    for _ in range(2):
+        shown = await send_password(browser)
+        for _ in range(5):
+            shown = await send_step(browser, shown, "factor", code="000000")
+            statuses.append(shown.status_code)
+        assert "Start again" in text_of(shown)
+    assert statuses == [403] * 10
+    shown = await send_password(browser)
+    shown = await send_step(browser, shown, "factor", code="000000")
+    assert shown.status_code == 429
+
+
+async def test_the_roots_sign_in_is_off_unless_it_was_switched_on(
+    world: SignInWorld,
+) -> None:
+    await give_device(world, ACCOUNT)
+    answer = await send_password(world.browser(), "", ROOT_PASSWORD, kind="root")
+    assert WRONG in text_of(answer)
+
+
+async def test_the_root_signs_in_with_a_device_for_an_hour(world: SignInWorld) -> None:
+    await switch_root_on(world)
+    phone = await give_device(world, ACCOUNT)
+    browser = world.browser()
+    asked = await send_password(browser, "", ROOT_PASSWORD, kind="root")
+    assert "Root user" in text_of(asked)
+    entered = await send_step(browser, asked, "factor", code=phone.code(world))
+    assert is_in(entered)
+    home = await browser.get("/console/")
+    assert "Root user" in text_of(home)
+    assert await may(browser, "iam:DeleteUser")
+    record = await world.recorded("signin:ConsoleLogin")
+    assert record.caller_arn == f"arn:aws:iam::{ACCOUNT}:root"
+    world.clock.move(3601)
+    assert (await browser.get("/console/")).status_code == 403
+
+
+async def test_switching_the_root_off_ends_its_sessions(world: SignInWorld) -> None:
+    await switch_root_on(world)
+    phone = await give_device(world, ACCOUNT)
+    browser = world.browser()
+    asked = await send_password(browser, "", ROOT_PASSWORD, kind="root")
+    await send_step(browser, asked, "factor", code=phone.code(world))
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        assert await end_root_sign_in(change, ACCOUNT)
+        assert not await end_root_sign_in(change, ACCOUNT)
+    assert (await browser.get("/console/")).status_code == 403
+
+
+async def test_what_changes_on_the_way_is_seen_at_the_end(world: SignInWorld) -> None:
+    """Nothing that was shown counts for longer than it is true."""
+    user = await create_user(world)
+    phone = await give_device(world, user.user_id)
+    directory = world.services.stores.directory
+    browser = world.browser()
+
+    async def begin() -> httpx.Response:
+        world.clock.move(60)
+        return await send_password(browser)
+
+    shown = await begin()
+    async with directory.change(ACCOUNT) as change:
+        profile = await change.find_login_profile(ACCOUNT, user.user_id)
+        assert profile is not None
+        await change.update_login_profile(
+            replace(profile, changed_at=world.clock.now())
+        )
+    answer = await send_step(browser, shown, "factor", code=phone.code(world))
+    assert "Something changed while you were signing in" in text_of(answer)
+
+    shown = await begin()
+    async with directory.change(ACCOUNT) as change:
+        await change.delete_login_profile(profile)
+    answer = await send_step(browser, shown, "factor", code=phone.code(world))
+    assert answer.status_code == 403
+    assert (await browser.get("/console/")).status_code == 303
+
+
+async def test_an_account_that_is_gone_signs_nobody_in(world: SignInWorld) -> None:
+    user = await create_user(world)
+    phone = await give_device(world, user.user_id)
+    browser = world.browser()
+    shown = await send_password(browser)
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.delete_account(AccountId(ACCOUNT))
+    answer = await send_step(browser, shown, "factor", code=phone.code(world))
+    assert answer.status_code == 403
