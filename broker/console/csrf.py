@@ -32,12 +32,17 @@ def require_csrf(
         AccessDenied: another site sent it, or its token is another session's.
     """
     require_same_origin(request, own_origin)
-    expected = csrf_token(cookie).encode()
-    if not hmac.compare_digest(expected, (given or "").encode("utf-8", "replace")):
+    if not is_own_form(given, cookie):
         raise AccessDenied(
             "This form is out of date. Go back, load the page again and retry.",
             detail="the form's token is not the session's",
         )
+
+
+def is_own_form(given: str | None, cookie: str) -> bool:
+    """Whether a form's token is the one of the session with this cookie."""
+    expected = csrf_token(cookie).encode()
+    return hmac.compare_digest(expected, (given or "").encode("utf-8", "replace"))
 
 
 def require_same_origin(request: Request, own_origin: str) -> None:

@@ -45,6 +45,12 @@ class Form:
         """All values of a field that may be chosen several times."""
         return tuple(self._values.get(name, ()))
 
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Everything that was sent, names that came twice together."""
+        return tuple(
+            (name, value) for name, values in self._values.items() for value in values
+        )
+
     def require(self, name: str) -> str:
         """The one value, which is there and not empty.
 

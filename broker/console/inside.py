@@ -11,9 +11,14 @@ from broker.actions.action import Door
 from broker.authz.gather import PolicyLibrary
 from broker.authz.prospects import Prospects
 from broker.console.console_session import Arrived, Ended, SignedIn
-from broker.console.csrf import csrf_token
+from broker.console.csrf import (
+    FIELD,
+    csrf_token,
+    is_own_form,
+    require_same_origin,
+)
 from broker.console.desk import SIGN_IN, Desk, Precondition
-from broker.console.facts import raw_request
+from broker.console.facts import note, raw_request
 from broker.console.forms import (
     BODY_BYTES_MAX,
     FIELDS_MAX,
@@ -22,8 +27,11 @@ from broker.console.forms import (
     Form,
     read_form,
 )
+from broker.console.kept_form import keep_form
 from broker.console.navigation import ACTIONS, Section, menu
 from broker.console.pages import Handler, see_other
+from broker.console.ways_in import WaysIn
+from broker.errors import AccessDenied
 from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
 
@@ -48,6 +56,7 @@ class Inside:
         self.desk = desk
         deps = desk.deps
         self._prospects = Prospects(PolicyLibrary(deps.directory, deps.fresh))
+        self._ways = WaysIn(desk)
 
     async def enter(
         self, request: Request, *, long: bool = False
@@ -55,10 +64,11 @@ class Inside:
         """The request's form and sender; a form that changes things is held to them.
 
         ``long`` is for pages whose form may hold a whole policy. Whoever is not
-        signed in (any more) gets the answer that says so.
+        signed in (any more) gets the answer that says so; a form that was loaded for
+        another session can be sent again from there.
 
         Raises:
-            AccessDenied: the form is not one of this session's.
+            AccessDenied: another site sent the form.
         """
         form = await read_form(
             request,
@@ -66,11 +76,16 @@ class Inside:
             fields_max=LONG_FIELDS_MAX if long else FIELDS_MAX,
         )
         who = await self.desk.find_session(request)
-        if not isinstance(who, SignedIn):
-            return self.send_away(request, who)
-        if request.method == "POST":
-            self.desk.require_csrf(request, form, who)
-        return form, who
+        if request.method != "POST":
+            return (
+                (form, who)
+                if isinstance(who, SignedIn)
+                else self.send_away(request, who)
+            )
+        require_same_origin(request, self.desk.deps.public_origin)
+        if isinstance(who, SignedIn) and is_own_form(form.find(FIELD), who.cookie):
+            return form, who
+        return self._ask_again(request, form, who)
 
     async def perform(
         self,
@@ -130,12 +145,20 @@ class Inside:
             own_name=own_name(who),
             alias=account.alias if account else None,
             arrived=who.arrived,
-            issuer_link=self.issuer_link(who.arrived),
+            renew_link=await self._renew_link(who),
             expires=datetime.fromtimestamp(session.expires_at, UTC),
             seconds_left=max(0, int(session.expires_at - now.timestamp())),
             csrf=csrf_token(who.cookie),
             **context,
         )
+
+    async def _renew_link(self, who: SignedIn) -> str:
+        """Where a new session begins: as they came in, or else by any way there is."""
+        link = self.issuer_link(who.arrived)
+        if link is None:
+            way = await self._ways.of_session(who.session)
+            link = way.url if way else f"{SIGN_IN}/{who.session.account}"
+        return link
 
     async def _menu(
         self, request: Request, who: SignedIn, now: datetime
@@ -156,6 +179,21 @@ class Inside:
             _FORBIDDEN,
             arrived=who.arrived,
             issuer_link=self.issuer_link(who.arrived),
+        )
+
+    def _ask_again(
+        self, request: Request, form: Form, who: SignedIn | Ended | None
+    ) -> Response:
+        """For whoever sent a form of a session that is not theirs, or not any more."""
+        note(request, error_code=AccessDenied.code)
+        return self.desk.pages.show(
+            request,
+            "again.html",
+            _FORBIDDEN,
+            kept=keep_form(request, form),
+            current=who.principal if isinstance(who, SignedIn) else None,
+            csrf=csrf_token(who.cookie) if isinstance(who, SignedIn) else "",
+            issuer_link=self.issuer_link(who.arrived) if who else None,
         )
 
     def issuer_link(self, arrived: Arrived) -> str | None:

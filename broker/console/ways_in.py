@@ -11,7 +11,9 @@ from broker.console.desk import SIGN_IN, Desk
 from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.saml_options import SamlProviderOptions
 from broker.model.account import AccountId, parse_account_id
+from broker.model.arn import Arn
 from broker.model.entities import OidcProvider, SamlProvider
+from broker.model.session import Session
 
 _NUMBER_LENGTH = 12
 
@@ -47,6 +49,7 @@ class WaysIn:
 
     def __init__(self, desk: Desk) -> None:
         self._directory = desk.deps.directory
+        self._fresh = desk.deps.fresh
 
     async def of_account(self, account: str) -> tuple[WayIn, ...]:
         """The ways into an account, by its id or alias; none for one that is not."""
@@ -59,6 +62,24 @@ class WaysIn:
             *(WayIn(p) for p in saml if SamlProviderOptions.parse(p.options).sign_in),
             *(WayIn(p) for p in oidc if parse_oidc_options(p.options).client_id),
         )
+
+    async def of_session(self, session: Session) -> WayIn | None:
+        """The way that somebody came in, if it can be begun here.
+
+        Known within a second, and without a query while nothing changes.
+        """
+        if session.provider_arn is None:
+            return None
+        kind, _, name = Arn.parse(session.provider_arn).resource.partition("/")
+        if kind == "saml-provider":
+            saml = await self._fresh.find_saml_provider(session.account, name)
+            if saml and SamlProviderOptions.parse(saml.options).sign_in:
+                return WayIn(saml)
+        elif kind == "oidc-provider":
+            oidc = await self._fresh.find_oidc_provider(session.account, name)
+            if oidc and parse_oidc_options(oidc.options).client_id:
+                return WayIn(oidc)
+        return None
 
     async def find(self, account: str, provider_id: str) -> WayIn | None:
         """One way into an account."""

@@ -134,6 +134,35 @@ async def test_two_tabs_one_session(scene: Scene) -> None:
     await first.click("#credentials_button")
     await expect(first.locator("main")).to_contain_text("This form is out of date")
     await expect(first.locator("#bash")).to_have_count(0)
+    await expect(first.locator("main")).to_contain_text("assumed-role/Admin/alice")
+    await first.click("#again_button")
+    await expect(first.locator("#bash")).to_have_count(1)
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_nothing_typed_is_lost_when_the_session_ends(
+    scene: Scene, scripts: bool
+) -> None:
+    """The page stays while somebody types; what they send can be sent again."""
+    page = await scene.page(scripts=scripts)
+    await page.clock.install()
+    await scene.arrive(page)
+    await page.goto(f"{scene.origin}/console/try")
+    await page.fill("[name=action]", "s3:GetObject")
+    scene.world.clock.move(3601)
+    if scripts:
+        await page.clock.fast_forward("01:01:00")
+        await expect(page.locator("[data-warning]")).to_contain_text("still here")
+        await page.clock.fast_forward("01:00")
+    await page.click("#try_button")
+    await expect(page.locator("h1")).to_have_text("Your session has ended")
+    await expect(page.locator(".kept")).to_contain_text("s3:GetObject")
+    other = await page.context.new_page()
+    await scene.arrive(other)
+    await page.click("#again_button")
+    await expect(page.locator("h1")).to_have_text("Send this as somebody else?")
+    await page.click("#again_button")
+    await expect(page.locator(".answer")).to_contain_text("Not allowed")
 
 
 async def test_a_link_used_twice_says_so(scene: Scene) -> None:

@@ -80,7 +80,7 @@ class Scene:
             **options,
         )
         page = await context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)
         page.on("console", lambda message: self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         return page
@@ -89,16 +89,17 @@ class Scene:
         """Come from the identity provider with a fresh response."""
         relay = knobs.pop("relay", "")
         response = self.world.response(*roles, **knobs)
-        await page.goto(self.idp.offer("app", response, RelayState=relay))
+        start = self.idp.offer("app", response, RelayState=relay)
+        await page.goto(start)
         await page.click("#go")
-        await page.wait_for_load_state()
+        await page.wait_for_url(lambda url: url != start)
 
 
 @contextlib.asynccontextmanager
-async def open_scene(folder: Path) -> AsyncIterator[Scene]:
-    """A broker, an identity provider and a browser, all running."""
+async def open_scene(folder: Path, *, host: str = "127.0.0.1") -> AsyncIterator[Scene]:
+    """A broker at ``host``, an identity provider and a browser, all running."""
     port, other = find_free_port(), find_free_port()
-    origin = f"http://127.0.0.1:{port}"
+    origin = f"http://{host}:{port}"
     async with contextlib.AsyncExitStack() as stack:
         world = await stack.enter_async_context(
             open_world(
@@ -108,7 +109,7 @@ async def open_scene(folder: Path) -> AsyncIterator[Scene]:
             )
         )
         idp = IdentityProvider(f"{origin}/saml", other)
-        await stack.enter_async_context(_serving(world.app, "127.0.0.1", port))
+        await stack.enter_async_context(_serving(world.app, host, port))
         await stack.enter_async_context(_serving(idp, "localhost", other))
         driver = await stack.enter_async_context(async_playwright())
         browser = await driver.chromium.launch(

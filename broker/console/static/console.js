@@ -31,22 +31,28 @@ if (typed.length) {
   });
 }
 
-const ends = document.querySelector("[data-seconds-left]");
-if (ends) {
+const warning = document.querySelector("[data-seconds-left]");
+if (warning) {
   // By the time that passes here: this clock and the server's may differ.
-  const end = Date.now() / 1000 + Number(ends.dataset.secondsLeft);
-  const shown = ends.querySelector("[data-countdown]");
-  const warning = document.querySelector("[data-warning]");
+  const end = Date.now() / 1000 + Number(warning.dataset.secondsLeft);
+  const shown = document.querySelector("[data-countdown]");
+  // Whoever types into a form keeps their page, and with it what they typed.
+  let typing = false;
+  document.querySelector("main").addEventListener("input", () => { typing = true; });
   const tick = () => {
     const left = Math.max(0, Math.floor(end - Date.now() / 1000));
     const hours = Math.floor(left / 3600);
     const minutes = Math.floor((left % 3600) / 60);
-    if (hours) shown.textContent = `${hours} h ${minutes} min`;
-    else if (minutes >= 5) shown.textContent = `${minutes} min`;
-    else shown.textContent = `${minutes} min ${left % 60} s`;
+    if (shown && hours) shown.textContent = `${hours} h ${minutes} min`;
+    else if (shown && minutes >= 5) shown.textContent = `${minutes} min`;
+    else if (shown) shown.textContent = `${minutes} min ${left % 60} s`;
     if (left <= WARN_SECONDS) warning.hidden = false;
-    if (left === 0) {
-      clearInterval(timer);
+    if (left > 0) return;
+    clearInterval(timer);
+    if (typing) {
+      warning.querySelector("[data-ending]").textContent =
+        "Your session has ended. What you typed is still here; to send it,";
+    } else {
       setTimeout(() => location.replace("/console/"), 1500);
     }
   };
