@@ -1,0 +1,180 @@
+"""Passkeys with Chromium's own authenticator, and the page of one's credentials."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import CDPSession, Page, expect
+
+from tests.support.browser import CHROMIUM, PHONE, Scene, open_scene
+from tests.support.passwords import PASSWORD, create_user
+from tests.support.signin import ACCOUNT, SignInWorld
+from tests.support.totp import oath_code
+
+ALL = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iam:*","Resource":"*"}}'
+SECURITY = "/console/security"
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    """At a name: a number has no passkeys."""
+    if not CHROMIUM.exists():
+        pytest.skip("Debian's chromium is not installed")
+    async with open_scene(tmp_path, host="localhost") as scene:
+        await create_user(scene.world, policy=ALL)
+        yield scene
+
+
+async def give_authenticator(page: Page, **options: object) -> tuple[CDPSession, str]:
+    """Put a software authenticator into the browser; its end of the protocol."""
+    session = await page.context.new_cdp_session(page)
+    await session.send("WebAuthn.enable")
+    made = await session.send(
+        "WebAuthn.addVirtualAuthenticator",
+        {
+            "options": {
+                "protocol": "ctap2",
+                "transport": "internal",
+                "hasResidentKey": True,
+                "hasUserVerification": True,
+                "isUserVerified": True,
+                "automaticPresenceSimulation": True,
+                **options,
+            }
+        },
+    )
+    return session, made["authenticatorId"]
+
+
+async def sign_in(scene: Scene, page: Page) -> None:
+    await page.goto(f"{scene.origin}/signin/example")
+    await page.fill("[name=username]", "ann")
+    await page.fill("[name=password]", PASSWORD)
+    await page.press("[name=password]", "Enter")
+    await page.wait_for_load_state()
+
+
+async def register(scene: Scene, page: Page, name: str = "Laptop") -> None:
+    await page.goto(f"{scene.origin}{SECURITY}")
+    await page.click("#new_device")
+    await page.click("#new_passkey")
+    await page.get_by_label("Name of the device").fill(name)
+    await page.click("#passkey_button")
+
+
+async def passkeys(world: SignInWorld) -> list[int]:
+    """How often each was used, as its authenticator counts."""
+    found = await world.services.stores.directory.list_passkeys(ACCOUNT)
+    return [passkey.sign_count for passkey in found]
+
+
+@pytest.mark.parametrize(
+    "authenticator",
+    [
+        {},
+        {
+            "transport": "usb",
+            "hasResidentKey": False,
+            "hasUserVerification": False,
+            "isUserVerified": False,
+        },
+        {
+            "protocol": "u2f",
+            "transport": "usb",
+            "hasResidentKey": False,
+            "hasUserVerification": False,
+            "isUserVerified": False,
+        },
+    ],
+    ids=["passkey", "security key", "U2F key"],
+)
+async def test_a_passkey_is_registered_and_signs_in(
+    scene: Scene, authenticator: dict[str, object]
+) -> None:
+    page = await scene.page()
+    page.set_default_timeout(30_000)
+    await give_authenticator(page, **authenticator)
+    await sign_in(scene, page)
+    await register(scene, page)
+    await expect(page.get_by_role("status").first).to_contain_text("is yours")
+    await expect(page.locator("text=u2f/user/ann/Laptop-")).to_be_visible()
+    # Not twice: the browser refuses before anything is sent.
+    await register(scene, page, "Again")
+    await expect(page.locator("[data-passkey-said]")).to_contain_text(
+        "registered already"
+    )
+    await page.click("#signout_button")
+    await sign_in(scene, page)
+    await expect(page.locator("h1")).to_have_text("Second factor")
+    await page.click("#passkey_button")
+    await page.wait_for_url(f"{scene.origin}/console/")
+    (count,) = await passkeys(scene.world)
+    assert count > 1
+    await page.goto(f"{scene.origin}{SECURITY}")
+    await page.click("text=Remove")
+    await page.click("#remove_button")
+    await expect(page.get_by_role("status").first).to_contain_text("not yours any more")
+    assert await passkeys(scene.world) == []
+    assert scene.complaints == []
+
+
+async def test_another_device_gets_nowhere(scene: Scene) -> None:
+    page = await scene.page()
+    page.set_default_timeout(30_000)
+    session, made = await give_authenticator(page)
+    await sign_in(scene, page)
+    await register(scene, page)
+    await expect(page.get_by_role("status").first).to_be_visible()
+    await page.click("#signout_button")
+    await sign_in(scene, page)
+    await session.send("WebAuthn.removeVirtualAuthenticator", {"authenticatorId": made})
+    await give_authenticator(page)
+    await page.click("#passkey_button")
+    await expect(page.locator("[data-passkey-said]")).to_be_visible()
+    await expect(page.locator("h1")).to_have_text("Second factor")
+
+
+async def test_without_a_script_an_app_does_instead(scene: Scene) -> None:
+    page = await scene.page(size=PHONE, scripts=False)
+    page.set_default_timeout(30_000)
+    await sign_in(scene, page)
+    await page.goto(f"{scene.origin}{SECURITY}/mfa/passkey")
+    await expect(page.locator("noscript p")).to_contain_text("need JavaScript")
+    await expect(page.locator("#passkey_button")).to_be_hidden()
+    await page.goto(f"{scene.origin}{SECURITY}/mfa/app")
+    await page.click("#create_button")
+    image = page.locator("img.qr")
+    await expect(image).to_be_visible()
+    assert await image.evaluate("image => image.naturalWidth") > 0
+    await page.click("summary")
+    seed = (await page.inner_text("#seed")).strip()
+    now = int(scene.world.clock.now().timestamp())
+    await page.fill("[name=code1]", oath_code(seed, now - 30))
+    await page.fill("[name=code2]", oath_code(seed, now))
+    await page.click("#enable_button")
+    await expect(page.get_by_role("status").first).to_contain_text("is yours")
+
+
+async def test_keys_and_password_are_changed(scene: Scene) -> None:
+    page = await scene.page()
+    page.set_default_timeout(30_000)
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await sign_in(scene, page)
+    await page.goto(f"{scene.origin}{SECURITY}")
+    await page.click("#new_key")
+    secret = (await page.inner_text("#secret")).strip()
+    await page.click("[data-copy=secret]")
+    assert (await page.evaluate("navigator.clipboard.readText()")).strip() == secret
+    await page.click("text=I have kept it")
+    await page.get_by_role("button", name="Deactivate AKIA").click()
+    await expect(page.locator(".badge.no")).to_have_text("Inactive")
+    await page.get_by_role("link", name="Delete AKIA").click()
+    await page.click("#remove_button")
+    await expect(page.get_by_role("status").first).to_contain_text("deleted")
+    await page.click("text=Change the password")
+    await page.get_by_label("Password of now").fill(PASSWORD)
+    for label in ("New password", "New password again"):
+        await page.get_by_label(label, exact=True).fill("Another-horse-8")
+    await page.click("#change_button")
+    await expect(page.get_by_role("status").first).to_contain_text("was changed")
+    assert scene.complaints == []
