@@ -84,6 +84,13 @@ class Sources:
                 return source.statement(ref.index)
         return None
 
+    def find_name(self, label: str) -> str | None:
+        """How answers name the policy with a label; None for another's."""
+        for number, source in enumerate(self.listed):
+            if label == self._label(number):
+                return source.policy_id
+        return None
+
     def _label(self, number: int) -> str:
         kind = self.listed[number].source_type
         return f"{kind} {number}"

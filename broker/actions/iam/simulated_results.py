@@ -5,7 +5,7 @@ Source: IAM service model (pinned), ``EvaluationResult`` and
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from broker.actions.iam.simulated_policies import (
@@ -17,7 +17,13 @@ from broker.actions.iam.simulated_policies import (
 from broker.actions.iam.simulated_request import EVERYTHING, SimulatedCaller
 from broker.catalogue import find_resource_template
 from broker.model.arn import Arn
-from broker.policy import Applicable, PolicySet, PolicyType
+from broker.policy import (
+    Applicable,
+    Explanation,
+    PolicySet,
+    PolicyType,
+    StatementRef,
+)
 from broker.policy.simulate import Outcome, Simulation
 
 Answer = Mapping[str, Any]
@@ -46,6 +52,8 @@ class Setting:
     resource_policy: Sources = field(default_factory=Sources)
     resource_owner: str | None = None
     controls: tuple[PolicySet, ...] = ()
+    explains: bool = False
+    """Whether answers say why, which the API's model has no member for."""
 
     def applicable(self) -> Applicable:
         """The policies, compiled."""
@@ -70,6 +78,24 @@ class Setting:
         owner = named or self.resource_owner
         return None if owner == self.caller.principal.account else owner
 
+    def sentence(self, explanation: Explanation) -> str:
+        """Why, with the names that answers give the policies."""
+        decision, closest = explanation.decision, explanation.closest
+        if closest is not None:
+            closest = replace(closest, statement=self._named(closest.statement))
+        return Explanation(
+            explanation.request,
+            replace(decision, statements=tuple(map(self._named, decision.statements))),
+            closest,
+        ).sentence()
+
+    def _named(self, ref: StatementRef) -> StatementRef:
+        for sources in (self.identity, self.boundary, self.resource_policy):
+            name = sources.find_name(ref.policy)
+            if name is not None:
+                return replace(ref, policy=name)
+        return ref
+
     def statements(self, simulation: Simulation) -> list[dict[str, Any]]:
         """``MatchedStatements``."""
         found = (
@@ -88,6 +114,7 @@ class Decided:
     simulation: Simulation
     crosses: bool
     stopped: bool
+    sentence: str = ""
 
     @property
     def outcome(self) -> Outcome:
@@ -115,6 +142,8 @@ def action_result(setting: Setting, action: str, decided: Sequence[Decided]) -> 
         "MissingContextValues": _missing(decided),
         **_boundary_detail(decided),
     }
+    if setting.explains and not resources:
+        result["Explanation"] = decided[0].sentence
     if setting.controls:
         allowed = not any(one.stopped for one in decided)
         result["OrganizationsDecisionDetail"] = {"AllowedByOrganizations": allowed}
@@ -137,6 +166,8 @@ def _resource_result(setting: Setting, one: Decided) -> Answer:
         "MissingContextValues": _missing([one]),
         **_boundary_detail([one]),
     }
+    if setting.explains:
+        result["Explanation"] = one.sentence
     if one.crosses and not one.stopped:
         result["EvalDecisionDetails"] = _details([one])
     return result

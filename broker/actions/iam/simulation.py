@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from broker.actions.action import Call, Given
+from broker.actions.action import Call, Door, Given
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import On, read
 from broker.actions.iam.paging import cut, page_request, truncation
@@ -51,7 +51,10 @@ from broker.policy import (
     PolicyKind,
     PolicySet,
     PolicyType,
+    authorize,
+    authorize_trust,
     context_keys,
+    explain,
 )
 from broker.policy.simulate import Outcome, simulate
 
@@ -75,6 +78,7 @@ async def _simulate_custom(given: Given, call: Call) -> Answer:
         identity=Sources(await _input_policies(given)),
         boundary=Sources(),
         controls=await read_levels(given.get("OrderedOrganizationPolicyInputList", ())),
+        door=call.door,
     )
     return await _answer(given, setting)
 
@@ -94,6 +98,7 @@ async def _simulate_principal(given: Given, call: Call) -> Answer:
         ),
         boundary=Sources(await boundary_policies(call, owner, exclusions)),
         controls=await service_controls(call, exclusions),
+        door=call.door,
     )
     return await _answer(given, setting)
 
@@ -127,6 +132,7 @@ async def _setting(
     identity: Sources,
     boundary: Sources,
     controls: tuple[PolicySet, ...],
+    door: Door,
 ) -> Setting:
     """Raises ``InvalidInput`` for what does not go together."""
     name = "PermissionsBoundaryPolicyInputList"
@@ -157,6 +163,7 @@ async def _setting(
         resource_policy=resource_policy,
         resource_owner=read_owner(given),
         controls=controls,
+        explains=door is Door.CONSOLE,
     )
     listed = (*identity.listed, *boundary.listed, *resource_policy.listed)
     check_work(sum(len(one.text) for one in listed), len(setting.resources))
@@ -209,22 +216,32 @@ def _decide(
     setting: Setting, applicable: Applicable, action: str, resource: str
 ) -> Decided:
     owner = setting.owner_of(resource)
-    simulation = simulate(
-        AccessRequest(
-            action=action,
-            resource=resource,
-            principal=setting.caller.principal,
-            context=setting.context,
-        ),
-        replace(applicable, resource_account=owner),
-        trust=(
-            action.lower().startswith("sts:assumerole")
-            and applicable.resource is not None
-        ),
+    applicable = replace(applicable, resource_account=owner)
+    trust = (
+        action.lower().startswith("sts:assumerole") and applicable.resource is not None
     )
+    request = AccessRequest(
+        action=action,
+        resource=resource,
+        principal=setting.caller.principal,
+        context=setting.context,
+    )
+    simulation = simulate(request, applicable, trust=trust)
     controls = simulation.verdicts.get(PolicyType.SERVICE_CONTROL, Outcome.ALLOWED)
+    stopped = controls is not Outcome.ALLOWED
+    sentence = ""
+    if setting.explains and stopped:
+        # They are the operator's: that they stop it is all that is told.
+        sentence = f"The service control policies do not allow {action}."
+    elif setting.explains:
+        decision = (authorize_trust if trust else authorize)(request, applicable)
+        sentence = setting.sentence(explain(request, applicable, decision))
     return Decided(
-        resource, simulation, owner is not None, controls is not Outcome.ALLOWED
+        resource,
+        simulation,
+        crosses=owner is not None,
+        stopped=stopped,
+        sentence=sentence,
     )
 
 

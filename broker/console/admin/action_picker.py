@@ -1,12 +1,16 @@
 """Picking actions from the catalogue: one service and access level at a time."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from broker.catalogue import AccessLevel, find_service
+from broker.console.forms import Form
 
 SHOWN_MAX = 100
+PICKED_MAX = 200
+_NUMBER = re.compile(r"[0-9]{1,4}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,44 @@ class Picker:
     service: str = ""
     level: str = ""
     wanted: str = ""
+
+    def turned(self, command: str, place: int | None) -> "Picker | None":
+        """The picker after a button of its own; None when it was closed."""
+        if command == "pick-done":
+            return None
+        if command == "pick-service":
+            return Picker(statement=self.statement, service=self.service)
+        if command == "pick-level":
+            level = dict(enumerate(AccessLevel)).get(-1 if place is None else place)
+            return replace(self, level=level or "")
+        return self
+
+    def added(self, command: str, form: Form, have: Iterable[str]) -> tuple[str, ...]:
+        """The actions that a button adds to those that are there."""
+        picked: tuple[str, ...] = ()
+        if command == "pick-all" and self.service:
+            picked = (f"{self.service}:*",)
+        elif command == "pick-add":
+            picked = form.every("pick.action")[:PICKED_MAX]
+        there = {action.lower() for action in have}
+        return tuple(one for one in dict.fromkeys(picked) if one.lower() not in there)
+
+
+def read_picker(form: Form) -> Picker | None:
+    """The picker of a posted form; None when the form has none open.
+
+    Raises:
+        ValidationError: a field was sent twice.
+    """
+    statement = form.find("pick")
+    if statement is None or not _NUMBER.fullmatch(statement):
+        return None
+    return Picker(
+        statement=int(statement),
+        service=(form.find("pick.service") or "").strip().lower()[:64],
+        level=(form.find("pick.level") or "")[:64],
+        wanted=(form.find("pick.find") or "").strip()[:64],
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

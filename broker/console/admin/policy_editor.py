@@ -13,12 +13,16 @@ from enum import StrEnum
 from typing import TypeVar
 
 from broker.catalogue import (
-    AccessLevel,
     ServiceSummary,
     policy_summary,
     service_prefixes,
 )
-from broker.console.admin.action_picker import Picker, PickerView, view_picker
+from broker.console.admin.action_picker import (
+    Picker,
+    PickerView,
+    read_picker,
+    view_picker,
+)
 from broker.console.admin.policy_check import Checked, Problem, check_text, told
 from broker.console.admin.policy_draft import (
     ANYONE,
@@ -191,15 +195,7 @@ def read_editor(form: Form, kind: PolicyKind) -> Editor | None:
         id=form.find("id") or None,
         statements=tuple(_statements(form, kind)),
     )
-    picker = None
-    picked = _number(form.find("pick"))
-    if picked is not None:
-        picker = Picker(
-            statement=picked,
-            service=(form.find("pick.service") or "").strip().lower()[:64],
-            level=(form.find("pick.level") or "")[:64],
-            wanted=(form.find("pick.find") or "").strip()[:64],
-        )
+    picker = read_picker(form)
     return Editor(kind=kind, view=View.FORM, base=base, draft=draft, picker=picker)
 
 
@@ -302,25 +298,17 @@ def _pick(
 ) -> Editor:
     draft, picker = editor.draft, editor.picker
     fields = None if draft is None else draft.statements[index].fields
-    if draft is None or fields is None or command == "pick-done":
+    if draft is None or fields is None:
         return replace(editor, picker=None)
     if picker is None or picker.statement != index:
         return replace(editor, picker=Picker(statement=index))
-    if command == "pick-service":
-        return replace(editor, picker=Picker(statement=index, service=picker.service))
-    if command == "pick-level":
-        levels = dict(enumerate(AccessLevel))
-        level = levels.get(place) if place is not None else None
-        return replace(editor, picker=replace(picker, level=level or ""))
-    added: tuple[str, ...] = ()
-    if command == "pick-all":
-        added = (f"{picker.service}:*",) if picker.service else ()
-    elif command == "pick-add":
-        added = form.every("pick.action")[:STATEMENTS_MAX]
-    have = {action.lower() for action in fields.actions}
-    new = tuple(one for one in dict.fromkeys(added) if one.lower() not in have)
+    new = picker.added(command, form, fields.actions)
     changed = replace(fields, actions=(*fields.actions, *new))
-    return replace(editor, draft=draft.with_statement(index, DraftStatement(changed)))
+    return replace(
+        editor,
+        picker=picker.turned(command, place),
+        draft=draft.with_statement(index, DraftStatement(changed)),
+    )
 
 
 def _statements(form: Form, kind: PolicyKind) -> Iterator[DraftStatement]:
