@@ -45,6 +45,12 @@ SECTIONS = (
             Entry("groups", "/console/groups", "Groups", "iam:ListGroups"),
             Entry("roles", "/console/roles", "Roles", "iam:ListRoles"),
             Entry("policies", "/console/policies", "Policies", "iam:ListPolicies"),
+            Entry(
+                "simulator",
+                "/console/simulator",
+                "Simulator",
+                "iam:SimulatePrincipalPolicy",
+            ),
         ),
     ),
     Section(

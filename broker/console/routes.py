@@ -28,6 +28,7 @@ from broker.console.admin.policy_editing import PolicyEditing
 from broker.console.admin.role_creation import RoleCreation
 from broker.console.admin.role_page import RolePage
 from broker.console.admin.roles import Roles
+from broker.console.admin.simulator import Simulator
 from broker.console.admin.user import UserPages
 from broker.console.admin.user_credentials import UserCredentials
 from broker.console.admin.user_deletion import UserDeletion
@@ -70,6 +71,7 @@ _INSIDE: tuple[Callable[[Inside], PagesInside], ...] = (
     RolePage,
     RoleCreation,
     EmbeddedPolicies,
+    Simulator,
     Users,
     UserPages,
     UserCredentials,
