@@ -8,6 +8,7 @@ import typer
 
 from broker.app import Services
 from broker.cli.operator import AccountArgument, operator_entry, with_services
+from broker.cli.root_password import root_password
 from broker.identities.account_options import (
     DISABLED_REGIONS,
     ROOT_MANAGED_BY,
@@ -25,6 +26,7 @@ from broker.model.account import Account, AccountId, parse_account_id
 from broker.stores.directory.port import DirectoryChange
 
 app = typer.Typer(help="Accounts of this installation.", no_args_is_help=True)
+app.command("root-password")(root_password)
 
 
 @app.command()

@@ -195,7 +195,7 @@ async def check_cache(settings: Settings, stores: Stores) -> list[Finding]:
 
 
 async def check_accounts(stores: Stores) -> list[Finding]:
-    """Which accounts have a root key that works."""
+    """Which accounts have a root key that works, or a root that may sign in."""
     accounts = await stores.directory.list_accounts()
     if not accounts:
         return [
@@ -218,6 +218,15 @@ async def check_accounts(stores: Stores) -> list[Finding]:
             for key in await stores.directory.list_access_keys(number, None)
             if key.status is KeyStatus.ACTIVE
         )
+        if await stores.directory.find_login_profile(number, number) is not None:
+            found.append(
+                warning(
+                    "accounts",
+                    f"the root of {number} may sign in with a password",
+                    f"broker account root-password {number} --off, once the emergency"
+                    " is over",
+                )
+            )
     return found
 
 

@@ -75,13 +75,14 @@ def credential_report(account: Account, given: Credentials) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     root = account.account_id
+    used = uses.get((root, PASSWORD_USE[1]))
     writer.writerow(
         [
             ROOT,
             iam_arn(root, "root"),
             _time(account.created_at),
             "not_supported",
-            "no_information",
+            "no_information" if used is None else _time(used.at),
             "not_supported",
             "not_supported",
             _flag(root in given.with_mfa),

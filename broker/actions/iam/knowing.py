@@ -91,7 +91,8 @@ async def _get_summary(_given: Given, call: Call) -> GetAccountSummaryResponse:
     owners += [passkey.user_id for passkey in passkeys]
     summary["MFADevicesInUse"] = len(owners)
     summary["AccountMFAEnabled"] = int(call.account in owners)
-    summary["AccountPasswordPresent"] = 0
+    root = await directory.find_login_profile(call.account, call.account)
+    summary["AccountPasswordPresent"] = int(root is not None)
     summary["AccountSigningCertificatesPresent"] = 0
     return {"SummaryMap": dict(sorted(summary.items()))}
 
