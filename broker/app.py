@@ -5,7 +5,7 @@ it takes down at its end, in the reverse order.
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -331,8 +331,10 @@ class Broker:
         clock: Clock | None = None,
         *,
         sign_in_links: tuple[SignInLink, ...] = (),
+        on_ready: Callable[[], None] | None = None,
     ) -> None:
         self._settings = settings
+        self._on_ready = on_ready
         self._sign_in_links = sign_in_links
         self._clock = clock or SystemClock()
         self._app: App | None = None
@@ -363,6 +365,8 @@ class Broker:
             await self._stack.aclose()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
+        if self._on_ready is not None:
+            self._on_ready()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._stack.aclose()
@@ -374,12 +378,14 @@ def create_app(
     clock: Clock | None = None,
     *,
     sign_in_links: tuple[SignInLink, ...] = (),
+    on_ready: Callable[[], None] | None = None,
 ) -> App:
     """The whole broker as one ASGI application.
 
-    ``sign_in_links`` are places where signing in begins, for the sign-in page.
+    ``sign_in_links`` are places where signing in begins, for the sign-in page;
+    ``on_ready`` is called once everything is open, before the first request.
     """
-    return Broker(settings, clock, sign_in_links=sign_in_links)
+    return Broker(settings, clock, sign_in_links=sign_in_links, on_ready=on_ready)
 
 
 def _edge(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
