@@ -200,7 +200,6 @@ def test_a_machine_without_a_browser_shows_a_link_and_takes_a_code(
 def test_awss_own_login_provider_renews_against_the_broker(
     demo: RunningDemo, person: Person, tmp_path: Path
 ) -> None:
-    pytest.importorskip("awscrt", reason="botocore[crt] is not installed")
     process = begin(demo, tmp_path, "--login-session")
     link, _ = read_link(process)
     person.allow(link)
