@@ -37,6 +37,26 @@ OUTSIDE = {
 
 INSIDE: dict[str, list[str]] = {
     "/console/login": ["/console/login"],
+    "/console/access": [
+        f"/console/access?arn=arn:aws:iam::{ACCOUNT}:user/dana",
+        f"/console/access?arn=arn:aws:iam::{ACCOUNT}:group/Finance",
+    ],
+    **{
+        f"/console/users/{page}": [f"/console/users/{page}?name=dana"]
+        for page in (
+            "user",
+            "permissions",
+            "attach",
+            "groups",
+            "credentials",
+            "tags",
+            "delete",
+        )
+    },
+    **{
+        f"/console/groups/{page}": [f"/console/groups/{page}?name=Finance"]
+        for page in ("group", "permissions", "attach", "delete")
+    },
 }
 """Addresses by route, where the route itself is none or not enough."""
 
@@ -49,6 +69,7 @@ NO_PAGES = {
     "/static/saml/{uuid}/saml-metadata.xml",
     "/console",
     "/console/static/{name}",
+    "/console/credential-report/download",
 }
 """Routes that answer with a redirect, a file, or the page of an error."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -44,7 +45,7 @@ class SteppedClock:
         return datetime.now(UTC) + self.ahead
 
     def monotonic(self) -> float:
-        return asyncio.get_event_loop().time()
+        return time.monotonic()
 
     def move(self, seconds: float) -> None:
         self.ahead += timedelta(seconds=seconds)

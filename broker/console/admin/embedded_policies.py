@@ -49,8 +49,8 @@ _BAD_REQUEST = 400
 _OWNERS = {"role": "Role", "user": "User", "group": "Group"}
 _PAGES = {
     "role": ROLE,
-    "user": "/console/users/user",
-    "group": "/console/groups/group",
+    "user": "/console/users/permissions",
+    "group": "/console/groups/permissions",
 }
 _Require = Callable[[DirectoryReader, AccountId, str], Awaitable[Owner]]
 _REQUIRE: Mapping[str, _Require] = {

@@ -1,32 +1,22 @@
 """The policies that a user or a group holds: attached, inline, and the boundary.
 
-The same pages serve both; a group has no boundary.
+The same pages serve both; a group has no boundary. Inline policies are written in the
+editor that all owners share.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 from starlette.responses import Response
 
+from broker.console.admin.embedded_policies import INLINE
 from broker.console.admin.reading import Partly, every
-from broker.console.admin.visit import OK, Visit, go, visited, words
+from broker.console.admin.visit import OK, Visit, address, go, visited, words
 from broker.console.inside import Inside, Route
 from broker.errors import BrokerError, ValidationError
 
 _FOUND_MAX = 30
-_DOCUMENT_MAX = 131_072
-_EXAMPLE = """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "s3:GetObject",
-      "Resource": "arn:aws:s3:::example/*"
-    }
-  ]
-}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +58,7 @@ class _Pages:
         self._kind = kind
         self.permissions = f"{kind.base}/permissions"
         self.attach = f"{kind.base}/attach"
-        self.inline = f"{kind.base}/inline"
+        self.inline = address(INLINE, kind=kind.noun.lower())
 
     def routes(self) -> Iterable[Route]:
         here, inside = self._kind.here, self._inside
@@ -76,7 +66,6 @@ class _Pages:
         return (
             (self.permissions, both, visited(inside, here, self.page)),
             (self.attach, both, visited(inside, here, self.choose)),
-            (self.inline, both, visited(inside, here, self.edit, long=True)),
         )
 
     async def page(self, visit: Visit) -> Response:
@@ -156,43 +145,6 @@ class _Pages:
             as_boundary=as_boundary,
             found=found[:_FOUND_MAX],
             more=max(0, len(found) - _FOUND_MAX),
-        )
-
-    async def edit(self, visit: Visit) -> Response:
-        """An inline policy: shown to be changed, or a new one; POST puts it."""
-        kind, name = self._kind, visit.form.require("name")
-        policy = visit.text("policy")
-        document = visit.form.find("document") or ""
-        problem, status = "", OK
-        if visit.posted:
-            try:
-                await visit.iam(
-                    f"Put{kind.noun}Policy",
-                    **kind.named(name),
-                    PolicyName=policy,
-                    PolicyDocument=document,
-                )
-                return go(self.permissions, name=name)
-            except BrokerError as error:
-                problem, status = words(error), error.status
-        owner = await self._read(visit, name)
-        if not visit.posted and policy:
-            found = await visit.iam(
-                f"Get{kind.noun}Policy", **kind.named(name), PolicyName=policy
-            )
-            document = unquote(found["PolicyDocument"])
-        return await visit.show(
-            "admin/holdings_inline.html",
-            kind.here,
-            status,
-            kind=kind,
-            owner=owner,
-            name=owner[f"{kind.noun}Name"],
-            pages=self,
-            problem=problem,
-            policy=policy[:128],
-            is_new=visit.ticked("new") or not policy,
-            document=document[:_DOCUMENT_MAX] or _EXAMPLE,
         )
 
     async def _read(self, visit: Visit, name: str) -> Mapping[str, Any]:
