@@ -260,6 +260,7 @@ class PasswordSignIn:
             door=DOOR,
             destination=pending.destination,
             session_arn=pending.arn,
+            issuer=f"{SIGN_IN}/{pending.place}",
             begun=await self._pending.put(request, pending),
         )
         return await self._arrivals.enter(request, arrival)

@@ -84,6 +84,7 @@ async def test_a_user_signs_in_with_a_password(world: SignInWorld) -> None:
     assert "IAM user" in home
     assert "Federated user" not in home
     assert user.arn in home
+    assert "Came in byPassword" in home
     record = await world.recorded("signin:ConsoleLogin")
     assert (record.caller_arn, record.door) == (user.arn, "signin")
     assert record.parameters == {"MFAUsed": "No"}
@@ -474,6 +475,7 @@ async def test_a_session_lasts_twelve_hours(world: SignInWorld) -> None:
     ended = await browser.get("/console/")
     assert ended.status_code == 403
     assert "Your session has ended" in text_of(ended)
+    assert f'href="{PAGE}"' in ended.text
 
 
 async def test_other_sign_ins_of_a_user_are_listed_among_their_sessions(
