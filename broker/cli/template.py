@@ -1,6 +1,7 @@
 """``broker apply`` and ``broker export``: accounts as a YAML file."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,10 @@ def apply(
     text = _read(file)
 
     async def work(services: Services) -> tuple[list[str], list[Change]]:
-        surroundings, now = surroundings_of(services.settings), services.clock.now()
+        surroundings = replace(
+            surroundings_of(services.settings), sealer=services.vault
+        )
+        now = services.clock.now()
         doubts = list(template_doubts(text, surroundings, now))
         changes = await apply_template(
             text,
@@ -64,7 +68,7 @@ def apply(
         typer.secho(f"? {doubt}", fg=typer.colors.YELLOW, err=True)
     for change in changes:
         typer.secho(str(change), fg=_COLOURS.get(change.kind))
-    done = [change for change in changes if change.kind is not ChangeKind.KEEP]
+    done = [change for change in changes if change.kind.is_done]
     if not done:
         typer.echo("Everything is as the file says.", err=True)
     elif dry_run:

@@ -22,7 +22,6 @@ ROOT_MANAGED_BY: Final = "RootManagedBy"
 TOKEN_VERSION: Final = "GlobalEndpointTokenVersion"  # noqa: S105  # an option's name
 """The name of the option of the version of the global endpoint's tokens."""
 
-
 TOKEN_VERSIONS: Final = ("v1Token", "v2Token")
 
 ALWAYS_ON: Final = "us-east-1"

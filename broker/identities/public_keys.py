@@ -81,8 +81,8 @@ def parse_ssh_key(text: str) -> rsa.RSAPublicKey:
     Raises:
         InvalidPublicKey: it is none, or of another size.
     """
-    data = text.strip().encode("latin-1")
     try:
+        data = text.strip().encode("ascii")
         key = (
             serialization.load_ssh_public_key(data)
             if data.startswith(_SSH_RSA)

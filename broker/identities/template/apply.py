@@ -28,7 +28,13 @@ from broker.identities.control_policies import (
     control_policies,
     option_value,
 )
-from broker.identities.template.changes import Change, ChangeKind, differences
+from broker.identities.template.account_settings import settings_of, with_settings
+from broker.identities.template.changes import (
+    Change,
+    ChangeKind,
+    differences,
+    shown,
+)
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import Kind, Spec, Surroundings, Work
 from broker.identities.template.kinds import KINDS
@@ -140,7 +146,7 @@ async def _change_account(run: _Run, template: AccountTemplate) -> None:
             found.extend(step.changes)
             await step.take(work, template.place)
         for change in found:
-            if change.kind is not ChangeKind.KEEP:
+            if change.kind.is_done:
                 await work.change.record(_record(run, change))
         if work.pending_trust:
             run.pending.append((template, work.pending_trust))
@@ -180,7 +186,8 @@ class _Step:
         """
         try:
             if self.before is None:
-                await self.kind.create(work, self.after)
+                if self.after is not None:
+                    await self.kind.create(work, self.after)
             elif self.after is None:
                 await self.kind.delete(work, self.before)
             elif self.before != self.after:
@@ -225,14 +232,20 @@ def _step(
 ) -> _Step:
     account = template.account
     entity = f"{kind.noun} {kind.label(after)}"
+    possible, calls = kind.left(before, after)
+    waiting = [Change(account, ChangeKind.CALL, call) for call in calls]
+    if possible is None:
+        return _Step(kind=kind, before=before, after=before, changes=tuple(waiting))
     if before is None:
         created = Change(account, ChangeKind.CREATE, entity)
-        return _Step(kind=kind, before=None, after=after, changes=(created,))
-    after = kind.adopt(before, after)
-    changes: list[Change] = []
+        return _Step(
+            kind=kind, before=None, after=possible, changes=(created, *waiting)
+        )
+    after = kind.adopt(before, possible)
+    changes = waiting
     if not run.prune:
         after, spared = kind.spare(before, after)
-        changes = [
+        changes += [
             Change(account, ChangeKind.KEEP, f"{part} of {entity}") for part in spared
         ]
     details = differences(before, after)
@@ -255,6 +268,12 @@ def _account_changes(
     policy = None if account is None else account.password_policy
     if template.password_policy not in (None, policy):
         details.append("PasswordPolicy: changed")
+    present = settings_of(account)
+    details += [
+        f"{name}: {shown(present[name])} -> {shown(wanted)}"
+        for name, wanted in template.settings.items()
+        if present[name] != wanted
+    ]
     for kind, wanted in template.controls.items():
         there = () if account is None else control_policies(account, kind)
         if there != wanted:
@@ -280,6 +299,7 @@ async def _write_account(work: Work, template: AccountTemplate) -> None:
         options=options,
         password_policy=template.password_policy or work.account.password_policy,
     )
+    account = await with_settings(work, account, template.settings)
     await work.change.update_account(account)
     if template.alias:
         await set_alias(work.change, account, template.alias)

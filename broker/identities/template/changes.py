@@ -19,6 +19,14 @@ class ChangeKind(StrEnum):
     KEEP = "!"
     """It is not in the template and stays, because nothing is to be deleted."""
 
+    CALL = "*"
+    """It is in the template, and a call has to make it, because it has a secret."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether applying the template does something."""
+        return self not in {ChangeKind.KEEP, ChangeKind.CALL}
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -47,10 +55,13 @@ def _differences(before: Any, after: Any) -> Iterator[str]:  # noqa: ANN401  # a
         if old == new:
             continue
         label = member.metadata.get("property", member.name)
+        if member.metadata.get("in_parts"):
+            yield from _differences(old, new)
+            continue
         if isinstance(old, dict) and isinstance(new, dict):
             yield from _entries(label, old, new)
         else:
-            yield f"{label}: {_shown(old)} -> {_shown(new)}"
+            yield f"{label}: {shown(old)} -> {shown(new)}"
 
 
 def _entries(
@@ -58,10 +69,11 @@ def _entries(
 ) -> Iterator[str]:
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
-            yield f"{label}.{key}: {_shown(old.get(key))} -> {_shown(new.get(key))}"
+            yield f"{label}.{key}: {shown(old.get(key))} -> {shown(new.get(key))}"
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value in a line, cut where it is long."""
     if value is None:
         return "nothing"
     text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -3,6 +3,7 @@
 import json
 
 from broker.identities.control_policies import ControlKind, control_policies
+from broker.identities.template.account_settings import shown_settings
 from broker.identities.template.kinds import KINDS
 from broker.identities.template.yaml_text import dump_yaml
 from broker.model.account import Account
@@ -23,6 +24,7 @@ async def export_account(directory: DirectoryReader, account: Account) -> str:
     broker: dict[str, object] = {}
     if account.quotas:
         broker["Quotas"] = dict(sorted(account.quotas.items()))
+    broker |= shown_settings(account)
     for control in ControlKind:
         policies = control_policies(account, control)
         if policies:

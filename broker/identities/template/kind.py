@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from broker.identities.oidc_providers import IsInternal
+from broker.identities.sealing import Sealer
 from broker.identities.template.properties import Properties
 from broker.model.account import Account, AccountId
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
@@ -24,6 +25,8 @@ class Surroundings:
     http_hosts: Collection[str] = ()
     check_saml_options: CheckOptions = dict
     check_oidc_options: CheckOptions = dict
+    sealer: Sealer | None = None
+    """Seals an issuer's keys; without one, no issuer is switched on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,8 @@ class Kind(Generic[Spec]):
     what is there and what shall be. ``spare`` adds to what shall be the parts of what
     is there that only ``--prune`` takes away, and names them. ``adopt`` takes over from
     what is there what counts more than the template: the broker keeps it itself.
+    ``left`` takes from what shall be what only a call can make, because it is secret,
+    and says which call.
     """
 
     section: str
@@ -77,6 +82,9 @@ class Kind(Generic[Spec]):
         default=lambda _before, after: (after, ())
     )
     adopt: Callable[[Spec, Spec], Spec] = field(default=lambda _before, after: after)
+    left: Callable[[Spec | None, Spec], tuple[Spec | None, tuple[str, ...]]] = field(
+        default=lambda _before, after: (after, ())
+    )
 
 
 def shown_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ from broker.identities.control_policies import (
 )
 from broker.identities.limits import DEFAULTS
 from broker.identities.password_policy import PasswordPolicy
+from broker.identities.template.account_settings import Settings, read_settings
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import Kind, Reading, Surroundings
 from broker.identities.template.kinds import KINDS
@@ -27,8 +28,9 @@ from broker.model.arn import iam_arn
 class AccountTemplate:
     """What one account shall have.
 
-    ``alias`` and ``password_policy`` None, quotas that are not named and kinds of ``controls`` that are absent
-    stay as they are. ``sections`` has the kinds whose section is given, in the order in which they are made.
+    ``alias`` and ``password_policy`` None, quotas and settings that are not named and
+    kinds of ``controls`` that are absent stay as they are. ``sections`` has the kinds
+    whose section is given, in the order in which they are made.
     """
 
     account: AccountId
@@ -37,6 +39,7 @@ class AccountTemplate:
     quotas: Mapping[str, int]
     controls: Mapping[ControlKind, tuple[ControlPolicy, ...]]
     password_policy: PasswordPolicy | None
+    settings: Settings
     sections: Mapping[str, tuple[Any, ...]]
 
     def specs(self, kind: Kind[Any]) -> tuple[Any, ...] | None:
@@ -97,6 +100,7 @@ def _read_account(
     password_policy = read_password_policy(properties)
     broker = Properties(properties.mapping("Broker"), f"{place}.Broker")
     quotas = _read_quotas(broker)
+    settings = read_settings(broker)
     controls = {
         control: _read_controls(control, broker)
         for control in ControlKind
@@ -111,6 +115,7 @@ def _read_account(
         quotas=quotas,
         controls=controls,
         password_policy=password_policy,
+        settings=settings,
         sections=sections,
     )
 

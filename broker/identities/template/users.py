@@ -1,7 +1,7 @@
 """``Users``: the properties of ``AWS::IAM::User``.
 
 Access keys and passwords are secrets: they are made by calls and left alone here, but
-those of a user that ``--prune`` deletes go with it.
+all credentials and MFA devices of a user that ``--prune`` deletes go with it.
 """
 
 from collections.abc import Iterable
@@ -20,6 +20,17 @@ from broker.identities.template.owned import (
     write_owned,
 )
 from broker.identities.template.properties import Properties
+from broker.identities.template.user_credentials import (
+    NOTHING_SAID,
+    UserCredentials,
+    delete_credentials,
+    load_credentials,
+    read_credentials,
+    settle_credentials,
+    show_credentials,
+    spare_credentials,
+    write_credentials,
+)
 from broker.model.account import AccountId
 from broker.model.entities import User
 from broker.model.page import PageRequest
@@ -33,16 +44,24 @@ class UserSpec(OwnerSpec):
     """A user with the names of its groups."""
 
     groups: tuple[str, ...] = field(default=(), metadata={"property": "Groups"})
+    credentials: UserCredentials = field(
+        default=NOTHING_SAID, metadata={"in_parts": True}
+    )
 
 
-def _user_spec(owned: OwnerSpec, groups: Iterable[str]) -> UserSpec:
+def _user_spec(
+    owned: OwnerSpec, groups: Iterable[str], credentials: UserCredentials
+) -> UserSpec:
     shared = {one.name: getattr(owned, one.name) for one in fields(OwnerSpec)}
-    return UserSpec(**shared, groups=tuple(sorted(set(groups))))
+    return UserSpec(
+        **shared, groups=tuple(sorted(set(groups))), credentials=credentials
+    )
 
 
 def _parse(properties: Properties, _reading: Reading) -> UserSpec:
     groups = properties.texts("Groups")
-    return _user_spec(read_owned(properties, "UserName"), groups)
+    credentials = read_credentials(properties)
+    return _user_spec(read_owned(properties, "UserName"), groups, credentials)
 
 
 async def _load(directory: DirectoryReader, account: AccountId) -> list[UserSpec]:
@@ -55,7 +74,13 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[UserSpec
         )
         for user in page.items:
             names = [group.name for group in members.get(user.user_id, ())]
-            specs.append(_user_spec(await load_owned(directory, user), names))
+            specs.append(
+                _user_spec(
+                    await load_owned(directory, user),
+                    names,
+                    await load_credentials(directory, user),
+                )
+            )
         if page.marker is None:
             return specs
         request = PageRequest(page.marker, _PAGE)
@@ -74,8 +99,10 @@ async def _write_groups(
 
 
 def _spare(before: UserSpec, after: UserSpec) -> tuple[UserSpec, tuple[str, ...]]:
-    """Memberships stay as well unless they are pruned."""
+    """Memberships, keys and certificates stay as well unless they are pruned."""
     kept, named = spare_owned(before, after)
+    credentials, held = spare_credentials(before.credentials, after.credentials)
+    kept, named = replace(kept, credentials=credentials), (*named, *held)
     given = {name.lower() for name in after.groups}
     others = [name for name in before.groups if name.lower() not in given]
     if not others:
@@ -83,6 +110,19 @@ def _spare(before: UserSpec, after: UserSpec) -> tuple[UserSpec, tuple[str, ...]
     groups = tuple(sorted({*after.groups, *others}))
     parts = tuple(f"membership in {name}" for name in others)
     return replace(kept, groups=groups), (*named, *parts)
+
+
+def _left(
+    before: UserSpec | None, after: UserSpec
+) -> tuple[UserSpec | None, tuple[str, ...]]:
+    """A password is given by a call."""
+    credentials, no_password = settle_credentials(
+        NOTHING_SAID if before is None else before.credentials, after.credentials
+    )
+    settled = replace(after, credentials=credentials)
+    if not no_password:
+        return settled, ()
+    return settled, (f"password of user {after.name}: call CreateLoginProfile",)
 
 
 async def _create(work: Work, spec: UserSpec) -> None:
@@ -97,6 +137,7 @@ async def _create(work: Work, spec: UserSpec) -> None:
     )
     await write_owned(work, user, None, spec)
     await _write_groups(work, user, (), spec.groups)
+    await write_credentials(work, user, NOTHING_SAID, spec.credentials)
 
 
 async def _update(work: Work, before: UserSpec, after: UserSpec) -> None:
@@ -108,6 +149,7 @@ async def _update(work: Work, before: UserSpec, after: UserSpec) -> None:
     await work.change.update_user(user)
     await write_owned(work, user, before, after)
     await _write_groups(work, user, before.groups, after.groups)
+    await write_credentials(work, user, before.credentials, after.credentials)
 
 
 async def _delete(work: Work, spec: UserSpec) -> None:
@@ -119,11 +161,16 @@ async def _delete(work: Work, spec: UserSpec) -> None:
         await work.change.delete_login_profile(profile)
     for key in await work.change.list_access_keys(user.account, user.user_id):
         await work.change.delete_access_key(key)
+    await delete_credentials(work, user)
     await users.delete_user(work.change, user)
 
 
 def _show(spec: UserSpec) -> dict[str, object]:
-    shown = {**show_owned(spec, "UserName"), "Groups": list(spec.groups)}
+    shown = {
+        **show_owned(spec, "UserName"),
+        "Groups": list(spec.groups),
+        **show_credentials(spec.credentials),
+    }
     return without_empty(shown)
 
 
@@ -139,4 +186,5 @@ USERS: Kind[UserSpec] = Kind(
     delete=_delete,
     show=_show,
     spare=_spare,
+    left=_left,
 )

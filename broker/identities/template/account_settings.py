@@ -1,0 +1,143 @@
+"""The account's own settings in a template, below ``Broker``.
+
+Switching outbound federation on makes the account's issuer keys as the call does; no
+template holds them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from broker.errors import InvalidInput
+from broker.identities.account_options import (
+    ALWAYS_ON,
+    DISABLED_REGIONS,
+    ROOT_MANAGED_BY,
+    TOKEN_VERSION,
+    TOKEN_VERSIONS,
+    disabled_regions,
+    is_region_name,
+    root_manager,
+)
+from broker.identities.outbound import (
+    OPTION,
+    Outbound,
+    find_outbound,
+    first_keys,
+    with_outbound,
+)
+from broker.identities.template.errors import TemplateError
+from broker.identities.template.kind import Work
+from broker.identities.template.properties import Properties
+from broker.model.account import Account, parse_account_id
+
+Settings = Mapping[str, object]
+"""Values by property; a property that is absent says nothing."""
+
+_UNSET: Final[Settings] = {
+    DISABLED_REGIONS: (),
+    ROOT_MANAGED_BY: "",
+    OPTION: False,
+    TOKEN_VERSION: None,
+}
+
+
+def read_settings(broker: Properties) -> Settings:
+    """The settings among the properties of an account's ``Broker``.
+
+    Raises:
+        TemplateError: one of them cannot be.
+    """
+    found: dict[str, object] = {}
+    if broker.has(DISABLED_REGIONS):
+        found[DISABLED_REGIONS] = _regions(broker)
+    if broker.has(ROOT_MANAGED_BY):
+        found[ROOT_MANAGED_BY] = _manager(broker)
+    if broker.has(OPTION):
+        found[OPTION] = broker.flag(OPTION)
+    if broker.has(TOKEN_VERSION):
+        version = broker.text(TOKEN_VERSION)
+        if version not in TOKEN_VERSIONS:
+            place = f"{broker.place}.{TOKEN_VERSION}"
+            raise TemplateError(place, f"must be {' or '.join(TOKEN_VERSIONS)}")
+        found[TOKEN_VERSION] = version
+    return found
+
+
+def settings_of(account: Account | None) -> Settings:
+    """The settings that an account has; without an account, those of a new one."""
+    if account is None:
+        return _UNSET
+    outbound = find_outbound(account)
+    return {
+        DISABLED_REGIONS: tuple(sorted(disabled_regions(account))),
+        ROOT_MANAGED_BY: root_manager(account),
+        OPTION: outbound is not None and outbound.enabled,
+        TOKEN_VERSION: account.options.get(TOKEN_VERSION),
+    }
+
+
+def shown_settings(account: Account) -> dict[str, object]:
+    """The settings that are not those of a new account, as a template writes them."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in settings_of(account).items()
+        if value != _UNSET[name]
+    }
+
+
+async def with_settings(work: Work, account: Account, wanted: Settings) -> Account:
+    """The account with the settings that a template asks for.
+
+    Raises:
+        InvalidInput: there is no account to manage root tasks, or nothing that could
+            seal an issuer's keys.
+    """
+    present = settings_of(account)
+    options = dict(account.options)
+    for name in (DISABLED_REGIONS, ROOT_MANAGED_BY, TOKEN_VERSION):
+        if name in wanted:
+            options.pop(name, None)
+            value = wanted[name]
+            if value != _UNSET[name]:
+                options[name] = list(value) if isinstance(value, tuple) else value
+    manager = wanted.get(ROOT_MANAGED_BY)
+    if manager:
+        named = parse_account_id(str(manager))
+        if await work.change.find_account(named) is None:
+            raise InvalidInput(f"There is no account {manager} to do root tasks.")
+    account = replace(account, options=options)
+    if wanted.get(OPTION, present[OPTION]) == present[OPTION]:
+        return account
+    return _switch_outbound(work, account, enabled=bool(wanted[OPTION]))
+
+
+def _switch_outbound(work: Work, account: Account, *, enabled: bool) -> Account:
+    outbound = find_outbound(account)
+    if outbound is None:
+        sealer = work.surroundings.sealer
+        if sealer is None:
+            raise InvalidInput("Outbound federation cannot be switched on here.")
+        keys = first_keys(account.account_id, sealer, work.now)
+        outbound = Outbound(enabled=enabled, keys=keys)
+    return with_outbound(account, replace(outbound, enabled=enabled))
+
+
+def _regions(broker: Properties) -> tuple[str, ...]:
+    regions = broker.texts(DISABLED_REGIONS)
+    place = f"{broker.place}.{DISABLED_REGIONS}"
+    for region in regions:
+        if not is_region_name(region):
+            raise TemplateError(place, f"{region} is no region such as eu-central-1")
+        if region == ALWAYS_ON:
+            raise TemplateError(place, f"{ALWAYS_ON} cannot be switched off")
+    return tuple(sorted(set(regions)))
+
+
+def _manager(broker: Properties) -> str:
+    named = broker.optional_text(ROOT_MANAGED_BY) or ""
+    try:
+        return parse_account_id(named) if named else ""
+    except ValueError as error:
+        place = f"{broker.place}.{ROOT_MANAGED_BY}"
+        raise TemplateError(place, str(error)) from error

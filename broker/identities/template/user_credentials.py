@@ -1,0 +1,277 @@
+"""What a template says of a user's credentials: their public parts, and one flag.
+
+``LoginProfile`` without its password, ``SSHPublicKeys`` and ``SigningCertificates``
+with their texts. A property that is absent leaves those credentials alone, whatever is
+pruned; secrets (passwords, access keys) are made by calls.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from broker.errors import BrokerError
+from broker.identities.mfa_devices import deactivate_device
+from broker.identities.public_keys import (
+    certificate_fingerprint,
+    parse_certificate,
+    parse_ssh_key,
+    ssh_fingerprint,
+)
+from broker.identities.template.errors import TemplateError
+from broker.identities.template.kind import Work, without_empty
+from broker.identities.template.properties import Properties
+from broker.identities.user_credentials import (
+    set_status,
+    upload_certificate,
+    upload_ssh_key,
+)
+from broker.model.credentials import CredentialKind, CredentialStatus, UserCredential
+from broker.model.entities import User
+from broker.stores.directory.port import DirectoryReader
+
+
+class Login(StrEnum):
+    """What is known of a user's password."""
+
+    KEPT = "a password"
+    RESET_REQUIRED = "a password to be changed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicCredentials:
+    """Credentials of one kind: status by fingerprint, and the texts to upload."""
+
+    statuses: Mapping[str, str]
+    texts: Mapping[str, str] = field(compare=False, default_factory=dict)
+
+    def __str__(self) -> str:
+        return ", ".join(
+            f"{fingerprint[:11]}… {status}"
+            for fingerprint, status in self.statuses.items()
+        )
+
+    def with_others_of(
+        self, before: "PublicCredentials"
+    ) -> tuple["PublicCredentials", tuple[str, ...]]:
+        """Likewise, with those that are there already; and which those are."""
+        others = [one for one in before.statuses if one not in self.statuses]
+        kept = {**self.statuses, **{one: before.statuses[one] for one in others}}
+        return replace(self, statuses=dict(sorted(kept.items()))), tuple(others)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserCredentials:
+    """All of them; None for what is left alone."""
+
+    login: Login | None = field(default=None, metadata={"property": "LoginProfile"})
+    ssh_keys: PublicCredentials | None = field(
+        default=None, metadata={"property": "SSHPublicKeys"}
+    )
+    certificates: PublicCredentials | None = field(
+        default=None, metadata={"property": "SigningCertificates"}
+    )
+
+
+NOTHING_SAID = UserCredentials()
+
+_SECTIONS = {
+    CredentialKind.SSH_PUBLIC_KEY: ("SSHPublicKeys", "SSHPublicKeyBody"),
+    CredentialKind.SIGNING_CERTIFICATE: ("SigningCertificates", "CertificateBody"),
+}
+
+
+def read_credentials(properties: Properties) -> UserCredentials:
+    """The credentials among a user's properties.
+
+    Raises:
+        TemplateError: one of them cannot be, or a password is among them.
+    """
+    return UserCredentials(
+        login=_read_login(properties),
+        ssh_keys=_read_public(properties, CredentialKind.SSH_PUBLIC_KEY),
+        certificates=_read_public(properties, CredentialKind.SIGNING_CERTIFICATE),
+    )
+
+
+async def load_credentials(directory: DirectoryReader, user: User) -> UserCredentials:
+    """The credentials that a user has."""
+    profile = await directory.find_login_profile(user.account, user.user_id)
+    login = None
+    if profile is not None:
+        login = Login.RESET_REQUIRED if profile.reset_required else Login.KEPT
+    return UserCredentials(
+        login=login,
+        ssh_keys=await _load(directory, user, CredentialKind.SSH_PUBLIC_KEY),
+        certificates=await _load(directory, user, CredentialKind.SIGNING_CERTIFICATE),
+    )
+
+
+def settle_credentials(
+    before: UserCredentials, after: UserCredentials
+) -> tuple[UserCredentials, bool]:
+    """``after`` with what it leaves alone, and whether a password is still to come."""
+    no_password = after.login is not None and before.login is None
+    settled = UserCredentials(
+        login=before.login if no_password or after.login is None else after.login,
+        ssh_keys=before.ssh_keys if after.ssh_keys is None else after.ssh_keys,
+        certificates=(
+            before.certificates if after.certificates is None else after.certificates
+        ),
+    )
+    return settled, no_password
+
+
+def spare_credentials(
+    before: UserCredentials, after: UserCredentials
+) -> tuple[UserCredentials, tuple[str, ...]]:
+    """Keep the keys and certificates that are there though nobody names them."""
+    parts: list[str] = []
+    kept: dict[str, PublicCredentials | None] = {}
+    for member, noun in (("ssh_keys", "SSH key"), ("certificates", "certificate")):
+        old: PublicCredentials | None = getattr(before, member)
+        new: PublicCredentials | None = getattr(after, member)
+        if old is not None and new is not None:
+            new, others = new.with_others_of(old)
+            parts += [f"{noun} {fingerprint[:11]}…" for fingerprint in others]
+        kept[member] = new
+    return replace(after, **kept), tuple(parts)  # type: ignore[arg-type]  # by name
+
+
+async def write_credentials(
+    work: Work, user: User, before: UserCredentials, after: UserCredentials
+) -> None:
+    """Write what differs; see `settle_credentials`."""
+    if after.login is not None and after.login is not before.login:
+        profile = await work.change.find_login_profile(user.account, user.user_id)
+        if profile is not None:
+            required = after.login is Login.RESET_REQUIRED
+            await work.change.update_login_profile(
+                replace(profile, reset_required=required)
+            )
+    for kind, wanted in (
+        (CredentialKind.SSH_PUBLIC_KEY, after.ssh_keys),
+        (CredentialKind.SIGNING_CERTIFICATE, after.certificates),
+    ):
+        if wanted is not None:
+            await _write_public(work, user, kind, wanted)
+
+
+async def delete_credentials(work: Work, user: User) -> None:
+    """Remove all that a user proves itself with, but for password and access keys."""
+    change = work.change
+    for kind in CredentialKind:
+        for held in await change.list_credentials(user.account, kind, user.user_id):
+            await change.delete_credential(held)
+    for device in await change.list_mfa_devices(user.account, user.user_id):
+        if device.virtual:
+            await change.delete_mfa_device(device)
+        else:
+            await deactivate_device(change, device)
+    for passkey in await change.list_passkeys(user.account, user.user_id):
+        await change.delete_passkey(passkey)
+
+
+def show_credentials(credentials: UserCredentials) -> dict[str, object]:
+    """The properties as a template writes them."""
+    shown: dict[str, object] = {}
+    if credentials.login is not None:
+        required = credentials.login is Login.RESET_REQUIRED
+        shown["LoginProfile"] = {"PasswordResetRequired": required}
+    for kind, held in (
+        (CredentialKind.SSH_PUBLIC_KEY, credentials.ssh_keys),
+        (CredentialKind.SIGNING_CERTIFICATE, credentials.certificates),
+    ):
+        section, body = _SECTIONS[kind]
+        if held is not None:
+            shown[section] = [
+                {body: held.texts[fingerprint], "Status": status}
+                for fingerprint, status in held.statuses.items()
+            ]
+    return without_empty(shown)
+
+
+def _read_login(properties: Properties) -> Login | None:
+    if not properties.has("LoginProfile"):
+        return None
+    given = Properties(
+        properties.mapping("LoginProfile"), f"{properties.place}.LoginProfile"
+    )
+    if given.has("Password"):
+        raise TemplateError(
+            f"{given.place}.Password",
+            "is a secret; call CreateLoginProfile, and leave it out",
+        )
+    required = given.flag("PasswordResetRequired")
+    given.finish()
+    return Login.RESET_REQUIRED if required else Login.KEPT
+
+
+def _read_public(
+    properties: Properties, kind: CredentialKind
+) -> PublicCredentials | None:
+    section, body = _SECTIONS[kind]
+    if not properties.has(section):
+        return None
+    statuses: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    for item in properties.items(section):
+        text = item.text(body).strip()
+        status = item.optional_text("Status") or CredentialStatus.ACTIVE.value
+        item.finish()
+        if status not in set(CredentialStatus):
+            raise TemplateError(f"{item.place}.Status", "must be Active or Inactive")
+        try:
+            fingerprint = _fingerprint(kind, text)
+        except BrokerError as error:
+            raise TemplateError(f"{item.place}.{body}", str(error)) from error
+        if fingerprint in statuses:
+            raise TemplateError(item.place, "this one comes twice")
+        statuses[fingerprint], texts[fingerprint] = status, text
+    return PublicCredentials(statuses=dict(sorted(statuses.items())), texts=texts)
+
+
+def _fingerprint(kind: CredentialKind, text: str) -> str:
+    if kind is CredentialKind.SSH_PUBLIC_KEY:
+        return ssh_fingerprint(parse_ssh_key(text))
+    return certificate_fingerprint(parse_certificate(text))
+
+
+async def _load(
+    directory: DirectoryReader, user: User, kind: CredentialKind
+) -> PublicCredentials | None:
+    held = await directory.list_credentials(user.account, kind, user.user_id)
+    if not held:
+        return PublicCredentials(statuses={})
+    ordered = sorted(held, key=lambda one: one.fingerprint)
+    return PublicCredentials(
+        statuses={one.fingerprint: one.status.value for one in ordered},
+        texts={one.fingerprint: one.body.strip() for one in ordered},
+    )
+
+
+async def _write_public(
+    work: Work, user: User, kind: CredentialKind, wanted: PublicCredentials
+) -> None:
+    change = work.change
+    listed = await change.list_credentials(user.account, kind, user.user_id)
+    there = {one.fingerprint: one for one in listed}
+    for fingerprint, found in there.items():
+        if fingerprint not in wanted.statuses:
+            await change.delete_credential(found)
+    for fingerprint, status in wanted.statuses.items():
+        found_or_made = there.get(fingerprint)
+        if found_or_made is None:
+            text = wanted.texts[fingerprint]
+            found_or_made = await _upload(work, user, kind, text)
+        if found_or_made.status.value != status:
+            await set_status(change, found_or_made, status)
+
+
+async def _upload(
+    work: Work, user: User, kind: CredentialKind, text: str
+) -> UserCredential:
+    if kind is CredentialKind.SSH_PUBLIC_KEY:
+        return await upload_ssh_key(work.change, work.account, user, text, work.now)
+    return await upload_certificate(
+        work.change, work.account, user.user_id, text, work.now
+    )
