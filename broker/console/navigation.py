@@ -34,7 +34,7 @@ SECTIONS = (
             Entry("permissions", "/console/permissions", "What may I do"),
             Entry("try", "/console/try", "Try it"),
             Entry("switch", "/console/switch", "Switch role"),
-            Entry("security", "/console/security", "My security credentials"),
+            Entry("security", "/console/security", "Security credentials"),
             Entry("sessions", "/console/sessions", "Sessions"),
         ),
     ),

@@ -149,8 +149,8 @@ async def test_without_a_script_an_app_does_instead(scene: Scene) -> None:
     await page.click("summary")
     seed = (await page.inner_text("#seed")).strip()
     now = int(scene.world.clock.now().timestamp())
-    await page.fill("[name=code1]", oath_code(seed, now - 30))
-    await page.fill("[name=code2]", oath_code(seed, now))
+    await page.fill("[name=first_code]", oath_code(seed, now - 30))
+    await page.fill("[name=second_code]", oath_code(seed, now))
     await page.click("#enable_button")
     await expect(page.get_by_role("status").first).to_contain_text("is yours")
 
@@ -172,7 +172,7 @@ async def test_keys_and_password_are_changed(scene: Scene) -> None:
     await page.click("#remove_button")
     await expect(page.get_by_role("status").first).to_contain_text("deleted")
     await page.click("text=Change the password")
-    await page.get_by_label("Password of now").fill(PASSWORD)
+    await page.get_by_label("Current password").fill(PASSWORD)
     for label in ("New password", "New password again"):
         await page.get_by_label(label, exact=True).fill("Another-horse-8")
     await page.click("#change_button")

@@ -84,8 +84,8 @@ async def enable_app(own: Own) -> Response:
             words(error),
             error.status,
             serial=serial[:256],
-            seed=visit.text("seed"),
-            picture=visit.text("picture"),
+            seed=visit.text("secret"),
+            picture=visit.text("secret_picture"),
         )
     return go(HOME, done="device")
 
@@ -134,7 +134,10 @@ async def _with_codes(own: Own, template: str, action: str, done: str) -> Respon
 
 async def _prove(own: Own, action: str, serial: str) -> None:
     # People write codes as their app shows them, in two groups.
-    first, second = (own.visit.text(f"code{n}").replace(" ", "") for n in (1, 2))
+    first, second = (
+        own.visit.text(f"{which}_code").replace(" ", "")
+        for which in ("first", "second")
+    )
     await own.iam(
         action,
         SerialNumber=serial,

@@ -38,7 +38,8 @@ async def change_password(own: Own) -> Response:
 async def _change(own: Own) -> None:
     # As they were typed: white space counts.
     old, new, again = (
-        own.visit.form.find(name) or "" for name in ("old", "new", "again")
+        own.visit.form.find(name) or ""
+        for name in ("old_password", "new_password", "new_password_again")
     )
     if new != again:
         raise ValueError(_DIFFERENT)

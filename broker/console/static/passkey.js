@@ -59,6 +59,7 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
     continue;
   }
   button.hidden = false;
+  for (const shown of form.querySelectorAll("[data-passkey-ready]")) shown.hidden = false;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     say("");

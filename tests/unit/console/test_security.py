@@ -118,17 +118,37 @@ async def test_the_password_is_changed_by_whoever_knows_it(world: SignInWorld) -
     page, new = f"{HOME}/password", "Another-horse-8"
     assert "At least 8 characters" in text_of(await browser.get(page))
     for typed, said in (
-        ({"old": "wrong", "new": new, "again": new}, "The old password was incorrect."),
-        ({"old": PASSWORD, "new": new, "again": new + "x"}, "are not the same"),
-        ({"old": PASSWORD, "new": "short", "again": "short"}, "minimum length of 8"),
-        ({"old": "", "new": "", "again": ""}, "oldPassword"),
+        (
+            {"old_password": "wrong", "new_password": new, "new_password_again": new},
+            "The old password was incorrect.",
+        ),
+        (
+            {
+                "old_password": PASSWORD,
+                "new_password": new,
+                "new_password_again": new + "x",
+            },
+            "are not the same",
+        ),
+        (
+            {
+                "old_password": PASSWORD,
+                "new_password": "short",
+                "new_password_again": "short",
+            },
+            "minimum length of 8",
+        ),
+        (
+            {"old_password": "", "new_password": "", "new_password_again": ""},
+            "oldPassword",
+        ),
     ):
         refused = await post(browser, page, page, **typed)
         assert refused.status_code in {400, 403}
         assert said in text_of(refused)
         assert PASSWORD not in refused.text
         assert new not in refused.text
-    typed = {"old": PASSWORD, "new": new, "again": new}
+    typed = {"old_password": PASSWORD, "new_password": new, "new_password_again": new}
     changed = await post(browser, page, page, **typed)
     assert changed.headers["location"] == f"{HOME}?done=password"
     assert "was changed" in text_of(await browser.get(changed.headers["location"]))
@@ -211,7 +231,10 @@ async def made_app(browser: Any, **typed: str) -> tuple[Any, str]:
 
 def codes(world: SignInWorld, seed: str) -> dict[str, str]:
     at = int(world.clock.now().timestamp())
-    return {"code1": oath_code(seed, at - PERIOD), "code2": oath_code(seed, at)}
+    return {
+        "first_code": oath_code(seed, at - PERIOD),
+        "second_code": oath_code(seed, at),
+    }
 
 
 async def enable(browser: Any, page: Any, **typed: str) -> Any:
@@ -230,7 +253,7 @@ async def test_an_authenticator_app_is_given_its_secret_and_shows_two_codes(
     (picture,) = html.fromstring(page.text).xpath("//img/@src")
     png = base64.b64decode(picture.removeprefix("data:image/png;base64,"))
     assert png.startswith(b"\x89PNG")
-    again = await enable(browser, page, code1="000000", code2="000000")
+    again = await enable(browser, page, first_code="000000", second_code="000000")
     assert again.status_code == 403
     assert "not valid" in text_of(again)
     # The secret and its picture are still there, for another try.
@@ -250,8 +273,12 @@ async def test_a_secret_that_a_form_brings_is_not_put_on_the_page(
 ) -> None:
     browser = await signed_in(world)
     page, _ = await made_app(browser)
-    typed = {"seed": "<script>", "picture": "x' onerror='alert(1)", "code1": "1"}
-    again = await enable(browser, page, **typed, code2="2")
+    typed = {
+        "secret": "<script>",
+        "secret_picture": "x' onerror='alert(1)",
+        "first_code": "1",
+    }
+    again = await enable(browser, page, **typed, second_code="2")
     assert again.status_code == 400
     assert "<script>" not in again.text.replace('<script src="', "")
     assert html.fromstring(again.text).xpath("//img") == []
@@ -262,7 +289,7 @@ async def test_a_device_that_was_begun_can_be_dropped_or_begun_again(
 ) -> None:
     browser = await signed_in(world)
     page, _ = await made_app(browser)
-    gone = await enable(browser, page, cancel="yes", code1="", code2="")
+    gone = await enable(browser, page, cancel="yes", first_code="", second_code="")
     assert gone.headers["location"] == HOME
     page, first = await made_app(browser)
     refused = await post(browser, f"{MFA}/app", f"{MFA}/app", name="ann")
@@ -303,7 +330,12 @@ async def test_a_hardware_token_is_assigned_resynced_and_removed(
     serial = "GAHT12345678"
     seed = await imported_token(world, serial)
     wrong = await post(
-        browser, f"{MFA}/token", f"{MFA}/token", serial="GAHT1", code1="1", code2="2"
+        browser,
+        f"{MFA}/token",
+        f"{MFA}/token",
+        serial="GAHT1",
+        first_code="1",
+        second_code="2",
     )
     assert wrong.status_code == 400
     assert 'value="GAHT1"' in wrong.text
@@ -416,3 +448,20 @@ async def test_root_finds_its_own(world: SignInWorld) -> None:
     assert "set by the operator" in text_of(await browser.get(f"{HOME}/password"))
     assert "broker mfa enable-root" in text_of(await browser.get(f"{MFA}/new"))
     assert "The root user has none" in text_of(await browser.get(SERVICES))
+
+
+async def test_no_secret_of_these_pages_is_kept_when_the_session_is_over(
+    world: SignInWorld,
+) -> None:
+    """A form that comes too late is shown once more, without what nobody may read."""
+    browser = await signed_in(world)
+    world.clock.move(43_200)
+    secrets = {
+        f"{HOME}/password": ("old_password", "new_password", "new_password_again"),
+        f"{MFA}/app/enable": ("first_code", "second_code", "secret", "secret_picture"),
+    }
+    for path, names in secrets.items():
+        typed = {**dict.fromkeys(names, "HARD-TO-GUESS"), "name": "kept"}
+        answer = await browser.post(path, data=typed, headers=SAME)
+        assert "kept" in text_of(answer)
+        assert "HARD-TO-GUESS" not in answer.text
