@@ -119,7 +119,7 @@ def find_oidc_start(broker: RunningBroker) -> str:
     with browsing() as browser:
         page = browser.get(f"{broker.url}/signin/{ACCOUNT}")
     (link,) = html.fromstring(page.text).xpath("//a[contains(., 'localhost')]/@href")
-    return urljoin(broker.url, link)
+    return urljoin(broker.url, str(link))
 
 
 def test_sign_in_that_begins_at_the_identity_provider(world: World) -> None:

@@ -1,6 +1,7 @@
 """Signing in at a real OpenID Connect provider, through the real pages."""
 
 import asyncio
+import os
 import runpy
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.support.broker import ACCOUNT, Key
 from tests.support.identity_providers import browsing
 from tests.support.oidc_world import SECRET, OidcWorld, oidc_world, role_arn, sign_in
 from tests.support.servers import find_free_port
+from tests.support.visit import visit
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -43,7 +45,8 @@ def test_who_has_several_roles_chooses(world: OidcWorld) -> None:
     with browsing() as browser:
         sign_in(world, browser, "admin")
         page = browser.get(f"{world.broker.url}/console/")
-        assert browser.url.endswith("/signin")  # not before a role is chosen
+        # Not before a role is chosen.
+        assert browser.url.startswith(f"{world.broker.url}/signin")
     with browsing() as browser:
         login = browser.get(world.start)
         consent = browser.submit(login, login="admin", password="any")
@@ -140,18 +143,37 @@ def test_a_mobile_app_signs_in_exchanges_and_renews(world: OidcWorld) -> None:
     assert len(keys) == 2
 
 
+def test_the_mobile_sample_runs_as_it_is(world: OidcWorld) -> None:
+    """With a person for a browser, and credentials that renew themselves."""
+    person = f"{sys.executable} -m tests.support.visit bob %s &"
+    words = (
+        *("--issuer", world.issuer, "--client-id", "app"),
+        *("--broker", world.broker.url, "--role", role_arn("Staff")),
+        *("--port", str(find_free_port())),
+    )
+    done = subprocess.run(
+        [sys.executable, str(SAMPLES / "mobile.py"), *words],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(world.broker.folder),
+            "BROWSER": person,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout.endswith("assumed-role/Staff/mobile\n"), done.stderr
+
+
 def id_token(world: OidcWorld, name: str) -> str:
     """Of the public client, without the broker's part."""
     mobile = SimpleNamespace(**runpy.run_path(str(SAMPLES / "mobile.py")))
     given = SimpleNamespace(issuer=world.issuer, client_id="app", port=find_free_port())
 
-    def visit(url: str) -> None:
-        with browsing() as browser:
-            login = browser.get(url)
-            browser.submit(browser.submit(login, login=name, password="any"))
-
     def open_page(url: str) -> None:
-        threading.Thread(target=visit, args=(url,), daemon=True).start()
+        threading.Thread(target=visit, args=(name, url), daemon=True).start()
 
     token: str = mobile.sign_in(given, open_page)
     return token
