@@ -6,7 +6,7 @@ the names.
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from broker.entropy import new_request_id, new_unique_id
 from broker.errors import InvalidInput, NoSuchEntity, UnmodifiableEntity
@@ -58,7 +58,12 @@ SERVICES: Mapping[str, str] = {
 
 _WITH_SUFFIX = frozenset({"autoscaling", "cloud9"})
 
+_IN_USE = (
+    "The role was used so lately that one of its sessions may still be alive."
+    " Remove what uses it, wait, and try again."
+)
 SUCCEEDED = "SUCCEEDED"
+FAILED = "FAILED"
 
 
 def is_service_linked(role: Role) -> bool:
@@ -148,7 +153,7 @@ async def create_linked_role(
 async def delete_linked_role(
     change: DirectoryChange, role: Role, *, now: datetime
 ) -> DeletionTask:
-    """Remove a service's own role, and keep how that went.
+    """Remove a service's own role unless it is in use, and keep how that went.
 
     Raises:
         NoSuchEntity: it is nobody's own role.
@@ -157,15 +162,35 @@ async def delete_linked_role(
         raise NoSuchEntity(
             f"The service-linked role with name {role.name} cannot be found."
         )
+    usage = await usage_of(change, role, now=now)
     task = DeletionTask(
         account=role.account,
         task_id=f"task{role.path}{role.name}/{new_request_id()}",
-        status=SUCCEEDED,
+        status=FAILED if usage else SUCCEEDED,
         made_at=now,
+        reason=_IN_USE if usage else "",
     )
-    await change.delete_role(role)
+    if not usage:
+        await change.delete_role(role)
     await change.insert_deletion_task(task)
     return task
+
+
+async def usage_of(
+    directory: DirectoryReader, role: Role, *, now: datetime
+) -> frozenset[str]:
+    """The regions where the role was used so lately that a session may be alive."""
+    longest = timedelta(seconds=role.max_session_duration_seconds)
+    return frozenset(
+        use.region
+        for use in await directory.list_uses(role.account, [role.role_id])
+        if use.at > now - longest
+    )
+
+
+def role_of_task(task: DeletionTask) -> str:
+    """The name of the role that a deletion task was for."""
+    return task.task_id.split("/")[-2]
 
 
 async def require_deletion_task(

@@ -13,7 +13,7 @@ from broker.identities.accounts import require_account
 from broker.identities.roles import require_role
 from broker.identities.service_linked_roles import require_modifiable
 from broker.model.arn import iam_arn
-from broker.model.machines import SERVICE_ROLE_PATH
+from broker.model.machines import SERVICE_ROLE_PATH, DeletionTask
 
 _PROTECTED = frozenset(
     {
@@ -77,8 +77,23 @@ async def _status(given: Given, call: Call) -> dict[str, Any]:
     )
     answer: dict[str, Any] = {"Status": task.status}
     if task.reason:
-        answer["Reason"] = {"Reason": task.reason}
+        answer["Reason"] = {"Reason": task.reason, **await _usage(task, call)}
     return answer
+
+
+async def _usage(task: DeletionTask, call: Call) -> dict[str, Any]:
+    """Where the role is in use by now; it was not deleted."""
+    role = await call.directory.find_role(
+        call.account, service_linked_roles.role_of_task(task)
+    )
+    if role is None:
+        return {}
+    regions = await service_linked_roles.usage_of(call.directory, role, now=call.now)
+    return {
+        "RoleUsageList": [
+            {"Region": region, "Resources": [role.arn]} for region in sorted(regions)
+        ]
+    }
 
 
 async def _new_role(given: Given, call: Call) -> On:
