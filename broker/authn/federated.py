@@ -181,6 +181,22 @@ class FederatedScheme:
             return None
         return await self._newer_metadata.find_newer(provider)
 
+    def expected_of(self, provider: SamlProvider) -> SamlExpectations:
+        """What an assertion of this provider must be made for.
+
+        Raises:
+            ValueError: the operator's options of the provider cannot be read.
+        """
+        options = SamlProviderOptions.parse(provider.options)
+        expected = self._expectations
+        return SamlExpectations(
+            audiences=expected.audiences | options.audiences,
+            recipients=(
+                expected.recipients | options.recipients | {self._acs_of(provider)}
+            ),
+            skew=expected.skew,
+        )
+
     async def encryption_keys(
         self, provider: SamlProvider
     ) -> tuple[DecryptionKey, ...]:

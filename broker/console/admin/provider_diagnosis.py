@@ -1,0 +1,107 @@
+"""*Diagnose*: paste a response or a token and read, check by check, what became of it.
+
+Nothing is minted, spent or kept, and the proof is not sent back to the browser.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from starlette.responses import Response
+
+from broker.console.admin import providers
+from broker.console.admin.provider_page import expectations_of
+from broker.console.admin.providers import Row, find_rows
+from broker.console.admin.visit import OK, Visit, visited, words
+from broker.console.inside import Inside, Route
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    ServiceUnavailable,
+    ValidationError,
+)
+from broker.federation.diagnosis import State, is_good
+
+HERE = providers.HERE
+_CHOICES_MAX = 200
+_VALUES_MAX = 40
+_BAD_TIME = "Write a time as 2026-01-31T08:30, in UTC."
+
+
+class ProviderDiagnosis:
+    """The page."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+
+    def routes(self) -> Iterable[Route]:
+        """Where the page is."""
+        page = visited(self._inside, HERE, _page, long=True)
+        return ((providers.DIAGNOSE, ["GET", "POST"], page),)
+
+
+async def _page(visit: Visit) -> Response:
+    arn = visit.text("arn")[:2048]
+    at = visit.text("at")[:40]
+    found, problem, status = None, "", OK
+    if visit.posted:
+        try:
+            found = await visit.perform(
+                "signin",
+                "DiagnoseProof",
+                ProviderArn=arn,
+                Proof=visit.text("proof"),
+                **_time(at),
+            )
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            problem, status = words(error), error.status
+    outcome = found["Outcome"] if found else None
+    return await visit.show(
+        "admin/provider_diagnose.html",
+        HERE,
+        status,
+        choices=await _choices(visit),
+        arn=arn,
+        at=at,
+        problem=problem,
+        outcome=outcome,
+        good=outcome is not None and is_good(outcome.checks),
+        State=State,
+        setup=expectations_of(visit, found["Provider"]) if found else {},
+        values=_values(outcome.identity.context)
+        if outcome and outcome.identity
+        else (),
+    )
+
+
+def _time(text: str) -> dict[str, datetime]:
+    """When the proof is judged; nothing for now.
+
+    Raises:
+        ValidationError: that is no time.
+    """
+    if not text:
+        return {}
+    try:
+        found = datetime.fromisoformat(text)
+        return {"At": found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)}
+    except (ValueError, OverflowError) as error:
+        raise ValidationError(_BAD_TIME) from error
+
+
+async def _choices(visit: Visit) -> list[Row]:
+    """The providers to choose from, as far as they may be listed."""
+    try:
+        rows, _ = await find_rows(visit)
+    except AccessDenied:
+        return []
+    return rows[:_CHOICES_MAX]
+
+
+def _values(context: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
+    """What the proof says, as condition keys of trust policies."""
+    return tuple(
+        (name, ", ".join(values)[:400])
+        for name, values in sorted(context.items())[:_VALUES_MAX]
+    )

@@ -1,0 +1,266 @@
+"""One identity provider: how it does, what to set up there, and everything to change."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.responses import Response
+
+from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND, kind_of
+from broker.console.admin import providers
+from broker.console.admin.listing import Part, part
+from broker.console.admin.providers import full_words, lines, name_of
+from broker.console.admin.tag_lines import read_tags
+from broker.console.admin.visit import OK, Visit, go, visited
+from broker.console.audit_log import AUDIT
+from broker.console.inside import Inside, Route
+from broker.console.oidc_signin import CALLBACK
+from broker.console.saml_metadata import PER_PROVIDER
+from broker.errors import BrokerError, ServiceUnavailable, ValidationError
+from broker.model.entities import OidcProvider, SamlProvider
+from broker.protocols.saml.sp_metadata import assertion_consumer_url
+
+HERE = providers.HERE
+ONE = providers.ONE
+METADATA = "/console/providers/metadata"
+_ROLES_READ = 1000
+_ROLES_SHOWN = 30
+_MEDIA_TYPE = "application/samlmetadata+xml"
+
+
+class ProviderPage:
+    """The provider's page, and its metadata to keep."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+
+    def routes(self) -> Iterable[Route]:
+        """Where the pages are."""
+        both = ["GET", "POST"]
+        return (
+            (ONE, both, visited(self._inside, HERE, _page, long=True)),
+            (METADATA, ["GET"], visited(self._inside, HERE, _metadata)),
+        )
+
+
+async def _page(visit: Visit) -> Response:
+    arn = asked_arn(visit)
+    problem, status = "", OK
+    if visit.posted:
+        try:
+            return await _act(visit, arn)
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            problem, status = full_words(error), error.status
+    found = await visit.perform("signin", "GetProviderHealth", ProviderArn=arn)
+    provider = found["Provider"]
+    trusted = await part(visit, "ListRoles", MaxItems=_ROLES_READ)
+    roles = trusting_roles(trusted, provider.arn)
+    return await visit.show(
+        "admin/provider.html",
+        HERE,
+        status,
+        provider=provider,
+        health=found["Health"],
+        options=found["Options"],
+        saml=isinstance(provider, SamlProvider),
+        name=name_of(provider.arn),
+        tags=[{"Key": key, "Value": value} for key, value in provider.tags.items()],
+        trusted=trusted,
+        roles=roles[:_ROLES_SHOWN],
+        roles_more=max(0, len(roles) - _ROLES_SHOWN),
+        roles_cut=bool(trusted.get("IsTruncated")),
+        setup=expectations_of(visit, provider),
+        audit=AUDIT,
+        problem=problem,
+        done=visit.text("done")[:200],
+        # A private key is a secret: it is not sent back to be corrected.
+        typed={
+            field: visit.text(field)
+            for field in ("metadata", "client", "thumbprints", "tags")
+        },
+    )
+
+
+def asked_arn(visit: Visit) -> str:
+    """The provider that the page is about.
+
+    Raises:
+        ValidationError: none is named.
+    """
+    arn = visit.text("arn")[:2048]
+    if not arn:
+        raise ValidationError("Which provider? Its ARN is missing.")
+    return arn
+
+
+def expectations_of(
+    visit: Visit, provider: SamlProvider | OidcProvider
+) -> Mapping[str, Any]:
+    """What the broker expects of proofs, which is what to set up at the provider."""
+    deps = visit.inside.desk.deps
+    if isinstance(provider, OidcProvider):
+        return {
+            "issuer": provider.url,
+            "audiences": provider.client_ids,
+            "redirect": f"{deps.public_origin}{CALLBACK}",
+            "signs_in": bool(provider.options.get("ClientId")),
+        }
+    expected = deps.federated.expected_of(provider)
+    return {
+        "acs": assertion_consumer_url(deps.public_origin, provider.uuid),
+        "shared_acs": assertion_consumer_url(deps.public_origin),
+        "entity_id": deps.entity_id,
+        "metadata": deps.public_origin + PER_PROVIDER.format(uuid=provider.uuid),
+        "recipients": sorted(expected.recipients),
+        "audiences": sorted(expected.audiences),
+    }
+
+
+def trusting_roles(listed: Part, arn: str) -> list[Mapping[str, Any]]:
+    """The roles whose trust policy names a provider, by name."""
+    return [
+        role
+        for role in listed.get("Roles")
+        if _names(unquote(role.get("AssumeRolePolicyDocument", "")), arn)
+    ]
+
+
+def _names(trust_policy: str, arn: str) -> bool:
+    if arn not in trust_policy:
+        return False
+    statements = json.loads(trust_policy).get("Statement", [])
+    for one in statements if isinstance(statements, list) else [statements]:
+        principal = one.get("Principal")
+        federated = principal.get("Federated") if isinstance(principal, dict) else None
+        if federated == arn or (isinstance(federated, list) and arn in federated):
+            return True
+    return False
+
+
+async def _metadata(visit: Visit) -> Response:
+    """The registered document, as a file."""
+    arn = asked_arn(visit)
+    found = await visit.iam("GetSAMLProvider", SAMLProviderArn=arn)
+    return Response(
+        found["SAMLMetadataDocument"],
+        media_type=_MEDIA_TYPE,
+        headers={
+            "cache-control": "no-store",
+            "content-disposition": 'attachment; filename="metadata.xml"',
+        },
+    )
+
+
+async def _act(visit: Visit, arn: str) -> Response:
+    """What a button of the page says."""
+    do = visit.text("do")
+    if do == "check":
+        result = await visit.perform("signin", "CheckProvider", ProviderArn=arn)
+        if result["Problem"]:
+            raise ValidationError(str(result["Problem"]))
+        return go(ONE, arn=arn, done="It was read just now, and all is well.")
+    kind = kind_of(arn)
+    work = _WORK.get((kind, do))
+    if work is None:
+        raise ValidationError("The page has no such button.")
+    await work(visit, arn)
+    return go(providers.LIST) if do == "delete" else go(ONE, arn=arn)
+
+
+Work = Callable[[Visit, str], Awaitable[object]]
+
+
+async def _update_metadata(visit: Visit, arn: str) -> None:
+    await visit.iam(
+        "UpdateSAMLProvider",
+        SAMLProviderArn=arn,
+        SAMLMetadataDocument=visit.text("metadata"),
+    )
+
+
+async def _set_mode(visit: Visit, arn: str) -> None:
+    await visit.iam(
+        "UpdateSAMLProvider",
+        SAMLProviderArn=arn,
+        AssertionEncryptionMode=visit.text("mode"),
+    )
+
+
+async def _add_key(visit: Visit, arn: str) -> None:
+    await visit.iam(
+        "UpdateSAMLProvider", SAMLProviderArn=arn, AddPrivateKey=visit.text("pem")
+    )
+
+
+async def _remove_key(visit: Visit, arn: str) -> None:
+    await visit.iam(
+        "UpdateSAMLProvider", SAMLProviderArn=arn, RemovePrivateKey=visit.text("key")
+    )
+
+
+async def _add_client(visit: Visit, arn: str) -> None:
+    await visit.iam(
+        "AddClientIDToOpenIDConnectProvider",
+        OpenIDConnectProviderArn=arn,
+        ClientID=visit.text("client"),
+    )
+
+
+async def _remove_client(visit: Visit, arn: str) -> None:
+    await visit.iam(
+        "RemoveClientIDFromOpenIDConnectProvider",
+        OpenIDConnectProviderArn=arn,
+        ClientID=visit.text("client"),
+    )
+
+
+async def _set_thumbprints(visit: Visit, arn: str) -> None:
+    await visit.iam(
+        "UpdateOpenIDConnectProviderThumbprint",
+        OpenIDConnectProviderArn=arn,
+        ThumbprintList=lines(visit.text("thumbprints")),
+    )
+
+
+def _member(arn: str) -> tuple[str, dict[str, str]]:
+    """How the API calls this kind of provider, and names this one."""
+    if kind_of(arn) == OIDC_KIND:
+        return "OpenIDConnectProvider", {"OpenIDConnectProviderArn": arn}
+    return "SAMLProvider", {"SAMLProviderArn": arn}
+
+
+async def _tag(visit: Visit, arn: str) -> None:
+    noun, named = _member(arn)
+    await visit.iam(f"Tag{noun}", **named, Tags=read_tags(visit.text("tags")))
+
+
+async def _untag(visit: Visit, arn: str) -> None:
+    noun, named = _member(arn)
+    await visit.iam(f"Untag{noun}", **named, TagKeys=[visit.text("key")])
+
+
+async def _delete(visit: Visit, arn: str) -> None:
+    if visit.text("sure") != name_of(arn):
+        raise ValidationError("Type the provider's name to delete it.")
+    noun, named = _member(arn)
+    await visit.iam(f"Delete{noun}", **named)
+
+
+_BOTH: Mapping[str, Work] = {"tag": _tag, "untag": _untag, "delete": _delete}
+_WORK: Mapping[tuple[str, str], Work] = {
+    **{
+        (kind, do): work
+        for kind in (SAML_KIND, OIDC_KIND)
+        for do, work in _BOTH.items()
+    },
+    (SAML_KIND, "metadata"): _update_metadata,
+    (SAML_KIND, "mode"): _set_mode,
+    (SAML_KIND, "add-key"): _add_key,
+    (SAML_KIND, "remove-key"): _remove_key,
+    (OIDC_KIND, "add-client"): _add_client,
+    (OIDC_KIND, "remove-client"): _remove_client,
+    (OIDC_KIND, "thumbprints"): _set_thumbprints,
+}

@@ -1,0 +1,406 @@
+"""Identity providers in the console: health, editing, creation, by permission."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from broker.federation.addresses import parse_internal_issuers
+from broker.model.entities import SamlProvider
+from tests.support.administrator import SAME, Administrator, enter, grant
+from tests.support.oidc_issuer import IssuerServer, serving
+from tests.support.saml_idp import key_pair, metadata_xml
+from tests.support.signin import (
+    ACCOUNT,
+    ORIGIN,
+    OTHER,
+    SignInWorld,
+    open_world,
+    provider_arn,
+    role_arn,
+    text_of,
+)
+
+LIST = "/console/providers"
+ONE = "/console/providers/provider"
+DELETE = {"do": "delete"}
+PAGE_BYTES_MAX = 60_000
+CORP = provider_arn()
+
+
+@pytest.fixture
+async def admin(world: SignInWorld) -> Administrator:
+    await grant(world, "iam:*", "cloudtrail:*")
+    return await enter(world)
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[IssuerServer]:
+    with serving("/idp") as running:
+        yield running
+
+
+@pytest.fixture
+async def inside(tmp_path: Path, issuer: IssuerServer) -> AsyncIterator[Administrator]:
+    """An administrator where the issuer may be reached."""
+    internal = parse_internal_issuers(f"127.0.0.1:{issuer.port}")
+    async with open_world(tmp_path, internal_issuers=internal) as world:
+        await grant(world, "iam:*")
+        yield await enter(world)
+
+
+async def saml(world: SignInWorld, name: str = "Corp") -> SamlProvider:
+    found = await world.services.stores.directory.find_saml_provider(ACCOUNT, name)
+    assert found is not None
+    return found
+
+
+async def test_the_list_tells_how_each_does(
+    world: SignInWorld, admin: Administrator
+) -> None:
+    await world.browser().post(
+        "/saml", data={"SAMLResponse": world.response(audience="urn:else")}
+    )
+    await world.services.uses.flush()
+    page = await admin.see(LIST)
+    text = text_of(page)
+    assert "Corp" in text
+    assert "Good" in text
+    assert "Never" not in text
+    assert len(page.content) < PAGE_BYTES_MAX
+    none = await admin.see(LIST, q="nothing")
+    assert "No provider fits." in text_of(none)
+
+
+async def test_a_hundred_providers_are_shown_page_by_page(
+    world: SignInWorld, admin: Administrator
+) -> None:
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        for number in range(99):
+            await change.insert_saml_provider(
+                SamlProvider(
+                    account=ACCOUNT,
+                    uuid=f"SAMLSP{number:04d}",
+                    name=f"P{number:03d}",
+                    metadata=metadata_xml(),
+                    created_at=world.clock.now(),
+                    valid_until=world.clock.now(),
+                )
+            )
+    page = await admin.see(LIST)
+    assert len(page.content) < PAGE_BYTES_MAX
+    assert page.text.count("<tr>") == 51
+    rest = await admin.see(LIST, start="50")
+    assert rest.text.count("<tr>") == 51
+    assert "Next page" not in rest.text
+
+
+async def test_without_permission_the_page_says_which_is_missing(
+    world: SignInWorld,
+) -> None:
+    nobody = await enter(world, "Brief")
+    for path in (LIST, f"{ONE}?arn={CORP}"):
+        page = await nobody.browser.get(path)
+        assert page.status_code == 403
+        assert "iam:" in text_of(page)
+    assert "Identity providers" not in (await nobody.see("/console/")).text
+
+
+async def test_who_may_only_list_sees_names(world: SignInWorld) -> None:
+    await grant(world, "iam:ListSAMLProviders")
+    lister = await enter(world)
+    text = text_of(await lister.see(LIST))
+    assert "Corp" in text
+    assert "Not shown" in text
+    assert "iam:ListOpenIDConnectProviders" in text
+
+
+async def test_one_provider_shows_what_to_set_up_there(
+    world: SignInWorld, admin: Administrator
+) -> None:
+    page = await admin.see(ONE, arn=CORP)
+    text = text_of(page)
+    uuid = (await saml(world)).uuid
+    for wanted in (
+        f"{ORIGIN}/saml/acs/{uuid}",
+        f"{ORIGIN}/saml",
+        f"{ORIGIN}/static/saml/{uuid}/saml-metadata.xml",
+        "https://aws.amazon.com/SAML/Attributes/Role",
+        CORP,
+        "https://idp.example.com/sso",
+        "Reader",
+    ):
+        assert wanted in text or wanted in page.text, wanted
+    assert len(page.content) < PAGE_BYTES_MAX
+    link = await admin.browser.get(f"/static/saml/{uuid}/saml-metadata.xml")
+    assert link.status_code == 200
+
+
+async def test_another_accounts_provider_is_not_there(admin: Administrator) -> None:
+    for arn in (provider_arn(OTHER), provider_arn(name="None"), "x", ""):
+        page = await admin.browser.get(ONE, params={"arn": arn})
+        assert page.status_code in {400, 404}, arn
+
+
+async def test_a_saml_provider_is_made_from_metadata(
+    world: SignInWorld, admin: Administrator
+) -> None:
+    path = f"{LIST}/new/saml"
+    form = await admin.see(path)
+    wrong = await admin.send(
+        form,
+        path,
+        name="New",
+        metadata=f"<nonsense>{'x' * 1000}</nonsense>",
+        tags="team=blue",
+    )
+    assert wrong.status_code == 400
+    assert "Could not parse metadata" in text_of(wrong)
+    assert "another root element" in text_of(wrong)
+    assert "&lt;nonsense&gt;xxx" in wrong.text
+    made = await admin.do(
+        wrong, path, name="New", metadata=metadata_xml(), tags="team=blue"
+    )
+    assert "New" in text_of(made)
+    found = await saml(world, "New")
+    assert found.tags == {"team": "blue"}
+    record = await world.recorded("iam:CreateSAMLProvider")
+    assert record.door == "console"
+
+
+async def test_metadata_is_replaced_and_downloaded(
+    world: SignInWorld, admin: Administrator
+) -> None:
+    page = await admin.see(ONE, arn=CORP)
+    newer = metadata_xml(key_pair("new"))
+    bad = await admin.send(page, ONE, do="metadata", metadata="x" * 1000, arn=CORP)
+    assert bad.status_code == 400
+    assert (await saml(world)).metadata != newer
+    await admin.do(page, ONE, do="metadata", metadata=newer, arn=CORP)
+    assert (await saml(world)).metadata == newer.strip()
+    got = await admin.see(f"{LIST}/metadata", arn=CORP)
+    assert got.text == newer.strip()
+    assert "attachment" in got.headers["content-disposition"]
+
+
+async def test_private_keys_and_encryption(
+    world: SignInWorld, admin: Administrator
+) -> None:
+    pem = key_pair("sp").private_pem.decode()
+    page = await admin.see(ONE, arn=CORP)
+    bad = await admin.send(page, ONE, do="mode", mode="Required", arn=CORP)
+    assert "no private key" in text_of(bad)
+    wrong = await admin.send(page, ONE, do="add-key", pem=f"{pem[:-90]}x", arn=CORP)
+    assert wrong.status_code == 400
+    assert pem[:60] not in wrong.text
+    page = await admin.do(page, ONE, do="add-key", pem=pem, arn=CORP)
+    (key,) = (await saml(world)).private_keys
+    assert key.key_id in text_of(page)
+    await admin.do(page, ONE, do="mode", mode="Required", arn=CORP)
+    assert (await saml(world)).encryption_mode == "Required"
+    page = await admin.do(page, ONE, do="mode", mode="Allowed", arn=CORP)
+    await admin.do(page, ONE, do="remove-key", arn=CORP, key=key.key_id)
+    assert (await saml(world)).private_keys == ()
+    record = await world.recorded("iam:UpdateSAMLProvider")
+    assert pem[:60] not in str(record)
+
+
+async def test_tags_come_and_go(world: SignInWorld, admin: Administrator) -> None:
+    page = await admin.see(ONE, arn=CORP)
+    page = await admin.do(page, ONE, do="tag", tags="a=1\nb=2", arn=CORP)
+    assert (await saml(world)).tags == {"a": "1", "b": "2"}
+    await admin.do(page, ONE, do="untag", key="a", arn=CORP)
+    assert (await saml(world)).tags == {"b": "2"}
+
+
+async def test_deletion_wants_the_name(
+    world: SignInWorld, admin: Administrator
+) -> None:
+    page = await admin.see(ONE, arn=CORP)
+    kept = await admin.send(page, ONE, **DELETE, sure="corp", arn=CORP)
+    assert kept.status_code == 400
+    assert await saml(world)
+    await admin.do(page, ONE, **DELETE, sure="Corp", arn=CORP)
+    directory = world.services.stores.directory
+    assert await directory.find_saml_provider(ACCOUNT, "Corp") is None
+
+
+async def test_a_form_of_another_site_changes_nothing(
+    world: SignInWorld, admin: Administrator
+) -> None:
+    answer = await admin.browser.post(
+        ONE, data={"do": "delete", "sure": "Corp", "arn": CORP}, headers=SAME
+    )
+    assert answer.status_code == 403
+    assert await saml(world)
+
+
+async def test_an_unknown_button_is_refused(admin: Administrator) -> None:
+    page = await admin.see(ONE, arn=CORP)
+    for do in ("add-client", "explode", ""):
+        assert (await admin.send(page, ONE, do=do, arn=CORP)).status_code == 400
+
+
+async def test_options_are_shown_and_not_set(
+    world: SignInWorld, admin: Administrator
+) -> None:
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.update_saml_provider(
+            replace(await saml(world), options={"Profile": "aws", "AllowSha1": True})
+        )
+    text = text_of(await admin.see(ONE, arn=CORP))
+    assert "AllowSha1" in text
+    assert f"broker providers set {CORP}" in text
+
+
+async def test_script_in_an_address_is_text(admin: Administrator) -> None:
+    for path in (LIST, f"{LIST}/diagnose"):
+        found = await admin.see(path, q="<script>", arn="<script>", at="<script>")
+        assert "<script>" not in found.text.replace("<script src", "")
+
+
+class TestOpenIdConnect:
+    """The same for issuers of tokens."""
+
+    @staticmethod
+    async def made(inside: Administrator, issuer: IssuerServer) -> httpx.Response:
+        path = f"{LIST}/new/oidc"
+        form = await inside.see(path)
+        return await inside.do(
+            form, path, url=issuer.issuer.url, clients="client-1\nclient-2"
+        )
+
+    async def test_it_is_made_looked_after_and_removed(
+        self, inside: Administrator, issuer: IssuerServer
+    ) -> None:
+        page = await self.made(inside, issuer)
+        text = text_of(page)
+        assert "Not known yet" in text
+        assert issuer.issuer.url in text
+        arn = f"arn:aws:iam::{ACCOUNT}:oidc-provider/127.0.0.1:{issuer.port}/idp"
+        page = await inside.do(page, ONE, do="check", arn=arn)
+        assert "all is well" in text_of(page)
+        assert "key-1" in text_of(page)
+        page = await inside.do(page, ONE, do="add-client", client="third", arn=arn)
+        page = await inside.do(
+            page, ONE, do="remove-client", client="client-2", arn=arn
+        )
+        directory = inside.world.services.stores.directory
+        (found,) = await directory.list_oidc_providers(ACCOUNT)
+        assert found.client_ids == ("client-1", "third")
+        prints = f"{'a' * 40}\n{'b' * 40}"
+        page = await inside.do(page, ONE, do="thumbprints", thumbprints=prints, arn=arn)
+        page = await inside.do(page, ONE, do="tag", tags="a=1", arn=arn)
+        (found,) = await directory.list_oidc_providers(ACCOUNT)
+        assert found.thumbprints == ("a" * 40, "b" * 40)
+        assert found.tags == {"a": "1"}
+        await inside.do(page, ONE, **DELETE, sure=found.host_and_path, arn=arn)
+        assert await directory.list_oidc_providers(ACCOUNT) == ()
+
+    async def test_a_look_that_fails_says_why(self, inside: Administrator) -> None:
+        path = f"{LIST}/new/oidc"
+        page = await inside.do(
+            await inside.see(path), path, url="https://idp.invalid", clients="a"
+        )
+        arn = f"arn:aws:iam::{ACCOUNT}:oidc-provider/idp.invalid"
+        failed = await inside.send(page, ONE, do="check", arn=arn)
+        assert failed.status_code == 400
+        assert "idp.invalid" in text_of(failed)
+        assert "Problem" in text_of(await inside.see(LIST))
+
+    async def test_what_was_typed_is_kept(self, inside: Administrator) -> None:
+        path = f"{LIST}/new/oidc"
+        form = await inside.see(path)
+        wrong = await inside.send(form, path, url="ftp://x", clients="one\ntwo")
+        assert wrong.status_code == 400
+        assert "one\ntwo" in wrong.text
+
+
+class TestDiagnosis:
+    """The page where a proof is tried."""
+
+    PAGE = f"{LIST}/diagnose"
+
+    async def tried(self, admin: Administrator, proof: str, **more: str) -> str:
+        form = await admin.see(self.PAGE, arn=CORP)
+        answer = await admin.send(form, self.PAGE, arn=CORP, proof=proof, **more)
+        assert answer.status_code == 200
+        assert proof[:200] not in answer.text
+        assert len(answer.content) < PAGE_BYTES_MAX
+        return text_of(answer)
+
+    async def test_a_bad_response_names_the_check(
+        self, world: SignInWorld, admin: Administrator
+    ) -> None:
+        text = await self.tried(admin, world.response(audience="urn:else"))
+        assert "The proof is refused" in text
+        assert "urn:else" in text
+        assert "Set the audience" in text
+        assert "not reached" in text
+
+    async def test_a_good_one_tells_who_and_which_roles(
+        self, world: SignInWorld, admin: Administrator
+    ) -> None:
+        text = await self.tried(admin, world.response())
+        assert "The proof is accepted" in text
+        assert role_arn("Reader") in text
+        assert "saml:aud" in text
+
+    async def test_an_old_one_can_be_judged_as_of_its_time(
+        self, world: SignInWorld, admin: Administrator
+    ) -> None:
+        response = world.response()
+        made = world.clock.now().isoformat()[:16]
+        world.clock.move(1800)
+        assert "refused" in await self.tried(admin, response)
+        assert "accepted" in await self.tried(admin, response, at=made)
+
+    async def test_nonsense_is_told_and_bounded(self, admin: Administrator) -> None:
+        assert "can be read" in await self.tried(admin, "nonsense")
+        form = await admin.see(self.PAGE, arn=CORP)
+        for proof, more in (
+            ("", {}),
+            ("x" * 300_001, {}),
+            ("x", {"at": "yesterday"}),
+            ("x", {"arn": provider_arn(OTHER)}),
+        ):
+            given = {"arn": CORP, "proof": proof, **more}
+            answer = await admin.send(form, self.PAGE, **given)
+            assert answer.status_code in {400, 404}, (proof[:9], more)
+            assert 'role="alert"' in answer.text
+        huge = await admin.send(form, self.PAGE, arn=CORP, proof="x" * 600_000)
+        assert huge.status_code == 413
+
+    async def test_it_needs_the_permission_on_that_provider(
+        self, world: SignInWorld
+    ) -> None:
+        await grant(world, "iam:ListSAMLProviders", "iam:ListOpenIDConnectProviders")
+        lister = await enter(world)
+        form = await lister.see(self.PAGE)
+        answer = await lister.send(form, self.PAGE, arn=CORP, proof=world.response())
+        assert answer.status_code == 403
+        assert "iam:GetSAMLProvider" in text_of(answer)
+
+
+async def test_a_refused_sign_in_is_explained_from_the_audit_log(
+    world: SignInWorld, admin: Administrator
+) -> None:
+    """From the console alone: the record, which check failed, what to change."""
+    await world.browser().post(
+        "/saml", data={"SAMLResponse": world.response(recipient="https://else/saml")}
+    )
+    await world.recorded("signin:ListRolesWithSAML")
+    log = await admin.see("/console/audit", provider=CORP)
+    record = None
+    for one in await world.audit():
+        if one.error_code == "InvalidIdentityToken":
+            record = one
+    assert record is not None
+    assert record.event_id in log.text
+    text = text_of(await admin.see("/console/audit", event=record.event_id))
+    assert "Why this proof was refused" in text
+    assert "Recipient" in text
+    assert "https://else/saml" in text
+    assert "Set the recipient" in text
