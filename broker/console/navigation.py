@@ -51,6 +51,12 @@ SECTIONS = (
                 "Simulator",
                 "iam:SimulatePrincipalPolicy",
             ),
+            Entry(
+                "providers",
+                "/console/providers",
+                "Identity providers",
+                "iam:ListSAMLProviders",
+            ),
         ),
     ),
     Section(

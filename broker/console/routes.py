@@ -25,6 +25,9 @@ from broker.console.admin.holdings import Holdings
 from broker.console.admin.last_accessed import LastAccessed
 from broker.console.admin.policies import Policies
 from broker.console.admin.policy_editing import PolicyEditing
+from broker.console.admin.provider_diagnosis import ProviderDiagnosis
+from broker.console.admin.provider_page import ProviderPage
+from broker.console.admin.providers import Providers
 from broker.console.admin.role_creation import RoleCreation
 from broker.console.admin.role_page import RolePage
 from broker.console.admin.roles import Roles
@@ -65,6 +68,9 @@ _INSIDE: tuple[Callable[[Inside], PagesInside], ...] = (
     SecurityPages,
     SessionPages,
     AuditLog,
+    Providers,
+    ProviderPage,
+    ProviderDiagnosis,
     Policies,
     PolicyEditing,
     Roles,
