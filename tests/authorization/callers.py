@@ -298,6 +298,14 @@ KINDS = (
     Kind("SAML assertion", identity=_outside(PrincipalType.SAML, SAML)),
     Kind("web identity token", identity=_outside(PrincipalType.WEB_IDENTITY, OIDC)),
     Kind("nobody"),
+    Kind("console, AdministratorAccess", _user("admin", kind=SessionKind.CONSOLE)),
+    Kind(
+        "console, root user",
+        Caller(
+            principal=Principal.root(AccountId(ACCOUNT)),
+            session=_session(ACCOUNT, kind=SessionKind.CONSOLE),
+        ),
+    ),
 )
 
 ADMIN = replace(KINDS[3], title="")

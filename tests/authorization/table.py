@@ -62,7 +62,11 @@ class MadeUpInputRefusedError(Exception):
 
 
 _ASKED = {proof: (title,) for proof, title in _PROOFS.items()}
-_SIGNED = ("user, AdministratorAccess", "role session, AdministratorAccess")
+_SIGNED = (
+    "user, AdministratorAccess",
+    "role session, AdministratorAccess",
+    "console, AdministratorAccess",
+)
 
 
 async def make_table(services: Services) -> str:

@@ -26,12 +26,14 @@ FREE = {"sts:GetCallerIdentity", "sts:GetSessionToken"}
 
 GATHERING = {
     "signin:CheckProvider",
+    "signin:CreatePasskeyOptions",
     "signin:DiagnoseProof",
     "signin:GetProviderHealth",
     "signin:ListProviderHealth",
     "signin:ListRoleAssumers",
     "signin:ListRoleOverviews",
     "signin:ListUserOverviews",
+    "signin:RegisterPasskey",
 }
 """What needs the permissions of the API's actions that it stands for."""
 
