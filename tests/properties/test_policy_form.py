@@ -19,6 +19,7 @@ from broker.console.forms import Form
 from broker.console.pages import Pages
 from broker.policy import PolicyKind, PolicyRejected, parse_policy
 from tests.properties.test_policy import IDENTITY, JSON, TRUST
+from tests.support.controls import controls
 
 _TEMPLATE = Pages(())._environment.from_string(
     '{% from "admin/policy_editor.html" import policy_editor %}'
@@ -30,21 +31,7 @@ VERSIONS = st.sampled_from(["2008-10-17", "2012-10-17"])
 def press(editor: Editor, command: str) -> Editor:
     """What is there after a browser was shown the editor and a button was pressed."""
     page = html.fromstring(_TEMPLATE.render(editor=editor))
-    pairs: list[tuple[str, str]] = [("do", command)]
-    for control in page.xpath("//input[@name]|//select|//textarea"):
-        name = control.get("name")
-        if control.get("type") == "checkbox":
-            continue
-        if control.tag == "textarea":
-            # A browser drops the first line end and sends the others as CRLF.
-            value = (control.text or "").removeprefix("\n").replace("\n", "\r\n")
-        elif control.tag == "select":
-            chosen = control.xpath("./option[@selected]") or control.xpath("./option")
-            value = chosen[0].get("value", chosen[0].text)
-        else:
-            value = control.get("value") or ""
-        pairs.append((name, value))
-    form = Form(pairs)
+    form = Form([("do", command), *controls(page)])
     read = read_editor(form, editor.kind)
     assert read is not None
     return turn(read, form)

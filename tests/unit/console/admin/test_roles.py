@@ -1,0 +1,428 @@
+"""Roles: the list, one of them, making them, and who may assume them."""
+
+import json
+from typing import Any
+
+import pytest
+from lxml import html
+
+from broker.model.entities import InlinePolicy, OidcProvider, User
+from tests.support.administrator import Administrator, enter, grant
+from tests.support.controls import follow, press
+from tests.support.signin import (
+    ACCOUNT,
+    OTHER,
+    SignInWorld,
+    provider_arn,
+    role_arn,
+    text_of,
+)
+
+LIST, NEW = "/console/roles", "/console/roles/new"
+ONE, WHO = "/console/roles/role", "/console/roles/who"
+TRUST, INLINE = "/console/roles/trust", "/console/inline"
+READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+PAGE_BYTES_MAX = 60_000
+
+
+@pytest.fixture
+async def admin(world: SignInWorld) -> Administrator:
+    """Somebody who may look at sessions and records, too."""
+    await grant(world, "iam:*", "signin:*", "cloudtrail:*")
+    return await enter(world)
+
+
+async def stored(admin: Administrator, name: str) -> Any:
+    role = await admin.world.services.stores.directory.find_role(ACCOUNT, name)
+    assert role is not None
+    return role
+
+
+async def make_user(admin: Administrator, name: str, *actions: str) -> None:
+    async with admin.world.services.stores.directory.change(ACCOUNT) as change:
+        user = User(
+            account=ACCOUNT,
+            user_id=f"AIDA{name.upper():A>17}",
+            name=name,
+            path="/",
+            created_at=admin.world.clock.now(),
+        )
+        await change.insert_user(user)
+        statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        document = {"Version": "2012-10-17", "Statement": statement}
+        if actions:
+            await change.put_inline_policy(
+                InlinePolicy(
+                    account=ACCOUNT,
+                    owner_id=user.user_id,
+                    name="May",
+                    document=json.dumps(document),
+                )
+            )
+
+
+async def test_the_list_is_searched_and_tells_the_last_use(
+    admin: Administrator,
+) -> None:
+    await admin.world.services.uses.flush()
+    shown = text_of(await admin.see(LIST))
+    for text in ("Admin", "Brief", "Reader", "Used last", "Never"):
+        assert text in shown
+    found = text_of(await admin.see(LIST, q="rIe"))
+    assert "Brief" in found
+    assert "No role fits" in text_of(await admin.see(LIST, q="nothing"))
+
+
+async def test_whoever_may_only_list_roles_sees_no_uses(world: SignInWorld) -> None:
+    await grant(world, "iam:ListRoles")
+    some = await enter(world)
+    shown = text_of(await some.see(LIST))
+    assert "Brief" in shown
+    assert "Used last" not in shown
+    assert "Brief" in text_of(await some.see(LIST, q="brie"))
+
+
+async def test_a_role_for_a_saml_provider(admin: Administrator) -> None:
+    page = await admin.see(NEW, **{"for": "saml"})
+    answer = await press(
+        admin,
+        page,
+        "save",
+        name="People",
+        minutes="120",
+        tags="team=blue",
+        chosen=READ_ONLY,
+        attribute="SAML:sub_type",
+        value="persistent",
+    )
+    text = text_of(await follow(admin, answer))
+    for shown in ("People", "through Corp (SAML)", "ReadOnlyAccess", "120 minutes"):
+        assert shown in text
+    role = await stored(admin, "People")
+    (statement,) = json.loads(role.trust_policy)["Statement"]
+    assert statement["Principal"] == {"Federated": provider_arn()}
+    assert statement["Condition"]["StringEquals"] == {
+        "SAML:aud": "http://127.0.0.1:8080/saml",
+        "SAML:sub_type": "persistent",
+    }
+
+
+async def test_a_role_for_tokens_needs_an_audience(admin: Administrator) -> None:
+    async with admin.world.services.stores.directory.change(ACCOUNT) as change:
+        await change.insert_oidc_provider(
+            OidcProvider(
+                account=ACCOUNT,
+                unique_id="OIDCPAAAA",
+                url="https://ci.example.com",
+                client_ids=("app",),
+                thumbprints=(),
+                created_at=admin.world.clock.now(),
+            )
+        )
+    page = await admin.see(NEW, **{"for": "oidc"})
+    refused = await press(admin, page, "save", name="Deploy")
+    assert refused.status_code == 400
+    assert "audience" in text_of(refused)
+    answer = await press(
+        admin, refused, "save", audience="app", subject="repo:org/*:main"
+    )
+    await follow(admin, answer)
+    (statement,) = json.loads((await stored(admin, "Deploy")).trust_policy)["Statement"]
+    assert statement["Condition"] == {
+        "StringEquals": {"ci.example.com:aud": "app"},
+        "StringLike": {"ci.example.com:sub": "repo:org/*:main"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("trusted", "typed", "principal", "condition"),
+    [
+        (
+            "account",
+            {"external_id": "x", "mfa": "1"},
+            {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+            {
+                "StringEquals": {"sts:ExternalId": "x"},
+                "Bool": {"aws:MultiFactorAuthPresent": "true"},
+            },
+        ),
+        (
+            "account",
+            {"account": OTHER},
+            {"AWS": f"arn:aws:iam::{OTHER}:root"},
+            None,
+        ),
+        ("service", {"service": "ec2"}, {"Service": "ec2.amazonaws.com"}, None),
+    ],
+)
+async def test_a_role_for_others(
+    admin: Administrator, trusted: str, typed: Any, principal: Any, condition: Any
+) -> None:
+    page = await admin.see(NEW, **{"for": trusted})
+    await follow(admin, await press(admin, page, "save", name="R", **typed))
+    (statement,) = json.loads((await stored(admin, "R")).trust_policy)["Statement"]
+    assert statement["Principal"] == principal
+    assert statement.get("Condition") == condition
+
+
+async def test_the_trust_policy_can_be_seen_and_changed_before(
+    admin: Administrator,
+) -> None:
+    page = await admin.see(NEW, **{"for": "account"})
+    page = await press(admin, page, "show-trust", name="Custom", tags="a=b")
+    page = await press(admin, page, "show-json")
+    (area,) = html.fromstring(page.text).xpath("//textarea[@name='text']")
+    text = area.text.replace("sts:AssumeRole", "sts:Assume*")
+    await follow(admin, await press(admin, page, "save", text=text))
+    role = await stored(admin, "Custom")
+    assert "sts:Assume*" in role.trust_policy
+    assert role.tags == {"a": "b"}
+
+
+async def test_what_could_not_be_attached_is_said(admin: Administrator) -> None:
+    page = await admin.see(NEW, **{"for": "service"})
+    answer = await press(
+        admin, page, "save", name="Half", service="ec2", policies="Missing"
+    )
+    assert answer.status_code == 200
+    assert "but not all of its policies" in text_of(answer)
+    await stored(admin, "Half")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        {"minutes": "10"},
+        {"minutes": "x"},
+        {"tags": "novalue"},
+        {"name": "a b"},
+        {"boundary": "Missing"},
+        {"service": ""},
+    ],
+)
+async def test_what_is_wrong_is_said_and_nothing_typed_is_lost(
+    admin: Administrator, typed: dict[str, str]
+) -> None:
+    page = await admin.see(NEW, **{"for": "service"})
+    given = {"name": "Kept", "service": "ec2", "description": "Still", **typed}
+    refused = await press(admin, page, "save", **given)
+    assert refused.status_code in {400, 404}
+    tree = html.fromstring(refused.text)
+    assert tree.xpath("//*[@role='alert']")
+    for field in ("name", "description", *typed):
+        (control,) = tree.xpath(f"//*[@name='{field}']")
+        shown = control.text if control.tag == "textarea" else control.get("value")
+        assert (shown or "") in {given[field], "60"}
+
+
+async def test_policies_are_attached_and_detached(admin: Administrator) -> None:
+    page = await admin.see(ONE, name="Brief")
+    page = await follow(admin, await press(admin, page, "attach", policy=READ_ONLY))
+    assert "ReadOnlyAccess" in text_of(page)
+    missing = await press(admin, page, "attach", policy="Missing")
+    assert missing.status_code == 404
+    page = await follow(admin, await press(admin, page, "detach"))
+    assert "it has no policy yet" in text_of(page)
+
+
+async def test_a_boundary_is_set_and_taken_away(admin: Administrator) -> None:
+    page = await admin.see(ONE, name="Brief")
+    page = await follow(admin, await press(admin, page, "boundary", boundary=READ_ONLY))
+    assert (await stored(admin, "Brief")).boundary_arn == READ_ONLY
+    await follow(admin, await press(admin, page, "boundary", boundary=""))
+    assert (await stored(admin, "Brief")).boundary_arn is None
+
+
+async def test_description_and_session_length_change(admin: Administrator) -> None:
+    page = await admin.see(ONE, name="Brief")
+    page = await follow(
+        admin, await press(admin, page, "settings", description="New", minutes="90")
+    )
+    role = await stored(admin, "Brief")
+    assert (role.description, role.max_session_duration_seconds) == ("New", 5400)
+    assert (await press(admin, page, "settings", minutes="721")).status_code == 400
+
+
+async def test_an_inline_policy_is_made_changed_and_deleted(
+    admin: Administrator,
+) -> None:
+    page = await admin.see(INLINE, kind="role", name="Brief")
+    answer = await press(
+        admin, page, "save", policy="Mine", s0__actions="s3:*", s0__resources="*"
+    )
+    page = await follow(admin, answer)
+    assert "Mine" in text_of(page)
+    edit = await admin.see(INLINE, kind="role", name="Brief", policy="Mine")
+    page = await follow(admin, await press(admin, edit, "save", s0__actions="sqs:*"))
+    await follow(admin, await press(admin, page, "delete-inline"))
+    gone = await admin.browser.get(
+        INLINE, params={"kind": "role", "name": "Brief", "policy": "Mine"}
+    )
+    assert gone.status_code == 404
+
+
+async def test_nobody_overwrites_anothers_inline_policy(admin: Administrator) -> None:
+    mine = await admin.see(INLINE, kind="role", name="Brief")
+    theirs = await admin.see(INLINE, kind="role", name="Brief")
+    given = {"policy": "Same", "s0__resources": "*"}
+    await follow(admin, await press(admin, theirs, "save", s0__actions="a:b", **given))
+    refused = await press(admin, mine, "save", s0__actions="c:d", **given)
+    assert refused.status_code == 409
+    assert "a:b" in refused.text
+    assert "c:d" in refused.text
+    again = await press(admin, refused, "save")
+    assert again.status_code == 303
+
+
+async def test_the_trust_policy_is_edited_and_conflicts_show(
+    admin: Administrator,
+) -> None:
+    mine = await admin.see(TRUST, name="Brief")
+    assert "through Corp (SAML)" in text_of(mine)
+    theirs = await admin.see(TRUST, name="Brief")
+    more = await press(admin, theirs, "add-principal:0")
+    saved = await press(
+        admin,
+        more,
+        "save",
+        s0__p1__kind="AWS",
+        s0__p1__values=ACCOUNT,
+        s0__actions="sts:AssumeRole",
+    )
+    assert "Users and roles of this account" in text_of(await follow(admin, saved))
+    refused = await press(admin, mine, "save")
+    assert refused.status_code == 409
+    assert "Somebody changed this policy meanwhile" in text_of(refused)
+
+
+async def test_an_unknown_principal_is_said_and_kept(admin: Administrator) -> None:
+    page = await admin.see(TRUST, name="Brief")
+    nobody = f"arn:aws:iam::{ACCOUNT}:user/nobody"
+    refused = await press(
+        admin,
+        page,
+        "save",
+        s0__p0__kind="AWS",
+        s0__p0__values=nobody,
+        s0__actions="sts:AssumeRole",
+    )
+    assert refused.status_code == 400
+    assert "Invalid principal in policy" in text_of(refused)
+    assert nobody in refused.text
+
+
+async def test_who_can_and_who_did(admin: Administrator) -> None:
+    for name, actions in (("able", ["sts:AssumeRole"]), ("other", ["s3:*"])):
+        await make_user(admin, name, *actions)
+    page = await admin.see(TRUST, name="Reader")
+    more = await press(admin, page, "add-statement")
+    saved = await press(
+        admin,
+        more,
+        "save",
+        s1__p0__values=ACCOUNT,
+    )
+    await follow(admin, saved)
+    reader = await enter(admin.world, "Reader")
+    assert reader is not None
+    text = text_of(await admin.see(WHO, name="Reader"))
+    assert "user/able" in text
+    assert "user/other" not in text
+    assert "assumed-role/Reader/alice@example.com" in text
+    assert "AssumeRoleWithSAML" in text
+
+
+async def test_live_sessions_are_listed_and_ended(admin: Administrator) -> None:
+    reader = await enter(admin.world, "Reader")
+    page = await admin.see(ONE, name="Reader")
+    assert "alice@example.com" in text_of(page)
+    page = await follow(admin, await press(admin, page, "end-session"))
+    assert "Nobody that the session cache knows of" in text_of(page)
+    assert (await reader.browser.get("/console/")).status_code == 403
+
+
+async def test_older_sessions_are_revoked_as_awss_console_does(
+    admin: Administrator,
+) -> None:
+    await grant(admin.world, "iam:*", role="Reader")
+    reader = await enter(admin.world, "Reader")
+    await reader.see(LIST)
+    admin.world.clock.move(2)
+    page = await admin.see(ONE, name="Reader")
+    page = await follow(admin, await press(admin, page, "revoke-older"))
+    assert "AWSRevokeOlderSessions" in text_of(page)
+    assert (await reader.browser.get(LIST)).status_code == 403
+    admin.world.clock.move(2)
+    newer = await enter(admin.world, "Reader")
+    await newer.see(LIST)
+
+
+async def test_a_role_is_deleted_with_what_hangs_on_it(admin: Administrator) -> None:
+    page = await admin.see(ONE, name="Brief")
+    page = await follow(admin, await press(admin, page, "attach", policy=READ_ONLY))
+    inline = await admin.see(INLINE, kind="role", name="Brief")
+    await press(admin, inline, "save", policy="I", s0__actions="a:b", s0__resources="*")
+    refused = await press(admin, page, "delete", sure="brief")
+    assert refused.status_code == 400
+    gone = await press(admin, page, "delete", sure="Brief")
+    assert gone.headers["location"] == LIST
+    directory = admin.world.services.stores.directory
+    assert await directory.find_role(ACCOUNT, "Brief") is None
+
+
+async def test_tags_of_a_role(admin: Administrator) -> None:
+    page = await admin.see(ONE, name="Brief")
+    page = await follow(admin, await press(admin, page, "tag", tags="cost=low"))
+    await follow(admin, await press(admin, page, "untag", key="team"))
+    assert (await stored(admin, "Brief")).tags == {"cost": "low"}
+
+
+@pytest.mark.parametrize("path", [LIST, f"{ONE}?name=Reader", f"{TRUST}?name=Reader"])
+async def test_a_refusal_names_the_permission(world: SignInWorld, path: str) -> None:
+    nobody = await enter(world, "Brief")
+    page = await nobody.browser.get(path)
+    assert page.status_code == 403
+    assert "iam:" in text_of(page)
+
+
+async def test_a_role_that_is_not_there(admin: Administrator) -> None:
+    page = await admin.browser.get(ONE, params={"name": "Missing"})
+    assert page.status_code == 404
+
+
+async def test_a_form_of_another_session_changes_nothing(
+    admin: Administrator,
+) -> None:
+    page = await admin.see(ONE, name="Brief")
+    other = await enter(admin.world)
+    answer = await press(other, page, "delete", sure="Brief")
+    assert answer.status_code == 403
+    await stored(admin, "Brief")
+
+
+async def test_markup_in_names_and_sessions_is_text(admin: Administrator) -> None:
+    page = await admin.see(ONE, name="Brief")
+    evil = "<script>x</script>"
+    await follow(
+        admin, await press(admin, page, "settings", description=evil, minutes="60")
+    )
+    for path in (LIST, f"{ONE}?name=Brief"):
+        assert "<script>x" not in (await admin.see(path)).text
+
+
+async def test_role_pages_stay_small(admin: Administrator) -> None:
+    statements = [
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": ACCOUNT},
+            "Action": "sts:AssumeRole",
+            "Condition": {"StringLike": {"aws:PrincipalArn": f"{role_arn('x' * n)}"}},
+        }
+        for n in range(1, 11)
+    ]
+    text = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    page = await press(admin, await admin.see(TRUST, name="Brief"), "show-json")
+    page = await press(admin, page, "show-form", text=text)
+    assert len(page.content) < PAGE_BYTES_MAX
+    await follow(admin, await press(admin, page, "save"))
+    assert len((await admin.see(ONE, name="Brief")).content) < PAGE_BYTES_MAX
