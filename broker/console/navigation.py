@@ -34,6 +34,7 @@ SECTIONS = (
             Entry("permissions", "/console/permissions", "What may I do"),
             Entry("try", "/console/try", "Try it"),
             Entry("switch", "/console/switch", "Switch role"),
+            Entry("accounts", "/console/accounts", "Accounts"),
             Entry("security", "/console/security", "Security credentials"),
             Entry("sessions", "/console/sessions", "Sessions"),
         ),

@@ -17,6 +17,7 @@ from broker.console import (
     saml_metadata,
     token_endpoint,
 )
+from broker.console.accounts import Accounts
 from broker.console.admin.account_settings import AccountSettings
 from broker.console.admin.credential_report import CredentialReport
 from broker.console.admin.embedded_policies import EmbeddedPolicies
@@ -65,6 +66,7 @@ _INSIDE: tuple[Callable[[Inside], PagesInside], ...] = (
     Home,
     Permissions,
     SwitchRole,
+    Accounts,
     SecurityPages,
     SessionPages,
     AuditLog,
