@@ -9,8 +9,10 @@ Source: reference 7.6.
 
 import re
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 
 GLOBAL_REGION = "us-east-1"
+_CACHED_HOSTS = 1024
 _REGION = re.compile(r"(?:[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2})?", re.ASCII)
 
 
@@ -27,6 +29,7 @@ def unsigned_region(
     return fixed or GLOBAL_REGION
 
 
+@lru_cache(_CACHED_HOSTS)
 def find_fixed_region(host: str | None, public_host: str) -> str | None:
     """The region that a Host header fixes; empty for the global endpoint's name.
 

@@ -7,6 +7,7 @@ Source: reference 3.6; IAM User Guide, "AWS global condition context keys".
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
@@ -21,7 +22,6 @@ _POLICY_TYPE = {
     PrincipalType.WEB_IDENTITY: "User",
 }
 _MILLISECONDS = 1000
-_UNTIL_ZONE = 19
 
 
 def call_context(
@@ -34,8 +34,9 @@ def call_context(
         _add_session(context, caller, now)
     context["aws:sourceip"] = (raw.source_ip,)
     context["aws:securetransport"] = ("true" if raw.secure else "false",)
-    context["aws:currenttime"] = (_iso(now),)
-    context["aws:epochtime"] = (str(int(now.timestamp())),)
+    seconds = int(now.timestamp())
+    context["aws:currenttime"] = (_iso(seconds),)
+    context["aws:epochtime"] = (str(seconds),)
     context["aws:requestedregion"] = (region,)
     context["aws:viaawsservice"] = ("false",)
     if caller.principal.principal_arn:
@@ -83,10 +84,7 @@ def _add_session(context: Context, caller: Caller, now: datetime) -> None:
     if session is None:
         return
     context.update(session.identity_context)
-    issued = session.issued_at_ms / _MILLISECONDS
-    context["aws:tokenissuetime"] = (
-        _iso(datetime.fromtimestamp(issued, tz=now.tzinfo)),
-    )
+    context["aws:tokenissuetime"] = (_iso(session.issued_at_ms // _MILLISECONDS),)
     if session.kind is SessionKind.ROOT_TASK:
         context["aws:assumedroot"] = ("true",)
     if session.provider_arn:
@@ -103,5 +101,7 @@ def _add_session(context: Context, caller: Caller, now: datetime) -> None:
         context["aws:multifactorauthpresent"] = ("false",)
 
 
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds")[:_UNTIL_ZONE] + "Z"
+@lru_cache(1024)
+def _iso(seconds: int) -> str:
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -7,6 +7,7 @@ no AWS parameter reaches them.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from broker.federation.group_roles import GroupRoles
 from broker.protocols.oidc.algorithms import ALGORITHM_NAMES
@@ -38,7 +39,16 @@ class OidcProviderOptions:
     @property
     def verify_options(self) -> VerifyOptions:
         """What the verifier needs of them."""
-        return VerifyOptions(self.algorithms, self.profile == "aws", self.one_time_use)
+        return _verify_options(self.algorithms, self.profile, self.one_time_use)
+
+
+@lru_cache(64)
+def _verify_options(
+    algorithms: frozenset[str],
+    profile: str,
+    one_time_use: bool,  # noqa: FBT001  # the cache's key
+) -> VerifyOptions:
+    return VerifyOptions(algorithms, profile == "aws", one_time_use)
 
 
 _DEFAULT = OidcProviderOptions()

@@ -8,9 +8,11 @@ Source: RFC 7515 sections 4, 5.2 and 7.1; RFC 7519; RFC 8725.
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
+from functools import lru_cache
 from typing import Any, NoReturn
 
+from broker.model.struct import struct
 from broker.protocols.oidc import base64url, strict_json
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 
@@ -18,6 +20,7 @@ MAX_TOKEN_CHARACTERS = 20_000
 """The limit of the STS API on ``WebIdentityToken``."""
 
 MAX_KID_CHARACTERS = 256
+_CACHED_HEADER_CHARACTERS = 512
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _WHITE_SPACE = " \t\r\n"
@@ -31,7 +34,7 @@ _REFUSED_PARAMETERS = frozenset({"crit", "b64", "zip", "cty", "enc"})
 _NOT_A_JWT = "the token is not a valid JWT"
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class UnverifiedToken:
     """A well-formed token of which nothing is proved yet.
 
@@ -65,20 +68,34 @@ def parse_token(text: str, *, types: AbstractSet[str] = _TYPES) -> UnverifiedTok
             "not three base64url segments, separated by dots "
             f"(there are {text.count('.') + 1} segments)"
         )
-    header = _parse_segment(match[1], "header")
+    kid, algorithm = _read_header(match[1], types)
     claims = _parse_segment(match[2], "payload")
     try:
         signature = base64url.decode_known_alphabet(match[3])
     except ValueError as error:
         _refuse(f"signature: {error}", error)
     return UnverifiedToken(
-        _read_issuer(claims),
-        _read_kid(header),
-        _read_algorithm(header, types),
-        claims,
-        text[: match.end(2)].encode("ascii"),
-        signature,
+        issuer=_read_issuer(claims),
+        kid=kid,
+        algorithm=algorithm,
+        unverified_claims=claims,
+        signing_input=text[: match.end(2)].encode("ascii"),
+        signature=signature,
     )
+
+
+def _read_header(segment: str, types: AbstractSet[str]) -> tuple[str | None, str]:
+    if len(segment) <= _CACHED_HEADER_CHARACTERS:
+        return _read_short_header(segment, frozenset(types))
+    header = _parse_segment(segment, "header")
+    return _read_kid(header), _read_algorithm(header, types)
+
+
+@lru_cache(256)
+def _read_short_header(segment: str, types: frozenset[str]) -> tuple[str | None, str]:
+    """An issuer's tokens share their header; a refusal is not remembered."""
+    header = _parse_segment(segment, "header")
+    return _read_kid(header), _read_algorithm(header, types)
 
 
 def _parse_segment(segment: str, name: str) -> strict_json.JsonObject:

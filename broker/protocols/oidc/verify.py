@@ -13,6 +13,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from broker.model.struct import struct
 from broker.protocols.oidc import aws_claims
 from broker.protocols.oidc import claims as standard_claims
 from broker.protocols.oidc.algorithms import ALGORITHM_NAMES, ALGORITHMS
@@ -41,7 +42,7 @@ class VerifyOptions:
 STRICT = VerifyOptions()
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class VerifiedToken:
     """A token whose signature, issuer, audience and times hold.
 
@@ -128,19 +129,19 @@ def verify_token(
     )
     audience = standard_claims.read_audience(claims, client_ids, aws_profile=profile)
     return VerifiedToken(
-        issuer,
-        subject,
-        audience.matched,
-        audience.replaced,
-        validity.issued_at,
-        validity.expires_at,
-        _read_token_id(claims, required=options.require_token_id),
-        _read_texts(claims.get("amr")),
-        _read_optional_text(claims.get("email")),
-        aws_claims.read_tags(claims),
-        aws_claims.read_source_identity(claims),
-        aws_claims.read_allowed_roles(claims),
-        claims,
+        issuer=issuer,
+        subject=subject,
+        audience=audience.matched,
+        replaced_audience=audience.replaced,
+        issued_at=validity.issued_at,
+        expires_at=validity.expires_at,
+        token_id=_read_token_id(claims, required=options.require_token_id),
+        authentication_methods=_read_texts(claims.get("amr")),
+        email=_read_optional_text(claims.get("email")),
+        session_tags=aws_claims.read_tags(claims),
+        source_identity=aws_claims.read_source_identity(claims),
+        allowed_roles=aws_claims.read_allowed_roles(claims),
+        claims=claims,
     )
 
 
