@@ -1,14 +1,51 @@
-"""Common chapters of IAM's guide, walked through with the AWS CLI."""
+"""Common chapters of IAM's guide, walked through with both versions of the AWS CLI."""
 
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.broker import (
+    ACCOUNT,
+    AWS_CLI_1,
+    Key,
+    RunningBroker,
+    find_aws_cli_2,
+    running_broker,
+)
+from tests.support.totp import Device
 
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
+ACCOUNTS = {"1": ACCOUNT, "2": "222222222222"}
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """One version of the command line, and the root of an account of its own."""
+
+    broker: RunningBroker
+    program: tuple[str, ...]
+    account: str
+    root: Key
+
+    def __call__(self, service: str, *words: str, key: Key | None = None) -> Any:
+        """What a command answers; whoever calls without a key is root."""
+        key = key or self.root
+        named = {
+            "AWS_ACCESS_KEY_ID": key.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+        }
+        if key.session_token:
+            named["AWS_SESSION_TOKEN"] = key.session_token
+        return self.broker.aws(service, *words, program=self.program, **named)
+
+    def refused(self, code: str, *words: str, key: Key) -> None:
+        with pytest.raises(AssertionError, match=rf"\({code}\)"):
+            self(*words, key=key)
 
 
 @pytest.fixture(scope="module")
@@ -17,105 +54,124 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def root(broker: RunningBroker) -> dict[str, str]:
-    return environment(broker.create_account())
+@pytest.fixture(scope="module", params=["1", "2"])
+def aws(request: pytest.FixtureRequest, broker: RunningBroker) -> CommandLine:
+    program = AWS_CLI_1 if request.param == "1" else find_aws_cli_2()
+    if program is None:
+        pytest.skip("the AWS CLI of version 2 is not installed: apt-get install awscli")
+    account = ACCOUNTS[request.param]
+    return CommandLine(broker, program, account, broker.create_account(account))
 
 
-def environment(key: Key) -> dict[str, str]:
-    return {
-        "AWS_ACCESS_KEY_ID": key.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
-    }
+def allow(actions: object, **condition: object) -> str:
+    statement = {"Effect": "Allow", "Action": actions, "Resource": "*", **condition}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def test_an_administrators_group_is_set_up_and_a_key_rotated(
-    broker: RunningBroker, root: dict[str, str]
-) -> None:
-    def aws(*words: str, **who: str) -> dict[str, object]:
-        return broker.aws("iam", *words, **(who or root))
-
-    aws("create-group", "--group-name", "Admins")
-    aws("attach-group-policy", "--group-name", "Admins", "--policy-arn", ADMINISTRATOR)
-    aws("create-user", "--user-name", "zoe")
-    aws("add-user-to-group", "--group-name", "Admins", "--user-name", "zoe")
-    made = aws("create-access-key", "--user-name", "zoe")["AccessKey"]
-    assert isinstance(made, dict)
+def test_an_administrators_group_is_set_up_and_a_key_rotated(aws: CommandLine) -> None:
+    aws("iam", "create-group", "--group-name", "Admins")
+    group = ("--group-name", "Admins")
+    aws("iam", "attach-group-policy", *group, "--policy-arn", ADMINISTRATOR)
+    aws("iam", "create-user", "--user-name", "zoe")
+    aws("iam", "add-user-to-group", *group, "--user-name", "zoe")
+    made = aws("iam", "create-access-key", "--user-name", "zoe")["AccessKey"]
     old = Key.of(made)
-    rotated = aws("create-access-key", **environment(old))["AccessKey"]
-    assert isinstance(rotated, dict)
-    new = environment(Key.of(rotated))
+    rotated = aws("iam", "create-access-key", key=old)["AccessKey"]
+    new = Key.of(rotated)
     given = ("--access-key-id", old.access_key_id)
-    aws("update-access-key", *given, "--status", "Inactive", **new)
-    aws("delete-access-key", *given, **new)
-    listed = aws("list-access-keys", **new)["AccessKeyMetadata"]
-    assert isinstance(listed, list)
+    aws("iam", "update-access-key", *given, "--status", "Inactive", key=new)
+    aws("iam", "delete-access-key", *given, key=new)
+    aws.refused("InvalidClientTokenId", "iam", "list-access-keys", key=old)
+    listed = aws("iam", "list-access-keys", key=new)["AccessKeyMetadata"]
     assert [key["AccessKeyId"] for key in listed] == [rotated["AccessKeyId"]]
 
 
-def test_a_password_policy_is_set_and_a_login_profile_made(
-    broker: RunningBroker, root: dict[str, str]
-) -> None:
-    def aws(*words: str) -> dict[str, object]:
-        return broker.aws("iam", *words, **root)
-
+def test_a_password_policy_is_set_and_a_login_profile_made(aws: CommandLine) -> None:
     aws(
-        *("update-account-password-policy", "--minimum-password-length", "12"),
+        *("iam", "update-account-password-policy", "--minimum-password-length", "12"),
         *("--require-symbols", "--max-password-age", "90"),
     )
-    policy = aws("get-account-password-policy")["PasswordPolicy"]
-    assert isinstance(policy, dict)
+    policy = aws("iam", "get-account-password-policy")["PasswordPolicy"]
     assert policy["ExpirePasswords"] is True
-    aws("create-user", "--user-name", "pat")
-    aws(
-        *("create-login-profile", "--user-name", "pat"),
-        *("--password", "Correct-Horse-7", "--password-reset-required"),
-    )
-    profile = aws("get-login-profile", "--user-name", "pat")["LoginProfile"]
-    assert isinstance(profile, dict)
+    aws("iam", "create-user", "--user-name", "pat")
+    create = ("iam", "create-login-profile", "--user-name", "pat")
+    aws.refused("PasswordPolicyViolation", *create, "--password", "short", key=aws.root)
+    aws(*create, "--password", "Correct-Horse-7", "--password-reset-required")
+    profile = aws("iam", "get-login-profile", "--user-name", "pat")["LoginProfile"]
     assert profile["PasswordResetRequired"] is True
 
 
-def test_unused_permissions_are_found(
-    broker: RunningBroker, root: dict[str, str]
+def test_a_device_is_enabled_and_a_policy_asks_for_it(
+    aws: CommandLine, tmp_path: Path
 ) -> None:
-    def aws(*words: str) -> dict[str, object]:
-        return broker.aws("iam", *words, **root)
-
-    document = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Action": ["iam:GetUser", "s3:*"], "Resource": "*"}
-        ],
-    }
-    aws("create-user", "--user-name", "idle")
-    aws(
-        *("put-user-policy", "--user-name", "idle", "--policy-name", "P"),
-        *("--policy-document", json.dumps(document)),
+    iam = aws.broker.client("iam", aws.root)
+    iam.create_user(UserName="mia")
+    key = Key.of(iam.create_access_key(UserName="mia")["AccessKey"])
+    seed = tmp_path / "seed"
+    made = aws(
+        *("iam", "create-virtual-mfa-device", "--virtual-mfa-device-name", "mia"),
+        *("--outfile", str(seed), "--bootstrap-method", "Base32StringSeed"),
     )
-    made = aws("create-access-key", "--user-name", "idle")["AccessKey"]
-    assert isinstance(made, dict)
-    broker.client("iam", Key.of(made)).get_user()
-    arn = f"arn:aws:iam::{ACCOUNT}:user/idle"
-    deadline = time.monotonic() + 20
+    serial = made["VirtualMFADevice"]["SerialNumber"]
+    assert serial == f"arn:aws:iam::{aws.account}:mfa/mia"
+    device = Device(seed.read_text())
+    first, second = device.pair().values()
+    aws(
+        *("iam", "enable-mfa-device", "--user-name", "mia", "--serial-number", serial),
+        *("--authentication-code1", first, "--authentication-code2", second),
+    )
+    document = allow(
+        "iam:ListUsers",
+        Condition={"Bool": {"aws:MultiFactorAuthPresent": "true"}},
+    )
+    aws(
+        *("iam", "put-user-policy", "--user-name", "mia", "--policy-name", "Guarded"),
+        *("--policy-document", document),
+    )
+    aws.refused("AccessDenied", "iam", "list-users", key=key)
+    session = aws(
+        *("sts", "get-session-token", "--serial-number", serial),
+        *("--token-code", device.code()),
+        key=key,
+    )
+    with_code = Key.of(session["Credentials"])
+    assert aws("iam", "list-users", key=with_code)["Users"]
+
+
+def test_unused_permissions_are_found(aws: CommandLine) -> None:
+    iam = aws.broker.client("iam", aws.root)
+    iam.create_user(UserName="idle")
+    iam.put_user_policy(
+        UserName="idle",
+        PolicyName="P",
+        PolicyDocument=allow(["iam:GetUser", "s3:*"]),
+    )
+    made = iam.create_access_key(UserName="idle")["AccessKey"]
+    aws.broker.client("iam", Key.of(made)).get_user()
+    arn = f"arn:aws:iam::{aws.account}:user/idle"
+    deadline = time.monotonic() + 30
     used: set[str] = set()
     while not used and time.monotonic() < deadline:
-        job = aws("generate-service-last-accessed-details", "--arn", arn)["JobId"]
-        services = aws("get-service-last-accessed-details", "--job-id", str(job))[
-            "ServicesLastAccessed"
-        ]
-        assert isinstance(services, list)
+        job = aws("iam", "generate-service-last-accessed-details", "--arn", arn)
+        services = aws(
+            *("iam", "get-service-last-accessed-details", "--job-id", job["JobId"])
+        )["ServicesLastAccessed"]
         assert {one["ServiceNamespace"] for one in services} == {"iam", "s3"}
         used = {
             one["ServiceNamespace"] for one in services if "LastAuthenticated" in one
         }
     assert used == {"iam"}
     granting = aws(
-        *("list-policies-granting-service-access", "--arn", arn),
+        *("iam", "list-policies-granting-service-access", "--arn", arn),
         *("--service-namespaces", "s3"),
     )["PoliciesGrantingServiceAccess"]
-    assert isinstance(granting, list)
     assert [policy["PolicyName"] for policy in granting[0]["Policies"]] == ["P"]
-    details = aws("get-account-authorization-details", "--filter", "User")
-    assert isinstance(details["UserDetailList"], list)
-    assert "idle" in {user["UserName"] for user in details["UserDetailList"]}
+    # What is never used is taken away.
+    aws(
+        *("iam", "put-user-policy", "--user-name", "idle", "--policy-name", "P"),
+        *("--policy-document", allow("iam:GetUser")),
+    )
+    details = aws("iam", "get-account-authorization-details", "--filter", "User")
+    (idle,) = (one for one in details["UserDetailList"] if one["UserName"] == "idle")
+    (kept,) = idle["UserPolicyList"]
+    assert kept["PolicyDocument"]["Statement"][0]["Action"] == "iam:GetUser"

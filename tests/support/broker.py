@@ -8,9 +8,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.support.servers import find_free_port
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-3"
+AWS_CLI_1 = (sys.executable, "-m", "awscli")
 _START_SECONDS = 20
 _NO_RETRIES = Config(retries={"total_max_attempts": 1})
 
@@ -124,15 +126,18 @@ class RunningBroker:
             **options,
         )
 
-    def aws(self, *words: str, **environment: str) -> dict[str, Any]:
+    def aws(
+        self, *words: str, program: Sequence[str] = AWS_CLI_1, **environment: str
+    ) -> dict[str, Any]:
         """What the AWS CLI answers."""
         folder = str(self.folder / "aws")
         done = subprocess.run(
-            [sys.executable, "-m", "awscli", *words, "--output", "json"],
+            [*program, *words, "--output", "json"],
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": folder,
                 "AWS_EC2_METADATA_DISABLED": "true",
+                "AWS_PAGER": "",
                 "AWS_ENDPOINT_URL": self.url,
                 "AWS_DEFAULT_REGION": REGION,
                 **environment,
@@ -152,6 +157,18 @@ class RunningBroker:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
+
+
+@cache
+def find_aws_cli_2() -> tuple[str, ...] | None:
+    """The AWS CLI of version 2, where Debian puts it; None when it is not there."""
+    program = "/usr/bin/aws"
+    if not Path(program).exists():
+        return None
+    told = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, check=False, timeout=60
+    )
+    return (program,) if told.stdout.startswith("aws-cli/2") else None
 
 
 @contextmanager
