@@ -59,6 +59,8 @@ class Model:
     is_role: bool = False
     calls_iam: bool = True
     is_session: bool = False
+    is_federated: bool = False
+    calls_sts: bool = True
     scopes: int = 0
 
 
@@ -148,6 +150,14 @@ steps = st.one_of(
             "longer_by": st.sampled_from([-60, 60, None]),
         }
     ),
+    st.fixed_dictionaries(
+        {
+            "do": st.just("federate"),
+            "policy": st.none() | subsets,
+            "seconds": st.sampled_from([900, 3600, 7200]),
+            "tags": st.dictionaries(keys, st.sampled_from("xyz"), max_size=2),
+        }
+    ),
     st.just({"do": "session"}),
 )
 
@@ -161,16 +171,18 @@ def call(sts: Any, step: dict[str, Any], ends: float) -> dict[str, Any]:
         more["Policy"] = document(step["policy"])
     if "seconds" in step:
         more["DurationSeconds"] = step["seconds"]
+    if step.get("tags"):
+        more["Tags"] = [{"Key": k, "Value": v} for k, v in step["tags"].items()]
     match step["do"]:
         case "session":
             answer: dict[str, Any] = sts.get_session_token()
+        case "federate":
+            answer = sts.get_federation_token(Name="guest", **more)
         case "scope":
             answer = sts.get_scoped_credentials(**more)
         case _:
-            if step["tags"]:
-                more["Tags"] = [{"Key": k, "Value": v} for k, v in step["tags"].items()]
-                if step["transitive"]:
-                    more["TransitiveTagKeys"] = list(step["tags"])
+            if step["tags"] and step["transitive"]:
+                more["TransitiveTagKeys"] = list(step["tags"])
             if step["identity"]:
                 more["SourceIdentity"] = step["identity"]
             answer = sts.assume_role(
@@ -186,11 +198,14 @@ def expected(model: Model, step: dict[str, Any], now: float) -> Model | None:
     if step["do"] == "session":
         return None if model.is_session else _session(model, now)
     policy = step["policy"]
+    if step["do"] == "federate":
+        return None if model.is_session else _federated(step, now)
     if step["do"] == "scope":
         longer_by = step["longer_by"]
         empty = policy is None and longer_by is None
         too_many = policy is not None and model.scopes >= MAX_SCOPES
-        if not model.is_session or empty or too_many or (longer_by or 0) > 0:
+        refused = empty or too_many or (longer_by or 0) > 0 or not model.calls_sts
+        if not model.is_session or refused:
             return None
         return Model(
             **{
@@ -203,7 +218,8 @@ def expected(model: Model, step: dict[str, Any], now: float) -> Model | None:
     tags: dict[str, str] = step["tags"]
     other = step["identity"] not in (None, model.source_identity)
     if (
-        (model.is_role and step["seconds"] > 3600)
+        model.is_federated
+        or (model.is_role and step["seconds"] > 3600)
         or not model.transitive.isdisjoint(tags)
         or (model.source_identity and other)
     ):
@@ -225,6 +241,18 @@ def expected(model: Model, step: dict[str, Any], now: float) -> Model | None:
 def _session(model: Model, now: float) -> Model:
     return Model(
         probes=model.probes, ends=now + 43_200, calls_iam=False, is_session=True
+    )
+
+
+def _federated(step: dict[str, Any], now: float) -> Model:
+    """What its maker may, cut by the policies; nothing at all without any."""
+    return Model(
+        probes=frozenset(),
+        ends=now + step["seconds"],
+        calls_iam=False,
+        is_session=True,
+        is_federated=True,
+        calls_sts=step["policy"] is not None,
     )
 
 
