@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import CDPSession, Page, expect
 
+from tests.browser.test_accessibility import looked_at, needs_axe
 from tests.support.browser import CHROMIUM, PHONE, Scene, open_scene
 from tests.support.passwords import PASSWORD, create_user
 from tests.support.signin import ACCOUNT, SignInWorld
@@ -178,3 +179,31 @@ async def test_keys_and_password_are_changed(scene: Scene) -> None:
     await page.click("#change_button")
     await expect(page.get_by_role("status").first).to_contain_text("was changed")
     assert scene.complaints == []
+
+
+@needs_axe
+@pytest.mark.timeout(200)
+async def test_the_pages_that_only_a_form_leads_to_are_accessible(scene: Scene) -> None:
+    page = await scene.page()
+    page.set_default_timeout(30_000)
+    await give_authenticator(page)
+    await sign_in(scene, page)
+    await page.goto(f"{scene.origin}{SECURITY}/mfa/passkey")
+    found = await looked_at(page)
+    await page.goto(f"{scene.origin}{SECURITY}/mfa/app")
+    await page.click("#create_button")
+    found += await looked_at(page)
+    await page.fill("[name=first_code]", "000000")
+    await page.fill("[name=second_code]", "000000")
+    await page.click("#enable_button")
+    found += await looked_at(page)
+    await page.goto(f"{scene.origin}{SECURITY}")
+    await page.click("#new_key")
+    found += await looked_at(page)
+    await register(scene, page)
+    await expect(page.get_by_role("status").first).to_be_visible()
+    found += await looked_at(page)
+    await page.click("#signout_button")
+    await sign_in(scene, page)
+    found += await looked_at(page)
+    assert "\n".join(found) == ""
