@@ -1,10 +1,12 @@
-"""Challenges for passkeys: one use each, by the browser session that asked for it."""
+"""Challenges for making passkeys: one use each, by the session that asked for it.
+
+Those of signing in are part of the sign-in under way (`broker.console.pending`).
+"""
 
 import base64
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from broker.entropy import random_bytes
 from broker.model.account import AccountId
@@ -16,13 +18,6 @@ LIFE = timedelta(minutes=5)
 _CHALLENGE_BYTES = 32
 
 
-class CeremonyKind(StrEnum):
-    """What a challenge is for."""
-
-    REGISTER = "register"
-    SIGN_IN = "sign in"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceremony:
     """Who may answer a challenge: a user (root: the account's number), a browser.
@@ -30,7 +25,6 @@ class Ceremony:
     ``session`` is any text that only this browser's session has.
     """
 
-    kind: CeremonyKind
     account: AccountId
     holder: str
     session: str = field(repr=False)
@@ -60,5 +54,5 @@ class PasskeyCeremonies:
 
 
 def _digest(ceremony: Ceremony) -> str:
-    parts = (ceremony.kind, ceremony.account, ceremony.holder, ceremony.session)
+    parts = (ceremony.account, ceremony.holder, ceremony.session)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -12,7 +12,6 @@ from broker.actions.action import Action, Call, Given, Needs
 from broker.actions.iam import targets as on
 from broker.actions.signin.passkey_ceremonies import (
     Ceremony,
-    CeremonyKind,
     PasskeyCeremonies,
 )
 from broker.authz.need import Need
@@ -150,7 +149,6 @@ async def _register(_given: Given, call: Call) -> Mapping[str, Any]:
 def _ceremony(call: Call) -> Ceremony:
     session = call.caller.session
     return Ceremony(
-        kind=CeremonyKind.REGISTER,
         account=call.account,
         holder=call.caller.principal.unique_id,
         session="" if session is None else session.access_key_id,

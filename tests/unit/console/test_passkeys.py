@@ -167,41 +167,35 @@ async def test_an_answer_to_another_challenge_counts_nothing(
     assert "does not prove a new passkey" in text_of(refused)
 
 
-@pytest.mark.parametrize(
-    "knobs",
-    [
+async def test_a_refused_answer_leads_to_a_new_challenge(world: SignInWorld) -> None:
+    browser = await signed_in(world)
+    page = await browser.get(PASSKEY)
+    knobs: dict[str, Any]
+    for knobs in (
         {"origin": "https://evil.example"},
         {"rp_id": "evil.example"},
         {"flags": 0},
         {"client": {"crossOrigin": True}},
-    ],
-    ids=str,
-)
-async def test_a_refused_answer_leads_to_a_new_challenge(
-    world: SignInWorld, knobs: dict[str, Any]
-) -> None:
-    browser = await signed_in(world)
-    authenticator = Authenticator(ORIGIN)
-    refused = await register(browser, authenticator, "key-ring", **knobs)
-    assert refused.status_code == 400
-    assert 'value="key-ring"' in refused.text
+    ):
+        credential = Authenticator(ORIGIN).create(options_on(page), **knobs)
+        page = await answer_page(browser, page, credential, "key-ring")
+        assert page.status_code == 400, knobs
+        assert 'value="key-ring"' in page.text
     record = await world.recorded("signin:RegisterPasskey")
     assert record.error_code == "ValidationError"
     assert record.detail
-    credential = Authenticator(ORIGIN).create(options_on(refused))
-    done = await answer_page(browser, refused, credential, "key-ring")
+    credential = Authenticator(ORIGIN).create(options_on(page))
+    done = await answer_page(browser, page, credential, "key-ring")
     assert done.status_code == 303
 
 
-@pytest.mark.parametrize("credential", ["", "{}", "[]", "\x00", "x" * 24_001])
-async def test_what_is_no_answer_is_refused(
-    world: SignInWorld, credential: str
-) -> None:
+async def test_what_is_no_answer_is_refused(world: SignInWorld) -> None:
     browser = await signed_in(world)
-    refused = await answer_page(browser, await browser.get(PASSKEY), credential)
-    assert refused.status_code == 400
-    if not credential:
-        assert "passkeys need JavaScript" in text_of(refused)
+    page = await browser.get(PASSKEY)
+    for credential in ("{}", "[]", "\x00", "x" * 24_001, ""):
+        page = await answer_page(browser, page, credential)
+        assert page.status_code == 400
+    assert "passkeys need JavaScript" in text_of(page)
 
 
 async def test_the_permission_is_that_of_enabling_a_device(world: SignInWorld) -> None:
@@ -319,9 +313,10 @@ async def test_an_app_and_a_passkey_are_offered_together(world: SignInWorld) -> 
     assert entered.status_code == 303
 
 
-@pytest.mark.parametrize(
-    "knobs",
-    [
+async def test_a_wrong_answer_lets_nobody_in(world: SignInWorld) -> None:
+    _, authenticator = await person(world)
+    knobs: dict[str, Any]
+    for knobs in (
         {"origin": "http://localhost:9090"},
         {"origin": "http://127.0.0.1:8080"},
         {"rp_id": "127.0.0.1"},
@@ -331,21 +326,30 @@ async def test_an_app_and_a_passkey_are_offered_together(world: SignInWorld) -> 
         {"signature": b"\x00" * 64},
         {"user_handle": b"AIDABOBXXXXXXXXXXXXXX"},
         {"answer": {"id": "x", "rawId": "x"}},
-    ],
-    ids=str,
-)
-async def test_a_wrong_answer_lets_nobody_in(
-    world: SignInWorld, knobs: dict[str, Any]
+    ):
+        browser = world.browser()
+        page = await send_password(browser)
+        answer = authenticator.get(options_on(page), **knobs)
+        refused = await show(browser, page, answer)
+        assert refused.status_code == 403, knobs
+        assert REFUSED in text_of(refused)
+        assert (await browser.get("/console/")).status_code == 303
+        right = authenticator.get(options_on(refused))
+        assert (await show(browser, refused, right)).status_code == 303
+
+
+async def test_after_five_wrong_answers_the_sign_in_is_over(
+    world: SignInWorld,
 ) -> None:
     _, authenticator = await person(world)
     browser = world.browser()
     page = await send_password(browser)
-    refused = await show(browser, page, authenticator.get(options_on(page), **knobs))
-    assert refused.status_code == 403
-    assert REFUSED in text_of(refused)
-    assert (await browser.get("/console/")).status_code == 303
-    entered = await show(browser, refused, authenticator.get(options_on(refused)))
-    assert entered.status_code == 303
+    for _ in range(5):
+        last, page = page, await show(browser, page, "{}")
+        assert page.status_code == 403
+    assert "too many wrong answers" in text_of(page)
+    answer = authenticator.get(options_on(last))
+    assert (await show(browser, last, answer)).status_code == 400
 
 
 async def test_an_answer_to_an_earlier_page_lets_nobody_in(world: SignInWorld) -> None:
