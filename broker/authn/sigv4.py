@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
+from hmac import HMAC
 from typing import Protocol
 
 from broker.authn.endpoints import GLOBAL_REGION, find_fixed_region
@@ -33,6 +34,7 @@ from broker.protocols.sigv4 import (
     SigV4Rejected,
     derive_signing_key,
     parse_signed,
+    prepare_signing_key,
     verify_scope,
     verify_signature,
     verify_time,
@@ -106,7 +108,7 @@ class SigningKeys:
 
     def __init__(self, max_keys: int = MAX_SIGNING_KEYS) -> None:
         self._max_keys = max_keys
-        self._keys: OrderedDict[tuple[str, bytes, str, str, str], bytes] = OrderedDict()
+        self._keys: OrderedDict[tuple[str, bytes, str, str, str], HMAC] = OrderedDict()
 
     def verify(self, signed: SignedRequest, raw: RawRequest, secret: Secret) -> None:
         """Check the signature with the key for the request's scope.
@@ -126,8 +128,8 @@ class SigningKeys:
             signed.service,
         )
         known = self._keys.get(scope)
-        key = known or derive_signing_key(
-            text, signed.date, signed.region, signed.service
+        key = known or prepare_signing_key(
+            derive_signing_key(text, signed.date, signed.region, signed.service)
         )
         verify_signature(signed, raw, key)
         if known is not None:

@@ -5,9 +5,11 @@ values of local variables: those may be secrets.
 """
 
 import asyncio
+import json
 import logging
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TextIO, cast
 
 import structlog
@@ -16,37 +18,46 @@ from structlog.typing import EventDict, Processor
 from broker.settings import LogFormat
 from broker.stores.json_text import encode_json
 
+_UNTIL_ZONE = 26  # year to microsecond
+
+
+def _add_time(_logger: object, _method: str, event: EventDict) -> EventDict:
+    event["timestamp"] = datetime.now(UTC).isoformat()[:_UNTIL_ZONE] + "Z"
+    return event
+
+
 _SHARED: Sequence[Processor] = (
     structlog.processors.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    _add_time,
 )
 
 
 class _Gathered:
-    """A stream that is flushed once for all lines of one turn of the event loop.
+    """A stream that is written once for all lines of one turn of the event loop.
 
-    Under load a turn serves several requests, and a flush is a system call.
+    Under load a turn serves several requests, and each write is a system call.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._waiting = False
-        self.write = stream.write
+        self._lines: list[str] = []
+        self.write = self._lines.append
 
     def flush(self) -> None:
-        """Flush at the end of this turn; at once where no loop runs."""
-        if self._waiting:
-            return
+        """Write at the end of this turn; at once where no loop runs."""
+        if len(self._lines) > 1:
+            return  # the first line has seen to it
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._stream.flush()
+            self._write_out()
         else:
-            self._waiting = True
-            loop.call_soon(self._flush)
+            loop.call_soon(self._write_out)
 
-    def _flush(self) -> None:
-        self._waiting = False
+    def _write_out(self) -> None:
+        text = "".join(self._lines)
+        self._lines.clear()
+        self._stream.write(text)
         self._stream.flush()
 
 
@@ -99,4 +110,6 @@ def _last_processors(log_format: LogFormat, *, colors: bool) -> list[Processor]:
 
 
 def _render_json(_logger: object, _method: str, event: EventDict) -> str:
-    return encode_json(event, str)
+    line = encode_json(event, str)
+    # Some readers of lines break them at U+2028 and the like, too.
+    return line if line.isascii() else json.dumps(event, default=str)

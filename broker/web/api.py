@@ -6,13 +6,12 @@ Forms and XML are nothing for a framework to model, and the endpoint is the hot 
 Source: reference 1.1 and 1.3.
 """
 
-import asyncio
-from types import TracebackType
 from typing import Protocol
 
 from broker.model.answer import Answer
 from broker.model.raw import RawRequest
 from broker.web.asgi import Headers, Message, Receive, Scope, Send, respond
+from broker.web.deadlines import Deadlines
 
 BODY_BYTES_MAX = 10_000_000
 QUERY_BYTES_MAX = 16 * 1024
@@ -64,8 +63,11 @@ class _TooLargeError(Exception):
 class QueryEndpoint:
     """Answers requests for ``/``; stands behind `broker.web.edge.Edge`."""
 
-    def __init__(self, pipeline: Answers) -> None:
+    def __init__(
+        self, pipeline: Answers, *, body_seconds: float = BODY_SECONDS_MAX
+    ) -> None:
         self._pipeline = pipeline
+        self._deadlines = Deadlines(body_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -82,7 +84,7 @@ class QueryEndpoint:
             await respond(send, _BAD_REQUEST, (*common, _CLOSE))
             return
         try:
-            body = await _receive_body(receive, headers)
+            body = await _receive_body(receive, headers, self._deadlines)
         except _TooLargeError:
             await respond(send, _CONTENT_TOO_LARGE, (*common, _CLOSE))
             return
@@ -118,12 +120,14 @@ async def _respond_without_action(
         await respond(send, _METHOD_NOT_ALLOWED, (*common, (b"allow", _ALLOWED)))
 
 
-async def _receive_body(receive: Receive, headers: Headers) -> bytes:
+async def _receive_body(
+    receive: Receive, headers: Headers, deadlines: Deadlines
+) -> bytes:
     """The whole body, never more than the limit and a chunk in memory."""
     for name, value in headers:
         if name == b"content-length" and _declares_too_much(value):
             raise _TooLargeError
-    with _Deadline(BODY_SECONDS_MAX):
+    with deadlines:
         message = await receive()
         if not message.get("more_body"):
             return _chunk(message, 0)
@@ -136,46 +140,6 @@ async def _receive_body(receive: Receive, headers: Headers) -> bytes:
             if not message.get("more_body"):
                 return b"".join(chunks)
             message = await receive()
-
-
-class _Deadline:
-    """``asyncio.timeout`` at a third of its price, for a wait that is never nested.
-
-    Nearly every body is there with its head, so what is set up here is never used.
-    """
-
-    __slots__ = ("_handle", "_over", "_task")
-
-    def __init__(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task(loop)
-        if task is None:
-            raise RuntimeError("a deadline needs a task")
-        self._task = task
-        self._over = False
-        self._handle = loop.call_later(seconds, self._end)
-
-    def _end(self) -> None:
-        self._over = True
-        self._task.cancel()
-
-    def __enter__(self) -> None:
-        """Time is running already."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _where: TracebackType | None,
-    ) -> None:
-        """Tell our own cancellation from another's.
-
-        Raises:
-            TimeoutError: the time was over first.
-        """
-        self._handle.cancel()
-        if self._over and self._task.uncancel() <= 0 and kind is asyncio.CancelledError:
-            raise TimeoutError
 
 
 def _declares_too_much(content_length: bytes) -> bool:

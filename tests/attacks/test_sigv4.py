@@ -19,6 +19,7 @@ from broker.protocols.sigv4 import (
     Reason,
     SigV4Rejected,
     parse_signed,
+    prepare_signing_key,
     verify_scope,
     verify_signature,
     verify_time,
@@ -340,7 +341,7 @@ def test_signatures_are_compared_in_constant_time(
     raw = sign()
     monkeypatch.setattr(hmac, "compare_digest", spy)
     with pytest.raises(SigV4Rejected):
-        verify_signature(parse_signed(raw), raw, b"k" * 32)
+        verify_signature(parse_signed(raw), raw, prepare_signing_key(b"k" * 32))
     ((expected, sent),) = compared
     assert len(expected) == len(sent) == 64
     assert isinstance(expected, bytes)

@@ -13,6 +13,7 @@ from broker.protocols.sigv4 import (
     SignedRequest,
     derive_signing_key,
     parse_signed,
+    prepare_signing_key,
     verify_scope,
     verify_signature,
     verify_time,
@@ -91,7 +92,7 @@ def verify(
     verify_time(signed, now=signed.signed_at)
     verify_scope(signed, regions=None, service=service)
     key = derive_signing_key(secret, signed.date, signed.region, service)
-    verify_signature(signed, raw, key)
+    verify_signature(signed, raw, prepare_signing_key(key))
     return signed
 
 

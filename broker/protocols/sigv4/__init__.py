@@ -14,7 +14,11 @@ from broker.protocols.sigv4.credential import (
     parse_signed,
 )
 from broker.protocols.sigv4.errors import Reason, SigV4Rejected
-from broker.protocols.sigv4.signature import derive_signing_key, verify_signature
+from broker.protocols.sigv4.signature import (
+    derive_signing_key,
+    prepare_signing_key,
+    verify_signature,
+)
 from broker.protocols.sigv4.verify import verify_scope, verify_time
 
 __all__ = [
@@ -24,6 +28,7 @@ __all__ = [
     "carries_signature",
     "derive_signing_key",
     "parse_signed",
+    "prepare_signing_key",
     "verify_scope",
     "verify_signature",
     "verify_time",

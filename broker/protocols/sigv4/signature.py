@@ -17,8 +17,13 @@ def derive_signing_key(secret: str, date: str, region: str, service: str) -> byt
     return hmac.digest(key, b"aws4_request", "sha256")
 
 
+def prepare_signing_key(key: bytes) -> hmac.HMAC:
+    """The key, hashed already: each signature takes a copy."""
+    return hmac.new(key, digestmod="sha256")
+
+
 def verify_signature(
-    signed: SignedRequest, raw: RawRequest, signing_key: bytes
+    signed: SignedRequest, raw: RawRequest, signing_key: hmac.HMAC
 ) -> None:
     """Check the signature over the request as it came, body included.
 
@@ -37,6 +42,9 @@ def verify_signature(
         f"{ALGORITHM}\n{signed.timestamp}\n{signed.scope}\n"
         f"{hashlib.sha256(canonical).hexdigest()}"
     )
-    expected = hmac.digest(signing_key, to_sign.encode(), "sha256").hex()
-    if not hmac.compare_digest(expected.encode("ascii"), signed.signature.encode()):
+    keyed = signing_key.copy()
+    keyed.update(to_sign.encode())
+    if not hmac.compare_digest(
+        keyed.hexdigest().encode("ascii"), signed.signature.encode()
+    ):
         reject_mismatch("wrong secret access key, or the request changed on its way")

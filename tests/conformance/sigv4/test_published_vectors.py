@@ -12,6 +12,7 @@ from broker.protocols.sigv4 import (
     SigV4Rejected,
     derive_signing_key,
     parse_signed,
+    prepare_signing_key,
     verify_signature,
 )
 
@@ -59,7 +60,7 @@ def test_every_published_case_is_reproduced(case: dict[str, str]) -> None:
     hashed = hashlib.sha256(canonical.encode()).hexdigest()
     assert head + hashed == case["string_to_sign"]
     key = derive_signing_key(SECRET, signed.date, signed.region, signed.service)
-    verify_signature(signed, raw, key)
+    verify_signature(signed, raw, prepare_signing_key(key))
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
@@ -68,7 +69,7 @@ def test_no_published_case_passes_with_another_body(case: dict[str, str]) -> Non
     signed = parse_signed(raw)
     key = derive_signing_key(SECRET, signed.date, signed.region, signed.service)
     with pytest.raises(SigV4Rejected):
-        verify_signature(signed, raw, key)
+        verify_signature(signed, raw, prepare_signing_key(key))
 
 
 def test_a_token_added_after_signing_is_refused_although_the_suite_allows_it() -> None:

@@ -10,6 +10,7 @@ from broker.clock import SystemClock
 from broker.model.answer import Answer
 from broker.model.raw import RawRequest
 from broker.web.api import QueryEndpoint
+from broker.web.asgi import App
 from broker.web.edge import AllowedHosts, Edge
 from broker.web.proxies import TrustedProxies
 
@@ -44,12 +45,21 @@ def recorder() -> Recorder:
 
 @pytest.fixture
 def app(recorder: Recorder) -> Edge:
+    return edge(QueryEndpoint(recorder))
+
+
+def edge(app: App) -> Edge:
     return Edge(
-        QueryEndpoint(recorder),
+        app,
         hosts=AllowedHosts(["broker.example", "127.0.0.1", "::1", "*.broker.example"]),
         proxies=TrustedProxies(["10.0.0.0/8"]),
         clock=SystemClock(),
     )
+
+
+@pytest.fixture
+def make_edge() -> Callable[[App], Edge]:
+    return edge
 
 
 @pytest.fixture

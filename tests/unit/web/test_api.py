@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from broker.model.answer import Answer
-from broker.web import api
+from broker.web.api import QueryEndpoint
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 
@@ -124,9 +124,9 @@ async def test_a_client_that_goes_away_is_let_go(ask: Callable, recorder: Any) -
 
 
 async def test_a_body_that_never_comes_is_waited_for_a_bounded_time(
-    app: Any, recorder: Any, monkeypatch: pytest.MonkeyPatch
+    recorder: Any, make_edge: Any
 ) -> None:
-    monkeypatch.setattr(api, "BODY_SECONDS_MAX", 0.01)
+    app = make_edge(QueryEndpoint(recorder, body_seconds=0.01))
     sent = []
 
     async def receive() -> dict:
