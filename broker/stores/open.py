@@ -70,6 +70,7 @@ async def open_stores(
     spool = Spool(spool_folder)
     cache_file = None
     if redis is None and not isinstance(location, SqliteLocation):
+        spool_folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240  # once
         cache_file = spool_folder / CACHE_FILE
         await migrate(SqliteLocation(cache_file))
     ledger, cache = _build(

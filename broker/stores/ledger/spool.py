@@ -109,6 +109,7 @@ class Spool:
         self._size += len(data)
 
     def _open(self) -> BinaryIO:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = self._folder / _PATTERN.replace("*", uuid.uuid4().hex)
         descriptor = os.open(
             self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600

@@ -42,8 +42,17 @@ def test_a_full_spool_refuses_and_keeps_what_it_has(tmp_path: Path) -> None:
     spool.close()
 
 
-def test_a_spool_whose_folder_is_gone_refuses(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "missing")
+def test_a_spool_makes_its_folder(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "data" / "spool")
+    spool.put([make_row("1")])
+    assert spool.rows() == [make_row("1")]
+    assert stat.S_IMODE((tmp_path / "data" / "spool").stat().st_mode) == 0o700
+    spool.close()
+
+
+def test_a_spool_whose_folder_cannot_be_refuses(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    spool = Spool(tmp_path / "file" / "spool")
     with pytest.raises(SpoolFullError):
         spool.put([make_row("1")])
     assert spool.is_empty
