@@ -5,12 +5,14 @@ issuer. What it proved becomes the unsigned caller that the role's trust policy
 judges.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
+
+import structlog
 
 from broker.errors import BrokerError, InvalidIdentityToken, ValidationError
 from broker.federation.saml import (
@@ -30,7 +32,10 @@ from broker.model.federated import FederatedIdentity
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.keys import DecryptionKey, parse_private_key
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
+from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.fresh import FreshDirectory
+
+_log = structlog.get_logger(__name__)
 
 _CACHED_ARNS = 1024
 _ROLLED_OVER = frozenset({SamlReason.SIGNATURE_INVALID, SamlReason.METADATA_EXPIRED})
@@ -226,29 +231,30 @@ class FederatedScheme:
             now=now,
         )
 
+    def _open_keys(self, provider: SamlProvider) -> Iterator[DecryptionKey]:
+        """The decryption keys that open, newest first."""
+        purpose, column = SAML_KEY_SEAL
+        for key in sorted(
+            provider.private_keys, key=lambda key: key.created_at, reverse=True
+        ):
+            try:
+                pem = self._opener.open_sealed(
+                    purpose, provider.account, key.key_id, column, key.sealed_pem
+                )
+            except SealBrokenError as error:
+                # What is not encrypted for it must go on; `broker doctor` tells.
+                _log.error("decryption key does not open", reason=str(error))
+                continue
+            yield parse_private_key(pem)
+
     async def _keys(self, provider: SamlProvider) -> _ProviderKeys:
         async def load() -> _ProviderKeys:
             options = SamlProviderOptions.parse(provider.options)
-            purpose, column = SAML_KEY_SEAL
-            newest_first = sorted(
-                provider.private_keys, key=lambda key: key.created_at, reverse=True
-            )
             return _ProviderKeys(
                 parse_metadata(
                     provider.metadata, now=None, legacy_rsa=options.legacy_rsa
                 ),
-                tuple(
-                    parse_private_key(
-                        self._opener.open_sealed(
-                            purpose,
-                            provider.account,
-                            key.key_id,
-                            column,
-                            key.sealed_pem,
-                        )
-                    )
-                    for key in newest_first
-                ),
+                tuple(self._open_keys(provider)),
             )
 
         # The text is part of the key: another worker's change may be known before

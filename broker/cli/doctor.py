@@ -18,6 +18,7 @@ from broker.cli.checks import (
 )
 from broker.cli.findings import Finding, Level, problem
 from broker.cli.provider_checks import check_providers
+from broker.cli.sealed_checks import check_sealed_values
 from broker.clock import SystemClock
 from broker.settings import Settings, SettingsError, load_settings
 from broker.stores.errors import StoreUnavailableError
@@ -83,6 +84,7 @@ async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:
         for finding in (
             *await check_cache(settings, stores),
             *await check_keyring(settings, stores, clock),
+            *await check_sealed_values(settings, stores, clock),
             *await check_clock(stores, clock),
             *await check_accounts(stores),
         ):

@@ -16,6 +16,7 @@ from broker.cli.operator import operator_entry, with_services
 from broker.cli.resealing import reseal_all, sealed_values
 from broker.cli.times import show_moment
 from broker.clock import SystemClock
+from broker.federation.saml_request_key import find_sealed_request_key
 from broker.model.page import PageRequest
 from broker.sessions.keyring import (
     CHECK_EVERY_SECONDS,
@@ -31,6 +32,7 @@ from broker.sessions.keys import (
     KeyState,
     KeyUse,
 )
+from broker.sessions.vault import SealBrokenError, key_number
 from broker.settings import load_settings
 
 app = typer.Typer(help="Sealing keys.", no_args_is_help=True)
@@ -156,7 +158,7 @@ async def _reseal(services: Services) -> None:
     sealing, _ = keyring.sealing_key(KeyKind.STORAGE, clock.now())
     directory = services.stores.directory
     result = await reseal_all(directory, services.vault, sealing)
-    await services.request_keys.reseal()
+    await _reseal_request_key(services)
     typer.echo(f"Sealed anew: {result.changed}")
     for value in result.broken:
         typer.echo(f"Does not open any more, make it again: {value}", err=True)
@@ -170,6 +172,19 @@ async def _reseal(services: Services) -> None:
             typer.echo(f"Dropped storage key {key.number}.")
 
 
+async def _reseal_request_key(services: Services) -> None:
+    try:
+        await services.request_keys.reseal()
+    except SealBrokenError:
+        await services.request_keys.renew()
+        await _record(services, "RenewRequestKey")
+        typer.echo(
+            "The key that signs SAML requests did not open any more, so there is a new"
+            " one: give identity providers that check requests our metadata anew.",
+            err=True,
+        )
+
+
 def _is_storage(key: KeyListing, use: KeyUse) -> bool:
     return (
         key.kind is KeyKind.STORAGE and key.state is KeyState.ACTIVE and key.use is use
@@ -181,6 +196,11 @@ async def _list_values(services: Services, number: int) -> None:
     async for value in sealed_values(services.stores.directory):
         if value.number == number:
             typer.echo(f"  {value}")
+    sealed = await find_sealed_request_key(
+        services.stores.database, services.clock.now()
+    )
+    if sealed is not None and key_number(sealed) == number:
+        typer.echo("  the key that signs SAML requests (`broker keys reseal`)")
 
 
 async def _list_sessions(services: Services, key: KeyListing) -> None:

@@ -43,6 +43,7 @@ from broker.model.entities import OidcProvider
 from broker.model.federated import FederatedIdentity
 from broker.protocols.oidc.verify import peek_unverified
 from broker.sessions.handles import Handles
+from broker.sessions.vault import SealBrokenError
 from broker.stores.errors import StoreUnavailableError
 
 DOOR = "oidc"
@@ -109,7 +110,7 @@ class OidcSignIn:
                 verifier=verifier,
                 redirect_uri=self._redirect_uri,
             )
-        except CodeFlowFailedError as error:
+        except (CodeFlowFailedError, SealBrokenError) as error:
             raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
         return starts.send_off(browser, url)
 
@@ -195,7 +196,7 @@ class OidcSignIn:
                 verifier=begun["verifier"],
                 redirect_uri=self._redirect_uri,
             )
-        except CodeFlowFailedError as error:
+        except (CodeFlowFailedError, SealBrokenError) as error:
             raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
         identity = await deps.web_identity.prove(
             token, account=account, now=deps.clock.now()

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.console.desk import Desk
+from broker.console.saml_requests import request_key
 from broker.errors import NoSuchEntity
 from broker.protocols.saml.keys import encryption_certificate
 from broker.protocols.saml.sp_metadata import assertion_consumer_url, sp_metadata
@@ -57,6 +58,6 @@ class SamlMetadata:
             entity_id=deps.entity_id,
             consumer_url=assertion_consumer_url(deps.public_origin, uuid),
             encryption_certificates=certificates,
-            signing_certificates=((await deps.request_keys.get()).certificate,),
+            signing_certificates=((await request_key(deps)).certificate,),
         )
         return Response(text, media_type=_MEDIA_TYPE)

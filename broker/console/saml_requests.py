@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker.console.deps import ConsoleDeps
 from broker.console.desk import Desk
-from broker.errors import InvalidInput
+from broker.errors import InvalidInput, ServiceUnavailable
 from broker.federation.saml import wire_error
+from broker.federation.saml_request_key import RequestKey
 from broker.model.account import AccountId, parse_account_id
 from broker.model.entities import SamlProvider
 from broker.protocols.saml.authn_request import (
@@ -21,7 +23,9 @@ from broker.protocols.saml.authn_request import (
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.sp_metadata import assertion_consumer_url
 from broker.protocols.saml.verify import find_unverified_in_response_to
+from broker.sessions.vault import SealBrokenError
 
+_NO_KEY = "Signing in cannot begin here just now. Start at your identity provider."
 _NO_ENDPOINT = (
     "This identity provider's metadata has no single sign-on address with the"
     " HTTP-Redirect binding. Start at the identity provider itself."
@@ -83,7 +87,7 @@ class SamlRequests:
             destination=location,
             consumer_url=assertion_consumer_url(deps.public_origin, provider.uuid),
         )
-        key = await deps.request_keys.get()
+        key = await request_key(deps)
         return starts.send_off(
             browser, redirect_url(location, message, key.private_key)
         )
@@ -112,3 +116,17 @@ class SamlRequests:
             found["provider"],
             found["destination"],
         )
+
+
+async def request_key(deps: ConsoleDeps) -> RequestKey:
+    """The key that signs our requests.
+
+    Raises:
+        ServiceUnavailable: it does not open any more; the operator has to act.
+    """
+    try:
+        return await deps.request_keys.get()
+    except SealBrokenError as error:
+        raise ServiceUnavailable(
+            _NO_KEY, detail=f"{error}; `broker keys reseal` makes a new one"
+        ) from error

@@ -1,12 +1,15 @@
 """The key that signs our AuthnRequests: one for the installation, kept sealed.
 
 Made when the first provider needs it. It proves to identity providers who asks, and
-opens nothing here.
+opens nothing here. Where it does not open any more, ``open_sealed``'s error comes
+through; `RequestKeys.renew` makes another.
 """
 
 import asyncio
 import base64
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -19,12 +22,15 @@ from cryptography.hazmat.primitives.serialization import (
 from broker.clock import Clock
 from broker.protocols.saml.keys import encryption_certificate, parse_private_key
 from broker.stores.database import Database
+from broker.stores.errors import StoreUnavailableError
 from broker.stores.installation import claim_mark, read_installation, set_mark
 
 MARK = "saml-request-key"
 _PLACE = ("saml-request", "", "installation", "key")
 _BITS = 2048
 _COMMON_NAME = "federation broker requests"
+_LOOK_AGAIN_SECONDS = 60.0
+"""How long a process may go on with a key that was renewed elsewhere."""
 
 
 class Seals(Protocol):
@@ -59,39 +65,58 @@ class RequestKeys:
         self._seals = seals
         self._clock = clock
         self._key: RequestKey | None = None
+        self._sealed_key = ""
+        self._looked_at = 0.0
         self._lock = asyncio.Lock()
 
     async def get(self) -> RequestKey:
         """The installation's key.
 
         Raises:
-            StoreUnavailableError: the database is away.
+            StoreUnavailableError: the database is away, and no key is at hand.
         """
         async with self._lock:
+            now = self._clock.monotonic()
             if self._key is None:
                 self._key = await self._load()
+                self._looked_at = now
+            elif now - self._looked_at >= _LOOK_AGAIN_SECONDS:
+                self._looked_at = now
+                with suppress(StoreUnavailableError):
+                    self._key = await self._load()
             return self._key
 
     async def reseal(self) -> None:
         """Seal the key anew, if there is one: after a rotation."""
-        now = self._clock.now()
-        marks = (await read_installation(self._database, now=now)).marks
-        sealed = marks.get(MARK)
-        if isinstance(sealed, str):
-            plain = self._seals.open_sealed(*_PLACE, base64.b64decode(sealed))
-            await set_mark(self._database, MARK, self._sealed(plain), now=now)
+        sealed = await find_sealed_request_key(self._database, self._clock.now())
+        if sealed is not None:
+            plain = self._seals.open_sealed(*_PLACE, sealed)
+            await self._set(self._sealed(plain))
+
+    async def renew(self) -> None:
+        """Make another key; every process has it within a minute.
+
+        Identity providers that check requests need our metadata anew.
+        """
+        await self._set(self._sealed(await _make()))
+        self._key = None
+
+    async def _set(self, sealed: str) -> None:
+        await set_mark(self._database, MARK, sealed, now=self._clock.now())
 
     async def _load(self) -> RequestKey:
         now = self._clock.now()
         installation = await read_installation(self._database, now=now)
         sealed = installation.marks.get(MARK)
         if not isinstance(sealed, str):
-            made = await asyncio.to_thread(rsa.generate_private_key, 65537, _BITS)
-            pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            pem = await _make()
             # Of several workers that make one at once, the first one's counts.
             sealed = str(
                 await claim_mark(self._database, MARK, self._sealed(pem), now=now)
             )
+        if self._key is not None and sealed == self._sealed_key:
+            return self._key
+        self._sealed_key = sealed
         key = parse_private_key(
             self._seals.open_sealed(*_PLACE, base64.b64decode(sealed))
         )
@@ -102,3 +127,19 @@ class RequestKeys:
 
     def _sealed(self, plain: bytes) -> str:
         return base64.b64encode(self._seals.seal(*_PLACE, plain)).decode("ascii")
+
+
+async def find_sealed_request_key(database: Database, now: datetime) -> bytes | None:
+    """The key as it is kept; None before there is one.
+
+    Raises:
+        StoreUnavailableError: the database is away.
+    """
+    sealed = (await read_installation(database, now=now)).marks.get(MARK)
+    return base64.b64decode(sealed) if isinstance(sealed, str) else None
+
+
+async def _make() -> bytes:
+    """The PEM of a new key."""
+    made = await asyncio.to_thread(rsa.generate_private_key, 65537, _BITS)
+    return made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -1,0 +1,171 @@
+"""What signing in keeps sealed, through a rotation and through the loss of a key."""
+
+import base64
+import json
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2 as httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from lxml import etree
+from typer.testing import CliRunner
+
+from broker.cli.main import app
+from tests.support.broker import ACCOUNT, RunningBroker
+from tests.support.identity_providers import browsing
+from tests.support.oidc_world import OidcWorld, oidc_world, sign_in
+from tests.support.saml_idp import metadata_xml
+
+SAML = f"arn:aws:iam::{ACCOUNT}:saml-provider/Corp"
+
+
+@dataclass
+class World(OidcWorld):
+    """``saml_start`` is where signing in with the SAML provider begins."""
+
+    saml_start: str
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with oidc_world(tmp_path) as made:
+        iam = made.broker.client("iam", made.root)
+        iam.create_saml_provider(Name="Corp", SAMLMetadataDocument=metadata_xml())
+        command(made.broker, "providers", "set", SAML, "SignIn=true")
+        uuid = iam.get_saml_provider(SAMLProviderArn=SAML)["SAMLProviderUUID"]
+        start = f"{made.broker.url}/signin/{ACCOUNT}/with/{uuid}"
+        yield World(**vars(made), saml_start=start)
+
+
+def signs_in(world: World) -> bool:
+    with browsing() as browser:
+        return "assumed-role/Staff" in sign_in(world, browser, "alice")
+
+
+def published_key(world: World) -> rsa.RSAPublicKey:
+    """As our metadata tells identity providers."""
+    text = httpx.get(
+        f"{world.broker.url}/static/saml-metadata.xml", trust_env=False
+    ).content
+    (certificate,) = etree.fromstring(text).xpath(
+        "//*[@use='signing']//*[local-name()='X509Certificate']/text()"
+    )
+    key = x509.load_der_x509_certificate(base64.b64decode(certificate)).public_key()
+    assert isinstance(key, rsa.RSAPublicKey)
+    return key
+
+
+def requests_are_signed(world: World) -> bool:
+    """With the published key, as an identity provider checks it."""
+    sent = httpx.get(world.saml_start, trust_env=False)
+    if sent.status_code != 303:
+        return False
+    query = urlsplit(sent.headers["location"]).query
+    signed, _, signature = query.partition("&Signature=")
+    request = zlib.decompress(base64.b64decode(parse_qs(query)["SAMLRequest"][0]), -15)
+    assert b"AuthnRequest" in request
+    assert signature
+    published_key(world).verify(
+        base64.b64decode(parse_qs(query)["Signature"][0]),
+        signed.encode(),
+        padding.PKCS1v15(),
+        hashes.SHA256(),
+    )
+    return True
+
+
+def command(broker: RunningBroker, *words: str, fails: bool = False) -> str:
+    """What a command prints, in this process: it is one of many."""
+    result = CliRunner(env=broker.environment).invoke(app, words)
+    assert (result.exit_code != 0) is fails, result.output
+    return result.stdout
+
+
+def rotate(broker: RunningBroker) -> str:
+    """A storage key's rotation, without the minute of waiting in it."""
+    command(broker, "keys", "rotate", "--kind", "storage", "--no-wait")
+    path = Path(broker.environment["BROKER_DATA_DIR"]) / "keyring.json"
+    content = json.loads(path.read_text())
+    now = datetime.now(UTC)
+    for key in content["keys"]:
+        if datetime.fromisoformat(key["seals_from"]) > now:
+            key["seals_from"] = (now - timedelta(seconds=1)).isoformat()
+    path.write_text(json.dumps(content))
+    time.sleep(1.1)  # every process looks at the keyring once a second
+    return command(broker, "keys", "reseal")
+
+
+def storage_key(broker: RunningBroker) -> str:
+    """The number of the one that seals."""
+    listing = command(broker, "keys", "list", "--json").splitlines()
+    (number,) = (
+        str(key["number"])
+        for key in map(json.loads, listing)
+        if key["kind"] == "storage" and key["use"] == "seals and opens"
+    )
+    return number
+
+
+def doctor(broker: RunningBroker) -> dict[str, str]:
+    """The remedy of each problem."""
+    result = CliRunner(env=broker.environment).invoke(app, ["doctor", "--json"])
+    findings = map(json.loads, result.stdout.splitlines())
+    return {f["subject"]: f["remedy"] for f in findings if f["level"] == "problem"}
+
+
+def test_signing_in_goes_on_when_the_storage_key_is_rotated(world: World) -> None:
+    broker = world.broker
+    assert signs_in(world)
+    assert requests_are_signed(world)
+    before = published_key(world)
+    for _ in range(2):
+        assert "Dropped storage key" in rotate(broker)
+        assert signs_in(world)
+        assert requests_are_signed(world)
+    broker.stop()
+    broker.start()
+    assert signs_in(world)
+    assert requests_are_signed(world)
+    assert published_key(world) == before
+    assert doctor(broker) == {}
+
+
+def test_a_lost_storage_key_is_told_of_and_made_up_for(world: World) -> None:
+    broker = world.broker
+    assert requests_are_signed(world)
+    before = published_key(world)
+    printed = command(broker, "keys", "revoke", storage_key(broker))
+    assert "client secret of OIDC provider localhost:" in printed
+    assert "the key that signs SAML requests (`broker keys reseal`)" in printed
+    broker.stop()
+    broker.start()
+    assert not requests_are_signed(world)
+    assert httpx.get(world.start, trust_env=False).status_code == 400
+    remedies = doctor(broker)
+    for subject, remedy in remedies.items():
+        if subject.startswith("client secret of OIDC provider"):
+            assert remedy == f"broker providers set {world.provider} ClientSecret=@FILE"
+    assert any(s.startswith("client secret of OIDC provider") for s in remedies)
+    assert "broker keys reseal" in remedies["the key that signs SAML requests"]
+
+    secret = broker.folder / "secret"
+    command(broker, "providers", "set", world.provider, f"ClientSecret=@{secret}")
+    command(broker, "keys", "reseal")
+    assert signs_in(world)
+    command(broker, "account", "root-key", ACCOUNT, "--deactivate")
+    remaining = doctor(broker)
+    assert not any("SAML" in s or "OIDC" in s for s in remaining), remaining
+    broker.stop()
+    broker.start()
+    assert httpx.get(
+        f"{broker.url}/static/saml-metadata.xml", trust_env=False
+    ).is_success
+    assert published_key(world) != before
