@@ -1,12 +1,17 @@
 """Hardware tokens and the root's device, by the operator's command line."""
 
 import base64
-from datetime import timedelta
+import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from broker.app import Services
+from broker.cli.operator import with_services
 from broker.errors import BrokerError, EntityAlreadyExists, InvalidInput
+from broker.model.account import AccountId
+from broker.model.credentials import Passkey
 from tests.support.totp import Device
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
@@ -93,6 +98,30 @@ def test_the_root_gets_a_device_and_loses_it(cli: CommandLine) -> None:
     assert cli("mfa", "list", ACCOUNT) == f"{SERIAL}\tnobody\n"
     assert cli.audit("broker:EnableRootMFA")
     assert cli.audit("broker:DeactivateMFADevice")
+
+
+@pytest.mark.usefixtures("account")
+def test_a_lost_passkey_is_taken_away(cli: CommandLine) -> None:
+    serial = f"arn:aws:iam::{ACCOUNT}:u2f/root/safe-ABC"
+    passkey = Passkey(
+        account=AccountId(ACCOUNT),
+        serial=serial,
+        user_id=ACCOUNT,
+        credential_id=b"id",
+        public_key=b"key",
+        enabled_at=datetime.now(UTC),
+    )
+
+    async def insert(services: Services) -> None:
+        async with services.stores.directory.change(AccountId(ACCOUNT)) as change:
+            await change.insert_passkey(passkey)
+
+    with_services(insert)
+    assert cli("mfa", "list", ACCOUNT) == f"{serial}\troot\n"
+    cli("mfa", "deactivate", ACCOUNT, serial)
+    assert cli("mfa", "list", ACCOUNT) == ""
+    (record,) = cli.audit("broker:DeactivateMFADevice")
+    assert serial in json.dumps(record)
 
 
 @pytest.mark.usefixtures("account")
