@@ -471,3 +471,32 @@ async def test_at_an_address_without_passkeys_the_sign_in_says_so(
         page = await send_password(browser)
         assert "cannot be used at this address" in text_of(page)
         assert "data-options" not in page.text
+
+
+async def test_the_manuals_policy_lets_users_help_themselves_with_mfa(
+    world: SignInWorld,
+) -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "operating.md").read_text("utf-8")
+    document = manual.partition('```json\n{\n  "Version"')[2].partition("```")[0]
+    policy = json.loads(f'{{"Version"{document}')
+    policy["Statement"].append({"Effect": "Allow", "Action": "iam:*", "Resource": "*"})
+    browser = await signed_in(world, policy=json.dumps(policy))
+    text = text_of(await browser.get(HOME))
+    assert "perform: iam:ListMFADevices" not in text
+    assert "perform: iam:ListAccessKeys" in text
+    fields = form_fields(await browser.get("/console/"), "/console/sign-out")
+    key = await browser.post(f"{HOME}/access-keys/new", data=fields, headers=SAME)
+    assert key.status_code == 403
+    app = {**fields, "name": "ann-phone"}
+    made = await browser.post(f"{HOME}/mfa/app", data=app, headers=SAME)
+    assert made.status_code == 200
+    authenticator = Authenticator(ORIGIN)
+    assert (await register(browser, authenticator)).status_code == 303
+    with_mfa = world.browser()
+    page = await send_password(with_mfa)
+    await show(with_mfa, page, authenticator.get(options_on(page)))
+    text = text_of(await with_mfa.get(HOME))
+    assert "is not authorized" not in text
+    fields = form_fields(await with_mfa.get("/console/"), "/console/sign-out")
+    key = await with_mfa.post(f"{HOME}/access-keys/new", data=fields, headers=SAME)
+    assert "Access key created" in text_of(key)
