@@ -1,0 +1,145 @@
+"""A full disk, and connections cut in the middle of calls: nothing is half written."""
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from botocore.exceptions import ClientError
+
+from tests.scenarios.installation import Installation
+from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.in_process import InProcess, in_process
+from tests.support.oidc_issuer import serving
+from tests.support.servers import start_postgresql
+
+UNAVAILABLE = {"", "ServiceUnavailable"}
+TAGS = [{"Key": f"key{number}", "Value": "x" * 200} for number in range(40)]
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[Installation]:
+    with (
+        serving("/idp") as issuer,
+        running_broker(tmp_path, internal_issuers=f"127.0.0.1:{issuer.port}") as broker,
+    ):
+        yield Installation(broker, issuer)
+
+
+@contextmanager
+def full_disk(broker: RunningBroker) -> Iterator[None]:
+    """No file of the broker's grows any more: writing ends as on a full disk."""
+    assert broker.process is not None
+    pid = broker.process.pid
+    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+
+
+def code_of(call: Any, *arguments: Any, **given: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(*arguments, **given)
+    return str(caught.value.response["Error"]["Code"])
+
+
+def test_a_full_disk_refuses_what_it_cannot_keep_and_nothing_else(
+    embedded: Installation,
+) -> None:
+    iam = embedded.iam
+    iam.create_user(UserName="before")
+    earlier = embedded.web_identity()
+    assertion = embedded.assertion()
+    with full_disk(embedded.broker):
+        assert code_of(iam.create_user, UserName="during", Tags=TAGS) == (
+            "ServiceUnavailable"
+        )
+        assert code_of(embedded.saml, assertion) == "ServiceUnavailable"
+        assert code_of(embedded.web_identity) == "ServiceUnavailable"
+        assert embedded.identity(earlier)["Account"] == ACCOUNT
+        assert iam.get_user(UserName="before")["User"]["UserName"] == "before"
+        assert code_of(iam.get_user, UserName="during") == "NoSuchEntity"
+    assert iam.create_user(UserName="during", Tags=TAGS)
+    assert len(iam.list_user_tags(UserName="during")["Tags"]) == len(TAGS)
+    answer = embedded.saml(assertion)
+    assert embedded.identity(answer)["Account"] == ACCOUNT
+    embedded.broker.stop()
+    embedded.broker.start()
+    names = {user["UserName"] for user in iam.list_users()["Users"]}
+    assert names == {"before", "during"}
+    assert embedded.identity(answer)["Account"] == ACCOUNT
+
+
+@pytest_asyncio.fixture
+async def cut(
+    tmp_path: Path,
+) -> AsyncIterator[tuple[InProcess, Key, asyncpg.Connection]]:
+    """A broker, and somebody who may end its connections."""
+    with start_postgresql() as server:
+        url = server.create_database("broker")
+        operator = await asyncpg.connect(server.url)
+        async with in_process(tmp_path, database_url=url) as broker:
+            yield broker, await broker.create_account(ACCOUNT), operator
+        await operator.close()
+
+
+async def cut_connections(operator: asyncpg.Connection, done: asyncio.Event) -> None:
+    while not done.is_set():
+        await operator.fetch(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = 'broker' and pid <> pg_backend_pid()"
+        )
+        with suppress(TimeoutError):
+            await asyncio.wait_for(done.wait(), 0.03)
+
+
+async def test_a_connection_lost_in_the_middle_leaves_all_or_nothing(
+    cut: tuple[InProcess, Key, asyncpg.Connection],
+) -> None:
+    broker, root, operator = cut
+    names = [f"user{number}" for number in range(60)]
+    codes: dict[str, str] = {}
+    done = asyncio.Event()
+
+    async def create(mine: list[str]) -> None:
+        for name in mine:
+            reply = await broker.call(
+                "iam", "CreateUser", root, UserName=name, Tags=TAGS
+            )
+            assert reply.code in UNAVAILABLE, reply.body
+            codes[name] = reply.code
+
+    cutting = asyncio.create_task(cut_connections(operator, done))
+    try:
+        await asyncio.gather(*(create(names[n::6]) for n in range(6)))
+    finally:
+        done.set()
+        await cutting
+    assert "ServiceUnavailable" in codes.values(), "nothing was cut"
+    listed = await settled(broker, root)
+    assert {name for name, code in codes.items() if not code} <= listed
+    for name in sorted(listed):
+        # Whoever was told of a failure may be there all the same, but whole.
+        found = await broker.ask("iam", "ListUserTags", root, UserName=name)
+        assert len(found["Tags"]) == len(TAGS)
+    for name in sorted(set(names) - listed):
+        assert await broker.ask("iam", "CreateUser", root, UserName=name)
+
+
+async def settled(broker: InProcess, root: Key) -> set[str]:
+    """The users there are, as soon as the database answers again."""
+    async with asyncio.timeout(30):
+        while True:
+            reply = await broker.call("iam", "ListUsers", root, MaxItems=1000)
+            if reply.status == 200:
+                users = reply.parsed("iam", "ListUsers")["Users"]
+                return {user["UserName"] for user in users}
+            assert reply.code in UNAVAILABLE, reply.body
+            await asyncio.sleep(0.1)
