@@ -11,9 +11,9 @@ from typing import Any
 from broker.console.admin.visit import Visit
 from broker.errors import AccessDenied
 
-ROWS = 50
-_SEARCHED = 100
-_CALLS_MAX = 20
+ROWS = 40
+_SEARCHED = 60
+_CALLS_MAX = 30
 
 
 @dataclass(frozen=True, slots=True)

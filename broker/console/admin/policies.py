@@ -22,6 +22,7 @@ SUMMARY_ROWS_MAX = 40
 _SCOPES = {"own": "Local", "aws": "AWS"}
 _KINDS = {"user": "User", "group": "Group", "role": "Role"}
 _JSON_MAX = 16_000
+_STATEMENTS_MAX = 20
 _ENTITIES_MAX = 100
 
 
@@ -99,6 +100,10 @@ async def _one(visit: Visit) -> Response:
         cut=len(text) > _JSON_MAX,
         rows=rows[:SUMMARY_ROWS_MAX],
         rows_more=max(0, len(rows) - SUMMARY_ROWS_MAX),
+        statements=document.statements[:_STATEMENTS_MAX] if document else (),
+        statements_more=(
+            max(0, len(document.statements) - _STATEMENTS_MAX) if document else 0
+        ),
         versions=versions,
         used=used,
         holders=tuple(_holders(used.found or {})),
