@@ -54,6 +54,9 @@ def _parse(properties: Properties, reading: Reading) -> SamlSpec:
         tags=properties.tags(KeyCase.SENSITIVE),
         options=options,
     )
+    if options.get("MetadataUrl"):
+        # What the provider starts with, and no more: it may have run out since.
+        return spec
     try:
         check_metadata(
             spec.metadata, options, reading.surroundings.http_hosts, reading.now
@@ -111,9 +114,10 @@ async def _update(work: Work, _before: SamlSpec, after: SamlSpec) -> None:
         options=after.options,
         encryption_mode=after.encryption_mode,
     )
-    check_metadata(
-        after.metadata, after.options, work.surroundings.http_hosts, work.now
-    )
+    if not after.options.get("MetadataUrl") or after.metadata != provider.metadata:
+        check_metadata(
+            after.metadata, after.options, work.surroundings.http_hosts, work.now
+        )
     check_mode(changed)
     await work.change.update_saml_provider(changed)
 

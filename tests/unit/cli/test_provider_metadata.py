@@ -1,7 +1,7 @@
 """A provider's MetadataUrl from the command line: set, read now, looked at, applied."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -90,3 +90,23 @@ def test_pins_come_from_a_file(
     options = template(MetadataTrustTls=True, MetadataUrl=publisher.url)
     cli("apply", "-", stdin=options, fails=True)
     assert "MetadataTrustTls needs an https" in cli.stderr
+
+
+def test_a_template_outlives_the_certificate_it_began_with(
+    cli: CommandLine, publisher: Publisher
+) -> None:
+    text = template(MetadataUrl=publisher.url)
+    cli("apply", "-", stdin=text)
+    cli("providers", "refresh", SAML)
+    gone = make_key_pair(not_after=TODAY - timedelta(days=1))
+    old = text.replace(OLD.certificate_base64, gone.certificate_base64)
+    assert old != text
+    cli("apply", "-", stdin=old)
+    assert "Everything is as the file says." in cli.stderr
+    # A new provider does not begin with it, and neither does one without the option.
+    cli("apply", "-", stdin=old.replace("Name: Corp", "Name: New"), fails=True)
+    assert "expired" in cli.stderr
+    cli(
+        "apply", "-", stdin=old.replace("MetadataUrl:", "Profile: strict #"), fails=True
+    )
+    assert "expired" in cli.stderr
