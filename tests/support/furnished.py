@@ -31,6 +31,9 @@ READ_ONE_BUCKET = json.dumps(
         ],
     }
 )
+PASSWORD = "Correct-horse-7"
+"""Dana's; she may do everything, too."""
+
 POLICY = f"arn:aws:iam::{ACCOUNT}:policy/ReadReports"
 
 
@@ -74,12 +77,14 @@ async def furnish(world: SignInWorld) -> None:
             )
             await iam("AddUserToGroup", GroupName="Finance", UserName=name)
         await iam("CreateAccessKey", UserName="dana")
-        await iam(
-            "PutUserPolicy",
-            UserName="dana",
-            PolicyName="Own",
-            PolicyDocument=READ_ONE_BUCKET,
-        )
+        await iam("CreateLoginProfile", UserName="dana", Password=PASSWORD)
+        for name, document in (("Own", READ_ONE_BUCKET), ("Everything", EVERYTHING)):
+            await iam(
+                "PutUserPolicy",
+                UserName="dana",
+                PolicyName=name,
+                PolicyDocument=document,
+            )
         await iam(
             "CreateOpenIDConnectProvider",
             Url="https://issuer.example.com/tenant",

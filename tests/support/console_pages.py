@@ -1,0 +1,106 @@
+"""All pages of the console, from its own routes, with an address for each.
+
+A page that cannot be shown by its path alone needs an example here; the tests that
+walk all pages say which one is missing.
+"""
+
+from broker import app as composition
+from broker.console.routes import console_routes
+from tests.support.furnished import POLICY
+from tests.support.signin import ACCOUNT, SignInWorld, provider_arn, role_arn
+
+_USER = f"arn:aws:iam::{ACCOUNT}:user/dana"
+_OIDC = f"arn:aws:iam::{ACCOUNT}:oidc-provider/issuer.example.com/tenant"
+
+OUTSIDE = {
+    "/signin": ["/signin", "/signin?account=Not+an+account"],
+    "/signin/{account}": [
+        f"/signin/{ACCOUNT}",
+        "/signin/example",
+        "/signin/example?kind=root",
+        "/signin/nobody",
+    ],
+    "/signin/signed-out": ["/signin/signed-out"],
+    "/federation": ["/federation?Action=login&SigninToken=no&Destination=/console/"],
+    "/v1/authorize": ["/v1/authorize"],
+    "/console/login": ["/console/login"],
+    "/console/{rest:path}": ["/console/nowhere"],
+}
+"""Addresses of the pages of nobody, by route."""
+
+EXAMPLES: dict[str, list[str]] = {
+    "/console/audit": ["/console/audit", "/console/audit?since=never"],
+    "/console/policies": ["/console/policies", "/console/policies?q=nothing"],
+    "/console/policies/policy": [f"/console/policies/policy?arn={POLICY}"],
+    "/console/policies/edit": [f"/console/policies/edit?arn={POLICY}"],
+    "/console/roles": ["/console/roles", "/console/roles?q=nothing"],
+    "/console/roles/role": ["/console/roles/role?name=Reader"],
+    "/console/roles/who": ["/console/roles/who?name=Reader"],
+    "/console/roles/trust": ["/console/roles/trust?name=Reader"],
+    "/console/inline": ["/console/inline?kind=role&name=Admin&policy=Everything"],
+    "/console/users": ["/console/users", "/console/users?q=nothing"],
+    "/console/groups/group": ["/console/groups/group?name=Finance"],
+    "/console/groups/delete": ["/console/groups/delete?name=Finance"],
+    "/console/access": [
+        f"/console/access?arn={role_arn('Reader')}",
+        f"/console/access?arn={_USER}",
+    ],
+    "/console/providers/provider": [
+        f"/console/providers/provider?arn={arn}" for arn in (provider_arn(), _OIDC)
+    ],
+    "/console/providers/diagnose": [
+        f"/console/providers/diagnose?arn={arn}" for arn in (provider_arn(), _OIDC)
+    ],
+    "/console/security/upload": [
+        f"/console/security/upload?kind={kind}" for kind in ("ssh-key", "certificate")
+    ],
+    "/console/security/remove": ["/console/security/remove?kind=access-key&id=AKIA"],
+    "/console/security/mfa/remove": ["/console/security/mfa/remove?serial=GAHT12345"],
+    "/console/security/mfa/resync": ["/console/security/mfa/resync?serial=GAHT12345"],
+}
+"""Addresses by route, where the route itself is none or not enough."""
+
+for _page in ("user", "groups", "tags", "credentials", "delete", "permissions"):
+    EXAMPLES[f"/console/users/{_page}"] = [f"/console/users/{_page}?name=dana"]
+for _kind, _name in (("users", "dana"), ("groups", "Finance")):
+    for _page in ("permissions", "attach"):
+        EXAMPLES[f"/console/{_kind}/{_page}"] = [
+            f"/console/{_kind}/{_page}?name={_name}"
+        ]
+
+NO_PAGES = {
+    "/saml",
+    "/signin/continue",
+    "/signin/oidc/callback",
+    "/signin/{account}/with/{provider}",
+    "/signin/{account}/with/{provider}/frontchannel-logout",
+    "/signin/{account}/factor",
+    "/signin/{account}/new-password",
+    "/signin/sign-out-there",
+    "/static/saml-metadata.xml",
+    "/static/saml/{uuid}/saml-metadata.xml",
+    "/console",
+    "/console/credential-report/download",
+    "/console/providers/metadata",
+    "/console/static/{name}",
+}
+"""Routes that answer with a redirect, a file, or only in the middle of something."""
+
+OWN = "/console/security"
+"""Below it are pages for users with a password, and for root."""
+
+
+def routes_of(world: SignInWorld) -> set[str]:
+    """The console's routes that answer to GET."""
+    router = console_routes(composition._console_deps(world.services, ()))
+    return {
+        route.path  # type: ignore[attr-defined]  # all are routes of this router
+        for route in router.routes
+        if "GET" in route.methods  # type: ignore[attr-defined]  # ditto
+    }
+
+
+def addresses_inside(world: SignInWorld) -> list[str]:
+    """The addresses of all pages of somebody who is signed in."""
+    routes = routes_of(world) - NO_PAGES - set(OUTSIDE)
+    return sorted(a for route in routes for a in EXAMPLES.get(route, [route]))
