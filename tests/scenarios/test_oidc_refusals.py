@@ -1,0 +1,52 @@
+"""A sign-in that a real OpenID Connect provider refuses is explained in the console."""
+
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2 as httpx
+import pytest
+
+from tests.support.broker import ACCOUNT
+from tests.support.oidc_world import OidcWorld, oidc_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcWorld]:
+    with oidc_world(tmp_path_factory.mktemp("broker")) as world:
+        yield world
+
+
+def begun(world: OidcWorld, browser: httpx.Client) -> str:
+    """The state of a sign-in that was sent off."""
+    sent = browser.get(world.start)
+    (state,) = parse_qs(urlsplit(sent.headers["location"]).query)["state"]
+    return state
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "says"),
+    [
+        (
+            {"error": "access_denied", "error_description": "not in the team"},
+            403,
+            "access_denied not in the team",
+        ),
+        ({"code": "made-up"}, 400, ""),
+        ({"code": "made-up", "iss": "https://other.example"}, 400, "other.example"),
+    ],
+)
+def test_the_record_stands_with_the_provider(
+    world: OidcWorld, answer: dict[str, str], status: int, says: str
+) -> None:
+    with httpx.Client(base_url=world.broker.url, follow_redirects=False) as browser:
+        state = begun(world, browser)
+        page = browser.get("/signin/oidc/callback", params={"state": state, **answer})
+    assert page.status_code == status
+    request_id = page.text.partition("Request ID <code>")[2].partition("<")[0]
+    lines = world.broker.command(
+        "audit", "--json", "--action", "signin:ListRolesWithWebIdentity"
+    )
+    (record,) = [line for line in lines.splitlines() if request_id in line]
+    assert f'"{ACCOUNT}"' in record
+    assert ":oidc-provider/" in record
+    assert says in record
