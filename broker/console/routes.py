@@ -12,7 +12,7 @@ from broker.console import (
     oidc_logout,
     oidc_signin,
     password_arrival,
-    password_signin,
+    password_steps,
     saml_acs,
     saml_metadata,
     token_endpoint,
@@ -49,6 +49,7 @@ from broker.console.oidc_logout import OidcLogout
 from broker.console.oidc_signin import OidcSignIn
 from broker.console.pages import see_other
 from broker.console.password_signin import PasswordSignIn
+from broker.console.password_steps import PasswordSteps
 from broker.console.permissions import Permissions
 from broker.console.saml_acs import SamlAcs
 from broker.console.saml_metadata import SamlMetadata
@@ -144,7 +145,7 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
         guarded(sign_in.begin, door=oidc_signin.DOOR),
     )
     add("/signin/{account}", ["GET"], guarded(sign_in.account_page))
-    _add_passwords(desk, PasswordSignIn(desk, arrivals, sign_in), add)
+    _add_passwords(desk, sign_in, PasswordSteps(desk, arrivals), add)
     add(saml_metadata.GLOBAL, ["GET"], guarded(metadata.overall))
     add(saml_metadata.PER_PROVIDER, ["GET"], guarded(metadata.of_provider))
     _add_command_line(desk, add)
@@ -168,17 +169,18 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
 
 def _add_passwords(
     desk: Desk,
-    password: PasswordSignIn,
+    sign_in: SignIn,
+    steps: PasswordSteps,
     add: Callable[[str, list[str], object], None],
 ) -> None:
     for path, handler in (
-        ("/signin/{account}", password.password),
-        (password_signin.FACTOR, password.factor),
-        (password_signin.CHANGE, password.change),
+        ("/signin/{account}", PasswordSignIn(desk, sign_in, steps).password),
+        (password_steps.FACTOR, steps.factor),
+        (password_steps.CHANGE, steps.change),
     ):
         add(path, ["POST"], desk.pages.guarded(handler, door=password_arrival.DOOR))
-    for path in (password_signin.FACTOR, password_signin.CHANGE):
-        add(path, ["GET"], desk.pages.guarded(password.again))
+    for path in (password_steps.FACTOR, password_steps.CHANGE):
+        add(path, ["GET"], desk.pages.guarded(steps.again))
 
 
 def _add_command_line(

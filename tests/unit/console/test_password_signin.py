@@ -677,4 +677,4 @@ async def test_an_account_that_is_gone_signs_nobody_in(world: SignInWorld) -> No
     async with world.services.stores.directory.change(ACCOUNT) as change:
         await change.delete_account(AccountId(ACCOUNT))
     answer = await send_step(browser, shown, "factor", code=phone.code(world))
-    assert answer.status_code == 403
+    assert answer.status_code == 400

@@ -1,0 +1,310 @@
+"""The steps of a sign-in after the password, in this order, as far as they are due.
+
+Each uses its handle up and leaves a record; none can be left out or taken early.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from enum import Enum
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.actions.action import Door
+from broker.audit.entry import AuditEntry
+from broker.console.arrival import Arrival, Arrivals
+from broker.console.attempts import Attempts, limit_of
+from broker.console.csrf import FIELD, csrf_token, require_csrf
+from broker.console.desk import SIGN_IN, Desk
+from broker.console.facts import note, raw_request, request_id
+from broker.console.forms import Form, read_form
+from broker.console.pages import see_other
+from broker.console.password_arrival import DOOR, pending_caller
+from broker.console.pending import Pending
+from broker.console.second_factor import Offer, Refused, Shown, second_factors
+from broker.console.signin import require_place
+from broker.console.starts import NOT_OPEN
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    PasswordPolicyViolation,
+    Throttling,
+    ValidationError,
+)
+from broker.identities.login_profiles import (
+    PasswordState,
+    password_mark,
+    password_state,
+)
+from broker.identities.password_policy import LONGEST, requirements
+from broker.identities.second_factors import list_factors
+from broker.model.account import Account
+from broker.model.caller import Caller
+
+FACTOR = "/signin/{account}/factor"
+CHANGE = "/signin/{account}/new-password"
+_WRONG_MAX = 5
+_FORBIDDEN = 403
+_TOO_MANY = 429
+_NO_KIND = "There is no such second factor."
+_START_AGAIN = "There were too many wrong answers. Start again."
+_DIFFER = "The two new passwords are not the same."
+_NOT_ALLOWED = (
+    "Your password has to be changed, and you have no permission for it"
+    " (iam:ChangePassword). Ask an administrator of the account."
+)
+
+
+class Step(Enum):
+    """What is to be done next."""
+
+    FACTOR = "factor"
+    CHANGE = "change"
+    ARRIVE = "arrive"
+
+
+class PasswordSteps:
+    """Second factor, new password, arrival."""
+
+    def __init__(self, desk: Desk, arrivals: Arrivals) -> None:
+        self._desk = desk
+        self._arrivals = arrivals
+        self._pending = desk.pending
+        self._attempts = Attempts(desk.deps)
+        self._factors = {kind.name: kind for kind in second_factors(desk.deps)}
+
+    async def next(self, request: Request, pending: Pending) -> Response:
+        """The page of the next step; the console after the last one."""
+        match await self._due(pending):
+            case Step.FACTOR:
+                return await self._factor_page(request, pending)
+            case Step.CHANGE:
+                return await self._change_page(request, pending)
+            case Step.ARRIVE:
+                arrival = Arrival(
+                    door=DOOR,
+                    destination=pending.destination,
+                    session_arn=pending.arn,
+                    issuer=f"{SIGN_IN}/{pending.place}",
+                    begun=await self._pending.put(request, pending),
+                )
+                return await self._arrivals.enter(request, arrival)
+
+    async def factor(self, request: Request) -> Response:
+        """``POST /signin/{account}/factor``: a second factor."""
+        form, pending = await self._resume(request, Step.FACTOR)
+        kind = self._factors.get(form.require("factor"))
+        if kind is None:
+            raise ValidationError(_NO_KIND)
+        now = self._desk.deps.clock.now()
+        limits = [limit_of("factor", pending.account, pending.holder)]
+        try:
+            async with recorded_step(self._desk, request, "CheckMfa", pending) as entry:
+                await self._attempts.count(limits)
+                outcome = await kind.check(pending, form, now)
+                if isinstance(outcome, Refused):
+                    pending = pending.keeping(kind.name, outcome.kept)
+                serial = _require_shown(outcome)
+                entry.parameters = {"MFAIdentifier": serial}
+                await self._attempts.take_back(limits)
+        except (AccessDenied, Throttling) as error:
+            return await self._factor_page(
+                request, _once_more(pending), str(error.message), status_of(error)
+            )
+        return await self.next(
+            request,
+            replace(pending, mfa_at=int(now.timestamp()), factor=serial, kept={}),
+        )
+
+    async def change(self, request: Request) -> Response:
+        """``POST /signin/{account}/new-password``: the old one and a new one."""
+        form, pending = await self._resume(request, Step.CHANGE)
+        new = form.find("new") or ""
+        problem = "" if new == (form.find("again") or "") else _DIFFER
+        if not problem:
+            try:
+                pending = await self._change(
+                    request, pending, form.find("password") or "", new
+                )
+            except (PasswordPolicyViolation, Throttling) as error:
+                problem = str(error.message)
+            except ValidationError:
+                problem = f"A password has 1 to {LONGEST} characters."
+            except AccessDenied as error:
+                pending = _once_more(pending)
+                problem = str(error.message or "")
+                if "iam:ChangePassword" in problem:
+                    problem = _NOT_ALLOWED
+        if problem:
+            return await self._change_page(request, pending, problem, _FORBIDDEN)
+        return await self.next(request, pending)
+
+    async def again(self, request: Request) -> Response:
+        """For whoever reloads the address of a step: from the beginning."""
+        return see_other(f"{SIGN_IN}/{require_place(request)}")
+
+    async def _due(self, pending: Pending) -> Step:
+        """The first step that is still to be done, as things stand now."""
+        deps = self._desk.deps
+        directory = deps.directory
+        account, holder = pending.account, pending.holder
+        if pending.mfa_at is None and await list_factors(directory, account, holder):
+            return Step.FACTOR
+        found = await directory.find_account(account)
+        profile = await directory.find_login_profile(account, holder)
+        # Whoever is gone meanwhile is refused at the mint.
+        if not pending.is_root and found is not None and profile is not None:
+            state = password_state(found, profile, now=deps.clock.now())
+            if state is PasswordState.MUST_CHANGE:
+                return Step.CHANGE
+        return Step.ARRIVE
+
+    async def _change(
+        self, request: Request, pending: Pending, old: str, new: str
+    ) -> Pending:
+        """Change the password in the user's name, as their policies let them."""
+        deps = self._desk.deps
+        given = {"OldPassword": old, "NewPassword": new}
+
+        async def prove(now: datetime) -> Caller:
+            return await pending_caller(deps.directory, pending, now)
+
+        await self._desk.perform(
+            request,
+            Door.SIGN_IN,
+            ("iam", "ChangePassword"),
+            prove,
+            lambda: deps.pipeline.read("iam", "ChangePassword", given),
+        )
+        profile = await deps.directory.find_login_profile(
+            pending.account, pending.holder
+        )
+        if profile is None:
+            return pending
+        return replace(pending, mark=password_mark(profile))
+
+    async def _factor_page(
+        self, request: Request, pending: Pending, problem: str = "", status: int = 200
+    ) -> Response:
+        offers: list[tuple[str, Offer]] = []
+        for name, kind in self._factors.items():
+            offer = await kind.offer(pending)
+            if offer is not None:
+                offers.append((name, offer))
+                pending = pending.keeping(name, offer.kept)
+        return self._desk.pages.show(
+            request,
+            "signin_factor.html",
+            status,
+            offers=offers,
+            action=FACTOR.format(account=pending.place),
+            **await self._shown(request, pending, problem),
+        )
+
+    async def _change_page(
+        self, request: Request, pending: Pending, problem: str = "", status: int = 200
+    ) -> Response:
+        account = await self._desk.deps.directory.find_account(pending.account)
+        return self._desk.pages.show(
+            request,
+            "signin_change.html",
+            status,
+            requirements=requirements(account) if account else (),
+            action=CHANGE.format(account=pending.place),
+            **await self._shown(request, pending, problem),
+        )
+
+    async def _shown(
+        self, request: Request, pending: Pending, problem: str
+    ) -> dict[str, object]:
+        """What the pages of both steps have in common."""
+        return {
+            "account": pending.place,
+            "name": pending.name,
+            "problem": problem,
+            "handle": await self._pending.put(request, pending),
+            "csrf": csrf_token(self._desk.starts.browser_of(request)),
+        }
+
+    async def _resume(self, request: Request, step: Step) -> tuple[Form, Pending]:
+        """A step's form, and the sign-in that it goes on with.
+
+        Raises:
+            AccessDenied: the form came from elsewhere.
+            ValidationError: its handle was used, or is another browser's, account's or
+                step's.
+        """
+        form = await read_form(request)
+        place = require_place(request)
+        require_own(self._desk, request, form)
+        pending = await self._pending.finish(request, form.require("handle"))
+        if pending.place != place:
+            raise ValidationError("This sign-in is to another account. Start again.")
+        if await self._due(pending) is not step:
+            raise ValidationError(NOT_OPEN, detail=f"{step.value} is not due")
+        return form, pending
+
+
+@asynccontextmanager
+async def recorded_step(
+    desk: Desk, request: Request, name: str, whose: Account | Pending | None
+) -> AsyncIterator[AuditEntry]:
+    """Run a step with its record."""
+    note(request, action=name)
+    raw = raw_request(request)
+    deps = desk.deps
+    entry = AuditEntry(
+        event_id=request_id(request),
+        at=deps.clock.now(),
+        door=Door.SIGN_IN.value,
+        action=f"signin:{name}",
+        source_ip=raw.source_ip,
+        user_agent=raw.find_header(b"user-agent") or "",
+        region=deps.pipeline.find_region(raw),
+    )
+    if isinstance(whose, Pending):
+        entry.account, entry.caller_arn = whose.account, whose.arn
+        entry.principal_id = whose.holder
+    elif whose is not None:
+        entry.account = whose.account_id
+    async with deps.auditor.opened(entry):
+        yield entry
+
+
+def require_own(desk: Desk, request: Request, form: Form) -> None:
+    """Hold a form to a page of this origin that this very browser loaded.
+
+    Raises:
+        AccessDenied: it came from elsewhere, or without the browser's cookie.
+    """
+    browser = desk.starts.browser_of(request)
+    require_csrf(request, form.find(FIELD), browser, desk.deps.public_origin)
+
+
+def status_of(error: BrokerError) -> int:
+    """The status of the page that tells a refusal."""
+    return _TOO_MANY if isinstance(error, Throttling) else _FORBIDDEN
+
+
+def _require_shown(outcome: Shown | Refused) -> str:
+    """The serial number of the factor that was shown.
+
+    Raises:
+        AccessDenied: it was not.
+    """
+    if isinstance(outcome, Refused):
+        raise AccessDenied(outcome.text, detail=outcome.detail)
+    return outcome.serial
+
+
+def _once_more(pending: Pending) -> Pending:
+    """After a wrong answer.
+
+    Raises:
+        AccessDenied: it was one too many; the sign-in is over.
+    """
+    if pending.wrong + 1 >= _WRONG_MAX:
+        raise AccessDenied(_START_AGAIN)
+    return replace(pending, wrong=pending.wrong + 1)
