@@ -40,7 +40,8 @@ from broker.stores.sqlite_batch import (
 BUSY_SECONDS = 2.0
 _BUSY_PAUSE_SECONDS = 0.0002
 _HAND_OVER_SECONDS = 0.05
-_CROWD_SECONDS = 0.0003
+_CROWD_SECONDS = 0.0004
+_CROWD_MOST = 0.005
 _RETRY_SECONDS = 1.0
 _MAX_WAITING_ROWS = 10_000
 
@@ -80,7 +81,7 @@ class SqliteWriter:
         self._rows: list[AuditRow] = []
         self._items: list[Mint | Call] = []
         self._waiting_rows = 0
-        self._crowded = False
+        self._crowded = 0
 
     def start(self) -> None:
         """Start the thread; a second start does nothing."""
@@ -193,16 +194,16 @@ class SqliteWriter:
         if self._crowded:
             # Whoever came together will come together again: a moment's patience
             # makes one commit of two. A lone caller never waits.
-            time.sleep(_CROWD_SECONDS)
+            time.sleep(min(_CROWD_MOST, _CROWD_SECONDS * self._crowded))
         try:
             while len(batch) < BATCH:
                 batch.append(get(block=False))
         except queue.Empty:
             pass
-        self._crowded = (
-            sum(len(handed.items) for handed in batch if isinstance(handed, _Handed))
-            > 1
+        together = sum(
+            len(handed.items) for handed in batch if isinstance(handed, _Handed)
         )
+        self._crowded = together if together > 1 else 0
         return batch
 
     def _write(self, urgent: list[Mint | Call], rows: list[AuditRow]) -> bool:

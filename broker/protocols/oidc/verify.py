@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from broker.model.struct import struct
 from broker.protocols.oidc import aws_claims
 from broker.protocols.oidc import claims as standard_claims
@@ -164,10 +162,10 @@ def verify_signature(token: UnverifiedToken, keys: KeySet) -> None:
             "key does not fit",
             f"alg is {token.algorithm}, the key is for {sorted(key.algorithms)}",
         )
-    verifier = ALGORITHMS[token.algorithm].verifier
+    algorithm = ALGORITHMS[token.algorithm]
     signature = token.signature
-    weak = isinstance(key.key, Ed25519PublicKey) and is_small_order(signature)
-    if weak or not verifier.verify(token.signing_input, key.key, signature):
+    weak = algorithm.key_type == "OKP" and is_small_order(signature)
+    if weak or not algorithm.verifier.verify(token.signing_input, key.key, signature):
         raise OidcRejected(
             OidcReason.BAD_SIGNATURE,
             "bad signature",
