@@ -73,6 +73,30 @@ def test_every_trust_policy_survives_the_form(
     stays(text, PolicyKind.TRUST)
 
 
+ODD = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
+    [" a", "a ", "a\nb", "a\r\nb", "\u2028", "\x85", "\x1c", "", "\ufeffa", "\0"]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(ODD, max_size=3), ODD)
+def test_the_oddest_values_survive_the_form(values: list[str], key: str) -> None:
+    """What no line of a form brings back stays JSON."""
+    condition = {"StringEquals": {f"aws:{key}x": values}}
+    statement = {
+        "Effect": "Allow",
+        "Action": "s3:*",
+        "Resource": ["*", *(f"arn:aws:s3:::{value}" for value in values)],
+        "Condition": condition,
+    }
+    text = text_of([statement], "2008-10-17")
+    try:
+        parse_policy(text, PolicyKind.IDENTITY)
+    except PolicyRejected:
+        return
+    stays(text, PolicyKind.IDENTITY)
+
+
 @settings(max_examples=60, deadline=None)
 @given(JSON.map(json.dumps) | st.text(max_size=30))
 def test_whatever_is_pasted_is_kept_or_complained_of(text: str) -> None:

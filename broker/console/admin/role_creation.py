@@ -63,7 +63,7 @@ async def _new(visit: Visit) -> Response:
     trusted = visit.text("for")
     if trusted not in TRUSTED and trusted != _CUSTOM:
         return await visit.show("admin/role_for.html", roles.HERE, new=NEW)
-    typed = {name: visit.text(name)[:_TYPED_MAX] for name in _FIELDS}
+    typed = _typed(visit, trusted)
     chosen = visit.form.every("chosen")[:_POLICIES_MAX]
     editor = read_editor(visit.form, PolicyKind.TRUST) if trusted == _CUSTOM else None
     problem, status = "", OK
@@ -92,6 +92,13 @@ async def _new(visit: Visit) -> Response:
     )
 
 
+def _typed(visit: Visit, trusted: str) -> dict[str, str]:
+    typed = {name: visit.text(name)[:_TYPED_MAX] for name in _FIELDS}
+    if trusted == "saml" and not visit.posted:
+        typed["audience"] = f"{visit.inside.desk.deps.public_origin}/saml"
+    return typed
+
+
 async def _show(
     visit: Visit,
     status: int,
@@ -109,7 +116,7 @@ async def _show(
         editor=editor,
         providers=await _providers(visit, trusted),
         offered=policies,
-        audience=f"{visit.inside.desk.deps.public_origin}/saml",
+        mfa=visit.ticked("mfa"),
         **context,
     )
 

@@ -1,4 +1,5 @@
-// What the policy editor gains with a script: line numbers, and a jump to a mistake.
+// What the policy editor gains with a script: line numbers, a jump to a mistake, and a
+// question before typed text is left behind.
 "use strict";
 
 for (const area of document.querySelectorAll("textarea[data-lines]")) {
@@ -37,4 +38,12 @@ for (const area of document.querySelectorAll("textarea[data-lines]")) {
       area.scrollTop = Math.max(0, (typed.slice(0, start).split("\n").length - 4) * height);
     });
   }
+}
+
+for (const editor of document.querySelectorAll(".editor")) {
+  const form = editor.closest("form");
+  let typed = false;
+  form.addEventListener("input", () => { typed = true; });
+  form.addEventListener("submit", () => { typed = false; });
+  window.addEventListener("beforeunload", (event) => { if (typed) event.preventDefault(); });
 }

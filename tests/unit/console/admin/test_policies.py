@@ -1,5 +1,6 @@
 """Managed policies: the list, one of them, making and editing them."""
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Any
@@ -8,9 +9,9 @@ import pytest
 from lxml import html
 
 from broker.model.entities import User
-from tests.support.administrator import Administrator, enter, grant
+from tests.support.administrator import SAME, Administrator, enter, grant
 from tests.support.controls import follow, press
-from tests.support.signin import ACCOUNT, SignInWorld, text_of
+from tests.support.signin import ACCOUNT, SignInWorld, form_fields, text_of
 
 LIST, NEW = "/console/policies", "/console/policies/new"
 ONE, EDIT = "/console/policies/policy", "/console/policies/edit"
@@ -355,3 +356,32 @@ async def test_an_inline_policy_of_a_user_has_the_editor_too(
     assert saved.status_code == 303
     page = await admin.see("/console/inline", kind="user", name="ann", policy="Own")
     assert "s3:ListBucket" in page.text
+
+
+async def test_of_two_saves_at_once_one_wins(admin: Administrator) -> None:
+    """The comparison is part of the change, so that no update is lost."""
+    await make(admin, "P")
+    pages = [await admin.see(EDIT, arn=arn("P")) for _ in range(2)]
+    answers = await asyncio.gather(
+        *(
+            press(admin, page, "save", s0__actions=f"s3:{name}")
+            for page, name in zip(pages, ("One", "Two"), strict=True)
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [303, 409]
+
+
+async def test_a_session_that_ends_in_the_editor_keeps_the_policy(
+    admin: Administrator,
+) -> None:
+    page = await admin.see(NEW)
+    admin.world.clock.move(7200)
+    late = await press(admin, page, "save", name="Late", **READ)
+    assert late.status_code == 403
+    kept = form_fields(late, NEW)
+    assert kept["s0.resources"] == "arn:aws:s3:::files/*"
+    again = await enter(admin.world)
+    asked = await again.browser.post(NEW, data=kept, headers=SAME)
+    done = await again.browser.post(NEW, data=form_fields(asked, NEW), headers=SAME)
+    assert done.status_code == 303
+    await stored(again, "Late")

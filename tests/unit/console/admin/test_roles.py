@@ -1,5 +1,6 @@
 """Roles: the list, one of them, making them, and who may assume them."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -426,3 +427,38 @@ async def test_role_pages_stay_small(admin: Administrator) -> None:
     assert len(page.content) < PAGE_BYTES_MAX
     await follow(admin, await press(admin, page, "save"))
     assert len((await admin.see(ONE, name="Brief")).content) < PAGE_BYTES_MAX
+
+
+async def test_of_two_inline_saves_at_once_one_wins(admin: Administrator) -> None:
+    pages = [await admin.see(INLINE, kind="role", name="Brief") for _ in range(2)]
+    answers = await asyncio.gather(
+        *(
+            press(
+                admin,
+                page,
+                "save",
+                policy="Same",
+                s0__actions=f"s3:{name}",
+                s0__resources="*",
+            )
+            for page, name in zip(pages, ("One", "Two"), strict=True)
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [303, 409]
+
+
+async def test_a_policy_that_was_deleted_meanwhile_is_a_conflict(
+    admin: Administrator,
+) -> None:
+    page = await admin.see(INLINE, kind="role", name="Admin", policy="GivenAllow")
+    role = await stored(admin, "Brief")
+    assert role is not None
+    await grant(admin.world, "iam:*", "signin:*", role="Brief")
+    mine = await admin.see(INLINE, kind="role", name="Brief", policy="GivenAllow")
+    async with admin.world.services.stores.directory.change(ACCOUNT) as change:
+        await change.delete_inline_policy(ACCOUNT, role.role_id, "GivenAllow")
+    refused = await press(admin, mine, "save")
+    assert refused.status_code == 409
+    assert "It was deleted." in text_of(refused)
+    assert (await press(admin, refused, "save")).status_code == 303
+    assert page.status_code == 200
