@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -69,6 +70,14 @@ class Credential:
     transports: tuple[str, ...] = ()
     aaguid: str = ""
     synced: bool = False
+
+
+def load() -> None:
+    """Bring in the library, which takes a while and is not needed by everybody.
+
+    Whoever must not wait calls this in a thread before the rest.
+    """
+    import_module("webauthn")
 
 
 def find_relying_party(origin: str) -> RelyingParty | None:

@@ -21,6 +21,7 @@ from broker.identities.passkeys import (
     as_credential,
     check_passkey_name,
     passkey_handle,
+    ready_for_passkeys,
     register_passkey,
     require_room,
 )
@@ -94,6 +95,7 @@ class Passkeys:
         account = await require_account(call.directory, call.account)
         holder = principal.unique_id
         await require_room(call.directory, account, holder)
+        await ready_for_passkeys()
         known = await call.directory.list_passkeys(call.account, holder)
         ceremony = _ceremony(call)
         handle, challenge = await self._ceremonies.begin(ceremony, call.now)
@@ -111,6 +113,7 @@ class Passkeys:
     # transaction begins.
     async def _verify(self, given: RegisterPasskeyRequest, call: Call) -> None:
         party = self._require_party()
+        await ready_for_passkeys()
         name = check_passkey_name(given["DeviceName"])
         challenge = await self._ceremonies.finish(given["Ceremony"], _ceremony(call))
         if challenge is None:
