@@ -4,6 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from lxml import etree
 
 from broker.protocols.saml.errors import MetadataReason as M
@@ -61,6 +65,34 @@ def test_a_document_of_a_trusted_signer_is_taken() -> None:
     again = parse_metadata(published.text, now=None)
     assert says_the_same(again, published.metadata)
     assert "Signature" not in published.text
+
+
+def test_what_the_signature_does_not_cover_is_not_taken() -> None:
+    """Comments are outside of it, and stand for whatever else may be."""
+    signed = signed_metadata(OLD, OLD)
+    text = signed.replace("<md:IDPSSODescriptor", "<!-- added --><md:IDPSSODescriptor")
+    assert text != signed
+    assert "added" not in read(text).text
+
+
+def test_a_certificate_that_was_only_renewed_is_news() -> None:
+    key = load_pem_private_key(OLD.private_pem, None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    old = x509.load_der_x509_certificate(OLD.certificate_der)
+    renewed = (
+        x509.CertificateBuilder()
+        .subject_name(old.subject)
+        .issuer_name(old.issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(old.not_valid_before_utc)
+        .not_valid_after(old.not_valid_after_utc + timedelta(days=365))
+        .sign(key, hashes.SHA256())
+    )
+    again = KeyPair(OLD.private_pem, renewed.public_bytes(Encoding.DER))
+    before, after = (read(signed_metadata(OLD, one)).metadata for one in (OLD, again))
+    assert before == after
+    assert not says_the_same(before, after)
 
 
 def test_any_of_several_pinned_certificates_will_do() -> None:

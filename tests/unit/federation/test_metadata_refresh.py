@@ -26,7 +26,7 @@ from broker.model.entities import SamlProvider
 from broker.stores.errors import StoreUnavailableError
 from tests.support.saml_idp import key_pair, metadata_xml, saml_time
 from tests.support.saml_publisher import Publisher, publishing, signed_metadata
-from tests.support.signin import ACCOUNT, SignInWorld, open_world
+from tests.support.signin import ACCOUNT, OTHER, SignInWorld, open_world
 
 OLD, NEW = key_pair(), key_pair("new")
 BOTH = signed_metadata(OLD, OLD, NEW)
@@ -203,9 +203,15 @@ async def test_where_tls_is_trusted_no_signature_is_asked_for(
 
 async def test_the_address_rules_hold(world: SignInWorld, publisher: Publisher) -> None:
     provider = await watched(world, publisher.url)
-    refresher = refresher_for(world, publisher, entries="127.0.0.1:1")
-    assert "not permitted" in (await refresher.refresh(provider)).problem
-    assert publisher.hits == 0
+    for entries in ("127.0.0.1:1", f"{OTHER}=127.0.0.1:{publisher.port}"):
+        refresher = refresher_for(world, publisher, entries=entries)
+        assert "not permitted" in (await refresher.refresh(provider)).problem
+        assert publisher.hits == 0
+        world.clock.move(3600)
+    own = refresher_for(
+        world, publisher, entries=f"{ACCOUNT}=127.0.0.1:{publisher.port}"
+    )
+    assert (await own.refresh(provider)).problem == ""
 
 
 async def test_what_is_due_is_read_in_the_background(
@@ -234,6 +240,15 @@ async def test_a_change_by_somebody_else_meanwhile_is_not_undone(
     state = await refresher_for(world, publisher).refresh(provider)
     assert "meanwhile" in state.problem
     assert await now_registered(world) == provider.metadata
+    # By hand, and all but the document as it was.
+    provider = await watched(world, publisher.url)
+    newest = metadata_xml(OLD, NEW, key_pair("third"))
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.update_saml_provider(replace(provider, metadata=newest))
+    world.clock.move(3600)
+    state = await refresher_for(world, publisher).refresh(provider)
+    assert "meanwhile" in state.problem
+    assert await now_registered(world) == newest
 
 
 async def test_without_the_cache_a_worker_reads_for_itself(
@@ -344,6 +359,12 @@ async def test_a_roll_over_costs_no_sign_in(
             "/saml", data={"SAMLResponse": world.response()}
         )
         assert old.status_code == 400
+        # Whatever else is wrong with a response, newer metadata would not mend it.
+        hits = publisher.hits
+        world.clock.move(COOL_DOWN.total_seconds() + 1)
+        astray = world.response(signing_key=NEW, audience="urn:else")
+        await world.browser().post("/saml", data={"SAMLResponse": astray})
+        assert publisher.hits == hits
         # A flood of foreign signatures costs the publisher one request a cool-down.
         hits = publisher.hits
         for _ in range(5):
