@@ -15,7 +15,7 @@ from broker.errors import NoSuchEntity, ValidationError
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
 from broker.model.caller import Caller
-from broker.model.entities import Role
+from broker.model.entities import Role, User
 from broker.model.principal import Principal, PrincipalType
 from broker.model.raw import RawRequest
 from broker.stores.directory.port import DirectoryReader
@@ -35,6 +35,9 @@ _PROVIDERS = {
 }
 _NETWORK = ("aws:sourceip", "aws:securetransport")
 """Nobody sent the request, so these are absent."""
+
+HYPOTHETICAL = "hypothetical"
+"""The name of a session that nobody opened."""
 
 _NO_REQUEST = RawRequest(
     method="POST",
@@ -79,6 +82,16 @@ class Hypotheses:
         """
         caller = await self._caller(asked.principal)
         need = await self._need(asked, caller)
+        return await self.judge_as(caller, need, region=region, now=now)
+
+    async def judge_as(
+        self, caller: Caller, need: Need, *, region: str, now: datetime
+    ) -> Judgement:
+        """The same for somebody and something that are at hand.
+
+        Raises:
+            AccessDenied: a policy that applies cannot be read.
+        """
         context = call_context(caller, _NO_REQUEST, region=region, now=now)
         for key in _NETWORK:
             context.pop(key, None)
@@ -120,7 +133,7 @@ class Hypotheses:
         if kind == "user":
             return await self._user(account, name)
         if kind == "role":
-            return await self._role(account, name, session_name="hypothetical")
+            return await self._role(account, name, session_name=HYPOTHETICAL)
         if kind == "assumed-role":
             role_name, _, session_name = rest.partition("/")
             return await self._role(account, role_name, session_name=session_name)
@@ -138,10 +151,7 @@ class Hypotheses:
         user = await self._directory.find_user(account, name)
         if user is None:
             raise NoSuchEntity(f"The account {account} has no user {name}")
-        principal = Principal.user(
-            account, user_id=user.user_id, path=user.path, name=user.name
-        )
-        return Caller(principal=principal, principal_tags=user.tags)
+        return user_caller(user)
 
     async def _role(
         self, account: AccountId, name: str, *, session_name: str
@@ -149,14 +159,7 @@ class Hypotheses:
         role = await self._directory.find_role(account, name)
         if role is None:
             raise NoSuchEntity(f"The account {account} has no role {name}")
-        principal = Principal.role_session(
-            account,
-            role_id=role.role_id,
-            path=role.path,
-            role_name=role.name,
-            session_name=session_name,
-        )
-        return Caller(principal=principal, principal_tags=role.tags)
+        return role_caller(role, session_name)
 
     async def _need(self, asked: Hypothesis, caller: Caller) -> Need:
         context: Context = {}
@@ -189,3 +192,23 @@ class Hypotheses:
             context=context,
             trust=Trust(role=role) if takes_role else None,
         )
+
+
+def user_caller(user: User) -> Caller:
+    """A user who calls with a key of theirs."""
+    principal = Principal.user(
+        user.account, user_id=user.user_id, path=user.path, name=user.name
+    )
+    return Caller(principal=principal, principal_tags=user.tags)
+
+
+def role_caller(role: Role, session_name: str = HYPOTHETICAL) -> Caller:
+    """A session of a role without policies or tags of its own."""
+    principal = Principal.role_session(
+        role.account,
+        role_id=role.role_id,
+        path=role.path,
+        role_name=role.name,
+        session_name=session_name,
+    )
+    return Caller(principal=principal, principal_tags=role.tags)

@@ -12,14 +12,20 @@ from typing import Any, NotRequired, TypedDict
 from broker.actions.action import Action, Call
 from broker.actions.iam.last_used import role_last_used
 from broker.actions.iam.paging import stored_page
+from broker.authz.context import tag_context
 from broker.authz.guard import Guard
-from broker.authz.hypothetical import Hypotheses, Hypothesis
-from broker.authz.need import Need
+from broker.authz.hypothetical import Hypotheses, role_caller, user_caller
+from broker.authz.need import Need, Trust
 from broker.errors import AccessDenied
+from broker.identities.names import find_named_resource
 from broker.identities.roles import require_role
+from broker.identities.trust import shown_trust_policies
 from broker.model.arn import iam_arn
+from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.page import PageRequest
+from broker.policy import Effect, PolicyKind, PolicyRejected, parse_policy
+from broker.policy.principal import find_account
 from broker.stores.directory.port import DirectoryReader
 
 _ITEMS_MAX = 100
@@ -119,48 +125,106 @@ class RoleAssumers:
     ) -> Mapping[str, Any]:
         """``Assumers`` are ARNs with sentences; ``Looked`` says at how many it looked.
 
-        ``Whole`` is False when there are more principals than that. Conditions are
-        decided without a request: whoever needs MFA or a network is not on the list.
+        ``Whole`` is False when there are more principals than that. Nobody is looked
+        at whom the trust policy cannot mean. Conditions are decided without a request:
+        whoever needs MFA or a network is not on the list.
         """
         role = await require_role(call.directory, call.account, given["RoleName"])
+        named = await _named_principals(role, call)
+        need = Need(
+            action="sts:AssumeRole",
+            resource=role.arn,
+            account=role.account,
+            context={
+                **tag_context("aws:resourcetag", role.tags),
+                **tag_context("iam:resourcetag", role.tags),
+            },
+            trust=Trust(role=role),
+        )
         found: list[tuple[str, str]] = []
         looked, whole = 0, True
         ends = time.monotonic() + _SECONDS_MAX
-        async for arn in _principals(call):
+        listed = _principals(call) if named is None else _these(named, call)
+        async for arn, caller in listed:
             if looked >= _LOOKED_MAX or time.monotonic() > ends:
                 whole = False
                 break
             looked += 1
-            sentence = await self._find_reason(arn, role, call)
+            sentence = await self._find_reason(caller, need, call)
             if sentence is not None:
                 found.append((arn, sentence))
         return {"Assumers": found, "Looked": looked, "Whole": whole}
 
-    async def _find_reason(self, arn: str, role: Role, call: Call) -> str | None:
+    async def _find_reason(self, caller: Caller, need: Need, call: Call) -> str | None:
         """Why the principal may; None when it may not."""
-        asked = Hypothesis(
-            principal=arn, action="sts:AssumeRole", resource=role.arn, context={}
-        )
         try:
-            judged = await self._hypotheses.judge(
-                asked, region=call.region, now=call.now
+            judged = await self._hypotheses.judge_as(
+                caller, need, region=call.region, now=call.now
             )
         except AccessDenied:
             return None
         return judged.explain().sentence() if judged.decision.allowed else None
 
 
-async def _principals(call: Call) -> AsyncIterator[str]:
-    """The ARNs of the account's users, then of its roles."""
-    for listing in (call.directory.list_users, call.directory.list_roles):
-        marker: str | None = None
-        while True:
-            page = await listing(call.account, "/", PageRequest(marker, _PAGE))
-            for one in page.items:
-                yield one.arn
-            marker = page.marker
-            if marker is None:
-                break
+async def _named_principals(role: Role, call: Call) -> tuple[str, ...] | None:
+    """Whom of the account the trust policy names; None when it may be anybody."""
+    (text,) = await shown_trust_policies(call.directory, [role.trust_policy])
+    try:
+        document = parse_policy(text, PolicyKind.TRUST)
+    except PolicyRejected:
+        return ()
+    named: list[str] = []
+    for statement in document.statements:
+        principals = statement.principals
+        if principals is None or statement.effect is Effect.DENY:
+            continue
+        if principals.anyone:
+            return None
+        for value in principals.aws:
+            if value == "*" or find_account(value) == call.account:
+                return None
+            named.append(value)
+    return tuple(dict.fromkeys(named))
+
+
+async def _these(
+    named: tuple[str, ...], call: Call
+) -> AsyncIterator[tuple[str, Caller]]:
+    """The users and roles of the account among these ARNs."""
+    for text in named:
+        user = find_named_resource(text, "user")
+        if user is not None and user.account == call.account:
+            found = await call.directory.find_user(call.account, user.name)
+            if found is not None and found.arn == text:
+                yield text, user_caller(found)
+        role = find_named_resource(text, "role")
+        if role is not None and role.account == call.account:
+            holder = await call.directory.find_role(call.account, role.name)
+            if holder is not None and holder.arn == text:
+                yield text, role_caller(holder)
+
+
+async def _principals(call: Call) -> AsyncIterator[tuple[str, Caller]]:
+    """The account's users, then its roles."""
+    marker: str | None = None
+    while True:
+        users = await call.directory.list_users(
+            call.account, "/", PageRequest(marker, _PAGE)
+        )
+        for user in users.items:
+            yield user.arn, user_caller(user)
+        marker = users.marker
+        if marker is None:
+            break
+    while True:
+        roles = await call.directory.list_roles(
+            call.account, "/", PageRequest(marker, _PAGE)
+        )
+        for role in roles.items:
+            yield role.arn, role_caller(role)
+        marker = roles.marker
+        if marker is None:
+            break
 
 
 async def _may_look(_given: ListRoleAssumersRequest, call: Call) -> tuple[Need, ...]:

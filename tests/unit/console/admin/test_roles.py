@@ -462,3 +462,50 @@ async def test_a_policy_that_was_deleted_meanwhile_is_a_conflict(
     assert "It was deleted." in text_of(refused)
     assert (await press(admin, refused, "save")).status_code == 303
     assert page.status_code == 200
+
+
+async def test_nobody_is_looked_at_whom_the_trust_cannot_mean(
+    admin: Administrator,
+) -> None:
+    await make_user(admin, "able", "sts:AssumeRole")
+    assert "names none of them" in text_of(await admin.see(WHO, name="Brief"))
+    page = await admin.see(TRUST, name="Brief")
+    saved = await press(
+        admin,
+        page,
+        "save",
+        s0__p0__kind="AWS",
+        s0__p0__values=f"arn:aws:iam::{ACCOUNT}:user/able",
+        s0__actions="sts:AssumeRole",
+    )
+    await follow(admin, saved)
+    text = text_of(await admin.see(WHO, name="Brief"))
+    assert "user/able" in text
+    assert "1 users and roles were looked at." in text
+
+
+async def test_in_a_large_account_not_everybody_is_looked_at(
+    admin: Administrator,
+) -> None:
+    async with admin.world.services.stores.directory.change(ACCOUNT) as change:
+        for number in range(600):
+            await change.insert_user(
+                User(
+                    account=ACCOUNT,
+                    user_id=f"AIDA{number:A>17}",
+                    name=f"u{number}",
+                    path="/",
+                    created_at=admin.world.clock.now(),
+                )
+            )
+    page = await admin.see(TRUST, name="Brief")
+    saved = await press(
+        admin,
+        page,
+        "save",
+        s0__p0__kind="AWS",
+        s0__p0__values=ACCOUNT,
+        s0__actions="sts:AssumeRole",
+    )
+    await follow(admin, saved)
+    assert "; there are more." in text_of(await admin.see(WHO, name="Brief"))
