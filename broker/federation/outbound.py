@@ -303,7 +303,8 @@ async def _served_chain(target: Target, address: Address) -> list[bytes]:
         chain = tls._sslobj.get_unverified_chain()  # noqa: SLF001  # see above
         return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in chain]
     finally:
-        writer.close()
+        # Nothing is left to be said, and nobody waits for an orderly end.
+        writer.transport.abort()
 
 
 def _is_distrust(error: BaseException | None) -> bool:

@@ -19,13 +19,10 @@ from broker.federation.addresses import AddressRules, parse_internal_issuers
 from broker.federation.outbound import FetchFailedError, OutboundClient
 from tests.support.oidc_issuer import IssuerServer, make_key, send, serving
 
-# A handshake that fails leaves asyncio's transport to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-
 
 @pytest.fixture(autouse=True)
 def _collected() -> Iterator[None]:
-    """No other test is told of what these leave behind."""
+    """What a test leaves open is told to this very test."""
     yield
     gc.collect()
 
