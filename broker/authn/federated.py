@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from broker.authn.saml_trials import SamlTrials
 from broker.errors import BrokerError, InvalidIdentityToken, ValidationError
 from broker.federation.saml import (
     ROLE_NOT_LISTED,
@@ -132,8 +133,12 @@ class FederatedScheme:
         provider_arn: str,
         now: datetime,
         in_response_to: AbstractSet[str] = frozenset(),
+        *,
+        trials: SamlTrials | None = None,
     ) -> FederatedIdentity:
         """The identity that one provider's keys prove; roles are not looked at.
+
+        ``trials`` knows what other providers' keys made of the response.
 
         Raises:
             InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: refused.
@@ -146,12 +151,14 @@ class FederatedScheme:
                 detail=f"there is no provider {provider_arn}",
             )
         try:
-            return await self._prove(response_text, provider, now, in_response_to)
+            return await self._prove(
+                response_text, provider, now, in_response_to, trials
+            )
         except BrokerError as error:
             newer = await self._find_newer(provider, error)
             if newer is None:
                 raise
-        return await self._prove(response_text, newer, now, in_response_to)
+        return await self._prove(response_text, newer, now, in_response_to, trials)
 
     async def _prove(
         self,
@@ -159,21 +166,29 @@ class FederatedScheme:
         provider: SamlProvider,
         now: datetime,
         in_response_to: AbstractSet[str],
+        trials: SamlTrials | None,
     ) -> FederatedIdentity:
         expected = self._expectations
         keys = await self._keys(provider)
         _require_valid(provider, keys.metadata, now - expected.skew)
-        return prove_saml(
-            response_text,
-            provider=provider,
-            metadata=keys.metadata,
-            decryption_keys=keys.decryption,
-            audiences=expected.audiences,
-            recipients=expected.recipients | {self._acs_of(provider)},
-            now=now,
-            skew=expected.skew,
-            in_response_to=in_response_to,
-        )
+        if trials is not None:
+            trials.begin(keys.metadata)
+        try:
+            return prove_saml(
+                response_text,
+                provider=provider,
+                metadata=keys.metadata,
+                decryption_keys=keys.decryption,
+                audiences=expected.audiences,
+                recipients=expected.recipients | {self._acs_of(provider)},
+                now=now,
+                skew=expected.skew,
+                in_response_to=in_response_to,
+            )
+        except BrokerError as error:
+            if trials is not None:
+                trials.note(keys.metadata, error)
+            raise
 
     async def _find_newer(
         self, provider: SamlProvider, error: BrokerError

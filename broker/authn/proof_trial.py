@@ -17,7 +17,7 @@ from broker.model.entities import OidcProvider, SamlProvider
 from broker.model.federated import FederatedIdentity
 from broker.protocols.oidc.verify import peek_unverified
 from broker.protocols.saml.errors import SamlRejected
-from broker.protocols.saml.verify import find_unverified_in_response_to
+from broker.protocols.saml.peek import peek_response
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class ProofTrial:
             text = base64.b64encode(text.encode()).decode("ascii")
         try:
             # Which requests are open only the browser's sign-in knows.
-            answered = find_unverified_in_response_to(text)
+            answered = peek_response(text).in_response_to
         except SamlRejected:
             answered = None
         try:

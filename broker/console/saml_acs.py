@@ -18,6 +18,7 @@ from starlette.responses import Response
 from broker.actions.action import Door
 from broker.audit.entry import AuditEntry
 from broker.authn.nominees import Nominee
+from broker.authn.saml_trials import SamlTrials
 from broker.console.arrival import Arrival, Arrivals
 from broker.console.desk import Desk
 from broker.console.facts import note, raw_request, request_id
@@ -36,7 +37,7 @@ from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn, sts_arn
 from broker.model.federated import FederatedIdentity, RolePair
 from broker.protocols.saml.errors import SamlRejected
-from broker.protocols.saml.verify import nominate_providers
+from broker.protocols.saml.peek import UnverifiedResponse, peek_response
 from broker.stores.errors import StoreUnavailableError
 
 DOOR = "saml"
@@ -149,14 +150,18 @@ class SamlAcs:
             user_agent=raw.find_header(b"user-agent") or "",
         )
         async with self._desk.deps.auditor.opened(entry):
+            peeked: UnverifiedResponse | None = None
             answered: OpenRequest | None = None
             try:
-                answered = await self._requests.find_answered(response_text)
-                identities = await self._verify(response_text, uuid, answered, now)
+                peeked = _peek(response_text)
+                answered = await self._requests.find_answered(peeked.in_response_to)
+                identities = await self._verify(
+                    response_text, peeked, uuid, answered, now
+                )
             except StoreUnavailableError as error:
                 raise ServiceUnavailable(detail="the database is away") from error
             except BrokerError:
-                nominee = await self._nominee(response_text, uuid, answered)
+                nominee = await self._nominee(response_text, peeked, uuid, answered)
                 self._desk.deps.pipeline.note_refused_proof(entry, nominee)
                 raise
             choices = tuple(
@@ -178,6 +183,7 @@ class SamlAcs:
     async def _verify(
         self,
         response_text: str,
+        peeked: UnverifiedResponse,
         uuid: str | None,
         answered: OpenRequest | None,
         now: datetime,
@@ -190,7 +196,8 @@ class SamlAcs:
         """
         identities: list[FederatedIdentity] = []
         first: BrokerError | None = None
-        asked = await self._nominated(response_text, uuid)
+        asked = await self._nominated(peeked, uuid)
+        trials = SamlTrials(peeked.issuer)
         open_requests: frozenset[str] = frozenset()
         if answered is not None:
             open_requests = frozenset({answered.request_id})
@@ -201,7 +208,12 @@ class SamlAcs:
             try:
                 identities.append(
                     await self._desk.deps.federated.prove_for_provider(
-                        response_text, account, provider_arn, now, open_requests
+                        response_text,
+                        account,
+                        provider_arn,
+                        now,
+                        open_requests,
+                        trials=trials,
                     )
                 )
             except ServiceUnavailable:
@@ -215,16 +227,20 @@ class SamlAcs:
         return identities
 
     async def _nominee(
-        self, response_text: str, uuid: str | None, answered: OpenRequest | None
+        self,
+        response_text: str,
+        peeked: UnverifiedResponse | None,
+        uuid: str | None,
+        answered: OpenRequest | None,
     ) -> Nominee | None:
         """Whose provider a refused response seems to be."""
         nominees = self._desk.deps.pipeline.nominees
         asked: list[tuple[AccountId, str]] = []
         if answered is not None:
             asked = [(answered.account, answered.provider_arn)]
-        else:
+        elif peeked is not None or uuid is not None:
             with suppress(BrokerError, StoreUnavailableError):
-                asked = await self._nominated(response_text, uuid)
+                asked = await self._nominated(peeked, uuid)
         for _, provider_arn in asked:
             nominee = await nominees.of_saml_provider(provider_arn)
             if nominee is not None:
@@ -232,17 +248,14 @@ class SamlAcs:
         return await nominees.of_response(response_text)
 
     async def _nominated(
-        self, response_text: str, uuid: str | None
+        self, peeked: UnverifiedResponse | None, uuid: str | None
     ) -> list[tuple[AccountId, str]]:
         if uuid is not None:
             provider = await self._desk.deps.directory.find_saml_provider_by_uuid(uuid)
             if provider is None:
                 raise InvalidIdentityToken("Specified provider doesn't exist.")
             return [(provider.account, provider.arn)]
-        try:
-            return _providers(nominate_providers(response_text))
-        except SamlRejected as error:
-            raise wire_error(error) from error
+        return _providers(peeked.role_pairs if peeked else ())
 
     async def _blocks(
         self, choices: Iterable[Choice], recent: tuple[str, ...]
@@ -266,6 +279,13 @@ class SamlAcs:
         # Accounts that nothing was opened in keep the order of the response.
         blocks.sort(key=lambda block: rank(block.choices[0]))
         return tuple(blocks)
+
+
+def _peek(response_text: str) -> UnverifiedResponse:
+    try:
+        return peek_response(response_text)
+    except SamlRejected as error:
+        raise wire_error(error) from error
 
 
 def _providers(pairs: Iterable[RolePair]) -> list[tuple[AccountId, str]]:

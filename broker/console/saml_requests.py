@@ -11,7 +11,6 @@ from starlette.responses import Response
 from broker.console.deps import ConsoleDeps
 from broker.console.desk import Desk
 from broker.errors import InvalidInput, ServiceUnavailable
-from broker.federation.saml import wire_error
 from broker.federation.saml_request_key import RequestKey
 from broker.model.account import AccountId, parse_account_id
 from broker.model.entities import SamlProvider
@@ -20,9 +19,7 @@ from broker.protocols.saml.authn_request import (
     authn_request,
     redirect_url,
 )
-from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.sp_metadata import assertion_consumer_url
-from broker.protocols.saml.verify import find_unverified_in_response_to
 from broker.sessions.vault import SealBrokenError
 
 _NO_KEY = "Signing in cannot begin here just now. Start at your identity provider."
@@ -92,19 +89,12 @@ class SamlRequests:
             browser, redirect_url(location, message, key.private_key)
         )
 
-    async def find_answered(self, response_text: str) -> OpenRequest | None:
+    async def find_answered(self, request_id: str | None) -> OpenRequest | None:
         """The open request that an unverified response says it answers.
 
         None also for one that answers nothing, or nothing open: it is verified as
         unsolicited then, and refused for what it says.
-
-        Raises:
-            InvalidIdentityToken: the text is no response.
         """
-        try:
-            request_id = find_unverified_in_response_to(response_text)
-        except SamlRejected as error:
-            raise wire_error(error) from error
         if not request_id:
             return None
         found = await self._desk.starts.find(request_id[1:])

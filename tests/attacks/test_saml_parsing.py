@@ -10,7 +10,7 @@ import pytest
 from lxml import etree
 
 from broker.protocols.saml.errors import SamlReason as R
-from broker.protocols.saml.verify import nominate_providers
+from broker.protocols.saml.peek import peek_response
 from tests.support.saml_check import reason, verify
 from tests.support.saml_idp import (
     DS,
@@ -341,9 +341,10 @@ def test_only_twenty_providers_are_nominated() -> None:
         f"arn:aws:iam::{n:012d}:role/R,arn:aws:iam::{n:012d}:saml-provider/P"
         for n in range(30)
     ]
-    pairs = nominate_providers(
-        build_response(attributes=aws_attributes(role=[*roles, roles[0], "junk"]))
+    response = build_response(
+        attributes=aws_attributes(role=[*roles, roles[0], "junk"])
     )
+    pairs = peek_response(response).role_pairs
     assert [pair.provider_arn[-30:] for pair in pairs] == [
         role.rpartition(",")[2][-30:] for role in roles[:20]
     ]

@@ -6,8 +6,7 @@ from datetime import datetime
 
 from lxml.etree import _Element
 
-from broker.model.federated import RolePair
-from broker.protocols.saml.attributes import ROLE, parse_role_pair, read_attributes
+from broker.protocols.saml.attributes import read_attributes
 from broker.protocols.saml.conditions import (
     check_conditions,
     check_in_response_to,
@@ -39,7 +38,6 @@ from broker.protocols.saml.response import Envelope, read_envelope, read_issuer
 from broker.protocols.saml.schema import check_schema
 from broker.protocols.saml.signature import find_signature, verify_signature
 
-MAX_NOMINATED_PROVIDERS = 20
 _MAX_ISSUER_LENGTH = 1024
 
 
@@ -66,43 +64,6 @@ class VerifiedAssertion:
     in_response_to: str | None
     is_encrypted: bool
     attributes: Mapping[str, tuple[str, ...]]
-
-
-def nominate_providers(response_text: str) -> tuple[RolePair, ...]:
-    """The role pairs that an unverified Response names, to choose whose keys to try.
-
-    Nothing may follow from them but the choice of providers, of which at most 20 are
-    named. Values that are no pairs are passed over. An encrypted assertion
-    nominates nobody.
-
-    Raises:
-        SamlRejected: the text is no Response with exactly one assertion.
-    """
-    envelope = read_envelope(parse_strictly(decode_response(response_text)))
-    if envelope.assertion.tag == ENCRYPTED_ASSERTION:
-        return ()
-    pairs: dict[RolePair, None] = {}
-    providers: set[str] = set()
-    for value in read_attributes(envelope.assertion).get(ROLE, ()):
-        try:
-            pair = parse_role_pair(value)
-        except ValueError:
-            continue
-        if pair.provider_arn not in providers:
-            if len(providers) == MAX_NOMINATED_PROVIDERS:
-                continue
-            providers.add(pair.provider_arn)
-        pairs[pair] = None
-    return tuple(pairs)
-
-
-def find_unverified_in_response_to(response_text: str) -> str | None:
-    """The request that an unverified Response claims to answer, to look it up.
-
-    Raises:
-        SamlRejected: the text is no Response with exactly one assertion.
-    """
-    return read_envelope(parse_strictly(decode_response(response_text))).in_response_to
 
 
 def find_unverified_issuer(response_text: str) -> str | None:

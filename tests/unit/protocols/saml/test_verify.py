@@ -8,10 +8,7 @@ import pytest
 
 from broker.model.federated import RolePair
 from broker.protocols.saml.keys import parse_private_key
-from broker.protocols.saml.verify import (
-    find_unverified_in_response_to,
-    nominate_providers,
-)
+from broker.protocols.saml.peek import peek_response
 from tests.support.saml_check import verify
 from tests.support.saml_idp import (
     ACS,
@@ -59,18 +56,18 @@ def test_an_unsigned_response_nominates_and_proves_nothing() -> None:
         sign="none",
         attributes=aws_attributes(role=[f"{PROVIDER_ARN},{ROLE_ARN}", "junk"]),
     )
-    assert nominate_providers(response) == (RolePair(ROLE_ARN, PROVIDER_ARN),)
+    assert peek_response(response).role_pairs == (RolePair(ROLE_ARN, PROVIDER_ARN),)
 
 
 def test_an_encrypted_assertion_nominates_nobody() -> None:
     response = build_response(encrypt_to=key_pair("decryption").public_pem)
-    assert nominate_providers(response) == ()
+    assert peek_response(response).role_pairs == ()
 
 
 def test_the_request_that_is_answered_can_be_looked_up() -> None:
     response = build_response(sign="none", response={"in_response_to": "_req"})
-    assert find_unverified_in_response_to(response) == "_req"
-    assert find_unverified_in_response_to(build_response()) is None
+    assert peek_response(response).in_response_to == "_req"
+    assert peek_response(build_response()).in_response_to is None
 
 
 def test_threads_do_not_mix_their_answers() -> None:

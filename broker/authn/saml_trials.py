@@ -1,0 +1,74 @@
+"""What one posted response may cost: whose keys are tried before it is refused.
+
+Nothing stands between a stranger and the assertion consumer service, and each key that
+is tried digests the whole document. The same document is not tried twice with the same
+keys, and after enough keys have failed nobody else is asked.
+"""
+
+from typing import NoReturn
+
+from broker.errors import BrokerError
+from broker.federation.saml import wire_error
+from broker.protocols.saml.errors import SamlReason, SamlRejected
+from broker.protocols.saml.metadata import IdpMetadata
+
+MOST_FAILED_KEYS = 8
+"""An honest response fails with the old keys of providers that were not updated."""
+
+
+class SamlTrials:
+    """Remembers what failed, for one response. ``issuer`` is its own, unverified."""
+
+    def __init__(self, issuer: str) -> None:
+        self._issuer = issuer
+        self._failed: list[frozenset[tuple[str, bytes]]] = []
+        self._spent = 0
+
+    def begin(self, metadata: IdpMetadata) -> None:
+        """Before a provider's keys are tried.
+
+        Raises:
+            InvalidIdentityToken: they would fail, or enough have.
+        """
+        descriptor = metadata.find_descriptor(self._issuer)
+        if self._issuer and descriptor is None:
+            _refuse(
+                SamlReason.ISSUER_UNKNOWN,
+                f"Issuer is {self._issuer[:200]!r}, the metadata has "
+                f"{[known.entity_id for known in metadata.descriptors]!r:.300}",
+            )
+        if self._spent >= MOST_FAILED_KEYS:
+            _refuse(
+                SamlReason.SIGNATURE_INVALID,
+                f"{self._spent} keys of other providers have failed; no more are tried",
+            )
+        keys = _keys(metadata)
+        if any(keys <= failed for failed in self._failed):
+            _refuse(
+                SamlReason.SIGNATURE_INVALID,
+                "another provider with the same keys has failed",
+            )
+
+    def note(self, metadata: IdpMetadata, error: BrokerError) -> None:
+        """After they were tried in vain."""
+        cause = error.__cause__
+        if (
+            isinstance(cause, SamlRejected)
+            and cause.reason is SamlReason.SIGNATURE_INVALID
+        ):
+            self._failed.append(_keys(metadata))
+            self._spent += max(len(d.signing_keys) for d in metadata.descriptors)
+
+
+def _keys(metadata: IdpMetadata) -> frozenset[tuple[str, bytes]]:
+    """Fewer of these can never verify more."""
+    return frozenset(
+        (descriptor.entity_id, key.spki)
+        for descriptor in metadata.descriptors
+        for key in descriptor.signing_keys
+    )
+
+
+def _refuse(reason: SamlReason, detail: str) -> NoReturn:
+    rejected = SamlRejected(reason, detail)
+    raise wire_error(rejected) from rejected

@@ -1,0 +1,71 @@
+"""What an unverified Response says of itself: to choose whose keys to try, no more."""
+
+from dataclasses import dataclass
+
+from lxml.etree import _Element
+
+from broker.model.federated import RolePair
+from broker.protocols.saml.attributes import ROLE, parse_role_pair
+from broker.protocols.saml.decode import decode_response
+from broker.protocols.saml.gate import parse_strictly, text_of
+from broker.protocols.saml.names import (
+    ATTRIBUTE,
+    ATTRIBUTE_STATEMENT,
+    ATTRIBUTE_VALUE,
+    ENCRYPTED_ASSERTION,
+    ISSUER,
+)
+from broker.protocols.saml.response import read_envelope
+
+MAX_NOMINATED_PROVIDERS = 20
+_ROLE_VALUES = f"{ATTRIBUTE_STATEMENT}/{ATTRIBUTE}[@Name='{ROLE}']/{ATTRIBUTE_VALUE}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnverifiedResponse:
+    """The request that it answers, its assertion's issuer, the role pairs it names.
+
+    ``issuer`` is empty where it cannot be read, as in an encrypted assertion, which
+    nominates nobody either. The pairs name at most 20 providers; values that are no
+    pairs are passed over.
+    """
+
+    in_response_to: str | None
+    issuer: str
+    role_pairs: tuple[RolePair, ...]
+
+
+def peek_response(response_text: str) -> UnverifiedResponse:
+    """Read a Response once, before any trust.
+
+    Raises:
+        SamlRejected: the text is no Response with exactly one assertion.
+    """
+    envelope = read_envelope(parse_strictly(decode_response(response_text)))
+    assertion = envelope.assertion
+    if assertion.tag == ENCRYPTED_ASSERTION:
+        return UnverifiedResponse(
+            in_response_to=envelope.in_response_to, issuer="", role_pairs=()
+        )
+    issuers = assertion.findall(ISSUER)
+    return UnverifiedResponse(
+        in_response_to=envelope.in_response_to,
+        issuer=text_of(issuers[0]) if len(issuers) == 1 else "",
+        role_pairs=_nominate(assertion),
+    )
+
+
+def _nominate(assertion: _Element) -> tuple[RolePair, ...]:
+    pairs: dict[RolePair, None] = {}
+    providers: set[str] = set()
+    for value in assertion.iterfind(_ROLE_VALUES):
+        try:
+            pair = parse_role_pair(text_of(value))
+        except ValueError:
+            continue
+        if pair.provider_arn not in providers:
+            if len(providers) == MAX_NOMINATED_PROVIDERS:
+                continue
+            providers.add(pair.provider_arn)
+        pairs[pair] = None
+    return tuple(pairs)

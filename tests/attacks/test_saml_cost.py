@@ -1,0 +1,173 @@
+"""SAML-21, SAML-28: what a stranger's post may cost, counted in keys that are tried."""
+
+import base64
+import time
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from lxml import etree, html
+
+from broker.authn.saml_trials import MOST_FAILED_KEYS
+from broker.model.account import Account, AccountId
+from broker.model.entities import SamlProvider
+from broker.protocols.saml import signature
+from broker.protocols.saml.metadata import MAX_KEYS
+from tests.support.saml_idp import KeyPair, encode, key_pair, metadata_xml, sign_element
+from tests.support.signin import SignInWorld, open_world, pair, role_arn
+
+ACCOUNTS = [AccountId(f"{number:012d}") for number in range(500, 520)]
+ECDSA = {"algorithm": "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256"}
+ROLES = [pair("Reader", account) for account in ACCOUNTS]
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
+    async with open_world(tmp_path) as world:
+        yield world
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The keys that were handed to xmlsec, in order."""
+    keys: list[bytes] = []
+    verifies = signature._verifies
+
+    def counted(element: Any, node: Any, key: Any) -> bool:
+        keys.append(key.spki)
+        return verifies(element, node, key)
+
+    monkeypatch.setattr(signature, "_verifies", counted)
+    return keys
+
+
+async def register(
+    world: SignInWorld, account: AccountId, *keys: KeyPair, **metadata: Any
+) -> None:
+    """An account whose provider ``Corp`` has these keys and, mostly, one entity id."""
+    now = world.clock.now()
+    async with world.services.stores.directory.change(account) as change:
+        await change.insert_account(
+            Account(
+                account_id=account,
+                alias=None,
+                session_salt=uuid.uuid4().bytes * 2,
+                created_at=now,
+            )
+        )
+        await change.insert_saml_provider(
+            SamlProvider(
+                account=account,
+                uuid=f"SAMLSP{account}AAAA",
+                name="Corp",
+                metadata=metadata_xml(*keys, **metadata),
+                created_at=now,
+                valid_until=now + timedelta(days=365),
+            )
+        )
+
+
+async def post(world: SignInWorld, **knobs: Any) -> Any:
+    response = world.response(*ROLES, **knobs)
+    return await world.browser().post("/saml", data={"SAMLResponse": response})
+
+
+@pytest.mark.parametrize("sign", ["assertion", "response", "both"])
+async def test_keys_that_many_providers_share_are_tried_once(
+    world: SignInWorld, tried: list[bytes], sign: str
+) -> None:
+    """One identity provider in twenty accounts; a stranger signs."""
+    shared = [key_pair("shared-1"), key_pair("shared-2")]
+    for account in ACCOUNTS:
+        await register(world, account, *shared)
+    page = await post(world, sign=sign, signing_key=key_pair("stranger"))
+    assert page.status_code == 400
+    assert len(tried) == len(shared)
+
+
+async def test_of_many_providers_keys_only_a_few_are_tried(
+    world: SignInWorld, tried: list[bytes]
+) -> None:
+    """Twenty tenants of one entity id, each with as many keys as there may be."""
+    for number, account in enumerate(ACCOUNTS):
+        keys = (key_pair(f"tenant-{number}-{n}", "p256") for n in range(MAX_KEYS))
+        await register(world, account, *keys)
+    stranger = key_pair("stranger-ec", "p256")
+    page = await post(world, signing_key=stranger, signature=ECDSA)
+    assert page.status_code == 400
+    assert 1 <= len(tried) <= MOST_FAILED_KEYS + MAX_KEYS
+
+
+async def test_providers_of_another_entity_id_are_not_tried(
+    world: SignInWorld, tried: list[bytes]
+) -> None:
+    for number, account in enumerate(ACCOUNTS):
+        entity_id = f"https://idp-{number}.example"
+        await register(world, account, key_pair("shared-1"), entity_id=entity_id)
+    page = await post(world, signing_key=key_pair("stranger"))
+    assert page.status_code == 400
+    assert tried == []
+
+
+async def test_an_honest_response_opens_the_roles_of_every_account(
+    world: SignInWorld, tried: list[bytes]
+) -> None:
+    """Old keys first, and one provider that nobody updated: still nobody is lost."""
+    old, new = key_pair("old"), key_pair("new")
+    await register(world, ACCOUNTS[0], old)
+    for account in ACCOUNTS[1:]:
+        await register(world, account, old, new)
+    page = await post(world, signing_key=new)
+    assert page.status_code == 200
+    offered = html.fromstring(page.text).xpath("//input[@name='roleIndex']/@value")
+    assert set(offered) == {role_arn("Reader", account) for account in ACCOUNTS[1:]}
+    assert len(tried) == 1 + 2 * (len(ACCOUNTS) - 1)
+
+
+async def test_who_has_more_keys_is_asked_after_who_has_fewer(
+    world: SignInWorld,
+) -> None:
+    """Response and assertion signed with two keys: a failure blames neither alone."""
+    one, two = key_pair("old"), key_pair("new")
+    await register(world, ACCOUNTS[0], one)
+    await register(world, ACCOUNTS[1], one, two)
+    root = etree.fromstring(base64.b64decode(world.response(*ROLES, signing_key=one)))
+    sign_element(root, two)
+    page = await world.browser().post("/saml", data={"SAMLResponse": encode(root)})
+    assert page.status_code == 303, page.text
+
+
+HUGE = {
+    "one text": {"x": ["y" * 68_000]},
+    "many attributes": {f"a{number}": ["v"] for number in range(730)},
+    "many values": {"x": ["v"] * 1500},
+}
+
+
+@pytest.mark.parametrize("case", HUGE)
+async def test_a_hostile_document_of_full_size_is_refused_soon(
+    world: SignInWorld, case: str
+) -> None:
+    """The best of several, since the machine has other things to do as well."""
+    response = world.response(
+        signing_key=key_pair("stranger"),
+        attributes={
+            "https://aws.amazon.com/SAML/Attributes/Role": [pair("Reader")],
+            **HUGE[case],
+        },
+    )
+    assert 70_000 < len(response) <= 100_000
+    browser = world.browser()
+    body = urlencode({"SAMLResponse": response}).encode()
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    taken = []
+    for _ in range(10):
+        began = time.process_time()
+        page = await browser.post("/saml", content=body, headers=headers)
+        taken.append(time.process_time() - began)
+        assert page.status_code == 400
+    assert min(taken) < 0.025
