@@ -224,11 +224,11 @@ async def _aws_page(
     given: ListPoliciesRequest, call: Call, request: PageRequest
 ) -> Page[ManagedPolicy]:
     prefix = given.get("PathPrefix", "/")
-    policies = [
-        await _counted(policy, call)
-        for policy in list_aws_managed()
-        if policy.path.startswith(prefix)
-    ]
+    listed = [p for p in list_aws_managed() if p.path.startswith(prefix)]
+    counts = await call.directory.count_attached_owners(
+        call.account, [policy.arn for policy in listed]
+    )
+    policies = [replace(p, attachment_count=counts.get(p.arn, 0)) for p in listed]
     if given.get("OnlyAttached", False):
         policies = [policy for policy in policies if policy.attachment_count]
     inner = None

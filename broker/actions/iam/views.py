@@ -7,6 +7,7 @@ out tags and boundaries.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 from broker.actions.types import iam as types
@@ -24,7 +25,11 @@ from broker.identities.tags import tag_pairs
 from broker.model import entities
 from broker.model.machines import InstanceProfile
 
+_DOCUMENTS = 256
+"""Kept encoded: the roles of an account have few trust policies among them."""
 
+
+@lru_cache(maxsize=_DOCUMENTS)
 def encoded(document: str) -> str:
     """A policy document as it stands in an answer: percent-encoded by RFC 3986."""
     return quote(document, safe="")

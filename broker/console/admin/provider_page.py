@@ -3,7 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from starlette.responses import Response
 
@@ -121,16 +121,16 @@ def expectations_of(
 
 def trusting_roles(listed: Part, arn: str) -> list[Mapping[str, Any]]:
     """The roles whose trust policy names a provider, by name."""
+    mention = quote(arn, safe="")
     return [
         role
         for role in listed.get("Roles")
-        if _names(unquote(role.get("AssumeRolePolicyDocument", "")), arn)
+        if mention in role.get("AssumeRolePolicyDocument", "")
+        and _names(unquote(role["AssumeRolePolicyDocument"]), arn)
     ]
 
 
 def _names(trust_policy: str, arn: str) -> bool:
-    if arn not in trust_policy:
-        return False
     statements = json.loads(trust_policy).get("Statement", [])
     for one in statements if isinstance(statements, list) else [statements]:
         principal = one.get("Principal")

@@ -113,6 +113,19 @@ class PolicyReads(Reads):
         )
         return tuple(row.owner_id for row in rows)
 
+    async def count_attached_owners(
+        self, account: AccountId, policy_arns: Collection[str]
+    ) -> Mapping[str, int]:
+        rows = await self.rows(
+            select(ATTACHMENTS.c.policy_arn, func.count().label("owners"))
+            .where(
+                ATTACHMENTS.c.account == account,
+                ATTACHMENTS.c.policy_arn.in_(policy_arns),
+            )
+            .group_by(ATTACHMENTS.c.policy_arn)
+        )
+        return {row.policy_arn: row.owners for row in rows}
+
     async def list_bounded_owners(
         self, account: AccountId, policy_arn: str
     ) -> tuple[str, ...]:

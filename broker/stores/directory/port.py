@@ -144,6 +144,12 @@ class DirectoryReader(CredentialReader, Protocol):
         """Unique ids of the users and roles that a managed policy is attached to."""
         ...
 
+    async def count_attached_owners(
+        self, account: AccountId, policy_arns: Collection[str]
+    ) -> Mapping[str, int]:
+        """How many users, groups and roles each is attached to; absent for none."""
+        ...
+
     async def list_bounded_owners(
         self, account: AccountId, policy_arn: str
     ) -> tuple[str, ...]:

@@ -331,7 +331,9 @@ async def test_managed_policies_count_their_uses(directory: SqlDirectory) -> Non
         assert await change.attach_policy(ACCOUNT, "AIDA1", aws)
     found = await directory.find_policy(ACCOUNT, "read")
     assert found == replace(policy, attachment_count=2, boundary_count=1)
+    counts = await directory.count_attached_owners(ACCOUNT, [policy.arn, "arn:none"])
     owners = await directory.list_attached_owners(ACCOUNT, policy.arn)
+    assert counts == {policy.arn: len(owners)}
     assert owners == ("AIDA1", "AROA1")
     assert await directory.list_attachments(ACCOUNT, "AIDA1") == (policy.arn, aws)
     attached = await directory.list_policies(
