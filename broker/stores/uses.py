@@ -60,13 +60,16 @@ class UseBuffer:
         self, *, interval_seconds: float = FLUSH_SECONDS
     ) -> AsyncIterator[None]:
         """While the block runs, write what is noted; the rest at its end."""
-        task = asyncio.create_task(self._flush_often(interval_seconds), name="uses")
+        end = asyncio.Event()
+        task = asyncio.create_task(
+            self._flush_often(interval_seconds, end), name="uses"
+        )
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            # Cut off in the middle, it would lose what it is writing.
+            end.set()
+            await task
             await self._try_flush(everything=True)
 
     async def flush(self, *, everything: bool = True) -> None:
@@ -97,10 +100,12 @@ class UseBuffer:
             self._written.clear()
         self._written.update((key, use[0]) for key, use in due)
 
-    async def _flush_often(self, interval_seconds: float) -> None:
-        while True:
-            await asyncio.sleep(interval_seconds)
-            await self._try_flush(everything=False)
+    async def _flush_often(self, interval_seconds: float, end: asyncio.Event) -> None:
+        while not end.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(end.wait(), interval_seconds)
+            if not end.is_set():
+                await self._try_flush(everything=False)
 
     async def _try_flush(self, *, everything: bool) -> None:
         try:

@@ -79,8 +79,15 @@ class Freshness:
         self._poller = asyncio.create_task(self._poll(), name="directory-freshness")
 
     async def close(self) -> None:
-        """End the background task and everything it began."""
-        tasks = [t for t in (self._poller, self._check, *self._loads.values()) if t]
+        """End the background task; reads that it began are waited for a moment."""
+        if self._poller is not None:
+            self._poller.cancel()
+        # A read that is cut off leaves a connection to a thread, which may outlive
+        # the event loop that it would answer.
+        reads = [t for t in (self._check, *self._loads.values()) if t]
+        if reads:
+            await asyncio.wait(reads, timeout=TRUST_SECONDS)
+        tasks = [t for t in (self._poller, *reads) if t]
         self._poller = None
         for task in tasks:
             task.cancel()

@@ -1,6 +1,8 @@
 """Last uses are written in the background, and the latest one counts."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -114,3 +116,27 @@ async def test_a_report_replaces_the_one_before_and_old_ones_go(
     found = await directory.find_report(ACCOUNT, "new")
     assert found == report("new", AT + timedelta(hours=25), "c")
     assert await directory.find_report(OTHER, "new") is None
+
+
+async def test_the_end_waits_for_what_is_being_written(
+    location: DatabaseLocation,
+    directory: SqlDirectory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    database = Database(location)
+    buffer = UseBuffer(database)
+    begun = asyncio.Event()
+    write = UseBuffer._write
+
+    async def slowly(self: UseBuffer, due: Any) -> None:
+        begun.set()
+        await asyncio.sleep(0.05)
+        await write(self, due)
+
+    monkeypatch.setattr(UseBuffer, "_write", slowly)
+    async with buffer.flushing(interval_seconds=0.001):
+        buffer.note(ACCOUNT, "AIDA1", "iam", "GetUser", AT, "us-east-1")
+        await begun.wait()
+    await database.close()
+    (found,) = await directory.list_uses(ACCOUNT, ["AIDA1"])
+    assert found == use("AIDA1", "GetUser", AT, "us-east-1")

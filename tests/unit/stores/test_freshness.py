@@ -271,3 +271,43 @@ def test_a_hit_costs_about_a_microsecond(fresh: Freshness, world: World) -> None
     table = {(ACCOUNT, "k"): 1}
     yard = min(timeit.repeat(lambda: table[ACCOUNT, "k"], number=1000, repeat=20))
     assert best < 20 * yard
+
+
+class SlowDirectory:
+    """Answers when it is told to, and tells whether it was cut off."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.answered = False
+
+    async def generations(
+        self, _accounts: Collection[AccountId] | None = None
+    ) -> Mapping[AccountId, int]:
+        self.asked.set()
+        await self.gate.wait()
+        self.answered = True
+        return {}
+
+
+async def test_closing_waits_for_the_read_that_is_on_its_way() -> None:
+    directory = SlowDirectory()
+    freshness = Freshness(directory, SteppingClock())
+    await freshness.start()
+    await directory.asked.wait()
+    closing = asyncio.create_task(freshness.close())
+    await asyncio.sleep(0.01)
+    assert not closing.done()
+    directory.gate.set()
+    await closing
+    assert directory.answered
+
+
+async def test_closing_gives_a_read_up_that_never_ends() -> None:
+    directory = SlowDirectory()
+    freshness = Freshness(directory, SteppingClock())
+    await freshness.start()
+    await directory.asked.wait()
+    async with asyncio.timeout(2 * TRUST_SECONDS):
+        await freshness.close()
+    assert not directory.answered
