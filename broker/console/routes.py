@@ -18,6 +18,7 @@ from broker.console import (
     token_endpoint,
 )
 from broker.console.accounts import Accounts
+from broker.console.admin.access_summary import AccessSummary
 from broker.console.admin.account_settings import AccountSettings
 from broker.console.admin.credential_report import CredentialReport
 from broker.console.admin.embedded_policies import EmbeddedPolicies
@@ -81,6 +82,7 @@ _INSIDE: tuple[Callable[[Inside], PagesInside], ...] = (
     RoleCreation,
     EmbeddedPolicies,
     Simulator,
+    AccessSummary,
     Users,
     UserPages,
     UserCredentials,

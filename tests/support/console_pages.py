@@ -38,6 +38,10 @@ EXAMPLES: dict[str, list[str]] = {
     "/console/roles/who": ["/console/roles/who?name=Reader"],
     "/console/roles/trust": ["/console/roles/trust?name=Reader"],
     "/console/inline": ["/console/inline?kind=role&name=Admin&policy=Everything"],
+    "/console/summary": [
+        "/console/summary?kind=role&name=Admin",
+        "/console/summary?kind=user&name=dana",
+    ],
     "/console/users": ["/console/users", "/console/users?q=nothing"],
     "/console/groups/group": ["/console/groups/group?name=Finance"],
     "/console/groups/delete": ["/console/groups/delete?name=Finance"],

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from broker.console.admin.simulated_texts import Texts, lowered
+from broker.console.admin.policy_texts import Texts, lowered
 
 _STATEMENTS_MAX = 3
 _STATEMENT_MAX = 1500

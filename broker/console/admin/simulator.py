@@ -14,8 +14,8 @@ from starlette.responses import Response
 from broker.catalogue import service_prefixes
 from broker.console.admin.action_picker import Picker, read_picker, view_picker
 from broker.console.admin.policy_check import Problem, check_text
+from broker.console.admin.policy_texts import Texts, read_texts
 from broker.console.admin.simulated_answers import Row, make_rows
-from broker.console.admin.simulated_texts import Texts, read_texts
 from broker.console.admin.visit import OK, Visit, visited, words
 from broker.console.forms import Form
 from broker.console.inside import Inside, Route
@@ -239,7 +239,7 @@ async def _simulate(visit: Visit, asked: Asked) -> tuple[tuple[Row, ...], Texts]
     }
     pasted["PermissionsBoundaryPolicyInputList.1"] = asked.boundary
     pasted["ResourcePolicy"] = asked.resource_policy
-    all_texts = Texts({**texts.found, **pasted}, texts.refused)
+    all_texts = Texts({**texts.found, **pasted}, refused=texts.refused)
     return make_rows(result["EvaluationResults"], all_texts), texts
 
 

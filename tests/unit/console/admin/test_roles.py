@@ -509,3 +509,44 @@ async def test_in_a_large_account_not_everybody_is_looked_at(
     )
     await follow(admin, saved)
     assert "; there are more." in text_of(await admin.see(WHO, name="Brief"))
+
+
+async def test_what_a_role_may_do_by_service(admin: Administrator) -> None:
+    page = await admin.see(ONE, name="Brief")
+    page = await follow(
+        admin,
+        await press(
+            admin, page, "attach", policy="arn:aws:iam::aws:policy/AmazonS3FullAccess"
+        ),
+    )
+    await follow(admin, await press(admin, page, "boundary", boundary=READ_ONLY))
+    summary = await admin.see("/console/summary", kind="role", name="Brief")
+    text = text_of(summary)
+    assert "Amazon S3 Full access" in text
+    assert "Limited by the permissions boundary" in text
+    assert len(summary.content) < PAGE_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ({"kind": "role", "name": "Missing"}, 404),
+        ({"kind": "role", "name": ""}, 400),
+        ({"kind": "thing", "name": "Brief"}, 400),
+    ],
+)
+async def test_a_summary_of_nobody(
+    admin: Administrator, query: dict[str, str], status: int
+) -> None:
+    page = await admin.browser.get("/console/summary", params=query)
+    assert page.status_code == status
+
+
+async def test_a_summary_needs_to_read_all_policies(world: SignInWorld) -> None:
+    await grant(world, "iam:List*", "iam:GetRolePolicy")
+    some = await enter(world)
+    page = await some.browser.get(
+        "/console/summary", params={"kind": "role", "name": "Admin"}
+    )
+    assert page.status_code == 403
+    assert "iam:GetRole" in text_of(page)

@@ -1,11 +1,10 @@
 """The texts of a principal's policies, by the names that simulations give them.
 
-They are read as whoever looks may read them; a refusal ends the reading, and then the
-page shows decisions without the policies' words.
+They are read as whoever looks may read them; a refusal ends the reading.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,24 +19,31 @@ _NOUNS = {"user": "User", "role": "Role", "group": "Group"}
 class Texts:
     """Policies by name; ``refused`` says which permission was missing."""
 
-    found: Mapping[str, str]
+    own: Mapping[str, str]
+    boundary: Mapping[str, str] = field(default_factory=dict)
     refused: str = ""
+
+    @property
+    def found(self) -> dict[str, str]:
+        """All of them."""
+        return {**self.own, **self.boundary}
 
 
 async def read_texts(visit: Visit, kind: str, name: str) -> Texts:
     """The inline and attached policies of a principal, of a user's groups and all."""
-    found: dict[str, str] = {}
+    own: dict[str, str] = {}
+    boundary: dict[str, str] = {}
     try:
         owners = [(kind, name)]
         if kind == "user":
             listed = await visit.iam("ListGroupsForUser", UserName=name)
             owners += [("group", group["GroupName"]) for group in listed["Groups"]]
         for one_kind, one_name in owners:
-            await _read_owner(visit, one_kind, one_name, found)
-        await _read_boundary(visit, kind, name, found)
+            await _read_owner(visit, one_kind, one_name, own)
+        await _read_boundary(visit, kind, name, boundary)
     except AccessDenied as error:
-        return Texts({}, words(error))
-    return Texts(found)
+        return Texts({}, refused=words(error))
+    return Texts(own, boundary)
 
 
 async def _read_owner(

@@ -1,0 +1,71 @@
+"""What a user, a group or a role may do, by service, over all of its policies."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from broker.catalogue import ServiceSummary, policy_summary
+from broker.console.admin.policies import parsed
+from broker.console.admin.policy_texts import read_texts
+from broker.console.admin.visit import Visit, address, visited
+from broker.console.inside import Inside, Route
+from broker.errors import AccessDenied, ValidationError
+from broker.model.arn import iam_arn
+
+PATH = "/console/summary"
+_ROWS_MAX = 60
+_PAGES = {
+    "role": ("roles", "/console/roles/role"),
+    "user": ("users", "/console/users/permissions"),
+    "group": ("groups", "/console/groups/permissions"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Policies that count together; a second layer can only take away."""
+
+    title: str
+    policies: tuple[str, ...]
+    rows: tuple[ServiceSummary, ...]
+    more: int
+
+
+class AccessSummary:
+    """The page."""
+
+    def __init__(self, inside: Inside) -> None:
+        self._inside = inside
+
+    def routes(self) -> Iterable[Route]:
+        """Where the page is."""
+        return ((PATH, ["GET"], visited(self._inside, "", _page)),)
+
+
+async def _page(visit: Visit) -> Response:
+    kind, name = visit.text("kind"), visit.text("name")[:128]
+    if kind not in _PAGES or not name:
+        raise ValidationError("Whose permissions? Say role, user or group, and a name.")
+    texts = await read_texts(visit, kind, name)
+    if texts.refused:
+        raise AccessDenied(texts.refused)
+    layers = [_layer("Granted by its policies", texts.own)]
+    if texts.boundary:
+        layers.append(_layer("Limited by the permissions boundary", texts.boundary))
+    here, path = _PAGES[kind]
+    return await visit.show(
+        "admin/access_summary.html",
+        here,
+        name=name,
+        kind=kind,
+        layers=layers,
+        back=address(path, name=name),
+        arn=iam_arn(visit.who.session.account, f"{kind}/{name}"),
+    )
+
+
+def _layer(title: str, texts: Mapping[str, str]) -> Layer:
+    documents = [d for d in map(parsed, texts.values()) if d is not None]
+    rows = policy_summary(documents)
+    return Layer(title, tuple(texts), rows[:_ROWS_MAX], max(0, len(rows) - _ROWS_MAX))
