@@ -30,6 +30,7 @@ GATHERING = {
     "signin:DiagnoseProof",
     "signin:GetProviderHealth",
     "signin:ListProviderHealth",
+    "signin:ListTrustingRoles",
     "signin:ListRoleAssumers",
     "signin:ListRoleOverviews",
     "signin:ListUserOverviews",

@@ -22,7 +22,8 @@ from broker.federation.provider_health import HealthWatch, ProviderHealth
 from broker.identities.oidc_providers import require_oidc_provider
 from broker.identities.saml_providers import require_saml_provider
 from broker.model.arn import iam_arn
-from broker.model.entities import OidcProvider, SamlProvider
+from broker.model.entities import OidcProvider, Role, SamlProvider
+from broker.policy import Effect, PolicyKind, PolicyRejected, parse_policy
 from broker.protocols.oidc.rejection import OidcRejected
 
 MAX_PROOF_CHARACTERS = 300_000
@@ -32,6 +33,7 @@ OIDC_KIND = "oidc-provider"
 _READ = {SAML_KIND: "iam:GetSAMLProvider", OIDC_KIND: "iam:GetOpenIDConnectProvider"}
 _SECRET_OPTION = "ClientSecret"  # noqa: S105  # an option's name
 _SHOWN_CHARACTERS = 2048
+_TRUSTING_MAX = 30
 
 Provider = SamlProvider | OidcProvider
 
@@ -82,6 +84,13 @@ class IdentityProviders:
                 name="GetProviderHealth",
                 needs=_may_read,
                 handle=self._get,
+                audited=("ProviderArn",),
+            ),
+            Action(
+                service="signin",
+                name="ListTrustingRoles",
+                needs=_may_list_roles,
+                handle=_trusting_roles,
                 audited=("ProviderArn",),
             ),
             Action(
@@ -178,6 +187,31 @@ class IdentityProviders:
         ]
 
 
+async def _trusting_roles(given: ProviderRequest, call: Call) -> Mapping[str, Any]:
+    """``Roles`` whose trust policy names the provider, by name; ``More`` of them."""
+    arn = given["ProviderArn"]
+    found = await call.directory.list_roles_naming(call.account, arn, _TRUSTING_MAX + 1)
+    return {
+        "Roles": [role for role in found if _trusts(role, arn)][:_TRUSTING_MAX],
+        "More": len(found) > _TRUSTING_MAX,
+    }
+
+
+def _trusts(role: Role, arn: str) -> bool:
+    """Whether the text is there as a principal, and not in a condition only."""
+    try:
+        document = parse_policy(role.trust_policy, PolicyKind.TRUST)
+    except PolicyRejected:
+        return False
+    return any(
+        arn in one.principals.federated
+        for one in document.statements
+        if one.principals is not None
+        and not one.not_principal
+        and one.effect is Effect.ALLOW
+    )
+
+
 async def _require(arn: str, call: Call) -> Provider:
     """The provider.
 
@@ -197,6 +231,11 @@ def kind_of(arn: str) -> str:
 
 async def _may_read(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
     return await _need(_READ[kind_of(given["ProviderArn"])], given, call)
+
+
+async def _may_list_roles(_given: ProviderRequest, call: Call) -> tuple[Need, ...]:
+    resource = iam_arn(call.account, "role/")
+    return (Need(action="iam:ListRoles", resource=resource, account=call.account),)
 
 
 async def _may_check(given: ProviderRequest, call: Call) -> tuple[Need, ...]:

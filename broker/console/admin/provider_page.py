@@ -1,31 +1,32 @@
 """One identity provider: how it does, what to set up there, and everything to change."""
 
-import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, unquote
 
 from starlette.responses import Response
 
 from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND, kind_of
 from broker.console.admin import providers
-from broker.console.admin.listing import Part, part
+from broker.console.admin.listing import Part
 from broker.console.admin.providers import full_words, lines, name_of
 from broker.console.admin.tag_lines import read_tags
-from broker.console.admin.visit import OK, Visit, go, visited
+from broker.console.admin.visit import OK, Visit, go, visited, words
 from broker.console.audit_log import AUDIT
 from broker.console.inside import Inside, Route
 from broker.console.oidc_signin import CALLBACK
 from broker.console.saml_metadata import PER_PROVIDER
-from broker.errors import BrokerError, ServiceUnavailable, ValidationError
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    ServiceUnavailable,
+    ValidationError,
+)
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.protocols.saml.sp_metadata import assertion_consumer_url
 
 HERE = providers.HERE
 ONE = providers.ONE
 METADATA = "/console/providers/metadata"
-_ROLES_READ = 1000
-_ROLES_SHOWN = 30
 _MEDIA_TYPE = "application/samlmetadata+xml"
 
 
@@ -56,8 +57,7 @@ async def _page(visit: Visit) -> Response:
             problem, status = full_words(error), error.status
     found = await visit.perform("signin", "GetProviderHealth", ProviderArn=arn)
     provider = found["Provider"]
-    trusted = await part(visit, "ListRoles", MaxItems=_ROLES_READ)
-    roles = trusting_roles(trusted, provider.arn)
+    trusted = await _trusting_roles(visit, provider.arn)
     return await visit.show(
         "admin/provider.html",
         HERE,
@@ -69,9 +69,6 @@ async def _page(visit: Visit) -> Response:
         name=name_of(provider.arn),
         tags=[{"Key": key, "Value": value} for key, value in provider.tags.items()],
         trusted=trusted,
-        roles=roles[:_ROLES_SHOWN],
-        roles_more=max(0, len(roles) - _ROLES_SHOWN),
-        roles_cut=bool(trusted.get("IsTruncated")),
         setup=expectations_of(visit, provider),
         audit=AUDIT,
         problem=problem,
@@ -119,25 +116,11 @@ def expectations_of(
     }
 
 
-def trusting_roles(listed: Part, arn: str) -> list[Mapping[str, Any]]:
-    """The roles whose trust policy names a provider, by name."""
-    mention = quote(arn, safe="")
-    return [
-        role
-        for role in listed.get("Roles")
-        if mention in role.get("AssumeRolePolicyDocument", "")
-        and _names(unquote(role["AssumeRolePolicyDocument"]), arn)
-    ]
-
-
-def _names(trust_policy: str, arn: str) -> bool:
-    statements = json.loads(trust_policy).get("Statement", [])
-    for one in statements if isinstance(statements, list) else [statements]:
-        principal = one.get("Principal")
-        federated = principal.get("Federated") if isinstance(principal, dict) else None
-        if federated == arn or (isinstance(federated, list) and arn in federated):
-            return True
-    return False
+async def _trusting_roles(visit: Visit, arn: str) -> Part:
+    try:
+        return Part(await visit.perform("signin", "ListTrustingRoles", ProviderArn=arn))
+    except AccessDenied as error:
+        return Part(None, words(error))
 
 
 async def _metadata(visit: Visit) -> Response:

@@ -109,6 +109,12 @@ class DirectoryReader(CredentialReader, Protocol):
         self, account: AccountId, path_prefix: str, page: PageRequest
     ) -> Page[Role]: ...
 
+    async def list_roles_naming(
+        self, account: AccountId, text: str, limit: int
+    ) -> tuple[Role, ...]:
+        """The first roles, by name, whose trust policy holds this text."""
+        ...
+
     async def list_inline_policies(
         self, account: AccountId, owner_id: str
     ) -> tuple[InlinePolicy, ...]:

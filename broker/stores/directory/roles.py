@@ -45,6 +45,20 @@ class RoleReads(Reads):
         )
         return await self.page(statement, page, ROLES.c.name_key, read_role)
 
+    async def list_roles_naming(
+        self, account: AccountId, text: str, limit: int
+    ) -> tuple[Role, ...]:
+        rows = await self.rows(
+            select(ROLES)
+            .where(
+                ROLES.c.account == account,
+                ROLES.c.trust_policy.contains(text, autoescape=True),
+            )
+            .order_by(ROLES.c.name_key)
+            .limit(limit)
+        )
+        return tuple(map(read_role, rows))
+
     async def list_inline_policies(
         self, account: AccountId, owner_id: str
     ) -> tuple[InlinePolicy, ...]:

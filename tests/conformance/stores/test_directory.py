@@ -189,6 +189,23 @@ async def test_providers_with_a_metadata_url_are_found_in_every_account(
     assert await directory.list_published_saml_providers() == tuple(watched)
 
 
+async def test_roles_are_found_by_a_text_of_their_trust_policy(
+    directory: SqlDirectory,
+) -> None:
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_account(make_account())
+        for name in ("Zed", "amy", "Bob"):
+            trust = '{"Principal":"100%_of"}' if name != "Bob" else '{"100_":"%of"}'
+            await change.insert_role(replace(make_role(name), trust_policy=trust))
+    async with directory.change(OTHER) as change:
+        await change.insert_account(make_account(OTHER))
+        other = replace(make_role("other"), account=OTHER, trust_policy="100%_of")
+        await change.insert_role(other)
+    found = await directory.list_roles_naming(ACCOUNT, "100%_of", 9)
+    assert [role.name for role in found] == ["amy", "Zed"]
+    assert len(await directory.list_roles_naming(ACCOUNT, "100%_of", 1)) == 1
+
+
 async def test_absent_entities_read_as_none(directory: SqlDirectory) -> None:
     assert await directory.find_account(ACCOUNT) is None
     assert await directory.find_account_by_alias("x") is None

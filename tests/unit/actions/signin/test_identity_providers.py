@@ -315,3 +315,29 @@ async def test_a_token_is_tried(world: SignInWorld, issuer: IssuerServer) -> Non
 async def test_sizes_are_bounded(world: SignInWorld, proof: str) -> None:
     with pytest.raises(ValidationError):
         await do(world, "DiagnoseProof", ProviderArn=CORP, Proof=proof)
+
+
+async def test_roles_that_trust_a_provider_are_found_by_who_may_list_roles(
+    world: SignInWorld,
+) -> None:
+    role = await world.services.stores.directory.find_role(ACCOUNT, "Brief")
+    assert role is not None
+    named_only = json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": {
+                "Effect": "Allow",
+                "Principal": {"AWS": ACCOUNT},
+                "Action": "sts:AssumeRole",
+                "Condition": {"StringEquals": {"aws:FederatedProvider": CORP}},
+            },
+        }
+    )
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.update_role(replace(role, trust_policy=named_only))
+    found = await do(world, "ListTrustingRoles", ProviderArn=CORP)
+    assert [role.name for role in found["Roles"]] == ["Admin", "Reader"]
+    assert found["More"] is False
+    caller = await allow(world, "iam:GetSAMLProvider", "*")
+    with pytest.raises(AccessDenied):
+        await do(world, "ListTrustingRoles", caller, ProviderArn=CORP)
