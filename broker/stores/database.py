@@ -5,14 +5,15 @@ second or not at all. Whatever says that the database is away is
 ``StoreUnavailableError``; nothing here retries a write.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
-from sqlalchemy import event
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Dialect, Row
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -21,20 +22,15 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.sql import Executable
 
 from broker.stores.errors import ConflictError, StoreUnavailableError
+from broker.stores.sqlite_engine import SQLITE_PRAGMAS, SqliteEngine
 from broker.stores.urls import DatabaseLocation, PostgresqlLocation, SqliteLocation
 
-SQLITE_PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=FULL",
-    "PRAGMA busy_timeout=5000",
-)
 CONNECT_SECONDS = 1.0
 STATEMENT_SECONDS = 5.0
-_READ_ONLY = "broker_read_only"
 _POOL_SIZE = 4
 _POOL_WAIT_SECONDS = 5.0
 # serialization_failure and deadlock_detected: the transaction was rolled back.
@@ -68,83 +64,116 @@ def _is_from_driver(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] in {"asyncpg", "sqlite3"}
 
 
+class Answer(Protocol):
+    """What a statement of a transaction gave."""
+
+    @property
+    def rowcount(self) -> int: ...
+    def all(self) -> Sequence[Row[Any]]: ...
+    def one(self) -> Row[Any]: ...
+
+
+class Connection(Protocol):
+    """A connection in a transaction."""
+
+    @property
+    def dialect(self) -> Dialect: ...
+    async def execute(self, statement: Executable, /) -> Answer: ...
+    async def commit(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+class Engine(Protocol):
+    """Connections to one database."""
+
+    async def rows(self, statement: Executable) -> Sequence[Row[Any]]: ...
+    async def connect(self) -> Connection: ...
+    async def dispose(self) -> None: ...
+
+
 class Database:
     """One engine on the durable database; opened lazily, closed by ``close``."""
 
     def __init__(self, location: DatabaseLocation) -> None:
         self.location = location
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         if isinstance(location, SqliteLocation):
-            self._engine = _sqlite_engine(location.path)
-            self._reader = self._engine.execution_options(**{_READ_ONLY: True})
+            self._engine: Engine = SqliteEngine(location.path)
         else:
-            self._engine = _postgresql_engine(location)
-            self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+            self._engine = PostgresqlEngine(location)
 
     async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
         """All rows of one reading statement, outside any transaction."""
         with translate_errors():
-            async with self._reader.connect() as connection:
-                return (await connection.execute(statement)).all()
+            return await self._engine.rows(statement)
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for one writing transaction; commit is the caller's."""
+    async def connection(self, account: str = "") -> AsyncIterator[Connection]:
+        """A connection for one writing transaction; commit is the caller's.
+
+        What would wait for another anyway (on PostgreSQL a change of the same
+        account, on SQLite any) waits here first: in the order of coming, and without
+        a connection, so that reads go on.
+        """
+        async with self._turn(account):
+            with translate_errors():
+                connection = await self._engine.connect()
+            try:
+                yield connection
+            finally:
+                # What was not committed is rolled back; a connection that is lost by
+                # now changes nothing about what was.
+                with suppress(SQLAlchemyError, OSError):
+                    await connection.close()
+
+    @asynccontextmanager
+    async def _turn(self, account: str) -> AsyncIterator[None]:
+        whose = "" if isinstance(self.location, SqliteLocation) else account
+        lock = self._turns.setdefault(whose, asyncio.Lock())
         with translate_errors():
-            connection = await self._engine.connect()
+            async with asyncio.timeout(_POOL_WAIT_SECONDS):
+                await lock.acquire()
         try:
-            yield connection
+            yield
         finally:
-            # What was not committed is rolled back; a connection that is lost by now
-            # changes nothing about what was.
-            with suppress(SQLAlchemyError, OSError):
-                await connection.close()
+            lock.release()
 
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
 
 
-def _sqlite_engine(path: Path) -> AsyncEngine:
-    engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}",
-        pool_size=_POOL_SIZE,
-        max_overflow=0,
-        pool_timeout=_POOL_WAIT_SECONDS,
-        connect_args={"isolation_level": None},
-    )
-    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-    event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    return engine
+class PostgresqlEngine:
+    """A pool of connections to a server."""
 
+    def __init__(self, location: PostgresqlLocation) -> None:
+        async def connect() -> Any:  # noqa: ANN401  # asyncpg publishes no types
+            return await connect_postgresql(
+                location, statement_seconds=STATEMENT_SECONDS, statement_cache_size=100
+            )
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401  # SQLAlchemy's adapter has no public type
-    cursor = connection.cursor()
-    for pragma in SQLITE_PRAGMAS:
-        cursor.execute(pragma)
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that begins as a reader and then writes may fail half-way when
-    # another writer came between; one that begins as a writer waits its turn.
-    if not connection.get_execution_options().get(_READ_ONLY):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _postgresql_engine(location: PostgresqlLocation) -> AsyncEngine:
-    async def connect() -> Any:  # noqa: ANN401  # asyncpg publishes no types
-        return await connect_postgresql(
-            location, statement_seconds=STATEMENT_SECONDS, statement_cache_size=100
+        self._engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=connect,
+            pool_size=_POOL_SIZE,
+            max_overflow=0,
+            pool_timeout=_POOL_WAIT_SECONDS,
+            pool_pre_ping=True,
         )
+        self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    return create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=connect,
-        pool_size=_POOL_SIZE,
-        max_overflow=0,
-        pool_timeout=_POOL_WAIT_SECONDS,
-        pool_pre_ping=True,
-    )
+    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+        """All rows of one reading statement, outside any transaction."""
+        async with self._reader.connect() as connection:
+            return (await connection.execute(statement)).all()
+
+    async def connect(self) -> Connection:
+        """A connection for one transaction."""
+        return await self._engine.connect()
+
+    async def dispose(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
 
 
 async def connect_postgresql(

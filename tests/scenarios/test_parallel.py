@@ -1,4 +1,4 @@
-"""Hundreds of mints at once: each is a session of its own, and each is on record."""
+"""Many at once: each mint is a session of its own and on record, no change is lost."""
 
 import json
 from collections.abc import Callable
@@ -12,6 +12,8 @@ from tests.support.broker import ACCOUNT, Key
 
 CLIENTS = 12
 EACH = 25
+WRITERS = 8
+CHANGES = 8
 WORKER = f"arn:aws:iam::{ACCOUNT}:role/ParallelWorker"
 
 Mint = Callable[[Any, str], dict[str, Any]]
@@ -93,3 +95,34 @@ def test_hundreds_exchange_tokens_for_one_role_at_once(
 
     answers = mint_from_everywhere(installation, None, exchange, "token")
     require_all_of_their_own(installation, answers, "AssumeRoleWithWebIdentity")
+
+
+def test_eight_clients_change_one_account_at_once_and_no_change_is_lost(
+    installation: Installation,
+) -> None:
+    """All put tags on one user and members into one group."""
+    iam = installation.iam
+    iam.create_user(UserName="shared")
+    iam.create_group(GroupName="Crowd")
+
+    def work(client: int) -> None:
+        mine = installation.broker.client("iam", installation.root)
+        for number in range(CHANGES):
+            name = f"crowd-{client}-{number}"
+            mine.create_user(UserName=name)
+            mine.add_user_to_group(GroupName="Crowd", UserName=name)
+            tag = {"Key": f"client-{client}", "Value": str(number)}
+            mine.tag_user(UserName="shared", Tags=[tag])
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(work, range(WRITERS)))
+    tags = iam.list_user_tags(UserName="shared")["Tags"]
+    assert {tag["Key"]: tag["Value"] for tag in tags} == {
+        f"client-{client}": str(CHANGES - 1) for client in range(WRITERS)
+    }
+    members = iam.get_group(GroupName="Crowd")["Users"]
+    assert {user["UserName"] for user in members} == {
+        f"crowd-{client}-{number}"
+        for client in range(WRITERS)
+        for number in range(CHANGES)
+    }

@@ -10,14 +10,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from sqlalchemy import Table, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import Executable
 
 from broker.clock import Clock
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
 from broker.model.credentials import MfaDevice, MfaState, Passkey
-from broker.stores.database import Database, translate_errors
+from broker.stores.database import Connection, Database, translate_errors
 from broker.stores.directory.accounts import AccountReads, AccountWrites
 from broker.stores.directory.credentials import (
     CredentialReads,
@@ -76,7 +75,7 @@ class SqlDirectory(
 
     @asynccontextmanager
     async def change(self, account: AccountId) -> AsyncIterator["SqlChange"]:
-        async with self._database.connection() as connection:
+        async with self._database.connection(account) as connection:
             change = SqlChange(connection, self._clock)
             generation = await change.raise_generation(account)
             yield change
@@ -134,7 +133,7 @@ class SqlChange(
 ):
     """See ``DirectoryChange``."""
 
-    def __init__(self, connection: AsyncConnection, clock: Clock) -> None:
+    def __init__(self, connection: Connection, clock: Clock) -> None:
         self._connection = connection
         self._clock = clock
         self.event_ids: list[str] = []

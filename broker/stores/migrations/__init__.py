@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from broker.stores.database import (
-    SQLITE_PRAGMAS,
     connect_postgresql,
     translate_errors,
 )
 from broker.stores.errors import StoreUnavailableError
+from broker.stores.sqlite_engine import SQLITE_PRAGMAS
 from broker.stores.urls import DatabaseLocation, PostgresqlLocation, SqliteLocation
 
 if TYPE_CHECKING:

@@ -1,0 +1,155 @@
+"""The directory's SQLite file: statements run in threads, a hop to one for each.
+
+A statement costs the interpreter more in hops between threads than in SQLite, so a
+cursor is opened, read and closed in one of them. Whoever is cancelled in between
+waits for the statement that runs, since its connection is in use until then.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import Connection, Dialect, Engine, Row
+from sqlalchemy.sql import Executable
+
+Result = TypeVar("Result")
+
+SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA busy_timeout=5000",
+)
+_READ_ONLY = "broker_read_only"
+_THREADS = 4
+_WAIT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a statement gave, read to its end."""
+
+    rows: Sequence[Row[Any]]
+    rowcount: int
+
+    def all(self) -> Sequence[Row[Any]]:
+        """Every row."""
+        return self.rows
+
+    def one(self) -> Row[Any]:
+        """The only row."""
+        (row,) = self.rows
+        return row
+
+
+class SqliteEngine:
+    """As many connections as threads; a file that may be shared with others."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine = create_engine(
+            f"sqlite:///{path}",
+            pool_size=_THREADS,
+            max_overflow=0,
+            pool_timeout=_WAIT_SECONDS,
+            connect_args={"isolation_level": None, "check_same_thread": False},
+        )
+        event.listen(self._engine, "connect", _prepare)
+        event.listen(self._engine, "begin", _begin)
+        self._reader = self._engine.execution_options(**{_READ_ONLY: True})
+        self._threads: ThreadPoolExecutor | None = None
+
+    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+        """All rows of one reading statement, outside any transaction."""
+        return await self.run(_read, self._reader, statement)
+
+    async def connect(self) -> "SqliteConnection":
+        """A connection for one transaction."""
+        return SqliteConnection(self, self._engine)
+
+    async def run(self, work: Callable[..., Result], *given: object) -> Result:
+        """What a blocking call returns; it runs to its end, whoever is cancelled."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_THREADS, "sqlite")
+        future = asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            raise
+
+    async def dispose(self) -> None:
+        """Close every connection."""
+        await self.run(self._engine.dispose)
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=True)
+
+
+class SqliteConnection:
+    """One transaction: it begins with the first statement, and ends with the commit."""
+
+    def __init__(self, engine: SqliteEngine, source: Engine) -> None:
+        self._engine = engine
+        self._source = source
+        self._connection: Connection | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        """SQLite's."""
+        return self._source.dialect
+
+    async def execute(self, statement: Executable) -> Answer:
+        """Run a statement."""
+        return await self._engine.run(self._execute, statement)
+
+    async def commit(self) -> None:
+        """Make it durable, and give the connection back."""
+        await self._engine.run(self._commit)
+
+    async def close(self) -> None:
+        """Roll back what was not committed."""
+        if self._connection is not None:
+            await self._engine.run(self._close)
+
+    # These run in a thread, one after the other.
+
+    def _execute(self, statement: Executable) -> Answer:
+        if self._connection is None:
+            self._connection = self._source.connect()
+        result = self._connection.execute(statement)
+        rows = result.all() if result.returns_rows else ()
+        return Answer(rows, result.rowcount)
+
+    def _commit(self) -> None:
+        if self._connection is not None:
+            try:
+                self._connection.commit()
+            finally:
+                self._close()
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _read(engine: Engine, statement: Executable) -> Sequence[Row[Any]]:
+    with engine.connect() as connection:
+        return connection.execute(statement).all()
+
+
+def _prepare(connection: Any, _record: object) -> None:  # noqa: ANN401  # any driver's
+    cursor = connection.cursor()
+    for pragma in SQLITE_PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    # A transaction that begins as a reader and then writes may fail half-way when
+    # another writer came between; one that begins as a writer waits its turn.
+    if not connection.get_execution_options().get(_READ_ONLY):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
