@@ -37,6 +37,7 @@ class Rate:
 
     per_second: float
     median_ms: float
+    requests: int
 
 
 def run() -> list[Row]:
@@ -132,13 +133,15 @@ def _user(installation: Installation) -> Key:
     return Key.of(iam.create_access_key(UserName="bench")["AccessKey"])
 
 
-def measure(url: str, lines: Iterable[str], folder: Path) -> Rate:
+def measure(
+    url: str, lines: Iterable[str], folder: Path, *, connections: int = _CONNECTIONS
+) -> Rate:
     """Send every line once."""
     load = folder / "load.txt"
     load.write_text("\n".join(lines) + "\n")
     done = subprocess.run(
         [
-            *("wrk", "-t", "1", "-c", str(_CONNECTIONS), "-d", f"{_SECONDS}s"),
+            *("wrk", "-t", "1", "-c", str(connections), "-d", f"{_SECONDS}s"),
             *("-s", str(_LUA), url),
         ],
         env={**os.environ, "LOAD": str(load)},
@@ -151,7 +154,7 @@ def measure(url: str, lines: Iterable[str], folder: Path) -> Rate:
     )
     if int(words[3]):
         raise RuntimeError(f"{words[3]} requests failed: {done.stderr}")
-    return Rate(int(words[1]) / float(words[2]), float(words[4]))
+    return Rate(int(words[1]) / float(words[2]), float(words[4]), int(words[1]))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from tests.scenarios.installation import READER, SAML_PROVIDER, Installation
 from tests.support.broker import REGION, Key
 
 _VERSION = "2011-06-15"
+_VERSIONS = {"sts": _VERSION, "iam": "2010-05-08"}
 
 
 def web_identity(installation: Installation, count: int) -> Iterator[str]:
@@ -43,15 +44,17 @@ def saml(installation: Installation, count: int) -> Iterator[str]:
         )
 
 
-def signed(url: str, key: Key, count: int, **parameters: str) -> Iterator[str]:
+def signed(
+    url: str, key: Key, count: int, service: str = "sts", /, **parameters: str
+) -> Iterator[str]:
     credentials = Credentials(
         key.access_key_id, key.secret_access_key, key.session_token
     )
-    signer = SigV4Auth(credentials, "sts", REGION)
+    signer = SigV4Auth(credentials, service, REGION)
     for number in range(count):
         body = urlencode(
             {
-                "Version": _VERSION,
+                "Version": _VERSIONS[service],
                 **{k: v.format(number) for k, v in parameters.items()},
             }
         )

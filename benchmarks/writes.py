@@ -1,0 +1,105 @@
+"""Changes from eight clients at once: how many a second, and whether one is lost.
+
+Half of the changes make users, the other half put tags on one and the same user, so
+that every one of them is read, changed and written back. Afterwards all of it must be
+there.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks import requests
+from benchmarks.http import measure
+from tests.support.broker import RunningBroker, running_broker
+from tests.support.servers import start_postgresql, start_redis
+
+CLIENTS = 8
+CHANGES = 4000
+_TAGS = 40
+Row = tuple[str, str]
+
+
+def run() -> list[Row]:
+    """All figures, as label and text."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as name:
+        for storage in ("embedded", "redis+postgresql"):
+            with _broker(Path(name) / storage, storage) as broker:
+                rows.append((f"{storage}: {CLIENTS} clients", _measure(broker)))
+    return rows
+
+
+def _measure(broker: RunningBroker) -> str:
+    root = broker.create_account()
+    iam = broker.client("iam", root)
+    iam.create_user(UserName="shared")
+    half = CHANGES // 2
+    made = requests.signed(
+        broker.url, root, half, "iam", Action="CreateUser", UserName="made-{}"
+    )
+    tagged = (
+        line
+        for number in range(half)
+        for line in requests.signed(
+            broker.url,
+            root,
+            1,
+            "iam",
+            **{
+                "Action": "TagUser",
+                "UserName": "shared",
+                "Tags.member.1.Key": f"tag-{number % _TAGS}",
+                "Tags.member.1.Value": str(number),
+            },
+        )
+    )
+    lines = [line for pair in zip(made, tagged, strict=True) for line in pair]
+    before = _cpu_seconds(broker)
+    rate = measure(broker.url, lines, broker.folder, connections=CLIENTS)
+    spent = (_cpu_seconds(broker) - before) / rate.requests * 1000
+    return (
+        f"{rate.per_second:.0f} writes/s, median {rate.median_ms:.1f} ms,"
+        f" {spent:.1f} ms of CPU each, {_lost(iam, rate.requests)} updates lost"
+    )
+
+
+def _lost(iam: Any, requests: int) -> int:
+    """How many changes are not there; one that was sent last may be under way."""
+    pages = iam.get_paginator("list_users").paginate()
+    names = {user["UserName"] for page in pages for user in page["Users"]}
+    tags = iam.list_user_tags(UserName="shared")["Tags"]
+    made = requests // 2 - CLIENTS
+    return max(0, made - len(names)) + (_TAGS - len(tags))
+
+
+def _cpu_seconds(broker: RunningBroker) -> float:
+    """What the broker's process has used; one worker is one process."""
+    assert broker.process is not None
+    stat = Path(f"/proc/{broker.process.pid}/stat").read_text()
+    user, system = stat.rpartition(") ")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def _broker(folder: Path, storage: str) -> Iterator[RunningBroker]:
+    folder.mkdir()
+    settings = {"rate_limit": "0", "log_format": "json"}
+    if storage == "embedded":
+        with running_broker(folder, **settings) as broker:
+            yield broker
+        return
+    with (
+        start_redis() as redis,
+        start_postgresql(fsync=True) as postgresql,
+        running_broker(
+            folder,
+            redis_url=redis.url,
+            database_url=postgresql.create_database("broker"),
+            **settings,
+        ) as broker,
+    ):
+        yield broker
