@@ -9,12 +9,13 @@ Source: OWASP, "Slow Down Online Guessing Attacks with Device Cookies".
 
 import hashlib
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from broker.console.deps import ConsoleDeps
-from broker.errors import ServiceUnavailable, Throttling
+from broker.errors import AccessDenied, ServiceUnavailable, Throttling
 from broker.stores.errors import StoreUnavailableError
 
 WINDOW = timedelta(minutes=15)
@@ -65,22 +66,34 @@ class Attempts:
         self._cache = deps.cache
         self._clock = deps.clock
 
-    async def count(self, limits: Sequence[Limit]) -> None:
-        """Count one attempt as failed.
+    @asynccontextmanager
+    async def one(self, limits: Sequence[Limit]) -> AsyncIterator[None]:
+        """Count what is done in the block as one attempt, if it ends in AccessDenied.
 
         Raises:
-            Throttling: it is one too many; nothing was counted.
+            Throttling: it is one too many; the block is not entered.
             ServiceUnavailable: the cache is away.
         """
+        await self._count(limits)
+        try:
+            yield
+        except AccessDenied:
+            raise
+        except Exception:
+            # Nothing was found out: the broker was busy, or a store away.
+            await self._take_back(limits)
+            raise
+        await self._take_back(limits)
+
+    async def _count(self, limits: Sequence[Limit]) -> None:
         within = True
         for limit in limits:
             within &= await self._add(limit, 1) <= limit.most
         if not within:
-            await self.take_back(limits)
+            await self._take_back(limits)
             raise Throttling(TOO_MANY, detail="too many failed attempts")
 
-    async def take_back(self, limits: Sequence[Limit]) -> None:
-        """The attempt was none that counts."""
+    async def _take_back(self, limits: Sequence[Limit]) -> None:
         for limit in limits:
             await self._add(limit, -1)
 

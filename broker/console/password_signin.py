@@ -26,6 +26,7 @@ from broker.console.password_steps import (
     recorded_step,
     require_own,
     status_of,
+    words_of,
 )
 from broker.console.pending import Pending, root_arn
 from broker.console.signin import SignIn, Wanted, require_place
@@ -85,12 +86,11 @@ class PasswordSignIn:
         account = await self._sign_in.find_account(typed.place)
         limits = self._limits(request, typed, account)
         try:
-            async with recorded_step(
-                self._desk, request, "CheckPassword", account
-            ) as entry:
-                await self._attempts.count(limits)
+            async with (
+                recorded_step(self._desk, request, "CheckPassword", account) as entry,
+                self._attempts.one(limits),
+            ):
                 pending = await self._verify(typed, account, entry)
-                await self._attempts.take_back(limits)
         except (AccessDenied, Throttling) as error:
             return await self._sign_in.show(
                 request,
@@ -101,7 +101,7 @@ class PasswordSignIn:
                     name=typed.name,
                     remember=typed.remember,
                 ),
-                problem=error.message or _WRONG,
+                problem=words_of(error),
                 status=status_of(error),
             )
         return await self._steps.next(request, pending)

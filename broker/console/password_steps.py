@@ -15,7 +15,7 @@ from starlette.responses import Response
 from broker.actions.action import Door
 from broker.audit.entry import AuditEntry
 from broker.console.arrival import Arrival, Arrivals
-from broker.console.attempts import Attempts, limit_of
+from broker.console.attempts import TOO_MANY, Attempts, limit_of
 from broker.console.csrf import FIELD, csrf_token, require_csrf
 from broker.console.desk import SIGN_IN, Desk
 from broker.console.facts import note, raw_request, request_id
@@ -50,6 +50,7 @@ _FORBIDDEN = 403
 _TOO_MANY = 429
 _NO_KIND = "There is no such second factor."
 _START_AGAIN = "There were too many wrong answers. Start again."
+_BUSY = "Many people are signing in just now. Try again in a moment."
 _DIFFER = "The two new passwords are not the same."
 _NOT_ALLOWED = (
     "Your password has to be changed, and you have no permission for it"
@@ -102,16 +103,15 @@ class PasswordSteps:
         limits = [limit_of("factor", pending.account, pending.holder)]
         try:
             async with recorded_step(self._desk, request, "CheckMfa", pending) as entry:
-                await self._attempts.count(limits)
-                outcome = await kind.check(pending, form, now)
-                if isinstance(outcome, Refused):
-                    pending = pending.keeping(kind.name, outcome.kept)
-                serial = _require_shown(outcome)
+                async with self._attempts.one(limits):
+                    outcome = await kind.check(pending, form, now)
+                    if isinstance(outcome, Refused):
+                        pending = pending.keeping(kind.name, outcome.kept)
+                    serial = _require_shown(outcome)
                 entry.parameters = {"MFAIdentifier": serial}
-                await self._attempts.take_back(limits)
         except (AccessDenied, Throttling) as error:
             return await self._factor_page(
-                request, _once_more(pending), str(error.message), status_of(error)
+                request, _once_more(pending), words_of(error), status_of(error)
             )
         return await self.next(
             request,
@@ -129,7 +129,7 @@ class PasswordSteps:
                     request, pending, form.find("password") or "", new
                 )
             except (PasswordPolicyViolation, Throttling) as error:
-                problem = str(error.message)
+                problem = words_of(error)
             except ValidationError:
                 problem = f"A password has 1 to {LONGEST} characters."
             except AccessDenied as error:
@@ -286,6 +286,13 @@ def require_own(desk: Desk, request: Request, form: Form) -> None:
 def status_of(error: BrokerError) -> int:
     """The status of the page that tells a refusal."""
     return _TOO_MANY if isinstance(error, Throttling) else _FORBIDDEN
+
+
+def words_of(error: BrokerError) -> str:
+    """What the page tells of a refusal."""
+    if isinstance(error, Throttling) and error.message != TOO_MANY:
+        return _BUSY
+    return error.message or error.code
 
 
 def _require_shown(outcome: Shown | Refused) -> str:

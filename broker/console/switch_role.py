@@ -24,6 +24,7 @@ DOOR = "switch"
 _HISTORY_MAX = 5
 _TYPED_MAX = 2048
 _OK = 200
+_NAME_LEAST = 2
 _ROLE_ARN = re.compile(
     r"arn:aws:iam::[0-9]{12}:role/(?:[!-~]{1,510}/)?[\w+=,.@-]{1,64}"
 )
@@ -92,7 +93,7 @@ class SwitchRole:
             request,
             origin,
             ("sts", "AssumeRole"),
-            {"RoleArn": arn, "RoleSessionName": origin.session.name},
+            {"RoleArn": arn, "RoleSessionName": _session_name(origin)},
         )
         credentials = result["Credentials"]
         sessions = self._inside.desk.sessions
@@ -132,6 +133,11 @@ class SwitchRole:
         response = see_other(HOME)
         self._inside.desk.cookie.set(response, cookie)
         return response
+
+
+def _session_name(who: SignedIn) -> str:
+    """The name that they go by; a user's may be shorter than a session's can be."""
+    return who.session.name.ljust(_NAME_LEAST, "_")
 
 
 def _role_arn(who: SignedIn, role: str) -> str:

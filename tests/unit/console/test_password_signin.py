@@ -6,8 +6,10 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
+from lxml import html
 
 from broker.console.attempts import PER_USER
+from broker.identities import mfa_devices
 from broker.identities.credential_report import PASSWORD_USE
 from broker.identities.root_password import end_root_sign_in
 from broker.model.account import AccountId
@@ -678,3 +680,89 @@ async def test_an_account_that_is_gone_signs_nobody_in(world: SignInWorld) -> No
         await change.delete_account(AccountId(ACCOUNT))
     answer = await send_step(browser, shown, "factor", code=phone.code(world))
     assert answer.status_code == 400
+
+
+async def test_a_busy_broker_says_so_and_counts_nothing(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await create_user(world)
+    with monkeypatch.context() as busy:
+        busy.setattr("broker.identities.passwords._WAITING_MAX", 0)
+        for _ in range(PER_USER + 1):
+            answer = await send_password(world.browser())
+            assert answer.status_code == 429
+            assert "Try again in a moment" in text_of(answer)
+    assert is_in(await send_password(world.browser()))
+
+
+@pytest.mark.parametrize("change", ["device", "no-device", "due"])
+async def test_what_changes_while_somebody_is_asked_is_seen(
+    world: SignInWorld, change: str
+) -> None:
+    """All was shown; the question about the other session is open."""
+    user = await create_user(world)
+    browser = world.browser()
+    await world.sign_in(browser)
+    directory = world.services.stores.directory
+    if change == "no-device":
+        phone = await give_device(world, user.user_id)
+        shown = await send_password(browser)
+        asked = await send_step(browser, shown, "factor", code=phone.code(world))
+        async with directory.change(ACCOUNT) as opened:
+            device = await opened.find_mfa_device(ACCOUNT, phone.serial)
+            assert device is not None
+            await mfa_devices.deactivate_device(opened, device)
+    else:
+        asked = await send_password(browser)
+        if change == "device":
+            await give_device(world, user.user_id)
+        else:
+            async with directory.change(ACCOUNT) as opened:
+                profile = await opened.find_login_profile(ACCOUNT, user.user_id)
+                assert profile is not None
+                await opened.update_login_profile(replace(profile, reset_required=True))
+    fields = form_fields(asked, "/signin/continue")
+    answer = await browser.post("/signin/continue", data=fields, headers=SAME)
+    assert answer.status_code == 403
+    assert "Something changed while you were signing in" in text_of(answer)
+    assert "alice@example.com" in text_of(await browser.get("/console/"))
+
+
+async def test_the_way_that_was_chosen_last_comes_first(world: SignInWorld) -> None:
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        (corp,) = await change.list_saml_providers(ACCOUNT)
+        for name in ("Acme", "Zeta"):
+            await change.insert_saml_provider(
+                replace(
+                    corp,
+                    name=name,
+                    uuid=f"SAMLSP{name.upper():X<16}",
+                    options={"SignIn": True},
+                )
+            )
+    browser = world.browser()
+    page = await browser.get(PAGE)
+    assert page.text.index("Acme") < page.text.index("Zeta")
+    assert "last time" not in page.text
+    page = await browser.get(PAGE, params={"Destination": "/console/sessions"})
+    (way,) = html.fromstring(page.text).xpath("//a[strong='Zeta']/@href")
+    assert way.endswith("?Destination=%2Fconsole%2Fsessions")
+    await browser.get(way)
+    led = await browser.get("/signin")
+    assert is_in(led, f"/signin/{ACCOUNT}")
+    page = await browser.get(led.headers["location"])
+    assert page.text.index("Zeta") < page.text.index("Acme")
+    assert page.text.count("last time") == 1
+
+
+async def test_a_user_with_a_name_of_one_letter_switches_roles_too(
+    world: SignInWorld,
+) -> None:
+    await create_user(world, "a", policy=allow("sts:AssumeRole"))
+    browser = world.browser()
+    await send_password(browser, "a")
+    fields = form_fields(await browser.get("/console/switch"), "/console/switch")
+    answer = await browser.post(
+        "/console/switch", data={**fields, "role": "Admin"}, headers=SAME
+    )
+    assert "not authorized to perform: sts:AssumeRole" in text_of(answer)
