@@ -5,11 +5,13 @@ sheet and script, nothing inline and nothing from elsewhere.
 """
 
 import gzip
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import structlog
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -25,6 +27,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _SEE_OTHER = 303
 _UNAVAILABLE = 503
 _COMPRESSION = 5
+_PARTS = re.compile(r"([:/@])")
 _PRIVATE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 _RETRY = {"retry-after": "1"}
 
@@ -43,6 +46,7 @@ class Pages:
             auto_reload=False,
         )
         self._environment.globals["static"] = self.files.url
+        self._environment.filters["parted"] = parted
         targets = " ".join(("'self'", *(o.rstrip("/") for o in allowed_origins)))
         self._policy = "; ".join(
             (
@@ -117,6 +121,11 @@ def compressed(request: Request, page: HTMLResponse) -> HTMLResponse:
     page.headers["content-encoding"] = "gzip"
     page.headers["content-length"] = str(len(page.body))
     return page
+
+
+def parted(arn: str) -> Markup:
+    """A long name that may go on in the next line where its parts begin."""
+    return Markup(_PARTS.sub(r"\1<wbr>", str(escape(arn))))  # noqa: S704  # escaped
 
 
 def see_other(url: str, status: int = _SEE_OTHER) -> RedirectResponse:
