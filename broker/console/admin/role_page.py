@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import unquote
 
 from starlette.responses import Response
@@ -25,6 +24,7 @@ from broker.errors import (
     ServiceUnavailable,
     ValidationError,
 )
+from broker.model.audit import AuditRecord
 from broker.policy import PolicyKind, PolicyRejected, parse_policy
 from broker.sessions.revoke import forget_session
 from broker.stores.cache.port import SessionRecord
@@ -38,6 +38,8 @@ REVOKED = "AWSRevokeOlderSessions"
 _MINUTES = re.compile(r"[0-9]{1,4}")
 _SHOWN_SESSIONS = 20
 _SHOWN_MINTS = 40
+_ENOUGH_MINTS = 20
+_PAGES_MAX = 5
 _MINTS = (
     *("sts:AssumeRole", "sts:AssumeRoleWithSAML", "sts:AssumeRoleWithWebIdentity"),
 )
@@ -229,26 +231,38 @@ async def _assumers(visit: Visit, name: str) -> Part:
 
 async def _mints(visit: Visit, role_arn: str) -> Part:
     """The role's newest mints among the account's newest of each kind."""
-    found: list[Any] = []
+    found: list[AuditRecord] = []
     try:
         for action in _MINTS:
-            asked = LookupEventsRequest(
-                EventId="",
-                CallerArn="",
-                AccessKeyId="",
-                Action=action,
-                Decision="",
-                ProviderArn="",
-                StartTime=None,
-                EndTime=None,
-                NextToken="",
-            )
-            result = await visit.perform("cloudtrail", "LookupEvents", **asked)
-            found += (r for r in result["Events"] if role_arn in r.resources)
+            found += await _mints_by(visit, action, role_arn)
     except AccessDenied as error:
         return Part(None, words(error))
     found.sort(key=lambda record: record.at, reverse=True)
     return Part({"Events": found[:_SHOWN_MINTS]})
+
+
+async def _mints_by(visit: Visit, action: str, role_arn: str) -> list[AuditRecord]:
+    """Of one kind; it reads on for as long as there are few, within bounds."""
+    found: list[AuditRecord] = []
+    marker = ""
+    for _ in range(_PAGES_MAX):
+        asked = LookupEventsRequest(
+            EventId="",
+            CallerArn="",
+            AccessKeyId="",
+            Action=action,
+            Decision="",
+            ProviderArn="",
+            StartTime=None,
+            EndTime=None,
+            NextToken=marker,
+        )
+        result = await visit.perform("cloudtrail", "LookupEvents", **asked)
+        found += (record for record in result["Events"] if role_arn in record.resources)
+        marker = result["NextToken"] or ""
+        if not marker or len(found) >= _ENOUGH_MINTS:
+            break
+    return found
 
 
 async def _live_sessions(visit: Visit, role_id: str) -> Part:
