@@ -1,6 +1,7 @@
 """Logouts that an OpenID Connect provider tells of, by either channel."""
 
 import asyncio
+import json
 import time
 import uuid
 from collections.abc import Callable
@@ -16,12 +17,19 @@ from broker.console.desk import Desk
 from broker.console.oidc_logins import MOST_LOGINS, OidcLogin
 from broker.errors import AccessDenied, ExpiredToken
 from broker.model.account import AccountId
-from broker.model.entities import OidcProvider
+from broker.model.entities import InlinePolicy, OidcProvider
 from broker.model.session import SessionKind
 from broker.protocols.oidc.logout import EVENT
 from broker.sessions.issue import Minted
 from tests.support.oidc_issuer import OidcIssuer
-from tests.support.signin import ACCOUNT, COOKIE, OTHER, SignInWorld, text_of
+from tests.support.signin import (
+    ACCOUNT,
+    COOKIE,
+    OTHER,
+    SignInWorld,
+    form_fields,
+    text_of,
+)
 
 CLIENT = "broker"
 ISSUER = OidcIssuer("https://idp.example/tenant", audience=CLIENT)
@@ -330,6 +338,89 @@ async def test_a_frame_that_names_nothing_ends_the_browsers_own_session(
     await scene.world.sign_in(saml)
     await saml.get(channel(provider, "front"))
     assert await is_in(saml)
+
+
+async def test_a_frame_of_another_provider_leaves_the_browsers_session_alone(
+    scene: Scene,
+) -> None:
+    mine = await scene.register()
+    other = await scene.register(OTHER)
+    browser, _ = await scene.sign_in(scene.login(mine))
+    await browser.get(channel(other, "front"))
+    assert await is_in(browser)
+
+
+async def test_only_openid_connect_providers_have_channels(scene: Scene) -> None:
+    saml = f"/signin/{ACCOUNT}/with/SAMLSP{ACCOUNT}AAAA"
+    browser = scene.world.browser()
+    back = await browser.post(f"{saml}/backchannel-logout", data={"logout_token": "x"})
+    assert (back.status_code, back.json()) == (400, {"error": "invalid_request"})
+    assert (await browser.get(f"{saml}/frontchannel-logout")).status_code == 404
+
+
+async def test_a_role_that_was_switched_to_ends_with_the_sign_in(scene: Scene) -> None:
+    provider = await scene.register()
+    await let_switch(scene)
+    login = scene.login(provider)
+    browser, _ = await scene.sign_in(login)
+    fields = form_fields(await browser.get("/console/"), "/console/sign-out")
+    answer = await browser.post(
+        "/console/switch",
+        data={**fields, "role": "Admin"},
+        headers={"sec-fetch-site": "same-origin"},
+    )
+    cookie = answer.headers["set-cookie"].partition("=")[2].partition(";")[0]
+    switched = scene.world.browser(cookies={COOKIE: cookie})
+    assert "assumed-role/Admin/" in text_of(await switched.get("/console/"))
+    query = {"iss": provider.url, "sid": login.session_id}
+    await scene.world.browser().get(channel(provider, "front"), params=query)
+    assert not await is_in(switched)
+
+
+async def let_switch(scene: Scene) -> None:
+    """From Reader to Admin."""
+    fresh = scene.world.services.fresh
+    reader = await fresh.find_role(ACCOUNT, "Reader")
+    admin = await fresh.find_role(ACCOUNT, "Admin")
+    assert reader is not None
+    assert admin is not None
+    may = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}
+    trusts = {**may, "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}}
+    del trusts["Resource"]
+    async with scene.world.services.stores.directory.change(ACCOUNT) as change:
+        await change.put_inline_policy(
+            InlinePolicy(
+                account=ACCOUNT,
+                owner_id=reader.role_id,
+                name="Switch",
+                document=json.dumps({"Version": "2012-10-17", "Statement": may}),
+            )
+        )
+        document = json.dumps({"Version": "2012-10-17", "Statement": trusts})
+        await change.update_role(replace(admin, trust_policy=document))
+
+
+async def test_a_session_that_is_replaced_makes_room(scene: Scene) -> None:
+    provider = await scene.register()
+    login = scene.login(provider)
+    minted = await scene.world.mint(SessionKind.WEB_IDENTITY)
+    given = minted.credentials
+    handle = await scene.desk.logins.open(login, given.access_key_id, given.expiration)
+    cookie = await scene.desk.sessions.open(
+        given.access_key_id,
+        given.session_token.reveal(),
+        given.expiration,
+        Arrived(door="oidc", login=handle),
+    )
+    await scene.desk.sessions.end(cookie)
+    assert await scene.desk.logins.find_one(handle) is None
+    assert not await scene.desk.logins.find(
+        provider.unique_id,
+        CLIENT,
+        session_id=login.session_id,
+        subject=None,
+        until=0,
+    )
 
 
 async def test_signing_out_offers_the_providers_own_way_out(scene: Scene) -> None:
