@@ -1,0 +1,213 @@
+# ruff: noqa: T201  # a program for the terminal
+"""Deletes one check at a time in the verification of proofs; a test must turn red.
+
+``python -m tests.mutate_checks [saml|oidc …] [--every N] [--only MODULE]`` takes away,
+in `broker.protocols`, each ``if`` that refuses, each part of its condition, and each
+call that stands alone and so can only be there to refuse; runs the unit and attack
+tests of the specification on each such mutant; and prints the survivors and how many
+were killed. Each mutant lives in a forked child only; no file is changed.
+"""
+
+import argparse
+import ast
+import contextlib
+import copy
+import importlib.abc
+import importlib.machinery
+import io
+import os
+import resource
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# Imported once, for all children; nothing of the broker is.
+import cryptography.x509
+import hypothesis
+import jwt
+import lxml.etree
+import pytest
+import xmlsec
+
+ROOT = Path(__file__).parent.parent
+PROTOCOLS = ROOT / "broker" / "protocols"
+SHARED = (cryptography.x509, hypothesis, jwt, lxml.etree, xmlsec)
+CPU_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Suite:
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+SUITES = {
+    "oidc": Suite(
+        (
+            *("token", "verify", "claims", "logout", "jwks", "discovery"),
+            *("aws_claims", "base64url", "strict_json"),
+        ),
+        (
+            "tests/unit/protocols/oidc",
+            "tests/attacks/test_oidc_claims.py",
+            "tests/attacks/test_oidc_tokens.py",
+        ),
+    ),
+    "saml": Suite(
+        (
+            *("verify", "signature", "gate", "response", "conditions"),
+            *("decryption", "decode", "schema", "attributes", "keys"),
+        ),
+        (
+            "tests/unit/protocols/saml",
+            *(
+                f"tests/attacks/test_saml_{name}.py"
+                for name in (
+                    *("signature", "wrapping", "parsing", "conditions"),
+                    *("encryption", "metadata", "aws_rules"),
+                )
+            ),
+        ),
+    ),
+}
+
+
+def refuses(statement: ast.If) -> bool:
+    """Whether what stands under the condition ends in a refusal."""
+    last = statement.body[-1]
+    if isinstance(last, ast.Raise):
+        return True
+    return (
+        isinstance(last, ast.Expr)
+        and isinstance(last.value, ast.Call)
+        and "refuse" in ast.unparse(last.value.func)
+    )
+
+
+def deletions(tree: ast.Module) -> Iterator[tuple[ast.AST, ast.AST]]:
+    """A node that checks, and what to put in its place."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.If() if refuses(node):
+                yield node.test, ast.Constant(value=False)
+                if isinstance(node.test, ast.BoolOp):
+                    for index in range(len(node.test.values)):
+                        rest = node.test.values[:index] + node.test.values[index + 1 :]
+                        smaller = copy.copy(node.test)
+                        smaller.values = rest
+                        yield node.test, rest[0] if len(rest) == 1 else smaller
+            case ast.Expr(value=ast.Call(func=ast.Name(id=name))) if (
+                "refuse" not in name
+            ):
+                yield node.value, ast.Constant(value=None)
+
+
+class Swap(ast.NodeTransformer):
+    """Puts one node in the place of another."""
+
+    def __init__(self, old: ast.AST, new: ast.AST) -> None:
+        self.old, self.new = old, new
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if node is self.old:
+            return ast.copy_location(self.new, node)
+        return self.generic_visit(node)
+
+
+def mutants(path: Path) -> Iterator[tuple[str, ast.Module]]:
+    source = path.read_text()
+    count = len(list(deletions(ast.parse(source))))
+    for number in range(count):
+        tree = ast.parse(source)
+        old, new = list(deletions(tree))[number]
+        label = f"{path.name}:{getattr(old, 'lineno', 0)}: {ast.unparse(old)[:100]!r}"
+        if not (isinstance(new, ast.Constant) and new.value in {False, None}):
+            label += f" -> {ast.unparse(new)[:100]!r}"
+        mutated = Swap(old, new).visit(tree)
+        assert isinstance(mutated, ast.Module)
+        yield label.replace("\n", " "), ast.fix_missing_locations(mutated)
+
+
+class MutantLoader(importlib.abc.Loader, importlib.abc.MetaPathFinder):
+    """Imports one module from a tree instead of its file."""
+
+    def __init__(self, path: Path, tree: ast.Module) -> None:
+        inside = path.relative_to(ROOT).with_suffix("")
+        self.name = ".".join(inside.parts)
+        self.path = str(path)
+        self.tree = tree
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002  # the protocol's
+        target: types.ModuleType | None = None,  # noqa: ARG002  # the protocol's
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != self.name:
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, origin=self.path)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        module.__file__ = self.path
+        exec(compile(self.tree, self.path, "exec"), module.__dict__)
+
+
+def is_killed(path: Path, tree: ast.Module, tests: Sequence[str]) -> bool:
+    """Whether a test fails on the mutant; runs in a child."""
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        sys.meta_path.insert(0, MutantLoader(path, tree))
+        options = ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider"]
+        options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        with (
+            Path(os.devnull).open("w") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            try:
+                code = pytest.main([*options, *tests])
+            except BaseException:  # noqa: BLE001  # any way of dying counts
+                code = 1
+        os._exit(0 if code == 0 else 1)
+    _, status = os.waitpid(child, 0)
+    return status != 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], default=[])
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--only", default="")
+    given = parser.parse_args()
+    os.chdir(ROOT)
+    total = killed = 0
+    for name in given.suites or SUITES:
+        suite = SUITES[name]
+        if is_killed(PROTOCOLS / "nothing.py", ast.parse(""), suite.tests):
+            sys.exit("The tests fail without a mutant; run them first.")
+        for module in suite.modules:
+            if given.only not in {"", module}:
+                continue
+            path = PROTOCOLS / name / f"{module}.py"
+            # The tests of the module itself first: they kill most mutants.
+            own = [
+                str(found.relative_to(ROOT))
+                for found in (ROOT / suite.tests[0]).glob(f"test_{module}.py")
+            ]
+            for label, tree in list(mutants(path))[:: given.every]:
+                total += 1
+                if (own and is_killed(path, tree, own)) or is_killed(
+                    path, tree, suite.tests
+                ):
+                    killed += 1
+                else:
+                    print(f"survived  {name}/{label}", flush=True)
+            print(f"{killed} of {total} after {name}/{module}", flush=True)
+    print(f"killed {killed} of {total} deletions")
+
+
+if __name__ == "__main__":
+    main()
