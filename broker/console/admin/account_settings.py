@@ -11,11 +11,11 @@ from broker.console.admin.reading import Partly
 from broker.console.admin.visit import OK, Visit, go, visited, words
 from broker.console.inside import Inside, Route
 from broker.errors import BrokerError, FeatureDisabled, ValidationError
+from broker.identities.account_options import ALWAYS_ON, root_manager
 
 SETTINGS = "/console/settings"
 PASSWORDS = "/console/settings/passwords"
 HERE = "settings"
-ALWAYS_ON = "us-east-1"
 
 REGIONS = (
     *("us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "ca-west-1"),
@@ -97,8 +97,15 @@ class AccountSettings:
             always_on=ALWAYS_ON,
             issuer=await _issuer(partly),
             summary=summary,
+            root_manager=await self._root_manager(visit) if summary else "",
             quotas=_quota_rows(summary),
         )
+
+    async def _root_manager(self, visit: Visit) -> str:
+        """The account that may do root tasks in this one."""
+        fresh = self._inside.desk.deps.fresh
+        account = await fresh.find_account(visit.who.session.account)
+        return "" if account is None else root_manager(account)
 
     async def passwords(self, visit: Visit) -> Response:
         """``/console/settings/passwords``: the password policy's form."""

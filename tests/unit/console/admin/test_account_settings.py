@@ -1,10 +1,12 @@
 """The account's settings: each is shown, changed by who may, and says who may not."""
 
+from dataclasses import replace
+
 import pytest
 from lxml import html
 
 from tests.support.administrator import Administrator, enter, grant
-from tests.support.signin import ACCOUNT, SignInWorld, text_of
+from tests.support.signin import ACCOUNT, OTHER, SignInWorld, text_of
 
 SETTINGS = "/console/settings"
 PASSWORDS = "/console/settings/passwords"
@@ -141,6 +143,19 @@ async def test_who_may_see_little_sees_that_much(world: SignInWorld) -> None:
     assert "iam:GetAccountPasswordPolicy" in text
     assert "The default policy holds" not in text
     assert not html.fromstring(page.text).xpath("//section[@id='regions']")
+
+
+async def test_who_may_do_root_tasks_is_told(admin: Administrator) -> None:
+    page = await admin.see(SETTINGS)
+    assert "No other account may do root tasks here" in part(page, "root")
+    directory = admin.world.services.stores.directory
+    account = await directory.find_account(ACCOUNT)
+    assert account is not None
+    async with directory.change(ACCOUNT) as change:
+        options = {**account.options, "RootManagedBy": OTHER}
+        await change.update_account(replace(account, options=options))
+    page = await admin.see(SETTINGS)
+    assert f"The account {OTHER} may do root tasks here" in part(page, "root")
 
 
 async def test_quotas_are_counted(admin: Administrator) -> None:
