@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 
 from starlette.responses import Response
 
+from broker.actions.signin.identity_providers import MAX_PROOF_CHARACTERS
 from broker.console.admin import providers
+from broker.console.admin.proof_issuer import find_provider_arn
 from broker.console.admin.provider_page import expectations_of
 from broker.console.admin.providers import Row, find_rows
 from broker.console.admin.visit import OK, Visit, visited, words
@@ -43,8 +45,14 @@ async def _page(visit: Visit) -> Response:
     arn = visit.text("arn")[:2048]
     at = visit.text("at")[:40]
     found, problem, status = None, "", OK
+    choices = await _choices(visit)
     if visit.posted:
         try:
+            arn = arn or find_provider_arn(
+                visit.text("proof")[:MAX_PROOF_CHARACTERS],
+                visit.who.session.account,
+                choices,
+            )
             found = await visit.perform(
                 "signin",
                 "DiagnoseProof",
@@ -61,7 +69,7 @@ async def _page(visit: Visit) -> Response:
         "admin/provider_diagnose.html",
         HERE,
         status,
-        choices=await _choices(visit),
+        choices=choices,
         arn=arn,
         at=at,
         problem=problem,
