@@ -13,8 +13,10 @@ from broker.console.admin.tag_lines import read_tags
 from broker.console.admin.visit import OK, Visit, go, visited, words
 from broker.console.audit_log import AUDIT
 from broker.console.inside import Inside, Route
+from broker.console.oidc_logout import BACK_CHANNEL, FRONT_CHANNEL
 from broker.console.oidc_signin import CALLBACK
 from broker.console.saml_metadata import PER_PROVIDER
+from broker.console.sign_out import SIGNED_OUT
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -103,6 +105,9 @@ def expectations_of(
             "issuer": provider.url,
             "audiences": provider.client_ids,
             "redirect": f"{deps.public_origin}{CALLBACK}",
+            "signed_out": f"{deps.public_origin}{SIGNED_OUT}",
+            "back_channel": _channel(deps.public_origin, BACK_CHANNEL, provider),
+            "front_channel": _channel(deps.public_origin, FRONT_CHANNEL, provider),
             "signs_in": bool(provider.options.get("ClientId")),
         }
     expected = deps.federated.expected_of(provider)
@@ -114,6 +119,10 @@ def expectations_of(
         "recipients": sorted(expected.recipients),
         "audiences": sorted(expected.audiences),
     }
+
+
+def _channel(origin: str, path: str, provider: OidcProvider) -> str:
+    return origin + path.format(account=provider.account, provider=provider.unique_id)
 
 
 async def _trusting_roles(visit: Visit, arn: str) -> Part:

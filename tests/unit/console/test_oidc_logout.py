@@ -25,6 +25,7 @@ from tests.support.oidc_issuer import OidcIssuer
 from tests.support.signin import (
     ACCOUNT,
     COOKIE,
+    ORIGIN,
     OTHER,
     SignInWorld,
     form_fields,
@@ -398,6 +399,33 @@ async def let_switch(scene: Scene) -> None:
         )
         document = json.dumps({"Version": "2012-10-17", "Statement": trusts})
         await change.update_role(replace(admin, trust_policy=document))
+
+
+async def test_the_providers_page_says_what_to_register_there(scene: Scene) -> None:
+    provider = await scene.register()
+    reader = await scene.world.services.fresh.find_role(ACCOUNT, "Reader")
+    assert reader is not None
+    may = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    async with scene.world.services.stores.directory.change(ACCOUNT) as change:
+        await change.put_inline_policy(
+            InlinePolicy(
+                account=ACCOUNT,
+                owner_id=reader.role_id,
+                name="All",
+                document=json.dumps({"Version": "2012-10-17", "Statement": may}),
+            )
+        )
+    browser = scene.world.browser()
+    await scene.world.sign_in(browser)
+    page = await browser.get(
+        "/console/providers/provider", params={"arn": provider.arn}
+    )
+    assert page.status_code == 200
+    for path in (
+        *(channel(provider, "back"), channel(provider, "front")),
+        *("/signin/signed-out", "/signin/oidc/callback"),
+    ):
+        assert f">{ORIGIN}{path}<" in page.text
 
 
 async def test_a_session_that_is_replaced_makes_room(scene: Scene) -> None:
