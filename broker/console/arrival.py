@@ -23,7 +23,7 @@ from broker.console.oidc_logins import OidcLogin
 from broker.console.pages import see_other
 from broker.console.password_arrival import PasswordArrivals
 from broker.console.pending import Pending
-from broker.errors import ValidationError
+from broker.errors import BrokerError, ValidationError
 from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
 from broker.sessions.handles import Handles
@@ -90,9 +90,13 @@ class Arrivals:
         if value is None:
             raise ValidationError(USED_UP)
         arrival = Arrival(**value)
-        if request.method == "POST":
-            return await self.let_in(request, arrival)
-        return await self.enter(request, arrival)
+        try:
+            if request.method == "POST":
+                return await self.let_in(request, arrival)
+            return await self.enter(request, arrival)
+        except BrokerError as error:
+            # In the words of the door that they came by.
+            return self._desk.pages.show_error(request, error, door=arrival.door)
 
     async def enter(
         self, request: Request, arrival: Arrival, status: int = 303

@@ -220,6 +220,30 @@ async def test_other_sites_cannot_sign_a_browser_in(
     )
 
 
+@pytest.mark.parametrize("how", ["no-token", "foreign-token", "cross-site", "no-site"])
+async def test_other_sites_cannot_take_a_step(world: SignInWorld, how: str) -> None:
+    """A form from elsewhere uses nothing up either."""
+    user = await create_user(world)
+    phone = await give_device(world, user.user_id)
+    browser = world.browser()
+    asked = await send_password(browser)
+    fields = form_fields(asked, f"{PAGE}/factor")
+    typed = {**fields, "code": phone.code(world)}
+    headers = SAME
+    if how == "no-token":
+        del typed["csrf"]
+    elif how == "foreign-token":
+        other = form_fields(await world.browser().get(PAGE), PAGE)
+        typed["csrf"] = other["csrf"]
+    else:
+        headers = CROSS if how == "cross-site" else {}
+    answer = await browser.post(f"{PAGE}/factor", data=typed, headers=headers)
+    assert answer.status_code == 403
+    typed["csrf"] = fields["csrf"]
+    answer = await browser.post(f"{PAGE}/factor", data=typed, headers=SAME)
+    assert answer.status_code == 303
+
+
 async def test_a_sign_in_is_bound_to_the_browser_that_began_it(
     world: SignInWorld,
 ) -> None:

@@ -725,6 +725,8 @@ async def test_what_changes_while_somebody_is_asked_is_seen(
     answer = await browser.post("/signin/continue", data=fields, headers=SAME)
     assert answer.status_code == 403
     assert "Something changed while you were signing in" in text_of(answer)
+    assert "Sign-in did not work" in text_of(answer)
+    assert "trust policy" not in text_of(answer)
     assert "alice@example.com" in text_of(await browser.get("/console/"))
 
 
