@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from broker.actions.action import Action, Call, Proof
-from broker.actions.sts.role_mint import RoleMinter, RoleRequest
+from broker.actions.sts.federated_mint import identity_tags, mint_federated
+from broker.actions.sts.role_mint import RoleMinter
 from broker.actions.sts.roles import find_role, role_needs
 from broker.actions.types.sts import AssumeRoleWithSAMLRequest
 from broker.authz.need import Need
-from broker.errors import AccessDenied, InvalidIdentityToken
+from broker.errors import InvalidIdentityToken
 from broker.model.federated import FederatedIdentity
 from broker.model.session import SessionKind
-from broker.sessions.source_identity import require_source_identity
-from broker.sessions.tags import SessionTags, require_session_tags
 from broker.stores.directory.fresh import FreshDirectory
 
 _NAME = "AssumeRoleWithSAML"
@@ -57,34 +56,21 @@ class AssumeRoleWithSaml:
         self, given: AssumeRoleWithSAMLRequest, call: Call
     ) -> Mapping[str, Any]:
         identity = call.federated
-        role = await find_role(self._fresh, given["RoleArn"])
-        if role is None:
-            raise AccessDenied(f"Not authorized to perform sts:{_NAME}")
-        minted, answer = await self._minter.mint(
+        answer = await mint_federated(
+            self._fresh,
+            self._minter,
             given,
             call,
-            RoleRequest(
-                kind=SessionKind.SAML,
-                role=role,
-                session_name=_session_name(identity),
-                tags=identity_tags(identity),
-                source_identity=require_source_identity(identity.source_identity),
-                identity=identity,
-            ),
+            name=_NAME,
+            kind=SessionKind.SAML,
+            session_name=_session_name(identity),
         )
         return answer | {
-            "PackedPolicySize": minted.packed_policy_size,
             "Subject": identity.subject,
             "SubjectType": identity.subject_type,
             "Issuer": identity.issuer,
-            "Audience": identity.audience,
             "NameQualifier": identity.name_qualifier,
         }
-
-
-def identity_tags(identity: FederatedIdentity) -> SessionTags:
-    """The tags that an identity provider passes, held to the rules of all tags."""
-    return require_session_tags(identity.tags.items(), identity.transitive_keys)
 
 
 def _session_name(identity: FederatedIdentity) -> str:

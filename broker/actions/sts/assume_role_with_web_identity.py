@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from broker.actions.action import Action, Call, Proof
-from broker.actions.sts.assume_role_with_saml import identity_tags
-from broker.actions.sts.role_mint import RoleMinter, RoleRequest
+from broker.actions.sts.federated_mint import identity_tags, mint_federated
+from broker.actions.sts.role_mint import RoleMinter
 from broker.actions.sts.roles import find_role, role_needs
 from broker.actions.types.sts import AssumeRoleWithWebIdentityRequest
 from broker.authz.need import Need
-from broker.errors import AccessDenied, InvalidIdentityToken
+from broker.errors import InvalidIdentityToken
 from broker.model.session import SessionKind
-from broker.sessions.source_identity import require_source_identity
 from broker.stores.directory.fresh import FreshDirectory
 
 _NAME = "AssumeRoleWithWebIdentity"
@@ -65,24 +64,16 @@ class AssumeRoleWithWebIdentity:
         self, given: AssumeRoleWithWebIdentityRequest, call: Call
     ) -> Mapping[str, Any]:
         identity = call.federated
-        role = await find_role(self._fresh, given["RoleArn"])
-        if role is None:
-            raise AccessDenied(f"Not authorized to perform sts:{_NAME}")
-        minted, answer = await self._minter.mint(
+        answer = await mint_federated(
+            self._fresh,
+            self._minter,
             given,
             call,
-            RoleRequest(
-                kind=SessionKind.WEB_IDENTITY,
-                role=role,
-                session_name=given["RoleSessionName"],
-                tags=identity_tags(identity),
-                source_identity=require_source_identity(identity.source_identity),
-                identity=identity,
-            ),
+            name=_NAME,
+            kind=SessionKind.WEB_IDENTITY,
+            session_name=given["RoleSessionName"],
         )
         return answer | {
-            "PackedPolicySize": minted.packed_policy_size,
             "SubjectFromWebIdentityToken": identity.subject,
             "Provider": identity.provider_arn,
-            "Audience": identity.audience,
         }
