@@ -121,6 +121,32 @@ async def test_a_boundary_limits(admin: Administrator) -> None:
     assert "The permissions boundary does not allow it" in text_of(page)
 
 
+async def test_a_resource_policy_lets_its_caller_in(admin: Administrator) -> None:
+    ann = f"arn:aws:iam::{ACCOUNT}:user/ann"
+    granting = {
+        "Sid": "Ann",
+        "Effect": "Allow",
+        "Principal": {"AWS": ann},
+        "Action": "s3:GetObject",
+        "Resource": "arn:aws:s3:::files/*",
+    }
+    page = await press(admin, await admin.see(PATH), "add-policy")
+    page = await press(
+        admin,
+        page,
+        "simulate",
+        kind="pasted",
+        policy0=policy({"Effect": "Allow", "Action": "sqs:*", "Resource": "*"}),
+        resource_policy=policy(granting),
+        caller=ann,
+        actions="s3:GetObject",
+        resources="arn:aws:s3:::files/a",
+    )
+    assert answers(page)[0][0] == "Allowed"
+    (shown,) = html.fromstring(page.text).xpath("//article//pre/text()")
+    assert json.loads(shown) == granting
+
+
 async def test_a_single_statement_without_a_list_is_shown_whole(
     admin: Administrator,
 ) -> None:
