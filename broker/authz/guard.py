@@ -141,6 +141,13 @@ class Guard:
         if need.trust is not None and need.trust.role is not None:
             resource = await self._library.trust(need.trust.role)
             resource_controls = await self._library.resource_controls(need.account)
+        if caller.principal.type in _UNSIGNED:
+            # Nobody's principal: it has no policies, and only a role's trust counts.
+            return Applicable(
+                resource=resource,
+                resource_account=need.account,
+                resource_controls=resource_controls,
+            )
         return Applicable(
             identity=await self._library.identity(caller),
             boundary=await self._library.boundary(caller),

@@ -6,6 +6,7 @@ Forms and XML are nothing for a framework to model, and the endpoint is the hot 
 Source: reference 1.1 and 1.3.
 """
 
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from broker.model.answer import Answer
@@ -24,12 +25,12 @@ _REQUEST_TIMEOUT = 408
 _CONTENT_TOO_LARGE = 413
 _ALLOWED = b"GET, POST, OPTIONS"
 _CLOSE = (b"connection", b"close")
-_COMMON: Headers = (
+_CROSS_ORIGIN: Headers = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"x-amzn-RequestId,x-amzn-ErrorType,Date"),
-    (b"cache-control", b"no-store"),
-    (b"referrer-policy", b"no-referrer"),
 )
+"""For whoever says where it comes from: a browser."""
+
 _PREFLIGHT: Headers = (
     (b"access-control-allow-methods", b"GET, POST"),
     (
@@ -73,12 +74,15 @@ class QueryEndpoint:
         """Serve one HTTP request."""
         state = scope["state"]
         request_id: str = state["request_id"]
-        common: Headers = ((b"x-amzn-requestid", request_id.encode()), *_COMMON)
+        common: Headers = ((b"x-amzn-requestid", request_id.encode()),)
         method: str = scope["method"]
         query: bytes = scope["query_string"]
         headers: Headers = tuple(scope["headers"])
+        names = {name for name, _ in headers}
+        if b"origin" in names:
+            common += _CROSS_ORIGIN
         if method not in {"GET", "POST"}:
-            await _respond_without_action(send, method, headers, common)
+            await _respond_without_action(send, method, names, common)
             return
         if len(query) > QUERY_BYTES_MAX:
             await respond(send, _BAD_REQUEST, (*common, _CLOSE))
@@ -111,9 +115,8 @@ class QueryEndpoint:
 
 
 async def _respond_without_action(
-    send: Send, method: str, headers: Headers, common: Headers
+    send: Send, method: str, names: AbstractSet[bytes], common: Headers
 ) -> None:
-    names = {name for name, _ in headers}
     if method == "OPTIONS" and {b"origin", b"access-control-request-method"} <= names:
         await respond(send, 200, (*common, *_PREFLIGHT))
     else:

@@ -46,7 +46,17 @@ async def test_every_answer_carries_the_headers_that_clients_need(
     assert response.headers[b"content-length"] == b"6"
     assert response.headers[b"cache-control"] == b"no-store"
     assert response.headers[b"referrer-policy"] == b"no-referrer"
+    assert not any(name.startswith(b"access-control") for name in response.headers)
+
+
+async def test_a_browser_elsewhere_may_read_answers_but_never_with_its_cookies(
+    ask: Callable,
+) -> None:
+    response = await ask(
+        "GET", query=b"Action=A", headers=((b"origin", b"https://a.example"),)
+    )
     assert response.headers[b"access-control-allow-origin"] == b"*"
+    assert b"x-amzn-RequestId" in response.headers[b"access-control-expose-headers"]
     assert b"access-control-allow-credentials" not in response.headers
 
 
