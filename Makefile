@@ -1,4 +1,4 @@
-.PHONY: help demo test check bench lock types catalogue format
+.PHONY: help demo test check bench lock pictures types catalogue format
 .DEFAULT_GOAL := help
 
 help: ## Show what can be made
@@ -22,6 +22,9 @@ check: ## Format, lint, types and import contracts
 bench: ## Print the benchmarks as ratios
 	@.ci/setup bench
 	@.venv/bin/python -m benchmarks
+
+pictures: ## Take the README's pictures from the pages of a demo
+	@.venv/bin/python -m tests.pictures
 
 types: ## Generate the handlers' types from the service models
 	.venv/bin/python -m broker.actions.generate_types

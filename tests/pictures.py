@@ -1,0 +1,128 @@
+"""``python -m tests.pictures``: the README's pictures, from the pages of a real demo.
+
+People of the demo sign in and do what the pictures show; nothing is drawn.
+"""
+
+import re
+import tempfile
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.support.browser import CHROMIUM, FLAGS
+from tests.support.demo import RunningDemo, running_demo
+
+FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
+WINDOW = {"width": 1130, "height": 580}
+PHONE = {"width": 390, "height": 660}
+_BYTES_MAX = 100_000
+_MILLISECONDS = 60_000
+
+
+class Photographer:
+    """Somebody with a browser and a demo."""
+
+    def __init__(self, demo: RunningDemo, browser: Browser) -> None:
+        self._demo = demo
+        self._browser = browser
+        self.idp = demo.idp
+
+    def window(self, size: dict[str, int] = WINDOW, scheme: str = "light") -> Page:
+        """A browser of its own."""
+        page = self._browser.new_page(
+            viewport=size,  # type: ignore[arg-type]  # a dictionary will do
+            color_scheme=scheme,  # type: ignore[arg-type]  # one of the two
+            timezone_id="Europe/Berlin",
+            locale="en-GB",
+        )
+        page.set_default_timeout(_MILLISECONDS)
+        return page
+
+    def arrive(self, page: Page, person: str, role: str = "") -> None:
+        """Sign in at the demo's identity provider."""
+        page.goto(self._demo.idp)
+        page.click(f"#person-{person}")
+        page.wait_for_url(lambda url: url.startswith(self._demo.broker))
+        if role:
+            page.click(f"label:text-is('{role}')")
+            page.click("#signin_button")
+        page.wait_for_url(f"{self._demo.broker}/console/")
+
+    def open(self, page: Page, path: str) -> None:
+        page.goto(self._demo.broker + path)
+
+    def a_proof(self, page: Page) -> str:
+        """A response of the demo's identity provider, as a browser would post it."""
+        answer = page.request.get(f"{self._demo.idp}/saml/sign-in/ben").text()
+        found = re.search(r'name="SAMLResponse" value="([^"]+)"', answer)
+        if found is None:
+            raise RuntimeError("the demo shows no response")
+        return unescape(found[1])
+
+    def take(self, page: Page, name: str) -> None:
+        """The picture of what is in the window."""
+        page.wait_for_load_state("networkidle")
+        data = page.screenshot(path=FOLDER / f"{name}.png")
+        if len(data) > _BYTES_MAX:
+            raise RuntimeError(f"{name}.png is {len(data)} bytes")
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_demo(Path(folder) / "demo") as demo,
+        sync_playwright() as driver,
+    ):
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        _take_all(Photographer(demo, browser))
+        browser.close()
+
+
+def _take_all(camera: Photographer) -> None:
+    page = camera.window()
+    camera.open(page, "/signin")
+    camera.take(page, "sign-in")
+    page.goto(camera.idp)
+    page.click("#person-ana")
+    page.wait_for_selector("#saml_form")
+    page.click("label:text-is('Administrator')")
+    camera.take(page, "role")
+
+    ben = camera.window()
+    camera.arrive(ben, "ben")
+    ben.click("#credentials_button")
+    ben.wait_for_selector("#bash")
+    camera.take(ben, "credentials")
+    camera.open(ben, "/console/permissions")
+    camera.take(ben, "permissions")
+    camera.open(ben, "/console/try")
+    ben.fill("[name=action]", "s3:PutObject")
+    ben.fill("[name=resource]", "arn:aws:s3:::reports/2026.csv")
+    ben.click("#try_button")
+    ben.wait_for_selector(".answer")
+    camera.take(ben, "try")
+
+    page.click("#signin_button")
+    page.wait_for_url("**/console/")
+    camera.open(page, "/console/roles/role?name=Analyst")
+    camera.take(page, "role-in-the-console")
+    camera.open(page, "/console/audit")
+    camera.take(page, "audit")
+    camera.open(page, "/console/providers/diagnose")
+    page.fill("[name=proof]", camera.a_proof(page))
+    later = datetime.now(UTC) + timedelta(hours=2)
+    page.fill("[name=at]", f"{later:%Y-%m-%dT%H:%M}")
+    page.click("text=Diagnose >> nth=-1")
+    page.wait_for_load_state("networkidle")
+    page.mouse.wheel(0, 300)
+    camera.take(page, "diagnosis")
+
+    phone = camera.window(PHONE, "dark")
+    camera.arrive(phone, "ben")
+    camera.take(phone, "phone")
+
+
+main()
