@@ -12,7 +12,7 @@ Source: SAML 2.0 Metadata 2.3.2 (validUntil, cacheDuration); security design 5.
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -54,6 +54,7 @@ _LOCK_SECONDS = 30
 _WAIT_SECONDS = 12.0
 _POLL_SECONDS = 0.1
 _AT_ONCE = 8
+_REST_SHARE = 100
 _ACCEPT = "application/samlmetadata+xml, application/xml;q=0.9, */*;q=0.1"
 _SHOWN_KEYS = 20
 _DIGEST_CHARACTERS = 32
@@ -161,15 +162,11 @@ class MetadataRefresher:
             return None
         return newer
 
-    async def refresh_due(self) -> None:
-        """Read everything whose time has come.
-
-        Raises:
-            StoreUnavailableError: the database is away.
-        """
+    async def _refresh_due(self, providers: Iterable[SamlProvider]) -> None:
+        """Read everything whose time has come."""
         now = self._clock.now()
         due = []
-        for provider in await self._directory.list_published_saml_providers():
+        for provider in providers:
             try:
                 state = await self.state_of(provider)
             except ValueError as error:
@@ -190,11 +187,16 @@ class MetadataRefresher:
 
     async def _watch(self, interval_seconds: float) -> None:
         while True:
+            began = self._clock.monotonic()
             try:
-                await self.refresh_due()
+                providers = await self._directory.list_published_saml_providers()
+                looked = self._clock.monotonic() - began
+                await self._refresh_due(providers)
             except StoreUnavailableError as error:
+                looked = 0.0
                 _log.warning("published metadata is not read", error=str(error))
-            await asyncio.sleep(interval_seconds)
+            # Whoever has very many providers does not have them searched all the time.
+            await asyncio.sleep(max(interval_seconds, _REST_SHARE * looked))
 
     def _start(
         self, provider: SamlProvider, *, insist: bool

@@ -17,6 +17,7 @@ from broker.console.oidc_logout import BACK_CHANNEL, FRONT_CHANNEL
 from broker.console.oidc_signin import CALLBACK
 from broker.console.saml_metadata import PER_PROVIDER
 from broker.console.sign_out import SIGNED_OUT
+from broker.console.ways_in import WayIn
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -108,10 +109,11 @@ def expectations_of(
             "signed_out": f"{deps.public_origin}{SIGNED_OUT}",
             "back_channel": _channel(deps.public_origin, BACK_CHANNEL, provider),
             "front_channel": _channel(deps.public_origin, FRONT_CHANNEL, provider),
-            "signs_in": bool(provider.options.get("ClientId")),
+            "start": _start_of(visit, provider, "ClientId"),
         }
     expected = deps.federated.expected_of(provider)
     return {
+        "start": _start_of(visit, provider, "SignIn"),
         "acs": assertion_consumer_url(deps.public_origin, provider.uuid),
         "shared_acs": assertion_consumer_url(deps.public_origin),
         "entity_id": deps.entity_id,
@@ -123,6 +125,13 @@ def expectations_of(
 
 def _channel(origin: str, path: str, provider: OidcProvider) -> str:
     return origin + path.format(account=provider.account, provider=provider.unique_id)
+
+
+def _start_of(visit: Visit, provider: SamlProvider | OidcProvider, option: str) -> str:
+    """Where signing in with it begins; empty unless the operator lets it begin here."""
+    if not provider.options.get(option):
+        return ""
+    return visit.inside.desk.deps.public_origin + WayIn(provider).url
 
 
 async def _trusting_roles(visit: Visit, arn: str) -> Part:

@@ -251,11 +251,16 @@ async def test_options_are_shown_and_not_set(
 ) -> None:
     async with world.services.stores.directory.change(ACCOUNT) as change:
         await change.update_saml_provider(
-            replace(await saml(world), options={"Profile": "aws", "AllowSha1": True})
+            replace(
+                await saml(world),
+                options={"Profile": "aws", "AllowSha1": True, "SignIn": True},
+            )
         )
     text = text_of(await admin.see(ONE, arn=CORP))
     assert "AllowSha1" in text
     assert f"broker providers set {CORP}" in text
+    uuid = (await saml(world)).uuid
+    assert f"{ORIGIN}/signin/{ACCOUNT}/with/{uuid}" in text
 
 
 async def test_script_in_an_address_is_text(admin: Administrator) -> None:
