@@ -53,15 +53,16 @@ class ListRoleAssumersRequest(TypedDict):
 async def _list(given: ListRoleOverviewsRequest, call: Call) -> Mapping[str, Any]:
     """``Roles`` are pairs of a role and its last use; ``Marker`` is None at the end.
 
-    With a text to find there may be up to twice ``MaxItems`` of them.
+    With a text to find there may be up to a hundred more of them than ``MaxItems``.
     """
     size = min(given["MaxItems"], _ITEMS_MAX)
     wanted = given["NamePart"].lower()
+    step = _PAGE if wanted else size
     marker = given.get("Marker")
     found: list[Role] = []
     for _ in range(_PAGES_MAX):
         page = await stored_page(
-            call.directory.list_roles(call.account, "/", PageRequest(marker, size))
+            call.directory.list_roles(call.account, "/", PageRequest(marker, step))
         )
         found += (
             role

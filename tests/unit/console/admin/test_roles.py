@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -550,3 +551,21 @@ async def test_a_summary_needs_to_read_all_policies(world: SignInWorld) -> None:
     )
     assert page.status_code == 403
     assert "iam:GetRole" in text_of(page)
+
+
+async def test_a_search_finds_the_last_of_a_thousand_roles(
+    admin: Administrator,
+) -> None:
+    brief = await stored(admin, "Brief")
+    async with admin.world.services.stores.directory.change(ACCOUNT) as change:
+        for number in range(1000):
+            await change.insert_role(
+                replace(brief, name=f"R{number:04}", role_id=f"AROA{number:0>17}")
+            )
+    found = await admin.see(LIST, q="r099")
+    names = html.fromstring(found.text).xpath("//tbody/tr/th/a/text()")
+    assert names == [f"R099{n}" for n in range(10)]
+    first = await admin.see(LIST)
+    assert len(first.content) < PAGE_BYTES_MAX
+    (more,) = html.fromstring(first.text).xpath("//a[text()='Next page']/@href")
+    assert "R0040" in text_of(await admin.see(more))
