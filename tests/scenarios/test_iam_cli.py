@@ -19,6 +19,8 @@ from tests.support.broker import (
 )
 from tests.support.totp import Device
 
+pytestmark = pytest.mark.timeout(300)  # a command starts slowly on a busy machine
+
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 ACCOUNTS = {"1": ACCOUNT, "2": "222222222222"}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.scenarios.installation import Installation, policy, trust
+from tests.scenarios.installation import READER, Installation, policy, trust
 from tests.support.broker import ACCOUNT, Key, running_broker
 from tests.support.oidc_issuer import serving
 from tests.support.servers import (
@@ -240,3 +240,48 @@ def test_every_kind_of_credential_outlives_every_outage(outside: Outside) -> Non
     all_work()
     outside.redis.command("FLUSHALL")
     all_work()
+
+
+@pytest.mark.timeout(300)
+def test_the_command_line_meets_every_outage(outside: Outside) -> None:
+    """As an operator's script would: each store away once, and a restart."""
+    installation, broker = outside.installation, outside.installation.broker
+
+    def aws(answer: dict[str, Any] | None, *words: str) -> dict[str, Any]:
+        named = {"AWS_MAX_ATTEMPTS": "1"}
+        if answer is not None:
+            given = answer["Credentials"]
+            named |= {
+                "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
+                "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
+                "AWS_SESSION_TOKEN": given["SessionToken"],
+            }
+        return broker.aws("sts", *words, **named)
+
+    def mint(name: str) -> dict[str, Any]:
+        return aws(
+            None,
+            *("assume-role-with-web-identity", "--role-arn", READER),
+            *("--role-session-name", name, "--web-identity-token"),
+            installation.issuer.issuer.token(),
+        )
+
+    earlier = mint("earlier")
+    outside.redis.stop()
+    assert aws(earlier, "get-caller-identity")["Arn"].endswith("/earlier")
+    without_redis = mint("without-redis")
+    outside.redis.start()
+    outside.postgresql.stop()
+    assert aws(without_redis, "get-caller-identity")["Account"] == ACCOUNT
+    with pytest.raises(AssertionError, match=r"\(ServiceUnavailable\)"):
+        mint("refused")
+    outside.postgresql.start()
+    _retried(installation, installation.assertion())
+    broker.stop()
+    broker.start()
+    for answer, name in (
+        (earlier, "earlier"),
+        (without_redis, "without-redis"),
+        (mint("afterwards"), "afterwards"),
+    ):
+        assert aws(answer, "get-caller-identity")["Arn"].endswith(f"/{name}")
