@@ -21,6 +21,7 @@ from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.identity_providers import browsing
 from tests.support.lemonldap import LemonLdap, lemonldap
 from tests.support.servers import find_free_port, start_redis
+from tests.support.signin import text_of
 
 PROVIDER = f"arn:aws:iam::{ACCOUNT}:saml-provider/Lemon"
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -128,7 +129,7 @@ def test_sign_in_that_begins_at_the_identity_provider(world: World) -> None:
         posting = browser.submit(login, user="dwho", password="dwho")
         page = browser.submit(posting)
         assert browser.url == f"{world.broker.url}/console/", page.text
-        assert "assumed-role/Staff/dwho@badwolf.org" in page.text
+        assert "assumed-role/Staff/dwho@badwolf.org" in text_of(page)
 
 
 def test_sign_in_that_begins_here_with_a_signed_request(world: World) -> None:
@@ -138,7 +139,7 @@ def test_sign_in_that_begins_here_with_a_signed_request(world: World) -> None:
         posting = browser.submit(login, user="rtyler", password="rtyler")
         page = browser.submit(posting)
         assert browser.url == f"{world.broker.url}/console/", page.text
-        assert "assumed-role/Staff/rtyler@badwolf.org" in page.text
+        assert "assumed-role/Staff/rtyler@badwolf.org" in text_of(page)
 
 
 def test_the_aws_cli_exchanges_its_assertion(world: World) -> None:
@@ -162,7 +163,7 @@ def test_sign_in_with_its_openid_connect(world: World) -> None:
         login = browser.get(world.oidc)
         page = browser.submit(login, user="dwho", password="dwho")
         assert browser.url == f"{world.broker.url}/console/", page.text
-        assert "assumed-role/Staff/dwho@badwolf.org" in page.text
+        assert "assumed-role/Staff/dwho@badwolf.org" in text_of(page)
 
 
 def test_the_aws_cli_exchanges_its_id_token(world: World) -> None:

@@ -10,6 +10,7 @@ from lxml import html
 from tests.support.broker import ACCOUNT, Key
 from tests.support.identity_providers import Browser, browsing
 from tests.support.oidc_world import OidcWorld, oidc_world, sign_in
+from tests.support.signin import text_of
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcWorld]:
 
 def is_in(world: OidcWorld, browser: Browser) -> bool:
     page = browser.get(f"{world.broker.url}/console/")
-    return "assumed-role/Staff" in page.text
+    return "assumed-role/Staff" in text_of(page)
 
 
 def log_out_there(world: OidcWorld, browser: Browser) -> None:

@@ -21,6 +21,7 @@ from tests.support.broker import ACCOUNT, Key
 from tests.support.identity_providers import browsing
 from tests.support.oidc_world import SECRET, OidcWorld, oidc_world, role_arn, sign_in
 from tests.support.servers import find_free_port
+from tests.support.signin import text_of
 from tests.support.visit import visit
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -52,7 +53,7 @@ def test_who_has_several_roles_chooses(world: OidcWorld) -> None:
         consent = browser.submit(login, login="admin", password="any")
         choice = browser.submit(consent)
         page = browser.submit(choice, roleIndex=role_arn("Admin"))
-        assert "assumed-role/Admin/admin@example.com" in page.text
+        assert "assumed-role/Admin/admin@example.com" in text_of(page)
 
 
 def test_a_role_that_was_not_offered_cannot_be_chosen(world: OidcWorld) -> None:

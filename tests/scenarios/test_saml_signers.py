@@ -1,11 +1,12 @@
-"""Responses of npm's samlp and samlify, through the doors that people and clients use."""
+"""Responses of npm's samlp and samlify, and of pysaml2, at the doors of the broker."""
 
 import base64
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,23 @@ from botocore.exceptions import ClientError
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.identity_providers import NODE
 from tests.support.saml_idp import KeyPair, key_pair
+from tests.support.signin import text_of
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/Staff"
+PYTHON = f"arn:aws:iam::{ACCOUNT}:role/Python"
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import saml2
+    from saml2.config import IdPConfig
+    from saml2.metadata import entity_descriptor
+    from saml2.saml import NAMEID_FORMAT_PERSISTENT, NameID
+    from saml2.server import Server
+
 NAME = "alice@example.com"
 GCM = "http://www.w3.org/2009/xmlenc11#aes256-gcm"
 OAEP = "http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p"
 SIGNERS = ("samlp", "samlify")
+AWS = "https://aws.amazon.com/SAML/Attributes/"
 
 
 def provider(signer: str) -> str:
@@ -32,6 +44,7 @@ def provider(signer: str) -> str:
 @dataclass
 class World:
     broker: RunningBroker
+    root: Key
     keys: dict[str, KeyPair] = field(default_factory=dict)
     uuids: dict[str, str] = field(default_factory=dict)
 
@@ -86,8 +99,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         pytest.skip("npm's samlp and samlify are not installed")
     folder: Path = tmp_path_factory.mktemp("signers")
     with running_broker(folder) as broker:
-        world = World(broker)
-        iam = broker.client("iam", broker.create_account())
+        world = World(broker, broker.create_account())
+        iam = broker.client("iam", world.root)
         statements = []
         for signer in SIGNERS:
             world.keys[signer] = key_pair(signer)
@@ -109,6 +122,100 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         trust = {"Version": "2012-10-17", "Statement": statements}
         iam.create_role(RoleName="Staff", AssumeRolePolicyDocument=json.dumps(trust))
         yield world
+
+
+@pytest.fixture(scope="module")
+def pysaml2(
+    world: World, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., str]:
+    """Its identity provider, set up with our metadata and registered with its own."""
+    folder: Path = tmp_path_factory.mktemp("pysaml2")
+    pair = key_pair("pysaml2")
+    (folder / "key.pem").write_bytes(pair.private_pem)
+    (folder / "cert.pem").write_bytes(pair.certificate_pem)
+    ours = httpx.get(f"{world.broker.url}/static/saml-metadata.xml", trust_env=False)
+    (folder / "sp.xml").write_text(ours.text)
+    (folder / "maps").mkdir()
+    names = {"role": f"{AWS}Role", "session": f"{AWS}RoleSessionName"}
+    attributes = {
+        "identifier": "urn:oasis:names:tc:SAML:2.0:attrname-format:uri",
+        "fro": {name: short for short, name in names.items()},
+        "to": names,
+    }
+    (folder / "maps/aws.py").write_text(f"MAP = {attributes!r}")
+    sso = ("https://pysaml2.example/sso", saml2.BINDING_HTTP_REDIRECT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it uses what cryptography is about to drop
+        server = Server(
+            config=IdPConfig().load(
+                {
+                    "entityid": "https://idp.example/pysaml2",
+                    "service": {
+                        "idp": {"endpoints": {"single_sign_on_service": [sso]}}
+                    },
+                    "key_file": str(folder / "key.pem"),
+                    "cert_file": str(folder / "cert.pem"),
+                    "metadata": {"local": [str(folder / "sp.xml")]},
+                    "attribute_map_dir": str(folder / "maps"),
+                    "xmlsec_binary": "/usr/bin/xmlsec1",
+                }
+            )
+        )
+        metadata = str(entity_descriptor(server.config))
+    iam = world.broker.client("iam", world.root)
+    iam.create_saml_provider(Name="pysaml2", SAMLMetadataDocument=metadata)
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Federated": provider("pysaml2")},
+        "Action": "sts:AssumeRoleWithSAML",
+    }
+    trust = {"Version": "2012-10-17", "Statement": statement}
+    iam.create_role(RoleName="Python", AssumeRolePolicyDocument=json.dumps(trust))
+
+    def respond(**knobs: bool) -> str:
+        text = server.create_authn_response(
+            identity={
+                "role": [f"{PYTHON},{provider('pysaml2')}"],
+                "session": [NAME],
+            },
+            in_response_to=None,
+            destination=f"{world.broker.url}/saml",
+            sp_entity_id=f"{world.broker.url}/saml",
+            name_id=NameID(format=NAMEID_FORMAT_PERSISTENT, text="alice"),
+            authn={"class_ref": "urn:oasis:names:tc:SAML:2.0:ac:classes:Password"},
+            sign_alg="http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",
+            digest_alg="http://www.w3.org/2001/04/xmlenc#sha256",
+            **knobs,
+        )
+        return base64.b64encode(str(text).encode()).decode()
+
+    return respond
+
+
+@pytest.mark.parametrize(
+    ("sign_assertion", "sign_response"), [(True, False), (False, True), (True, True)]
+)
+def test_pysaml2_signs_and_both_doors_open(
+    world: World,
+    pysaml2: Callable[..., str],
+    *,
+    sign_assertion: bool,
+    sign_response: bool,
+) -> None:
+    knobs = {"sign_assertion": sign_assertion, "sign_response": sign_response}
+    answer = world.broker.client("sts").assume_role_with_saml(
+        RoleArn=PYTHON,
+        PrincipalArn=provider("pysaml2"),
+        SAMLAssertion=pysaml2(**knobs),
+    )
+    assert (answer["Subject"], answer["SubjectType"]) == ("alice", "persistent")
+    page = world.sign_in(pysaml2(**knobs), world.acs("pysaml2", own=False))
+    assert str(page.url) == f"{world.broker.url}/console/", page.text
+    assert f"assumed-role/Python/{NAME}" in text_of(page)
+    raw = base64.b64decode(pysaml2(**knobs))
+    assert b">alice@" in raw
+    changed = base64.b64encode(raw.replace(b">alice@", b">admin@")).decode()
+    assert world.sign_in(changed, world.acs("pysaml2", own=False)).status_code == 400
 
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -156,7 +263,7 @@ def test_a_library_signs_and_both_doors_open(world: World, case: str) -> None:
     assert arn.endswith(f"assumed-role/Staff/{NAME}")
     page = world.sign_in(world.ask(signer, acs=acs, **options)["response"], acs)
     assert str(page.url) == f"{world.broker.url}/console/"
-    assert f"assumed-role/Staff/{NAME}" in page.text
+    assert f"assumed-role/Staff/{NAME}" in text_of(page)
 
 
 TAMPERING: dict[str, tuple[bytes, bytes]] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.identity_providers import Browser, node_program
 from tests.support.servers import find_free_port
+from tests.support.signin import text_of
 
 SECRET = "a-secret-of-the-test-run-only-0123456789"
 
@@ -57,10 +58,10 @@ def oidc_world(folder: Path) -> Iterator[OidcWorld]:
 
 
 def sign_in(world: OidcWorld, browser: Browser, name: str) -> str:
-    """The page where someone ends up."""
+    """What is to be read on the page where someone ends up."""
     login = browser.get(world.start)
     consent = browser.submit(login, login=name, password="any")
-    return browser.submit(consent).text
+    return text_of(browser.submit(consent))
 
 
 def _register(broker: RunningBroker, root: Key, issuer: str) -> str:
