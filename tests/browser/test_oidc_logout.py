@@ -1,0 +1,106 @@
+"""Logouts as a real browser takes part in them: frames, cookies, pages."""
+
+import json
+from datetime import timedelta
+
+from playwright.async_api import expect
+
+from broker import app as composition
+from broker.console.console_session import Arrived
+from broker.console.desk import Desk
+from broker.console.oidc_logins import OidcLogin
+from broker.model.entities import OidcProvider
+from broker.model.session import SessionKind
+from tests.support.browser import Scene
+from tests.support.oidc_issuer import OidcIssuer
+from tests.support.signin import ACCOUNT
+
+SID = "the session at the provider"
+
+
+async def register(scene: Scene) -> OidcProvider:
+    """The provider whose pages the browser sees on another site."""
+    issuer = OidcIssuer(f"http://localhost:{scene.idp.port}", audience="broker")
+    provider = OidcProvider(
+        account=ACCOUNT,
+        unique_id="OIDCPAAAA",
+        url=issuer.url,
+        client_ids=("broker",),
+        thumbprints=(),
+        created_at=scene.world.clock.now(),
+        options={"ClientId": "broker", "StaticJwks": json.dumps(issuer.jwks())},
+    )
+    async with scene.world.services.stores.directory.change(ACCOUNT) as change:
+        await change.insert_oidc_provider(provider)
+    return provider
+
+
+async def cookie_of(scene: Scene, provider: OidcProvider, desk: Desk) -> str:
+    """Of a console session that began at the provider."""
+    minted = await scene.world.mint(SessionKind.WEB_IDENTITY)
+    given = minted.credentials
+    login = OidcLogin(
+        provider_arn=provider.arn,
+        provider_id=provider.unique_id,
+        client_id="broker",
+        subject="alice",
+        session_id=SID,
+        issued_at=(scene.world.clock.now() - timedelta(seconds=5)).timestamp(),
+        can_end=True,
+        token="the.id.token",
+    )
+    handle = await desk.logins.open(login, given.access_key_id, given.expiration)
+    return await desk.sessions.open(
+        given.access_key_id,
+        given.session_token.reveal(),
+        given.expiration,
+        Arrived(door="oidc", login=handle),
+    )
+
+
+async def test_a_frame_on_the_providers_site_ends_the_session(scene: Scene) -> None:
+    """The browser sends our cookie into no foreign frame; the session id will do."""
+    provider = await register(scene)
+    desk = Desk(composition._console_deps(scene.world.services, ()))
+    cookie = await cookie_of(scene, provider, desk)
+    page = await scene.page()
+    await page.context.add_cookies(
+        [{"name": desk.cookie.name, "value": cookie, "url": scene.origin}]
+    )
+    await page.goto(f"{scene.origin}/console/")
+    await expect(page.locator("h1")).not_to_have_text("Your session has ended")
+    await page.goto(f"http://localhost:{scene.idp.port}/logout")
+    start = f"{scene.origin}/signin/{ACCOUNT}/with/{provider.unique_id}"
+    async with page.expect_response("**/frontchannel-logout*") as answered:
+        await page.evaluate(
+            """([url, iss, sid]) => {
+                const frame = document.createElement("iframe");
+                frame.src = url + "?" + new URLSearchParams({iss, sid});
+                document.body.append(frame);
+            }""",
+            [f"{start}/frontchannel-logout", provider.url, SID],
+        )
+    assert (await answered.value).status == 200
+    await expect(page.frame_locator("iframe").locator("html")).to_have_count(1)
+    await page.goto(f"{scene.origin}/console/")
+    await expect(page.locator("h1")).to_have_text("Your session has ended")
+    framing = [text for text in scene.complaints if "frame" in text.lower()]
+    assert framing == []
+
+
+async def test_whoever_signs_out_may_sign_out_there_too(scene: Scene) -> None:
+    provider = await register(scene)
+    desk = Desk(composition._console_deps(scene.world.services, ()))
+    cookie = await cookie_of(scene, provider, desk)
+    page = await scene.page()
+    await page.context.add_cookies(
+        [{"name": desk.cookie.name, "value": cookie, "url": scene.origin}]
+    )
+    await page.goto(f"{scene.origin}/console/")
+    await page.click("#signout_button")
+    await expect(page.locator("h1")).to_have_text("You are signed out")
+    await expect(page.locator("main")).to_contain_text(
+        f"You are still signed in at localhost:{scene.idp.port}"
+    )
+    await expect(page.locator("#sign_out_there")).to_have_text("Sign out there too")
+    assert scene.complaints == []
