@@ -143,7 +143,7 @@ class ConsoleSessions:
     async def end(self, cookie: str) -> None:
         """Close, and end the login that the session came from."""
         record = await self._handles.find(cookie)
-        if record is not None and record["login"]:
+        if record is not None and record.get("login"):
             await self._logins.end(record["login"])
         await self.close(cookie)
 
@@ -184,5 +184,5 @@ def _arrived(record: dict[str, Any]) -> Arrived:
         issuer=record["issuer"],
         back=record["back"],
         history=tuple(record["history"]),
-        login=record["login"],
+        login=record.get("login", ""),
     )
