@@ -24,6 +24,7 @@ from broker.console.csrf import require_same_origin
 from broker.console.desk import Desk
 from broker.console.facts import note, raw_request, refuse_prefetch, request_id
 from broker.console.forms import Form, read_form
+from broker.console.recent_roles import RecentRoles, name_of
 from broker.entropy import new_handle
 from broker.errors import (
     AccessDenied,
@@ -78,6 +79,7 @@ class OidcSignIn:
         self._desk = desk
         self._arrivals = arrivals
         self._choices = Handles(desk.deps.cache, desk.deps.vault, "oidc-choice")
+        self._recent = RecentRoles(desk.deps)
 
     async def begin(
         self, request: Request, provider: OidcProvider, destination: str
@@ -151,6 +153,7 @@ class OidcSignIn:
         wanted = form.require("roleIndex")
         if wanted not in arrivals:
             raise AccessDenied("Your identity provider does not offer this role.")
+        await self._recent.remember(offered["who"], wanted)
         return await self._arrivals.enter(request, Arrival(**arrivals[wanted]))
 
     async def _finish(
@@ -219,15 +222,22 @@ class OidcSignIn:
             arn: _fields(_arrival(proved, arn, destination)) for arn in proved.role_arns
         }
         handle = await self._choices.put(
-            {"arrivals": arrivals}, self._desk.deps.clock.now() + _CHOOSING
+            {"arrivals": arrivals, "who": name_of(proved.identity)},
+            self._desk.deps.clock.now() + _CHOOSING,
         )
+        recent = await self._recent.find([proved.identity])
+        offered = [arn for arn in recent if arn in arrivals]
         account = await self._desk.deps.fresh.find_account(proved.identity.account)
         alias = account.alias if account else None
         return self._desk.pages.show(
             request,
             "oidc_roles.html",
             account=alias or proved.identity.account,
-            roles=[(arn, _role_name(arn)) for arn in proved.role_arns],
+            roles=[
+                (arn, _role_name(arn))
+                for arn in dict.fromkeys((*offered, *proved.role_arns))
+            ],
+            last=offered[0] if offered else "",
             action=ROLE,
             handle=handle,
         )

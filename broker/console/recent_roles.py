@@ -31,15 +31,14 @@ class RecentRoles:
 
     async def find(self, identities: Iterable[FederatedIdentity]) -> tuple[str, ...]:
         """ARNs of roles that these opened, the newest of each first."""
-        names = dict.fromkeys(map(_name, identities))
+        names = dict.fromkeys(map(name_of, identities))
         found: list[str] = []
         for name in list(names)[:_IDENTITIES_MAX]:
             found += await self._of(name)
         return tuple(dict.fromkeys(found))
 
-    async def remember(self, identity: FederatedIdentity, role_arn: str) -> None:
-        """The identity opens this role now."""
-        name = _name(identity)
+    async def remember(self, name: str, role_arn: str) -> None:
+        """Whoever has this name (`name_of`) opens this role now."""
         older = [arn for arn in await self._of(name) if arn != role_arn]
         kept = {"roles": [role_arn, *older][:_KEPT_MAX]}
         with contextlib.suppress(ServiceUnavailable):
@@ -53,7 +52,7 @@ class RecentRoles:
         return list(kept["roles"]) if kept else []
 
 
-def _name(identity: FederatedIdentity) -> str:
+def name_of(identity: FederatedIdentity) -> str:
     """One person at one provider: the session's name, for subjects may be fleeting."""
     parts = [identity.provider_id, identity.session_name or identity.subject]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -24,7 +24,7 @@ from broker.console.desk import Desk
 from broker.console.facts import note, raw_request, request_id
 from broker.console.forms import Form, read_form
 from broker.console.pages import compressed
-from broker.console.recent_roles import RecentRoles
+from broker.console.recent_roles import RecentRoles, name_of
 from broker.console.saml_requests import OpenRequest, SamlRequests
 from broker.errors import (
     AccessDenied,
@@ -108,7 +108,8 @@ class SamlAcs:
             )
             return compressed(request, page)
         if len(choices) > 1:
-            await self._recent.remember(chosen.identity, chosen.pair.role_arn)
+            who = name_of(chosen.identity)
+            await self._recent.remember(who, chosen.pair.role_arn)
         return await self._arrivals.hand_over(
             Arrival(
                 door=DOOR,

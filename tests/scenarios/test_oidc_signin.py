@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2 as httpx
 import pytest
+from lxml import html
 
 from broker.app import open_services
 from broker.cli.resealing import CLIENT_SECRET, reseal_all, sealed_values
@@ -54,6 +55,21 @@ def test_who_has_several_roles_chooses(world: OidcWorld) -> None:
         choice = browser.submit(consent)
         page = browser.submit(choice, roleIndex=role_arn("Admin"))
         assert "assumed-role/Admin/admin@example.com" in text_of(page)
+
+
+def test_the_role_used_last_is_first_and_chosen(world: OidcWorld) -> None:
+    for role in ("Staff", "Admin", "Staff"):
+        with browsing() as browser:
+            login = browser.get(world.start)
+            consent = browser.submit(login, login="admin", password="any")
+            choice = browser.submit(consent)
+            browser.submit(choice, roleIndex=role_arn(role))
+    with browsing() as browser:
+        login = browser.get(world.start)
+        consent = browser.submit(login, login="admin", password="any")
+        page = html.fromstring(browser.submit(consent).text)
+        assert page.xpath("//label/text()") == ["Staff", "Admin"]
+        assert page.xpath("//input[@checked]/@id") == [role_arn("Staff")]
 
 
 def test_a_role_that_was_not_offered_cannot_be_chosen(world: OidcWorld) -> None:
