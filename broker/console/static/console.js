@@ -50,8 +50,8 @@ if (warning) {
     if (left > 0) return;
     clearInterval(timer);
     if (typing) {
-      warning.querySelector("[data-ending]").textContent =
-        "Your session has ended. What you typed is still here; to send it,";
+      warning.querySelector("[data-ending]").hidden = true;
+      warning.querySelector("[data-ended]").hidden = false;
     } else {
       setTimeout(() => location.replace("/console/"), 1500);
     }
@@ -62,12 +62,13 @@ if (warning) {
 
 for (const button of document.querySelectorAll("[data-copy]")) {
   if (!navigator.clipboard) continue;
+  const label = button.textContent;
   button.hidden = false;
   button.addEventListener("click", async () => {
     const text = document.getElementById(button.dataset.copy).textContent;
     await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    button.textContent = document.body.dataset.copied;
+    setTimeout(() => { button.textContent = label; }, 2000);
   });
 }
 
