@@ -4,9 +4,11 @@ The list of pages is the list of routes, so that none is forgotten.
 """
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import Page
@@ -24,6 +26,10 @@ from tests.support.signin import open_world, pair
 
 AXE = Path(__file__).parents[1] / "node" / "node_modules" / "axe-core" / "axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+PICTURED = {0, 3}
+"""Looks of which a picture stays with the test run."""
+
+PICTURES = Path(__file__).parents[2] / "artefacts" / "pages"
 LOOK_RULES = ["color-contrast", "target-size", "scrollable-region-focusable"]
 LOOKS = (
     (DESKTOP, "light"),
@@ -84,10 +90,19 @@ async def looked_at(page: Page) -> list[str]:
         found += [
             f"{look}: {text}" for text in await violations(page, looks_only=number > 0)
         ]
+        if number in PICTURED:
+            await keep_picture(page, f"{scheme}-{size['width']}")
         width = await page.evaluate("document.documentElement.scrollWidth")
         if width > size["width"]:
             found.append(f"{look}: the page is {width} wide")
     return found
+
+
+async def keep_picture(page: Page, look: str) -> None:
+    """For somebody to look at after the run; not for the repository."""
+    parts = urlsplit(page.url)
+    name = re.sub(r"[^A-Za-z0-9]+", "-", f"{parts.path}-{parts.query}").strip("-")
+    await page.screenshot(path=PICTURES / f"{name[:80]}-{look}.png", full_page=True)
 
 
 def require_none(found: list[str]) -> None:
