@@ -7,7 +7,7 @@ second or not at all. Whatever says that the database is away is
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -78,7 +78,9 @@ class Connection(Protocol):
 
     @property
     def dialect(self) -> Dialect: ...
-    async def execute(self, statement: Executable, /) -> Answer: ...
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, object] | None = None, /
+    ) -> Answer: ...
     async def commit(self) -> None: ...
     async def close(self) -> None: ...
 
@@ -86,7 +88,9 @@ class Connection(Protocol):
 class Engine(Protocol):
     """Connections to one database."""
 
-    async def rows(self, statement: Executable) -> Sequence[Row[Any]]: ...
+    async def rows(
+        self, statement: Executable, parameters: Mapping[str, object] | None
+    ) -> Sequence[Row[Any]]: ...
     async def connect(self) -> Connection: ...
     async def dispose(self) -> None: ...
 
@@ -102,10 +106,12 @@ class Database:
         else:
             self._engine = PostgresqlEngine(location)
 
-    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+    async def rows(
+        self, statement: Executable, parameters: Mapping[str, object] | None = None
+    ) -> Sequence[Row[Any]]:
         """All rows of one reading statement, outside any transaction."""
         with translate_errors():
-            return await self._engine.rows(statement)
+            return await self._engine.rows(statement, parameters)
 
     @asynccontextmanager
     async def connection(self, account: str = "") -> AsyncIterator[Connection]:
@@ -162,10 +168,12 @@ class PostgresqlEngine:
         )
         self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+    async def rows(
+        self, statement: Executable, parameters: Mapping[str, object] | None
+    ) -> Sequence[Row[Any]]:
         """All rows of one reading statement, outside any transaction."""
         async with self._reader.connect() as connection:
-            return (await connection.execute(statement)).all()
+            return (await connection.execute(statement, parameters)).all()
 
     async def connect(self) -> Connection:
         """A connection for one transaction."""

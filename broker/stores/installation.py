@@ -45,7 +45,7 @@ async def read_installation(database: Database, *, now: datetime) -> Installatio
             values = {"id": _ID, "created_at": to_micros(now), "marks": "{}"}
             with translate_errors():
                 await connection.execute(
-                    insert_or_ignore(connection.dialect.name, INSTALLATION, values)
+                    insert_or_ignore(connection.dialect.name, INSTALLATION), values
                 )
                 await connection.commit()
         rows = await database.rows(select(INSTALLATION))

@@ -6,7 +6,7 @@ waits for the statement that runs, since its connection is in use until then.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +61,11 @@ class SqliteEngine:
         self._reader = self._engine.execution_options(**{_READ_ONLY: True})
         self._threads: ThreadPoolExecutor | None = None
 
-    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+    async def rows(
+        self, statement: Executable, parameters: Mapping[str, object] | None
+    ) -> Sequence[Row[Any]]:
         """All rows of one reading statement, outside any transaction."""
-        return await self.run(_read, self._reader, statement)
+        return await self.run(_read, self._reader, statement, parameters)
 
     async def connect(self) -> "SqliteConnection":
         """A connection for one transaction."""
@@ -101,9 +103,11 @@ class SqliteConnection:
         """SQLite's."""
         return self._source.dialect
 
-    async def execute(self, statement: Executable) -> Answer:
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, object] | None = None, /
+    ) -> Answer:
         """Run a statement."""
-        return await self._engine.run(self._execute, statement)
+        return await self._engine.run(self._execute, statement, parameters)
 
     async def commit(self) -> None:
         """Make it durable, and give the connection back."""
@@ -116,10 +120,12 @@ class SqliteConnection:
 
     # These run in a thread, one after the other.
 
-    def _execute(self, statement: Executable) -> Answer:
+    def _execute(
+        self, statement: Executable, parameters: Mapping[str, object] | None
+    ) -> Answer:
         if self._connection is None:
             self._connection = self._source.connect()
-        result = self._connection.execute(statement)
+        result = self._connection.execute(statement, parameters)
         rows = result.all() if result.returns_rows else ()
         return Answer(rows, result.rowcount)
 
@@ -136,9 +142,11 @@ class SqliteConnection:
             connection.close()
 
 
-def _read(engine: Engine, statement: Executable) -> Sequence[Row[Any]]:
+def _read(
+    engine: Engine, statement: Executable, parameters: Mapping[str, object] | None
+) -> Sequence[Row[Any]]:
     with engine.connect() as connection:
-        return connection.execute(statement).all()
+        return connection.execute(statement, parameters).all()
 
 
 def _prepare(connection: Any, _record: object) -> None:  # noqa: ANN401  # any driver's

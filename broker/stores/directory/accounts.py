@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 
 from broker.clock import Clock
 from broker.model.account import Account, AccountId
@@ -106,13 +106,11 @@ class AccountReads(Reads):
         return {row.account: row.generation for row in rows}
 
     async def find_account(self, account_id: AccountId) -> Account | None:
-        row = await self.find_row(
-            select(ACCOUNTS).where(ACCOUNTS.c.account == account_id)
-        )
+        row = await self.find_by(ACCOUNTS, account=account_id)
         return None if row is None else _read_account(row)
 
     async def find_account_by_alias(self, alias: str) -> Account | None:
-        row = await self.find_row(select(ACCOUNTS).where(ACCOUNTS.c.alias == alias))
+        row = await self.find_by(ACCOUNTS, alias=alias)
         return None if row is None else _read_account(row)
 
     async def list_accounts(self) -> tuple[Account, ...]:
@@ -153,10 +151,8 @@ class AccountWrites(AccountReads, Writes):
             taken = await self.find_account_by_alias(account.alias)
             if taken is not None and taken.account_id != account.account_id:
                 raise AlreadyExistsError("alias")
-        await self.run(
-            update(ACCOUNTS)
-            .where(ACCOUNTS.c.account == account.account_id)
-            .values(**_account_values(account))
+        await self.update_by(
+            ACCOUNTS, _account_values(account), account=account.account_id
         )
 
     async def delete_account(self, account_id: AccountId) -> None:

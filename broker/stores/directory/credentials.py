@@ -37,11 +37,8 @@ class CredentialReads(Reads):
     async def find_mfa_device(
         self, account: AccountId, serial: str
     ) -> MfaDevice | None:
-        row = await self.find_row(
-            select(MFA_DEVICES).where(
-                MFA_DEVICES.c.account == account,
-                MFA_DEVICES.c.serial_key == name_key(serial),
-            )
+        row = await self.find_by(
+            MFA_DEVICES, account=account, serial_key=name_key(serial)
         )
         return None if row is None else _read_device(row)
 
@@ -75,11 +72,8 @@ class CredentialReads(Reads):
     async def find_credential(
         self, account: AccountId, credential_id: str
     ) -> UserCredential | None:
-        row = await self.find_row(
-            select(USER_CREDENTIALS).where(
-                USER_CREDENTIALS.c.account == account,
-                USER_CREDENTIALS.c.credential_id == credential_id,
-            )
+        row = await self.find_by(
+            USER_CREDENTIALS, account=account, credential_id=credential_id
         )
         return None if row is None else _read_credential(row)
 
@@ -102,11 +96,8 @@ class CredentialReads(Reads):
     async def find_server_certificate(
         self, account: AccountId, name: str
     ) -> ServerCertificate | None:
-        row = await self.find_row(
-            select(SERVER_CERTIFICATES).where(
-                SERVER_CERTIFICATES.c.account == account,
-                SERVER_CERTIFICATES.c.name_key == name_key(name),
-            )
+        row = await self.find_by(
+            SERVER_CERTIFICATES, account=account, name_key=name_key(name)
         )
         return None if row is None else _read_certificate(row)
 
@@ -133,13 +124,11 @@ class CredentialWrites(CredentialReads, Writes):
         await self.insert_new(MFA_DEVICES, _device_values(device), "MFA device")
 
     async def update_mfa_device(self, device: MfaDevice) -> None:
-        await self.run(
-            update(MFA_DEVICES)
-            .where(
-                MFA_DEVICES.c.account == device.account,
-                MFA_DEVICES.c.serial_key == name_key(device.serial),
-            )
-            .values(**_device_settings(device))
+        await self.update_by(
+            MFA_DEVICES,
+            _device_settings(device),
+            account=device.account,
+            serial_key=name_key(device.serial),
         )
 
     async def replace_mfa_state(self, device: MfaDevice, state: MfaState) -> bool:
@@ -158,10 +147,10 @@ class CredentialWrites(CredentialReads, Writes):
         await self.insert_new(USER_CREDENTIALS, values, credential.kind.value)
 
     async def update_credential(self, credential: UserCredential) -> None:
-        await self.run(
-            update(USER_CREDENTIALS)
-            .where(USER_CREDENTIALS.c.credential_id == credential.credential_id)
-            .values(**_credential_values(credential))
+        await self.update_by(
+            USER_CREDENTIALS,
+            _credential_values(credential),
+            credential_id=credential.credential_id,
         )
 
     async def delete_credential(self, credential: UserCredential) -> None:
@@ -182,10 +171,10 @@ class CredentialWrites(CredentialReads, Writes):
         unique_id = certificate.certificate_id
         if namesake is not None and namesake.certificate_id != unique_id:
             raise AlreadyExistsError("server certificate")
-        await self.run(
-            update(SERVER_CERTIFICATES)
-            .where(SERVER_CERTIFICATES.c.certificate_id == unique_id)
-            .values(**_certificate_values(certificate))
+        await self.update_by(
+            SERVER_CERTIFICATES,
+            _certificate_values(certificate),
+            certificate_id=unique_id,
         )
 
     async def delete_server_certificate(self, certificate: ServerCertificate) -> None:

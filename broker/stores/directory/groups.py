@@ -2,10 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from typing import Any
 
-from sqlalchemy import delete, select, update
-from sqlalchemy.sql import Select
+from sqlalchemy import delete, select
 
 from broker.model.account import AccountId
 from broker.model.entities import Group, LoginProfile, User
@@ -29,18 +27,10 @@ class GroupReads(Reads):
     """See ``DirectoryReader``."""
 
     async def find_group(self, account: AccountId, name: str) -> Group | None:
-        return await self._find_group(
-            select(GROUPS).where(
-                GROUPS.c.account == account, GROUPS.c.name_key == name_key(name)
-            )
-        )
+        return await self._find_group(account=account, name_key=name_key(name))
 
     async def find_group_by_id(self, account: AccountId, group_id: str) -> Group | None:
-        return await self._find_group(
-            select(GROUPS).where(
-                GROUPS.c.account == account, GROUPS.c.group_id == group_id
-            )
-        )
+        return await self._find_group(account=account, group_id=group_id)
 
     async def list_groups(
         self, account: AccountId, path_prefix: str, page: PageRequest
@@ -90,16 +80,11 @@ class GroupReads(Reads):
     async def find_login_profile(
         self, account: AccountId, user_id: str
     ) -> LoginProfile | None:
-        row = await self.find_row(
-            select(LOGIN_PROFILES).where(
-                LOGIN_PROFILES.c.account == account,
-                LOGIN_PROFILES.c.user_id == user_id,
-            )
-        )
+        row = await self.find_by(LOGIN_PROFILES, account=account, user_id=user_id)
         return None if row is None else read_profile(row)
 
-    async def _find_group(self, statement: Select[Any]) -> Group | None:
-        row = await self.find_row(statement)
+    async def _find_group(self, **values: object) -> Group | None:
+        row = await self.find_by(GROUPS, **values)
         return None if row is None else read_group(row)
 
 
@@ -113,11 +98,7 @@ class GroupWrites(GroupReads, Writes):
         namesake = await self.find_group(group.account, group.name)
         if namesake is not None and namesake.group_id != group.group_id:
             raise AlreadyExistsError("group")
-        await self.run(
-            update(GROUPS)
-            .where(GROUPS.c.group_id == group.group_id)
-            .values(**_group_values(group))
-        )
+        await self.update_by(GROUPS, _group_values(group), group_id=group.group_id)
 
     async def delete_group(self, group: Group) -> None:
         await self.run(delete(GROUPS).where(GROUPS.c.group_id == group.group_id))
@@ -142,10 +123,8 @@ class GroupWrites(GroupReads, Writes):
         await self.insert_new(LOGIN_PROFILES, _profile_values(profile), "login profile")
 
     async def update_login_profile(self, profile: LoginProfile) -> None:
-        await self.run(
-            update(LOGIN_PROFILES)
-            .where(LOGIN_PROFILES.c.user_id == profile.user_id)
-            .values(**_profile_values(profile))
+        await self.update_by(
+            LOGIN_PROFILES, _profile_values(profile), user_id=profile.user_id
         )
 
     async def delete_login_profile(self, profile: LoginProfile) -> None:

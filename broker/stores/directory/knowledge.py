@@ -130,11 +130,7 @@ class KnowledgeReads(Reads):
         return tuple(sorted(found, key=lambda use: use.at, reverse=True))
 
     async def find_report(self, account: AccountId, report_id: str) -> Report | None:
-        row = await self.find_row(
-            select(REPORTS).where(
-                REPORTS.c.account == account, REPORTS.c.report_id == report_id
-            )
-        )
+        row = await self.find_by(REPORTS, account=account, report_id=report_id)
         if row is None:
             return None
         return Report(

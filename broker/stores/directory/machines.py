@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 
 from broker.model.account import AccountId
 from broker.model.machines import DeletionTask, InstanceProfile
@@ -29,11 +29,8 @@ class MachineReads(Reads):
     async def find_instance_profile(
         self, account: AccountId, name: str
     ) -> InstanceProfile | None:
-        row = await self.find_row(
-            select(INSTANCE_PROFILES).where(
-                INSTANCE_PROFILES.c.account == account,
-                INSTANCE_PROFILES.c.name_key == name_key(name),
-            )
+        row = await self.find_by(
+            INSTANCE_PROFILES, account=account, name_key=name_key(name)
         )
         return None if row is None else _read_profile(row)
 
@@ -78,12 +75,7 @@ class MachineReads(Reads):
     async def find_deletion_task(
         self, account: AccountId, task_id: str
     ) -> DeletionTask | None:
-        row = await self.find_row(
-            select(DELETION_TASKS).where(
-                DELETION_TASKS.c.account == account,
-                DELETION_TASKS.c.task_id == task_id,
-            )
-        )
+        row = await self.find_by(DELETION_TASKS, account=account, task_id=task_id)
         if row is None:
             return None
         return DeletionTask(
@@ -103,10 +95,8 @@ class MachineWrites(MachineReads, Writes):
         await self.insert_new(INSTANCE_PROFILES, values, "instance profile")
 
     async def update_instance_profile(self, profile: InstanceProfile) -> None:
-        await self.run(
-            update(INSTANCE_PROFILES)
-            .where(INSTANCE_PROFILES.c.profile_id == profile.profile_id)
-            .values(**_profile_values(profile))
+        await self.update_by(
+            INSTANCE_PROFILES, _profile_values(profile), profile_id=profile.profile_id
         )
 
     async def delete_instance_profile(self, profile: InstanceProfile) -> None:

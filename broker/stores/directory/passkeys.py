@@ -23,12 +23,7 @@ class PasskeyReads(Reads):
     """See ``CredentialReader``."""
 
     async def find_passkey(self, account: AccountId, serial: str) -> Passkey | None:
-        row = await self.find_row(
-            select(PASSKEYS).where(
-                PASSKEYS.c.account == account,
-                PASSKEYS.c.serial_key == name_key(serial),
-            )
-        )
+        row = await self.find_by(PASSKEYS, account=account, serial_key=name_key(serial))
         return None if row is None else _read_passkey(row)
 
     async def list_passkeys(

@@ -11,7 +11,6 @@ from sqlalchemy import (
     literal,
     select,
     union_all,
-    update,
 )
 from sqlalchemy.sql import Select
 
@@ -175,10 +174,8 @@ class PolicyWrites(PolicyReads, Writes):
         namesake = await self.find_policy(policy.account, policy.name)
         if namesake is not None and namesake.policy_id != policy.policy_id:
             raise AlreadyExistsError("policy")
-        await self.run(
-            update(MANAGED_POLICIES)
-            .where(MANAGED_POLICIES.c.policy_id == policy.policy_id)
-            .values(**_policy_values(policy))
+        await self.update_by(
+            MANAGED_POLICIES, _policy_values(policy), policy_id=policy.policy_id
         )
 
     async def delete_policy(self, policy: ManagedPolicy) -> None:

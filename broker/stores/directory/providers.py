@@ -2,10 +2,8 @@
 
 import base64
 import json
-from typing import Any
 
-from sqlalchemy import delete, select, update
-from sqlalchemy.sql import Select
+from sqlalchemy import delete, select
 
 from broker.model.account import AccountId
 from broker.model.entities import (
@@ -35,16 +33,10 @@ class ProviderReads(Reads):
     async def find_saml_provider(
         self, account: AccountId, name: str
     ) -> SamlProvider | None:
-        return await self._find_saml_provider(
-            select(SAML_PROVIDERS).where(
-                SAML_PROVIDERS.c.account == account, SAML_PROVIDERS.c.name == name
-            )
-        )
+        return await self._find_saml_provider(account=account, name=name)
 
     async def find_saml_provider_by_uuid(self, uuid: str) -> SamlProvider | None:
-        return await self._find_saml_provider(
-            select(SAML_PROVIDERS).where(SAML_PROVIDERS.c.uuid == uuid)
-        )
+        return await self._find_saml_provider(uuid=uuid)
 
     async def list_saml_providers(self, account: AccountId) -> tuple[SamlProvider, ...]:
         rows = await self.rows(
@@ -76,11 +68,8 @@ class ProviderReads(Reads):
     async def find_oidc_provider(
         self, account: AccountId, host_and_path: str
     ) -> OidcProvider | None:
-        row = await self.find_row(
-            select(OIDC_PROVIDERS).where(
-                OIDC_PROVIDERS.c.account == account,
-                OIDC_PROVIDERS.c.host_and_path == host_and_path,
-            )
+        row = await self.find_by(
+            OIDC_PROVIDERS, account=account, host_and_path=host_and_path
         )
         return None if row is None else _read_oidc(row)
 
@@ -92,8 +81,8 @@ class ProviderReads(Reads):
         )
         return tuple(_read_oidc(row) for row in rows)
 
-    async def _find_saml_provider(self, statement: Select[Any]) -> SamlProvider | None:
-        row = await self.find_row(statement)
+    async def _find_saml_provider(self, **values: object) -> SamlProvider | None:
+        row = await self.find_by(SAML_PROVIDERS, **values)
         return None if row is None else _read_saml(row)
 
 
@@ -104,11 +93,7 @@ class ProviderWrites(ProviderReads, Writes):
         await self.insert_new(SAML_PROVIDERS, _saml_values(provider), "SAML provider")
 
     async def update_saml_provider(self, provider: SamlProvider) -> None:
-        await self.run(
-            update(SAML_PROVIDERS)
-            .where(SAML_PROVIDERS.c.uuid == provider.uuid)
-            .values(**_saml_values(provider))
-        )
+        await self.update_by(SAML_PROVIDERS, _saml_values(provider), uuid=provider.uuid)
 
     async def delete_saml_provider(self, provider: SamlProvider) -> None:
         await self.run(
@@ -119,10 +104,8 @@ class ProviderWrites(ProviderReads, Writes):
         await self.insert_new(OIDC_PROVIDERS, _oidc_values(provider), "OIDC provider")
 
     async def update_oidc_provider(self, provider: OidcProvider) -> None:
-        await self.run(
-            update(OIDC_PROVIDERS)
-            .where(OIDC_PROVIDERS.c.unique_id == provider.unique_id)
-            .values(**_oidc_values(provider))
+        await self.update_by(
+            OIDC_PROVIDERS, _oidc_values(provider), unique_id=provider.unique_id
         )
 
     async def delete_oidc_provider(self, provider: OidcProvider) -> None:

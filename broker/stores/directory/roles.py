@@ -1,9 +1,6 @@
 """Roles, and the inline policies of roles and users."""
 
-from typing import Any
-
-from sqlalchemy import delete, select, update
-from sqlalchemy.sql import Select
+from sqlalchemy import delete, select
 
 from broker.model.account import AccountId
 from broker.model.entities import InlinePolicy, Role
@@ -26,16 +23,10 @@ class RoleReads(Reads):
     """See ``DirectoryReader``."""
 
     async def find_role(self, account: AccountId, name: str) -> Role | None:
-        return await self._find_role(
-            select(ROLES).where(
-                ROLES.c.account == account, ROLES.c.name_key == name_key(name)
-            )
-        )
+        return await self._find_role(account=account, name_key=name_key(name))
 
     async def find_role_by_id(self, account: AccountId, role_id: str) -> Role | None:
-        return await self._find_role(
-            select(ROLES).where(ROLES.c.account == account, ROLES.c.role_id == role_id)
-        )
+        return await self._find_role(account=account, role_id=role_id)
 
     async def list_roles(
         self, account: AccountId, path_prefix: str, page: PageRequest
@@ -79,8 +70,8 @@ class RoleReads(Reads):
         ]
         return tuple(sorted(policies, key=lambda p: (name_key(p.name), p.name)))
 
-    async def _find_role(self, statement: Select[Any]) -> Role | None:
-        row = await self.find_row(statement)
+    async def _find_role(self, **values: object) -> Role | None:
+        row = await self.find_by(ROLES, **values)
         return None if row is None else read_role(row)
 
 
@@ -94,11 +85,7 @@ class RoleWrites(RoleReads, Writes):
         namesake = await self.find_role(role.account, role.name)
         if namesake is not None and namesake.role_id != role.role_id:
             raise AlreadyExistsError("role")
-        await self.run(
-            update(ROLES)
-            .where(ROLES.c.role_id == role.role_id)
-            .values(**_role_values(role))
-        )
+        await self.update_by(ROLES, _role_values(role), role_id=role.role_id)
 
     async def delete_role(self, role: Role) -> None:
         await self.run(delete(ROLES).where(ROLES.c.role_id == role.role_id))

@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from sqlalchemy import Table, select, update
+from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.sql import Executable
 
 from broker.clock import Clock
@@ -35,11 +35,23 @@ from broker.stores.directory.passkeys import (
 from broker.stores.directory.policies import PolicyReads, PolicyWrites
 from broker.stores.directory.providers import ProviderReads, ProviderWrites
 from broker.stores.directory.roles import RoleReads, RoleWrites
-from broker.stores.directory.statements import AnyRow, insert_or_ignore
+from broker.stores.directory.statements import (
+    AnyRow,
+    Parameters,
+    insert_or_ignore,
+)
 from broker.stores.directory.users import UserReads, UserWrites
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.ledger.rows import AUDIT_COLUMNS, encode_audit
 from broker.stores.schema import AUDIT, GENERATIONS
+
+_RAISE = (
+    update(GENERATIONS)
+    .where(GENERATIONS.c.account == bindparam("of_account"))
+    .values(generation=GENERATIONS.c.generation + 1)
+    .returning(GENERATIONS.c.generation)
+)
+_RECORD = AUDIT.insert()
 
 Observer = Callable[[AccountId, int], None]
 
@@ -70,8 +82,10 @@ class SqlDirectory(
         """Have every change of this process told: the account and its generation."""
         self._observers.append(observer)
 
-    async def rows(self, statement: Executable) -> Sequence[AnyRow]:
-        return await self._database.rows(statement)
+    async def rows(
+        self, statement: Executable, parameters: Parameters | None = None
+    ) -> Sequence[AnyRow]:
+        return await self._database.rows(statement, parameters)
 
     @asynccontextmanager
     async def change(self, account: AccountId) -> AsyncIterator["SqlChange"]:
@@ -138,37 +152,36 @@ class SqlChange(
         self._clock = clock
         self.event_ids: list[str] = []
 
-    async def rows(self, statement: Executable) -> Sequence[AnyRow]:
+    async def rows(
+        self, statement: Executable, parameters: Parameters | None = None
+    ) -> Sequence[AnyRow]:
         with translate_errors():
-            return (await self._connection.execute(statement)).all()
+            return (await self._connection.execute(statement, parameters)).all()
 
-    async def run(self, statement: Executable) -> int:
+    async def run(
+        self, statement: Executable, parameters: Parameters | None = None
+    ) -> int:
         with translate_errors():
-            return (await self._connection.execute(statement)).rowcount
+            return (await self._connection.execute(statement, parameters)).rowcount
 
     async def insert_if_free(self, table: Table, values: Mapping[str, object]) -> bool:
         dialect = self._connection.dialect.name
-        return await self.run(insert_or_ignore(dialect, table, values)) == 1
+        return await self.run(insert_or_ignore(dialect, table), values) == 1
 
     async def raise_generation(self, account: AccountId) -> int:
         """Take the account's lock and its next generation."""
-        raised = (
-            update(GENERATIONS)
-            .where(GENERATIONS.c.account == account)
-            .values(generation=GENERATIONS.c.generation + 1)
-            .returning(GENERATIONS.c.generation)
-        )
-        row = await self.find_row(raised)
+        key = {"of_account": account}
+        row = await self.find_row(_RAISE, key)
         if row is None:
             await self.insert_if_free(
                 GENERATIONS, {"account": account, "generation": 0}
             )
-            row = await self.find_row(raised)
+            row = await self.find_row(_RAISE, key)
         if row is None:
             raise StoreUnavailableError("the account's generation cannot be raised")
         return int(row.generation)
 
     async def record(self, entry: AuditRecord) -> None:
         values = dict(zip(AUDIT_COLUMNS, encode_audit(entry), strict=True))
-        await self.run(AUDIT.insert().values(**values))
+        await self.run(_RECORD, values)
         self.event_ids.append(entry.event_id)

@@ -4,13 +4,14 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Table, func, select
+from sqlalchemy import Table, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Row
-from sqlalchemy.sql import ColumnElement, Executable, Select
+from sqlalchemy.sql import ColumnElement, Executable, Select, Update
 
 from broker.model.account import AccountId
 from broker.model.page import Page, PageRequest
@@ -18,19 +19,30 @@ from broker.stores.errors import AlreadyExistsError, InvalidMarkerError
 
 Item = TypeVar("Item")
 AnyRow = Row[Any]
+Parameters = Mapping[str, object]
+
+_KEY = "key_"
 
 
 class Reads(Protocol):
     """A place where reading statements run: a free connection or a transaction."""
 
-    async def rows(self, statement: Executable) -> Sequence[AnyRow]:
+    async def rows(
+        self, statement: Executable, parameters: Parameters | None = None
+    ) -> Sequence[AnyRow]:
         """All rows of a statement."""
         ...
 
-    async def find_row(self, statement: Executable) -> AnyRow | None:
+    async def find_row(
+        self, statement: Executable, parameters: Parameters | None = None
+    ) -> AnyRow | None:
         """The first row, or None."""
-        rows = await self.rows(statement)
+        rows = await self.rows(statement, parameters)
         return rows[0] if rows else None
+
+    async def find_by(self, table: Table, **values: object) -> AnyRow | None:
+        """The row of a table whose columns have these values, or None."""
+        return await self.find_row(_select_by(table, tuple(values)), values)
 
     async def page(
         self,
@@ -59,9 +71,18 @@ class Reads(Protocol):
 class Writes(Reads, Protocol):
     """A transaction in which entities are written."""
 
-    async def run(self, statement: Executable) -> int:
+    async def run(
+        self, statement: Executable, parameters: Parameters | None = None
+    ) -> int:
         """Run a writing statement; how many rows it touched."""
         ...
+
+    async def update_by(
+        self, table: Table, values: Mapping[str, object], **key: object
+    ) -> int:
+        """Write columns of the rows whose key it is; how many there were."""
+        named = {f"{_KEY}{name}": value for name, value in key.items()}
+        return await self.run(_update_by(table, tuple(key)), {**values, **named})
 
     async def insert_new(
         self, table: Table, values: Mapping[str, object], kind: str
@@ -82,10 +103,27 @@ class Writes(Reads, Protocol):
         ...
 
 
-def insert_or_ignore(dialect: str, table: Table, values: Mapping[str, object]) -> Any:  # noqa: ANN401  # the dialects' inserts share no type
-    """``INSERT … ON CONFLICT DO NOTHING`` in either dialect."""
+# To build a statement costs several times what it costs to run it: those that every
+# call needs are built once, and get their values as parameters.
+
+
+@cache
+def insert_or_ignore(dialect: str, table: Table) -> Any:  # noqa: ANN401  # the dialects' inserts share no type
+    """``INSERT … ON CONFLICT DO NOTHING`` in either dialect; parameters by column."""
     make = sqlite_insert if dialect == "sqlite" else postgresql_insert
-    return make(table).values(**values).on_conflict_do_nothing()
+    return make(table).on_conflict_do_nothing()
+
+
+@cache
+def _select_by(table: Table, names: tuple[str, ...]) -> Select[Any]:
+    return select(table).where(*(table.c[name] == bindparam(name) for name in names))
+
+
+@cache
+def _update_by(table: Table, names: tuple[str, ...]) -> Update:
+    return update(table).where(
+        *(table.c[name] == bindparam(f"{_KEY}{name}") for name in names)
+    )
 
 
 def name_key(name: str) -> str:

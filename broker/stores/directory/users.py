@@ -1,9 +1,6 @@
 """Users and long-term access keys."""
 
-from typing import Any
-
-from sqlalchemy import delete, select, update
-from sqlalchemy.sql import Select
+from sqlalchemy import delete, select
 
 from broker.model.account import AccountId
 from broker.model.entities import AccessKey, KeyStatus, User
@@ -26,16 +23,10 @@ class UserReads(Reads):
     """See ``DirectoryReader``."""
 
     async def find_user(self, account: AccountId, name: str) -> User | None:
-        return await self._find_user(
-            select(USERS).where(
-                USERS.c.account == account, USERS.c.name_key == name_key(name)
-            )
-        )
+        return await self._find_user(account=account, name_key=name_key(name))
 
     async def find_user_by_id(self, account: AccountId, user_id: str) -> User | None:
-        return await self._find_user(
-            select(USERS).where(USERS.c.account == account, USERS.c.user_id == user_id)
-        )
+        return await self._find_user(account=account, user_id=user_id)
 
     async def list_users(
         self, account: AccountId, path_prefix: str, page: PageRequest
@@ -46,9 +37,7 @@ class UserReads(Reads):
         return await self.page(statement, page, USERS.c.name_key, read_user)
 
     async def find_access_key(self, access_key_id: str) -> AccessKey | None:
-        row = await self.find_row(
-            select(ACCESS_KEYS).where(ACCESS_KEYS.c.access_key_id == access_key_id)
-        )
+        row = await self.find_by(ACCESS_KEYS, access_key_id=access_key_id)
         return None if row is None else read_key(row)
 
     async def list_access_keys(
@@ -64,8 +53,8 @@ class UserReads(Reads):
         )
         return tuple(read_key(row) for row in rows)
 
-    async def _find_user(self, statement: Select[Any]) -> User | None:
-        row = await self.find_row(statement)
+    async def _find_user(self, **values: object) -> User | None:
+        row = await self.find_by(USERS, **values)
         return None if row is None else read_user(row)
 
 
@@ -79,11 +68,7 @@ class UserWrites(UserReads, Writes):
         namesake = await self.find_user(user.account, user.name)
         if namesake is not None and namesake.user_id != user.user_id:
             raise AlreadyExistsError("user")
-        await self.run(
-            update(USERS)
-            .where(USERS.c.user_id == user.user_id)
-            .values(**_user_values(user))
-        )
+        await self.update_by(USERS, _user_values(user), user_id=user.user_id)
 
     async def delete_user(self, user: User) -> None:
         await self.run(delete(USERS).where(USERS.c.user_id == user.user_id))
@@ -94,10 +79,8 @@ class UserWrites(UserReads, Writes):
         await self.insert_new(ACCESS_KEYS, _key_values(key), "access key")
 
     async def update_access_key(self, key: AccessKey) -> None:
-        await self.run(
-            update(ACCESS_KEYS)
-            .where(ACCESS_KEYS.c.access_key_id == key.access_key_id)
-            .values(**_key_values(key))
+        await self.update_by(
+            ACCESS_KEYS, _key_values(key), access_key_id=key.access_key_id
         )
 
     async def delete_access_key(self, key: AccessKey) -> None:
