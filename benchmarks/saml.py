@@ -5,22 +5,31 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from onelogin.saml2.response import OneLogin_Saml2_Response
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
 
 from broker.federation.saml import prove_saml
+from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.expected import Expected
 from broker.protocols.saml.keys import parse_private_key
-from broker.protocols.saml.metadata import parse_metadata
-from broker.protocols.saml.verify import nominate_providers, verify_response
+from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
+from broker.protocols.saml.peek import peek_response
+from broker.protocols.saml.verify import verify_response
 from tests.support import saml_idp
 from tests.support.saml_proof import saml_provider
 
 ROUNDS = 5
 CALLS = 200
 SKEW = timedelta(seconds=60)
+HOSTILE = {
+    "one long text": {"x": ["y" * 68_000]},
+    "many values": {"x": ["v"] * 1500},
+    "many attributes": {f"a{number}": ["v"] for number in range(730)},
+}
 
 
 def _microseconds(call: Callable[[], object]) -> float:
@@ -72,10 +81,25 @@ def run() -> Iterator[tuple[str, str]]:
                 skew=SKEW,
             ),
         ),
-        ("nominate_providers", lambda: nominate_providers(response)),
+        ("peek_response", lambda: peek_response(response)),
     ):
         ours = _microseconds(call)
         yield label, f"{ours:.0f} us, {stock / ours:.1f} times is_valid()"
+    for label, attributes in HOSTILE.items():
+        hostile = saml_idp.build_response(
+            now=now, signing_key=saml_idp.key_pair("stranger"), attributes=attributes
+        )
+        taken = _microseconds(partial(_refused, hostile, metadata, expected))
+        size = len(hostile) / 1000
+        yield f"refused: {size:.0f} kB, {label}", f"{taken / 1000:.1f} ms"
+
+
+def _refused(text: str, metadata: IdpMetadata, expected: Expected) -> None:
+    """What the assertion consumer service does with a stranger's document."""
+    peek_response(text)
+    with suppress(SamlRejected):
+        verify_response(text, idp=metadata, expected=expected)
+        raise AssertionError("a stranger got in")
 
 
 def _python3_saml(response: str) -> Callable[[], object]:
