@@ -54,7 +54,12 @@ class Users:
         """Where the pages are."""
         return (
             (USERS, ["GET"], visited(self._inside, HERE, self.page)),
-            (NEW, ["GET", "POST"], visited(self._inside, HERE, self.new)),
+            (
+                NEW,
+                ["GET", "POST"],
+                # A box for each group is more than a short form's fields.
+                visited(self._inside, HERE, self.new, long=True),
+            ),
         )
 
     async def page(self, visit: Visit) -> Response:

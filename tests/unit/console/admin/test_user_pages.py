@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from lxml import html
 
+from broker.model.credentials import MfaDevice
 from broker.model.page import PageRequest
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.signin import ACCOUNT, SignInWorld, text_of
@@ -157,6 +158,50 @@ async def test_a_generated_password_satisfies_the_account_s_policy(
     page = await admin.see(CREDENTIALS, name=carla)
     reset = await admin.send(page, CREDENTIALS, do="set-password")
     assert len(secrets_on(reset)["password"]) == 64
+
+
+async def give_device(admin: Administrator, name: str, serial: str) -> None:
+    directory = admin.world.services.stores.directory
+    async with directory.change(ACCOUNT) as change:
+        user = await change.find_user(ACCOUNT, name)
+        assert user is not None
+        now = admin.world.clock.now()
+        await change.insert_mfa_device(
+            MfaDevice(
+                account=ACCOUNT,
+                serial=serial,
+                virtual=serial.startswith("arn:"),
+                sealed_seed=b"s",
+                created_at=now,
+                user_id=user.user_id,
+                enabled_at=now,
+            )
+        )
+
+
+async def test_a_lost_device_is_removed_and_a_token_stays_with_the_account(
+    admin: Administrator, carla: str
+) -> None:
+    virtual = f"arn:aws:iam::{ACCOUNT}:mfa/phone"
+    await give_device(admin, carla, virtual)
+    await give_device(admin, carla, "GAHT12345678")
+    page = await admin.see(CREDENTIALS, name=carla)
+    assert "phone" in text_of(page)
+    page = await admin.do(page, CREDENTIALS, do="remove-device", device=virtual)
+    page = await admin.do(page, CREDENTIALS, do="remove-device", device="GAHT12345678")
+    assert "No device" in text_of(page)
+    left = await admin.world.services.stores.directory.list_all_mfa_devices(ACCOUNT)
+    assert [device.serial for device in left] == ["GAHT12345678"]
+
+
+async def test_devices_go_with_a_deleted_user(admin: Administrator, carla: str) -> None:
+    await give_device(admin, carla, f"arn:aws:iam::{ACCOUNT}:mfa/phone")
+    page = await admin.see(DELETE, name=carla)
+    assert "MFA device phone" in text_of(page)
+    assert "Virtual device phone" in text_of(page)
+    await admin.do(page, DELETE, sure=carla)
+    directory = admin.world.services.stores.directory
+    assert await directory.list_all_mfa_devices(ACCOUNT) == ()
 
 
 async def test_policies_are_attached_and_detached(

@@ -112,6 +112,18 @@ async def test_what_was_typed_is_kept_with_the_reason(
     assert names_on(await admin.see(USERS)) == []
 
 
+async def test_a_user_may_be_put_into_many_groups_at_once(admin: Administrator) -> None:
+    for number in range(70):
+        page = await admin.see("/console/groups/new")
+        await admin.do(page, "/console/groups/new", name=f"g{number}")
+    page = await admin.see(NEW)
+    groups = [f"g{number}" for number in range(70)]
+    made = await admin.send(page, NEW, name="carla", console="none", group=groups)
+    text = text_of(made)
+    assert "carla is there" in text
+    assert "Cannot exceed quota for GroupsPerUser: 10" in text
+
+
 async def test_a_name_that_is_taken_is_refused(admin: Administrator) -> None:
     await make(admin, "carla")
     page = await admin.see(NEW)
