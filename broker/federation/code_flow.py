@@ -32,6 +32,7 @@ CLIENT_SECRET_SEAL = ("oidc-client", "secret")
 
 _REMEMBERED_SECONDS = 300
 _MAX_REMEMBERED = 1024
+_LONGEST_HINT = 4096
 
 
 class CodeFlowFailedError(Exception):
@@ -129,7 +130,8 @@ class CodeFlow:
     ) -> str:
         """The address at the provider where a person signs out of it.
 
-        ``token`` is the ID token of the sign-in; ``back`` must be registered there.
+        ``token`` is the ID token of the sign-in, a hint that is left out where it is
+        too long for an address; ``back`` must be registered there.
 
         Raises:
             CodeFlowFailedError: the provider has none, or cannot be asked.
@@ -139,14 +141,10 @@ class CodeFlow:
         discovery = await self._discover(provider)
         endpoint = discovery.end_session_endpoint
         self._check(provider, endpoint, "end_session_endpoint")
-        question = urlencode(
-            {
-                "id_token_hint": token,
-                "client_id": client_id,
-                "post_logout_redirect_uri": back,
-            }
-        )
-        return f"{endpoint}{'&' if '?' in endpoint else '?'}{question}"
+        question = {"client_id": client_id, "post_logout_redirect_uri": back}
+        if len(token) <= _LONGEST_HINT:
+            question = {"id_token_hint": token, **question}
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(question)}"
 
     async def _discover(self, provider: OidcProvider) -> Discovery:
         # Thumbprints and account decide what may be fetched: no sharing.
