@@ -14,8 +14,7 @@
     ├── policies     MalformedPolicyDocument, PackedPolicyTooLarge
     ├── entities     NoSuchEntity, EntityAlreadyExists, DeleteConflict, LimitExceeded,
     │                InvalidInput, UnmodifiableEntity, ConcurrentModification,
-    │                PolicyNotAttachable, OpenIdIdpCommunicationError,
-    │                FeatureEnabled, FeatureDisabled,
+    │                PolicyNotAttachable, FeatureEnabled, FeatureDisabled,
     │                PasswordPolicyViolation, InvalidUserType, ReportNotPresent,
     │                ReportExpired, OrganizationNotFound,
     │                InvalidAuthenticationCode, InvalidCertificate,
@@ -399,12 +398,6 @@ class PolicyNotAttachable(BrokerError):
     """Only a service may attach this policy."""
 
     code = "PolicyNotAttachable"
-
-
-class OpenIdIdpCommunicationError(BrokerError):
-    """The issuer could not be reached while its provider was created."""
-
-    code = "OpenIdIdpCommunicationError"
 
 
 class FeatureEnabled(BrokerError):

@@ -19,7 +19,7 @@ from broker.actions.iam.instance_profiles import INSTANCE_PROFILES
 from broker.actions.iam.knowing import KNOWING
 from broker.actions.iam.last_accessed import LAST_ACCESSED
 from broker.actions.iam.mfa_devices import mfa_device_actions
-from broker.actions.iam.oidc_providers import IsReachable, oidc_provider_actions
+from broker.actions.iam.oidc_providers import oidc_provider_actions
 from broker.actions.iam.outside_organization import OUTSIDE_ORGANIZATION
 from broker.actions.iam.passwords import password_actions
 from broker.actions.iam.policies import POLICIES
@@ -45,15 +45,13 @@ def iam_actions(
     is_internal: IsInternal,
     *,
     metadata_http_hosts: Collection[str] = (),
-    is_reachable: IsReachable | None = None,
 ) -> tuple[Action, ...]:
     """All of IAM that is built.
 
     ``sealer`` keeps secret keys and private keys. ``is_internal`` says whether the
     operator lists a host and port for an account, so that an issuer there may have
     plain http and a port; ``metadata_http_hosts`` does the same for the endpoints in
-    SAML metadata. With ``is_reachable``, an OpenID Connect provider that is created
-    without thumbprints must answer.
+    SAML metadata.
     """
     return (
         *protecting(ROLES),
@@ -69,7 +67,7 @@ def iam_actions(
         *server_certificate_actions(sealer),
         *password_actions(sealer),
         *saml_provider_actions(sealer, metadata_http_hosts),
-        *oidc_provider_actions(is_internal, is_reachable),
+        *oidc_provider_actions(is_internal),
         *protecting(INSTANCE_PROFILES),
         *SERVICE_LINKED_ROLES,
         *TAGS,

@@ -1,7 +1,5 @@
 """OpenID Connect providers: create, get, list, client ids, thumbprints, delete."""
 
-from collections.abc import Awaitable, Callable
-
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
@@ -18,24 +16,14 @@ from broker.actions.types.iam import (
     RemoveClientIDFromOpenIDConnectProviderRequest,
     UpdateOpenIDConnectProviderThumbprintRequest,
 )
-from broker.errors import OpenIdIdpCommunicationError
 from broker.identities import oidc_providers
 from broker.identities.accounts import require_account
 from broker.identities.oidc_providers import IsInternal
 from broker.identities.tags import KeyCase, checked_tags
-from broker.model.account import AccountId
-
-IsReachable = Callable[[AccountId, str], Awaitable[bool]]
-"""Whether an issuer answers at its URL, asked on an account's behalf."""
 
 
-def oidc_provider_actions(
-    is_internal: IsInternal, is_reachable: IsReachable | None
-) -> tuple[Action, ...]:
-    """The actions on OpenID Connect providers.
-
-    With ``is_reachable``, one that is created without thumbprints must answer.
-    """
+def oidc_provider_actions(is_internal: IsInternal) -> tuple[Action, ...]:
+    """The actions on OpenID Connect providers."""
 
     async def create(
         given: CreateOpenIDConnectProviderRequest, call: Call
@@ -53,14 +41,6 @@ def oidc_provider_actions(
             is_internal=is_internal,
             now=call.now,
         )
-        if (
-            not thumbprints
-            and is_reachable is not None
-            and not await is_reachable(call.account, provider.url)
-        ):
-            raise OpenIdIdpCommunicationError(
-                f"The identity provider at {provider.url} could not be reached."
-            )
         answer: CreateOpenIDConnectProviderResponse = {
             "OpenIDConnectProviderArn": provider.arn
         }

@@ -8,13 +8,11 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from broker.actions.iam import iam_actions
 from broker.errors import (
     EntityAlreadyExists,
     InvalidInput,
     LimitExceeded,
     NoSuchEntity,
-    OpenIdIdpCommunicationError,
     UnsupportedOperation,
     ValidationError,
 )
@@ -319,18 +317,3 @@ async def test_get_and_delete_name_a_missing_provider_as_aws_does(iam: Iam) -> N
     with pytest.raises(NoSuchEntity) as deleted:
         await iam("DeleteOpenIDConnectProvider", OpenIDConnectProviderArn=arn)
     assert deleted.value.message == f"OpenId connect Provider {arn} cannot be found."
-
-
-async def test_an_issuer_without_thumbprints_must_answer_when_asked_to(
-    iam: Iam,
-) -> None:
-    async def answers(_account: object, url: str) -> bool:
-        return url == "https://up.example"
-
-    asking = iam_actions(iam.vault, lambda *_: False, is_reachable=answers)
-    iam.actions = {action.name: action for action in asking}
-    create = "CreateOpenIDConnectProvider"
-    await iam(create, Url="https://up.example")
-    with pytest.raises(OpenIdIdpCommunicationError):
-        await iam(create, Url="https://down.example")
-    await iam(create, Url="https://down.example", ThumbprintList=["a" * 40])
