@@ -8,7 +8,7 @@ from broker.actions.signin.console_login import ConsoleLogin
 from broker.actions.signin.console_logout import CONSOLE_LOGOUT
 from broker.actions.signin.create_console_link import CreateConsoleLink
 from broker.actions.signin.derived_mint import DerivedMinter
-from broker.actions.signin.end_console_sessions import END_CONSOLE_SESSIONS
+from broker.actions.signin.end_console_sessions import EndConsoleSessions
 from broker.actions.signin.get_console_credentials import GetConsoleCredentials
 from broker.actions.signin.get_signin_token import GetSigninToken
 from broker.actions.signin.live_sessions import LiveSessions
@@ -35,7 +35,7 @@ def signin_actions(
     return (
         ConsoleLogin(fresh, minter, PasswordLogin(issuer)).action(),
         CONSOLE_LOGOUT,
-        END_CONSOLE_SESSIONS,
+        EndConsoleSessions(live).action(),
         CreateConsoleLink(minter, tokens).action(),
         GetConsoleCredentials(minter).action(),
         GetSigninToken(tokens).action(),

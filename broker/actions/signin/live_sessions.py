@@ -6,6 +6,7 @@ but shows none that was revoked.
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call, Given, needs_nothing
@@ -69,7 +70,7 @@ class LiveSessions:
         )
 
     async def _list(self, _given: Given, call: Call) -> Mapping[str, Any]:
-        return {"Sessions": _newest_first(await self._live(call))}
+        return {"Sessions": _newest_first(await self.of_account(call))}
 
     async def _list_own(self, _given: Given, call: Call) -> Mapping[str, Any]:
         return {"Sessions": _newest_first(await self._own(call))}
@@ -105,7 +106,7 @@ class LiveSessions:
         record = await self._cache.find_session(given["AccessKeyId"])
         return None if record is None or record.account != call.account else record
 
-    async def _live(self, call: Call) -> list[SessionRecord]:
+    async def of_account(self, call: Call) -> list[SessionRecord]:
         """The account's sessions, without those that were revoked."""
         revocations = await call.directory.revocations(call.account)
         found: list[SessionRecord] = []
@@ -133,7 +134,9 @@ class LiveSessions:
         session = call.caller.session
         if session is None:
             return []
-        return own_sessions(session, call.caller.principal.arn, await self._live(call))
+        return own_sessions(
+            session, call.caller.principal.arn, await self.of_account(call)
+        )
 
 
 def own_sessions(
@@ -163,6 +166,14 @@ def own_sessions(
             and record.principal_id == session.principal_id
             and record.provider_arn == session.provider_arn
         }
+    return made_from(family, live)
+
+
+def made_from(
+    keys: AbstractSet[str], live: Sequence[SessionRecord]
+) -> list[SessionRecord]:
+    """The sessions with these keys, what was made from them, and so on."""
+    family = set(keys)
     grown = 0
     while len(family) > grown:
         grown = len(family)

@@ -117,6 +117,15 @@ async def is_in(browser: Any) -> bool:
     return bool(page.status_code == 200)
 
 
+async def listed(scene: Scene, minted: Minted) -> None:
+    """Wait until the cache knows the session."""
+    cache = scene.world.services.stores.cache
+    key = minted.credentials.access_key_id
+    async with asyncio.timeout(5):
+        while await cache.find_session(key) is None:  # noqa: ASYNC110  # written in the background
+            await asyncio.sleep(0.01)
+
+
 async def works(scene: Scene, minted: Minted) -> bool:
     given = minted.credentials
     try:
@@ -137,7 +146,12 @@ async def test_the_provider_ends_one_session_and_what_was_made_from_it(
     child = await scene.world.mint(
         SessionKind.WEB_IDENTITY, parent_key_id=minted.credentials.access_key_id
     )
-    other, _ = await scene.sign_in(scene.login(provider))
+    grandchild = await scene.world.mint(
+        SessionKind.WEB_IDENTITY, parent_key_id=child.credentials.access_key_id
+    )
+    for made in (child, grandchild):
+        await listed(scene, made)
+    other, stranger = await scene.sign_in(scene.login(provider))
     assert await is_in(browser)
     answer = await tell(scene, provider, logout_token(sid=login.session_id))
     assert (answer.status_code, answer.content) == (200, b"")
@@ -146,6 +160,8 @@ async def test_the_provider_ends_one_session_and_what_was_made_from_it(
     assert await is_in(other)
     assert not await works(scene, minted)
     assert not await works(scene, child)
+    assert not await works(scene, grandchild)
+    assert await works(scene, stranger)
     record = await scene.world.recorded("signin:EndConsoleSessions")
     assert record.caller_arn == provider.arn
     assert record.parameters["Sessions"][0]["AccessKeyId"] == (
