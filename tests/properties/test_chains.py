@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.oidc_issuer import OidcIssuer, serving
 
 PROBES = {
     "iam:ListUsers": "list_users",
@@ -30,6 +31,7 @@ ROLES = {
     "Users": frozenset({"iam:ListUsers"}),
     "RolesAndPolicies": frozenset({"iam:ListRoles", "iam:ListPolicies"}),
 }
+PASSING = ("sts:TagSession", "sts:SetSourceIdentity")
 MAX_SCOPES = 3
 _SLACK_SECONDS = 2
 
@@ -67,8 +69,9 @@ class Model:
 class Chain:
     """A broker, its roles, and one user whose key begins every chain."""
 
-    def __init__(self, broker: RunningBroker) -> None:
+    def __init__(self, broker: RunningBroker, issuer: OidcIssuer) -> None:
         self.broker = broker
+        self.issuer = issuer
         iam = broker.client("iam", broker.create_account())
         iam.create_user(UserName="alice")
         iam.put_user_policy(
@@ -76,13 +79,22 @@ class Chain:
             PolicyName="All",
             PolicyDocument=document(frozenset(PROBES)),
         )
+        provider = iam.create_open_id_connect_provider(
+            Url=issuer.url, ClientIDList=[issuer.audience]
+        )["OpenIDConnectProviderArn"]
         trust = {
             "Version": "2012-10-17",
-            "Statement": {
-                "Effect": "Allow",
-                "Principal": {"AWS": ACCOUNT},
-                "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
-            },
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": principal,
+                    "Action": [action, *PASSING],
+                }
+                for principal, action in (
+                    ({"AWS": ACCOUNT}, "sts:AssumeRole"),
+                    ({"Federated": provider}, "sts:AssumeRoleWithWebIdentity"),
+                )
+            ],
         }
         for name, actions in ROLES.items():
             iam.create_role(
@@ -125,8 +137,13 @@ class Chain:
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     folder: Path = tmp_path_factory.mktemp("chains")
-    with running_broker(folder, rate_limit="0") as broker:
-        yield Chain(broker)
+    with (
+        serving("/idp") as server,
+        running_broker(
+            folder, rate_limit="0", internal_issuers=f"127.0.0.1:{server.port}"
+        ) as broker,
+    ):
+        yield Chain(broker, server.issuer)
 
 
 subsets = st.frozensets(st.sampled_from(sorted(PROBES)))
@@ -134,7 +151,7 @@ keys = st.sampled_from(["Team", "Project", "Cost"])
 steps = st.one_of(
     st.fixed_dictionaries(
         {
-            "do": st.just("assume"),
+            "do": st.sampled_from(["assume", "assume", "exchange"]),
             "role": st.sampled_from(sorted(ROLES)),
             "policy": st.none() | subsets,
             "seconds": st.sampled_from([900, 3600, 7200]),
@@ -162,7 +179,25 @@ steps = st.one_of(
 )
 
 
-def call(sts: Any, step: dict[str, Any], ends: float) -> dict[str, Any]:
+def exchange(chain: Chain, step: dict[str, Any], more: dict[str, Any]) -> Any:
+    """A session from outside, with what the identity provider says of it."""
+    tags = {
+        "principal_tags": {key: [value] for key, value in step["tags"].items()},
+        "transitive_tag_keys": list(step["tags"]) if step["transitive"] else [],
+    }
+    claims: dict[str, Any] = {"https://aws.amazon.com/tags": tags}
+    if step["identity"]:
+        claims["https://aws.amazon.com/source_identity"] = step["identity"]
+    return chain.broker.client("sts").assume_role_with_web_identity(
+        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{step['role']}",
+        RoleSessionName="chain",
+        WebIdentityToken=chain.issuer.token(claims=claims),
+        **more,
+    )
+
+
+def limits(step: dict[str, Any], ends: float) -> dict[str, Any]:
+    """The session policy and the duration that a step asks for."""
     more: dict[str, Any] = {}
     if step.get("longer_by") is not None:
         left = 3600 if ends == float("inf") else int(ends - time.time())
@@ -171,6 +206,14 @@ def call(sts: Any, step: dict[str, Any], ends: float) -> dict[str, Any]:
         more["Policy"] = document(step["policy"])
     if "seconds" in step:
         more["DurationSeconds"] = step["seconds"]
+    return more
+
+
+def call(chain: Chain, sts: Any, step: dict[str, Any], ends: float) -> dict[str, Any]:
+    more = limits(step, ends)
+    if step["do"] == "exchange":
+        exchanged: dict[str, Any] = exchange(chain, step, more)
+        return exchanged
     if step.get("tags"):
         more["Tags"] = [{"Key": k, "Value": v} for k, v in step["tags"].items()]
     match step["do"]:
@@ -215,6 +258,8 @@ def expected(model: Model, step: dict[str, Any], now: float) -> Model | None:
                 "scopes": model.scopes + (policy is not None),
             }
         )
+    if step["do"] == "exchange":
+        model = Model()  # whoever sends it proves nothing else
     tags: dict[str, str] = step["tags"]
     other = step["identity"] not in (None, model.source_identity)
     if (
@@ -271,9 +316,9 @@ def test_a_chain_is_what_its_rules_say(
         sts = chain.broker.client("sts", key)
         if after is None:
             with pytest.raises(ClientError):
-                call(sts, step, model.ends)
+                call(chain, sts, step, model.ends)
             continue
-        answer = call(sts, step, model.ends)
+        answer = call(chain, sts, step, model.ends)
         ends = answer["Credentials"]["Expiration"].timestamp()
         assert abs(ends - after.ends) <= _SLACK_SECONDS
         key, model = Key.of(answer["Credentials"]), replace(after, ends=ends)
