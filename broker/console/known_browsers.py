@@ -6,7 +6,6 @@ The cookie is sealed, so that only a browser in which a user signed in can say s
 
 import base64
 import binascii
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -31,8 +30,9 @@ class Known:
     """What is remembered.
 
     ``place`` is the account as its sign-in address names it; ``way`` the id of the
-    identity provider that was chosen last. ``account`` and ``user_id`` are set once
-    the user ``name`` (empty: the root) signed in here with a password.
+    identity provider that was chosen last. ``account``, ``user_id`` and ``id`` (new at
+    each sign-in) are set once the user ``name`` (empty: the root) signed in here with
+    a password.
     """
 
     place: str
@@ -40,6 +40,7 @@ class Known:
     account: str = ""
     user_id: str = ""
     way: str = ""
+    id: str = ""
 
     @property
     def who(self) -> str:
@@ -71,12 +72,6 @@ class KnownBrowsers:
             return Known(**json.loads(plain))
         except (ValueError, TypeError, binascii.Error, SealBrokenError):
             return None
-
-    def mark(self, request: Request) -> str:
-        """What tells this cookie from every other."""
-        return hashlib.sha256(
-            request.cookies.get(self._name, "").encode("utf-8", "surrogatepass")
-        ).hexdigest()
 
     def remember(self, response: Response, known: Known) -> None:
         """Have the browser keep it."""

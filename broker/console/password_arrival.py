@@ -13,6 +13,7 @@ from broker.console.desk import Desk
 from broker.console.facts import raw_request
 from broker.console.known_browsers import Known
 from broker.console.pending import Pending
+from broker.entropy import new_handle
 from broker.errors import AccessDenied
 from broker.identities.credential_report import PASSWORD_USE
 from broker.model.caller import Caller
@@ -82,6 +83,7 @@ class PasswordArrivals:
                 account=pending.account,
                 user_id=pending.holder,
                 way=before.way if before and before.place == pending.place else "",
+                id=new_handle(),
             ),
         )
 

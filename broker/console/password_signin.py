@@ -191,11 +191,13 @@ class PasswordSignIn:
         limits = [limit_of_address(source_address(request))]
         if (
             known is not None
+            and known.id
             and account is not None
             and (known.account, known.who) == (account.account_id, who)
         ):
-            mark = self._desk.known.mark(request)
-            return [*limits, limit_of("browser", where, who, mark)]
+            # By what is sealed in the cookie: its text can be written in many ways,
+            # and is new whenever another way in is chosen.
+            return [*limits, limit_of("browser", where, who, known.id)]
         return [*limits, limit_of("user", where, who)]
 
 

@@ -9,6 +9,7 @@ import base64
 import json
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -409,6 +410,44 @@ async def test_a_memory_of_one_user_gives_no_guesses_at_another(
         await send_password(eve, "ann", "wrong")
     assert (await send_password(eve, "ann", "wrong")).status_code == 429
     assert (await send_password(world.browser(), "ann")).status_code == 429
+
+
+@pytest.mark.parametrize("junk", [".", "!"])
+async def test_a_memory_written_in_other_ways_gives_no_more_guesses(
+    world: SignInWorld, junk: str
+) -> None:
+    """Decoders of base64 pass over what is no letter of theirs."""
+    await create_user(world)
+    browser = world.browser()
+    await send_password(browser, remember="yes")
+    cookie = browser.cookies[KNOWN]
+    for number in range(PER_USER + 1):
+        thief = browser_at(world, f"198.51.100.{number}")
+        written = f"{cookie[:8]}{junk * number}{cookie[8:]}"
+        thief.cookies.set(KNOWN, written, domain="127.0.0.1")
+        answer = await send_password(thief, password="wrong")
+    assert answer.status_code == 429
+
+
+async def test_choosing_another_way_in_gives_no_more_guesses(
+    world: SignInWorld,
+) -> None:
+    """The cookie is written anew then; whom it is of stays."""
+    await create_user(world)
+    change = world.services.stores.directory.change
+    async with change(ACCOUNT) as writer:
+        provider = (await writer.list_saml_providers(ACCOUNT))[0]
+        await writer.update_saml_provider(replace(provider, options={"SignIn": True}))
+    browser = world.browser()
+    await send_password(browser, remember="yes")
+    written = set()
+    for _ in range(PER_USER + 1):
+        chosen = await browser.get(f"/signin/{ACCOUNT}/with/{provider.uuid}")
+        assert chosen.status_code in {200, 303}
+        written.add(browser.cookies[KNOWN])
+        answer = await send_password(browser, password="wrong")
+    assert len(written) > PER_USER
+    assert answer.status_code == 429
 
 
 MARKUP = "\"><script>alert(1)</script>'&amp;"
