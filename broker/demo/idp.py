@@ -14,10 +14,13 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Res
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from broker.clock import Clock
+from broker.demo.console_password import PASSWORD_FILE
 from broker.demo.oidc_signer import OidcSigner
 from broker.demo.people import (
     ACCOUNT,
+    ALIAS,
     CLIENT_ID,
+    CONSOLE_USER,
     PEOPLE,
     SAML_PROVIDER,
     WORKLOADS,
@@ -28,6 +31,7 @@ from broker.demo.people import (
 )
 from broker.demo.portal import Portal, PortalError
 from broker.demo.saml_signer import DemoSamlSigner, SamlPerson
+from broker.model.secret import Secret
 from broker.web.asgi import App, Receive, Scope, Send, respond
 
 TEMPLATES = Environment(
@@ -48,6 +52,7 @@ class DemoIdp:
     saml: DemoSamlSigner
     oidc: OidcSigner
     portal: Portal
+    password: Secret
     clock: Clock
 
     def app(self) -> App:
@@ -104,7 +109,15 @@ class _Pages:
         return app
 
     def home(self) -> Response:
-        return self._page("home.html", people=PEOPLE, workloads=WORKLOADS)
+        return self._page(
+            "home.html",
+            people=PEOPLE,
+            workloads=WORKLOADS,
+            user=CONSOLE_USER,
+            password=self._idp.password.reveal(),
+            sign_in_url=f"{self._idp.broker_origin}/signin/{ALIAS}",
+            password_file=PASSWORD_FILE,
+        )
 
     def metadata(self) -> Response:
         return Response(

@@ -1,4 +1,4 @@
-"""Who is in the demonstration: two people, one workload, and what they may be."""
+"""Who is in the demonstration: people, users, a workload, and what they may be."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ ADMINISTRATOR = iam_arn(ACCOUNT, "role/Administrator")
 ANALYST = iam_arn(ACCOUNT, "role/Analyst")
 DEPLOY = iam_arn(ACCOUNT, "role/Deploy")
 PORTAL_USER = "portal"
+CONSOLE_USER = "dana"
 CLIENT_ID = "demo-client"
 
 

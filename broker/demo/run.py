@@ -106,7 +106,7 @@ async def run_demo(
     )
     oidc = load_oidc_signer(place.folder, place.idp_origin)
     async with open_services(settings, clock) as services:
-        key = await seed(
+        seeded = await seed(
             services,
             place.folder,
             metadata=saml.metadata(),
@@ -118,7 +118,10 @@ async def run_demo(
         broker_origin=place.broker_origin,
         saml=saml,
         oidc=oidc,
-        portal=Portal(place.broker_origin, f"{place.idp_origin}/portal", key),
+        portal=Portal(
+            place.broker_origin, f"{place.idp_origin}/portal", seeded.portal_key
+        ),
+        password=seeded.password,
         clock=clock,
     )
     broker = create_app(settings, clock, sign_in_links=_links(place.idp_origin))

@@ -1,4 +1,4 @@
-"""What the demonstration starts with: an account, providers, roles and a user.
+"""What the demonstration starts with: an account, providers, roles and users.
 
 Storage is the demo's own: it is marked when it is made, and without the mark it is
 left alone.
@@ -7,10 +7,12 @@ left alone.
 import configparser
 import json
 import os
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from broker.app import Services
+from broker.demo.console_password import console_password
 from broker.demo.people import ACCOUNT, PORTAL_USER
 from broker.federation.addresses import AddressRules
 from broker.identities.access_keys import create_access_key
@@ -38,12 +40,21 @@ class PortalKey:
         self.secret = secret
 
 
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """The secrets that the demo's pages need."""
+
+    portal_key: PortalKey
+    password: Secret
+    """Of the IAM user who signs in with one."""
+
+
 async def seed(
     services: Services, folder: Path, *, metadata: str, issuer: str
-) -> PortalKey:
-    """Mark the storage, bring the account about, and hand out the portal's key.
+) -> Seeded:
+    """Mark the storage, bring the account about, and hand out key and password.
 
-    A folder that was seeded before keeps its key.
+    A folder that was seeded before keeps both.
 
     Raises:
         ForeignStorageError: the database holds accounts and is not the demo's.
@@ -65,7 +76,10 @@ async def seed(
         operator=_OPERATOR,
         now=services.clock.now(),
     )
-    return await _portal_key(services, folder)
+    return Seeded(
+        portal_key=await _portal_key(services, folder),
+        password=await console_password(services, folder),
+    )
 
 
 async def _claim(services: Services, folder: Path) -> None:

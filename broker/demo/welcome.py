@@ -14,7 +14,7 @@ def announce(place: DemoPlace, *, kept: bool) -> None:
     console = Console()
     idp, broker = place.idp_origin, place.broker_origin
     click = (
-        f"[bold]{idp}/[/]\n  the demo identity provider: sign in as Ana or Ben\n"
+        f"[bold]{idp}/[/]\n  the demo identity provider: sign in as Ana, Ben or Dana\n"
         f"[bold]{broker}/signin[/]\n  the broker's own sign-in page"
         f" (account {ACCOUNT}, alias {ALIAS})"
     )

@@ -52,7 +52,11 @@ class Browser:
 
     def open(self, url: str, form: dict[str, str] | None = None) -> None:
         data = urllib.parse.urlencode(form).encode() if form is not None else None
-        with self._opener.open(url, data, timeout=20) as answer:
+        request = urllib.request.Request(url, data)
+        if data is not None and self.url:
+            origin = urllib.parse.urlsplit(self.url)
+            request.add_header("Origin", f"{origin.scheme}://{origin.netloc}")
+        with self._opener.open(request, timeout=20) as answer:
             self.url = answer.geturl()
             self.page = answer.read().decode()
 
@@ -65,6 +69,20 @@ class Browser:
         )
         form = {name: unescape(value) for name, value in hidden}
         self.open(urllib.parse.urljoin(self.url, unescape(action[1])), {**form, **more})
+
+    def sign_in_as_dana(self, demo: RunningDemo) -> None:
+        """With what the demo's page says."""
+        self.open(f"{demo.idp}/")
+        typed = {
+            name: unescape(value)
+            for name, value in re.findall(
+                r'<code id="(username|password)">([^<]+)<', self.page
+            )
+        }
+        link = re.search(r'id="password-sign-in" href="([^"]+)"', self.page)
+        assert link, self.page
+        self.open(unescape(link[1]))
+        self.submit(**typed)
 
 
 def aws(demo: RunningDemo, *words: str, **environment: str) -> Any:
@@ -130,6 +148,24 @@ def test_the_portal_lets_somebody_in_by_a_link_once(demo: RunningDemo) -> None:
         Browser().open(url)
     assert refused.value.code == 400
     refused.value.close()
+
+
+def test_an_iam_user_signs_in_with_the_password_that_the_page_shows(
+    demo: RunningDemo,
+) -> None:
+    browser = Browser()
+    browser.sign_in_as_dana(demo)
+    assert browser.url == f"{demo.broker}/console/"
+    assert "dana" in browser.page
+    for path, shown in (
+        ("/console/roles", "Analyst"),
+        ("/console/users", "portal"),
+        ("/console/security", "You have no MFA device"),
+        ("/console/security/services", "SSH"),
+    ):
+        browser.open(f"{demo.broker}{path}")
+        assert shown in browser.page
+        assert "is not authorized" not in browser.page
 
 
 def test_the_broker_shows_where_signing_in_begins(demo: RunningDemo) -> None:
@@ -219,9 +255,10 @@ def test_keys_and_secrets_are_their_owners_alone(demo: RunningDemo) -> None:
         *demo.folder.glob("*-key.pem"),
         demo.folder / "keyring.json",
         demo.folder / "aws-credentials",
+        demo.folder / "console-password",
         demo.folder / "workload-token",
     ]
-    assert len(private) == 5
+    assert len(private) == 6
     for path in private:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
@@ -232,6 +269,11 @@ def test_nothing_secret_is_printed_or_logged(demo: RunningDemo) -> None:
     key = (demo.folder / "aws-credentials").read_text()
     assert key.split("aws_secret_access_key = ")[1].strip() not in output
     assert (demo.folder / "workload-token").read_text() not in output
+    with urllib.request.urlopen(f"{demo.idp}/", timeout=10) as answer:
+        assert (demo.folder / "console-password").read_text().strip() in unescape(
+            answer.read().decode()
+        )
+    assert (demo.folder / "console-password").read_text().strip() not in output
     assert "SAMLResponse" not in output
 
 
@@ -240,6 +282,7 @@ def test_a_named_folder_comes_back_as_it_was(tmp_path: Path) -> None:
     with running_demo(folder) as first:
         key = (folder / "aws-credentials").read_text()
         certificate = (folder / "saml-signing-certificate.pem").read_text()
+        password = (folder / "console-password").read_text()
         assert first.stop() == 0
     with running_demo(folder) as second:
         assert (folder / "aws-credentials").read_text() == key
@@ -248,6 +291,10 @@ def test_a_named_folder_comes_back_as_it_was(tmp_path: Path) -> None:
             *(second, "sts", "get-caller-identity", "--profile", "demo-portal")
         )
         assert identity["Account"] == ACCOUNT
+        assert (folder / "console-password").read_text() == password
+        browser = Browser()
+        browser.sign_in_as_dana(second)
+        assert browser.url == f"{second.broker}/console/"
 
 
 def start_demo(folder: Path) -> subprocess.CompletedProcess[str]:
