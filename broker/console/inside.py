@@ -31,7 +31,12 @@ from broker.console.kept_form import keep_form
 from broker.console.navigation import ACTIONS, Section, menu
 from broker.console.pages import Handler, see_other
 from broker.console.ways_in import WaysIn
-from broker.errors import AccessDenied
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    NoSuchEntity,
+    ServiceUnavailable,
+)
 from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
 
@@ -86,6 +91,39 @@ class Inside:
         if isinstance(who, SignedIn) and is_own_form(form.find(FIELD), who.cookie):
             return form, who
         return self._ask_again(request, form, who)
+
+    def framed(self, handler: Handler) -> Handler:
+        """The handler, whose refusals are pages in the frame: one goes on from there."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except ServiceUnavailable:
+                raise
+            except BrokerError as error:
+                who = await self.desk.find_session(request)
+                if not isinstance(who, SignedIn):
+                    raise
+                return await self.refuse(request, who, error)
+
+        return answer
+
+    async def refuse(
+        self, request: Request, who: SignedIn, error: BrokerError, here: str = ""
+    ) -> Response:
+        """The page that says why something was not done."""
+        note(request, error_code=error.code)
+        return await self.show(
+            request,
+            who,
+            "admin/refused.html",
+            here,
+            error.status,
+            denied=isinstance(error, AccessDenied),
+            missing=isinstance(error, NoSuchEntity),
+            code=error.code,
+            message=error.message or error.code,
+        )
 
     async def perform(
         self,

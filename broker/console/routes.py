@@ -203,4 +203,4 @@ def _add_inside(desk: Desk, add: Callable[[str, list[str], object], None]) -> No
     inside = Inside(desk)
     for pages in _INSIDE:
         for path, methods, handler in pages(inside).routes():
-            add(path, methods, desk.pages.guarded(handler))
+            add(path, methods, desk.pages.guarded(inside.framed(handler)))

@@ -16,7 +16,7 @@ from broker.console.desk import Precondition
 from broker.console.forms import Form
 from broker.console.inside import Inside
 from broker.console.pages import Handler, see_other
-from broker.errors import AccessDenied, BrokerError, NoSuchEntity, ServiceUnavailable
+from broker.errors import BrokerError, ServiceUnavailable
 
 OK = 200
 
@@ -105,15 +105,7 @@ def visited(inside: Inside, here: str, page: Page, *, long: bool = False) -> Han
         except ServiceUnavailable:
             raise
         except BrokerError as error:
-            return await visit.show(
-                "admin/refused.html",
-                here,
-                error.status,
-                denied=isinstance(error, AccessDenied),
-                missing=isinstance(error, NoSuchEntity),
-                code=error.code,
-                message=words(error),
-            )
+            return await inside.refuse(request, visit.who, error, here)
 
     return answer
 
