@@ -9,16 +9,20 @@ from collections.abc import Callable
 
 import orjson
 
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
+
 
 def encode_json(
     value: object, default: Callable[[object], object] | None = None
 ) -> str:
     """The value's text; ``default`` simplifies what JSON has no form for.
 
+    A dataclass is such a thing, too: its repr hides members that nobody may read.
+
     Raises:
         TypeError: JSON has no form for it.
     """
     try:
-        return orjson.dumps(value, default).decode("utf-8")
+        return orjson.dumps(value, default, _OPTIONS).decode("utf-8")
     except TypeError:
         return json.dumps(value, separators=(",", ":"), default=default)
