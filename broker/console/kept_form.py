@@ -1,7 +1,8 @@
 """A form that came too late: what was typed is kept, to be sent again.
 
 The session ended while somebody typed, or they signed in as somebody else in another
-tab. Only forms from pages of ours are kept, and never passwords or codes.
+tab. Only forms from pages of ours are kept, and never passwords, codes, private keys,
+or the proofs of a diagnosis.
 """
 
 import re
@@ -12,7 +13,9 @@ from starlette.requests import Request
 from broker.console.csrf import FIELD
 from broker.console.forms import Form
 
-_SECRET = re.compile(r"password|secret|token|code\b|\bpin\b", re.IGNORECASE)
+_SECRET = re.compile(
+    r"password|secret|token|code\b|\bpin\b|\bpem\b|\bproof\b", re.IGNORECASE
+)
 _SHOWN_MAX = 300
 
 

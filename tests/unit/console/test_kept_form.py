@@ -77,7 +77,9 @@ async def test_after_signing_out_what_was_typed_is_there(world: SignInWorld) -> 
     assert unbroken(kept(await send(browser, fields))) == unbroken(TYPED)
 
 
-async def test_no_password_and_no_code_stands_on_the_page(world: SignInWorld) -> None:
+async def test_no_password_code_key_or_proof_stands_on_the_page(
+    world: SignInWorld,
+) -> None:
     secrets = {
         "password": "hunter2-one",
         "NewPassword": "hunter2-two",
@@ -85,6 +87,8 @@ async def test_no_password_and_no_code_stands_on_the_page(world: SignInWorld) ->
         "mfa_code": "hunter2-four",
         "token": "hunter2-five",
         "csrf": "hunter2-six",
+        "pem": "hunter2-seven",
+        "proof": "hunter2-eight",
     }
     page = await send(world.browser(), {**TYPED, **secrets})
     assert "hunter2" not in page.text
