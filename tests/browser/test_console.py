@@ -52,3 +52,36 @@ async def test_times_are_typed_and_shown_in_the_viewers_zone(scene: Scene) -> No
     await expect(page.get_by_label("From")).to_have_value("2026-01-31T08:30")
     assert "until=" not in page.url
     assert scene.complaints == []
+
+
+async def test_nothing_jumps_while_a_page_loads(scene: Scene) -> None:
+    """No shift of layout that anybody could see, by the browser's own measure."""
+    await furnish(scene.world)
+    page = await scene.page(size=PHONE)
+    await page.add_init_script(
+        "window.shifts = []; new PerformanceObserver(list => {"
+        " for (const entry of list.getEntries()) window.shifts.push(entry.value);"
+        "}).observe({type: 'layout-shift', buffered: true});"
+    )
+    roles = [pair(f"Team-{n:03d}") for n in range(30)]
+    await scene.arrive(page, pair("Admin"), *roles)
+    shifts = {page.url: await page.evaluate("shifts.reduce((a, b) => a + b, 0)")}
+    await page.click("label:text-is('Admin')")
+    await page.click("#signin_button")
+    await page.click("#credentials_button")
+    for path in ("credentials", "audit", "permissions", "roles", "users"):
+        if path != "credentials":
+            await page.goto(f"{scene.origin}/console/{path}")
+        await page.wait_for_load_state("networkidle")
+        shifts[path] = await page.evaluate("shifts.reduce((a, b) => a + b, 0)")
+    assert {path: shift for path, shift in shifts.items() if shift > 0.01} == {}
+
+
+async def test_what_needs_a_script_is_not_there_without(scene: Scene) -> None:
+    page = await scene.page(scripts=False)
+    await scene.arrive(page, pair("Admin"), *(pair(f"Team-{n:02d}") for n in range(30)))
+    await expect(page.locator(".filter")).to_be_hidden()
+    await page.click("label:text-is('Admin')")
+    await page.click("#signin_button")
+    await page.click("#credentials_button")
+    await expect(page.locator("[data-copy]").first).to_be_hidden()

@@ -2,7 +2,6 @@
 "use strict";
 
 const WARN_SECONDS = 300;
-const MANY_ROLES = 8;
 
 for (const time of document.querySelectorAll("time[data-local]")) {
   time.textContent = new Date(time.dateTime).toLocaleString([], {
@@ -74,8 +73,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 
 const filter = document.querySelector("[data-filter]");
 const roles = [...document.querySelectorAll(".saml-role")];
-if (filter && roles.length > MANY_ROLES) {
-  filter.closest("label").hidden = false;
+if (filter) {
   const none = document.querySelector("[data-filter-none]");
   filter.addEventListener("input", () => {
     const wanted = filter.value.trim().toLowerCase();
