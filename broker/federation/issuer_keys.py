@@ -334,22 +334,21 @@ class IssuerKeys:
     ) -> tuple[KeySet, float]:
         key = _cache_key(slot)
         while True:
-            shared = _read_shared(slot, seal, await cache.get(_SPACE, key))
-            now = self._clock.now()
+            shared = await self._find_shared(slot, kid, cache, seal)
             if shared is not None:
-                age = now.timestamp() - shared[1]
-                newer = shared[1] > slot.fetched_at
-                will_do = newer and (kid is None or kid in shared[0].keys)
-                if age < (REFRESH_SECONDS if will_do else COOL_DOWN_SECONDS):
-                    return shared
-                if newer:  # better than what we have, should the fetch fail
-                    slot.keys, slot.fetched_at = shared
+                return shared
+            now = self._clock.now()
             until = now + timedelta(seconds=self._fetch_seconds)
             if await cache.add(_LOCK_SPACE, key, _FETCHING, expires_at=until):
                 break
             if await cache.get(_LOCK_SPACE, key) == _FAILED:
                 raise FetchFailedError(f"{slot.issuer}: another worker just failed")
             await asyncio.sleep(_POLL_SECONDS)
+        # Whoever held the lock until a moment ago has brought the set since we looked.
+        shared = await self._find_shared(slot, kid, cache, seal)
+        if shared is not None:
+            await cache.drop(_LOCK_SPACE, key)
+            return shared
         data, fetched_at = await self._download(slot)
         keys = parse_jwks(data)
         stamp = int(fetched_at * 1000).to_bytes(_TIME_BYTES, "big")
@@ -362,6 +361,22 @@ class IssuerKeys:
             )
             await cache.drop(_LOCK_SPACE, key)
         return keys, fetched_at
+
+    async def _find_shared(
+        self, slot: _Slot, kid: str | None, cache: Cache, seal: KeySetSeal
+    ) -> tuple[KeySet, float] | None:
+        """Another worker's set; None when it will not do and a fetch is due."""
+        shared = _read_shared(slot, seal, await cache.get(_SPACE, _cache_key(slot)))
+        if shared is None:
+            return None
+        age = self._clock.now().timestamp() - shared[1]
+        newer = shared[1] > slot.fetched_at
+        will_do = newer and (kid is None or kid in shared[0].keys)
+        if age < (REFRESH_SECONDS if will_do else COOL_DOWN_SECONDS):
+            return shared
+        if newer:  # better than what we have, should the fetch fail
+            slot.keys, slot.fetched_at = shared
+        return None
 
     async def _fetch(self, slot: _Slot) -> tuple[KeySet, float]:
         data, fetched_at = await self._download(slot)

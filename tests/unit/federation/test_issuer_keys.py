@@ -68,6 +68,20 @@ class DictCache:
             raise StoreUnavailableError
 
 
+@dataclass
+class LateCache(DictCache):
+    """Its first answer about a key set arrives when ``late`` is set."""
+
+    late: asyncio.Event | None = None
+
+    async def get(self, space: str, key: bytes) -> bytes | None:
+        value = await super().get(space, key)
+        if space == "jwks" and self.late is not None:
+            late, self.late = self.late, None
+            await late.wait()
+        return value
+
+
 class XorSeal:
     """Stands for the vault: opens only what it sealed for the same slot."""
 
@@ -383,6 +397,23 @@ class TestSharing:
         found = await asyncio.gather(*(w.keys_of(provider, PLAIN) for w in workers))
         assert [kids(one) for one in found] == [{"key-1"}] * 4
         assert server.hits[server.jwks_path] == 1
+
+    async def test_who_looked_before_another_was_done_looks_again(
+        self, server: IssuerServer, clock: Any
+    ) -> None:
+        """Else it finds no set, then the lock free, and fetches a second time."""
+        done = asyncio.Event()
+        cache = LateCache(late=done)
+        first, second, *_ = self.workers(server, clock, cache)
+        provider = provider_of(server.issuer.url)
+        waiting = asyncio.create_task(first.keys_of(provider, PLAIN))
+        while cache.late is not None:  # noqa: ASYNC110  # until the first has looked
+            await asyncio.sleep(0)
+        await second.keys_of(provider, PLAIN)
+        done.set()
+        assert kids(await waiting) == {"key-1"}
+        assert server.hits[server.jwks_path] == 1
+        assert await cache.get("jwks-lock", next(iter(cache.entries))[1]) is None
 
     async def test_an_unknown_key_id_costs_all_workers_one_fetch(
         self, server: IssuerServer, clock: Any
