@@ -21,6 +21,7 @@ from broker.console.oidc_logins import OidcLogins
 from broker.console.pages import Pages
 from broker.console.pending import PendingSignIns
 from broker.console.starts import Starts
+from broker.errors import AccessDenied
 from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
 from broker.sessions.handles import Handles
@@ -85,10 +86,13 @@ class Desk:
 
         Raises:
             BrokerError: it failed, and the audit says so.
+        AccessDenied: a page of the console would change something for a link alone.
         """
         service, name = action
         note(request, action=name)
         call, found = self._open(request, door, service, name)
+        if found.writes and door is Door.CONSOLE and request.method != "POST":
+            raise AccessDenied("This link was to change something; use the form.")
         call.door_proof = proof
         call.identity_proof = identity_proof
         if first is not None:

@@ -77,7 +77,7 @@ class EmbeddedPolicies:
 async def _trust(visit: Visit) -> Response:
     name = visit.text("name")[:128]
     text = await _trust_text(visit, name)
-    editor = read_editor(visit.form, PolicyKind.TRUST)
+    editor = read_editor(visit.posted_form, PolicyKind.TRUST)
     status, conflict = OK, ""
     if editor is None:
         editor = begin(format_text(text), PolicyKind.TRUST, content_hash(text))
@@ -124,7 +124,7 @@ async def _inline(visit: Visit) -> Response:
     if noun is None:
         raise ValidationError("Whose policy? Say role, user or group.")
     policy = visit.text("policy")[:128]
-    editor = read_editor(visit.form, PolicyKind.IDENTITY)
+    editor = read_editor(visit.posted_form, PolicyKind.IDENTITY)
     status, conflict = OK, ""
     if editor is None:
         editor = await _begin_inline(visit, noun, owner, policy)

@@ -56,7 +56,7 @@ class PolicyEditing:
 
 async def _new(visit: Visit) -> Response:
     typed = {name: visit.text(name)[:_TYPED_MAX] for name in _FIELDS}
-    editor = read_editor(visit.form, _KIND)
+    editor = read_editor(visit.posted_form, _KIND)
     status = OK
     if editor is None:
         editor = await _begin_new(visit)
@@ -107,7 +107,7 @@ async def _create(visit: Visit, editor: Editor, typed: Mapping[str, str]) -> Res
 
 async def _edit(visit: Visit) -> Response:
     arn = visit.text("arn")[:2048]
-    editor = read_editor(visit.form, _KIND)
+    editor = read_editor(visit.posted_form, _KIND)
     status, conflict, full = OK, "", False
     policy, text = await _in_force(visit, arn)
     if is_aws(policy):

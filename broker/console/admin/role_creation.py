@@ -64,10 +64,13 @@ async def _new(visit: Visit) -> Response:
     if trusted not in TRUSTED and trusted != _CUSTOM:
         return await visit.show("admin/role_for.html", roles.HERE, new=NEW)
     typed = _typed(visit, trusted)
-    chosen = visit.form.every("chosen")[:_POLICIES_MAX]
-    editor = read_editor(visit.form, PolicyKind.TRUST) if trusted == _CUSTOM else None
+    chosen = visit.posted_form.every("chosen")[:_POLICIES_MAX]
+    editor = (
+        read_editor(visit.posted_form, PolicyKind.TRUST) if trusted == _CUSTOM else None
+    )
     problem, status = "", OK
-    do = visit.text(DO)
+    # A link may say whom to trust, no more.
+    do = visit.text(DO) if visit.posted else ""
     try:
         if do == "show-trust" and trusted != _CUSTOM:
             editor = begin(_trust(visit, trusted, typed), PolicyKind.TRUST)

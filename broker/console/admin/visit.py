@@ -37,6 +37,11 @@ class Visit:
         """Whether something is to change."""
         return self.request.method == "POST"
 
+    @property
+    def posted_form(self) -> Form:
+        """The form if it was posted; else an empty one: a link may be a stranger's."""
+        return self.form if self.posted else Form([])
+
     def text(self, name: str) -> str:
         """A field without white space around it; empty when it was not sent."""
         return (self.form.find(name) or "").strip()
