@@ -42,7 +42,11 @@ async def auditor(world: SignInWorld) -> Any:
 async def test_without_the_permission_the_log_is_closed(world: SignInWorld) -> None:
     browser = world.browser()
     await world.sign_in(browser)
-    assert (await browser.get(AUDIT)).status_code == 403
+    refused = await browser.get(AUDIT)
+    assert refused.status_code == 403
+    assert "cloudtrail:LookupEvents" in text_of(refused)
+    # In the frame: one goes on from there.
+    assert html.fromstring(refused.text).xpath("//nav//a[@href='/console/']")
 
 
 async def test_records_are_filtered_and_shown_in_full(world: SignInWorld) -> None:
