@@ -86,6 +86,14 @@ async def test_no_link_saves_what_is_in_it(
     assert "Action&#34;: &#34;*" not in link.text or page == "/console/policies/edit"
 
 
+async def test_no_link_fills_in_whom_a_role_trusts(admin: Administrator) -> None:
+    typed = {"for": "account", "account": OTHER, "name": "Evil"}
+    gives = {"policies": "arn:aws:iam::aws:policy/AdministratorAccess"}
+    shown = await admin.see("/console/roles/new", **typed, **gives)
+    for text in (OTHER, "Evil", f">{gives['policies']}<"):
+        assert text not in shown.text
+
+
 async def test_a_page_that_forgets_to_ask_changes_nothing_for_a_link(
     world: SignInWorld, admin: Administrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,7 +96,8 @@ async def _new(visit: Visit) -> Response:
 
 
 def _typed(visit: Visit, trusted: str) -> dict[str, str]:
-    typed = {name: visit.text(name)[:_TYPED_MAX] for name in _FIELDS}
+    form = visit.posted_form
+    typed = {name: (form.find(name) or "").strip()[:_TYPED_MAX] for name in _FIELDS}
     if trusted == "saml" and not visit.posted:
         typed["audience"] = f"{visit.inside.desk.deps.public_origin}/saml"
     return typed
