@@ -80,7 +80,10 @@ class SqliteWriter:
         self._kept: list[AuditRow] = []
         self._rows: list[AuditRow] = []
         self._items: list[Mint | Call] = []
-        self._waiting_rows = 0
+        # Each is written by one thread alone: taking from a number that the other
+        # one adds to would lose some of them.
+        self._rows_taken = 0
+        self._rows_done = 0
         self._crowded = 0
 
     def start(self) -> None:
@@ -118,10 +121,10 @@ class SqliteWriter:
         if (
             self._thread is None
             or self._loop is None
-            or self._waiting_rows >= _MAX_WAITING_ROWS
+            or self._rows_taken - self._rows_done >= _MAX_WAITING_ROWS
         ):
             raise StoreUnavailableError("the audit trail takes no more records")
-        self._waiting_rows += 1
+        self._rows_taken += 1
         self._rows.append(row)
         if len(self._rows) == 1:
             self._loop.call_later(_HAND_OVER_SECONDS, self._hand_over)
@@ -174,7 +177,7 @@ class SqliteWriter:
                 written = True
             if written:
                 self._kept = []
-                self._waiting_rows -= len(rows)
+                self._rows_done += len(rows)
             elif rows:
                 self._keep(rows)
             self._settle(urgent)
@@ -283,7 +286,7 @@ class SqliteWriter:
             with contextlib.suppress(SpoolFullError):
                 self._spool.put(rows)
                 self._kept = []
-                self._waiting_rows -= len(rows)
+                self._rows_done += len(rows)
 
     def _settle(self, items: list[Mint | Call]) -> None:
         if items and self._loop is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -154,6 +155,30 @@ async def test_a_closed_writer_takes_nothing(path: Path) -> None:
     ):
         with pytest.raises(StoreUnavailableError):
             call()
+
+
+async def test_records_that_come_while_others_are_kept_are_counted(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread may be interrupted between reading a number and writing it."""
+    spool = Spool(path.parent)
+    writer = SqliteWriter(path, spool)
+    # This thread plays both parts, one in the middle of the other.
+    writer._loop = asyncio.get_running_loop()
+    writer._thread = threading.current_thread()
+
+    class Interrupted(list[AuditRow]):
+        def __len__(self) -> int:
+            writer.append(make_row("2"))
+            return super().__len__()
+
+    monkeypatch.setattr(sqlite_writer, "_MAX_WAITING_ROWS", 2)
+    writer.append(make_row("1"))
+    writer._keep(Interrupted([make_row("1")]))
+    spool.close()
+    writer.append(make_row("3"))
+    with pytest.raises(StoreUnavailableError):
+        writer.append(make_row("4"))
 
 
 async def test_too_many_waiting_records_are_refused(
