@@ -401,7 +401,6 @@ class IssuerKeys:
 
 
 @lru_cache(MAX_SLOTS)
-@lru_cache(MAX_SLOTS)
 def _place_of(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
