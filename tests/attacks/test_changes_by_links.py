@@ -11,7 +11,7 @@ import pytest
 
 from broker.console.admin.visit import Visit
 from tests.support.administrator import Administrator, enter, grant
-from tests.support.signin import ACCOUNT, OTHER, SignInWorld, open_world
+from tests.support.signin import ACCOUNT, OTHER, SignInWorld, open_world, provider_arn
 
 EVERYTHING = json.dumps(
     {
@@ -92,6 +92,13 @@ async def test_no_link_fills_in_whom_a_role_trusts(admin: Administrator) -> None
     shown = await admin.see("/console/roles/new", **typed, **gives)
     for text in (OTHER, "Evil", f">{gives['policies']}<"):
         assert text not in shown.text
+
+
+async def test_no_link_speaks_for_the_console(admin: Administrator) -> None:
+    words = "Call 555 0100 at once"
+    page = "/console/providers/provider"
+    shown = await admin.see(page, arn=provider_arn("Corp"), done=words)
+    assert words not in shown.text
 
 
 async def test_a_page_that_forgets_to_ask_changes_nothing_for_a_link(
