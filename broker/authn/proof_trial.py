@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from broker.authn.federated import FederatedScheme
-from broker.errors import BrokerError
+from broker.errors import BrokerError, InvalidIdentityToken
 from broker.federation.diagnosis import OIDC_STAGES, SAML_STAGES, Check, diagnose
 from broker.federation.offered_roles import offered_roles
 from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.web_identity import WebIdentityProver
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.model.federated import FederatedIdentity
+from broker.protocols.oidc.rejection import OidcRejected
 from broker.protocols.oidc.verify import peek_unverified
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.peek import peek_response
@@ -66,9 +67,10 @@ class ProofTrial:
     async def try_token(
         self, provider: OidcProvider, text: str, now: datetime
     ) -> Outcome:
-        """Try a web identity token."""
+        """Try a web identity token, for this provider alone."""
         text = text.strip()
         try:
+            _require_issuer(text, provider)
             identity = await self._web_identity.prove(
                 text, account=provider.account, now=now
             )
@@ -78,3 +80,19 @@ class ProofTrial:
         options = parse_oidc_options(provider.options)
         roles = offered_roles(identity, claims, options)
         return Outcome(diagnose(OIDC_STAGES, None), identity, roles)
+
+
+def _require_issuer(text: str, provider: OidcProvider) -> None:
+    """Refuse a token of another provider, which the account may have, too.
+
+    Raises:
+        InvalidIdentityToken: it is one.
+    """
+    try:
+        issuer = peek_unverified(text).issuer
+    except OidcRejected:
+        return  # what is wrong with it is told when it is tried
+    if issuer != provider.url:
+        raise InvalidIdentityToken(
+            detail=f"the token is of {issuer:.300}, not of {provider.url}"
+        )

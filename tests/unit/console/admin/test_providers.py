@@ -398,6 +398,23 @@ class TestDiagnosis:
             (chosen,) = html.fromstring(answer.text).xpath("//option[@selected]/@value")
             assert name in chosen
 
+    async def test_a_token_is_tried_for_the_chosen_provider_alone(
+        self, inside: Administrator, issuer: IssuerServer
+    ) -> None:
+        """Whoever may look at the one need not be one who may look at the other."""
+        await TestOpenIdConnect.made(inside, issuer)
+        directory = inside.world.services.stores.directory
+        (made,) = await directory.list_oidc_providers(ACCOUNT)
+        other = replace(made, unique_id="OIDCPOTHER", url="https://other.example")
+        async with directory.change(ACCOUNT) as change:
+            await change.insert_oidc_provider(other)
+        proof = issuer.issuer.token()
+        form = await inside.see(self.PAGE)
+        answer = await inside.send(form, self.PAGE, arn=other.arn, proof=proof)
+        text = text_of(answer)
+        assert "The proof is refused" in text
+        assert f"the token is of {made.url}" in text
+
     async def test_a_proof_of_nobody_here_says_whose_it_is(
         self, inside: Administrator
     ) -> None:
