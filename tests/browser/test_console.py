@@ -33,7 +33,7 @@ async def test_the_pages_inside_on_a_phone(scene: Scene, scripts: bool) -> None:
     await expect(page.locator(".answer")).to_contain_text("Not allowed")
     await page.click(".menu-button")
     await page.click("nav >> text=Sessions")
-    await page.click("text=End it")
+    await page.click("button:has-text('End it')")
     await expect(page.locator("h1")).to_have_text("Your session has ended")
     assert [text for text in scene.complaints if "403" not in text] == []
 
