@@ -470,6 +470,28 @@ def test_inclusive_namespaces_of_ancestors_are_honoured(
     assert verify(response).attributes["mail"] == ("a@b",)
 
 
+@pytest.mark.parametrize("prefixes", ["xs", "saml", "other"])
+@pytest.mark.parametrize("sign", ["assertion", "response", "both"])
+def test_prefixes_that_share_a_namespace_stay_apart(prefixes: str, sign: str) -> None:
+    """What is signed holds prefixes, not only what they stand for."""
+    response = build_response(
+        sign=sign,
+        signature={"prefixes": prefixes},
+        response={
+            "namespaces": ' xmlns="urn:oasis:names:tc:SAML:2.0:assertion"'
+            ' xmlns:other="urn:oasis:names:tc:SAML:2.0:assertion"'
+            ' xmlns:xs="http://www.w3.org/2001/XMLSchema"'
+            ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+        },
+        attribute_xml='<Attribute Name="mail"><s:AttributeValue'
+        ' xmlns:s="urn:oasis:names:tc:SAML:2.0:assertion"'
+        ' xmlns:t="http://www.w3.org/2001/XMLSchema-instance"'
+        ' xmlns:xsd="http://www.w3.org/2001/XMLSchema"'
+        ' t:type="xsd:string">a&#13;@b</s:AttributeValue></Attribute>',
+    )
+    assert verify(response).attributes["mail"] == ("a\r@b",)
+
+
 @pytest.mark.parametrize("sign", ["assertion", "response"])
 def test_white_space_behind_a_signature_stays_signed(sign: str) -> None:
     """Pretty-printed documents keep the text that follows the Signature."""

@@ -116,10 +116,7 @@ class SignedElement:
             raise SamlRejected(
                 SamlReason.SIGNATURE_INVALID, "the signed bytes have another digest"
             )
-        parser = etree.XMLParser(
-            resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
-        )
-        return etree.fromstring(octets, parser)
+        return _parse(octets)
 
 
 def _verifies(element: _Element, signature: _Element, key: SigningKey) -> bool:
@@ -136,10 +133,8 @@ def _verifies(element: _Element, signature: _Element, key: SigningKey) -> bool:
 def _canonical_octets(element: _Element, info: _SignedInfo) -> bytes:
     if info.inclusive_prefixes:
         # Namespaces that only an ancestor declares count when the signer says so.
-        root = etree.Element(element.tag, dict(element.attrib), element.nsmap)
-        root.text = element.text
-        root.extend(list(element))
-        element = root
+        # lxml writes them down here; it would change prefixes in a copied tree.
+        element = _parse(etree.tostring(element, with_tail=False))
     try:
         return etree.tostring(
             element,
@@ -152,6 +147,13 @@ def _canonical_octets(element: _Element, info: _SignedInfo) -> bytes:
         raise SamlRejected(
             SamlReason.SIGNATURE_INVALID, "the element cannot be canonicalised"
         ) from error
+
+
+def _parse(octets: bytes) -> _Element:
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+    )
+    return etree.fromstring(octets, parser)
 
 
 def _remove_keeping_tail(node: _Element) -> None:
