@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -96,6 +97,80 @@ def test_a_foreign_inner_prefix_is_no_obstacle(key: DecryptionKey) -> None:
     encrypted = encrypt_assertion(etree.tostring(assertion).decode(), OURS.public_pem)
     response = encode(response_xml(encrypted))
     assert verify(response, decryption_keys=(key,)).subject == "alice"
+
+
+IN_SCOPE = (
+    ' xmlns:xs="http://www.w3.org/2001/XMLSchema"'
+    ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+)
+
+
+def _encrypted_in_place(
+    change: Callable[[str], str] = lambda text: text,
+    *,
+    prefix: str = "saml:",
+    sign: str = "assertion",
+    prefixes: str | None = None,
+) -> str:
+    """As libxml2 writes an element down: without what its ancestors declare."""
+    namespaces = IN_SCOPE if prefix else f'{IN_SCOPE} xmlns="{SAML}"'
+    text = re.sub(r' xmlns:\w+="[^"]*"', "", assertion_xml(declare_xs=True))
+    outside = f'<r xmlns:saml="{SAML}"{namespaces}>'
+    root = etree.fromstring(f"{outside}{text.replace('saml:', prefix)}</r>")
+    if sign == "assertion":
+        sign_element(root[0], prefixes=prefixes)
+    written = etree.tostring(root).decode().removeprefix(outside).removesuffix("</r>")
+    encrypted = encrypt_assertion(change(written), OURS.public_pem)
+    document = etree.fromstring(response_xml(encrypted, namespaces=namespaces))
+    if sign == "response":
+        sign_element(document)
+    return encode(document)
+
+
+@pytest.mark.parametrize("prefixes", [None, "xs", "xs xsi saml"])
+def test_plaintext_may_use_the_prefixes_of_the_document(
+    prefixes: str | None, key: DecryptionKey
+) -> None:
+    """XML Encryption, "Serializing XML": encrypted in place, read in place."""
+    response = _encrypted_in_place(prefixes=prefixes)
+    proved = verify(response, decryption_keys=(key,))
+    assert proved.subject == "alice"
+
+
+def test_plaintext_may_use_the_namespace_without_prefix(key: DecryptionKey) -> None:
+    response = _encrypted_in_place(prefix="")
+    assert verify(response, decryption_keys=(key,)).subject == "alice"
+
+
+def test_under_a_signed_response_only_signed_prefixes_count(
+    key: DecryptionKey,
+) -> None:
+    """What the signature does not cover must not say what a prefix means."""
+    response = _encrypted_in_place(sign="response")
+    assert reason(response, decryption_keys=(key,)) is R.DECRYPTION_FAILED
+    plain = _encrypted_in_place(
+        lambda text: text.replace(' xsi:type="xs:string"', ""), sign="response"
+    )
+    assert reason(plain, decryption_keys=(key,)) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text + text.replace("_a1", "_a2"),
+        lambda text: "alice" + text,
+        lambda text: text + "alice",
+        lambda text: "</context>" + text + "<context>",
+        lambda text: '<?xml version="1.0"?>' + text,
+        lambda text: f"<saml:Advice>{text}</saml:Advice>",
+        lambda text: text.replace("saml:Subject>", "nobody:Subject>"),
+    ],
+)
+def test_in_the_document_plaintext_is_one_assertion_and_nothing_else(
+    change: Callable[[str], str], key: DecryptionKey
+) -> None:
+    response = _encrypted_in_place(change)
+    assert reason(response, decryption_keys=(key,)) is R.DECRYPTION_FAILED
 
 
 def test_the_second_key_is_tried_and_no_third(key: DecryptionKey) -> None:

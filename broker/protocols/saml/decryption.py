@@ -6,7 +6,8 @@ reaches it. The plaintext is a document of its own and is treated like one.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from xml.sax.saxutils import quoteattr
 
 import xmlsec
 from lxml import etree
@@ -78,7 +79,7 @@ def decrypt_assertion(
     if plaintext is None:
         raise _failed("no private key of the provider opens the assertion")
     try:
-        root = parse_strictly(decode_text(plaintext))
+        root = _read(decode_text(plaintext), encrypted.nsmap)
     except SamlRejected as error:
         raise _failed(f"the plaintext is refused: {error}") from error
     if root.tag != ASSERTION:
@@ -86,6 +87,29 @@ def decrypt_assertion(
     if sum(1 for _ in root.iter(ASSERTION, ENCRYPTED_ASSERTION)) != 1:
         raise _failed("the plaintext holds further assertions")
     return root
+
+
+def _read(text: str, in_scope: Mapping[str | None, str]) -> _Element:
+    """The plaintext's root element, in a document of its own.
+
+    One that uses prefixes of the document that it was encrypted in is read as what it
+    was there. Source: XML Encryption 1.1, "Serializing XML".
+    """
+    try:
+        root = parse_strictly(text)
+        if root.tag == ASSERTION:
+            return root
+    except SamlRejected as error:
+        if error.reason is not SamlReason.MALFORMED_XML:
+            raise
+    declared = "".join(
+        f" xmlns{':' if prefix else ''}{prefix or ''}={quoteattr(uri)}"
+        for prefix, uri in in_scope.items()
+    )
+    context = parse_strictly(f"<context{declared}>{text}</context>")
+    if len(context) != 1 or f"{context.text or ''}{context[0].tail or ''}".strip():
+        raise _failed("the plaintext is not one element")
+    return etree.fromstring(etree.tostring(context[0], with_tail=False))
 
 
 def _open(document: str, keys: Sequence[DecryptionKey]) -> bytes | None:
