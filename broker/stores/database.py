@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
+from sqlalchemy import event
 from sqlalchemy.engine import Dialect, Row
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
+    DisconnectionError,
     IntegrityError,
     ProgrammingError,
     SQLAlchemyError,
@@ -164,8 +166,8 @@ class PostgresqlEngine:
             pool_size=_POOL_SIZE,
             max_overflow=0,
             pool_timeout=_POOL_WAIT_SECONDS,
-            pool_pre_ping=True,
         )
+        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
         self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def rows(
@@ -182,6 +184,13 @@ class PostgresqlEngine:
     async def dispose(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401  # asyncpg publishes no types
+    # A server that went says so on every connection. To ask each of them whether it
+    # still answers would cost more than the statement that it is wanted for.
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError("the connection was closed")
 
 
 async def connect_postgresql(

@@ -300,6 +300,21 @@ async def test_a_mint_that_was_refused_cannot_come_true_later(
         await ledger.close()
 
 
+async def test_a_connection_that_was_cut_while_nobody_used_it_is_not_used_again(
+    own_postgresql: PostgresqlServer, clock: Any
+) -> None:
+    line = Line(own_postgresql.port)
+    async with line.open() as location:
+        directory = SqlDirectory(Database(location), clock)
+        await asyncio.gather(*(directory.generations() for _ in range(4)))
+        line.cut()
+        await asyncio.sleep(0.1)
+        await directory.generations()
+        async with directory.change(ACCOUNT):
+            pass
+        await directory.close()
+
+
 async def test_mints_survive_the_death_of_postgresql(
     own_postgresql: PostgresqlServer, own_ledger: Ledger
 ) -> None:
