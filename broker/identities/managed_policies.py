@@ -1,6 +1,6 @@
 """Customer managed policies and their versions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -65,6 +65,23 @@ async def require_own_policy(
     if policy.account != account:
         raise AccessDenied(f"The policy {arn} is managed by AWS.")
     return policy
+
+
+async def count_uses(
+    directory: DirectoryReader, account: AccountId, policies: Sequence[ManagedPolicy]
+) -> list[ManagedPolicy]:
+    """AWS-managed policies with their uses within the account."""
+    arns = [policy.arn for policy in policies]
+    attached = await directory.count_attached_owners(account, arns)
+    bounded = await directory.count_bounded_owners(account, arns)
+    return [
+        replace(
+            policy,
+            attachment_count=attached.get(policy.arn, 0),
+            boundary_count=bounded.get(policy.arn, 0),
+        )
+        for policy in policies
+    ]
 
 
 async def create_policy(

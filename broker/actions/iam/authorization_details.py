@@ -26,7 +26,7 @@ from broker.actions.types.iam import (
 )
 from broker.errors import ValidationError
 from broker.identities.aws_managed import list_aws_managed
-from broker.identities.managed_policies import list_versions
+from broker.identities.managed_policies import count_uses, list_versions
 from broker.identities.names import parse_policy_arn
 from broker.identities.trust import shown_trust_policies
 from broker.model.account import AccountId
@@ -158,23 +158,22 @@ async def _own_policies(
 ) -> Page[ManagedPolicy]:
     found = await stored_page(call.directory.list_policies(call.account, "/", page))
     for policy in found.items:
-        details.policies.append(await _policy(call, policy, policy.attachment_count))
+        details.policies.append(await _policy(call, policy))
     return found
 
 
 async def _aws_policies(
     call: Call, page: PageRequest, details: _Details
 ) -> Page[ManagedPolicy]:
-    """Only those that are attached to somebody, as at AWS; all on one page."""
+    """Only those that somebody has, as at AWS; all on one page."""
     del page
-    for policy in list_aws_managed():
-        owners = await call.directory.list_attached_owners(call.account, policy.arn)
-        if owners:
-            details.policies.append(await _policy(call, policy, len(owners)))
+    for policy in await count_uses(call.directory, call.account, list_aws_managed()):
+        if policy.attachment_count or policy.boundary_count:
+            details.policies.append(await _policy(call, policy))
     return Page((), None)
 
 
-async def _policy(call: Call, policy: ManagedPolicy, uses: int) -> ManagedPolicyDetail:
+async def _policy(call: Call, policy: ManagedPolicy) -> ManagedPolicyDetail:
     versions = await list_versions(call.directory, policy)
     detail: ManagedPolicyDetail = {
         "PolicyName": policy.name,
@@ -182,7 +181,7 @@ async def _policy(call: Call, policy: ManagedPolicy, uses: int) -> ManagedPolicy
         "Arn": policy.arn,
         "Path": policy.path,
         "DefaultVersionId": policy.default_version.version_id,
-        "AttachmentCount": uses,
+        "AttachmentCount": policy.attachment_count,
         "PermissionsBoundaryUsageCount": policy.boundary_count,
         "IsAttachable": True,
         "CreateDate": policy.created_at,

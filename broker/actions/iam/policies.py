@@ -1,7 +1,5 @@
 """Managed policies, their versions, and who uses them."""
 
-from dataclasses import replace
-
 from broker.actions.action import Call, Given
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
@@ -56,7 +54,11 @@ async def _get_policy(given: GetPolicyRequest, call: Call) -> GetPolicyResponse:
     policy = await managed_policies.require_managed_policy(
         call.directory, call.account, given["PolicyArn"]
     )
-    return {"Policy": views.got_policy(await _counted(policy, call))}
+    if policy.account == AWS_MANAGED:
+        (policy,) = await managed_policies.count_uses(
+            call.directory, call.account, [policy]
+        )
+    return {"Policy": views.got_policy(policy)}
 
 
 async def _list_policies(
@@ -172,14 +174,6 @@ async def _own_version(given: Given, call: Call) -> ManagedPolicy:
     return await _own(given, call)
 
 
-async def _counted(policy: ManagedPolicy, call: Call) -> ManagedPolicy:
-    """The policy with the uses of an AWS-managed one within the account."""
-    if policy.account != AWS_MANAGED:
-        return policy
-    owners = await call.directory.list_attached_owners(call.account, policy.arn)
-    return replace(policy, attachment_count=len(owners))
-
-
 def _is_used(policy: ManagedPolicy, usage: str | None) -> bool:
     """Whether a policy is in use the way that a filter asks for."""
     if usage == "PermissionsBoundary":
@@ -224,11 +218,11 @@ async def _aws_page(
     given: ListPoliciesRequest, call: Call, request: PageRequest
 ) -> Page[ManagedPolicy]:
     prefix = given.get("PathPrefix", "/")
-    listed = [p for p in list_aws_managed() if p.path.startswith(prefix)]
-    counts = await call.directory.count_attached_owners(
-        call.account, [policy.arn for policy in listed]
+    policies = await managed_policies.count_uses(
+        call.directory,
+        call.account,
+        [policy for policy in list_aws_managed() if policy.path.startswith(prefix)],
     )
-    policies = [replace(p, attachment_count=counts.get(p.arn, 0)) for p in listed]
     if given.get("OnlyAttached", False):
         policies = [policy for policy in policies if policy.attachment_count]
     inner = None

@@ -140,6 +140,24 @@ class PolicyReads(Reads):
         )
         return tuple(row.owner_id for row in rows)
 
+    async def count_bounded_owners(
+        self, account: AccountId, policy_arns: Collection[str]
+    ) -> Mapping[str, int]:
+        bounds = union_all(
+            *(
+                select(table.c.boundary_arn).where(
+                    table.c.account == account, table.c.boundary_arn.in_(policy_arns)
+                )
+                for table, _, _ in _OWNERS
+            )
+        ).subquery()
+        rows = await self.rows(
+            select(bounds.c.boundary_arn, func.count().label("owners")).group_by(
+                bounds.c.boundary_arn
+            )
+        )
+        return {row.boundary_arn: row.owners for row in rows}
+
     async def find_owner_arns(self, unique_ids: Collection[str]) -> Mapping[str, str]:
         if not unique_ids:
             return {}

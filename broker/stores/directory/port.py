@@ -162,6 +162,12 @@ class DirectoryReader(CredentialReader, Protocol):
         """Unique ids of the users and roles whose permissions boundary it is."""
         ...
 
+    async def count_bounded_owners(
+        self, account: AccountId, policy_arns: Collection[str]
+    ) -> Mapping[str, int]:
+        """How many users and roles have each as their boundary; absent for none."""
+        ...
+
     async def find_owner_arns(self, unique_ids: Collection[str]) -> Mapping[str, str]:
         """ARNs of the users and roles of any account that have these unique ids."""
         ...

@@ -351,6 +351,8 @@ async def test_managed_policies_count_their_uses(directory: SqlDirectory) -> Non
     counts = await directory.count_attached_owners(ACCOUNT, [policy.arn, "arn:none"])
     owners = await directory.list_attached_owners(ACCOUNT, policy.arn)
     assert counts == {policy.arn: len(owners)}
+    bounds = await directory.count_bounded_owners(ACCOUNT, [policy.arn, aws])
+    assert bounds == {policy.arn: 1}
     assert owners == ("AIDA1", "AROA1")
     assert await directory.list_attachments(ACCOUNT, "AIDA1") == (policy.arn, aws)
     attached = await directory.list_policies(

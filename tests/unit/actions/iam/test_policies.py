@@ -265,6 +265,20 @@ async def test_aws_managed_policies_are_there_and_not_to_be_changed(iam: Iam) ->
     assert [role["RoleName"] for role in entities["PolicyRoles"]] == ["R"]
 
 
+async def test_aws_managed_policies_count_whom_they_bound(iam: Iam) -> None:
+    arn = f"{AWS}/PowerUserAccess"
+    await make_role(iam)
+    await iam("PutRolePermissionsBoundary", RoleName="R", PermissionsBoundary=arn)
+    await iam("CreateUser", UserName="U", PermissionsBoundary=arn)
+    details = await iam("GetAccountAuthorizationDetails", Filter=["AWSManagedPolicy"])
+    listed = await iam("ListPolicies", PolicyUsageFilter="PermissionsBoundary")
+    got = await iam("GetPolicy", PolicyArn=arn)
+    for shown in (*details["Policies"], *listed["Policies"], got["Policy"]):
+        counts = shown["AttachmentCount"], shown["PermissionsBoundaryUsageCount"]
+        assert (shown["Arn"], *counts) == (arn, 0, 2)
+    assert len(details["Policies"]) == len(listed["Policies"]) == 1
+
+
 @pytest.mark.parametrize("size", [1, 3, 100])
 async def test_lists_of_any_scope_come_in_pages(iam: Iam, size: int) -> None:
     for name in ("b", "A", "c"):
