@@ -117,16 +117,14 @@ def prove_saml(
     skew: timedelta,
     decryption_keys: Sequence[DecryptionKey] = (),
     in_response_to: AbstractSet[str] = frozenset(),
-    request_id: str = "",
 ) -> FederatedIdentity:
     """Verify a SAMLResponse parameter as ``provider``'s and say whom it proves.
 
     ``metadata`` is the provider's, parsed; ``audiences`` and ``recipients`` are the
     installation's, to which the provider's own options are added.
     ``decryption_keys`` are the provider's, newest first; ``in_response_to`` as in
-    `Expected`. ``request_id`` goes into the texts that AWS sends with it. The pairs
-    of the result are this provider's with roles of its own account and may be none;
-    ``spends`` lacks the role, which the caller adds.
+    `Expected`. The pairs of the result are this provider's with roles of its own
+    account and may be none; ``spends`` lacks the role, which the caller adds.
 
     Raises:
         InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: the proof is
@@ -146,7 +144,7 @@ def prove_saml(
     try:
         assertion = verify_response(response_text, idp=metadata, expected=expected)
     except SamlRejected as error:
-        raise wire_error(error, request_id=request_id) from error
+        raise wire_error(error) from error
     by_group = _by_group(assertion, provider, options)
     claims = read_claims(
         assertion.attributes,

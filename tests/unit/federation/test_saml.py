@@ -239,12 +239,12 @@ def test_refusals_have_the_recorded_texts(
     knobs: dict[str, Any], class_: type[BrokerError], message: str
 ) -> None:
     with pytest.raises(class_) as refusal:
-        prove(
-            build_response(**knobs),
-            request_id="11111111-2222-3333-4444-555555555555",
-        )
-    assert refusal.value.message == message
-    assert refusal.value.detail
+        prove(build_response(**knobs))
+    cause = refusal.value.__cause__
+    assert isinstance(cause, SamlRejected)
+    told = wire_error(cause, request_id="11111111-2222-3333-4444-555555555555")
+    assert (type(told), told.message) == (class_, message)
+    assert told.detail == refusal.value.detail != ""
 
 
 def test_the_providers_options_take_effect() -> None:
