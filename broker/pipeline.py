@@ -220,7 +220,7 @@ class Pipeline:
     ) -> Call:
         now = self._clock.now()
         fixed = find_fixed_region(raw.find_header(b"host"), self._public_host)
-        region = self.find_region(raw)
+        region = unsigned_region(fixed, self._home_region, self._regions)
         return Call(
             request_id=request_id,
             raw=raw,

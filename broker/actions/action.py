@@ -14,6 +14,7 @@ from broker.audit.entry import AuditEntry
 from broker.authz.need import Need
 from broker.model.account import AccountId
 from broker.model.caller import Caller
+from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.raw import RawRequest
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
@@ -81,6 +82,9 @@ class Call:
     at_global_endpoint: bool = False
     """Whether it was sent to the one endpoint of all regions."""
 
+    role: Role | None = None
+    """The role whose trust policy was asked: what is minted is minted for it."""
+
     mfa_at: int | None = None
     """When the call's second factor was shown (seconds since 1970)."""
 
@@ -98,6 +102,13 @@ class Call:
     def account(self) -> AccountId:
         """The caller's account: the one that IAM actions act in."""
         return self.caller.account
+
+    @property
+    def trusted_role(self) -> Role:
+        """The role to be assumed. Only there after the *permit* step."""
+        if self.role is None:
+            raise RuntimeError("no role's trust policy was asked")
+        return self.role
 
     @property
     def federated(self) -> FederatedIdentity:

@@ -18,11 +18,12 @@ from structlog.typing import EventDict, Processor
 from broker.settings import LogFormat
 from broker.stores.json_text import encode_json
 
-_UNTIL_ZONE = 26  # year to microsecond
+_UNTIL_ZONE = len("2026-01-31T23:59:59.000000")
 
 
 def _add_time(_logger: object, _method: str, event: EventDict) -> EventDict:
-    event["timestamp"] = datetime.now(UTC).isoformat()[:_UNTIL_ZONE] + "Z"
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    event["timestamp"] = f"{now[:_UNTIL_ZONE]}Z"
     return event
 
 

@@ -139,6 +139,7 @@ class IssuerKeys:
         self._seal = seal
         self._fetch_seconds = fetch_seconds
         self._slots: dict[str, _Slot] = {}
+        self._names: dict[str, tuple[OidcProvider, str]] = {}
         self._static: dict[str, tuple[str, KeySet]] = {}
 
     async def close(self) -> None:
@@ -269,10 +270,18 @@ class IssuerKeys:
         return keys
 
     def _name_of(self, provider: OidcProvider, options: OidcProviderOptions) -> str:
-        if not self.is_private(provider, options):
-            return provider.url
-        # Thumbprints and URL are part of the name: a changed provider starts anew.
-        return f"{provider.unique_id} {provider.url} {' '.join(provider.thumbprints)}"
+        known = self._names.get(provider.unique_id)
+        # The directory remembers a provider until it changes, and then has another.
+        if known is not None and known[0] is provider:
+            return known[1]
+        name = provider.url
+        if self.is_private(provider, options):
+            # Thumbprints and URL are part of it: a changed provider starts anew.
+            name = f"{provider.unique_id} {name} {' '.join(provider.thumbprints)}"
+        if len(self._names) >= MAX_SLOTS:
+            self._names.clear()
+        self._names[provider.unique_id] = (provider, name)
+        return name
 
     def _slot_of(self, provider: OidcProvider, options: OidcProviderOptions) -> _Slot:
         name = self._name_of(provider, options)

@@ -6,7 +6,7 @@ Forms and XML are nothing for a framework to model, and the endpoint is the hot 
 Source: reference 1.1 and 1.3.
 """
 
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection
 from typing import Protocol
 
 from broker.model.answer import Answer
@@ -78,7 +78,7 @@ class QueryEndpoint:
         method: str = scope["method"]
         query: bytes = scope["query_string"]
         headers: Headers = tuple(scope["headers"])
-        names = {name for name, _ in headers}
+        names = dict(headers)
         if b"origin" in names:
             common += _CROSS_ORIGIN
         if method not in {"GET", "POST"}:
@@ -115,9 +115,13 @@ class QueryEndpoint:
 
 
 async def _respond_without_action(
-    send: Send, method: str, names: AbstractSet[bytes], common: Headers
+    send: Send, method: str, names: Collection[bytes], common: Headers
 ) -> None:
-    if method == "OPTIONS" and {b"origin", b"access-control-request-method"} <= names:
+    if (
+        method == "OPTIONS"
+        and b"origin" in names
+        and b"access-control-request-method" in names
+    ):
         await respond(send, 200, (*common, *_PREFLIGHT))
     else:
         await respond(send, _METHOD_NOT_ALLOWED, (*common, (b"allow", _ALLOWED)))
@@ -130,7 +134,7 @@ async def _receive_body(
     for name, value in headers:
         if name == b"content-length" and _declares_too_much(value):
             raise _TooLargeError
-    with deadlines:
+    with deadlines.begin():
         message = await receive()
         if not message.get("more_body"):
             return _chunk(message, 0)

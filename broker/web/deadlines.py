@@ -7,7 +7,7 @@ _STEP_SECONDS = 1.0
 
 
 class Deadlines:
-    """``with deadlines:`` ends with ``TimeoutError`` what waits for too long.
+    """``with deadlines.begin():`` ends with ``TimeoutError`` what waits for too long.
 
     Up to a second later than it says: one timer looks after every wait, where
     ``asyncio.timeout`` sets one up for each, at the price of a signature's check.
@@ -17,16 +17,47 @@ class Deadlines:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._step = min(_STEP_SECONDS, seconds)
-        self._until: dict[asyncio.Task[object], float] = {}
-        self._late: set[asyncio.Task[object]] = set()
+        self._waits: set[_Wait] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def __enter__(self) -> None:
-        """The running task's time begins."""
+    def begin(self) -> "_Wait":
+        """The running task's time begins; it ends with the block."""
         loop = asyncio.get_running_loop()
-        self._until[_running_task()] = loop.time() + self._seconds
+        task = asyncio.current_task(loop)
+        if task is None:
+            raise RuntimeError("a deadline needs a task")
         if self._timer is None:
             self._timer = loop.call_later(self._step, self._look, loop)
+        wait = _Wait(self._waits, task, loop.time() + self._seconds)
+        self._waits.add(wait)
+        return wait
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for wait in self._waits:
+            if wait.until <= now and not wait.is_late:
+                wait.is_late = True
+                wait.task.cancel()
+        self._timer = (
+            loop.call_later(self._step, self._look, loop) if self._waits else None
+        )
+
+
+class _Wait:
+    """One wait, while it lasts."""
+
+    __slots__ = ("_waits", "is_late", "task", "until")
+
+    def __init__(
+        self, waits: "set[_Wait]", task: asyncio.Task[object], until: float
+    ) -> None:
+        self._waits = waits
+        self.task = task
+        self.until = until
+        self.is_late = False
+
+    def __enter__(self) -> None:
+        """Nothing more: the time runs already."""
 
     def __exit__(
         self,
@@ -39,26 +70,10 @@ class Deadlines:
         Raises:
             TimeoutError: the time was over first.
         """
-        task = _running_task()
-        del self._until[task]
-        if task in self._late:
-            self._late.discard(task)
-            if task.uncancel() <= 0 and kind is asyncio.CancelledError:
-                raise TimeoutError
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
-        for task, until in self._until.items():
-            if until <= now and task not in self._late:
-                self._late.add(task)
-                task.cancel()
-        self._timer = (
-            loop.call_later(self._step, self._look, loop) if self._until else None
-        )
-
-
-def _running_task() -> asyncio.Task[object]:
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("a deadline needs a task")
-    return task
+        self._waits.discard(self)
+        if (
+            self.is_late
+            and self.task.uncancel() <= 0
+            and kind is asyncio.CancelledError
+        ):
+            raise TimeoutError

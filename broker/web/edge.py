@@ -117,11 +117,10 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                sent = message.get("headers", ())
-                names = {name for name, _ in sent}
+                sent = dict(message.get("headers", ()))
                 message["headers"] = [
-                    *sent,
-                    *(header for header in self._headers if header[0] not in names),
+                    *message.get("headers", ()),
+                    *[header for header in self._headers if header[0] not in sent],
                 ]
             await send(message)
 

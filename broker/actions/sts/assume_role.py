@@ -52,7 +52,7 @@ class AssumeRole:
         )
 
     async def _needs(self, given: AssumeRoleRequest, call: Call) -> tuple[Need, ...]:
-        role = await find_role(self._fresh, given["RoleArn"])
+        role = call.role = await find_role(self._fresh, given["RoleArn"])
         _refuse_kinds(call, given["RoleArn"])
         call.mfa_at = await self._mfa.verify(
             call.caller, given.get("SerialNumber"), given.get("TokenCode"), call.now
@@ -67,16 +67,13 @@ class AssumeRole:
         )
 
     async def _handle(self, given: AssumeRoleRequest, call: Call) -> Mapping[str, Any]:
-        role = await find_role(self._fresh, given["RoleArn"])
-        if role is None:
-            raise AccessDenied(_denial(call, given["RoleArn"]))
         calling = call.caller.session
         minted, answer = await self._minter.mint(
             given,
             call,
             RoleRequest(
                 kind=SessionKind.ASSUME_ROLE,
-                role=role,
+                role=call.trusted_role,
                 session_name=given["RoleSessionName"],
                 tags=_tags(given, call),
                 source_identity=require_source_identity(

@@ -42,6 +42,7 @@ class AssumeRoleWithSaml:
         role = await find_role(self._fresh, given["RoleArn"])
         if role is not None and role.name.startswith(_RESERVED_ROLES):
             role = None
+        call.role = role
         identity = call.federated
         return role_needs(
             f"sts:{_NAME}",
@@ -57,11 +58,9 @@ class AssumeRoleWithSaml:
     ) -> Mapping[str, Any]:
         identity = call.federated
         answer = await mint_federated(
-            self._fresh,
             self._minter,
             given,
             call,
-            name=_NAME,
             kind=SessionKind.SAML,
             session_name=_session_name(identity),
         )

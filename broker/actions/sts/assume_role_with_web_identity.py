@@ -49,10 +49,11 @@ class AssumeRoleWithWebIdentity:
             raise InvalidIdentityToken(
                 "The target role ARN is not present in the roles claim of the identity token"
             )
+        call.role = await find_role(self._fresh, given["RoleArn"])
         return role_needs(
             f"sts:{_NAME}",
             given,
-            await find_role(self._fresh, given["RoleArn"]),
+            call.role,
             tags=identity_tags(identity),
             source_identity=identity.source_identity,
             context={
@@ -65,11 +66,9 @@ class AssumeRoleWithWebIdentity:
     ) -> Mapping[str, Any]:
         identity = call.federated
         answer = await mint_federated(
-            self._fresh,
             self._minter,
             given,
             call,
-            name=_NAME,
             kind=SessionKind.WEB_IDENTITY,
             session_name=given["RoleSessionName"],
         )

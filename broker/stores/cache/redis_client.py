@@ -28,7 +28,9 @@ def connect_redis(
 ) -> tuple[Client, list[Redis]]:
     """A client for the address, and the helpers that must be closed with it.
 
-    It connects when it is first used.
+    It connects when it is first used. Connections of `send_all` have no time-out of
+    their own but for connecting: its caller's is the one that counts, and the
+    library's costs as much for each answer as reading it.
     """
     options: dict[str, Any] = {
         "username": location.username,
@@ -38,6 +40,7 @@ def connect_redis(
     if location.mode == "cluster":
         nodes = [ClusterNode(host, port) for host, port in location.hosts]
         return RedisCluster(startup_nodes=nodes, **options), []
+    del options["socket_timeout"]
     if location.mode == "sentinel":
         # User and password are the data servers'; sentinels mostly have none.
         sentinel = Sentinel(  # type: ignore[no-untyped-call] # the library's gap
@@ -66,7 +69,7 @@ async def send_all(
 ) -> list[object | ResponseError]:
     """Send commands in one go, each for itself; an error answers its command alone.
 
-    Raises what the client raises when there is no answer.
+    The caller limits the time. Raises what the client raises when there is no answer.
     """
     if isinstance(client, RedisCluster):
         pipeline = client.pipeline(transaction=False)

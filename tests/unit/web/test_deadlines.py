@@ -8,7 +8,7 @@ from broker.web.deadlines import Deadlines
 
 
 async def wait(deadlines: Deadlines, seconds: float) -> str:
-    with deadlines:
+    with deadlines.begin():
         await asyncio.sleep(seconds)
     return "in time"
 
@@ -41,5 +41,5 @@ async def test_a_foreign_cancellation_stays_one() -> None:
 
 
 async def test_an_error_of_the_work_stays_itself() -> None:
-    with pytest.raises(KeyError), Deadlines(60):
+    with pytest.raises(KeyError), Deadlines(60).begin():
         raise KeyError
