@@ -30,7 +30,7 @@ def account_of(text: str) -> Yaml:
     for provider in account["SAMLProviders"]:
         # A form ends lines in its own way, and takes the last end away.
         lines = provider["SamlMetadataDocument"].splitlines()
-        provider["SamlMetadataDocument"] = lines
+        provider["SamlMetadataDocument"] = "\n".join(lines)
     return account
 
 
