@@ -12,7 +12,7 @@ Source: SAML 2.0 Metadata 2.3.2 (validUntil, cacheDuration); security design 5.
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -37,9 +37,9 @@ from broker.protocols.saml.errors import MetadataReason, MetadataRejected
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
 from broker.protocols.saml.published_metadata import (
     PublishedMetadata,
+    is_newer,
     parse_signers,
     read_published_metadata,
-    says_the_same,
 )
 from broker.stores.cache.port import Cache
 from broker.stores.directory.port import Directory
@@ -103,7 +103,7 @@ class MetadataRefresher:
         self._gate = asyncio.Semaphore(_AT_ONCE)
 
     async def close(self) -> None:
-        """Stop what is running."""
+        """Stop what is running; a change that has begun comes to its end."""
         tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
@@ -271,9 +271,9 @@ class MetadataRefresher:
             )
             # Seconds of work for a federation's large document: not in the loop.
             published = await asyncio.to_thread(self._read, data, options, current, now)
-            changed = not says_the_same(published.metadata, current)
+            changed = is_newer(published.metadata, current)
             if changed:
-                await self._replace(provider, options, current, published)
+                await _finish(self._replace(provider, options, current, published))
         except (FetchFailedError, MetadataRejected, ValueError) as error:
             return self._failed(provider, before, _words(error))
         except SupersededError:
@@ -362,6 +362,16 @@ class MetadataRefresher:
         url = SamlProviderOptions.parse(provider.options).metadata_url
         _log.warning("published metadata refused", provider=provider.arn, error=words)
         return after_failure(before, url=url, now=self._clock.now(), words=words)
+
+
+async def _finish(work: Coroutine[object, object, None]) -> None:
+    """Await work that is not cancelled along with whoever awaits it."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 def _shown_keys(metadata: IdpMetadata) -> list[str]:

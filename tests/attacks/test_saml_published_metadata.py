@@ -15,6 +15,7 @@ from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import parse_metadata
 from broker.protocols.saml.published_metadata import (
     PublishedMetadata,
+    is_newer,
     parse_signers,
     read_published_metadata,
     says_the_same,
@@ -229,3 +230,40 @@ def test_without_a_signature_something_else_must_vouch() -> None:
 def test_pins_must_be_some_certificates(pem: str) -> None:
     with pytest.raises(MetadataRejected):
         parse_signers(pem)
+
+
+def _until(days: int | None, *keys: KeyPair) -> Any:
+    end = (
+        "" if days is None else f' validUntil="{saml_time(NOW + timedelta(days=days))}"'
+    )
+    return read(signed_metadata(OLD, *keys, attributes=end)).metadata
+
+
+@pytest.mark.parametrize("earlier", [9, None])
+def test_an_earlier_document_does_not_bring_withdrawn_keys_back(
+    earlier: int | None,
+) -> None:
+    """It is signed and still valid; only its validUntil is behind."""
+    known = _until(10, NEW)
+    with pytest.raises(MetadataRejected) as caught:
+        is_newer(_until(earlier, OLD, NEW), known)
+    assert caught.value.reason is M.OLDER
+    assert "by hand" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("known", "published", "newer"),
+    [
+        (_until(10, OLD), _until(10, OLD), False),
+        (_until(10, OLD), _until(10, OLD, NEW), True),
+        (_until(10, OLD), _until(11, OLD), True),
+        (_until(10, OLD), _until(9, OLD), False),
+        (_until(None, OLD), _until(9, OLD, NEW), True),
+        (_until(None, OLD), _until(None, OLD, NEW), True),
+    ],
+)
+def test_what_says_something_else_and_is_not_behind_is_newer(
+    known: Any, published: Any, newer: bool
+) -> None:
+    """One that says the same may be behind: a cache on the way."""
+    assert is_newer(published, known) is newer

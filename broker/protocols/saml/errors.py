@@ -69,6 +69,7 @@ class MetadataReason(StrEnum):
     KEY_TYPE = "key-type"
     ENDPOINT = "endpoint"
     NOT_VALID_NOW = "not-valid-now"
+    OLDER = "older"
     TOO_MANY = "too-many"
     NOT_SIGNED = "not-signed"
     OTHER_ENTITY = "other-entity"

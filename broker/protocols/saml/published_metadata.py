@@ -9,7 +9,7 @@ Source: SAML 2.0 Metadata 2.2.1, 2.3, 3; Metadata Interoperability Profile 2.
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
 
@@ -124,6 +124,34 @@ def parse_signers(pem: str) -> tuple[SigningKey, ...]:
 def says_the_same(one: IdpMetadata, other: IdpMetadata) -> bool:
     """Whether nothing differs that counts: keys, their ends, endpoints, validity."""
     return one == other and _ends(one) == _ends(other)
+
+
+def is_newer(published: IdpMetadata, known: IdpMetadata) -> bool:
+    """Whether ``published`` is to take the place of ``known``.
+
+    Signed documents stay good until their ``validUntil``, so who stands in the way
+    could bring back an earlier one and with it keys that were withdrawn. Publishers
+    move ``validUntil`` on; a document that is behind in it is an earlier one.
+
+    Raises:
+        MetadataRejected: OLDER, for an earlier one that says something else.
+    """
+    if says_the_same(published, known):
+        return False
+    end, known_end = published.valid_until, known.valid_until
+    if known_end is None or (end is not None and end >= known_end):
+        return True
+    if end is not None and says_the_same(
+        replace(published, valid_until=known_end), known
+    ):
+        return False
+    ends = "without end" if end is None else f"until {end:%Y-%m-%dT%H:%M:%SZ}"
+    raise MetadataRejected(
+        MetadataReason.OLDER,
+        f"The published metadata is valid {ends}, what is registered until "
+        f"{known_end:%Y-%m-%dT%H:%M:%SZ}: it seems to be an earlier document. "
+        "Register it by hand if it is meant.",
+    )
 
 
 def _ends(metadata: IdpMetadata) -> list[datetime]:

@@ -1,6 +1,7 @@
 """Published metadata over real HTTP, into a real directory, through a shared cache."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -22,9 +23,11 @@ from broker.federation.refresh_state import (
     after_success,
     read_state,
 )
+from broker.model.account import AccountId
 from broker.model.entities import SamlProvider
+from broker.stores.directory.port import DirectoryChange
 from broker.stores.errors import StoreUnavailableError
-from tests.support.saml_idp import key_pair, metadata_xml, saml_time
+from tests.support.saml_idp import KeyPair, key_pair, metadata_xml, saml_time
 from tests.support.saml_publisher import Publisher, publishing, signed_metadata
 from tests.support.signin import ACCOUNT, OTHER, SignInWorld, open_world
 
@@ -54,10 +57,14 @@ async def watched(world: SignInWorld, url: str, **options: object) -> SamlProvid
     return changed
 
 
-async def now_registered(world: SignInWorld) -> str:
+async def found_provider(world: SignInWorld) -> SamlProvider:
     found = await world.services.stores.directory.find_saml_provider(ACCOUNT, "Corp")
     assert found is not None
-    return found.metadata
+    return found
+
+
+async def now_registered(world: SignInWorld) -> str:
+    return (await found_provider(world)).metadata
 
 
 def refresher_for(
@@ -125,6 +132,56 @@ async def test_a_bad_document_leaves_the_last_good_one(
     assert says in state.problem
     assert state.failures == 1
     assert await now_registered(world) == provider.metadata
+
+
+async def test_an_earlier_document_is_not_taken_back(
+    world: SignInWorld, publisher: Publisher
+) -> None:
+    def dated(days: int, *keys: KeyPair) -> str:
+        end = saml_time(world.clock.now() + timedelta(days=days))
+        return signed_metadata(OLD, *keys, attributes=f' validUntil="{end}"')
+
+    earlier, publisher.text = dated(9, OLD, NEW), dated(10, OLD)
+    await watched(world, publisher.url)
+    refresher = refresher_for(world, publisher)
+    await refresher.refresh(await found_provider(world))
+    known = await now_registered(world)
+    assert "validUntil" in known
+    publisher.text = earlier
+    world.clock.move(3600)
+    state = await refresher.refresh(await found_provider(world))
+    assert "an earlier document" in state.problem
+    assert await now_registered(world) == known
+
+
+async def test_a_change_that_has_begun_comes_to_its_end(
+    world: SignInWorld, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = await watched(world, publisher.url)
+    refresher = refresher_for(world, publisher)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    directory = world.services.stores.directory
+    change = directory.change
+
+    @contextlib.asynccontextmanager
+    async def slow_change(account: AccountId) -> AsyncIterator[DirectoryChange]:
+        async with change(account) as made:
+            begun.set()
+            await go_on.wait()
+            yield made
+
+    monkeypatch.setattr(directory, "change", slow_change)
+    reading = asyncio.create_task(refresher.refresh(provider))
+    async with asyncio.timeout(20):
+        await begun.wait()
+    closing = asyncio.create_task(refresher.close())
+    await asyncio.sleep(0.05)
+    assert not closing.done()
+    go_on.set()
+    await closing
+    assert NEW.certificate_base64 in await now_registered(world)
+    with pytest.raises(asyncio.CancelledError):
+        await reading
 
 
 async def test_a_server_that_fails_is_left_in_peace_for_longer_each_time(
@@ -391,8 +448,10 @@ async def test_metadata_that_ran_out_lets_nobody_in_until_it_is_published_anew(
         assert refused.status_code == 400
         record = await world.recorded("signin:ListRolesWithSAML")
         assert "metadata was valid until" in record.detail
-        publisher.answer, publisher.text = publisher.publish, signed_metadata(OLD, OLD)
         world.clock.move(3700)
+        end = saml_time(world.clock.now() + timedelta(hours=1))
+        publisher.answer = publisher.publish
+        publisher.text = signed_metadata(OLD, OLD, attributes=f' validUntil="{end}"')
         accepted = await world.browser().post(
             "/saml", data={"SAMLResponse": world.response()}
         )
