@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import structlog
 from fastapi import FastAPI
@@ -72,9 +73,11 @@ from broker.sessions.vault import SealBrokenError, Vault
 from broker.settings import Settings
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
+from broker.stores.errors import StoreUnavailableError
 from broker.stores.installation import claim_keyring, read_installation
 from broker.stores.ledger.observed import ObservedLedger
 from broker.stores.open import Stores, open_stores
+from broker.stores.urls import redact_url
 from broker.stores.uses import UseBuffer
 from broker.web.api import QueryEndpoint
 from broker.web.asgi import App, Receive, Scope, Send, respond
@@ -124,18 +127,25 @@ async def open_services(
     """Build a worker's services, and take them down at the end.
 
     Raises:
-        StoreUrlError, StoreUnavailableError, SchemaTooNewError: the stores.
+        SettingsError: there is no data folder.
+        StoreUnavailableError, SchemaTooNewError: the stores.
         KeyringError: the keyring is missing, unsafe or another database's.
     """
     clock = clock or SystemClock()
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.make_data_dir()
     async with contextlib.AsyncExitStack() as stack:
-        stores = await open_stores(
-            settings.database,
-            settings.redis_url,
-            clock=clock,
-            spool_folder=settings.data_dir / "spool",
-        )
+        try:
+            stores = await open_stores(
+                settings.database,
+                settings.redis_url,
+                clock=clock,
+                spool_folder=settings.data_dir / "spool",
+            )
+        except StoreUnavailableError as error:
+            raise StoreUnavailableError(
+                f"{redact_url(settings.database)}: {error}; start it, or mend"
+                " BROKER_DATABASE_URL"
+            ) from error
         stack.push_async_callback(stores.close)
         metrics = Metrics(PAGES)
         stores = replace(
@@ -403,7 +413,7 @@ def _edge(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
 
 def _host_names(settings: Settings) -> list[str]:
     """The public host, and the regional names below it."""
-    host = settings.public_host.partition(":")[0]
+    host = urlsplit(settings.public_origin).hostname or ""
     return [host, f"*.{host}"]
 
 

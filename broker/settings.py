@@ -5,25 +5,35 @@ is wrong with it and what to write. The names are fixed: operators rely on them.
 """
 
 import ipaddress
+import os
 import re
+import ssl
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from broker.federation.addresses import InternalIssuer, parse_internal_issuers
+from broker.stores.urls import (
+    StoreUrlError,
+    parse_database_url,
+    parse_redis_url,
+    redact_url,
+)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _SECRETS = Path("/run/secrets")
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", re.ASCII)
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,252}[a-z0-9])?", re.ASCII)
 _AWS_AUDIENCE = "urn:amazon:webservices"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_IPV6 = 6
 
 
 class SettingsError(Exception):
@@ -46,13 +56,151 @@ def _split(value: object) -> object:
 
 
 def _networks(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return tuple(ipaddress.ip_network(part, strict=False) for part in _parts(value))
+    return tuple(map(_network, _parts(value))) if isinstance(value, str) else value
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no network; write such as 10.0.0.0/8 or 192.0.2.7"
+        ) from None
 
 
 def _internal_issuers(value: object) -> object:
     return parse_internal_issuers(value) if isinstance(value, str) else value
+
+
+def _number(least: int, most: int) -> BeforeValidator:
+    def read(value: object) -> object:
+        number = value
+        if isinstance(value, str):
+            digits = value.isascii() and value.isdecimal()
+            # Longer ones are out of bounds anyway, and int() refuses some.
+            number = int(value) if digits and len(value) <= len(str(most)) else None
+        if not isinstance(number, int) or not least <= number <= most:
+            raise ValueError(
+                f"{value!r} will not do; write a whole number from {least} to {most}"
+            )
+        return number
+
+    return BeforeValidator(read)
+
+
+def _origin(text: str) -> str:
+    """Scheme, host and port, as browsers write them in an ``Origin`` header."""
+    wrong = ValueError(
+        f"{redact_url(text)!r} is no origin; write scheme, host and port only, such as"
+        " https://broker.example.com"
+    )
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise wrong from None
+    host = _written_host(parts.hostname or "")
+    rest = (parts.path.strip("/"), parts.query, parts.fragment)
+    if (
+        parts.scheme not in _DEFAULT_PORTS
+        or not host
+        or port == 0
+        or any(rest)
+        or "@" in parts.netloc
+        or text.endswith(("?", "#"))
+    ):
+        raise wrong
+    shown = "" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}"
+    return f"{parts.scheme}://{host}{shown}"
+
+
+def _written_host(host: str) -> str:
+    """A host as it stands in an origin; empty for what is none."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host if _HOST_NAME.fullmatch(host) else ""
+    return f"[{address}]" if address.version == _IPV6 else str(address)
+
+
+def _public_origin(text: str) -> str:
+    origin = _origin(text)
+    if (
+        origin.startswith("http://")
+        and urlsplit(origin).hostname not in _LOOPBACK_NAMES
+    ):
+        raise ValueError(
+            "plain http is for loopback names only; write"
+            f" https://{urlsplit(origin).netloc}"
+        )
+    return origin
+
+
+def _origins(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(_origin, texts))
+
+
+def _recipients(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        scheme, separator, rest = text.partition("://")
+        if scheme not in _DEFAULT_PORTS or not separator or not rest.strip("/"):
+            raise ValueError(
+                f"{text!r} is no address of an assertion consumer service; write such"
+                " as https://signin.aws.amazon.com/saml"
+            )
+    return texts
+
+
+def _region(text: str) -> str:
+    if not _REGION.fullmatch(text):
+        raise ValueError(f"{text!r} is no region; write such as us-east-1")
+    return text
+
+
+def _regions(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts or ("",):
+        if text != "*" and not _REGION.fullmatch(text):
+            raise ValueError(
+                f"{text!r} is no region; write regions such as us-east-1, or * for all"
+            )
+    return texts
+
+
+def _database(url: str) -> str:
+    if url:
+        try:
+            parse_database_url(url)
+        except StoreUrlError as error:
+            raise ValueError(
+                f"{error}; write such as postgresql://u:p@h/name"
+            ) from None
+    return url
+
+
+def _redis(url: str) -> str:
+    if url:
+        try:
+            parse_redis_url(url)
+        except StoreUrlError as error:
+            raise ValueError(f"{error}; write such as rediss://u:p@h:6379/0") from None
+    return url
+
+
+def _authorities(path: Path) -> Path:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except OSError as error:  # ssl.SSLError is one
+        raise ValueError(
+            f"{path} cannot be read as certificates ({error.strerror or error}); write"
+            " the path of a PEM file with certificate authorities"
+        ) from None
+    return path
+
+
+def _file(path: Path) -> Path:
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; write the path of a file")
+    return path
 
 
 Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -75,47 +223,29 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Path("data")
-    database_url: str = ""
-    redis_url: str = ""
-    public_url: str = "http://127.0.0.1:8080"
-    keyring_file: Path | None = None
+    database_url: Annotated[str, AfterValidator(_database)] = ""
+    redis_url: Annotated[str, AfterValidator(_redis)] = ""
+    public_url: Annotated[str, AfterValidator(_public_origin)] = "http://127.0.0.1:8080"
+    keyring_file: Annotated[Path, AfterValidator(_file)] | None = None
     saml_audiences: Texts = ()
-    saml_recipients: Texts = ()
-    clock_skew_seconds: int = Field(default=60, ge=0, le=300)
-    stale_seconds: int = Field(default=60, ge=1, le=3600)
-    ca_file: Path | None = None
+    saml_recipients: Annotated[Texts, AfterValidator(_recipients)] = ()
+    clock_skew_seconds: Annotated[int, _number(0, 300)] = 60
+    stale_seconds: Annotated[int, _number(1, 3600)] = 60
+    ca_file: Annotated[Path, AfterValidator(_authorities)] | None = None
     internal_issuers: InternalIssuers = ()
     trusted_proxies: Networks = ()
-    regions: Texts = ("*",)
-    home_region: str = "us-east-1"
-    allowed_destinations: Texts = ()
-    rate_limit: int = Field(default=600, ge=0)
-    audit_days: int = Field(default=365, ge=1)
+    regions: Annotated[Texts, AfterValidator(_regions)] = ("*",)
+    home_region: Annotated[str, AfterValidator(_region)] = "us-east-1"
+    allowed_destinations: Annotated[Texts, AfterValidator(_origins)] = ()
+    rate_limit: Annotated[int, _number(0, 1_000_000)] = 600
+    audit_days: Annotated[int, _number(1, 36_500)] = 365
     log_format: LogFormat | None = None
     metrics_allow: Networks = ()
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        _check_public_url(self.public_url)
-        for region in (*self.regions, self.home_region):
-            if region != "*" and not _REGION.fullmatch(region):
-                raise ValueError(
-                    f"BROKER_REGIONS or BROKER_HOME_REGION: {region!r} is no region;"
-                    " write regions such as us-east-1, or * for all"
-                )
-        for origin in self.allowed_destinations:
-            _check_origin("BROKER_ALLOWED_DESTINATIONS", origin)
-        if self.ca_file is not None and not self.ca_file.is_file():
-            raise ValueError(
-                f"BROKER_CA_FILE: there is no file {self.ca_file}; write the path of"
-                " a PEM file with certificate authorities"
-            )
-        return self
-
     @property
     def public_origin(self) -> str:
-        """The public URL without a trailing slash."""
-        return self.public_url.rstrip("/")
+        """The public URL: scheme, host and port, without a trailing slash."""
+        return self.public_url
 
     @property
     def secure(self) -> bool:
@@ -125,10 +255,7 @@ class Settings(BaseSettings):
     @property
     def public_host(self) -> str:
         """Host, and port if it is not the scheme's own, as a Host header has it."""
-        parts = urlsplit(self.public_url)
-        if parts.port in (None, _DEFAULT_PORTS[parts.scheme]):
-            return parts.hostname or ""
-        return f"{parts.hostname}:{parts.port}"
+        return urlsplit(self.public_url).netloc
 
     @property
     def database(self) -> str:
@@ -152,6 +279,26 @@ class Settings(BaseSettings):
         """Recipients and Destinations, the per-provider ones aside."""
         return frozenset({f"{self.public_origin}/saml", *self.saml_recipients})
 
+    def make_data_dir(self) -> None:
+        """Make the data folder, for nobody else to look into, if it is missing.
+
+        Raises:
+            SettingsError: it cannot be made, or nothing can be written there.
+        """
+        try:
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            writable = os.access(self.data_dir, os.W_OK | os.X_OK)
+        except OSError as error:
+            raise self._no_folder(str(error.strerror)) from error
+        if not writable:
+            raise self._no_folder("it cannot be written to")
+
+    def _no_folder(self, why: str) -> SettingsError:
+        return SettingsError(
+            f"BROKER_DATA_DIR: {self.data_dir} is of no use: {why}; write a folder that"
+            " the broker may write to"
+        )
+
     @property
     def skew(self) -> timedelta:
         """Leeway on the times of assertions and tokens."""
@@ -167,44 +314,10 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**overrides)  # type: ignore[arg-type] # pydantic checks them
     except ValidationError as error:
-        lines = []
-        for problem in error.errors(include_url=False, include_input=False):
-            where = "_".join(str(part) for part in problem["loc"])
-            text = problem["msg"].removeprefix("Value error, ")
-            named = (
-                text
-                if text.startswith("BROKER_")
-                else f"BROKER_{where.upper()}: {text}"
+        raise SettingsError(
+            "\n".join(
+                f"BROKER_{str(problem['loc'][0]).upper()}: "
+                + problem["msg"].removeprefix("Value error, ")
+                for problem in error.errors(include_url=False, include_input=False)
             )
-            lines.append(named)
-        raise SettingsError("\n".join(lines)) from None
-
-
-def _check_public_url(url: str) -> None:
-    parts = urlsplit(url)
-    if (
-        parts.scheme not in _DEFAULT_PORTS
-        or not parts.hostname
-        or parts.path.strip("/")
-    ):
-        raise ValueError(
-            f"BROKER_PUBLIC_URL: {url!r} is no origin; write scheme, host and port"
-            " only, such as https://broker.example.com"
-        )
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK_NAMES:
-        raise ValueError(
-            "BROKER_PUBLIC_URL: plain http is for loopback names only; write"
-            f" https://{parts.netloc}"
-        )
-
-
-def _check_origin(setting: str, origin: str) -> None:
-    parts = urlsplit(origin)
-    if (
-        parts.scheme not in _DEFAULT_PORTS
-        or not parts.hostname
-        or parts.path.strip("/")
-    ):
-        raise ValueError(
-            f"{setting}: {origin!r} is no origin; write such as https://apps.example.com"
-        )
+        ) from None

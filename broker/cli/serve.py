@@ -41,8 +41,10 @@ SERVER: dict[str, Any] = {
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port to listen on.")
+    ] = 8080,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 1,
 ) -> None:
     """Run the broker, after bringing its database up to date."""
     settings = load_settings()
@@ -96,7 +98,7 @@ async def _refuse_demo_storage(settings: Settings) -> None:
     Raises:
         SettingsError: the database is the demo's.
     """
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.make_data_dir()
     location = parse_database_url(settings.database)
     await migrate(location)
     database = Database(location)

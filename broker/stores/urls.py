@@ -12,6 +12,8 @@ _REDIS_SCHEMES = frozenset({"redis", "rediss"})
 _REDIS_MODES = frozenset({"", "sentinel", "cluster"})
 _REDIS_PORT = 6379
 _SENTINEL_PORT = 26379
+_POSTGRESQL_PORT = 5432
+_PORTS = range(1, 65_536)
 
 
 class StoreUrlError(ValueError):
@@ -78,6 +80,9 @@ def parse_database_url(url: str) -> DatabaseLocation:
             )
         return SqliteLocation(Path(path[1:]))
     if scheme in _POSTGRESQL_SCHEMES:
+        hosts = re.split(r"[/?]", rest, maxsplit=1)[0].rpartition("@")[2]
+        if hosts:  # else the driver's own: a socket, or what PGHOST says
+            _read_hosts(url, hosts, _POSTGRESQL_PORT)
         return PostgresqlLocation(f"postgresql://{rest}")
     raise StoreUrlError(
         f"{redact_url(url)!r} is neither sqlite:///FILE nor postgresql://HOST/NAME"
@@ -140,7 +145,10 @@ def _read_hosts(url: str, text: str, port: int) -> tuple[tuple[str, int], ...]:
             raise StoreUrlError(f"{redact_url(url)!r} names no host")
         if host.count("[") != host.count("]"):
             raise StoreUrlError(f"{redact_url(url)!r} names a host that is none")
-        hosts.append((host.strip("[]"), _read_number(url, number)))
+        port_number = _read_number(url, number)
+        if port_number not in _PORTS:
+            raise StoreUrlError(f"{redact_url(url)!r}: {number} is no port")
+        hosts.append((host.strip("[]"), port_number))
     return tuple(hosts)
 
 

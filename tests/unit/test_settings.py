@@ -1,0 +1,114 @@
+"""Settings that make no sense stop the start, and the text says what to write."""
+
+from pathlib import Path
+
+import pytest
+
+from broker.settings import SettingsError, load_settings
+
+# Set, and a piece of what is to be written instead.
+NONSENSE = [
+    ("PUBLIC_URL", "broker.example.com", "https://broker.example.com"),
+    ("PUBLIC_URL", "https://u:hunter2@broker.example.com", "scheme, host and port"),
+    ("PUBLIC_URL", "https://broker.example.com:99999", "scheme, host and port"),
+    ("PUBLIC_URL", "https://broker.example.com:https", "scheme, host and port"),
+    ("PUBLIC_URL", "https://broker.example.com:0", "scheme, host and port"),
+    ("PUBLIC_URL", "https://broker.example.com/signin", "scheme, host and port"),
+    ("PUBLIC_URL", "https://broker.example.com?a=b", "scheme, host and port"),
+    ("PUBLIC_URL", "https://broker.example.com#", "scheme, host and port"),
+    ("PUBLIC_URL", "https://broker example.com", "scheme, host and port"),
+    ("PUBLIC_URL", "https://[::1", "scheme, host and port"),
+    ("PUBLIC_URL", "https://*.example.com", "scheme, host and port"),
+    ("PUBLIC_URL", "http://broker.example.com", "https://broker.example.com"),
+    ("HOME_REGION", "*", "us-east-1"),
+    ("HOME_REGION", "moon", "us-east-1"),
+    ("REGIONS", "eu-west-3,moon", "* for all"),
+    ("REGIONS", ",", "* for all"),
+    ("CLOCK_SKEW_SECONDS", "-1", "from 0 to 300"),
+    ("CLOCK_SKEW_SECONDS", "1.5", "from 0 to 300"),
+    ("STALE_SECONDS", "0", "from 1 to 3600"),
+    ("RATE_LIMIT", "many", "from 0 to 1000000"),
+    ("AUDIT_DAYS", "99999999999", "from 1 to 36500"),
+    ("LOG_FORMAT", "xml", "'json' or 'console'"),
+    ("METRICS_ALLOW", "everybody", "10.0.0.0/8"),
+    ("TRUSTED_PROXIES", "10.0.0.0/33", "10.0.0.0/8"),
+    ("INTERNAL_ISSUERS", "idp", "idp.internal:8443"),
+    ("ALLOWED_DESTINATIONS", "apps.example.com", "https://"),
+    ("ALLOWED_DESTINATIONS", "https://apps.example.com:x", "https://"),
+    ("ALLOWED_DESTINATIONS", "https://apps.example.com/x", "https://"),
+    ("SAML_RECIPIENTS", "somewhere", "https://"),
+    ("CA_FILE", "/nowhere.pem", "PEM file"),
+    ("CA_FILE", __file__, "PEM file"),
+    ("KEYRING_FILE", "/tmp", "a file"),
+    ("DATABASE_URL", "mysql://u:hunter2@h/x", "postgresql://"),
+    ("DATABASE_URL", "postgresql://u:hunter2@h:port/x", "postgresql://"),
+    ("DATABASE_URL", "sqlite://x.db", "sqlite:///"),
+    ("REDIS_URL", "127.0.0.1:6379", "rediss://"),
+    ("REDIS_URL", "redis://", "rediss://"),
+    ("REDIS_URL", "redis://u:hunter2@h:0", "rediss://"),
+    ("REDIS_URL", "redis://u:hunter2@h:65536", "rediss://"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "says"), NONSENSE)
+def test_nonsense_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(f"BROKER_{name}", value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    text = str(caught.value)
+    assert text.startswith(f"BROKER_{name}: ")
+    assert says in text
+    assert "hunter2" not in text
+
+
+def test_each_wrong_setting_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKER_PUBLIC_URL", "nowhere")
+    monkeypatch.setenv("BROKER_REGIONS", "moon")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == [
+        "BROKER_PUBLIC_URL",
+        "BROKER_REGIONS",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "host"),
+    [
+        ("https://broker.example.com/", "https://broker.example.com", ""),
+        ("HTTPS://Broker.Example.COM:443", "https://broker.example.com", ""),
+        ("https://broker.example.com:8443", "https://broker.example.com:8443", ""),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080", ""),
+        ("http://[::1]:8080", "http://[::1]:8080", "[::1]:8080"),
+    ],
+)
+def test_the_public_url_is_read_as_browsers_write_origins(
+    url: str, origin: str, host: str
+) -> None:
+    settings = load_settings(public_url=url)
+    assert settings.public_origin == origin
+    assert settings.public_host == (host or origin.partition("://")[2])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://",
+        "postgresql:///broker",
+        "postgresql://u:p@h1:5432,h2:5433/broker?target_session_attrs=primary",
+        "postgresql://u:p%40@[::1]/broker",
+        "sqlite:///broker.db",
+    ],
+)
+def test_every_form_of_a_database_is_taken(url: str) -> None:
+    assert load_settings(database_url=url).database == url
+
+
+def test_a_data_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+    occupied = tmp_path / "file"
+    occupied.touch()
+    for folder in (occupied, occupied / "below"):
+        with pytest.raises(SettingsError, match=r"BROKER_DATA_DIR: .*file.* write"):
+            load_settings(data_dir=folder).make_data_dir()
