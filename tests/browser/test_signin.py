@@ -201,6 +201,27 @@ async def test_a_long_role_list_is_searched_by_keyboard_alone(scene: Scene) -> N
     await expect(page).to_have_url(f"{scene.origin}/console/")
 
 
+async def test_nobody_signs_in_to_a_role_that_the_search_hides(scene: Scene) -> None:
+    page = await scene.page()
+    roles = (*(pair(f"Team-{n:03d}") for n in range(20)), pair("Admin"))
+    await scene.arrive(page, *roles)
+    await page.get_by_label("Find a role").fill("admin")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".who")).to_contain_text("Admin @ example")
+    await page.click("#signout_button")
+    await scene.arrive(page, *roles)
+    last = page.locator(f"input[value='{role_arn('Admin')}']")
+    await expect(last).to_be_checked()
+    await page.get_by_label("Find a role").fill("team-00")
+    await expect(last).not_to_be_checked()
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".saml-radio:visible").first).to_be_focused()
+    await page.click("#signin_button")
+    await expect(page).to_have_url(f"{scene.origin}/saml")
+    await page.get_by_label("Find a role").fill("")
+    await expect(last).to_be_checked()
+
+
 async def test_copying_puts_the_credentials_on_the_clipboard(scene: Scene) -> None:
     page = await scene.page(permissions=["clipboard-read", "clipboard-write"])
     await scene.arrive(page)

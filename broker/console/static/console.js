@@ -72,9 +72,13 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 }
 
 const filter = document.querySelector("[data-filter]");
-const roles = [...document.querySelectorAll(".saml-role")];
 if (filter) {
+  const roles = [...document.querySelectorAll(".saml-role")];
+  const radioOf = (role) => role.querySelector("input");
+  const form = roles[0].closest("form");
   const none = document.querySelector("[data-filter-none]");
+  let chosen = roles.find((role) => radioOf(role).checked);
+  form.addEventListener("change", (event) => { chosen = event.target.closest(".saml-role"); });
   filter.addEventListener("input", () => {
     const wanted = filter.value.trim().toLowerCase();
     for (const account of document.querySelectorAll(".saml-account")) {
@@ -87,6 +91,17 @@ if (filter) {
       }
       account.hidden = !some;
     }
-    none.hidden = roles.some((role) => !role.closest(".saml-account").hidden);
+    const hits = roles.filter((role) => !role.hidden);
+    none.hidden = hits.length > 0;
+    // Nobody signs in to a role that they do not see; the only one is meant.
+    for (const role of roles) {
+      radioOf(role).checked = !role.hidden && (hits.length === 1 || role === chosen);
+    }
+  });
+  filter.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    if (roles.some((role) => radioOf(role).checked)) form.requestSubmit();
+    else roles.map(radioOf).find((radio) => radio.offsetParent)?.focus();
   });
 }
