@@ -107,6 +107,7 @@ SKIPPED = {
     "only x5c": {"kty": "RSA", "kid": "a", "x5c": [certificate(RSA)]},
     "x5c of another key": jwk_of(RSA, "a", x5c=[certificate(OTHER)]),
     "x5c that is no array": jwk_of(RSA, "a", x5c=certificate(RSA)),
+    "x5c of numbers": jwk_of(RSA, "a", x5c=[5]),
     "x5c empty": jwk_of(RSA, "a", x5c=[]),
     "x5c no base64": jwk_of(RSA, "a", x5c=["!"]),
     "x5c no certificate": jwk_of(RSA, "a", x5c=["AAAA"]),
@@ -145,6 +146,14 @@ def test_a_bad_key_is_skipped_and_the_good_one_serves(jwk: object) -> None:
     keys = parse(jwk, jwk_of(RSA, "good"))
     assert set(keys.keys) == {"good"}
     assert len(keys.skipped) == 1
+
+
+def test_a_leading_zero_is_no_obstacle_and_a_thousand_are() -> None:
+    """Some programs write the sign byte of their big numbers."""
+    modulus = RSA.public_key().public_numbers().n
+    assert set(parse(jwk_of(RSA, "a", n=octets(modulus, 257))).keys) == {"a"}
+    [why] = parse(jwk_of(RSA, "a", n=octets(modulus, 1026))).skipped
+    assert "n is too long" in why
 
 
 def test_a_key_that_names_a_member_twice_is_skipped() -> None:
@@ -202,6 +211,8 @@ def test_the_small_order_points_of_ed25519_are_known() -> None:
         ("n with padding", "n is not base64url"),
         ("an alg that is no string", "alg is not a string"),
         ("x5c that is no array", "x5c is not an array"),
+        ("x5c of numbers", "x5c is not an array"),
+        ("a curve that is a list", "crv is not P-256"),
         ("x5c of another key", "x5c holds another key"),
         ("for encryption", "use is not sig"),
     ],

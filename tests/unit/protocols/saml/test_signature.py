@@ -1,17 +1,20 @@
 """What is read is what was signed, even if xmlsec and lxml should ever disagree."""
 
+import copy
+
 import pytest
 from lxml.etree import _Element
 
 from broker.protocols.saml.algorithms import AlgorithmPolicy
 from broker.protocols.saml.errors import SamlReason, SamlRejected
+from broker.protocols.saml.names import ASSERTION
 from broker.protocols.saml.response import read_envelope
 from broker.protocols.saml.signature import (
     SignedElement,
     find_signature,
     verify_signature,
 )
-from broker.protocols.saml.verify import _read
+from broker.protocols.saml.verify import _only_child, _read
 from tests.support.saml_check import expected, idp
 from tests.support.saml_idp import NS, build_document
 
@@ -58,3 +61,14 @@ def test_the_signed_issuer_must_be_the_one_whose_keys_were_tried() -> None:
     with pytest.raises(SamlRejected) as refusal:
         _read(_verified(root)[1].detach(), envelope, other, expected())
     assert refusal.value.reason is SamlReason.ISSUER_MISMATCH
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_signed_bytes_hold_one_assertion_whatever_was_received(count: int) -> None:
+    signed = build_document(sign="none")
+    (assertion,) = signed.findall(ASSERTION)
+    signed.remove(assertion)
+    signed.extend(copy.deepcopy(assertion) for _ in range(count))
+    with pytest.raises(SamlRejected) as refusal:
+        _only_child(signed, ASSERTION)
+    assert refusal.value.reason is SamlReason.ASSERTION_COUNT
