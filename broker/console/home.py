@@ -13,6 +13,7 @@ from starlette.responses import Response
 from broker.actions.signin.create_console_link import LINK_SECONDS, may_be_lent
 from broker.console.console_session import SignedIn
 from broker.console.desk import HOME
+from broker.console.facts import raw_request
 from broker.console.inside import Inside, Route
 from broker.model.session import Session
 
@@ -113,6 +114,7 @@ class Home:
         credentials: ShownCredentials | None = None,
         link: ShownLink | None = None,
     ) -> Response:
+        deps = self._inside.desk.deps
         return await self._inside.show(
             request,
             who,
@@ -122,7 +124,8 @@ class Home:
             credentials=credentials,
             link=link,
             link_minutes=self._minutes(who.session),
-            endpoint=self._inside.desk.deps.public_origin,
+            endpoint=deps.public_origin,
+            region=deps.pipeline.find_region(raw_request(request)),
         )
 
     def _minutes(self, session: Session) -> tuple[int, ...]:

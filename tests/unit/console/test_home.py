@@ -3,9 +3,11 @@
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.session import Session
 from lxml import html
 
 from broker.errors import ExpiredToken
@@ -25,6 +27,11 @@ from tests.support.signin import (
 )
 
 SAME = {"sec-fetch-site": "same-origin"}
+FORMS = {
+    "file": {"credentials": "file", "config": "file_config"},
+    "process": {"broker.json": "process", "config": "process_config"},
+}
+"""What goes into which file below ``~/.aws``."""
 
 
 async def show_credentials(browser: Any) -> Any:
@@ -124,6 +131,58 @@ async def test_the_other_forms_hold_the_same_credentials(world: SignInWorld) -> 
     assert f'$Env:AWS_SECRET_ACCESS_KEY="{secret}"' in shell
     assert f"aws_secret_access_key={secret}" in file
     assert file.startswith(f"[{ACCOUNT}_Reader]\n")
+
+
+def pasted(page: Any, form: str, folder: Path) -> Session:
+    """AWS's own reading of what a form says to paste, in a home of its own."""
+    tree = html.fromstring(page.text)
+    for place, name in FORMS[form].items():
+        (text,) = tree.xpath(f"//pre[@id='{name}']")
+        path = folder / ".aws" / place
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text.text_content())
+    (tried,) = tree.xpath(f"//*[@id='try_{form}']/code")
+    words = tried.text_content().split()
+    return Session(
+        profile=words[words.index("--profile") + 1] if "--profile" in words else None,
+        session_vars={
+            "config_file": (None, None, str(folder / ".aws" / "config"), None),
+            "credentials_file": (
+                None,
+                None,
+                str(folder / ".aws" / "credentials"),
+                None,
+            ),
+        },
+    )
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_pasted_files_speak_to_this_broker(
+    world: SignInWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    browser = world.browser()
+    await world.sign_in(browser)
+    session = pasted(await show_credentials(browser), form, tmp_path)
+    for service in ("sts", "iam"):
+        assert session.create_client(service).meta.endpoint_url == ORIGIN
+    keys = session.get_credentials().get_frozen_credentials()
+    resolved = await world.services.resolver.resolve(
+        keys.access_key, keys.token, world.clock.now()
+    )
+    assert resolved.secret.reveal() == keys.secret_key
+
+
+async def test_what_to_try_needs_no_region_of_ones_own(world: SignInWorld) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    tree = html.fromstring((await show_credentials(browser)).text)
+    for form in ("bash", "powershell"):
+        (tried,) = tree.xpath(f"//*[@id='try_{form}']/code")
+        assert tried.text == "aws sts get-caller-identity --region us-east-1"
 
 
 async def test_shown_credentials_never_outlive_the_session(world: SignInWorld) -> None:
