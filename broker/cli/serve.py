@@ -13,6 +13,7 @@ import uvicorn
 
 from broker.app import create_app, open_services
 from broker.cli.logs import configure_logs
+from broker.cli.workers import Workers
 from broker.clock import SystemClock
 from broker.settings import Settings, SettingsError, load_settings
 from broker.stores.database import Database
@@ -35,7 +36,10 @@ SERVER: dict[str, Any] = {
     "loop": "uvloop",
     "http": "httptools",
     "ws": "none",
-    "timeout_graceful_shutdown": 10,
+    # Longer than a fetch of an issuer's keys, and less than a container has to stop.
+    "timeout_graceful_shutdown": 6,
+    # As long as a worker may take to start on a busy machine.
+    "timeout_worker_healthcheck": 30,
 }
 
 
@@ -60,7 +64,7 @@ def serve(
     asyncio.run(_prepare(settings))
     with tempfile.TemporaryDirectory(prefix="broker-metrics-") as shared:
         os.environ[SHARED_FOLDER] = shared
-        uvicorn.run(
+        config = uvicorn.Config(
             "broker.cli.serve:worker",
             factory=True,
             host=host,
@@ -68,6 +72,9 @@ def serve(
             workers=workers,
             **SERVER,
         )
+        status = Workers(config).serve()
+    if status:
+        raise typer.Exit(status)
 
 
 def worker() -> App:

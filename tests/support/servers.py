@@ -82,7 +82,7 @@ class Server(ABC):
     def _signal_family(self, number: signal.Signals) -> None:
         """PostgreSQL answers from children, each in a process group of its own."""
         if self._process is not None:
-            for pid in (self._process.pid, *_find_children(self._process.pid)):
+            for pid in (self._process.pid, *find_children(self._process.pid)):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
 
@@ -263,7 +263,7 @@ def find_free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _find_children(parent: int) -> list[int]:
+def find_children(parent: int) -> list[int]:
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
