@@ -1,10 +1,10 @@
-"""``python -m benchmarks [policy|saml|people|writes|http …]``: print the figures."""
+"""``python -m benchmarks [policy|saml|http|flood …]``: print the figures."""
 
 import platform
 import sys
 from importlib import import_module
 
-PARTS = ("policy", "saml", "console", "people", "writes", "http")
+PARTS = ("policy", "saml", "console", "people", "writes", "http", "flood")
 
 
 def main() -> None:

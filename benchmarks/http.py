@@ -58,7 +58,7 @@ def run() -> list[Row]:
         rows.append(("moto server, AssumeRoleWithWebIdentity", f"{moto:.0f}/s"))
         rows.append(("stock python3-saml is_valid() alone", f"{stock:.0f}/s"))
         for storage in ("embedded", "redis+postgresql"):
-            with _installation(folder / storage, storage) as (installation, ready):
+            with installed(folder / storage, storage) as (installation, ready):
                 rows.append((f"{storage}: start to ready", f"{ready:.2f} s"))
                 rows += _rates(installation, storage, folder, baseline, moto, stock)
     return rows
@@ -158,7 +158,13 @@ def measure(
 
 
 @contextmanager
-def _installation(folder: Path, storage: str) -> Iterator[tuple[Installation, float]]:
+def installed(
+    folder: Path, storage: str, workers: int = 1
+) -> Iterator[tuple[Installation, float]]:
+    """A broker on ``embedded`` or ``redis+postgresql``.
+
+    With it the seconds from its start to its being ready.
+    """
     folder.mkdir(parents=True)
     with serving("/idp") as issuer:
         settings = {
@@ -167,7 +173,9 @@ def _installation(folder: Path, storage: str) -> Iterator[tuple[Installation, fl
             "log_format": "json",
         }
         if storage == "embedded":
-            with running_broker(folder, start=False, **settings) as broker:
+            with running_broker(
+                folder, workers=workers, start=False, **settings
+            ) as broker:
                 yield _started(broker, issuer)
             return
         with (
@@ -175,6 +183,7 @@ def _installation(folder: Path, storage: str) -> Iterator[tuple[Installation, fl
             start_postgresql(fsync=True) as postgresql,
             running_broker(
                 folder,
+                workers=workers,
                 start=False,
                 redis_url=redis.url,
                 database_url=postgresql.create_database("broker"),
