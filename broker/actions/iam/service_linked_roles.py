@@ -30,7 +30,10 @@ _PROTECTED = frozenset(
         "UpdateRole",
     }
 )
-"""Operations whose model has ``UnmodifiableEntity``, but for the description's."""
+"""Operations whose model has ``UnmodifiableEntity``; descriptions may be changed.
+
+Source: IAM User Guide, "Update a service-linked role".
+"""
 
 
 def protecting(actions: Iterable[Action]) -> tuple[Action, ...]:
@@ -44,11 +47,16 @@ def protecting(actions: Iterable[Action]) -> tuple[Action, ...]:
 def _protecting(action: Action) -> Action:
     async def handle(given: Given, call: Call) -> Any:  # noqa: ANN401  # as the action's
         role = await call.directory.find_role(call.account, given["RoleName"])
-        if role is not None:
+        if role is not None and not _describes(action, given):
             require_modifiable(role)
         return await action.handle(given, call)
 
     return replace(action, handle=handle)
+
+
+def _describes(action: Action, given: Given) -> bool:
+    """Whether a call leaves everything but the description as it is."""
+    return action.name == "UpdateRole" and "MaxSessionDuration" not in given
 
 
 async def _create(given: Given, call: Call) -> dict[str, Any]:

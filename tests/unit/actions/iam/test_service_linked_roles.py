@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from broker.errors import UnmodifiableEntity
 from broker.stores.uses import UseBuffer
 from tests.support.iam import ACCOUNT, Iam
 
@@ -34,3 +37,31 @@ async def test_a_role_in_use_stays_and_the_task_says_where_it_is_used(
     assert (await iam("GetRole", RoleName=ROLE))["Role"]["RoleId"] == role_id
     iam.tick(hours=1)
     assert await delete(iam) == {"Status": "SUCCEEDED"}
+
+
+async def test_the_description_can_be_changed_by_either_operation(iam: Iam) -> None:
+    await iam("CreateServiceLinkedRole", AWSServiceName="autoscaling.amazonaws.com")
+    for name, text in (("UpdateRole", "one"), ("UpdateRoleDescription", "two")):
+        await iam(name, RoleName=ROLE, Description=text)
+        got = await iam("GetRole", RoleName=ROLE)
+        assert got["Role"]["Description"] == text
+    with pytest.raises(UnmodifiableEntity):
+        await iam("UpdateRole", RoleName=ROLE, Description="x", MaxSessionDuration=7200)
+
+
+@pytest.mark.parametrize(
+    ("service", "name"),
+    [
+        ("lex", "LexBots"),
+        ("eks-nodegroup", "AmazonEKSNodegroup"),
+        ("replication.dynamodb", "DynamoDBReplication"),
+        ("ops.apigateway", "APIGateway"),
+    ],
+)
+async def test_services_with_roles_of_their_own(
+    iam: Iam, service: str, name: str
+) -> None:
+    made = await iam(
+        "CreateServiceLinkedRole", AWSServiceName=f"{service}.amazonaws.com"
+    )
+    assert made["Role"]["RoleName"] == f"AWSServiceRoleFor{name}"
