@@ -20,7 +20,7 @@ from broker.identities.credential_report import (
     Credentials,
     credential_report,
 )
-from broker.identities.limits import DEFAULTS, Quota, quota
+from broker.identities.limits import Quota, quota
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.model.credentials import CredentialKind
@@ -46,13 +46,11 @@ _QUOTAS = {
     "RolePolicySizeQuota": Quota.ROLE_INLINE_SIZE,
     "AssumeRolePolicySizeQuota": Quota.TRUST_POLICY_SIZE,
     "AccessKeysPerUserQuota": Quota.ACCESS_KEYS_PER_USER,
+    "SigningCertificatesPerUserQuota": Quota.SIGNING_CERTIFICATES_PER_USER,
+    "ServerCertificatesQuota": Quota.SERVER_CERTIFICATES,
+    "InstanceProfilesQuota": Quota.INSTANCE_PROFILES,
 }
-_FIXED = {
-    "PolicyVersionsInUseQuota": 10_000,
-    "SigningCertificatesPerUserQuota": 2,
-    "ServerCertificatesQuota": 20,
-    "InstanceProfilesQuota": 1000,
-}
+_POLICY_VERSIONS = 10_000
 _COUNTS = {
     "Users": "users",
     "Groups": "groups",
@@ -68,10 +66,7 @@ _COUNTS = {
 async def _get_summary(_given: Given, call: Call) -> GetAccountSummaryResponse:
     account = await require_account(call.directory, call.account)
     summary = {name: quota(account, which) for name, which in _QUOTAS.items()}
-    summary |= {
-        name: int(account.quotas.get(name, DEFAULTS.get(name, value)))
-        for name, value in _FIXED.items()
-    }
+    summary["PolicyVersionsInUseQuota"] = _POLICY_VERSIONS
     first = account.options.get(TOKEN_VERSION) == "v1Token"
     summary[TOKEN_VERSION] = 1 if first else 2
     for name, kind in _COUNTS.items():
@@ -93,7 +88,10 @@ async def _get_summary(_given: Given, call: Call) -> GetAccountSummaryResponse:
     summary["AccountMFAEnabled"] = int(call.account in owners)
     root = await directory.find_login_profile(call.account, call.account)
     summary["AccountPasswordPresent"] = int(root is not None)
-    summary["AccountSigningCertificatesPresent"] = 0
+    certificates = await directory.list_credentials(
+        call.account, CredentialKind.SIGNING_CERTIFICATE, call.account
+    )
+    summary["AccountSigningCertificatesPresent"] = int(bool(certificates))
     return {"SummaryMap": dict(sorted(summary.items()))}
 
 
