@@ -77,7 +77,7 @@ def _draw_key(
         sealed_secret=sealer.seal(
             purpose, account, access_key_id, column, secret.encode("ascii")
         ),
-        created_at=now,
+        created_at=now.replace(microsecond=0),
     )
     return key, Secret(secret)
 

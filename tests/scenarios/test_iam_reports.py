@@ -102,6 +102,12 @@ def test_the_summary_counts_and_names_quotas(iam: Any) -> None:
     assert summary["AccountMFAEnabled"] == 0
 
 
+def test_times_are_whole_seconds_also_of_what_the_operator_made(iam: Any) -> None:
+    (key,) = iam.list_access_keys()["AccessKeyMetadata"]
+    times = key["CreateDate"], iam.get_user()["User"]["CreateDate"]
+    assert [moment.microsecond for moment in times] == [0, 0]
+
+
 def test_authorization_details_show_everybody_once_whatever_the_page(iam: Any) -> None:
     whole = iam.get_account_authorization_details()
     assert whole["IsTruncated"] is False
