@@ -18,7 +18,6 @@ from broker.errors import (
 from broker.federation.saml_claims import read_claims
 from broker.federation.saml_context import (
     SESSION_KEYS,
-    name_qualifier,
     saml_context,
     subject_type,
 )
@@ -165,7 +164,7 @@ def prove_saml(
         issuer=assertion.issuer,
         subject=assertion.subject,
         subject_type=subject_type(assertion.subject_format),
-        name_qualifier=name_qualifier(assertion.issuer, provider),
+        name_qualifier=context["saml:namequalifier"][0],
         audience=assertion.recipient,
         session_name=claims.session_name,
         role_pairs=tuple(

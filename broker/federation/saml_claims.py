@@ -7,10 +7,10 @@ authentication response" and "Pass session tags in AWS STS".
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from broker.errors import InvalidIdentityToken
 from broker.model.federated import RolePair
+from broker.model.struct import struct
 from broker.protocols.saml.attributes import (
     PRINCIPAL_TAG,
     ROLE,
@@ -34,7 +34,7 @@ _TAG_PUNCTUATION = frozenset("_.:/=+-@")
 _RESERVED = "aws:"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@struct
 class SamlClaims:
     """The AWS attributes, read and checked. ``role_pairs`` may be empty."""
 

@@ -43,7 +43,7 @@ def read_attributes(assertion: _Element) -> Mapping[str, tuple[str, ...]]:
         SamlRejected: ATTRIBUTES, for encrypted attributes or one without a name.
     """
     values: dict[str, list[str]] = {}
-    for statement in assertion.findall(ATTRIBUTE_STATEMENT):
+    for statement in assertion.iterchildren(ATTRIBUTE_STATEMENT):
         for attribute in statement.iterchildren("*"):
             name = attribute.get("Name")
             if attribute.tag != ATTRIBUTE or not name:
@@ -51,7 +51,7 @@ def read_attributes(assertion: _Element) -> Mapping[str, tuple[str, ...]]:
                     SamlReason.ATTRIBUTES, "an encrypted or nameless attribute"
                 )
             values.setdefault(name, []).extend(
-                text_of(value) for value in attribute.findall(ATTRIBUTE_VALUE)
+                text_of(value) for value in attribute.iterchildren(ATTRIBUTE_VALUE)
             )
     return {name: tuple(texts) for name, texts in values.items()}
 

@@ -66,7 +66,7 @@ def check_conditions(assertion: _Element, *, expected: Expected) -> datetime | N
 
     Source: SAML 2.0 Core 2.5.1.
     """
-    found = assertion.findall(CONDITIONS)
+    found = list(assertion.iterchildren(CONDITIONS))
     if len(found) != 1:
         raise SamlRejected(SamlReason.STRUCTURE, f"{len(found)} Conditions, not one")
     conditions = found[0]
@@ -97,7 +97,7 @@ def find_confirmation(subject: _Element, *, expected: Expected) -> Confirmation:
 
     Source: SAML 2.0 Profiles 4.1.4.2 and 4.1.4.3.
     """
-    confirmations = subject.findall(SUBJECT_CONFIRMATION)
+    confirmations = list(subject.iterchildren(SUBJECT_CONFIRMATION))
     if expected.options.profile is Profile.AWS and len(confirmations) != 1:
         raise SamlRejected(
             SamlReason.CONFIRMATION, "AWS takes exactly one SubjectConfirmation"
@@ -139,7 +139,7 @@ def find_session_end(assertion: _Element, *, expected: Expected) -> datetime | N
     Raises:
         SamlRejected: AUTHN_STATEMENT when there is none, EXPIRED or TIMESTAMP.
     """
-    statements = assertion.findall(AUTHN_STATEMENT)
+    statements = list(assertion.iterchildren(AUTHN_STATEMENT))
     if not statements:
         raise SamlRejected(SamlReason.AUTHN_STATEMENT, "there is no AuthnStatement")
     ends = []
@@ -160,7 +160,7 @@ def find_session_end(assertion: _Element, *, expected: Expected) -> datetime | N
 
 
 def _check_confirmation(confirmation: _Element, expected: Expected) -> Confirmation:
-    found = confirmation.findall(SUBJECT_CONFIRMATION_DATA)
+    found = list(confirmation.iterchildren(SUBJECT_CONFIRMATION_DATA))
     if len(found) != 1:
         raise SamlRejected(
             SamlReason.CONFIRMATION, f"{len(found)} SubjectConfirmationData, not one"
@@ -226,7 +226,7 @@ def _check_window(element: _Element, where: str, expected: Expected) -> datetime
 
 
 def _check_audience(restriction: _Element, expected: Expected) -> None:
-    named = [text_of(audience) for audience in restriction.findall(AUDIENCE)]
+    named = [text_of(audience) for audience in restriction.iterchildren(AUDIENCE)]
     if not any(name in expected.audiences for name in named):
         raise SamlRejected(
             SamlReason.AUDIENCE_WRONG,

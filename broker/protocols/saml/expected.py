@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from broker.model.struct import struct
 from broker.protocols.saml.algorithms import AlgorithmPolicy
 from broker.protocols.saml.keys import DecryptionKey
 
@@ -30,7 +31,7 @@ class SamlOptions:
     algorithms: AlgorithmPolicy = field(default_factory=AlgorithmPolicy)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@struct
 class Expected:
     """Who we are, what time it is, and what the provider is allowed.
 

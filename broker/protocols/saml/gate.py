@@ -6,6 +6,7 @@ namespaces are absolute, whose IDs are unique and whose text no comment divides.
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from lxml import etree
 from lxml.etree import _Comment, _Element
@@ -44,6 +45,15 @@ _MAX_ID_LENGTH = 256
 _XML_ID = f"{{{XML}}}id"
 _ID_ENDINGS = frozenset({"ID", "Id", "iD", "id"})
 _SAML_TAGS = (f"{{{SAML}}}", f"{{{SAMLP}}}")
+_PARSER = etree.XMLParser(
+    encoding="utf-8",
+    resolve_entities=False,
+    no_network=True,
+    load_dtd=False,
+    dtd_validation=False,
+    attribute_defaults=False,
+    huge_tree=False,
+)
 
 
 def parse_strictly(text: str, *, limits: Limits = RESPONSE_LIMITS) -> _Element:
@@ -54,17 +64,8 @@ def parse_strictly(text: str, *, limits: Limits = RESPONSE_LIMITS) -> _Element:
             SPLIT_TEXT or IDS.
     """
     _check_text(text, limits)
-    parser = etree.XMLParser(
-        encoding="utf-8",
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        attribute_defaults=False,
-        huge_tree=False,
-    )
     try:
-        root = etree.fromstring(text.encode("utf-8"), parser)
+        root = etree.fromstring(text.encode("utf-8"), _PARSER)
     except (etree.XMLSyntaxError, UnicodeEncodeError, ValueError) as error:
         raise SamlRejected(
             SamlReason.MALFORMED_XML, "the text is not well-formed XML"
@@ -103,41 +104,25 @@ def _check_text(text: str, limits: Limits) -> None:
 
 
 def _check_tree(root: _Element, limits: Limits) -> None:
-    ids: set[str] = set()
-    commented: set[_Element] = set()
-    elements = signatures = depth = 0
-    level = [root]
-    while level:
-        depth += 1
-        elements += len(level)
-        if depth > limits.depth or elements > limits.elements:
-            raise SamlRejected(SamlReason.TOO_COMPLEX, "too deep or too many elements")
-        below: list[_Element] = []
-        for node in level:
-            tag = node.tag
-            if not isinstance(tag, str):
-                _note_comment(node, commented)
-                continue
-            if tag == SIGNATURE:
-                signatures += 1
-            names = node.keys()
-            if names:
-                _check_attributes(node, names, ids, limits)
-            below.extend(node)
-        level = below
-    if signatures > limits.signatures:
+    nodes = list(root.iter())
+    if len(nodes) > limits.elements or _deeper_than(limits.depth)(root):
+        raise SamlRejected(SamlReason.TOO_COMPLEX, "too deep or too many elements")
+    if len(list(root.iter(SIGNATURE))) > limits.signatures:
         raise SamlRejected(SamlReason.TOO_COMPLEX, "too many signatures")
-    _check_comments(commented)
+    ids: set[str] = set()
+    for node in nodes:
+        names = node.keys()
+        if len(names) > limits.attributes_per_element:
+            raise SamlRejected(SamlReason.TOO_COMPLEX, "too many attributes")
+        for name in names:
+            if name[-2:] in _ID_ENDINGS:
+                _collect_id(str(node.tag), name, node.get(name, ""), ids)
+    _check_comments(root)
 
 
-def _check_attributes(
-    node: _Element, names: list[str], ids: set[str], limits: Limits
-) -> None:
-    if len(names) > limits.attributes_per_element:
-        raise SamlRejected(SamlReason.TOO_COMPLEX, "too many attributes")
-    for name in names:
-        if name[-2:] in _ID_ENDINGS:
-            _collect_id(str(node.tag), name, node.get(name, ""), ids)
+@cache
+def _deeper_than(depth: int) -> etree.XPath:
+    return etree.XPath(f"boolean({'/*' * (depth + 1)})")
 
 
 def _collect_id(tag: str, name: str, value: str, ids: set[str]) -> None:
@@ -152,20 +137,19 @@ def _collect_id(tag: str, name: str, value: str, ids: set[str]) -> None:
     ids.add(value)
 
 
-def _note_comment(node: _Element, commented: set[_Element]) -> None:
-    if not isinstance(node, _Comment):
-        raise SamlRejected(
-            SamlReason.SPLIT_TEXT, "a processing instruction or an entity"
-        )
-    parent = node.getparent()
-    if parent is not None:
-        commented.add(parent)
-
-
-def _check_comments(commented: set[_Element]) -> None:
+def _check_comments(root: _Element) -> None:
     # CVE-2017-11427 and its family.
-    for parent in commented:
-        if _is_text(parent.text) or any(_is_text(child.tail) for child in parent):
+    commented: set[_Element] = set()
+    for node in root.iter(etree.Comment, etree.ProcessingInstruction, etree.Entity):
+        if not isinstance(node, _Comment):
+            raise SamlRejected(
+                SamlReason.SPLIT_TEXT, "a processing instruction or an entity"
+            )
+        parent = node.getparent()
+        if parent is not None:
+            commented.add(parent)
+    for element in commented:
+        if _is_text(element.text) or any(_is_text(child.tail) for child in element):
             raise SamlRejected(SamlReason.SPLIT_TEXT, "a comment inside a text")
 
 
@@ -183,6 +167,14 @@ def require_id(element: _Element) -> str:
     if value is None or len(value) > _MAX_ID_LENGTH or not _NCNAME.fullmatch(value):
         raise SamlRejected(SamlReason.IDS, "a missing, empty or malformed ID")
     return value
+
+
+def children_of(element: _Element) -> dict[str, list[_Element]]:
+    """The child elements by tag, each tag's in document order."""
+    children: dict[str, list[_Element]] = {}
+    for child in element.iterchildren("*"):
+        children.setdefault(str(child.tag), []).append(child)
+    return children
 
 
 def text_of(element: _Element) -> str:

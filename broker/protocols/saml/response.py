@@ -1,12 +1,13 @@
 """The Response around the assertion. What it says may only refuse, never grant."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 
 from lxml.etree import _Element
 
+from broker.model.struct import struct
 from broker.protocols.saml.errors import SamlReason, SamlRejected
-from broker.protocols.saml.gate import require_id, text_of
+from broker.protocols.saml.gate import children_of, require_id, text_of
 from broker.protocols.saml.instant import parse_instant
 from broker.protocols.saml.names import (
     ASSERTION,
@@ -23,11 +24,12 @@ from broker.protocols.saml.names import (
     VERSION,
 )
 
-_CHILDREN = frozenset({ISSUER, SIGNATURE, EXTENSIONS, STATUS})
+_ASSERTIONS = (ASSERTION, ENCRYPTED_ASSERTION)
+_CHILDREN = frozenset({ISSUER, SIGNATURE, EXTENSIONS, STATUS, *_ASSERTIONS})
 _MAX_SHOWN = 200
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Envelope:
     """A Response's parts, unverified; ``assertion`` may be encrypted."""
 
@@ -55,9 +57,10 @@ def read_envelope(root: _Element) -> Envelope:
         )
     if root.get("Version") != VERSION:
         raise SamlRejected(SamlReason.NOT_A_RESPONSE, "the Response is not SAML 2.0")
-    _require_success(root)
-    assertion = _only_assertion(root)
-    issuers = root.findall(ISSUER)
+    children = children_of(root)
+    _require_success(root, children.get(STATUS, []))
+    assertion = _only_assertion(root, children)
+    issuers = children.get(ISSUER, [])
     if len(issuers) > 1:
         raise SamlRejected(SamlReason.STRUCTURE, "two issuers of the Response")
     return Envelope(
@@ -85,11 +88,11 @@ def read_issuer(issuer: _Element) -> str:
     return name
 
 
-def _require_success(root: _Element) -> None:
+def _require_success(root: _Element, statuses: list[_Element]) -> None:
     codes = [
         code.get("Value")
-        for status in root.findall(STATUS)
-        for code in status.findall(STATUS_CODE)
+        for status in statuses
+        for code in status.iterchildren(STATUS_CODE)
     ]
     if codes == [STATUS_SUCCESS]:
         return
@@ -101,27 +104,19 @@ def _require_success(root: _Element) -> None:
     )
 
 
-def _only_assertion(root: _Element) -> _Element:
+def _only_assertion(root: _Element, children: Mapping[str, list[_Element]]) -> _Element:
     # Anywhere and in any namespace: a second one has no honest reason to be there.
-    found = [
-        element
-        for element in root.iter("{*}Assertion", "{*}EncryptedAssertion")
-        if element is not root
-    ]
-    direct = [child for child in root if child.tag in {ASSERTION, ENCRYPTED_ASSERTION}]
+    found = list(root.iterdescendants("{*}Assertion", "{*}EncryptedAssertion"))
+    direct = [child for tag in _ASSERTIONS for child in children.get(tag, ())]
     if len(found) != 1 or len(direct) != 1:
         raise SamlRejected(
             SamlReason.ASSERTION_COUNT,
             f"{len(found)} assertions, {len(direct)} of them where they belong; "
             "exactly one is taken",
         )
-    for child in root:
-        if (
-            isinstance(child.tag, str)
-            and child is not direct[0]
-            and child.tag not in _CHILDREN
-        ):
+    for tag in children:
+        if tag not in _CHILDREN:
             raise SamlRejected(
-                SamlReason.STRUCTURE, f"{child.tag[:120]} does not belong there"
+                SamlReason.STRUCTURE, f"{tag[:120]} does not belong there"
             )
     return direct[0]

@@ -38,9 +38,17 @@ _TRANSFORM = f"{{{DSIG}}}Transform"
 _DIGEST_METHOD = f"{{{DSIG}}}DigestMethod"
 _DIGEST_VALUE = f"{{{DSIG}}}DigestValue"
 _INCLUSIVE_NAMESPACES = f"{{{EXC_C14N}}}InclusiveNamespaces"
+_SIGNATURE_FORMS = (
+    [_SIGNED_INFO, _SIGNATURE_VALUE],
+    [_SIGNED_INFO, _SIGNATURE_VALUE, _KEY_INFO],
+)
+_REFERENCE_NAMES = frozenset({"URI", "Id"})
 
 _BASE64_TEXT = re.compile(r"[A-Za-z0-9+/\s]+(?:=\s*){0,2}", re.ASCII)
 _MAX_PREFIXES = 16
+_PARSER = etree.XMLParser(
+    resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ class _SignedInfo:
 
 def find_signature(element: _Element) -> _Element | None:
     """The element's own Signature, its first child of that name."""
-    return element.find(SIGNATURE)
+    return next(element.iterchildren(SIGNATURE), None)
 
 
 def verify_signature(
@@ -150,10 +158,7 @@ def _canonical_octets(element: _Element, info: _SignedInfo) -> bytes:
 
 
 def _parse(octets: bytes) -> _Element:
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
-    )
-    return etree.fromstring(octets, parser)
+    return etree.fromstring(octets, _PARSER)
 
 
 def _remove_keeping_tail(node: _Element) -> None:
@@ -175,11 +180,7 @@ def _read_signed_info(
 ) -> _SignedInfo:
     """Take a Signature apart; only the form that SAML prescribes passes."""
     children = list(signature)
-    tags = [child.tag for child in children]
-    if tags not in (
-        [_SIGNED_INFO, _SIGNATURE_VALUE],
-        [_SIGNED_INFO, _SIGNATURE_VALUE, _KEY_INFO],
-    ):
+    if [child.tag for child in children] not in _SIGNATURE_FORMS:
         raise _misshapen("Signature holds other than SignedInfo, value and KeyInfo")
     _base64_text(children[1])
     canonicalization, method, reference = _children(
@@ -191,9 +192,8 @@ def _read_signed_info(
     family = policy.find_key_family(method.get("Algorithm") or "")
     if family is None or len(method):
         raise _not_allowed("signature method", method)
-    if dict(reference.attrib) not in (
-        {"URI": f"#{signed_id}"},
-        {"URI": f"#{signed_id}", "Id": reference.get("Id")},
+    if reference.get("URI") != f"#{signed_id}" or not _REFERENCE_NAMES.issuperset(
+        reference.keys()
     ):
         raise _misshapen("the Reference does not name the element that it stands in")
     transforms, digest_method, digest_value = _children(

@@ -196,21 +196,21 @@ def _verify_signatures(
 def _require_signatures(root: _Element, *known: _Element | None) -> None:
     """Refuse any signature besides the known ones: a second, or one elsewhere."""
     expected = sum(signature is not None for signature in known)
-    if sum(1 for _ in root.iter(SIGNATURE)) != expected:
+    if len(list(root.iter(SIGNATURE))) != expected:
         raise SamlRejected(
             SamlReason.SIGNATURE_STRUCTURE, "a signature where none belongs"
         )
 
 
 def _only_child(root: _Element, tag: str) -> _Element:
-    found = root.findall(tag)
+    found = list(root.iterchildren(tag))
     if len(found) != 1:
         raise SamlRejected(SamlReason.ASSERTION_COUNT, "not exactly one assertion")
     return found[0]
 
 
 def _unverified_issuer(assertion: _Element) -> str:
-    issuers = assertion.findall(ISSUER)
+    issuers = list(assertion.iterchildren(ISSUER))
     if len(issuers) != 1:
         raise SamlRejected(SamlReason.ISSUER_UNKNOWN, f"{len(issuers)} issuers")
     return text_of(issuers[0])
@@ -253,7 +253,7 @@ def _read(
         limits.append(conditions_end)
     check_lifetime(issued, max(limits), expected=expected)
     session_end = find_session_end(assertion, expected=expected)
-    statement = assertion.find(AUTHN_STATEMENT)
+    statement = next(assertion.iterchildren(AUTHN_STATEMENT), None)
     return VerifiedAssertion(
         response_id=envelope.response_id,
         assertion_id=require_id(assertion),
@@ -298,7 +298,7 @@ def _check_envelope(envelope: Envelope, issuer: str, expected: Expected) -> None
 
 
 def _only_subject(assertion: _Element) -> _Element:
-    found = assertion.findall(SUBJECT)
+    found = list(assertion.iterchildren(SUBJECT))
     if len(found) != 1:
         raise SamlRejected(SamlReason.SUBJECT, f"{len(found)} subjects, not one")
     return found[0]
