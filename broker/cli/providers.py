@@ -82,6 +82,7 @@ SAML_OPTIONS: Mapping[str, Reader] = {
     "LegacyRsa": _truth,
     "Audiences": _list,
     "Recipients": _list,
+    "MintPerDoor": _truth,
     "SignIn": _truth,
     "GroupRoles": _groups,
     "GroupAttribute": str,
@@ -142,9 +143,9 @@ def set_options(
 ) -> None:
     """Set broker-only options of a provider.
 
-    SAML: Profile, AllowSha1, AllowCbc, LegacyRsa, Audiences, Recipients, SignIn; to
-    read published metadata MetadataUrl, with MetadataCertificate (PEM or @FILE) of who
-    signs it, or MetadataTrustTls.
+    SAML: Profile, AllowSha1, AllowCbc, LegacyRsa, Audiences, Recipients, MintPerDoor,
+    SignIn; to read published metadata MetadataUrl, with MetadataCertificate (PEM or
+    @FILE) of who signs it, or MetadataTrustTls.
     OpenID Connect: Profile, OneTimeUse, Algorithms, StaticJwks (JSON or @FILE); for
     the sign-in page ClientId, ClientSecret (@FILE) and Scopes.
     Both: GroupRoles (JSON or @FILE) and GroupAttribute.

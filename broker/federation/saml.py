@@ -182,6 +182,7 @@ def prove_saml(
         session_context={key: context[key] for key in SESSION_KEYS},
         spends=(provider.uuid, assertion.issuer, assertion.assertion_id),
         spends_until=assertion.latest_not_on_or_after + 2 * skew,
+        spends_per_door=options.mint_per_door,
     )
 
 

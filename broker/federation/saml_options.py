@@ -24,6 +24,8 @@ class SamlProviderOptions:
     ``LegacyRsa``: takes RSA keys of 1024 bits and more in the metadata.
     ``Audiences``, ``Recipients``: lists of further names and addresses that count as
     ours for this provider, such as AWS's own.
+    ``MintPerDoor``: an assertion is good once at each door, for programs that sign a
+    person in and take credentials with the same one; once at all otherwise.
     ``SignIn``: the sign-in page offers this provider, with a signed request to it.
     ``GroupRoles``, ``GroupAttribute``: roles by group, see `GroupRoles`; whoever
     comes in by them without a RoleSessionName is called by the NameID.
@@ -40,6 +42,7 @@ class SamlProviderOptions:
     legacy_rsa: bool = False
     audiences: frozenset[str] = frozenset()
     recipients: frozenset[str] = frozenset()
+    mint_per_door: bool = False
     sign_in: bool = False
     group_roles: GroupRoles | None = None
     metadata_url: str = ""
@@ -64,6 +67,7 @@ class SamlProviderOptions:
             legacy_rsa=_flag(options, "LegacyRsa"),
             audiences=_texts(options, "Audiences"),
             recipients=_texts(options, "Recipients"),
+            mint_per_door=_flag(options, "MintPerDoor"),
             sign_in=_flag(options, "SignIn"),
             group_roles=GroupRoles.parse(options),
             metadata_url=_text(options, "MetadataUrl"),

@@ -29,6 +29,7 @@ class FederatedIdentity:
     the trust policy, ``session_context`` those that live on in the session.
     ``spends`` identifies the proof for the replay rule, None when it may be
     exchanged again; ``spends_until`` is the last instant at which it could pass.
+    ``spends_per_door`` lets each door spend it for itself.
     """
 
     principal: Principal
@@ -52,3 +53,4 @@ class FederatedIdentity:
     session_context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     spends: tuple[str, ...] | None = None
     spends_until: datetime | None = None
+    spends_per_door: bool = False

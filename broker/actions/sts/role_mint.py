@@ -137,8 +137,9 @@ def _mark(identity: FederatedIdentity, role: Role, call: Call) -> ReplayMark | N
     """The one use of this proof for this role. Source: D9."""
     if identity.spends is None or identity.spends_until is None:
         return None
+    door = (call.door.value,) if identity.spends_per_door else ()
     return ReplayMark(
-        key=replay_key((*identity.spends, role.role_id)),
+        key=replay_key((*identity.spends, role.role_id, *door)),
         mint_id=call.request_id,
         expires_at=identity.spends_until,
     )

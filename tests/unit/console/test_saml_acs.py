@@ -1,5 +1,6 @@
 """From a posted response to a console session."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -207,6 +208,38 @@ async def test_listing_spends_nothing_and_entering_spends_once(
     assert again.status_code == 400
     assert "has been used before" in again.text
     assert "set-cookie" not in again.headers
+
+
+@pytest.mark.parametrize("per_door", [False, True])
+async def test_an_assertion_is_good_once_or_once_at_each_door(
+    world: SignInWorld, per_door: bool
+) -> None:
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        found = await change.find_saml_provider(ACCOUNT, "Corp")
+        assert found is not None
+        options = {"MintPerDoor": True} if per_door else {}
+        await change.update_saml_provider(replace(found, options=options))
+    response = world.response()
+
+    async def at_the_page() -> int:
+        browser = world.browser()
+        posted = await browser.post("/saml", data={"SAMLResponse": response})
+        return (await browser.get(posted.headers["location"])).status_code
+
+    async def at_the_api() -> int:
+        asked = {
+            "Action": "AssumeRoleWithSAML",
+            "Version": "2011-06-15",
+            "RoleArn": role_arn("Reader"),
+            "PrincipalArn": provider_arn(),
+            "SAMLAssertion": response,
+        }
+        return (await world.browser().post("/", data=asked)).status_code
+
+    assert (await at_the_page(), await at_the_page()) == (303, 400)
+    expected = (200, 400) if per_door else (400, 400)
+    assert (await at_the_api(), await at_the_api()) == expected
+    assert await at_the_page() == 400
 
 
 async def test_a_handle_works_once(world: SignInWorld) -> None:
