@@ -24,7 +24,6 @@ from broker.stores.directory.statements import (
     name_key,
     under_path,
 )
-from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import MFA_DEVICES, SERVER_CERTIFICATES, USER_CREDENTIALS
 from broker.stores.times import from_micros, to_micros
 
@@ -165,16 +164,11 @@ class CredentialWrites(CredentialReads, Writes):
         await self.insert_new(SERVER_CERTIFICATES, values, "server certificate")
 
     async def update_server_certificate(self, certificate: ServerCertificate) -> None:
-        namesake = await self.find_server_certificate(
-            certificate.account, certificate.name
-        )
-        unique_id = certificate.certificate_id
-        if namesake is not None and namesake.certificate_id != unique_id:
-            raise AlreadyExistsError("server certificate")
-        await self.update_by(
+        await self.update_named(
             SERVER_CERTIFICATES,
             _certificate_values(certificate),
-            certificate_id=unique_id,
+            "server certificate",
+            certificate_id=certificate.certificate_id,
         )
 
     async def delete_server_certificate(self, certificate: ServerCertificate) -> None:

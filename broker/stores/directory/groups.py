@@ -16,7 +16,6 @@ from broker.stores.directory.statements import (
     under_path,
 )
 from broker.stores.directory.users import read_user
-from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import GROUP_MEMBERS, GROUPS, LOGIN_PROFILES, USERS
 from broker.stores.times import from_micros, to_micros
 
@@ -95,10 +94,9 @@ class GroupWrites(GroupReads, Writes):
         await self.insert_new(GROUPS, _group_values(group), "group")
 
     async def update_group(self, group: Group) -> None:
-        namesake = await self.find_group(group.account, group.name)
-        if namesake is not None and namesake.group_id != group.group_id:
-            raise AlreadyExistsError("group")
-        await self.update_by(GROUPS, _group_values(group), group_id=group.group_id)
+        await self.update_named(
+            GROUPS, _group_values(group), "group", group_id=group.group_id
+        )
 
     async def delete_group(self, group: Group) -> None:
         await self.run(delete(GROUPS).where(GROUPS.c.group_id == group.group_id))

@@ -28,7 +28,6 @@ from broker.stores.directory.statements import (
     name_key,
     under_path,
 )
-from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import (
     ATTACHMENTS,
     MANAGED_POLICIES,
@@ -189,11 +188,11 @@ class PolicyWrites(PolicyReads, Writes):
         await self.insert_policy_version(policy, policy.default_version)
 
     async def update_policy(self, policy: ManagedPolicy) -> None:
-        namesake = await self.find_policy(policy.account, policy.name)
-        if namesake is not None and namesake.policy_id != policy.policy_id:
-            raise AlreadyExistsError("policy")
-        await self.update_by(
-            MANAGED_POLICIES, _policy_values(policy), policy_id=policy.policy_id
+        await self.update_named(
+            MANAGED_POLICIES,
+            _policy_values(policy),
+            "policy",
+            policy_id=policy.policy_id,
         )
 
     async def delete_policy(self, policy: ManagedPolicy) -> None:

@@ -14,7 +14,6 @@ from broker.stores.directory.statements import (
     name_key,
     under_path,
 )
-from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import INLINE_POLICIES, ROLES
 from broker.stores.times import from_micros, to_micros
 
@@ -82,10 +81,7 @@ class RoleWrites(RoleReads, Writes):
         await self.insert_new(ROLES, _role_values(role), "role")
 
     async def update_role(self, role: Role) -> None:
-        namesake = await self.find_role(role.account, role.name)
-        if namesake is not None and namesake.role_id != role.role_id:
-            raise AlreadyExistsError("role")
-        await self.update_by(ROLES, _role_values(role), role_id=role.role_id)
+        await self.update_named(ROLES, _role_values(role), "role", role_id=role.role_id)
 
     async def delete_role(self, role: Role) -> None:
         await self.run(delete(ROLES).where(ROLES.c.role_id == role.role_id))

@@ -84,6 +84,22 @@ class Writes(Reads, Protocol):
         named = {f"{_KEY}{name}": value for name, value in key.items()}
         return await self.run(_update_by(table, tuple(key)), {**values, **named})
 
+    async def update_named(
+        self, table: Table, values: Mapping[str, object], kind: str, **key: object
+    ) -> None:
+        """Write the row of an entity that keeps its name or takes a free one.
+
+        A taken name leaves the transaction usable, as with ``insert_new``.
+
+        Raises:
+            AlreadyExistsError: of ``kind``.
+        """
+        known = {"name_key": values["name_key"], **key}
+        named = {f"{_KEY}{name}": value for name, value in known.items()}
+        statement = _update_named(table, tuple(key))
+        if await self.run(statement, {**values, **named}) == 0:
+            raise AlreadyExistsError(kind)
+
     async def insert_new(
         self, table: Table, values: Mapping[str, object], kind: str
     ) -> None:
@@ -124,6 +140,17 @@ def _update_by(table: Table, names: tuple[str, ...]) -> Update:
     return update(table).where(
         *(table.c[name] == bindparam(f"{_KEY}{name}") for name in names)
     )
+
+
+@cache
+def _update_named(table: Table, names: tuple[str, ...]) -> Update:
+    other = table.alias("other")
+    namesake = select(other.c.account).where(
+        other.c.account == table.c.account,
+        other.c.name_key == bindparam(f"{_KEY}name_key"),
+        *(other.c[name] != bindparam(f"{_KEY}{name}") for name in names),
+    )
+    return _update_by(table, names).where(~namesake.exists())
 
 
 def name_key(name: str) -> str:

@@ -14,7 +14,6 @@ from broker.stores.directory.statements import (
     name_key,
     under_path,
 )
-from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import ACCESS_KEYS, USED_ACCESS_KEY_IDS, USERS
 from broker.stores.times import from_micros, to_micros
 
@@ -65,10 +64,7 @@ class UserWrites(UserReads, Writes):
         await self.insert_new(USERS, _user_values(user), "user")
 
     async def update_user(self, user: User) -> None:
-        namesake = await self.find_user(user.account, user.name)
-        if namesake is not None and namesake.user_id != user.user_id:
-            raise AlreadyExistsError("user")
-        await self.update_by(USERS, _user_values(user), user_id=user.user_id)
+        await self.update_named(USERS, _user_values(user), "user", user_id=user.user_id)
 
     async def delete_user(self, user: User) -> None:
         await self.run(delete(USERS).where(USERS.c.user_id == user.user_id))
