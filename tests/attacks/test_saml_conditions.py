@@ -65,6 +65,14 @@ SIGNED_REFUSALS: dict[str, tuple[dict[str, Any], R]] = {
     ),
     "no Z": ({"not_on_or_after": at(minutes=5)[:-1]}, R.TIMESTAMP),
     "offset": ({"not_on_or_after": at(minutes=5)[:-1] + "+00:00"}, R.TIMESTAMP),
+    "sign-in without Z": (
+        {
+            "authn_statement": f'<saml:AuthnStatement AuthnInstant="{at(minutes=0)[:-1]}">'
+            "<saml:AuthnContext><saml:AuthnContextClassRef>urn:any"
+            "</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement>"
+        },
+        R.TIMESTAMP,
+    ),
     "impossible": ({"not_on_or_after": "2026-02-30T00:00:00Z"}, R.STRUCTURE),
     "date only": ({"not_on_or_after": "2026-03-02Z"}, R.STRUCTURE),
     "year 10000": ({"not_on_or_after": "10000-01-01T00:00:00Z"}, R.TIMESTAMP),
