@@ -16,14 +16,15 @@ from broker.actions.action import Door
 from broker.actions.signin.signin_tokens import SigninGrant
 from broker.console.console_session import Arrived, SignedIn, session_caller
 from broker.console.csrf import csrf_token, require_same_origin
-from broker.console.desk import HOME, LOGIN, Desk, IdentityProof
+from broker.console.desk import HOME, LOGIN, SIGN_IN, Desk, IdentityProof
 from broker.console.facts import refuse_prefetch
 from broker.console.forms import read_form
 from broker.console.oidc_logins import OidcLogin
 from broker.console.pages import see_other
 from broker.console.password_arrival import PasswordArrivals
 from broker.console.pending import Pending
-from broker.errors import BrokerError, ValidationError
+from broker.console.ways_in import WaysIn
+from broker.errors import BrokerError, ServiceUnavailable, ValidationError
 from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
 from broker.sessions.handles import Handles
@@ -67,6 +68,7 @@ class Arrivals:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._passwords = PasswordArrivals(desk)
+        self._ways = WaysIn(desk)
         self._handles = Handles(desk.deps.cache, desk.deps.vault, "arrival")
 
     async def park(self, arrival: Arrival, life: timedelta = PARKED) -> str:
@@ -96,7 +98,14 @@ class Arrivals:
             return await self.enter(request, arrival)
         except BrokerError as error:
             # In the words of the door that they came by.
-            return self._desk.pages.show_error(request, error, door=arrival.door)
+            back = (
+                ""
+                if isinstance(error, ServiceUnavailable)
+                else await self._back(arrival)
+            )
+            return self._desk.pages.show_error(
+                request, error, door=arrival.door, back=back
+            )
 
     async def enter(
         self, request: Request, arrival: Arrival, status: int = 303
@@ -141,7 +150,11 @@ class Arrivals:
             credentials["AccessKeyId"],
             credentials["SessionToken"],
             credentials["Expiration"],
-            Arrived(door=arrival.door, issuer=arrival.issuer, login=login),
+            Arrived(
+                door=arrival.door,
+                issuer=arrival.issuer or await self._back(arrival),
+                login=login,
+            ),
         )
         replaced = desk.cookie.find(request)
         if replaced is not None:
@@ -222,6 +235,13 @@ class Arrivals:
                 grant.access_key_id, grant.session_token, now
             )
         )
+
+    async def _back(self, arrival: Arrival) -> str:
+        """Where this arrival began; empty when nobody can be led there."""
+        provider_arn = arrival.provider_arn or arrival.login.get("provider_arn", "")
+        if provider_arn:
+            return await self._ways.back_to(provider_arn)
+        return self._desk.destinations.find_safe(arrival.issuer, (SIGN_IN,)) or ""
 
     def _now(self) -> datetime:
         return self._desk.deps.clock.now()

@@ -13,13 +13,15 @@ from starlette.responses import JSONResponse, Response
 from broker.actions.action import Door
 from broker.console.arrival import Arrival, Arrivals
 from broker.console.console_session import session_caller
-from broker.console.desk import Desk
+from broker.console.desk import SIGN_IN, Desk
 from broker.console.facts import refuse_prefetch
 from broker.console.forms import Form, read_form
 from broker.console.sign_out import SignOut
 from broker.errors import (
+    BrokerError,
     ExpiredToken,
     InvalidClientTokenId,
+    ServiceUnavailable,
     ValidationError,
 )
 from broker.model.caller import Caller
@@ -99,15 +101,22 @@ class Federation:
             )
         token = form.require("SigninToken")
         deps = self._desk.deps
-        caller = await self._arrivals.caller_of(
-            await deps.tokens.find(token), deps.clock.now()
-        )
+        issuer = (form.find("Issuer") or "")[:_LONGEST_ISSUER]
+        try:
+            caller = await self._arrivals.caller_of(
+                await deps.tokens.find(token), deps.clock.now()
+            )
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            back = self._desk.destinations.find_safe(issuer, (SIGN_IN,)) or ""
+            return self._desk.pages.show_error(request, error, door=DOOR, back=back)
         arrival = Arrival(
             door=DOOR,
             destination=destination,
             session_arn=caller.principal.arn,
             signin_token=token,
-            issuer=(form.find("Issuer") or "")[:_LONGEST_ISSUER],
+            issuer=issuer,
         )
         if request.method == "POST":
             return await self._arrivals.hand_over(arrival)

@@ -194,8 +194,12 @@ class Inside:
         """Where a new session begins: as they came in, or else by any way there is."""
         link = self.issuer_link(who.arrived)
         if link is None:
-            way = await self._ways.of_session(who.session)
-            link = way.url if way else f"{SIGN_IN}/{who.session.account}"
+            provider_arn = who.session.provider_arn
+            link = (
+                await self._ways.back_to(provider_arn)
+                if provider_arn
+                else f"{SIGN_IN}/{who.session.account}"
+            )
         return link
 
     async def _menu(

@@ -74,9 +74,19 @@ class Pages:
         )
 
     def show_error(
-        self, request: Request, error: BrokerError, *, door: str = "", **context: object
+        self,
+        request: Request,
+        error: BrokerError,
+        *,
+        door: str = "",
+        back: str = "",
+        no_role: bool = False,
     ) -> HTMLResponse:
-        """The page of an error; ``door`` picks its words."""
+        """The page of an error; ``door`` picks its words.
+
+        ``back`` is a safe address where one may begin again; ``no_role`` says that a
+        good response opened nothing.
+        """
         note(request, error_code=error.code)
         page = self.show(
             request,
@@ -86,7 +96,8 @@ class Pages:
             message=error.message or error.code,
             http_status=error.status,
             door=door,
-            **context,
+            back=back,
+            no_role=no_role,
         )
         if error.status == _UNAVAILABLE:
             page.headers.update(_RETRY)

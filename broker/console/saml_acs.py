@@ -26,6 +26,7 @@ from broker.console.forms import Form, read_form
 from broker.console.pages import compressed
 from broker.console.recent_roles import RecentRoles, name_of
 from broker.console.saml_requests import OpenRequest, SamlRequests
+from broker.console.ways_in import WaysIn
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -77,6 +78,15 @@ class AccountBlock:
     choices: tuple[Choice, ...]
 
 
+@dataclass(slots=True)
+class _Attempt:
+    """A posted response, and the provider whose it is or seems to be, once known."""
+
+    response_text: str
+    uuid: str | None
+    provider_arn: str = ""
+
+
 class SamlAcs:
     """Takes posted responses in."""
 
@@ -85,14 +95,32 @@ class SamlAcs:
         self._arrivals = arrivals
         self._requests = SamlRequests(desk)
         self._recent = RecentRoles(desk.deps)
+        self._ways = WaysIn(desk)
 
     async def post(self, request: Request) -> Response:
         """``POST /saml``, and ``POST /saml/acs/{id}`` for one provider."""
         note(request, action="ListRolesWithSAML")
         form = await read_form(request, body_max=BODY_BYTES_MAX)
-        response_text = form.require("SAMLResponse")
-        uuid: str | None = request.path_params.get("uuid")
-        answered, choices = await self._list(request, response_text, uuid)
+        attempt = _Attempt(
+            form.require("SAMLResponse"), request.path_params.get("uuid")
+        )
+        try:
+            return await self._answer(request, form, attempt)
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            back = ""
+            if attempt.provider_arn:
+                back = await self._ways.back_to(attempt.provider_arn)
+            return self._desk.pages.show_error(
+                request, error, door=DOOR, back=back, no_role=error.message == _NO_ROLE
+            )
+
+    async def _answer(
+        self, request: Request, form: Form, attempt: _Attempt
+    ) -> Response:
+        response_text, uuid = attempt.response_text, attempt.uuid
+        answered, choices = await self._list(request, attempt)
         relay = form.find("RelayState") or ""
         chosen = _choose(choices, form)
         if chosen is None:
@@ -130,8 +158,7 @@ class SamlAcs:
     async def _list(
         self,
         request: Request,
-        response_text: str,
-        uuid: str | None,
+        attempt: _Attempt,
     ) -> tuple[OpenRequest | None, tuple[Choice, ...]]:
         """The request that the response answers and the roles that it opens.
 
@@ -140,6 +167,7 @@ class SamlAcs:
         Raises:
             InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: none.
         """
+        response_text, uuid = attempt.response_text, attempt.uuid
         raw = raw_request(request)
         now = self._desk.deps.clock.now()
         entry = AuditEntry(
@@ -164,6 +192,8 @@ class SamlAcs:
             except BrokerError:
                 nominee = await self._nominee(response_text, peeked, uuid, answered)
                 self._desk.deps.pipeline.note_refused_proof(entry, nominee)
+                if nominee is not None and nominee.provider is not None:
+                    attempt.provider_arn = nominee.provider.arn
                 raise
             choices = tuple(
                 {
@@ -173,6 +203,7 @@ class SamlAcs:
                 }.values()
             )[::-1]
             identity = choices[0].identity if choices else identities[0]
+            attempt.provider_arn = identity.provider_arn
             entry.account = identity.account
             entry.caller_arn = identity.principal.arn
             entry.principal_id = identity.principal.userid

@@ -13,7 +13,6 @@ from broker.federation.saml_options import SamlProviderOptions
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
 from broker.model.entities import OidcProvider, SamlProvider
-from broker.model.session import Session
 
 _NUMBER_LENGTH = 12
 
@@ -63,23 +62,28 @@ class WaysIn:
             *(WayIn(p) for p in oidc if parse_oidc_options(p.options).client_id),
         )
 
-    async def of_session(self, session: Session) -> WayIn | None:
-        """The way that somebody came in, if it can be begun here.
+    async def back_to(self, provider_arn: str) -> str:
+        """Where signing in with a provider begins, or else with its account.
 
-        Known within a second, and without a query while nothing changes.
+        Known within a second, and without a query while nothing changes. The provider
+        need not exist.
+
+        Raises:
+            ValueError: that is no ARN of an account's provider.
         """
-        if session.provider_arn is None:
-            return None
-        kind, _, name = Arn.parse(session.provider_arn).resource.partition("/")
+        arn = Arn.parse(provider_arn)
+        account = parse_account_id(arn.account)
+        kind, _, name = arn.resource.partition("/")
+        way: WayIn | None = None
         if kind == "saml-provider":
-            saml = await self._fresh.find_saml_provider(session.account, name)
+            saml = await self._fresh.find_saml_provider(account, name)
             if saml and SamlProviderOptions.parse(saml.options).sign_in:
-                return WayIn(saml)
+                way = WayIn(saml)
         elif kind == "oidc-provider":
-            oidc = await self._fresh.find_oidc_provider(session.account, name)
+            oidc = await self._fresh.find_oidc_provider(account, name)
             if oidc and parse_oidc_options(oidc.options).client_id:
-                return WayIn(oidc)
-        return None
+                way = WayIn(oidc)
+        return way.url if way else f"{SIGN_IN}/{account}"
 
     async def find(self, account: str, provider_id: str) -> WayIn | None:
         """One way into an account."""

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from lxml import html
 
 from broker.model.session import SessionKind
 from tests.support.signin import (
@@ -299,6 +300,24 @@ async def test_wrong_credentials_are_on_record_without_being_shown(
     assert record.error_code == "ValidationError"
     assert record.detail == "the sessionKey is wrong"
     assert json.loads(session)["sessionToken"] not in str(record)
+
+
+async def test_a_used_link_leads_back_to_a_listed_issuer(world: SignInWorld) -> None:
+    token = await get_signin_token(
+        world.browser(), await world.mint(SessionKind.ASSUME_ROLE)
+    )
+    for issuer, links in (
+        (f"{APPS}/login", [f"{APPS}/login"]),
+        (f"{APPS}/login", [f"{APPS}/login"]),
+        ("https://evil.example/", []),
+        ("saml2aws", []),
+    ):
+        page = await world.browser().get(login_url(token, Issuer=issuer))
+        if page.status_code == 302:
+            continue
+        assert page.status_code == 400
+        assert html.fromstring(page.text).xpath("//a[@id='back_link']/@href") == links
+    assert page.status_code == 400
 
 
 async def test_a_parameter_sent_twice_is_refused(world: SignInWorld) -> None:

@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from lxml import etree
+from lxml import etree, html
 
 from tests.support.signin import ACCOUNT, ORIGIN, SignInWorld, pair, text_of
 
@@ -171,3 +171,54 @@ async def test_groups_become_roles_where_the_operator_says_so(
     for groups, status in (("staff", 303), ("others", 400)):
         text = world.response(**response, attributes={"groups": [groups]})
         assert (await post(world.browser(), text)).status_code == status
+
+
+def way_back(page: httpx.Response) -> list[str]:
+    links: list[str] = html.fromstring(page.text).xpath("//a[@id='back_link']/@href")
+    return links
+
+
+async def test_a_refusal_leads_back_to_the_identity_provider(
+    world: SignInWorld,
+) -> None:
+    expired = world.response()
+    world.clock.move(600)
+    browser = world.browser()
+    page = await browser.post("/saml", data={"SAMLResponse": expired})
+    assert page.status_code == 400
+    assert "This sign-in has expired" in page.text
+    assert way_back(page) == [START]
+    assert (await browser.get(START)).status_code == 303
+
+    await set_options(world)
+    page = await browser.post("/saml", data={"SAMLResponse": expired})
+    assert way_back(page) == [f"/signin/{ACCOUNT}"]
+
+
+async def test_no_role_is_explained_and_leads_back(world: SignInWorld) -> None:
+    role = pair("Reader").replace(str(ACCOUNT), "444455556666", 1)
+    page = await post(world.browser(), answer(world, None, role))
+    assert page.status_code == 400
+    assert "There is no role for you here" in text_of(page)
+    assert "Your request included an invalid SAML response." in text_of(page)
+    assert way_back(page) == [START]
+
+
+async def test_a_used_response_leads_back(world: SignInWorld) -> None:
+    response = world.response()
+    for expected in (303, 400):
+        browser = world.browser()
+        posted = await browser.post("/saml", data={"SAMLResponse": response})
+        page = await browser.get(posted.headers["location"])
+        assert page.status_code == expected
+    assert way_back(page) == [START]
+
+
+async def test_the_end_of_the_session_leads_back(world: SignInWorld) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    world.clock.move(3601)
+    page = await browser.get("/console/")
+    assert page.status_code == 403
+    (link,) = html.fromstring(page.text).xpath("//a[@id='issuer_link']/@href")
+    assert link == START
