@@ -16,8 +16,18 @@ from broker.authn.saml_trials import MOST_FAILED_KEYS
 from broker.model.account import Account, AccountId
 from broker.model.entities import SamlProvider
 from broker.protocols.saml import signature
+from broker.protocols.saml.errors import SamlReason
 from broker.protocols.saml.metadata import MAX_KEYS
-from tests.support.saml_idp import KeyPair, encode, key_pair, metadata_xml, sign_element
+from tests.support.saml_check import idp, reason
+from tests.support.saml_idp import (
+    KeyPair,
+    aws_attributes,
+    build_response,
+    encode,
+    key_pair,
+    metadata_xml,
+    sign_element,
+)
 from tests.support.signin import SignInWorld, open_world, pair, role_arn
 
 ACCOUNTS = [AccountId(f"{number:012d}") for number in range(500, 520)]
@@ -74,6 +84,51 @@ async def register(
 async def post(world: SignInWorld, **knobs: Any) -> Any:
     response = world.response(*ROLES, **knobs)
     return await world.browser().post("/saml", data={"SAMLResponse": response})
+
+
+PREFIXES = [f"p{number}" for number in range(16)]
+MANY_PREFIXES: dict[str, Any] = {
+    "signature": {"prefixes": " ".join(PREFIXES)},
+    "response": {
+        "namespaces": "".join(f' xmlns:{name}="urn:{name}"' for name in PREFIXES)
+    },
+}
+VALUES = {"attributes": {"x": ["v"] * 1_500}}
+ATTRIBUTES = {
+    "attribute_xml": "<saml:Attribute Name='x'>"
+    + "<saml:AttributeValue b='' c='' d=''/>" * 500
+    + "</saml:Attribute>"
+}
+
+
+@pytest.mark.parametrize("sign", ["assertion", "response", "both"])
+@pytest.mark.parametrize(
+    ("keys", "knobs"),
+    [
+        (MAX_KEYS, VALUES),
+        (1, MANY_PREFIXES | VALUES),
+        (2, MANY_PREFIXES | ATTRIBUTES),
+    ],
+)
+def test_what_every_key_and_prefix_has_to_go_through_is_bounded(
+    sign: str, keys: int, knobs: dict[str, Any], tried: list[bytes]
+) -> None:
+    metadata = idp(*(f"key-{number}" for number in range(keys)))
+    hostile = build_response(sign=sign, signing_key=key_pair("stranger"), **knobs)
+    assert reason(hostile, metadata=metadata) is SamlReason.TOO_COMPLEX
+    assert not tried
+
+
+def test_two_hundred_roles_and_ten_keys_are_not_too_much() -> None:
+    names = [f"key-{number}" for number in range(MAX_KEYS)]
+    response = build_response(
+        sign="both",
+        signing_key=key_pair(names[-1]),
+        signature={"prefixes": "xs"},
+        declare_xs=True,
+        attributes=aws_attributes(role=[pair(f"Role{n}") for n in range(200)]),
+    )
+    assert reason(response, metadata=idp(*names)) is None
 
 
 @pytest.mark.parametrize("sign", ["assertion", "response", "both"])

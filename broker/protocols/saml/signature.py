@@ -46,6 +46,14 @@ _REFERENCE_NAMES = frozenset({"URI", "Id"})
 
 _BASE64_TEXT = re.compile(r"[A-Za-z0-9+/\s]+(?:=\s*){0,2}", re.ASCII)
 _MAX_PREFIXES = 16
+_WORK_PER_KEY = 2
+"""What a node costs without prefixes, as a multiple of what a prefix adds to it."""
+
+RESPONSE_WORK = 20_000
+"""Nodes times keys times prefixes that a Response is worth: some milliseconds.
+
+An honest one with 200 roles and ten keys has half of it.
+"""
 _PARSER = etree.XMLParser(
     resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
 )
@@ -73,19 +81,24 @@ def verify_signature(
     *,
     keys: Sequence[SigningKey],
     policy: AlgorithmPolicy,
+    most_work: int | None = None,
 ) -> "SignedElement":
     """Verify the element's enveloped signature with one of the registered keys.
 
-    KeyInfo is never looked at. The received tree is left as it is.
+    KeyInfo is never looked at. The received tree is left as it is. ``most_work``
+    bounds what strangers may ask for: each key that is tried canonicalises the whole
+    element, and looks for each prefix of the signature's list at each node.
 
     Raises:
-        SamlRejected: SIGNATURE_STRUCTURE, ALGORITHM_NOT_ALLOWED, SIGNATURE_INVALID
-            or IDS.
+        SamlRejected: SIGNATURE_STRUCTURE, ALGORITHM_NOT_ALLOWED, SIGNATURE_INVALID,
+            TOO_COMPLEX or IDS.
 
     Source: SAML 2.0 Core 5.4; W3C XML Signature Best Practices.
     """
     info = _read_signed_info(signature, require_id(element), policy)
     fitting = [key for key in keys if key.family is info.family]
+    if most_work is not None:
+        _check_work(element, info, len(fitting), most_work)
     if not any(_verifies(element, signature, key) for key in fitting):
         raise SamlRejected(
             SamlReason.SIGNATURE_INVALID,
@@ -125,6 +138,20 @@ class SignedElement:
                 SamlReason.SIGNATURE_INVALID, "the signed bytes have another digest"
             )
         return _parse(octets)
+
+
+def _check_work(
+    element: _Element, info: _SignedInfo, keys: int, most_work: int
+) -> None:
+    if keys <= 1 and not info.inclusive_prefixes:
+        return  # bounded by the document's size
+    nodes = sum(1 + len(node.attrib) for node in element.iter("*"))
+    if nodes * keys * (_WORK_PER_KEY + len(info.inclusive_prefixes)) > most_work:
+        raise SamlRejected(
+            SamlReason.TOO_COMPLEX,
+            f"{nodes} signed elements and attributes, {keys} keys to try and"
+            f" {len(info.inclusive_prefixes)} prefixes are too much work",
+        )
 
 
 def _verifies(element: _Element, signature: _Element, key: SigningKey) -> bool:

@@ -36,7 +36,11 @@ from broker.protocols.saml.names import (
 )
 from broker.protocols.saml.response import Envelope, read_envelope, read_issuer
 from broker.protocols.saml.schema import check_schema
-from broker.protocols.saml.signature import find_signature, verify_signature
+from broker.protocols.saml.signature import (
+    RESPONSE_WORK,
+    find_signature,
+    verify_signature,
+)
 
 _MAX_ISSUER_LENGTH = 1024
 
@@ -139,7 +143,11 @@ def _verify_encrypted(
             )
         signer = _get_descriptor(idp, envelope.issuer)
         signed = verify_signature(
-            root, signature, keys=signer.signing_keys, policy=policy
+            root,
+            signature,
+            keys=signer.signing_keys,
+            policy=policy,
+            most_work=RESPONSE_WORK,
         )
         encrypted = _only_child(signed.detach(), ENCRYPTED_ASSERTION)
     assertion = decrypt_assertion(
@@ -178,12 +186,16 @@ def _verify_signatures(
     response = (
         None
         if root is None or outer is None
-        else verify_signature(root, outer, keys=keys, policy=policy)
+        else verify_signature(
+            root, outer, keys=keys, policy=policy, most_work=RESPONSE_WORK
+        )
     )
     signed = (
         None
         if inner is None
-        else verify_signature(assertion, inner, keys=keys, policy=policy)
+        else verify_signature(
+            assertion, inner, keys=keys, policy=policy, most_work=RESPONSE_WORK
+        )
     )
     detached = None
     if response is not None:
