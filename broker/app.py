@@ -89,6 +89,7 @@ from broker.web.proxies import TrustedProxies
 
 _log = structlog.get_logger(__name__)
 
+API_PATH = "/"
 PAGES = ("/saml", "/federation", "/signin", "/console", "/issuer", "/static", "/v1")
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 _UNKNOWN_OPERATION = b"<UnknownOperationException/>\n"
@@ -406,6 +407,7 @@ def _edge(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
         proxies=TrustedProxies(map(str, settings.trusted_proxies)),
         clock=services.clock,
         open_paths=PROBES,
+        data_paths=(API_PATH,),
         hsts=settings.secure,
         observe=services.metrics.observe_request,
     )
@@ -484,7 +486,7 @@ def _route(api: App, pages: App) -> App:
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        if path == "/":
+        if path == API_PATH:
             await api(scope, receive, send)
         elif path in PROBES or f"/{path.split('/', 2)[1]}" in PAGES:
             await pages(scope, receive, send)

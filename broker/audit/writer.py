@@ -121,7 +121,8 @@ class OpenedEntry:
             _fail(self._entry, InternalFailure(detail=type(error).__name__))
         elif error is not None:
             return
-        await self._append(self._entry)
+        if not self._entry.committed:
+            await self._append(self._entry)
 
 
 def _fail(entry: AuditEntry, error: BrokerError) -> None:

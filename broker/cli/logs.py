@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TextIO, cast
 
 import structlog
-from structlog.typing import EventDict, Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from broker.settings import LogFormat
 from broker.stores.json_text import encode_json
@@ -99,10 +99,7 @@ def configure_logs(
 
 def _last_processors(log_format: LogFormat, *, colors: bool) -> list[Processor]:
     if log_format is LogFormat.JSON:
-        return [
-            structlog.processors.format_exc_info,
-            _render_json,
-        ]
+        return [_render_json]
     return [
         structlog.dev.ConsoleRenderer(
             colors=colors, exception_formatter=structlog.dev.plain_traceback
@@ -110,7 +107,9 @@ def _last_processors(log_format: LogFormat, *, colors: bool) -> list[Processor]:
     ]
 
 
-def _render_json(_logger: object, _method: str, event: EventDict) -> str:
+def _render_json(logger: WrappedLogger, method: str, event: EventDict) -> str:
+    if "exc_info" in event:
+        event = structlog.processors.format_exc_info(logger, method, event)
     line = encode_json(event, str)
     # Some readers of lines break them at U+2028 and the like, too.
     return line if line.isascii() else json.dumps(event, default=str)

@@ -19,9 +19,11 @@ _log = structlog.get_logger(__name__)
 
 _HEADERS: Headers = (
     (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
+)
+_PAGE_HEADERS: Headers = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"x-frame-options", b"DENY"),
 )
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
@@ -63,6 +65,8 @@ class Edge:
     """Wraps the whole application.
 
     ``open_paths`` answer whatever the Host header says: probes come by address.
+    ``data_paths`` answer with data alone, never with a page, and do without the
+    headers that only a page needs.
     ``hsts`` is for installations whose public URL is https. ``observe`` is told of
     each request at its end.
     """
@@ -75,6 +79,7 @@ class Edge:
         proxies: TrustedProxies,
         clock: Clock,
         open_paths: Collection[str] = ("/healthz", "/readyz", "/metrics"),
+        data_paths: Collection[str] = (),
         hsts: bool = False,
         observe: Observe | None = None,
     ) -> None:
@@ -84,7 +89,9 @@ class Edge:
         self._clock = clock
         self._open_paths = frozenset(open_paths)
         self._observe = observe
+        self._data_paths = frozenset(data_paths)
         self._headers = (*_HEADERS, _HSTS) if hsts else _HEADERS
+        self._page_headers = (*self._headers, *_PAGE_HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection. WebSockets are closed: nothing here has any."""
@@ -94,10 +101,8 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await self._serve(scope, receive, send)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = self._clock.monotonic()
+        path: str = scope["path"]
         headers = scope["headers"]
         peer = scope.get("client")
         client = self._proxies.find_client(
@@ -112,6 +117,7 @@ class Edge:
             line=line,
         )
         status = 0
+        ours = self._headers if path in self._data_paths else self._page_headers
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -120,12 +126,12 @@ class Edge:
                 sent = dict(message.get("headers", ()))
                 message["headers"] = [
                     *message.get("headers", ()),
-                    *[header for header in self._headers if header[0] not in sent],
+                    *[header for header in ours if header[0] not in sent],
                 ]
             await send(message)
 
         try:
-            if self._is_ours(scope["path"], headers):
+            if self._is_ours(path, headers):
                 await self._app(scope, receive, send_with_headers)
                 status = status or _CLIENT_GONE
             else:
@@ -134,7 +140,7 @@ class Edge:
             status = status or 500
             seconds = self._clock.monotonic() - began
             if self._observe is not None:
-                self._observe(scope["path"], line, status, seconds)
+                self._observe(path, line, status, seconds)
             _log.info(
                 "request",
                 method=scope["method"],
