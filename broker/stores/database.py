@@ -24,10 +24,11 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.sql import Executable
 
 from broker.stores.errors import ConflictError, StoreUnavailableError
+from broker.stores.sharing import Answer, Line, Session
 from broker.stores.sqlite_engine import SQLITE_PRAGMAS, SqliteEngine
 from broker.stores.urls import DatabaseLocation, PostgresqlLocation, SqliteLocation
 
@@ -66,17 +67,8 @@ def _is_from_driver(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] in {"asyncpg", "sqlite3"}
 
 
-class Answer(Protocol):
-    """What a statement of a transaction gave."""
-
-    @property
-    def rowcount(self) -> int: ...
-    def all(self) -> Sequence[Row[Any]]: ...
-    def one(self) -> Row[Any]: ...
-
-
 class Connection(Protocol):
-    """A connection in a transaction."""
+    """A place in a transaction; ``commit`` is the caller's, and the last thing."""
 
     @property
     def dialect(self) -> Dialect: ...
@@ -84,7 +76,6 @@ class Connection(Protocol):
         self, statement: Executable, parameters: Mapping[str, object] | None = None, /
     ) -> Answer: ...
     async def commit(self) -> None: ...
-    async def close(self) -> None: ...
 
 
 class Engine(Protocol):
@@ -93,7 +84,7 @@ class Engine(Protocol):
     async def rows(
         self, statement: Executable, parameters: Mapping[str, object] | None
     ) -> Sequence[Row[Any]]: ...
-    async def connect(self) -> Connection: ...
+    async def connect(self) -> Session: ...
     async def dispose(self) -> None: ...
 
 
@@ -102,7 +93,7 @@ class Database:
 
     def __init__(self, location: DatabaseLocation) -> None:
         self.location = location
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._lines: WeakValueDictionary[str, Line] = WeakValueDictionary()
         if isinstance(location, SqliteLocation):
             self._engine: Engine = SqliteEngine(location.path)
         else:
@@ -116,38 +107,39 @@ class Database:
             return await self._engine.rows(statement, parameters)
 
     @asynccontextmanager
-    async def connection(self, account: str = "") -> AsyncIterator[Connection]:
-        """A connection for one writing transaction; commit is the caller's.
+    async def connection(
+        self, account: str = "", *first: str
+    ) -> AsyncIterator[Connection]:
+        """A writing transaction; what is not committed at the end is undone.
 
         What would wait for another anyway (on PostgreSQL a change of the same
         account, on SQLite any) waits here first: in the order of coming, and without
-        a connection, so that reads go on.
+        a connection, so that reads go on. Those who wait share a commit; see
+        ``sharing``. ``first`` are statements without an answer that it begins with.
         """
-        async with self._turn(account):
-            with translate_errors():
-                connection = await self._engine.connect()
-            try:
-                yield connection
-            finally:
-                # What was not committed is rolled back; a connection that is lost by
-                # now changes nothing about what was.
-                with suppress(SQLAlchemyError, OSError):
-                    await connection.close()
-
-    @asynccontextmanager
-    async def _turn(self, account: str) -> AsyncIterator[None]:
         whose = "" if isinstance(self.location, SqliteLocation) else account
-        lock = self._turns.setdefault(whose, asyncio.Lock())
-        with translate_errors():
-            async with asyncio.timeout(_POOL_WAIT_SECONDS):
-                await lock.acquire()
+        line = self._lines.get(whose)
+        if line is None:
+            line = self._lines[whose] = Line(self._engine.connect)
+        turn = line.join(*first)
         try:
-            yield
+            with translate_errors():
+                async with asyncio.timeout(_POOL_WAIT_SECONDS):
+                    await turn.start()
+            yield turn
+        except Exception:
+            if turn.leave():
+                # It may be about something that another change made just before.
+                with translate_errors():
+                    await turn.settled()
+            raise
         finally:
-            lock.release()
+            turn.leave()
 
     async def close(self) -> None:
         """Close every connection."""
+        for line in list(self._lines.values()):
+            await line.close(_POOL_WAIT_SECONDS)
         await self._engine.dispose()
 
 
@@ -168,22 +160,67 @@ class PostgresqlEngine:
             pool_timeout=_POOL_WAIT_SECONDS,
         )
         event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
-        self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Transactions are begun and ended by statements, in one round trip with others.
+        self._plain = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def rows(
         self, statement: Executable, parameters: Mapping[str, object] | None
     ) -> Sequence[Row[Any]]:
         """All rows of one reading statement, outside any transaction."""
-        async with self._reader.connect() as connection:
+        async with self._plain.connect() as connection:
             return (await connection.execute(statement, parameters)).all()
 
-    async def connect(self) -> Connection:
+    async def connect(self) -> Session:
         """A connection for one transaction."""
-        return await self._engine.connect()
+        connection = await self._plain.connect()
+        raw = await connection.get_raw_connection()
+        return PostgresqlSession(connection, raw.driver_connection)
 
     async def dispose(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+class PostgresqlSession:
+    """See ``Session``."""
+
+    begin = "BEGIN"
+
+    def __init__(self, connection: AsyncConnection, driver: Any) -> None:  # noqa: ANN401  # asyncpg publishes no types
+        self._connection = connection
+        self._driver = driver
+
+    @property
+    def dialect(self) -> Dialect:
+        """PostgreSQL's."""
+        return self._connection.dialect
+
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, object] | None = None, /
+    ) -> Answer:
+        """Run a statement."""
+        return await self._connection.execute(statement, parameters)
+
+    async def run(self, *statements: str) -> None:
+        """Run these now, in one round trip."""
+        await self._driver.execute("; ".join(statements))
+
+    prepare = run
+
+    async def end(self, *statements: str) -> None:
+        """Run these, and give the connection back."""
+        await self.run(*statements)
+        await self.close()
+
+    async def close(self) -> None:
+        """Give the connection back, or end it if its transaction did not end."""
+        # What was lost by now changes nothing about what was.
+        with suppress(SQLAlchemyError, OSError):
+            if self._connection.closed:
+                return
+            if self._driver.is_closed() or self._driver.is_in_transaction():
+                await self._connection.invalidate()
+            await self._connection.close()
 
 
 def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401  # asyncpg publishes no types

@@ -6,14 +6,17 @@ waits for the statement that runs, since its connection is in use until then.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection, Dialect, Engine, Row
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql import Executable
 
 Result = TypeVar("Result")
@@ -23,7 +26,6 @@ SQLITE_PRAGMAS = (
     "PRAGMA synchronous=FULL",
     "PRAGMA busy_timeout=5000",
 )
-_READ_ONLY = "broker_read_only"
 _THREADS = 4
 _WAIT_SECONDS = 5.0
 
@@ -57,19 +59,17 @@ class SqliteEngine:
             connect_args={"isolation_level": None, "check_same_thread": False},
         )
         event.listen(self._engine, "connect", _prepare)
-        event.listen(self._engine, "begin", _begin)
-        self._reader = self._engine.execution_options(**{_READ_ONLY: True})
         self._threads: ThreadPoolExecutor | None = None
 
     async def rows(
         self, statement: Executable, parameters: Mapping[str, object] | None
     ) -> Sequence[Row[Any]]:
         """All rows of one reading statement, outside any transaction."""
-        return await self.run(_read, self._reader, statement, parameters)
+        return await self.run(_read, self._engine, statement, parameters)
 
-    async def connect(self) -> "SqliteConnection":
+    async def connect(self) -> "SqliteSession":
         """A connection for one transaction."""
-        return SqliteConnection(self, self._engine)
+        return SqliteSession(self, self._engine)
 
     async def run(self, work: Callable[..., Result], *given: object) -> Result:
         """What a blocking call returns; it runs to its end, whoever is cancelled."""
@@ -90,13 +90,18 @@ class SqliteEngine:
             threads.shutdown(wait=True)
 
 
-class SqliteConnection:
-    """One transaction: it begins with the first statement, and ends with the commit."""
+class SqliteSession:
+    """See ``Session``; what is prepared runs in the same hop as what follows it."""
+
+    # A transaction that begins as a reader and then writes may fail half-way when
+    # another writer came between; one that begins as a writer waits its turn.
+    begin = "BEGIN IMMEDIATE"
 
     def __init__(self, engine: SqliteEngine, source: Engine) -> None:
         self._engine = engine
         self._source = source
         self._connection: Connection | None = None
+        self._prepared: list[str] = []
 
     @property
     def dialect(self) -> Dialect:
@@ -109,37 +114,56 @@ class SqliteConnection:
         """Run a statement."""
         return await self._engine.run(self._execute, statement, parameters)
 
-    async def commit(self) -> None:
-        """Make it durable, and give the connection back."""
-        await self._engine.run(self._commit)
+    async def prepare(self, *statements: str) -> None:
+        """Have these run before the next statement."""
+        self._prepared += statements
+
+    async def run(self, *statements: str) -> None:
+        """Run these now."""
+        self._prepared += statements
+        await self._engine.run(self._run_prepared)
+
+    async def end(self, *statements: str) -> None:
+        """Run these now, and give the connection back."""
+        self._prepared += statements
+        await self._engine.run(self._end)
 
     async def close(self) -> None:
-        """Roll back what was not committed."""
+        """Give the connection back; what is open is rolled back."""
         if self._connection is not None:
             await self._engine.run(self._close)
 
     # These run in a thread, one after the other.
 
+    def _run_prepared(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._source.connect()
+        connection, begins = self._connection, self._prepared[:1] == [self.begin]
+        driver: Any = connection.connection.driver_connection
+        if not begins and not driver.in_transaction:
+            # A full disk ends it: what follows would be a transaction of its own.
+            raise sqlite3.OperationalError("the transaction has ended")
+        prepared, self._prepared = self._prepared, []
+        for statement in prepared:
+            driver.execute(statement)
+        return connection
+
     def _execute(
         self, statement: Executable, parameters: Mapping[str, object] | None
     ) -> Answer:
-        if self._connection is None:
-            self._connection = self._source.connect()
-        result = self._connection.execute(statement, parameters)
+        result = self._run_prepared().execute(statement, parameters)
         rows = result.all() if result.returns_rows else ()
         return Answer(rows, result.rowcount)
 
-    def _commit(self) -> None:
-        if self._connection is not None:
-            try:
-                self._connection.commit()
-            finally:
-                self._close()
+    def _end(self) -> None:
+        self._run_prepared()
+        self._close()
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            with suppress(SQLAlchemyError):
+                connection.close()
 
 
 def _read(
@@ -154,10 +178,3 @@ def _prepare(connection: Any, _record: object) -> None:  # noqa: ANN401  # any d
     for pragma in SQLITE_PRAGMAS:
         cursor.execute(pragma)
     cursor.close()
-
-
-def _begin(connection: Connection) -> None:
-    # A transaction that begins as a reader and then writes may fail half-way when
-    # another writer came between; one that begins as a writer waits its turn.
-    if not connection.get_execution_options().get(_READ_ONLY):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")

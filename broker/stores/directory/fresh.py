@@ -18,6 +18,16 @@ from broker.model.entities import (
 )
 from broker.model.revocation import Revocations
 from broker.stores.directory.port import DirectoryReader
+from broker.stores.schema import (
+    ACCESS_KEYS,
+    ACCOUNTS,
+    LOGIN_PROFILES,
+    OIDC_PROVIDERS,
+    REVOCATIONS,
+    ROLES,
+    SAML_PROVIDERS,
+    USERS,
+)
 
 Value = TypeVar("Value")
 
@@ -30,8 +40,13 @@ class Memo(Protocol):
         account: AccountId,
         key: Hashable,
         load: Callable[[], Awaitable[Value]],
+        *,
+        of: str | None = None,
     ) -> Value:
-        """The memoised value of an account, loaded when it is not fresh."""
+        """The memoised value of an account, loaded when it is not fresh.
+
+        ``of`` names the one table that it is read from; None stands for any.
+        """
         ...
 
 
@@ -45,7 +60,10 @@ class FreshDirectory:
     async def find_account(self, account: AccountId) -> Account | None:
         """The account itself."""
         return await self.memo.get(
-            account, "account", lambda: self._directory.find_account(account)
+            account,
+            "account",
+            lambda: self._directory.find_account(account),
+            of=ACCOUNTS.name,
         )
 
     async def find_role(self, account: AccountId, name: str) -> Role | None:
@@ -54,6 +72,7 @@ class FreshDirectory:
             account,
             ("role", name.lower()),
             lambda: self._directory.find_role(account, name),
+            of=ROLES.name,
         )
 
     async def find_role_by_id(self, account: AccountId, role_id: str) -> Role | None:
@@ -62,6 +81,7 @@ class FreshDirectory:
             account,
             ("role-id", role_id),
             lambda: self._directory.find_role_by_id(account, role_id),
+            of=ROLES.name,
         )
 
     async def find_user_by_id(self, account: AccountId, user_id: str) -> User | None:
@@ -70,6 +90,7 @@ class FreshDirectory:
             account,
             ("user-id", user_id),
             lambda: self._directory.find_user_by_id(account, user_id),
+            of=USERS.name,
         )
 
     async def find_login_profile(
@@ -80,6 +101,7 @@ class FreshDirectory:
             account,
             ("login-profile", user_id),
             lambda: self._directory.find_login_profile(account, user_id),
+            of=LOGIN_PROFILES.name,
         )
 
     async def find_access_key(self, access_key_id: str) -> AccessKey | None:
@@ -91,6 +113,7 @@ class FreshDirectory:
             account,
             ("access-key", access_key_id),
             lambda: self._directory.find_access_key(access_key_id),
+            of=ACCESS_KEYS.name,
         )
 
     async def find_saml_provider(
@@ -101,6 +124,7 @@ class FreshDirectory:
             account,
             ("saml-provider", name),
             lambda: self._directory.find_saml_provider(account, name),
+            of=SAML_PROVIDERS.name,
         )
 
     async def find_oidc_provider(
@@ -111,10 +135,14 @@ class FreshDirectory:
             account,
             ("oidc-provider", host_and_path),
             lambda: self._directory.find_oidc_provider(account, host_and_path),
+            of=OIDC_PROVIDERS.name,
         )
 
     async def revocations(self, account: AccountId) -> Revocations:
         """What is revoked in the account."""
         return await self.memo.get(
-            account, "revocations", lambda: self._directory.revocations(account)
+            account,
+            "revocations",
+            lambda: self._directory.revocations(account),
+            of=REVOCATIONS.name,
         )

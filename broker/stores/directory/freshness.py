@@ -6,11 +6,15 @@ worker that made it and within the poll's interval on the others. When more than
 second passed without a successful poll the database is asked on the spot; when it
 is away, remembered values serve for ``stale_seconds`` after the last successful
 check, and nothing else does.
+
+A change of this worker says what it wrote. A value that was read from one table alone
+stays when the change is the very next one and left that table as it was.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, Protocol, TypeVar, cast, final
 
 from broker.clock import Clock
@@ -37,6 +41,30 @@ MISS: Final = Miss()
 _log = logging.getLogger(__name__)
 
 _Key = tuple[AccountId, Hashable]
+_Entry = tuple[int, object, str | None]
+"""The generation it was read under, the value, and the table if it is of one alone."""
+
+
+class _Generation:
+    """An account's, and since when the values of each table hold."""
+
+    __slots__ = ("_tables", "_whole", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._whole = number
+        self._tables: dict[str, int] = {}
+
+    def follow(self, touched: AbstractSet[str]) -> None:
+        """The next generation, known to differ in these tables only."""
+        self.number += 1
+        self._tables.update(dict.fromkeys(touched, self.number))
+
+    def since(self, table: str | None) -> int:
+        """The oldest generation whose values of a table are still right."""
+        if table is None:
+            return self.number
+        return self._tables.get(table, self._whole)
 
 
 class GenerationReader(Protocol):
@@ -66,9 +94,9 @@ class Freshness:
         # The memory is two halves: when the young one is full it becomes the old one,
         # and what is used in time comes back. Cheaper than keeping an order.
         self._half = max(1, capacity // 2)
-        self._young: dict[_Key, tuple[int, object]] = {}
-        self._old: dict[_Key, tuple[int, object]] = {}
-        self._generations: dict[AccountId, int] = {}
+        self._young: dict[_Key, _Entry] = {}
+        self._old: dict[_Key, _Entry] = {}
+        self._generations: dict[AccountId, _Generation] = {}
         self._checked_at = float("-inf")
         self._loads: dict[tuple[AccountId, Hashable, int], asyncio.Task[object]] = {}
         self._check: asyncio.Task[None] | None = None
@@ -104,10 +132,14 @@ class Freshness:
         account: AccountId,
         key: Hashable,
         load: Callable[[], Awaitable[Value]],
+        *,
+        of: str | None = None,
     ) -> Value:
         """The account's value under ``key``, loaded when it is not remembered.
 
         Concurrent callers share one load. Absence (None) is remembered as well.
+        ``of`` names the one table that the value depends on; None says that any
+        change of the account may concern it.
 
         Raises:
             StoreUnavailableError: the database is away, and nothing that may still
@@ -125,7 +157,7 @@ class Freshness:
         value = self._recall(account, key)
         if value is not MISS:
             return cast("Value", value)
-        return cast("Value", await self._load(account, key, load))
+        return cast("Value", await self._load(account, key, load, of))
 
     async def check(self) -> None:
         """Read the generations of all accounts in use; callers share one check.
@@ -143,10 +175,23 @@ class Freshness:
         """Seconds since the last successful check began."""
         return self._monotonic() - self._checked_at
 
-    def observed(self, account: AccountId, generation: int) -> None:
-        """A change of this process was committed; register with ``on_commit``."""
-        if generation > self._generations.get(account, -1):
-            self._generations[account] = generation
+    def observed(
+        self,
+        account: AccountId,
+        generation: int,
+        touched: AbstractSet[str] | None = None,
+    ) -> None:
+        """A change of this process was committed; register with ``on_commit``.
+
+        ``touched`` are the tables that it wrote; None says that it may be all.
+        """
+        known = self._generations.get(account)
+        if known is not None and generation <= known.number:
+            return
+        if known is None or touched is None or generation != known.number + 1:
+            self._generations[account] = _Generation(generation)
+        else:
+            known.follow(touched)
 
     def drop(self, account: AccountId, key: Hashable) -> None:
         """Forget one value."""
@@ -161,12 +206,15 @@ class Freshness:
             if entry is None:
                 return MISS
             self._remember(place, entry)
-        generation, value = entry
-        if generation != self._generations.get(account):
+        generation, value, of = entry
+        known = self._generations.get(account)
+        if known is None or (
+            generation != known.number and generation < known.since(of)
+        ):
             return MISS
         return value
 
-    def _remember(self, place: _Key, entry: tuple[int, object]) -> None:
+    def _remember(self, place: _Key, entry: _Entry) -> None:
         if len(self._young) >= self._half:
             self._old, self._young = self._young, {}
             active = {account for account, _ in self._old}
@@ -180,18 +228,21 @@ class Freshness:
         self._young[place] = entry
 
     async def _load(
-        self, account: AccountId, key: Hashable, load: Callable[[], Awaitable[object]]
+        self,
+        account: AccountId,
+        key: Hashable,
+        load: Callable[[], Awaitable[object]],
+        of: str | None,
     ) -> object:
-        generation = self._generations.get(account)
-        if generation is None:
+        if account not in self._generations:
             found = await self._directory.generations((account,))
             self.observed(account, found.get(account, 0))
-            generation = self._generations[account]
+        generation = self._generations[account].number
         # A load that began before a change must not answer a caller that came after.
         flight = (account, key, generation)
         task = self._loads.get(flight)
         if task is None:
-            task = asyncio.create_task(self._fetch(flight, load))
+            task = asyncio.create_task(self._fetch(flight, load, of))
             self._loads[flight] = task
             task.add_done_callback(lambda _: self._loads.pop(flight, None))
             task.add_done_callback(_note_failure)
@@ -201,10 +252,11 @@ class Freshness:
         self,
         flight: tuple[AccountId, Hashable, int],
         load: Callable[[], Awaitable[object]],
+        of: str | None,
     ) -> object:
         account, key, generation = flight
         value = await load()
-        self._remember((account, key), (generation, value))
+        self._remember((account, key), (generation, value, of))
         return value
 
     async def _read_generations(self) -> None:

@@ -7,6 +7,7 @@ that is there the whole time is listed exactly once.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -355,7 +356,8 @@ class Directory(DirectoryReader, MfaStateWriter, PasskeyUseWriter, Protocol):
         """Open the one transaction of a changing call.
 
         Commits when the block ends, after raising the account's generation; rolls
-        back when it raises. Changes of one account run one after the other.
+        back when it raises. Changes of one account run one after the other. Those that
+        wait for each other may be committed together: none is told before.
 
         Raises:
             ConflictError: the transaction collided and was rolled back.
@@ -363,8 +365,14 @@ class Directory(DirectoryReader, MfaStateWriter, PasskeyUseWriter, Protocol):
         """
         ...
 
-    def on_commit(self, observer: Callable[[AccountId, int], None]) -> None:
-        """Have each change of this process told, once it is committed."""
+    def on_commit(
+        self, observer: Callable[[AccountId, int, AbstractSet[str]], None]
+    ) -> None:
+        """Have each change of this process told, once it is committed.
+
+        The observer gets the account, its generation, and the names of the tables
+        that the change wrote.
+        """
         ...
 
     async def close(self) -> None: ...

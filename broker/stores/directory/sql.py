@@ -7,13 +7,14 @@ one account run one after the other, and the new number shows only with the comm
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 
-from sqlalchemy import Table, bindparam, select, update
-from sqlalchemy.sql import Executable
+from sqlalchemy import Table, bindparam, select
+from sqlalchemy.sql import Delete, Executable, Insert, Update
 
 from broker.clock import Clock
-from broker.model.account import AccountId
+from broker.model.account import AccountId, parse_account_id
 from broker.model.audit import AuditRecord
 from broker.model.credentials import MfaDevice, MfaState, Passkey
 from broker.stores.database import Connection, Database, translate_errors
@@ -44,16 +45,14 @@ from broker.stores.directory.users import UserReads, UserWrites
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.ledger.rows import AUDIT_COLUMNS, encode_audit
 from broker.stores.schema import AUDIT, GENERATIONS
+from broker.stores.sharing import Answer
 
-_RAISE = (
-    update(GENERATIONS)
-    .where(GENERATIONS.c.account == bindparam("of_account"))
-    .values(generation=GENERATIONS.c.generation + 1)
-    .returning(GENERATIONS.c.generation)
+_GENERATION = select(GENERATIONS.c.generation).where(
+    GENERATIONS.c.account == bindparam("of_account")
 )
-_RECORD = AUDIT.insert()
+_RECORD = AUDIT.insert().returning(_GENERATION.scalar_subquery().label("generation"))
 
-Observer = Callable[[AccountId, int], None]
+Observer = Callable[[AccountId, int, AbstractSet[str]], None]
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +78,7 @@ class SqlDirectory(
         self._observers: list[Observer] = []
 
     def on_commit(self, observer: Observer) -> None:
-        """Have every change of this process told: the account and its generation."""
+        """Have every change of this process told; see ``Directory``."""
         self._observers.append(observer)
 
     async def rows(
@@ -89,10 +88,10 @@ class SqlDirectory(
 
     @asynccontextmanager
     async def change(self, account: AccountId) -> AsyncIterator["SqlChange"]:
-        async with self._database.connection(account) as connection:
-            change = SqlChange(connection, self._clock)
-            generation = await change.raise_generation(account)
+        async with self._database.connection(account, _raise(account)) as connection:
+            change = SqlChange(connection, self._clock, account)
             yield change
+            generation = await change.generation()
             try:
                 with translate_errors():
                     await connection.commit()
@@ -101,7 +100,7 @@ class SqlDirectory(
                     raise
                 _log.warning("a commit's answer was lost, but it took place")
         for observer in self._observers:
-            observer(account, generation)
+            observer(account, generation, change.touched)
 
     async def replace_mfa_state(self, device: MfaDevice, state: MfaState) -> bool:
         async with self._database.connection() as connection:
@@ -147,41 +146,63 @@ class SqlChange(
 ):
     """See ``DirectoryChange``."""
 
-    def __init__(self, connection: Connection, clock: Clock) -> None:
+    def __init__(
+        self, connection: Connection, clock: Clock, account: AccountId
+    ) -> None:
         self._connection = connection
         self._clock = clock
+        self._account = account
+        self._generation: int | None = None
         self.event_ids: list[str] = []
+        self.touched: set[str] = set()
+        """Names of the tables that were written."""
 
     async def rows(
         self, statement: Executable, parameters: Parameters | None = None
     ) -> Sequence[AnyRow]:
         with translate_errors():
-            return (await self._connection.execute(statement, parameters)).all()
+            return (await self._execute(statement, parameters)).all()
 
     async def run(
         self, statement: Executable, parameters: Parameters | None = None
     ) -> int:
         with translate_errors():
-            return (await self._connection.execute(statement, parameters)).rowcount
+            return (await self._execute(statement, parameters)).rowcount
+
+    async def _execute(
+        self, statement: Executable, parameters: Parameters | None
+    ) -> Answer:
+        if isinstance(statement, Insert | Update | Delete):
+            self.touched.add(str(statement.table))
+        return await self._connection.execute(statement, parameters)
 
     async def insert_if_free(self, table: Table, values: Mapping[str, object]) -> bool:
         dialect = self._connection.dialect.name
         return await self.run(insert_or_ignore(dialect, table), values) == 1
 
-    async def raise_generation(self, account: AccountId) -> int:
-        """Take the account's lock and its next generation."""
-        key = {"of_account": account}
-        row = await self.find_row(_RAISE, key)
-        if row is None:
-            await self.insert_if_free(
-                GENERATIONS, {"account": account, "generation": 0}
-            )
-            row = await self.find_row(_RAISE, key)
-        if row is None:
-            raise StoreUnavailableError("the account's generation cannot be raised")
-        return int(row.generation)
+    async def generation(self) -> int:
+        """The account's, as this change raised it."""
+        if self._generation is None:
+            row = await self.find_row(_GENERATION, {"of_account": self._account})
+            if row is None:
+                raise StoreUnavailableError("the account's generation is gone")
+            self._generation = int(row.generation)
+        return self._generation
 
     async def record(self, entry: AuditRecord) -> None:
         values = dict(zip(AUDIT_COLUMNS, encode_audit(entry), strict=True))
-        await self.run(_RECORD, values)
+        (row,) = await self.rows(_RECORD, {**values, "of_account": self._account})
+        self._generation = int(row.generation)
         self.event_ids.append(entry.event_id)
+
+
+def _raise(account: AccountId) -> str:
+    """Takes the account's lock and its next generation.
+
+    As text, since it runs in one round trip with the transaction's beginning.
+    """
+    return (
+        "INSERT INTO generations (account, generation)"  # noqa: S608  # twelve digits
+        f" VALUES ('{parse_account_id(account)}', 1) ON CONFLICT (account)"
+        " DO UPDATE SET generation = generations.generation + 1"
+    )

@@ -463,7 +463,9 @@ async def test_a_commit_raises_the_generation_and_tells_who_asked(
     directory: SqlDirectory, other_directory: SqlDirectory
 ) -> None:
     told: list[tuple[str, int]] = []
-    directory.on_commit(lambda account, generation: told.append((account, generation)))
+    directory.on_commit(
+        lambda account, generation, _: told.append((account, generation))
+    )
     for _ in range(2):
         async with directory.change(ACCOUNT):
             pass

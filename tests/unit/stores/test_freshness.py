@@ -311,3 +311,56 @@ async def test_closing_gives_a_read_up_that_never_ends() -> None:
     async with asyncio.timeout(2 * TRUST_SECONDS):
         await freshness.close()
     assert not directory.answered
+
+
+async def test_a_change_of_other_tables_leaves_what_was_read_from_one(
+    fresh: Freshness, world: World
+) -> None:
+    await fresh.get(ACCOUNT, "user", world.load, of="users")
+    await fresh.get(ACCOUNT, "key", world.load, of="keys")
+    await fresh.get(ACCOUNT, "policies", world.load)
+    world.change("second")
+    fresh.observed(ACCOUNT, world.numbers[ACCOUNT], {"users", "audit"})
+    assert fresh.find_fresh(ACCOUNT, "key") == "first"
+    assert fresh.find_fresh(ACCOUNT, "user") is MISS
+    assert fresh.find_fresh(ACCOUNT, "policies") is MISS
+    assert await fresh.get(ACCOUNT, "user", world.load, of="users") == "second"
+    world.change("third")
+    fresh.observed(ACCOUNT, world.numbers[ACCOUNT], {"keys"})
+    assert fresh.find_fresh(ACCOUNT, "user") == "second"
+    assert fresh.find_fresh(ACCOUNT, "key") is MISS
+
+
+async def test_a_change_that_is_not_the_next_one_leaves_nothing(
+    fresh: Freshness, world: World
+) -> None:
+    """Another worker's came between, and nobody says what that one wrote."""
+    await fresh.get(ACCOUNT, "key", world.load, of="keys")
+    world.change("another worker's")
+    world.change("ours")
+    fresh.observed(ACCOUNT, world.numbers[ACCOUNT], {"users"})
+    assert fresh.find_fresh(ACCOUNT, "key") is MISS
+
+
+async def test_a_polled_change_leaves_nothing(fresh: Freshness, world: World) -> None:
+    await fresh.get(ACCOUNT, "key", world.load, of="keys")
+    world.change("another worker's")
+    await fresh.check()
+    assert fresh.find_fresh(ACCOUNT, "key") is MISS
+
+
+async def test_a_change_during_a_load_counts_for_the_table_that_it_wrote(
+    fresh: Freshness, world: World
+) -> None:
+    world.gate = asyncio.Event()
+    loads = [
+        asyncio.create_task(fresh.get(ACCOUNT, table, world.load, of=table))
+        for table in ("users", "keys")
+    ]
+    await asyncio.sleep(0.01)
+    world.change("second")
+    fresh.observed(ACCOUNT, world.numbers[ACCOUNT], {"users"})
+    world.gate.set()
+    await asyncio.gather(*loads)
+    assert fresh.find_fresh(ACCOUNT, "users") is MISS
+    assert fresh.find_fresh(ACCOUNT, "keys") == "first"
