@@ -40,7 +40,7 @@ def connect_redis(
     if location.mode == "cluster":
         nodes = [ClusterNode(host, port) for host, port in location.hosts]
         return RedisCluster(startup_nodes=nodes, **options), []
-    del options["socket_timeout"]
+    options["socket_timeout"] = None
     if location.mode == "sentinel":
         # User and password are the data servers'; sentinels mostly have none.
         sentinel = Sentinel(  # type: ignore[no-untyped-call] # the library's gap
