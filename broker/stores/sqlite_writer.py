@@ -44,6 +44,9 @@ _CROWD_SECONDS = 0.0004
 _CROWD_MOST = 0.005
 _RETRY_SECONDS = 1.0
 _MAX_WAITING_ROWS = 10_000
+# A little longer than another writer may hold the database.
+_ROOM_SECONDS = BUSY_SECONDS + 0.5
+_ROOM_PAUSE_SECONDS = 0.005
 
 _log = logging.getLogger(__name__)
 
@@ -118,16 +121,26 @@ class SqliteWriter:
         Raises:
             StoreUnavailableError: too many wait already.
         """
-        if (
-            self._thread is None
-            or self._loop is None
-            or self._rows_taken - self._rows_done >= _MAX_WAITING_ROWS
-        ):
+        if self._thread is None or self._loop is None or self.is_full:
             raise StoreUnavailableError("the audit trail takes no more records")
         self._rows_taken += 1
         self._rows.append(row)
         if len(self._rows) == 1:
             self._loop.call_later(_HAND_OVER_SECONDS, self._hand_over)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many records wait as may."""
+        return self._rows_taken - self._rows_done >= _MAX_WAITING_ROWS
+
+    async def wait_for_room(self) -> None:
+        """Hold up whoever appends while records come faster than they are written.
+
+        Not when they can be kept nowhere: that will not be over in a moment.
+        """
+        until = time.monotonic() + _ROOM_SECONDS
+        while self.is_full and not self._kept and time.monotonic() < until:  # noqa: ASYNC110  # the other thread knows no events
+            await asyncio.sleep(_ROOM_PAUSE_SECONDS)
 
     def run(self, job: Job[Result]) -> asyncio.Future[Result]:
         """Run one writing statement inside the next shared transaction."""

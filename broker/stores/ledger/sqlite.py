@@ -62,6 +62,8 @@ class SqliteLedger:
         )
 
     async def append(self, record: AuditRecord) -> None:
+        if self._writer.is_full:
+            await self._writer.wait_for_room()
         self._writer.append(encode_audit(record))
 
     async def find(self, event_id: str) -> AuditRecord | None:

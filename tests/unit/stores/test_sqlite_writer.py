@@ -192,3 +192,37 @@ async def test_too_many_waiting_records_are_refused(
     await writer.mint(make_row("m"), None)
     await writer.run(count)
     writer.append(make_row("4"))
+
+
+async def test_records_that_come_faster_than_they_are_written_wait(
+    writer: SqliteWriter, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_writer, "_MAX_WAITING_ROWS", 3)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for name in ("1", "2", "3"):
+        writer.append(make_row(name))
+    waiting = asyncio.create_task(writer.wait_for_room())
+    await asyncio.sleep(0.05)
+    assert writer.is_full
+    assert not waiting.done()
+    other.execute("COMMIT")
+    other.close()
+    await waiting
+    writer.append(make_row("4"))
+    await writer.close()
+    reader = sqlite3.connect(path)
+    assert count(reader) == 4
+    reader.close()
+
+
+async def test_records_that_can_be_kept_nowhere_are_refused_at_once(
+    writer: SqliteWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_writer, "_MAX_WAITING_ROWS", 1)
+    monkeypatch.setattr(writer, "_kept", [make_row("kept")])
+    writer.append(make_row("1"))
+    await asyncio.wait_for(writer.wait_for_room(), 1)
+    with pytest.raises(StoreUnavailableError):
+        writer.append(make_row("2"))
+    monkeypatch.setattr(writer, "_kept", [])
