@@ -1,14 +1,27 @@
-"""``python -m benchmarks [policy|saml|http|flood …]``: print the figures."""
+"""``python -m benchmarks [policy|saml|http|flood …]``: print the figures.
+
+With ``--scale`` the large installation is as large as the budget speaks of.
+"""
 
 import platform
 import sys
 from importlib import import_module
 
-PARTS = ("policy", "saml", "console", "people", "writes", "http", "flood")
+PARTS = (
+    "policy",
+    "saml",
+    "console",
+    "people",
+    "writes",
+    "http",
+    "flood",
+    "workers",
+    "scale",
+)
 
 
 def main() -> None:
-    wanted = sys.argv[1:] or PARTS
+    wanted = [word for word in sys.argv[1:] if word != "--scale"] or PARTS
     print(f"Python {platform.python_version()} on {platform.machine()}")
     for part in wanted:
         print(f"\n{part}")

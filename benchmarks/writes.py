@@ -5,7 +5,6 @@ that every one of them is read, changed and written back. Afterwards all of it m
 there.
 """
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 
 from benchmarks import requests
 from benchmarks.http import measure
+from benchmarks.processes import cpu_seconds
 from tests.support.broker import RunningBroker, running_broker
 from tests.support.servers import start_postgresql, start_redis
 
@@ -58,9 +58,9 @@ def _measure(broker: RunningBroker) -> str:
         )
     )
     lines = [line for pair in zip(made, tagged, strict=True) for line in pair]
-    before = _cpu_seconds(broker)
+    before = cpu_seconds(broker)
     rate = measure(broker.url, lines, broker.folder, connections=CLIENTS)
-    spent = (_cpu_seconds(broker) - before) / rate.requests * 1000
+    spent = (cpu_seconds(broker) - before) / rate.requests * 1000
     return (
         f"{rate.per_second:.0f} writes/s, median {rate.median_ms:.1f} ms,"
         f" {spent:.1f} ms of CPU each, {_lost(iam, rate.requests)} updates lost"
@@ -74,14 +74,6 @@ def _lost(iam: Any, requests: int) -> int:
     tags = iam.list_user_tags(UserName="shared")["Tags"]
     made = requests // 2 - CLIENTS
     return max(0, made - len(names)) + (_TAGS - len(tags))
-
-
-def _cpu_seconds(broker: RunningBroker) -> float:
-    """What the broker's process has used; one worker is one process."""
-    assert broker.process is not None
-    stat = Path(f"/proc/{broker.process.pid}/stat").read_text()
-    user, system = stat.rpartition(") ")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
