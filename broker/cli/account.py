@@ -7,7 +7,13 @@ from typing import Annotated
 import typer
 
 from broker.app import Services
-from broker.cli.operator import AccountArgument, operator_entry, with_services
+from broker.cli.operator import (
+    AccountArgument,
+    operator_entry,
+    read_account_id,
+    require_known,
+    with_services,
+)
 from broker.cli.root_password import root_password
 from broker.identities.account_options import (
     DISABLED_REGIONS,
@@ -19,10 +25,9 @@ from broker.identities.accounts import (
     create_account,
     create_root_key,
     deactivate_root_keys,
-    require_account,
 )
 from broker.identities.outbound import find_outbound, rotate, with_outbound
-from broker.model.account import Account, AccountId, parse_account_id
+from broker.model.account import Account, AccountId
 from broker.stores.directory.port import DirectoryChange
 
 app = typer.Typer(help="Accounts of this installation.", no_args_is_help=True)
@@ -69,7 +74,7 @@ def root_key(
     account = AccountId(account_id)
 
     async def work(services: Services) -> dict[str, str]:
-        await require_account(services.stores.directory, account)
+        await require_known(services.stores.directory, account)
         async with services.stores.directory.change(account) as change:
             await deactivate_root_keys(change, account)
             answer: dict[str, str] = {"AccountId": account}
@@ -99,7 +104,7 @@ def delete(
         raise typer.BadParameter(f"add --yes to remove {account} and all it owns")
 
     async def work(services: Services) -> None:
-        await require_account(services.stores.directory, account)
+        await require_known(services.stores.directory, account)
         async with services.stores.directory.change(account) as change:
             await change.delete_account(account)
             await change.record(operator_entry("DeleteAccount", account).complete())
@@ -122,11 +127,11 @@ def regions(
     account = AccountId(account_id)
 
     async def work(services: Services) -> list[str]:
-        found = await require_account(services.stores.directory, account)
+        found = await require_known(services.stores.directory, account)
         if not disable and not enable:
             return sorted(disabled_regions(found))
         async with services.stores.directory.change(account) as change:
-            found = await require_account(change, account)
+            found = await require_known(change, account)
             try:
                 off = switch_regions(found, disable=disable or (), enable=enable or ())
             except ValueError as error:
@@ -147,13 +152,16 @@ def manage_root(
 ) -> None:
     """Let another account do root tasks in this one (AssumeRoot); "" ends that."""
     account = AccountId(account_id)
+    manager = read_account_id(by) if by else ""
+    if manager == account:
+        raise typer.BadParameter("an account cannot manage its own root")
 
     async def work(services: Services) -> None:
         directory = services.stores.directory
-        if by:
-            await require_account(directory, parse_account_id(by))
+        if manager:
+            await require_known(directory, AccountId(manager))
         async with directory.change(account) as change:
-            found = await require_account(change, account)
+            found = await require_known(change, account)
             await _set_option(change, found, ROOT_MANAGED_BY, by)
             entry = operator_entry("ManageRoot", account, ManagedBy=by)
             await change.record(entry.complete())
@@ -181,7 +189,7 @@ def rotate_issuer_keys(account_id: AccountArgument) -> None:
 
     async def work(services: Services) -> list[str]:
         async with services.stores.directory.change(account) as change:
-            found = await require_account(change, account)
+            found = await require_known(change, account)
             outbound = find_outbound(found)
             if outbound is None:
                 raise typer.BadParameter(

@@ -7,10 +7,14 @@ from typing import Annotated
 import typer
 
 from broker.app import Services
-from broker.cli.operator import AccountArgument, operator_entry, with_services
+from broker.cli.operator import (
+    AccountArgument,
+    operator_entry,
+    require_known,
+    with_services,
+)
 from broker.errors import InvalidInput
 from broker.identities import mfa_devices
-from broker.identities.accounts import require_account
 from broker.identities.token_file import SeedEncoding, parse_tokens
 from broker.model.account import AccountId
 from broker.model.credentials import MfaDevice, Passkey
@@ -41,7 +45,7 @@ def import_tokens(
     async def work(services: Services) -> None:
         now = services.clock.now()
         async with services.stores.directory.change(account) as change:
-            known = await require_account(change, account)
+            known = await require_known(change, account)
             for token in tokens:
                 await mfa_devices.import_token(
                     change,
@@ -70,7 +74,7 @@ def list_devices(account_id: AccountArgument) -> None:
 
     async def work(services: Services) -> list[str]:
         directory = services.stores.directory
-        await require_account(directory, account)
+        await require_known(directory, account)
         lines = []
         devices: list[MfaDevice | Passkey] = [
             *await directory.list_all_mfa_devices(account),
@@ -104,7 +108,7 @@ def enable_root(
         async with services.stores.directory.change(account) as change:
             await mfa_devices.enable_device(
                 change,
-                await require_account(change, account),
+                await require_known(change, account),
                 await mfa_devices.require_mfa_device(change, account, serial),
                 account,
                 (code1, code2),

@@ -12,13 +12,20 @@ from broker.app import Services, open_services
 from broker.audit.entry import AuditEntry
 from broker.clock import SystemClock
 from broker.entropy import new_request_id
-from broker.model.account import AccountId, parse_account_id
+from broker.errors import NoSuchEntity
+from broker.model.account import Account, AccountId, parse_account_id
 from broker.settings import load_settings
+from broker.stores.directory.port import DirectoryReader
 
 Outcome = TypeVar("Outcome")
 
 
-def _account_id(text: str) -> AccountId:
+def read_account_id(text: str) -> AccountId:
+    """An account's number in an argument or option.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
     try:
         return parse_account_id(text)
     except ValueError as error:
@@ -26,7 +33,7 @@ def _account_id(text: str) -> AccountId:
 
 
 AccountArgument = Annotated[
-    str, typer.Argument(metavar="ID", parser=_account_id, help="Twelve digits.")
+    str, typer.Argument(metavar="ID", parser=read_account_id, help="Twelve digits.")
 ]
 
 
@@ -38,6 +45,18 @@ def with_services(work: Callable[[Services], Awaitable[Outcome]]) -> Outcome:
             return await work(services)
 
     return asyncio.run(run())
+
+
+async def require_known(directory: DirectoryReader, account: AccountId) -> Account:
+    """The account that a command is about.
+
+    Raises:
+        NoSuchEntity: there is none.
+    """
+    found = await directory.find_account(account)
+    if found is None:
+        raise NoSuchEntity(f"There is no account {account}.")
+    return found
 
 
 def operator_entry(

@@ -11,8 +11,12 @@ from typing import Annotated
 import typer
 
 from broker.app import Services
-from broker.cli.operator import AccountArgument, operator_entry, with_services
-from broker.identities.accounts import require_account
+from broker.cli.operator import (
+    AccountArgument,
+    operator_entry,
+    require_known,
+    with_services,
+)
 from broker.identities.passwords import Passwords
 from broker.identities.root_password import (
     end_root_sign_in,
@@ -68,10 +72,10 @@ def root_password(
 async def _set(services: Services, account: AccountId, password: str) -> bool:
     """Whether the root can sign in with it already."""
     directory = services.stores.directory
-    await require_account(directory, account)
+    await require_known(directory, account)
     sealed = await prepare_root_password(Passwords(services.vault), account, password)
     async with directory.change(account) as change:
-        await require_account(change, account)
+        await require_known(change, account)
         await set_root_password(change, account, sealed, now=services.clock.now())
         factors = await list_factors(change, account, account)
         entry = operator_entry("SwitchRootSignInOn", account, MFADevices=len(factors))
@@ -82,7 +86,7 @@ async def _set(services: Services, account: AccountId, password: str) -> bool:
 async def _switch_off(services: Services, account: AccountId) -> bool:
     """Whether it was on."""
     directory = services.stores.directory
-    await require_account(directory, account)
+    await require_known(directory, account)
     async with directory.change(account) as change:
         was_on = await end_root_sign_in(change, account)
         await change.record(operator_entry("SwitchRootSignInOff", account).complete())

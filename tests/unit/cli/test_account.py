@@ -101,3 +101,39 @@ def test_the_managing_account_must_be_there(cli: CommandLine) -> None:
 def test_an_account_that_is_no_issuer_has_no_keys_to_rotate(cli: CommandLine) -> None:
     cli("account", "rotate-issuer-keys", ACCOUNT, fails=True)
     assert "never switched" in cli.stderr
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("root-key", "999999999999", "--new"),
+        ("delete", "999999999999", "--yes"),
+        ("regions", "999999999999"),
+        ("manage-root", "999999999999", "--by", ACCOUNT),
+        ("manage-root", ACCOUNT, "--by", "999999999999"),
+        ("rotate-issuer-keys", "999999999999"),
+    ],
+)
+def test_an_account_that_is_not_there_is_named(
+    cli: CommandLine, words: tuple[str, ...]
+) -> None:
+    with pytest.raises(BrokerError, match="There is no account 999999999999"):
+        cli("account", *words)
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("manage-root", ACCOUNT, "--by", "5"), "12-digit"),
+        (("manage-root", ACCOUNT, "--by", ACCOUNT), "its own root"),
+        (("regions", ACCOUNT, "--disable", "moon"), "no region"),
+        (("regions", ACCOUNT, "--disable", "us-east-1"), "cannot be switched off"),
+    ],
+)
+def test_nonsense_is_refused(
+    cli: CommandLine, words: tuple[str, ...], says: str
+) -> None:
+    cli("account", *words, fails=True)
+    assert says in cli.stderr
