@@ -7,6 +7,7 @@ reaches it. The plaintext is a document of its own and is treated like one.
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from xml.sax.saxutils import quoteattr
 
 import xmlsec
@@ -95,13 +96,10 @@ def _read(text: str, in_scope: Mapping[str | None, str]) -> _Element:
     One that uses prefixes of the document that it was encrypted in is read as what it
     was there. Source: XML Encryption 1.1, "Serializing XML".
     """
-    try:
+    with suppress(SamlRejected):  # for any other reason the second parse fails, too
         root = parse_strictly(text)
         if root.tag == ASSERTION:
             return root
-    except SamlRejected as error:
-        if error.reason is not SamlReason.MALFORMED_XML:
-            raise
     declared = "".join(
         f" xmlns{':' if prefix else ''}{prefix or ''}={quoteattr(uri)}"
         for prefix, uri in in_scope.items()
