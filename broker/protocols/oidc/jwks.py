@@ -196,9 +196,9 @@ def _parse_rsa(jwk: Mapping[str, Any]) -> rsa.RSAPublicKey:
 
 def _parse_ec(jwk: Mapping[str, Any]) -> tuple[ec.EllipticCurvePublicKey, str]:
     name = jwk.get("crv")
-    curve = _CURVES.get(name) if isinstance(name, str) else None
-    if not isinstance(name, str) or curve is None:
+    if not isinstance(name, str) or name not in _CURVES:
         raise ValueError("crv is not P-256, P-384 or P-521")
+    curve = _CURVES[name]
     size = (curve.key_size + 7) // 8
     x, y = _read_bytes(jwk, "x"), _read_bytes(jwk, "y")
     if len(x) != size or len(y) != size:

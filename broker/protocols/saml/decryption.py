@@ -96,7 +96,7 @@ def _read(text: str, in_scope: Mapping[str | None, str]) -> _Element:
     One that uses prefixes of the document that it was encrypted in is read as what it
     was there. Source: XML Encryption 1.1, "Serializing XML".
     """
-    with suppress(SamlRejected):  # for any other reason the second parse fails, too
+    with suppress(SamlRejected):  # whatever is wrong besides is wrong there, too
         root = parse_strictly(text)
         if root.tag == ASSERTION:
             return root
