@@ -45,7 +45,7 @@ def console_url(
         str | None,
         typer.Option(
             help="The broker, or AWS: https://signin.aws.amazon.com."
-            " Without it, BROKER_PUBLIC_URL or AWS_ENDPOINT_URL."
+            " Without it, BROKER_PUBLIC_URL, or what AWS's tools would call."
         ),
     ] = None,
     profile: Annotated[
@@ -74,7 +74,8 @@ def console_url(
     They are looked for as AWS's own tools do: environment, profile, process. The link
     is a secret: it lets one person in, within 15 minutes.
     """
-    base = find_endpoint(endpoint, os.environ)
+    broker = endpoint or os.environ.get("BROKER_PUBLIC_URL")
+    base = find_endpoint(broker or configured_endpoint(profile), os.environ)
     token = fetch_signin_token(base, find_key(profile), duration)
     link = login_link(base, token, destination or default_destination(base), issuer)
     typer.echo(link)
@@ -93,10 +94,34 @@ def find_endpoint(given: str | None, environment: Mapping[str, str]) -> str:
     )
     if not url:
         raise ValidationError(
-            "Say which broker: --endpoint URL"
-            " (https://signin.aws.amazon.com for AWS itself)."
+            "Say which broker: --endpoint URL, or set AWS_ENDPOINT_URL."
         )
     return require_safe_url(url.rstrip("/").removesuffix(_PATH))
+
+
+def configured_endpoint(profile: str | None) -> str | None:
+    """Where AWS's own tools find STS, if the environment or the profile says so.
+
+    Raises:
+        ValidationError: there is no such profile.
+    """
+    # Loaded here: the other commands do not pay for it.
+    from botocore.configprovider import ConfiguredEndpointProvider  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+    from botocore.session import Session  # noqa: PLC0415
+
+    session = Session(profile=profile)
+    try:
+        provider = ConfiguredEndpointProvider(
+            full_config=session.full_config,
+            scoped_config=session.get_scoped_config(),
+            client_name="sts",
+            environ=os.environ,
+        )
+        found: str | None = provider.provide()
+    except BotoCoreError as error:
+        raise ValidationError(str(error)) from error
+    return found
 
 
 def require_safe_url(url: str) -> str:
@@ -177,9 +202,10 @@ def fetch_signin_token(base: str, key: TemporaryKey, duration: int | None) -> st
     except httpx2.HTTPError as error:
         raise ValidationError(f"{base} does not answer: {error}") from error
     if answer.status_code != _OK:
+        hint = " Some take no --duration: chained roles and federation tokens."
         raise ValidationError(
             f"{base} refuses these credentials (status {answer.status_code})."
-            " Some take no --duration: chained roles and federation tokens."
+            f"{hint if duration is not None else ''}"
         )
     try:
         return str(answer.json()["SigninToken"])

@@ -17,8 +17,19 @@ from broker.errors import ValidationError
 _PATH = "/oauth/callback"
 _MINUTES = 10
 _READ_SECONDS = 5
-_DONE = "You are logged in. You can close this page and go back to your terminal."
-_REFUSED = "The terminal was not let in. You can close this page."
+_DONE = ("You are logged in", "You can close this page and go back to your terminal.")
+_REFUSED = ("The terminal was not let in", "You can close this page.")
+_NOWHERE = ("There is nothing here", "Go back to your terminal.")
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>main {{ max-width: 32rem; margin: 15vh auto; padding: 0 1rem; font: 1rem/1.5 system-ui, sans-serif }}</style>
+<main><h1>{title}</h1><p>{text}</p></main>
+</html>
+"""
 
 
 class Waiting:
@@ -33,12 +44,14 @@ class Waiting:
             timeout = _READ_SECONDS
 
             def do_GET(self) -> None:
-                text = outer._take(self.path)
-                self.send_response(404 if text is None else 200)
-                self.send_header("content-type", "text/plain; charset=utf-8")
+                words = outer._take(self.path)
+                self.send_response(404 if words is None else 200)
+                self.send_header("content-type", "text/html; charset=utf-8")
                 self.send_header("cache-control", "no-store")
+                self.send_header("referrer-policy", "no-referrer")
                 self.end_headers()
-                self.wfile.write((text or "There is no such page.").encode())
+                title, text = words or _NOWHERE
+                self.wfile.write(_PAGE.format(title=title, text=text).encode())
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
                 """Nothing: the path holds the code."""
@@ -66,7 +79,7 @@ class Waiting:
         """Give the port back."""
         self._server.server_close()
 
-    def _take(self, path: str) -> str | None:
+    def _take(self, path: str) -> tuple[str, str] | None:
         parts = urlsplit(path)
         query = parse_qs(parts.query)
         # Any page may send a browser here; only the one that we sent off knows this.

@@ -25,7 +25,9 @@ class Place:
     broker: RunningBroker
     user: Key
 
-    def link(self, key: Key, *words: str) -> subprocess.CompletedProcess[str]:
+    def link(
+        self, key: Key, *words: str, **more: str
+    ) -> subprocess.CompletedProcess[str]:
         """What the command says with these credentials in the environment."""
         environment = {
             "PATH": os.environ["PATH"],
@@ -33,6 +35,7 @@ class Place:
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_ACCESS_KEY_ID": key.access_key_id,
             "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+            **more,
         }
         if key.session_token:
             environment["AWS_SESSION_TOKEN"] = key.session_token
@@ -81,6 +84,36 @@ def test_the_link_opens_the_console_once(place: Place) -> None:
         assert another.get(link).status_code == 400
 
 
+def test_the_endpoint_of_the_credentials_is_enough(place: Place) -> None:
+    key = federation_token(place)
+    (place.broker.folder / "config").write_text(
+        "[profile here]\nregion = us-east-1\nservices = b\n"
+        f"[services b]\nsts =\n  endpoint_url = {place.broker.url}\n"
+    )
+    (place.broker.folder / "credentials").write_text(
+        f"[here]\naws_access_key_id = {key.access_key_id}\n"
+        f"aws_secret_access_key = {key.secret_access_key}\n"
+        f"aws_session_token = {key.session_token}\n"
+    )
+    pasted = place.link(key, AWS_ENDPOINT_URL_STS=place.broker.url)
+    profile = place.link(
+        key,
+        *("--profile", "here"),
+        AWS_CONFIG_FILE=str(place.broker.folder / "config"),
+        AWS_SHARED_CREDENTIALS_FILE=str(place.broker.folder / "credentials"),
+    )
+    for done in (pasted, profile):
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"{place.broker.url}/federation?")
+
+
+def test_a_profile_that_is_not_there_is_named(place: Place) -> None:
+    done = place.link(place.user, "--profile", "nobody")
+    assert done.returncode == 1
+    assert "nobody" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_no_credential_is_written_to_the_log(place: Place) -> None:
     key = federation_token(place)
     done = place.link(key, "--endpoint", f"{place.broker.url}/federation")
@@ -101,6 +134,7 @@ def test_a_refusal_is_told_without_a_traceback(place: Place) -> None:
     done = place.link(key, "--endpoint", place.broker.url, "--duration", "3600")
     assert done.returncode == 1
     assert "status 400" in done.stderr
+    assert "--duration" in done.stderr
     assert "Traceback" not in done.stderr
     assert key.secret_access_key not in done.stderr
 

@@ -159,7 +159,8 @@ def test_the_browser_of_this_machine_logs_the_terminal_in(
     process = begin(demo, tmp_path)
     link, code = read_link(process)
     done = person.allow(link)
-    assert "You are logged in" in done.text
+    assert done.headers["content-type"] == "text/html; charset=utf-8"
+    assert "<h1>You are logged in</h1>" in done.text
     assert code in person.consent
     _, said = process.communicate(timeout=30)
     assert process.returncode == 0, said

@@ -13,6 +13,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
+from lxml import html
 
 from tests.support.signin import ACCOUNT, SignInWorld, form_fields, text_of
 
@@ -363,7 +364,8 @@ async def test_another_device_types_a_code_and_sees_who_asks(
         data={**form_fields(page, "/console/login"), "answer": "allow"},
         headers={"origin": origin},
     )
-    text = shown.text.partition('id="login_code" tabindex="0">')[2].partition("<")[0]
+    (code,) = html.fromstring(shown.text).xpath("//pre[@id='login_code']")
+    text = code.text_content()
     given = parse_qs(base64.b64decode(text).decode())
     assert given["state"] == ["st4te"]
     answer = await terminal.redeem(
