@@ -12,6 +12,8 @@ from broker.console.console_session import SignedIn
 from broker.console.inside import Inside, Route
 from broker.errors import NoSuchEntity, ValidationError
 from broker.federation.refusals import explain_refusal
+from broker.model.account import AccountId
+from broker.model.arn import iam_arn, sts_arn
 
 AUDIT = "/console/audit"
 _TEXTS = {
@@ -24,6 +26,8 @@ _TEXTS = {
     "next": "NextToken",
 }
 _TIMES = {"since": "StartTime", "until": "EndTime"}
+_OF_STS = ("assumed-role", "federated-user")
+_LISTED = (*_OF_STS, "user", "role", "saml-provider", "oidc-provider")
 _LONGEST = 2048
 _LONGEST_SHOWN = 4000
 _OK = 200
@@ -52,7 +56,7 @@ class AuditLog:
             for name in (*_TEXTS, *_TIMES)
         }
         try:
-            given = _given(asked)
+            given = _given(asked, who.session.account)
         except ValidationError as error:
             return await self._list(request, who, asked, {}, str(error.message))
         result = await self._inside.perform(
@@ -100,16 +104,34 @@ class AuditLog:
         )
 
 
-def _given(asked: Mapping[str, str]) -> dict[str, object]:
-    """The action's parameters.
+def _given(asked: Mapping[str, str], account: AccountId) -> dict[str, object]:
+    """The action's parameters; names as the list has them stand for their ARNs.
 
     Raises:
         ValidationError: a time is none.
     """
+    texts = {wire: asked[name] for name, wire in _TEXTS.items()}
+    texts["CallerArn"] = _whole(asked["caller"], account)
+    provider = asked["provider"]
+    if provider and "/" not in provider:
+        kind = (
+            "oidc-provider" if "." in provider or ":" in provider else "saml-provider"
+        )
+        provider = f"{kind}/{provider}"
+    texts["ProviderArn"] = _whole(provider, account)
     return {
-        **{wire: asked[name] for name, wire in _TEXTS.items()},
+        **texts,
         **{wire: _read_time(asked[name]) for name, wire in _TIMES.items()},
     }
+
+
+def _whole(name: str, account: AccountId) -> str:
+    """The ARN of what the list shows without the account."""
+    kind, slash, _ = name.partition("/")
+    if not slash or kind not in _LISTED:
+        return name
+    service = sts_arn if kind in _OF_STS else iam_arn
+    return service(account, name)
 
 
 def _read_time(text: str) -> datetime | None:

@@ -49,6 +49,22 @@ async def test_without_the_permission_the_log_is_closed(world: SignInWorld) -> N
     assert html.fromstring(refused.text).xpath("//nav//a[@href='/console/']")
 
 
+async def test_what_the_list_shows_finds_its_records(world: SignInWorld) -> None:
+    browser = await auditor(world)
+    await browser.get(AUDIT)
+    await world.recorded("cloudtrail:LookupEvents")
+    whole = f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/alice@example.com"
+    for asked, shown in (
+        ({"caller": "assumed-role/Admin/alice@example.com"}, "LookupEvents"),
+        ({"caller": whole}, "LookupEvents"),
+        ({"provider": "saml-provider/Corp"}, "AssumeRoleWithSAML"),
+        ({"provider": "Corp"}, "AssumeRoleWithSAML"),
+    ):
+        assert shown in text_of(await browser.get(AUDIT, params=asked)), asked
+    for asked in ({"caller": "user/Admin"}, {"provider": "corp.example"}):
+        assert "No record fits." in text_of(await browser.get(AUDIT, params=asked))
+
+
 async def test_records_are_filtered_and_shown_in_full(world: SignInWorld) -> None:
     stranger = world.browser()
     await world.sign_in(stranger, pair("Reader", OTHER), signing_key=key_pair("other"))
