@@ -69,7 +69,8 @@ async def test_nothing_jumps_while_a_page_loads(scene: Scene) -> None:
     await page.click("label:text-is('Admin')")
     await page.click("#signin_button")
     await page.click("#credentials_button")
-    for path in ("credentials", "audit", "permissions", "roles", "users"):
+    providers = ("providers/diagnose", "providers/new/saml")
+    for path in ("credentials", "audit", "permissions", "roles", "users", *providers):
         if path != "credentials":
             await page.goto(f"{scene.origin}/console/{path}")
         await page.wait_for_load_state("networkidle")

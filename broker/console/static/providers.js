@@ -4,7 +4,6 @@
 for (const box of document.querySelectorAll("[data-file-for]")) {
   const field = document.getElementById(box.dataset.fileFor);
   const input = box.querySelector("input");
-  box.hidden = false;
   input.addEventListener("change", async () => {
     const [file] = input.files;
     if (file) field.value = await file.text();

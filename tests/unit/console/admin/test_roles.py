@@ -338,6 +338,9 @@ async def test_live_sessions_are_listed_and_ended(admin: Administrator) -> None:
     reader = await enter(admin.world, "Reader")
     page = await admin.see(ONE, name="Reader")
     assert "alice@example.com" in text_of(page)
+    for button in html.fromstring(page.text).xpath("//button[@aria-label]"):
+        # Who says what stands on a button presses it (WCAG 2.5.3).
+        assert button.text_content().strip() in button.get("aria-label")
     page = await follow(admin, await press(admin, page, "end-session"))
     assert "Nobody that the session cache knows of" in text_of(page)
     assert (await reader.browser.get("/console/")).status_code == 403
