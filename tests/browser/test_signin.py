@@ -132,7 +132,9 @@ async def test_two_tabs_one_session(scene: Scene) -> None:
     await second.click("#switch_button")
     await expect(second.locator(".who")).to_contain_text("Admin")
     await first.click("#credentials_button")
-    await expect(first.locator("main")).to_contain_text("This form is out of date")
+    await expect(first.locator("main")).to_contain_text(
+        "This form was loaded in another session"
+    )
     await expect(first.locator("#bash")).to_have_count(0)
     await expect(first.locator("main")).to_contain_text("assumed-role/Admin/alice")
     await first.click("#again_button")
@@ -160,7 +162,7 @@ async def test_nothing_typed_is_lost_when_the_session_ends(
     other = await page.context.new_page()
     await scene.arrive(other)
     await page.click("#again_button")
-    await expect(page.locator("h1")).to_have_text("Send this as somebody else?")
+    await expect(page.locator("h1")).to_have_text("Send this now?")
     await page.click("#again_button")
     await expect(page.locator(".answer")).to_contain_text("Not allowed")
 
