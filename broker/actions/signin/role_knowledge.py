@@ -29,7 +29,6 @@ from broker.policy.principal import find_account
 from broker.stores.directory.port import DirectoryReader
 
 _ITEMS_MAX = 100
-_PAGES_MAX = 20
 _PAGE = 100
 _LOOKED_MAX = 500
 _SECONDS_MAX = 1.0
@@ -51,33 +50,21 @@ class ListRoleAssumersRequest(TypedDict):
 
 
 async def _list(given: ListRoleOverviewsRequest, call: Call) -> Mapping[str, Any]:
-    """``Roles`` are pairs of a role and its last use; ``Marker`` is None at the end.
-
-    With a text to find there may be up to a hundred more of them than ``MaxItems``.
-    """
+    """``Roles`` are pairs of a role and its last use; ``Marker`` is None at the end."""
     size = min(given["MaxItems"], _ITEMS_MAX)
-    wanted = given["NamePart"].lower()
-    step = _PAGE if wanted else size
-    marker = given.get("Marker")
-    found: list[Role] = []
-    for _ in range(_PAGES_MAX):
-        page = await stored_page(
-            call.directory.list_roles(call.account, "/", PageRequest(marker, step))
+    page = await stored_page(
+        call.directory.list_roles_with(
+            call.account,
+            given["NamePart"],
+            PageRequest(given.get("Marker"), size),
         )
-        found += (
-            role
-            for role in page.items
-            if wanted in role.name.lower() or wanted in (role.description or "").lower()
-        )
-        marker = page.marker
-        if marker is None or len(found) >= size:
-            break
+    )
     uses = await role_last_used(
-        call.directory, call.account, [role.role_id for role in found]
+        call.directory, call.account, [role.role_id for role in page.items]
     )
     return {
-        "Roles": [(role, uses.get(role.role_id, {})) for role in found],
-        "Marker": marker,
+        "Roles": [(role, uses.get(role.role_id, {})) for role in page.items],
+        "Marker": page.marker,
     }
 
 

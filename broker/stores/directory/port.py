@@ -110,6 +110,15 @@ class DirectoryReader(CredentialReader, Protocol):
         self, account: AccountId, path_prefix: str, page: PageRequest
     ) -> Page[Role]: ...
 
+    async def list_roles_with(
+        self, account: AccountId, part: str, page: PageRequest
+    ) -> Page[Role]:
+        """Roles with a text in their name or description.
+
+        Without regard to case, but for letters beyond ASCII in descriptions.
+        """
+        ...
+
     async def list_roles_naming(
         self, account: AccountId, text: str, limit: int
     ) -> tuple[Role, ...]:

@@ -1,6 +1,6 @@
 """Roles, and the inline policies of roles and users."""
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 
 from broker.model.account import AccountId
 from broker.model.entities import InlinePolicy, Role
@@ -32,6 +32,18 @@ class RoleReads(Reads):
     ) -> Page[Role]:
         statement = select(ROLES).where(
             ROLES.c.account == account, under_path(ROLES.c.path, path_prefix)
+        )
+        return await self.page(statement, page, ROLES.c.name_key, read_role)
+
+    async def list_roles_with(
+        self, account: AccountId, part: str, page: PageRequest
+    ) -> Page[Role]:
+        statement = select(ROLES).where(
+            ROLES.c.account == account,
+            or_(
+                ROLES.c.name_key.contains(name_key(part), autoescape=True),
+                ROLES.c.description.icontains(part, autoescape=True),
+            ),
         )
         return await self.page(statement, page, ROLES.c.name_key, read_role)
 

@@ -334,6 +334,27 @@ async def test_a_path_prefix_is_taken_literally(directory: SqlDirectory) -> None
         assert [role.name for role in page.items] == expected
 
 
+async def test_roles_are_found_by_a_part_of_name_or_description(
+    directory: SqlDirectory,
+) -> None:
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_role(make_role("Reader"))
+        for name, about in (("b_b", "Reads 100 %"), ("Über", "Ärzte"), ("cx", "a_b")):
+            await change.insert_role(replace(make_role(name), description=about))
+
+    async def names(part: str, limit: int = 10) -> list[str]:
+        page = await directory.list_roles_with(ACCOUNT, part, PageRequest(None, limit))
+        return [role.name for role in page.items]
+
+    assert await names("READ") == ["b_b", "Reader"]
+    assert await names("READ", 1) == ["b_b"]
+    assert await names("%") == ["b_b"]
+    assert await names("_b") == ["b_b", "cx"]
+    assert await names("Ärzte") == ["Über"]
+    assert await names("nothing") == []
+    assert len(await names("")) == 4
+
+
 async def test_managed_policies_count_their_uses(directory: SqlDirectory) -> None:
     policy = make_policy("Read", path="/x/")
     boundary = replace(make_user("Ann"), boundary_arn=policy.arn)
