@@ -10,6 +10,7 @@ commit, and when that fails nobody's change was made.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from time import monotonic
 from typing import Any, Protocol
 
 from sqlalchemy.engine import Dialect, Row
@@ -19,7 +20,10 @@ MOST = 16
 """Changes in one transaction, at most."""
 
 LONGEST_SECONDS = 0.005
-"""No further change joins a transaction that is older: mints and other workers wait."""
+"""No further change joins a transaction that is older, unless a commit takes longer.
+
+Mints and other workers wait for it: not for long, measured by what they wait for anyway.
+"""
 
 _SAVE = "SAVEPOINT change"
 _TAKE_BACK = "ROLLBACK TO SAVEPOINT change"
@@ -144,6 +148,7 @@ class Line:
         self._connect = connect
         self._waiting: deque[Turn] = deque()
         self._conductor: asyncio.Task[None] | None = None
+        self._commit_seconds = 0.0
 
     def join(self, *first: str) -> Turn:
         """Wait in line; these statements run when the turn begins."""
@@ -190,8 +195,7 @@ class Line:
                 await session.close()
 
     async def _run(self, session: Session, turns: list[Turn]) -> None:
-        clock = asyncio.get_running_loop().time
-        until = clock() + LONGEST_SECONDS
+        until = monotonic() + max(LONGEST_SECONDS, self._commit_seconds)
         before = session.begin
         kept = False
         while True:
@@ -202,11 +206,18 @@ class Line:
                 if not kept:
                     turn.settle()  # it saw nothing of others
                 await session.run(_TAKE_BACK)
-            following = self._next() if len(turns) < MOST and clock() < until else None
+            following = (
+                self._next() if len(turns) < MOST and monotonic() < until else None
+            )
             if following is None:
                 break
             turns.append(following)
             before = _RELEASE
-        await session.end(*((_RELEASE, "COMMIT") if kept else ("ROLLBACK",)))
+        if kept:
+            began = monotonic()
+            await session.end(_RELEASE, "COMMIT")
+            self._commit_seconds = monotonic() - began
+        else:
+            await session.end("ROLLBACK")
         for turn in turns:
             turn.settle()

@@ -275,6 +275,33 @@ async def test_an_old_transaction_takes_nobody_in(
     assert await crowd.end() == [None, None]
 
 
+async def test_the_longer_commits_take_the_more_changes_share_one(
+    crowd: Crowd, directory: SqlDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = 0.0
+
+    def slow(real: Callable[..., Any]) -> Callable[..., Any]:
+        async def end(*given: object) -> None:
+            nonlocal seconds
+            await real(*given)
+            seconds += 60
+
+        return end
+
+    monkeypatch.setattr(sharing, "monotonic", lambda: seconds)
+    monkeypatch.setattr(sharing, "LONGEST_SECONDS", 0.0)
+    for session in (SqliteSession, PostgresqlSession):
+        monkeypatch.setattr(session, "end", slow(session.end))
+    first = crowd.come("a")
+    crowd.come("b")
+    crowd.hold("c")
+    await crowd.reached.wait()
+    await first
+    assert await names_of(directory, "abc") == "a"
+    assert await crowd.end() == [None, None, None]
+    assert await names_of(directory, "abc") == "abc"
+
+
 async def test_a_lost_connection_takes_all_that_share_it_and_no_more(
     postgresql_location: DatabaseLocation, clock: Any
 ) -> None:
