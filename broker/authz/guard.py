@@ -165,7 +165,7 @@ def _denial(caller: Caller, need: Need, decision: Decision | None) -> str:
         return f"Not authorized to perform {need.action}"
     text = (
         f"User: {caller.principal.arn} is not authorized to perform: {need.action}"
-        f" on resource: {need.resource}"
+        f" on resource: {need.shown or need.resource}"
     )
     # STS says no more than this; IAM names the kind of policy that decided.
     if decision is None or need.action.startswith("sts:"):

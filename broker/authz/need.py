@@ -25,7 +25,8 @@ class Need:
     ``context`` has lower-case key names; a key that is absent is absent. ``account``
     is the account that owns the resource. ``trust`` is set for the permissions that
     a role's trust policy decides. ``granted`` is set for what a setting of the
-    account permits to all its users; a Deny still counts.
+    account permits to all its users; a Deny still counts. ``shown`` is what a refusal
+    calls the resource, where that is not its ARN.
     """
 
     action: str
@@ -34,3 +35,4 @@ class Need:
     context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     trust: Trust | None = None
     granted: bool = False
+    shown: str | None = None

@@ -37,7 +37,7 @@ def test_the_session_may_do_what_its_role_may(installation: Installation) -> Non
     assert (status, code) == (403, "AccessDenied")
     assert message == (
         f"User: {SESSION_ARN}workload is not authorized to perform: iam:DeleteRole on"
-        f" resource: {READER} because no identity-based policy allows the"
+        " resource: role Reader because no identity-based policy allows the"
         " iam:DeleteRole action"
     )
 

@@ -21,11 +21,16 @@ Context = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class On:
-    """What a call acts on: the ARN, the tags' condition keys, the boundary it has."""
+    """What a call acts on: the ARN, the tags' condition keys, the boundary it has.
+
+    ``shown`` is what a refusal says instead of the ARN: the words of the request, so
+    that a refusal tells of no path, nor whether there is such an entity.
+    """
 
     arn: str
     context: Context = field(default_factory=dict)
     boundary_arn: str | None = None
+    shown: str | None = None
 
 
 Target = Callable[[Given, Call], Awaitable[On]]
@@ -108,11 +113,12 @@ def _needs(
             resource=target.arn,
             account=call.account,
             context=context,
+            shown=target.shown,
         )
         further = None if also is None else also(given, call, target)
         if further is None:
             return (need,)
-        return (need, replace(need, resource=further.arn))
+        return (need, replace(need, resource=further.arn, shown=further.shown))
 
     return needs
 

@@ -23,9 +23,11 @@ async def instance_profile(given: Given, call: Call) -> On:
     """The instance profile ``InstanceProfileName``."""
     name = given["InstanceProfileName"]
     found = await call.directory.find_instance_profile(call.account, name)
+    shown = f"instance profile {name}"
     if found is None:
-        return On(iam_arn(call.account, f"instance-profile/{name}"))
-    return On(found.arn, on.resource_tags(found.tags))
+        arn = iam_arn(call.account, f"instance-profile/{name}")
+        return On(arn, shown=shown)
+    return On(found.arn, on.resource_tags(found.tags), shown=shown)
 
 
 async def _create(given: Given, call: Call) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What an account is like: its summary, its credential report, its keys' last uses."""
 
+from dataclasses import replace
+
 from broker.actions.action import Action, Call, Given
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import On, change, read
@@ -173,6 +175,12 @@ async def _get_key_last_used(
     return answer
 
 
+async def _key(given: Given, call: Call) -> On:
+    """The owner of the key; a refusal does not say who that is."""
+    owner = await _key_owner(given, call)
+    return replace(owner, shown=f"access key {given['AccessKeyId']}")
+
+
 async def _key_owner(given: Given, call: Call) -> On:
     key = await call.directory.find_access_key(given["AccessKeyId"])
     if key is None or key.account != call.account:
@@ -216,5 +224,5 @@ KNOWING: tuple[Action, ...] = (
         prepare=_prepare_report,
     ),
     read("GetCredentialReport", _get_report, on.account),
-    read("GetAccessKeyLastUsed", _get_key_last_used, _key_owner),
+    read("GetAccessKeyLastUsed", _get_key_last_used, _key),
 )

@@ -237,11 +237,9 @@ async def _aws_page(
 _HIGHEST = 10**18
 
 POLICIES = (
-    change(
-        "CreatePolicy", _create_policy, on.new("policy", "PolicyName"), on.request_tags
-    ),
+    change("CreatePolicy", _create_policy, on.new_policy, on.request_tags),
     read("GetPolicy", _get_policy, on.policy),
-    read("ListPolicies", _list_policies, on.every("policy")),
+    read("ListPolicies", _list_policies, on.policies),
     change("DeletePolicy", _delete_policy, on.policy),
     change("CreatePolicyVersion", _create_version, on.policy),
     read("GetPolicyVersion", _get_version, on.policy),

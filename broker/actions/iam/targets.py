@@ -7,6 +7,7 @@ with its own path and case, whatever way the request writes its name.
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from broker.actions.action import Call, Given
@@ -20,7 +21,7 @@ from broker.identities.oidc_providers import (
 )
 from broker.identities.saml_providers import require_saml_provider
 from broker.model.arn import iam_arn
-from broker.model.entities import Role, User
+from broker.model.entities import Group, Role, User
 from broker.model.principal import PrincipalType
 
 
@@ -31,26 +32,23 @@ async def account(_given: Given, _call: Call) -> On:
 
 async def role(given: Given, call: Call) -> On:
     """The role ``RoleName``."""
-    found = await call.directory.find_role(call.account, given["RoleName"])
-    if found is None:
-        return On(iam_arn(call.account, f"role/{given['RoleName']}"))
-    return _owner(found)
+    name = given["RoleName"]
+    found = await call.directory.find_role(call.account, name)
+    return _named("role", name, call, found)
 
 
 async def user(given: Given, call: Call) -> On:
     """The user ``UserName``."""
-    found = await call.directory.find_user(call.account, given["UserName"])
-    if found is None:
-        return On(iam_arn(call.account, f"user/{given['UserName']}"))
-    return _owner(found)
+    name = given["UserName"]
+    found = await call.directory.find_user(call.account, name)
+    return _named("user", name, call, found)
 
 
 async def group(given: Given, call: Call) -> On:
     """The group ``GroupName``."""
-    found = await call.directory.find_group(call.account, given["GroupName"])
-    if found is None:
-        return On(iam_arn(call.account, f"group/{given['GroupName']}"))
-    return On(found.arn)
+    name = given["GroupName"]
+    found = await call.directory.find_group(call.account, name)
+    return _named("group", name, call, found)
 
 
 def renamed_group(given: Given, call: Call, group: On) -> On | None:
@@ -128,13 +126,27 @@ async def oidc_provider(given: Given, call: Call) -> On:
 async def policy(given: Given, call: Call) -> On:
     """The managed policy ``PolicyArn``."""
     arn = given["PolicyArn"]
+    shown = f"policy {arn}"
     if find_aws_managed(arn) is not None:
-        return On(arn)
+        return On(arn, shown=shown)
     try:
         found = await find_managed_policy(call.directory, call.account, arn)
     except BrokerError:
-        return On(arn)
-    return On(arn) if found is None else On(found.arn, resource_tags(found.tags))
+        return On(arn, shown=shown)
+    tags = {} if found is None else resource_tags(found.tags)
+    return On(arn, tags, shown=shown)
+
+
+async def new_policy(given: Given, call: Call) -> On:
+    """The managed policy that ``PolicyName`` will name."""
+    made = await new("policy", "PolicyName")(given, call)
+    return replace(made, shown=f"policy {given['PolicyName']}")
+
+
+async def policies(given: Given, call: Call) -> On:
+    """The managed policies below the path that the request gives."""
+    found = await every("policy")(given, call)
+    return replace(found, shown=f"policy path {given.get('PathPrefix', '/')}")
 
 
 def new(kind: str, parameter: str) -> Target:
@@ -211,11 +223,17 @@ def renamed(kind: str, parameter: str, given: Given, call: Call, old: On) -> On 
     return On(iam_arn(call.account, f"{kind}{path}{name}"))
 
 
-def _owner(owner: User | Role) -> On:
-    context: dict[str, tuple[str, ...]] = dict(resource_tags(owner.tags))
-    for key, value in owner.tags.items():
+def _named(kind: str, name: str, call: Call, found: User | Role | Group | None) -> On:
+    """An entity that a request names, there or not."""
+    shown = f"{kind} {name}"
+    if found is None:
+        return On(iam_arn(call.account, f"{kind}/{name}"), shown=shown)
+    if isinstance(found, Group):
+        return On(found.arn, shown=shown)
+    context: dict[str, tuple[str, ...]] = dict(resource_tags(found.tags))
+    for key, value in found.tags.items():
         context[f"iam:resourcetag/{key.lower()}"] = (value,)
-    return On(owner.arn, context, owner.boundary_arn)
+    return On(found.arn, context, found.boundary_arn, shown)
 
 
 def resource_tags(tags: Mapping[str, str]) -> Mapping[str, tuple[Any, ...]]:

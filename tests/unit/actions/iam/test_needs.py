@@ -73,6 +73,40 @@ CASES = [
 ]
 
 
+# Source: denials of the real service, as many users have posted them.
+SHOWN = [
+    ("GetRole", {"RoleName": "r"}, "role r"),
+    ("GetRole", {"RoleName": "none"}, "role none"),
+    ("GetUser", {"UserName": "u"}, "user u"),
+    ("GetGroup", {"GroupName": "none"}, "group none"),
+    ("GetInstanceProfile", {"InstanceProfileName": "none"}, "instance profile none"),
+    ("GetPolicy", {"PolicyArn": BOUNDARY}, f"policy {BOUNDARY}"),
+    ("CreatePolicy", {"PolicyName": "N", "Path": "/q/"}, "policy N"),
+    ("ListPolicies", {}, "policy path /"),
+    ("ListPolicies", {"PathPrefix": "/q/"}, "policy path /q/"),
+    (
+        "GetAccessKeyLastUsed",
+        {"AccessKeyId": "AKIAIOSFODNN7EXAMPLE"},
+        "access key AKIAIOSFODNN7EXAMPLE",
+    ),
+    ("CreateRole", {"RoleName": "N", "Path": "/q/"}, None),
+    ("ListRoles", {}, None),
+]
+
+
+@pytest.mark.parametrize(("name", "given", "shown"), SHOWN)
+async def test_a_refusal_names_things_as_the_request_does(
+    set_up: Iam, name: str, given: dict[str, str], shown: str | None
+) -> None:
+    assert (await set_up.need(name, **given)).shown == shown
+
+
+async def test_a_refused_rename_names_both(set_up: Iam) -> None:
+    old, new = await set_up.needs("UpdateUser", UserName="u", NewUserName="N")
+    assert (old.shown, new.shown) == ("user u", None)
+    assert new.resource == f"{BASE}:user/p/N"
+
+
 @pytest.mark.parametrize(("name", "given", "resource"), CASES)
 async def test_a_call_is_about_the_entitys_own_arn(
     set_up: Iam, name: str, given: dict[str, str], resource: str
