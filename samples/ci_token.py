@@ -1,6 +1,6 @@
 """A CI job's token becomes temporary credentials, without a secret in the CI system.
 
-    export AWS_ENDPOINT_URL_STS=https://broker.example.com AWS_REGION=us-east-1
+    export AWS_ENDPOINT_URL_STS=https://broker.example.com AWS_DEFAULT_REGION=us-east-1
     python samples/ci_token.py --role arn:aws:iam::123456789012:role/Deploy
 
 Finds the token as GitHub Actions gives it (a job with `permissions: id-token: write`)

@@ -183,11 +183,11 @@ async def check_cache(settings: Settings, stores: Stores) -> list[Finding]:
     shown = redact_url(settings.redis_url) or "the embedded cache"
     try:
         await stores.cache.ping()
-    except StoreUnavailableError:
+    except StoreUnavailableError as error:
         return [
             problem(
                 "cache",
-                f"{shown} does not answer; credentials verify, sign-in does not work",
+                f"{shown}: {error}; credentials verify, sign-in does not work",
                 "start it, or mend BROKER_REDIS_URL",
             )
         ]

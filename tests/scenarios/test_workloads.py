@@ -39,7 +39,6 @@ class World:
                 "HOME": str(self.broker.folder),
                 "AWS_EC2_METADATA_DISABLED": "true",
                 "AWS_ENDPOINT_URL_STS": self.broker.url,
-                "AWS_REGION": REGION,
                 "AWS_DEFAULT_REGION": REGION,
                 **environment,
             },

@@ -250,7 +250,12 @@ _AWAY = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
 def _unavailable(error: Exception) -> Exception:
-    failure = StoreUnavailableError("the cache did not do it")
+    first = error
+    while isinstance(first.__cause__, Exception):
+        first = first.__cause__
+    failure = StoreUnavailableError(
+        f"the cache did not do it: {str(first) or type(first).__name__}"
+    )
     failure.__cause__ = error
     return failure
 

@@ -413,6 +413,17 @@ async def test_without_redis_every_call_is_refused_at_once_and_comes_back(
         await call()
 
 
+async def test_a_redis_that_refuses_says_why(own_redis: RedisServer) -> None:
+    from broker.clock import SystemClock
+
+    wrong = own_redis.url.removesuffix("/0") + "/99999"
+    cache = RedisCache(parse_redis_url(wrong), prefix="test", clock=SystemClock())
+    await cache.start()
+    with pytest.raises(StoreUnavailableError, match="DB index is out of range"):
+        await cache.ping()
+    await cache.close()
+
+
 async def test_a_silent_redis_is_given_up_within_its_time_out(
     own_redis: RedisServer, redis_cache: RedisCache
 ) -> None:
