@@ -15,7 +15,7 @@ from tests.support.browser import CHROMIUM, FLAGS
 from tests.support.demo import RunningDemo, running_demo
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
-WINDOW = {"width": 1130, "height": 580}
+WINDOW = {"width": 1130, "height": 540}
 PHONE = {"width": 390, "height": 660}
 _BYTES_MAX = 100_000
 _MILLISECONDS = 60_000
@@ -64,6 +64,11 @@ class Photographer:
     def take(self, page: Page, name: str) -> None:
         """The picture of what is in the window."""
         page.wait_for_load_state("networkidle")
+        # Not in the middle of drawing.
+        page.evaluate(
+            "new Promise(drawn => requestAnimationFrame("
+            "() => requestAnimationFrame(drawn)))"
+        )
         data = page.screenshot(path=FOLDER / f"{name}.png")
         if len(data) > _BYTES_MAX:
             raise RuntimeError(f"{name}.png is {len(data)} bytes")
@@ -117,7 +122,7 @@ def _take_all(camera: Photographer) -> None:
     page.fill("[name=at]", f"{later:%Y-%m-%dT%H:%M}")
     page.click("text=Diagnose >> nth=-1")
     page.wait_for_load_state("networkidle")
-    page.mouse.wheel(0, 300)
+    page.evaluate("scrollTo(0, 300)")
     camera.take(page, "diagnosis")
 
     phone = camera.window(PHONE, "dark")
