@@ -61,6 +61,9 @@ async def test_what_the_list_shows_finds_its_records(world: SignInWorld) -> None
         ({"provider": "Corp"}, "AssumeRoleWithSAML"),
     ):
         assert shown in text_of(await browser.get(AUDIT, params=asked)), asked
+    page = await browser.get(AUDIT, params={"action": "sts:AssumeRoleWithSAML"})
+    (what,) = html.fromstring(page.text).xpath("//tbody//td[2]")
+    assert what.text_content().strip() == "sts:AssumeRoleWithSAMLrole/Admin"
     for asked in ({"caller": "user/Admin"}, {"provider": "corp.example"}):
         assert "No record fits." in text_of(await browser.get(AUDIT, params=asked))
 
