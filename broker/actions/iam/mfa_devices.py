@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -115,7 +116,8 @@ async def _user_or_holder(given: Given, call: Call) -> On:
     if device is not None and device.user_id is not None:
         holder = await read_holder(call.directory, call.account, device.user_id)
         if holder.user is not None:
-            return await on.user({"UserName": holder.user.name}, call)
+            found = await on.user({"UserName": holder.user.name}, call)
+            return replace(found, shown=serial)
     return await on.user_or_self(given, call)
 
 

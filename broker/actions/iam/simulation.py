@@ -14,7 +14,7 @@ from typing import Any
 
 from broker.actions.action import Call, Door, Given
 from broker.actions.iam import targets as on
-from broker.actions.iam.declare import On, read
+from broker.actions.iam.declare import On, Target, read
 from broker.actions.iam.paging import cut, page_request, truncation
 from broker.actions.iam.policy_exclusions import Exclusions
 from broker.actions.iam.simulated_policies import (
@@ -245,6 +245,13 @@ def _decide(
     )
 
 
+_SOURCES: Mapping[str, tuple[Target, str]] = {
+    "group": (on.group, "GroupName"),
+    "user": (on.user, "UserName"),
+    "role": (on.role, "RoleName"),
+}
+
+
 async def _policy_source(given: Given, call: Call) -> On:
     """The user, role or group ``PolicySourceArn``."""
     arn = given["PolicySourceArn"]
@@ -254,11 +261,9 @@ async def _policy_source(given: Given, call: Call) -> On:
         return On(arn)
     if entity.account != call.account:
         return On(arn)
-    if entity.kind == "group":
-        return await on.group({"GroupName": entity.name}, call)
-    if entity.kind == "user":
-        return await on.user({"UserName": entity.name}, call)
-    return await on.role({"RoleName": entity.name}, call)
+    find, parameter = _SOURCES[entity.kind]
+    found = await find({parameter: entity.name}, call)
+    return replace(found, shown=arn)
 
 
 SIMULATION = (

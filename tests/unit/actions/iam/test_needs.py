@@ -89,6 +89,11 @@ SHOWN = [
         {"AccessKeyId": "AKIAIOSFODNN7EXAMPLE"},
         "access key AKIAIOSFODNN7EXAMPLE",
     ),
+    (
+        "SimulatePrincipalPolicy",
+        {"PolicySourceArn": f"{BASE}:role/R"},
+        f"{BASE}:role/R",
+    ),
     ("CreateRole", {"RoleName": "N", "Path": "/q/"}, None),
     ("ListRoles", {}, None),
 ]
