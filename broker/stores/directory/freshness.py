@@ -28,6 +28,9 @@ TRUST_SECONDS = 1.0
 STALE_SECONDS = 60.0
 CAPACITY = 50_000
 
+_AWAY_SECONDS = 2.0
+"""Longer than the poll takes to ask a silent database once more."""
+
 
 @final
 class Miss:
@@ -98,6 +101,7 @@ class Freshness:
         self._old: dict[_Key, _Entry] = {}
         self._generations: dict[AccountId, _Generation] = {}
         self._checked_at = float("-inf")
+        self._away_until = float("-inf")
         self._loads: dict[tuple[AccountId, Hashable, int], asyncio.Task[object]] = {}
         self._check: asyncio.Task[None] | None = None
         self._poller: asyncio.Task[None] | None = None
@@ -147,7 +151,7 @@ class Freshness:
         """
         if self._monotonic() - self._checked_at > TRUST_SECONDS:
             try:
-                await self.check()
+                await self._check_unless_away()
             except StoreUnavailableError:
                 value = self._recall(account, key)
                 age = self._monotonic() - self._checked_at
@@ -169,6 +173,15 @@ class Freshness:
             self._check = asyncio.create_task(self._read_generations())
             self._check.add_done_callback(_note_failure)
         await asyncio.shield(self._check)
+
+    async def _check_unless_away(self) -> None:
+        """A call reads many values, and must not wait for a silent database for each.
+
+        The poll goes on asking, and tells when it is back.
+        """
+        if self._poller is not None and self._monotonic() < self._away_until:
+            raise StoreUnavailableError("the database did not answer a moment ago")
+        await self.check()
 
     @property
     def age_seconds(self) -> float:
@@ -265,8 +278,12 @@ class Freshness:
         try:
             async with asyncio.timeout(TRUST_SECONDS):
                 found = await self._directory.generations(asked)
-        except TimeoutError as error:
+        except (StoreUnavailableError, TimeoutError) as error:
+            self._away_until = self._monotonic() + _AWAY_SECONDS
+            if isinstance(error, StoreUnavailableError):
+                raise
             raise StoreUnavailableError("the database does not answer") from error
+        self._away_until = float("-inf")
         for account in asked:
             self.observed(account, found.get(account, 0))
         self._checked_at = max(self._checked_at, began)

@@ -191,6 +191,26 @@ async def test_without_the_database_remembered_values_serve_for_the_grace_only(
     assert world.loads == 1
 
 
+async def test_nobody_waits_again_for_a_database_that_did_not_answer(
+    fresh: Freshness, world: World, clock: SteppingClock
+) -> None:
+    await fresh.start()
+    assert await fresh.get(ACCOUNT, "name", world.load) == "first"
+    world.away = True
+    clock.seconds += 2 * TRUST_SECONDS
+    with pytest.raises(StoreUnavailableError):
+        await fresh.check()
+    asked = len(world.asked)
+    assert await fresh.get(ACCOUNT, "name", world.load) == "first"
+    with pytest.raises(StoreUnavailableError):
+        await fresh.get(ACCOUNT, "another", world.load)
+    assert len(world.asked) == asked
+    world.away = False
+    await fresh.check()
+    assert await fresh.get(ACCOUNT, "another", world.load) == "first"
+    await fresh.close()
+
+
 async def test_a_value_known_to_be_old_never_serves(
     fresh: Freshness, world: World
 ) -> None:
