@@ -40,8 +40,8 @@ from broker.stores.sqlite_batch import (
 BUSY_SECONDS = 2.0
 _BUSY_PAUSE_SECONDS = 0.0002
 _HAND_OVER_SECONDS = 0.05
-_CROWD_SECONDS = 0.0004
-_CROWD_MOST = 0.005
+_CROWD_SECONDS = 0.0001
+_CROWD_MOST = 0.0003
 _RETRY_SECONDS = 1.0
 _MAX_WAITING_ROWS = 10_000
 # A little longer than another writer may hold the database.
