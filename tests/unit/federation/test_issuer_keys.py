@@ -103,7 +103,7 @@ def keys_for(server: IssuerServer, clock: Any, **given: Any) -> IssuerKeys:
     rules = AddressRules(
         parse_internal_issuers(given.pop("entries", f"127.0.0.1:{server.port}"))
     )
-    client = OutboundClient(rules, deadline_seconds=1.0)
+    client = OutboundClient(rules, deadline_seconds=4.0)
     return IssuerKeys(client, clock, **given)
 
 
@@ -385,7 +385,7 @@ class TestSharing:
 
     def workers(self, server: IssuerServer, clock: Any, cache: DictCache) -> Any:
         return [
-            keys_for(server, clock, cache=cache, seal=XorSeal(), fetch_seconds=2.0)
+            keys_for(server, clock, cache=cache, seal=XorSeal(), fetch_seconds=8.0)
             for _ in range(4)
         ]
 
