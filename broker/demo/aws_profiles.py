@@ -15,15 +15,22 @@ ANALYST_PROFILE = "demo-analyst"
 _REFRESH_SECONDS = 300.0
 
 
-def write_config(folder: Path, broker_origin: str) -> None:
-    """Write the profiles: the portal's user, a role it takes, and a workload."""
+def write_config(folder: Path, broker_origin: str, key_id: str) -> None:
+    """Write the profiles: the portal's user, a role it takes, and a workload.
+
+    ``key_id`` is the user's access key id, which no other demo has.
+    """
     common = f"region = us-east-1\nendpoint_url = {broker_origin}\n"
+    # The AWS CLI keeps a role's credentials by what a profile says of it, and would
+    # bring those of a demo that is gone to this one.
+    session_name = f"demo-{key_id[-8:].lower()}"
     (folder / CONFIG_FILE).write_text(
         f"[profile {PORTAL_PROFILE}]\n{common}\n"
         f"[profile {ANALYST_PROFILE}]\n{common}"
-        f"role_arn = {ANALYST}\nsource_profile = {PORTAL_PROFILE}\n\n"
+        f"role_arn = {ANALYST}\nrole_session_name = {session_name}\n"
+        f"source_profile = {PORTAL_PROFILE}\n\n"
         f"[profile {WORKLOAD_PROFILE}]\n{common}"
-        f"role_arn = {DEPLOY}\nrole_session_name = demo\n"
+        f"role_arn = {DEPLOY}\nrole_session_name = {session_name}\n"
         f"web_identity_token_file = {folder / TOKEN_FILE}\n",
         encoding="utf-8",
     )

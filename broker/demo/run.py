@@ -112,7 +112,7 @@ async def run_demo(
             metadata=saml.metadata(),
             issuer=place.idp_origin,
         )
-    write_config(place.folder, place.broker_origin)
+    write_config(place.folder, place.broker_origin, seeded.portal_key.access_key_id)
     idp = DemoIdp(
         origin=place.idp_origin,
         broker_origin=place.broker_origin,

@@ -178,9 +178,9 @@ def test_the_broker_shows_where_signing_in_begins(demo: RunningDemo) -> None:
 @pytest.mark.parametrize(
     ("profile", "arn"),
     [
-        ("demo-ci", f"{SESSION}/Deploy/demo"),
+        ("demo-ci", f"{SESSION}/Deploy/demo-"),
         ("demo-portal", f"arn:aws:iam::{ACCOUNT}:user/portal"),
-        ("demo-analyst", f"{SESSION}/Analyst/"),
+        ("demo-analyst", f"{SESSION}/Analyst/demo-"),
     ],
 )
 def test_what_is_to_be_pasted_works(demo: RunningDemo, profile: str, arn: str) -> None:
