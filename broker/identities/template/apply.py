@@ -186,7 +186,7 @@ class _Step:
         """
         try:
             if self.before is None:
-                if self.after is not None:
+                if self.after is not None and self.kind.create is not None:
                     await self.kind.create(work, self.after)
             elif self.after is None:
                 await self.kind.delete(work, self.before)

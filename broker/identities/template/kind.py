@@ -65,7 +65,7 @@ class Kind(Generic[Spec]):
     is there that only ``--prune`` takes away, and names them. ``adopt`` takes over from
     what is there what counts more than the template: the broker keeps it itself.
     ``left`` takes from what shall be what only a call can make, because it is secret,
-    and says which call.
+    and says which call; ``create`` is None where that is the entity itself.
     """
 
     section: str
@@ -74,10 +74,10 @@ class Kind(Generic[Spec]):
     label: Callable[[Spec], str]
     parse: Callable[[Properties, Reading], Spec]
     load: Callable[[DirectoryReader, AccountId], Awaitable[list[Spec]]]
-    create: Callable[[Work, Spec], Awaitable[None]]
     update: Callable[[Work, Spec, Spec], Awaitable[None]]
     delete: Callable[[Work, Spec], Awaitable[None]]
     show: Callable[[Spec], dict[str, object]]
+    create: Callable[[Work, Spec], Awaitable[None]] | None
     spare: Callable[[Spec, Spec], tuple[Spec, tuple[str, ...]]] = field(
         default=lambda _before, after: (after, ())
     )

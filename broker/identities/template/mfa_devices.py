@@ -95,10 +95,6 @@ def _left(
     return replace(after, user=before.user), (f"{device}: call {call}{whose}",)
 
 
-async def _create(_work: Work, _spec: DeviceSpec) -> None:
-    raise NotImplementedError  # only a call shows the seed
-
-
 async def _update(work: Work, before: DeviceSpec, after: DeviceSpec) -> None:
     device = await _require(work, before)
     await work.change.update_mfa_device(replace(device, tags=after.tags))
@@ -132,7 +128,7 @@ VIRTUAL_MFA_DEVICES: Kind[DeviceSpec] = Kind(
     label=lambda spec: spec.name,
     parse=_parse,
     load=_load,
-    create=_create,
+    create=None,
     update=_update,
     delete=_delete,
     show=_show,

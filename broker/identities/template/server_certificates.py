@@ -86,10 +86,6 @@ def _left(
     return None, (f"server certificate {after.name}: call UploadServerCertificate",)
 
 
-async def _create(_work: Work, _spec: CertificateSpec) -> None:
-    raise NotImplementedError  # only a call has the private key
-
-
 async def _update(work: Work, before: CertificateSpec, after: CertificateSpec) -> None:
     if (before.body, before.chain) != (after.body, after.chain):
         raise TemplateError(
@@ -131,7 +127,7 @@ SERVER_CERTIFICATES: Kind[CertificateSpec] = Kind(
     label=lambda spec: spec.name,
     parse=_parse,
     load=_load,
-    create=_create,
+    create=None,
     update=_update,
     delete=_delete,
     show=_show,
