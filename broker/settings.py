@@ -8,6 +8,7 @@ import ipaddress
 import os
 import re
 import ssl
+from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -166,24 +167,16 @@ def _regions(texts: tuple[str, ...]) -> tuple[str, ...]:
     return texts
 
 
-def _database(url: str) -> str:
-    if url:
+def _store(parse: Callable[[str], object], example: str) -> AfterValidator:
+    def check(url: str) -> str:
         try:
-            parse_database_url(url)
+            if url:
+                parse(url)
         except StoreUrlError as error:
-            raise ValueError(
-                f"{error}; write such as postgresql://u:p@h/name"
-            ) from None
-    return url
+            raise ValueError(f"{error}; write such as {example}") from None
+        return url
 
-
-def _redis(url: str) -> str:
-    if url:
-        try:
-            parse_redis_url(url)
-        except StoreUrlError as error:
-            raise ValueError(f"{error}; write such as rediss://u:p@h:6379/0") from None
-    return url
+    return AfterValidator(check)
 
 
 def _authorities(path: Path) -> Path:
@@ -203,6 +196,8 @@ def _file(path: Path) -> Path:
     return path
 
 
+DatabaseUrl = Annotated[str, _store(parse_database_url, "postgresql://u:p@h/name")]
+RedisUrl = Annotated[str, _store(parse_redis_url, "rediss://u:p@h:6379/0")]
 Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 InternalIssuers = Annotated[
@@ -223,8 +218,8 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Path("data")
-    database_url: Annotated[str, AfterValidator(_database)] = ""
-    redis_url: Annotated[str, AfterValidator(_redis)] = ""
+    database_url: DatabaseUrl = ""
+    redis_url: RedisUrl = ""
     public_url: Annotated[str, AfterValidator(_public_origin)] = "http://127.0.0.1:8080"
     keyring_file: Annotated[Path, AfterValidator(_file)] | None = None
     saml_audiences: Texts = ()

@@ -324,7 +324,7 @@ async def test_a_wrong_answer_lets_nobody_in(world: SignInWorld) -> None:
         {"client": {"crossOrigin": True}},
         {"challenge": "AAAA"},
         {"signature": b"\x00" * 64},
-        {"user_handle": b"AIDABOBXXXXXXXXXXXXXX"},
+        {"user_handle": b"AIDASOMEBODYELSE00000"},
         {"answer": {"id": "x", "rawId": "x"}},
     ):
         browser = world.browser()
