@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.scenarios.installation import ADMIN, READER, SAML_PROVIDER, Installation
+from tests.scenarios.installation import (
+    ADMIN,
+    READER,
+    SAML_PROVIDER,
+    Installation,
+    trust,
+)
 from tests.support.broker import ACCOUNT, Key
 
 SESSION_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/"
@@ -77,6 +83,25 @@ def test_an_assertion_opens_only_the_roles_it_lists(installation: Installation) 
     assert message == (
         "SAML Assertion doesn't contain the requested Role and Metadata in the attributes"
     )
+
+
+def test_roles_of_the_single_sign_on_service_are_not_assumed_with_saml(
+    installation: Installation,
+) -> None:
+    trusting = trust(({"Federated": SAML_PROVIDER}, "sts:AssumeRoleWithSAML", None))
+    for name, may in (("SSO_Reader", True), ("AWSReservedSSO_Reader", False)):
+        role = f"arn:aws:iam::{ACCOUNT}:role/{name}"
+        installation.iam.create_role(RoleName=name, AssumeRolePolicyDocument=trusting)
+        response = installation.assertion(role)
+        if may:
+            assert installation.saml(response, RoleArn=role)["Credentials"]
+        else:
+            assert refused(installation.saml, response=response, RoleArn=role) == (
+                403,
+                "AccessDenied",
+                "Not authorized to perform sts:AssumeRoleWithSAML",
+            )
+        installation.iam.delete_role(RoleName=name)
 
 
 def test_a_missing_role_and_a_refused_trust_look_alike(

@@ -320,6 +320,23 @@ async def test_a_used_link_leads_back_to_a_listed_issuer(world: SignInWorld) -> 
     assert page.status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("issuer", "links"),
+    [(f"{APPS}/login", [f"{APPS}/login"]), ("https://evil.example/", [])],
+)
+async def test_a_link_that_is_used_elsewhere_meanwhile_leads_back_likewise(
+    world: SignInWorld, issuer: str, links: list[str]
+) -> None:
+    browser, other = world.browser(), world.browser()
+    token = await get_signin_token(browser, await world.mint(SessionKind.ASSUME_ROLE))
+    given = {"Action": "login", "Destination": "/console/", "Issuer": issuer}
+    posted = await browser.post("/federation", data={**given, "SigninToken": token})
+    await other.get(login_url(token))
+    page = await browser.get(posted.headers["location"])
+    assert page.status_code == 400
+    assert html.fromstring(page.text).xpath("//a[@id='back_link']/@href") == links
+
+
 async def test_a_parameter_sent_twice_is_refused(world: SignInWorld) -> None:
     session = session_json(await world.mint(SessionKind.ASSUME_ROLE))
     answer = await world.browser().get(
