@@ -26,6 +26,8 @@ NEW = "Another-horse-8"
 ROOT_PASSWORD = "an emergency password, long enough"
 SEED = bytes(range(20))
 SERIAL = "GAHT12345678"
+PROMISED_SECONDS = 1.0
+"""Within them every worker knows of a change."""
 SAME = {"sec-fetch-site": "same-origin"}
 ONLY_WITH_MFA = json.dumps(
     {
@@ -128,9 +130,8 @@ def test_a_user_signs_in_and_takes_the_session_to_a_terminal(
             console.create_user(UserName="bob")
         assert used_at(iam, "ann") is not None
         iam.delete_login_profile(UserName="ann")
-        deadline = time.monotonic() + 10
-        while browser.get("/console/").status_code != 403:
-            assert time.monotonic() < deadline
+        time.sleep(PROMISED_SECONDS)
+        assert browser.get("/console/").status_code == 403
         with pytest.raises(ClientError, match="InvalidClientTokenId"):
             console.list_users()
 
@@ -167,6 +168,7 @@ def test_the_root_signs_in_while_the_operator_lets_it(broker: RunningBroker) -> 
     device = Device(base64.b32encode(SEED).decode())
     broker.command("mfa", "enable-root", ACCOUNT, SERIAL, device.code(), device.code())
     assert "can sign in now" in set_root_password(broker)
+    time.sleep(PROMISED_SECONDS)
     with httpx.Client(base_url=broker.url, follow_redirects=True) as browser:
         page = browser.get("/signin/example?kind=root")
         page = send(browser, page, password=ROOT_PASSWORD)
@@ -175,9 +177,8 @@ def test_the_root_signs_in_while_the_operator_lets_it(broker: RunningBroker) -> 
         root = broker.client("iam", credentials(browser))
         assert root.get_account_summary()["SummaryMap"]["AccountPasswordPresent"] == 1
         broker.command("account", "root-password", ACCOUNT, "--off")
-        deadline = time.monotonic() + 10
-        while browser.get("/console/").status_code != 403:
-            assert time.monotonic() < deadline
+        time.sleep(PROMISED_SECONDS)
+        assert browser.get("/console/").status_code == 403
     log = broker.log
     assert "the root signed in" in log
     for secret in (ROOT_PASSWORD, PASSWORD, NEW):
