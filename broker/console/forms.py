@@ -63,6 +63,11 @@ class Form:
         return value
 
 
+def newlines(text: str) -> str:
+    """A field's text with the line ends of a file: browsers send CRLF."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 async def read_form(
     request: Request,
     *,

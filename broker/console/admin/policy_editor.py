@@ -39,7 +39,7 @@ from broker.console.admin.policy_draft import (
     read_draft,
 )
 from broker.console.admin.policy_findings import Finding
-from broker.console.forms import Form
+from broker.console.forms import Form, newlines
 from broker.errors import BrokerError
 from broker.policy import CONTEXT_KEYS, PolicyKind, PolicyRejected
 from broker.policy.strict_json import parse_json
@@ -188,7 +188,7 @@ def read_editor(form: Form, kind: PolicyKind) -> Editor | None:
         return None
     base = form.find("base") or ""
     if view != View.FORM:
-        text = _newlines(form.find("text") or "")
+        text = newlines(form.find("text") or "")
         return Editor(kind=kind, view=View.JSON, base=base, text=text)
     draft = Draft(
         version=form.find("version") or None,
@@ -372,12 +372,8 @@ def _conditions(form: Form, prefix: str) -> Iterator[ConditionRow]:
 
 def _lines(text: str | None) -> tuple[str, ...]:
     """The lines of a field; blank ones are nothing."""
-    lines = (line.strip() for line in _newlines(text or "").split("\n"))
+    lines = (line.strip() for line in newlines(text or "").split("\n"))
     return tuple(line for line in lines if line)
-
-
-def _newlines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _without(rows: tuple[Row, ...], place: int | None) -> tuple[Row, ...]:

@@ -17,7 +17,7 @@ from broker.console.admin.policy_check import Problem, check_text
 from broker.console.admin.policy_texts import Texts, read_texts
 from broker.console.admin.simulated_answers import Row, make_rows
 from broker.console.admin.visit import OK, Visit, visited, words
-from broker.console.forms import Form
+from broker.console.forms import Form, newlines
 from broker.console.inside import Inside, Route
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError
 from broker.policy import CONTEXT_KEYS, PolicyKind, find_context_key
@@ -148,16 +148,16 @@ def _read(form: Form) -> Asked:
         kind=_text(form, "kind"),
         name=_text(form, "name")[:512],
         policies=tuple(
-            _newlines(form.find(f"policy{number}") or "")
+            newlines(form.find(f"policy{number}") or "")
             for number in range(_POLICIES_MAX)
             if form.find(f"policy{number}") is not None
         ),
-        boundary=_newlines(form.find("boundary") or ""),
+        boundary=newlines(form.find("boundary") or ""),
         actions=_lines(form, "actions"),
         resources=_lines(form, "resources"),
         keys=tuple(_read_keys(form)),
         caller=_text(form, "caller"),
-        resource_policy=_newlines(form.find("resource_policy") or ""),
+        resource_policy=newlines(form.find("resource_policy") or ""),
         owner=_text(form, "owner"),
         picker=read_picker(form),
     )
@@ -315,12 +315,8 @@ def _text(form: Form, name: str) -> str:
 
 
 def _lines(form: Form, name: str) -> tuple[str, ...]:
-    text = _newlines(form.find(name) or "")
+    text = newlines(form.find(name) or "")
     return tuple(line.strip() for line in text.split("\n") if line.strip())
-
-
-def _newlines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _without(rows: tuple[Any, ...], place: int | None) -> tuple[Any, ...]:

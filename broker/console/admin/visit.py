@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from broker.console.console_session import SignedIn
 from broker.console.desk import Precondition
-from broker.console.forms import Form
+from broker.console.forms import Form, newlines
 from broker.console.inside import Inside
 from broker.console.pages import Handler, see_other
 from broker.errors import BrokerError, ServiceUnavailable
@@ -43,8 +43,11 @@ class Visit:
         return self.form if self.posted else Form([])
 
     def text(self, name: str) -> str:
-        """A field without white space around it; empty when it was not sent."""
-        return (self.form.find(name) or "").strip()
+        """A field with a file's line ends and no white space around it.
+
+        Empty when it was not sent.
+        """
+        return newlines(self.form.find(name) or "").strip()
 
     def ticked(self, name: str) -> bool:
         """Whether a box was ticked."""

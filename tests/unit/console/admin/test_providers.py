@@ -188,6 +188,20 @@ async def test_metadata_is_replaced_and_downloaded(
     assert "attachment" in got.headers["content-disposition"]
 
 
+async def test_what_a_browser_sends_is_kept_with_a_files_line_ends(
+    world: SignInWorld, admin: Administrator
+) -> None:
+    """A text area's line ends arrive as CRLF, whatever was pasted into it."""
+    lines = metadata_xml().replace("><", ">\n<").strip()
+    sent = lines.replace("\n", "\r\n")
+    path = f"{LIST}/new/saml"
+    await admin.do(await admin.see(path), path, name="New", metadata=sent)
+    assert (await saml(world, "New")).metadata == lines
+    page = await admin.see(ONE, arn=CORP)
+    await admin.do(page, ONE, do="metadata", metadata=sent, arn=CORP)
+    assert (await saml(world)).metadata == lines
+
+
 async def test_private_keys_and_encryption(
     world: SignInWorld, admin: Administrator
 ) -> None:
