@@ -30,14 +30,17 @@ def outbound_federation_actions(
 ) -> tuple[Action, ...]:
     """The switch of outbound federation, and the token version of an account."""
 
+    async def make_keys(_given: Given, call: Call) -> None:
+        account = await require_account(call.directory, call.account)
+        if find_outbound(account) is None:
+            keys = await asyncio.to_thread(first_keys, call.account, sealer, call.now)
+            call.prepared = Outbound(enabled=False, keys=keys)
+
     async def enable(
         _given: Given, call: Call
     ) -> EnableOutboundWebIdentityFederationResponse:
         account = await require_account(call.change, call.account)
-        outbound = find_outbound(account)
-        if outbound is None:
-            keys = await asyncio.to_thread(first_keys, call.account, sealer, call.now)
-            outbound = Outbound(enabled=False, keys=keys)
+        outbound = find_outbound(account) or _prepared(call)
         if outbound.enabled:
             raise FeatureEnabled(
                 "Outbound identity federation is already enabled for account"
@@ -61,7 +64,12 @@ def outbound_federation_actions(
         }
 
     return (
-        change("EnableOutboundWebIdentityFederation", enable, on.account),
+        change(
+            "EnableOutboundWebIdentityFederation",
+            enable,
+            on.account,
+            prepare=make_keys,
+        ),
         change("DisableOutboundWebIdentityFederation", _disable, on.account),
         read("GetOutboundWebIdentityFederationInfo", info, on.account),
         change("SetSecurityTokenServicePreferences", _prefer, on.account),
@@ -88,6 +96,12 @@ async def _prefer(
     options = {**account.options, TOKEN_VERSION: version}
     await call.change.update_account(replace(account, options=options))
     return {}
+
+
+def _prepared(call: Call) -> Outbound:
+    if not isinstance(call.prepared, Outbound):
+        raise TypeError("the keys were not prepared")
+    return call.prepared
 
 
 def _disabled(account: AccountId) -> FeatureDisabled:
