@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, Protocol, TypeVar, cast, final
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from broker.clock import Clock
 from broker.model.account import AccountId
@@ -32,14 +32,8 @@ _AWAY_SECONDS = 2.0
 """Longer than the poll takes to ask a silent database once more."""
 
 
-@final
-class Miss:
-    """Nothing fresh is remembered; distinct from a remembered None."""
-
-    __slots__ = ()
-
-
-MISS: Final = Miss()
+_MISS: Final = object()
+"""Nothing fresh is remembered; distinct from a remembered None."""
 
 _log = logging.getLogger(__name__)
 
@@ -125,12 +119,6 @@ class Freshness:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def find_fresh(self, account: AccountId, key: Hashable) -> object:
-        """The remembered value if it is beyond doubt, else ``MISS``: then ``get``."""
-        if self._monotonic() - self._checked_at > TRUST_SECONDS:
-            return MISS
-        return self._recall(account, key)
-
     async def get(
         self,
         account: AccountId,
@@ -155,11 +143,11 @@ class Freshness:
             except StoreUnavailableError:
                 value = self._recall(account, key)
                 age = self._monotonic() - self._checked_at
-                if value is MISS or age > self._stale_seconds:
+                if value is _MISS or age > self._stale_seconds:
                     raise
                 return cast("Value", value)
         value = self._recall(account, key)
-        if value is not MISS:
+        if value is not _MISS:
             return cast("Value", value)
         return cast("Value", await self._load(account, key, load, of))
 
@@ -217,14 +205,14 @@ class Freshness:
         if entry is None:
             entry = self._old.get(place)
             if entry is None:
-                return MISS
+                return _MISS
             self._remember(place, entry)
         generation, value, of = entry
         known = self._generations.get(account)
         if known is None or (
             generation != known.number and generation < known.since(of)
         ):
-            return MISS
+            return _MISS
         return value
 
     def _remember(self, place: _Key, entry: _Entry) -> None:
