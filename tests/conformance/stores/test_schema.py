@@ -1,0 +1,96 @@
+"""The migrations lead to the very tables that the schema describes.
+
+Alembic's own comparison (see the unit tests) leaves out keys, collations, conditions
+of indexes and rowids; here the databases say what they made of both.
+"""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from sqlalchemy import create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from broker.stores.migrations import migrate
+from broker.stores.schema import METADATA
+from broker.stores.urls import SqliteLocation
+from tests.support.servers import PostgresqlServer
+
+_POSTGRESQL = (
+    """
+    SELECT table_name, column_name, data_type, is_nullable, column_default,
+           collation_name, is_identity
+    FROM information_schema.columns WHERE table_schema = 'public'
+    """,
+    "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+    """
+    SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    """,
+)
+_MIGRATIONS_OWN = "alembic_version"
+
+
+async def test_on_sqlite(tmp_path: Path) -> None:
+    migrated, made = tmp_path / "migrated.db", tmp_path / "made.db"
+    await migrate(SqliteLocation(migrated))
+    engine = create_engine(f"sqlite:///{made}")
+    await asyncio.to_thread(METADATA.create_all, engine)
+    engine.dispose()
+    assert described_sqlite(migrated) == described_sqlite(made)
+
+
+def described_sqlite(path: Path) -> dict[str, Any]:
+    with closing(sqlite3.connect(path)) as connection:
+
+        def ask(statement: str) -> list[tuple[Any, ...]]:
+            return connection.execute(statement).fetchall()
+
+        def keys(index: str) -> list[tuple[Any, ...]]:
+            told = ask(f"PRAGMA index_xinfo({index})")
+            return [(name, down, order) for _, _, name, down, order, key in told if key]
+
+        texts = dict(ask("SELECT name, sql FROM sqlite_master WHERE type = 'index'"))
+        found = {}
+        for _, table, kind, columns, without_rowid, strict in ask("PRAGMA table_list"):
+            if table.startswith("sqlite_") or table == _MIGRATIONS_OWN:
+                continue
+            found[table] = (
+                (kind, columns, without_rowid, strict),
+                sorted(row[1:] for row in ask(f"PRAGMA table_xinfo({table})")),
+                sorted(
+                    repr((texts.get(name), keys(name), *rest))
+                    for _, name, *rest in ask(f"PRAGMA index_list({table})")
+                ),
+            )
+    assert found
+    return found
+
+
+async def test_on_postgresql(
+    postgresql_server: PostgresqlServer, postgresql_template: str
+) -> None:
+    migrated = postgresql_server.create_database("to_compare", postgresql_template)
+    made = postgresql_server.create_database("made_at_once")
+    engine = create_async_engine(made.replace("postgresql://", "postgresql+asyncpg://"))
+    async with engine.begin() as connection:
+        await connection.run_sync(METADATA.create_all)
+    await engine.dispose()
+    assert await described_postgresql(migrated) == await described_postgresql(made)
+
+
+async def described_postgresql(url: str) -> list[list[tuple[Any, ...]]]:
+    connection = await asyncpg.connect(url)
+    try:
+        answers = [await connection.fetch(statement) for statement in _POSTGRESQL]
+    finally:
+        await connection.close()
+    found = [
+        sorted((tuple(row) for row in rows if row[0] != _MIGRATIONS_OWN), key=repr)
+        for rows in answers
+    ]
+    assert all(found)
+    return found
