@@ -7,6 +7,7 @@ Source: reference 1.1 and 1.3.
 """
 
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Protocol
 
 from broker.model.answer import Answer
@@ -18,6 +19,10 @@ BODY_BYTES_MAX = 10_000_000
 QUERY_BYTES_MAX = 16 * 1024
 BODY_SECONDS_MAX = 30
 """For a body that does not come with its head."""
+
+LINGER_BYTES_MAX = 2 * BODY_BYTES_MAX
+LINGER_SECONDS_MAX = 3
+"""What is read on after a refusal, and how long: less than a stop waits for."""
 
 _BAD_REQUEST = 400
 _METHOD_NOT_ALLOWED = 405
@@ -69,6 +74,7 @@ class QueryEndpoint:
     ) -> None:
         self._pipeline = pipeline
         self._deadlines = Deadlines(body_seconds)
+        self._lingering = Deadlines(LINGER_SECONDS_MAX)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -85,12 +91,12 @@ class QueryEndpoint:
             await _respond_without_action(send, method, names, common)
             return
         if len(query) > QUERY_BYTES_MAX:
-            await respond(send, _BAD_REQUEST, (*common, _CLOSE))
+            await self._refuse(receive, send, _BAD_REQUEST, common)
             return
         try:
             body = await _receive_body(receive, headers, self._deadlines)
         except _TooLargeError:
-            await respond(send, _CONTENT_TOO_LARGE, (*common, _CLOSE))
+            await self._refuse(receive, send, _CONTENT_TOO_LARGE, common)
             return
         except TimeoutError:
             await respond(send, _REQUEST_TIMEOUT, (*common, _CLOSE))
@@ -112,6 +118,27 @@ class QueryEndpoint:
         if answer.error_code:
             state["line"]["error_code"] = answer.error_code
         await respond(send, answer.status, (*answer.headers, *common), answer.body)
+
+    async def _refuse(
+        self, receive: Receive, send: Send, status: int, common: Headers
+    ) -> None:
+        """Answer at once, and close when the client had time to read it.
+
+        A connection that is closed with a body unread is reset: a client that writes
+        all of it before it reads would never see the answer.
+        """
+        headers = (*common, _CLOSE, (b"content-length", b"0"))
+        await send(
+            {"type": "http.response.start", "status": status, "headers": [*headers]}
+        )
+        left = LINGER_BYTES_MAX
+        with suppress(TimeoutError), self._lingering.begin():
+            while left > 0:
+                message = await receive()
+                if not message.get("more_body"):
+                    break
+                left -= len(message.get("body", b""))
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _respond_without_action(

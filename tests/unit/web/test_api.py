@@ -1,16 +1,39 @@
 import asyncio
 import http.client
 import re
+import socket
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import httpx2 as httpx
 import pytest
+from botocore.awsrequest import AWSRequest
+from botocore.httpsession import URLLib3Session
 
 from broker.model.answer import Answer
-from broker.web.api import QueryEndpoint
+from broker.web.api import BODY_BYTES_MAX, QueryEndpoint
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
+
+
+async def post(app: Any, receive: Callable, *headers: tuple) -> list[dict]:
+    """What the application sends to a client whose body comes as ``receive`` says."""
+    sent = []
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": b"",
+        "headers": [(b"host", b"broker.example"), *headers],
+    }
+    await app(scope, receive, send)
+    return sent
 
 
 async def test_a_post_reaches_the_pipeline_as_it_came(
@@ -137,23 +160,11 @@ async def test_a_body_that_never_comes_is_waited_for_a_bounded_time(
     recorder: Any, make_edge: Any
 ) -> None:
     app = make_edge(QueryEndpoint(recorder, body_seconds=0.01))
-    sent = []
 
     async def receive() -> dict:
         return await asyncio.get_running_loop().create_future()
 
-    async def send(message: dict) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/",
-        "raw_path": b"/",
-        "query_string": b"",
-        "headers": [(b"host", b"broker.example")],
-    }
-    await app(scope, receive, send)
+    sent = await post(app, receive)
     assert sent[0]["status"] == 408
     assert not recorder.asked
 
@@ -181,3 +192,53 @@ def test_a_real_server_refuses_a_large_body_without_reading_it(server: str) -> N
     response = connection.getresponse()
     assert (response.status, response.read()) == (413, b"")
     connection.close()
+
+
+@pytest.mark.parametrize("framed", ["content-length", "transfer-encoding"])
+def test_who_writes_all_of_a_large_body_before_reading_sees_the_refusal(
+    server: str, framed: str
+) -> None:
+    host, _, port = server.partition(":")
+    size = 3 * BODY_BYTES_MAX // 2
+    value = size if framed == "content-length" else "chunked"
+    head = f"POST / HTTP/1.1\r\nHost: {server}\r\n{framed}: {value}\r\n\r\n"
+    if framed == "transfer-encoding":
+        head += f"{size:x}\r\n"
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        client.sendall(head.encode())
+        client.sendall(bytes(size))
+        if framed == "transfer-encoding":
+            client.sendall(b"\r\n0\r\n\r\n")
+        told = b""
+        while received := client.recv(65_536):
+            told += received
+    assert told.startswith(b"HTTP/1.1 413 ")
+    assert told.endswith(b"\r\n\r\n")
+
+
+def test_common_clients_see_the_refusal_of_a_large_body(server: str) -> None:
+    url, body = f"http://{server}/", bytes(3 * BODY_BYTES_MAX // 2)
+    assert httpx.post(url, content=body, timeout=30).status_code == 413
+    request = AWSRequest("POST", url, data=body).prepare()
+    assert URLLib3Session().send(request).status_code == 413
+
+
+@pytest.mark.parametrize("endless", ["bytes", "silence"])
+async def test_a_refusal_is_not_held_up_for_ever(
+    recorder: Any, make_edge: Any, monkeypatch: pytest.MonkeyPatch, endless: str
+) -> None:
+    monkeypatch.setattr("broker.web.api.LINGER_SECONDS_MAX", 0.01)
+    app = make_edge(QueryEndpoint(recorder))
+    read = 0
+
+    async def receive() -> dict:
+        nonlocal read
+        if endless == "silence":
+            return await asyncio.get_running_loop().create_future()
+        read += 100_000
+        return {"type": "http.request", "body": bytes(100_000), "more_body": True}
+
+    sent = await post(app, receive, (b"content-length", b"999999999"))
+    assert sent[0]["status"] == 413
+    assert sent[-1] == {"type": "http.response.body", "body": b""}
+    assert read <= 2 * BODY_BYTES_MAX
