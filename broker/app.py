@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from broker.actions.iam import iam_actions
 from broker.actions.iam.outbound_federation import outbound_federation_actions
-from broker.actions.models import load_service_model
+from broker.actions.models import load_service
 from broker.actions.registry import Registry
 from broker.actions.signin import signin_actions
 from broker.actions.signin.command_line import command_line_actions
@@ -55,7 +55,6 @@ from broker.identities.passkeys import PasskeyProofs
 from broker.identities.passwords import Passwords
 from broker.model.entities import SamlProvider
 from broker.pipeline import Pipeline
-from broker.protocols.query import Service
 from broker.protocols.webauthn import find_relying_party
 from broker.sessions.issue import SessionIssuer
 from broker.sessions.keyring import (
@@ -250,7 +249,7 @@ def _build(
     rates = RateLimits(stores.cache, clock, calls_per_second=settings.rate_limit)
     regions = None if "*" in settings.regions else frozenset(settings.regions)
     pipeline = Pipeline(
-        services=[Service(load_service_model(name)) for name in ("sts", "iam")],
+        services=[load_service(name) for name in ("sts", "iam")],
         registry=Registry(
             [
                 *sts_actions(

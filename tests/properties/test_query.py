@@ -8,12 +8,12 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.actions.models import load_service_model
+from broker.actions.models import load_service, load_service_model
 from broker.model.raw import RawRequest
 from broker.protocols.query import QueryRejected, Service, parse_call, render_fault
 from broker.protocols.query.renderer import escape
 
-SERVICES = [Service(load_service_model(name)) for name in ("sts", "iam")]
+SERVICES = [load_service(name) for name in ("sts", "iam")]
 OPERATIONS = [(s, name) for s in SERVICES for name in sorted(s.operations)]
 NAMES = sorted(
     {

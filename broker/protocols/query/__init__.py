@@ -6,6 +6,7 @@ an account or a policy.
 """
 
 from broker.protocols.query.call import QueryCall, parse_call
+from broker.protocols.query.constraints import Wording
 from broker.protocols.query.errors import QueryRejected, Reason
 from broker.protocols.query.fault import (
     FAULT_NAMESPACE,
@@ -21,6 +22,7 @@ __all__ = [
     "QueryRejected",
     "Reason",
     "Service",
+    "Wording",
     "flatten",
     "parse_call",
     "render_fault",

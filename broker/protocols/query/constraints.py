@@ -8,13 +8,35 @@ Source: reference 1.7 and 10.1.
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 
 from broker.protocols.query.model import ShapeModel
 
 Matcher = Callable[[str], object]
 """Truthy when the whole value matches."""
+
+_PATTERN = "Member must satisfy regular expression pattern: "
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How a service words violations, where it does not do so like the others."""
+
+    shows_values: bool = True
+    """Whether a refusal tells the value that it refuses."""
+
+    sentences: Mapping[str, str] = field(default_factory=dict)
+    """What is said of a member, by its name in messages, that breaks its pattern."""
+
+    def sentence(self, path: str, constraint: str) -> str | None:
+        """The refusal as a whole, if the service has one of its own for this."""
+        said = self.sentences.get(path)
+        if said is None or not constraint.startswith(_PATTERN):
+            return None
+        return f"The specified value for {path} is invalid. {said}"
+
 
 XML_TEXT_PATTERN = r"[\u0009\u000A\u000D\u0020-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]*"
 """Stands for strings whose shape has no pattern: what XML cannot carry is no text."""
@@ -82,7 +104,7 @@ def scalar_constraints(shape: ShapeModel) -> tuple[str, ...]:
 
 def pattern_text(pattern: str) -> str:
     """What a violated pattern is called."""
-    return f"Member must satisfy regular expression pattern: {pattern}"
+    return f"{_PATTERN}{pattern}"
 
 
 def enum_text(shape: ShapeModel) -> str:

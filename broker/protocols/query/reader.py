@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 from broker.protocols.query.constraints import (
+    Wording,
     scalar_constraints,
     size_violation,
     string_violations,
@@ -33,7 +34,7 @@ _INDEX = re.compile(r"[1-9][0-9]{0,8}")
 _ABSENT = object()
 
 
-def compile_reader(shapes: Shapes, name: str | None) -> Reader:
+def compile_reader(shapes: Shapes, name: str | None, wording: Wording) -> Reader:
     """The reader of an operation's input shape; None is an input without members."""
     if name is None:
         return lambda _params: {}
@@ -46,7 +47,7 @@ def compile_reader(shapes: Shapes, name: str | None) -> Reader:
     )
 
     def read(params: Mapping[str, str]) -> dict[str, object]:
-        violations = Violations()
+        violations = Violations(wording)
         given: Mapping[str, Node] = params
         if aggregates:
             given = _fold(params, aggregates)

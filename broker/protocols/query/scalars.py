@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from broker.protocols.query.constraints import (
     UNBOUNDED,
     Matcher,
+    Wording,
     compile_pattern,
     is_xml_text,
     size_violation,
@@ -36,13 +37,19 @@ _INT64 = 1 << 63
 class Violations:
     """What breaks a constraint, as it is found."""
 
-    __slots__ = ("_found",)
+    __slots__ = ("_found", "_sentence", "_wording")
 
-    def __init__(self) -> None:
+    def __init__(self, wording: Wording) -> None:
         self._found: list[str] = []
+        self._sentence: str | None = None
+        self._wording = wording
 
     def add(self, shown: str, path: str, constraint: str) -> None:
         """Note that the value (``shown`` with a leading space) breaks a constraint."""
+        if self._sentence is None:
+            self._sentence = self._wording.sentence(path, constraint)
+        if not self._wording.shows_values:
+            shown = ""
         self._found.append(
             f"Value{shown} at '{path}' failed to satisfy constraint: {constraint}"
         )
@@ -50,7 +57,9 @@ class Violations:
             self.refuse()
 
     def refuse(self) -> None:
-        """Raise what was found, if anything was."""
+        """Raise what was found, if anything was; a sentence of its own stands alone."""
+        if self._sentence is not None:
+            raise QueryRejected(Reason.VALIDATION_ERROR, self._sentence)
         if self._found:
             count = len(self._found)
             raise QueryRejected(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from broker.protocols.query.call import QueryCall
+from broker.protocols.query.constraints import Wording
 from broker.protocols.query.errors import QueryRejected, Reason
 from broker.protocols.query.fault import FaultModel
 from broker.protocols.query.json_renderer import compile_json_renderer
@@ -22,13 +23,14 @@ class Service:
     KeyError.
     """
 
-    def __init__(self, model: ServiceModel) -> None:
+    def __init__(self, model: ServiceModel, wording: Wording | None = None) -> None:
         metadata = model["metadata"]
         self.name = metadata["endpointPrefix"]
         self.version = metadata["apiVersion"]
         self.namespace = metadata["xmlNamespace"]
         self.operations = frozenset(model["operations"])
         self._model = model
+        self._wording = wording or Wording()
         self._readers: dict[str, Reader] = {}
         self._renderers: dict[str, Renderer] = {}
         self._json_renderers: dict[str, Renderer] = {}
@@ -45,7 +47,9 @@ class Service:
         if reader is None:
             reference = self._model["operations"][operation].get("input")
             reader = compile_reader(
-                self._model["shapes"], reference and reference["shape"]
+                self._model["shapes"],
+                reference and reference["shape"],
+                self._wording,
             )
             self._readers[operation] = reader
         return reader

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from broker.actions.models import load_service_model
-from broker.protocols.query import QueryRejected, Service
+from broker.actions.models import load_service
+from broker.protocols.query import QueryRejected
 
 CASES = json.loads(Path(__file__).with_name("messages.json").read_text("utf-8"))
-SERVICES = {name: Service(load_service_model(name)) for name in ("sts", "iam")}
+SERVICES = {name: load_service(name) for name in ("sts", "iam")}
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])

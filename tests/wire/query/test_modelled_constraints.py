@@ -1,7 +1,8 @@
 """Whatever the models constrain is refused: one broken input for each constraint.
 
 The inputs and the expected texts are derived from botocore's models on their own;
-they go over HTTP, signed, through the whole broker, and change nothing.
+they go over HTTP, signed, through the whole broker, and change nothing. IAM tells no
+values, and some broken patterns by a sentence of its own (``messages.json`` has them).
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -63,15 +64,8 @@ def _structure(
     """Each member with a broken value; None stands for leaving it out."""
     shape = shapes[name]
     for member in shape.get("required", ()):
-        inner = shapes[shape["members"][member]["shape"]]
-        null = "Value" if inner.get("sensitive") else "Value null"
         label = path + member[0].lower() + member[1:]
-        yield (
-            (member, None),
-            label,
-            f"{null} at '{label}' failed to satisfy constraint: Member must not be null",
-            "ValidationError",
-        )
+        yield (member, None), label, "Member must not be null", "ValidationError"
     for member, inner in shape["members"].items():
         label = path + member[0].lower() + member[1:]
         for value, where, text, code in _value(
@@ -188,9 +182,16 @@ async def test_every_modelled_constraint_is_refused(
         )
         assert reply.status == 400, told
         assert reply.code == case.code, told
-        if case.code == "ValidationError":
-            assert f"at '{case.path}'" in reply.message, told
-            assert case.text in reply.message, told
+        if case.code != "ValidationError":
+            continue
+        if service == "iam" and reply.message.startswith("The specified value for "):
+            assert f" for {case.path} is invalid. It must " in reply.message, told
+            continue
+        value = "Value at" if service == "iam" else " at"
+        assert (
+            f"{value} '{case.path}' failed to satisfy constraint: " in reply.message
+        ), told
+        assert case.text in reply.message, told
 
 
 def test_the_models_constrain_this_much() -> None:
