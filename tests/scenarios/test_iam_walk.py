@@ -72,6 +72,19 @@ def test_a_policy_has_versions_one_of_which_is_in_force(iam: Any) -> None:
     assert iam.list_policy_tags(PolicyArn=arn)["Tags"] == []
     gone(iam.set_default_policy_version, PolicyArn=arn, VersionId="v9")
 
+    listed = iam.list_policy_versions(PolicyArn=arn)["Versions"]
+    assert {row["VersionId"]: row["IsDefaultVersion"] for row in listed} == {
+        "v1": False,
+        "v2": True,
+    }
+    iam.delete_policy_version(PolicyArn=arn, VersionId="v1")
+    assert len(iam.list_policy_versions(PolicyArn=arn)["Versions"]) == 1
+    names = [row["PolicyName"] for row in iam.list_policies(Scope="Local")["Policies"]]
+    assert names == ["Versions"]
+    iam.delete_policy(PolicyArn=arn)
+    assert iam.list_policies(Scope="Local")["Policies"] == []
+    gone(iam.delete_policy, PolicyArn=arn)
+
 
 def test_users_have_policies_tags_and_a_boundary(iam: Any) -> None:
     iam.create_user(UserName="walker", PermissionsBoundary=BOUNDARY)
@@ -90,6 +103,9 @@ def test_users_have_policies_tags_and_a_boundary(iam: Any) -> None:
     assert iam.list_user_tags(UserName="walker")["Tags"] == TAGS
     iam.untag_user(UserName="walker", TagKeys=["TEAM"])
     assert iam.list_user_tags(UserName="walker")["Tags"] == []
+    iam.update_user(UserName="walker", NewUserName="runner", NewPath="/track/")
+    assert iam.get_user(UserName="runner")["User"]["Path"] == "/track/"
+    gone(iam.update_user, UserName="walker", NewPath="/")
 
 
 def test_roles_have_policies_and_tags(iam: Any) -> None:
@@ -102,14 +118,23 @@ def test_roles_have_policies_and_tags(iam: Any) -> None:
     gone(iam.get_role_policy, RoleName="Walk", PolicyName="Other")
 
 
-def test_a_saml_provider_has_tags(iam: Any) -> None:
+def test_a_saml_provider_is_tagged_changed_and_removed(iam: Any) -> None:
     arn = iam.create_saml_provider(Name="Walk", SAMLMetadataDocument=metadata_xml())[
         "SAMLProviderArn"
     ]
-    iam.tag_saml_provider(SAMLProviderArn=arn, Tags=TAGS)
-    assert iam.list_saml_provider_tags(SAMLProviderArn=arn)["Tags"] == TAGS
-    iam.untag_saml_provider(SAMLProviderArn=arn, TagKeys=["team"])
-    assert iam.list_saml_provider_tags(SAMLProviderArn=arn)["Tags"] == []
+    given = {"SAMLProviderArn": arn}
+    iam.tag_saml_provider(**given, Tags=TAGS)
+    assert iam.list_saml_provider_tags(**given)["Tags"] == TAGS
+    iam.untag_saml_provider(**given, TagKeys=["team"])
+    assert iam.list_saml_provider_tags(**given)["Tags"] == []
+    elsewhere = metadata_xml(sso_url="https://other.example.com/sso")
+    iam.update_saml_provider(**given, SAMLMetadataDocument=elsewhere)
+    got = iam.get_saml_provider(**given)["SAMLMetadataDocument"]
+    assert "https://other.example.com/sso" in got
+    listed = iam.list_saml_providers()["SAMLProviderList"]
+    assert [row["Arn"] for row in listed] == [arn]
+    iam.delete_saml_provider(**given)
+    gone(iam.get_saml_provider, **given)
 
 
 def test_an_oidc_provider_is_changed_and_removed(iam: Any) -> None:

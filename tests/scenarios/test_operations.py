@@ -27,6 +27,7 @@ OPERATIONS = tuple(
     for service in ("sts", "iam")
     for name in load_service_model(service)["operations"]
 )
+AWAITED = re.compile(r"await\s+[\w.]+")
 REFUSED: Mapping[str, str] = {}
 """Operations that are answered with ``UnsupportedOperation``, and why."""
 
@@ -54,10 +55,10 @@ OUTSIDE_ORGANIZATION = (
 
 @cache
 def sources() -> Mapping[str, str]:
-    """The tests' texts by path."""
+    """The tests' texts by path, without what is awaited: those are no client's calls."""
     return {
-        str(path.relative_to(TESTS.parent)): path.read_text("utf-8")
-        for folder in ("scenarios", "browser", "attacks", "conformance", "support")
+        str(path.relative_to(TESTS.parent)): AWAITED.sub("", path.read_text("utf-8"))
+        for folder in ("scenarios", "browser", "attacks", "support")
         for path in sorted((TESTS / folder).rglob("*.py"))
         if path != Path(__file__)
     }
@@ -131,11 +132,16 @@ def test_every_operation_is_driven_with_boto3() -> None:
     assert undriven == []
 
 
-def test_the_table_names_every_operation_and_its_tests() -> None:
+def test_the_table_names_every_operation_and_tests_that_call_it() -> None:
     """Written anew with ``python -m tests.scenarios.test_operations``."""
     text = (TESTS.parent / "docs" / "operations.md").read_text("utf-8")
     for service, name in OPERATIONS:
-        assert f"| `{service}:{name}` | {state(name)} |" in text, name
+        start = f"| `{service}:{name}` | {state(name)} | "
+        assert start in text, name
+        named = text.partition(start)[2].partition(" |\n")[0]
+        tests = {f"tests/{path}" for path in re.findall("`(.+?)`", named)}
+        assert tests, name
+        assert tests <= set(drivers(name)), name
 
 
 def state(operation: str) -> str:
