@@ -1,5 +1,7 @@
 """Every page against WCAG 2.2 AA by axe-core: light and dark, desktop and phone.
 
+No look of a page is wider than its window, and nor are its tables.
+
 The list of pages is the list of routes, so that none is forgotten.
 """
 
@@ -37,6 +39,18 @@ LOOKS = (
     (PHONE, "light"),
     (PHONE, "dark"),
 )
+ODD_TABLES = """() => [...document.querySelectorAll(".wide")].flatMap(area => {
+    const heads = [...area.querySelectorAll("thead th")].map(th => th.textContent);
+    const cells = [...area.querySelectorAll(":scope:not(.narrow) td")];
+    const odd = cells.filter(td => td.textContent && heads[td.cellIndex] !== "Do"
+        && td.dataset.label !== heads[td.cellIndex]);
+    return [
+        ...odd.map(td => `a cell of "${heads[td.cellIndex]}" is called otherwise`),
+        ...area.scrollWidth > area.clientWidth ? [`${area.ariaLabel}: scrolls`] : [],
+    ];
+})"""
+"""Tables that scroll sideways, and cells that are not called as their column is."""
+
 needs_axe = pytest.mark.skipif(
     not AXE.is_file(), reason="axe-core is not there: .ci/setup test installs it"
 )
@@ -95,6 +109,7 @@ async def looked_at(page: Page) -> list[str]:
         width = await page.evaluate("document.documentElement.scrollWidth")
         if width > size["width"]:
             found.append(f"{look}: the page is {width} wide")
+        found += [f"{look}: {text}" for text in await page.evaluate(ODD_TABLES)]
     return found
 
 
