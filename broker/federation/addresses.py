@@ -4,8 +4,7 @@ Public addresses over https, and what the operator lists in
 ``BROKER_INTERNAL_ISSUERS``. Link-local and metadata addresses, unspecified and
 multicast ones are never reached, whoever lists them.
 
-Source: security design 5; OWASP SSRF prevention cheat sheet; IANA special-purpose
-address registries.
+Source: OWASP SSRF prevention cheat sheet; IANA special-purpose address registries.
 """
 
 import re

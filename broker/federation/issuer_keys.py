@@ -11,7 +11,7 @@ Key sets are kept per issuer URL, except where a provider's own registration dec
 what is fetched (static keys, thumbprints, internal addresses): one account's keys
 must never verify another account's tokens.
 
-Source: OpenID Connect Core 10.1.1; security design 4 and 5.
+Source: OpenID Connect Core 10.1.1.
 """
 
 import asyncio

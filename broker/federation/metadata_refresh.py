@@ -6,7 +6,7 @@ verifies with none of the keys that are known: a roll-over costs nobody a sign-i
 One worker reads for all; after each attempt there is a cool-down, after failures a
 growing pause. What was good stays until something better came.
 
-Source: SAML 2.0 Metadata 2.3.2 (validUntil, cacheDuration); security design 5.
+Source: SAML 2.0 Metadata 2.3.2 (validUntil, cacheDuration).
 """
 
 import asyncio

@@ -4,8 +4,6 @@ A request goes to the address that was checked, follows no redirect, ends by a
 deadline that counts from its beginning to the last byte, and brings at most so many
 bytes, which are the bytes that were sent: compressed answers are refused.
 Environment variables (proxies, certificate bundles) do not count.
-
-Source: security design 5.
 """
 
 import asyncio

@@ -49,7 +49,7 @@ CORPUS: dict[str, tuple[dict[str, Any], bool]] = {
 }
 
 KNOWN_FAULTS: dict[str, tuple[dict[str, Any], R]] = {
-    # federation-security.md, last section: what python3-saml lets through.
+    # What python3-saml lets through.
     "no audience": ({"audience": None}, R.AUDIENCE_WRONG),
     "recipient that contains ours": ({"recipient": f"{ACS}/other"}, R.RECIPIENT_WRONG),
     "destination that begins with ours": (

@@ -4,7 +4,7 @@ A code is good once, within five minutes. A refresh token is good once, too, and
 answered with the next of its family; one that comes back used ends the family. All
 are random handles: the cache has their hashes, and their values sealed.
 
-Source: RFC 6749 4.1.2; RFC 9700 4.14.2; RFC 9449 5; security design 4.
+Source: RFC 6749 4.1.2; RFC 9700 4.14.2; RFC 9449 5.
 """
 
 from dataclasses import asdict, dataclass, field

@@ -1,6 +1,6 @@
 """Sign-in tokens: bearers of 256 random bits, good for one login in 15 minutes.
 
-Source: reference 8.1 and 8.2; security design 4.
+Source: reference 8.1 and 8.2.
 """
 
 from dataclasses import dataclass, field

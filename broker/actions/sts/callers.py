@@ -30,5 +30,5 @@ def refuse_user_sessions(call: Call, operation: str) -> None:
     if session is not None and session.kind in _CALLS_LITTLE:
         raise AccessDenied(
             f"Cannot call {operation} with {session.kind} credentials",
-            detail="reference 9.1: these sessions call little of STS",
+            detail="these sessions call little of STS",
         )

@@ -1,4 +1,4 @@
-"""Regions that an account has switched off for STS: the operator's own option.
+"""Regions in which STS is switched off for an account.
 
 The account that counts is the one that the credentials are for.
 

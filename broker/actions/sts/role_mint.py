@@ -134,7 +134,7 @@ def _ends_by(identity: FederatedIdentity | None) -> int | None:
 
 
 def _mark(identity: FederatedIdentity, role: Role, call: Call) -> ReplayMark | None:
-    """The one use of this proof for this role. Source: D9."""
+    """The one use of this proof for this role."""
     if identity.spends is None or identity.spends_until is None:
         return None
     door = (call.door.value,) if identity.spends_per_door else ()
