@@ -93,8 +93,7 @@ async def remove_role(
     """
     if profile.role_id != role.role_id:
         raise NoSuchEntity(
-            f"The role with name {role.name} cannot be found in the instance profile"
-            f" {profile.name}."
+            f"Role {role.name} in Instance Profile {profile.name} cannot be found."
         )
     await change.update_instance_profile(replace(profile, role_id=None))
 

@@ -29,7 +29,7 @@ class Quota(StrEnum):
     ACCESS_KEYS_PER_USER = "AccessKeysPerUser"
     MFA_DEVICES = "MFADevicesPerAccount"
     MFA_DEVICES_PER_USER = "MFADevicesPerUser"
-    SIGNING_CERTIFICATES_PER_USER = "SigningCertificatesPerUser"
+    SIGNING_CERTIFICATES_PER_USER = "CertificatesPerUser"
     SSH_KEYS_PER_USER = "SSHPublicKeysPerUser"
     SERVICE_CREDENTIALS = "ServiceSpecificCredentialsPerService"
     SERVER_CERTIFICATES = "ServerCertificatesPerAccount"

@@ -16,7 +16,7 @@ from broker.errors import (
 from broker.identities.limits import Quota, require_within
 from broker.identities.mfa_codes import judge_pair, open_seed
 from broker.identities.names import check_path
-from broker.identities.passkeys import require_room
+from broker.identities.passkeys import missing_device, require_room
 from broker.identities.sealing import Opener, Sealer
 from broker.model.account import Account, AccountId
 from broker.model.arn import iam_arn
@@ -26,8 +26,6 @@ from broker.stores.errors import AlreadyExistsError
 
 _SEED_BYTES = 40
 """As AWS's; RFC 4226 asks for 16 at least."""
-
-_ENTITY_PREFIX = "arn:aws:iam::"
 
 
 async def require_mfa_device(
@@ -40,8 +38,7 @@ async def require_mfa_device(
     """
     device = await directory.find_mfa_device(account, serial)
     if device is None:
-        kind = "VirtualMFADevice" if serial.startswith(_ENTITY_PREFIX) else "MFADevice"
-        raise NoSuchEntity(f"{kind} with serial number {serial} does not exist.")
+        raise missing_device(serial)
     return device
 
 
@@ -167,9 +164,7 @@ async def delete_virtual_device(change: DirectoryChange, device: MfaDevice) -> N
         DeleteConflict: it is in use.
     """
     if not device.virtual:
-        raise NoSuchEntity(
-            f"VirtualMFADevice with serial number {device.serial} does not exist."
-        )
+        raise missing_device(device.serial)
     if device.user_id is not None:
         raise DeleteConflict("MFA VirtualDevice in use. Must deactivate first.")
     await change.delete_mfa_device(device)
@@ -223,6 +218,4 @@ async def _insert(change: DirectoryChange, device: MfaDevice) -> None:
     try:
         await change.insert_mfa_device(device)
     except AlreadyExistsError as error:
-        raise EntityAlreadyExists(
-            "MFADevice entity at the same path and name already exists."
-        ) from error
+        raise EntityAlreadyExists("MFA device already exists.") from error

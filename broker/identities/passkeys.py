@@ -139,6 +139,11 @@ async def register_passkey(
     return passkey
 
 
+def missing_device(serial: str) -> NoSuchEntity:
+    """The error for a device that is not there, of whatever kind."""
+    return NoSuchEntity(f"MFA Device with serial number {serial} does not exist.")
+
+
 async def require_passkey_of(
     directory: DirectoryReader, account: AccountId, serial: str, holder: str
 ) -> Passkey:
@@ -149,7 +154,7 @@ async def require_passkey_of(
     """
     passkey = await directory.find_passkey(account, serial)
     if passkey is None:
-        raise NoSuchEntity(f"MFADevice with serial number {serial} does not exist.")
+        raise missing_device(serial)
     if passkey.user_id != holder:
         raise NoSuchEntity("MFA Device invalid for user.")
     return passkey

@@ -38,7 +38,7 @@ def checked_tags(pairs: Iterable[tuple[str, str]], case: KeyCase) -> dict[str, s
     for key, value in pairs:
         if key.lower().startswith(_RESERVED):
             raise InvalidInput(
-                f"Tag keys that begin with {_RESERVED} are reserved for system use."
+                f"Tag keys beginning with {_RESERVED} are reserved for system use."
             )
         if case.same(key) in seen:
             raise InvalidInput(_DUPLICATE[case])

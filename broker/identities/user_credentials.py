@@ -56,7 +56,7 @@ _TEXTS: Mapping[CredentialKind, _Texts] = {
     CredentialKind.SIGNING_CERTIFICATE: _Texts(
         "The Certificate with id", "signing certificates"
     ),
-    CredentialKind.SSH_PUBLIC_KEY: _Texts("SSH Public Key with id", "SSH public keys"),
+    CredentialKind.SSH_PUBLIC_KEY: _Texts("The Public Key with id", "SSH public keys"),
     CredentialKind.SERVICE_SPECIFIC: _Texts(
         "ServiceSpecificCredential with id", "service specific credentials"
     ),

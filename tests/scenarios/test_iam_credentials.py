@@ -124,7 +124,7 @@ def test_signing_certificates_are_two_a_user_and_one_an_account(
     third, _ = server_certificate()
     assert refused(
         iam.upload_signing_certificate, UserName=user, CertificateBody=third
-    ) == ("LimitExceeded", "Cannot exceed quota for SigningCertificatesPerUser: 2")
+    ) == ("LimitExceeded", "Cannot exceed quota for CertificatesPerUser: 2")
     named = {"UserName": user, "CertificateId": view["CertificateId"]}
     iam.update_signing_certificate(**named, Status="Inactive")
     listed = iam.list_signing_certificates(UserName=user)["Certificates"]

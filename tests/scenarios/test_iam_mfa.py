@@ -135,10 +135,7 @@ def test_a_device_is_made_enabled_listed_tagged_and_deleted(iam: Any) -> None:
         iam.create_virtual_mfa_device,
         Path="/team/",
         VirtualMFADeviceName="BOB+phone",
-    ) == (
-        "EntityAlreadyExists",
-        "MFADevice entity at the same path and name already exists.",
-    )
+    ) == ("EntityAlreadyExists", "MFA device already exists.")
     unassigned = iam.list_virtual_mfa_devices(AssignmentStatus="Unassigned")
     assert {"SerialNumber": serial} in unassigned["VirtualMFADevices"]
     device = Device(made["Base32StringSeed"].decode())
@@ -190,7 +187,7 @@ def test_a_device_is_made_enabled_listed_tagged_and_deleted(iam: Any) -> None:
     iam.delete_virtual_mfa_device(SerialNumber=serial)
     assert refused(iam.get_mfa_device, SerialNumber=serial) == (
         "NoSuchEntity",
-        f"VirtualMFADevice with serial number {serial} does not exist.",
+        f"MFA Device with serial number {serial} does not exist.",
     )
     iam.delete_user(UserName="bob")
 

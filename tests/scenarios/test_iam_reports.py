@@ -192,8 +192,8 @@ def test_keys_and_roles_tell_when_they_were_used_last(
     last = soon(lambda: iam.get_role(RoleName="R")["Role"]["RoleLastUsed"])
     assert last["Region"] == REGION
     assert refused(iam.get_access_key_last_used, AccessKeyId="A" * 20) == (
-        404,
-        "NoSuchEntity",
+        403,
+        "AccessDenied",
     )
 
 

@@ -1,6 +1,6 @@
 """Groups: their making, their members, and the groups of a user."""
 
-from broker.actions.action import Call
+from broker.actions.action import Call, Given
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
@@ -23,6 +23,7 @@ from broker.actions.types.iam import (
 from broker.identities import groups
 from broker.identities.accounts import require_account
 from broker.identities.users import require_user
+from broker.model.entities import Group, User
 
 
 async def _create_group(given: CreateGroupRequest, call: Call) -> CreateGroupResponse:
@@ -94,11 +95,9 @@ async def _delete_group(given: DeleteGroupRequest, call: Call) -> dict[str, obje
 
 
 async def _add_user(given: AddUserToGroupRequest, call: Call) -> dict[str, object]:
+    user, group = await _user_and_group(given, call)
     await groups.add_user(
-        call.change,
-        await require_account(call.change, call.account),
-        await groups.require_group(call.change, call.account, given["GroupName"]),
-        await require_user(call.change, call.account, given["UserName"]),
+        call.change, await require_account(call.change, call.account), group, user
     )
     return {}
 
@@ -106,11 +105,17 @@ async def _add_user(given: AddUserToGroupRequest, call: Call) -> dict[str, objec
 async def _remove_user(
     given: RemoveUserFromGroupRequest, call: Call
 ) -> dict[str, object]:
-    group = await groups.require_group(call.change, call.account, given["GroupName"])
-    user = await require_user(call.change, call.account, given["UserName"])
+    user, group = await _user_and_group(given, call)
     # Taking out who is not in is no error: the state asked for is there.
     await call.change.remove_member(call.account, group.group_id, user.user_id)
     return {}
+
+
+async def _user_and_group(given: Given, call: Call) -> tuple[User, Group]:
+    """Both must be there; AWS looks for the user first."""
+    user = await require_user(call.change, call.account, given["UserName"])
+    group = await groups.require_group(call.change, call.account, given["GroupName"])
+    return user, group
 
 
 GROUPS = (

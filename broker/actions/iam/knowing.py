@@ -13,7 +13,7 @@ from broker.actions.types.iam import (
     GetAccountSummaryResponse,
     GetCredentialReportResponse,
 )
-from broker.errors import NoSuchEntity, ReportExpired, ReportNotPresent
+from broker.errors import AccessDenied, ReportExpired, ReportNotPresent
 from broker.identities.account_options import TOKEN_VERSION
 from broker.identities.accounts import require_account
 from broker.identities.credential_report import (
@@ -158,7 +158,11 @@ async def _get_key_last_used(
     key_id = given["AccessKeyId"]
     key = await call.directory.find_access_key(key_id)
     if key is None or key.account != call.account:
-        raise NoSuchEntity(f"The Access Key with id {key_id} cannot be found.")
+        # Whether another account has such a key is nobody's business here.
+        raise AccessDenied(
+            f"User: {call.caller.principal.arn} is not authorized to perform"
+            f" iam:GetAccessKeyLastUsed on resource: access key {key_id}"
+        )
     uses = await call.directory.list_uses(call.account, [key_id])
     used: AccessKeyLastUsed = {"ServiceName": "N/A", "Region": "N/A"}
     if uses:

@@ -116,5 +116,5 @@ async def test_devices_of_nobody_and_of_others_are_told_apart(iam: Iam) -> None:
     assert await iam("GetMFADevice", SerialNumber=serial) == {"SerialNumber": serial}
     with pytest.raises(NoSuchEntity, match="invalid for user"):
         await iam("GetMFADevice", SerialNumber=serial, UserName="ann")
-    with pytest.raises(NoSuchEntity, match="MFADevice with serial number 123456789"):
+    with pytest.raises(NoSuchEntity, match="MFA Device with serial number 123456789"):
         await iam("GetMFADevice", SerialNumber="123456789")
