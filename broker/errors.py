@@ -14,10 +14,9 @@
     ├── policies     MalformedPolicyDocument, PackedPolicyTooLarge
     ├── entities     NoSuchEntity, EntityAlreadyExists, DeleteConflict, LimitExceeded,
     │                InvalidInput, UnmodifiableEntity, ConcurrentModification,
-    │                PolicyNotAttachable, FeatureEnabled, FeatureDisabled,
-    │                PasswordPolicyViolation, InvalidUserType, ReportNotPresent,
-    │                ReportExpired, OrganizationNotFound,
-    │                InvalidAuthenticationCode, InvalidCertificate,
+    │                FeatureEnabled, FeatureDisabled, PasswordPolicyViolation,
+    │                InvalidUserType, ReportNotPresent, ReportExpired,
+    │                OrganizationNotFound, InvalidAuthenticationCode, InvalidCertificate,
     │                MalformedCertificate, DuplicateCertificate,
     │                KeyPairMismatch, InvalidPublicKey, DuplicateSshPublicKey,
     │                UnrecognizedPublicKeyEncoding, NotSupportedService
@@ -392,12 +391,6 @@ class NotSupportedService(BrokerError):
 
     code = "NotSupportedService"
     status = 404
-
-
-class PolicyNotAttachable(BrokerError):
-    """Only a service may attach this policy."""
-
-    code = "PolicyNotAttachable"
 
 
 class FeatureEnabled(BrokerError):

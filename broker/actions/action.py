@@ -36,7 +36,6 @@ class Door(StrEnum):
     FEDERATION = "federation"
     SIGN_IN = "signin"
     CONSOLE = "console"
-    OPERATOR = "operator"
 
 
 @dataclass(slots=True, kw_only=True)

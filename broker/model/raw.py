@@ -19,12 +19,8 @@ class RawRequest:
     source_ip: str
     secure: bool
 
-    def header_values(self, name: bytes) -> tuple[str, ...]:
-        """All values of a header (lower-case name), in wire order, as Latin-1."""
-        return tuple(v.decode("latin-1") for n, v in self.headers if n == name)
-
     def find_header(self, name: bytes) -> str | None:
-        """The first value of a header (lower-case name), or None."""
+        """The first value of a header (lower-case name), as Latin-1; None without it."""
         for n, v in self.headers:
             if n == name:
                 return v.decode("latin-1")
