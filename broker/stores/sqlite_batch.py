@@ -21,6 +21,13 @@ Job = Callable[[sqlite3.Connection], Result]
 
 BATCH = 128
 _PRIMARY_CODE = 0xFF
+_FAULTS = (
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
+"""Values that are wrong and rules that they break."""
 
 _AUDIT_HEAD = f"INSERT INTO audit ({', '.join(AUDIT_COLUMNS)}) VALUES "  # noqa: S608  # constants
 _AUDIT_VALUES = f"({', '.join('?' * len(AUDIT_COLUMNS))})"
@@ -65,6 +72,11 @@ class Call:
 def is_busy(error: sqlite3.OperationalError) -> bool:
     """Whether another connection holds the lock."""
     return error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the database is to blame, and not what it was to write."""
+    return isinstance(error, sqlite3.Error) and not isinstance(error, _FAULTS)
 
 
 def refuse(items: list[Mint | Call]) -> None:

@@ -31,6 +31,7 @@ from broker.stores.sqlite_batch import (
     deliver,
     insert_mints,
     insert_rows,
+    is_away,
     is_busy,
     refuse,
     resolve,
@@ -133,6 +134,11 @@ class SqliteWriter:
         """Whether as many records wait as may."""
         return self._rows_taken - self._rows_done >= _MAX_WAITING_ROWS
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether records wait that the database did not take."""
+        return bool(self._kept) or not (self._spool is None or self._spool.is_empty)
+
     async def wait_for_room(self) -> None:
         """Hold up whoever appends while records come faster than they are written.
 
@@ -182,19 +188,16 @@ class SqliteWriter:
                     urgent += handed.items
                     rows += handed.rows
             try:
-                written = self._write(urgent, rows)
+                refused = [] if self._write(urgent, rows) else rows
             except Exception:  # noqa: BLE001  # nobody may wait for ever for a bug
                 _log.exception("the writer failed")
                 self._drop_connection()
                 refuse(urgent)
-                written = True
-            if written:
-                self._kept = []
-                self._rows_done += len(rows)
-            elif rows:
-                self._keep(rows)
+                refused = self._insert(rows)
+            self._rows_done += len(rows) - len(refused)
+            self._keep(refused)
             self._settle(urgent)
-            if written and self._spool is not None and not self._spool.is_empty:
+            if not refused and self._spool is not None and not self._spool.is_empty:
                 self._drain(self._spool)
         self._drop_connection()
         if self._spool is not None:
@@ -238,6 +241,8 @@ class SqliteWriter:
             committing = True
             connection.execute("COMMIT")
         except sqlite3.Error as error:
+            if not is_away(error):
+                raise
             _log.warning("cannot write to the database: %s", error)
             self._drop_connection()
             refuse(urgent)
@@ -280,18 +285,30 @@ class SqliteWriter:
             connection.close()  # rolls back what is open
 
     def _drain(self, spool: Spool) -> None:
-        # A spooled record may have been written by a commit of unclear outcome.
-        rows = spool.rows()
+        if not self._insert(spool.rows()):
+            spool.clear()
+
+    def _insert(self, rows: list[AuditRow]) -> list[AuditRow]:
+        """Insert records unless they are there; those that are to be tried again.
+
+        A record that is wrong itself is lost alone, and logged whole.
+        """
         try:
             connection = self._connection or self._connect()
             self._begin(connection)
             connection.executemany(DRAIN, [(*row, row[0]) for row in rows])
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            _log.warning("cannot write spooled audit records: %s", error)
+        except Exception as error:  # noqa: BLE001  # a bug must not cost the others
             self._drop_connection()
-        else:
-            spool.clear()
+            if is_away(error):
+                _log.warning("cannot write audit records: %s", error)
+                return rows
+            if len(rows) <= 1:
+                _log.exception("an audit record is lost: %s", rows)
+                return []
+            half = len(rows) // 2
+            return self._insert(rows[:half]) + self._insert(rows[half:])
+        return []
 
     def _keep(self, rows: list[AuditRow]) -> None:
         self._kept = rows

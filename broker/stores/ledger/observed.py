@@ -21,6 +21,10 @@ class ObservedLedger:
         self.start = ledger.start
         self.close = ledger.close
 
+    @property
+    def is_behind(self) -> bool:
+        return self._ledger.is_behind
+
     async def mint(self, record: AuditRecord, mark: ReplayMark | None) -> None:
         try:
             await self._ledger.mint(record, mark)

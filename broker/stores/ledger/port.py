@@ -35,6 +35,14 @@ class Ledger(Protocol):
         """Writes out what is queued."""
         ...
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether records wait that the database did not take: it takes no mints either.
+
+        They are tried again every second; when none waits any more, all is well.
+        """
+        ...
+
     async def mint(self, record: AuditRecord, mark: ReplayMark | None) -> None:
         """Make mark and record durable in one transaction.
 

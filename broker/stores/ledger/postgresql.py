@@ -53,6 +53,8 @@ _PURGE_ROWS = 1000
 _PAUSE_SECONDS = 0.1
 _CLOSE_SECONDS = 1.0
 _TERMINATE_MS = 500
+_FAULTS = frozenset({"22", "23"})
+"""SQLSTATE's classes of values that are wrong and rules that they break."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +86,7 @@ class PostgresqlLedger:
         self._spool = spool
         self._mints: list[_Mint] = []
         self._rows: list[AuditRow] = []
+        self._is_holding = False
         self._writer: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._connection: Any = None  # asyncpg publishes no types
@@ -114,6 +117,10 @@ class PostgresqlLedger:
                 await _close(connection)
         self._connection = self._reader = None
         await asyncio.to_thread(self._spool.close)
+
+    @property
+    def is_behind(self) -> bool:
+        return self._is_holding or not self._spool.is_empty
 
     async def mint(self, record: AuditRecord, mark: ReplayMark | None) -> None:
         if self._closed:
@@ -192,7 +199,7 @@ class PostgresqlLedger:
 
     async def _write(self, mints: list[_Mint], rows: list[AuditRow]) -> bool:
         """Write one batch and settle it; whether the database took it."""
-        sent = False
+        sent = taken = False
         try:
             connection = await self._connect()
             arguments = sql.write_arguments([(m.row, m.mark) for m in mints], rows)
@@ -200,18 +207,21 @@ class PostgresqlLedger:
             with translate_errors():
                 fresh = await connection.fetch(sql.WRITE, *arguments)
             outcomes = await self._outcomes(mints, {tuple(row) for row in fresh})
-        except (StoreUnavailableError, ConflictError) as error:
-            _log.warning("cannot write to the database: %s", error.__cause__ or error)
-            outcomes = await self._look_after(mints, sent=sent)
-            await self._keep(rows)
-            taken = False
-        except Exception:  # noqa: BLE001  # nobody may wait for ever for a bug
-            _log.exception("the writer failed")
-            outcomes = [_unavailable() for _ in mints]
-            await self._drop_connection()
-            taken = True
+        except Exception as error:  # noqa: BLE001  # nobody may wait for ever for a bug
+            if _is_away(error):
+                _log.warning("cannot write to the database: %s", _cause(error))
+                outcomes = await self._look_after(mints, sent=sent)
+                refused = rows
+            else:
+                _log.exception("the writer failed")
+                outcomes = [_unavailable() for _ in mints]
+                await self._drop_connection()
+                refused = await self._insert(rows)
+                taken = not refused
+            await self._keep(refused)
         else:
             taken = True
+            self._is_holding = False
         for mint, outcome in zip(mints, outcomes, strict=True):
             mint.settle(outcome)
         return taken
@@ -265,14 +275,28 @@ class PostgresqlLedger:
 
     async def _drain_spool(self) -> None:
         rows = await asyncio.to_thread(self._spool.rows)
+        if not await self._insert(rows):
+            await asyncio.to_thread(self._spool.clear)
+
+    async def _insert(self, rows: list[AuditRow]) -> list[AuditRow]:
+        """Insert records unless they are there; those that are to be tried again.
+
+        A record that is wrong itself is lost alone, and logged whole.
+        """
         try:
             connection = await self._connect()
             with translate_errors():
                 await connection.execute(sql.DRAIN, *sql.columns_of(rows))
-        except (StoreUnavailableError, ConflictError):
+        except Exception as error:  # noqa: BLE001  # a bug must not cost the others
             await self._drop_connection()
-        else:
-            await asyncio.to_thread(self._spool.clear)
+            if _is_away(error):
+                return rows
+            if len(rows) <= 1:
+                _log.exception("an audit record is lost: %s", rows)
+                return []
+            half = len(rows) // 2
+            return await self._insert(rows[:half]) + await self._insert(rows[half:])
+        return []
 
     async def _keep(self, rows: list[AuditRow]) -> None:
         if not rows:
@@ -281,6 +305,7 @@ class PostgresqlLedger:
             await asyncio.to_thread(self._spool.put, rows)
         except SpoolFullError:
             self._rows = rows + self._rows
+            self._is_holding = True
 
     async def _connect(self, *, even_if_paused: bool = False) -> Any:  # noqa: ANN401  # asyncpg publishes no types
         if self._connection is not None and not self._connection.is_closed():
@@ -313,6 +338,18 @@ class PostgresqlLedger:
 
 def _unavailable() -> StoreUnavailableError:
     return StoreUnavailableError("the database cannot be written")
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether the database is to blame, and not what it was to write."""
+    if not isinstance(error, StoreUnavailableError | ConflictError):
+        return False
+    state: str = getattr(_cause(error), "sqlstate", None) or ""
+    return state[:2] not in _FAULTS
+
+
+def _cause(error: Exception) -> BaseException:
+    return error.__cause__ or error
 
 
 def _compare_owner(mark: MarkRow, owners: dict[bytes, str]) -> Exception | None:

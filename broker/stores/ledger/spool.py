@@ -67,10 +67,11 @@ class Spool:
 
     def rows(self) -> list[AuditRow]:
         """All rows that wait, oldest first."""
-        if self._path is None:
+        if self._file is None:
             return []
         found: list[AuditRow] = []
-        for line in self._path.read_bytes().splitlines():
+        # By the open file: whoever makes room on a full disk may delete its name.
+        for line in os.pread(self._file.fileno(), self._size, 0).splitlines():
             # A line that was cut short by a crash was never promised to anyone.
             with contextlib.suppress(ValueError):
                 row = json.loads(line)

@@ -56,6 +56,10 @@ class SqliteLedger:
             self._connection.close()
             self._connection = None
 
+    @property
+    def is_behind(self) -> bool:
+        return self._writer.is_behind
+
     async def mint(self, record: AuditRecord, mark: ReplayMark | None) -> None:
         await self._writer.mint(
             encode_audit(record), None if mark is None else encode_mark(mark)

@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +13,14 @@ from broker.entropy import new_request_id
 from broker.model.account import AccountId
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import PageRequest
-from broker.stores.errors import InvalidMarkerError, ReplayedError
+from broker.stores.errors import (
+    InvalidMarkerError,
+    ReplayedError,
+    StoreUnavailableError,
+)
 from broker.stores.ledger.port import Ledger, ReplayMark
+from broker.stores.ledger.rows import AuditRow, encode_audit
+from broker.stores.ledger.spool import Spool
 
 ACCOUNT = AccountId("000000000001")
 AT = datetime(2026, 3, 1, 12, 30, 15, 123457, tzinfo=UTC)
@@ -235,3 +243,71 @@ async def test_a_purge_forgets_expired_marks_and_old_records_only(
     await ledger.mint(make_record("again"), make_mark("a", "again"))
     with pytest.raises(ReplayedError):
         await ledger.mint(make_record("x"), replace(late, mint_id="x"))
+
+
+@pytest.fixture(params=[None, "\ud800"], ids=["the database", "the driver"])
+def faulty(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug: records of one action make rows that something refuses."""
+
+    def encode(record: AuditRecord) -> AuditRow:
+        row = encode_audit(record)
+        if record.action != "faulty":
+            return row
+        return (*row[:3], request.param, *row[4:])
+
+    for database in ("sqlite", "postgresql"):
+        monkeypatch.setattr(f"broker.stores.ledger.{database}.encode_audit", encode)
+
+
+@pytest.mark.usefixtures("faulty")
+async def test_a_faulty_record_is_lost_alone_and_logged_whole(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    records = [make_record(f"r-{number}") for number in range(9)]
+    records[4] = replace(records[4], action="faulty", reason="a reason to find")
+    for record in records:
+        await ledger.append(record)
+    for record in records[:4] + records[5:]:
+        assert await wait_for(ledger, record.event_id) == record
+    await ledger.mint(make_record("after"), None)
+    assert await ledger.find("r-4") is None
+    assert not ledger.is_behind
+    assert caplog.text.count("a reason to find") == 1
+
+
+@pytest.mark.usefixtures("faulty")
+async def test_a_faulty_mint_is_refused_and_costs_no_record_and_no_later_mint(
+    ledger: Ledger,
+) -> None:
+    faulty = replace(make_record("faulty"), action="faulty")
+    await ledger.append(make_record("record"))
+    with pytest.raises(StoreUnavailableError):
+        await ledger.mint(faulty, make_mark("a", "1"))
+    await ledger.mint(make_record("mint"), make_mark("a", "2"))
+    await wait_for(ledger, "record")
+
+
+@pytest.fixture
+def left_behind(tmp_path: Path) -> list[AuditRecord]:
+    """What a process that died had in its spool, one of them faulty."""
+    records = [make_record(f"r-{number}") for number in range(3)]
+    rows = [encode_audit(record) for record in records]
+    bad: Any = (*rows[1][:3], None, *rows[1][4:])
+    spool = Spool(tmp_path)
+    spool.put([rows[0], bad, rows[2]])
+    spool.close()
+    return records
+
+
+async def test_a_faulty_record_does_not_hold_up_the_spool(
+    left_behind: list[AuditRecord], ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in (0, 2):
+        assert await wait_for(ledger, f"r-{number}") == left_behind[number]
+    for _ in range(250):
+        if not ledger.is_behind:
+            break
+        await asyncio.sleep(0.02)
+    assert not ledger.is_behind
+    assert await ledger.find("r-1") is None
+    assert caplog.text.count("'r-1'") == 1

@@ -136,8 +136,10 @@ async def test_without_postgresql_everything_is_refused_at_once_and_comes_back(
     await is_refused_promptly(own_directory.generations)
     await is_refused_promptly(change)
     await is_refused_promptly(lambda: own_ledger.find("m0"))
+    assert not own_ledger.is_behind
     await own_ledger.append(make_record("read"))
     await asyncio.sleep(0.3)
+    assert own_ledger.is_behind
     own_postgresql.start()
     await recovers(mint, 1)
     await recovers(own_directory.generations, 1)
@@ -148,9 +150,10 @@ async def test_without_postgresql_everything_is_refused_at_once_and_comes_back(
             ReplayMark(make_mark("m1").key, "m2", make_mark("m1").expires_at),
         )
     for _ in range(60):
-        if await own_ledger.find("read") is not None:
+        if not own_ledger.is_behind:
             break
         await asyncio.sleep(0.05)
+    assert not own_ledger.is_behind
     assert await own_ledger.find("read") is not None
 
 
@@ -494,13 +497,16 @@ async def test_a_locked_sqlite_refuses_mints_and_spools_the_rest(
     await ledger.append(make_record("2"))
     await asyncio.sleep(0.3)
     assert not spool.is_empty
+    assert ledger.is_behind
     blocker.execute("ROLLBACK")
     blocker.close()
     await ledger.mint(make_record("1"), make_mark("1"))
     for _ in range(60):
-        if spool.is_empty:
+        if not ledger.is_behind:
             break
         await asyncio.sleep(0.05)
+    assert not ledger.is_behind
+    assert spool.is_empty
     assert await ledger.find("2") is not None
     await ledger.close()
     await asyncio.to_thread(lambda: [p.unlink() for p in tmp_path.glob("broker.db*")])

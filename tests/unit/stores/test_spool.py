@@ -42,6 +42,15 @@ def test_a_full_spool_refuses_and_keeps_what_it_has(tmp_path: Path) -> None:
     spool.close()
 
 
+def test_a_spool_whose_file_was_deleted_keeps_what_it_has(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.put([make_row("1")])
+    next(tmp_path.iterdir()).unlink()
+    assert spool.rows() == [make_row("1")]
+    spool.clear()
+    spool.close()
+
+
 def test_a_spool_makes_its_folder(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "data" / "spool")
     spool.put([make_row("1")])

@@ -146,6 +146,14 @@ async def test_rows_of_a_failed_commit_are_spooled_and_written_once(
     assert writer._spool.is_empty
 
 
+async def test_a_write_with_a_bug_costs_no_record(writer: SqliteWriter) -> None:
+    writer.append(make_row("1"))
+    broken = writer.run(lambda _: 1 / 0)
+    with pytest.raises(StoreUnavailableError):
+        await broken
+    assert await writer.run(count) == 1
+
+
 async def test_a_closed_writer_takes_nothing(path: Path) -> None:
     writer = SqliteWriter(path, None)
     for call in (
