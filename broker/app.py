@@ -432,6 +432,7 @@ def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI
         health_routes(
             services.freshness,
             services.stores.cache,
+            services.stores.ledger,
             stale_seconds=services.settings.stale_seconds,
         )
     )

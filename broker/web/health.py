@@ -1,6 +1,8 @@
 """Probes: alive (``/healthz``), ready (``/readyz``) and ``/metrics``.
 
-Ready means that credentials verify. Components are named, never their addresses.
+Ready means that credentials verify; with the database away or the ledger behind,
+mints are refused all the same: ``degraded``. Components are named, never their
+addresses.
 """
 
 import ipaddress
@@ -13,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from broker.stores.cache.port import Cache
 from broker.stores.directory.freshness import TRUST_SECONDS, Freshness
 from broker.stores.errors import StoreUnavailableError
+from broker.stores.ledger.port import Ledger
 from broker.web.metrics import Metrics
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -22,7 +25,7 @@ _READY, _DEGRADED, _DOWN = "ready", "degraded", "unavailable"
 
 
 def health_routes(
-    freshness: Freshness, cache: Cache, *, stale_seconds: float
+    freshness: Freshness, cache: Cache, ledger: Ledger, *, stale_seconds: float
 ) -> APIRouter:
     """The two probes."""
     router = APIRouter()
@@ -34,15 +37,19 @@ def health_routes(
     @router.get("/readyz")
     async def ready() -> JSONResponse:
         database = await _database_state(freshness, stale_seconds)
-        store = await _cache_state(cache)
+        components = {
+            "database": database,
+            "cache": await _cache_state(cache),
+            "ledger": _DOWN if ledger.is_behind else _READY,
+        }
         if database == _DOWN:
             overall = _DOWN
-        elif _DEGRADED in (database, store) or store == _DOWN:
-            overall = _DEGRADED
-        else:
+        elif all(state == _READY for state in components.values()):
             overall = _READY
+        else:
+            overall = _DEGRADED
         return JSONResponse(
-            {"status": overall, "components": {"database": database, "cache": store}},
+            {"status": overall, "components": components},
             status_code=503 if overall == _DOWN else 200,
         )
 

@@ -1,7 +1,10 @@
 """A full disk, and connections cut in the middle of calls: nothing is half written."""
 
 import asyncio
+import json
 import resource
+import time
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,8 +12,8 @@ from typing import Any
 
 import asyncpg
 import pytest
-import pytest_asyncio
 from botocore.exceptions import ClientError
+import pytest_asyncio
 
 from tests.scenarios.installation import Installation
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
@@ -52,6 +55,20 @@ def code_of(call: Any, *arguments: Any, **given: Any) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
+def wait_for_ledger(broker: RunningBroker, state: str) -> None:
+    """Until ``/readyz`` says this of the ledger; it stays so while nothing changes."""
+    for _ in range(100):
+        with urllib.request.urlopen(f"{broker.url}/readyz", timeout=5) as answer:
+            told = json.load(answer)
+        if told["components"]["ledger"] == state:
+            break
+        time.sleep(0.1)
+    assert told == {
+        "status": "ready" if state == "ready" else "degraded",
+        "components": {"database": "ready", "cache": "ready", "ledger": state},
+    }
+
+
 def test_a_full_disk_refuses_what_it_cannot_keep_and_nothing_else(
     embedded: Installation,
 ) -> None:
@@ -68,6 +85,8 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_nothing_else(
         assert embedded.identity(earlier)["Account"] == ACCOUNT
         assert iam.get_user(UserName="before")["User"]["UserName"] == "before"
         assert code_of(iam.get_user, UserName="during") == "NoSuchEntity"
+        wait_for_ledger(embedded.broker, "unavailable")
+    wait_for_ledger(embedded.broker, "ready")
     assert iam.create_user(UserName="during", Tags=TAGS)
     assert len(iam.list_user_tags(UserName="during")["Tags"]) == len(TAGS)
     answer = embedded.saml(assertion)

@@ -112,6 +112,13 @@ class Cache:
             raise StoreUnavailableError
 
 
+class Ledger:
+    """A ledger that is behind or not."""
+
+    def __init__(self, *, is_behind: bool = False) -> None:
+        self.is_behind = is_behind
+
+
 Client = Callable[..., TestClient]
 
 
@@ -122,6 +129,7 @@ def client() -> Client:
     def make(
         freshness: Any = None,
         cache: Any = None,
+        ledger: Any = None,
         *,
         peer: str = "127.0.0.1",
         allowed: str = "",
@@ -129,7 +137,7 @@ def client() -> Client:
     ) -> TestClient:
         app = FastAPI()
         stores = (freshness or Freshness(), cache or Cache())
-        app.include_router(health_routes(*stores, stale_seconds=60))
+        app.include_router(health_routes(*stores, ledger or Ledger(), stale_seconds=60))
         networks = [ipaddress.ip_network(n) for n in allowed.split()]
         app.include_router(
             metrics_routes(Metrics(), *stores, allowed=networks, stale_seconds=60)
@@ -146,44 +154,56 @@ def client() -> Client:
 
 
 @pytest.mark.parametrize(
-    ("freshness", "cache", "status", "answer"),
+    ("freshness", "cache", "ledger", "status", "answer"),
     [
-        (Freshness(), Cache(), 200, ("ready", "ready", "ready")),
-        (Freshness(30), Cache(), 200, ("ready", "ready", "ready")),
+        (Freshness(), Cache(), Ledger(), 200, ("ready", "ready", "ready", "ready")),
+        (Freshness(30), Cache(), Ledger(), 200, ("ready", "ready", "ready", "ready")),
         (
             Freshness(),
             Cache(answers=False),
+            Ledger(),
             200,
-            ("degraded", "ready", "unavailable"),
+            ("degraded", "ready", "unavailable", "ready"),
+        ),
+        (
+            Freshness(),
+            Cache(),
+            Ledger(is_behind=True),
+            200,
+            ("degraded", "ready", "ready", "unavailable"),
         ),
         (
             Freshness(30, answers=False),
             Cache(),
+            Ledger(),
             200,
-            ("degraded", "degraded", "ready"),
+            ("degraded", "degraded", "ready", "ready"),
         ),
         (
             Freshness(61, answers=False),
             Cache(),
+            Ledger(is_behind=True),
             503,
-            ("unavailable", "unavailable", "ready"),
+            ("unavailable", "unavailable", "ready", "unavailable"),
         ),
     ],
 )
 def test_ready_means_that_credentials_verify(
+    *,
     client: Client,
     freshness: Freshness,
     cache: Cache,
+    ledger: Ledger,
     status: int,
-    answer: tuple[str, str, str],
+    answer: tuple[str, str, str, str],
 ) -> None:
-    with client(freshness, cache) as asked:
+    with client(freshness, cache, ledger) as asked:
         found = asked.get("/readyz")
     assert found.status_code == status
-    overall, database, kept = answer
+    overall, database, kept, written = answer
     assert found.json() == {
         "status": overall,
-        "components": {"database": database, "cache": kept},
+        "components": {"database": database, "cache": kept, "ledger": written},
     }
 
 
