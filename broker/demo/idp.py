@@ -7,7 +7,7 @@ other name than its own. The broker is on ``127.0.0.1``: another site to a brows
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
@@ -30,6 +30,7 @@ from broker.demo.people import (
     find_workload,
 )
 from broker.demo.portal import Portal, PortalError
+from broker.demo.saml_request import Asked, RequestError, check, read_request
 from broker.demo.saml_signer import DemoSamlSigner, SamlPerson
 from broker.model.secret import Secret
 from broker.web.asgi import App, Receive, Scope, Send, respond
@@ -40,7 +41,7 @@ TEMPLATES = Environment(
 _STYLE = files("broker.demo").joinpath("static/demo.css").read_text(encoding="utf-8")
 _SCRIPT = files("broker.demo").joinpath("static/demo.js").read_text(encoding="utf-8")
 _MISDIRECTED_REQUEST = 421
-_LONGEST_FORM = 4096
+_LONGEST_FORM = 16384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,12 @@ class DemoIdp:
         """The ASGI application."""
         return _OnlyAs(self.origin, _Pages(self).routes())
 
-    def saml_response(self, person: Person, in_response_to: str | None = None) -> str:
+    @property
+    def acs(self) -> str:
+        """Where the broker takes responses that nobody asked for."""
+        return f"{self.broker_origin}/saml"
+
+    def saml_response(self, person: Person, asked: Asked) -> str:
         """A fresh signed response about a person."""
         return self.saml.signed_response(
             SamlPerson(
@@ -69,10 +75,10 @@ class DemoIdp:
                 source_identity=person.key,
                 tags=person.tags,
             ),
-            recipient=f"{self.broker_origin}/saml",
-            audience=f"{self.broker_origin}/saml",
+            recipient=asked.consumer_url,
+            audience=self.acs,
             now=self.clock.now(),
-            in_response_to=in_response_to,
+            in_response_to=asked.request_id or None,
         )
 
     def id_token(self, workload: Workload) -> str:
@@ -93,7 +99,7 @@ class _Pages:
         for path, handler in (
             ("/", self.home),
             ("/saml/metadata", self.metadata),
-            ("/saml/sso", self.home),
+            ("/saml/sso", self.asked),
             ("/saml/sign-in/{key}", self.sign_in),
             ("/saml/response/{key}", self.response),
             ("/token/{key}.txt", self.token_text),
@@ -105,6 +111,7 @@ class _Pages:
             ("/static/demo.js", self.script),
         ):
             app.get(path, response_model=None)(handler)
+        app.post("/saml/sso", response_model=None)(self.asked_by_form)
         app.post("/portal", response_model=None)(self.open_console)
         return app
 
@@ -124,15 +131,57 @@ class _Pages:
             self._idp.saml.metadata(), media_type="application/samlmetadata+xml"
         )
 
-    def sign_in(self, key: str, relay_state: str = "") -> Response:
+    def asked(self, request: Request) -> Response:
+        """The broker asks by a link (HTTP-Redirect)."""
+        query = request.query_params
+        if "SAMLRequest" not in query:
+            return self.home()
+        return self._ask_who(query, deflated=True)
+
+    async def asked_by_form(self, request: Request) -> Response:
+        """The same by a form (HTTP-POST)."""
+        return self._ask_who(await _read_form(request), deflated=False)
+
+    def _ask_who(self, sent: Mapping[str, str], *, deflated: bool) -> Response:
+        try:
+            asked = read_request(
+                sent.get("SAMLRequest", ""),
+                sent.get("RelayState", ""),
+                deflated=deflated,
+                acs=self._idp.acs,
+            )
+        except RequestError as error:
+            return self._page("problem.html", 400, text=str(error))
+        query = {
+            "request_id": asked.request_id,
+            "consumer_url": asked.consumer_url,
+            "relay_state": asked.relay_state,
+        }
+        return self._page("asked.html", people=PEOPLE, query=urlencode(query))
+
+    def sign_in(
+        self,
+        key: str,
+        relay_state: str = "",
+        request_id: str = "",
+        consumer_url: str = "",
+    ) -> Response:
         person = find_person(key)
         if person is None:
             return self._missing()
+        asked = Asked(self._idp.acs, relay_state=relay_state)
+        if request_id:
+            try:
+                asked = check(
+                    Asked(consumer_url, request_id, relay_state), self._idp.acs
+                )
+            except RequestError as error:
+                return self._page("problem.html", 400, text=str(error))
         return self._page(
             "sign_in.html",
             person=person,
-            acs=f"{self._idp.broker_origin}/saml",
-            response=self._idp.saml_response(person),
+            acs=asked.consumer_url,
+            response=self._idp.saml_response(person, asked),
             relay_state=relay_state,
         )
 
@@ -141,7 +190,7 @@ class _Pages:
         person = find_person(key)
         if person is None:
             return self._missing()
-        return _text(self._idp.saml_response(person))
+        return _text(self._idp.saml_response(person, Asked(self._idp.acs)))
 
     def token(self, key: str) -> Response:
         workload = find_workload(key)
@@ -167,13 +216,7 @@ class _Pages:
         return self._page("portal.html", people=PEOPLE, login_url="", chosen=None)
 
     async def open_console(self, request: Request) -> Response:
-        body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _LONGEST_FORM:
-                return self._missing()
-        key = parse_qs(body.decode("latin-1")).get("person", [""])[0]
-        person = find_person(key)
+        person = find_person((await _read_form(request)).get("person", ""))
         if person is None:
             return self._missing()
         try:
@@ -231,6 +274,17 @@ def _headers(broker_origin: str) -> Mapping[str, str]:
             " base-uri 'none'"
         ),
     }
+
+
+async def _read_form(request: Request) -> dict[str, str]:
+    """A form's fields; none of one that is too long."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LONGEST_FORM:
+            return {}
+    fields = parse_qs(body.decode("latin-1"))
+    return {name: values[0] for name, values in fields.items()}
 
 
 def _text(text: str) -> Response:

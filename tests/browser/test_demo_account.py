@@ -28,9 +28,8 @@ def account_of(text: str) -> Yaml:
     whole = yaml.load(text, Loader=yaml.BaseLoader)
     account: Yaml = whole["Accounts"][ACCOUNT]
     for provider in account["SAMLProviders"]:
-        # A form ends lines in its own way, and takes the last end away.
-        lines = provider["SamlMetadataDocument"].splitlines()
-        provider["SamlMetadataDocument"] = "\n".join(lines)
+        # A form takes the last line's end away.
+        provider["SamlMetadataDocument"] = provider["SamlMetadataDocument"].strip()
     return account
 
 
@@ -218,7 +217,7 @@ async def add_roles(page: Page, wanted: Yaml) -> None:
                 await page.fill(f"[name={field}]", value)
         else:
             await page.click("main >> text=through a SAML identity provider")
-            audience = statements[0]["Condition"]["StringEquals"]["SAML:aud"]
+            audience = statements[0]["Condition"]["StringLike"]["SAML:aud"]
             await page.fill("[name=audience]", audience)
         for arn in role.get("ManagedPolicyArns", []):
             await page.check(f"[name=chosen][value='{arn}']")

@@ -1,5 +1,6 @@
 """`broker demo`, used as somebody does who tries the broker out."""
 
+import base64
 import http.cookiejar
 import json
 import os
@@ -70,6 +71,12 @@ class Browser:
         form = {name: unescape(value) for name, value in hidden}
         self.open(urllib.parse.urljoin(self.url, unescape(action[1])), {**form, **more})
 
+    def follow(self, text: str) -> None:
+        """The page's first link that says this."""
+        link = re.search(rf'<a [^>]*href="([^"]+)"[^>]*>(?:<strong>)?{text}', self.page)
+        assert link, self.page
+        self.open(urllib.parse.urljoin(self.url, unescape(link[1])))
+
     def sign_in_as_dana(self, demo: RunningDemo) -> None:
         """With what the demo's page says."""
         self.open(f"{demo.idp}/")
@@ -132,6 +139,57 @@ def test_a_person_with_two_roles_chooses_one(demo: RunningDemo) -> None:
     browser.submit(roleIndex=f"arn:aws:iam::{ACCOUNT}:role/Administrator")
     assert browser.url.startswith(f"{demo.broker}/console/")
     assert "Administrator" in browser.page
+
+
+def test_signing_in_begins_at_the_broker(demo: RunningDemo) -> None:
+    """The identity provider answers what it was asked, at the address that asked."""
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "broker", "providers", "set"),
+            *(f"arn:aws:iam::{ACCOUNT}:saml-provider/DemoIdP", "SignIn=true"),
+        ],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(demo.folder),
+            "BROKER_DATA_DIR": str(demo.folder),
+            "BROKER_PUBLIC_URL": demo.broker,
+        },
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    browser = Browser()
+    browser.open(f"{demo.broker}/signin/demo")
+    browser.follow("DemoIdP")
+    assert browser.url.startswith(f"{demo.idp}/saml/sso?SAMLRequest=")
+    browser.follow("Sign in as Ben")
+    response = re.search(r'name="SAMLResponse" value="([^"]+)"', browser.page)
+    assert response
+    assert b' InResponseTo="_' in base64.b64decode(response[1])
+    assert f'action="{demo.broker}/saml/acs/SAMLSP' in browser.page
+    browser.submit()
+    assert browser.url.startswith(f"{demo.broker}/console/")
+    assert "ben@example.com" in browser.page
+
+
+@pytest.mark.parametrize("binding", ["link", "form"])
+def test_what_is_no_request_is_answered_nowhere(
+    demo: RunningDemo, binding: str
+) -> None:
+    query, form = "?SAMLRequest=AAAA", None
+    if binding == "form":
+        query, form = "", b"SAMLRequest=AAAA"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{demo.idp}/saml/sso{query}", form, timeout=10)
+    assert refused.value.code == 400
+    refused.value.close()
+    evil = urllib.parse.urlencode(
+        {"request_id": "_a", "consumer_url": "https://evil.example/saml"}
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{demo.idp}/saml/sign-in/ben?{evil}", timeout=10)
+    assert refused.value.code == 400
+    refused.value.close()
 
 
 def test_the_portal_lets_somebody_in_by_a_link_once(demo: RunningDemo) -> None:

@@ -99,7 +99,8 @@ def _typed(visit: Visit, trusted: str) -> dict[str, str]:
     form = visit.posted_form
     typed = {name: (form.find(name) or "").strip()[:_TYPED_MAX] for name in _FIELDS}
     if trusted == "saml" and not visit.posted:
-        typed["audience"] = f"{visit.inside.desk.deps.public_origin}/saml"
+        # The address of all providers, and each one's own below it.
+        typed["audience"] = f"{visit.inside.desk.deps.public_origin}/saml*"
     return typed
 
 

@@ -57,17 +57,18 @@ def _account(wanted: Wanted) -> dict[str, Any]:
 
 def _saml(wanted: Wanted) -> dict[str, Any]:
     _require_provider(wanted)
-    equals: dict[str, str] = {}
+    conditions: dict[str, dict[str, str]] = {}
     if wanted.audience:
-        equals["SAML:aud"] = wanted.audience
+        conditions[_operator(wanted.audience)] = {"SAML:aud": wanted.audience}
     if wanted.attribute and wanted.value:
-        equals[wanted.attribute] = wanted.value
+        block = conditions.setdefault("StringEquals", {})
+        block[wanted.attribute] = wanted.value
     elif wanted.attribute or wanted.value:
         raise ValidationError("A condition needs both an attribute and its value.")
     return _allow(
         {"Federated": wanted.provider},
         ["sts:AssumeRoleWithSAML", "sts:TagSession", "sts:SetSourceIdentity"],
-        {"StringEquals": equals} if equals else {},
+        conditions,
     )
 
 
@@ -80,12 +81,16 @@ def _oidc(wanted: Wanted) -> dict[str, Any]:
     issuer = wanted.provider.partition(":oidc-provider/")[2]
     conditions = {"StringEquals": {f"{issuer}:aud": wanted.audience}}
     if wanted.subject:
-        pattern = "*" in wanted.subject or "?" in wanted.subject
-        block = conditions.setdefault("StringLike" if pattern else "StringEquals", {})
+        block = conditions.setdefault(_operator(wanted.subject), {})
         block[f"{issuer}:sub"] = wanted.subject
     return _allow(
         {"Federated": wanted.provider}, "sts:AssumeRoleWithWebIdentity", conditions
     )
+
+
+def _operator(value: str) -> str:
+    """What compares with a text, or with a pattern."""
+    return "StringLike" if "*" in value or "?" in value else "StringEquals"
 
 
 def _service(wanted: Wanted) -> dict[str, Any]:

@@ -103,9 +103,9 @@ async def test_a_role_for_a_saml_provider(admin: Administrator) -> None:
     role = await stored(admin, "People")
     (statement,) = json.loads(role.trust_policy)["Statement"]
     assert statement["Principal"] == {"Federated": provider_arn()}
-    assert statement["Condition"]["StringEquals"] == {
-        "SAML:aud": "http://127.0.0.1:8080/saml",
-        "SAML:sub_type": "persistent",
+    assert statement["Condition"] == {
+        "StringLike": {"SAML:aud": "http://127.0.0.1:8080/saml*"},
+        "StringEquals": {"SAML:sub_type": "persistent"},
     }
 
 
