@@ -28,15 +28,14 @@ AFTERLIFE = timedelta(hours=12)
 class Arrived:
     """How someone came in: the door's name, the Issuer as it was given.
 
-    For a switched session ``back`` is the handle of the one before it; ``history``
-    are the roles switched to, newest first. ``login`` is the handle of the sign-in
-    at an OpenID Connect provider that it came from, and ends with.
+    For a switched session ``back`` is the handle of the one before it. ``login`` is
+    the handle of the sign-in at an OpenID Connect provider that it came from, and ends
+    with.
     """
 
     door: str
     issuer: str = ""
     back: str = field(default="", repr=False)
-    history: tuple[str, ...] = ()
     login: str = field(default="", repr=False)
 
 
@@ -100,7 +99,6 @@ class ConsoleSessions:
                 "door": arrived.door,
                 "issuer": arrived.issuer,
                 "back": arrived.back,
-                "history": arrived.history,
                 "login": arrived.login,
             },
             expiration.astimezone(UTC) + AFTERLIFE,
@@ -183,6 +181,5 @@ def _arrived(record: dict[str, Any]) -> Arrived:
         door=record["door"],
         issuer=record["issuer"],
         back=record["back"],
-        history=tuple(record["history"]),
         login=record.get("login", ""),
     )

@@ -225,7 +225,7 @@ class OidcSignIn:
             {"arrivals": arrivals, "who": name_of(proved.identity)},
             self._desk.deps.clock.now() + _CHOOSING,
         )
-        recent = await self._recent.find([proved.identity])
+        recent = await self._recent.find([name_of(proved.identity)])
         offered = [arn for arn in recent if arn in arrivals]
         account = await self._desk.deps.fresh.find_account(proved.identity.account)
         alias = account.alias if account else None

@@ -1,8 +1,8 @@
-"""Which roles somebody opened last, so that the role page shows them first.
+"""Which roles somebody opened last, so that pages offer them first.
 
-Kept under who the identity provider says they are and not in a cookie: the response
-comes by a cross-site post, which carries none. A convenience and nothing more: when
-the cache is away the page is in the order of names.
+Kept under who they proved to be and not in a cookie: a response of an identity
+provider comes by a cross-site post, which carries none. A convenience and nothing
+more: when the cache is away nothing is offered first.
 """
 
 import contextlib
@@ -15,30 +15,33 @@ from broker.clock import Clock
 from broker.console.deps import ConsoleDeps
 from broker.errors import ServiceUnavailable
 from broker.model.federated import FederatedIdentity
+from broker.model.session import Session
 from broker.sessions.handles import Handles
 
 LIFE = timedelta(days=180)
 _KEPT_MAX = 8
-_IDENTITIES_MAX = 20
+_NAMES_MAX = 20
 
 
 class RecentRoles:
-    """Remembers them by identity, newest first."""
+    """Remembers them by a person's name, newest first.
 
-    def __init__(self, deps: ConsoleDeps) -> None:
-        self._handles = Handles(deps.cache, deps.vault, "recent-roles")
+    ``space`` is the list's place in the cache.
+    """
+
+    def __init__(self, deps: ConsoleDeps, space: str = "recent-roles") -> None:
+        self._handles = Handles(deps.cache, deps.vault, space)
         self._clock: Clock = deps.clock
 
-    async def find(self, identities: Iterable[FederatedIdentity]) -> tuple[str, ...]:
+    async def find(self, names: Iterable[str]) -> tuple[str, ...]:
         """ARNs of roles that these opened, the newest of each first."""
-        names = dict.fromkeys(map(name_of, identities))
         found: list[str] = []
-        for name in list(names)[:_IDENTITIES_MAX]:
+        for name in list(dict.fromkeys(names))[:_NAMES_MAX]:
             found += await self._of(name)
         return tuple(dict.fromkeys(found))
 
     async def remember(self, name: str, role_arn: str) -> None:
-        """Whoever has this name (`name_of`) opens this role now."""
+        """Whoever has this name opens this role now."""
         older = [arn for arn in await self._of(name) if arn != role_arn]
         kept = {"roles": [role_arn, *older][:_KEPT_MAX]}
         with contextlib.suppress(ServiceUnavailable):
@@ -54,5 +57,15 @@ class RecentRoles:
 
 def name_of(identity: FederatedIdentity) -> str:
     """One person at one provider: the session's name, for subjects may be fleeting."""
-    parts = [identity.provider_id, identity.session_name or identity.subject]
+    return _name(identity.provider_id, identity.session_name or identity.subject)
+
+
+def name_of_session(session: Session) -> str:
+    """One person in one role, user or account."""
+    return _name(
+        session.account, session.principal_id, session.provider_id, session.name
+    )
+
+
+def _name(*parts: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -124,7 +124,7 @@ class SamlAcs:
         relay = form.find("RelayState") or ""
         chosen = _choose(choices, form)
         if chosen is None:
-            recent = await self._recent.find(choice.identity for choice in choices)
+            recent = await self._recent.find(name_of(one.identity) for one in choices)
             page = self._desk.pages.show(
                 request,
                 "roles.html",

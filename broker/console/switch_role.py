@@ -15,13 +15,13 @@ from broker.console.console_session import Arrived, SignedIn
 from broker.console.desk import HOME
 from broker.console.inside import Inside, Route
 from broker.console.pages import see_other
+from broker.console.switchable import Switchable
 from broker.errors import AccessDenied, BrokerError, ValidationError
 from broker.model.arn import iam_arn
 
 SWITCH = "/console/switch"
 BACK = "/console/switch/back"
 DOOR = "switch"
-_HISTORY_MAX = 5
 _TYPED_MAX = 2048
 _OK = 200
 _NAME_LEAST = 2
@@ -36,6 +36,7 @@ class SwitchRole:
 
     def __init__(self, inside: Inside) -> None:
         self._inside = inside
+        self._switchable = Switchable(inside)
 
     def routes(self) -> Iterable[Route]:
         """Where the pages are."""
@@ -62,7 +63,7 @@ class SwitchRole:
             status,
             role=role[:_TYPED_MAX],
             problem=problem,
-            history=who.arrived.history,
+            offered=await self._switchable.offer(request, who),
             switched=bool(who.arrived.back),
         )
 
@@ -79,7 +80,6 @@ class SwitchRole:
         arrived = Arrived(
             door=origin.arrived.door,
             issuer=origin.arrived.issuer,
-            history=who.arrived.history,
             login=origin.arrived.login,
         )
         cookie = await sessions.renew(origin, arrived)
@@ -98,7 +98,6 @@ class SwitchRole:
         credentials = result["Credentials"]
         sessions = self._inside.desk.sessions
         hidden = await sessions.renew(origin, origin.arrived)
-        older = (one for one in who.arrived.history if one != arn)
         cookie = await sessions.open(
             credentials["AccessKeyId"],
             credentials["SessionToken"],
@@ -107,12 +106,12 @@ class SwitchRole:
                 door=DOOR,
                 issuer=origin.arrived.issuer,
                 back=hidden,
-                history=(arn, *older)[:_HISTORY_MAX],
                 login=origin.arrived.login,
             ),
         )
         if who is not origin:
             await sessions.close(who.cookie)
+        await self._switchable.remember(origin, arn)
         return self._home(cookie)
 
     async def _origin(self, who: SignedIn) -> SignedIn:
@@ -121,13 +120,10 @@ class SwitchRole:
         Raises:
             AccessDenied: it ended.
         """
-        if not who.arrived.back:
-            return who
-        desk = self._inside.desk
-        found = await desk.sessions.find(who.arrived.back, desk.deps.clock.now())
-        if not isinstance(found, SignedIn):
+        origin = await self._switchable.find_origin(who)
+        if origin is None:
             raise AccessDenied("The session that you signed in with has ended.")
-        return found
+        return origin
 
     def _home(self, cookie: str) -> Response:
         response = see_other(HOME)

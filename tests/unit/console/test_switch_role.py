@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from broker.model.entities import InlinePolicy
+from tests.support.administrator import grant
 from tests.support.signin import (
     ACCOUNT,
     COOKIE,
@@ -71,7 +72,7 @@ async def test_switching_and_coming_back(world: SignInWorld, role: str) -> None:
     assert (await world.recorded("sts:AssumeRole")).door == "console"
     assert (await back(browser)).status_code == 303
     assert "assumed-role/Reader/alice@example.com" in await who_is(browser)
-    assert "Admin @" in text_of(await browser.get(SWITCH))
+    assert f"Used lately Admin{role_arn('Admin')}" in text_of(await browser.get(SWITCH))
     for old in cookies:
         stale = await world.browser(cookies={COOKIE: old}).get("/console/")
         assert stale.status_code == 303
@@ -123,6 +124,44 @@ async def test_signing_out_ends_the_first_session_here_too(world: SignInWorld) -
     await browser.post("/console/sign-out", data=fields, headers=SAME)
     stale = await world.browser(cookies={COOKIE: switched}).get("/console/")
     assert stale.status_code == 303
+
+
+async def test_roles_used_last_are_there_at_the_next_sign_in_and_for_nobody_else(
+    world: SignInWorld,
+) -> None:
+    await let_in(world, "Admin", "Brief")
+    browser = world.browser()
+    await world.sign_in(browser)
+    assert "Used lately" not in text_of(await browser.get(SWITCH))
+    for role in ("Admin", "Brief", "Admin", "Brief"):
+        await switch(browser, role)
+    used = text_of(await browser.get(SWITCH)).partition("Used lately")[2]
+    # The role that one is in is no offer.
+    assert role_arn("Admin") in used
+    assert role_arn("Brief") not in used
+    again = world.browser()
+    await world.sign_in(again)
+    used = text_of(await again.get(SWITCH)).partition("Used lately")[2]
+    assert used.index(role_arn("Brief")) < used.index(role_arn("Admin"))
+    assert used.count(role_arn("Admin")) == 1
+    bob = world.browser()
+    await world.sign_in(bob, aws={"session_name": "bob@example.com"})
+    assert "Used lately" not in text_of(await bob.get(SWITCH))
+
+
+async def test_roles_that_policies_name_are_offered_from_where_one_signed_in(
+    world: SignInWorld,
+) -> None:
+    await let_in(world, "Admin")
+    await grant(world, "sts:AssumeRole", role="Reader", resource=role_arn("Brief"))
+    browser = world.browser()
+    await world.sign_in(browser)
+    named = text_of(await browser.get(SWITCH)).partition("Named by your policies")[2]
+    assert role_arn("Brief") in named
+    await switch(browser, "Admin")
+    # It is the first session that switches, so its policies count.
+    assert role_arn("Brief") in text_of(await browser.get(SWITCH))
+    assert role_arn("Brief") in text_of(await browser.get("/console/accounts"))
 
 
 @pytest.mark.parametrize("path", [SWITCH, BACK])
