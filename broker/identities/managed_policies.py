@@ -63,7 +63,7 @@ async def require_own_policy(
     """
     policy = await require_managed_policy(directory, account, arn)
     if policy.account != account:
-        raise AccessDenied(f"The policy {arn} is managed by AWS.")
+        raise AccessDenied("Policy is outside your own account.")
     return policy
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from broker.actions.action import Action, Call, Door, Given, Handle, Prepare
+from broker.actions.iam.paging import with_own_markers
 from broker.authz.need import Need
 from broker.errors import InvalidClientTokenId, UnsupportedOperation
 from broker.model.principal import PrincipalType
@@ -51,7 +52,7 @@ def read(name: str, handle: Handle, on: Target, *keys: Keys) -> Action:
     return Action(
         service="iam",
         name=name,
-        handle=handle,
+        handle=with_own_markers(name, handle),
         needs=_needs(name, on, keys),
         audited=_SHOWN,
     )

@@ -2,16 +2,17 @@
 
 Lists of the directory bring markers of their own. The short lists that are read
 whole (an entity's tags, policies, keys) are cut here: a marker says after which item
-to go on, so that an item that is there the whole time is listed exactly once.
+to go on, so that an item that is there the whole time is listed exactly once. A
+marker begins with the mark of its operation, and is good for no other.
 """
 
 import base64
 import binascii
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NotRequired, TypedDict, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NotRequired, TypedDict, TypeVar
 
-from broker.actions.action import Given
+from broker.actions.action import Call, Given, Handle
 from broker.errors import ValidationError
 from broker.model.page import Page, PageRequest
 from broker.stores.errors import InvalidMarkerError
@@ -21,7 +22,9 @@ Item = TypeVar("Item")
 _DEFAULT_ITEMS = 100
 _DIGEST_BYTES = 16
 _KEY_BYTES = 200
-"""With the digest and in base64 below the 320 characters of a marker."""
+"""With the digest, in base64 and with marks below the 320 characters of a marker."""
+
+_MARK_CHARACTERS = 6
 
 
 class Truncation(TypedDict):
@@ -29,6 +32,27 @@ class Truncation(TypedDict):
 
     IsTruncated: bool
     Marker: NotRequired[str]
+
+
+def with_own_markers(name: str, handle: Handle) -> Handle:
+    """An operation that takes no other operation's markers.
+
+    The handler raises ValidationError for one that is not of ``name``.
+    """
+    mark = hashlib.sha256(name.encode()).hexdigest()[:_MARK_CHARACTERS]
+
+    async def run(given: Given, call: Call) -> Mapping[str, Any]:
+        marker = given.get("Marker")
+        if marker is not None:
+            if not marker.startswith(mark):
+                raise _invalid_marker()
+            given = {**given, "Marker": marker.removeprefix(mark)}
+        answer = await handle(given, call)
+        if "Marker" not in answer:
+            return answer
+        return {**answer, "Marker": f"{mark}{answer['Marker']}"}
+
+    return run
 
 
 def page_request(given: Given) -> PageRequest:

@@ -1,12 +1,17 @@
 """Markers of lists that are read whole."""
 
+from typing import Any, cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.actions.iam.paging import cut
+from broker.actions.models import load_service_model
 from broker.errors import ValidationError
 from broker.model.page import PageRequest
+from tests.conformance.query import examples
+from tests.support.iam import Iam
 
 
 @given(
@@ -37,3 +42,33 @@ def test_a_marker_of_a_deleted_item_goes_on_where_it_stood() -> None:
 def test_another_marker_is_refused(marker: str) -> None:
     with pytest.raises(ValidationError, match="Invalid Marker"):
         cut(["a"], str, PageRequest(marker, 1))
+
+
+IAM = cast("Any", load_service_model("iam"))
+PAGINATED = sorted(
+    name
+    for name, operation in IAM["operations"].items()
+    if "input" in operation
+    and "Marker" in IAM["shapes"][operation["input"]["shape"]]["members"]
+    and name != "ListDelegationRequests"  # never has a second page
+)
+
+
+@pytest.mark.parametrize("operation", [n for n in PAGINATED if n != "ListUsers"])
+async def test_the_marker_of_another_operation_is_refused(
+    iam: Iam, operation: str
+) -> None:
+    for name in ("ann", "bob"):
+        await iam("CreateUser", UserName=name)
+    marker = (await iam("ListUsers", MaxItems=1))["Marker"]
+    assert (await iam("ListUsers", Marker=marker))["Users"][0]["UserName"] == "bob"
+    shape = IAM["operations"][operation]["input"]["shape"]
+    asked = examples.structure(IAM["shapes"], shape, full=False)
+    with pytest.raises(ValidationError, match="Invalid Marker"):
+        await iam(operation, **asked, Marker=marker)
+
+
+async def test_a_list_takes_its_own_markers_only(iam: Iam) -> None:
+    for text in ("YW5u", "ann", "x" * 320):
+        with pytest.raises(ValidationError, match="Invalid Marker"):
+            await iam("ListUsers", Marker=text)
