@@ -1,7 +1,7 @@
 """Rendering: templates become answers, errors become pages.
 
 Every page is `no-store` and runs under a policy that allows this origin's own style
-sheet and script, nothing inline and nothing from elsewhere.
+sheets, scripts and icon, nothing inline and nothing from elsewhere.
 """
 
 import gzip
@@ -53,6 +53,7 @@ class Pages:
                 "default-src 'none'",
                 "style-src 'self'",
                 "script-src 'self'",
+                "img-src 'self'",
                 # Redirects after a form count, too: browsers follow the whole chain.
                 f"form-action {targets}",
                 "frame-ancestors 'none'",

@@ -1,4 +1,4 @@
-"""The style sheet and the script, held in memory under names that change with them."""
+"""Style sheets, scripts and the icon, held in memory under names that change with them."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,7 +7,11 @@ from pathlib import Path
 from starlette.responses import Response
 
 _FOLDER = Path(__file__).parent / "static"
-_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
 _DIGEST_CHARACTERS = 16
 _FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
 

@@ -65,6 +65,8 @@ async def test_dana_signs_in_adds_a_device_and_changes_her_password(
     await expect(page.locator("main")).not_to_contain_text("is not authorized")
     await page.goto(f"{demo.broker}/console/security/mfa/app")
     await page.click("#create_button")
+    drawn = "document.querySelector('.qr').naturalWidth > 0"
+    assert await page.evaluate(drawn)
     phone = Device(await page.locator("#seed").text_content() or "")
     await page.fill("[name=first_code]", phone.code())
     await page.fill("[name=second_code]", phone.code())

@@ -26,7 +26,7 @@ REMOVE = "/console/security/mfa/remove"
 
 _SEED = re.compile(r"[A-Z2-7]{16,128}")
 _PICTURE = re.compile(r"[A-Za-z0-9+/]{1,8000}={0,2}")
-_SHOW_PICTURE = "; img-src data:"
+_PICTURES = "img-src 'self'"
 
 
 async def choose(own: Own) -> Response:
@@ -164,7 +164,10 @@ async def _show_seed(
         seed=seed if _SEED.fullmatch(seed) else "",
         picture=picture if _PICTURE.fullmatch(picture) else "",
     )
-    page.headers["content-security-policy"] += _SHOW_PICTURE
+    policy = page.headers["content-security-policy"]
+    page.headers["content-security-policy"] = policy.replace(
+        _PICTURES, f"{_PICTURES} data:"
+    )
     return page
 
 

@@ -37,6 +37,7 @@ async def test_pages_are_private_and_run_nothing_foreign(
         "default-src 'none'",
         "style-src 'self'",
         "script-src 'self'",
+        "img-src 'self'",
         f"form-action 'self' {APPS}",
         "frame-ancestors 'none'",
         "base-uri 'none'",
@@ -68,7 +69,11 @@ async def test_static_files_are_kept_for_good_under_their_hash(
     world: SignInWorld,
 ) -> None:
     browser = world.browser()
-    for name, kind in (("console.css", "text/css"), ("console.js", "text/javascript")):
+    for name, kind in (
+        ("console.css", "text/css"),
+        ("console.js", "text/javascript"),
+        ("icon.svg", "image/svg+xml"),
+    ):
         answer = await browser.get(Pages(()).files.url(name))
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith(kind)

@@ -249,7 +249,7 @@ async def test_an_authenticator_app_is_given_its_secret_and_shows_two_codes(
 ) -> None:
     browser = await signed_in(world)
     page, seed = await made_app(browser)
-    assert "img-src data:" in page.headers["content-security-policy"]
+    assert "img-src 'self' data:;" in page.headers["content-security-policy"]
     (picture,) = html.fromstring(page.text).xpath("//img/@src")
     png = base64.b64decode(picture.removeprefix("data:image/png;base64,"))
     assert png.startswith(b"\x89PNG")

@@ -114,6 +114,17 @@ async def test_a_role_that_does_not_let_in_is_said_and_the_text_is_kept(
     assert "assumed-role/Reader/" in await who_is(browser)
 
 
+async def test_a_link_fills_in_the_role_and_switches_nothing(
+    world: SignInWorld,
+) -> None:
+    await let_in(world, "Admin")
+    browser = world.browser()
+    await world.sign_in(browser)
+    page = await browser.get(SWITCH, params={"role": role_arn("Admin")})
+    assert f'value="{role_arn("Admin")}"' in page.text
+    assert "assumed-role/Reader/" in await who_is(browser)
+
+
 async def test_signing_out_ends_the_first_session_here_too(world: SignInWorld) -> None:
     await let_in(world, "Admin")
     browser = world.browser()

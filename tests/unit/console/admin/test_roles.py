@@ -485,7 +485,7 @@ async def test_nobody_is_looked_at_whom_the_trust_cannot_mean(
     await follow(admin, saved)
     text = text_of(await admin.see(WHO, name="Brief"))
     assert "user/able" in text
-    assert "1 users and roles were looked at." in text
+    assert "1 user or role was looked at." in text
 
 
 async def test_in_a_large_account_not_everybody_is_looked_at(
