@@ -47,6 +47,9 @@ class Workers(Multiprocess):
         else:
             status = STARTUP_FAILURE
         self._stopping = True
+        # Held open here, it would let clients in whom no worker answers any more.
+        for listener in self.sockets:
+            listener.close()
         _end(multiprocessing.active_children())
         return status
 
