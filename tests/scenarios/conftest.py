@@ -1,14 +1,31 @@
-"""A broker on each kind of storage, set up with boto3 alone."""
+"""Brokers that run: a bare one for a file's tests, and one set up on each storage."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.scenarios.installation import Installation
-from tests.support.broker import running_broker
+from tests.support.broker import Key, RunningBroker, running_broker
 from tests.support.oidc_issuer import serving
 from tests.support.servers import start_postgresql, start_redis
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
+    with running_broker(tmp_path_factory.mktemp("broker")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def root(broker: RunningBroker) -> Key:
+    return broker.create_account()
+
+
+@pytest.fixture(scope="module")
+def iam(broker: RunningBroker, root: Key) -> Any:
+    return broker.client("iam", root)
 
 
 @pytest.fixture(scope="module", params=["embedded", "redis+postgresql"])

@@ -1,10 +1,6 @@
 """Proof in, scoped credentials out: on embedded stores, and on Redis and PostgreSQL."""
 
 from pathlib import Path
-from typing import Any
-
-import pytest
-from botocore.exceptions import ClientError
 
 from tests.scenarios.installation import (
     ADMIN,
@@ -14,17 +10,9 @@ from tests.scenarios.installation import (
     trust,
 )
 from tests.support.broker import ACCOUNT, Key
+from tests.support.refusals import refused
 
 SESSION_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/"
-
-
-def refused(call: Any, **given: Any) -> tuple[int, str, str]:
-    with pytest.raises(ClientError) as caught:
-        call(**given)
-    answer = caught.value.response
-    error = answer["Error"]
-    status = answer["ResponseMetadata"]["HTTPStatusCode"]
-    return status, error["Code"], error.get("Message", "")
 
 
 def test_a_web_identity_token_becomes_credentials(installation: Installation) -> None:

@@ -2,8 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +9,7 @@ from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
 from broker.cli.main import app
-from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.broker import ACCOUNT, Key, RunningBroker
 from tests.support.saml_idp import metadata_xml
 
 BASE = f"arn:aws:iam::{ACCOUNT}"
@@ -26,13 +24,6 @@ def policy(*statements: dict[str, Any]) -> str:
 
 def allow(action: str, **more: Any) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": action, **more}
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
-    folder: Path = tmp_path_factory.mktemp("explain")
-    with running_broker(folder) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

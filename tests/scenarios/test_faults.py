@@ -8,17 +8,16 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
-from botocore.exceptions import ClientError
 import pytest_asyncio
 
 from tests.scenarios.installation import Installation
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.in_process import InProcess, in_process
 from tests.support.oidc_issuer import serving
+from tests.support.refusals import refused
 from tests.support.servers import start_postgresql
 
 UNAVAILABLE = {"", "ServiceUnavailable"}
@@ -49,12 +48,6 @@ def full_disk(broker: RunningBroker) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
 
 
-def code_of(call: Any, *arguments: Any, **given: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(*arguments, **given)
-    return str(caught.value.response["Error"]["Code"])
-
-
 def wait_for_ledger(broker: RunningBroker, state: str) -> None:
     """Until ``/readyz`` says this of the ledger; it stays so while nothing changes."""
     for _ in range(100):
@@ -77,14 +70,14 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_nothing_else(
     earlier = embedded.web_identity()
     assertion = embedded.assertion()
     with full_disk(embedded.broker):
-        assert code_of(iam.create_user, UserName="during", Tags=TAGS) == (
+        assert refused(iam.create_user, UserName="during", Tags=TAGS).code == (
             "ServiceUnavailable"
         )
-        assert code_of(embedded.saml, assertion) == "ServiceUnavailable"
-        assert code_of(embedded.web_identity) == "ServiceUnavailable"
+        assert refused(embedded.saml, assertion).code == "ServiceUnavailable"
+        assert refused(embedded.web_identity).code == "ServiceUnavailable"
         assert embedded.identity(earlier)["Account"] == ACCOUNT
         assert iam.get_user(UserName="before")["User"]["UserName"] == "before"
-        assert code_of(iam.get_user, UserName="during") == "NoSuchEntity"
+        assert refused(iam.get_user, UserName="during").code == "NoSuchEntity"
         wait_for_ledger(embedded.broker, "unavailable")
     wait_for_ledger(embedded.broker, "ready")
     assert iam.create_user(UserName="during", Tags=TAGS)

@@ -1,14 +1,13 @@
 """An administrator sets a broker up with boto3 and the AWS CLI."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.broker import ACCOUNT, Key, RunningBroker
+from tests.support.refusals import refused
 from tests.support.saml_idp import metadata_xml
 
 READ = {
@@ -24,31 +23,6 @@ def trust(principal: str) -> str:
         "Action": "sts:AssumeRole",
     }
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
-    folder: Path = tmp_path_factory.mktemp("iam")
-    with running_broker(folder) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def root(broker: RunningBroker) -> Key:
-    return broker.create_account()
-
-
-@pytest.fixture(scope="module")
-def iam(broker: RunningBroker, root: Key) -> Any:
-    return broker.client("iam", root)
-
-
-def refused(call: Any, **given: Any) -> tuple[int, str, str]:
-    with pytest.raises(ClientError) as caught:
-        call(**given)
-    answer = caught.value.response
-    error = answer["Error"]
-    return answer["ResponseMetadata"]["HTTPStatusCode"], error["Code"], error["Message"]
 
 
 def test_a_user_with_a_key_does_what_its_policies_allow(
@@ -74,7 +48,7 @@ def test_a_user_with_a_key_does_what_its_policies_allow(
     iam.update_access_key(
         UserName="ann", AccessKeyId=key.access_key_id, Status="Inactive"
     )
-    assert refused(ann.get_user)[1] == "InvalidClientTokenId"
+    assert refused(ann.get_user).code == "InvalidClientTokenId"
 
 
 def test_conditions_see_tags_of_the_entity_and_of_the_request(
@@ -101,11 +75,11 @@ def test_conditions_see_tags_of_the_entity_and_of_the_request(
     tagger = broker.client("iam", key)
     given = {"RoleName": "T", "AssumeRolePolicyDocument": trust(ACCOUNT)}
     blue = [{"Key": "team", "Value": "blue"}]
-    assert refused(tagger.create_role, Path="/app/", **given)[1] == "AccessDenied"
-    assert refused(tagger.create_role, Tags=blue, **given)[1] == "AccessDenied"
+    assert refused(tagger.create_role, Path="/app/", **given).code == "AccessDenied"
+    assert refused(tagger.create_role, Tags=blue, **given).code == "AccessDenied"
     tagger.create_role(Path="/app/", Tags=blue, **given)
     iam.untag_role(RoleName="T", TagKeys=["team"])
-    assert refused(tagger.delete_role, RoleName="T")[1] == "AccessDenied"
+    assert refused(tagger.delete_role, RoleName="T").code == "AccessDenied"
     iam.tag_role(RoleName="T", Tags=blue)
     tagger.delete_role(RoleName="T")
 

@@ -1,13 +1,10 @@
 """Instance profiles, the right to pass a role, and service-linked roles."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-from botocore.exceptions import ClientError
-
-from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.broker import ACCOUNT, Key, RunningBroker
+from tests.support.refusals import refused
 
 TRUST = json.dumps(
     {
@@ -25,24 +22,6 @@ ROLE_INSIDE = (
     "DeleteConflict",
     "Cannot delete entity, must remove roles from instance profile first.",
 )
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
-    with running_broker(tmp_path_factory.mktemp("machines")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def iam(broker: RunningBroker) -> Any:
-    return broker.client("iam", broker.create_account())
-
-
-def refused(call: Any, **given: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as caught:
-        call(**given)
-    error = caught.value.response["Error"]
-    return error["Code"], error["Message"]
 
 
 def make_user(iam: Any, name: str, *statements: Any) -> Key:
@@ -66,13 +45,13 @@ def test_an_instance_profile_holds_one_role(iam: Any) -> None:
     assert made["Arn"] == f"arn:aws:iam::{ACCOUNT}:instance-profile/fleet/web"
     assert made["Roles"] == []
     named = {"InstanceProfileName": "web"}
-    assert refused(iam.create_instance_profile, InstanceProfileName="WEB") == (
+    assert refused(iam.create_instance_profile, InstanceProfileName="WEB")[1:] == (
         "EntityAlreadyExists",
         "Instance Profile WEB already exists.",
     )
     iam.get_waiter("instance_profile_exists").wait(**named)
     iam.add_role_to_instance_profile(**named, RoleName="Web")
-    assert refused(iam.add_role_to_instance_profile, **named, RoleName="Db") == (
+    assert refused(iam.add_role_to_instance_profile, **named, RoleName="Db")[1:] == (
         "LimitExceeded",
         "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1",
     )
@@ -88,15 +67,15 @@ def test_an_instance_profile_holds_one_role(iam: Any) -> None:
     assert iam.list_instance_profile_tags(**named)["Tags"] == [
         {"Key": "k", "Value": "v"}
     ]
-    assert refused(iam.delete_instance_profile, **named) == ROLE_INSIDE
-    assert refused(iam.delete_role, RoleName="Web") == ROLE_INSIDE
-    assert refused(iam.remove_role_from_instance_profile, **named, RoleName="Db")[
-        0
-    ] == ("NoSuchEntity")
+    assert refused(iam.delete_instance_profile, **named)[1:] == ROLE_INSIDE
+    assert refused(iam.delete_role, RoleName="Web")[1:] == ROLE_INSIDE
+    assert refused(
+        iam.remove_role_from_instance_profile, **named, RoleName="Db"
+    ).code == ("NoSuchEntity")
     iam.remove_role_from_instance_profile(**named, RoleName="Web")
     iam.delete_instance_profile(**named)
     iam.delete_role(RoleName="Web")
-    assert refused(iam.get_instance_profile, **named) == (
+    assert refused(iam.get_instance_profile, **named)[1:] == (
         "NoSuchEntity",
         "Instance Profile web cannot be found.",
     )
@@ -134,7 +113,9 @@ def test_who_puts_a_role_in_must_be_allowed_to_pass_it(
     key = make_user(iam, "passer", add, passed)
     mine = broker.client("iam", key)
     given = {"InstanceProfileName": "pass"}
-    code, text = refused(mine.add_role_to_instance_profile, **given, RoleName="Secret")
+    code, text = refused(mine.add_role_to_instance_profile, **given, RoleName="Secret")[
+        1:
+    ]
     assert code == "AccessDenied"
     assert "iam:PassRole on resource: " in text
     mine.add_role_to_instance_profile(**given, RoleName="Passable")
@@ -156,7 +137,7 @@ def test_a_service_linked_role_is_its_services_alone(
         "Service": service
     }
     again = {"AWSServiceName": service, "CustomSuffix": "mine"}
-    assert refused(iam.create_service_linked_role, **again) == (
+    assert refused(iam.create_service_linked_role, **again)[1:] == (
         "InvalidInput",
         f"Service role name {name} has been taken in this account, please try a different suffix.",
     )
@@ -183,7 +164,7 @@ def test_a_service_linked_role_is_its_services_alone(
         (iam.remove_role_from_instance_profile, in_profile),
         (iam.delete_role, {}),
     ):
-        assert refused(call, **role, **given) == protected
+        assert refused(call, **role, **given)[1:] == protected
     iam.update_role_description(**role, Description="Scales for us.")
     assert iam.get_role(**role)["Role"]["Description"] == "Scales for us."
     everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
@@ -192,15 +173,15 @@ def test_a_service_linked_role_is_its_services_alone(
         broker.client("sts", key).assume_role,
         RoleArn=made["Arn"],
         RoleSessionName="mighty",
-    )[0] == ("AccessDenied")
+    ).code == ("AccessDenied")
     task = iam.delete_service_linked_role(**role)["DeletionTaskId"]
     assert task.startswith(f"task/aws-service-role/{service}/{name}/")
     status = iam.get_service_linked_role_deletion_status(DeletionTaskId=task)
     assert status["Status"] == "SUCCEEDED"
-    assert refused(iam.get_role, **role)[0] == "NoSuchEntity"
-    assert refused(iam.get_service_linked_role_deletion_status, DeletionTaskId="x")[
-        0
-    ] == ("NoSuchEntity")
+    assert refused(iam.get_role, **role).code == "NoSuchEntity"
+    assert refused(
+        iam.get_service_linked_role_deletion_status, DeletionTaskId="x"
+    ).code == ("NoSuchEntity")
 
 
 def test_only_services_that_have_such_a_role_get_one(iam: Any) -> None:
@@ -209,9 +190,9 @@ def test_only_services_that_have_such_a_role_get_one(iam: Any) -> None:
         {"AWSServiceName": "rds"},
         {"AWSServiceName": "rds.amazonaws.com", "CustomSuffix": "x"},
     ):
-        assert refused(iam.create_service_linked_role, **given)[0] == "InvalidInput"
+        assert refused(iam.create_service_linked_role, **given).code == "InvalidInput"
     iam.create_role(RoleName="Own", AssumeRolePolicyDocument=TRUST)
-    assert refused(iam.delete_service_linked_role, RoleName="Own")[0] == (
+    assert refused(iam.delete_service_linked_role, RoleName="Own").code == (
         "NoSuchEntity"
     )
     assert refused(
@@ -219,7 +200,7 @@ def test_only_services_that_have_such_a_role_get_one(iam: Any) -> None:
         RoleName="Fake",
         Path="/aws-service-role/rds.amazonaws.com/",
         AssumeRolePolicyDocument=TRUST,
-    )[0] == ("InvalidInput")
+    ).code == ("InvalidInput")
 
 
 def test_a_service_is_named_to_the_policies(broker: RunningBroker, iam: Any) -> None:
@@ -233,7 +214,7 @@ def test_a_service_is_named_to_the_policies(broker: RunningBroker, iam: Any) -> 
     assert mine.create_service_linked_role(AWSServiceName="rds.amazonaws.com")
     assert refused(
         mine.create_service_linked_role, AWSServiceName="support.amazonaws.com"
-    )[0] == ("AccessDenied")
+    ).code == ("AccessDenied")
 
 
 def test_the_accounts_details_show_which_profiles_hold_a_role(iam: Any) -> None:

@@ -1,35 +1,13 @@
 """Login profiles, the password policy and users' own passwords, through boto3."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-from botocore.exceptions import ClientError
-
-from tests.support.broker import Key, RunningBroker, running_broker
+from tests.support.broker import Key, RunningBroker
+from tests.support.refusals import refused
 
 GOOD = "Correct-Horse-7"
 OTHER = "Battery-Staple-8"
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
-    with running_broker(tmp_path_factory.mktemp("passwords")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def iam(broker: RunningBroker) -> Any:
-    return broker.client("iam", broker.create_account())
-
-
-def refused(call: Any, **given: Any) -> tuple[int, str, str]:
-    with pytest.raises(ClientError) as caught:
-        call(**given)
-    answer = caught.value.response
-    error = answer["Error"]
-    return answer["ResponseMetadata"]["HTTPStatusCode"], error["Code"], error["Message"]
 
 
 def test_a_login_profile_is_made_shown_reset_and_removed(iam: Any) -> None:
@@ -45,7 +23,7 @@ def test_a_login_profile_is_made_shown_reset_and_removed(iam: Any) -> None:
     assert made["UserName"] == "ann"
     assert made["PasswordResetRequired"] is True
     iam.get_waiter("user_exists").wait(UserName="ann")
-    assert refused(iam.create_login_profile, UserName="ann", Password=GOOD)[1] == (
+    assert refused(iam.create_login_profile, UserName="ann", Password=GOOD).code == (
         "EntityAlreadyExists"
     )
     iam.update_login_profile(UserName="ann", PasswordResetRequired=False)
@@ -57,7 +35,7 @@ def test_a_login_profile_is_made_shown_reset_and_removed(iam: Any) -> None:
         "Cannot delete entity, must delete login profile first.",
     )
     iam.delete_login_profile(UserName="ann")
-    assert refused(iam.update_login_profile, UserName="ann", Password=GOOD)[1] == (
+    assert refused(iam.update_login_profile, UserName="ann", Password=GOOD).code == (
         "NoSuchEntity"
     )
     iam.delete_user(UserName="ann")
@@ -88,7 +66,7 @@ def test_a_policy_is_replaced_as_a_whole_and_enforced(iam: Any) -> None:
         "Password should have at least one number"
     )
     iam.delete_account_password_policy()
-    assert refused(iam.delete_account_password_policy)[1] == "NoSuchEntity"
+    assert refused(iam.delete_account_password_policy).code == "NoSuchEntity"
 
 
 def test_users_change_their_own_password_by_policy_or_by_setting(
@@ -99,7 +77,7 @@ def test_users_change_their_own_password_by_policy_or_by_setting(
     key = Key.of(iam.create_access_key(UserName="self")["AccessKey"])
     own = broker.client("iam", key)
     given = {"OldPassword": GOOD, "NewPassword": OTHER}
-    assert refused(own.change_password, **given)[1] == "AccessDenied"
+    assert refused(own.change_password, **given).code == "AccessDenied"
     iam.update_account_password_policy(AllowUsersToChangePassword=True)
     assert own.get_account_password_policy()
     assert refused(own.change_password, OldPassword="wrong", NewPassword=OTHER) == (
@@ -108,7 +86,10 @@ def test_users_change_their_own_password_by_policy_or_by_setting(
         "The old password was incorrect.",
     )
     own.change_password(**given)
-    assert refused(own.change_password, **given)[2] == "The old password was incorrect."
+    assert (
+        refused(own.change_password, **given).message
+        == "The old password was incorrect."
+    )
     deny = {"Effect": "Deny", "Action": "iam:ChangePassword", "Resource": "*"}
     iam.put_user_policy(
         UserName="self",
@@ -116,7 +97,7 @@ def test_users_change_their_own_password_by_policy_or_by_setting(
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": deny}),
     )
     back = {"OldPassword": OTHER, "NewPassword": GOOD}
-    assert "explicit deny" in refused(own.change_password, **back)[2]
+    assert "explicit deny" in refused(own.change_password, **back).message
     iam.delete_user_policy(UserName="self", PolicyName="Deny")
     iam.delete_account_password_policy()
     iam.attach_user_policy(

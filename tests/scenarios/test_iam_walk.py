@@ -1,14 +1,11 @@
 """What the other scenarios do not touch of policies, tags and providers, with boto3."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-from botocore.exceptions import ClientError
-
-from tests.support.broker import ACCOUNT, RunningBroker, running_broker
+from tests.support.broker import ACCOUNT
 from tests.support.certificates import server_certificate
+from tests.support.refusals import refused
 from tests.support.saml_idp import metadata_xml
 
 TAGS = [{"Key": "team", "Value": "blue"}]
@@ -34,21 +31,8 @@ TRUST = json.dumps(
 )
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
-    with running_broker(tmp_path_factory.mktemp("walk")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def iam(broker: RunningBroker) -> Any:
-    return broker.client("iam", broker.create_account())
-
-
 def gone(call: Any, **given: Any) -> None:
-    with pytest.raises(ClientError) as caught:
-        call(**given)
-    assert caught.value.response["Error"]["Code"] == "NoSuchEntity"
+    assert refused(call, **given).code == "NoSuchEntity"
 
 
 def test_an_account_has_one_alias(iam: Any) -> None:

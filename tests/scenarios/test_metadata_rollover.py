@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from tests.scenarios.installation import ADMIN, SAML_PROVIDER, Installation
 from tests.support.broker import ACCOUNT, running_broker
 from tests.support.oidc_issuer import serving
+from tests.support.refusals import refused
 from tests.support.saml_idp import key_pair, make_key_pair
 from tests.support.saml_publisher import Publisher, publishing, signed_metadata
 from tests.support.servers import start_redis
@@ -48,13 +47,6 @@ def installation(tmp_path: Path, publisher: Publisher) -> Iterator[Installation]
         yield Installation(broker, issuer)
 
 
-def refused(call: Any) -> str:
-    with pytest.raises(ClientError) as error:
-        call()
-    code: str = error.value.response["Error"]["Code"]
-    return code
-
-
 def test_a_roll_over_turns_nobody_away(
     installation: Installation, publisher: Publisher
 ) -> None:
@@ -78,7 +70,7 @@ def test_a_roll_over_turns_nobody_away(
     publisher.text = signed_metadata(NEXT, NEXT)
     for _ in range(5):
         response = installation.assertion(signing_key=NEXT)
-        assert refused(lambda r=response: installation.saml(r)) == (
+        assert refused(lambda r=response: installation.saml(r)).code == (
             "InvalidIdentityToken"
         )
     assert publisher.hits <= 2
@@ -94,7 +86,7 @@ def test_a_roll_over_turns_nobody_away(
     installation.saml(installation.assertion(ADMIN, signing_key=NEXT), RoleArn=ADMIN)
     assert refused(
         lambda: installation.saml(installation.assertion(signing_key=OLD))
-    ) == ("InvalidIdentityToken")
+    ).code == ("InvalidIdentityToken")
     changes = [
         json.loads(line)
         for line in broker.command(

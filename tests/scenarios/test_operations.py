@@ -5,13 +5,12 @@ it is built, or listed below with the reason why it is refused.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlencode
 
 import boto3
-import pytest
 import urllib3
 from botocore import xform_name
 from botocore.auth import SigV4Auth
@@ -19,7 +18,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from broker.actions.models import load_service_model
-from tests.support.broker import REGION, Key, RunningBroker, running_broker
+from tests.support.broker import REGION, Key, RunningBroker
 
 TESTS = Path(__file__).parents[1]
 OPERATIONS = tuple(
@@ -69,17 +68,6 @@ def drivers(operation: str) -> list[str]:
     method, command = xform_name(operation), xform_name(operation, "-")
     called = re.compile(rf"\.{method}\b|[\"']({method}|{command})[\"']")
     return [path for path, text in sources().items() if called.search(text)]
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
-    with running_broker(tmp_path_factory.mktemp("operations")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def root(broker: RunningBroker) -> Key:
-    return broker.create_account()
 
 
 def answer_to(broker: RunningBroker, key: Key, service: str, operation: str) -> str:

@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tests.scenarios.installation import READER, Installation, policy, trust
 from tests.support.broker import ACCOUNT, Key, running_broker
 from tests.support.oidc_issuer import serving
+from tests.support.refusals import refused
 from tests.support.servers import (
     PostgresqlServer,
     RedisServer,
@@ -57,12 +58,6 @@ def embedded(tmp_path: Path) -> Iterator[Installation]:
         running_broker(tmp_path, internal_issuers=f"127.0.0.1:{issuer.port}") as broker,
     ):
         yield Installation(broker, issuer)
-
-
-def code_of(call: Any, *arguments: Any, **given: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(*arguments, **given)
-    return str(caught.value.response["Error"]["Code"])
 
 
 def kill_under_load(installation: Installation) -> None:
@@ -137,7 +132,7 @@ def test_an_emptied_redis_lets_nothing_be_spent_again(outside: Outside) -> None:
     assertion = installation.assertion()
     answer = installation.saml(assertion)
     outside.redis.command("FLUSHALL")
-    assert code_of(installation.saml, assertion) == "InvalidIdentityToken"
+    assert refused(installation.saml, assertion).code == "InvalidIdentityToken"
     assert installation.identity(answer)["Account"]
 
 
@@ -149,7 +144,7 @@ def test_without_redis_credentials_verify_and_mints_go_on(outside: Outside) -> N
     assertion = installation.assertion()
     answer = installation.saml(assertion)
     assert installation.identity(answer)["Account"]
-    assert code_of(installation.saml, assertion) == "InvalidIdentityToken"
+    assert refused(installation.saml, assertion).code == "InvalidIdentityToken"
     outside.redis.start()
     assert installation.identity(installation.web_identity())["Account"]
 
@@ -164,7 +159,7 @@ def test_without_the_database_credentials_verify_and_mints_wait(
     assertion = installation.assertion()
     outside.postgresql.stop()
     assert client.get_caller_identity()["Account"]
-    assert code_of(installation.saml, assertion) == "ServiceUnavailable"
+    assert refused(installation.saml, assertion).code == "ServiceUnavailable"
     outside.postgresql.start()
     answer = _retried(installation, assertion)
     assert installation.identity(answer)["Account"]
@@ -231,7 +226,7 @@ def test_every_kind_of_credential_outlives_every_outage(outside: Outside) -> Non
     outside.postgresql.stop()
     all_work()
     for name, mint in mints.items():
-        assert code_of(mint) == "ServiceUnavailable", name
+        assert refused(mint).code == "ServiceUnavailable", name
     outside.postgresql.start()
     _retried(installation, installation.assertion())
     given |= {f"{name} afterwards": mint() for name, mint in mints.items()}

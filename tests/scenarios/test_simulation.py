@@ -1,14 +1,13 @@
 """The policy simulator answers boto3 and the AWS CLI as AWS documents it."""
 
 import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.broker import ACCOUNT, Key, RunningBroker
+from tests.support.refusals import refused
 
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 OTHER_ROOT = "arn:aws:iam::444455556666:root"
@@ -41,18 +40,6 @@ def entry(name: str, key_type: str, *values: str) -> dict[str, Any]:
         "ContextKeyType": key_type,
         "ContextKeyValues": list(values),
     }
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
-    folder: Path = tmp_path_factory.mktemp("simulation")
-    with running_broker(folder) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def root(broker: RunningBroker) -> Key:
-    return broker.create_account()
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +91,6 @@ def principal(
 
 def decisions(results: list[dict[str, Any]]) -> list[str]:
     return [result["EvalDecision"] for result in results]
-
-
-def refused(call: Any, *words: Any, **given: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as caught:
-        call(*words, **given)
-    error = caught.value.response["Error"]
-    return error["Code"], error["Message"]
 
 
 # The documented examples
@@ -665,7 +645,7 @@ def test_what_does_not_fit_is_refused_by_name(
     iam: Any, given: dict[str, Any], message: str
 ) -> None:
     whole = {"ActionNames": ["s3:GetObject"], "PolicyInputList": ALLOW, **given}
-    code, found = refused(iam.simulate_custom_policy, **whole)
+    code, found = refused(iam.simulate_custom_policy, **whole)[1:]
     assert code == "InvalidInput"
     assert found.startswith(message)
 
@@ -673,14 +653,14 @@ def test_what_does_not_fit_is_refused_by_name(
 def test_a_request_s_policies_are_bounded_together(iam: Any) -> None:
     long = allow("s3:*", Sid="x", Condition={"Null": {"a:b": "true"}}) + " " * 120_000
     given = {"ActionNames": ["s3:Go"], "PolicyInputList": [long] * 9}
-    code, message = refused(iam.simulate_custom_policy, **given)
+    code, message = refused(iam.simulate_custom_policy, **given)[1:]
     assert code == "InvalidInput"
     assert message.endswith("characters; a request can have 1048576.")
     levels = [{"ServiceControlPolicyInputList": [long] * 3}] * 3
     given = {"ActionNames": ["s3:Go"], "PolicyInputList": ALLOW}
     code, _ = refused(
         iam.simulate_custom_policy, OrderedOrganizationPolicyInputList=levels, **given
-    )
+    )[1:]
     assert code == "InvalidInput"
 
 
@@ -691,7 +671,7 @@ def test_policies_and_resources_are_bounded_together(iam: Any) -> None:
         "PolicyInputList": [long],
         "ResourceArns": [f"arn:aws:s3:::b{n}" for n in range(900)],
     }
-    code, message = refused(iam.simulate_custom_policy, **given)
+    code, message = refused(iam.simulate_custom_policy, **given)[1:]
     assert code == "InvalidInput"
     assert "too much for 900 resources in one request; send 83" in message
 
@@ -705,9 +685,9 @@ def test_policies_and_resources_are_bounded_together(iam: Any) -> None:
     ],
 )
 def test_a_principal_that_is_not_there_is_said_so(iam: Any, source: str) -> None:
-    assert refused(principal, iam, ["s3:Go"], source)[0] == "NoSuchEntity"
+    assert refused(principal, iam, ["s3:Go"], source).code == "NoSuchEntity"
     keys = iam.get_context_keys_for_principal_policy
-    assert refused(keys, PolicySourceArn=source)[0] == "NoSuchEntity"
+    assert refused(keys, PolicySourceArn=source).code == "NoSuchEntity"
 
 
 @pytest.mark.parametrize(
@@ -720,7 +700,7 @@ def test_a_principal_that_is_not_there_is_said_so(iam: Any, source: str) -> None
 )
 def test_a_malformed_exclusion_is_refused(iam: Any, exclusion: dict[str, Any]) -> None:
     given = {"PolicyExclusionList": [exclusion]}
-    assert refused(principal, iam, ["s3:Go"], **given)[0] == "InvalidInput"
+    assert refused(principal, iam, ["s3:Go"], **given).code == "InvalidInput"
 
 
 def test_simulating_a_principal_takes_a_permission_on_that_principal(
@@ -739,6 +719,6 @@ def test_simulating_a_principal_takes_a_permission_on_that_principal(
     auditor = broker.client("iam", key)
     assert decisions(principal(auditor, ["s3:GetObject"])) == ["allowed"]
     assert decisions(custom(auditor, ["s3:Go"], PolicyInputList=ALLOW)) == ["allowed"]
-    code, message = refused(principal, auditor, ["s3:GetObject"], WORKER)
+    code, message = refused(principal, auditor, ["s3:GetObject"], WORKER)[1:]
     assert code == "AccessDenied"
     assert f"iam:SimulatePrincipalPolicy on resource: {WORKER}" in message

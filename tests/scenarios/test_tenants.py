@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
-from botocore.exceptions import ClientError
 
 from tests.support.broker import RunningBroker, running_broker
 from tests.support.oidc_issuer import OidcIssuer
+from tests.support.refusals import refused
 from tests.support.saml_idp import (
     aws_attributes,
     build_response,
@@ -115,12 +115,6 @@ def tenants(tmp_path: Path) -> Iterator[Tenants]:
         yield Tenants(broker, issuers)
 
 
-def refused(call: Any, signer: str, account: str) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(signer, account)
-    return str(caught.value.response["Error"]["Code"])
-
-
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
 def test_one_tenants_keys_open_nothing_of_the_others(
     tenants: Tenants, *, warm: bool
@@ -131,8 +125,12 @@ def test_one_tenants_keys_open_nothing_of_the_others(
             tenants.with_saml(account, account)
             tenants.with_token(account, account)
     for signer, account in ((OURS, THEIRS), (THEIRS, OURS)):
-        assert refused(tenants.with_saml, signer, account) == "InvalidIdentityToken"
-        assert refused(tenants.with_token, signer, account) == "InvalidIdentityToken"
+        assert (
+            refused(tenants.with_saml, signer, account).code == "InvalidIdentityToken"
+        )
+        assert (
+            refused(tenants.with_token, signer, account).code == "InvalidIdentityToken"
+        )
         posted = tenants.posted(signer, account)
         assert posted.status_code == 400
         assert "invalid SAML response" in posted.text
