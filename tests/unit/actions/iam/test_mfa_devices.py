@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from broker.errors import (
+    AccessDenied,
     ConcurrentModification,
     LimitExceeded,
     NoSuchEntity,
@@ -15,7 +16,10 @@ from broker.errors import (
 )
 from broker.identities.mfa_codes import MfaCodes
 from broker.identities.mfa_devices import enable_device
+from broker.model.caller import Caller
 from broker.model.credentials import MfaState
+from broker.model.principal import Principal
+from broker.model.session import Session, SessionKind
 from broker.protocols.totp import totp_code
 from tests.support.iam import ACCOUNT, Iam, set_quotas
 
@@ -118,3 +122,44 @@ async def test_devices_of_nobody_and_of_others_are_told_apart(iam: Iam) -> None:
         await iam("GetMFADevice", SerialNumber=serial, UserName="ann")
     with pytest.raises(NoSuchEntity, match="MFA Device with serial number 123456789"):
         await iam("GetMFADevice", SerialNumber="123456789")
+
+
+async def test_a_key_alone_manages_no_devices_beside_the_first(iam: Iam) -> None:
+    """As recorded: before the serial number is looked at, and for oneself only."""
+    await iam("CreateUser", UserName="ann")
+    await iam("CreateUser", UserName="bob")
+    user = await iam.directory.find_user(ACCOUNT, "ann")
+    assert user is not None
+    principal = Principal.user(ACCOUNT, user_id=user.user_id, path="/", name="ann")
+    ann = iam.as_caller(Caller(principal=principal))
+    first, second, third = [await make(iam, f"d{number}") for number in range(3)]
+    await enable(ann, "ann", *first)
+    for serial in (second[0], first[0], first[0].replace("d0", "none")):
+        with pytest.raises(AccessDenied, match="authenticated with an MFA device"):
+            await enable(ann, "ann", serial, second[1])
+        with pytest.raises(AccessDenied, match="authenticated with an MFA device"):
+            await ann("DeactivateMFADevice", UserName="ann", SerialNumber=serial)
+    await enable(ann, "bob", *third)
+    ann.tick(seconds=90)
+    codes = pair(ann, first[1])
+    await ann("ResyncMFADevice", UserName="ann", SerialNumber=first[0], **codes)
+    with_mfa = ann.as_caller(
+        Caller(
+            principal=principal,
+            session=Session(
+                access_key_id="ASIA",
+                account=ACCOUNT,
+                kind=SessionKind.SESSION_TOKEN,
+                principal_id=user.user_id,
+                name="ann",
+                issued_at_ms=0,
+                expires_at=1,
+                mfa_at=1,
+            ),
+        )
+    )
+    await enable(with_mfa, "ann", *second)
+    for serial, _ in (first, second):
+        await with_mfa("DeactivateMFADevice", UserName="ann", SerialNumber=serial)
+    ann.tick(seconds=90)
+    await enable(ann, "ann", *first)
