@@ -24,6 +24,7 @@ from benchmarks.processes import cpu_seconds
 from broker.federation.issuer_keys import COOL_DOWN_SECONDS
 from tests.scenarios.installation import READER, Installation
 from tests.support.oidc_issuer import IssuerServer, make_key
+from tests.support.storage import STORAGES
 
 FLOOD_PER_SECOND = 200
 _CONNECTIONS = 4
@@ -37,7 +38,7 @@ _SECONDS_OF_CONNECTION = 10
 def run() -> Iterator[Row]:
     """Good tokens alone, beside harmless ones, and beside the flood, by turns."""
     with tempfile.TemporaryDirectory() as name:
-        for storage in ("embedded", "redis+postgresql"):
+        for storage in STORAGES:
             with installed(Path(name) / storage, storage) as (installation, _):
                 yield from _rows(installation, storage, Path(name))
 

@@ -18,11 +18,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import requests
+from benchmarks.saml import python3_saml
 from tests.scenarios.installation import Installation, policy, trust
 from tests.support import saml_idp
-from tests.support.broker import ACCOUNT, Key, running_broker
+from tests.support.broker import ACCOUNT, Key
 from tests.support.oidc_issuer import serving
-from tests.support.servers import find_free_port, start_postgresql, start_redis
+from tests.support.servers import find_free_port
+from tests.support.storage import STORAGES, broker_on
 
 _CONNECTIONS = 64
 _SECONDS = 40
@@ -57,7 +59,7 @@ def run() -> list[Row]:
         stock = _stock_is_valid_rate()
         rows.append(("moto server, AssumeRoleWithWebIdentity", f"{moto:.0f}/s"))
         rows.append(("stock python3-saml is_valid() alone", f"{stock:.0f}/s"))
-        for storage in ("embedded", "redis+postgresql"):
+        for storage in STORAGES:
             with installed(folder / storage, storage) as (installation, ready):
                 rows.append((f"{storage}: start to ready", f"{ready:.2f} s"))
                 rows += _rates(installation, storage, folder, baseline, moto, stock)
@@ -166,31 +168,20 @@ def installed(
     With it the seconds from its start to its being ready.
     """
     folder.mkdir(parents=True)
-    with serving("/idp") as issuer:
-        settings = {
-            "internal_issuers": f"127.0.0.1:{issuer.port}",
-            "rate_limit": "0",
-            "log_format": "json",
-        }
-        if storage == "embedded":
-            with running_broker(
-                folder, workers=workers, start=False, **settings
-            ) as broker:
-                yield _started(broker, issuer)
-            return
-        with (
-            start_redis() as redis,
-            start_postgresql(fsync=True) as postgresql,
-            running_broker(
-                folder,
-                workers=workers,
-                start=False,
-                redis_url=redis.url,
-                database_url=postgresql.create_database("broker"),
-                **settings,
-            ) as broker,
-        ):
-            yield _started(broker, issuer)
+    with (
+        serving("/idp") as issuer,
+        broker_on(
+            storage,
+            folder,
+            fsync=True,
+            workers=workers,
+            start=False,
+            internal_issuers=f"127.0.0.1:{issuer.port}",
+            rate_limit="0",
+            log_format="json",
+        ) as broker,
+    ):
+        yield _started(broker, issuer)
 
 
 def _started(broker, issuer) -> tuple[Installation, float]:  # type: ignore[no-untyped-def] # noqa: ANN001  # see the caller
@@ -235,38 +226,11 @@ def _form(body: str) -> dict[str, str]:
 
 def _stock_is_valid_rate() -> float:
     """How many signed responses stock python3-saml validates in a second."""
-    from onelogin.saml2.response import OneLogin_Saml2_Response  # noqa: PLC0415
-    from onelogin.saml2.settings import OneLogin_Saml2_Settings  # noqa: PLC0415
-
-    now = datetime.now(UTC)
-    key = saml_idp.key_pair()
-    settings = OneLogin_Saml2_Settings(
-        {
-            "strict": True,
-            "sp": {
-                "entityId": saml_idp.AUDIENCE,
-                "assertionConsumerService": {"url": saml_idp.ACS},
-            },
-            "idp": {
-                "entityId": saml_idp.ENTITY_ID,
-                "singleSignOnService": {"url": "https://idp.example.com/sso"},
-                "x509cert": key.certificate_base64,
-            },
-        }
-    )
-    request = {
-        "http_host": "127.0.0.1:8080",
-        "server_port": "8080",
-        "script_name": "/saml",
-        "https": "off",
-    }
-    text = saml_idp.build_response(now=now)
+    judge = python3_saml(saml_idp.build_response(now=datetime.now(UTC)))
     count = 300
     began = time.perf_counter()
     for _ in range(count):
-        response = OneLogin_Saml2_Response(settings, text)
-        if not response.is_valid(request):
-            raise RuntimeError(response.get_error())
+        judge()
     return count / (time.perf_counter() - began)
 
 

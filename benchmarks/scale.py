@@ -29,6 +29,7 @@ from broker.stores.cache.redis import RedisCache
 from broker.stores.urls import parse_redis_url
 from tests.scenarios.installation import Installation, trust
 from tests.support.broker import ACCOUNT, Key
+from tests.support.storage import STORAGES
 
 FULL = "--scale"
 _USERS, _ROLES, _SESSIONS = 1_000_000, 100_000, 1_000_000
@@ -55,7 +56,7 @@ def run() -> list[Row]:
     part = 1 if FULL in sys.argv else _SMALLER
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
-        for storage in ("embedded", "redis+postgresql"):
+        for storage in STORAGES:
             with installed(Path(name) / storage, storage) as (installation, ready):
                 _insert(installation, users=_users(0, _PAGE))
                 empty = _measure(installation, ready)

@@ -12,6 +12,7 @@ from benchmarks.http import installed, measure
 from benchmarks.processes import cpu_seconds, find_workers, resident_mb
 from tests.scenarios.installation import Installation
 from tests.support.broker import Key
+from tests.support.storage import STORAGES
 
 WORKERS = (1, 2)
 _LIMIT_MB = 150
@@ -23,7 +24,7 @@ def run() -> list[Row]:
     """All figures, as label and text."""
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
-        for storage in ("embedded", "redis+postgresql"):
+        for storage in STORAGES:
             memory: dict[int, list[float]] = {}
             spent: dict[str, dict[int, float]] = {}
             for workers in WORKERS:

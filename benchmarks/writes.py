@@ -14,8 +14,8 @@ from typing import Any
 from benchmarks import requests
 from benchmarks.http import measure
 from benchmarks.processes import cpu_seconds
-from tests.support.broker import RunningBroker, running_broker
-from tests.support.servers import start_postgresql, start_redis
+from tests.support.broker import RunningBroker
+from tests.support.storage import STORAGES, broker_on
 
 CLIENTS = 8
 CHANGES = 4000
@@ -27,7 +27,7 @@ def run() -> list[Row]:
     """All figures, as label and text."""
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
-        for storage in ("embedded", "redis+postgresql"):
+        for storage in STORAGES:
             with _broker(Path(name) / storage, storage) as broker:
                 rows.append((f"{storage}: {CLIENTS} clients", _measure(broker)))
     return rows
@@ -79,19 +79,7 @@ def _lost(iam: Any, requests: int) -> int:
 @contextmanager
 def _broker(folder: Path, storage: str) -> Iterator[RunningBroker]:
     folder.mkdir()
-    settings = {"rate_limit": "0", "log_format": "json"}
-    if storage == "embedded":
-        with running_broker(folder, **settings) as broker:
-            yield broker
-        return
-    with (
-        start_redis() as redis,
-        start_postgresql(fsync=True) as postgresql,
-        running_broker(
-            folder,
-            redis_url=redis.url,
-            database_url=postgresql.create_database("broker"),
-            **settings,
-        ) as broker,
-    ):
+    with broker_on(
+        storage, folder, fsync=True, rate_limit="0", log_format="json"
+    ) as broker:
         yield broker

@@ -9,7 +9,7 @@ import pytest
 from tests.scenarios.installation import Installation
 from tests.support.broker import Key, RunningBroker, running_broker
 from tests.support.oidc_issuer import serving
-from tests.support.servers import start_postgresql, start_redis
+from tests.support.storage import STORAGES, broker_on
 
 
 @pytest.fixture(scope="module")
@@ -28,25 +28,12 @@ def iam(broker: RunningBroker, root: Key) -> Any:
     return broker.client("iam", root)
 
 
-@pytest.fixture(scope="module", params=["embedded", "redis+postgresql"])
+@pytest.fixture(scope="module", params=STORAGES)
 def installation(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
     folder: Path = tmp_path_factory.mktemp("broker")
     with serving("/idp") as issuer:
         internal = f"127.0.0.1:{issuer.port}"
-        if request.param == "embedded":
-            with running_broker(folder, internal_issuers=internal) as broker:
-                yield Installation(broker, issuer)
-            return
-        with (
-            start_redis() as redis,
-            start_postgresql() as postgresql,
-            running_broker(
-                folder,
-                internal_issuers=internal,
-                redis_url=redis.url,
-                database_url=postgresql.create_database("broker"),
-            ) as broker,
-        ):
+        with broker_on(request.param, folder, internal_issuers=internal) as broker:
             yield Installation(broker, issuer)
