@@ -335,7 +335,9 @@ class IssuerKeys:
         except (FetchFailedError, OidcRejected):
             rest = now + timedelta(seconds=COOL_DOWN_SECONDS)
             with suppress(StoreUnavailableError):
-                await cache.put(_LOCK_SPACE, _cache_key(slot), _FAILED, expires_at=rest)
+                await cache.put(
+                    _LOCK_SPACE, _cache_key(slot), _held(_FAILED, rest), expires_at=rest
+                )
             raise
 
     async def _obtain_shared(
@@ -348,9 +350,15 @@ class IssuerKeys:
                 return shared
             now = self._clock.now()
             until = now + timedelta(seconds=self._fetch_seconds)
-            if await cache.add(_LOCK_SPACE, key, _FETCHING, expires_at=until):
+            if await cache.add(
+                _LOCK_SPACE, key, _held(_FETCHING, until), expires_at=until
+            ):
                 break
-            if await cache.get(_LOCK_SPACE, key) == _FAILED:
+            held = await cache.get(_LOCK_SPACE, key)
+            if held is not None and not self._counts(held, now):
+                await cache.drop(_LOCK_SPACE, key)
+                continue
+            if held is not None and held.startswith(_FAILED):
                 raise FetchFailedError(f"{slot.issuer}: another worker just failed")
             await asyncio.sleep(_POLL_SECONDS)
         # Whoever held the lock until a moment ago has brought the set since we looked.
@@ -371,6 +379,15 @@ class IssuerKeys:
             await cache.drop(_LOCK_SPACE, key)
         return keys, fetched_at
 
+    def _counts(self, held: bytes, now: datetime) -> bool:
+        """Whether a lock may stand: not when the clock was set since.
+
+        Workers' clocks may differ by as much as the cool-down.
+        """
+        left = int.from_bytes(held[-_TIME_BYTES:], "big") / 1000 - now.timestamp()
+        longest = max(self._fetch_seconds, COOL_DOWN_SECONDS)
+        return -COOL_DOWN_SECONDS < left < longest + COOL_DOWN_SECONDS
+
     async def _find_shared(
         self, slot: _Slot, kid: str | None, cache: Cache, seal: KeySetSeal
     ) -> tuple[KeySet, float] | None:
@@ -381,7 +398,9 @@ class IssuerKeys:
         age = self._clock.now().timestamp() - shared[1]
         newer = shared[1] > slot.fetched_at
         will_do = newer and (kid is None or kid in shared[0].keys)
-        if age < (REFRESH_SECONDS if will_do else COOL_DOWN_SECONDS):
+        # One from the future is from before the clock was set back, and of any age.
+        limit = REFRESH_SECONDS if will_do else COOL_DOWN_SECONDS
+        if -COOL_DOWN_SECONDS < age < limit:
             return shared
         if newer:  # better than what we have, should the fetch fail
             slot.keys, slot.fetched_at = shared
@@ -421,6 +440,11 @@ def _moment(seconds: float) -> datetime | None:
 
 def _cache_key(slot: _Slot) -> bytes:
     return hashlib.sha256(slot.name.encode("utf-8")).digest()
+
+
+def _held(what: bytes, until: datetime) -> bytes:
+    """The value of a lock: what for, and until when."""
+    return what + int(until.timestamp() * 1000).to_bytes(_TIME_BYTES, "big")
 
 
 def _read_shared(

@@ -477,6 +477,32 @@ class TestSharing:
         assert {type(one) for one in found} == {IssuerUnreachableError}
         assert server.hits[server.discovery_path] == 1
 
+    async def test_a_clock_that_is_set_back_does_not_hide_new_keys(
+        self, server: IssuerServer, clock: Any
+    ) -> None:
+        provider = provider_of(server.issuer.url)
+        workers = self.workers(server, clock, DictCache())
+        seen = [await w.keys_of(provider, PLAIN) for w in workers]
+        server.issuer.add_key("key-2", number=2)
+        clock.step(-3600)
+        for worker, old in zip(workers, seen, strict=True):
+            newer = await worker.newer_keys_of(provider, PLAIN, old, "key-2")
+            assert kids(newer) == {"key-1", "key-2"}
+        assert server.hits[server.jwks_path] == 2
+
+    @pytest.mark.parametrize("seconds", [-3600, 3600])
+    async def test_a_failure_does_not_outlast_a_change_of_the_clock(
+        self, server: IssuerServer, clock: Any, seconds: float
+    ) -> None:
+        provider = provider_of(server.issuer.url)
+        worker, *_ = self.workers(server, clock, DictCache())
+        server.down = True
+        with pytest.raises(IssuerUnreachableError):
+            await worker.keys_of(provider, PLAIN)
+        server.down = False
+        clock.step(seconds)
+        assert kids(await worker.keys_of(provider, PLAIN)) == {"key-1"}
+
     async def test_a_lost_cache_only_costs_fetches(
         self, server: IssuerServer, clock: Any
     ) -> None:
