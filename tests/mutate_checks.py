@@ -12,13 +12,10 @@ import argparse
 import ast
 import contextlib
 import copy
-import importlib.abc
-import importlib.machinery
 import io
 import os
 import resource
 import sys
-import types
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +28,8 @@ import lxml.etree
 import pytest
 import xmlsec
 
-ROOT = Path(__file__).parent.parent
+from tests.support.mutants import ROOT, MutantLoader
+
 PROTOCOLS = ROOT / "broker" / "protocols"
 SHARED = (cryptography.x509, hypothesis, jwt, lxml.etree, xmlsec)
 CPU_SECONDS = 120
@@ -128,30 +126,6 @@ def mutants(path: Path) -> Iterator[tuple[str, ast.Module]]:
         mutated = Swap(old, new).visit(tree)
         assert isinstance(mutated, ast.Module)
         yield label.replace("\n", " "), ast.fix_missing_locations(mutated)
-
-
-class MutantLoader(importlib.abc.Loader, importlib.abc.MetaPathFinder):
-    """Imports one module from a tree instead of its file."""
-
-    def __init__(self, path: Path, tree: ast.Module) -> None:
-        inside = path.relative_to(ROOT).with_suffix("")
-        self.name = ".".join(inside.parts)
-        self.path = str(path)
-        self.tree = tree
-
-    def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None,  # noqa: ARG002  # the protocol's
-        target: types.ModuleType | None = None,  # noqa: ARG002  # the protocol's
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != self.name:
-            return None
-        return importlib.machinery.ModuleSpec(fullname, self, origin=self.path)
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        module.__file__ = self.path
-        exec(compile(self.tree, self.path, "exec"), module.__dict__)
 
 
 def is_killed(path: Path, tree: ast.Module, tests: Sequence[str]) -> bool:

@@ -1,7 +1,7 @@
 # ruff: noqa: T201  # a program for the terminal
 """Flips one thing at a time in the policy engine and counts what the tests notice.
 
-``python tests/mutate_policy.py [MODULE …] [--every N]`` mutates the modules of
+``python -m tests.mutate_policy [MODULE …] [--every N]`` mutates the modules of
 `broker.policy` that decide (or those named), runs the tests of decisions and of the
 language on each mutant, and prints the survivors and the share of mutants killed.
 Each mutant lives in a forked child only; no file is changed.
@@ -11,22 +11,20 @@ import argparse
 import ast
 import contextlib
 import copy
-import importlib.abc
-import importlib.machinery
 import importlib.util
 import io
 import os
 import resource
 import sys
-import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis  # noqa: F401  # imported once, for all children
 import pytest
 import yaml  # noqa: F401  # likewise
 
-ROOT = Path(__file__).parent.parent
+from tests.support.mutants import ROOT, MutantLoader
+
 PACKAGE = ROOT / "broker" / "policy"
 MODULES = [
     "evaluate",
@@ -163,29 +161,6 @@ def mutants(module: str) -> Iterator[tuple[str, ast.Module]]:
             yield label, ast.fix_missing_locations(tree)
 
 
-class MutantLoader(importlib.abc.Loader, importlib.abc.MetaPathFinder):
-    """Imports one module from a tree instead of its file."""
-
-    def __init__(self, module: str, tree: ast.Module) -> None:
-        self.name = "broker.policy." + module.replace("/", ".")
-        self.path = str(PACKAGE / f"{module}.py")
-        self.tree = tree
-
-    def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None,  # noqa: ARG002  # the protocol's
-        target: types.ModuleType | None = None,  # noqa: ARG002  # the protocol's
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != self.name:
-            return None
-        return importlib.machinery.ModuleSpec(fullname, self, origin=self.path)
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        module.__file__ = self.path
-        exec(compile(self.tree, self.path, "exec"), module.__dict__)
-
-
 def decide_every_case() -> None:
     """The data first, without the cost of collecting tests: it kills most mutants."""
     place = ROOT / "tests" / "decisions" / "test_decisions.py"
@@ -207,7 +182,7 @@ def is_killed(module: str, tree: ast.Module) -> bool:
         # A mutant may never end, or eat memory until it does.
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-        sys.meta_path.insert(0, MutantLoader(module, tree))
+        sys.meta_path.insert(0, MutantLoader(PACKAGE / f"{module}.py", tree))
         with (
             Path(os.devnull).open("w") as nowhere,
             contextlib.redirect_stdout(nowhere),
