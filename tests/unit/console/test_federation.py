@@ -220,8 +220,8 @@ async def test_someone_else_who_is_signed_in_is_asked_first(world: SignInWorld) 
     page = await browser.get(login_url(token))
     assert page.status_code == 200
     assert "set-cookie" not in page.headers
-    assert "assumed-role/Reader/alice@example.com" in page.text
-    assert "assumed-role/Reader/carol" in page.text
+    assert "assumed-role/Reader/alice@example.com" in text_of(page)
+    assert "assumed-role/Reader/carol" in text_of(page)
     assert "alice@example.com" in text_of(await browser.get("/console/"))
     fields = form_fields(page, "/signin/continue")
     entered = await browser.post(

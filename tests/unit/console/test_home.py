@@ -340,7 +340,7 @@ async def test_signin_says_who_is_signed_in(world: SignInWorld) -> None:
     browser = world.browser()
     assert "Account number or alias" in (await browser.get("/signin")).text
     await world.sign_in(browser)
-    assert "alice@example.com" in (await browser.get("/signin")).text
+    assert "alice@example.com" in text_of(await browser.get("/signin"))
 
 
 @pytest.mark.parametrize(
