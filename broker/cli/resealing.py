@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from broker.cli.resealing_credentials import (
     RESEAL_CREDENTIALS,
+    sealed_anew,
     sealed_credentials,
 )
 from broker.federation.code_flow import CLIENT_SECRET_SEAL
@@ -169,9 +170,8 @@ async def _reseal_access_key(
     key = await change.find_access_key(value.entity)
     if key is None or not vault.needs_resealing(key.sealed_secret):
         return 0
-    purpose, column = ACCESS_KEY_SEAL
-    sealed = _resealed(
-        vault, (purpose, key.account, key.access_key_id, column), key.sealed_secret
+    sealed = sealed_anew(
+        vault, ACCESS_KEY_SEAL, key.account, key.access_key_id, key.sealed_secret
     )
     await change.update_access_key(replace(key, sealed_secret=sealed))
     return 1
@@ -191,12 +191,11 @@ async def _reseal_provider(
 
 
 def _with_resealed_keys(vault: Vault, provider: SamlProvider) -> SamlProvider:
-    purpose, column = SAML_KEY_SEAL
     keys = tuple(
         replace(
             key,
-            sealed_pem=_resealed(
-                vault, (purpose, provider.account, key.key_id, column), key.sealed_pem
+            sealed_pem=sealed_anew(
+                vault, SAML_KEY_SEAL, provider.account, key.key_id, key.sealed_pem
             ),
         )
         if vault.needs_resealing(key.sealed_pem)
@@ -206,19 +205,14 @@ def _with_resealed_keys(vault: Vault, provider: SamlProvider) -> SamlProvider:
     return replace(provider, private_keys=keys)
 
 
-def _resealed(vault: Vault, place: tuple[str, str, str, str], sealed: bytes) -> bytes:
-    return vault.seal(*place, vault.open_sealed(*place, sealed))
-
-
 async def _reseal_password(
     change: DirectoryChange, vault: Vault, value: SealedValue
 ) -> int:
     profile = await change.find_login_profile(value.account, value.entity)
     if profile is None or not vault.needs_resealing(profile.sealed):
         return 0
-    purpose, column = PASSWORD_SEAL
-    sealed = _resealed(
-        vault, (purpose, profile.account, profile.user_id, column), profile.sealed
+    sealed = sealed_anew(
+        vault, PASSWORD_SEAL, profile.account, profile.user_id, profile.sealed
     )
     await change.update_login_profile(replace(profile, sealed=sealed))
     return 1
@@ -231,10 +225,10 @@ async def _reseal_issuer(
     outbound = None if account is None else find_outbound(account)
     if account is None or outbound is None:
         return 0
-    sealed_anew = reseal(account.account_id, outbound, vault)
-    if sealed_anew == outbound:
+    renewed = reseal(account.account_id, outbound, vault)
+    if renewed == outbound:
         return 0
-    await change.update_account(with_outbound(account, sealed_anew))
+    await change.update_account(with_outbound(account, renewed))
     return 1
 
 
@@ -245,10 +239,11 @@ async def _reseal_client_secret(
     secret = provider.options.get(_SECRET_OPTION) if provider else None
     if provider is None or not isinstance(secret, str):
         return 0
-    purpose, column = CLIENT_SECRET_SEAL
-    sealed = _resealed(
+    sealed = sealed_anew(
         vault,
-        (purpose, provider.account, provider.unique_id, column),
+        CLIENT_SECRET_SEAL,
+        provider.account,
+        provider.unique_id,
         base64.b64decode(secret),
     )
     text = base64.b64encode(sealed).decode("ascii")

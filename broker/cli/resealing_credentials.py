@@ -48,8 +48,7 @@ async def _reseal_device(
     device = await change.find_mfa_device(account, serial)
     if device is None or not vault.needs_resealing(device.sealed_seed):
         return 0
-    place = _place(MFA_SEAL, account, device.serial)
-    sealed = _resealed(vault, place, device.sealed_seed)
+    sealed = sealed_anew(vault, MFA_SEAL, account, device.serial, device.sealed_seed)
     await change.update_mfa_device(replace(device, sealed_seed=sealed))
     return 1
 
@@ -60,8 +59,9 @@ async def _reseal_password(
     credential = await change.find_credential(account, credential_id)
     if credential is None or not vault.needs_resealing(credential.sealed):
         return 0
-    place = _place(SERVICE_PASSWORD_SEAL, account, credential_id)
-    sealed = _resealed(vault, place, credential.sealed)
+    sealed = sealed_anew(
+        vault, SERVICE_PASSWORD_SEAL, account, credential_id, credential.sealed
+    )
     await change.update_credential(replace(credential, sealed=sealed))
     return 1
 
@@ -72,20 +72,27 @@ async def _reseal_certificate(
     certificate = await change.find_server_certificate(account, name)
     if certificate is None or not vault.needs_resealing(certificate.sealed_key):
         return 0
-    place = _place(SERVER_KEY_SEAL, account, certificate.certificate_id)
-    sealed = _resealed(vault, place, certificate.sealed_key)
+    sealed = sealed_anew(
+        vault,
+        SERVER_KEY_SEAL,
+        account,
+        certificate.certificate_id,
+        certificate.sealed_key,
+    )
     await change.update_server_certificate(replace(certificate, sealed_key=sealed))
     return 1
 
 
-def _place(
-    seal: tuple[str, str], account: AccountId, entity: str
-) -> tuple[str, str, str, str]:
+def sealed_anew(
+    vault: Vault, seal: tuple[str, str], account: AccountId, entity: str, sealed: bytes
+) -> bytes:
+    """A sealed value with the newest key; ``seal`` is its purpose and its column.
+
+    Raises:
+        SealBrokenError: it does not open any more.
+    """
     purpose, column = seal
-    return purpose, account, entity, column
-
-
-def _resealed(vault: Vault, place: tuple[str, str, str, str], sealed: bytes) -> bytes:
+    place = (purpose, account, entity, column)
     return vault.seal(*place, vault.open_sealed(*place, sealed))
 
 
