@@ -48,6 +48,8 @@ _log = structlog.get_logger(__name__)
 _BODY_BYTES_MAX = 8192
 _BODY_SECONDS_MAX = 30
 _SKEW = timedelta(minutes=5)
+_MARGIN = timedelta(hours=1)
+"""A proof stays used whatever the clock says meanwhile."""
 _CLIENTS = frozenset({SAME_DEVICE, CROSS_DEVICE})
 _LONGEST = {"clientId": 256, "grantType": 64, "code": 512, "redirectUri": 2048}
 _LONGEST_REFRESH_TOKEN = 2048
@@ -158,7 +160,7 @@ class TokenEndpoint:
                 hashlib.sha256(name).digest(),
                 b"1",
                 # An iat ahead of our clock stays acceptable for twice the skew.
-                expires_at=now + 2 * _SKEW,
+                expires_at=now + 2 * _SKEW + _MARGIN,
             )
         except StoreUnavailableError as error:
             # Who cannot tell must refuse.

@@ -206,6 +206,20 @@ async def test_a_proof_is_good_once(terminal: Terminal) -> None:
     assert (await terminal.renew(following)).status_code == 200
 
 
+async def test_a_proof_stays_used_whatever_becomes_of_the_clock(
+    world: SignInWorld, terminal: Terminal
+) -> None:
+    token = (await log_in(terminal))["refreshToken"]
+    proof = terminal.proof()
+    body = {"grantType": "refresh_token", "refreshToken": token}
+    assert (await terminal.ask(proof, **body)).status_code == 200
+    world.clock.move(3600)
+    cache: Any = world.services.stores.cache
+    await cache.purge()
+    world.clock.move(-3600)
+    assert refused(await terminal.ask(proof, **body), "INVALID_REQUEST", 400)
+
+
 async def test_a_code_is_good_once(terminal: Terminal) -> None:
     code = await get_code(terminal)
     assert (await terminal.redeem(code)).status_code == 200
