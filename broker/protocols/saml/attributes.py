@@ -8,7 +8,7 @@ from lxml.etree import _Element
 
 from broker.model.federated import RolePair
 from broker.protocols.saml.errors import SamlReason, SamlRejected
-from broker.protocols.saml.gate import text_of
+from broker.protocols.saml.gate import children_named, text_of
 from broker.protocols.saml.names import ATTRIBUTE, ATTRIBUTE_STATEMENT, ATTRIBUTE_VALUE
 
 AWS_ATTRIBUTE_PREFIX: Final = "https://aws.amazon.com/SAML/Attributes/"
@@ -42,18 +42,19 @@ def read_attributes(assertion: _Element) -> Mapping[str, tuple[str, ...]]:
     Raises:
         SamlRejected: ATTRIBUTES, for encrypted attributes or one without a name.
     """
-    values: dict[str, list[str]] = {}
-    for statement in assertion.iterchildren(ATTRIBUTE_STATEMENT):
+    values: dict[str, tuple[str, ...]] = {}
+    for statement in children_named(assertion, ATTRIBUTE_STATEMENT):
         for attribute in statement.iterchildren("*"):
             name = attribute.get("Name")
             if attribute.tag != ATTRIBUTE or not name:
                 raise SamlRejected(
                     SamlReason.ATTRIBUTES, "an encrypted or nameless attribute"
                 )
-            values.setdefault(name, []).extend(
-                text_of(value) for value in attribute.iterchildren(ATTRIBUTE_VALUE)
-            )
-    return {name: tuple(texts) for name, texts in values.items()}
+            texts = [
+                text_of(value) for value in children_named(attribute, ATTRIBUTE_VALUE)
+            ]
+            values[name] = (*values.get(name, ()), *texts)
+    return values
 
 
 def parse_role_pair(text: str) -> RolePair:

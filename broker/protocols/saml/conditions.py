@@ -1,13 +1,13 @@
 """For whom an assertion is meant, and for when. Everything absent is wrong."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from lxml.etree import _Element
 
+from broker.model.struct import struct
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.expected import Expected, Profile
-from broker.protocols.saml.gate import text_of
+from broker.protocols.saml.gate import children_named, text_of
 from broker.protocols.saml.instant import parse_instant
 from broker.protocols.saml.names import (
     AUDIENCE,
@@ -28,7 +28,7 @@ MAX_LIFETIME = timedelta(days=1)
 """From IssueInstant to any NotOnOrAfter; an honest one is minutes to hours."""
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Confirmation:
     """The bearer confirmation that was accepted."""
 
@@ -66,7 +66,7 @@ def check_conditions(assertion: _Element, *, expected: Expected) -> datetime | N
 
     Source: SAML 2.0 Core 2.5.1.
     """
-    found = list(assertion.iterchildren(CONDITIONS))
+    found = children_named(assertion, CONDITIONS)
     if len(found) != 1:
         raise SamlRejected(SamlReason.STRUCTURE, f"{len(found)} Conditions, not one")
     conditions = found[0]
@@ -97,7 +97,7 @@ def find_confirmation(subject: _Element, *, expected: Expected) -> Confirmation:
 
     Source: SAML 2.0 Profiles 4.1.4.2 and 4.1.4.3.
     """
-    confirmations = list(subject.iterchildren(SUBJECT_CONFIRMATION))
+    confirmations = children_named(subject, SUBJECT_CONFIRMATION)
     if expected.options.profile is Profile.AWS and len(confirmations) != 1:
         raise SamlRejected(
             SamlReason.CONFIRMATION, "AWS takes exactly one SubjectConfirmation"
@@ -139,7 +139,7 @@ def find_session_end(assertion: _Element, *, expected: Expected) -> datetime | N
     Raises:
         SamlRejected: AUTHN_STATEMENT when there is none, EXPIRED or TIMESTAMP.
     """
-    statements = list(assertion.iterchildren(AUTHN_STATEMENT))
+    statements = children_named(assertion, AUTHN_STATEMENT)
     if not statements:
         raise SamlRejected(SamlReason.AUTHN_STATEMENT, "there is no AuthnStatement")
     ends = []
@@ -160,7 +160,7 @@ def find_session_end(assertion: _Element, *, expected: Expected) -> datetime | N
 
 
 def _check_confirmation(confirmation: _Element, expected: Expected) -> Confirmation:
-    found = list(confirmation.iterchildren(SUBJECT_CONFIRMATION_DATA))
+    found = children_named(confirmation, SUBJECT_CONFIRMATION_DATA)
     if len(found) != 1:
         raise SamlRejected(
             SamlReason.CONFIRMATION, f"{len(found)} SubjectConfirmationData, not one"
@@ -182,7 +182,11 @@ def _check_confirmation(confirmation: _Element, expected: Expected) -> Confirmat
         )
     in_response_to = data.get("InResponseTo")
     check_in_response_to(in_response_to, "SubjectConfirmationData", expected=expected)
-    return Confirmation(recipient, not_on_or_after, in_response_to)
+    return Confirmation(
+        recipient=recipient,
+        not_on_or_after=not_on_or_after,
+        in_response_to=in_response_to,
+    )
 
 
 def check_in_response_to(
@@ -226,7 +230,7 @@ def _check_window(element: _Element, where: str, expected: Expected) -> datetime
 
 
 def _check_audience(restriction: _Element, expected: Expected) -> None:
-    named = [text_of(audience) for audience in restriction.iterchildren(AUDIENCE)]
+    named = [text_of(audience) for audience in children_named(restriction, AUDIENCE)]
     if not any(name in expected.audiences for name in named):
         raise SamlRejected(
             SamlReason.AUDIENCE_WRONG,

@@ -1,6 +1,7 @@
 """The POST binding's encoding: strict base64 of UTF-8 text, never inflated."""
 
 from binascii import a2b_base64, b2a_base64
+from codecs import BOM_UTF8
 
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 
@@ -51,6 +52,6 @@ def decode_text(raw: bytes) -> str:
         SamlRejected: NOT_UTF8.
     """
     try:
-        return raw.decode("utf-8-sig")
+        return raw.removeprefix(BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
         raise SamlRejected(SamlReason.NOT_UTF8, "the bytes are not UTF-8") from error

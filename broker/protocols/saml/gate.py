@@ -43,7 +43,7 @@ _ABSOLUTE = re.compile(r"(?:https?://|urn:|[A-Za-z][A-Za-z0-9+.-]*:)[^\s&]+")
 _NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
 _MAX_ID_LENGTH = 256
 _XML_ID = f"{{{XML}}}id"
-_ID_ENDINGS = frozenset({"ID", "Id", "iD", "id"})
+_ID_ENDINGS = ("ID", "Id", "iD", "id")
 _SAML_TAGS = (f"{{{SAML}}}", f"{{{SAMLP}}}")
 _PARSER = etree.XMLParser(
     encoding="utf-8",
@@ -115,7 +115,7 @@ def _check_tree(root: _Element, limits: Limits) -> None:
         if len(names) > limits.attributes_per_element:
             raise SamlRejected(SamlReason.TOO_COMPLEX, "too many attributes")
         for name in names:
-            if name[-2:] in _ID_ENDINGS:
+            if name.endswith(_ID_ENDINGS):
                 _collect_id(str(node.tag), name, node.get(name, ""), ids)
     _check_comments(root)
 
@@ -175,6 +175,11 @@ def children_of(element: _Element) -> dict[str, list[_Element]]:
     for child in element.iterchildren("*"):
         children.setdefault(str(child.tag), []).append(child)
     return children
+
+
+def children_named(element: _Element, tag: str) -> list[_Element]:
+    """The child elements of one tag, in document order."""
+    return [child for child in element if child.tag == tag]
 
 
 def text_of(element: _Element) -> str:

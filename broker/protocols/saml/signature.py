@@ -5,17 +5,17 @@ with the signed digest and parsed. Whatever reads values reads that document, so
 position in the received tree can matter.
 """
 
-import base64
 import hmac
 import re
+from binascii import a2b_base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import new as new_digest
 
 import xmlsec
 from lxml import etree
 from lxml.etree import _Element
 
+from broker.model.struct import struct
 from broker.protocols.saml.algorithms import (
     CANONICALISATIONS,
     ENVELOPED,
@@ -59,7 +59,7 @@ _PARSER = etree.XMLParser(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class _SignedInfo:
     """What a Signature of the one permitted form says about itself."""
 
@@ -238,10 +238,16 @@ def _read_signed_info(
     if keeps_comments is None:
         raise _not_allowed("second transform", canonical)
     try:
-        value = base64.b64decode("".join(_base64_text(digest_value).split()))
+        value = a2b_base64(_base64_text(digest_value))  # passes over white space
     except ValueError as error:
         raise _misshapen("DigestValue is not base64") from error
-    return _SignedInfo(family, digest, value, keeps_comments, _prefixes(canonical))
+    return _SignedInfo(
+        family=family,
+        digest=digest,
+        digest_value=value,
+        keeps_comments=keeps_comments,
+        inclusive_prefixes=_prefixes(canonical),
+    )
 
 
 def _children(element: _Element, *tags: str) -> list[_Element]:

@@ -19,7 +19,12 @@ from broker.protocols.saml.decode import decode_response
 from broker.protocols.saml.decryption import decrypt_assertion
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.expected import Expected, Profile
-from broker.protocols.saml.gate import parse_strictly, require_id, text_of
+from broker.protocols.saml.gate import (
+    children_named,
+    parse_strictly,
+    require_id,
+    text_of,
+)
 from broker.protocols.saml.instant import parse_instant
 from broker.protocols.saml.keys import SigningKey
 from broker.protocols.saml.metadata import IdpDescriptor, IdpMetadata
@@ -207,7 +212,7 @@ def _verify_signatures(
 
 def _require_signatures(root: _Element, *known: _Element | None) -> None:
     """Refuse any signature besides the known ones: a second, or one elsewhere."""
-    expected = sum(signature is not None for signature in known)
+    expected = len(known) - known.count(None)
     if len(list(root.iter(SIGNATURE))) != expected:
         raise SamlRejected(
             SamlReason.SIGNATURE_STRUCTURE, "a signature where none belongs"
@@ -215,14 +220,14 @@ def _require_signatures(root: _Element, *known: _Element | None) -> None:
 
 
 def _only_child(root: _Element, tag: str) -> _Element:
-    found = list(root.iterchildren(tag))
+    found = children_named(root, tag)
     if len(found) != 1:
         raise SamlRejected(SamlReason.ASSERTION_COUNT, "not exactly one assertion")
     return found[0]
 
 
 def _unverified_issuer(assertion: _Element) -> str:
-    issuers = list(assertion.iterchildren(ISSUER))
+    issuers = children_named(assertion, ISSUER)
     if len(issuers) != 1:
         raise SamlRejected(SamlReason.ISSUER_UNKNOWN, f"{len(issuers)} issuers")
     return text_of(issuers[0])
@@ -310,7 +315,7 @@ def _check_envelope(envelope: Envelope, issuer: str, expected: Expected) -> None
 
 
 def _only_subject(assertion: _Element) -> _Element:
-    found = list(assertion.iterchildren(SUBJECT))
+    found = children_named(assertion, SUBJECT)
     if len(found) != 1:
         raise SamlRejected(SamlReason.SUBJECT, f"{len(found)} subjects, not one")
     return found[0]
