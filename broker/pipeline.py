@@ -138,12 +138,12 @@ class Pipeline:
             call = self._open(raw, request_id, Door.API, action)
             result = await self.perform(call, action, lambda: read(query.params))
             return Answer(
-                200,
-                ((b"content-type", JSON if query.wants_json else XML),),
-                service.render(
+                status=200,
+                headers=((b"content-type", JSON if query.wants_json else XML),),
+                body=service.render(
                     action.name, result, request_id, as_json=query.wants_json
                 ),
-                action.name,
+                action=action.name,
             )
         except BrokerError as error:
             return fault.answer(error)
@@ -423,4 +423,10 @@ class _Fault:
         headers = [(b"content-type", JSON if self.as_json else XML)]
         if error.status == _UNAVAILABLE:
             headers.append((b"retry-after", b"1"))
-        return Answer(error.status, tuple(headers), body, self.action, error.code)
+        return Answer(
+            status=error.status,
+            headers=tuple(headers),
+            body=body,
+            action=self.action,
+            error_code=error.code,
+        )

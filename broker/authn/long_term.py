@@ -5,7 +5,6 @@ and the secret is opened anew, so that neither a deactivated access key nor a re
 storage key lives on in a cache.
 """
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from broker.errors import InvalidClientTokenId, ServiceUnavailable
@@ -14,13 +13,14 @@ from broker.model.caller import Caller
 from broker.model.entities import ACCESS_KEY_SEAL, AccessKey, KeyStatus, User
 from broker.model.principal import Principal
 from broker.model.secret import Secret
+from broker.model.struct import struct
 from broker.sessions.vault import SealBrokenError
 from broker.stores.errors import StoreUnavailableError
 
 _PREFIX = "AKIA"
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class ResolvedKey:
     """A live access key: the secret that signs with it, and who that is."""
 
@@ -87,7 +87,7 @@ class LongTermKeys:
             )
         except SealBrokenError as error:
             raise InvalidClientTokenId(detail=str(error)) from error
-        return ResolvedKey(Secret(secret.decode("ascii")), caller)
+        return ResolvedKey(secret=Secret(secret.decode("ascii")), caller=caller)
 
     async def _owner(self, key: AccessKey) -> Caller:
         if key.user_id is None:

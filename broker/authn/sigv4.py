@@ -9,7 +9,6 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from datetime import datetime
 from hmac import HMAC
 from typing import Protocol
@@ -28,6 +27,7 @@ from broker.model.principal import Principal
 from broker.model.raw import RawRequest
 from broker.model.secret import Secret
 from broker.model.session import Session
+from broker.model.struct import struct
 from broker.protocols.sigv4 import (
     Reason,
     SignedRequest,
@@ -90,7 +90,7 @@ class SessionResolver(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class SignedCaller:
     """The proved caller, and the region that the request was signed for."""
 
@@ -198,7 +198,7 @@ class SignatureScheme:
             raise _ERRORS[rejected.reason](
                 rejected.message, detail=rejected.detail
             ) from None
-        return SignedCaller(key.caller, signed.region)
+        return SignedCaller(caller=key.caller, region=signed.region)
 
     def _regions_at(self, raw: RawRequest) -> AbstractSet[str] | None:
         """The regions accepted at the host that the request was sent to."""
@@ -221,4 +221,4 @@ class SignatureScheme:
             principal_tags=live.principal_tags,
             context=live.session.identity_context,
         )
-        return ResolvedKey(live.secret, caller)
+        return ResolvedKey(secret=live.secret, caller=caller)

@@ -1,7 +1,6 @@
 """The one gate: gather, evaluate, and refuse what is not allowed."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from broker.authz.context import Context, call_context, resource_context
@@ -12,6 +11,7 @@ from broker.errors import AccessDenied
 from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
 from broker.model.raw import RawRequest
+from broker.model.struct import struct
 from broker.policy import (
     AccessRequest,
     Applicable,
@@ -26,7 +26,7 @@ from broker.policy import (
 _UNSIGNED = frozenset({PrincipalType.SAML, PrincipalType.WEB_IDENTITY})
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Judgement:
     """One need decided, with everything that the decision rests on."""
 
@@ -131,7 +131,11 @@ class Guard:
             },
         )
         judge = authorize if need.trust is None else authorize_trust
-        return Judgement(request, applicable, judge(request, applicable))
+        return Judgement(
+            request=request,
+            applicable=applicable,
+            decision=judge(request, applicable),
+        )
 
     async def _applicable(self, caller: Caller, need: Need) -> Applicable:
         resource = None

@@ -1,14 +1,14 @@
 """A permission that a call needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from broker.model.account import AccountId
 from broker.model.entities import Role
 from broker.model.struct import struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@struct
 class Trust:
     """The role whose trust policy must allow; None when there is no such role.
 

@@ -24,7 +24,7 @@ _BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _PAIRS = tuple(one + two for one in _BASE32 for two in _BASE32)
 _PAIR_MASK = len(_PAIRS) - 1
 _HEAD_SHIFTS = (30, 20, 10, 0)
-_CACHED_HEADS = 4096
+_CACHED = 4096
 
 
 def parse_account_id(text: str) -> AccountId:
@@ -54,7 +54,7 @@ def format_access_key_id(prefix: str, account: AccountId, random_bits: int) -> s
     )
 
 
-@lru_cache(_CACHED_HEADS)
+@lru_cache(_CACHED)
 def _account_part(account: AccountId) -> tuple[str, int]:
     """The first eight characters, and the account's last bit above the free ones."""
     number = _NEW_FORMAT_BIT | (int(account) << _FREE_BITS)
@@ -67,8 +67,14 @@ def _account_part(account: AccountId) -> tuple[str, int]:
 
 def find_account_of_key_id(access_key_id: str) -> AccountId | None:
     """The account that an access key id carries; None for ids of another format."""
+    # Nothing longer than a key id is remembered.
     if len(access_key_id) != _KEY_ID_LENGTH:
         return None
+    return _decode_account(access_key_id)
+
+
+@lru_cache(_CACHED)
+def _decode_account(access_key_id: str) -> AccountId | None:
     try:
         raw = base64.b32decode(access_key_id[_PREFIX_LENGTH:])
     except ValueError:

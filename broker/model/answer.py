@@ -1,7 +1,9 @@
 """What goes back over the wire for one call."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Self
+
+from broker.model.struct import struct
 
 XML = b"text/xml"
 """The content type of XML answers, exactly (reference 1.3)."""
@@ -10,7 +12,7 @@ JSON = b"application/json"
 """The content type of JSON answers."""
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Answer:
     """An HTTP answer; the edge adds the headers that every answer has.
 
@@ -27,4 +29,6 @@ class Answer:
     @classmethod
     def redirect(cls, location: str) -> Self:
         """A 302 with an empty body."""
-        return cls(302, ((b"location", location.encode("ascii")),), b"")
+        return cls(
+            status=302, headers=((b"location", location.encode("ascii")),), body=b""
+        )

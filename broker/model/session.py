@@ -86,7 +86,7 @@ class Session:
     scope_count: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@struct
 class TemporaryCredentials:
     """The four members of ``Credentials`` in an STS answer."""
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from broker.model.struct import struct
+
 
 class PolicyType(StrEnum):
     """A type of policy, in the words of AWS's denial texts."""
@@ -35,7 +37,7 @@ class StatementRef:
         return f"statement {self.index + 1}{name} of {self.policy}"
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Decision:
     """Allowed or not, by which type of policy, by which statements.
 
@@ -45,7 +47,7 @@ class Decision:
     """
 
     allowed: bool
-    explicit_deny: bool
+    explicit_deny: bool = False
     policy_type: PolicyType
     statements: tuple[StatementRef, ...] = ()
 

@@ -66,7 +66,12 @@ def _decide(
     ]
     for policy_type, found in layers:
         if found.denies and (refs := _matching(found.denies, request)):
-            return Decision(False, True, policy_type, refs)  # noqa: FBT003  # the record's own order
+            return Decision(
+                allowed=False,
+                explicit_deny=True,
+                policy_type=policy_type,
+                statements=refs,
+            )
     granted: tuple[StatementRef, ...] = ()
     resource = identity = _SILENT
     silent: set[PolicyType] = set()
@@ -121,7 +126,9 @@ def _combine(
     # identity policies is of any account.
     resource_suffices = same_account or principal.type in _OF_NO_ACCOUNT
     if resource_suffices and resource.grant is Grant.DIRECT:
-        return Decision(True, False, resource_type, resource.refs)  # noqa: FBT003  # the record's own order
+        return Decision(
+            allowed=True, policy_type=resource_type, statements=resource.refs
+        )
     resource_needed = not same_account or resource_type is PolicyType.TRUST
     if resource_needed and resource.grant is Grant.NONE:
         if resource_type is PolicyType.TRUST or not has_identity:
@@ -136,7 +143,7 @@ def _combine(
     if refusing is not None:
         return _implicit(refusing)
     deciding = resource_type if identity is resource else PolicyType.IDENTITY
-    return Decision(True, False, deciding, granted)  # noqa: FBT003  # the record's own order
+    return Decision(allowed=True, policy_type=deciding, statements=granted)
 
 
 def _identity_side(identity: _Verdict, silent: set[PolicyType]) -> PolicyType | None:
@@ -149,7 +156,7 @@ def _identity_side(identity: _Verdict, silent: set[PolicyType]) -> PolicyType | 
 
 
 def _implicit(policy_type: PolicyType) -> Decision:
-    return Decision(False, False, policy_type)  # noqa: FBT003  # the record's own order
+    return Decision(allowed=False, policy_type=policy_type)
 
 
 def _layers(

@@ -6,7 +6,7 @@ write; only after it do the credentials exist for anybody.
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 
 from broker.entropy import random_bits
@@ -69,7 +69,7 @@ class MintOrder:
     least_token_characters: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class Minted:
     """What a mint gave."""
 
@@ -122,7 +122,9 @@ class SessionIssuer:
             session_token=token,
             expiration=datetime.fromtimestamp(session.expires_at, UTC),
         )
-        return Minted(credentials, packed, session)
+        return Minted(
+            credentials=credentials, packed_policy_size=packed, session=session
+        )
 
     async def _commit(self, record: AuditRecord, mark: ReplayMark | None) -> None:
         try:

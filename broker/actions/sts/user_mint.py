@@ -1,7 +1,6 @@
 """Sessions of users and of root: rules of life, then the mint."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from broker.actions.action import Call
@@ -10,13 +9,14 @@ from broker.actions.sts.roles import credentials_shape, token_shape
 from broker.errors import AccessDenied
 from broker.model.principal import PrincipalType
 from broker.model.session import SessionKind, SessionPolicies
+from broker.model.struct import struct
 from broker.sessions.issue import Minted, MintOrder, SessionIssuer
 from broker.sessions.limits import session_duration
 from broker.sessions.tags import NO_TAGS, SessionTags
 from broker.stores.directory.fresh import FreshDirectory
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@struct
 class UserRequest:
     """A permitted request for a session that the caller's own key makes."""
 

@@ -8,9 +8,10 @@ executed.
 import re
 from binascii import a2b_qp
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from broker.model.raw import RawRequest
+from broker.model.struct import struct
 from broker.protocols.query.errors import QueryRejected, Reason
 
 PARAMETERS_MAX = 10_000
@@ -22,7 +23,7 @@ _BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _SHOWN_CHARACTERS = 128
 
 
-@dataclass(frozen=True, slots=True)
+@struct
 class QueryCall:
     """What is asked. Values are decoded, nothing is checked against a model yet.
 
@@ -55,13 +56,17 @@ def parse_call(raw: RawRequest) -> QueryCall:
         _collect(raw.query, params)
     if raw.method == "POST":
         if not form:
-            return QueryCall(None, None, {}, wants_json)
+            return QueryCall(
+                action=None, version=None, params={}, wants_json=wants_json
+            )
         _collect(raw.body, params)
     action = params.pop("Action", None)
     version = params.pop("Version", None)
     if raw.query:
         params = {k: v for k, v in params.items() if k[:6].lower() != "x-amz-"}
-    return QueryCall(action, version, params, wants_json)
+    return QueryCall(
+        action=action, version=version, params=params, wants_json=wants_json
+    )
 
 
 def _read_headers(raw: RawRequest) -> tuple[bool, bool]:

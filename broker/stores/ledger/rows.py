@@ -1,6 +1,7 @@
 """Audit records as rows: the columns that can be searched, and a JSON body."""
 
 import json
+import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import fields
@@ -30,7 +31,7 @@ AUDIT_COLUMNS = (
 )
 MARK_COLUMNS = ("key", "mint_id", "expires_at")
 
-_PROVIDER_RESOURCES = (":saml-provider/", ":oidc-provider/")
+_PROVIDER = re.compile(":(?:saml|oidc)-provider/")
 _IN_COLUMNS = frozenset({"event_id", "at", "account"})
 _BODY_FIELDS = tuple(
     field.name for field in fields(AuditRecord) if field.name not in _IN_COLUMNS
@@ -49,7 +50,7 @@ def encode_audit(record: AuditRecord) -> AuditRow:
         # An unsigned caller is the provider that speaks for it; a refused proof has
         # no caller and stands with the provider that it was brought for.
         for arn in (caller, *record.resources):
-            if any(kind in arn for kind in _PROVIDER_RESOURCES):
+            if _PROVIDER.search(arn):
                 provider = arn
                 break
     body = {}

@@ -14,14 +14,18 @@ from broker.web.asgi import App
 from broker.web.edge import AllowedHosts, Edge
 from broker.web.proxies import TrustedProxies
 
-OK = Answer(200, ((b"content-type", b"text/xml"),), b"<ok/>\n")
+
+def _ok() -> Answer:
+    return Answer(
+        status=200, headers=((b"content-type", b"text/xml"),), body=b"<ok/>\n"
+    )
 
 
 @dataclass
 class Recorder:
     """A pipeline that keeps what it was asked and gives a prepared answer."""
 
-    given: Answer = OK
+    given: Answer = field(default_factory=_ok)
     asked: list[RawRequest] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
 

@@ -89,7 +89,13 @@ async def test_a_public_https_broker_asks_for_strict_transport(ask: Callable) ->
 async def test_there_is_one_line_a_request_with_neither_query_nor_body_nor_cookie(
     ask: Callable, recorder: Any
 ) -> None:
-    recorder.given = Answer(400, (), b"S3CR3T", "AssumeRole", "ValidationError")
+    recorder.given = Answer(
+        status=400,
+        headers=(),
+        body=b"S3CR3T",
+        action="AssumeRole",
+        error_code="ValidationError",
+    )
     with capture_logs() as lines:
         await ask(
             "POST",

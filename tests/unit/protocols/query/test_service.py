@@ -10,7 +10,7 @@ IAM = Service(load_service_model("iam"))
 
 
 def call(action: str, version: str | None) -> QueryCall:
-    return QueryCall(action, version, {}, wants_json=False)
+    return QueryCall(action=action, version=version, params={}, wants_json=False)
 
 
 def test_version_and_action_select_the_service() -> None:
