@@ -13,6 +13,7 @@ from onelogin.saml2.response import OneLogin_Saml2_Response
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
 
 from broker.federation.saml import prove_saml
+from broker.federation.saml_options import SamlProviderOptions
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.expected import Expected
 from broker.protocols.saml.keys import parse_private_key
@@ -50,6 +51,7 @@ def run() -> Iterator[tuple[str, str]]:
     decryption = saml_idp.key_pair("decryption")
     encrypted = saml_idp.build_response(now=now, encrypt_to=decryption.public_pem)
     provider = saml_provider()
+    options = SamlProviderOptions.parse(provider.options)
     metadata = parse_metadata(provider.metadata, now=None)
     expected = Expected(
         audiences=frozenset({saml_idp.AUDIENCE}),
@@ -74,6 +76,7 @@ def run() -> Iterator[tuple[str, str]]:
             lambda: prove_saml(
                 response,
                 provider=provider,
+                options=options,
                 metadata=metadata,
                 audiences=expected.audiences,
                 recipients=expected.recipients,

@@ -39,6 +39,7 @@ from broker.stores.directory.fresh import FreshDirectory
 _log = structlog.get_logger(__name__)
 
 _CACHED_ARNS = 1024
+_parse_arn = lru_cache(_CACHED_ARNS)(Arn.parse)
 _ROLLED_OVER = frozenset({SamlReason.SIGNATURE_INVALID, SamlReason.METADATA_EXPIRED})
 """Refusals that newer metadata may turn round."""
 
@@ -71,10 +72,12 @@ class SamlExpectations:
 
 
 @dataclass(frozen=True, slots=True)
-class _ProviderKeys:
-    """A SAML provider's metadata and decryption keys, ready to use."""
+class _ProviderTerms:
+    """What a SAML provider's assertions are held to, ready to use."""
 
+    options: SamlProviderOptions
     metadata: IdpMetadata
+    recipients: frozenset[str]
     decryption: tuple[DecryptionKey, ...]
 
 
@@ -143,7 +146,7 @@ class FederatedScheme:
         Raises:
             InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: refused.
         """
-        name = Arn.parse(provider_arn).resource.removeprefix("saml-provider/")
+        name = _parse_arn(provider_arn).resource.removeprefix("saml-provider/")
         provider = await self._fresh.find_saml_provider(account, name)
         if provider is None:
             raise InvalidIdentityToken(
@@ -169,25 +172,26 @@ class FederatedScheme:
         trials: SamlTrials | None,
     ) -> FederatedIdentity:
         expected = self._expectations
-        keys = await self._keys(provider)
-        _require_valid(provider, keys.metadata, now - expected.skew)
+        terms = await self._terms(provider)
+        _require_valid(provider, terms.metadata, now - expected.skew)
         if trials is not None:
-            trials.begin(keys.metadata)
+            trials.begin(terms.metadata)
         try:
             return prove_saml(
                 response_text,
                 provider=provider,
-                metadata=keys.metadata,
-                decryption_keys=keys.decryption,
+                options=terms.options,
+                metadata=terms.metadata,
+                decryption_keys=terms.decryption,
                 audiences=expected.audiences,
-                recipients=expected.recipients | {self._acs_of(provider)},
+                recipients=terms.recipients,
                 now=now,
                 skew=expected.skew,
                 in_response_to=in_response_to,
             )
         except BrokerError as error:
             if trials is not None:
-                trials.note(keys.metadata, error)
+                trials.note(terms.metadata, error)
             raise
 
     async def _find_newer(
@@ -221,11 +225,11 @@ class FederatedScheme:
         self, provider: SamlProvider
     ) -> tuple[DecryptionKey, ...]:
         """The provider's decryption keys, newest first."""
-        return (await self._keys(provider)).decryption
+        return (await self._terms(provider)).decryption
 
     async def metadata_of(self, provider: SamlProvider) -> IdpMetadata:
         """The provider's registered metadata."""
-        return (await self._keys(provider)).metadata
+        return (await self._terms(provider)).metadata
 
     async def prove_token(
         self, given: Mapping[str, str], now: datetime
@@ -262,21 +266,24 @@ class FederatedScheme:
                 continue
             yield parse_private_key(pem)
 
-    async def _keys(self, provider: SamlProvider) -> _ProviderKeys:
-        async def load() -> _ProviderKeys:
+    async def _terms(self, provider: SamlProvider) -> _ProviderTerms:
+        async def load() -> _ProviderTerms:
             options = SamlProviderOptions.parse(provider.options)
-            return _ProviderKeys(
-                parse_metadata(
+            return _ProviderTerms(
+                options=options,
+                metadata=parse_metadata(
                     provider.metadata, now=None, legacy_rsa=options.legacy_rsa
                 ),
-                tuple(self._open_keys(provider)),
+                recipients=self._expectations.recipients | {self._acs_of(provider)},
+                decryption=tuple(self._open_keys(provider)),
             )
 
-        # The text is part of the key: another worker's change may be known before
-        # the account's generation is.
+        # Metadata and options are part of the key: another worker's change may be
+        # known before the account's generation is.
+        texts = (hash(provider.metadata), repr(provider.options))
         return await self._fresh.memo.get(
             provider.account,
-            ("saml-keys", provider.uuid, hash(provider.metadata)),
+            ("saml-terms", provider.uuid, *texts),
             load,
         )
 

@@ -109,6 +109,7 @@ def prove_saml(
     response_text: str,
     *,
     provider: SamlProvider,
+    options: SamlProviderOptions,
     metadata: IdpMetadata,
     audiences: AbstractSet[str],
     recipients: AbstractSet[str],
@@ -119,8 +120,8 @@ def prove_saml(
 ) -> FederatedIdentity:
     """Verify a SAMLResponse parameter as ``provider``'s and say whom it proves.
 
-    ``metadata`` is the provider's, parsed; ``audiences`` and ``recipients`` are the
-    installation's, to which the provider's own options are added.
+    ``options`` and ``metadata`` are the provider's, parsed; ``audiences`` and
+    ``recipients`` are the installation's, to which those of the options are added.
     ``decryption_keys`` are the provider's, newest first; ``in_response_to`` as in
     `Expected`. The pairs of the result are this provider's with roles of its own
     account and may be none; ``spends`` lacks the role, which the caller adds.
@@ -129,7 +130,6 @@ def prove_saml(
         InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: the proof is
             refused; ``detail`` says why.
     """
-    options = SamlProviderOptions.parse(provider.options)
     expected = Expected(
         audiences=audiences | options.audiences,
         recipients=recipients | options.recipients,

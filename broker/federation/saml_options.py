@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from broker.protocols.saml.published_metadata import parse_signers
 _LONGEST_URL = 2048
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SamlProviderOptions:
     """What ``SamlProvider.options`` may hold. Every key is optional.
 
@@ -75,7 +76,7 @@ class SamlProviderOptions:
             metadata_trust_tls=_flag(options, "MetadataTrustTls"),
         )
 
-    @property
+    @cached_property
     def protocol(self) -> SamlOptions:
         """The part that verification needs."""
         return SamlOptions(
