@@ -16,21 +16,13 @@ from broker.app import Services
 from broker.authn.federated import federated_caller
 from broker.authz.need import Need
 from broker.errors import BrokerError
-from broker.model.raw import RawRequest
 from tests.authorization.callers import KINDS, Kind, open_installation
 from tests.authorization.inputs import make_input
+from tests.support.raw import raw_request
 
 FILE = Path(__file__).parent / "table.txt"
 WRITE = ".venv/bin/python -m tests.authorization.table"
-_RAW = RawRequest(
-    method="POST",
-    raw_path=b"/",
-    query=b"",
-    headers=((b"user-agent", b"table"),),
-    body=b"",
-    source_ip="192.0.2.1",
-    secure=True,
-)
+_RAW = raw_request(headers=((b"user-agent", b"table"),), secure=True)
 _MARKS = {
     "": "A",
     "AccessDenied": "d",

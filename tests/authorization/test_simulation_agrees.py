@@ -13,10 +13,10 @@ from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard
 from broker.authz.need import Need
 from broker.model.caller import Caller
-from broker.model.raw import RawRequest
 from tests.authorization.callers import KINDS, NOW, open_installation
 from tests.authorization.inputs import ACCOUNT
 from tests.authorization.table import MadeUpInputRefusedError, needs_of
+from tests.support.raw import raw_request
 
 WHO = {
     "user without policies": "user/nothing",
@@ -24,15 +24,7 @@ WHO = {
     "administrator with a Deny of iam:* and sts:*": "user/denied",
     "role session, AdministratorAccess": "role/app/Caller",
 }
-RAW = RawRequest(
-    method="POST",
-    raw_path=b"/",
-    query=b"",
-    headers=(),
-    body=b"",
-    source_ip="192.0.2.1",
-    secure=True,
-)
+RAW = raw_request(secure=True)
 
 
 async def all_needs(services: Services) -> list[Need]:

@@ -15,27 +15,19 @@ from broker.authz.need import Need
 from broker.model.account import Account, AccountId
 from broker.model.caller import Caller
 from broker.model.principal import Principal
-from broker.model.raw import RawRequest
 from broker.sessions.keyring import create_keyring
 from broker.sessions.vault import Vault
 from broker.stores.database import Database
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.migrations import migrate
 from broker.stores.urls import SqliteLocation
+from tests.support.raw import raw_request
 
 ACCOUNT = AccountId("123456789012")
 OTHER = AccountId("210987654321")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
-RAW = RawRequest(
-    method="POST",
-    raw_path=b"/",
-    query=b"",
-    headers=(),
-    body=b"",
-    source_ip="127.0.0.1",
-    secure=False,
-)
+RAW = raw_request(source_ip="127.0.0.1")
 
 
 def trust(principal: object = "*", *, action: str = "sts:AssumeRole") -> str:

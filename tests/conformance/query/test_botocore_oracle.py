@@ -1,7 +1,7 @@
 """botocore serialises and we read; we render and botocore parses: every operation."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from urllib.parse import urlencode
 
 import pytest
@@ -11,32 +11,14 @@ from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
 from broker.actions.models import load_service_model
-from broker.model.raw import RawRequest
 from broker.protocols.query.call import parse_call
 from broker.protocols.query.fault import render_fault
 from broker.protocols.query.service import Service, select_service
+from tests.support.raw import raw_request
 
 SERIALIZER = serialize.create_serializer("query")
 PARSER = parsers.create_parser("query")
 REQUEST_ID = "0b7c0a5e-5c2b-4a1e-9f0e-3f1f5c2d9a77"
-
-
-def raw_request(
-    method: str,
-    *,
-    query: bytes = b"",
-    body: bytes = b"",
-    headers: Iterable[tuple[bytes, bytes]] = (),
-) -> RawRequest:
-    return RawRequest(
-        method=method,
-        raw_path=b"/",
-        query=query,
-        headers=tuple(headers),
-        body=body,
-        source_ip="192.0.2.1",
-        secure=True,
-    )
 
 
 def serialized(theirs: ServiceModel, operation: str, given: dict) -> tuple:
@@ -70,9 +52,9 @@ def test_what_botocore_serialises_is_read_as_it_was_given(
     given = example(reference["shape"]) if reference else {}
     body, headers, params = serialized(theirs, operation, given)
     raw = (
-        raw_request("POST", body=body, headers=headers)
+        raw_request(body=body, headers=headers)
         if method == "POST"
-        else raw_request("GET", query=urlencode(params).encode())
+        else raw_request(method="GET", query=urlencode(params).encode())
     )
     call = parse_call(raw)
     assert (call.action, call.version) == (operation, theirs.api_version)

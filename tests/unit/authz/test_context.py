@@ -9,20 +9,16 @@ from broker.authz.context import call_context, resource_context
 from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.model.principal import Principal, PrincipalType
-from broker.model.raw import RawRequest
 from broker.model.session import Session, SessionKind
 from broker.policy import find_context_key
 from broker.policy.context import KeyType
+from tests.support.raw import raw_request
 
 ACCOUNT = AccountId("123456789012")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ISSUED = int(NOW.timestamp()) - 90
-RAW = RawRequest(
-    method="POST",
-    raw_path=b"/",
-    query=b"",
+RAW = raw_request(
     headers=((b"user-agent", b"boto3"), (b"referer", b"https://a.example/")),
-    body=b"",
     source_ip="203.0.113.9",
     secure=True,
 )

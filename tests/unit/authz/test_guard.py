@@ -19,19 +19,11 @@ from broker.identities.control_policies import ControlKind, ControlPolicy, optio
 from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.model.entities import Role
-from broker.model.raw import RawRequest
 from tests.authorization.callers import KINDS, NOW, open_installation
 from tests.authorization.inputs import ACCOUNT, BOUND, SAML, TARGET_ROLE
+from tests.support.raw import raw_request
 
-RAW = RawRequest(
-    method="POST",
-    raw_path=b"/",
-    query=b"",
-    headers=(),
-    body=b"",
-    source_ip="192.0.2.1",
-    secure=True,
-)
+RAW = raw_request(secure=True)
 BY_TITLE = {kind.title: kind for kind in KINDS}
 HERE = AccountId(ACCOUNT)
 FULL = {"Effect": "Allow", "Action": "*", "Resource": "*"}

@@ -10,20 +10,12 @@ from broker.errors import BrokerError, ExpiredToken, ValidationError
 from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.model.principal import Principal
-from broker.model.raw import RawRequest
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind, SessionPolicies
+from tests.support.raw import raw_request
 from tests.support.signin import ACCOUNT, SignInWorld
 
-RAW = RawRequest(
-    method="GET",
-    raw_path=b"/",
-    query=b"",
-    headers=(),
-    body=b"",
-    source_ip="127.0.0.1",
-    secure=False,
-)
+RAW = raw_request(method="GET", source_ip="127.0.0.1")
 POLICY = SessionPolicies('{"Version":"2012-10-17","Statement":[]}', ())
 
 

@@ -24,8 +24,8 @@ from broker.federation.provider_health import Level
 from broker.model.caller import Caller
 from broker.model.entities import InlinePolicy, OidcProvider
 from broker.model.principal import Principal
-from broker.model.raw import RawRequest
 from tests.support.oidc_issuer import IssuerServer, serving
+from tests.support.raw import raw_request
 from tests.support.saml_idp import key_pair, make_key_pair, metadata_xml
 from tests.support.saml_publisher import Publisher, publishing, signed_metadata
 from tests.support.signin import (
@@ -117,15 +117,7 @@ async def do(
     world: SignInWorld, name: str, caller: Caller | None = None, **given: Any
 ) -> Any:
     """The action, as root unless somebody else calls."""
-    raw = RawRequest(
-        method="POST",
-        raw_path=b"/console",
-        query=b"",
-        headers=(),
-        body=b"",
-        source_ip="127.0.0.1",
-        secure=False,
-    )
+    raw = raw_request(raw_path=b"/console", source_ip="127.0.0.1")
     pipeline = world.services.pipeline
     call, action = pipeline.open(raw, f"test-{name}", Door.CONSOLE, "signin", name)
     call.proved = caller or Caller(principal=Principal.root(ACCOUNT))

@@ -5,6 +5,7 @@ import pytest
 from broker.model.raw import RawRequest
 from broker.protocols.query.call import PARAMETERS_MAX, parse_call
 from broker.protocols.query.errors import QueryRejected, Reason
+from tests.support.raw import raw_request
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 
@@ -14,23 +15,11 @@ def post(
     *headers: tuple[bytes, bytes],
     query: bytes = b"",
 ) -> RawRequest:
-    return raw("POST", query, body, headers or (FORM,))
+    return raw_request(query=query, body=body, headers=headers or (FORM,))
 
 
 def get(query: bytes, *headers: tuple[bytes, bytes]) -> RawRequest:
-    return raw("GET", query, b"", headers)
-
-
-def raw(method: str, query: bytes, body: bytes, headers: tuple) -> RawRequest:
-    return RawRequest(
-        method=method,
-        raw_path=b"/",
-        query=query,
-        headers=tuple(headers),
-        body=body,
-        source_ip="192.0.2.1",
-        secure=False,
-    )
+    return raw_request(method="GET", query=query, headers=headers)
 
 
 def test_a_form_is_decoded() -> None:

@@ -11,6 +11,7 @@ from broker.protocols.sigv4 import (
     carries_signature,
     parse_signed,
 )
+from tests.support.raw import raw_request
 from tests.support.sigv4 import edited, presign, sign
 
 SCOPE = "AKIARZPUZDIKAAAACAQD/20240101/us-east-1/sts/aws4_request"
@@ -18,14 +19,8 @@ DATE = (b"x-amz-date", b"20240101T000000Z")
 
 
 def _raw(*headers: tuple[bytes, bytes], query: bytes = b"") -> RawRequest:
-    return RawRequest(
-        method="POST",
-        raw_path=b"/",
-        query=query,
-        headers=((b"host", b"h"), *headers),
-        body=b"",
-        source_ip="127.0.0.1",
-        secure=False,
+    return raw_request(
+        query=query, headers=((b"host", b"h"), *headers), source_ip="127.0.0.1"
     )
 
 
