@@ -15,6 +15,7 @@ from broker.console.console_session import SignedIn
 from broker.console.desk import HOME
 from broker.console.facts import raw_request
 from broker.console.inside import Inside, Route
+from broker.console.switchable import Switchable
 from broker.model.session import Session
 
 _NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
@@ -58,6 +59,7 @@ class Home:
 
     def __init__(self, inside: Inside) -> None:
         self._inside = inside
+        self._switchable = Switchable(inside)
 
     def routes(self) -> Iterable[Route]:
         """Where the pages are."""
@@ -115,11 +117,13 @@ class Home:
         link: ShownLink | None = None,
     ) -> Response:
         deps = self._inside.desk.deps
+        origin = await self._switchable.find_origin(who)
         return await self._inside.show(
             request,
             who,
             "home.html",
             "home",
+            origin=origin if origin is not who else None,
             tags=sorted(who.session.tags.items()),
             credentials=credentials,
             link=link,

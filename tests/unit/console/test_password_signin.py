@@ -757,6 +757,19 @@ async def test_the_way_that_was_chosen_last_comes_first(world: SignInWorld) -> N
     assert page.text.count("last time") == 1
 
 
+async def test_other_ways_in_keep_where_one_is_going(world: SignInWorld) -> None:
+    browser = world.browser()
+    page = await browser.get(PAGE, params={"Destination": "/console/sessions"})
+    links = "//ul[@class='elsewhere']//a/@href"
+    for link in html.fromstring(page.text).xpath(links):
+        other = await browser.get(link)
+        fields = html.fromstring(other.text).xpath("//input[@name='Destination']")
+        assert [field.get("value") for field in fields] == ["/console/sessions"], link
+    root = await browser.get(PAGE, params={"kind": "root", "Destination": "/console/"})
+    assert f"{PAGE}?Destination=%2Fconsole%2F" in root.text
+    assert f'{PAGE}?kind=root"' in (await browser.get(PAGE)).text
+
+
 async def test_a_user_with_a_name_of_one_letter_switches_roles_too(
     world: SignInWorld,
 ) -> None:

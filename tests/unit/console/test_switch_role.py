@@ -51,7 +51,7 @@ async def switch(browser: Any, role: str) -> Any:
 
 
 async def back(browser: Any) -> Any:
-    fields = form_fields(await browser.get(SWITCH), BACK)
+    fields = form_fields(await browser.get("/console/"), BACK)
     return await browser.post(BACK, data=fields, headers=SAME)
 
 
@@ -68,10 +68,14 @@ async def test_switching_and_coming_back(world: SignInWorld, role: str) -> None:
     answer = await switch(browser, role)
     assert (answer.status_code, answer.headers["location"]) == (303, "/console/")
     cookies.append(browser.cookies[COOKIE])
-    assert "assumed-role/Admin/alice@example.com" in await who_is(browser)
+    home = await who_is(browser)
+    assert "assumed-role/Admin/alice@example.com" in home
+    assert f"Switched fromarn:aws:sts::{ACCOUNT}:assumed-role/Reader/alice" in home
     assert (await world.recorded("sts:AssumeRole")).door == "console"
     assert (await back(browser)).status_code == 303
-    assert "assumed-role/Reader/alice@example.com" in await who_is(browser)
+    home = await who_is(browser)
+    assert "assumed-role/Reader/alice@example.com" in home
+    assert "Switched from" not in home
     assert f"Used lately Admin{role_arn('Admin')}" in text_of(await browser.get(SWITCH))
     for old in cookies:
         stale = await world.browser(cookies={COOKIE: old}).get("/console/")
