@@ -1,4 +1,6 @@
-"""Inline policies of users, roles and groups."""
+"""Inline policies of users, roles and groups, by names without regard to case."""
+
+from collections.abc import Sequence
 
 from broker.errors import NoSuchEntity
 from broker.identities.documents import checked_document
@@ -13,7 +15,7 @@ from broker.stores.directory.port import DirectoryChange, DirectoryReader
 async def put_inline_policy(
     change: DirectoryChange, account: Account, owner: Owner, name: str, document: str
 ) -> None:
-    """Embed a policy, or replace the one of that name.
+    """Embed a policy, or replace the one of that name, which keeps its own case.
 
     Raises:
         MalformedPolicyDocument: the document is refused.
@@ -22,15 +24,16 @@ async def put_inline_policy(
     checked_document(document, PolicyKind.IDENTITY)
     kind = kind_of(owner)
     others = await change.list_inline_policies(owner.account, owner_id(owner))
+    replaced = _named(others, name)
     size = policy_size(document) + sum(
-        policy_size(policy.document) for policy in others if policy.name != name
+        policy_size(policy.document) for policy in others if policy is not replaced
     )
     require_inline_within(account, kind.inline_size, size, kind.noun, owner.name)
     await change.put_inline_policy(
         InlinePolicy(
             account=owner.account,
             owner_id=owner_id(owner),
-            name=name,
+            name=name if replaced is None else replaced.name,
             document=document,
         )
     )
@@ -44,10 +47,13 @@ async def require_inline_policy(
     Raises:
         NoSuchEntity: the owner has none of that name.
     """
-    for policy in await directory.list_inline_policies(owner.account, owner_id(owner)):
-        if policy.name == name:
-            return policy
-    raise _missing(owner, name)
+    policies = await directory.list_inline_policies(owner.account, owner_id(owner))
+    policy = _named(policies, name)
+    if policy is None:
+        raise NoSuchEntity(
+            f"The {kind_of(owner).noun} policy with name {name} cannot be found."
+        )
+    return policy
 
 
 async def delete_inline_policy(
@@ -58,11 +64,11 @@ async def delete_inline_policy(
     Raises:
         NoSuchEntity: the owner has none of that name.
     """
-    if not await change.delete_inline_policy(owner.account, owner_id(owner), name):
-        raise _missing(owner, name)
+    policy = await require_inline_policy(change, owner, name)
+    await change.delete_inline_policy(owner.account, owner_id(owner), policy.name)
 
 
-def _missing(owner: Owner, name: str) -> NoSuchEntity:
-    return NoSuchEntity(
-        f"The {kind_of(owner).noun} policy with name {name} cannot be found."
-    )
+def _named(policies: Sequence[InlinePolicy], name: str) -> InlinePolicy | None:
+    """The policy of a name; one in the same case comes first."""
+    same = [policy for policy in policies if policy.name.lower() == name.lower()]
+    return next((p for p in same if p.name == name), same[0] if same else None)

@@ -91,11 +91,13 @@ async def _users(call: Call, page: PageRequest, details: _Details) -> Page[User]
             "UserId": user.user_id,
             "Arn": user.arn,
             "CreateDate": user.created_at,
-            "UserPolicyList": owned.inline_of(user.user_id),
             "GroupList": [group.name for group in groups.get(user.user_id, ())],
             "AttachedManagedPolicies": owned.attached_of(user.user_id),
             "Tags": views.tag_list(user.tags),
         }
+        inline = owned.inline_of(user.user_id)
+        if inline:
+            detail["UserPolicyList"] = inline
         if user.boundary_arn is not None:
             detail["PermissionsBoundary"] = views.boundary(user.boundary_arn)
         details.users.append(detail)
@@ -175,7 +177,8 @@ async def _aws_policies(
 
 async def _policy(call: Call, policy: ManagedPolicy) -> ManagedPolicyDetail:
     versions = await list_versions(call.directory, policy)
-    detail: ManagedPolicyDetail = {
+    # Without the description, which GetPolicy shows: as recorded.
+    return {
         "PolicyName": policy.name,
         "PolicyId": policy.policy_id,
         "Arn": policy.arn,
@@ -194,9 +197,6 @@ async def _policy(call: Call, policy: ManagedPolicy) -> ManagedPolicyDetail:
             for version in versions
         ],
     }
-    if policy.description is not None:
-        detail["Description"] = policy.description
-    return detail
 
 
 _SECTIONS: Mapping[str, _Section] = {

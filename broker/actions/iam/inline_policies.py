@@ -28,7 +28,7 @@ def _operations(kind: OwnerOperations) -> tuple[Action, ...]:
         )
         return {
             kind.parameter: owner.name,
-            "PolicyName": policy.name,
+            "PolicyName": given["PolicyName"],
             "PolicyDocument": encoded(policy.document),
         }
 

@@ -69,8 +69,8 @@ async def _get_summary(_given: Given, call: Call) -> GetAccountSummaryResponse:
     account = await require_account(call.directory, call.account)
     summary = {name: quota(account, which) for name, which in _QUOTAS.items()}
     summary["PolicyVersionsInUseQuota"] = _POLICY_VERSIONS
-    first = account.options.get(TOKEN_VERSION) == "v1Token"
-    summary[TOKEN_VERSION] = 1 if first else 2
+    second = account.options.get(TOKEN_VERSION) == "v2Token"
+    summary[TOKEN_VERSION] = 2 if second else 1
     for name, kind in _COUNTS.items():
         summary[name] = await call.directory.count(call.account, kind)
     directory = call.directory

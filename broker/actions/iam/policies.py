@@ -65,7 +65,8 @@ async def _list_policies(
     given: ListPoliciesRequest, call: Call
 ) -> ListPoliciesResponse:
     page = await _policies_page(given, call)
-    usage = given.get("PolicyUsageFilter")
+    # As recorded: the filter counts for attached policies only.
+    usage = given.get("PolicyUsageFilter") if given.get("OnlyAttached") else None
     return {
         "Policies": [
             views.listed_policy(policy)
@@ -176,9 +177,13 @@ async def _own_version(given: Given, call: Call) -> ManagedPolicy:
 
 def _is_used(policy: ManagedPolicy, usage: str | None) -> bool:
     """Whether a policy is in use the way that a filter asks for."""
-    if usage == "PermissionsBoundary":
-        return policy.boundary_count > 0
-    return True
+    match usage:
+        case "PermissionsBoundary":
+            return policy.boundary_count > 0
+        case "PermissionsPolicy":
+            return policy.attachment_count > 0
+        case _:
+            return True
 
 
 async def _policies_page(given: ListPoliciesRequest, call: Call) -> Page[ManagedPolicy]:
@@ -224,7 +229,7 @@ async def _aws_page(
         [policy for policy in list_aws_managed() if policy.path.startswith(prefix)],
     )
     if given.get("OnlyAttached", False):
-        policies = [policy for policy in policies if policy.attachment_count]
+        policies = [p for p in policies if p.attachment_count or p.boundary_count]
     inner = None
     if request.marker is not None:
         inner = request.marker.removeprefix(_AWS_MARK)

@@ -9,6 +9,7 @@ from sqlalchemy import (
     delete,
     func,
     literal,
+    or_,
     select,
     union_all,
 )
@@ -63,7 +64,15 @@ class PolicyReads(Reads):
             under_path(MANAGED_POLICIES.c.path, path_prefix)
         )
         if only_attached:
-            statement = statement.where(_count_uses(ATTACHMENTS, "policy_arn") > 0)
+            statement = statement.where(
+                or_(
+                    _count_uses(ATTACHMENTS, "policy_arn") > 0,
+                    *(
+                        _count_uses(table, "boundary_arn") > 0
+                        for table, _, _ in _OWNERS
+                    ),
+                )
+            )
         return await self.page(
             statement, page, MANAGED_POLICIES.c.name_key, _read_policy
         )

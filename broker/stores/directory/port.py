@@ -141,7 +141,10 @@ class DirectoryReader(CredentialReader, Protocol):
         page: PageRequest,
         *,
         only_attached: bool = False,
-    ) -> Page[ManagedPolicy]: ...
+    ) -> Page[ManagedPolicy]:
+        """``only_attached``: those that somebody has, as a boundary, too."""
+        ...
+
     async def list_policy_versions(
         self, account: AccountId, policy_id: str
     ) -> tuple[PolicyVersion, ...]:

@@ -17,6 +17,7 @@ from broker.errors import (
 from tests.support.iam import ACCOUNT, OTHER, Iam, policy, set_quotas, trust
 
 AWS = "arn:aws:iam::aws:policy"
+USAGES = ("Policy", "Boundary")
 
 
 def sized(characters: int) -> str:
@@ -271,7 +272,8 @@ async def test_aws_managed_policies_count_whom_they_bound(iam: Iam) -> None:
     await iam("PutRolePermissionsBoundary", RoleName="R", PermissionsBoundary=arn)
     await iam("CreateUser", UserName="U", PermissionsBoundary=arn)
     details = await iam("GetAccountAuthorizationDetails", Filter=["AWSManagedPolicy"])
-    listed = await iam("ListPolicies", PolicyUsageFilter="PermissionsBoundary")
+    bounding = {"OnlyAttached": True, "PolicyUsageFilter": "PermissionsBoundary"}
+    listed = await iam("ListPolicies", **bounding)
     got = await iam("GetPolicy", PolicyArn=arn)
     for shown in (*details["Policies"], *listed["Policies"], got["Policy"]):
         counts = shown["AttachmentCount"], shown["PermissionsBoundaryUsageCount"]
@@ -305,17 +307,57 @@ async def test_lists_of_any_scope_come_in_pages(iam: Iam, size: int) -> None:
     assert await names(OnlyAttached=True) == []
 
 
+async def test_a_usage_filter_counts_for_attached_policies_only(iam: Iam) -> None:
+    """As recorded."""
+    arn = {name: await make(iam, name) for name in ("attached", "both", "bound", "no")}
+    await iam("CreateUser", UserName="U", PermissionsBoundary=arn["bound"])
+    await iam("CreateUser", UserName="V", PermissionsBoundary=arn["both"])
+    for name in ("attached", "both"):
+        await iam("AttachUserPolicy", UserName="U", PolicyArn=arn[name])
+
+    async def names(**given: object) -> list[str]:
+        page = await iam("ListPolicies", Scope="Local", **given)
+        return [item["PolicyName"] for item in page["Policies"]]
+
+    for usage in ({}, *({"PolicyUsageFilter": f"Permissions{u}"} for u in USAGES)):
+        assert await names(**usage) == ["attached", "both", "bound", "no"]
+        assert await names(**usage, OnlyAttached=False) == list(arn)
+    assert await names(OnlyAttached=True) == ["attached", "both", "bound"]
+    only = {"OnlyAttached": True}
+    policies, boundaries = [
+        await names(**only, PolicyUsageFilter=f"Permissions{u}") for u in USAGES
+    ]
+    assert policies == ["attached", "both"]
+    assert boundaries == ["both", "bound"]
+
+
+async def test_inline_policies_have_names_without_regard_to_case(iam: Iam) -> None:
+    """As recorded: the first spelling stays, and an answer echoes the question."""
+    await make_role(iam)
+    await iam(
+        "PutRolePolicy", RoleName="R", PolicyName="Mixed", PolicyDocument=policy()
+    )
+    deny = policy({"Effect": "Deny", "Action": "*", "Resource": "*"})
+    await iam("PutRolePolicy", RoleName="R", PolicyName="mixed", PolicyDocument=deny)
+    assert (await iam("ListRolePolicies", RoleName="R"))["PolicyNames"] == ["Mixed"]
+    got = await iam("GetRolePolicy", RoleName="R", PolicyName="MIXED")
+    assert got["PolicyName"] == "MIXED"
+    assert unquote(got["PolicyDocument"]) == deny
+    await iam("DeleteRolePolicy", RoleName="R", PolicyName="mIXED")
+    assert (await iam("ListRolePolicies", RoleName="R"))["PolicyNames"] == []
+
+
 async def test_inline_policies_are_put_got_listed_and_deleted(iam: Iam) -> None:
     await make_role(iam)
     text = policy().replace(" ", "\n")
-    for name in ("b", "a", "B"):
+    for name in ("b", "a", "C"):
         await iam("PutRolePolicy", RoleName="R", PolicyName=name, PolicyDocument=text)
     got = await iam("GetRolePolicy", RoleName="r", PolicyName="a")
     assert (got["RoleName"], unquote(got["PolicyDocument"])) == ("R", text)
     first = await iam("ListRolePolicies", RoleName="R", MaxItems=2)
     await iam("DeleteRolePolicy", RoleName="R", PolicyName=first["PolicyNames"][1])
     rest = await iam("ListRolePolicies", RoleName="R", Marker=first["Marker"])
-    assert sorted(first["PolicyNames"] + rest["PolicyNames"]) == ["B", "a", "b"]
+    assert sorted(first["PolicyNames"] + rest["PolicyNames"]) == ["C", "a", "b"]
     for name in ("GetRolePolicy", "DeleteRolePolicy"):
         with pytest.raises(NoSuchEntity) as caught:
             await iam(name, RoleName="R", PolicyName="no")

@@ -74,11 +74,11 @@ async def test_outbound_federation_and_token_version(admin: Administrator) -> No
     assert "http://127.0.0.1:8080" in part(page, "outbound")
     page = await admin.do(page, SETTINGS, do="outbound-off")
     assert "Off." in part(page, "outbound")
-    assert "Version 2" in part(page, "tokens")
-    page = await admin.do(page, SETTINGS, do="token-version", version="v1Token")
     assert "Version 1" in part(page, "tokens")
-    page = await admin.do(page, SETTINGS, do="token-version", version="v2Token")
-    assert "Version 2" in part(page, "tokens")
+    for number in "21":
+        version = f"v{number}Token"
+        page = await admin.do(page, SETTINGS, do="token-version", version=version)
+        assert f"Version {number}" in part(page, "tokens")
 
 
 async def test_the_password_policy_is_told_in_plain_words(
