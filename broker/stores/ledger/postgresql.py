@@ -110,7 +110,7 @@ class PostgresqlLedger:
             self._timer.cancel()
         if self._writer is None and (self._rows or self._mints):
             self._wake()
-        if self._writer is not None:
+        while self._writer is not None:
             await asyncio.wait([self._writer])
         for connection in (self._connection, self._reader):
             if connection is not None:
@@ -194,7 +194,9 @@ class PostgresqlLedger:
                 await self._drain_spool()
         finally:
             self._writer = None
-            if self._rows or not self._spool.is_empty:
+            if self._mints:
+                self._wake()  # they came while the spool was emptied
+            elif self._rows or not self._spool.is_empty:
                 self._schedule(_RETRY_SECONDS)
 
     async def _write(self, mints: list[_Mint], rows: list[AuditRow]) -> bool:

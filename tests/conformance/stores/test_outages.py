@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import ReplayedError, StoreUnavailableError
 from broker.stores.ledger.port import Ledger, ReplayMark
 from broker.stores.ledger.postgresql import PostgresqlLedger
+from broker.stores.ledger.rows import AuditRow, encode_audit
 from broker.stores.ledger.spool import Spool
 from broker.stores.ledger.sqlite import SqliteLedger
 from broker.stores.migrations import migrate
@@ -345,6 +347,55 @@ async def test_mints_survive_the_death_of_postgresql(
         assert (owner is not None) == (f"k{n}" in recorded)
 
 
+class HeldSpool(Spool):
+    """Is read only when the test says so."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.is_read = threading.Event()
+        self.go_on = threading.Event()
+
+    def rows(self) -> list[AuditRow]:
+        self.is_read.set()
+        assert self.go_on.wait(20)
+        return super().rows()
+
+
+async def test_a_mint_that_comes_while_the_spool_is_emptied_is_written(
+    own_location: PostgresqlLocation, tmp_path: Path
+) -> None:
+    spool = HeldSpool(tmp_path)
+    spool.put([encode_audit(make_record("spooled"))])
+    ledger = PostgresqlLedger(own_location, spool)
+    await ledger.start()
+    await asyncio.to_thread(spool.is_read.wait, 20)
+    minted = asyncio.create_task(ledger.mint(make_record("late"), make_mark("late")))
+    await asyncio.sleep(0)
+    spool.go_on.set()
+    async with asyncio.timeout(20):
+        await minted
+    assert await ledger.find("spooled")
+    await ledger.close()
+
+
+async def test_a_mint_that_comes_while_the_spool_is_emptied_outlives_the_end(
+    own_location: PostgresqlLocation, tmp_path: Path
+) -> None:
+    spool = HeldSpool(tmp_path)
+    spool.put([encode_audit(make_record("spooled-2"))])
+    ledger = PostgresqlLedger(own_location, spool)
+    await ledger.start()
+    await asyncio.to_thread(spool.is_read.wait, 20)
+    minted = asyncio.create_task(ledger.mint(make_record("last"), make_mark("last")))
+    await asyncio.sleep(0)
+    closed = asyncio.create_task(ledger.close())
+    await asyncio.sleep(0)
+    spool.go_on.set()
+    async with asyncio.timeout(20):
+        await closed
+        await minted
+
+
 async def owner_of(ledger: Ledger, mint_id: str) -> str | None:
     assert isinstance(ledger, PostgresqlLedger)
     async with ledger._reads() as connection:
@@ -518,6 +569,7 @@ import asyncio, sys
 from pathlib import Path
 from tests.conformance.stores.test_outages import make_record, make_mark
 from broker.stores.errors import ReplayedError
+from broker.stores.ledger.rows import AuditRow, encode_audit
 from broker.stores.ledger.spool import Spool
 from broker.stores.ledger.sqlite import SqliteLedger
 from broker.stores.sqlite_writer import SqliteWriter
