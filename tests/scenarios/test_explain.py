@@ -10,16 +10,13 @@ from typer.testing import CliRunner, Result
 
 from broker.cli.main import app
 from tests.support.broker import ACCOUNT, Key, RunningBroker
+from tests.support.policies import policy
 from tests.support.saml_idp import metadata_xml
 
 BASE = f"arn:aws:iam::{ACCOUNT}"
 ANN, ROLE, SAML = f"{BASE}:user/ann", f"{BASE}:role/R", f"{BASE}:saml-provider/Corp"
 BOUND = "444455556666"
 _SOON = 3.0
-
-
-def policy(*statements: dict[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
 def allow(action: str, **more: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.support.broker import ACCOUNT, Key, RunningBroker
+from tests.support.policies import trust
 from tests.support.refusals import refused
 from tests.support.saml_idp import metadata_xml
 
@@ -14,15 +15,6 @@ READ = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": "iam:Get*", "Resource": "*"}],
 }
-
-
-def trust(principal: str) -> str:
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"AWS": principal},
-        "Action": "sts:AssumeRole",
-    }
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def test_a_user_with_a_key_does_what_its_policies_allow(

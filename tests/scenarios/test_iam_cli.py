@@ -1,6 +1,5 @@
 """Common chapters of IAM's guide, walked through with both versions of the AWS CLI."""
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from tests.support.broker import (
     find_aws_cli_2,
     running_broker,
 )
+from tests.support.policies import allow
 from tests.support.totp import Device
 
 pytestmark = pytest.mark.timeout(300)  # a command starts slowly on a busy machine
@@ -63,11 +63,6 @@ def aws(request: pytest.FixtureRequest, broker: RunningBroker) -> CommandLine:
         pytest.skip("the AWS CLI of version 2 is not installed: apt-get install awscli")
     account = ACCOUNTS[request.param]
     return CommandLine(broker, program, account, broker.create_account(account))
-
-
-def allow(actions: object, **condition: object) -> str:
-    statement = {"Effect": "Allow", "Action": actions, "Resource": "*", **condition}
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def test_an_administrators_group_is_set_up_and_a_key_rotated(aws: CommandLine) -> None:

@@ -4,7 +4,6 @@ Signed calls over HTTP to a broker in this process, on SQLite and on PostgreSQL.
 """
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,6 +14,7 @@ import pytest_asyncio
 
 from tests.support.broker import ACCOUNT, Key
 from tests.support.in_process import InProcess, Reply, in_process
+from tests.support.policies import allow, trust
 from tests.support.servers import start_postgresql
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -29,21 +29,7 @@ EXPECTED = {
     "NoSuchEntity",
 }
 """What the later one of two may be told."""
-TRUST = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": {
-            "Effect": "Allow",
-            "Principal": {"AWS": ACCOUNT},
-            "Action": "sts:AssumeRole",
-        },
-    }
-)
-
-
-def policy(action: str) -> str:
-    statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+TRUST = trust(ACCOUNT)
 
 
 class Administrators:
@@ -85,7 +71,7 @@ async def test_of_many_texts_of_one_policy_a_whole_one_is_in_force(
 ) -> None:
     await iam("CreateRole", RoleName="Edited", AssumeRolePolicyDocument=TRUST)
     given = {"RoleName": "Edited", "PolicyName": "P"}
-    texts = [policy(f"s3:Action{number}") for number in range(AT_ONCE)]
+    texts = [allow(f"s3:Action{number}") for number in range(AT_ONCE)]
     codes = await asyncio.gather(
         *(iam.code("PutRolePolicy", **given, PolicyDocument=text) for text in texts)
     )
@@ -98,7 +84,7 @@ async def test_of_many_texts_of_one_policy_a_whole_one_is_in_force(
 
 async def test_no_version_of_a_policy_gets_lost(iam: Administrators) -> None:
     made = await iam(
-        "CreatePolicy", PolicyName="Versions", PolicyDocument=policy("s3:Get*")
+        "CreatePolicy", PolicyName="Versions", PolicyDocument=allow("s3:Get*")
     )
     arn = made["Policy"]["Arn"]
     codes = await asyncio.gather(
@@ -106,7 +92,7 @@ async def test_no_version_of_a_policy_gets_lost(iam: Administrators) -> None:
             iam.code(
                 "CreatePolicyVersion",
                 PolicyArn=arn,
-                PolicyDocument=policy(f"s3:Action{number}"),
+                PolicyDocument=allow(f"s3:Action{number}"),
                 SetAsDefault=bool(number % 2),
             )
             for number in range(AT_ONCE)
@@ -128,7 +114,7 @@ async def test_what_is_being_attached_is_deleted_or_stays_attached(
         made = await iam(
             "CreatePolicy",
             PolicyName=f"Wanted{number}",
-            PolicyDocument=policy("s3:*"),
+            PolicyDocument=allow("s3:*"),
         )
         arn = made["Policy"]["Arn"]
         *attached, deleted = await asyncio.gather(
@@ -173,7 +159,7 @@ async def test_who_is_being_furnished_is_deleted_or_stays_furnished(
                 "PutUserPolicy",
                 UserName=name,
                 PolicyName="P",
-                PolicyDocument=policy("s3:*"),
+                PolicyDocument=allow("s3:*"),
             ),
             iam.code("DeleteUser", UserName=name),
         )

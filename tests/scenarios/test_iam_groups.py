@@ -4,14 +4,10 @@ import json
 from typing import Any
 
 from tests.support.broker import ACCOUNT, Key, RunningBroker
+from tests.support.policies import allow
 from tests.support.refusals import refused
 
-READ = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Action": "iam:Get*", "Resource": "*"}],
-    }
-)
+READ = allow("iam:Get*")
 MANAGED = "arn:aws:iam::aws:policy/IAMReadOnlyAccess"
 
 

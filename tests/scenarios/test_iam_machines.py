@@ -4,20 +4,10 @@ import json
 from typing import Any
 
 from tests.support.broker import ACCOUNT, Key, RunningBroker
+from tests.support.policies import trust
 from tests.support.refusals import refused
 
-TRUST = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "ec2.amazonaws.com"},
-                "Action": "sts:AssumeRole",
-            }
-        ],
-    }
-)
+TRUST = trust({"Service": "ec2.amazonaws.com"})
 ROLE_INSIDE = (
     "DeleteConflict",
     "Cannot delete entity, must remove roles from instance profile first.",

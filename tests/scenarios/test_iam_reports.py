@@ -10,34 +10,15 @@ from typing import Any
 import pytest
 
 from tests.support.broker import ACCOUNT, REGION, Key, RunningBroker
+from tests.support.policies import policy, statement, trust
 from tests.support.refusals import refused
 
 READ_ONLY = "arn:aws:iam::aws:policy/IAMReadOnlyAccess"
-INLINE = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": ["s3:Get*", "iam:Get*", "sts:AssumeRole"],
-                "Resource": "*",
-            },
-            {"Effect": "Deny", "Action": "ec2:*", "Resource": "*"},
-        ],
-    }
+INLINE = policy(
+    statement(["s3:Get*", "iam:Get*", "sts:AssumeRole"]),
+    statement("ec2:*", Effect="Deny"),
 )
-TRUST = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"AWS": ACCOUNT},
-                "Action": "sts:AssumeRole",
-            }
-        ],
-    }
-)
+TRUST = trust(ACCOUNT)
 
 
 @pytest.fixture(scope="module")

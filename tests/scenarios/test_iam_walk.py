@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.support.broker import ACCOUNT
 from tests.support.certificates import server_certificate
+from tests.support.policies import allow, trust
 from tests.support.refusals import refused
 from tests.support.saml_idp import metadata_xml
 
@@ -12,23 +13,7 @@ TAGS = [{"Key": "team", "Value": "blue"}]
 BOUNDARY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
 
 
-def policy(action: str) -> str:
-    statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-
-
-TRUST = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"AWS": ACCOUNT},
-                "Action": "sts:AssumeRole",
-            }
-        ],
-    }
-)
+TRUST = trust(ACCOUNT)
 
 
 def gone(call: Any, **given: Any) -> None:
@@ -44,9 +29,9 @@ def test_an_account_has_one_alias(iam: Any) -> None:
 
 
 def test_a_policy_has_versions_one_of_which_is_in_force(iam: Any) -> None:
-    made = iam.create_policy(PolicyName="Versions", PolicyDocument=policy("s3:*"))
+    made = iam.create_policy(PolicyName="Versions", PolicyDocument=allow("s3:*"))
     arn = made["Policy"]["Arn"]
-    iam.create_policy_version(PolicyArn=arn, PolicyDocument=policy("ec2:*"))
+    iam.create_policy_version(PolicyArn=arn, PolicyDocument=allow("ec2:*"))
     assert iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"] == "v1"
     iam.set_default_policy_version(PolicyArn=arn, VersionId="v2")
     assert iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"] == "v2"
@@ -72,12 +57,10 @@ def test_a_policy_has_versions_one_of_which_is_in_force(iam: Any) -> None:
 
 def test_users_have_policies_tags_and_a_boundary(iam: Any) -> None:
     iam.create_user(UserName="walker", PermissionsBoundary=BOUNDARY)
-    iam.put_user_policy(
-        UserName="walker", PolicyName="P", PolicyDocument=policy("s3:*")
-    )
+    iam.put_user_policy(UserName="walker", PolicyName="P", PolicyDocument=allow("s3:*"))
     assert iam.list_user_policies(UserName="walker")["PolicyNames"] == ["P"]
     got = iam.get_user_policy(UserName="walker", PolicyName="P")
-    assert got["PolicyDocument"] == json.loads(policy("s3:*"))
+    assert got["PolicyDocument"] == json.loads(allow("s3:*"))
     iam.attach_user_policy(UserName="walker", PolicyArn=BOUNDARY)
     attached = iam.list_attached_user_policies(UserName="walker")["AttachedPolicies"]
     assert attached == [{"PolicyName": "ReadOnlyAccess", "PolicyArn": BOUNDARY}]
@@ -94,10 +77,10 @@ def test_users_have_policies_tags_and_a_boundary(iam: Any) -> None:
 
 def test_roles_have_policies_and_tags(iam: Any) -> None:
     iam.create_role(RoleName="Walk", AssumeRolePolicyDocument=TRUST, Tags=TAGS)
-    iam.put_role_policy(RoleName="Walk", PolicyName="P", PolicyDocument=policy("s3:*"))
+    iam.put_role_policy(RoleName="Walk", PolicyName="P", PolicyDocument=allow("s3:*"))
     assert iam.list_role_policies(RoleName="Walk")["PolicyNames"] == ["P"]
     got = iam.get_role_policy(RoleName="Walk", PolicyName="P")
-    assert got["PolicyDocument"] == json.loads(policy("s3:*"))
+    assert got["PolicyDocument"] == json.loads(allow("s3:*"))
     assert iam.list_role_tags(RoleName="Walk")["Tags"] == TAGS
     gone(iam.get_role_policy, RoleName="Walk", PolicyName="Other")
 

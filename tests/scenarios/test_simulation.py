@@ -1,12 +1,12 @@
 """The policy simulator answers boto3 and the AWS CLI as AWS documents it."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from tests.support.broker import ACCOUNT, Key, RunningBroker
+from tests.support.policies import allow, policy, statement
 from tests.support.refusals import refused
 
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
@@ -20,18 +20,6 @@ AFTER_2018 = (
     '"Resource":"*","Condition":{"DateGreaterThan":'
     '{"aws:CurrentTime":"2018-08-16T12:00:00Z"}}}}'
 )
-
-
-def statement(action: object, resource: object = "*", **more: object) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
-
-
-def policy(*statements: dict[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
-
-
-def allow(action: object, resource: object = "*", **more: object) -> str:
-    return policy(statement(action, resource, **more))
 
 
 def entry(name: str, key_type: str, *values: str) -> dict[str, Any]:
