@@ -64,7 +64,7 @@ SUITES = {
                 f"tests/attacks/test_saml_{name}.py"
                 for name in (
                     *("signature", "wrapping", "parsing", "conditions"),
-                    *("encryption", "metadata", "aws_rules"),
+                    *("encryption", "metadata", "aws_rules", "cost"),
                 )
             ),
         ),
