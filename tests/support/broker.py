@@ -23,7 +23,7 @@ from tests.support.servers import find_free_port
 ACCOUNT = "123456789012"
 REGION = "eu-west-3"
 AWS_CLI_1 = (sys.executable, "-m", "awscli")
-_START_SECONDS = 20
+_START_SECONDS = 60
 _NO_RETRIES = Config(retries={"total_max_attempts": 1})
 
 

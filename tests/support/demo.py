@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_START_SECONDS = 30
+_START_SECONDS = 60
 
 
 @dataclass
@@ -63,8 +63,13 @@ def find_port_pair() -> int:
 
 
 @contextlib.contextmanager
-def running_demo(folder: Path, **environment: str) -> Iterator[RunningDemo]:
-    """`broker demo --folder FOLDER`, up and answering."""
+def running_demo(
+    folder: Path, *, kept: bool = True, **environment: str
+) -> Iterator[RunningDemo]:
+    """`broker demo --folder FOLDER`, up and answering.
+
+    Unless it is ``kept``, a folder below that the demo makes and throws away.
+    """
     port = find_port_pair()
     folder.mkdir(exist_ok=True)
     output = folder.with_suffix(".log")
@@ -72,11 +77,13 @@ def running_demo(folder: Path, **environment: str) -> Iterator[RunningDemo]:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "broker", "demo", "--verbose"),
-                *("--port", str(port), "--folder", str(folder)),
+                *("--port", str(port)),
+                *(("--folder", str(folder)) if kept else ()),
             ],
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(folder),
+                "TMPDIR": str(folder),
                 "PYTHONUNBUFFERED": "1",
                 **environment,
             },

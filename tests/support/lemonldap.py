@@ -17,7 +17,7 @@ import pytest
 PORTAL = Path("/usr/share/lemonldap-ng/portal")
 DEFAULTS = Path("/var/lib/lemonldap-ng/conf/lmConf-1.json")
 AWS = "https://aws.amazon.com/SAML/Attributes/"
-_SECONDS = 15
+_SECONDS = 60
 
 
 class LemonLdap:
