@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -45,6 +46,9 @@ def demo(
     configure_logs(
         LogFormat.CONSOLE, level=logging.INFO if verbose else logging.WARNING
     )
+    # As Ctrl-C does: the server raises the signal again once it has stopped, and the
+    # folder with its keys would stay.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
         if folder is None:
             temporary = tempfile.TemporaryDirectory(prefix="broker-demo-")

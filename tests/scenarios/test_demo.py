@@ -5,6 +5,7 @@ import http.cookiejar
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -373,6 +374,17 @@ def start_demo(folder: Path) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=60,
     )
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_without_a_name_the_folder_is_gone_with_the_demo(
+    tmp_path: Path, end: signal.Signals
+) -> None:
+    with running_demo(tmp_path / "demo", kept=False) as running:
+        assert len(list(running.folder.glob("broker-demo-*"))) == 1
+        running.process.send_signal(end)
+        running.process.wait(20)
+        assert list(running.folder.iterdir()) == []
 
 
 def test_a_folder_that_the_demo_did_not_make_is_left_alone(tmp_path: Path) -> None:
