@@ -19,7 +19,7 @@
     │                OrganizationNotFound, InvalidAuthenticationCode, InvalidCertificate,
     │                MalformedCertificate, DuplicateCertificate,
     │                KeyPairMismatch, InvalidPublicKey, DuplicateSshPublicKey,
-    │                UnrecognizedPublicKeyEncoding, NotSupportedService
+    │                UnrecognizedPublicKeyEncoding
     └── service      Throttling, ServiceUnavailable, InternalFailure
 
 ``message`` goes on the wire and gives an attacker nothing; ``detail`` goes to the
@@ -384,13 +384,6 @@ class UnrecognizedPublicKeyEncoding(BrokerError):
     """The encoding is none of those there are."""
 
     code = "UnrecognizedPublicKeyEncoding"
-
-
-class NotSupportedService(BrokerError):
-    """The service has no credentials of its own."""
-
-    code = "NotSupportedService"
-    status = 404
 
 
 class FeatureEnabled(BrokerError):

@@ -158,4 +158,4 @@ def _flag(value: bool) -> str:  # noqa: FBT001  # a cell's value
 
 
 def _time(moment: datetime) -> str:
-    return moment.replace(microsecond=0).isoformat()
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -31,7 +31,7 @@ class Quota(StrEnum):
     MFA_DEVICES_PER_USER = "MFADevicesPerUser"
     SIGNING_CERTIFICATES_PER_USER = "CertificatesPerUser"
     SSH_KEYS_PER_USER = "SSHPublicKeysPerUser"
-    SERVICE_CREDENTIALS = "ServiceSpecificCredentialsPerService"
+    SERVICE_CREDENTIALS = "ContextSpecificCredentialsPerUserPerContext"
     SERVER_CERTIFICATES = "ServerCertificatesPerAccount"
     INSTANCE_PROFILES = "InstanceProfilesPerAccount"
     POLICY_SIZE = "PolicySize"

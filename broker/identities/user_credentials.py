@@ -13,7 +13,7 @@ from broker.errors import (
     InvalidCertificate,
     InvalidInput,
     NoSuchEntity,
-    NotSupportedService,
+    ValidationError,
 )
 from broker.identities.limits import Quota, require_within
 from broker.identities.public_keys import (
@@ -34,14 +34,17 @@ from broker.model.entities import User
 from broker.model.secret import Secret
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
-SERVICES: Mapping[str, bool] = {
-    "codecommit.amazonaws.com": False,
-    "cassandra.amazonaws.com": False,
-    "bedrock.amazonaws.com": True,
+SERVICES: Mapping[str, str | None] = {
+    "codecommit.amazonaws.com": None,
+    "cassandra.amazonaws.com": None,
+    "bedrock.amazonaws.com": "ABSK",
+    "logs.amazonaws.com": "ACWL",
+    "cloudwatch.amazonaws.com": "APIAACWM",
+    "aws-external-anthropic.amazonaws.com": "AEAA",
 }
-"""Services with credentials of their own, and whether those are API keys."""
+"""Services with credentials of their own, and what begins those that are API keys."""
 
-_PASSWORD_BYTES = 32
+_PASSWORD_BYTES = 45
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +145,10 @@ async def create_service_credential(
     """Make a user's credential for one service; its secret is shown this once.
 
     Raises:
-        NotSupportedService: the service has none.
-        InvalidInput: only API keys may have an age.
+        NoSuchEntity: the service has none.
         LimitExceeded: there are as many for this service as may be.
     """
-    require_service(service)
-    if age_days is not None and not SERVICES[service]:
-        raise InvalidInput(f"Credentials for {service} cannot expire.")
+    service = require_service(service)
     kind = CredentialKind.SERVICE_SPECIFIC
     known = [
         other
@@ -190,14 +190,18 @@ async def reset_service_credential(
     return sealed, secret
 
 
-def require_service(service: str) -> None:
-    """Refuse a service that has no credentials of its own.
+def require_service(name: str) -> str:
+    """The service of a name in any case.
 
     Raises:
-        NotSupportedService: it has none.
+        NoSuchEntity: it has no credentials of its own.
     """
+    service = name.lower()
     if service not in SERVICES:
-        raise NotSupportedService(f"No such service {service} is supported")
+        raise NoSuchEntity(
+            f"No such service {name} is supported for Service Specific Credentials"
+        )
+    return service
 
 
 async def require_credential(
@@ -206,14 +210,22 @@ async def require_credential(
     kind: CredentialKind,
     holder_id: str,
     credential_id: str,
+    *,
+    holder_name: str,
 ) -> UserCredential:
     """A credential of this kind and this very user.
 
     Raises:
         NoSuchEntity: the user has no such credential.
+        ValidationError: it is somebody else's, and for a service.
     """
     found = await directory.find_credential(account.account_id, credential_id)
     if found is None or (found.kind, found.user_id) != (kind, holder_id):
+        if found is not None and found.kind is kind is CredentialKind.SERVICE_SPECIFIC:
+            raise ValidationError(
+                f"User {holder_name} does not have a service specific credential "
+                f"with id {credential_id}"
+            )
         raise NoSuchEntity(f"{_TEXTS[kind].noun} {credential_id} cannot be found.")
     return found
 
@@ -229,7 +241,7 @@ async def set_status(
     try:
         wanted = CredentialStatus(status)
     except ValueError as error:
-        raise InvalidInput("Only Active and Inactive can be set.") from error
+        raise InvalidInput(f"Operation does not support status {status}") from error
     await change.update_credential(replace(credential, status=wanted))
 
 
@@ -254,6 +266,10 @@ def _with_secret(
     credential: UserCredential, sealer: Sealer
 ) -> tuple[UserCredential, Secret]:
     secret = base64.b64encode(random_bytes(_PASSWORD_BYTES)).decode("ascii")
+    prefix = SERVICES[credential.details["service"]]
+    if prefix is not None:
+        named = f"{credential.details['user_name']}:{secret}".encode()
+        secret = prefix + base64.b64encode(named).decode("ascii")
     purpose, column = SERVICE_PASSWORD_SEAL
     sealed = sealer.seal(
         purpose,

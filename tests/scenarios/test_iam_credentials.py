@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from base64 import b64decode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -149,19 +150,33 @@ def test_service_specific_credentials_show_their_secret_once(
     second = again["ServiceSpecificCredential"]
     assert second["ServiceUserName"] == f"{user}+1-at-{ACCOUNT}"
     given = {"UserName": user, "ServiceName": service}
-    assert refused(iam.create_service_specific_credential, **given).code == (
-        "LimitExceeded"
+    assert refused(iam.create_service_specific_credential, **given)[1:] == (
+        "LimitExceeded",
+        "Cannot exceed quota for ContextSpecificCredentialsPerUserPerContext: 2",
     )
     assert refused(
-        iam.create_service_specific_credential,
-        UserName=user,
-        ServiceName="s3.amazonaws.com",
-    ).code == ("NotSupportedService")
+        iam.create_service_specific_credential, UserName=user, ServiceName="S3.aws"
+    )[1:] == (
+        "NoSuchEntity",
+        "No such service S3.aws is supported for Service Specific Credentials",
+    )
     key = iam.create_service_specific_credential(
-        UserName=user, ServiceName="bedrock.amazonaws.com", CredentialAgeDays=7
+        UserName=user, ServiceName="Bedrock.amazonaws.com", CredentialAgeDays=7
     )["ServiceSpecificCredential"]
+    assert key["ServiceName"] == "bedrock.amazonaws.com"
     assert key["ExpirationDate"] - key["CreateDate"] == timedelta(days=7)
-    assert key["ServiceCredentialSecret"]
+    token = key["ServiceCredentialSecret"]
+    alias, _, password = b64decode(token.removeprefix("ABSK")).decode().partition(":")
+    assert alias == key["ServiceCredentialAlias"]
+    assert len(password) == len(view["ServicePassword"]) == 60
+    assert refused(iam.delete_service_specific_credential, **named)[1:] == (
+        "ValidationError",
+        f"User {ACCOUNT} does not have a service specific credential with id "
+        + view["ServiceSpecificCredentialId"],
+    )
+    assert refused(
+        iam.update_service_specific_credential, UserName=user, **named, Status="Expired"
+    )[1:] == ("InvalidInput", "Operation does not support status Expired")
     reset = iam.reset_service_specific_credential(UserName=user, **named)
     changed = reset["ServiceSpecificCredential"]["ServicePassword"]
     assert changed != view["ServicePassword"]

@@ -128,7 +128,7 @@ def test_the_credential_report_is_made_once_and_read(iam: Any) -> None:
     assert rows[1]["password_last_used"] == "no_information"
     assert rows[1]["access_key_1_active"] == "true"
     assert rows[1]["access_key_2_active"] == "false"
-    assert rows[1]["user_creation_time"].endswith("+00:00")
+    assert rows[1]["user_creation_time"].endswith("Z")
 
 
 def test_keys_and_roles_tell_when_they_were_used_last(

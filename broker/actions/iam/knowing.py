@@ -58,7 +58,6 @@ _COUNTS = {
     "Groups": "groups",
     "Roles": "roles",
     "Policies": "policies",
-    "PolicyVersionsInUse": "policy_versions",
     "InstanceProfiles": "instance_profiles",
     "ServerCertificates": "server_certificates",
     "MFADevices": "mfa_devices",
@@ -74,6 +73,8 @@ async def _get_summary(_given: Given, call: Call) -> GetAccountSummaryResponse:
     for name, kind in _COUNTS.items():
         summary[name] = await call.directory.count(call.account, kind)
     directory = call.directory
+    used = await directory.count_used_policies(call.account)
+    summary["PolicyVersionsInUse"] = used
     providers = [
         await directory.count(call.account, kind)
         for kind in ("saml_providers", "oidc_providers")

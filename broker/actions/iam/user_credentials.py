@@ -156,7 +156,7 @@ async def _list_keys(given: Given, call: Call) -> dict[str, Any]:
 async def _list_services(given: Given, call: Call) -> dict[str, Any]:
     service = given.get("ServiceName")
     if service is not None:
-        user_credentials.require_service(service)
+        service = user_credentials.require_service(service)
     wanted = None
     if not given.get("AllUsers"):
         wanted = (await find_holder(given, call, call.directory)).holder_id
@@ -177,7 +177,9 @@ async def _list_services(given: Given, call: Call) -> dict[str, Any]:
 
 def service_asked(given: Given, _on: On) -> Context:
     """``iam:ServiceSpecificCredentialServiceName`` and ``…AgeDays`` as asked for."""
-    context: dict[str, tuple[str, ...]] = {_SERVICE_KEY: (given["ServiceName"],)}
+    context: dict[str, tuple[str, ...]] = {
+        _SERVICE_KEY: (given["ServiceName"].lower(),)
+    }
     if "CredentialAgeDays" in given:
         days = str(given["CredentialAgeDays"])
         context["iam:servicespecificcredentialagedays"] = (days,)
@@ -243,6 +245,7 @@ async def _require(
         kind,
         holder.holder_id,
         given[parameter],
+        holder_name=holder.named.get("UserName", call.account),
     )
     return credential, holder
 
@@ -270,7 +273,7 @@ def _key(credential: UserCredential, user_name: str, body: str) -> dict[str, Any
 
 def _service(credential: UserCredential, user_name: str) -> dict[str, Any]:
     service = credential.details["service"]
-    is_api_key = user_credentials.SERVICES[service]
+    is_api_key = user_credentials.SERVICES[service] is not None
     name = "ServiceCredentialAlias" if is_api_key else "ServiceUserName"
     view: dict[str, Any] = {
         "CreateDate": credential.created_at,
@@ -288,6 +291,6 @@ def _service(credential: UserCredential, user_name: str) -> dict[str, Any]:
 def _with_secret(
     credential: UserCredential, user_name: str, secret: Secret
 ) -> dict[str, Any]:
-    is_api_key = user_credentials.SERVICES[credential.details["service"]]
+    is_api_key = user_credentials.SERVICES[credential.details["service"]] is not None
     name = "ServiceCredentialSecret" if is_api_key else "ServicePassword"
     return {**_service(credential, user_name), name: secret.reveal()}

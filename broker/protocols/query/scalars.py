@@ -135,9 +135,9 @@ def _compile_integer(shape: ShapeModel) -> Read:
 
 def _read_boolean(node: Node, _path: str, _violations: Violations) -> object:
     match node:
-        case "true":
+        case "true" | "1":
             return True
-        case "false":
+        case "false" | "0":
             return False
         case _:
             raise QueryRejected(Reason.MALFORMED_INPUT)

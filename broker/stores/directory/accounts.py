@@ -49,7 +49,6 @@ _COUNTED = {
     "login_profiles": LOGIN_PROFILES,
     "roles": ROLES,
     "policies": MANAGED_POLICIES,
-    "policy_versions": POLICY_VERSIONS,
     "access_keys": ACCESS_KEYS,
     "saml_providers": SAML_PROVIDERS,
     "oidc_providers": OIDC_PROVIDERS,

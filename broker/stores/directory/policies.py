@@ -11,6 +11,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    union,
     union_all,
 )
 from sqlalchemy.sql import Select
@@ -165,6 +166,21 @@ class PolicyReads(Reads):
             )
         )
         return {row.boundary_arn: row.owners for row in rows}
+
+    async def count_used_policies(self, account: AccountId) -> int:
+        used = union(
+            select(ATTACHMENTS.c.policy_arn).where(ATTACHMENTS.c.account == account),
+            *(
+                select(table.c.boundary_arn).where(
+                    table.c.account == account, table.c.boundary_arn.is_not(None)
+                )
+                for table, _, _ in _OWNERS
+            ),
+        ).subquery()
+        row = await self.find_row(
+            select(func.count().label("number")).select_from(used)
+        )
+        return 0 if row is None else int(row.number)
 
     async def find_owner_arns(self, unique_ids: Collection[str]) -> Mapping[str, str]:
         if not unique_ids:

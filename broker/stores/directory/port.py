@@ -181,6 +181,10 @@ class DirectoryReader(CredentialReader, Protocol):
         """How many users and roles have each as their boundary; absent for none."""
         ...
 
+    async def count_used_policies(self, account: AccountId) -> int:
+        """How many policies of anybody's are attached here, or a boundary."""
+        ...
+
     async def find_owner_arns(self, unique_ids: Collection[str]) -> Mapping[str, str]:
         """ARNs of the users and roles of any account that have these unique ids."""
         ...
@@ -248,9 +252,8 @@ class DirectoryReader(CredentialReader, Protocol):
         """How many there are, for quotas.
 
         ``kind`` is ``users``, ``groups``, ``roles``, ``policies``, ``access_keys``,
-        ``policy_versions``, ``login_profiles``, ``saml_providers``,
-        ``oidc_providers``, ``mfa_devices``, ``server_certificates`` or
-        ``instance_profiles``.
+        ``login_profiles``, ``saml_providers``, ``oidc_providers``, ``mfa_devices``,
+        ``server_certificates`` or ``instance_profiles``.
         """
         ...
 

@@ -374,6 +374,7 @@ async def test_managed_policies_count_their_uses(directory: SqlDirectory) -> Non
     assert counts == {policy.arn: len(owners)}
     bounds = await directory.count_bounded_owners(ACCOUNT, [policy.arn, aws])
     assert bounds == {policy.arn: 1}
+    assert await directory.count_used_policies(ACCOUNT) == 2
     assert owners == ("AIDA1", "AROA1")
     assert await directory.list_attachments(ACCOUNT, "AIDA1") == (policy.arn, aws)
     attached = await directory.list_policies(

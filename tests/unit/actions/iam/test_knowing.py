@@ -4,7 +4,7 @@ import pytest
 
 from broker.identities.limits import Quota
 from tests.support.certificates import server_certificate
-from tests.support.iam import NOW, Iam, set_quotas
+from tests.support.iam import NOW, Iam, policy, set_quotas
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,23 @@ async def test_the_summary_tells_of_the_roots_certificates(iam: Iam) -> None:
     given = {"CertificateId": made["Certificate"]["CertificateId"]}
     await iam("DeleteSigningCertificate", **given)
     assert await present() == 0
+
+
+async def test_the_summary_counts_policies_that_somebody_has(iam: Iam) -> None:
+    """As recorded: each once, AWS's too, whether attached or a boundary."""
+
+    async def used() -> int:
+        summary = (await iam("GetAccountSummary"))["SummaryMap"]
+        told: int = summary["PolicyVersionsInUse"]
+        return told
+
+    made = await iam("CreatePolicy", PolicyName="P", PolicyDocument=policy())
+    arn, aws = made["Policy"]["Arn"], "arn:aws:iam::aws:policy/ReadOnlyAccess"
+    assert await used() == 0
+    await iam("CreateUser", UserName="U", PermissionsBoundary=aws)
+    assert await used() == 1
+    await iam("CreateUser", UserName="V")
+    for name in "UV":
+        await iam("AttachUserPolicy", UserName=name, PolicyArn=arn)
+    await iam("AttachUserPolicy", UserName="V", PolicyArn=aws)
+    assert await used() == 2

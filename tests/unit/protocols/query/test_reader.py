@@ -140,6 +140,8 @@ def test_no_secret_is_ever_in_a_message() -> None:
     [
         ({"Flag": "true"}, {"Flag": True}),
         ({"Flag": "false"}, {"Flag": False}),
+        ({"Flag": "1"}, {"Flag": True}),
+        ({"Flag": "0"}, {"Flag": False}),
         ({"Blob": "AP8="}, {"Blob": b"\x00\xff"}),
         ({"Blob": ""}, {"Blob": b""}),
         ({"Long": "-9223372036854775808"}, {"Long": -(2**63)}),
@@ -165,7 +167,7 @@ def test_values_are_read_as_their_type(given: dict, read: dict) -> None:
     [
         {"Flag": ""},
         {"Flag": "TRUE"},
-        {"Flag": "1"},
+        {"Flag": "2"},
         {"Blob": "A"},
         {"Blob": "AP8=\n"},
         {"Blob": "\N{GRINNING FACE}"},
