@@ -32,6 +32,7 @@ _WORDINGS: dict[ServiceName, Wording] = {
     # Recorded in 2026: IAM tells no values, and has sentences of its own for some.
     "iam": Wording(
         shows_values=False,
+        never_null=frozenset({"tagKeys"}),
         sentences={
             **dict.fromkeys(
                 (

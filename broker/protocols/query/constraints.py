@@ -30,6 +30,15 @@ class Wording:
     sentences: Mapping[str, str] = field(default_factory=dict)
     """What is said of a member, by its name in messages, that breaks its pattern."""
 
+    never_null: frozenset[str] = frozenset()
+    """Lists whose elements are said not to be null, by their names in messages."""
+
+    def element(self, path: str, constraints: str) -> str:
+        """The constraint of a list that its elements' constraints make."""
+        if path in self.never_null:
+            constraints += ", Member must not be null"
+        return f"Member must satisfy constraint: [{constraints}]"
+
     def sentence(self, path: str, constraint: str) -> str | None:
         """The refusal as a whole, if the service has one of its own for this."""
         said = self.sentences.get(path)

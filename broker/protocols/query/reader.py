@@ -209,9 +209,7 @@ def _compile_string_list(shape: ShapeModel, element: ShapeModel) -> Read:
             wrong.append(violation)
         broken = next(filter(None, map(check, values)), None)
         if broken:
-            wrong.append(
-                f"Member must satisfy constraint: [{constraints or broken[0]}]"
-            )
+            wrong.append(violations.wording.element(path, constraints or broken[0]))
         if wrong:
             listed = "[" + ", ".join(values)[:SHOWN_CHARACTERS] + "]"
             shown = "" if sensitive else f" '{listed}'"

@@ -37,18 +37,18 @@ _INT64 = 1 << 63
 class Violations:
     """What breaks a constraint, as it is found."""
 
-    __slots__ = ("_found", "_sentence", "_wording")
+    __slots__ = ("_found", "_sentence", "wording")
 
     def __init__(self, wording: Wording) -> None:
         self._found: list[str] = []
         self._sentence: str | None = None
-        self._wording = wording
+        self.wording = wording
 
     def add(self, shown: str, path: str, constraint: str) -> None:
         """Note that the value (``shown`` with a leading space) breaks a constraint."""
         if self._sentence is None:
-            self._sentence = self._wording.sentence(path, constraint)
-        if not self._wording.shows_values:
+            self._sentence = self.wording.sentence(path, constraint)
+        if not self.wording.shows_values:
             shown = ""
         self._found.append(
             f"Value{shown} at '{path}' failed to satisfy constraint: {constraint}"
