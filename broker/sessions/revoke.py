@@ -3,13 +3,9 @@
 Revocations are durable changes of the directory; the cache only forgets a line.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from broker.entropy import random_bytes
-from broker.errors import NoSuchEntity
 from broker.model.account import AccountId
 from broker.model.revocation import Revocation
 from broker.sessions.keys import LONGEST_SESSION
@@ -19,8 +15,6 @@ from broker.stores.errors import StoreUnavailableError
 
 _MARGIN = timedelta(hours=1)
 """A revocation outlives the session it ends, whatever the clocks say."""
-
-_SALT_BYTES = 32
 
 
 async def revoke_session(
@@ -73,22 +67,6 @@ async def revoke_issued_before(
             reason=reason,
         )
     )
-
-
-async def renew_session_salt(
-    change: DirectoryChange,
-    account: AccountId,
-    random: Callable[[int], bytes] = random_bytes,
-) -> None:
-    """End all sessions of an account for good: their tokens open nowhere any more.
-
-    Raises:
-        NoSuchEntity: there is no such account.
-    """
-    found = await change.find_account(account)
-    if found is None:
-        raise NoSuchEntity(f"The account {account} cannot be found.")
-    await change.update_account(replace(found, session_salt=random(_SALT_BYTES)))
 
 
 async def forget_session(cache: Cache, access_key_id: str) -> None:

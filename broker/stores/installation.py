@@ -79,20 +79,6 @@ async def claim_keyring(database: Database, fingerprint: str, *, now: datetime) 
     ).keyring_fingerprint or fingerprint
 
 
-async def set_keyring(database: Database, fingerprint: str) -> None:
-    """Write a new fingerprint over the old one: after a rotation.
-
-    Raises:
-        StoreUnavailableError: the database is away.
-    """
-    async with database.connection() as connection:
-        with translate_errors():
-            await connection.execute(
-                update(INSTALLATION).values(keyring_fingerprint=fingerprint)
-            )
-            await connection.commit()
-
-
 async def claim_mark(
     database: Database, name: str, value: object, *, now: datetime
 ) -> object:
@@ -101,17 +87,7 @@ async def claim_mark(
     Raises:
         StoreUnavailableError: the database is away.
     """
-    await read_installation(database, now=now)
-    async with database.connection() as connection:
-        with translate_errors():
-            await connection.execute(update(INSTALLATION).values(id=_ID))
-            row = (await connection.execute(select(INSTALLATION.c.marks))).one()
-            marks = {name: value, **load_mapping(row.marks)}
-            await connection.execute(
-                update(INSTALLATION).values(marks=dump_mapping(marks))
-            )
-            await connection.commit()
-    return marks[name]
+    return await _write_mark(database, name, value, now=now, keep=True)
 
 
 async def set_mark(
@@ -122,14 +98,23 @@ async def set_mark(
     Raises:
         StoreUnavailableError: the database is away.
     """
+    await _write_mark(database, name, value, now=now, keep=False)
+
+
+async def _write_mark(
+    database: Database, name: str, value: object, *, now: datetime, keep: bool
+) -> object:
     await read_installation(database, now=now)
     async with database.connection() as connection:
         with translate_errors():
             # The lock comes with the first write, so nobody's mark is lost.
             await connection.execute(update(INSTALLATION).values(id=_ID))
             row = (await connection.execute(select(INSTALLATION.c.marks))).one()
-            marks = {**load_mapping(row.marks), name: value}
+            marks = {name: value, **load_mapping(row.marks)}
+            if not keep:
+                marks[name] = value
             await connection.execute(
                 update(INSTALLATION).values(marks=dump_mapping(marks))
             )
             await connection.commit()
+    return marks[name]

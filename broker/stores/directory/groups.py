@@ -26,10 +26,8 @@ class GroupReads(Reads):
     """See ``DirectoryReader``."""
 
     async def find_group(self, account: AccountId, name: str) -> Group | None:
-        return await self._find_group(account=account, name_key=name_key(name))
-
-    async def find_group_by_id(self, account: AccountId, group_id: str) -> Group | None:
-        return await self._find_group(account=account, group_id=group_id)
+        row = await self.find_by(GROUPS, account=account, name_key=name_key(name))
+        return None if row is None else read_group(row)
 
     async def list_groups(
         self, account: AccountId, path_prefix: str, page: PageRequest
@@ -81,10 +79,6 @@ class GroupReads(Reads):
     ) -> LoginProfile | None:
         row = await self.find_by(LOGIN_PROFILES, account=account, user_id=user_id)
         return None if row is None else read_profile(row)
-
-    async def _find_group(self, **values: object) -> Group | None:
-        row = await self.find_by(GROUPS, **values)
-        return None if row is None else read_group(row)
 
 
 class GroupWrites(GroupReads, Writes):

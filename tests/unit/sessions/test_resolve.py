@@ -14,7 +14,6 @@ from broker.sessions.keyring import revoke_key
 from broker.sessions.resolve import LiveDirectory, Resolver
 from broker.sessions.revoke import (
     forget_session,
-    renew_session_salt,
     revoke_issued_before,
     revoke_session,
 )
@@ -246,7 +245,10 @@ async def test_a_new_salt_ends_all_sessions_that_were_opened_before(
 ) -> None:
     minted = await world.mint()
     await world.resolve(minted)
-    await change(world, lambda c: renew_session_salt(c, ACCOUNT))
+    account = await world.stores.directory.find_account(ACCOUNT)
+    assert account is not None
+    renewed = dataclasses.replace(account, session_salt=bytes(32))
+    await change(world, lambda c: c.update_account(renewed))
     await assert_refused(world, minted, "not sealed for")
 
 

@@ -2,19 +2,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from broker.errors import NoSuchEntity
-from broker.model.account import AccountId
 from broker.model.revocation import Revocation
 from broker.sessions.revoke import (
     forget_session,
-    renew_session_salt,
     revoke_issued_before,
     revoke_session,
 )
 from broker.stores.cache.port import Cache
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.errors import StoreUnavailableError
-from tests.unit.sessions.conftest import ACCOUNT, SALT, World
+from tests.unit.sessions.conftest import ACCOUNT, World
 
 NOW = datetime(2026, 9, 11, 12, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -82,22 +79,6 @@ async def test_a_single_revocation_outlives_its_session(
     [revocation] = written.revocations
     assert revocation.not_before_ms is None
     assert revocation.expires_at > ends + timedelta(minutes=2)
-
-
-async def test_a_renewed_salt_is_a_new_one_of_32_bytes(world: World) -> None:
-    async with world.stores.directory.change(ACCOUNT) as opened:
-        await renew_session_salt(opened, ACCOUNT)
-    found = await world.stores.directory.find_account(ACCOUNT)
-    assert found is not None
-    assert len(found.session_salt) == 32
-    assert found.session_salt != SALT
-
-
-async def test_an_unknown_account_has_no_salt_to_renew(world: World) -> None:
-    stranger = AccountId("999999999999")
-    with pytest.raises(NoSuchEntity):
-        async with world.stores.directory.change(stranger) as opened:
-            await renew_session_salt(opened, stranger)
 
 
 async def test_a_forgotten_session_is_off_the_list(world: World) -> None:
