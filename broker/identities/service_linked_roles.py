@@ -5,6 +5,7 @@ the names.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -18,6 +19,7 @@ from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.errors import AlreadyExistsError
 
 _DOMAIN = ".amazonaws.com"
+_TASK_ID = re.compile(rf"task{SERVICE_ROLE_PATH}[^/]+/[^/]+/[^/]+")
 
 SERVICES: Mapping[str, str] = {
     "access-analyzer": "AccessAnalyzer",
@@ -265,8 +267,11 @@ async def require_deletion_task(
     """How a deletion went.
 
     Raises:
+        InvalidInput: no task has such an id.
         NoSuchEntity: there was none.
     """
+    if not _TASK_ID.fullmatch(task_id):
+        raise InvalidInput("Invalid task id")
     task = await directory.find_deletion_task(account, task_id)
     if task is None:
         raise NoSuchEntity(f"The deletion task {task_id} cannot be found.")

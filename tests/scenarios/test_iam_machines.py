@@ -169,9 +169,9 @@ def test_a_service_linked_role_is_its_services_alone(
     status = iam.get_service_linked_role_deletion_status(DeletionTaskId=task)
     assert status["Status"] == "SUCCEEDED"
     assert refused(iam.get_role, **role).code == "NoSuchEntity"
-    assert refused(
-        iam.get_service_linked_role_deletion_status, DeletionTaskId="x"
-    ).code == ("NoSuchEntity")
+    status_of = iam.get_service_linked_role_deletion_status
+    assert refused(status_of, DeletionTaskId="x").code == "InvalidInput"
+    assert refused(status_of, DeletionTaskId=f"{task}x").code == "NoSuchEntity"
 
 
 def test_only_services_that_have_such_a_role_get_one(iam: Any) -> None:

@@ -3,7 +3,7 @@
 ``recorded_errors.json``: what is there, what is asked, and what AWS answered. The
 sources are the recordings of February and March 2026 in localstack/localstack
 (tests/aws/services/iam/test_iam_SOURCE.snapshot.json), and answers that
-mulgadc/spinifex keeps.
+mulgadc/spinifex and radkawar/stackd keep.
 """
 
 import json
