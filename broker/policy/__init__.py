@@ -15,7 +15,6 @@ and `explain` (the answer).
 
 from broker.policy.compiled import (
     ALLOW_ALL,
-    DENY_ALL,
     PolicySet,
     compile_policies,
 )
@@ -42,7 +41,6 @@ from broker.policy.evaluate import authorize, authorize_trust, matched_statement
 from broker.policy.explain import Closest, Element, Explanation, explain
 from broker.policy.grammar import parse_policy
 from broker.policy.mentions import context_keys
-from broker.policy.principal import principal_arns, replace_principals
 from broker.policy.prospect import is_conceivable
 from broker.policy.request import AccessRequest, Applicable
 from broker.policy.shared_issuers import check_shared_issuers
@@ -50,7 +48,6 @@ from broker.policy.shared_issuers import check_shared_issuers
 __all__ = [
     "ALLOW_ALL",
     "CONTEXT_KEYS",
-    "DENY_ALL",
     "AccessRequest",
     "Applicable",
     "Closest",
@@ -82,7 +79,5 @@ __all__ = [
     "matched_statements",
     "parse_policy",
     "policy_size",
-    "principal_arns",
     "print_policy",
-    "replace_principals",
 ]

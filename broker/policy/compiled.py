@@ -202,16 +202,15 @@ def _none_of(tests: list[TextTest]) -> Callable[[str], bool]:
     return lambda action: not any(test(action) for test in tests)
 
 
-def _everything(effect: Effect, label: str) -> PolicySet:
-    statement = Statement(index=0, effect=effect, actions=("*",), resources=("*",))
+def _allow_all() -> PolicySet:
+    statement = Statement(
+        index=0, effect=Effect.ALLOW, actions=("*",), resources=("*",)
+    )
     document = PolicyDocument(
         kind=PolicyKind.IDENTITY, version=VERSION_2012, statements=(statement,)
     )
-    return compile_policies([(label, document)])
+    return compile_policies([("root", document)])
 
 
-ALLOW_ALL = _everything(Effect.ALLOW, "root")
+ALLOW_ALL = _allow_all()
 """What the account's root has for identity policies."""
-
-DENY_ALL = _everything(Effect.DENY, "unreadable policy")
-"""What stands in for a stored policy that cannot be parsed any more."""

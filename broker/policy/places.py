@@ -20,7 +20,6 @@ _STATEMENT = re.compile(
     r'Statement ([1-9][0-9]{0,8})(?: \("(?:[^"\\]|\\.)*"\))?(?:, (.+))?', re.DOTALL
 )
 _UNKNOWN = "unknown element "
-_TWICE = "The key "
 _DECODER = JSONDecoder(strict=True)
 _DEPTH_MAX = 12
 """A key that stands twice is looked for no deeper; no valid policy is as deep."""

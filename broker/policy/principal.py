@@ -4,12 +4,11 @@ Source: IAM User Guide, "Principal" and "NotPrincipal"; checklist POL-03, POL-04
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 
 from broker.model.principal import Principal, PrincipalType
-from broker.policy.document import PolicyDocument, Principals, Statement
+from broker.policy.document import Principals
 
 KNOWN_ISSUERS = frozenset(
     {
@@ -168,40 +167,3 @@ class PrincipalTest:
         elif kind is PrincipalType.USER:
             listed[-1] = listed[-1] or principal.unique_id in self.names
         return all(listed) if self.denies else any(listed)
-
-
-def principal_arns(document: PolicyDocument) -> frozenset[str]:
-    """The ARNs of users and roles that the document names.
-
-    These are the ones to resolve to unique ids when the document is stored; a name
-    that does not exist then is ``Invalid principal in policy``.
-    """
-    return frozenset(
-        value
-        for statement in document.statements
-        if statement.principals is not None
-        for value in statement.principals.aws
-        if value.startswith("arn:") and ":iam::" in value and "/" in value
-    )
-
-
-def replace_principals(
-    document: PolicyDocument, mapping: Mapping[str, str]
-) -> PolicyDocument:
-    """The document with AWS principals renamed: ARN to unique id, or back.
-
-    Stored with unique ids, a document does not trust a user or role that was
-    deleted and created again under the same name.
-    """
-    return replace(
-        document,
-        statements=tuple(_renamed(s, mapping) for s in document.statements),
-    )
-
-
-def _renamed(statement: Statement, mapping: Mapping[str, str]) -> Statement:
-    principals = statement.principals
-    if principals is None:
-        return statement
-    aws = tuple(mapping.get(value, value) for value in principals.aws)
-    return replace(statement, principals=replace(principals, aws=aws))

@@ -10,7 +10,6 @@ Source: IAM User Guide, "Create a signed AWS API request"; reference, section 7.
 
 from broker.protocols.sigv4.credential import (
     SignedRequest,
-    carries_signature,
     parse_signed,
 )
 from broker.protocols.sigv4.errors import Reason, SigV4Rejected
@@ -25,7 +24,6 @@ __all__ = [
     "Reason",
     "SigV4Rejected",
     "SignedRequest",
-    "carries_signature",
     "derive_signing_key",
     "parse_signed",
     "prepare_signing_key",

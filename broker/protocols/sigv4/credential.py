@@ -99,19 +99,6 @@ class SignedRequest:
         return f"{self.date}/{self.region}/{self.service}/{self.terminator}"
 
 
-def carries_signature(raw: RawRequest) -> bool:
-    """Whether anything in the request claims to sign it. Never raises."""
-    if any(name == b"authorization" for name, _ in raw.headers):
-        return True
-    if not raw.query:
-        return False
-    try:
-        pairs = split_query(raw.query)
-    except SigV4Rejected:
-        return False
-    return any(name.lower() in _PARAMETERS for name, _ in pairs)
-
-
 def parse_signed(raw: RawRequest) -> SignedRequest:
     """Take the signature of a request apart.
 
