@@ -1,6 +1,6 @@
 """The console's cookie: its name, its attributes, its value in a request.
 
-Source: RFC 6265bis, "The __Host- Prefix"; security design 4.
+Source: RFC 6265bis, "The __Host- Prefix".
 """
 
 from starlette.requests import Request

@@ -4,7 +4,7 @@ Nothing names a provider before a signature is checked, so the unverified role p
 only nominate providers; each is asked with its own keys alone, and only pairs whose
 own provider verified them count.
 
-Source: reference 8.5; security design 4.
+Source: reference 8.5.
 """
 
 from collections.abc import Iterable

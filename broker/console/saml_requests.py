@@ -1,6 +1,6 @@
 """Sign-in that begins here: the signed AuthnRequest, and which one a response answers.
 
-Source: SAML 2.0 Profiles 4.1; security design 4.
+Source: SAML 2.0 Profiles 4.1.
 """
 
 from dataclasses import dataclass
