@@ -285,8 +285,11 @@ class SqliteWriter:
             connection.close()  # rolls back what is open
 
     def _drain(self, spool: Spool) -> None:
-        if not self._insert(spool.rows()):
-            spool.clear()
+        try:
+            if not self._insert(spool.rows()):
+                spool.clear()
+        except OSError as error:
+            _log.error("cannot empty the audit spool: %s", error)
 
     def _insert(self, rows: list[AuditRow]) -> list[AuditRow]:
         """Insert records unless they are there; those that are to be tried again.

@@ -1,6 +1,7 @@
 """One thread writes for a whole worker; every item has an outcome of its own."""
 
 import asyncio
+import errno
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -144,6 +145,22 @@ async def test_rows_of_a_failed_commit_are_spooled_and_written_once(
     assert await writer.run(count) == 3
     assert writer._spool is not None
     assert writer._spool.is_empty
+
+
+async def test_a_spool_that_cannot_be_read_stops_nobody(path: Path) -> None:
+    class Unreadable(Spool):
+        def rows(self) -> list[AuditRow]:
+            raise OSError(errno.EIO, "Input/output error")
+
+    spool = Unreadable(path.parent)
+    spool.put([make_row("0")])
+    writer = SqliteWriter(path, spool)
+    writer.start()
+    async with asyncio.timeout(20):
+        await writer.mint(make_row("1"), None)
+        await writer.mint(make_row("2"), None)
+        assert await writer.run(count) == 2
+        await writer.close()
 
 
 async def test_a_write_with_a_bug_costs_no_record(writer: SqliteWriter) -> None:
