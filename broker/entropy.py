@@ -3,6 +3,7 @@
 import base64
 import os
 import threading
+import time
 
 _ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _UNIQUE_ID_LENGTH = 17
@@ -73,11 +74,16 @@ def new_handle() -> str:
 
 
 def new_request_id() -> str:
-    """A request id, as AWS writes them: a random UUID (RFC 9562, version 4)."""
-    digits = random_bytes(16).hex()
+    """A request id: a UUID that begins with the time (RFC 9562, version 7).
+
+    It finds the audit record. Ids of one moment lie beside each other in the database's
+    index; random ones would have every record write a page of their own.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    digits = f"{milliseconds:012x}{random_bytes(10).hex()}"
     variant = "89ab"[int(digits[16], 16) & 3]
     return (
-        f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}"
+        f"{digits[:8]}-{digits[8:12]}-7{digits[13:16]}"
         f"-{variant}{digits[17:20]}-{digits[20:]}"
     )
 

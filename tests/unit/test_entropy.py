@@ -1,7 +1,11 @@
 import re
 import subprocess
 import sys
+import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 from broker import entropy
 
@@ -14,6 +18,18 @@ def test_nothing_is_handed_out_twice() -> None:
 
 def test_a_long_draw_is_whole() -> None:
     assert len(entropy.random_bytes(100_000)) == 100_000
+
+
+def test_a_request_id_is_in_the_order_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = [1, 1_764_000_000_000, 1_764_000_000_001, 2**48 - 1]
+    ids = []
+    for milliseconds in moments:
+        monkeypatch.setattr(time, "time_ns", lambda n=milliseconds: n * 1_000_000)
+        ids.append(entropy.new_request_id())
+    assert ids == sorted(ids)
+    read = [uuid.UUID(one) for one in ids]
+    assert [one.int >> 80 for one in read] == moments
+    assert {(one.version, one.variant) for one in read} == {(7, uuid.RFC_4122)}
 
 
 FORK = """
@@ -51,6 +67,6 @@ def test_ids_have_their_forms() -> None:
     assert re.fullmatch(r"[A-Za-z0-9+/]{40}", entropy.new_secret_access_key())
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", entropy.new_handle())
     assert re.fullmatch(
-        r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
+        r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
         entropy.new_request_id(),
     )
