@@ -4,6 +4,7 @@ import asyncio
 import gc
 import ipaddress
 import os
+import sys
 import tempfile
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -25,6 +26,13 @@ from broker.web.metrics import SHARED_FOLDER
 
 _GC_THRESHOLDS = (10_000, 20, 20)
 """Some dozens of requests make so many objects at a time, and drop them again."""
+
+_SWITCH_SECONDS = 0.0003
+"""After which a busy event loop lets another thread run for a moment.
+
+What writes to SQLite needs only moments between its calls, and everybody waits for it:
+the usual 5 ms are longer than a commit takes.
+"""
 
 SERVER: dict[str, Any] = {
     # A proxy is believed by our own rules only, and the request line is ours too.
@@ -57,7 +65,7 @@ def serve(
         asyncio.run(_refuse_demo_storage(settings))
     if workers == 1:
         uvicorn.run(
-            create_app(settings, on_ready=settle_memory), host=host, port=port, **SERVER
+            create_app(settings, on_ready=settle), host=host, port=port, **SERVER
         )
         return
     # Schema and keyring are there before several workers look for them.
@@ -81,17 +89,19 @@ def worker() -> App:
     """One worker's application, from the environment's settings."""
     settings = load_settings()
     configure_logs(settings.log_format)
-    return create_app(settings, on_ready=settle_memory)
+    return create_app(settings, on_ready=settle)
 
 
-def settle_memory() -> None:
-    """Spare the garbage collector what lives as long as the process.
+def settle() -> None:
+    """Set the interpreter up for a process that serves from here on.
 
-    A look at all of it takes as long as a thousand requests, and came about as
-    often. The collector still sees everything that is made from here on.
+    The garbage collector is spared what lives as long as the process: a look at all of
+    it takes as long as a thousand requests, and came about as often. It still sees
+    everything that is made later.
     """
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
+    sys.setswitchinterval(_SWITCH_SECONDS)
 
 
 async def _prepare(settings: Settings) -> None:

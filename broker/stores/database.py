@@ -258,6 +258,6 @@ def connect_sqlite(path: Path, *, busy_seconds: float) -> sqlite3.Connection:
         cached_statements=256,
         timeout=busy_seconds,
     )
-    for pragma in SQLITE_PRAGMAS[:2]:
+    for pragma in SQLITE_PRAGMAS[:-1]:
         connection.execute(pragma)
     return connection

@@ -24,6 +24,8 @@ Result = TypeVar("Result")
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
+    # 16 MB: a page that many commits change is copied to the database once for all.
+    "PRAGMA wal_autocheckpoint=4000",
     "PRAGMA busy_timeout=5000",
 )
 _THREADS = 4
