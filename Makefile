@@ -11,7 +11,7 @@ demo: ## Set everything up and start the demo broker on 127.0.0.1:8080
 test: ## Set everything up and run the whole check
 	@.ci/setup test
 	@$(MAKE) --no-print-directory check
-	@.venv/bin/python -m pytest -n 2 --dist loadgroup
+	@.venv/bin/python -m pytest -n 2 --dist worksteal
 
 check: ## Format, lint, types and import contracts
 	.venv/bin/ruff format --check .

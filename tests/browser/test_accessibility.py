@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Page
 
-from tests.support.browser import DESKTOP, PHONE, Scene
+from tests.support.browser import DESKTOP, PHONE, Scene, submit
 from tests.support.console_pages import (
     NO_PAGES,
     OUTSIDE,
@@ -173,19 +173,19 @@ async def test_pages_that_answer_a_form(scene: Scene) -> None:
     await furnish(scene.world)
     page = await scene.page()
     await scene.arrive(page, pair("Admin"))
-    await page.click("#credentials_button")
+    await submit(page, "#credentials_button")
     found = await looked_at(page)
     await page.goto(f"{scene.origin}/console/try")
     for action in ("iam:ListUsers", "nonsense"):
         await page.fill("[name=action]", action)
-        await page.click("#try_button")
+        await submit(page, "#try_button")
         found += await looked_at(page)
     await page.goto(f"{scene.origin}/console/switch")
     await page.fill("[name=role]", "Nobody")
-    await page.click("#switch_button")
+    await submit(page, "#switch_button")
     found += await looked_at(page)
     await page.goto(f"{scene.origin}/console/audit")
-    await page.click("tbody a")
+    await submit(page, "tbody a")
     found += await looked_at(page)
     await page.set_viewport_size(PHONE)  # type: ignore[arg-type]  # a dictionary
     await page.click(".menu-button")
@@ -193,13 +193,13 @@ async def test_pages_that_answer_a_form(scene: Scene) -> None:
     await page.keyboard.press("Escape")
     await scene.arrive(page, pair("Reader"))
     found += await looked_at(page)
-    await page.click("#switch_button")
+    await submit(page, "#switch_button")
     await page.goto(f"{scene.origin}/console/audit")
     found += await looked_at(page)
     await page.goto(f"{scene.origin}/console/try")
     await page.fill("[name=action]", "s3:GetObject")
     scene.world.clock.move(8 * 3600)
-    await page.click("#try_button")
+    await submit(page, "#try_button")
     found += await looked_at(page)
     await page.goto(f"{scene.origin}/console/")
     found += await looked_at(page)

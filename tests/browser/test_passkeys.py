@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import CDPSession, Page, expect
 
 from tests.browser.test_accessibility import looked_at, needs_axe
-from tests.support.browser import CHROMIUM, PHONE, Scene, open_scene
+from tests.support.browser import CHROMIUM, PHONE, Scene, open_scene, submit
 from tests.support.passwords import PASSWORD, create_user
 from tests.support.signin import ACCOUNT, SignInWorld
 from tests.support.totp import oath_code
@@ -51,8 +51,8 @@ async def sign_in(scene: Scene, page: Page) -> None:
     await page.goto(f"{scene.origin}/signin/example")
     await page.fill("[name=username]", "ann")
     await page.fill("[name=password]", PASSWORD)
-    await page.press("[name=password]", "Enter")
-    await page.wait_for_load_state()
+    async with page.expect_navigation():
+        await page.press("[name=password]", "Enter")
 
 
 async def register(scene: Scene, page: Page, name: str = "Laptop") -> None:
@@ -104,7 +104,7 @@ async def test_a_passkey_is_registered_and_signs_in(
     await expect(page.locator("[data-passkey-said]")).to_contain_text(
         "registered already"
     )
-    await page.click("#signout_button")
+    await submit(page, "#signout_button")
     await sign_in(scene, page)
     await expect(page.locator("h1")).to_have_text("Second factor")
     await page.click("#passkey_button")
@@ -126,7 +126,7 @@ async def test_another_device_gets_nowhere(scene: Scene) -> None:
     await sign_in(scene, page)
     await register(scene, page)
     await expect(page.get_by_role("status").first).to_be_visible()
-    await page.click("#signout_button")
+    await submit(page, "#signout_button")
     await sign_in(scene, page)
     await session.send("WebAuthn.removeVirtualAuthenticator", {"authenticatorId": made})
     await give_authenticator(page)
@@ -162,7 +162,7 @@ async def test_keys_and_password_are_changed(scene: Scene) -> None:
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await sign_in(scene, page)
     await page.goto(f"{scene.origin}{SECURITY}")
-    await page.click("#new_key")
+    await submit(page, "#new_key")
     secret = (await page.inner_text("#secret")).strip()
     await page.click("[data-copy=secret]")
     assert (await page.evaluate("navigator.clipboard.readText()")).strip() == secret
@@ -191,19 +191,19 @@ async def test_the_pages_that_only_a_form_leads_to_are_accessible(scene: Scene) 
     await page.goto(f"{scene.origin}{SECURITY}/mfa/passkey")
     found = await looked_at(page)
     await page.goto(f"{scene.origin}{SECURITY}/mfa/app")
-    await page.click("#create_button")
+    await submit(page, "#create_button")
     found += await looked_at(page)
     await page.fill("[name=first_code]", "000000")
     await page.fill("[name=second_code]", "000000")
-    await page.click("#enable_button")
+    await submit(page, "#enable_button")
     found += await looked_at(page)
     await page.goto(f"{scene.origin}{SECURITY}")
-    await page.click("#new_key")
+    await submit(page, "#new_key")
     found += await looked_at(page)
     await register(scene, page)
     await expect(page.get_by_role("status").first).to_be_visible()
     found += await looked_at(page)
-    await page.click("#signout_button")
+    await submit(page, "#signout_button")
     await sign_in(scene, page)
     found += await looked_at(page)
     assert "\n".join(found) == ""

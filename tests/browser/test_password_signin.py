@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Error, Page, expect
 
 from tests.browser.test_accessibility import looked_at, needs_axe
-from tests.support.browser import DESKTOP, PHONE, Scene
+from tests.support.browser import DESKTOP, PHONE, Scene, submit
 from tests.support.passwords import (
     PASSWORD,
     ROOT_PASSWORD,
@@ -44,7 +44,7 @@ async def type_password(page: Page, password: str = PASSWORD, name: str = "") ->
     if name:
         await page.fill("#username", name)
     await page.fill("#password", password)
-    await page.click("#password_button")
+    await submit(page, "#password_button")
 
 
 def unexpected(scene: Scene) -> list[str]:
@@ -201,6 +201,6 @@ async def test_every_step_is_accessible(scene: Scene) -> None:
     await page.fill("#password", PASSWORD)
     await page.fill("#new", "short")
     await page.fill("#again", "short")
-    await page.click("#change_button")
+    await submit(page, "#change_button")
     found += await looked_at(page)
     assert "\n".join(found) == ""

@@ -95,6 +95,12 @@ class Scene:
         await page.wait_for_url(lambda url: url != start)
 
 
+async def submit(page: Page, selector: str) -> None:
+    """Click what another page answers, and wait until that page is there."""
+    async with page.expect_navigation():
+        await page.click(selector)
+
+
 @contextlib.asynccontextmanager
 async def open_scene(folder: Path, *, host: str = "127.0.0.1") -> AsyncIterator[Scene]:
     """A broker at ``host``, an identity provider and a browser, all running."""
