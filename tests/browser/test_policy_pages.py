@@ -7,7 +7,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser.test_accessibility import looked_at, needs_axe
 from tests.support.administrator import grant
-from tests.support.browser import DESKTOP, PHONE, Scene
+from tests.support.browser import DESKTOP, PHONE, Scene, submit
 from tests.support.signin import pair
 
 PATIENCE = 30_000
@@ -173,14 +173,14 @@ async def test_the_editors_states_are_accessible(scene: Scene) -> None:
     await page.click("button:has-text('Add a condition')")
     await page.click("button:has-text('Choose from a service')")
     await page.fill("[name='pick.service']", "sqs")
-    await page.click("button:has-text('Choose service')")
+    await submit(page, "button:has-text('Choose service')")
     found += await looked_at(page)
     await page.click("button:has-text('Add the ticked actions')")
     await page.click("button:has-text('Fold up')")
-    await page.click(".editor .actions button:has-text('Check')")
+    await submit(page, ".editor .actions button:has-text('Check')")
     found += await looked_at(page)
     await page.click("[aria-label='Show as JSON']")
-    await page.click(".editor .actions button:has-text('Check')")
+    await submit(page, ".editor .actions button:has-text('Check')")
     found += await looked_at(page)
     await page.goto(f"{scene.origin}/console/roles/new?for=saml")
     found += await looked_at(page)
@@ -188,6 +188,6 @@ async def test_the_editors_states_are_accessible(scene: Scene) -> None:
     await page.fill("[name=actions]", "s3:GetObject")
     await page.click("button:has-text('Add a key')")
     await page.click("button:has-text('Paste a policy')")
-    await page.click("button.primary:has-text('Simulate')")
+    await submit(page, "button.primary:has-text('Simulate')")
     found += await looked_at(page)
     assert "\n".join(found) == ""
