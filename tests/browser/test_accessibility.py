@@ -51,9 +51,7 @@ ODD_TABLES = """() => [...document.querySelectorAll(".wide")].flatMap(area => {
 })"""
 """Tables that scroll sideways, and cells that are not called as their column is."""
 
-needs_axe = pytest.mark.skipif(
-    not AXE.is_file(), reason="axe-core is not there: .ci/setup test installs it"
-)
+needs_axe = pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed")
 
 
 def test_continuous_integration_has_axe() -> None:

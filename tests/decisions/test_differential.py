@@ -29,10 +29,8 @@ from broker.policy import (
 
 NODE = Path(__file__).parent.parent / "node"
 PROGRAM = shutil.which("node")
-pytestmark = pytest.mark.skipif(
-    PROGRAM is None or not (NODE / "node_modules").is_dir(),
-    reason="iam-simulate is not installed: run npm ci in tests/node",
-)
+INSTALLED = PROGRAM is not None and (NODE / "node_modules").is_dir()
+pytestmark = pytest.mark.skipif(not INSTALLED, reason="run npm ci in tests/node")
 
 HOME, ABROAD = AccountId("111122223333"), AccountId("999988887777")
 BOB = Principal.user(HOME, user_id="AIDABOBBOBBOBBOBBOBBO", path="/", name="bob")

@@ -26,9 +26,8 @@ def test_continuous_integration_has_the_sdk() -> None:
     assert INSTALLED, "run .ci/setup test"
 
 
-needs_sdk = pytest.mark.skipif(
-    not (PROGRAM and INSTALLED), reason="no Node.js, or .ci/setup test was not run"
-)
+HAS_SDK = bool(PROGRAM and INSTALLED)
+needs_sdk = pytest.mark.skipif(not HAS_SDK, reason="run .ci/setup test with Node.js")
 
 
 def run(installation: Installation, *steps: dict[str, Any]) -> list[dict[str, Any]]:

@@ -361,39 +361,27 @@ class HeldSpool(Spool):
         return super().rows()
 
 
+@pytest.mark.parametrize("stops", [False, True])
 async def test_a_mint_that_comes_while_the_spool_is_emptied_is_written(
-    own_location: PostgresqlLocation, tmp_path: Path
+    own_location: PostgresqlLocation, tmp_path: Path, stops: bool
 ) -> None:
     spool = HeldSpool(tmp_path)
-    spool.put([encode_audit(make_record("spooled"))])
+    spool.put([encode_audit(make_record(f"spooled-{stops}"))])
     ledger = PostgresqlLedger(own_location, spool)
     await ledger.start()
     await asyncio.to_thread(spool.is_read.wait, 20)
-    minted = asyncio.create_task(ledger.mint(make_record("late"), make_mark("late")))
+    mint_id = f"late-{stops}"
+    under_way = [
+        asyncio.create_task(ledger.mint(make_record(mint_id), make_mark(mint_id)))
+    ]
     await asyncio.sleep(0)
+    if stops:
+        under_way.append(asyncio.create_task(ledger.close()))
+        await asyncio.sleep(0)
     spool.go_on.set()
     async with asyncio.timeout(20):
-        await minted
-    assert await ledger.find("spooled")
+        await asyncio.gather(*under_way)
     await ledger.close()
-
-
-async def test_a_mint_that_comes_while_the_spool_is_emptied_outlives_the_end(
-    own_location: PostgresqlLocation, tmp_path: Path
-) -> None:
-    spool = HeldSpool(tmp_path)
-    spool.put([encode_audit(make_record("spooled-2"))])
-    ledger = PostgresqlLedger(own_location, spool)
-    await ledger.start()
-    await asyncio.to_thread(spool.is_read.wait, 20)
-    minted = asyncio.create_task(ledger.mint(make_record("last"), make_mark("last")))
-    await asyncio.sleep(0)
-    closed = asyncio.create_task(ledger.close())
-    await asyncio.sleep(0)
-    spool.go_on.set()
-    async with asyncio.timeout(20):
-        await closed
-        await minted
 
 
 async def owner_of(ledger: Ledger, mint_id: str) -> str | None:
