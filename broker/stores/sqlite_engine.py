@@ -26,6 +26,9 @@ SQLITE_PRAGMAS = (
     "PRAGMA synchronous=FULL",
     # 16 MB: a page that many commits change is copied to the database once for all.
     "PRAGMA wal_autocheckpoint=4000",
+    # A statement of many rows keeps what it may have to undo: in a file it costs as
+    # many writes as the commit itself.
+    "PRAGMA temp_store=MEMORY",
     "PRAGMA busy_timeout=5000",
 )
 _THREADS = 4

@@ -1,14 +1,13 @@
 """The embedded cache: tables beside the ledger's, written by the same writer.
 
 A session's record is written behind the answer (a lost one is made up at the next
-resolve) and shares the commit of later mints; everything else waits for its commit.
-Reads are looked up on the spot: in WAL mode they wait for nobody.
+resolve), with those of its moment; everything else waits for its commit. Reads are
+looked up on the spot: in WAL mode they wait for nobody.
 """
 
 import asyncio
 import contextlib
 import sqlite3
-from collections import deque
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,14 @@ from broker.stores.cache.rates import SharedRates
 from broker.stores.cache.records import decode_session, encode_session
 from broker.stores.database import connect_sqlite
 from broker.stores.errors import StoreUnavailableError
+from broker.stores.sqlite_batch import BATCH
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.times import to_millis
 
 _BUSY_SECONDS = 0.2
+# What one page of the index takes in this time is written once. Another worker sees
+# a session this much later.
+_GATHER_SECONDS = 0.05
 _PURGE_SECONDS = 30.0
 _PURGE_ROWS = 1000
 _RATES_SUFFIX = "-rates"
@@ -37,8 +40,8 @@ _FIND_SESSION = (
     "SELECT body FROM cache_sessions WHERE access_key_id = ? AND expires_at > ?"
 )
 _LIST_SESSIONS = (
-    "SELECT access_key_id, body FROM cache_sessions WHERE account = ? "
-    "AND access_key_id > ? AND expires_at > ? ORDER BY access_key_id LIMIT ?"
+    "SELECT rowid, body FROM cache_sessions WHERE account = ? "
+    "AND rowid > ? AND expires_at > ? ORDER BY rowid LIMIT ?"
 )
 _DROP_SESSION = "DELETE FROM cache_sessions WHERE access_key_id = ?"
 _PUT = (
@@ -73,6 +76,8 @@ _PURGE_ENTRIES = (
     "(SELECT space, key FROM cache_entries WHERE expires_at_ms <= ? LIMIT ?)"
 )
 
+_SessionRow = tuple[str, str, int, str]
+
 
 class SqliteCache:
     """See ``Cache``."""
@@ -84,10 +89,10 @@ class SqliteCache:
         self._connection: sqlite3.Connection | None = None
         self._rates: SharedRates | None = None
         self._purger: asyncio.Task[None] | None = None
-        # Written behind: the rows that wait, and the records for our own reads.
-        self._waiting: deque[tuple[str, str, int, str]] = deque()
+        # Written behind: the records that wait, and those that only we can read yet.
+        self._waiting: dict[str, SessionRecord] = {}
         self._unwritten: dict[str, SessionRecord] = {}
-        self._flush: asyncio.Future[list[str]] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         self._writer.start()
@@ -104,8 +109,9 @@ class SqliteCache:
             self._purger.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._purger
-        while self._flush is not None:
-            await asyncio.wait([self._flush])
+        if self._timer is not None:
+            self._timer.cancel()
+            self._hand_over()
         await self._writer.close()
         if self._rates is not None:
             self._rates.close()
@@ -118,16 +124,10 @@ class SqliteCache:
 
     async def put_session(self, record: SessionRecord) -> None:
         self._unwritten[record.access_key_id] = record
-        self._waiting.append(
-            (
-                record.access_key_id,
-                record.account,
-                record.expires_at,
-                encode_session(record),
-            )
-        )
-        if self._flush is None:
-            self._begin_flush()
+        self._waiting[record.access_key_id] = record
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_GATHER_SECONDS, self._hand_over)
 
     async def find_session(self, access_key_id: str) -> SessionRecord | None:
         now = self._seconds()
@@ -139,18 +139,14 @@ class SqliteCache:
 
     async def drop_session(self, access_key_id: str) -> None:
         self._unwritten.pop(access_key_id, None)
-
-        def job(connection: sqlite3.Connection) -> None:
-            self._write_waiting(connection)
-            connection.execute(_DROP_SESSION, (access_key_id,))
-
-        await self._writer.run(job)
+        self._waiting.pop(access_key_id, None)
+        await self._run(_DROP_SESSION, (access_key_id,))
 
     async def list_sessions(
         self, account: AccountId, page: PageRequest
     ) -> Page[SessionRecord]:
-        await self._writer.run(self._write_waiting)
-        after = (account, page.marker or "", self._seconds(), page.limit + 1)
+        await self._write_waiting()
+        after = (account, int(page.marker or 0), self._seconds(), page.limit + 1)
         rows = self._rows(_LIST_SESSIONS, after)
         shown = rows[: page.limit]
         records = [decode_session(body) for _, body in shown]
@@ -222,33 +218,34 @@ class SqliteCache:
             lambda connection: connection.execute(statement, values).rowcount
         )
 
-    def _begin_flush(self) -> None:
-        self._flush = self._writer.run(self._write_waiting)
-        self._flush.add_done_callback(self._end_flush)
+    def _hand_over(self) -> None:
+        self._timer = None
+        with contextlib.suppress(StoreUnavailableError):
+            self._write_waiting()
 
-    def _end_flush(self, flush: asyncio.Future[list[str]]) -> None:
-        self._flush = None
-        if flush.cancelled() or flush.exception() is not None:
-            self._unwritten.clear()
-        elif self._waiting:
-            with contextlib.suppress(StoreUnavailableError):
-                self._begin_flush()
-        else:
-            self._unwritten.clear()
+    def _write_waiting(self) -> asyncio.Future[None]:
+        """Have the writer write what waits; done when that and all before it is."""
+        records, self._waiting = self._waiting, {}
+        rows: list[_SessionRow] = [
+            (key, record.account, record.expires_at, encode_session(record))
+            for key, record in records.items()
+        ]
+        written = self._writer.run(lambda connection: _put_sessions(connection, rows))
+        written.add_done_callback(lambda written: self._forget(written, records))
+        return written
 
-    def _write_waiting(self, connection: sqlite3.Connection) -> list[str]:
-        """Runs in the writer: everything that waits, in one statement."""
-        rows: dict[str, tuple[str, str, int, str]] = {}
-        with contextlib.suppress(IndexError):
-            while len(rows) < _PURGE_ROWS:
-                row = self._waiting.popleft()
-                rows[row[0]] = row
-        if rows:
-            connection.execute(
-                _PUT_SESSION + ", ".join(["(?, ?, ?, ?)"] * len(rows)),
-                [value for row in rows.values() for value in row],
-            )
-        return list(rows)
+    def _forget(
+        self, written: asyncio.Future[None], records: dict[str, SessionRecord]
+    ) -> None:
+        """Read these from the database again, unless they were put once more.
+
+        What could not be written is a cache's loss; whoever listed is told.
+        """
+        if not written.cancelled():
+            written.exception()
+        for key, record in records.items():
+            if self._unwritten.get(key) is record:
+                del self._unwritten[key]
 
     async def _purge_forever(self) -> None:
         while True:
@@ -264,3 +261,12 @@ class SqliteCache:
         ):
             while await self._run(statement, (before, _PURGE_ROWS)) == _PURGE_ROWS:
                 pass
+
+
+def _put_sessions(connection: sqlite3.Connection, rows: list[_SessionRow]) -> None:
+    for start in range(0, len(rows), BATCH):
+        some = rows[start : start + BATCH]
+        connection.execute(
+            _PUT_SESSION + ", ".join(["(?, ?, ?, ?)"] * len(some)),
+            [value for row in some for value in row],
+        )

@@ -1,7 +1,7 @@
 """Session records written behind the answer keep their order with later calls."""
 
-import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from broker.clock import SystemClock
@@ -38,45 +38,51 @@ async def open_cache(folder: Path) -> SqliteCache:
     return cache
 
 
-async def test_a_record_dropped_while_a_flush_is_under_way_stays_dropped(
+async def test_a_record_dropped_while_it_is_being_written_stays_dropped(
     tmp_path: Path,
 ) -> None:
     cache = await open_cache(tmp_path)
-    under_way: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
-    cache._flush = under_way
-    under_way.add_done_callback(cache._end_flush)
     await cache.put_session(make_session("ASIA1"))
+    cache._hand_over()
     await cache.drop_session("ASIA1")
-    under_way.set_result([])
-    await asyncio.sleep(0.05)
     assert await cache.find_session("ASIA1") is None
     await cache.close()
 
 
-async def test_a_record_that_came_during_a_flush_is_written_by_the_next(
+async def test_a_record_put_again_while_it_is_being_written_is_the_later_one(
     tmp_path: Path,
 ) -> None:
     cache = await open_cache(tmp_path)
-    under_way: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
-    cache._flush = under_way
-    under_way.add_done_callback(cache._end_flush)
     await cache.put_session(make_session("ASIA1"))
-    assert await cache.find_session("ASIA1") is not None
-    under_way.set_result([])
-    await asyncio.sleep(0.1)
-    assert cache._unwritten == {}
+    written = cache._write_waiting()
+    later = replace(make_session("ASIA1"), kind="other")
+    await cache.put_session(later)
+    await written
+    assert await cache.find_session("ASIA1") == later
+    await cache._write_waiting()
+    assert await cache.find_session("ASIA1") == later
+    await cache.close()
+
+
+async def test_a_written_record_is_kept_in_the_database_alone(tmp_path: Path) -> None:
+    cache = await open_cache(tmp_path)
+    await cache.put_session(make_session("ASIA1"))
+    written = cache._write_waiting()
+    await cache.put_session(make_session("ASIA2"))
+    await written
+    assert list(cache._unwritten) == ["ASIA2"]
     assert await cache.find_session("ASIA1") is not None
     await cache.close()
 
 
 async def test_closing_writes_what_waits(tmp_path: Path) -> None:
     cache = await open_cache(tmp_path)
-    for n in range(50):
+    for n in range(300):
         await cache.put_session(make_session(f"ASIA{n}"))
     await cache.close()
     cache = await open_cache(tmp_path)
-    page = await cache.list_sessions(ACCOUNT, PageRequest())
-    assert len(page.items) == 50
+    page = await cache.list_sessions(ACCOUNT, PageRequest(limit=400))
+    assert len(page.items) == 300
     await cache.close()
 
 
