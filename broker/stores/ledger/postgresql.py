@@ -43,7 +43,7 @@ READ_SECONDS = 5.0
 _BATCH = 128
 _GATHER_SECONDS = 0.05
 # Whoever came together will come together again: a moment's patience makes one
-# transaction of two. A lone caller never waits.
+# transaction of two. It ends when all are there, and a lone caller never waits.
 _CROWD_SECONDS = 0.0002
 _CROWD_MOST = 0.003
 _RETRY_SECONDS = 1.0
@@ -95,6 +95,7 @@ class PostgresqlLedger:
         self._reading = asyncio.Lock()
         self._paused_until = float("-inf")
         self._crowd = 0
+        self._crowd_is_here: asyncio.Future[None] | None = None
         self._closed = False
 
     async def start(self) -> None:
@@ -130,6 +131,8 @@ class PostgresqlLedger:
         self._mints.append(_Mint(row, encode_mark(mark) if mark else None, future))
         if self._writer is None:
             self._wake()
+        elif self._crowd_is_here is not None and len(self._mints) == self._crowd:
+            self._crowd_is_here.set_result(None)
         await future
 
     async def append(self, record: AuditRecord) -> None:
@@ -183,12 +186,12 @@ class PostgresqlLedger:
     async def _write_all(self) -> None:
         try:
             while self._mints or self._rows:
-                if self._crowd > 1:
-                    await asyncio.sleep(min(_CROWD_MOST, _CROWD_SECONDS * self._crowd))
-                self._crowd = len(self._mints)
+                await self._wait_for_crowd()
                 mints, self._mints = self._mints[:_BATCH], self._mints[_BATCH:]
                 rows, self._rows = self._rows[:_BATCH], self._rows[_BATCH:]
-                if not await self._write(mints, rows) and not self._mints:
+                taken = await self._write(mints, rows)
+                self._crowd = len(mints) + len(self._mints)
+                if not taken and not self._mints:
                     break
             if not self._spool.is_empty:
                 await self._drain_spool()
@@ -198,6 +201,13 @@ class PostgresqlLedger:
                 self._wake()  # they came while the spool was emptied
             elif self._rows or not self._spool.is_empty:
                 self._schedule(_RETRY_SECONDS)
+
+    async def _wait_for_crowd(self) -> None:
+        if len(self._mints) < self._crowd > 1:
+            self._crowd_is_here = asyncio.get_running_loop().create_future()
+            patience = min(_CROWD_MOST, _CROWD_SECONDS * self._crowd)
+            await asyncio.wait([self._crowd_is_here], timeout=patience)
+            self._crowd_is_here = None
 
     async def _write(self, mints: list[_Mint], rows: list[AuditRow]) -> bool:
         """Write one batch and settle it; whether the database took it."""

@@ -68,6 +68,31 @@ async def test_a_record_reads_back_exactly_as_it_was_written(ledger: Ledger) -> 
     assert await ledger.find("2") is None
 
 
+async def test_a_crowd_that_is_all_there_again_is_not_held_up(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.stores.ledger.postgresql._CROWD_SECONDS", 60)
+    monkeypatch.setattr("broker.stores.ledger.postgresql._CROWD_MOST", 60)
+
+    async def mint(after: float = 0) -> None:
+        await asyncio.sleep(after)
+        await ledger.mint(make_record(), None)
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(mint(), mint(), mint())
+        await asyncio.gather(mint(), mint(), mint(0.05))
+
+
+async def test_a_crowd_that_grew_smaller_is_not_waited_for_for_ever(
+    ledger: Ledger,
+) -> None:
+    await asyncio.gather(*(ledger.mint(make_record(), None) for _ in range(30)))
+    async with asyncio.timeout(30):
+        await ledger.mint(make_record("1"), None)
+        await ledger.mint(make_record("2"), None)
+    assert await ledger.find("2") is not None
+
+
 async def test_hostile_text_neither_fails_nor_is_lost(ledger: Ledger) -> None:
     record = replace(
         make_record("1"), action="a\0b\ud800", caller_arn="\0", user_agent="\udfff\0"
