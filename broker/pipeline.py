@@ -16,8 +16,8 @@ opened after *choose* and completed last; a request that cannot be parsed leaves
 line only.
 """
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping
+import types
+from collections.abc import Callable, Generator, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn
 
@@ -335,13 +335,14 @@ class Pipeline:
         return result
 
 
-async def _fall_in() -> None:
+@types.coroutine
+def _fall_in() -> Generator[None, None, None]:
     """Let the calls that came with this one get as far.
 
     What a step's code and data bring into the processor's caches then serves all of
     them: a call takes a fifth less time than one that runs through alone.
     """
-    await asyncio.sleep(0)
+    yield  # what asyncio.sleep(0) comes to, without its four calls
 
 
 def _in_wire_words(
