@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from benchmarks.saml import python3_saml
 from tests.scenarios.installation import Installation, policy, trust
 from tests.support import saml_idp
 from tests.support.broker import ACCOUNT, Key
-from tests.support.oidc_issuer import serving
+from tests.support.oidc_issuer import OidcIssuer, serving
 from tests.support.servers import find_free_port
 from tests.support.storage import STORAGES, broker_on
 
@@ -59,6 +59,8 @@ def run() -> list[Row]:
         stock = _stock_is_valid_rate()
         rows.append(("moto server, AssumeRoleWithWebIdentity", f"{moto:.0f}/s"))
         rows.append(("stock python3-saml is_valid() alone", f"{stock:.0f}/s"))
+        bare = _bare_rate(folder)
+        rows.append(("bare web identity exchange", f"{bare / baseline:.0%} of empty"))
         for storage in STORAGES:
             with installed(folder / storage, storage) as (installation, ready):
                 rows.append((f"{storage}: start to ready", f"{ready:.2f} s"))
@@ -89,7 +91,7 @@ def _rates(  # noqa: PLR0917  # the figures it compares with
 
     yield row(
         "AssumeRoleWithWebIdentity",
-        requests.web_identity(installation, 12_000),
+        requests.web_identity(installation.issuer.issuer, 12_000),
         lambda rate: f"{rate / moto:.1f} times moto",
     )
     yield row(
@@ -193,13 +195,27 @@ def _started(broker, issuer) -> tuple[Installation, float]:  # type: ignore[no-u
     return Installation(broker, issuer), ready
 
 
+def _empty() -> AbstractContextManager[str]:
+    return _server("benchmarks.empty")
+
+
 @contextmanager
-def _empty() -> Iterator[str]:
+def _server(module: str, *arguments: str) -> Iterator[str]:
     port = find_free_port()
-    with _process([sys.executable, "-m", "benchmarks.empty", str(port)]):
+    with _process([sys.executable, "-m", module, str(port), *arguments]):
         url = f"http://127.0.0.1:{port}"
         _wait_for(f"{url}/readyz")
         yield url
+
+
+def _bare_rate(folder: Path) -> float:
+    """What remains of a web identity exchange without any rule; see ``bare``."""
+    issuer = OidcIssuer("https://idp.example")
+    jwks = folder / "jwks.json"
+    jwks.write_bytes(issuer.jwks_bytes())
+    lines = requests.web_identity(issuer, 12_000)
+    with _server("benchmarks.bare", str(folder), str(jwks)) as url:
+        return measure(url, lines, folder).per_second
 
 
 def _moto_rate(folder: Path) -> float:

@@ -11,12 +11,13 @@ from botocore.credentials import Credentials
 
 from tests.scenarios.installation import READER, SAML_PROVIDER, Installation
 from tests.support.broker import REGION, Key
+from tests.support.oidc_issuer import OidcIssuer
 
 _VERSION = "2011-06-15"
 _VERSIONS = {"sts": _VERSION, "iam": "2010-05-08"}
 
 
-def web_identity(installation: Installation, count: int) -> Iterator[str]:
+def web_identity(issuer: OidcIssuer, count: int) -> Iterator[str]:
     for number in range(count):
         yield urlencode(
             {
@@ -24,9 +25,7 @@ def web_identity(installation: Installation, count: int) -> Iterator[str]:
                 "Version": _VERSION,
                 "RoleArn": READER,
                 "RoleSessionName": f"bench-{number}",
-                "WebIdentityToken": installation.issuer.issuer.token(
-                    jti=uuid.uuid4().hex
-                ),
+                "WebIdentityToken": issuer.token(jti=uuid.uuid4().hex),
             }
         )
 

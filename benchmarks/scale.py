@@ -106,7 +106,9 @@ def _measure(installation: Installation, ready: float) -> Figures:
         "GetCallerIdentity": requests.signed(
             broker.url, session, 8_000, Action="GetCallerIdentity"
         ),
-        "AssumeRoleWithWebIdentity": requests.web_identity(installation, 8_000),
+        "AssumeRoleWithWebIdentity": requests.web_identity(
+            installation.issuer.issuer, 8_000
+        ),
         f"ListUsers, a page of {_PAGE}": requests.signed(
             broker.url,
             installation.root,

@@ -56,7 +56,7 @@ def _loads(installation: Installation) -> dict[str, Callable[[int], Iterable[str
     url = installation.broker.url
     return {
         "AssumeRoleWithWebIdentity": lambda count: requests.web_identity(
-            installation, count
+            installation.issuer.issuer, count
         ),
         "GetCallerIdentity": lambda count: requests.signed(
             url, session, count, Action="GetCallerIdentity"
