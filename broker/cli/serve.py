@@ -24,9 +24,6 @@ from broker.stores.urls import parse_database_url
 from broker.web.asgi import App
 from broker.web.metrics import SHARED_FOLDER
 
-_GC_THRESHOLDS = (10_000, 20, 20)
-"""Some dozens of requests make so many objects at a time, and drop them again."""
-
 _SWITCH_SECONDS = 0.0003
 """After which a busy event loop lets another thread run for a moment.
 
@@ -100,7 +97,6 @@ def settle() -> None:
     everything that is made later.
     """
     gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
     sys.setswitchinterval(_SWITCH_SECONDS)
 
 
