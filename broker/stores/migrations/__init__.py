@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HEAD = "0003"
 """The newest revision; a test compares it with the folder."""
 
-_KNOWN = frozenset({"0001", HEAD})
+_KNOWN = frozenset({"0001", "0002", HEAD})
 _LOCK_SUFFIX = "-migrate"
 # Any number will do as long as every broker takes the same.
 _ADVISORY_LOCK = 0x62726F6B6572

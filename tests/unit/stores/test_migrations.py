@@ -29,11 +29,19 @@ def location(tmp_path: Path) -> SqliteLocation:
     return SqliteLocation(tmp_path / "broker.db")
 
 
-def test_the_newest_revision_is_the_one_that_the_code_names() -> None:
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.set_main_option("path_separator", "os")
-    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+def test_the_newest_revision_is_the_one_that_the_code_names() -> None:
+    assert _scripts().get_current_head() == HEAD
 
 
 async def test_the_migrated_tables_are_the_schemas(location: SqliteLocation) -> None:
@@ -131,11 +139,15 @@ async def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
         await migrate(SqliteLocation(tmp_path / "missing" / "broker.db"))
 
 
-async def test_a_database_of_the_first_version_is_brought_up_with_what_is_in_it(
-    location: SqliteLocation, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "revision",
+    [found.revision for found in _scripts().walk_revisions() if found.revision != HEAD],
+)
+async def test_an_older_database_is_brought_up_with_what_is_in_it(
+    location: SqliteLocation, monkeypatch: pytest.MonkeyPatch, revision: str
 ) -> None:
-    with monkeypatch.context() as first:
-        first.setattr(migrations, "_upgrade", lambda it: _upgrade_to(it, "0001"))
+    with monkeypatch.context() as older:
+        older.setattr(migrations, "_upgrade", lambda it: _upgrade_to(it, revision))
         await migrate(location)
     with closing(sqlite3.connect(location.path)) as connection:
         connection.execute("INSERT INTO generations VALUES ('000000000001', 7)")
@@ -151,9 +163,7 @@ async def test_a_database_of_the_first_version_is_brought_up_with_what_is_in_it(
 def _upgrade_to(connection: Connection, revision: str) -> None:
     from alembic import command
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    config.set_main_option("path_separator", "os")
+    config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
     connection.commit()
