@@ -8,23 +8,20 @@ second or not at all. Whatever says that the database is away is
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
-from sqlalchemy import event
 from sqlalchemy.engine import Dialect, Row
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
-    DisconnectionError,
     IntegrityError,
     ProgrammingError,
     SQLAlchemyError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.sql import Executable
 
 from broker.stores.errors import ConflictError, StoreUnavailableError
@@ -34,8 +31,7 @@ from broker.stores.urls import DatabaseLocation, PostgresqlLocation, SqliteLocat
 
 CONNECT_SECONDS = 1.0
 STATEMENT_SECONDS = 5.0
-_POOL_SIZE = 4
-_POOL_WAIT_SECONDS = 5.0
+POOL_WAIT_SECONDS = 5.0
 # serialization_failure and deadlock_detected: the transaction was rolled back.
 _COLLISIONS = frozenset({"40001", "40P01"})
 
@@ -97,6 +93,10 @@ class Database:
         if isinstance(location, SqliteLocation):
             self._engine: Engine = SqliteEngine(location.path)
         else:
+            from broker.stores.postgresql_engine import (  # noqa: PLC0415  # embedded: never loaded
+                PostgresqlEngine,
+            )
+
             self._engine = PostgresqlEngine(location)
 
     async def rows(
@@ -124,7 +124,7 @@ class Database:
         turn = line.join(*first)
         try:
             with translate_errors():
-                async with asyncio.timeout(_POOL_WAIT_SECONDS):
+                async with asyncio.timeout(POOL_WAIT_SECONDS):
                     await turn.start()
             yield turn
         except Exception:
@@ -139,95 +139,8 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         for line in list(self._lines.values()):
-            await line.close(_POOL_WAIT_SECONDS)
+            await line.close(POOL_WAIT_SECONDS)
         await self._engine.dispose()
-
-
-class PostgresqlEngine:
-    """A pool of connections to a server."""
-
-    def __init__(self, location: PostgresqlLocation) -> None:
-        async def connect() -> Any:  # noqa: ANN401  # asyncpg publishes no types
-            return await connect_postgresql(
-                location, statement_seconds=STATEMENT_SECONDS, statement_cache_size=100
-            )
-
-        self._engine = create_async_engine(
-            "postgresql+asyncpg://",
-            async_creator=connect,
-            pool_size=_POOL_SIZE,
-            max_overflow=0,
-            pool_timeout=_POOL_WAIT_SECONDS,
-        )
-        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
-        # Transactions are begun and ended by statements, in one round trip with others.
-        self._plain = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-
-    async def rows(
-        self, statement: Executable, parameters: Mapping[str, object] | None
-    ) -> Sequence[Row[Any]]:
-        """All rows of one reading statement, outside any transaction."""
-        async with self._plain.connect() as connection:
-            return (await connection.execute(statement, parameters)).all()
-
-    async def connect(self) -> Session:
-        """A connection for one transaction."""
-        connection = await self._plain.connect()
-        raw = await connection.get_raw_connection()
-        return PostgresqlSession(connection, raw.driver_connection)
-
-    async def dispose(self) -> None:
-        """Close every connection."""
-        await self._engine.dispose()
-
-
-class PostgresqlSession:
-    """See ``Session``."""
-
-    begin = "BEGIN"
-
-    def __init__(self, connection: AsyncConnection, driver: Any) -> None:  # noqa: ANN401  # asyncpg publishes no types
-        self._connection = connection
-        self._driver = driver
-
-    @property
-    def dialect(self) -> Dialect:
-        """PostgreSQL's."""
-        return self._connection.dialect
-
-    async def execute(
-        self, statement: Executable, parameters: Mapping[str, object] | None = None, /
-    ) -> Answer:
-        """Run a statement."""
-        return await self._connection.execute(statement, parameters)
-
-    async def run(self, *statements: str) -> None:
-        """Run these now, in one round trip."""
-        await self._driver.execute("; ".join(statements))
-
-    prepare = run
-
-    async def end(self, *statements: str) -> None:
-        """Run these, and give the connection back."""
-        await self.run(*statements)
-        await self.close()
-
-    async def close(self) -> None:
-        """Give the connection back, or end it if its transaction did not end."""
-        # What was lost by now changes nothing about what was.
-        with suppress(SQLAlchemyError, OSError):
-            if self._connection.closed:
-                return
-            if self._driver.is_closed() or self._driver.is_in_transaction():
-                await self._connection.invalidate()
-            await self._connection.close()
-
-
-def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401  # asyncpg publishes no types
-    # A server that went says so on every connection. To ask each of them whether it
-    # still answers would cost more than the statement that it is wanted for.
-    if connection.driver_connection.is_closed():
-        raise DisconnectionError("the connection was closed")
 
 
 async def connect_postgresql(

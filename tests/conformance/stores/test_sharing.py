@@ -14,11 +14,12 @@ from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
 from broker.model.entities import User
 from broker.stores import sharing
-from broker.stores.database import Database, PostgresqlSession
+from broker.stores.database import Database
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import AlreadyExistsError, StoreUnavailableError
 from broker.stores.migrations import migrate
+from broker.stores.postgresql_engine import PostgresqlSession
 from broker.stores.sqlite_engine import SqliteSession
 from broker.stores.urls import DatabaseLocation, SqliteLocation
 
