@@ -1,335 +1,32 @@
-"""The composition root: settings become stores, services and one ASGI application.
-
-The only module that knows every concrete class. What a worker builds at its start
-it takes down at its end, in the reverse order.
-"""
+"""One ASGI application over a worker's services: the API, the pages, the edge."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-import structlog
 from fastapi import FastAPI
 
-from broker.actions.iam import iam_actions
-from broker.actions.iam.outbound_federation import outbound_federation_actions
-from broker.actions.models import load_service
-from broker.actions.registry import Registry
-from broker.actions.signin import signin_actions
-from broker.actions.signin.command_line import command_line_actions
-from broker.actions.signin.command_line_grants import CommandLineGrants
-from broker.actions.signin.identity_providers import IdentityProviders
-from broker.actions.signin.live_sessions import LiveSessions
-from broker.actions.signin.lookup_events import LookupEvents
-from broker.actions.signin.own_access import OwnAccess
-from broker.actions.signin.passkey_ceremonies import PasskeyCeremonies
-from broker.actions.signin.passkeys import Passkeys
-from broker.actions.signin.role_knowledge import RoleAssumers
 from broker.actions.signin.signin_tokens import SigninTokens
-from broker.actions.sts import sts_actions
 from broker.audit.retention import retention
-from broker.audit.writer import Auditor
-from broker.authn.federated import FederatedScheme, SamlExpectations
-from broker.authn.long_term import LongTermKeys
-from broker.authn.mfa import MfaVerifier
-from broker.authn.nominees import Nominees
-from broker.authn.proof_trial import ProofTrial
-from broker.authn.sigv4 import SignatureScheme
-from broker.authz.gather import PolicyLibrary
-from broker.authz.guard import Guard
-from broker.authz.rates import RateLimits
 from broker.clock import Clock, SystemClock
 from broker.console.deps import ConsoleDeps, SignInLink
 from broker.console.routes import console_routes
-from broker.federation.addresses import AddressRules
-from broker.federation.code_flow import CodeFlow
-from broker.federation.issuer_keys import IssuerKeys
-from broker.federation.metadata_refresh import MetadataRefresher
-from broker.federation.outbound import OutboundClient
-from broker.federation.saml_request_key import RequestKeys
-from broker.federation.web_identity import WebIdentityProver
 from broker.identities.mfa_codes import MfaCodes
 from broker.identities.passkeys import PasskeyProofs
 from broker.identities.passwords import Passwords
-from broker.model.entities import SamlProvider
-from broker.pipeline import Pipeline
-from broker.protocols.webauthn import find_relying_party
-from broker.sessions.issue import SessionIssuer
-from broker.sessions.keyring import (
-    Keyring,
-    create_keyring,
-    load_keyring,
-    require_fingerprint,
-)
-from broker.sessions.keys import KeyringError, KeyringReason
-from broker.sessions.messages import AuthorizationMessages
-from broker.sessions.record import SessionIndex
-from broker.sessions.resolve import Resolver
-from broker.sessions.seal import SessionSealer
-from broker.sessions.vault import SealBrokenError, Vault
+from broker.services import PAGES, Services, open_services
 from broker.settings import Settings
-from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.directory.freshness import Freshness
-from broker.stores.errors import StoreUnavailableError
-from broker.stores.installation import claim_keyring, read_installation
-from broker.stores.ledger.observed import ObservedLedger
-from broker.stores.open import Stores, open_stores
-from broker.stores.urls import redact_url
-from broker.stores.uses import UseBuffer
 from broker.web.api import QueryEndpoint
 from broker.web.asgi import App, Receive, Scope, Send, respond
 from broker.web.edge import AllowedHosts, Edge
 from broker.web.health import health_routes, metrics_routes
 from broker.web.issuers import issuer_routes
-from broker.web.metrics import Metrics
 from broker.web.proxies import TrustedProxies
 
-_log = structlog.get_logger(__name__)
-
 API_PATH = "/"
-PAGES = ("/saml", "/federation", "/signin", "/console", "/issuer", "/static", "/v1")
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 _UNKNOWN_OPERATION = b"<UnknownOperationException/>\n"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
-    """Everything a worker built, for the edges and the command line."""
-
-    settings: Settings
-    clock: Clock
-    stores: Stores
-    freshness: Freshness
-    fresh: FreshDirectory
-    keyring: Keyring
-    vault: Vault
-    index: SessionIndex
-    issuer: SessionIssuer
-    resolver: Resolver
-    federated: FederatedScheme
-    issuer_keys: IssuerKeys
-    metadata_refresher: MetadataRefresher
-    web_identity: WebIdentityProver
-    code_flow: CodeFlow
-    request_keys: RequestKeys
-    auditor: Auditor
-    pipeline: Pipeline
-    metrics: Metrics
-    uses: UseBuffer
-
-
-@contextlib.asynccontextmanager
-async def open_services(
-    settings: Settings, clock: Clock | None = None
-) -> AsyncIterator[Services]:
-    """Build a worker's services, and take them down at the end.
-
-    Raises:
-        SettingsError: there is no data folder.
-        StoreUnavailableError, SchemaTooNewError: the stores.
-        KeyringError: the keyring is missing, unsafe or another database's.
-    """
-    clock = clock or SystemClock()
-    settings.make_data_dir()
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            stores = await open_stores(
-                settings.database,
-                settings.redis_url,
-                clock=clock,
-                spool_folder=settings.data_dir / "spool",
-            )
-        except StoreUnavailableError as error:
-            raise StoreUnavailableError(
-                f"{redact_url(settings.database)}: {error}; start it, or mend"
-                " BROKER_DATABASE_URL"
-            ) from error
-        stack.push_async_callback(stores.close)
-        metrics = Metrics(PAGES)
-        stores = replace(
-            stores, ledger=ObservedLedger(stores.ledger, metrics.observe_ledger)
-        )
-        keyring = await open_keyring(settings, stores, clock)
-        freshness = Freshness(
-            stores.directory, clock, stale_seconds=settings.stale_seconds
-        )
-        stores.directory.on_commit(freshness.observed)
-        await freshness.start()
-        stack.push_async_callback(freshness.close)
-        uses = UseBuffer(stores.database)
-        services = _build(
-            settings, clock, stores, freshness, keyring, metrics=metrics, uses=uses
-        )
-        await stack.enter_async_context(uses.flushing())
-        stack.push_async_callback(services.issuer_keys.close)
-        stack.push_async_callback(services.metadata_refresher.close)
-        stack.push_async_callback(services.index.settle)
-        stack.push_async_callback(services.auditor.close)
-        yield services
-
-
-async def open_keyring(settings: Settings, stores: Stores, clock: Clock) -> Keyring:
-    """The keyring of this database; made for an empty database only.
-
-    Raises:
-        KeyringError: it is missing, unsafe or another database's.
-    """
-    path = settings.keyring
-    now = clock.now()
-    expected = (await read_installation(stores.database, now=now)).keyring_fingerprint
-    if expected is None:
-        try:
-            keyring = create_keyring(path, clock, settings.skew)
-        except KeyringError as error:
-            # Another worker of the same start may have been first.
-            if error.reason is not KeyringReason.EXISTS:
-                raise
-            keyring = load_keyring(path, clock, settings.skew)
-        expected = await claim_keyring(stores.database, keyring.fingerprint, now=now)
-    else:
-        keyring = load_keyring(path, clock, settings.skew)
-    require_fingerprint(keyring.keys, expected, path)
-    return keyring
-
-
-def _build(
-    settings: Settings,
-    clock: Clock,
-    stores: Stores,
-    freshness: Freshness,
-    keyring: Keyring,
-    *,
-    metrics: Metrics,
-    uses: UseBuffer,
-) -> Services:
-    fresh = FreshDirectory(stores.directory, freshness)
-    vault = Vault(keyring, clock)
-    sealer = SessionSealer(keyring)
-    index = SessionIndex(stores.cache)
-    issuer = SessionIssuer(sealer, stores.ledger, index)
-    resolver = Resolver(sealer, fresh, index)
-    rules = AddressRules(settings.internal_issuers)
-    outbound = OutboundClient(rules, ca_file=settings.ca_file)
-    issuer_keys = IssuerKeys(
-        outbound,
-        clock,
-        cache=stores.cache,
-        seal=_KeySetSeal(vault),
-    )
-    metadata_refresher = MetadataRefresher(
-        outbound,
-        stores.directory,
-        stores.cache,
-        clock,
-        http_hosts=[
-            f"{entry.host}:{entry.port}"
-            for entry in settings.internal_issuers
-            if entry.network is None
-        ],
-    )
-    web_identity = WebIdentityProver(fresh, issuer_keys, skew=settings.skew)
-    federated = FederatedScheme(
-        fresh,
-        web_identity,
-        SamlExpectations(
-            audiences=settings.audiences,
-            recipients=settings.recipients,
-            skew=settings.skew,
-        ),
-        vault,
-        acs_of=lambda provider: acs_url(settings, provider),
-        newer_metadata=metadata_refresher,
-    )
-    auditor = Auditor(stores.ledger, clock)
-    messages = AuthorizationMessages(keyring)
-    library = PolicyLibrary(stores.directory, fresh)
-    guard = Guard(library, messages)
-    rates = RateLimits(stores.cache, clock, calls_per_second=settings.rate_limit)
-    regions = None if "*" in settings.regions else frozenset(settings.regions)
-    pipeline = Pipeline(
-        services=[load_service(name) for name in ("sts", "iam")],
-        registry=Registry(
-            [
-                *sts_actions(
-                    fresh,
-                    issuer,
-                    mfa=MfaVerifier(MfaCodes(stores.directory, vault)),
-                    messages=messages,
-                    opener=vault,
-                    public_origin=settings.public_origin,
-                ),
-                *iam_actions(sealer=vault, is_internal=rules.names),
-                *outbound_federation_actions(vault, settings.public_origin),
-                *command_line_actions(
-                    fresh, issuer, CommandLineGrants(stores.cache, vault)
-                ),
-                *signin_actions(
-                    fresh,
-                    issuer,
-                    SigninTokens(stores.cache, vault),
-                    own=OwnAccess(library, guard, stores.directory),
-                    live=LiveSessions(stores.cache),
-                    assumers=RoleAssumers(stores.directory, guard),
-                ),
-                LookupEvents(stores.ledger).action(),
-                *IdentityProviders(
-                    ProofTrial(federated, web_identity),
-                    issuer_keys,
-                    metadata_refresher,
-                ).actions(),
-                *Passkeys(
-                    PasskeyCeremonies(stores.cache, vault),
-                    find_relying_party(settings.public_origin),
-                ).actions(),
-            ]
-        ),
-        signature=SignatureScheme(
-            LongTermKeys(fresh, vault),
-            resolver,
-            regions=regions,
-            public_host=settings.public_host,
-        ),
-        federated=federated,
-        nominees=Nominees(fresh, stores.directory, clock),
-        guard=guard,
-        auditor=auditor,
-        directory=stores.directory,
-        clock=clock,
-        home_region=settings.home_region,
-        uses=uses,
-        public_host=settings.public_host,
-        regions=regions,
-        rates=rates,
-    )
-    return Services(
-        settings=settings,
-        clock=clock,
-        stores=stores,
-        freshness=freshness,
-        fresh=fresh,
-        keyring=keyring,
-        vault=vault,
-        index=index,
-        issuer=issuer,
-        resolver=resolver,
-        federated=federated,
-        issuer_keys=issuer_keys,
-        metadata_refresher=metadata_refresher,
-        web_identity=web_identity,
-        code_flow=CodeFlow(outbound, vault, clock),
-        request_keys=RequestKeys(stores.database, vault, clock),
-        auditor=auditor,
-        pipeline=pipeline,
-        metrics=metrics,
-        uses=uses,
-    )
-
-
-def acs_url(settings: Settings, provider: SamlProvider) -> str:
-    """A SAML provider's own assertion consumer service."""
-    return f"{settings.public_origin}/saml/acs/{provider.uuid}"
 
 
 class Broker:
@@ -495,21 +192,3 @@ def _route(api: App, pages: App) -> App:
             await respond(send, 404, headers, _UNKNOWN_OPERATION)
 
     return route
-
-
-class _KeySetSeal:
-    """Seals shared key sets: a cache may speed up, never grant."""
-
-    def __init__(self, vault: Vault) -> None:
-        self._vault = vault
-
-    def seal(self, slot: str, plain: bytes) -> bytes:
-        """Seal a key set for one slot."""
-        return self._vault.seal("jwks", "", slot, "keys", plain)
-
-    def find_opened(self, slot: str, sealed: bytes) -> bytes | None:
-        """The key set; None when it was not sealed by us for this slot."""
-        try:
-            return self._vault.open_sealed("jwks", "", slot, "keys", sealed)
-        except SealBrokenError:
-            return None

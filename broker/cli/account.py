@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from broker.app import Services
 from broker.cli.operator import (
     AccountArgument,
     operator_entry,
@@ -28,6 +27,7 @@ from broker.identities.accounts import (
 )
 from broker.identities.outbound import find_outbound, rotate, with_outbound
 from broker.model.account import Account, AccountId
+from broker.services import Services
 from broker.stores.directory.port import DirectoryChange
 
 app = typer.Typer(help="Accounts of this installation.", no_args_is_help=True)

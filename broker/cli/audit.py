@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from broker.app import Services
 from broker.cli.operator import with_services
 from broker.cli.times import parse_moment, show_moment
 from broker.clock import SystemClock
 from broker.model.account import parse_account_id
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import PageRequest
+from broker.services import Services
 from broker.stores.ledger.port import Ledger
 
 _PAGE = 500

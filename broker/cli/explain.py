@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from broker.app import Services
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard, Judgement
 from broker.authz.hypothetical import Hypotheses, Hypothesis
@@ -23,6 +22,7 @@ from broker.cli.times import show_moment
 from broker.errors import BrokerError, NoSuchEntity
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.policy import PolicySet, PolicyType
+from broker.services import Services
 
 _DENIED = "AccessDenied"
 _SESSION_KEY = "ASIA"

@@ -11,13 +11,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from broker.app import Services
 from broker.cli.operator import operator_entry, with_services
 from broker.cli.resealing import reseal_all, sealed_values
 from broker.cli.times import show_moment
 from broker.clock import SystemClock
 from broker.federation.saml_request_key import find_sealed_request_key
 from broker.model.page import PageRequest
+from broker.services import Services
 from broker.sessions.keyring import (
     CHECK_EVERY_SECONDS,
     drop_key,

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from broker.app import Services
 from broker.cli.operator import (
     AccountArgument,
     operator_entry,
@@ -18,6 +17,7 @@ from broker.identities import mfa_devices
 from broker.identities.token_file import SeedEncoding, parse_tokens
 from broker.model.account import AccountId
 from broker.model.credentials import MfaDevice, Passkey
+from broker.services import Services
 
 app = typer.Typer(help="MFA devices.", no_args_is_help=True)
 

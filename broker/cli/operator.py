@@ -8,12 +8,12 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from broker.app import Services, open_services
 from broker.audit.entry import AuditEntry
 from broker.clock import SystemClock
 from broker.entropy import new_request_id
 from broker.errors import NoSuchEntity
 from broker.model.account import Account, AccountId, parse_account_id
+from broker.services import Services, open_services
 from broker.settings import load_settings
 from broker.stores.directory.port import DirectoryReader
 

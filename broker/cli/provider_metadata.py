@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from broker.app import Services
 from broker.cli.operator import with_services
 from broker.cli.providers import find_account, require_provider
 from broker.federation.refresh_state import RefreshState
 from broker.model.entities import SamlProvider
+from broker.services import Services
 
 
 def refresh(arn: Annotated[str, typer.Argument(metavar="ARN")]) -> None:

@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from broker.app import Services
 from broker.authn.proof_trial import Outcome, ProofTrial
 from broker.cli.operator import with_services
 from broker.cli.providers import find_account, require_provider
 from broker.federation.diagnosis import State, is_good
 from broker.model.entities import OidcProvider, SamlProvider
+from broker.services import Services
 
 _MARKS = {
     State.HELD: "[green]ok[/]  ",

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from broker.app import Services
 from broker.cli.operator import operator_entry, with_services
 from broker.errors import NoSuchEntity
 from broker.federation.code_flow import CLIENT_SECRET_SEAL
@@ -21,6 +20,7 @@ from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.saml_options import check_saml_options
 from broker.model.account import AccountId, parse_account_id
 from broker.model.entities import OidcProvider, SamlProvider
+from broker.services import Services
 from broker.stores.directory.port import DirectoryReader
 
 app = typer.Typer(help="Identity providers.", no_args_is_help=True)

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from broker.app import Services
 from broker.cli.operator import (
     AccountArgument,
     operator_entry,
@@ -25,6 +24,7 @@ from broker.identities.root_password import (
 )
 from broker.identities.second_factors import list_factors
 from broker.model.account import AccountId
+from broker.services import Services
 
 
 def root_password(

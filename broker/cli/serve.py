@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import typer
 import uvicorn
 
-from broker.app import create_app, open_services
 from broker.cli.logs import configure_logs
 from broker.cli.workers import Workers
 from broker.clock import SystemClock
+from broker.services import open_services
 from broker.settings import Settings, SettingsError, load_settings
 from broker.stores.database import Database
 from broker.stores.installation import DEMO_MARK, read_installation
@@ -61,9 +61,7 @@ def serve(
     if not (_is_loopback(host) and _is_loopback(settings.public_host)):
         asyncio.run(_refuse_demo_storage(settings))
     if workers == 1:
-        uvicorn.run(
-            create_app(settings, on_ready=settle), host=host, port=port, **SERVER
-        )
+        uvicorn.run(_application(settings), host=host, port=port, **SERVER)
         return
     # Schema and keyring are there before several workers look for them.
     asyncio.run(_prepare(settings))
@@ -86,6 +84,12 @@ def worker() -> App:
     """One worker's application, from the environment's settings."""
     settings = load_settings()
     configure_logs(settings.log_format)
+    return _application(settings)
+
+
+def _application(settings: Settings) -> App:
+    from broker.app import create_app  # noqa: PLC0415  # other commands have no pages
+
     return create_app(settings, on_ready=settle)
 
 

@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from broker.app import Services
 from broker.cli.operator import AccountArgument, operator_entry, with_services
 from broker.cli.times import show_moment, show_span
 from broker.errors import NoSuchEntity
 from broker.model.account import AccountId, find_account_of_key_id, parse_account_id
 from broker.model.audit import AuditFilter
 from broker.model.page import PageRequest
+from broker.services import Services
 from broker.sessions.revoke import forget_session, revoke_issued_before, revoke_session
 from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.port import DirectoryReader

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from broker.app import Services
 from broker.cli.doubts import template_doubts
 from broker.cli.operator import AccountArgument, system_user, with_services
 from broker.cli.surroundings import surroundings_of
@@ -20,6 +19,7 @@ from broker.identities.template import (
     export_account,
 )
 from broker.model.account import AccountId
+from broker.services import Services
 
 _STDIN = "-"
 _MAX_BYTES = 20_000_000

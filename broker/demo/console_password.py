@@ -7,7 +7,6 @@ password already keeps it, also one that she chose herself.
 import os
 from pathlib import Path
 
-from broker.app import Services
 from broker.console.admin.new_password import new_password
 from broker.demo.people import ACCOUNT, CONSOLE_USER
 from broker.identities.login_profiles import PreparedPassword, create_login_profile
@@ -15,6 +14,7 @@ from broker.identities.login_profiles import replace_password as put_in_force
 from broker.identities.passwords import Hashes, Passwords
 from broker.identities.users import require_user
 from broker.model.secret import Secret
+from broker.services import Services
 
 PASSWORD_FILE = "console-password"  # noqa: S105  # a file's name
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from broker.app import create_app, open_services
+from broker.app import create_app
 from broker.clock import SystemClock
 from broker.console.deps import SignInLink
 from broker.demo.aws_profiles import token_file, write_config
@@ -23,6 +23,7 @@ from broker.demo.people import WORKLOADS
 from broker.demo.portal import Portal
 from broker.demo.saml_signer import DemoSamlSigner
 from broker.demo.seed import ForeignStorageError, seed
+from broker.services import open_services
 from broker.settings import Settings, load_settings
 
 HOST = "127.0.0.1"

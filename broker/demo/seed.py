@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from broker.app import Services
 from broker.demo.console_password import console_password
 from broker.demo.people import ACCOUNT, PORTAL_USER
 from broker.federation.addresses import AddressRules
@@ -19,6 +18,7 @@ from broker.identities.access_keys import create_access_key
 from broker.identities.template import Surroundings, apply_template
 from broker.model.entities import KeyStatus
 from broker.model.secret import Secret
+from broker.services import Services
 from broker.stores.installation import DEMO_MARK, read_installation, set_mark
 
 CREDENTIALS_FILE = "aws-credentials"

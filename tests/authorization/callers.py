@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from broker.app import Services, open_services
 from broker.identities.account_options import ROOT_MANAGED_BY
 from broker.identities.control_policies import ControlKind, ControlPolicy, option_value
 from broker.model.account import Account, AccountId
@@ -25,6 +24,7 @@ from broker.model.entities import (
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
 from broker.model.session import Session, SessionKind, SessionPolicies
+from broker.services import Services, open_services
 from broker.settings import Settings
 from tests.authorization.inputs import (
     ACCOUNT,

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from broker.actions.action import Action, Call, Door, Given, Proof
-from broker.app import Services
 from broker.authn.federated import federated_caller
 from broker.authz.need import Need
 from broker.errors import BrokerError
+from broker.services import Services
 from tests.authorization.callers import KINDS, Kind, open_installation
 from tests.authorization.inputs import make_input
 from tests.support.raw import raw_request

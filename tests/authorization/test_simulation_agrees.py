@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from broker.actions.action import Action, Door
-from broker.app import Services
 from broker.authz.context import call_context
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard
 from broker.authz.need import Need
 from broker.model.caller import Caller
+from broker.services import Services
 from tests.authorization.callers import KINDS, NOW, open_installation
 from tests.authorization.inputs import ACCOUNT
 from tests.authorization.table import MadeUpInputRefusedError, needs_of

@@ -15,8 +15,8 @@ import httpx2 as httpx
 import pytest
 from lxml import html
 
-from broker.app import open_services
 from broker.cli.resealing import CLIENT_SECRET, reseal_all, sealed_values
+from broker.services import open_services
 from broker.settings import load_settings
 from tests.support.broker import ACCOUNT, Key
 from tests.support.identity_providers import browsing

@@ -23,9 +23,9 @@ from botocore.parsers import create_parser
 from botocore.serialize import QuerySerializer
 
 from broker import app as composition
-from broker.app import Services
 from broker.identities.accounts import create_account, create_root_key
 from broker.model.account import AccountId
+from broker.services import Services
 from broker.settings import Settings
 from tests.support.broker import REGION, Key
 

@@ -16,13 +16,13 @@ import httpx2 as httpx
 from lxml import html
 
 from broker import app as composition
-from broker.app import Services
 from broker.audit.entry import AuditEntry
 from broker.model.account import Account, AccountId
 from broker.model.audit import AuditFilter
 from broker.model.entities import Role, SamlProvider
 from broker.model.page import PageRequest
 from broker.model.session import SessionKind, SessionPolicies
+from broker.services import Services
 from broker.sessions.issue import Minted, MintOrder
 from broker.settings import Settings
 from tests.support import saml_idp

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from broker.app import Services
 from broker.authn.federated import federated_caller
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard
@@ -19,6 +18,7 @@ from broker.identities.control_policies import ControlKind, ControlPolicy, optio
 from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.model.entities import Role
+from broker.services import Services
 from tests.authorization.callers import KINDS, NOW, open_installation
 from tests.authorization.inputs import ACCOUNT, BOUND, SAML, TARGET_ROLE
 from tests.support.raw import raw_request

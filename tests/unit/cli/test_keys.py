@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from broker.app import Services
 from broker.cli.operator import with_services
 from broker.identities.outbound import Outbound, first_keys, with_outbound
 from broker.model.account import AccountId
+from broker.services import Services
 from broker.sessions.keys import KeyringError
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 

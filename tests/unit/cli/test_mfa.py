@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from broker.app import Services
 from broker.cli.operator import with_services
 from broker.errors import BrokerError, EntityAlreadyExists, InvalidInput
 from broker.model.account import AccountId
 from broker.model.credentials import Passkey
+from broker.services import Services
 from tests.support.totp import Device
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 

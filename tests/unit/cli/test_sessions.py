@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import typer
 
-from broker.app import open_services
 from broker.cli.sessions import _account_of
 from broker.errors import NoSuchEntity
 from broker.model.account import AccountId
+from broker.services import open_services
 from broker.settings import load_settings
 from broker.stores.cache.port import SessionRecord
 from tests.unit.cli.conftest import ACCOUNT, CommandLine

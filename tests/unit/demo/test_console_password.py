@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from broker.app import Services, open_services
 from broker.clock import SystemClock
 from broker.demo.console_password import PASSWORD_FILE
 from broker.demo.people import ACCOUNT, CONSOLE_USER
@@ -22,6 +21,7 @@ from broker.identities.login_profiles import (
 )
 from broker.identities.passwords import Passwords
 from broker.identities.users import require_user
+from broker.services import Services, open_services
 from tests.support.passwords import use_cheap_hashes
 
 NEW = "Another-horse-8"
