@@ -33,8 +33,13 @@ _PURGE_ROWS = 1000
 _RATES_SUFFIX = "-rates"
 
 _PUT_SESSION = (
-    "INSERT OR REPLACE INTO cache_sessions (access_key_id, account, expires_at, body) "
-    "VALUES "
+    "INSERT INTO cache_sessions (access_key_id, account, expires_at, body) VALUES "
+)
+# Every worker that meets a session puts it again: its row number stays, and with it
+# its place in a listing that somebody pages through.
+_OR_UPDATE = (
+    " ON CONFLICT (access_key_id) DO UPDATE SET account = excluded.account, "
+    "expires_at = excluded.expires_at, body = excluded.body"
 )
 _FIND_SESSION = (
     "SELECT body FROM cache_sessions WHERE access_key_id = ? AND expires_at > ?"
@@ -145,7 +150,8 @@ class SqliteCache:
     async def list_sessions(
         self, account: AccountId, page: PageRequest
     ) -> Page[SessionRecord]:
-        await self._write_waiting()
+        # Whoever gives up listing gives up neither the write nor our own reads of it.
+        await asyncio.shield(self._write_waiting())
         after = (account, int(page.marker or 0), self._seconds(), page.limit + 1)
         rows = self._rows(_LIST_SESSIONS, after)
         shown = rows[: page.limit]
@@ -267,6 +273,6 @@ def _put_sessions(connection: sqlite3.Connection, rows: list[_SessionRow]) -> No
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH]
         connection.execute(
-            _PUT_SESSION + ", ".join(["(?, ?, ?, ?)"] * len(some)),
+            _PUT_SESSION + ", ".join(["(?, ?, ?, ?)"] * len(some)) + _OR_UPDATE,
             [value for row in some for value in row],
         )

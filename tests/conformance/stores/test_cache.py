@@ -95,6 +95,21 @@ async def test_sessions_of_an_account_are_listed_once_each(
     assert await list_all(cache, OTHER) == ["ASIAX"]
 
 
+async def test_a_session_put_again_while_they_are_listed_is_listed_once(
+    cache: Cache, other_cache: Cache, clock: Any
+) -> None:
+    records = [make_session(clock, f"ASIA{n}") for n in range(4)]
+    for record in records:
+        await cache.put_session(record)
+    first = await cache.list_sessions(ACCOUNT, PageRequest(limit=2))
+    for record in first.items:
+        await other_cache.put_session(record)
+    await other_cache.list_sessions(ACCOUNT, PageRequest())
+    rest = await cache.list_sessions(ACCOUNT, PageRequest(first.marker))
+    seen = [record.access_key_id for record in (*first.items, *rest.items)]
+    assert sorted(seen) == [record.access_key_id for record in records]
+
+
 async def test_an_entry_is_kept_replaced_and_dropped(cache: Cache, clock: Any) -> None:
     soon = clock.now() + timedelta(minutes=1)
     await cache.put("a", b"\x00k", b"\x00\xff1", expires_at=soon)

@@ -1,8 +1,12 @@
 """Session records written behind the answer keep their order with later calls."""
 
+import asyncio
+import sqlite3
 import time
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from broker.clock import SystemClock
 from broker.model.account import AccountId
@@ -72,6 +76,23 @@ async def test_a_written_record_is_kept_in_the_database_alone(tmp_path: Path) ->
     await written
     assert list(cache._unwritten) == ["ASIA2"]
     assert await cache.find_session("ASIA1") is not None
+    await cache.close()
+
+
+async def test_a_record_is_readable_although_whoever_listed_gave_up(
+    tmp_path: Path,
+) -> None:
+    cache = await open_cache(tmp_path)
+    blocker = sqlite3.connect(tmp_path / "broker.db", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    await cache.put_session(make_session("ASIA1"))
+    listing = asyncio.create_task(cache.list_sessions(ACCOUNT, PageRequest()))
+    await asyncio.sleep(0)
+    listing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listing
+    assert await cache.find_session("ASIA1") is not None
+    blocker.close()
     await cache.close()
 
 
