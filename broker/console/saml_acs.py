@@ -25,6 +25,7 @@ from broker.console.facts import note, raw_request, request_id
 from broker.console.forms import Form, read_form
 from broker.console.pages import compressed
 from broker.console.recent_roles import RecentRoles, name_of
+from broker.console.saml_metadata import find_provider_of_path
 from broker.console.saml_requests import OpenRequest, SamlRequests
 from broker.console.ways_in import WaysIn
 from broker.errors import (
@@ -283,7 +284,7 @@ class SamlAcs:
         self, peeked: UnverifiedResponse | None, uuid: str | None
     ) -> list[tuple[AccountId, str]]:
         if uuid is not None:
-            provider = await self._desk.deps.directory.find_saml_provider_by_uuid(uuid)
+            provider = await find_provider_of_path(self._desk.deps.directory, uuid)
             if provider is None:
                 raise InvalidIdentityToken("Specified provider doesn't exist.")
             return [(provider.account, provider.arn)]

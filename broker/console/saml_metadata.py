@@ -9,12 +9,22 @@ from starlette.responses import Response
 from broker.console.desk import Desk
 from broker.console.saml_requests import request_key
 from broker.errors import NoSuchEntity
+from broker.model.entities import SamlProvider
 from broker.protocols.saml.keys import encryption_certificate
 from broker.protocols.saml.sp_metadata import assertion_consumer_url, sp_metadata
+from broker.stores.directory.port import DirectoryReader
 
 GLOBAL = "/static/saml-metadata.xml"
 PER_PROVIDER = "/static/saml/{uuid}/saml-metadata.xml"
 _MEDIA_TYPE = "application/samlmetadata+xml"
+
+
+async def find_provider_of_path(
+    directory: DirectoryReader, uuid: str
+) -> SamlProvider | None:
+    """The provider whose id an address names; anything may stand there."""
+    # PostgreSQL takes no NUL in a text.
+    return await directory.find_saml_provider_by_uuid(uuid) if uuid.isalnum() else None
 
 
 class SamlMetadata:
@@ -30,8 +40,8 @@ class SamlMetadata:
     async def of_provider(self, request: Request) -> Response:
         """With the provider's own address and the keys to encrypt for."""
         deps = self._deps
-        provider = await deps.directory.find_saml_provider_by_uuid(
-            request.path_params["uuid"]
+        provider = await find_provider_of_path(
+            deps.directory, request.path_params["uuid"]
         )
         if provider is None:
             raise NoSuchEntity("There is no such page.")

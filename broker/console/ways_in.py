@@ -96,5 +96,7 @@ class WaysIn:
         """An account's number, by its id or alias; any number may be one."""
         if len(account) == _NUMBER_LENGTH and account.isdigit():
             return parse_account_id(account)
+        if "\0" in account:  # PostgreSQL takes none in a text
+            return None
         found = await self._directory.find_account_by_alias(account)
         return found.account_id if found else None

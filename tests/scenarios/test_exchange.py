@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import httpx2 as httpx
+
 from tests.scenarios.installation import (
     ADMIN,
     READER,
@@ -149,6 +151,21 @@ def test_the_cli_exchanges_an_assertion(installation: Installation) -> None:
         *("--saml-assertion", installation.assertion()),
     )
     assert installation.identity(answer)["Account"] == ACCOUNT
+
+
+def test_a_nul_where_something_is_looked_up_finds_nothing(
+    installation: Installation,
+) -> None:
+    token = installation.issuer.issuer.token(iss="http://\0")
+    status, code, _ = refused(installation.web_identity, WebIdentityToken=token)
+    assert (status, code) == (400, "InvalidIdentityToken")
+    url, response = installation.broker.url, {"SAMLResponse": installation.assertion()}
+    assert httpx.get(f"{url}/static/saml/%00/saml-metadata.xml").status_code == 404
+    assert httpx.post(f"{url}/saml/acs/%00", data=response).status_code == 400
+    logout = httpx.post(
+        f"{url}/signin/%00/with/x/backchannel-logout", data={"logout_token": token}
+    )
+    assert logout.status_code == 400
 
 
 def test_every_call_leaves_one_audit_record(installation: Installation) -> None:

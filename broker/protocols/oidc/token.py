@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from broker.model.struct import struct
 from broker.protocols.oidc import base64url, strict_json
+from broker.protocols.oidc import claims as standard_claims
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 
 MAX_TOKEN_CHARACTERS = 20_000
@@ -130,12 +131,7 @@ def _read_kid(header: strict_json.JsonObject) -> str | None:
 def _read_issuer(claims: strict_json.JsonObject) -> str:
     if "iss" not in claims:
         raise OidcRejected(OidcReason.MISSING_CLAIM, "Missing a required claim: iss")
-    issuer = claims["iss"]
-    if not isinstance(issuer, str):
-        raise OidcRejected(
-            OidcReason.BAD_CLAIM, "bad claim", f"iss is {_shown(issuer)}, not a string"
-        )
-    return issuer
+    return standard_claims.read_text(claims["iss"], "iss")
 
 
 def _shown(value: object) -> str:
