@@ -28,11 +28,14 @@ async def read_session_policies(
     ``account`` is the role's or user's: managed policies must be there, or AWS's.
 
     Raises:
-        ValidationError: too many ARNs, or more text than fits.
+        ValidationError: too many ARNs or one missing, or more text than fits.
         MalformedPolicyDocument: the text is no policy, or an ARN names none.
     """
     text: str | None = given.get("Policy")
-    arns = tuple(item["arn"] for item in given.get("PolicyArns", ()) if "arn" in item)
+    arns = tuple(
+        _require_arn(item, position)
+        for position, item in enumerate(given.get("PolicyArns", ()), 1)
+    )
     if text is None and not arns:
         return ()
     if len(arns) > MAX_POLICY_ARNS:
@@ -53,6 +56,16 @@ async def read_session_policies(
     for arn in arns:
         await _require_managed(arn, account, directory)
     return (SessionPolicies(text, arns),)
+
+
+def _require_arn(item: Mapping[str, str], position: int) -> str:
+    """The model lets it be left out; whoever misspelt it asked for a narrow session."""
+    if "arn" not in item:
+        raise ValidationError(
+            f"1 validation error detected: Value null at 'policyArns.{position}.member.arn'"
+            " failed to satisfy constraint: Member must not be null"
+        )
+    return item["arn"]
 
 
 async def _require_managed(
