@@ -600,3 +600,40 @@ def test_the_version_of_tokens_is_kept(world: World) -> None:
     world.iam.set_security_token_service_preferences(
         GlobalEndpointTokenVersion="v2Token"
     )
+
+
+def test_what_a_chain_hands_on_needs_the_next_roles_leave(world: World) -> None:
+    """Whoever passes on tags or a source identity sets them, asked for or not."""
+    named = world.assume(SourceIdentity="carol")
+    tagged = world.assume(
+        Tags=[{"Key": "Team", "Value": "blue"}, {"Key": "Own", "Value": "x"}],
+        TransitiveTagKeys=["Team"],
+    )
+    kept = world.assume(Tags=[{"Key": "Own", "Value": "x"}])
+    role = f"arn:aws:iam::{ACCOUNT}:role/Plain"
+    world.iam.create_role(
+        RoleName="Plain",
+        AssumeRolePolicyDocument=trust(
+            ({"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "sts:AssumeRole", None)
+        ),
+    )
+    for session, action in (
+        (named, "sts:SetSourceIdentity"),
+        (tagged, "sts:TagSession"),
+    ):
+        error = error_of(world.assume, session, RoleArn=role)
+        assert error["Message"] == (
+            f"User: arn:aws:sts::{ACCOUNT}:assumed-role/Worker/work is not authorized"
+            f" to perform: {action} on resource: {role}"
+        )
+        assert world.assume(session)  # the worker's trust gives leave
+    assert world.assume(kept, RoleArn=role)
+
+
+def test_a_source_identity_has_up_to_256_characters(world: World) -> None:
+    longest = "s" * 256
+    assert world.assume(SourceIdentity=longest)["SourceIdentity"] == longest
+    error = error_of(world.assume, SourceIdentity=f"{longest}s")
+    assert error["Message"].endswith(
+        "Member must have length less than or equal to 256"
+    )

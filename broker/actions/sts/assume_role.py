@@ -64,6 +64,7 @@ class AssumeRole:
             tags=_tags(given, call),
             source_identity=given.get("SourceIdentity"),
             context=_SHOWN_NOW if call.mfa_at is not None else {},
+            calling=call.caller.session,
         )
 
     async def _handle(self, given: AssumeRoleRequest, call: Call) -> Mapping[str, Any]:

@@ -7,7 +7,6 @@ from broker.actions.action import Call
 from broker.actions.sts.role_mint import RoleMinter, RoleRequest
 from broker.model.federated import FederatedIdentity
 from broker.model.session import SessionKind
-from broker.sessions.source_identity import require_source_identity
 from broker.sessions.tags import SessionTags, require_session_tags
 
 
@@ -34,7 +33,7 @@ async def mint_federated(
             role=call.trusted_role,
             session_name=session_name,
             tags=identity_tags(identity),
-            source_identity=require_source_identity(identity.source_identity),
+            source_identity=identity.source_identity,
             identity=identity,
         ),
     )

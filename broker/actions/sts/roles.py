@@ -10,7 +10,7 @@ from broker.errors import UnsupportedOperation
 from broker.model.account import AccountId
 from broker.model.arn import sts_arn
 from broker.model.entities import Role
-from broker.model.session import TemporaryCredentials
+from broker.model.session import Session, TemporaryCredentials
 from broker.sessions.seal import MAX_TOKEN_CHARACTERS
 from broker.sessions.tags import SessionTags
 from broker.stores.directory.fresh import FreshDirectory
@@ -38,11 +38,15 @@ def role_needs(
     tags: SessionTags,
     source_identity: str | None,
     context: Mapping[str, tuple[str, ...]],
+    calling: Session | None = None,
 ) -> tuple[Need, ...]:
     """The permissions that a role's trust policy (and the caller's own) must give.
 
     ``tags`` are those passed by the call or the identity provider; inherited ones
-    are added after the trust policy was evaluated. Source: reference 3.2 and 9.3.
+    are added after the trust policy was evaluated. What the ``calling`` session hands
+    on needs the same permissions as what the call passes, and is no part of the
+    request's context. Source: reference 3.2, 3.3 and 9.3; IAM User Guide, "Monitor and
+    control actions taken with assumed roles" (role chaining).
     """
     arn: str = given["RoleArn"]
     account = account_of_arn(arn, "role/")
@@ -51,9 +55,9 @@ def role_needs(
         shared.update(tag_context("aws:resourcetag", role.tags))
         shared.update(tag_context("iam:resourcetag", role.tags))
     actions = [operation]
-    if tags.tags:
+    if tags.tags or (calling and calling.transitive_keys):
         actions.append("sts:TagSession")
-    if source_identity is not None:
+    if source_identity is not None or (calling and calling.source_identity):
         actions.append("sts:SetSourceIdentity")
     return tuple(
         Need(
