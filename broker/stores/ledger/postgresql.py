@@ -186,11 +186,9 @@ class PostgresqlLedger:
     async def _write_all(self) -> None:
         try:
             while self._mints or self._rows:
-                await self._wait_for_crowd()
-                mints, self._mints = self._mints[:_BATCH], self._mints[_BATCH:]
-                rows, self._rows = self._rows[:_BATCH], self._rows[_BATCH:]
-                taken = await self._write(mints, rows)
-                self._crowd = len(mints) + len(self._mints)
+                taken = await self._write_batch()
+                if taken and not self._spool.is_empty:
+                    break  # where mints always come it would never be emptied
                 if not taken and not self._mints:
                     break
             if not self._spool.is_empty:
@@ -201,6 +199,15 @@ class PostgresqlLedger:
                 self._wake()  # they came while the spool was emptied
             elif self._rows or not self._spool.is_empty:
                 self._schedule(_RETRY_SECONDS)
+
+    async def _write_batch(self) -> bool:
+        """Write what waits, as much as a statement holds; whether it was taken."""
+        await self._wait_for_crowd()
+        mints, self._mints = self._mints[:_BATCH], self._mints[_BATCH:]
+        rows, self._rows = self._rows[:_BATCH], self._rows[_BATCH:]
+        taken = await self._write(mints, rows)
+        self._crowd = len(mints) + len(self._mints)
+        return taken
 
     async def _wait_for_crowd(self) -> None:
         if len(self._mints) < self._crowd > 1:
@@ -223,7 +230,7 @@ class PostgresqlLedger:
             if _is_away(error):
                 _log.warning("cannot write to the database: %s", _cause(error))
                 outcomes = await self._look_after(mints, sent=sent)
-                refused = rows
+                refused, self._rows = rows + self._rows, []
             else:
                 _log.exception("the writer failed")
                 outcomes = [_unavailable() for _ in mints]
@@ -286,9 +293,18 @@ class PostgresqlLedger:
         ]
 
     async def _drain_spool(self) -> None:
-        rows = await asyncio.to_thread(self._spool.rows)
-        if not await self._insert(rows):
+        # In portions, or a long outage's records would take longer than a statement
+        # may; what comes meanwhile goes in between.
+        try:
+            rows = await asyncio.to_thread(self._spool.rows)
+            for start in range(0, len(rows), _BATCH):
+                if await self._insert(rows[start : start + _BATCH]):
+                    return
+                if (self._mints or self._rows) and not await self._write_batch():
+                    return  # the spool may have got more
             await asyncio.to_thread(self._spool.clear)
+        except OSError as error:
+            _log.error("cannot empty the audit spool: %s", error)
 
     async def _insert(self, rows: list[AuditRow]) -> list[AuditRow]:
         """Insert records unless they are there; those that are to be tried again.

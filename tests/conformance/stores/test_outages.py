@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import signal
@@ -382,6 +383,140 @@ async def test_a_mint_that_comes_while_the_spool_is_emptied_is_written(
     async with asyncio.timeout(20):
         await asyncio.gather(*under_way)
     await ledger.close()
+
+
+async def is_emptied(spool: Spool) -> None:
+    async with asyncio.timeout(20):
+        while not spool.is_empty:  # noqa: ASYNC110  # a file knows no events
+            await asyncio.sleep(0.01)
+
+
+class SteppedLedger(PostgresqlLedger):
+    """Does something after each portion of the spool that it inserts."""
+
+    def __init__(
+        self,
+        location: PostgresqlLocation,
+        spool: Spool,
+        step: Callable[[int], Awaitable[None]],
+    ) -> None:
+        super().__init__(location, spool)
+        self.step = step
+        self.portions: list[int] = []
+
+    async def _insert(self, rows: list[AuditRow]) -> list[AuditRow]:
+        refused = await super()._insert(rows)
+        self.portions.append(len(rows))
+        await self.step(len(self.portions))
+        return refused
+
+
+async def test_mints_go_in_between_while_a_long_outages_records_are_written(
+    own_location: PostgresqlLocation, tmp_path: Path
+) -> None:
+    minting: list[asyncio.Task[None]] = []
+    minted_at: list[int] = []
+
+    async def step(number: int) -> None:
+        if number == 1:
+            minting.append(asyncio.create_task(ledger.mint(make_record("in"), None)))
+            minting[0].add_done_callback(
+                lambda _: minted_at.append(len(ledger.portions))
+            )
+        await asyncio.sleep(0)
+
+    spool = Spool(tmp_path)
+    spool.put([encode_audit(make_record(f"long-{n}")) for n in range(300)])
+    ledger = SteppedLedger(own_location, spool, step)
+    await ledger.start()
+    await is_emptied(spool)
+    await ledger.close()
+    assert ledger.portions == [128, 128, 44]
+    assert minted_at == [1]
+
+
+async def test_a_record_refused_while_the_spool_is_emptied_is_not_lost(
+    own_location: PostgresqlLocation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is away for a moment only: the spool's own records get through."""
+
+    async def refuse(_mints: object, rows: list[AuditRow]) -> bool:
+        monkeypatch.undo()
+        await ledger._keep(rows)
+        return False
+
+    async def step(number: int) -> None:
+        if number == 1:
+            await ledger.append(make_record("again-300"))
+            monkeypatch.setattr(ledger, "_write", refuse)
+
+    spool = Spool(tmp_path)
+    spool.put([encode_audit(make_record(f"again-{n}")) for n in range(300)])
+    ledger = SteppedLedger(own_location, spool, step)
+    await ledger.start()
+    await is_emptied(spool)
+    page = await ledger.search(AuditFilter(), PageRequest(limit=5000))
+    found = [r.event_id for r in page.items if r.event_id.startswith("again-")]
+    assert sorted(found) == sorted(f"again-{n}" for n in range(301))
+    await ledger.close()
+
+
+async def test_mints_that_always_come_do_not_keep_the_spool_full(
+    own_location: PostgresqlLocation, tmp_path: Path
+) -> None:
+    emptied = False
+
+    async def mint() -> None:
+        while not emptied:
+            await ledger.mint(make_record("steady"), None)
+
+    # More than a statement holds: some always wait.
+    spool = Spool(tmp_path)
+    ledger = PostgresqlLedger(own_location, spool)
+    await ledger.start()
+    async with asyncio.TaskGroup() as minters:
+        for _ in range(300):
+            minters.create_task(mint())
+        await asyncio.sleep(0.1)
+        spool.put([encode_audit(make_record("overtaken"))])
+        try:
+            await is_emptied(spool)
+        finally:
+            emptied = True
+    assert await ledger.find("overtaken") is not None
+    await ledger.close()
+
+
+async def test_a_spool_that_cannot_be_read_stops_no_mint(
+    own_location: PostgresqlLocation, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unreadable(Spool):
+        def rows(self) -> list[AuditRow]:
+            raise OSError(errno.EIO, "Input/output error")
+
+    spool = Unreadable(tmp_path)
+    spool.put([encode_audit(make_record("unread"))])
+    ledger = PostgresqlLedger(own_location, spool)
+    await ledger.start()
+    async with asyncio.timeout(20):
+        await ledger.mint(make_record("r1"), None)
+        await ledger.mint(make_record("r2"), None)
+        await ledger.close()
+    assert "cannot empty the audit spool" in caplog.text
+
+
+async def test_closing_during_an_outage_keeps_every_record(tmp_path: Path) -> None:
+    nowhere = parse_database_url("postgresql://broker@127.0.0.1:1/postgres")
+    assert isinstance(nowhere, PostgresqlLocation)
+    ledger = PostgresqlLedger(nowhere, Spool(tmp_path))
+    await ledger.start()
+    for n in range(300):
+        await ledger.append(make_record(f"{n}"))
+    await ledger.close()
+    spool = Spool(tmp_path)
+    spool.adopt()
+    assert len(spool.rows()) == 300
+    spool.close()
 
 
 async def owner_of(ledger: Ledger, mint_id: str) -> str | None:
