@@ -30,7 +30,7 @@ from broker.model.arn import Arn
 from broker.model.caller import Caller
 from broker.model.entities import SamlProvider
 from broker.model.federated import FederatedIdentity
-from broker.protocols.saml.errors import SamlReason, SamlRejected
+from broker.protocols.saml.errors import MetadataRejected, SamlReason, SamlRejected
 from broker.protocols.saml.keys import DecryptionKey, parse_private_key
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
 from broker.sessions.vault import SealBrokenError
@@ -40,7 +40,13 @@ _log = structlog.get_logger(__name__)
 
 _CACHED_ARNS = 1024
 _parse_arn = lru_cache(_CACHED_ARNS)(Arn.parse)
-_ROLLED_OVER = frozenset({SamlReason.SIGNATURE_INVALID, SamlReason.METADATA_EXPIRED})
+_ROLLED_OVER = frozenset(
+    {
+        SamlReason.SIGNATURE_INVALID,
+        SamlReason.METADATA_EXPIRED,
+        SamlReason.METADATA_UNUSABLE,
+    }
+)
 """Refusals that newer metadata may turn round."""
 
 
@@ -271,9 +277,7 @@ class FederatedScheme:
             options = SamlProviderOptions.parse(provider.options)
             return _ProviderTerms(
                 options=options,
-                metadata=parse_metadata(
-                    provider.metadata, now=None, legacy_rsa=options.legacy_rsa
-                ),
+                metadata=_read_metadata(provider, options),
                 recipients=self._expectations.recipients | {self._acs_of(provider)},
                 decryption=tuple(self._open_keys(provider)),
             )
@@ -286,6 +290,21 @@ class FederatedScheme:
             ("saml-terms", provider.uuid, *texts),
             load,
         )
+
+
+def _read_metadata(provider: SamlProvider, options: SamlProviderOptions) -> IdpMetadata:
+    """The registered metadata.
+
+    Raises:
+        InvalidIdentityToken: it passed with an option that was taken away since.
+    """
+    try:
+        return parse_metadata(
+            provider.metadata, now=None, legacy_rsa=options.legacy_rsa
+        )
+    except MetadataRejected as error:
+        rejected = SamlRejected(SamlReason.METADATA_UNUSABLE, error.message)
+        raise wire_error(rejected) from rejected
 
 
 def _require_valid(

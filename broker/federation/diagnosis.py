@@ -71,7 +71,7 @@ SAML_STAGES = (
     ),
     _stage(
         "The issuer is an entity of the registered metadata, which is valid",
-        *(_S.METADATA_EXPIRED, _S.ISSUER_UNKNOWN),
+        *(_S.METADATA_UNUSABLE, _S.METADATA_EXPIRED, _S.ISSUER_UNKNOWN),
         advice="Register the metadata of the identity provider that sent this"
         " (update-saml-provider), or test the provider it belongs to. Metadata that"
         " has run out must be published anew where MetadataUrl points.",

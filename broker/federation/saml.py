@@ -27,6 +27,7 @@ from broker.model.arn import Arn
 from broker.model.entities import EncryptionMode, SamlProvider
 from broker.model.federated import FederatedIdentity, RolePair
 from broker.model.principal import Principal, PrincipalType
+from broker.protocols.saml.attributes import ROLE
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.expected import Expected
 from broker.protocols.saml.keys import DecryptionKey
@@ -66,6 +67,7 @@ WIRE_ERRORS: Final[dict[SamlReason, tuple[type[BrokerError], str]]] = {
     ),
     SamlReason.ASSERTION_COUNT: (InvalidIdentityToken, UNPARSABLE),
     SamlReason.ENCRYPTION_REQUIRED: (InvalidIdentityToken, UNPARSABLE),
+    SamlReason.METADATA_UNUSABLE: (InvalidIdentityToken, ISSUER_UNKNOWN),
     SamlReason.METADATA_EXPIRED: (InvalidIdentityToken, ISSUER_UNKNOWN),
     SamlReason.ISSUER_UNKNOWN: (InvalidIdentityToken, ISSUER_UNKNOWN),
     SamlReason.UNSIGNED: (InvalidIdentityToken, UNSIGNED),
@@ -145,9 +147,11 @@ def prove_saml(
     except SamlRejected as error:
         raise wire_error(error) from error
     by_group = _by_group(assertion, provider, options)
+    # Whoever is in no group of the table lacks a role, not a name.
+    is_by_group = by_group or (options.group_roles and ROLE not in assertion.attributes)
     claims = read_claims(
         assertion.attributes,
-        fallback_name=find_session_name(assertion.subject) if by_group else None,
+        fallback_name=find_session_name(assertion.subject) if is_by_group else None,
     )
     context = saml_context(assertion, provider)
     provider_arn = provider.arn

@@ -19,6 +19,7 @@ class SamlReason(StrEnum):
     STATUS_NOT_SUCCESS = "status-not-success"
     ASSERTION_COUNT = "assertion-count"
     ENCRYPTION_REQUIRED = "encryption-required"
+    METADATA_UNUSABLE = "metadata-unusable"
     METADATA_EXPIRED = "metadata-expired"
     ISSUER_UNKNOWN = "issuer-unknown"
     UNSIGNED = "unsigned"

@@ -8,6 +8,7 @@ from lxml.etree import _Element
 
 from broker.protocols.saml.attributes import read_attributes
 from broker.protocols.saml.conditions import (
+    MAX_LIFETIME,
     check_conditions,
     check_in_response_to,
     check_issue_instant,
@@ -55,7 +56,8 @@ class VerifiedAssertion:
     """What a verified assertion says; every value comes from signed bytes.
 
     ``recipient`` is the accepted confirmation's. ``latest_not_on_or_after`` is the
-    last of all its time limits, for whoever remembers spent assertions;
+    last of all its time limits, a day after its issue at most, for whoever remembers
+    spent assertions (AWS's rules set no end to them, but refuse what is old);
     ``session_not_on_or_after`` caps the session. ``in_response_to`` is set when one
     of the expected requests was answered. ``response_id`` alone may be unsigned.
     """
@@ -279,7 +281,7 @@ def _read(
         subject=name_id,
         subject_format=name_format,
         recipient=confirmation.recipient,
-        latest_not_on_or_after=max(limits),
+        latest_not_on_or_after=min(max(limits), issued + MAX_LIFETIME + expected.skew),
         session_not_on_or_after=session_end,
         session_index=None if statement is None else statement.get("SessionIndex"),
         in_response_to=confirmation.in_response_to,

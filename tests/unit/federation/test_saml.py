@@ -272,6 +272,30 @@ def test_the_providers_options_take_effect() -> None:
         assert prove(response, provider=saml_provider(options=options))
 
 
+@pytest.mark.parametrize("limit", ["not_on_or_after", "confirmation_not_on_or_after"])
+def test_for_the_aws_profile_an_assertion_without_end_is_remembered_for_a_day(
+    limit: str,
+) -> None:
+    """It is refused five minutes after its issue; its mark need not stay for ever."""
+    lasting = build_response(**{limit: "9999-12-31T23:59:59Z"})
+    with pytest.raises(InvalidIdentityToken):
+        prove(lasting)
+    proved = prove(lasting, provider=saml_provider(options={"Profile": "aws"}))
+    assert proved.spends_until == NOW + timedelta(days=1) + 3 * SKEW
+
+
+def test_whoever_is_in_no_group_lacks_a_role_and_not_a_name() -> None:
+    """Without RoleSessionName, which such providers cannot send either."""
+    table = saml_provider(options={"GroupRoles": {"staff": [ROLE_ARN]}})
+    response = build_response(attributes={"groups": ["others"]})
+    assert prove(response, provider=table).role_pairs == ()
+    with pytest.raises(InvalidIdentityToken, match="RoleSessionName is required"):
+        prove(response)
+    roles = {**aws_attributes(session_name=None), "groups": ["others"]}
+    with pytest.raises(InvalidIdentityToken, match="RoleSessionName is required"):
+        prove(build_response(attributes=roles), provider=table)
+
+
 def test_encryption_mode_and_cbc_follow_the_provider() -> None:
     pair = key_pair("decryption")
     key = parse_private_key(pair.private_pem)
