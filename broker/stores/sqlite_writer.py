@@ -45,6 +45,8 @@ _CROWD_SECONDS = 0.0001
 _CROWD_MOST = 0.0003
 _RETRY_SECONDS = 1.0
 _MAX_WAITING_ROWS = 10_000
+# Of the spool at a time: no mint, of any worker, waits for more than these.
+_DRAIN_ROWS = 1000
 # A little longer than another writer may hold the database.
 _ROOM_SECONDS = BUSY_SECONDS + 0.5
 _ROOM_PAUSE_SECONDS = 0.005
@@ -82,6 +84,7 @@ class SqliteWriter:
         self._thread: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
         self._kept: list[AuditRow] = []
+        self._spooled: list[AuditRow] = []  # what is still to come of the spool
         self._rows: list[AuditRow] = []
         self._items: list[Mint | Call] = []
         # Each is written by one thread alone: taking from a number that the other
@@ -178,7 +181,7 @@ class SqliteWriter:
         if self._spool is not None:
             self._spool.adopt()
         running = True
-        while running:
+        while running or self._spooled:
             urgent: list[Mint | Call] = []
             rows = [*self._kept]
             for handed in self._gather():
@@ -197,7 +200,9 @@ class SqliteWriter:
             self._rows_done += len(rows) - len(refused)
             self._keep(refused)
             self._settle(urgent)
-            if not refused and self._spool is not None and not self._spool.is_empty:
+            if refused:
+                self._spooled = []  # the spool has got more
+            elif self._spool is not None and not self._spool.is_empty:
                 self._drain(self._spool)
         self._drop_connection()
         if self._spool is not None:
@@ -206,8 +211,9 @@ class SqliteWriter:
     def _gather(self) -> list[_Handed | _Stop]:
         get = self._queue.get
         idle = not self._kept and (self._spool is None or self._spool.is_empty)
+        patience = None if idle else 0 if self._spooled else _RETRY_SECONDS
         try:
-            batch = [get(timeout=None if idle else _RETRY_SECONDS)]
+            batch = [get(timeout=patience)]
         except queue.Empty:
             return []
         if self._crowded:
@@ -285,8 +291,12 @@ class SqliteWriter:
             connection.close()  # rolls back what is open
 
     def _drain(self, spool: Spool) -> None:
+        """Write the next portion of the spool; after the last one it is empty."""
         try:
-            if not self._insert(spool.rows()):
+            rows = self._spooled or spool.rows()
+            refused = self._insert(rows[:_DRAIN_ROWS])
+            self._spooled = [] if refused else rows[_DRAIN_ROWS:]
+            if not refused and not self._spooled:
                 spool.clear()
         except OSError as error:
             _log.error("cannot empty the audit spool: %s", error)

@@ -163,6 +163,66 @@ async def test_a_spool_that_cannot_be_read_stops_nobody(path: Path) -> None:
         await writer.close()
 
 
+async def test_mints_go_in_between_while_a_long_outages_records_are_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_writer, "_DRAIN_ROWS", 100)
+    monkeypatch.setattr(sqlite_writer, "_RETRY_SECONDS", 0)
+    has_begun, go_on = threading.Event(), threading.Event()
+    seen: list[tuple[int, int]] = []
+
+    class Stepped(SqliteWriter):
+        def _insert(self, rows: list[AuditRow]) -> list[AuditRow]:
+            has_begun.set()
+            assert go_on.wait(20)
+            refused = super()._insert(rows)
+            assert self._connection is not None
+            seen.append((len(rows), count(self._connection)))
+            return refused
+
+    spool = Spool(path.parent)
+    spool.put([make_row(f"{n}") for n in range(250)])
+    writer = Stepped(path, spool)
+    writer.start()
+    await asyncio.to_thread(has_begun.wait, 20)
+    minted = writer.mint(make_row("in between"), None)
+    await asyncio.sleep(0)
+    go_on.set()
+    await minted
+    await writer.close()
+    assert seen == [(100, 100), (100, 201), (50, 251)]
+    assert spool.is_empty
+
+
+async def test_a_record_refused_while_the_spool_is_emptied_is_not_lost(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_writer, "_DRAIN_ROWS", 100)
+    monkeypatch.setattr(sqlite_writer, "_RETRY_SECONDS", 0)
+
+    class Stepped(SqliteWriter):
+        portions = 0
+
+        def _insert(self, rows: list[AuditRow]) -> list[AuditRow]:
+            refused = super()._insert(rows)
+            self.portions += 1
+            if self.portions == 1:
+                # It comes now, and its commit fails.
+                self._queue.put(sqlite_writer._Handed([], [make_row("late")]))
+                let_the_next_commit_fail(self, commits=False)
+            return refused
+
+    spool = Spool(path.parent)
+    spool.put([make_row(f"{n}") for n in range(250)])
+    writer = Stepped(path, spool)
+    writer.start()
+    async with asyncio.timeout(20):
+        while not spool.is_empty:  # noqa: ASYNC110  # a file knows no events
+            await asyncio.sleep(0.01)
+    assert await writer.run(count) == 251
+    await writer.close()
+
+
 async def test_a_write_with_a_bug_costs_no_record(writer: SqliteWriter) -> None:
     writer.append(make_row("1"))
     broken = writer.run(lambda _: 1 / 0)
