@@ -344,8 +344,12 @@ class PostgresqlLedger:
             connection = await connect_postgresql(
                 self._location, statement_seconds=WRITE_SECONDS
             )
-            self._connection = connection
-            self._identity = tuple(await connection.fetchrow(sql.WHO_AM_I))
+            try:
+                self._identity = tuple(await connection.fetchrow(sql.WHO_AM_I))
+            except BaseException:
+                connection.terminate()  # its session could not be ended later
+                raise
+        self._connection = connection
         return connection
 
     async def _drop_connection(self) -> None:

@@ -26,6 +26,7 @@ from broker.stores.cache.redis import RedisCache
 from broker.stores.database import Database
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import ReplayedError, StoreUnavailableError
+from broker.stores.ledger import postgresql_statements
 from broker.stores.ledger.port import Ledger, ReplayMark
 from broker.stores.ledger.postgresql import PostgresqlLedger
 from broker.stores.ledger.rows import AuditRow, encode_audit
@@ -279,21 +280,37 @@ async def test_a_mint_whose_answer_was_lost_is_looked_up(
         await ledger.close()
 
 
+@pytest.mark.parametrize("begins_badly", [False, True])
 async def test_a_mint_that_was_refused_cannot_come_true_later(
-    own_postgresql: PostgresqlServer, own_location: PostgresqlLocation, tmp_path: Path
+    own_postgresql: PostgresqlServer,
+    own_location: PostgresqlLocation,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    begins_badly: bool,
 ) -> None:
-    """Its connection broke while its statement waited: the statement is ended."""
+    """Its connection broke while its statement waited: the statement is ended.
+
+    So it is when the first connection failed before it said which session it is.
+    """
     import asyncpg
 
     line = Line(own_postgresql.port)
     blocker = await asyncpg.connect(own_location.dsn)
     async with line.open() as location:
         ledger = PostgresqlLedger(location, Spool(tmp_path))
+        if begins_badly:
+            monkeypatch.setattr(postgresql_statements, "WHO_AM_I", "SELECT 1 / 0")
         await ledger.start()
+        monkeypatch.undo()
+        # A prepared statement arrives whole; a new one would wait before its values.
+        await ledger.mint(make_record(f"ready-{begins_badly}"), None)
         transaction = blocker.transaction()
         await transaction.start()
         await blocker.execute("LOCK TABLE replay_marks IN EXCLUSIVE MODE")
-        minting = asyncio.create_task(ledger.mint(make_record("q1"), make_mark("q1")))
+        mint_id = f"q-{begins_badly}"
+        minting = asyncio.create_task(
+            ledger.mint(make_record(mint_id), make_mark(mint_id))
+        )
         await asyncio.sleep(0.2)
         line.cut()
         with pytest.raises(StoreUnavailableError):
@@ -301,8 +318,8 @@ async def test_a_mint_that_was_refused_cannot_come_true_later(
         await transaction.rollback()
         await blocker.close()
         await asyncio.sleep(0.2)
-        assert await ledger.find("q1") is None
-        await ledger.mint(make_record("q1"), make_mark("q1"))
+        assert await ledger.find(mint_id) is None
+        await ledger.mint(make_record(mint_id), make_mark(mint_id))
         await ledger.close()
 
 
