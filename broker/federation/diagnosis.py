@@ -5,8 +5,8 @@ what held, what did not and what to change at the identity provider, what was no
 reached.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from broker.errors import BrokerError
@@ -36,19 +36,38 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    """Checks that stand together. ``spread``: parts of them are made later on."""
+    """Checks that stand together.
+
+    ``advices`` are for reasons to which ``advice`` says too little. ``spread``: parts
+    of the checks are made later on.
+    """
 
     title: str
     reasons: frozenset[StrEnum]
     advice: str
+    advices: Mapping[StrEnum, str] = field(default_factory=dict)
     spread: bool = False
 
+    def advice_for(self, reason: StrEnum) -> str:
+        """What to change."""
+        return self.advices.get(reason, self.advice)
 
-def _stage(title: str, *reasons: StrEnum, advice: str, spread: bool = False) -> _Stage:
-    return _Stage(title, frozenset(reasons), advice, spread)
+
+def _stage(
+    title: str,
+    *reasons: StrEnum,
+    advice: str,
+    advices: Mapping[StrEnum, str] | None = None,
+    spread: bool = False,
+) -> _Stage:
+    return _Stage(title, frozenset(reasons), advice, advices or {}, spread)
 
 
 _S, _O = SamlReason, OidcReason
+_ODD_XML = (
+    "The XML is of a kind that SAML does not need: this needs a change of the identity"
+    " provider's software, or of what rewrites the XML on its way."
+)
 
 SAML_STAGES = (
     _stage(
@@ -57,6 +76,14 @@ SAML_STAGES = (
         *(_S.TOO_COMPLEX, _S.NAMESPACE, _S.SPLIT_TEXT, _S.IDS, _S.NOT_A_RESPONSE),
         advice="Send the SAMLResponse form field as the browser posts it: base64 of"
         " one samlp:Response without a DOCTYPE.",
+        advices={
+            _S.TOO_LARGE: "Have fewer roles and attributes sent.",
+            _S.TOO_COMPLEX: "Have fewer roles and attributes sent, and fewer keys"
+            " published.",
+            _S.NAMESPACE: _ODD_XML,
+            _S.SPLIT_TEXT: _ODD_XML,
+            _S.IDS: _ODD_XML,
+        },
     ),
     _stage(
         "The identity provider reports success",
@@ -66,29 +93,55 @@ SAML_STAGES = (
     _stage(
         "There is exactly one assertion, encrypted where that is required",
         *(_S.ASSERTION_COUNT, _S.ENCRYPTION_REQUIRED),
-        advice="Have one assertion sent; to encrypt it, import the provider's SP"
-        " metadata again.",
+        advice="Have one assertion sent.",
+        advices={
+            _S.ENCRYPTION_REQUIRED: "Have assertions encrypted for the key in the"
+            " provider's SP metadata, or let it accept plain ones, too"
+            " (update-saml-provider --assertion-encryption-mode Allowed).",
+        },
     ),
     _stage(
         "The issuer is an entity of the registered metadata, which is valid",
         *(_S.METADATA_UNUSABLE, _S.METADATA_EXPIRED, _S.ISSUER_UNKNOWN),
         advice="Register the metadata of the identity provider that sent this"
-        " (update-saml-provider), or test the provider it belongs to. Metadata that"
-        " has run out must be published anew where MetadataUrl points.",
+        " (update-saml-provider), or test the provider it belongs to.",
+        advices={
+            _S.METADATA_UNUSABLE: "Have a stronger key used and register the new"
+            " metadata (update-saml-provider); the LegacyRsa option takes RSA keys of"
+            " 1024 bits.",
+            _S.METADATA_EXPIRED: "Have the metadata published anew where MetadataUrl"
+            " points.",
+        },
     ),
     _stage(
         "A signature covers the assertion and verifies with a registered key",
         *(_S.UNSIGNED, _S.SIGNATURE_STRUCTURE, _S.ALGORITHM_NOT_ALLOWED),
         *(_S.SIGNATURE_INVALID, _S.DECRYPTION_FAILED),
-        advice="Have assertions signed with RSA or ECDSA and SHA-256 or better; after"
-        " a change of keys register the new metadata. Anything that rewrites the XML"
-        " on its way breaks the signature.",
+        advice="Have the assertion or the response signed as SAML prescribes: one"
+        " enveloped signature of the whole element, exclusive canonicalisation.",
+        advices={
+            _S.UNSIGNED: "Switch on the signing of assertions or of responses.",
+            _S.SIGNATURE_INVALID: "After a change of keys register the new metadata"
+            " (update-saml-provider). Anything that rewrites the XML on its way breaks"
+            " the signature.",
+            _S.ALGORITHM_NOT_ALLOWED: "Have it signed with RSA or ECDSA and SHA-256 or"
+            " better, and encrypted with AES-GCM of 128 or 256 bits and RSA-OAEP. The"
+            " options AllowSha1 and AllowCbc take older ones; AES-CBC only in a signed"
+            " response.",
+            _S.DECRYPTION_FAILED: "Import the provider's SP metadata again: it has the"
+            " key to encrypt for. The assertion inside, or the response, must be signed"
+            " with a registered key.",
+        },
     ),
     _stage(
         "The signed content has the form that SAML prescribes",
         *(_S.STRUCTURE, _S.ISSUER_MISMATCH),
-        advice="The assertion breaks the SAML schema, or its issuers differ; this"
-        " needs a change of the identity provider's software or configuration.",
+        advice="The assertion breaks the SAML schema; this needs a change of the"
+        " identity provider's software or configuration.",
+        advices={
+            _S.ISSUER_MISMATCH: "Have response and assertion sent with the same Issuer,"
+            " the entity ID of the registered metadata.",
+        },
     ),
     _stage(
         "The Destination is the broker's",
@@ -108,6 +161,12 @@ SAML_STAGES = (
         _S.LIFETIME_TOO_LONG,
         advice="A response is good for five minutes. For an old one give the time it"
         " was made; for a new one compare both clocks (NTP).",
+        advices={
+            _S.TIMESTAMP: "Have times sent in UTC, such as 2026-01-31T12:00:00Z.",
+            _S.NOT_YET_VALID: "Compare both clocks (NTP).",
+            _S.LIFETIME_TOO_LONG: "Set the lifetime of assertions to a day or less;"
+            " five minutes are usual.",
+        },
         spread=True,
     ),
     _stage(
@@ -120,12 +179,20 @@ SAML_STAGES = (
         *(_S.CONFIRMATION, _S.RECIPIENT_WRONG),
         advice="Set the recipient (often the same field as the ACS URL) to the one"
         " expected, or add the other one with the Recipients option.",
+        advices={
+            _S.CONFIRMATION: "Have one SubjectConfirmation sent, of method bearer, with"
+            " a Recipient and a NotOnOrAfter.",
+        },
     ),
     _stage(
         "The audience is the broker's, and no condition is unknown",
         *(_S.AUDIENCE_WRONG, _S.CONDITION_UNKNOWN),
         advice="Set the audience (SP entity ID) to one of those expected, or add the"
         " other one with the Audiences option.",
+        advices={
+            _S.CONDITION_UNKNOWN: "Have no other condition sent than"
+            " AudienceRestriction, OneTimeUse and ProxyRestriction.",
+        },
     ),
     _stage(
         "There is an authentication statement",
@@ -154,9 +221,17 @@ OIDC_STAGES = (
     _stage(
         "The issuer's keys are at hand",
         *(_O.BAD_DISCOVERY, _O.BAD_KEY_SET, _O.UNKNOWN_KEY, _O.KEY_DOES_NOT_FIT),
-        advice="The discovery document must name this very issuer, and its key set"
-        " must hold the token's kid, for signatures. Within seconds of a rotation,"
-        " try again.",
+        advice="The issuer's key set must hold the key that signs, under the token's"
+        " kid; with the StaticJwks option, that must. Within seconds of a rotation, try"
+        " again.",
+        advices={
+            _O.BAD_DISCOVERY: "The discovery document must be JSON, name this very"
+            " issuer and the address of its key set (jwks_uri).",
+            _O.BAD_KEY_SET: "Have a JSON Web Key Set published at the jwks_uri of the"
+            " discovery document.",
+            _O.KEY_DOES_NOT_FIT: "Have tokens signed with the algorithm that the key is"
+            " published for (kty, crv and alg).",
+        },
     ),
     _stage(
         "The signature verifies",
@@ -166,7 +241,8 @@ OIDC_STAGES = (
     _stage(
         "The claims are there and well formed",
         *(_O.MISSING_CLAIM, _O.EMPTY_CLAIM, _O.BAD_CLAIM, _O.WRONG_ISSUER),
-        advice="Have iss, sub, aud, iat and exp sent, as OpenID Connect has them.",
+        advice="Correct the claim that is named: iss, sub, aud, iat and exp as OpenID"
+        " Connect has them, and jti where the OneTimeUse option is set.",
         spread=True,
     ),
     _stage(
@@ -174,12 +250,18 @@ OIDC_STAGES = (
         *(_O.BAD_TIMESTAMP, _O.EXPIRED, _O.ISSUED_IN_FUTURE, _O.NOT_YET_VALID),
         advice="For an old token give the time it was made; for a new one compare both"
         " clocks (NTP).",
+        advices={
+            _O.BAD_TIMESTAMP: "Have times sent as numbers, in seconds since 1970.",
+        },
     ),
     _stage(
         "The audience is a registered client id",
         *(_O.WRONG_AUDIENCE, _O.NO_AUTHORIZED_PARTY),
         advice="Register the token's audience (add-client-id-to-open-id-connect"
         "-provider), or ask the identity provider for a token for a registered one.",
+        advices={
+            _O.NO_AUTHORIZED_PARTY: "Have a token made for one audience, or azp sent.",
+        },
     ),
     _stage(
         "The session tags can be read",
@@ -229,7 +311,7 @@ def _until(stages: tuple[_Stage, ...], reason: StrEnum, words: str) -> Iterable[
     failed = next(n for n, stage in enumerate(stages) if reason in stage.reasons)
     for number, stage in enumerate(stages):
         if number == failed:
-            yield Check(stage.title, State.FAILED, words, stage.advice)
+            yield Check(stage.title, State.FAILED, words, stage.advice_for(reason))
         elif number > failed:
             yield Check(stage.title, State.NOT_REACHED)
         else:

@@ -88,5 +88,5 @@ def _stage_of(text: str, *, is_saml: bool) -> tuple[str, str] | None:
         return None
     for stage in stages:
         if reason in stage.reasons:
-            return stage.title, stage.advice
+            return stage.title, stage.advice_for(reason)
     return None

@@ -154,7 +154,8 @@ def verify_signature(token: UnverifiedToken, keys: KeySet) -> None:
         raise OidcRejected(
             OidcReason.UNKNOWN_KEY,
             "unknown key",
-            f"kid is {token.kid!r:.80}, published are {sorted(keys.keys)!r:.400}",
+            f"kid is {token.kid!r:.80}, usable are {sorted(keys.keys)!r:.400}"
+            + (f"; not usable: {'; '.join(keys.skipped):.400}" if keys.skipped else ""),
         )
     if token.algorithm not in key.algorithms:
         raise OidcRejected(

@@ -41,6 +41,42 @@ def test_every_oidc_reason_fails_one_check(reason: OidcReason) -> None:
     assert failed.found == "aud is x"
 
 
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        (SamlReason.UNSIGNED, "signing of assertions"),
+        (SamlReason.ALGORITHM_NOT_ALLOWED, "AES-GCM"),
+        (SamlReason.ALGORITHM_NOT_ALLOWED, "AllowSha1"),
+        (SamlReason.SIGNATURE_INVALID, "new metadata"),
+        (SamlReason.DECRYPTION_FAILED, "SP metadata"),
+        (SamlReason.ENCRYPTION_REQUIRED, "encrypted"),
+        (SamlReason.METADATA_UNUSABLE, "LegacyRsa"),
+        (SamlReason.METADATA_EXPIRED, "MetadataUrl"),
+        (SamlReason.LIFETIME_TOO_LONG, "a day or less"),
+        (SamlReason.TIMESTAMP, "UTC"),
+        (SamlReason.CONFIRMATION, "bearer"),
+        (SamlReason.TOO_LARGE, "fewer roles"),
+        (OidcReason.UNKNOWN_KEY, "StaticJwks"),
+        (OidcReason.BAD_DISCOVERY, "jwks_uri"),
+        (OidcReason.MISSING_CLAIM, "OneTimeUse"),
+        (OidcReason.BAD_TIMESTAMP, "numbers"),
+        (OidcReason.NO_AUTHORIZED_PARTY, "azp"),
+    ],
+)
+def test_the_advice_is_for_what_was_found(
+    reason: SamlReason | OidcReason, advice: str
+) -> None:
+    if isinstance(reason, SamlReason):
+        cause: SamlRejected | OidcRejected = SamlRejected(reason, "x")
+        error, stages = InvalidIdentityToken(), SAML_STAGES
+    else:
+        cause = OidcRejected(reason, "x")
+        error, stages = InvalidIdentityToken(), OIDC_STAGES
+    error.__cause__ = cause
+    (failed,) = [c for c in diagnose(stages, error) if c.state is State.FAILED]
+    assert advice in failed.advice
+
+
 def test_what_comes_after_the_failure_was_not_reached() -> None:
     cause = SamlRejected(SamlReason.RECIPIENT_WRONG, "x")
     error = wire_error(cause)

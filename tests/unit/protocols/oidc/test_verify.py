@@ -9,7 +9,7 @@ from broker.protocols.oidc.jwks import parse_jwks
 from broker.protocols.oidc.rejection import OidcReason
 from broker.protocols.oidc.verify import VerifyOptions, peek_unverified, verify_token
 from tests.support.oidc_issuer import OidcIssuer, make_key
-from tests.support.oidc_verdict import accepted, reason_of
+from tests.support.oidc_verdict import accepted, reason_of, refused
 
 ALGORITHMS = [
     "RS256",
@@ -112,6 +112,12 @@ def test_an_unknown_key_is_told_from_a_wrong_one() -> None:
     assert reason_of(token, issuer) is OidcReason.UNKNOWN_KEY
     wrong = issuer.token(key=make_key("RS256", 9))
     assert reason_of(wrong, issuer) is OidcReason.BAD_SIGNATURE
+
+
+def test_a_key_that_is_published_in_vain_says_why() -> None:
+    issuer = OidcIssuer("https://idp.example")
+    issuer.jwk_members["key-1"] = {"use": "enc"}
+    assert "key 0: use is not sig" in refused(issuer.token(), issuer).detail
 
 
 @pytest.mark.parametrize(("keys", "passes"), [(1, True), (2, False)])
