@@ -502,6 +502,7 @@ def test_strangers_verify_tokens_of_the_account(
     answer = world.sts(session).get_web_identity_token(
         Audience=["https://service.example"],
         SigningAlgorithm=algorithm,
+        SubjectMode="AWSIdentity",
         Tags=[{"Key": "aws:x", "Value": "y"}],
     )
     token = answer["WebIdentityToken"]
@@ -520,10 +521,17 @@ def test_strangers_verify_tokens_of_the_account(
             token, KeySet.import_key_set(jwks), algorithms=[algorithm]
         ).claims
     )
-    assert claims["sub"] == world.worker
-    assert claims["exp"] - claims["iat"] == 300
-    assert int(answer["Expiration"].timestamp()) == claims["exp"]
     about = claims["https://sts.amazonaws.com/"]
+    assert claims == {
+        "iss": issuer,
+        "sub": world.worker,
+        "aud": "https://service.example",
+        "iat": claims["iat"],
+        "exp": claims["iat"] + 300,
+        "jti": claims["jti"],
+        "https://sts.amazonaws.com/": about,
+    }
+    assert int(answer["Expiration"].timestamp()) == claims["exp"]
     about.pop("original_session_exp")
     assert about == {
         "aws_account": ACCOUNT,

@@ -187,7 +187,7 @@ def _claims(
     tags = _tags(given)
     if tags:
         about["request_tags"] = tags
-    claims: dict[str, object] = {
+    return {
         "iss": issuer,
         "sub": caller.principal.principal_arn,
         "aud": audience[0] if len(audience) == 1 else list(audience),
@@ -196,6 +196,3 @@ def _claims(
         "jti": new_request_id(),
         _AWS_CLAIM: about,
     }
-    if "SubjectMode" in given:
-        claims["subject_mode"] = given["SubjectMode"]
-    return claims
