@@ -16,6 +16,7 @@ Source: OpenID Connect Core 10.1.1.
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ from broker.protocols.oidc.discovery import (
     parse_discovery,
 )
 from broker.protocols.oidc.jwks import MAX_JWKS_BYTES, KeySet, parse_jwks
-from broker.protocols.oidc.rejection import OidcRejected
+from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from broker.stores.cache.port import Cache
 from broker.stores.errors import StoreUnavailableError
 
@@ -52,6 +53,7 @@ _LOCK_SPACE = "jwks-lock"
 _FETCHING = b"fetching"
 _FAILED = b"failed"
 _POLL_SECONDS = 0.05
+_FAILURE_CHARACTERS = 500
 _TIME_BYTES = 8
 
 
@@ -327,18 +329,10 @@ class IssuerKeys:
         cache, seal = self._cache, self._seal
         if cache is None or seal is None:
             return await self._fetch(slot)
-        now = self._clock.now()
         try:
             return await self._obtain_shared(slot, kid, cache, seal)
         except StoreUnavailableError:
             return await self._fetch(slot)
-        except (FetchFailedError, OidcRejected):
-            rest = now + timedelta(seconds=COOL_DOWN_SECONDS)
-            with suppress(StoreUnavailableError):
-                await cache.put(
-                    _LOCK_SPACE, _cache_key(slot), _held(_FAILED, rest), expires_at=rest
-                )
-            raise
 
     async def _obtain_shared(
         self, slot: _Slot, kid: str | None, cache: Cache, seal: KeySetSeal
@@ -359,15 +353,23 @@ class IssuerKeys:
                 await cache.drop(_LOCK_SPACE, key)
                 continue
             if held is not None and held.startswith(_FAILED):
-                raise FetchFailedError(f"{slot.issuer}: another worker just failed")
+                raise _read_failure(slot, seal, held)
             await asyncio.sleep(_POLL_SECONDS)
         # Whoever held the lock until a moment ago has brought the set since we looked.
         shared = await self._find_shared(slot, kid, cache, seal)
         if shared is not None:
             await cache.drop(_LOCK_SPACE, key)
             return shared
-        data, fetched_at = await self._download(slot)
-        keys = parse_jwks(data)
+        try:
+            data, fetched_at = await self._download(slot)
+            keys = parse_jwks(data)
+        except (FetchFailedError, OidcRejected) as error:
+            # Only by who asked the issuer: hearing of it must not prolong the rest.
+            rest = now + timedelta(seconds=COOL_DOWN_SECONDS)
+            failure = _FAILED + _seal_failure(slot, seal, error)
+            with suppress(StoreUnavailableError):
+                await cache.put(_LOCK_SPACE, key, _held(failure, rest), expires_at=rest)
+            raise
         stamp = int(fetched_at * 1000).to_bytes(_TIME_BYTES, "big")
         with suppress(StoreUnavailableError):
             await cache.put(
@@ -445,6 +447,33 @@ def _cache_key(slot: _Slot) -> bytes:
 def _held(what: bytes, until: datetime) -> bytes:
     """The value of a lock: what for, and until when."""
     return what + int(until.timestamp() * 1000).to_bytes(_TIME_BYTES, "big")
+
+
+def _seal_failure(
+    slot: _Slot, seal: KeySetSeal, error: FetchFailedError | OidcRejected
+) -> bytes:
+    """What failed, for the other workers to tell; nothing that is fetched verbatim."""
+    told = [str(error)]
+    if isinstance(error, OidcRejected):
+        told = [error.reason, error.message, error.detail]
+    shown = json.dumps([text[:_FAILURE_CHARACTERS] for text in told])
+    return seal.seal(_failure_name(slot), shown.encode("ascii"))
+
+
+def _read_failure(
+    slot: _Slot, seal: KeySetSeal, held: bytes
+) -> FetchFailedError | OidcRejected:
+    sealed = held[len(_FAILED) : -_TIME_BYTES]
+    plain = seal.find_opened(_failure_name(slot), sealed)
+    if plain is None:
+        return FetchFailedError(f"{slot.issuer}: another worker just failed")
+    first, *rest = json.loads(plain)
+    return OidcRejected(OidcReason(first), *rest) if rest else FetchFailedError(first)
+
+
+def _failure_name(slot: _Slot) -> str:
+    """Nobody's slot, so that a failure cannot stand for a key set."""
+    return f"failure {slot.name}"
 
 
 def _read_shared(

@@ -3,7 +3,7 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,6 +66,34 @@ class DictCache:
     def _check(self) -> None:
         if self.down:
             raise StoreUnavailableError
+
+
+@dataclass
+class ExpiringCache(DictCache):
+    """Forgets in time."""
+
+    clock: Any = None
+    ends: dict[tuple[str, bytes], datetime] = field(default_factory=dict)
+
+    async def get(self, space: str, key: bytes) -> bytes | None:
+        self._forget()
+        return await super().get(space, key)
+
+    async def put(self, space: str, key: bytes, value: bytes, **given: Any) -> None:
+        await super().put(space, key, value)
+        self.ends[space, key] = given["expires_at"]
+
+    async def add(self, space: str, key: bytes, value: bytes, **given: Any) -> bool:
+        self._forget()
+        added = await super().add(space, key, value)
+        if added:
+            self.ends[space, key] = given["expires_at"]
+        return added
+
+    def _forget(self) -> None:
+        for place, end in self.ends.items():
+            if end <= self.clock.now():
+                self.entries.pop(place, None)
 
 
 @dataclass
@@ -476,6 +504,49 @@ class TestSharing:
         assert time.monotonic() - begun < 1.5  # the others do not wait in vain
         assert {type(one) for one in found} == {IssuerUnreachableError}
         assert server.hits[server.discovery_path] == 1
+
+    async def test_the_others_know_what_failed(
+        self, server: IssuerServer, clock: Any
+    ) -> None:
+        other = {**server.issuer.discovery(), "issuer": "https://other.example"}
+        server.answers[server.discovery_path] = lambda h: send(
+            h, json.dumps(other).encode()
+        )
+        provider, cache = provider_of(server.issuer.url), DictCache()
+        first, second, third, _ = self.workers(server, clock, cache)
+        for worker in (first, second):
+            with pytest.raises(OidcRejected) as refused:
+                await worker.keys_of(provider, PLAIN)
+            assert refused.value.reason is OidcReason.BAD_DISCOVERY
+            assert "https://other.example" in refused.value.detail
+        cache.entries = {
+            place: value.replace(b"sealed", b"forged")
+            for place, value in cache.entries.items()
+        }
+        with pytest.raises(IssuerUnreachableError, match="another worker"):
+            await third.keys_of(provider, PLAIN)
+        server.answers[server.discovery_path] = lambda h: h.send_error(404)
+        cache.entries.clear()
+        provider = replace(provider, thumbprints=("0" * 40,))
+        for worker in (first, second):
+            with pytest.raises(IssuerUnreachableError, match="404"):
+                await worker.keys_of(provider, PLAIN)
+
+    async def test_an_issuer_that_is_back_is_asked_after_one_cool_down(
+        self, server: IssuerServer, clock: Any
+    ) -> None:
+        """Whoever only hears of a failure does not prolong it for the others."""
+        provider, cache = provider_of(server.issuer.url), ExpiringCache(clock=clock)
+        first, second, *_ = self.workers(server, clock, cache)
+        server.down = True
+        with pytest.raises(IssuerUnreachableError):
+            await first.keys_of(provider, PLAIN)
+        clock.step(issuer_keys.COOL_DOWN_SECONDS - 1)
+        with pytest.raises(IssuerUnreachableError):
+            await second.keys_of(provider, PLAIN)
+        server.down = False
+        clock.step(1)
+        assert kids(await first.keys_of(provider, PLAIN)) == {"key-1"}
 
     async def test_a_clock_that_is_set_back_does_not_hide_new_keys(
         self, server: IssuerServer, clock: Any
