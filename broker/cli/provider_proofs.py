@@ -77,19 +77,24 @@ def _show(outcome: Outcome) -> None:
     for check in outcome.checks:
         console.print(f"{_MARKS[check.state]} {check.title}")
         if check.state is State.FAILED:
-            console.print(f"       found:  {escape(check.found)}")
+            console.print(f"       found:  {_shown(check.found)}")
             console.print(f"       change: {escape(check.advice)}")
     identity = outcome.identity
     if identity is not None:
-        console.print(f"\nsubject: {escape(identity.subject)}")
+        console.print(f"\nsubject: {_shown(identity.subject)}")
         for name, values in sorted(identity.context.items()):
-            console.print(f"  {escape(name)} = {escape(', '.join(values))}")
+            console.print(f"  {_shown(name)} = {_shown(', '.join(values))}")
         for key, value in sorted(identity.tags.items()):
-            console.print(f"  tag {escape(key)} = {escape(value)}")
+            console.print(f"  tag {_shown(key)} = {_shown(value)}")
         for role in outcome.role_arns:
             console.print(f"  opens {escape(role)}")
         if not outcome.role_arns:
             console.print("  names no role; see the roles attribute, or GroupRoles")
+
+
+def _shown(text: str) -> str:
+    """A stranger's text: what would steer the terminal, or the markup, is spelt out."""
+    return escape("".join(c if c.isprintable() else ascii(c).strip("'") for c in text))
 
 
 def _described(outcome: Outcome) -> dict[str, object]:

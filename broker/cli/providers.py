@@ -16,7 +16,7 @@ from broker.cli.operator import operator_entry, with_services
 from broker.errors import NoSuchEntity
 from broker.federation.code_flow import CLIENT_SECRET_SEAL
 from broker.federation.group_roles import GroupRoles
-from broker.federation.oidc_options import parse_oidc_options
+from broker.federation.oidc_options import check_oidc_options
 from broker.federation.saml_options import check_saml_options
 from broker.model.account import AccountId, parse_account_id
 from broker.model.entities import OidcProvider, SamlProvider
@@ -28,7 +28,7 @@ app = typer.Typer(help="Identity providers.", no_args_is_help=True)
 Provider = SamlProvider | OidcProvider
 
 _ARN_FIELDS = 6
-_SECRET = "ClientSecret"  # noqa: S105  # an option's name
+SECRET = "ClientSecret"  # noqa: S105  # an option's name
 _HEADINGS = ("Provider", "Issuer", "Options")
 
 
@@ -53,8 +53,9 @@ def _content(text: str) -> str:
 
 
 def _groups(text: str) -> object:
+    text = _content(text)
     try:
-        table = json.loads(_content(text))
+        table = json.loads(text)
     except ValueError as error:
         raise ValueError(
             "no JSON; write a mapping of groups to lists of role ARNs, or @FILE"
@@ -156,8 +157,8 @@ def set_options(
         async with services.stores.directory.change(account) as change:
             provider = await require_provider(change, account, arn)
             changes = read_settings(provider, settings)
-            if changes.get(_SECRET) is not None:
-                changes[_SECRET] = _sealed(services, provider, str(changes[_SECRET]))
+            if changes.get(SECRET) is not None:
+                changes[SECRET] = _sealed(services, provider, str(changes[SECRET]))
             options = {**provider.options, **changes}
             options = {name: v for name, v in options.items() if v is not None}
             check_options(provider, options)
@@ -194,7 +195,7 @@ async def all_providers(directory: DirectoryReader) -> list[Provider]:
 def shown_options(options: Mapping[str, object]) -> dict[str, object]:
     """Options as people see them: no secret, sealed or not."""
     return {
-        name: "(sealed)" if name == _SECRET and value is not None else value
+        name: "(sealed)" if name == SECRET and value is not None else value
         for name, value in options.items()
     }
 
@@ -218,7 +219,7 @@ def check_options(provider: Provider, options: Mapping[str, object]) -> None:
     if isinstance(provider, SamlProvider):
         check_saml_options(options)
     else:
-        parse_oidc_options(options)
+        check_oidc_options(options)
 
 
 def read_settings(provider: Provider, settings: list[str]) -> dict[str, object]:

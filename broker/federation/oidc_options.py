@@ -11,10 +11,14 @@ from functools import lru_cache
 
 from broker.federation.group_roles import GroupRoles
 from broker.protocols.oidc.algorithms import ALGORITHM_NAMES
+from broker.protocols.oidc.jwks import parse_jwks
+from broker.protocols.oidc.rejection import OidcRejected
 from broker.protocols.oidc.verify import VerifyOptions
 
 _TRUTHS = {"true": True, "false": False}
 PROFILES = ("strict", "aws")
+_PRIVATE = frozenset({"d", "k"})
+"""Members of a JWK that are secret: of key pairs, and of symmetric keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,27 @@ def parse_oidc_options(options: Mapping[str, object]) -> OidcProviderOptions:
         scopes=_read_scopes(options.get("Scopes", ())),
         group_roles=GroupRoles.parse(options),
     )
+
+
+def check_oidc_options(options: Mapping[str, object]) -> None:
+    """Judge options as a whole, when they are set.
+
+    Raises:
+        ValueError: says which one is wrong and what to write.
+    """
+    text = parse_oidc_options(options).static_jwks
+    if not text:
+        return
+    try:
+        keys = parse_jwks(text.encode("utf-8", "replace"))
+    except OidcRejected as error:
+        raise ValueError(f"StaticJwks: {error.detail}") from error
+    published = json.loads(text)["keys"]
+    if any(isinstance(jwk, dict) and _PRIVATE & jwk.keys() for jwk in published):
+        raise ValueError("StaticJwks has a private key; write public keys only")
+    if not keys.keys:
+        why = "; ".join(keys.skipped) or "it is empty"
+        raise ValueError(f"StaticJwks has no key that can be used: {why:.400}")
 
 
 def _read_truth(value: object, name: str) -> bool:

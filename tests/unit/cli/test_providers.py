@@ -1,12 +1,17 @@
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from broker.errors import NoSuchEntity
+from tests.support.oidc_issuer import OidcIssuer
 from tests.unit.cli.conftest import CommandLine
 
 SAMPLES = Path(__file__).parents[3] / "samples"
 SAML = "arn:aws:iam::123456789012:saml-provider/Corp"
+ACCOUNT = "123456789012"
+KEYS = json.dumps(OidcIssuer("https://idp.invalid").jwks())
 OIDC = "arn:aws:iam::123456789012:oidc-provider/idp.invalid"
 
 
@@ -36,7 +41,7 @@ def test_all_providers_are_listed_with_their_options(cli: CommandLine) -> None:
         (SAML, "Audiences=urn:a, urn:b", "Audiences", ["urn:a", "urn:b"]),
         (OIDC, "OneTimeUse=TRUE", "OneTimeUse", True),
         (OIDC, "Algorithms=ES256", "Algorithms", ["ES256"]),
-        (OIDC, 'StaticJwks={"keys":[]}', "StaticJwks", '{"keys":[]}'),
+        (OIDC, f"StaticJwks={KEYS}", "StaticJwks", KEYS),
     ],
 )
 def test_an_option_is_set_audited_shown_by_doctor_and_taken_away(
@@ -46,9 +51,10 @@ def test_an_option_is_set_audited_shown_by_doctor_and_taken_away(
     (record,) = cli.audit("broker:SetProviderOptions")
     assert record["parameters"]["Options"] == {option: value}
     assert record["resources"] == [arn]
+    has_keys = option == "StaticJwks"  # idp.invalid never answers
     (found,) = [
         f
-        for f in cli("doctor", fails=True).splitlines()
+        for f in cli("doctor", fails=not has_keys).splitlines()
         if arn in f and option in f and "apart" in f
     ]
     assert found
@@ -67,6 +73,9 @@ def test_an_option_is_set_audited_shown_by_doctor_and_taken_away(
         (OIDC, "StaticJwks=nonsense", "no JSON"),
         (OIDC, "StaticJwks=[]", "no JWK set"),
         (OIDC, "StaticJwks=@/nonexistent", "cannot be read"),
+        (OIDC, 'StaticJwks={"keys": []}', "it is empty"),
+        (OIDC, 'StaticJwks={"keys": [{"kty": "oct", "k": "x"}]}', "private key"),
+        (OIDC, "GroupRoles=@/nonexistent", "cannot be read"),
         ("Corp", "Profile=aws", "no ARN"),
     ],
 )
@@ -78,6 +87,42 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(
     assert says in " ".join(cli.stderr.replace("│", " ").split())
     assert cli("providers", "list", "--json") == before
     assert cli.audit("broker:SetProviderOptions") == []
+
+
+@pytest.mark.parametrize(
+    ("providers", "says"),
+    [
+        ({"SAMLProviders": {"AllowSHA1": True}}, "AllowSHA1 is no option"),
+        ({"SAMLProviders": {"OneTimeUse": True}}, "OneTimeUse is no option"),
+        ({"OIDCProviders": {"AllowSha1": True}}, "AllowSha1 is no option"),
+        ({"OIDCProviders": {"StaticJwks": {"keys": []}}}, "it is empty"),
+        ({"OIDCProviders": {"ClientSecret": "s3cret"}}, "belongs in no template"),
+    ],
+)
+def test_a_template_is_held_to_the_same_options(
+    cli: CommandLine, providers: dict[str, dict[str, object]], says: str
+) -> None:
+    before = cli("export", ACCOUNT)
+    template = yaml.safe_load(before)
+    for kind, options in providers.items():
+        (account,) = template["Accounts"].values()
+        account[kind][0]["Broker"] = options
+    cli("apply", "-", stdin=yaml.safe_dump(template), fails=True)
+    assert says in cli.stderr
+    assert "s3cret" not in cli.stderr
+    assert cli("export", ACCOUNT) == before
+
+
+def test_a_strangers_text_does_not_steer_the_terminal(
+    cli: CommandLine, tmp_path: Path
+) -> None:
+    issuer = OidcIssuer("https://idp.invalid", audience="sts.amazonaws.com")
+    cli("providers", "set", OIDC, f"StaticJwks={KEYS}")
+    token = tmp_path / "token"
+    token.write_text(issuer.token(email="a\x1b[2J\x9bb[/]"))
+    shown = cli("providers", "test", OIDC, "--token", str(token))
+    assert r"email = a\x1b[2J\x9bb[/]" in shown
+    assert not set("\x1b\x9b") & set(shown)
 
 
 def test_an_unknown_provider_is_named(cli: CommandLine) -> None:
