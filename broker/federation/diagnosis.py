@@ -11,7 +11,11 @@ from enum import StrEnum
 
 from broker.errors import BrokerError
 from broker.federation.issuer_keys import IssuerUnreachableError
-from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from broker.protocols.oidc.rejection import (
+    IssuerRejected,
+    OidcReason,
+    OidcRejected,
+)
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 
 
@@ -270,6 +274,8 @@ OIDC_STAGES = (
     ),
 )
 
+_BEFORE_READING = frozenset({_S.METADATA_UNUSABLE, _S.METADATA_EXPIRED})
+
 CLAIMS = "The attributes that the broker uses hold"
 CLAIMS_ADVICE = "Correct the attribute or claim that the message names."
 REGISTERED = "The provider is registered, and its keys can be had"
@@ -287,7 +293,7 @@ def diagnose(
         return (*_all(stages, State.HELD), Check(CLAIMS, State.HELD))
     cause = refusal.__cause__
     if isinstance(cause, SamlRejected | OidcRejected):
-        return tuple(_until(stages, cause.reason, _words(cause)))
+        return tuple(_until(stages, cause))
     words = (refusal.message or refusal.code) + (
         f" ({refusal.detail})" if refusal.detail else ""
     )
@@ -307,12 +313,20 @@ def _all(stages: tuple[_Stage, ...], state: State) -> list[Check]:
     return [Check(stage.title, state) for stage in stages]
 
 
-def _until(stages: tuple[_Stage, ...], reason: StrEnum, words: str) -> Iterable[Check]:
+def _until(
+    stages: tuple[_Stage, ...], cause: SamlRejected | OidcRejected
+) -> Iterable[Check]:
+    reason, words = cause.reason, _words(cause)
     failed = next(n for n, stage in enumerate(stages) if reason in stage.reasons)
+    reached = failed
+    if isinstance(cause, IssuerRejected):
+        reached = 1  # the token was read, and no key was asked for
+    elif reason in _BEFORE_READING:
+        reached = 0
     for number, stage in enumerate(stages):
         if number == failed:
             yield Check(stage.title, State.FAILED, words, stage.advice_for(reason))
-        elif number > failed:
+        elif number >= reached:
             yield Check(stage.title, State.NOT_REACHED)
         else:
             state = State.UNFINISHED if stage.spread else State.HELD

@@ -39,3 +39,7 @@ class OidcRejected(Exception):
         self.reason = reason
         self.message = message
         self.detail = detail
+
+
+class IssuerRejected(OidcRejected):
+    """The claim that says whose keys to ask for; nothing is verified before it."""

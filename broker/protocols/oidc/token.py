@@ -15,7 +15,11 @@ from typing import Any, NoReturn
 from broker.model.struct import struct
 from broker.protocols.oidc import base64url, strict_json
 from broker.protocols.oidc import claims as standard_claims
-from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from broker.protocols.oidc.rejection import (
+    IssuerRejected,
+    OidcReason,
+    OidcRejected,
+)
 
 MAX_TOKEN_CHARACTERS = 20_000
 """The limit of the STS API on ``WebIdentityToken``."""
@@ -58,7 +62,8 @@ def parse_token(text: str, *, types: AbstractSet[str] = _TYPES) -> UnverifiedTok
     some clients send the file as it is; anywhere else it is refused.
 
     Raises:
-        OidcRejected: NOT_A_JWT, or MISSING_CLAIM / BAD_CLAIM for the issuer.
+        OidcRejected: NOT_A_JWT.
+        IssuerRejected: MISSING_CLAIM or BAD_CLAIM.
     """
     if len(text) > MAX_TOKEN_CHARACTERS:
         _refuse(f"{len(text)} characters, at most {MAX_TOKEN_CHARACTERS} are read")
@@ -130,8 +135,11 @@ def _read_kid(header: strict_json.JsonObject) -> str | None:
 
 def _read_issuer(claims: strict_json.JsonObject) -> str:
     if "iss" not in claims:
-        raise OidcRejected(OidcReason.MISSING_CLAIM, "Missing a required claim: iss")
-    return standard_claims.read_text(claims["iss"], "iss")
+        raise IssuerRejected(OidcReason.MISSING_CLAIM, "Missing a required claim: iss")
+    try:
+        return standard_claims.read_text(claims["iss"], "iss")
+    except OidcRejected as error:
+        raise IssuerRejected(error.reason, error.message, error.detail) from error
 
 
 def _shown(value: object) -> str:

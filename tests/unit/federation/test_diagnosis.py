@@ -12,7 +12,7 @@ from broker.federation.diagnosis import (
 )
 from broker.federation.saml import wire_error
 from broker.federation.web_identity import translate
-from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from broker.protocols.oidc.rejection import IssuerRejected, OidcReason, OidcRejected
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 
 
@@ -85,6 +85,23 @@ def test_what_comes_after_the_failure_was_not_reached() -> None:
     assert states.index(State.FAILED) == 10
     assert set(states[11:]) == {State.NOT_REACHED}
     assert State.UNFINISHED in states[:10]  # the times of the conditions come later
+
+
+def test_what_is_found_wrong_before_the_proof_is_read_leaves_all_the_rest_open() -> (
+    None
+):
+    unusable = SamlRejected(SamlReason.METADATA_UNUSABLE, "x")
+    nobody = IssuerRejected(OidcReason.MISSING_CLAIM, "x")
+    error = InvalidIdentityToken()
+    for cause, stages, held in (
+        (unusable, SAML_STAGES, []),
+        (nobody, OIDC_STAGES, ["The token is a JWT"]),
+    ):
+        error.__cause__ = cause
+        checks = diagnose(stages, error)
+        assert [c.title for c in checks if c.state is State.HELD] == held
+        assert [c.state for c in checks].count(State.FAILED) == 1
+        assert State.UNFINISHED not in {c.state for c in checks}
 
 
 def test_an_attribute_of_ours_that_is_wrong_fails_after_all_the_rest() -> None:
