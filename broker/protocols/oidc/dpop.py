@@ -109,7 +109,9 @@ def _read_id(claims: Mapping[str, Any], now: datetime, skew: timedelta) -> str:
     made_at, token_id = claims.get("iat"), claims.get("jti")
     if isinstance(made_at, bool) or not isinstance(made_at, int | float):
         raise DpopRejected("iat is no number")
-    if not abs(now.timestamp() - made_at) <= skew.total_seconds():
+    # Compared, not subtracted: an integer may be no float.
+    moment, leeway = now.timestamp(), skew.total_seconds()
+    if not moment - leeway <= made_at <= moment + leeway:
         raise DpopRejected("iat is not now")
     if not isinstance(token_id, str) or not 0 < len(token_id) <= MAX_ID_CHARACTERS:
         raise DpopRejected("jti is missing or too long")

@@ -113,7 +113,7 @@ def _with_expiry(claims: Mapping[str, Any]) -> Mapping[str, Any]:
     issued = claims["iat"]
     if "exp" in claims or not isinstance(issued, int | float):
         return claims
-    return {**claims, "exp": issued + USUAL_LIFETIME.total_seconds()}
+    return {**claims, "exp": issued + int(USUAL_LIFETIME.total_seconds())}
 
 
 def _check_event(claims: Mapping[str, Any]) -> None:

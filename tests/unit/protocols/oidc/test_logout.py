@@ -91,6 +91,10 @@ REFUSED: dict[str, tuple[dict[str, Any], OidcReason]] = {
         {"iat": "1", "drop": ("exp",)},
         OidcReason.BAD_TIMESTAMP,
     ),
+    "an iat that is no float": (
+        {"iat": 10**400, "drop": ("exp",)},
+        OidcReason.BAD_TIMESTAMP,
+    ),
     "an iat to come": ({"iat": NOW + 3600}, OidcReason.ISSUED_IN_FUTURE),
     "the past": ({"iat": NOW - 900, "exp": NOW - 600}, OidcReason.EXPIRED),
     "a long life": ({"exp": NOW + 7200}, OidcReason.BAD_CLAIM),
