@@ -280,8 +280,10 @@ CLAIMS = "The attributes that the broker uses hold"
 CLAIMS_ADVICE = "Correct the attribute or claim that the message names."
 REGISTERED = "The provider is registered, and its keys can be had"
 REACH_ADVICE = (
-    "Register the issuer exactly as the token spells it; check name, network and"
-    " certificate, and BROKER_INTERNAL_ISSUERS for a private address."
+    "Register the issuer exactly as the token spells it. Check its name, the network"
+    " and what it answers; its certificate, or the provider's thumbprint or"
+    " BROKER_CA_FILE for one that is not publicly trusted; and BROKER_INTERNAL_ISSUERS"
+    " for a private address."
 )
 
 
