@@ -5,8 +5,9 @@ session comes from its audit record, and what is revoked is in the database.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import Annotated
 
 import typer
@@ -21,14 +22,19 @@ from broker.model.account import AccountId, find_account_of_key_id, parse_accoun
 from broker.model.audit import AuditFilter
 from broker.model.page import PageRequest
 from broker.services import Services
+from broker.sessions.keys import LONGEST_SESSION
 from broker.sessions.revoke import forget_session, revoke_issued_before, revoke_session
 from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.port import DirectoryReader
+from broker.stores.errors import StoreUnavailableError
 
 app = typer.Typer(help="Live sessions.", no_args_is_help=True)
 
 _PAGE = 500
-_HEADINGS = ("Access key", "Principal", "Kind", "Issued", "Left", "Provider")
+_HEADINGS = (
+    *("Access key", "Principal", "Kind", "Issued", "Left", "Provider"),
+    "Source identity",
+)
 _ARN_FIELDS = 6
 
 KeyArgument = Annotated[
@@ -36,25 +42,64 @@ KeyArgument = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What a listing is narrowed to: whole texts in which * and ? are wildcards."""
+
+    principal: str
+    provider: str
+    source_identity: str
+
+    def matches(self, record: SessionRecord) -> bool:
+        return all(
+            fnmatchcase(text, pattern)
+            for text, pattern in (
+                (record.principal_arn, self.principal),
+                (record.provider_arn, self.provider),
+                (record.source_identity or "", self.source_identity),
+            )
+        )
+
+
 @app.command("list")
 def list_sessions(
     account_id: AccountArgument,
+    principal: Annotated[
+        str, typer.Option(help="Only of these principals: an ARN; * and ? match.")
+    ] = "*",
+    provider: Annotated[
+        str, typer.Option(help="Only through these providers: an ARN; * and ? match.")
+    ] = "*",
+    source_identity: Annotated[
+        str, typer.Option(help="Only of these source identities; * and ? match.")
+    ] = "*",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line.")
     ] = False,
 ) -> None:
     """List an account's live sessions, as far as the cache knows them."""
     account = AccountId(account_id)
+    wanted = _Wanted(
+        principal=principal, provider=provider, source_identity=source_identity
+    )
 
-    async def work(services: Services) -> tuple[list[SessionRecord], datetime]:
-        return await _live_sessions(services, account), services.clock.now()
+    async def work(services: Services) -> tuple[list[SessionRecord], bool, datetime]:
+        live, is_whole = await _live_sessions(services, account)
+        return list(filter(wanted.matches, live)), is_whole, services.clock.now()
 
-    records, now = with_services(work)
+    records, is_whole, now = with_services(work)
     records.sort(key=lambda record: record.issued_at_ms, reverse=True)
     if as_json:
         for record in records:
             typer.echo(json.dumps({**asdict(record), "tags": dict(record.tags)}))
-        return
+    else:
+        _print_table(records, now)
+    if not is_whole:
+        typer.echo("The list is incomplete: the cache does not answer.", err=True)
+        raise typer.Exit(1)
+
+
+def _print_table(records: list[SessionRecord], now: datetime) -> None:
     table = Table(*_HEADINGS, box=None, header_style="bold", pad_edge=False)
     for record in records:
         issued = datetime.fromtimestamp(record.issued_at_ms / 1000, UTC)
@@ -65,6 +110,7 @@ def list_sessions(
             show_moment(issued),
             show_span(record.expires_at - now.timestamp()),
             record.provider_arn,
+            record.source_identity or "",
         )
         table.add_row(*map(escape, cells))
     Console(width=None if typer.get_text_stream("stdout").isatty() else 400).print(
@@ -84,7 +130,9 @@ def show(key: KeyArgument) -> None:
         minted = [
             r for r in page.items if (r.session or {}).get("access_key_id") == key
         ]
-        record = await services.stores.cache.find_session(key)
+        record = None
+        if not minted:
+            record = await services.stores.cache.find_session(key)
         if not minted and record is None:
             raise NoSuchEntity(f"There is no record of a session {key}.")
         described: dict[str, object] = {"access_key_id": key}
@@ -109,10 +157,19 @@ def revoke(
             " role, user or provider, or an account id."
         ),
     ],
+    source_identity: Annotated[
+        str,
+        typer.Option(help="Of the account TARGET, only this source identity's."),
+    ] = "",
     reason: Annotated[str, typer.Option(help="For the record.")] = "",
 ) -> None:
     """End one session, or all that were issued up to now; durable at once."""
     account = _account_of(target)
+    if source_identity:
+        if target != account:
+            raise typer.BadParameter("--source-identity goes with an account id")
+        _revoke_source_identity(account, source_identity, reason)
+        return
 
     async def work(services: Services) -> None:
         directory = services.stores.directory
@@ -143,8 +200,71 @@ def revoke(
     typer.echo(f"Revoked: {target}")
 
 
-async def _live_sessions(services: Services, account: AccountId) -> list[SessionRecord]:
-    """What the cache knows, without what is revoked: a late write may bring it back."""
+def _revoke_source_identity(
+    account: AccountId, source_identity: str, reason: str
+) -> None:
+    """End each session that the audit trail says was minted for it."""
+
+    async def work(services: Services) -> int:
+        now = services.clock.now()
+        minted = await _minted_for(services, account, source_identity, now)
+        async with services.stores.directory.change(account) as change:
+            for key, expires_at in minted.items():
+                await revoke_session(
+                    change,
+                    account=account,
+                    access_key_id=key,
+                    now=now,
+                    expires_at=expires_at,
+                    reason=reason,
+                )
+            entry = operator_entry(
+                "RevokeSessions",
+                account,
+                Target=account,
+                SourceIdentity=source_identity,
+                AccessKeyIds=sorted(minted),
+                Reason=reason,
+            )
+            await change.record(entry.complete())
+        for key in minted:
+            await forget_session(services.stores.cache, key)
+        return len(minted)
+
+    count = with_services(work)
+    typer.echo(f"Revoked: {count} session(s) of {source_identity}")
+
+
+async def _minted_for(
+    services: Services, account: AccountId, source_identity: str, now: datetime
+) -> dict[str, int]:
+    """The access key ids and expiries of what was minted and has not expired."""
+    wanted = AuditFilter(account=account, since=now - LONGEST_SESSION)
+    found: dict[str, int] = {}
+    marker: str | None = None
+    while True:
+        page = await services.stores.ledger.search(wanted, PageRequest(marker, _PAGE))
+        for record in page.items:
+            session = record.session or {}
+            expires_at = session.get("expires_at")
+            if (
+                session.get("source_identity") == source_identity
+                and isinstance(expires_at, int)
+                and expires_at > now.timestamp()
+            ):
+                found[str(session["access_key_id"])] = expires_at
+        marker = page.marker
+        if marker is None:
+            return found
+
+
+async def _live_sessions(
+    services: Services, account: AccountId
+) -> tuple[list[SessionRecord], bool]:
+    """What the cache knows, and whether it answered to the end.
+
+    Without what is revoked: a late write may bring it back.
+    """
     directory = services.stores.directory
     revocations = await directory.revocations(account)
     saml = await directory.list_saml_providers(account)
@@ -156,9 +276,12 @@ async def _live_sessions(services: Services, account: AccountId) -> list[Session
     records: list[SessionRecord] = []
     marker: str | None = None
     while True:
-        page = await services.stores.cache.list_sessions(
-            account, PageRequest(marker, _PAGE)
-        )
+        try:
+            page = await services.stores.cache.list_sessions(
+                account, PageRequest(marker, _PAGE)
+            )
+        except StoreUnavailableError:
+            return records, False
         for record in page.items:
             provider_id = provider_ids.get(record.provider_arn, "")
             targets = (account, record.principal_id, provider_id)
@@ -168,7 +291,7 @@ async def _live_sessions(services: Services, account: AccountId) -> list[Session
                 records.append(record)
         marker = page.marker
         if marker is None:
-            return records
+            return records, True
 
 
 async def _state(

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,14 @@ import pytest
 import typer
 
 from broker.cli.sessions import _account_of
+from broker.entropy import new_request_id
 from broker.errors import NoSuchEntity
 from broker.model.account import AccountId
+from broker.model.audit import AuditRecord
 from broker.services import open_services
 from broker.settings import load_settings
 from broker.stores.cache.port import SessionRecord
+from tests.support.servers import find_free_port
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 SAMPLES = Path(__file__).parents[3] / "samples"
@@ -39,7 +43,34 @@ def role_id() -> str:
     return asyncio.run(find())
 
 
-def cached(key: str, principal_id: str) -> SessionRecord:
+def minted(key: str, source_identity: str, *, seconds_left: int = 600) -> None:
+    """An audit record as a mint writes it."""
+    now = datetime.now(UTC)
+    record = AuditRecord(
+        event_id=new_request_id(),
+        at=now,
+        account=AccountId(ACCOUNT),
+        door="api",
+        action="sts:AssumeRoleWithSAML",
+        decision="allowed",
+        session={
+            "access_key_id": key,
+            "issued_at_ms": int(now.timestamp() * 1000),
+            "expires_at": int(now.timestamp()) + seconds_left,
+            "source_identity": source_identity,
+        },
+    )
+
+    async def append() -> None:
+        async with open_services(load_settings()) as services:
+            await services.stores.ledger.append(record)
+
+    asyncio.run(append())
+
+
+def cached(
+    key: str, principal_id: str, source_identity: str | None = None
+) -> SessionRecord:
     """A record as a mint writes it, or a worker later that missed a revocation."""
     now = time.time()
     record = SessionRecord(
@@ -51,6 +82,7 @@ def cached(key: str, principal_id: str) -> SessionRecord:
         issued_at_ms=int(now * 1000) - 60_000,
         expires_at=int(now) + 600,
         provider_arn=SAML,
+        source_identity=source_identity,
         tags={"team": "data"},
     )
 
@@ -76,6 +108,57 @@ def test_live_sessions_are_listed_with_where_they_came_from(cli: CommandLine) ->
     table = cli("sessions", "list", ACCOUNT)
     assert record.principal_arn in table
     assert "9m" in table
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--principal", f"*/Deploy/{KEY}"),
+        ("--principal", f"arn:aws:sts::{ACCOUNT}:assumed-role/Deploy/{KEY}"),
+        ("--source-identity", "ana"),
+        ("--source-identity", "a?a"),
+    ],
+)
+def test_a_listing_is_narrowed(cli: CommandLine, option: str, value: str) -> None:
+    cached(KEY, "AROAEXAMPLE", "ana")
+    cached(OTHER_KEY, "AROAEXAMPLE", "ben")
+    (line,) = cli.lines("sessions", "list", ACCOUNT, "--json", option, value)
+    assert line["access_key_id"] == KEY
+    assert "ana" in cli("sessions", "list", ACCOUNT, option, value)
+    assert cli("sessions", "list", ACCOUNT, "--json", "--provider", "arn:x") == ""
+    assert len(cli.lines("sessions", "list", ACCOUNT, "--json", "--provider", SAML)) > 1
+
+
+def test_a_source_identitys_sessions_end_as_far_as_the_record_goes_back(
+    cli: CommandLine,
+) -> None:
+    minted(KEY, "ana")
+    minted(OTHER_KEY, "ben")
+    minted("ASIARZPUZDIKGONE2222", "ana", seconds_left=-1)
+    said = cli("sessions", "revoke", ACCOUNT, "--source-identity", "ana")
+    assert "1 session" in said
+    assert cli.json("sessions", "show", KEY)["state"] == "revoked"
+    assert cli.json("sessions", "show", OTHER_KEY)["state"] == "live"
+    (record,) = cli.audit("broker:RevokeSessions")
+    assert record["parameters"]["SourceIdentity"] == "ana"
+    assert record["parameters"]["AccessKeyIds"] == [KEY]
+
+
+def test_a_source_identity_is_one_of_an_account(cli: CommandLine) -> None:
+    cli("sessions", "revoke", ROLE, "--source-identity", "ana", fails=True)
+    assert "account id" in cli.stderr
+
+
+def test_without_the_cache_a_listing_says_that_it_is_incomplete(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minted(KEY, "ana")
+    monkeypatch.setenv("BROKER_REDIS_URL", f"redis://127.0.0.1:{find_free_port()}")
+    assert cli("sessions", "list", ACCOUNT, "--json", fails=True) == ""
+    assert "incomplete" in cli.stderr
+    assert cli.json("sessions", "show", KEY)["state"] == "live"
+    cli("sessions", "revoke", KEY)
+    assert cli.json("sessions", "show", KEY)["state"] == "revoked"
 
 
 @pytest.mark.parametrize("target", [KEY, ROLE, SAML, ACCOUNT])
