@@ -7,7 +7,7 @@ password has rules of its own.
 
 from datetime import datetime
 
-from broker.errors import PasswordPolicyViolation
+from broker.errors import NoSuchEntity, PasswordPolicyViolation
 from broker.identities.login_profiles import NO_ACCOUNT
 from broker.identities.password_policy import LONGEST
 from broker.identities.passwords import Hashes, Passwords
@@ -58,6 +58,20 @@ async def end_root_sign_in(change: DirectoryChange, account: AccountId) -> bool:
         return False
     await change.delete_login_profile(profile)
     return True
+
+
+async def require_root_password(
+    directory: DirectoryReader, account: AccountId
+) -> LoginProfile:
+    """The root's login profile; the account's number stands for its user name.
+
+    Raises:
+        NoSuchEntity: the root has no password.
+    """
+    profile = await directory.find_login_profile(account, account)
+    if profile is None:
+        raise NoSuchEntity(f"Login Profile for User {account} cannot be found.")
+    return profile
 
 
 async def verify_root_password(

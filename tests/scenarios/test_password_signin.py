@@ -6,8 +6,6 @@ Two workers and a Redis, so that each step may meet another worker.
 import base64
 import json
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -147,19 +145,6 @@ def used_at(iam: Any, name: str) -> Any:
     return None
 
 
-def set_root_password(broker: RunningBroker) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "broker", "account", "root-password", ACCOUNT, "--set"],
-        env=broker.environment,
-        input=ROOT_PASSWORD + "\n",
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return done.stdout
-
-
 @pytest.mark.usefixtures("iam")
 def test_the_root_signs_in_while_the_operator_lets_it(broker: RunningBroker) -> None:
     tokens = broker.folder / "tokens.txt"
@@ -167,7 +152,9 @@ def test_the_root_signs_in_while_the_operator_lets_it(broker: RunningBroker) -> 
     broker.command("mfa", "import", ACCOUNT, str(tokens))
     device = Device(base64.b32encode(SEED).decode())
     broker.command("mfa", "enable-root", ACCOUNT, SERIAL, device.code(), device.code())
-    assert "can sign in now" in set_root_password(broker)
+    command = ("account", "root-password", ACCOUNT)
+    said = broker.command(*command, "--set", stdin=f"{ROOT_PASSWORD}\n")
+    assert "can sign in now" in said
     time.sleep(PROMISED_SECONDS)
     with httpx.Client(base_url=broker.url, follow_redirects=True) as browser:
         page = browser.get("/signin/example?kind=root")
@@ -176,7 +163,7 @@ def test_the_root_signs_in_while_the_operator_lets_it(broker: RunningBroker) -> 
         assert "Root user" in html_text(page.text)
         root = broker.client("iam", credentials(browser))
         assert root.get_account_summary()["SummaryMap"]["AccountPasswordPresent"] == 1
-        broker.command("account", "root-password", ACCOUNT, "--off")
+        broker.command(*command, "--off")
         time.sleep(PROMISED_SECONDS)
         assert browser.get("/console/").status_code == 403
     log = broker.log

@@ -16,6 +16,7 @@ from tests.scenarios.installation import ADMIN, Installation, policy, trust
 from tests.support.broker import ACCOUNT, REGION, Key
 
 MEMBER = "210987654321"
+ROOTED = "210987654322"
 ROOT_TASKS = "arn:aws:iam::aws:policy/root-task"
 EVERYTHING = policy("*")
 
@@ -427,6 +428,61 @@ def test_a_managing_account_does_a_root_task(world: World) -> None:
         assert error_of(world.sts().assume_root, **(given | bad))["Code"] == (
             "ValidationError"
         )
+
+
+def test_root_tasks_reach_the_roots_password(world: World) -> None:
+    member = world.broker.create_account(ROOTED)
+    world.broker.command("account", "manage-root", ROOTED, "--by", ACCOUNT)
+    time.sleep(1.1)
+
+    def task(name: str) -> Any:
+        answer = world.sts().assume_root(
+            TargetPrincipal=ROOTED, TaskPolicyArn={"arn": f"{ROOT_TASKS}/{name}"}
+        )
+        return world.broker.client("iam", Key.of(answer["Credentials"]))
+
+    audit = task("IAMAuditRootUserCredentials")
+    create = task("IAMCreateRootUserPassword")
+    delete = task("IAMDeleteRootUserCredentials")
+    for call in (
+        audit.get_login_profile,
+        create.get_login_profile,
+        delete.delete_login_profile,
+    ):
+        error = error_of(call)
+        assert (error["Code"], error["Message"]) == (
+            "NoSuchEntity",
+            f"Login Profile for User {ROOTED} cannot be found.",
+        )
+    assert error_of(create.create_login_profile)["Code"] == "UnsupportedOperation"
+    given = error_of(create.create_login_profile, Password="Correct-horse-7")
+    assert given["Code"] == "ValidationError"
+
+    password = "an emergency password, long enough"
+    command = ("account", "root-password", ROOTED)
+    world.broker.command(*command, "--set", stdin=f"{password}\n")
+    time.sleep(1.1)
+    profile = audit.get_login_profile()["LoginProfile"]
+    assert profile["UserName"] == ROOTED
+    assert profile["CreateDate"].microsecond == 0
+    assert error_of(create.create_login_profile)["Code"] == "EntityAlreadyExists"
+    root = world.broker.client("iam", member)
+    for call in (
+        root.get_login_profile,
+        root.create_login_profile,
+        root.delete_login_profile,
+    ):
+        error = error_of(call)
+        assert (error["Code"], error["Message"]) == (
+            "ValidationError",
+            "Must specify userName when calling as the root user.",
+        )
+    assert error_of(audit.delete_login_profile)["Code"] == "AccessDenied"
+    request_id = delete.delete_login_profile()["ResponseMetadata"]["RequestId"]
+    record = json.loads(world.broker.command("audit", "--event", request_id, "--json"))
+    assert record["action"] == "iam:DeleteLoginProfile"
+    assert record["resources"] == [f"arn:aws:iam::{ROOTED}:root"]
+    assert "could not sign in" in world.broker.command(*command, "--off")
 
 
 def test_a_region_that_is_switched_off_makes_no_credentials(world: World) -> None:

@@ -63,11 +63,12 @@ class RunningBroker:
     def log(self) -> str:
         return (self.folder / "broker.log").read_text()
 
-    def command(self, *words: str) -> str:
+    def command(self, *words: str, stdin: str | None = None) -> str:
         """What a `broker` command prints; it must succeed."""
         done = subprocess.run(
             [sys.executable, "-m", "broker", *words],
             env=self.environment,
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,

@@ -1,6 +1,8 @@
 """Passwords: login profiles, ``ChangePassword``, the account's password policy.
 
-A new password is hashed before the transaction begins (``prepare``).
+A new password is hashed before the transaction begins (``prepare``). A session of
+AssumeRoot that names no user is about the root's password; root's other credentials
+have to name one. Source: the service model's documentation of ``UserName``.
 """
 
 from dataclasses import replace
@@ -26,6 +28,7 @@ from broker.errors import (
     EntityAlreadyExists,
     InvalidUserType,
     NoSuchEntity,
+    UnsupportedOperation,
     ValidationError,
 )
 from broker.identities import login_profiles
@@ -38,9 +41,11 @@ from broker.identities.password_policy import (
 )
 from broker.identities.password_policy import PasswordPolicy as PasswordPolicyMembers
 from broker.identities.passwords import Passwords, PasswordSealer
+from broker.identities.root_password import end_root_sign_in, require_root_password
 from broker.identities.users import require_user
 from broker.model import entities
 from broker.model.principal import PrincipalType
+from broker.model.session import SessionKind
 from broker.stores.directory.port import DirectoryReader
 
 
@@ -49,6 +54,8 @@ def password_actions(sealer: PasswordSealer) -> tuple[Action, ...]:
     passwords = Passwords(sealer)
 
     async def prepare_new(given: CreateLoginProfileRequest, call: Call) -> None:
+        if _is_root_task(given, call):
+            await _refuse_root_password(given, call)
         user = await _require_owner(given, call, call.directory)
         if await call.directory.find_login_profile(call.account, user.user_id):
             raise EntityAlreadyExists(
@@ -127,13 +134,16 @@ async def _create(
         reset_required=given.get("PasswordResetRequired", False),
         now=call.now,
     )
-    return {"LoginProfile": _view(prepared.user, profile)}
+    return {"LoginProfile": _view(prepared.user.name, profile)}
 
 
 async def _get(given: GetLoginProfileRequest, call: Call) -> GetLoginProfileResponse:
+    if _is_root_task(given, call):
+        profile = await require_root_password(call.directory, call.account)
+        return {"LoginProfile": _view(call.account, profile)}
     user = await _require_owner(given, call, call.directory)
     profile = await login_profiles.require_login_profile(call.directory, user)
-    return {"LoginProfile": _view(user, profile)}
+    return {"LoginProfile": _view(user.name, profile)}
 
 
 async def _update(given: UpdateLoginProfileRequest, call: Call) -> dict[str, object]:
@@ -152,6 +162,10 @@ async def _update(given: UpdateLoginProfileRequest, call: Call) -> dict[str, obj
 
 
 async def _delete(given: DeleteLoginProfileRequest, call: Call) -> dict[str, object]:
+    if _is_root_task(given, call):
+        await require_root_password(call.change, call.account)
+        await end_root_sign_in(call.change, call.account)
+        return {}
     user = await _require_owner(given, call, call.change)
     profile = await login_profiles.require_login_profile(call.change, user)
     await call.change.delete_login_profile(profile)
@@ -230,6 +244,29 @@ def _own_name(call: Call) -> str:
     return principal.username
 
 
+def _is_root_task(given: Given, call: Call) -> bool:
+    """Whether a session of AssumeRoot asks about the root itself."""
+    session = call.caller.session
+    return (
+        session is not None
+        and session.kind is SessionKind.ROOT_TASK
+        and on.own_name(given, call) is None
+    )
+
+
+async def _refuse_root_password(given: CreateLoginProfileRequest, call: Call) -> None:
+    """At AWS it lets the root recover its password by e-mail; here nothing could."""
+    if "Password" in given:
+        raise ValidationError("Must not specify a password in an AssumeRoot session.")
+    if await call.directory.find_login_profile(call.account, call.account):
+        raise EntityAlreadyExists(
+            f"Login Profile for user {call.account} already exists."
+        )
+    raise UnsupportedOperation(
+        "The root cannot recover its password; the operator sets it."
+    )
+
+
 async def _require_owner(
     given: Given, call: Call, directory: DirectoryReader
 ) -> entities.User:
@@ -245,9 +282,10 @@ def _prepared(call: Call) -> login_profiles.PreparedPassword:
     return call.prepared
 
 
-def _view(user: entities.User, profile: entities.LoginProfile) -> LoginProfile:
+def _view(name: str, profile: entities.LoginProfile) -> LoginProfile:
     return {
-        "UserName": user.name,
-        "CreateDate": profile.created_at,
+        "UserName": name,
+        # The root's is set by the operator, to the microsecond.
+        "CreateDate": profile.created_at.replace(microsecond=0),
         "PasswordResetRequired": profile.reset_required,
     }
