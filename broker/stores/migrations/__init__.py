@@ -110,12 +110,14 @@ def _migrate_sqlite(path: Path) -> None:
         engine = create_engine(
             f"sqlite:///{path}", connect_args={"isolation_level": None}
         )
-        with translate_errors(), engine.connect() as connection:
-            # Python's driver begins no transaction before DDL; a start that is
-            # killed half-way must leave no half schema behind.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            _upgrade(connection)
-        engine.dispose()
+        try:
+            with translate_errors(), engine.connect() as connection:
+                # Python's driver begins no transaction before DDL; a start that is
+                # killed half-way must leave no half schema behind.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                _upgrade(connection)
+        finally:
+            engine.dispose()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import stat
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -101,6 +101,14 @@ async def test_a_current_database_is_recognised_quickly_and_without_alembic(
     await asyncio.to_thread(subprocess.run, command, check=True)
 
 
+def _open_files() -> set[str]:
+    found = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            found.add(str(link.readlink()))
+    return found
+
+
 async def test_a_failed_migration_leaves_no_half_schema(
     location: SqliteLocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +121,7 @@ async def test_a_failed_migration_leaves_no_half_schema(
     monkeypatch.setattr(migrations, "_upgrade", die_at_the_end)
     with pytest.raises(ZeroDivisionError):
         await migrate(location)
+    assert str(location.path) not in _open_files()
     with closing(sqlite3.connect(location.path)) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
     monkeypatch.setattr(migrations, "_upgrade", upgrade)
