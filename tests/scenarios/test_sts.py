@@ -17,6 +17,7 @@ from tests.support.broker import ACCOUNT, REGION, Key
 
 MEMBER = "210987654321"
 ROOTED = "210987654322"
+TASKED = "210987654323"
 ROOT_TASKS = "arn:aws:iam::aws:policy/root-task"
 EVERYTHING = policy("*")
 
@@ -483,6 +484,52 @@ def test_root_tasks_reach_the_roots_password(world: World) -> None:
     assert record["action"] == "iam:DeleteLoginProfile"
     assert record["resources"] == [f"arn:aws:iam::{ROOTED}:root"]
     assert "could not sign in" in world.broker.command(*command, "--off")
+
+
+def test_root_tasks_reach_nobody_but_the_root(world: World) -> None:
+    member = world.broker.create_account(TASKED)
+    world.broker.command("account", "manage-root", TASKED, "--by", ACCOUNT)
+    time.sleep(1.1)
+    root = world.broker.client("iam", member)
+    root.create_user(UserName="victim")
+    key = root.create_access_key(UserName="victim")["AccessKey"]["AccessKeyId"]
+    own = root.list_access_keys()["AccessKeyMetadata"][0]["AccessKeyId"]
+
+    def task(name: str) -> Any:
+        answer = world.sts().assume_root(
+            TargetPrincipal=TASKED, TaskPolicyArn={"arn": f"{ROOT_TASKS}/{name}"}
+        )
+        return world.broker.client("iam", Key.of(answer["Credentials"]))
+
+    audit = task("IAMAuditRootUserCredentials")
+    create = task("IAMCreateRootUserPassword")
+    delete = task("IAMDeleteRootUserCredentials")
+    for call, given in (
+        (audit.get_user, {}),
+        (audit.get_login_profile, {}),
+        (audit.list_access_keys, {}),
+        (audit.list_mfa_devices, {}),
+        (audit.list_signing_certificates, {}),
+        (create.get_login_profile, {}),
+        (create.create_login_profile, {"Password": "Correct-horse-7"}),
+        (delete.get_user, {}),
+        (delete.list_access_keys, {}),
+        (delete.delete_login_profile, {}),
+        (delete.delete_access_key, {"AccessKeyId": key}),
+        (delete.deactivate_mfa_device, {"SerialNumber": "GAHT12345678"}),
+    ):
+        error = error_of(call, UserName="victim", **given)
+        assert error["Code"] == "AccessDenied", (call, error)
+    assert error_of(audit.get_access_key_last_used, AccessKeyId=key)["Code"] == (
+        "AccessDenied"
+    )
+    assert audit.get_account_summary()["SummaryMap"]["AccountAccessKeysPresent"] == 1
+    assert audit.get_user()["User"]["Arn"] == f"arn:aws:iam::{TASKED}:root"
+    assert audit.list_mfa_devices()["MFADevices"] == []
+    assert audit.list_signing_certificates()["Certificates"] == []
+    assert audit.get_access_key_last_used(AccessKeyId=own)
+    delete.delete_access_key(AccessKeyId=own)
+    assert audit.list_access_keys()["AccessKeyMetadata"] == []
 
 
 def test_a_region_that_is_switched_off_makes_no_credentials(world: World) -> None:
