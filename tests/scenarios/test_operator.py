@@ -77,6 +77,8 @@ def test_a_session_is_listed_shown_and_ended(operated: Installation) -> None:
     answer = operated.web_identity(RoleSessionName="listed")
     credentials = answer["Credentials"]
     key = credentials["AccessKeyId"]
+    # The record is written behind the answer.
+    assert comes(lambda: key in command(operated, "sessions", "list", ACCOUNT))
     listed = [
         json.loads(line)
         for line in command(
@@ -86,7 +88,6 @@ def test_a_session_is_listed_shown_and_ended(operated: Installation) -> None:
     assert [s["principal_arn"] for s in listed if s["access_key_id"] == key] == [
         answer["AssumedRoleUser"]["Arn"]
     ]
-    assert key in command(operated, "sessions", "list", ACCOUNT)
     shown = json.loads(command(operated, "sessions", "show", key))
     assert shown["state"] == "live"
     assert shown["minted_by"] == answer["ResponseMetadata"]["RequestId"]
