@@ -431,20 +431,28 @@ def test_a_managing_account_does_a_root_task(world: World) -> None:
         )
 
 
+def root_tasks(world: World, member: str) -> tuple[Any, Any, Any]:
+    """IAM clients of sessions that audit, create and delete the root's credentials."""
+
+    def client(name: str) -> Any:
+        answer = world.sts().assume_root(
+            TargetPrincipal=member, TaskPolicyArn={"arn": f"{ROOT_TASKS}/{name}"}
+        )
+        return world.broker.client("iam", Key.of(answer["Credentials"]))
+
+    return (
+        client("IAMAuditRootUserCredentials"),
+        client("IAMCreateRootUserPassword"),
+        client("IAMDeleteRootUserCredentials"),
+    )
+
+
 def test_root_tasks_reach_the_roots_password(world: World) -> None:
     member = world.broker.create_account(ROOTED)
     world.broker.command("account", "manage-root", ROOTED, "--by", ACCOUNT)
     time.sleep(1.1)
 
-    def task(name: str) -> Any:
-        answer = world.sts().assume_root(
-            TargetPrincipal=ROOTED, TaskPolicyArn={"arn": f"{ROOT_TASKS}/{name}"}
-        )
-        return world.broker.client("iam", Key.of(answer["Credentials"]))
-
-    audit = task("IAMAuditRootUserCredentials")
-    create = task("IAMCreateRootUserPassword")
-    delete = task("IAMDeleteRootUserCredentials")
+    audit, create, delete = root_tasks(world, ROOTED)
     for call in (
         audit.get_login_profile,
         create.get_login_profile,
@@ -495,15 +503,7 @@ def test_root_tasks_reach_nobody_but_the_root(world: World) -> None:
     key = root.create_access_key(UserName="victim")["AccessKey"]["AccessKeyId"]
     own = root.list_access_keys()["AccessKeyMetadata"][0]["AccessKeyId"]
 
-    def task(name: str) -> Any:
-        answer = world.sts().assume_root(
-            TargetPrincipal=TASKED, TaskPolicyArn={"arn": f"{ROOT_TASKS}/{name}"}
-        )
-        return world.broker.client("iam", Key.of(answer["Credentials"]))
-
-    audit = task("IAMAuditRootUserCredentials")
-    create = task("IAMCreateRootUserPassword")
-    delete = task("IAMDeleteRootUserCredentials")
+    audit, create, delete = root_tasks(world, TASKED)
     for call, given in (
         (audit.get_user, {}),
         (audit.get_login_profile, {}),
