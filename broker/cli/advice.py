@@ -65,7 +65,12 @@ def missing_keys_advice(explanation: Explanation) -> Iterator[str]:
         if explanation.request.context.get(condition.key.lower()):
             continue
         known = find_context_key(condition.key)
-        if known is None:
+        if known is None and "." in condition.key.rpartition(":")[0]:
+            yield (
+                f"{condition.key} is a claim's key when the option ClaimKeys of its"
+                " provider names the claim and the token has it."
+            )
+        elif known is None:
             yield f"{condition.key} is no condition key that the broker brings."
         else:
             yield f"{condition.key} comes from {known.source.value}: {known.when}."

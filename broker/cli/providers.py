@@ -99,6 +99,7 @@ OIDC_OPTIONS: Mapping[str, Reader] = {
     "ClientId": str,
     "ClientSecret": _content,
     "Scopes": _list,
+    "ClaimKeys": _list,
     "GroupRoles": _groups,
     "GroupAttribute": str,
 }
@@ -147,8 +148,9 @@ def set_options(
     SAML: Profile, AllowSha1, AllowCbc, LegacyRsa, Audiences, Recipients, MintPerDoor,
     SignIn; to read published metadata MetadataUrl, with MetadataCertificate (PEM or
     @FILE) of who signs it, or MetadataTrustTls.
-    OpenID Connect: Profile, OneTimeUse, Algorithms, StaticJwks (JSON or @FILE); for
-    the sign-in page ClientId, ClientSecret (@FILE) and Scopes.
+    OpenID Connect: Profile, OneTimeUse, Algorithms, StaticJwks (JSON or @FILE),
+    ClaimKeys (claims that become condition keys); for the sign-in page ClientId,
+    ClientSecret (@FILE) and Scopes.
     Both: GroupRoles (JSON or @FILE) and GroupAttribute.
     """
     account = find_account(arn)

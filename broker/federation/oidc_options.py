@@ -5,6 +5,7 @@ no AWS parameter reaches them.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,6 +18,9 @@ from broker.protocols.oidc.verify import VerifyOptions
 
 _TRUTHS = {"true": True, "false": False}
 PROFILES = ("strict", "aws")
+MAX_CLAIM_KEYS = 32
+_CLAIM_NAME = re.compile(r"(?:https?://)?[A-Za-z0-9_.\-/]{1,128}")
+_ALWAYS_KEYS = frozenset({"aud", "sub", "amr", "email", "oaud"})
 _PRIVATE = frozenset({"d", "k"})
 """Members of a JWK that are secret: of key pairs, and of symmetric keys."""
 
@@ -28,7 +32,9 @@ class OidcProviderOptions:
     ``static_jwks`` is the JSON text of a key set that is used instead of fetching
     one, empty when there is none. With ``ClientId`` the sign-in page offers the
     provider; ``ClientSecret`` is kept sealed, ``Scopes`` are asked for.
-    ``GroupRoles`` and ``GroupAttribute`` are read by `GroupRoles`.
+    ``GroupRoles`` and ``GroupAttribute`` are read by `GroupRoles`. ``ClaimKeys`` are
+    claims that become condition keys besides those of every issuer and those that
+    AWS documents for this one.
     """
 
     one_time_use: bool = False
@@ -39,6 +45,7 @@ class OidcProviderOptions:
     sealed_client_secret: str = field(default="", repr=False)
     scopes: tuple[str, ...] = ("openid",)
     group_roles: GroupRoles | None = None
+    claim_keys: tuple[str, ...] = ()
 
     @property
     def verify_options(self) -> VerifyOptions:
@@ -79,6 +86,7 @@ def parse_oidc_options(options: Mapping[str, object]) -> OidcProviderOptions:
         ),
         scopes=_read_scopes(options.get("Scopes", ())),
         group_roles=GroupRoles.parse(options),
+        claim_keys=_read_claim_keys(options.get("ClaimKeys", ())),
     )
 
 
@@ -143,6 +151,29 @@ def _read_scopes(value: object) -> tuple[str, ...]:
     ):
         raise ValueError("Scopes is not a list; write for example email, groups")
     return tuple(dict.fromkeys(("openid", *names)))
+
+
+def _read_claim_keys(value: object) -> tuple[str, ...]:
+    names = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(names, list | tuple):
+        raise ValueError("ClaimKeys is not a list; write for example project_path, ref")  # noqa: TRY004  # the data is at fault
+    if len(names) > MAX_CLAIM_KEYS:
+        raise ValueError(
+            f"ClaimKeys has {len(names)} claims; at most {MAX_CLAIM_KEYS} are read"
+        )
+    seen: set[str] = set()
+    for name in names:
+        if not isinstance(name, str) or not _CLAIM_NAME.fullmatch(name):
+            raise ValueError(
+                f"ClaimKeys has {name!r:.80}; a claim's name has 1 to 128 letters,"
+                " digits and . _ - /"
+            )
+        if name.lower() in _ALWAYS_KEYS:
+            raise ValueError(f"ClaimKeys has {name!r}, which is a key without it")
+        if name.lower() in seen:
+            raise ValueError(f"ClaimKeys has {name!r} twice; case does not count")
+        seen.add(name.lower())
+    return tuple(names)
 
 
 def _read_profile(value: object) -> str:

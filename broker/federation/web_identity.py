@@ -26,6 +26,8 @@ from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
+from broker.policy import known_claims
+from broker.protocols.oidc.claim_values import read_values
 from broker.protocols.oidc.logout import LogoutToken, peek_logout, verify_logout
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 from broker.protocols.oidc.token import UnverifiedToken
@@ -138,11 +140,11 @@ class WebIdentityProver:
             provider = await self._find_provider(account, unverified.issuer)
             options = _options_of(provider)
             verified = await self._verify(unverified, provider, options, now)
+            identity = self._identity(verified, provider, options)
         except OidcRejected as rejected:
             raise translate(rejected) from rejected
         except IssuerUnreachableError as error:
             raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
-        identity = self._identity(verified, provider, options)
         if role_arn is not None:
             require_allowed_role(identity, role_arn)
         return identity
@@ -218,7 +220,7 @@ class WebIdentityProver:
         provider: OidcProvider,
         options: OidcProviderOptions,
     ) -> FederatedIdentity:
-        lasting, context = _condition_keys(token, provider)
+        lasting, context = _condition_keys(token, provider, options)
         spends: tuple[str, ...] | None = None
         if options.one_time_use and token.token_id is not None:
             spends = (token.issuer, token.token_id)
@@ -285,11 +287,17 @@ def _options_of(provider: OidcProvider) -> OidcProviderOptions:
 
 
 def _condition_keys(
-    token: VerifiedToken, provider: OidcProvider
+    token: VerifiedToken, provider: OidcProvider, options: OidcProviderOptions
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     """What lives on in the session, and everything the trust policy sees.
 
-    Source: reference 5.5 and 5.6: ``aud``, ``sub`` and ``amr`` live on.
+    ``aud``, ``sub`` and ``amr`` live on; other claims are there for the call of the
+    token only.
+
+    Source: IAM User Guide, "Available keys for AWS OIDC federation".
+
+    Raises:
+        OidcRejected: BAD_CLAIM, for a claim that cannot be a condition key's value.
     """
     prefix = provider.host_and_path.lower()
     lasting: dict[str, tuple[str, ...]] = {
@@ -304,6 +312,9 @@ def _condition_keys(
         context[f"{prefix}:email"] = (token.email,)
     if token.replaced_audience:
         context[f"{prefix}:oaud"] = token.replaced_audience
+    for name in (*known_claims(provider.host_and_path), *options.claim_keys):
+        if values := read_values(token.claims, name):
+            context[f"{prefix}:{name.lower()}"] = values
     # True only for a role that the claim names: others end at require_allowed_role.
     named = token.allowed_roles is not None
     context["sts:roleauthorizedbyidp"] = ("true" if named else "false",)

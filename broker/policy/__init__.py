@@ -23,7 +23,6 @@ from broker.policy.context import (
     ContextKey,
     KeySource,
     KeyType,
-    find_context_key,
 )
 from broker.policy.decision import Decision, PolicyType, StatementRef
 from broker.policy.document import (
@@ -40,6 +39,7 @@ from broker.policy.errors import PolicyRejected, RejectionReason
 from broker.policy.evaluate import authorize, authorize_trust, matched_statements
 from broker.policy.explain import Closest, Element, Explanation, explain
 from broker.policy.grammar import parse_policy
+from broker.policy.issuer_claims import find_context_key, known_claims
 from broker.policy.mentions import context_keys
 from broker.policy.prospect import is_conceivable
 from broker.policy.request import AccessRequest, Applicable
@@ -76,6 +76,7 @@ __all__ = [
     "explain",
     "find_context_key",
     "is_conceivable",
+    "known_claims",
     "matched_statements",
     "parse_policy",
     "policy_size",

@@ -219,16 +219,3 @@ ISSUER_CLAIMS: Mapping[str, ContextKey] = MappingProxyType(
     }
 )
 """The keys of a web identity token; the issuer is host and path of the provider."""
-
-
-def find_context_key(name: str) -> ContextKey | None:
-    """What the table knows about a key, tags and claims included."""
-    lowered = name.lower()
-    found = CONTEXT_KEYS.get(lowered)
-    if found is not None:
-        return found
-    prefix, slash, _ = lowered.partition("/")
-    if slash and f"{prefix}/*" in CONTEXT_KEYS:
-        return CONTEXT_KEYS[f"{prefix}/*"]
-    issuer, _, claim = lowered.rpartition(":")
-    return ISSUER_CLAIMS.get(claim) if "." in issuer or ":" in issuer else None

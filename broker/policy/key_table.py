@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Iterable, Iterator
 
-from broker.policy.context import CONTEXT_KEYS, ISSUER_CLAIMS, ContextKey
+from broker.policy.context import CONTEXT_KEYS, ISSUER_CLAIMS, ContextKey, KeyType
+from broker.policy.issuer_claims import KNOWN_ISSUERS
 
 _HEAD = """# Condition keys
 
@@ -14,6 +15,13 @@ want `ForAnyValue` or `ForAllValues`. Names count without regard to case.
 
 This page is written from the engine's own table:
 `.venv/bin/python -m broker.policy.key_table > docs/condition-keys.md`
+"""
+_CLAIMS_HEAD = """## Claims of known issuers
+
+What AWS documents for these issuers is there as `{issuer}:{claim}`, for the call of the
+token only. Of other issuers, and for other claims, the operator names the claims with the
+provider's option `ClaimKeys`. A claim can be a text, a Boolean, a number or a list of
+texts.
 """
 _GROUPS = (
     ("Every service", "aws:"),
@@ -30,7 +38,20 @@ def key_table() -> str:
         keys = [key for name, key in CONTEXT_KEYS.items() if name.startswith(prefix)]
         parts.append(f"## {title}\n\n{_table(keys)}")
     parts.append(f"## Web identity\n\n{_table(ISSUER_CLAIMS.values())}")
+    parts.append(f"{_CLAIMS_HEAD}\n" + "".join(f"{line}\n" for line in _known()))
     return "\n".join(parts)
+
+
+def _known() -> Iterator[str]:
+    yield "| Issuer | Host and path | Claims |"
+    yield "|---|---|---|"
+    for known in KNOWN_ISSUERS:
+        issuers = "<br>".join(f"`{issuer}`" for issuer in known.issuers)
+        claims = ", ".join(
+            f"`{name}`" + ("" if kind is KeyType.STRING else f" ({kind.value})")
+            for name, kind in known.claims.items()
+        )
+        yield f"| {known.title} | {issuers} | {claims} |"
 
 
 def _table(keys: Iterable[ContextKey]) -> str:

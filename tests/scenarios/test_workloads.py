@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.support.broker import ACCOUNT, REGION, RunningBroker, running_broker
-from tests.support.oidc_issuer import IssuerServer, send_json, serving
+from tests.support.oidc_issuer import IssuerServer, OidcIssuer, send_json, serving
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 POD = "system:serviceaccount:shop:web"
@@ -205,3 +205,100 @@ def test_a_job_for_another_audience_proves_nothing(world: World) -> None:
     job = ci_job(world, aud="somebody else")
     done = world.sample("ci_token.py", "--role", role_arn("Deploy"), **job)
     assert "InvalidIdentityToken" in done.stderr
+
+
+def test_claims_are_condition_keys_of_the_trust_policy(
+    world: World, tmp_path: Path
+) -> None:
+    """What AWS documents for an issuer, and what the operator names for another."""
+    github = OidcIssuer("https://token.actions.githubusercontent.com", audience="sts")
+    runner = OidcIssuer("https://ci.example", audience="sts")
+    workflow = "example/shared/.github/workflows/deploy.yml@refs/heads/main"
+
+    def trust(issuer: OidcIssuer, sub: str, **equals: object) -> dict[str, object]:
+        host = issuer.url.removeprefix("https://")
+        return {
+            "Version": "2012-10-17",
+            "Statement": {
+                "Effect": "Allow",
+                "Principal": {
+                    "Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{host}"
+                },
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {
+                    "StringEquals": {
+                        f"{host}:{name}": value
+                        for name, value in {"sub": sub, **equals}.items()
+                    }
+                },
+            },
+        }
+
+    def provider(issuer: OidcIssuer, **options: object) -> dict[str, object]:
+        return {
+            "Url": issuer.url,
+            "ClientIdList": ["sts"],
+            "Broker": {"StaticJwks": json.dumps(issuer.jwks()), **options},
+        }
+
+    file = tmp_path / "claims.yaml"
+    file.write_text(
+        json.dumps(
+            {
+                "Accounts": {
+                    ACCOUNT: {
+                        "OIDCProviders": [
+                            provider(github),
+                            provider(runner, ClaimKeys=["project_path", "ci/tier"]),
+                        ],
+                        "Roles": [
+                            {
+                                "RoleName": "Shared",
+                                "AssumeRolePolicyDocument": trust(
+                                    github,
+                                    MAIN,
+                                    job_workflow_ref=workflow,
+                                    repository_id="74",
+                                ),
+                            },
+                            {
+                                "RoleName": "Runner",
+                                "AssumeRolePolicyDocument": trust(
+                                    runner,
+                                    "job",
+                                    project_path="a/b",
+                                    **{"ci/tier": "3"},
+                                ),
+                            },
+                        ],
+                    }
+                }
+            }
+        )
+    )
+    world.broker.command("apply", str(file))
+    sts = world.broker.client("sts")
+
+    def exchange(role: str, token: str) -> str:
+        try:
+            answer = sts.assume_role_with_web_identity(
+                RoleArn=role_arn(role), RoleSessionName="job", WebIdentityToken=token
+            )
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return str(answer["AssumedRoleUser"]["Arn"]).rpartition("role/")[2]
+
+    claims = {"sub": MAIN, "job_workflow_ref": workflow, "repository_id": "74"}
+    assert exchange("Shared", github.token(**claims)) == "Shared/job"
+    for other in ({"job_workflow_ref": "x"}, {"repository_id": 75}):
+        assert exchange("Shared", github.token(**{**claims, **other})) == "AccessDenied"
+    assert (
+        exchange("Shared", github.token(sub=MAIN, repository_id="74")) == "AccessDenied"
+    )
+    good = {"sub": "job", "project_path": "a/b", "ci": {"tier": 3}}
+    assert exchange("Runner", runner.token(**good)) == "Runner/job"
+    assert exchange("Runner", runner.token(**{**good, "ci": 3})) == "AccessDenied"
+    assert (
+        exchange("Runner", runner.token(**{**good, "project_path": {}}))
+        == "InvalidIdentityToken"
+    )

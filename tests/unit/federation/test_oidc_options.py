@@ -43,8 +43,24 @@ def test_options_come_typed_or_as_text(truth: object) -> None:
         {"Algorithms": 5},
         {"Profile": "AWS"},
         {"Profile": None},
+        {"ClaimKeys": 5},
+        {"ClaimKeys": [1]},
+        {"ClaimKeys": ["a b"]},
+        {"ClaimKeys": ["a:b"]},
+        {"ClaimKeys": ["x" * 129]},
+        {"ClaimKeys": ["Sub"]},
+        {"ClaimKeys": ["ref", "REF"]},
+        {"ClaimKeys": [f"c{number}" for number in range(33)]},
     ],
 )
 def test_a_wrong_option_is_named(option: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(option))):
         parse_oidc_options(option)
+
+
+@pytest.mark.parametrize(
+    "given", ["ref, https://a.example/x", ["ref", "https://a.example/x"]]
+)
+def test_claims_are_named_as_a_list_or_a_text(given: object) -> None:
+    options = parse_oidc_options({"ClaimKeys": given})
+    assert options.claim_keys == ("ref", "https://a.example/x")

@@ -134,6 +134,27 @@ async def test_a_token_becomes_an_identity_in_aws_s_terms(
     assert identity.session_ends_at is None
 
 
+async def test_further_claims_are_keys_of_the_call_and_not_of_the_session(
+    prover: WebIdentityProver, providers: Providers
+) -> None:
+    providers.register(ISSUER, ClaimKeys=["Groups"])
+    token = ISSUER.token(claims={"Groups": ["a", "b"], "other": "x"})
+    identity = await prove(prover, token)
+    key = "idp.example/tenant:groups"
+    assert identity.context[key] == ("a", "b")
+    assert key not in identity.session_context
+    assert not [name for name in identity.context if "other" in name]
+
+
+async def test_a_claim_that_is_no_value_refuses_the_token(
+    prover: WebIdentityProver, providers: Providers
+) -> None:
+    providers.register(ISSUER, ClaimKeys=["groups"])
+    error = await refusal(prover, ISSUER.token(claims={"groups": {}}))
+    assert isinstance(error, InvalidIdentityToken)
+    assert "groups" in error.detail
+
+
 async def test_a_token_may_be_exchanged_again_unless_the_operator_says_once(
     prover: WebIdentityProver, providers: Providers
 ) -> None:

@@ -1,0 +1,72 @@
+import pytest
+
+from broker.protocols.oidc.claim_values import MAX_CHARACTERS, MAX_VALUES, read_values
+from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+
+CLAIMS = {
+    "text": "a",
+    "empty": "",
+    "yes": True,
+    "no": False,
+    "number": 12,
+    "whole": 12.0,
+    "half": 0.5,
+    "many": ["a", "b"],
+    "none": [],
+    "null": None,
+    "oidc.example/project-id": "p",
+    "google": {"organization_number": 7, "deep": {"er": "x"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("text", ("a",)),
+        ("empty", ("",)),
+        ("yes", ("true",)),
+        ("no", ("false",)),
+        ("number", ("12",)),
+        ("whole", ("12",)),
+        ("half", ("0.5",)),
+        ("many", ("a", "b")),
+        ("none", ()),
+        ("null", ()),
+        ("missing", ()),
+        ("oidc.example/project-id", ("p",)),
+        ("google/organization_number", ("7",)),
+        ("google/deep/er", ("x",)),
+        ("google/nothing", ()),
+        ("text/under", ()),
+    ],
+)
+def test_a_claim_has_the_values_of_a_key(name: str, values: tuple[str, ...]) -> None:
+    assert read_values(CLAIMS, name) == values
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"a": "b"},
+        ["a", 1],
+        [["a"]],
+        [None],
+        float("inf"),
+        "x" * (MAX_CHARACTERS + 1),
+        ["a", "x" * (MAX_CHARACTERS + 1)],
+        ["a"] * (MAX_VALUES + 1),
+        10**MAX_CHARACTERS,
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_another_form_refuses_the_token(value: object) -> None:
+    """Left out, it would let a caller past a Deny on the key."""
+    with pytest.raises(OidcRejected) as caught:
+        read_values({"claim": value}, "claim")
+    assert caught.value.reason is OidcReason.BAD_CLAIM
+    assert "claim" in caught.value.detail
+
+
+def test_the_greatest_value_that_is_read() -> None:
+    assert read_values({"c": ["x" * MAX_CHARACTERS] * MAX_VALUES}, "c")
