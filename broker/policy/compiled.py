@@ -23,7 +23,6 @@ from broker.policy.document import (
     Statement,
 )
 from broker.policy.principal import PrincipalTest
-from broker.policy.variables import Context, Variable, all_resolve, find_variables
 from broker.policy.wildcard import TextTest, compile_wildcard, tokenize
 
 _MEMO_ENTRIES = 1024
@@ -34,6 +33,7 @@ class CompiledStatement:
     """A statement ready to match; None means "matches everything".
 
     ``principal`` is None in policies that belong to the principal itself.
+    ``variables`` tells whether ``${…}`` means something in it.
     """
 
     ref: StatementRef
@@ -41,6 +41,7 @@ class CompiledStatement:
     resource: ContextTest | None
     conditions: tuple[ConditionTest, ...]
     principal: PrincipalTest | None
+    variables: bool
 
     def action(self, action: str) -> bool:
         """Whether Action or NotAction matches ``service:name`` in lower case.
@@ -169,6 +170,7 @@ def _compile(
             for c in statement.conditions
         ),
         principal=principal,
+        variables=variables,
     )
 
 
@@ -184,14 +186,8 @@ def _resource_test(statement: Statement, *, variables: bool) -> ContextTest | No
     named = compile_resource_patterns(resources, variables=variables)
     if not statement.not_resource:
         return named
-    return _without(named, find_variables(resources) if variables else ())
-
-
-def _without(named: ContextTest, needed: tuple[Variable, ...]) -> ContextTest:
-    def matches(resource: str, context: Context) -> bool:
-        return all_resolve(needed, context) and not named(resource, context)
-
-    return matches
+    # A pattern with a variable without a value names nothing, so it excludes nothing.
+    return lambda arn, context: not named(arn, context)
 
 
 def _action_test(pattern: str) -> TextTest:

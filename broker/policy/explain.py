@@ -14,6 +14,7 @@ from broker.policy.decision import Decision, PolicyType, StatementRef
 from broker.policy.document import Condition, Effect
 from broker.policy.principal import Grant
 from broker.policy.request import AccessRequest, Applicable
+from broker.policy.variables import find_variables
 
 _SHOWN_VALUES = 3
 
@@ -119,6 +120,7 @@ def _compare(statement: CompiledStatement, request: AccessRequest) -> Closest | 
             f"its NotResource {named} leaves {request.resource} out"
             if source.not_resource
             else f"its Resource {named} does not cover {request.resource}"
+            + _unfilled(statement, source.resources or (), request)
         )
         return Closest(statement.ref, Element.RESOURCE, words)
     principal = statement.principal
@@ -138,7 +140,10 @@ def _compare(statement: CompiledStatement, request: AccessRequest) -> Closest | 
     )
     if not failed:
         return None
-    words = " and ".join(_condition_words(c, request) for c in failed)
+    words = " and ".join(
+        _condition_words(c, request) + _unfilled(statement, c.values, request)
+        for c in failed
+    )
     return Closest(statement.ref, Element.CONDITION, words, failed)
 
 
@@ -150,6 +155,22 @@ def _condition_words(condition: Condition, request: AccessRequest) -> str:
     if not values:
         return f"{wanted} and the request has no {condition.key}"
     return f"{wanted} and the request has {_listed(values)}"
+
+
+def _unfilled(
+    statement: CompiledStatement, texts: tuple[str, ...], request: AccessRequest
+) -> str:
+    """Which variables of the texts have no value in the request, if any."""
+    named = find_variables(texts) if statement.variables else ()
+    missing = dict.fromkeys(
+        f"${{{variable.name}}}"
+        for variable in named
+        if variable.resolve(request.context) is None
+    )
+    if not missing:
+        return ""
+    verb = "has" if len(missing) == 1 else "have"
+    return f" ({' and '.join(missing)} {verb} no value)"
 
 
 def _listed(values: tuple[str, ...]) -> str:

@@ -129,20 +129,18 @@ def _outcome(decision: Decision) -> Outcome:
 
 def _missing(request: AccessRequest, policies: PolicySet) -> Iterator[str]:
     """What statements ask for that are about this action and could be about this ARN."""
-    variables = {label: doc.has_variables for label, doc in policies.policies}
     for statement in _candidates(request, policies):
-        has_variables = variables[statement.ref.policy]
-        if _may_match(statement, request, variables=has_variables):
+        if _may_match(statement, request):
             yield from missing_keys(
-                statement.source, request.context, variables=has_variables
+                statement.source, request.context, variables=statement.variables
             )
 
 
-def _may_match(
-    statement: CompiledStatement, request: AccessRequest, *, variables: bool
-) -> bool:
+def _may_match(statement: CompiledStatement, request: AccessRequest) -> bool:
     resource = statement.resource
     if resource is None or resource(request.resource, request.context):
         return True
-    needed = find_variables(statement.source.resources or ()) if variables else ()
+    if not statement.variables:
+        return False
+    needed = find_variables(statement.source.resources or ())
     return not all_resolve(needed, request.context)

@@ -107,11 +107,7 @@ def find_variables(texts: Iterable[str]) -> tuple[Variable, ...]:
 
 
 def all_resolve(variables: Iterable[Variable], context: Context) -> bool:
-    """Whether every variable has a value.
-
-    A negated element with a missing value matches nothing either, or a key that
-    the caller can leave out would open ``NotResource`` and ``StringNotEquals``.
-    """
+    """Whether every variable has a value."""
     return all(variable.resolve(context) is not None for variable in variables)
 
 

@@ -7,6 +7,7 @@ below with the source that we follow; the made-up cases keep clear of those.
 
 import json
 import random
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -233,6 +234,11 @@ OPERATORS = {
 }
 
 
+def with_default(text: str) -> str:
+    """Variables that always have a value: without one, negation is a listed difference."""
+    return re.sub(r"\$\{([^,}]+)\}", r"${\1, 'none'}", text)
+
+
 class Maker:
     """Makes cases from a seed."""
 
@@ -252,8 +258,8 @@ class Maker:
             negated = "Not" in operator
             if operator == "NotIpAddress":
                 values = values[:1]  # several are a listed difference
-            if negated and len(values) > 1:
-                values = [v for v in values if "none}" not in v] or ["eve"]
+            if negated:
+                values = [with_default(value) for value in values]
             if not operator.startswith("For") and self.chance.random() < 0.3:
                 operator += "IfExists"
             found.setdefault(operator, {})[key] = values
@@ -281,10 +287,12 @@ class Maker:
         found: dict[str, Any] = {
             "Effect": self.chance.choice(["Allow", "Allow", "Deny"]),
             self.chance.choice(["Action"] * 4 + ["NotAction"]): self.some(actions),
-            self.chance.choice(["Resource"] * 4 + ["NotResource"]): self.some(
-                resources, 1
-            ),
         }
+        resource = self.some(resources, 1)
+        if self.chance.random() < 0.2:
+            found["NotResource"] = [with_default(arn) for arn in resource]
+        else:
+            found["Resource"] = resource
         condition = self.condition()
         if condition:
             found["Condition"] = condition
@@ -361,8 +369,59 @@ def granted_to(who: Principal, name: str, **more: Any) -> Simulation:
     )
 
 
+UNTAGGED = {"aws:PrincipalTag/team": "${aws:PrincipalTag/none}"}
 NARROW = policy({"Action": "ec2:*", "Resource": "*"})
 DISAGREEMENTS = [
+    *(
+        pytest.param(
+            conditional({operator: UNTAGGED}, **{"aws_PrincipalTag/team": "red"}),
+            "ImplicitlyDenied",
+            "Allowed",
+            id=f"{operator} matches a variable without a value "
+            "(IAM guide, policy variables with no value; POL-05)",
+        )
+        for operator in (
+            "StringNotEquals",
+            "StringNotEqualsIgnoreCase",
+            "StringNotLike",
+        )
+    ),
+    pytest.param(
+        simulation(
+            context={"aws:PrincipalArn": BOB.arn},
+            identity=[
+                policy(
+                    {
+                        "Action": "s3:*",
+                        "Resource": "*",
+                        "Condition": {
+                            "ArnNotLike": {
+                                "aws:PrincipalArn": "arn:aws:iam::*:user/${aws:username}"
+                            }
+                        },
+                    }
+                )
+            ],
+        ),
+        "ImplicitlyDenied",
+        "Allowed",
+        id="ArnNotLike matches a variable without a value (as above)",
+    ),
+    pytest.param(
+        simulation(
+            identity=[
+                policy(
+                    {
+                        "Action": "s3:*",
+                        "NotResource": "arn:aws:s3:::b/${aws:username}",
+                    }
+                )
+            ],
+        ),
+        "ImplicitlyDenied",
+        "Allowed",
+        id="NotResource leaves nothing out for a variable without a value (as above)",
+    ),
     pytest.param(
         simulation(
             resource_policy=policy(

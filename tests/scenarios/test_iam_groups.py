@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from tests.support.broker import ACCOUNT, Key, RunningBroker
-from tests.support.policies import allow
+from tests.support.policies import allow, policy, statement
 from tests.support.refusals import refused
 
 READ = allow("iam:Get*")
@@ -127,3 +127,34 @@ def test_names_are_taken_in_any_case_and_quotas_hold(iam: Any) -> None:
         "LimitExceeded",
         "Maximum policy size of 5120 bytes exceeded for group Other",
     )
+
+
+def test_whoever_lacks_the_tag_is_denied_by_a_rule_about_it(
+    broker: RunningBroker, iam: Any
+) -> None:
+    """IAM User Guide, "Policy variables with no value": negated operators match."""
+    for name, tags in {"tagged": [{"Key": "team", "Value": "red"}], "bare": []}.items():
+        iam.create_user(UserName=name, Tags=tags)
+    rule = policy(
+        statement("iam:GetUser"),
+        statement(
+            "iam:GetUser",
+            Effect="Deny",
+            Condition={
+                "StringNotEquals": {"aws:ResourceTag/team": "${aws:PrincipalTag/team}"}
+            },
+        ),
+    )
+    answers = {}
+    for name in ("tagged", "bare"):
+        iam.put_user_policy(UserName=name, PolicyName="P", PolicyDocument=rule)
+        key = Key.of(iam.create_access_key(UserName=name)["AccessKey"])
+        client = broker.client("iam", key)
+        try:
+            answers[name] = client.get_user(UserName="tagged")["User"]["UserName"]
+        except client.exceptions.ClientError as error:
+            answers[name] = error.response["Error"]["Message"].rpartition("with ")[2]
+    assert answers == {
+        "tagged": "tagged",
+        "bare": "an explicit deny in an identity-based policy",
+    }

@@ -1,20 +1,21 @@
-"""ARN operators; ``ArnEquals`` and ``ArnLike`` are the same."""
+"""ARN operators; ``ArnEquals`` and ``ArnLike`` are the same.
+
+A pattern with a variable without a value resembles no ARN, so the negated operators
+match (IAM User Guide, "Policy variables with no value").
+"""
 
 from broker.policy.arn_pattern import compile_arn_patterns
 from broker.policy.conditions.value import Family, ValueTest, accept
-from broker.policy.variables import Context, all_resolve, find_variables
+from broker.policy.variables import Context
 
 _COLONS = 5
 
 
 def _like(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
     test = compile_arn_patterns(values, variables=variables)
-    needed = find_variables(values) if variables and negated else ()
 
     def matches(value: str, context: Context) -> bool:
         if not value.startswith("arn:") or value.count(":") < _COLONS:
-            return False
-        if needed and not all_resolve(needed, context):
             return False
         return test(value, context) is not negated
 

@@ -1,12 +1,14 @@
-"""String operators: exact, without case, and with wildcards."""
+"""String operators: exact, without case, and with wildcards.
+
+A variable without a value equals and resembles nothing, so the negated operators match
+(IAM User Guide, "Policy variables with no value").
+"""
 
 from broker.policy.conditions.value import Family, ValueTest, accept
 from broker.policy.variables import (
     Context,
     Template,
-    all_resolve,
     find_static,
-    find_variables,
     parse_template,
     resolve_template,
 )
@@ -27,10 +29,7 @@ def _equals(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTes
         found = value in literals
         for template in templates:
             tokens = resolve_template(template, context)
-            if tokens is not None:
-                found = found or find_literal(tokens) == value
-            elif negated:
-                return False
+            found = found or (tokens is not None and find_literal(tokens) == value)
         return found is not negated
 
     return matches
@@ -49,10 +48,9 @@ def _equals_ignore_case(
         found = value in lowered
         for template in templates:
             tokens = resolve_template(template, context)
-            if tokens is not None:
-                found = found or (find_literal(tokens) or "").lower() == value
-            elif negated:
-                return False
+            found = found or (
+                tokens is not None and (find_literal(tokens) or "").lower() == value
+            )
         return found is not negated
 
     return matches
@@ -75,11 +73,8 @@ def _like(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTest:
         else:
             static.append(compile_wildcard(tokens))
     starts = tuple(prefixes)
-    needed = find_variables(values) if variables and negated else ()
 
     def matches(value: str, context: Context) -> bool:
-        if needed and not all_resolve(needed, context):
-            return False
         found = (
             value in exact
             or value.startswith(starts)

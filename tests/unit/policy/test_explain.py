@@ -260,3 +260,30 @@ def test_policy_types_have_their_article() -> None:
         "a service control policy",
         "a resource control policy",
     }
+
+
+def test_a_variable_without_a_value_is_said() -> None:
+    found = explained(
+        Applicable(
+            identity=policies(
+                {
+                    "Action": "s3:*",
+                    "Resource": "*",
+                    "Condition": {"StringEquals": {"s3:prefix": "${aws:username}"}},
+                }
+            )
+        ),
+        s3_prefix=("bob",),
+    )
+    assert found.sentence().endswith(
+        'StringEquals asks for s3:prefix "${aws:username}" and the request has "bob"'
+        " (${aws:username} has no value)."
+    )
+    found = explained(
+        Applicable(
+            identity=policies(
+                {"Action": "*", "Resource": "arn:aws:s3:::${a:b}/${a:c}${a:d, ''}"}
+            )
+        )
+    )
+    assert found.sentence().endswith("(${a:b} and ${a:c} have no value).")

@@ -25,6 +25,21 @@ def policies(*statements: dict[str, object]) -> PolicySet:
 
 WITH_MFA = {"Condition": {"Bool": {"aws:MultiFactorAuthPresent": "true"}}}
 ONE_USER = "arn:aws:iam::111122223333:user/a"
+OWN_USER = "arn:aws:iam::111122223333:user/${aws:username}"
+ANN = {"aws:username": ("ann",)}
+
+
+def deny_outside(arn: str, **more: object) -> dict[str, object]:
+    return {"Effect": "Deny", "Action": "iam:*", "NotResource": arn, **more}
+
+
+def condition(operator: str, key: str, value: str) -> dict[str, object]:
+    return {"Condition": {operator: {key: value}}}
+
+
+TEAM = "iam:ResourceTag/team"
+MY_TEAM = "${aws:PrincipalTag/team}"
+RED = {"aws:principaltag/team": ("red",)}
 
 
 @pytest.mark.parametrize(
@@ -39,6 +54,64 @@ ONE_USER = "arn:aws:iam::111122223333:user/a"
         ([allow("*"), {**allow("iam:*", ONE_USER), "Effect": "Deny"}], {}, True),
         ([allow("*"), {**allow("iam:*", **WITH_MFA), "Effect": "Deny"}], {}, True),
         ([allow("*"), {**allow("iam:*", **WITH_MFA), "Effect": "Deny"}], MFA, False),
+        # What a Deny leaves out may be allowed still.
+        ([allow("*"), deny_outside(ONE_USER)], {}, True),
+        ([allow("*"), deny_outside(OWN_USER)], ANN, True),
+        # A variable without a value leaves nothing out, and makes negation hold.
+        ([allow("*"), deny_outside(OWN_USER)], {}, False),
+        (
+            [
+                allow("*"),
+                deny_outside("arn:aws:iam::*:user/${iam:ResourceTag/x}"),
+            ],
+            {},
+            True,
+        ),
+        (
+            [allow("*", **condition("StringNotEquals", "aws:userid", MY_TEAM))],
+            {"aws:userid": ("x",)},
+            True,
+        ),
+        (
+            [
+                allow("*"),
+                {
+                    **allow("iam:*"),
+                    "Effect": "Deny",
+                    **condition("StringNotEquals", "aws:userid", MY_TEAM),
+                },
+            ],
+            {"aws:userid": ("x",)},
+            False,
+        ),
+        # What a call or its resource brings may be anything.
+        ([allow("*", **condition("StringEquals", TEAM, MY_TEAM))], RED, True),
+        ([allow("*", **condition("StringEquals", "aws:userid", MY_TEAM))], RED, False),
+        ([allow("*", **condition("StringEquals", "s3:prefix", "x"))], {}, True),
+        (
+            [
+                allow("*"),
+                {
+                    **allow("iam:*"),
+                    "Effect": "Deny",
+                    **condition("StringNotEquals", TEAM, "x"),
+                },
+            ],
+            {},
+            True,
+        ),
+        (
+            [
+                allow("*"),
+                {
+                    **allow("iam:*"),
+                    "Effect": "Deny",
+                    **condition("StringNotEquals", "aws:userid", "${iam:PolicyARN}"),
+                },
+            ],
+            {"aws:userid": ("x",)},
+            True,
+        ),
     ],
 )
 def test_an_action_is_conceivable_when_some_resource_would_allow_it(
