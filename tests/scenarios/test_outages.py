@@ -1,7 +1,9 @@
 """What survives when something dies: nothing half-minted, nothing spent twice."""
 
+import contextlib
 import json
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -163,6 +165,74 @@ def test_without_the_database_credentials_verify_and_mints_wait(
     outside.postgresql.start()
     answer = _retried(installation, assertion)
     assert installation.identity(answer)["Account"]
+
+
+@pytest.fixture
+def two_workers(tmp_path: Path) -> Iterator[Outside]:
+    with (
+        serving("/idp") as issuer,
+        start_redis() as redis,
+        start_postgresql(fsync=True) as postgresql,
+        running_broker(
+            tmp_path,
+            workers=2,
+            internal_issuers=f"127.0.0.1:{issuer.port}",
+            redis_url=redis.url,
+            database_url=postgresql.create_database("broker"),
+        ) as broker,
+    ):
+        yield Outside(Installation(broker, issuer), redis, postgresql)
+
+
+def test_credentials_verify_without_the_database_although_iam_just_changed(
+    two_workers: Outside,
+) -> None:
+    """The other worker has seen that there is a change, and cannot read it any more."""
+    installation = two_workers.installation
+    user = make_user(installation)
+    keys = [Key.of(installation.web_identity()["Credentials"]), user]
+    keys.append(Key.of(every_mint(installation, user)["AssumeRole"]()["Credentials"]))
+
+    def ask_everybody() -> None:
+        for key in keys * 8:
+            # A client of its own is a connection of its own, to either worker.
+            client = installation.broker.client("sts", key)
+            assert client.get_caller_identity()["Account"] == ACCOUNT
+            client.close()
+
+    ask_everybody()
+    for leave in (two_workers.postgresql.freeze, two_workers.postgresql.stop):
+        with changing_all_the_time(installation):
+            leave()
+            for _ in range(3):
+                ask_everybody()
+            two_workers.postgresql.thaw()
+        if leave == two_workers.postgresql.freeze:
+            _retried(installation, installation.assertion())
+
+
+@contextlib.contextmanager
+def changing_all_the_time(installation: Installation) -> Iterator[None]:
+    """IAM changes, one after the other, from before the block to its end."""
+    changed, ended = threading.Event(), threading.Event()
+
+    def change() -> None:
+        iam = installation.broker.client("iam", installation.root)
+        while not ended.is_set():
+            try:
+                iam.create_user(UserName=f"changing-{uuid.uuid4().hex}")
+            except (BotoCoreError, ClientError):
+                return
+            changed.set()
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    assert changed.wait(30)
+    try:
+        yield
+    finally:
+        ended.set()
+        changing.join()
 
 
 def _retried(installation: Installation, assertion: str) -> dict[str, Any]:

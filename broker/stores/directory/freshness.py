@@ -3,9 +3,12 @@
 Every value is remembered under its account's generation, read before the value was
 loaded. A background task polls the generations; a change is seen at once on the
 worker that made it and within the poll's interval on the others. When more than a
-second passed without a successful poll the database is asked on the spot; when it
-is away, remembered values serve for ``stale_seconds`` after the last successful
-check, and nothing else does.
+second passed without a successful poll the database is asked on the spot.
+
+When the database is away, what was right within the last ``stale_seconds`` serves:
+what no change is known of until that long after the last successful check, and what
+a change made old until that long after the change was noticed. A value that was
+worked out with such an older one is given, but not remembered.
 
 A change of this worker says what it wrote. A value that was read from one table alone
 stays when the change is the very next one and left that table as it was.
@@ -13,8 +16,11 @@ stays when the change is the very next one and left that table as it was.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from collections.abc import Set as AbstractSet
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from broker.clock import Clock
@@ -31,6 +37,11 @@ CAPACITY = 50_000
 _AWAY_SECONDS = 2.0
 """Longer than the poll takes to ask a silent database once more."""
 
+_FORMER_STATES = 32
+"""Of an account, at most; spread over the time for which they serve."""
+
+_TAINT_SECONDS = 60.0
+"""Longer than a call takes that holds an older value in its hands."""
 
 _MISS: Final = object()
 """Nothing fresh is remembered; distinct from a remembered None."""
@@ -41,27 +52,63 @@ _Key = tuple[AccountId, Hashable]
 _Entry = tuple[int, object, str | None]
 """The generation it was read under, the value, and the table if it is of one alone."""
 
+_Flight = tuple[AccountId, Hashable, int]
 
-class _Generation:
-    """An account's, and since when the values of each table hold."""
+_used_older: ContextVar[float] = ContextVar("used_older", default=float("-inf"))
+"""When this call was last given an older value; monotonic seconds."""
+
+
+class _State:
+    """Since when the values of each table hold, at one generation of an account."""
 
     __slots__ = ("_tables", "_whole", "number")
 
-    def __init__(self, number: int) -> None:
+    def __init__(
+        self, number: int, whole: int, tables: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
         self.number = number
-        self._whole = number
-        self._tables: dict[str, int] = {}
+        self._whole = whole
+        self._tables = tables
 
-    def follow(self, touched: AbstractSet[str]) -> None:
-        """The next generation, known to differ in these tables only."""
-        self.number += 1
-        self._tables.update(dict.fromkeys(touched, self.number))
+    def follow(self, touched: AbstractSet[str]) -> "_State":
+        """The next generation's, known to differ in these tables only."""
+        number = self.number + 1
+        tables = {**self._tables, **dict.fromkeys(touched, number)}
+        return _State(number, self._whole, tables)
 
     def since(self, table: str | None) -> int:
-        """The oldest generation whose values of a table are still right."""
+        """The oldest generation whose values of a table are right."""
         if table is None:
             return self.number
         return self._tables.get(table, self._whole)
+
+
+class _Generation:
+    """An account's state, and what it was before."""
+
+    __slots__ = ("_former", "state")
+
+    def __init__(self, number: int) -> None:
+        self.state = _State(number, number)
+        self._former: deque[tuple[float, _State]] = deque(maxlen=_FORMER_STATES)
+        """States of before, the oldest first, each with the time when it ended."""
+
+    def become(self, state: _State, now: float, keep_seconds: float) -> None:
+        """A change was noticed; the state of before is kept for its time."""
+        # A state that ended just after another adds little: the values that were
+        # right under it are taken to end with the other.
+        gap = keep_seconds / _FORMER_STATES
+        if not self._former or now - self._former[-1][0] >= gap:
+            self._former.append((now, self.state))
+        self.state = state
+
+    def was_right(self, entry: _Entry, ended_after: float) -> bool:
+        """Whether a value was still right at some time after this one."""
+        generation, _, of = entry
+        for ended, state in self._former:
+            if ended > ended_after:
+                return generation >= state.since(of)
+        return False
 
 
 class GenerationReader(Protocol):
@@ -96,7 +143,7 @@ class Freshness:
         self._generations: dict[AccountId, _Generation] = {}
         self._checked_at = float("-inf")
         self._away_until = float("-inf")
-        self._loads: dict[tuple[AccountId, Hashable, int], asyncio.Task[object]] = {}
+        self._loads: dict[_Flight, asyncio.Task[tuple[object, bool]]] = {}
         self._check: asyncio.Task[None] | None = None
         self._poller: asyncio.Task[None] | None = None
 
@@ -137,19 +184,19 @@ class Freshness:
             StoreUnavailableError: the database is away, and nothing that may still
                 serve is remembered.
         """
-        if self._monotonic() - self._checked_at > TRUST_SECONDS:
-            try:
+        try:
+            if self._monotonic() - self._checked_at > TRUST_SECONDS:
                 await self._check_unless_away()
-            except StoreUnavailableError:
-                value = self._recall(account, key)
-                age = self._monotonic() - self._checked_at
-                if value is _MISS or age > self._stale_seconds:
-                    raise
+            value = self._recall(account, key)
+            if value is not _MISS:
                 return cast("Value", value)
-        value = self._recall(account, key)
-        if value is not _MISS:
+            return cast("Value", await self._load(account, key, load, of))
+        except StoreUnavailableError:
+            value = self._recall_older(account, key)
+            if value is _MISS:
+                raise
+            _used_older.set(self._monotonic())
             return cast("Value", value)
-        return cast("Value", await self._load(account, key, load, of))
 
     async def check(self) -> None:
         """Read the generations of all accounts in use; callers share one check.
@@ -167,9 +214,14 @@ class Freshness:
 
         The poll goes on asking, and tells when it is back.
         """
-        if self._poller is not None and self._monotonic() < self._away_until:
-            raise StoreUnavailableError("the database did not answer a moment ago")
+        if self._poller is not None:
+            self._require_not_away()
         await self.check()
+
+    def _require_not_away(self) -> None:
+        """Refuse when the last check failed, a moment ago."""
+        if self._monotonic() < self._away_until:
+            raise StoreUnavailableError("the database did not answer a moment ago")
 
     @property
     def age_seconds(self) -> float:
@@ -187,12 +239,17 @@ class Freshness:
         ``touched`` are the tables that it wrote; None says that it may be all.
         """
         known = self._generations.get(account)
-        if known is not None and generation <= known.number:
-            return
-        if known is None or touched is None or generation != known.number + 1:
+        if known is None:
             self._generations[account] = _Generation(generation)
+            return
+        state = known.state
+        if generation <= state.number:
+            return
+        if touched is None or generation != state.number + 1:
+            state = _State(generation, generation)
         else:
-            known.follow(touched)
+            state = state.follow(touched)
+        known.become(state, self._monotonic(), self._stale_seconds)
 
     def drop(self, account: AccountId, key: Hashable) -> None:
         """Forget one value."""
@@ -209,11 +266,29 @@ class Freshness:
             self._remember(place, entry)
         generation, value, of = entry
         known = self._generations.get(account)
-        if known is None or (
-            generation != known.number and generation < known.since(of)
-        ):
+        if known is None:
+            return _MISS
+        state = known.state
+        if generation != state.number and generation < state.since(of):
             return _MISS
         return value
+
+    def _recall_older(self, account: AccountId, key: Hashable) -> object:
+        """What serves without the database: right by now, or until not long ago."""
+        value = self._recall(account, key)
+        now = self._monotonic()
+        if now - self._checked_at > self._stale_seconds:
+            return _MISS
+        if value is not _MISS:
+            return value
+        place = (account, key)
+        entry = self._young.get(place) or self._old.get(place)
+        known = self._generations.get(account)
+        if entry is None or known is None:
+            return _MISS
+        if not known.was_right(entry, now - self._stale_seconds):
+            return _MISS
+        return entry[1]
 
     def _remember(self, place: _Key, entry: _Entry) -> None:
         if len(self._young) >= self._half:
@@ -235,10 +310,14 @@ class Freshness:
         load: Callable[[], Awaitable[object]],
         of: str | None,
     ) -> object:
+        has_older = self._recall_older(account, key) is not _MISS
+        if has_older:
+            # With nothing to give instead, a slow answer is worth waiting for.
+            self._require_not_away()
         if account not in self._generations:
             found = await self._directory.generations((account,))
             self.observed(account, found.get(account, 0))
-        generation = self._generations[account].number
+        generation = self._generations[account].state.number
         # A load that began before a change must not answer a caller that came after.
         flight = (account, key, generation)
         task = self._loads.get(flight)
@@ -247,18 +326,27 @@ class Freshness:
             self._loads[flight] = task
             task.add_done_callback(lambda _: self._loads.pop(flight, None))
             task.add_done_callback(_note_failure)
-        return await asyncio.shield(task)
+        while has_older and not task.done():
+            await asyncio.wait([task], timeout=POLL_SECONDS)
+            self._require_not_away()
+        value, is_tainted = await asyncio.shield(task)
+        if is_tainted:
+            _used_older.set(self._monotonic())
+        return value
 
     async def _fetch(
         self,
-        flight: tuple[AccountId, Hashable, int],
+        flight: _Flight,
         load: Callable[[], Awaitable[object]],
         of: str | None,
-    ) -> object:
+    ) -> tuple[object, bool]:
+        """The value, and whether an older one may be in it."""
         account, key, generation = flight
         value = await load()
-        self._remember((account, key), (generation, value, of))
-        return value
+        is_tainted = self._monotonic() - _used_older.get() < _TAINT_SECONDS
+        if not is_tainted:
+            self._remember((account, key), (generation, value, of))
+        return value, is_tainted
 
     async def _read_generations(self) -> None:
         began = self._monotonic()

@@ -222,15 +222,114 @@ async def test_nobody_waits_again_for_a_database_that_did_not_answer(
     await fresh.close()
 
 
-async def test_a_value_known_to_be_old_never_serves(
-    fresh: Freshness, world: World
+async def test_a_value_known_to_be_old_serves_without_the_database_for_the_grace_only(
+    fresh: Freshness, world: World, clock: SteppingClock
 ) -> None:
     await fresh.get(ACCOUNT, "k", world.load)
     world.change("second")
     await fresh.check()
     world.away = True
+    assert await fresh.get(ACCOUNT, "k", world.load) == "first"
+    clock.seconds += 59
+    assert await fresh.get(ACCOUNT, "k", world.load) == "first"
+    clock.seconds += 2
     with pytest.raises(StoreUnavailableError):
         await fresh.get(ACCOUNT, "k", world.load)
+    world.away = False
+    assert await fresh.get(ACCOUNT, "k", world.load) == "second"
+
+
+async def test_a_value_that_became_old_long_ago_does_not_serve(
+    fresh: Freshness, world: World, clock: SteppingClock
+) -> None:
+    await fresh.get(ACCOUNT, "unused since", world.load)
+    world.change("revoked")
+    await fresh.check()
+    for _ in range(61):
+        clock.seconds += 1
+        world.change("something else")
+        await fresh.check()
+    world.away = True
+    with pytest.raises(StoreUnavailableError):
+        await fresh.get(ACCOUNT, "unused since", world.load)
+
+
+async def test_a_value_serves_although_changes_come_all_the_time(
+    fresh: Freshness, world: World, clock: SteppingClock
+) -> None:
+    for number in range(2000):
+        clock.seconds += 0.05
+        world.change(number)
+        if number == 1000:
+            await fresh.get(ACCOUNT, "50 seconds old", world.load)
+        await fresh.check()
+    world.away = True
+    assert await fresh.get(ACCOUNT, "50 seconds old", world.load) == 1000
+
+
+async def test_a_value_of_one_table_becomes_old_with_a_change_of_that_table(
+    fresh: Freshness, world: World, clock: SteppingClock
+) -> None:
+    await fresh.get(ACCOUNT, "key", world.load, of="keys")
+    for _ in range(100):
+        clock.seconds += 1
+        world.change("second")
+        fresh.observed(ACCOUNT, world.numbers[ACCOUNT], {"users"})
+    world.change("third")
+    await fresh.check()
+    world.away = True
+    assert await fresh.get(ACCOUNT, "key", world.load, of="keys") == "first"
+
+
+async def test_nobody_waits_for_a_silent_database_whose_value_is_known(
+    fresh: Freshness, world: World
+) -> None:
+    await fresh.start()
+    await fresh.get(ACCOUNT, "k", world.load)
+    world.change("second")
+    await fresh.check()
+    world.gate = asyncio.Event()
+    waiting = asyncio.create_task(fresh.get(ACCOUNT, "k", world.load))
+    await asyncio.sleep(0.01)
+    world.away = True
+    assert await waiting == "first"
+    loads = world.loads
+    assert await fresh.get(ACCOUNT, "k", world.load) == "first"
+    assert world.loads == loads
+    world.gate.set()
+    await fresh.close()
+
+
+async def test_what_was_made_of_an_older_value_is_not_remembered(
+    fresh: Freshness, world: World
+) -> None:
+    """Or it would count for the change that it does not know, until the next one."""
+
+    async def compiled(source: object) -> object:
+        async def load() -> object:
+            return f"compiled {source}"
+
+        return await fresh.get(ACCOUNT, "compiled", load)
+
+    async def nested() -> object:
+        async def load() -> object:
+            return f"made of {await fresh.get(ACCOUNT, 'k', world.load)}"
+
+        return await fresh.get(ACCOUNT, "nested", load)
+
+    async def call() -> tuple[object, object]:
+        source = await fresh.get(ACCOUNT, "k", world.load)
+        return await compiled(source), await nested()
+
+    await fresh.get(ACCOUNT, "k", world.load)
+    world.change("second")
+    await fresh.check()
+    world.away = True
+    assert await asyncio.create_task(nested()) == "made of first"
+    assert await asyncio.create_task(call()) == ("compiled first", "made of first")
+    world.away = False
+    assert await asyncio.create_task(call()) == ("compiled second", "made of second")
+    assert await recall(fresh, "compiled") == "compiled second"
 
 
 async def test_a_dropped_value_is_loaded_again(fresh: Freshness, world: World) -> None:
