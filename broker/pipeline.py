@@ -72,7 +72,6 @@ from broker.stores.uses import UseBuffer
 _log = structlog.get_logger(__name__)
 
 SIGN_IN_PATH = "/signin"
-_UNAVAILABLE = 503
 
 _ERRORS: Mapping[Reason, type[BrokerError]] = {
     Reason.INVALID_ACTION: InvalidAction,
@@ -421,12 +420,9 @@ class _Fault:
                 namespace=self.namespace,
                 encoded=encoded,
             )
-        headers = [(b"content-type", JSON if self.as_json else XML)]
-        if error.status == _UNAVAILABLE:
-            headers.append((b"retry-after", b"1"))
         return Answer(
             status=error.status,
-            headers=tuple(headers),
+            headers=((b"content-type", JSON if self.as_json else XML),),
             body=body,
             action=self.action,
             error_code=error.code,

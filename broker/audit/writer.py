@@ -10,7 +10,13 @@ from broker.audit.entry import AuditEntry
 from broker.audit.flood import FailureCounter
 from broker.clock import Clock
 from broker.entropy import new_request_id
-from broker.errors import BrokerError, InternalFailure, ServiceUnavailable
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    InternalFailure,
+    ProofUsed,
+    ServiceUnavailable,
+)
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.ledger.port import Ledger
 
@@ -128,6 +134,7 @@ class OpenedEntry:
 def _fail(entry: AuditEntry, error: BrokerError) -> None:
     entry.error_code = error.code
     entry.detail = error.detail or (error.message or "")
-    if error.code == "AccessDenied":
+    if isinstance(error, AccessDenied | ProofUsed):
+        # Whether the policies would have allowed it no longer matters.
         entry.decision = "denied"
         entry.reason = error.detail

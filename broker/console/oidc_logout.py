@@ -47,7 +47,6 @@ FRONT_CHANNEL = "/signin/{account}/with/{provider}/frontchannel-logout"
 THERE = "/signin/sign-out-there"
 _ACTION = "signin:EndConsoleSessions"
 _NO_STORE = {"cache-control": "no-store"}
-_RETRY = {**_NO_STORE, "retry-after": "1"}
 _OK, _BAD, _UNAVAILABLE = 200, 400, 503
 _USED = "The logout token was used before."
 _TOO_OLD = "This way out is too old. Sign out at your identity provider itself."
@@ -69,7 +68,7 @@ class OidcLogout:
             return Response(status_code=_BAD)
         except (ServiceUnavailable, IdpCommunicationError, StoreUnavailableError):
             return JSONResponse(
-                {"error": "temporarily_unavailable"}, _UNAVAILABLE, headers=_RETRY
+                {"error": "temporarily_unavailable"}, _UNAVAILABLE, headers=_NO_STORE
             )
         except BrokerError as error:
             note(request, error_code=error.code)

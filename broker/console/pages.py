@@ -25,11 +25,9 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SEE_OTHER = 303
-_UNAVAILABLE = 503
 _COMPRESSION = 5
 _PARTS = re.compile(r"([:/@])")
 _PRIVATE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
-_RETRY = {"retry-after": "1"}
 
 
 class Pages:
@@ -89,7 +87,7 @@ class Pages:
         good response opened nothing.
         """
         note(request, error_code=error.code)
-        page = self.show(
+        return self.show(
             request,
             "error.html",
             error.status,
@@ -100,9 +98,6 @@ class Pages:
             back=back,
             no_role=no_role,
         )
-        if error.status == _UNAVAILABLE:
-            page.headers.update(_RETRY)
-        return page
 
     def guarded(self, handler: Handler, *, door: str = "") -> Handler:
         """The handler, whose every failure is a page."""

@@ -247,6 +247,7 @@ class WebIdentityProver:
             context=context,
             session_context=lasting,
             spends=spends,
+            spends_whole=True,
             spends_until=(
                 datetime.fromtimestamp(token.expires_at, UTC) + 2 * self._skew
                 if spends

@@ -29,7 +29,8 @@ class FederatedIdentity:
     the trust policy, ``session_context`` those that live on in the session.
     ``spends`` identifies the proof for the replay rule, None when it may be
     exchanged again; ``spends_until`` is the last instant at which it could pass.
-    ``spends_per_door`` lets each door spend it for itself.
+    ``spends_per_door`` lets each door spend it for itself; ``spends_whole`` spends it
+    for every role at once, not for the one that it opened.
     """
 
     principal: Principal
@@ -54,3 +55,4 @@ class FederatedIdentity:
     spends: tuple[str, ...] | None = None
     spends_until: datetime | None = None
     spends_per_door: bool = False
+    spends_whole: bool = False

@@ -10,7 +10,7 @@ from dataclasses import field
 from datetime import UTC, datetime
 
 from broker.entropy import random_bits
-from broker.errors import InvalidIdentityToken, ServiceUnavailable
+from broker.errors import ProofUsed, ServiceUnavailable
 from broker.model.account import KEY_ID_RANDOM_BITS, AccountId, format_access_key_id
 from broker.model.audit import AuditRecord
 from broker.model.session import (
@@ -95,7 +95,7 @@ class SessionIssuer:
 
         Raises:
             PackedPolicyTooLarge: policies and tags do not fit; nothing is spent.
-            InvalidIdentityToken: the proof behind ``mark`` was spent before.
+            ProofUsed: the proof behind ``mark`` was spent before.
             ServiceUnavailable: the database is away; nothing is spent.
         """
         packed = packed_policy_size(
@@ -130,10 +130,7 @@ class SessionIssuer:
         try:
             await self._ledger.mint(record, mark)
         except ReplayedError as error:
-            raise InvalidIdentityToken(
-                "The assertion or token in the request has been used before. Sign in at your identity provider again.",
-                detail="replay: another mint has spent this proof",
-            ) from error
+            raise ProofUsed from error
         except StoreUnavailableError as error:
             raise ServiceUnavailable(
                 detail=f"the ledger is away, nothing was minted: {error}"

@@ -28,6 +28,9 @@ _PAGE_HEADERS: Headers = (
 )
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 _MISDIRECTED_REQUEST = 421
+_UNAVAILABLE = 503
+_RETRY_AFTER = (b"retry-after", b"1")
+"""In seconds: what is away is tried again within that time."""
 _CLIENT_GONE = 499
 _CACHED_HOSTS = 1024
 Observe = Callable[[str, dict[str, object], int, float], None]
@@ -124,9 +127,10 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 sent = dict(message.get("headers", ()))
+                added = (*ours, _RETRY_AFTER) if status == _UNAVAILABLE else ours
                 message["headers"] = [
                     *message.get("headers", ()),
-                    *[header for header in ours if header[0] not in sent],
+                    *[header for header in added if header[0] not in sent],
                 ]
             await send(message)
 

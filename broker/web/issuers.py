@@ -59,6 +59,4 @@ def issuer_routes(
 
 
 def _away() -> Response:
-    return JSONResponse(
-        {"error": "temporarily_unavailable"}, 503, headers={"retry-after": "1"}
-    )
+    return JSONResponse({"error": "temporarily_unavailable"}, 503)

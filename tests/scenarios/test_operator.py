@@ -128,6 +128,17 @@ def test_a_provider_made_one_time_refuses_the_second_exchange(
             return bool(code_of(operated.web_identity, WebIdentityToken=token))
 
         assert comes(is_spent)
+        # The token, and not its use for one of the roles that it opens.
+        other = {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/Admin"}
+        assert code_of(operated.web_identity, WebIdentityToken=token, **other) == (
+            "InvalidIdentityToken"
+        )
+        assert comes(
+            lambda: (
+                '"error_code": "InvalidIdentityToken"'
+                in command(operated, "audit", "--decision", "denied", "--json")
+            )
+        )
     finally:
         command(operated, "providers", "set", arn, "OneTimeUse=")
         assert comes(lambda: code_of(operated.web_identity) == "")

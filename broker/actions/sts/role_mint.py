@@ -134,12 +134,13 @@ def _ends_by(identity: FederatedIdentity | None) -> int | None:
 
 
 def _mark(identity: FederatedIdentity, role: Role, call: Call) -> ReplayMark | None:
-    """The one use of this proof for this role."""
+    """The one use of this proof: for this role, or for all of them."""
     if identity.spends is None or identity.spends_until is None:
         return None
+    role_id = () if identity.spends_whole else (role.role_id,)
     door = (call.door.value,) if identity.spends_per_door else ()
     return ReplayMark(
-        key=replay_key((*identity.spends, role.role_id, *door)),
+        key=replay_key((*identity.spends, *role_id, *door)),
         mint_id=call.request_id,
         expires_at=identity.spends_until,
     )

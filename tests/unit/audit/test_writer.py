@@ -7,7 +7,7 @@ import pytest
 from broker.audit.entry import AuditEntry
 from broker.audit.writer import Auditor
 from broker.clock import SystemClock
-from broker.errors import AccessDenied, InvalidIdentityToken
+from broker.errors import AccessDenied, InvalidIdentityToken, ProofUsed
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import PageRequest
 from broker.stores.ledger.port import Ledger
@@ -48,6 +48,17 @@ async def test_a_read_leaves_one_record(ledger: Ledger) -> None:
     async with Auditor(ledger, SystemClock()).opened(entry(caller="arn")):
         pass
     assert [record.event_id for record in await written(ledger)] == ["event-1"]
+
+
+async def test_what_was_used_before_is_on_record_as_refused(ledger: Ledger) -> None:
+    allowed = entry(caller="arn")
+    allowed.decision, allowed.reason = "allowed", "the trust policy allows it"
+    with pytest.raises(ProofUsed):
+        async with Auditor(ledger, SystemClock()).opened(allowed):
+            raise ProofUsed
+    (record,) = await written(ledger)
+    assert record.decision == "denied"
+    assert record.reason == "replay: another mint has spent this proof"
 
 
 async def test_what_was_committed_with_its_effect_is_not_written_again(

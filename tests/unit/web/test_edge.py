@@ -81,6 +81,22 @@ async def test_a_page_keeps_its_own_headers_and_gets_the_others(ask: Callable) -
     assert b"strict-transport-security" not in headers
 
 
+@pytest.mark.parametrize("status", [200, 500, 503])
+async def test_whoever_is_told_that_something_is_away_is_told_when_to_come_again(
+    ask: Callable, recorder: Any, status: int
+) -> None:
+    recorder.given = Answer(status=status, headers=(), body=b"")
+    headers = (await ask("POST")).headers
+    assert headers.get(b"retry-after") == (b"1" if status == 503 else None)
+
+
+async def test_an_answer_that_says_itself_when_to_come_again_is_left_alone(
+    ask: Callable, recorder: Any
+) -> None:
+    recorder.given = Answer(status=503, headers=((b"retry-after", b"30"),), body=b"")
+    assert (await ask("POST")).headers[b"retry-after"] == b"30"
+
+
 async def test_a_public_https_broker_asks_for_strict_transport(ask: Callable) -> None:
     headers = (await ask("GET", through=edge(page, hsts=True))).headers
     assert b"strict-transport-security" in headers
