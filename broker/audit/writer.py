@@ -13,14 +13,42 @@ from broker.entropy import new_request_id
 from broker.errors import (
     AccessDenied,
     BrokerError,
+    ExpiredFederationToken,
+    ExpiredToken,
+    ExpiredTradeInToken,
+    IdpCommunicationError,
+    IdpRejectedClaim,
+    IncompleteSignature,
     InternalFailure,
-    ProofUsed,
+    InvalidAuthenticationCode,
+    InvalidClientTokenId,
+    InvalidIdentityToken,
+    InvalidSubjectCredentials,
+    MissingAuthenticationToken,
     ServiceUnavailable,
+    SignatureDoesNotMatch,
 )
+from broker.model.audit import Outcome
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.ledger.port import Ledger
 
 _log = structlog.get_logger(__name__)
+
+_OF_PROOFS = (
+    MissingAuthenticationToken,
+    IncompleteSignature,
+    SignatureDoesNotMatch,
+    InvalidClientTokenId,
+    ExpiredToken,
+    InvalidIdentityToken,
+    ExpiredFederationToken,
+    IdpRejectedClaim,
+    IdpCommunicationError,
+    ExpiredTradeInToken,
+    InvalidSubjectCredentials,
+)
+_OF_PROOFS_WITHOUT_CALLER = (AccessDenied, InvalidAuthenticationCode)
+"""What a password or a second factor at the sign-in page is refused with."""
 
 _COUNT_SECONDS = 1.1
 """After the second that is counted is over."""
@@ -134,7 +162,17 @@ class OpenedEntry:
 def _fail(entry: AuditEntry, error: BrokerError) -> None:
     entry.error_code = error.code
     entry.detail = error.detail or (error.message or "")
-    if isinstance(error, AccessDenied | ProofUsed):
+    entry.decision = _outcome(entry, error)
+    if entry.decision != Outcome.ERROR:
         # Whether the policies would have allowed it no longer matters.
-        entry.decision = "denied"
         entry.reason = error.detail
+
+
+def _outcome(entry: AuditEntry, error: BrokerError) -> Outcome:
+    if isinstance(error, _OF_PROOFS):
+        return Outcome.REFUSED
+    if isinstance(error, _OF_PROOFS_WITHOUT_CALLER) and not entry.caller_arn:
+        return Outcome.REFUSED
+    if isinstance(error, AccessDenied):
+        return Outcome.DENIED
+    return Outcome.ERROR

@@ -13,7 +13,7 @@ from broker.cli.operator import with_services
 from broker.cli.times import parse_moment, show_moment
 from broker.clock import SystemClock
 from broker.model.account import parse_account_id
-from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.model.page import PageRequest
 from broker.services import Services
 from broker.stores.ledger.port import Ledger
@@ -34,7 +34,12 @@ def audit(
         str,
         typer.Option(help="Such as sts:AssumeRoleWithSAML or broker:CreateAccount."),
     ] = "",
-    decision: Annotated[str, typer.Option(help="allowed or denied.")] = "",
+    decision: Annotated[
+        Outcome | None,
+        typer.Option(
+            help="denied: by policies. refused: the proof. error: failed else."
+        ),
+    ] = None,
     provider: Annotated[str, typer.Option(help="An identity provider's ARN.")] = "",
     since: Annotated[
         str, typer.Option(help="From this moment on: ISO 8601, or 2h for 2 hours ago.")
@@ -54,7 +59,7 @@ def audit(
             caller_arn=caller,
             access_key_id=key,
             action=action,
-            decision=decision,
+            decision=decision or "",
             provider_arn=provider,
             since=parse_moment(since, now) if since else None,
             until=parse_moment(until, now) if until else None,

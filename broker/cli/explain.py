@@ -20,12 +20,14 @@ from broker.cli.audit import newest_records
 from broker.cli.operator import with_services
 from broker.cli.times import show_moment
 from broker.errors import BrokerError, NoSuchEntity
+from broker.federation.refusals import explain_refusal
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.policy import PolicySet, PolicyType
 from broker.services import Services
 
 _DENIED = "AccessDenied"
 _SESSION_KEY = "ASIA"
+_RECORDS_MAX = 100
 
 
 def explain(
@@ -104,14 +106,26 @@ def _checked_action(action: str) -> str:
 async def _explain_event(
     services: Services, event_id: str
 ) -> tuple[list[str], dict[str, object]]:
+    """Every record of a request, in the order of what happened."""
     records = await newest_records(
-        services.stores.ledger, AuditFilter(event_id=event_id), 1
+        services.stores.ledger, AuditFilter(event_id=event_id), _RECORDS_MAX
     )
     if not records:
         raise NoSuchEntity(
             f"There is no audit record {event_id}; `broker audit` lists them."
         )
-    record = records[0]
+    lines: list[str] = []
+    found: list[dict[str, object]] = []
+    for record in reversed(records):
+        told, described = await _explain_record(services, record)
+        lines += [*([""] if lines else []), *told]
+        found.append(described)
+    return lines, {**found[-1], "earlier": found[:-1]}
+
+
+async def _explain_record(
+    services: Services, record: AuditRecord
+) -> tuple[list[str], dict[str, object]]:
     lines = [_headline(record), f"Why: {_reason(record)}"]
     found: dict[str, object] = {
         "event": record.event_id,
@@ -121,6 +135,10 @@ async def _explain_event(
         "outcome": record.error_code or record.decision or "done",
         "why": _reason(record),
     }
+    refusal = explain_refusal(record)
+    if refusal is not None:
+        lines += [f"Check that failed: {refusal.title}.", f"To do: {refusal.advice}"]
+        found |= {"check": refusal.title, "to_do": [refusal.advice]}
     if record.error_code == _DENIED and record.caller_arn and record.resources:
         today, detail = await _today(services, record)
         lines += today

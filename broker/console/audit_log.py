@@ -72,10 +72,15 @@ class AuditLog:
             who,
             "audit_record.html",
             "audit",
-            record=records[0],
-            refusal=explain_refusal(records[0]),
-            parameters=_json(records[0].parameters),
-            minted=_json(records[0].session) if records[0].session else "",
+            parts=[
+                {
+                    "record": record,
+                    "refusal": explain_refusal(record),
+                    "parameters": _json(record.parameters),
+                    "minted": _json(record.session) if record.session else "",
+                }
+                for record in reversed(records)
+            ],
             address=_address,
         )
 

@@ -3,9 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from broker.model.account import AccountId
 from broker.model.struct import struct
+
+
+class Outcome(StrEnum):
+    """What came of a call, as a record's ``decision`` has it.
+
+    ``denied`` by policies; ``refused`` because a proof (a signature, an assertion, a
+    token, a password) does not count; ``error`` for everything else that failed.
+    """
+
+    ALLOWED = "allowed"
+    DENIED = "denied"
+    REFUSED = "refused"
+    ERROR = "error"
 
 
 @struct
@@ -13,8 +27,8 @@ class AuditRecord:
     """One call: who, what, decision and why. Holds no secret.
 
     ``event_id`` is the request id. ``account`` is the account acted in, empty when
-    no account could be told. ``decision`` is ``allowed``, ``denied`` or empty (never
-    decided). ``reason`` says in words what decided; ``error_code`` is the wire code
+    no account could be told. ``decision`` is an `Outcome`, or empty (answered
+    without one). ``reason`` says in words what decided; ``error_code`` is the wire code
     of a failed call and ``detail`` its operator's text. ``parameters`` are the ones
     on the action's allow-list. ``session`` describes the credentials that the call
     minted: access key id, principal, expiry, provider, source identity, tags.

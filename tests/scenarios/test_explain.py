@@ -1,7 +1,10 @@
 """``broker explain`` turns a denial into something an operator can do."""
 
+import base64
 import json
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +12,9 @@ from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
 from broker.cli.main import app
+from broker.cli.operator import with_services
+from broker.model.audit import AuditRecord
+from broker.services import Services
 from tests.support.broker import ACCOUNT, Key, RunningBroker
 from tests.support.policies import policy
 from tests.support.saml_idp import metadata_xml
@@ -144,6 +150,60 @@ def test_a_provider_is_asked_about_as_an_unsigned_caller(
     other = f"{BASE}:saml-provider/Other"
     lines = asked(broker, action, ROLE, principal=other)
     assert f'allow {action} to {{"Federated": "{other}"}}' in lines
+
+
+def test_refused_proofs_are_found_and_told_check_by_check(
+    broker: RunningBroker, ann: Key
+) -> None:
+    stranger = replace(ann, secret_access_key="x" * 40)
+    forged = event_of(broker.client("sts", stranger).get_caller_identity)
+    foreign = event_of(
+        broker.client("sts").assume_role_with_saml,
+        RoleArn=ROLE,
+        PrincipalArn=SAML,
+        SAMLAssertion=base64.b64encode(b"<x/>").decode(),
+    )
+    denied = event_of(broker.client("iam", ann).get_user, UserName="ann")
+    time.sleep(1.2)
+    listed = broker.command("audit", "--decision", "refused", "--json")
+    assert forged in listed
+    assert foreign in listed
+    assert denied not in listed
+    assert denied in broker.command("audit", "--decision", "denied", "--json")
+    lines = told(broker, foreign)
+    assert "Check that failed: " in lines
+    assert "To do: " in lines
+    assert "SignatureDoesNotMatch" in told(broker, forged)
+
+
+def test_every_record_of_a_request_is_told(broker: RunningBroker, ann: Key) -> None:
+    """A page's request may leave several."""
+    assert ann
+    records = [
+        AuditRecord(
+            event_id="several",
+            at=datetime.now(UTC) + timedelta(seconds=number),
+            account=None,
+            action=action,
+            decision="refused",
+            error_code="InvalidIdentityToken",
+        )
+        for number, action in enumerate(("signin:First", "signin:Second"))
+    ]
+
+    async def append(services: Services) -> None:
+        for record in records:
+            await services.stores.ledger.append(record)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in broker.environment.items():
+            patch.setenv(name, value)
+        with_services(append)
+    lines = told(broker, "several")
+    assert lines.index("signin:First") < lines.index("signin:Second")
+    found = json.loads(told(broker, "several", "--json"))
+    assert found["action"] == "signin:Second"
+    assert [one["action"] for one in found["earlier"]] == ["signin:First"]
 
 
 def test_a_role_that_is_not_there_is_said_so(broker: RunningBroker, ann: Key) -> None:

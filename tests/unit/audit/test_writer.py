@@ -7,8 +7,18 @@ import pytest
 from broker.audit.entry import AuditEntry
 from broker.audit.writer import Auditor
 from broker.clock import SystemClock
-from broker.errors import AccessDenied, InvalidIdentityToken, ProofUsed
-from broker.model.audit import AuditFilter, AuditRecord
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    ExpiredFederationToken,
+    InvalidIdentityToken,
+    NoSuchEntity,
+    ProofUsed,
+    ServiceUnavailable,
+    SignatureDoesNotMatch,
+    ValidationError,
+)
+from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.model.page import PageRequest
 from broker.stores.ledger.port import Ledger
 from broker.stores.open import open_stores
@@ -57,7 +67,7 @@ async def test_what_was_used_before_is_on_record_as_refused(ledger: Ledger) -> N
         async with Auditor(ledger, SystemClock()).opened(allowed):
             raise ProofUsed
     (record,) = await written(ledger)
-    assert record.decision == "denied"
+    assert record.decision == "refused"
     assert record.reason == "replay: another mint has spent this proof"
 
 
@@ -76,6 +86,35 @@ async def test_a_denial_is_recorded_with_its_reason(ledger: Ledger) -> None:
     (record,) = await written(ledger)
     assert (record.decision, record.error_code) == ("denied", "AccessDenied")
     assert record.reason == record.detail == "for the operator"
+
+
+@pytest.mark.parametrize(
+    ("caller", "error", "outcome"),
+    [
+        ("", InvalidIdentityToken("x"), "refused"),
+        ("arn", InvalidIdentityToken("used before"), "refused"),
+        ("", SignatureDoesNotMatch("x"), "refused"),
+        ("", ExpiredFederationToken("x"), "refused"),
+        ("", AccessDenied("a wrong password"), "refused"),
+        ("arn", AccessDenied("x"), "denied"),
+        ("arn", NoSuchEntity("x"), "error"),
+        ("", ValidationError("x"), "error"),
+        ("", ServiceUnavailable(), "error"),
+    ],
+)
+async def test_what_came_of_a_failed_call_can_be_searched(
+    ledger: Ledger, caller: str, error: BrokerError, outcome: str
+) -> None:
+    call = entry(caller=caller)
+    call.decision = "allowed"
+    with pytest.raises(BrokerError):
+        async with Auditor(ledger, SystemClock()).opened(call):
+            raise error
+    await written(ledger)
+    for wanted in Outcome:
+        page = await ledger.search(AuditFilter(decision=wanted), PageRequest(limit=9))
+        found = [record for record in page.items if record.event_id != "marker"]
+        assert len(found) == (wanted == outcome), wanted
 
 
 async def test_a_surprise_is_recorded_by_kind_only(ledger: Ledger) -> None:

@@ -90,6 +90,19 @@ async def test_records_are_filtered_and_shown_in_full(world: SignInWorld) -> Non
     assert (await browser.get(AUDIT, params={"event": foreign})).status_code == 404
 
 
+async def test_refused_proofs_are_found(world: SignInWorld) -> None:
+    forged = world.response(signing_key=key_pair("stranger"))
+    await world.browser().post("/saml", data={"SAMLResponse": forged})
+    refused = await world.recorded("signin:ListRolesWithSAML")
+    browser = await auditor(world)
+    for outcome, there in (("refused", True), ("denied", False), ("allowed", False)):
+        page = await browser.get(AUDIT, params={"decision": outcome})
+        assert (refused.event_id in page.text) is there, outcome
+        assert f'value="{outcome}" selected' in page.text
+    record = await browser.get(AUDIT, params={"event": refused.event_id})
+    assert "Check that failed" in text_of(record)
+
+
 async def test_a_made_up_place_in_the_list_is_no_failure(world: SignInWorld) -> None:
     browser = await auditor(world)
     for place in ("x", "1:2", "-1", "9" * 400, "é"):

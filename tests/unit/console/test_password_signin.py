@@ -158,7 +158,7 @@ async def test_what_was_typed_as_an_unknown_name_is_not_recorded(
     await send_password(world.browser(), PASSWORD, "ann")
     record = await world.recorded("signin:CheckPassword")
     assert record.parameters == {"UserName": "HIDDEN_DUE_TO_SECURITY_REASONS"}
-    assert (record.error_code, record.decision) == ("AccessDenied", "denied")
+    assert (record.error_code, record.decision) == ("AccessDenied", "refused")
     assert PASSWORD not in str(await world.audit())
 
 
