@@ -50,8 +50,20 @@ def call_context(
 
 
 def tag_context(prefix: str, tags: Mapping[str, str]) -> Context:
-    """``{prefix}/{key}`` for every tag, e.g. ``aws:resourcetag/team``."""
-    return {f"{prefix}/{key.lower()}": (value,) for key, value in tags.items()}
+    """``{prefix}/{key}`` for every tag, e.g. ``aws:resourcetag/team``.
+
+    Names of condition keys have no case. Of tags that differ in nothing else, which
+    some entities may have, a condition sees every value, lest one hide the other.
+    """
+    context: Context = {
+        f"{prefix}/{key.lower()}": (value,) for key, value in tags.items()
+    }
+    if len(context) < len(tags):
+        context = {
+            name: tuple(v for k, v in tags.items() if f"{prefix}/{k.lower()}" == name)
+            for name in context
+        }
+    return context
 
 
 def resource_context(resource: str, account: str) -> Context:

@@ -46,6 +46,18 @@ MODELLED = {
 """The pinned service models have operations that the catalogue does not have yet."""
 
 
+TAKES_TAGS = {
+    f"{service}:{operation}"
+    for service in ("sts", "iam")
+    for operation, shape in (
+        (name, found["input"]["shape"])
+        for name, found in load_service_model(service)["operations"].items()
+        if "input" in found
+    )
+    if "Tags" in load_service_model(service)["shapes"][shape]["members"]
+}
+
+
 @pytest.fixture(scope="module")
 def made(
     tmp_path_factory: pytest.TempPathFactory,
@@ -175,6 +187,21 @@ def test_actions_need_the_permissions_that_aws_makes_them_depend_on(
         wanted = set(entry.dependent_actions) if entry is not None else set()
         own = {action for action in wanted if action.startswith(("iam:", "sts:"))}
         assert own <= {action for action, _, _ in needs}, name
+
+
+def test_whoever_gives_tags_needs_the_permission_to_tag(
+    made: tuple[str, dict[str, list[tuple[str, str, frozenset[str]]]]],
+) -> None:
+    """Nothing can be made with tags past a Deny of tagging, whatever makes it."""
+    assert len(TAKES_TAGS) > 15
+    for name in TAKES_TAGS:
+        needs = made[1][name]
+        tagging = [need for need in needs if need[0].partition(":")[2][:3] == "Tag"]
+        assert tagging, f"{name} takes tags and needs no permission to tag"
+        for action, resource, keys in tagging:
+            assert action in MODELLED or find_action(action) is not None, action
+            assert keys >= {"aws:tagkeys", "aws:requesttag/team"}, name
+            assert resource == needs[0][1], name
 
 
 def _without_tag(key: str) -> str:

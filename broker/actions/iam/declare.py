@@ -2,16 +2,18 @@
 
 A row names the action, its handler, what it is done *on* (a target from `targets`)
 and the condition keys that it brings besides. The rest is the same for all: who may
-call IAM at all, and members of the model that the broker does not honour, which are
-refused by name.
+call IAM at all, what a request with tags brings and needs, and members of the model
+that the broker does not honour, which are refused by name.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from broker.actions.action import Action, Call, Door, Given, Handle, Prepare
 from broker.actions.iam.paging import with_own_markers
+from broker.authz.context import tag_context
 from broker.authz.need import Need
 from broker.errors import InvalidClientTokenId, UnsupportedOperation
 from broker.model.principal import PrincipalType
@@ -103,10 +105,13 @@ def granted_if(setting: Setting, action: Action) -> Action:
 def _needs(
     name: str, on: Target, keys: tuple[Keys, ...], also: FurtherTarget | None = None
 ) -> Callable[[Any, Call], Awaitable[tuple[Need, ...]]]:
+    tagging = _MAKING.sub("Tag", name)
+
     async def needs(given: Given, call: Call) -> tuple[Need, ...]:
         _require_iam_caller(call)
         target = await on(given, call)
-        context = dict(target.context)
+        tags = _request_tags(given)
+        context = {**target.context, **tags}
         for more in keys:
             context.update(more(given, target))
         need = Need(
@@ -116,12 +121,32 @@ def _needs(
             context=context,
             shown=target.shown,
         )
+        needed = [need]
         further = None if also is None else also(given, call, target)
-        if further is None:
-            return (need,)
-        return (need, replace(need, resource=further.arn, shown=further.shown))
+        if further is not None:
+            needed.append(replace(need, resource=further.arn, shown=further.shown))
+        if tags and tagging != name:
+            tagged = {**target.context, **tags}
+            needed.append(replace(need, action=f"iam:{tagging}", context=tagged))
+        return tuple(needed)
 
     return needs
+
+
+_MAKING = re.compile(r"^(?:CreateVirtual|Create|Upload)")
+"""What stands before the noun, in the names of actions that make something."""
+
+
+def _request_tags(given: Given) -> Context:
+    """``aws:RequestTag/…`` and ``aws:TagKeys`` of the tags in a request.
+
+    Whoever makes something with tags needs the permission to tag it besides.
+    Source: IAM User Guide, "Tags for IAM resources".
+    """
+    tags = {tag["Key"]: tag["Value"] for tag in given.get("Tags", ())}
+    if not tags:
+        return {}
+    return {**tag_context("aws:requesttag", tags), "aws:tagkeys": tuple(tags)}
 
 
 def _in_whole_seconds(handle: Handle) -> Handle:

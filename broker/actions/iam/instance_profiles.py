@@ -118,7 +118,6 @@ INSTANCE_PROFILES = (
         "CreateInstanceProfile",
         _create,
         on.new("instance-profile", "InstanceProfileName"),
-        on.request_tags,
     ),
     read("GetInstanceProfile", _get, instance_profile),
     read("ListInstanceProfiles", _list_all, on.every("instance-profile")),

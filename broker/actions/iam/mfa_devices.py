@@ -84,7 +84,6 @@ def mfa_device_actions(seals: Seals) -> tuple[Action, ...]:
             "CreateVirtualMFADevice",
             create,
             on.new("mfa", "VirtualMFADeviceName"),
-            on.request_tags,
         ),
         change("EnableMFADevice", enable, on.user),
         change("ResyncMFADevice", resync, on.user),

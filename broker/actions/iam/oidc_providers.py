@@ -53,7 +53,6 @@ def oidc_provider_actions(is_internal: IsInternal) -> tuple[Action, ...]:
             "CreateOpenIDConnectProvider",
             create,
             on.new_oidc_provider,
-            on.request_tags,
             unsupported=("ContextProvider", "IdentityCenterInstanceArn"),
         ),
         *_OTHERS,

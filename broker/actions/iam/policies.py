@@ -242,7 +242,7 @@ async def _aws_page(
 _HIGHEST = 10**18
 
 POLICIES = (
-    change("CreatePolicy", _create_policy, on.new_policy, on.request_tags),
+    change("CreatePolicy", _create_policy, on.new_policy),
     read("GetPolicy", _get_policy, on.policy),
     read("ListPolicies", _list_policies, on.policies),
     change("DeletePolicy", _delete_policy, on.policy),

@@ -119,7 +119,6 @@ ROLES = (
         "CreateRole",
         _create_role,
         on.new("role", "RoleName"),
-        on.request_tags,
         on.boundary_asked,
         unsupported=("MaxSigninSessionDuration",),
     ),

@@ -82,7 +82,6 @@ def saml_provider_actions(
             "CreateSAMLProvider",
             create,
             on.new_saml_provider,
-            on.request_tags,
             unsupported=("ContextProvider", "IdentityCenterInstanceArn"),
         ),
         read("GetSAMLProvider", _get_provider, on.saml_provider),

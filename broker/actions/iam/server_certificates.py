@@ -44,7 +44,6 @@ def server_certificate_actions(sealer: Sealer) -> tuple[Action, ...]:
             "UploadServerCertificate",
             upload,
             on.new("server-certificate", "ServerCertificateName"),
-            on.request_tags,
         ),
         read("GetServerCertificate", _get, server_certificate),
         read("ListServerCertificates", _list_all, on.every("server-certificate")),

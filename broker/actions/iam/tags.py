@@ -78,7 +78,7 @@ def _operations(kind: Taggable) -> tuple[Action, ...]:
 
     noun = kind.noun
     return (
-        change(f"Tag{noun}", tag, kind.target, on.request_tags),
+        change(f"Tag{noun}", tag, kind.target),
         change(f"Untag{noun}", untag, kind.target, on.tag_keys),
         read(f"List{noun}Tags", list_tags, kind.target),
     )

@@ -8,10 +8,10 @@ with its own path and case, whatever way the request writes its name.
 import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from broker.actions.action import Call, Given
 from broker.actions.iam.declare import Context, On, Target
+from broker.authz.context import tag_context
 from broker.errors import BrokerError, ValidationError
 from broker.identities.aws_managed import find_aws_managed
 from broker.identities.managed_policies import find_managed_policy
@@ -177,18 +177,6 @@ def any_provider(kind: str) -> Target:
     return target
 
 
-def request_tags(given: Given, _on: On) -> Context:
-    """``aws:RequestTag/…`` and ``aws:TagKeys`` of the tags in the request."""
-    tags = given.get("Tags", ())
-    if not tags:
-        return {}
-    context: dict[str, tuple[str, ...]] = {
-        f"aws:requesttag/{tag['Key'].lower()}": (tag["Value"],) for tag in tags
-    }
-    context["aws:tagkeys"] = tuple(tag["Key"] for tag in tags)
-    return context
-
-
 def tag_keys(given: Given, _on: On) -> Context:
     """``aws:TagKeys`` of the keys in the request."""
     keys = tuple(given["TagKeys"])
@@ -230,12 +218,13 @@ def _named(kind: str, name: str, call: Call, found: User | Role | Group | None) 
         return On(iam_arn(call.account, f"{kind}/{name}"), shown=shown)
     if isinstance(found, Group):
         return On(found.arn, shown=shown)
-    context: dict[str, tuple[str, ...]] = dict(resource_tags(found.tags))
-    for key, value in found.tags.items():
-        context[f"iam:resourcetag/{key.lower()}"] = (value,)
+    context = {
+        **resource_tags(found.tags),
+        **tag_context("iam:resourcetag", found.tags),
+    }
     return On(found.arn, context, found.boundary_arn, shown)
 
 
-def resource_tags(tags: Mapping[str, str]) -> Mapping[str, tuple[Any, ...]]:
+def resource_tags(tags: Mapping[str, str]) -> Context:
     """``aws:ResourceTag/…`` of what has these tags."""
-    return {f"aws:resourcetag/{key.lower()}": (value,) for key, value in tags.items()}
+    return tag_context("aws:resourcetag", tags)

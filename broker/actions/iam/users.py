@@ -94,7 +94,6 @@ USERS = (
         "CreateUser",
         _create_user,
         on.new("user", "UserName"),
-        on.request_tags,
         on.boundary_asked,
     ),
     read("GetUser", _get_user, on.user_or_self),

@@ -3,6 +3,7 @@
 import pytest
 from policy_sentry.shared.iam_data import get_service_prefix_data
 
+from broker.actions.models import load_service_model
 from tests.support.iam import ACCOUNT, OTHER, Iam, policy, trust
 from tests.support.saml_idp import metadata_xml
 
@@ -171,6 +172,23 @@ async def test_the_boundary_asked_for_and_the_boundary_held_are_keys(
     assert key not in free.context
 
 
+async def test_what_is_made_with_tags_needs_the_permission_to_tag(
+    set_up: Iam,
+) -> None:
+    tags = [{"Key": "Cost", "Value": "7"}]
+    made, tagged = await set_up.needs(
+        "CreateUser", UserName="N", Tags=tags, PermissionsBoundary=BOUNDARY
+    )
+    assert made.context.keys() > tagged.context.keys()
+    assert (tagged.action, tagged.resource) == ("iam:TagUser", f"{BASE}:user/N")
+    assert tagged.context == {
+        "aws:requesttag/cost": ("7",),
+        "aws:tagkeys": ("Cost",),
+    }
+    (bare,) = await set_up.needs("CreateUser", UserName="N")
+    assert bare.action == "iam:CreateUser"
+
+
 async def test_tags_of_the_request_are_keys(set_up: Iam) -> None:
     tags = [{"Key": "Cost", "Value": "7"}, {"Key": "b", "Value": ""}]
     need = await set_up.need("TagUser", UserName="absent", Tags=tags)
@@ -204,6 +222,12 @@ _OF_SECURITY_KEYS = {
 """Keys of devices that are registered in the console only, not by the API."""
 
 
+def _takes_tags(operation: str) -> bool:
+    model = load_service_model("iam")
+    shape = model["operations"].get(operation, {}).get("input", {}).get("shape")
+    return shape is not None and "Tags" in model["shapes"][shape]["members"]
+
+
 def test_permissions_and_keys_are_those_of_the_service_authorization_reference(
     iam: Iam,
 ) -> None:
@@ -220,7 +244,6 @@ def test_permissions_and_keys_are_those_of_the_service_authorization_reference(
         }
         code = action.needs.__closure__
         keys = {
-            "request_tags": {"aws:tagkeys", "aws:requesttag/"},
             "tag_keys": {"aws:tagkeys"},
             "policy_arn": {"iam:policyarn"},
             "boundary_asked": {"iam:permissionsboundary"},
@@ -239,7 +262,10 @@ def test_permissions_and_keys_are_those_of_the_service_authorization_reference(
             },
             "service_held": {"iam:servicespecificcredentialservicename"},
         }
-        declared: set[str] = set()
+        # Tags bring theirs with every action that takes any.
+        declared = (
+            {"aws:tagkeys", "aws:requesttag/"} if _takes_tags(name) else set[str]()
+        )
         for cell in code or ():
             if isinstance(cell.cell_contents, tuple):
                 for key in cell.cell_contents:
