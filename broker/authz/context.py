@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from broker.errors import ValidationError
 from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
 from broker.model.raw import RawRequest
 from broker.model.session import SessionKind
+from broker.policy import VALUE_CHARACTERS_MAX
 
 Context = dict[str, tuple[str, ...]]
 
@@ -27,7 +29,11 @@ _MILLISECONDS = 1000
 def call_context(
     caller: Caller, raw: RawRequest, *, region: str, now: datetime
 ) -> Context:
-    """The ``aws:…`` keys of a call, and the ones that its proof brought."""
+    """The ``aws:…`` keys of a call, and the ones that its proof brought.
+
+    Raises:
+        ValidationError: a header is longer than a condition key's value may be.
+    """
     context: Context = dict(caller.context)
     _add_caller(context, caller)
     if caller.session is not None:
@@ -44,8 +50,15 @@ def call_context(
         context["aws:principalisawsservice"] = ("false",)
     for key, header in (("aws:useragent", b"user-agent"), ("aws:referer", b"referer")):
         value = raw.find_header(header)
-        if value:
-            context[key] = (value,)
+        if not value:
+            continue
+        if len(value) > VALUE_CHARACTERS_MAX:
+            # Left out or cut, it would slip past a Deny.
+            raise ValidationError(
+                f"The header {header.decode()} has {len(value)} characters;"
+                f" it can have {VALUE_CHARACTERS_MAX}."
+            )
+        context[key] = (value,)
     return context
 
 

@@ -5,6 +5,7 @@ reaches sessions that exist already. What a session carries itself is compiled o
 a text.
 """
 
+import asyncio
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -28,6 +29,7 @@ from broker.policy import (
     PolicyRejected,
     PolicySet,
     compile_policies,
+    join_policies,
     parse_policy,
 )
 from broker.stores.directory.fresh import FreshDirectory
@@ -96,7 +98,9 @@ class PolicyLibrary:
                 account, caller.session.principal_id
             )
             arn = user.boundary_arn if user else None
-        return None if arn is None else await self._managed(account, arn)
+        if arn is None:
+            return None
+        return await self._managed(account, arn, PolicyKind.BOUNDARY)
 
     async def session(self, caller: Caller) -> tuple[PolicySet, ...]:
         """The session's layers, each of which must allow.
@@ -133,14 +137,12 @@ class PolicyLibrary:
             listed = () if account is None else control_policies(account, kind)
             if not listed:
                 return ()
-            documents = [
-                (policy.name, _parse(policy.name, policy.text, kind.grammar))
-                for policy in listed
-            ]
+            texts = [(policy.name, policy.text) for policy in listed]
+            found = [await _ready(*one, kind.grammar) for one in texts]
             if kind is ControlKind.RESOURCE:
-                full = _parse(kind.value, FULL_ACCESS, PolicyKind.CONTROL)
-                documents.append(("RCPFullAWSAccess", full))
-            return (compile_policies(documents),)
+                full = ("RCPFullAWSAccess", FULL_ACCESS)
+                found.append(_compile([full], PolicyKind.CONTROL))
+            return (join_policies(found),)
 
         return await self._fresh.memo.get(account_id, kind, load)
 
@@ -159,13 +161,19 @@ class PolicyLibrary:
 
     async def _owned(self, account: AccountId, owner_id: str) -> PolicySet:
         async def load() -> PolicySet:
-            texts = [
-                text
-                for unique_id in (owner_id, *await self._groups(account, owner_id))
-                for text in await self._texts(account, unique_id)
-            ]
+            inline: list[tuple[str, str]] = []
+            attached: list[str] = []
+            for one in (owner_id, *await self._groups(account, owner_id)):
+                listed = await self._directory.list_inline_policies(account, one)
+                inline += [(f"inline:{p.name}", p.document) for p in listed]
+                attached += await self._directory.list_attachments(account, one)
+            parts = [_compile(dict.fromkeys(inline), PolicyKind.IDENTITY)]
             # What the user and a group of its have attached both counts once.
-            return _compile(dict.fromkeys(texts), PolicyKind.IDENTITY)
+            parts += [
+                await self._managed(account, arn, PolicyKind.IDENTITY)
+                for arn in dict.fromkeys(attached)
+            ]
+            return join_policies(parts)
 
         return await self._fresh.memo.get(account, ("identity", owner_id), load)
 
@@ -173,35 +181,30 @@ class PolicyLibrary:
         groups = await self._directory.list_user_groups(account, owner_id)
         return [group.group_id for group in groups]
 
-    async def _texts(self, account: AccountId, owner_id: str) -> list[tuple[str, str]]:
-        inline = await self._directory.list_inline_policies(account, owner_id)
-        attached = await self._directory.list_attachments(account, owner_id)
-        return [
-            *((f"inline:{policy.name}", policy.document) for policy in inline),
-            *[(arn, await self._document(account, arn)) for arn in attached],
-        ]
-
     async def _layer(self, account: AccountId, layer: SessionPolicies) -> PolicySet:
-        documents = [
-            (arn, _parse(arn, await self._document(account, arn), PolicyKind.SESSION))
+        parts = [
+            await self._managed(account, arn, PolicyKind.SESSION)
             for arn in layer.policy_arns
         ]
-        if layer.policy is None and not documents:
-            return _NOTHING
         if layer.policy is not None:
-            if not documents:
-                return _compile_inline(layer.policy)
-            documents.append(
-                ("session", _parse("session", layer.policy, PolicyKind.SESSION))
-            )
-        return compile_policies(documents)
+            parts.append(_compile_inline(layer.policy))
+        match parts:
+            case []:
+                return _NOTHING
+            case [only]:
+                return only
+            case _:
+                return join_policies(parts)
 
-    async def _managed(self, account: AccountId, arn: str) -> PolicySet:
+    async def _managed(
+        self, account: AccountId, arn: str, kind: PolicyKind
+    ) -> PolicySet:
+        """A managed policy, made ready once for all whom it is attached to."""
+
         async def load() -> PolicySet:
-            text = await self._document(account, arn)
-            return _compile([(arn, text)], PolicyKind.BOUNDARY)
+            return await _ready(arn, await self._document(account, arn), kind)
 
-        return await self._fresh.memo.get(account, ("managed", arn), load)
+        return await self._fresh.memo.get(account, ("managed", arn, kind), load)
 
     async def _document(self, account: AccountId, arn: str) -> str:
         """The text of a managed policy in force.
@@ -223,6 +226,19 @@ class PolicyLibrary:
         if text is None:
             raise AccessDenied(detail=f"the policy {arn} is gone")
         return text
+
+
+async def _ready(label: str, text: str, kind: PolicyKind) -> PolicySet:
+    """A policy with all its statements compiled.
+
+    One takes milliseconds, and a principal can have more than a hundred: others have
+    their turn in between, and the first decision finds the work done.
+    """
+    await asyncio.sleep(0)
+    policies = _compile([(label, text)], kind)
+    for _ in policies.statements():
+        pass
+    return policies
 
 
 def _compile(texts: Iterable[tuple[str, str]], kind: PolicyKind) -> PolicySet:

@@ -18,6 +18,7 @@ from broker.policy import (
     Decision,
     Explanation,
     PolicySet,
+    TooMuchWork,
     authorize,
     authorize_trust,
     explain,
@@ -116,7 +117,8 @@ class Guard:
         """Decide one need, and refuse nothing.
 
         Raises:
-            AccessDenied: a policy that applies cannot be read any more.
+            AccessDenied: a policy that applies cannot be read any more, or the
+                policies are too much for one decision.
             ServiceUnavailable: the policies cannot be read.
         """
         applicable = await self._applicable(caller, need)
@@ -131,11 +133,11 @@ class Guard:
             },
         )
         judge = authorize if need.trust is None else authorize_trust
-        return Judgement(
-            request=request,
-            applicable=applicable,
-            decision=judge(request, applicable),
-        )
+        try:
+            decision = judge(request, applicable)
+        except TooMuchWork as error:
+            raise AccessDenied(detail=str(error)) from error
+        return Judgement(request=request, applicable=applicable, decision=decision)
 
     async def _applicable(self, caller: Caller, need: Need) -> Applicable:
         resource = None

@@ -17,6 +17,7 @@ from broker.policy.compiled import (
     ALLOW_ALL,
     PolicySet,
     compile_policies,
+    join_policies,
 )
 from broker.policy.context import (
     CONTEXT_KEYS,
@@ -35,7 +36,7 @@ from broker.policy.document import (
     policy_size,
     print_policy,
 )
-from broker.policy.errors import PolicyRejected, RejectionReason
+from broker.policy.errors import PolicyRejected, RejectionReason, TooMuchWork
 from broker.policy.evaluate import authorize, authorize_trust, matched_statements
 from broker.policy.explain import Closest, Element, Explanation, explain
 from broker.policy.grammar import parse_policy
@@ -44,10 +45,13 @@ from broker.policy.mentions import context_keys
 from broker.policy.prospect import is_conceivable
 from broker.policy.request import AccessRequest, Applicable
 from broker.policy.shared_issuers import check_shared_issuers
+from broker.policy.work import VALUE_CHARACTERS_MAX, VALUES_MAX
 
 __all__ = [
     "ALLOW_ALL",
     "CONTEXT_KEYS",
+    "VALUES_MAX",
+    "VALUE_CHARACTERS_MAX",
     "AccessRequest",
     "Applicable",
     "Closest",
@@ -68,6 +72,7 @@ __all__ = [
     "RejectionReason",
     "Statement",
     "StatementRef",
+    "TooMuchWork",
     "authorize",
     "authorize_trust",
     "check_shared_issuers",
@@ -76,6 +81,7 @@ __all__ = [
     "explain",
     "find_context_key",
     "is_conceivable",
+    "join_policies",
     "known_claims",
     "matched_statements",
     "parse_policy",

@@ -1,4 +1,4 @@
-"""Why a policy text is refused: reason, sentence and place."""
+"""Why a policy text is refused, and what is too much to decide."""
 
 from enum import StrEnum
 
@@ -44,3 +44,20 @@ class PolicyRejected(Exception):
         self,
     ) -> tuple[type["PolicyRejected"], tuple[RejectionReason, str, str]]:
         return type(self), (self.reason, self.message, self.place)
+
+
+class TooMuchWork(Exception):
+    """A decision or a simulation could take more work than it may.
+
+    ``units`` is what it could take, ``allowed`` what it may: units of `work`.
+    """
+
+    def __init__(self, units: int, allowed: int) -> None:
+        super().__init__(
+            f"to decide takes up to {units} units of work, and {allowed} are allowed"
+        )
+        self.units = units
+        self.allowed = allowed
+
+    def __reduce__(self) -> tuple[type["TooMuchWork"], tuple[int, int]]:
+        return type(self), (self.units, self.allowed)

@@ -9,15 +9,18 @@ Held against IAM User Guide, "Policy evaluation logic", and reference 9.1 to 9.3
    identity policies, boundary and every session layer must allow.
 4. Other account: the resource policy and the whole identity side must allow.
 5. A role's trust policy must allow in any case.
+
+What could take too long to decide is not decided: ``TooMuchWork`` (`work`).
 """
 
 from typing import NamedTuple
 
 from broker.model.principal import PrincipalType
-from broker.policy.compiled import CompiledStatement, PolicySet
+from broker.policy.compiled import Candidates, CompiledStatement, PolicySet
 from broker.policy.decision import Decision, PolicyType, StatementRef
 from broker.policy.principal import Grant
 from broker.policy.request import AccessRequest, Applicable
+from broker.policy.work import SMALL_WORK, require_bounded
 
 _OF_NO_ACCOUNT = frozenset({PrincipalType.ANONYMOUS, PrincipalType.SERVICE})
 _CONTROLS = (PolicyType.RESOURCE_CONTROL, PolicyType.SERVICE_CONTROL)
@@ -25,7 +28,11 @@ _WITHOUT_IDENTITY = _OF_NO_ACCOUNT | {PrincipalType.SAML, PrincipalType.WEB_IDEN
 
 
 def authorize(request: AccessRequest, applicable: Applicable) -> Decision:
-    """Decide a request for a resource that may or may not have a policy."""
+    """Decide a request for a resource that may or may not have a policy.
+
+    Raises:
+        TooMuchWork: the policies and the request are too large together.
+    """
     return _decide(request, applicable, PolicyType.RESOURCE)
 
 
@@ -34,6 +41,9 @@ def authorize_trust(request: AccessRequest, applicable: Applicable) -> Decision:
 
     ``applicable.resource`` is the role's trust policy and ``resource_account`` the
     role's account. Identity policies alone never suffice.
+
+    Raises:
+        TooMuchWork: the policies and the request are too large together.
     """
     return _decide(request, applicable, PolicyType.TRUST)
 
@@ -59,11 +69,7 @@ _SILENT = _Verdict(Grant.NONE, ())
 def _decide(
     request: AccessRequest, applicable: Applicable, resource_type: PolicyType
 ) -> Decision:
-    action = request.action
-    layers = [
-        (policy_type, policies.candidates(action))
-        for policy_type, policies in _layers(applicable, resource_type)
-    ]
+    layers = _bounded_candidates(request, applicable, resource_type)
     for policy_type, found in layers:
         if found.denies and (refs := _matching(found.denies, request)):
             return Decision(
@@ -96,6 +102,23 @@ def _decide(
         identity=identity,
         silent=silent,
     )
+
+
+def _bounded_candidates(
+    request: AccessRequest, applicable: Applicable, resource_type: PolicyType
+) -> list[tuple[PolicyType, Candidates]]:
+    """What each layer has about the action; not too much to be decided."""
+    action = request.action
+    work = 0
+    layers = []
+    for policy_type, policies in _layers(applicable, resource_type):
+        found = policies.candidates(action)
+        work += found.work
+        layers.append((policy_type, found))
+    if work > SMALL_WORK:
+        statements = (s.work for _, f in layers for s in f.denies + f.allows)
+        require_bounded(statements, request.resource, request.context)
+    return layers
 
 
 def _matching(

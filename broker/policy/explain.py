@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from broker.policy.compiled import CompiledStatement, PolicySet
 from broker.policy.decision import Decision, PolicyType, StatementRef
-from broker.policy.document import Condition, Effect
+from broker.policy.document import Condition
 from broker.policy.principal import Grant
 from broker.policy.request import AccessRequest, Applicable
 from broker.policy.variables import find_variables
@@ -20,12 +20,14 @@ _SHOWN_VALUES = 3
 
 
 class Element(IntEnum):
-    """The elements of a statement, in the order in which they are compared."""
+    """The elements of a statement, in the order in which they are compared.
 
-    ACTION = 1
-    RESOURCE = 2
-    PRINCIPAL = 3
-    CONDITION = 4
+    Its action comes first; a statement about another one is never close.
+    """
+
+    RESOURCE = 1
+    PRINCIPAL = 2
+    CONDITION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +76,18 @@ def explain(
         return Explanation(request, decision)
     best: Closest | None = None
     best_rank = (0, 0)
-    for statement in _of_type(applicable, decision.policy_type):
-        if statement.source.effect is Effect.DENY:
-            continue
+    for statement in _allows(request.action, applicable, decision.policy_type):
         found = _compare(statement, request)
         if found is None:
             continue
         rank = (found.failed.value, -len(found.conditions))
-        if found.failed > Element.ACTION and rank > best_rank:
+        if rank > best_rank:
             best, best_rank = found, rank
     return Explanation(request, decision, best)
 
 
-def _of_type(
-    applicable: Applicable, policy_type: PolicyType
+def _allows(
+    action: str, applicable: Applicable, policy_type: PolicyType
 ) -> Iterator[CompiledStatement]:
     sets: dict[PolicyType, tuple[PolicySet | None, ...]] = {
         PolicyType.IDENTITY: (applicable.identity,),
@@ -100,19 +100,12 @@ def _of_type(
     }
     for policies in sets[policy_type]:
         if policies is not None:
-            yield from policies.statements()
+            yield from policies.candidates(action).allows
 
 
 def _compare(statement: CompiledStatement, request: AccessRequest) -> Closest | None:
     """What an Allow fails on first; None when it matches."""
     source = statement.source
-    if not statement.action(request.action.lower()):
-        element = "NotAction" if source.not_action else "Action"
-        return Closest(
-            statement.ref,
-            Element.ACTION,
-            f"its {element} does not cover {request.action}",
-        )
     resource = statement.resource
     if resource is not None and not resource(request.resource, request.context):
         named = _listed(source.resources or ())

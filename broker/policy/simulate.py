@@ -17,6 +17,14 @@ from broker.policy.evaluate import authorize, authorize_trust, matched_statement
 from broker.policy.mentions import missing_keys
 from broker.policy.request import AccessRequest, Applicable
 from broker.policy.variables import all_resolve, find_variables
+from broker.policy.work import count_units
+
+_PASSES = 4
+"""To decide, to take apart, to look for missing keys and to explain."""
+
+_ONE_SIMULATION = 200
+_ONE_STATEMENT = 100
+"""What it takes besides comparisons: to write a statement's place takes the most."""
 
 
 class Outcome(IntEnum):
@@ -74,6 +82,32 @@ def simulate(
             policy_type: max(map(_verdict, found))
             for policy_type, found in effects.items()
         },
+    )
+
+
+def simulation_work(request: AccessRequest, applicable: Applicable) -> int:
+    """The units of work that `simulate` and an explanation take at most."""
+    found = [
+        policies.candidates(request.action)
+        for sets in _sets(applicable).values()
+        for policies in sets
+    ]
+    statements = [s.work for one in found for s in one.denies + one.allows]
+    units = count_units(statements, request.resource, request.context)
+    return _ONE_SIMULATION + _PASSES * units
+
+
+def answer_work(simulation: Simulation) -> int:
+    """The units of work that it takes to tell what was found."""
+    return _ONE_STATEMENT * len(simulation.matched)
+
+
+def search_work(action: str, applicable: Applicable) -> int:
+    """The units of work that it takes to find the statements about an action."""
+    return sum(
+        policies.candidates(action).search
+        for sets in _sets(applicable).values()
+        for policies in sets
     )
 
 

@@ -4,18 +4,25 @@ A pattern is a sequence of tokens: literal text, ``Wild.STAR`` (any run of
 characters, also none) and ``Wild.ANY`` (one character). Between stars stand
 *chunks* of fixed length; the first is anchored at the beginning, the last at the
 end, and each of the others is taken at its first occurrence after the one before
-(the leftmost choice never hurts), so a match costs one pass over the text.
+(the leftmost choice never hurts).
+
+A match takes at most as many steps as the pattern has characters, each of them over
+as many machine words as the text has groups of 64 characters (`work` counts them).
 """
 
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 
 TextTest = Callable[[str], bool]
 
-_MISSES_BEFORE_BITS = 32
-_FIRST_WINDOW = 256
+_COMPARED = 16
+"""Pieces that are compared place by place before the search by bit sets begins."""
+
+_OCCURRENCES = 1024
+"""Bit sets that are kept: many patterns are matched against one text."""
 
 
 class Wild(Enum):
@@ -130,56 +137,46 @@ class _Chunk:
         return len(self.text) == self.length
 
     def stands_at(self, text: str, position: int) -> bool:
-        return all(
-            text.startswith(literal, position + offset)
-            for offset, literal in self.pieces
-        )
+        for offset, literal in self.pieces:  # twice as fast as all()
+            if not text.startswith(literal, position + offset):
+                return False
+        return True
 
     def find(self, text: str, start: int, end: int) -> int:
         """The first place in ``text[start:end]``, or -1."""
+        if not self.pieces:
+            return start if start + self.length <= end else -1
         offset, literal = self.anchor
         stop = end - (self.length - offset - len(literal))
         low = start + offset
-        for _ in range(_MISSES_BEFORE_BITS):
+        for _ in range(1 + _COMPARED // len(self.pieces)):
             found = text.find(literal, low, stop)
             if found < 0:
                 return -1
             if self.stands_at(text, found - offset):
                 return found - offset
             low = found + 1
-        start = low - offset
-        width = _FIRST_WINDOW
-        while start + self.length <= end:
-            window = text[start : min(end, start + width + self.length - 1)]
-            found = self._find_by_bits(window)
-            if found >= 0:
-                return start + found
-            start += width
-            width *= 2  # so that the work is in proportion to the way advanced
-        return -1
+        return self._find_by_bits(text, low - offset, end)
 
-    def _find_by_bits(self, text: str) -> int:
+    def _find_by_bits(self, text: str, start: int, end: int) -> int:
         """The same by bit sets, one bit a place: no text makes this quadratic.
 
         ``a?a?a?b`` against a long run of ``a`` fails late at every place; a place
         by place search would take pattern times text steps.
         """
-        places = len(text) - self.length + 1
+        places = end - self.length - start + 1
         if places <= 0:
             return -1
-        candidates = (1 << places) - 1
-        masks: dict[str, int] = {}
+        candidates = ((1 << places) - 1) << start
         for offset, literal in self.pieces:
             for position, character in enumerate(literal, offset):
-                mask = masks.get(character)
-                if mask is None:
-                    mask = masks[character] = _occurrences(text, character)
-                candidates &= mask >> position
+                candidates &= _occurrences(text, character) >> position
                 if not candidates:
                     return -1
         return (candidates & -candidates).bit_length() - 1
 
 
+@lru_cache(_OCCURRENCES)
 def _occurrences(text: str, character: str) -> int:
     """A number whose bit *i* tells whether ``text[i]`` is the character."""
     marked = text.replace("\x01", "\x00").replace(character, "\x01")

@@ -1,6 +1,8 @@
 """The policy simulator answers boto3 and the AWS CLI as AWS documents it."""
 
+import urllib.request
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -652,16 +654,100 @@ def test_a_request_s_policies_are_bounded_together(iam: Any) -> None:
     assert code == "InvalidInput"
 
 
-def test_policies_and_resources_are_bounded_together(iam: Any) -> None:
-    long = allow("s3:*") + " " * 60_000
-    given = {
-        "ActionNames": ["s3:Go"],
-        "PolicyInputList": [long],
-        "ResourceArns": [f"arn:aws:s3:::b{n}" for n in range(900)],
-    }
-    code, message = refused(iam.simulate_custom_policy, **given)[1:]
+SEARCHED = "*" + "a?" * 250 + "b*"
+
+
+def on_user_agent(*patterns: str) -> str:
+    return allow("s3:*", Condition={"StringLike": {"aws:UserAgent": list(patterns)}})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        # Hundreds of patterns that cost most, and the longest value.
+        {
+            "PolicyInputList": [on_user_agent(*[SEARCHED] * 200)] * 2,
+            "ContextEntries": [entry("aws:UserAgent", "string", "a" * 4096)],
+        },
+        # Statements times resources.
+        {
+            "PolicyInputList": [
+                policy(*[statement("s3:*", "arn:aws:s3:::?b*x")] * 1000)
+            ],
+            "ResourceArns": [f"arn:aws:s3:::b{n}" for n in range(1000)],
+        },
+        # Patterns of actions times actions.
+        {
+            "PolicyInputList": [allow([f"s3:?{n}*" for n in range(9000)])],
+            "ActionNames": [f"s3:Get{n}" for n in range(1000)],
+            "MaxItems": 1000,
+        },
+        # What answers hold: every statement for every resource.
+        {
+            "PolicyInputList": [policy(*[statement("s3:*", "*")] * 1000)],
+            "ResourceArns": [f"arn:aws:s3:::b{n}" for n in range(1000)],
+        },
+    ],
+)
+def test_the_work_of_a_simulation_is_bounded(iam: Any, given: dict[str, Any]) -> None:
+    whole = {"ActionNames": ["s3:GetObject"], **given}
+    code, message = refused(iam.simulate_custom_policy, **whole)[1:]
     assert code == "InvalidInput"
-    assert "too much for 900 resources in one request; send 83" in message
+    assert "units of work" in message
+
+
+def test_others_are_served_while_a_simulation_runs(
+    broker: RunningBroker, iam: Any
+) -> None:
+    """It computes beside the event loop: another answer comes before its own."""
+    given = {
+        "ActionNames": ["s3:GetObject"],
+        "PolicyInputList": [policy(*[statement("s3:*", "arn:aws:s3:::?b*x")] * 40)],
+        "ResourceArns": [f"arn:aws:s3:::b{n}" for n in range(600)],
+    }
+    with ThreadPoolExecutor(1) as pool:
+        simulation = pool.submit(iam.simulate_custom_policy, **given)
+        served = 0
+        while not simulation.done():
+            with urllib.request.urlopen(f"{broker.url}/healthz", timeout=20) as answer:
+                assert answer.status == 200
+            served += not simulation.done()
+    assert len(simulation.result()["EvaluationResults"]) == 1
+    assert served > 3
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (
+            [entry("aws:b", "string", "x" * 4097)],
+            "A value in ContextEntries has 4097 characters; it can have 4096.",
+        ),
+        (
+            [entry("aws:b", "stringList", *["x"] * 1001)],
+            "ContextEntries can have 1000 members and as many values.",
+        ),
+        (
+            [entry(f"aws:b{n}", "string") for n in range(1001)],
+            "ContextEntries can have 1000 members and as many values.",
+        ),
+        (
+            [entry("aws:b", "stringList", *["x" * 4096] * 16, "y")],
+            (
+                "The values in ContextEntries have 65537 characters together; they can"
+                " have 65536."
+            ),
+        ),
+    ],
+)
+def test_the_context_of_a_simulation_is_bounded(
+    iam: Any, entries: list[dict[str, Any]], message: str
+) -> None:
+    given = {"ActionNames": ["s3:Go"], "PolicyInputList": ALLOW}
+    code, found = refused(iam.simulate_custom_policy, ContextEntries=entries, **given)[
+        1:
+    ]
+    assert (code, found) == ("InvalidInput", message)
 
 
 @pytest.mark.parametrize(

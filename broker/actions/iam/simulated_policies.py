@@ -1,6 +1,5 @@
 """The policies that take part in a simulation, and where each comes from."""
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,9 +26,6 @@ from broker.policy.positions import Position, Span, statement_spans
 
 MAX_CHARACTERS = 1_048_576
 """Of all policies of a request; AWS documents no bound, a call must have one."""
-
-MAX_WORK = 50_000_000
-"""Characters of policies times resources."""
 
 _LEVELS = "OrderedOrganizationPolicyInputList"
 _LEVEL = "ServiceControlPolicyInputList"
@@ -79,16 +75,19 @@ class Sources:
 
     def find_statement(self, ref: StatementRef) -> dict[str, Any] | None:
         """A statement of one of these policies; None for another's."""
-        for number, source in enumerate(self.listed):
-            if ref.policy == self._label(number):
-                return source.statement(ref.index)
-        return None
+        source = self._find(ref.policy)
+        return None if source is None else source.statement(ref.index)
 
     def find_name(self, label: str) -> str | None:
         """How answers name the policy with a label; None for another's."""
-        for number, source in enumerate(self.listed):
-            if label == self._label(number):
-                return source.policy_id
+        source = self._find(label)
+        return None if source is None else source.policy_id
+
+    def _find(self, label: str) -> Source | None:
+        kind, _, number = label.rpartition(" ")
+        if number.isdigit() and int(number) < len(self.listed):
+            source = self.listed[int(number)]
+            return source if source.source_type == kind else None
         return None
 
     def _label(self, number: int) -> str:
@@ -96,7 +95,7 @@ class Sources:
         return f"{kind} {number}"
 
 
-async def read_policies(
+def read_policies(
     texts: Iterable[str],
     kind: PolicyKind,
     parameter: str,
@@ -107,11 +106,10 @@ async def read_policies(
     Raises:
         InvalidInput: a text is no policy; the message names it.
     """
-    found = []
-    for number, text in enumerate(texts, start=1):
-        await asyncio.sleep(0)  # a text takes milliseconds; others have their turn
-        found.append(read_policy(text, kind, f"{parameter}.{number}", source_type))
-    return found
+    return [
+        read_policy(text, kind, f"{parameter}.{number}", source_type)
+        for number, text in enumerate(texts, start=1)
+    ]
 
 
 def read_policy(
@@ -128,7 +126,7 @@ def read_policy(
         raise InvalidInput(f"{policy_id}: {error.message}") from error
 
 
-async def read_levels(levels: Sequence[Any]) -> tuple[PolicySet, ...]:
+def read_levels(levels: Sequence[Any]) -> tuple[PolicySet, ...]:
     """``OrderedOrganizationPolicyInputList``: service control policies by level.
 
     Raises:
@@ -136,7 +134,7 @@ async def read_levels(levels: Sequence[Any]) -> tuple[PolicySet, ...]:
     """
     found = []
     for number, level in enumerate(levels, start=1):
-        sources = await read_policies(
+        sources = read_policies(
             level.get(_LEVEL, ()), PolicyKind.CONTROL, f"{_LEVELS}.{number}.{_LEVEL}"
         )
         found.append(Sources(sources).compile())
@@ -158,19 +156,6 @@ def check_size(given: Mapping[str, Any]) -> None:
     if size > MAX_CHARACTERS:
         raise InvalidInput(
             f"The policies have {size} characters; a request can have {MAX_CHARACTERS}."
-        )
-
-
-def check_work(characters: int, resources: int) -> None:
-    """Bound what one action can cost: each policy is asked about each resource.
-
-    Raises:
-        InvalidInput: it is too much.
-    """
-    if characters * resources > MAX_WORK:
-        raise InvalidInput(
-            f"{characters} characters of policies are too much for {resources}"
-            f" resources in one request; send {MAX_WORK // characters} resources."
         )
 
 

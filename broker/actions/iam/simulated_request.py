@@ -7,7 +7,7 @@ import base64
 import binascii
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.entities import User
 from broker.model.principal import Principal
+from broker.policy import VALUE_CHARACTERS_MAX, VALUES_MAX
 from broker.policy.conditions.boolean import check_boolean
 from broker.policy.conditions.date import find_instant
 from broker.policy.conditions.numeric import find_number
@@ -29,6 +30,9 @@ from broker.stores.directory.port import DirectoryReader
 
 MAX_RESOURCES = 1000
 """AWS documents no bound; a call must have one."""
+
+MAX_CONTEXT_CHARACTERS = 65_536
+"""Of all values of ``ContextEntries``; of their number and length see `policy`."""
 
 EVERYTHING = "*"
 _ACTION = re.compile(r"[A-Za-z0-9-]+:[A-Za-z0-9]+")
@@ -178,12 +182,14 @@ def read_owner(given: Given) -> str | None:
     return match[1]
 
 
-def read_context(entries: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+def read_context(entries: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
     """``ContextEntries``; a key without values stays absent.
 
     Raises:
-        InvalidInput: a key comes twice, has no name, or a value is not of its type.
+        InvalidInput: a key comes twice, has no name, a value is not of its type, or
+            there is too much of it.
     """
+    _check_amount(entries)
     context: dict[str, tuple[str, ...]] = {}
     for entry in entries:
         name = entry.get("ContextKeyName", "")
@@ -264,6 +270,27 @@ def _check_scenario(option: str | None, resources: tuple[str, ...]) -> None:
     for kind in needed:
         if kind not in kinds:
             raise InvalidInput(f"{option} needs the ARN of one {kind} in ResourceArns.")
+
+
+def _check_amount(entries: Sequence[Mapping[str, Any]]) -> None:
+    """AWS documents no bound on values, but every decision may look at all of them."""
+    values = [v for entry in entries for v in entry.get("ContextKeyValues", ())]
+    if max(len(entries), len(values)) > VALUES_MAX:
+        raise InvalidInput(
+            f"ContextEntries can have {VALUES_MAX} members and as many values."
+        )
+    longest = max(map(len, values), default=0)
+    if longest > VALUE_CHARACTERS_MAX:
+        raise InvalidInput(
+            f"A value in ContextEntries has {longest} characters;"
+            f" it can have {VALUE_CHARACTERS_MAX}."
+        )
+    size = sum(map(len, values))
+    if size > MAX_CONTEXT_CHARACTERS:
+        raise InvalidInput(
+            f"The values in ContextEntries have {size} characters together;"
+            f" they can have {MAX_CONTEXT_CHARACTERS}."
+        )
 
 
 def _check_values(name: str, key_type: str, values: tuple[str, ...]) -> None:

@@ -98,10 +98,14 @@ class Setting:
 
     def statements(self, simulation: Simulation) -> list[dict[str, Any]]:
         """``MatchedStatements``."""
+        return self.places(simulation.matched)
+
+    def places(self, refs: Iterable[StatementRef]) -> list[dict[str, Any]]:
+        """Where statements stand in the policies that answers show."""
         found = (
             self.resource_policy.find_statement(ref)
             or self.identity.find_statement(ref)
-            for ref in simulation.matched
+            for ref in refs
         )
         return [statement for statement in found if statement is not None]
 
@@ -128,17 +132,17 @@ def action_result(setting: Setting, action: str, decided: Sequence[Decided]) -> 
     """``EvaluationResult`` of one action on all resources."""
     outcome = max(one.outcome for one in decided)
     resources = [one.resource for one in decided if one.resource != EVERYTHING]
-    matched: list[dict[str, Any]] = []
+    matched: dict[StatementRef, None] = {}
     if outcome is not Outcome.IMPLICIT_DENY:
         for one in decided:
             if one.outcome is outcome and not one.stopped:
-                matched += setting.statements(one.simulation)
+                matched.update(dict.fromkeys(one.simulation.matched))
     template = find_resource_template(action, resources) if resources else None
     result: dict[str, Any] = {
         "EvalActionName": action,
         "EvalResourceName": template or EVERYTHING,
         "EvalDecision": _DECISION[outcome],
-        "MatchedStatements": _once(matched),
+        "MatchedStatements": setting.places(matched),
         "MissingContextValues": _missing(decided),
         **_boundary_detail(decided),
     }
@@ -206,11 +210,3 @@ def _details(decided: Sequence[Decided]) -> dict[str, str]:
 def _missing(decided: Iterable[Decided]) -> list[str]:
     keys = {key.lower(): key for one in decided for key in one.simulation.missing}
     return list(keys.values())
-
-
-def _once(statements: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for statement in statements:
-        if statement not in found:
-            found.append(statement)
-    return found

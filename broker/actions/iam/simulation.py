@@ -7,9 +7,8 @@ single resources are inside of it.
 Source: IAM service model (pinned), API reference.
 """
 
-import asyncio
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from broker.actions.action import Call, Door, Given
@@ -24,7 +23,6 @@ from broker.actions.iam.simulated_policies import (
     Sources,
     boundary_policies,
     check_size,
-    check_work,
     owned_policies,
     read_levels,
     read_policies,
@@ -45,26 +43,34 @@ from broker.actions.iam.simulated_request import (
 from broker.actions.iam.simulated_results import Decided, Setting, action_result
 from broker.errors import InvalidInput
 from broker.model.page import Page, PageRequest
+from broker.offload import offload
 from broker.policy import (
     AccessRequest,
     Applicable,
     PolicyKind,
     PolicySet,
     PolicyType,
+    TooMuchWork,
     authorize,
     authorize_trust,
     context_keys,
     explain,
 )
-from broker.policy.simulate import Outcome, simulate
+from broker.policy.simulate import (
+    Outcome,
+    answer_work,
+    search_work,
+    simulate,
+    simulation_work,
+)
 
 Answer = Mapping[str, Any]
 
 _PAGE_DECISIONS = 1000
 """A page is no longer than so many decisions; IAM may answer less than asked, too."""
 
-_TURN_SECONDS = 0.005
-"""The time after which others have their turn."""
+MAX_WORK = 2_000_000
+"""Units of work (`broker.policy.work`) of one request: about half a second."""
 
 
 async def _simulate_custom(given: Given, call: Call) -> Answer:
@@ -72,76 +78,69 @@ async def _simulate_custom(given: Given, call: Call) -> Answer:
     if arn is None and "ResourcePolicy" in given:
         raise InvalidInput("CallerArn is required if you include a ResourcePolicy.")
     caller = nobody(call.account) if arn is None else await simulated_caller(call, arn)
-    setting = await _setting(
-        given,
-        caller,
-        identity=Sources(await _input_policies(given)),
-        boundary=Sources(),
-        controls=await read_levels(given.get("OrderedOrganizationPolicyInputList", ())),
-        door=call.door,
-    )
-    return await _answer(given, setting)
+    return await offload(lambda: _answer(given, _setting(given, caller, call.door)))
 
 
 async def _simulate_principal(given: Given, call: Call) -> Answer:
     source = parse_entity_arn(given["PolicySourceArn"], call.account)
     exclusions = Exclusions.read(given.get("PolicyExclusionList", ()))
     owner = await require_owner(call, source)
-    setting = await _setting(
-        given,
-        await simulated_caller(call, given.get("CallerArn", source.text)),
-        identity=Sources(
-            [
-                *await owned_policies(call, owner, exclusions),
-                *await _input_policies(given),
-            ]
-        ),
-        boundary=Sources(await boundary_policies(call, owner, exclusions)),
+    caller = await simulated_caller(call, given.get("CallerArn", source.text))
+    stored = _Stored(
+        identity=await owned_policies(call, owner, exclusions),
+        boundary=await boundary_policies(call, owner, exclusions),
         controls=await service_controls(call, exclusions),
-        door=call.door,
     )
-    return await _answer(given, setting)
+    return await offload(
+        lambda: _answer(given, _setting(given, caller, call.door, stored))
+    )
 
 
 async def _custom_context_keys(given: Given, _call: Call) -> Answer:
-    sources = await _input_policies(given)
-    return {"ContextKeyNames": list(context_keys(s.document for s in sources))}
+    return await offload(lambda: _context_keys(_input_policies(given)))
 
 
 async def _principal_context_keys(given: Given, call: Call) -> Answer:
     source = parse_entity_arn(given["PolicySourceArn"], call.account)
     owner = await require_owner(call, source)
-    sources = [
-        *await owned_policies(call, owner, Exclusions()),
-        *await _input_policies(given),
-    ]
+    owned = await owned_policies(call, owner, Exclusions())
+    return await offload(lambda: _context_keys([*owned, *_input_policies(given)]))
+
+
+def _context_keys(sources: Iterable[Source]) -> Answer:
     return {"ContextKeyNames": list(context_keys(s.document for s in sources))}
 
 
-async def _input_policies(given: Given) -> list[Source]:
+def _input_policies(given: Given) -> list[Source]:
     check_size(given)
-    return await read_policies(
+    return read_policies(
         given.get("PolicyInputList", ()), PolicyKind.IDENTITY, "PolicyInputList"
     )
 
 
-async def _setting(
-    given: Given,
-    caller: SimulatedCaller,
-    *,
-    identity: Sources,
-    boundary: Sources,
-    controls: tuple[PolicySet, ...],
-    door: Door,
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """The policies that are there, besides those of the request."""
+
+    identity: list[Source] = field(default_factory=list)
+    boundary: list[Source] = field(default_factory=list)
+    controls: tuple[PolicySet, ...] = ()
+
+
+def _setting(
+    given: Given, caller: SimulatedCaller, door: Door, stored: _Stored | None = None
 ) -> Setting:
     """Raises ``InvalidInput`` for what does not go together."""
+    stored = stored or _Stored()
+    identity = Sources([*stored.identity, *_input_policies(given)])
     name = "PermissionsBoundaryPolicyInputList"
+    boundary = Sources(stored.boundary)
     boundaries = given.get(name, ())
     if len(boundaries) > 1:
         raise InvalidInput(f"{name} can have one member only.")
     if boundaries:
         boundary = Sources(
-            await read_policies(boundaries, PolicyKind.BOUNDARY, name, BOUNDARY_POLICY)
+            read_policies(boundaries, PolicyKind.BOUNDARY, name, BOUNDARY_POLICY)
         )
     resource_policy = Sources()
     text: str | None = given.get("ResourcePolicy")
@@ -154,7 +153,8 @@ async def _setting(
         resource_policy.listed.append(
             read_policy(text, PolicyKind.RESOURCE, "ResourcePolicy", RESOURCE_POLICY)
         )
-    setting = Setting(
+    levels = read_levels(given.get("OrderedOrganizationPolicyInputList", ()))
+    return Setting(
         identity=identity,
         boundary=boundary,
         caller=caller,
@@ -162,58 +162,53 @@ async def _setting(
         resources=read_resources(given),
         resource_policy=resource_policy,
         resource_owner=read_owner(given),
-        controls=controls,
+        controls=(*stored.controls, *levels),
         explains=door is Door.CONSOLE,
     )
-    listed = (*identity.listed, *boundary.listed, *resource_policy.listed)
-    check_work(sum(len(one.text) for one in listed), len(setting.resources))
-    return setting
 
 
-async def _answer(given: Given, setting: Setting) -> Answer:
+def _answer(given: Given, setting: Setting) -> Answer:
     wanted = page_request(given)
     limit = max(1, min(wanted.limit, _PAGE_DECISIONS // len(setting.resources)))
     numbered = [f"{n:06d}{name}" for n, name in enumerate(read_actions(given))]
     page: Page[str] = cut(numbered, str, PageRequest(wanted.marker, limit))
     applicable = setting.applicable()
-    turns = _Turns()
-    await _compile_statements(applicable, turns)
+    budget = _Budget()
     results = []
     for item in page.items:
         action = item[6:]
-        decided = []
-        for resource in setting.resources:
-            await turns.give()
-            decided.append(_decide(setting, applicable, action, resource))
+        budget.spend(search_work(action, applicable))
+        decided = [
+            _decide(setting, applicable, action, resource, budget)
+            for resource in setting.resources
+        ]
         results.append(action_result(setting, action, decided))
     return {"EvaluationResults": results, **truncation(page)}
 
 
-class _Turns:
-    """Lets others have their turn when a request takes long."""
+class _Budget:
+    """What is left of the work that one request may cause."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ends = 0.0
+        self._left = MAX_WORK
 
-    async def give(self) -> None:
-        """Pause, if this request's turn is over."""
-        if self._loop.time() > self._ends:
-            await asyncio.sleep(0)
-            self._ends = self._loop.time() + _TURN_SECONDS
-
-
-async def _compile_statements(applicable: Applicable, turns: _Turns) -> None:
-    """Bit by bit what the first decision would otherwise do at once."""
-    single = (applicable.identity, applicable.boundary, applicable.resource)
-    for policies in (*single, *applicable.service_controls):
-        if policies is not None:
-            for _ in policies.statements():
-                await turns.give()
+    def spend(self, units: int) -> None:
+        """Raises ``InvalidInput`` when it is too much."""
+        self._left -= units
+        if self._left < 0:
+            raise InvalidInput(
+                f"The simulation takes more than {MAX_WORK} units of work; send fewer"
+                " or smaller policies, actions, resources or context entries in one"
+                " request."
+            )
 
 
 def _decide(
-    setting: Setting, applicable: Applicable, action: str, resource: str
+    setting: Setting,
+    applicable: Applicable,
+    action: str,
+    resource: str,
+    budget: _Budget,
 ) -> Decided:
     owner = setting.owner_of(resource)
     applicable = replace(applicable, resource_account=owner)
@@ -226,7 +221,12 @@ def _decide(
         principal=setting.caller.principal,
         context=setting.context,
     )
-    simulation = simulate(request, applicable, trust=trust)
+    budget.spend(simulation_work(request, applicable))
+    try:
+        simulation = simulate(request, applicable, trust=trust)
+    except TooMuchWork as error:
+        raise InvalidInput(f"{action} on {resource}: {error}.") from error
+    budget.spend(answer_work(simulation))
     controls = simulation.verdicts.get(PolicyType.SERVICE_CONTROL, Outcome.ALLOWED)
     stopped = controls is not Outcome.ALLOWED
     sentence = ""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.authz.context import call_context, resource_context
+from broker.errors import ValidationError
 from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.model.principal import Principal, PrincipalType
@@ -177,3 +178,12 @@ def test_every_key_stands_in_the_table_with_values_of_its_type(name: str) -> Non
 def test_a_resource_brings_its_owner(resource: str, *, there: bool) -> None:
     expected = {"aws:resourceaccount": (ACCOUNT,)} if there else {}
     assert resource_context(resource, ACCOUNT) == expected
+
+
+@pytest.mark.parametrize("header", [b"user-agent", b"referer"])
+def test_a_header_is_no_longer_than_a_value_may_be(header: bytes) -> None:
+    longest = replace(RAW, headers=((header, b"a" * 4096),))
+    assert call_context(USER, longest, region="eu-west-3", now=NOW)
+    longer = replace(RAW, headers=((header, b"a" * 4097),))
+    with pytest.raises(ValidationError, match="4097 characters; it can have 4096"):
+        call_context(USER, longer, region="eu-west-3", now=NOW)

@@ -195,3 +195,24 @@ async def test_a_hypothesis_is_decided_as_the_call_would_be(
     federated = f"arn:aws:sts::{ACCOUNT}:federated-user/bob"
     with pytest.raises(ValidationError, match="stands in its session"):
         await allowed(federated, "iam:GetRole", TARGET_ROLE)
+
+
+async def test_what_is_too_much_to_decide_is_refused_by_name(
+    services: Services,
+) -> None:
+    patterns = ["*" + "a?" * 250 + f"b{n}*" for n in range(120)]
+    condition = {"StringLike": {"aws:UserAgent": patterns}}
+    await set_controls(
+        services, ControlKind.SERVICE, FULL, {**FULL, "Condition": condition}
+    )
+    agent = raw_request(headers=((b"user-agent", b"a" * 4096),))
+    with pytest.raises(AccessDenied) as caught:
+        await guard(services).require(
+            caller("root user"),
+            [needing("iam:GetRole")],
+            agent,
+            region="eu-west-3",
+            now=NOW,
+        )
+    assert "is not authorized to perform: iam:GetRole" in str(caught.value)
+    assert "units of work" in caught.value.detail

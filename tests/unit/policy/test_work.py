@@ -1,0 +1,145 @@
+"""What a decision can take is counted before it begins, and bounded."""
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+
+from broker.model.account import AccountId
+from broker.model.principal import Principal
+from broker.policy import (
+    VALUE_CHARACTERS_MAX,
+    AccessRequest,
+    Applicable,
+    PolicyKind,
+    PolicySet,
+    TooMuchWork,
+    authorize,
+    compile_policies,
+    join_policies,
+    parse_policy,
+)
+from broker.policy.work import DECISION_WORK_MAX, SMALL_WORK, count_units
+
+BOB = Principal.user(
+    AccountId("111122223333"), user_id="AIDABOBBOBBOBBOBBOBBO", path="/", name="bob"
+)
+LONG = "a" * VALUE_CHARACTERS_MAX
+SEARCHED = "*" + "a?" * 250 + "b*"
+
+
+def policies(*statements: dict[str, Any], version: str = "2012-10-17") -> PolicySet:
+    full = [
+        {"Effect": "Allow", "Resource": "*"}
+        | ({} if "NotAction" in statement else {"Action": "s3:Get"})
+        | statement
+        for statement in statements
+    ]
+    text = json.dumps({"Version": version, "Statement": full})
+    return compile_policies([("p", parse_policy(text, PolicyKind.IDENTITY))])
+
+
+def conditions(operator: str, *values: str, count: int = 1) -> list[dict[str, Any]]:
+    condition = {operator: {"aws:UserAgent": list(values)}}
+    return [{"Condition": condition}] * count
+
+
+def asked(*user_agents: str, resource: str = "arn:aws:s3:::b/k") -> AccessRequest:
+    return AccessRequest("s3:Get", resource, BOB, {"aws:useragent": user_agents})
+
+
+def units(made: PolicySet, request: AccessRequest) -> int:
+    found = made.candidates(request.action)
+    works = [s.work for s in found.denies + found.allows]
+    return count_units(works, request.resource, request.context)
+
+
+def test_what_could_take_too_long_is_not_decided() -> None:
+    """Not even where it would be an early Allow: the count comes first."""
+    made = policies({}, *conditions("StringLike", SEARCHED, count=120))
+    with pytest.raises(TooMuchWork) as caught:
+        authorize(asked(LONG), Applicable(identity=made))
+    assert caught.value.units > caught.value.allowed == DECISION_WORK_MAX
+    assert str(caught.value.units) in str(caught.value)
+    assert pickle.loads(pickle.dumps(caught.value)).units == caught.value.units
+
+
+def test_layers_count_together() -> None:
+    made = policies({}, *conditions("StringLike", SEARCHED, count=50))
+    request = asked("curl/8.0")
+    half = Applicable(identity=made)
+    assert units(made, request) < DECISION_WORK_MAX
+    assert authorize(request, half).allowed
+    with pytest.raises(TooMuchWork):
+        authorize(request, Applicable(identity=made, boundary=made, session=(made,)))
+
+
+def test_many_policies_of_plain_conditions_are_no_work() -> None:
+    """Ten groups full of policies, as large as quotas let them be."""
+    arns = [f"arn:aws:s3:::bucket-{n}-*/home/*" for n in range(100)]
+    full = join_policies([policies(*[{"Resource": arns}] * 10)] * 12)
+    decision = authorize(
+        asked("curl/8.0", resource="arn:aws:s3:::x/y"), Applicable(identity=full)
+    )
+    assert not decision.allowed
+
+
+@pytest.mark.parametrize(
+    ("statement", "least"),
+    [
+        ({"Resource": ["arn:aws:s3:::?x" for _ in range(30)]}, 30),
+        ({"Condition": {"StringLike": {"aws:UserAgent": [SEARCHED] * 5}}}, 2500),
+        ({"Condition": {"StringNotLike": {"aws:UserAgent": ["*a*"] * 50}}}, 100),
+        ({"Condition": {"ArnLike": {"aws:UserAgent": ["arn:*:*:*:*:*"] * 9}}}, 50),
+        ({"Condition": {"NumericEquals": {"aws:UserAgent": ["1"] * 80}}}, 80),
+        (
+            {"Condition": {"StringEquals": {"aws:UserAgent": ["${aws:userid}"] * 60}}},
+            60,
+        ),
+    ],
+)
+def test_every_comparison_counts(statement: dict[str, Any], least: int) -> None:
+    assert units(policies(statement), asked("x")) >= least
+
+
+def test_equality_is_one_look_up_whatever_it_lists() -> None:
+    equal = policies(*conditions("StringEquals", *[str(n) for n in range(900)]))
+    assert units(equal, asked("x")) <= 4
+
+
+def test_each_value_and_its_length_count() -> None:
+    made = policies(*conditions("ForAnyValue:StringLike", "*a?b*"))
+    one = units(made, asked("x"))
+    assert units(made, asked(*["x"] * 100)) >= 50 * one
+    assert units(made, asked(LONG)) >= 20 * one
+
+
+def test_what_is_below_the_threshold_is_small_for_any_request() -> None:
+    """Nothing counts a request below it, so the worst one must be bounded there."""
+    made = policies(*conditions("ForAnyValue:StringLike", SEARCHED[:250] + "*"))
+    found = made.candidates("s3:Get")
+    assert found.work <= SMALL_WORK
+    assert units(made, asked(*[LONG] * 2)) < DECISION_WORK_MAX
+
+
+def test_a_joined_set_says_the_same_as_its_parts() -> None:
+    allow, deny = policies({"Sid": "A"}), policies({"Sid": "D", "Effect": "Deny"})
+    joined = join_policies([allow, deny])
+    found = joined.candidates("s3:Get")
+    assert [s.ref.sid for s in found.allows] == ["A"]
+    assert [s.ref.sid for s in found.denies] == ["D"]
+    assert found.work == sum(s.candidates("s3:Get").work for s in (allow, deny))
+    assert [s.ref.sid for s in joined.statements()] == ["A", "D"]
+    assert authorize(asked("x"), Applicable(identity=joined)).explicit_deny
+    assert not join_policies([]).candidates("s3:Get").allows
+
+
+def test_the_search_for_statements_is_counted() -> None:
+    made = policies(
+        {"Action": [f"s3:{n}?*" for n in range(40)]},
+        {"NotAction": [f"s3:{n}?*" for n in range(30)]},
+        {"Action": "ec2:*"},
+    )
+    assert made.candidates("s3:Get").search >= 70
+    assert join_policies([made, made]).candidates("s3:Get").search >= 140
