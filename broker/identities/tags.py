@@ -9,6 +9,7 @@ from enum import Enum
 
 from broker.errors import InvalidInput, LimitExceeded
 from broker.model.entities import Tags
+from broker.model.tag_text import KEY_LENGTH_MAX, is_tag_key, is_tag_value
 
 TAGS_MAX = 50
 """Tags of one entity. Source: IAM User Guide, "Rules for tagging"."""
@@ -31,11 +32,18 @@ def checked_tags(pairs: Iterable[tuple[str, str]], case: KeyCase) -> dict[str, s
     """The tags of a request.
 
     Raises:
-        InvalidInput: a key comes twice, or begins with the reserved ``aws:``.
+        InvalidInput: a key comes twice, or begins with the reserved ``aws:``; or
+            characters or a length that tags cannot have, which requests are held to
+            by their model already.
     """
     tags: dict[str, str] = {}
     seen: set[str] = set()
     for key, value in pairs:
+        if not (is_tag_key(key) and is_tag_value(value)):
+            raise InvalidInput(
+                f"The tag {key[:KEY_LENGTH_MAX]} has characters or a length that tags"
+                " cannot have."
+            )
         if key.lower().startswith(_RESERVED):
             raise InvalidInput(
                 f"Tag keys beginning with {_RESERVED} are reserved for system use."

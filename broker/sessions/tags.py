@@ -5,22 +5,16 @@ Keys compare without regard to case and keep the case they were given in.
 Source: reference 3.2 and 10.1.
 """
 
-import re
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from broker.errors import InvalidParameterValue, ValidationError
 from broker.model.session import Session
+from broker.model.tag_text import KEY_LENGTH_MAX, VALUE_LENGTH_MAX, has_tag_alphabet
 
 MAX_SESSION_TAGS = 50
-MAX_KEY_LENGTH = 128
-MAX_VALUE_LENGTH = 256
 _KEY_PATTERN = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]+"
 _VALUE_PATTERN = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*"
-_ASCII = re.compile(r"[A-Za-z0-9 _.:/=+\-@]*")
-_SIGNS = frozenset("_.:/=+-@")
-_CATEGORIES = frozenset("LZN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +52,10 @@ def require_session_tags(
     _require_count(len(transitive_keys), "transitiveTagKeys")
     for position, (key, value) in enumerate(given, 1):
         _require_text(
-            key, f"tags.{position}.member.key", _KEY_PATTERN, 1, MAX_KEY_LENGTH
+            key, f"tags.{position}.member.key", _KEY_PATTERN, 1, KEY_LENGTH_MAX
         )
         _require_text(
-            value, f"tags.{position}.member.value", _VALUE_PATTERN, 0, MAX_VALUE_LENGTH
+            value, f"tags.{position}.member.value", _VALUE_PATTERN, 0, VALUE_LENGTH_MAX
         )
         if key.lower().startswith("aws:"):
             raise InvalidParameterValue(
@@ -131,7 +125,7 @@ def _require_text(
         broken = f"Member must have length greater than or equal to {shortest}"
     elif len(text) > longest:
         broken = f"Member must have length less than or equal to {longest}"
-    elif not _ASCII.fullmatch(text) and not all(map(_is_allowed, text)):
+    elif not has_tag_alphabet(text):
         broken = f"Member must satisfy regular expression pattern: {pattern}"
     else:
         return
@@ -139,7 +133,3 @@ def _require_text(
         f"1 validation error detected: Value '{text[:longest]}' at '{member}' failed"
         f" to satisfy constraint: {broken}"
     )
-
-
-def _is_allowed(character: str) -> bool:
-    return character in _SIGNS or unicodedata.category(character)[0] in _CATEGORIES

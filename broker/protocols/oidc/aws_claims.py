@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from broker.model.tag_text import is_tag_key, is_tag_value
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 
 TAGS_CLAIM = "https://aws.amazon.com/tags"
@@ -20,8 +21,6 @@ ROLES_CLAIM = "https://aws.amazon.com/roles"
 
 MAX_TAGS = 50
 
-_TAG_KEY = re.compile(r"[\w \d_.:/=+\-@]{1,128}")
-_TAG_VALUE = re.compile(r"[\w \d_.:/=+\-@]{0,256}")
 _SOURCE_IDENTITY = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _ROLE_ARN = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\x21-\x7e]{1,640}")
 _RESERVED = "aws:"
@@ -116,9 +115,9 @@ def _check_tags(raw: Mapping[str, object], transitive: object) -> SessionTags:
     tags: dict[str, str] = {}
     spelling: dict[str, str] = {}
     for key, value in raw.items():
-        if not _TAG_KEY.fullmatch(key) or key.lower().startswith(_RESERVED):
+        if not is_tag_key(key) or key.lower().startswith(_RESERVED):
             raise _bad_tags(f"tag key {key!r:.140} is not accepted")
-        if not isinstance(value, str) or not _TAG_VALUE.fullmatch(value):
+        if not isinstance(value, str) or not is_tag_value(value):
             raise _bad_tags(f"the value of tag {key!r} is not accepted")
         if spelling.setdefault(key.lower(), key) != key:
             raise _bad_tags(f"tag {key!r} is there twice, in different case")
