@@ -17,7 +17,9 @@ from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.raw import RawRequest
+from broker.sessions.spending import Spending
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.ledger.port import ReplayMark
 
 
 class Proof(StrEnum):
@@ -75,6 +77,9 @@ class Call:
     identity: FederatedIdentity | None = None
     """What an assertion or web identity token proved."""
 
+    spends: Spending | None = None
+    """What the door's proof uses up with the mint."""
+
     prepared: object = None
     """What the action's ``prepare`` worked out before the transaction."""
 
@@ -101,6 +106,11 @@ class Call:
     def account(self) -> AccountId:
         """The caller's account: the one that IAM actions act in."""
         return self.caller.account
+
+    @property
+    def mark(self) -> ReplayMark | None:
+        """The replay mark of what the door's proof uses up."""
+        return None if self.spends is None else self.spends.mark(self.request_id)
 
     @property
     def trusted_role(self) -> Role:

@@ -1,7 +1,9 @@
 """The last step of every way in: is somebody else here, then the mint and the cookie.
 
-A proof that came by a cross-site post is parked under a one-time handle first: such a
-post carries no cookie, so who is signed in shows only after the redirect.
+A proof that came by a cross-site post is parked under a handle first: such a post
+carries no cookie, so who is signed in shows only after the redirect. Each arrival is
+good for one mint, which spends it in the ledger; a mint that fails because a store is
+away leaves handle and proof as they were.
 """
 
 from collections.abc import Mapping
@@ -13,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.actions.action import Door
-from broker.actions.signin.signin_tokens import SigninGrant
+from broker.actions.signin.signin_tokens import SigninGrant, use_of
 from broker.console.console_session import Arrived, SignedIn, session_caller
 from broker.console.csrf import csrf_token, require_same_origin
 from broker.console.desk import HOME, LOGIN, SIGN_IN, Desk, IdentityProof
@@ -24,15 +26,19 @@ from broker.console.pages import see_other
 from broker.console.password_arrival import PasswordArrivals
 from broker.console.pending import Pending
 from broker.console.ways_in import WaysIn
-from broker.errors import BrokerError, ServiceUnavailable, ValidationError
+from broker.errors import BrokerError, ProofUsed, ServiceUnavailable, ValidationError
 from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
 from broker.sessions.handles import Handles
+from broker.sessions.spending import spending
 
 CONTINUE = "/signin/continue"
 PARKED = timedelta(seconds=60)
 ASKED = timedelta(minutes=5)
 """For a person to answer; the proof's own end may come first."""
+
+LONGEST_WAY = timedelta(minutes=30)
+"""From the beginning of a sign-in at an identity provider to the mint, and more."""
 
 USED_UP = "This sign-in link was used already, or it is too old. Start again where you came from."
 
@@ -44,7 +50,8 @@ class Arrival:
     ``session_arn`` is who they will be, for the question and nothing else.
     ``request_id`` is the request of ours that the assertion answers; ``token`` an ID
     token of our own code flow, ``login`` the `OidcLogin` that it makes, without it.
-    ``begun`` is the handle of a sign-in with a password that showed all it has to.
+    ``state`` tells that flow from all others. ``begun`` is the handle of a sign-in with
+    a password that showed all it has to.
     """
 
     door: str
@@ -60,6 +67,7 @@ class Arrival:
     signin_token: str = field(default="", repr=False)
     issuer: str = ""
     begun: str = field(default="", repr=False)
+    state: str = field(default="", repr=False)
 
 
 class Arrivals:
@@ -72,7 +80,7 @@ class Arrivals:
         self._handles = Handles(desk.deps.cache, desk.deps.vault, "arrival")
 
     async def park(self, arrival: Arrival, life: timedelta = PARKED) -> str:
-        """A one-time handle."""
+        """A handle."""
         return await self._handles.put(asdict(arrival), self._now() + life)
 
     async def hand_over(self, arrival: Arrival) -> Response:
@@ -88,24 +96,25 @@ class Arrivals:
             who = await self._desk.find_session(request)
             if isinstance(who, SignedIn):
                 self._desk.require_csrf(request, form, who)
-        value = await self._handles.take(form.find("handle") or "")
+        handle = form.find("handle") or ""
+        value = await self._handles.find(handle)
         if value is None:
             raise ValidationError(USED_UP)
         arrival = Arrival(**value)
+        take_in = self.let_in if request.method == "POST" else self.enter
         try:
-            if request.method == "POST":
-                return await self.let_in(request, arrival)
-            return await self.enter(request, arrival)
+            response = await take_in(request, arrival)
+        except ServiceUnavailable as error:
+            # Nothing came of it: the same address works when all is well again.
+            return self._desk.pages.show_error(request, error, door=arrival.door)
         except BrokerError as error:
+            await self._handles.forget(handle)
             # In the words of the door that they came by.
-            back = (
-                ""
-                if isinstance(error, ServiceUnavailable)
-                else await self._back(arrival)
-            )
             return self._desk.pages.show_error(
-                request, error, door=arrival.door, back=back
+                request, error, door=arrival.door, back=await self._back(arrival)
             )
+        await self._handles.forget(handle)
+        return response
 
     async def enter(
         self, request: Request, arrival: Arrival, status: int = 303
@@ -128,15 +137,7 @@ class Arrivals:
         self, request: Request, arrival: Arrival, status: int = 303
     ) -> Response:
         """Mint the console session and give its cookie: a new one each time."""
-        pending: Pending | None = None
-        if arrival.begun:
-            result, pending = await self._passwords.login(request, arrival.begun)
-        elif arrival.signin_token:
-            result = await self._login(request, arrival)
-        elif arrival.token:
-            result = await self._exchange(request, arrival)
-        else:
-            result = await self._assume(request, arrival)
+        result, pending = await self._mint(request, arrival)
         credentials = result["Credentials"]
         desk = self._desk
         login = ""
@@ -168,6 +169,25 @@ class Arrivals:
             self._passwords.remember(request, response, pending)
         return response
 
+    async def _mint(
+        self, request: Request, arrival: Arrival
+    ) -> tuple[Mapping[str, Any], Pending | None]:
+        """The console session; the proof is used up, and nothing else was.
+
+        Raises:
+            ValidationError: a sign-in token or a sign-in was used up before.
+        """
+        if not (arrival.begun or arrival.signin_token or arrival.token):
+            return await self._assume(request, arrival), None
+        try:
+            if arrival.begun:
+                return await self._passwords.login(request, arrival.begun)
+            if arrival.signin_token:
+                return await self._login(request, arrival), None
+            return await self._exchange(request, arrival), None
+        except ProofUsed as error:
+            raise ValidationError(USED_UP, detail=error.detail) from error
+
     async def _assume(self, request: Request, arrival: Arrival) -> Mapping[str, Any]:
         given = {
             "RoleArn": arrival.role_arn,
@@ -175,8 +195,9 @@ class Arrivals:
             "SAMLAssertion": arrival.response,
         }
         proof: IdentityProof | None = None
-        if arrival.request_id:
-            await self._desk.starts.finish(request, arrival.request_id[1:])
+        starts, start = self._desk.starts, arrival.request_id[1:]
+        if start:
+            await starts.require(request, start)
 
             async def prove(now: datetime) -> FederatedIdentity:
                 return await self._desk.deps.federated.prove_assertion(
@@ -184,7 +205,7 @@ class Arrivals:
                 )
 
             proof = prove
-        return await self._desk.perform(
+        result = await self._desk.perform(
             request,
             Door.SAML,
             ("sts", "AssumeRoleWithSAML"),
@@ -192,6 +213,9 @@ class Arrivals:
             lambda: given,
             identity_proof=proof,
         )
+        if start:
+            await starts.forget(start)
+        return result
 
     async def _exchange(self, request: Request, arrival: Arrival) -> Mapping[str, Any]:
         given = {
@@ -205,21 +229,33 @@ class Arrivals:
             ("sts", "AssumeRoleWithWebIdentity"),
             None,
             lambda: given,
+            spends=lambda: spending(
+                "oidc-sign-in", arrival.state, until=self._now() + LONGEST_WAY
+            ),
         )
 
     async def _login(self, request: Request, arrival: Arrival) -> Mapping[str, Any]:
         given: dict[str, int] = {}
 
+        tokens, token = self._desk.deps.tokens, arrival.signin_token
+
         async def redeem(now: datetime) -> Caller:
-            grant = await self._desk.deps.tokens.redeem(arrival.signin_token)
+            grant = await tokens.find(token)
             caller = await self.caller_of(grant, now)
             if grant is not None and grant.duration_seconds is not None:
                 given["SessionDuration"] = grant.duration_seconds
             return caller
 
-        return await self._desk.perform(
-            request, Door.FEDERATION, ("signin", "ConsoleLogin"), redeem, lambda: given
+        result = await self._desk.perform(
+            request,
+            Door.FEDERATION,
+            ("signin", "ConsoleLogin"),
+            redeem,
+            lambda: given,
+            spends=lambda: use_of(token, self._now()),
         )
+        await tokens.forget(token)
+        return result
 
     async def caller_of(self, grant: SigninGrant | None, now: datetime) -> Caller:
         """Who a sign-in token is for, as things stand now.

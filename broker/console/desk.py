@@ -25,6 +25,7 @@ from broker.errors import AccessDenied
 from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
 from broker.sessions.handles import Handles
+from broker.sessions.spending import Spending
 
 HOME = "/console/"
 LOGIN = "/console/login"
@@ -33,6 +34,7 @@ SIGN_IN = "/signin"
 DoorProof = Callable[[datetime], Awaitable[Caller]]
 IdentityProof = Callable[[datetime], Awaitable[FederatedIdentity]]
 Precondition = Callable[[Call], Awaitable[None]]
+Spends = Callable[[], Spending | None]
 
 
 class Desk:
@@ -79,10 +81,12 @@ class Desk:
         *,
         identity_proof: IdentityProof | None = None,
         first: Precondition | None = None,
+        spends: Spends | None = None,
     ) -> Mapping[str, Any]:
         """One action through the pipeline, with the door's own proof.
 
-        ``first`` is asked inside the action's transaction, before its work.
+        ``first`` is asked inside the action's transaction, before its work. ``spends``
+        says, after the proof, what the action's mint uses up.
 
         Raises:
             BrokerError: it failed, and the audit says so.
@@ -93,8 +97,9 @@ class Desk:
         call, found = self._open(request, door, service, name)
         if found.writes and door is Door.CONSOLE and request.method != "POST":
             raise AccessDenied("This link was to change something; use the form.")
-        call.door_proof = proof
-        call.identity_proof = identity_proof
+        call.door_proof, call.identity_proof = proof, identity_proof
+        if spends is not None:
+            _spend(call, spends)
         if first is not None:
             found = _preceded(found, first)
         return await self.deps.pipeline.perform(call, found, read)
@@ -105,6 +110,21 @@ class Desk:
         return self.deps.pipeline.open(
             raw_request(request), request_id(request), door, service, name
         )
+
+
+def _spend(call: Call, spends: Spends) -> None:
+    """Have the mint of a call use up what its proof turns out to be."""
+    proof = call.door_proof
+    if proof is None:
+        call.spends = spends()
+        return
+
+    async def prove(now: datetime) -> Caller:
+        caller = await proof(now)
+        call.spends = spends()
+        return caller
+
+    call.door_proof = prove
 
 
 def _preceded(action: Action, first: Precondition) -> Action:

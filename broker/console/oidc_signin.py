@@ -32,6 +32,7 @@ from broker.errors import (
     IdpCommunicationError,
     IdpRejectedClaim,
     InvalidIdentityToken,
+    ServiceUnavailable,
     ValidationError,
 )
 from broker.federation.code_flow import CodeFlowFailedError
@@ -121,7 +122,9 @@ class OidcSignIn:
         refuse_prefetch(request)
         note(request, action="ListRolesWithWebIdentity")
         form = await read_form(request)
-        begun = await self._desk.starts.finish(request, form.require("state"))
+        state = form.require("state")
+        starts = self._desk.starts
+        begun = await starts.require(request, state)
         if "oidc" not in begun:
             raise ValidationError("This answer belongs to another kind of sign-in.")
         account = parse_account_id(begun["account"])
@@ -129,24 +132,33 @@ class OidcSignIn:
         async with self._desk.deps.auditor.opened(entry):
             try:
                 proved = await self._finish(form, account, begun)
-            except BrokerError:
+            except BrokerError as error:
                 await self._note_refused(entry, account, begun["oidc"])
+                if not isinstance(error, ServiceUnavailable | IdpCommunicationError):
+                    await starts.forget(state)
                 raise
             entry.caller_arn = proved.identity.principal.arn
             entry.principal_id = proved.identity.principal.userid
             entry.resources = proved.role_arns
-        destination = begun["destination"]
-        if len(proved.role_arns) == 1:
-            return await self._arrivals.enter(
-                request, _arrival(proved, proved.role_arns[0], destination)
-            )
-        return await self._ask(request, proved, destination)
+        # The code is used up by now; what it brought waits where it can be asked for
+        # again, should a store be away just then.
+        arrivals = {
+            arn: _arrival(proved, arn, begun["destination"], state)
+            for arn in proved.role_arns
+        }
+        if len(arrivals) == 1:
+            response = await self._arrivals.hand_over(*arrivals.values())
+        else:
+            response = await self._ask(request, proved, arrivals)
+        await starts.forget(state)
+        return response
 
     async def choose(self, request: Request) -> Response:
         """``POST /signin/oidc/role``: one of the offered roles."""
         form = await read_form(request)
         require_same_origin(request, self._desk.deps.public_origin)
-        offered = await self._choices.take(form.require("handle"))
+        handle = form.require("handle")
+        offered = await self._choices.find(handle)
         if offered is None:
             raise ValidationError("This choice is too old. Start again.")
         arrivals: dict[str, dict[str, Any]] = offered["arrivals"]
@@ -154,7 +166,9 @@ class OidcSignIn:
         if wanted not in arrivals:
             raise AccessDenied("Your identity provider does not offer this role.")
         await self._recent.remember(offered["who"], wanted)
-        return await self._arrivals.enter(request, Arrival(**arrivals[wanted]))
+        response = await self._arrivals.enter(request, Arrival(**arrivals[wanted]))
+        await self._choices.forget(handle)
+        return response
 
     async def _finish(
         self, form: Form, account: AccountId, begun: dict[str, Any]
@@ -216,13 +230,11 @@ class OidcSignIn:
         return Proved(identity, token, _session_name(claims, identity), roles, login)
 
     async def _ask(
-        self, request: Request, proved: Proved, destination: str
+        self, request: Request, proved: Proved, arrivals: Mapping[str, Arrival]
     ) -> Response:
-        arrivals = {
-            arn: _fields(_arrival(proved, arn, destination)) for arn in proved.role_arns
-        }
+        kept = {arn: _fields(arrival) for arn, arrival in arrivals.items()}
         handle = await self._choices.put(
-            {"arrivals": arrivals, "who": name_of(proved.identity)},
+            {"arrivals": kept, "who": name_of(proved.identity)},
             self._desk.deps.clock.now() + _CHOOSING,
         )
         recent = await self._recent.find([name_of(proved.identity)])
@@ -305,7 +317,7 @@ def _login(
     }
 
 
-def _arrival(proved: Proved, role_arn: str, destination: str) -> Arrival:
+def _arrival(proved: Proved, role_arn: str, destination: str, state: str) -> Arrival:
     session = f"{_role_name(role_arn)}/{proved.session_name}"
     return Arrival(
         door=DOOR,
@@ -316,6 +328,7 @@ def _arrival(proved: Proved, role_arn: str, destination: str) -> Arrival:
         session_name=proved.session_name,
         login=dict(proved.login),
         issuer=proved.identity.issuer,
+        state=state,
     )
 
 

@@ -37,6 +37,8 @@ class PasswordArrivals:
 
         Raises:
             ValidationError: it is not open (any more), or another browser's.
+            ProofUsed: it was used up before.
+            ServiceUnavailable: a store is away; the sign-in is still open.
             AccessDenied: something that was shown no longer counts.
         """
         deps = self._desk.deps
@@ -44,7 +46,7 @@ class PasswordArrivals:
         found: list[Pending] = []
 
         async def prove(now: datetime) -> Caller:
-            pending = await self._desk.pending.finish(request, handle)
+            pending = await self._desk.pending.require(request, handle)
             found.append(pending)
             given["PasswordMark"] = pending.mark
             given["MFAUsed"] = "No" if pending.mfa_at is None else "Yes"
@@ -54,9 +56,15 @@ class PasswordArrivals:
             return await pending_caller(deps.directory, pending, now)
 
         result = await self._desk.perform(
-            request, Door.SIGN_IN, ("signin", "ConsoleLogin"), prove, lambda: given
+            request,
+            Door.SIGN_IN,
+            ("signin", "ConsoleLogin"),
+            prove,
+            lambda: given,
+            spends=lambda: found[0].use,
         )
         pending = found[0]
+        await self._desk.pending.forget(handle)
         deps.uses.note(
             pending.account,
             pending.holder,

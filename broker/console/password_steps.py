@@ -4,7 +4,7 @@ Each uses its handle up and leaves a record; none can be left out or taken early
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum
@@ -30,6 +30,7 @@ from broker.errors import (
     AccessDenied,
     BrokerError,
     PasswordPolicyViolation,
+    ServiceUnavailable,
     Throttling,
     ValidationError,
 )
@@ -42,6 +43,7 @@ from broker.identities.password_policy import LONGEST, requirements
 from broker.identities.second_factors import list_factors
 from broker.model.account import Account
 from broker.model.caller import Caller
+from broker.stores.errors import StoreUnavailableError
 
 FACTOR = "/signin/{account}/factor"
 CHANGE = "/signin/{account}/new-password"
@@ -95,7 +97,10 @@ class PasswordSteps:
 
     async def factor(self, request: Request) -> Response:
         """``POST /signin/{account}/factor``: a second factor."""
-        form, pending = await self._resume(request, Step.FACTOR)
+        async with self._resumed(request, Step.FACTOR) as (form, pending):
+            return await self._factor(request, form, pending)
+
+    async def _factor(self, request: Request, form: Form, pending: Pending) -> Response:
         kind = self._factors.get(form.require("factor"))
         if kind is None:
             raise ValidationError(_NO_KIND)
@@ -120,7 +125,12 @@ class PasswordSteps:
 
     async def change(self, request: Request) -> Response:
         """``POST /signin/{account}/new-password``: the old one and a new one."""
-        form, pending = await self._resume(request, Step.CHANGE)
+        async with self._resumed(request, Step.CHANGE) as (form, pending):
+            return await self._change_password(request, form, pending)
+
+    async def _change_password(
+        self, request: Request, form: Form, pending: Pending
+    ) -> Response:
         new = form.find("new") or ""
         problem = "" if new == (form.find("again") or "") else _DIFFER
         if not problem:
@@ -228,8 +238,13 @@ class PasswordSteps:
             "csrf": csrf_token(self._desk.starts.browser_of(request)),
         }
 
-    async def _resume(self, request: Request, step: Step) -> tuple[Form, Pending]:
+    @asynccontextmanager
+    async def _resumed(
+        self, request: Request, step: Step
+    ) -> AsyncIterator[tuple[Form, Pending]]:
         """A step's form, and the sign-in that it goes on with.
+
+        The handle is used up, unless a store is away and the step came to nothing.
 
         Raises:
             AccessDenied: the form came from elsewhere.
@@ -242,9 +257,14 @@ class PasswordSteps:
         pending = await self._pending.finish(request, form.require("handle"))
         if pending.place != place:
             raise ValidationError("This sign-in is to another account. Start again.")
-        if await self._due(pending) is not step:
-            raise ValidationError(NOT_OPEN, detail=f"{step.value} is not due")
-        return form, pending
+        try:
+            if await self._due(pending) is not step:
+                raise ValidationError(NOT_OPEN, detail=f"{step.value} is not due")
+            yield form, pending
+        except (ServiceUnavailable, StoreUnavailableError):
+            with suppress(ServiceUnavailable):
+                await self._pending.reopen(request, form.require("handle"), pending)
+            raise
 
 
 @asynccontextmanager

@@ -6,16 +6,18 @@ uses up; the pages carry the handle alone.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from starlette.requests import Request
 
 from broker.console.deps import ConsoleDeps
 from broker.console.starts import NOT_OPEN, Starts
+from broker.entropy import new_handle
 from broker.errors import ValidationError
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
+from broker.sessions.spending import Spending, spending
 
 LIFE = timedelta(minutes=10)
 """From the password to the end of the sign-in, however many steps there are."""
@@ -32,6 +34,7 @@ class Pending:
     password it was; ``began`` and ``mfa_at`` are seconds since 1970, ``factor`` the
     serial number of the second factor that was shown. ``kept`` is what the kinds of
     second factors need to remember between a page and its answer, by their names.
+    ``id`` stays through all the steps.
     """
 
     place: str
@@ -47,6 +50,13 @@ class Pending:
     factor: str = ""
     wrong: int = 0
     kept: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    id: str = field(default_factory=new_handle, repr=False)
+
+    @property
+    def use(self) -> Spending:
+        """The one console session that the sign-in is good for."""
+        began = datetime.fromtimestamp(self.began, UTC)
+        return spending("password-sign-in", self.id, until=began + LIFE)
 
     @property
     def is_root(self) -> bool:
@@ -81,7 +91,22 @@ class PendingSignIns:
         Raises:
             ValidationError: there is nothing (any more), or it took too long.
         """
-        value = await self._starts.finish(request, handle)
+        return self._read(await self._starts.finish(request, handle))
+
+    async def require(self, request: Request, handle: str) -> Pending:
+        """Likewise, and the handle stays good."""
+        return self._read(await self._starts.require(request, handle))
+
+    async def reopen(self, request: Request, handle: str, pending: Pending) -> None:
+        """Have a handle open again: nothing came of the step."""
+        browser = self._starts.browser_of(request)
+        await self._starts.reopen(browser, handle, {_KEY: asdict(pending)})
+
+    async def forget(self, handle: str) -> None:
+        """The sign-in led to its session."""
+        await self._starts.forget(handle)
+
+    def _read(self, value: dict[str, Any]) -> Pending:
         if _KEY not in value:
             raise ValidationError(NOT_OPEN, detail="another kind of sign-in")
         pending = Pending(**value[_KEY])

@@ -35,7 +35,7 @@ NOT_OPEN = (
 
 
 class Starts:
-    """Keeps what was begun, under one-time handles."""
+    """Keeps what was begun, under handles that open it until it led somewhere."""
 
     def __init__(self, deps: ConsoleDeps) -> None:
         self._clock = deps.clock
@@ -66,13 +66,31 @@ class Starts:
         """What was begun under a handle; it stays open."""
         return await self._handles.find(handle)
 
-    async def finish(self, request: Request, handle: str) -> dict[str, Any]:
-        """What was begun, once ever, and for the browser that began it alone.
+    async def require(self, request: Request, handle: str) -> dict[str, Any]:
+        """What was begun, for the browser that began it alone; it stays open.
 
         Raises:
             ValidationError: it is not open, or not this browser's.
         """
-        value = await self._handles.take(handle)
+        return self._own(request, await self._handles.find(handle))
+
+    async def finish(self, request: Request, handle: str) -> dict[str, Any]:
+        """Likewise, and it is open no more."""
+        return self._own(request, await self._handles.take(handle))
+
+    async def reopen(
+        self, browser: str, handle: str, value: Mapping[str, object]
+    ) -> None:
+        """Have what was finished open again under its handle: nothing came of it."""
+        await self._handles.replace(
+            handle, {**value, _BROWSER: _digest(browser)}, self._clock.now() + LIFE
+        )
+
+    async def forget(self, handle: str) -> None:
+        """Close what led to its end."""
+        await self._handles.forget(handle)
+
+    def _own(self, request: Request, value: dict[str, Any] | None) -> dict[str, Any]:
         browser = self._cookie.find(request)
         if value is None or browser is None:
             raise ValidationError(NOT_OPEN, detail="no open sign-in, or no cookie")

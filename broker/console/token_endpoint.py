@@ -20,7 +20,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from broker.actions.action import Door
-from broker.actions.signin.command_line_grants import CommandLineGrants, Family
+from broker.actions.signin.command_line_grants import (
+    CommandLineGrants,
+    Family,
+    use_of_code,
+    use_of_refresh_token,
+)
 from broker.console.console_session import session_caller
 from broker.console.desk import Desk
 from broker.console.facts import note
@@ -32,6 +37,7 @@ from broker.errors import (
     InternalFailure,
     InvalidClientTokenId,
     MalformedInput,
+    ProofUsed,
     RequestEntityTooLarge,
     ServiceUnavailable,
     Throttling,
@@ -41,6 +47,7 @@ from broker.model.caller import Caller
 from broker.protocols.oidc.dpop import DpopProof, DpopRejected, verify_proof
 from broker.protocols.oidc.strict_json import parse_object
 from broker.sessions.resolve import ResolvedSession
+from broker.sessions.spending import Spending
 from broker.stores.errors import StoreUnavailableError
 
 PATH = "/v1/token"
@@ -68,11 +75,14 @@ class LoginRefused(AccessDenied):
 
 @dataclass(frozen=True, slots=True)
 class _Redeemed:
-    """Whose credentials are to be made, and what renews them."""
+    """Whose credentials are to be made, by which code or token, and what renews them."""
 
     caller: Caller
     family: Family
+    use: Spending
+    code: str = ""
     used: str = ""
+    next: str = ""
 
 
 class TokenEndpoint:
@@ -115,13 +125,17 @@ class TokenEndpoint:
             found.append(redeemed)
             return redeemed.caller
 
-        result = await self._desk.perform(
-            request,
-            Door.SIGN_IN,
-            ("signin", "CreateOAuth2Token"),
-            prove,
-            lambda: {"ClientId": client_id, "GrantType": grant_type},
-        )
+        try:
+            result = await self._desk.perform(
+                request,
+                Door.SIGN_IN,
+                ("signin", "CreateOAuth2Token"),
+                prove,
+                lambda: {"ClientId": client_id, "GrantType": grant_type},
+                spends=lambda: found[0].use,
+            )
+        except ProofUsed as error:
+            raise await self._refuse_used(found[0]) from error
         credentials = result["Credentials"]
         left = credentials["Expiration"] - self._desk.deps.clock.now()
         return {
@@ -134,6 +148,14 @@ class TokenEndpoint:
             "expiresIn": max(1, int(left.total_seconds())),
             "refreshToken": await self._renewal(found[0]),
         }
+
+    async def _refuse_used(self, redeemed: _Redeemed) -> LoginRefused:
+        """What is told of a code or a token that came back used."""
+        if redeemed.code:
+            await self._grants.forget_code(redeemed.code)
+            return _code_refused("the code was used before")
+        await self._grants.end(redeemed.used)
+        return _expired("the refresh token was used before: its family has ended")
 
     async def _prove_key(self, request: Request) -> str:
         """The thumbprint of the sender's key; its proof is used up."""
@@ -175,7 +197,7 @@ class TokenEndpoint:
         if not _VERIFIER.fullmatch(verifier):
             raise ValidationError("The codeVerifier is not well-formed.")
         code, redirect_uri = _text(given, "code"), _text(given, "redirectUri")
-        grant = await self._grants.take_code(code)
+        grant = await self._grants.find_code(code)
         digest = hashlib.sha256(verifier.encode("ascii")).digest()
         challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
         if (
@@ -184,11 +206,10 @@ class TokenEndpoint:
             or grant.redirect_uri != redirect_uri
             or not hmac.compare_digest(grant.challenge, challenge)
         ):
-            raise LoginRefused(
-                "AUTHCODE_EXPIRED",
-                "The code is not valid, was used already, or is too old.",
-                detail="no such code" if grant is None else "the code is another's",
-            )
+            if grant is not None:
+                await self._grants.forget_code(code)
+                raise _code_refused("the code is another's")
+            raise _code_refused("no such code")
         resolved = await self._resolve(grant.access_key_id, grant.session_token, now)
         family = Family(
             client_id=grant.client_id,
@@ -197,7 +218,13 @@ class TokenEndpoint:
             session_token=grant.session_token,
             ends_at=resolved.session.expires_at,
         )
-        return _Redeemed(session_caller(resolved), family)
+        return _Redeemed(
+            session_caller(resolved),
+            family,
+            use_of_code(code, now),
+            code=code,
+            next=await self._grants.begin(family),
+        )
 
     async def _redeem_refresh_token(
         self, given: Mapping[str, Any], thumbprint: str, now: datetime
@@ -211,25 +238,39 @@ class TokenEndpoint:
             family.thumbprint, thumbprint
         ):
             raise _expired("another client or key")
-        if not await self._grants.is_unused(token):
+        if not await self._grants.is_known(token):
             await self._grants.end(token)
             raise _expired("the refresh token was used before: its family has ended")
         resolved = await self._resolve(family.access_key_id, family.session_token, now)
-        return _Redeemed(session_caller(resolved), family, token)
+        # Made before the mint: should the cache go away, nothing was used up.
+        return _Redeemed(
+            session_caller(resolved),
+            family,
+            use_of_refresh_token(token, family),
+            used=token,
+            next=await self._grants.next(token, family),
+        )
 
     async def _renewal(self, redeemed: _Redeemed) -> str:
-        """The next refresh token. Of two that use one at once, neither goes on."""
-        if not redeemed.used:
-            return await self._grants.begin(redeemed.family)
-        token = await self._grants.rotate(redeemed.used, redeemed.family)
-        if token is None:
-            raise _expired("the refresh token was used twice at once")
-        return token
+        """The next refresh token, once the mint has used the code or the last one up."""
+        if redeemed.code:
+            await self._grants.forget_code(redeemed.code)
+        else:
+            await self._grants.forget(redeemed.used)
+        return redeemed.next
 
     async def _resolve(
         self, access_key_id: str, session_token: str, now: datetime
     ) -> ResolvedSession:
         return await self._desk.deps.resolver.resolve(access_key_id, session_token, now)
+
+
+def _code_refused(detail: str) -> LoginRefused:
+    return LoginRefused(
+        "AUTHCODE_EXPIRED",
+        "The code is not valid, was used already, or is too old.",
+        detail=detail,
+    )
 
 
 def _expired(detail: str) -> LoginRefused:

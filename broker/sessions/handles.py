@@ -1,12 +1,14 @@
 """Bearer handles: random texts that stand for a value kept in the cache.
 
 The cache sees a handle as its SHA-256 and the value sealed for that very digest, so
-that a dump of it opens nothing and no entry can be moved to another's place.
+that a dump of it opens nothing and no entry can be moved to another's place. The end
+is sealed with it: a cache that keeps an entry for longer opens nothing either.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -20,12 +22,13 @@ from broker.stores.errors import StoreUnavailableError
 _LONGEST_HANDLE = 128
 _PURPOSE = "handle"
 _COLUMN = "value"
+_END = "handle-expires-ms"
 
 
 class Handles:
     """Handles of one kind; ``space`` is the kind's place in the cache.
 
-    Every method raises ``ServiceUnavailable`` when the cache is away.
+    Every method but ``forget`` raises ``ServiceUnavailable`` when the cache is away.
     """
 
     def __init__(self, cache: Cache, vault: Vault, space: str) -> None:
@@ -38,7 +41,9 @@ class Handles:
         handle = new_handle()
         try:
             await self._cache.put(
-                self._space, *self._sealed(handle, value), expires_at=expires_at
+                self._space,
+                *self._sealed(handle, value, expires_at),
+                expires_at=expires_at,
             )
         except (KeyringError, StoreUnavailableError) as error:
             raise ServiceUnavailable(detail=f"no handle was made: {error}") from error
@@ -50,7 +55,9 @@ class Handles:
         """Keep a value under a name of the caller's; False when the name is taken."""
         try:
             return await self._cache.add(
-                self._space, *self._sealed(name, value), expires_at=expires_at
+                self._space,
+                *self._sealed(name, value, expires_at),
+                expires_at=expires_at,
             )
         except (KeyringError, StoreUnavailableError) as error:
             raise ServiceUnavailable(detail=f"nothing was kept: {error}") from error
@@ -61,7 +68,9 @@ class Handles:
         """Keep a value under a name of the caller's, whatever was there."""
         try:
             await self._cache.put(
-                self._space, *self._sealed(name, value), expires_at=expires_at
+                self._space,
+                *self._sealed(name, value, expires_at),
+                expires_at=expires_at,
             )
         except (KeyringError, StoreUnavailableError) as error:
             raise ServiceUnavailable(detail=f"nothing was kept: {error}") from error
@@ -93,10 +102,18 @@ class Handles:
         except StoreUnavailableError as error:
             raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
 
-    def _sealed(self, handle: str, value: Mapping[str, object]) -> tuple[bytes, bytes]:
+    async def forget(self, handle: str) -> None:
+        """Forget what is used up, if the cache can: it opens nothing any more."""
+        with suppress(ServiceUnavailable):
+            await self.drop(handle)
+
+    def _sealed(
+        self, handle: str, value: Mapping[str, object], expires_at: datetime
+    ) -> tuple[bytes, bytes]:
         """The handle's place in the cache, and the value sealed for it."""
         digest = _digest(handle)
-        plain = json.dumps(value, separators=(",", ":")).encode("ascii")
+        kept = {**value, _END: int(expires_at.timestamp() * 1000)}
+        plain = json.dumps(kept, separators=(",", ":")).encode("ascii")
         return digest, self._vault.seal(
             _PURPOSE, self._space, digest.hex(), _COLUMN, plain
         )
@@ -112,6 +129,10 @@ class Handles:
             # Not ours, or its key was dropped: as good as absent.
             return None
         value: dict[str, Any] = json.loads(plain)
+        # What an earlier version kept says nothing of its end.
+        end = value.pop(_END, None)
+        if end is not None and self._vault.now().timestamp() * 1000 >= end:
+            return None
         return value
 
 

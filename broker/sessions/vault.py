@@ -7,6 +7,8 @@ value is bound to its purpose, account, entity and column, so that a writer in t
 database cannot move one entity's secret to another's row.
 """
 
+from datetime import datetime
+
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -38,6 +40,10 @@ class Vault:
     def __init__(self, keyring: Keyring, clock: Clock) -> None:
         self._keyring = keyring
         self._clock = clock
+
+    def now(self) -> datetime:
+        """The time by which its keys live."""
+        return self._clock.now()
 
     def seal(
         self, purpose: str, account: str, entity_id: str, column: str, plaintext: bytes

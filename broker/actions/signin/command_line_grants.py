@@ -1,8 +1,9 @@
 """What a command-line login holds: an authorization code, then a refresh token.
 
 A code is good once, within five minutes. A refresh token is good once, too, and is
-answered with the next of its family; one that comes back used ends the family. All
-are random handles: the cache has their hashes, and their values sealed.
+answered with the next of its family; one that comes back used ends the family. The
+mint that each leads to uses it up (`use_of_code`, `use_of_refresh_token`). All are
+random handles: the cache has their hashes, and their values sealed.
 
 Source: RFC 6749 4.1.2; RFC 9700 4.14.2; RFC 9449 5.
 """
@@ -11,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from broker.sessions.handles import Handles
+from broker.sessions.spending import Spending, spending
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache
 
@@ -42,7 +44,8 @@ class Family:
 class CommandLineGrants:
     """Keeps them in the cache, and only there.
 
-    Every method raises ``ServiceUnavailable`` when the cache is away.
+    Every method raises ``ServiceUnavailable`` when the cache is away, but for those
+    that forget what is used up.
     """
 
     def __init__(self, cache: Cache, vault: Vault) -> None:
@@ -54,10 +57,14 @@ class CommandLineGrants:
         """A code for someone who agreed."""
         return await self._codes.put(asdict(grant), now + CODE_LIFE)
 
-    async def take_code(self, code: str) -> CodeGrant | None:
-        """What the code stands for, for at most one caller ever."""
-        value = await self._codes.take(code)
+    async def find_code(self, code: str) -> CodeGrant | None:
+        """What the code stands for, used or not."""
+        value = await self._codes.find(code)
         return CodeGrant(**value) if value else None
+
+    async def forget_code(self, code: str) -> None:
+        """The code is used up."""
+        await self._codes.forget(code)
 
     async def begin(self, family: Family) -> str:
         """The first refresh token of a family."""
@@ -70,21 +77,20 @@ class CommandLineGrants:
         value = await self._families.find(token.partition(".")[0])
         return Family(**value) if value else None
 
-    async def is_unused(self, token: str) -> bool:
-        """Whether the refresh token is the family's newest."""
+    async def is_known(self, token: str) -> bool:
+        """Whether the refresh token is one of the family that is not forgotten."""
         handle, _, secret = token.partition(".")
-        return _belongs(await self._tokens.find(secret), handle)
+        value = await self._tokens.find(secret)
+        return value is not None and value["family"] == handle
 
-    async def rotate(self, token: str, family: Family) -> str | None:
-        """The next token in exchange for this one.
+    async def next(self, token: str, family: Family) -> str:
+        """The token to answer this one with, good as soon as somebody has it."""
+        ends_at = datetime.fromtimestamp(family.ends_at, UTC)
+        return await self._next(token.partition(".")[0], ends_at)
 
-        None, and the family ends, when it was exchanged before.
-        """
-        handle, _, secret = token.partition(".")
-        if not _belongs(await self._tokens.take(secret), handle):
-            await self.end(token)
-            return None
-        return await self._next(handle, datetime.fromtimestamp(family.ends_at, UTC))
+    async def forget(self, token: str) -> None:
+        """The refresh token is used up."""
+        await self._tokens.forget(token.partition(".")[2])
 
     async def end(self, token: str) -> None:
         """No token of this one's family is good any more."""
@@ -94,5 +100,12 @@ class CommandLineGrants:
         return f"{handle}.{await self._tokens.put({'family': handle}, ends_at)}"
 
 
-def _belongs(value: dict[str, object] | None, handle: str) -> bool:
-    return value is not None and value["family"] == handle
+def use_of_code(code: str, now: datetime) -> Spending:
+    """The one exchange that a code is good for."""
+    return spending("login-code", code, until=now + CODE_LIFE)
+
+
+def use_of_refresh_token(token: str, family: Family) -> Spending:
+    """The one exchange that a refresh token is good for."""
+    ends_at = datetime.fromtimestamp(family.ends_at, UTC)
+    return spending("login-refresh", token, until=ends_at)

@@ -46,6 +46,7 @@ class DerivedMinter:
         Raises:
             ExpiredToken: that is past.
             AccessDenied: the account is gone.
+            ProofUsed: what the door's proof spends was spent before.
             ServiceUnavailable: the database is away; nothing was minted.
         """
         caller = call.caller
@@ -90,7 +91,7 @@ class DerivedMinter:
             scope_count=narrowing.scope_count if narrowing else session.scope_count,
             least_token_characters=narrowing.least_token_characters if narrowing else 0,
         )
-        minted = await self._issuer.issue(order, call.entry.complete)
+        minted = await self._issuer.issue(order, call.entry.complete, call.mark)
         call.entry.committed = True
         return minted
 

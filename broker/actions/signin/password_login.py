@@ -50,6 +50,7 @@ class PasswordLogin:
         Raises:
             AccessDenied: the password is not the one of now, or is due; or there is a
                 second factor, and none of now was shown.
+            ProofUsed: this sign-in opened a session before.
             ServiceUnavailable: the database is away; nothing was minted.
         """
         principal = call.caller.principal
@@ -87,6 +88,7 @@ class PasswordLogin:
                 mfa_at=mfa_at,
             ),
             call.entry.complete,
+            call.mark,
         )
         call.entry.committed = True
         return {"Credentials": credentials_shape(minted.credentials)}

@@ -1,5 +1,7 @@
 """Sign-in tokens: bearers of 256 random bits, good for one login in 15 minutes.
 
+The login's mint uses a token up (`use_of`), in the ledger and together with its record.
+
 Source: reference 8.1 and 8.2.
 """
 
@@ -7,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from broker.sessions.handles import Handles
+from broker.sessions.spending import Spending, spending
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache
 
@@ -26,9 +29,9 @@ class SigninGrant:
 
 
 class SigninTokens:
-    """Keeps sign-in tokens in the cache, and only there.
+    """Keeps what sign-in tokens stand for in the cache, and only there.
 
-    Every method raises ``ServiceUnavailable`` when the cache is away.
+    Every method but ``forget`` raises ``ServiceUnavailable`` when the cache is away.
     """
 
     def __init__(self, cache: Cache, vault: Vault) -> None:
@@ -46,12 +49,17 @@ class SigninTokens:
         )
 
     async def find(self, token: str) -> SigninGrant | None:
-        """What the token stands for; it stays good."""
+        """What the token stands for, used or not."""
         return _grant(await self._handles.find(token))
 
-    async def redeem(self, token: str) -> SigninGrant | None:
-        """What the token stands for, for at most one caller ever."""
-        return _grant(await self._handles.take(token))
+    async def forget(self, token: str) -> None:
+        """What was used up needs no place any more; the ledger knows that it was."""
+        await self._handles.forget(token)
+
+
+def use_of(token: str, now: datetime) -> Spending:
+    """The one login that a token is good for."""
+    return spending("signin-token", token, until=now + LIFE)
 
 
 def _grant(value: dict[str, object] | None) -> SigninGrant | None:

@@ -90,7 +90,7 @@ class RoleMinter:
             ends_by=_ends_by(identity),
             least_token_characters=given.get("MinimumSessionTokenSize", 0),
         )
-        mark = None if identity is None else _mark(identity, role, call)
+        mark = call.mark if identity is None else _mark(identity, role, call)
         minted = await self._issuer.issue(order, call.entry.complete, mark)
         call.entry.committed = True
         shared: dict[str, Any] = {
@@ -136,7 +136,8 @@ def _ends_by(identity: FederatedIdentity | None) -> int | None:
 def _mark(identity: FederatedIdentity, role: Role, call: Call) -> ReplayMark | None:
     """The one use of this proof: for this role, or for all of them."""
     if identity.spends is None or identity.spends_until is None:
-        return None
+        # A token that may come again; the sign-in that brought it may not.
+        return call.mark
     role_id = () if identity.spends_whole else (role.role_id,)
     door = (call.door.value,) if identity.spends_per_door else ()
     return ReplayMark(
