@@ -1,6 +1,5 @@
 """``broker account``: make and remove accounts, and their root keys."""
 
-import json
 from dataclasses import replace
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from broker.cli.operator import (
     with_services,
 )
 from broker.cli.root_password import root_password
+from broker.cli.terminal import say, say_json
 from broker.identities.account_options import (
     DISABLED_REGIONS,
     ROOT_MANAGED_BY,
@@ -57,7 +57,7 @@ def create(
             "SecretAccessKey": secret.reveal(),
         }
 
-    typer.echo(json.dumps(with_services(work)))
+    say_json(with_services(work))
 
 
 @app.command("root-key")
@@ -88,7 +88,7 @@ def root_key(
             await change.record(operator_entry(name, account).complete())
         return answer
 
-    typer.echo(json.dumps(with_services(work)))
+    say_json(with_services(work))
 
 
 @app.command()
@@ -110,7 +110,7 @@ def delete(
             await change.record(operator_entry("DeleteAccount", account).complete())
 
     with_services(work)
-    typer.echo(f"The account {account} is gone, its sessions with it.")
+    say(f"The account {account} is gone, its sessions with it.")
 
 
 @app.command()
@@ -142,7 +142,7 @@ def regions(
         return off
 
     off = with_services(work)
-    typer.echo(f"STS is off in {', '.join(off)}." if off else "STS is on everywhere.")
+    say(f"STS is off in {', '.join(off)}." if off else "STS is on everywhere.")
 
 
 @app.command("manage-root")
@@ -168,9 +168,9 @@ def manage_root(
 
     with_services(work)
     if by:
-        typer.echo(f"The account {by} may do root tasks in {account}.")
+        say(f"The account {by} may do root tasks in {account}.")
     else:
-        typer.echo(f"Nobody else may do root tasks in {account}.")
+        say(f"Nobody else may do root tasks in {account}.")
 
 
 async def _set_option(
@@ -204,4 +204,4 @@ def rotate_issuer_keys(account_id: AccountArgument) -> None:
             await change.record(entry.complete())
         return published
 
-    typer.echo(f"Published: {', '.join(with_services(work))}")
+    say(f"Published: {', '.join(with_services(work))}")

@@ -1,15 +1,12 @@
 """``broker audit``: what happened, to whom, by whom and why."""
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from broker.cli.operator import with_services
+from broker.cli.terminal import say, say_json, say_table
 from broker.cli.times import parse_moment, show_moment
 from broker.clock import SystemClock
 from broker.model.account import parse_account_id
@@ -73,11 +70,11 @@ def audit(
     records = with_services(work)
     if as_json:
         for record in records:
-            typer.echo(json.dumps(shown_record(record)))
+            say_json(shown_record(record))
     elif records:
         _print_table(records)
     else:
-        typer.echo("There is no such record.", err=True)
+        say("There is no such record.", err=True)
 
 
 async def newest_records(
@@ -102,22 +99,19 @@ def shown_record(record: AuditRecord) -> dict[str, object]:
 
 
 def _print_table(records: list[AuditRecord]) -> None:
-    table = Table(*_HEADINGS, box=None, header_style="bold", pad_edge=False)
-    for record in records:
-        outcome = record.error_code or record.decision or "done"
-        cells = (
-            show_moment(record.at),
-            record.account or "",
-            record.action,
-            record.caller_arn,
-            record.source_ip or record.door,
-            outcome,
-            record.event_id,
-        )
-        # What a caller wrote is shown as text, never read as markup.
-        table.add_row(*map(escape, cells), style="red" if record.error_code else "")
-    console = Console()
-    if not console.is_terminal:
-        # For a pipe a record stays on its line.
-        console = Console(width=400, soft_wrap=True)
-    console.print(table)
+    say_table(
+        _HEADINGS,
+        (
+            (
+                show_moment(record.at),
+                record.account or "",
+                record.action,
+                record.caller_arn,
+                record.source_ip or record.door,
+                record.error_code or record.decision or "done",
+                record.event_id,
+            )
+            for record in records
+        ),
+        ("red" if record.error_code else "" for record in records),
+    )

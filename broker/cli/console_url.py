@@ -16,6 +16,7 @@ from urllib.parse import urlencode, urlsplit
 
 import typer
 
+from broker.cli.terminal import say
 from broker.errors import ValidationError
 
 _PATH = "/federation"
@@ -78,7 +79,7 @@ def console_url(
     base = find_endpoint(broker or configured_endpoint(profile), os.environ)
     token = fetch_signin_token(base, find_key(profile), duration)
     link = login_link(base, token, destination or default_destination(base), issuer)
-    typer.echo(link)
+    say(link)
     if open_it:
         webbrowser.open(link)
 

@@ -12,6 +12,7 @@ import typer
 
 from broker.cli.logs import configure_logs
 from broker.cli.serve import SERVER
+from broker.cli.terminal import say
 from broker.settings import LogFormat
 
 _HIGHEST_PORT = 65_534
@@ -63,7 +64,7 @@ def demo(
                 run_demo(place, SERVER, lambda: announce(place, kept=kept)),
             )
         except KeyboardInterrupt:
-            typer.echo("Stopped.", err=True)
+            say("Stopped.", err=True)
         except ForeignStorageError as error:
-            typer.echo(f"broker: {error}", err=True)
+            say(f"broker: {error}", err=True)
             raise typer.Exit(1) from error

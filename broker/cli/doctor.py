@@ -1,7 +1,6 @@
 """``broker doctor``: looks at the whole installation and says what to do."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated
@@ -19,6 +18,7 @@ from broker.cli.checks import (
 from broker.cli.findings import Finding, Level, problem
 from broker.cli.provider_checks import check_providers
 from broker.cli.sealed_checks import check_sealed_values
+from broker.cli.terminal import say, say_json
 from broker.clock import SystemClock
 from broker.settings import Settings, SettingsError, load_settings
 from broker.stores.errors import StoreUnavailableError
@@ -40,12 +40,12 @@ def doctor(
     findings = asyncio.run(_examine())
     for finding in findings:
         if as_json:
-            typer.echo(json.dumps(asdict(finding)))
+            say_json(asdict(finding))
             continue
         mark, colour = _MARKS[finding.level]
-        typer.secho(f"{mark} {finding.subject}: {finding.text}", fg=colour)
+        say(f"{mark} {finding.subject}: {finding.text}", colour=colour)
         if finding.remedy:
-            typer.echo(f"  → {finding.remedy}")
+            say(f"  → {finding.remedy}")
     if any(finding.level is Level.PROBLEM for finding in findings):
         raise typer.Exit(1)
 

@@ -1,6 +1,5 @@
 """``broker explain``: why a call was decided as it was, or would be."""
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from broker.catalogue import (
 from broker.cli.advice import advice, missing_keys_advice
 from broker.cli.audit import newest_records
 from broker.cli.operator import with_services
+from broker.cli.terminal import say, say_json
 from broker.cli.times import show_moment
 from broker.errors import BrokerError, NoSuchEntity
 from broker.federation.refusals import explain_refusal
@@ -71,9 +71,9 @@ def explain(
         )
         lines, found = with_services(lambda services: _explain_asked(services, asked))
     if as_json:
-        typer.echo(json.dumps(found))
+        say_json(found)
     else:
-        typer.echo("\n".join(lines))
+        say(*lines)
 
 
 def parse_context(pairs: Iterable[str]) -> dict[str, tuple[str, ...]]:

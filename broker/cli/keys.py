@@ -1,18 +1,16 @@
 """``broker keys``: the keys that seal session tokens and stored secrets."""
 
 import asyncio
-import json
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from broker.cli.operator import operator_entry, with_services
 from broker.cli.resealing import reseal_all, sealed_values
+from broker.cli.terminal import say, say_json, say_table
 from broker.cli.times import show_moment
 from broker.clock import SystemClock
 from broker.federation.saml_request_key import find_sealed_request_key
@@ -63,21 +61,23 @@ def list_all(
     listing = list_keys(settings.keyring, SystemClock(), settings.skew)
     if as_json:
         for key in listing:
-            typer.echo(json.dumps(asdict(key), default=_plain))
+            say_json(asdict(key), default=_plain)
         return
-    table = Table(*_HEADINGS, box=None, header_style="bold", pad_edge=False)
-    for key in listing:
-        table.add_row(
-            str(key.number),
-            key.kind,
-            key.state,
-            key.use,
-            show_moment(key.created_at),
-            show_moment(key.seals_from) if key.seals_from else "",
-            show_moment(key.refused_from) if key.refused_from else "",
-        )
-    terminal = typer.get_text_stream("stdout").isatty()
-    Console(width=None if terminal else 400).print(table)
+    say_table(
+        _HEADINGS,
+        (
+            (
+                str(key.number),
+                key.kind,
+                key.state,
+                key.use,
+                show_moment(key.created_at),
+                show_moment(key.seals_from) if key.seals_from else "",
+                show_moment(key.refused_from) if key.refused_from else "",
+            )
+            for key in listing
+        ),
+    )
 
 
 @app.command()
@@ -102,14 +102,14 @@ def rotate(
         path, clock = services.keyring.path, services.clock
         for each in kinds:
             key = rotate_keys(path, clock, each, services.settings.skew)
-            typer.echo(f"Key {key.number} ({each}) seals in a minute.")
+            say(f"Key {key.number} ({each}) seals in a minute.")
             await _record(services, "RotateKeys", Kind=each.value, Key=key.number)
         if KeyKind.STORAGE not in kinds:
             return
         if not wait:
-            typer.echo("Run `broker keys reseal` in a minute or later.")
+            say("Run `broker keys reseal` in a minute or later.")
             return
-        typer.echo("Waiting until every process knows the new key…", err=True)
+        say("Waiting until every process knows the new key…", err=True)
         await asyncio.sleep((SEALS_AFTER + _FOLLOWS_WITHIN).total_seconds())
         await _reseal(services)
 
@@ -138,7 +138,7 @@ def revoke(
         before = {key.number: key for key in list_keys(path, clock, skew)}
         revoked = revoke_key(path, clock, number)
         await _record(services, "RevokeKey", Key=number, Kind=revoked.kind.value)
-        typer.echo(f"Key {number} ({revoked.kind}) is refused from now on.")
+        say(f"Key {number} ({revoked.kind}) is refused from now on.")
         if revoked.kind is KeyKind.STORAGE:
             await _list_values(services, number)
         else:
@@ -151,7 +151,7 @@ async def _reseal(services: Services) -> None:
     keyring, clock, skew = services.keyring, services.clock, services.settings.skew
     listing = list_keys(keyring.path, clock, skew)
     if any(_is_storage(key, KeyUse.WAITING) for key in listing):
-        typer.echo(
+        say(
             "The newest storage key does not seal yet; try again in a minute.", err=True
         )
         raise typer.Exit(1)
@@ -159,9 +159,9 @@ async def _reseal(services: Services) -> None:
     directory = services.stores.directory
     result = await reseal_all(directory, services.vault, sealing)
     await _reseal_request_key(services)
-    typer.echo(f"Sealed anew: {result.changed}")
+    say(f"Sealed anew: {result.changed}")
     for value in result.broken:
-        typer.echo(f"Does not open any more, make it again: {value}", err=True)
+        say(f"Does not open any more, make it again: {value}", err=True)
     # Other workers may still use what they read of the directory a moment ago.
     await asyncio.sleep(_FOLLOWS_WITHIN.total_seconds())
     used = {value.number async for value in sealed_values(directory)}
@@ -169,7 +169,7 @@ async def _reseal(services: Services) -> None:
         if _is_storage(key, KeyUse.OPENING) and key.number not in used:
             drop_key(keyring.path, clock, key.number)
             await _record(services, "DropKey", Key=key.number, Kind=key.kind.value)
-            typer.echo(f"Dropped storage key {key.number}.")
+            say(f"Dropped storage key {key.number}.")
 
 
 async def _reseal_request_key(services: Services) -> None:
@@ -178,7 +178,7 @@ async def _reseal_request_key(services: Services) -> None:
     except SealBrokenError:
         await services.request_keys.renew()
         await _record(services, "RenewRequestKey")
-        typer.echo(
+        say(
             "The key that signs SAML requests did not open any more, so there is a new"
             " one: give identity providers that check requests our metadata anew.",
             err=True,
@@ -192,15 +192,15 @@ def _is_storage(key: KeyListing, use: KeyUse) -> bool:
 
 
 async def _list_values(services: Services, number: int) -> None:
-    typer.echo("It sealed these secrets, which have to be made again:")
+    say("It sealed these secrets, which have to be made again:")
     async for value in sealed_values(services.stores.directory):
         if value.number == number:
-            typer.echo(f"  {value}")
+            say(f"  {value}")
     sealed = await find_sealed_request_key(
         services.stores.database, services.clock.now()
     )
     if sealed is not None and key_number(sealed) == number:
-        typer.echo("  the key that signs SAML requests (`broker keys reseal`)")
+        say("  the key that signs SAML requests (`broker keys reseal`)")
 
 
 async def _list_sessions(services: Services, key: KeyListing) -> None:
@@ -208,7 +208,7 @@ async def _list_sessions(services: Services, key: KeyListing) -> None:
     began = key.seals_from or key.created_at
     # A process that had not read the keyring again went on a little longer.
     ended = (key.seals_until or services.clock.now()) + _FOLLOWS_WITHIN
-    typer.echo("It sealed these sessions, which are over (as far as the cache knows):")
+    say("It sealed these sessions, which are over (as far as the cache knows):")
     for account in await services.stores.directory.list_accounts():
         marker: str | None = None
         while True:
@@ -218,7 +218,7 @@ async def _list_sessions(services: Services, key: KeyListing) -> None:
             for record in page.items:
                 issued = record.issued_at_ms / 1000
                 if began.timestamp() <= issued <= ended.timestamp():
-                    typer.echo(f"  {record.access_key_id} {record.principal_arn}")
+                    say(f"  {record.access_key_id} {record.principal_arn}")
             marker = page.marker
             if marker is None:
                 break

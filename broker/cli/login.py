@@ -3,7 +3,6 @@
 Source: reference 8.7; RFC 8252; RFC 9449.
 """
 
-import json
 import os
 import secrets
 import sys
@@ -22,6 +21,7 @@ from broker.cli.login_client import (
     challenge_of,
 )
 from broker.cli.login_store import LoginStore, write_profile
+from broker.cli.terminal import ask, say, say_json
 from broker.console.login_requests import user_code
 from broker.errors import ValidationError
 
@@ -70,7 +70,7 @@ def login(
     """
     store = LoginStore(profile, os.environ)
     if process:
-        typer.echo(json.dumps(store.serve()))
+        say_json(store.serve())
         return
     base = find_endpoint(endpoint or store.find_endpoint(), os.environ)
     client = LoginClient(base)
@@ -91,17 +91,17 @@ def login(
             ),
         },
     )
-    typer.echo(f"You are {session}.", err=True)
-    typer.echo(f"Profile {profile} is in {written}. Try:", err=True)
-    typer.echo(f"  aws sts get-caller-identity --profile {profile}", err=True)
+    say(f"You are {session}.", err=True)
+    say(f"Profile {profile} is in {written}. Try:", err=True)
+    say(f"  aws sts get-caller-identity --profile {profile}", err=True)
 
 
 def _log_in_here(client: LoginClient, verifier: str) -> dict[str, object]:
     challenge = challenge_of(verifier)
     with answer_of_browser() as waiting:
         link = client.link(SAME_DEVICE, waiting.redirect_uri, challenge, waiting.state)
-        typer.echo(f"Your browser opens; if it does not, open\n\n  {link}\n", err=True)
-        typer.echo(f"Check code: {user_code(challenge)}", err=True)
+        say("Your browser opens; if it does not, open", "", f"  {link}", "", err=True)
+        say(f"Check code: {user_code(challenge)}", err=True)
         webbrowser.open(link)
         code = waiting.wait()
     return client.redeem(SAME_DEVICE, code, verifier, waiting.redirect_uri)
@@ -111,16 +111,15 @@ def _log_in_remotely(client: LoginClient, verifier: str) -> dict[str, object]:
     challenge = challenge_of(verifier)
     state = secrets.token_urlsafe()
     link = client.push(CROSS_DEVICE, client.confirmation, challenge, state)
-    typer.echo(f"On any machine with a browser, open\n\n  {link}\n", err=True)
-    typer.echo(f"It must show this check code: {user_code(challenge)}", err=True)
+    say("On any machine with a browser, open", "", f"  {link}", "", err=True)
+    say(f"It must show this check code: {user_code(challenge)}", err=True)
     code = answer_of_person(input_of_person(), state)
     return client.redeem(CROSS_DEVICE, code, verifier, client.confirmation)
 
 
 def input_of_person() -> str:
     """The code that the page shows."""
-    sys.stderr.write("Paste the code that it shows in the end: ")
-    sys.stderr.flush()
+    ask("Paste the code that it shows in the end: ")
     return sys.stdin.readline(4096)
 
 

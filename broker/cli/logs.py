@@ -10,11 +10,13 @@ import logging
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from io import StringIO
 from typing import TextIO, cast
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
+from broker.cli.terminal import plain
 from broker.settings import LogFormat
 from broker.stores.json_text import encode_json
 
@@ -101,10 +103,23 @@ def _last_processors(log_format: LogFormat, *, colors: bool) -> list[Processor]:
     if log_format is LogFormat.JSON:
         return [_render_json]
     return [
-        structlog.dev.ConsoleRenderer(
-            colors=colors, exception_formatter=structlog.dev.plain_traceback
-        )
+        _spell_out,
+        structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_traceback),
     ]
+
+
+def _spell_out(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """What a stranger sent does not steer the terminal."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = plain(value)
+    return event
+
+
+def _traceback(stream: TextIO, exc_info: ExcInfo) -> None:
+    text = StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    stream.write("\n".join(map(plain, text.getvalue().split("\n"))))
 
 
 def _render_json(logger: WrappedLogger, method: str, event: EventDict) -> str:

@@ -23,6 +23,7 @@ from broker.cli.login import login
 from broker.cli.logs import configure_logs
 from broker.cli.serve import serve
 from broker.cli.template import apply, export
+from broker.cli.terminal import say
 from broker.errors import BrokerError
 from broker.sessions.keys import KeyringError
 from broker.settings import SettingsError
@@ -70,5 +71,6 @@ def run() -> None:
     try:
         app()
     except _EXPECTED as error:
-        sys.stderr.write(f"broker: {error}\n")
+        lines = str(error).split("\n") if isinstance(error, SettingsError) else [error]
+        say(f"broker: {lines[0]}", *lines[1:], err=True)
         sys.exit(1)

@@ -12,6 +12,7 @@ from broker.cli.operator import (
     require_known,
     with_services,
 )
+from broker.cli.terminal import say, say_fields
 from broker.errors import InvalidInput
 from broker.identities import mfa_devices
 from broker.identities.token_file import SeedEncoding, parse_tokens
@@ -64,7 +65,7 @@ def import_tokens(
             await change.record(entry.complete())
 
     with_services(work)
-    typer.echo(f"Imported: {len(tokens)}")
+    say(f"Imported: {len(tokens)}")
 
 
 @app.command("list")
@@ -72,7 +73,7 @@ def list_devices(account_id: AccountArgument) -> None:
     """Show an account's devices and who has them."""
     account = AccountId(account_id)
 
-    async def work(services: Services) -> list[str]:
+    async def work(services: Services) -> list[tuple[str, str]]:
         directory = services.stores.directory
         await require_known(directory, account)
         lines = []
@@ -87,11 +88,11 @@ def list_devices(account_id: AccountArgument) -> None:
             elif device.user_id is not None:
                 user = await directory.find_user_by_id(account, device.user_id)
                 holder = holder if user is None else user.name
-            lines.append(f"{device.serial}\t{holder}")
+            lines.append((device.serial, holder))
         return lines
 
     for line in with_services(work):
-        typer.echo(line)
+        say_fields(*line)
 
 
 @app.command("enable-root")
@@ -119,7 +120,7 @@ def enable_root(
             await change.record(entry.complete())
 
     with_services(work)
-    typer.echo(f"{serial} is the root's.")
+    say(f"{serial} is the root's.")
 
 
 @app.command()
@@ -139,7 +140,7 @@ def deactivate(account_id: AccountArgument, serial: SerialArgument) -> None:
             await change.record(entry.complete())
 
     with_services(work)
-    typer.echo(f"{serial} is nobody's.")
+    say(f"{serial} is nobody's.")
 
 
 def _read(file: str) -> str:

@@ -7,6 +7,7 @@ import typer
 
 from broker.cli.operator import with_services
 from broker.cli.providers import find_account, require_provider
+from broker.cli.terminal import say
 from broker.federation.refresh_state import RefreshState
 from broker.model.entities import SamlProvider
 from broker.services import Services
@@ -27,7 +28,7 @@ def refresh(arn: Annotated[str, typer.Argument(metavar="ARN")]) -> None:
         return await services.metadata_refresher.refresh(provider, insist=True)
 
     state = with_services(work)
-    typer.echo(
+    say(
         json.dumps(
             {
                 "Url": state.url,

@@ -1,27 +1,25 @@
 """``broker providers test``: why a proof is accepted or refused, check by check."""
 
-import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from broker.authn.proof_trial import Outcome, ProofTrial
 from broker.cli.operator import with_services
 from broker.cli.providers import find_account, require_provider
+from broker.cli.terminal import say, say_json
 from broker.federation.diagnosis import State, is_good
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.services import Services
 
 _MARKS = {
-    State.HELD: "[green]ok[/]  ",
-    State.FAILED: "[red]FAIL[/]",
-    State.UNFINISHED: "[dim]…[/]   ",
-    State.NOT_REACHED: "[dim]-[/]   ",
+    State.HELD: ("ok", typer.colors.GREEN),
+    State.FAILED: ("FAIL", typer.colors.RED),
+    State.UNFINISHED: ("…", None),
+    State.NOT_REACHED: ("-", None),
 }
 
 
@@ -65,7 +63,7 @@ def try_proof(
 
     outcome = with_services(work)
     if as_json:
-        typer.echo(json.dumps(_described(outcome)))
+        say_json(_described(outcome))
     else:
         _show(outcome)
     if not is_good(outcome.checks):
@@ -73,28 +71,22 @@ def try_proof(
 
 
 def _show(outcome: Outcome) -> None:
-    console = Console(soft_wrap=True, highlight=False)
     for check in outcome.checks:
-        console.print(f"{_MARKS[check.state]} {check.title}")
+        mark, colour = _MARKS[check.state]
+        say(f"{mark:<4} {check.title}", colour=colour)
         if check.state is State.FAILED:
-            console.print(f"       found:  {_shown(check.found)}")
-            console.print(f"       change: {escape(check.advice)}")
+            say(f"       found:  {check.found}", f"       change: {check.advice}")
     identity = outcome.identity
     if identity is not None:
-        console.print(f"\nsubject: {_shown(identity.subject)}")
+        say("", f"subject: {identity.subject}")
         for name, values in sorted(identity.context.items()):
-            console.print(f"  {_shown(name)} = {_shown(', '.join(values))}")
+            say(f"  {name} = {', '.join(values)}")
         for key, value in sorted(identity.tags.items()):
-            console.print(f"  tag {_shown(key)} = {_shown(value)}")
+            say(f"  tag {key} = {value}")
         for role in outcome.role_arns:
-            console.print(f"  opens {escape(role)}")
+            say(f"  opens {role}")
         if not outcome.role_arns:
-            console.print("  names no role; see the roles attribute, or GroupRoles")
-
-
-def _shown(text: str) -> str:
-    """A stranger's text: what would steer the terminal, or the markup, is spelt out."""
-    return escape("".join(c if c.isprintable() else ascii(c).strip("'") for c in text))
+            say("  names no role; see the roles attribute, or GroupRoles")
 
 
 def _described(outcome: Outcome) -> dict[str, object]:

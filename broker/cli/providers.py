@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from broker.cli.operator import operator_entry, with_services
+from broker.cli.terminal import say_json, say_table
 from broker.errors import NoSuchEntity
 from broker.federation.code_flow import CLIENT_SECRET_SEAL
 from broker.federation.group_roles import GroupRoles
@@ -116,21 +114,20 @@ def list_providers(
     async def work(services: Services) -> list[Provider]:
         return await all_providers(services.stores.directory)
 
-    table = Table(*_HEADINGS, box=None, header_style="bold", pad_edge=False)
+    rows: list[tuple[str, str, str]] = []
     for provider in with_services(work):
         issuer = provider.url if isinstance(provider, OidcProvider) else ""
         options = shown_options(provider.options)
         if as_json:
             described = {"Arn": provider.arn, "Issuer": issuer, "Options": options}
-            typer.echo(json.dumps(described))
+            say_json(described)
         else:
             shown = " ".join(
                 f"{name}={_short(value)}" for name, value in options.items()
             )
-            table.add_row(*map(escape, (provider.arn, issuer, shown)))
+            rows.append((provider.arn, issuer, shown))
     if not as_json:
-        terminal = typer.get_text_stream("stdout").isatty()
-        Console(width=None if terminal else 400).print(table)
+        say_table(_HEADINGS, rows)
 
 
 @app.command("set")
@@ -182,7 +179,7 @@ def set_options(
         options = with_services(work)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    typer.echo(json.dumps(shown_options(options)))
+    say_json(shown_options(options))
 
 
 async def all_providers(directory: DirectoryReader) -> list[Provider]:

@@ -16,6 +16,7 @@ from broker.cli.operator import (
     require_known,
     with_services,
 )
+from broker.cli.terminal import say
 from broker.identities.passwords import Passwords
 from broker.identities.root_password import (
     end_root_sign_in,
@@ -46,9 +47,9 @@ def root_password(
     account = AccountId(account_id)
     if off:
         if with_services(lambda services: _switch_off(services, account)):
-            typer.echo(f"The root of {account} cannot sign in any more.")
+            say(f"The root of {account} cannot sign in any more.")
         else:
-            typer.echo(f"The root of {account} could not sign in.")
+            say(f"The root of {account} could not sign in.")
         return
     password = _read_password()
 
@@ -56,13 +57,13 @@ def root_password(
         return await _set(services, account, password)
 
     if with_services(work):
-        typer.echo(
+        say(
             f"The root of {account} can sign in now, at /signin/{account}?kind=root."
             f" Switch it off when it is done: broker account root-password {account}"
             " --off"
         )
     else:
-        typer.echo(
+        say(
             f"The password of the root of {account} is set, but the root has no second"
             f" factor. Its sign-in works after: broker mfa enable-root {account}"
             " SERIAL CODE1 CODE2"

@@ -4,18 +4,15 @@ What is listed comes from the cache and may be incomplete; what is shown of one
 session comes from its audit record, and what is revoked is in the database.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from broker.cli.operator import AccountArgument, operator_entry, with_services
+from broker.cli.terminal import say, say_json, say_table
 from broker.cli.times import show_moment, show_span
 from broker.errors import NoSuchEntity
 from broker.model.account import AccountId, find_account_of_key_id, parse_account_id
@@ -91,30 +88,29 @@ def list_sessions(
     records.sort(key=lambda record: record.issued_at_ms, reverse=True)
     if as_json:
         for record in records:
-            typer.echo(json.dumps({**asdict(record), "tags": dict(record.tags)}))
+            say_json({**asdict(record), "tags": dict(record.tags)})
     else:
         _print_table(records, now)
     if not is_whole:
-        typer.echo("The list is incomplete: the cache does not answer.", err=True)
+        say("The list is incomplete: the cache does not answer.", err=True)
         raise typer.Exit(1)
 
 
 def _print_table(records: list[SessionRecord], now: datetime) -> None:
-    table = Table(*_HEADINGS, box=None, header_style="bold", pad_edge=False)
-    for record in records:
-        issued = datetime.fromtimestamp(record.issued_at_ms / 1000, UTC)
-        cells = (
-            record.access_key_id,
-            record.principal_arn,
-            record.kind,
-            show_moment(issued),
-            show_span(record.expires_at - now.timestamp()),
-            record.provider_arn,
-            record.source_identity or "",
-        )
-        table.add_row(*map(escape, cells))
-    Console(width=None if typer.get_text_stream("stdout").isatty() else 400).print(
-        table
+    say_table(
+        _HEADINGS,
+        (
+            (
+                record.access_key_id,
+                record.principal_arn,
+                record.kind,
+                show_moment(datetime.fromtimestamp(record.issued_at_ms / 1000, UTC)),
+                show_span(record.expires_at - now.timestamp()),
+                record.provider_arn,
+                record.source_identity or "",
+            )
+            for record in records
+        ),
     )
 
 
@@ -145,7 +141,7 @@ def show(key: KeyArgument) -> None:
         described["state"] = await _state(services, account, described)
         return described
 
-    typer.echo(json.dumps(with_services(work), indent=2))
+    say_json(with_services(work), indent=2)
 
 
 @app.command()
@@ -197,7 +193,7 @@ def revoke(
             await forget_session(services.stores.cache, target)
 
     with_services(work)
-    typer.echo(f"Revoked: {target}")
+    say(f"Revoked: {target}")
 
 
 def _revoke_source_identity(
@@ -232,7 +228,7 @@ def _revoke_source_identity(
         return len(minted)
 
     count = with_services(work)
-    typer.echo(f"Revoked: {count} session(s) of {source_identity}")
+    say(f"Revoked: {count} session(s) of {source_identity}")
 
 
 async def _minted_for(

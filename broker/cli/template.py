@@ -10,6 +10,7 @@ import typer
 from broker.cli.doubts import template_doubts
 from broker.cli.operator import AccountArgument, system_user, with_services
 from broker.cli.surroundings import surroundings_of
+from broker.cli.terminal import say
 from broker.errors import NoSuchEntity
 from broker.identities.template import (
     Change,
@@ -62,17 +63,17 @@ def apply(
     try:
         doubts, changes = with_services(work)
     except TemplateError as error:
-        typer.echo(f"broker: {file}: {error}", err=True)
+        say(f"broker: {file}: {error}", err=True)
         raise typer.Exit(1) from error
     for doubt in doubts:
-        typer.secho(f"? {doubt}", fg=typer.colors.YELLOW, err=True)
+        say(f"? {doubt}", colour=typer.colors.YELLOW, err=True)
     for change in changes:
-        typer.secho(str(change), fg=_COLOURS.get(change.kind))
+        say(str(change), colour=_COLOURS.get(change.kind))
     done = [change for change in changes if change.kind.is_done]
     if not done:
-        typer.echo("Everything is as the file says.", err=True)
+        say("Everything is as the file says.", err=True)
     elif dry_run:
-        typer.echo("Nothing was written: this was a dry run.", err=True)
+        say("Nothing was written: this was a dry run.", err=True)
 
 
 def export(account_id: AccountArgument) -> None:
@@ -85,7 +86,7 @@ def export(account_id: AccountArgument) -> None:
             raise NoSuchEntity(f"There is no account {account}.")
         return await export_account(services.stores.directory, found)
 
-    typer.echo(with_services(work), nl=False)
+    say(*with_services(work).removesuffix("\n").split("\n"))
 
 
 def _read(file: str) -> str:

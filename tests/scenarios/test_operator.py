@@ -136,7 +136,7 @@ def test_a_provider_made_one_time_refuses_the_second_exchange(
         assert comes(
             lambda: (
                 '"error_code": "InvalidIdentityToken"'
-                in command(operated, "audit", "--decision", "denied", "--json")
+                in command(operated, "audit", "--decision", "refused", "--json")
             )
         )
     finally:

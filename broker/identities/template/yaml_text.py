@@ -74,7 +74,18 @@ def load_yaml(text: str) -> object:
 
 
 def dump_yaml(data: Mapping[str, object]) -> str:
-    """Readable YAML; reading it again gives equal data."""
+    """Readable YAML; reading it again gives equal data.
+
+    Where a text holds what would steer or mislead a terminal (controls, bidirectional
+    overrides), everything beyond ASCII is escaped.
+    """
+    text = _dump(data, allow_unicode=True)
+    if text.replace("\n", "").isprintable():
+        return text
+    return _dump(data, allow_unicode=False)
+
+
+def _dump(data: Mapping[str, object], *, allow_unicode: bool) -> str:
     return yaml.dump(
-        data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=88
+        data, Dumper=_Dumper, sort_keys=False, allow_unicode=allow_unicode, width=88
     )
