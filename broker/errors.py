@@ -341,6 +341,12 @@ class UnmodifiableEntity(BrokerError):
     code = "UnmodifiableEntity"
 
 
+class PolicyNotAttachable(BrokerError):
+    """Only service-linked roles have this policy."""
+
+    code = "PolicyNotAttachable"
+
+
 class ConcurrentModification(BrokerError):
     """Somebody else changed the entity at the same time; try again."""
 

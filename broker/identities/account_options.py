@@ -1,4 +1,4 @@
-"""Options of an account for STS: regions, root tasks, the version of tokens.
+"""Options of an account: regions, root tasks, tokens' version, unlisted policies.
 
 The operator sets them (``broker account``, ``broker apply``), the last one the
 account itself, too.
@@ -21,6 +21,9 @@ ROOT_MANAGED_BY: Final = "RootManagedBy"
 
 TOKEN_VERSION: Final = "GlobalEndpointTokenVersion"  # noqa: S105  # an option's name
 """The name of the option of the version of the global endpoint's tokens."""
+
+UNLISTED_POLICIES: Final = "AcceptUnlistedAwsPolicies"
+"""The name of the option to take names of AWS-managed policies that are not known."""
 
 TOKEN_VERSIONS: Final = ("v1Token", "v2Token")
 
@@ -62,3 +65,8 @@ def root_manager(account: Account) -> str:
     """The account that may do root tasks in this one; empty when none may."""
     named = account.options.get(ROOT_MANAGED_BY, "")
     return named if isinstance(named, str) else ""
+
+
+def accepts_unlisted_policies(account: Account) -> bool:
+    """Whether any name of AWS's pattern is a policy, if only by name."""
+    return account.options.get(UNLISTED_POLICIES) is True

@@ -1,6 +1,7 @@
 """Managed policies on users, roles and groups: attached, or as a boundary."""
 
-from broker.errors import InvalidInput, NoSuchEntity
+from broker.errors import InvalidInput, NoSuchEntity, PolicyNotAttachable
+from broker.identities.aws_managed import SERVICE_ROLE_POLICIES
 from broker.identities.limits import require_within
 from broker.identities.managed_policies import find_managed_policy
 from broker.identities.names import parse_policy_arn
@@ -17,11 +18,16 @@ async def attach_policy(
     Raises:
         ValidationError: that is no policy's ARN.
         NoSuchEntity: there is no such policy.
+        PolicyNotAttachable: it is one of the policies of service-linked roles.
         LimitExceeded: the owner has as many policies as it may.
     """
     parse_policy_arn(policy_arn)
     if await find_managed_policy(change, owner.account, policy_arn) is None:
         raise NoSuchEntity(f"Policy {policy_arn} does not exist or is not attachable.")
+    if policy_arn.startswith(SERVICE_ROLE_POLICIES):
+        raise PolicyNotAttachable(
+            "Cannot attach a Service Role Policy to a Customer Role."
+        )
     attached = await change.list_attachments(owner.account, owner_id(owner))
     if policy_arn in attached:
         return

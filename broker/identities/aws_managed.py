@@ -1,54 +1,112 @@
 """The policies that AWS manages: the same in every account, never changed by it.
 
-The documents are data, written from what the policies grant. ``ReadOnlyAccess``,
-``SecurityAudit``, ``ViewOnlyAccess`` and those of the job functions name the common
-services and are shorter than AWS's.
+`catalogue` holds AWS's own texts, each in the version in force. What AWS has and the
+catalogue does not is a policy only for accounts whose operator says so, as a mere
+name: it grants nothing and denies nothing.
 """
 
-import json
-from collections.abc import Mapping
-from datetime import datetime
-from functools import cache
-from importlib.resources import files
-from typing import Any
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final
 
+from broker.catalogue import (
+    find_managed_policy_entry,
+    made_policy_id,
+    managed_policy_arns,
+)
+from broker.errors import NoSuchEntity
 from broker.identities.names import AWS_MANAGED
 from broker.model.entities import ManagedPolicy, PolicyVersion
 
+AWS_MANAGED_PREFIX: Final = "arn:aws:iam::aws:policy/"
+"""How the ARNs of all of them begin."""
 
+SERVICE_ROLE_POLICIES: Final = "arn:aws:iam::aws:policy/aws-service-role/"
+"""How the ARNs of policies begin that only service-linked roles have."""
+
+_NO_PERMISSION: Final = (
+    '{"Version":"2012-10-17","Statement":'
+    '[{"Effect":"Deny","Action":"none:null","Resource":"*"}]}'
+)
+"""The document of an unlisted policy: valid, and about an action that nobody has."""
+
+_PART = r"[A-Za-z0-9_+=,.@-]+"
+_ARN = re.compile(rf"arn:aws:iam::aws:policy/(?:{_PART}/)*({_PART})")
+_MAX_NAME = 128
+_MAX_ARN = 2048
+_KEPT = 256
+_LONG_AGO = datetime(2015, 2, 6, tzinfo=UTC)
+"""When AWS made its first managed policies."""
+
+
+@lru_cache(maxsize=_KEPT)
 def find_aws_managed(arn: str) -> ManagedPolicy | None:
     """The AWS-managed policy with this ARN (``arn:aws:iam::aws:policy/…``)."""
-    return _by_arn().get(arn)
-
-
-def list_aws_managed() -> tuple[ManagedPolicy, ...]:
-    """All of them, by name without regard to case."""
-    return tuple(_by_arn().values())
-
-
-@cache
-def _by_arn() -> Mapping[str, ManagedPolicy]:
-    text = files("broker.identities").joinpath("aws_managed.json").read_text("utf-8")
-    policies = [_policy(entry) for entry in json.loads(text)]
-    policies.sort(key=lambda policy: policy.name.lower())
-    return {policy.arn: policy for policy in policies}
-
-
-def _policy(entry: Mapping[str, Any]) -> ManagedPolicy:
-    updated_at = datetime.fromisoformat(entry["updated"])
-    version = int(entry["version"])
+    entry = find_managed_policy_entry(arn)
+    if entry is None:
+        return None
     return ManagedPolicy(
         account=AWS_MANAGED,
-        policy_id=entry["id"],
-        name=entry["name"],
-        path=entry["path"],
-        description=entry["description"],
+        policy_id=entry.policy_id,
+        name=entry.name,
+        path=entry.path,
+        description=entry.description or None,
         default_version=PolicyVersion(
-            version_id=f"v{version}",
-            document=json.dumps(entry["document"], separators=(",", ":")),
-            created_at=updated_at,
+            version_id=f"v{entry.version}",
+            document=entry.document,
+            created_at=entry.updated_at,
         ),
-        next_version=version + 1,
-        created_at=datetime.fromisoformat(entry["created"]),
-        updated_at=updated_at,
+        next_version=entry.version + 1,
+        created_at=entry.created_at,
+        updated_at=entry.updated_at,
     )
+
+
+def require_aws_managed(arn: str) -> ManagedPolicy:
+    """As ``find_aws_managed``, unlisted ones included.
+
+    Raises:
+        NoSuchEntity: that is no such ARN.
+    """
+    policy = find_aws_managed(arn) or unlisted_policy(arn)
+    if policy is None:
+        raise NoSuchEntity(f"Policy {arn} was not found.")
+    return policy
+
+
+def aws_managed_arns(path_prefix: str = "/") -> list[str]:
+    """The ARNs of those below a path, by name without regard to case."""
+    arns = managed_policy_arns()
+    if path_prefix == "/":
+        return list(arns)
+    return [arn for arn in arns if _path(arn).startswith(path_prefix)]
+
+
+def unlisted_policy(arn: str) -> ManagedPolicy | None:
+    """The policy that an ARN of AWS's pattern names, though its text is not known.
+
+    None when it has not that pattern, or the catalogue has the policy.
+    """
+    named = _ARN.fullmatch(arn)
+    if named is None or len(arn) > _MAX_ARN or len(named[1]) > _MAX_NAME:
+        return None
+    if find_aws_managed(arn) is not None:
+        return None
+    return ManagedPolicy(
+        account=AWS_MANAGED,
+        policy_id=made_policy_id(arn),
+        name=named[1],
+        path=_path(arn),
+        description=None,
+        default_version=PolicyVersion(
+            version_id="v1", document=_NO_PERMISSION, created_at=_LONG_AGO
+        ),
+        next_version=2,
+        created_at=_LONG_AGO,
+        updated_at=_LONG_AGO,
+    )
+
+
+def _path(arn: str) -> str:
+    return arn.partition(":policy")[2].rpartition("/")[0] + "/"

@@ -11,7 +11,13 @@ from broker.errors import (
     EntityAlreadyExists,
     NoSuchEntity,
 )
-from broker.identities.aws_managed import find_aws_managed
+from broker.identities.account_options import accepts_unlisted_policies
+from broker.identities.aws_managed import (
+    AWS_MANAGED_PREFIX,
+    find_aws_managed,
+    require_aws_managed,
+    unlisted_policy,
+)
 from broker.identities.documents import checked_document
 from broker.identities.limits import Quota, require_version_room, require_within
 from broker.identities.names import AWS_MANAGED, check_path, parse_policy_arn
@@ -32,7 +38,7 @@ async def find_managed_policy(
     """
     named = parse_policy_arn(arn)
     if named.account == AWS_MANAGED:
-        return find_aws_managed(arn)
+        return find_aws_managed(arn) or await _find_unlisted(directory, account, arn)
     policy = await directory.find_policy(account, named.name)
     return policy if policy is not None and policy.arn == arn else None
 
@@ -65,6 +71,28 @@ async def require_own_policy(
     if policy.account != account:
         raise AccessDenied("Policy is outside your own account.")
     return policy
+
+
+async def _find_unlisted(
+    directory: DirectoryReader, account_id: AccountId, arn: str
+) -> ManagedPolicy | None:
+    """The policy that an unlisted name of AWS's pattern is, where that is wanted."""
+    policy = unlisted_policy(arn)
+    if policy is None:
+        return None
+    account = await directory.find_account(account_id)
+    accepted = account is not None and accepts_unlisted_policies(account)
+    return policy if accepted else None
+
+
+async def list_used_aws_managed(
+    directory: DirectoryReader, account: AccountId, path_prefix: str = "/"
+) -> list[ManagedPolicy]:
+    """Those AWS-managed policies below a path that the account uses, with how often."""
+    arns = await directory.list_used_policy_arns(account, AWS_MANAGED_PREFIX)
+    policies = [require_aws_managed(arn) for arn in arns]
+    below = [policy for policy in policies if policy.path.startswith(path_prefix)]
+    return await count_uses(directory, account, below)
 
 
 async def count_uses(

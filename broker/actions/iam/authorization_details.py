@@ -25,8 +25,7 @@ from broker.actions.types.iam import (
     UserDetail,
 )
 from broker.errors import ValidationError
-from broker.identities.aws_managed import list_aws_managed
-from broker.identities.managed_policies import count_uses, list_versions
+from broker.identities.managed_policies import list_used_aws_managed, list_versions
 from broker.identities.names import parse_policy_arn
 from broker.identities.trust import shown_trust_policies
 from broker.model.account import AccountId
@@ -169,9 +168,8 @@ async def _aws_policies(
 ) -> Page[ManagedPolicy]:
     """Only those that somebody has, as at AWS; all on one page."""
     del page
-    for policy in await count_uses(call.directory, call.account, list_aws_managed()):
-        if policy.attachment_count or policy.boundary_count:
-            details.policies.append(await _policy(call, policy))
+    for policy in await list_used_aws_managed(call.directory, call.account):
+        details.policies.append(await _policy(call, policy))
     return Page((), None)
 
 

@@ -24,7 +24,7 @@ from broker.actions.types.iam import (
 )
 from broker.identities import managed_policies
 from broker.identities.accounts import require_account
-from broker.identities.aws_managed import list_aws_managed
+from broker.identities.aws_managed import aws_managed_arns, require_aws_managed
 from broker.identities.names import AWS_MANAGED
 from broker.identities.tags import KeyCase, checked_tags
 from broker.model.entities import ManagedPolicy
@@ -223,20 +223,27 @@ async def _aws_page(
     given: ListPoliciesRequest, call: Call, request: PageRequest
 ) -> Page[ManagedPolicy]:
     prefix = given.get("PathPrefix", "/")
-    policies = await managed_policies.count_uses(
-        call.directory,
-        call.account,
-        [policy for policy in list_aws_managed() if policy.path.startswith(prefix)],
-    )
     if given.get("OnlyAttached", False):
-        policies = [p for p in policies if p.attachment_count or p.boundary_count]
+        used = await managed_policies.list_used_aws_managed(
+            call.directory, call.account, prefix
+        )
+        arns = [policy.arn for policy in used]
+    else:
+        arns = aws_managed_arns(prefix)
     inner = None
     if request.marker is not None:
         inner = request.marker.removeprefix(_AWS_MARK)
-    page = cut(
-        policies, lambda policy: policy.name.lower(), PageRequest(inner, request.limit)
+    page = cut(arns, _aws_order, PageRequest(inner, request.limit))
+    policies = await managed_policies.count_uses(
+        call.directory, call.account, [require_aws_managed(arn) for arn in page.items]
     )
-    return Page(page.items, None if page.marker is None else _AWS_MARK + page.marker)
+    marker = None if page.marker is None else _AWS_MARK + page.marker
+    return Page(tuple(policies), marker)
+
+
+def _aws_order(arn: str) -> str:
+    """By name; two policies of different paths may share one."""
+    return f"{arn.rpartition('/')[2].lower()}/{arn}"
 
 
 _HIGHEST = 10**18

@@ -7,7 +7,6 @@ from typing import Any
 from broker.actions.action import Call
 from broker.actions.iam.policy_exclusions import Exclusions
 from broker.errors import InvalidInput, NoSuchEntity
-from broker.identities.aws_managed import find_aws_managed
 from broker.identities.control_policies import ControlKind, control_policies
 from broker.identities.managed_policies import find_managed_policy
 from broker.identities.names import parse_policy_arn
@@ -223,9 +222,6 @@ async def managed_text(call: Call, arn: str) -> str:
     Raises:
         NoSuchEntity: it was deleted meanwhile.
     """
-    aws = find_aws_managed(arn)
-    if aws is not None:
-        return aws.default_version.document
     policy = await find_managed_policy(call.directory, call.account, arn)
     if policy is None:
         raise NoSuchEntity(f"Policy {arn} does not exist or is not attachable.")

@@ -13,7 +13,6 @@ from broker.actions.action import Call, Given
 from broker.actions.iam.declare import Context, On, Target
 from broker.authz.context import tag_context
 from broker.errors import BrokerError, ValidationError
-from broker.identities.aws_managed import find_aws_managed
 from broker.identities.managed_policies import find_managed_policy
 from broker.identities.oidc_providers import (
     checked_issuer_url,
@@ -127,8 +126,6 @@ async def policy(given: Given, call: Call) -> On:
     """The managed policy ``PolicyArn``."""
     arn = given["PolicyArn"]
     shown = f"policy {arn}"
-    if find_aws_managed(arn) is not None:
-        return On(arn, shown=shown)
     try:
         found = await find_managed_policy(call.directory, call.account, arn)
     except BrokerError:

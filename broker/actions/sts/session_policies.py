@@ -3,11 +3,12 @@
 Source: reference 3.1.
 """
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 from broker.errors import MalformedPolicyDocument, ValidationError
-from broker.identities.aws_managed import find_aws_managed
+from broker.identities.managed_policies import find_managed_policy
 from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.session import SessionPolicies
@@ -71,16 +72,12 @@ def _require_arn(item: Mapping[str, str], position: int) -> str:
 async def _require_managed(
     arn: str, account: AccountId, directory: DirectoryReader
 ) -> None:
-    if find_aws_managed(arn) is not None:
-        return
     try:
-        parsed = Arn.parse(arn)
+        Arn.parse(arn)
     except ValueError as error:
         raise ValidationError(f"{arn} is invalid") from error
-    if parsed.account == account and parsed.resource.startswith("policy/"):
-        name = parsed.resource.rpartition("/")[2]
-        policy = await directory.find_policy(account, name)
-        if policy is not None and policy.arn == arn:
+    with contextlib.suppress(ValidationError):
+        if await find_managed_policy(directory, account, arn) is not None:
             return
     raise MalformedPolicyDocument(
         f"The policy {arn} does not exist in the account of the session's role or user."

@@ -11,6 +11,7 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.console.admin.embedded_policies import INLINE
+from broker.console.admin.policies import is_for_services
 from broker.console.admin.reading import Partly, every
 from broker.console.admin.visit import OK, Visit, address, go, visited, words
 from broker.console.inside import Inside, Route
@@ -129,7 +130,12 @@ class _Pages:
                 problem, status = words(error), error.status
         owner = await self._read(visit, name)
         policies = await every(visit, "ListPolicies", "Policies", Scope="All")
-        found = [p for p in policies if wanted.lower() in p["PolicyName"].lower()]
+        found = [
+            policy
+            for policy in policies
+            if wanted.lower() in policy["PolicyName"].lower()
+            and not is_for_services(policy)
+        ]
         # The account's own first, since they were made for it.
         found.sort(key=lambda p: (":iam::aws:" in p["Arn"], p["PolicyName"].lower()))
         return await visit.show(

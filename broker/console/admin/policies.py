@@ -167,6 +167,11 @@ def is_aws(policy: Mapping[str, Any]) -> bool:
     return str(policy["Arn"]).split(":")[4] == "aws"
 
 
+def is_for_services(policy: Mapping[str, Any]) -> bool:
+    """Whether only service-linked roles have a policy."""
+    return is_aws(policy) and str(policy["Path"]) == "/aws-service-role/"
+
+
 def name_matches(wanted: str, *members: str) -> Callable[[Mapping[str, Any]], bool]:
     """Whether a row has the text in one of the members, whatever its case."""
     lowered = wanted.lower()

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from starlette.responses import Response
 
 from broker.actions.action import Call
-from broker.console.admin.policies import HERE, ONE, is_aws
+from broker.console.admin.policies import HERE, ONE, is_aws, is_for_services
 from broker.console.admin.policy_editor import (
     DO,
     SAVE,
@@ -18,6 +18,7 @@ from broker.console.admin.policy_editor import (
     read_editor,
     turn,
 )
+from broker.console.admin.reading import every
 from broker.console.admin.tag_lines import read_tags
 from broker.console.admin.visit import OK, Visit, address, go, visited
 from broker.console.desk import Precondition
@@ -72,7 +73,7 @@ async def _new(visit: Visit) -> Response:
                 editor, status = editor.refused(error), error.status
     else:
         editor = turn(editor, visit.form)
-    offered = await visit.iam("ListPolicies", Scope="AWS", MaxItems=200)
+    offered = await every(visit, "ListPolicies", "Policies", Scope="AWS")
     return await visit.show(
         "admin/policy_new.html",
         HERE,
@@ -80,7 +81,7 @@ async def _new(visit: Visit) -> Response:
         editor=editor,
         action=NEW,
         typed=typed,
-        offered=offered["Policies"],
+        offered=[policy for policy in offered if not is_for_services(policy)],
     )
 
 

@@ -36,6 +36,23 @@ _FIELDS = (
 )
 _TYPED_MAX = 8192
 _OFFERED_MAX = 60
+_AWS = "arn:aws:iam::aws:policy"
+_COMMON = (
+    "AdministratorAccess",
+    "PowerUserAccess",
+    "ReadOnlyAccess",
+    "SecurityAudit",
+    "IAMFullAccess",
+    "IAMReadOnlyAccess",
+    "AmazonS3FullAccess",
+    "AmazonS3ReadOnlyAccess",
+    "AmazonEC2FullAccess",
+    "AmazonEC2ReadOnlyAccess",
+    "AmazonDynamoDBFullAccess",
+    "AmazonDynamoDBReadOnlyAccess",
+)
+"""AWS's policies that the page offers; any other can be typed."""
+
 _POLICIES_MAX = 20
 
 
@@ -111,7 +128,7 @@ async def _show(
     editor: Editor | None,
     **context: object,
 ) -> Response:
-    policies = await part(visit, "ListPolicies", MaxItems=_OFFERED_MAX)
+    own = await part(visit, "ListPolicies", Scope="Local", MaxItems=_OFFERED_MAX)
     return await visit.show(
         "admin/role_new.html",
         roles.HERE,
@@ -120,7 +137,10 @@ async def _show(
         trusted=trusted,
         editor=editor,
         providers=await _providers(visit, trusted),
-        offered=policies,
+        offered=[
+            *({"Arn": f"{_AWS}/{name}", "PolicyName": name} for name in _COMMON),
+            *own.get("Policies"),
+        ],
         mfa=visit.ticked("mfa"),
         **context,
     )

@@ -15,6 +15,8 @@ from broker.identities.account_options import (
     ROOT_MANAGED_BY,
     TOKEN_VERSION,
     TOKEN_VERSIONS,
+    UNLISTED_POLICIES,
+    accepts_unlisted_policies,
     disabled_regions,
     is_region_name,
     root_manager,
@@ -39,6 +41,7 @@ _UNSET: Final[Settings] = {
     ROOT_MANAGED_BY: "",
     OPTION: False,
     TOKEN_VERSION: None,
+    UNLISTED_POLICIES: False,
 }
 
 
@@ -61,6 +64,8 @@ def read_settings(broker: Properties) -> Settings:
             place = f"{broker.place}.{TOKEN_VERSION}"
             raise TemplateError(place, f"must be {' or '.join(TOKEN_VERSIONS)}")
         found[TOKEN_VERSION] = version
+    if broker.has(UNLISTED_POLICIES):
+        found[UNLISTED_POLICIES] = broker.flag(UNLISTED_POLICIES)
     return found
 
 
@@ -74,6 +79,7 @@ def settings_of(account: Account | None) -> Settings:
         ROOT_MANAGED_BY: root_manager(account),
         OPTION: outbound is not None and outbound.enabled,
         TOKEN_VERSION: account.options.get(TOKEN_VERSION),
+        UNLISTED_POLICIES: accepts_unlisted_policies(account),
     }
 
 
@@ -95,7 +101,12 @@ async def with_settings(work: Work, account: Account, wanted: Settings) -> Accou
     """
     present = settings_of(account)
     options = dict(account.options)
-    for name in (DISABLED_REGIONS, ROOT_MANAGED_BY, TOKEN_VERSION):
+    for name in (
+        DISABLED_REGIONS,
+        ROOT_MANAGED_BY,
+        TOKEN_VERSION,
+        UNLISTED_POLICIES,
+    ):
         if name in wanted:
             options.pop(name, None)
             value = wanted[name]

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import (
     ScalarSelect,
+    Subquery,
     Table,
     delete,
     func,
@@ -167,16 +168,20 @@ class PolicyReads(Reads):
         )
         return {row.boundary_arn: row.owners for row in rows}
 
+    async def list_used_policy_arns(
+        self, account: AccountId, prefix: str
+    ) -> tuple[str, ...]:
+        used = _used_policies(account)
+        arns = used.c.policy_arn
+        rows = await self.rows(
+            select(arns)
+            .where(func.substr(arns, 1, len(prefix)) == prefix)
+            .order_by(arns)
+        )
+        return tuple(row.policy_arn for row in rows)
+
     async def count_used_policies(self, account: AccountId) -> int:
-        used = union(
-            select(ATTACHMENTS.c.policy_arn).where(ATTACHMENTS.c.account == account),
-            *(
-                select(table.c.boundary_arn).where(
-                    table.c.account == account, table.c.boundary_arn.is_not(None)
-                )
-                for table, _, _ in _OWNERS
-            ),
-        ).subquery()
+        used = _used_policies(account)
         row = await self.find_row(
             select(func.count().label("number")).select_from(used)
         )
@@ -306,6 +311,19 @@ def _count_uses(table: Table, column: str) -> ScalarSelect[int]:
         .where(table.c.account == MANAGED_POLICIES.c.account, table.c[column] == arn)
         .scalar_subquery()
     )
+
+
+def _used_policies(account: AccountId) -> Subquery:
+    """The ARN of every policy that is attached in an account, or a boundary, once."""
+    return union(
+        select(ATTACHMENTS.c.policy_arn).where(ATTACHMENTS.c.account == account),
+        *(
+            select(table.c.boundary_arn).where(
+                table.c.account == account, table.c.boundary_arn.is_not(None)
+            )
+            for table, _, _ in _OWNERS
+        ),
+    ).subquery()
 
 
 def _read_policy(row: AnyRow) -> ManagedPolicy:

@@ -178,6 +178,12 @@ class DirectoryReader(CredentialReader, Protocol):
         """How many users and roles have each as their boundary; absent for none."""
         ...
 
+    async def list_used_policy_arns(
+        self, account: AccountId, prefix: str
+    ) -> tuple[str, ...]:
+        """The ARNs with a prefix of what is attached here or a boundary, in order."""
+        ...
+
     async def count_used_policies(self, account: AccountId) -> int:
         """How many policies of anybody's are attached here, or a boundary."""
         ...

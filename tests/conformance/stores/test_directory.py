@@ -375,6 +375,11 @@ async def test_managed_policies_count_their_uses(directory: SqlDirectory) -> Non
     bounds = await directory.count_bounded_owners(ACCOUNT, [policy.arn, aws])
     assert bounds == {policy.arn: 1}
     assert await directory.count_used_policies(ACCOUNT) == 2
+    everything = await directory.list_used_policy_arns(ACCOUNT, "arn:")
+    assert everything == tuple(sorted((policy.arn, aws)))
+    assert await directory.list_used_policy_arns(ACCOUNT, aws[:-1]) == (aws,)
+    assert await directory.list_used_policy_arns(ACCOUNT, aws[:-1] + "%") == ()
+    assert await directory.list_used_policy_arns("000000000000", "arn:") == ()
     assert owners == ("AIDA1", "AROA1")
     assert await directory.list_attachments(ACCOUNT, "AIDA1") == (policy.arn, aws)
     attached = await directory.list_policies(

@@ -14,18 +14,21 @@ from broker.authz.guard import Guard
 from broker.authz.hypothetical import Hypotheses, Hypothesis
 from broker.authz.need import Need, Trust
 from broker.errors import AccessDenied, ValidationError
+from broker.identities.account_options import UNLISTED_POLICIES
 from broker.identities.control_policies import ControlKind, ControlPolicy, option_value
 from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.model.entities import Role
+from broker.policy import PolicyKind
 from broker.services import Services
 from tests.authorization.callers import KINDS, NOW, open_installation
-from tests.authorization.inputs import ACCOUNT, BOUND, SAML, TARGET_ROLE
+from tests.authorization.inputs import ACCOUNT, BOUND, OTHER, SAML, TARGET_ROLE
 from tests.support.raw import raw_request
 
 RAW = raw_request(secure=True)
 BY_TITLE = {kind.title: kind for kind in KINDS}
 HERE = AccountId(ACCOUNT)
+ADMINISTRATOR = "user, AdministratorAccess"
 FULL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 
 
@@ -74,6 +77,47 @@ async def denial(services: Services, who: Caller, need: Need) -> AccessDenied | 
 
 def needing(action: str, resource: str = TARGET_ROLE, **more: Any) -> Need:
     return Need(action=action, resource=resource, account=HERE, **more)
+
+
+async def attach_unlisted(services: Services, *, accept: bool) -> None:
+    """To the administrator, by name: the directory itself checks no names."""
+    options = {UNLISTED_POLICIES: True} if accept else {}
+    async with services.stores.directory.change(HERE) as change:
+        account = await change.find_account(HERE)
+        assert account is not None
+        await change.update_account(replace(account, options=options))
+        user_id = caller(ADMINISTRATOR).principal.unique_id
+        arn = "arn:aws:iam::aws:policy/service-role/MadeUpYesterday"
+        await change.attach_policy(HERE, user_id, arn)
+
+
+async def test_an_unlisted_policy_adds_nothing_and_takes_nothing(
+    services: Services,
+) -> None:
+    await attach_unlisted(services, accept=True)
+    assert await denial(services, caller(ADMINISTRATOR), needing("iam:GetRole")) is None
+
+
+async def test_an_unlisted_policy_that_is_not_accepted_denies_all(
+    services: Services,
+) -> None:
+    """Nobody knows what it would have denied."""
+    await attach_unlisted(services, accept=False)
+    refused = await denial(services, caller(ADMINISTRATOR), needing("iam:GetRole"))
+    assert refused is not None
+    assert "MadeUpYesterday is gone" in refused.detail
+
+
+async def test_accounts_share_what_is_compiled_of_aws_policies(
+    services: Services,
+) -> None:
+    library = PolicyLibrary(services.stores.directory, services.fresh)
+    arn = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+    here, there = [
+        await library._managed(account, arn, PolicyKind.IDENTITY)
+        for account in (HERE, AccountId(OTHER))
+    ]
+    assert here is there
 
 
 @pytest.mark.parametrize(

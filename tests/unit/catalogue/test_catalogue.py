@@ -17,7 +17,15 @@ from broker.catalogue import (
     unknown_actions,
 )
 from broker.catalogue.data import FILE_NAME
-from broker.catalogue.reduce import LICENSE_NAME, notice, packed_catalogue
+from broker.catalogue.managed_policies import POLICIES_FILE_NAME
+from broker.catalogue.reduce import (
+    LICENSE_NAME,
+    POLICIES_LICENSE_NAME,
+    notice,
+    packed_catalogue,
+    policies_notice,
+)
+from broker.catalogue.reduce_policies import packed_policies
 from broker.policy import (
     PolicyDocument,
     PolicyKind,
@@ -41,12 +49,17 @@ def test_the_packed_file_is_made_from_the_installed_release() -> None:
     there = gzip.decompress((folder / FILE_NAME).read_bytes())
     assert gzip.decompress(packed_catalogue()) == there
     assert (folder / LICENSE_NAME).read_text() == notice()
+    there = gzip.decompress((folder / POLICIES_FILE_NAME).read_bytes())
+    assert gzip.decompress(packed_policies()) == there
+    assert (folder / POLICIES_LICENSE_NAME).read_text() == policies_notice()
 
 
 def test_the_packed_file_is_small_and_the_licence_goes_with_it() -> None:
     folder = files("broker.catalogue")
     assert len((folder / FILE_NAME).read_bytes()) < 250_000
     assert "THE SOFTWARE IS PROVIDED" in (folder / LICENSE_NAME).read_text()
+    assert len((folder / POLICIES_FILE_NAME).read_bytes()) < 600_000
+    assert "Apache License" in (folder / POLICIES_LICENSE_NAME).read_text()
 
 
 def test_every_service_can_be_read() -> None:

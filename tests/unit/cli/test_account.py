@@ -86,6 +86,17 @@ def test_regions_are_switched_off_and_on(cli: CommandLine) -> None:
 
 
 @pytest.mark.usefixtures("account")
+def test_unlisted_policies_are_accepted_and_refused_again(cli: CommandLine) -> None:
+    words = ("account", "unlisted-policies", ACCOUNT)
+    assert "grant nothing" in cli(*words, "--accept")
+    assert "do not exist" in cli(*words, "--refuse")
+    cli(*words, fails=True)
+    refused, accepted = cli.audit("broker:AcceptUnlistedPolicies")
+    assert accepted["parameters"] == {"Accept": "true"}
+    assert refused["parameters"] == {"Accept": "false"}
+
+
+@pytest.mark.usefixtures("account")
 def test_the_managing_account_must_be_there(cli: CommandLine) -> None:
     with pytest.raises(BrokerError):
         cli("account", "manage-root", ACCOUNT, "--by", "999999999999")
@@ -113,6 +124,7 @@ def test_an_account_that_is_no_issuer_has_no_keys_to_rotate(cli: CommandLine) ->
         ("manage-root", "999999999999", "--by", ACCOUNT),
         ("manage-root", ACCOUNT, "--by", "999999999999"),
         ("rotate-issuer-keys", "999999999999"),
+        ("unlisted-policies", "999999999999", "--accept"),
     ],
 )
 def test_an_account_that_is_not_there_is_named(

@@ -1,8 +1,14 @@
 """AWS-managed policies grant what their names say."""
 
+import re
+
 import pytest
 
-from broker.identities.aws_managed import find_aws_managed, list_aws_managed
+from broker.identities.aws_managed import (
+    aws_managed_arns,
+    find_aws_managed,
+    unlisted_policy,
+)
 from broker.model.principal import Principal
 from broker.policy import (
     AccessRequest,
@@ -15,6 +21,11 @@ from broker.policy import (
 from tests.support.iam import ACCOUNT
 
 BASE = "arn:aws:iam::aws:policy"
+KIND = PolicyKind.IDENTITY
+ALL = (
+    '{"Version": "2012-10-17",'
+    ' "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
+)
 USER = Principal.user(ACCOUNT, user_id="AIDA", path="/", name="ann")
 
 
@@ -106,12 +117,102 @@ def test_a_user_changes_its_own_password_only() -> None:
     assert not allows("IAMUserChangePassword", "iam:ChangePassword", other)
 
 
-def test_names_and_actions_are_known_ones() -> None:
-    from policy_sentry.querying.all import get_all_service_prefixes
+LONGER_THAN_ANY_POLICY = {"AWSSupportServiceRolePolicy"}
+"""A service-linked role's, never evaluated here."""
 
-    services = set(get_all_service_prefixes())
-    for policy in list_aws_managed():
-        document = parse_policy(policy.default_version.document, PolicyKind.IDENTITY)
-        for statement in document.statements:
-            named = {action.partition(":")[0] for action in statement.actions}
-            assert named - services - {"*"} == set(), policy.name
+
+def test_all_of_them_can_be_read_and_are_named_as_aws_names_them() -> None:
+    arns = aws_managed_arns()
+    assert len(arns) > 1500
+    names = [arn.rpartition("/")[2].lower() for arn in arns]
+    assert names == sorted(names)
+    ids = set()
+    for arn in arns:
+        policy = find_aws_managed(arn)
+        assert policy is not None
+        assert policy.arn == arn
+        assert re.fullmatch("ANPA[A-Z0-9]{17}", policy.policy_id)
+        ids.add(policy.policy_id)
+        if policy.name not in LONGER_THAN_ANY_POLICY:
+            parse_policy(policy.default_version.document, PolicyKind.IDENTITY)
+    assert len(ids) == len(arns)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AWSLambdaExecute",
+        "AmazonEKSClusterPolicy",
+        "AmazonEKSWorkerNodePolicy",
+        "AmazonEKS_CNI_Policy",
+        "AmazonEC2ContainerRegistryReadOnly",
+        "AmazonSSMManagedInstanceCore",
+        "CloudWatchAgentServerPolicy",
+        "CloudWatchFullAccess",
+        "service-role/AmazonECSTaskExecutionRolePolicy",
+        "service-role/AWSLambdaBasicExecutionRole",
+        "service-role/AWSLambdaVPCAccessExecutionRole",
+        "service-role/AmazonEC2RoleforSSM",
+        "AmazonRDSFullAccess",
+    ],
+)
+def test_what_plays_and_modules_attach_is_there(name: str) -> None:
+    assert find_aws_managed(f"{BASE}/{name}") is not None
+
+
+@pytest.mark.parametrize("name", ["NoSuchPolicy", "AWSLambdaBasicExecutionRole", ""])
+def test_what_aws_does_not_have_is_not_there(name: str) -> None:
+    """The last but one has a path."""
+    assert find_aws_managed(f"{BASE}/{name}") is None
+
+
+@pytest.mark.parametrize(
+    "name", ["Made-Up", "service-role/Made.Up", "a/b/Made_Up", "x" * 128]
+)
+def test_an_unlisted_name_grants_and_denies_nothing(name: str) -> None:
+    policy = unlisted_policy(f"{BASE}/{name}")
+    assert policy is not None
+    assert policy.arn == f"{BASE}/{name}"
+    document = parse_policy(policy.default_version.document, PolicyKind.IDENTITY)
+    policies = compile_policies([("unlisted", document)])
+    request = AccessRequest(
+        action="s3:GetObject", resource="*", principal=USER, context={}
+    )
+    decision = authorize(
+        request,
+        Applicable(
+            identity=compile_policies(
+                [("unlisted", document), ("admin", parse_policy(ALL, KIND))]
+            ),
+            boundary=None,
+            session=(),
+            resource=None,
+            resource_account=ACCOUNT,
+        ),
+    )
+    assert decision.allowed
+    alone = Applicable(
+        identity=policies,
+        boundary=None,
+        session=(),
+        resource=None,
+        resource_account=ACCOUNT,
+    )
+    assert not authorize(request, alone).allowed
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        f"{BASE}/AdministratorAccess",
+        f"{BASE}/",
+        f"{BASE}//x",
+        f"{BASE}/a b",
+        f"{BASE}/{'x' * 129}",
+        "arn:aws:iam::aws:role/x",
+        f"arn:aws:iam::{ACCOUNT}:policy/x",
+        f"{BASE}/{'x/' * 1024}y",
+    ],
+)
+def test_other_arns_are_no_unlisted_policies(arn: str) -> None:
+    assert unlisted_policy(arn) is None

@@ -1,6 +1,7 @@
 """Managed and inline policies, versions and attachments."""
 
 import json
+from dataclasses import replace
 from urllib.parse import unquote
 
 import pytest
@@ -12,8 +13,11 @@ from broker.errors import (
     LimitExceeded,
     MalformedPolicyDocument,
     NoSuchEntity,
+    PolicyNotAttachable,
     ValidationError,
 )
+from broker.identities.account_options import UNLISTED_POLICIES
+from broker.identities.aws_managed import aws_managed_arns
 from tests.support.iam import ACCOUNT, OTHER, Iam, policy, set_quotas, trust
 
 AWS = "arn:aws:iam::aws:policy"
@@ -299,12 +303,103 @@ async def test_lists_of_any_scope_come_in_pages(iam: Iam, size: int) -> None:
 
     own = ["A", "b", "c"]
     assert await names(Scope="Local") == own
-    aws = await names(Scope="AWS")
-    assert "AdministratorAccess" in aws
-    assert await names() == aws + own
-    jobs = await names(PathPrefix="/job-function/")
-    assert (jobs[0], jobs[-1]) == ("Billing", "ViewOnlyAccess")
-    assert await names(OnlyAttached=True) == []
+    root_tasks = await names(Scope="AWS", PathPrefix="/root-task/")
+    assert root_tasks == sorted(root_tasks)
+    assert "IAMAuditRootUserCredentials" in root_tasks
+    await make(iam, "d", Path="/root-task/")
+    assert await names(PathPrefix="/root-task/") == [*root_tasks, "d"]
+
+
+async def test_a_list_of_everything_has_all_that_aws_manages(iam: Iam) -> None:
+    await make(iam, "A")
+    names: list[str] = []
+    marker: dict[str, object] = {}
+    while True:
+        page = await iam("ListPolicies", MaxItems=1000, **marker)
+        names += [item["PolicyName"] for item in page["Policies"]]
+        if not page["IsTruncated"]:
+            break
+        marker = {"Marker": page["Marker"]}
+    assert len(names) == len(set(names)) == len(aws_managed_arns()) + 1
+    assert names[-1] == "A"
+
+
+@pytest.mark.parametrize(
+    ("operation", "given"),
+    [
+        ("AttachRolePolicy", {"RoleName": "R"}),
+        ("AttachUserPolicy", {"UserName": "U"}),
+        ("AttachGroupPolicy", {"GroupName": "G"}),
+        ("DetachRolePolicy", {"RoleName": "R"}),
+        ("DetachUserPolicy", {"UserName": "U"}),
+        ("DetachGroupPolicy", {"GroupName": "G"}),
+        ("GetPolicy", {}),
+        ("GetPolicyVersion", {"VersionId": "v1"}),
+        ("ListPolicyVersions", {}),
+        ("ListEntitiesForPolicy", {}),
+        ("CreatePolicyVersion", {"PolicyDocument": policy()}),
+        ("DeletePolicy", {}),
+        ("TagPolicy", {"Tags": [{"Key": "k", "Value": "v"}]}),
+    ],
+)
+async def test_what_is_no_arn_is_refused_as_recorded_from_aws(
+    iam: Iam, operation: str, given: dict[str, object]
+) -> None:
+    """Recorded for AttachRolePolicy (2026); one parameter, one rule.
+
+    A recording of 2025 has "Invalid ARN:  Could not be parsed!"; the newer one counts.
+    """
+    await make_role(iam)
+    await iam("CreateUser", UserName="U")
+    await iam("CreateGroup", GroupName="G")
+    for wrong in ("longpolicynamebutnoarn", await make(iam) and "PolicyWithThisName00"):
+        with pytest.raises(ValidationError) as caught:
+            await iam(operation, PolicyArn=wrong, **given)
+        assert caught.value.message == f"ARN {wrong} is not valid."
+
+
+async def test_policies_of_services_own_roles_attach_to_nothing_else(iam: Iam) -> None:
+    await make_role(iam)
+    arn = f"{AWS}/aws-service-role/AWSBackupServiceLinkedRolePolicyForBackup"
+    with pytest.raises(PolicyNotAttachable):
+        await iam("AttachRolePolicy", RoleName="R", PolicyArn=arn)
+    listed = await iam("ListAttachedRolePolicies", RoleName="R")
+    assert listed["AttachedPolicies"] == []
+
+
+async def accept_unlisted(iam: Iam, *, accept: bool) -> None:
+    account = await iam.directory.find_account(ACCOUNT)
+    assert account is not None
+    options = {UNLISTED_POLICIES: True} if accept else {}
+    async with iam.directory.change(ACCOUNT) as change:
+        await change.update_account(replace(account, options=options))
+
+
+async def test_a_name_that_is_not_listed_is_a_policy_where_the_operator_says_so(
+    iam: Iam,
+) -> None:
+    await make_role(iam)
+    arn = f"{AWS}/service-role/MadeUpYesterday"
+    attach = {"RoleName": "R", "PolicyArn": arn}
+    with pytest.raises(NoSuchEntity):
+        await iam("AttachRolePolicy", **attach)
+    await accept_unlisted(iam, accept=True)
+    await iam("AttachRolePolicy", **attach)
+    await iam("PutRolePermissionsBoundary", RoleName="R", PermissionsBoundary=arn)
+    got = (await iam("GetPolicy", PolicyArn=arn))["Policy"]
+    assert (got["Path"], got["PolicyName"]) == ("/service-role/", "MadeUpYesterday")
+    version = await iam("GetPolicyVersion", PolicyArn=arn, VersionId="v1")
+    assert "Allow" not in unquote(version["PolicyVersion"]["Document"])
+    details = await iam("GetAccountAuthorizationDetails", Filter=["AWSManagedPolicy"])
+    used = await iam("ListPolicies", OnlyAttached=True)
+    for (shown,) in (details["Policies"], used["Policies"]):
+        assert (shown["Arn"], shown["AttachmentCount"]) == (arn, 1)
+    with pytest.raises(NoSuchEntity):
+        await iam("AttachRolePolicy", RoleName="R", PolicyArn=f"{AWS}//x")
+    await accept_unlisted(iam, accept=False)
+    with pytest.raises(NoSuchEntity):
+        await iam("GetPolicy", PolicyArn=arn)
+    await iam("DetachRolePolicy", **attach)
 
 
 async def test_a_usage_filter_counts_for_attached_policies_only(iam: Iam) -> None:

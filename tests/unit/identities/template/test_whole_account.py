@@ -132,6 +132,7 @@ async def _settings(iam: Iam) -> None:
                 "RootManagedBy": OTHER,
                 "OutboundWebIdentityFederation": True,
                 "GlobalEndpointTokenVersion": "v2Token",
+                "AcceptUnlistedAwsPolicies": True,
             }
         },
     )

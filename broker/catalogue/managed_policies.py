@@ -1,0 +1,84 @@
+"""The packed policies that AWS manages: one line each, read when first asked for.
+
+The file is half a megabyte; what stays in memory are its lines, three and a half, and
+only in a process that was asked about such a policy.
+"""
+
+import base64
+import gzip
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+POLICIES_FILE_NAME: Final = "managed_policies.tsv.gz"
+"""Each line is an entry's fields in their order, with tabs between them.
+
+By name without regard to case.
+"""
+
+ARN_PREFIX: Final = "arn:aws:iam::aws:policy/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagedPolicyEntry:
+    """One policy; ``version`` is the number of the one in force, its text ``document``.
+
+    Only that version is known; ``description`` is empty when nobody has written it down.
+    """
+
+    path: str
+    name: str
+    policy_id: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    description: str
+    document: str
+
+
+def managed_policy_arns() -> tuple[str, ...]:
+    """The ARNs of all policies, by name without regard to case."""
+    return tuple(_lines())
+
+
+def find_managed_policy_entry(arn: str) -> ManagedPolicyEntry | None:
+    """The policy with this ARN; None when AWS has none such that is known here."""
+    if not arn.startswith(ARN_PREFIX):
+        return None
+    line = _lines().get(arn)
+    if line is None:
+        return None
+    path, name, policy_id, version, created, updated, description, document = (
+        line.decode().split("\t")
+    )
+    return ManagedPolicyEntry(
+        path=path,
+        name=name,
+        policy_id=policy_id,
+        version=int(version),
+        created_at=datetime.fromisoformat(created),
+        updated_at=datetime.fromisoformat(updated),
+        description=description,
+        document=document,
+    )
+
+
+def made_policy_id(arn: str) -> str:
+    """An id in the form of AWS's for a policy whose own is not known."""
+    digest = base64.b32encode(hashlib.sha256(arn.encode()).digest()).decode()
+    return f"ANPA{digest[:17]}"
+
+
+@cache
+def _lines() -> Mapping[str, bytes]:
+    data = (files("broker.catalogue") / POLICIES_FILE_NAME).read_bytes()
+    return {_arn(line): line for line in gzip.decompress(data).splitlines()}
+
+
+def _arn(line: bytes) -> str:
+    path, name, _ = line.split(b"\t", 2)
+    return f"{ARN_PREFIX}{(path + name).decode()[1:]}"
