@@ -251,6 +251,7 @@ def _build(
                     SigninTokens(stores.cache, vault),
                     own=OwnAccess(library, guard, stores.directory),
                     live=LiveSessions(stores.cache),
+                    cache=stores.cache,
                     assumers=RoleAssumers(stores.directory, guard),
                 ),
                 LookupEvents(stores.ledger).action(),

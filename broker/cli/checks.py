@@ -1,7 +1,7 @@
 """The checks of ``broker doctor``: each finds, and says what to do; none changes."""
 
 import stat
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
 from sqlalchemy import text
@@ -12,10 +12,15 @@ from broker.model.audit import AuditFilter
 from broker.model.entities import KeyStatus
 from broker.model.page import PageRequest
 from broker.sessions.keyring import list_keys, load_keyring, require_fingerprint
-from broker.sessions.keys import KeyringError, KeyState, KeyUse
+from broker.sessions.keys import LONGEST_SESSION, KeyringError, KeyState, KeyUse
 from broker.settings import Settings
 from broker.stores.errors import StoreUnavailableError
-from broker.stores.installation import DEMO_MARK, Installation, read_installation
+from broker.stores.installation import (
+    DEMO_MARK,
+    LINEAGE_MARK,
+    Installation,
+    read_installation,
+)
 from broker.stores.migrations import HEAD, SchemaTooNewError, find_revision
 from broker.stores.open import Stores
 from broker.stores.urls import (
@@ -102,6 +107,26 @@ async def check_database(settings: Settings) -> list[Finding]:
             )
         ]
     return [good("database", f"{shown} answers")]
+
+
+async def check_sessions(stores: Stores, clock: Clock) -> list[Finding]:
+    """Until when there may be sessions that do not know all that they came from."""
+    now = clock.now()
+    installation = await read_installation(stores.database, now=now)
+    since = installation.marks.get(LINEAGE_MARK)
+    if not isinstance(since, int):
+        return []
+    until = datetime.fromtimestamp(since, UTC) + LONGEST_SESSION
+    if until <= now:
+        return []
+    return [
+        good(
+            "sessions",
+            "tokens of the version before are honoured until they expire, at"
+            f" {until:%Y-%m-%d %H:%M} UTC at the latest; of what they came from they"
+            " know one generation",
+        )
+    ]
 
 
 async def check_keyring(

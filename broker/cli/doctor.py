@@ -13,6 +13,7 @@ from broker.cli.checks import (
     check_clock,
     check_database,
     check_keyring,
+    check_sessions,
     check_settings,
 )
 from broker.cli.findings import Finding, Level, problem
@@ -85,6 +86,7 @@ async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:
             *await check_cache(settings, stores),
             *await check_keyring(settings, stores, clock),
             *await check_sealed_values(settings, stores, clock),
+            *await check_sessions(stores, clock),
             *await check_clock(stores, clock),
             *await check_accounts(stores),
         ):

@@ -4,6 +4,7 @@ What is listed comes from the cache and may be incomplete; what is shown of one
 session comes from its audit record, and what is revoked is in the database.
 """
 
+import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -16,11 +17,24 @@ from broker.cli.terminal import say, say_json, say_table
 from broker.cli.times import show_moment, show_span
 from broker.errors import NoSuchEntity
 from broker.model.account import AccountId, find_account_of_key_id, parse_account_id
-from broker.model.audit import AuditFilter
+from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import PageRequest
 from broker.services import Services
-from broker.sessions.keys import LONGEST_SESSION
-from broker.sessions.revoke import forget_session, revoke_issued_before, revoke_session
+from broker.sessions.lineage import (
+    Once,
+    find_end,
+    source_identity_target,
+    subject_digest,
+    subject_target,
+    trace,
+)
+from broker.sessions.record import read_audited, show_lineage
+from broker.sessions.revoke import (
+    forget_session,
+    revoke_issued_before,
+    revoke_key_id,
+    revoke_session,
+)
 from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.errors import StoreUnavailableError
@@ -33,6 +47,9 @@ _HEADINGS = (
     "Source identity",
 )
 _ARN_FIELDS = 6
+_PROVIDER_ARN = re.compile(
+    r"arn:aws:iam::[0-9]{12}:(?:saml|oidc)-provider/.{1,400}", re.DOTALL
+)
 
 KeyArgument = Annotated[
     str, typer.Argument(metavar="KEY", help="The session's access key id (ASIA…).")
@@ -88,7 +105,8 @@ def list_sessions(
     records.sort(key=lambda record: record.issued_at_ms, reverse=True)
     if as_json:
         for record in records:
-            say_json({**asdict(record), "tags": dict(record.tags)})
+            row = {**asdict(record), "tags": dict(record.tags)}
+            say_json({**row, "lineage": show_lineage(record.lineage)})
     else:
         _print_table(records, now)
     if not is_whole:
@@ -120,25 +138,19 @@ def show(key: KeyArgument) -> None:
     account = _account_of(key)
 
     async def work(services: Services) -> dict[str, object]:
-        page = await services.stores.ledger.search(
-            AuditFilter(access_key_id=key), PageRequest(None, _PAGE)
-        )
-        minted = [
-            r for r in page.items if (r.session or {}).get("access_key_id") == key
-        ]
-        record = None
-        if not minted:
-            record = await services.stores.cache.find_session(key)
-        if not minted and record is None:
+        found = await _find_session(services, key)
+        if found is None:
             raise NoSuchEntity(f"There is no record of a session {key}.")
+        record, minted = found
         described: dict[str, object] = {"access_key_id": key}
-        if minted and minted[0].session is not None:
-            described.update(minted[0].session)
-            described["minted_by"] = minted[0].event_id
-            described["source_ip"] = minted[0].source_ip
-        elif record is not None:
+        if minted is not None and minted.session is not None:
+            described.update(minted.session)
+            described["minted_by"] = minted.event_id
+            described["source_ip"] = minted.source_ip
+        else:
             described.update({**asdict(record), "tags": dict(record.tags)})
-        described["state"] = await _state(services, account, described)
+        described["lineage"] = show_lineage(record.lineage)
+        described["state"] = await _state(services, account, record)
         return described
 
     say_json(with_services(work), indent=2)
@@ -152,29 +164,56 @@ def revoke(
             help="An access key id, or whose sessions shall all end: the ARN of a"
             " role, user or provider, or an account id."
         ),
-    ],
+    ] = "",
+    *,
+    provider: Annotated[
+        str,
+        typer.Option(
+            help="Instead of TARGET: all that this provider vouched for, by its ARN,"
+            " also when it was deleted."
+        ),
+    ] = "",
     source_identity: Annotated[
         str,
         typer.Option(help="Of the account TARGET, only this source identity's."),
     ] = "",
+    issuer: Annotated[
+        str,
+        typer.Option(help="With --subject: who vouched for it (entity id or URL)."),
+    ] = "",
+    subject: Annotated[
+        str,
+        typer.Option(help="Of the account TARGET, only this subject's (NameID, sub)."),
+    ] = "",
     reason: Annotated[str, typer.Option(help="For the record.")] = "",
 ) -> None:
-    """End one session, or all that were issued up to now; durable at once."""
-    account = _account_of(target)
-    if source_identity:
-        if target != account:
-            raise typer.BadParameter("--source-identity goes with an account id")
-        _revoke_source_identity(account, source_identity, reason)
-        return
+    """End one session, or all that were issued up to now; durable at once.
+
+    Whatever was made from them ends too, in every account.
+    """
+    if bool(target) == bool(provider):
+        raise typer.BadParameter("name a TARGET or a --provider")
+    account = _account_of(provider or target)
+    about = {"SourceIdentity": source_identity, "Issuer": issuer, "Subject": subject}
+    if any(about.values()) and target != account:
+        raise typer.BadParameter(
+            "--source-identity, --issuer and --subject go with an account id"
+        )
+    mark = _mark_for(
+        provider, source_identity=source_identity, issuer=issuer, subject=subject
+    )
 
     async def work(services: Services) -> None:
         directory = services.stores.directory
         now = services.clock.now()
         one = find_account_of_key_id(target) is not None
-        unique_id = "" if one else await _unique_id(directory, account, target)
+        found = await _find_session(services, target) if one else None
+        before = mark or ("" if one else await _mark_of(directory, account, target))
         async with directory.change(account) as change:
-            if one:
-                await revoke_session(
+            if found is not None:
+                await revoke_session(change, found[0], now=now, reason=reason)
+            elif one:
+                await revoke_key_id(
                     change,
                     account=account,
                     access_key_id=target,
@@ -183,75 +222,61 @@ def revoke(
                 )
             else:
                 await revoke_issued_before(
-                    change, account=account, target=unique_id, now=now, reason=reason
+                    change, account=account, target=before, now=now, reason=reason
                 )
             entry = operator_entry(
-                "RevokeSessions", account, Target=target, Reason=reason
+                "RevokeSessions",
+                account,
+                Target=target or provider,
+                Reason=reason,
+                **{name: value for name, value in about.items() if value},
             )
             await change.record(entry.complete())
         if one:
             await forget_session(services.stores.cache, target)
 
     with_services(work)
-    say(f"Revoked: {target}")
+    whose = next(filter(None, (source_identity, subject, target, provider)))
+    say(f"Revoked: {whose}")
 
 
-def _revoke_source_identity(
-    account: AccountId, source_identity: str, reason: str
-) -> None:
-    """End each session that the audit trail says was minted for it."""
+def _mark_for(provider: str, *, source_identity: str, issuer: str, subject: str) -> str:
+    """What stands for one of these in not-before marks; empty without any.
 
-    async def work(services: Services) -> int:
-        now = services.clock.now()
-        minted = await _minted_for(services, account, source_identity, now)
-        async with services.stores.directory.change(account) as change:
-            for key, expires_at in minted.items():
-                await revoke_session(
-                    change,
-                    account=account,
-                    access_key_id=key,
-                    now=now,
-                    expires_at=expires_at,
-                    reason=reason,
-                )
-            entry = operator_entry(
-                "RevokeSessions",
-                account,
-                Target=account,
-                SourceIdentity=source_identity,
-                AccessKeyIds=sorted(minted),
-                Reason=reason,
-            )
-            await change.record(entry.complete())
-        for key in minted:
-            await forget_session(services.stores.cache, key)
-        return len(minted)
-
-    count = with_services(work)
-    say(f"Revoked: {count} session(s) of {source_identity}")
+    Raises:
+        BadParameter: they do not go together.
+    """
+    if provider and not _PROVIDER_ARN.fullmatch(provider):
+        raise typer.BadParameter(f"{provider!r} is no provider's ARN")
+    if bool(issuer) != bool(subject):
+        raise typer.BadParameter("--issuer and --subject go together")
+    if source_identity and subject:
+        raise typer.BadParameter("name a source identity or a subject")
+    if source_identity:
+        return source_identity_target(source_identity)
+    return subject_target(subject_digest(issuer, subject)) if subject else provider
 
 
-async def _minted_for(
-    services: Services, account: AccountId, source_identity: str, now: datetime
-) -> dict[str, int]:
-    """The access key ids and expiries of what was minted and has not expired."""
-    wanted = AuditFilter(account=account, since=now - LONGEST_SESSION)
-    found: dict[str, int] = {}
+async def _find_session(
+    services: Services, key: str
+) -> tuple[SessionRecord, AuditRecord | None] | None:
+    """A session by its audit record, else as the cache knows it."""
+    wanted = AuditFilter(access_key_id=key)
     marker: str | None = None
     while True:
         page = await services.stores.ledger.search(wanted, PageRequest(marker, _PAGE))
-        for record in page.items:
-            session = record.session or {}
-            expires_at = session.get("expires_at")
-            if (
-                session.get("source_identity") == source_identity
-                and isinstance(expires_at, int)
-                and expires_at > now.timestamp()
-            ):
-                found[str(session["access_key_id"])] = expires_at
+        for minted in page.items:
+            session = minted.session
+            if session is not None and session.get("access_key_id") == key:
+                return read_audited(session), minted
         marker = page.marker
         if marker is None:
-            return found
+            break
+    try:
+        record = await services.stores.cache.find_session(key)
+    except StoreUnavailableError:
+        record = None
+    return None if record is None else (record, None)
 
 
 async def _live_sessions(
@@ -261,14 +286,7 @@ async def _live_sessions(
 
     Without what is revoked: a late write may bring it back.
     """
-    directory = services.stores.directory
-    revocations = await directory.revocations(account)
-    saml = await directory.list_saml_providers(account)
-    oidc = await directory.list_oidc_providers(account)
-    provider_ids = {
-        **{provider.arn: provider.uuid for provider in saml},
-        **{provider.arn: provider.unique_id for provider in oidc},
-    }
+    directory = Once(services.stores.directory)
     records: list[SessionRecord] = []
     marker: str | None = None
     while True:
@@ -278,45 +296,27 @@ async def _live_sessions(
             )
         except StoreUnavailableError:
             return records, False
-        for record in page.items:
-            provider_id = provider_ids.get(record.provider_arn, "")
-            targets = (account, record.principal_id, provider_id)
-            if not revocations.cover(
-                record.access_key_id, record.issued_at_ms, targets
-            ):
-                records.append(record)
+        records += [
+            record
+            for record in page.items
+            if not await find_end(trace(record), directory)
+        ]
         marker = page.marker
         if marker is None:
             return records, True
 
 
-async def _state(
-    services: Services, account: AccountId, described: dict[str, object]
-) -> str:
-    expires_at = described["expires_at"]
-    now = services.clock.now().timestamp()
-    if isinstance(expires_at, int) and expires_at <= now:
+async def _state(services: Services, account: AccountId, record: SessionRecord) -> str:
+    if record.expires_at <= services.clock.now().timestamp():
         return "expired"
-    if await services.stores.directory.find_account(account) is None:
+    directory = services.stores.directory
+    if await directory.find_account(account) is None:
         return "its account is gone"
-    revocations = await services.stores.directory.revocations(account)
-    issued = described["issued_at_ms"]
-    targets = (
-        account,
-        *(str(described.get(name, "")) for name in ("principal_id", "provider_id")),
-    )
-    if revocations.cover(
-        str(described["access_key_id"]),
-        issued if isinstance(issued, int) else 0,
-        targets,
-    ):
-        return "revoked"
-    return "live"
+    return "revoked" if await find_end(trace(record), directory) else "live"
 
 
-async def _unique_id(
-    directory: DirectoryReader, account: AccountId, target: str
-) -> str:
+async def _mark_of(directory: DirectoryReader, account: AccountId, target: str) -> str:
+    """What stands for the target in not-before marks."""
     if target == account:
         return account
     kind, _, path = target.split(":", _ARN_FIELDS - 1)[-1].partition("/")
@@ -329,11 +329,11 @@ async def _unique_id(
     elif kind == "saml-provider" and (
         saml := await directory.find_saml_provider(account, name)
     ):
-        found = saml.arn, saml.uuid
+        found = saml.arn, saml.arn
     elif kind == "oidc-provider" and (
         oidc := await directory.find_oidc_provider(account, path)
     ):
-        found = oidc.arn, oidc.unique_id
+        found = oidc.arn, oidc.arn
     if found is None or found[0] != target:
         raise NoSuchEntity(f"There is no {target}.")
     return found[1]

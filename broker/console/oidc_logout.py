@@ -201,12 +201,7 @@ class OidcLogout:
             Door.SIGN_IN,
             ("signin", "EndConsoleSessions"),
             prove,
-            lambda: {
-                "Sessions": [
-                    {"AccessKeyId": one.access_key_id, "ExpiresAt": one.expires_at}
-                    for one in found
-                ]
-            },
+            lambda: {"AccessKeyIds": [one.access_key_id for one in found]},
         )
 
     async def _end_own(

@@ -1,20 +1,27 @@
 """What no longer counts although it has not expired."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Self
 
 from broker.model.account import AccountId
+from broker.model.lineage import Ancestor, Lineage, Trace
+
+_SEPARATOR = "/"
+_SESSION_PARTS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocation:
-    """One revocation: a single session, or a not-before mark.
+    """One revocation: a session with all that came from it, or a not-before mark.
 
-    ``target`` is an access key id, or the unique id of an account, user, role or
-    provider. For a single session ``not_before_ms`` is None; for the others every
-    session of the target issued before that time (milliseconds) is refused. The
-    revocation may be forgotten after ``expires_at``.
+    ``target`` is what ``session_target`` says of a session, an access key id, the
+    unique id of an account, user or role, a provider's ARN, or what stands for a
+    subject or a source identity. For a session or a key ``not_before_ms`` is None; for
+    the others everything that goes back to a session of the target issued before that
+    time (milliseconds) is refused. The revocation may be forgotten after
+    ``expires_at``.
     """
 
     account: AccountId
@@ -24,18 +31,77 @@ class Revocation:
     reason: str = ""
 
 
+def session_target(session: Ancestor, lineage: Lineage) -> str:
+    """The target of a revocation of one session.
+
+    It names the first session of its chain too, and when it was issued itself: long
+    chains are folded.
+    """
+    if not session.mint_id:
+        return session.access_key_id
+    first = lineage.ancestors[0] if lineage.ancestors else session
+    return _SEPARATOR.join(
+        (
+            session.access_key_id,
+            session.mint_id,
+            first.label,
+            str(session.issued_at_ms),
+        )
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Revocations:
-    """All revocations of an account, ready to look up."""
+    """All revocations of an account, ready to look up.
+
+    ``access_key_ids`` end whatever has them. ``old_key_ids`` belong to the revoked
+    ``mint_ids``, for tokens that know no mint id. ``chains`` are the times of revoked
+    sessions by the first session of their chain.
+    """
 
     access_key_ids: frozenset[str] = frozenset()
     not_before_ms: Mapping[str, int] = field(default_factory=dict)
+    mint_ids: frozenset[str] = frozenset()
+    old_key_ids: frozenset[str] = frozenset()
+    chains: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
-    def cover(
-        self, access_key_id: str, issued_at_ms: int, targets: tuple[str, ...]
-    ) -> bool:
-        """Whether a session with these origins is revoked."""
-        if access_key_id in self.access_key_ids:
+    @classmethod
+    def read(cls, rows: Iterable[tuple[str, int | None]]) -> Self:
+        """From targets and their not-before times."""
+        keys: set[str] = set()
+        marks: dict[str, int] = {}
+        mints: set[str] = set()
+        old: set[str] = set()
+        chains: dict[str, tuple[int, ...]] = {}
+        for target, not_before in rows:
+            parts = target.split(_SEPARATOR)
+            if not_before is not None:
+                marks[target] = not_before
+            elif len(parts) != _SESSION_PARTS:
+                keys.add(target)
+            else:
+                key, mint, first, issued = parts
+                mints.add(mint)
+                old.add(key)
+                if first != mint:
+                    chains[first] = (*chains.get(first, ()), int(issued))
+        return cls(frozenset(keys), marks, frozenset(mints), frozenset(old), chains)
+
+    def __bool__(self) -> bool:
+        return bool(self.access_key_ids or self.not_before_ms or self.mint_ids)
+
+    def cover(self, trace: Trace) -> bool:
+        """Whether a session is revoked, or one that it came from."""
+        if not (
+            self.access_key_ids.isdisjoint(trace.key_ids)
+            and self.mint_ids.isdisjoint(trace.mint_ids)
+            and self.old_key_ids.isdisjoint(trace.old_key_ids)
+        ):
             return True
         marks = self.not_before_ms
-        return any(issued_at_ms < marks.get(target, 0) for target in targets)
+        if marks and any(at < marks.get(target, 0) for target, at in trace.marks):
+            return True
+        if trace.chain is None:
+            return False
+        first, since, until = trace.chain
+        return any(since <= at <= until for at in self.chains.get(first, ()))

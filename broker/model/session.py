@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from broker.model.account import AccountId
+from broker.model.lineage import Lineage, no_lineage
 from broker.model.secret import Secret
 from broker.model.struct import struct
 
@@ -59,9 +60,9 @@ class Session:
     session. ``chain_depth`` is 0 for the first role after a long-term key or a
     federated proof. ``ends_by`` (seconds since 1970) is the last instant that the
     federated proof allows to any session made from this one, for those that may last
-    longer than it does: console sessions. ``narrowed_from`` are the key ids of the
-    sessions that this one was narrowed from (``GetScopedCredentials``), oldest first,
-    and ``scope_count`` how many scope-down policies that put on it.
+    longer than it does: console sessions. ``scope_count`` is how many scope-down
+    policies (``GetScopedCredentials``) are on it. ``mint_id`` is 128 random bits as
+    text, empty in tokens of version 1; ``lineage`` is what the session came from.
     """
 
     access_key_id: str
@@ -82,8 +83,9 @@ class Session:
     mfa_at: int | None = None
     chain_depth: int = 0
     ends_by: int | None = None
-    narrowed_from: tuple[str, ...] = ()
     scope_count: int = 0
+    mint_id: str = ""
+    lineage: Lineage = field(default_factory=no_lineage)
 
 
 @struct

@@ -12,7 +12,9 @@ from typing import Any
 import orjson
 
 from broker.model.account import AccountId
+from broker.model.lineage import lineage_row, read_lineage
 from broker.model.session import Session, SessionKind, SessionPolicies
+from broker.sessions.lineage import lineage_of_old_token
 
 _PLAIN = b"\x01"
 _DEFLATED = b"\x02"
@@ -71,8 +73,10 @@ def _encode_content(session: Session) -> bytes:
         sorted(session.transitive_keys),
         [[layer.policy, *layer.policy_arns] for layer in session.policies],
         session.ends_by or 0,
-        session.narrowed_from,
+        0,  # what version 1 knew of the sessions that this one was narrowed from
         session.scope_count,
+        session.mint_id,
+        lineage_row(session.lineage),
     ]
     while not row[-1]:
         row.pop()
@@ -130,14 +134,19 @@ def decode_session(raw: bytes, *, access_key_id: str, account: AccountId) -> Ses
         transitive_keys=frozenset(row[13]),
         policies=tuple(SessionPolicies(p, tuple(arns)) for p, *arns in row[14]),
         ends_by=row[15] or None,
-        narrowed_from=tuple(row[16]),
         scope_count=row[17],
+        mint_id=row[18],
+        lineage=(
+            read_lineage(row[19])
+            if row[18]
+            else lineage_of_old_token(row[5], tuple(row[16] or ()), row[3])
+        ),
     )
 
 
 _EMPTY_TAIL: list[object] = [
     *(0, "", "", 0, 0, "", 0, "", {}, 0, 0, 0, {}, [], [], 0),
-    *([], 0),
+    *(0, 0, "", []),
 ]
 
 

@@ -13,6 +13,7 @@ from broker.entropy import random_bits
 from broker.errors import ProofUsed, ServiceUnavailable
 from broker.model.account import KEY_ID_RANDOM_BITS, AccountId, format_access_key_id
 from broker.model.audit import AuditRecord
+from broker.model.lineage import Lineage, no_lineage
 from broker.model.session import (
     Session,
     SessionKind,
@@ -21,6 +22,7 @@ from broker.model.session import (
 )
 from broker.model.struct import struct
 from broker.sessions.keys import KeyringError
+from broker.sessions.lineage import new_mint_id
 from broker.sessions.packed import packed_policy_size
 from broker.sessions.record import SessionIndex, audit_session, describe_session
 from broker.sessions.seal import SessionSealer
@@ -64,8 +66,8 @@ class MintOrder:
     chain_depth: int = 0
     ends_by: int | None = None
     first_issued_at_ms: int | None = None
-    narrowed_from: tuple[str, ...] = ()
     scope_count: int = 0
+    lineage: Lineage = field(default_factory=no_lineage)
     least_token_characters: int = 0
 
 
@@ -174,6 +176,7 @@ def _new_session(order: MintOrder) -> Session:
         mfa_at=order.mfa_at,
         chain_depth=order.chain_depth,
         ends_by=order.ends_by,
-        narrowed_from=order.narrowed_from,
         scope_count=order.scope_count,
+        mint_id=new_mint_id(),
+        lineage=order.lineage,
     )

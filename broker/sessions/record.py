@@ -1,10 +1,13 @@
 """A session's metadata, as the cache lists it and the audit record keeps it."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 import structlog
 
+from broker.model.account import parse_account_id
+from broker.model.lineage import Lineage, lineage_row, read_lineage
 from broker.model.session import Session
 from broker.stores.cache.port import Cache, SessionRecord
 from broker.stores.errors import StoreUnavailableError
@@ -27,6 +30,9 @@ def describe_session(session: Session, principal_arn: str) -> SessionRecord:
         source_identity=session.source_identity or "",
         parent_key_id=session.parent_key_id,
         tags=session.tags,
+        provider_id=session.provider_id,
+        mint_id=session.mint_id,
+        lineage=session.lineage,
     )
 
 
@@ -48,7 +54,64 @@ def audit_session(record: SessionRecord, session: Session) -> dict[str, object]:
         "transitive_keys": sorted(session.transitive_keys),
         "policy_arns": [arn for layer in session.policies for arn in layer.policy_arns],
         "chain_depth": session.chain_depth,
+        "mint_id": session.mint_id,
+        "lineage": lineage_row(session.lineage),
     }
+
+
+def read_audited(session: Mapping[str, Any]) -> SessionRecord:
+    """The inverse of ``audit_session``, for records of every version.
+
+    Raises:
+        ValueError, KeyError: it is no session's.
+    """
+    return SessionRecord(
+        access_key_id=session["access_key_id"],
+        account=parse_account_id(session["account"]),
+        kind=session.get("kind") or "",
+        principal_arn=session.get("principal_arn") or "",
+        principal_id=session.get("principal_id") or "",
+        issued_at_ms=session["issued_at_ms"],
+        expires_at=session["expires_at"],
+        provider_arn=session.get("provider_arn") or "",
+        source_identity=session.get("source_identity") or "",
+        parent_key_id=session.get("parent_key_id") or "",
+        tags=session.get("tags") or {},
+        provider_id=session.get("provider_id") or "",
+        mint_id=session.get("mint_id") or "",
+        lineage=read_lineage(session.get("lineage") or ()),
+    )
+
+
+def show_lineage(lineage: Lineage) -> dict[str, object]:
+    """A lineage in words, for people."""
+    origin = lineage.origin
+    began = {
+        "account": origin.account,
+        "access_key_id": origin.access_key_id,
+        "principal_id": origin.principal_id,
+        "subject_digest": origin.subject,
+    }
+    shown: dict[str, object] = {
+        "began_with": {name: value for name, value in began.items() if value},
+        "mfa_shown": origin.mfa_shown,
+        "made_from": [
+            {
+                "access_key_id": one.access_key_id,
+                "account": one.account,
+                "principal_id": one.principal_id,
+                "issued_at_ms": one.issued_at_ms,
+            }
+            for one in lineage.ancestors
+        ],
+    }
+    if lineage.folded:
+        shown["folded_after_the_first"] = {
+            "principal_ids": [one.principal_id for one in lineage.folded],
+            "issued_from_ms": min(one.first_ms for one in lineage.folded),
+            "issued_until_ms": lineage.folded_until_ms,
+        }
+    return shown
 
 
 class SessionIndex:

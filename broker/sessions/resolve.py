@@ -15,10 +15,12 @@ from typing import Protocol
 from broker.errors import ExpiredToken, InvalidClientTokenId, ServiceUnavailable
 from broker.model.account import Account, AccountId, find_account_of_key_id
 from broker.model.entities import AccessKey, KeyStatus, LoginProfile, Role, User
+from broker.model.lineage import Trace
 from broker.model.principal import Principal
 from broker.model.revocation import Revocations
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind
+from broker.sessions.lineage import find_end, trace
 from broker.sessions.record import SessionIndex, describe_session
 from broker.sessions.seal import OpenedSession, SessionSealer
 from broker.sessions.tags import principal_tags
@@ -75,11 +77,12 @@ class ResolvedSession:
 class _Remembered:
     """An opened token, and what it resolved to for one state of its entity."""
 
-    __slots__ = ("entity", "opened", "resolved", "salt")
+    __slots__ = ("entity", "opened", "resolved", "salt", "traces")
 
     def __init__(self, opened: OpenedSession, salt: bytes) -> None:
         self.opened = opened
         self.salt = salt
+        self.traces: tuple[Trace, ...] = trace(opened.session)
         self.entity: Role | User | Account | None = None
         self.resolved: ResolvedSession | None = None
 
@@ -143,7 +146,7 @@ class Resolver:
             self._opened.pop(which, None)
             raise ExpiredToken(detail=f"expired at {session.expires_at}")
         entity = await self._require_alive(session, account)
-        await self._require_not_revoked(session)
+        await self._require_not_revoked(remembered.traces)
         resolved = remembered.resolved
         if resolved is None or remembered.entity is not entity:
             first_time = resolved is None
@@ -213,18 +216,10 @@ class Resolver:
                 detail=f"{session.principal_id} has no password any more"
             )
 
-    async def _require_not_revoked(self, session: Session) -> None:
-        revocations = await self._directory.revocations(session.account)
-        revoked = revocations.access_key_ids
-        made_from_revoked = session.parent_key_id in revoked or (
-            session.narrowed_from and not revoked.isdisjoint(session.narrowed_from)
-        )
-        if made_from_revoked or revocations.cover(
-            session.access_key_id,
-            session.issued_at_ms,
-            (session.account, session.principal_id, session.provider_id),
-        ):
-            raise ExpiredToken(detail="the session was revoked")
+    async def _require_not_revoked(self, traces: tuple[Trace, ...]) -> None:
+        why = await find_end(traces, self._directory)
+        if why:
+            raise ExpiredToken(detail=why)
 
 
 def _resolved(opened: OpenedSession, entity: Role | User | Account) -> ResolvedSession:

@@ -1,45 +1,61 @@
-"""Ends sessions before their time.
+"""Ends sessions before their time, with everything that came from them.
 
 Revocations are durable changes of the directory; the cache only forgets a line.
 """
 
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from broker.model.account import AccountId
-from broker.model.revocation import Revocation
+from broker.model.lineage import Ancestor
+from broker.model.revocation import Revocation, session_target
 from broker.sessions.keys import LONGEST_SESSION
-from broker.stores.cache.port import Cache
+from broker.stores.cache.port import Cache, SessionRecord
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.errors import StoreUnavailableError
 
 _MARGIN = timedelta(hours=1)
-"""A revocation outlives the session it ends, whatever the clocks say."""
+"""A revocation outlives what it ends, whatever the clocks say."""
+
+REVOCATION_LIFE = LONGEST_SESSION + _MARGIN
+"""How long a revocation is kept, whenever the revoked session itself expires.
+
+Nothing is made from what is revoked, so all that came from it has ended by then.
+"""
 
 
 async def revoke_session(
+    change: DirectoryChange, record: SessionRecord, *, now: datetime, reason: str = ""
+) -> None:
+    """End one session and all that came from it; it may have expired itself."""
+    session = Ancestor(
+        mint_id=record.mint_id,
+        access_key_id=record.access_key_id,
+        principal_id=record.principal_id,
+        issued_at_ms=record.issued_at_ms,
+    )
+    await _revoke(
+        change,
+        account=record.account,
+        target=session_target(session, record.lineage),
+        now=now,
+        reason=reason,
+    )
+
+
+async def revoke_key_id(
     change: DirectoryChange,
     *,
     account: AccountId,
     access_key_id: str,
     now: datetime,
-    expires_at: int | None = None,
     reason: str = "",
 ) -> None:
-    """End one session. ``expires_at`` is its expiry, if known."""
-    if expires_at is None:
-        ends = now + LONGEST_SESSION
-    else:
-        ends = datetime.fromtimestamp(expires_at, UTC)
-    await change.revoke(
-        Revocation(
-            account=account,
-            target=access_key_id,
-            not_before_ms=None,
-            expires_at=ends + _MARGIN,
-            reason=reason,
-        )
-    )
+    """End whatever has this access key id, and all that came from it.
+
+    For long-term keys, and for sessions of which nothing else is known.
+    """
+    await _revoke(change, account=account, target=access_key_id, now=now, reason=reason)
 
 
 async def revoke_issued_before(
@@ -53,19 +69,20 @@ async def revoke_issued_before(
 ) -> None:
     """End every session of a target that was issued up to now, or before a time.
 
-    ``target`` is the unique id of a user, role or provider, or the account's number.
+    ``target`` is the unique id of a user or role, a provider's ARN, the account's
+    number, or what ``broker.sessions.lineage`` has for a subject or source identity.
+    What came from those sessions ends with them.
     """
     # The millisecond of the revocation itself counts as before it.
     now_ms = int(now.timestamp() * 1000) + 1
     before_ms = now_ms if before is None else int(before.timestamp() * 1000)
-    await change.revoke(
-        Revocation(
-            account=account,
-            target=target,
-            not_before_ms=min(before_ms, now_ms),
-            expires_at=now + LONGEST_SESSION + _MARGIN,
-            reason=reason,
-        )
+    await _revoke(
+        change,
+        account=account,
+        target=target,
+        not_before_ms=min(before_ms, now_ms),
+        now=now,
+        reason=reason,
     )
 
 
@@ -73,3 +90,23 @@ async def forget_session(cache: Cache, access_key_id: str) -> None:
     """Take a revoked session off the list; the revocation does not depend on it."""
     with suppress(StoreUnavailableError):
         await cache.drop_session(access_key_id)
+
+
+async def _revoke(
+    change: DirectoryChange,
+    *,
+    account: AccountId,
+    target: str,
+    now: datetime,
+    not_before_ms: int | None = None,
+    reason: str,
+) -> None:
+    await change.revoke(
+        Revocation(
+            account=account,
+            target=target,
+            not_before_ms=not_before_ms,
+            expires_at=now + REVOCATION_LIFE,
+            reason=reason,
+        )
+    )

@@ -49,7 +49,7 @@ VALUES: Mapping[str, Any] = {
     "RoleSessionName": "session",
     "SAMLProviderArn": SAML,
     "SerialNumber": f"{BASE}:mfa/device",
-    "Sessions": [{"AccessKeyId": "ASIAIOSFODNN7EXAMPLE", "ExpiresAt": 0}],
+    "AccessKeyIds": ["ASIAIOSFODNN7EXAMPLE"],
     "SigningAlgorithm": "RS256",
     "Tags": TAGS,
     "TagKeys": ["team"],

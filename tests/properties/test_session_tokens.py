@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from broker.entropy import random_bytes
 from broker.errors import InvalidClientTokenId, PackedPolicyTooLarge
 from broker.model.account import AccountId, format_access_key_id
+from broker.model.lineage import Ancestor, Folded, Lineage, Origin
 from broker.model.session import Session, SessionKind, SessionPolicies
 from broker.sessions.contents import decode_session, encode_session
 from broker.sessions.keyring import Keyring
@@ -36,6 +37,40 @@ SEALER = SessionSealer(
 texts = st.text(st.characters(), max_size=20)
 names = st.text(min_size=1, max_size=20)
 mappings = st.dictionaries(texts, texts, max_size=5)
+accounts = st.just(AccountId("123456789012"))
+lineages = st.builds(
+    Lineage,
+    origin=st.builds(
+        Origin,
+        account=st.none() | accounts,
+        access_key_id=texts,
+        principal_id=texts,
+        subject=texts,
+        began_ms=st.integers(0, 2**53),
+        mfa_shown=st.booleans(),
+        named_ms=st.integers(0, 2**53),
+    ),
+    ancestors=st.lists(
+        st.builds(
+            Ancestor,
+            mint_id=texts,
+            access_key_id=texts,
+            principal_id=texts,
+            issued_at_ms=st.integers(0, 2**53),
+        ),
+        max_size=3,
+    ).map(tuple),
+    folded=st.lists(
+        st.builds(
+            Folded,
+            account=accounts,
+            principal_id=texts,
+            first_ms=st.integers(0, 2**53),
+        ),
+        max_size=3,
+    ).map(tuple),
+    folded_until_ms=st.integers(0, 2**53),
+)
 sessions = st.builds(
     Session,
     access_key_id=st.integers(0, 2**39 - 1).map(
@@ -66,6 +101,8 @@ sessions = st.builds(
     ),
     mfa_at=st.none() | st.integers(1, 2**53),
     chain_depth=st.integers(0, 100),
+    mint_id=names,
+    lineage=lineages,
 )
 
 

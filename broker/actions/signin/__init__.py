@@ -18,6 +18,7 @@ from broker.actions.signin.role_knowledge import LIST_ROLE_OVERVIEWS, RoleAssume
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.signin.user_overviews import LIST_USER_OVERVIEWS
 from broker.sessions.issue import SessionIssuer
+from broker.stores.cache.port import Cache
 from broker.stores.directory.fresh import FreshDirectory
 
 
@@ -28,6 +29,7 @@ def signin_actions(
     *,
     own: OwnAccess,
     live: LiveSessions,
+    cache: Cache,
     assumers: RoleAssumers,
 ) -> tuple[Action, ...]:
     """Every action of signing in that is built."""
@@ -35,7 +37,7 @@ def signin_actions(
     return (
         ConsoleLogin(fresh, minter, PasswordLogin(issuer)).action(),
         CONSOLE_LOGOUT,
-        EndConsoleSessions(live).action(),
+        EndConsoleSessions(cache).action(),
         CreateConsoleLink(minter, tokens).action(),
         GetConsoleCredentials(minter).action(),
         GetSigninToken(tokens).action(),

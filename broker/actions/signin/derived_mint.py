@@ -6,6 +6,7 @@ from broker.actions.action import Call
 from broker.errors import AccessDenied, ExpiredToken, ValidationError
 from broker.model.session import Session, SessionKind, SessionPolicies
 from broker.sessions.issue import Minted, MintOrder, SessionIssuer
+from broker.sessions.lineage import descend
 from broker.stores.directory.fresh import FreshDirectory
 
 _TIED_TO_A_KEY = frozenset(
@@ -83,12 +84,8 @@ class DerivedMinter:
             chain_depth=session.chain_depth + int(counts_as_chained),
             ends_by=session.ends_by,
             first_issued_at_ms=session.issued_at_ms,
-            narrowed_from=(
-                (*session.narrowed_from, session.access_key_id)
-                if narrowing
-                else session.narrowed_from
-            ),
             scope_count=narrowing.scope_count if narrowing else session.scope_count,
+            lineage=descend(session),
             least_token_characters=narrowing.least_token_characters if narrowing else 0,
         )
         minted = await self._issuer.issue(order, call.entry.complete, call.mark)

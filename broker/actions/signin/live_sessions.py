@@ -6,7 +6,6 @@ but shows none that was revoked.
 """
 
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call, Given, needs_nothing
@@ -14,6 +13,7 @@ from broker.authz.need import Need
 from broker.errors import NoSuchEntity
 from broker.model.page import PageRequest
 from broker.model.session import Session, SessionKind
+from broker.sessions.lineage import Once, find_end, trace
 from broker.sessions.revoke import revoke_session
 from broker.stores.cache.port import Cache, SessionRecord
 
@@ -108,23 +108,18 @@ class LiveSessions:
 
     async def of_account(self, call: Call) -> list[SessionRecord]:
         """The account's sessions, without those that were revoked."""
-        revocations = await call.directory.revocations(call.account)
+        directory = Once(call.directory)
         found: list[SessionRecord] = []
         marker: str | None = None
         for _ in range(_PAGES_MAX):
             page = await self._cache.list_sessions(
                 call.account, PageRequest(marker, _PAGE)
             )
-            found += (
+            found += [
                 record
                 for record in page.items
-                if not revocations.cover(
-                    record.access_key_id,
-                    record.issued_at_ms,
-                    (call.account, record.principal_id),
-                )
-                and record.parent_key_id not in revocations.access_key_ids
-            )
+                if not await find_end(trace(record), directory)
+            ]
             marker = page.marker
             if marker is None:
                 break
@@ -134,51 +129,44 @@ class LiveSessions:
         session = call.caller.session
         if session is None:
             return []
-        return own_sessions(
-            session, call.caller.principal.arn, await self.of_account(call)
-        )
+        return own_sessions(session, await self.of_account(call))
 
 
 def own_sessions(
-    session: Session, arn: str, live: Sequence[SessionRecord]
+    session: Session, live: Sequence[SessionRecord]
 ) -> list[SessionRecord]:
     """Those of the sessions that are certainly the same person's.
 
-    That is the session itself, what was made from it, a user's other sign-ins, and,
-    where the provider's assertion gives the session its name, other sessions of that
-    name. Elsewhere the caller picks the name, so that it proves nothing.
+    That is the session itself, what was made from it, a user's other sign-ins, and
+    whatever goes back to the same subject of the same provider. Names prove nothing:
+    they can be chosen, and two people's can become one.
     """
     family = {session.access_key_id}
+    mints = {session.mint_id} - {""}
     if session.kind is SessionKind.CONSOLE:
         # The very same user: nobody else's session has this unique id.
-        family |= {
-            record.access_key_id
-            for record in live
-            if record.kind == SessionKind.CONSOLE.value
-            and record.principal_id == session.principal_id
-        }
-    if session.kind is SessionKind.SAML and session.provider_arn:
-        family |= {
-            record.access_key_id
-            for record in live
-            if record.kind == SessionKind.SAML.value
-            and record.principal_arn == arn
-            and record.principal_id == session.principal_id
-            and record.provider_arn == session.provider_arn
-        }
-    return made_from(family, live)
-
-
-def made_from(
-    keys: AbstractSet[str], live: Sequence[SessionRecord]
-) -> list[SessionRecord]:
-    """The sessions with these keys, what was made from them, and so on."""
-    family = set(keys)
-    grown = 0
-    while len(family) > grown:
-        grown = len(family)
-        family |= {r.access_key_id for r in live if r.parent_key_id in family}
-    return [record for record in live if record.access_key_id in family]
+        for record in live:
+            if (
+                record.kind == SessionKind.CONSOLE.value
+                and record.principal_id == session.principal_id
+            ):
+                family.add(record.access_key_id)
+                mints.add(record.mint_id)
+    subject = session.lineage.origin.subject
+    return [
+        record
+        for record in live
+        if record.access_key_id in family
+        or (
+            subject
+            and record.lineage.origin.subject == subject
+            and record.provider_id == session.provider_id
+        )
+        or any(
+            one.mint_id in mints if one.mint_id else one.access_key_id in family
+            for one in record.lineage.ancestors
+        )
+    ]
 
 
 async def _end(_given: Given, call: Call) -> Mapping[str, Any]:
@@ -187,10 +175,8 @@ async def _end(_given: Given, call: Call) -> Mapping[str, Any]:
         raise NoSuchEntity("There is no such live session.")
     await revoke_session(
         call.change,
-        account=call.account,
-        access_key_id=record.access_key_id,
+        record,
         now=call.now,
-        expires_at=record.expires_at,
         reason=f"by {call.caller.principal.arn}",
     )
     return {}

@@ -20,6 +20,7 @@ from broker.model.principal import PrincipalType
 from broker.model.session import SessionKind
 from broker.sessions.issue import MintOrder, SessionIssuer
 from broker.sessions.limits import session_duration
+from broker.sessions.lineage import lineage_from
 
 _OVERTAKEN = "Something changed while you were signing in. Start again."
 _ROOT_NAME = "root"
@@ -86,6 +87,7 @@ class PasswordLogin:
                     SessionKind.CONSOLE, None, now=call.now, is_root=is_root
                 ),
                 mfa_at=mfa_at,
+                lineage=lineage_from(call.caller),
             ),
             call.entry.complete,
             call.mark,

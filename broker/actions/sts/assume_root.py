@@ -24,6 +24,7 @@ from broker.model.principal import PrincipalType
 from broker.model.session import SessionKind, SessionPolicies
 from broker.sessions.issue import MintOrder, SessionIssuer
 from broker.sessions.limits import session_duration
+from broker.sessions.lineage import lineage_from
 from broker.stores.directory.fresh import FreshDirectory
 
 _NAME = "AssumeRoot"
@@ -102,6 +103,7 @@ class AssumeRoot:
                 parent_key_id=call.caller.access_key_id,
                 policies=(SessionPolicies(None, (_task_policy(given),)),),
                 source_identity=source_identity,
+                lineage=lineage_from(call.caller),
                 least_token_characters=given.get("MinimumSessionTokenSize", 0),
             ),
             call.entry.complete,

@@ -19,6 +19,7 @@ from broker.model.session import Session, SessionKind
 from broker.model.struct import struct
 from broker.sessions.issue import Minted, MintOrder, SessionIssuer, replay_key
 from broker.sessions.limits import console_duration, session_duration
+from broker.sessions.lineage import lineage_from, lineage_of_proof
 from broker.sessions.tags import SessionTags, inherit_tags
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.ledger.port import ReplayMark
@@ -88,6 +89,11 @@ class RoleMinter:
             mfa_at=wanted.mfa_at,
             chain_depth=calling.chain_depth + 1 if calling and chained else 0,
             ends_by=_ends_by(identity),
+            lineage=(
+                lineage_from(call.caller)
+                if identity is None
+                else lineage_of_proof(identity)
+            ),
             least_token_characters=given.get("MinimumSessionTokenSize", 0),
         )
         mark = call.mark if identity is None else _mark(identity, role, call)

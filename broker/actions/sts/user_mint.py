@@ -12,6 +12,7 @@ from broker.model.session import SessionKind, SessionPolicies
 from broker.model.struct import struct
 from broker.sessions.issue import Minted, MintOrder, SessionIssuer
 from broker.sessions.limits import session_duration
+from broker.sessions.lineage import lineage_from
 from broker.sessions.tags import NO_TAGS, SessionTags
 from broker.stores.directory.fresh import FreshDirectory
 
@@ -67,6 +68,7 @@ class UserMinter:
             policies=wanted.policies,
             tags=wanted.tags.tags,
             mfa_at=wanted.mfa_at,
+            lineage=lineage_from(call.caller),
             least_token_characters=given.get("MinimumSessionTokenSize", 0),
         )
         minted = await self._issuer.issue(order, call.entry.complete)

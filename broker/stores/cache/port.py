@@ -13,13 +13,17 @@ from datetime import datetime
 from typing import Protocol
 
 from broker.model.account import AccountId
+from broker.model.lineage import Lineage, no_lineage
 from broker.model.page import Page, PageRequest
 from broker.model.struct import struct
 
 
 @struct
 class SessionRecord:
-    """What the cache knows of a live session: metadata for look-up and listing."""
+    """What the cache knows of a live session: metadata for look-up and listing.
+
+    ``provider_id``, ``mint_id`` and ``lineage`` are as in ``Session``.
+    """
 
     access_key_id: str
     account: AccountId
@@ -32,6 +36,9 @@ class SessionRecord:
     source_identity: str = ""
     parent_key_id: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    provider_id: str = ""
+    mint_id: str = ""
+    lineage: Lineage = field(default_factory=no_lineage)
 
 
 class Cache(Protocol):

@@ -3,6 +3,7 @@
 import json
 
 from broker.model.account import AccountId
+from broker.model.lineage import lineage_row, read_lineage
 from broker.stores.cache.port import SessionRecord
 from broker.stores.json_text import encode_json
 
@@ -22,6 +23,9 @@ def encode_session(record: SessionRecord) -> str:
             record.source_identity,
             record.parent_key_id,
             dict(record.tags),
+            record.provider_id,
+            record.mint_id,
+            lineage_row(record.lineage),
         ]
     )
 
@@ -41,6 +45,9 @@ def decode_session(text: str | bytes) -> SessionRecord | None:
             source_identity,
             parent_key_id,
             tags,
+            provider_id,
+            mint_id,
+            lineage,
         ) = json.loads(text)
     except (ValueError, TypeError):
         return None
@@ -56,4 +63,7 @@ def decode_session(text: str | bytes) -> SessionRecord | None:
         source_identity=source_identity,
         parent_key_id=parent_key_id,
         tags=tags,
+        provider_id=provider_id,
+        mint_id=mint_id,
+        lineage=read_lineage(lineage),
     )

@@ -127,14 +127,7 @@ class AccountReads(Reads):
                 REVOCATIONS.c.expires_at > to_micros(self._clock.now()),
             )
         )
-        return Revocations(
-            frozenset(row.target for row in rows if row.not_before_ms is None),
-            {
-                row.target: row.not_before_ms
-                for row in rows
-                if row.not_before_ms is not None
-            },
-        )
+        return Revocations.read((row.target, row.not_before_ms) for row in rows)
 
 
 class AccountWrites(AccountReads, Writes):

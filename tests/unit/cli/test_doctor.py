@@ -1,3 +1,7 @@
+import json
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -38,6 +42,20 @@ def test_a_keyring_elsewhere_and_no_root_key_leave_nothing_to_warn_of(
     monkeypatch.setenv("BROKER_PUBLIC_URL", "https://broker.example.com")
     monkeypatch.setenv("BROKER_TRUSTED_PROXIES", "10.0.0.0/8")
     assert findings(cli)["warning"] == []
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize(("hours", "told"), [(35, True), (37, False)])
+def test_sessions_of_the_version_before_are_told_of_while_there_may_be_some(
+    cli: CommandLine, hours: int, told: bool
+) -> None:
+    marks = json.dumps({"lineage_since": int(time.time()) - hours * 3600})
+    with closing(sqlite3.connect(cli.folder / "data" / "broker.db")) as connection:
+        connection.execute("UPDATE installation SET marks = ?", (marks,))
+        connection.commit()
+    found = [text for text in findings(cli)["ok"] if text.startswith("sessions:")]
+    assert bool(found) is told
+    assert all("version before" in text for text in found)
 
 
 def test_an_empty_place_is_told_to_start_the_service(cli: CommandLine) -> None:

@@ -21,6 +21,7 @@ from broker.model.entities import InlinePolicy, OidcProvider
 from broker.model.session import SessionKind
 from broker.protocols.oidc.logout import EVENT
 from broker.sessions.issue import Minted
+from broker.sessions.lineage import descend
 from tests.support.oidc_issuer import OidcIssuer
 from tests.support.signin import (
     ACCOUNT,
@@ -144,10 +145,10 @@ async def test_the_provider_ends_one_session_and_what_was_made_from_it(
     login = scene.login(provider)
     browser, minted = await scene.sign_in(login)
     child = await scene.world.mint(
-        SessionKind.WEB_IDENTITY, parent_key_id=minted.credentials.access_key_id
+        SessionKind.WEB_IDENTITY, lineage=descend(minted.session)
     )
     grandchild = await scene.world.mint(
-        SessionKind.WEB_IDENTITY, parent_key_id=child.credentials.access_key_id
+        SessionKind.WEB_IDENTITY, lineage=descend(child.session)
     )
     for made in (child, grandchild):
         await listed(scene, made)
@@ -164,9 +165,7 @@ async def test_the_provider_ends_one_session_and_what_was_made_from_it(
     assert await works(scene, stranger)
     record = await scene.world.recorded("signin:EndConsoleSessions")
     assert record.caller_arn == provider.arn
-    assert record.parameters["Sessions"][0]["AccessKeyId"] == (
-        minted.credentials.access_key_id
-    )
+    assert record.parameters["AccessKeyIds"] == [minted.credentials.access_key_id]
 
 
 async def test_a_subject_alone_ends_what_was_vouched_for_until_then(

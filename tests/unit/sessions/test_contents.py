@@ -2,6 +2,8 @@ import dataclasses
 
 import pytest
 
+from broker.model.account import AccountId
+from broker.model.lineage import Ancestor, Folded, Lineage, Origin
 from broker.model.session import Session, SessionKind, SessionPolicies
 from broker.sessions.contents import decode_session, encode_session
 
@@ -26,8 +28,35 @@ def full(session: Session) -> Session:
         mfa_at=1_789_000_000,
         chain_depth=2,
         ends_by=1_789_003_600,
-        narrowed_from=("ASIARZPUZDIKAAAACAQE",),
         scope_count=1,
+        mint_id="AAAAAAAAAAAAAAAAAAAAAA",
+        lineage=Lineage(
+            origin=Origin(
+                account=AccountId("210987654321"),
+                access_key_id="AKIARZPUZDIKAAAACAQD",
+                principal_id="AIDAABCDEFGHIJKLMNOPQ",
+                subject="digest",
+                began_ms=1_788_999_000_000,
+                mfa_shown=True,
+                named_ms=1_788_999_000_001,
+            ),
+            ancestors=(
+                Ancestor(
+                    mint_id="BBBBBBBBBBBBBBBBBBBBBB",
+                    access_key_id="ASIARZPUZDIKAAAACAQE",
+                    principal_id="AROAABCDEFGHIJKLMNOPQ",
+                    issued_at_ms=1_788_999_000_000,
+                ),
+            ),
+            folded=(
+                Folded(
+                    account=AccountId("210987654321"),
+                    principal_id="AROAABCDEFGHIJKLMNOPQ",
+                    first_ms=1_788_999_000_002,
+                ),
+            ),
+            folded_until_ms=1_788_999_000_003,
+        ),
     )
 
 
@@ -73,7 +102,7 @@ def test_lone_surrogates_do_not_break_a_mint(session: Session) -> None:
         b"\x02\xff",
         b"\x01[0]",
         b"\x01[8]",
-        b"\x01[1" + b",0" * 18 + b"]",
+        b"\x01[1" + b",0" * 20 + b"]",
     ],
 )
 def test_unknown_contents_are_refused(session: Session, raw: bytes) -> None:

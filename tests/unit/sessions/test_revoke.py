@@ -6,9 +6,10 @@ from broker.model.revocation import Revocation
 from broker.sessions.revoke import (
     forget_session,
     revoke_issued_before,
+    revoke_key_id,
     revoke_session,
 )
-from broker.stores.cache.port import Cache
+from broker.stores.cache.port import Cache, SessionRecord
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.errors import StoreUnavailableError
 from tests.unit.sessions.conftest import ACCOUNT, World
@@ -65,20 +66,25 @@ async def test_a_mark_outlives_the_longest_session(
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_a_single_revocation_outlives_its_session(
+async def test_a_single_revocation_outlives_all_that_came_from_its_session(
     change: DirectoryChange, written: Written, known: bool
 ) -> None:
-    ends = NOW + timedelta(hours=1 if known else 36)
-    await revoke_session(
-        change,
-        account=ACCOUNT,
-        access_key_id="ASIAX",
-        now=NOW,
-        expires_at=int(ends.timestamp()) if known else None,
-    )
+    if known:
+        long_over = SessionRecord(
+            access_key_id="ASIAX",
+            account=ACCOUNT,
+            kind="AssumeRole",
+            principal_arn="arn",
+            principal_id="AROAX",
+            issued_at_ms=NOW_MS - 90_000_000,
+            expires_at=NOW_MS // 1000 - 3600,
+        )
+        await revoke_session(change, long_over, now=NOW)
+    else:
+        await revoke_key_id(change, account=ACCOUNT, access_key_id="ASIAX", now=NOW)
     [revocation] = written.revocations
     assert revocation.not_before_ms is None
-    assert revocation.expires_at > ends + timedelta(minutes=2)
+    assert revocation.expires_at > NOW + timedelta(hours=36, minutes=2)
 
 
 async def test_a_forgotten_session_is_off_the_list(world: World) -> None:

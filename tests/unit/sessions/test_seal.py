@@ -88,7 +88,7 @@ def test_the_construction_is_the_one_that_is_written_down(
     raw = base64.b64decode(token)
     version, number, token_salt, sealed = raw[:1], raw[1:5], raw[5:29], raw[29:]
     entry = keyring.keys.find(int.from_bytes(number, "big"))
-    assert version == b"\x01"
+    assert version == b"\x02"
     assert entry is not None
     assert entry.kind is KeyKind.SESSION
     assert entry.secret is not None
@@ -184,7 +184,7 @@ def test_every_failure_looks_the_same_on_the_wire(
         token + "\n",
         " " + token,
         token[:-4],
-        base64.b64encode(b"\x02" + raw[1:]).decode(),
+        base64.b64encode(b"\x01" + raw[1:]).decode(),
         base64.b64encode(raw[:1] + b"\0\0\0\x09" + raw[5:]).decode(),
         base64.b64encode(raw[:45]).decode(),
         base64.b64encode(raw[:29]).decode(),
@@ -319,7 +319,7 @@ def test_derived_account_keys_are_bounded(
     [
         ("A" * 4100, "longer than any token"),
         (base64.b64encode(b"\x01" + bytes(44)).decode(), "too short"),
-        (base64.b64encode(b"\x02" + bytes(80)).decode(), "another version"),
+        (base64.b64encode(b"\x03" + bytes(80)).decode(), "another version"),
     ],
 )
 def test_the_operator_reads_what_was_wrong(

@@ -1,6 +1,7 @@
 """The tables come into being once, however many brokers start together."""
 
 import asyncio
+import json
 import sqlite3
 import stat
 import subprocess
@@ -176,3 +177,27 @@ def _upgrade_to(connection: Connection, revision: str) -> None:
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
     connection.commit()
+
+
+@pytest.mark.parametrize("used", [True, False])
+async def test_a_database_in_use_notes_from_when_sessions_carry_their_lineage(
+    location: SqliteLocation, monkeypatch: pytest.MonkeyPatch, used: bool
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(migrations, "_upgrade", lambda it: _upgrade_to(it, "0003"))
+        await migrate(location)
+    if used:
+        with closing(sqlite3.connect(location.path)) as connection, connection:
+            connection.execute(
+                "INSERT INTO installation (id, created_at, marks)"
+                """ VALUES (1, 0, '{"demo": true}')"""
+            )
+    await migrate(location)
+    with closing(sqlite3.connect(location.path)) as connection:
+        rows = connection.execute("SELECT marks FROM installation").fetchall()
+    if not used:
+        assert rows == []
+        return
+    marks = json.loads(rows[0][0])
+    assert marks["demo"] is True
+    assert isinstance(marks["lineage_since"], int)

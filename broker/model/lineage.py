@@ -1,0 +1,170 @@
+"""Where a session came from: every session that it was made from, and their beginning.
+
+A revocation reaches what was made from the session it names, however long ago and in
+whatever account, because each session carries this.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from broker.model.account import AccountId, find_account_of_key_id
+from broker.model.struct import struct
+
+
+@struct
+class Ancestor:
+    """A session that another one was made from.
+
+    ``mint_id`` is 128 random bits as text; empty for a session whose token is of
+    version 1, which is known by its access key id alone.
+    """
+
+    mint_id: str
+    access_key_id: str
+    principal_id: str
+    issued_at_ms: int
+
+    @property
+    def account(self) -> AccountId | None:
+        """The account that it was a session of."""
+        return find_account_of_key_id(self.access_key_id)
+
+    @property
+    def label(self) -> str:
+        """What tells it from all others."""
+        return self.mint_id or self.access_key_id
+
+
+@struct
+class Folded:
+    """Ancestors of one principal that a long chain no longer names one by one.
+
+    The oldest of them was issued at ``first_ms``.
+    """
+
+    account: AccountId
+    principal_id: str
+    first_ms: int
+
+
+@struct
+class Origin:
+    """What a chain of sessions began with: a long-term key, a password or a provider.
+
+    ``account`` is empty where it is the session's own. ``principal_id`` is the unique
+    id of the user (the account's number for root) whose ``access_key_id`` or password
+    it was; ``subject`` the digest of issuer and subject that a provider vouched for.
+    ``began_ms`` is the issue of the first session, 0 in that session itself.
+    ``mfa_shown`` says that this principal's second factor was shown on the way.
+    ``named_ms`` is the issue of the session that set the source identity, 0 in itself.
+    """
+
+    account: AccountId | None = None
+    access_key_id: str = ""
+    principal_id: str = ""
+    subject: str = ""
+    began_ms: int = 0
+    mfa_shown: bool = False
+    named_ms: int = 0
+
+
+@struct
+class Lineage:
+    """The sessions behind a session, oldest first, and what the first began with.
+
+    The first is always there; of a long chain the ones after it are ``folded``: known
+    by their principals and by the time in which they were issued, up to
+    ``folded_until_ms``.
+    """
+
+    origin: Origin
+    ancestors: tuple[Ancestor, ...] = ()
+    folded: tuple[Folded, ...] = ()
+    folded_until_ms: int = 0
+
+
+_UNKNOWN = Lineage(origin=Origin())
+
+
+def no_lineage() -> Lineage:
+    """Of a session that began by itself, nobody knows with what."""
+    return _UNKNOWN
+
+
+@struct
+class Trace:
+    """What of a session and its lineage lies in one account, ready to look up.
+
+    ``since_ms`` is the oldest of it. ``key_ids`` are those of all sessions and of the
+    long-term key, ``old_key_ids`` those of sessions that have no mint id. ``marks``
+    are what not-before marks may name, with the time that counts for each. ``chain``
+    is the label of the first session with the times of the first and the last one
+    that was folded.
+    """
+
+    account: AccountId
+    since_ms: int
+    mint_ids: frozenset[str]
+    key_ids: frozenset[str]
+    old_key_ids: frozenset[str]
+    marks: tuple[tuple[str, int], ...]
+    chain: tuple[str, int, int] | None = None
+
+
+def lineage_row(lineage: Lineage) -> list[object]:
+    """A lineage as JSON can hold it, its empty tail cut off."""
+    origin = lineage.origin
+    row: list[object] = [
+        origin.account or 0,
+        origin.access_key_id or 0,
+        origin.principal_id or 0,
+        origin.subject or 0,
+        origin.began_ms,
+        int(origin.mfa_shown),
+        origin.named_ms,
+        [
+            [one.mint_id, one.access_key_id, one.principal_id, one.issued_at_ms]
+            for one in lineage.ancestors
+        ],
+        [[one.account, one.principal_id, one.first_ms] for one in lineage.folded],
+        lineage.folded_until_ms,
+    ]
+    while row and not row[-1]:
+        row.pop()
+    return row
+
+
+def read_lineage(row: Sequence[Any]) -> Lineage:
+    """The inverse.
+
+    Raises:
+        ValueError: the row is of a form that this version does not know.
+    """
+    if not row:
+        return _UNKNOWN
+    if len(row) > len(_EMPTY):
+        raise ValueError("the lineage is of a newer version")
+    whole = [*row, *_EMPTY[len(row) :]]
+    return Lineage(
+        origin=Origin(
+            account=whole[0] or None,
+            access_key_id=whole[1] or "",
+            principal_id=whole[2] or "",
+            subject=whole[3] or "",
+            began_ms=whole[4],
+            mfa_shown=bool(whole[5]),
+            named_ms=whole[6],
+        ),
+        ancestors=tuple(
+            Ancestor(mint_id=mint, access_key_id=key, principal_id=who, issued_at_ms=at)
+            for mint, key, who, at in whole[7]
+        ),
+        folded=tuple(
+            Folded(account=account, principal_id=who, first_ms=at)
+            for account, who, at in whole[8]
+        ),
+        folded_until_ms=whole[9],
+    )
+
+
+_EMPTY: tuple[Any, ...] = (0, 0, 0, 0, 0, 0, 0, (), (), 0)

@@ -1,0 +1,324 @@
+"""What a new session carries of those before it, and what ends it with them.
+
+Every session has a mint id of 128 random bits; it carries those of all sessions that
+it was made from, so that a revocation of any of them is seen at each use, in memory.
+
+A role can assume itself hourly for ever, and a token cannot grow for ever. Of a long
+chain the first session and the last ``KEPT`` are named; those between are folded into
+their principals and the span of time in which they were issued. A revocation of a
+folded session ends every session that goes back to the same first session and folded
+something issued at that very time: all that came from it, and at most some that came
+from the same beginning.
+"""
+
+import hashlib
+from base64 import urlsafe_b64encode
+from dataclasses import replace
+from typing import Protocol
+
+from broker.entropy import random_bytes
+from broker.model.account import Account, AccountId, find_account_of_key_id
+from broker.model.caller import Caller
+from broker.model.federated import FederatedIdentity
+from broker.model.lineage import Ancestor, Folded, Lineage, Origin, Trace
+from broker.model.principal import PrincipalType
+from broker.model.revocation import Revocations
+from broker.model.session import Session, SessionKind
+from broker.stores.cache.port import SessionRecord
+
+KEPT = 7
+"""Ancestors named besides the first."""
+
+_MINT_BYTES = 16
+_TEMPORARY = "ASIA"
+_OWNERS = frozenset({PrincipalType.USER, PrincipalType.ACCOUNT})
+
+
+class LineageDirectory(Protocol):
+    """Look-ups that are at most a second old and cost no query while fresh."""
+
+    async def find_account(self, account: AccountId) -> Account | None:
+        """The account itself."""
+        ...
+
+    async def revocations(self, account: AccountId) -> Revocations:
+        """What is revoked in the account."""
+        ...
+
+
+def new_mint_id() -> str:
+    """128 random bits as text."""
+    return _text(random_bytes(_MINT_BYTES))
+
+
+def subject_digest(issuer: str, subject: str) -> str:
+    """Who a provider vouched for, as a session carries it: 128 bits of a SHA-256."""
+    digest = hashlib.sha256(b"broker/1/subject")
+    for part in (issuer, subject):
+        text = part.encode("utf-8", "surrogatepass")
+        # Lengths make it unambiguous: ("ab", "c") is not ("a", "bc").
+        digest.update(len(text).to_bytes(8, "big") + text)
+    return _text(digest.digest()[:_MINT_BYTES])
+
+
+def source_identity_target(source_identity: str) -> str:
+    """What a not-before mark of a source identity is kept under."""
+    return f"source-identity/{source_identity}"
+
+
+def subject_target(subject: str) -> str:
+    """What a not-before mark of a subject (its digest) is kept under."""
+    return f"subject/{subject}"
+
+
+def lineage_from(caller: Caller) -> Lineage:
+    """The lineage of a session that the caller makes."""
+    if caller.session is not None:
+        return descend(caller.session)
+    principal = caller.principal
+    return Lineage(
+        origin=Origin(
+            account=principal.account,
+            access_key_id=caller.access_key_id,
+            principal_id=principal.unique_id if principal.type in _OWNERS else "",
+        )
+    )
+
+
+def lineage_of_proof(identity: FederatedIdentity) -> Lineage:
+    """The lineage of a session that an assertion or a token opens."""
+    return Lineage(
+        origin=Origin(
+            account=identity.account,
+            subject=subject_digest(identity.issuer, identity.subject),
+        )
+    )
+
+
+def descend(session: Session) -> Lineage:
+    """The lineage of what is made from a session."""
+    lineage = session.lineage
+    origin = lineage.origin
+    ancestors = (
+        *lineage.ancestors,
+        Ancestor(
+            mint_id=session.mint_id,
+            access_key_id=session.access_key_id,
+            principal_id=session.principal_id,
+            issued_at_ms=session.issued_at_ms,
+        ),
+    )
+    folded, until = lineage.folded, lineage.folded_until_ms
+    if len(ancestors) > KEPT + 1:
+        first, gone, *rest = ancestors
+        ancestors = (first, *rest)
+        folded = _fold(folded, gone, gone.account or session.account)
+        until = max(until, gone.issued_at_ms)
+    named_ms = origin.named_ms
+    if session.source_identity is not None and not named_ms:
+        named_ms = session.issued_at_ms
+    return Lineage(
+        origin=replace(
+            origin,
+            account=origin.account or session.account,
+            began_ms=origin.began_ms or session.issued_at_ms,
+            mfa_shown=origin.mfa_shown or session.mfa_at is not None,
+            named_ms=named_ms,
+        ),
+        ancestors=ancestors,
+        folded=folded,
+        folded_until_ms=until,
+    )
+
+
+def has_shown_mfa(session: Session, principal_id: str) -> bool | None:
+    """Whether the session's lineage showed this principal's second factor.
+
+    None when it does not go back to that principal.
+    """
+    origin = session.lineage.origin
+    if principal_id not in {origin.principal_id, _own_principal(session)}:
+        return None
+    return origin.mfa_shown or session.mfa_at is not None
+
+
+def trace(session: Session | SessionRecord) -> tuple[Trace, ...]:
+    """What revocations may name of a session, by account; its own comes first."""
+    lineage, origin = session.lineage, session.lineage.origin
+    own = Ancestor(
+        mint_id=session.mint_id,
+        access_key_id=session.access_key_id,
+        principal_id=session.principal_id,
+        issued_at_ms=session.issued_at_ms,
+    )
+    began_ms = origin.began_ms or session.issued_at_ms
+    named_ms = origin.named_ms or session.issued_at_ms
+    root = origin.account or session.account
+    parts: dict[AccountId, _Part] = {}
+
+    def part(account: AccountId) -> _Part:
+        return parts.setdefault(account, _Part())
+
+    for one in (own, *lineage.ancestors):
+        part(one.account or session.account).add(one)
+    for group in lineage.folded:
+        part(group.account).mark(group.principal_id, group.first_ms)
+    beginning = part(root)
+    beginning.key_ids.append(origin.access_key_id)
+    for target in (
+        origin.principal_id,
+        session.provider_id,
+        session.provider_arn or "",
+        subject_target(origin.subject) if origin.subject else "",
+    ):
+        beginning.mark(target, began_ms)
+    chain = None
+    if lineage.folded:
+        first_ms = min(group.first_ms for group in lineage.folded)
+        chain = (lineage.ancestors[0].label, first_ms, lineage.folded_until_ms)
+    named = session.source_identity or None
+    return tuple(
+        found.finish(
+            account,
+            extra=() if named is None else ((source_identity_target(named), named_ms),),
+            chain=chain,
+        )
+        for account, found in parts.items()
+    )
+
+
+async def find_end(traces: tuple[Trace, ...], directory: LineageDirectory) -> str:
+    """Why a session is over that has not expired; empty when it is not.
+
+    ``traces`` are the session's; its own account is known to be there.
+
+    Raises:
+        StoreUnavailableError: it cannot be told.
+    """
+    own = traces[0]
+    for found in traces:
+        if found is not own:
+            account = await directory.find_account(found.account)
+            if account is None or found.since_ms < _milliseconds(account):
+                return f"account {found.account}, which it came from, is gone"
+        revocations = await directory.revocations(found.account)
+        if revocations and revocations.cover(found):
+            return "the session was revoked, or one that it came from"
+    return ""
+
+
+class Once:
+    """Reads each account once: for a list of sessions, at one moment."""
+
+    def __init__(self, directory: LineageDirectory) -> None:
+        self._directory = directory
+        self._accounts: dict[AccountId, Account | None] = {}
+        self._revocations: dict[AccountId, Revocations] = {}
+
+    async def find_account(self, account: AccountId) -> Account | None:
+        """The account itself."""
+        if account not in self._accounts:
+            self._accounts[account] = await self._directory.find_account(account)
+        return self._accounts[account]
+
+    async def revocations(self, account: AccountId) -> Revocations:
+        """What is revoked in the account."""
+        if account not in self._revocations:
+            found = await self._directory.revocations(account)
+            self._revocations[account] = found
+        return self._revocations[account]
+
+
+class _Part:
+    """A trace in the making."""
+
+    def __init__(self) -> None:
+        self.mint_ids: list[str] = []
+        self.key_ids: list[str] = []
+        self.old_key_ids: list[str] = []
+        self.marks: dict[str, int] = {}
+        self.since_ms = 0
+
+    def add(self, one: Ancestor) -> None:
+        self.key_ids.append(one.access_key_id)
+        if one.mint_id:
+            self.mint_ids.append(one.mint_id)
+        else:
+            self.old_key_ids.append(one.access_key_id)
+        self.mark(one.principal_id, one.issued_at_ms)
+
+    def mark(self, target: str, at_ms: int) -> None:
+        """Something of this was issued then; the oldest counts."""
+        self.since_ms = min(self.since_ms or at_ms, at_ms)
+        if target:
+            self.marks[target] = min(self.marks.get(target, at_ms), at_ms)
+
+    def finish(
+        self,
+        account: AccountId,
+        *,
+        extra: tuple[tuple[str, int], ...],
+        chain: tuple[str, int, int] | None,
+    ) -> Trace:
+        return Trace(
+            account=account,
+            since_ms=self.since_ms,
+            mint_ids=frozenset(self.mint_ids),
+            key_ids=frozenset(filter(None, self.key_ids)),
+            old_key_ids=frozenset(self.old_key_ids),
+            marks=(*self.marks.items(), (account, self.since_ms), *extra),
+            chain=chain,
+        )
+
+
+def _fold(
+    folded: tuple[Folded, ...], gone: Ancestor, account: AccountId
+) -> tuple[Folded, ...]:
+    for number, one in enumerate(folded):
+        if one.account == account and one.principal_id == gone.principal_id:
+            earlier = replace(one, first_ms=min(one.first_ms, gone.issued_at_ms))
+            return (*folded[:number], earlier, *folded[number + 1 :])
+    new = Folded(
+        account=account,
+        principal_id=gone.principal_id,
+        first_ms=gone.issued_at_ms,
+    )
+    return (*folded, new)
+
+
+def lineage_of_old_token(
+    parent_key_id: str, narrowed_from: tuple[str, ...], issued_at_ms: int
+) -> Lineage:
+    """What a token of version 1 knew: the key it was made with, and what it narrowed."""
+    keys = dict.fromkeys((*narrowed_from, parent_key_id))
+    is_long_term = bool(parent_key_id) and not parent_key_id.startswith(_TEMPORARY)
+    return Lineage(
+        origin=Origin(
+            account=find_account_of_key_id(parent_key_id) if is_long_term else None,
+            access_key_id=parent_key_id if is_long_term else "",
+        ),
+        ancestors=tuple(
+            Ancestor(
+                mint_id="",
+                access_key_id=key,
+                principal_id="",
+                issued_at_ms=issued_at_ms,
+            )
+            for key in keys
+            if key.startswith(_TEMPORARY)
+        ),
+    )
+
+
+def _own_principal(session: Session) -> str:
+    if session.kind.is_role or session.kind is SessionKind.ROOT_TASK:
+        return ""
+    return session.principal_id
+
+
+def _milliseconds(account: Account) -> int:
+    return int(account.created_at.timestamp() * 1000)
+
+
+def _text(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")

@@ -1,0 +1,361 @@
+"""What ends with a session: everything that came from it."""
+
+import base64
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from broker.errors import ExpiredToken
+from broker.model.account import Account, AccountId, format_access_key_id
+from broker.model.caller import Caller
+from broker.model.federated import FederatedIdentity
+from broker.model.lineage import Lineage
+from broker.model.principal import Principal, PrincipalType
+from broker.model.session import Session, SessionKind
+from broker.sessions import contents, seal
+from broker.sessions.issue import Minted
+from broker.sessions.lineage import (
+    KEPT,
+    descend,
+    has_shown_mfa,
+    lineage_from,
+    lineage_of_proof,
+    source_identity_target,
+    subject_digest,
+    subject_target,
+)
+from broker.sessions.record import describe_session
+from broker.sessions.revoke import (
+    revoke_issued_before,
+    revoke_key_id,
+    revoke_session,
+)
+from tests.unit.sessions.conftest import ACCOUNT, KEY, ROLE, SALT, USER, World
+
+OTHER = AccountId("210987654321")
+PROVIDER = f"arn:aws:iam::{OTHER}:saml-provider/Corp"
+OTHER_ROLE = dataclasses.replace(ROLE, account=OTHER, role_id="AROAOTHEROTHEROTHEROT")
+IN_OTHER = {"account": OTHER, "principal_id": OTHER_ROLE.role_id}
+
+
+@pytest.fixture
+async def two(world: World) -> World:
+    """A world with a second account."""
+    async with world.stores.directory.change(OTHER) as change:
+        await change.insert_account(
+            Account(
+                account_id=OTHER,
+                alias=None,
+                session_salt=SALT,
+                created_at=world.clock.now(),
+            )
+        )
+        await change.insert_role(OTHER_ROLE)
+    return world
+
+
+async def child_of(world: World, parent: Minted, **order: Any) -> Minted:
+    return await world.mint(lineage=descend(parent.session), **order)
+
+
+async def revoke(world: World, minted: Minted) -> None:
+    """As the command line does: by what was recorded of it."""
+    record = describe_session(minted.session, "arn")
+    async with world.stores.directory.change(record.account) as change:
+        await revoke_session(change, record, now=world.clock.now())
+
+
+async def is_live(world: World, minted: Minted) -> bool:
+    try:
+        await world.resolve(minted)
+    except ExpiredToken:
+        return False
+    return True
+
+
+def by_key() -> Lineage:
+    owner = Principal.user(ACCOUNT, user_id=USER.user_id, path="/", name="alice")
+    return lineage_from(Caller(principal=owner, access_key_id=KEY.access_key_id))
+
+
+def by_provider(subject: str = "alice", issuer: str = "https://idp/") -> Lineage:
+    return lineage_of_proof(
+        FederatedIdentity(
+            principal=Principal.from_provider(
+                PrincipalType.SAML, OTHER, provider=PROVIDER, subject=subject
+            ),
+            account=OTHER,
+            provider_arn=PROVIDER,
+            provider_id="SAMLSPX",
+            issuer=issuer,
+            subject=subject,
+        )
+    )
+
+
+async def test_what_came_from_a_revoked_session_ends_and_nothing_else(
+    two: World,
+) -> None:
+    a = await two.mint(lineage=by_key())
+    sibling = await two.mint(lineage=by_key())
+    b = await child_of(two, a, **IN_OTHER)
+    c = await child_of(two, b)
+    family = [a, b, c]
+    for minted in (*family, sibling):
+        assert await is_live(two, minted)
+    await revoke(two, b)
+    assert [await is_live(two, one) for one in family] == [True, False, False]
+    await revoke(two, a)
+    assert not await is_live(two, a)
+    assert await is_live(two, sibling)
+
+
+async def test_an_expired_session_can_still_be_revoked(two: World) -> None:
+    a = await two.mint(duration_seconds=900)
+    b = await child_of(two, a, duration_seconds=3600)
+    two.clock.move(1800)
+    assert await is_live(two, b)
+    await revoke(two, a)
+    assert not await is_live(two, b)
+
+
+async def chain(world: World, length: int) -> list[Minted]:
+    made = [await world.mint(lineage=by_key())]
+    while len(made) < length:
+        world.clock.move(1)
+        made.append(await child_of(world, made[-1], duration_seconds=43_200))
+    return made
+
+
+@pytest.mark.parametrize("revoked", [0, 1, 5, 12, 29])
+async def test_in_a_long_chain_every_session_ends_what_came_from_it(
+    world: World, revoked: int
+) -> None:
+    made = await chain(world, 30)
+    branch = await chain(world, 30)
+    await revoke(world, made[revoked])
+    lives = [await is_live(world, one) for one in made]
+    assert lives == [number < revoked for number in range(30)]
+    assert all([await is_live(world, one) for one in branch])
+
+
+async def test_a_chain_that_never_ends_keeps_its_size(world: World) -> None:
+    sizes, parent = [], await world.mint(lineage=by_key())
+    for _ in range(60):
+        world.clock.move(1)
+        parent = await child_of(world, parent, duration_seconds=3600)
+        sizes.append(len(parent.credentials.session_token.reveal()))
+    assert len(parent.session.lineage.ancestors) == KEPT + 1
+    assert max(sizes[KEPT + 2 :]) - min(sizes[KEPT + 2 :]) < 40
+    assert max(sizes) < 1200
+
+
+async def test_a_mark_on_a_role_reaches_what_came_from_its_folded_sessions(
+    two: World,
+) -> None:
+    first = await two.mint(lineage=by_key())
+    folded = await child_of(two, first, **IN_OTHER)
+    last = folded
+    for _ in range(KEPT + 3):
+        two.clock.move(1)
+        last = await child_of(two, last)
+    assert [one.principal_id for one in last.session.lineage.folded] == [
+        OTHER_ROLE.role_id,
+        ROLE.role_id,
+    ]
+    async with two.stores.directory.change(OTHER) as change:
+        await revoke_issued_before(
+            change, account=OTHER, target=OTHER_ROLE.role_id, now=two.clock.now()
+        )
+    assert not await is_live(two, last)
+    assert await is_live(two, first)
+
+
+@pytest.mark.parametrize(
+    ("account", "target", "order"),
+    [
+        (ACCOUNT, USER.user_id, {"lineage": by_key()}),
+        (ACCOUNT, ACCOUNT, {"lineage": by_key()}),
+        (OTHER, PROVIDER, {"lineage": by_provider(), "provider_arn": PROVIDER}),
+        (OTHER, "SAMLSPX", {"lineage": by_provider(), "provider_id": "SAMLSPX"}),
+        (
+            OTHER,
+            subject_target(subject_digest("https://idp/", "alice")),
+            {"lineage": by_provider()},
+        ),
+        (OTHER, source_identity_target("ana"), {"source_identity": "ana", **IN_OTHER}),
+    ],
+)
+async def test_a_mark_reaches_what_came_from_its_target_in_any_account(
+    two: World, account: AccountId, target: str, order: Mapping[str, Any]
+) -> None:
+    first = await two.mint(**order)
+    kept = {n: order[n] for n in order if n in {"source_identity", "provider_arn"}}
+    kept |= {n: order[n] for n in order if n == "provider_id"}
+    made = await child_of(two, await child_of(two, first, **kept), **kept)
+    stranger = await two.mint(
+        lineage=by_provider("bob"), source_identity="ben", **IN_OTHER
+    )
+    async with two.stores.directory.change(account) as change:
+        await revoke_issued_before(
+            change, account=account, target=target, now=two.clock.now()
+        )
+    assert not await is_live(two, made)
+    assert await is_live(two, stranger)
+    two.clock.move(0.01)
+    assert await is_live(two, await child_of(two, await two.mint(**order), **kept))
+
+
+async def test_a_source_identity_counts_from_where_it_was_set(two: World) -> None:
+    before = await two.mint()
+    two.clock.move(1)
+    async with two.stores.directory.change(ACCOUNT) as change:
+        await revoke_issued_before(
+            change,
+            account=ACCOUNT,
+            target=source_identity_target("ana"),
+            now=two.clock.now(),
+        )
+    two.clock.move(1)
+    named = await child_of(two, before, source_identity="ana")
+    assert await is_live(two, await child_of(two, named, source_identity="ana"))
+
+
+async def test_a_revoked_key_ends_the_roles_too(two: World) -> None:
+    made = await child_of(two, await two.mint(lineage=by_key()), **IN_OTHER)
+    async with two.stores.directory.change(ACCOUNT) as change:
+        await revoke_key_id(
+            change,
+            account=ACCOUNT,
+            access_key_id=KEY.access_key_id,
+            now=two.clock.now(),
+        )
+    assert not await is_live(two, made)
+
+
+async def test_an_account_that_is_gone_counts_as_revoked(two: World) -> None:
+    began = await two.mint(**IN_OTHER)
+    made = await child_of(two, await child_of(two, began))
+    two.clock.move(1)
+    assert await is_live(two, made)
+    async with two.stores.directory.change(OTHER) as change:
+        await change.delete_account(OTHER)
+    assert not await is_live(two, made)
+    async with two.stores.directory.change(OTHER) as change:
+        await change.insert_account(
+            Account(
+                account_id=OTHER,
+                alias=None,
+                session_salt=SALT,
+                created_at=two.clock.now(),
+            )
+        )
+    assert not await is_live(two, made)
+
+
+async def test_key_ids_that_collide_are_revoked_apart(world: World) -> None:
+    """Key ids hold 39 random bits: nothing may follow from the id alone."""
+    one, two = await world.mint(), await world.mint()
+    clash = dataclasses.replace(two.session, access_key_id=one.session.access_key_id)
+    token, _ = world.sealer.seal(clash, account_salt=SALT, now=world.clock.now())
+    await revoke(world, one)
+    assert not await is_live(world, one)
+    assert await world.resolver.resolve(
+        clash.access_key_id, token.reveal(), world.clock.now()
+    )
+
+
+def test_subjects_are_told_apart_by_issuer_and_subject() -> None:
+    pairs = [("a", "bc"), ("ab", "c"), ("a", "b"), ("a", "b "), ("", "abc")]
+    assert len({subject_digest(*pair) for pair in pairs}) == len(pairs)
+    assert subject_digest("\ud800", "\ud800")
+
+
+def test_a_factor_counts_for_whoever_the_lineage_goes_back_to(
+    session: Session,
+) -> None:
+    shown = dataclasses.replace(session, mfa_at=1, lineage=by_key())
+    assert has_shown_mfa(shown, USER.user_id) is True
+    unshown = dataclasses.replace(session, lineage=by_key())
+    assert has_shown_mfa(unshown, USER.user_id) is False
+    for made, answer in ((shown, True), (unshown, False)):
+        after = dataclasses.replace(session, lineage=descend(made))
+        assert has_shown_mfa(after, USER.user_id) is answer
+    assert has_shown_mfa(shown, "AIDASOMEBODYELSE") is None
+    own = dataclasses.replace(
+        session, kind=SessionKind.FEDERATION_TOKEN, principal_id=USER.user_id
+    )
+    assert has_shown_mfa(own, USER.user_id) is False
+
+
+# Tokens of version 1.
+
+PARENT = format_access_key_id("ASIA", ACCOUNT, 7)
+NARROWED = format_access_key_id("ASIA", ACCOUNT, 8)
+
+
+@pytest.fixture
+def old_token(
+    world: World, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Session, str]:
+    """A token as the version before sealed it."""
+    row: list[Any] = [
+        *(1, ROLE.role_id, "job", session.issued_at_ms, session.expires_at, PARENT),
+        *(0, "", {}, 0, 0, 0, {}, [], [], 0, [NARROWED], 1),
+    ]
+    monkeypatch.setattr(seal, "_VERSION", b"\x01")
+    monkeypatch.setattr(
+        seal, "encode_session", lambda *_: b"\x01" + json.dumps(row).encode()
+    )
+    token, _ = world.sealer.seal(session, account_salt=SALT, now=world.clock.now())
+    monkeypatch.undo()
+    assert base64.b64decode(token.reveal())[:1] == b"\x01"
+    return session, token.reveal()
+
+
+@pytest.mark.parametrize("revoked", [PARENT, NARROWED, None])
+async def test_a_token_of_the_version_before_ends_with_what_it_knows_of(
+    world: World, old_token: tuple[Session, str], revoked: str | None
+) -> None:
+    session, token = old_token
+    now = world.clock.now()
+    found = await world.resolver.resolve(session.access_key_id, token, now)
+    assert (found.session.mint_id, found.session.name) == ("", "job")
+    made = await world.mint(lineage=descend(found.session))
+    assert await is_live(world, made)
+    record = describe_session(found.session, "arn")
+    async with world.stores.directory.change(ACCOUNT) as change:
+        if revoked is None:
+            await revoke_session(change, record, now=now)
+        else:
+            await revoke_key_id(change, account=ACCOUNT, access_key_id=revoked, now=now)
+    with pytest.raises(ExpiredToken):
+        await world.resolver.resolve(session.access_key_id, token, now)
+    assert not await is_live(world, made)
+
+
+async def test_an_old_token_ends_with_a_parent_that_has_a_mint_id(
+    world: World, old_token: tuple[Session, str]
+) -> None:
+    session, token = old_token
+    parent = dataclasses.replace(
+        describe_session(session, "arn"), access_key_id=PARENT, mint_id="m" * 22
+    )
+    async with world.stores.directory.change(ACCOUNT) as change:
+        await revoke_session(change, parent, now=world.clock.now())
+    with pytest.raises(ExpiredToken):
+        await world.resolver.resolve(session.access_key_id, token, world.clock.now())
+
+
+def test_the_version_before_is_told_by_its_missing_mint_id() -> None:
+    assert (
+        contents.decode_session(
+            b"\x01" + json.dumps([1, "AROAX", "job", 1, 2, "AKIA"]).encode(),
+            access_key_id=PARENT,
+            account=ACCOUNT,
+        ).lineage.origin.access_key_id
+        == "AKIA"
+    )
