@@ -178,12 +178,37 @@ def test_a_signature_that_leaves_the_date_header_out_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["x-amz-security-token", "x-amz-target", "x-amz-content-sha256", "x-amz-"]
+    "name",
+    ["x-amz-target", "x-amz-content-sha512", "x-amz-security-token2", "x-amz-"],
 )
 @pytest.mark.parametrize("make", [sign, presign])
 def test_an_unsigned_amz_header_is_refused(make: Any, name: str) -> None:
     raw = with_header(make(), name, _sha256(BODY))
     assert _refused(raw).reason in {Reason.NOT_COVERED, Reason.AMBIGUOUS}
+
+
+@pytest.mark.parametrize("make", [sign, presign])
+def test_a_hash_that_is_not_signed_must_be_the_bodys(make: Any) -> None:
+    """As aws-requests-auth and httpx-aws-auth send it."""
+    raw = make()
+    verify(with_header(raw, "x-amz-content-sha256", _sha256(raw.body)))
+    for wrong in (_sha256(b"other"), "UNSIGNED-PAYLOAD", ""):
+        refused = _refused(with_header(raw, "x-amz-content-sha256", wrong))
+        assert refused.reason is Reason.MISMATCH
+    twice = with_header(raw, "x-amz-content-sha256", _sha256(raw.body))
+    twice = with_header(twice, "x-amz-content-sha256", _sha256(raw.body))
+    assert _refused(twice).reason in {Reason.AMBIGUOUS, Reason.MISMATCH}
+
+
+def test_a_token_need_not_be_signed_in_a_header_but_only_there() -> None:
+    """As httpx-auth-awssigv4 sends it; what it says is tested at the broker's door."""
+    signed = verify(with_header(sign(), "x-amz-security-token", TOKEN))
+    assert signed.session_token == TOKEN
+    twice = with_header(sign(), "x-amz-security-token", TOKEN)
+    twice = with_header(twice, "x-amz-security-token", TOKEN)
+    assert _refused(twice).reason is Reason.AMBIGUOUS
+    presigned = with_header(presign(), "x-amz-security-token", TOKEN)
+    assert _refused(presigned).reason is Reason.AMBIGUOUS
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 One place, one value: a request that is signed in both forms, names one thing twice,
 or spells a signing parameter differently is refused, and so is one that leaves
-``host`` or an ``x-amz-*`` header outside the signature.
+``host`` or an ``x-amz-*`` header outside the signature, except where the signature
+holds what the header says all the same (`_BOUND`).
 
 Source: reference 7.1, 7.2, 7.5; CVE-2022-2385 for parameters of another case.
 """
@@ -62,6 +63,15 @@ _REQUIRED = (
 )
 _QUERY_ONLY = (b"x-amz-date", b"x-amz-security-token")
 _CONTENT_SHA256 = b"x-amz-content-sha256"
+_BOUND = frozenset({_CONTENT_SHA256, b"x-amz-security-token"})
+"""Headers that need not be signed, for no other value would pass.
+
+The hash of the body is computed and signed, and a declared one must equal it. The
+token and its access key id give the secret that the signature is made with: a token
+that is put in, taken out or exchanged makes it wrong. Signers in use leave one of them
+out, and AWS takes their requests.
+"""
+
 _CREDENTIAL_PARTS = 5
 _TOKEN = r"[a-z0-9!#$%&'*+.^_`|~-]+"  # noqa: S105  # RFC 9110's word for a name
 _SIGNED_HEADERS = re.compile(f"{_TOKEN}(?:;{_TOKEN})*")
@@ -289,7 +299,11 @@ def _verify_coverage(
     if not covered <= headers.keys():
         absent = b", ".join(sorted(covered - headers.keys())).decode()
         reject_mismatch(f"signed headers did not arrive: {shown(absent)}")
-    loose = [n for n in headers if n.startswith(b"x-amz-") and n not in covered]
+    loose = [
+        name
+        for name in headers
+        if name.startswith(b"x-amz-") and name not in covered and name not in _BOUND
+    ]
     if loose:
         listed = shown(b", ".join(loose).decode("latin-1"))
         raise SigV4Rejected(
