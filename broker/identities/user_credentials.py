@@ -51,17 +51,19 @@ _PASSWORD_BYTES = 45
 class _Texts:
     """How messages speak of a kind."""
 
-    noun: str
+    missing: str
     conflict: str
 
 
 _TEXTS: Mapping[CredentialKind, _Texts] = {
     CredentialKind.SIGNING_CERTIFICATE: _Texts(
-        "The Certificate with id", "signing certificates"
+        "The Certificate with id {} cannot be found.", "delete signing certificates"
     ),
-    CredentialKind.SSH_PUBLIC_KEY: _Texts("The Public Key with id", "SSH public keys"),
+    CredentialKind.SSH_PUBLIC_KEY: _Texts(
+        "The Public Key with id {} cannot be found.", "delete SSH public keys"
+    ),
     CredentialKind.SERVICE_SPECIFIC: _Texts(
-        "ServiceSpecificCredential with id", "service specific credentials"
+        "No such credential {} exists", "remove referenced objects"
     ),
 }
 
@@ -226,7 +228,7 @@ async def require_credential(
                 f"User {holder_name} does not have a service specific credential "
                 f"with id {credential_id}"
             )
-        raise NoSuchEntity(f"{_TEXTS[kind].noun} {credential_id} cannot be found.")
+        raise NoSuchEntity(_TEXTS[kind].missing.format(credential_id))
     return found
 
 
@@ -257,9 +259,7 @@ async def require_no_credentials(directory: DirectoryReader, user: User) -> None
         raise DeleteConflict("Cannot delete entity, must delete MFA device first.")
     for kind, texts in _TEXTS.items():
         if await directory.list_credentials(user.account, kind, user.user_id):
-            raise DeleteConflict(
-                f"Cannot delete entity, must delete {texts.conflict} first."
-            )
+            raise DeleteConflict(f"Cannot delete entity, must {texts.conflict} first.")
 
 
 def _with_secret(

@@ -186,6 +186,11 @@ def test_service_specific_credentials_show_their_secret_once(
     ]
     assert "ServicePassword" not in listed[0]
     assert {c["Status"] for c in listed} == {"Active", "Inactive"}
+    assert "IsTruncated" not in iam.list_service_specific_credentials(**given)
+    assert refused(iam.delete_user, UserName=user)[1:] == (
+        "DeleteConflict",
+        "Cannot delete entity, must remove referenced objects first.",
+    )
     everybody = iam.list_service_specific_credentials(AllUsers=True)
     assert len(everybody["ServiceSpecificCredentials"]) == 3
     for secret in (view["ServicePassword"], changed, key["ServiceCredentialSecret"]):

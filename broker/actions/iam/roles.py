@@ -43,8 +43,8 @@ async def _create_role(given: CreateRoleRequest, call: Call) -> CreateRoleRespon
         tags=checked_tags(views.given_tags(given.get("Tags", ())), KeyCase.INSENSITIVE),
         now=call.now,
     )
-    (shown,) = await shown_trust_policies(call.change, [role.trust_policy])
-    return {"Role": views.created_role(role, shown)}
+    # As it was sent, as recorded; every later answer shows it as it is stored.
+    return {"Role": views.created_role(role, given["AssumeRolePolicyDocument"])}
 
 
 async def _get_role(given: GetRoleRequest, call: Call) -> GetRoleResponse:

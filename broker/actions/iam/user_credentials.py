@@ -172,7 +172,9 @@ async def _list_services(given: Given, call: Call) -> dict[str, Any]:
     for credential in page.items:
         holder = await read_holder(call.directory, call.account, credential.user_id)
         shown.append(_service(credential, holder.named.get("UserName", "")))
-    return {"ServiceSpecificCredentials": shown, **truncation(page)}
+    answer: dict[str, Any] = {"ServiceSpecificCredentials": shown}
+    # As recorded: this list says nothing of a truncation that is none.
+    return answer if page.marker is None else {**answer, **truncation(page)}
 
 
 def service_asked(given: Given, _on: On) -> Context:

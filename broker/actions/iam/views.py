@@ -51,7 +51,7 @@ def boundary(arn: str) -> AttachedPermissionsBoundary:
 
 
 def created_role(role: entities.Role, trust_policy: str) -> Role:
-    """A role as ``CreateRole`` shows it; ``trust_policy`` with ARNs for ids."""
+    """A role as ``CreateRole`` shows it, with the trust policy that it was sent."""
     view = _role(role, trust_policy)
     if role.boundary_arn is not None:
         view["PermissionsBoundary"] = boundary(role.boundary_arn)

@@ -18,6 +18,7 @@ Matcher = Callable[[str], object]
 """Truthy when the whole value matches."""
 
 _PATTERN = "Member must satisfy regular expression pattern: "
+_ENUM = "Member must satisfy enum value set"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,17 @@ class Wording:
     """How a service words violations, where it does not do so like the others."""
 
     shows_values: bool = True
-    """Whether a refusal tells the value that it refuses."""
+    """Whether a refusal tells the value that it refuses, and those of an enumeration."""
 
     sentences: Mapping[str, str] = field(default_factory=dict)
     """What is said of a member, by its name in messages, that breaks its pattern."""
 
     never_null: frozenset[str] = frozenset()
     """Lists whose elements are said not to be null, by their names in messages."""
+
+    def constraint(self, text: str) -> str:
+        """A violated constraint as the service tells it."""
+        return _ENUM if not self.shows_values and text.startswith(_ENUM) else text
 
     def element(self, path: str, constraints: str) -> str:
         """The constraint of a list that its elements' constraints make."""
@@ -118,7 +123,7 @@ def pattern_text(pattern: str) -> str:
 
 def enum_text(shape: ShapeModel) -> str:
     """What a violated enumeration is called; AWS's own order is unstable."""
-    return f"Member must satisfy enum value set: [{', '.join(shape['enum'])}]"
+    return f"{_ENUM}: [{', '.join(shape['enum'])}]"
 
 
 def size_violation(shape: ShapeModel, size: int, noun: str = "length") -> str | None:

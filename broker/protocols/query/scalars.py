@@ -51,7 +51,8 @@ class Violations:
         if not self.wording.shows_values:
             shown = ""
         self._found.append(
-            f"Value{shown} at '{path}' failed to satisfy constraint: {constraint}"
+            f"Value{shown} at '{path}' failed to satisfy constraint: "
+            + self.wording.constraint(constraint)
         )
         if len(self._found) == VIOLATIONS_MAX:
             self.refuse()

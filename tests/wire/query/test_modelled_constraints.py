@@ -155,7 +155,7 @@ def _strings(shape: dict[str, Any]) -> Iterator[tuple[str, str]]:
         text = f"Member must satisfy regular expression pattern: {shape['pattern']}"
         yield BELL * max(shortest, 1), text
     if "enum" in shape:
-        text = "Member must satisfy enum value set: ["
+        text = "Member must satisfy enum value set"
         yield "none-of-these"[: longest or None], text
 
 

@@ -2,7 +2,8 @@
 
 ``recorded_errors.json``: what is there, what is asked, and what AWS answered. The
 sources are the recordings of February and March 2026 in localstack/localstack
-(tests/aws/services/iam/test_iam_SOURCE.snapshot.json), and answers that
+(tests/aws/services/iam/test_iam_SOURCE.snapshot.json; in test_iam.snapshot.json, of
+2025, for a SOURCE in parentheses), and answers that
 mulgadc/spinifex and radkawar/stackd keep.
 """
 

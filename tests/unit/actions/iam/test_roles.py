@@ -230,11 +230,17 @@ async def test_accounts_and_sessions_are_trusted_as_they_are_named(iam: Iam) -> 
     session = f"arn:aws:sts::{ACCOUNT}:assumed-role/R/s"
     names = [OTHER, f"arn:aws:iam::{ACCOUNT}:root", session]
     made = await iam("CreateRole", RoleName="R", AssumeRolePolicyDocument=trust(names))
-    assert shown_principal(made["Role"]) == [
-        f"arn:aws:iam::{OTHER}:root",
-        f"arn:aws:iam::{ACCOUNT}:root",
-        session,
-    ]
+    # As it was sent, as recorded from AWS; then as it is stored.
+    assert unquote(made["Role"]["AssumeRolePolicyDocument"]) == trust(names)
+    got = await iam("GetRole", RoleName="R")
+    listed = await iam("ListRoles")
+    details = await iam("GetAccountAuthorizationDetails", Filter=["Role"])
+    for role in (got["Role"], *listed["Roles"], *details["RoleDetailList"]):
+        assert shown_principal(role) == [
+            f"arn:aws:iam::{OTHER}:root",
+            f"arn:aws:iam::{ACCOUNT}:root",
+            session,
+        ]
 
 
 async def test_a_role_of_another_account_is_shown_by_its_arn(iam: Iam) -> None:
