@@ -52,8 +52,11 @@ class _Stage:
     advices: Mapping[StrEnum, str] = field(default_factory=dict)
     spread: bool = False
 
-    def advice_for(self, reason: StrEnum) -> str:
-        """What to change."""
+    def advice_for(self, reason: StrEnum, found: str) -> str:
+        """What to change, when ``found`` is what was found."""
+        for known, word, advice in _KNOWN_CASES:
+            if known is reason and word in found:
+                return advice
         return self.advices.get(reason, self.advice)
 
 
@@ -68,6 +71,71 @@ def _stage(
 
 
 _S, _O = SamlReason, OidcReason
+LASSO_ADVICE = (
+    "Identity providers that use Lasso, such as LemonLDAP::NG, encrypt with AES-128-CBC"
+    " although the SP metadata offers AES-GCM only. Have an operator set AllowCbc=true"
+    " and have the whole Response signed, or have assertions sent unencrypted (TLS"
+    " protects them on their way)."
+)
+_KNOWN_CASES: tuple[tuple[StrEnum, str, str], ...] = (
+    (_S.ALGORITHM_NOT_ALLOWED, "aes128-cbc", LASSO_ADVICE),
+    (
+        _S.ALGORITHM_NOT_ALLOWED,
+        "AES-CBC without a signature",
+        (
+            "Have the whole Response signed, not its assertion alone: AllowCbc takes AES-CBC"
+            " only under such a signature. AES-GCM needs none."
+        ),
+    ),
+    (
+        _O.MISSING_CLAIM,
+        "required claim: iat",
+        (
+            "Have the identity provider put the time of issue into the token (iat, a number"
+            " of seconds): an ID token always has it. Access tokens and tokens of one's own"
+            " making may want a mapper for it. AWS refuses such tokens, too; no option"
+            " stands in for it."
+        ),
+    ),
+    (
+        _O.UNKNOWN_KEY,
+        ": no kid",
+        (
+            "A published key has no name. Have it published with a kid that the token's"
+            " header names, too; or set StaticJwks to the same key with a kid that you"
+            " choose: a token without a kid is then checked with that only key."
+        ),
+    ),
+    (
+        _O.UNKNOWN_KEY,
+        "kid is None",
+        (
+            "The token's header names no key, and the issuer publishes several. Have a kid"
+            " put into the header, or set StaticJwks to the one key that signs."
+        ),
+    ),
+    (
+        _O.WRONG_AUDIENCE,
+        "'account'",
+        (
+            "This looks like an access token of Keycloak's, made for its own account"
+            " service. Send the ID token; or give the client (or its scope) a mapper of type"
+            " Audience that adds a client id registered here. With Profile=aws a registered"
+            " azp is enough, as at AWS."
+        ),
+    ),
+    (
+        _O.WRONG_AUDIENCE,
+        ", which is registered",
+        (
+            "Have a registered client id put into aud as well (at Keycloak by a mapper of"
+            " type Audience), register one of those that aud has, or set Profile=aws: then"
+            " azp alone is compared, as at AWS."
+        ),
+    ),
+)
+"""What real identity providers send: a reason, a word of what was found, an advice.
+The first that fits counts."""
 _ODD_XML = (
     "The XML is of a kind that SAML does not need: this needs a change of the identity"
     " provider's software, or of what rewrites the XML on its way."
@@ -327,7 +395,9 @@ def _until(
         reached = 0
     for number, stage in enumerate(stages):
         if number == failed:
-            yield Check(stage.title, State.FAILED, words, stage.advice_for(reason))
+            yield Check(
+                stage.title, State.FAILED, words, stage.advice_for(reason, words)
+            )
         elif number >= reached:
             yield Check(stage.title, State.NOT_REACHED)
         else:

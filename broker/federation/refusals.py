@@ -69,7 +69,7 @@ def explain_refusal(record: AuditRecord) -> Check | None:
         return None
     detail = record.detail or record.reason or record.error_code
     reason, colon, words = detail.partition(": ")
-    found = _stage_of(reason, is_saml=is_saml) if colon else None
+    found = _stage_of(reason, words, is_saml=is_saml) if colon else None
     if found is not None:
         return Check(found[0], State.FAILED, words, found[1])
     for word, (title, advice) in _BY_WORD:
@@ -79,7 +79,7 @@ def explain_refusal(record: AuditRecord) -> Check | None:
     return Check(title, State.FAILED, detail, advice)
 
 
-def _stage_of(text: str, *, is_saml: bool) -> tuple[str, str] | None:
+def _stage_of(text: str, words: str, *, is_saml: bool) -> tuple[str, str] | None:
     stages = SAML_STAGES if is_saml else OIDC_STAGES
     reasons: type[StrEnum] = SamlReason if is_saml else OidcReason
     try:
@@ -88,5 +88,5 @@ def _stage_of(text: str, *, is_saml: bool) -> tuple[str, str] | None:
         return None
     for stage in stages:
         if reason in stage.reasons:
-            return stage.title, stage.advice_for(reason)
+            return stage.title, stage.advice_for(reason, words)
     return None

@@ -24,6 +24,7 @@ from broker.errors import (
     ServiceUnavailable,
     ValidationError,
 )
+from broker.federation.diagnosis import LASSO_ADVICE
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.protocols.saml.sp_metadata import assertion_consumer_url
 
@@ -119,6 +120,7 @@ def expectations_of(
         "shared_acs": assertion_consumer_url(deps.public_origin),
         "entity_id": deps.entity_id,
         "metadata": deps.public_origin + PER_PROVIDER.format(uuid=provider.uuid),
+        "lasso": LASSO_ADVICE,
         "recipients": sorted(expected.recipients),
         "audiences": sorted(expected.audiences),
     }

@@ -104,7 +104,8 @@ def read_audience(
         known = isinstance(party, str) and party in client_ids
         if known and (aws_profile or any(aud in client_ids for aud in audiences)):
             return Audience(party, audiences)
-        raise _wrong_audience(f"azp is {party!r:.200}, aud is {audiences!r:.400}")
+        note = ", which is registered" if known else ""
+        raise _wrong_audience(f"azp is {party!r:.200}{note}, aud is {audiences!r:.400}")
     if len(audiences) > 1:
         raise OidcRejected(
             OidcReason.NO_AUTHORIZED_PARTY,

@@ -1,5 +1,8 @@
 """A refusal becomes a list of checks that an administrator can work through."""
 
+import json
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from broker.errors import InvalidIdentityToken
@@ -10,10 +13,17 @@ from broker.federation.diagnosis import (
     diagnose,
     is_good,
 )
+from broker.federation.refusals import explain_refusal
 from broker.federation.saml import wire_error
 from broker.federation.web_identity import translate
+from broker.model.audit import AuditRecord
+from broker.protocols.oidc.jwks import KeySet, parse_jwks
 from broker.protocols.oidc.rejection import IssuerRejected, OidcReason, OidcRejected
+from broker.protocols.oidc.verify import verify_token
 from broker.protocols.saml.errors import SamlReason, SamlRejected
+from tests.support.oidc_issuer import OidcIssuer, jwk_of, make_key
+
+ISSUER = OidcIssuer("https://idp.example")
 
 
 @pytest.mark.parametrize("reason", SamlReason)
@@ -113,3 +123,82 @@ def test_an_attribute_of_ours_that_is_wrong_fails_after_all_the_rest() -> None:
 def test_a_proof_that_passed_held_everywhere() -> None:
     assert is_good(diagnose(SAML_STAGES, None))
     assert is_good(diagnose(OIDC_STAGES, None))
+
+
+def key_set(*names: str | None) -> KeySet:
+    keys = [jwk_of(make_key("RS256", n), name) for n, name in enumerate(names)]
+    return parse_jwks(json.dumps({"keys": keys}).encode())
+
+
+NAMED = key_set("key-1")
+CLIENT = {"azp": "client-1"}
+
+
+@pytest.mark.parametrize(
+    ("token", "keys", "advice"),
+    [
+        (ISSUER.token(drop=("iat",)), NAMED, "the time of issue"),
+        (ISSUER.token(kid=None), key_set(None), "set StaticJwks to the same key"),
+        (ISSUER.token(), key_set(None), "set StaticJwks to the same key"),
+        (ISSUER.token(kid=None), key_set("a", "b"), "publishes several"),
+        (ISSUER.token(kid="new"), NAMED, "within seconds of a rotation"),
+        (ISSUER.token(aud="account", **CLIENT), NAMED, "mapper of type Audience"),
+        (ISSUER.token(aud=["account", "x"], azp="y"), NAMED, "Keycloak"),
+        (ISSUER.token(aud="api", **CLIENT), NAMED, "Profile=aws"),
+        (ISSUER.token(aud="api"), NAMED, "add-client-id"),
+    ],
+)
+def test_what_real_identity_providers_send_is_known(
+    token: str, keys: KeySet, advice: str
+) -> None:
+    with pytest.raises(OidcRejected) as caught:
+        verify_token(
+            token,
+            keys=keys,
+            issuer=ISSUER.url,
+            client_ids=("client-1",),
+            now=datetime.now(UTC),
+            skew=timedelta(seconds=60),
+        )
+    error = translate(caught.value)
+    error.__cause__ = caught.value
+    (failed,) = [c for c in diagnose(OIDC_STAGES, error) if c.state is State.FAILED]
+    assert advice.lower() in failed.advice.lower()
+    recorded = AuditRecord(
+        event_id="1",
+        at=datetime.now(UTC),
+        account=None,
+        action="sts:AssumeRoleWithWebIdentity",
+        error_code=error.code,
+        detail=error.detail,
+    )
+    assert explain_refusal(recorded) == failed
+    assert "mapper" not in (error.message or "")
+
+
+def test_the_only_key_of_a_static_set_serves_a_token_without_a_kid() -> None:
+    """What the advice promises."""
+    assert verify_token(
+        ISSUER.token(kid=None),
+        keys=key_set("any-name"),
+        issuer=ISSUER.url,
+        client_ids=("client-1",),
+        now=datetime.now(UTC),
+        skew=timedelta(seconds=60),
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "advice"),
+    [
+        ("content encryption '…#aes128-cbc' is not on the list", "Lasso"),
+        ("AES-CBC without a signature of the Response over it", "whole Response"),
+        ("digest '…#sha1' is not on the list", "AllowSha1"),
+    ],
+)
+def test_encryption_that_lasso_uses_is_explained(found: str, advice: str) -> None:
+    cause = SamlRejected(SamlReason.ALGORITHM_NOT_ALLOWED, found)
+    error = wire_error(cause)
+    error.__cause__ = cause
+    (failed,) = [c for c in diagnose(SAML_STAGES, error) if c.state is State.FAILED]
+    assert advice in failed.advice
