@@ -1,8 +1,7 @@
 """Long computations, beside the event loop.
 
 One thread a worker does them, one after the other: however many are asked for, the
-event loop gets the interpreter back every few milliseconds. What waits is bounded by
-the rate limits of those who ask.
+event loop gets the interpreter back at once. What may wait is bounded.
 """
 
 import asyncio
@@ -10,12 +9,43 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from broker.errors import Throttling
+
 Value = TypeVar("Value")
 
-_pool = ThreadPoolExecutor(1, "offload")
-"""Starts its thread with the first computation."""
+LONG = 65_536
+"""Characters or bytes that are read beside the event loop rather than on it."""
+
+WAITING_MAX = 64
+
+
+class _Offload:
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "offload")  # it starts with the first work
+        self._waiting = 0
+
+    async def run(self, work: Callable[[], Value]) -> Value:
+        if self._waiting >= WAITING_MAX:
+            raise Throttling(detail="too many long computations are waiting")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            self._waiting -= 1
+
+
+_offload = _Offload()
 
 
 async def offload(work: Callable[[], Value]) -> Value:
-    """What ``work`` returns or raises; it must share nothing that others change."""
-    return await asyncio.get_running_loop().run_in_executor(_pool, work)
+    """What ``work`` returns or raises; it must share nothing that others change.
+
+    Raises:
+        Throttling: too many are waiting already.
+    """
+    return await _offload.run(work)
+
+
+async def offload_long(size: int, work: Callable[[], Value]) -> Value:
+    """The same where it pays: for what takes long because its input is `LONG`."""
+    return work() if size <= LONG else await _offload.run(work)

@@ -155,7 +155,9 @@ class Action:
     shape as a mapping. ``writes`` runs ``handle`` inside one directory transaction
     that also holds the audit record. ``audited`` lists the parameters that the
     record may show. ``prepare`` does what takes too long for a transaction, once the
-    call is permitted and before the transaction begins.
+    call is permitted and before the transaction begins. ``calls`` is how many calls it
+    counts for in the account's rate limit: one that costs more counts for more, and
+    what must never be refused for none. ``lists`` tells that answers can be long.
     """
 
     service: str
@@ -166,3 +168,32 @@ class Action:
     writes: bool = False
     audited: tuple[str, ...] = field(default=())
     prepare: Prepare | None = None
+    calls: int = 1
+    lists: bool = False
+
+    def is_long(self, result: Mapping[str, Any]) -> bool:
+        """Whether writing the answer out takes longer than others should wait."""
+        return self.lists and _size(result) > _LONG_ANSWER
+
+
+_LONG_ANSWER = 200_000
+"""Characters of XML, roughly: about two milliseconds."""
+
+_MEMBER = 60
+"""Characters that a value takes besides its own."""
+
+
+def _size(value: object) -> int:
+    """How long a value is in an answer, counted no further than it is long."""
+    if isinstance(value, str | bytes):
+        return _MEMBER + len(value)
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return _MEMBER
+    total = 0
+    for part in value:
+        total += _size(part)
+        if total > _LONG_ANSWER:
+            break
+    return total

@@ -30,6 +30,7 @@ from broker.model.arn import Arn
 from broker.model.caller import Caller
 from broker.model.entities import SamlProvider
 from broker.model.federated import FederatedIdentity
+from broker.offload import offload_long
 from broker.protocols.saml.errors import MetadataRejected, SamlReason, SamlRejected
 from broker.protocols.saml.keys import DecryptionKey, parse_private_key
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
@@ -277,7 +278,9 @@ class FederatedScheme:
             options = SamlProviderOptions.parse(provider.options)
             return _ProviderTerms(
                 options=options,
-                metadata=_read_metadata(provider, options),
+                metadata=await offload_long(
+                    len(provider.metadata), lambda: _read_metadata(provider, options)
+                ),
                 recipients=self._expectations.recipients | {self._acs_of(provider)},
                 decryption=tuple(self._open_keys(provider)),
             )

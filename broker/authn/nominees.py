@@ -13,6 +13,7 @@ from broker.errors import BrokerError
 from broker.identities.names import parse_provider_arn
 from broker.model.account import AccountId
 from broker.model.entities import OidcProvider, SamlProvider
+from broker.offload import offload_long
 from broker.protocols.oidc.rejection import OidcRejected
 from broker.protocols.oidc.verify import peek_unverified
 from broker.protocols.saml.errors import MetadataRejected, SamlRejected
@@ -94,13 +95,11 @@ class Nominees:
             if issuer is None:
                 return None
             self._searched_at = now
-            found = [
-                provider
-                for provider in await self._directory.list_saml_providers_naming(
-                    escape(issuer)
-                )
-                if _has_entity(provider, issuer)
-            ]
+            naming = await self._directory.list_saml_providers_naming(escape(issuer))
+            found = await offload_long(
+                sum(len(provider.metadata) for provider in naming),
+                lambda: [one for one in naming if _has_entity(one, issuer)],
+            )
         except (SamlRejected, StoreUnavailableError):
             return None
         if not found or any(one.account != found[0].account for one in found):

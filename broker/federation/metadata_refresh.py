@@ -33,6 +33,7 @@ from broker.federation.saml_options import SamlProviderOptions
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
 from broker.model.entities import SamlProvider
+from broker.offload import offload_long
 from broker.protocols.saml.errors import MetadataReason, MetadataRejected
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
 from broker.protocols.saml.published_metadata import (
@@ -266,8 +267,11 @@ class MetadataRefresher:
                 max_bytes=MAX_BYTES,
                 accept=_ACCEPT,
             )
-            current = parse_metadata(
-                provider.metadata, now=None, legacy_rsa=options.legacy_rsa
+            current = await offload_long(
+                len(provider.metadata),
+                lambda: parse_metadata(
+                    provider.metadata, now=None, legacy_rsa=options.legacy_rsa
+                ),
             )
             # Seconds of work for a federation's large document: not in the loop.
             published = await asyncio.to_thread(self._read, data, options, current, now)

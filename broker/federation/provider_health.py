@@ -16,6 +16,7 @@ from broker.federation.refresh_state import RefreshState
 from broker.federation.saml_options import SamlProviderOptions
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.model.uses import ACCEPTED, PROOFS, REFUSED, Use
+from broker.offload import offload_long
 from broker.protocols.oidc.rejection import OidcRejected
 from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
@@ -106,8 +107,11 @@ class HealthWatch:
         accepted_at, refused_at = _last(provider.uuid, uses)
         try:
             options = SamlProviderOptions.parse(provider.options)
-            metadata = parse_metadata(
-                provider.metadata, now=None, legacy_rsa=options.legacy_rsa
+            metadata = await offload_long(
+                len(provider.metadata),
+                lambda: parse_metadata(
+                    provider.metadata, now=None, legacy_rsa=options.legacy_rsa
+                ),
             )
         except (ValueError, MetadataRejected) as error:
             broken = Finding(Level.PROBLEM, str(error), "Register its metadata again.")

@@ -60,17 +60,15 @@ async def create_saml_provider(
     sealer: Sealer | None = None,
     tags: Mapping[str, str],
     options: Mapping[str, object],
-    http_hosts: Collection[str] = (),
     now: datetime,
 ) -> SamlProvider:
     """Register a provider; its unique id is new at every creation.
 
-    ``http_hosts`` are the ``host[:port]`` whose endpoints may be plain http. A
-    ``private_key`` needs a ``sealer``.
+    ``metadata`` has passed `check_metadata`, which takes too long for a transaction.
+    A ``private_key`` needs a ``sealer``.
 
     Raises:
-        InvalidInput: the metadata or the key is refused, or encryption is required
-            without a key.
+        InvalidInput: the key is refused, or encryption is required without a key.
         EntityAlreadyExists: the name is taken.
         LimitExceeded: the account has too many.
     """
@@ -79,7 +77,6 @@ async def create_saml_provider(
         raise taken
     count = await change.count(account.account_id, "saml_providers")
     require_within(account, Quota.SAML_PROVIDERS, count + 1)
-    check_metadata(metadata, options, http_hosts, now)
     provider = SamlProvider(
         account=account.account_id,
         uuid=new_provider_id("SAMLSP"),
@@ -110,15 +107,15 @@ async def update_saml_provider(
     add_private_key: str | None = None,
     remove_private_key: str | None = None,
     sealer: Sealer,
-    http_hosts: Collection[str] = (),
     now: datetime,
 ) -> SamlProvider:
     """Change a provider; what it had stays in force until all of it is accepted.
 
+    ``metadata`` has passed `check_metadata`.
+
     Raises:
         ValidationError: nothing is given, or a key is both added and removed.
-        InvalidInput: the metadata or a key is refused, or encryption is required
-            without a key.
+        InvalidInput: a key is refused, or encryption is required without a key.
         LimitExceeded: there are two keys already.
     """
     if add_private_key is not None and remove_private_key is not None:
@@ -134,7 +131,6 @@ async def update_saml_provider(
         )
     updated = replace(provider, valid_until=_valid_until(now))
     if metadata is not None:
-        check_metadata(metadata, provider.options, http_hosts, now)
         updated = replace(updated, metadata=metadata)
     if add_private_key is not None:
         updated = with_private_key(updated, add_private_key, sealer, now)
@@ -154,6 +150,8 @@ def check_metadata(
     now: datetime,
 ) -> None:
     """Judge a metadata document for registration.
+
+    ``http_hosts`` are the ``host[:port]`` whose endpoints may be plain http.
 
     Raises:
         InvalidInput: it is refused.

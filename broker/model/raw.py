@@ -9,6 +9,7 @@ class RawRequest:
 
     Header names are lower-case. ``source_ip`` and ``secure`` are what the edge
     found out about the client, trusted proxies already taken into account.
+    ``body_sha256`` is the body's hash in hexadecimal, where it was computed ahead.
     """
 
     method: str
@@ -18,6 +19,7 @@ class RawRequest:
     body: bytes
     source_ip: str
     secure: bool
+    body_sha256: str | None = None
 
     def find_header(self, name: bytes) -> str | None:
         """The first value of a header (lower-case name), as Latin-1; None without it."""

@@ -1,6 +1,7 @@
 """How calls that come together walk through the pipeline."""
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,12 @@ import pytest
 
 from broker.authn.sigv4 import SigningKeys
 from broker.authz.guard import Guard
+from broker.protocols.query import Service
 from broker.sessions.issue import SessionIssuer
 from tests.support.broker import ACCOUNT, Key
 from tests.support.in_process import in_process
+from tests.support.policies import allow
+from tests.support.saml_idp import metadata_xml
 
 CALLS = 3
 
@@ -44,3 +48,61 @@ async def test_calls_that_come_together_take_each_costly_step_together(
         watch(SessionIssuer, "issue", "do")
         await asyncio.gather(*(call() for _ in range(CALLS)))
     assert steps == ["prove"] * CALLS + ["permit"] * CALLS + ["do"] * CALLS
+
+
+async def test_what_ends_sessions_is_never_throttled(tmp_path: Path) -> None:
+    async with in_process(tmp_path, rate_limit=20) as broker:
+        registry = broker.services.pipeline._registry
+        free = {
+            f"{action.service}:{action.name}" for action in registry if not action.calls
+        }
+    assert free == {
+        "signin:ConsoleLogout",
+        "signin:EndConsoleSessions",
+        "signin:RevokeOwnSession",
+        "signin:RevokeSession",
+    }
+
+
+async def test_what_costs_more_counts_for_more(tmp_path: Path) -> None:
+    given = {"ActionNames": ["s3:Get"], "PolicyInputList": [allow("s3:*")]}
+    async with in_process(tmp_path, rate_limit=100) as broker:
+        root = await broker.create_account(ACCOUNT)
+        # As many calls that count once could all be made within one second.
+        replies = [
+            await broker.call("iam", "SimulateCustomPolicy", root, **given)
+            for _ in range(60)
+        ]
+    refused = [reply for reply in replies if reply.status != 200]
+    assert refused
+    assert {reply.code for reply in refused} == {"Throttling"}
+    assert {reply.message for reply in refused} == {"Rate exceeded"}
+
+
+async def test_a_long_answer_is_written_beside_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: dict[str, str] = {}
+    render = Service.render
+
+    def watched(self: Service, operation: str, *given: Any, **more: Any) -> bytes:
+        threads[operation] = threading.current_thread().name
+        return render(self, operation, *given, **more)
+
+    monkeypatch.setattr(Service, "render", watched)
+    metadata = metadata_xml().replace("?>", f"?><!--{'x' * 300_000}-->", 1)
+    async with in_process(tmp_path) as broker:
+        root = await broker.create_account(ACCOUNT)
+        made = await broker.ask(
+            "iam",
+            "CreateSAMLProvider",
+            root,
+            Name="Corp",
+            SAMLMetadataDocument=metadata,
+        )
+        arn = made["SAMLProviderArn"]
+        found = await broker.ask("iam", "GetSAMLProvider", root, SAMLProviderArn=arn)
+        await broker.ask("iam", "ListSAMLProviders", root)
+    assert found["SAMLMetadataDocument"] == metadata
+    assert threads.pop("GetSAMLProvider").startswith("offload")
+    assert set(threads.values()) == {threading.main_thread().name}

@@ -243,5 +243,5 @@ async def _get_details(
 
 
 AUTHORIZATION_DETAILS = (
-    read("GetAccountAuthorizationDetails", _get_details, on.account),
+    read("GetAccountAuthorizationDetails", _get_details, on.account, calls=20),
 )

@@ -49,14 +49,16 @@ Keys = Callable[[Given, On], Context]
 """Further condition keys of a call."""
 
 
-def read(name: str, handle: Handle, on: Target, *keys: Keys) -> Action:
-    """An action that changes nothing."""
+def read(name: str, handle: Handle, on: Target, *keys: Keys, calls: int = 1) -> Action:
+    """An action that changes nothing; ``calls`` as in `Action`."""
     return Action(
         service="iam",
         name=name,
         handle=with_own_markers(name, handle),
         needs=_needs(name, on, keys),
         audited=_SHOWN,
+        calls=calls,
+        lists=True,
     )
 
 
@@ -68,12 +70,13 @@ def change(
     also: FurtherTarget | None = None,
     unsupported: tuple[str, ...] = (),
     prepare: Prepare | None = None,
+    calls: int = 1,
 ) -> Action:
     """An action that runs inside a transaction.
 
     ``also`` names something else that the caller must be allowed to act on.
     ``unsupported`` are members of the input that are refused when given. ``prepare``
-    runs before the transaction.
+    runs before the transaction; ``calls`` is as in `Action`.
     """
     return Action(
         service="iam",
@@ -85,6 +88,7 @@ def change(
         writes=True,
         audited=_SHOWN,
         prepare=prepare,
+        calls=calls,
     )
 
 

@@ -227,6 +227,7 @@ KNOWING: tuple[Action, ...] = (
         _generate_report,
         on.account,
         prepare=_prepare_report,
+        calls=20,
     ),
     read("GetCredentialReport", _get_report, on.account),
     read("GetAccessKeyLastUsed", _get_key_last_used, _key),

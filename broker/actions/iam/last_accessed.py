@@ -369,8 +369,11 @@ LAST_ACCESSED = (
         _generate,
         _subject_target,
         prepare=_prepare_job,
+        calls=20,
     ),
     read("GetServiceLastAccessedDetails", _get_details, on.account),
     read("GetServiceLastAccessedDetailsWithEntities", _get_with_entities, on.account),
-    read("ListPoliciesGrantingServiceAccess", _list_granting, _subject_target),
+    read(
+        "ListPoliciesGrantingServiceAccess", _list_granting, _subject_target, calls=10
+    ),
 )

@@ -98,6 +98,7 @@ def password_actions(sealer: PasswordSealer) -> tuple[Action, ...]:
             on.user_or_self,
             prepare=prepare_new,
             unsupported=("MaxSigninSessionDuration",),
+            calls=10,
         ),
         read("GetLoginProfile", _get, on.user_or_self),
         change(
@@ -109,11 +110,12 @@ def password_actions(sealer: PasswordSealer) -> tuple[Action, ...]:
                 "MaxSigninSessionDuration",
                 "ResetMaxSigninSessionDuration",
             ),
+            calls=10,
         ),
         change("DeleteLoginProfile", _delete, on.user_or_self),
         granted_if(
             _users_may_change,
-            change("ChangePassword", _change_own, _self, prepare=prepare_own),
+            change("ChangePassword", _change_own, _self, prepare=prepare_own, calls=10),
         ),
         granted_if(
             _users_may_change,

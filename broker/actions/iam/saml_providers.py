@@ -1,6 +1,7 @@
 """SAML providers: create, get, list, update, delete."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from datetime import datetime
 
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
@@ -22,6 +23,7 @@ from broker.identities.accounts import require_account
 from broker.identities.sealing import Sealer
 from broker.identities.tags import KeyCase, checked_tags
 from broker.model.entities import EncryptionMode
+from broker.offload import offload_long
 
 
 def saml_provider_actions(
@@ -47,7 +49,6 @@ def saml_provider_actions(
             ),
             private_key=given.get("AddPrivateKey"),
             sealer=sealer,
-            http_hosts=http_hosts,
             tags=tags,
             options={},
             now=call.now,
@@ -72,10 +73,26 @@ def saml_provider_actions(
             add_private_key=given.get("AddPrivateKey"),
             remove_private_key=given.get("RemovePrivateKey"),
             sealer=sealer,
-            http_hosts=http_hosts,
             now=call.now,
         )
         return {"SAMLProviderArn": provider.arn}
+
+    async def check(text: str, options: Mapping[str, object], now: datetime) -> None:
+        await offload_long(
+            len(text),
+            lambda: saml_providers.check_metadata(text, options, http_hosts, now),
+        )
+
+    async def check_new(given: CreateSAMLProviderRequest, call: Call) -> None:
+        await check(given["SAMLMetadataDocument"], {}, call.now)
+
+    async def check_changed(given: UpdateSAMLProviderRequest, call: Call) -> None:
+        if "SAMLMetadataDocument" not in given:
+            return
+        provider = await saml_providers.require_saml_provider(
+            call.directory, call.account, given["SAMLProviderArn"]
+        )
+        await check(given["SAMLMetadataDocument"], provider.options, call.now)
 
     return (
         change(
@@ -83,6 +100,8 @@ def saml_provider_actions(
             create,
             on.new_saml_provider,
             unsupported=("ContextProvider", "IdentityCenterInstanceArn"),
+            prepare=check_new,
+            calls=10,
         ),
         read("GetSAMLProvider", _get_provider, on.saml_provider),
         read("ListSAMLProviders", _list_providers, on.any_provider("saml-provider")),
@@ -96,6 +115,8 @@ def saml_provider_actions(
                 "RemoveContextProvider",
                 "RemoveIdentityCenterInstance",
             ),
+            prepare=check_changed,
+            calls=10,
         ),
         change("DeleteSAMLProvider", _delete_provider, on.saml_provider),
     )

@@ -69,6 +69,9 @@ Answer = Mapping[str, Any]
 _PAGE_DECISIONS = 1000
 """A page is no longer than so many decisions; IAM may answer less than asked, too."""
 
+_CALLS = 10
+"""What a simulation counts for in the rate limit: it can take half a second."""
+
 MAX_WORK = 2_000_000
 """Units of work (`broker.policy.work`) of one request: about half a second."""
 
@@ -267,8 +270,13 @@ async def _policy_source(given: Given, call: Call) -> On:
 
 
 SIMULATION = (
-    read("SimulateCustomPolicy", _simulate_custom, on.account),
-    read("SimulatePrincipalPolicy", _simulate_principal, _policy_source),
-    read("GetContextKeysForCustomPolicy", _custom_context_keys, on.account),
-    read("GetContextKeysForPrincipalPolicy", _principal_context_keys, _policy_source),
+    read("SimulateCustomPolicy", _simulate_custom, on.account, calls=_CALLS),
+    read("SimulatePrincipalPolicy", _simulate_principal, _policy_source, calls=_CALLS),
+    read("GetContextKeysForCustomPolicy", _custom_context_keys, on.account, calls=10),
+    read(
+        "GetContextKeysForPrincipalPolicy",
+        _principal_context_keys,
+        _policy_source,
+        calls=10,
+    ),
 )

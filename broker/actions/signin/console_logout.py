@@ -14,4 +14,5 @@ CONSOLE_LOGOUT = Action(
     name="ConsoleLogout",
     needs=needs_nothing,
     handle=_console_logout,
+    calls=0,
 )

@@ -33,6 +33,7 @@ class EndConsoleSessions:
             prepare=self._find,
             writes=True,
             audited=("AccessKeyIds",),
+            calls=0,
         )
 
     # The cache may share the database's one writer, so it is asked before the

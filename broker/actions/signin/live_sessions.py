@@ -51,6 +51,7 @@ class LiveSessions:
                 prepare=self._choose_own,
                 writes=True,
                 audited=("AccessKeyId",),
+                calls=0,
             ),
             Action(
                 service="signin",
@@ -66,6 +67,7 @@ class LiveSessions:
                 prepare=self._choose,
                 writes=True,
                 audited=("AccessKeyId",),
+                calls=0,
             ),
         )
 

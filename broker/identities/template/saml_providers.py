@@ -98,7 +98,6 @@ async def _create(work: Work, spec: SamlSpec) -> None:
         encryption_mode=spec.encryption_mode,
         tags=spec.tags,
         options=spec.options,
-        http_hosts=work.surroundings.http_hosts,
         now=work.now,
     )
 

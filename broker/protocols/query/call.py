@@ -7,7 +7,7 @@ executed.
 
 import re
 from binascii import a2b_qp
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 
 from broker.model.raw import RawRequest
@@ -21,6 +21,8 @@ _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
 _BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _SHOWN_CHARACTERS = 128
+_PIECE = 65_536
+"""Characters that are looked at in one go: a thread that reads lets others run."""
 
 
 @struct
@@ -92,7 +94,7 @@ def _collect(encoded: bytes, params: dict[str, str]) -> None:
                 Reason.MALFORMED_QUERY_STRING,
                 f"A request may have {PARAMETERS_MAX} parameters at the most.",
             )
-        if _BROKEN_ESCAPE.search(text):
+        if any(map(_BROKEN_ESCAPE.search, _pieces(text))):
             raise QueryRejected(
                 Reason.MALFORMED_QUERY_STRING,
                 "The query string contains a broken percent escape.",
@@ -122,5 +124,22 @@ def _decode(text: str) -> str:
     Quoted-printable differs in its escape character only, and its decoder needs no
     more memory than the text itself; urllib's makes an object of every escape.
     """
+    return b"".join(map(_unquoted, _pieces(text))).decode()
+
+
+def _unquoted(text: str) -> bytes:
     quoted = text.replace("=", "=3D").replace("+", " ").replace("%", "=")
-    return a2b_qp(quoted.encode()).decode()
+    return a2b_qp(quoted.encode())
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text in pieces of a bounded length, none of which ends within an escape."""
+    start = 0
+    while len(text) - start > _PIECE:
+        end = start + _PIECE
+        escape = text.rfind("%", end - 2, end)
+        if escape >= 0:
+            end = escape
+        yield text[start:end]
+        start = end
+    yield text[start:] if start else text

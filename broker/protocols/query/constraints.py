@@ -98,6 +98,11 @@ _XML_TEXT = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 
 def is_xml_text(value: str) -> bool:
     """Whether an XML answer can carry the text."""
+    if len(value) > _LENGTH_ALWAYS_MATCHED:  # piece by piece, see ``call``
+        return all(
+            is_xml_text(value[start : start + _LENGTH_ALWAYS_MATCHED])
+            for start in range(0, len(value), _LENGTH_ALWAYS_MATCHED)
+        )
     return value.isprintable() or _XML_TEXT.fullmatch(value) is not None
 
 

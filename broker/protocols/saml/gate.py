@@ -95,7 +95,9 @@ def _check_text(text: str, limits: Limits) -> None:
         raise SamlRejected(SamlReason.TOO_COMPLEX, "too many tags or namespaces")
     # A relative namespace makes canonicalisation fail; what is canonicalised to
     # nothing must not be digested (CVE-2025-66568).
-    for prefix, double, single in set(_NAMESPACE.findall(text)):
+    # One match at a time, and nodes one by one below: a thread that reads metadata of
+    # megabytes lets others run in between.
+    for prefix, double, single in {m.groups("") for m in _NAMESPACE.finditer(text)}:
         uri = double or single
         if not (_ABSOLUTE.fullmatch(uri) or (not uri and not prefix)):
             raise SamlRejected(
@@ -104,9 +106,13 @@ def _check_text(text: str, limits: Limits) -> None:
 
 
 def _check_tree(root: _Element, limits: Limits) -> None:
-    nodes = list(root.iter())
-    if len(nodes) > limits.elements or _deeper_than(limits.depth)(root):
-        raise SamlRejected(SamlReason.TOO_COMPLEX, "too deep or too many elements")
+    nodes: list[_Element] = []
+    for node in root.iter():
+        nodes.append(node)
+        if len(nodes) > limits.elements:
+            raise SamlRejected(SamlReason.TOO_COMPLEX, "too many elements")
+    if _deeper_than(limits.depth)(root):
+        raise SamlRejected(SamlReason.TOO_COMPLEX, "too deep")
     if len(list(root.iter(SIGNATURE))) > limits.signatures:
         raise SamlRejected(SamlReason.TOO_COMPLEX, "too many signatures")
     ids: set[str] = set()

@@ -34,7 +34,7 @@ def verify_signature(
     Raises:
         SigV4Rejected: the signature or the declared hash of the body is wrong.
     """
-    payload = hashlib.sha256(raw.body).hexdigest()
+    payload = raw.body_sha256 or hashlib.sha256(raw.body).hexdigest()
     if signed.content_sha256 is not None and signed.content_sha256 != payload:
         reject_mismatch("x-amz-content-sha256 is not the hash of the body")
     canonical = signed.canonical_head + payload.encode("ascii")

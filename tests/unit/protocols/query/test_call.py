@@ -1,4 +1,5 @@
 import tracemalloc
+from urllib.parse import quote_plus
 
 import pytest
 
@@ -98,6 +99,23 @@ def test_broken_escapes_and_broken_utf8_are_malformed(text: bytes) -> None:
         with pytest.raises(QueryRejected) as refusal:
             parse_call(request)
         assert refusal.value.reason is Reason.MALFORMED_QUERY_STRING
+
+
+@pytest.mark.parametrize("shift", range(8))
+def test_a_long_value_is_decoded_wherever_its_escapes_fall(shift: int) -> None:
+    """It is decoded piece by piece, and no piece ends within an escape."""
+    value = "x" * shift + "é+&=%🙂\r\n" * 20_000
+    call = parse_call(post(f"Action=A&V={quote_plus(value)}".encode()))
+    assert call.params == {"V": value}
+
+
+@pytest.mark.parametrize("length", [65_534, 65_535, 65_536, 131_072, 200_000])
+def test_a_broken_escape_is_found_wherever_it_is(length: int) -> None:
+    for escape in (b"%", b"%4", b"%zz"):
+        with pytest.raises(QueryRejected):
+            parse_call(post(b"V=" + b"a" * (length - 2) + escape))
+        with pytest.raises(QueryRejected):
+            parse_call(post(b"V=" + b"a" * (length - 2) + escape + b"zzzz"))
 
 
 def test_the_number_of_parameters_is_bounded() -> None:
