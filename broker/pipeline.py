@@ -192,8 +192,8 @@ class Pipeline:
             await _fall_in()
             await self._prove_federated(call, action, given)
             await _fall_in()
-        if action.service == "sts":
-            await self._rates.require(call.account)
+        if action.calls:
+            await self._rates.require(call.account, action.service, action.calls)
         needs = await action.needs(given, call)
         call.entry.resources = tuple(dict.fromkeys(n.resource for n in needs))
         decisions = await self._guard.require(

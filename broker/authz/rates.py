@@ -8,7 +8,6 @@ from broker.stores.errors import StoreUnavailableError
 
 _FREE_SHARE = 20
 _AWAY_SECONDS = 1.0
-_CALLS = "sts-calls"
 
 
 class RateLimits:
@@ -27,26 +26,34 @@ class RateLimits:
         self._counts: dict[tuple[str, bytes], int] = {}
         self._away_until = 0.0
 
-    async def require(self, account: AccountId) -> None:
-        """Count one call of the account.
+    async def require(self, account: AccountId, service: str, calls: int = 1) -> None:
+        """Count a call of the account, or as many ``calls`` as it stands for.
+
+        Each service has the limit for itself. What stands for more than a second's
+        calls is let through once a second.
 
         Raises:
             Throttling: it was one too many.
         """
         limit = self._calls_per_second
         if limit and not await self.allow(
-            _CALLS, account.encode("ascii"), per_second=limit
+            f"{service}-calls",
+            account.encode("ascii"),
+            per_second=limit,
+            amount=min(calls, limit),
         ):
-            raise Throttling(detail=f"more than {limit} calls a second")
+            raise Throttling(detail=f"more than {limit} {service} calls a second")
 
-    async def allow(self, space: str, key: bytes, *, per_second: int) -> bool:
-        """Count one, and say whether it is within the limit of this second."""
+    async def allow(
+        self, space: str, key: bytes, *, per_second: int, amount: int = 1
+    ) -> bool:
+        """Count one or more, and say whether it is within the limit of this second."""
         second = int(self._clock.now().timestamp())
         if second != self._second:
             self._second = second
             self._counts.clear()
         which = (space, key)
-        mine = self._counts.get(which, 0) + 1
+        mine = self._counts.get(which, 0) + amount
         self._counts[which] = mine
         if mine > per_second:
             return False
@@ -55,7 +62,9 @@ class RateLimits:
         if self._clock.monotonic() < self._away_until:
             return True
         try:
-            return await self._cache.hit(space, key, per_second=per_second)
+            return await self._cache.hit(
+                space, key, per_second=per_second, amount=amount
+            )
         except StoreUnavailableError:
             self._away_until = self._clock.monotonic() + _AWAY_SECONDS
             return True

@@ -132,12 +132,15 @@ def test_some_operations_are_at_regional_endpoints_only(
     assert "<Code>InvalidAction</Code>" not in text
 
 
-def codes_of_calls(broker: RunningBroker, key: Key, calls: int) -> list[str]:
-    sts: Any = broker.client("sts", key)
+def codes_of_calls(
+    broker: RunningBroker, key: Key, calls: int, service: str = "sts"
+) -> list[str]:
+    client: Any = broker.client(service, key)
+    call = client.get_caller_identity if service == "sts" else client.list_users
     codes = []
     for _ in range(calls):
         try:
-            sts.get_caller_identity()
+            call()
         except ClientError as error:
             codes.append(error.response["Error"]["Code"])
         else:
@@ -151,6 +154,8 @@ def test_a_retry_storm_is_throttled_by_account(tmp_path: Path) -> None:
         codes = codes_of_calls(broker, busy, 40)
         assert set(codes) == {"", "Throttling"}
         assert codes_of_calls(broker, quiet, 1) == [""]
+        assert set(codes_of_calls(broker, busy, 40, "iam")) == {"", "Throttling"}
+        assert codes_of_calls(broker, quiet, 1, "iam") == [""]
         patient = boto3.client(
             "sts",
             endpoint_url=broker.url,

@@ -88,6 +88,11 @@ class Cache(Protocol):
         """
         ...
 
-    async def hit(self, space: str, key: bytes, *, per_second: int) -> bool:
-        """Count one call of this second; whether it is still within the limit."""
+    async def hit(
+        self, space: str, key: bytes, *, per_second: int, amount: int = 1
+    ) -> bool:
+        """Count one call of this second, or as many as it stands for.
+
+        Whether it is still within the limit.
+        """
         ...

@@ -27,10 +27,10 @@ class SharedRates:
         finally:
             os.close(descriptor)
 
-    def count(self, space: str, key: bytes, second: int) -> int:
-        """Count one call; how many there were of this key in this second.
+    def count(self, space: str, key: bytes, second: int, amount: int = 1) -> int:
+        """Count a call, or as many as it stands for.
 
-        When every slot of the key is in use by others (thousands of keys in one
+        The answer is how many there were of this key in this second. When every slot of the key is in use by others (thousands of keys in one
         second) the call is not counted.
         """
         digest = hashlib.blake2b(space.encode() + b"\0" + key, digest_size=12).digest()
@@ -44,9 +44,9 @@ class SharedRates:
             if then != second:
                 calls, whose = 0, owner
             if whose == owner:
-                _SLOT.pack_into(self._map, offset, second, calls + 1, owner)
-                return calls + 1
-        return 1
+                _SLOT.pack_into(self._map, offset, second, calls + amount, owner)
+                return calls + amount
+        return amount
 
     def close(self) -> None:
         """Unmap the file; it stays for the other workers."""

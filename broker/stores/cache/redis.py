@@ -160,9 +160,12 @@ class RedisCache:
             raise StoreUnavailableError("the cache did not count")
         return total
 
-    async def hit(self, space: str, key: bytes, *, per_second: int) -> bool:
+    async def hit(
+        self, space: str, key: bytes, *, per_second: int, amount: int = 1
+    ) -> bool:
         second = int(self._clock.now().timestamp())
-        calls = await self._hits.add(f"{self._entry(space, key)}:{second}")
+        name = f"{self._entry(space, key)}:{second}"
+        calls = await self._hits.add((name, amount))
         return calls <= per_second
 
     async def _put_sessions(
@@ -177,8 +180,10 @@ class RedisCache:
             : len(records)
         ]
 
-    async def _count_hits(self, names: Sequence[str]) -> Sequence[int]:
-        counted = Counter(names)
+    async def _count_hits(self, hits: Sequence[tuple[str, int]]) -> Sequence[int]:
+        counted = Counter[str]()
+        for name, amount in hits:
+            counted[name] += amount
         commands: list[Command] = []
         for name, calls in counted.items():
             commands.append(("INCRBY", name, calls))
@@ -191,8 +196,8 @@ class RedisCache:
                 raise StoreUnavailableError("the cache did not count")
             totals[name] = total - counted[name]
         places: list[int] = []
-        for name in names:
-            totals[name] += 1
+        for name, amount in hits:
+            totals[name] += amount
             places.append(totals[name])
         return places
 

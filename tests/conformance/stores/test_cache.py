@@ -200,6 +200,19 @@ async def test_calls_are_limited_per_key_and_second_over_all_workers(
     assert await cache.hit("a", b"k", per_second=4)
 
 
+async def test_a_call_may_count_for_several(
+    cache: Cache, other_cache: Cache, clock: Any
+) -> None:
+    both = (cache, other_cache)
+    within = await asyncio.gather(
+        *(which.hit("c", b"k", per_second=10, amount=3) for which in both * 2)
+    )
+    assert sorted(within) == [False, True, True, True]
+    assert not await cache.hit("c", b"k", per_second=10)
+    clock.step(1)
+    assert await cache.hit("c", b"k", per_second=10, amount=10)
+
+
 @pytest.mark.parametrize("many", [200])
 async def test_many_records_at_once_all_arrive(
     cache: Cache, clock: Any, many: int

@@ -31,16 +31,20 @@ class AwayCache:
 
     asked = 0
 
-    async def hit(self, _space: str, _key: bytes, *, per_second: int) -> bool:
+    async def hit(
+        self, _space: str, _key: bytes, *, per_second: int, amount: int = 1
+    ) -> bool:
         self.asked += 1
-        raise StoreUnavailableError(f"away; {per_second}")
+        raise StoreUnavailableError(f"away; {per_second}, {amount}")
 
 
-async def allowed(limits: RateLimits, account: AccountId, calls: int) -> int:
+async def allowed(
+    limits: RateLimits, account: AccountId, calls: int, cost: int = 1
+) -> int:
     count = 0
     for _ in range(calls):
         try:
-            await limits.require(account)
+            await limits.require(account, "sts", cost)
         except Throttling:
             continue
         else:
@@ -101,3 +105,30 @@ async def test_a_quiet_account_asks_nobody(clock: Clock) -> None:
     limits = RateLimits(cache, clock, calls_per_second=600)  # type: ignore[arg-type] # only hit is used
     assert await allowed(limits, ONE, 30) == 30
     assert cache.asked == 0
+
+
+async def test_a_costly_call_counts_for_several(tmp_path: Path, clock: Clock) -> None:
+    cache = await shared(tmp_path, clock)
+    workers = [RateLimits(cache, clock, calls_per_second=40) for _ in range(2)]
+    assert await allowed(workers[0], ONE, 10, cost=10) == 4
+    assert await allowed(workers[1], ONE, 10, cost=10) == 0
+    assert await allowed(workers[1], OTHER, 10, cost=10) == 4
+
+
+async def test_what_costs_more_than_the_limit_is_let_through_once(
+    tmp_path: Path, clock: Clock
+) -> None:
+    limits = RateLimits(await shared(tmp_path, clock), clock, calls_per_second=5)
+    assert await allowed(limits, ONE, 10, cost=50) == 1
+    clock.seconds += 1
+    assert await allowed(limits, ONE, 10, cost=50) == 1
+
+
+async def test_each_service_has_the_limit_for_itself(
+    tmp_path: Path, clock: Clock
+) -> None:
+    limits = RateLimits(await shared(tmp_path, clock), clock, calls_per_second=20)
+    assert await allowed(limits, ONE, 30) == 20
+    await limits.require(ONE, "iam")
+    with pytest.raises(Throttling, match="Rate exceeded"):
+        await limits.require(ONE, "sts")
