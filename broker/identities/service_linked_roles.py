@@ -1,16 +1,23 @@
 """Service-linked roles: predefined, assumed by their service alone, deleted by a task.
 
-Source: IAM User Guide, "Create a service-linked role"; AWS services' own guides for
-the names.
+``service_linked_roles.json`` has the name of each service's role and of its policy.
+
+Source: IAM User Guide, "Create a service-linked role"; names and policies as recorded
+from AWS in localstack/localstack, tests/aws/services/iam/test_iam.snapshot.json (March
+2025), others from the services' own guides.
 """
 
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from importlib.resources import files
 
 from broker.entropy import new_request_id, new_unique_id
 from broker.errors import InvalidInput, NoSuchEntity, UnmodifiableEntity
+from broker.identities.aws_managed import SERVICE_ROLE_POLICIES
 from broker.identities.limits import Quota, require_within
 from broker.model.account import Account, AccountId
 from broker.model.entities import Role
@@ -20,107 +27,6 @@ from broker.stores.errors import AlreadyExistsError
 
 _DOMAIN = ".amazonaws.com"
 _TASK_ID = re.compile(rf"task{SERVICE_ROLE_PATH}[^/]+/[^/]+/[^/]+")
-
-SERVICES: Mapping[str, str] = {
-    "access-analyzer": "AccessAnalyzer",
-    "accountdiscovery.ssm": "AmazonSSM_AccountDiscovery",
-    "agentless.inspector2": "AmazonInspector2Agentless",
-    "appmesh": "AppMesh",
-    "apprunner": "AppRunner",
-    "appstream.application-autoscaling": "ApplicationAutoScaling_AppStreamFleet",
-    "autoscaling": "AutoScaling",
-    "autoscaling-plans": "AutoScalingPlans_EC2AutoScaling",
-    "backup": "Backup",
-    "batch": "Batch",
-    "cassandra.application-autoscaling": "ApplicationAutoScaling_CassandraTable",
-    "channels.lex": "LexChannels",
-    "channels.lexv2": "LexV2Channels",
-    "cks.kms": "KeyManagementServiceCustomKeyStores",
-    "cloud9": "AWSCloud9",
-    "cloudhsm": "CloudHSM",
-    "cloudtrail": "CloudTrail",
-    "cloudwatch-crossaccount": "CloudWatchCrossAccount",
-    "comprehend.application-autoscaling": "ApplicationAutoScaling_ComprehendEndpoint",
-    "compute-optimizer": "ComputeOptimizer",
-    "config": "Config",
-    "config-conforms": "ConfigConforms",
-    "config-multiaccountsetup": "ConfigMultiAccountSetup",
-    "connect": "AmazonConnect",
-    "custom-resource.application-autoscaling": "ApplicationAutoScaling_CustomResource",
-    "dax": "DAX",
-    "dynamodb.application-autoscaling": "ApplicationAutoScaling_DynamoDBTable",
-    "ec2.application-autoscaling": "ApplicationAutoScaling_EC2SpotFleetRequest",
-    "ec2fleet": "EC2Fleet",
-    "ecs": "ECS",
-    "ecs.application-autoscaling": "ApplicationAutoScaling_ECSService",
-    "eks": "AmazonEKS",
-    "eks-fargate": "AmazonEKSForFargate",
-    "eks-nodegroup": "AmazonEKSNodegroup",
-    "elasticache": "ElastiCache",
-    "elasticache.application-autoscaling": "ApplicationAutoScaling_ElastiCacheRG",
-    "elasticbeanstalk": "ElasticBeanstalk",
-    "elasticfilesystem": "AmazonElasticFileSystem",
-    "elasticloadbalancing": "ElasticLoadBalancing",
-    "elasticmapreduce": "EMRCleanup",
-    "email.cognito-idp": "AmazonCognitoIdpEmailService",
-    "es": "AmazonElasticsearchService",
-    "events": "CloudWatchEvents",
-    "fms": "FMS",
-    "globalaccelerator": "GlobalAccelerator",
-    "guardduty": "AmazonGuardDuty",
-    "imagebuilder": "ImageBuilder",
-    "inspector": "AmazonInspector",
-    "inspector2": "AmazonInspector2",
-    "ipam": "IPAM",
-    "kafka": "Kafka",
-    "kafka.application-autoscaling": "ApplicationAutoScaling_KafkaCluster",
-    "kinesisreplication.dynamodb": "DynamoDBKinesisDataStreamsReplication",
-    "lambda.application-autoscaling": "ApplicationAutoScaling_LambdaConcurrency",
-    "lex": "LexBots",
-    "lexv2": "LexV2Bots",
-    "license-manager": "AWSLicenseManagerRole",
-    "logger.cloudfront": "CloudFrontLogger",
-    "macie": "AmazonMacie",
-    "malware-protection.guardduty": "AmazonGuardDutyMalwareProtection",
-    "member.org.stacksets.cloudformation": "CloudFormationStackSetsOrgMember",
-    "mq": "AmazonMQ",
-    "mrk.kms": "KeyManagementServiceMultiRegionKeys",
-    "neptune.application-autoscaling": "ApplicationAutoScaling_NeptuneCluster",
-    "network-firewall": "NetworkFirewall",
-    "observability.aoss": "AmazonOpenSearchServerless",
-    "opensearchservice": "AmazonOpenSearchService",
-    "ops.apigateway": "APIGateway",
-    "ops.emr-serverless": "AmazonEMRServerless",
-    "organizations": "Organizations",
-    "ram": "ResourceAccessManager",
-    "rds": "RDS",
-    "rds.application-autoscaling": "ApplicationAutoScaling_RDSCluster",
-    "redshift": "Redshift",
-    "replication.dynamodb": "DynamoDBReplication",
-    "replication.ecr": "ECRReplication",
-    "replicator.lambda": "LambdaReplicator",
-    "resource-explorer-2": "ResourceExplorer",
-    "rolesanywhere": "RolesAnywhere",
-    "route53resolver": "Route53Resolver",
-    "sagemaker.application-autoscaling": "ApplicationAutoScaling_SageMakerEndpoint",
-    "securityhub": "SecurityHub",
-    "servicequotas": "ServiceQuotas",
-    "shield": "AWSShield",
-    "spot": "EC2Spot",
-    "spotfleet": "EC2SpotFleet",
-    "ssm": "AmazonSSM",
-    "sso": "SSO",
-    "stacksets.cloudformation": "CloudFormationStackSetsOrgAdmin",
-    "storage-lens.s3": "S3StorageLens",
-    "support": "Support",
-    "transitgateway": "VPCTransitGateway",
-    "trustedadvisor": "TrustedAdvisor",
-    "vpc-lattice": "VpcLattice",
-    "waf": "WAFLogging",
-    "waf-regional": "WAFRegionalLogging",
-    "wafv2": "WAFV2Logging",
-}
-"""Services (their principals without the domain) and the names of their roles."""
 
 _WITH_SUFFIX = frozenset(
     {"autoscaling", "channels.lexv2", "cloud9", "connect", "lexv2"}
@@ -132,6 +38,27 @@ _IN_USE = (
 )
 SUCCEEDED = "SUCCEEDED"
 FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedService:
+    """What the role of a service is called (after ``AWSServiceRoleFor``) and may do."""
+
+    role: str
+    policy: str
+
+    @property
+    def policy_arn(self) -> str:
+        """The ARN of the AWS-managed policy that the role has."""
+        return SERVICE_ROLE_POLICIES + self.policy
+
+
+@cache
+def linked_services() -> Mapping[str, LinkedService]:
+    """By the services' principals without the domain."""
+    path = files("broker.identities").joinpath("service_linked_roles.json")
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return {key: LinkedService(*row) for key, row in rows.items()}
 
 
 def is_service_linked(role: Role) -> bool:
@@ -164,21 +91,25 @@ def refuse_reserved_path(path: str) -> None:
         )
 
 
-def linked_role_name(service: str, suffix: str | None) -> str:
-    """The name of a service's own role.
+def require_linked_service(service: str, suffix: str | None) -> LinkedService:
+    """What is known of a service's own role.
 
     Raises:
         InvalidInput: the service has none, or none with a suffix.
     """
     key = service.removesuffix(_DOMAIN)
-    name = SERVICES.get(key)
-    if name is None or key == service:
+    found = linked_services().get(key)
+    if found is None or key == service:
         raise InvalidInput(f"{service} is not a service with a service-linked role.")
-    if suffix is None:
-        return f"AWSServiceRoleFor{name}"
-    if key not in _WITH_SUFFIX:
+    if suffix is not None and key not in _WITH_SUFFIX:
         raise InvalidInput(f"Custom suffix is not allowed for {service}")
-    return f"AWSServiceRoleFor{name}_{suffix}"
+    return found
+
+
+def linked_role_name(service: LinkedService, suffix: str | None) -> str:
+    """The name of a service's own role."""
+    tail = "" if suffix is None else f"_{suffix}"
+    return f"AWSServiceRoleFor{service.role}{tail}"
 
 
 async def create_linked_role(
@@ -190,13 +121,14 @@ async def create_linked_role(
     description: str | None,
     now: datetime,
 ) -> Role:
-    """Make a service's own role.
+    """Make a service's own role, with its policy.
 
     Raises:
         InvalidInput: the service has none, or its name is taken.
         LimitExceeded: the account has too many roles.
     """
-    name = linked_role_name(service, suffix)
+    linked = require_linked_service(service, suffix)
+    name = linked_role_name(linked, suffix)
     count = await change.count(account.account_id, "roles")
     require_within(account, Quota.ROLES, count + 1)
     role = Role(
@@ -215,6 +147,7 @@ async def create_linked_role(
             f"Service role name {name} has been taken in this account, please try a"
             " different suffix."
         ) from error
+    await change.attach_policy(account.account_id, role.role_id, linked.policy_arn)
     return role
 
 
@@ -239,6 +172,8 @@ async def delete_linked_role(
         reason=_IN_USE if usage else "",
     )
     if not usage:
+        for arn in await change.list_attachments(role.account, role.role_id):
+            await change.detach_policy(role.account, role.role_id, arn)
         await change.delete_role(role)
     await change.insert_deletion_task(task)
     return task

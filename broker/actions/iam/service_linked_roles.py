@@ -104,13 +104,16 @@ async def _usage(task: DeletionTask, call: Call) -> dict[str, Any]:
     }
 
 
+_NOBODYS = service_linked_roles.LinkedService("*", "")
+
+
 async def _new_role(given: Given, call: Call) -> On:
     service = given["AWSServiceName"]
     # What is refused later still has an ARN for the policies to decide about.
     key = service.partition(".amazonaws.com")[0]
-    name = service_linked_roles.SERVICES.get(key, "*")
-    suffix = f"_{given['CustomSuffix']}" if "CustomSuffix" in given else ""
-    path = f"role{SERVICE_ROLE_PATH}{service}/AWSServiceRoleFor{name}{suffix}"
+    linked = service_linked_roles.linked_services().get(key, _NOBODYS)
+    name = service_linked_roles.linked_role_name(linked, given.get("CustomSuffix"))
+    path = f"role{SERVICE_ROLE_PATH}{service}/{name}"
     return On(iam_arn(call.account, path))
 
 

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from broker.errors import UnmodifiableEntity
+from broker.errors import InvalidInput, UnmodifiableEntity
+from broker.identities.aws_managed import aws_managed_arns
+from broker.identities.service_linked_roles import linked_services
 from broker.stores.uses import UseBuffer
 from tests.support.iam import ACCOUNT, Iam
 
@@ -49,19 +51,80 @@ async def test_the_description_can_be_changed_by_either_operation(iam: Iam) -> N
         await iam("UpdateRole", RoleName=ROLE, Description="x", MaxSessionDuration=7200)
 
 
-@pytest.mark.parametrize(
-    ("service", "name"),
-    [
-        ("lex", "LexBots"),
-        ("eks-nodegroup", "AmazonEKSNodegroup"),
-        ("replication.dynamodb", "DynamoDBReplication"),
-        ("ops.apigateway", "APIGateway"),
-    ],
-)
+RECORDED = [
+    ("acm", "CertificateManager", "CertificateManagerServiceRolePolicy"),
+    ("docdb-elastic", "DocDB-Elastic", "AmazonDocDB-ElasticServiceRolePolicy"),
+    ("ecr", "ECRTemplate", "ECRTemplateServiceRolePolicy"),
+    ("eks-nodegroup", "AmazonEKSNodegroup", "AWSServiceRoleForAmazonEKSNodegroup"),
+    ("lex", "LexBots", "AmazonLexBotPolicy"),
+    ("m2", "AWSM2", "AWSM2ServicePolicy"),
+    ("ops.apigateway", "APIGateway", "APIGatewayServiceRolePolicy"),
+    (
+        "pullthroughcache.ecr",
+        "ECRPullThroughCache",
+        "AWSECRPullThroughCache_ServiceRolePolicy",
+    ),
+    ("repository.sync.codeconnections", "GitSync", "AWSGitSyncServiceRolePolicy"),
+    ("sso", "SSO", "AWSSSOServiceRolePolicy"),
+]
+"""From localstack/localstack, test_service_role_lifecycle (recorded from AWS)."""
+
+NEWER_THAN_THE_CATALOGUE = {"AmazonLexBotPolicy"}
+
+
+@pytest.mark.parametrize(("service", "name", "policy"), RECORDED)
 async def test_services_with_roles_of_their_own(
-    iam: Iam, service: str, name: str
+    iam: Iam, service: str, name: str, policy: str
 ) -> None:
     made = await iam(
         "CreateServiceLinkedRole", AWSServiceName=f"{service}.amazonaws.com"
     )
-    assert made["Role"]["RoleName"] == f"AWSServiceRoleFor{name}"
+    role = f"AWSServiceRoleFor{name}"
+    assert made["Role"]["RoleName"] == role
+    assert made["Role"]["Path"] == f"/aws-service-role/{service}.amazonaws.com/"
+    listed = await iam("ListAttachedRolePolicies", RoleName=role)
+    arn = f"arn:aws:iam::aws:policy/aws-service-role/{policy}"
+    assert listed["AttachedPolicies"] == [{"PolicyArn": arn, "PolicyName": policy}]
+    assert (await iam("ListRolePolicies", RoleName=role))["PolicyNames"] == []
+    await iam("DeleteServiceLinkedRole", RoleName=role)
+    assert await iam.directory.count_used_policies(ACCOUNT) == 0
+
+
+async def test_every_service_has_a_role_and_a_policy_of_aws(iam: Iam) -> None:
+    services = linked_services()
+    assert len({each.role for each in services.values()}) == len(services)
+    unknown = {each.policy for each in services.values()} - {
+        arn.rpartition("/")[2] for arn in aws_managed_arns("/aws-service-role/")
+    }
+    assert unknown == NEWER_THAN_THE_CATALOGUE
+    for service in services:
+        await iam("CreateServiceLinkedRole", AWSServiceName=f"{service}.amazonaws.com")
+    details = await iam("GetAccountAuthorizationDetails", MaxItems=1000)
+    assert len(details["RoleDetailList"]) == len(details["Policies"]) == len(services)
+
+
+@pytest.mark.parametrize("service", ["autoscaling", "connect", "lexv2"])
+async def test_some_services_take_a_suffix(iam: Iam, service: str) -> None:
+    """Recorded in test_service_role_lifecycle_custom_suffix."""
+    made = await iam(
+        "CreateServiceLinkedRole",
+        AWSServiceName=f"{service}.amazonaws.com",
+        CustomSuffix="x1",
+    )
+    plain = await iam(
+        "CreateServiceLinkedRole", AWSServiceName=f"{service}.amazonaws.com"
+    )
+    assert made["Role"]["RoleName"] == f"{plain['Role']['RoleName']}_x1"
+
+
+async def test_others_take_none(iam: Iam) -> None:
+    """Recorded in test_service_role_lifecycle_custom_suffix_not_allowed."""
+    for service in ("ops.apigateway", "ecs", "codestar-notifications"):
+        principal = f"{service}.amazonaws.com"
+        with pytest.raises(InvalidInput) as caught:
+            await iam(
+                "CreateServiceLinkedRole",
+                AWSServiceName=principal,
+                CustomSuffix="testsuffix",
+            )
+        assert caught.value.message == f"Custom suffix is not allowed for {principal}"
