@@ -43,7 +43,8 @@ class QueryCall:
 def parse_call(raw: RawRequest) -> QueryCall:
     """Read a GET's query, or a POST's form and query.
 
-    A POST without a form's content type asks for no action, whatever it holds.
+    A POST with neither a body nor a content type is read by its query; any other
+    without a form's content type asks for no action, whatever it holds.
 
     Raises:
         QueryRejected: MALFORMED_QUERY_STRING for text that is not UTF-8, broken
@@ -52,12 +53,12 @@ def parse_call(raw: RawRequest) -> QueryCall:
 
     Source: reference 1.1 and 1.2; attacks STS-03 and GEN-03.
     """
-    form, wants_json = _read_headers(raw)
+    kind, wants_json = _read_headers(raw)
     params: dict[str, str] = {}
     if raw.query:
         _collect(raw.query, params)
-    if raw.method == "POST":
-        if not form:
+    if raw.method == "POST" and (raw.body or kind is not None):
+        if kind != _FORM:
             return QueryCall(
                 action=None, version=None, params={}, wants_json=wants_json
             )
@@ -71,14 +72,14 @@ def parse_call(raw: RawRequest) -> QueryCall:
     )
 
 
-def _read_headers(raw: RawRequest) -> tuple[bool, bool]:
-    form = wants_json = False
+def _read_headers(raw: RawRequest) -> tuple[str | None, bool]:
+    kind, wants_json = None, False
     for name, value in raw.headers:
         if name == b"content-type":
-            form = _media_type(value) == _FORM
+            kind = _media_type(value)
         elif name == b"accept":
             wants_json = _media_type(value) == _JSON
-    return form, wants_json
+    return kind, wants_json
 
 
 def _media_type(header: bytes) -> str:

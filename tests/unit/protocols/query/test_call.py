@@ -48,6 +48,13 @@ def test_both_sdks_content_types_are_forms(content_type: bytes) -> None:
     assert call.action == "A"
 
 
+def test_a_post_of_its_query_alone_needs_no_content_type() -> None:
+    call = parse_call(post(b"", (b"x", b"y"), query=b"Action=A&Version=1&X=2"))
+    assert (call.action, call.version, call.params) == ("A", "1", {"X": "2"})
+    of_another = (b"content-type", b"application/json")
+    assert parse_call(post(b"", of_another, query=b"Action=A")).action is None
+
+
 @pytest.mark.parametrize("headers", [(b"content-type", b"text/plain"), (b"x", b"y")])
 def test_a_post_that_is_no_form_asks_for_nothing(headers: tuple) -> None:
     assert parse_call(post(b"Action=A", headers, query=b"Action=B")).action is None
