@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Callable
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
@@ -19,13 +18,15 @@ from broker.services import PAGES, Services, open_services
 from broker.settings import Settings
 from broker.web.api import QueryEndpoint
 from broker.web.asgi import App, Receive, Scope, Send, respond
-from broker.web.edge import AllowedHosts, Edge
+from broker.web.edge import AllowedHosts, Edge, host_name
 from broker.web.health import health_routes, metrics_routes
 from broker.web.issuers import issuer_routes
 from broker.web.proxies import TrustedProxies
+from broker.web.refusals import answer_refusal, find_client, other_service
 
 API_PATH = "/"
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+_FOR_PEOPLE = frozenset({"signin", "console"})
 _UNKNOWN_OPERATION = b"<UnknownOperationException/>\n"
 
 
@@ -98,21 +99,21 @@ def create_app(
 def _edge(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
     settings = services.settings
     return Edge(
-        _route(QueryEndpoint(services.pipeline), _pages(services, sign_in_links)),
-        hosts=AllowedHosts(_host_names(settings)),
+        _route(
+            QueryEndpoint(services.pipeline),
+            _pages(services, sign_in_links),
+            public_origin=settings.public_origin,
+            public_name=settings.public_name,
+        ),
+        hosts=AllowedHosts(settings.host_names, below=settings.public_name),
         proxies=TrustedProxies(map(str, settings.trusted_proxies)),
         clock=services.clock,
+        public_origin=settings.public_origin,
         open_paths=PROBES,
         data_paths=(API_PATH,),
         hsts=settings.secure,
         observe=services.metrics.observe_request,
     )
-
-
-def _host_names(settings: Settings) -> list[str]:
-    """The public host, and the regional names below it."""
-    host = urlsplit(settings.public_origin).hostname or ""
-    return [host, f"*.{host}"]
 
 
 def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI:
@@ -175,8 +176,11 @@ def _console_deps(
     )
 
 
-def _route(api: App, pages: App) -> App:
+def _route(api: App, pages: App, *, public_origin: str, public_name: str) -> App:
     """The API at ``/``, pages below their names, nothing else.
+
+    Pages that people use are shown at the public origin, where their cookies belong
+    and what their forms are held to: from the broker's other names one is sent there.
 
     Source: reference 1.1, the answer to another path.
     """
@@ -185,6 +189,14 @@ def _route(api: App, pages: App) -> App:
         path: str = scope["path"]
         if path == API_PATH:
             await api(scope, receive, send)
+            return
+        client = find_client(scope)
+        if client.means_another_service:
+            await answer_refusal(scope, send, other_service(client), client)
+        elif _is_for_people(scope) and _host(scope) != public_name:
+            target = scope["raw_path"] + b"?" * bool(scope["query_string"])
+            location = public_origin.encode() + target + scope["query_string"]
+            await respond(send, 307, ((b"location", location),))
         elif path in PROBES or f"/{path.split('/', 2)[1]}" in PAGES:
             await pages(scope, receive, send)
         else:
@@ -192,3 +204,12 @@ def _route(api: App, pages: App) -> App:
             await respond(send, 404, headers, _UNKNOWN_OPERATION)
 
     return route
+
+
+def _is_for_people(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return scope["method"] == "GET" and path.split("/", 2)[1] in _FOR_PEOPLE
+
+
+def _host(scope: Scope) -> str | None:
+    return host_name(dict(scope["headers"]).get(b"host", b""))

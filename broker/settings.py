@@ -141,6 +141,16 @@ def _origins(texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(map(_origin, texts))
 
 
+def _host_names(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        if not _written_host(text.lower()):
+            raise ValueError(
+                f"{text!r} is no host name; write names without scheme and port, such as"
+                " sts.amazonaws.com"
+            )
+    return tuple(text.lower() for text in texts)
+
+
 def _recipients(texts: tuple[str, ...]) -> tuple[str, ...]:
     for text in texts:
         scheme, separator, rest = text.partition("://")
@@ -200,6 +210,7 @@ DatabaseUrl = Annotated[str, _store(parse_database_url, "postgresql://u:p@h/name
 RedisUrl = Annotated[str, _store(parse_redis_url, "rediss://u:p@h:6379/0")]
 Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
+HostNames = Annotated[Texts, AfterValidator(_host_names)]
 InternalIssuers = Annotated[
     tuple[InternalIssuer, ...], NoDecode, BeforeValidator(_internal_issuers)
 ]
@@ -232,6 +243,7 @@ class Settings(BaseSettings):
     regions: Annotated[Texts, AfterValidator(_regions)] = ("*",)
     home_region: Annotated[str, AfterValidator(_region)] = "us-east-1"
     allowed_destinations: Annotated[Texts, AfterValidator(_origins)] = ()
+    host_aliases: HostNames = ()
     rate_limit: Annotated[int, _number(0, 1_000_000)] = 600
     audit_days: Annotated[int, _number(1, 36_500)] = 365
     log_format: LogFormat | None = None
@@ -251,6 +263,18 @@ class Settings(BaseSettings):
     def public_host(self) -> str:
         """Host, and port if it is not the scheme's own, as a Host header has it."""
         return urlsplit(self.public_url).netloc
+
+    @property
+    def public_name(self) -> str:
+        """The public URL's host without its port; IPv6 without brackets."""
+        return urlsplit(self.public_url).hostname or ""
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """Every name that is the broker: loopback ones stand for each other."""
+        name = self.public_name
+        own = _LOOPBACK_NAMES if name in _LOOPBACK_NAMES else {name}
+        return frozenset({*own, *self.host_aliases})
 
     @property
     def database(self) -> str:

@@ -4,7 +4,9 @@
     sts.HOST          the global endpoint, which is signed for as us-east-1
     HOST              every configured region
 
-Source: reference 7.6.
+AWS's own names, where the operator made them aliases, fix the region likewise.
+
+Source: reference 1.1 and 7.6.
 """
 
 import re
@@ -14,6 +16,11 @@ from functools import lru_cache
 GLOBAL_REGION = "us-east-1"
 _CACHED_HOSTS = 1024
 _REGION = re.compile(r"(?:[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2})?", re.ASCII)
+_AWS = re.compile(
+    r"sts(?:-fips)?(?:\.([a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}))?"
+    r"\.(?:amazonaws\.com(?:\.cn)?|api\.aws)(?::[0-9]{1,5})?",
+    re.ASCII,
+)
 
 
 def unsigned_region(
@@ -39,6 +46,9 @@ def find_fixed_region(host: str | None, public_host: str) -> str | None:
     if host is None:
         return None
     name = host.lower()
+    aws = _AWS.fullmatch(name)
+    if aws is not None and name != public_host.lower():
+        return aws[1] or ""
     tail = f".{public_host.lower()}"
     if not name.startswith("sts.") or not name.endswith(tail):
         return None

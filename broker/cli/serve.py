@@ -22,6 +22,8 @@ from broker.stores.installation import DEMO_MARK, read_installation
 from broker.stores.migrations import migrate
 from broker.stores.urls import parse_database_url
 from broker.web.asgi import App
+from broker.web.bounds import raise_file_limit
+from broker.web.memory import return_large_blocks
 from broker.web.metrics import SHARED_FOLDER
 
 _SWITCH_SECONDS = 0.0003
@@ -39,8 +41,10 @@ SERVER: dict[str, Any] = {
     "log_config": None,
     "log_level": "warning",
     "loop": "uvloop",
-    "http": "httptools",
+    "http": "broker.web.connection:BoundedConnection",
     "ws": "none",
+    # Longer than proxies keep idle connections: nobody writes into one that just closed.
+    "timeout_keep_alive": 75,
     # Longer than a fetch of an issuer's keys, and less than a container has to stop.
     "timeout_graceful_shutdown": 6,
     # As long as a worker may take to start on a busy machine.
@@ -100,6 +104,8 @@ def settle() -> None:
     it takes as long as a thousand requests, and came about as often. It still sees
     everything that is made later.
     """
+    raise_file_limit()
+    return_large_blocks()
     gc.freeze()
     sys.setswitchinterval(_SWITCH_SECONDS)
 

@@ -6,7 +6,6 @@ Forms and XML are nothing for a framework to model, and the endpoint is the hot 
 Source: reference 1.1 and 1.3.
 """
 
-from collections.abc import Collection
 from contextlib import suppress
 from typing import Protocol
 
@@ -14,19 +13,18 @@ from broker.model.answer import Answer
 from broker.model.raw import RawRequest
 from broker.web.asgi import Headers, Message, Receive, Scope, Send, respond
 from broker.web.deadlines import Deadlines
+from broker.web.refusals import answer_refusal, find_client, other_service
 
 BODY_BYTES_MAX = 10_000_000
 QUERY_BYTES_MAX = 16 * 1024
-BODY_SECONDS_MAX = 30
-"""For a body that does not come with its head."""
 
 LINGER_BYTES_MAX = 2 * BODY_BYTES_MAX
 LINGER_SECONDS_MAX = 3
 """What is read on after a refusal, and how long: less than a stop waits for."""
 
+_FOUND = 302
 _BAD_REQUEST = 400
 _METHOD_NOT_ALLOWED = 405
-_REQUEST_TIMEOUT = 408
 _CONTENT_TOO_LARGE = 413
 _ALLOWED = b"GET, POST, OPTIONS"
 _CLOSE = (b"connection", b"close")
@@ -69,37 +67,30 @@ class _TooLargeError(Exception):
 class QueryEndpoint:
     """Answers requests for ``/``; stands behind `broker.web.edge.Edge`."""
 
-    def __init__(
-        self, pipeline: Answers, *, body_seconds: float = BODY_SECONDS_MAX
-    ) -> None:
+    def __init__(self, pipeline: Answers) -> None:
         self._pipeline = pipeline
-        self._deadlines = Deadlines(body_seconds)
         self._lingering = Deadlines(LINGER_SECONDS_MAX)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
         state = scope["state"]
         request_id: str = state["request_id"]
-        common: Headers = ((b"x-amzn-requestid", request_id.encode()),)
+        common: Headers = ()
         method: str = scope["method"]
         query: bytes = scope["query_string"]
         headers: Headers = tuple(scope["headers"])
-        names = dict(headers)
-        if b"origin" in names:
+        if b"origin" in dict(headers):
             common += _CROSS_ORIGIN
         if method not in {"GET", "POST"}:
-            await _respond_without_action(send, method, names, common)
+            await _respond_without_action(scope, send, common)
             return
         if len(query) > QUERY_BYTES_MAX:
             await self._refuse(receive, send, _BAD_REQUEST, common)
             return
         try:
-            body = await _receive_body(receive, headers, self._deadlines)
+            body = await _receive_body(receive, headers)
         except _TooLargeError:
             await self._refuse(receive, send, _CONTENT_TOO_LARGE, common)
-            return
-        except TimeoutError:
-            await respond(send, _REQUEST_TIMEOUT, (*common, _CLOSE))
             return
         except _ClientGoneError:
             return
@@ -113,6 +104,11 @@ class QueryEndpoint:
             secure=state["secure"],
         )
         answer = await self._pipeline.answer(raw, request_id)
+        if answer.status == _FOUND or answer.error_code == "InvalidAction":
+            client = find_client(scope)
+            if client.means_another_service:
+                await answer_refusal(scope, send, other_service(client), client)
+                return
         if answer.action:
             state["line"]["action"] = answer.action
         if answer.error_code:
@@ -141,39 +137,35 @@ class QueryEndpoint:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _respond_without_action(
-    send: Send, method: str, names: Collection[bytes], common: Headers
-) -> None:
+async def _respond_without_action(scope: Scope, send: Send, common: Headers) -> None:
+    names = {name for name, _ in scope["headers"]}
+    client = find_client(scope)
     if (
-        method == "OPTIONS"
+        scope["method"] == "OPTIONS"
         and b"origin" in names
         and b"access-control-request-method" in names
     ):
         await respond(send, 200, (*common, *_PREFLIGHT))
+    elif client.means_another_service:
+        await answer_refusal(scope, send, other_service(client), client)
     else:
         await respond(send, _METHOD_NOT_ALLOWED, (*common, (b"allow", _ALLOWED)))
 
 
-async def _receive_body(
-    receive: Receive, headers: Headers, deadlines: Deadlines
-) -> bytes:
-    """The whole body, never more than the limit and a chunk in memory."""
+async def _receive_body(receive: Receive, headers: Headers) -> bytes:
+    """The whole body, in one growing piece of memory; its time ends below us."""
     for name, value in headers:
         if name == b"content-length" and _declares_too_much(value):
             raise _TooLargeError
-    with deadlines.begin():
-        message = await receive()
+    message = await receive()
+    if not message.get("more_body"):
+        return _chunk(message, 0)
+    body = bytearray()
+    while True:
+        body += _chunk(message, len(body))
         if not message.get("more_body"):
-            return _chunk(message, 0)
-        chunks = []
-        size = 0
-        while True:
-            chunk = _chunk(message, size)
-            size += len(chunk)
-            chunks.append(chunk)
-            if not message.get("more_body"):
-                return b"".join(chunks)
-            message = await receive()
+            return bytes(body)
+        message = await receive()
 
 
 def _declares_too_much(content_length: bytes) -> bool:

@@ -1,10 +1,16 @@
 """The outermost layer: which hosts we are, who the client is, one line a request.
 
+Every answer passes through it, also that to a request which nobody behind it gets to
+see (`broker.web.connection`) and that of a failure: with the same headers, a request
+id and its line.
+
 Every request gets ``scope["state"]`` entries for those behind: ``request_id``,
 ``source_ip``, ``secure``, and ``line``, a dictionary of facts that they may add to
 the canonical log line. The line holds the path, never a query, body or cookie.
 """
 
+import asyncio
+import re
 from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 
@@ -12,8 +18,17 @@ import structlog
 
 from broker.clock import Clock
 from broker.entropy import new_request_id
-from broker.web.asgi import App, Headers, Message, Receive, Scope, Send, respond
+from broker.web.asgi import App, Headers, Message, Receive, Scope, Send
 from broker.web.proxies import TrustedProxies
+from broker.web.refusals import (
+    FAILURE,
+    HEADS,
+    STOPPING,
+    Refusal,
+    answer_refusal,
+    find_client,
+    other_host,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -27,41 +42,62 @@ _PAGE_HEADERS: Headers = (
     (b"x-frame-options", b"DENY"),
 )
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
-_MISDIRECTED_REQUEST = 421
 _UNAVAILABLE = 503
 _RETRY_AFTER = (b"retry-after", b"1")
 """In seconds: what is away is tried again within that time."""
+_REQUEST_ID = b"x-amzn-requestid"
+_DISCONNECTED: Message = {"type": "http.disconnect"}
 _CLIENT_GONE = 499
 _CACHED_HOSTS = 1024
 Observe = Callable[[str, dict[str, object], int, float], None]
 """Takes a request's path, line, status and duration in seconds."""
 
 _PATH_CHARACTERS = 256
+_AWS_LABELS = re.compile(
+    r"sts|iam|signin"
+    r"|sts\.[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}"
+    r"|[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2}\.signin",
+    re.ASCII,
+)
 
 
 class AllowedHosts:
-    """The names under which the broker answers.
+    """The names under which the broker answers, at any port.
 
-    An entry is a host name or address without a port, or ``*.name`` for every name
-    below ``name``.
+    ``names`` are host names and addresses (IPv6 without brackets), accepted as they
+    are. ``below`` is one whose names of AWS's pattern are accepted as well:
+    ``sts.``, ``iam.``, ``signin.``, ``sts.REGION.`` and ``REGION.signin.``.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
-        lowered = [name.lower() for name in names]
-        self._exact = frozenset(n for n in lowered if not n.startswith("*."))
-        self._suffixes = tuple(n[1:] for n in lowered if n.startswith("*."))
+    def __init__(self, names: Iterable[str], below: str = "") -> None:
+        self._exact = frozenset(name.lower() for name in names)
+        self._tail = f".{below.lower()}"
         self.accept = lru_cache(_CACHED_HOSTS)(self._accept)
 
     def _accept(self, header: bytes) -> bool:
-        host = header.decode("latin-1").lower()
-        if host.startswith("["):
-            name, _, port = host[1:].partition("]")
-            port = port.removeprefix(":")
-        else:
-            name, _, port = host.partition(":")
-        if port and not (port.isascii() and port.isdigit()):
+        name = host_name(header)
+        if name is None:
             return False
-        return name in self._exact or name.endswith(self._suffixes)
+        if name in self._exact:
+            return True
+        return (
+            len(self._tail) > 1
+            and name.endswith(self._tail)
+            and _AWS_LABELS.fullmatch(name[: -len(self._tail)]) is not None
+        )
+
+
+def host_name(header: bytes) -> str | None:
+    """A Host header's name in lower case, without port and brackets; None if broken."""
+    host = header.decode("latin-1").lower()
+    if host.startswith("["):
+        name, _, port = host[1:].partition("]")
+        port = port.removeprefix(":")
+    else:
+        name, _, port = host.partition(":")
+    if port and not (port.isascii() and port.isdigit()):
+        return None
+    return name
 
 
 class Edge:
@@ -81,6 +117,7 @@ class Edge:
         hosts: AllowedHosts,
         proxies: TrustedProxies,
         clock: Clock,
+        public_origin: str,
         open_paths: Collection[str] = ("/healthz", "/readyz", "/metrics"),
         data_paths: Collection[str] = (),
         hsts: bool = False,
@@ -92,6 +129,7 @@ class Edge:
         self._clock = clock
         self._open_paths = frozenset(open_paths)
         self._observe = observe
+        self._other_host = other_host(public_origin)
         self._data_paths = frozenset(data_paths)
         self._headers = (*_HEADERS, _HSTS) if hsts else _HEADERS
         self._page_headers = (*self._headers, *_PAGE_HEADERS)
@@ -106,10 +144,9 @@ class Edge:
             return
         began = self._clock.monotonic()
         path: str = scope["path"]
-        headers = scope["headers"]
         peer = scope.get("client")
         client = self._proxies.find_client(
-            peer[0] if peer else "", scope.get("scheme", "http"), headers
+            peer[0] if peer else "", scope.get("scheme", "http"), scope["headers"]
         )
         line: dict[str, object] = {}
         request_id = new_request_id()
@@ -119,29 +156,12 @@ class Edge:
             secure=client.secure,
             line=line,
         )
-        status = 0
         ours = self._headers if path in self._data_paths else self._page_headers
-
-        async def send_with_headers(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                sent = dict(message.get("headers", ()))
-                added = (*ours, _RETRY_AFTER) if status == _UNAVAILABLE else ours
-                message["headers"] = [
-                    *message.get("headers", ()),
-                    *[header for header in added if header[0] not in sent],
-                ]
-            await send(message)
-
+        exchange = _Exchange(scope, receive, send, ours)
         try:
-            if self._is_ours(path, headers):
-                await self._app(scope, receive, send_with_headers)
-                status = status or _CLIENT_GONE
-            else:
-                await respond(send_with_headers, _MISDIRECTED_REQUEST)
+            await self._answer(exchange)
         finally:
-            status = status or 500
+            status = exchange.status or _CLIENT_GONE
             seconds = self._clock.monotonic() - began
             if self._observe is not None:
                 self._observe(path, line, status, seconds)
@@ -156,11 +176,79 @@ class Edge:
                 **line,
             )
 
+    async def _answer(self, exchange: "_Exchange") -> None:
+        """One request's answer, whoever gives it."""
+        scope = exchange.scope
+        try:
+            if "refusal" not in scope["state"]:
+                if self._is_ours(scope["path"], scope["headers"]):
+                    await self._app(scope, exchange.receive, exchange.send)
+                else:
+                    await exchange.refuse(self._other_host)
+            if "refusal" in scope["state"] and not exchange.status:
+                await exchange.refuse(HEADS[scope["state"]["refusal"]])
+        except asyncio.CancelledError:
+            if exchange.status:
+                raise
+            await exchange.refuse(STOPPING)
+        except Exception:
+            _log.exception(
+                "unexpected failure", request_id=scope["state"]["request_id"]
+            )
+            if exchange.status:
+                raise  # the server closes what was begun
+            await exchange.refuse(FAILURE)
+
     def _is_ours(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         if path in self._open_paths:
             return True
         named = [value for name, value in headers if name == b"host"]
         return len(named) == 1 and self._hosts.accept(named[0])
+
+
+class _Exchange:
+    """One request and its answer, which gets the headers of every answer."""
+
+    __slots__ = ("_headers", "_receive", "_send", "scope", "status")
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, headers: Headers
+    ) -> None:
+        self.scope = scope
+        self.status = 0
+        self._receive = receive
+        self._send = send
+        self._headers = headers
+
+    async def receive(self) -> Message:
+        """As the server's; a request that is being refused has no more to come."""
+        message = await self._receive()
+        return _DISCONNECTED if "refusal" in self.scope["state"] else message
+
+    async def send(self, message: Message) -> None:
+        """As the server's, unless the request is being refused."""
+        state = self.scope["state"]
+        if message["type"] == "http.response.start":
+            if "refusal" in state:
+                return
+            self.status = message["status"]
+            sent = dict(message.get("headers", ()))
+            added = self._headers
+            if self.status == _UNAVAILABLE:
+                added = (*added, _RETRY_AFTER)
+            message["headers"] = [
+                *message.get("headers", ()),
+                *[header for header in added if header[0] not in sent],
+                (_REQUEST_ID, state["request_id"].encode()),
+            ]
+        elif not self.status:
+            return
+        await self._send(message)
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Answer with it."""
+        self.scope["state"].pop("refusal", None)
+        await answer_refusal(self.scope, self.send, refusal, find_client(self.scope))
 
 
 def _shown_path(scope: Scope) -> str:

@@ -98,7 +98,7 @@ class Metrics:
         return generate_latest(registry) + generate_latest(now)
 
     def _name(self, path: str) -> str:
-        return self._pages.get(f"/{path.split('/', 2)[1]}", _OTHER)
+        return self._pages.get(f"/{path[1:].partition('/')[0]}", _OTHER)
 
 
 class _StoresUp(Collector):

@@ -1,6 +1,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,6 +12,7 @@ from broker.model.answer import Answer
 from broker.model.raw import RawRequest
 from broker.web.api import QueryEndpoint
 from broker.web.asgi import App
+from broker.web.connection import BoundedConnection
 from broker.web.edge import AllowedHosts, Edge
 from broker.web.proxies import TrustedProxies
 
@@ -55,9 +57,12 @@ def app(recorder: Recorder) -> Edge:
 def edge(app: App) -> Edge:
     return Edge(
         app,
-        hosts=AllowedHosts(["broker.example", "127.0.0.1", "::1", "*.broker.example"]),
+        hosts=AllowedHosts(
+            ["broker.example", "127.0.0.1", "::1"], below="broker.example"
+        ),
         proxies=TrustedProxies(["10.0.0.0/8"]),
         clock=SystemClock(),
+        public_origin="https://broker.example",
     )
 
 
@@ -116,13 +121,22 @@ def ask(app: Edge) -> Callable:
 @pytest.fixture
 def server(app: Edge) -> Iterator[str]:
     """The application behind a real server; yields ``host:port``."""
+    with serving(app) as address:
+        yield address
+
+
+@contextmanager
+def serving(
+    app: App, http: type[BoundedConnection] = BoundedConnection
+) -> Iterator[str]:
+    """An application behind a real server, with these connections."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()
     running = uvicorn.Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=http,
             loop="uvloop",
             lifespan="off",
             access_log=False,

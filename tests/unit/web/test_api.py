@@ -156,19 +156,6 @@ async def test_a_client_that_goes_away_is_let_go(ask: Callable, recorder: Any) -
     assert not recorder.asked
 
 
-async def test_a_body_that_never_comes_is_waited_for_a_bounded_time(
-    recorder: Any, make_edge: Any
-) -> None:
-    app = make_edge(QueryEndpoint(recorder, body_seconds=0.01))
-
-    async def receive() -> dict:
-        return await asyncio.get_running_loop().create_future()
-
-    sent = await post(app, receive)
-    assert sent[0]["status"] == 408
-    assert not recorder.asked
-
-
 def test_a_real_server_dates_its_answers_and_keeps_the_content_type_exact(
     server: str,
 ) -> None:

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ def edge(app: Callable, *, hsts: bool = False) -> Edge:
         hosts=AllowedHosts(["broker.example"]),
         proxies=TrustedProxies(["192.0.2.0/24"]),
         clock=SystemClock(),
+        public_origin="https://broker.example",
         hsts=hsts,
     )
 
@@ -41,6 +43,16 @@ async def broken(_scope: Scope, _receive: Receive, _send: Send) -> None:
         (b"127.0.0.1:8080", True),
         (b"[::1]:8080", True),
         (b"sts.eu-west-1.broker.example", True),
+        (b"eu-west-1.signin.broker.example", True),
+        (b"sts.broker.example:443", True),
+        (b"IAM.broker.example", True),
+        (b"signin.broker.example", True),
+        (b"bucket.broker.example", False),
+        (b"s3.broker.example", False),
+        (b"sts.nowhere.broker.example", False),
+        (b"x.sts.broker.example", False),
+        (b"sts.127.0.0.1", False),
+        (b".broker.example", False),
         (b"evil.example", False),
         (b"broker.example.evil.example", False),
         (b"evilbroker.example", False),
@@ -135,10 +147,47 @@ async def test_there_is_one_line_a_request_with_neither_query_nor_body_nor_cooki
     }
 
 
-async def test_a_failure_of_the_application_is_logged_and_raised(ask: Callable) -> None:
-    with capture_logs() as lines, pytest.raises(RuntimeError):
-        await ask("GET", through=edge(broken))
-    assert lines[0]["status"] == 500
+async def test_a_failure_of_the_application_is_logged_and_told(ask: Callable) -> None:
+    with capture_logs() as lines:
+        response = await ask("GET", through=edge(broken))
+    failure, line = lines
+    assert failure["event"] == "unexpected failure"
+    assert failure["request_id"] == line["request_id"]
+    assert line["status"] == response.status == 500
+    assert line["request_id"].encode() in response.body
+    assert b"broken" not in response.body
+    assert response.headers[b"x-frame-options"] == b"DENY"
+
+
+async def test_an_answer_that_breaks_off_is_the_servers_to_end() -> None:
+    async def breaking_off(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("broken")
+
+    sent: list[str] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "query_string": b"",
+        "headers": [(b"host", b"broker.example")],
+    }
+    with pytest.raises(RuntimeError), capture_logs() as lines:
+        await edge(breaking_off)(scope, None, send)  # type: ignore[arg-type] # reads nothing
+    assert sent == ["http.response.start"]
+    assert lines[-1]["status"] == 200
+
+
+async def test_a_request_that_is_cut_off_by_the_end_is_told_so(ask: Callable) -> None:
+    async def slow(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise asyncio.CancelledError
+
+    response = await ask("GET", through=edge(slow))
+    assert (response.status, response.headers[b"retry-after"]) == (503, b"1")
 
 
 async def test_a_client_that_went_away_is_logged_as_such(ask: Callable) -> None:

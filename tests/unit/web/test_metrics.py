@@ -147,6 +147,7 @@ def client() -> Client:
             hosts=AllowedHosts(()),
             proxies=TrustedProxies(proxies),
             clock=SystemClock(),
+            public_origin="https://broker.example",
         )
         return TestClient(edge, client=(peer, 1))
 

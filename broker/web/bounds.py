@@ -1,0 +1,195 @@
+"""What clients may make one worker hold: connections, heads, bodies, and for how long.
+
+One `Watch` looks after all connections of a server. A worker that is full makes room
+by closing whoever keeps it waiting longest, so that those who flood it push each other
+out while an honest request, which comes whole at once, gets through.
+"""
+
+import asyncio
+import resource
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from broker.web.memory import return_free_pages
+
+_log = structlog.get_logger(__name__)
+
+CONNECTIONS_MAX = 1024
+FILES_RESERVED = 256
+"""For stores, outbound connections, and what is accepted before room is made."""
+
+_STEP_SECONDS = 1.0
+_LOG_SECONDS = 60.0
+_FLOOD_CONNECTIONS = 64
+"""So many at once leave memory behind that is worth returning."""
+
+_PATIENCE_SECONDS = 1.0
+"""A body that takes longer makes room for one that comes when there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The bounds of one worker; bytes are as they come over the wire."""
+
+    connections: int = CONNECTIONS_MAX
+    head_bytes: int = 64 * 1024
+    headers: int = 100
+    pipelined: int = 8
+    head_seconds: float = 10
+    body_seconds: float = 30
+    unread_seconds: float = 60
+    """For an answer that the client does not take."""
+
+    body_bytes: int = 24_000_000
+    """Of one message: twice the largest body, for its framing and its refusal."""
+
+    free_body_bytes: int = 32 * 1024
+    """What every connection may have beside the sums that follow."""
+
+    signed_bytes: int = 48 * 1024 * 1024
+    """Unfinished bodies of requests that carry a signature, true or not."""
+
+    unsigned_bytes: int = 16 * 1024 * 1024
+
+
+class Connection(Protocol):
+    """What the watch needs of a connection; ``web.connection`` has it."""
+
+    reading_since: float
+    is_reading_body: bool
+
+    def close_if_late(self, now: float) -> None:
+        """End what takes longer than its limit."""
+
+    def give_up(self) -> None:
+        """End it at once, without an answer."""
+
+    def refuse(self, status: int) -> None:
+        """Answer what is under way with this status, and close."""
+
+
+class Bodies:
+    """The unfinished bodies of one kind of caller, and the sum that they may reach."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._held: dict[Connection, int] = {}
+        self.bytes = 0
+
+    def hold(self, connection: Connection, size: int, now: float) -> bool:
+        """Count more of a connection's body; False when there is no room for it.
+
+        Those that have been coming for longest make room.
+        """
+        while self.bytes + size > self._bytes_max:
+            coming = (each for each in self._held if each.is_reading_body)
+            oldest = next(coming, None)
+            if (
+                oldest is None
+                or oldest is connection
+                or now - oldest.reading_since < _PATIENCE_SECONDS
+            ):
+                return False
+            self.release(oldest)
+            oldest.refuse(503)
+        self._held[connection] = self._held.get(connection, 0) + size
+        self.bytes += size
+        return True
+
+    def release(self, connection: Connection) -> None:
+        """Forget a connection's body, if it had any."""
+        self.bytes -= self._held.pop(connection, 0)
+
+
+class Watch:
+    """Looks after the connections of one server in one process."""
+
+    def __init__(self, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+        self.limits = limits
+        self.signed = Bodies(limits.signed_bytes)
+        self.unsigned = Bodies(limits.unsigned_bytes)
+        self._loop = loop
+        self._connections_max = _below_the_file_limit(limits.connections)
+        self._open: set[Connection] = set()
+        self._waiting: dict[Connection, None] = {}
+        self._step = min(
+            _STEP_SECONDS, limits.head_seconds / 4, limits.body_seconds / 4
+        )
+        self._most_open = 0
+        self._is_ticking = False
+        self._said_at = float("-inf")
+
+    def admit(self, connection: Connection) -> bool:
+        """Take a new connection in, another out if need be; False if none can go."""
+        if len(self._open) >= self._connections_max and not self._make_room():
+            return False
+        self._open.add(connection)
+        self._most_open = max(self._most_open, len(self._open))
+        self._waiting[connection] = None
+        if not self._is_ticking:
+            self._is_ticking = True
+            self._loop.call_later(self._step, self._tick)
+        return True
+
+    def wait(self, connection: Connection) -> None:
+        """The connection is idle from now on, or is to begin a request."""
+        if connection in self._open:
+            self._waiting[connection] = None
+
+    def begin(self, connection: Connection) -> None:
+        """A head is whole: the connection is no longer waiting for one."""
+        self._waiting.pop(connection, None)
+
+    def leave(self, connection: Connection) -> None:
+        """The connection is over, or as good as."""
+        self._open.discard(connection)
+        self._waiting.pop(connection, None)
+        self.signed.release(connection)
+        self.unsigned.release(connection)
+
+    def _make_room(self) -> bool:
+        now = self._loop.time()
+        if now - self._said_at > _LOG_SECONDS:
+            self._said_at = now
+            _log.warning("connections are full", connections=len(self._open))
+        oldest = next(iter(self._waiting), None)
+        if oldest is None:
+            slow = [
+                each
+                for each in self._open
+                if each.is_reading_body
+                and now - each.reading_since >= _PATIENCE_SECONDS
+            ]
+            oldest = min(slow, key=lambda each: each.reading_since, default=None)
+        if oldest is None:
+            return False
+        self.leave(oldest)
+        oldest.give_up()
+        return True
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        for connection in tuple(self._open):
+            connection.close_if_late(now)
+        if len(self._open) < self._most_open // 4:
+            if self._most_open >= _FLOOD_CONNECTIONS:
+                return_free_pages()
+            self._most_open = len(self._open)
+        self._is_ticking = bool(self._open)
+        if self._is_ticking:
+            self._loop.call_later(self._step, self._tick)
+
+
+def raise_file_limit() -> None:
+    """Let this process open as many files as the system allows it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _below_the_file_limit(connections: int) -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return connections
+    return max(1, min(connections, soft - min(FILES_RESERVED, soft // 2)))

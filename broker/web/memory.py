@@ -1,0 +1,33 @@
+"""The C library's allocator, told to give memory back.
+
+glibc keeps what was freed: each time a large block goes, blocks up to its size are
+taken from the heap from then on, where a single small one above them keeps all of it.
+"""
+
+import ctypes
+from functools import cache
+
+_M_MMAP_THRESHOLD = -3
+_LARGE = 128 * 1024
+
+
+def return_large_blocks() -> None:
+    """Take large blocks from the system one by one, and give each back when freed."""
+    libc = _libc()
+    if libc is not None:
+        # A threshold that was set does not grow with what is freed.
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
+
+
+def return_free_pages() -> None:
+    """Give back what is free between what is not: milliseconds of work."""
+    libc = _libc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
+@cache
+def _libc() -> ctypes.CDLL | None:
+    """glibc; None where another library has none of these."""
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "mallopt") else None
