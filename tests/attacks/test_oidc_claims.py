@@ -132,6 +132,8 @@ def test_oidc_08_times_outside_the_window() -> None:
         ({"exp": now + 40 * 365 * 86400}, OidcReason.BAD_TIMESTAMP),
         ({"iat": now + 120}, OidcReason.ISSUED_IN_FUTURE),
         ({"nbf": now + 120}, OidcReason.NOT_YET_VALID),
+        ({"iat": now + 30, "exp": now + 20}, OidcReason.BAD_TIMESTAMP),
+        ({"nbf": now + 30, "exp": now + 20}, OidcReason.BAD_TIMESTAMP),
     ]:
         assert reason_of(ISSUER.token(**times), ISSUER) is reason
 

@@ -110,6 +110,33 @@ SIGNED_REFUSALS: dict[str, tuple[dict[str, Any], R]] = {
         },
         R.CONDITION_UNKNOWN,
     ),
+    "one time use twice": (
+        {"conditions_xml": "<saml:OneTimeUse/><saml:OneTimeUse/>"},
+        R.STRUCTURE,
+    ),
+    "two proxy restrictions": (
+        {
+            "conditions_xml": '<saml:ProxyRestriction Count="0"/>'
+            '<saml:OneTimeUse/><saml:ProxyRestriction Count="1"/>'
+        },
+        R.STRUCTURE,
+    ),
+    "window that ends before it begins": (
+        {"not_before": at(seconds=30), "not_on_or_after": at(seconds=-30)},
+        R.TIMESTAMP,
+    ),
+    "window of no length": (
+        {"not_before": at(seconds=10), "not_on_or_after": at(seconds=10)},
+        R.TIMESTAMP,
+    ),
+    "confirmation that ends before it begins": (
+        {
+            "confirmations": confirmation_xml(
+                not_before=at(seconds=30), not_on_or_after=at(seconds=-30)
+            )
+        },
+        R.TIMESTAMP,
+    ),
     "no conditions": ({"conditions": ""}, R.STRUCTURE),
     # SAML-16: recipient
     "no recipient": ({"recipient": None}, R.CONFIRMATION),
@@ -249,6 +276,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     },
     "one time use": {"conditions_xml": "<saml:OneTimeUse/>"},
     "proxy restriction": {"conditions_xml": '<saml:ProxyRestriction Count="0"/>'},
+    "both": {"conditions_xml": '<saml:OneTimeUse/><saml:ProxyRestriction Count="0"/>'},
     "no destination": {"response": {"destination": None}},
     "no response issuer": {"response": {"issuer": None}},
     "good bearer after others": {

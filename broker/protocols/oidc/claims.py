@@ -136,6 +136,9 @@ def check_times(
     expires_at = _read_time(claims["exp"], "exp", text=aws_profile)
     if expires_at > moment + MAX_LIFETIME_SECONDS:
         raise _bad_timestamp("exp", "is more than ten years ahead")
+    not_before = 0.0
+    if "nbf" in claims:
+        not_before = _read_time(claims["nbf"], "nbf", text=aws_profile)
     if moment - leeway >= expires_at:
         raise OidcRejected(
             OidcReason.EXPIRED,
@@ -146,13 +149,16 @@ def check_times(
         raise OidcRejected(
             OidcReason.ISSUED_IN_FUTURE, f"Token issued in the future: {int(issued_at)}"
         )
-    if "nbf" in claims:
-        not_before = _read_time(claims["nbf"], "nbf", text=aws_profile)
-        if not_before > moment + leeway:
-            raise OidcRejected(
-                OidcReason.NOT_YET_VALID,
-                f"Token not yet valid: current date/time {int(moment + leeway)} must"
-                f" be after or equal to the not-before date/time {int(not_before)}",
+    if not_before > moment + leeway:
+        raise OidcRejected(
+            OidcReason.NOT_YET_VALID,
+            f"Token not yet valid: current date/time {int(moment + leeway)} must"
+            f" be after or equal to the not-before date/time {int(not_before)}",
+        )
+    for name, start in (("iat", issued_at), ("nbf", not_before)):
+        if expires_at < start:
+            raise _bad_timestamp(
+                "exp", f"{expires_at:.0f} is before {name} {start:.0f}"
             )
     return Validity(issued_at, expires_at)
 

@@ -21,6 +21,9 @@ from broker.protocols.saml.names import (
     SUBJECT_CONFIRMATION_DATA,
 )
 
+_ONCE = frozenset({ONE_TIME_USE, PROXY_RESTRICTION})
+"""Conditions that stand once. Source: SAML 2.0 Core 2.5.1.5 and 2.5.1.6."""
+
 MAX_AGE = timedelta(minutes=5)
 """From IssueInstant to use. Source: IAM guide, "Configure SAML assertions"."""
 
@@ -58,7 +61,8 @@ def check_conditions(assertion: _Element, *, expected: Expected) -> datetime | N
     """Refuse an assertion whose Conditions do not hold; returns their NotOnOrAfter.
 
     There must be an AudienceRestriction, and each must name one of our audiences
-    exactly. A condition that is not understood is not met.
+    exactly. A condition that is not understood is not met, and OneTimeUse and
+    ProxyRestriction stand once.
 
     Raises:
         SamlRejected: STRUCTURE, TIMESTAMP, NOT_YET_VALID, EXPIRED, AUDIENCE_WRONG
@@ -72,13 +76,18 @@ def check_conditions(assertion: _Element, *, expected: Expected) -> datetime | N
     conditions = found[0]
     is_strict = expected.options.profile is Profile.STRICT
     not_on_or_after = _check_window(conditions, "Conditions", expected)
-    restrictions = 0
+    restrictions, once = 0, set(_ONCE)
     for condition in conditions:
         if condition.tag == AUDIENCE_RESTRICTION:
             restrictions += 1
             if is_strict:
                 _check_audience(condition, expected)
-        elif condition.tag not in {ONE_TIME_USE, PROXY_RESTRICTION}:
+        elif condition.tag in once:
+            once.remove(condition.tag)
+        elif condition.tag in _ONCE:
+            name = str(condition.tag).rpartition("}")[2]
+            raise SamlRejected(SamlReason.STRUCTURE, f"more than one {name}")
+        else:
             raise SamlRejected(
                 SamlReason.CONDITION_UNKNOWN,
                 f"condition {str(condition.tag)[:120]} is not understood",
@@ -208,12 +217,11 @@ def check_in_response_to(
 
 def _check_window(element: _Element, where: str, expected: Expected) -> datetime | None:
     not_before = element.get("NotBefore")
+    start: datetime | None = None
+    is_strict = expected.options.profile is Profile.STRICT
     if not_before is not None:
         start = parse_instant(not_before, f"{where}/@NotBefore")
-        if (
-            expected.options.profile is Profile.STRICT
-            and expected.now + expected.skew < start
-        ):
+        if is_strict and expected.now + expected.skew < start:
             raise SamlRejected(
                 SamlReason.NOT_YET_VALID,
                 f"{where} NotBefore {start} is ahead of {expected.now}",
@@ -225,6 +233,11 @@ def _check_window(element: _Element, where: str, expected: Expected) -> datetime
     if expected.now - expected.skew >= end:
         raise SamlRejected(
             SamlReason.EXPIRED, f"{where} NotOnOrAfter {end} is past at {expected.now}"
+        )
+    if is_strict and start is not None and start >= end:
+        # SAML 2.0 Core 2.5.1.2: with some skew such a window would be open.
+        raise SamlRejected(
+            SamlReason.TIMESTAMP, f"{where} NotBefore {start} is not before {end}"
         )
     return end
 
