@@ -2,11 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from broker.model.account import AccountId
 from broker.model.lineage import Ancestor, Lineage, Trace
+
+REVOCATION_LIFE = timedelta(hours=37)
+"""How long a revocation is kept, whenever the revoked session itself expires.
+
+Nothing is made from what is revoked, so all that came from it has ended by then: no
+session lasts longer than 36 hours.
+"""
 
 _SEPARATOR = "/"
 _SESSION_PARTS = 4

@@ -4,24 +4,14 @@ Revocations are durable changes of the directory; the cache only forgets a line.
 """
 
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from broker.model.account import AccountId
 from broker.model.lineage import Ancestor
-from broker.model.revocation import Revocation, session_target
-from broker.sessions.keys import LONGEST_SESSION
+from broker.model.revocation import REVOCATION_LIFE, Revocation, session_target
 from broker.stores.cache.port import Cache, SessionRecord
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.errors import StoreUnavailableError
-
-_MARGIN = timedelta(hours=1)
-"""A revocation outlives what it ends, whatever the clocks say."""
-
-REVOCATION_LIFE = LONGEST_SESSION + _MARGIN
-"""How long a revocation is kept, whenever the revoked session itself expires.
-
-Nothing is made from what is revoked, so all that came from it has ended by then.
-"""
 
 
 async def revoke_session(

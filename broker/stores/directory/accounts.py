@@ -1,16 +1,13 @@
-"""Accounts, their generations, and what is revoked in them."""
+"""Accounts and their generations."""
 
 from collections.abc import Collection, Mapping
 
 from sqlalchemy import delete, select
 
-from broker.clock import Clock
 from broker.model.account import Account, AccountId
-from broker.model.revocation import Revocation, Revocations
+from broker.stores.directory.revocations import RevocationReads, RevocationWrites
 from broker.stores.directory.statements import (
     AnyRow,
-    Reads,
-    Writes,
     count_rows,
     dump_mapping,
     load_mapping,
@@ -82,10 +79,8 @@ _OWNED = (
 _ACCOUNTS_A_QUERY = 500
 
 
-class AccountReads(Reads):
+class AccountReads(RevocationReads):
     """See ``DirectoryReader``."""
-
-    _clock: Clock
 
     async def generations(
         self, accounts: Collection[AccountId] | None = None
@@ -120,17 +115,8 @@ class AccountReads(Reads):
         row = await self.find_row(count_rows(_COUNTED[kind], account))
         return 0 if row is None else int(row.number)
 
-    async def revocations(self, account: AccountId) -> Revocations:
-        rows = await self.rows(
-            select(REVOCATIONS.c.target, REVOCATIONS.c.not_before_ms).where(
-                REVOCATIONS.c.account == account,
-                REVOCATIONS.c.expires_at > to_micros(self._clock.now()),
-            )
-        )
-        return Revocations.read((row.target, row.not_before_ms) for row in rows)
 
-
-class AccountWrites(AccountReads, Writes):
+class AccountWrites(AccountReads, RevocationWrites):
     """See ``DirectoryChange``."""
 
     async def insert_account(self, account: Account) -> None:
@@ -150,36 +136,6 @@ class AccountWrites(AccountReads, Writes):
     async def delete_account(self, account_id: AccountId) -> None:
         for table in (*_OWNED, ACCOUNTS):
             await self.run(delete(table).where(table.c.account == account_id))
-
-    async def revoke(self, revocation: Revocation) -> None:
-        where = (
-            REVOCATIONS.c.account == revocation.account,
-            REVOCATIONS.c.target == revocation.target,
-        )
-        not_before = revocation.not_before_ms
-        expires_at = to_micros(revocation.expires_at)
-        known = await self.find_row(select(REVOCATIONS).where(*where))
-        if known is not None:
-            # A later revocation may widen an earlier one, never narrow it.
-            if not_before is not None and known.not_before_ms is not None:
-                not_before = max(not_before, known.not_before_ms)
-            expires_at = max(expires_at, known.expires_at)
-            await self.run(delete(REVOCATIONS).where(*where))
-        await self.run(
-            REVOCATIONS.insert().values(
-                account=revocation.account,
-                target=revocation.target,
-                not_before_ms=not_before,
-                expires_at=expires_at,
-                reason=revocation.reason,
-            )
-        )
-        await self.run(
-            delete(REVOCATIONS).where(
-                REVOCATIONS.c.account == revocation.account,
-                REVOCATIONS.c.expires_at < to_micros(self._clock.now()),
-            )
-        )
 
 
 def _read_account(row: AnyRow) -> Account:

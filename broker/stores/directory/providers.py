@@ -12,10 +12,10 @@ from broker.model.entities import (
     SamlPrivateKey,
     SamlProvider,
 )
+from broker.stores.directory.revocations import RevocationWrites
 from broker.stores.directory.statements import (
     AnyRow,
     Reads,
-    Writes,
     dump,
     dump_mapping,
     load_mapping,
@@ -86,7 +86,7 @@ class ProviderReads(Reads):
         return None if row is None else _read_saml(row)
 
 
-class ProviderWrites(ProviderReads, Writes):
+class ProviderWrites(ProviderReads, RevocationWrites):
     """See ``DirectoryChange``."""
 
     async def insert_saml_provider(self, provider: SamlProvider) -> None:
@@ -99,6 +99,7 @@ class ProviderWrites(ProviderReads, Writes):
         await self.run(
             delete(SAML_PROVIDERS).where(SAML_PROVIDERS.c.uuid == provider.uuid)
         )
+        await self.end_vouched_for(provider.account, provider.arn)
 
     async def insert_oidc_provider(self, provider: OidcProvider) -> None:
         await self.insert_new(OIDC_PROVIDERS, _oidc_values(provider), "OIDC provider")
@@ -114,6 +115,7 @@ class ProviderWrites(ProviderReads, Writes):
                 OIDC_PROVIDERS.c.unique_id == provider.unique_id
             )
         )
+        await self.end_vouched_for(provider.account, provider.arn)
 
 
 def _read_saml(row: AnyRow) -> SamlProvider:

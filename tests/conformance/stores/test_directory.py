@@ -577,3 +577,20 @@ async def test_revocations_last_until_their_expiry_and_only_widen(
     found = await directory.revocations(ACCOUNT)
     assert found.access_key_ids == {"ASIA1"}
     assert found.not_before_ms == {"AROA1": 500}
+
+
+async def test_a_deleted_provider_leaves_a_mark_that_ends_what_it_vouched_for(
+    directory: SqlDirectory,
+) -> None:
+    saml, oidc = make_saml("idp"), make_oidc("https://idp.example.com/x")
+    async with directory.change(ACCOUNT) as change:
+        await change.insert_saml_provider(saml)
+        await change.insert_oidc_provider(oidc)
+    assert not await directory.revocations(ACCOUNT)
+    async with directory.change(ACCOUNT) as change:
+        await change.delete_saml_provider(saml)
+        await change.delete_oidc_provider(oidc)
+    now_ms = int(directory._clock.now().timestamp() * 1000)
+    found = await directory.revocations(ACCOUNT)
+    assert found.not_before_ms.keys() == {saml.arn, oidc.arn}
+    assert set(found.not_before_ms.values()) == {now_ms + 1}

@@ -1,0 +1,73 @@
+"""What is revoked in an account."""
+
+from sqlalchemy import delete, select
+
+from broker.clock import Clock
+from broker.model.account import AccountId
+from broker.model.revocation import REVOCATION_LIFE, Revocation, Revocations
+from broker.stores.directory.statements import Reads, Writes
+from broker.stores.schema import REVOCATIONS
+from broker.stores.times import to_micros
+
+
+class RevocationReads(Reads):
+    """See ``DirectoryReader``."""
+
+    _clock: Clock
+
+    async def revocations(self, account: AccountId) -> Revocations:
+        rows = await self.rows(
+            select(REVOCATIONS.c.target, REVOCATIONS.c.not_before_ms).where(
+                REVOCATIONS.c.account == account,
+                REVOCATIONS.c.expires_at > to_micros(self._clock.now()),
+            )
+        )
+        return Revocations.read((row.target, row.not_before_ms) for row in rows)
+
+
+class RevocationWrites(RevocationReads, Writes):
+    """See ``DirectoryChange``."""
+
+    async def revoke(self, revocation: Revocation) -> None:
+        where = (
+            REVOCATIONS.c.account == revocation.account,
+            REVOCATIONS.c.target == revocation.target,
+        )
+        not_before = revocation.not_before_ms
+        expires_at = to_micros(revocation.expires_at)
+        known = await self.find_row(select(REVOCATIONS).where(*where))
+        if known is not None:
+            # A later revocation may widen an earlier one, never narrow it.
+            if not_before is not None and known.not_before_ms is not None:
+                not_before = max(not_before, known.not_before_ms)
+            expires_at = max(expires_at, known.expires_at)
+            await self.run(delete(REVOCATIONS).where(*where))
+        await self.run(
+            REVOCATIONS.insert().values(
+                account=revocation.account,
+                target=revocation.target,
+                not_before_ms=not_before,
+                expires_at=expires_at,
+                reason=revocation.reason,
+            )
+        )
+        await self.run(
+            delete(REVOCATIONS).where(
+                REVOCATIONS.c.account == revocation.account,
+                REVOCATIONS.c.expires_at < to_micros(self._clock.now()),
+            )
+        )
+
+    async def end_vouched_for(self, account: AccountId, provider_arn: str) -> None:
+        """Leave a mark that ends what a provider vouched for, which is deleted."""
+        now = self._clock.now()
+        await self.revoke(
+            Revocation(
+                account=account,
+                target=provider_arn,
+                # The millisecond of the deletion itself counts as before it.
+                not_before_ms=int(now.timestamp() * 1000) + 1,
+                expires_at=now + REVOCATION_LIFE,
+                reason="the provider was deleted",
+            )
+        )
