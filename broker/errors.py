@@ -23,8 +23,11 @@
     │                UnrecognizedPublicKeyEncoding
     └── service      Throttling, ServiceUnavailable, InternalFailure
 
-``message`` goes on the wire and gives an attacker nothing; ``detail`` goes to the
-audit record and gives the operator everything. Neither is made from the other.
+``message`` goes on the wire and gives an attacker nothing; it is AWS's sentence alone
+where AWS's is known, because clients compare it. ``advice`` is what we have to say
+beside it: an element of its own on the wire, and more words on pages, in templates'
+errors and in the audit record. ``detail`` goes to the audit record only and gives the
+operator everything. None is made from the other.
 """
 
 from enum import StrEnum
@@ -48,10 +51,25 @@ class BrokerError(Exception):
     status: ClassVar[int] = 400
     fault: ClassVar[Fault] = Fault.SENDER
 
-    def __init__(self, message: str | None = None, *, detail: str = "") -> None:
-        super().__init__(message or self.code)
+    def __init__(
+        self, message: str | None = None, *, detail: str = "", advice: str = ""
+    ) -> None:
+        super().__init__(with_advice(message or self.code, advice))
         self.message = message
         self.detail = detail
+        self.advice = advice
+
+    @property
+    def words(self) -> str:
+        """What people are told: the message, or the code, and the advice."""
+        return with_advice(self.message or self.code, self.advice)
+
+
+def with_advice(sentence: str, advice: str) -> str:
+    """A sentence, not all of which end with a full stop, and the advice behind it."""
+    if not advice:
+        return sentence
+    return f"{sentence} {advice}" if sentence.endswith(".") else f"{sentence}. {advice}"
 
 
 class ValidationError(BrokerError):

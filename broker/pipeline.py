@@ -427,6 +427,7 @@ class _Fault:
                 fault=error.fault,
                 request_id=self._request_id,
                 encoded=encoded,
+                advice=error.advice,
             )
         else:
             body = render_fault(
@@ -436,6 +437,7 @@ class _Fault:
                 request_id=self._request_id,
                 namespace=self.namespace,
                 encoded=encoded,
+                advice=error.advice,
             )
         return Answer(
             status=error.status,

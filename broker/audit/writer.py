@@ -27,6 +27,7 @@ from broker.errors import (
     MissingAuthenticationToken,
     ServiceUnavailable,
     SignatureDoesNotMatch,
+    with_advice,
 )
 from broker.model.audit import Outcome
 from broker.stores.errors import StoreUnavailableError
@@ -161,7 +162,7 @@ class OpenedEntry:
 
 def _fail(entry: AuditEntry, error: BrokerError) -> None:
     entry.error_code = error.code
-    entry.detail = error.detail or (error.message or "")
+    entry.detail = with_advice(error.detail or error.message or "", error.advice)
     entry.decision = _outcome(entry, error)
     if entry.decision != Outcome.ERROR:
         # Whether the policies would have allowed it no longer matters.

@@ -58,7 +58,7 @@ class AuditLog:
         try:
             given = _given(asked, who.session.account)
         except ValidationError as error:
-            return await self._list(request, who, asked, {}, str(error.message))
+            return await self._list(request, who, asked, {}, error.words)
         result = await self._inside.perform(
             request, who, ("cloudtrail", "LookupEvents"), given
         )

@@ -122,7 +122,7 @@ class Inside:
             denied=isinstance(error, AccessDenied),
             missing=isinstance(error, NoSuchEntity),
             code=error.code,
-            message=error.message or error.code,
+            message=error.words,
         )
 
     async def perform(

@@ -92,7 +92,7 @@ class Pages:
             "error.html",
             error.status,
             code=error.code,
-            message=error.message or error.code,
+            message=error.words,
             http_status=error.status,
             door=door,
             back=back,

@@ -312,7 +312,7 @@ def words_of(error: BrokerError) -> str:
     """What the page tells of a refusal."""
     if isinstance(error, Throttling) and error.message != TOO_MANY:
         return _BUSY
-    return error.message or error.code
+    return error.words
 
 
 def _require_shown(outcome: Shown | Refused) -> str:

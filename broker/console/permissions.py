@@ -99,7 +99,7 @@ class Permissions:
                     request, who, ("signin", "SimulateOwnAccess"), given
                 )
             except ValidationError as error:
-                problem = str(error.message)
+                problem = error.words
         return await self._inside.show(
             request,
             who,

@@ -145,4 +145,4 @@ def _role_arn(who: SignedIn, role: str) -> str:
 
 
 def _words(error: BrokerError) -> str:
-    return str(error.message or error.code)
+    return error.words

@@ -364,9 +364,7 @@ def diagnose(
     cause = refusal.__cause__
     if isinstance(cause, SamlRejected | OidcRejected):
         return tuple(_until(stages, cause))
-    words = (refusal.message or refusal.code) + (
-        f" ({refusal.detail})" if refusal.detail else ""
-    )
+    words = refusal.words + (f" ({refusal.detail})" if refusal.detail else "")
     if stages is OIDC_STAGES or isinstance(cause, IssuerUnreachableError):
         failed = Check(REGISTERED, State.FAILED, words, REACH_ADVICE)
         return (failed, *_all(stages, State.NOT_REACHED))

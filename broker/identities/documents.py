@@ -13,6 +13,13 @@ def checked_document(text: str, kind: PolicyKind) -> PolicyDocument:
     try:
         return parse_policy(text, kind)
     except PolicyRejected as error:
-        raise MalformedPolicyDocument(
-            error.message, detail=f"{error.reason} at {error.place or 'the document'}"
-        ) from error
+        raise malformed(error) from error
+
+
+def malformed(error: PolicyRejected) -> MalformedPolicyDocument:
+    """What the wire says of a policy that the engine refuses."""
+    return MalformedPolicyDocument(
+        error.message,
+        detail=f"{error.reason} at {error.place or 'the document'}: {error.message}",
+        advice=error.advice,
+    )

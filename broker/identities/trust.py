@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from broker.errors import MalformedPolicyDocument
-from broker.identities.documents import checked_document
+from broker.identities.documents import checked_document, malformed
 from broker.identities.limits import Quota, require_within
 from broker.identities.names import find_named_resource
 from broker.model.account import Account, AccountId
@@ -75,7 +75,7 @@ def require_tenant_conditions(text: str) -> None:
     try:
         check_shared_issuers(document)
     except PolicyRejected as error:
-        raise MalformedPolicyDocument(error.message) from error
+        raise malformed(error) from error
 
 
 def with_root_arns(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from broker.errors import with_advice
+
 
 class RejectionReason(StrEnum):
     """What kind of mistake a policy text makes."""
@@ -29,21 +31,34 @@ class RejectionReason(StrEnum):
 class PolicyRejected(Exception):
     """A policy text breaks the grammar.
 
-    ``message`` is a full sentence fit for the wire (``MalformedPolicyDocument``);
-    ``place`` names statement and element (``Statement 2 ("Read"), Action``), empty
-    when the whole text is meant.
+    ``message`` is IAM's own sentence, fit for the wire (``MalformedPolicyDocument``).
+    ``advice`` says in our words where, what is wrong and what to write; it is empty
+    where the sentence says all. ``place`` names statement and element (``Statement 2
+    ("Read"), Action``), empty when the whole text is meant.
     """
 
-    def __init__(self, reason: RejectionReason, message: str, place: str = "") -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        reason: RejectionReason,
+        message: str,
+        place: str = "",
+        advice: str = "",
+    ) -> None:
+        super().__init__(with_advice(message, advice))
         self.reason = reason
         self.message = message
         self.place = place
+        self.advice = advice
+
+    @property
+    def words(self) -> str:
+        """What people are told: the sentence and the advice."""
+        return with_advice(self.message, self.advice)
 
     def __reduce__(
         self,
-    ) -> tuple[type["PolicyRejected"], tuple[RejectionReason, str, str]]:
-        return type(self), (self.reason, self.message, self.place)
+    ) -> tuple[type["PolicyRejected"], tuple[RejectionReason, str, str, str]]:
+        return type(self), (self.reason, self.message, self.place, self.advice)
 
 
 class TooMuchWork(Exception):

@@ -1,7 +1,7 @@
 """Text to document: the strict grammar of each kind of policy.
 
-Messages begin with IAM's own sentence where one is known, then name the place, what
-is wrong and what to write. Three texts are recorded and stand alone (reference 10.4).
+Messages are IAM's own sentences; advice beside them names the place, what is wrong and
+what to write.
 """
 
 import re
@@ -104,8 +104,9 @@ def parse_policy(text: str, kind: PolicyKind) -> PolicyDocument:
 
 
 def _reject(reason: RejectionReason, head: str, place: str, what: str) -> NoReturn:
-    sentence = f"{place}: {what}." if place else f"{what}."
-    raise PolicyRejected(reason, f"{head} {sentence}".strip(), place)
+    raise PolicyRejected(
+        reason, head, place, f"{place}: {what}." if place else f"{what}."
+    )
 
 
 def _version(policy: Mapping[str, Json]) -> str:
@@ -265,7 +266,8 @@ class _StatementReader:
                 RejectionReason.INVALID_SID,
                 "use letters and digits only",
                 element="Sid",
-                head="Statement IDs (SID) must be alpha-numeric.",
+                head="Statement IDs (SID) must be alpha-numeric. Check that your input"
+                " satisfies the regular expression [0-9A-Za-z]*",
             )
         return sid
 
@@ -336,7 +338,7 @@ class _StatementReader:
                 RejectionReason.INVALID_ACTION,
                 "write a service's name without wildcards before the colon",
                 element=element,
-                head=f"Vendor {shorten(service)[1:-1]} is not valid.",
+                head=f"Vendor {shorten(service)[1:-1]} is not valid",
             )
         if not _ACTION_NAME.fullmatch(name) or len(name) > MAX_ACTION_CHARACTERS:
             self.reject(
@@ -425,7 +427,7 @@ class _StatementReader:
     def bad_variable(self, error: InvalidVariable, element: object) -> PolicyRejected:
         place = f"{self.place}, {element}"
         return PolicyRejected(
-            RejectionReason.INVALID_VARIABLE, f"{_SYNTAX} {place}: {error}.", place
+            RejectionReason.INVALID_VARIABLE, _SYNTAX, place, f"{place}: {error}."
         )
 
     def principals(

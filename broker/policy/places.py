@@ -83,7 +83,7 @@ def _find_in_statement(
     if named is not None:
         member = _find_element(text, at, named)
         if member is not None:
-            return _narrow(text, member, error.message)
+            return _narrow(text, member, error.words)
     return _find_unknown(text, at, error) or (at, _end_of_value(text, at))
 
 
@@ -100,7 +100,7 @@ def _find_unknown(text: str, at: int, error: PolicyRejected) -> tuple[int, int] 
     """The key of an element that the grammar does not know."""
     if error.reason is not RejectionReason.UNKNOWN_ELEMENT or text[at] != "{":
         return None
-    quoted = error.message.partition(_UNKNOWN)[2]
+    quoted = error.words.partition(_UNKNOWN)[2]
     for member in _members(text, at):
         if quoted.startswith(shorten(member.key)):
             return member.key_at, member.end

@@ -55,8 +55,9 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
             if key in seen:
                 raise PolicyRejected(
                     RejectionReason.DUPLICATE_KEY,
-                    f"Syntax errors in policy. The key {shorten(key)} stands twice in one "
-                    "object; keep one of them.",
+                    "Syntax errors in policy.",
+                    advice=f"The key {shorten(key)} stands twice in one object; keep one"
+                    " of them.",
                 )
             seen.add(key)
     return found

@@ -138,9 +138,7 @@ async def _generate_report(
 async def _get_report(_given: Given, call: Call) -> GetCredentialReportResponse:
     report = await call.directory.find_report(call.account, REPORT_ID)
     if report is None:
-        raise ReportNotPresent(
-            "No report exists. Use GenerateCredentialReport to make one."
-        )
+        raise ReportNotPresent(advice="Call GenerateCredentialReport to make one.")
     if call.now - report.made_at >= VALID_FOR:
         raise ReportExpired(
             "The most recent credential report has expired."

@@ -122,7 +122,9 @@ def read_policy(
     try:
         return Source(policy_id, source_type, text, parse_policy(text, kind))
     except PolicyRejected as error:
-        raise InvalidInput(f"{policy_id}: {error.message}") from error
+        raise InvalidInput(
+            f"{policy_id}: {error.message}", advice=error.advice
+        ) from error
 
 
 def read_levels(levels: Sequence[Any]) -> tuple[PolicySet, ...]:

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from broker.errors import MalformedPolicyDocument, ValidationError
+from broker.identities.documents import checked_document
 from broker.identities.managed_policies import find_managed_policy
 from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.session import SessionPolicies
-from broker.policy import PolicyKind, PolicyRejected, parse_policy
+from broker.policy import PolicyKind
 from broker.stores.directory.port import DirectoryReader
 
 MAX_CHARACTERS = 2048
@@ -50,10 +51,7 @@ async def read_session_policies(
             f" constraint: Member must have length less than or equal to {MAX_CHARACTERS}"
         )
     if text is not None:
-        try:
-            parse_policy(text, PolicyKind.SESSION)
-        except PolicyRejected as error:
-            raise MalformedPolicyDocument(error.message) from error
+        checked_document(text, PolicyKind.SESSION)
     for arn in arns:
         await _require_managed(arn, account, directory)
     return (SessionPolicies(text, arns),)

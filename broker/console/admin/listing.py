@@ -71,4 +71,4 @@ async def part(visit: Visit, action: str, **given: object) -> Part:
     try:
         return Part(await visit.iam(action, **given))
     except AccessDenied as error:
-        return Part(None, error.message or error.code)
+        return Part(None, error.words)

@@ -68,12 +68,12 @@ def place_problem(text: str, error: PolicyRejected) -> Problem:
     span = find_place(text, error)
     statement = find_statement_index(error)
     if span is None:
-        return Problem(message=error.message, statement=statement)
+        return Problem(message=error.words, statement=statement)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     first, last = span.start, span.end
     end_column = last.column if last.line == first.line else len(lines[first.line - 1])
     return Problem(
-        message=error.message,
+        message=error.words,
         line=first.line,
         column=first.column,
         statement=statement,
@@ -85,7 +85,7 @@ def place_problem(text: str, error: PolicyRejected) -> Problem:
 
 def told(error: BrokerError) -> Problem:
     """The problem of a call that was refused for another reason."""
-    return Problem(message=error.message or error.code)
+    return Problem(message=error.words)
 
 
 def _offset(lines: list[str], line: int, column: int) -> int:

@@ -233,7 +233,7 @@ def _as_form(editor: Editor) -> Editor:
     except PolicyRejected as error:
         checked = editor.checked()
         # What the form cannot take is not always what the grammar complains of.
-        problem = checked.problem or Problem(message=error.message)
+        problem = checked.problem or Problem(message=error.words)
         return replace(checked, problem=problem)
     return replace(editor, view=View.FORM, draft=draft, text="")
 

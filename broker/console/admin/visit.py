@@ -120,7 +120,7 @@ def visited(inside: Inside, here: str, page: Page, *, long: bool = False) -> Han
 
 def words(error: BrokerError) -> str:
     """What an error says to a person."""
-    return error.message or error.code
+    return error.words
 
 
 def address(path: str, /, **query: str) -> str:

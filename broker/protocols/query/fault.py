@@ -29,13 +29,16 @@ def render_fault(
     request_id: str,
     namespace: str = FAULT_NAMESPACE,
     encoded: str = "",
+    advice: str = "",
 ) -> bytes:
     """An ``ErrorResponse``; ``fault`` is ``Sender`` or ``Receiver``.
 
     ``namespace`` is the service's own for every error that arises after its
     operation was found. Without a message the element is left out. ``encoded`` is an
-    encoded authorization message.
+    encoded authorization message, ``advice`` what stands beside the message: clients
+    compare messages with AWS's, and pass over elements that they do not know.
     """
+    beside = f"    <Advice>{escape(advice)}</Advice>\n" if advice else ""
     sealed = f"    <EncodedMessage>{encoded}</EncodedMessage>\n" if encoded else ""
     text = "" if message is None else f"    <Message>{escape(message)}</Message>\n"
     return (
@@ -43,7 +46,7 @@ def render_fault(
         "  <Error>\n"
         f"    <Type>{fault}</Type>\n"
         f"    <Code>{code}</Code>\n"
-        f"{text}{sealed}"
+        f"{text}{beside}{sealed}"
         "  </Error>\n"
         f"  <RequestId>{request_id}</RequestId>\n"
         "</ErrorResponse>\n"
@@ -57,11 +60,14 @@ def render_json_fault(
     fault: str,
     request_id: str,
     encoded: str = "",
+    advice: str = "",
 ) -> bytes:
     """The same as JSON; without a message the member is left out."""
     error = {"Code": code, "Message": message, "Type": fault}
     if message is None:
         del error["Message"]
+    if advice:
+        error["Advice"] = advice
     if encoded:
         error["EncodedMessage"] = encoded
     return dump({"Error": error, "RequestId": request_id})

@@ -117,6 +117,25 @@ async def test_what_came_of_a_failed_call_can_be_searched(
         assert len(found) == (wanted == outcome), wanted
 
 
+@pytest.mark.parametrize(
+    ("detail", "words"),
+    [
+        ("for the operator", "for the operator. Write another."),
+        ("", "For the wire. Write another."),
+    ],
+)
+async def test_advice_is_on_record_with_what_was_refused(
+    ledger: Ledger, detail: str, words: str
+) -> None:
+    with pytest.raises(InvalidIdentityToken):
+        async with Auditor(ledger, SystemClock()).opened(entry(caller="arn")):
+            raise InvalidIdentityToken(
+                "For the wire", detail=detail, advice="Write another."
+            )
+    (record,) = await written(ledger)
+    assert record.detail == words
+
+
 async def test_a_surprise_is_recorded_by_kind_only(ledger: Ledger) -> None:
     with pytest.raises(KeyError):
         async with Auditor(ledger, SystemClock()).opened(entry(caller="arn")):

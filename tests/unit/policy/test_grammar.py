@@ -50,10 +50,10 @@ def test_refuses(case: dict[str, Any]) -> None:
         parse_policy(text_of(case), kind_of(case))
     assert caught.value.reason is RejectionReason(case["reason"])
     if "exact" in case:
-        assert caught.value.message == case["exact"]
+        assert caught.value.words == case["exact"]
     else:
-        assert caught.value.message.startswith(case["message"])
-        assert caught.value.message.endswith((".", '"'))
+        assert caught.value.words.startswith(case["message"])
+        assert caught.value.words.endswith((".", '"'))
 
 
 def test_says_the_place_of_a_statement_by_number_and_sid() -> None:
@@ -66,10 +66,13 @@ def test_says_the_place_of_a_statement_by_number_and_sid() -> None:
         parse_policy(text, PolicyKind.IDENTITY)
     assert caught.value.place == 'Statement 2 ("Write"), Action'
     assert caught.value.message == (
-        "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc. "
+        "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
+    )
+    assert caught.value.advice == (
         'Statement 2 ("Write"), Action: "s3" has no service; '
         'write for example "s3:GetObject".'
     )
+    assert caught.value.words == f"{caught.value.message} {caught.value.advice}"
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 20_000, "[{" * 50_000])

@@ -188,3 +188,21 @@ def test_an_error_may_be_json() -> None:
         "Error": {"Code": "AccessDenied", "Message": "no", "Type": "Sender"},
         "RequestId": "u",
     }
+
+
+def test_advice_stands_beside_the_message_of_a_fault() -> None:
+    given = {"fault": "Sender", "request_id": "u", "advice": 'write "a" & <b>'}
+    error = ET.fromstring(render_fault("X", "Sentence.", **given))[0]
+    found = {child.tag.rpartition("}")[2]: child.text for child in error}
+    assert found == {
+        "Type": "Sender",
+        "Code": "X",
+        "Message": "Sentence.",
+        "Advice": 'write "a" & <b>',
+    }
+    document = json.loads(render_json_fault("X", None, **given))
+    assert document["Error"] == {
+        "Code": "X",
+        "Type": "Sender",
+        "Advice": 'write "a" & <b>',
+    }
