@@ -7,6 +7,7 @@ away leaves handle and proof as they were.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,8 +20,9 @@ from broker.actions.signin.signin_tokens import SigninGrant, use_of
 from broker.console.console_session import Arrived, SignedIn, session_caller
 from broker.console.csrf import csrf_token, require_same_origin
 from broker.console.desk import HOME, LOGIN, SIGN_IN, Desk, IdentityProof
-from broker.console.facts import refuse_prefetch
+from broker.console.facts import refuse_prefetch, unnoted
 from broker.console.forms import read_form
+from broker.console.leaving import end_session
 from broker.console.oidc_logins import OidcLogin
 from broker.console.pages import see_other
 from broker.console.password_arrival import PasswordArrivals
@@ -157,9 +159,7 @@ class Arrivals:
                 login=login,
             ),
         )
-        replaced = desk.cookie.find(request)
-        if replaced is not None:
-            await desk.sessions.end(replaced)
+        await self._end_replaced(request)
         # Whoever came to let a terminal in is still to be asked.
         waiting = await desk.login_requests.find(request)
         onward = LOGIN if waiting else (arrival.destination or HOME)
@@ -168,6 +168,14 @@ class Arrivals:
         if pending is not None:
             self._passwords.remember(request, response, pending)
         return response
+
+    async def _end_replaced(self, request: Request) -> None:
+        """End the session whose cookie makes room for the new one."""
+        # Whoever came is in, and the other's cookie is gone in any case.
+        with suppress(ServiceUnavailable), unnoted(request):
+            replaced = await self._desk.find_session(request)
+            if isinstance(replaced, SignedIn):
+                await end_session(self._desk, request, replaced)
 
     async def _mint(
         self, request: Request, arrival: Arrival

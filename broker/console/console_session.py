@@ -2,24 +2,29 @@
 
 The cache holds the session token sealed under the cookie's hash. It is resolved like
 any caller's credentials each time, so that expiry, revocation and the role's end
-hold at once.
+hold at once. Signing out is marked in the directory (`broker.sessions.ends`): what
+was signed out stays so, whatever the cache remembers.
 """
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from broker.console.oidc_logins import OidcLogins
+from broker.console.oidc_logins import OidcLogins, login_end_mark
+from broker.entropy import new_handle
 from broker.errors import ExpiredToken, InvalidClientTokenId
+from broker.model.account import find_account_of_key_id, parse_account_id
 from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.session import Session
+from broker.sessions.ends import RevocationReader, end_mark, has_ended
 from broker.sessions.handles import Handles
 from broker.sessions.resolve import ResolvedSession, Resolver
 from broker.stores.cache.port import Cache
 from broker.stores.errors import StoreUnavailableError
 
+_SEPARATOR = "/"
 AFTERLIFE = timedelta(hours=12)
 """How long after its end a session's time-out page knows the way back."""
 
@@ -30,13 +35,15 @@ class Arrived:
 
     For a switched session ``back`` is the handle of the one before it. ``login`` is
     the handle of the sign-in at an OpenID Connect provider that it came from, and ends
-    with.
+    with. ``ids`` are the session's own and those of the sessions it was switched from:
+    it ends with each of them. They stay when its cookie changes.
     """
 
     door: str
     issuer: str = ""
     back: str = field(default="", repr=False)
     login: str = field(default="", repr=False)
+    ids: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +65,14 @@ class SignedIn:
         return self.resolved.session
 
     @property
+    def end_marks(self) -> tuple[str, ...]:
+        """What marks its end in its own account, and that of the login behind it."""
+        marks = tuple(_end_mark(one) for one in self.arrived.ids[-1:])
+        if self.arrived.login and not self.arrived.back:
+            marks += (login_end_mark(self.arrived.login),)
+        return marks
+
+    @property
     def caller(self) -> Caller:
         """The caller of everything that the pages do for them."""
         return session_caller(self.resolved)
@@ -77,12 +92,18 @@ class ConsoleSessions:
     """
 
     def __init__(
-        self, handles: Handles, logins: OidcLogins, resolver: Resolver, cache: Cache
+        self,
+        handles: Handles,
+        logins: OidcLogins,
+        resolver: Resolver,
+        cache: Cache,
+        directory: RevocationReader,
     ) -> None:
         self._handles = handles
         self._logins = logins
         self._resolver = resolver
         self._cache = cache
+        self._directory = directory
 
     async def open(
         self,
@@ -92,6 +113,17 @@ class ConsoleSessions:
         arrived: Arrived,
     ) -> str:
         """The new cookie of a minted session."""
+        own = f"{find_account_of_key_id(access_key_id)}{_SEPARATOR}{new_handle()}"
+        arrived = replace(arrived, ids=(*arrived.ids, own))
+        return await self._put(access_key_id, session_token, expiration, arrived)
+
+    async def _put(
+        self,
+        access_key_id: str,
+        session_token: str,
+        expiration: datetime,
+        arrived: Arrived,
+    ) -> str:
         return await self._handles.put(
             {
                 "key": access_key_id,
@@ -100,6 +132,7 @@ class ConsoleSessions:
                 "issuer": arrived.issuer,
                 "back": arrived.back,
                 "login": arrived.login,
+                "ids": arrived.ids,
             },
             expiration.astimezone(UTC) + AFTERLIFE,
         )
@@ -118,7 +151,17 @@ class ConsoleSessions:
             return Ended(arrived)
         if arrived.login and not await self._logins.is_open(arrived.login):
             return Ended(arrived)
+        for one in arrived.ids:
+            account = parse_account_id(one.partition(_SEPARATOR)[0])
+            if await has_ended(self._directory, account, _end_mark(one)):
+                return Ended(arrived)
         return SignedIn(cookie=cookie, resolved=resolved, arrived=arrived)
+
+    async def find_origin(
+        self, who: SignedIn, now: datetime
+    ) -> SignedIn | Ended | None:
+        """The session that this one was switched from; None for one that was not."""
+        return await self.find(who.arrived.back or None, now)
 
     async def find_token(self, cookie: str) -> str:
         """The session token that the cookie stands for.
@@ -138,13 +181,6 @@ class ConsoleSessions:
             await self._handles.drop(record["back"])
         await self._handles.drop(cookie)
 
-    async def end(self, cookie: str) -> None:
-        """Close, and end the login that the session came from."""
-        record = await self._handles.find(cookie)
-        if record is not None and record.get("login"):
-            await self._logins.end(record["login"])
-        await self.close(cookie)
-
     async def renew(self, who: SignedIn, arrived: Arrived) -> str:
         """A new cookie for the same session; the old one stands for nothing.
 
@@ -153,7 +189,12 @@ class ConsoleSessions:
         """
         token = await self.find_token(who.cookie)
         expiration = datetime.fromtimestamp(who.session.expires_at, UTC)
-        cookie = await self.open(who.session.access_key_id, token, expiration, arrived)
+        cookie = await self._put(
+            who.session.access_key_id,
+            token,
+            expiration,
+            replace(arrived, ids=who.arrived.ids),
+        )
         await self._handles.drop(who.cookie)
         return cookie
 
@@ -182,4 +223,9 @@ def _arrived(record: dict[str, Any]) -> Arrived:
         issuer=record["issuer"],
         back=record["back"],
         login=record.get("login", ""),
+        ids=tuple(record.get("ids", ())),
     )
+
+
+def _end_mark(one: str) -> str:
+    return end_mark("console", one)

@@ -50,6 +50,7 @@ class Desk:
             self.logins,
             deps.resolver,
             deps.cache,
+            deps.fresh,
         )
         self.starts = Starts(deps)
         self.pending = PendingSignIns(deps, self.starts)

@@ -1,5 +1,8 @@
 """What a page needs to know of the request it answers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from starlette.requests import Request
 
 from broker.errors import ServiceUnavailable
@@ -14,6 +17,18 @@ def request_id(request: Request) -> str:
 def note(request: Request, **facts: object) -> None:
     """Add facts to the request's log line."""
     request.scope["state"]["line"].update(facts)
+
+
+@contextmanager
+def unnoted(request: Request) -> Iterator[None]:
+    """Leave the request's log line as it is: what is done here is not what was asked."""
+    line = request.scope["state"]["line"]
+    kept = dict(line)
+    try:
+        yield
+    finally:
+        line.clear()
+        line.update(kept)
 
 
 def raw_request(request: Request) -> RawRequest:

@@ -10,14 +10,19 @@ Source: OpenID Connect Front-Channel Logout 1.0; Back-Channel Logout 1.0.
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from broker.console.deps import ConsoleDeps
 from broker.entropy import new_handle
-from broker.errors import AccessDenied, Throttling
+from broker.errors import AccessDenied, ServiceUnavailable, Throttling
+from broker.model.account import AccountId, parse_account_id
+from broker.model.arn import Arn
+from broker.sessions.ends import end_mark, has_ended
 from broker.sessions.handles import Handles
+from broker.stores.errors import StoreUnavailableError
 
 MOST_LOGINS = 16
 """Of one person, or one session of theirs, at one provider; one more ends the oldest."""
@@ -71,6 +76,31 @@ class OpenLogin:
     expires_at: int
 
 
+def login_end_mark(handle: str) -> str:
+    """What marks a login's end in the account of its provider."""
+    return end_mark("oidc-login", handle)
+
+
+def told_mark(
+    provider_id: str, client_id: str, *, session_id: str | None, subject: str | None
+) -> str:
+    """What marks a logout, so that sign-ins on their way do not outlive it."""
+    return f"oidc-logout/{_told_name(provider_id, client_id, session_id, subject)}"
+
+
+def _told_name(
+    provider_id: str, client_id: str, session_id: str | None, subject: str | None
+) -> str:
+    if session_id is not None:
+        return login_name(provider_id, client_id, "sid", session_id)
+    return login_name(provider_id, client_id, "sub", subject or "")
+
+
+def account_of_provider(arn: str) -> AccountId:
+    """Where a provider is registered."""
+    return parse_account_id(Arn.parse(arn).account)
+
+
 def login_name(provider_id: str, client_id: str, kind: str, value: str) -> str:
     """A name of a login: ``kind`` is ``sid`` or ``sub``."""
     return _digest("login", provider_id, client_id, kind, value)
@@ -81,6 +111,7 @@ class OidcLogins:
 
     def __init__(self, deps: ConsoleDeps) -> None:
         self._clock = deps.clock
+        self._fresh = deps.fresh
         self._logins = Handles(deps.cache, deps.vault, "oidc-login")
         self._named = Handles(deps.cache, deps.vault, "oidc-login-name")
         self._told = Handles(deps.cache, deps.vault, "oidc-logout")
@@ -108,16 +139,45 @@ class OidcLogins:
         await self._logins.claim(handle, value, expires_at)
         # After the login stands and before anyone has it: a logout from now on finds
         # it, and one before is found here.
+        if await self._was_told(login):
+            await self.end(handle)
+            raise AccessDenied(_LOGGED_OUT)
+        return handle
+
+    async def _was_told(self, login: OidcLogin) -> bool:
+        """Whether a logout came before: as the cache knows at once, or for good."""
+        account = account_of_provider(login.provider_arn)
+        try:
+            marks = (await self._fresh.revocations(account)).not_before_ms
+        except StoreUnavailableError as error:
+            raise ServiceUnavailable(detail=f"the database is away: {error}") from error
         for name in login.names:
             told = await self._told.find(name)
             if told is not None and login.issued_at <= told["at"]:
-                await self.end(handle)
-                raise AccessDenied(_LOGGED_OUT)
-        return handle
+                return True
+            if login.issued_at * 1000 < marks.get(f"oidc-logout/{name}", 0):
+                return True
+        return False
+
+    def told_until(self, *, session_id: str | None, issued_at: float) -> float:
+        """Sign-ins up to then end by a logout (seconds since 1970)."""
+        if session_id is None:
+            return issued_at
+        # A session that is over has no later sign-ins.
+        return self._clock.now().timestamp() + _PENDING.total_seconds()
 
     async def is_open(self, handle: str) -> bool:
         """Whether the login lasts."""
-        return await self._logins.find(handle) is not None
+        value = await self._logins.find(handle)
+        if value is None:
+            return False
+        account = account_of_provider(value["login"]["provider_arn"])
+        return not await has_ended(self._fresh, account, login_end_mark(handle))
+
+    async def forget(self, handle: str) -> None:
+        """Likewise `end`, as well as the cache can: its end is marked by now."""
+        with suppress(ServiceUnavailable):
+            await self.end(handle)
 
     async def end(self, handle: str) -> OidcLogin | None:
         """End a login; None when it was over."""
@@ -191,13 +251,8 @@ class OidcLogins:
         issued_at: float,
     ) -> None:
         """Keep sign-ins that are on their way from outliving a logout."""
-        at = issued_at
-        if session_id is not None:
-            # A session that is over has no later sign-ins.
-            at = self._clock.now().timestamp() + _PENDING.total_seconds()
-            name = login_name(provider_id, client_id, "sid", session_id)
-        else:
-            name = login_name(provider_id, client_id, "sub", subject or "")
+        at = self.told_until(session_id=session_id, issued_at=issued_at)
+        name = _told_name(provider_id, client_id, session_id, subject)
         until = self._clock.now() + _PENDING
         if not await self._told.claim(name, {"at": at}, until):
             known = await self._told.find(name)

@@ -8,6 +8,7 @@ Source: OpenID Connect Back-Channel Logout 1.0, 2.5 to 2.8; Front-Channel Logout
 2 and 3; RP-Initiated Logout 1.0, 2.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -17,10 +18,10 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from broker.actions.action import Door
 from broker.audit.entry import AuditEntry
 from broker.console.console_session import Ended, SignedIn
-from broker.console.desk import Desk
+from broker.console.desk import Desk, DoorProof
 from broker.console.facts import note, raw_request, refuse_prefetch, request_id
 from broker.console.forms import read_form
-from broker.console.oidc_logins import OidcLogin, OpenLogin
+from broker.console.oidc_logins import OpenLogin, login_end_mark, told_mark
 from broker.console.pages import see_other
 from broker.console.sign_out import SIGNED_OUT
 from broker.console.ways_in import WaysIn
@@ -40,6 +41,7 @@ from broker.model.caller import Caller
 from broker.model.entities import OidcProvider
 from broker.model.principal import Principal, PrincipalType
 from broker.protocols.oidc.logout import LogoutToken
+from broker.sessions.keys import LONGEST_SESSION
 from broker.stores.errors import StoreUnavailableError
 
 BACK_CHANNEL = "/signin/{account}/with/{provider}/backchannel-logout"
@@ -91,23 +93,40 @@ class OidcLogout:
         )
         if issuer != (None if session_id is None else provider.url):
             return page  # half of the pair, or another issuer's
-        ended = await self._end_own(request, provider, session_id, page)
+        own = await self._find_own(request, provider, session_id)
+        handles = [] if own is None else [own]
         if session_id is not None:
-            for one in await self._desk.logins.find(
+            named = await self._desk.logins.find(
                 provider.unique_id,
                 parse_oidc_options(provider.options).client_id,
                 session_id=session_id,
                 subject=None,
                 until=0,
-            ):
-                ended = await self._desk.logins.end(one.handle) or ended
-        if ended is not None:
-            note(request, action="FrontChannelLogout")
-            entry = self._entry(request, "signin:FrontChannelLogout", provider)
-            async with self._desk.deps.auditor.opened(entry):
-                entry.caller_arn = entry.principal_id = provider.arn
-                entry.decision = "allowed"
+            )
+            handles += (one.handle for one in named)
+        if handles:
+            await self._end_logins(request, provider, handles)
+        if own is not None:
+            self._desk.cookie.clear(page)
         return page
+
+    async def _end_logins(
+        self, request: Request, provider: OidcProvider, handles: Sequence[str]
+    ) -> None:
+        """End logins for good, and nothing that was made from them."""
+        longest = self._desk.deps.clock.now() + LONGEST_SESSION
+        await self._desk.perform(
+            request,
+            Door.SIGN_IN,
+            ("signin", "FrontChannelLogout"),
+            _proof_of(provider, ""),
+            lambda: {
+                "Marks": [login_end_mark(handle) for handle in handles],
+                "ExpiresAt": int(longest.timestamp()),
+            },
+        )
+        for handle in handles:
+            await self._desk.logins.forget(handle)
 
     async def there(self, request: Request) -> Response:
         """Off to the provider's own sign-out page, with the ID token as a hint.
@@ -159,7 +178,6 @@ class OidcLogout:
             if await desk.logins.was_used(provider.unique_id, token.token_id):
                 raise InvalidIdentityToken(_USED)
             entry.caller_arn = entry.principal_id = provider.arn
-            entry.decision, entry.reason = "allowed", "no console session to end"
             client_id = parse_oidc_options(provider.options).client_id
             whose = {"session_id": token.session_id, "subject": token.subject}
             await desk.logins.tell(
@@ -168,11 +186,10 @@ class OidcLogout:
             found = await desk.logins.find(
                 provider.unique_id, client_id, until=token.issued_at, **whose
             )
-            if found:
-                entry.committed = True  # the action below has a record of its own
-                await self._revoke(request, provider, token, found)
+            entry.committed = True  # the action below has a record of its own
+            await self._revoke(request, provider, token, found)
             for one in found:
-                await desk.logins.end(one.handle)
+                await desk.logins.forget(one.handle)
             await desk.logins.use_up(
                 provider.unique_id,
                 token.token_id,
@@ -186,42 +203,38 @@ class OidcLogout:
         token: LogoutToken,
         found: list[OpenLogin],
     ) -> None:
-        principal = Principal.from_provider(
-            PrincipalType.WEB_IDENTITY,
-            provider.account,
-            provider=provider.arn,
-            subject=token.subject or found[0].login.subject,
+        subject = token.subject or (found[0].login.subject if found else "")
+        told = told_mark(
+            provider.unique_id,
+            parse_oidc_options(provider.options).client_id,
+            session_id=token.session_id,
+            subject=token.subject,
         )
-
-        async def prove(_now: datetime) -> Caller:
-            return Caller(principal=principal)
-
+        until = self._desk.logins.told_until(
+            session_id=token.session_id, issued_at=token.issued_at
+        )
         await self._desk.perform(
             request,
             Door.SIGN_IN,
             ("signin", "EndConsoleSessions"),
-            prove,
-            lambda: {"AccessKeyIds": [one.access_key_id for one in found]},
+            _proof_of(provider, subject),
+            lambda: {
+                "AccessKeyIds": [one.access_key_id for one in found],
+                "Told": {"Mark": told, "Until": until},
+            },
         )
 
-    async def _end_own(
-        self,
-        request: Request,
-        provider: OidcProvider,
-        session_id: str | None,
-        page: Response,
-    ) -> OidcLogin | None:
-        """End the session of the very browser, where its cookie comes along."""
+    async def _find_own(
+        self, request: Request, provider: OidcProvider, session_id: str | None
+    ) -> str | None:
+        """The login of the very browser's session, where its cookie comes along."""
         who = await self._desk.find_session(request)
         if not isinstance(who, SignedIn | Ended) or not who.arrived.login:
             return None
         login = await self._desk.logins.find_one(who.arrived.login)
         if login is None or login.provider_id != provider.unique_id:
             return None
-        if session_id not in {None, login.session_id}:
-            return None
-        self._desk.cookie.clear(page)
-        return await self._desk.logins.end(who.arrived.login)
+        return who.arrived.login if session_id in {None, login.session_id} else None
 
     async def _find_provider(self, request: Request) -> OidcProvider:
         way = await self._ways.find(
@@ -245,6 +258,21 @@ class OidcLogout:
             account=provider.account,
             resources=(provider.arn,),
         )
+
+
+def _proof_of(provider: OidcProvider, subject: str) -> DoorProof:
+    """A provider that speaks of a subject of its own, or of none."""
+    principal = Principal.from_provider(
+        PrincipalType.WEB_IDENTITY,
+        provider.account,
+        provider=provider.arn,
+        subject=subject,
+    )
+
+    async def prove(_now: datetime) -> Caller:
+        return Caller(principal=principal)
+
+    return prove
 
 
 def _origin(url: str) -> str:

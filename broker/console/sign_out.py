@@ -1,16 +1,13 @@
-"""Signing out: the record is forgotten, the cookie cleared, the call audited."""
-
-from datetime import datetime
+"""Signing out: the end is marked and on record, the cookie cleared."""
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.action import Door
 from broker.console.console_session import SignedIn
 from broker.console.desk import Desk
 from broker.console.forms import read_form
+from broker.console.leaving import end_session
 from broker.console.pages import see_other
-from broker.model.caller import Caller
 
 SIGNED_OUT = "/signin/signed-out"
 _ONWARD = ("/console", "/signin", "/federation")
@@ -31,17 +28,21 @@ class SignOut:
         return await self.leave(request, "")
 
     async def leave(self, request: Request, onward: str) -> Response:
-        """End whatever session there is; go on to ``onward`` if that is allowed."""
+        """End whatever session there is; go on to ``onward`` if that is allowed.
+
+        Raises:
+            ServiceUnavailable: a store is away; nobody was signed out for good.
+        """
         desk = self._desk
         who = await desk.find_session(request)
         cookie = desk.cookie.find(request)
-        if isinstance(who, SignedIn):
-            await self._record(request, who)
-        if cookie is not None:
-            await desk.sessions.close(cookie)
         login = None
         if who is not None and who.arrived.login:
-            login = await desk.logins.end(who.arrived.login)
+            login = await desk.logins.find_one(who.arrived.login)
+        if isinstance(who, SignedIn):
+            await end_session(desk, request, who)
+        elif cookie is not None:
+            await desk.sessions.close(cookie)
         target = desk.destinations.find_safe(onward, _ONWARD)
         if target is None:
             target = SIGNED_OUT
@@ -50,12 +51,3 @@ class SignOut:
         response = see_other(target)
         desk.cookie.clear(response)
         return response
-
-    async def _record(self, request: Request, who: SignedIn) -> None:
-        async def prove(_now: datetime) -> Caller:
-            return who.caller
-
-        await self._desk.perform(
-            request, Door.CONSOLE, ("signin", "ConsoleLogout"), prove, dict
-        )
-        await self._desk.sessions.forget(who)

@@ -107,6 +107,7 @@ class SwitchRole:
                 issuer=origin.arrived.issuer,
                 back=hidden,
                 login=origin.arrived.login,
+                ids=origin.arrived.ids,
             ),
         )
         if who is not origin:

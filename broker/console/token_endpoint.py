@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ from broker.actions.action import Door
 from broker.actions.signin.command_line_grants import (
     CommandLineGrants,
     Family,
+    login_end_mark,
     use_of_code,
     use_of_refresh_token,
 )
@@ -43,9 +44,11 @@ from broker.errors import (
     Throttling,
     ValidationError,
 )
+from broker.model.account import find_account_of_key_id
 from broker.model.caller import Caller
 from broker.protocols.oidc.dpop import DpopProof, DpopRejected, verify_proof
 from broker.protocols.oidc.strict_json import parse_object
+from broker.sessions.ends import has_ended
 from broker.sessions.resolve import ResolvedSession
 from broker.sessions.spending import Spending
 from broker.stores.errors import StoreUnavailableError
@@ -75,7 +78,10 @@ class LoginRefused(AccessDenied):
 
 @dataclass(frozen=True, slots=True)
 class _Redeemed:
-    """Whose credentials are to be made, by which code or token, and what renews them."""
+    """Whose credentials are to be made, by which code or token, and what renews them.
+
+    ``next`` is the next refresh token; empty where there must be none.
+    """
 
     caller: Caller
     family: Family
@@ -123,6 +129,8 @@ class TokenEndpoint:
             else:
                 redeemed = await self._redeem_refresh_token(given, thumbprint, now)
             found.append(redeemed)
+            if not redeemed.next:
+                raise ProofUsed
             return redeemed.caller
 
         try:
@@ -135,7 +143,7 @@ class TokenEndpoint:
                 spends=lambda: found[0].use,
             )
         except ProofUsed as error:
-            raise await self._refuse_used(found[0]) from error
+            raise await self._refuse_used(request, found[0]) from error
         credentials = result["Credentials"]
         left = credentials["Expiration"] - self._desk.deps.clock.now()
         return {
@@ -149,12 +157,30 @@ class TokenEndpoint:
             "refreshToken": await self._renewal(found[0]),
         }
 
-    async def _refuse_used(self, redeemed: _Redeemed) -> LoginRefused:
+    async def _refuse_used(self, request: Request, redeemed: _Redeemed) -> LoginRefused:
         """What is told of a code or a token that came back used."""
         if redeemed.code:
             await self._grants.forget_code(redeemed.code)
             return _code_refused("the code was used before")
-        await self._grants.end(redeemed.used)
+        return await self._end_login(request, redeemed)
+
+    async def _end_login(self, request: Request, redeemed: _Redeemed) -> LoginRefused:
+        """Nothing of a login is good any more of which a token came back used."""
+
+        async def prove(_now: datetime) -> Caller:
+            return redeemed.caller
+
+        await self._desk.perform(
+            request,
+            Door.SIGN_IN,
+            ("signin", "EndLogin"),
+            prove,
+            lambda: {
+                "Marks": [login_end_mark(redeemed.used)],
+                "ExpiresAt": redeemed.family.ends_at,
+            },
+        )
+        await self._grants.forget_family(redeemed.used)
         return _expired("the refresh token was used before: its family has ended")
 
     async def _prove_key(self, request: Request) -> str:
@@ -231,24 +257,29 @@ class TokenEndpoint:
     ) -> _Redeemed:
         token = _text(given, "refreshToken")
         family = await self._grants.find_family(token)
-        if family is None:
+        if family is None or await self._has_ended(token, family):
             raise _expired("no such family")
         # A thief without the key must not be able to end the family.
         if family.client_id != given["clientId"] or not hmac.compare_digest(
             family.thumbprint, thumbprint
         ):
             raise _expired("another client or key")
-        if not await self._grants.is_known(token):
-            await self._grants.end(token)
-            raise _expired("the refresh token was used before: its family has ended")
         resolved = await self._resolve(family.access_key_id, family.session_token, now)
-        # Made before the mint: should the cache go away, nothing was used up.
-        return _Redeemed(
+        redeemed = _Redeemed(
             session_caller(resolved),
             family,
             use_of_refresh_token(token, family),
             used=token,
-            next=await self._grants.next(token, family),
+        )
+        if not await self._grants.is_known(token):
+            return redeemed
+        # Made before the mint: should the cache go away, nothing was used up.
+        return replace(redeemed, next=await self._grants.next(token, family))
+
+    async def _has_ended(self, token: str, family: Family) -> bool:
+        account = find_account_of_key_id(family.access_key_id)
+        return account is None or await has_ended(
+            self._desk.deps.fresh, account, login_end_mark(token)
         )
 
     async def _renewal(self, redeemed: _Redeemed) -> str:

@@ -92,7 +92,7 @@ CONTROL = document(allow("*"), allow(["iam:Delete*", "sts:Assume*"], Effect="Den
 @asynccontextmanager
 async def open_installation(folder: Path) -> AsyncIterator[Services]:
     """A broker with the accounts, entities and policies of the table."""
-    async with open_services(Settings(data_dir=folder)) as services:
+    async with open_services(Settings(data_dir=folder, rate_limit=0)) as services:
         for account in map(AccountId, (ACCOUNT, OTHER, BOUND)):
             await _fill(services, account)
         yield services

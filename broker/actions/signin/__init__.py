@@ -5,10 +5,10 @@ The service ``signin`` has no Query API; its actions are called by the console.
 
 from broker.actions.action import Action
 from broker.actions.signin.console_login import ConsoleLogin
-from broker.actions.signin.console_logout import CONSOLE_LOGOUT
 from broker.actions.signin.create_console_link import CreateConsoleLink
 from broker.actions.signin.derived_mint import DerivedMinter
 from broker.actions.signin.end_console_sessions import EndConsoleSessions
+from broker.actions.signin.end_sign_ins import END_SIGN_INS
 from broker.actions.signin.get_console_credentials import GetConsoleCredentials
 from broker.actions.signin.get_signin_token import GetSigninToken
 from broker.actions.signin.live_sessions import LiveSessions
@@ -36,7 +36,7 @@ def signin_actions(
     minter = DerivedMinter(fresh, issuer)
     return (
         ConsoleLogin(fresh, minter, PasswordLogin(issuer)).action(),
-        CONSOLE_LOGOUT,
+        *END_SIGN_INS,
         EndConsoleSessions(cache).action(),
         CreateConsoleLink(minter, tokens).action(),
         GetConsoleCredentials(minter).action(),

@@ -11,6 +11,7 @@ Source: RFC 6749 4.1.2; RFC 9700 4.14.2; RFC 9449 5.
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from broker.sessions.ends import end_mark
 from broker.sessions.handles import Handles
 from broker.sessions.spending import Spending, spending
 from broker.sessions.vault import Vault
@@ -92,9 +93,9 @@ class CommandLineGrants:
         """The refresh token is used up."""
         await self._tokens.forget(token.partition(".")[2])
 
-    async def end(self, token: str) -> None:
-        """No token of this one's family is good any more."""
-        await self._families.drop(token.partition(".")[0])
+    async def forget_family(self, token: str) -> None:
+        """No token of this one's family is good any more: its end is marked."""
+        await self._families.forget(token.partition(".")[0])
 
     async def _next(self, handle: str, ends_at: datetime) -> str:
         return f"{handle}.{await self._tokens.put({'family': handle}, ends_at)}"
@@ -103,6 +104,11 @@ class CommandLineGrants:
 def use_of_code(code: str, now: datetime) -> Spending:
     """The one exchange that a code is good for."""
     return spending("login-code", code, until=now + CODE_LIFE)
+
+
+def login_end_mark(token: str) -> str:
+    """What marks the end of a refresh token's family, in its session's account."""
+    return end_mark("login", token.partition(".")[0])
 
 
 def use_of_refresh_token(token: str, family: Family) -> Spending:

@@ -4,17 +4,30 @@ What was made from them ends with them: a switched role, credentials, links.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
+from broker.sessions.ends import refuse_earlier
 from broker.sessions.revoke import revoke_key_id, revoke_session
 from broker.stores.cache.port import Cache, SessionRecord
 
+_LONGEST_SIGN_IN = timedelta(minutes=30)
+"""From an ID token's issue to the console session that it opens, and more."""
+
+
+class Told(TypedDict):
+    """What sign-ins that are on their way are held to; ``Until`` in seconds since 1970."""
+
+    Mark: str
+    Until: float
+
 
 class EndConsoleSessionsRequest(TypedDict):
-    """The access key ids of the sessions that the logout is about."""
+    """The sessions that the logout is about, and what it says of later ones."""
 
     AccessKeyIds: Sequence[str]
+    Told: Told
 
 
 class EndConsoleSessions:
@@ -44,7 +57,14 @@ class EndConsoleSessions:
         }
 
 
-async def _end(_given: EndConsoleSessionsRequest, call: Call) -> Mapping[str, Any]:
+async def _end(given: EndConsoleSessionsRequest, call: Call) -> Mapping[str, Any]:
+    await refuse_earlier(
+        call.change,
+        call.account,
+        given["Told"]["Mark"],
+        upto=given["Told"]["Until"],
+        until=call.now + _LONGEST_SIGN_IN,
+    )
     found = call.prepared
     if not isinstance(found, dict):
         raise TypeError("nothing was prepared")

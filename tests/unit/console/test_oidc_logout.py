@@ -446,17 +446,13 @@ async def test_the_providers_page_says_what_to_register_there(scene: Scene) -> N
 async def test_a_session_that_is_replaced_makes_room(scene: Scene) -> None:
     provider = await scene.register()
     login = scene.login(provider)
-    minted = await scene.world.mint(SessionKind.WEB_IDENTITY)
-    given = minted.credentials
-    handle = await scene.desk.logins.open(login, given.access_key_id, given.expiration)
-    cookie = await scene.desk.sessions.open(
-        given.access_key_id,
-        given.session_token.reveal(),
-        given.expiration,
-        Arrived(door="oidc", login=handle),
+    browser, _ = await scene.sign_in(login)
+    asked = await scene.world.sign_in(browser)
+    fields = form_fields(asked, "/signin/continue")
+    answer = await browser.post(
+        "/signin/continue", data=fields, headers={"origin": ORIGIN}
     )
-    await scene.desk.sessions.end(cookie)
-    assert await scene.desk.logins.find_one(handle) is None
+    assert COOKIE in answer.cookies
     assert not await scene.desk.logins.find(
         provider.unique_id,
         CLIENT,

@@ -1,0 +1,46 @@
+"""``ConsoleLogout``, ``EndLogin`` and ``FrontChannelLogout``: something ends for good.
+
+What is named ends; what was made from it goes on. See ``EndConsoleSessions`` for a
+logout that ends that as well.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TypedDict
+
+from broker.actions.action import Action, Call, needs_nothing
+from broker.sessions.ends import end_for_good
+
+
+class EndingRequest(TypedDict):
+    """The marks of what ends (`broker.sessions.ends`), in the caller's account.
+
+    ``ExpiresAt`` (seconds since 1970) is when the last of it would have ended anyway.
+    """
+
+    Marks: Sequence[str]
+    ExpiresAt: int
+
+
+async def _end(given: EndingRequest, call: Call) -> Mapping[str, str]:
+    await end_for_good(
+        call.change,
+        call.account,
+        given["Marks"],
+        until=datetime.fromtimestamp(given["ExpiresAt"], UTC),
+        reason=f"ended by {call.caller.principal.arn}",
+    )
+    return {}
+
+
+END_SIGN_INS = tuple(
+    Action(
+        service="signin",
+        name=name,
+        needs=needs_nothing,
+        handle=_end,
+        writes=True,
+        calls=0,
+    )
+    for name in ("ConsoleLogout", "EndLogin", "FrontChannelLogout")
+)
