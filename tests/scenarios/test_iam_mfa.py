@@ -2,9 +2,12 @@
 
 import base64
 import json
+import re
+from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
+import httpx2
 import pytest
 
 from tests.support.broker import ACCOUNT, Key, RunningBroker
@@ -275,6 +278,10 @@ def test_the_root_shows_a_code_of_its_own_device(broker: RunningBroker) -> None:
     key = broker.create_account(account)
     serial, device = make_device(broker.client("iam", key), "root-account-mfa-device")
     broker.command("mfa", "enable-root", account, serial, *device.pair().values())
+    alone = broker.client("iam", key)
+    assert refused(alone.deactivate_mfa_device, SerialNumber=serial).code == (
+        "AccessDenied"
+    )
     sts = broker.client("sts", key)
     shown = sts.get_session_token(SerialNumber=serial, TokenCode=device.code())
     session = broker.client("iam", Key.of(shown["Credentials"]))
@@ -324,3 +331,93 @@ def test_the_aws_cli_walks_through_enabling_a_device(
         **environment,
     )
     assert shown["Credentials"]["SessionToken"]
+
+
+EVERYTHING = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"},
+    }
+)
+
+
+def sign_in(broker: RunningBroker, credentials: dict[str, Any]) -> httpx2.Client:
+    """A browser at the console with temporary credentials."""
+    session = {
+        "sessionId": credentials["AccessKeyId"],
+        "sessionKey": credentials["SecretAccessKey"],
+        "sessionToken": credentials["SessionToken"],
+    }
+    browser = httpx2.Client(base_url=broker.url, follow_redirects=True)
+    made = browser.get(
+        "/federation",
+        params={"Action": "getSigninToken", "Session": json.dumps(session)},
+    )
+    browser.get(
+        "/federation",
+        params={
+            "Action": "login",
+            "Destination": f"{broker.url}/console/",
+            "SigninToken": made.json()["SigninToken"],
+        },
+    )
+    return browser
+
+
+def remove_at_console(browser: httpx2.Client, name: str, serial: str) -> str:
+    home = browser.get("/console/")
+    csrf = re.search(r'name="csrf" value="([^"]+)"', home.text)
+    assert csrf, home.text
+    form = {"csrf": csrf[1], "name": name, "do": "remove-device", "device": serial}
+    origin = str(browser.base_url).rstrip("/")
+    page = browser.post(
+        "/console/users/credentials", data=form, headers={"origin": origin}
+    )
+    return page.text
+
+
+def test_no_factor_is_removed_without_a_factor_by_any_way_from_the_users_key(
+    broker: RunningBroker, iam: Any
+) -> None:
+    (serial, device), (other, _) = make_user(iam, "carol", devices=2)
+    key = Key.of(iam.create_access_key(UserName="carol")["AccessKey"])
+    iam.put_user_policy(UserName="carol", PolicyName="all", PolicyDocument=EVERYTHING)
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+            "Action": "sts:AssumeRole",
+        },
+    }
+    iam.create_role(RoleName="Full", AssumeRolePolicyDocument=json.dumps(trust))
+    iam.put_role_policy(RoleName="Full", PolicyName="all", PolicyDocument=EVERYTHING)
+    sts = broker.client("sts", key)
+    role = {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/Full", "RoleSessionName": "carol"}
+    taking = {"UserName": "carol", "SerialNumber": other}
+
+    def took(credentials: dict[str, Any]) -> str:
+        by = broker.client("iam", Key.of(credentials))
+        return refused(by.deactivate_mfa_device, **taking).message
+
+    lent = sts.get_federation_token(Name="carol", Policy=EVERYTHING)["Credentials"]
+    with closing(sign_in(broker, lent)) as browser:
+        page = remove_at_console(browser, "carol", other)
+    assert "authenticated with an MFA device" in page
+    assumed = sts.assume_role(**role)["Credentials"]
+    assert "authenticated with an MFA device" in took(assumed)
+    narrowed = broker.client("sts", Key.of(assumed)).get_scoped_credentials(
+        DurationSeconds=900
+    )
+    assert "authenticated with an MFA device" in took(narrowed["Credentials"])
+    with closing(sign_in(broker, assumed)) as browser:
+        page = remove_at_console(browser, "carol", other)
+    assert "authenticated with an MFA device" in page
+    listed = iam.list_mfa_devices(UserName="carol")["MFADevices"]
+    assert {one["SerialNumber"] for one in listed} == {serial, other}
+
+    shown = sts.assume_role(**role, SerialNumber=serial, TokenCode=device.code())
+    by = broker.client("iam", Key.of(shown["Credentials"]))
+    by.deactivate_mfa_device(**taking)
+    # Somebody else with the permission needs no factor of hers.
+    iam.deactivate_mfa_device(UserName="carol", SerialNumber=serial)

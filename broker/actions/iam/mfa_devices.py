@@ -13,9 +13,10 @@ from broker.actions.action import Action, Call, Given
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import On, change, read
-from broker.actions.iam.holders import Holder, find_holder, read_holder
+from broker.actions.iam.factors import require_shown_factor
+from broker.actions.iam.holders import find_holder, read_holder
 from broker.actions.iam.paging import cut, page_request, stored_page, truncation
-from broker.errors import AccessDenied, ServiceUnavailable
+from broker.errors import ServiceUnavailable
 from broker.identities import mfa_devices
 from broker.identities.accounts import require_account
 from broker.identities.passkeys import is_passkey, require_passkey_of
@@ -57,7 +58,7 @@ def mfa_device_actions(seals: Seals) -> tuple[Action, ...]:
 
     async def enable(given: Given, call: Call) -> dict[str, Any]:
         holder = await find_holder(given, call, call.change)
-        await _require_own_factor(holder, call)
+        await require_shown_factor(holder.holder_id, call)
         device = await _require(given, call)
         with _seeds():
             await mfa_devices.enable_device(
@@ -145,31 +146,9 @@ async def _require_passkey(given: Given, call: Call) -> Passkey:
     return found
 
 
-async def _require_own_factor(holder: Holder, call: Call) -> None:
-    """Whoever has devices adds and removes none with an access key alone.
-
-    Who signed in with a password had to show a device, unless it came after that;
-    other sessions come here with MFA only.
-
-    Source: AWS security bulletin AWS-2023-001; the text was recorded.
-    """
-    caller = call.caller
-    if caller.session is not None or holder.user is None:
-        return
-    if caller.principal.unique_id != holder.holder_id:
-        return
-    if await call.change.list_mfa_devices(
-        call.account, holder.holder_id
-    ) or await call.change.list_passkeys(call.account, holder.holder_id):
-        raise AccessDenied(
-            "To complete this action, please ensure that you are authenticated with an"
-            " MFA device that is enabled for this user."
-        )
-
-
 async def _deactivate(given: Given, call: Call) -> dict[str, Any]:
     holder = await find_holder(given, call, call.change)
-    await _require_own_factor(holder, call)
+    await require_shown_factor(holder.holder_id, call)
     if is_passkey(given["SerialNumber"]):
         await call.change.delete_passkey(
             await require_passkey_of(

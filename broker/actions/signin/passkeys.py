@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call, Given, Needs
 from broker.actions.iam import targets as on
+from broker.actions.iam.factors import require_shown_factor
 from broker.actions.signin.passkey_ceremonies import (
     Ceremony,
     PasskeyCeremonies,
@@ -136,6 +137,7 @@ async def _register(_given: Given, call: Call) -> Mapping[str, Any]:
     prepared = call.prepared
     if not isinstance(prepared, _Registration):
         raise TypeError("the passkey was not verified")
+    await require_shown_factor(call.caller.principal.unique_id, call)
     name = call.caller.principal.username
     passkey = await register_passkey(
         call.change,

@@ -98,7 +98,8 @@ async def serials(world: SignInWorld) -> list[str]:
 
 async def test_a_passkey_is_registered_listed_and_removed(world: SignInWorld) -> None:
     browser = await signed_in(world)
-    done = await register(browser, Authenticator(ORIGIN))
+    authenticator = Authenticator(ORIGIN)
+    done = await register(browser, authenticator)
     assert done.headers["location"] == f"{HOME}?done=device"
     (serial,) = await serials(world)
     assert serial.startswith(f"arn:aws:iam::{ACCOUNT}:u2f/user/ann/laptop-")
@@ -108,11 +109,27 @@ async def test_a_passkey_is_registered_listed_and_removed(world: SignInWorld) ->
     record = await world.recorded("signin:RegisterPasskey")
     assert record.parameters == {"DeviceName": "laptop"}
     assert serial in record.resources
+    # Who signed in before there was a factor showed none.
+    for refused in (
+        await remove(browser, serial),
+        await register(browser, Authenticator(ORIGIN), "second"),
+    ):
+        assert refused.status_code == 403
+        assert "authenticated with an MFA device" in text_of(refused)
+    assert await serials(world) == [serial]
+    again = world.browser()
+    page = await send_password(again)
+    await show(again, page, authenticator.get(options_on(page)))
+    assert (await register(again, Authenticator(ORIGIN), "second")).status_code == 303
+    gone = await remove(again, serial)
+    assert gone.headers["location"] == f"{HOME}?done=device-gone"
+    assert len(await serials(world)) == 1
+
+
+async def remove(browser: Any, serial: str) -> Any:
     ask = await browser.get(f"{HOME}/mfa/remove", params={"serial": serial})
     fields = form_fields(ask, f"{HOME}/mfa/remove")
-    gone = await browser.post(f"{HOME}/mfa/remove", data=fields, headers=SAME)
-    assert gone.headers["location"] == f"{HOME}?done=device-gone"
-    assert await serials(world) == []
+    return await browser.post(f"{HOME}/mfa/remove", data=fields, headers=SAME)
 
 
 async def test_an_answer_is_taken_once(world: SignInWorld) -> None:

@@ -348,6 +348,14 @@ async def test_a_hardware_token_is_assigned_resynced_and_removed(
     ask = f"{MFA}/resync?serial={serial}"
     synced = await post(browser, ask, f"{MFA}/resync", **codes(world, seed))
     assert synced.headers["location"] == f"{HOME}?done=resynced"
+    # Who signed in before there was a factor showed none.
+    kept = await post(browser, f"{MFA}/remove?serial={serial}", f"{MFA}/remove")
+    assert kept.status_code == 403
+    world.clock.move(120)
+    browser = world.browser()
+    shown = await send_password(browser)
+    code = codes(world, seed)["second_code"]
+    await send_step(browser, shown, "factor", factor="code", code=code)
     gone = await post(browser, f"{MFA}/remove?serial={serial}", f"{MFA}/remove")
     assert gone.headers["location"] == f"{HOME}?done=device-gone"
     device = await world.services.stores.directory.find_mfa_device(ACCOUNT, serial)

@@ -1,0 +1,35 @@
+"""Who may change the second factors of a user or the root."""
+
+from broker.actions.action import Call
+from broker.errors import AccessDenied
+from broker.sessions.lineage import has_shown_mfa
+
+_NOT_SHOWN = (
+    "To complete this action, please ensure that you are authenticated with an MFA"
+    " device that is enabled for this user."
+)
+
+
+async def require_shown_factor(holder_id: str, call: Call) -> None:
+    """Hold whoever changes their own second factors to having shown one.
+
+    The whole lineage of the call counts: what began with the holder's key or password,
+    by whatever way and in whatever role, must have shown a factor of the holder's on
+    that way. Somebody else needs the permission alone, and the first factor none.
+
+    Source: AWS security bulletin AWS-2023-001, which is about keys; the text was
+    recorded.
+
+    Raises:
+        AccessDenied: none was shown, and the holder has one.
+    """
+    caller = call.caller
+    if caller.session is not None:
+        is_unshown = has_shown_mfa(caller.session, holder_id) is False
+    else:
+        is_unshown = caller.principal.unique_id == holder_id
+    if is_unshown and (
+        await call.directory.list_mfa_devices(call.account, holder_id)
+        or await call.directory.list_passkeys(call.account, holder_id)
+    ):
+        raise AccessDenied(_NOT_SHOWN)
