@@ -39,13 +39,11 @@ from broker.clock import Clock
 from broker.errors import (
     AccessDenied,
     BrokerError,
-    ConcurrentModification,
     InternalFailure,
     InvalidAction,
     InvalidIdentityToken,
     MalformedInput,
     MalformedQueryString,
-    ServiceUnavailable,
     UnsupportedOperation,
     ValidationError,
 )
@@ -70,7 +68,7 @@ from broker.protocols.query import (
 )
 from broker.protocols.saml.errors import SamlRejected
 from broker.stores.directory.port import Directory
-from broker.stores.errors import ConflictError, StoreUnavailableError
+from broker.stores.errors import StoreFailedError, refusal_of
 from broker.stores.uses import UseBuffer
 
 _log = structlog.get_logger(__name__)
@@ -83,9 +81,6 @@ _ERRORS: Mapping[Reason, type[BrokerError]] = {
     Reason.MALFORMED_QUERY_STRING: MalformedQueryString,
     Reason.VALIDATION_ERROR: ValidationError,
 }
-
-
-_TRANSLATED = (QueryRejected, ConflictError, StoreUnavailableError)
 
 
 class Pipeline:
@@ -158,7 +153,7 @@ class Pipeline:
         except BrokerError as error:
             return fault.answer(error)
         except QueryRejected as rejected:
-            return fault.answer(_in_wire_words(rejected))
+            return fault.answer(_ERRORS[rejected.reason](rejected.message))
         except Exception:  # noqa: BLE001  # the one place where anything may end
             _log.exception("unexpected failure", request_id=request_id)
             return fault.answer(InternalFailure())
@@ -174,8 +169,10 @@ class Pipeline:
         async with self._auditor.opened(call.entry):
             try:
                 return await self._walk(call, action, read)
-            except _TRANSLATED as error:
-                raise _in_wire_words(error) from error
+            except QueryRejected as rejected:
+                raise _ERRORS[rejected.reason](rejected.message) from rejected
+            except StoreFailedError as failure:
+                raise refusal_of(failure) from failure
 
     async def _walk(
         self, call: Call, action: Action, read: Callable[[], Given]
@@ -359,21 +356,6 @@ def _parse_long(raw: RawRequest) -> tuple[RawRequest, QueryCall]:
     """What takes long when a body is long, its hash included."""
     hashed = replace(raw, body_sha256=hashlib.sha256(raw.body).hexdigest())
     return hashed, parse_call(raw)
-
-
-def _in_wire_words(
-    error: QueryRejected | ConflictError | StoreUnavailableError,
-) -> BrokerError:
-    """What the protocol and the stores refuse, as the wire says it."""
-    if isinstance(error, QueryRejected):
-        return _ERRORS[error.reason](error.message)
-    if isinstance(error, ConflictError):
-        return ConcurrentModification(
-            "The request was rejected because multiple requests to change this"
-            " object were submitted simultaneously. Wait a few minutes and submit"
-            " your request again."
-        )
-    return ServiceUnavailable(detail=f"a store is away: {error}")
 
 
 def _note_caller(entry: AuditEntry, caller: Caller) -> None:

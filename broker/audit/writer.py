@@ -30,7 +30,7 @@ from broker.errors import (
     with_advice,
 )
 from broker.model.audit import Outcome
-from broker.stores.errors import StoreUnavailableError
+from broker.stores.errors import StoreFailedError, StoreUnavailableError, refusal_of
 from broker.stores.ledger.port import Ledger
 
 _log = structlog.get_logger(__name__)
@@ -152,6 +152,8 @@ class OpenedEntry:
         """Complete the entry; a call that is cancelled leaves none."""
         if isinstance(error, BrokerError):
             _fail(self._entry, error)
+        elif isinstance(error, StoreFailedError):
+            _fail(self._entry, refusal_of(error))
         elif isinstance(error, Exception):
             _fail(self._entry, InternalFailure(detail=type(error).__name__))
         elif error is not None:

@@ -42,7 +42,7 @@ from broker.model.entities import OidcProvider
 from broker.model.principal import Principal, PrincipalType
 from broker.protocols.oidc.logout import LogoutToken
 from broker.sessions.keys import LONGEST_SESSION
-from broker.stores.errors import StoreUnavailableError
+from broker.stores.errors import StoreFailedError
 
 BACK_CHANNEL = "/signin/{account}/with/{provider}/backchannel-logout"
 FRONT_CHANNEL = "/signin/{account}/with/{provider}/frontchannel-logout"
@@ -68,7 +68,7 @@ class OidcLogout:
             await self._end_told(request)
         except ClientDisconnect:
             return Response(status_code=_BAD)
-        except (ServiceUnavailable, IdpCommunicationError, StoreUnavailableError):
+        except (ServiceUnavailable, IdpCommunicationError, StoreFailedError):
             return JSONResponse(
                 {"error": "temporarily_unavailable"}, _UNAVAILABLE, headers=_NO_STORE
             )

@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from broker.console.facts import note, request_id
 from broker.console.static_files import StaticFiles
 from broker.errors import BrokerError, InternalFailure
+from broker.stores.errors import StoreFailedError, refusal_of
 
 _log = structlog.get_logger(__name__)
 
@@ -107,6 +108,8 @@ class Pages:
                 return await handler(request)
             except BrokerError as error:
                 return self.show_error(request, error, door=door)
+            except StoreFailedError as failure:
+                return self.show_error(request, refusal_of(failure), door=door)
             except ClientDisconnect:
                 return Response(status_code=400)
             except Exception:  # noqa: BLE001  # the one place where anything may end

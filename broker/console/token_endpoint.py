@@ -51,7 +51,7 @@ from broker.protocols.oidc.strict_json import parse_object
 from broker.sessions.ends import has_ended
 from broker.sessions.resolve import ResolvedSession
 from broker.sessions.spending import Spending
-from broker.stores.errors import StoreUnavailableError
+from broker.stores.errors import StoreFailedError, StoreUnavailableError, refusal_of
 
 PATH = "/v1/token"
 _log = structlog.get_logger(__name__)
@@ -106,6 +106,8 @@ class TokenEndpoint:
         except BrokerError as error:
             note(request, error_code=error.code)
             return _error(error)
+        except StoreFailedError as failure:
+            return _error(refusal_of(failure))
         except ClientDisconnect:
             return Response(status_code=_BAD)
         except Exception:  # noqa: BLE001  # the one place where anything may end

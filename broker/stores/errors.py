@@ -1,7 +1,13 @@
-"""What a store can say besides its answer."""
+"""What a store can say besides its answer, and how a door tells that."""
+
+from broker.errors import BrokerError, ConcurrentModification, ServiceUnavailable
 
 
-class StoreUnavailableError(Exception):
+class StoreFailedError(Exception):
+    """What any call of a store may end in, whatever was asked."""
+
+
+class StoreUnavailableError(StoreFailedError):
     """The store cannot be reached, or did not answer in time. Try again later."""
 
 
@@ -17,9 +23,20 @@ class AlreadyExistsError(Exception):
         self.kind = kind
 
 
-class ConflictError(Exception):
+class ConflictError(StoreFailedError):
     """The transaction collided with another writer's."""
 
 
 class InvalidMarkerError(ValueError):
     """A page's marker was not made by the list that it was shown to."""
+
+
+def refusal_of(failure: StoreFailedError) -> BrokerError:
+    """What a store's failure is to whoever called; every door tells it so."""
+    if isinstance(failure, ConflictError):
+        return ConcurrentModification(
+            "The request was rejected because multiple requests to change this"
+            " object were submitted simultaneously. Wait a few minutes and submit"
+            " your request again."
+        )
+    return ServiceUnavailable(detail=f"a store is away: {failure}")
