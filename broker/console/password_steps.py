@@ -15,7 +15,7 @@ from starlette.responses import Response
 from broker.actions.action import Door
 from broker.audit.entry import AuditEntry
 from broker.console.arrival import Arrival, Arrivals
-from broker.console.attempts import TOO_MANY, Attempts, limit_of
+from broker.console.attempts import BUSY, TOO_MANY, Attempts, limit_of
 from broker.console.csrf import FIELD, csrf_token, require_csrf
 from broker.console.desk import SIGN_IN, Desk
 from broker.console.facts import note, raw_request, request_id
@@ -52,7 +52,7 @@ _FORBIDDEN = 403
 _TOO_MANY = 429
 _NO_KIND = "There is no such second factor."
 _START_AGAIN = "There were too many wrong answers. Start again."
-_BUSY = "Many people are signing in just now. Try again in a moment."
+
 _DIFFER = "The two new passwords are not the same."
 _NOT_ALLOWED = (
     "Your password has to be changed, and you have no permission for it"
@@ -311,7 +311,7 @@ def status_of(error: BrokerError) -> int:
 def words_of(error: BrokerError) -> str:
     """What the page tells of a refusal."""
     if isinstance(error, Throttling) and error.message != TOO_MANY:
-        return _BUSY
+        return BUSY
     return error.words
 
 

@@ -23,7 +23,10 @@ from broker.model.entities import PASSWORD_SEAL, LoginProfile
 Result = TypeVar("Result")
 
 _THREADS = 2
-_WAITING_MAX = 64
+_WAITING_MAX = 512
+"""Some 15 seconds of work: a company's people may all sign in at nine o'clock. What waits
+holds a few kilobytes; the 46 MiB are those of a hash under way."""
+
 # OWASP, "Password Storage Cheat Sheet": argon2id with 46 MiB, one pass, one lane.
 _HASHER = PasswordHasher(
     time_cost=1, memory_cost=47_104, parallelism=1, hash_len=32, type=Type.ID

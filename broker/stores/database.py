@@ -80,6 +80,7 @@ class Engine(Protocol):
     async def rows(
         self, statement: Executable, parameters: Mapping[str, object] | None
     ) -> Sequence[Row[Any]]: ...
+    async def watched_rows(self, statement: Executable) -> Sequence[Row[Any]]: ...
     async def connect(self) -> Session: ...
     async def dispose(self) -> None: ...
 
@@ -105,6 +106,11 @@ class Database:
         """All rows of one reading statement, outside any transaction."""
         with translate_errors():
             return await self._engine.rows(statement, parameters)
+
+    async def watched_rows(self, statement: Executable) -> Sequence[Row[Any]]:
+        """As ``rows``; waits for nobody who only keeps the database busy."""
+        with translate_errors():
+            return await self._engine.watched_rows(statement)
 
     @asynccontextmanager
     async def connection(

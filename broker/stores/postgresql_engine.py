@@ -1,13 +1,14 @@
 """SQLAlchemy's connections to a PostgreSQL server; an embedded broker loads none."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Dialect, Row
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql import Executable
 
 from broker.stores.database import (
@@ -15,48 +16,97 @@ from broker.stores.database import (
     STATEMENT_SECONDS,
     connect_postgresql,
 )
+from broker.stores.errors import StoreUnavailableError
 from broker.stores.sharing import Answer, Session
 from broker.stores.urls import PostgresqlLocation
 
 _POOL_SIZE = 4
+_CHANGING_MOST = 3
+"""Connections with a transaction: what it reads besides needs one more."""
 
 
 class PostgresqlEngine:
-    """A pool of connections to a server."""
+    """A few connections to a server, in the order of coming, and one for the watch.
+
+    The pool itself lets whoever comes at the right moment overtake those who wait.
+    Whether the database is there at all is asked on a connection of its own: when all
+    others are busy it is not away.
+    """
 
     def __init__(self, location: PostgresqlLocation) -> None:
+        self._places = asyncio.Semaphore(_POOL_SIZE)
+        self._changes = asyncio.Semaphore(_CHANGING_MOST)
+
         async def connect() -> Any:  # noqa: ANN401  # asyncpg publishes no types
             return await connect_postgresql(
                 location, statement_seconds=STATEMENT_SECONDS, statement_cache_size=100
             )
 
-        self._engine = create_async_engine(
-            "postgresql+asyncpg://",
-            async_creator=connect,
-            pool_size=_POOL_SIZE,
-            max_overflow=0,
-            pool_timeout=POOL_WAIT_SECONDS,
-        )
-        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
-        # Transactions are begun and ended by statements, in one round trip with others.
-        self._plain = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        def make(pool_size: int) -> AsyncEngine:
+            engine = create_async_engine(
+                "postgresql+asyncpg://",
+                async_creator=connect,
+                pool_size=pool_size,
+                max_overflow=0,
+                pool_timeout=POOL_WAIT_SECONDS,
+                # Transactions are begun and ended by statements, in one round trip
+                # with others.
+                isolation_level="AUTOCOMMIT",
+            )
+            event.listen(engine.sync_engine, "checkout", _refuse_closed)
+            return engine
+
+        self._engine, self._watch = make(_POOL_SIZE), make(1)
 
     async def rows(
         self, statement: Executable, parameters: Mapping[str, object] | None
     ) -> Sequence[Row[Any]]:
         """All rows of one reading statement, outside any transaction."""
-        async with self._plain.connect() as connection:
-            return (await connection.execute(statement, parameters)).all()
+        await _wait_for(self._places)
+        try:
+            async with self._engine.connect() as connection:
+                return (await connection.execute(statement, parameters)).all()
+        finally:
+            self._places.release()
+
+    async def watched_rows(self, statement: Executable) -> Sequence[Row[Any]]:
+        """All rows of one reading statement, however busy the connections are."""
+        async with self._watch.connect() as connection:
+            return (await connection.execute(statement)).all()
 
     async def connect(self) -> Session:
         """A connection for one transaction."""
-        connection = await self._plain.connect()
-        raw = await connection.get_raw_connection()
-        return PostgresqlSession(connection, raw.driver_connection)
+        await _wait_for(self._changes)
+        try:
+            await _wait_for(self._places)
+        except BaseException:
+            self._changes.release()
+            raise
+        try:
+            connection = await self._engine.connect()
+            raw = await connection.get_raw_connection()
+        except BaseException:
+            self._give_back()
+            raise
+        return PostgresqlSession(connection, raw.driver_connection, self._give_back)
+
+    def _give_back(self) -> None:
+        self._places.release()
+        self._changes.release()
 
     async def dispose(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+        await self._watch.dispose()
+
+
+async def _wait_for(places: asyncio.Semaphore) -> None:
+    """Wait for a place, in the order of coming, but not for ever."""
+    try:
+        async with asyncio.timeout(POOL_WAIT_SECONDS):
+            await places.acquire()
+    except TimeoutError as error:
+        raise StoreUnavailableError("every connection is in use") from error
 
 
 class PostgresqlSession:
@@ -64,9 +114,15 @@ class PostgresqlSession:
 
     begin = "BEGIN"
 
-    def __init__(self, connection: AsyncConnection, driver: Any) -> None:  # noqa: ANN401  # asyncpg publishes no types
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        driver: Any,  # noqa: ANN401  # asyncpg publishes no types
+        give_back: Callable[[], None],
+    ) -> None:
         self._connection = connection
         self._driver = driver
+        self._give_back: Callable[[], None] | None = give_back
 
     @property
     def dialect(self) -> Dialect:
@@ -92,13 +148,17 @@ class PostgresqlSession:
 
     async def close(self) -> None:
         """Give the connection back, or end it if its transaction did not end."""
-        # What was lost by now changes nothing about what was.
-        with suppress(SQLAlchemyError, OSError):
-            if self._connection.closed:
-                return
-            if self._driver.is_closed() or self._driver.is_in_transaction():
-                await self._connection.invalidate()
-            await self._connection.close()
+        give_back, self._give_back = self._give_back, None
+        if give_back is None:
+            return
+        try:
+            # What was lost by now changes nothing about what was.
+            with suppress(SQLAlchemyError, OSError):
+                if self._driver.is_closed() or self._driver.is_in_transaction():
+                    await self._connection.invalidate()
+                await self._connection.close()
+        finally:
+            give_back()
 
 
 def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401  # asyncpg publishes no types

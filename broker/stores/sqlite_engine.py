@@ -72,6 +72,10 @@ class SqliteEngine:
         """All rows of one reading statement, outside any transaction."""
         return await self.run(_read, self._engine, statement, parameters)
 
+    async def watched_rows(self, statement: Executable) -> Sequence[Row[Any]]:
+        """As ``rows``: no statement holds a thread for long but a change's first."""
+        return await self.rows(statement, None)
+
     async def connect(self) -> "SqliteSession":
         """A connection for one transaction."""
         return SqliteSession(self, self._engine)

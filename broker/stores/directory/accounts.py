@@ -1,8 +1,9 @@
 """Accounts and their generations."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import delete, select
+from sqlalchemy.sql import Executable
 
 from broker.model.account import Account, AccountId
 from broker.stores.directory.revocations import RevocationReads, RevocationWrites
@@ -82,6 +83,10 @@ _ACCOUNTS_A_QUERY = 500
 class AccountReads(RevocationReads):
     """See ``DirectoryReader``."""
 
+    async def watched_rows(self, statement: Executable) -> Sequence[AnyRow]:
+        """All rows of a statement that tells whether the database is there."""
+        return await self.rows(statement)
+
     async def generations(
         self, accounts: Collection[AccountId] | None = None
     ) -> Mapping[AccountId, int]:
@@ -94,7 +99,7 @@ class AccountReads(RevocationReads):
             # An empty list still asks: the answer shows that the database is there.
             for start in range(0, max(1, len(wanted)), _ACCOUNTS_A_QUERY):
                 some = wanted[start : start + _ACCOUNTS_A_QUERY]
-                rows += await self.rows(
+                rows += await self.watched_rows(
                     statement.where(GENERATIONS.c.account.in_(some))
                 )
         return {row.account: row.generation for row in rows}

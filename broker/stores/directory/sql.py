@@ -86,6 +86,9 @@ class SqlDirectory(
     ) -> Sequence[AnyRow]:
         return await self._database.rows(statement, parameters)
 
+    async def watched_rows(self, statement: Executable) -> Sequence[AnyRow]:
+        return await self._database.watched_rows(statement)
+
     @asynccontextmanager
     async def change(self, account: AccountId) -> AsyncIterator["SqlChange"]:
         async with self._database.connection(account, _raise(account)) as connection:
