@@ -25,6 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.sql import Executable
 
 from broker.stores.errors import ConflictError, StoreUnavailableError
+from broker.stores.patience import Patience
 from broker.stores.sharing import Answer, Line, Session
 from broker.stores.sqlite_engine import SQLITE_PRAGMAS, SqliteEngine
 from broker.stores.urls import DatabaseLocation, PostgresqlLocation, SqliteLocation
@@ -155,17 +156,17 @@ async def connect_postgresql(
     """An asyncpg connection that gives up in time, on both ends of the wire."""
     import asyncpg  # noqa: PLC0415  # an embedded installation never loads it
 
-    return await asyncpg.connect(
-        location.dsn,
-        timeout=CONNECT_SECONDS,
-        command_timeout=statement_seconds,
-        server_settings={
-            "application_name": "broker",
-            "statement_timeout": str(int(statement_seconds * 1000)),
-            "idle_in_transaction_session_timeout": "60000",
-        },
-        **options,
-    )
+    async with Patience(CONNECT_SECONDS):
+        return await asyncpg.connect(
+            location.dsn,
+            command_timeout=statement_seconds,
+            server_settings={
+                "application_name": "broker",
+                "statement_timeout": str(int(statement_seconds * 1000)),
+                "idle_in_transaction_session_timeout": "60000",
+            },
+            **options,
+        )
 
 
 def connect_sqlite(path: Path, *, busy_seconds: float) -> sqlite3.Connection:

@@ -26,6 +26,7 @@ from broker.stores.cache.redis_client import (
     send_all,
 )
 from broker.stores.errors import InvalidMarkerError, StoreUnavailableError
+from broker.stores.patience import Patience
 from broker.stores.times import to_millis
 from broker.stores.urls import RedisLocation
 
@@ -228,7 +229,7 @@ class RedisCache:
         if self._clock.monotonic() < self._paused_until:
             raise StoreUnavailableError("the cache did not answer a moment ago")
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with Patience(self._timeout_seconds):
                 answers = await send_all(self._client, commands)
         except _AWAY as error:
             self._paused_until = self._clock.monotonic() + _PAUSE_SECONDS

@@ -29,8 +29,8 @@ def connect_redis(
     """A client for the address, and the helpers that must be closed with it.
 
     It connects when it is first used. Connections of `send_all` have no time-out of
-    their own but for connecting: its caller's is the one that counts, and the
-    library's costs as much for each answer as reading it.
+    their own: its caller's is the one that counts, and the library's costs as much for
+    each answer as reading it.
     """
     options: dict[str, Any] = {
         "username": location.username,
@@ -40,7 +40,7 @@ def connect_redis(
     if location.mode == "cluster":
         nodes = [ClusterNode(host, port) for host, port in location.hosts]
         return RedisCluster(startup_nodes=nodes, **options), []
-    options["socket_timeout"] = None
+    options["socket_timeout"] = options["socket_connect_timeout"] = None
     if location.mode == "sentinel":
         # User and password are the data servers'; sentinels mostly have none.
         sentinel = Sentinel(  # type: ignore[no-untyped-call] # the library's gap

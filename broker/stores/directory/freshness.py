@@ -26,6 +26,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 from broker.clock import Clock
 from broker.model.account import AccountId
 from broker.stores.errors import StoreUnavailableError
+from broker.stores.patience import Patience
 
 Value = TypeVar("Value")
 
@@ -352,7 +353,7 @@ class Freshness:
         began = self._monotonic()
         asked = tuple(self._generations)
         try:
-            async with asyncio.timeout(TRUST_SECONDS):
+            async with Patience(TRUST_SECONDS):
                 found = await self._directory.generations(asked)
         except (StoreUnavailableError, TimeoutError) as error:
             self._away_until = self._monotonic() + _AWAY_SECONDS
