@@ -168,6 +168,7 @@ def _console_deps(
         mfa_codes=MfaCodes(services.stores.directory, services.vault),
         passkeys=PasskeyProofs(services.stores.directory),
         uses=services.uses,
+        attempts=services.attempts,
         entity_id=f"{settings.public_origin}/saml",
         public_origin=settings.public_origin,
         secure=settings.secure,

@@ -25,6 +25,7 @@ from broker.actions.signin.role_knowledge import RoleAssumers
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts import sts_actions
 from broker.audit.writer import Auditor
+from broker.authn.attempts import Attempts
 from broker.authn.federated import FederatedScheme, SamlExpectations
 from broker.authn.long_term import LongTermKeys
 from broker.authn.mfa import MfaVerifier
@@ -98,6 +99,7 @@ class Services:
     pipeline: Pipeline
     metrics: Metrics
     uses: UseBuffer
+    attempts: Attempts
 
 
 @contextlib.asynccontextmanager
@@ -227,6 +229,7 @@ def _build(
     library = PolicyLibrary(stores.directory, fresh)
     guard = Guard(library, messages)
     rates = RateLimits(stores.cache, clock, calls_per_second=settings.rate_limit)
+    attempts = Attempts(stores.cache, clock)
     regions = None if "*" in settings.regions else frozenset(settings.regions)
     pipeline = Pipeline(
         services=[load_service(name) for name in ("sts", "iam")],
@@ -235,12 +238,12 @@ def _build(
                 *sts_actions(
                     fresh,
                     issuer,
-                    mfa=MfaVerifier(MfaCodes(stores.directory, vault)),
+                    mfa=MfaVerifier(MfaCodes(stores.directory, vault), attempts),
                     messages=messages,
                     opener=vault,
                     public_origin=settings.public_origin,
                 ),
-                *iam_actions(sealer=vault, is_internal=rules.names),
+                *iam_actions(vault, rules.names, attempts),
                 *outbound_federation_actions(vault, settings.public_origin),
                 *command_line_actions(
                     fresh, issuer, CommandLineGrants(stores.cache, vault)
@@ -305,6 +308,7 @@ def _build(
         pipeline=pipeline,
         metrics=metrics,
         uses=uses,
+        attempts=attempts,
     )
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Protocol
 
+from broker.authn.attempts import Attempts, limit_of_factors
 from broker.errors import AccessDenied, ServiceUnavailable, ValidationError
 from broker.model.account import AccountId
 from broker.model.caller import Caller
@@ -31,8 +32,9 @@ class MfaDevices(Protocol):
 class MfaVerifier:
     """Verifies ``SerialNumber`` and ``TokenCode``; each code counts once."""
 
-    def __init__(self, devices: MfaDevices) -> None:
+    def __init__(self, devices: MfaDevices, attempts: Attempts) -> None:
         self._devices = devices
+        self._attempts = attempts
 
     async def verify(
         self, caller: Caller, serial: str | None, code: str | None, now: datetime
@@ -42,6 +44,7 @@ class MfaVerifier:
         Raises:
             ValidationError: one of the two parameters without the other.
             AccessDenied: no such device of this caller, or no code of now.
+            Throttling: too many codes were wrong, at whatever door.
             ServiceUnavailable: it cannot be told.
         """
         if serial is None and code is None:
@@ -65,10 +68,11 @@ class MfaVerifier:
         holder = await self._devices.find_holder(account, serial)
         if holder is None or holder != _factor_owner(caller):
             raise AccessDenied(_UNKNOWN, detail=f"{serial} is no device of the caller")
-        if not await self._devices.accept(account, serial, holder, code, now):
-            raise AccessDenied(
-                _WRONG, detail=f"no fresh code of {serial}, or it is locked"
-            )
+        async with self._attempts.one([limit_of_factors(account, holder)]):
+            if not await self._devices.accept(account, serial, holder, code, now):
+                raise AccessDenied(
+                    _WRONG, detail=f"no fresh code of {serial}, or it is locked"
+                )
 
 
 def _factor_owner(caller: Caller) -> str | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.audit.writer import Auditor
+from broker.authn.attempts import Attempts
 from broker.authn.federated import FederatedScheme
 from broker.clock import Clock
 from broker.federation.code_flow import CodeFlow
@@ -56,6 +57,7 @@ class ConsoleDeps:
     passwords: Passwords
     mfa_codes: MfaCodes
     passkeys: PasskeyProofs
+    attempts: Attempts
     uses: UseBuffer
     entity_id: str
     public_origin: str

@@ -1,7 +1,7 @@
 """What a browser is remembered by: the account, the user, the way that was chosen.
 
 The cookie is sealed, so that only a browser in which a user signed in can say so; see
-`broker.console.attempts` for what that is good for. It proves nothing else.
+`broker.authn.attempts` for what that is good for. It proves nothing else.
 """
 
 import base64
@@ -13,6 +13,7 @@ from datetime import timedelta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker.authn.attempts import counted_name
 from broker.console.deps import ConsoleDeps
 from broker.sessions.keys import KeyringError
 from broker.sessions.vault import SealBrokenError
@@ -44,13 +45,8 @@ class Known:
 
     @property
     def who(self) -> str:
-        """Who signed in with a password, as `broker.console.attempts` counts them."""
+        """Who signed in with a password, as `broker.authn.attempts` counts them."""
         return counted_name(self.name, is_root=not self.name)
-
-
-def counted_name(name: str, *, is_root: bool) -> str:
-    """A user, whatever the case it is typed in; or the root."""
-    return "root" if is_root else f"user/{name.lower()}"
 
 
 class KnownBrowsers:

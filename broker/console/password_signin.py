@@ -16,10 +16,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.audit.entry import AuditEntry
-from broker.console.attempts import Attempts, Limit, limit_of, limit_of_address
+from broker.authn.attempts import (
+    Limit,
+    counted_name,
+    limit_of,
+    limit_of_address,
+    limit_of_password,
+)
 from broker.console.desk import Desk
 from broker.console.forms import Form, read_form
-from broker.console.known_browsers import counted_name
 from broker.console.login_requests import source_address
 from broker.console.password_steps import (
     PasswordSteps,
@@ -76,7 +81,7 @@ class PasswordSignIn:
         self._desk = desk
         self._sign_in = sign_in
         self._steps = steps
-        self._attempts = Attempts(desk.deps)
+        self._attempts = desk.deps.attempts
 
     async def password(self, request: Request) -> Response:
         """``POST /signin/{account}``: who, and the password."""
@@ -198,7 +203,10 @@ class PasswordSignIn:
             # By what is sealed in the cookie: its text can be written in many ways,
             # and is new whenever another way in is chosen.
             return [*limits, limit_of("browser", where, who, known.id)]
-        return [*limits, limit_of("user", where, who)]
+        return [
+            *limits,
+            limit_of_password(where, typed.name, is_root=typed.is_root),
+        ]
 
 
 def _bounded(password: str) -> str:

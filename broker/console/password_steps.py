@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from broker.actions.action import Door
 from broker.audit.entry import AuditEntry
+from broker.authn.attempts import BUSY, TOO_MANY, limit_of_factors
 from broker.console.arrival import Arrival, Arrivals
-from broker.console.attempts import BUSY, TOO_MANY, Attempts, limit_of
 from broker.console.csrf import FIELD, csrf_token, require_csrf
 from broker.console.desk import SIGN_IN, Desk
 from broker.console.facts import note, raw_request, request_id
@@ -75,7 +75,7 @@ class PasswordSteps:
         self._desk = desk
         self._arrivals = arrivals
         self._pending = desk.pending
-        self._attempts = Attempts(desk.deps)
+        self._attempts = desk.deps.attempts
         self._factors = {kind.name: kind for kind in second_factors(desk.deps)}
 
     async def next(self, request: Request, pending: Pending) -> Response:
@@ -105,7 +105,7 @@ class PasswordSteps:
         if kind is None:
             raise ValidationError(_NO_KIND)
         now = self._desk.deps.clock.now()
-        limits = [limit_of("factor", pending.account, pending.holder)]
+        limits = [limit_of_factors(pending.account, pending.holder)]
         try:
             async with recorded_step(self._desk, request, "CheckMfa", pending) as entry:
                 async with self._attempts.one(limits):

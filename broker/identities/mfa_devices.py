@@ -170,14 +170,14 @@ async def delete_virtual_device(change: DirectoryChange, device: MfaDevice) -> N
     await change.delete_mfa_device(device)
 
 
-async def _prove(
-    change: DirectoryChange,
-    device: MfaDevice,
-    codes: tuple[str, str],
-    *,
-    opener: Opener,
-    now: datetime,
-) -> None:
+def require_codes(
+    device: MfaDevice, codes: tuple[str, str], *, opener: Opener, now: datetime
+) -> MfaState:
+    """The device's state after two consecutive codes of it.
+
+    Raises:
+        InvalidAuthenticationCode: they are none.
+    """
     state: MfaState | None = judge_pair(
         device.state,
         open_seed(device, opener),
@@ -187,6 +187,18 @@ async def _prove(
     )
     if state is None:
         raise InvalidAuthenticationCode("Authentication code for device is not valid.")
+    return state
+
+
+async def _prove(
+    change: DirectoryChange,
+    device: MfaDevice,
+    codes: tuple[str, str],
+    *,
+    opener: Opener,
+    now: datetime,
+) -> None:
+    state = require_codes(device, codes, opener=opener, now=now)
     if not await change.replace_mfa_state(device, state):
         raise ConcurrentModification(
             "The request was rejected because multiple requests to change this"

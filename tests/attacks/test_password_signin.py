@@ -16,7 +16,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from broker.console.attempts import PER_USER, limit_of_address
+from broker.authn.attempts import PER_USER, limit_of_address
 from broker.identities import passwords
 from tests.support.passwords import (
     PAGE,
@@ -176,7 +176,7 @@ async def test_guesses_at_once_are_no_way_around_the_limit(
 async def test_one_address_cannot_try_one_password_on_everybody(
     world: SignInWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("broker.console.attempts.PER_ADDRESS", 5)
+    monkeypatch.setattr("broker.authn.attempts.PER_ADDRESS", 5)
     for number in range(7):
         browser = browser_at(world, f"2001:db8:1:2::{number}")
         answer = await send_password(browser, f"user{number}", PASSWORD)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher, Type
 
-from broker.console.attempts import PER_ADDRESS, PER_USER
+from broker.authn.attempts import PER_ADDRESS, PER_USER
 from broker.identities import passwords
 from broker.identities.passwords import Hashes, Passwords
 from broker.model.entities import LoginProfile, User

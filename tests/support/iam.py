@@ -6,19 +6,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from broker.actions.action import Action, Call, Door
 from broker.actions.iam import iam_actions
 from broker.audit.entry import AuditEntry
+from broker.authn.attempts import Attempts
 from broker.authz.need import Need
 from broker.model.account import Account, AccountId
 from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.sessions.keyring import create_keyring
 from broker.sessions.vault import Vault
+from broker.stores.cache.port import Cache
 from broker.stores.database import Database
 from broker.stores.directory.sql import SqlDirectory
+from broker.stores.errors import StoreUnavailableError
 from broker.stores.migrations import migrate
 from broker.stores.urls import SqliteLocation
 from tests.support.raw import raw_request
@@ -113,6 +116,13 @@ class Iam:
         )
 
 
+class NoCache:
+    """A cache that is away: whoever counts, counts alone."""
+
+    async def count(self, *_: object, **__: object) -> int:
+        raise StoreUnavailableError("away")
+
+
 async def make_template(folder: Path) -> Path:
     """A migrated, empty database file to copy."""
     path = folder / "template.db"
@@ -141,6 +151,7 @@ async def open_iam(path: Path) -> AsyncIterator[Iam]:
         lambda account, host, port: (
             (account, host, port) == (ACCOUNT, "127.0.0.1", 8097)
         ),
+        Attempts(cast("Cache", NoCache()), clock),
     )
     try:
         yield Iam(

@@ -36,6 +36,7 @@ from broker.actions.iam.sts_regions import STS_REGIONS
 from broker.actions.iam.tags import TAGS
 from broker.actions.iam.user_credentials import user_credential_actions
 from broker.actions.iam.users import USERS
+from broker.authn.attempts import Attempts
 from broker.identities.oidc_providers import IsInternal
 from broker.identities.passwords import PasswordSealer
 
@@ -43,12 +44,13 @@ from broker.identities.passwords import PasswordSealer
 def iam_actions(
     sealer: PasswordSealer,
     is_internal: IsInternal,
+    attempts: Attempts,
     *,
     metadata_http_hosts: Collection[str] = (),
 ) -> tuple[Action, ...]:
     """All of IAM that is built.
 
-    ``sealer`` keeps secret keys and private keys. ``is_internal`` says whether the
+    ``sealer`` keeps secret keys and private keys, ``attempts`` counts guesses. ``is_internal`` says whether the
     operator lists a host and port for an account, so that an issuer there may have
     plain http and a port; ``metadata_http_hosts`` does the same for the endpoints in
     SAML metadata.
@@ -62,10 +64,10 @@ def iam_actions(
         *POLICY_ENTITIES,
         *protecting(ATTACHMENTS),
         *access_key_actions(sealer),
-        *mfa_device_actions(sealer),
+        *mfa_device_actions(sealer, attempts),
         *user_credential_actions(sealer),
         *server_certificate_actions(sealer),
-        *password_actions(sealer),
+        *password_actions(sealer, attempts),
         *saml_provider_actions(sealer, metadata_http_hosts),
         *oidc_provider_actions(is_internal),
         *protecting(INSTANCE_PROFILES),

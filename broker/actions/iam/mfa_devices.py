@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +16,11 @@ from broker.actions.iam.declare import On, change, read
 from broker.actions.iam.factors import require_shown_factor
 from broker.actions.iam.holders import find_holder, read_holder
 from broker.actions.iam.paging import cut, page_request, stored_page, truncation
-from broker.errors import ServiceUnavailable
+from broker.authn.attempts import Attempts, limit_of_factors
+from broker.errors import (
+    InvalidAuthenticationCode,
+    ServiceUnavailable,
+)
 from broker.identities import mfa_devices
 from broker.identities.accounts import require_account
 from broker.identities.passkeys import is_passkey, require_passkey_of
@@ -31,8 +35,26 @@ _PIXELS = 4
 _ASSIGNED = {"Assigned": True, "Unassigned": False, "Any": None}
 
 
-def mfa_device_actions(seals: Seals) -> tuple[Action, ...]:
-    """The actions on MFA devices; ``seals`` keeps their seeds."""
+def mfa_device_actions(seals: Seals, attempts: Attempts) -> tuple[Action, ...]:
+    """The actions on MFA devices; ``seals`` keeps their seeds.
+
+    Wrong codes count with those of every other door.
+    """
+
+    async def count_guess(given: Given, call: Call) -> None:
+        # Before the transaction: the cache may share the database's one writer. What
+        # else is wrong comes first, so the transaction says that the codes are.
+        serial = given["SerialNumber"]
+        device = await call.directory.find_mfa_device(call.account, serial)
+        if device is None:
+            return
+        holder = device.user_id or call.caller.principal.unique_id or ""
+        limits = [limit_of_factors(call.account, holder)]
+        with suppress(InvalidAuthenticationCode), _seeds():
+            async with attempts.one(limits, wrong=InvalidAuthenticationCode):
+                mfa_devices.require_codes(
+                    device, _codes(given), opener=seals, now=call.now
+                )
 
     async def create(given: Given, call: Call) -> dict[str, Any]:
         account = await require_account(call.change, call.account)
@@ -86,8 +108,8 @@ def mfa_device_actions(seals: Seals) -> tuple[Action, ...]:
             create,
             on.new("mfa", "VirtualMFADeviceName"),
         ),
-        change("EnableMFADevice", enable, on.user),
-        change("ResyncMFADevice", resync, on.user),
+        change("EnableMFADevice", enable, on.user, prepare=count_guess),
+        change("ResyncMFADevice", resync, on.user, prepare=count_guess),
         change("DeactivateMFADevice", _deactivate, on.user_or_self),
         change("DeleteVirtualMFADevice", _delete, mfa_device),
         read("GetMFADevice", _get, _user_or_holder),

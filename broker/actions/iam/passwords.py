@@ -24,6 +24,7 @@ from broker.actions.types.iam import (
     UpdateAccountPasswordPolicyRequest,
     UpdateLoginProfileRequest,
 )
+from broker.authn.attempts import Attempts, limit_of_password
 from broker.errors import (
     EntityAlreadyExists,
     InvalidUserType,
@@ -49,8 +50,11 @@ from broker.model.session import SessionKind
 from broker.stores.directory.port import DirectoryReader
 
 
-def password_actions(sealer: PasswordSealer) -> tuple[Action, ...]:
-    """The actions on passwords; ``sealer`` keeps their hashes."""
+def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action, ...]:
+    """The actions on passwords; ``sealer`` keeps their hashes.
+
+    Wrong old passwords count with those of the sign-in page.
+    """
     passwords = Passwords(sealer)
 
     async def prepare_new(given: CreateLoginProfileRequest, call: Call) -> None:
@@ -81,15 +85,18 @@ def password_actions(sealer: PasswordSealer) -> tuple[Action, ...]:
         )
 
     async def prepare_own(given: ChangePasswordRequest, call: Call) -> None:
-        call.prepared = await login_profiles.prepare_own_password(
-            passwords,
-            call.directory,
-            await require_account(call.directory, call.account),
-            await _require_self(call, call.directory),
-            old=given["OldPassword"],
-            new=given["NewPassword"],
-            now=call.now,
-        )
+        user = await _require_self(call, call.directory)
+        limit = limit_of_password(call.account, user.name, is_root=False)
+        async with attempts.one([limit]):
+            call.prepared = await login_profiles.prepare_own_password(
+                passwords,
+                call.directory,
+                await require_account(call.directory, call.account),
+                user,
+                old=given["OldPassword"],
+                new=given["NewPassword"],
+                now=call.now,
+            )
 
     return (
         change(

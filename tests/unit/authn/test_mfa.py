@@ -1,16 +1,21 @@
 """Whose code counts as a second factor, and how often one may guess."""
 
 from datetime import UTC, datetime
+from typing import cast
 
 import pytest
 
+from broker.authn.attempts import Attempts
 from broker.authn.mfa import MfaVerifier
+from broker.clock import SystemClock
 from broker.errors import AccessDenied, ServiceUnavailable, ValidationError
 from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.session import Session, SessionKind
+from broker.stores.cache.port import Cache
 from broker.stores.errors import StoreUnavailableError
+from tests.support.iam import NoCache
 
 ACCOUNT = AccountId("123456789012")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -43,7 +48,9 @@ class Devices:
 
 
 async def verify(caller: Caller, serial: str | None, code: str | None) -> int | None:
-    return await MfaVerifier(Devices()).verify(caller, serial, code, NOW)
+    return await MfaVerifier(
+        Devices(), Attempts(cast("Cache", NoCache()), SystemClock())
+    ).verify(caller, serial, code, NOW)
 
 
 async def test_a_code_of_ones_own_device_proves_the_factor_now() -> None:

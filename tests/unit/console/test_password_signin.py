@@ -8,7 +8,7 @@ import httpx2 as httpx
 import pytest
 from lxml import html
 
-from broker.console.attempts import PER_USER
+from broker.authn.attempts import PER_USER
 from broker.identities import mfa_devices
 from broker.identities.credential_report import PASSWORD_USE
 from broker.identities.root_password import end_root_sign_in

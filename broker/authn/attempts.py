@@ -1,7 +1,8 @@
 """How often somebody may guess: failures counted per user, browser and address.
 
 An attempt counts as a failure before anything is verified, so that many at once are no
-way around; a right one is taken back. A browser that its user signed in with before
+way around; a right one is taken back. A user's password has one count at every door,
+and so have the codes of their devices. A browser that its user signed in with before
 has a count of its own, so that nobody locks users out by guessing from elsewhere.
 
 Since what is under way counts, only few attempts of one user or address are at a time;
@@ -17,11 +18,13 @@ import ipaddress
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from weakref import WeakValueDictionary
 
-from broker.console.deps import ConsoleDeps
-from broker.errors import AccessDenied, ServiceUnavailable, Throttling
+from broker.clock import Clock
+from broker.errors import AccessDenied, BrokerError, Throttling
+from broker.model.account import AccountId
+from broker.stores.cache.port import Cache
 from broker.stores.errors import StoreUnavailableError
 
 WINDOW = timedelta(minutes=15)
@@ -46,6 +49,10 @@ TOO_MANY = "There were too many attempts. Wait a quarter of an hour and try agai
 BUSY = "Many people are signing in just now. Try again in a moment."
 _SPACE = "sign-in-failures"
 _IPV6_NETWORK = 64
+_MOST_OWN = 10_000
+"""Limits that a worker counts by itself; who comes on top of them waits."""
+
+_FULL = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,24 @@ def limit_of_address(address: str) -> Limit:
     return limit_of("address", address, most=PER_ADDRESS)
 
 
+def limit_of_password(place: str, name: str, *, is_root: bool) -> Limit:
+    """The limit of a user's password, or the root's, in an account.
+
+    ``place`` is the account's number; what was typed, where there is no such account.
+    """
+    return limit_of("user", place, counted_name(name, is_root=is_root))
+
+
+def limit_of_factors(account: AccountId, holder: str) -> Limit:
+    """The limit of the second factors of a user, or of the root, by unique id."""
+    return limit_of("factor", account, holder)
+
+
+def counted_name(name: str, *, is_root: bool) -> str:
+    """A user, whatever the case it is typed in; or the root."""
+    return "root" if is_root else f"user/{name.lower()}"
+
+
 class _Line:
     """Attempts that are counted together, in the order of coming."""
 
@@ -90,21 +115,23 @@ class _Line:
 
 
 class Attempts:
-    """Counts them, in the cache of all workers."""
+    """Counts them, in the cache of all workers; alone while that is away."""
 
-    def __init__(self, deps: ConsoleDeps) -> None:
-        self._cache = deps.cache
-        self._clock = deps.clock
+    def __init__(self, cache: Cache, clock: Clock) -> None:
+        self._cache = cache
+        self._clock = clock
+        self._own: dict[bytes, _Count] = {}
         self._lines: WeakValueDictionary[bytes, _Line] = WeakValueDictionary()
         self._waiting = 0
 
     @asynccontextmanager
-    async def one(self, limits: Sequence[Limit]) -> AsyncIterator[None]:
-        """Count what is done in the block as one attempt, if it ends in AccessDenied.
+    async def one(
+        self, limits: Sequence[Limit], *, wrong: type[BrokerError] = AccessDenied
+    ) -> AsyncIterator[None]:
+        """Count what is done in the block as one attempt, if it ends as a wrong one does.
 
         Raises:
             Throttling: it is one too many, or too many wait; the block is not entered.
-            ServiceUnavailable: the cache is away.
         """
         async with AsyncExitStack() as turns:
             # The user's first: whoever waits there keeps no other of the address.
@@ -113,7 +140,7 @@ class Attempts:
             await self._count(limits)
             try:
                 yield
-            except AccessDenied:
+            except wrong:
                 raise
             except Exception:
                 # Nothing was found out: the broker was busy, or a store away.
@@ -152,9 +179,31 @@ class Attempts:
             await self._add(limit, -1)
 
     async def _add(self, limit: Limit, amount: int) -> int:
+        until = self._clock.now() + WINDOW
         try:
-            return await self._cache.count(
-                _SPACE, limit.key, amount, expires_at=self._clock.now() + WINDOW
-            )
-        except StoreUnavailableError as error:
-            raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
+            return await self._cache.count(_SPACE, limit.key, amount, expires_at=until)
+        except StoreUnavailableError:
+            return self._add_here(limit.key, amount, until)
+
+    def _add_here(self, key: bytes, amount: int, until: datetime) -> int:
+        now = self._clock.now()
+        found = self._own.get(key)
+        if found is None or found.until <= now:
+            if len(self._own) >= _MOST_OWN:
+                self._own = {k: c for k, c in self._own.items() if c.until > now}
+            if len(self._own) >= _MOST_OWN:
+                return _FULL
+            found = self._own[key] = _Count(until)
+        # What was counted in the cache and is taken back here was none of these.
+        found.total = max(0, found.total + amount)
+        return found.total
+
+
+class _Count:
+    """Failures, until they are forgotten."""
+
+    __slots__ = ("total", "until")
+
+    def __init__(self, until: datetime) -> None:
+        self.until = until
+        self.total = 0
