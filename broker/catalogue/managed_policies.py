@@ -17,7 +17,7 @@ from typing import Final
 POLICIES_FILE_NAME: Final = "managed_policies.tsv.gz"
 """Each line is an entry's fields in their order, with tabs between them.
 
-By name without regard to case.
+The oldest policy comes first, as AWS lists them.
 """
 
 ARN_PREFIX: Final = "arn:aws:iam::aws:policy/"
@@ -41,7 +41,7 @@ class ManagedPolicyEntry:
 
 
 def managed_policy_arns() -> tuple[str, ...]:
-    """The ARNs of all policies, by name without regard to case."""
+    """The ARNs of all policies, in AWS's order: by when they were made."""
     return tuple(_lines())
 
 

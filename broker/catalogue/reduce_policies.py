@@ -43,7 +43,7 @@ def packed_policies() -> bytes:
 def _lines(
     policies: Mapping[str, Mapping[str, Any]], facts: Mapping[str, tuple[str, str]]
 ) -> Iterator[str]:
-    for name in sorted(policies, key=str.lower):
+    for name in sorted(policies, key=lambda one: (policies[one]["CreateDate"], one)):
         policy = policies[name]
         arn = f"{ARN_PREFIX}{policy['Path'][1:]}{name}"
         known_id, description = facts.get(name, (made_policy_id(arn), ""))

@@ -76,7 +76,7 @@ def require_aws_managed(arn: str) -> ManagedPolicy:
 
 
 def aws_managed_arns(path_prefix: str = "/") -> list[str]:
-    """The ARNs of those below a path, by name without regard to case."""
+    """The ARNs of those below a path, in AWS's order: by when they were made."""
     arns = managed_policy_arns()
     if path_prefix == "/":
         return list(arns)

@@ -252,6 +252,9 @@ def test_server_certificates_are_kept_without_showing_their_key(
         f"arn:aws:iam::{ACCOUNT}:server-certificate/web"
     ]
     assert key.splitlines()[1] not in broker.log
+    iam.untag_server_certificate(ServerCertificateName="web", TagKeys=["k"])
+    got = iam.get_server_certificate(ServerCertificateName="web")["ServerCertificate"]
+    assert got["Tags"] == []
     iam.delete_server_certificate(ServerCertificateName="web")
     assert refused(iam.get_server_certificate, ServerCertificateName="web")[1:] == (
         "NoSuchEntity",

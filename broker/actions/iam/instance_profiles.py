@@ -39,11 +39,12 @@ async def _create(given: Given, call: Call) -> dict[str, Any]:
         tags=checked_tags(views.given_tags(given.get("Tags", ())), KeyCase.SENSITIVE),
         now=call.now,
     )
-    return {"InstanceProfile": await _view(profile, call, tags=True)}
+    return {"InstanceProfile": await _view(profile, call, tags=bool(profile.tags))}
 
 
 async def _get(given: Given, call: Call) -> dict[str, Any]:
     profile = await _require(given, call)
+    # With an empty list as well: as recorded, unlike users and roles.
     return {"InstanceProfile": await _view(profile, call, tags=True)}
 
 
@@ -108,7 +109,7 @@ async def _view(
             (shown,) = await shown_trust_policies(call.directory, [role.trust_policy])
             roles.append(views.contained_role(role, shown))
     view: dict[str, Any] = {**views.instance_profile(profile, roles)}
-    if tags and profile.tags:
+    if tags:
         view["Tags"] = views.tag_list(profile.tags)
     return view
 

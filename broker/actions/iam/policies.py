@@ -1,5 +1,7 @@
 """Managed policies, their versions, and who uses them."""
 
+from collections.abc import Callable
+
 from broker.actions.action import Call, Given
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
@@ -233,7 +235,7 @@ async def _aws_page(
     inner = None
     if request.marker is not None:
         inner = request.marker.removeprefix(_AWS_MARK)
-    page = cut(arns, _aws_order, PageRequest(inner, request.limit))
+    page = cut(arns, _aws_order(), PageRequest(inner, request.limit))
     policies = await managed_policies.count_uses(
         call.directory, call.account, [require_aws_managed(arn) for arn in page.items]
     )
@@ -241,9 +243,11 @@ async def _aws_page(
     return Page(tuple(policies), marker)
 
 
-def _aws_order(arn: str) -> str:
-    """By name; two policies of different paths may share one."""
-    return f"{arn.rpartition('/')[2].lower()}/{arn}"
+def _aws_order() -> Callable[[str], str]:
+    """Keys in the order in which AWS lists its policies; unlisted ones come last."""
+    places = {arn: place for place, arn in enumerate(aws_managed_arns())}
+    last = len(places)
+    return lambda arn: f"{places.get(arn, last):06d}/{arn}"
 
 
 _HIGHEST = 10**18

@@ -72,11 +72,10 @@ async def _get(given: Given, call: Call) -> dict[str, Any]:
     view: dict[str, Any] = {
         "ServerCertificateMetadata": _metadata(found),
         "CertificateBody": found.body,
+        "Tags": views.tag_list(found.tags),
     }
     if found.chain is not None:
         view["CertificateChain"] = found.chain
-    if found.tags:
-        view["Tags"] = views.tag_list(found.tags)
     return {"ServerCertificate": view}
 
 

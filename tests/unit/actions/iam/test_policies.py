@@ -304,7 +304,7 @@ async def test_lists_of_any_scope_come_in_pages(iam: Iam, size: int) -> None:
     own = ["A", "b", "c"]
     assert await names(Scope="Local") == own
     root_tasks = await names(Scope="AWS", PathPrefix="/root-task/")
-    assert root_tasks == sorted(root_tasks)
+    assert len(root_tasks) == 5
     assert "IAMAuditRootUserCredentials" in root_tasks
     await make(iam, "d", Path="/root-task/")
     assert await names(PathPrefix="/root-task/") == [*root_tasks, "d"]
@@ -321,7 +321,7 @@ async def test_a_list_of_everything_has_all_that_aws_manages(iam: Iam) -> None:
             break
         marker = {"Marker": page["Marker"]}
     assert len(names) == len(set(names)) == len(aws_managed_arns()) + 1
-    assert names[-1] == "A"
+    assert (names[0], names[-1]) == ("AdministratorAccess", "A")
 
 
 @pytest.mark.parametrize(
