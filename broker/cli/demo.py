@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from broker.cli.listening import listen
 from broker.cli.logs import configure_logs
 from broker.cli.serve import SERVER
 from broker.cli.terminal import say
@@ -40,7 +41,13 @@ def demo(
     Listens on loopback addresses only, and ignores the settings of stores and keys.
     """
     # Loaded here: the service's start does not pay for the demonstration.
-    from broker.demo.run import DemoPlace, claim_folder, run_demo  # noqa: PLC0415
+    from broker.demo.run import (  # noqa: PLC0415
+        HOST,
+        IDP_HOST,
+        DemoPlace,
+        claim_folder,
+        run_demo,
+    )
     from broker.demo.seed import ForeignStorageError  # noqa: PLC0415
     from broker.demo.welcome import announce  # noqa: PLC0415
 
@@ -50,6 +57,7 @@ def demo(
     # As Ctrl-C does: the server raises the signal again once it has stopped, and the
     # folder with its keys would stay.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    broker_listeners, idp_listeners = listen(HOST, port), listen(IDP_HOST, port + 1)
     with ExitStack() as stack:
         if folder is None:
             temporary = tempfile.TemporaryDirectory(prefix="broker-demo-")
@@ -61,7 +69,13 @@ def demo(
         try:
             claim_folder(place.folder)
             asyncio.run(
-                run_demo(place, SERVER, lambda: announce(place, kept=kept)),
+                run_demo(
+                    place,
+                    SERVER,
+                    lambda: announce(place, kept=kept),
+                    broker_listeners=broker_listeners,
+                    idp_listeners=idp_listeners,
+                )
             )
         except KeyboardInterrupt:
             say("Stopped.", err=True)

@@ -19,6 +19,7 @@ from broker.cli.console_url import console_url
 from broker.cli.demo import demo
 from broker.cli.doctor import doctor
 from broker.cli.explain import explain
+from broker.cli.listening import ListenError
 from broker.cli.login import login
 from broker.cli.logs import configure_logs
 from broker.cli.serve import serve
@@ -57,6 +58,7 @@ app.command()(login)
 _EXPECTED = (
     BrokerError,
     KeyringError,
+    ListenError,
     SchemaTooNewError,
     SettingsError,
     StoreUnavailableError,

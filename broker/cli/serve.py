@@ -6,12 +6,14 @@ import ipaddress
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
 import uvicorn
 
+from broker.cli.listening import listen
 from broker.cli.logs import configure_logs
 from broker.cli.workers import Workers
 from broker.clock import SystemClock
@@ -62,10 +64,13 @@ def serve(
     """Run the broker, after bringing its database up to date."""
     settings = load_settings()
     configure_logs(settings.log_format)
+    listeners = listen(host, port)
     if not (_is_loopback(host) and _is_loopback(settings.public_host)):
         asyncio.run(_refuse_demo_storage(settings))
     if workers == 1:
-        uvicorn.run(_application(settings), host=host, port=port, **SERVER)
+        config = uvicorn.Config(_application(settings), **SERVER)
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(listeners)
         return
     # Schema and keyring are there before several workers look for them.
     asyncio.run(_prepare(settings))
@@ -74,12 +79,10 @@ def serve(
         config = uvicorn.Config(
             "broker.cli.serve:worker",
             factory=True,
-            host=host,
-            port=port,
             workers=workers,
             **SERVER,
         )
-        status = Workers(config).serve()
+        status = Workers(config, listeners).serve()
     if status:
         raise typer.Exit(status)
 

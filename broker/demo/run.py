@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import uvicorn
@@ -88,9 +89,14 @@ def demo_settings(place: DemoPlace) -> Settings:
 
 
 async def run_demo(
-    place: DemoPlace, server: dict[str, Any], announce: Callable[[], None]
+    place: DemoPlace,
+    server: dict[str, Any],
+    announce: Callable[[], None],
+    *,
+    broker_listeners: list[socket],
+    idp_listeners: list[socket],
 ) -> None:
-    """Seed the folder, then serve until interrupted.
+    """Seed the folder, then serve on these sockets until interrupted.
 
     ``server`` are uvicorn's options; ``announce`` is called when both answer.
 
@@ -127,11 +133,9 @@ async def run_demo(
     )
     broker = create_app(settings, clock, sign_in_links=_links(place.idp_origin))
     async with token_file(place.folder, lambda: idp.id_token(WORKLOADS[0])):
-        await _serve(
-            uvicorn.Config(broker, host=HOST, port=place.port, **server),
-            uvicorn.Config(idp.app(), host=IDP_HOST, port=place.port + 1, **server),
-            announce,
-        )
+        main = uvicorn.Server(uvicorn.Config(broker, **server))
+        companion = _Companion(uvicorn.Config(idp.app(), **server))
+        await _serve(main, broker_listeners, companion, idp_listeners, announce)
 
 
 def _links(idp_origin: str) -> tuple[SignInLink, ...]:
@@ -152,17 +156,22 @@ class _Companion(uvicorn.Server):
 
 
 async def _serve(
-    broker: uvicorn.Config, idp: uvicorn.Config, announce: Callable[[], None]
+    main: uvicorn.Server,
+    main_listeners: list[socket],
+    companion: uvicorn.Server,
+    companion_listeners: list[socket],
+    announce: Callable[[], None],
 ) -> None:
-    main, companion = uvicorn.Server(broker), _Companion(idp)
-    beside = asyncio.create_task(companion.serve(), name="demo-idp")
+    beside = asyncio.create_task(
+        companion.serve(sockets=companion_listeners), name="demo-idp"
+    )
     before = asyncio.create_task(
         _announce_when_up(main, companion, announce), name="demo-announcement"
     )
     # If the identity provider cannot start, neither can the demonstration.
     beside.add_done_callback(lambda _: setattr(main, "should_exit", True))
     try:
-        await main.serve()
+        await main.serve(sockets=main_listeners)
     finally:
         before.cancel()
         companion.should_exit = True

@@ -1,0 +1,95 @@
+"""``broker serve`` and ``broker demo`` where they cannot listen."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from broker.cli.listening import ListenError, listen
+from tests.support.servers import find_free_port
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that somebody listens on, whose neighbour below nobody does."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+def test_every_address_of_a_host_is_listened_on() -> None:
+    port = find_free_port()
+    listeners = listen("localhost", port)
+    try:
+        for listener in listeners:
+            listener.listen()
+            with socket.create_connection(listener.getsockname()[:2], timeout=5):
+                pass
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+def test_a_port_that_was_just_let_go_is_taken_over() -> None:
+    port = find_free_port()
+    (first,) = listen("127.0.0.1", port)
+    first.listen()
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        accepted, _ = first.accept()
+        accepted.close()
+        first.close()
+        client.recv(1)
+    (second,) = listen("127.0.0.1", port)
+    second.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "says"),
+    [
+        ("nowhere.invalid", "'nowhere.invalid' is no address of this machine"),
+        ("192.0.2.1", "'192.0.2.1' is no address of this machine"),
+        ("a" * 300, "is no address of this machine; write such as --host 127.0.0.1"),
+        ("", "no address"),
+    ],
+)
+def test_a_host_that_is_not_here_is_named(host: str, says: str) -> None:
+    with pytest.raises(ListenError, match=says):
+        listen(host, find_free_port())
+
+
+def test_a_forbidden_port_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bind(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", bind)
+    with pytest.raises(ListenError, match="may not listen on port 80 of 127"):
+        listen("127.0.0.1", 80)
+
+
+@pytest.mark.parametrize(
+    ("words", "less"),
+    [(["serve"], 0), (["serve", "--workers", "2"], 0), (["demo"], 0), (["demo"], 1)],
+)
+def test_a_port_that_is_taken_is_told_in_one_sentence(
+    tmp_path: Path, taken: int, words: list[str], less: int
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "broker", *words, "--port", str(taken - less)],
+        env={"PATH": os.environ["PATH"], "BROKER_DATA_DIR": str(tmp_path / "data")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    host = "localhost" if less else "127.0.0.1"
+    assert done.stderr == (
+        f"broker: port {taken} of {host} is taken by another program; stop that, or"
+        f" write another port, such as --port {taken + 10}\n"
+    )
+    assert not (tmp_path / "data").exists()
