@@ -98,6 +98,7 @@ OIDC_OPTIONS: Mapping[str, Reader] = {
     "ClientSecret": _content,
     "Scopes": _list,
     "ClaimKeys": _list,
+    "NameClaims": _list,
     "GroupRoles": _groups,
     "GroupAttribute": str,
 }
@@ -147,7 +148,7 @@ def set_options(
     @FILE) of who signs it, or MetadataTrustTls.
     OpenID Connect: Profile, OneTimeUse, Algorithms, StaticJwks (JSON or @FILE),
     ClaimKeys (claims that become condition keys); for the sign-in page ClientId,
-    ClientSecret (@FILE) and Scopes.
+    ClientSecret (@FILE), Scopes and NameClaims (claims that name one person each).
     Both: GroupRoles (JSON or @FILE) and GroupAttribute.
     """
     account = find_account(arn)

@@ -18,13 +18,13 @@ from broker.cli.times import show_moment, show_span
 from broker.errors import NoSuchEntity
 from broker.model.account import AccountId, find_account_of_key_id, parse_account_id
 from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.lineage import subject_digest
 from broker.model.page import PageRequest
 from broker.services import Services
 from broker.sessions.lineage import (
     Once,
     find_end,
     source_identity_target,
-    subject_digest,
     subject_target,
     trace,
 )

@@ -38,7 +38,7 @@ from broker.errors import (
 from broker.federation.code_flow import CodeFlowFailedError
 from broker.federation.offered_roles import offered_roles
 from broker.federation.oidc_options import OidcProviderOptions, parse_oidc_options
-from broker.federation.session_name import find_session_name
+from broker.federation.session_name import session_name
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import sts_arn
 from broker.model.entities import OidcProvider
@@ -227,7 +227,9 @@ class OidcSignIn:
             raise AccessDenied(_NO_ROLE)
         can_end = await deps.code_flow.can_end(provider)
         login = _login(identity, claims, can_end=can_end)
-        return Proved(identity, token, _session_name(claims, identity), roles, login)
+        return Proved(
+            identity, token, _session_name(claims, identity, options), roles, login
+        )
 
     async def _ask(
         self, request: Request, proved: Proved, arrivals: Mapping[str, Arrival]
@@ -287,18 +289,30 @@ def _require_nonce(found: object, expected: str) -> None:
         raise InvalidIdentityToken(detail="the token's nonce is not this sign-in's")
 
 
-def _session_name(claims: Mapping[str, Any], identity: FederatedIdentity) -> str:
-    name = find_session_name(
-        *(
-            value
-            for value in (claims.get("email"), claims.get("preferred_username"))
-            if isinstance(value, str)
-        ),
-        identity.subject,
+def _session_name(
+    claims: Mapping[str, Any],
+    identity: FederatedIdentity,
+    options: OidcProviderOptions,
+) -> str:
+    """The name of whoever signs in: a claim's that is their own, or the subject.
+
+    An address that the provider did not verify may be somebody else's, and a preferred
+    user name need not be one person's (OpenID Connect Core 1.0, 5.7).
+    """
+    own = options.name_claims
+    verified = claims.get("email_verified")
+    wanted, is_unique = identity.subject, True
+    for claim in dict.fromkeys((*own, "email", "preferred_username")):
+        value = claims.get(claim)
+        known = claim in own or (
+            claim == "email" and (verified is True or verified == "true")
+        )
+        if isinstance(value, str) and value and (known or claim != "email"):
+            wanted, is_unique = value, known
+            break
+    return session_name(
+        wanted, issuer=identity.issuer, subject=identity.subject, is_unique=is_unique
     )
-    if name is None:
-        raise InvalidIdentityToken("The token's subject makes no session name.")
-    return name
 
 
 def _login(

@@ -17,6 +17,7 @@ from broker.console.inside import Inside, Route
 from broker.console.pages import see_other
 from broker.console.switchable import Switchable
 from broker.errors import AccessDenied, BrokerError, ValidationError
+from broker.federation.session_name import session_name
 from broker.model.arn import iam_arn
 
 SWITCH = "/console/switch"
@@ -24,7 +25,6 @@ BACK = "/console/switch/back"
 DOOR = "switch"
 _TYPED_MAX = 2048
 _OK = 200
-_NAME_LEAST = 2
 _ROLE_ARN = re.compile(
     r"arn:aws:iam::[0-9]{12}:role/(?:[!-~]{1,510}/)?[\w+=,.@-]{1,64}"
 )
@@ -134,7 +134,10 @@ class SwitchRole:
 
 def _session_name(who: SignedIn) -> str:
     """The name that they go by; a user's may be shorter than a session's can be."""
-    return who.session.name.ljust(_NAME_LEAST, "_")
+    session = who.session
+    return session_name(
+        session.name, issuer=session.account, subject=session.principal_id
+    )
 
 
 def _role_arn(who: SignedIn, role: str) -> str:

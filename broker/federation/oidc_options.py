@@ -19,6 +19,7 @@ from broker.protocols.oidc.verify import VerifyOptions
 _TRUTHS = {"true": True, "false": False}
 PROFILES = ("strict", "aws")
 MAX_CLAIM_KEYS = 32
+_MAX_NAME_CLAIMS = 8
 _CLAIM_NAME = re.compile(r"(?:https?://)?[A-Za-z0-9_.\-/]{1,128}")
 _ALWAYS_KEYS = frozenset({"aud", "sub", "amr", "email", "oaud"})
 _PRIVATE = frozenset({"d", "k"})
@@ -34,7 +35,8 @@ class OidcProviderOptions:
     provider; ``ClientSecret`` is kept sealed, ``Scopes`` are asked for.
     ``GroupRoles`` and ``GroupAttribute`` are read by `GroupRoles`. ``ClaimKeys`` are
     claims that become condition keys besides those of every issuer and those that
-    AWS documents for this one.
+    AWS documents for this one. ``NameClaims`` are claims, best first, that name one
+    person each at this provider, whatever it says of them: sessions are called so.
     """
 
     one_time_use: bool = False
@@ -46,6 +48,7 @@ class OidcProviderOptions:
     scopes: tuple[str, ...] = ("openid",)
     group_roles: GroupRoles | None = None
     claim_keys: tuple[str, ...] = ()
+    name_claims: tuple[str, ...] = ()
 
     @property
     def verify_options(self) -> VerifyOptions:
@@ -87,6 +90,7 @@ def parse_oidc_options(options: Mapping[str, object]) -> OidcProviderOptions:
         scopes=_read_scopes(options.get("Scopes", ())),
         group_roles=GroupRoles.parse(options),
         claim_keys=_read_claim_keys(options.get("ClaimKeys", ())),
+        name_claims=_read_name_claims(options.get("NameClaims", ())),
     )
 
 
@@ -174,6 +178,19 @@ def _read_claim_keys(value: object) -> tuple[str, ...]:
             raise ValueError(f"ClaimKeys has {name!r} twice; case does not count")
         seen.add(name.lower())
     return tuple(names)
+
+
+def _read_name_claims(value: object) -> tuple[str, ...]:
+    names = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or len(names) > _MAX_NAME_CLAIMS:
+        raise ValueError("NameClaims is no list of at most 8 claims; write email")
+    for name in names:
+        if not isinstance(name, str) or not _CLAIM_NAME.fullmatch(name):
+            raise ValueError(
+                f"NameClaims has {name!r:.80}; a claim's name has 1 to 128 letters,"
+                " digits and . _ - /"
+            )
+    return tuple(dict.fromkeys(names))
 
 
 def _read_profile(value: object) -> str:

@@ -22,7 +22,7 @@ from broker.federation.saml_context import (
     subject_type,
 )
 from broker.federation.saml_options import SamlProviderOptions
-from broker.federation.session_name import find_session_name
+from broker.federation.session_name import session_name
 from broker.model.arn import Arn
 from broker.model.entities import EncryptionMode, SamlProvider
 from broker.model.federated import FederatedIdentity, RolePair
@@ -151,7 +151,13 @@ def prove_saml(
     is_by_group = by_group or (options.group_roles and ROLE not in assertion.attributes)
     claims = read_claims(
         assertion.attributes,
-        fallback_name=find_session_name(assertion.subject) if is_by_group else None,
+        fallback_name=(
+            session_name(
+                assertion.subject, issuer=assertion.issuer, subject=assertion.subject
+            )
+            if is_by_group
+            else None
+        ),
     )
     context = saml_context(assertion, provider)
     provider_arn = provider.arn

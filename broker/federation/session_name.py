@@ -1,15 +1,30 @@
-"""A role session's name for someone whose identity provider names none."""
+"""A role session's name for someone whose identity provider names none.
+
+Two people never get one name: one that lost something on the way, or is not known to
+be one person's, ends with a digest of issuer and subject.
+"""
 
 import re
 
-_FOREIGN = re.compile(r"[^a-zA-Z_0-9+=,.@-]+", re.ASCII)
-_SHORTEST, _LONGEST = 2, 64
+from broker.model.lineage import subject_digest
+
+_FOREIGN = re.compile(r"[^a-zA-Z_0-9+,.@-]+", re.ASCII)
+_WHOLE = re.compile(r"[a-zA-Z_0-9+=,.@-]{2,64}", re.ASCII)
+_LONGEST = 64
+_DIGEST_LENGTH = 12
+_MARKED = re.compile(rf"=[A-Za-z0-9_-]{{{_DIGEST_LENGTH}}}\Z", re.ASCII)
 
 
-def find_session_name(*candidates: str) -> str | None:
-    """The first candidate that can be one, its foreign characters made hyphens."""
-    for candidate in candidates:
-        name = _FOREIGN.sub("-", candidate).strip("-")[:_LONGEST]
-        if len(name) >= _SHORTEST:
-            return name
-    return None
+def session_name(
+    wanted: str, *, issuer: str, subject: str, is_unique: bool = True
+) -> str:
+    """The session name that is closest to ``wanted``, for this subject alone.
+
+    ``is_unique`` says that nobody else of this issuer is called so. A name that looks
+    as if it had a digest gets one, too: otherwise it could be made to be another's.
+    """
+    if is_unique and _WHOLE.fullmatch(wanted) and not _MARKED.search(wanted):
+        return wanted
+    digest = subject_digest(issuer, subject)[:_DIGEST_LENGTH]
+    kept = _FOREIGN.sub("-", wanted).strip("-")[: _LONGEST - 1 - _DIGEST_LENGTH]
+    return f"{kept}={digest}"

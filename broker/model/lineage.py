@@ -4,11 +4,15 @@ A revocation reaches what was made from the session it names, however long ago a
 whatever account, because each session carries this.
 """
 
+import hashlib
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Any
 
 from broker.model.account import AccountId, find_account_of_key_id
 from broker.model.struct import struct
+
+_DIGEST_BYTES = 16
 
 
 @struct
@@ -109,6 +113,21 @@ class Trace:
     old_key_ids: frozenset[str]
     marks: tuple[tuple[str, int], ...]
     chain: tuple[str, int, int] | None = None
+
+
+def subject_digest(issuer: str, subject: str) -> str:
+    """Whom a provider vouched for, as sessions carry it: 128 bits of a SHA-256."""
+    digest = hashlib.sha256(b"broker/1/subject")
+    for part in (issuer, subject):
+        text = part.encode("utf-8", "surrogatepass")
+        # Lengths make it unambiguous: ("ab", "c") is not ("a", "bc").
+        digest.update(len(text).to_bytes(8, "big") + text)
+    return as_text(digest.digest()[:_DIGEST_BYTES])
+
+
+def as_text(raw: bytes) -> str:
+    """Random or digested bytes as letters, digits, - and _."""
+    return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
 def lineage_row(lineage: Lineage) -> list[object]:

@@ -11,8 +11,6 @@ something issued at that very time: all that came from it, and at most some that
 from the same beginning.
 """
 
-import hashlib
-from base64 import urlsafe_b64encode
 from dataclasses import replace
 from typing import Protocol
 
@@ -20,7 +18,15 @@ from broker.entropy import random_bytes
 from broker.model.account import Account, AccountId, find_account_of_key_id
 from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
-from broker.model.lineage import Ancestor, Folded, Lineage, Origin, Trace
+from broker.model.lineage import (
+    Ancestor,
+    Folded,
+    Lineage,
+    Origin,
+    Trace,
+    as_text,
+    subject_digest,
+)
 from broker.model.principal import PrincipalType
 from broker.model.revocation import Revocations
 from broker.model.session import Session, SessionKind
@@ -48,17 +54,7 @@ class LineageDirectory(Protocol):
 
 def new_mint_id() -> str:
     """128 random bits as text."""
-    return _text(random_bytes(_MINT_BYTES))
-
-
-def subject_digest(issuer: str, subject: str) -> str:
-    """Who a provider vouched for, as a session carries it: 128 bits of a SHA-256."""
-    digest = hashlib.sha256(b"broker/1/subject")
-    for part in (issuer, subject):
-        text = part.encode("utf-8", "surrogatepass")
-        # Lengths make it unambiguous: ("ab", "c") is not ("a", "bc").
-        digest.update(len(text).to_bytes(8, "big") + text)
-    return _text(digest.digest()[:_MINT_BYTES])
+    return as_text(random_bytes(_MINT_BYTES))
 
 
 def source_identity_target(source_identity: str) -> str:
@@ -318,7 +314,3 @@ def _own_principal(session: Session) -> str:
 
 def _milliseconds(account: Account) -> int:
     return int(account.created_at.timestamp() * 1000)
-
-
-def _text(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")

@@ -30,7 +30,7 @@ const provider = new Provider(issuer, {
       grant_types: ["authorization_code"],
     },
   ],
-  claims: { openid: ["sub"], email: ["email"], groups: ["groups"] },
+  claims: { openid: ["sub"], email: ["email", "email_verified"], groups: ["groups"] },
   scopes: ["openid", "email", "groups"],
   conformIdTokenClaims: false,
   pkce: { required: () => true },
@@ -45,7 +45,9 @@ const provider = new Provider(issuer, {
     accountId: id,
     claims: () => ({
       sub: id,
-      email: `${id}@example.com`,
+      // Eve says that she is Alice, and nobody checked.
+      email: `${id === "eve" ? "alice" : id}@example.com`,
+      email_verified: id !== "eve",
       groups: ["staff", `${id}s`],
     }),
   }),

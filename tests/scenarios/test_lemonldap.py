@@ -91,6 +91,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             *("providers", "set", oidc, "ClientId=broker"),
             f"ClientSecret=@{secret}",
             "Scopes=email",
+            "NameClaims=email",
         )
         start, port = find_oidc_start(broker), find_free_port()
         idp.start(

@@ -43,6 +43,19 @@ def test_a_person_ends_in_the_console_with_the_role_of_their_group(
         assert "assumed-role/Staff/alice@example.com" in page
 
 
+def test_an_address_that_nobody_verified_makes_nobody_somebody_else(
+    world: OidcWorld,
+) -> None:
+    with browsing() as alice, browsing() as eve:
+        sign_in(world, alice, "alice")
+        page = sign_in(world, eve, "eve")
+        assert "assumed-role/Staff/eve" in page
+        assert "alice" not in page
+        listed = text_of(eve.get(f"{world.broker.url}/console/sessions"))
+        assert "assumed-role/Staff/eve" in listed
+        assert "alice" not in listed
+
+
 def test_who_has_several_roles_chooses(world: OidcWorld) -> None:
     with browsing() as browser:
         sign_in(world, browser, "admin")

@@ -39,9 +39,9 @@ async def allow(world: SignInWorld, action: str, resource: str = "*") -> None:
         )
 
 
-async def signed_in(world: SignInWorld, role: str = "Reader") -> Any:
+async def signed_in(world: SignInWorld, role: str = "Reader", **knobs: Any) -> Any:
     browser = world.browser()
-    await world.sign_in(browser, pair(role))
+    await world.sign_in(browser, pair(role), **knobs)
     return browser
 
 
@@ -79,6 +79,20 @@ async def test_another_browser_of_the_same_person_is_listed_and_can_be_ended(
     assert record.parameters == {"AccessKeyId": other}
 
 
+async def test_a_person_is_known_by_issuer_and_subject_and_not_by_name(
+    world: SignInWorld,
+) -> None:
+    """The provider may call two people alike, and one differently in each role."""
+    mine, alike = await signed_in(world), await signed_in(world, subject="bob")
+    admin = await signed_in(world, "Admin")
+    assert len(keys_on(await alike.get(OWN))) == 1
+    assert len(keys_on(await mine.get(OWN))) == 2
+    (his,) = keys_on(await alike.get(OWN))
+    assert (await end(mine, OWN, his)).status_code == 404
+    hers = set(keys_on(await admin.get(OWN)))
+    assert hers == set(keys_on(await mine.get(OWN)))
+
+
 async def test_credentials_of_a_session_are_its_own(world: SignInWorld) -> None:
     browser = await signed_in(world)
     await browser.post(
@@ -104,7 +118,8 @@ async def test_sessions_of_others_are_neither_listed_nor_ended(
 
 
 async def test_the_account_s_sessions_need_a_permission(world: SignInWorld) -> None:
-    reader, admin = await signed_in(world), await signed_in(world, "Admin")
+    reader = await signed_in(world)
+    admin = await signed_in(world, "Admin", subject="bob")
     assert (await admin.get(ALL)).status_code == 403
     await allow(world, "signin:ListSessions")
     page = await admin.get(ALL)

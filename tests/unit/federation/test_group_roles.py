@@ -3,7 +3,6 @@
 import pytest
 
 from broker.federation.group_roles import GroupRoles
-from broker.federation.session_name import find_session_name
 from broker.model.account import AccountId
 
 ACCOUNT = AccountId("111122223333")
@@ -34,9 +33,3 @@ def test_only_named_groups_and_the_own_account_count() -> None:
 def test_a_table_of_another_form_is_refused_by_name(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="Group"):
         GroupRoles.parse(options)
-
-
-def test_a_session_name_is_made_of_the_first_candidate_that_can_be_one() -> None:
-    assert find_session_name("x", "Ann Ö@example.com") == "Ann-@example.com"
-    assert find_session_name("é", "") is None
-    assert find_session_name("a" * 100) == "a" * 64

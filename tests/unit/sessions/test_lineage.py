@@ -12,7 +12,7 @@ from broker.errors import ExpiredToken
 from broker.model.account import Account, AccountId, format_access_key_id
 from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
-from broker.model.lineage import Lineage
+from broker.model.lineage import Lineage, subject_digest
 from broker.model.principal import Principal, PrincipalType
 from broker.model.session import Session, SessionKind
 from broker.sessions import contents, seal
@@ -24,7 +24,6 @@ from broker.sessions.lineage import (
     lineage_from,
     lineage_of_proof,
     source_identity_target,
-    subject_digest,
     subject_target,
 )
 from broker.sessions.record import describe_session
