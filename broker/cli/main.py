@@ -11,6 +11,7 @@ from broker.cli import (
     mfa,
     provider_metadata,
     provider_proofs,
+    provider_setup,
     providers,
     sessions,
 )
@@ -46,6 +47,7 @@ app.command()(export)
 app.command()(audit)
 app.command()(explain)
 app.add_typer(sessions.app, name="sessions")
+providers.app.command("show")(provider_setup.show)
 providers.app.command("test")(provider_proofs.try_proof)
 providers.app.command("refresh")(provider_metadata.refresh)
 app.add_typer(providers.app, name="providers")

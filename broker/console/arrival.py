@@ -23,10 +23,10 @@ from broker.console.desk import HOME, LOGIN, SIGN_IN, Desk, IdentityProof
 from broker.console.facts import refuse_prefetch, unnoted
 from broker.console.forms import read_form
 from broker.console.leaving import end_session
-from broker.console.oidc_logins import OidcLogin
 from broker.console.pages import see_other
 from broker.console.password_arrival import PasswordArrivals
 from broker.console.pending import Pending
+from broker.console.provider_logins import ProviderLogin
 from broker.console.ways_in import WaysIn
 from broker.errors import BrokerError, ProofUsed, ServiceUnavailable, ValidationError
 from broker.model.caller import Caller
@@ -51,7 +51,7 @@ class Arrival:
 
     ``session_arn`` is who they will be, for the question and nothing else.
     ``request_id`` is the request of ours that the assertion answers; ``token`` an ID
-    token of our own code flow, ``login`` the `OidcLogin` that it makes, without it.
+    token of our own code flow, ``login`` the `ProviderLogin` that it makes, without it.
     ``state`` tells that flow from all others. ``begun`` is the handle of a sign-in with
     a password that showed all it has to.
     """
@@ -145,7 +145,7 @@ class Arrivals:
         login = ""
         if arrival.login:
             login = await desk.logins.open(
-                OidcLogin(**arrival.login, token=arrival.token),
+                ProviderLogin(**arrival.login, token=arrival.token),
                 credentials["AccessKeyId"],
                 credentials["Expiration"],
             )

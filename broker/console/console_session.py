@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from broker.console.oidc_logins import OidcLogins, login_end_mark
+from broker.console.provider_logins import ProviderLogins, login_end_mark
 from broker.entropy import new_handle
 from broker.errors import ExpiredToken, InvalidClientTokenId
 from broker.model.account import find_account_of_key_id, parse_account_id
@@ -34,7 +34,7 @@ class Arrived:
     """How someone came in: the door's name, the Issuer as it was given.
 
     For a switched session ``back`` is the handle of the one before it. ``login`` is
-    the handle of the sign-in at an OpenID Connect provider that it came from, and ends
+    the handle of the sign-in at an identity provider that it came from, and ends
     with. ``ids`` are the session's own and those of the sessions it was switched from:
     it ends with each of them. They stay when its cookie changes.
     """
@@ -94,7 +94,7 @@ class ConsoleSessions:
     def __init__(
         self,
         handles: Handles,
-        logins: OidcLogins,
+        logins: ProviderLogins,
         resolver: Resolver,
         cache: Cache,
         directory: RevocationReader,

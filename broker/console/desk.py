@@ -17,9 +17,9 @@ from broker.console.facts import note, raw_request, request_id
 from broker.console.forms import Form
 from broker.console.known_browsers import KnownBrowsers
 from broker.console.login_requests import LoginRequests
-from broker.console.oidc_logins import OidcLogins
 from broker.console.pages import Pages
 from broker.console.pending import PendingSignIns
+from broker.console.provider_logins import ProviderLogins
 from broker.console.starts import Starts
 from broker.errors import AccessDenied
 from broker.model.caller import Caller
@@ -44,7 +44,7 @@ class Desk:
         self.deps = deps
         self.pages = Pages(deps.allowed_origins)
         self.cookie = SessionCookie(secure=deps.secure)
-        self.logins = OidcLogins(deps)
+        self.logins = ProviderLogins(deps)
         self.sessions = ConsoleSessions(
             Handles(deps.cache, deps.vault, "console"),
             self.logins,

@@ -21,8 +21,8 @@ from broker.console.console_session import Ended, SignedIn
 from broker.console.desk import Desk, DoorProof
 from broker.console.facts import note, raw_request, refuse_prefetch, request_id
 from broker.console.forms import read_form
-from broker.console.oidc_logins import OpenLogin, login_end_mark, told_mark
 from broker.console.pages import see_other
+from broker.console.provider_logins import OpenLogin, login_end_mark, told_mark
 from broker.console.sign_out import SIGNED_OUT
 from broker.console.ways_in import WaysIn
 from broker.errors import (
@@ -179,12 +179,19 @@ class OidcLogout:
                 raise InvalidIdentityToken(_USED)
             entry.caller_arn = entry.principal_id = provider.arn
             client_id = parse_oidc_options(provider.options).client_id
-            whose = {"session_id": token.session_id, "subject": token.subject}
             await desk.logins.tell(
-                provider.unique_id, client_id, issued_at=token.issued_at, **whose
+                provider.unique_id,
+                client_id,
+                session_id=token.session_id,
+                subject=token.subject,
+                issued_at=token.issued_at,
             )
             found = await desk.logins.find(
-                provider.unique_id, client_id, until=token.issued_at, **whose
+                provider.unique_id,
+                client_id,
+                session_id=token.session_id,
+                subject=token.subject,
+                until=token.issued_at,
             )
             entry.committed = True  # the action below has a record of its own
             await self._revoke(request, provider, token, found)
@@ -220,7 +227,7 @@ class OidcLogout:
             _proof_of(provider, subject),
             lambda: {
                 "AccessKeyIds": [one.access_key_id for one in found],
-                "Told": {"Mark": told, "Until": until},
+                "Told": [{"Mark": told, "Until": until}],
             },
         )
 

@@ -318,7 +318,7 @@ def _session_name(
 def _login(
     identity: FederatedIdentity, claims: Mapping[str, Any], *, can_end: bool
 ) -> dict[str, Any]:
-    """The `OidcLogin` that a verified token makes, without the token."""
+    """The `ProviderLogin` that a verified token makes, without the token."""
     session_id = claims.get("sid")
     return {
         "provider_arn": identity.provider_arn,

@@ -14,6 +14,7 @@ from broker.console import (
     password_arrival,
     password_steps,
     saml_acs,
+    saml_logout,
     saml_metadata,
     token_endpoint,
 )
@@ -53,6 +54,7 @@ from broker.console.password_signin import PasswordSignIn
 from broker.console.password_steps import PasswordSteps
 from broker.console.permissions import Permissions
 from broker.console.saml_acs import SamlAcs
+from broker.console.saml_logout import SamlLogout
 from broker.console.saml_metadata import SamlMetadata
 from broker.console.security.pages import SecurityPages
 from broker.console.sessions import SessionPages
@@ -128,6 +130,8 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     add("/saml", ["POST"], saml)
     add("/saml/acs/{uuid}", ["POST"], saml)
     add("/saml", ["GET"], to_sign_in)
+    slo = guarded(SamlLogout(desk).answer, door=saml_logout.DOOR)
+    add(saml_logout.PATH, ["GET", "POST"], slo)
     add(
         "/federation",
         ["GET", "POST"],

@@ -25,6 +25,7 @@ from broker.console.facts import note, raw_request, request_id
 from broker.console.forms import Form, read_form
 from broker.console.pages import compressed
 from broker.console.recent_roles import RecentRoles, name_of
+from broker.console.saml_logout import find_login
 from broker.console.saml_metadata import find_provider_of_path
 from broker.console.saml_requests import OpenRequest, SamlRequests
 from broker.console.ways_in import WaysIn
@@ -153,6 +154,7 @@ class SamlAcs:
                 role_arn=chosen.pair.role_arn,
                 provider_arn=chosen.pair.provider_arn,
                 request_id=answered.request_id if answered else "",
+                login=await find_login(self._desk, chosen.identity),
             )
         )
 

@@ -11,7 +11,11 @@ from broker.console.saml_requests import request_key
 from broker.errors import NoSuchEntity
 from broker.model.entities import SamlProvider
 from broker.protocols.saml.keys import encryption_certificate
-from broker.protocols.saml.sp_metadata import assertion_consumer_url, sp_metadata
+from broker.protocols.saml.sp_metadata import (
+    assertion_consumer_url,
+    single_logout_url,
+    sp_metadata,
+)
 from broker.stores.directory.port import DirectoryReader
 
 GLOBAL = "/static/saml-metadata.xml"
@@ -67,6 +71,7 @@ class SamlMetadata:
         text = sp_metadata(
             entity_id=deps.entity_id,
             consumer_url=assertion_consumer_url(deps.public_origin, uuid),
+            logout_url=single_logout_url(deps.public_origin, uuid) if uuid else "",
             encryption_certificates=certificates,
             signing_certificates=((await request_key(deps)).certificate,),
         )

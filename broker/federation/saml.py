@@ -188,6 +188,8 @@ def prove_saml(
         source_identity=claims.source_identity,
         session_duration_seconds=claims.session_duration_seconds,
         session_ends_at=assertion.session_not_on_or_after,
+        session_index=assertion.session_index or "",
+        issued_at=assertion.issue_instant,
         context=context,
         session_context={key: context[key] for key in SESSION_KEYS},
         spends=(provider.uuid, assertion.issuer, assertion.assertion_id),

@@ -25,7 +25,8 @@ class FederatedIdentity:
     ``audience`` is what the answer's ``Audience`` shows. ``role_pairs`` are the pairs
     of a SAML assertion; ``allowed_roles`` the ARNs of a token's roles claim, None
     when the claim is absent. ``session_ends_at`` caps any session made from the
-    proof. ``context`` holds every condition key of the proof (lower-case names) for
+    proof. ``session_index`` is what a SAML provider calls its own session, empty when
+    it does not say; ``issued_at`` when it issued the assertion. ``context`` holds every condition key of the proof (lower-case names) for
     the trust policy, ``session_context`` those that live on in the session.
     ``spends`` identifies the proof for the replay rule, None when it may be
     exchanged again; ``spends_until`` is the last instant at which it could pass.
@@ -50,6 +51,8 @@ class FederatedIdentity:
     source_identity: str | None = None
     session_duration_seconds: int | None = None
     session_ends_at: datetime | None = None
+    session_index: str = ""
+    issued_at: datetime | None = None
     context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     session_context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     spends: tuple[str, ...] | None = None

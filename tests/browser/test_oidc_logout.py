@@ -8,7 +8,7 @@ from playwright.async_api import expect
 from broker import app as composition
 from broker.console.console_session import Arrived
 from broker.console.desk import Desk
-from broker.console.oidc_logins import OidcLogin
+from broker.console.provider_logins import ProviderLogin
 from broker.model.entities import OidcProvider
 from broker.model.session import SessionKind
 from tests.support.browser import Scene
@@ -39,7 +39,7 @@ async def cookie_of(scene: Scene, provider: OidcProvider, desk: Desk) -> str:
     """Of a console session that began at the provider."""
     minted = await scene.world.mint(SessionKind.WEB_IDENTITY)
     given = minted.credentials
-    login = OidcLogin(
+    login = ProviderLogin(
         provider_arn=provider.arn,
         provider_id=provider.unique_id,
         client_id="broker",

@@ -130,6 +130,7 @@ def metadata_xml(
     want_signed: bool = False,
     attributes: str = "",
     wrap: bool = True,
+    slo: Mapping[str, str] | None = None,
 ) -> str:
     """An EntityDescriptor of at least 1,000 characters."""
     keys = "".join(
@@ -144,7 +145,11 @@ def metadata_xml(
         f" entityID={quoteattr(entity_id)}{attributes}>"
         f'<md:IDPSSODescriptor protocolSupportEnumeration="{SAMLP}"'
         f' WantAuthnRequestsSigned="{str(want_signed).lower()}">{keys}'
-        f"<md:NameIDFormat>{PERSISTENT}</md:NameIDFormat>"
+        + "".join(
+            f'<md:SingleLogoutService Binding="{binding}" Location={quoteattr(url)}/>'
+            for binding, url in (slo or {}).items()
+        )
+        + f"<md:NameIDFormat>{PERSISTENT}</md:NameIDFormat>"
         "<md:SingleSignOnService"
         ' Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"'
         f" Location={quoteattr(sso_url)}/>"

@@ -13,7 +13,7 @@ from broker.sessions.revoke import revoke_key_id, revoke_session
 from broker.stores.cache.port import Cache, SessionRecord
 
 _LONGEST_SIGN_IN = timedelta(minutes=30)
-"""From an ID token's issue to the console session that it opens, and more."""
+"""From a proof's issue to the console session that it opens, and more."""
 
 
 class Told(TypedDict):
@@ -27,7 +27,7 @@ class EndConsoleSessionsRequest(TypedDict):
     """The sessions that the logout is about, and what it says of later ones."""
 
     AccessKeyIds: Sequence[str]
-    Told: Told
+    Told: Sequence[Told]
 
 
 class EndConsoleSessions:
@@ -58,13 +58,14 @@ class EndConsoleSessions:
 
 
 async def _end(given: EndConsoleSessionsRequest, call: Call) -> Mapping[str, Any]:
-    await refuse_earlier(
-        call.change,
-        call.account,
-        given["Told"]["Mark"],
-        upto=given["Told"]["Until"],
-        until=call.now + _LONGEST_SIGN_IN,
-    )
+    for told in given["Told"]:
+        await refuse_earlier(
+            call.change,
+            call.account,
+            told["Mark"],
+            upto=told["Until"],
+            until=call.now + _LONGEST_SIGN_IN,
+        )
     found = call.prepared
     if not isinstance(found, dict):
         raise TypeError("nothing was prepared")

@@ -13,20 +13,14 @@ from broker.console.admin.tag_lines import read_tags
 from broker.console.admin.visit import OK, Visit, go, visited, words
 from broker.console.audit_log import AUDIT
 from broker.console.inside import Inside, Route
-from broker.console.oidc_logout import BACK_CHANNEL, FRONT_CHANNEL
-from broker.console.oidc_signin import CALLBACK
-from broker.console.saml_metadata import PER_PROVIDER
-from broker.console.sign_out import SIGNED_OUT
-from broker.console.ways_in import WayIn
+from broker.console.provider_setup import oidc_setup, saml_setup
 from broker.errors import (
     AccessDenied,
     BrokerError,
     ServiceUnavailable,
     ValidationError,
 )
-from broker.federation.diagnosis import LASSO_ADVICE
 from broker.model.entities import OidcProvider, SamlProvider
-from broker.protocols.saml.sp_metadata import assertion_consumer_url
 
 HERE = providers.HERE
 ONE = providers.ONE
@@ -104,37 +98,13 @@ def expectations_of(
     """What the broker expects of proofs, which is what to set up at the provider."""
     deps = visit.inside.desk.deps
     if isinstance(provider, OidcProvider):
-        return {
-            "issuer": provider.url,
-            "audiences": provider.client_ids,
-            "redirect": f"{deps.public_origin}{CALLBACK}",
-            "signed_out": f"{deps.public_origin}{SIGNED_OUT}",
-            "back_channel": _channel(deps.public_origin, BACK_CHANNEL, provider),
-            "front_channel": _channel(deps.public_origin, FRONT_CHANNEL, provider),
-            "start": _start_of(visit, provider, "ClientId"),
-        }
-    expected = deps.federated.expected_of(provider)
-    return {
-        "start": _start_of(visit, provider, "SignIn"),
-        "acs": assertion_consumer_url(deps.public_origin, provider.uuid),
-        "shared_acs": assertion_consumer_url(deps.public_origin),
-        "entity_id": deps.entity_id,
-        "metadata": deps.public_origin + PER_PROVIDER.format(uuid=provider.uuid),
-        "lasso": LASSO_ADVICE,
-        "recipients": sorted(expected.recipients),
-        "audiences": sorted(expected.audiences),
-    }
-
-
-def _channel(origin: str, path: str, provider: OidcProvider) -> str:
-    return origin + path.format(account=provider.account, provider=provider.unique_id)
-
-
-def _start_of(visit: Visit, provider: SamlProvider | OidcProvider, option: str) -> str:
-    """Where signing in with it begins; empty unless the operator lets it begin here."""
-    if not provider.options.get(option):
-        return ""
-    return visit.inside.desk.deps.public_origin + WayIn(provider).url
+        return oidc_setup(provider, origin=deps.public_origin)
+    return saml_setup(
+        provider,
+        origin=deps.public_origin,
+        entity_id=deps.entity_id,
+        expected=deps.federated.expected_of(provider),
+    )
 
 
 async def _trusting_roles(visit: Visit, arn: str) -> Part:

@@ -10,6 +10,7 @@ from broker.console.admin.tag_lines import read_tags
 from broker.console.admin.visit import OK, Visit, address, go, visited, words
 from broker.console.inside import Inside, Route
 from broker.errors import AccessDenied, BrokerError, ServiceUnavailable
+from broker.federation.diagnosis import LASSO_ADVICE
 from broker.federation.provider_health import ProviderHealth
 
 HERE = "providers"
@@ -160,6 +161,7 @@ async def _new(
         status,
         problem=problem,
         typed={name: visit.text(name) for name in names},
+        lasso=LASSO_ADVICE,
     )
 
 

@@ -46,12 +46,17 @@ def authn_request(
 
 
 def redirect_url(
-    location: str, request: str, signing_key: rsa.RSAPrivateKey, relay_state: str = ""
+    location: str,
+    message: str,
+    signing_key: rsa.RSAPrivateKey,
+    relay_state: str = "",
+    *,
+    field: str = "SAMLRequest",
 ) -> str:
-    """Where to send the browser: the request, with a signature over the query."""
+    """Where to send the browser: the message, with a signature over the query."""
     deflater = zlib.compressobj(wbits=_RAW_DEFLATE)
-    packed = deflater.compress(request.encode("utf-8")) + deflater.flush()
-    fields = {"SAMLRequest": base64.b64encode(packed).decode("ascii")}
+    packed = deflater.compress(message.encode("utf-8")) + deflater.flush()
+    fields = {field: base64.b64encode(packed).decode("ascii")}
     if relay_state:
         fields["RelayState"] = relay_state
     query = urlencode(fields | {"SigAlg": RSA_SHA256})

@@ -43,6 +43,7 @@ _ENTITIES = f"{{{METADATA}}}EntitiesDescriptor"
 _IDP = f"{{{METADATA}}}IDPSSODescriptor"
 _KEY_DESCRIPTOR = f"{{{METADATA}}}KeyDescriptor"
 _SSO = f"{{{METADATA}}}SingleSignOnService"
+_SLO = f"{{{METADATA}}}SingleLogoutService"
 _NAME_ID_FORMAT = f"{{{METADATA}}}NameIDFormat"
 _X509_DATA = f"{{{DSIG}}}X509Data"
 _X509_CERTIFICATE = f"{{{DSIG}}}X509Certificate"
@@ -62,6 +63,14 @@ class SsoEndpoint:
     location: str
 
 
+@dataclass(frozen=True, slots=True)
+class SloEndpoint:
+    """Where a LogoutResponse goes: a binding's URN and an https URL."""
+
+    binding: str
+    response_location: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdpDescriptor:
     """One entity that may issue assertions."""
@@ -69,6 +78,7 @@ class IdpDescriptor:
     entity_id: str
     signing_keys: tuple[SigningKey, ...]
     sso_endpoints: tuple[SsoEndpoint, ...]
+    slo_endpoints: tuple[SloEndpoint, ...] = ()
     want_authn_requests_signed: bool
     name_id_formats: tuple[str, ...]
 
@@ -152,6 +162,7 @@ def parse_metadata(
             sso_endpoints=tuple(
                 _read_endpoints(roles, is_new=now is not None, http_hosts=http_hosts)
             ),
+            slo_endpoints=tuple(_read_logout_endpoints(roles, http_hosts)),
             want_authn_requests_signed=any(
                 role.get("WantAuthnRequestsSigned") in _TRUE for role in roles
             ),
@@ -274,6 +285,17 @@ def _read_endpoints(
                         )
                 elif element.tag == _SSO and attribute == "Location":
                     yield SsoEndpoint(element.get("Binding") or "", location)
+
+
+def _read_logout_endpoints(
+    roles: list[_Element], http_hosts: Collection[str]
+) -> Iterator[SloEndpoint]:
+    """Source: SAML 2.0 Metadata 2.2.2: ResponseLocation, or else Location."""
+    for role in roles:
+        for element in role.findall(_SLO):
+            location = element.get("ResponseLocation") or element.get("Location") or ""
+            if _is_acceptable_url(location, http_hosts):
+                yield SloEndpoint(element.get("Binding") or "", location)
 
 
 def _is_acceptable_url(url: str, http_hosts: Collection[str]) -> bool:

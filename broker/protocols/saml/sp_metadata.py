@@ -8,6 +8,7 @@ from broker.protocols.saml.names import (
     DSIG,
     METADATA,
     POST_BINDING,
+    REDIRECT_BINDING,
     SAMLP,
     XENC,
     XENC11,
@@ -32,16 +33,22 @@ def assertion_consumer_url(public_url: str, provider_uuid: str | None = None) ->
     return f"{public_url.rstrip('/')}/saml{own}"
 
 
+def single_logout_url(public_url: str, provider_uuid: str) -> str:
+    """Where a provider's LogoutRequests go."""
+    return f"{public_url.rstrip('/')}/saml/slo/{provider_uuid}"
+
+
 def sp_metadata(
     *,
     entity_id: str,
     consumer_url: str,
+    logout_url: str = "",
     encryption_certificates: Sequence[bytes] = (),
     signing_certificates: Sequence[bytes] = (),
 ) -> str:
     """The EntityDescriptor to give to an identity provider.
 
-    ``encryption_certificates`` are DER, the one to use first;
+    ``logout_url`` takes LogoutRequests, empty for none. ``encryption_certificates`` are DER, the one to use first;
     ``signing_certificates`` those of the keys that our requests are signed with.
 
     Source: SAML 2.0 Metadata 2.4.4; reference 4.6.
@@ -49,6 +56,11 @@ def sp_metadata(
     keys = "".join(_signing_descriptor(der) for der in signing_certificates)
     keys += "".join(_key_descriptor(der) for der in encryption_certificates)
     requests_signed = "true" if signing_certificates else "false"
+    logout = "".join(
+        f'<md:SingleLogoutService Binding="{binding}" Location={quoteattr(logout_url)}/>'
+        for binding in (REDIRECT_BINDING, POST_BINDING)
+        if logout_url
+    )
     formats = "".join(
         f"<md:NameIDFormat>{name}</md:NameIDFormat>" for name in _NAME_ID_FORMATS
     )
@@ -64,7 +76,7 @@ def sp_metadata(
         f'<md:EntityDescriptor xmlns:md="{METADATA}" entityID={quoteattr(entity_id)}>'
         f'<md:SPSSODescriptor protocolSupportEnumeration="{SAMLP}"'
         f' AuthnRequestsSigned="{requests_signed}" WantAssertionsSigned="true">'
-        f"{keys}{formats}"
+        f"{keys}{logout}{formats}"
         f'<md:AssertionConsumerService Binding="{POST_BINDING}"'
         f' Location={quoteattr(consumer_url)} index="1" isDefault="true"/>'
         '<md:AttributeConsumingService index="1">'

@@ -128,3 +128,31 @@ def test_a_strangers_text_does_not_steer_the_terminal(
 def test_an_unknown_provider_is_named(cli: CommandLine) -> None:
     with pytest.raises(NoSuchEntity, match="Other"):
         cli("providers", "set", SAML.replace("Corp", "Other"), "Profile=aws")
+
+
+def test_what_an_identity_provider_must_be_told_is_shown(cli: CommandLine) -> None:
+    shown = cli("providers", "show", SAML)
+    told = cli.json("providers", "show", SAML, "--json")
+    identifier = told["AcsUrl"][0].rpartition("/")[2]
+    for wanted in (
+        f"http://127.0.0.1:8080/static/saml/{identifier}/saml-metadata.xml",
+        f"http://127.0.0.1:8080/saml/acs/{identifier}",
+        f"http://127.0.0.1:8080/saml/slo/{identifier}",
+        "EntityId         http://127.0.0.1:8080/saml\n",
+        "https://aws.amazon.com/SAML/Attributes/Role = ",
+        f"{SAML}",
+        "Lasso",
+        "any, with a Format",
+    ):
+        assert wanted in shown, wanted
+    assert told["EntityId"] == "http://127.0.0.1:8080/saml"
+
+
+def test_the_keys_of_an_issuers_claims_are_shown(cli: CommandLine) -> None:
+    cli("providers", "set", OIDC, "ClaimKeys=project_path,ci/tier", "ClientId=app")
+    told = cli.json("providers", "show", OIDC, "--json")
+    assert told["Issuer"] == "https://idp.invalid"
+    assert "idp.invalid:sub" in told["ConditionKeys"]
+    assert "idp.invalid:ci/tier" in told["ConditionKeys"]
+    assert told["BackChannelLogoutUri"].endswith("/backchannel-logout")
+    assert "ClaimKeys=['project_path', 'ci/tier']" in cli("providers", "show", OIDC)

@@ -14,7 +14,7 @@ import pytest
 from broker import app as composition
 from broker.console.console_session import Arrived
 from broker.console.desk import Desk
-from broker.console.oidc_logins import MOST_LOGINS, OidcLogin
+from broker.console.provider_logins import MOST_LOGINS, ProviderLogin
 from broker.errors import AccessDenied, ExpiredToken
 from broker.model.account import AccountId
 from broker.model.entities import InlinePolicy, OidcProvider
@@ -60,8 +60,8 @@ class Scene:
             await change.insert_oidc_provider(provider)
         return provider
 
-    def login(self, provider: OidcProvider, **changed: Any) -> OidcLogin:
-        usual = OidcLogin(
+    def login(self, provider: OidcProvider, **changed: Any) -> ProviderLogin:
+        usual = ProviderLogin(
             provider_arn=provider.arn,
             provider_id=provider.unique_id,
             client_id=CLIENT,
@@ -73,7 +73,7 @@ class Scene:
         )
         return replace(usual, **changed)
 
-    async def sign_in(self, login: OidcLogin) -> tuple[Any, Minted]:
+    async def sign_in(self, login: ProviderLogin) -> tuple[Any, Minted]:
         """A browser with a console session from this login."""
         minted = await self.world.mint(SessionKind.WEB_IDENTITY)
         given = minted.credentials

@@ -1,10 +1,12 @@
-"""Sign-ins through OpenID Connect that last: found again by what the provider calls them.
+"""Sign-ins that last: found again by what their identity provider calls them.
 
-Each console session that began with an ID token leaves its login here, under a handle
-that the session carries: a session whose login is gone is over. Under the names that
-a provider may end it by (session id, subject) stands which logins there are.
+Each console session that began with an ID token, or with an assertion of a provider
+that tells of logouts, leaves its login here, under a handle that the session carries: a
+session whose login is gone is over. Under the names that a provider may end it by
+(session id, subject) stands which logins there are.
 
-Source: OpenID Connect Front-Channel Logout 1.0; Back-Channel Logout 1.0.
+Source: OpenID Connect Front-Channel Logout 1.0; Back-Channel Logout 1.0; SAML 2.0
+Profiles 4.4.
 """
 
 import hashlib
@@ -38,11 +40,13 @@ _LOGGED_OUT = "Your identity provider ended this sign-in meanwhile. Sign in agai
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OidcLogin:
+class ProviderLogin:
     """One sign-in: whose it is at which provider and client, and its ID token.
 
-    ``session_id`` is empty when the provider names none; ``issued_at`` (seconds since
-    1970) is the ID token's. With ``can_end`` the provider has a page to sign out at.
+    At a SAML provider ``client_id`` is the entity that vouched, ``subject`` the NameID,
+    and ``token`` empty. ``session_id`` is empty when the provider names none;
+    ``issued_at`` (seconds since 1970) is the proof's. With ``can_end`` the provider has
+    a page to sign out at.
     """
 
     provider_arn: str
@@ -71,7 +75,7 @@ class OpenLogin:
     """A login that lasts, and the console session that it opened."""
 
     handle: str = field(repr=False)
-    login: OidcLogin
+    login: ProviderLogin
     access_key_id: str
     expires_at: int
 
@@ -106,7 +110,7 @@ def login_name(provider_id: str, client_id: str, kind: str, value: str) -> str:
     return _digest("login", provider_id, client_id, kind, value)
 
 
-class OidcLogins:
+class ProviderLogins:
     """Keeps and finds them. Every method raises ``ServiceUnavailable`` without a cache."""
 
     def __init__(self, deps: ConsoleDeps) -> None:
@@ -118,7 +122,7 @@ class OidcLogins:
         self._ways_out = Handles(deps.cache, deps.vault, "oidc-way-out")
 
     async def open(
-        self, login: OidcLogin, access_key_id: str, expires_at: datetime
+        self, login: ProviderLogin, access_key_id: str, expires_at: datetime
     ) -> str:
         """The handle of a new login.
 
@@ -144,7 +148,7 @@ class OidcLogins:
             raise AccessDenied(_LOGGED_OUT)
         return handle
 
-    async def _was_told(self, login: OidcLogin) -> bool:
+    async def _was_told(self, login: ProviderLogin) -> bool:
         """Whether a logout came before: as the cache knows at once, or for good."""
         account = account_of_provider(login.provider_arn)
         try:
@@ -159,9 +163,11 @@ class OidcLogins:
                 return True
         return False
 
-    def told_until(self, *, session_id: str | None, issued_at: float) -> float:
+    def told_until(
+        self, *, session_id: str | None, issued_at: float, reused: bool = False
+    ) -> float:
         """Sign-ins up to then end by a logout (seconds since 1970)."""
-        if session_id is None:
+        if session_id is None or reused:
             return issued_at
         # A session that is over has no later sign-ins.
         return self._clock.now().timestamp() + _PENDING.total_seconds()
@@ -179,28 +185,28 @@ class OidcLogins:
         with suppress(ServiceUnavailable):
             await self.end(handle)
 
-    async def end(self, handle: str) -> OidcLogin | None:
+    async def end(self, handle: str) -> ProviderLogin | None:
         """End a login; None when it was over."""
         value = await self._logins.take(handle)
         if value is None:
             return None
         for slot in value["slots"]:
             await self._named.drop(slot)
-        return OidcLogin(**value["login"])
+        return ProviderLogin(**value["login"])
 
-    async def find_one(self, handle: str) -> OidcLogin | None:
+    async def find_one(self, handle: str) -> ProviderLogin | None:
         """The login with a handle."""
         value = await self._logins.find(handle)
-        return None if value is None else OidcLogin(**value["login"])
+        return None if value is None else ProviderLogin(**value["login"])
 
-    async def offer_way_out(self, login: OidcLogin) -> str:
+    async def offer_way_out(self, login: ProviderLogin) -> str:
         """A handle for going on to the provider's own sign-out page."""
         return await self._ways_out.put(asdict(login), self._clock.now() + _OFFERED)
 
-    async def find_way_out(self, handle: str) -> OidcLogin | None:
+    async def find_way_out(self, handle: str) -> ProviderLogin | None:
         """The login that was ended here before."""
         value = await self._ways_out.find(handle)
-        return None if value is None else OidcLogin(**value)
+        return None if value is None else ProviderLogin(**value)
 
     async def find(
         self,
@@ -210,11 +216,13 @@ class OidcLogins:
         session_id: str | None,
         subject: str | None,
         until: float,
+        reused: bool = False,
     ) -> list[OpenLogin]:
         """The logins that a logout is about: at most ``MOST_LOGINS``.
 
         A session id says it all (``subject`` must fit, if it is given); a subject
-        alone means what the provider vouched for ``until`` then.
+        alone means what the provider vouched for ``until`` then, and so does a session
+        id that the provider may have ``reused`` since.
         """
         if session_id is not None:
             name = login_name(provider_id, client_id, "sid", session_id)
@@ -226,10 +234,10 @@ class OidcLogins:
             value = await self._logins.find(entry["handle"]) if entry else None
             if entry is None or value is None:
                 continue
-            login = OidcLogin(**value["login"])
+            login = ProviderLogin(**value["login"])
             if subject is not None and login.subject != subject:
                 continue
-            if session_id is None and login.issued_at > until:
+            if (session_id is None or reused) and login.issued_at > until:
                 continue
             found.append(
                 OpenLogin(
@@ -249,9 +257,10 @@ class OidcLogins:
         session_id: str | None,
         subject: str | None,
         issued_at: float,
+        reused: bool = False,
     ) -> None:
         """Keep sign-ins that are on their way from outliving a logout."""
-        at = self.told_until(session_id=session_id, issued_at=issued_at)
+        at = self.told_until(session_id=session_id, issued_at=issued_at, reused=reused)
         name = _told_name(provider_id, client_id, session_id, subject)
         until = self._clock.now() + _PENDING
         if not await self._told.claim(name, {"at": at}, until):
@@ -273,7 +282,7 @@ class OidcLogins:
         )
 
     async def _claim(
-        self, name: str, handle: str, login: OidcLogin, expires_at: datetime
+        self, name: str, handle: str, login: ProviderLogin, expires_at: datetime
     ) -> str:
         entry = {"handle": handle, "at": login.issued_at}
         for _ in range(_TRIES):

@@ -1,0 +1,119 @@
+"""``broker providers show``: what an identity provider must be told, and its options."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from broker.cli.operator import with_services
+from broker.cli.providers import find_account, require_provider, shown_options
+from broker.cli.terminal import say, say_json
+from broker.console.provider_setup import oidc_setup, saml_setup
+from broker.model.entities import SamlProvider
+from broker.policy import known_claims
+from broker.protocols.saml.sp_metadata import assertion_consumer_url
+from broker.services import Services
+
+
+def show(
+    arn: Annotated[str, typer.Argument(metavar="ARN")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="As one JSON object.")
+    ] = False,
+) -> None:
+    """Show what to set up at the identity provider, and the broker-only options."""
+
+    async def work(services: Services) -> dict[str, Any]:
+        provider = await require_provider(
+            services.stores.directory, find_account(arn), arn
+        )
+        origin = services.settings.public_origin
+        found = {"Arn": provider.arn, "Options": shown_options(provider.options)}
+        if isinstance(provider, SamlProvider):
+            setup = saml_setup(
+                provider,
+                origin=origin,
+                entity_id=assertion_consumer_url(origin),
+                expected=services.federated.expected_of(provider),
+            )
+            return {**found, **dict(_told_saml(setup))}
+        keys = (
+            *("aud", "sub", "amr", "email", "oaud"),
+            *known_claims(provider.host_and_path),
+            *_texts(provider.options.get("ClaimKeys", ())),
+        )
+        return {
+            **found,
+            **dict(_told_oidc(oidc_setup(provider, origin=origin))),
+            "ConditionKeys": [f"{provider.host_and_path}:{name}" for name in keys],
+        }
+
+    found = with_services(work)
+    if as_json:
+        say_json(found)
+        return
+    width = max(map(len, found))
+    for name, value in found.items():
+        lines = _lines(value)
+        say(f"{name:<{width}}  {lines[0] if lines else 'none'}")
+        say(*(f"{'':<{width}}  {line}" for line in lines[1:]))
+
+
+def _told_saml(setup: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "Metadata", setup["metadata"]
+    yield "AcsUrl", [setup["acs"], setup["shared_acs"]]
+    yield "EntityId", setup["entity_id"]
+    yield (
+        "SingleLogoutUrl",
+        [
+            setup["slo"],
+            "HTTP-Redirect or HTTP-POST, requests signed",
+            "a logout there ends the session here"
+            if setup["logs_out"]
+            else "its metadata names no SingleLogoutService: a logout there ends"
+            " nothing here",
+        ],
+    )
+    yield "NameId", "any, with a Format"
+    yield (
+        "Attributes",
+        [
+            f"{setup['role_attribute']} = {setup['role_value']}",
+            f"{setup['name_attribute']} = an e-mail address or user name",
+        ],
+    )
+    keys = f"{setup['encryption']}, AES-GCM, for the key in the metadata"
+    yield (
+        "Encryption",
+        [
+            keys if setup["encryption"] else "no private key is registered",
+            setup["lasso"],
+        ],
+    )
+    if setup["start"]:
+        yield "SignInBeginsAt", setup["start"]
+    yield "Recipients", setup["recipients"]
+    yield "Audiences", setup["audiences"]
+
+
+def _told_oidc(setup: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "Issuer", setup["issuer"]
+    yield "Audiences", list(setup["audiences"])
+    if setup["start"]:
+        yield "SignInBeginsAt", setup["start"]
+        yield "RedirectUri", setup["redirect"]
+        yield "BackChannelLogoutUri", setup["back_channel"]
+        yield "FrontChannelLogoutUri", setup["front_channel"]
+        yield "PostLogoutRedirectUri", setup["signed_out"]
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, str):
+        return value.replace(",", " ").split()
+    return [str(one) for one in value] if isinstance(value, list | tuple) else []
+
+
+def _lines(value: object) -> list[str]:
+    if isinstance(value, Mapping):
+        return [f"{name}={one}" for name, one in value.items()]
+    return [str(one) for one in value] if isinstance(value, list) else [str(value)]

@@ -1,0 +1,338 @@
+"""Logout requests of an identity provider, and our answers.
+
+Only a signed request counts. By POST the signature is in the message and only the bytes
+that it covers are read; by redirect it is over the query's own octets, and the message
+is what those octets hold.
+
+Source: SAML 2.0 Core 3.7; Bindings 3.4.4.1, 3.4.5.2, 3.5.5.2; Profiles 4.4.
+"""
+
+import base64
+import binascii
+import zlib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from urllib.parse import unquote_plus
+from xml.sax.saxutils import escape, quoteattr
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from lxml.etree import _Element
+
+from broker.model.struct import struct
+from broker.protocols.saml.algorithms import AlgorithmPolicy
+from broker.protocols.saml.decode import decode_response, decode_text
+from broker.protocols.saml.errors import SamlReason, SamlRejected
+from broker.protocols.saml.gate import (
+    Limits,
+    children_of,
+    parse_strictly,
+    require_id,
+    text_of,
+)
+from broker.protocols.saml.instant import parse_instant
+from broker.protocols.saml.keys import SigningKey
+from broker.protocols.saml.metadata import IdpDescriptor, IdpMetadata
+from broker.protocols.saml.names import (
+    EXTENSIONS,
+    ISSUER,
+    NAME_ID,
+    SAML,
+    SAMLP,
+    SIGNATURE,
+    STATUS_SUCCESS,
+    VERSION,
+)
+from broker.protocols.saml.response import read_issuer
+from broker.protocols.saml.signature import (
+    RESPONSE_WORK,
+    find_signature,
+    verify_signature,
+)
+
+LOGOUT_REQUEST: Final = f"{{{SAMLP}}}LogoutRequest"
+_SESSION_INDEX = f"{{{SAMLP}}}SessionIndex"
+_CHILDREN = frozenset({ISSUER, EXTENSIONS, NAME_ID, _SESSION_INDEX})
+_DEFLATE_ENCODING = "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE"
+_SIGNED_FIELDS = ("SAMLRequest", "RelayState", "SigAlg")
+_FIELDS = frozenset({*_SIGNED_FIELDS, "Signature", "SAMLEncoding"})
+
+LONGEST_LIFE = timedelta(minutes=5)
+"""From IssueInstant on, whatever NotOnOrAfter says: as for assertions."""
+
+MAX_SESSION_INDEXES = 16
+MAX_NAME_CHARACTERS = 1024
+_MAX_INFLATED_BYTES = 64_000
+_RAW_DEFLATE = -15
+_LIMITS = Limits(
+    depth=16,
+    elements=200,
+    attributes_per_element=32,
+    namespace_declarations=200,
+    signatures=1,
+)
+_HASHES: Mapping[str, Callable[[], hashes.HashAlgorithm]] = {
+    "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256": hashes.SHA256,
+    "http://www.w3.org/2001/04/xmldsig-more#rsa-sha384": hashes.SHA384,
+    "http://www.w3.org/2001/04/xmldsig-more#rsa-sha512": hashes.SHA512,
+    "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256": hashes.SHA256,
+    "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384": hashes.SHA384,
+    "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha512": hashes.SHA512,
+    "http://www.w3.org/2000/09/xmldsig#rsa-sha1": hashes.SHA1,
+}
+"""By signature method; which of them count is the provider's `AlgorithmPolicy`'s."""
+
+
+@struct
+class LogoutRequest:
+    """Whose session is over: a NameID's, with the indexes of its sessions or all.
+
+    After ``good_until`` no clock takes the request again.
+    """
+
+    request_id: str
+    issuer: str
+    name_id: str
+    session_indexes: tuple[str, ...]
+    issued_at: datetime
+    good_until: datetime
+
+
+@struct
+class LogoutExpected:
+    """Our own address for these requests, the time, and what the provider may use."""
+
+    destination: str
+    now: datetime
+    skew: timedelta
+    policy: AlgorithmPolicy
+
+
+def verify_posted_logout(
+    message: str, *, idp: IdpMetadata, expected: LogoutExpected
+) -> LogoutRequest:
+    """Verify a ``SAMLRequest`` form field: a signed LogoutRequest of the provider's.
+
+    Raises:
+        SamlRejected: with the reason.
+    """
+    root = parse_strictly(decode_response(message), limits=_LIMITS)
+    descriptor = _get_descriptor(root, idp)
+    signature = find_signature(root)
+    if signature is None:
+        raise SamlRejected(SamlReason.UNSIGNED, "the LogoutRequest is not signed")
+    signed = verify_signature(
+        root,
+        signature,
+        keys=descriptor.signing_keys,
+        policy=expected.policy,
+        most_work=RESPONSE_WORK,
+    ).detach()
+    return _read(signed, descriptor, expected)
+
+
+def verify_redirected_logout(
+    query: bytes, *, idp: IdpMetadata, expected: LogoutExpected
+) -> LogoutRequest:
+    """Verify the query of a redirect, as it was sent.
+
+    Raises:
+        SamlRejected: with the reason.
+    """
+    fields = _read_fields(query)
+    encoding = unquote_plus(fields.get("SAMLEncoding", _DEFLATE_ENCODING))
+    if encoding != _DEFLATE_ENCODING:
+        raise SamlRejected(SamlReason.STRUCTURE, f"SAMLEncoding is {encoding!r:.100}")
+    root = parse_strictly(_inflate(fields["SAMLRequest"]), limits=_LIMITS)
+    if next(root.iter(SIGNATURE), None) is not None:
+        raise SamlRejected(
+            SamlReason.SIGNATURE_STRUCTURE, "a signature inside a redirected message"
+        )
+    descriptor = _get_descriptor(root, idp)
+    _verify_query(fields, descriptor.signing_keys, expected.policy)
+    return _read(root, descriptor, expected)
+
+
+def logout_response(
+    *,
+    response_id: str,
+    issued: datetime,
+    issuer: str,
+    destination: str,
+    in_response_to: str,
+) -> str:
+    """A LogoutResponse that says success; ``issuer`` is our entity id."""
+    instant = issued.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (
+        f'<samlp:LogoutResponse xmlns:samlp="{SAMLP}" ID={quoteattr(response_id)}'
+        f' Version="2.0" IssueInstant="{instant}"'
+        f" Destination={quoteattr(destination)}"
+        f" InResponseTo={quoteattr(in_response_to)}>"
+        f'<saml:Issuer xmlns:saml="{SAML}">{escape(issuer)}</saml:Issuer>'
+        f'<samlp:Status><samlp:StatusCode Value="{STATUS_SUCCESS}"/></samlp:Status>'
+        "</samlp:LogoutResponse>"
+    )
+
+
+def _read_fields(query: bytes) -> dict[str, str]:
+    """The parameters of the binding as they stand in the query, still encoded."""
+    try:
+        text = query.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise SamlRejected(SamlReason.STRUCTURE, "the query is not ASCII") from error
+    fields: dict[str, str] = {}
+    for pair in text.split("&"):
+        name, _, value = pair.partition("=")
+        name = unquote_plus(name)
+        if name not in _FIELDS:
+            continue
+        if name in fields:
+            raise SamlRejected(SamlReason.STRUCTURE, f"{name} is there twice")
+        fields[name] = value
+    if "SAMLRequest" not in fields:
+        raise SamlRejected(SamlReason.STRUCTURE, "there is no SAMLRequest")
+    return fields
+
+
+def _inflate(field: str) -> str:
+    inflater = zlib.decompressobj(wbits=_RAW_DEFLATE)
+    try:
+        raw = inflater.decompress(_base64(field), _MAX_INFLATED_BYTES)
+    except zlib.error as error:
+        raise SamlRejected(SamlReason.NOT_BASE64, "the message inflates not") from error
+    if not inflater.eof or inflater.unused_data:
+        raise SamlRejected(
+            SamlReason.TOO_LARGE,
+            f"the message is cut, or has more than {_MAX_INFLATED_BYTES} bytes",
+        )
+    return decode_text(raw)
+
+
+def _base64(field: str) -> bytes:
+    try:
+        return base64.b64decode(unquote_plus(field), validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise SamlRejected(SamlReason.NOT_BASE64, "a field is not base64") from error
+
+
+def _verify_query(
+    fields: Mapping[str, str], keys: tuple[SigningKey, ...], policy: AlgorithmPolicy
+) -> None:
+    if "Signature" not in fields or "SigAlg" not in fields:
+        raise SamlRejected(SamlReason.UNSIGNED, "the redirect is not signed")
+    method = unquote_plus(fields["SigAlg"])
+    family = policy.find_key_family(method)
+    if family is None or method not in _HASHES:
+        raise SamlRejected(
+            SamlReason.ALGORITHM_NOT_ALLOWED,
+            f"signature method {method[:120]!r} is not on the list",
+        )
+    signature = _base64(fields["Signature"])
+    signed = "&".join(
+        f"{name}={fields[name]}" for name in _SIGNED_FIELDS if name in fields
+    ).encode("ascii")
+    fitting = [key for key in keys if key.family is family]
+    if not any(_verifies(key, signature, signed, _HASHES[method]()) for key in fitting):
+        raise SamlRejected(
+            SamlReason.SIGNATURE_INVALID,
+            f"none of the provider's {len(keys)} registered keys verifies the query",
+        )
+
+
+def _verifies(
+    key: SigningKey, signature: bytes, signed: bytes, digest: hashes.HashAlgorithm
+) -> bool:
+    public_key = load_der_public_key(key.spki)
+    try:
+        if isinstance(public_key, rsa.RSAPublicKey):
+            public_key.verify(signature, signed, padding.PKCS1v15(), digest)
+        elif isinstance(public_key, ec.EllipticCurvePublicKey):
+            half = (public_key.key_size + 7) // 8
+            if len(signature) != 2 * half:
+                return False
+            numbers = signature[:half], signature[half:]
+            r, s = (int.from_bytes(number, "big") for number in numbers)
+            public_key.verify(encode_dss_signature(r, s), signed, ec.ECDSA(digest))
+        else:
+            return False
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _get_descriptor(root: _Element, idp: IdpMetadata) -> IdpDescriptor:
+    """The entity whose keys are to be tried, by what is not verified yet."""
+    if root.tag != LOGOUT_REQUEST:
+        raise SamlRejected(SamlReason.STRUCTURE, f"a {str(root.tag)[:120]}")
+    issuer = root.find(ISSUER)
+    name = "" if issuer is None else text_of(issuer)
+    descriptor = idp.find_descriptor(name)
+    if descriptor is None:
+        raise SamlRejected(
+            SamlReason.ISSUER_UNKNOWN,
+            f"Issuer is {name[:200]!r}, the metadata has "
+            f"{[known.entity_id for known in idp.descriptors]!r:.300}",
+        )
+    return descriptor
+
+
+def _read(
+    root: _Element, descriptor: IdpDescriptor, expected: LogoutExpected
+) -> LogoutRequest:
+    """Check and read what was signed."""
+    if root.tag != LOGOUT_REQUEST or root.get("Version") != VERSION:
+        raise SamlRejected(SamlReason.STRUCTURE, "no LogoutRequest of SAML 2.0")
+    children = children_of(root)
+    foreign = [tag for tag in children if tag not in _CHILDREN]
+    if foreign:
+        raise SamlRejected(
+            SamlReason.STRUCTURE, f"{foreign[0][:120]} does not belong there"
+        )
+    issuers, names = children.get(ISSUER, []), children.get(NAME_ID, [])
+    if len(issuers) != 1 or read_issuer(issuers[0]) != descriptor.entity_id:
+        raise SamlRejected(
+            SamlReason.ISSUER_MISMATCH, "the signed Issuer is not the one looked up"
+        )
+    if len(names) != 1 or not 0 < len(text_of(names[0])) <= MAX_NAME_CHARACTERS:
+        raise SamlRejected(SamlReason.SUBJECT, "not exactly one NameID of usual length")
+    indexes = [text_of(index) for index in children.get(_SESSION_INDEX, [])]
+    if len(indexes) > MAX_SESSION_INDEXES or any(
+        not 0 < len(index) <= MAX_NAME_CHARACTERS for index in indexes
+    ):
+        raise SamlRejected(SamlReason.SUBJECT, "too many or unusual session indexes")
+    if root.get("Destination") != expected.destination:
+        raise SamlRejected(
+            SamlReason.DESTINATION_WRONG,
+            f"Destination is {(root.get('Destination') or '')[:200]!r}, expected"
+            f" {expected.destination!r}",
+        )
+    issued, good_until = _check_times(root, expected)
+    return LogoutRequest(
+        request_id=require_id(root),
+        issuer=descriptor.entity_id,
+        name_id=text_of(names[0]),
+        session_indexes=tuple(dict.fromkeys(indexes)),
+        issued_at=issued,
+        good_until=good_until,
+    )
+
+
+def _check_times(root: _Element, expected: LogoutExpected) -> tuple[datetime, datetime]:
+    """When the request was issued, and after when nobody takes it."""
+    now, skew = expected.now, expected.skew
+    issued = parse_instant(root.get("IssueInstant"), "LogoutRequest/@IssueInstant")
+    if issued > now + skew:
+        raise SamlRejected(
+            SamlReason.NOT_YET_VALID, f"issued at {issued}, now is {now}"
+        )
+    end = issued + LONGEST_LIFE
+    if root.get("NotOnOrAfter") is not None:
+        limit = parse_instant(root.get("NotOnOrAfter"), "LogoutRequest/@NotOnOrAfter")
+        end = min(end, limit)
+    if now - skew >= end:
+        raise SamlRejected(SamlReason.EXPIRED, f"good until {end}, now is {now}")
+    return issued, end + 2 * skew
