@@ -37,7 +37,11 @@ class Visitor:
     async def ask(self, path: str, form: dict[str, str] | None = None) -> str:
         """Send a request, note how long it took; where the answer leads, if so."""
         path, _, query = path.partition("?")
-        headers = [(b"host", b"127.0.0.1:8080"), (b"accept-encoding", b"gzip")]
+        headers = [
+            (b"host", b"127.0.0.1:8080"),
+            (b"accept", b"text/html"),
+            (b"accept-encoding", b"gzip"),
+        ]
         if self._cookie:
             headers.append((b"cookie", f"{COOKIE}={self._cookie}".encode()))
         if form is not None:

@@ -49,7 +49,11 @@ def main() -> None:
         urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
     )
     form = urllib.parse.urlencode({"SAMLResponse": fetch_response(given)})
-    with browser.open(f"{given.broker}/saml", form.encode()) as page:
+    # Whoever asks for no page is shown the roles, and uses nothing up.
+    post = urllib.request.Request(
+        f"{given.broker}/saml", form.encode(), {"Accept": "text/html"}
+    )
+    with browser.open(post) as page:
         print("The browser is at:", page.geturl())
 
 

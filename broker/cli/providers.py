@@ -82,6 +82,7 @@ SAML_OPTIONS: Mapping[str, Reader] = {
     "Audiences": _list,
     "Recipients": _list,
     "MintPerDoor": _truth,
+    "ExchangeTwice": _truth,
     "SignIn": _truth,
     "GroupRoles": _groups,
     "GroupAttribute": str,
@@ -144,7 +145,7 @@ def set_options(
     """Set broker-only options of a provider.
 
     SAML: Profile, AllowSha1, AllowCbc, LegacyRsa, Audiences, Recipients, MintPerDoor,
-    SignIn; to read published metadata MetadataUrl, with MetadataCertificate (PEM or
+    ExchangeTwice, SignIn; to read published metadata MetadataUrl, with MetadataCertificate (PEM or
     @FILE) of who signs it, or MetadataTrustTls.
     OpenID Connect: Profile, OneTimeUse, Algorithms, StaticJwks (JSON or @FILE),
     ClaimKeys (claims that become condition keys); for the sign-in page ClientId,

@@ -124,7 +124,7 @@ class SamlAcs:
         response_text, uuid = attempt.response_text, attempt.uuid
         answered, choices = await self._list(request, attempt)
         relay = form.find("RelayState") or ""
-        chosen = _choose(choices, form)
+        chosen = _choose(choices, form, is_browser=_is_browser(request))
         if chosen is None:
             recent = await self._recent.find(name_of(one.identity) for one in choices)
             page = self._desk.pages.show(
@@ -341,15 +341,26 @@ def _offers(choices: tuple[Choice, ...], role_arn: str) -> bool:
     return any(choice.pair.role_arn == role_arn for choice in choices)
 
 
-def _choose(choices: tuple[Choice, ...], form: Form) -> Choice | None:
-    """The role to open; None when a person has to say.
+def _is_browser(request: Request) -> bool:
+    """Whether a page was asked for, as every browser does for what it shows.
+
+    Command-line programs post a response to read the page's roles, follow redirects,
+    and exchange the same response afterwards: what they only list must spend nothing.
+    """
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _choose(
+    choices: tuple[Choice, ...], form: Form, *, is_browser: bool
+) -> Choice | None:
+    """The role to open; None when somebody has to say, or asks for the list.
 
     Raises:
         AccessDenied: the chosen one is not among them.
     """
     wanted = form.find("roleIndex")
     if not wanted:
-        return choices[0] if len(choices) == 1 else None
+        return choices[0] if len(choices) == 1 and is_browser else None
     for choice in choices:
         if choice.pair.role_arn == wanted:
             return choice

@@ -107,6 +107,10 @@ WIRE_ERRORS: Final[dict[SamlReason, tuple[type[BrokerError], str]]] = {
 """Every reason's wire form; the reason itself goes to the audit record only."""
 
 
+EXCHANGED_TWICE_WITHIN = timedelta(minutes=1)
+"""Of an assertion's issue, where its provider has ``ExchangeTwice``."""
+
+
 def prove_saml(
     response_text: str,
     *,
@@ -195,6 +199,11 @@ def prove_saml(
         spends=(provider.uuid, assertion.issuer, assertion.assertion_id),
         spends_until=assertion.latest_not_on_or_after + 2 * skew,
         spends_per_door=options.mint_per_door,
+        spends_again_until=(
+            assertion.issue_instant + EXCHANGED_TWICE_WITHIN + skew
+            if options.exchange_twice
+            else None
+        ),
     )
 
 

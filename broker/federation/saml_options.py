@@ -27,6 +27,9 @@ class SamlProviderOptions:
     ours for this provider, such as AWS's own.
     ``MintPerDoor``: an assertion is good once at each door, for programs that sign a
     person in and take credentials with the same one; once at all otherwise.
+    ``ExchangeTwice``: at each door that it is good at, and for each role, an assertion
+    is good once more within a minute of its issue, for programs that exchange it first
+    to see whether they can.
     ``SignIn``: the sign-in page offers this provider, with a signed request to it.
     ``GroupRoles``, ``GroupAttribute``: roles by group, see `GroupRoles`; whoever
     comes in by them without a RoleSessionName is called by the NameID.
@@ -44,6 +47,7 @@ class SamlProviderOptions:
     audiences: frozenset[str] = frozenset()
     recipients: frozenset[str] = frozenset()
     mint_per_door: bool = False
+    exchange_twice: bool = False
     sign_in: bool = False
     group_roles: GroupRoles | None = None
     metadata_url: str = ""
@@ -69,6 +73,7 @@ class SamlProviderOptions:
             audiences=_texts(options, "Audiences"),
             recipients=_texts(options, "Recipients"),
             mint_per_door=_flag(options, "MintPerDoor"),
+            exchange_twice=_flag(options, "ExchangeTwice"),
             sign_in=_flag(options, "SignIn"),
             group_roles=GroupRoles.parse(options),
             metadata_url=_text(options, "MetadataUrl"),

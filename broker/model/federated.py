@@ -31,7 +31,8 @@ class FederatedIdentity:
     ``spends`` identifies the proof for the replay rule, None when it may be
     exchanged again; ``spends_until`` is the last instant at which it could pass.
     ``spends_per_door`` lets each door spend it for itself; ``spends_whole`` spends it
-    for every role at once, not for the one that it opened.
+    for every role at once, not for the one that it opened; until
+    ``spends_again_until`` it may be spent once more.
     """
 
     principal: Principal
@@ -59,3 +60,4 @@ class FederatedIdentity:
     spends_until: datetime | None = None
     spends_per_door: bool = False
     spends_whole: bool = False
+    spends_again_until: datetime | None = None

@@ -91,9 +91,16 @@ class SessionIssuer:
         self._index = index
 
     async def issue(
-        self, order: MintOrder, complete: Complete, mark: ReplayMark | None = None
+        self,
+        order: MintOrder,
+        complete: Complete,
+        mark: ReplayMark | None = None,
+        *,
+        or_else: ReplayMark | None = None,
     ) -> Minted:
         """Mint, with the call's record completed by the session and made durable.
+
+        ``or_else`` is the mark of a second use: spent when the first one was before.
 
         Raises:
             PackedPolicyTooLarge: policies and tags do not fit; nothing is spent.
@@ -116,7 +123,13 @@ class SessionIssuer:
         except KeyringError as error:
             raise ServiceUnavailable(detail=str(error)) from error
         entry = describe_session(session, order.principal_arn)
-        await self._commit(complete(audit_session(entry, session)), mark)
+        record = complete(audit_session(entry, session))
+        try:
+            await self._commit(record, mark)
+        except ProofUsed:
+            if or_else is None:
+                raise
+            await self._commit(record, or_else)
         await self._index.put(entry)
         credentials = TemporaryCredentials(
             access_key_id=session.access_key_id,

@@ -54,7 +54,7 @@ class Browser:
 
     def open(self, url: str, form: dict[str, str] | None = None) -> None:
         data = urllib.parse.urlencode(form).encode() if form is not None else None
-        request = urllib.request.Request(url, data)
+        request = urllib.request.Request(url, data, {"Accept": "text/html,*/*"})
         if data is not None and self.url:
             origin = urllib.parse.urlsplit(self.url)
             request.add_header("Origin", f"{origin.scheme}://{origin.netloc}")

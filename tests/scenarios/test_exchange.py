@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import httpx2 as httpx
+from lxml import html
 
 from tests.scenarios.installation import (
     ADMIN,
@@ -190,3 +191,23 @@ def test_no_secret_reaches_the_log(installation: Installation) -> None:
         installation.root.secret_access_key,
     ):
         assert secret not in log
+
+
+def test_what_only_lists_roles_spends_nothing(installation: Installation) -> None:
+    """As aws-saml-auth, aws-adfs and saml2aws do it: redirects are followed."""
+    assertion = installation.assertion()
+    for accept in ("*/*", "text/plain, */*; q=0.01"):
+        with httpx.Client(
+            base_url=installation.broker.url,
+            follow_redirects=True,
+            headers={"accept": accept},
+        ) as tool:
+            page = tool.post("/saml", data={"SAMLResponse": assertion})
+            assert page.status_code == 200
+            assert not tool.cookies
+        document = html.fromstring(page.text)
+        (account,) = document.xpath("//fieldset/div[@class='saml-account']")
+        assert account.xpath(".//label/@for") == [READER]
+        assert ACCOUNT in account.xpath("./div[@class='saml-account-name']")[0].text
+    assert installation.identity(installation.saml(assertion))["Account"] == ACCOUNT
+    assert refused(installation.saml, assertion).code == "InvalidIdentityToken"

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.identity_providers import NODE
 from tests.support.saml_idp import KeyPair, key_pair
-from tests.support.signin import text_of
+from tests.support.signin import BROWSER, text_of
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/Staff"
 PYTHON = f"arn:aws:iam::{ACCOUNT}:role/Python"
@@ -89,7 +89,9 @@ class World:
 
     def sign_in(self, response: str, acs: str) -> httpx.Response:
         """The last page after the posted response."""
-        with httpx.Client(trust_env=False, follow_redirects=True) as browser:
+        with httpx.Client(
+            trust_env=False, follow_redirects=True, headers=BROWSER
+        ) as browser:
             return browser.post(acs, data={"SAMLResponse": response})
 
 

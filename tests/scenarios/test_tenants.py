@@ -22,6 +22,7 @@ from tests.support.saml_idp import (
     key_pair,
     metadata_xml,
 )
+from tests.support.signin import BROWSER
 
 OURS, THEIRS = "111122223333", "444455556666"
 ISSUER = "https://idp.invalid/shared"
@@ -75,7 +76,7 @@ class Tenants:
 
     def posted(self, signer: str, account: str) -> httpx.Response:
         form = {"SAMLResponse": self.assertion(signer, account)}
-        return httpx.post(self.acs, data=form, trust_env=False)
+        return httpx.post(self.acs, data=form, trust_env=False, headers=BROWSER)
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ import httpx2 as httpx
 import pytest
 from lxml import html
 
+from tests.support.signin import BROWSER
+
 NODE = Path(__file__).parents[1] / "node"
 _HOPS = 20
 
@@ -78,7 +80,7 @@ class Browser:
             parts = urlsplit(url)
             origin = f"{parts.scheme}://{parts.netloc}"
             client = self._clients.setdefault(origin, httpx.Client(trust_env=False))
-            headers = {}
+            headers = dict(BROWSER)
             if method == "POST":
                 here = urlsplit(self.url)
                 headers["origin"] = f"{here.scheme}://{here.netloc}"

@@ -33,6 +33,8 @@ ACCOUNT = AccountId("111122223333")
 OTHER = AccountId("444455556666")
 APPS = "https://apps.example.com"
 COOKIE = "broker-session"
+BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+"""What browsers ask for when they show a page."""
 
 
 class SteppedClock:
@@ -76,6 +78,7 @@ class SignInWorld:
     def browser(self, **options: Any) -> httpx.AsyncClient:
         """A client with a cookie jar of its own, which follows no redirect."""
         client = httpx.AsyncClient(
+            headers=BROWSER,
             transport=httpx.ASGITransport(app=self.app),
             base_url=self.services.settings.public_origin,
             **options,

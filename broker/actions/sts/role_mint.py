@@ -96,8 +96,12 @@ class RoleMinter:
             ),
             least_token_characters=given.get("MinimumSessionTokenSize", 0),
         )
-        mark = call.mark if identity is None else _mark(identity, role, call)
-        minted = await self._issuer.issue(order, call.entry.complete, mark)
+        mark, or_else = call.mark, None
+        if identity is not None:
+            mark, or_else = _marks(identity, role, call)
+        minted = await self._issuer.issue(
+            order, call.entry.complete, mark, or_else=or_else
+        )
         call.entry.committed = True
         shared: dict[str, Any] = {
             "Credentials": credentials_shape(minted.credentials),
@@ -139,18 +143,28 @@ def _ends_by(identity: FederatedIdentity | None) -> int | None:
     return int(identity.session_ends_at.timestamp())
 
 
-def _mark(identity: FederatedIdentity, role: Role, call: Call) -> ReplayMark | None:
-    """The one use of this proof: for this role, or for all of them."""
-    if identity.spends is None or identity.spends_until is None:
+def _marks(
+    identity: FederatedIdentity, role: Role, call: Call
+) -> tuple[ReplayMark | None, ReplayMark | None]:
+    """The one use of this proof, for this role or for all; and one more, if it may be."""
+    until = identity.spends_until
+    if identity.spends is None or until is None:
         # A token that may come again; the sign-in that brought it may not.
-        return call.mark
+        return call.mark, None
     role_id = () if identity.spends_whole else (role.role_id,)
     door = (call.door.value,) if identity.spends_per_door else ()
-    return ReplayMark(
-        key=replay_key((*identity.spends, *role_id, *door)),
-        mint_id=call.request_id,
-        expires_at=identity.spends_until,
-    )
+    parts = (*identity.spends, *role_id, *door)
+
+    def mark(*which: str) -> ReplayMark:
+        return ReplayMark(
+            key=replay_key((*parts, *which)),
+            mint_id=call.request_id,
+            expires_at=until,
+        )
+
+    again_until = identity.spends_again_until
+    may_come_again = again_until is not None and call.now <= again_until
+    return mark(), mark("again") if may_come_again else None
 
 
 def _provider_arn(

@@ -242,6 +242,36 @@ async def test_an_assertion_is_good_once_or_once_at_each_door(
     assert await at_the_page() == 400
 
 
+async def test_an_operator_may_let_an_assertion_be_exchanged_twice(
+    world: SignInWorld,
+) -> None:
+    """By programs that try first; within a minute of its issue, for each role."""
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        found = await change.find_saml_provider(ACCOUNT, "Corp")
+        assert found is not None
+        await change.update_saml_provider(
+            replace(found, options={"ExchangeTwice": True})
+        )
+
+    async def exchange(response: str, role: str) -> int:
+        asked = {
+            "Action": "AssumeRoleWithSAML",
+            "Version": "2011-06-15",
+            "RoleArn": role_arn(role),
+            "PrincipalArn": provider_arn(),
+            "SAMLAssertion": response,
+        }
+        return (await world.browser().post("/", data=asked)).status_code
+
+    response = world.response(pair("Reader"), pair("Admin"))
+    for role in ("Reader", "Admin"):
+        assert [await exchange(response, role) for _ in range(3)] == [200, 200, 400]
+    late = world.response()
+    assert await exchange(late, "Reader") == 200
+    world.clock.move(121)  # a minute, and the leeway for clocks
+    assert await exchange(late, "Reader") == 400
+
+
 async def test_a_handle_works_once(world: SignInWorld) -> None:
     browser = world.browser()
     posted = await browser.post("/saml", data={"SAMLResponse": world.response()})
