@@ -12,19 +12,13 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from redis.exceptions import RedisClusterException, RedisError
-
 from broker.clock import Clock
 from broker.model.account import AccountId
 from broker.model.page import Page, PageRequest
 from broker.stores.cache.batcher import Batcher
 from broker.stores.cache.port import SessionRecord
 from broker.stores.cache.records import decode_session, encode_session
-from broker.stores.cache.redis_client import (
-    Command,
-    connect_redis,
-    send_all,
-)
+from broker.stores.cache.redis_client import UNREACHABLE, Command, RedisLink
 from broker.stores.errors import InvalidMarkerError, StoreUnavailableError
 from broker.stores.patience import Patience
 from broker.stores.times import to_millis
@@ -53,9 +47,7 @@ class RedisCache:
         clock: Clock,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        self._client, self._helpers = connect_redis(
-            location, timeout_seconds=timeout_seconds
-        )
+        self._link = RedisLink(location, timeout_seconds=timeout_seconds)
         self._timeout_seconds = timeout_seconds
         self._prefix = prefix
         self._clock = clock
@@ -67,16 +59,14 @@ class RedisCache:
     async def start(self) -> None:
         # A cluster or sentinels are found out once, with more patience than later;
         # a Redis that is away now is found when it comes back.
-        with contextlib.suppress(*_AWAY):
+        with contextlib.suppress(*UNREACHABLE):
             async with asyncio.timeout(_START_SECONDS):
-                await send_all(self._client, [("EXISTS", self._name("start", ""))])
+                await self._link.send_all([("EXISTS", self._name("start", ""))])
 
     async def close(self) -> None:
         for batcher in (self._sessions, self._hits, self._singles):
             await batcher.close()
-        with contextlib.suppress(*_AWAY):
-            for client in (self._client, *self._helpers):
-                await client.aclose()
+        await self._link.close()
 
     async def ping(self) -> None:
         await self._send(("EXISTS", self._name("ping", "")))
@@ -230,8 +220,8 @@ class RedisCache:
             raise StoreUnavailableError("the cache did not answer a moment ago")
         try:
             async with Patience(self._timeout_seconds):
-                answers = await send_all(self._client, commands)
-        except _AWAY as error:
+                answers = await self._link.send_all(commands)
+        except UNREACHABLE as error:
             self._paused_until = self._clock.monotonic() + _PAUSE_SECONDS
             raise StoreUnavailableError("the cache did not answer") from error
         return [
@@ -250,9 +240,6 @@ class RedisCache:
 
     def _entry(self, space: str, key: bytes) -> str:
         return f"{self._prefix}:entry:{space}:{key.hex()}"
-
-
-_AWAY = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
 def _unavailable(error: Exception) -> Exception:

@@ -1,8 +1,11 @@
 """How Redis is reached: alone, by sentinels or as a cluster, quickly or not at all.
 
-No client retries anything: a write whose answer was lost may have happened.
+No client retries anything: a write whose answer was lost may have happened. When
+something fails, who answers now is found out beside the calls, a few times a second.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,46 +15,143 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from broker.stores.urls import RedisLocation
 
 _MAX_CONNECTIONS = 32
+_SEARCH_SECONDS = 2.0
+"""For all servers of an address, of which some may be silent."""
+
+_SEARCH_PAUSE_SECONDS = 0.2
+UNREACHABLE = (RedisError, RedisClusterException, OSError, TimeoutError)
+"""What the client raises when there is no answer."""
 
 Word = str | bytes | int
 Command = tuple[Word, ...]
 Client = Redis | RedisCluster
 
 
-def connect_redis(
-    location: RedisLocation, *, timeout_seconds: float
-) -> tuple[Client, list[Redis]]:
-    """A client for the address, and the helpers that must be closed with it.
+class RedisLink:
+    """The way to the servers of an address; it is found again when they change."""
 
-    It connects when it is first used. Connections of `send_all` have no time-out of
-    their own: its caller's is the one that counts, and the library's costs as much for
-    each answer as reading it.
-    """
-    options: dict[str, Any] = {
-        "username": location.username,
-        "password": location.password,
-        **_common_options(location, timeout_seconds),
-    }
-    if location.mode == "cluster":
-        nodes = [ClusterNode(host, port) for host, port in location.hosts]
-        return RedisCluster(startup_nodes=nodes, **options), []
-    options["socket_timeout"] = options["socket_connect_timeout"] = None
-    if location.mode == "sentinel":
-        # User and password are the data servers'; sentinels mostly have none.
-        sentinel = Sentinel(  # type: ignore[no-untyped-call] # the library's gap
-            location.hosts,
-            sentinel_kwargs=_common_options(location, timeout_seconds),
-            db=location.database,
-            **options,
-        )
-        return sentinel.master_for(location.service), list(sentinel.sentinels)
-    host, port = location.hosts[0]
-    return Redis(host=host, port=port, db=location.database, **options), []
+    def __init__(self, location: RedisLocation, *, timeout_seconds: float) -> None:
+        """Connects when it is first used.
+
+        Connections of `send_all` have no time-out of their own: its caller's is the
+        one that counts, and the library's costs as much for each answer as reading it.
+        """
+        self._location = location
+        self._timeout_seconds = timeout_seconds
+        self._sentinel: Sentinel | None = None
+        self._search: asyncio.Task[None] | None = None
+        self._is_closed = False
+        self.client = self._connect()
+
+    async def send_all(
+        self, commands: Sequence[Command]
+    ) -> list[object | ResponseError]:
+        """See the function; what fails has the servers looked for."""
+        try:
+            answers = await send_all(self.client, commands)
+        except BaseException:
+            self._search_soon()
+            raise
+        if any(isinstance(answer, Exception) for answer in answers):
+            self._search_soon()
+        return answers
+
+    async def close(self) -> None:
+        """End the search, and close every connection."""
+        self._is_closed = True
+        if self._search is not None:
+            self._search.cancel()
+            await asyncio.wait([self._search])
+        helpers = self._sentinel.sentinels if self._sentinel is not None else []
+        for client in (self.client, *helpers):
+            await _end(client)
+
+    def _search_soon(self) -> None:
+        """Beside the calls: no call has the time to ask server after server."""
+        if not self._location.mode or self._is_closed:
+            return
+        if self._search is None or self._search.done():
+            self._search = asyncio.create_task(self._find(), name="redis-search")
+
+    async def _find(self) -> None:
+        with contextlib.suppress(*UNREACHABLE):
+            async with asyncio.timeout(_SEARCH_SECONDS):
+                if self._sentinel is not None:
+                    # Whichever answers is asked first from now on.
+                    await self._sentinel.discover_master(self._location.service)
+                else:
+                    await self._find_cluster()
+        # Whoever fails meanwhile begins no other search.
+        await asyncio.sleep(_SEARCH_PAUSE_SECONDS)
+
+    async def _find_cluster(self) -> None:
+        """Ask the nodes who has which slots now, and go there.
+
+        The library asks again within the call that failed, which has no time for that,
+        or after several errors of a kind that a lost master does not cause.
+        """
+        former = self.client
+        if not isinstance(former, RedisCluster):
+            return
+        known = [(node.host, int(node.port)) for node in former.get_nodes()]
+        hosts = list(dict.fromkeys([*self._location.hosts, *known]))
+        found = self._connect_cluster(hosts)
+        try:
+            await found.initialize()
+        except BaseException:
+            await _end(found)
+            raise
+        self.client = found
+        try:
+            # Calls that are under way there have ended by then.
+            await asyncio.sleep(2 * self._timeout_seconds)
+        finally:
+            await _end(former)
+
+    def _connect(self) -> Client:
+        location = self._location
+        if location.mode == "cluster":
+            return self._connect_cluster(list(location.hosts))
+        options = self._options
+        options["socket_timeout"] = options["socket_connect_timeout"] = None
+        if location.mode == "sentinel":
+            # User and password are the data servers'; sentinels mostly have none.
+            self._sentinel = Sentinel(  # type: ignore[no-untyped-call] # the library's gap
+                location.hosts,
+                sentinel_kwargs=_common_options(location, self._timeout_seconds),
+                db=location.database,
+                **options,
+            )
+            master: Redis = self._sentinel.master_for(location.service)
+            return master
+        host, port = location.hosts[0]
+        return Redis(host=host, port=port, db=location.database, **options)
+
+    def _connect_cluster(self, hosts: Sequence[tuple[str, int]]) -> RedisCluster:
+        nodes = [ClusterNode(host, port) for host, port in hosts]
+        return RedisCluster(startup_nodes=nodes, **self._options)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {
+            "username": self._location.username,
+            "password": self._location.password,
+            **_common_options(self._location, self._timeout_seconds),
+        }
+
+
+async def _end(client: Client) -> None:
+    """Close every connection, of a cluster that never was found as well."""
+    with contextlib.suppress(*UNREACHABLE):
+        await client.aclose()
+        if isinstance(client, RedisCluster):
+            for kept in ("startup_nodes", "nodes_cache"):
+                await client.nodes_manager.aclose(kept)
 
 
 def _common_options(location: RedisLocation, seconds: float) -> dict[str, Any]:
