@@ -15,6 +15,7 @@ PARTS = (
     "writes",
     "http",
     "flood",
+    "holds",
     "workers",
     "scale",
 )

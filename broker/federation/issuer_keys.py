@@ -31,6 +31,7 @@ from broker.federation.oidc_options import OidcProviderOptions
 from broker.federation.outbound import FetchFailedError
 from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
+from broker.offload import offload_long
 from broker.protocols.oidc.discovery import (
     MAX_DISCOVERY_BYTES,
     discovery_url,
@@ -362,7 +363,7 @@ class IssuerKeys:
             return shared
         try:
             data, fetched_at = await self._download(slot)
-            keys = parse_jwks(data)
+            keys = await offload_long(len(data), lambda: parse_jwks(data))
         except (FetchFailedError, OidcRejected) as error:
             # Only by who asked the issuer: hearing of it must not prolong the rest.
             rest = now + timedelta(seconds=COOL_DOWN_SECONDS)
@@ -410,7 +411,7 @@ class IssuerKeys:
 
     async def _fetch(self, slot: _Slot) -> tuple[KeySet, float]:
         data, fetched_at = await self._download(slot)
-        return parse_jwks(data), fetched_at
+        return await offload_long(len(data), lambda: parse_jwks(data)), fetched_at
 
     async def _download(self, slot: _Slot) -> tuple[bytes, float]:
         fetched_at = self._clock.now().timestamp()

@@ -21,14 +21,15 @@ async def put_inline_policy(
         MalformedPolicyDocument: the document is refused.
         LimitExceeded: all inline policies together would be too large.
     """
-    checked_document(document, PolicyKind.IDENTITY)
     kind = kind_of(owner)
     others = await change.list_inline_policies(owner.account, owner_id(owner))
     replaced = _named(others, name)
     size = policy_size(document) + sum(
         policy_size(policy.document) for policy in others if policy is not replaced
     )
+    # Before it is read: what takes long to read is too large.
     require_inline_within(account, kind.inline_size, size, kind.noun, owner.name)
+    checked_document(document, PolicyKind.IDENTITY)
     await change.put_inline_policy(
         InlinePolicy(
             account=owner.account,

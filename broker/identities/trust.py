@@ -52,9 +52,9 @@ async def stored_trust_policy(
         UnknownPrincipal: it names a principal that does not exist.
         LimitExceeded: it is too large.
     """
-    require_tenant_conditions(text)
+    # Before it is read: what takes long to read is too large.
     require_within(account, Quota.TRUST_POLICY_SIZE, policy_size(text))
-
+    require_tenant_conditions(text)
     pinned: dict[str, str] = {}
     for principal in aws_principals(text):
         found = await _find_pinned(directory, account.account_id, principal)

@@ -25,7 +25,7 @@ VALUES_MAX = 1000
 DECISION_WORK_MAX = 50_000
 """Units of one decision: what ten groups full of policies may need, and no more."""
 
-SMALL_WORK = 256
+SMALL_WORK = 128
 """Units for one short value of each key, below which no request is too much."""
 
 _FILLING = 16

@@ -2,7 +2,9 @@
 
 The event loop runs one callback after the other, and while one runs nobody else is
 served. `Watch` looks at each: at the processor time that it takes, or, where a test must come to the
-same result on every machine, at the function calls that it makes.
+same result on every machine, at its units of work: the function calls that it makes,
+and the length of long texts that our functions are given, since to read them is one
+call of the interpreter, however long they are.
 """
 
 import asyncio
@@ -25,25 +27,30 @@ from broker.cli.serve import SERVER
 from broker.clock import SystemClock
 from broker.identities.accounts import create_account, create_root_key
 from broker.model.account import AccountId
+from broker.offload import LONG
 from broker.services import open_services
 from broker.settings import Settings
 from tests.support.broker import ACCOUNT, REGION, Key
 
 _START_SECONDS = 60
+_READS = ("/broker/protocols/", "/broker/policy/")
+_CHARACTERS = 20
+"""Of a long text that a function of ours takes, in a unit of work."""
 
 
 class Watch:
     """The longest callback of one thread's event loop since the last `reset`."""
 
-    def __init__(self, *, counts_calls: bool) -> None:
+    def __init__(self, *, counts_units: bool) -> None:
         self.thread = 0
         self.seconds = 0.0
-        self.calls = 0
-        self._counts_calls = counts_calls
+        self.units = 0
+        self._counts_units = counts_units
         self._now = 0
+        self._read: set[int] = set()
 
     def reset(self) -> None:
-        self.seconds, self.calls = 0.0, 0
+        self.seconds, self.units = 0.0, 0
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -65,19 +72,34 @@ class Watch:
 
     def _run(self, run: Any, handle: asyncio.Handle) -> None:
         began = time.thread_time()
-        if self._counts_calls:
+        if self._counts_units:
             self._now = 0
+            self._read.clear()
             sys.setprofile(self._count)
         try:
             run(handle)
         finally:
             sys.setprofile(None)
-            self.calls = max(self.calls, self._now)
+            self.units = max(self.units, self._now)
             self.seconds = max(self.seconds, time.thread_time() - began)
 
-    def _count(self, _frame: FrameType, event: str, _argument: object) -> None:
-        if event in {"call", "c_call"}:
+    def _count(self, frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call":
             self._now += 1
+            code = frame.f_code
+            if any(part in code.co_filename for part in _READS):
+                for name in code.co_varnames[: code.co_argcount]:
+                    given = frame.f_locals[name]
+                    if isinstance(given, str | bytes) and len(given) > LONG:
+                        self._note_long(given)
+        elif event == "c_call":
+            self._now += 1
+
+    def _note_long(self, text: str | bytes) -> None:
+        """Each text once: to hand it on costs nothing."""
+        if id(text) not in self._read:
+            self._read.add(id(text))
+            self._now += len(text) // _CHARACTERS
 
 
 class WatchedBroker:

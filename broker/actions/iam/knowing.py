@@ -29,6 +29,7 @@ from broker.model.credentials import CredentialKind
 from broker.model.entities import User
 from broker.model.page import PageRequest
 from broker.model.uses import Report
+from broker.offload import offload
 from broker.stores.directory.port import DirectoryReader
 
 _USERS_A_QUERY = 1000
@@ -119,7 +120,7 @@ async def _prepare_report(_given: Given, call: Call) -> None:
         account=number,
         report_id=REPORT_ID,
         made_at=call.now.replace(microsecond=0),
-        body=credential_report(account, credentials),
+        body=await offload(lambda: credential_report(account, credentials)),
     )
 
 

@@ -4,7 +4,6 @@
 ``Get…`` reads pages of it. Uses are those of this broker's own services.
 """
 
-import asyncio
 import json
 import re
 import uuid
@@ -45,6 +44,7 @@ from broker.identities.users import require_user
 from broker.model.entities import Group, ManagedPolicy, Role, User
 from broker.model.page import PageRequest
 from broker.model.uses import Report, Use
+from broker.offload import offload
 from broker.policy import PolicyDocument, PolicyKind, parse_policy
 
 _KINDS = ("user", "role", "group", "policy")
@@ -73,8 +73,8 @@ async def _prepare_job(
         texts = [held.text for held in await _held(subject, call)]
     entities = await _entities(subject, call)
     uses = await call.directory.list_uses(call.account, list(entities))
-    # The catalogue is read from its packed form: not on the loop's time.
-    services = await asyncio.to_thread(_named_services, _parse_all(texts))
+    # Many policies, and the catalogue from its packed form: not on the loop's time.
+    services = await offload(lambda: _named_services(_parse_all(texts)))
     body = {
         "arn": arn,
         "granularity": given.get("Granularity", "SERVICE_LEVEL"),
@@ -178,10 +178,8 @@ async def _list_granting(
     for service in wanted:
         if not _NAMESPACE.fullmatch(service):
             raise InvalidInput(f"{service} is not a service namespace.")
-    found: dict[str, list[PolicyGrantingServiceAccess]] = {s: [] for s in wanted}
-    for held in await _held(subject, call):
-        for service in granted_services(_parse_all([held.text]), wanted):
-            found[service].append(_granting(held))
+    policies = await _held(subject, call)
+    found = await offload(lambda: _granting_all(policies, wanted))
     page = cut(wanted, str, page_request(given))
     return {
         "PoliciesGrantingServiceAccess": [
@@ -190,6 +188,16 @@ async def _list_granting(
         ],
         **truncation(page),
     }
+
+
+def _granting_all(
+    policies: Iterable[_Held], wanted: Sequence[str]
+) -> dict[str, list[PolicyGrantingServiceAccess]]:
+    found: dict[str, list[PolicyGrantingServiceAccess]] = {s: [] for s in wanted}
+    for held in policies:
+        for service in granted_services(_parse_all([held.text]), wanted):
+            found[service].append(_granting(held))
+    return found
 
 
 def _granting(held: _Held) -> PolicyGrantingServiceAccess:

@@ -5,6 +5,7 @@ second asks of the account's users and roles who may assume a role, by deciding 
 very request; it reads everybody's policies, and needs the permission to.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NotRequired, TypedDict
@@ -138,6 +139,7 @@ class RoleAssumers:
                 whole = False
                 break
             looked += 1
+            await asyncio.sleep(0)  # what is remembered is judged without a pause
             sentence = await self._find_reason(caller, need, call)
             if sentence is not None:
                 found.append((arn, sentence))

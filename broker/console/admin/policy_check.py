@@ -10,6 +10,7 @@ from broker.policy import (
     PolicyRejected,
     check_shared_issuers,
     parse_policy,
+    policy_size,
 )
 from broker.policy.places import find_place, find_statement_index
 
@@ -25,6 +26,10 @@ class ExcerptLine:
     before: str
     marked: str
     after: str
+
+
+CHECKED_MAX = 30_000
+"""Characters without white space: three times what a role's policies may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,10 @@ class Checked:
 
 def check_text(text: str, kind: PolicyKind) -> Checked:
     """Hold a text to the grammar, and look for what is worth knowing."""
+    size = policy_size(text)
+    if size > CHECKED_MAX:
+        message = f"The policy has {size} characters; pages take {CHECKED_MAX}."
+        return Checked(None, Problem(message=message))
     try:
         document = parse_policy(text, kind)
         if kind is PolicyKind.TRUST:

@@ -29,6 +29,9 @@ VIOLATIONS_MAX = 100
 SHOWN_CHARACTERS = 10_000
 """Of a value in a message."""
 
+MESSAGE_CHARACTERS = 50_000
+"""After which no further violation is looked for."""
+
 _INTEGER = re.compile(r"[+-]?[0-9]{1,64}")
 _INT32 = 1 << 31
 _INT64 = 1 << 63
@@ -37,10 +40,11 @@ _INT64 = 1 << 63
 class Violations:
     """What breaks a constraint, as it is found."""
 
-    __slots__ = ("_found", "_sentence", "wording")
+    __slots__ = ("_found", "_length", "_sentence", "wording")
 
     def __init__(self, wording: Wording) -> None:
         self._found: list[str] = []
+        self._length = 0
         self._sentence: str | None = None
         self.wording = wording
 
@@ -54,7 +58,8 @@ class Violations:
             f"Value{shown} at '{path}' failed to satisfy constraint: "
             + self.wording.constraint(constraint)
         )
-        if len(self._found) == VIOLATIONS_MAX:
+        self._length += len(self._found[-1])
+        if len(self._found) == VIOLATIONS_MAX or self._length > MESSAGE_CHARACTERS:
             self.refuse()
 
     def refuse(self) -> None:

@@ -2,6 +2,9 @@
 
 import json
 import pickle
+import sys
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -10,9 +13,11 @@ from broker.model.account import AccountId
 from broker.model.principal import Principal
 from broker.policy import (
     VALUE_CHARACTERS_MAX,
+    VALUES_MAX,
     AccessRequest,
     Applicable,
     PolicyKind,
+    PolicyRejected,
     PolicySet,
     TooMuchWork,
     authorize,
@@ -117,7 +122,7 @@ def test_each_value_and_its_length_count() -> None:
 
 def test_what_is_below_the_threshold_is_small_for_any_request() -> None:
     """Nothing counts a request below it, so the worst one must be bounded there."""
-    made = policies(*conditions("ForAnyValue:StringLike", SEARCHED[:250] + "*"))
+    made = policies(*conditions("ForAnyValue:StringLike", SEARCHED[:120] + "*"))
     found = made.candidates("s3:Get")
     assert found.work <= SMALL_WORK
     assert units(made, asked(*[LONG] * 2)) < DECISION_WORK_MAX
@@ -143,3 +148,74 @@ def test_the_search_for_statements_is_counted() -> None:
     )
     assert made.candidates("s3:Get").search >= 70
     assert join_policies([made, made]).candidates("s3:Get").search >= 140
+
+
+AXES = {
+    "statements": 1_000,
+    "patterns": 200,
+    "question marks": 250,
+    "values": VALUES_MAX,
+    "characters": VALUE_CHARACTERS_MAX,
+}
+"""What makes a decision cost more, and the most that doors let through of it."""
+
+MOST_CALLS = 4 * DECISION_WORK_MAX
+
+
+def calls_of(work: Callable[[], object]) -> int:
+    """How many functions are called, of Python's own and of ours."""
+    count = 0
+
+    def note(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def cost(operator: str, size: dict[str, int]) -> int | None:
+    """The calls of one decision; None when it is refused."""
+    if size["values"] * size["characters"] > 65_536:
+        return None
+    pattern = "*" + "a?" * size["question marks"] + "b*"
+    many = [f"{pattern}{n}" for n in range(size["patterns"])]
+    statements = conditions(operator, *many, count=size["statements"])
+    try:
+        applicable = Applicable(identity=policies(*statements))
+    except PolicyRejected:
+        return None
+    request = asked(*["a" * size["characters"]] * size["values"])
+    try:
+        authorize(request, applicable)  # compiled from here on
+        return calls_of(lambda: authorize(request, applicable))
+    except TooMuchWork:
+        return None
+
+
+@pytest.mark.parametrize("operator", ["ForAnyValue:StringLike", "StringNotLike"])
+def test_a_search_for_the_costliest_decision_stays_within_the_bound(
+    operator: str,
+) -> None:
+    """It enlarges whatever costs most, as long as anything may be larger."""
+    size = dict.fromkeys(AXES, 1)
+    found = cost(operator, size) or 0
+    refused = False
+    while True:
+        costs: dict[str, int] = {}
+        for axis, most in AXES.items():
+            larger = {**size, axis: min(most, size[axis] * 6)}
+            result = cost(operator, larger) if larger != size else 0
+            refused = refused or result is None
+            costs[axis] = result or 0
+        worst = max(costs, key=lambda axis: costs[axis])
+        if costs[worst] <= found:
+            break
+        found, size[worst] = costs[worst], min(AXES[worst], size[worst] * 6)
+    assert found > DECISION_WORK_MAX // 50, "the search found nothing costly"
+    assert refused, "the search met no bound"
+    assert found < MOST_CALLS, size
