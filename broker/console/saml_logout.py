@@ -9,6 +9,7 @@ Source: SAML 2.0 Profiles 4.4.
 
 import json
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -91,7 +92,12 @@ class SamlLogout:
             await self._desk.logins.use_up(
                 provider.uuid, asked.request_id, asked.good_until.timestamp()
             )
-        response = see_other(await self._onward(asked, metadata, relay))
+        onward = await self._onward(asked, metadata, relay)
+        response = see_other(onward)
+        # Some providers ask in a frame of their page, which has to go on to them.
+        response.headers["content-security-policy"] = (
+            f"default-src 'none'; frame-ancestors {_origin(onward)}"
+        )
         if who is not None and who.arrived.login in {one.handle for one in found}:
             self._desk.cookie.clear(response)
         return response
@@ -225,6 +231,11 @@ class SamlLogout:
             account=provider.account,
             resources=(provider.arn,),
         )
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else "'none'"
 
 
 def _names(asked: LogoutRequest) -> list[tuple[str | None, str | None]]:

@@ -203,3 +203,24 @@ def caller_of(world: World, answer: dict[str, Any]) -> str:
     key = Key.of(answer["Credentials"])
     arn: str = world.broker.client("sts", key).get_caller_identity()["Arn"]
     return arn
+
+
+def test_its_saml_logout_ends_the_session_here(world: World) -> None:
+    """By a signed LogoutRequest that a frame of its page brings."""
+    with browsing() as browser:
+        login = browser.get(world.idp_initiated)
+        posting = browser.submit(login, user="dwho", password="dwho")
+        browser.submit(posting)
+        asked = browser.get(f"{world.idp.url}/?logout=1")
+        (frame,) = html.fromstring(asked.text).xpath("//iframe/@src")
+        assert frame.startswith(f"{world.broker.url}/saml/slo/{world.uuid}?")
+        answered = browser.get(frame)
+        # Lasso took our answer: a bad one is an error page of its portal.
+        assert browser.url.startswith(f"{world.idp.url}/"), answered.text
+        assert answered.status_code == 200, answered.text
+        browser.get(f"{world.broker.url}/console/")
+        assert browser.url == f"{world.broker.url}/signin"
+    (record, *_) = world.broker.command(
+        "audit", "--json", "--action", "signin:EndConsoleSessions"
+    ).splitlines()
+    assert len(json.loads(record)["parameters"]["AccessKeyIds"]) == 1

@@ -102,6 +102,8 @@ async def test_the_session_ends_and_the_provider_is_answered(
         world, browser, by_post=by_post, relay="state&1", request_id="_asked"
     )
     assert answer.status_code == 303, text_of(answer)
+    policy = answer.headers["content-security-policy"]
+    assert policy.endswith("frame-ancestors https://idp.example.com")
     assert f'{COOKIE}=""' in answer.headers["set-cookie"]
     assert not await is_in(browser)
     await assert_answered(world, answer, "_asked", "state&1")
