@@ -18,7 +18,7 @@ from broker.actions.action import Door
 from broker.console.console_session import SignedIn
 from broker.console.csrf import csrf_token
 from broker.console.desk import HOME, LOGIN, SIGN_IN, Desk
-from broker.console.facts import refuse_prefetch
+from broker.console.facts import refuse_prefetch, source_address
 from broker.console.forms import Form, read_form
 from broker.console.login_requests import (
     LIFE,
@@ -26,7 +26,6 @@ from broker.console.login_requests import (
     LoginRequest,
     agent_of,
     read_login_request,
-    source_address,
 )
 from broker.console.pages import see_other
 from broker.errors import ValidationError

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 
 from broker.actions.action import Action, Call, Door, Given
+from broker.console.begin_limits import BeginLimits
 from broker.console.console_session import ConsoleSessions, Ended, SignedIn
 from broker.console.cookies import SessionCookie
 from broker.console.csrf import FIELD, require_csrf
@@ -55,7 +56,8 @@ class Desk:
         self.starts = Starts(deps)
         self.pending = PendingSignIns(deps, self.starts)
         self.known = KnownBrowsers(deps)
-        self.login_requests = LoginRequests(deps)
+        self.begin_limits = BeginLimits(deps)
+        self.login_requests = LoginRequests(deps, self.begin_limits)
         self.destinations = Destinations(deps.public_origin, deps.allowed_origins)
 
     async def find_session(self, request: Request) -> SignedIn | Ended | None:

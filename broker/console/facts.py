@@ -50,6 +50,11 @@ def raw_request(request: Request) -> RawRequest:
     )
 
 
+def source_address(request: Request) -> str:
+    """The address that the request came from."""
+    return str(request.scope["state"]["source_ip"])
+
+
 def refuse_prefetch(request: Request) -> None:
     """A browser that only looks ahead must use nothing up.
 

@@ -13,12 +13,12 @@ from urllib.parse import urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker.console.begin_limits import BeginLimits
 from broker.console.cookies import SessionCookie
 from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form
-from broker.errors import ServiceUnavailable, Throttling, ValidationError
+from broker.errors import ValidationError
 from broker.sessions.handles import Handles
-from broker.stores.errors import StoreUnavailableError
 
 SAME_DEVICE = "arn:aws:signin:::devtools/same-device"
 CROSS_DEVICE = "arn:aws:signin:::devtools/cross-device"
@@ -35,8 +35,6 @@ _STATE = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
 _METHODS = frozenset({"S256", "SHA-256"})
 _LONGEST_AGENT = 100
 _CODE_HALF = 4
-_PER_SECOND = 10
-_COUNTS = "login-rate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +115,9 @@ def read_login_request(form: Form, public_origin: str) -> LoginRequest:
 class LoginRequests:
     """Keeps them for the browser that is to answer."""
 
-    def __init__(self, deps: ConsoleDeps) -> None:
+    def __init__(self, deps: ConsoleDeps, limits: BeginLimits) -> None:
         self._clock = deps.clock
-        self._cache = deps.cache
+        self._limits = limits
         self._cookie = SessionCookie(secure=deps.secure, name=_COOKIE)
         self._handles = Handles(deps.cache, deps.vault, "login-request")
 
@@ -127,16 +125,10 @@ class LoginRequests:
         """A handle.
 
         Raises:
-            Throttling: the address asks too often.
+            Throttling: the address, or everybody, asks too often.
             ServiceUnavailable: the cache is away.
         """
-        digest = hashlib.sha256(source_address(request).encode()).digest()
-        try:
-            within = await self._cache.hit(_COUNTS, digest, per_second=_PER_SECOND)
-        except StoreUnavailableError as error:
-            raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
-        if not within:
-            raise Throttling(detail="too many login requests from one address")
+        await self._limits.require(request)
         return await self._handles.put(asdict(wanted), self._clock.now() + LIFE)
 
     async def take(self, handle: str) -> LoginRequest | None:
@@ -162,11 +154,6 @@ class LoginRequests:
     def forget(self, response: Response) -> None:
         """The browser has answered."""
         self._cookie.clear(response)
-
-
-def source_address(request: Request) -> str:
-    """The address that the request came from."""
-    return str(request.scope["state"]["source_ip"])
 
 
 def agent_of(request: Request) -> str:

@@ -24,8 +24,8 @@ from broker.authn.attempts import (
     limit_of_password,
 )
 from broker.console.desk import Desk
+from broker.console.facts import source_address
 from broker.console.forms import Form, read_form
-from broker.console.login_requests import source_address
 from broker.console.password_steps import (
     PasswordSteps,
     recorded_step,

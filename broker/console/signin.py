@@ -130,6 +130,7 @@ class SignIn:
             way = await self._ways.find(account, request.path_params["provider"])
         if way is None:
             raise NoSuchEntity("There is no such page.")
+        await self._desk.begin_limits.require(request)
         destination = self._destination(form.find("Destination"))
         if isinstance(way.provider, SamlProvider):
             response = await self._saml.begin(request, way.provider, destination)

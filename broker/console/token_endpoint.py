@@ -117,7 +117,7 @@ class TokenEndpoint:
 
     async def _issue(self, request: Request) -> dict[str, Any]:
         given = await _read_body(request)
-        thumbprint = await self._prove_key(request)
+        proof = self._prove_key(request)
         client_id, grant_type = _text(given, "clientId"), _text(given, "grantType")
         if client_id not in _CLIENTS:
             raise ValidationError("There is no such client.")
@@ -127,9 +127,9 @@ class TokenEndpoint:
 
         async def prove(now: datetime) -> Caller:
             if grant_type == "authorization_code":
-                redeemed = await self._redeem_code(given, thumbprint, now)
+                redeemed = await self._redeem_code(given, proof, now)
             else:
-                redeemed = await self._redeem_refresh_token(given, thumbprint, now)
+                redeemed = await self._redeem_refresh_token(given, proof, now)
             found.append(redeemed)
             if not redeemed.next:
                 raise ProofUsed
@@ -185,24 +185,23 @@ class TokenEndpoint:
         await self._grants.forget_family(redeemed.used)
         return _expired("the refresh token was used before: its family has ended")
 
-    async def _prove_key(self, request: Request) -> str:
-        """The thumbprint of the sender's key; its proof is used up."""
+    def _prove_key(self, request: Request) -> DpopProof:
+        """The proof of the sender's key; nothing is used up."""
         headers = request.headers.getlist("dpop")
         if len(headers) != 1:
             raise ValidationError("One DPoP header is needed.")
         now = self._desk.deps.clock.now()
         try:
-            proof = verify_proof(
+            return verify_proof(
                 headers[0], method="POST", url=self._url, now=now, skew=_SKEW
             )
         except DpopRejected as error:
             raise ValidationError(
                 "The DPoP proof is not valid.", detail=str(error)
             ) from error
-        await self._use_up(proof, now)
-        return proof.thumbprint
 
     async def _use_up(self, proof: DpopProof, now: datetime) -> None:
+        """Use a proof up that came with something good: others cost no write."""
         name = f"{proof.thumbprint}.{proof.token_id}".encode("utf-8", "surrogatepass")
         try:
             is_new = await self._desk.deps.cache.add(
@@ -219,7 +218,7 @@ class TokenEndpoint:
             raise ValidationError("The DPoP proof was used before.")
 
     async def _redeem_code(
-        self, given: Mapping[str, Any], thumbprint: str, now: datetime
+        self, given: Mapping[str, Any], proof: DpopProof, now: datetime
     ) -> _Redeemed:
         verifier = _text(given, "codeVerifier")
         if not _VERIFIER.fullmatch(verifier):
@@ -238,10 +237,11 @@ class TokenEndpoint:
                 await self._grants.forget_code(code)
                 raise _code_refused("the code is another's")
             raise _code_refused("no such code")
+        await self._use_up(proof, now)
         resolved = await self._resolve(grant.access_key_id, grant.session_token, now)
         family = Family(
             client_id=grant.client_id,
-            thumbprint=thumbprint,
+            thumbprint=proof.thumbprint,
             access_key_id=grant.access_key_id,
             session_token=grant.session_token,
             ends_at=resolved.session.expires_at,
@@ -255,7 +255,7 @@ class TokenEndpoint:
         )
 
     async def _redeem_refresh_token(
-        self, given: Mapping[str, Any], thumbprint: str, now: datetime
+        self, given: Mapping[str, Any], proof: DpopProof, now: datetime
     ) -> _Redeemed:
         token = _text(given, "refreshToken")
         family = await self._grants.find_family(token)
@@ -263,9 +263,10 @@ class TokenEndpoint:
             raise _expired("no such family")
         # A thief without the key must not be able to end the family.
         if family.client_id != given["clientId"] or not hmac.compare_digest(
-            family.thumbprint, thumbprint
+            family.thumbprint, proof.thumbprint
         ):
             raise _expired("another client or key")
+        await self._use_up(proof, now)
         resolved = await self._resolve(family.access_key_id, family.session_token, now)
         redeemed = _Redeemed(
             session_caller(resolved),

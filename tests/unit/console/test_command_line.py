@@ -213,10 +213,10 @@ async def test_a_proof_stays_used_whatever_becomes_of_the_clock(
     proof = terminal.proof()
     body = {"grantType": "refresh_token", "refreshToken": token}
     assert (await terminal.ask(proof, **body)).status_code == 200
-    world.clock.move(3600)
+    world.clock.move(3500)
     cache: Any = world.services.stores.cache
     await cache.purge()
-    world.clock.move(-3600)
+    world.clock.move(-3500)
     assert refused(await terminal.ask(proof, **body), "INVALID_REQUEST", 400)
 
 

@@ -1,0 +1,102 @@
+"""Sign-ins that strangers begin: each costs something, so there are only so many."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from broker.console import begin_limits
+from broker.console.begin_limits import PER_ADDRESS
+from tests.support.signin import ACCOUNT, SignInWorld, open_world
+from tests.unit.console.test_command_line import Terminal
+
+PROVIDER = f"SAMLSP{ACCOUNT}AAAA"
+SAML = f"/signin/{ACCOUNT}/with/{PROVIDER}"
+PUSH = "/v1/authorize"
+
+
+@pytest.fixture
+async def world(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[SignInWorld]:
+    async with open_world(tmp_path) as made:
+        async with made.services.stores.directory.change(ACCOUNT) as change:
+            provider = await change.find_saml_provider(ACCOUNT, "Corp")
+            assert provider is not None
+            await change.update_saml_provider(
+                replace(provider, options={"SignIn": True})
+            )
+        now: datetime = made.clock.now().replace(microsecond=0)
+        monkeypatch.setattr(made.clock, "now", lambda: now)
+        yield made
+
+
+def from_address(world: SignInWorld, address: str) -> httpx.AsyncClient:
+    client = httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=world.app, client=(address, 50_000)),
+        base_url=world.services.settings.public_origin,
+    )
+    world.browsers.append(client)
+    return client
+
+
+async def begin(client: httpx.AsyncClient, terminal: Terminal | None) -> int:
+    if terminal is None:
+        return (await client.get(SAML)).status_code
+    return (await client.post(PUSH, data=terminal.wanted())).status_code
+
+
+def kept(world: SignInWorld) -> int:
+    path = world.services.settings.data_dir / "broker.db"
+    with closing(sqlite3.connect(path)) as connection:
+        (count,) = connection.execute(
+            "SELECT count(*) FROM cache_entries"
+            " WHERE space IN ('sign-in', 'login-request')"
+        ).fetchone()
+    return int(count)
+
+
+@pytest.mark.parametrize("at_a_terminal", [False, True])
+async def test_an_address_begins_only_so_many(
+    world: SignInWorld, at_a_terminal: bool
+) -> None:
+    terminal = Terminal(world, world.browser()) if at_a_terminal else None
+    flood = from_address(world, "2001:db8::1")
+    answers = [await begin(flood, terminal) for _ in range(PER_ADDRESS + 5)]
+    begun = 201 if at_a_terminal else 303
+    assert answers == [begun] * PER_ADDRESS + [400] * 5
+    assert kept(world) == PER_ADDRESS
+    neighbour = from_address(world, "2001:db8::2")  # of the same network
+    assert await begin(neighbour, terminal) == 400
+    assert await begin(from_address(world, "192.0.2.7"), terminal) == begun
+
+
+async def test_many_addresses_together_begin_only_so_many(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(begin_limits, "OF_ALL", 20)
+    answers = [
+        await begin(from_address(world, f"192.0.2.{number}"), None)
+        for number in range(25)
+    ]
+    assert answers == [303] * 20 + [400] * 5
+
+
+async def test_proofs_without_anything_good_beside_them_leave_no_trace(
+    world: SignInWorld,
+) -> None:
+    terminal = Terminal(world, world.browser())
+    for _ in range(3):
+        assert (await terminal.redeem("nonsense")).status_code == 401
+        assert (await terminal.renew("nonsense.nonsense")).status_code == 401
+    path = world.services.settings.data_dir / "broker.db"
+    with closing(sqlite3.connect(path)) as connection:
+        kept = connection.execute(
+            "SELECT count(*) FROM cache_entries WHERE space = 'dpop-jti'"
+        ).fetchone()
+    assert kept == (0,)
