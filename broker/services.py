@@ -7,6 +7,7 @@ at its start it takes down at its end, in the reverse order.
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from broker.actions.iam import iam_actions
 from broker.actions.iam.outbound_federation import outbound_federation_actions
@@ -50,9 +51,11 @@ from broker.protocols.webauthn import find_relying_party
 from broker.sessions.issue import SessionIssuer
 from broker.sessions.keyring import (
     Keyring,
-    create_keyring,
+    discard_keyring,
     load_keyring,
+    prepare_keyring,
     require_fingerprint,
+    settle_keyring,
 )
 from broker.sessions.keys import KeyringError, KeyringReason
 from broker.sessions.messages import AuthorizationMessages
@@ -61,6 +64,7 @@ from broker.sessions.resolve import Resolver
 from broker.sessions.seal import SessionSealer
 from broker.sessions.vault import SealBrokenError, Vault
 from broker.settings import Settings
+from broker.stores.database import Database
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
 from broker.stores.errors import StoreUnavailableError
@@ -162,18 +166,36 @@ async def open_keyring(settings: Settings, stores: Stores, clock: Clock) -> Keyr
     now = clock.now()
     expected = (await read_installation(stores.database, now=now)).keyring_fingerprint
     if expected is None:
-        try:
-            keyring = create_keyring(path, clock, settings.skew)
-        except KeyringError as error:
-            # Another worker of the same start may have been first.
-            if error.reason is not KeyringReason.EXISTS:
-                raise
-            keyring = load_keyring(path, clock, settings.skew)
-        expected = await claim_keyring(stores.database, keyring.fingerprint, now=now)
-    else:
-        keyring = load_keyring(path, clock, settings.skew)
+        expected = await _bind_keyring(path, stores.database, clock)
+    settle_keyring(path, expected)
+    keyring = load_keyring(path, clock, settings.skew)
     require_fingerprint(keyring.keys, expected, path)
     return keyring
+
+
+async def _bind_keyring(path: Path, database: Database, clock: Clock) -> str:
+    """Claim an empty database for new keys; whose it is then, by fingerprint.
+
+    Raises:
+        KeyringError: EXISTS, the keyring of a database that is lost.
+    """
+    now = clock.now()
+    if path.exists():  # noqa: ASYNC240  # once
+        # Another worker of the same start may have been first, and has claimed it.
+        claimed = (await read_installation(database, now=now)).keyring_fingerprint
+        if claimed is None:
+            raise KeyringError(
+                KeyringReason.EXISTS,
+                f"the keyring {path} is there, and the database is empty: restore the"
+                " database that belongs to it, or mend BROKER_DATABASE_URL. To start"
+                f" anew on purpose, move the keyring away (mv {path} {path}.old)",
+            )
+        return claimed
+    mine = prepare_keyring(path, clock)
+    claimed = await claim_keyring(database, mine, now=now)
+    if claimed != mine:
+        discard_keyring(path, mine)
+    return claimed
 
 
 def _build(

@@ -136,6 +136,14 @@ async def check_keyring(
     now = clock.now()
     installation = await read_installation(stores.database, now=now)
     path = settings.keyring
+    if installation.keyring_fingerprint is None and path.exists():  # once
+        return [
+            problem(
+                "keyring",
+                f"{path} is there, and the database is empty",
+                "restore the database, or move the keyring away to start anew",
+            )
+        ]
     if installation.keyring_fingerprint is None:
         return [good("keyring", "is made at the first start")]
     try:

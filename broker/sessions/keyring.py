@@ -162,12 +162,45 @@ def create_keyring(path: Path, clock: Clock, skew: timedelta = DEFAULT_SKEW) -> 
             " that belongs to it, or move the keyring away",
         ) from error
     except OSError as error:
-        raise KeyringError(
-            KeyringReason.UNREADABLE,
-            f"the keyring {path} cannot be made: {error.strerror}; give the broker a"
-            " folder that it may write to",
-        ) from error
+        raise _not_made(path, error) from error
     return load_keyring(path, clock, skew)
+
+
+def prepare_keyring(path: Path, clock: Clock) -> str:
+    """Make keys for a new database beside where their keyring will be; which they are.
+
+    The database is claimed for their fingerprint before they are settled, so that a
+    keyring in its place always belongs to a database that knows it. Whoever is killed
+    in between leaves keys that the next start settles.
+
+    Raises:
+        KeyringError: UNREADABLE when the folder cannot be written.
+    """
+    keys = rules.new_key_set(clock.now(), random_bytes)
+    name = fingerprint(keys)
+    try:
+        _write_new(_prepared(path, name), keys)
+    except OSError as error:
+        raise _not_made(path, error) from error
+    return name
+
+
+def settle_keyring(path: Path, name: str) -> None:
+    """Put prepared keys in their place, if they are there and nothing else is."""
+    # All workers of a start may do it: of the very same keys.
+    with suppress(FileNotFoundError):
+        if not path.exists():
+            _prepared(path, name).rename(path)
+            _sync_folder(path)
+
+
+def discard_keyring(path: Path, name: str) -> None:
+    """Forget prepared keys that no database was claimed for."""
+    _prepared(path, name).unlink(missing_ok=True)
+
+
+def _prepared(path: Path, name: str) -> Path:
+    return path.with_name(f"{path.name}.{name[:16]}.new")
 
 
 def load_keyring(path: Path, clock: Clock, skew: timedelta = DEFAULT_SKEW) -> Keyring:
@@ -348,6 +381,14 @@ def _sync_folder(path: Path) -> None:
 
 def _stamp(status: os.stat_result) -> _Stamp:
     return (status.st_mtime_ns, status.st_ino, status.st_size, status.st_mode)
+
+
+def _not_made(path: Path, error: OSError) -> KeyringError:
+    return KeyringError(
+        KeyringReason.UNREADABLE,
+        f"the keyring {path} cannot be made: {error.strerror}; give the broker a"
+        " folder that it may write to",
+    )
 
 
 def _unreadable(path: Path, error: OSError) -> KeyringError:
