@@ -25,8 +25,9 @@ async def attach_policy(
     if await find_managed_policy(change, owner.account, policy_arn) is None:
         raise NoSuchEntity(f"Policy {policy_arn} does not exist or is not attachable.")
     if policy_arn.startswith(SERVICE_ROLE_POLICIES):
+        noun = kind_of(owner).noun.capitalize()
         raise PolicyNotAttachable(
-            "Cannot attach a Service Role Policy to a Customer Role."
+            f"Cannot attach a Service Role Policy to a Customer {noun}."
         )
     attached = await change.list_attachments(owner.account, owner_id(owner))
     if policy_arn in attached:

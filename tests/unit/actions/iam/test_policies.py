@@ -361,8 +361,13 @@ async def test_what_is_no_arn_is_refused_as_recorded_from_aws(
 async def test_policies_of_services_own_roles_attach_to_nothing_else(iam: Iam) -> None:
     await make_role(iam)
     arn = f"{AWS}/aws-service-role/AWSBackupServiceLinkedRolePolicyForBackup"
-    with pytest.raises(PolicyNotAttachable):
-        await iam("AttachRolePolicy", RoleName="R", PolicyArn=arn)
+    await iam("CreateGroup", GroupName="G")
+    for noun, named in (("Role", {"RoleName": "R"}), ("Group", {"GroupName": "G"})):
+        with pytest.raises(PolicyNotAttachable) as caught:
+            await iam(f"Attach{noun}Policy", **named, PolicyArn=arn)
+        assert caught.value.message == (
+            f"Cannot attach a Service Role Policy to a Customer {noun}."
+        )
     listed = await iam("ListAttachedRolePolicies", RoleName="R")
     assert listed["AttachedPolicies"] == []
 

@@ -249,6 +249,28 @@ async def test_a_user_is_pruned_with_all_that_it_proves_itself_with(iam: Iam) ->
     assert not (await iam("ListVirtualMFADevices"))["VirtualMFADevices"]
 
 
+async def test_unlisted_policies_are_accepted_and_attached_in_one_go(iam: Iam) -> None:
+    arn = "arn:aws:iam::aws:policy/service-role/MadeUpYesterday"
+    described = {
+        "Broker": {"AcceptUnlistedAwsPolicies": True},
+        "Roles": [
+            {
+                "RoleName": "R",
+                "AssumeRolePolicyDocument": MACHINES,
+                "ManagedPolicyArns": [arn],
+                "PermissionsBoundary": arn,
+            }
+        ],
+    }
+    with pytest.raises(TemplateError, match="MadeUpYesterday"):
+        await apply(iam, {"Roles": described["Roles"]})
+    await apply(iam, described)
+    assert await apply(iam, described) == []
+    (role,) = (await exported(iam))["Roles"]
+    assert role["ManagedPolicyArns"] == [arn]
+    assert role["PermissionsBoundary"] == arn
+
+
 async def test_an_issuers_keys_stay_when_it_is_switched_off_and_on(iam: Iam) -> None:
     on = {"Broker": {"OutboundWebIdentityFederation": True}}
     (change,) = await apply(iam, on)
