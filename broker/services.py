@@ -262,7 +262,7 @@ def _build(
                     issuer,
                     mfa=MfaVerifier(MfaCodes(stores.directory, vault), attempts),
                     messages=messages,
-                    opener=vault,
+                    vault=vault,
                     public_origin=settings.public_origin,
                 ),
                 *iam_actions(vault, rules.names, attempts),

@@ -38,6 +38,7 @@ from broker.protocols.oidc.verify import (
     verify_token,
 )
 
+_LINEAGE_CLAIM = "broker_lineage"
 AMAZON = "www.amazon.com"
 FACEBOOK = "graph.facebook.com"
 
@@ -246,6 +247,8 @@ class WebIdentityProver:
             source_identity=token.source_identity,
             context=context,
             session_context=lasting,
+            token_id=token.token_id or "",
+            sealed_lineage=_text(token.claims.get(_LINEAGE_CLAIM)),
             spends=spends,
             spends_whole=True,
             spends_until=(
@@ -254,6 +257,10 @@ class WebIdentityProver:
                 else None
             ),
         )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def translate(rejected: OidcRejected) -> BrokerError:

@@ -32,7 +32,8 @@ class FederatedIdentity:
     exchanged again; ``spends_until`` is the last instant at which it could pass.
     ``spends_per_door`` lets each door spend it for itself; ``spends_whole`` spends it
     for every role at once, not for the one that it opened; until
-    ``spends_again_until`` it may be spent once more.
+    ``spends_again_until`` it may be spent once more. ``token_id`` and
+    ``sealed_lineage`` are a web identity token's, the latter if the broker issued it.
     """
 
     principal: Principal
@@ -61,3 +62,5 @@ class FederatedIdentity:
     spends_per_door: bool = False
     spends_whole: bool = False
     spends_again_until: datetime | None = None
+    token_id: str = ""
+    sealed_lineage: str = ""

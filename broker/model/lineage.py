@@ -61,6 +61,8 @@ class Origin:
     ``began_ms`` is the issue of the first session, 0 in that session itself.
     ``mfa_shown`` says that this principal's second factor was shown on the way.
     ``named_ms`` is the issue of the session that set the source identity, 0 in itself.
+    ``targets`` are further targets of not-before marks, of what a web identity token of
+    the broker's own was made with before it came back as a proof.
     """
 
     account: AccountId | None = None
@@ -70,6 +72,7 @@ class Origin:
     began_ms: int = 0
     mfa_shown: bool = False
     named_ms: int = 0
+    targets: tuple[str, ...] = ()
 
 
 @struct
@@ -147,6 +150,7 @@ def lineage_row(lineage: Lineage) -> list[object]:
         ],
         [[one.account, one.principal_id, one.first_ms] for one in lineage.folded],
         lineage.folded_until_ms,
+        list(origin.targets),
     ]
     while row and not row[-1]:
         row.pop()
@@ -173,6 +177,7 @@ def read_lineage(row: Sequence[Any]) -> Lineage:
             began_ms=whole[4],
             mfa_shown=bool(whole[5]),
             named_ms=whole[6],
+            targets=tuple(whole[10]),
         ),
         ancestors=tuple(
             Ancestor(mint_id=mint, access_key_id=key, principal_id=who, issued_at_ms=at)
@@ -186,4 +191,4 @@ def read_lineage(row: Sequence[Any]) -> Lineage:
     )
 
 
-_EMPTY: tuple[Any, ...] = (0, 0, 0, 0, 0, 0, 0, (), (), 0)
+_EMPTY: tuple[Any, ...] = (0, 0, 0, 0, 0, 0, 0, (), (), 0, ())

@@ -11,7 +11,9 @@ something issued at that very time: all that came from it, and at most some that
 from the same beginning.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Protocol
 
 from broker.entropy import random_bytes
@@ -36,6 +38,7 @@ KEPT = 7
 """Ancestors named besides the first."""
 
 _MINT_BYTES = 16
+_ARN_FIELDS = 5
 _TEMPORARY = "ASIA"
 _OWNERS = frozenset({PrincipalType.USER, PrincipalType.ACCOUNT})
 
@@ -140,46 +143,71 @@ def has_shown_mfa(session: Session, principal_id: str) -> bool | None:
 
 def trace(session: Session | SessionRecord) -> tuple[Trace, ...]:
     """What revocations may name of a session, by account; its own comes first."""
-    lineage, origin = session.lineage, session.lineage.origin
+    origin = session.lineage.origin
     own = Ancestor(
         mint_id=session.mint_id,
         access_key_id=session.access_key_id,
         principal_id=session.principal_id,
         issued_at_ms=session.issued_at_ms,
     )
-    began_ms = origin.began_ms or session.issued_at_ms
-    named_ms = origin.named_ms or session.issued_at_ms
-    root = origin.account or session.account
-    parts: dict[AccountId, _Part] = {}
+    named = session.source_identity
+    return _traces(
+        session.lineage,
+        session.account,
+        (own, *session.lineage.ancestors),
+        issued_at_ms=session.issued_at_ms,
+        vouchers=(session.provider_id, session.provider_arn or ""),
+        everywhere={
+            source_identity_target(named): origin.named_ms or session.issued_at_ms
+        }
+        if named
+        else {},
+    )
 
-    def part(account: AccountId) -> _Part:
-        return parts.setdefault(account, _Part())
 
-    for one in (own, *lineage.ancestors):
-        part(one.account or session.account).add(one)
+def trace_token(
+    lineage: Lineage, account: AccountId, issued_at_ms: int
+) -> tuple[Trace, ...]:
+    """The same of a token of the broker's own, made in that account."""
+    return _traces(lineage, account, lineage.ancestors, issued_at_ms=issued_at_ms)
+
+
+def _traces(
+    lineage: Lineage,
+    account: AccountId,
+    sessions: tuple[Ancestor, ...],
+    *,
+    issued_at_ms: int,
+    vouchers: tuple[str, ...] = (),
+    everywhere: Mapping[str, int] = MappingProxyType({}),
+) -> tuple[Trace, ...]:
+    origin = lineage.origin
+    began_ms = origin.began_ms or issued_at_ms
+    parts: dict[AccountId, _Part] = {account: _Part()}
+
+    def part(of: AccountId | None) -> _Part:
+        return parts.setdefault(of or account, _Part())
+
+    for one in sessions:
+        part(one.account).add(one)
     for group in lineage.folded:
         part(group.account).mark(group.principal_id, group.first_ms)
-    beginning = part(root)
-    beginning.key_ids.append(origin.access_key_id)
-    for target in (
-        origin.principal_id,
-        session.provider_id,
-        session.provider_arn or "",
-        subject_target(origin.subject) if origin.subject else "",
-    ):
-        beginning.mark(target, began_ms)
+    root = part(origin.account)
+    root.key_ids.append(origin.access_key_id)
+    root.mark(origin.principal_id, began_ms)
+    if origin.subject:
+        root.mark(subject_target(origin.subject), began_ms)
+    for target in vouchers:
+        # A token that came back was vouched for in another account than it began in.
+        part(_account_of_arn(target) or origin.account).mark(target, began_ms)
     chain = None
     if lineage.folded:
         first_ms = min(group.first_ms for group in lineage.folded)
         chain = (lineage.ancestors[0].label, first_ms, lineage.folded_until_ms)
-    named = session.source_identity or None
+    extra = {**dict.fromkeys(origin.targets, began_ms), **everywhere}
     return tuple(
-        found.finish(
-            account,
-            extra=() if named is None else ((source_identity_target(named), named_ms),),
-            chain=chain,
-        )
-        for account, found in parts.items()
+        found.finish(each, extra=tuple(extra.items()), chain=chain)
+        for each, found in parts.items()
     )
 
 
@@ -304,6 +332,11 @@ def lineage_of_old_token(
             if key.startswith(_TEMPORARY)
         ),
     )
+
+
+def _account_of_arn(text: str) -> AccountId | None:
+    fields = text.split(":", _ARN_FIELDS)
+    return AccountId(fields[4]) if len(fields) == _ARN_FIELDS + 1 else None
 
 
 def _own_principal(session: Session) -> str:

@@ -20,6 +20,7 @@ ENOUGH = 6
 """Connections of their own: both workers are asked."""
 
 OTHER, DOOMED = "210987654323", "210987654325"
+NOBODY = Key("none", "none")
 ASSUMING = policy(["sts:*", "iam:Get*", "iam:List*"])
 
 
@@ -130,8 +131,12 @@ def world(
     with serving("/idp") as issuer:
         internal = f"127.0.0.1:{issuer.port}"
         with broker_on(
-            request.param, folder, internal_issuers=internal, workers=2
+            request.param, folder, internal_issuers=internal, workers=2, start=False
         ) as broker:
+            # It is an issuer that its own accounts may trust.
+            own = f"{internal},127.0.0.1:{broker.port}"
+            broker.environment["BROKER_INTERNAL_ISSUERS"] = own
+            broker.start()
             yield World(Installation(broker, issuer))
 
 
@@ -229,6 +234,37 @@ def test_a_deleted_provider_ends_what_it_vouched_for(world: World) -> None:
     for key in (first, second):
         assert world.outcomes(key) == {"ExpiredToken"}
     assert world.outcomes(vouched_for(world)[1]) == {"ok"}
+
+
+def test_a_web_identity_token_that_comes_back_has_brought_its_lineage(
+    world: World,
+) -> None:
+    world.iam.enable_outbound_web_identity_federation()
+    issuer = f"{world.broker.url}/issuer/{ACCOUNT}"
+    provider = world.other_iam.create_open_id_connect_provider(
+        Url=issuer, ClientIDList=["other"]
+    )["OpenIDConnectProviderArn"]
+    federated = trust(({"Federated": provider}, "sts:AssumeRoleWithWebIdentity", None))
+    world.other_iam.create_role(RoleName="Visit", AssumeRolePolicyDocument=federated)
+    first = world.assume(world.alice, "First")
+    token = world.call(
+        *(first, "get_web_identity_token"),
+        Audience=["other"],
+        SigningAlgorithm="RS256",
+    )["WebIdentityToken"]
+    asked = {
+        "RoleArn": f"arn:aws:iam::{OTHER}:role/Visit",
+        "RoleSessionName": "visitor",
+        "WebIdentityToken": token,
+    }
+    visiting = Key.of(
+        world.call(NOBODY, "assume_role_with_web_identity", **asked)["Credentials"]
+    )
+    assert world.outcomes(visiting) == {"ok"}
+    world.revoke(first.access_key_id)
+    assert world.outcomes(visiting) == {"ExpiredToken"}
+    with pytest.raises(ClientError, match="ExpiredTokenException"):
+        world.call(NOBODY, "assume_role_with_web_identity", **asked)
 
 
 def test_a_deleted_account_ends_what_came_from_it(world: World) -> None:

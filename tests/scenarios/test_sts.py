@@ -632,6 +632,7 @@ def test_strangers_verify_tokens_of_the_account(
         "iat": claims["iat"],
         "exp": claims["iat"] + 300,
         "jti": claims["jti"],
+        "broker_lineage": claims["broker_lineage"],
         "https://sts.amazonaws.com/": about,
     }
     assert int(answer["Expiration"].timestamp()) == claims["exp"]

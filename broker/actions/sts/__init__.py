@@ -20,12 +20,13 @@ from broker.actions.sts.get_federation_token import GetFederationToken
 from broker.actions.sts.get_scoped_credentials import GetScopedCredentials
 from broker.actions.sts.get_session_token import GetSessionToken
 from broker.actions.sts.get_web_identity_token import GetWebIdentityToken
+from broker.actions.sts.own_tokens import OwnTokens
 from broker.actions.sts.role_mint import RoleMinter
 from broker.actions.sts.user_mint import UserMinter
 from broker.authn.mfa import MfaVerifier
-from broker.identities.outbound import Opener
 from broker.sessions.issue import SessionIssuer
 from broker.sessions.messages import AuthorizationMessages
+from broker.sessions.vault import Vault
 from broker.stores.directory.fresh import FreshDirectory
 
 
@@ -35,16 +36,17 @@ def sts_actions(
     *,
     mfa: MfaVerifier,
     messages: AuthorizationMessages,
-    opener: Opener,
+    vault: Vault,
     public_origin: str,
 ) -> tuple[Action, ...]:
     """Every STS operation."""
     minter = RoleMinter(fresh, issuer)
     user_minter = UserMinter(fresh, issuer)
+    own = OwnTokens(vault, fresh, public_origin)
     return (
         AssumeRole(fresh, minter, mfa).action(),
         AssumeRoleWithSaml(fresh, minter).action(),
-        AssumeRoleWithWebIdentity(fresh, minter).action(),
+        AssumeRoleWithWebIdentity(fresh, minter, own).action(),
         AssumeRoot(fresh, issuer).action(),
         DecodeAuthorizationMessage(messages).action(),
         GET_ACCESS_KEY_INFO,
@@ -53,5 +55,5 @@ def sts_actions(
         GetFederationToken(user_minter).action(),
         GetScopedCredentials(DerivedMinter(fresh, issuer)).action(),
         GetSessionToken(user_minter, mfa).action(),
-        GetWebIdentityToken(fresh, opener, public_origin).action(),
+        GetWebIdentityToken(fresh, vault, own, public_origin).action(),
     )

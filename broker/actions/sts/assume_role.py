@@ -12,6 +12,7 @@ from broker.authz.need import Need
 from broker.errors import AccessDenied
 from broker.model.principal import PrincipalType
 from broker.model.session import SessionKind
+from broker.sessions.lineage import lineage_from
 from broker.sessions.source_identity import require_source_identity
 from broker.sessions.tags import SessionTags, require_session_tags
 from broker.stores.directory.fresh import FreshDirectory
@@ -80,6 +81,7 @@ class AssumeRole:
                 source_identity=require_source_identity(
                     given.get("SourceIdentity"), calling
                 ),
+                lineage=lineage_from(call.caller),
                 calling=calling,
                 parent_key_id=call.caller.access_key_id,
                 mfa_at=call.mfa_at,

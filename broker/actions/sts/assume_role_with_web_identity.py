@@ -5,6 +5,7 @@ from typing import Any
 
 from broker.actions.action import Action, Call, Proof
 from broker.actions.sts.federated_mint import identity_tags, mint_federated
+from broker.actions.sts.own_tokens import OwnTokens
 from broker.actions.sts.role_mint import RoleMinter
 from broker.actions.sts.roles import find_role, role_needs
 from broker.actions.types.sts import AssumeRoleWithWebIdentityRequest
@@ -19,9 +20,12 @@ _NAME = "AssumeRoleWithWebIdentity"
 class AssumeRoleWithWebIdentity:
     """The handler, with what it needs."""
 
-    def __init__(self, fresh: FreshDirectory, minter: RoleMinter) -> None:
+    def __init__(
+        self, fresh: FreshDirectory, minter: RoleMinter, own: OwnTokens
+    ) -> None:
         self._fresh = fresh
         self._minter = minter
+        self._own = own
 
     def action(self) -> Action:
         """The declaration."""
@@ -71,6 +75,7 @@ class AssumeRoleWithWebIdentity:
             call,
             kind=SessionKind.WEB_IDENTITY,
             session_name=given["RoleSessionName"],
+            lineage=await self._own.find_lineage(identity),
         )
         return answer | {
             "SubjectFromWebIdentityToken": identity.subject,

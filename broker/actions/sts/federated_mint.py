@@ -6,7 +6,9 @@ from typing import Any
 from broker.actions.action import Call
 from broker.actions.sts.role_mint import RoleMinter, RoleRequest
 from broker.model.federated import FederatedIdentity
+from broker.model.lineage import Lineage
 from broker.model.session import SessionKind
+from broker.sessions.lineage import lineage_of_proof
 from broker.sessions.tags import SessionTags, require_session_tags
 
 
@@ -22,8 +24,12 @@ async def mint_federated(
     *,
     kind: SessionKind,
     session_name: str,
+    lineage: Lineage | None = None,
 ) -> dict[str, Any]:
-    """Mint the session, and answer with the members that both answers have."""
+    """Mint the session, and answer with the members that both answers have.
+
+    ``lineage`` is that of a token of the broker's own.
+    """
     identity = call.federated
     minted, answer = await minter.mint(
         given,
@@ -35,6 +41,7 @@ async def mint_federated(
             tags=identity_tags(identity),
             source_identity=identity.source_identity,
             identity=identity,
+            lineage=lineage or lineage_of_proof(identity),
         ),
     )
     return answer | {

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from broker.actions.action import Action, Call
 from broker.actions.sts.callers import refuse_user_sessions
+from broker.actions.sts.own_tokens import LINEAGE_CLAIM, OwnTokens
 from broker.actions.sts.regions import require_regional
 from broker.actions.types.sts import (
     GetWebIdentityTokenRequest,
@@ -31,6 +32,7 @@ from broker.identities.outbound import (
     issuer_of,
     sign,
 )
+from broker.sessions.keys import KeyringError
 from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.fresh import FreshDirectory
 
@@ -44,10 +46,15 @@ class GetWebIdentityToken:
     """The handler, with what it needs."""
 
     def __init__(
-        self, fresh: FreshDirectory, opener: Opener, public_origin: str
+        self,
+        fresh: FreshDirectory,
+        opener: Opener,
+        own: OwnTokens,
+        public_origin: str,
     ) -> None:
         self._fresh = fresh
         self._opener = opener
+        self._own = own
         self._public_origin = public_origin
 
     def action(self) -> Action:
@@ -79,6 +86,10 @@ class GetWebIdentityToken:
         claims = _claims(
             given, call, issuer=issuer_of(self._public_origin, call.account), ends=ends
         )
+        try:
+            claims[LINEAGE_CLAIM] = self._own.seal(call, str(claims["jti"]))
+        except KeyringError as error:
+            raise ServiceUnavailable(detail=str(error)) from error
         if len(json.dumps(claims)) > MAX_PAYLOAD_BYTES:
             raise JwtPayloadSizeExceeded(
                 "The requested token payload size exceeds the maximum allowed size."

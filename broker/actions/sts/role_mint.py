@@ -15,11 +15,11 @@ from broker.actions.sts.session_policies import read_session_policies
 from broker.errors import AccessDenied
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
+from broker.model.lineage import Lineage
 from broker.model.session import Session, SessionKind
 from broker.model.struct import struct
 from broker.sessions.issue import Minted, MintOrder, SessionIssuer, replay_key
 from broker.sessions.limits import console_duration, session_duration
-from broker.sessions.lineage import lineage_from, lineage_of_proof
 from broker.sessions.tags import SessionTags, inherit_tags
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.ledger.port import ReplayMark
@@ -34,6 +34,7 @@ class RoleRequest:
     session_name: str
     tags: SessionTags
     source_identity: str | None
+    lineage: Lineage
     calling: Session | None = None
     identity: FederatedIdentity | None = None
     parent_key_id: str = ""
@@ -89,11 +90,7 @@ class RoleMinter:
             mfa_at=wanted.mfa_at,
             chain_depth=calling.chain_depth + 1 if calling and chained else 0,
             ends_by=_ends_by(identity),
-            lineage=(
-                lineage_from(call.caller)
-                if identity is None
-                else lineage_of_proof(identity)
-            ),
+            lineage=wanted.lineage,
             least_token_characters=given.get("MinimumSessionTokenSize", 0),
         )
         mark, or_else = call.mark, None

@@ -1,0 +1,128 @@
+"""Web identity tokens of the broker's own: what they carry, should they come back.
+
+A token that one account's principal was given can open a role of an account that
+trusts the issuer. The sealed claim takes the lineage along, so that what the token
+opens ends with whatever the token came from, and nothing opens when that has ended.
+"""
+
+import json
+from base64 import b64decode, b64encode
+from dataclasses import replace
+from typing import Protocol
+
+from broker.actions.action import Call
+from broker.errors import ExpiredFederationToken, ServiceUnavailable
+from broker.model.account import AccountId, parse_account_id
+from broker.model.federated import FederatedIdentity
+from broker.model.lineage import Lineage, lineage_row, read_lineage
+from broker.sessions.lineage import (
+    find_end,
+    lineage_from,
+    source_identity_target,
+    trace_token,
+)
+from broker.sessions.vault import SealBrokenError
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.errors import StoreUnavailableError
+
+LINEAGE_CLAIM = "broker_lineage"
+
+_PURPOSE = "web-identity-token"
+_COLUMN = "lineage"
+_OVER = (
+    "The web identity token that was passed is expired or is not valid. Get a new"
+    " identity token from the identity provider and then retry the request."
+)
+
+
+class Sealer(Protocol):
+    """Seals values for one place and opens them there."""
+
+    def seal(
+        self, purpose: str, account: str, entity_id: str, column: str, plaintext: bytes
+    ) -> bytes:
+        """The sealed value."""
+        ...
+
+    def open_sealed(
+        self, purpose: str, account: str, entity_id: str, column: str, sealed: bytes
+    ) -> bytes:
+        """The value; ``SealBrokenError`` when it does not open."""
+        ...
+
+
+class OwnTokens:
+    """Seals the lineage into tokens, and reads it from those that come back."""
+
+    def __init__(
+        self, sealer: Sealer, fresh: FreshDirectory, public_origin: str
+    ) -> None:
+        self._sealer = sealer
+        self._fresh = fresh
+        self._issuers = f"{public_origin}/issuer/"
+
+    def seal(self, call: Call, token_id: str) -> str:
+        """The claim of a token that the caller is given."""
+        lineage, session = lineage_from(call.caller), call.caller.session
+        if session is not None:
+            named = session.source_identity
+            targets = (
+                *lineage.origin.targets,
+                session.provider_arn or "",
+                source_identity_target(named) if named else "",
+            )
+            known = tuple(dict.fromkeys(filter(None, targets)))
+            lineage = replace(lineage, origin=replace(lineage.origin, targets=known))
+        row = json.dumps([int(call.now.timestamp() * 1000), lineage_row(lineage)])
+        sealed = self._sealer.seal(
+            _PURPOSE, call.account, token_id, _COLUMN, row.encode("ascii")
+        )
+        return b64encode(sealed).decode("ascii")
+
+    async def find_lineage(self, identity: FederatedIdentity) -> Lineage | None:
+        """The lineage of a token that came back; None for all other tokens.
+
+        Raises:
+            ExpiredFederationToken: what the token came from has ended, or cannot be
+                read any more.
+            ServiceUnavailable: that cannot be told now.
+        """
+        if not identity.sealed_lineage or not identity.issuer.startswith(self._issuers):
+            return None
+        try:
+            account = parse_account_id(identity.issuer.removeprefix(self._issuers))
+            issued_at_ms, lineage = self._open(account, identity)
+        except (ValueError, SealBrokenError) as error:
+            raise ExpiredFederationToken(_OVER, detail=str(error)) from error
+        traces = trace_token(lineage, account, issued_at_ms)
+        try:
+            gone = await self._fresh.find_account(account) is None
+            why = "its account is gone" if gone else await find_end(traces, self._fresh)
+        except StoreUnavailableError as error:
+            raise ServiceUnavailable(
+                detail=f"the directory is away: {error}"
+            ) from error
+        if why:
+            raise ExpiredFederationToken(_OVER, detail=why)
+        origin = lineage.origin
+        return replace(
+            lineage,
+            origin=replace(
+                origin,
+                account=origin.account or account,
+                began_ms=origin.began_ms or issued_at_ms,
+            ),
+        )
+
+    def _open(
+        self, account: AccountId, identity: FederatedIdentity
+    ) -> tuple[int, Lineage]:
+        plain = self._sealer.open_sealed(
+            _PURPOSE,
+            account,
+            identity.token_id,
+            _COLUMN,
+            b64decode(identity.sealed_lineage, validate=True),
+        )
+        issued_at_ms, row = json.loads(plain)
+        return issued_at_ms, read_lineage(row)
