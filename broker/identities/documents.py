@@ -1,19 +1,47 @@
 """Policy documents on their way in: parsed by the engine, measured, or refused."""
 
 from broker.errors import MalformedPolicyDocument
-from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, parse_policy
+from broker.identities.service_principals import is_known_service
+from broker.policy import (
+    PolicyDocument,
+    PolicyKind,
+    PolicyRejected,
+    check_shared_issuers,
+    parse_new_policy,
+)
 
 
-def checked_document(text: str, kind: PolicyKind) -> PolicyDocument:
-    """The parsed document of a policy that is about to be stored.
+def checked_document(
+    text: str, kind: PolicyKind, *, managed: bool = False
+) -> PolicyDocument:
+    """The parsed document of a policy that is about to be stored, or to be a session's.
+
+    ``managed`` is for managed policies. Who exists is not looked at.
 
     Raises:
-        MalformedPolicyDocument: the engine refuses it.
+        MalformedPolicyDocument: the engine refuses it, or it opens a role to every
+            tenant of a shared issuer.
     """
     try:
-        return parse_policy(text, kind)
+        return judged_document(text, kind, managed=managed)
     except PolicyRejected as error:
         raise malformed(error) from error
+
+
+def judged_document(
+    text: str, kind: PolicyKind, *, managed: bool = False
+) -> PolicyDocument:
+    """The same for pages, which show where in the text a mistake is.
+
+    Raises:
+        PolicyRejected: as above.
+    """
+    document = parse_new_policy(
+        text, kind, managed=managed, knows_service=is_known_service
+    )
+    if kind is PolicyKind.TRUST:
+        check_shared_issuers(document)
+    return document
 
 
 def malformed(error: PolicyRejected) -> MalformedPolicyDocument:

@@ -271,4 +271,4 @@ def missing_version(arn: str, version_id: str) -> NoSuchEntity:
 def _check_document(account: Account, document: str) -> None:
     # Before it is read: what takes long to read is too large.
     require_within(account, Quota.POLICY_SIZE, policy_size(document))
-    checked_document(document, PolicyKind.IDENTITY)
+    checked_document(document, PolicyKind.IDENTITY, managed=True)

@@ -13,18 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from broker.errors import MalformedPolicyDocument
-from broker.identities.documents import checked_document, malformed
+from broker.identities.documents import checked_document
 from broker.identities.limits import Quota, require_within
 from broker.identities.names import find_named_resource
 from broker.model.account import Account, AccountId
 from broker.model.arn import Arn, iam_arn
 from broker.model.entities import Role, User
-from broker.policy import (
-    PolicyKind,
-    PolicyRejected,
-    check_shared_issuers,
-    policy_size,
-)
+from broker.policy import PolicyKind, policy_size
 from broker.stores.directory.port import DirectoryReader
 
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
@@ -54,7 +49,8 @@ async def stored_trust_policy(
     """
     # Before it is read: what takes long to read is too large.
     require_within(account, Quota.TRUST_POLICY_SIZE, policy_size(text))
-    require_tenant_conditions(text)
+    checked_document(text, PolicyKind.TRUST)
+
     pinned: dict[str, str] = {}
     for principal in aws_principals(text):
         found = await _find_pinned(directory, account.account_id, principal)
@@ -62,20 +58,6 @@ async def stored_trust_policy(
             raise UnknownPrincipal(principal)
         pinned[principal] = found
     return with_principals(text, pinned)
-
-
-def require_tenant_conditions(text: str) -> None:
-    """Judge a trust policy by all that does not depend on who exists.
-
-    Raises:
-        MalformedPolicyDocument: the document is refused, or opens the role to every
-            tenant of a shared issuer.
-    """
-    document = checked_document(text, PolicyKind.TRUST)
-    try:
-        check_shared_issuers(document)
-    except PolicyRejected as error:
-        raise malformed(error) from error
 
 
 def with_root_arns(text: str) -> str:

@@ -7,7 +7,8 @@ A library in itself::
     request = AccessRequest("s3:GetObject", "arn:aws:s3:::b/k", principal, context)
     decision = authorize(request, Applicable(identity=policies))
 
-The stages are modules: `strict_json` and `grammar` (text to document), `document`
+The stages are modules: `strict_json` and `grammar` (text to document), `new_policy`
+(what a text must be to be stored), `document`
 (what a policy is), `wildcard`, `variables`, `arn_pattern`, `principal`, `conditions`
 (the pieces), `compiled` (ready to decide), `evaluate` (the algorithm), `decision`
 and `explain` (the answer).
@@ -42,6 +43,7 @@ from broker.policy.explain import Closest, Element, Explanation, explain
 from broker.policy.grammar import parse_policy
 from broker.policy.issuer_claims import find_context_key, known_claims
 from broker.policy.mentions import context_keys
+from broker.policy.new_policy import parse_new_policy
 from broker.policy.prospect import is_conceivable
 from broker.policy.request import AccessRequest, Applicable
 from broker.policy.shared_issuers import check_shared_issuers
@@ -84,6 +86,7 @@ __all__ = [
     "join_policies",
     "known_claims",
     "matched_statements",
+    "parse_new_policy",
     "parse_policy",
     "policy_size",
     "print_policy",

@@ -1,16 +1,22 @@
 """Text to document: the strict grammar of each kind of policy.
 
 Messages are IAM's own sentences; advice beside them names the place, what is wrong and
-what to write.
+what to write. IAM reads a policy in stages, and tells the first mistake of the first
+stage that finds any; so does this reader. What only a policy that is about to be stored
+is held to is in `new_policy`.
+
+Source: IAM User Guide, "Grammar of the IAM JSON policy language"; texts and their order
+as recorded from IAM by many users and by the authors of public suites.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import NamedTuple, NoReturn
 
 from broker.policy.arn_pattern import is_everything
-from broker.policy.conditions import parse_operator
+from broker.policy.conditions import Operator, parse_operator
 from broker.policy.conditions.boolean import check_boolean
 from broker.policy.document import (
     VERSION_2008,
@@ -43,6 +49,7 @@ MAX_ACTION_CHARACTERS = 128
 """No service has an action with a longer name."""
 
 _SYNTAX = "Syntax errors in policy."
+_LEGACY = "The policy failed legacy parsing"
 _VERSIONS = (VERSION_2008, VERSION_2012)
 _TOP = frozenset({"Version", "Id", "Statement"})
 _ELEMENTS = frozenset(
@@ -60,19 +67,67 @@ _ELEMENTS = frozenset(
 )
 _SID = re.compile(r"[0-9A-Za-z]*")
 _SERVICE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9.-]*")
-_ACTION_NAME = re.compile(r"[a-zA-Z0-9*?_.-]+")
+_ACTION_NAME = re.compile(r"[ -9;-~]+")
 _PARTITION = re.compile(r"aws(?:-[a-z-]+)?|\*")
 _STRAY_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 
 
+class Stage(IntEnum):
+    """The stages in which IAM reads a policy, in their order."""
+
+    VERSION = 1
+    LEGACY = 2
+    SID = 3
+    ACTIONS = 4
+    RESOURCES = 5
+    VENDOR = 6
+    NO_RESOURCES = 7
+    KIND = 8
+
+
+Problems = list[tuple[Stage, PolicyRejected]]
+"""What was found after the first stage, the syntax, which ends the reading."""
+
+
 def parse_policy(text: str, kind: PolicyKind) -> PolicyDocument:
-    """Read a policy of one kind.
+    """Read a policy of one kind that is stored already.
 
     Quotas on its size, the existence of its principals and the guard on shared
     issuers (`shared_issuers.check_shared_issuers`) are the caller's business.
 
     Raises:
         PolicyRejected: the text breaks the grammar; nothing else is ever raised.
+    """
+    problems: Problems = []
+    document = read_policy(text, kind, problems)
+    raise_first(problems)
+    return document
+
+
+def has_arn_format(resource: str) -> bool:
+    """Whether a resource begins as an ARN does."""
+    scheme, colon, rest = resource.partition(":")
+    partition = rest.partition(":")[0]
+    return (
+        scheme == "arn" and bool(colon) and _PARTITION.fullmatch(partition) is not None
+    )
+
+
+def raise_first(problems: Problems) -> None:
+    """Tell the first mistake of the first stage.
+
+    Raises:
+        PolicyRejected: there is one.
+    """
+    if problems:
+        raise min(problems, key=lambda problem: problem[0])[1]
+
+
+def read_policy(text: str, kind: PolicyKind, problems: Problems) -> PolicyDocument:
+    """The document, and in ``problems`` what is wrong with it beyond its syntax.
+
+    Raises:
+        PolicyRejected: the text has syntax errors.
     """
     value = parse_json(text)
     if not isinstance(value, dict):
@@ -94,19 +149,25 @@ def parse_policy(text: str, kind: PolicyKind) -> PolicyDocument:
     version = _version(value)
     identifier = _optional_text(value, "Id", "The policy")
     statements = tuple(
-        _StatementReader(kind, version, index, raw).read()
+        _StatementReader(kind, version, index, raw, problems).read()
         for index, raw in enumerate(_statements(value))
     )
-    _check_sids(statements)
+    _check_sids(statements, problems)
     return PolicyDocument(
         kind=kind, version=version, statements=statements, id=identifier
     )
 
 
-def _reject(reason: RejectionReason, head: str, place: str, what: str) -> NoReturn:
-    raise PolicyRejected(
+def _rejected(
+    reason: RejectionReason, head: str, place: str, what: str
+) -> PolicyRejected:
+    return PolicyRejected(
         reason, head, place, f"{place}: {what}." if place else f"{what}."
     )
+
+
+def _reject(reason: RejectionReason, head: str, place: str, what: str) -> NoReturn:
+    raise _rejected(reason, head, place, what)
 
 
 def _version(policy: Mapping[str, Json]) -> str:
@@ -147,18 +208,19 @@ def _statements(policy: Mapping[str, Json]) -> list[Json]:
     return found
 
 
-def _check_sids(statements: tuple[Statement, ...]) -> None:
+def _check_sids(statements: tuple[Statement, ...], problems: Problems) -> None:
     seen: set[str] = set()
     for statement in statements:
         if not statement.sid:
             continue
         if statement.sid in seen:
-            _reject(
+            twice = _rejected(
                 RejectionReason.INVALID_SID,
                 "Statement IDs (SID) in a single policy must be unique.",
                 statement.place,
                 "its Sid is used before; write another one",
             )
+            problems.append((Stage.SID, twice))
         seen.add(statement.sid)
 
 
@@ -181,6 +243,7 @@ class _StatementReader:
     version: str
     index: int
     raw: Json
+    problems: Problems
 
     @property
     def place(self) -> str:
@@ -205,6 +268,19 @@ class _StatementReader:
         place = f"{self.place}, {element}" if element else self.place
         _reject(reason, head, place, what)
 
+    def note(
+        self,
+        stage: Stage,
+        reason: RejectionReason,
+        what: str,
+        *,
+        head: str,
+        element: object = "",
+    ) -> None:
+        """Something wrong that a stage behind the syntax tells."""
+        place = f"{self.place}, {element}" if element else self.place
+        self.problems.append((stage, _rejected(reason, head, place, what)))
+
     def read(self) -> Statement:
         raw = self.raw
         if not isinstance(raw, dict):
@@ -218,17 +294,7 @@ class _StatementReader:
                 )
         sid = self.sid(raw)
         effect = self.effect(raw)
-        action_element = self.either(raw, "Action", "NotAction")
-        if action_element is None:
-            self.reject(
-                RejectionReason.MISSING_ELEMENT,
-                'has neither Action nor NotAction; write for example "Action": '
-                '"s3:GetObject"',
-                head="Policy statement must contain actions.",
-            )
-        actions = self.strings(raw, action_element)
-        for action in actions:
-            self.check_action(action, action_element)
+        action_element, actions = self.actions(raw)
         resource_element, resources = self.resources(raw)
         principal_element, principals = self.principals(raw, effect)
         statement = Statement(
@@ -250,11 +316,12 @@ class _StatementReader:
             and effect is Effect.ALLOW
             and allows_federated_action(statement)
         ):
-            raise PolicyRejected(
+            anyone = PolicyRejected(
                 RejectionReason.INVALID_PRINCIPAL,
                 'AssumeRolepolicy contained an invalid principal: "STAR":"*".',
                 f"{self.place}, Principal",
             )
+            self.problems.append((Stage.KIND, anyone))
         return statement
 
     def sid(self, raw: Mapping[str, Json]) -> str | None:
@@ -262,7 +329,8 @@ class _StatementReader:
         if sid is None:
             return None
         if self.kind is not PolicyKind.RESOURCE and not _SID.fullmatch(sid):
-            self.reject(
+            self.note(
+                Stage.SID,
                 RejectionReason.INVALID_SID,
                 "use letters and digits only",
                 element="Sid",
@@ -278,13 +346,34 @@ class _StatementReader:
                 'has no Effect; write "Allow" or "Deny"',
             )
         value = raw["Effect"]
-        if value not in ("Allow", "Deny"):
-            self.reject(
+        effect = _EFFECTS.get(value.lower()) if isinstance(value, str) else None
+        wrong = 'must be "Allow" or "Deny", in exactly this case'
+        if effect is None:
+            self.reject(RejectionReason.INVALID_EFFECT, wrong, element="Effect")
+        if value != effect.value:
+            self.note(
+                Stage.LEGACY,
                 RejectionReason.INVALID_EFFECT,
-                'must be "Allow" or "Deny", in exactly this case',
+                wrong,
                 element="Effect",
+                head=_LEGACY,
             )
-        return Effect(str(value))
+        return effect
+
+    def actions(self, raw: Mapping[str, Json]) -> tuple[str | None, tuple[str, ...]]:
+        element = self.either(raw, "Action", "NotAction")
+        actions = () if element is None else self.strings(raw, element)
+        for action in actions:
+            self.check_action(action, str(element))
+        if not actions:
+            self.note(
+                Stage.ACTIONS,
+                _none_of(element),
+                'name an action, for example "Action": "s3:GetObject"',
+                element=element or "",
+                head="Policy statement must contain actions.",
+            )
+        return element, actions
 
     def either(self, raw: Mapping[str, Json], one: str, other: str) -> str | None:
         if one in raw and other in raw:
@@ -297,12 +386,6 @@ class _StatementReader:
     def strings(self, raw: Mapping[str, Json], element: str) -> tuple[str, ...]:
         value = raw[element]
         found = value if isinstance(value, list) else [value]
-        if not found:
-            self.reject(
-                RejectionReason.EMPTY,
-                "the list is empty; write a value",
-                element=element,
-            )
         return tuple(self.string(item, element) for item in found)
 
     def string(self, value: Json, element: str) -> str:
@@ -318,28 +401,28 @@ class _StatementReader:
         if action == "*":
             return
         service, colon, name = action.partition(":")
+        vendor = ""
         if not colon:
-            self.reject(
-                RejectionReason.INVALID_ACTION,
-                f'{shorten(action)} has no service; write for example "s3:GetObject"',
-                element=element,
-                head="Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, "
-                "ec2, etc.",
+            what = f'{shorten(action)} has no service; write for example "s3:GetObject"'
+            vendor = (
+                "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, "
+                "ec2, etc."
             )
-        if ":" in name:
-            self.reject(
+        elif ":" in name:
+            what = f"{shorten(action)} has more than one colon"
+            vendor = "Actions/Condition can contain only one colon."
+        elif service != "*" and not _SERVICE.fullmatch(service):
+            what = "write a service's name without wildcards before the colon"
+            vendor = f"Vendor {shorten(service)[1:-1]} is not valid"
+        if vendor:
+            self.note(
+                Stage.VENDOR,
                 RejectionReason.INVALID_ACTION,
-                f"{shorten(action)} has more than one colon",
+                what,
                 element=element,
-                head="Actions/Condition can contain only one colon.",
+                head=vendor,
             )
-        if service != "*" and not _SERVICE.fullmatch(service):
-            self.reject(
-                RejectionReason.INVALID_ACTION,
-                "write a service's name without wildcards before the colon",
-                element=element,
-                head=f"Vendor {shorten(service)[1:-1]} is not valid",
-            )
+            return
         if not _ACTION_NAME.fullmatch(name) or len(name) > MAX_ACTION_CHARACTERS:
             self.reject(
                 RejectionReason.INVALID_ACTION,
@@ -348,7 +431,8 @@ class _StatementReader:
                 element=element,
             )
         if self.kind is PolicyKind.TRUST and service.lower() not in {"sts", "*"}:
-            self.reject(
+            self.note(
+                Stage.KIND,
                 RejectionReason.INVALID_ACTION,
                 f'{shorten(action)} is none; write for example "sts:AssumeRole"',
                 element=element,
@@ -361,52 +445,69 @@ class _StatementReader:
         element = self.either(raw, "Resource", "NotResource")
         if self.kind is PolicyKind.TRUST:
             if element is not None:
-                self.reject(
+                self.note(
+                    Stage.KIND,
                     RejectionReason.FORBIDDEN_ELEMENT,
                     "a trust policy speaks of its own role only; leave the element out",
                     element=element,
                     head=f"Has prohibited field {element}.",
                 )
             return None, None
-        if element is None:
-            if self.kind is PolicyKind.RESOURCE:
-                return None, None
-            self.reject(
-                RejectionReason.MISSING_ELEMENT,
-                'has neither Resource nor NotResource; write an ARN or "*"',
+        if element is None and self.kind is PolicyKind.RESOURCE:
+            return None, None
+        values = () if element is None else self.resource_values(raw, element)
+        for value in values:
+            self.check_resource(value, str(element))
+        if not values:
+            self.note(
+                Stage.NO_RESOURCES,
+                _none_of(element),
+                'write an ARN or "*"',
+                element=element or "",
                 head="Policy statement must contain resources.",
             )
-        values = self.strings(raw, element)
-        for value in values:
-            self.check_resource(value, element)
         return element, values
+
+    def resource_values(self, raw: Mapping[str, Json], element: str) -> tuple[str, ...]:
+        """The patterns; a null in the list names nothing, and IAM takes it."""
+        value = raw[element]
+        found = value if isinstance(value, list) else [value]
+        return tuple(
+            self.string(item, element)
+            for item in found
+            if item is not None or not isinstance(value, list)
+        )
 
     def check_resource(self, value: str, element: str) -> None:
         self.check_pattern(value, element)
         if is_everything(value):
             return
-        shown = shorten(value)
-        if not value.startswith("arn:"):
-            self.reject(
-                RejectionReason.INVALID_RESOURCE,
-                f"write an ARN such as arn:aws:s3:::bucket/* instead of {shown}",
-                element=element,
-                head=f'Resource {shown[1:-1]} must be in ARN format or "*".',
-            )
+        shown = shorten(value)[1:-1]
         if _STRAY_CHARACTERS.search(value):
             self.reject(
                 RejectionReason.INVALID_RESOURCE,
-                f"{shown} holds a control character",
+                f"{shorten(value)} holds a control character",
                 element=element,
             )
-        parts = value.split(":", 2)
-        if not _PARTITION.fullmatch(parts[1]):
-            self.reject(
-                RejectionReason.INVALID_RESOURCE,
-                "write aws after arn:",
-                element=element,
-                head=f"Partition {shorten(parts[1])} is not valid for resource {shown}.",
+        if has_arn_format(value):
+            return
+        _, colon, rest = value.partition(":")
+        parts = rest.split(":", 4)
+        what = f"write an ARN such as arn:aws:s3:::bucket/* instead of {shown}"
+        wrong = f'Resource {shown} must be in ARN format or "*".'
+        if colon and not _PARTITION.fullmatch(parts[0]):
+            what = "write aws after arn:"
+            wrong = (
+                f'Partition "{shorten(parts[0])[1:-1]}" is not valid for resource'
+                f' "arn:{shorten(_padded(parts))[1:-1]}".'
             )
+        self.note(
+            Stage.RESOURCES,
+            RejectionReason.INVALID_RESOURCE,
+            what,
+            element=element,
+            head=wrong,
+        )
 
     def check_pattern(self, value: str, element: object) -> None:
         limit = (
@@ -436,7 +537,8 @@ class _StatementReader:
         element = self.either(raw, "Principal", "NotPrincipal")
         if element is None:
             if self.kind.is_about_principals:
-                self.reject(
+                self.note(
+                    Stage.KIND,
                     RejectionReason.MISSING_ELEMENT,
                     'has no Principal; write for example {"AWS": "123456789012"}',
                     head="Missing required field Principal.",
@@ -446,14 +548,17 @@ class _StatementReader:
             self.kind is PolicyKind.CONTROL and raw.get("Principal") == "*"
         )
         if not allowed:
-            self.reject(
+            self.note(
+                Stage.KIND,
                 RejectionReason.FORBIDDEN_ELEMENT,
                 "this policy belongs to its principal; leave the element out",
                 element=element,
                 head="Policy document should not specify a principal.",
             )
+            return None, None
         if element == "NotPrincipal" and self.kind is PolicyKind.TRUST:
-            self.reject(
+            self.note(
+                Stage.KIND,
                 RejectionReason.FORBIDDEN_ELEMENT,
                 "a trust policy names whom it trusts; write Principal"
                 if effect is Effect.ALLOW
@@ -467,25 +572,35 @@ class _StatementReader:
         if value == "*":
             return Principals(anyone=True)
         if not isinstance(value, dict) or not value:
-            self.reject(
+            self.note(
+                Stage.KIND,
                 RejectionReason.INVALID_PRINCIPAL,
                 'write "*" or an object such as {"AWS": "123456789012"}',
                 element=element,
                 head="Invalid principal in policy.",
             )
+            return Principals()
         found: dict[str, tuple[str, ...]] = {}
         for name in value:
             if name not in _PRINCIPAL_TYPES or (
                 name == "CanonicalUser" and self.kind is PolicyKind.TRUST
             ):
-                self.reject(
+                self.note(
+                    Stage.KIND,
                     RejectionReason.INVALID_PRINCIPAL,
                     f"has an unknown type {shorten(name)}; "
                     "write AWS, Federated or Service",
                     element=element,
                     head="Invalid principal in policy.",
                 )
+                continue
             found[name] = self.strings(value, name)
+            if not found[name]:
+                self.reject(
+                    RejectionReason.EMPTY,
+                    "the list is empty; write a value",
+                    element=name,
+                )
             for item in found[name]:
                 self.check_principal(name, item, element)
         return Principals(
@@ -498,18 +613,15 @@ class _StatementReader:
     def check_principal(self, name: str, value: str, element: str) -> None:
         if _PRINCIPAL_TYPES[name](value):
             return
-        if name == "Federated":
-            raise PolicyRejected(
-                RejectionReason.INVALID_PRINCIPAL,
-                "Federated principals must be valid domain names or SAML metadata ARNs",
-                f"{self.place}, {element}",
-            )
-        # IAM's own text; it is complete, so the place stays beside it.
-        raise PolicyRejected(
-            RejectionReason.INVALID_PRINCIPAL,
-            f'Invalid principal in policy: "{name}":{shorten(value)}',
-            f"{self.place}, {element}",
+        text = (
+            "Federated principals must be valid domain names or SAML metadata ARNs"
+            if name == "Federated"
+            else f'Invalid principal in policy: "{name.upper()}":{shorten(value)}'
         )
+        # IAM's own texts are complete, so the place stays beside them.
+        place = f"{self.place}, {element}"
+        wrong = PolicyRejected(RejectionReason.INVALID_PRINCIPAL, text, place)
+        self.problems.append((Stage.KIND, wrong))
 
     def conditions(self, raw: Mapping[str, Json]) -> Iterator[Condition]:
         if "Condition" not in raw:
@@ -523,12 +635,9 @@ class _StatementReader:
             )
         for operator_text, keys in block.items():
             place = _Place(operator_text)
-            try:
-                operator = parse_operator(operator_text)
-            except ValueError as error:
-                self.reject(
-                    RejectionReason.INVALID_CONDITION, str(error), element=place
-                )
+            if keys == {}:
+                continue  # IAM does not look at what nothing is compared with
+            operator = self.operator(operator_text, place)
             if not isinstance(keys, dict):
                 self.reject(
                     RejectionReason.WRONG_TYPE,
@@ -544,24 +653,33 @@ class _StatementReader:
                 for item in values:
                     wrong = check(item)
                     if wrong is not None:
-                        self.reject(
-                            RejectionReason.INVALID_CONDITION,
-                            f"{shorten(item)} {wrong}",
-                            element=key_place,
-                        )
+                        self.wrong_value(item, wrong, operator, key_place)
                     if family is not None and family.takes_variables:
                         self.check_value(item, place, wildcards=family.takes_wildcards)
                 yield Condition(operator_text, key, values)
 
+    def operator(self, text: str, place: object) -> Operator:
+        try:
+            return parse_operator(text)
+        except ValueError as error:
+            self.reject(RejectionReason.INVALID_CONDITION, str(error), element=place)
+
+    def wrong_value(
+        self, value: str, wrong: str, operator: Operator, place: object
+    ) -> None:
+        what = f"{shorten(value)} {wrong}"
+        reason = RejectionReason.INVALID_CONDITION
+        if operator.name.startswith("Date"):
+            self.note(Stage.LEGACY, reason, what, element=place, head=_LEGACY)
+        else:
+            self.reject(reason, what, element=place)
+
     def check_key(self, key: str, place: object) -> None:
-        prefix, colon, name = key.partition(":")
-        if not (prefix and colon and name):
+        if not key:
             self.reject(
                 RejectionReason.INVALID_CONDITION,
-                f'{shorten(key)} has no service; write for example "aws:SourceIp"',
+                'an empty text is no key; write for example "aws:SourceIp"',
                 element=place,
-                head="Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, "
-                "ec2, etc.",
             )
 
     def check_value(self, value: str, place: object, *, wildcards: bool) -> None:
@@ -592,6 +710,18 @@ class _StatementReader:
                 )
 
 
+def _padded(parts: list[str]) -> str:
+    """An ARN behind its scheme with stars for missing parts, as IAM tells it."""
+    found = parts[:1] if parts[1:] == [""] else parts
+    return ":".join([*found, *["*"] * (5 - len(found))])
+
+
+def _none_of(element: str | None) -> RejectionReason:
+    """Why nothing is named: there is no such element, or an empty list."""
+    return RejectionReason.MISSING_ELEMENT if element is None else RejectionReason.EMPTY
+
+
+_EFFECTS = {effect.value.lower(): effect for effect in Effect}
 _PRINCIPAL_TYPES = {
     "AWS": is_aws_principal,
     "Federated": is_federated_principal,

@@ -45,7 +45,7 @@ WHO = load("who")
 TOPICS = {
     path.stem: load(path.stem)
     for path in sorted(HERE.glob("*.yaml"))
-    if path.stem not in {"who", "grammar"}
+    if path.stem not in {"who", "grammar", "new-policies"}
 }
 
 

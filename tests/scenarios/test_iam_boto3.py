@@ -51,7 +51,7 @@ def test_conditions_see_tags_of_the_entity_and_of_the_request(
     statements = [
         {
             "Effect": "Allow",
-            "Action": "iam:CreateRole",
+            "Action": ["iam:CreateRole", "iam:TagRole"],
             "Resource": f"arn:aws:iam::{ACCOUNT}:role/app/*",
             "Condition": {"StringEquals": {"aws:RequestTag/team": "blue"}},
         },

@@ -82,6 +82,28 @@ def as_trust(text: str) -> str:
     return json.dumps(document)
 
 
+def test_what_iam_does_not_store_is_refused_at_every_door(door: Any) -> None:
+    bucket = "arn:aws:s3:eu-west-1::bucket"
+    service = {"Service": "tagging.amazonaws.com"}
+    for name in door.names:
+        if "trust" in name:
+            statements = {"Principal": service, "Action": "sts:AssumeRole"}
+            text = policy({"Effect": "Allow", **statements})
+            said = 'Invalid principal in policy: "SERVICE":"tagging.amazonaws.com"'
+        else:
+            text = policy(statement("s3:*", bucket))
+            said = f"Resource {bucket} can not contain region information."
+        error = door(name, text)["Error"]
+        assert (error["Code"], error["Message"]) == (
+            "MalformedPolicyDocument",
+            said,
+        ), name
+        old = text.replace("2012-10-17", "2008-10-17")
+        if name in {"a managed policy", "a version of a managed policy"}:
+            said = "Policy document must be version 2012-10-17 or greater."
+        assert door(name, old)["Error"]["Message"] == said, name
+
+
 def test_the_message_is_aws_s_alone_at_every_door(
     broker: RunningBroker, door: Any
 ) -> None:

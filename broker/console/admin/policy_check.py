@@ -1,17 +1,12 @@
 """A policy text held to the grammar of its kind: what is wrong, and where."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from broker.console.admin.policy_findings import Finding, find_findings
 from broker.errors import BrokerError
-from broker.policy import (
-    PolicyDocument,
-    PolicyKind,
-    PolicyRejected,
-    check_shared_issuers,
-    parse_policy,
-    policy_size,
-)
+from broker.identities.documents import judged_document
+from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, policy_size
 from broker.policy.places import find_place, find_statement_index
 
 _AROUND = 2
@@ -57,16 +52,21 @@ class Checked:
     findings: tuple[Finding, ...] = ()
 
 
-def check_text(text: str, kind: PolicyKind) -> Checked:
-    """Hold a text to the grammar, and look for what is worth knowing."""
+Judge = Callable[[str, PolicyKind], PolicyDocument]
+"""Reads a policy, or refuses it with `PolicyRejected`."""
+
+
+def check_text(text: str, kind: PolicyKind, judge: Judge = judged_document) -> Checked:
+    """Hold a text to the grammar, and look for what is worth knowing.
+
+    ``judge`` is what the policy is held to: by default, what is about to be stored.
+    """
     size = policy_size(text)
     if size > CHECKED_MAX:
         message = f"The policy has {size} characters; pages take {CHECKED_MAX}."
         return Checked(None, Problem(message=message))
     try:
-        document = parse_policy(text, kind)
-        if kind is PolicyKind.TRUST:
-            check_shared_issuers(document)
+        document = judge(text, kind)
     except PolicyRejected as error:
         return Checked(None, place_problem(text, error))
     return Checked(document, None, find_findings(document))

@@ -1,6 +1,7 @@
 """Making a managed policy, and giving one a new version: the pages with the editor."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -57,7 +58,7 @@ class PolicyEditing:
 
 async def _new(visit: Visit) -> Response:
     typed = {name: visit.text(name)[:_TYPED_MAX] for name in _FIELDS}
-    editor = read_editor(visit.posted_form, _KIND)
+    editor = _posted(visit)
     status = OK
     if editor is None:
         editor = await _begin_new(visit)
@@ -89,9 +90,14 @@ async def _begin_new(visit: Visit) -> Editor:
     """From scratch, or from another policy."""
     source = visit.text("from")[:2048]
     if not source:
-        return begin_empty(_KIND)
+        return replace(begin_empty(_KIND), managed=True)
     _, text = await _in_force(visit, source)
-    return begin(format_text(text), _KIND)
+    return replace(begin(format_text(text), _KIND), managed=True)
+
+
+def _posted(visit: Visit) -> Editor | None:
+    editor = read_editor(visit.posted_form, _KIND)
+    return None if editor is None else replace(editor, managed=True)
 
 
 async def _create(visit: Visit, editor: Editor, typed: Mapping[str, str]) -> Response:
@@ -108,7 +114,7 @@ async def _create(visit: Visit, editor: Editor, typed: Mapping[str, str]) -> Res
 
 async def _edit(visit: Visit) -> Response:
     arn = visit.text("arn")[:2048]
-    editor = read_editor(visit.posted_form, _KIND)
+    editor = _posted(visit)
     status, conflict, full = OK, "", False
     policy, text = await _in_force(visit, arn)
     if is_aws(policy):
@@ -116,6 +122,7 @@ async def _edit(visit: Visit) -> Response:
     in_force = policy["DefaultVersionId"]
     if editor is None:
         editor = begin(format_text(text), _KIND, in_force)
+        editor = replace(editor, managed=True)
     elif visit.text(DO) == SAVE:
         editor = editor.checked()
         status = _BAD_REQUEST

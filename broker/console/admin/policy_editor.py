@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import TypeVar
 
 from broker.catalogue import (
@@ -41,6 +42,7 @@ from broker.console.admin.policy_draft import (
 from broker.console.admin.policy_findings import Finding
 from broker.console.forms import Form, newlines
 from broker.errors import BrokerError
+from broker.identities.documents import judged_document
 from broker.policy import CONTEXT_KEYS, PolicyKind, PolicyRejected
 from broker.policy.strict_json import parse_json
 
@@ -85,6 +87,8 @@ class Editor:
     problem: Problem | None = None
     findings: tuple[Finding, ...] = field(default=())
     looked: bool = False
+    managed: bool = False
+    """Whether the policy is a managed one: its version must be the current one."""
 
     @property
     def is_trust(self) -> bool:
@@ -109,7 +113,8 @@ class Editor:
 
     def check(self) -> Checked:
         """The text held to the grammar."""
-        return check_text(self.policy(), self.kind)
+        judge = partial(judged_document, managed=self.managed)
+        return check_text(self.policy(), self.kind, judge)
 
     def summary(self) -> tuple[ServiceSummary, ...]:
         """What the policy gives, beside its JSON; empty when it cannot be told."""

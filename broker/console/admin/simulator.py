@@ -20,7 +20,7 @@ from broker.console.admin.visit import OK, Visit, visited, words
 from broker.console.forms import Form, newlines
 from broker.console.inside import Inside, Route
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError
-from broker.policy import CONTEXT_KEYS, PolicyKind, find_context_key
+from broker.policy import CONTEXT_KEYS, PolicyKind, find_context_key, parse_policy
 
 HERE = "simulator"
 PATH = "/console/simulator"
@@ -209,7 +209,7 @@ def _find_mistake(asked: Asked) -> Problem | None:
     for name, (text, kind) in kinds.items():
         if not text.strip():
             continue
-        problem = check_text(text, kind).problem
+        problem = check_text(text, kind, parse_policy).problem
         if problem is not None:
             return replace(problem, message=f"{name}: {problem.message}")
     return None

@@ -7,8 +7,10 @@ from broker.identities.template.properties import Properties
 from broker.policy import PolicyKind
 
 
-def read_document(properties: Properties, name: str, kind: PolicyKind) -> str:
-    """A policy document that the engine accepts.
+def read_document(
+    properties: Properties, name: str, kind: PolicyKind, *, managed: bool = False
+) -> str:
+    """A policy document that the engine accepts; ``managed`` for managed policies.
 
     Raises:
         TemplateError: it is absent, or refused.
@@ -16,7 +18,7 @@ def read_document(properties: Properties, name: str, kind: PolicyKind) -> str:
     place = f"{properties.place}.{name}"
     text = properties.document(name)
     try:
-        checked_document(text, kind)
+        checked_document(text, kind, managed=managed)
     except BrokerError as error:
         raise TemplateError(place, str(error)) from error
     return text

@@ -47,7 +47,9 @@ def _parse(properties: Properties, _reading: Reading) -> PolicySpec:
         name=properties.name("ManagedPolicyName"),
         path=properties.path_text(),
         description=properties.optional_text("Description"),
-        document=read_document(properties, "PolicyDocument", PolicyKind.IDENTITY),
+        document=read_document(
+            properties, "PolicyDocument", PolicyKind.IDENTITY, managed=True
+        ),
         tags=properties.tags(KeyCase.SENSITIVE),
     )
 

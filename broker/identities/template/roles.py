@@ -8,7 +8,6 @@ own as soon as all are there.
 import json
 from dataclasses import dataclass, field, fields, replace
 
-from broker.errors import BrokerError
 from broker.identities import roles
 from broker.identities.service_linked_roles import is_service_linked
 from broker.identities.template.documents import read_document
@@ -26,7 +25,6 @@ from broker.identities.template.owned import (
 from broker.identities.template.properties import Properties, compact, normal_document
 from broker.identities.trust import (
     UnknownPrincipal,
-    require_tenant_conditions,
     shown_trust_policies,
     stored_trust_policy,
     with_root_arns,
@@ -62,10 +60,6 @@ class RoleSpec(OwnerSpec):
 def _parse(properties: Properties, _reading: Reading) -> RoleSpec:
     name = "AssumeRolePolicyDocument"
     trust_policy = read_document(properties, name, PolicyKind.TRUST)
-    try:
-        require_tenant_conditions(trust_policy)
-    except BrokerError as error:
-        raise TemplateError(f"{properties.place}.{name}", str(error)) from error
     return _role_spec(
         read_owned(properties, "RoleName"),
         trust_policy=with_root_arns(trust_policy),

@@ -64,7 +64,8 @@ async def test_a_policy_is_made_with_the_form(admin: Administrator) -> None:
 async def test_a_policy_is_made_from_pasted_json(admin: Administrator) -> None:
     page = await admin.see(NEW)
     as_json = await press(admin, page, "show-json")
-    text = json.dumps({"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}})
+    statement = {"Effect": "Deny", "Action": "*", "Resource": "*"}
+    text = json.dumps({"Version": "2012-10-17", "Statement": statement})
     looked = await press(admin, as_json, "check", text=text)
     assert "It only denies" in text_of(looked)
     await follow(admin, await press(admin, looked, "save", name="No"))
@@ -118,11 +119,22 @@ async def test_what_the_form_cannot_say_is_kept_and_shown(admin: Administrator) 
     [
         ('{\n "Statement": [\n', "Line 3, column 1", ""),
         (
-            '{"Statement": {"Effect": "Allow",\n "Action": "GetObject"}}',
+            (
+                '{"Version": "2012-10-17", "Statement": {"Effect": "Allow",'
+                '\n "Action": "GetObject"}}'
+            ),
             "Line 2, column 12, statement 1",
             '"GetObject"',
         ),
         ('{"Version": "2011", "Statement": []}', "Line 1, column 13", '"2011"'),
+        (
+            (
+                '{"Version": "2008-10-17",\n "Statement": {"Effect": "Allow",'
+                ' "Action": "*", "Resource": "*"}}'
+            ),
+            "Line 1, column 13",
+            '"2008-10-17"',
+        ),
     ],
 )
 async def test_a_mistake_is_shown_where_it_is_and_nothing_is_lost(
@@ -321,11 +333,12 @@ async def test_parts_that_may_not_be_seen_do_not_end_the_page(
 async def test_markup_stays_text(admin: Administrator) -> None:
     text = json.dumps(
         {
+            "Version": "2012-10-17",
             "Statement": {
                 "Effect": "Allow",
                 "Action": "s3:*",
                 "Resource": "arn:aws:s3:::</textarea><script>x</script>",
-            }
+            },
         }
     )
     page = await press(admin, await admin.see(NEW), "show-json")

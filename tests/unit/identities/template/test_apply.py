@@ -359,6 +359,30 @@ ROLE = {"RoleName": "R", "AssumeRolePolicyDocument": trust()}
             },
             "p comes twice",
         ),
+        (
+            {
+                "ManagedPolicies": [
+                    {
+                        "ManagedPolicyName": "P",
+                        "PolicyDocument": policy().replace("2012", "2008"),
+                    }
+                ]
+            },
+            "PolicyDocument: Policy document must be version 2012-10-17 or greater.",
+        ),
+        (
+            {
+                "Roles": [
+                    {
+                        "RoleName": "R",
+                        "AssumeRolePolicyDocument": trust().replace(
+                            "sts:AssumeRole", "sts:BecomeRole"
+                        ),
+                    }
+                ]
+            },
+            "AssumeRolePolicyDocument: Trust Policy statement actions can only be",
+        ),
     ],
 )
 async def test_a_mistake_is_named_with_its_place(
