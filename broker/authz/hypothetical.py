@@ -117,7 +117,7 @@ class Hypotheses:
 
     async def _caller(self, text: str) -> Caller:
         try:
-            if text.isdigit():
+            if text.isascii() and text.isdigit():
                 return Caller(principal=Principal.root(parse_account_id(text)))
             arn = Arn.parse(text)
             account = parse_account_id(arn.account)
@@ -170,7 +170,7 @@ class Hypotheses:
             *_, service, _, account, resource = parts
             kind, _, rest = resource.partition("/")
             name = rest.rpartition("/")[2]
-            if account.isdigit():
+            if account.isascii() and account.isdigit():
                 owner = AccountId(account)
             if service == "iam" and kind in {"role", "user"}:
                 find = (

@@ -192,7 +192,7 @@ def require_place(request: Request) -> str:
 def _place(typed: str) -> str:
     """People write numbers in groups, and aliases with capitals."""
     digits = re.sub(r"[\s-]", "", typed[:_LONGEST_TYPED])
-    return digits if digits.isdigit() else typed.strip().lower()
+    return digits if digits.isascii() and digits.isdigit() else typed.strip().lower()
 
 
 def _first(ways: tuple[WayIn, ...], last: str) -> list[WayIn]:

@@ -94,7 +94,7 @@ class WaysIn:
 
     async def find_number(self, account: str) -> AccountId | None:
         """An account's number, by its id or alias; any number may be one."""
-        if len(account) == _NUMBER_LENGTH and account.isdigit():
+        if len(account) == _NUMBER_LENGTH and account.isascii() and account.isdigit():
             return parse_account_id(account)
         if "\0" in account:  # PostgreSQL takes none in a text
             return None

@@ -275,7 +275,7 @@ def _check_head(answer: httpx2.Response, max_bytes: int) -> None:
     if encoding != "identity":
         raise httpx2.DecodingError(f"the answer is encoded ({encoding:.40})")
     length = answer.headers.get("content-length", "")
-    if length.isdecimal() and int(length[:20]) > max_bytes:
+    if length.isascii() and length.isdecimal() and int(length[:20]) > max_bytes:
         raise httpx2.ReadError(f"more than {max_bytes} bytes")
 
 

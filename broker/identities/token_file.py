@@ -17,6 +17,7 @@ _SERIAL = re.compile(r"[\w+=/:,.@-]{9,256}", re.ASCII)
 
 _SMALLEST_SEED_BYTES = 16
 _LARGEST_SEED_BYTES = 128
+_PERIOD = re.compile(r"[0-9]{2,3}")
 _PERIODS = range(10, 301)
 _BASE32_BLOCK = 8
 _USUAL_PERIOD = 30
@@ -75,7 +76,7 @@ def _parse_token(line: str, encoding: SeedEncoding) -> Token:
             f"the seed has less than {_SMALLEST_SEED_BYTES} bytes, or too many"
         )
     period = rest[1] if len(rest) > 1 else str(_USUAL_PERIOD)
-    if not (period.isascii() and period.isdigit()) or int(period[:4]) not in _PERIODS:
+    if not _PERIOD.fullmatch(period) or int(period) not in _PERIODS:
         raise ValueError("the period is 10 to 300 seconds")
     return Token(serial, seed, int(period))
 

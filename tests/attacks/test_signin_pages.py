@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from lxml import html
@@ -377,3 +378,28 @@ def assert_harmless(page: Any) -> None:
         link.startswith(("/", "#", ORIGIN))
         for link in tree.xpath("//@href | //@action")
     )
+
+
+@pytest.mark.parametrize(
+    "digits",
+    ["\u0661" * 12, "\uff11" * 12, "\u00b2" * 12, "1" * 11 + "\u0661", "9" * 5000],
+)
+async def test_digits_that_are_none_find_no_account(
+    world: SignInWorld, digits: str
+) -> None:
+    """What other scripts count with, and more digits than Python reads."""
+    browser = world.browser()
+    place = f"/signin/{quote(digits)}"
+    for method, path, form in (
+        ("POST", f"{place}/with/x/backchannel-logout", {"logout_token": "a.b.c"}),
+        ("GET", f"{place}/with/x/frontchannel-logout?iss=a&sid=b", None),
+        ("GET", f"{place}/with/x", None),
+        ("GET", place, None),
+        ("POST", place, {"username": "ana", "password": "x"}),
+        ("GET", f"/signin?account={quote(digits)}", None),
+        ("POST", "/signin", {"account": digits}),
+        ("GET", f"/issuer/{quote(digits)}/.well-known/jwks.json", None),
+        ("GET", f"/console/simulator?start={quote(digits)}", None),
+    ):
+        answer = await browser.request(method, path, data=form, headers=SAME)
+        assert answer.status_code < 500, (method, path[:60])

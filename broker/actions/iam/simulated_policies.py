@@ -84,7 +84,7 @@ class Sources:
 
     def _find(self, label: str) -> Source | None:
         kind, _, number = label.rpartition(" ")
-        if number.isdigit() and int(number) < len(self.listed):
+        if number.isascii() and number.isdigit() and int(number) < len(self.listed):
             source = self.listed[int(number)]
             return source if source.source_type == kind else None
         return None

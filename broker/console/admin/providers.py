@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND
+from broker.console.admin.reading import read_start
 from broker.console.admin.tag_lines import read_tags
 from broker.console.admin.visit import OK, Visit, address, go, visited, words
 from broker.console.inside import Inside, Route
@@ -93,7 +94,7 @@ async def _healths(visit: Visit, kind: str) -> Mapping[str, ProviderHealth]:
 
 async def _list(visit: Visit) -> Response:
     wanted = visit.text("q")[:128]
-    start = int(visit.text("start")[:6]) if visit.text("start").isdecimal() else 0
+    start = read_start(visit.text("start"))
     rows, refused = await find_rows(visit)
     fitting = [row for row in rows if wanted.lower() in row.name.lower()]
     shown = fitting[start : start + ROWS]

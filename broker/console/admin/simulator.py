@@ -5,6 +5,7 @@ of the API's simulation; the statements' texts and the reason are shown to those
 may read the policies.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,6 +30,7 @@ TYPES = (
     *("string", "stringList", "boolean", "booleanList", "numeric", "numericList"),
     *("date", "dateList", "ip", "ipList", "binary", "binaryList"),
 )
+_PLACE = re.compile(r"[0-9]{1,4}")
 _BAD_REQUEST = 400
 _POLICIES_MAX = 10
 _KEYS_MAX = 40
@@ -92,7 +94,7 @@ async def _page(visit: Visit) -> Response:
     if visit.posted:
         try:
             command, *places = visit.text("do").split(":")
-            place = int(places[-1]) if places and places[-1].isdecimal() else None
+            place = int(places[-1]) if places and _PLACE.fullmatch(places[-1]) else None
             if command == "simulate":
                 problem = _find_mistake(asked)
                 if problem is None:
@@ -265,7 +267,7 @@ def _request_given(asked: Asked) -> dict[str, Any]:
         "ResourceArns": list(asked.resources) or None,
         "CallerArn": asked.caller or None,
         "ResourceOwner": f"arn:aws:iam::{owner}:root"
-        if owner.isdigit()
+        if owner.isascii() and owner.isdigit()
         else owner or None,
         "ContextEntries": [_entry(key) for key in asked.keys if key.name and key.values]
         or None,
