@@ -53,6 +53,9 @@ class RunningBroker:
     port: int
     environment: dict[str, str] = field(repr=False)
     workers: int = 1
+    files: int = 0
+    """How many it may open; 0 for as many as we may."""
+
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -81,6 +84,7 @@ class RunningBroker:
         with (self.folder / "broker.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
+                    *(("prlimit", f"--nofile={self.files}") if self.files else ()),
                     *(sys.executable, "-m", "broker", "serve"),
                     *("--port", str(self.port), "--workers", str(self.workers)),
                 ],
@@ -174,7 +178,12 @@ def find_aws_cli_2() -> tuple[str, ...] | None:
 
 @contextmanager
 def running_broker(
-    folder: Path, *, workers: int = 1, start: bool = True, **settings: str
+    folder: Path,
+    *,
+    workers: int = 1,
+    start: bool = True,
+    files: int = 0,
+    **settings: str,
 ) -> Iterator[RunningBroker]:
     """A broker with these settings (``redis_url`` is ``BROKER_REDIS_URL``)."""
     port = find_free_port()
@@ -185,7 +194,7 @@ def running_broker(
         "BROKER_PUBLIC_URL": f"http://127.0.0.1:{port}",
         **{f"BROKER_{name.upper()}": value for name, value in settings.items()},
     }
-    broker = RunningBroker(folder, port, environment, workers)
+    broker = RunningBroker(folder, port, environment, workers, files)
     try:
         if start:
             broker.start()
