@@ -25,6 +25,8 @@ _LOG_SECONDS = 60.0
 _FLOOD_CONNECTIONS = 64
 """So many at once leave memory behind that is worth returning."""
 
+_RETURNS = 8
+
 _PATIENCE_SECONDS = 1.0
 """A body that takes longer makes room for one that comes when there is none."""
 
@@ -118,6 +120,7 @@ class Watch:
             _STEP_SECONDS, limits.head_seconds / 4, limits.body_seconds / 4
         )
         self._most_open = 0
+        self._returns_left = 0
         self._is_ticking = False
         self._said_at = float("-inf")
 
@@ -173,13 +176,20 @@ class Watch:
         now = self._loop.time()
         for connection in tuple(self._open):
             connection.close_if_late(now)
-        if len(self._open) < self._most_open // 4:
-            if self._most_open >= _FLOOD_CONNECTIONS:
-                return_free_pages()
-            self._most_open = len(self._open)
-        self._is_ticking = bool(self._open)
+        self._return_memory()
+        self._is_ticking = bool(self._open or self._returns_left)
         if self._is_ticking:
             self._loop.call_later(self._step, self._tick)
+
+    def _return_memory(self) -> None:
+        """After a flood, and for some ticks: not all of it is let go of at once."""
+        now_open = len(self._open)
+        if self._most_open >= _FLOOD_CONNECTIONS and now_open < self._most_open // 4:
+            self._returns_left = _RETURNS
+            self._most_open = now_open
+        if self._returns_left:
+            self._returns_left -= 1
+            return_free_pages()
 
 
 def raise_file_limit() -> None:
