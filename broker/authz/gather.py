@@ -120,9 +120,14 @@ class PolicyLibrary:
             return ()
         if session.kind is SessionKind.FEDERATION_TOKEN and not session.policies:
             return (_NOTHING,)
-        return tuple(
-            [await self._layer(session.account, layer) for layer in session.policies]
-        )
+        layers = [await self._layer(session.account, one) for one in session.policies]
+        if session.kind is SessionKind.ROOT_TASK:
+            # AWS's task policies only deny: what they leave is what the root may do.
+            return tuple(
+                layer if layer is _NOTHING else join_policies([layer, ALLOW_ALL])
+                for layer in layers
+            )
+        return tuple(layers)
 
     async def service_controls(self, caller: Caller) -> tuple[PolicySet, ...]:
         """What the operator lets the caller's account do at all; root included.
