@@ -23,8 +23,10 @@ from broker.stores.installation import (
 )
 from broker.stores.migrations import HEAD, SchemaTooNewError, find_revision
 from broker.stores.open import Stores
+from broker.stores.sqlite_space import waste_of
 from broker.stores.urls import (
     PostgresqlLocation,
+    SqliteLocation,
     StoreUrlError,
     parse_database_url,
     parse_redis_url,
@@ -32,6 +34,7 @@ from broker.stores.urls import (
 )
 
 _CLOCK_TOLERANCE = timedelta(seconds=2)
+_MUCH_ROOM = 64_000_000
 _KEY_AGE = timedelta(days=365)
 
 
@@ -106,7 +109,25 @@ async def check_database(settings: Settings) -> list[Finding]:
                 "`broker serve` upgrades them",
             )
         ]
-    return [good("database", f"{shown} answers")]
+    return [good("database", f"{shown} answers"), *_check_room(settings)]
+
+
+def _check_room(settings: Settings) -> list[Finding]:
+    """Whether a SQLite file keeps much room that nothing needs."""
+    location = parse_database_url(settings.database)
+    if not isinstance(location, SqliteLocation):
+        return []
+    size, wasted = waste_of(location.path)
+    if wasted * 4 <= size or wasted < _MUCH_ROOM:
+        return []
+    return [
+        warning(
+            "database",
+            f"{wasted // 1_000_000} MB of {size // 1_000_000} MB are free, and the file"
+            " was not made to give them back",
+            "write it anew once, see docs/operating.md, When something fails",
+        )
+    ]
 
 
 async def check_sessions(stores: Stores, clock: Clock) -> list[Finding]:

@@ -21,6 +21,7 @@ from broker.stores.cache.records import decode_session, encode_session
 from broker.stores.database import connect_sqlite
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.sqlite_batch import BATCH
+from broker.stores.sqlite_space import give_back
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.times import to_millis
 
@@ -270,6 +271,7 @@ class SqliteCache:
         ):
             while await self._run(statement, (before, _PURGE_ROWS)) == _PURGE_ROWS:
                 pass
+        await give_back(self._writer)
 
 
 def _put_sessions(connection: sqlite3.Connection, rows: list[_SessionRow]) -> None:

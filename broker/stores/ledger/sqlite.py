@@ -15,6 +15,7 @@ from broker.stores.errors import StoreUnavailableError
 from broker.stores.ledger.port import ReplayMark
 from broker.stores.ledger.rows import decode_audit, encode_audit, encode_mark
 from broker.stores.ledger.search import build_search, read_page
+from broker.stores.sqlite_space import give_back
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.times import to_micros
 
@@ -89,6 +90,7 @@ class SqliteLedger:
         ):
             while await self._delete(statement, before) == _PURGE_ROWS:
                 pass
+        await give_back(self._writer)
 
     async def _delete(self, statement: str, before: int) -> int:
         return await self._writer.run(

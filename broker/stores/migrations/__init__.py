@@ -18,6 +18,7 @@ from broker.stores.database import (
 )
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.sqlite_engine import SQLITE_PRAGMAS
+from broker.stores.sqlite_space import FOR_NEW_FILES
 from broker.stores.urls import DatabaseLocation, PostgresqlLocation, SqliteLocation
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def _migrate_sqlite(path: Path) -> None:
         # Nobody else's to read; SQLite gives its side files the same mode.
         path.touch(mode=0o600)
         with closing(sqlite3.connect(path)) as plain:
+            plain.execute(FOR_NEW_FILES)
             plain.execute(SQLITE_PRAGMAS[0])
         engine = create_engine(
             f"sqlite:///{path}", connect_args={"isolation_level": None}
