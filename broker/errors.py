@@ -5,8 +5,7 @@
     │                InvalidParameterValue, UnsupportedOperation, RequestEntityTooLarge
     ├── proof        MissingAuthenticationToken, IncompleteSignature,
     │                SignatureDoesNotMatch, InvalidClientTokenId, ExpiredToken,
-    │                InvalidIdentityToken, ProofUsed, ExpiredFederationToken,
-    │                IdpRejectedClaim,
+    │                InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim,
     │                IdpCommunicationError, ExpiredTradeInToken,
     │                InvalidSubjectCredentials, InvalidAuthorizationMessage
     ├── permission   AccessDenied, RegionDisabled, SessionDurationEscalation,
@@ -170,17 +169,6 @@ class InvalidIdentityToken(BrokerError):
     """The assertion or web identity token was not accepted as proof."""
 
     code = "InvalidIdentityToken"
-
-
-class ProofUsed(InvalidIdentityToken):
-    """A proof that is good once was spent by an earlier call."""
-
-    def __init__(self, message: str | None = None, *, detail: str = "") -> None:
-        super().__init__(
-            message
-            or "The assertion or token in the request has been used before. If no answer to that use reached you, it may have taken effect all the same. Sign in at your identity provider again.",
-            detail=detail or "replay: another mint has spent this proof",
-        )
 
 
 class ExpiredFederationToken(BrokerError):

@@ -28,9 +28,14 @@ from broker.console.password_arrival import PasswordArrivals
 from broker.console.pending import Pending
 from broker.console.provider_logins import ProviderLogin
 from broker.console.ways_in import WaysIn
-from broker.errors import BrokerError, ProofUsed, ServiceUnavailable, ValidationError
+from broker.errors import (
+    BrokerError,
+    ServiceUnavailable,
+    ValidationError,
+)
 from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
+from broker.model.proof_used import ProofUsed
 from broker.sessions.handles import Handles
 from broker.sessions.spending import spending
 

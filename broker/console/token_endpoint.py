@@ -38,7 +38,6 @@ from broker.errors import (
     InternalFailure,
     InvalidClientTokenId,
     MalformedInput,
-    ProofUsed,
     RequestEntityTooLarge,
     ServiceUnavailable,
     Throttling,
@@ -46,6 +45,7 @@ from broker.errors import (
 )
 from broker.model.account import find_account_of_key_id
 from broker.model.caller import Caller
+from broker.model.proof_used import ProofUsed
 from broker.protocols.oidc.dpop import DpopProof, DpopRejected, verify_proof
 from broker.protocols.oidc.strict_json import parse_object
 from broker.sessions.ends import has_ended

@@ -10,10 +10,13 @@ from dataclasses import field
 from datetime import UTC, datetime
 
 from broker.entropy import random_bits
-from broker.errors import ProofUsed, ServiceUnavailable
+from broker.errors import (
+    ServiceUnavailable,
+)
 from broker.model.account import KEY_ID_RANDOM_BITS, AccountId, format_access_key_id
 from broker.model.audit import AuditRecord
 from broker.model.lineage import Lineage, no_lineage
+from broker.model.proof_used import ProofUsed
 from broker.model.session import (
     Session,
     SessionKind,
@@ -26,7 +29,12 @@ from broker.sessions.lineage import new_mint_id
 from broker.sessions.packed import packed_policy_size
 from broker.sessions.record import SessionIndex, audit_session, describe_session
 from broker.sessions.seal import SessionSealer
-from broker.stores.errors import ReplayedError, StoreUnavailableError
+from broker.stores.errors import (
+    OutcomeUnknownError,
+    ReplayedError,
+    StoreUnavailableError,
+    refusal_of,
+)
 from broker.stores.ledger.port import Ledger, ReplayMark
 
 _PREFIX = "ASIA"
@@ -105,7 +113,8 @@ class SessionIssuer:
         Raises:
             PackedPolicyTooLarge: policies and tags do not fit; nothing is spent.
             ProofUsed: the proof behind ``mark`` was spent before.
-            ServiceUnavailable: the database is away; nothing is spent.
+            ServiceUnavailable: the database is away; nothing is spent. Where nobody can
+                tell, what was spent all the same is given back when it returns.
         """
         packed = packed_policy_size(
             (layer.policy for layer in order.policies if layer.policy is not None),
@@ -146,6 +155,8 @@ class SessionIssuer:
             await self._ledger.mint(record, mark)
         except ReplayedError as error:
             raise ProofUsed from error
+        except OutcomeUnknownError as error:
+            raise refusal_of(error) from error
         except StoreUnavailableError as error:
             raise ServiceUnavailable(
                 detail=f"the ledger is away, nothing was minted: {error}"

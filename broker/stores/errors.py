@@ -11,6 +11,10 @@ class StoreUnavailableError(StoreFailedError):
     """The store cannot be reached, or did not answer in time. Try again later."""
 
 
+class OutcomeUnknownError(StoreUnavailableError):
+    """The store was given a write and went away; nobody can tell what became of it."""
+
+
 class ReplayedError(Exception):
     """The proof was spent before, by another mint."""
 
@@ -31,6 +35,9 @@ class InvalidMarkerError(ValueError):
     """A page's marker was not made by the list that it was shown to."""
 
 
+_UNKNOWN = "The request has failed due to a temporary failure of the server. It may have taken effect: look before you rely on that, or send it again."
+
+
 def refusal_of(failure: StoreFailedError) -> BrokerError:
     """What a store's failure is to whoever called; every door tells it so."""
     if isinstance(failure, ConflictError):
@@ -39,4 +46,6 @@ def refusal_of(failure: StoreFailedError) -> BrokerError:
             " object were submitted simultaneously. Wait a few minutes and submit"
             " your request again."
         )
+    if isinstance(failure, OutcomeUnknownError):
+        return ServiceUnavailable(_UNKNOWN, detail=f"its outcome is unknown: {failure}")
     return ServiceUnavailable(detail=f"a store is away: {failure}")

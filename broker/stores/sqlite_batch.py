@@ -8,7 +8,11 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from broker.stores.errors import ReplayedError, StoreUnavailableError
+from broker.stores.errors import (
+    OutcomeUnknownError,
+    ReplayedError,
+    StoreUnavailableError,
+)
 from broker.stores.ledger.rows import (
     AUDIT_COLUMNS,
     MARK_COLUMNS,
@@ -83,6 +87,20 @@ def refuse(items: list[Mint | Call]) -> None:
     """Nothing was written: give every item that outcome."""
     for item in items:
         item.outcome = StoreUnavailableError("the database cannot be written")
+
+
+def leave_unclear(mints: list[Mint]) -> None:
+    """What became of these mints cannot be read: give them that outcome."""
+    for mint in mints:
+        mint.outcome = OutcomeUnknownError("the database went away while it committed")
+
+
+def give_back(connection: sqlite3.Connection, marks: list[MarkRow]) -> None:
+    """Take away the marks of mints that nobody was given: their proofs are good."""
+    connection.executemany(
+        "DELETE FROM replay_marks WHERE key = ? AND mint_id = ?",
+        [mark[:2] for mark in marks],
+    )
 
 
 def deliver(items: list[Mint | Call]) -> None:

@@ -29,10 +29,12 @@ from broker.stores.sqlite_batch import (
     Mint,
     Result,
     deliver,
+    give_back,
     insert_mints,
     insert_rows,
     is_away,
     is_busy,
+    leave_unclear,
     refuse,
     resolve,
     run_call,
@@ -85,6 +87,7 @@ class SqliteWriter:
         self._connection: sqlite3.Connection | None = None
         self._kept: list[AuditRow] = []
         self._spooled: list[AuditRow] = []  # what is still to come of the spool
+        self._unclear: list[MarkRow] = []  # committed, perhaps, and told to nobody
         self._rows: list[AuditRow] = []
         self._items: list[Mint | Call] = []
         # Each is written by one thread alone: taking from a number that the other
@@ -237,6 +240,8 @@ class SqliteWriter:
         try:
             connection = self._connection or self._connect()
             self._begin(connection)
+            if self._unclear:
+                give_back(connection, self._unclear)
             if mints:
                 insert_mints(connection, mints)
             for item in urgent:
@@ -246,6 +251,7 @@ class SqliteWriter:
                 insert_rows(connection, rows)
             committing = True
             connection.execute("COMMIT")
+            self._unclear = []
         except sqlite3.Error as error:
             if not is_away(error):
                 raise
@@ -265,6 +271,8 @@ class SqliteWriter:
                 mint.outcome = resolve(connection, mint)
         except sqlite3.Error:
             self._drop_connection()
+            leave_unclear(mints)
+            self._unclear += [mint.mark for mint in mints if mint.mark is not None]
 
     def _connect(self) -> sqlite3.Connection:
         self._connection = connect_sqlite(self._path, busy_seconds=self._busy_seconds)

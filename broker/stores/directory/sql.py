@@ -4,7 +4,6 @@ A change begins by raising the account's generation. That row's lock makes chang
 one account run one after the other, and the new number shows only with the commit.
 """
 
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -42,7 +41,7 @@ from broker.stores.directory.statements import (
     insert_or_ignore,
 )
 from broker.stores.directory.users import UserReads, UserWrites
-from broker.stores.errors import StoreUnavailableError
+from broker.stores.errors import OutcomeUnknownError, StoreUnavailableError
 from broker.stores.ledger.rows import AUDIT_COLUMNS, encode_audit
 from broker.stores.schema import AUDIT, GENERATIONS
 from broker.stores.sharing import Answer
@@ -98,8 +97,8 @@ class SqlDirectory(
             try:
                 with translate_errors():
                     await connection.commit()
-            except Exception:
-                if not await self._is_recorded(change):
+            except Exception as error:
+                if not await self._is_recorded(change, error):
                     raise
                 _log.warning("a commit's answer was lost, but it took place")
         for observer in self._observers:
@@ -122,16 +121,21 @@ class SqlDirectory(
     async def close(self) -> None:
         await self._database.close()
 
-    async def _is_recorded(self, change: "SqlChange") -> bool:
-        """Whether a commit of unclear outcome took place, by its audit record."""
+    async def _is_recorded(self, change: "SqlChange", failure: Exception) -> bool:
+        """Whether a commit of unclear outcome took place, by its audit record.
+
+        Raises:
+            OutcomeUnknownError: not even that can be read.
+        """
         if not change.event_ids:
             return False
-        with contextlib.suppress(StoreUnavailableError):
-            statement = select(AUDIT.c.seq).where(
-                AUDIT.c.event_id == change.event_ids[0]
-            )
+        statement = select(AUDIT.c.seq).where(AUDIT.c.event_id == change.event_ids[0])
+        try:
             return await self.find_row(statement) is not None
-        return False
+        except StoreUnavailableError:
+            raise OutcomeUnknownError(
+                "the database went away while it committed"
+            ) from failure
 
 
 class SqlChange(

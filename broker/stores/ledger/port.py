@@ -48,6 +48,9 @@ class Ledger(Protocol):
 
         Raises:
             ReplayedError: the mark's key is there, of another mint.
+            OutcomeUnknownError: both may be written: not even the mark can be read.
+                When the database is back the mark is taken away, for nobody has what
+                was minted; the record stays.
             StoreUnavailableError: neither is written (an unclear commit is resolved
                 by reading the mark before this is raised).
         """

@@ -19,6 +19,7 @@ from broker.model.page import Page, PageRequest
 from broker.stores.database import connect_postgresql, translate_errors
 from broker.stores.errors import (
     ConflictError,
+    OutcomeUnknownError,
     ReplayedError,
     StoreUnavailableError,
 )
@@ -52,11 +53,16 @@ _PURGE_ROWS = 1000
 # After a failure nothing is tried for this long: everybody would wait for a time-out.
 _PAUSE_SECONDS = 0.1
 _CLOSE_SECONDS = 1.0
+_MOST_UNCLEAR = 10_000
 _TERMINATE_MS = 500
 _FAULTS = frozenset({"22", "23"})
 """SQLSTATE's classes of values that are wrong and rules that they break."""
 
 _log = logging.getLogger(__name__)
+
+
+_Session = tuple[object, ...]
+"""What tells a session of the server's from all others: its process and its start."""
 
 
 class _Mint:
@@ -91,6 +97,7 @@ class PostgresqlLedger:
         self._timer: asyncio.TimerHandle | None = None
         self._connection: Any = None  # asyncpg publishes no types
         self._identity: tuple[object, ...] = ()
+        self._unclear: dict[_Session, list[MarkRow]] = {}
         self._reader: Any = None
         self._reading = asyncio.Lock()
         self._paused_until = float("-inf")
@@ -193,11 +200,13 @@ class PostgresqlLedger:
                     break
             if not self._spool.is_empty:
                 await self._drain_spool()
+            if self._unclear:
+                await self._try_to_give_back()
         finally:
             self._writer = None
             if self._mints:
                 self._wake()  # they came while the spool was emptied
-            elif self._rows or not self._spool.is_empty:
+            elif self._rows or self._unclear or not self._spool.is_empty:
                 self._schedule(_RETRY_SECONDS)
 
     async def _write_batch(self) -> bool:
@@ -221,6 +230,7 @@ class PostgresqlLedger:
         sent = taken = False
         try:
             connection = await self._connect()
+            await self._give_back(connection)
             arguments = sql.write_arguments([(m.row, m.mark) for m in mints], rows)
             sent = True
             with translate_errors():
@@ -282,7 +292,7 @@ class PostgresqlLedger:
                 ids = [mint.row[0] for mint in mints if mint.mark is None]
                 found = await connection.fetch(sql.EVENTS, ids) if ids else []
         except (StoreUnavailableError, ConflictError):
-            return refused
+            return self._leave_unclear(mints, identity)
         events = {row[0] for row in found}
         self._paused_until = float("-inf")
         return [
@@ -291,6 +301,43 @@ class PostgresqlLedger:
             else (None if mint.row[0] in events else _unavailable())
             for mint in mints
         ]
+
+    def _leave_unclear(
+        self, mints: list[_Mint], identity: _Session
+    ) -> list[Exception | None]:
+        """Nobody can tell what became of these mints; nobody has what they made."""
+        marks = [mint.mark for mint in mints if mint.mark is not None]
+        if sum(map(len, self._unclear.values())) + len(marks) <= _MOST_UNCLEAR:
+            self._unclear.setdefault(identity, []).extend(marks)
+        return [
+            OutcomeUnknownError("the database went away while it committed")
+            for _ in mints
+        ]
+
+    async def _give_back(self, connection: Any) -> None:  # noqa: ANN401  # asyncpg publishes no types
+        """Take away the marks of mints that were told to nobody.
+
+        The sessions that were to commit them are ended first, if they are still there.
+        """
+        for identity, marks in list(self._unclear.items()):
+            with translate_errors():
+                await connection.fetchval(sql.TERMINATE, *identity, _TERMINATE_MS)
+                found = await connection.fetch(
+                    sql.GIVE_BACK,
+                    [mark[0] for mark in marks],
+                    [mark[1] for mark in marks],
+                )
+            del self._unclear[identity]
+            for (mint_id,) in found:
+                _log.warning(
+                    "a mint that was answered as unavailable had been committed;"
+                    " its proof is good again: %s",
+                    mint_id,
+                )
+
+    async def _try_to_give_back(self) -> None:
+        with contextlib.suppress(StoreUnavailableError, ConflictError):
+            await self._give_back(await self._connect())
 
     async def _drain_spool(self) -> None:
         # In portions, or a long outage's records would take longer than a statement

@@ -37,6 +37,10 @@ WHERE NOT EXISTS (SELECT 1 FROM audit WHERE audit.event_id = batch.event_id)
 """  # noqa: S608  # constants
 
 OWNERS = "SELECT key, mint_id FROM replay_marks WHERE key = ANY($1::bytea[])"
+GIVE_BACK = """
+DELETE FROM replay_marks USING unnest($1::bytea[], $2::text[]) AS unclear (mark, mint)
+WHERE key = mark AND mint_id = mint RETURNING mint_id
+"""
 EVENTS = "SELECT event_id FROM audit WHERE event_id = ANY($1::text[])"
 FIND = (
     "SELECT event_id, at, account, body FROM audit WHERE event_id = $1 "

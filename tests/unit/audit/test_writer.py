@@ -13,13 +13,13 @@ from broker.errors import (
     ExpiredFederationToken,
     InvalidIdentityToken,
     NoSuchEntity,
-    ProofUsed,
     ServiceUnavailable,
     SignatureDoesNotMatch,
     ValidationError,
 )
 from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.model.page import PageRequest
+from broker.model.proof_used import ProofUsed
 from broker.stores.ledger.port import Ledger
 from broker.stores.open import open_stores
 

@@ -14,7 +14,11 @@ from sqlalchemy import text
 
 from broker.stores import sqlite_writer
 from broker.stores.database import Database
-from broker.stores.errors import ReplayedError, StoreUnavailableError
+from broker.stores.errors import (
+    OutcomeUnknownError,
+    ReplayedError,
+    StoreUnavailableError,
+)
 from broker.stores.ledger.rows import AuditRow, MarkRow
 from broker.stores.ledger.spool import Spool
 from broker.stores.migrations import migrate
@@ -132,6 +136,26 @@ async def test_a_commit_that_failed_is_looked_up(
         assert all(isinstance(r, StoreUnavailableError) for r in results[:2])
     assert isinstance(results[2], ReplayedError)
     assert await writer.run(count) == (3 if commits else 1)
+
+
+async def test_a_mint_that_nobody_was_told_of_leaves_its_proof_good(
+    writer: SqliteWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its commit failed or not, and then the database cannot be read."""
+    await writer.mint(make_row("0"), None)
+    let_the_next_commit_fail(writer, commits=True)
+
+    def refuse() -> sqlite3.Connection:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writer, "_connect", refuse)
+        with pytest.raises(OutcomeUnknownError):
+            await writer.mint(make_row("1"), make_mark(b"1", "1"))
+    assert await writer.run(count) == 2  # its record stays
+    await writer.mint(make_row("2"), make_mark(b"1", "2"))
+    with pytest.raises(ReplayedError):
+        await writer.mint(make_row("3"), make_mark(b"1", "3"))
 
 
 async def test_rows_of_a_failed_commit_are_spooled_and_written_once(
