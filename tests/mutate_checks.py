@@ -45,7 +45,7 @@ SUITES = {
     "oidc": Suite(
         (
             *("token", "verify", "claims", "logout", "jwks", "discovery"),
-            *("aws_claims", "base64url", "strict_json"),
+            *("aws_claims", "claim_values", "base64url", "strict_json"),
         ),
         (
             "tests/unit/protocols/oidc",
@@ -56,7 +56,7 @@ SUITES = {
     "saml": Suite(
         (
             *("verify", "signature", "gate", "response", "conditions"),
-            *("decryption", "decode", "schema", "attributes", "keys"),
+            *("decryption", "decode", "schema", "attributes", "keys", "logout"),
         ),
         (
             "tests/unit/protocols/saml",
@@ -64,7 +64,7 @@ SUITES = {
                 f"tests/attacks/test_saml_{name}.py"
                 for name in (
                     *("signature", "wrapping", "parsing", "conditions"),
-                    *("encryption", "metadata", "aws_rules", "cost"),
+                    *("encryption", "metadata", "aws_rules", "cost", "logout"),
                 )
             ),
         ),

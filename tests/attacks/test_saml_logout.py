@@ -1,6 +1,7 @@
 """Logout requests: only what a provider's key signed, for us, now, counts."""
 
 import base64
+import re
 import zlib
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, urlencode
@@ -20,7 +21,7 @@ from broker.protocols.saml.logout import (
     verify_redirected_logout,
 )
 from broker.protocols.saml.metadata import parse_metadata
-from tests.support.saml_idp import ENTITY_ID, key_pair, metadata_xml
+from tests.support.saml_idp import ENTITY_ID, PERSISTENT, key_pair, metadata_xml
 from tests.support.saml_logout import (
     RSA_SHA1,
     SAML,
@@ -34,6 +35,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 IDP = parse_metadata(metadata_xml(key_pair()), now=None)
 EC_KEY = key_pair("ec", "p256")
 EC_IDP = parse_metadata(metadata_xml(EC_KEY), now=None)
+MGF1 = "http://www.w3.org/2007/05/xmldsig-more%23sha256-rsa-MGF1"
 ECDSA = "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256"
 STRANGER = key_pair("stranger")
 
@@ -100,6 +102,7 @@ def test_without_an_end_a_request_lasts_five_minutes() -> None:
         ({"indexes": ["i"] * 17}, SamlReason.SUBJECT),
         ({"indexes": [""]}, SamlReason.SUBJECT),
         ({"version": "1.1"}, SamlReason.STRUCTURE),
+        ({"inside": "<saml:Issuer>x</saml:Issuer>"}, SamlReason.ISSUER_MISMATCH),
         ({"request_id": "1"}, SamlReason.IDS),
     ],
 )
@@ -202,6 +205,34 @@ def test_an_elliptic_key_signs_a_query() -> None:
         else:
             with pytest.raises(SamlRejected, match="signature-invalid"):
                 verify_redirected_logout(given, idp=EC_IDP, expected=expected())
+
+
+def test_another_message_of_the_provider_is_none() -> None:
+    xml = logout_request_xml(URL, now=NOW)
+    other = xml.replace("LogoutRequest", "ManageNameIDRequest")
+    assert both(other) == [SamlReason.STRUCTURE] * 2
+    other = xml.replace("<saml:Issuer>", f'<saml:Issuer Format="{PERSISTENT}">')
+    assert both(other) == [SamlReason.STRUCTURE] * 2
+
+
+def test_a_redirect_has_one_signature_and_one_encoding() -> None:
+    xml = logout_request_xml(URL, now=NOW)
+    query = redirected(xml)
+    inner = base64.b64decode(posted(xml)).decode()
+    for given, reason in (
+        (f"{query}&SAMLEncoding=urn:other", SamlReason.STRUCTURE),
+        (redirected(inner), SamlReason.SIGNATURE_STRUCTURE),
+        (redirected(xml, tail=b"more"), SamlReason.TOO_LARGE),
+        (query.partition("&Signature=")[0], SamlReason.UNSIGNED),
+        (query.replace("&SigAlg=", "&sigalg="), SamlReason.UNSIGNED),
+        (query.replace("rsa-sha256", "rsa-md5"), SamlReason.ALGORITHM_NOT_ALLOWED),
+        (re.sub("SigAlg=[^&]+", f"SigAlg={MGF1}", query), "algorithm-not-allowed"),
+    ):
+        with pytest.raises(SamlRejected) as caught:
+            by_redirect(given)
+        assert caught.value.reason == reason, given
+    deflated = "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE"
+    assert by_redirect(f"{query}&SAMLEncoding={deflated}")
 
 
 def test_a_bomb_is_not_inflated() -> None:

@@ -66,10 +66,11 @@ def redirected(
     relay: str | None = None,
     algorithm: str = RSA_SHA256,
     signed: bool = True,
+    tail: bytes = b"",
 ) -> str:
-    """The query of a redirect."""
+    """The query of a redirect; ``tail`` follows what was deflated."""
     deflater = zlib.compressobj(wbits=-15)
-    packed = deflater.compress(xml.encode()) + deflater.flush()
+    packed = deflater.compress(xml.encode()) + deflater.flush() + tail
     fields = {"SAMLRequest": base64.b64encode(packed).decode()}
     if relay is not None:
         fields["RelayState"] = relay

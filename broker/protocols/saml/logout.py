@@ -266,8 +266,6 @@ def _verifies(
 
 def _get_descriptor(root: _Element, idp: IdpMetadata) -> IdpDescriptor:
     """The entity whose keys are to be tried, by what is not verified yet."""
-    if root.tag != LOGOUT_REQUEST:
-        raise SamlRejected(SamlReason.STRUCTURE, f"a {str(root.tag)[:120]}")
     issuer = root.find(ISSUER)
     name = "" if issuer is None else text_of(issuer)
     descriptor = idp.find_descriptor(name)
@@ -285,7 +283,10 @@ def _read(
 ) -> LogoutRequest:
     """Check and read what was signed."""
     if root.tag != LOGOUT_REQUEST or root.get("Version") != VERSION:
-        raise SamlRejected(SamlReason.STRUCTURE, "no LogoutRequest of SAML 2.0")
+        raise SamlRejected(
+            SamlReason.STRUCTURE,
+            f"a {str(root.tag)[:120]}, no LogoutRequest of SAML 2.0",
+        )
     children = children_of(root)
     foreign = [tag for tag in children if tag not in _CHILDREN]
     if foreign:

@@ -41,6 +41,7 @@ def test_all_providers_are_listed_with_their_options(cli: CommandLine) -> None:
         (SAML, "Audiences=urn:a, urn:b", "Audiences", ["urn:a", "urn:b"]),
         (OIDC, "OneTimeUse=TRUE", "OneTimeUse", True),
         (OIDC, "Algorithms=ES256", "Algorithms", ["ES256"]),
+        (OIDC, "ClaimKeys=a, b/c", "ClaimKeys", ["a", "b/c"]),
         (OIDC, f"StaticJwks={KEYS}", "StaticJwks", KEYS),
     ],
 )
@@ -69,6 +70,7 @@ def test_an_option_is_set_audited_shown_by_doctor_and_taken_away(
         (SAML, "OneTimeUse=true", "sets nothing"),
         (SAML, "Profile", "sets nothing"),
         (OIDC, "AllowSha1=true", "sets nothing"),
+        (OIDC, "ClaimKeys=sub", "a key without it"),
         (OIDC, "Algorithms=none", "known are"),
         (OIDC, "StaticJwks=nonsense", "no JSON"),
         (OIDC, "StaticJwks=[]", "no JWK set"),
