@@ -74,7 +74,6 @@ async def _new(visit: Visit) -> Response:
                 editor, status = editor.refused(error), error.status
     else:
         editor = turn(editor, visit.form)
-    offered = await every(visit, "ListPolicies", "Policies", Scope="AWS")
     return await visit.show(
         "admin/policy_new.html",
         HERE,
@@ -82,17 +81,31 @@ async def _new(visit: Visit) -> Response:
         editor=editor,
         action=NEW,
         typed=typed,
-        offered=[policy for policy in offered if not is_for_services(policy)],
     )
 
 
 async def _begin_new(visit: Visit) -> Editor:
     """From scratch, or from another policy."""
-    source = visit.text("from")[:2048]
+    source = visit.text("from").strip()[:2048]
+    if source and not source.startswith("arn:"):
+        source = await _arn_of_aws(visit, source)
     if not source:
         return replace(begin_empty(_KIND), managed=True)
     _, text = await _in_force(visit, source)
     return replace(begin(format_text(text), _KIND), managed=True)
+
+
+async def _arn_of_aws(visit: Visit, name: str) -> str:
+    """The ARN of AWS's policy of that name, whatever its path and case.
+
+    Raises:
+        ValidationError: there is none.
+    """
+    for policy in await every(visit, "ListPolicies", "Policies", Scope="AWS"):
+        named = str(policy["PolicyName"]).lower() == name.lower()
+        if named and not is_for_services(policy):
+            return str(policy["Arn"])
+    raise ValidationError(f"AWS has no policy {name[:128]} that could be copied.")
 
 
 def _posted(visit: Visit) -> Editor | None:

@@ -72,11 +72,22 @@ async def test_a_policy_is_made_from_pasted_json(admin: Administrator) -> None:
     assert (await stored(admin, "No")).default_version.document == text
 
 
-async def test_a_policy_begins_with_one_of_awss(admin: Administrator) -> None:
-    page = await admin.see(NEW, **{"from": LAMBDA})
+@pytest.mark.parametrize("source", [LAMBDA, " awslambda_fullaccess "])
+async def test_a_policy_begins_with_one_of_awss(
+    admin: Administrator, source: str
+) -> None:
+    page = await admin.see(NEW, **{"from": source})
     await follow(admin, await press(admin, page, "save", name="Mine"))
     document = json.loads((await stored(admin, "Mine")).default_version.document)
     assert "lambda:*" in document["Statement"][0]["Action"]
+
+
+async def test_a_policy_that_aws_does_not_have_begins_nothing(
+    admin: Administrator,
+) -> None:
+    page = await admin.browser.get(NEW, params={"from": "NoSuchPolicy"})
+    assert page.status_code == 400
+    assert "AWS has no policy NoSuchPolicy that could be copied." in text_of(page)
 
 
 async def test_the_form_and_json_hold_the_same(admin: Administrator) -> None:
@@ -313,7 +324,7 @@ async def test_aws_policies_are_not_to_be_changed(admin: Administrator) -> None:
     assert refused.status_code == 400
 
 
-@pytest.mark.parametrize("path", [LIST, NEW, f"{ONE}?arn={LAMBDA}"])
+@pytest.mark.parametrize("path", [LIST, f"{ONE}?arn={LAMBDA}"])
 async def test_a_refusal_names_the_permission(world: SignInWorld, path: str) -> None:
     nobody = await enter(world, "Brief")
     page = await nobody.browser.get(path)
