@@ -59,7 +59,9 @@ class Limits:
 class Connection(Protocol):
     """What the watch needs of a connection; ``web.connection`` has it."""
 
-    reading_since: float
+    reading_since: float | None
+    """By the loop's clock; None for what was not looked at since it began."""
+
     is_reading_body: bool
 
     def close_if_late(self, now: float) -> None:
@@ -91,7 +93,7 @@ class Bodies:
             if (
                 oldest is None
                 or oldest is connection
-                or now - oldest.reading_since < _PATIENCE_SECONDS
+                or _age(oldest, now) < _PATIENCE_SECONDS
             ):
                 return False
             self.release(oldest)
@@ -162,10 +164,9 @@ class Watch:
             slow = [
                 each
                 for each in self._open
-                if each.is_reading_body
-                and now - each.reading_since >= _PATIENCE_SECONDS
+                if each.is_reading_body and _age(each, now) >= _PATIENCE_SECONDS
             ]
-            oldest = min(slow, key=lambda each: each.reading_since, default=None)
+            oldest = max(slow, key=lambda each: _age(each, now), default=None)
         if oldest is None:
             return False
         self.leave(oldest)
@@ -190,6 +191,11 @@ class Watch:
         if self._returns_left:
             self._returns_left -= 1
             return_free_pages()
+
+
+def _age(connection: Connection, now: float) -> float:
+    since = connection.reading_since
+    return 0.0 if since is None else now - since
 
 
 def raise_file_limit() -> None:

@@ -74,7 +74,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._refusal = _BAD_REQUEST
         self._bodies: Bodies | None = None
         self.is_reading_body = False
-        self.reading_since = self.loop.time()
+        self.reading_since: float | None = self.loop.time()
 
     # What comes in
 
@@ -98,8 +98,6 @@ class BoundedConnection(HttpToolsProtocol):
                 if not self._hold(len(piece)):
                     return
             else:
-                if not self._head_bytes and not self._is_answering:
-                    self.reading_since = self.loop.time()
                 room = self.limits.head_bytes - self._head_bytes
                 if room <= 0:
                     self._refusal = _HEAD_TOO_LARGE
@@ -141,8 +139,6 @@ class BoundedConnection(HttpToolsProtocol):
             self._read_target()
         if self.parser.should_upgrade():
             return
-        if not self._is_answering:
-            self._body_bytes = 0
         self.is_reading_body = True
         self._watch.begin(self)
         super().on_headers_complete()
@@ -151,17 +147,20 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body is whole."""
-        if self.parser.should_upgrade():
-            return
+        if not self.is_reading_body:
+            return  # of a head that is read again
         self.is_reading_body = False
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """The answer is on its way, and what it took is free again."""
-        self._release()
-        self.reading_since = self.loop.time()
-        if not self.pipeline and not self.is_reading_body:
-            self._watch.wait(self)
+        if self._bodies is not None:
+            self._release()
+        if not self.pipeline:
+            self._body_bytes = 0
+            self.reading_since = None
+            if not self.is_reading_body:
+                self._watch.wait(self)
         super().on_response_complete()
 
     def _read_target(self) -> None:
@@ -181,7 +180,14 @@ class BoundedConnection(HttpToolsProtocol):
     # Bounds
 
     def close_if_late(self, now: float) -> None:
-        """End what takes longer than its limit."""
+        """End what takes longer than its limit.
+
+        What a request takes is counted from the first look that finds it begun.
+        """
+        if self.reading_since is None:
+            if self.timeout_keep_alive_task is None or self.transport.is_closing():
+                self.reading_since = now
+            return
         late = now - self.reading_since
         if self.transport.is_closing() or self.flow.write_paused:
             if late > self.limits.unread_seconds:
@@ -191,7 +197,7 @@ class BoundedConnection(HttpToolsProtocol):
                 self.refuse(_REQUEST_TIMEOUT)
         elif self._is_answering:
             pass
-        elif self.timeout_keep_alive_task is None and late > self.limits.head_seconds:
+        elif late > self.limits.head_seconds:
             self.give_up()
 
     def give_up(self) -> None:
