@@ -3,21 +3,21 @@
 import os
 from pathlib import Path
 
+from tests.support import servers
 from tests.support.broker import RunningBroker
-from tests.support.servers import find_children
 
 
 def find_workers(broker: RunningBroker) -> list[int]:
     """The processes that serve: the broker's own, or its children's."""
     parent = _parent(broker)
-    children = [pid for pid in find_children(parent) if b"spawn_main" in _command(pid)]
+    children = sorted(servers.find_workers(parent))
     return children or [parent]
 
 
 def cpu_seconds(broker: RunningBroker) -> float:
     """User and system time of all of the broker's processes so far."""
     parent = _parent(broker)
-    pids = {parent, *find_children(parent)}
+    pids = {parent, *servers.find_children(parent), *servers.find_workers(parent)}
     return sum(map(_ticks, pids)) / os.sysconf("SC_CLK_TCK")
 
 
@@ -31,10 +31,6 @@ def _parent(broker: RunningBroker) -> int:
     if broker.process is None:
         raise RuntimeError("the broker does not run")
     return broker.process.pid
-
-
-def _command(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _ticks(pid: int) -> int:

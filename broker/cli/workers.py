@@ -3,7 +3,8 @@
 uvicorn's own supervisor asks one worker after the other for a sign of life and waits
 for it: one that dies between question and answer is missed for as long as a slow start
 may take, and the others with it. Here the system tells of a death at once, and nothing
-that is done for one worker makes another wait.
+that is done for one worker makes another wait. Workers are forked from a process that
+has imported the application and done nothing else: a new one is there at once.
 """
 
 import multiprocessing
@@ -13,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from socket import socket
 
 import structlog
@@ -21,8 +22,11 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 _log = structlog.get_logger(__name__)
-_spawn = multiprocessing.get_context("spawn")
+_context = multiprocessing.get_context("forkserver")
 multiprocessing.allow_connection_pickling()  # of the listeners
+
+_IMPORTED = ("broker.app", "broker.cli.main", "uvloop")
+"""By the process that workers are forked from; it starts no thread."""
 
 STOP_SECONDS = 9.0
 """Container engines kill what takes longer than ten."""
@@ -69,7 +73,7 @@ def _work(
 class _Place:
     """One of the N places for a worker, and who is in it."""
 
-    process: SpawnProcess | None = None
+    process: ForkServerProcess | None = None
     life: Connection | None = None
     began_at: float = 0.0
     seen_at: float = 0.0
@@ -106,6 +110,7 @@ class Workers:
     """
 
     def __init__(self, config: uvicorn.Config, listeners: Sequence[socket]) -> None:
+        _context.set_forkserver_preload([*_IMPORTED])
         self._config = config
         self._listeners = list(listeners)
         self._places = [_Place() for _ in range(config.workers)]
@@ -143,7 +148,7 @@ class Workers:
 
     def _start(self, place: _Place) -> None:
         place.life, theirs = multiprocessing.Pipe(duplex=False)
-        process = _spawn.Process(
+        process = _context.Process(
             target=_work, args=(self._config, self._listeners, theirs)
         )
         now = time.monotonic()

@@ -331,6 +331,13 @@ def find_children(parent: int) -> list[int]:
     return found
 
 
+def find_workers(supervisor: int) -> set[int]:
+    """The workers of a `broker serve`, which are forked from a child of it."""
+    return {
+        worker for child in find_children(supervisor) for worker in find_children(child)
+    }
+
+
 def _as_unprivileged() -> dict[str, object]:
     account = _find_account()
     if account is None:

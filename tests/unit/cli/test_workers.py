@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.broker import running_broker
-from tests.support.servers import find_children, find_free_port
+from tests.support.servers import find_children, find_free_port, find_workers
 
 PROGRAM = """
 import sys
@@ -27,8 +27,8 @@ if __name__ == "__main__":
     configure_logs()
     config = uvicorn.Config("application:app", workers=2, log_level="critical",
                             timeout_worker_healthcheck=600)
-    if "hurried" in sys.argv:
-        workers._PAUSES = (0.0,)
+    workers._IMPORTED = ("uvicorn", "uvloop")
+    workers._PAUSES = (0.0, 0.3)
     raise SystemExit(workers.Workers(config, listen("127.0.0.1", int(sys.argv[1]))).serve())
 """
 
@@ -68,14 +68,14 @@ SOON = 90
 class Running:
     """Two workers of a small application, and their supervisor."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = find_free_port()
         (folder / "application.py").write_text(APPLICATION)
         (folder / "program.py").write_text(PROGRAM)
         with (folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "program.py", str(self.port), *words],
+                [sys.executable, "program.py", str(self.port)],
                 cwd=folder,
                 stdout=log,
                 stderr=log,
@@ -86,11 +86,7 @@ class Running:
         return (self.folder / "log").read_text()
 
     def workers(self) -> set[int]:
-        return {
-            child
-            for child in find_children(self.process.pid)
-            if b"spawn_main" in _command_line(child)
-        }
+        return find_workers(self.process.pid)
 
     def answering(self) -> int:
         """The worker that answers, 0 when none does."""
@@ -131,8 +127,8 @@ def wait_for(condition: Callable[[], bool], running: Running) -> None:
 
 
 @contextmanager
-def two_workers(folder: Path, *words: str) -> Iterator[Running]:
-    made = Running(folder, *words)
+def two_workers(folder: Path) -> Iterator[Running]:
+    made = Running(folder)
     try:
         yield made
     finally:
@@ -176,6 +172,14 @@ def test_workers_that_are_killed_are_replaced_at_whatever_moment(
     assert running.process.poll() is None
 
 
+def test_what_workers_are_forked_from_may_be_killed_too(running: Running) -> None:
+    running.all_serve()
+    for child in find_children(running.process.pid):
+        kill(child)
+    running.all_serve()
+    assert running.process.poll() is None
+
+
 def test_a_worker_that_cannot_start_leaves_the_others_alone(running: Running) -> None:
     """As after a migration by a newer broker on another host."""
     first, second = running.all_serve()
@@ -206,7 +210,7 @@ def test_when_none_can_start_the_service_ends_with_a_status(
 ) -> None:
     if first:
         (tmp_path / "fails").touch()
-    with two_workers(tmp_path, "hurried") as running:
+    with two_workers(tmp_path) as running:
         if not first:
             both = running.all_serve()
             (tmp_path / "fails").touch()
@@ -240,11 +244,7 @@ def test_workers_that_show_no_sign_of_life_do_not_hold_up_the_stop(
 ) -> None:
     with running_broker(tmp_path, workers=2) as broker:
         assert broker.process is not None
-        children = [
-            child
-            for child in find_children(broker.process.pid)
-            if b"spawn_main" in _command_line(child)
-        ]
+        children = find_workers(broker.process.pid)
         assert len(children) == 2
         for child in children:
             os.kill(child, signal.SIGSTOP)
