@@ -18,11 +18,9 @@ from broker.identities.outbound import find_outbound, reseal, with_outbound
 from broker.identities.saml_providers import SAML_KEY_SEAL
 from broker.model.account import AccountId
 from broker.model.entities import ACCESS_KEY_SEAL, PASSWORD_SEAL, SamlProvider
-from broker.model.page import PageRequest
 from broker.sessions.vault import SealBrokenError, Vault, key_number
 from broker.stores.directory.port import Directory, DirectoryChange, DirectoryReader
 
-_PAGE = 1000
 _BATCH = 100
 
 
@@ -63,16 +61,14 @@ async def sealed_values(directory: DirectoryReader) -> AsyncIterator[SealedValue
     """Every sealed value of all accounts."""
     for account in await directory.list_accounts():
         number = account.account_id
-        async for owner in _owners(directory, number):
-            for key in await directory.list_access_keys(number, owner):
-                yield SealedValue(
-                    number, ACCESS_KEY, key.access_key_id, key_number(key.sealed_secret)
-                )
-            if owner is None:
-                continue
-            profile = await directory.find_login_profile(number, owner)
-            if profile is not None:
-                yield SealedValue(number, PASSWORD, owner, key_number(profile.sealed))
+        for key in await directory.list_account_keys(number):
+            yield SealedValue(
+                number, ACCESS_KEY, key.access_key_id, key_number(key.sealed_secret)
+            )
+        for profile in await directory.list_login_profiles(number):
+            yield SealedValue(
+                number, PASSWORD, profile.user_id, key_number(profile.sealed)
+            )
         async for value in _of_providers(directory, number):
             yield value
         async for kind, entity, sealed in sealed_credentials(directory, number):
@@ -128,21 +124,6 @@ async def reseal_all(
     if waiting:
         await _reseal(directory, vault, waiting, result)
     return result
-
-
-async def _owners(
-    directory: DirectoryReader, account: AccountId
-) -> AsyncIterator[str | None]:
-    """Whose access keys there are: the root's (None) and each user's."""
-    yield None
-    request = PageRequest(None, _PAGE)
-    while True:
-        page = await directory.list_users(account, "/", request)
-        for user in page.items:
-            yield user.user_id
-        if page.marker is None:
-            return
-        request = PageRequest(page.marker, _PAGE)
 
 
 async def _reseal(

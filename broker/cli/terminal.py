@@ -18,6 +18,9 @@ from rich.text import Text
 _PIPE_WIDTH = 400
 """For a pipe a row stays on its line."""
 
+_MANY_ROWS = 1000
+"""More are for no terminal's width."""
+
 
 def plain(text: str) -> str:
     """The text on one line, each character that has no look of its own spelt out."""
@@ -54,6 +57,10 @@ def say_table(
     styles: Iterable[str] = (),
 ) -> None:
     """Print rows under headings; ``styles`` has a style for each row, or nothing."""
+    rows = list(rows)
+    if len(rows) > _MANY_ROWS:
+        _say_long_table([headings, *rows])
+        return
     table = Table(*headings, box=None, header_style="bold", pad_edge=False)
     styles = iter(styles)
     for row in rows:
@@ -62,6 +69,15 @@ def say_table(
         Console().print(table)
     else:
         Console(width=_PIPE_WIDTH, soft_wrap=True).print(table)
+
+
+def _say_long_table(rows: Sequence[Sequence[str]]) -> None:
+    """Columns side by side; rich takes a quarter of a millisecond for each row."""
+    shown = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
 
 
 def ask(question: str) -> None:

@@ -36,7 +36,7 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[OwnerSpe
     request = PageRequest(None, _PAGE)
     while True:
         page = await directory.list_groups(account, "/", request)
-        specs += [await load_owned(directory, group) for group in page.items]
+        specs += await load_owned(directory, account, page.items)
         if page.marker is None:
             return specs
         request = PageRequest(page.marker, _PAGE)

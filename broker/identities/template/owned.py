@@ -1,7 +1,7 @@
 """What users and roles have alike in a template: policies, boundary, tags."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from broker.identities.template.documents import read_document
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import Work, shown_tags
 from broker.identities.template.properties import Properties, normal_document
+from broker.model.account import AccountId
 from broker.model.entities import Group
 from broker.policy import PolicyKind
 from broker.stores.directory.port import DirectoryReader
@@ -61,19 +62,30 @@ def read_policies(properties: Properties) -> dict[str, str]:
     return policies
 
 
-async def load_owned(directory: DirectoryReader, owner: Owner) -> OwnerSpec:
-    """The shared part of a user or role that is there."""
-    unique_id = owner_id(owner)
-    inline = await directory.list_inline_policies(owner.account, unique_id)
-    attached = await directory.list_attachments(owner.account, unique_id)
-    return OwnerSpec(
-        name=owner.name,
-        path=owner.path,
-        policies={policy.name: normal_document(policy.document) for policy in inline},
-        attached=tuple(sorted(attached)),
-        boundary_arn=None if isinstance(owner, Group) else owner.boundary_arn,
-        tags={} if isinstance(owner, Group) else dict(owner.tags),
-    )
+async def load_owned(
+    directory: DirectoryReader, account: AccountId, owners: Sequence[Owner]
+) -> list[OwnerSpec]:
+    """The shared part of each of a page's users, groups or roles, in its order.
+
+    An account may have a hundred thousand: no query is for one of them alone.
+    """
+    unique_ids = [owner_id(owner) for owner in owners]
+    inline = await directory.list_inline_policies_of(account, unique_ids)
+    attached = await directory.list_attachments_of(account, unique_ids)
+    return [
+        OwnerSpec(
+            name=owner.name,
+            path=owner.path,
+            policies={
+                policy.name: normal_document(policy.document)
+                for policy in inline.get(unique_id, ())
+            },
+            attached=tuple(sorted(attached.get(unique_id, ()))),
+            boundary_arn=None if isinstance(owner, Group) else owner.boundary_arn,
+            tags={} if isinstance(owner, Group) else dict(owner.tags),
+        )
+        for owner, unique_id in zip(owners, unique_ids, strict=True)
+    ]
 
 
 async def write_owned(

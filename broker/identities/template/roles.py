@@ -98,14 +98,15 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[RoleSpec
         shown = await shown_trust_policies(
             directory, [role.trust_policy for role in own]
         )
+        owned = await load_owned(directory, account, own)
         specs += [
             _role_spec(
-                await load_owned(directory, role),
+                spec,
                 trust_policy=normal_document(text),
                 description=role.description,
                 max_session_duration_seconds=role.max_session_duration_seconds,
             )
-            for role, text in zip(own, shown, strict=True)
+            for role, spec, text in zip(own, owned, shown, strict=True)
         ]
         if page.marker is None:
             return specs

@@ -5,6 +5,7 @@ with their texts. A property that is absent leaves those credentials alone, what
 pruned; secrets (passwords, access keys) are made by calls.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -25,6 +26,7 @@ from broker.identities.user_credentials import (
     upload_certificate,
     upload_ssh_key,
 )
+from broker.model.account import AccountId
 from broker.model.credentials import CredentialKind, CredentialStatus, UserCredential
 from broker.model.entities import User
 from broker.stores.directory.port import DirectoryReader
@@ -93,16 +95,39 @@ def read_credentials(properties: Properties) -> UserCredentials:
     )
 
 
-async def load_credentials(directory: DirectoryReader, user: User) -> UserCredentials:
-    """The credentials that a user has."""
-    profile = await directory.find_login_profile(user.account, user.user_id)
-    login = None
-    if profile is not None:
-        login = Login.RESET_REQUIRED if profile.reset_required else Login.KEPT
-    return UserCredentials(
-        login=login,
-        ssh_keys=await _load(directory, user, CredentialKind.SSH_PUBLIC_KEY),
-        certificates=await _load(directory, user, CredentialKind.SIGNING_CERTIFICATE),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllCredentials:
+    """Those of all users of an account, by the user's unique id."""
+
+    logins: Mapping[str, Login]
+    ssh_keys: Mapping[str, PublicCredentials]
+    certificates: Mapping[str, PublicCredentials]
+
+    def of(self, user_id: str) -> UserCredentials:
+        """The credentials that a user has."""
+        none = PublicCredentials(statuses={})
+        return UserCredentials(
+            login=self.logins.get(user_id),
+            ssh_keys=self.ssh_keys.get(user_id, none),
+            certificates=self.certificates.get(user_id, none),
+        )
+
+
+async def load_credentials(
+    directory: DirectoryReader, account: AccountId
+) -> AllCredentials:
+    """What all users have: one query of each kind, however many they are."""
+    return AllCredentials(
+        logins={
+            profile.user_id: Login.RESET_REQUIRED
+            if profile.reset_required
+            else Login.KEPT
+            for profile in await directory.list_login_profiles(account)
+        },
+        ssh_keys=await _load(directory, account, CredentialKind.SSH_PUBLIC_KEY),
+        certificates=await _load(
+            directory, account, CredentialKind.SIGNING_CERTIFICATE
+        ),
     )
 
 
@@ -237,11 +262,15 @@ def _fingerprint(kind: CredentialKind, text: str) -> str:
 
 
 async def _load(
-    directory: DirectoryReader, user: User, kind: CredentialKind
-) -> PublicCredentials | None:
-    held = await directory.list_credentials(user.account, kind, user.user_id)
-    if not held:
-        return PublicCredentials(statuses={})
+    directory: DirectoryReader, account: AccountId, kind: CredentialKind
+) -> dict[str, PublicCredentials]:
+    held: dict[str, list[UserCredential]] = defaultdict(list)
+    for one in await directory.list_credentials(account, kind):
+        held[one.user_id].append(one)
+    return {user_id: _public(of_user) for user_id, of_user in held.items()}
+
+
+def _public(held: list[UserCredential]) -> PublicCredentials:
     ordered = sorted(held, key=lambda one: one.fingerprint)
     return PublicCredentials(
         statuses={one.fingerprint: one.status.value for one in ordered},

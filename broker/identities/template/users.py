@@ -66,21 +66,17 @@ def _parse(properties: Properties, _reading: Reading) -> UserSpec:
 
 async def _load(directory: DirectoryReader, account: AccountId) -> list[UserSpec]:
     specs: list[UserSpec] = []
+    credentials = await load_credentials(directory, account)
     request = PageRequest(None, _PAGE)
     while True:
         page = await directory.list_users(account, "/", request)
+        owned = await load_owned(directory, account, page.items)
         members = await directory.list_memberships(
             account, [user.user_id for user in page.items]
         )
-        for user in page.items:
+        for user, spec in zip(page.items, owned, strict=True):
             names = [group.name for group in members.get(user.user_id, ())]
-            specs.append(
-                _user_spec(
-                    await load_owned(directory, user),
-                    names,
-                    await load_credentials(directory, user),
-                )
-            )
+            specs.append(_user_spec(spec, names, credentials.of(user.user_id)))
         if page.marker is None:
             return specs
         request = PageRequest(page.marker, _PAGE)
