@@ -22,6 +22,7 @@ OUTSIDE = {
     ],
     "/signin/signed-out": ["/signin/signed-out"],
     "/federation": ["/federation?Action=login&SigninToken=no&Destination=/console/"],
+    "/saml/slo/{uuid}": [f"/saml/slo/SAMLSP{ACCOUNT}AAAA", "/saml/slo/nobody"],
     "/v1/authorize": ["/v1/authorize"],
     "/console/login": ["/console/login"],
     "/console/{rest:path}": ["/console/nowhere"],

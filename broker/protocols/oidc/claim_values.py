@@ -25,7 +25,11 @@ def read_values(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
     Raises:
         OidcRejected: BAD_CLAIM.
     """
-    found = claims[name] if name in claims else _descend(claims, name)
+    found = claims.get(name)
+    if type(found) is str and len(found) <= MAX_CHARACTERS:
+        return (found,)  # what most claims are
+    if name not in claims:
+        found = _descend(claims, name)
     members = found if isinstance(found, list) else [] if found is None else [found]
     if len(members) > MAX_VALUES:
         raise _bad(name, f"has {len(members)} values, {MAX_VALUES} are read")

@@ -242,9 +242,13 @@ async def test_deletion_wants_the_name(
     kept = await admin.send(page, ONE, **DELETE, sure="corp", arn=CORP)
     assert kept.status_code == 400
     assert await saml(world)
-    await admin.do(page, ONE, **DELETE, sure="Corp", arn=CORP)
+    gone = await admin.send(page, ONE, **DELETE, sure="Corp", arn=CORP)
+    assert gone.status_code == 303
     directory = world.services.stores.directory
     assert await directory.find_saml_provider(ACCOUNT, "Corp") is None
+    # Whoever came in by it is out with it.
+    after = await admin.browser.get(gone.headers["location"])
+    assert "Your session has ended" in text_of(after)
 
 
 async def test_a_form_of_another_site_changes_nothing(
