@@ -47,6 +47,7 @@ _HEADINGS = (
     "Source identity",
 )
 _ARN_FIELDS = 6
+_TEMPORARY = "ASIA"
 _PROVIDER_ARN = re.compile(
     r"arn:aws:iam::[0-9]{12}:(?:saml|oidc)-provider/.{1,400}", re.DOTALL
 )
@@ -161,8 +162,8 @@ def revoke(
     target: Annotated[
         str,
         typer.Argument(
-            help="An access key id, or whose sessions shall all end: the ARN of a"
-            " role, user or provider, or an account id."
+            help="A session's access key id, or whose sessions shall all end: the id"
+            " of a long-term key, the ARN of a role, user or provider, or an account id."
         ),
     ] = "",
     *,
@@ -206,7 +207,7 @@ def revoke(
     async def work(services: Services) -> None:
         directory = services.stores.directory
         now = services.clock.now()
-        one = find_account_of_key_id(target) is not None
+        one = target.startswith(_TEMPORARY)
         found = await _find_session(services, target) if one else None
         before = mark or ("" if one else await _mark_of(directory, account, target))
         async with directory.change(account) as change:
@@ -317,8 +318,8 @@ async def _state(services: Services, account: AccountId, record: SessionRecord) 
 
 async def _mark_of(directory: DirectoryReader, account: AccountId, target: str) -> str:
     """What stands for the target in not-before marks."""
-    if target == account:
-        return account
+    if target == account or find_account_of_key_id(target) is not None:
+        return target
     kind, _, path = target.split(":", _ARN_FIELDS - 1)[-1].partition("/")
     name = path.rpartition("/")[2]
     found: tuple[str, str] | None = None

@@ -102,8 +102,8 @@ def no_lineage() -> Lineage:
 class Trace:
     """What of a session and its lineage lies in one account, ready to look up.
 
-    ``since_ms`` is the oldest of it. ``key_ids`` are those of all sessions and of the
-    long-term key, ``old_key_ids`` those of sessions that have no mint id. ``marks``
+    ``since_ms`` is the oldest of it. ``key_ids`` are those of all sessions,
+    ``old_key_ids`` those of sessions that have no mint id. ``marks``
     are what not-before marks may name, with the time that counts for each. ``chain``
     is the label of the first session with the times of the first and the last one
     that was folded.

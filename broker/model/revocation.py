@@ -23,9 +23,10 @@ _SESSION_PARTS = 4
 class Revocation:
     """One revocation: a session with all that came from it, or a not-before mark.
 
-    ``target`` is what ``session_target`` says of a session, an access key id, the
-    unique id of an account, user or role, a provider's ARN, or what stands for a
-    subject or a source identity. For a session or a key ``not_before_ms`` is None; for
+    ``target`` is what ``session_target`` says of a session, the access key id of a
+    session of which no more is known, a long-term key's id, the unique id of an account,
+    user or role, a provider's ARN, or what stands for a subject or a source identity.
+    For a session ``not_before_ms`` is None; for
     the others everything that goes back to a session of the target issued before that
     time (milliseconds) is refused. The revocation may be forgotten after
     ``expires_at``.

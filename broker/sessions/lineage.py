@@ -193,7 +193,7 @@ def _traces(
     for group in lineage.folded:
         part(group.account).mark(group.principal_id, group.first_ms)
     root = part(origin.account)
-    root.key_ids.append(origin.access_key_id)
+    root.mark(origin.access_key_id, began_ms)
     root.mark(origin.principal_id, began_ms)
     if origin.subject:
         root.mark(subject_target(origin.subject), began_ms)
@@ -288,7 +288,7 @@ class _Part:
             account=account,
             since_ms=self.since_ms,
             mint_ids=frozenset(self.mint_ids),
-            key_ids=frozenset(filter(None, self.key_ids)),
+            key_ids=frozenset(self.key_ids),
             old_key_ids=frozenset(self.old_key_ids),
             marks=(*self.marks.items(), (account, self.since_ms), *extra),
             chain=chain,

@@ -41,10 +41,7 @@ async def revoke_key_id(
     now: datetime,
     reason: str = "",
 ) -> None:
-    """End whatever has this access key id, and all that came from it.
-
-    For long-term keys, and for sessions of which nothing else is known.
-    """
+    """End a session of which nothing else is known, and all that came from it."""
     await _revoke(change, account=account, target=access_key_id, now=now, reason=reason)
 
 
@@ -59,8 +56,8 @@ async def revoke_issued_before(
 ) -> None:
     """End every session of a target that was issued up to now, or before a time.
 
-    ``target`` is the unique id of a user or role, a provider's ARN, the account's
-    number, or what ``broker.sessions.lineage`` has for a subject or source identity.
+    ``target`` is the unique id of a user or role, the id of a long-term key, a
+    provider's ARN, the account's number, or what ``broker.sessions.lineage`` has for a subject or source identity.
     What came from those sessions ends with them.
     """
     # The millisecond of the revocation itself counts as before it.

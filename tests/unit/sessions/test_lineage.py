@@ -226,13 +226,12 @@ async def test_a_source_identity_counts_from_where_it_was_set(two: World) -> Non
 async def test_a_revoked_key_ends_the_roles_too(two: World) -> None:
     made = await child_of(two, await two.mint(lineage=by_key()), **IN_OTHER)
     async with two.stores.directory.change(ACCOUNT) as change:
-        await revoke_key_id(
-            change,
-            account=ACCOUNT,
-            access_key_id=KEY.access_key_id,
-            now=two.clock.now(),
+        await revoke_issued_before(
+            change, account=ACCOUNT, target=KEY.access_key_id, now=two.clock.now()
         )
     assert not await is_live(two, made)
+    two.clock.move(0.01)
+    assert await is_live(two, await two.mint(lineage=by_key()))
 
 
 async def test_an_account_that_is_gone_counts_as_revoked(two: World) -> None:
