@@ -17,6 +17,9 @@ from broker.web.memory import return_free_pages
 _log = structlog.get_logger(__name__)
 
 CONNECTIONS_MAX = 1024
+FILES_MAX = 65_536
+"""More are of no use; some libraries look at every one that there may be."""
+
 FILES_RESERVED = 256
 """For stores, outbound connections, and what is accepted before room is made."""
 
@@ -46,6 +49,9 @@ class Limits:
 
     body_bytes: int = 24_000_000
     """Of one message: twice the largest body, for its framing and its refusal."""
+
+    chunks: int = 10_000
+    """Of one body; each costs as much as reading a kilobyte."""
 
     free_body_bytes: int = 32 * 1024
     """What every connection may have beside the sums that follow."""
@@ -199,9 +205,11 @@ def _age(connection: Connection, now: float) -> float:
 
 
 def raise_file_limit() -> None:
-    """Let this process open as many files as the system allows it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    """Let this process open as many files as it needs, if the system allows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, FILES_MAX)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _below_the_file_limit(connections: int) -> int:

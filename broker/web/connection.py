@@ -70,6 +70,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._watch = watch
         self._head_bytes = 0
         self._body_bytes = 0
+        self._chunks = 0
         self._is_deaf = False
         self._refusal = _BAD_REQUEST
         self._bodies: Bodies | None = None
@@ -145,6 +146,13 @@ class BoundedConnection(HttpToolsProtocol):
         self.headers = _TRAILERS
         self.url = b""
 
+    def on_chunk_header(self) -> None:
+        """A part of a chunked body begins."""
+        self._chunks += 1
+        if self._chunks > self.limits.chunks:
+            self._refusal = _CONTENT_TOO_LARGE
+            raise _Unparseable
+
     def on_message_complete(self) -> None:
         """The body is whole."""
         if not self.is_reading_body:
@@ -157,7 +165,7 @@ class BoundedConnection(HttpToolsProtocol):
         if self._bodies is not None:
             self._release()
         if not self.pipeline:
-            self._body_bytes = 0
+            self._body_bytes = self._chunks = 0
             self.reading_since = None
             if not self.is_reading_body:
                 self._watch.wait(self)
