@@ -1,7 +1,8 @@
 """Long computations, beside the event loop.
 
 One thread a worker does them, one after the other: however many are asked for, the
-event loop gets the interpreter back at once. What may wait is bounded.
+event loop gets the interpreter back at once. What may wait is bounded. What comes
+before a proof has a thread of its own, or strangers could keep callers waiting.
 """
 
 import asyncio
@@ -20,8 +21,8 @@ WAITING_MAX = 64
 
 
 class _Offload:
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, "offload")  # it starts with the first work
+    def __init__(self, name: str) -> None:
+        self._pool = ThreadPoolExecutor(1, name)  # it starts with the first work
         self._waiting = 0
 
     async def run(self, work: Callable[[], Value]) -> Value:
@@ -34,18 +35,23 @@ class _Offload:
             self._waiting -= 1
 
 
-_offload = _Offload()
+_proved = _Offload("offload")
+_unproved = _Offload("offload-unproved")
 
 
-async def offload(work: Callable[[], Value]) -> Value:
+async def offload(work: Callable[[], Value], *, proved: bool = True) -> Value:
     """What ``work`` returns or raises; it must share nothing that others change.
+
+    ``proved`` tells whether the caller proved something yet.
 
     Raises:
         Throttling: too many are waiting already.
     """
-    return await _offload.run(work)
+    return await (_proved if proved else _unproved).run(work)
 
 
-async def offload_long(size: int, work: Callable[[], Value]) -> Value:
+async def offload_long(
+    size: int, work: Callable[[], Value], *, proved: bool = True
+) -> Value:
     """The same where it pays: for what takes long because its input is `LONG`."""
-    return work() if size <= LONG else await _offload.run(work)
+    return work() if size <= LONG else await offload(work, proved=proved)

@@ -124,7 +124,7 @@ class Pipeline:
         fault = _Fault(request_id)
         try:
             if len(raw.body) > LONG:
-                raw, query = await offload(lambda: _parse_long(raw))
+                raw, query = await offload(lambda: _parse_long(raw), proved=False)
             else:
                 query = parse_call(raw)
             fault.as_json = query.wants_json
@@ -184,7 +184,7 @@ class Pipeline:
             given = await offload_long(len(call.raw.body), read)
             call.entry.parameters = audited_parameters(given, action.audited)
         else:
-            given = await offload_long(len(call.raw.body), read)
+            given = await offload_long(len(call.raw.body), read, proved=False)
             call.entry.parameters = audited_parameters(given, action.audited)
             await _fall_in()
             await self._prove_federated(call, action, given)
