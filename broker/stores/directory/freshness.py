@@ -145,6 +145,8 @@ class Freshness:
         self._checked_at = float("-inf")
         self._away_until = float("-inf")
         self._loads: dict[_Flight, asyncio.Task[tuple[object, bool]]] = {}
+        self._strangers: dict[AccountId, asyncio.Future[None]] = {}
+        self._meeting: asyncio.Task[None] | None = None
         self._check: asyncio.Task[None] | None = None
         self._poller: asyncio.Task[None] | None = None
 
@@ -158,7 +160,7 @@ class Freshness:
             self._poller.cancel()
         # A read that is cut off leaves a connection to a thread, which may outlive
         # the event loop that it would answer.
-        reads = [t for t in (self._check, *self._loads.values()) if t]
+        reads = [t for t in (self._check, self._meeting, *self._loads.values()) if t]
         if reads:
             await asyncio.wait(reads, timeout=TRUST_SECONDS)
         tasks = [t for t in (self._poller, *reads) if t]
@@ -315,9 +317,8 @@ class Freshness:
         if has_older:
             # With nothing to give instead, a slow answer is worth waiting for.
             self._require_not_away()
-        if account not in self._generations:
-            found = await self._directory.generations((account,))
-            self.observed(account, found.get(account, 0))
+        while account not in self._generations:
+            await self._meet(account)
         generation = self._generations[account].state.number
         # A load that began before a change must not answer a caller that came after.
         flight = (account, key, generation)
@@ -334,6 +335,31 @@ class Freshness:
         if is_tainted:
             _used_older.set(self._monotonic())
         return value
+
+    async def _meet(self, account: AccountId) -> None:
+        """Learn an account's generation; those that come meanwhile share a query."""
+        met = self._strangers.get(account)
+        if met is None:
+            met = asyncio.get_running_loop().create_future()
+            self._strangers[account] = met
+            if self._meeting is None:
+                self._meeting = asyncio.create_task(self._meet_all())
+        await asyncio.shield(met)
+
+    async def _meet_all(self) -> None:
+        while self._strangers:
+            waiting, self._strangers = self._strangers, {}
+            try:
+                found = await self._directory.generations(tuple(waiting))
+            except Exception as error:  # noqa: BLE001  # nobody may wait for ever
+                for met in waiting.values():
+                    met.set_exception(error)
+                    met.exception()  # whose it is may have gone
+                continue
+            for account, met in waiting.items():
+                self.observed(account, found.get(account, 0))
+                met.set_result(None)
+        self._meeting = None
 
     async def _fetch(
         self,

@@ -119,6 +119,25 @@ async def test_concurrent_callers_share_one_load_and_one_check(
     assert world.asked.count(()) == 1
 
 
+async def test_accounts_that_are_met_together_share_a_query(
+    fresh: Freshness, world: World
+) -> None:
+    await fresh.check()
+    asked = len(world.asked)
+    accounts = [AccountId(f"{number:012d}") for number in range(100, 200)]
+    got = await asyncio.gather(*(fresh.get(a, "k", world.load) for a in accounts))
+    assert len(got) == world.loads == 100
+    assert len(world.asked) - asked <= 2
+    world.away = True
+    others = (AccountId(f"{number:012d}") for number in range(200, 250))
+    failed = await asyncio.gather(
+        *(fresh.get(a, "k", world.load) for a in others), return_exceptions=True
+    )
+    assert {type(error) for error in failed} == {StoreUnavailableError}
+    world.away = False
+    assert await fresh.get(AccountId("000000000200"), "k", world.load) == "first"
+
+
 async def test_a_caller_that_gives_up_does_not_spoil_the_load_for_the_others(
     fresh: Freshness, world: World
 ) -> None:
