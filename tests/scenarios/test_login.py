@@ -20,6 +20,7 @@ from broker.cli.login_browser import answer_of_person
 from broker.cli.login_store import set_in_section
 from broker.errors import ValidationError
 from tests.support.demo import RunningDemo, running_demo
+from tests.support.signin import BROWSER
 
 ANALYST = r"arn:aws:sts::111122223333:assumed-role/Analyst/ben@example.com"
 
@@ -42,7 +43,7 @@ class Person:
 
     def __init__(self, demo: RunningDemo) -> None:
         self.demo = demo
-        self.http = httpx2.Client(follow_redirects=True)
+        self.http = httpx2.Client(follow_redirects=True, headers=BROWSER)
 
     def submit(self, page: httpx2.Response, **more: str) -> httpx2.Response:
         """The page's first form."""
