@@ -34,6 +34,8 @@ MODULES = [
     "variables",
     "wildcard",
     "shared_issuers",
+    "new_policy",
+    "prospect",
     "conditions/compiler",
     "conditions/operator",
     "conditions/string",
@@ -55,8 +57,9 @@ TESTS = [
         "compiled",
         "grammar",
         "explain",
+        "prospect",
     )
-]
+] + ["tests/unit/identities/test_documents.py"]
 SECONDS = 20
 MEMORY_BYTES = 2 << 30
 COMPARISONS: dict[type[ast.cmpop], list[type[ast.cmpop]]] = {

@@ -10,7 +10,6 @@ and S3 (resource types).
 
 from collections.abc import Callable, Iterator
 
-from broker.policy.arn_pattern import is_everything
 from broker.policy.document import (
     VERSION_2012,
     PolicyDocument,
@@ -87,8 +86,8 @@ def parse_new_policy(
     text: str,
     kind: PolicyKind,
     *,
-    managed: bool = False,
-    knows_service: Callable[[str], bool] = lambda _: True,
+    managed: bool,
+    knows_service: Callable[[str], bool],
 ) -> PolicyDocument:
     """Read a policy that is about to be stored, or to be a session's.
 
@@ -139,17 +138,16 @@ _PARTS = 6
 def _find_wrong(value: str) -> _Wrong | None:
     """What is wrong with a resource that IAM takes for an ARN."""
     parts = value.split(":", _PARTS - 1)
-    if is_everything(value) or not has_arn_format(value):
-        return None  # nothing is, or the grammar has told it
+    if not has_arn_format(value):
+        return None  # a star, or the grammar has told it
     complete = [*parts, *["*"] * (_PARTS - len(parts))]
     _, _, service, region, _, resource = complete
     if "*" in service or "?" in service:
         return Stage.RESOURCES, _VENDOR, "write a service, as in arn:aws:s3:::bucket"
-    found = _of_service(value, service, region, resource)
-    if found is None and (not service or ("::" in value and len(parts) < _PARTS)):
+    if not service or ("::" in value and len(parts) < _PARTS):
         advice = f"{value[:120]} is no ARN; it has six parts with colons between"
         return Stage.LEGACY, _LEGACY, advice
-    return found
+    return _of_service(value, service, region, resource)
 
 
 def _of_service(value: str, service: str, region: str, resource: str) -> _Wrong | None:

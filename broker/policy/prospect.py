@@ -13,7 +13,6 @@ from broker.policy.issuer_claims import find_context_key
 from broker.policy.request import Applicable
 from broker.policy.variables import Context, find_variables
 
-_SOME = "*"
 _STILL_OPEN = frozenset({KeySource.PARAMETER, KeySource.RESOURCE})
 
 
@@ -45,10 +44,11 @@ def _allows_some(policies: PolicySet, action: str, context: Context) -> bool:
 
 
 def _covers_all(deny: CompiledStatement, context: Context) -> bool:
-    resource, source = deny.resource, deny.source
-    if resource is None or not source.not_resource:
-        return resource is None or resource(_SOME, context)
-    return not any(_may_name(deny, arn, context) for arn in source.resources or ())
+    if deny.resource is None:
+        return True
+    return deny.source.not_resource and not any(
+        _may_name(deny, arn, context) for arn in deny.source.resources or ()
+    )
 
 
 def _may_name(statement: CompiledStatement, arn: str, context: Context) -> bool:

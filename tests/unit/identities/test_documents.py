@@ -50,6 +50,18 @@ def test_takes(case: dict[str, Any]) -> None:
     check(case)
 
 
+@pytest.mark.parametrize("element", ["Resource", "NotResource"])
+def test_the_advice_names_the_place(element: str) -> None:
+    statement = {"Sid": "A", "Effect": "Allow", "Action": "*", element: "arn:aws:s3::b"}
+    text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    with pytest.raises(MalformedPolicyDocument) as caught:
+        checked_document(text, PolicyKind.IDENTITY)
+    assert caught.value.advice == (
+        f'Statement 1 ("A"), {element}: arn:aws:s3::b is no ARN; it has six parts with'
+        " colons between."
+    )
+
+
 def test_names_of_cases_are_used_once() -> None:
     for cases in (CASES["refused"], CASES["accepted"]):
         names = [case["name"] for case in cases]

@@ -29,7 +29,7 @@ OWN_USER = "arn:aws:iam::111122223333:user/${aws:username}"
 ANN = {"aws:username": ("ann",)}
 
 
-def deny_outside(arn: str, **more: object) -> dict[str, object]:
+def deny_outside(arn: object, **more: object) -> dict[str, object]:
     return {"Effect": "Deny", "Action": "iam:*", "NotResource": arn, **more}
 
 
@@ -59,6 +59,7 @@ RED = {"aws:principaltag/team": ("red",)}
         ([allow("*"), deny_outside(OWN_USER)], ANN, True),
         # A variable without a value leaves nothing out, and makes negation hold.
         ([allow("*"), deny_outside(OWN_USER)], {}, False),
+        ([allow("*"), deny_outside([OWN_USER, ONE_USER])], {}, True),
         (
             [
                 allow("*"),
