@@ -120,11 +120,10 @@ class Trace:
 
 def subject_digest(issuer: str, subject: str) -> str:
     """Whom a provider vouched for, as sessions carry it: 128 bits of a SHA-256."""
-    digest = hashlib.sha256(b"broker/1/subject")
-    for part in (issuer, subject):
-        text = part.encode("utf-8", "surrogatepass")
-        # Lengths make it unambiguous: ("ab", "c") is not ("a", "bc").
-        digest.update(len(text).to_bytes(8, "big") + text)
+    who = issuer.encode("utf-8", "surrogatepass")
+    # The length makes it unambiguous: ("ab", "c") is not ("a", "bc").
+    whole = b"broker/1/subject" + len(who).to_bytes(8, "big") + who
+    digest = hashlib.sha256(whole + subject.encode("utf-8", "surrogatepass"))
     return as_text(digest.digest()[:_DIGEST_BYTES])
 
 
@@ -136,6 +135,23 @@ def as_text(raw: bytes) -> str:
 def lineage_row(lineage: Lineage) -> list[object]:
     """A lineage as JSON can hold it, its empty tail cut off."""
     origin = lineage.origin
+    if not (
+        lineage.ancestors
+        or lineage.folded
+        or lineage.folded_until_ms
+        or origin.began_ms
+        or origin.mfa_shown
+        or origin.named_ms
+        or origin.targets
+    ):
+        # The first of its line, as most are: this is done for every mint.
+        short: list[object] = [
+            origin.account or 0,
+            origin.access_key_id or 0,
+            origin.principal_id or 0,
+            origin.subject or 0,
+        ]
+        return short if origin.subject else _trimmed(short)
     row: list[object] = [
         origin.account or 0,
         origin.access_key_id or 0,
@@ -152,6 +168,10 @@ def lineage_row(lineage: Lineage) -> list[object]:
         lineage.folded_until_ms,
         list(origin.targets),
     ]
+    return _trimmed(row)
+
+
+def _trimmed(row: list[object]) -> list[object]:
     while row and not row[-1]:
         row.pop()
     return row

@@ -144,6 +144,8 @@ def has_shown_mfa(session: Session, principal_id: str) -> bool | None:
 def trace(session: Session | SessionRecord) -> tuple[Trace, ...]:
     """What revocations may name of a session, by account; its own comes first."""
     origin = session.lineage.origin
+    if not session.lineage.ancestors and origin.account in {None, session.account}:
+        return (_trace_of_first(session, origin),)
     own = Ancestor(
         mint_id=session.mint_id,
         access_key_id=session.access_key_id,
@@ -162,6 +164,36 @@ def trace(session: Session | SessionRecord) -> tuple[Trace, ...]:
         }
         if named
         else {},
+    )
+
+
+def _trace_of_first(session: Session | SessionRecord, origin: Origin) -> Trace:
+    """Of a session that was made from no other: most are, so it is done with less."""
+    issued_at_ms = session.issued_at_ms
+    began_ms = origin.began_ms or issued_at_ms
+    targets = (
+        session.account,
+        origin.access_key_id,
+        origin.principal_id,
+        session.provider_id,
+        session.provider_arn,
+        *origin.targets,
+    )
+    marks = [(target, began_ms) for target in targets if target]
+    marks.append((session.principal_id, issued_at_ms))
+    if origin.subject:
+        marks.append((subject_target(origin.subject), began_ms))
+    if session.source_identity:
+        target = source_identity_target(session.source_identity)
+        marks.append((target, origin.named_ms or issued_at_ms))
+    keys = frozenset((session.access_key_id,))
+    return Trace(
+        account=session.account,
+        since_ms=began_ms,
+        mint_ids=frozenset((session.mint_id,)) if session.mint_id else frozenset(),
+        key_ids=keys,
+        old_key_ids=frozenset() if session.mint_id else keys,
+        marks=tuple(marks),
     )
 
 

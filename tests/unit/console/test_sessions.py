@@ -98,7 +98,10 @@ async def test_credentials_of_a_session_are_its_own(world: SignInWorld) -> None:
     await browser.post(
         "/console/credentials", data=await csrf_of(browser), headers=SAME
     )
-    assert len(keys_on(await browser.get(OWN))) == 2
+    page = await browser.get(OWN)
+    assert len(keys_on(page)) == 2
+    (made,) = html.fromstring(page.text).xpath("//dt[.='Made from']/../dd/code/text()")
+    assert made in keys_on(page)
 
 
 async def test_sessions_of_others_are_neither_listed_nor_ended(
