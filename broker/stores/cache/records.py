@@ -47,8 +47,9 @@ def decode_session(text: str | bytes) -> SessionRecord | None:
             tags,
             provider_id,
             mint_id,
-            lineage,
+            row,
         ) = json.loads(text)
+        lineage = read_lineage(row)
     except (ValueError, TypeError):
         return None
     return SessionRecord(
@@ -65,5 +66,5 @@ def decode_session(text: str | bytes) -> SessionRecord | None:
         tags=tags,
         provider_id=provider_id,
         mint_id=mint_id,
-        lineage=read_lineage(lineage),
+        lineage=lineage,
     )
