@@ -41,6 +41,12 @@ _AWAY_SECONDS = 2.0
 _FORMER_STATES = 32
 """Of an account, at most; spread over the time for which they serve."""
 
+_NOBODIES = 256
+"""Accounts that never were, as strangers name them: so many are remembered and polled."""
+
+_NOBODY_VALUES = 8
+"""Of each of them."""
+
 _TAINT_SECONDS = 60.0
 """Longer than a call takes that holds an older value in its hands."""
 
@@ -91,7 +97,7 @@ class _Generation:
 
     def __init__(self, number: int) -> None:
         self.state = _State(number, number)
-        self._former: deque[tuple[float, _State]] = deque(maxlen=_FORMER_STATES)
+        self._former: deque[tuple[float, _State]] | None = None
         """States of before, the oldest first, each with the time when it ended."""
 
     def become(self, state: _State, now: float, keep_seconds: float) -> None:
@@ -99,6 +105,8 @@ class _Generation:
         # A state that ended just after another adds little: the values that were
         # right under it are taken to end with the other.
         gap = keep_seconds / _FORMER_STATES
+        if self._former is None:
+            self._former = deque(maxlen=_FORMER_STATES)
         if not self._former or now - self._former[-1][0] >= gap:
             self._former.append((now, self.state))
         self.state = state
@@ -106,7 +114,7 @@ class _Generation:
     def was_right(self, entry: _Entry, ended_after: float) -> bool:
         """Whether a value was still right at some time after this one."""
         generation, _, of = entry
-        for ended, state in self._former:
+        for ended, state in self._former or ():
             if ended > ended_after:
                 return generation >= state.since(of)
         return False
@@ -145,6 +153,7 @@ class Freshness:
         self._checked_at = float("-inf")
         self._away_until = float("-inf")
         self._loads: dict[_Flight, asyncio.Task[tuple[object, bool]]] = {}
+        self._nobodies: dict[AccountId, set[Hashable]] = {}
         self._strangers: dict[AccountId, asyncio.Future[None]] = {}
         self._meeting: asyncio.Task[None] | None = None
         self._check: asyncio.Task[None] | None = None
@@ -371,9 +380,28 @@ class Freshness:
         account, key, generation = flight
         value = await load()
         is_tainted = self._monotonic() - _used_older.get() < _TAINT_SECONDS
-        if not is_tainted:
+        if not is_tainted and (generation or self._may_remember(account, key)):
             self._remember((account, key), (generation, value, of))
         return value, is_tainted
+
+    def _may_remember(self, account: AccountId, key: Hashable) -> bool:
+        """Of an account that never was: a little, in the place of an earlier one's."""
+        keys = self._nobodies.setdefault(account, set())
+        if len(self._nobodies) > _NOBODIES:
+            self._forget_nobody(next(iter(self._nobodies)))
+        if len(keys) >= _NOBODY_VALUES:
+            return False
+        keys.add(key)
+        return True
+
+    def _forget_nobody(self, account: AccountId) -> None:
+        keys = self._nobodies.pop(account)
+        known = self._generations.get(account)
+        if known is None or known.state.number:
+            return  # it came to be
+        del self._generations[account]
+        for key in keys:
+            self.drop(account, key)
 
     async def _read_generations(self) -> None:
         began = self._monotonic()

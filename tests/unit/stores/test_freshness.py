@@ -1,7 +1,7 @@
 """A worker's memory of the directory follows generations, and is never too old."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from datetime import UTC, datetime
 
 import pytest
@@ -78,7 +78,9 @@ def fresh(world: World, clock: SteppingClock) -> Freshness:
     return Freshness(world, clock, stale_seconds=60)
 
 
-async def recall(fresh: Freshness, key: str, account: AccountId = ACCOUNT) -> object:
+async def recall(
+    fresh: Freshness, key: Hashable, account: AccountId = ACCOUNT
+) -> object:
     """What is remembered; ``NOTHING`` when it would be loaded."""
 
     async def load() -> object:
@@ -372,6 +374,28 @@ async def test_the_memory_is_bounded_and_keeps_what_is_used(
     assert len(world.asked[-1]) <= 102
     # Every account is loaded once, the value in use only once.
     assert world.loads == 1001
+
+
+async def test_accounts_that_never_were_are_forgotten_soon(
+    fresh: Freshness, world: World
+) -> None:
+    """Strangers may name as many as they like, and roles in each."""
+    world.value = None
+    for number in range(2000):
+        account = AccountId(f"{number + 10:012d}")
+        for role in range(20 if number % 100 == 0 else 1):
+            assert await fresh.get(account, ("role", role), world.load) is None
+    assert await recall(fresh, ("role", 0), AccountId("000000002009")) is None
+    await fresh.check()
+    assert world.asked[-1] is not None
+    assert len(world.asked[-1]) <= 260
+    assert len(fresh._young) + len(fresh._old) <= 8 * 260
+    # One that comes to be is known as any other from then on.
+    world.numbers[AccountId("000000002009")] = 1
+    world.value = "there"
+    await fresh.check()
+    account = AccountId("000000002009")
+    assert await fresh.get(account, ("role", 0), world.load) == "there"
 
 
 async def test_the_background_poll_sees_a_change_and_outlives_an_outage(
