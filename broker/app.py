@@ -22,6 +22,7 @@ from broker.web.edge import AllowedHosts, Edge, host_name
 from broker.web.health import health_routes, metrics_routes
 from broker.web.issuers import issuer_routes
 from broker.web.proxies import TrustedProxies
+from broker.web.query_api import QueryApi
 from broker.web.refusals import answer_refusal, find_client, other_service
 
 API_PATH = "/"
@@ -68,7 +69,7 @@ class Broker:
             await self._stack.enter_async_context(
                 services.metadata_refresher.refreshing()
             )
-            self._app = _edge(services, self._sign_in_links)
+            self._app = compose(services, self._sign_in_links)
         except Exception as error:  # noqa: BLE001  # the server is told, and stops
             await self._stack.aclose()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -96,11 +97,12 @@ def create_app(
     return Broker(settings, clock, sign_in_links=sign_in_links, on_ready=on_ready)
 
 
-def _edge(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
+def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
+    """Everything that answers HTTP, over services that are open."""
     settings = services.settings
     return Edge(
         _route(
-            QueryEndpoint(services.pipeline),
+            QueryEndpoint(QueryApi(services.pipeline, services.registry)),
             _pages(services, sign_in_links),
             public_origin=settings.public_origin,
             public_name=settings.public_name,
@@ -152,7 +154,10 @@ def _console_deps(
     settings = services.settings
     return ConsoleDeps(
         pipeline=services.pipeline,
-        auditor=services.auditor,
+        registry=services.registry,
+        endpoints=services.endpoints,
+        nominees=services.nominees,
+        assertion_scheme=services.assertion_scheme,
         federated=services.federated,
         resolver=services.resolver,
         fresh=services.fresh,

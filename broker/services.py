@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from broker.actions.action import Proof
 from broker.actions.iam import iam_actions
 from broker.actions.iam.outbound_federation import outbound_federation_actions
 from broker.actions.models import load_service
@@ -25,9 +26,12 @@ from broker.actions.signin.passkeys import Passkeys
 from broker.actions.signin.role_knowledge import RoleAssumers
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts import sts_actions
+from broker.audit.uses import UseRecorder
 from broker.audit.writer import Auditor
 from broker.authn.attempts import Attempts
-from broker.authn.federated import FederatedScheme, SamlExpectations
+from broker.authn.endpoints import Endpoints
+from broker.authn.federated import SamlExpectations, SamlProver
+from broker.authn.federated_schemes import AssertionScheme, TokenScheme
 from broker.authn.long_term import LongTermKeys
 from broker.authn.mfa import MfaVerifier
 from broker.authn.nominees import Nominees
@@ -93,7 +97,7 @@ class Services:
     index: SessionIndex
     issuer: SessionIssuer
     resolver: Resolver
-    federated: FederatedScheme
+    federated: SamlProver
     issuer_keys: IssuerKeys
     metadata_refresher: MetadataRefresher
     web_identity: WebIdentityProver
@@ -101,6 +105,11 @@ class Services:
     request_keys: RequestKeys
     auditor: Auditor
     pipeline: Pipeline
+    registry: Registry
+    endpoints: Endpoints
+    nominees: Nominees
+    assertion_scheme: AssertionScheme
+    use_recorder: UseRecorder
     metrics: Metrics
     uses: UseBuffer
     attempts: Attempts
@@ -234,9 +243,8 @@ def _build(
         ],
     )
     web_identity = WebIdentityProver(fresh, issuer_keys, skew=settings.skew)
-    federated = FederatedScheme(
+    federated = SamlProver(
         fresh,
-        web_identity,
         SamlExpectations(
             audiences=settings.audiences,
             recipients=settings.recipients,
@@ -253,61 +261,62 @@ def _build(
     rates = RateLimits(stores.cache, clock, calls_per_second=settings.rate_limit)
     attempts = Attempts(stores.cache, clock)
     regions = None if "*" in settings.regions else frozenset(settings.regions)
-    pipeline = Pipeline(
+    use_recorder = UseRecorder(uses)
+    registry = Registry(
+        [
+            *sts_actions(
+                fresh,
+                issuer,
+                mfa=MfaVerifier(MfaCodes(stores.directory, vault), attempts),
+                messages=messages,
+                vault=vault,
+                public_origin=settings.public_origin,
+            ),
+            *iam_actions(vault, rules.names, attempts),
+            *outbound_federation_actions(vault, settings.public_origin),
+            *command_line_actions(
+                fresh, issuer, CommandLineGrants(stores.cache, vault)
+            ),
+            *signin_actions(
+                fresh,
+                issuer,
+                SigninTokens(stores.cache, vault),
+                own=OwnAccess(library, guard, stores.directory),
+                live=LiveSessions(stores.cache),
+                cache=stores.cache,
+                assumers=RoleAssumers(stores.directory, guard),
+            ),
+            LookupEvents(stores.ledger).action(),
+            *IdentityProviders(
+                ProofTrial(federated, web_identity),
+                issuer_keys,
+                metadata_refresher,
+            ).actions(),
+            *Passkeys(
+                PasskeyCeremonies(stores.cache, vault),
+                find_relying_party(settings.public_origin),
+            ).actions(),
+        ],
         services=[load_service(name) for name in ("sts", "iam")],
-        registry=Registry(
-            [
-                *sts_actions(
-                    fresh,
-                    issuer,
-                    mfa=MfaVerifier(MfaCodes(stores.directory, vault), attempts),
-                    messages=messages,
-                    vault=vault,
-                    public_origin=settings.public_origin,
-                ),
-                *iam_actions(vault, rules.names, attempts),
-                *outbound_federation_actions(vault, settings.public_origin),
-                *command_line_actions(
-                    fresh, issuer, CommandLineGrants(stores.cache, vault)
-                ),
-                *signin_actions(
-                    fresh,
-                    issuer,
-                    SigninTokens(stores.cache, vault),
-                    own=OwnAccess(library, guard, stores.directory),
-                    live=LiveSessions(stores.cache),
-                    cache=stores.cache,
-                    assumers=RoleAssumers(stores.directory, guard),
-                ),
-                LookupEvents(stores.ledger).action(),
-                *IdentityProviders(
-                    ProofTrial(federated, web_identity),
-                    issuer_keys,
-                    metadata_refresher,
-                ).actions(),
-                *Passkeys(
-                    PasskeyCeremonies(stores.cache, vault),
-                    find_relying_party(settings.public_origin),
-                ).actions(),
-            ]
-        ),
-        signature=SignatureScheme(
-            LongTermKeys(fresh, vault),
-            resolver,
-            regions=regions,
-            public_host=settings.public_host,
-        ),
-        federated=federated,
-        nominees=Nominees(fresh, stores.directory, clock),
+    )
+    endpoints = Endpoints(settings.public_host, settings.home_region, regions)
+    nominees = Nominees(fresh, stores.directory, clock)
+    assertion_scheme = AssertionScheme(federated, nominees)
+    pipeline = Pipeline(
+        schemes={
+            Proof.SIGNATURE: SignatureScheme(
+                LongTermKeys(fresh, vault), resolver, endpoints
+            ),
+            Proof.SAML: assertion_scheme,
+            Proof.WEB_IDENTITY: TokenScheme(web_identity, nominees),
+        },
+        rates=rates,
         guard=guard,
         auditor=auditor,
+        uses=use_recorder,
         directory=stores.directory,
+        endpoints=endpoints,
         clock=clock,
-        home_region=settings.home_region,
-        uses=uses,
-        public_host=settings.public_host,
-        regions=regions,
-        rates=rates,
     )
     return Services(
         settings=settings,
@@ -328,6 +337,11 @@ def _build(
         request_keys=RequestKeys(stores.database, vault, clock),
         auditor=auditor,
         pipeline=pipeline,
+        registry=registry,
+        endpoints=endpoints,
+        nominees=nominees,
+        assertion_scheme=assertion_scheme,
+        use_recorder=use_recorder,
         metrics=metrics,
         uses=uses,
         attempts=attempts,

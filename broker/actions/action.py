@@ -16,7 +16,8 @@ from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
-from broker.model.raw import RawRequest
+from broker.model.request import Given, RequestContext
+from broker.model.struct import struct
 from broker.sessions.spending import Spending
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.ledger.port import ReplayMark
@@ -29,78 +30,38 @@ class Proof(StrEnum):
     SAML = "saml"
     WEB_IDENTITY = "web identity"
 
-
-class Door(StrEnum):
-    """Where a call came in."""
-
-    API = "api"
-    SAML = "saml"
-    FEDERATION = "federation"
-    SIGN_IN = "signin"
-    CONSOLE = "console"
+    @property
+    def is_parameter(self) -> bool:
+        """Whether it is a part of the input, which is then read before it counts."""
+        return self is not Proof.SIGNATURE
 
 
-@dataclass(slots=True, kw_only=True)
+@struct
 class Call:
-    """One call on its way; the pipeline fills it in step by step."""
+    """A proved call, as an action's declared steps see it.
 
-    request_id: str
-    """Also the audit record's id."""
+    ``request`` is how it came in, and ``region`` the one that its proof names, or else
+    the request's. Reads go through ``directory``: inside an action that ``writes`` that
+    is its transaction. ``record`` is the audit record in the making, which a mint
+    completes. ``needs`` are the permissions that were given, and ``prepared`` is what
+    ``prepare`` returned: both are there for ``handle`` alone.
+    """
 
-    raw: RawRequest
-    """The request as it came in."""
-
-    door: Door
-    """Where it came in."""
-
-    now: datetime
-    """The call's one ``now``."""
-
+    request: RequestContext
     region: str
-    """Region of the credential scope, or the home region of an unsigned call."""
-
-    entry: AuditEntry
-    """The audit record in the making."""
-
+    caller: Caller
     directory: DirectoryReader
-    """Reads; inside a changing action they go through its transaction."""
-
-    proved: Caller | None = None
-    """Set by the *prove* step."""
-
-    door_proof: Callable[[datetime], Awaitable[Caller]] | None = None
-    """The *prove* step of a door that takes no signature, such as a cookie's."""
-
-    identity_proof: Callable[[datetime], Awaitable[FederatedIdentity]] | None = None
-    """The proof of a door that knows more of an assertion than its text."""
-
+    record: AuditEntry
     identity: FederatedIdentity | None = None
-    """What an assertion or web identity token proved."""
-
     spends: Spending | None = None
-    """What the door's proof uses up with the mint."""
-
+    needs: tuple[Need, ...] = ()
     prepared: object = None
-    """What the action's ``prepare`` worked out before the transaction."""
-
-    at_global_endpoint: bool = False
-    """Whether it was sent to the one endpoint of all regions."""
-
-    role: Role | None = None
-    """The role whose trust policy was asked: what is minted is minted for it."""
-
-    mfa_at: int | None = None
-    """When the call's second factor was shown (seconds since 1970)."""
-
     opened: DirectoryChange | None = None
-    """The transaction of an action that ``writes``."""
 
     @property
-    def caller(self) -> Caller:
-        """Who calls. Only there after the *prove* step."""
-        if self.proved is None:
-            raise RuntimeError("the call was not proved yet")
-        return self.proved
+    def now(self) -> datetime:
+        """The call's one ``now``."""
+        return self.request.now
 
     @property
     def account(self) -> AccountId:
@@ -110,14 +71,17 @@ class Call:
     @property
     def mark(self) -> ReplayMark | None:
         """The replay mark of what the door's proof uses up."""
-        return None if self.spends is None else self.spends.mark(self.request_id)
+        return (
+            None if self.spends is None else self.spends.mark(self.request.request_id)
+        )
 
     @property
     def trusted_role(self) -> Role:
-        """The role to be assumed. Only there after the *permit* step."""
-        if self.role is None:
+        """The role whose trust policy allowed the call."""
+        trust = self.needs[0].trust if self.needs else None
+        if trust is None or trust.role is None:
             raise RuntimeError("no role's trust policy was asked")
-        return self.role
+        return trust.role
 
     @property
     def federated(self) -> FederatedIdentity:
@@ -128,18 +92,15 @@ class Call:
 
     @property
     def change(self) -> DirectoryChange:
-        """The open transaction. Only there inside an action that ``writes``."""
+        """The open transaction of an action that ``writes``."""
         if self.opened is None:
             raise RuntimeError("declare the action with writes=True to change things")
         return self.opened
 
 
-Given = Mapping[str, Any]
-"""An operation's input, read and validated from its model's shape."""
-
 Needs = Callable[[Any, Call], Awaitable[tuple[Need, ...]]]
 Handle = Callable[[Any, Call], Awaitable[Mapping[str, Any]]]
-Prepare = Callable[[Any, Call], Awaitable[None]]
+Prepare = Callable[[Any, Call], Awaitable[object]]
 
 
 async def needs_nothing(_given: Given, _call: Call) -> tuple[Need, ...]:
@@ -155,7 +116,8 @@ class Action:
     shape as a mapping. ``writes`` runs ``handle`` inside one directory transaction
     that also holds the audit record. ``audited`` lists the parameters that the
     record may show. ``prepare`` does what takes too long for a transaction, once the
-    call is permitted and before the transaction begins. ``calls`` is how many calls it
+    call is permitted and before the transaction begins; what it returns is the call's
+    ``prepared``. ``calls`` is how many calls it
     counts for in the account's rate limit: one that costs more counts for more, and
     what must never be refused for none. ``lists`` tells that answers can be long.
     """

@@ -3,12 +3,17 @@
 from collections.abc import Iterable, Iterator
 
 from broker.actions.action import Action
+from broker.model.request import Given
+from broker.protocols.query import Service, flatten
 
 
 class Registry:
-    """The actions of all services."""
+    """The actions of all services, and the models of those that the wire names."""
 
-    def __init__(self, actions: Iterable[Action]) -> None:
+    def __init__(
+        self, actions: Iterable[Action], services: Iterable[Service] = ()
+    ) -> None:
+        self.services = tuple(services)
         self._actions: dict[tuple[str, str], Action] = {}
         for action in actions:
             key = (action.service, action.name)
@@ -19,6 +24,23 @@ class Registry:
     def find(self, service: str, name: str) -> Action | None:
         """The action, or None when it is not built."""
         return self._actions.get((service, name))
+
+    def get(self, service: str, name: str) -> Action:
+        """The action that a page or an endpoint of ours performs."""
+        return self._actions[service, name]
+
+    def read(self, service: str, name: str, given: Given) -> Given:
+        """What a door gives an operation, held to its model as if it came by the wire.
+
+        An action without a model (``signin``) takes it as it is.
+
+        Raises:
+            QueryRejected: it breaks a constraint.
+        """
+        for one in self.services:
+            if one.name == service and name in one.operations:
+                return one.reader(name)(flatten(given))
+        return given
 
     def __iter__(self) -> Iterator[Action]:
         return iter(self._actions.values())

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
+from broker.model.caller import Caller
+from broker.model.request import RequestContext
 
 _LONGEST_TEXT = 1024
 """Characters of any one recorded text; what is longer is cut."""
@@ -17,7 +19,7 @@ _LONGEST_LIST = 100
 class AuditEntry:
     """Opened before the work, filled in on the way, completed once.
 
-    ``committed`` is set by whoever wrote the completed record together with the
+    ``committed`` is set where the completed record is written together with the
     call's own effect (a mint, a change); the writer leaves such an entry alone.
     """
 
@@ -39,6 +41,32 @@ class AuditEntry:
     error_code: str = ""
     detail: str = ""
     committed: bool = False
+
+    @classmethod
+    def of(cls, request: RequestContext, action: str) -> "AuditEntry":
+        """The record of an action (``service:Name``) that is asked for."""
+        raw = request.raw
+        return cls(
+            event_id=request.request_id,
+            at=request.now,
+            door=request.door.value,
+            action=action,
+            source_ip=raw.source_ip,
+            user_agent=raw.find_header(b"user-agent") or "",
+            region=request.region,
+        )
+
+    def name_caller(self, caller: Caller) -> None:
+        """Say who called."""
+        principal = caller.principal
+        self.account = principal.account
+        self.caller_arn = principal.arn
+        self.principal_id = principal.userid
+        self.access_key_id = caller.access_key_id
+
+    def add_resource(self, arn: str) -> None:
+        """Name one more resource that the call was about."""
+        self.resources = (*self.resources, arn)
 
     def complete(self, session: Mapping[str, object] | None = None) -> AuditRecord:
         """The finished record, long texts cut; ``session`` is what was minted."""

@@ -13,6 +13,8 @@ import re
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 
+from broker.model.raw import RawRequest
+
 GLOBAL_REGION = "us-east-1"
 _CACHED_HOSTS = 1024
 _REGION = re.compile(r"(?:[a-z]{2}(?:-[a-z]+)+-[0-9]{1,2})?", re.ASCII)
@@ -23,17 +25,46 @@ _AWS = re.compile(
 )
 
 
-def unsigned_region(
-    fixed: str | None, home_region: str, regions: AbstractSet[str] | None
-) -> str:
-    """The region that serves a call whose signature names none.
+class Endpoints:
+    """The host names of this installation, and the regions that they stand for.
 
-    ``fixed`` is what ``find_fixed_region`` said, ``regions`` the configured ones (None
-    for all). A host of another region counts as the home region's.
+    ``public_host`` has its port, if the scheme's own is not used; ``regions`` are the
+    configured ones, None for all.
     """
-    if fixed is None or (fixed and regions is not None and fixed not in regions):
-        return home_region
-    return fixed or GLOBAL_REGION
+
+    def __init__(
+        self, public_host: str, home_region: str, regions: AbstractSet[str] | None
+    ) -> None:
+        self._public_host = public_host
+        self._home_region = home_region
+        self._regions = regions
+
+    def is_global(self, raw: RawRequest) -> bool:
+        """Whether the request was sent to the endpoint of all regions."""
+        return self._find_fixed(raw) == ""
+
+    def find_region(self, raw: RawRequest) -> str:
+        """The region that serves a call whose proof names none.
+
+        A host of a region that is not configured counts as the home region's.
+        """
+        fixed = self._find_fixed(raw)
+        regions = self._regions
+        if fixed is None or (fixed and regions is not None and fixed not in regions):
+            return self._home_region
+        return fixed or GLOBAL_REGION
+
+    def regions_at(self, raw: RawRequest) -> AbstractSet[str] | None:
+        """The regions that a request may be signed for; None for all."""
+        region = self._find_fixed(raw)
+        if region is None:
+            return self._regions
+        if not region:
+            return {GLOBAL_REGION}
+        return {region} if self._regions is None else self._regions & {region}
+
+    def _find_fixed(self, raw: RawRequest) -> str | None:
+        return find_fixed_region(raw.find_header(b"host"), self._public_host)
 
 
 @lru_cache(_CACHED_HOSTS)

@@ -1,11 +1,11 @@
-"""An assertion or a web identity token in the request body, as the proof.
+"""A SAML assertion as the proof.
 
 The provider of the role's own account alone is asked: its keys, its entity id or
 issuer. What it proved becomes the unsigned caller that the role's trust policy
 judges.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,13 +17,10 @@ import structlog
 from broker.authn.saml_trials import SamlTrials
 from broker.errors import BrokerError, InvalidIdentityToken, ValidationError
 from broker.federation.saml import (
-    ROLE_NOT_LISTED,
     prove_saml,
-    require_role_pair,
     wire_error,
 )
 from broker.federation.saml_options import SamlProviderOptions
-from broker.federation.web_identity import WebIdentityProver
 from broker.identities.saml_providers import SAML_KEY_SEAL
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn
@@ -88,13 +85,12 @@ class _ProviderTerms:
     decryption: tuple[DecryptionKey, ...]
 
 
-class FederatedScheme:
-    """Proves the callers of the two unsigned operations."""
+class SamlProver:
+    """Proves assertions, each with one provider's keys alone."""
 
     def __init__(
         self,
         fresh: FreshDirectory,
-        web_identity: WebIdentityProver,
         expectations: SamlExpectations,
         opener: Opener,
         acs_of: Callable[[SamlProvider], str],
@@ -102,39 +98,10 @@ class FederatedScheme:
         newer_metadata: NewerMetadata | None = None,
     ) -> None:
         self._fresh = fresh
-        self._web_identity = web_identity
         self._expectations = expectations
         self._opener = opener
         self._acs_of = acs_of
         self._newer_metadata = newer_metadata
-
-    async def prove_assertion(
-        self,
-        given: Mapping[str, str],
-        now: datetime,
-        in_response_to: AbstractSet[str] = frozenset(),
-    ) -> FederatedIdentity:
-        """The identity behind ``AssumeRoleWithSAML``'s parameters.
-
-        ``in_response_to`` are the open requests of the browser that brings it.
-
-        Raises:
-            ValidationError: an ARN is malformed.
-            InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: the
-                assertion is no proof for this provider and role.
-        """
-        role_arn = given["RoleArn"]
-        provider_arn = given["PrincipalArn"]
-        account = account_of_arn(role_arn, "role/")
-        if account_of_arn(provider_arn, "saml-provider/") != account:
-            raise InvalidIdentityToken(
-                ROLE_NOT_LISTED, detail="role and provider are in different accounts"
-            )
-        identity = await self.prove_for_provider(
-            given["SAMLAssertion"], account, provider_arn, now, in_response_to
-        )
-        require_role_pair(identity, role_arn=role_arn, provider_arn=provider_arn)
-        return identity
 
     async def prove_for_provider(
         self,
@@ -145,10 +112,13 @@ class FederatedScheme:
         in_response_to: AbstractSet[str] = frozenset(),
         *,
         trials: SamlTrials | None = None,
+        request_id: str = "",
     ) -> FederatedIdentity:
         """The identity that one provider's keys prove; roles are not looked at.
 
-        ``trials`` knows what other providers' keys made of the response.
+        ``in_response_to`` are the open requests of the browser that brings it, and
+        ``trials`` knows what other providers' keys made of the response. With a
+        ``request_id`` a refusal names the request, as AWS's API does.
 
         Raises:
             InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: refused.
@@ -162,13 +132,25 @@ class FederatedScheme:
             )
         try:
             return await self._prove(
-                response_text, provider, now, in_response_to, trials
+                response_text,
+                provider,
+                now,
+                in_response_to,
+                trials=trials,
+                request_id=request_id,
             )
         except BrokerError as error:
             newer = await self._find_newer(provider, error)
             if newer is None:
                 raise
-        return await self._prove(response_text, newer, now, in_response_to, trials)
+        return await self._prove(
+            response_text,
+            newer,
+            now,
+            in_response_to,
+            trials=trials,
+            request_id=request_id,
+        )
 
     async def _prove(
         self,
@@ -176,7 +158,9 @@ class FederatedScheme:
         provider: SamlProvider,
         now: datetime,
         in_response_to: AbstractSet[str],
+        *,
         trials: SamlTrials | None,
+        request_id: str,
     ) -> FederatedIdentity:
         expected = self._expectations
         terms = await self._terms(provider)
@@ -195,6 +179,7 @@ class FederatedScheme:
                 now=now,
                 skew=expected.skew,
                 in_response_to=in_response_to,
+                request_id=request_id,
             )
         except BrokerError as error:
             if trials is not None:
@@ -237,25 +222,6 @@ class FederatedScheme:
     async def metadata_of(self, provider: SamlProvider) -> IdpMetadata:
         """The provider's registered metadata."""
         return (await self._terms(provider)).metadata
-
-    async def prove_token(
-        self, given: Mapping[str, str], now: datetime
-    ) -> FederatedIdentity:
-        """The identity behind ``AssumeRoleWithWebIdentity``'s parameters.
-
-        Raises:
-            ValidationError: the role's ARN is malformed.
-            InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim,
-            IdpCommunicationError, AccessDenied: refused.
-        """
-        account = account_of_arn(given["RoleArn"], "role/")
-        return await self._web_identity.prove(
-            given["WebIdentityToken"],
-            account=account,
-            role_arn=given["RoleArn"],
-            provider_id=given.get("ProviderId"),
-            now=now,
-        )
 
     def _open_keys(self, provider: SamlProvider) -> Iterator[DecryptionKey]:
         """The decryption keys that open, newest first."""

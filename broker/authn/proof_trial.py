@@ -7,7 +7,7 @@ import base64
 from dataclasses import dataclass
 from datetime import datetime
 
-from broker.authn.federated import FederatedScheme
+from broker.authn.federated import SamlProver
 from broker.errors import BrokerError, InvalidIdentityToken
 from broker.federation.diagnosis import OIDC_STAGES, SAML_STAGES, Check, diagnose
 from broker.federation.offered_roles import offered_roles
@@ -33,9 +33,7 @@ class Outcome:
 class ProofTrial:
     """Tries proofs."""
 
-    def __init__(
-        self, federated: FederatedScheme, web_identity: WebIdentityProver
-    ) -> None:
+    def __init__(self, federated: SamlProver, web_identity: WebIdentityProver) -> None:
         self._federated = federated
         self._web_identity = web_identity
 

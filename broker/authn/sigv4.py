@@ -8,13 +8,13 @@ itself last.
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from datetime import datetime
 from hmac import HMAC
 from typing import Protocol
 
-from broker.authn.endpoints import GLOBAL_REGION, find_fixed_region
+from broker.authn.endpoints import Endpoints
 from broker.authn.long_term import ResolvedKey
+from broker.authn.scheme import Proved, Read
 from broker.errors import (
     BrokerError,
     IncompleteSignature,
@@ -25,9 +25,9 @@ from broker.errors import (
 from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.raw import RawRequest
+from broker.model.request import Given, RequestContext
 from broker.model.secret import Secret
 from broker.model.session import Session
-from broker.model.struct import struct
 from broker.protocols.sigv4 import (
     Reason,
     SignedRequest,
@@ -90,14 +90,6 @@ class SessionResolver(Protocol):
         ...
 
 
-@struct
-class SignedCaller:
-    """The proved caller, and the region that the request was signed for."""
-
-    caller: Caller
-    region: str
-
-
 class SigningKeys:
     """Remembers derived signing keys, the least recently used go first.
 
@@ -141,36 +133,25 @@ class SigningKeys:
 
 
 class SignatureScheme:
-    """Proves the callers of signed requests, in either form.
-
-    ``regions`` is what a credential scope may name (None: every region), and
-    ``public_host`` the host, with its port, whose ``sts.REGION.`` names fix one.
-    """
+    """Proves the callers of signed requests, in either form."""
 
     def __init__(
         self,
         long_term: LongTermResolver,
         sessions: SessionResolver,
+        endpoints: Endpoints,
         *,
-        regions: frozenset[str] | None,
-        public_host: str,
         signing_keys: SigningKeys | None = None,
     ) -> None:
         self._long_term = long_term
         self._sessions = sessions
-        self._regions = regions
-        self._public_host = public_host
+        self._endpoints = endpoints
         self._signing_keys = signing_keys or SigningKeys()
 
     async def prove(
-        self,
-        raw: RawRequest,
-        *,
-        service: str,
-        action: str,
-        now: datetime,
-    ) -> SignedCaller:
-        """The caller who signed the request.
+        self, request: RequestContext, service: str, action: str, read: Read
+    ) -> tuple[Proved, Given]:
+        """The caller who signed the request; then the input is read.
 
         ``service`` is what the credential scope must name, and ``action`` decides
         how long a presigned URL holds.
@@ -182,6 +163,7 @@ class SignatureScheme:
             InvalidClientTokenId, ExpiredToken: the credentials are not live ones.
             ServiceUnavailable: it cannot be told whether they are.
         """
+        raw, now = request.raw, request.now
         try:
             signed = parse_signed(raw)
             verify_time(
@@ -191,23 +173,16 @@ class SignatureScheme:
                     (service, action), 0
                 ),
             )
-            verify_scope(signed, regions=self._regions_at(raw), service=service)
+            verify_scope(
+                signed, regions=self._endpoints.regions_at(raw), service=service
+            )
             key = await self._resolve(signed, now)
             self._signing_keys.verify(signed, raw, key.secret)
         except SigV4Rejected as rejected:
             raise _ERRORS[rejected.reason](
                 rejected.message, detail=rejected.detail
             ) from None
-        return SignedCaller(caller=key.caller, region=signed.region)
-
-    def _regions_at(self, raw: RawRequest) -> AbstractSet[str] | None:
-        """The regions accepted at the host that the request was sent to."""
-        region = find_fixed_region(raw.find_header(b"host"), self._public_host)
-        if region is None:
-            return self._regions
-        if not region:
-            return {GLOBAL_REGION}
-        return {region} if self._regions is None else self._regions & {region}
+        return Proved(caller=key.caller, region=signed.region), await read()
 
     async def _resolve(self, signed: SignedRequest, now: datetime) -> ResolvedKey:
         token = signed.session_token

@@ -15,11 +15,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.action import Door
 from broker.actions.signin.signin_tokens import SigninGrant, use_of
 from broker.console.console_session import Arrived, SignedIn, session_caller
 from broker.console.csrf import csrf_token, require_same_origin
-from broker.console.desk import HOME, LOGIN, SIGN_IN, Desk, IdentityProof
+from broker.console.desk import HOME, LOGIN, SIGN_IN, Desk
 from broker.console.facts import refuse_prefetch, unnoted
 from broker.console.forms import read_form
 from broker.console.leaving import end_session
@@ -34,8 +33,8 @@ from broker.errors import (
     ValidationError,
 )
 from broker.model.caller import Caller
-from broker.model.federated import FederatedIdentity
 from broker.model.proof_used import ProofUsed
+from broker.model.request import Door
 from broker.sessions.handles import Handles
 from broker.sessions.spending import spending
 
@@ -207,24 +206,17 @@ class Arrivals:
             "PrincipalArn": arrival.provider_arn,
             "SAMLAssertion": arrival.response,
         }
-        proof: IdentityProof | None = None
+        scheme = self._desk.deps.assertion_scheme
         starts, start = self._desk.starts, arrival.request_id[1:]
         if start:
             await starts.require(request, start)
-
-            async def prove(now: datetime) -> FederatedIdentity:
-                return await self._desk.deps.federated.prove_assertion(
-                    given, now, frozenset({arrival.request_id})
-                )
-
-            proof = prove
+            scheme = scheme.answering(arrival.request_id)
         result = await self._desk.perform(
             request,
             Door.SAML,
             ("sts", "AssumeRoleWithSAML"),
-            None,
+            scheme,
             lambda: given,
-            identity_proof=proof,
         )
         if start:
             await starts.forget(start)

@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from broker.actions.action import Door
 from broker.console.console_session import SignedIn
 from broker.console.csrf import csrf_token
 from broker.console.desk import HOME, LOGIN, SIGN_IN, Desk
@@ -30,6 +29,7 @@ from broker.console.login_requests import (
 from broker.console.pages import see_other
 from broker.errors import ValidationError
 from broker.model.caller import Caller
+from broker.model.request import Door
 from broker.model.secret import Secret
 
 DOOR = "login"

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+from broker.actions.registry import Registry
 from broker.actions.signin.signin_tokens import SigninTokens
-from broker.audit.writer import Auditor
 from broker.authn.attempts import Attempts
-from broker.authn.federated import FederatedScheme
+from broker.authn.endpoints import Endpoints
+from broker.authn.federated import SamlProver
+from broker.authn.federated_schemes import AssertionScheme
+from broker.authn.nominees import Nominees
 from broker.clock import Clock
 from broker.federation.code_flow import CodeFlow
 from broker.federation.saml_request_key import RequestKeys
@@ -42,8 +45,11 @@ class ConsoleDeps:
     """
 
     pipeline: Pipeline
-    auditor: Auditor
-    federated: FederatedScheme
+    registry: Registry
+    endpoints: Endpoints
+    nominees: Nominees
+    assertion_scheme: AssertionScheme
+    federated: SamlProver
     resolver: Resolver
     fresh: FreshDirectory
     directory: DirectoryReader

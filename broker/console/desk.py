@@ -7,7 +7,8 @@ from typing import Any
 
 from starlette.requests import Request
 
-from broker.actions.action import Action, Call, Door, Given
+from broker.actions.action import Action, Call
+from broker.authn.scheme import DoorProof, Proved, Read, Scheme
 from broker.console.begin_limits import BeginLimits
 from broker.console.console_session import ConsoleSessions, Ended, SignedIn
 from broker.console.cookies import SessionCookie
@@ -24,7 +25,7 @@ from broker.console.provider_logins import ProviderLogins
 from broker.console.starts import Starts
 from broker.errors import AccessDenied
 from broker.model.caller import Caller
-from broker.model.federated import FederatedIdentity
+from broker.model.request import Door, Given, RequestContext
 from broker.sessions.handles import Handles
 from broker.sessions.spending import Spending
 
@@ -32,8 +33,7 @@ HOME = "/console/"
 LOGIN = "/console/login"
 SIGN_IN = "/signin"
 
-DoorProof = Callable[[datetime], Awaitable[Caller]]
-IdentityProof = Callable[[datetime], Awaitable[FederatedIdentity]]
+CallerProof = Callable[[datetime], Awaitable[Caller]]
 Precondition = Callable[[Call], Awaitable[None]]
 Spends = Callable[[], Spending | None]
 
@@ -79,55 +79,57 @@ class Desk:
         request: Request,
         door: Door,
         action: tuple[str, str],
-        proof: DoorProof | None,
+        proof: CallerProof | Scheme | None,
         read: Callable[[], Given],
         *,
-        identity_proof: IdentityProof | None = None,
         first: Precondition | None = None,
         spends: Spends | None = None,
     ) -> Mapping[str, Any]:
         """One action through the pipeline, with the door's own proof.
 
-        ``first`` is asked inside the action's transaction, before its work. ``spends``
-        says, after the proof, what the action's mint uses up.
+        Without a ``proof`` it is the action's own, as at the API. ``first`` is asked
+        inside the action's transaction, before its work. ``spends`` says, after the
+        proof, what the action's mint uses up.
 
         Raises:
             BrokerError: it failed, and the audit says so.
-        AccessDenied: a page of the console would change something for a link alone.
+            AccessDenied: a page of the console would change something for a link alone.
         """
-        service, name = action
+        name = action[1]
         note(request, action=name)
-        call, found = self._open(request, door, service, name)
+        found = self.deps.registry.get(*action)
         if found.writes and door is Door.CONSOLE and request.method != "POST":
             raise AccessDenied("This link was to change something; use the form.")
-        call.door_proof, call.identity_proof = proof, identity_proof
-        if spends is not None:
-            _spend(call, spends)
         if first is not None:
             found = _preceded(found, first)
-        return await self.deps.pipeline.perform(call, found, read)
-
-    def _open(
-        self, request: Request, door: Door, service: str, name: str
-    ) -> tuple[Call, Action]:
-        return self.deps.pipeline.open(
-            raw_request(request), request_id(request), door, service, name
-        )
+        pipeline = self.deps.pipeline
+        scheme = DoorProof(_proved(proof)) if callable(proof) else proof
+        if spends is not None:
+            scheme = _SpendingProof(scheme or pipeline.schemes[found.proof], spends)
+        context = pipeline.receive(raw_request(request), request_id(request), door)
+        return await pipeline.perform(context, found, read, scheme)
 
 
-def _spend(call: Call, spends: Spends) -> None:
-    """Have the mint of a call use up what its proof turns out to be."""
-    proof = call.door_proof
-    if proof is None:
-        call.spends = spends()
-        return
+class _SpendingProof:
+    """A scheme whose proof is used up by the mint that it leads to."""
 
-    async def prove(now: datetime) -> Caller:
-        caller = await proof(now)
-        call.spends = spends()
-        return caller
+    def __init__(self, scheme: Scheme, spends: Spends) -> None:
+        self._scheme = scheme
+        self._spends = spends
 
-    call.door_proof = prove
+    async def prove(
+        self, request: RequestContext, service: str, action: str, read: Read
+    ) -> tuple[Proved, Given]:
+        """As the scheme proves."""
+        proved, given = await self._scheme.prove(request, service, action, read)
+        return replace(proved, spends=self._spends()), given
+
+
+def _proved(prove: CallerProof) -> Callable[[datetime], Awaitable[Proved]]:
+    async def find(now: datetime) -> Proved:
+        return Proved(caller=await prove(now))
+
+    return find
 
 
 def _preceded(action: Action, first: Precondition) -> Action:

@@ -10,7 +10,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from broker.actions.action import Door
 from broker.console.arrival import Arrival, Arrivals
 from broker.console.console_session import session_caller
 from broker.console.desk import SIGN_IN, Desk
@@ -25,6 +24,7 @@ from broker.errors import (
     ValidationError,
 )
 from broker.model.caller import Caller
+from broker.model.request import Door
 from broker.model.secret import Secret
 from broker.protocols.oidc.strict_json import parse_object
 

@@ -129,7 +129,7 @@ class Home:
             link=link,
             link_minutes=self._minutes(who.session),
             endpoint=deps.public_origin,
-            region=deps.pipeline.find_region(raw_request(request)),
+            region=deps.endpoints.find_region(raw_request(request)),
         )
 
     def _minutes(self, session: Session) -> tuple[int, ...]:

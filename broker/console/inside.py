@@ -7,7 +7,6 @@ from typing import Any, Protocol
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.action import Door
 from broker.authz.gather import PolicyLibrary
 from broker.authz.prospects import Prospects
 from broker.console.console_session import Arrived, Ended, SignedIn
@@ -39,6 +38,7 @@ from broker.errors import (
 )
 from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
+from broker.model.request import Door
 
 _FORBIDDEN = 403
 _KINDS = {PrincipalType.USER: "IAM user", PrincipalType.ACCOUNT: "Root user"}
@@ -146,13 +146,13 @@ class Inside:
         async def prove(_now: datetime) -> Caller:
             return who.caller
 
-        pipeline = self.desk.deps.pipeline
+        registry = self.desk.deps.registry
         return await self.desk.perform(
             request,
             Door.CONSOLE,
             action,
             prove,
-            lambda: pipeline.read(*action, given),
+            lambda: registry.read(*action, given),
             first=first,
         )
 
@@ -206,7 +206,7 @@ class Inside:
         self, request: Request, who: SignedIn, now: datetime
     ) -> tuple[Section, ...]:
         raw = raw_request(request)
-        region = self.desk.deps.pipeline.find_region(raw)
+        region = self.desk.deps.endpoints.find_region(raw)
         return menu(
             await self._prospects.find(who.caller, ACTIONS, raw, region=region, now=now)
         )

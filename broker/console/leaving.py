@@ -4,10 +4,10 @@ from datetime import datetime
 
 from starlette.requests import Request
 
-from broker.actions.action import Door
 from broker.console.console_session import SignedIn
 from broker.console.desk import Desk
 from broker.model.caller import Caller
+from broker.model.request import Door
 
 
 async def end_session(desk: Desk, request: Request, who: SignedIn) -> None:

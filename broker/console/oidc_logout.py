@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from broker.actions.action import Door
-from broker.audit.entry import AuditEntry
+from broker.authn.nominees import Nominee
+from broker.authn.scheme import DoorProof, ProofRefused, Proved
 from broker.console.console_session import Ended, SignedIn
-from broker.console.desk import Desk, DoorProof
-from broker.console.facts import note, raw_request, refuse_prefetch, request_id
-from broker.console.forms import read_form
+from broker.console.desk import CallerProof, Desk
+from broker.console.facts import note, refuse_prefetch
+from broker.console.forms import Form, read_form
 from broker.console.pages import see_other
 from broker.console.provider_logins import OpenLogin, login_end_mark, told_mark
 from broker.console.sign_out import SIGNED_OUT
@@ -40,6 +40,7 @@ from broker.model.arn import Arn
 from broker.model.caller import Caller
 from broker.model.entities import OidcProvider
 from broker.model.principal import Principal, PrincipalType
+from broker.model.request import Door
 from broker.protocols.oidc.logout import LogoutToken
 from broker.sessions.keys import LONGEST_SESSION
 from broker.stores.errors import StoreFailedError
@@ -47,11 +48,17 @@ from broker.stores.errors import StoreFailedError
 BACK_CHANNEL = "/signin/{account}/with/{provider}/backchannel-logout"
 FRONT_CHANNEL = "/signin/{account}/with/{provider}/frontchannel-logout"
 THERE = "/signin/sign-out-there"
-_ACTION = "signin:EndConsoleSessions"
 _NO_STORE = {"cache-control": "no-store"}
 _OK, _BAD, _UNAVAILABLE = 200, 400, 503
 _USED = "The logout token was used before."
 _TOO_OLD = "This way out is too old. Sign out at your identity provider itself."
+
+
+class _Told:
+    """What a logout token says, and the logins that it is about."""
+
+    token: LogoutToken
+    logins: list[OpenLogin]
 
 
 class OidcLogout:
@@ -119,7 +126,7 @@ class OidcLogout:
             request,
             Door.SIGN_IN,
             ("signin", "FrontChannelLogout"),
-            _proof_of(provider, ""),
+            _proof_of(provider),
             lambda: {
                 "Marks": [login_end_mark(handle) for handle in handles],
                 "ExpiresAt": int(longest.timestamp()),
@@ -169,67 +176,75 @@ class OidcLogout:
         """
         form = await read_form(request)
         provider = await self._find_provider(request)
-        desk, now = self._desk, self._desk.deps.clock.now()
-        entry = self._entry(request, _ACTION, provider)
-        async with desk.deps.auditor.opened(entry):
-            token = await desk.deps.web_identity.prove_logout(
-                form.require("logout_token"), provider, now=now
-            )
-            if await desk.logins.was_used(provider.unique_id, token.token_id):
-                raise InvalidIdentityToken(_USED)
-            entry.caller_arn = entry.principal_id = provider.arn
-            client_id = parse_oidc_options(provider.options).client_id
-            await desk.logins.tell(
+        client_id = parse_oidc_options(provider.options).client_id
+        logins, told = self._desk.logins, _Told()
+
+        async def prove(now: datetime) -> Proved:
+            try:
+                token = await self._verify(form, provider, now)
+            except BrokerError as error:
+                nominee = Nominee(provider.account, provider)
+                raise ProofRefused.of(error, nominee) from error
+            told.token = token
+            await logins.tell(
                 provider.unique_id,
                 client_id,
                 session_id=token.session_id,
                 subject=token.subject,
                 issued_at=token.issued_at,
             )
-            found = await desk.logins.find(
+            told.logins = await logins.find(
                 provider.unique_id,
                 client_id,
                 session_id=token.session_id,
                 subject=token.subject,
                 until=token.issued_at,
             )
-            entry.committed = True  # the action below has a record of its own
-            await self._revoke(request, provider, token, found)
-            for one in found:
-                await desk.logins.forget(one.handle)
-            await desk.logins.use_up(
-                provider.unique_id,
-                token.token_id,
-                token.good_until,
-            )
+            subject = token.subject
+            if not subject and told.logins:
+                subject = told.logins[0].login.subject
+            return Proved(caller=_caller_of(provider, subject or ""))
 
-    async def _revoke(
-        self,
-        request: Request,
-        provider: OidcProvider,
-        token: LogoutToken,
-        found: list[OpenLogin],
-    ) -> None:
-        subject = token.subject or (found[0].login.subject if found else "")
-        told = told_mark(
+        await self._desk.perform(
+            request,
+            Door.SIGN_IN,
+            ("signin", "EndConsoleSessions"),
+            DoorProof(prove),
+            lambda: self._ends(provider, client_id, told),
+        )
+        for one in told.logins:
+            await logins.forget(one.handle)
+        token = told.token
+        await logins.use_up(provider.unique_id, token.token_id, token.good_until)
+
+    async def _verify(
+        self, form: Form, provider: OidcProvider, now: datetime
+    ) -> LogoutToken:
+        token = await self._desk.deps.web_identity.prove_logout(
+            form.require("logout_token"), provider, now=now
+        )
+        if await self._desk.logins.was_used(provider.unique_id, token.token_id):
+            raise InvalidIdentityToken(_USED)
+        return token
+
+    def _ends(
+        self, provider: OidcProvider, client_id: str, told: "_Told"
+    ) -> dict[str, object]:
+        """What is to end: the logins that are known, and those that are not yet."""
+        token = told.token
+        mark = told_mark(
             provider.unique_id,
-            parse_oidc_options(provider.options).client_id,
+            client_id,
             session_id=token.session_id,
             subject=token.subject,
         )
         until = self._desk.logins.told_until(
             session_id=token.session_id, issued_at=token.issued_at
         )
-        await self._desk.perform(
-            request,
-            Door.SIGN_IN,
-            ("signin", "EndConsoleSessions"),
-            _proof_of(provider, subject),
-            lambda: {
-                "AccessKeyIds": [one.access_key_id for one in found],
-                "Told": [{"Mark": told, "Until": until}],
-            },
-        )
+        return {
+            "AccessKeyIds": [one.access_key_id for one in told.logins],
+            "Told": [{"Mark": mark, "Until": until}],
+        }
 
     async def _find_own(
         self, request: Request, provider: OidcProvider, session_id: str | None
@@ -251,33 +266,22 @@ class OidcLogout:
             raise NoSuchEntity("There is no such page.")
         return way.provider
 
-    def _entry(
-        self, request: Request, action: str, provider: OidcProvider
-    ) -> AuditEntry:
-        raw = raw_request(request)
-        return AuditEntry(
-            event_id=request_id(request),
-            at=self._desk.deps.clock.now(),
-            door=Door.SIGN_IN.value,
-            action=action,
-            source_ip=raw.source_ip,
-            user_agent=raw.find_header(b"user-agent") or "",
-            account=provider.account,
-            resources=(provider.arn,),
-        )
 
-
-def _proof_of(provider: OidcProvider, subject: str) -> DoorProof:
+def _caller_of(provider: OidcProvider, subject: str) -> Caller:
     """A provider that speaks of a subject of its own, or of none."""
-    principal = Principal.from_provider(
-        PrincipalType.WEB_IDENTITY,
-        provider.account,
-        provider=provider.arn,
-        subject=subject,
+    return Caller(
+        principal=Principal.from_provider(
+            PrincipalType.WEB_IDENTITY,
+            provider.account,
+            provider=provider.arn,
+            subject=subject,
+        )
     )
 
+
+def _proof_of(provider: OidcProvider) -> CallerProof:
     async def prove(_now: datetime) -> Caller:
-        return Caller(principal=principal)
+        return _caller_of(provider, "")
 
     return prove
 

@@ -10,19 +10,19 @@ import hmac
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.action import Door
-from broker.audit.entry import AuditEntry
+from broker.authn.federated_schemes import proved_by
 from broker.authn.nominees import Nominee
+from broker.authn.scheme import DoorProof, ProofRefused, Proved
 from broker.console.arrival import Arrival, Arrivals
 from broker.console.csrf import require_same_origin
 from broker.console.desk import Desk
-from broker.console.facts import note, raw_request, refuse_prefetch, request_id
+from broker.console.facts import note, refuse_prefetch
 from broker.console.forms import Form, read_form
 from broker.console.recent_roles import RecentRoles, name_of
 from broker.entropy import new_handle
@@ -43,6 +43,7 @@ from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import sts_arn
 from broker.model.entities import OidcProvider
 from broker.model.federated import FederatedIdentity
+from broker.model.request import Door
 from broker.protocols.oidc.verify import peek_unverified
 from broker.sessions.handles import Handles
 from broker.sessions.vault import SealBrokenError
@@ -51,7 +52,6 @@ from broker.stores.errors import StoreUnavailableError
 DOOR = "oidc"
 CALLBACK = "/signin/oidc/callback"
 ROLE = "/signin/oidc/role"
-_ACTION = "signin:ListRolesWithWebIdentity"
 _CHOOSING = timedelta(minutes=5)
 _LONGEST_REASON = 200
 _NO_ROLE = (
@@ -63,7 +63,7 @@ _UNREACHABLE = "Your identity provider cannot be reached, or cannot be used. Try
 
 
 @dataclass(frozen=True, slots=True)
-class Proved:
+class ProvedLogin:
     """Who came back, with what, and which roles that opens."""
 
     identity: FederatedIdentity
@@ -127,19 +127,12 @@ class OidcSignIn:
         begun = await starts.require(request, state)
         if "oidc" not in begun:
             raise ValidationError("This answer belongs to another kind of sign-in.")
-        account = parse_account_id(begun["account"])
-        entry = self._entry(request, account)
-        async with self._desk.deps.auditor.opened(entry):
-            try:
-                proved = await self._finish(form, account, begun)
-            except BrokerError as error:
-                await self._note_refused(entry, account, begun["oidc"])
-                if not isinstance(error, ServiceUnavailable | IdpCommunicationError):
-                    await starts.forget(state)
-                raise
-            entry.caller_arn = proved.identity.principal.arn
-            entry.principal_id = proved.identity.principal.userid
-            entry.resources = proved.role_arns
+        try:
+            proved = await self._list(request, form, begun)
+        except BrokerError as error:
+            if not isinstance(error, ServiceUnavailable | IdpCommunicationError):
+                await starts.forget(state)
+            raise
         # The code is used up by now; what it brought waits where it can be asked for
         # again, should a store be away just then.
         arrivals = {
@@ -170,9 +163,37 @@ class OidcSignIn:
         await self._choices.forget(handle)
         return response
 
+    async def _list(
+        self, request: Request, form: Form, begun: dict[str, Any]
+    ) -> ProvedLogin:
+        """Who came back, and which roles that opens.
+
+        Raises:
+            BrokerError: the sign-in proves nothing, or opens no role.
+        """
+        account = parse_account_id(begun["account"])
+        found: list[ProvedLogin] = []
+
+        async def prove(_now: datetime) -> Proved:
+            try:
+                login = await self._finish(form, account, begun)
+            except BrokerError as error:
+                raise await self._refused(error, account, begun["oidc"]) from error
+            found.append(login)
+            return proved_by(login.identity)
+
+        await self._desk.perform(
+            request,
+            Door.SIGN_IN,
+            ("signin", "ListRolesWithWebIdentity"),
+            DoorProof(prove),
+            lambda: {"RoleArns": found[0].role_arns},
+        )
+        return found[0]
+
     async def _finish(
         self, form: Form, account: AccountId, begun: dict[str, Any]
-    ) -> Proved:
+    ) -> ProvedLogin:
         error = form.find("error")
         if error is not None:
             said = f"{error} {form.find('error_description') or ''}".strip()
@@ -180,14 +201,16 @@ class OidcSignIn:
         code = form.require("code")
         return await self._prove(account, begun, code, form.find("iss"))
 
-    async def _note_refused(
-        self, entry: AuditEntry, account: AccountId, host_and_path: str
-    ) -> None:
+    async def _refused(
+        self, error: BrokerError, account: AccountId, host_and_path: str
+    ) -> ProofRefused:
         """Let the refusal be found with the provider that was asked."""
-        deps = self._desk.deps
+        provider: OidcProvider | None = None
         with suppress(StoreUnavailableError):
-            provider = await deps.fresh.find_oidc_provider(account, host_and_path)
-            deps.pipeline.note_refused_proof(entry, Nominee(account, provider))
+            provider = await self._desk.deps.fresh.find_oidc_provider(
+                account, host_and_path
+            )
+        return ProofRefused.of(error, Nominee(account, provider))
 
     @property
     def _redirect_uri(self) -> str:
@@ -195,7 +218,7 @@ class OidcSignIn:
 
     async def _prove(
         self, account: AccountId, begun: dict[str, Any], code: str, issuer: str | None
-    ) -> Proved:
+    ) -> ProvedLogin:
         deps = self._desk.deps
         provider = await deps.fresh.find_oidc_provider(account, begun["oidc"])
         if provider is None or provider.unique_id != begun["id"]:
@@ -227,12 +250,12 @@ class OidcSignIn:
             raise AccessDenied(_NO_ROLE)
         can_end = await deps.code_flow.can_end(provider)
         login = _login(identity, claims, can_end=can_end)
-        return Proved(
+        return ProvedLogin(
             identity, token, _session_name(claims, identity, options), roles, login
         )
 
     async def _ask(
-        self, request: Request, proved: Proved, arrivals: Mapping[str, Arrival]
+        self, request: Request, proved: ProvedLogin, arrivals: Mapping[str, Arrival]
     ) -> Response:
         kept = {arn: _fields(arrival) for arn, arrival in arrivals.items()}
         handle = await self._choices.put(
@@ -254,18 +277,6 @@ class OidcSignIn:
             last=offered[0] if offered else "",
             action=ROLE,
             handle=handle,
-        )
-
-    def _entry(self, request: Request, account: AccountId) -> AuditEntry:
-        raw = raw_request(request)
-        return AuditEntry(
-            event_id=request_id(request),
-            at=self._desk.deps.clock.now(),
-            door=Door.SIGN_IN.value,
-            action=_ACTION,
-            source_ip=raw.source_ip,
-            user_agent=raw.find_header(b"user-agent") or "",
-            account=account,
         )
 
 
@@ -331,7 +342,9 @@ def _login(
     }
 
 
-def _arrival(proved: Proved, role_arn: str, destination: str, state: str) -> Arrival:
+def _arrival(
+    proved: ProvedLogin, role_arn: str, destination: str, state: str
+) -> Arrival:
     session = f"{_role_name(role_arn)}/{proved.session_name}"
     return Arrival(
         door=DOOR,

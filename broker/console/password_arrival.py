@@ -8,7 +8,6 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.action import Door
 from broker.console.desk import Desk
 from broker.console.facts import raw_request
 from broker.console.known_browsers import Known
@@ -18,6 +17,7 @@ from broker.errors import AccessDenied
 from broker.identities.credential_report import PASSWORD_USE
 from broker.model.caller import Caller
 from broker.model.principal import Principal
+from broker.model.request import Door
 from broker.stores.directory.port import DirectoryReader
 
 DOOR = "password"
@@ -70,7 +70,7 @@ class PasswordArrivals:
             pending.holder,
             *PASSWORD_USE,
             deps.clock.now(),
-            deps.pipeline.find_region(raw_request(request)),
+            deps.endpoints.find_region(raw_request(request)),
         )
         if pending.is_root:
             _log.warning("the root signed in", account=pending.account)

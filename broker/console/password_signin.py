@@ -9,13 +9,13 @@ Whatever was wrong with account, user or password, the answer is one and takes t
 time.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.audit.entry import AuditEntry
 from broker.authn.attempts import (
     Limit,
     counted_name,
@@ -23,12 +23,14 @@ from broker.authn.attempts import (
     limit_of_address,
     limit_of_password,
 )
+from broker.authn.scheme import ProofRefused, Proved, Read
+from broker.console.deps import ConsoleDeps
 from broker.console.desk import Desk
 from broker.console.facts import source_address
 from broker.console.forms import Form, read_form
+from broker.console.password_arrival import pending_caller
 from broker.console.password_steps import (
     PasswordSteps,
-    recorded_step,
     require_own,
     status_of,
     words_of,
@@ -45,7 +47,8 @@ from broker.identities.login_profiles import (
 from broker.identities.password_policy import LONGEST
 from broker.identities.root_password import verify_root_password
 from broker.model.account import Account
-from broker.model.entities import LoginProfile
+from broker.model.entities import LoginProfile, User
+from broker.model.request import Door, Given, RequestContext
 
 _ROOT = "root"
 _LONGEST_NAME = 64
@@ -90,12 +93,15 @@ class PasswordSignIn:
         require_own(self._desk, request, form)
         account = await self._sign_in.find_account(typed.place)
         limits = self._limits(request, typed, account)
+        check = _PasswordCheck(self._desk.deps, typed, account, limits)
         try:
-            async with (
-                recorded_step(self._desk, request, "CheckPassword", account) as entry,
-                self._attempts.one(limits),
-            ):
-                pending = await self._verify(typed, account, entry)
+            await self._desk.perform(
+                request,
+                Door.SIGN_IN,
+                ("signin", "CheckPassword"),
+                check,
+                lambda: {"UserName": check.recorded_name},
+            )
         except (AccessDenied, Throttling) as error:
             return await self._sign_in.show(
                 request,
@@ -109,69 +115,7 @@ class PasswordSignIn:
                 problem=words_of(error),
                 status=status_of(error),
             )
-        return await self._steps.next(request, pending)
-
-    async def _verify(
-        self, typed: Typed, account: Account | None, entry: AuditEntry
-    ) -> Pending:
-        """The sign-in that a right password begins.
-
-        Raises:
-            AccessDenied: anything is wrong, in one text for all of it; or, for whoever
-                knows the password, it has expired for good.
-        """
-        now = self._desk.deps.clock.now()
-        verify = self._verify_root if typed.is_root else self._verify_user
-        found = await verify(typed, account, entry, now)
-        if found is None or account is None:
-            raise AccessDenied(_WRONG, detail="no such user, or a wrong password")
-        name, arn, profile, state = found
-        entry.caller_arn, entry.principal_id = arn, profile.user_id
-        if state is PasswordState.HARD_EXPIRED:
-            raise AccessDenied(_EXPIRED, detail="the password has expired for good")
-        return Pending(
-            place=typed.place,
-            account=account.account_id,
-            holder=profile.user_id,
-            name=name,
-            arn=arn,
-            mark=password_mark(profile),
-            began=int(now.timestamp()),
-            destination=typed.destination,
-            remember=typed.remember,
-        )
-
-    async def _verify_user(
-        self, typed: Typed, account: Account | None, entry: AuditEntry, now: datetime
-    ) -> Verified | None:
-        deps = self._desk.deps
-        found = await verify_password(
-            deps.passwords,
-            deps.directory,
-            account,
-            typed.name,
-            _bounded(typed.password),
-            now=now,
-        )
-        number = account.account_id if account else NO_ACCOUNT
-        user = await deps.directory.find_user(number, typed.name)
-        entry.parameters = {"UserName": user.name if user else _HIDDEN}
-        entry.resources = (user.arn,) if user else ()
-        if found is None:
-            return None
-        return found.user.name, found.user.arn, found.profile, found.state
-
-    async def _verify_root(
-        self, typed: Typed, account: Account | None, entry: AuditEntry, _now: datetime
-    ) -> Verified | None:
-        deps = self._desk.deps
-        profile = await verify_root_password(
-            deps.passwords, deps.directory, account, _bounded(typed.password)
-        )
-        entry.parameters = {"UserName": _ROOT}
-        if profile is None:
-            return None
-        return "", root_arn(profile.account), profile, PasswordState.GOOD
+        return await self._steps.next(request, check.pending)
 
     def _read(self, request: Request, form: Form) -> Typed:
         place = require_place(request)
@@ -207,6 +151,97 @@ class PasswordSignIn:
             *limits,
             limit_of_password(where, typed.name, is_root=typed.is_root),
         ]
+
+
+class _PasswordCheck:
+    """The scheme of a typed name and password."""
+
+    def __init__(
+        self,
+        deps: ConsoleDeps,
+        typed: Typed,
+        account: Account | None,
+        limits: Sequence[Limit],
+    ) -> None:
+        self._deps = deps
+        self._typed = typed
+        self._account = account
+        self._limits = limits
+        self.recorded_name = _ROOT if typed.is_root else _HIDDEN
+
+    async def prove(
+        self, request: RequestContext, _service: str, _action: str, read: Read
+    ) -> tuple[Proved, Given]:
+        """Read, then prove: a refusal is recorded with the name of a user there is.
+
+        Raises:
+            AccessDenied, ProofRefused: anything is wrong, in one text for all of it;
+                or, for whoever knows the password, it has expired for good.
+            Throttling: there were too many wrong ones.
+        """
+        typed, account = self._typed, self._account
+        number = account.account_id if account else NO_ACCOUNT
+        user: User | None = None
+        if not typed.is_root:
+            user = await self._deps.directory.find_user(number, typed.name)
+            self.recorded_name = user.name if user else _HIDDEN
+        given = await read()
+        try:
+            async with self._deps.attempts.one(self._limits):
+                self.pending = await self._verify(request.now)
+        except (AccessDenied, Throttling) as error:
+            if account is None:
+                raise
+            raise ProofRefused(
+                error, account=number, arn=user.arn if user else ""
+            ) from error
+        caller = await pending_caller(self._deps.directory, self.pending, request.now)
+        return Proved(caller=caller), given
+
+    async def _verify(self, now: datetime) -> Pending:
+        typed, account = self._typed, self._account
+        verify = self._verify_root if typed.is_root else self._verify_user
+        found = await verify(now)
+        if found is None or account is None:
+            raise AccessDenied(_WRONG, detail="no such user, or a wrong password")
+        name, arn, profile, state = found
+        if state is PasswordState.HARD_EXPIRED:
+            raise AccessDenied(_EXPIRED, detail="the password has expired for good")
+        return Pending(
+            place=typed.place,
+            account=account.account_id,
+            holder=profile.user_id,
+            name=name,
+            arn=arn,
+            mark=password_mark(profile),
+            began=int(now.timestamp()),
+            destination=typed.destination,
+            remember=typed.remember,
+        )
+
+    async def _verify_user(self, now: datetime) -> Verified | None:
+        found = await verify_password(
+            self._deps.passwords,
+            self._deps.directory,
+            self._account,
+            self._typed.name,
+            _bounded(self._typed.password),
+            now=now,
+        )
+        if found is None:
+            return None
+        return found.user.name, found.user.arn, found.profile, found.state
+
+    async def _verify_root(self, _now: datetime) -> Verified | None:
+        profile = await verify_root_password(
+            self._deps.passwords,
+            self._deps.directory,
+            self._account,
+            _bounded(self._typed.password),
+        )
+        if profile is None:
+            return None
+        return "", root_arn(profile.account), profile, PasswordState.GOOD
 
 
 def _bounded(password: str) -> str:

@@ -12,18 +12,16 @@ from enum import Enum
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.action import Door
-from broker.audit.entry import AuditEntry
 from broker.authn.attempts import BUSY, TOO_MANY, limit_of_factors
+from broker.authn.scheme import DoorProof, ProofRefused, Proved
 from broker.console.arrival import Arrival, Arrivals
 from broker.console.csrf import FIELD, csrf_token, require_csrf
 from broker.console.desk import SIGN_IN, Desk
-from broker.console.facts import note, raw_request, request_id
 from broker.console.forms import Form, read_form
 from broker.console.pages import see_other
 from broker.console.password_arrival import DOOR, pending_caller
 from broker.console.pending import Pending
-from broker.console.second_factor import Offer, Refused, Shown, second_factors
+from broker.console.second_factor import Offer, Refused, SecondFactor, second_factors
 from broker.console.signin import require_place
 from broker.console.starts import NOT_OPEN
 from broker.errors import (
@@ -41,8 +39,8 @@ from broker.identities.login_profiles import (
 )
 from broker.identities.password_policy import LONGEST, requirements
 from broker.identities.second_factors import list_factors
-from broker.model.account import Account
 from broker.model.caller import Caller
+from broker.model.request import Door
 from broker.stores.errors import StoreUnavailableError
 
 FACTOR = "/signin/{account}/factor"
@@ -66,6 +64,26 @@ class Step(Enum):
     FACTOR = "factor"
     CHANGE = "change"
     ARRIVE = "arrive"
+
+
+class _CheckedFactor:
+    """A second factor's check, and the sign-in as it stands after it."""
+
+    def __init__(self, pending: Pending) -> None:
+        self.pending = pending
+        self.serial = ""
+
+    async def check(self, kind: SecondFactor, form: Form, now: datetime) -> None:
+        """Use up what the form sent.
+
+        Raises:
+            AccessDenied: it is not right.
+        """
+        outcome = await kind.check(self.pending, form, now)
+        if isinstance(outcome, Refused):
+            self.pending = self.pending.keeping(kind.name, outcome.kept)
+            raise AccessDenied(outcome.text, detail=outcome.detail)
+        self.serial = outcome.serial
 
 
 class PasswordSteps:
@@ -106,21 +124,42 @@ class PasswordSteps:
             raise ValidationError(_NO_KIND)
         now = self._desk.deps.clock.now()
         limits = [limit_of_factors(pending.account, pending.holder)]
-        try:
-            async with recorded_step(self._desk, request, "CheckMfa", pending) as entry:
+        checked = _CheckedFactor(pending)
+
+        async def prove(now: datetime) -> Proved:
+            caller = await pending_caller(self._desk.deps.directory, pending, now)
+            try:
                 async with self._attempts.one(limits):
-                    outcome = await kind.check(pending, form, now)
-                    if isinstance(outcome, Refused):
-                        pending = pending.keeping(kind.name, outcome.kept)
-                    serial = _require_shown(outcome)
-                entry.parameters = {"MFAIdentifier": serial}
+                    await checked.check(kind, form, now)
+            except (AccessDenied, Throttling) as error:
+                raise ProofRefused(
+                    error, account=caller.account, caller=caller
+                ) from error
+            return Proved(caller=caller)
+
+        try:
+            await self._desk.perform(
+                request,
+                Door.SIGN_IN,
+                ("signin", "CheckMfa"),
+                DoorProof(prove),
+                lambda: {"MFAIdentifier": checked.serial},
+            )
         except (AccessDenied, Throttling) as error:
             return await self._factor_page(
-                request, _once_more(pending), words_of(error), status_of(error)
+                request,
+                _once_more(checked.pending),
+                words_of(error),
+                status_of(error),
             )
         return await self.next(
             request,
-            replace(pending, mfa_at=int(now.timestamp()), factor=serial, kept={}),
+            replace(
+                checked.pending,
+                mfa_at=int(now.timestamp()),
+                factor=checked.serial,
+                kept={},
+            ),
         )
 
     async def change(self, request: Request) -> Response:
@@ -186,7 +225,7 @@ class PasswordSteps:
             Door.SIGN_IN,
             ("iam", "ChangePassword"),
             prove,
-            lambda: deps.pipeline.read("iam", "ChangePassword", given),
+            lambda: deps.registry.read("iam", "ChangePassword", given),
         )
         profile = await deps.directory.find_login_profile(
             pending.account, pending.holder
@@ -267,32 +306,6 @@ class PasswordSteps:
             raise
 
 
-@asynccontextmanager
-async def recorded_step(
-    desk: Desk, request: Request, name: str, whose: Account | Pending | None
-) -> AsyncIterator[AuditEntry]:
-    """Run a step with its record."""
-    note(request, action=name)
-    raw = raw_request(request)
-    deps = desk.deps
-    entry = AuditEntry(
-        event_id=request_id(request),
-        at=deps.clock.now(),
-        door=Door.SIGN_IN.value,
-        action=f"signin:{name}",
-        source_ip=raw.source_ip,
-        user_agent=raw.find_header(b"user-agent") or "",
-        region=deps.pipeline.find_region(raw),
-    )
-    if isinstance(whose, Pending):
-        entry.account, entry.caller_arn = whose.account, whose.arn
-        entry.principal_id = whose.holder
-    elif whose is not None:
-        entry.account = whose.account_id
-    async with deps.auditor.opened(entry):
-        yield entry
-
-
 def require_own(desk: Desk, request: Request, form: Form) -> None:
     """Hold a form to a page of this origin that this very browser loaded.
 
@@ -313,17 +326,6 @@ def words_of(error: BrokerError) -> str:
     if isinstance(error, Throttling) and error.message != TOO_MANY:
         return BUSY
     return error.words
-
-
-def _require_shown(outcome: Shown | Refused) -> str:
-    """The serial number of the factor that was shown.
-
-    Raises:
-        AccessDenied: it was not.
-    """
-    if isinstance(outcome, Refused):
-        raise AccessDenied(outcome.text, detail=outcome.detail)
-    return outcome.serial
 
 
 def _once_more(pending: Pending) -> Pending:

@@ -15,13 +15,14 @@ from datetime import datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.action import Door
-from broker.audit.entry import AuditEntry
+from broker.actions.signin.proof_checks import NO_ROLE
+from broker.authn.federated_schemes import proved_by
 from broker.authn.nominees import Nominee
 from broker.authn.saml_trials import SamlTrials
+from broker.authn.scheme import DoorProof, ProofRefused, Proved
 from broker.console.arrival import Arrival, Arrivals
 from broker.console.desk import Desk
-from broker.console.facts import note, raw_request, request_id
+from broker.console.facts import note
 from broker.console.forms import Form, read_form
 from broker.console.pages import compressed
 from broker.console.recent_roles import RecentRoles, name_of
@@ -39,18 +40,13 @@ from broker.federation.saml import wire_error
 from broker.model.account import AccountId, parse_account_id
 from broker.model.arn import Arn, sts_arn
 from broker.model.federated import FederatedIdentity, RolePair
+from broker.model.request import Door
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.peek import UnverifiedResponse, peek_response
 from broker.stores.errors import StoreUnavailableError
 
 DOOR = "saml"
 BODY_BYTES_MAX = 300_000
-_ACTION = "signin:ListRolesWithSAML"
-_NO_ROLE = "The response names no role that its own provider may open."
-_NO_ROLE_DETAIL = (
-    "no value of the Role attribute pairs a role of the provider's account with the"
-    " provider, and no group of the subject is mapped to a role"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +85,14 @@ class _Attempt:
     provider_arn: str = ""
 
 
+@dataclass(slots=True)
+class _Listed:
+    """What a response turned out to open, and the request that it answers."""
+
+    answered: OpenRequest | None = None
+    choices: tuple[Choice, ...] = ()
+
+
 class SamlAcs:
     """Takes posted responses in."""
 
@@ -115,7 +119,7 @@ class SamlAcs:
             if attempt.provider_arn:
                 back = await self._ways.back_to(attempt.provider_arn)
             return self._desk.pages.show_error(
-                request, error, door=DOOR, back=back, no_role=error.message == _NO_ROLE
+                request, error, door=DOOR, back=back, no_role=error.message == NO_ROLE
             )
 
     async def _answer(
@@ -159,61 +163,53 @@ class SamlAcs:
         )
 
     async def _list(
-        self,
-        request: Request,
-        attempt: _Attempt,
+        self, request: Request, attempt: _Attempt
     ) -> tuple[OpenRequest | None, tuple[Choice, ...]]:
         """The request that the response answers and the roles that it opens.
-
-        The attempt is on record.
 
         Raises:
             InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: none.
         """
-        response_text, uuid = attempt.response_text, attempt.uuid
-        raw = raw_request(request)
-        now = self._desk.deps.clock.now()
-        entry = AuditEntry(
-            event_id=request_id(request),
-            at=now,
-            door=Door.SAML.value,
-            action=_ACTION,
-            source_ip=raw.source_ip,
-            user_agent=raw.find_header(b"user-agent") or "",
+        listed = _Listed()
+
+        async def prove(now: datetime) -> Proved:
+            return await self._prove(attempt, listed, now)
+
+        await self._desk.perform(
+            request,
+            Door.SAML,
+            ("signin", "ListRolesWithSAML"),
+            DoorProof(prove),
+            lambda: {"RoleArns": [choice.pair.role_arn for choice in listed.choices]},
         )
-        async with self._desk.deps.auditor.opened(entry):
-            peeked: UnverifiedResponse | None = None
-            answered: OpenRequest | None = None
-            try:
-                peeked = _peek(response_text)
-                answered = await self._requests.find_answered(peeked.in_response_to)
-                identities = await self._verify(
-                    response_text, peeked, uuid, answered, now
-                )
-            except StoreUnavailableError as error:
-                raise ServiceUnavailable(detail="the database is away") from error
-            except BrokerError:
-                nominee = await self._nominee(response_text, peeked, uuid, answered)
-                self._desk.deps.pipeline.note_refused_proof(entry, nominee)
-                if nominee is not None and nominee.provider is not None:
-                    attempt.provider_arn = nominee.provider.arn
+        return listed.answered, listed.choices
+
+    async def _prove(self, attempt: _Attempt, listed: _Listed, now: datetime) -> Proved:
+        response_text, uuid = attempt.response_text, attempt.uuid
+        peeked: UnverifiedResponse | None = None
+        try:
+            peeked = _peek(response_text)
+            listed.answered = await self._requests.find_answered(peeked.in_response_to)
+            identities = await self._verify(
+                response_text, peeked, uuid, listed.answered, now
+            )
+        except BrokerError as error:
+            nominee = await self._nominee(response_text, peeked, uuid, listed.answered)
+            if nominee is None:
                 raise
-            choices = tuple(
-                {
-                    pair.role_arn: Choice(pair, identity)
-                    for identity in reversed(identities)
-                    for pair in reversed(identity.role_pairs)
-                }.values()
-            )[::-1]
-            identity = choices[0].identity if choices else identities[0]
-            attempt.provider_arn = identity.provider_arn
-            entry.account = identity.account
-            entry.caller_arn = identity.principal.arn
-            entry.principal_id = identity.principal.userid
-            entry.resources = tuple(choice.pair.role_arn for choice in choices)
-            if not choices:
-                raise InvalidIdentityToken(_NO_ROLE, detail=_NO_ROLE_DETAIL)
-            return answered, choices
+            if nominee.provider is not None:
+                attempt.provider_arn = nominee.provider.arn
+            raise ProofRefused.of(error, nominee) from error
+        listed.choices = tuple(
+            {
+                pair.role_arn: Choice(pair, identity)
+                for identity in reversed(identities)
+                for pair in reversed(identity.role_pairs)
+            }.values()
+        )[::-1]
+        first = listed.choices[0].identity if listed.choices else identities[0]
+        attempt.provider_arn = first.provider_arn
+        return proved_by(first)
 
     async def _verify(
         self,
@@ -257,7 +253,7 @@ class SamlAcs:
                 first = first or error
         if not identities:
             raise first or InvalidIdentityToken(
-                _NO_ROLE, detail="the response nominates no provider"
+                NO_ROLE, detail="the response nominates no provider"
             )
         return identities
 
@@ -269,7 +265,7 @@ class SamlAcs:
         answered: OpenRequest | None,
     ) -> Nominee | None:
         """Whose provider a refused response seems to be."""
-        nominees = self._desk.deps.pipeline.nominees
+        nominees = self._desk.deps.nominees
         asked: list[tuple[AccountId, str]] = []
         if answered is not None:
             asked = [(answered.account, answered.provider_arn)]

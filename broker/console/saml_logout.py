@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.action import Door
-from broker.audit.entry import AuditEntry
+from broker.authn.nominees import Nominee
+from broker.authn.scheme import DoorProof, ProofRefused, Proved
 from broker.console.desk import Desk
-from broker.console.facts import note, raw_request, refuse_prefetch, request_id
+from broker.console.facts import note, refuse_prefetch
 from broker.console.forms import Form, read_form
 from broker.console.pages import see_other
 from broker.console.provider_logins import OpenLogin, told_mark
@@ -25,12 +25,18 @@ from broker.console.saml_metadata import find_provider_of_path
 from broker.console.saml_requests import request_key
 from broker.console.sign_out import SIGNED_OUT
 from broker.entropy import new_handle
-from broker.errors import InvalidIdentityToken, NoSuchEntity, ValidationError
+from broker.errors import (
+    BrokerError,
+    InvalidIdentityToken,
+    NoSuchEntity,
+    ValidationError,
+)
 from broker.federation.saml_options import SamlProviderOptions
 from broker.model.caller import Caller
 from broker.model.entities import SamlProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import Principal, PrincipalType
+from broker.model.request import Door
 from broker.protocols.saml.authn_request import redirect_url
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.logout import (
@@ -46,7 +52,6 @@ from broker.protocols.saml.sp_metadata import single_logout_url
 
 PATH = "/saml/slo/{uuid}"
 DOOR = "saml"
-_ACTION = "signin:EndConsoleSessions"
 _MAX_RELAY_CHARACTERS = 1024
 _REFUSED = "This is no logout request of your identity provider. Sign out here."
 _USED = "This logout request was used before. You are signed out."
@@ -77,21 +82,14 @@ class SamlLogout:
         relay = form.find("RelayState") or ""
         if len(relay) > _MAX_RELAY_CHARACTERS:
             raise ValidationError("The parameter RelayState is too long.")
-        async with deps.auditor.opened(self._entry(request, provider)) as entry:
-            metadata = await deps.federated.metadata_of(provider)
-            asked = self._verify(request, form, provider, metadata)
-            if await self._desk.logins.was_used(provider.uuid, asked.request_id):
-                raise InvalidIdentityToken(_USED, detail="replay: a used LogoutRequest")
-            entry.caller_arn = entry.principal_id = provider.arn
-            found = await self._find(provider, asked)
-            who = await self._desk.find_session(request)
-            entry.committed = True  # the action below has a record of its own
-            await self._end(request, provider, asked, found)
-            for one in found:
-                await self._desk.logins.forget(one.handle)
-            await self._desk.logins.use_up(
-                provider.uuid, asked.request_id, asked.good_until.timestamp()
-            )
+        metadata = await deps.federated.metadata_of(provider)
+        who = await self._desk.find_session(request)
+        asked, found = await self._end(request, form, provider, metadata)
+        for one in found:
+            await self._desk.logins.forget(one.handle)
+        await self._desk.logins.use_up(
+            provider.uuid, asked.request_id, asked.good_until.timestamp()
+        )
         onward = await self._onward(asked, metadata, relay)
         response = see_other(onward)
         # Some providers ask in a frame of their page, which has to go on to them.
@@ -101,6 +99,49 @@ class SamlLogout:
         if who is not None and who.arrived.login in {one.handle for one in found}:
             self._desk.cookie.clear(response)
         return response
+
+    async def _end(
+        self,
+        request: Request,
+        form: Form,
+        provider: SamlProvider,
+        metadata: IdpMetadata,
+    ) -> tuple[LogoutRequest, list[OpenLogin]]:
+        """End what the request is about: the request, and the logins that ended."""
+        asked: list[LogoutRequest] = []
+        found: list[OpenLogin] = []
+
+        async def prove(_now: datetime) -> Proved:
+            try:
+                verified = self._verify(request, form, provider, metadata)
+                if await self._desk.logins.was_used(provider.uuid, verified.request_id):
+                    raise InvalidIdentityToken(
+                        _USED, detail="replay: a used LogoutRequest"
+                    )
+            except BrokerError as error:
+                nominee = Nominee(provider.account, provider)
+                raise ProofRefused.of(error, nominee) from error
+            asked.append(verified)
+            found.extend(await self._find(provider, verified))
+            principal = Principal.from_provider(
+                PrincipalType.SAML,
+                provider.account,
+                provider=provider.arn,
+                subject=verified.name_id,
+            )
+            return Proved(caller=Caller(principal=principal))
+
+        await self._desk.perform(
+            request,
+            Door.SAML,
+            ("signin", "EndConsoleSessions"),
+            DoorProof(prove),
+            lambda: {
+                "AccessKeyIds": [one.access_key_id for one in found],
+                "Told": _told(provider, asked[0]),
+            },
+        )
+        return asked[0], found
 
     def _verify(
         self,
@@ -154,43 +195,6 @@ class SamlLogout:
                 found[one.handle] = one
         return list(found.values())
 
-    async def _end(
-        self,
-        request: Request,
-        provider: SamlProvider,
-        asked: LogoutRequest,
-        found: list[OpenLogin],
-    ) -> None:
-        principal = Principal.from_provider(
-            PrincipalType.SAML,
-            provider.account,
-            provider=provider.arn,
-            subject=asked.name_id,
-        )
-
-        async def prove(_now: datetime) -> Caller:
-            return Caller(principal=principal)
-
-        told = [
-            {
-                "Mark": told_mark(
-                    provider.uuid, asked.issuer, session_id=session_id, subject=subject
-                ),
-                "Until": asked.issued_at.timestamp(),
-            }
-            for session_id, subject in _names(asked)
-        ]
-        await self._desk.perform(
-            request,
-            Door.SAML,
-            ("signin", "EndConsoleSessions"),
-            prove,
-            lambda: {
-                "AccessKeyIds": [one.access_key_id for one in found],
-                "Told": told,
-            },
-        )
-
     async def _onward(
         self, asked: LogoutRequest, metadata: IdpMetadata, relay: str
     ) -> str:
@@ -219,18 +223,18 @@ class SamlLogout:
             location, message, key.private_key, relay, field="SAMLResponse"
         )
 
-    def _entry(self, request: Request, provider: SamlProvider) -> AuditEntry:
-        raw = raw_request(request)
-        return AuditEntry(
-            event_id=request_id(request),
-            at=self._desk.deps.clock.now(),
-            door=Door.SAML.value,
-            action=_ACTION,
-            source_ip=raw.source_ip,
-            user_agent=raw.find_header(b"user-agent") or "",
-            account=provider.account,
-            resources=(provider.arn,),
-        )
+
+def _told(provider: SamlProvider, asked: LogoutRequest) -> list[dict[str, object]]:
+    """The marks that end logins which are still on their way."""
+    return [
+        {
+            "Mark": told_mark(
+                provider.uuid, asked.issuer, session_id=session_id, subject=subject
+            ),
+            "Until": asked.issued_at.timestamp(),
+        }
+        for session_id, subject in _names(asked)
+    ]
 
 
 def _origin(url: str) -> str:

@@ -19,7 +19,6 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from broker.actions.action import Door
 from broker.actions.signin.command_line_grants import (
     CommandLineGrants,
     Family,
@@ -46,6 +45,7 @@ from broker.errors import (
 from broker.model.account import find_account_of_key_id
 from broker.model.caller import Caller
 from broker.model.proof_used import ProofUsed
+from broker.model.request import Door
 from broker.protocols.oidc.dpop import DpopProof, DpopRejected, verify_proof
 from broker.protocols.oidc.strict_json import parse_object
 from broker.sessions.ends import has_ended

@@ -123,13 +123,14 @@ def prove_saml(
     skew: timedelta,
     decryption_keys: Sequence[DecryptionKey] = (),
     in_response_to: AbstractSet[str] = frozenset(),
+    request_id: str = "",
 ) -> FederatedIdentity:
     """Verify a SAMLResponse parameter as ``provider``'s and say whom it proves.
 
     ``options`` and ``metadata`` are the provider's, parsed; ``audiences`` and
     ``recipients`` are the installation's, to which those of the options are added.
     ``decryption_keys`` are the provider's, newest first; ``in_response_to`` as in
-    `Expected`. The pairs of the result are this provider's with roles of its own
+    `Expected`; ``request_id`` is named in the refusals that name it at AWS. The pairs of the result are this provider's with roles of its own
     account and may be none; ``spends`` lacks the role, which the caller adds.
 
     Raises:
@@ -149,7 +150,7 @@ def prove_saml(
     try:
         assertion = verify_response(response_text, idp=metadata, expected=expected)
     except SamlRejected as error:
-        raise wire_error(error) from error
+        raise wire_error(error, request_id=request_id) from error
     by_group = _by_group(assertion, provider, options)
     # Whoever is in no group of the table lacks a role, not a name.
     is_by_group = by_group or (options.group_roles and ROLE not in assertion.attributes)

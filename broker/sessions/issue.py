@@ -5,9 +5,10 @@ write; only after it do the credentials exist for anybody.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import field
 from datetime import UTC, datetime
+from typing import Protocol
 
 from broker.entropy import random_bits
 from broker.errors import (
@@ -15,7 +16,6 @@ from broker.errors import (
 )
 from broker.model.account import KEY_ID_RANDOM_BITS, AccountId, format_access_key_id
 from broker.model.audit import AuditRecord
-from broker.model.lineage import Lineage, no_lineage
 from broker.model.proof_used import ProofUsed
 from broker.model.session import (
     Session,
@@ -39,8 +39,16 @@ from broker.stores.ledger.port import Ledger, ReplayMark
 
 _PREFIX = "ASIA"
 
-Complete = Callable[[Mapping[str, object]], AuditRecord]
-"""Makes the call's audit record of what is to be said of the session."""
+
+class CallRecord(Protocol):
+    """The audit record of the call that mints."""
+
+    committed: bool
+    """Set once it is durable, together with the mint."""
+
+    def complete(self, session: Mapping[str, object] | None = None) -> AuditRecord:
+        """The record, with what is to be said of the session."""
+        ...
 
 
 @struct
@@ -101,7 +109,7 @@ class SessionIssuer:
     async def issue(
         self,
         order: MintOrder,
-        complete: Complete,
+        record: CallRecord,
         mark: ReplayMark | None = None,
         *,
         or_else: ReplayMark | None = None,
@@ -132,13 +140,14 @@ class SessionIssuer:
         except KeyringError as error:
             raise ServiceUnavailable(detail=str(error)) from error
         entry = describe_session(session, order.principal_arn)
-        record = complete(audit_session(entry, session))
+        completed = record.complete(audit_session(entry, session))
         try:
-            await self._commit(record, mark)
+            await self._commit(completed, mark)
         except ProofUsed:
             if or_else is None:
                 raise
-            await self._commit(record, or_else)
+            await self._commit(completed, or_else)
+        record.committed = True
         await self._index.put(entry)
         credentials = TemporaryCredentials(
             access_key_id=session.access_key_id,

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, cast
 
 from broker.actions.models import load_service_model
+from tests.support.saml_idp import metadata_xml
 
 ACCOUNT = "111122223333"
 OTHER = "444455556666"
@@ -47,6 +48,7 @@ VALUES: Mapping[str, Any] = {
     "RoleArn": TARGET_ROLE,
     "RoleName": "Target",
     "RoleSessionName": "session",
+    "SAMLMetadataDocument": metadata_xml(),
     "SAMLProviderArn": SAML,
     "SerialNumber": f"{BASE}:mfa/device",
     "AccessKeyIds": ["ASIAIOSFODNN7EXAMPLE"],

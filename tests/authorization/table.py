@@ -11,13 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from broker.actions.action import Action, Call, Door, Given, Proof
+from broker.actions.action import Action, Call, Proof
+from broker.audit.entry import AuditEntry
 from broker.authn.federated import federated_caller
 from broker.authz.need import Need
 from broker.errors import BrokerError
+from broker.model.request import Door, Given
 from broker.services import Services
 from tests.authorization.callers import KINDS, Kind, open_installation
 from tests.authorization.inputs import make_input
+from tests.support.calls import perform, told
 from tests.support.raw import raw_request
 
 FILE = Path(__file__).parent / "table.txt"
@@ -64,7 +67,7 @@ _SIGNED = (
 async def make_table(services: Services) -> str:
     """The whole table as text."""
     actions = sorted(
-        services.pipeline._registry, key=lambda action: (action.service, action.name)
+        services.registry, key=lambda action: (action.service, action.name)
     )
     lines = ["# What every action needs, and who may do it", f"# Written by: {WRITE}"]
     lines += ["", "## Callers", ""]
@@ -94,11 +97,17 @@ async def _cell(services: Services, action: Action, kind: Kind) -> str:
     proof = _PROOFS.get(action.proof)
     if proof is not None and kind.title != proof:
         return "."
-    call = _call(services, action, kind)
+    identity = None if action.proof is Proof.SIGNATURE else kind.identity
     harmless = replace(action, handle=_nothing, writes=False)
     try:
-        await services.pipeline.perform(
-            call, harmless, lambda: make_input(action.service, action.name)
+        await perform(
+            services,
+            harmless,
+            make_input(action.service, action.name),
+            told(kind.caller, identity) if kind.caller or identity else None,
+            door=Door.API,
+            raw=_RAW,
+            request_id="table",
         )
     except BrokerError as error:
         return _MARKS.get(error.code, "x")
@@ -109,14 +118,18 @@ async def _nothing(_given: Given, _call: Call) -> Mapping[str, Any]:
     return {}
 
 
-def _call(services: Services, action: Action, kind: Kind) -> Call:
-    call, _ = services.pipeline.open(
-        _RAW, "table", Door.API, action.service, action.name
+def _call(services: Services, kind: Kind) -> Call:
+    request = services.pipeline.receive(_RAW, "table", Door.API)
+    caller = federated_caller(kind.identity) if kind.identity else kind.caller
+    assert caller is not None
+    return Call(
+        request=request,
+        region=request.region,
+        caller=caller,
+        directory=services.stores.directory,
+        record=AuditEntry.of(request, ""),
+        identity=kind.identity,
     )
-    call.proved, call.identity = kind.caller, kind.identity
-    if action.proof is Proof.SIGNATURE:
-        call.identity = None
-    return call
 
 
 async def needs_of(services: Services, action: Action) -> tuple[Need, ...]:
@@ -126,11 +139,8 @@ async def needs_of(services: Services, action: Action) -> tuple[Need, ...]:
     for kind in KINDS:
         if kind.title not in _ASKED.get(action.proof, _SIGNED):
             continue
-        call = _call(services, action, kind)
-        if kind.identity is not None:
-            call.proved = federated_caller(kind.identity)
         try:
-            return await action.needs(given, call)
+            return await action.needs(given, _call(services, kind))
         except BrokerError as error:
             refusals.append(str(error))
     raise MadeUpInputRefusedError(f"{_name(action)}: {' / '.join(refusals)}")

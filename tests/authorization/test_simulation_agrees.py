@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
-from broker.actions.action import Action, Door
 from broker.authz.context import call_context
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard
 from broker.authz.need import Need
 from broker.model.caller import Caller
+from broker.model.request import Door
 from broker.services import Services
 from tests.authorization.callers import KINDS, NOW, open_installation
 from tests.authorization.inputs import ACCOUNT
 from tests.authorization.table import MadeUpInputRefusedError, needs_of
+from tests.support.calls import perform, told
 from tests.support.raw import raw_request
 
 WHO = {
@@ -29,7 +30,7 @@ RAW = raw_request(secure=True)
 
 async def all_needs(services: Services) -> list[Need]:
     found: list[Need] = []
-    for action in services.pipeline._registry:
+    for action in services.registry:
         try:
             found += await needs_of(services, action)
         except MadeUpInputRefusedError:
@@ -47,11 +48,6 @@ async def simulated(
 ) -> list[dict[str, Any]]:
     """The results for needs about one resource, in one context."""
     need = needs[0]
-    call, action = services.pipeline.open(
-        RAW, "simulation", Door.API, "iam", "SimulatePrincipalPolicy"
-    )
-    assert isinstance(action, Action)
-    call.proved = KINDS[0].caller
     entries = [
         {
             "ContextKeyName": key,
@@ -67,7 +63,10 @@ async def simulated(
         "ResourceArns": [need.resource],
         "ContextEntries": entries,
     }
-    answer = await services.pipeline.perform(call, action, lambda: given)
+    action = services.registry.get("iam", "SimulatePrincipalPolicy")
+    answer = await perform(
+        services, action, given, told(KINDS[0].caller), door=Door.API, raw=RAW
+    )
     results: list[dict[str, Any]] = answer["EvaluationResults"]
     return results
 

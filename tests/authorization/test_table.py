@@ -68,7 +68,7 @@ def made(
         folder: Path = tmp_path_factory.mktemp("table")
         async with open_installation(folder) as services:
             needs = {}
-            for action in services.pipeline._registry:
+            for action in services.registry:
                 with contextlib.suppress(MadeUpInputRefusedError):
                     needs[f"{action.service}:{action.name}"] = [
                         (need.action, need.resource, frozenset(need.context))

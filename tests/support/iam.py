@@ -3,12 +3,12 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from broker.actions.action import Action, Call, Door
+from broker.actions.action import Action, Call
 from broker.actions.iam import iam_actions
 from broker.audit.entry import AuditEntry
 from broker.authn.attempts import Attempts
@@ -16,6 +16,7 @@ from broker.authz.need import Need
 from broker.model.account import Account, AccountId
 from broker.model.caller import Caller
 from broker.model.principal import Principal
+from broker.model.request import Door, RequestContext
 from broker.sessions.keyring import create_keyring
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache
@@ -79,12 +80,11 @@ class Iam:
         call = self._call()
         await action.needs(given, call)
         if action.prepare is not None:
-            await action.prepare(given, call)
+            call = replace(call, prepared=await action.prepare(given, call))
         if not action.writes:
             return await action.handle(given, call)
         async with self.directory.change(call.account) as change:
-            call.directory = change
-            call.opened = change
+            call = replace(call, directory=change, opened=change)
             return await action.handle(given, call)
 
     async def need(self, name: str, **given: Any) -> Need:
@@ -97,22 +97,15 @@ class Iam:
         return await self.actions[name].needs(given, self._call())
 
     def _call(self) -> Call:
+        request = RequestContext(
+            request_id="r", raw=RAW, door=self.door, now=self.now, region="us-east-1"
+        )
         return Call(
-            request_id="r",
-            raw=RAW,
-            door=self.door,
-            now=self.now,
-            region="us-east-1",
-            entry=AuditEntry(
-                event_id="r",
-                at=self.now,
-                door="api",
-                action="",
-                source_ip="127.0.0.1",
-                user_agent="",
-            ),
+            request=request,
+            region=request.region,
+            record=AuditEntry.of(request, ""),
             directory=self.directory,
-            proved=self.caller,
+            caller=self.caller,
         )
 
 

@@ -183,7 +183,7 @@ async def in_process(folder: Path, **settings: Any) -> AsyncIterator[InProcess]:
             Settings(data_dir=folder / "data", **given), clock
         ) as services,
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=composition._edge(services, ())),
+            transport=httpx.ASGITransport(app=composition.compose(services, ())),
             base_url=ORIGIN,
         ) as http,
     ):

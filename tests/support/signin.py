@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -75,10 +75,12 @@ class SignInWorld:
     app: Any
     browsers: list[httpx.AsyncClient] = field(default_factory=list)
 
-    def browser(self, **options: Any) -> httpx.AsyncClient:
+    def browser(
+        self, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> httpx.AsyncClient:
         """A client with a cookie jar of its own, which follows no redirect."""
         client = httpx.AsyncClient(
-            headers=BROWSER,
+            headers={**BROWSER, **(headers or {})},
             transport=httpx.ASGITransport(app=self.app),
             base_url=self.services.settings.public_origin,
             **options,
@@ -143,7 +145,7 @@ class SignInWorld:
             source_ip="",
             user_agent="",
         )
-        return await self.services.issuer.issue(order_, entry.complete)
+        return await self.services.issuer.issue(order_, entry)
 
     async def audit(self) -> list[Any]:
         """All audit records, newest first; denials may take a moment to be there."""
@@ -229,7 +231,7 @@ async def open_world(folder: Path, **settings: Any) -> AsyncIterator[SignInWorld
     )
     async with composition.open_services(given, clock) as services:
         await fill(services, clock.now())
-        world = SignInWorld(services, clock, composition._edge(services, ()))
+        world = SignInWorld(services, clock, composition.compose(services, ()))
         try:
             yield world
         finally:

@@ -52,13 +52,15 @@ async def test_calls_that_come_together_take_each_costly_step_together(
 
 async def test_what_ends_sessions_is_never_throttled(tmp_path: Path) -> None:
     async with in_process(tmp_path, rate_limit=20) as broker:
-        registry = broker.services.pipeline._registry
+        registry = broker.services.registry
         free = {
             f"{action.service}:{action.name}" for action in registry if not action.calls
         }
     assert free >= {
         "signin:ConsoleLogout",
         "signin:EndConsoleSessions",
+        "signin:EndLogin",
+        "signin:FrontChannelLogout",
         "signin:RevokeOwnSession",
         "signin:RevokeSession",
     }

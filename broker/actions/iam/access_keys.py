@@ -5,7 +5,7 @@ Without ``UserName`` they are about the caller's own keys, root's included.
 
 from typing import cast
 
-from broker.actions.action import Action, Call, Given
+from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.paging import cut, page_request, truncation
@@ -25,6 +25,7 @@ from broker.identities.accounts import require_account
 from broker.identities.sealing import Sealer
 from broker.identities.users import require_user
 from broker.model import entities
+from broker.model.request import Given
 from broker.stores.directory.port import DirectoryReader
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from broker.actions.action import Call, Given
+from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
 from broker.actions.types.iam import GetAccountPropertiesResponse
 from broker.errors import InvalidInput
 from broker.identities.accounts import require_account
 from broker.model.account import Account
+from broker.model.request import Given
 
 OPTION = "AccountProperties"
 PROPERTIES_MAX = 50

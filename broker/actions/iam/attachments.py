@@ -1,6 +1,6 @@
 """Managed policies on roles, users and groups: attached, or as a boundary."""
 
-from broker.actions.action import Action, Call, Given
+from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.owners import (
@@ -15,6 +15,7 @@ from broker.identities import attachments
 from broker.identities.accounts import require_account
 from broker.identities.names import parse_policy_arn
 from broker.identities.owners import owner_id
+from broker.model.request import Given
 
 
 def _operations(kind: OwnerOperations) -> tuple[Action, ...]:

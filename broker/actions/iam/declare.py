@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from broker.actions.action import Action, Call, Door, Given, Handle, Prepare
+from broker.actions.action import Action, Call, Handle, Prepare
 from broker.actions.iam.paging import with_own_markers
 from broker.authz.context import tag_context
 from broker.authz.need import Need
 from broker.errors import InvalidClientTokenId, UnsupportedOperation
 from broker.model.principal import PrincipalType
+from broker.model.request import Door, Given
 from broker.model.session import SessionKind
 
 Context = Mapping[str, tuple[str, ...]]
@@ -157,8 +158,10 @@ def _in_whole_seconds(handle: Handle) -> Handle:
     """IAM keeps and shows times without fractions, as AWS does."""
 
     async def run(given: Given, call: Call) -> Mapping[str, Any]:
-        call.now = call.now.replace(microsecond=0)
-        return await handle(given, call)
+        now = call.now.replace(microsecond=0)
+        return await handle(
+            given, replace(call, request=replace(call.request, now=now))
+        )
 
     return run
 
@@ -188,7 +191,7 @@ def _require_iam_caller(call: Call) -> None:
         raise InvalidClientTokenId(
             detail="GetSessionToken credentials call IAM only with MFA"
         )
-    if session.kind is SessionKind.FEDERATION_TOKEN and call.door is Door.API:
+    if session.kind is SessionKind.FEDERATION_TOKEN and call.request.door is Door.API:
         raise InvalidClientTokenId(
             detail="GetFederationToken credentials do not call the IAM API"
         )

@@ -1,6 +1,6 @@
 """Groups: their making, their members, and the groups of a user."""
 
-from broker.actions.action import Call, Given
+from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
@@ -24,6 +24,7 @@ from broker.identities import groups
 from broker.identities.accounts import require_account
 from broker.identities.users import require_user
 from broker.model.entities import Group, User
+from broker.model.request import Given
 
 
 async def _create_group(given: CreateGroupRequest, call: Call) -> CreateGroupResponse:

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from broker.actions.action import Call, Given
+from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.identities.users import require_user
 from broker.model.account import AccountId
 from broker.model.entities import User
+from broker.model.request import Given
 from broker.stores.directory.port import DirectoryReader
 
 

@@ -1,6 +1,6 @@
 """Inline policies of roles, users and groups: put, get, list, delete."""
 
-from broker.actions.action import Action, Call, Given
+from broker.actions.action import Action, Call
 from broker.actions.iam.declare import change, read
 from broker.actions.iam.owners import OWNERS, Answer, OwnerOperations
 from broker.actions.iam.paging import cut, page_request, truncation
@@ -8,6 +8,7 @@ from broker.actions.iam.views import encoded
 from broker.identities import inline_policies
 from broker.identities.accounts import require_account
 from broker.identities.owners import owner_id
+from broker.model.request import Given
 
 
 def _operations(kind: OwnerOperations) -> tuple[Action, ...]:

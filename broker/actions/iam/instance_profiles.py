@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from broker.actions.action import Call, Given
+from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import On, change, read
@@ -15,6 +15,7 @@ from broker.identities.tags import KeyCase, checked_tags
 from broker.identities.trust import shown_trust_policies
 from broker.model.arn import iam_arn
 from broker.model.machines import InstanceProfile
+from broker.model.request import Given
 
 _MACHINES = "ec2.amazonaws.com"
 

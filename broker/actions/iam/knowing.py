@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from broker.actions.action import Action, Call, Given
+from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import On, change, read
 from broker.actions.types.iam import (
@@ -28,6 +28,7 @@ from broker.model.arn import iam_arn
 from broker.model.credentials import CredentialKind
 from broker.model.entities import User
 from broker.model.page import PageRequest
+from broker.model.request import Given
 from broker.model.uses import Report
 from broker.offload import offload
 from broker.stores.directory.port import DirectoryReader
@@ -99,11 +100,11 @@ async def _get_summary(_given: Given, call: Call) -> GetAccountSummaryResponse:
     return {"SummaryMap": dict(sorted(summary.items()))}
 
 
-async def _prepare_report(_given: Given, call: Call) -> None:
+async def _prepare_report(_given: Given, call: Call) -> Report | None:
     """Reading a large account takes a while: it is done before the transaction."""
     report = await call.directory.find_report(call.account, REPORT_ID)
     if report is not None and call.now - report.made_at < VALID_FOR:
-        return
+        return None
     directory, number = call.directory, call.account
     account = await require_account(directory, number)
     credentials = Credentials(
@@ -116,7 +117,7 @@ async def _prepare_report(_given: Given, call: Call) -> None:
             number, CredentialKind.SIGNING_CERTIFICATE
         ),
     )
-    call.prepared = Report(
+    return Report(
         account=number,
         report_id=REPORT_ID,
         made_at=call.now.replace(microsecond=0),

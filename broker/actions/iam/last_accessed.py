@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from broker.actions.action import Call, Given
+from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import On, change, read
 from broker.actions.iam.paging import cut, page_request, truncation
@@ -43,6 +43,7 @@ from broker.identities.roles import require_role
 from broker.identities.users import require_user
 from broker.model.entities import Group, ManagedPolicy, Role, User
 from broker.model.page import PageRequest
+from broker.model.request import Given
 from broker.model.uses import Report, Use
 from broker.offload import offload
 from broker.policy import PolicyDocument, PolicyKind, parse_policy
@@ -64,7 +65,7 @@ class _Held:
 
 async def _prepare_job(
     given: GenerateServiceLastAccessedDetailsRequest, call: Call
-) -> None:
+) -> Report:
     arn = given["Arn"]
     subject = await _require_subject(arn, call)
     if isinstance(subject, ManagedPolicy):
@@ -85,7 +86,7 @@ async def _prepare_job(
         "services": services,
         "uses": [_use_json(use) for use in uses if use.service in services],
     }
-    call.prepared = Report(
+    return Report(
         account=call.account,
         report_id=str(uuid.uuid4()),
         made_at=call.now.replace(microsecond=0),

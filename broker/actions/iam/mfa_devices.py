@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import segno
 
-from broker.actions.action import Action, Call, Given
+from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import On, change, read
@@ -29,6 +29,7 @@ from broker.identities.tags import KeyCase, checked_tags
 from broker.model.account import Account
 from broker.model.arn import iam_arn
 from broker.model.credentials import MfaDevice, Passkey
+from broker.model.request import Given
 from broker.sessions.vault import SealBrokenError
 
 _PIXELS = 4

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from broker.actions.action import Action, Call, Given
+from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
 from broker.actions.types.iam import (
@@ -23,6 +23,7 @@ from broker.identities.outbound import (
 )
 from broker.identities.sealing import Sealer
 from broker.model.account import AccountId
+from broker.model.request import Given
 
 
 def outbound_federation_actions(
@@ -30,11 +31,12 @@ def outbound_federation_actions(
 ) -> tuple[Action, ...]:
     """The switch of outbound federation, and the token version of an account."""
 
-    async def make_keys(_given: Given, call: Call) -> None:
+    async def make_keys(_given: Given, call: Call) -> Outbound | None:
         account = await require_account(call.directory, call.account)
-        if find_outbound(account) is None:
-            keys = await asyncio.to_thread(first_keys, call.account, sealer, call.now)
-            call.prepared = Outbound(enabled=False, keys=keys)
+        if find_outbound(account) is not None:
+            return None
+        keys = await asyncio.to_thread(first_keys, call.account, sealer, call.now)
+        return Outbound(enabled=False, keys=keys)
 
     async def enable(
         _given: Given, call: Call

@@ -8,7 +8,7 @@ answered with the error that the operation documents for what is not there.
 from collections.abc import Callable
 from typing import NoReturn
 
-from broker.actions.action import Action, Call, Given, Handle
+from broker.actions.action import Action, Call, Handle
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import Context, On, change, read
 from broker.actions.types.iam import ListDelegationRequestsResponse
@@ -21,6 +21,7 @@ from broker.errors import (
 )
 from broker.identities.oidc_providers import require_oidc_provider
 from broker.model.arn import iam_arn
+from broker.model.request import Given
 
 Error = Callable[[Given, Call], BrokerError]
 

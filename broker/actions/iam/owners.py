@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from broker.actions.action import Call, Given
+from broker.actions.action import Call
 from broker.actions.iam import targets
 from broker.actions.iam.declare import Keys, Target
 from broker.identities.groups import require_group
@@ -17,6 +17,7 @@ from broker.identities.roles import require_role
 from broker.identities.users import require_user
 from broker.model.account import AccountId
 from broker.model.entities import Role, User
+from broker.model.request import Given
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 Answer = Mapping[str, Any]

@@ -12,9 +12,10 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict, TypeVar
 
-from broker.actions.action import Call, Given, Handle
+from broker.actions.action import Call, Handle
 from broker.errors import ValidationError
 from broker.model.page import Page, PageRequest
+from broker.model.request import Given
 from broker.stores.errors import InvalidMarkerError
 
 Item = TypeVar("Item")

@@ -5,9 +5,10 @@ Source: IAM User Guide, "Grant a user permissions to pass a role to an AWS servi
 
 from dataclasses import replace
 
-from broker.actions.action import Action, Call, Given
+from broker.actions.action import Action, Call
 from broker.actions.iam.declare import Target
 from broker.authz.need import Need
+from broker.model.request import Given
 
 
 def passing(action: Action, role: Target, service: str) -> Action:

@@ -8,7 +8,7 @@ have to name one. Source: the service model's documentation of ``UserName``.
 from dataclasses import replace
 from typing import cast
 
-from broker.actions.action import Action, Call, Given
+from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import On, change, granted_if, read
 from broker.actions.types.iam import (
@@ -46,6 +46,7 @@ from broker.identities.root_password import end_root_sign_in, require_root_passw
 from broker.identities.users import require_user
 from broker.model import entities
 from broker.model.principal import PrincipalType
+from broker.model.request import Given
 from broker.model.session import SessionKind
 from broker.stores.directory.port import DirectoryReader
 
@@ -57,7 +58,9 @@ def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action
     """
     passwords = Passwords(sealer)
 
-    async def prepare_new(given: CreateLoginProfileRequest, call: Call) -> None:
+    async def prepare_new(
+        given: CreateLoginProfileRequest, call: Call
+    ) -> login_profiles.PreparedPassword:
         if _is_root_task(given, call):
             await _refuse_root_password(given, call)
         user = await _require_owner(given, call, call.directory)
@@ -67,16 +70,21 @@ def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action
             )
         if "Password" not in given:
             raise ValidationError("Must specify a password.")
-        await _prepare(given["Password"], user, call)
+        return await _prepare(given["Password"], user, call)
 
-    async def prepare_update(given: UpdateLoginProfileRequest, call: Call) -> None:
+    async def prepare_update(
+        given: UpdateLoginProfileRequest, call: Call
+    ) -> login_profiles.PreparedPassword | None:
         user = await _require_owner(given, call, call.directory)
         await login_profiles.require_login_profile(call.directory, user)
-        if "Password" in given:
-            await _prepare(given["Password"], user, call)
+        if "Password" not in given:
+            return None
+        return await _prepare(given["Password"], user, call)
 
-    async def _prepare(password: str, user: entities.User, call: Call) -> None:
-        call.prepared = await login_profiles.prepare_password(
+    async def _prepare(
+        password: str, user: entities.User, call: Call
+    ) -> login_profiles.PreparedPassword:
+        return await login_profiles.prepare_password(
             passwords,
             call.directory,
             await require_account(call.directory, call.account),
@@ -84,11 +92,13 @@ def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action
             password,
         )
 
-    async def prepare_own(given: ChangePasswordRequest, call: Call) -> None:
+    async def prepare_own(
+        given: ChangePasswordRequest, call: Call
+    ) -> login_profiles.PreparedPassword:
         user = await _require_self(call, call.directory)
         limit = limit_of_password(call.account, user.name, is_root=False)
         async with attempts.one([limit]):
-            call.prepared = await login_profiles.prepare_own_password(
+            return await login_profiles.prepare_own_password(
                 passwords,
                 call.directory,
                 await require_account(call.directory, call.account),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from broker.actions.action import Call, Given
+from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import change, read
@@ -31,6 +31,7 @@ from broker.identities.names import AWS_MANAGED
 from broker.identities.tags import KeyCase, checked_tags
 from broker.model.entities import ManagedPolicy
 from broker.model.page import Page, PageRequest
+from broker.model.request import Given
 
 _AWS_MARK = "aws:"
 _OWN_MARK = "own:"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from broker.actions.action import Action, Call, Given
+from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import On, change, read
@@ -13,6 +13,7 @@ from broker.identities.sealing import Sealer
 from broker.identities.tags import KeyCase, checked_tags
 from broker.model.arn import iam_arn
 from broker.model.credentials import ServerCertificate
+from broker.model.request import Given
 from broker.model.secret import Secret
 
 

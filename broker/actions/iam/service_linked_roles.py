@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from broker.actions.action import Action, Call, Given
+from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
 from broker.actions.iam.declare import Context, On, change, read
@@ -14,6 +14,7 @@ from broker.identities.roles import require_role
 from broker.identities.service_linked_roles import require_modifiable
 from broker.model.arn import iam_arn
 from broker.model.machines import SERVICE_ROLE_PATH, DeletionTask
+from broker.model.request import Given
 
 _PROTECTED = frozenset(
     {

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from broker.actions.action import Call, Given
+from broker.actions.action import Call
 from broker.authz.context import tag_context
 from broker.errors import InvalidInput, NoSuchEntity
 from broker.identities.groups import require_group
@@ -22,6 +22,7 @@ from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.entities import User
 from broker.model.principal import Principal
+from broker.model.request import Given
 from broker.policy import VALUE_CHARACTERS_MAX, VALUES_MAX
 from broker.policy.conditions.boolean import check_boolean
 from broker.policy.conditions.date import find_instant

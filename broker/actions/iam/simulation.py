@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from broker.actions.action import Call, Door, Given
+from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import On, Target, read
 from broker.actions.iam.paging import cut, page_request, truncation
@@ -43,6 +43,7 @@ from broker.actions.iam.simulated_request import (
 from broker.actions.iam.simulated_results import Decided, Setting, action_result
 from broker.errors import InvalidInput
 from broker.model.page import Page, PageRequest
+from broker.model.request import Door, Given
 from broker.offload import offload
 from broker.policy import (
     AccessRequest,
@@ -81,7 +82,9 @@ async def _simulate_custom(given: Given, call: Call) -> Answer:
     if arn is None and "ResourcePolicy" in given:
         raise InvalidInput("CallerArn is required if you include a ResourcePolicy.")
     caller = nobody(call.account) if arn is None else await simulated_caller(call, arn)
-    return await offload(lambda: _answer(given, _setting(given, caller, call.door)))
+    return await offload(
+        lambda: _answer(given, _setting(given, caller, call.request.door))
+    )
 
 
 async def _simulate_principal(given: Given, call: Call) -> Answer:
@@ -95,7 +98,7 @@ async def _simulate_principal(given: Given, call: Call) -> Answer:
         controls=await service_controls(call, exclusions),
     )
     return await offload(
-        lambda: _answer(given, _setting(given, caller, call.door, stored))
+        lambda: _answer(given, _setting(given, caller, call.request.door, stored))
     )
 
 

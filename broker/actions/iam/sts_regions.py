@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypedDict
 
-from broker.actions.action import Call, Given
+from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import change, read
 from broker.errors import InvalidInput
@@ -24,6 +24,7 @@ from broker.identities.account_options import (
     switch_regions,
 )
 from broker.identities.accounts import require_account
+from broker.model.request import Given
 
 _DISABLED_MAX = 200
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from broker.actions.action import Action, Call, Given
+from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import Target, change, read
 from broker.actions.iam.instance_profiles import instance_profile
@@ -30,6 +30,7 @@ from broker.identities.server_certificates import require_server_certificate
 from broker.identities.tags import KeyCase, checked_tags, with_tags, without_tags
 from broker.identities.users import require_user
 from broker.model.account import AccountId
+from broker.model.request import Given
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 # The entities' types share no base; each row pairs a finder with its own writer.

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 
-from broker.actions.action import Call, Given
+from broker.actions.action import Call
 from broker.actions.iam.declare import Context, On, Target
 from broker.authz.context import tag_context
 from broker.errors import BrokerError, ValidationError
@@ -22,6 +22,7 @@ from broker.identities.saml_providers import require_saml_provider
 from broker.model.arn import iam_arn
 from broker.model.entities import Group, Role, User
 from broker.model.principal import PrincipalType
+from broker.model.request import Given
 
 
 async def account(_given: Given, _call: Call) -> On:

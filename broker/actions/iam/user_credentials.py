@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from broker.actions.action import Action, Call, Given, Handle
+from broker.actions.action import Action, Call, Handle
 from broker.actions.iam import targets as on
 from broker.actions.iam.declare import Context, Keys, On, Target, change, read
 from broker.actions.iam.holders import Holder, find_holder, read_holder
@@ -20,6 +20,7 @@ from broker.identities.public_keys import parse_ssh_key, pem_form, ssh_form
 from broker.identities.sealing import Sealer
 from broker.identities.users import require_user
 from broker.model.credentials import CredentialKind, UserCredential
+from broker.model.request import Given
 from broker.model.secret import Secret
 from broker.stores.directory.port import DirectoryReader
 

@@ -14,6 +14,7 @@ from broker.actions.signin.get_signin_token import GetSigninToken
 from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.password_login import PasswordLogin
+from broker.actions.signin.proof_checks import proof_check_actions
 from broker.actions.signin.role_knowledge import LIST_ROLE_OVERVIEWS, RoleAssumers
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.signin.user_overviews import LIST_USER_OVERVIEWS
@@ -35,6 +36,7 @@ def signin_actions(
     """Every action of signing in that is built."""
     minter = DerivedMinter(fresh, issuer)
     return (
+        *proof_check_actions(),
         ConsoleLogin(fresh, minter, PasswordLogin(issuer)).action(),
         *END_SIGN_INS,
         EndConsoleSessions(cache).action(),

@@ -6,10 +6,11 @@ Source: reference 8.7.
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from broker.actions.action import Action, Call, Given, needs_nothing
+from broker.actions.action import Action, Call, needs_nothing
 from broker.actions.signin.command_line_grants import CodeGrant, CommandLineGrants
 from broker.actions.signin.derived_mint import DerivedMinter, require_session
 from broker.actions.sts.roles import credentials_shape
+from broker.model.request import Given
 from broker.model.secret import Secret
 from broker.sessions.issue import SessionIssuer
 from broker.stores.directory.fresh import FreshDirectory

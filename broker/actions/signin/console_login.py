@@ -6,11 +6,12 @@ The proof is a redeemed sign-in token, or what a user showed at the sign-in page
 from collections.abc import Mapping
 from typing import Any, NotRequired
 
-from broker.actions.action import Action, Call, Door, needs_nothing
+from broker.actions.action import Action, Call, needs_nothing
 from broker.actions.signin.derived_mint import DerivedMinter, require_session
 from broker.actions.signin.password_login import PasswordLogin, PasswordLoginRequest
 from broker.actions.sts.roles import credentials_shape
 from broker.errors import InvalidClientTokenId
+from broker.model.request import Door
 from broker.model.session import Session
 from broker.stores.directory.fresh import FreshDirectory
 
@@ -44,7 +45,7 @@ class ConsoleLogin:
     async def _handle(
         self, given: ConsoleLoginRequest, call: Call
     ) -> Mapping[str, Any]:
-        if call.caller.session is None and call.door is Door.SIGN_IN:
+        if call.caller.session is None and call.request.door is Door.SIGN_IN:
             return await self._password.mint(given, call)
         session = require_session(call)
         duration = given.get("SessionDuration")

@@ -88,9 +88,7 @@ class DerivedMinter:
             lineage=descend(session),
             least_token_characters=narrowing.least_token_characters if narrowing else 0,
         )
-        minted = await self._issuer.issue(order, call.entry.complete, call.mark)
-        call.entry.committed = True
-        return minted
+        return await self._issuer.issue(order, call.record, call.mark)
 
 
 def require_session(call: Call) -> Session:

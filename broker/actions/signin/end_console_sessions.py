@@ -51,8 +51,10 @@ class EndConsoleSessions:
 
     # The cache may share the database's one writer, so it is asked before the
     # transaction begins.
-    async def _find(self, given: EndConsoleSessionsRequest, call: Call) -> None:
-        call.prepared = {
+    async def _find(
+        self, given: EndConsoleSessionsRequest, _call: Call
+    ) -> dict[str, SessionRecord | None]:
+        return {
             key: await self._cache.find_session(key) for key in given["AccessKeyIds"]
         }
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from broker.actions.action import Action, Call, Given, needs_nothing
+from broker.actions.action import Action, Call, needs_nothing
 from broker.actions.signin.derived_mint import DerivedMinter, require_session
 from broker.actions.sts.roles import credentials_shape
+from broker.model.request import Given
 from broker.sessions.limits import HOUR_SECONDS
 
 

@@ -8,10 +8,11 @@ but shows none that was revoked.
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from broker.actions.action import Action, Call, Given, needs_nothing
+from broker.actions.action import Action, Call, needs_nothing
 from broker.authz.need import Need
 from broker.errors import NoSuchEntity
 from broker.model.page import PageRequest
+from broker.model.request import Given
 from broker.model.session import Session, SessionKind
 from broker.sessions.lineage import Once, find_end, trace
 from broker.sessions.revoke import revoke_session
@@ -91,11 +92,13 @@ class LiveSessions:
     # The cache may share the database's one writer, so it is asked before the
     # transaction begins.
 
-    async def _choose(self, given: RevokeRequest, call: Call) -> None:
-        call.prepared = await self._find(given, call)
+    async def _choose(self, given: RevokeRequest, call: Call) -> SessionRecord | None:
+        return await self._find(given, call)
 
-    async def _choose_own(self, given: RevokeRequest, call: Call) -> None:
-        call.prepared = next(
+    async def _choose_own(
+        self, given: RevokeRequest, call: Call
+    ) -> SessionRecord | None:
+        return next(
             (
                 record
                 for record in await self._own(call)

@@ -8,11 +8,12 @@ control policies, or of the tags of a resource.
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from broker.actions.action import Action, Call, Given, needs_nothing
+from broker.actions.action import Action, Call, needs_nothing
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard, Judgement
 from broker.authz.hypothetical import Hypotheses, Hypothesis
 from broker.errors import ValidationError
+from broker.model.request import Given
 from broker.policy import PolicyType
 from broker.stores.directory.port import DirectoryReader
 
@@ -89,7 +90,7 @@ class OwnAccess:
                 context={},
             ),
             call.caller,
-            call.raw,
+            call.request.raw,
             region=call.region,
             now=call.now,
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from broker.actions.action import Action, Call, Given, Needs
+from broker.actions.action import Action, Call, Needs
 from broker.actions.iam import targets as on
 from broker.actions.iam.factors import require_shown_factor
 from broker.actions.signin.passkey_ceremonies import (
@@ -28,6 +28,7 @@ from broker.identities.passkeys import (
 )
 from broker.identities.users import require_user
 from broker.model.principal import PrincipalType
+from broker.model.request import Given
 from broker.model.session import SessionKind
 from broker.protocols.webauthn import (
     Credential,
@@ -112,7 +113,7 @@ class Passkeys:
 
     # The cache may share the database's one writer, so it is asked before the
     # transaction begins.
-    async def _verify(self, given: RegisterPasskeyRequest, call: Call) -> None:
+    async def _verify(self, given: RegisterPasskeyRequest, call: Call) -> _Registration:
         party = self._require_party()
         await ready_for_passkeys()
         name = check_passkey_name(given["DeviceName"])
@@ -125,7 +126,7 @@ class Passkeys:
             )
         except WebauthnRejected as rejected:
             raise ValidationError(_REFUSED, detail=str(rejected)) from rejected
-        call.prepared = _Registration(name, credential)
+        return _Registration(name, credential)
 
     def _require_party(self) -> RelyingParty:
         if self._party is None:
@@ -147,7 +148,7 @@ async def _register(_given: Given, call: Call) -> Mapping[str, Any]:
         credential=prepared.credential,
         now=call.now.replace(microsecond=0),
     )
-    call.entry.resources = (*call.entry.resources, passkey.serial)
+    call.record.add_resource(passkey.serial)
     return {"SerialNumber": passkey.serial}
 
 

@@ -89,8 +89,7 @@ class PasswordLogin:
                 mfa_at=mfa_at,
                 lineage=lineage_from(call.caller),
             ),
-            call.entry.complete,
+            call.record,
             call.mark,
         )
-        call.entry.committed = True
         return {"Credentials": credentials_shape(minted.credentials)}

@@ -53,9 +53,9 @@ class AssumeRole:
         )
 
     async def _needs(self, given: AssumeRoleRequest, call: Call) -> tuple[Need, ...]:
-        role = call.role = await find_role(self._fresh, given["RoleArn"])
+        role = await find_role(self._fresh, given["RoleArn"])
         _refuse_kinds(call, given["RoleArn"])
-        call.mfa_at = await self._mfa.verify(
+        mfa_at = await self._mfa.verify(
             call.caller, given.get("SerialNumber"), given.get("TokenCode"), call.now
         )
         return role_needs(
@@ -64,7 +64,7 @@ class AssumeRole:
             role,
             tags=_tags(given, call),
             source_identity=given.get("SourceIdentity"),
-            context=_SHOWN_NOW if call.mfa_at is not None else {},
+            context=_SHOWN_NOW if mfa_at is not None else {},
             calling=call.caller.session,
         )
 
@@ -84,7 +84,7 @@ class AssumeRole:
                 lineage=lineage_from(call.caller),
                 calling=calling,
                 parent_key_id=call.caller.access_key_id,
-                mfa_at=call.mfa_at,
+                mfa_at=int(call.now.timestamp()) if "TokenCode" in given else None,
             ),
         )
         if given.get("Policy") or given.get("PolicyArns") or minted.session.tags:

@@ -42,7 +42,6 @@ class AssumeRoleWithSaml:
         role = await find_role(self._fresh, given["RoleArn"])
         if role is not None and role.name.startswith(_RESERVED_ROLES):
             role = None
-        call.role = role
         identity = call.federated
         return role_needs(
             f"sts:{_NAME}",

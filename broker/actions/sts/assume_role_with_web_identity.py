@@ -53,11 +53,11 @@ class AssumeRoleWithWebIdentity:
             raise InvalidIdentityToken(
                 "The target role ARN is not present in the roles claim of the identity token"
             )
-        call.role = await find_role(self._fresh, given["RoleArn"])
+        role = await find_role(self._fresh, given["RoleArn"])
         return role_needs(
             f"sts:{_NAME}",
             given,
-            call.role,
+            role,
             tags=identity_tags(identity),
             source_identity=identity.source_identity,
             context={

@@ -106,9 +106,8 @@ class AssumeRoot:
                 lineage=lineage_from(call.caller),
                 least_token_characters=given.get("MinimumSessionTokenSize", 0),
             ),
-            call.entry.complete,
+            call.record,
         )
-        call.entry.committed = True
         answer: dict[str, Any] = {
             "Credentials": credentials_shape(minted.credentials),
             **token_shape(minted.credentials),

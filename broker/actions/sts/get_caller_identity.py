@@ -1,7 +1,8 @@
 """``GetCallerIdentity``: no permission is needed, and no Deny has an effect."""
 
-from broker.actions.action import Action, Call, Given, needs_nothing
+from broker.actions.action import Action, Call, needs_nothing
 from broker.actions.types.sts import GetCallerIdentityResponse
+from broker.model.request import Given
 
 
 async def _get_caller_identity(_given: Given, call: Call) -> GetCallerIdentityResponse:

@@ -31,7 +31,7 @@ def require_regional(call: Call, operation: str) -> None:
     Raises:
         InvalidAction: the call came to ``sts.`` and the public host.
     """
-    if call.at_global_endpoint:
+    if call.request.at_global_endpoint:
         raise InvalidAction(
             f"Could not find operation {operation} for version 2011-06-15",
             detail="the operation is there at regional endpoints only",

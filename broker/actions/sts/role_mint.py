@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from broker.actions.action import Call, Door
+from broker.actions.action import Call
 from broker.actions.sts.regions import require_region
 from broker.actions.sts.roles import (
     assumed_role_user,
@@ -16,6 +16,7 @@ from broker.errors import AccessDenied
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.lineage import Lineage
+from broker.model.request import Door
 from broker.model.session import Session, SessionKind
 from broker.model.struct import struct
 from broker.sessions.issue import Minted, MintOrder, SessionIssuer, replay_key
@@ -96,10 +97,7 @@ class RoleMinter:
         mark, or_else = call.mark, None
         if identity is not None:
             mark, or_else = _marks(identity, role, call)
-        minted = await self._issuer.issue(
-            order, call.entry.complete, mark, or_else=or_else
-        )
-        call.entry.committed = True
+        minted = await self._issuer.issue(order, call.record, mark, or_else=or_else)
         shared: dict[str, Any] = {
             "Credentials": credentials_shape(minted.credentials),
             "AssumedRoleUser": user,
@@ -116,7 +114,7 @@ def _duration(
     identity = wanted.identity
     ends_at = identity.session_ends_at if identity else None
     role_max = wanted.role.max_session_duration_seconds
-    if call.door is Door.SAML and identity is not None:
+    if call.request.door is Door.SAML and identity is not None:
         return console_duration(
             identity.session_duration_seconds,
             now=call.now,
@@ -149,13 +147,13 @@ def _marks(
         # A token that may come again; the sign-in that brought it may not.
         return call.mark, None
     role_id = () if identity.spends_whole else (role.role_id,)
-    door = (call.door.value,) if identity.spends_per_door else ()
+    door = (call.request.door.value,) if identity.spends_per_door else ()
     parts = (*identity.spends, *role_id, *door)
 
     def mark(*which: str) -> ReplayMark:
         return ReplayMark(
             key=replay_key((*parts, *which)),
-            mint_id=call.request_id,
+            mint_id=call.request.request_id,
             expires_at=until,
         )
 

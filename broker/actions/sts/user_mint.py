@@ -71,8 +71,7 @@ class UserMinter:
             lineage=lineage_from(call.caller),
             least_token_characters=given.get("MinimumSessionTokenSize", 0),
         )
-        minted = await self._issuer.issue(order, call.entry.complete)
-        call.entry.committed = True
+        minted = await self._issuer.issue(order, call.record)
         return minted, {
             "Credentials": credentials_shape(minted.credentials),
             **token_shape(minted.credentials),

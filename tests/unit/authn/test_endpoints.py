@@ -1,6 +1,7 @@
 import pytest
 
-from broker.authn.endpoints import find_fixed_region, unsigned_region
+from broker.authn.endpoints import Endpoints, find_fixed_region
+from tests.support.raw import raw_request
 
 
 @pytest.mark.parametrize(
@@ -27,16 +28,16 @@ def test_a_port_belongs_to_the_host() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fixed", "region"),
+    ("host", "region"),
     [
-        (None, "eu-west-1"),
-        ("", "us-east-1"),
-        ("eu-west-3", "eu-west-3"),
-        ("ap-east-1", "eu-west-1"),
+        ("broker.example", "eu-west-1"),
+        ("sts.broker.example", "us-east-1"),
+        ("sts.eu-west-3.broker.example", "eu-west-3"),
+        ("sts.ap-east-1.broker.example", "eu-west-1"),
     ],
 )
-def test_unsigned_calls_are_served_where_they_were_sent(
-    fixed: str | None, region: str
-) -> None:
+def test_unsigned_calls_are_served_where_they_were_sent(host: str, region: str) -> None:
     configured = frozenset({"eu-west-1", "eu-west-3"})
-    assert unsigned_region(fixed, "eu-west-1", configured) == region
+    endpoints = Endpoints("broker.example", "eu-west-1", configured)
+    raw = raw_request(headers=((b"host", host.encode()),))
+    assert endpoints.find_region(raw) == region

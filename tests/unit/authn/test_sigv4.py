@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from broker.authn.endpoints import Endpoints
 from broker.authn.long_term import LongTermKeys
+from broker.authn.scheme import Proved
 from broker.authn.sigv4 import (
     SignatureScheme,
-    SignedCaller,
     SigningKeys,
 )
 from broker.clock import SystemClock
@@ -28,6 +29,7 @@ from broker.model.account import Account, AccountId
 from broker.model.entities import ACCESS_KEY_SEAL, AccessKey, KeyStatus, Role, User
 from broker.model.principal import PrincipalType
 from broker.model.raw import RawRequest
+from broker.model.request import Door, Given, RequestContext
 from broker.model.revocation import Revocations
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind
@@ -109,6 +111,10 @@ class Index:
         assert record
 
 
+async def _read_nothing() -> Given:
+    return {}
+
+
 class World:
     """A scheme over real seals, a user's key and a role session."""
 
@@ -122,8 +128,7 @@ class World:
         self.scheme = SignatureScheme(
             LongTermKeys(self.directory, self.vault),
             Resolver(self.sealer, self.directory, Index()),
-            regions=regions,
-            public_host="broker.example:8080",
+            Endpoints("broker.example:8080", "us-east-1", regions),
             signing_keys=self.signing_keys,
         )
 
@@ -165,10 +170,17 @@ class World:
         service: str = "sts",
         action: str = "AssumeRole",
         late: int = 0,
-    ) -> SignedCaller:
+    ) -> Proved:
         """Proved ``late`` seconds after now."""
-        now = datetime.now(UTC) + timedelta(seconds=late)
-        return await self.scheme.prove(raw, service=service, action=action, now=now)
+        request = RequestContext(
+            request_id="r",
+            raw=raw,
+            door=Door.API,
+            now=datetime.now(UTC) + timedelta(seconds=late),
+            region="us-east-1",
+        )
+        proved, _ = await self.scheme.prove(request, service, action, _read_nothing)
+        return proved
 
     async def refused(
         self, raw: RawRequest, *, action: str = "AssumeRole", late: int = 0

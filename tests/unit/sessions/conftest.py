@@ -1,17 +1,16 @@
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from broker.audit.entry import AuditEntry
 from broker.model.account import Account, AccountId
-from broker.model.audit import AuditRecord
 from broker.model.entities import AccessKey, KeyStatus, Role, User
 from broker.model.session import Session, SessionKind
-from broker.sessions.issue import Complete, Minted, MintOrder, SessionIssuer
+from broker.sessions.issue import Minted, MintOrder, SessionIssuer
 from broker.sessions.keyring import Keyring, create_keyring
 from broker.sessions.record import SessionIndex
 from broker.sessions.resolve import ResolvedSession, Resolver
@@ -140,9 +139,17 @@ class World:
         }
         return MintOrder(**{**whole, **members})
 
-    def record(self) -> Complete:
+    def record(self) -> AuditEntry:
         self.mints += 1
-        return partial(_record, event_id=f"event-{self.mints}", at=self.clock.now())
+        return AuditEntry(
+            event_id=f"event-{self.mints}",
+            at=self.clock.now(),
+            account=ACCOUNT,
+            door="api",
+            action="sts:AssumeRole",
+            source_ip="",
+            user_agent="",
+        )
 
     async def mint(self, **members: Any) -> Minted:
         return await self.issuer.issue(self.order(**members), self.record())
@@ -153,16 +160,6 @@ class World:
             minted.credentials.session_token.reveal(),
             self.clock.now(),
         )
-
-
-def _record(session: Mapping[str, object], **members: Any) -> AuditRecord:
-    return AuditRecord(
-        account=ACCOUNT,
-        door="api",
-        action="sts:AssumeRole",
-        session=session,
-        **members,
-    )
 
 
 @pytest.fixture

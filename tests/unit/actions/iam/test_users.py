@@ -2,7 +2,6 @@
 
 import pytest
 
-from broker.actions.action import Door
 from broker.errors import (
     DeleteConflict,
     EntityAlreadyExists,
@@ -16,6 +15,7 @@ from broker.model.account import find_account_of_key_id
 from broker.model.caller import Caller
 from broker.model.entities import ACCESS_KEY_SEAL
 from broker.model.principal import Principal
+from broker.model.request import Door
 from broker.model.session import Session, SessionKind
 from tests.support.iam import ACCOUNT, NOW, Iam, policy, set_quotas, trust
 

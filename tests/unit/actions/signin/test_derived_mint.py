@@ -5,32 +5,24 @@ from typing import Any
 
 import pytest
 
-from broker.actions.action import Action, Call, Door
 from broker.errors import BrokerError, ExpiredToken, ValidationError
 from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind, SessionPolicies
-from tests.support.raw import raw_request
+from tests.support import calls
 from tests.support.signin import ACCOUNT, SignInWorld
 
-RAW = raw_request(method="GET", source_ip="127.0.0.1")
 POLICY = SessionPolicies('{"Version":"2012-10-17","Statement":[]}', ())
 
 
 async def perform(
     world: SignInWorld, name: str, caller: Caller, **given: Any
 ) -> dict[str, Any]:
-    call: Call
-    action: Action
-    call, action = world.services.pipeline.open(RAW, "r1", Door.CONSOLE, "signin", name)
-
-    async def prove(_now: object) -> Caller:
-        return caller
-
-    call.door_proof = prove
-    return dict(await world.services.pipeline.perform(call, action, lambda: given))
+    services = world.services
+    action = services.registry.get("signin", name)
+    return dict(await calls.perform(services, action, given, calls.told(caller)))
 
 
 async def caller_of(world: SignInWorld, kind: SessionKind, **order: Any) -> Caller:
@@ -121,8 +113,6 @@ async def test_shown_credentials_of_shown_credentials_stay_chained(
 
 
 async def test_without_the_door_proof_nothing_is_done(world: SignInWorld) -> None:
-    call, action = world.services.pipeline.open(
-        RAW, "r1", Door.CONSOLE, "signin", "GetConsoleCredentials"
-    )
+    action = world.services.registry.get("signin", "GetConsoleCredentials")
     with pytest.raises(BrokerError):
-        await world.services.pipeline.perform(call, action, dict)
+        await calls.perform(world.services, action, {}, None)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from broker.actions.action import Door
 from broker.actions.signin.identity_providers import MAX_PROOF_CHARACTERS
 from broker.errors import (
     AccessDenied,
@@ -24,6 +23,7 @@ from broker.federation.provider_health import Level
 from broker.model.caller import Caller
 from broker.model.entities import InlinePolicy, OidcProvider
 from broker.model.principal import Principal
+from tests.support import calls
 from tests.support.oidc_issuer import IssuerServer, serving
 from tests.support.raw import raw_request
 from tests.support.saml_idp import key_pair, make_key_pair, metadata_xml
@@ -118,10 +118,11 @@ async def do(
 ) -> Any:
     """The action, as root unless somebody else calls."""
     raw = raw_request(raw_path=b"/console", source_ip="127.0.0.1")
-    pipeline = world.services.pipeline
-    call, action = pipeline.open(raw, f"test-{name}", Door.CONSOLE, "signin", name)
-    call.proved = caller or Caller(principal=Principal.root(ACCOUNT))
-    return await pipeline.perform(call, action, lambda: given)
+    action = world.services.registry.get("signin", name)
+    proof = calls.told(caller or Caller(principal=Principal.root(ACCOUNT)))
+    return await calls.perform(
+        world.services, action, given, proof, raw=raw, request_id=f"test-{name}"
+    )
 
 
 async def test_a_saml_provider_that_does_well(world: SignInWorld) -> None:

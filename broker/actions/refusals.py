@@ -1,0 +1,29 @@
+"""What the Query protocol and the stores refuse, as the wire says it."""
+
+from collections.abc import Mapping
+
+from broker.errors import (
+    BrokerError,
+    InvalidAction,
+    MalformedInput,
+    MalformedQueryString,
+    ValidationError,
+)
+from broker.protocols.query import QueryRejected, Reason
+from broker.stores.errors import StoreFailedError, refusal_of
+
+REFUSALS = (QueryRejected, StoreFailedError)
+
+_ERRORS: Mapping[Reason, type[BrokerError]] = {
+    Reason.INVALID_ACTION: InvalidAction,
+    Reason.MALFORMED_INPUT: MalformedInput,
+    Reason.MALFORMED_QUERY_STRING: MalformedQueryString,
+    Reason.VALIDATION_ERROR: ValidationError,
+}
+
+
+def wire_error(refusal: QueryRejected | StoreFailedError) -> BrokerError:
+    """The error that a client is told."""
+    if isinstance(refusal, QueryRejected):
+        return _ERRORS[refusal.reason](refusal.message)
+    return refusal_of(refusal)

@@ -1,0 +1,56 @@
+"""What a sign-in page learns of a proof before anything is minted with it.
+
+The door's proof does the checking, so that a refusal is recorded as one. What is left
+to do is to say what the proof opens.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from broker.actions.action import Action, Call, Handle, needs_nothing
+from broker.errors import InvalidIdentityToken
+from broker.model.request import Given
+
+NO_ROLE = "The response names no role that its own provider may open."
+_NO_ROLE_DETAIL = (
+    "no value of the Role attribute pairs a role of the provider's account with the"
+    " provider, and no group of the subject is mapped to a role"
+)
+
+
+class ListRolesRequest(TypedDict):
+    """The ARNs of the roles that the proof opens."""
+
+    RoleArns: Sequence[str]
+
+
+def proof_check_actions() -> tuple[Action, ...]:
+    """Listing roles after an assertion or token; checking a password or factor."""
+    return (
+        _check("ListRolesWithSAML", _list_roles),
+        _check("ListRolesWithWebIdentity", _list_roles),
+        _check("CheckPassword", _confirm, "UserName"),
+        _check("CheckMfa", _confirm, "MFAIdentifier"),
+    )
+
+
+def _check(name: str, handle: Handle, *audited: str) -> Action:
+    return Action(
+        service="signin",
+        name=name,
+        needs=needs_nothing,
+        handle=handle,
+        audited=audited,
+    )
+
+
+async def _list_roles(given: ListRolesRequest, call: Call) -> Mapping[str, Any]:
+    for arn in given["RoleArns"]:
+        call.record.add_resource(arn)
+    if not given["RoleArns"]:
+        raise InvalidIdentityToken(NO_ROLE, detail=_NO_ROLE_DETAIL)
+    return {}
+
+
+async def _confirm(_given: Given, _call: Call) -> Mapping[str, Any]:
+    return {}

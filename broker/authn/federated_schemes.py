@@ -1,0 +1,114 @@
+"""An assertion or a web identity token among the parameters, as the proof.
+
+The provider of the role's own account alone is asked: its keys, its entity id or
+issuer. What it proved becomes the unsigned caller that the role's trust policy judges.
+"""
+
+from collections.abc import Set as AbstractSet
+
+from broker.authn.federated import SamlProver, account_of_arn, federated_caller
+from broker.authn.nominees import Nominees
+from broker.authn.scheme import ProofRefused, Proved, Read
+from broker.errors import BrokerError, InvalidIdentityToken
+from broker.federation.saml import ROLE_NOT_LISTED, require_role_pair
+from broker.federation.web_identity import WebIdentityProver
+from broker.model.federated import FederatedIdentity
+from broker.model.request import Given, RequestContext
+
+
+class AssertionScheme:
+    """``PrincipalArn``, ``RoleArn`` and ``SAMLAssertion`` prove the caller.
+
+    ``in_response_to`` are the open requests of the browser that brings the assertion.
+    """
+
+    def __init__(
+        self,
+        prover: SamlProver,
+        nominees: Nominees,
+        in_response_to: AbstractSet[str] = frozenset(),
+    ) -> None:
+        self._prover = prover
+        self._nominees = nominees
+        self._in_response_to = in_response_to
+
+    def answering(self, request_id: str) -> "AssertionScheme":
+        """The scheme for an assertion that answers a SAML request of ours."""
+        return AssertionScheme(self._prover, self._nominees, frozenset({request_id}))
+
+    async def prove(
+        self, request: RequestContext, _service: str, _action: str, read: Read
+    ) -> tuple[Proved, Given]:
+        """Read, then prove.
+
+        Raises:
+            ValidationError: an ARN is malformed.
+            ProofRefused: the assertion is no proof for this provider and role.
+        """
+        given = await read()
+        try:
+            identity = await self._verify(given, request)
+        except BrokerError as error:
+            nominee = await self._nominees.of_saml_provider(given["PrincipalArn"])
+            if nominee is None:
+                raise
+            raise ProofRefused.of(error, nominee) from error
+        return proved_by(identity), given
+
+    async def _verify(self, given: Given, request: RequestContext) -> FederatedIdentity:
+        role_arn, provider_arn = given["RoleArn"], given["PrincipalArn"]
+        account = account_of_arn(role_arn, "role/")
+        if account_of_arn(provider_arn, "saml-provider/") != account:
+            raise InvalidIdentityToken(
+                ROLE_NOT_LISTED, detail="role and provider are in different accounts"
+            )
+        identity = await self._prover.prove_for_provider(
+            given["SAMLAssertion"],
+            account,
+            provider_arn,
+            request.now,
+            self._in_response_to,
+            # A person's page does not show the request's id: it has its own.
+            request_id="" if self._in_response_to else request.request_id,
+        )
+        require_role_pair(identity, role_arn=role_arn, provider_arn=provider_arn)
+        return identity
+
+
+class TokenScheme:
+    """``RoleArn`` and ``WebIdentityToken`` prove the caller."""
+
+    def __init__(self, prover: WebIdentityProver, nominees: Nominees) -> None:
+        self._prover = prover
+        self._nominees = nominees
+
+    async def prove(
+        self, request: RequestContext, _service: str, _action: str, read: Read
+    ) -> tuple[Proved, Given]:
+        """Read, then prove.
+
+        Raises:
+            ValidationError: the role's ARN is malformed.
+            ProofRefused: the token is no proof for this role.
+        """
+        given = await read()
+        role_arn, token = given["RoleArn"], given["WebIdentityToken"]
+        try:
+            identity = await self._prover.prove(
+                token,
+                account=account_of_arn(role_arn, "role/"),
+                role_arn=role_arn,
+                provider_id=given.get("ProviderId"),
+                now=request.now,
+            )
+        except BrokerError as error:
+            nominee = await self._nominees.of_token(role_arn, token)
+            if nominee is None:
+                raise
+            raise ProofRefused.of(error, nominee) from error
+        return proved_by(identity), given
+
+
+def proved_by(identity: FederatedIdentity) -> Proved:
+    """The caller that an outside identity makes."""
+    return Proved(caller=federated_caller(identity), identity=identity)

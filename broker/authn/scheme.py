@@ -1,0 +1,100 @@
+"""What a scheme of proof promises: who calls, and what they ask for."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Protocol
+
+from broker.authn.nominees import Nominee
+from broker.errors import BrokerError
+from broker.model.account import AccountId
+from broker.model.caller import Caller
+from broker.model.federated import FederatedIdentity
+from broker.model.request import Given, RequestContext
+from broker.model.struct import struct
+from broker.sessions.spending import Spending
+
+Read = Callable[[], Awaitable[Given]]
+"""Reads the action's input, or refuses it."""
+
+
+@struct
+class Proved:
+    """Who calls, and how that was proved.
+
+    ``region`` is the one that was signed for; empty when the proof names none.
+    ``identity`` is what an assertion or web identity token proved, and ``spends`` what
+    the proof uses up when it leads to a mint.
+    """
+
+    caller: Caller
+    region: str = ""
+    identity: FederatedIdentity | None = None
+    spends: Spending | None = None
+
+
+class ProofRefused(Exception):
+    """A proof is refused, and whom it concerns is known.
+
+    ``error`` is what the client is told. The rest lets those find out who look after
+    it: the ``account``, the ``arn`` of the provider or user that the proof is said to
+    be of, and the ``provider_id`` of a provider. None of that is proved; a ``caller``
+    is, by an earlier step.
+    """
+
+    def __init__(
+        self,
+        error: BrokerError,
+        *,
+        account: AccountId,
+        arn: str = "",
+        provider_id: str = "",
+        caller: Caller | None = None,
+    ) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.account = account
+        self.arn = arn
+        self.provider_id = provider_id
+        self.caller = caller
+
+    @classmethod
+    def of(cls, error: BrokerError, nominee: Nominee) -> "ProofRefused":
+        """The refusal of a proof that was brought for a provider."""
+        return cls(
+            error,
+            account=nominee.account,
+            arn=nominee.provider.arn if nominee.provider else "",
+            provider_id=nominee.provider_id,
+        )
+
+
+class Scheme(Protocol):
+    """One way to prove who calls."""
+
+    async def prove(
+        self, request: RequestContext, service: str, action: str, read: Read
+    ) -> tuple[Proved, Given]:
+        """The proved caller, and the input as ``read`` gave it.
+
+        A scheme whose proof is a parameter reads first; any other proves first, so
+        that a stranger learns nothing about the input.
+
+        Raises:
+            BrokerError: the proof is refused.
+            ProofRefused: likewise, and it is known for whose provider it was brought.
+        """
+        ...
+
+
+class DoorProof:
+    """The proof that a door other than the API's takes: a cookie, a code, a token."""
+
+    def __init__(self, prove: Callable[[datetime], Awaitable[Proved]]) -> None:
+        self._prove = prove
+
+    async def prove(
+        self, request: RequestContext, _service: str, _action: str, read: Read
+    ) -> tuple[Proved, Given]:
+        """Prove, then read. Raises what the door's own proof raises."""
+        proved = await self._prove(request.now)
+        return proved, await read()

@@ -1,0 +1,39 @@
+"""A request for an action, before anything of it is proved."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from broker.model.raw import RawRequest
+from broker.model.struct import struct
+
+Given = Mapping[str, Any]
+"""An operation's input, read and validated from its model's shape."""
+
+
+class Door(StrEnum):
+    """Where a call came in."""
+
+    API = "api"
+    SAML = "saml"
+    FEDERATION = "federation"
+    SIGN_IN = "signin"
+    CONSOLE = "console"
+
+
+@struct
+class RequestContext:
+    """What is known of every request, whatever it asks for.
+
+    ``request_id`` is also the audit record's id; ``now`` is the one that the whole
+    call uses. ``region`` is where a call is made whose proof names no region, and
+    ``at_global_endpoint`` says that it was sent to the endpoint of all regions.
+    """
+
+    request_id: str
+    raw: RawRequest
+    door: Door
+    now: datetime
+    region: str
+    at_global_endpoint: bool = False

@@ -1,0 +1,152 @@
+"""The Query API between the endpoint and the pipeline: a request in, an answer out.
+
+    parse     the Query protocol takes the request apart
+    choose    name and version pick the action
+    perform   the pipeline's steps
+    render    the result, or the error, as XML or JSON
+
+A request that cannot be parsed, or names no action, leaves a log line and no record.
+"""
+
+import hashlib
+from dataclasses import replace
+from typing import NoReturn
+
+import structlog
+
+from broker.actions.action import Action, Call
+from broker.actions.refusals import wire_error
+from broker.actions.registry import Registry
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    InternalFailure,
+    UnsupportedOperation,
+)
+from broker.model.answer import JSON, XML, Answer
+from broker.model.raw import RawRequest
+from broker.model.request import Door, Given
+from broker.offload import LONG, offload
+from broker.pipeline import Pipeline
+from broker.protocols.query import (
+    FAULT_NAMESPACE,
+    QueryCall,
+    QueryRejected,
+    parse_call,
+    render_fault,
+    render_json_fault,
+    select_service,
+)
+
+_log = structlog.get_logger(__name__)
+
+SIGN_IN_PATH = "/signin"
+
+
+class QueryApi:
+    """Answers calls of STS and IAM."""
+
+    def __init__(self, pipeline: Pipeline, registry: Registry) -> None:
+        self._pipeline = pipeline
+        self._registry = registry
+
+    async def answer(self, raw: RawRequest, request_id: str) -> Answer:
+        """One API call, from the wire to the wire. Never raises."""
+        fault = _Fault(request_id)
+        try:
+            if len(raw.body) > LONG:
+                raw, query = await offload(lambda: _parse_long(raw), proved=False)
+            else:
+                query = parse_call(raw)
+            fault.as_json = query.wants_json
+            if query.action is None:
+                return Answer.redirect(SIGN_IN_PATH)
+            return await self._answer(raw, query, query.action, fault)
+        except BrokerError as error:
+            return fault.answer(error)
+        except QueryRejected as rejected:
+            return fault.answer(wire_error(rejected))
+        except Exception:  # noqa: BLE001  # the one place where anything may end
+            _log.exception("unexpected failure", request_id=request_id)
+            return fault.answer(InternalFailure())
+
+    async def _answer(
+        self, raw: RawRequest, query: QueryCall, name: str, fault: "_Fault"
+    ) -> Answer:
+        service = select_service(self._registry.services, query)
+        fault.action, fault.namespace = name, service.namespace
+        action = self._registry.find(service.name, name)
+        read = service.reader(name)
+        if action is None:
+            action, read = _unbuilt(service.name, name), dict
+        request = self._pipeline.receive(raw, fault.request_id, Door.API)
+        result = await self._pipeline.perform(
+            request, action, lambda: read(query.params)
+        )
+
+        def render() -> bytes:
+            return service.render(
+                name, result, fault.request_id, as_json=query.wants_json
+            )
+
+        return Answer(
+            status=200,
+            headers=((b"content-type", JSON if query.wants_json else XML),),
+            body=await offload(render) if action.is_long(result) else render(),
+            action=name,
+        )
+
+
+def _parse_long(raw: RawRequest) -> tuple[RawRequest, QueryCall]:
+    """What takes long when a body is long, its hash included."""
+    hashed = replace(raw, body_sha256=hashlib.sha256(raw.body).hexdigest())
+    return hashed, parse_call(raw)
+
+
+def _unbuilt(service: str, name: str) -> Action:
+    """What answers for an operation that AWS has and the broker does not.
+
+    It refuses after the proof, so that a stranger learns nothing.
+    """
+
+    async def refuse(_given: Given, _call: Call) -> NoReturn:
+        raise UnsupportedOperation(f"The operation {name} is not supported.")
+
+    return Action(service=service, name=name, needs=refuse, handle=refuse)
+
+
+class _Fault:
+    """How a failed call is answered, as far as it got."""
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self.namespace = FAULT_NAMESPACE
+        self.action = ""
+        self.as_json = False
+
+    def answer(self, error: BrokerError) -> Answer:
+        encoded = error.encoded if isinstance(error, AccessDenied) else ""
+        if self.as_json:
+            body = render_json_fault(
+                error.code,
+                error.message,
+                fault=error.fault,
+                request_id=self.request_id,
+                encoded=encoded,
+            )
+        else:
+            body = render_fault(
+                error.code,
+                error.message,
+                fault=error.fault,
+                request_id=self.request_id,
+                namespace=self.namespace,
+                encoded=encoded,
+            )
+        return Answer(
+            status=error.status,
+            headers=((b"content-type", JSON if self.as_json else XML),),
+            body=body,
+            action=self.action,
+            error_code=error.code,
+        )
