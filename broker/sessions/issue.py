@@ -19,13 +19,10 @@ from broker.model.audit import AuditRecord
 from broker.model.proof_used import ProofUsed
 from broker.model.session import (
     Session,
-    SessionKind,
-    SessionPolicies,
     TemporaryCredentials,
 )
 from broker.model.struct import struct
 from broker.sessions.keys import KeyringError
-from broker.sessions.lineage import new_mint_id
 from broker.sessions.packed import packed_policy_size
 from broker.sessions.record import SessionIndex, audit_session, describe_session
 from broker.sessions.seal import SessionSealer
@@ -53,37 +50,17 @@ class CallRecord(Protocol):
 
 @struct
 class MintOrder:
-    """Everything about the session to be made; all of it was permitted before.
+    """A session that is to be made; all of it was permitted before.
 
-    ``account_salt`` is the account's ``session_salt``. ``principal_arn`` is the new
-    session's own ARN (``arn:aws:sts::…:assumed-role/…``). ``duration_seconds`` comes
-    from ``limits``. ``first_issued_at_ms`` is set when the session continues another
-    (credentials of a console session), so that revoking the first ends it too.
-    ``least_token_characters`` is ``MinimumSessionTokenSize``.
+    ``account_salt`` is its account's ``session_salt``, and ``principal_arn`` its own
+    ARN (``arn:aws:sts::…:assumed-role/…``). ``least_token_characters`` is
+    ``MinimumSessionTokenSize``.
     """
 
-    account: AccountId
+    session: Session
     account_salt: bytes = field(repr=False)
-    kind: SessionKind
-    principal_id: str
     principal_arn: str
-    name: str
     now: datetime
-    duration_seconds: int
-    parent_key_id: str = ""
-    policies: tuple[SessionPolicies, ...] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)
-    transitive_keys: frozenset[str] = frozenset()
-    source_identity: str | None = None
-    provider_arn: str | None = None
-    provider_id: str = ""
-    identity_context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    mfa_at: int | None = None
-    chain_depth: int = 0
-    ends_by: int | None = None
-    first_issued_at_ms: int | None = None
-    scope_count: int = 0
-    lineage: Lineage = field(default_factory=no_lineage)
     least_token_characters: int = 0
 
 
@@ -124,12 +101,12 @@ class SessionIssuer:
             ServiceUnavailable: the database is away; nothing is spent. Where nobody can
                 tell, what was spent all the same is given back when it returns.
         """
+        session = order.session
         packed = packed_policy_size(
-            (layer.policy for layer in order.policies if layer.policy is not None),
-            (arn for layer in order.policies for arn in layer.policy_arns),
-            order.tags,
+            (layer.policy for layer in session.policies if layer.policy is not None),
+            (arn for layer in session.policies for arn in layer.policy_arns),
+            session.tags,
         )
-        session = _new_session(order)
         try:
             token, secret = self._sealer.seal(
                 session,
@@ -185,31 +162,6 @@ def replay_key(parts: tuple[str, ...]) -> bytes:
     return digest.digest()
 
 
-def _new_session(order: MintOrder) -> Session:
-    now = order.now.timestamp()
-    issued_at_ms = order.first_issued_at_ms
-    return Session(
-        access_key_id=format_access_key_id(
-            _PREFIX, order.account, random_bits(KEY_ID_RANDOM_BITS)
-        ),
-        account=order.account,
-        kind=order.kind,
-        principal_id=order.principal_id,
-        name=order.name,
-        parent_key_id=order.parent_key_id,
-        issued_at_ms=int(now * 1000) if issued_at_ms is None else issued_at_ms,
-        expires_at=int(now) + order.duration_seconds,
-        policies=order.policies,
-        tags=order.tags,
-        transitive_keys=order.transitive_keys,
-        source_identity=order.source_identity,
-        provider_arn=order.provider_arn,
-        provider_id=order.provider_id,
-        identity_context=order.identity_context,
-        mfa_at=order.mfa_at,
-        chain_depth=order.chain_depth,
-        ends_by=order.ends_by,
-        scope_count=order.scope_count,
-        mint_id=new_mint_id(),
-        lineage=order.lineage,
-    )
+def new_access_key_id(account: AccountId) -> str:
+    """An access key id for temporary credentials of the account."""
+    return format_access_key_id(_PREFIX, account, random_bits(KEY_ID_RANDOM_BITS))

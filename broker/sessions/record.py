@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from dataclasses import fields
 from typing import Any
 
 import structlog
@@ -36,25 +37,21 @@ def describe_session(session: Session, principal_arn: str) -> SessionRecord:
     )
 
 
+_RECORDED = tuple(
+    member.name
+    for member in fields(SessionRecord)
+    if member.name not in {"tags", "lineage"}
+)
+
+
 def audit_session(record: SessionRecord, session: Session) -> dict[str, object]:
-    """What the audit record says of minted credentials."""
+    """What the audit record says of minted credentials: their record, and its rules."""
     return {
-        "access_key_id": record.access_key_id,
-        "account": record.account,
-        "kind": record.kind,
-        "principal_arn": record.principal_arn,
-        "principal_id": record.principal_id,
-        "issued_at_ms": record.issued_at_ms,
-        "expires_at": record.expires_at,
-        "provider_arn": record.provider_arn,
-        "provider_id": session.provider_id,
-        "source_identity": record.source_identity,
-        "parent_key_id": record.parent_key_id,
+        **{name: getattr(record, name) for name in _RECORDED},
         "tags": dict(session.tags),
         "transitive_keys": sorted(session.transitive_keys),
         "policy_arns": [arn for layer in session.policies for arn in layer.policy_arns],
         "chain_depth": session.chain_depth,
-        "mint_id": session.mint_id,
         "lineage": lineage_row(session.lineage),
     }
 

@@ -23,9 +23,10 @@ from broker.model.entities import Role, SamlProvider
 from broker.model.page import PageRequest
 from broker.model.session import SessionKind, SessionPolicies
 from broker.services import Services
-from broker.sessions.issue import Minted, MintOrder
+from broker.sessions.issue import Minted
 from broker.settings import Settings
 from tests.support import saml_idp
+from tests.support.mints import mint_order
 from tests.support.saml_idp import KeyPair, key_pair
 
 ORIGIN = "http://127.0.0.1:8080"
@@ -135,7 +136,7 @@ class SignInWorld:
         }
         if kind is SessionKind.FEDERATION_TOKEN:
             given["policies"] = (SessionPolicies(ALLOW_READ, ()),)
-        order_ = MintOrder(**{**given, **order})
+        order_ = mint_order(**{**given, **order})
         entry = AuditEntry(
             event_id=str(uuid.uuid4()),
             at=self.clock.now(),

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from broker.actions.action import Call
 from broker.errors import AccessDenied, ExpiredToken, ValidationError
 from broker.model.session import Session, SessionKind, SessionPolicies
-from broker.sessions.issue import Minted, MintOrder, SessionIssuer
-from broker.sessions.lineage import descend
+from broker.sessions.issue import Minted, MintOrder, SessionIssuer, new_access_key_id
+from broker.sessions.lineage import descend, new_mint_id
 from broker.stores.directory.fresh import FreshDirectory
 
 _TIED_TO_A_KEY = frozenset(
@@ -59,33 +59,37 @@ class DerivedMinter:
         if account is None:
             raise AccessDenied(detail=f"account {session.account} is gone")
         order = MintOrder(
-            account=session.account,
-            account_salt=account.session_salt,
-            kind=session.kind,
-            principal_id=session.principal_id,
-            principal_arn=caller.principal.arn,
-            name=session.name,
-            now=call.now,
-            duration_seconds=seconds,
-            # A user's own session stays tied to the long-term key that made it.
-            parent_key_id=(
-                session.parent_key_id
-                if session.kind in _TIED_TO_A_KEY
-                else session.access_key_id
+            session=Session(
+                access_key_id=new_access_key_id(session.account),
+                mint_id=new_mint_id(),
+                issued_at_ms=session.issued_at_ms,
+                expires_at=int(call.now.timestamp()) + seconds,
+                account=session.account,
+                kind=session.kind,
+                principal_id=session.principal_id,
+                name=session.name,
+                # A user's own session stays tied to the long-term key that made it.
+                parent_key_id=(
+                    session.parent_key_id
+                    if session.kind in _TIED_TO_A_KEY
+                    else session.access_key_id
+                ),
+                policies=narrowing.policies if narrowing else session.policies,
+                tags=session.tags,
+                transitive_keys=session.transitive_keys,
+                source_identity=session.source_identity,
+                provider_arn=session.provider_arn,
+                provider_id=session.provider_id,
+                identity_context=session.identity_context,
+                mfa_at=session.mfa_at,
+                chain_depth=session.chain_depth + int(counts_as_chained),
+                ends_by=session.ends_by,
+                scope_count=narrowing.scope_count if narrowing else session.scope_count,
+                lineage=descend(session),
             ),
-            policies=narrowing.policies if narrowing else session.policies,
-            tags=session.tags,
-            transitive_keys=session.transitive_keys,
-            source_identity=session.source_identity,
-            provider_arn=session.provider_arn,
-            provider_id=session.provider_id,
-            identity_context=session.identity_context,
-            mfa_at=session.mfa_at,
-            chain_depth=session.chain_depth + int(counts_as_chained),
-            ends_by=session.ends_by,
-            first_issued_at_ms=session.issued_at_ms,
-            scope_count=narrowing.scope_count if narrowing else session.scope_count,
-            lineage=descend(session),
+            account_salt=account.session_salt,
+            principal_arn=caller.principal.arn,
+            now=call.now,
             least_token_characters=narrowing.least_token_characters if narrowing else 0,
         )
         return await self._issuer.issue(order, call.record, call.mark)

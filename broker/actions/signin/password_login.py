@@ -17,10 +17,10 @@ from broker.identities.login_profiles import (
 )
 from broker.identities.second_factors import list_factors
 from broker.model.principal import PrincipalType
-from broker.model.session import SessionKind
-from broker.sessions.issue import MintOrder, SessionIssuer
+from broker.model.session import Session, SessionKind
+from broker.sessions.issue import MintOrder, SessionIssuer, new_access_key_id
 from broker.sessions.limits import session_duration
-from broker.sessions.lineage import lineage_from
+from broker.sessions.lineage import lineage_from, new_mint_id
 
 _OVERTAKEN = "Something changed while you were signing in. Start again."
 _ROOT_NAME = "root"
@@ -76,18 +76,24 @@ class PasswordLogin:
             raise AccessDenied(_OVERTAKEN, detail="the second factor is gone")
         minted = await self._issuer.issue(
             MintOrder(
-                account=account.account_id,
-                account_salt=account.session_salt,
-                kind=SessionKind.CONSOLE,
-                principal_id=holder,
-                principal_arn=principal.arn,
-                name=principal.username or _ROOT_NAME,
-                now=call.now,
-                duration_seconds=session_duration(
-                    SessionKind.CONSOLE, None, now=call.now, is_root=is_root
+                session=Session(
+                    access_key_id=new_access_key_id(account.account_id),
+                    mint_id=new_mint_id(),
+                    issued_at_ms=int(call.now.timestamp() * 1000),
+                    expires_at=int(call.now.timestamp())
+                    + session_duration(
+                        SessionKind.CONSOLE, None, now=call.now, is_root=is_root
+                    ),
+                    account=account.account_id,
+                    kind=SessionKind.CONSOLE,
+                    principal_id=holder,
+                    name=principal.username or _ROOT_NAME,
+                    mfa_at=mfa_at,
+                    lineage=lineage_from(call.caller),
                 ),
-                mfa_at=mfa_at,
-                lineage=lineage_from(call.caller),
+                account_salt=account.session_salt,
+                principal_arn=principal.arn,
+                now=call.now,
             ),
             call.record,
             call.mark,

@@ -21,10 +21,10 @@ from broker.identities.aws_managed import find_aws_managed
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.model.arn import Arn, iam_arn
 from broker.model.principal import PrincipalType
-from broker.model.session import SessionKind, SessionPolicies
-from broker.sessions.issue import MintOrder, SessionIssuer
+from broker.model.session import Session, SessionKind, SessionPolicies
+from broker.sessions.issue import MintOrder, SessionIssuer, new_access_key_id
 from broker.sessions.limits import session_duration
-from broker.sessions.lineage import lineage_from
+from broker.sessions.lineage import lineage_from, new_mint_id
 from broker.stores.directory.fresh import FreshDirectory
 
 _NAME = "AssumeRoot"
@@ -92,18 +92,23 @@ class AssumeRoot:
         source_identity = calling.source_identity if calling else None
         minted = await self._issuer.issue(
             MintOrder(
-                account=target,
+                session=Session(
+                    access_key_id=new_access_key_id(target),
+                    mint_id=new_mint_id(),
+                    issued_at_ms=int(call.now.timestamp() * 1000),
+                    expires_at=int(call.now.timestamp()) + seconds,
+                    account=target,
+                    kind=SessionKind.ROOT_TASK,
+                    principal_id=target,
+                    name="",
+                    parent_key_id=call.caller.access_key_id,
+                    policies=(SessionPolicies(None, (_task_policy(given),)),),
+                    source_identity=source_identity,
+                    lineage=lineage_from(call.caller),
+                ),
                 account_salt=account.session_salt,
-                kind=SessionKind.ROOT_TASK,
-                principal_id=target,
                 principal_arn=iam_arn(target, "root"),
-                name="",
                 now=call.now,
-                duration_seconds=seconds,
-                parent_key_id=call.caller.access_key_id,
-                policies=(SessionPolicies(None, (_task_policy(given),)),),
-                source_identity=source_identity,
-                lineage=lineage_from(call.caller),
                 least_token_characters=given.get("MinimumSessionTokenSize", 0),
             ),
             call.record,

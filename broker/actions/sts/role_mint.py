@@ -19,8 +19,15 @@ from broker.model.lineage import Lineage
 from broker.model.request import Door
 from broker.model.session import Session, SessionKind
 from broker.model.struct import struct
-from broker.sessions.issue import Minted, MintOrder, SessionIssuer, replay_key
+from broker.sessions.issue import (
+    Minted,
+    MintOrder,
+    SessionIssuer,
+    new_access_key_id,
+    replay_key,
+)
 from broker.sessions.limits import console_duration, session_duration
+from broker.sessions.lineage import new_mint_id
 from broker.sessions.tags import SessionTags, inherit_tags
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.ledger.port import ReplayMark
@@ -72,26 +79,31 @@ class RoleMinter:
         tags = inherit_tags(wanted.tags, calling)
         user = assumed_role_user(role.account, role, wanted.session_name)
         order = MintOrder(
-            account=role.account,
+            session=Session(
+                access_key_id=new_access_key_id(role.account),
+                mint_id=new_mint_id(),
+                issued_at_ms=int(call.now.timestamp() * 1000),
+                expires_at=int(call.now.timestamp()) + duration,
+                account=role.account,
+                kind=wanted.kind,
+                principal_id=role.role_id,
+                name=wanted.session_name,
+                parent_key_id=wanted.parent_key_id,
+                policies=policies,
+                tags=tags.tags,
+                transitive_keys=tags.transitive_keys,
+                source_identity=wanted.source_identity,
+                provider_arn=_provider_arn(identity, calling),
+                provider_id=_provider_id(identity, calling),
+                identity_context=identity.session_context if identity else {},
+                mfa_at=wanted.mfa_at,
+                chain_depth=calling.chain_depth + 1 if calling and chained else 0,
+                ends_by=_ends_by(identity),
+                lineage=wanted.lineage,
+            ),
             account_salt=account.session_salt,
-            kind=wanted.kind,
-            principal_id=role.role_id,
             principal_arn=user["Arn"],
-            name=wanted.session_name,
             now=call.now,
-            duration_seconds=duration,
-            parent_key_id=wanted.parent_key_id,
-            policies=policies,
-            tags=tags.tags,
-            transitive_keys=tags.transitive_keys,
-            source_identity=wanted.source_identity,
-            provider_arn=_provider_arn(identity, calling),
-            provider_id=_provider_id(identity, calling),
-            identity_context=identity.session_context if identity else {},
-            mfa_at=wanted.mfa_at,
-            chain_depth=calling.chain_depth + 1 if calling and chained else 0,
-            ends_by=_ends_by(identity),
-            lineage=wanted.lineage,
             least_token_characters=given.get("MinimumSessionTokenSize", 0),
         )
         mark, or_else = call.mark, None

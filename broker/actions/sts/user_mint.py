@@ -8,11 +8,11 @@ from broker.actions.sts.regions import require_region
 from broker.actions.sts.roles import credentials_shape, token_shape
 from broker.errors import AccessDenied
 from broker.model.principal import PrincipalType
-from broker.model.session import SessionKind, SessionPolicies
+from broker.model.session import Session, SessionKind, SessionPolicies
 from broker.model.struct import struct
-from broker.sessions.issue import Minted, MintOrder, SessionIssuer
+from broker.sessions.issue import Minted, MintOrder, SessionIssuer, new_access_key_id
 from broker.sessions.limits import session_duration
-from broker.sessions.lineage import lineage_from
+from broker.sessions.lineage import lineage_from, new_mint_id
 from broker.sessions.tags import NO_TAGS, SessionTags
 from broker.stores.directory.fresh import FreshDirectory
 
@@ -51,24 +51,30 @@ class UserMinter:
             raise AccessDenied(detail=f"the account {call.account} is gone")
         require_region(account, call)
         order = MintOrder(
-            account=account.account_id,
-            account_salt=account.session_salt,
-            kind=wanted.kind,
-            principal_id=principal.unique_id,
-            principal_arn=wanted.principal_arn,
-            name=wanted.name,
-            now=call.now,
-            duration_seconds=session_duration(
-                wanted.kind,
-                given.get("DurationSeconds"),
-                now=call.now,
-                is_root=principal.type is PrincipalType.ACCOUNT,
+            session=Session(
+                access_key_id=new_access_key_id(account.account_id),
+                mint_id=new_mint_id(),
+                issued_at_ms=int(call.now.timestamp() * 1000),
+                expires_at=int(call.now.timestamp())
+                + session_duration(
+                    wanted.kind,
+                    given.get("DurationSeconds"),
+                    now=call.now,
+                    is_root=principal.type is PrincipalType.ACCOUNT,
+                ),
+                account=account.account_id,
+                kind=wanted.kind,
+                principal_id=principal.unique_id,
+                name=wanted.name,
+                parent_key_id=call.caller.access_key_id,
+                policies=wanted.policies,
+                tags=wanted.tags.tags,
+                mfa_at=wanted.mfa_at,
+                lineage=lineage_from(call.caller),
             ),
-            parent_key_id=call.caller.access_key_id,
-            policies=wanted.policies,
-            tags=wanted.tags.tags,
-            mfa_at=wanted.mfa_at,
-            lineage=lineage_from(call.caller),
+            account_salt=account.session_salt,
+            principal_arn=wanted.principal_arn,
+            now=call.now,
             least_token_characters=given.get("MinimumSessionTokenSize", 0),
         )
         minted = await self._issuer.issue(order, call.record)

@@ -18,6 +18,7 @@ from broker.sessions.seal import SessionSealer
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
 from broker.stores.open import Stores, open_stores
+from tests.support.mints import mint_order
 
 ACCOUNT = AccountId("123456789012")
 SALT = bytes(range(32))
@@ -137,7 +138,7 @@ class World:
             "now": self.clock.now(),
             "duration_seconds": 3600,
         }
-        return MintOrder(**{**whole, **members})
+        return mint_order(**{**whole, **members})
 
     def record(self) -> AuditEntry:
         self.mints += 1
