@@ -74,9 +74,8 @@ class ProofTrial:
             )
         except BrokerError as error:
             return Outcome(diagnose(OIDC_STAGES, error))
-        claims = peek_unverified(text).unverified_claims
         options = parse_oidc_options(provider.options)
-        roles = offered_roles(identity, claims, options)
+        roles = offered_roles(identity, options)
         return Outcome(diagnose(OIDC_STAGES, None), identity, roles)
 
 

@@ -44,7 +44,6 @@ from broker.model.arn import sts_arn
 from broker.model.entities import OidcProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Door
-from broker.protocols.oidc.verify import peek_unverified
 from broker.sessions.handles import Handles
 from broker.sessions.vault import SealBrokenError
 from broker.stores.errors import StoreUnavailableError
@@ -242,10 +241,9 @@ class OidcSignIn:
             token, account=account, now=deps.clock.now()
         )
         _require_own(identity, provider, options)
-        # The very text whose signature was just verified.
-        claims = peek_unverified(token).unverified_claims
+        claims = identity.claims
         _require_nonce(claims.get("nonce"), begun["nonce"])
-        roles = offered_roles(identity, claims, options)
+        roles = offered_roles(identity, options)
         if not roles:
             raise AccessDenied(_NO_ROLE)
         can_end = await deps.code_flow.can_end(provider)

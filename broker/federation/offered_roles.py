@@ -1,7 +1,5 @@
 """The roles that a verified ID token offers to a person."""
 
-from collections.abc import Mapping
-
 from broker.federation.oidc_options import OidcProviderOptions
 from broker.model.account import AccountId
 from broker.model.arn import Arn
@@ -9,9 +7,7 @@ from broker.model.federated import FederatedIdentity
 
 
 def offered_roles(
-    identity: FederatedIdentity,
-    claims: Mapping[str, object],
-    options: OidcProviderOptions,
+    identity: FederatedIdentity, options: OidcProviderOptions
 ) -> tuple[str, ...]:
     """The roles claim's, in the provider's own account; without a claim the table's."""
     if identity.allowed_roles is not None:
@@ -22,7 +18,7 @@ def offered_roles(
         )
     if options.group_roles is None:
         return ()
-    groups = claims.get(options.group_roles.attribute)
+    groups = identity.claims.get(options.group_roles.attribute)
     named = [groups] if isinstance(groups, str) else groups
     if not isinstance(named, list):
         return ()

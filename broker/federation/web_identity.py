@@ -247,6 +247,7 @@ class WebIdentityProver:
             source_identity=token.source_identity,
             context=context,
             session_context=lasting,
+            claims=token.claims,
             token_id=token.token_id or "",
             sealed_lineage=_text(token.claims.get(_LINEAGE_CLAIM)),
             spends=spends,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from broker.model.account import AccountId
 from broker.model.principal import Principal
@@ -61,6 +62,7 @@ class FederatedIdentity:
     spends_until: datetime | None = None
     spends_per_door: bool = False
     spends_whole: bool = False
+    claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
     spends_again_until: datetime | None = None
     token_id: str = ""
     sealed_lineage: str = ""
