@@ -23,7 +23,7 @@ from broker.actions.signin.lookup_events import LookupEvents
 from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.passkey_ceremonies import PasskeyCeremonies
 from broker.actions.signin.passkeys import Passkeys
-from broker.actions.signin.role_knowledge import RoleAssumers
+from broker.actions.signin.role_overviews import RoleAssumers
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts import sts_actions
 from broker.audit.uses import UseRecorder

@@ -9,16 +9,16 @@ from broker.errors import (
     MalformedQueryString,
     ValidationError,
 )
-from broker.protocols.query import QueryRejected, Reason
+from broker.protocols.query import QueryReason, QueryRejected
 from broker.stores.errors import StoreFailedError, refusal_of
 
 REFUSALS = (QueryRejected, StoreFailedError)
 
-_ERRORS: Mapping[Reason, type[BrokerError]] = {
-    Reason.INVALID_ACTION: InvalidAction,
-    Reason.MALFORMED_INPUT: MalformedInput,
-    Reason.MALFORMED_QUERY_STRING: MalformedQueryString,
-    Reason.VALIDATION_ERROR: ValidationError,
+_ERRORS: Mapping[QueryReason, type[BrokerError]] = {
+    QueryReason.INVALID_ACTION: InvalidAction,
+    QueryReason.MALFORMED_INPUT: MalformedInput,
+    QueryReason.MALFORMED_QUERY_STRING: MalformedQueryString,
+    QueryReason.VALIDATION_ERROR: ValidationError,
 }
 
 

@@ -22,7 +22,7 @@ from broker.protocols.saml.peek import peek_response
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrialOutcome:
     """The checks; and for a proof that passed who it is and which roles it opens."""
 
     checks: tuple[Check, ...]
@@ -39,7 +39,7 @@ class ProofTrial:
 
     async def try_response(
         self, provider: SamlProvider, text: str, now: datetime
-    ) -> Outcome:
+    ) -> TrialOutcome:
         """Try a SAML response: the posted base64, or the XML itself."""
         text = text.strip()
         if text.startswith("<"):
@@ -58,13 +58,13 @@ class ProofTrial:
                 frozenset({answered} if answered else ()),
             )
         except BrokerError as error:
-            return Outcome(diagnose(SAML_STAGES, error))
+            return TrialOutcome(diagnose(SAML_STAGES, error))
         roles = tuple(pair.role_arn for pair in identity.role_pairs)
-        return Outcome(diagnose(SAML_STAGES, None), identity, roles)
+        return TrialOutcome(diagnose(SAML_STAGES, None), identity, roles)
 
     async def try_token(
         self, provider: OidcProvider, text: str, now: datetime
-    ) -> Outcome:
+    ) -> TrialOutcome:
         """Try a web identity token, for this provider alone."""
         text = text.strip()
         try:
@@ -73,10 +73,10 @@ class ProofTrial:
                 text, account=provider.account, now=now
             )
         except BrokerError as error:
-            return Outcome(diagnose(OIDC_STAGES, error))
+            return TrialOutcome(diagnose(OIDC_STAGES, error))
         options = parse_oidc_options(provider.options)
         roles = offered_roles(identity, options)
-        return Outcome(diagnose(OIDC_STAGES, None), identity, roles)
+        return TrialOutcome(diagnose(OIDC_STAGES, None), identity, roles)
 
 
 def _require_issuer(text: str, provider: OidcProvider) -> None:

@@ -29,7 +29,7 @@ from broker.model.request import Given, RequestContext
 from broker.model.secret import Secret
 from broker.model.session import Session
 from broker.protocols.sigv4 import (
-    Reason,
+    SignatureReason,
     SignedRequest,
     SigV4Rejected,
     derive_signing_key,
@@ -47,15 +47,15 @@ _MINIMUM_PRESIGNED_SECONDS = {("sts", "GetCallerIdentity"): 900}
 # Cluster authenticators sign X-Amz-Expires=60 and present the URL for 14 minutes.
 # Source: reference 1.5.
 
-_ERRORS: Mapping[Reason, type[BrokerError]] = {
-    Reason.UNSIGNED: MissingAuthenticationToken,
-    Reason.INCOMPLETE: IncompleteSignature,
-    Reason.MALFORMED_QUERY: MalformedQueryString,
-    Reason.AMBIGUOUS: SignatureDoesNotMatch,
-    Reason.NOT_COVERED: SignatureDoesNotMatch,
-    Reason.SCOPE: SignatureDoesNotMatch,
-    Reason.TIME: SignatureDoesNotMatch,
-    Reason.MISMATCH: SignatureDoesNotMatch,
+_ERRORS: Mapping[SignatureReason, type[BrokerError]] = {
+    SignatureReason.UNSIGNED: MissingAuthenticationToken,
+    SignatureReason.INCOMPLETE: IncompleteSignature,
+    SignatureReason.MALFORMED_QUERY: MalformedQueryString,
+    SignatureReason.AMBIGUOUS: SignatureDoesNotMatch,
+    SignatureReason.NOT_COVERED: SignatureDoesNotMatch,
+    SignatureReason.SCOPE: SignatureDoesNotMatch,
+    SignatureReason.TIME: SignatureDoesNotMatch,
+    SignatureReason.MISMATCH: SignatureDoesNotMatch,
 }
 
 

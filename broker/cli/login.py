@@ -22,7 +22,7 @@ from broker.cli.login_client import (
 )
 from broker.cli.login_store import LoginStore, write_profile
 from broker.cli.terminal import ask, say, say_json
-from broker.console.login_requests import user_code
+from broker.console.terminals.login_requests import user_code
 from broker.errors import ValidationError
 
 _VERIFIER_BYTES = 48

@@ -18,7 +18,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from broker.console.login_requests import CONFIRMATION, CROSS_DEVICE, SAME_DEVICE
+from broker.console.terminals.login_requests import (
+    CONFIRMATION,
+    CROSS_DEVICE,
+    SAME_DEVICE,
+)
 from broker.errors import ValidationError
 
 __all__ = ["CROSS_DEVICE", "SAME_DEVICE", "LoginClient", "challenge_of"]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from broker.authn.proof_trial import Outcome, ProofTrial
+from broker.authn.proof_trial import ProofTrial, TrialOutcome
 from broker.cli.operator import with_services
 from broker.cli.providers import find_account, require_provider
 from broker.cli.terminal import say, say_json
@@ -49,7 +49,7 @@ def try_proof(
     text = _read(path)
     when = _read_time(at)
 
-    async def work(services: Services) -> Outcome:
+    async def work(services: Services) -> TrialOutcome:
         provider = await require_provider(
             services.stores.directory, find_account(arn), arn
         )
@@ -70,7 +70,7 @@ def try_proof(
         raise typer.Exit(1)
 
 
-def _show(outcome: Outcome) -> None:
+def _show(outcome: TrialOutcome) -> None:
     for check in outcome.checks:
         mark, colour = _MARKS[check.state]
         say(f"{mark:<4} {check.title}", colour=colour)
@@ -89,7 +89,7 @@ def _show(outcome: Outcome) -> None:
             say("  names no role; see the roles attribute, or GroupRoles")
 
 
-def _described(outcome: Outcome) -> dict[str, object]:
+def _described(outcome: TrialOutcome) -> dict[str, object]:
     identity = outcome.identity
     return {
         "Checks": [

@@ -42,7 +42,7 @@ class SealedValue:
 
 
 @dataclass(slots=True)
-class Resealed:
+class ResealingResult:
     """How many entities were changed, and the values that do not open any more."""
 
     changed: int = 0
@@ -104,12 +104,12 @@ async def _of_providers(
 
 async def reseal_all(
     directory: Directory, vault: Vault, sealing_number: int
-) -> Resealed:
+) -> ResealingResult:
     """Seal every value with the key that seals now, as far as it opens at all.
 
     ``sealing_number`` is that key's number.
     """
-    result = Resealed()
+    result = ResealingResult()
     waiting: list[SealedValue] = []
     async for value in sealed_values(directory):
         if value.number == sealing_number:
@@ -127,7 +127,10 @@ async def reseal_all(
 
 
 async def _reseal(
-    directory: Directory, vault: Vault, values: list[SealedValue], result: Resealed
+    directory: Directory,
+    vault: Vault,
+    values: list[SealedValue],
+    result: ResealingResult,
 ) -> None:
     changed = 0
     async with directory.change(values[0].account) as change:

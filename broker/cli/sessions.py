@@ -58,7 +58,7 @@ KeyArgument = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
+class _SessionFilter:
     """What a listing is narrowed to: whole texts in which * and ? are wildcards."""
 
     principal: str
@@ -94,7 +94,7 @@ def list_sessions(
 ) -> None:
     """List an account's live sessions, as far as the cache knows them."""
     account = AccountId(account_id)
-    wanted = _Wanted(
+    wanted = _SessionFilter(
         principal=principal, provider=provider, source_identity=source_identity
     )
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from broker.cli.doubts import template_doubts
 from broker.cli.operator import AccountArgument, system_user, with_services
-from broker.cli.surroundings import surroundings_of
+from broker.cli.template_context import surroundings_of
+from broker.cli.template_warnings import template_doubts
 from broker.cli.terminal import say
 from broker.errors import NoSuchEntity
 from broker.identities.template import (
@@ -44,15 +44,13 @@ def apply(
     text = _read(file)
 
     async def work(services: Services) -> tuple[list[str], list[Change]]:
-        surroundings = replace(
-            surroundings_of(services.settings), sealer=services.vault
-        )
+        context = replace(surroundings_of(services.settings), sealer=services.vault)
         now = services.clock.now()
-        doubts = list(template_doubts(text, surroundings, now))
+        doubts = list(template_doubts(text, context, now))
         changes = await apply_template(
             text,
             directory=services.stores.directory,
-            surroundings=surroundings,
+            context=context,
             operator=system_user(),
             now=now,
             dry_run=dry_run,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from broker.console.provider_logins import ProviderLogins, login_end_mark
+from broker.console.signin.provider_logins import ProviderLogins, login_end_mark
 from broker.entropy import new_handle
 from broker.errors import ExpiredToken, InvalidClientTokenId
 from broker.model.account import find_account_of_key_id, parse_account_id
@@ -30,7 +30,7 @@ AFTERLIFE = timedelta(hours=12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrived:
+class CompletedLogin:
     """How someone came in: the door's name, the Issuer as it was given.
 
     For a switched session ``back`` is the handle of the one before it. ``login`` is
@@ -52,7 +52,7 @@ class SignedIn:
 
     cookie: str = field(repr=False)
     resolved: ResolvedSession
-    arrived: Arrived
+    arrived: CompletedLogin
 
     @property
     def principal(self) -> Principal:
@@ -79,10 +79,10 @@ class SignedIn:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedSession:
     """Someone who was signed in until the session expired or was revoked."""
 
-    arrived: Arrived
+    arrived: CompletedLogin
 
 
 class ConsoleSessions:
@@ -110,7 +110,7 @@ class ConsoleSessions:
         access_key_id: str,
         session_token: str,
         expiration: datetime,
-        arrived: Arrived,
+        arrived: CompletedLogin,
     ) -> str:
         """The new cookie of a minted session."""
         own = f"{find_account_of_key_id(access_key_id)}{_SEPARATOR}{new_handle()}"
@@ -122,7 +122,7 @@ class ConsoleSessions:
         access_key_id: str,
         session_token: str,
         expiration: datetime,
-        arrived: Arrived,
+        arrived: CompletedLogin,
     ) -> str:
         return await self._handles.put(
             {
@@ -137,7 +137,9 @@ class ConsoleSessions:
             expiration.astimezone(UTC) + AFTERLIFE,
         )
 
-    async def find(self, cookie: str | None, now: datetime) -> SignedIn | Ended | None:
+    async def find(
+        self, cookie: str | None, now: datetime
+    ) -> SignedIn | EndedSession | None:
         """Whose cookie it is; None for one that stands for nothing."""
         if cookie is None:
             return None
@@ -148,18 +150,18 @@ class ConsoleSessions:
         try:
             resolved = await self._resolver.resolve(record["key"], record["token"], now)
         except (ExpiredToken, InvalidClientTokenId):
-            return Ended(arrived)
+            return EndedSession(arrived)
         if arrived.login and not await self._logins.is_open(arrived.login):
-            return Ended(arrived)
+            return EndedSession(arrived)
         for one in arrived.ids:
             account = parse_account_id(one.partition(_SEPARATOR)[0])
             if await has_ended(self._directory, account, _end_mark(one)):
-                return Ended(arrived)
+                return EndedSession(arrived)
         return SignedIn(cookie=cookie, resolved=resolved, arrived=arrived)
 
     async def find_origin(
         self, who: SignedIn, now: datetime
-    ) -> SignedIn | Ended | None:
+    ) -> SignedIn | EndedSession | None:
         """The session that this one was switched from; None for one that was not."""
         return await self.find(who.arrived.back or None, now)
 
@@ -181,7 +183,7 @@ class ConsoleSessions:
             await self._handles.drop(record["back"])
         await self._handles.drop(cookie)
 
-    async def renew(self, who: SignedIn, arrived: Arrived) -> str:
+    async def renew(self, who: SignedIn, arrived: CompletedLogin) -> str:
         """A new cookie for the same session; the old one stands for nothing.
 
         Raises:
@@ -217,8 +219,8 @@ def session_caller(resolved: ResolvedSession) -> Caller:
     )
 
 
-def _arrived(record: dict[str, Any]) -> Arrived:
-    return Arrived(
+def _arrived(record: dict[str, Any]) -> CompletedLogin:
+    return CompletedLogin(
         door=record["door"],
         issuer=record["issuer"],
         back=record["back"],

@@ -41,7 +41,7 @@ class Form:
             raise ValidationError(f"The parameter {name} was sent more than once.")
         return found[0] if found else None
 
-    def every(self, name: str) -> tuple[str, ...]:
+    def values(self, name: str) -> tuple[str, ...]:
         """All values of a field that may be chosen several times."""
         return tuple(self._values.get(name, ()))
 

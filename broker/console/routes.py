@@ -6,19 +6,6 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.console import (
-    command_line,
-    federation,
-    oidc_logout,
-    oidc_signin,
-    password_arrival,
-    password_steps,
-    saml_acs,
-    saml_logout,
-    saml_metadata,
-    token_endpoint,
-)
-from broker.console.accounts import Accounts
 from broker.console.admin.access_summary import AccessSummary
 from broker.console.admin.account_settings import AccountSettings
 from broker.console.admin.credential_report import CredentialReport
@@ -36,41 +23,53 @@ from broker.console.admin.role_page import RolePage
 from broker.console.admin.roles import Roles
 from broker.console.admin.simulator import Simulator
 from broker.console.admin.user import UserPages
-from broker.console.admin.user_credentials import UserCredentials
+from broker.console.admin.user_credentials import UserCredentialPages
 from broker.console.admin.user_deletion import UserDeletion
 from broker.console.admin.users import Users
-from broker.console.arrival import CONTINUE, Arrivals
-from broker.console.audit_log import AuditLog
-from broker.console.command_line import CommandLine
+from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.deps import ConsoleDeps
-from broker.console.desk import HOME, LOGIN, SIGN_IN, Desk
-from broker.console.federation import Federation
-from broker.console.home import Home
-from broker.console.inside import Inside, PagesInside
-from broker.console.oidc_logout import OidcLogout
-from broker.console.oidc_signin import OidcSignIn
-from broker.console.pages import see_other
-from broker.console.password_signin import PasswordSignIn
-from broker.console.password_steps import PasswordSteps
-from broker.console.permissions import Permissions
-from broker.console.saml_acs import SamlAcs
-from broker.console.saml_logout import SamlLogout
-from broker.console.saml_metadata import SamlMetadata
+from broker.console.page_frame import FramedPages, PageFrame
+from broker.console.pages.account_names import AccountNames
+from broker.console.pages.audit_log import AuditLog
+from broker.console.pages.home import Home
+from broker.console.pages.permissions import Permissions
+from broker.console.pages.sessions import SessionPages
+from broker.console.pages.switch_role import SwitchRole
+from broker.console.rendering import see_other
 from broker.console.security.pages import SecurityPages
-from broker.console.sessions import SessionPages
-from broker.console.sign_out import SIGNED_OUT, SignOut
-from broker.console.signin import SignIn
-from broker.console.switch_role import SwitchRole
-from broker.console.token_endpoint import TokenEndpoint
+from broker.console.signin import (
+    federation,
+    oidc_logout,
+    oidc_signin,
+    password_login,
+    password_steps,
+    saml_acs,
+    saml_logout,
+    saml_metadata,
+)
+from broker.console.signin.account_page import SignIn
+from broker.console.signin.federation import Federation
+from broker.console.signin.login_completion import CONTINUE, LoginCompletion
+from broker.console.signin.oidc_logout import OidcLogout
+from broker.console.signin.oidc_signin import OidcSignIn
+from broker.console.signin.password_signin import PasswordSignIn
+from broker.console.signin.password_steps import PasswordSteps
+from broker.console.signin.saml_acs import SamlAcs
+from broker.console.signin.saml_logout import SamlLogout
+from broker.console.signin.saml_metadata import SamlMetadata
+from broker.console.signin.sign_out import SIGNED_OUT, SignOut
+from broker.console.terminals import command_line, token_endpoint
+from broker.console.terminals.command_line import CommandLine
+from broker.console.terminals.token_endpoint import TokenEndpoint
 from broker.errors import NoSuchEntity
 
 _MOVED = 308
 
-_INSIDE: tuple[Callable[[Inside], PagesInside], ...] = (
+_INSIDE: tuple[Callable[[PageFrame], FramedPages], ...] = (
     Home,
     Permissions,
     SwitchRole,
-    Accounts,
+    AccountNames,
     SecurityPages,
     SessionPages,
     AuditLog,
@@ -87,7 +86,7 @@ _INSIDE: tuple[Callable[[Inside], PagesInside], ...] = (
     AccessSummary,
     Users,
     UserPages,
-    UserCredentials,
+    UserCredentialPages,
     UserDeletion,
     Groups,
     Holdings,
@@ -102,16 +101,16 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
 
     Stands behind `broker.web.edge.Edge`, whose facts of the request it reads.
     """
-    desk = Desk(deps)
-    arrivals = Arrivals(desk)
-    sign_out = SignOut(desk)
-    oidc = OidcSignIn(desk, arrivals)
-    logout = OidcLogout(desk)
-    sign_in = SignIn(desk, oidc)
-    metadata = SamlMetadata(desk)
-    acs = SamlAcs(desk, arrivals)
-    endpoint = Federation(desk, arrivals, sign_out)
-    guarded = desk.pages.guarded
+    context = ConsoleContext(deps)
+    arrivals = LoginCompletion(context)
+    sign_out = SignOut(context)
+    oidc = OidcSignIn(context, arrivals)
+    logout = OidcLogout(context)
+    sign_in = SignIn(context, oidc)
+    metadata = SamlMetadata(context)
+    acs = SamlAcs(context, arrivals)
+    endpoint = Federation(context, arrivals, sign_out)
+    guarded = context.pages.guarded
     router = APIRouter(include_in_schema=False)
 
     async def to_sign_in(_request: Request) -> Response:
@@ -130,7 +129,7 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     add("/saml", ["POST"], saml)
     add("/saml/acs/{uuid}", ["POST"], saml)
     add("/saml", ["GET"], to_sign_in)
-    slo = guarded(SamlLogout(desk).answer, door=saml_logout.DOOR)
+    slo = guarded(SamlLogout(context).answer, door=saml_logout.DOOR)
     add(saml_logout.PATH, ["GET", "POST"], slo)
     add(
         "/federation",
@@ -151,15 +150,15 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
         guarded(sign_in.begin, door=oidc_signin.DOOR),
     )
     add("/signin/{account}", ["GET"], guarded(sign_in.account_page))
-    _add_passwords(desk, sign_in, PasswordSteps(desk, arrivals), add)
+    _add_passwords(context, sign_in, PasswordSteps(context, arrivals), add)
     add(saml_metadata.GLOBAL, ["GET"], guarded(metadata.overall))
     add(saml_metadata.PER_PROVIDER, ["GET"], guarded(metadata.of_provider))
-    _add_command_line(desk, add)
-    _add_inside(desk, add)
+    _add_command_line(context, add)
+    _add_inside(context, add)
     add("/console/sign-out", ["POST"], guarded(sign_out.post))
 
     async def static(name: str) -> Response:
-        return desk.pages.files.answer(name)
+        return context.pages.files.answer(name)
 
     async def to_home(_request: Request) -> Response:
         return see_other(HOME, _MOVED)
@@ -174,37 +173,39 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
 
 
 def _add_passwords(
-    desk: Desk,
+    context: ConsoleContext,
     sign_in: SignIn,
     steps: PasswordSteps,
     add: Callable[[str, list[str], object], None],
 ) -> None:
     for path, handler in (
-        ("/signin/{account}", PasswordSignIn(desk, sign_in, steps).password),
+        ("/signin/{account}", PasswordSignIn(context, sign_in, steps).password),
         (password_steps.FACTOR, steps.factor),
         (password_steps.CHANGE, steps.change),
     ):
-        add(path, ["POST"], desk.pages.guarded(handler, door=password_arrival.DOOR))
+        add(path, ["POST"], context.pages.guarded(handler, door=password_login.DOOR))
     for path in (password_steps.FACTOR, password_steps.CHANGE):
-        add(path, ["GET"], desk.pages.guarded(steps.again))
+        add(path, ["GET"], context.pages.guarded(steps.again))
 
 
 def _add_command_line(
-    desk: Desk, add: Callable[[str, list[str], object], None]
+    context: ConsoleContext, add: Callable[[str, list[str], object], None]
 ) -> None:
-    terminal = CommandLine(desk)
+    terminal = CommandLine(context)
     for path, method, handler in (
         (command_line.AUTHORIZE, "GET", terminal.authorize),
         (command_line.AUTHORIZE, "POST", terminal.push),
         (LOGIN, "GET", terminal.page),
         (LOGIN, "POST", terminal.answer),
     ):
-        add(path, [method], desk.pages.guarded(handler, door=command_line.DOOR))
-    add(token_endpoint.PATH, ["POST"], TokenEndpoint(desk).answer)
+        add(path, [method], context.pages.guarded(handler, door=command_line.DOOR))
+    add(token_endpoint.PATH, ["POST"], TokenEndpoint(context).answer)
 
 
-def _add_inside(desk: Desk, add: Callable[[str, list[str], object], None]) -> None:
-    inside = Inside(desk)
+def _add_inside(
+    context: ConsoleContext, add: Callable[[str, list[str], object], None]
+) -> None:
+    frame = PageFrame(context)
     for pages in _INSIDE:
-        for path, methods, handler in pages(inside).routes():
-            add(path, methods, desk.pages.guarded(inside.framed(handler)))
+        for path, methods, handler in pages(frame).routes():
+            add(path, methods, context.pages.guarded(frame.framed(handler)))

@@ -30,7 +30,12 @@ from broker.demo.people import (
     find_workload,
 )
 from broker.demo.portal import Portal, PortalError
-from broker.demo.saml_request import Asked, RequestError, check, read_request
+from broker.demo.saml_request import (
+    AuthnRequestDetails,
+    RequestError,
+    check,
+    read_request,
+)
 from broker.demo.saml_signer import DemoSamlSigner, SamlPerson
 from broker.model.secret import Secret
 from broker.web.asgi import App, Receive, Scope, Send, respond
@@ -65,7 +70,7 @@ class DemoIdp:
         """Where the broker takes responses that nobody asked for."""
         return f"{self.broker_origin}/saml"
 
-    def saml_response(self, person: Person, asked: Asked) -> str:
+    def saml_response(self, person: Person, asked: AuthnRequestDetails) -> str:
         """A fresh signed response about a person."""
         return self.saml.signed_response(
             SamlPerson(
@@ -169,11 +174,12 @@ class _Pages:
         person = find_person(key)
         if person is None:
             return self._missing()
-        asked = Asked(self._idp.acs, relay_state=relay_state)
+        asked = AuthnRequestDetails(self._idp.acs, relay_state=relay_state)
         if request_id:
             try:
                 asked = check(
-                    Asked(consumer_url, request_id, relay_state), self._idp.acs
+                    AuthnRequestDetails(consumer_url, request_id, relay_state),
+                    self._idp.acs,
                 )
             except RequestError as error:
                 return self._page("problem.html", 400, text=str(error))
@@ -190,7 +196,9 @@ class _Pages:
         person = find_person(key)
         if person is None:
             return self._missing()
-        return _text(self._idp.saml_response(person, Asked(self._idp.acs)))
+        return _text(
+            self._idp.saml_response(person, AuthnRequestDetails(self._idp.acs))
+        )
 
     def token(self, key: str) -> Response:
         workload = find_workload(key)

@@ -26,7 +26,7 @@ class RequestError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AuthnRequestDetails:
     """What is to be answered, and where; an empty ``request_id`` is nobody's asking."""
 
     consumer_url: str
@@ -34,7 +34,9 @@ class Asked:
     relay_state: str = ""
 
 
-def read_request(encoded: str, relay_state: str, *, deflated: bool, acs: str) -> Asked:
+def read_request(
+    encoded: str, relay_state: str, *, deflated: bool, acs: str
+) -> AuthnRequestDetails:
     """The parameter ``SAMLRequest`` of either binding; ``acs`` is where it may go.
 
     Raises:
@@ -50,13 +52,13 @@ def read_request(encoded: str, relay_state: str, *, deflated: bool, acs: str) ->
         raise RequestError("That is no SAML request.") from error
     if root.tag != _AUTHN_REQUEST:
         raise RequestError("That is no request to sign somebody in.")
-    asked = Asked(
+    asked = AuthnRequestDetails(
         root.get("AssertionConsumerServiceURL", acs), root.get("ID", ""), relay_state
     )
     return check(asked, acs)
 
 
-def check(asked: Asked, acs: str) -> Asked:
+def check(asked: AuthnRequestDetails, acs: str) -> AuthnRequestDetails:
     """The same, if it is a name and an address that an answer may go to.
 
     Raises:

@@ -15,7 +15,7 @@ from broker.demo.console_password import console_password
 from broker.demo.people import ACCOUNT, PORTAL_USER
 from broker.federation.addresses import AddressRules
 from broker.identities.access_keys import create_access_key
-from broker.identities.template import Surroundings, apply_template
+from broker.identities.template import TemplateContext, apply_template
 from broker.model.entities import KeyStatus
 from broker.model.secret import Secret
 from broker.services import Services
@@ -41,7 +41,7 @@ class PortalKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Seeded:
+class SeededAccount:
     """The secrets that the demo's pages need."""
 
     portal_key: PortalKey
@@ -51,7 +51,7 @@ class Seeded:
 
 async def seed(
     services: Services, folder: Path, *, metadata: str, issuer: str
-) -> Seeded:
+) -> SeededAccount:
     """Mark the storage, bring the account about, and hand out key and password.
 
     A folder that was seeded before keeps both.
@@ -70,13 +70,13 @@ async def seed(
     await apply_template(
         text,
         directory=services.stores.directory,
-        surroundings=Surroundings(
+        context=TemplateContext(
             is_internal=AddressRules(settings.internal_issuers).names
         ),
         operator=_OPERATOR,
         now=services.clock.now(),
     )
-    return Seeded(
+    return SeededAccount(
         portal_key=await _portal_key(services, folder),
         password=await console_password(services, folder),
     )

@@ -58,7 +58,7 @@ _FAILURE_CHARACTERS = 500
 _TIME_BYTES = 8
 
 
-class Fetcher(Protocol):
+class KeyFetcher(Protocol):
     """The part of the outbound client that is needed here."""
 
     @property
@@ -129,7 +129,7 @@ class IssuerKeys:
 
     def __init__(
         self,
-        fetcher: Fetcher,
+        fetcher: KeyFetcher,
         clock: Clock,
         *,
         cache: Cache | None = None,

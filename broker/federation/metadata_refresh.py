@@ -63,7 +63,7 @@ _DIGEST_CHARACTERS = 32
 _log = structlog.get_logger(__name__)
 
 
-class Fetcher(Protocol):
+class MetadataFetcher(Protocol):
     """The part of the outbound client that is needed here."""
 
     async def fetch(
@@ -87,7 +87,7 @@ class MetadataRefresher:
 
     def __init__(
         self,
-        fetcher: Fetcher,
+        fetcher: MetadataFetcher,
         directory: Directory,
         cache: Cache,
         clock: Clock,

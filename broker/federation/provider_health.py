@@ -27,7 +27,7 @@ CERTIFICATE_NOTICE = timedelta(days=30)
 _DIGEST_CHARACTERS = 16
 
 
-class Level(StrEnum):
+class HealthLevel(StrEnum):
     """How bad it is; in this order."""
 
     GOOD = "good"
@@ -36,14 +36,14 @@ class Level(StrEnum):
     PROBLEM = "problem"
 
 
-_ORDER = tuple(Level)
+_ORDER = tuple(HealthLevel)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class HealthFinding:
     """Something to know, and what to do about it."""
 
-    level: Level
+    level: HealthLevel
     text: str
     advice: str = ""
 
@@ -74,7 +74,7 @@ class ProviderHealth:
     """All of it. ``metadata`` is there for a SAML provider that can be read."""
 
     arn: str
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[HealthFinding, ...] = ()
     keys: tuple[KeyFact, ...] = ()
     metadata: IdpMetadata | None = None
     fetch: FetchFact | None = None
@@ -82,10 +82,10 @@ class ProviderHealth:
     refused_at: datetime | None = None
 
     @property
-    def level(self) -> Level:
+    def level(self) -> HealthLevel:
         """The worst of the findings."""
         levels = (finding.level for finding in self.findings)
-        return max(levels, key=_ORDER.index, default=Level.GOOD)
+        return max(levels, key=_ORDER.index, default=HealthLevel.GOOD)
 
     @property
     def first_end(self) -> datetime | None:
@@ -114,7 +114,9 @@ class HealthWatch:
                 ),
             )
         except (ValueError, MetadataRejected) as error:
-            broken = Finding(Level.PROBLEM, str(error), "Register its metadata again.")
+            broken = HealthFinding(
+                HealthLevel.PROBLEM, str(error), "Register its metadata again."
+            )
             return ProviderHealth(arn=provider.arn, findings=(broken,))
         state = await self._refresher.state_of(provider)
         return ProviderHealth(
@@ -148,7 +150,9 @@ class HealthWatch:
             options = parse_oidc_options(provider.options)
             known = await self._keys.known_of(provider, options)
         except (ValueError, OidcRejected) as error:
-            broken = Finding(Level.PROBLEM, str(error), "See its broker-only options.")
+            broken = HealthFinding(
+                HealthLevel.PROBLEM, str(error), "See its broker-only options."
+            )
             return ProviderHealth(arn=provider.arn, findings=(broken,))
         found = [] if known.keys is None else known.keys.keys.values()
         return ProviderHealth(
@@ -180,15 +184,17 @@ def _last(subject: str, uses: Iterable[Use]) -> tuple[datetime | None, datetime 
     return at.get(ACCEPTED), at.get(REFUSED)
 
 
-def _certificate_findings(metadata: IdpMetadata, now: datetime) -> Iterable[Finding]:
+def _certificate_findings(
+    metadata: IdpMetadata, now: datetime
+) -> Iterable[HealthFinding]:
     for descriptor in metadata.descriptors:
         for key in descriptor.signing_keys:
             left = key.not_after - now
             if left >= CERTIFICATE_NOTICE:
                 continue
             verb = "ended" if left < timedelta(0) else "ends"
-            yield Finding(
-                Level.WARNING,
+            yield HealthFinding(
+                HealthLevel.WARNING,
                 f"A signing certificate of {descriptor.entity_id} {verb} on"
                 f" {key.not_after:%Y-%m-%d}.",
                 "Register the identity provider's new metadata before it changes keys.",
@@ -197,45 +203,45 @@ def _certificate_findings(metadata: IdpMetadata, now: datetime) -> Iterable[Find
 
 def _published_findings(
     url: str, metadata: IdpMetadata, state: RefreshState | None, now: datetime
-) -> Iterable[Finding]:
+) -> Iterable[HealthFinding]:
     if not url:
         return
     end = metadata.valid_until
     if end is not None and now >= end:
-        yield Finding(
-            Level.PROBLEM,
+        yield HealthFinding(
+            HealthLevel.PROBLEM,
             f"Its metadata was valid until {end:%Y-%m-%d %H:%M} UTC: nobody gets in.",
             "Have it published anew.",
         )
     if state is None:
-        yield Finding(Level.UNKNOWN, "Its metadata URL was not read yet.")
+        yield HealthFinding(HealthLevel.UNKNOWN, "Its metadata URL was not read yet.")
     elif state.failures:
-        yield Finding(
-            Level.PROBLEM,
+        yield HealthFinding(
+            HealthLevel.PROBLEM,
             f"Its metadata URL gives nothing good: {state.problem}",
             "Mend what is published there; what was good is kept.",
         )
 
 
-def _oidc_findings(provider: OidcProvider, known: KnownKeys) -> Iterable[Finding]:
+def _oidc_findings(provider: OidcProvider, known: KnownKeys) -> Iterable[HealthFinding]:
     if not provider.client_ids:
-        yield Finding(
-            Level.WARNING,
+        yield HealthFinding(
+            HealthLevel.WARNING,
             "It has no client id, so no token's audience is accepted.",
             "Add the audience of its tokens as a client id.",
         )
     if known.problem:
-        yield Finding(
-            Level.PROBLEM,
+        yield HealthFinding(
+            HealthLevel.PROBLEM,
             f"Its keys cannot be read: {known.problem}",
             "Check name, network and certificate. An issuer on a private address needs"
             " the operator's BROKER_INTERNAL_ISSUERS.",
         )
     elif known.keys is None:
-        yield Finding(Level.UNKNOWN, "Its keys were not asked for lately.")
+        yield HealthFinding(HealthLevel.UNKNOWN, "Its keys were not asked for lately.")
     elif not known.keys.keys:
-        yield Finding(
-            Level.PROBLEM,
+        yield HealthFinding(
+            HealthLevel.PROBLEM,
             "None of its keys can be used.",
             "It must publish RSA keys of 2048 bits or more, or EC keys, with a kid.",
         )

@@ -46,7 +46,7 @@ _NONE = "N/A"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
+class ReportedCredentials:
     """All credentials of an account, by their owners' ids (None for the root)."""
 
     users: Sequence[User]
@@ -58,7 +58,7 @@ class Credentials:
     certificates: Iterable[UserCredential] = ()
 
 
-def credential_report(account: Account, given: Credentials) -> str:
+def credential_report(account: Account, given: ReportedCredentials) -> str:
     """The report as CSV."""
     keys: dict[str | None, list[AccessKey]] = defaultdict(list)
     for key in given.keys:

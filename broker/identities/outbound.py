@@ -70,7 +70,7 @@ class Algorithm(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SigningKey:
+class IssuerSigningKey:
     """One key of an account; ``public`` is its JWK without id and use."""
 
     kid: str
@@ -85,9 +85,11 @@ class Outbound:
     """The feature's state in an account: keys oldest first."""
 
     enabled: bool
-    keys: tuple[SigningKey, ...]
+    keys: tuple[IssuerSigningKey, ...]
 
-    def find_signing(self, algorithm: Algorithm, now: datetime) -> SigningKey | None:
+    def find_signing(
+        self, algorithm: Algorithm, now: datetime
+    ) -> IssuerSigningKey | None:
         """The newest key that signs by now."""
         signing = (
             key
@@ -96,11 +98,11 @@ class Outbound:
         )
         return next(signing, None)
 
-    def published(self, now: datetime) -> tuple[SigningKey, ...]:
+    def published(self, now: datetime) -> tuple[IssuerSigningKey, ...]:
         """The keys that a stranger may have to verify with."""
         return tuple(key for key in self.keys if not self._is_over(key, now))
 
-    def _is_over(self, key: SigningKey, now: datetime) -> bool:
+    def _is_over(self, key: IssuerSigningKey, now: datetime) -> bool:
         later = (
             other.signs_from
             for other in self.keys
@@ -140,7 +142,7 @@ def with_outbound(account: Account, outbound: Outbound) -> Account:
 
 def first_keys(
     account: AccountId, sealer: Sealer, now: datetime
-) -> tuple[SigningKey, ...]:
+) -> tuple[IssuerSigningKey, ...]:
     """Keys for an account that had none; they sign at once. Takes a moment."""
     return tuple(
         _new_key(account, algorithm, 0, sealer, now) for algorithm in Algorithm
@@ -185,7 +187,7 @@ def reseal(account: AccountId, outbound: Outbound, sealer: Resealer) -> Outbound
 
 def sign(
     account: AccountId,
-    key: SigningKey,
+    key: IssuerSigningKey,
     opener: Opener,
     claims: Mapping[str, object],
 ) -> str:
@@ -204,7 +206,7 @@ def sign(
     )
 
 
-def key_set(keys: Iterable[SigningKey]) -> dict[str, object]:
+def key_set(keys: Iterable[IssuerSigningKey]) -> dict[str, object]:
     """The JSON Web Key Set."""
     return {
         "keys": [
@@ -242,7 +244,7 @@ def _new_key(
     number: int,
     sealer: Sealer,
     signs_from: datetime,
-) -> SigningKey:
+) -> IssuerSigningKey:
     kid = f"{algorithm.key_name}_{number}"
     private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
     public: Any
@@ -258,7 +260,7 @@ def _new_key(
         serialization.NoEncryption(),
     )
     names = ("kty", "n", "e", "crv", "x", "y")
-    return SigningKey(
+    return IssuerSigningKey(
         kid=kid,
         algorithm=algorithm,
         signs_from=signs_from,
@@ -267,15 +269,15 @@ def _new_key(
     )
 
 
-def _next_number(keys: Iterable[SigningKey], algorithm: Algorithm) -> int:
+def _next_number(keys: Iterable[IssuerSigningKey], algorithm: Algorithm) -> int:
     numbers = (
         int(key.kid.rpartition("_")[2]) for key in keys if key.algorithm is algorithm
     )
     return max(numbers, default=-1) + 1
 
 
-def _read_key(row: Mapping[str, Any]) -> SigningKey:
-    return SigningKey(
+def _read_key(row: Mapping[str, Any]) -> IssuerSigningKey:
+    return IssuerSigningKey(
         kid=row["kid"],
         algorithm=Algorithm(row["algorithm"]),
         signs_from=datetime.fromtimestamp(row["signs_from"], UTC),
@@ -288,5 +290,5 @@ def _seal(account: AccountId, kid: str, sealer: Sealer, der: bytes) -> bytes:
     return sealer.seal(_PURPOSE, account, kid, _COLUMN, der)
 
 
-def _open(account: AccountId, key: SigningKey, opener: Opener) -> bytes:
+def _open(account: AccountId, key: IssuerSigningKey, opener: Opener) -> bytes:
     return opener.open_sealed(_PURPOSE, account, key.kid, _COLUMN, key.sealed)

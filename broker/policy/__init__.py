@@ -26,6 +26,7 @@ from broker.policy.context import (
     KeySource,
     KeyType,
 )
+from broker.policy.could_be_allowed import could_be_allowed
 from broker.policy.decision import Decision, PolicyType, StatementRef
 from broker.policy.document import (
     Condition,
@@ -42,9 +43,8 @@ from broker.policy.evaluate import authorize, authorize_trust, matched_statement
 from broker.policy.explain import Closest, Element, Explanation, explain
 from broker.policy.grammar import parse_policy
 from broker.policy.issuer_claims import find_context_key, known_claims
-from broker.policy.mentions import context_keys
 from broker.policy.new_policy import parse_new_policy
-from broker.policy.prospect import is_conceivable
+from broker.policy.referenced_keys import context_keys
 from broker.policy.request import AccessRequest, Applicable
 from broker.policy.shared_issuers import check_shared_issuers
 from broker.policy.work import VALUE_CHARACTERS_MAX, VALUES_MAX
@@ -80,9 +80,9 @@ __all__ = [
     "check_shared_issuers",
     "compile_policies",
     "context_keys",
+    "could_be_allowed",
     "explain",
     "find_context_key",
-    "is_conceivable",
     "join_policies",
     "known_claims",
     "matched_statements",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from json import JSONDecodeError, JSONDecoder
 
 from broker.policy.errors import PolicyRejected, RejectionReason
-from broker.policy.positions import Position, Span
+from broker.policy.positions import Span, TextPosition
 from broker.policy.strict_json import shorten
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -48,9 +48,9 @@ def find_place(text: str, error: PolicyRejected) -> Span | None:
         return None
     lines = [0, *(match.end() for match in _LINE_END.finditer(text))]
 
-    def position(index: int) -> Position:
+    def position(index: int) -> TextPosition:
         line = bisect_right(lines, index)
-        return Position(line, index - lines[line - 1] + 1)
+        return TextPosition(line, index - lines[line - 1] + 1)
 
     return Span(*map(position, found))
 

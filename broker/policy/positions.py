@@ -21,7 +21,7 @@ _DECODER = JSONDecoder(strict=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class TextPosition:
     """A place in a text; line and column count from 1."""
 
     line: int
@@ -32,17 +32,17 @@ class Position:
 class Span:
     """The place of one statement."""
 
-    start: Position
-    end: Position
+    start: TextPosition
+    end: TextPosition
 
 
 def statement_spans(text: str) -> tuple[Span, ...]:
     """The places of all statements of a policy that `parse_policy` accepts, in order."""
     lines = [0, *(match.end() for match in _LINE_END.finditer(text))]
 
-    def position(index: int) -> Position:
+    def position(index: int) -> TextPosition:
         line = bisect_right(lines, index)
-        return Position(line, index - lines[line - 1] + 1)
+        return TextPosition(line, index - lines[line - 1] + 1)
 
     return tuple(
         Span(position(start), position(end)) for start, end in _statements(text)

@@ -14,7 +14,7 @@ from broker.policy.compiled import CompiledStatement, PolicySet
 from broker.policy.decision import Decision, PolicyType, StatementRef
 from broker.policy.document import Effect
 from broker.policy.evaluate import authorize, authorize_trust, matched_statements
-from broker.policy.mentions import missing_keys
+from broker.policy.referenced_keys import missing_keys
 from broker.policy.request import AccessRequest, Applicable
 from broker.policy.variables import all_resolve, find_variables
 from broker.policy.work import count_units
@@ -27,7 +27,7 @@ _ONE_STATEMENT = 100
 """What it takes besides comparisons: to write a statement's place takes the most."""
 
 
-class Outcome(IntEnum):
+class SimulatedOutcome(IntEnum):
     """What is decided; a greater one is more restrictive."""
 
     ALLOWED = 0
@@ -45,10 +45,10 @@ class Simulation:
     ``verdicts`` has one entry for each type of policy that takes part.
     """
 
-    outcome: Outcome
+    outcome: SimulatedOutcome
     matched: tuple[StatementRef, ...]
     missing: tuple[str, ...]
-    verdicts: Mapping[PolicyType, Outcome]
+    verdicts: Mapping[PolicyType, SimulatedOutcome]
 
 
 def simulate(
@@ -149,16 +149,24 @@ def _candidates(
     yield from candidates.allows
 
 
-def _verdict(found: _ByEffect) -> Outcome:
+def _verdict(found: _ByEffect) -> SimulatedOutcome:
     if found[Effect.DENY]:
-        return Outcome.EXPLICIT_DENY
-    return Outcome.ALLOWED if found[Effect.ALLOW] else Outcome.IMPLICIT_DENY
+        return SimulatedOutcome.EXPLICIT_DENY
+    return (
+        SimulatedOutcome.ALLOWED
+        if found[Effect.ALLOW]
+        else SimulatedOutcome.IMPLICIT_DENY
+    )
 
 
-def _outcome(decision: Decision) -> Outcome:
+def _outcome(decision: Decision) -> SimulatedOutcome:
     if decision.allowed:
-        return Outcome.ALLOWED
-    return Outcome.EXPLICIT_DENY if decision.explicit_deny else Outcome.IMPLICIT_DENY
+        return SimulatedOutcome.ALLOWED
+    return (
+        SimulatedOutcome.EXPLICIT_DENY
+        if decision.explicit_deny
+        else SimulatedOutcome.IMPLICIT_DENY
+    )
 
 
 def _missing(request: AccessRequest, policies: PolicySet) -> Iterator[str]:

@@ -25,9 +25,9 @@ from broker.sessions.keys import (
     KeyListing,
     KeyringError,
     KeyringReason,
-    KeySet,
     KeyState,
     SealingKey,
+    SealingKeys,
 )
 
 CHECK_EVERY_SECONDS = 1.0
@@ -53,7 +53,7 @@ class Keyring:
     def __init__(
         self,
         path: Path,
-        keys: KeySet,
+        keys: SealingKeys,
         stamp: _Stamp | None,
         clock: Clock,
         skew: timedelta = DEFAULT_SKEW,
@@ -66,7 +66,7 @@ class Keyring:
         self._install(keys, stamp)
 
     @property
-    def keys(self) -> KeySet:
+    def keys(self) -> SealingKeys:
         """All entries, as read last."""
         return self._keys
 
@@ -136,7 +136,7 @@ class Keyring:
             self._stamp = stamp
             _log.error("keyring not read again", path=str(self.path), why=why)
 
-    def _install(self, keys: KeySet, stamp: _Stamp | None) -> None:
+    def _install(self, keys: SealingKeys, stamp: _Stamp | None) -> None:
         self._keys = keys
         self._stamp = stamp
         self._opening = {
@@ -214,12 +214,12 @@ def load_keyring(path: Path, clock: Clock, skew: timedelta = DEFAULT_SKEW) -> Ke
     return Keyring(path, keys, stamp, clock, skew)
 
 
-def fingerprint(keys: KeySet) -> str:
+def fingerprint(keys: SealingKeys) -> str:
     """SHA-256 over the keyring's own id."""
     return hashlib.sha256(b"broker/1/keyring" + keys.keyring_id).hexdigest()
 
 
-def require_fingerprint(keys: KeySet, expected: str, path: Path) -> None:
+def require_fingerprint(keys: SealingKeys, expected: str, path: Path) -> None:
     """Refuse a keyring that belongs to another database.
 
     Raises:
@@ -279,7 +279,7 @@ def list_keys(
 
 
 def _change(
-    path: Path, change: Callable[[KeySet], tuple[KeySet, SealingKey]]
+    path: Path, change: Callable[[SealingKeys], tuple[SealingKeys, SealingKey]]
 ) -> SealingKey:
     with _locked(path):
         keys, _ = _read(path)
@@ -321,7 +321,7 @@ def _is_at(path: Path, handle: int) -> bool:
         return False
 
 
-def _read(path: Path) -> tuple[KeySet, _Stamp]:
+def _read(path: Path) -> tuple[SealingKeys, _Stamp]:
     try:
         # A pipe of that name must not block the start.
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -359,7 +359,7 @@ def _require_private(path: Path, status: os.stat_result) -> None:
         )
 
 
-def _write_new(path: Path, keys: KeySet) -> None:
+def _write_new(path: Path, keys: SealingKeys) -> None:
     text = json.dumps(rules.encode_key_set(keys), indent=1) + "\n"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     handle = os.open(path, flags, _MODE)

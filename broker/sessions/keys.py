@@ -106,7 +106,7 @@ class KeyListing:
 
 
 @dataclass(frozen=True, slots=True)
-class KeySet:
+class SealingKeys:
     """All entries at one moment, oldest first, and the keyring's own id."""
 
     keyring_id: bytes
@@ -186,17 +186,21 @@ class KeySet:
         )
 
 
-def new_key_set(now: datetime, random_bytes: RandomBytes) -> KeySet:
+def new_key_set(now: datetime, random_bytes: RandomBytes) -> SealingKeys:
     """A keyring's birth: one key of each kind, sealing at once."""
-    empty = KeySet(random_bytes(_KEYRING_ID_BYTES), ())
+    empty = SealingKeys(random_bytes(_KEYRING_ID_BYTES), ())
     for kind in KeyKind:
         empty = _add(empty, kind, now, now, random_bytes)
     return empty
 
 
 def rotate(
-    keys: KeySet, kind: KeyKind, now: datetime, skew: timedelta, random: RandomBytes
-) -> tuple[KeySet, SealingKey]:
+    keys: SealingKeys,
+    kind: KeyKind,
+    now: datetime,
+    skew: timedelta,
+    random: RandomBytes,
+) -> tuple[SealingKeys, SealingKey]:
     """Add a key that opens at once and seals after a minute.
 
     Session keys that are refused by now lose their secret for good.
@@ -214,8 +218,8 @@ def rotate(
 
 
 def revoke(
-    keys: KeySet, number: int, now: datetime, random: RandomBytes
-) -> tuple[KeySet, SealingKey]:
+    keys: SealingKeys, number: int, now: datetime, random: RandomBytes
+) -> tuple[SealingKeys, SealingKey]:
     """Refuse a key from now on. A new one takes over at once if it was sealing.
 
     The key before it does not come back: it was rotated away for a reason. A session key's secret is erased. A storage key's is kept, because what it sealed
@@ -238,7 +242,9 @@ def revoke(
     return rest, gone
 
 
-def drop(keys: KeySet, number: int, now: datetime) -> tuple[KeySet, SealingKey]:
+def drop(
+    keys: SealingKeys, number: int, now: datetime
+) -> tuple[SealingKeys, SealingKey]:
     """Forget a storage key, once nothing is sealed with it any more.
 
     Raises:
@@ -257,7 +263,7 @@ def drop(keys: KeySet, number: int, now: datetime) -> tuple[KeySet, SealingKey]:
     return _put(keys, gone), gone
 
 
-def encode_key_set(keys: KeySet) -> dict[str, object]:
+def encode_key_set(keys: SealingKeys) -> dict[str, object]:
     """The keyring file's content, ready for JSON."""
     return {
         "format": _FORMAT,
@@ -276,7 +282,7 @@ def encode_key_set(keys: KeySet) -> dict[str, object]:
     }
 
 
-def parse_key_set(content: object) -> KeySet:
+def parse_key_set(content: object) -> SealingKeys:
     """Read a keyring file's content.
 
     Raises:
@@ -296,7 +302,7 @@ def parse_key_set(content: object) -> KeySet:
     numbers = [e.number for e in entries]
     if len(keyring_id) != _KEYRING_ID_BYTES or numbers != sorted(set(numbers)):
         raise _malformed("its id or the order of its key numbers is wrong")
-    return KeySet(keyring_id, entries)
+    return SealingKeys(keyring_id, entries)
 
 
 def _parse_entry(row: dict[str, object]) -> SealingKey:
@@ -334,7 +340,7 @@ def _malformed(what: str) -> KeyringError:
     )
 
 
-def _get(keys: KeySet, number: int) -> SealingKey:
+def _get(keys: SealingKeys, number: int) -> SealingKey:
     entry = keys.find(number)
     if entry is None:
         known = ", ".join(str(e.number) for e in keys.entries)
@@ -345,7 +351,7 @@ def _get(keys: KeySet, number: int) -> SealingKey:
     return entry
 
 
-def _put(keys: KeySet, entry: SealingKey) -> KeySet:
+def _put(keys: SealingKeys, entry: SealingKey) -> SealingKeys:
     rest: Iterable[SealingKey] = (
         entry if e.number == entry.number else e for e in keys.entries
     )
@@ -353,12 +359,12 @@ def _put(keys: KeySet, entry: SealingKey) -> KeySet:
 
 
 def _add(
-    keys: KeySet,
+    keys: SealingKeys,
     kind: KeyKind,
     now: datetime,
     seals_from: datetime,
     random: RandomBytes,
-) -> KeySet:
+) -> SealingKeys:
     numbers: Sequence[int] = [e.number for e in keys.entries]
     entry = SealingKey(
         number=max(numbers, default=0) + 1,

@@ -17,7 +17,7 @@ from broker.stores.database import (
     connect_postgresql,
 )
 from broker.stores.errors import StoreUnavailableError
-from broker.stores.sharing import Answer, Session
+from broker.stores.sharing import SharedSession, StatementResult
 from broker.stores.urls import PostgresqlLocation
 
 _POOL_SIZE = 4
@@ -74,7 +74,7 @@ class PostgresqlEngine:
         async with self._watch.connect() as connection:
             return (await connection.execute(statement)).all()
 
-    async def connect(self) -> Session:
+    async def connect(self) -> SharedSession:
         """A connection for one transaction."""
         await _wait_for(self._changes)
         try:
@@ -110,7 +110,7 @@ async def _wait_for(places: asyncio.Semaphore) -> None:
 
 
 class PostgresqlSession:
-    """See ``Session``."""
+    """See ``SharedSession``."""
 
     begin = "BEGIN"
 
@@ -131,7 +131,7 @@ class PostgresqlSession:
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, object] | None = None, /
-    ) -> Answer:
+    ) -> StatementResult:
         """Run a statement."""
         return await self._connection.execute(statement, parameters)
 

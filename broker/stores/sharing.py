@@ -30,7 +30,7 @@ _TAKE_BACK = "ROLLBACK TO SAVEPOINT change"
 _RELEASE = "RELEASE SAVEPOINT change"
 
 
-class Answer(Protocol):
+class StatementResult(Protocol):
     """What a statement of a transaction gave."""
 
     @property
@@ -39,7 +39,7 @@ class Answer(Protocol):
     def one(self) -> Row[Any]: ...
 
 
-class Session(Protocol):
+class SharedSession(Protocol):
     """A connection without a transaction of its own: what runs says where it begins."""
 
     begin: str
@@ -49,7 +49,7 @@ class Session(Protocol):
     def dialect(self) -> Dialect: ...
     async def execute(
         self, statement: Executable, parameters: Mapping[str, object] | None = None, /
-    ) -> Answer: ...
+    ) -> StatementResult: ...
     async def prepare(self, *statements: str) -> None:
         """Run these before the next statement at the latest."""
         ...
@@ -73,7 +73,7 @@ class Turn:
     def __init__(self, first: tuple[str, ...]) -> None:
         loop = asyncio.get_running_loop()
         self._first = first
-        self._session: asyncio.Future[Session] = loop.create_future()
+        self._session: asyncio.Future[SharedSession] = loop.create_future()
         self._kept: asyncio.Future[bool] = loop.create_future()
         self._outcome: asyncio.Future[None] = loop.create_future()
 
@@ -88,7 +88,7 @@ class Turn:
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, object] | None = None, /
-    ) -> Answer:
+    ) -> StatementResult:
         """Run a statement."""
         if self._kept.done():
             raise RuntimeError("the transaction is another's by now")
@@ -121,7 +121,7 @@ class Turn:
         """Whether somebody still waits for this turn."""
         return not self._session.done()
 
-    async def take(self, session: Session, *statements: str) -> bool:
+    async def take(self, session: SharedSession, *statements: str) -> bool:
         """Let the change run to its end in this session; whether it is to be kept."""
         await session.prepare(*statements, _SAVE, *self._first)
         if not self._session.done():
@@ -144,7 +144,7 @@ class Turn:
 class Line:
     """Who waits to change the same things; one transaction after the other."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Session]]) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[SharedSession]]) -> None:
         self._connect = connect
         self._waiting: deque[Turn] = deque()
         self._conductor: asyncio.Task[None] | None = None
@@ -194,7 +194,7 @@ class Line:
             if session is not None:
                 await session.close()
 
-    async def _run(self, session: Session, turns: list[Turn]) -> None:
+    async def _run(self, session: SharedSession, turns: list[Turn]) -> None:
         until = monotonic() + max(LONGEST_SECONDS, self._commit_seconds)
         before = session.begin
         kept = False

@@ -46,7 +46,7 @@ DRAIN = (
 )
 
 
-class Mint:
+class QueuedMint:
     """A record and its mark, and what became of them."""
 
     __slots__ = ("future", "mark", "outcome", "row")
@@ -61,7 +61,7 @@ class Mint:
         self.outcome: BaseException | None = None
 
 
-class Call:
+class QueuedWrite:
     """Some other write, and what it returned."""
 
     __slots__ = ("future", "job", "outcome", "result")
@@ -83,13 +83,13 @@ def is_away(error: Exception) -> bool:
     return isinstance(error, sqlite3.Error) and not isinstance(error, _FAULTS)
 
 
-def refuse(items: list[Mint | Call]) -> None:
+def refuse(items: list[QueuedMint | QueuedWrite]) -> None:
     """Nothing was written: give every item that outcome."""
     for item in items:
         item.outcome = StoreUnavailableError("the database cannot be written")
 
 
-def leave_unclear(mints: list[Mint]) -> None:
+def leave_unclear(mints: list[QueuedMint]) -> None:
     """What became of these mints cannot be read: give them that outcome."""
     for mint in mints:
         mint.outcome = OutcomeUnknownError("the database went away while it committed")
@@ -103,7 +103,7 @@ def give_back(connection: sqlite3.Connection, marks: list[MarkRow]) -> None:
     )
 
 
-def deliver(items: list[Mint | Call]) -> None:
+def deliver(items: list[QueuedMint | QueuedWrite]) -> None:
     """Hand every outcome to who waits for it; runs in the event loop."""
     for item in items:
         future = item.future
@@ -115,13 +115,13 @@ def deliver(items: list[Mint | Call]) -> None:
             future.set_result(item.result)
 
 
-def insert_mints(connection: sqlite3.Connection, mints: list[Mint]) -> None:
+def insert_mints(connection: sqlite3.Connection, mints: list[QueuedMint]) -> None:
     """Insert the marks that are new and the records of their mints."""
     for start in range(0, len(mints), BATCH):
         _insert_some(connection, mints[start : start + BATCH])
 
 
-def _insert_some(connection: sqlite3.Connection, mints: list[Mint]) -> None:
+def _insert_some(connection: sqlite3.Connection, mints: list[QueuedMint]) -> None:
     marks = [mint.mark for mint in mints if mint.mark is not None]
     if marks:
         statement = _MARK_HEAD + ", ".join([_MARK_VALUES] * len(marks))
@@ -132,9 +132,11 @@ def _insert_some(connection: sqlite3.Connection, mints: list[Mint]) -> None:
     insert_rows(connection, [mint.row for mint in mints])
 
 
-def _sort_out(connection: sqlite3.Connection, mints: list[Mint]) -> list[Mint]:
+def _sort_out(
+    connection: sqlite3.Connection, mints: list[QueuedMint]
+) -> list[QueuedMint]:
     """The mints whose record is to be written; replays get their outcome."""
-    wanted: list[Mint] = []
+    wanted: list[QueuedMint] = []
     seen: set[bytes] = set()
     for mint in mints:
         if mint.mark is not None:
@@ -170,7 +172,7 @@ def insert_rows(connection: sqlite3.Connection, rows: list[AuditRow]) -> None:
         )
 
 
-def run_call(connection: sqlite3.Connection, call: Call) -> None:
+def run_call(connection: sqlite3.Connection, call: QueuedWrite) -> None:
     """Run a write whose failure is its own, unless it ended the transaction."""
     try:
         call.result = call.job(connection)
@@ -181,7 +183,7 @@ def run_call(connection: sqlite3.Connection, call: Call) -> None:
         call.outcome.__cause__ = error
 
 
-def resolve(connection: sqlite3.Connection, mint: Mint) -> BaseException | None:
+def resolve(connection: sqlite3.Connection, mint: QueuedMint) -> BaseException | None:
     """What became of a mint whose commit failed: None when it is written."""
     if mint.mark is not None:
         return _compare_owner(connection, mint.mark)

@@ -36,7 +36,7 @@ _WAIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SqliteResult:
     """What a statement gave, read to its end."""
 
     rows: Sequence[Row[Any]]
@@ -119,7 +119,7 @@ class SqliteSession:
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, object] | None = None, /
-    ) -> Answer:
+    ) -> SqliteResult:
         """Run a statement."""
         return await self._engine.run(self._execute, statement, parameters)
 
@@ -159,10 +159,10 @@ class SqliteSession:
 
     def _execute(
         self, statement: Executable, parameters: Mapping[str, object] | None
-    ) -> Answer:
+    ) -> SqliteResult:
         result = self._run_prepared().execute(statement, parameters)
         rows = result.all() if result.returns_rows else ()
-        return Answer(rows, result.rowcount)
+        return SqliteResult(rows, result.rowcount)
 
     def _end(self) -> None:
         self._run_prepared()

@@ -24,9 +24,9 @@ from broker.stores.ledger.spool import Spool, SpoolFullError
 from broker.stores.sqlite_batch import (
     BATCH,
     DRAIN,
-    Call,
     Job,
-    Mint,
+    QueuedMint,
+    QueuedWrite,
     Result,
     deliver,
     give_back,
@@ -64,7 +64,7 @@ class _Stop:
 class _Handed:
     """What one turn of the loop handed over: writes with a caller, and records."""
 
-    items: list[Mint | Call]
+    items: list[QueuedMint | QueuedWrite]
     rows: list[AuditRow]
 
 
@@ -89,7 +89,7 @@ class SqliteWriter:
         self._spooled: list[AuditRow] = []  # what is still to come of the spool
         self._unclear: list[MarkRow] = []  # committed, perhaps, and told to nobody
         self._rows: list[AuditRow] = []
-        self._items: list[Mint | Call] = []
+        self._items: list[QueuedMint | QueuedWrite] = []
         # Each is written by one thread alone: taking from a number that the other
         # one adds to would lose some of them.
         self._rows_taken = 0
@@ -116,7 +116,7 @@ class SqliteWriter:
     def mint(self, row: AuditRow, mark: MarkRow | None) -> asyncio.Future[None]:
         """Record and mark, both or neither; see ``Ledger.mint``."""
         future = self._future()
-        self._add(Mint(row, mark, future))
+        self._add(QueuedMint(row, mark, future))
         return future
 
     def append(self, row: AuditRow) -> None:
@@ -157,10 +157,10 @@ class SqliteWriter:
     def run(self, job: Job[Result]) -> asyncio.Future[Result]:
         """Run one writing statement inside the next shared transaction."""
         future = self._future()
-        self._add(Call(job, future))
+        self._add(QueuedWrite(job, future))
         return future
 
-    def _add(self, item: Mint | Call) -> None:
+    def _add(self, item: QueuedMint | QueuedWrite) -> None:
         # What one turn of the loop brings reaches the thread at the turn's end, at
         # once: each waking costs both threads the interpreter lock, and each other.
         self._items.append(item)
@@ -185,7 +185,7 @@ class SqliteWriter:
             self._spool.adopt()
         running = True
         while running or self._spooled:
-            urgent: list[Mint | Call] = []
+            urgent: list[QueuedMint | QueuedWrite] = []
             rows = [*self._kept]
             for handed in self._gather():
                 if isinstance(handed, _Stop):
@@ -234,8 +234,10 @@ class SqliteWriter:
         self._crowded = together if together > 1 else 0
         return batch
 
-    def _write(self, urgent: list[Mint | Call], rows: list[AuditRow]) -> bool:
-        mints = [item for item in urgent if isinstance(item, Mint)]
+    def _write(
+        self, urgent: list[QueuedMint | QueuedWrite], rows: list[AuditRow]
+    ) -> bool:
+        mints = [item for item in urgent if isinstance(item, QueuedMint)]
         committing = False
         try:
             connection = self._connection or self._connect()
@@ -245,7 +247,7 @@ class SqliteWriter:
             if mints:
                 insert_mints(connection, mints)
             for item in urgent:
-                if isinstance(item, Call):
+                if isinstance(item, QueuedWrite):
                     run_call(connection, item)
             if rows:
                 insert_rows(connection, rows)
@@ -263,7 +265,7 @@ class SqliteWriter:
             return False
         return True
 
-    def _look_after(self, mints: list[Mint]) -> None:
+    def _look_after(self, mints: list[QueuedMint]) -> None:
         """A commit failed: read what became of each mint."""
         try:
             connection = self._connect()
@@ -339,7 +341,7 @@ class SqliteWriter:
                 self._kept = []
                 self._rows_done += len(rows)
 
-    def _settle(self, items: list[Mint | Call]) -> None:
+    def _settle(self, items: list[QueuedMint | QueuedWrite]) -> None:
         if items and self._loop is not None:
             try:
                 self._loop.call_soon_threadsafe(deliver, items)

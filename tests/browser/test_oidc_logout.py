@@ -6,9 +6,9 @@ from datetime import timedelta
 from playwright.async_api import expect
 
 from broker import app as composition
-from broker.console.console_session import Arrived
-from broker.console.desk import Desk
-from broker.console.provider_logins import ProviderLogin
+from broker.console.console_session import CompletedLogin
+from broker.console.context import ConsoleContext
+from broker.console.signin.provider_logins import ProviderLogin
 from broker.model.entities import OidcProvider
 from broker.model.session import SessionKind
 from tests.support.browser import Scene
@@ -35,7 +35,9 @@ async def register(scene: Scene) -> OidcProvider:
     return provider
 
 
-async def cookie_of(scene: Scene, provider: OidcProvider, desk: Desk) -> str:
+async def cookie_of(
+    scene: Scene, provider: OidcProvider, context: ConsoleContext
+) -> str:
     """Of a console session that began at the provider."""
     minted = await scene.world.mint(SessionKind.WEB_IDENTITY)
     given = minted.credentials
@@ -49,23 +51,23 @@ async def cookie_of(scene: Scene, provider: OidcProvider, desk: Desk) -> str:
         can_end=True,
         token="the.id.token",
     )
-    handle = await desk.logins.open(login, given.access_key_id, given.expiration)
-    return await desk.sessions.open(
+    handle = await context.logins.open(login, given.access_key_id, given.expiration)
+    return await context.sessions.open(
         given.access_key_id,
         given.session_token.reveal(),
         given.expiration,
-        Arrived(door="oidc", login=handle),
+        CompletedLogin(door="oidc", login=handle),
     )
 
 
 async def test_a_frame_on_the_providers_site_ends_the_session(scene: Scene) -> None:
     """The browser sends our cookie into no foreign frame; the session id will do."""
     provider = await register(scene)
-    desk = Desk(composition._console_deps(scene.world.services, ()))
-    cookie = await cookie_of(scene, provider, desk)
+    context = ConsoleContext(composition._console_deps(scene.world.services, ()))
+    cookie = await cookie_of(scene, provider, context)
     page = await scene.page()
     await page.context.add_cookies(
-        [{"name": desk.cookie.name, "value": cookie, "url": scene.origin}]
+        [{"name": context.cookie.name, "value": cookie, "url": scene.origin}]
     )
     await page.goto(f"{scene.origin}/console/")
     await expect(page.locator("h1")).not_to_have_text("Your session has ended")
@@ -90,11 +92,11 @@ async def test_a_frame_on_the_providers_site_ends_the_session(scene: Scene) -> N
 
 async def test_whoever_signs_out_may_sign_out_there_too(scene: Scene) -> None:
     provider = await register(scene)
-    desk = Desk(composition._console_deps(scene.world.services, ()))
-    cookie = await cookie_of(scene, provider, desk)
+    context = ConsoleContext(composition._console_deps(scene.world.services, ()))
+    cookie = await cookie_of(scene, provider, context)
     page = await scene.page()
     await page.context.add_cookies(
-        [{"name": desk.cookie.name, "value": cookie, "url": scene.origin}]
+        [{"name": context.cookie.name, "value": cookie, "url": scene.origin}]
     )
     await page.goto(f"{scene.origin}/console/")
     await page.click("#signout_button")

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from lxml import html
 
 from broker.console.admin.policy_editor import (
-    Editor,
-    View,
+    EditorView,
+    PolicyEditor,
     begin,
     content_hash,
     read_editor,
     turn,
 )
 from broker.console.forms import Form
-from broker.console.pages import Pages
+from broker.console.rendering import Pages
 from broker.policy import PolicyKind, PolicyRejected, parse_policy
 from tests.properties.test_policy import IDENTITY, JSON, TRUST
 from tests.support.controls import controls
@@ -28,7 +28,7 @@ _TEMPLATE = Pages(())._environment.from_string(
 VERSIONS = st.sampled_from(["2008-10-17", "2012-10-17"])
 
 
-def press(editor: Editor, command: str) -> Editor:
+def press(editor: PolicyEditor, command: str) -> PolicyEditor:
     """What is there after a browser was shown the editor and a button was pressed."""
     page = html.fromstring(_TEMPLATE.render(editor=editor))
     form = Form([("do", command), *controls(page)])
@@ -44,7 +44,7 @@ def text_of(statements: list[dict[str, Any]], version: str) -> str:
 def stays(text: str, kind: PolicyKind) -> None:
     before = parse_policy(text, kind)
     editor = press(begin(text, kind, "base"), "check")
-    assert editor.view is View.FORM
+    assert editor.view is EditorView.FORM
     for command in ("show-json", "show-form", "fold-statement:0", "edit-statement:0"):
         editor = press(editor, command)
         assert parse_policy(editor.policy(), kind) == before, command
@@ -101,7 +101,7 @@ def test_the_oddest_values_survive_the_form(values: list[str], key: str) -> None
 @given(JSON.map(json.dumps) | st.text(max_size=30))
 def test_whatever_is_pasted_is_kept_or_complained_of(text: str) -> None:
     """Text that no form can show stays as it was typed; the rest may be wrong."""
-    editor = Editor(kind=PolicyKind.IDENTITY, view=View.JSON, text=text)
+    editor = PolicyEditor(kind=PolicyKind.IDENTITY, view=EditorView.JSON, text=text)
     shown = turn(editor, Form([("do", "show-form")]))
     if shown.draft is None:
         assert shown.text == text

@@ -11,12 +11,12 @@ from broker.actions.action import Action
 from broker.actions.iam.access_keys import access_key_actions
 from broker.actions.iam.account_aliases import ACCOUNT_ALIASES
 from broker.actions.iam.account_properties import ACCOUNT_PROPERTIES
+from broker.actions.iam.account_reports import KNOWING
 from broker.actions.iam.attachments import ATTACHMENTS
 from broker.actions.iam.authorization_details import AUTHORIZATION_DETAILS
 from broker.actions.iam.groups import GROUPS
 from broker.actions.iam.inline_policies import INLINE_POLICIES
 from broker.actions.iam.instance_profiles import INSTANCE_PROFILES
-from broker.actions.iam.knowing import KNOWING
 from broker.actions.iam.last_accessed import LAST_ACCESSED
 from broker.actions.iam.mfa_devices import mfa_device_actions
 from broker.actions.iam.oidc_providers import oidc_provider_actions

@@ -122,7 +122,7 @@ async def _user_and_group(given: Given, call: Call) -> tuple[User, Group]:
 GROUPS = (
     change("CreateGroup", _create_group, on.new("group", "GroupName")),
     read("GetGroup", _get_group, on.group),
-    read("ListGroups", _list_groups, on.every("group")),
+    read("ListGroups", _list_groups, on.all_of("group")),
     read("ListGroupsForUser", _list_groups_for_user, on.user),
     change("UpdateGroup", _update_group, on.group, also=on.renamed_group),
     change("DeleteGroup", _delete_group, on.group),

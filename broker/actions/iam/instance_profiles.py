@@ -122,7 +122,7 @@ INSTANCE_PROFILES = (
         on.new("instance-profile", "InstanceProfileName"),
     ),
     read("GetInstanceProfile", _get, instance_profile),
-    read("ListInstanceProfiles", _list_all, on.every("instance-profile")),
+    read("ListInstanceProfiles", _list_all, on.all_of("instance-profile")),
     read("ListInstanceProfilesForRole", _list_for_role, on.role),
     passing(
         change("AddRoleToInstanceProfile", _add_role, instance_profile),

@@ -123,7 +123,7 @@ ROLES = (
         unsupported=("MaxSigninSessionDuration",),
     ),
     read("GetRole", _get_role, on.role, on.boundary_held),
-    read("ListRoles", _list_roles, on.every("role")),
+    read("ListRoles", _list_roles, on.all_of("role")),
     change(
         "UpdateRole",
         _update_role,

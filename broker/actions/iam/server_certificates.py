@@ -47,7 +47,7 @@ def server_certificate_actions(sealer: Sealer) -> tuple[Action, ...]:
             on.new("server-certificate", "ServerCertificateName"),
         ),
         read("GetServerCertificate", _get, server_certificate),
-        read("ListServerCertificates", _list_all, on.every("server-certificate")),
+        read("ListServerCertificates", _list_all, on.all_of("server-certificate")),
         change("UpdateServerCertificate", _update, server_certificate, also=_renamed),
         change("DeleteServerCertificate", _delete, server_certificate),
     )

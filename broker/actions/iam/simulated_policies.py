@@ -21,7 +21,7 @@ from broker.policy import (
     compile_policies,
     parse_policy,
 )
-from broker.policy.positions import Position, Span, statement_spans
+from broker.policy.positions import Span, TextPosition, statement_spans
 
 MAX_CHARACTERS = 1_048_576
 """Of all policies of a request; AWS documents no bound, a call must have one."""
@@ -234,5 +234,5 @@ def _stored(policy_id: str, text: str) -> Source:
     return Source(policy_id, IAM_POLICY, text, parse_policy(text, PolicyKind.IDENTITY))
 
 
-def _shown(position: Position) -> dict[str, int]:
+def _shown(position: TextPosition) -> dict[str, int]:
     return {"Line": position.line, "Column": position.column}

@@ -24,14 +24,14 @@ from broker.policy import (
     PolicyType,
     StatementRef,
 )
-from broker.policy.simulate import Outcome, Simulation
+from broker.policy.simulate import SimulatedOutcome, Simulation
 
 Answer = Mapping[str, Any]
 
 _DECISION = {
-    Outcome.ALLOWED: "allowed",
-    Outcome.IMPLICIT_DENY: "implicitDeny",
-    Outcome.EXPLICIT_DENY: "explicitDeny",
+    SimulatedOutcome.ALLOWED: "allowed",
+    SimulatedOutcome.IMPLICIT_DENY: "implicitDeny",
+    SimulatedOutcome.EXPLICIT_DENY: "explicitDeny",
 }
 _DETAILS = {
     PolicyType.IDENTITY: IAM_POLICY,
@@ -111,7 +111,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class SimulatedDecision:
     """One resource's simulation; ``stopped`` by a service control policy."""
 
     resource: str
@@ -121,19 +121,21 @@ class Decided:
     sentence: str = ""
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> SimulatedOutcome:
         """What is answered: a control policy that does not allow ends everything."""
         if self.stopped:
             return self.simulation.verdicts[PolicyType.SERVICE_CONTROL]
         return self.simulation.outcome
 
 
-def action_result(setting: Setting, action: str, decided: Sequence[Decided]) -> Answer:
+def action_result(
+    setting: Setting, action: str, decided: Sequence[SimulatedDecision]
+) -> Answer:
     """``EvaluationResult`` of one action on all resources."""
     outcome = max(one.outcome for one in decided)
     resources = [one.resource for one in decided if one.resource != EVERYTHING]
     matched: dict[StatementRef, None] = {}
-    if outcome is not Outcome.IMPLICIT_DENY:
+    if outcome is not SimulatedOutcome.IMPLICIT_DENY:
         for one in decided:
             if one.outcome is outcome and not one.stopped:
                 matched.update(dict.fromkeys(one.simulation.matched))
@@ -162,7 +164,7 @@ def action_result(setting: Setting, action: str, decided: Sequence[Decided]) -> 
     return result
 
 
-def _resource_result(setting: Setting, one: Decided) -> Answer:
+def _resource_result(setting: Setting, one: SimulatedDecision) -> Answer:
     result: dict[str, Any] = {
         "EvalResourceName": one.resource,
         "EvalResourceDecision": _DECISION[one.outcome],
@@ -177,7 +179,7 @@ def _resource_result(setting: Setting, one: Decided) -> Answer:
     return result
 
 
-def _boundary_detail(decided: Iterable[Decided]) -> Answer:
+def _boundary_detail(decided: Iterable[SimulatedDecision]) -> Answer:
     verdicts = [
         one.simulation.verdicts[PolicyType.BOUNDARY]
         for one in decided
@@ -185,28 +187,28 @@ def _boundary_detail(decided: Iterable[Decided]) -> Answer:
     ]
     if not verdicts:
         return {}
-    allowed = max(verdicts) is Outcome.ALLOWED
+    allowed = max(verdicts) is SimulatedOutcome.ALLOWED
     return {
         "PermissionsBoundaryDecisionDetail": {"AllowedByPermissionsBoundary": allowed}
     }
 
 
-def _details(decided: Sequence[Decided]) -> dict[str, str]:
+def _details(decided: Sequence[SimulatedDecision]) -> dict[str, str]:
     """``EvalDecisionDetails``: the most restrictive verdict of each type of policy."""
-    found: dict[str, Outcome] = {}
+    found: dict[str, SimulatedOutcome] = {}
     for one in decided:
         verdicts = {
-            PolicyType.RESOURCE: Outcome.IMPLICIT_DENY,
+            PolicyType.RESOURCE: SimulatedOutcome.IMPLICIT_DENY,
             **one.simulation.verdicts,
         }
         for policy_type, name in _DETAILS.items():
             if policy_type in verdicts:
                 found[name] = max(
-                    found.get(name, Outcome.ALLOWED), verdicts[policy_type]
+                    found.get(name, SimulatedOutcome.ALLOWED), verdicts[policy_type]
                 )
     return {name: _DECISION[outcome] for name, outcome in found.items()}
 
 
-def _missing(decided: Iterable[Decided]) -> list[str]:
+def _missing(decided: Iterable[SimulatedDecision]) -> list[str]:
     keys = {key.lower(): key for one in decided for key in one.simulation.missing}
     return list(keys.values())

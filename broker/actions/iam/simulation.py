@@ -40,7 +40,11 @@ from broker.actions.iam.simulated_request import (
     require_owner,
     simulated_caller,
 )
-from broker.actions.iam.simulated_results import Decided, Setting, action_result
+from broker.actions.iam.simulated_results import (
+    Setting,
+    SimulatedDecision,
+    action_result,
+)
 from broker.errors import InvalidInput
 from broker.model.page import Page, PageRequest
 from broker.model.request import Door, Given
@@ -58,7 +62,7 @@ from broker.policy import (
     explain,
 )
 from broker.policy.simulate import (
-    Outcome,
+    SimulatedOutcome,
     answer_work,
     search_work,
     simulate,
@@ -215,7 +219,7 @@ def _decide(
     action: str,
     resource: str,
     budget: _Budget,
-) -> Decided:
+) -> SimulatedDecision:
     owner = setting.owner_of(resource)
     applicable = replace(applicable, resource_account=owner)
     trust = (
@@ -233,8 +237,10 @@ def _decide(
     except TooMuchWork as error:
         raise InvalidInput(f"{action} on {resource}: {error}.") from error
     budget.spend(answer_work(simulation))
-    controls = simulation.verdicts.get(PolicyType.SERVICE_CONTROL, Outcome.ALLOWED)
-    stopped = controls is not Outcome.ALLOWED
+    controls = simulation.verdicts.get(
+        PolicyType.SERVICE_CONTROL, SimulatedOutcome.ALLOWED
+    )
+    stopped = controls is not SimulatedOutcome.ALLOWED
     sentence = ""
     if setting.explains and stopped:
         # They are the operator's: that they stop it is all that is told.
@@ -242,7 +248,7 @@ def _decide(
     elif setting.explains:
         decision = (authorize_trust if trust else authorize)(request, applicable)
         sentence = setting.sentence(explain(request, applicable, decision))
-    return Decided(
+    return SimulatedDecision(
         resource,
         simulation,
         crosses=owner is not None,

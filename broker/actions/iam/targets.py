@@ -143,7 +143,7 @@ async def new_policy(given: Given, call: Call) -> On:
 
 async def policies(given: Given, call: Call) -> On:
     """The managed policies below the path that the request gives."""
-    found = await every("policy")(given, call)
+    found = await all_of("policy")(given, call)
     return replace(found, shown=f"policy path {given.get('PathPrefix', '/')}")
 
 
@@ -157,7 +157,7 @@ def new(kind: str, parameter: str) -> Target:
     return target
 
 
-def every(kind: str) -> Target:
+def all_of(kind: str) -> Target:
     """A ``kind`` of entities below the path that the request gives."""
 
     async def target(given: Given, call: Call) -> On:

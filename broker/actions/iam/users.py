@@ -97,7 +97,7 @@ USERS = (
         on.boundary_asked,
     ),
     read("GetUser", _get_user, on.user_or_self),
-    read("ListUsers", _list_users, on.every("user")),
+    read("ListUsers", _list_users, on.all_of("user")),
     change("UpdateUser", _update_user, on.user, also=on.renamed_user),
     change("DeleteUser", _delete_user, on.user),
 )

@@ -15,7 +15,7 @@ from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.password_login import PasswordLogin
 from broker.actions.signin.proof_checks import proof_check_actions
-from broker.actions.signin.role_knowledge import LIST_ROLE_OVERVIEWS, RoleAssumers
+from broker.actions.signin.role_overviews import LIST_ROLE_OVERVIEWS, RoleAssumers
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.signin.user_overviews import LIST_USER_OVERVIEWS
 from broker.sessions.issue import SessionIssuer

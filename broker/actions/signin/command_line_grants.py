@@ -32,7 +32,7 @@ class CodeGrant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class RefreshFamily:
     """A login that can be renewed: its session, its client, the client's key."""
 
     client_id: str
@@ -67,16 +67,16 @@ class CommandLineGrants:
         """The code is used up."""
         await self._codes.forget(code)
 
-    async def begin(self, family: Family) -> str:
+    async def begin(self, family: RefreshFamily) -> str:
         """The first refresh token of a family."""
         ends_at = datetime.fromtimestamp(family.ends_at, UTC)
         handle = await self._families.put(asdict(family), ends_at)
         return await self._next(handle, ends_at)
 
-    async def find_family(self, token: str) -> Family | None:
+    async def find_family(self, token: str) -> RefreshFamily | None:
         """The family of a refresh token, used or not."""
         value = await self._families.find(token.partition(".")[0])
-        return Family(**value) if value else None
+        return RefreshFamily(**value) if value else None
 
     async def is_known(self, token: str) -> bool:
         """Whether the refresh token is one of the family that is not forgotten."""
@@ -84,7 +84,7 @@ class CommandLineGrants:
         value = await self._tokens.find(secret)
         return value is not None and value["family"] == handle
 
-    async def next(self, token: str, family: Family) -> str:
+    async def next(self, token: str, family: RefreshFamily) -> str:
         """The token to answer this one with, good as soon as somebody has it."""
         ends_at = datetime.fromtimestamp(family.ends_at, UTC)
         return await self._next(token.partition(".")[0], ends_at)
@@ -111,7 +111,7 @@ def login_end_mark(token: str) -> str:
     return end_mark("login", token.partition(".")[0])
 
 
-def use_of_refresh_token(token: str, family: Family) -> Spending:
+def use_of_refresh_token(token: str, family: RefreshFamily) -> Spending:
     """The one exchange that a refresh token is good for."""
     ends_at = datetime.fromtimestamp(family.ends_at, UTC)
     return spending("login-refresh", token, until=ends_at)

@@ -1,6 +1,6 @@
 """Challenges for making passkeys: one use each, by the session that asked for it.
 
-Those of signing in are part of the sign-in under way (`broker.console.pending`).
+Those of signing in are part of the sign-in under way (`broker.console.signin.password_progress`).
 """
 
 import base64

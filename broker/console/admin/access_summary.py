@@ -9,7 +9,7 @@ from broker.catalogue import ServiceSummary, policy_summary
 from broker.console.admin.policies import parsed
 from broker.console.admin.policy_texts import read_texts
 from broker.console.admin.visit import Visit, address, visited
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import AccessDenied, ValidationError
 from broker.model.arn import iam_arn
 
@@ -35,12 +35,12 @@ class Layer:
 class AccessSummary:
     """The page."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the page is."""
-        return ((PATH, ["GET"], visited(self._inside, "", _page)),)
+        return ((PATH, ["GET"], visited(self._frame, "", _page)),)
 
 
 async def _page(visit: Visit) -> Response:

@@ -7,9 +7,9 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.console.admin.password_rules import RULES, policy_given, policy_sentences
-from broker.console.admin.reading import Partly
+from broker.console.admin.reading import PageReader
 from broker.console.admin.visit import OK, Visit, go, visited, words
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, FeatureDisabled, ValidationError
 from broker.identities.account_options import ALWAYS_ON, root_manager
 
@@ -52,15 +52,15 @@ _REGION = re.compile(r"[a-z0-9-]{1,64}")
 class AccountSettings:
     """The page of settings, and the form of the password policy."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the pages are."""
         both = ["GET", "POST"]
         return (
-            (SETTINGS, both, visited(self._inside, HERE, self.page)),
-            (PASSWORDS, both, visited(self._inside, HERE, self.passwords)),
+            (SETTINGS, both, visited(self._frame, HERE, self.page)),
+            (PASSWORDS, both, visited(self._frame, HERE, self.passwords)),
         )
 
     async def page(self, visit: Visit) -> Response:
@@ -75,7 +75,7 @@ class AccountSettings:
                 return go(SETTINGS)
             except BrokerError as error:
                 problem, status = words(error), error.status
-        partly = Partly(visit)
+        partly = PageReader(visit)
         policy = await partly.iam("GetAccountPasswordPolicy")
         untold = bool(partly.refused) and policy is None
         aliases = await partly.iam("ListAccountAliases")
@@ -103,7 +103,7 @@ class AccountSettings:
 
     async def _root_manager(self, visit: Visit) -> str:
         """The account that may do root tasks in this one."""
-        fresh = self._inside.desk.deps.fresh
+        fresh = self._frame.context.deps.fresh
         account = await fresh.find_account(visit.who.session.account)
         return "" if account is None else root_manager(account)
 
@@ -121,7 +121,7 @@ class AccountSettings:
                 return go(SETTINGS)
             except BrokerError as error:
                 problem, status = words(error), error.status
-        policy = await Partly(visit).iam("GetAccountPasswordPolicy")
+        policy = await PageReader(visit).iam("GetAccountPasswordPolicy")
         kept: Mapping[str, Any] = {} if policy is None else policy["PasswordPolicy"]
         return await visit.show(
             "admin/settings_passwords.html",
@@ -139,7 +139,7 @@ class AccountSettings:
         )
 
 
-async def _issuer(partly: Partly) -> str | None:
+async def _issuer(partly: PageReader) -> str | None:
     """The issuer's URL; empty when outbound federation is off, None when untold."""
     try:
         info = await partly.iam("GetOutboundWebIdentityFederationInfo")

@@ -14,7 +14,7 @@ _NUMBER = re.compile(r"[0-9]{1,4}")
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ActionChoice:
     """An action of the list; ``there`` says that the statement names it already."""
 
     name: str
@@ -22,7 +22,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picker:
+class ActionPicker:
     """What is looked at, as the form has it."""
 
     statement: int
@@ -30,12 +30,12 @@ class Picker:
     level: str = ""
     wanted: str = ""
 
-    def turned(self, command: str, place: int | None) -> "Picker | None":
+    def turned(self, command: str, place: int | None) -> "ActionPicker | None":
         """The picker after a button of its own; None when it was closed."""
         if command == "pick-done":
             return None
         if command == "pick-service":
-            return Picker(statement=self.statement, service=self.service)
+            return ActionPicker(statement=self.statement, service=self.service)
         if command == "pick-level":
             level = dict(enumerate(AccessLevel)).get(-1 if place is None else place)
             return replace(self, level=level or "")
@@ -47,12 +47,12 @@ class Picker:
         if command == "pick-all" and self.service:
             picked = (f"{self.service}:*",)
         elif command == "pick-add":
-            picked = form.every("pick.action")[:PICKED_MAX]
+            picked = form.values("pick.action")[:PICKED_MAX]
         there = {action.lower() for action in have}
         return tuple(one for one in dict.fromkeys(picked) if one.lower() not in there)
 
 
-def read_picker(form: Form) -> Picker | None:
+def read_picker(form: Form) -> ActionPicker | None:
     """The picker of a posted form; None when the form has none open.
 
     Raises:
@@ -61,7 +61,7 @@ def read_picker(form: Form) -> Picker | None:
     statement = form.find("pick")
     if statement is None or not _NUMBER.fullmatch(statement):
         return None
-    return Picker(
+    return ActionPicker(
         statement=int(statement),
         service=(form.find("pick.service") or "").strip().lower()[:64],
         level=(form.find("pick.level") or "")[:64],
@@ -70,27 +70,27 @@ def read_picker(form: Form) -> Picker | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PickerView:
+class ActionPickerView:
     """What the form shows; ``unknown`` when AWS has no such service.
 
     ``levels`` are the access levels that the service has: number, name and how many
     actions.
     """
 
-    picker: Picker
+    picker: ActionPicker
     title: str
     unknown: bool
     levels: tuple[tuple[int, str, int], ...]
-    choices: tuple[Choice, ...]
+    choices: tuple[ActionChoice, ...]
     more: int
     keys: tuple[str, ...]
 
 
-def view_picker(picker: Picker, named: Iterable[str]) -> PickerView:
+def view_picker(picker: ActionPicker, named: Iterable[str]) -> ActionPickerView:
     """The actions of the service; ``named`` are those that the statement has."""
     service = find_service(picker.service)
     if service is None:
-        return PickerView(
+        return ActionPickerView(
             picker=picker,
             title=picker.service,
             unknown=bool(picker.service),
@@ -107,7 +107,7 @@ def view_picker(picker: Picker, named: Iterable[str]) -> PickerView:
         for lowered, entry in service.actions.items()
         if (not picker.level or entry.level.value == picker.level) and wanted in lowered
     ]
-    return PickerView(
+    return ActionPickerView(
         picker=picker,
         title=service.name,
         unknown=False,
@@ -117,7 +117,7 @@ def view_picker(picker: Picker, named: Iterable[str]) -> PickerView:
             if counts[level]
         ),
         choices=tuple(
-            Choice(name, name.lower() in have) for name in fitting[:SHOWN_MAX]
+            ActionChoice(name, name.lower() in have) for name in fitting[:SHOWN_MAX]
         ),
         more=max(0, len(fitting) - SHOWN_MAX),
         keys=tuple(service.condition_keys)[:60],

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from broker.console.admin.reading import OLD_DAYS, days_since, read_start
 from broker.console.admin.visit import OK, Visit, address, go, visited, words
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, ReportExpired, ReportNotPresent
 from broker.identities.credential_report import ROOT, VALID_FOR
 
@@ -23,7 +23,7 @@ _ABSENT = frozenset({"N/A", "no_information", "not_supported", ""})
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class CredentialReportKey:
     """One of the two keys of a row."""
 
     active: bool
@@ -32,7 +32,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CredentialReportRow:
     """A line of the report, read; ``warnings`` say what to mend."""
 
     user: str
@@ -42,21 +42,21 @@ class Row:
     password_used: datetime | None
     password_days: int | None
     mfa: bool
-    keys: tuple[Key, ...]
+    keys: tuple[CredentialReportKey, ...]
     warnings: tuple[str, ...]
 
 
 class CredentialReport:
     """The page and the file."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where they are."""
         return (
-            (REPORT, ["GET", "POST"], visited(self._inside, HERE, self.page)),
-            (DOWNLOAD, ["GET"], visited(self._inside, HERE, self.download)),
+            (REPORT, ["GET", "POST"], visited(self._frame, HERE, self.page)),
+            (DOWNLOAD, ["GET"], visited(self._frame, HERE, self.download)),
         )
 
     async def page(self, visit: Visit) -> Response:
@@ -80,7 +80,7 @@ class CredentialReport:
                 expired=isinstance(error, ReportExpired),
                 hours=_hours(),
             )
-        now = self._inside.desk.deps.clock.now()
+        now = self._frame.context.deps.clock.now()
         rows = read_report(report["Content"].decode(), now)
         wanted = visit.text("q")[:128]
         only = visit.ticked("only")
@@ -129,15 +129,15 @@ class CredentialReport:
         )
 
 
-def read_report(text: str, now: datetime) -> list[Row]:
+def read_report(text: str, now: datetime) -> list[CredentialReportRow]:
     """The lines of a report with what to mend in each; root's first."""
     return [_row(line, now) for line in csv.DictReader(io.StringIO(text))]
 
 
-def _row(line: Mapping[str, str], now: datetime) -> Row:
+def _row(line: Mapping[str, str], now: datetime) -> CredentialReportRow:
     is_root = line["user"] == ROOT
     changed = _moment(line["password_last_changed"])
-    row = Row(
+    row = CredentialReportRow(
         user=line["user"],
         is_root=is_root,
         created_at=_moment(line["user_creation_time"]),
@@ -151,18 +151,20 @@ def _row(line: Mapping[str, str], now: datetime) -> Row:
     return replace(row, warnings=tuple(_warnings(row, changed, now)))
 
 
-def _keys(line: Mapping[str, str], now: datetime) -> Iterable[Key]:
+def _keys(line: Mapping[str, str], now: datetime) -> Iterable[CredentialReportKey]:
     for number in (1, 2):
         made = _moment(line[f"access_key_{number}_last_rotated"])
         if made is not None:
-            yield Key(
+            yield CredentialReportKey(
                 _flag(line[f"access_key_{number}_active"]),
                 days_since(made, now),
                 _moment(line[f"access_key_{number}_last_used_date"]),
             )
 
 
-def _warnings(row: Row, changed: datetime | None, now: datetime) -> Iterable[str]:
+def _warnings(
+    row: CredentialReportRow, changed: datetime | None, now: datetime
+) -> Iterable[str]:
     active = [key for key in row.keys if key.active]
     if row.is_root and active:
         yield "The root user has an access key"

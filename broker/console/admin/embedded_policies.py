@@ -14,7 +14,7 @@ from broker.actions.action import Call
 from broker.console.admin.policy_editor import (
     DO,
     SAVE,
-    Editor,
+    PolicyEditor,
     begin,
     begin_empty,
     content_hash,
@@ -25,8 +25,8 @@ from broker.console.admin.policy_editor import (
 from broker.console.admin.role_page import ONE as ROLE
 from broker.console.admin.trust_words import TrustLine, trust_lines
 from broker.console.admin.visit import OK, Visit, address, go, visited
-from broker.console.desk import Precondition
-from broker.console.inside import Inside, Route
+from broker.console.context import Precondition
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import (
     BrokerError,
     ConcurrentModification,
@@ -63,14 +63,14 @@ _REQUIRE: Mapping[str, _Require] = {
 class EmbeddedPolicies:
     """The two editors."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the pages are."""
         return (
-            (TRUST, ["GET", "POST"], visited(self._inside, "roles", _trust, long=True)),
-            (INLINE, ["GET", "POST"], visited(self._inside, "", _inline, long=True)),
+            (TRUST, ["GET", "POST"], visited(self._frame, "roles", _trust, long=True)),
+            (INLINE, ["GET", "POST"], visited(self._frame, "", _inline, long=True)),
         )
 
 
@@ -168,7 +168,9 @@ async def _inline(visit: Visit) -> Response:
     )
 
 
-async def _begin_inline(visit: Visit, noun: str, owner: str, policy: str) -> Editor:
+async def _begin_inline(
+    visit: Visit, noun: str, owner: str, policy: str
+) -> PolicyEditor:
     if not policy:
         return begin_empty(PolicyKind.IDENTITY)
     text = await _inline_text(visit, noun, owner, policy)
@@ -221,7 +223,7 @@ def _require_same(text: str, base: str) -> None:
         )
 
 
-def _lines(editor: Editor, visit: Visit) -> tuple[TrustLine, ...]:
+def _lines(editor: PolicyEditor, visit: Visit) -> tuple[TrustLine, ...]:
     document = editor.check().document
     if document is None:
         return ()

@@ -5,9 +5,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.console.admin.reading import every, read_start
+from broker.console.admin.reading import list_all, read_start
 from broker.console.admin.visit import OK, Visit, address, go, visited, words
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, DeleteConflict, ValidationError
 
 GROUPS = "/console/groups"
@@ -25,17 +25,17 @@ _AT_ONCE = 200
 class Groups:
     """The pages of groups that are not about their policies."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the pages are."""
         both = ["GET", "POST"]
         return (
-            (GROUPS, ["GET"], visited(self._inside, HERE, self.page)),
-            (NEW, both, visited(self._inside, HERE, self.new)),
-            (GROUP, both, visited(self._inside, HERE, self.group)),
-            (DELETE, both, visited(self._inside, HERE, self.delete)),
+            (GROUPS, ["GET"], visited(self._frame, HERE, self.page)),
+            (NEW, both, visited(self._frame, HERE, self.new)),
+            (GROUP, both, visited(self._frame, HERE, self.group)),
+            (DELETE, both, visited(self._frame, HERE, self.delete)),
         )
 
     async def page(self, visit: Visit) -> Response:
@@ -43,7 +43,7 @@ class Groups:
         wanted, start = visit.text("q")[:_NAME_MAX], read_start(visit.text("from"))
         groups = [
             group
-            for group in await every(visit, "ListGroups", "Groups")
+            for group in await list_all(visit, "ListGroups", "Groups")
             if wanted.lower() in f"{group['Path']}{group['GroupName']}".lower()
         ]
         more = ""
@@ -116,7 +116,7 @@ class Groups:
         """``/console/groups/delete``: GET asks, POST with the name typed deletes."""
         name, problem, status = visit.form.require("name"), "", OK
         group = (await visit.iam("GetGroup", GroupName=name, MaxItems=1))["Group"]
-        members = await every(visit, "GetGroup", "Users", GroupName=name)
+        members = await list_all(visit, "GetGroup", "Users", GroupName=name)
         attached, inline = await self._policies(visit, name)
         if visit.posted:
             try:
@@ -158,10 +158,10 @@ class Groups:
 
     async def _policies(self, visit: Visit, name: str) -> tuple[list[Any], list[Any]]:
         return (
-            await every(
+            await list_all(
                 visit, "ListAttachedGroupPolicies", "AttachedPolicies", GroupName=name
             ),
-            await every(visit, "ListGroupPolicies", "PolicyNames", GroupName=name),
+            await list_all(visit, "ListGroupPolicies", "PolicyNames", GroupName=name),
         )
 
     async def _change(self, visit: Visit, name: str) -> Response:

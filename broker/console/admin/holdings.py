@@ -12,16 +12,16 @@ from starlette.responses import Response
 
 from broker.console.admin.embedded_policies import INLINE
 from broker.console.admin.policies import is_for_services
-from broker.console.admin.reading import Partly, every
+from broker.console.admin.reading import PageReader, list_all
 from broker.console.admin.visit import OK, Visit, address, go, visited, words
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, ValidationError
 
 _FOUND_MAX = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class HolderKind:
     """How a kind of owner is named in actions, addresses and the menu."""
 
     noun: str
@@ -38,35 +38,35 @@ class Kind:
         return {f"{self.noun}Name": name}
 
 
-USER = Kind("User", "users", has_boundary=True)
-GROUP = Kind("Group", "groups", has_boundary=False)
+USER = HolderKind("User", "users", has_boundary=True)
+GROUP = HolderKind("Group", "groups", has_boundary=False)
 
 
 class Holdings:
     """The pages of both kinds."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._pages = [_Pages(inside, kind) for kind in (USER, GROUP)]
+    def __init__(self, frame: PageFrame) -> None:
+        self._pages = [_HolderPages(frame, kind) for kind in (USER, GROUP)]
 
     def routes(self) -> Iterable[Route]:
         """Where the pages are."""
         return [route for pages in self._pages for route in pages.routes()]
 
 
-class _Pages:
-    def __init__(self, inside: Inside, kind: Kind) -> None:
-        self._inside = inside
+class _HolderPages:
+    def __init__(self, frame: PageFrame, kind: HolderKind) -> None:
+        self._frame = frame
         self._kind = kind
         self.permissions = f"{kind.base}/permissions"
         self.attach = f"{kind.base}/attach"
         self.inline = address(INLINE, kind=kind.noun.lower())
 
     def routes(self) -> Iterable[Route]:
-        here, inside = self._kind.here, self._inside
+        here, frame = self._kind.here, self._frame
         both = ["GET", "POST"]
         return (
-            (self.permissions, both, visited(inside, here, self.page)),
-            (self.attach, both, visited(inside, here, self.choose)),
+            (self.permissions, both, visited(frame, here, self.page)),
+            (self.attach, both, visited(frame, here, self.choose)),
         )
 
     async def page(self, visit: Visit) -> Response:
@@ -80,11 +80,11 @@ class _Pages:
             except BrokerError as error:
                 problem, status = words(error), error.status
         owner = await self._read(visit, name)
-        partly = Partly(visit)
+        partly = PageReader(visit)
         given = kind.named(name)
         groups: list[Any] = []
         if kind is USER:
-            groups = await partly.every("ListGroupsForUser", "Groups", **given)
+            groups = await partly.list_all("ListGroupsForUser", "Groups", **given)
         return await visit.show(
             "admin/holdings.html",
             kind.here,
@@ -95,10 +95,10 @@ class _Pages:
             pages=self,
             tab="permissions",
             problem=problem,
-            attached=await partly.every(
+            attached=await partly.list_all(
                 f"ListAttached{kind.noun}Policies", "AttachedPolicies", **given
             ),
-            inline=await partly.every(
+            inline=await partly.list_all(
                 f"List{kind.noun}Policies", "PolicyNames", **given
             ),
             boundary=owner.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
@@ -129,7 +129,7 @@ class _Pages:
             except BrokerError as error:
                 problem, status = words(error), error.status
         owner = await self._read(visit, name)
-        policies = await every(visit, "ListPolicies", "Policies", Scope="All")
+        policies = await list_all(visit, "ListPolicies", "Policies", Scope="All")
         found = [
             policy
             for policy in policies

@@ -8,9 +8,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.console.admin.reading import Partly
+from broker.console.admin.reading import PageReader
 from broker.console.admin.visit import OK, Visit, address, go, visited, words
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, InvalidInput
 
 ACCESS = "/console/access"
@@ -23,12 +23,12 @@ _LABELS = {"user": "users", "group": "groups", "role": "roles", "policy": "polic
 class LastAccessed:
     """The page, and the report behind it."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the page is."""
-        return ((ACCESS, ["GET", "POST"], visited(self._inside, "", self.page)),)
+        return ((ACCESS, ["GET", "POST"], visited(self._frame, "", self.page)),)
 
     async def page(self, visit: Visit) -> Response:
         """``/console/access?arn=``: POST makes a report, which GET shows by its job."""
@@ -46,7 +46,7 @@ class LastAccessed:
                 problem, status = words(error), error.status
         job = visit.text("job")
         shown: dict[str, Any] = {"report": None, "granting": {}, "more": ""}
-        partly = Partly(visit)
+        partly = PageReader(visit)
         if job and not problem:
             report = await visit.iam(
                 "GetServiceLastAccessedDetails",
@@ -89,7 +89,7 @@ def _subject(arn: str) -> tuple[str, str]:
 
 
 async def _granting(
-    partly: Partly, arn: str, report: Mapping[str, Any]
+    partly: PageReader, arn: str, report: Mapping[str, Any]
 ) -> dict[str, list[str]]:
     """The names of the policies that grant each service of a report's page."""
     services = [one["ServiceNamespace"] for one in report["ServicesLastAccessed"]]

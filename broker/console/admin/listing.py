@@ -17,7 +17,7 @@ _CALLS_MAX = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedPage:
     """Rows, and where the list goes on; empty at its end."""
 
     rows: tuple[Mapping[str, Any], ...]
@@ -42,7 +42,7 @@ async def list_page(
     member: str,
     matches: Callable[[Mapping[str, Any]], bool] | None,
     **given: object,
-) -> Listed:
+) -> ListedPage:
     """One page of a list; with ``matches`` of the rows that it holds for.
 
     Raises:
@@ -51,7 +51,7 @@ async def list_page(
     marker = visit.text("marker") or None
     if matches is None:
         result = await visit.iam(action, Marker=marker, MaxItems=ROWS, **given)
-        return Listed(tuple(result[member]), str(result.get("Marker", "")))
+        return ListedPage(tuple(result[member]), str(result.get("Marker", "")))
     found: list[Mapping[str, Any]] = []
     for _ in range(_CALLS_MAX):
         result = await visit.iam(action, Marker=marker, MaxItems=_SEARCHED, **given)
@@ -59,7 +59,7 @@ async def list_page(
         marker = result.get("Marker")
         if marker is None or len(found) >= ROWS:
             break
-    return Listed(tuple(found), marker or "")
+    return ListedPage(tuple(found), marker or "")
 
 
 async def part(visit: Visit, action: str, **given: object) -> Part:

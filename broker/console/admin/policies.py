@@ -11,7 +11,7 @@ from broker.console.admin.listing import list_page, part
 from broker.console.admin.policy_editor import format_text
 from broker.console.admin.tag_lines import read_tags
 from broker.console.admin.visit import OK, Visit, address, go, visited, words
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError
 from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, parse_policy
 
@@ -29,14 +29,14 @@ _ENTITIES_MAX = 100
 class Policies:
     """The list, and the page of one policy."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the pages are."""
         return (
-            (LIST, ["GET"], visited(self._inside, HERE, _list)),
-            (ONE, ["GET", "POST"], visited(self._inside, HERE, _one)),
+            (LIST, ["GET"], visited(self._frame, HERE, _list)),
+            (ONE, ["GET", "POST"], visited(self._frame, HERE, _one)),
         )
 
 

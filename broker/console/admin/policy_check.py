@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from broker.console.admin.policy_findings import Finding, find_findings
+from broker.console.admin.policy_findings import PolicyAdvice, find_advice
 from broker.errors import BrokerError
 from broker.identities.documents import judged_document
 from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, policy_size
@@ -44,19 +44,21 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedPolicy:
     """A text looked at: the document, or what is wrong with it."""
 
     document: PolicyDocument | None
     problem: Problem | None = None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[PolicyAdvice, ...] = ()
 
 
 Judge = Callable[[str, PolicyKind], PolicyDocument]
 """Reads a policy, or refuses it with `PolicyRejected`."""
 
 
-def check_text(text: str, kind: PolicyKind, judge: Judge = judged_document) -> Checked:
+def check_text(
+    text: str, kind: PolicyKind, judge: Judge = judged_document
+) -> CheckedPolicy:
     """Hold a text to the grammar, and look for what is worth knowing.
 
     ``judge`` is what the policy is held to: by default, what is about to be stored.
@@ -64,12 +66,12 @@ def check_text(text: str, kind: PolicyKind, judge: Judge = judged_document) -> C
     size = policy_size(text)
     if size > CHECKED_MAX:
         message = f"The policy has {size} characters; pages take {CHECKED_MAX}."
-        return Checked(None, Problem(message=message))
+        return CheckedPolicy(None, Problem(message=message))
     try:
         document = judge(text, kind)
     except PolicyRejected as error:
-        return Checked(None, place_problem(text, error))
-    return Checked(document, None, find_findings(document))
+        return CheckedPolicy(None, place_problem(text, error))
+    return CheckedPolicy(document, None, find_advice(document))
 
 
 def place_problem(text: str, error: PolicyRejected) -> Problem:

@@ -46,7 +46,7 @@ class PrincipalRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fields:
+class DraftFields:
     """A statement as the form's fields have it."""
 
     sid: str = ""
@@ -66,7 +66,7 @@ class DraftStatement:
     ``expressible`` says that it can be opened.
     """
 
-    fields: Fields | None
+    fields: DraftFields | None
     raw: str = ""
     expressible: bool = True
 
@@ -89,7 +89,7 @@ class DraftStatement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class PolicyDraft:
     """A policy; ``version`` and ``id`` are None where the text has none."""
 
     version: str | None = VERSION
@@ -110,7 +110,7 @@ class Draft:
         printed["Statement"] = [one.value() for one in self.statements]
         return printed
 
-    def with_open(self, index: int, kind: PolicyKind) -> "Draft":
+    def with_open(self, index: int, kind: PolicyKind) -> "PolicyDraft":
         """The draft with one more statement open; the first others fold up for it."""
         opened = [n for n, one in enumerate(self.statements) if one.is_open]
         close = set(opened[: max(0, len(opened) + 1 - OPEN_MAX)]) - {index}
@@ -126,21 +126,25 @@ class Draft:
             ),
         )
 
-    def with_statement(self, index: int, changed: DraftStatement | None) -> "Draft":
+    def with_statement(
+        self, index: int, changed: DraftStatement | None
+    ) -> "PolicyDraft":
         """The draft with one statement changed, or without it."""
         kept = list(self.statements)
         kept[index : index + 1] = [] if changed is None else [changed]
         return replace(self, statements=tuple(kept))
 
 
-def blank_statement(kind: PolicyKind) -> Fields:
+def blank_statement(kind: PolicyKind) -> DraftFields:
     """What a new statement begins with."""
     if kind is PolicyKind.TRUST:
-        return Fields(principals=(PrincipalRow("AWS"),), actions=("sts:AssumeRole",))
-    return Fields(resources=())
+        return DraftFields(
+            principals=(PrincipalRow("AWS"),), actions=("sts:AssumeRole",)
+        )
+    return DraftFields(resources=())
 
 
-def read_draft(text: str, kind: PolicyKind) -> Draft:
+def read_draft(text: str, kind: PolicyKind) -> PolicyDraft:
     """The draft of a text; the first statements that can be opened are open.
 
     Raises:
@@ -165,14 +169,14 @@ def read_draft(text: str, kind: PolicyKind) -> Draft:
             if fields is not None and opens
             else DraftStatement(None, compact(_plain(one)), fields is not None)
         )
-    return Draft(
+    return PolicyDraft(
         version=_top_text(value, "Version"),
         id=_top_text(value, "Id"),
         statements=tuple(statements),
     )
 
 
-def find_fields(value: Json, kind: PolicyKind) -> Fields | None:
+def find_fields(value: Json, kind: PolicyKind) -> DraftFields | None:
     """A statement's fields; None when the form cannot express it."""
     if not isinstance(value, dict):
         return None
@@ -198,7 +202,7 @@ def find_fields(value: Json, kind: PolicyKind) -> Fields | None:
         or (resources is None and principals is None)
     ):
         return None
-    return Fields(
+    return DraftFields(
         sid=str(sid),
         effect=str(effect),
         not_action=not_action,
@@ -339,7 +343,7 @@ def _principal_rows(value: Json) -> tuple[PrincipalRow, ...] | None:
     return tuple(rows)
 
 
-def _value(fields: Fields) -> dict[str, object]:
+def _value(fields: DraftFields) -> dict[str, object]:
     printed: dict[str, object] = {}
     if fields.sid:
         printed["Sid"] = fields.sid

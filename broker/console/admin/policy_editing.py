@@ -12,18 +12,18 @@ from broker.console.admin.policies import HERE, ONE, is_aws, is_for_services
 from broker.console.admin.policy_editor import (
     DO,
     SAVE,
-    Editor,
+    PolicyEditor,
     begin,
     begin_empty,
     format_text,
     read_editor,
     turn,
 )
-from broker.console.admin.reading import every
+from broker.console.admin.reading import list_all
 from broker.console.admin.tag_lines import read_tags
 from broker.console.admin.visit import OK, Visit, address, go, visited
-from broker.console.desk import Precondition
-from broker.console.inside import Inside, Route
+from broker.console.context import Precondition
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import (
     BrokerError,
     ConcurrentModification,
@@ -45,14 +45,14 @@ _KIND = PolicyKind.IDENTITY
 class PolicyEditing:
     """The two pages."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the pages are."""
         return (
-            (NEW, ["GET", "POST"], visited(self._inside, HERE, _new, long=True)),
-            (EDIT, ["GET", "POST"], visited(self._inside, HERE, _edit, long=True)),
+            (NEW, ["GET", "POST"], visited(self._frame, HERE, _new, long=True)),
+            (EDIT, ["GET", "POST"], visited(self._frame, HERE, _edit, long=True)),
         )
 
 
@@ -84,7 +84,7 @@ async def _new(visit: Visit) -> Response:
     )
 
 
-async def _begin_new(visit: Visit) -> Editor:
+async def _begin_new(visit: Visit) -> PolicyEditor:
     """From scratch, or from another policy."""
     source = visit.text("from").strip()[:2048]
     if source and not source.startswith("arn:"):
@@ -101,19 +101,21 @@ async def _arn_of_aws(visit: Visit, name: str) -> str:
     Raises:
         ValidationError: there is none.
     """
-    for policy in await every(visit, "ListPolicies", "Policies", Scope="AWS"):
+    for policy in await list_all(visit, "ListPolicies", "Policies", Scope="AWS"):
         named = str(policy["PolicyName"]).lower() == name.lower()
         if named and not is_for_services(policy):
             return str(policy["Arn"])
     raise ValidationError(f"AWS has no policy {name[:128]} that could be copied.")
 
 
-def _posted(visit: Visit) -> Editor | None:
+def _posted(visit: Visit) -> PolicyEditor | None:
     editor = read_editor(visit.posted_form, _KIND)
     return None if editor is None else replace(editor, managed=True)
 
 
-async def _create(visit: Visit, editor: Editor, typed: Mapping[str, str]) -> Response:
+async def _create(
+    visit: Visit, editor: PolicyEditor, typed: Mapping[str, str]
+) -> Response:
     result = await visit.iam(
         "CreatePolicy",
         PolicyName=typed["name"],
@@ -172,7 +174,7 @@ async def _edit(visit: Visit) -> Response:
     )
 
 
-async def _save(visit: Visit, editor: Editor, arn: str) -> Response:
+async def _save(visit: Visit, editor: PolicyEditor, arn: str) -> Response:
     dropped = visit.text("drop")
     first = _still_in_force(arn, editor.base)
     if dropped:

@@ -19,27 +19,27 @@ from broker.catalogue import (
     service_prefixes,
 )
 from broker.console.admin.action_picker import (
-    Picker,
-    PickerView,
+    ActionPicker,
+    ActionPickerView,
     read_picker,
     view_picker,
 )
-from broker.console.admin.policy_check import Checked, Problem, check_text, told
+from broker.console.admin.policy_check import CheckedPolicy, Problem, check_text, told
 from broker.console.admin.policy_draft import (
     ANYONE,
     PRINCIPAL_TYPES,
     ROWS_MAX,
     STATEMENTS_MAX,
     ConditionRow,
-    Draft,
+    DraftFields,
     DraftStatement,
-    Fields,
+    PolicyDraft,
     PrincipalRow,
     blank_statement,
     pretty,
     read_draft,
 )
-from broker.console.admin.policy_findings import Finding
+from broker.console.admin.policy_findings import PolicyAdvice
 from broker.console.forms import Form, newlines
 from broker.errors import BrokerError
 from broker.identities.documents import judged_document
@@ -63,7 +63,7 @@ OPERATORS = (
 )
 
 
-class View(StrEnum):
+class EditorView(StrEnum):
     """How the policy is shown."""
 
     FORM = "form"
@@ -71,7 +71,7 @@ class View(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Editor:
+class PolicyEditor:
     """The state of an editor.
 
     ``text`` is what was typed in the JSON view; ``draft`` is there in the form view.
@@ -79,13 +79,13 @@ class Editor:
     """
 
     kind: PolicyKind
-    view: View
+    view: EditorView
     base: str = ""
     text: str = ""
-    draft: Draft | None = None
-    picker: Picker | None = None
+    draft: PolicyDraft | None = None
+    picker: ActionPicker | None = None
     problem: Problem | None = None
-    findings: tuple[Finding, ...] = field(default=())
+    findings: tuple[PolicyAdvice, ...] = field(default=())
     looked: bool = False
     managed: bool = False
     """Whether the policy is a managed one: its version must be the current one."""
@@ -104,14 +104,14 @@ class Editor:
         text = self.policy()
         return text if len(text) <= PREVIEW_MAX else ""
 
-    def checked(self) -> "Editor":
+    def checked(self) -> "PolicyEditor":
         """The editor with what is wrong or worth knowing."""
         found = self.check()
         return replace(
             self, problem=found.problem, findings=found.findings, looked=True
         )
 
-    def check(self) -> Checked:
+    def check(self) -> CheckedPolicy:
         """The text held to the grammar."""
         judge = partial(judged_document, managed=self.managed)
         return check_text(self.policy(), self.kind, judge)
@@ -121,15 +121,15 @@ class Editor:
         document = None if self.is_trust else self.check().document
         return policy_summary([document])[:SUMMARY_MAX] if document else ()
 
-    def refused(self, error: BrokerError) -> "Editor":
+    def refused(self, error: BrokerError) -> "PolicyEditor":
         """The editor with the error of a call that did not take the policy."""
         return replace(self, problem=told(error))
 
-    def rebased(self, base: str) -> "Editor":
+    def rebased(self, base: str) -> "PolicyEditor":
         """The editor as if its editing had begun with ``base``."""
         return replace(self, base=base)
 
-    def picker_view(self) -> PickerView | None:
+    def picker_view(self) -> ActionPickerView | None:
         """The list of actions to pick from."""
         if self.picker is None or self.draft is None:
             return None
@@ -167,22 +167,24 @@ def content_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def begin(text: str, kind: PolicyKind, base: str = "") -> Editor:
+def begin(text: str, kind: PolicyKind, base: str = "") -> PolicyEditor:
     """An editor of a text: as a form if it can be one."""
     try:
         draft = read_draft(text, kind)
     except PolicyRejected:
-        return Editor(kind=kind, view=View.JSON, base=base, text=text)
-    return Editor(kind=kind, view=View.FORM, base=base, draft=draft)
+        return PolicyEditor(kind=kind, view=EditorView.JSON, base=base, text=text)
+    return PolicyEditor(kind=kind, view=EditorView.FORM, base=base, draft=draft)
 
 
-def begin_empty(kind: PolicyKind) -> Editor:
+def begin_empty(kind: PolicyKind) -> PolicyEditor:
     """An editor of a new policy with one statement."""
     statement = DraftStatement(blank_statement(kind))
-    return Editor(kind=kind, view=View.FORM, draft=Draft(statements=(statement,)))
+    return PolicyEditor(
+        kind=kind, view=EditorView.FORM, draft=PolicyDraft(statements=(statement,))
+    )
 
 
-def read_editor(form: Form, kind: PolicyKind) -> Editor | None:
+def read_editor(form: Form, kind: PolicyKind) -> PolicyEditor | None:
     """The editor of a posted form; None when the form has none.
 
     Raises:
@@ -192,19 +194,21 @@ def read_editor(form: Form, kind: PolicyKind) -> Editor | None:
     if view is None:
         return None
     base = form.find("base") or ""
-    if view != View.FORM:
+    if view != EditorView.FORM:
         text = newlines(form.find("text") or "")
-        return Editor(kind=kind, view=View.JSON, base=base, text=text)
-    draft = Draft(
+        return PolicyEditor(kind=kind, view=EditorView.JSON, base=base, text=text)
+    draft = PolicyDraft(
         version=form.find("version") or None,
         id=form.find("id") or None,
         statements=tuple(_statements(form, kind)),
     )
     picker = read_picker(form)
-    return Editor(kind=kind, view=View.FORM, base=base, draft=draft, picker=picker)
+    return PolicyEditor(
+        kind=kind, view=EditorView.FORM, base=base, draft=draft, picker=picker
+    )
 
 
-def turn(editor: Editor, form: Form) -> Editor:
+def turn(editor: PolicyEditor, form: Form) -> PolicyEditor:
     """Do what the button that was pressed says; other buttons are the page's."""
     command, *places = (form.find(DO) or "").split(":")
     of_the_whole = _WHOLE.get(command)
@@ -222,15 +226,15 @@ def turn(editor: Editor, form: Form) -> Editor:
     return replace(editor, draft=changed, picker=editor.picker if keeps else None)
 
 
-def _as_json(editor: Editor) -> Editor:
+def _as_json(editor: PolicyEditor) -> PolicyEditor:
     if editor.draft is None:
         return editor
     return replace(
-        editor, view=View.JSON, text=editor.draft.text(), draft=None, picker=None
+        editor, view=EditorView.JSON, text=editor.draft.text(), draft=None, picker=None
     )
 
 
-def _as_form(editor: Editor) -> Editor:
+def _as_form(editor: PolicyEditor) -> PolicyEditor:
     if editor.draft is not None:
         return editor
     try:
@@ -240,7 +244,7 @@ def _as_form(editor: Editor) -> Editor:
         # What the form cannot take is not always what the grammar complains of.
         problem = checked.problem or Problem(message=error.words)
         return replace(checked, problem=problem)
-    return replace(editor, view=View.FORM, draft=draft, text="")
+    return replace(editor, view=EditorView.FORM, draft=draft, text="")
 
 
 def format_text(text: str) -> str:
@@ -253,7 +257,7 @@ def format_text(text: str) -> str:
     return pretty(draft.value())
 
 
-def _with_statement_added(editor: Editor) -> Editor:
+def _with_statement_added(editor: PolicyEditor) -> PolicyEditor:
     draft, kind = editor.draft, editor.kind
     if draft is None or len(draft.statements) >= STATEMENTS_MAX:
         return editor
@@ -262,17 +266,17 @@ def _with_statement_added(editor: Editor) -> Editor:
     return replace(editor, draft=longer.with_open(len(draft.statements), kind))
 
 
-_WHOLE: Mapping[str, Callable[[Editor], Editor]] = {
+_WHOLE: Mapping[str, Callable[[PolicyEditor], PolicyEditor]] = {
     "show-json": _as_json,
     "show-form": _as_form,
-    "check": Editor.checked,
+    "check": PolicyEditor.checked,
     "add-statement": _with_statement_added,
 }
 
 
 def _with_statement_turned(
-    draft: Draft, kind: PolicyKind, command: str, index: int, place: int | None
-) -> Draft:
+    draft: PolicyDraft, kind: PolicyKind, command: str, index: int, place: int | None
+) -> PolicyDraft:
     statement = draft.statements[index]
     if command == "remove-statement":
         return draft.with_statement(index, None)
@@ -299,14 +303,14 @@ def _with_statement_turned(
 
 
 def _pick(
-    editor: Editor, command: str, index: int, place: int | None, form: Form
-) -> Editor:
+    editor: PolicyEditor, command: str, index: int, place: int | None, form: Form
+) -> PolicyEditor:
     draft, picker = editor.draft, editor.picker
     fields = None if draft is None else draft.statements[index].fields
     if draft is None or fields is None:
         return replace(editor, picker=None)
     if picker is None or picker.statement != index:
-        return replace(editor, picker=Picker(statement=index))
+        return replace(editor, picker=ActionPicker(statement=index))
     new = picker.added(command, form, fields.actions)
     changed = replace(fields, actions=(*fields.actions, *new))
     return replace(
@@ -340,9 +344,9 @@ def _folded(raw: str, kind: PolicyKind) -> DraftStatement:
     return statement.folded()
 
 
-def _fields(form: Form, prefix: str, kind: PolicyKind) -> Fields:
+def _fields(form: Form, prefix: str, kind: PolicyKind) -> DraftFields:
     trust = kind is PolicyKind.TRUST
-    return Fields(
+    return DraftFields(
         sid=(form.find(f"{prefix}.sid") or "").strip(),
         effect="Deny" if form.find(f"{prefix}.effect") == "Deny" else "Allow",
         not_action=form.find(f"{prefix}.not_action") == "1",

@@ -14,16 +14,16 @@ _ASSUMES_WEB = frozenset({"sts:assumerolewithwebidentity", "sts:*", "*"})
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PolicyAdvice:
     """One piece of advice; ``statement`` counts from 0, None for the whole policy."""
 
     text: str
     statement: int | None = None
 
 
-def find_findings(document: PolicyDocument) -> tuple[Finding, ...]:
+def find_advice(document: PolicyDocument) -> tuple[PolicyAdvice, ...]:
     """The advice, at most `FINDINGS_MAX` pieces."""
-    found: list[Finding] = []
+    found: list[PolicyAdvice] = []
     for one in _findings(document):
         if len(found) == FINDINGS_MAX:
             break
@@ -31,15 +31,15 @@ def find_findings(document: PolicyDocument) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _findings(document: PolicyDocument) -> Iterator[Finding]:
+def _findings(document: PolicyDocument) -> Iterator[PolicyAdvice]:
     statements = document.statements
     if document.version == VERSION_2008:
-        yield Finding(
+        yield PolicyAdvice(
             "Without version 2012-10-17 policy variables such as ${aws:username} are"
             " plain text."
         )
     if all(one.effect is Effect.DENY for one in statements):
-        yield Finding(
+        yield PolicyAdvice(
             "It only denies: by itself it lets nobody in."
             if document.kind is PolicyKind.TRUST
             else "It only denies: it takes away what other policies give, and gives"
@@ -51,7 +51,7 @@ def _findings(document: PolicyDocument) -> Iterator[Finding]:
         else:
             yield from _permissions(one)
     for warning in unknown_actions(document):
-        yield Finding(f"{warning}.", _index(statements, warning))
+        yield PolicyAdvice(f"{warning}.", _index(statements, warning))
 
 
 def _index(statements: tuple[Statement, ...], warning: str) -> int | None:
@@ -60,21 +60,21 @@ def _index(statements: tuple[Statement, ...], warning: str) -> int | None:
     )
 
 
-def _permissions(one: Statement) -> Iterator[Finding]:
+def _permissions(one: Statement) -> Iterator[PolicyAdvice]:
     if one.effect is Effect.DENY:
         return
     actions = {action.lower() for action in one.actions}
     everywhere = not one.not_resource and _EVERYTHING in (one.resources or ())
     limited = bool(one.conditions)
     if one.not_action:
-        yield Finding(
+        yield PolicyAdvice(
             f"{one.place}: Allow with NotAction allows every action that is not named,"
             " of every service there is or will be.",
             one.index,
         )
         return
     if one.not_resource:
-        yield Finding(
+        yield PolicyAdvice(
             f"{one.place}: Allow with NotResource allows it on everything that is not"
             " named.",
             one.index,
@@ -82,31 +82,31 @@ def _permissions(one: Statement) -> Iterator[Finding]:
     if not everywhere or limited:
         return
     if any(not action.strip("*") for action in actions):
-        yield Finding(
+        yield PolicyAdvice(
             f"{one.place}: it allows everything on everything: full access.", one.index
         )
         return
     whole = sorted(a.partition(":")[0] for a in actions if a.endswith(":*"))
     if whole:
-        yield Finding(
+        yield PolicyAdvice(
             f"{one.place}: it gives full access to {', '.join(whole[:4])} on all"
             " resources.",
             one.index,
         )
     if actions & _PASS_ROLE:
-        yield Finding(
+        yield PolicyAdvice(
             f"{one.place}: iam:PassRole on all roles lets its holder give any role's"
             " rights to a service; name the roles.",
             one.index,
         )
 
 
-def _trust(one: Statement) -> Iterator[Finding]:
+def _trust(one: Statement) -> Iterator[PolicyAdvice]:
     principals = one.principals
     if one.effect is Effect.DENY or principals is None:
         return
     if (principals.anyone or _EVERYTHING in principals.aws) and not one.conditions:
-        yield Finding(
+        yield PolicyAdvice(
             f"{one.place}: every principal of every account may assume the role, if"
             " its own policies let it.",
             one.index,
@@ -115,13 +115,13 @@ def _trust(one: Statement) -> Iterator[Finding]:
     keys = {condition.key.lower().rpartition(":")[2] for condition in one.conditions}
     if web and _ASSUMES_WEB & {action.lower() for action in one.actions}:
         if "aud" not in keys:
-            yield Finding(
+            yield PolicyAdvice(
                 f"{one.place}: without a condition on the audience (aud), tokens for"
                 " any of the provider's client ids are taken.",
                 one.index,
             )
         if "sub" not in keys:
-            yield Finding(
+            yield PolicyAdvice(
                 f"{one.place}: without a condition on the subject (sub), everybody at"
                 " the provider may assume the role.",
                 one.index,

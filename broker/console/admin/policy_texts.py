@@ -16,7 +16,7 @@ _NOUNS = {"user": "User", "role": "Role", "group": "Group"}
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class PolicyTexts:
     """Policies by name; ``refused`` says which permission was missing."""
 
     own: Mapping[str, str]
@@ -29,7 +29,7 @@ class Texts:
         return {**self.own, **self.boundary}
 
 
-async def read_texts(visit: Visit, kind: str, name: str) -> Texts:
+async def read_texts(visit: Visit, kind: str, name: str) -> PolicyTexts:
     """The inline and attached policies of a principal, of a user's groups and all."""
     own: dict[str, str] = {}
     boundary: dict[str, str] = {}
@@ -42,8 +42,8 @@ async def read_texts(visit: Visit, kind: str, name: str) -> Texts:
             await _read_owner(visit, one_kind, one_name, own)
         await _read_boundary(visit, kind, name, boundary)
     except AccessDenied as error:
-        return Texts({}, refused=words(error))
-    return Texts(own, boundary)
+        return PolicyTexts({}, refused=words(error))
+    return PolicyTexts(own, boundary)
 
 
 async def _read_owner(

@@ -7,7 +7,7 @@ those that the person may read.
 import base64
 from collections.abc import Iterable
 
-from broker.console.admin.providers import Row
+from broker.console.admin.providers import ProviderRow
 from broker.errors import ValidationError
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
@@ -21,7 +21,9 @@ _LONGEST_SHOWN = 300
 _JWT_DOTS = 2
 
 
-def find_provider_arn(proof: str, account: AccountId, rows: Iterable[Row]) -> str:
+def find_provider_arn(
+    proof: str, account: AccountId, rows: Iterable[ProviderRow]
+) -> str:
     """The ARN of the provider that a response or token names.
 
     Raises:
@@ -53,7 +55,7 @@ def find_provider_arn(proof: str, account: AccountId, rows: Iterable[Row]) -> st
     raise _unknown(issuer)
 
 
-def _of_token(text: str, account: AccountId, rows: Iterable[Row]) -> str:
+def _of_token(text: str, account: AccountId, rows: Iterable[ProviderRow]) -> str:
     try:
         issuer = peek_unverified(text).issuer
     except OidcRejected as error:

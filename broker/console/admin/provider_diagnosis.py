@@ -12,9 +12,9 @@ from broker.actions.signin.identity_providers import MAX_PROOF_CHARACTERS
 from broker.console.admin import providers
 from broker.console.admin.proof_issuer import find_provider_arn
 from broker.console.admin.provider_page import expectations_of
-from broker.console.admin.providers import Row, find_rows
+from broker.console.admin.providers import ProviderRow, find_rows
 from broker.console.admin.visit import OK, Visit, visited, words
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -32,12 +32,12 @@ _BAD_TIME = "Write a time as 2026-01-31T08:30, in UTC."
 class ProviderDiagnosis:
     """The page."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the page is."""
-        page = visited(self._inside, HERE, _page, long=True)
+        page = visited(self._frame, HERE, _page, long=True)
         return ((providers.DIAGNOSE, ["GET", "POST"], page),)
 
 
@@ -98,7 +98,7 @@ def _time(text: str) -> dict[str, datetime]:
         raise ValidationError(_BAD_TIME) from error
 
 
-async def _choices(visit: Visit) -> list[Row]:
+async def _choices(visit: Visit) -> list[ProviderRow]:
     """The providers to choose from, as far as they may be listed."""
     try:
         rows, _ = await find_rows(visit)

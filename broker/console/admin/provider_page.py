@@ -8,12 +8,12 @@ from starlette.responses import Response
 from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND, kind_of
 from broker.console.admin import providers
 from broker.console.admin.listing import Part
+from broker.console.admin.provider_setup import oidc_setup, saml_setup
 from broker.console.admin.providers import full_words, lines, name_of
 from broker.console.admin.tag_lines import read_tags
 from broker.console.admin.visit import OK, Visit, go, visited, words
-from broker.console.audit_log import AUDIT
-from broker.console.inside import Inside, Route
-from broker.console.provider_setup import oidc_setup, saml_setup
+from broker.console.page_frame import PageFrame, Route
+from broker.console.pages.audit_log import AUDIT
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -32,15 +32,15 @@ _DONE = {"checked": "It was read just now, and all is well."}
 class ProviderPage:
     """The provider's page, and its metadata to keep."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the pages are."""
         both = ["GET", "POST"]
         return (
-            (ONE, both, visited(self._inside, HERE, _page, long=True)),
-            (METADATA, ["GET"], visited(self._inside, HERE, _metadata)),
+            (ONE, both, visited(self._frame, HERE, _page, long=True)),
+            (METADATA, ["GET"], visited(self._frame, HERE, _metadata)),
         )
 
 
@@ -96,7 +96,7 @@ def expectations_of(
     visit: Visit, provider: SamlProvider | OidcProvider
 ) -> Mapping[str, Any]:
     """What the broker expects of proofs, which is what to set up at the provider."""
-    deps = visit.inside.desk.deps
+    deps = visit.frame.context.deps
     if isinstance(provider, OidcProvider):
         return oidc_setup(provider, origin=deps.public_origin)
     return saml_setup(

@@ -9,7 +9,7 @@ from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND
 from broker.console.admin.reading import read_start
 from broker.console.admin.tag_lines import read_tags
 from broker.console.admin.visit import OK, Visit, address, go, visited, words
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import AccessDenied, BrokerError, ServiceUnavailable
 from broker.federation.diagnosis import LASSO_ADVICE
 from broker.federation.provider_health import ProviderHealth
@@ -29,7 +29,7 @@ _LISTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ProviderRow:
     """A provider of the list; ``health`` is None for whoever may not read it."""
 
     arn: str
@@ -41,26 +41,26 @@ class Row:
 class Providers:
     """The list, and the two forms."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the pages are."""
         both = ["GET", "POST"]
         return (
-            (LIST, ["GET"], visited(self._inside, HERE, _list)),
-            (NEW_SAML, both, visited(self._inside, HERE, _new_saml, long=True)),
-            (NEW_OIDC, both, visited(self._inside, HERE, _new_oidc)),
+            (LIST, ["GET"], visited(self._frame, HERE, _list)),
+            (NEW_SAML, both, visited(self._frame, HERE, _new_saml, long=True)),
+            (NEW_OIDC, both, visited(self._frame, HERE, _new_oidc)),
         )
 
 
-async def find_rows(visit: Visit) -> tuple[list[Row], list[str]]:
+async def find_rows(visit: Visit) -> tuple[list[ProviderRow], list[str]]:
     """The account's providers, and why some of them are not shown.
 
     Raises:
         AccessDenied: neither kind may be listed.
     """
-    rows: list[Row] = []
+    rows: list[ProviderRow] = []
     refused: list[AccessDenied] = []
     for kind, (action, member) in _LISTS.items():
         try:
@@ -70,7 +70,7 @@ async def find_rows(visit: Visit) -> tuple[list[Row], list[str]]:
             continue
         healths = await _healths(visit, kind) if listed else {}
         rows += (
-            Row(one["Arn"], kind, name_of(one["Arn"]), healths.get(one["Arn"]))
+            ProviderRow(one["Arn"], kind, name_of(one["Arn"]), healths.get(one["Arn"]))
             for one in listed
         )
     if len(refused) == len(_LISTS):

@@ -15,7 +15,7 @@ OLD_DAYS = 90
 """An access key that is older should be replaced."""
 
 
-class Partly:
+class PageReader:
     """Reads a page's parts; a part that is refused is missing, and it is said why."""
 
     def __init__(self, visit: Visit) -> None:
@@ -36,20 +36,22 @@ class Partly:
             pass
         return None
 
-    async def every(self, action: str, member: str, **given: object) -> list[Any]:
+    async def list_all(self, action: str, member: str, **given: object) -> list[Any]:
         """A short list as a whole; empty when it is refused.
 
         Raises:
             BrokerError: anything else than that.
         """
         try:
-            return await every(self._visit, action, member, **given)
+            return await list_all(self._visit, action, member, **given)
         except AccessDenied as error:
             self.refused.append(words(error))
             return []
 
 
-async def every(visit: Visit, action: str, member: str, **given: object) -> list[Any]:
+async def list_all(
+    visit: Visit, action: str, member: str, **given: object
+) -> list[Any]:
     """A list as a whole, page by page, within bounds.
 
     Raises:

@@ -12,17 +12,17 @@ from broker.console.admin.policy_draft import pretty
 from broker.console.admin.policy_editor import (
     DO,
     SAVE,
-    Editor,
+    PolicyEditor,
     begin,
     begin_empty,
     read_editor,
     turn,
 )
 from broker.console.admin.role_page import ONE, policy_arn, session_seconds
-from broker.console.admin.role_trust import TRUSTED, Wanted, trust_statement
+from broker.console.admin.role_trust import TRUSTED, TrustForm, trust_statement
 from broker.console.admin.tag_lines import read_tags
 from broker.console.admin.visit import OK, Visit, go, visited, words
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError
 from broker.policy import PolicyKind
 
@@ -67,12 +67,12 @@ class Provider:
 class RoleCreation:
     """The page."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the page is."""
-        page = visited(self._inside, roles.HERE, _new, long=True)
+        page = visited(self._frame, roles.HERE, _new, long=True)
         return ((NEW, ["GET", "POST"], page),)
 
 
@@ -81,7 +81,7 @@ async def _new(visit: Visit) -> Response:
     if trusted not in TRUSTED and trusted != _CUSTOM:
         return await visit.show("admin/role_for.html", roles.HERE, new=NEW)
     typed = _typed(visit, trusted)
-    chosen = visit.posted_form.every("chosen")[:_POLICIES_MAX]
+    chosen = visit.posted_form.values("chosen")[:_POLICIES_MAX]
     editor = (
         read_editor(visit.posted_form, PolicyKind.TRUST) if trusted == _CUSTOM else None
     )
@@ -117,7 +117,7 @@ def _typed(visit: Visit, trusted: str) -> dict[str, str]:
     typed = {name: (form.find(name) or "").strip()[:_TYPED_MAX] for name in _FIELDS}
     if trusted == "saml" and not visit.posted:
         # The address of all providers, and each one's own below it.
-        typed["audience"] = f"{visit.inside.desk.deps.public_origin}/saml*"
+        typed["audience"] = f"{visit.frame.context.deps.public_origin}/saml*"
     return typed
 
 
@@ -125,7 +125,7 @@ async def _show(
     visit: Visit,
     status: int,
     trusted: str,
-    editor: Editor | None,
+    editor: PolicyEditor | None,
     **context: object,
 ) -> Response:
     own = await part(visit, "ListPolicies", Scope="Local", MaxItems=_OFFERED_MAX)
@@ -149,7 +149,7 @@ async def _show(
 def _trust(visit: Visit, trusted: str, typed: Mapping[str, str]) -> str:
     statement = trust_statement(
         trusted,
-        Wanted(
+        TrustForm(
             account=typed["account"] or visit.who.session.account,
             external_id=typed["external_id"],
             mfa=visit.ticked("mfa"),

@@ -16,7 +16,7 @@ from broker.console.admin.policy_editor import format_text
 from broker.console.admin.tag_lines import read_tags
 from broker.console.admin.trust_words import TrustLine, trust_lines
 from broker.console.admin.visit import OK, Visit, go, visited, words
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -48,14 +48,14 @@ _MINTS = (
 class RolePage:
     """The role's page, and who assumes it."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the pages are."""
         return (
-            (ONE, ["GET", "POST"], visited(self._inside, HERE, _page)),
-            (WHO, ["GET"], visited(self._inside, HERE, _who)),
+            (ONE, ["GET", "POST"], visited(self._frame, HERE, _page)),
+            (WHO, ["GET"], visited(self._frame, HERE, _who)),
         )
 
 
@@ -147,7 +147,7 @@ async def _delete_inline(visit: Visit, name: str) -> None:
 
 async def _revoke_older(visit: Visit, name: str) -> None:
     """End the sessions of until now, as AWS's console does."""
-    now = visit.inside.desk.deps.clock.now().astimezone(UTC)
+    now = visit.frame.context.deps.clock.now().astimezone(UTC)
     statement = {
         "Effect": "Deny",
         "Action": ["*"],
@@ -171,7 +171,7 @@ async def _end_session(visit: Visit, _name: str) -> None:
     key = visit.text("key")[:128]
     await visit.perform("signin", "RevokeSession", AccessKeyId=key)
     # A cache that is away, or brings it back: lists leave it out anyway.
-    await forget_session(visit.inside.desk.deps.cache, key)
+    await forget_session(visit.frame.context.deps.cache, key)
 
 
 async def _delete(visit: Visit, name: str) -> None:

@@ -11,7 +11,7 @@ _ACCOUNT_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class TrustForm:
     """What was typed; empty where nothing was."""
 
     account: str
@@ -25,7 +25,7 @@ class Wanted:
     value: str = ""
 
 
-def trust_statement(trusted: str, wanted: Wanted) -> dict[str, Any]:
+def trust_statement(trusted: str, wanted: TrustForm) -> dict[str, Any]:
     """The statement that lets them in.
 
     Raises:
@@ -39,7 +39,7 @@ def trust_statement(trusted: str, wanted: Wanted) -> dict[str, Any]:
     }[trusted](wanted)
 
 
-def _account(wanted: Wanted) -> dict[str, Any]:
+def _account(wanted: TrustForm) -> dict[str, Any]:
     named = wanted.account
     if named.isascii() and named.isdigit() and len(named) == _ACCOUNT_DIGITS:
         named = iam_arn(named, "root")
@@ -55,7 +55,7 @@ def _account(wanted: Wanted) -> dict[str, Any]:
     return _allow({"AWS": named}, "sts:AssumeRole", conditions)
 
 
-def _saml(wanted: Wanted) -> dict[str, Any]:
+def _saml(wanted: TrustForm) -> dict[str, Any]:
     _require_provider(wanted)
     conditions: dict[str, dict[str, str]] = {}
     if wanted.audience:
@@ -72,7 +72,7 @@ def _saml(wanted: Wanted) -> dict[str, Any]:
     )
 
 
-def _oidc(wanted: Wanted) -> dict[str, Any]:
+def _oidc(wanted: TrustForm) -> dict[str, Any]:
     _require_provider(wanted)
     if not wanted.audience:
         raise ValidationError(
@@ -93,7 +93,7 @@ def _operator(value: str) -> str:
     return "StringLike" if "*" in value or "?" in value else "StringEquals"
 
 
-def _service(wanted: Wanted) -> dict[str, Any]:
+def _service(wanted: TrustForm) -> dict[str, Any]:
     if not wanted.service:
         raise ValidationError("Write the service, such as ec2.amazonaws.com.")
     service = wanted.service if "." in wanted.service else _full(wanted.service)
@@ -104,7 +104,7 @@ def _full(service: str) -> str:
     return f"{service.lower()}.amazonaws.com"
 
 
-def _require_provider(wanted: Wanted) -> None:
+def _require_provider(wanted: TrustForm) -> None:
     if not wanted.provider:
         raise ValidationError("Choose the identity provider.")
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from broker.console.admin.listing import ROWS, list_page
 from broker.console.admin.policies import name_matches
 from broker.console.admin.visit import Visit, address, visited
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import AccessDenied
 
 HERE = "roles"
@@ -18,7 +18,7 @@ LIST = "/console/roles"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RoleRow:
     """A role of the list; ``used`` is None for one that was not used or not told."""
 
     name: str
@@ -31,12 +31,12 @@ class Row:
 class Roles:
     """The list."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the page is."""
-        return ((LIST, ["GET"], visited(self._inside, HERE, _list)),)
+        return ((LIST, ["GET"], visited(self._frame, HERE, _list)),)
 
 
 async def _list(visit: Visit) -> Response:
@@ -54,7 +54,7 @@ async def _list(visit: Visit) -> Response:
     )
 
 
-async def _overviews(visit: Visit, wanted: str) -> tuple[list[Row], str]:
+async def _overviews(visit: Visit, wanted: str) -> tuple[list[RoleRow], str]:
     result = await visit.perform(
         "signin",
         "ListRoleOverviews",
@@ -63,7 +63,7 @@ async def _overviews(visit: Visit, wanted: str) -> tuple[list[Row], str]:
         MaxItems=ROWS,
     )
     rows = [
-        Row(
+        RoleRow(
             role.name,
             role.path,
             role.description or "",
@@ -75,14 +75,14 @@ async def _overviews(visit: Visit, wanted: str) -> tuple[list[Row], str]:
     return rows, result["Marker"] or ""
 
 
-async def _plain(visit: Visit, wanted: str) -> tuple[list[Row], str]:
+async def _plain(visit: Visit, wanted: str) -> tuple[list[RoleRow], str]:
     matches = name_matches(wanted, "RoleName", "Description") if wanted else None
     listed = await list_page(visit, "ListRoles", "Roles", matches)
     return [_row(role) for role in listed.rows], listed.marker
 
 
-def _row(role: Mapping[str, Any]) -> Row:
-    return Row(
+def _row(role: Mapping[str, Any]) -> RoleRow:
+    return RoleRow(
         role["RoleName"],
         role["Path"],
         role.get("Description", ""),

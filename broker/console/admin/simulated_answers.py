@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from broker.console.admin.policy_texts import Texts, lowered
+from broker.console.admin.policy_texts import PolicyTexts, lowered
 
 _STATEMENTS_MAX = 3
 _STATEMENT_MAX = 1500
@@ -13,7 +13,7 @@ _PASTED = "PolicyInputList."
 
 
 @dataclass(frozen=True, slots=True)
-class Deciding:
+class DecidingStatement:
     """A statement that the decision rests on; ``text`` is empty when it is not told."""
 
     policy: str
@@ -22,14 +22,14 @@ class Deciding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class SimulationRow:
     """One action on one resource."""
 
     action: str
     resource: str
     decision: str
     reason: str
-    statements: tuple[Deciding, ...]
+    statements: tuple[DecidingStatement, ...]
     statements_more: int
     missing: tuple[str, ...]
     limits: tuple[str, ...]
@@ -40,18 +40,22 @@ class Row:
         return self.decision == "allowed"
 
 
-def make_rows(results: Iterable[Mapping[str, Any]], texts: Texts) -> tuple[Row, ...]:
+def make_rows(
+    results: Iterable[Mapping[str, Any]], texts: PolicyTexts
+) -> tuple[SimulationRow, ...]:
     """One row for each action and resource."""
     return tuple(_rows(results, texts))
 
 
-def _rows(results: Iterable[Mapping[str, Any]], texts: Texts) -> Iterator[Row]:
+def _rows(
+    results: Iterable[Mapping[str, Any]], texts: PolicyTexts
+) -> Iterator[SimulationRow]:
     by_name = dict(lowered(texts.found))
     for result in results:
         specific = result.get("ResourceSpecificResults")
         for one in specific or [result]:
             matched = one.get("MatchedStatements", [])
-            yield Row(
+            yield SimulationRow(
                 action=result["EvalActionName"],
                 resource=one["EvalResourceName"] if specific else "*",
                 decision=one.get("EvalResourceDecision") or result["EvalDecision"],
@@ -76,12 +80,14 @@ def _limits(result: Mapping[str, Any], one: Mapping[str, Any]) -> Iterator[str]:
         yield "The account's service control policies do not allow it."
 
 
-def _deciding(statement: Mapping[str, Any], by_name: Mapping[str, str]) -> Deciding:
+def _deciding(
+    statement: Mapping[str, Any], by_name: Mapping[str, str]
+) -> DecidingStatement:
     name = statement["SourcePolicyId"]
     start, end = statement["StartPosition"], statement["EndPosition"]
     first, last = start["Line"], end["Line"]
     text = by_name.get(name.lower(), "")
-    return Deciding(
+    return DecidingStatement(
         policy=_named(name),
         lines=f"line {first}" if first == last else f"lines {first} to {last}",
         text=_cut(text, start, end)[:_STATEMENT_MAX] if text else "",

@@ -13,13 +13,13 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.catalogue import service_prefixes
-from broker.console.admin.action_picker import Picker, read_picker, view_picker
+from broker.console.admin.action_picker import ActionPicker, read_picker, view_picker
 from broker.console.admin.policy_check import Problem, check_text
-from broker.console.admin.policy_texts import Texts, read_texts
-from broker.console.admin.simulated_answers import Row, make_rows
+from broker.console.admin.policy_texts import PolicyTexts, read_texts
+from broker.console.admin.simulated_answers import SimulationRow, make_rows
 from broker.console.admin.visit import OK, Visit, visited, words
 from broker.console.forms import Form, newlines
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError
 from broker.policy import CONTEXT_KEYS, PolicyKind, find_context_key, parse_policy
 
@@ -40,7 +40,7 @@ _ROWS_MAX = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class SimulatedKey:
     """A condition key with its values, as the form has it."""
 
     name: str
@@ -49,7 +49,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class SimulationForm:
     """Everything that the form asks."""
 
     kind: str
@@ -58,11 +58,11 @@ class Asked:
     boundary: str
     actions: tuple[str, ...]
     resources: tuple[str, ...]
-    keys: tuple[Key, ...]
+    keys: tuple[SimulatedKey, ...]
     caller: str
     resource_policy: str
     owner: str
-    picker: Picker | None
+    picker: ActionPicker | None
 
     @property
     def has_principal(self) -> bool:
@@ -77,20 +77,20 @@ class Asked:
 class Simulator:
     """The page."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the page is."""
-        page = visited(self._inside, HERE, _page, long=True)
+        page = visited(self._frame, HERE, _page, long=True)
         return ((PATH, ["GET", "POST"], page),)
 
 
 async def _page(visit: Visit) -> Response:
     asked = _read(visit.form) if visit.posted else _begin(visit)
     problem: Problem | None = None
-    status, texts = OK, Texts({})
-    rows: tuple[Row, ...] = ()
+    status, texts = OK, PolicyTexts({})
+    rows: tuple[SimulationRow, ...] = ()
     if visit.posted:
         try:
             command, *places = visit.text("do").split(":")
@@ -127,10 +127,10 @@ async def _page(visit: Visit) -> Response:
     )
 
 
-def _begin(visit: Visit) -> Asked:
+def _begin(visit: Visit) -> SimulationForm:
     """The empty form, or one about a principal."""
     kind, _, path = visit.text("principal")[:2048].rpartition(":")[2].partition("/")
-    return Asked(
+    return SimulationForm(
         kind=kind if kind in KINDS else "role",
         name=path.rpartition("/")[2],
         policies=(),
@@ -145,8 +145,8 @@ def _begin(visit: Visit) -> Asked:
     )
 
 
-def _read(form: Form) -> Asked:
-    return Asked(
+def _read(form: Form) -> SimulationForm:
+    return SimulationForm(
         kind=_text(form, "kind"),
         name=_text(form, "name")[:512],
         policies=tuple(
@@ -165,30 +165,32 @@ def _read(form: Form) -> Asked:
     )
 
 
-def _read_keys(form: Form) -> Iterable[Key]:
+def _read_keys(form: Form) -> Iterable[SimulatedKey]:
     for number in range(_KEYS_MAX):
         name = form.find(f"k{number}.name")
         if name is None:
             return
         kind = form.find(f"k{number}.type") or "string"
         values = _lines(form, f"k{number}.values")
-        yield Key(name.strip(), kind if kind in TYPES else "string", values)
+        yield SimulatedKey(name.strip(), kind if kind in TYPES else "string", values)
 
 
-def _turn(asked: Asked, command: str, place: int | None, form: Form) -> Asked:
+def _turn(
+    asked: SimulationForm, command: str, place: int | None, form: Form
+) -> SimulationForm:
     """Do what a button that only changes the form says."""
     policies, keys = asked.policies, asked.keys
     changes: dict[str, dict[str, Any]] = {
         "add-policy": {"policies": (*policies, "")[:_POLICIES_MAX]},
         "remove-policy": {"policies": _without(policies, place)},
-        "add-key": {"keys": (*keys, Key(""))[:_KEYS_MAX]},
+        "add-key": {"keys": (*keys, SimulatedKey(""))[:_KEYS_MAX]},
         "remove-key": {"keys": _without(keys, place)},
     }
     if command in changes:
         return replace(asked, **changes[command])
     if command.startswith("pick"):
         if asked.picker is None:
-            return replace(asked, picker=Picker(statement=0))
+            return replace(asked, picker=ActionPicker(statement=0))
         new = asked.picker.added(command, form, asked.actions)
         return replace(
             asked,
@@ -198,7 +200,7 @@ def _turn(asked: Asked, command: str, place: int | None, form: Form) -> Asked:
     return asked
 
 
-def _find_mistake(asked: Asked) -> Problem | None:
+def _find_mistake(asked: SimulationForm) -> Problem | None:
     """What is wrong with a pasted policy, and where."""
     kinds = {
         **{
@@ -217,7 +219,9 @@ def _find_mistake(asked: Asked) -> Problem | None:
     return None
 
 
-async def _simulate(visit: Visit, asked: Asked) -> tuple[tuple[Row, ...], Texts]:
+async def _simulate(
+    visit: Visit, asked: SimulationForm
+) -> tuple[tuple[SimulationRow, ...], PolicyTexts]:
     if not asked.actions:
         raise ValidationError("Write at least one action, such as s3:GetObject.")
     if len(asked.actions) > _ACTIONS_MAX or len(asked.resources) > _RESOURCES_MAX:
@@ -234,18 +238,18 @@ async def _simulate(visit: Visit, asked: Asked) -> tuple[tuple[Row, ...], Texts]
         texts = await read_texts(visit, asked.kind, asked.name.rpartition("/")[2])
     else:
         result = await visit.iam("SimulateCustomPolicy", **given)
-        texts = Texts({})
+        texts = PolicyTexts({})
     pasted: dict[str, str] = {
         f"PolicyInputList.{number}": text
         for number, text in enumerate(given.get("PolicyInputList") or (), 1)
     }
     pasted["PermissionsBoundaryPolicyInputList.1"] = asked.boundary
     pasted["ResourcePolicy"] = asked.resource_policy
-    all_texts = Texts({**texts.found, **pasted}, refused=texts.refused)
+    all_texts = PolicyTexts({**texts.found, **pasted}, refused=texts.refused)
     return make_rows(result["EvaluationResults"], all_texts), texts
 
 
-def _policies_given(asked: Asked) -> dict[str, Any]:
+def _policies_given(asked: SimulationForm) -> dict[str, Any]:
     boundary = asked.boundary if asked.boundary.strip() else None
     resource = asked.resource_policy if asked.resource_policy.strip() else None
     texts = [text for text in asked.policies if text.strip()]
@@ -260,7 +264,7 @@ def _policies_given(asked: Asked) -> dict[str, Any]:
     }
 
 
-def _request_given(asked: Asked) -> dict[str, Any]:
+def _request_given(asked: SimulationForm) -> dict[str, Any]:
     owner = asked.owner
     return {
         "ActionNames": list(asked.actions),
@@ -275,7 +279,7 @@ def _request_given(asked: Asked) -> dict[str, Any]:
     }
 
 
-def _entry(key: Key) -> Mapping[str, Any]:
+def _entry(key: SimulatedKey) -> Mapping[str, Any]:
     kind = key.type
     if len(key.values) > 1 and not kind.endswith("List"):
         kind = f"{kind}List"
@@ -286,7 +290,7 @@ def _entry(key: Key) -> Mapping[str, Any]:
     }
 
 
-async def _with_keys(visit: Visit, asked: Asked) -> Asked:
+async def _with_keys(visit: Visit, asked: SimulationForm) -> SimulationForm:
     """The form with a row for each condition key that the policies ask for."""
     texts = [text for text in asked.policies if text.strip()] or None
     if asked.has_principal:
@@ -300,7 +304,7 @@ async def _with_keys(visit: Visit, asked: Asked) -> Asked:
         result = await visit.iam("GetContextKeysForCustomPolicy", PolicyInputList=texts)
     have = {key.name.lower() for key in asked.keys}
     new = (
-        Key(name, _type_of(name))
+        SimulatedKey(name, _type_of(name))
         for name in result["ContextKeyNames"]
         if name.lower() not in have
     )

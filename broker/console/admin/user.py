@@ -5,11 +5,11 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.console.admin.reading import Partly, tag_lines
+from broker.console.admin.reading import PageReader, tag_lines
 from broker.console.admin.tag_lines import read_tags
 from broker.console.admin.users import HERE, group_names
 from broker.console.admin.visit import OK, Visit, go, visited, words
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError
 
 USER = "/console/users/user"
@@ -21,15 +21,15 @@ _CHOICES_MAX = 300
 class UserPages:
     """The pages of one user that are about the user as such."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the pages are."""
         return (
-            (USER, ["GET", "POST"], visited(self._inside, HERE, self.summary)),
-            (GROUPS, ["GET", "POST"], visited(self._inside, HERE, self.groups)),
-            (TAGS, ["GET", "POST"], visited(self._inside, HERE, self.tags)),
+            (USER, ["GET", "POST"], visited(self._frame, HERE, self.summary)),
+            (GROUPS, ["GET", "POST"], visited(self._frame, HERE, self.groups)),
+            (TAGS, ["GET", "POST"], visited(self._frame, HERE, self.tags)),
         )
 
     async def summary(self, visit: Visit) -> Response:
@@ -48,7 +48,7 @@ class UserPages:
             except BrokerError as error:
                 problem, status = words(error), error.status
         user = await read_user(visit, name)
-        partly = Partly(visit)
+        partly = PageReader(visit)
         given = {"UserName": name}
         profile = await partly.iam("GetLoginProfile", **given)
         return await visit.show(
@@ -60,9 +60,9 @@ class UserPages:
             problem=problem,
             new_name=visit.text("new_name") if problem else user["UserName"],
             new_path=visit.text("new_path") if problem else user["Path"],
-            groups=await partly.every("ListGroupsForUser", "Groups", **given),
-            keys=await partly.every("ListAccessKeys", "AccessKeyMetadata", **given),
-            devices=await partly.every("ListMFADevices", "MFADevices", **given),
+            groups=await partly.list_all("ListGroupsForUser", "Groups", **given),
+            keys=await partly.list_all("ListAccessKeys", "AccessKeyMetadata", **given),
+            devices=await partly.list_all("ListMFADevices", "MFADevices", **given),
             profile=profile and profile["LoginProfile"],
             refused=partly.refused,
         )
@@ -83,10 +83,10 @@ class UserPages:
                 problem, status = words(error), error.status
         user = await read_user(visit, name)
         mine = await group_names(visit, name)
-        partly = Partly(visit)
+        partly = PageReader(visit)
         offered = [
             one["GroupName"]
-            for one in await partly.every("ListGroups", "Groups")
+            for one in await partly.list_all("ListGroups", "Groups")
             if one["GroupName"] not in mine
         ]
         return await visit.show(

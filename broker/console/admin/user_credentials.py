@@ -7,11 +7,11 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.console.admin.new_password import new_password
-from broker.console.admin.reading import OLD_DAYS, Partly, days_since
+from broker.console.admin.reading import OLD_DAYS, PageReader, days_since
 from broker.console.admin.user import read_user
 from broker.console.admin.users import HERE, least_length
 from broker.console.admin.visit import OK, Visit, go, visited, words
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, NoSuchEntity, ValidationError
 
 CREDENTIALS = "/console/users/credentials"
@@ -19,7 +19,7 @@ _KEYS_MAX = 2
 
 
 @dataclass(frozen=True, slots=True)
-class ShownKey:
+class AccessKeyView:
     """An access key, how old it is, and when it was used last."""
 
     key: Mapping[str, Any]
@@ -28,28 +28,28 @@ class ShownKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Secret:
+class NewSecret:
     """What is shown once: a label and the text, in the order of the page."""
 
     title: str
     parts: tuple[tuple[str, str, str], ...]
 
 
-class UserCredentials:
+class UserCredentialPages:
     """The page and what can be done on it."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the page is."""
-        page = visited(self._inside, HERE, self.page)
+        page = visited(self._frame, HERE, self.page)
         return ((CREDENTIALS, ["GET", "POST"], page),)
 
     async def page(self, visit: Visit) -> Response:
         """``/console/users/credentials``."""
         name, problem, status = visit.form.require("name"), "", OK
-        secret: Secret | None = None
+        secret: NewSecret | None = None
         if visit.posted:
             try:
                 deed = _DEEDS.get(visit.text("do"))
@@ -61,7 +61,7 @@ class UserCredentials:
             except BrokerError as error:
                 problem, status = words(error), error.status
         user = await read_user(visit, name)
-        partly = Partly(visit)
+        partly = PageReader(visit)
         profile = await partly.iam("GetLoginProfile", UserName=name)
         return await visit.show(
             "admin/user_credentials.html",
@@ -75,22 +75,24 @@ class UserCredentials:
             keys_max=_KEYS_MAX,
             old_days=OLD_DAYS,
             profile=profile and profile["LoginProfile"],
-            devices=await partly.every("ListMFADevices", "MFADevices", UserName=name),
+            devices=await partly.list_all(
+                "ListMFADevices", "MFADevices", UserName=name
+            ),
             others=await _others(partly, name),
             refused=list(dict.fromkeys(partly.refused)),
         )
 
-    async def _keys(self, partly: Partly, name: str) -> list[ShownKey]:
-        now = self._inside.desk.deps.clock.now()
+    async def _keys(self, partly: PageReader, name: str) -> list[AccessKeyView]:
+        now = self._frame.context.deps.clock.now()
         shown = []
-        for key in await partly.every(
+        for key in await partly.list_all(
             "ListAccessKeys", "AccessKeyMetadata", UserName=name
         ):
             used = await partly.iam(
                 "GetAccessKeyLastUsed", AccessKeyId=key["AccessKeyId"]
             )
             shown.append(
-                ShownKey(
+                AccessKeyView(
                     key,
                     days_since(key["CreateDate"], now),
                     used and used["AccessKeyLastUsed"],
@@ -106,10 +108,10 @@ _OTHERS = (
 _SERVICE = ("ListServiceSpecificCredentials", "ServiceSpecificCredentials")
 
 
-async def _others(partly: Partly, name: str) -> list[tuple[str, int]]:
+async def _others(partly: PageReader, name: str) -> list[tuple[str, int]]:
     """The kinds of credentials that only the API manages, and how many there are."""
     counts = [
-        (noun, len(await partly.every(action, member, UserName=name)))
+        (noun, len(await partly.list_all(action, member, UserName=name)))
         for action, member, noun in _OTHERS
     ]
     found = await partly.iam(_SERVICE[0], UserName=name)
@@ -119,9 +121,9 @@ async def _others(partly: Partly, name: str) -> list[tuple[str, int]]:
     return [(noun, count) for noun, count in counts if count]
 
 
-async def _make_key(visit: Visit, name: str) -> Secret:
+async def _make_key(visit: Visit, name: str) -> NewSecret:
     key = (await visit.iam("CreateAccessKey", UserName=name))["AccessKey"]
-    return Secret(
+    return NewSecret(
         "The new access key",
         (
             ("access-key-id", "Access key ID", key["AccessKeyId"]),
@@ -143,7 +145,7 @@ async def _delete_key(visit: Visit, name: str) -> None:
     await visit.iam("DeleteAccessKey", UserName=name, AccessKeyId=visit.text("key"))
 
 
-async def _set_password(visit: Visit, name: str) -> Secret | None:
+async def _set_password(visit: Visit, name: str) -> NewSecret | None:
     typed = visit.form.find("password") or ""
     password = typed or new_password(await least_length(visit))
     given = {
@@ -159,7 +161,7 @@ async def _set_password(visit: Visit, name: str) -> Secret | None:
         await visit.iam("UpdateLoginProfile", **given)
     if typed:
         return None
-    return Secret("The new password", (("password", "Password", password),))
+    return NewSecret("The new password", (("password", "Password", password),))
 
 
 async def _delete_password(visit: Visit, name: str) -> None:
@@ -181,7 +183,7 @@ async def remove_device(visit: Visit, name: str, serial: str) -> None:
         await visit.iam("DeleteVirtualMFADevice", SerialNumber=serial)
 
 
-_Deed = Callable[[Visit, str], Awaitable[Secret | None]]
+_Deed = Callable[[Visit, str], Awaitable[NewSecret | None]]
 
 _DEEDS: Mapping[str, _Deed] = {
     "make-key": _make_key,

@@ -10,18 +10,18 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.console.admin.reading import every
+from broker.console.admin.reading import list_all
 from broker.console.admin.user import read_user
 from broker.console.admin.users import HERE, USERS
 from broker.console.admin.visit import OK, Visit, go, visited, words
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, NoSuchEntity, ValidationError
 
 DELETE = "/console/users/delete"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class DeletionStep:
     """One thing that goes: what it is, and the action that removes it."""
 
     what: str
@@ -32,12 +32,12 @@ class Step:
 class UserDeletion:
     """The page that asks, and the deletion."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the page is."""
-        return ((DELETE, ["GET", "POST"], visited(self._inside, HERE, self.page)),)
+        return ((DELETE, ["GET", "POST"], visited(self._frame, HERE, self.page)),)
 
     async def page(self, visit: Visit) -> Response:
         """``/console/users/delete``: GET asks, POST with the name typed deletes."""
@@ -67,7 +67,7 @@ class UserDeletion:
         )
 
 
-async def _take(visit: Visit, step: Step) -> None:
+async def _take(visit: Visit, step: DeletionStep) -> None:
     try:
         await visit.iam(step.action, **step.given)
     except NoSuchEntity:
@@ -75,23 +75,25 @@ async def _take(visit: Visit, step: Step) -> None:
         return
 
 
-async def _steps(visit: Visit, name: str) -> list[Step]:
+async def _steps(visit: Visit, name: str) -> list[DeletionStep]:
     """All that stands in the way of ``DeleteUser``, in the order to remove it.
 
     Raises:
         BrokerError: one may not see what there is.
     """
     user = {"UserName": name}
-    steps: list[Step] = []
+    steps: list[DeletionStep] = []
     for what, action, parameter, (listing, member, key) in _KINDS:
-        for one in await every(visit, listing, member, **user):
+        for one in await list_all(visit, listing, member, **user):
             value = one[key] if key else one
             steps.append(
-                Step(f"{what} {_short(value)}", action, {**user, parameter: value})
+                DeletionStep(
+                    f"{what} {_short(value)}", action, {**user, parameter: value}
+                )
             )
             if action == "DeactivateMFADevice" and ":mfa/" in value:
                 steps.append(
-                    Step(
+                    DeletionStep(
                         f"Virtual device {_short(value)}",
                         "DeleteVirtualMFADevice",
                         {"SerialNumber": value},
@@ -101,7 +103,7 @@ async def _steps(visit: Visit, name: str) -> list[Step]:
     for one in answer["ServiceSpecificCredentials"]:
         value = one["ServiceSpecificCredentialId"]
         steps.append(
-            Step(
+            DeletionStep(
                 f"Credential for {one['ServiceName']} {value}",
                 "DeleteServiceSpecificCredential",
                 {**user, "ServiceSpecificCredentialId": value},
@@ -109,7 +111,7 @@ async def _steps(visit: Visit, name: str) -> list[Step]:
         )
     try:
         await visit.iam("GetLoginProfile", **user)
-        steps.append(Step("Console password", "DeleteLoginProfile", user))
+        steps.append(DeletionStep("Console password", "DeleteLoginProfile", user))
     except NoSuchEntity:
         pass
     return steps

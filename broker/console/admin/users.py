@@ -10,13 +10,13 @@ from starlette.responses import Response
 from broker.console.admin.new_password import new_password
 from broker.console.admin.reading import (
     OLD_DAYS,
-    Partly,
+    PageReader,
     days_since,
-    every,
+    list_all,
 )
 from broker.console.admin.tag_lines import read_tags
 from broker.console.admin.visit import OK, Visit, address, visited, words
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.errors import AccessDenied, BrokerError
 from broker.model.overview import UserOverview
 
@@ -31,7 +31,7 @@ _CHOICES_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class UserRow:
     """A user in the list; ``details`` are there for whoever may see them."""
 
     name: str
@@ -47,18 +47,18 @@ class Row:
 class Users:
     """The two pages."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the pages are."""
         return (
-            (USERS, ["GET"], visited(self._inside, HERE, self.page)),
+            (USERS, ["GET"], visited(self._frame, HERE, self.page)),
             (
                 NEW,
                 ["GET", "POST"],
                 # A box for each group is more than a short form's fields.
-                visited(self._inside, HERE, self.new, long=True),
+                visited(self._frame, HERE, self.new, long=True),
             ),
         )
 
@@ -76,14 +76,14 @@ class Users:
                 NamePart=wanted,
                 MaxItems=_ROWS,
             )
-            now = self._inside.desk.deps.clock.now()
+            now = self._frame.context.deps.clock.now()
             rows = [_row(one, now) for one in answer["Users"]]
         except AccessDenied as error:
             # Fewer permissions: the list that the API gives, without what is hidden.
             denied = words(error)
             answer = await visit.iam("ListUsers", **given, MaxItems=_ROWS)
             rows = [
-                Row(one["UserName"], one["Path"], one["CreateDate"])
+                UserRow(one["UserName"], one["Path"], one["CreateDate"])
                 for one in answer["Users"]
                 if wanted.lower() in one["UserName"].lower()
             ]
@@ -110,8 +110,8 @@ class Users:
                 return await self._create(visit)
             except BrokerError as error:
                 problem, status = words(error), error.status
-        partly = Partly(visit)
-        groups = await partly.every("ListGroups", "Groups")
+        partly = PageReader(visit)
+        groups = await partly.list_all("ListGroups", "Groups")
         return await visit.show(
             "admin/user_new.html",
             HERE,
@@ -120,7 +120,7 @@ class Users:
             refused=partly.refused,
             groups=[group["GroupName"] for group in groups[:_CHOICES_MAX]],
             groups_more=max(0, len(groups) - _CHOICES_MAX),
-            chosen=visit.form.every("group"),
+            chosen=visit.form.values("group"),
             typed={
                 name: visit.text(name)[:2048]
                 for name in ("name", "path", "tags", "console")
@@ -139,8 +139,8 @@ class Users:
             Tags=tags or None,
         )
         user = made["User"]["UserName"]
-        result = _Made(visit, user)
-        for group in visit.form.every("group"):
+        result = _NewUser(visit, user)
+        for group in visit.form.values("group"):
             await result.step(
                 f"the group {group}", "AddUserToGroup", GroupName=group, UserName=user
             )
@@ -165,11 +165,11 @@ class Users:
             user=user,
             made=result,
             has_password=visit.text("console") in {"generate", "typed"},
-            origin=self._inside.desk.deps.public_origin,
+            origin=self._frame.context.deps.public_origin,
         )
 
 
-class _Made:
+class _NewUser:
     """What came of the steps that follow the making of a user."""
 
     def __init__(self, visit: Visit, user: str) -> None:
@@ -192,23 +192,23 @@ class _Made:
 
 async def least_length(visit: Visit) -> int:
     """How long the account's password policy wants passwords, as far as one may know."""
-    policy = await Partly(visit).iam("GetAccountPasswordPolicy")
+    policy = await PageReader(visit).iam("GetAccountPasswordPolicy")
     return 0 if policy is None else policy["PasswordPolicy"]["MinimumPasswordLength"]
 
 
 async def group_names(visit: Visit, user: str) -> list[str]:
     """The groups of a user."""
-    groups = await every(visit, "ListGroupsForUser", "Groups", UserName=user)
+    groups = await list_all(visit, "ListGroupsForUser", "Groups", UserName=user)
     return [group["GroupName"] for group in groups]
 
 
-def _row(one: UserOverview, now: datetime) -> Row:
+def _row(one: UserOverview, now: datetime) -> UserRow:
     ages = [
         days_since(key.created_at, now)
         for key in one.keys
         if key.status.value == "Active"
     ]
-    return Row(
+    return UserRow(
         name=one.user.name,
         path=one.user.path,
         created_at=one.user.created_at,

@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.console.console_session import SignedIn
-from broker.console.desk import Precondition
+from broker.console.context import Precondition
 from broker.console.forms import Form, newlines
-from broker.console.inside import Inside
-from broker.console.pages import Handler, see_other
+from broker.console.page_frame import PageFrame
+from broker.console.rendering import Handler, see_other
 from broker.errors import BrokerError, ServiceUnavailable
 
 OK = 200
@@ -25,9 +25,9 @@ class Visit:
     """A signed-in person's request; a form that changes things was held to them."""
 
     def __init__(
-        self, inside: Inside, request: Request, form: Form, who: SignedIn
+        self, frame: PageFrame, request: Request, form: Form, who: SignedIn
     ) -> None:
-        self.inside = inside
+        self.frame = frame
         self.request = request
         self.form = form
         self.who = who
@@ -69,7 +69,7 @@ class Visit:
         Raises:
             BrokerError: it failed, and the audit says so.
         """
-        return await self.inside.perform(
+        return await self.frame.perform(
             self.request, self.who, ("iam", action), given, first=first
         )
 
@@ -81,7 +81,7 @@ class Visit:
         Raises:
             BrokerError: it failed, and the audit says so.
         """
-        return await self.inside.perform(
+        return await self.frame.perform(
             self.request, self.who, (service, action), given
         )
 
@@ -89,7 +89,7 @@ class Visit:
         self, template: str, here: str, status: int = OK, **context: object
     ) -> Response:
         """A page in the frame; ``here`` is its entry in the navigation."""
-        return await self.inside.show(
+        return await self.frame.show(
             self.request, self.who, template, here, status, **context
         )
 
@@ -97,23 +97,23 @@ class Visit:
 Page = Callable[[Visit], Awaitable[Response]]
 
 
-def visited(inside: Inside, here: str, page: Page, *, long: bool = False) -> Handler:
+def visited(frame: PageFrame, here: str, page: Page, *, long: bool = False) -> Handler:
     """The handler of a page; ``here`` is its entry in the navigation.
 
     ``long`` is for pages whose form may hold a whole policy.
     """
 
     async def answer(request: Request) -> Response:
-        entered = await inside.enter(request, long=long)
+        entered = await frame.enter(request, long=long)
         if isinstance(entered, Response):
             return entered
-        visit = Visit(inside, request, *entered)
+        visit = Visit(frame, request, *entered)
         try:
             return await page(visit)
         except ServiceUnavailable:
             raise
         except BrokerError as error:
-            return await inside.refuse(request, visit.who, error, here)
+            return await frame.refuse(request, visit.who, error, here)
 
     return answer
 

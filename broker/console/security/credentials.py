@@ -6,7 +6,7 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.console.admin.visit import go, words
-from broker.console.security.own import HOME, SERVICES, Own
+from broker.console.security.own import HOME, SERVICES, OwnCredentials
 from broker.errors import BrokerError, NoSuchEntity, ServiceUnavailable
 
 NEW_KEY = "/console/security/access-keys/new"
@@ -20,7 +20,7 @@ _STATUSES = frozenset({"Active", "Inactive"})
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class CredentialKind:
     """A kind of credential: IAM's noun for it, its parameter, and where it is shown."""
 
     noun: str
@@ -32,22 +32,24 @@ class Kind:
 
 
 KINDS = {
-    "access-key": Kind("AccessKey", "AccessKeyId", "access key", HOME, "key-gone"),
-    "certificate": Kind(
+    "access-key": CredentialKind(
+        "AccessKey", "AccessKeyId", "access key", HOME, "key-gone"
+    ),
+    "certificate": CredentialKind(
         "SigningCertificate",
         "CertificateId",
         "signing certificate",
         HOME,
         upload="CertificateBody",
     ),
-    "ssh-key": Kind(
+    "ssh-key": CredentialKind(
         "SSHPublicKey",
         "SSHPublicKeyId",
         "SSH public key",
         SERVICES,
         upload="SSHPublicKeyBody",
     ),
-    "service": Kind(
+    "service": CredentialKind(
         "ServiceSpecificCredential",
         "ServiceSpecificCredentialId",
         "service-specific credential",
@@ -56,7 +58,7 @@ KINDS = {
 }
 
 
-async def new_key(own: Own) -> Response:
+async def new_key(own: OwnCredentials) -> Response:
     """``POST /console/security/access-keys/new``: the secret is shown this once."""
     made = (await own.iam("CreateAccessKey"))["AccessKey"]
     return await own.show(
@@ -69,7 +71,7 @@ async def new_key(own: Own) -> Response:
     )
 
 
-async def new_service_credential(own: Own) -> Response:
+async def new_service_credential(own: OwnCredentials) -> Response:
     """``POST /console/security/services/new``: for one service."""
     made = await own.iam(
         "CreateServiceSpecificCredential", ServiceName=own.visit.text("service")
@@ -77,7 +79,7 @@ async def new_service_credential(own: Own) -> Response:
     return await _show_service_secret(own, made["ServiceSpecificCredential"])
 
 
-async def reset_service_credential(own: Own) -> Response:
+async def reset_service_credential(own: OwnCredentials) -> Response:
     """``POST /console/security/services/reset``: a new secret."""
     made = await own.iam(
         "ResetServiceSpecificCredential",
@@ -86,7 +88,7 @@ async def reset_service_credential(own: Own) -> Response:
     return await _show_service_secret(own, made["ServiceSpecificCredential"])
 
 
-async def upload(own: Own) -> Response:
+async def upload(own: OwnCredentials) -> Response:
     """``/console/security/upload``: a certificate's or public key's text."""
     name, kind = _kind(own)
     if not kind.upload:
@@ -107,7 +109,7 @@ async def upload(own: Own) -> Response:
     )
 
 
-async def set_status(own: Own) -> Response:
+async def set_status(own: OwnCredentials) -> Response:
     """``POST /console/security/status``: on or off."""
     _, kind = _kind(own)
     status = own.visit.text("status")
@@ -119,7 +121,7 @@ async def set_status(own: Own) -> Response:
     return go(kind.page, done="status")
 
 
-async def remove(own: Own) -> Response:
+async def remove(own: OwnCredentials) -> Response:
     """``/console/security/remove``: asks once more; with POST it is done."""
     name, kind = _kind(own)
     identifier = own.visit.text("id")
@@ -131,7 +133,7 @@ async def remove(own: Own) -> Response:
     return go(kind.page, done=kind.done)
 
 
-async def _show_service_secret(own: Own, made: dict[str, Any]) -> Response:
+async def _show_service_secret(own: OwnCredentials, made: dict[str, Any]) -> Response:
     is_password = "ServicePassword" in made
     name = made["ServiceUserName" if is_password else "ServiceCredentialAlias"]
     return await own.show(
@@ -147,7 +149,7 @@ async def _show_service_secret(own: Own, made: dict[str, Any]) -> Response:
     )
 
 
-def _kind(own: Own) -> tuple[str, Kind]:
+def _kind(own: OwnCredentials) -> tuple[str, CredentialKind]:
     name = own.visit.text("kind")
     kind = KINDS.get(name)
     if kind is None:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from broker.console.admin.visit import Visit, go, words
 from broker.console.security.overview import device_kind
-from broker.console.security.own import HOME, Own
+from broker.console.security.own import HOME, OwnCredentials
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -29,15 +29,15 @@ _PICTURE = re.compile(r"[A-Za-z0-9+/]{1,8000}={0,2}")
 _PICTURES = "img-src 'self'"
 
 
-async def choose(own: Own) -> Response:
+async def choose(own: OwnCredentials) -> Response:
     """``GET /console/security/mfa/new``: which kind of device."""
-    origin = own.visit.inside.desk.deps.public_origin
+    origin = own.visit.frame.context.deps.public_origin
     return await own.show(
         "mfa_new.html", passkeys=find_relying_party(origin) is not None
     )
 
 
-async def app(own: Own) -> Response:
+async def app(own: OwnCredentials) -> Response:
     """``/console/security/mfa/app``: a name; with POST the device's seed and picture."""
     visit = own.visit
     name = visit.text("name") or own.user_name or ""
@@ -67,7 +67,7 @@ async def app(own: Own) -> Response:
     )
 
 
-async def enable_app(own: Own) -> Response:
+async def enable_app(own: OwnCredentials) -> Response:
     """``POST /console/security/mfa/app/enable``: two codes, or never mind."""
     visit = own.visit
     serial = visit.text("serial")
@@ -90,17 +90,17 @@ async def enable_app(own: Own) -> Response:
     return go(HOME, done="device")
 
 
-async def token(own: Own) -> Response:
+async def token(own: OwnCredentials) -> Response:
     """``/console/security/mfa/token``: a hardware token's number and two codes."""
     return await _with_codes(own, "mfa_token.html", "EnableMFADevice", "device")
 
 
-async def resync(own: Own) -> Response:
+async def resync(own: OwnCredentials) -> Response:
     """``/console/security/mfa/resync``: two codes of a device whose clock is off."""
     return await _with_codes(own, "mfa_resync.html", "ResyncMFADevice", "resynced")
 
 
-async def remove(own: Own) -> Response:
+async def remove(own: OwnCredentials) -> Response:
     """``/console/security/mfa/remove``: asks once more; with POST it is done."""
     visit = own.visit
     serial = visit.text("serial")
@@ -117,7 +117,9 @@ async def remove(own: Own) -> Response:
     return go(HOME, done="device-gone")
 
 
-async def _with_codes(own: Own, template: str, action: str, done: str) -> Response:
+async def _with_codes(
+    own: OwnCredentials, template: str, action: str, done: str
+) -> Response:
     serial = own.visit.text("serial")
     problem, status = "", 200
     if own.visit.posted:
@@ -132,7 +134,7 @@ async def _with_codes(own: Own, template: str, action: str, done: str) -> Respon
     return await own.show(template, problem, status, serial=serial[:256])
 
 
-async def _prove(own: Own, action: str, serial: str) -> None:
+async def _prove(own: OwnCredentials, action: str, serial: str) -> None:
     # People write codes as their app shows them, in two groups.
     first, second = (
         own.visit.text(f"{which}_code").replace(" ", "")
@@ -147,7 +149,7 @@ async def _prove(own: Own, action: str, serial: str) -> None:
 
 
 async def _show_seed(
-    own: Own,
+    own: OwnCredentials,
     problem: str = "",
     status: int = 200,
     *,

@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.console.security.own import Own
+from broker.console.security.own import OwnCredentials
 from broker.errors import AccessDenied
 from broker.identities.passkeys import is_passkey
 
@@ -23,7 +23,7 @@ _DONE = {
 }
 
 
-async def overview(own: Own) -> Response:
+async def overview(own: OwnCredentials) -> Response:
     """``GET /console/security``: password, MFA devices, access keys, certificates."""
     devices = await own.listed("ListMFADevices", "MFADevices")
     keys = await own.listed("ListAccessKeys", "AccessKeyMetadata")
@@ -39,7 +39,7 @@ async def overview(own: Own) -> Response:
     )
 
 
-async def services(own: Own) -> Response:
+async def services(own: OwnCredentials) -> Response:
     """``GET /console/security/services``: SSH keys, service-specific credentials."""
     return await own.show(
         "services.html",
@@ -58,7 +58,9 @@ def device_kind(serial: str) -> str:
     return "Authenticator app" if serial.startswith("arn:") else "Hardware token"
 
 
-async def _last_use(own: Own, key: Mapping[str, Any]) -> Mapping[str, Any] | None:
+async def _last_use(
+    own: OwnCredentials, key: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
     """When a key was used last; None when that may not be seen."""
     try:
         found = await own.visit.iam(

@@ -7,8 +7,8 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.console.admin.visit import Visit, visited, words
-from broker.console.inside import Inside
-from broker.console.pages import Handler
+from broker.console.page_frame import PageFrame
+from broker.console.rendering import Handler
 from broker.errors import AccessDenied
 from broker.model.principal import PrincipalType
 
@@ -18,18 +18,18 @@ SERVICES = "/console/security/services"
 
 _PERSONAL = frozenset({PrincipalType.USER, PrincipalType.ACCOUNT})
 
-Page = Callable[["Own"], Awaitable[Response]]
+Page = Callable[["OwnCredentials"], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class OwnList:
     """What a list has, or why it is not shown."""
 
     rows: tuple[Mapping[str, Any], ...] = ()
     refused: str = ""
 
 
-class Own:
+class OwnCredentials:
     """A visit of a user, or of root, who has credentials of their own."""
 
     def __init__(self, visit: Visit) -> None:
@@ -49,12 +49,12 @@ class Own:
         """
         return await self.visit.iam(action, UserName=self.user_name, **given)
 
-    async def listed(self, action: str, member: str) -> Listed:
+    async def listed(self, action: str, member: str) -> OwnList:
         """Everything of a kind, which is a handful; a refusal in its place."""
         try:
-            return Listed(tuple((await self.iam(action))[member]))
+            return OwnList(tuple((await self.iam(action))[member]))
         except AccessDenied as error:
-            return Listed(refused=words(error))
+            return OwnList(refused=words(error))
 
     async def show(
         self, template: str, problem: str = "", status: int = 200, **context: object
@@ -71,7 +71,7 @@ class Own:
         )
 
 
-def owned(inside: Inside, page: Page) -> Handler:
+def owned(frame: PageFrame, page: Page) -> Handler:
     """The handler of a page for whoever has credentials of their own.
 
     Somebody else is told what applies to them.
@@ -80,6 +80,6 @@ def owned(inside: Inside, page: Page) -> Handler:
     async def answer(visit: Visit) -> Response:
         if visit.who.principal.type not in _PERSONAL:
             return await visit.show("security/elsewhere.html", HERE)
-        return await page(Own(visit))
+        return await page(OwnCredentials(visit))
 
-    return visited(inside, HERE, answer)
+    return visited(frame, HERE, answer)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from broker.console.inside import Inside, Route
+from broker.console.page_frame import PageFrame, Route
 from broker.console.security import credentials, mfa
 from broker.console.security.overview import overview, services
 from broker.console.security.own import HOME, SERVICES, Page, owned
@@ -35,11 +35,11 @@ _PAGES: tuple[tuple[str, list[str], Page], ...] = (
 class SecurityPages:
     """All of them."""
 
-    def __init__(self, inside: Inside) -> None:
-        self._inside = inside
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
 
     def routes(self) -> Iterable[Route]:
         """Where the pages are."""
         return (
-            (path, methods, owned(self._inside, page)) for path, methods, page in _PAGES
+            (path, methods, owned(self._frame, page)) for path, methods, page in _PAGES
         )

@@ -4,7 +4,7 @@ from starlette.responses import Response
 
 from broker.actions.signin.passkeys import NO_PARTY
 from broker.console.admin.visit import go, words
-from broker.console.security.own import HOME, Own
+from broker.console.security.own import HOME, OwnCredentials
 from broker.errors import AccessDenied, BrokerError, ServiceUnavailable
 from broker.protocols.webauthn import find_relying_party
 
@@ -13,10 +13,10 @@ PASSKEY = "/console/security/mfa/passkey"
 _NO_SCRIPT = "The browser sent no answer of an authenticator: passkeys need JavaScript."
 
 
-async def passkey(own: Own) -> Response:
+async def passkey(own: OwnCredentials) -> Response:
     """``/console/security/mfa/passkey``: a name and a ceremony; POST its answer."""
     visit = own.visit
-    if find_relying_party(visit.inside.desk.deps.public_origin) is None:
+    if find_relying_party(visit.frame.context.deps.public_origin) is None:
         return await own.show("mfa_no_passkeys.html", NO_PARTY)
     problem, status = "", 200
     name = visit.text("name")

@@ -3,7 +3,7 @@
 from starlette.responses import Response
 
 from broker.console.admin.visit import go, words
-from broker.console.security.own import HOME, Own
+from broker.console.security.own import HOME, OwnCredentials
 from broker.errors import BrokerError, ServiceUnavailable
 from broker.identities.password_policy import requirements
 
@@ -11,7 +11,7 @@ _BAD_REQUEST = 400
 _DIFFERENT = "The two new passwords are not the same."
 
 
-async def change_password(own: Own) -> Response:
+async def change_password(own: OwnCredentials) -> Response:
     """``/console/security/password``: the form, and with POST the change."""
     problem, status = "", 200
     if own.visit.posted:
@@ -26,7 +26,7 @@ async def change_password(own: Own) -> Response:
         else:
             return go(HOME, done="password")
     session = own.visit.who.session
-    account = await own.visit.inside.desk.deps.fresh.find_account(session.account)
+    account = await own.visit.frame.context.deps.fresh.find_account(session.account)
     return await own.show(
         "password.html",
         problem,
@@ -35,7 +35,7 @@ async def change_password(own: Own) -> Response:
     )
 
 
-async def _change(own: Own) -> None:
+async def _change(own: OwnCredentials) -> None:
     # As they were typed: white space counts.
     old, new, again = (
         own.visit.form.find(name) or ""

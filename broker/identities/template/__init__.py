@@ -12,12 +12,12 @@ from broker.identities.template.apply import apply_template
 from broker.identities.template.changes import Change, ChangeKind
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.export import export_account
-from broker.identities.template.kind import Surroundings
+from broker.identities.template.kind import TemplateContext
 
 __all__ = [
     "Change",
     "ChangeKind",
-    "Surroundings",
+    "TemplateContext",
     "TemplateError",
     "apply_template",
     "export_account",

@@ -29,7 +29,7 @@ from broker.identities.outbound import (
     with_outbound,
 )
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import Work
+from broker.identities.template.kind import AccountWork
 from broker.identities.template.properties import Properties
 from broker.model.account import Account, parse_account_id
 
@@ -92,7 +92,9 @@ def shown_settings(account: Account) -> dict[str, object]:
     }
 
 
-async def with_settings(work: Work, account: Account, wanted: Settings) -> Account:
+async def with_settings(
+    work: AccountWork, account: Account, wanted: Settings
+) -> Account:
     """The account with the settings that a template asks for.
 
     Raises:
@@ -123,10 +125,10 @@ async def with_settings(work: Work, account: Account, wanted: Settings) -> Accou
     return _switch_outbound(work, account, enabled=bool(wanted[OPTION]))
 
 
-def _switch_outbound(work: Work, account: Account, *, enabled: bool) -> Account:
+def _switch_outbound(work: AccountWork, account: Account, *, enabled: bool) -> Account:
     outbound = find_outbound(account)
     if outbound is None:
-        sealer = work.surroundings.sealer
+        sealer = work.context.sealer
         if sealer is None:
             raise InvalidInput("Outbound federation cannot be switched on here.")
         keys = first_keys(account.account_id, sealer, work.now)

@@ -36,7 +36,12 @@ from broker.identities.template.changes import (
     shown,
 )
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import Kind, Spec, Surroundings, Work
+from broker.identities.template.kind import (
+    AccountWork,
+    EntityKind,
+    Spec,
+    TemplateContext,
+)
 from broker.identities.template.kinds import KINDS
 from broker.identities.template.reader import (
     AccountTemplate,
@@ -54,7 +59,7 @@ class _Run:
     """One application of a template, and what it found."""
 
     directory: Directory
-    surroundings: Surroundings
+    context: TemplateContext
     operator: str
     now: datetime
     prune: bool
@@ -67,7 +72,7 @@ async def apply_template(
     text: str,
     *,
     directory: Directory,
-    surroundings: Surroundings,
+    context: TemplateContext,
     operator: str,
     now: datetime,
     dry_run: bool = False,
@@ -85,10 +90,10 @@ async def apply_template(
             belongs to is as it was before.
         StoreUnavailableError, ConflictError: the database is away or was busy.
     """
-    accounts = parse_template(text, surroundings, now)
+    accounts = parse_template(text, context, now)
     run = _Run(
         directory=directory,
-        surroundings=surroundings,
+        context=context,
         operator=operator,
         now=now.replace(microsecond=0),
         prune=prune,
@@ -154,15 +159,15 @@ async def _change_account(run: _Run, template: AccountTemplate) -> None:
 
 
 @asynccontextmanager
-async def _working(run: _Run, template: AccountTemplate) -> AsyncIterator[Work]:
+async def _working(run: _Run, template: AccountTemplate) -> AsyncIterator[AccountWork]:
     """The account's transaction; refusals inside it tell the account's place."""
     try:
         async with run.directory.change(template.account) as change:
-            yield Work(
+            yield AccountWork(
                 change=change,
                 account=await require_account(change, template.account),
                 now=run.now,
-                surroundings=run.surroundings,
+                context=run.context,
                 promised=run.promised,
             )
     except BrokerError as error:
@@ -173,12 +178,12 @@ async def _working(run: _Run, template: AccountTemplate) -> AsyncIterator[Work]:
 class _Step:
     """What one entity needs: what is there, what shall be, what to print."""
 
-    kind: Kind[Any]
+    kind: EntityKind[Any]
     before: Any
     after: Any
     changes: tuple[Change, ...]
 
-    async def take(self, work: Work, place: str) -> None:
+    async def take(self, work: AccountWork, place: str) -> None:
         """Do it.
 
         Raises:
@@ -200,7 +205,10 @@ class _Step:
 
 
 async def _steps(
-    run: _Run, template: AccountTemplate, kind: Kind[Any], directory: DirectoryReader
+    run: _Run,
+    template: AccountTemplate,
+    kind: EntityKind[Any],
+    directory: DirectoryReader,
 ) -> Sequence[_Step]:
     wanted = template.specs(kind)
     if wanted is None:
@@ -226,7 +234,7 @@ async def _steps(
 def _step(
     run: _Run,
     template: AccountTemplate,
-    kind: Kind[Spec],
+    kind: EntityKind[Spec],
     before: Spec | None,
     after: Spec,
 ) -> _Step:
@@ -287,7 +295,7 @@ def _named(policies: tuple[ControlPolicy, ...]) -> str:
     return ", ".join(policy.name for policy in policies) or "nothing"
 
 
-async def _write_account(work: Work, template: AccountTemplate) -> None:
+async def _write_account(work: AccountWork, template: AccountTemplate) -> None:
     options = dict(work.account.options)
     for kind, policies in template.controls.items():
         options.pop(kind, None)

@@ -1,7 +1,12 @@
 """``Groups``: the properties of ``AWS::IAM::Group``; users say which they are in."""
 
 from broker.identities import groups
-from broker.identities.template.kind import Kind, Reading, Work, without_empty
+from broker.identities.template.kind import (
+    AccountReading,
+    AccountWork,
+    EntityKind,
+    without_empty,
+)
 from broker.identities.template.owned import (
     OwnerSpec,
     load_owned,
@@ -19,7 +24,7 @@ from broker.stores.directory.port import DirectoryReader
 _PAGE = 1000
 
 
-def _parse(properties: Properties, _reading: Reading) -> OwnerSpec:
+def _parse(properties: Properties, _reading: AccountReading) -> OwnerSpec:
     """Neither tags nor a permissions boundary: groups have none."""
     return OwnerSpec(
         name=properties.name("GroupName"),
@@ -42,14 +47,14 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[OwnerSpe
         request = PageRequest(page.marker, _PAGE)
 
 
-async def _create(work: Work, spec: OwnerSpec) -> None:
+async def _create(work: AccountWork, spec: OwnerSpec) -> None:
     group = await groups.create_group(
         work.change, work.account, name=spec.name, path=spec.path, now=work.now
     )
     await write_owned(work, group, None, spec)
 
 
-async def _update(work: Work, before: OwnerSpec, after: OwnerSpec) -> None:
+async def _update(work: AccountWork, before: OwnerSpec, after: OwnerSpec) -> None:
     group = await _require(work, before)
     group = await groups.rename_group(
         work.change, group, name=after.name, path=after.path
@@ -57,7 +62,7 @@ async def _update(work: Work, before: OwnerSpec, after: OwnerSpec) -> None:
     await write_owned(work, group, before, after)
 
 
-async def _delete(work: Work, spec: OwnerSpec) -> None:
+async def _delete(work: AccountWork, spec: OwnerSpec) -> None:
     group = await _require(work, spec)
     for policy in spec.policies:
         await work.change.delete_inline_policy(group.account, group.group_id, policy)
@@ -66,7 +71,7 @@ async def _delete(work: Work, spec: OwnerSpec) -> None:
     await groups.delete_group(work.change, group)
 
 
-async def _require(work: Work, spec: OwnerSpec) -> Group:
+async def _require(work: AccountWork, spec: OwnerSpec) -> Group:
     return await groups.require_group(work.change, work.account.account_id, spec.name)
 
 
@@ -74,7 +79,7 @@ def _show(spec: OwnerSpec) -> dict[str, object]:
     return without_empty(show_owned(spec, "GroupName"))
 
 
-GROUPS: Kind[OwnerSpec] = Kind(
+GROUPS: EntityKind[OwnerSpec] = EntityKind(
     section="Groups",
     noun="group",
     key=lambda spec: spec.name.lower(),

@@ -8,9 +8,9 @@ from broker.identities.roles import require_role
 from broker.identities.tags import KeyCase
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import (
-    Kind,
-    Reading,
-    Work,
+    AccountReading,
+    AccountWork,
+    EntityKind,
     shown_tags,
     without_empty,
 )
@@ -33,7 +33,7 @@ class ProfileSpec:
     tags: Mapping[str, str] = field(metadata={"property": "Tags"})
 
 
-def _parse(properties: Properties, _reading: Reading) -> ProfileSpec:
+def _parse(properties: Properties, _reading: AccountReading) -> ProfileSpec:
     roles = properties.texts("Roles")
     if len(roles) > 1:
         raise TemplateError(f"{properties.place}.Roles", "must name one role at most")
@@ -67,7 +67,7 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[ProfileS
         request = PageRequest(page.marker, _PAGE)
 
 
-async def _create(work: Work, spec: ProfileSpec) -> None:
+async def _create(work: AccountWork, spec: ProfileSpec) -> None:
     profile = await instance_profiles.create_instance_profile(
         work.change,
         work.account,
@@ -79,7 +79,7 @@ async def _create(work: Work, spec: ProfileSpec) -> None:
     await _put_role(work, profile, spec.role)
 
 
-async def _update(work: Work, before: ProfileSpec, after: ProfileSpec) -> None:
+async def _update(work: AccountWork, before: ProfileSpec, after: ProfileSpec) -> None:
     for label, old, new in (
         ("InstanceProfileName", before.name, after.name),
         ("Path", before.path, after.path),
@@ -97,17 +97,17 @@ async def _update(work: Work, before: ProfileSpec, after: ProfileSpec) -> None:
         await _put_role(work, profile, after.role)
 
 
-async def _put_role(work: Work, profile: InstanceProfile, name: str) -> None:
+async def _put_role(work: AccountWork, profile: InstanceProfile, name: str) -> None:
     if name:
         role = await require_role(work.change, work.account.account_id, name)
         await instance_profiles.add_role(work.change, profile, role)
 
 
-async def _delete(work: Work, spec: ProfileSpec) -> None:
+async def _delete(work: AccountWork, spec: ProfileSpec) -> None:
     await work.change.delete_instance_profile(await _require(work, spec))
 
 
-async def _require(work: Work, spec: ProfileSpec) -> InstanceProfile:
+async def _require(work: AccountWork, spec: ProfileSpec) -> InstanceProfile:
     return await instance_profiles.require_instance_profile(
         work.change, work.account.account_id, spec.name
     )
@@ -124,7 +124,7 @@ def _show(spec: ProfileSpec) -> dict[str, object]:
     )
 
 
-INSTANCE_PROFILES: Kind[ProfileSpec] = Kind(
+INSTANCE_PROFILES: EntityKind[ProfileSpec] = EntityKind(
     section="InstanceProfiles",
     noun="instance profile",
     key=lambda spec: spec.name.lower(),

@@ -18,7 +18,7 @@ CheckOptions = Callable[[Mapping[str, object]], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class TemplateContext:
     """What reading a template depends on besides its text."""
 
     is_internal: IsInternal
@@ -30,16 +30,16 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class AccountReading:
     """One account's part of a template while it is read."""
 
     account: AccountId
     now: datetime
-    surroundings: Surroundings
+    context: TemplateContext
 
 
 @dataclass(slots=True, kw_only=True)
-class Work:
+class AccountWork:
     """One account's transaction while a template is applied.
 
     ``promised`` are the ARNs of all users and roles that the template describes.
@@ -50,13 +50,13 @@ class Work:
     change: DirectoryChange
     account: Account
     now: datetime
-    surroundings: Surroundings
+    context: TemplateContext
     promised: frozenset[str] = frozenset()
     pending_trust: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind(Generic[Spec]):
+class EntityKind(Generic[Spec]):
     """One section of an account in a template.
 
     ``key`` is what two specifications of one entity have in common, ``label`` its name
@@ -72,12 +72,12 @@ class Kind(Generic[Spec]):
     noun: str
     key: Callable[[Spec], str]
     label: Callable[[Spec], str]
-    parse: Callable[[Properties, Reading], Spec]
+    parse: Callable[[Properties, AccountReading], Spec]
     load: Callable[[DirectoryReader, AccountId], Awaitable[list[Spec]]]
-    update: Callable[[Work, Spec, Spec], Awaitable[None]]
-    delete: Callable[[Work, Spec], Awaitable[None]]
+    update: Callable[[AccountWork, Spec, Spec], Awaitable[None]]
+    delete: Callable[[AccountWork, Spec], Awaitable[None]]
     show: Callable[[Spec], dict[str, object]]
-    create: Callable[[Work, Spec], Awaitable[None]] | None
+    create: Callable[[AccountWork, Spec], Awaitable[None]] | None
     spare: Callable[[Spec, Spec], tuple[Spec, tuple[str, ...]]] = field(
         default=lambda _before, after: (after, ())
     )

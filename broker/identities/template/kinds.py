@@ -4,7 +4,7 @@ from typing import Any
 
 from broker.identities.template.groups import GROUPS
 from broker.identities.template.instance_profiles import INSTANCE_PROFILES
-from broker.identities.template.kind import Kind
+from broker.identities.template.kind import EntityKind
 from broker.identities.template.managed_policies import MANAGED_POLICIES
 from broker.identities.template.mfa_devices import VIRTUAL_MFA_DEVICES
 from broker.identities.template.oidc_providers import OIDC_PROVIDERS
@@ -13,7 +13,7 @@ from broker.identities.template.saml_providers import SAML_PROVIDERS
 from broker.identities.template.server_certificates import SERVER_CERTIFICATES
 from broker.identities.template.users import USERS
 
-KINDS: tuple[Kind[Any], ...] = (
+KINDS: tuple[EntityKind[Any], ...] = (
     SAML_PROVIDERS,
     OIDC_PROVIDERS,
     MANAGED_POLICIES,

@@ -15,9 +15,9 @@ from broker.identities.tags import KeyCase
 from broker.identities.template.documents import read_document
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import (
-    Kind,
-    Reading,
-    Work,
+    AccountReading,
+    AccountWork,
+    EntityKind,
     shown_tags,
     without_empty,
 )
@@ -42,7 +42,7 @@ class PolicySpec:
     tags: Mapping[str, str] = field(metadata={"property": "Tags"})
 
 
-def _parse(properties: Properties, _reading: Reading) -> PolicySpec:
+def _parse(properties: Properties, _reading: AccountReading) -> PolicySpec:
     return PolicySpec(
         name=properties.name("ManagedPolicyName"),
         path=properties.path_text(),
@@ -74,7 +74,7 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[PolicySp
         request = PageRequest(page.marker, _PAGE)
 
 
-async def _create(work: Work, spec: PolicySpec) -> None:
+async def _create(work: AccountWork, spec: PolicySpec) -> None:
     await managed_policies.create_policy(
         work.change,
         work.account,
@@ -87,7 +87,7 @@ async def _create(work: Work, spec: PolicySpec) -> None:
     )
 
 
-async def _update(work: Work, before: PolicySpec, after: PolicySpec) -> None:
+async def _update(work: AccountWork, before: PolicySpec, after: PolicySpec) -> None:
     for label, old, new in (
         ("ManagedPolicyName", before.name, after.name),
         ("Path", before.path, after.path),
@@ -113,7 +113,7 @@ async def _update(work: Work, before: PolicySpec, after: PolicySpec) -> None:
         )
 
 
-async def _make_room(work: Work, policy: ManagedPolicy) -> None:
+async def _make_room(work: AccountWork, policy: ManagedPolicy) -> None:
     versions = await managed_policies.list_versions(work.change, policy)
     if len(versions) < quota(work.account, Quota.VERSIONS_PER_POLICY):
         return
@@ -125,7 +125,7 @@ async def _make_room(work: Work, policy: ManagedPolicy) -> None:
             return
 
 
-async def _delete(work: Work, spec: PolicySpec) -> None:
+async def _delete(work: AccountWork, spec: PolicySpec) -> None:
     policy = await _require(work, spec.name)
     for version in await managed_policies.list_versions(work.change, policy):
         if version.version_id != policy.default_version.version_id:
@@ -135,7 +135,7 @@ async def _delete(work: Work, spec: PolicySpec) -> None:
     await managed_policies.delete_policy(work.change, policy)
 
 
-async def _require(work: Work, name: str) -> ManagedPolicy:
+async def _require(work: AccountWork, name: str) -> ManagedPolicy:
     policy = await work.change.find_policy(work.account.account_id, name)
     if policy is None:
         raise NoSuchEntity(f"Policy {name} was not found.")
@@ -154,7 +154,7 @@ def _show(spec: PolicySpec) -> dict[str, object]:
     )
 
 
-MANAGED_POLICIES: Kind[PolicySpec] = Kind(
+MANAGED_POLICIES: EntityKind[PolicySpec] = EntityKind(
     section="ManagedPolicies",
     noun="managed policy",
     key=lambda spec: spec.name.lower(),

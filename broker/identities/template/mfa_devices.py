@@ -11,9 +11,9 @@ from broker.identities.mfa_devices import require_mfa_device
 from broker.identities.tags import KeyCase
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import (
-    Kind,
-    Reading,
-    Work,
+    AccountReading,
+    AccountWork,
+    EntityKind,
     shown_tags,
     without_empty,
 )
@@ -40,7 +40,7 @@ class DeviceSpec:
     tags: Mapping[str, str] = field(metadata={"property": "Tags"})
 
 
-def _parse(properties: Properties, _reading: Reading) -> DeviceSpec:
+def _parse(properties: Properties, _reading: AccountReading) -> DeviceSpec:
     users = properties.texts("Users")
     if len(users) > 1:
         raise TemplateError(f"{properties.place}.Users", "must name one user at most")
@@ -95,16 +95,16 @@ def _left(
     return replace(after, user=before.user), (f"{device}: call {call}{whose}",)
 
 
-async def _update(work: Work, before: DeviceSpec, after: DeviceSpec) -> None:
+async def _update(work: AccountWork, before: DeviceSpec, after: DeviceSpec) -> None:
     device = await _require(work, before)
     await work.change.update_mfa_device(replace(device, tags=after.tags))
 
 
-async def _delete(work: Work, spec: DeviceSpec) -> None:
+async def _delete(work: AccountWork, spec: DeviceSpec) -> None:
     await work.change.delete_mfa_device(await _require(work, spec))
 
 
-async def _require(work: Work, spec: DeviceSpec) -> MfaDevice:
+async def _require(work: AccountWork, spec: DeviceSpec) -> MfaDevice:
     account = work.account.account_id
     serial = iam_arn(account, f"mfa{spec.path}{spec.name}")
     return await require_mfa_device(work.change, account, serial)
@@ -121,7 +121,7 @@ def _show(spec: DeviceSpec) -> dict[str, object]:
     )
 
 
-VIRTUAL_MFA_DEVICES: Kind[DeviceSpec] = Kind(
+VIRTUAL_MFA_DEVICES: EntityKind[DeviceSpec] = EntityKind(
     section="VirtualMFADevices",
     noun="virtual MFA device",
     key=lambda spec: f"{spec.path}{spec.name}".lower(),

@@ -13,9 +13,9 @@ from broker.identities.oidc_providers import (
 from broker.identities.tags import KeyCase
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import (
-    Kind,
-    Reading,
-    Work,
+    AccountReading,
+    AccountWork,
+    EntityKind,
     shown_tags,
     without_empty,
 )
@@ -42,17 +42,17 @@ class OidcSpec:
         return self.url.partition("://")[2]
 
 
-def _parse(properties: Properties, reading: Reading) -> OidcSpec:
+def _parse(properties: Properties, reading: AccountReading) -> OidcSpec:
     options = properties.mapping("Broker")
-    surroundings = reading.surroundings
+    context = reading.context
     try:
-        surroundings.check_oidc_options(options)
+        context.check_oidc_options(options)
     except ValueError as error:
         raise TemplateError(f"{properties.place}.Broker", str(error)) from error
     url = properties.text("Url")
     try:
         return OidcSpec(
-            url=checked_issuer_url(url, reading.account, surroundings.is_internal),
+            url=checked_issuer_url(url, reading.account, context.is_internal),
             client_ids=tuple(dict.fromkeys(properties.texts("ClientIdList"))),
             thumbprints=checked_thumbprints(properties.texts("ThumbprintList")),
             tags=properties.tags(KeyCase.SENSITIVE),
@@ -76,7 +76,7 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[OidcSpec
     ]
 
 
-async def _create(work: Work, spec: OidcSpec) -> None:
+async def _create(work: AccountWork, spec: OidcSpec) -> None:
     await create_oidc_provider(
         work.change,
         work.account,
@@ -85,12 +85,12 @@ async def _create(work: Work, spec: OidcSpec) -> None:
         thumbprints=spec.thumbprints,
         tags=spec.tags,
         options=spec.options,
-        is_internal=work.surroundings.is_internal,
+        is_internal=work.context.is_internal,
         now=work.now,
     )
 
 
-async def _update(work: Work, before: OidcSpec, after: OidcSpec) -> None:
+async def _update(work: AccountWork, before: OidcSpec, after: OidcSpec) -> None:
     if after.url != before.url:
         raise TemplateError(
             "Url", f"{before.url} cannot become {after.url}; delete the provider first"
@@ -115,7 +115,7 @@ async def _update(work: Work, before: OidcSpec, after: OidcSpec) -> None:
     )
 
 
-async def _delete(work: Work, spec: OidcSpec) -> None:
+async def _delete(work: AccountWork, spec: OidcSpec) -> None:
     provider = await work.change.find_oidc_provider(
         work.account.account_id, spec.host_and_path
     )
@@ -135,7 +135,7 @@ def _show(spec: OidcSpec) -> dict[str, object]:
     )
 
 
-OIDC_PROVIDERS: Kind[OidcSpec] = Kind(
+OIDC_PROVIDERS: EntityKind[OidcSpec] = EntityKind(
     section="OIDCProviders",
     noun="OIDC provider",
     key=lambda spec: spec.host_and_path,

@@ -15,7 +15,7 @@ from broker.identities.owners import Owner, owner_id
 from broker.identities.tags import KeyCase
 from broker.identities.template.documents import read_document
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import Work, shown_tags
+from broker.identities.template.kind import AccountWork, shown_tags
 from broker.identities.template.properties import Properties, normal_document
 from broker.model.account import AccountId
 from broker.model.entities import Group
@@ -89,7 +89,7 @@ async def load_owned(
 
 
 async def write_owned(
-    work: Work, owner: Owner, before: OwnerSpec | None, after: OwnerSpec
+    work: AccountWork, owner: Owner, before: OwnerSpec | None, after: OwnerSpec
 ) -> None:
     """Write the policies that differ; what ``after`` lacks is taken away first."""
     old_policies = before.policies if before else {}
@@ -106,7 +106,7 @@ async def write_owned(
             await attach_policy(work.change, work.account, owner, arn)
 
 
-async def checked_boundary_of(work: Work, spec: OwnerSpec) -> str | None:
+async def checked_boundary_of(work: AccountWork, spec: OwnerSpec) -> str | None:
     """The permissions boundary, if one is asked for and can be one."""
     if spec.boundary_arn is None:
         return None

@@ -14,7 +14,7 @@ from broker.identities.limits import DEFAULTS
 from broker.identities.password_policy import PasswordPolicy
 from broker.identities.template.account_settings import Settings, read_settings
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import Kind, Reading, Surroundings
+from broker.identities.template.kind import AccountReading, EntityKind, TemplateContext
 from broker.identities.template.kinds import KINDS
 from broker.identities.template.owned import OwnerSpec
 from broker.identities.template.password_policy import read_password_policy
@@ -42,13 +42,13 @@ class AccountTemplate:
     settings: Settings
     sections: Mapping[str, tuple[Any, ...]]
 
-    def specs(self, kind: Kind[Any]) -> tuple[Any, ...] | None:
+    def specs(self, kind: EntityKind[Any]) -> tuple[Any, ...] | None:
         """What a section describes; None for an absent section."""
         return self.sections.get(kind.section)
 
 
 def parse_template(
-    text: str, surroundings: Surroundings, now: datetime
+    text: str, context: TemplateContext, now: datetime
 ) -> tuple[AccountTemplate, ...]:
     """Read a template; every document in it is judged.
 
@@ -63,7 +63,7 @@ def parse_template(
         top.take(name)
     top.finish()
     return tuple(
-        _read_account(str(number), data, surroundings, now)
+        _read_account(str(number), data, context, now)
         for number, data in accounts.items()
     )
 
@@ -80,7 +80,7 @@ def promised_arns(accounts: Sequence[AccountTemplate]) -> frozenset[str]:
 
 
 def _read_account(
-    number: str, data: object, surroundings: Surroundings, now: datetime
+    number: str, data: object, context: TemplateContext, now: datetime
 ) -> AccountTemplate:
     place = f"Accounts.{number}"
     try:
@@ -88,7 +88,7 @@ def _read_account(
     except ValueError as error:
         raise TemplateError(place, str(error)) from error
     properties = Properties({} if data is None else data, place)
-    reading = Reading(account=account, now=now, surroundings=surroundings)
+    reading = AccountReading(account=account, now=now, context=context)
     sections = {
         kind.section: _read_section(kind, properties, reading)
         for kind in KINDS
@@ -121,7 +121,7 @@ def _read_account(
 
 
 def _read_section(
-    kind: Kind[Any], properties: Properties, reading: Reading
+    kind: EntityKind[Any], properties: Properties, reading: AccountReading
 ) -> tuple[Any, ...]:
     found: dict[str, Any] = {}
     for item in properties.items(kind.section):

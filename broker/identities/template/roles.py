@@ -12,7 +12,12 @@ from broker.identities import roles
 from broker.identities.service_linked_roles import is_service_linked
 from broker.identities.template.documents import read_document
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import Kind, Reading, Work, without_empty
+from broker.identities.template.kind import (
+    AccountReading,
+    AccountWork,
+    EntityKind,
+    without_empty,
+)
 from broker.identities.template.owned import (
     OwnerSpec,
     checked_boundary_of,
@@ -57,7 +62,7 @@ class RoleSpec(OwnerSpec):
     )
 
 
-def _parse(properties: Properties, _reading: Reading) -> RoleSpec:
+def _parse(properties: Properties, _reading: AccountReading) -> RoleSpec:
     name = "AssumeRolePolicyDocument"
     trust_policy = read_document(properties, name, PolicyKind.TRUST)
     return _role_spec(
@@ -113,7 +118,7 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[RoleSpec
         request = PageRequest(page.marker, _PAGE)
 
 
-async def _create(work: Work, spec: RoleSpec) -> None:
+async def _create(work: AccountWork, spec: RoleSpec) -> None:
     trust_policy = await _storable(work, spec)
     role = await roles.create_role(
         work.change,
@@ -130,7 +135,7 @@ async def _create(work: Work, spec: RoleSpec) -> None:
     await write_owned(work, role, None, spec)
 
 
-async def _update(work: Work, before: RoleSpec, after: RoleSpec) -> None:
+async def _update(work: AccountWork, before: RoleSpec, after: RoleSpec) -> None:
     for label, old, new in (
         ("RoleName", before.name, after.name),
         ("Path", before.path, after.path),
@@ -154,7 +159,7 @@ async def _update(work: Work, before: RoleSpec, after: RoleSpec) -> None:
     await write_owned(work, role, before, after)
 
 
-async def _storable(work: Work, spec: RoleSpec) -> str | None:
+async def _storable(work: AccountWork, spec: RoleSpec) -> str | None:
     """The trust policy as stored; None, and noted, when it must wait for others."""
     try:
         return await stored_trust_policy(work.change, work.account, spec.trust_policy)
@@ -165,13 +170,13 @@ async def _storable(work: Work, spec: RoleSpec) -> str | None:
     return None
 
 
-async def set_pending_trust(work: Work, name: str, trust_policy: str) -> None:
+async def set_pending_trust(work: AccountWork, name: str, trust_policy: str) -> None:
     """Give a role the trust policy that had to wait."""
     role: Role = await roles.require_role(work.change, work.account.account_id, name)
     await roles.update_trust_policy(work.change, work.account, role, trust_policy)
 
 
-async def _delete(work: Work, spec: RoleSpec) -> None:
+async def _delete(work: AccountWork, spec: RoleSpec) -> None:
     role = await roles.require_role(work.change, work.account.account_id, spec.name)
     await write_owned(work, role, spec, replace(spec, policies={}, attached=()))
     await roles.delete_role(work.change, role)
@@ -191,7 +196,7 @@ def _show(spec: RoleSpec) -> dict[str, object]:
     )
 
 
-ROLES: Kind[RoleSpec] = Kind(
+ROLES: EntityKind[RoleSpec] = EntityKind(
     section="Roles",
     noun="role",
     key=lambda spec: spec.name.lower(),

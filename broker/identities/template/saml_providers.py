@@ -16,9 +16,9 @@ from broker.identities.saml_providers import (
 from broker.identities.tags import KeyCase
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import (
-    Kind,
-    Reading,
-    Work,
+    AccountReading,
+    AccountWork,
+    EntityKind,
     shown_tags,
     without_empty,
 )
@@ -41,10 +41,10 @@ class SamlSpec:
     options: Mapping[str, object] = field(metadata={"property": "Broker"})
 
 
-def _parse(properties: Properties, reading: Reading) -> SamlSpec:
+def _parse(properties: Properties, reading: AccountReading) -> SamlSpec:
     options = properties.mapping("Broker")
     try:
-        reading.surroundings.check_saml_options(options)
+        reading.context.check_saml_options(options)
     except ValueError as error:
         raise TemplateError(f"{properties.place}.Broker", str(error)) from error
     spec = SamlSpec(
@@ -58,9 +58,7 @@ def _parse(properties: Properties, reading: Reading) -> SamlSpec:
         # What the provider starts with, and no more: it may have run out since.
         return spec
     try:
-        check_metadata(
-            spec.metadata, options, reading.surroundings.http_hosts, reading.now
-        )
+        check_metadata(spec.metadata, options, reading.context.http_hosts, reading.now)
     except BrokerError as error:
         place = f"{properties.place}.SamlMetadataDocument"
         raise TemplateError(place, f"{error} {error.detail}".strip()) from error
@@ -89,7 +87,7 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[SamlSpec
     ]
 
 
-async def _create(work: Work, spec: SamlSpec) -> None:
+async def _create(work: AccountWork, spec: SamlSpec) -> None:
     await create_saml_provider(
         work.change,
         work.account,
@@ -102,7 +100,7 @@ async def _create(work: Work, spec: SamlSpec) -> None:
     )
 
 
-async def _update(work: Work, _before: SamlSpec, after: SamlSpec) -> None:
+async def _update(work: AccountWork, _before: SamlSpec, after: SamlSpec) -> None:
     provider = await work.change.find_saml_provider(work.account.account_id, after.name)
     if provider is None:
         raise NoSuchEntity
@@ -114,14 +112,12 @@ async def _update(work: Work, _before: SamlSpec, after: SamlSpec) -> None:
         encryption_mode=after.encryption_mode,
     )
     if not after.options.get("MetadataUrl") or after.metadata != provider.metadata:
-        check_metadata(
-            after.metadata, after.options, work.surroundings.http_hosts, work.now
-        )
+        check_metadata(after.metadata, after.options, work.context.http_hosts, work.now)
     check_mode(changed)
     await work.change.update_saml_provider(changed)
 
 
-async def _delete(work: Work, spec: SamlSpec) -> None:
+async def _delete(work: AccountWork, spec: SamlSpec) -> None:
     provider = await work.change.find_saml_provider(work.account.account_id, spec.name)
     if provider is not None:
         await work.change.delete_saml_provider(provider)
@@ -147,7 +143,7 @@ def _show(spec: SamlSpec) -> dict[str, object]:
     )
 
 
-SAML_PROVIDERS: Kind[SamlSpec] = Kind(
+SAML_PROVIDERS: EntityKind[SamlSpec] = EntityKind(
     section="SAMLProviders",
     noun="SAML provider",
     key=lambda spec: spec.name,

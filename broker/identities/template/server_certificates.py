@@ -14,9 +14,9 @@ from broker.identities.server_certificates import require_server_certificate
 from broker.identities.tags import KeyCase
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.kind import (
-    Kind,
-    Reading,
-    Work,
+    AccountReading,
+    AccountWork,
+    EntityKind,
     shown_tags,
     without_empty,
 )
@@ -39,7 +39,7 @@ class CertificateSpec:
     tags: Mapping[str, str] = field(metadata={"property": "Tags"})
 
 
-def _parse(properties: Properties, _reading: Reading) -> CertificateSpec:
+def _parse(properties: Properties, _reading: AccountReading) -> CertificateSpec:
     spec = CertificateSpec(
         name=properties.name("ServerCertificateName"),
         path=properties.path_text(),
@@ -86,7 +86,9 @@ def _left(
     return None, (f"server certificate {after.name}: call UploadServerCertificate",)
 
 
-async def _update(work: Work, before: CertificateSpec, after: CertificateSpec) -> None:
+async def _update(
+    work: AccountWork, before: CertificateSpec, after: CertificateSpec
+) -> None:
     if (before.body, before.chain) != (after.body, after.chain):
         raise TemplateError(
             "CertificateBody",
@@ -100,7 +102,7 @@ async def _update(work: Work, before: CertificateSpec, after: CertificateSpec) -
     )
 
 
-async def _delete(work: Work, spec: CertificateSpec) -> None:
+async def _delete(work: AccountWork, spec: CertificateSpec) -> None:
     await work.change.delete_server_certificate(
         await require_server_certificate(
             work.change, work.account.account_id, spec.name
@@ -120,7 +122,7 @@ def _show(spec: CertificateSpec) -> dict[str, object]:
     )
 
 
-SERVER_CERTIFICATES: Kind[CertificateSpec] = Kind(
+SERVER_CERTIFICATES: EntityKind[CertificateSpec] = EntityKind(
     section="ServerCertificates",
     noun="server certificate",
     key=lambda spec: spec.name.lower(),

@@ -19,7 +19,7 @@ from broker.identities.public_keys import (
     ssh_fingerprint,
 )
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.kind import Work, without_empty
+from broker.identities.template.kind import AccountWork, without_empty
 from broker.identities.template.properties import Properties
 from broker.identities.user_credentials import (
     set_status,
@@ -163,7 +163,7 @@ def spare_credentials(
 
 
 async def write_credentials(
-    work: Work, user: User, before: UserCredentials, after: UserCredentials
+    work: AccountWork, user: User, before: UserCredentials, after: UserCredentials
 ) -> None:
     """Write what differs; see `settle_credentials`."""
     if after.login is not None and after.login is not before.login:
@@ -181,7 +181,7 @@ async def write_credentials(
             await _write_public(work, user, kind, wanted)
 
 
-async def delete_credentials(work: Work, user: User) -> None:
+async def delete_credentials(work: AccountWork, user: User) -> None:
     """Remove all that a user proves itself with, but for password and access keys."""
     change = work.change
     for kind in CredentialKind:
@@ -279,7 +279,7 @@ def _public(held: list[UserCredential]) -> PublicCredentials:
 
 
 async def _write_public(
-    work: Work, user: User, kind: CredentialKind, wanted: PublicCredentials
+    work: AccountWork, user: User, kind: CredentialKind, wanted: PublicCredentials
 ) -> None:
     change = work.change
     listed = await change.list_credentials(user.account, kind, user.user_id)
@@ -297,7 +297,7 @@ async def _write_public(
 
 
 async def _upload(
-    work: Work, user: User, kind: CredentialKind, text: str
+    work: AccountWork, user: User, kind: CredentialKind, text: str
 ) -> UserCredential:
     if kind is CredentialKind.SSH_PUBLIC_KEY:
         return await upload_ssh_key(work.change, work.account, user, text, work.now)

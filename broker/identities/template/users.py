@@ -9,7 +9,12 @@ from dataclasses import dataclass, field, fields, replace
 
 from broker.identities import users
 from broker.identities.groups import add_user, require_group
-from broker.identities.template.kind import Kind, Reading, Work, without_empty
+from broker.identities.template.kind import (
+    AccountReading,
+    AccountWork,
+    EntityKind,
+    without_empty,
+)
 from broker.identities.template.owned import (
     OwnerSpec,
     checked_boundary_of,
@@ -58,7 +63,7 @@ def _user_spec(
     )
 
 
-def _parse(properties: Properties, _reading: Reading) -> UserSpec:
+def _parse(properties: Properties, _reading: AccountReading) -> UserSpec:
     groups = properties.texts("Groups")
     credentials = read_credentials(properties)
     return _user_spec(read_owned(properties, "UserName"), groups, credentials)
@@ -83,7 +88,7 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[UserSpec
 
 
 async def _write_groups(
-    work: Work, user: User, before: Iterable[str], after: Iterable[str]
+    work: AccountWork, user: User, before: Iterable[str], after: Iterable[str]
 ) -> None:
     change, account = work.change, user.account
     for name in set(before) - set(after):
@@ -121,7 +126,7 @@ def _left(
     return settled, (f"password of user {after.name}: call CreateLoginProfile",)
 
 
-async def _create(work: Work, spec: UserSpec) -> None:
+async def _create(work: AccountWork, spec: UserSpec) -> None:
     user = await users.create_user(
         work.change,
         work.account,
@@ -136,7 +141,7 @@ async def _create(work: Work, spec: UserSpec) -> None:
     await write_credentials(work, user, NOTHING_SAID, spec.credentials)
 
 
-async def _update(work: Work, before: UserSpec, after: UserSpec) -> None:
+async def _update(work: AccountWork, before: UserSpec, after: UserSpec) -> None:
     user = await users.require_user(work.change, work.account.account_id, before.name)
     user = await users.rename_user(work.change, user, name=after.name, path=after.path)
     user = replace(
@@ -148,7 +153,7 @@ async def _update(work: Work, before: UserSpec, after: UserSpec) -> None:
     await write_credentials(work, user, before.credentials, after.credentials)
 
 
-async def _delete(work: Work, spec: UserSpec) -> None:
+async def _delete(work: AccountWork, spec: UserSpec) -> None:
     user = await users.require_user(work.change, work.account.account_id, spec.name)
     await write_owned(work, user, spec, replace(spec, policies={}, attached=()))
     await _write_groups(work, user, spec.groups, ())
@@ -170,7 +175,7 @@ def _show(spec: UserSpec) -> dict[str, object]:
     return without_empty(shown)
 
 
-USERS: Kind[UserSpec] = Kind(
+USERS: EntityKind[UserSpec] = EntityKind(
     section="Users",
     noun="user",
     key=lambda spec: spec.name.lower(),

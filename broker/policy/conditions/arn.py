@@ -5,7 +5,7 @@ match (IAM User Guide, "Policy variables with no value").
 """
 
 from broker.policy.arn_pattern import compile_arn_patterns
-from broker.policy.conditions.value import Family, ValueTest, accept
+from broker.policy.conditions.value import OperatorFamily, ValueTest, accept
 from broker.policy.variables import Context
 
 _COLONS = 5
@@ -22,4 +22,4 @@ def _like(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTest:
     return matches
 
 
-ARN_LIKE = Family(_like, accept, takes_variables=True, takes_wildcards=True)
+ARN_LIKE = OperatorFamily(_like, accept, takes_variables=True, takes_wildcards=True)

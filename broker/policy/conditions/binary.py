@@ -2,7 +2,7 @@
 
 import base64
 
-from broker.policy.conditions.value import Family, ValueTest
+from broker.policy.conditions.value import OperatorFamily, ValueTest
 from broker.policy.variables import Context
 
 
@@ -28,4 +28,4 @@ def _compile(values: tuple[str, ...], _negated: bool, _: bool) -> ValueTest:  # 
     return matches
 
 
-BINARY_EQUALS = Family(_compile, _check)
+BINARY_EQUALS = OperatorFamily(_compile, _check)

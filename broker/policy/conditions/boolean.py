@@ -1,6 +1,6 @@
 """``Bool``: true or false, in any case."""
 
-from broker.policy.conditions.value import Family, ValueTest
+from broker.policy.conditions.value import OperatorFamily, ValueTest
 from broker.policy.variables import Context
 
 BOOLEANS = frozenset({"true", "false"})
@@ -21,4 +21,4 @@ def _compile(values: tuple[str, ...], _negated: bool, _: bool) -> ValueTest:  # 
     return matches
 
 
-BOOL = Family(_compile, check_boolean)
+BOOL = OperatorFamily(_compile, check_boolean)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
-from broker.policy.conditions.value import Family, ValueTest
+from broker.policy.conditions.value import OperatorFamily, ValueTest
 from broker.policy.variables import Context
 
 _DATE = re.compile(
@@ -64,7 +64,7 @@ def _check(text: str) -> str | None:
     return None
 
 
-def _comparing(compare: Comparison) -> Family:
+def _comparing(compare: Comparison) -> OperatorFamily:
     def compile_values(
         values: tuple[str, ...],
         negated: bool,  # noqa: FBT001  # the shape of every family
@@ -80,7 +80,7 @@ def _comparing(compare: Comparison) -> Family:
 
         return matches
 
-    return Family(compile_values, _check)
+    return OperatorFamily(compile_values, _check)
 
 
 DATE_EQUALS = _comparing(operator.eq)

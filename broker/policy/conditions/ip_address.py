@@ -6,7 +6,7 @@ set in a range do not count.
 
 from ipaddress import AddressValueError, IPv6Address
 
-from broker.policy.conditions.value import Family, ValueTest
+from broker.policy.conditions.value import OperatorFamily, ValueTest
 from broker.policy.variables import Context
 
 _MAPPED = 0xFFFF << 32
@@ -91,4 +91,4 @@ def _compile(values: tuple[str, ...], negated: bool, _: bool) -> ValueTest:  # n
     return matches
 
 
-IP_ADDRESS = Family(_compile, _check)
+IP_ADDRESS = OperatorFamily(_compile, _check)

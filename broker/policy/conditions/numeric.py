@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 
-from broker.policy.conditions.value import Family, ValueTest
+from broker.policy.conditions.value import OperatorFamily, ValueTest
 from broker.policy.variables import Context
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
@@ -28,7 +28,7 @@ def _check(text: str) -> str | None:
     return None
 
 
-def _comparing(compare: Comparison) -> Family:
+def _comparing(compare: Comparison) -> OperatorFamily:
     def compile_values(
         values: tuple[str, ...],
         negated: bool,  # noqa: FBT001  # the shape of every family
@@ -44,7 +44,7 @@ def _comparing(compare: Comparison) -> Family:
 
         return matches
 
-    return Family(compile_values, _check)
+    return OperatorFamily(compile_values, _check)
 
 
 NUMERIC_EQUALS = _comparing(operator.eq)

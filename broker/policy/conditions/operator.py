@@ -31,7 +31,7 @@ from broker.policy.conditions.string import (
     STRING_EQUALS_IGNORE_CASE,
     STRING_LIKE,
 )
-from broker.policy.conditions.value import Family
+from broker.policy.conditions.value import OperatorFamily
 
 
 class Quantifier(StrEnum):
@@ -42,7 +42,7 @@ class Quantifier(StrEnum):
     ALL_VALUES = "ForAllValues"
 
 
-OPERATORS: Mapping[str, tuple[Family, bool]] = MappingProxyType(
+OPERATORS: Mapping[str, tuple[OperatorFamily, bool]] = MappingProxyType(
     {
         "StringEquals": (STRING_EQUALS, False),
         "StringNotEquals": (STRING_EQUALS, True),
@@ -83,7 +83,7 @@ class Operator:
     """A parsed operator; ``family`` is None for ``Null``."""
 
     name: str
-    family: Family | None
+    family: OperatorFamily | None
     negated: bool = False
     quantifier: Quantifier = Quantifier.NONE
     if_exists: bool = False

@@ -4,7 +4,7 @@ A variable without a value equals and resembles nothing, so the negated operator
 (IAM User Guide, "Policy variables with no value").
 """
 
-from broker.policy.conditions.value import Family, ValueTest, accept
+from broker.policy.conditions.value import OperatorFamily, ValueTest, accept
 from broker.policy.variables import (
     Context,
     Template,
@@ -72,12 +72,12 @@ def _like(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTest:
             prefixes.append(prefix)
         else:
             static.append(compile_wildcard(tokens))
-    starts = tuple(prefixes)
+    login_states = tuple(prefixes)
 
     def matches(value: str, context: Context) -> bool:
         found = (
             value in exact
-            or value.startswith(starts)
+            or value.startswith(login_states)
             or any(test(value) for test in static)
             or any(_fits(template, value, context) for template in dynamic)
         )
@@ -108,6 +108,8 @@ def _sort(
     return frozenset(literals), tuple(templates)
 
 
-STRING_EQUALS = Family(_equals, accept, takes_variables=True)
-STRING_EQUALS_IGNORE_CASE = Family(_equals_ignore_case, accept, takes_variables=True)
-STRING_LIKE = Family(_like, accept, takes_variables=True, takes_wildcards=True)
+STRING_EQUALS = OperatorFamily(_equals, accept, takes_variables=True)
+STRING_EQUALS_IGNORE_CASE = OperatorFamily(
+    _equals_ignore_case, accept, takes_variables=True
+)
+STRING_LIKE = OperatorFamily(_like, accept, takes_variables=True, takes_wildcards=True)

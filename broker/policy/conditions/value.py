@@ -10,7 +10,7 @@ ValueTest = Callable[[str, Context], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class OperatorFamily:
     """One comparison with its negation.
 
     ``compile`` takes the policy's values, whether the operator is negated and

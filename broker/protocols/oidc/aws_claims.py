@@ -27,17 +27,17 @@ _RESERVED = "aws:"
 
 
 @dataclass(frozen=True, slots=True)
-class SessionTags:
+class ClaimedTags:
     """The tags that a token asks for; transitive keys are spelled as the tags are."""
 
     tags: Mapping[str, str]
     transitive_keys: frozenset[str]
 
 
-_NO_TAGS = SessionTags({}, frozenset())
+_NO_TAGS = ClaimedTags({}, frozenset())
 
 
-def read_tags(claims: Mapping[str, Any]) -> SessionTags:
+def read_tags(claims: Mapping[str, Any]) -> ClaimedTags:
     """The session tags, in the nested or in the flat form; both at once are refused.
 
     Raises:
@@ -109,7 +109,7 @@ def _read_nested(value: object) -> dict[str, object]:
     return tags
 
 
-def _check_tags(raw: Mapping[str, object], transitive: object) -> SessionTags:
+def _check_tags(raw: Mapping[str, object], transitive: object) -> ClaimedTags:
     if len(raw) > MAX_TAGS:
         raise _bad_tags(f"{len(raw)} tags, at most {MAX_TAGS} are accepted")
     tags: dict[str, str] = {}
@@ -130,7 +130,7 @@ def _check_tags(raw: Mapping[str, object], transitive: object) -> SessionTags:
         if known is None:
             raise _bad_tags(f"transitive key {key!r:.140} is not among the tags")
         keys.add(known)
-    return SessionTags(tags, frozenset(keys))
+    return ClaimedTags(tags, frozenset(keys))
 
 
 def _bad_tags(detail: str) -> OidcRejected:

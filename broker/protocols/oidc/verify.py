@@ -58,7 +58,7 @@ class VerifiedToken:
     token_id: str | None
     authentication_methods: tuple[str, ...]
     email: str | None
-    session_tags: aws_claims.SessionTags
+    session_tags: aws_claims.ClaimedTags
     source_identity: str | None
     allowed_roles: frozenset[str] | None
     claims: Mapping[str, Any] = field(repr=False)

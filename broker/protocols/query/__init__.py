@@ -7,7 +7,7 @@ an account or a policy.
 
 from broker.protocols.query.call import QueryCall, parse_call
 from broker.protocols.query.constraints import Wording
-from broker.protocols.query.errors import QueryRejected, Reason
+from broker.protocols.query.errors import QueryReason, QueryRejected
 from broker.protocols.query.fault import (
     FAULT_NAMESPACE,
     render_fault,
@@ -19,8 +19,8 @@ from broker.protocols.query.service import Service, select_service
 __all__ = [
     "FAULT_NAMESPACE",
     "QueryCall",
+    "QueryReason",
     "QueryRejected",
-    "Reason",
     "Service",
     "Wording",
     "flatten",

@@ -12,7 +12,7 @@ from dataclasses import field
 
 from broker.model.raw import RawRequest
 from broker.model.struct import struct
-from broker.protocols.query.errors import QueryRejected, Reason
+from broker.protocols.query.errors import QueryReason, QueryRejected
 
 PARAMETERS_MAX = 10_000
 """Parameters in one request; the largest real ones have a few hundred."""
@@ -92,12 +92,12 @@ def _collect(encoded: bytes, params: dict[str, str]) -> None:
         text = encoded.decode()
         if text.count("&") + len(params) >= PARAMETERS_MAX:
             raise QueryRejected(
-                Reason.MALFORMED_QUERY_STRING,
+                QueryReason.MALFORMED_QUERY_STRING,
                 f"A request may have {PARAMETERS_MAX} parameters at the most.",
             )
         if any(map(_BROKEN_ESCAPE.search, _pieces(text))):
             raise QueryRejected(
-                Reason.MALFORMED_QUERY_STRING,
+                QueryReason.MALFORMED_QUERY_STRING,
                 "The query string contains a broken percent escape.",
             )
         for pair in text.split("&"):
@@ -108,14 +108,14 @@ def _collect(encoded: bytes, params: dict[str, str]) -> None:
                 value = _decode(value)
             if name in params:
                 raise QueryRejected(
-                    Reason.VALIDATION_ERROR,
+                    QueryReason.VALIDATION_ERROR,
                     f"The parameter '{name[:_SHOWN_CHARACTERS]}' was sent more than once.",
                 )
             if pair:
                 params[name] = value
     except UnicodeDecodeError as error:
         raise QueryRejected(
-            Reason.MALFORMED_QUERY_STRING, "The query string is not valid UTF-8."
+            QueryReason.MALFORMED_QUERY_STRING, "The query string is not valid UTF-8."
         ) from error
 
 

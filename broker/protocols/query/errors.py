@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Reason(StrEnum):
+class QueryReason(StrEnum):
     """What is wrong; each value is the name of the wire error."""
 
     INVALID_ACTION = "InvalidAction"
@@ -19,7 +19,7 @@ class QueryRejected(Exception):
     whose shape is sensitive.
     """
 
-    def __init__(self, reason: Reason, message: str | None = None) -> None:
+    def __init__(self, reason: QueryReason, message: str | None = None) -> None:
         super().__init__(message or reason.value)
         self.reason = reason
         self.message = message

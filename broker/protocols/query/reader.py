@@ -15,7 +15,7 @@ from broker.protocols.query.constraints import (
     size_violation,
     string_violations,
 )
-from broker.protocols.query.errors import QueryRejected, Reason
+from broker.protocols.query.errors import QueryReason, QueryRejected
 from broker.protocols.query.model import ShapeModel, Shapes
 from broker.protocols.query.scalars import (
     SHOWN_CHARACTERS,
@@ -70,16 +70,16 @@ def _fold(params: Mapping[str, str], roots: frozenset[str]) -> Mapping[str, Node
         if folded is None:
             folded = {k: v for k, v in params.items() if "." not in k}
         if name.count(".") >= _NAME_PARTS_MAX:
-            raise QueryRejected(Reason.MALFORMED_INPUT)
+            raise QueryRejected(QueryReason.MALFORMED_INPUT)
         *parents, last = name.split(".")
         place = folded
         for part in parents:
             below = place.setdefault(part, {})
             if isinstance(below, str):
-                raise QueryRejected(Reason.MALFORMED_INPUT)
+                raise QueryRejected(QueryReason.MALFORMED_INPUT)
             place = below
         if last in place:
-            raise QueryRejected(Reason.MALFORMED_INPUT)
+            raise QueryRejected(QueryReason.MALFORMED_INPUT)
         place[last] = value
     return params if folded is None else folded
 
@@ -142,7 +142,7 @@ def _compile_structure(shapes: Shapes, shape: ShapeModel) -> Read:
     def read(node: Node, path: str, violations: Violations) -> object:
         if isinstance(node, str):
             if node:
-                raise QueryRejected(Reason.MALFORMED_INPUT)
+                raise QueryRejected(QueryReason.MALFORMED_INPUT)
             node = {}
         result = _read_members(members, node, f"{path}.", violations)
         if union and len(result) != 1:
@@ -160,14 +160,14 @@ def _children(node: Node, element: str) -> list[Node] | None:
     """
     if isinstance(node, str):
         if node:
-            raise QueryRejected(Reason.MALFORMED_INPUT)
+            raise QueryRejected(QueryReason.MALFORMED_INPUT)
         return None
     numbered = node.get(element)
     if len(node) != 1 or not isinstance(numbered, dict):
-        raise QueryRejected(Reason.MALFORMED_INPUT)
+        raise QueryRejected(QueryReason.MALFORMED_INPUT)
     for index in numbered:
         if not _INDEX.fullmatch(index):
-            raise QueryRejected(Reason.MALFORMED_INPUT)
+            raise QueryRejected(QueryReason.MALFORMED_INPUT)
     return [numbered[index] for index in sorted(numbered, key=int)]
 
 
@@ -234,13 +234,14 @@ def _compile_map(shapes: Shapes, shape: ShapeModel) -> Read:
         result: dict[str, object] = {}
         for number, entry in enumerate(entries, 1):
             if isinstance(entry, str) or "key" not in entry:
-                raise QueryRejected(Reason.MALFORMED_INPUT)
+                raise QueryRejected(QueryReason.MALFORMED_INPUT)
             key = cast(
                 "str", read_key(entry["key"], f"{path}.{number}.key", violations)
             )
             if key in result:
                 raise QueryRejected(
-                    Reason.VALIDATION_ERROR, f"The map at '{path}' has a key twice."
+                    QueryReason.VALIDATION_ERROR,
+                    f"The map at '{path}' has a key twice.",
                 )
             value = read_value(
                 entry.get("value", {}), f"{path}.{number}.value", violations

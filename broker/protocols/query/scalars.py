@@ -14,7 +14,7 @@ from broker.protocols.query.constraints import (
     size_violation,
     string_violations,
 )
-from broker.protocols.query.errors import QueryRejected, Reason
+from broker.protocols.query.errors import QueryReason, QueryRejected
 from broker.protocols.query.model import ShapeModel
 
 Node = str | dict[str, "Node"]
@@ -65,11 +65,11 @@ class Violations:
     def refuse(self) -> None:
         """Raise what was found, if anything was; a sentence of its own stands alone."""
         if self._sentence is not None:
-            raise QueryRejected(Reason.VALIDATION_ERROR, self._sentence)
+            raise QueryRejected(QueryReason.VALIDATION_ERROR, self._sentence)
         if self._found:
             count = len(self._found)
             raise QueryRejected(
-                Reason.VALIDATION_ERROR,
+                QueryReason.VALIDATION_ERROR,
                 f"{count} validation error{'s' if count > 1 else ''} detected: "
                 + "; ".join(self._found),
             )
@@ -79,7 +79,7 @@ def scalar(node: Node) -> str:
     """The node's text; MALFORMED_INPUT when names stand below it."""
     if isinstance(node, str):
         return node
-    raise QueryRejected(Reason.MALFORMED_INPUT)
+    raise QueryRejected(QueryReason.MALFORMED_INPUT)
 
 
 def compile_matcher(shape: ShapeModel) -> Matcher:
@@ -124,13 +124,13 @@ def _compile_integer(shape: ShapeModel) -> Read:
         text = scalar(node)
         if not text:
             raise QueryRejected(
-                Reason.MALFORMED_INPUT, "missing value for decimal type"
+                QueryReason.MALFORMED_INPUT, "missing value for decimal type"
             )
         if not _INTEGER.fullmatch(text):
-            raise QueryRejected(Reason.MALFORMED_INPUT)
+            raise QueryRejected(QueryReason.MALFORMED_INPUT)
         value = int(text)
         if not -limit <= value < limit:
-            raise QueryRejected(Reason.MALFORMED_INPUT)
+            raise QueryRejected(QueryReason.MALFORMED_INPUT)
         violation = size_violation(shape, value, "value")
         if violation:
             violations.add(f" '{value}'", path, violation)
@@ -146,7 +146,7 @@ def _read_boolean(node: Node, _path: str, _violations: Violations) -> object:
         case "false" | "0":
             return False
         case _:
-            raise QueryRejected(Reason.MALFORMED_INPUT)
+            raise QueryRejected(QueryReason.MALFORMED_INPUT)
 
 
 def _read_timestamp(node: Node, _path: str, _violations: Violations) -> object:
@@ -156,14 +156,14 @@ def _read_timestamp(node: Node, _path: str, _violations: Violations) -> object:
             moment = moment.replace(tzinfo=UTC)
         return moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise QueryRejected(Reason.MALFORMED_INPUT) from error
+        raise QueryRejected(QueryReason.MALFORMED_INPUT) from error
 
 
 def _read_blob(node: Node, _path: str, _violations: Violations) -> object:
     try:
         return b64decode(scalar(node), validate=True)
     except ValueError as error:
-        raise QueryRejected(Reason.MALFORMED_INPUT) from error
+        raise QueryRejected(QueryReason.MALFORMED_INPUT) from error
 
 
 _FACTORIES: Mapping[str, Callable[[ShapeModel], Read]] = {

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from broker.protocols.query.call import QueryCall
 from broker.protocols.query.constraints import Wording
-from broker.protocols.query.errors import QueryRejected, Reason
+from broker.protocols.query.errors import QueryReason, QueryRejected
 from broker.protocols.query.fault import FaultModel
 from broker.protocols.query.json_renderer import compile_json_renderer
 from broker.protocols.query.model import ServiceModel, ShapeModel
@@ -136,7 +136,7 @@ def select_service(services: Iterable[Service], call: QueryCall) -> Service:
             return service
     version = _NO_VERSION if call.version is None else call.version
     raise QueryRejected(
-        Reason.INVALID_ACTION,
+        QueryReason.INVALID_ACTION,
         f"Could not find operation {action[:_SHOWN_CHARACTERS]} "
         f"for version {version[:_SHOWN_CHARACTERS]}",
     )

@@ -12,7 +12,7 @@ from broker.protocols.sigv4.credential import (
     SignedRequest,
     parse_signed,
 )
-from broker.protocols.sigv4.errors import Reason, SigV4Rejected
+from broker.protocols.sigv4.errors import SignatureReason, SigV4Rejected
 from broker.protocols.sigv4.signature import (
     derive_signing_key,
     prepare_signing_key,
@@ -21,8 +21,8 @@ from broker.protocols.sigv4.signature import (
 from broker.protocols.sigv4.verify import verify_scope, verify_time
 
 __all__ = [
-    "Reason",
     "SigV4Rejected",
+    "SignatureReason",
     "SignedRequest",
     "derive_signing_key",
     "parse_signed",

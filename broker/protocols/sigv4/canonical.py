@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from broker.protocols.sigv4.errors import Reason, SigV4Rejected
+from broker.protocols.sigv4.errors import SignatureReason, SigV4Rejected
 
 _PLAIN = re.compile(rb"[A-Za-z0-9\-._~]*")
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -46,7 +46,7 @@ def split_query(query: bytes) -> list[Pair]:
         return []
     if _BROKEN_ESCAPE.search(query):
         raise SigV4Rejected(
-            Reason.MALFORMED_QUERY, "The query string contains a syntax error."
+            SignatureReason.MALFORMED_QUERY, "The query string contains a syntax error."
         )
     pairs: list[Pair] = []
     for piece in query.split(b"&"):

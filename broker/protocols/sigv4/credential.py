@@ -27,7 +27,7 @@ from broker.protocols.sigv4.canonical import (
     split_query,
 )
 from broker.protocols.sigv4.errors import (
-    Reason,
+    SignatureReason,
     SigV4Rejected,
     reject_mismatch,
     shown,
@@ -130,7 +130,7 @@ def parse_signed(raw: RawRequest) -> SignedRequest:
         return _parse_header_form(raw, headers, repeated, pairs)
     if signing:
         return _parse_query_form(raw, headers, repeated, pairs, parameters)
-    raise SigV4Rejected(Reason.UNSIGNED, UNSIGNED)
+    raise SigV4Rejected(SignatureReason.UNSIGNED, UNSIGNED)
 
 
 def _parse_header_form(
@@ -178,10 +178,10 @@ def _parse_query_form(
             f"AWS query-string parameters must include '{name.decode()}'. "
             for name in missing
         ]
-        raise SigV4Rejected(Reason.INCOMPLETE, "".join(texts) + RE_EXAMINE)
+        raise SigV4Rejected(SignatureReason.INCOMPLETE, "".join(texts) + RE_EXAMINE)
     if parameters[b"X-Amz-Algorithm"] != ALGORITHM.encode():
         raise SigV4Rejected(
-            Reason.UNSIGNED,
+            SignatureReason.UNSIGNED,
             "Missing Authentication Token",
             f"X-Amz-Algorithm is not {ALGORITHM}",
         )
@@ -233,7 +233,7 @@ def _finish(
     parts = credential.split("/")
     if len(parts) != _CREDENTIAL_PARTS:
         raise SigV4Rejected(
-            Reason.INCOMPLETE,
+            SignatureReason.INCOMPLETE,
             "Credential must have exactly 5 slash-delimited elements, e.g. "
             f"keyid/date/region/service/term, got '{shown(credential)}'",
         )
@@ -291,7 +291,7 @@ def _verify_coverage(
     names, covered = _split_signed_headers(signed_headers)
     if b"host" not in covered:
         raise SigV4Rejected(
-            Reason.NOT_COVERED,
+            SignatureReason.NOT_COVERED,
             "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
         )
     if b"host" in repeated:
@@ -307,7 +307,8 @@ def _verify_coverage(
     if loose:
         listed = shown(b", ".join(loose).decode("latin-1"))
         raise SigV4Rejected(
-            Reason.NOT_COVERED, f"{NONCONFORMING} Header(s) not signed: {listed}."
+            SignatureReason.NOT_COVERED,
+            f"{NONCONFORMING} Header(s) not signed: {listed}.",
         )
     return names
 
@@ -333,4 +334,4 @@ def _find_text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
 
 
 def _reject_ambiguous(message: str) -> NoReturn:
-    raise SigV4Rejected(Reason.AMBIGUOUS, message)
+    raise SigV4Rejected(SignatureReason.AMBIGUOUS, message)

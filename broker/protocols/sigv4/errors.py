@@ -15,7 +15,7 @@ MISMATCH = (
 _SHOWN_LENGTH = 128
 
 
-class Reason(StrEnum):
+class SignatureReason(StrEnum):
     """What is wrong with a request's signature."""
 
     UNSIGNED = "unsigned"
@@ -34,7 +34,7 @@ class SigV4Rejected(Exception):
     ``message`` is fit for the wire; ``detail`` is the operator's and holds no secret.
     """
 
-    def __init__(self, reason: Reason, message: str, detail: str = "") -> None:
+    def __init__(self, reason: SignatureReason, message: str, detail: str = "") -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
@@ -47,7 +47,7 @@ def reject_mismatch(detail: str) -> NoReturn:
     Raises:
         SigV4Rejected: always.
     """
-    raise SigV4Rejected(Reason.MISMATCH, MISMATCH, detail)
+    raise SigV4Rejected(SignatureReason.MISMATCH, MISMATCH, detail)
 
 
 def shown(text: str) -> str:

@@ -6,7 +6,7 @@ Source: reference 7.1, 7.5.
 import re
 from datetime import UTC, datetime
 
-from broker.protocols.sigv4.errors import Reason, SigV4Rejected, hashed, shown
+from broker.protocols.sigv4.errors import SignatureReason, SigV4Rejected, hashed, shown
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 MAX_EXPIRES_SECONDS = 604_800
@@ -36,10 +36,12 @@ def parse_authorization(text: str, *, dated: bool) -> dict[str, str]:
     """
     algorithm, _, rest = text.partition(" ")
     if not algorithm.startswith("AWS4-"):
-        raise SigV4Rejected(Reason.UNSIGNED, UNSIGNED, "another scheme than AWS4")
+        raise SigV4Rejected(
+            SignatureReason.UNSIGNED, UNSIGNED, "another scheme than AWS4"
+        )
     if algorithm != ALGORITHM:
         raise SigV4Rejected(
-            Reason.INCOMPLETE,
+            SignatureReason.INCOMPLETE,
             f"Unsupported AWS 'algorithm': '{shown(algorithm)}' "
             f"(only {ALGORITHM} for now). ",
         )
@@ -48,13 +50,13 @@ def parse_authorization(text: str, *, dated: bool) -> dict[str, str]:
         name, equals, value = piece.partition("=")
         if not equals:
             raise SigV4Rejected(
-                Reason.INCOMPLETE,
+                SignatureReason.INCOMPLETE,
                 "Invalid key=value pair (missing equal-sign) in Authorization header "
                 f"(hashed with SHA-256 and encoded with Base64): '{hashed(text)}'.",
             )
         if name in found or name not in _FIELDS:
             raise SigV4Rejected(
-                Reason.INCOMPLETE,
+                SignatureReason.INCOMPLETE,
                 NONCONFORMING,
                 f"the Authorization header repeats or invents '{shown(name)}'",
             )
@@ -72,7 +74,7 @@ def parse_authorization(text: str, *, dated: bool) -> dict[str, str]:
             "a 'Date' header. "
         )
     raise SigV4Rejected(
-        Reason.INCOMPLETE,
+        SignatureReason.INCOMPLETE,
         f"{wrong}(Hashed with SHA-256 and encoded with Base64) "
         f"Authorization={hashed(text)}",
     )
@@ -105,7 +107,7 @@ def parse_date(text: str) -> tuple[str, datetime]:
     except ValueError:
         pass  # a month of 40 days: the same answer as any other text
     raise SigV4Rejected(
-        Reason.INCOMPLETE,
+        SignatureReason.INCOMPLETE,
         f"Date must be in ISO-8601 'basic format'. Got '{shown(text)}'. "
         "See http://en.wikipedia.org/wiki/ISO_8601",
     )
@@ -122,7 +124,7 @@ def parse_expires(text: str | None) -> int | None:
     if _EXPIRES.fullmatch(text) and 1 <= int(text) <= MAX_EXPIRES_SECONDS:
         return int(text)
     raise SigV4Rejected(
-        Reason.INCOMPLETE,
+        SignatureReason.INCOMPLETE,
         f"X-Amz-Expires must be a number between 1 and {MAX_EXPIRES_SECONDS}. "
         + RE_EXAMINE,
     )

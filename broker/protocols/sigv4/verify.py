@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
 from broker.protocols.sigv4.credential import SignedRequest
-from broker.protocols.sigv4.errors import Reason, SigV4Rejected, shown
+from broker.protocols.sigv4.errors import SignatureReason, SigV4Rejected, shown
 
 TERMINATOR = "aws4_request"
 WINDOW_SECONDS = 300
@@ -48,7 +48,9 @@ def verify_scope(
             f"from '{signed.timestamp}'."
         )
     if wrong:
-        raise SigV4Rejected(Reason.SCOPE, wrong, f"scope {shown(signed.scope)}")
+        raise SigV4Rejected(
+            SignatureReason.SCOPE, wrong, f"scope {shown(signed.scope)}"
+        )
 
 
 def verify_time(
@@ -76,14 +78,14 @@ def verify_time(
     if age > lifetime:
         cutoff = (now - timedelta(seconds=lifetime)).strftime(_FORMAT)
         raise SigV4Rejected(
-            Reason.TIME,
+            SignatureReason.TIME,
             f"Signature expired: {signed.timestamp} is now earlier than {cutoff} "
             f"({now.strftime(_FORMAT)} - {_duration(lifetime)}.)",
         )
     if age < -WINDOW_SECONDS:
         cutoff = (now + timedelta(seconds=WINDOW_SECONDS)).strftime(_FORMAT)
         raise SigV4Rejected(
-            Reason.TIME,
+            SignatureReason.TIME,
             f"Signature not yet current: {signed.timestamp} is still later than "
             f"{cutoff} ({now.strftime(_FORMAT)} + {_duration(WINDOW_SECONDS)}.)",
         )

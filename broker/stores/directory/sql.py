@@ -44,7 +44,7 @@ from broker.stores.directory.users import UserReads, UserWrites
 from broker.stores.errors import OutcomeUnknownError, StoreUnavailableError
 from broker.stores.ledger.rows import AUDIT_COLUMNS, encode_audit
 from broker.stores.schema import AUDIT, GENERATIONS
-from broker.stores.sharing import Answer
+from broker.stores.sharing import StatementResult
 
 _GENERATION = select(GENERATIONS.c.generation).where(
     GENERATIONS.c.account == bindparam("of_account")
@@ -178,7 +178,7 @@ class SqlChange(
 
     async def _execute(
         self, statement: Executable, parameters: Parameters | None
-    ) -> Answer:
+    ) -> StatementResult:
         if isinstance(statement, Insert | Update | Delete):
             self.touched.add(str(statement.table))
         return await self._connection.execute(statement, parameters)

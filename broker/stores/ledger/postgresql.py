@@ -101,8 +101,8 @@ class PostgresqlLedger:
         self._reader: Any = None
         self._reading = asyncio.Lock()
         self._paused_until = float("-inf")
-        self._crowd = 0
-        self._crowd_is_here: asyncio.Future[None] | None = None
+        self._batch_size = 0
+        self._batch_complete: asyncio.Future[None] | None = None
         self._closed = False
 
     async def start(self) -> None:
@@ -138,8 +138,8 @@ class PostgresqlLedger:
         self._mints.append(_Mint(row, encode_mark(mark) if mark else None, future))
         if self._writer is None:
             self._wake()
-        elif self._crowd_is_here is not None and len(self._mints) == self._crowd:
-            self._crowd_is_here.set_result(None)
+        elif self._batch_complete is not None and len(self._mints) == self._batch_size:
+            self._batch_complete.set_result(None)
         await future
 
     async def append(self, record: AuditRecord) -> None:
@@ -215,15 +215,15 @@ class PostgresqlLedger:
         mints, self._mints = self._mints[:_BATCH], self._mints[_BATCH:]
         rows, self._rows = self._rows[:_BATCH], self._rows[_BATCH:]
         taken = await self._write(mints, rows)
-        self._crowd = len(mints) + len(self._mints)
+        self._batch_size = len(mints) + len(self._mints)
         return taken
 
     async def _wait_for_crowd(self) -> None:
-        if len(self._mints) < self._crowd > 1:
-            self._crowd_is_here = asyncio.get_running_loop().create_future()
-            patience = min(_CROWD_MOST, _CROWD_SECONDS * self._crowd)
-            await asyncio.wait([self._crowd_is_here], timeout=patience)
-            self._crowd_is_here = None
+        if len(self._mints) < self._batch_size > 1:
+            self._batch_complete = asyncio.get_running_loop().create_future()
+            patience = min(_CROWD_MOST, _CROWD_SECONDS * self._batch_size)
+            await asyncio.wait([self._batch_complete], timeout=patience)
+            self._batch_complete = None
 
     async def _write(self, mints: list[_Mint], rows: list[AuditRow]) -> bool:
         """Write one batch and settle it; whether the database took it."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.authn.proof_trial import Outcome, ProofTrial
+from broker.authn.proof_trial import ProofTrial, TrialOutcome
 from broker.federation.diagnosis import State, is_good
 from tests.support.saml_idp import key_pair
 from tests.support.signin import ACCOUNT, SignInWorld, open_world, role_arn
@@ -17,7 +17,7 @@ async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
         yield world
 
 
-async def tried(world: SignInWorld, response: str) -> Outcome:
+async def tried(world: SignInWorld, response: str) -> TrialOutcome:
     services = world.services
     provider = await services.fresh.find_saml_provider(ACCOUNT, "Corp")
     assert provider is not None

@@ -11,11 +11,25 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2 as httpx
 import pytest
+from tests.unit.console.test_command_line import (
+    Terminal,
+    allow,
+    get_code,
+    log_in,
+    refused,
+)
+from tests.unit.console.test_oidc_logout import (
+    Scene,
+    channel,
+    is_in,
+    logout_token,
+    tell,
+)
 
 from broker import app as composition
-from broker.console.arrival import Arrival, Arrivals
-from broker.console.console_session import Arrived
-from broker.console.desk import Desk
+from broker.console.console_session import CompletedLogin
+from broker.console.context import ConsoleContext
+from broker.console.signin.login_completion import LoginCompletion, PendingLogin
 from broker.errors import AccessDenied
 from broker.model.session import SessionKind
 from broker.stores.errors import StoreUnavailableError
@@ -35,20 +49,6 @@ from tests.support.signin import (
     login_url,
     role_arn,
 )
-from tests.unit.console.test_command_line import (
-    Terminal,
-    allow,
-    get_code,
-    log_in,
-    refused,
-)
-from tests.unit.console.test_oidc_logout import (
-    Scene,
-    channel,
-    is_in,
-    logout_token,
-    tell,
-)
 
 
 def snapshot(world: SignInWorld) -> Snapshot:
@@ -57,7 +57,7 @@ def snapshot(world: SignInWorld) -> Snapshot:
 
 @pytest.fixture
 def scene(world: SignInWorld) -> Scene:
-    return Scene(world, Desk(composition._console_deps(world.services, ())))
+    return Scene(world, ConsoleContext(composition._console_deps(world.services, ())))
 
 
 @asynccontextmanager
@@ -194,9 +194,9 @@ async def test_a_sign_in_at_a_provider_opens_one_session(
         uses.append(spends().key)
         raise StoreUnavailableError
 
-    monkeypatch.setattr(scene.desk, "perform", perform)
+    monkeypatch.setattr(scene.context, "perform", perform)
     for state in ("one-state", "one-state", "another"):
-        arrival = Arrival(
+        arrival = PendingLogin(
             door="oidc",
             destination="",
             role_arn=role_arn("Reader"),
@@ -205,7 +205,7 @@ async def test_a_sign_in_at_a_provider_opens_one_session(
             state=state,
         )
         with pytest.raises(StoreUnavailableError):
-            await Arrivals(scene.desk).let_in(None, arrival)  # type: ignore[arg-type]
+            await LoginCompletion(scene.context).let_in(None, arrival)  # type: ignore[arg-type]
     assert uses[0] == uses[1] != uses[2]
 
 
@@ -270,19 +270,19 @@ async def test_a_switched_session_ends_with_the_one_it_came_from(
     """Its own cookie, too, which a browser that switched back has no more."""
     first, second = [await world.mint(SessionKind.SAML) for _ in range(2)]
 
-    async def open_session(minted: Any, arrived: Arrived) -> str:
+    async def open_session(minted: Any, arrived: CompletedLogin) -> str:
         given = minted.credentials
-        return await scene.desk.sessions.open(
+        return await scene.context.sessions.open(
             given.access_key_id,
             given.session_token.reveal(),
             given.expiration,
             arrived,
         )
 
-    cookie = await open_session(first, Arrived(door="saml"))
-    who: Any = await scene.desk.sessions.find(cookie, world.clock.now())
+    cookie = await open_session(first, CompletedLogin(door="saml"))
+    who: Any = await scene.context.sessions.find(cookie, world.clock.now())
     switched = await open_session(
-        second, Arrived(door="switch", back=cookie, ids=who.arrived.ids)
+        second, CompletedLogin(door="switch", back=cookie, ids=who.arrived.ids)
     )
     browser = world.browser(cookies={COOKIE: switched})
     assert await is_in(browser)

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from broker.demo.saml_request import Asked, RequestError, read_request
+from broker.demo.saml_request import AuthnRequestDetails, RequestError, read_request
 from broker.protocols.saml.authn_request import authn_request, redirect_url
 from tests.support.saml_idp import NOW, key_pair
 
@@ -39,14 +39,14 @@ def test_what_the_broker_sends_is_read() -> None:
     asked = read_request(
         query["SAMLRequest"], query["RelayState"], deflated=True, acs=ACS
     )
-    assert asked == Asked(OWN, "_abc", "/console/audit")
-    assert read_request(posted(request()), "", deflated=False, acs=ACS) == Asked(
-        OWN, "_abc"
-    )
+    assert asked == AuthnRequestDetails(OWN, "_abc", "/console/audit")
+    assert read_request(
+        posted(request()), "", deflated=False, acs=ACS
+    ) == AuthnRequestDetails(OWN, "_abc")
     silent = request().replace(f' AssertionConsumerServiceURL="{OWN}"', "")
-    assert read_request(posted(silent), "", deflated=False, acs=ACS) == Asked(
-        ACS, "_abc"
-    )
+    assert read_request(
+        posted(silent), "", deflated=False, acs=ACS
+    ) == AuthnRequestDetails(ACS, "_abc")
 
 
 @pytest.mark.parametrize(

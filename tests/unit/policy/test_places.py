@@ -21,11 +21,12 @@ def cut(text: str, span: Span | None) -> str:
     """The part of the text that a place covers."""
     if span is None:
         return ""
-    starts = [0]
+    login_states = [0]
     for line in text.split("\n"):
-        starts.append(starts[-1] + len(line) + 1)
+        login_states.append(login_states[-1] + len(line) + 1)
     start, end = (
-        starts[place.line - 1] + place.column - 1 for place in (span.start, span.end)
+        login_states[place.line - 1] + place.column - 1
+        for place in (span.start, span.end)
     )
     return text[start:end]
 

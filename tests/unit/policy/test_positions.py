@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.policy.positions import Position, Span, statement_spans
+from broker.policy.positions import Span, TextPosition, statement_spans
 
 
 def place(text: str) -> list[tuple[int, int, int, int]]:
@@ -81,7 +81,7 @@ def test_a_statement_inside_of_a_value_is_not_meant() -> None:
     text = (
         '{"Id": "\\"Statement\\": [", "Other": {"Statement": [1, 2]}, "Statement": {}}'
     )
-    assert statement_spans(text) == (Span(Position(1, 74), Position(1, 75)),)
+    assert statement_spans(text) == (Span(TextPosition(1, 74), TextPosition(1, 75)),)
 
 
 JSON = st.none() | st.text(max_size=5) | st.lists(st.text(max_size=3), max_size=2)
@@ -101,7 +101,7 @@ def test_the_text_between_the_positions_is_the_statement(
     text = json.dumps(policy, indent=indent)
     lines = text.split("\n")
 
-    def index(position: Position) -> int:
+    def index(position: TextPosition) -> int:
         above = sum(len(line) + 1 for line in lines[: position.line - 1])
         return above + position.column - 1
 

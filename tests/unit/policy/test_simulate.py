@@ -16,7 +16,7 @@ from broker.policy import (
     compile_policies,
     parse_policy,
 )
-from broker.policy.simulate import Outcome, Simulation, simulate
+from broker.policy.simulate import SimulatedOutcome, Simulation, simulate
 
 ACCOUNT = AccountId("123456789012")
 USER = Principal.user(ACCOUNT, user_id="AIDAX", path="/", name="ann")
@@ -60,16 +60,16 @@ def test_what_allows_is_shown_for_an_allowed_request() -> None:
     found = run(
         Applicable(identity=policies(allow("iam:*"), allow(), allow("s3:Get*")))
     )
-    assert found.outcome is Outcome.ALLOWED
+    assert found.outcome is SimulatedOutcome.ALLOWED
     assert shown(found) == ["p.1", "p.2"]
-    assert found.verdicts == {PolicyType.IDENTITY: Outcome.ALLOWED}
+    assert found.verdicts == {PolicyType.IDENTITY: SimulatedOutcome.ALLOWED}
 
 
 def test_only_what_denies_is_shown_for_an_explicit_denial() -> None:
     found = run(Applicable(identity=policies(allow(), deny(), deny("s3:Get*"))))
-    assert found.outcome is Outcome.EXPLICIT_DENY
+    assert found.outcome is SimulatedOutcome.EXPLICIT_DENY
     assert shown(found) == ["p.1", "p.2"]
-    assert found.verdicts == {PolicyType.IDENTITY: Outcome.EXPLICIT_DENY}
+    assert found.verdicts == {PolicyType.IDENTITY: SimulatedOutcome.EXPLICIT_DENY}
 
 
 def test_each_type_of_policy_has_a_verdict_of_its_own() -> None:
@@ -86,14 +86,14 @@ def test_each_type_of_policy_has_a_verdict_of_its_own() -> None:
             resource_account="444455556666",
         )
     )
-    assert found.outcome is Outcome.EXPLICIT_DENY
+    assert found.outcome is SimulatedOutcome.EXPLICIT_DENY
     assert found.verdicts == {
-        PolicyType.IDENTITY: Outcome.ALLOWED,
-        PolicyType.BOUNDARY: Outcome.IMPLICIT_DENY,
-        PolicyType.RESOURCE: Outcome.ALLOWED,
-        PolicyType.SESSION: Outcome.IMPLICIT_DENY,
-        PolicyType.SERVICE_CONTROL: Outcome.IMPLICIT_DENY,
-        PolicyType.RESOURCE_CONTROL: Outcome.EXPLICIT_DENY,
+        PolicyType.IDENTITY: SimulatedOutcome.ALLOWED,
+        PolicyType.BOUNDARY: SimulatedOutcome.IMPLICIT_DENY,
+        PolicyType.RESOURCE: SimulatedOutcome.ALLOWED,
+        PolicyType.SESSION: SimulatedOutcome.IMPLICIT_DENY,
+        PolicyType.SERVICE_CONTROL: SimulatedOutcome.IMPLICIT_DENY,
+        PolicyType.RESOURCE_CONTROL: SimulatedOutcome.EXPLICIT_DENY,
     }
     # The Deny stands in a control policy, whose statements are not shown.
     assert shown(found) == []
@@ -111,8 +111,8 @@ def test_a_trust_policy_is_never_bypassed() -> None:
         kind=PolicyKind.RESOURCE,
     )
     applicable = Applicable(identity=policies(allow()), resource=trust)
-    assert run(applicable).outcome is Outcome.ALLOWED
-    assert run(applicable, trust=True).outcome is Outcome.IMPLICIT_DENY
+    assert run(applicable).outcome is SimulatedOutcome.ALLOWED
+    assert run(applicable, trust=True).outcome is SimulatedOutcome.IMPLICIT_DENY
 
 
 @pytest.mark.parametrize(
@@ -155,5 +155,5 @@ def test_boundaries_and_controls_are_not_asked_for_their_keys() -> None:
             identity=policies(allow()), boundary=strict, service_controls=(strict,)
         )
     )
-    assert found.outcome is Outcome.IMPLICIT_DENY
+    assert found.outcome is SimulatedOutcome.IMPLICIT_DENY
     assert found.missing == ()

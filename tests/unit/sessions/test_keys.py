@@ -11,9 +11,9 @@ from broker.sessions.keys import (
     KeyKind,
     KeyringError,
     KeyringReason,
-    KeySet,
     KeyState,
     KeyUse,
+    SealingKeys,
     drop,
     encode_key_set,
     new_key_set,
@@ -29,16 +29,16 @@ RandomBytes = Callable[[int], bytes]
 
 
 @pytest.fixture
-def born(counting: RandomBytes) -> KeySet:
+def born(counting: RandomBytes) -> SealingKeys:
     return new_key_set(NOW, counting)
 
 
-def number_sealing(keys: KeySet, kind: KeyKind, at: datetime) -> int | None:
+def number_sealing(keys: SealingKeys, kind: KeyKind, at: datetime) -> int | None:
     found = keys.find_sealing(kind, at)
     return found and found.number
 
 
-def test_a_new_keyring_seals_at_once_with_a_key_of_each_kind(born: KeySet) -> None:
+def test_a_new_keyring_seals_at_once_with_a_key_of_each_kind(born: SealingKeys) -> None:
     session = born.find_sealing(KeyKind.SESSION, NOW)
     storage = born.find_sealing(KeyKind.STORAGE, NOW)
     assert session is not None
@@ -49,7 +49,7 @@ def test_a_new_keyring_seals_at_once_with_a_key_of_each_kind(born: KeySet) -> No
 
 
 def test_a_rotated_key_seals_only_after_a_minute(
-    born: KeySet, counting: RandomBytes
+    born: SealingKeys, counting: RandomBytes
 ) -> None:
     keys, added = rotate(born, KeyKind.SESSION, NOW, SKEW, counting)
     assert number_sealing(keys, KeyKind.SESSION, NOW + SEALS_AFTER - MOMENT) == 1
@@ -58,7 +58,7 @@ def test_a_rotated_key_seals_only_after_a_minute(
 
 
 def test_an_old_session_key_outlives_the_longest_session_and_the_skew(
-    born: KeySet, counting: RandomBytes
+    born: SealingKeys, counting: RandomBytes
 ) -> None:
     keys, _ = rotate(born, KeyKind.SESSION, NOW, SKEW, counting)
     assert keys.refused_from(keys.entries[0], SKEW) == (
@@ -68,7 +68,7 @@ def test_an_old_session_key_outlives_the_longest_session_and_the_skew(
 
 
 def test_a_storage_key_opens_until_it_is_dropped(
-    born: KeySet, counting: RandomBytes
+    born: SealingKeys, counting: RandomBytes
 ) -> None:
     keys, _ = rotate(born, KeyKind.STORAGE, NOW, SKEW, counting)
     assert keys.refused_from(keys.entries[1], SKEW) is None
@@ -79,7 +79,7 @@ def test_a_storage_key_opens_until_it_is_dropped(
 
 @pytest.mark.parametrize(("number", "after"), [(2, 0.0), (3, 0.0), (3, 60.0), (1, 60)])
 def test_a_key_in_use_cannot_be_dropped(
-    born: KeySet, counting: RandomBytes, number: int, after: float
+    born: SealingKeys, counting: RandomBytes, number: int, after: float
 ) -> None:
     keys, _ = rotate(born, KeyKind.STORAGE, NOW, SKEW, counting)
     with pytest.raises(KeyringError) as caught:
@@ -88,7 +88,7 @@ def test_a_key_in_use_cannot_be_dropped(
 
 
 def test_revoking_the_key_that_seals_makes_a_new_one_seal_at_once(
-    born: KeySet, counting: RandomBytes
+    born: SealingKeys, counting: RandomBytes
 ) -> None:
     rotated, _ = rotate(born, KeyKind.SESSION, NOW, SKEW, counting)
     later = NOW + timedelta(hours=1)
@@ -98,7 +98,7 @@ def test_revoking_the_key_that_seals_makes_a_new_one_seal_at_once(
 
 
 def test_revoking_a_key_that_waits_leaves_the_one_before_in_charge(
-    born: KeySet, counting: RandomBytes
+    born: SealingKeys, counting: RandomBytes
 ) -> None:
     rotated, _ = rotate(born, KeyKind.SESSION, NOW, SKEW, counting)
     keys, _ = revoke(rotated, 3, NOW, counting)
@@ -108,19 +108,19 @@ def test_revoking_a_key_that_waits_leaves_the_one_before_in_charge(
 
 
 def test_a_revoked_storage_key_keeps_its_secret_for_recovery(
-    born: KeySet, counting: RandomBytes
+    born: SealingKeys, counting: RandomBytes
 ) -> None:
     keys, gone = revoke(born, 2, NOW, counting)
     assert gone.secret is not None
     assert number_sealing(keys, KeyKind.STORAGE, NOW) == 3
 
 
-def test_a_clock_behind_the_keyrings_birth_still_finds_a_key(born: KeySet) -> None:
+def test_a_clock_behind_the_keyrings_birth_still_finds_a_key(born: SealingKeys) -> None:
     assert number_sealing(born, KeyKind.SESSION, NOW - timedelta(seconds=5)) == 1
 
 
 def test_rotation_erases_session_keys_that_are_over(
-    born: KeySet, counting: RandomBytes
+    born: SealingKeys, counting: RandomBytes
 ) -> None:
     keys, _ = rotate(born, KeyKind.SESSION, NOW, SKEW, counting)
     ends = NOW + SEALS_AFTER + LONGEST_SESSION + SKEW
@@ -130,7 +130,7 @@ def test_rotation_erases_session_keys_that_are_over(
     assert late.entries[0].secret is None
 
 
-def test_no_number_is_used_twice(born: KeySet, counting: RandomBytes) -> None:
+def test_no_number_is_used_twice(born: SealingKeys, counting: RandomBytes) -> None:
     keys = born
     for _ in range(3):
         keys, _ = revoke(keys, keys.entries[-1].number, NOW, counting)
@@ -138,14 +138,14 @@ def test_no_number_is_used_twice(born: KeySet, counting: RandomBytes) -> None:
     assert [e.number for e in keys.entries] == list(range(1, len(keys.entries) + 1))
 
 
-def test_an_unknown_number_is_named(born: KeySet, counting: RandomBytes) -> None:
+def test_an_unknown_number_is_named(born: SealingKeys, counting: RandomBytes) -> None:
     with pytest.raises(KeyringError, match="no key 7; the keyring has 1, 2") as caught:
         revoke(born, 7, NOW, counting)
     assert caught.value.reason is KeyringReason.UNKNOWN_KEY
 
 
 def test_the_list_says_what_each_key_does_and_shows_no_secret(
-    born: KeySet, counting: RandomBytes
+    born: SealingKeys, counting: RandomBytes
 ) -> None:
     keys, _ = rotate(born, KeyKind.SESSION, NOW, SKEW, counting)
     assert [line.use for line in keys.list(NOW, SKEW)] == [
@@ -167,11 +167,11 @@ def test_the_list_says_what_each_key_does_and_shows_no_secret(
     assert "secret" not in repr(after)
 
 
-def test_reprs_show_no_secret(born: KeySet) -> None:
+def test_reprs_show_no_secret(born: SealingKeys) -> None:
     assert repr(born.entries[0].secret) not in repr(born)
 
 
-def test_what_was_written_reads_back(born: KeySet, counting: RandomBytes) -> None:
+def test_what_was_written_reads_back(born: SealingKeys, counting: RandomBytes) -> None:
     keys, _ = rotate(born, KeyKind.SESSION, NOW, SKEW, counting)
     keys, _ = revoke(keys, 3, NOW, counting)
     assert parse_key_set(json.loads(json.dumps(encode_key_set(keys)))) == keys
@@ -207,7 +207,7 @@ def spoil(content: dict[str, Any], path: str, value: object) -> None:
     ],
 )
 def test_a_spoilt_keyring_is_refused_with_advice(
-    born: KeySet, path: str, value: object
+    born: SealingKeys, path: str, value: object
 ) -> None:
     content = json.loads(json.dumps(encode_key_set(born)))
     spoil(content, path, value)

@@ -19,7 +19,7 @@ from broker.errors import (
 )
 from broker.federation.addresses import parse_internal_issuers
 from broker.federation.diagnosis import State, is_good
-from broker.federation.provider_health import Level
+from broker.federation.provider_health import HealthLevel
 from broker.model.caller import Caller
 from broker.model.entities import InlinePolicy, OidcProvider
 from broker.model.principal import Principal
@@ -130,7 +130,7 @@ async def test_a_saml_provider_that_does_well(world: SignInWorld) -> None:
     await world.services.uses.flush()
     found = await do(world, "GetProviderHealth", ProviderArn=CORP)
     health = found["Health"]
-    assert health.level is Level.GOOD
+    assert health.level is HealthLevel.GOOD
     assert [key.kind for key in health.keys] == ["RSA 2048"]
     assert health.accepted_at is not None
     assert health.refused_at is None
@@ -146,7 +146,7 @@ async def test_certificates_that_end_are_told(world: SignInWorld) -> None:
         text = metadata_xml(soon, gone, key_pair())
         await change.update_saml_provider(replace(found, metadata=text))
     health = (await do(world, "GetProviderHealth", ProviderArn=CORP))["Health"]
-    assert health.level is Level.WARNING
+    assert health.level is HealthLevel.WARNING
     words = [finding.text for finding in health.findings]
     assert len(words) == 2
     assert " ends on " in words[0]
@@ -162,18 +162,18 @@ async def test_published_metadata_is_looked_at_and_read_on_demand(
         await do(world, "CheckProvider", ProviderArn=CORP)
     await options(world, MetadataUrl=publisher.url)
     health = (await do(world, "GetProviderHealth", ProviderArn=CORP))["Health"]
-    assert health.level is Level.UNKNOWN
+    assert health.level is HealthLevel.UNKNOWN
     publisher.text = signed_metadata(key_pair(), key_pair(), key_pair("new"))
     publisher.answer = publisher.fail
     assert "503" in (await do(world, "CheckProvider", ProviderArn=CORP))["Problem"]
     health = (await do(world, "GetProviderHealth", ProviderArn=CORP))["Health"]
-    assert health.level is Level.PROBLEM
+    assert health.level is HealthLevel.PROBLEM
     assert health.fetch.problem
     publisher.answer = publisher.publish
     world.clock.move(20)
     assert (await do(world, "CheckProvider", ProviderArn=CORP))["Problem"] == ""
     health = (await do(world, "GetProviderHealth", ProviderArn=CORP))["Health"]
-    assert health.level is Level.GOOD
+    assert health.level is HealthLevel.GOOD
     assert len(health.keys) == 2
 
 
@@ -183,11 +183,11 @@ async def test_an_issuers_keys_are_told_without_fetching_any(
     provider = await oidc(world, issuer)
     issuer.hits.clear()
     health = (await do(world, "GetProviderHealth", ProviderArn=provider.arn))["Health"]
-    assert health.level is Level.UNKNOWN
+    assert health.level is HealthLevel.UNKNOWN
     assert not issuer.hits
     assert (await do(world, "CheckProvider", ProviderArn=provider.arn))["Problem"] == ""
     health = (await do(world, "GetProviderHealth", ProviderArn=provider.arn))["Health"]
-    assert health.level is Level.GOOD
+    assert health.level is HealthLevel.GOOD
     assert [key.key_id for key in health.keys] == ["key-1"]
     assert health.fetch.good_at is not None
 
@@ -206,7 +206,7 @@ async def test_what_is_wrong_with_an_issuer_is_told(
     assert "not permitted" in problem
     listed = await do(world, "ListProviderHealth", Kind="oidc-provider")
     levels = {provider.url: health for provider, health in listed["Providers"]}
-    assert levels[gone.url].level is Level.PROBLEM
+    assert levels[gone.url].level is HealthLevel.PROBLEM
     assert any("no client id" in one.text for one in levels[gone.url].findings)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from lxml import html
 
-from broker.console.admin.credential_report import Row, read_report
+from broker.console.admin.credential_report import CredentialReportRow, read_report
 from broker.identities.credential_report import COLUMNS
 from tests.support.administrator import Administrator, enter
 from tests.support.signin import ACCOUNT, text_of
@@ -19,7 +19,7 @@ def days_ago(days: int) -> str:
     return (NOW - timedelta(days=days)).isoformat()
 
 
-def read(**cells: str) -> Row:
+def read(**cells: str) -> CredentialReportRow:
     line = dict.fromkeys(COLUMNS, "N/A")
     line |= {column: "false" for column in COLUMNS if column.endswith("_active")}
     line |= {"user": "ann", "password_enabled": "false"}

@@ -46,7 +46,7 @@ def issuer() -> Iterator[IssuerServer]:
 
 
 @pytest.fixture
-async def inside(tmp_path: Path, issuer: IssuerServer) -> AsyncIterator[Administrator]:
+async def frame(tmp_path: Path, issuer: IssuerServer) -> AsyncIterator[Administrator]:
     """An administrator where the issuer may be reached."""
     internal = parse_internal_issuers(f"127.0.0.1:{issuer.port}")
     async with open_world(tmp_path, internal_issuers=internal) as world:
@@ -294,55 +294,53 @@ class TestOpenIdConnect:
     """The same for issuers of tokens."""
 
     @staticmethod
-    async def made(inside: Administrator, issuer: IssuerServer) -> httpx.Response:
+    async def made(frame: Administrator, issuer: IssuerServer) -> httpx.Response:
         path = f"{LIST}/new/oidc"
-        form = await inside.see(path)
-        return await inside.do(
+        form = await frame.see(path)
+        return await frame.do(
             form, path, url=issuer.issuer.url, clients="client-1\nclient-2"
         )
 
     async def test_it_is_made_looked_after_and_removed(
-        self, inside: Administrator, issuer: IssuerServer
+        self, frame: Administrator, issuer: IssuerServer
     ) -> None:
-        page = await self.made(inside, issuer)
+        page = await self.made(frame, issuer)
         text = text_of(page)
         assert "Not known yet" in text
         assert issuer.issuer.url in text
         arn = f"arn:aws:iam::{ACCOUNT}:oidc-provider/127.0.0.1:{issuer.port}/idp"
-        page = await inside.do(page, ONE, do="check", arn=arn)
+        page = await frame.do(page, ONE, do="check", arn=arn)
         assert "all is well" in text_of(page)
         assert "key-1" in text_of(page)
-        page = await inside.do(page, ONE, do="add-client", client="third", arn=arn)
-        page = await inside.do(
-            page, ONE, do="remove-client", client="client-2", arn=arn
-        )
-        directory = inside.world.services.stores.directory
+        page = await frame.do(page, ONE, do="add-client", client="third", arn=arn)
+        page = await frame.do(page, ONE, do="remove-client", client="client-2", arn=arn)
+        directory = frame.world.services.stores.directory
         (found,) = await directory.list_oidc_providers(ACCOUNT)
         assert found.client_ids == ("client-1", "third")
         prints = f"{'a' * 40}\n{'b' * 40}"
-        page = await inside.do(page, ONE, do="thumbprints", thumbprints=prints, arn=arn)
-        page = await inside.do(page, ONE, do="tag", tags="a=1", arn=arn)
+        page = await frame.do(page, ONE, do="thumbprints", thumbprints=prints, arn=arn)
+        page = await frame.do(page, ONE, do="tag", tags="a=1", arn=arn)
         (found,) = await directory.list_oidc_providers(ACCOUNT)
         assert found.thumbprints == ("a" * 40, "b" * 40)
         assert found.tags == {"a": "1"}
-        await inside.do(page, ONE, **DELETE, sure=found.host_and_path, arn=arn)
+        await frame.do(page, ONE, **DELETE, sure=found.host_and_path, arn=arn)
         assert await directory.list_oidc_providers(ACCOUNT) == ()
 
-    async def test_a_look_that_fails_says_why(self, inside: Administrator) -> None:
+    async def test_a_look_that_fails_says_why(self, frame: Administrator) -> None:
         path = f"{LIST}/new/oidc"
-        page = await inside.do(
-            await inside.see(path), path, url="https://idp.invalid", clients="a"
+        page = await frame.do(
+            await frame.see(path), path, url="https://idp.invalid", clients="a"
         )
         arn = f"arn:aws:iam::{ACCOUNT}:oidc-provider/idp.invalid"
-        failed = await inside.send(page, ONE, do="check", arn=arn)
+        failed = await frame.send(page, ONE, do="check", arn=arn)
         assert failed.status_code == 400
         assert "idp.invalid" in text_of(failed)
-        assert "Problem" in text_of(await inside.see(LIST))
+        assert "Problem" in text_of(await frame.see(LIST))
 
-    async def test_what_was_typed_is_kept(self, inside: Administrator) -> None:
+    async def test_what_was_typed_is_kept(self, frame: Administrator) -> None:
         path = f"{LIST}/new/oidc"
-        form = await inside.see(path)
-        wrong = await inside.send(form, path, url="ftp://x", clients="one\ntwo")
+        form = await frame.see(path)
+        wrong = await frame.send(form, path, url="ftp://x", clients="one\ntwo")
         assert wrong.status_code == 400
         assert "one\ntwo" in wrong.text
 
@@ -403,47 +401,47 @@ class TestDiagnosis:
         assert huge.status_code == 413
 
     async def test_the_provider_is_found_from_the_proof(
-        self, inside: Administrator, issuer: IssuerServer
+        self, frame: Administrator, issuer: IssuerServer
     ) -> None:
-        await TestOpenIdConnect.made(inside, issuer)
-        world = inside.world
+        await TestOpenIdConnect.made(frame, issuer)
+        world = frame.world
         for proof, name in (
             (world.response(), "saml-provider/Corp"),
             (world.response(attributes={}), "saml-provider/Corp"),
             (base64.b64decode(world.response()).decode(), "saml-provider/Corp"),
             (issuer.issuer.token(), "oidc-provider/"),
         ):
-            form = await inside.see(self.PAGE)
-            answer = await inside.send(form, self.PAGE, arn="", proof=proof)
+            form = await frame.see(self.PAGE)
+            answer = await frame.send(form, self.PAGE, arn="", proof=proof)
             assert "The proof is" in text_of(answer), text_of(answer)
             (chosen,) = html.fromstring(answer.text).xpath("//option[@selected]/@value")
             assert name in chosen
 
     async def test_a_token_is_tried_for_the_chosen_provider_alone(
-        self, inside: Administrator, issuer: IssuerServer
+        self, frame: Administrator, issuer: IssuerServer
     ) -> None:
         """Whoever may look at the one need not be one who may look at the other."""
-        await TestOpenIdConnect.made(inside, issuer)
-        directory = inside.world.services.stores.directory
+        await TestOpenIdConnect.made(frame, issuer)
+        directory = frame.world.services.stores.directory
         (made,) = await directory.list_oidc_providers(ACCOUNT)
         other = replace(made, unique_id="OIDCPOTHER", url="https://other.example")
         async with directory.change(ACCOUNT) as change:
             await change.insert_oidc_provider(other)
         proof = issuer.issuer.token()
-        form = await inside.see(self.PAGE)
-        answer = await inside.send(form, self.PAGE, arn=other.arn, proof=proof)
+        form = await frame.see(self.PAGE)
+        answer = await frame.send(form, self.PAGE, arn=other.arn, proof=proof)
         text = text_of(answer)
         assert "The proof is refused" in text
         assert f"the token is of {made.url}" in text
 
     async def test_a_proof_of_nobody_here_says_whose_it_is(
-        self, inside: Administrator
+        self, frame: Administrator
     ) -> None:
         stranger = OidcIssuer("https://stranger.example")
         for proof, says in (
             (stranger.token(), "https://stranger.example"),
             (
-                inside.world.response(
+                frame.world.response(
                     issuer="https://else.example/idp",
                     attributes={},
                     response={"issuer": "https://else.example/idp"},
@@ -453,8 +451,8 @@ class TestDiagnosis:
             ("a.b.c", "no token"),
             ("nonsense", "neither a SAML response nor a token"),
         ):
-            form = await inside.see(self.PAGE)
-            answer = await inside.send(form, self.PAGE, arn="", proof=proof)
+            form = await frame.see(self.PAGE)
+            answer = await frame.send(form, self.PAGE, arn="", proof=proof)
             assert answer.status_code == 400
             assert says in text_of(answer)
 

@@ -9,7 +9,7 @@ import yaml
 from broker.identities.template import (
     Change,
     ChangeKind,
-    Surroundings,
+    TemplateContext,
     TemplateError,
     apply_template,
     export_account,
@@ -21,7 +21,7 @@ from tests.support.saml_idp import metadata_xml
 
 SAMPLE = Path(__file__).parents[4] / "samples" / "account.yaml"
 NEW = AccountId("000000000042")
-SURROUNDINGS = Surroundings(is_internal=lambda *_: False)
+SURROUNDINGS = TemplateContext(is_internal=lambda *_: False)
 
 
 def template(account: str = ACCOUNT, **sections: Any) -> str:
@@ -32,7 +32,7 @@ async def apply(iam: Iam, text: str, **options: bool) -> list[Change]:
     return await apply_template(
         text,
         directory=iam.directory,
-        surroundings=SURROUNDINGS,
+        context=SURROUNDINGS,
         operator="ops",
         now=iam.now,
         **options,
@@ -265,7 +265,7 @@ async def test_options_of_a_provider_are_set_and_checked(iam: Iam) -> None:
         await apply_template(
             template(SAMLProviders=[with_options]),
             directory=iam.directory,
-            surroundings=Surroundings(
+            context=TemplateContext(
                 is_internal=lambda *_: False, check_saml_options=refuse
             ),
             operator="ops",

@@ -9,14 +9,14 @@ import yaml
 from broker.identities.control_policies import ControlKind, control_policies
 from broker.identities.template import (
     Change,
-    Surroundings,
+    TemplateContext,
     TemplateError,
     apply_template,
     export_account,
 )
 from tests.support.iam import ACCOUNT, Iam
 
-SURROUNDINGS = Surroundings(is_internal=lambda *_: False)
+SURROUNDINGS = TemplateContext(is_internal=lambda *_: False)
 VERSION = {"Version": "2012-10-17"}
 FULL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 NO_DELETING = {"Effect": "Deny", "Action": "iam:Delete*", "Resource": "*"}
@@ -33,7 +33,7 @@ async def apply(iam: Iam, **broker: Any) -> list[Change]:
     return await apply_template(
         text,
         directory=iam.directory,
-        surroundings=SURROUNDINGS,
+        context=SURROUNDINGS,
         operator="ops",
         now=iam.now,
     )

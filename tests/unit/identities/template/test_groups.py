@@ -7,14 +7,14 @@ import yaml
 
 from broker.identities.template import (
     Change,
-    Surroundings,
+    TemplateContext,
     TemplateError,
     apply_template,
     export_account,
 )
 from tests.support.iam import ACCOUNT, Iam, policy
 
-SURROUNDINGS = Surroundings(is_internal=lambda *_: False)
+SURROUNDINGS = TemplateContext(is_internal=lambda *_: False)
 READ_ONLY = "arn:aws:iam::aws:policy/IAMReadOnlyAccess"
 READERS = {
     "GroupName": "Readers",
@@ -29,7 +29,7 @@ async def apply(iam: Iam, *, prune: bool = False, **sections: Any) -> list[Chang
     return await apply_template(
         yaml.safe_dump({"Accounts": {ACCOUNT: sections}}),
         directory=iam.directory,
-        surroundings=SURROUNDINGS,
+        context=SURROUNDINGS,
         operator="ops",
         now=iam.now,
         prune=prune,

@@ -17,7 +17,7 @@ from broker.identities.account_options import ROOT_MANAGED_BY
 from broker.identities.outbound import find_outbound
 from broker.identities.template import (
     Change,
-    Surroundings,
+    TemplateContext,
     TemplateError,
     apply_template,
     export_account,
@@ -47,7 +47,7 @@ async def apply(
     return await apply_template(
         yaml.safe_dump({"Accounts": {account: described}}, sort_keys=False),
         directory=iam.directory,
-        surroundings=Surroundings(is_internal=lambda *_: False, sealer=iam.vault),
+        context=TemplateContext(is_internal=lambda *_: False, sealer=iam.vault),
         operator="ops",
         now=iam.now,
         prune=prune,

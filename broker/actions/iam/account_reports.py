@@ -1,0 +1,234 @@
+"""What an account is like: its summary, its credential report, its keys' last uses."""
+
+from dataclasses import replace
+
+from broker.actions.action import Action, Call
+from broker.actions.iam import targets as on
+from broker.actions.iam.declare import On, change, read
+from broker.actions.types.iam import (
+    AccessKeyLastUsed,
+    GenerateCredentialReportResponse,
+    GetAccessKeyLastUsedRequest,
+    GetAccessKeyLastUsedResponse,
+    GetAccountSummaryResponse,
+    GetCredentialReportResponse,
+)
+from broker.errors import AccessDenied, ReportExpired, ReportNotPresent
+from broker.identities.account_options import TOKEN_VERSION
+from broker.identities.accounts import require_account
+from broker.identities.credential_report import (
+    REPORT_ID,
+    VALID_FOR,
+    ReportedCredentials,
+    credential_report,
+)
+from broker.identities.limits import Quota, quota
+from broker.model.account import AccountId
+from broker.model.arn import iam_arn
+from broker.model.credentials import CredentialKind
+from broker.model.entities import User
+from broker.model.page import PageRequest
+from broker.model.request import Given
+from broker.model.uses import Report
+from broker.offload import offload
+from broker.stores.directory.port import DirectoryReader
+
+_USERS_A_QUERY = 1000
+_QUOTAS = {
+    "UsersQuota": Quota.USERS,
+    "GroupsQuota": Quota.GROUPS,
+    "RolesQuota": Quota.ROLES,
+    "PoliciesQuota": Quota.POLICIES,
+    "PolicySizeQuota": Quota.POLICY_SIZE,
+    "VersionsPerPolicyQuota": Quota.VERSIONS_PER_POLICY,
+    "AttachedPoliciesPerUserQuota": Quota.POLICIES_PER_USER,
+    "AttachedPoliciesPerGroupQuota": Quota.POLICIES_PER_GROUP,
+    "AttachedPoliciesPerRoleQuota": Quota.POLICIES_PER_ROLE,
+    "GroupsPerUserQuota": Quota.GROUPS_PER_USER,
+    "UserPolicySizeQuota": Quota.USER_INLINE_SIZE,
+    "GroupPolicySizeQuota": Quota.GROUP_INLINE_SIZE,
+    "RolePolicySizeQuota": Quota.ROLE_INLINE_SIZE,
+    "AssumeRolePolicySizeQuota": Quota.TRUST_POLICY_SIZE,
+    "AccessKeysPerUserQuota": Quota.ACCESS_KEYS_PER_USER,
+    "SigningCertificatesPerUserQuota": Quota.SIGNING_CERTIFICATES_PER_USER,
+    "ServerCertificatesQuota": Quota.SERVER_CERTIFICATES,
+    "InstanceProfilesQuota": Quota.INSTANCE_PROFILES,
+}
+_POLICY_VERSIONS = 10_000
+_COUNTS = {
+    "Users": "users",
+    "Groups": "groups",
+    "Roles": "roles",
+    "Policies": "policies",
+    "InstanceProfiles": "instance_profiles",
+    "ServerCertificates": "server_certificates",
+    "MFADevices": "mfa_devices",
+}
+
+
+async def _get_summary(_given: Given, call: Call) -> GetAccountSummaryResponse:
+    account = await require_account(call.directory, call.account)
+    summary = {name: quota(account, which) for name, which in _QUOTAS.items()}
+    summary["PolicyVersionsInUseQuota"] = _POLICY_VERSIONS
+    second = account.options.get(TOKEN_VERSION) == "v2Token"
+    summary[TOKEN_VERSION] = 2 if second else 1
+    for name, kind in _COUNTS.items():
+        summary[name] = await call.directory.count(call.account, kind)
+    directory = call.directory
+    used = await directory.count_used_policies(call.account)
+    summary["PolicyVersionsInUse"] = used
+    providers = [
+        await directory.count(call.account, kind)
+        for kind in ("saml_providers", "oidc_providers")
+    ]
+    summary["Providers"] = sum(providers)
+    root_keys = await directory.list_access_keys(call.account, None)
+    summary["AccountAccessKeysPresent"] = int(bool(root_keys))
+    devices = await directory.list_all_mfa_devices(call.account)
+    passkeys = await directory.list_passkeys(call.account)
+    summary["MFADevices"] += len(passkeys)
+    owners = [device.user_id for device in devices if device.user_id]
+    owners += [passkey.user_id for passkey in passkeys]
+    summary["MFADevicesInUse"] = len(owners)
+    summary["AccountMFAEnabled"] = int(call.account in owners)
+    root = await directory.find_login_profile(call.account, call.account)
+    summary["AccountPasswordPresent"] = int(root is not None)
+    certificates = await directory.list_credentials(
+        call.account, CredentialKind.SIGNING_CERTIFICATE, call.account
+    )
+    summary["AccountSigningCertificatesPresent"] = int(bool(certificates))
+    return {"SummaryMap": dict(sorted(summary.items()))}
+
+
+async def _prepare_report(_given: Given, call: Call) -> Report | None:
+    """Reading a large account takes a while: it is done before the transaction."""
+    report = await call.directory.find_report(call.account, REPORT_ID)
+    if report is not None and call.now - report.made_at < VALID_FOR:
+        return None
+    directory, number = call.directory, call.account
+    account = await require_account(directory, number)
+    credentials = ReportedCredentials(
+        users=await _all_users(directory, number),
+        keys=await directory.list_account_keys(number),
+        profiles=await directory.list_login_profiles(number),
+        uses=await directory.list_uses(number),
+        with_mfa=await _with_mfa(directory, number),
+        certificates=await directory.list_credentials(
+            number, CredentialKind.SIGNING_CERTIFICATE
+        ),
+    )
+    return Report(
+        account=number,
+        report_id=REPORT_ID,
+        made_at=call.now.replace(microsecond=0),
+        body=await offload(lambda: credential_report(account, credentials)),
+    )
+
+
+async def _generate_report(
+    _given: Given, call: Call
+) -> GenerateCredentialReportResponse:
+    if not isinstance(call.prepared, Report):
+        return {"State": "COMPLETE"}
+    await call.change.put_report(call.prepared)
+    return {
+        "State": "STARTED",
+        "Description": "No report exists. Starting a new report generation task",
+    }
+
+
+async def _get_report(_given: Given, call: Call) -> GetCredentialReportResponse:
+    report = await call.directory.find_report(call.account, REPORT_ID)
+    if report is None:
+        raise ReportNotPresent(advice="Call GenerateCredentialReport to make one.")
+    if call.now - report.made_at >= VALID_FOR:
+        raise ReportExpired(
+            "The most recent credential report has expired."
+            " Use GenerateCredentialReport to make a new one."
+        )
+    return {
+        "Content": report.body.encode(),
+        "ReportFormat": "text/csv",
+        "GeneratedTime": report.made_at,
+    }
+
+
+async def _get_key_last_used(
+    given: GetAccessKeyLastUsedRequest, call: Call
+) -> GetAccessKeyLastUsedResponse:
+    key_id = given["AccessKeyId"]
+    key = await call.directory.find_access_key(key_id)
+    if key is None or key.account != call.account:
+        # Whether another account has such a key is nobody's business here.
+        raise AccessDenied(
+            f"User: {call.caller.principal.arn} is not authorized to perform"
+            f" iam:GetAccessKeyLastUsed on resource: access key {key_id}"
+        )
+    uses = await call.directory.list_uses(call.account, [key_id])
+    used: AccessKeyLastUsed = {"ServiceName": "N/A", "Region": "N/A"}
+    if uses:
+        used = {
+            "LastUsedDate": uses[0].at,
+            "ServiceName": uses[0].service,
+            "Region": uses[0].region,
+        }
+    answer: GetAccessKeyLastUsedResponse = {"AccessKeyLastUsed": used}
+    if key.user_id is not None:
+        user = await call.directory.find_user_by_id(call.account, key.user_id)
+        if user is not None:
+            answer["UserName"] = user.name
+    return answer
+
+
+async def _key(given: Given, call: Call) -> On:
+    """The owner of the key; a refusal does not say who that is."""
+    owner = await _key_owner(given, call)
+    return replace(owner, shown=f"access key {given['AccessKeyId']}")
+
+
+async def _key_owner(given: Given, call: Call) -> On:
+    key = await call.directory.find_access_key(given["AccessKeyId"])
+    if key is None or key.account != call.account:
+        return On(iam_arn(call.account, "user/*"))
+    if key.user_id is None:
+        return On(iam_arn(call.account, "root"))
+    user = await call.directory.find_user_by_id(call.account, key.user_id)
+    if user is None:
+        return On(iam_arn(call.account, "user/*"))
+    return await on.user({"UserName": user.name}, call)
+
+
+async def _all_users(directory: DirectoryReader, account: AccountId) -> list[User]:
+    users: list[User] = []
+    marker: str | None = None
+    while True:
+        page = await directory.list_users(
+            account, "/", PageRequest(marker, _USERS_A_QUERY)
+        )
+        users += page.items
+        marker = page.marker
+        if marker is None:
+            return users
+
+
+async def _with_mfa(directory: DirectoryReader, account: AccountId) -> frozenset[str]:
+    """Who has an MFA device in use; the root by the account's number."""
+    devices = await directory.list_all_mfa_devices(account)
+    passkeys = await directory.list_passkeys(account)
+    return frozenset(device.user_id for device in devices if device.user_id) | {
+        passkey.user_id for passkey in passkeys
+    }
+
+
+KNOWING: tuple[Action, ...] = (
+    read("GetAccountSummary", _get_summary, on.account),
+    change(
+        "GenerateCredentialReport",
+        _generate_report,
+        on.account,
+        prepare=_prepare_report,
+        calls=20,
+    ),
+    read("GetCredentialReport", _get_report, on.account),
+    read("GetAccessKeyLastUsed", _get_key_last_used, _key),
+)

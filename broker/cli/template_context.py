@@ -1,0 +1,42 @@
+"""What reading a template depends on besides its text, from the settings."""
+
+from collections.abc import Collection, Mapping
+
+from broker.cli.providers import OIDC_OPTIONS, SAML_OPTIONS, SECRET
+from broker.federation.addresses import AddressRules
+from broker.federation.oidc_options import check_oidc_options
+from broker.federation.saml_options import check_saml_options
+from broker.identities.template import TemplateContext
+from broker.settings import Settings
+
+
+def surroundings_of(settings: Settings) -> TemplateContext:
+    """The installation's rules on issuers and on providers' options."""
+    named = [entry for entry in settings.internal_issuers if entry.network is None]
+    return TemplateContext(
+        is_internal=AddressRules(settings.internal_issuers).names,
+        http_hosts=tuple(f"{entry.host}:{entry.port}" for entry in named),
+        check_saml_options=_check_saml,
+        check_oidc_options=_check_oidc,
+    )
+
+
+def _check_saml(options: Mapping[str, object]) -> None:
+    _require_known(options, SAML_OPTIONS)
+    check_saml_options(options)
+
+
+def _check_oidc(options: Mapping[str, object]) -> None:
+    if SECRET in options:
+        raise ValueError(
+            f"{SECRET} belongs in no template: broker providers set ARN {SECRET}=@FILE"
+            " keeps it sealed"
+        )
+    _require_known(options, OIDC_OPTIONS)
+    check_oidc_options(options)
+
+
+def _require_known(options: Mapping[str, object], known: Collection[str]) -> None:
+    for name in options:
+        if name not in known:
+            raise ValueError(f"{name} is no option; there are {', '.join(known)}")

@@ -1,0 +1,39 @@
+"""Misspelt actions in a template: told, not refused."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from broker.catalogue import unknown_actions
+from broker.identities.control_policies import ControlKind
+from broker.identities.template.kind import TemplateContext
+from broker.identities.template.managed_policies import PolicySpec
+from broker.identities.template.owned import OwnerSpec
+from broker.identities.template.reader import AccountTemplate, parse_template
+from broker.policy import PolicyKind, parse_policy
+
+
+def template_doubts(
+    text: str, context: TemplateContext, now: datetime
+) -> Iterator[str]:
+    """One line for each action that no service has; own services may have it.
+
+    Raises:
+        TemplateError: the template is refused.
+    """
+    for account in parse_template(text, context, now):
+        for place, document, kind in _documents(account):
+            for doubt in unknown_actions(parse_policy(document, kind)):
+                yield f"{account.place}.{place}: {doubt}"
+
+
+def _documents(account: AccountTemplate) -> Iterator[tuple[str, str, PolicyKind]]:
+    for section, specs in account.sections.items():
+        for spec in specs:
+            if isinstance(spec, PolicySpec):
+                yield f"{section}.{spec.name}", spec.document, PolicyKind.IDENTITY
+            elif isinstance(spec, OwnerSpec):
+                for name, document in spec.policies.items():
+                    yield f"{section}.{spec.name}.{name}", document, PolicyKind.IDENTITY
+    for control in ControlKind:
+        for policy in account.controls.get(control, ()):
+            yield f"Broker.{control}.{policy.name}", policy.text, control.grammar

@@ -1,0 +1,140 @@
+"""What all doors of the console share: pages, cookies, sessions, destinations."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+
+from broker.actions.action import Action, Call
+from broker.authn.scheme import DoorProof, Proved, Read, Scheme
+from broker.console.console_session import ConsoleSessions, EndedSession, SignedIn
+from broker.console.cookies import SessionCookie
+from broker.console.csrf import FIELD, require_csrf
+from broker.console.deps import ConsoleDeps
+from broker.console.destinations import Destinations
+from broker.console.forms import Form
+from broker.console.rendering import Pages
+from broker.console.request_info import note, raw_request, request_id
+from broker.console.signin.begin_limits import BeginLimits
+from broker.console.signin.known_browsers import KnownBrowsers
+from broker.console.signin.login_states import LoginStates
+from broker.console.signin.password_progress import PasswordProgressStore
+from broker.console.signin.provider_logins import ProviderLogins
+from broker.console.terminals.login_requests import LoginRequests
+from broker.errors import AccessDenied
+from broker.model.caller import Caller
+from broker.model.request import Door, Given, RequestContext
+from broker.sessions.handles import Handles
+from broker.sessions.spending import Spending
+
+HOME = "/console/"
+LOGIN = "/console/login"
+SIGN_IN = "/signin"
+
+CallerProof = Callable[[datetime], Awaitable[Caller]]
+Precondition = Callable[[Call], Awaitable[None]]
+Spends = Callable[[], Spending | None]
+
+
+class ConsoleContext:
+    """The shared parts, built once."""
+
+    def __init__(self, deps: ConsoleDeps) -> None:
+        self.deps = deps
+        self.pages = Pages(deps.allowed_origins)
+        self.cookie = SessionCookie(secure=deps.secure)
+        self.logins = ProviderLogins(deps)
+        self.sessions = ConsoleSessions(
+            Handles(deps.cache, deps.vault, "console"),
+            self.logins,
+            deps.resolver,
+            deps.cache,
+            deps.fresh,
+        )
+        self.login_states = LoginStates(deps)
+        self.pending = PasswordProgressStore(deps, self.login_states)
+        self.known = KnownBrowsers(deps)
+        self.begin_limits = BeginLimits(deps)
+        self.login_requests = LoginRequests(deps, self.begin_limits)
+        self.destinations = Destinations(deps.public_origin, deps.allowed_origins)
+
+    async def find_session(self, request: Request) -> SignedIn | EndedSession | None:
+        """Whose browser this is."""
+        return await self.sessions.find(
+            self.cookie.find(request), self.deps.clock.now()
+        )
+
+    def require_csrf(self, request: Request, form: Form, who: SignedIn) -> None:
+        """Hold a form against the session.
+
+        Raises:
+            AccessDenied: it is another's.
+        """
+        require_csrf(request, form.find(FIELD), who.cookie, self.deps.public_origin)
+
+    async def perform(
+        self,
+        request: Request,
+        door: Door,
+        action: tuple[str, str],
+        proof: CallerProof | Scheme | None,
+        read: Callable[[], Given],
+        *,
+        first: Precondition | None = None,
+        spends: Spends | None = None,
+    ) -> Mapping[str, Any]:
+        """One action through the pipeline, with the door's own proof.
+
+        Without a ``proof`` it is the action's own, as at the API. ``first`` is asked
+        inside the action's transaction, before its work. ``spends`` says, after the
+        proof, what the action's mint uses up.
+
+        Raises:
+            BrokerError: it failed, and the audit says so.
+            AccessDenied: a page of the console would change something for a link alone.
+        """
+        name = action[1]
+        note(request, action=name)
+        found = self.deps.registry.get(*action)
+        if found.writes and door is Door.CONSOLE and request.method != "POST":
+            raise AccessDenied("This link was to change something; use the form.")
+        if first is not None:
+            found = _preceded(found, first)
+        pipeline = self.deps.pipeline
+        scheme = DoorProof(_proved(proof)) if callable(proof) else proof
+        if spends is not None:
+            scheme = _SpendingScheme(scheme or pipeline.schemes[found.proof], spends)
+        context = pipeline.receive(raw_request(request), request_id(request), door)
+        return await pipeline.perform(context, found, read, scheme)
+
+
+class _SpendingScheme:
+    """A scheme whose proof is used up by the mint that it leads to."""
+
+    def __init__(self, scheme: Scheme, spends: Spends) -> None:
+        self._scheme = scheme
+        self._spends = spends
+
+    async def prove(
+        self, request: RequestContext, service: str, action: str, read: Read
+    ) -> tuple[Proved, Given]:
+        """As the scheme proves."""
+        proved, given = await self._scheme.prove(request, service, action, read)
+        return replace(proved, spends=self._spends()), given
+
+
+def _proved(prove: CallerProof) -> Callable[[datetime], Awaitable[Proved]]:
+    async def find(now: datetime) -> Proved:
+        return Proved(caller=await prove(now))
+
+    return find
+
+
+def _preceded(action: Action, first: Precondition) -> Action:
+    async def handle(given: Given, call: Call) -> Mapping[str, Any]:
+        await first(call)
+        return await action.handle(given, call)
+
+    return replace(action, handle=handle)

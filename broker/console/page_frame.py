@@ -1,0 +1,260 @@
+"""What the pages inside share: who is there, calls in their name, the frame."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.authz.gather import PolicyLibrary
+from broker.authz.menu_permissions import MenuPermissions
+from broker.console.console_session import CompletedLogin, EndedSession, SignedIn
+from broker.console.context import SIGN_IN, ConsoleContext, Precondition
+from broker.console.csrf import (
+    FIELD,
+    csrf_token,
+    is_own_form,
+    require_same_origin,
+)
+from broker.console.forms import (
+    BODY_BYTES_MAX,
+    FIELDS_MAX,
+    LONG_BODY_BYTES_MAX,
+    LONG_FIELDS_MAX,
+    Form,
+    read_form,
+)
+from broker.console.kept_form import keep_form
+from broker.console.navigation import ACTIONS, Section, menu
+from broker.console.rendering import Handler, see_other
+from broker.console.request_info import note, raw_request
+from broker.console.signin.sign_in_options import SignInOptions
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    NoSuchEntity,
+    ServiceUnavailable,
+)
+from broker.model.caller import Caller
+from broker.model.principal import PrincipalType
+from broker.model.request import Door
+
+_FORBIDDEN = 403
+_KINDS = {PrincipalType.USER: "IAM user", PrincipalType.ACCOUNT: "Root user"}
+
+Route = tuple[str, list[str], Handler]
+"""An address below ``/console/``, its methods, and who answers there."""
+
+
+class FramedPages(Protocol):
+    """Pages of one subject, for somebody who is signed in."""
+
+    def routes(self) -> Iterable[Route]:
+        """Where each of them is."""
+
+
+class PageFrame:
+    """The frame around every page of somebody who is signed in."""
+
+    def __init__(self, context: ConsoleContext) -> None:
+        self.context = context
+        deps = context.deps
+        self._prospects = MenuPermissions(PolicyLibrary(deps.directory, deps.fresh))
+        self._ways = SignInOptions(context)
+
+    async def enter(
+        self, request: Request, *, long: bool = False
+    ) -> tuple[Form, SignedIn] | Response:
+        """The request's form and sender; a form that changes things is held to them.
+
+        ``long`` is for pages whose form may hold a whole policy. Whoever is not
+        signed in (any more) gets the answer that says so; a form that was loaded for
+        another session can be sent again from there.
+
+        Raises:
+            AccessDenied: another site sent the form.
+        """
+        form = await read_form(
+            request,
+            body_max=LONG_BODY_BYTES_MAX if long else BODY_BYTES_MAX,
+            fields_max=LONG_FIELDS_MAX if long else FIELDS_MAX,
+        )
+        who = await self.context.find_session(request)
+        if request.method != "POST":
+            return (
+                (form, who)
+                if isinstance(who, SignedIn)
+                else self.send_away(request, who)
+            )
+        require_same_origin(request, self.context.deps.public_origin)
+        if isinstance(who, SignedIn) and is_own_form(form.find(FIELD), who.cookie):
+            return form, who
+        return self._ask_again(request, form, who)
+
+    def framed(self, handler: Handler) -> Handler:
+        """The handler, whose refusals are pages in the frame: one goes on from there."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except ServiceUnavailable:
+                raise
+            except BrokerError as error:
+                who = await self.context.find_session(request)
+                if not isinstance(who, SignedIn):
+                    raise
+                return await self.refuse(request, who, error)
+
+        return answer
+
+    async def refuse(
+        self, request: Request, who: SignedIn, error: BrokerError, here: str = ""
+    ) -> Response:
+        """The page that says why something was not done."""
+        note(request, error_code=error.code)
+        return await self.show(
+            request,
+            who,
+            "admin/refused.html",
+            here,
+            error.status,
+            denied=isinstance(error, AccessDenied),
+            missing=isinstance(error, NoSuchEntity),
+            code=error.code,
+            message=error.words,
+        )
+
+    async def perform(
+        self,
+        request: Request,
+        who: SignedIn,
+        action: tuple[str, str],
+        given: Mapping[str, Any],
+        *,
+        first: Precondition | None = None,
+    ) -> Mapping[str, Any]:
+        """One action in the session's name; ``given`` is held to its model.
+
+        Members that are None are not given. ``first`` is asked inside the action's
+        transaction and ends the call by raising.
+
+        Raises:
+            BrokerError: it failed, and the audit says so.
+        """
+
+        async def prove(_now: datetime) -> Caller:
+            return who.caller
+
+        registry = self.context.deps.registry
+        return await self.context.perform(
+            request,
+            Door.CONSOLE,
+            action,
+            prove,
+            lambda: registry.read(*action, given),
+            first=first,
+        )
+
+    async def show(
+        self,
+        request: Request,
+        who: SignedIn,
+        template: str,
+        here: str,
+        status: int = 200,
+        **context: object,
+    ) -> Response:
+        """A page in the frame; ``here`` is its entry in the navigation."""
+        deps = self.context.deps
+        session = who.session
+        account = await deps.fresh.find_account(session.account)
+        now = deps.clock.now()
+        return self.context.pages.show(
+            request,
+            template,
+            status,
+            here=here,
+            sections=await self._menu(request, who, now),
+            principal=who.principal,
+            session=session,
+            role_name=role_name(who),
+            acting_as=acting_as(who),
+            own_name=own_name(who),
+            alias=account.alias if account else None,
+            arrived=who.arrived,
+            renew_link=await self._renew_link(who),
+            expires=datetime.fromtimestamp(session.expires_at, UTC),
+            seconds_left=max(0, int(session.expires_at - now.timestamp())),
+            csrf=csrf_token(who.cookie),
+            **context,
+        )
+
+    async def _renew_link(self, who: SignedIn) -> str:
+        """Where a new session begins: as they came in, or else by any way there is."""
+        link = self.issuer_link(who.arrived)
+        if link is None:
+            provider_arn = who.session.provider_arn
+            link = (
+                await self._ways.back_to(provider_arn)
+                if provider_arn
+                else f"{SIGN_IN}/{who.session.account}"
+            )
+        return link
+
+    async def _menu(
+        self, request: Request, who: SignedIn, now: datetime
+    ) -> tuple[Section, ...]:
+        raw = raw_request(request)
+        region = self.context.deps.endpoints.find_region(raw)
+        return menu(
+            await self._prospects.find(who.caller, ACTIONS, raw, region=region, now=now)
+        )
+
+    def send_away(self, request: Request, who: EndedSession | None) -> Response:
+        """For whoever is not signed in, or not any more."""
+        if who is None:
+            return see_other(SIGN_IN)
+        return self.context.pages.show(
+            request,
+            "timed_out.html",
+            _FORBIDDEN,
+            arrived=who.arrived,
+            issuer_link=self.issuer_link(who.arrived),
+        )
+
+    def _ask_again(
+        self, request: Request, form: Form, who: SignedIn | EndedSession | None
+    ) -> Response:
+        """For whoever sent a form of a session that is not theirs, or not any more."""
+        note(request, error_code=AccessDenied.code)
+        return self.context.pages.show(
+            request,
+            "again.html",
+            _FORBIDDEN,
+            kept=keep_form(request, form),
+            current=who.principal if isinstance(who, SignedIn) else None,
+            csrf=csrf_token(who.cookie) if isinstance(who, SignedIn) else "",
+            issuer_link=self.issuer_link(who.arrived) if who else None,
+        )
+
+    def issuer_link(self, arrived: CompletedLogin) -> str | None:
+        """Issuer is any text; it is a link only where it may lead."""
+        return self.context.destinations.find_safe(arrived.issuer, (SIGN_IN,))
+
+
+def acting_as(who: SignedIn) -> str:
+    """The role that they act as, or what else they are."""
+    return role_name(who) or _KINDS.get(who.principal.type, "Federated user")
+
+
+def own_name(who: SignedIn) -> str:
+    """What the frame calls them: a role's or user's name, or what else they are."""
+    return role_name(who) or who.principal.username or acting_as(who)
+
+
+def role_name(who: SignedIn) -> str | None:
+    """The role that they act as; None for whoever acts as no role."""
+    if not who.session.kind.is_role:
+        return None
+    return who.principal.principal_arn.rpartition("/")[2]

@@ -1,0 +1,152 @@
+"""*Switch role*: ``AssumeRole`` from the session one signed in with, and the way back.
+
+Switching from a switched session starts from the first one again, so that roles do
+not pile up. The first session stays under a handle that only the record of the
+switched one knows; each step gives a new cookie.
+"""
+
+import re
+from collections.abc import Iterable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.console.console_session import CompletedLogin, SignedIn
+from broker.console.context import HOME
+from broker.console.page_frame import PageFrame, Route
+from broker.console.pages.switchable_roles import SwitchableRoles
+from broker.console.rendering import see_other
+from broker.errors import AccessDenied, BrokerError, ValidationError
+from broker.federation.session_name import session_name
+from broker.model.arn import iam_arn
+
+SWITCH = "/console/switch"
+BACK = "/console/switch/back"
+DOOR = "switch"
+_TYPED_MAX = 2048
+_OK = 200
+_ROLE_ARN = re.compile(
+    r"arn:aws:iam::[0-9]{12}:role/(?:[!-~]{1,510}/)?[\w+=,.@-]{1,64}"
+)
+_ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
+
+
+class SwitchRole:
+    """The page, the switch and the way back."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+        self._switchable = SwitchableRoles(frame)
+
+    def routes(self) -> Iterable[Route]:
+        """Where the pages are."""
+        return ((SWITCH, ["GET", "POST"], self.page), (BACK, ["POST"], self.back))
+
+    async def page(self, request: Request) -> Response:
+        """``/console/switch``: the form, and with POST the switch."""
+        entered = await self._frame.enter(request)
+        if isinstance(entered, Response):
+            return entered
+        form, who = entered
+        role = (form.find("role") or "").strip()
+        problem, status = "", _OK
+        if request.method == "POST":
+            try:
+                return await self._switch(request, who, role)
+            except (AccessDenied, ValidationError) as error:
+                problem, status = _words(error), error.status
+        return await self._frame.show(
+            request,
+            who,
+            "switch_role.html",
+            "switch",
+            status,
+            role=role[:_TYPED_MAX],
+            problem=problem,
+            offered=await self._switchable.offer(request, who),
+            switched=bool(who.arrived.back),
+        )
+
+    async def back(self, request: Request) -> Response:
+        """``POST /console/switch/back``: the session one signed in with."""
+        entered = await self._frame.enter(request)
+        if isinstance(entered, Response):
+            return entered
+        _, who = entered
+        sessions = self._frame.context.sessions
+        origin = await self._origin(who)
+        if origin is who:
+            return see_other(HOME)
+        arrived = CompletedLogin(
+            door=origin.arrived.door,
+            issuer=origin.arrived.issuer,
+            login=origin.arrived.login,
+        )
+        cookie = await sessions.renew(origin, arrived)
+        await sessions.close(who.cookie)
+        return self._home(cookie)
+
+    async def _switch(self, request: Request, who: SignedIn, role: str) -> Response:
+        arn = _role_arn(who, role)
+        origin = await self._origin(who)
+        result = await self._frame.perform(
+            request,
+            origin,
+            ("sts", "AssumeRole"),
+            {"RoleArn": arn, "RoleSessionName": _session_name(origin)},
+        )
+        credentials = result["Credentials"]
+        sessions = self._frame.context.sessions
+        hidden = await sessions.renew(origin, origin.arrived)
+        cookie = await sessions.open(
+            credentials["AccessKeyId"],
+            credentials["SessionToken"],
+            credentials["Expiration"],
+            CompletedLogin(
+                door=DOOR,
+                issuer=origin.arrived.issuer,
+                back=hidden,
+                login=origin.arrived.login,
+                ids=origin.arrived.ids,
+            ),
+        )
+        if who is not origin:
+            await sessions.close(who.cookie)
+        await self._switchable.remember(origin, arn)
+        return self._home(cookie)
+
+    async def _origin(self, who: SignedIn) -> SignedIn:
+        """The session that was signed in with.
+
+        Raises:
+            AccessDenied: it ended.
+        """
+        origin = await self._switchable.find_origin(who)
+        if origin is None:
+            raise AccessDenied("The session that you signed in with has ended.")
+        return origin
+
+    def _home(self, cookie: str) -> Response:
+        response = see_other(HOME)
+        self._frame.context.cookie.set(response, cookie)
+        return response
+
+
+def _session_name(who: SignedIn) -> str:
+    """The name that they go by; a user's may be shorter than a session's can be."""
+    session = who.session
+    return session_name(
+        session.name, issuer=session.account, subject=session.principal_id
+    )
+
+
+def _role_arn(who: SignedIn, role: str) -> str:
+    if _ROLE_NAME.fullmatch(role):
+        return iam_arn(who.session.account, f"role/{role}")
+    if _ROLE_ARN.fullmatch(role):
+        return role
+    raise ValidationError("Write the name of a role in this account, or a role's ARN.")
+
+
+def _words(error: BrokerError) -> str:
+    return error.words

@@ -1,0 +1,143 @@
+"""Rendering: templates become answers, errors become pages.
+
+Every page is `no-store` and runs under a policy that allows this origin's own style
+sheets, scripts and icon, nothing inline and nothing from elsewhere.
+"""
+
+import gzip
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+import structlog
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from broker.console.request_info import note, request_id
+from broker.console.static_files import StaticFiles
+from broker.errors import BrokerError, InternalFailure
+from broker.stores.errors import StoreFailedError, refusal_of
+
+_log = structlog.get_logger(__name__)
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_SEE_OTHER = 303
+_COMPRESSION = 5
+_PARTS = re.compile(r"([:/@])")
+_PRIVATE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
+
+
+class Pages:
+    """Makes pages; ``allowed_origins`` are where a form may end up."""
+
+    def __init__(self, allowed_origins: Iterable[str]) -> None:
+        self.files = StaticFiles()
+        self._environment = Environment(
+            loader=FileSystemLoader(_TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.globals["static"] = self.files.url
+        self._environment.filters["parted"] = parted
+        targets = " ".join(("'self'", *(o.rstrip("/") for o in allowed_origins)))
+        self._policy = "; ".join(
+            (
+                "default-src 'none'",
+                "style-src 'self'",
+                "script-src 'self'",
+                "img-src 'self'",
+                # Redirects after a form count, too: browsers follow the whole chain.
+                f"form-action {targets}",
+                "frame-ancestors 'none'",
+                "base-uri 'none'",
+            )
+        )
+
+    def show(
+        self, request: Request, template: str, status: int = 200, **context: object
+    ) -> HTMLResponse:
+        """A page."""
+        text = self._environment.get_template(template).render(
+            request_id=request_id(request), **context
+        )
+        return HTMLResponse(
+            text,
+            status,
+            headers={**_PRIVATE, "content-security-policy": self._policy},
+        )
+
+    def show_error(
+        self,
+        request: Request,
+        error: BrokerError,
+        *,
+        door: str = "",
+        back: str = "",
+        no_role: bool = False,
+    ) -> HTMLResponse:
+        """The page of an error; ``door`` picks its words.
+
+        ``back`` is a safe address where one may begin again; ``no_role`` says that a
+        good response opened nothing.
+        """
+        note(request, error_code=error.code)
+        return self.show(
+            request,
+            "error.html",
+            error.status,
+            code=error.code,
+            message=error.words,
+            http_status=error.status,
+            door=door,
+            back=back,
+            no_role=no_role,
+        )
+
+    def guarded(self, handler: Handler, *, door: str = "") -> Handler:
+        """The handler, whose every failure is a page."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except BrokerError as error:
+                return self.show_error(request, error, door=door)
+            except StoreFailedError as failure:
+                return self.show_error(request, refusal_of(failure), door=door)
+            except ClientDisconnect:
+                return Response(status_code=400)
+            except Exception:  # noqa: BLE001  # the one place where anything may end
+                _log.exception("unexpected failure", request_id=request_id(request))
+                return self.show_error(request, InternalFailure(), door=door)
+
+        return answer
+
+
+def compressed(request: Request, page: HTMLResponse) -> HTMLResponse:
+    """A long page made short on its way, for browsers that take it so.
+
+    Only for pages without anything of a session on them: the length of compressed
+    text tells of a secret that stands beside what a stranger put there.
+    """
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        return page
+    page.body = gzip.compress(bytes(page.body), _COMPRESSION, mtime=0)
+    page.headers["content-encoding"] = "gzip"
+    page.headers["content-length"] = str(len(page.body))
+    return page
+
+
+def parted(arn: str) -> Markup:
+    """A long name that may go on in the next line where its parts begin."""
+    return Markup(_PARTS.sub(r"\1<wbr>", str(escape(arn))))  # noqa: S704  # escaped
+
+
+def see_other(url: str, status: int = _SEE_OTHER) -> RedirectResponse:
+    """A redirect that nobody keeps. ``url`` is safe by then."""
+    return RedirectResponse(url, status, headers=_PRIVATE)

@@ -1,0 +1,214 @@
+"""``/signin``: where to begin, and where one ends up after leaving."""
+
+import re
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.console.console_session import SignedIn
+from broker.console.context import SIGN_IN, ConsoleContext
+from broker.console.csrf import csrf_token
+from broker.console.deps import SignInLink
+from broker.console.forms import read_form
+from broker.console.rendering import see_other
+from broker.console.request_info import refuse_prefetch
+from broker.console.signin.known_browsers import KnownBrowser
+from broker.console.signin.oidc_logout import THERE
+from broker.console.signin.oidc_signin import OidcSignIn
+from broker.console.signin.saml_requests import SamlRequests
+from broker.console.signin.sign_in_options import SignInOption, SignInOptions
+from broker.errors import NoSuchEntity
+from broker.model.account import Account
+from broker.model.entities import SamlProvider
+
+_ACCOUNT = re.compile(r"[0-9]{12}|[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]", re.ASCII)
+_NO_PLACE = (
+    "Write the account's number (twelve digits) or its alias (lower-case letters,"
+    " digits and hyphens)."
+)
+_LONGEST_TYPED = 80
+_OK, _BAD = 200, 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInForm:
+    """What the page of an account is asked for, and what was typed on it."""
+
+    place: str
+    destination: str = ""
+    is_root: bool = False
+    name: str = ""
+    remember: bool = True
+
+
+class SignIn:
+    """The pages outside."""
+
+    def __init__(self, context: ConsoleContext, oidc: OidcSignIn) -> None:
+        self._context = context
+        self._ways = SignInOptions(context)
+        self._saml = SamlRequests(context)
+        self._oidc = oidc
+
+    async def begin_page(self, request: Request) -> Response:
+        """``/signin``: which account; the one that this browser is known to, at once."""
+        form = await read_form(request)
+        destination = self._destination(form.find("Destination"))
+        typed = form.find("account")
+        if typed is not None:
+            place = _place(typed)
+            if _ACCOUNT.fullmatch(place):
+                return see_other(_with(f"{SIGN_IN}/{place}", destination))
+        known = self._context.known.find(request)
+        if known is not None and typed is None and form.find("other") is None:
+            return see_other(_with(f"{SIGN_IN}/{known.place}", destination))
+        who = await self._context.find_session(request)
+        return self._context.pages.show(
+            request,
+            "signin.html",
+            _OK if typed is None else _BAD,
+            current=who.principal if isinstance(who, SignedIn) else None,
+            links=self._context.deps.sign_in_links,
+            typed=(typed or "")[:_LONGEST_TYPED],
+            problem="" if typed is None else _NO_PLACE,
+            destination=destination,
+            **self._endpoints,
+        )
+
+    async def account_page(self, request: Request) -> Response:
+        """``/signin/{alias or id}``; says the same of any account."""
+        place = require_place(request)
+        form = await read_form(request)
+        known = self._context.known.find(request)
+        known = known if known is not None and known.place == place else None
+        return await self.show(
+            request,
+            SignInForm(
+                place=place,
+                destination=self._destination(form.find("Destination")),
+                is_root=form.find("kind") == "root",
+                name=known.name if known else "",
+            ),
+        )
+
+    async def show(
+        self,
+        request: Request,
+        wanted: SignInForm,
+        *,
+        problem: str = "",
+        status: int = 200,
+    ) -> Response:
+        """The page of an account; ``problem`` is what the last attempt met."""
+        browser = self._context.login_states.browser_of(request)
+        known = self._context.known.find(request)
+        last = known.way if known and known.place == wanted.place else ""
+        ways = await self._ways.of_account(wanted.place)
+        who = await self._context.find_session(request)
+        page = self._context.pages.show(
+            request,
+            "signin_account.html",
+            status,
+            account=wanted.place,
+            wanted=wanted,
+            problem=problem,
+            current=who.principal if isinstance(who, SignedIn) else None,
+            links=(
+                *(_link(way, last, wanted.destination) for way in _first(ways, last)),
+                *self._context.deps.sign_in_links,
+            ),
+            csrf=csrf_token(browser),
+            **self._endpoints,
+        )
+        self._context.login_states.remember(page, browser)
+        return page
+
+    async def begin(self, request: Request) -> Response:
+        """``/signin/{account}/with/{provider}``: off to the identity provider."""
+        refuse_prefetch(request)
+        form = await read_form(request)
+        account: str = request.path_params["account"]
+        way = None
+        if _ACCOUNT.fullmatch(account):
+            way = await self._ways.find(account, request.path_params["provider"])
+        if way is None:
+            raise NoSuchEntity("There is no such page.")
+        await self._context.begin_limits.require(request)
+        destination = self._destination(form.find("Destination"))
+        if isinstance(way.provider, SamlProvider):
+            response = await self._saml.begin(request, way.provider, destination)
+        else:
+            response = await self._oidc.begin(request, way.provider, destination)
+        self._remember(request, response, account, way)
+        return response
+
+    async def signed_out(self, request: Request) -> Response:
+        """After signing out; the session at the identity provider may go on."""
+        handle = (await read_form(request)).find("there") or ""
+        login = await self._context.logins.find_way_out(handle) if handle else None
+        return self._context.pages.show(
+            request,
+            "signed_out.html",
+            there=f"{THERE}?{urlencode({'handle': handle})}" if login else None,
+            provider=login.provider_arn.partition("/")[2] if login else "",
+        )
+
+    async def find_account(self, place: str) -> Account | None:
+        """The account that an address names."""
+        directory = self._context.deps.directory
+        number = await self._ways.find_number(place)
+        return None if number is None else await directory.find_account(number)
+
+    def _remember(
+        self, request: Request, response: Response, account: str, way: SignInOption
+    ) -> None:
+        known = self._context.known.find(request)
+        # Links name the account's number, people its alias: the same account.
+        if known is not None and account in {known.place, known.account}:
+            known = replace(known, way=way.id)
+        else:
+            known = KnownBrowser(place=account, way=way.id)
+        self._context.known.remember(response, known)
+
+    def _destination(self, given: str | None) -> str:
+        return self._context.destinations.find_safe(given or "") or ""
+
+    @property
+    def _endpoints(self) -> dict[str, str]:
+        """What administrators of identity providers look for."""
+        origin = self._context.deps.public_origin
+        return {"acs": f"{origin}/saml", "federation": f"{origin}/federation"}
+
+
+def require_place(request: Request) -> str:
+    """The account's number or alias in the address; it need not exist.
+
+    Raises:
+        NoSuchEntity: it is neither.
+    """
+    place: str = request.path_params["account"]
+    if not _ACCOUNT.fullmatch(place):
+        raise NoSuchEntity("There is no such page.")
+    return place
+
+
+def _place(typed: str) -> str:
+    """People write numbers in groups, and aliases with capitals."""
+    digits = re.sub(r"[\s-]", "", typed[:_LONGEST_TYPED])
+    return digits if digits.isascii() and digits.isdigit() else typed.strip().lower()
+
+
+def _first(ways: tuple[SignInOption, ...], last: str) -> list[SignInOption]:
+    """The one that was taken last before the others."""
+    return sorted(ways, key=lambda way: way.id != last)
+
+
+def _link(way: SignInOption, last: str, destination: str) -> SignInLink:
+    note = "You came in this way last time" if way.id == last else ""
+    return SignInLink(way.label, _with(way.url, destination), note)
+
+
+def _with(path: str, destination: str) -> str:
+    return f"{path}?{urlencode({'Destination': destination})}" if destination else path

@@ -1,0 +1,40 @@
+"""The end of a console session at its owner's wish, for good and on record."""
+
+from datetime import datetime
+
+from starlette.requests import Request
+
+from broker.console.console_session import SignedIn
+from broker.console.context import ConsoleContext
+from broker.model.caller import Caller
+from broker.model.request import Door
+
+
+async def end_session(context: ConsoleContext, request: Request, who: SignedIn) -> None:
+    """End a session, the one that it was switched from, and the login behind them.
+
+    Raises:
+        ServiceUnavailable: a store is away; what was not ended goes on.
+    """
+    origin = await context.sessions.find_origin(who, context.deps.clock.now())
+    if isinstance(origin, SignedIn):
+        await _end(context, request, origin)
+    await _end(context, request, who)
+    if who.arrived.login:
+        await context.logins.forget(who.arrived.login)
+    await context.sessions.forget(who)
+
+
+async def _end(context: ConsoleContext, request: Request, who: SignedIn) -> None:
+    async def prove(_now: datetime) -> Caller:
+        return who.caller
+
+    # The console takes changes by POST alone; links sign out, too, as AWS's do.
+    door = Door.CONSOLE if request.method == "POST" else Door.FEDERATION
+    await context.perform(
+        request,
+        door,
+        ("signin", "ConsoleLogout"),
+        prove,
+        lambda: {"Marks": who.end_marks, "ExpiresAt": who.session.expires_at},
+    )

@@ -1,0 +1,152 @@
+"""``/federation``: sign-in tokens, login, logout.
+
+Source: reference 8.1 to 8.4. Clients look at the status alone; people see a page.
+"""
+
+import hmac
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from broker.console.console_session import session_caller
+from broker.console.context import SIGN_IN, ConsoleContext
+from broker.console.forms import Form, read_form
+from broker.console.request_info import refuse_prefetch
+from broker.console.signin.login_completion import LoginCompletion, PendingLogin
+from broker.console.signin.sign_out import SignOut
+from broker.errors import (
+    BrokerError,
+    ExpiredToken,
+    InvalidClientTokenId,
+    ServiceUnavailable,
+    ValidationError,
+)
+from broker.model.caller import Caller
+from broker.model.request import Door
+from broker.model.secret import Secret
+from broker.protocols.oidc.strict_json import parse_object
+
+DOOR = "federation"
+_BAD_CREDENTIALS = "Invalid credentials parameter"
+_INCORRECT = "The request sent by the client was syntactically incorrect."
+_LONGEST_SESSION = 16_384
+_LONGEST_DURATION = 6
+_LONGEST_ISSUER = 2048
+_FOUND = 302
+
+
+class Federation:
+    """The endpoint of custom federation brokers."""
+
+    def __init__(
+        self, context: ConsoleContext, arrivals: LoginCompletion, sign_out: SignOut
+    ) -> None:
+        self._context = context
+        self._completion = arrivals
+        self._sign_out = sign_out
+
+    async def answer(self, request: Request) -> Response:
+        """GET or POST, by ``Action``."""
+        refuse_prefetch(request)
+        form = await read_form(request)
+        match form.find("Action"):
+            case "getSigninToken":
+                return await self._get_signin_token(request, form)
+            case "login":
+                return await self._login(request, form)
+            case "logout":
+                onward = form.find("Issuer") or form.find("redirect_uri") or ""
+                return await self._sign_out.leave(request, onward)
+            case _:
+                raise ValidationError(_INCORRECT, detail="no such Action")
+
+    async def _get_signin_token(self, request: Request, form: Form) -> Response:
+        key_id, secret, token = _read_session(form.require("Session"))
+        given: dict[str, Any] = {"SessionToken": Secret(token)}
+        duration = form.find("SessionDuration")
+        if duration is not None:
+            given["SessionDuration"] = _read_duration(duration)
+
+        async def prove(now: datetime) -> Caller:
+            return await self._prove(key_id, secret, token, now)
+
+        result = await self._context.perform(
+            request, Door.FEDERATION, ("signin", "GetSigninToken"), prove, lambda: given
+        )
+        return JSONResponse(dict(result), headers={"cache-control": "no-store"})
+
+    async def _prove(
+        self, key_id: str, secret: str, token: str, now: datetime
+    ) -> Caller:
+        """The caller whose credentials these are: all three of them."""
+        try:
+            resolved = await self._context.deps.resolver.resolve(key_id, token, now)
+        except (ExpiredToken, InvalidClientTokenId) as error:
+            raise ValidationError(
+                _BAD_CREDENTIALS, detail=f"{error.code}: {error.detail}"
+            ) from error
+        # The key id and token alone prove nothing: they travel in presigned URLs.
+        if not hmac.compare_digest(
+            resolved.secret.reveal().encode(), secret.encode("utf-8", "replace")
+        ):
+            raise ValidationError(_BAD_CREDENTIALS, detail="the sessionKey is wrong")
+        return session_caller(resolved)
+
+    async def _login(self, request: Request, form: Form) -> Response:
+        destination = self._context.destinations.find_safe(form.require("Destination"))
+        if destination is None:
+            raise ValidationError(
+                "The Destination is not an address that this broker may send you to.",
+                detail="not the console, not on BROKER_ALLOWED_DESTINATIONS",
+            )
+        token = form.require("SigninToken")
+        deps = self._context.deps
+        issuer = (form.find("Issuer") or "")[:_LONGEST_ISSUER]
+        try:
+            caller = await self._completion.caller_of(
+                await deps.tokens.find(token), deps.clock.now()
+            )
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            back = self._context.destinations.find_safe(issuer, (SIGN_IN,)) or ""
+            return self._context.pages.show_error(request, error, door=DOOR, back=back)
+        arrival = PendingLogin(
+            door=DOOR,
+            destination=destination,
+            session_arn=caller.principal.arn,
+            signin_token=token,
+            issuer=issuer,
+        )
+        if request.method == "POST":
+            return await self._completion.hand_over(arrival)
+        return await self._completion.enter(request, arrival, _FOUND)
+
+
+def _read_session(text: str) -> tuple[str, str, str]:
+    """The three members of ``Session``.
+
+    Raises:
+        ValidationError: it is not that object, or a member is no text.
+    """
+    found: dict[str, Any] = {}
+    if len(text) <= _LONGEST_SESSION:
+        try:
+            found = parse_object(text.encode("utf-8", "surrogatepass"))
+        except ValueError as error:
+            raise ValidationError(_BAD_CREDENTIALS, detail="no JSON object") from error
+    values = [found.get(name) for name in ("sessionId", "sessionKey", "sessionToken")]
+    texts = [value for value in values if isinstance(value, str) and value]
+    if len(texts) != len(values):
+        raise ValidationError(
+            _BAD_CREDENTIALS, detail="sessionId, sessionKey or sessionToken is missing"
+        )
+    return texts[0], texts[1], texts[2]
+
+
+def _read_duration(text: str) -> int:
+    if len(text) > _LONGEST_DURATION or not (text.isascii() and text.isdigit()):
+        raise ValidationError(_INCORRECT, detail="SessionDuration is no number")
+    return int(text)

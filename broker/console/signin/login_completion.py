@@ -1,0 +1,294 @@
+"""The last step of every way in: is somebody else here, then the mint and the cookie.
+
+A proof that came by a cross-site post is parked under a handle first: such a post
+carries no cookie, so who is signed in shows only after the redirect. Each arrival is
+good for one mint, which spends it in the ledger; a mint that fails because a store is
+away leaves handle and proof as they were.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.actions.signin.signin_tokens import SigninGrant, use_of
+from broker.console.console_session import CompletedLogin, SignedIn, session_caller
+from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
+from broker.console.csrf import csrf_token, require_same_origin
+from broker.console.forms import read_form
+from broker.console.rendering import see_other
+from broker.console.request_info import refuse_prefetch, unnoted
+from broker.console.signin.end_session import end_session
+from broker.console.signin.password_login import PasswordLogins
+from broker.console.signin.password_progress import PasswordProgress
+from broker.console.signin.provider_logins import ProviderLogin
+from broker.console.signin.sign_in_options import SignInOptions
+from broker.errors import (
+    BrokerError,
+    ServiceUnavailable,
+    ValidationError,
+)
+from broker.model.caller import Caller
+from broker.model.proof_used import ProofUsed
+from broker.model.request import Door
+from broker.sessions.handles import Handles
+from broker.sessions.spending import spending
+
+CONTINUE = "/signin/continue"
+PARKED = timedelta(seconds=60)
+ASKED = timedelta(minutes=5)
+"""For a person to answer; the proof's own end may come first."""
+
+LONGEST_WAY = timedelta(minutes=30)
+"""From the beginning of a sign-in at an identity provider to the mint, and more."""
+
+USED_UP = "This sign-in link was used already, or it is too old. Start again where you came from."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingLogin:
+    """Someone with a proof: an assertion or ID token for a role, or a sign-in token.
+
+    ``session_arn`` is who they will be, for the question and nothing else.
+    ``request_id`` is the request of ours that the assertion answers; ``token`` an ID
+    token of our own code flow, ``login`` the `ProviderLogin` that it makes, without it.
+    ``state`` tells that flow from all others. ``begun`` is the handle of a sign-in with
+    a password that showed all it has to.
+    """
+
+    door: str
+    destination: str
+    session_arn: str = ""
+    response: str = field(default="", repr=False)
+    role_arn: str = ""
+    provider_arn: str = ""
+    request_id: str = ""
+    token: str = field(default="", repr=False)
+    session_name: str = ""
+    login: dict[str, Any] = field(default_factory=dict)
+    signin_token: str = field(default="", repr=False)
+    issuer: str = ""
+    begun: str = field(default="", repr=False)
+    state: str = field(default="", repr=False)
+
+
+class LoginCompletion:
+    """Takes arrivals in."""
+
+    def __init__(self, context: ConsoleContext) -> None:
+        self._context = context
+        self._passwords = PasswordLogins(context)
+        self._ways = SignInOptions(context)
+        self._handles = Handles(context.deps.cache, context.deps.vault, "arrival")
+
+    async def park(self, arrival: PendingLogin, life: timedelta = PARKED) -> str:
+        """A handle."""
+        return await self._handles.put(asdict(arrival), self._now() + life)
+
+    async def hand_over(self, arrival: PendingLogin) -> Response:
+        """Send the browser to where its cookies are seen."""
+        return see_other(f"{CONTINUE}?handle={await self.park(arrival)}")
+
+    async def resume(self, request: Request) -> Response:
+        """``/signin/continue``: GET after a hand-over, POST as an answer."""
+        refuse_prefetch(request)
+        form = await read_form(request)
+        if request.method == "POST":
+            require_same_origin(request, self._context.deps.public_origin)
+            who = await self._context.find_session(request)
+            if isinstance(who, SignedIn):
+                self._context.require_csrf(request, form, who)
+        handle = form.find("handle") or ""
+        value = await self._handles.find(handle)
+        if value is None:
+            raise ValidationError(USED_UP)
+        arrival = PendingLogin(**value)
+        take_in = self.let_in if request.method == "POST" else self.enter
+        try:
+            response = await take_in(request, arrival)
+        except ServiceUnavailable as error:
+            # Nothing came of it: the same address works when all is well again.
+            return self._context.pages.show_error(request, error, door=arrival.door)
+        except BrokerError as error:
+            await self._handles.forget(handle)
+            # In the words of the door that they came by.
+            return self._context.pages.show_error(
+                request, error, door=arrival.door, back=await self._back(arrival)
+            )
+        await self._handles.forget(handle)
+        return response
+
+    async def enter(
+        self, request: Request, arrival: PendingLogin, status: int = 303
+    ) -> Response:
+        """Let in, unless somebody else is signed in: then ask first."""
+        who = await self._context.find_session(request)
+        if isinstance(who, SignedIn) and who.principal.arn != arrival.session_arn:
+            handle = await self.park(arrival, ASKED)
+            return self._context.pages.show(
+                request,
+                "switch.html",
+                current=who.principal,
+                coming=arrival.session_arn,
+                handle=handle,
+                csrf=csrf_token(who.cookie),
+            )
+        return await self.let_in(request, arrival, status)
+
+    async def let_in(
+        self, request: Request, arrival: PendingLogin, status: int = 303
+    ) -> Response:
+        """Mint the console session and give its cookie: a new one each time."""
+        result, pending = await self._mint(request, arrival)
+        credentials = result["Credentials"]
+        context = self._context
+        login = ""
+        if arrival.login:
+            login = await context.logins.open(
+                ProviderLogin(**arrival.login, token=arrival.token),
+                credentials["AccessKeyId"],
+                credentials["Expiration"],
+            )
+        cookie = await context.sessions.open(
+            credentials["AccessKeyId"],
+            credentials["SessionToken"],
+            credentials["Expiration"],
+            CompletedLogin(
+                door=arrival.door,
+                issuer=arrival.issuer or await self._back(arrival),
+                login=login,
+            ),
+        )
+        await self._end_replaced(request)
+        # Whoever came to let a terminal in is still to be asked.
+        waiting = await context.login_requests.find(request)
+        onward = LOGIN if waiting else (arrival.destination or HOME)
+        response = see_other(onward, status)
+        context.cookie.set(response, cookie)
+        if pending is not None:
+            self._passwords.remember(request, response, pending)
+        return response
+
+    async def _end_replaced(self, request: Request) -> None:
+        """End the session whose cookie makes room for the new one."""
+        # Whoever came is in, and the other's cookie is gone in any case.
+        with suppress(ServiceUnavailable), unnoted(request):
+            replaced = await self._context.find_session(request)
+            if isinstance(replaced, SignedIn):
+                await end_session(self._context, request, replaced)
+
+    async def _mint(
+        self, request: Request, arrival: PendingLogin
+    ) -> tuple[Mapping[str, Any], PasswordProgress | None]:
+        """The console session; the proof is used up, and nothing else was.
+
+        Raises:
+            ValidationError: a sign-in token or a sign-in was used up before.
+        """
+        if not (arrival.begun or arrival.signin_token or arrival.token):
+            return await self._assume(request, arrival), None
+        try:
+            if arrival.begun:
+                return await self._passwords.login(request, arrival.begun)
+            if arrival.signin_token:
+                return await self._login(request, arrival), None
+            return await self._exchange(request, arrival), None
+        except ProofUsed as error:
+            raise ValidationError(USED_UP, detail=error.detail) from error
+
+    async def _assume(
+        self, request: Request, arrival: PendingLogin
+    ) -> Mapping[str, Any]:
+        given = {
+            "RoleArn": arrival.role_arn,
+            "PrincipalArn": arrival.provider_arn,
+            "SAMLAssertion": arrival.response,
+        }
+        scheme = self._context.deps.assertion_scheme
+        login_states, start = self._context.login_states, arrival.request_id[1:]
+        if start:
+            await login_states.require(request, start)
+            scheme = scheme.answering(arrival.request_id)
+        result = await self._context.perform(
+            request,
+            Door.SAML,
+            ("sts", "AssumeRoleWithSAML"),
+            scheme,
+            lambda: given,
+        )
+        if start:
+            await login_states.forget(start)
+        return result
+
+    async def _exchange(
+        self, request: Request, arrival: PendingLogin
+    ) -> Mapping[str, Any]:
+        given = {
+            "RoleArn": arrival.role_arn,
+            "RoleSessionName": arrival.session_name,
+            "WebIdentityToken": arrival.token,
+        }
+        return await self._context.perform(
+            request,
+            Door.SIGN_IN,
+            ("sts", "AssumeRoleWithWebIdentity"),
+            None,
+            lambda: given,
+            spends=lambda: spending(
+                "oidc-sign-in", arrival.state, until=self._now() + LONGEST_WAY
+            ),
+        )
+
+    async def _login(
+        self, request: Request, arrival: PendingLogin
+    ) -> Mapping[str, Any]:
+        given: dict[str, int] = {}
+
+        tokens, token = self._context.deps.tokens, arrival.signin_token
+
+        async def redeem(now: datetime) -> Caller:
+            grant = await tokens.find(token)
+            caller = await self.caller_of(grant, now)
+            if grant is not None and grant.duration_seconds is not None:
+                given["SessionDuration"] = grant.duration_seconds
+            return caller
+
+        result = await self._context.perform(
+            request,
+            Door.FEDERATION,
+            ("signin", "ConsoleLogin"),
+            redeem,
+            lambda: given,
+            spends=lambda: use_of(token, self._now()),
+        )
+        await tokens.forget(token)
+        return result
+
+    async def caller_of(self, grant: SigninGrant | None, now: datetime) -> Caller:
+        """Who a sign-in token is for, as things stand now.
+
+        Raises:
+            ValidationError: there is no such token (any more).
+            ExpiredToken, InvalidClientTokenId: its session is no longer good.
+        """
+        if grant is None:
+            raise ValidationError(USED_UP, detail="no such sign-in token")
+        return session_caller(
+            await self._context.deps.resolver.resolve(
+                grant.access_key_id, grant.session_token, now
+            )
+        )
+
+    async def _back(self, arrival: PendingLogin) -> str:
+        """Where this arrival began; empty when nobody can be led there."""
+        provider_arn = arrival.provider_arn or arrival.login.get("provider_arn", "")
+        if provider_arn:
+            return await self._ways.back_to(provider_arn)
+        return self._context.destinations.find_safe(arrival.issuer, (SIGN_IN,)) or ""
+
+    def _now(self) -> datetime:
+        return self._context.deps.clock.now()

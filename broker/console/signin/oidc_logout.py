@@ -1,0 +1,291 @@
+"""Logout at an OpenID Connect provider: it tells us, or we send the browser there.
+
+The back channel brings a signed token and ends sessions with all that was made from
+them. The front channel proves nothing, so it does no more than the sign-out button.
+Neither answer says whether there was a session.
+
+Source: OpenID Connect Back-Channel Logout 1.0, 2.5 to 2.8; Front-Channel Logout 1.0,
+2 and 3; RP-Initiated Logout 1.0, 2.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from broker.authn.nominees import Nominee
+from broker.authn.scheme import DoorProof, ProofRefused, Proved
+from broker.console.console_session import EndedSession, SignedIn
+from broker.console.context import CallerProof, ConsoleContext
+from broker.console.forms import Form, read_form
+from broker.console.rendering import see_other
+from broker.console.request_info import note, refuse_prefetch
+from broker.console.signin.provider_logins import OpenLogin, login_end_mark, told_mark
+from broker.console.signin.sign_in_options import SignInOptions
+from broker.console.signin.sign_out import SIGNED_OUT
+from broker.errors import (
+    BrokerError,
+    IdpCommunicationError,
+    InvalidIdentityToken,
+    NoSuchEntity,
+    ServiceUnavailable,
+    ValidationError,
+)
+from broker.federation.code_flow import CodeFlowFailedError
+from broker.federation.oidc_options import parse_oidc_options
+from broker.model.account import parse_account_id
+from broker.model.arn import Arn
+from broker.model.caller import Caller
+from broker.model.entities import OidcProvider
+from broker.model.principal import Principal, PrincipalType
+from broker.model.request import Door
+from broker.protocols.oidc.logout import LogoutToken
+from broker.sessions.keys import LONGEST_SESSION
+from broker.stores.errors import StoreFailedError
+
+BACK_CHANNEL = "/signin/{account}/with/{provider}/backchannel-logout"
+FRONT_CHANNEL = "/signin/{account}/with/{provider}/frontchannel-logout"
+THERE = "/signin/sign-out-there"
+_NO_STORE = {"cache-control": "no-store"}
+_OK, _BAD, _UNAVAILABLE = 200, 400, 503
+_USED = "The logout token was used before."
+_TOO_OLD = "This way out is too old. Sign out at your identity provider itself."
+
+
+class _LogoutNotice:
+    """What a logout token says, and the logins that it is about."""
+
+    token: LogoutToken
+    logins: list[OpenLogin]
+
+
+class OidcLogout:
+    """The two channels in, and the way out."""
+
+    def __init__(self, context: ConsoleContext) -> None:
+        self._context = context
+        self._ways = SignInOptions(context)
+
+    async def back_channel(self, request: Request) -> Response:
+        """``POST``, by the provider itself: a logout token."""
+        note(request, action="EndConsoleSessions")
+        try:
+            await self._end_told(request)
+        except ClientDisconnect:
+            return Response(status_code=_BAD)
+        except (ServiceUnavailable, IdpCommunicationError, StoreFailedError):
+            return JSONResponse(
+                {"error": "temporarily_unavailable"}, _UNAVAILABLE, headers=_NO_STORE
+            )
+        except BrokerError as error:
+            note(request, error_code=error.code)
+            return JSONResponse({"error": "invalid_request"}, _BAD, headers=_NO_STORE)
+        return Response(status_code=_OK, headers=_NO_STORE)
+
+    async def front_channel(self, request: Request) -> Response:
+        """``GET``, by the person's browser, in a frame of the provider's page."""
+        refuse_prefetch(request)
+        form = await read_form(request)
+        provider = await self._find_provider(request)
+        issuer, session_id = form.find("iss"), form.find("sid")
+        page = HTMLResponse(
+            "<!doctype html><title>Signed out</title>",
+            headers={
+                **_NO_STORE,
+                "content-security-policy": "default-src 'none'; frame-ancestors"
+                f" {_origin(provider.url)}",
+            },
+        )
+        if issuer != (None if session_id is None else provider.url):
+            return page  # half of the pair, or another issuer's
+        own = await self._find_own(request, provider, session_id)
+        handles = [] if own is None else [own]
+        if session_id is not None:
+            named = await self._context.logins.find(
+                provider.unique_id,
+                parse_oidc_options(provider.options).client_id,
+                session_id=session_id,
+                subject=None,
+                until=0,
+            )
+            handles += (one.handle for one in named)
+        if handles:
+            await self._end_logins(request, provider, handles)
+        if own is not None:
+            self._context.cookie.clear(page)
+        return page
+
+    async def _end_logins(
+        self, request: Request, provider: OidcProvider, handles: Sequence[str]
+    ) -> None:
+        """End logins for good, and nothing that was made from them."""
+        longest = self._context.deps.clock.now() + LONGEST_SESSION
+        await self._context.perform(
+            request,
+            Door.SIGN_IN,
+            ("signin", "FrontChannelLogout"),
+            _proof_of(provider),
+            lambda: {
+                "Marks": [login_end_mark(handle) for handle in handles],
+                "ExpiresAt": int(longest.timestamp()),
+            },
+        )
+        for handle in handles:
+            await self._context.logins.forget(handle)
+
+    async def there(self, request: Request) -> Response:
+        """Off to the provider's own sign-out page, with the ID token as a hint.
+
+        Raises:
+            ValidationError: what led here is too old.
+            IdpCommunicationError: the provider cannot be asked where to.
+        """
+        refuse_prefetch(request)
+        form = await read_form(request)
+        login = await self._context.logins.find_way_out(form.require("handle"))
+        if login is None:
+            raise ValidationError(_TOO_OLD)
+        arn = Arn.parse(login.provider_arn)
+        deps = self._context.deps
+        provider = await deps.fresh.find_oidc_provider(
+            parse_account_id(arn.account), arn.resource.removeprefix("oidc-provider/")
+        )
+        if provider is None or provider.unique_id != login.provider_id:
+            raise ValidationError(_TOO_OLD)
+        try:
+            url = await deps.code_flow.end(
+                provider,
+                client_id=login.client_id,
+                token=login.token,
+                back=f"{deps.public_origin}{SIGNED_OUT}",
+            )
+        except CodeFlowFailedError as error:
+            raise IdpCommunicationError(
+                "Your identity provider cannot be reached. Try again.",
+                detail=str(error),
+            ) from error
+        return see_other(url)
+
+    async def _end_told(self, request: Request) -> None:
+        """End what a logout token is about.
+
+        Raises:
+            BrokerError: it is no logout token of this provider's, or was used.
+        """
+        form = await read_form(request)
+        provider = await self._find_provider(request)
+        client_id = parse_oidc_options(provider.options).client_id
+        logins, told = self._context.logins, _LogoutNotice()
+
+        async def prove(now: datetime) -> Proved:
+            try:
+                token = await self._verify(form, provider, now)
+            except BrokerError as error:
+                nominee = Nominee(provider.account, provider)
+                raise ProofRefused.of(error, nominee) from error
+            told.token = token
+            await logins.tell(
+                provider.unique_id,
+                client_id,
+                session_id=token.session_id,
+                subject=token.subject,
+                issued_at=token.issued_at,
+            )
+            told.logins = await logins.find(
+                provider.unique_id,
+                client_id,
+                session_id=token.session_id,
+                subject=token.subject,
+                until=token.issued_at,
+            )
+            subject = token.subject
+            if not subject and told.logins:
+                subject = told.logins[0].login.subject
+            return Proved(caller=_caller_of(provider, subject or ""))
+
+        await self._context.perform(
+            request,
+            Door.SIGN_IN,
+            ("signin", "EndConsoleSessions"),
+            DoorProof(prove),
+            lambda: self._ends(provider, client_id, told),
+        )
+        for one in told.logins:
+            await logins.forget(one.handle)
+        token = told.token
+        await logins.use_up(provider.unique_id, token.token_id, token.good_until)
+
+    async def _verify(
+        self, form: Form, provider: OidcProvider, now: datetime
+    ) -> LogoutToken:
+        token = await self._context.deps.web_identity.prove_logout(
+            form.require("logout_token"), provider, now=now
+        )
+        if await self._context.logins.was_used(provider.unique_id, token.token_id):
+            raise InvalidIdentityToken(_USED)
+        return token
+
+    def _ends(
+        self, provider: OidcProvider, client_id: str, told: "_LogoutNotice"
+    ) -> dict[str, object]:
+        """What is to end: the logins that are known, and those that are not yet."""
+        token = told.token
+        mark = told_mark(
+            provider.unique_id,
+            client_id,
+            session_id=token.session_id,
+            subject=token.subject,
+        )
+        until = self._context.logins.told_until(
+            session_id=token.session_id, issued_at=token.issued_at
+        )
+        return {
+            "AccessKeyIds": [one.access_key_id for one in told.logins],
+            "Told": [{"Mark": mark, "Until": until}],
+        }
+
+    async def _find_own(
+        self, request: Request, provider: OidcProvider, session_id: str | None
+    ) -> str | None:
+        """The login of the very browser's session, where its cookie comes along."""
+        who = await self._context.find_session(request)
+        if not isinstance(who, SignedIn | EndedSession) or not who.arrived.login:
+            return None
+        login = await self._context.logins.find_one(who.arrived.login)
+        if login is None or login.provider_id != provider.unique_id:
+            return None
+        return who.arrived.login if session_id in {None, login.session_id} else None
+
+    async def _find_provider(self, request: Request) -> OidcProvider:
+        way = await self._ways.find(
+            request.path_params["account"], request.path_params["provider"]
+        )
+        if way is None or not isinstance(way.provider, OidcProvider):
+            raise NoSuchEntity("There is no such page.")
+        return way.provider
+
+
+def _caller_of(provider: OidcProvider, subject: str) -> Caller:
+    """A provider that speaks of a subject of its own, or of none."""
+    return Caller(
+        principal=Principal.from_provider(
+            PrincipalType.WEB_IDENTITY,
+            provider.account,
+            provider=provider.arn,
+            subject=subject,
+        )
+    )
+
+
+def _proof_of(provider: OidcProvider) -> CallerProof:
+    async def prove(_now: datetime) -> Caller:
+        return _caller_of(provider, "")
+
+    return prove
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -1,0 +1,370 @@
+"""Sign-in at an OpenID Connect provider: there with a code flow, back with a role.
+
+The ID token is verified like any web identity token, by the provider's registration
+in its account; nonce, state and browser tie it to the sign-in that was begun here.
+
+Source: OpenID Connect Core 3.1; RFC 9700; RFC 9207 (iss).
+"""
+
+import hmac
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.authn.federated_schemes import proved_by
+from broker.authn.nominees import Nominee
+from broker.authn.scheme import DoorProof, ProofRefused, Proved
+from broker.console.context import ConsoleContext
+from broker.console.csrf import require_same_origin
+from broker.console.forms import Form, read_form
+from broker.console.pages.recent_roles import RecentRoles, name_of
+from broker.console.request_info import note, refuse_prefetch
+from broker.console.signin.login_completion import LoginCompletion, PendingLogin
+from broker.entropy import new_handle
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    IdpCommunicationError,
+    IdpRejectedClaim,
+    InvalidIdentityToken,
+    ServiceUnavailable,
+    ValidationError,
+)
+from broker.federation.code_flow import CodeFlowFailedError
+from broker.federation.offered_roles import offered_roles
+from broker.federation.oidc_options import OidcProviderOptions, parse_oidc_options
+from broker.federation.session_name import session_name
+from broker.model.account import AccountId, parse_account_id
+from broker.model.arn import sts_arn
+from broker.model.entities import OidcProvider
+from broker.model.federated import FederatedIdentity
+from broker.model.request import Door
+from broker.sessions.handles import Handles
+from broker.sessions.vault import SealBrokenError
+from broker.stores.errors import StoreUnavailableError
+
+DOOR = "oidc"
+CALLBACK = "/signin/oidc/callback"
+ROLE = "/signin/oidc/role"
+_CHOOSING = timedelta(minutes=5)
+_LONGEST_REASON = 200
+_NO_ROLE = (
+    "Your identity provider's token opens no role here: it has no roles claim, and no"
+    " group of yours is mapped to a role."
+)
+_REFUSED = "Your identity provider did not let you in."
+_UNREACHABLE = "Your identity provider cannot be reached, or cannot be used. Try again."
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedLogin:
+    """Who came back, with what, and which roles that opens."""
+
+    identity: FederatedIdentity
+    token: str
+    session_name: str
+    role_arns: tuple[str, ...]
+    login: Mapping[str, Any]
+
+
+class OidcSignIn:
+    """The code flow's pages."""
+
+    def __init__(self, context: ConsoleContext, arrivals: LoginCompletion) -> None:
+        self._context = context
+        self._completion = arrivals
+        self._choices = Handles(context.deps.cache, context.deps.vault, "oidc-choice")
+        self._recent = RecentRoles(context.deps)
+
+    async def begin(
+        self, request: Request, provider: OidcProvider, destination: str
+    ) -> Response:
+        """Send the browser to the provider.
+
+        Raises:
+            IdpCommunicationError: the provider's endpoints cannot be had.
+        """
+        login_states = self._context.login_states
+        browser = login_states.browser_of(request)
+        nonce, verifier = new_handle(), new_handle()
+        state = await login_states.put(
+            browser,
+            {
+                "account": provider.account,
+                "oidc": provider.host_and_path,
+                "id": provider.unique_id,
+                "nonce": nonce,
+                "verifier": verifier,
+                "destination": destination,
+            },
+        )
+        try:
+            url = await self._context.deps.code_flow.begin(
+                provider,
+                parse_oidc_options(provider.options),
+                state=state,
+                nonce=nonce,
+                verifier=verifier,
+                redirect_uri=self._redirect_uri,
+            )
+        except (CodeFlowFailedError, SealBrokenError) as error:
+            raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
+        return login_states.send_off(browser, url)
+
+    async def callback(self, request: Request) -> Response:
+        """``GET /signin/oidc/callback``: the provider's answer."""
+        refuse_prefetch(request)
+        note(request, action="ListRolesWithWebIdentity")
+        form = await read_form(request)
+        state = form.require("state")
+        login_states = self._context.login_states
+        begun = await login_states.require(request, state)
+        if "oidc" not in begun:
+            raise ValidationError("This answer belongs to another kind of sign-in.")
+        try:
+            proved = await self._list(request, form, begun)
+        except BrokerError as error:
+            if not isinstance(error, ServiceUnavailable | IdpCommunicationError):
+                await login_states.forget(state)
+            raise
+        # The code is used up by now; what it brought waits where it can be asked for
+        # again, should a store be away just then.
+        arrivals = {
+            arn: _arrival(proved, arn, begun["destination"], state)
+            for arn in proved.role_arns
+        }
+        if len(arrivals) == 1:
+            response = await self._completion.hand_over(*arrivals.values())
+        else:
+            response = await self._ask(request, proved, arrivals)
+        await login_states.forget(state)
+        return response
+
+    async def choose(self, request: Request) -> Response:
+        """``POST /signin/oidc/role``: one of the offered roles."""
+        form = await read_form(request)
+        require_same_origin(request, self._context.deps.public_origin)
+        handle = form.require("handle")
+        offered = await self._choices.find(handle)
+        if offered is None:
+            raise ValidationError("This choice is too old. Start again.")
+        arrivals: dict[str, dict[str, Any]] = offered["arrivals"]
+        wanted = form.require("roleIndex")
+        if wanted not in arrivals:
+            raise AccessDenied("Your identity provider does not offer this role.")
+        await self._recent.remember(offered["who"], wanted)
+        response = await self._completion.enter(
+            request, PendingLogin(**arrivals[wanted])
+        )
+        await self._choices.forget(handle)
+        return response
+
+    async def _list(
+        self, request: Request, form: Form, begun: dict[str, Any]
+    ) -> ProvedLogin:
+        """Who came back, and which roles that opens.
+
+        Raises:
+            BrokerError: the sign-in proves nothing, or opens no role.
+        """
+        account = parse_account_id(begun["account"])
+        found: list[ProvedLogin] = []
+
+        async def prove(_now: datetime) -> Proved:
+            try:
+                login = await self._finish(form, account, begun)
+            except BrokerError as error:
+                raise await self._refused(error, account, begun["oidc"]) from error
+            found.append(login)
+            return proved_by(login.identity)
+
+        await self._context.perform(
+            request,
+            Door.SIGN_IN,
+            ("signin", "ListRolesWithWebIdentity"),
+            DoorProof(prove),
+            lambda: {"RoleArns": found[0].role_arns},
+        )
+        return found[0]
+
+    async def _finish(
+        self, form: Form, account: AccountId, begun: dict[str, Any]
+    ) -> ProvedLogin:
+        error = form.find("error")
+        if error is not None:
+            said = f"{error} {form.find('error_description') or ''}".strip()
+            raise IdpRejectedClaim(_REFUSED, detail=said[:_LONGEST_REASON])
+        code = form.require("code")
+        return await self._prove(account, begun, code, form.find("iss"))
+
+    async def _refused(
+        self, error: BrokerError, account: AccountId, host_and_path: str
+    ) -> ProofRefused:
+        """Let the refusal be found with the provider that was asked."""
+        provider: OidcProvider | None = None
+        with suppress(StoreUnavailableError):
+            provider = await self._context.deps.fresh.find_oidc_provider(
+                account, host_and_path
+            )
+        return ProofRefused.of(error, Nominee(account, provider))
+
+    @property
+    def _redirect_uri(self) -> str:
+        return f"{self._context.deps.public_origin}{CALLBACK}"
+
+    async def _prove(
+        self, account: AccountId, begun: dict[str, Any], code: str, issuer: str | None
+    ) -> ProvedLogin:
+        deps = self._context.deps
+        provider = await deps.fresh.find_oidc_provider(account, begun["oidc"])
+        if provider is None or provider.unique_id != begun["id"]:
+            raise InvalidIdentityToken("Specified provider doesn't exist.")
+        if issuer is not None and issuer != provider.url:
+            raise InvalidIdentityToken(
+                detail=f"the answer is of issuer {issuer!r:.200}, not {provider.url!r}"
+            )
+        options = parse_oidc_options(provider.options)
+        try:
+            token = await deps.code_flow.finish(
+                provider,
+                options,
+                code=code,
+                verifier=begun["verifier"],
+                redirect_uri=self._redirect_uri,
+            )
+        except (CodeFlowFailedError, SealBrokenError) as error:
+            raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
+        identity = await deps.web_identity.prove(
+            token, account=account, now=deps.clock.now()
+        )
+        _require_own(identity, provider, options)
+        claims = identity.claims
+        _require_nonce(claims.get("nonce"), begun["nonce"])
+        roles = offered_roles(identity, options)
+        if not roles:
+            raise AccessDenied(_NO_ROLE)
+        can_end = await deps.code_flow.can_end(provider)
+        login = _login(identity, claims, can_end=can_end)
+        return ProvedLogin(
+            identity, token, _session_name(claims, identity, options), roles, login
+        )
+
+    async def _ask(
+        self,
+        request: Request,
+        proved: ProvedLogin,
+        arrivals: Mapping[str, PendingLogin],
+    ) -> Response:
+        kept = {arn: _fields(arrival) for arn, arrival in arrivals.items()}
+        handle = await self._choices.put(
+            {"arrivals": kept, "who": name_of(proved.identity)},
+            self._context.deps.clock.now() + _CHOOSING,
+        )
+        recent = await self._recent.find([name_of(proved.identity)])
+        offered = [arn for arn in recent if arn in arrivals]
+        account = await self._context.deps.fresh.find_account(proved.identity.account)
+        alias = account.alias if account else None
+        return self._context.pages.show(
+            request,
+            "oidc_roles.html",
+            account=alias or proved.identity.account,
+            roles=[
+                (arn, _role_name(arn))
+                for arn in dict.fromkeys((*offered, *proved.role_arns))
+            ],
+            last=offered[0] if offered else "",
+            action=ROLE,
+            handle=handle,
+        )
+
+
+def _require_own(
+    identity: FederatedIdentity, provider: OidcProvider, options: OidcProviderOptions
+) -> None:
+    """Hold the token to the provider and the client that were asked."""
+    if identity.provider_id != provider.unique_id:
+        raise InvalidIdentityToken(detail=f"the token is {identity.provider_arn}'s")
+    if identity.audience != options.client_id:
+        raise InvalidIdentityToken(
+            detail=f"the token is for client {identity.audience!r:.100},"
+            f" the sign-in is {options.client_id!r}'s"
+        )
+
+
+def _require_nonce(found: object, expected: str) -> None:
+    if not isinstance(found, str) or not hmac.compare_digest(
+        found.encode("utf-8", "replace"), expected.encode()
+    ):
+        raise InvalidIdentityToken(detail="the token's nonce is not this sign-in's")
+
+
+def _session_name(
+    claims: Mapping[str, Any],
+    identity: FederatedIdentity,
+    options: OidcProviderOptions,
+) -> str:
+    """The name of whoever signs in: a claim's that is their own, or the subject.
+
+    An address that the provider did not verify may be somebody else's, and a preferred
+    user name need not be one person's (OpenID Connect Core 1.0, 5.7).
+    """
+    own = options.name_claims
+    verified = claims.get("email_verified")
+    wanted, is_unique = identity.subject, True
+    for claim in dict.fromkeys((*own, "email", "preferred_username")):
+        value = claims.get(claim)
+        known = claim in own or (
+            claim == "email" and (verified is True or verified == "true")
+        )
+        if isinstance(value, str) and value and (known or claim != "email"):
+            wanted, is_unique = value, known
+            break
+    return session_name(
+        wanted, issuer=identity.issuer, subject=identity.subject, is_unique=is_unique
+    )
+
+
+def _login(
+    identity: FederatedIdentity, claims: Mapping[str, Any], *, can_end: bool
+) -> dict[str, Any]:
+    """The `ProviderLogin` that a verified token makes, without the token."""
+    session_id = claims.get("sid")
+    return {
+        "provider_arn": identity.provider_arn,
+        "provider_id": identity.provider_id,
+        "client_id": identity.audience,
+        "subject": identity.subject,
+        "session_id": session_id if isinstance(session_id, str) else "",
+        "issued_at": float(claims["iat"]),
+        "can_end": can_end,
+    }
+
+
+def _arrival(
+    proved: ProvedLogin, role_arn: str, destination: str, state: str
+) -> PendingLogin:
+    session = f"{_role_name(role_arn)}/{proved.session_name}"
+    return PendingLogin(
+        door=DOOR,
+        destination=destination,
+        session_arn=sts_arn(proved.identity.account, f"assumed-role/{session}"),
+        role_arn=role_arn,
+        token=proved.token,
+        session_name=proved.session_name,
+        login=dict(proved.login),
+        issuer=proved.identity.issuer,
+        state=state,
+    )
+
+
+def _fields(arrival: PendingLogin) -> dict[str, Any]:
+    return {name: getattr(arrival, name) for name in PendingLogin.__dataclass_fields__}
+
+
+def _role_name(arn: str) -> str:
+    return arn.rpartition("/")[2]

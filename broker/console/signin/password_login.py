@@ -1,0 +1,127 @@
+"""The end of a sign-in with a password: the mint, and what the browser remembers."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.console.context import ConsoleContext
+from broker.console.request_info import raw_request
+from broker.console.signin.known_browsers import KnownBrowser
+from broker.console.signin.password_progress import PasswordProgress
+from broker.entropy import new_handle
+from broker.errors import AccessDenied
+from broker.identities.credential_report import PASSWORD_USE
+from broker.model.caller import Caller
+from broker.model.principal import Principal
+from broker.model.request import Door
+from broker.stores.directory.port import DirectoryReader
+
+DOOR = "password"
+_log = structlog.get_logger(__name__)
+
+
+class PasswordLogins:
+    """Takes in whoever showed all that is asked for."""
+
+    def __init__(self, context: ConsoleContext) -> None:
+        self._context = context
+
+    async def login(
+        self, request: Request, handle: str
+    ) -> tuple[Mapping[str, Any], PasswordProgress]:
+        """Use a sign-in up and mint its console session.
+
+        Raises:
+            ValidationError: it is not open (any more), or another browser's.
+            ProofUsed: it was used up before.
+            ServiceUnavailable: a store is away; the sign-in is still open.
+            AccessDenied: something that was shown no longer counts.
+        """
+        deps = self._context.deps
+        given: dict[str, Any] = {}
+        found: list[PasswordProgress] = []
+
+        async def prove(now: datetime) -> Caller:
+            pending = await self._context.pending.require(request, handle)
+            found.append(pending)
+            given["PasswordMark"] = pending.mark
+            given["MFAUsed"] = "No" if pending.mfa_at is None else "Yes"
+            if pending.mfa_at is not None:
+                given["MFAAt"] = pending.mfa_at
+                given["MFAIdentifier"] = pending.factor
+            return await pending_caller(deps.directory, pending, now)
+
+        result = await self._context.perform(
+            request,
+            Door.SIGN_IN,
+            ("signin", "ConsoleLogin"),
+            prove,
+            lambda: given,
+            spends=lambda: found[0].use,
+        )
+        pending = found[0]
+        await self._context.pending.forget(handle)
+        deps.uses.note(
+            pending.account,
+            pending.holder,
+            *PASSWORD_USE,
+            deps.clock.now(),
+            deps.endpoints.find_region(raw_request(request)),
+        )
+        if pending.is_root:
+            _log.warning("the root signed in", account=pending.account)
+        return result, pending
+
+    def remember(
+        self, request: Request, response: Response, pending: PasswordProgress
+    ) -> None:
+        """Have the browser know who signed in, if they want that; forget otherwise."""
+        known = self._context.known
+        if not pending.remember:
+            known.forget(response)
+            return
+        before = known.find(request)
+        known.remember(
+            response,
+            KnownBrowser(
+                place=pending.place,
+                name=pending.name,
+                account=pending.account,
+                user_id=pending.holder,
+                way=before.way if before and before.place == pending.place else "",
+                id=new_handle(),
+            ),
+        )
+
+
+async def pending_caller(
+    directory: DirectoryReader, pending: PasswordProgress, now: datetime
+) -> Caller:
+    """The caller that a sign-in proves, as things stand now.
+
+    Raises:
+        AccessDenied: the user is gone.
+    """
+    context = {"aws:multifactorauthpresent": ("false",)}
+    if pending.mfa_at is not None:
+        age = max(0, int(now.timestamp()) - pending.mfa_at)
+        context = {
+            "aws:multifactorauthpresent": ("true",),
+            "aws:multifactorauthage": (str(age),),
+        }
+    if pending.is_root:
+        return Caller(principal=Principal.root(pending.account), context=context)
+    user = await directory.find_user_by_id(pending.account, pending.holder)
+    if user is None:
+        raise AccessDenied(detail=f"the user {pending.holder} is gone")
+    return Caller(
+        principal=Principal.user(
+            pending.account, user_id=user.user_id, path=user.path, name=user.name
+        ),
+        principal_tags=user.tags,
+        context=context,
+    )

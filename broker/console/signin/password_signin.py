@@ -1,0 +1,251 @@
+"""Sign-in of IAM users, and of an account's root, with a password.
+
+    password   user name and password, at the account's page: here
+    factor     one of the user's second factors, if there are any: `password_steps`
+    change     a new password, if the old one is due: likewise
+    arrival    as from every other door: is somebody else here, the mint, the cookie
+
+Whatever was wrong with account, user or password, the answer is one and takes the same
+time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.authn.attempts import (
+    Limit,
+    counted_name,
+    limit_of,
+    limit_of_address,
+    limit_of_password,
+)
+from broker.authn.scheme import ProofRefused, Proved, Read
+from broker.console.context import ConsoleContext
+from broker.console.deps import ConsoleDeps
+from broker.console.forms import Form, read_form
+from broker.console.request_info import source_address
+from broker.console.signin.account_page import SignIn, SignInForm, require_place
+from broker.console.signin.password_login import pending_caller
+from broker.console.signin.password_progress import PasswordProgress, root_arn
+from broker.console.signin.password_steps import (
+    PasswordSteps,
+    require_own,
+    status_of,
+    words_of,
+)
+from broker.errors import AccessDenied, Throttling
+from broker.identities.login_profiles import (
+    NO_ACCOUNT,
+    PasswordState,
+    password_mark,
+    verify_password,
+)
+from broker.identities.password_policy import LONGEST
+from broker.identities.root_password import verify_root_password
+from broker.model.account import Account
+from broker.model.entities import LoginProfile, User
+from broker.model.request import Door, Given, RequestContext
+
+_ROOT = "root"
+_LONGEST_NAME = 64
+_HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
+"""As AWS records what was typed as a name that no user has: it may be a password."""
+
+_WRONG = "Your authentication information is incorrect. Please try again."
+_EXPIRED = (
+    "Your password has expired. Only an administrator of the account can set a new one."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordForm:
+    """What somebody typed at the account's page."""
+
+    place: str
+    name: str
+    password: str = field(repr=False)
+    is_root: bool
+    remember: bool
+    destination: str
+
+
+Verified = tuple[str, str, LoginProfile, PasswordState]
+"""Name (empty for root) and ARN of who it is, the password, and what that is good for."""
+
+
+class PasswordSignIn:
+    """The first step."""
+
+    def __init__(
+        self, context: ConsoleContext, sign_in: SignIn, steps: PasswordSteps
+    ) -> None:
+        self._context = context
+        self._sign_in = sign_in
+        self._steps = steps
+        self._attempts = context.deps.attempts
+
+    async def password(self, request: Request) -> Response:
+        """``POST /signin/{account}``: who, and the password."""
+        form = await read_form(request)
+        typed = self._read(request, form)
+        require_own(self._context, request, form)
+        account = await self._sign_in.find_account(typed.place)
+        limits = self._limits(request, typed, account)
+        check = _PasswordScheme(self._context.deps, typed, account, limits)
+        try:
+            await self._context.perform(
+                request,
+                Door.SIGN_IN,
+                ("signin", "CheckPassword"),
+                check,
+                lambda: {"UserName": check.recorded_name},
+            )
+        except (AccessDenied, Throttling) as error:
+            return await self._sign_in.show(
+                request,
+                SignInForm(
+                    place=typed.place,
+                    destination=typed.destination,
+                    is_root=typed.is_root,
+                    name=typed.name,
+                    remember=typed.remember,
+                ),
+                problem=words_of(error),
+                status=status_of(error),
+            )
+        return await self._steps.next(request, check.pending)
+
+    def _read(self, request: Request, form: Form) -> PasswordForm:
+        place = require_place(request)
+        wanted = form.find("Destination") or ""
+        is_root = form.find("kind") == _ROOT
+        name = "" if is_root else (form.find("username") or "").strip()
+        return PasswordForm(
+            place=place,
+            name=name[:_LONGEST_NAME],
+            password=form.find("password") or "",
+            is_root=is_root,
+            remember=form.find("remember") == "yes",
+            destination=self._context.destinations.find_safe(wanted) or "",
+        )
+
+    def _limits(
+        self, request: Request, typed: PasswordForm, account: Account | None
+    ) -> list[Limit]:
+        where = account.account_id if account else typed.place
+        who = counted_name(typed.name, is_root=typed.is_root)
+        known = self._context.known.find(request)
+        limits = [limit_of_address(source_address(request))]
+        if (
+            known is not None
+            and known.id
+            and account is not None
+            and (known.account, known.who) == (account.account_id, who)
+        ):
+            # By what is sealed in the cookie: its text can be written in many ways,
+            # and is new whenever another way in is chosen.
+            return [*limits, limit_of("browser", where, who, known.id)]
+        return [
+            *limits,
+            limit_of_password(where, typed.name, is_root=typed.is_root),
+        ]
+
+
+class _PasswordScheme:
+    """The scheme of a typed name and password."""
+
+    def __init__(
+        self,
+        deps: ConsoleDeps,
+        typed: PasswordForm,
+        account: Account | None,
+        limits: Sequence[Limit],
+    ) -> None:
+        self._deps = deps
+        self._typed = typed
+        self._account = account
+        self._limits = limits
+        self.recorded_name = _ROOT if typed.is_root else _HIDDEN
+
+    async def prove(
+        self, request: RequestContext, _service: str, _action: str, read: Read
+    ) -> tuple[Proved, Given]:
+        """Read, then prove: a refusal is recorded with the name of a user there is.
+
+        Raises:
+            AccessDenied, ProofRefused: anything is wrong, in one text for all of it;
+                or, for whoever knows the password, it has expired for good.
+            Throttling: there were too many wrong ones.
+        """
+        typed, account = self._typed, self._account
+        number = account.account_id if account else NO_ACCOUNT
+        user: User | None = None
+        if not typed.is_root:
+            user = await self._deps.directory.find_user(number, typed.name)
+            self.recorded_name = user.name if user else _HIDDEN
+        given = await read()
+        try:
+            async with self._deps.attempts.one(self._limits):
+                self.pending = await self._verify(request.now)
+        except (AccessDenied, Throttling) as error:
+            if account is None:
+                raise
+            raise ProofRefused(
+                error, account=number, arn=user.arn if user else ""
+            ) from error
+        caller = await pending_caller(self._deps.directory, self.pending, request.now)
+        return Proved(caller=caller), given
+
+    async def _verify(self, now: datetime) -> PasswordProgress:
+        typed, account = self._typed, self._account
+        verify = self._verify_root if typed.is_root else self._verify_user
+        found = await verify(now)
+        if found is None or account is None:
+            raise AccessDenied(_WRONG, detail="no such user, or a wrong password")
+        name, arn, profile, state = found
+        if state is PasswordState.HARD_EXPIRED:
+            raise AccessDenied(_EXPIRED, detail="the password has expired for good")
+        return PasswordProgress(
+            place=typed.place,
+            account=account.account_id,
+            holder=profile.user_id,
+            name=name,
+            arn=arn,
+            mark=password_mark(profile),
+            began=int(now.timestamp()),
+            destination=typed.destination,
+            remember=typed.remember,
+        )
+
+    async def _verify_user(self, now: datetime) -> Verified | None:
+        found = await verify_password(
+            self._deps.passwords,
+            self._deps.directory,
+            self._account,
+            self._typed.name,
+            _bounded(self._typed.password),
+            now=now,
+        )
+        if found is None:
+            return None
+        return found.user.name, found.user.arn, found.profile, found.state
+
+    async def _verify_root(self, _now: datetime) -> Verified | None:
+        profile = await verify_root_password(
+            self._deps.passwords,
+            self._deps.directory,
+            self._account,
+            _bounded(self._typed.password),
+        )
+        if profile is None:
+            return None
+        return "", root_arn(profile.account), profile, PasswordState.GOOD
+
+
+def _bounded(password: str) -> str:
+    """Longer ones than can be set are wrong, and cost no more than others."""
+    return password[: LONGEST + 1]

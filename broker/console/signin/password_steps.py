@@ -1,0 +1,354 @@
+"""The steps of a sign-in after the password, in this order, as far as they are due.
+
+Each uses its handle up and leaves a record; none can be left out or taken early.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import datetime
+from enum import Enum
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.authn.attempts import BUSY, TOO_MANY, limit_of_factors
+from broker.authn.scheme import DoorProof, ProofRefused, Proved
+from broker.console.context import SIGN_IN, ConsoleContext
+from broker.console.csrf import FIELD, csrf_token, require_csrf
+from broker.console.forms import Form, read_form
+from broker.console.rendering import see_other
+from broker.console.signin.account_page import require_place
+from broker.console.signin.login_completion import LoginCompletion, PendingLogin
+from broker.console.signin.login_states import NOT_OPEN
+from broker.console.signin.password_login import DOOR, pending_caller
+from broker.console.signin.password_progress import PasswordProgress
+from broker.console.signin.second_factor import (
+    FactorOffer,
+    RefusedFactor,
+    SecondFactor,
+    second_factors,
+)
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    PasswordPolicyViolation,
+    ServiceUnavailable,
+    Throttling,
+    ValidationError,
+)
+from broker.identities.login_profiles import (
+    PasswordState,
+    password_mark,
+    password_state,
+)
+from broker.identities.password_policy import LONGEST, requirements
+from broker.identities.second_factors import list_factors
+from broker.model.caller import Caller
+from broker.model.request import Door
+from broker.stores.errors import StoreUnavailableError
+
+FACTOR = "/signin/{account}/factor"
+CHANGE = "/signin/{account}/new-password"
+_WRONG_MAX = 5
+_FORBIDDEN = 403
+_TOO_MANY = 429
+_NO_KIND = "There is no such second factor."
+_START_AGAIN = "There were too many wrong answers. Start again."
+
+_DIFFER = "The two new passwords are not the same."
+_NOT_ALLOWED = (
+    "Your password has to be changed, and you have no permission for it"
+    " (iam:ChangePassword). Ask an administrator of the account."
+)
+
+
+class PasswordStep(Enum):
+    """What is to be done next."""
+
+    FACTOR = "factor"
+    CHANGE = "change"
+    ARRIVE = "arrive"
+
+
+class _CheckedFactor:
+    """A second factor's check, and the sign-in as it stands after it."""
+
+    def __init__(self, pending: PasswordProgress) -> None:
+        self.pending = pending
+        self.serial = ""
+
+    async def check(self, kind: SecondFactor, form: Form, now: datetime) -> None:
+        """Use up what the form sent.
+
+        Raises:
+            AccessDenied: it is not right.
+        """
+        outcome = await kind.check(self.pending, form, now)
+        if isinstance(outcome, RefusedFactor):
+            self.pending = self.pending.keeping(kind.name, outcome.kept)
+            raise AccessDenied(outcome.text, detail=outcome.detail)
+        self.serial = outcome.serial
+
+
+class PasswordSteps:
+    """Second factor, new password, arrival."""
+
+    def __init__(self, context: ConsoleContext, arrivals: LoginCompletion) -> None:
+        self._context = context
+        self._completion = arrivals
+        self._pending = context.pending
+        self._attempts = context.deps.attempts
+        self._factors = {kind.name: kind for kind in second_factors(context.deps)}
+
+    async def next(self, request: Request, pending: PasswordProgress) -> Response:
+        """The page of the next step; the console after the last one."""
+        match await self._due(pending):
+            case PasswordStep.FACTOR:
+                return await self._factor_page(request, pending)
+            case PasswordStep.CHANGE:
+                return await self._change_page(request, pending)
+            case PasswordStep.ARRIVE:
+                arrival = PendingLogin(
+                    door=DOOR,
+                    destination=pending.destination,
+                    session_arn=pending.arn,
+                    issuer=f"{SIGN_IN}/{pending.place}",
+                    begun=await self._pending.put(request, pending),
+                )
+                return await self._completion.enter(request, arrival)
+
+    async def factor(self, request: Request) -> Response:
+        """``POST /signin/{account}/factor``: a second factor."""
+        async with self._resumed(request, PasswordStep.FACTOR) as (form, pending):
+            return await self._factor(request, form, pending)
+
+    async def _factor(
+        self, request: Request, form: Form, pending: PasswordProgress
+    ) -> Response:
+        kind = self._factors.get(form.require("factor"))
+        if kind is None:
+            raise ValidationError(_NO_KIND)
+        now = self._context.deps.clock.now()
+        limits = [limit_of_factors(pending.account, pending.holder)]
+        checked = _CheckedFactor(pending)
+
+        async def prove(now: datetime) -> Proved:
+            caller = await pending_caller(self._context.deps.directory, pending, now)
+            try:
+                async with self._attempts.one(limits):
+                    await checked.check(kind, form, now)
+            except (AccessDenied, Throttling) as error:
+                raise ProofRefused(
+                    error, account=caller.account, caller=caller
+                ) from error
+            return Proved(caller=caller)
+
+        try:
+            await self._context.perform(
+                request,
+                Door.SIGN_IN,
+                ("signin", "CheckMfa"),
+                DoorProof(prove),
+                lambda: {"MFAIdentifier": checked.serial},
+            )
+        except (AccessDenied, Throttling) as error:
+            return await self._factor_page(
+                request,
+                _once_more(checked.pending),
+                words_of(error),
+                status_of(error),
+            )
+        return await self.next(
+            request,
+            replace(
+                checked.pending,
+                mfa_at=int(now.timestamp()),
+                factor=checked.serial,
+                kept={},
+            ),
+        )
+
+    async def change(self, request: Request) -> Response:
+        """``POST /signin/{account}/new-password``: the old one and a new one."""
+        async with self._resumed(request, PasswordStep.CHANGE) as (form, pending):
+            return await self._change_password(request, form, pending)
+
+    async def _change_password(
+        self, request: Request, form: Form, pending: PasswordProgress
+    ) -> Response:
+        new = form.find("new") or ""
+        problem = "" if new == (form.find("again") or "") else _DIFFER
+        if not problem:
+            try:
+                pending = await self._change(
+                    request, pending, form.find("password") or "", new
+                )
+            except (PasswordPolicyViolation, Throttling) as error:
+                problem = words_of(error)
+            except ValidationError:
+                problem = f"A password has 1 to {LONGEST} characters."
+            except AccessDenied as error:
+                pending = _once_more(pending)
+                problem = str(error.message or "")
+                if "iam:ChangePassword" in problem:
+                    problem = _NOT_ALLOWED
+        if problem:
+            return await self._change_page(request, pending, problem, _FORBIDDEN)
+        return await self.next(request, pending)
+
+    async def again(self, request: Request) -> Response:
+        """For whoever reloads the address of a step: from the beginning."""
+        return see_other(f"{SIGN_IN}/{require_place(request)}")
+
+    async def _due(self, pending: PasswordProgress) -> PasswordStep:
+        """The first step that is still to be done, as things stand now."""
+        deps = self._context.deps
+        directory = deps.directory
+        account, holder = pending.account, pending.holder
+        if pending.mfa_at is None and await list_factors(directory, account, holder):
+            return PasswordStep.FACTOR
+        found = await directory.find_account(account)
+        profile = await directory.find_login_profile(account, holder)
+        # Whoever is gone meanwhile is refused at the mint.
+        if not pending.is_root and found is not None and profile is not None:
+            state = password_state(found, profile, now=deps.clock.now())
+            if state is PasswordState.MUST_CHANGE:
+                return PasswordStep.CHANGE
+        return PasswordStep.ARRIVE
+
+    async def _change(
+        self, request: Request, pending: PasswordProgress, old: str, new: str
+    ) -> PasswordProgress:
+        """Change the password in the user's name, as their policies let them."""
+        deps = self._context.deps
+        given = {"OldPassword": old, "NewPassword": new}
+
+        async def prove(now: datetime) -> Caller:
+            return await pending_caller(deps.directory, pending, now)
+
+        await self._context.perform(
+            request,
+            Door.SIGN_IN,
+            ("iam", "ChangePassword"),
+            prove,
+            lambda: deps.registry.read("iam", "ChangePassword", given),
+        )
+        profile = await deps.directory.find_login_profile(
+            pending.account, pending.holder
+        )
+        if profile is None:
+            return pending
+        return replace(pending, mark=password_mark(profile))
+
+    async def _factor_page(
+        self,
+        request: Request,
+        pending: PasswordProgress,
+        problem: str = "",
+        status: int = 200,
+    ) -> Response:
+        offers: list[tuple[str, FactorOffer]] = []
+        for name, kind in self._factors.items():
+            offer = await kind.offer(pending)
+            if offer is not None:
+                offers.append((name, offer))
+                pending = pending.keeping(name, offer.kept)
+        return self._context.pages.show(
+            request,
+            "signin_factor.html",
+            status,
+            offers=offers,
+            action=FACTOR.format(account=pending.place),
+            **await self._shown(request, pending, problem),
+        )
+
+    async def _change_page(
+        self,
+        request: Request,
+        pending: PasswordProgress,
+        problem: str = "",
+        status: int = 200,
+    ) -> Response:
+        account = await self._context.deps.directory.find_account(pending.account)
+        return self._context.pages.show(
+            request,
+            "signin_change.html",
+            status,
+            requirements=requirements(account) if account else (),
+            action=CHANGE.format(account=pending.place),
+            **await self._shown(request, pending, problem),
+        )
+
+    async def _shown(
+        self, request: Request, pending: PasswordProgress, problem: str
+    ) -> dict[str, object]:
+        """What the pages of both steps have in common."""
+        return {
+            "account": pending.place,
+            "name": pending.name,
+            "problem": problem,
+            "handle": await self._pending.put(request, pending),
+            "csrf": csrf_token(self._context.login_states.browser_of(request)),
+        }
+
+    @asynccontextmanager
+    async def _resumed(
+        self, request: Request, step: PasswordStep
+    ) -> AsyncIterator[tuple[Form, PasswordProgress]]:
+        """A step's form, and the sign-in that it goes on with.
+
+        The handle is used up, unless a store is away and the step came to nothing.
+
+        Raises:
+            AccessDenied: the form came from elsewhere.
+            ValidationError: its handle was used, or is another browser's, account's or
+                step's.
+        """
+        form = await read_form(request)
+        place = require_place(request)
+        require_own(self._context, request, form)
+        pending = await self._pending.finish(request, form.require("handle"))
+        if pending.place != place:
+            raise ValidationError("This sign-in is to another account. Start again.")
+        try:
+            if await self._due(pending) is not step:
+                raise ValidationError(NOT_OPEN, detail=f"{step.value} is not due")
+            yield form, pending
+        except (ServiceUnavailable, StoreUnavailableError):
+            with suppress(ServiceUnavailable):
+                await self._pending.reopen(request, form.require("handle"), pending)
+            raise
+
+
+def require_own(context: ConsoleContext, request: Request, form: Form) -> None:
+    """Hold a form to a page of this origin that this very browser loaded.
+
+    Raises:
+        AccessDenied: it came from elsewhere, or without the browser's cookie.
+    """
+    browser = context.login_states.browser_of(request)
+    require_csrf(request, form.find(FIELD), browser, context.deps.public_origin)
+
+
+def status_of(error: BrokerError) -> int:
+    """The status of the page that tells a refusal."""
+    return _TOO_MANY if isinstance(error, Throttling) else _FORBIDDEN
+
+
+def words_of(error: BrokerError) -> str:
+    """What the page tells of a refusal."""
+    if isinstance(error, Throttling) and error.message != TOO_MANY:
+        return BUSY
+    return error.words
+
+
+def _once_more(pending: PasswordProgress) -> PasswordProgress:
+    """After a wrong answer.
+
+    Raises:
+        AccessDenied: it was one too many; the sign-in is over.
+    """
+    if pending.wrong + 1 >= _WRONG_MAX:
+        raise AccessDenied(_START_AGAIN)
+    return replace(pending, wrong=pending.wrong + 1)

@@ -1,0 +1,78 @@
+"""Our own SAML metadata, for identity providers: global, and per provider.
+
+Source: reference 4.6.
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.console.context import ConsoleContext
+from broker.console.signin.saml_requests import request_key
+from broker.errors import NoSuchEntity
+from broker.model.entities import SamlProvider
+from broker.protocols.saml.keys import encryption_certificate
+from broker.protocols.saml.sp_metadata import (
+    assertion_consumer_url,
+    single_logout_url,
+    sp_metadata,
+)
+from broker.stores.directory.port import DirectoryReader
+
+GLOBAL = "/static/saml-metadata.xml"
+PER_PROVIDER = "/static/saml/{uuid}/saml-metadata.xml"
+_MEDIA_TYPE = "application/samlmetadata+xml"
+
+
+async def find_provider_of_path(
+    directory: DirectoryReader, uuid: str
+) -> SamlProvider | None:
+    """The provider whose id an address names; anything may stand there."""
+    # PostgreSQL takes no NUL in a text.
+    return await directory.find_saml_provider_by_uuid(uuid) if uuid.isalnum() else None
+
+
+class SamlMetadata:
+    """Serves the documents."""
+
+    def __init__(self, context: ConsoleContext) -> None:
+        self._deps = context.deps
+
+    async def overall(self, _request: Request) -> Response:
+        """For an identity provider that posts to the global address."""
+        return await self._answer(None, ())
+
+    async def of_provider(self, request: Request) -> Response:
+        """With the provider's own address and the keys to encrypt for."""
+        deps = self._deps
+        provider = await find_provider_of_path(
+            deps.directory, request.path_params["uuid"]
+        )
+        if provider is None:
+            raise NoSuchEntity("There is no such page.")
+        newest_first = sorted(
+            provider.private_keys, key=lambda key: key.created_at, reverse=True
+        )
+        certificates = tuple(
+            encryption_certificate(
+                key, common_name=provider.uuid, not_before=stored.created_at
+            )
+            for key, stored in zip(
+                await deps.federated.encryption_keys(provider),
+                newest_first,
+                strict=False,
+            )
+        )
+        return await self._answer(provider.uuid, certificates)
+
+    async def _answer(
+        self, uuid: str | None, certificates: tuple[bytes, ...]
+    ) -> Response:
+        deps = self._deps
+        text = sp_metadata(
+            entity_id=deps.entity_id,
+            consumer_url=assertion_consumer_url(deps.public_origin, uuid),
+            logout_url=single_logout_url(deps.public_origin, uuid) if uuid else "",
+            encryption_certificates=certificates,
+            signing_certificates=((await request_key(deps)).certificate,),
+        )
+        return Response(text, media_type=_MEDIA_TYPE)

@@ -1,0 +1,122 @@
+"""Sign-in that begins here: the signed AuthnRequest, and which one a response answers.
+
+Source: SAML 2.0 Profiles 4.1.
+"""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.console.context import ConsoleContext
+from broker.console.deps import ConsoleDeps
+from broker.errors import InvalidInput, ServiceUnavailable
+from broker.federation.saml_request_key import RequestKey
+from broker.model.account import AccountId, parse_account_id
+from broker.model.entities import SamlProvider
+from broker.protocols.saml.authn_request import (
+    REDIRECT_BINDING,
+    authn_request,
+    redirect_url,
+)
+from broker.protocols.saml.sp_metadata import assertion_consumer_url
+from broker.sessions.vault import SealBrokenError
+
+_NO_KEY = "Signing in cannot begin here just now. Start at your identity provider."
+_NO_ENDPOINT = (
+    "This identity provider's metadata has no single sign-on address with the"
+    " HTTP-Redirect binding. Start at the identity provider itself."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """A request that waits for its answer; ``request_id`` is the message's ID."""
+
+    request_id: str
+    account: AccountId
+    provider_arn: str
+    destination: str
+
+
+class SamlRequests:
+    """Asks identity providers, and knows what was asked."""
+
+    def __init__(self, context: ConsoleContext) -> None:
+        self._context = context
+
+    async def begin(
+        self, request: Request, provider: SamlProvider, destination: str
+    ) -> Response:
+        """Send the browser to the provider with a signed request.
+
+        Raises:
+            InvalidInput: the provider takes none by redirect.
+        """
+        deps = self._context.deps
+        location = next(
+            (
+                endpoint.location
+                for descriptor in (
+                    await deps.federated.metadata_of(provider)
+                ).descriptors
+                for endpoint in descriptor.sso_endpoints
+                if endpoint.binding == REDIRECT_BINDING
+            ),
+            None,
+        )
+        if location is None:
+            raise InvalidInput(_NO_ENDPOINT)
+        login_states = self._context.login_states
+        browser = login_states.browser_of(request)
+        handle = await login_states.put(
+            browser,
+            {
+                "account": provider.account,
+                "provider": provider.arn,
+                "destination": destination,
+            },
+        )
+        message = authn_request(
+            request_id=f"_{handle}",
+            issued=deps.clock.now(),
+            issuer=deps.entity_id,
+            destination=location,
+            consumer_url=assertion_consumer_url(deps.public_origin, provider.uuid),
+        )
+        key = await request_key(deps)
+        return login_states.send_off(
+            browser, redirect_url(location, message, key.private_key)
+        )
+
+    async def find_answered(self, request_id: str | None) -> OpenRequest | None:
+        """The open request that an unverified response says it answers.
+
+        None also for one that answers nothing, or nothing open: it is verified as
+        unsolicited then, and refused for what it says.
+        """
+        if not request_id:
+            return None
+        found = await self._context.login_states.find(request_id[1:])
+        if found is None or "provider" not in found:
+            return None
+        return OpenRequest(
+            request_id,
+            parse_account_id(found["account"]),
+            found["provider"],
+            found["destination"],
+        )
+
+
+async def request_key(deps: ConsoleDeps) -> RequestKey:
+    """The key that signs our requests.
+
+    Raises:
+        ServiceUnavailable: it does not open any more; the operator has to act.
+    """
+    try:
+        return await deps.request_keys.get()
+    except SealBrokenError as error:
+        raise ServiceUnavailable(
+            _NO_KEY, detail=f"{error}; `broker keys reseal` makes a new one"
+        ) from error

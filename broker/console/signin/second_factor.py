@@ -1,0 +1,210 @@
+"""The second step of signing in: one of several kinds of second factors.
+
+Each kind has a part of the page (a form of its own below ``templates/factors/``) and
+checks what that form sends. To add a kind, write another `SecondFactor` and list it in
+`second_factors`.
+"""
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from broker.console.deps import ConsoleDeps
+from broker.console.forms import Form
+from broker.console.signin.password_progress import PasswordProgress
+from broker.entropy import random_bytes
+from broker.protocols.webauthn import (
+    WebauthnReason,
+    WebauthnRejected,
+    authentication_options,
+    find_relying_party,
+)
+
+_CODE = re.compile(r"[0-9]{6}", re.ASCII)
+_CHALLENGE_BYTES = 32
+_NO_ANSWER = "The browser sent no passkey's answer. Passkeys need JavaScript."
+_REFUSED = "This passkey was not accepted. Try again, or use another device."
+_COPIED = (
+    "This passkey was not accepted: it may have been copied. Use another device, and"
+    " have an administrator of the account take this one away from you."
+)
+_WRONG_CODE = "This code is not right, or it was used already. Wait for the next one."
+_WRONG_PAIR = (
+    "These are not two consecutive codes. Wait for a new code, type it, wait for the"
+    " next one and type that as well."
+)
+_DRIFTED = (
+    "Your device's clock seems to be off, or wrong codes have locked it. Type two"
+    " consecutive codes, so that it can be set right."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FactorOffer:
+    """A kind's part of the page: its template, and what that shows.
+
+    ``kept`` comes back to ``check``; the browser never sees it.
+    """
+
+    template: str
+    shown: Mapping[str, object] = field(default_factory=dict)
+    kept: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedFactor:
+    """The factor was shown: its serial number."""
+
+    serial: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFactor:
+    """It was not; ``text`` tells the user, ``detail`` the audit record.
+
+    ``kept`` is there for the next ``offer``.
+    """
+
+    text: str
+    detail: str
+    kept: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+class SecondFactor(Protocol):
+    """One kind."""
+
+    name: str
+    """In the form's field ``factor``."""
+
+    async def offer(self, pending: PasswordProgress) -> FactorOffer | None:
+        """Its part of the page; None for somebody who has no such factor."""
+        ...
+
+    async def check(
+        self, pending: PasswordProgress, form: Form, now: datetime
+    ) -> AcceptedFactor | RefusedFactor:
+        """What the form sent, used up."""
+        ...
+
+
+class CodeFactor:
+    """Codes of virtual devices and hardware tokens; any of the user's devices will do.
+
+    Whose clock is off is asked for two consecutive codes.
+    """
+
+    name = "code"
+
+    def __init__(self, deps: ConsoleDeps) -> None:
+        self._directory = deps.directory
+        self._codes = deps.mfa_codes
+
+    async def offer(self, pending: PasswordProgress) -> FactorOffer | None:
+        """The form for a code, or for two."""
+        devices = await self._serials(pending)
+        if not devices:
+            return None
+        kept = pending.kept.get(self.name, {})
+        return FactorOffer(
+            "factors/code.html",
+            {"two": bool(kept.get("two")), "devices": len(devices)},
+            kept,
+        )
+
+    async def check(
+        self, pending: PasswordProgress, form: Form, now: datetime
+    ) -> AcceptedFactor | RefusedFactor:
+        """Spend one code, or two consecutive ones."""
+        first, second = _code(form, "code"), _code(form, "code2")
+        two = bool(pending.kept.get(self.name, {}).get("two")) or bool(second)
+        serials = await self._serials(pending)
+        who = (pending.account, serials, pending.holder)
+        if two:
+            serial = None
+            if _CODE.fullmatch(first) and _CODE.fullmatch(second):
+                serial = await self._codes.accept_pair(*who, (first, second), now)
+            if serial is None:
+                return RefusedFactor(
+                    _WRONG_PAIR, "no two consecutive codes", {"two": True}
+                )
+            return AcceptedFactor(serial)
+        serial = await self._codes.accept_any(*who, first, now)
+        if serial is not None:
+            return AcceptedFactor(serial)
+        if await self._codes.are_drifted(*who, first, now):
+            return RefusedFactor(
+                _DRIFTED, "the clock is off, or it is locked", {"two": True}
+            )
+        return RefusedFactor(
+            _WRONG_CODE, "no fresh code of any device, or all are locked"
+        )
+
+    async def _serials(self, pending: PasswordProgress) -> tuple[str, ...]:
+        devices = await self._directory.list_mfa_devices(
+            pending.account, pending.holder
+        )
+        return tuple(device.serial for device in devices)
+
+
+class PasskeyFactor:
+    """Any passkey of the user.
+
+    The challenge is kept where the browser cannot set it, and is used up with the
+    sign-in's handle, which is this browser's alone.
+    """
+
+    name = "passkey"
+
+    def __init__(self, deps: ConsoleDeps) -> None:
+        self._proofs = deps.passkeys
+        self._party = find_relying_party(deps.public_origin)
+
+    async def offer(self, pending: PasswordProgress) -> FactorOffer | None:
+        """A new challenge for what the user has."""
+        known = await self._proofs.list_credentials(pending.account, pending.holder)
+        if not known:
+            return None
+        if self._party is None:
+            return FactorOffer("factors/passkey.html", {"options": ""})
+        challenge = random_bytes(_CHALLENGE_BYTES)
+        options = authentication_options(self._party, challenge=challenge, known=known)
+        return FactorOffer(
+            "factors/passkey.html",
+            {"options": options},
+            {"challenge": base64.b64encode(challenge).decode("ascii")},
+        )
+
+    async def check(
+        self, pending: PasswordProgress, form: Form, now: datetime
+    ) -> AcceptedFactor | RefusedFactor:
+        """What an authenticator answered to the challenge of this very page."""
+        challenge = pending.kept.get(self.name, {}).get("challenge")
+        answer = form.find("credential") or ""
+        if self._party is None or not challenge or not answer:
+            return RefusedFactor(_NO_ANSWER, "no answer of an authenticator")
+        try:
+            passkey = await self._proofs.accept(
+                pending.account,
+                pending.holder,
+                self._party,
+                answer,
+                challenge=base64.b64decode(challenge),
+                now=now,
+            )
+        except WebauthnRejected as rejected:
+            copied = rejected.reason is WebauthnReason.COUNT_WENT_BACK
+            return RefusedFactor(_COPIED if copied else _REFUSED, str(rejected))
+        return AcceptedFactor(passkey.serial)
+
+
+def second_factors(deps: ConsoleDeps) -> tuple[SecondFactor, ...]:
+    """Every kind there is, in the order of the page."""
+    return (CodeFactor(deps), PasskeyFactor(deps))
+
+
+def _code(form: Form, name: str) -> str:
+    """People type codes in two groups."""
+    return (form.find(name) or "").replace(" ", "")[:16]

@@ -1,0 +1,106 @@
+"""The identity providers that the sign-in page of an account offers.
+
+Only those that the operator put there: ``SignIn`` of a SAML provider, ``ClientId`` of
+an OpenID Connect provider. Nothing else tells an account that exists from one that
+does not.
+"""
+
+from dataclasses import dataclass
+
+from broker.console.context import SIGN_IN, ConsoleContext
+from broker.federation.oidc_options import parse_oidc_options
+from broker.federation.saml_options import SamlProviderOptions
+from broker.model.account import AccountId, parse_account_id
+from broker.model.arn import Arn
+from broker.model.entities import OidcProvider, SamlProvider
+
+_NUMBER_LENGTH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class SignInOption:
+    """A provider on the page of its account."""
+
+    provider: SamlProvider | OidcProvider
+
+    @property
+    def id(self) -> str:
+        """The provider's own id, as the address has it."""
+        if isinstance(self.provider, SamlProvider):
+            return self.provider.uuid
+        return self.provider.unique_id
+
+    @property
+    def label(self) -> str:
+        """What people read."""
+        if isinstance(self.provider, SamlProvider):
+            return self.provider.name
+        return self.provider.host_and_path
+
+    @property
+    def url(self) -> str:
+        """Where signing in with it begins."""
+        return f"{SIGN_IN}/{self.provider.account}/with/{self.id}"
+
+
+class SignInOptions:
+    """Looks them up."""
+
+    def __init__(self, context: ConsoleContext) -> None:
+        self._directory = context.deps.directory
+        self._fresh = context.deps.fresh
+
+    async def of_account(self, account: str) -> tuple[SignInOption, ...]:
+        """The ways into an account, by its id or alias; none for one that is not."""
+        number = await self.find_number(account)
+        if number is None:
+            return ()
+        saml = await self._directory.list_saml_providers(number)
+        oidc = await self._directory.list_oidc_providers(number)
+        return (
+            *(
+                SignInOption(p)
+                for p in saml
+                if SamlProviderOptions.parse(p.options).sign_in
+            ),
+            *(SignInOption(p) for p in oidc if parse_oidc_options(p.options).client_id),
+        )
+
+    async def back_to(self, provider_arn: str) -> str:
+        """Where signing in with a provider begins, or else with its account.
+
+        Known within a second, and without a query while nothing changes. The provider
+        need not exist.
+
+        Raises:
+            ValueError: that is no ARN of an account's provider.
+        """
+        arn = Arn.parse(provider_arn)
+        account = parse_account_id(arn.account)
+        kind, _, name = arn.resource.partition("/")
+        way: SignInOption | None = None
+        if kind == "saml-provider":
+            saml = await self._fresh.find_saml_provider(account, name)
+            if saml and SamlProviderOptions.parse(saml.options).sign_in:
+                way = SignInOption(saml)
+        elif kind == "oidc-provider":
+            oidc = await self._fresh.find_oidc_provider(account, name)
+            if oidc and parse_oidc_options(oidc.options).client_id:
+                way = SignInOption(oidc)
+        return way.url if way else f"{SIGN_IN}/{account}"
+
+    async def find(self, account: str, provider_id: str) -> SignInOption | None:
+        """One way into an account."""
+        for way in await self.of_account(account):
+            if way.id == provider_id:
+                return way
+        return None
+
+    async def find_number(self, account: str) -> AccountId | None:
+        """An account's number, by its id or alias; any number may be one."""
+        if len(account) == _NUMBER_LENGTH and account.isascii() and account.isdigit():
+            return parse_account_id(account)
+        if "\0" in account:  # PostgreSQL takes none in a text
+            return None
+        found = await self._directory.find_account_by_alias(account)
+        return found.account_id if found else None

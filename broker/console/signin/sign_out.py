@@ -1,0 +1,53 @@
+"""Signing out: the end is marked and on record, the cookie cleared."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.console.console_session import SignedIn
+from broker.console.context import ConsoleContext
+from broker.console.forms import read_form
+from broker.console.rendering import see_other
+from broker.console.signin.end_session import end_session
+
+SIGNED_OUT = "/signin/signed-out"
+_ONWARD = ("/console", "/signin", "/federation")
+
+
+class SignOut:
+    """Ends console sessions at their owner's wish."""
+
+    def __init__(self, context: ConsoleContext) -> None:
+        self._context = context
+
+    async def post(self, request: Request) -> Response:
+        """The console's own button."""
+        form = await read_form(request)
+        who = await self._context.find_session(request)
+        if isinstance(who, SignedIn):
+            self._context.require_csrf(request, form, who)
+        return await self.leave(request, "")
+
+    async def leave(self, request: Request, onward: str) -> Response:
+        """End whatever session there is; go on to ``onward`` if that is allowed.
+
+        Raises:
+            ServiceUnavailable: a store is away; nobody was signed out for good.
+        """
+        context = self._context
+        who = await context.find_session(request)
+        cookie = context.cookie.find(request)
+        login = None
+        if who is not None and who.arrived.login:
+            login = await context.logins.find_one(who.arrived.login)
+        if isinstance(who, SignedIn):
+            await end_session(context, request, who)
+        elif cookie is not None:
+            await context.sessions.close(cookie)
+        target = context.destinations.find_safe(onward, _ONWARD)
+        if target is None:
+            target = SIGNED_OUT
+            if login is not None and login.can_end:
+                target += f"?there={await context.logins.offer_way_out(login)}"
+        response = see_other(target)
+        context.cookie.clear(response)
+        return response

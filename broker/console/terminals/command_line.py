@@ -1,0 +1,170 @@
+"""``/v1/authorize`` and ``/console/login``: someone lets a terminal in, or does not.
+
+The role is the one that they are signed in with; the page says which, who asks and
+from where, and leads back to the choice.
+
+Source: reference 8.7; RFC 8628 5.4.
+"""
+
+import base64
+from dataclasses import replace
+from datetime import datetime
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from broker.console.console_session import SignedIn
+from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
+from broker.console.csrf import csrf_token
+from broker.console.forms import Form, read_form
+from broker.console.rendering import see_other
+from broker.console.request_info import refuse_prefetch, source_address
+from broker.console.terminals.login_requests import (
+    LIFE,
+    REQUEST_URI,
+    LoginRequest,
+    agent_of,
+    read_login_request,
+)
+from broker.errors import ValidationError
+from broker.model.caller import Caller
+from broker.model.request import Door
+from broker.model.secret import Secret
+
+DOOR = "login"
+AUTHORIZE = "/v1/authorize"
+_CREATED = 201
+_GONE = "This login is not open any more. Start it again in your terminal."
+
+
+class CommandLine:
+    """The pages of a command-line login."""
+
+    def __init__(self, context: ConsoleContext) -> None:
+        self._context = context
+        self._requests = context.login_requests
+
+    async def push(self, request: Request) -> Response:
+        """``POST /v1/authorize``: a terminal says what it will ask for.
+
+        So that the page can show where the request came from (RFC 9126).
+        """
+        form = await read_form(request)
+        wanted = read_login_request(form, self._context.deps.public_origin)
+        handle = await self._requests.put(
+            request,
+            replace(wanted, address=source_address(request), agent=agent_of(request)),
+        )
+        return JSONResponse(
+            {
+                "request_uri": f"{REQUEST_URI}{handle}",
+                "expires_in": int(LIFE.total_seconds()),
+            },
+            _CREATED,
+            headers={"cache-control": "no-store"},
+        )
+
+    async def authorize(self, request: Request) -> Response:
+        """``GET /v1/authorize``: a browser comes to answer."""
+        refuse_prefetch(request)
+        form = await read_form(request)
+        wanted = await self._read(form)
+        response = see_other(LOGIN)
+        self._requests.remember(response, await self._requests.put(request, wanted))
+        return response
+
+    async def page(self, request: Request) -> Response:
+        """``GET /console/login``: who asks, for what; or first: sign in."""
+        wanted = await self._requests.find(request)
+        if wanted is None:
+            raise ValidationError(_GONE)
+        who = await self._context.find_session(request)
+        if not isinstance(who, SignedIn):
+            return see_other(SIGN_IN)
+        page = self._context.pages.show(
+            request,
+            "login.html",
+            principal=who.principal,
+            wanted=wanted,
+            address=source_address(request),
+            csrf=csrf_token(who.cookie),
+        )
+        if wanted.on_this_device:
+            # Browsers hold the redirect after the form to the page's policy, too.
+            policy = page.headers["content-security-policy"]
+            page.headers["content-security-policy"] = policy.replace(
+                "form-action 'self'", f"form-action 'self' {wanted.loopback_origin}"
+            )
+        return page
+
+    async def answer(self, request: Request) -> Response:
+        """``POST /console/login``: yes or no."""
+        form = await read_form(request)
+        who = await self._context.find_session(request)
+        if not isinstance(who, SignedIn):
+            return see_other(LOGIN)
+        self._context.require_csrf(request, form, who)
+        open_one = await self._requests.find(request)
+        # Another login may have been opened in this browser since the page was made.
+        if open_one is None or open_one.user_code != form.find("user_code"):
+            raise ValidationError(_GONE)
+        wanted = await self._requests.finish(request)
+        if wanted is None:
+            raise ValidationError(_GONE)
+        if form.find("answer") != "allow":
+            return self._refuse(wanted)
+        code = await self._authorize(request, who, wanted)
+        response = (
+            see_other(wanted.onward(code=code))
+            if wanted.on_this_device
+            else self._show_code(request, wanted, code)
+        )
+        self._requests.forget(response)
+        return response
+
+    async def _read(self, form: Form) -> LoginRequest:
+        pushed = form.find("request_uri")
+        if pushed is None:
+            return read_login_request(form, self._context.deps.public_origin)
+        wanted = await self._requests.take(pushed.removeprefix(REQUEST_URI))
+        if wanted is None or wanted.client_id != form.require("client_id"):
+            raise ValidationError(_GONE)
+        return wanted
+
+    def _refuse(self, wanted: LoginRequest) -> Response:
+        response = see_other(
+            wanted.onward(error="access_denied") if wanted.on_this_device else HOME
+        )
+        self._requests.forget(response)
+        return response
+
+    async def _authorize(
+        self, request: Request, who: SignedIn, wanted: LoginRequest
+    ) -> str:
+        async def prove(_now: datetime) -> Caller:
+            return who.caller
+
+        token = await self._context.sessions.find_token(who.cookie)
+        result = await self._context.perform(
+            request,
+            Door.CONSOLE,
+            ("signin", "AuthorizeOAuth2Access"),
+            prove,
+            lambda: {
+                "ClientId": wanted.client_id,
+                "RedirectUri": wanted.redirect_uri,
+                "CodeChallenge": wanted.challenge,
+                "SessionToken": Secret(token),
+            },
+        )
+        return str(result["Code"])
+
+    def _show_code(self, request: Request, wanted: LoginRequest, code: str) -> Response:
+        # The form that AWS's own command reads: both values, in base64.
+        text = urlencode({"state": wanted.state, "code": code})
+        return self._context.pages.show(
+            request,
+            "login_code.html",
+            code=base64.b64encode(text.encode("ascii")).decode("ascii"),
+        )

@@ -1,0 +1,162 @@
+"""Command-line logins that wait for someone to agree, and what they ask for.
+
+Source: RFC 6749 4.1.1; RFC 7636; RFC 8252 7.3; RFC 9126; reference 8.7.
+"""
+
+import base64
+import hashlib
+import re
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from urllib.parse import urlencode, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.console.cookies import SessionCookie
+from broker.console.deps import ConsoleDeps
+from broker.console.forms import Form
+from broker.console.signin.begin_limits import BeginLimits
+from broker.errors import ValidationError
+from broker.sessions.handles import Handles
+
+SAME_DEVICE = "arn:aws:signin:::devtools/same-device"
+CROSS_DEVICE = "arn:aws:signin:::devtools/cross-device"
+CONFIRMATION = "/v1/sessions/confirmation"
+LIFE = timedelta(minutes=10)
+REQUEST_URI = "urn:ietf:params:oauth:request_uri:"
+_COOKIE = "broker-login"
+_LOOPBACK = re.compile(
+    r"http://(?:127\.0\.0\.1|\[::1\]):([0-9]{1,5})(?:/[A-Za-z0-9._~-]+)*/?"
+)
+_HIGHEST_PORT = 65_535
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
+_STATE = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
+_METHODS = frozenset({"S256", "SHA-256"})
+_LONGEST_AGENT = 100
+_CODE_HALF = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginRequest:
+    """A login that someone is to agree to.
+
+    ``address`` and ``agent`` are the machine's that asked; empty when nobody but the
+    browser was here, as with AWS's own tools.
+    """
+
+    client_id: str
+    redirect_uri: str
+    challenge: str
+    state: str
+    address: str = ""
+    agent: str = ""
+
+    @property
+    def on_this_device(self) -> bool:
+        """Whether the browser hands the code over by itself."""
+        return self.client_id == SAME_DEVICE
+
+    @property
+    def user_code(self) -> str:
+        """A short text to compare between terminal and page (RFC 8628 3.3.1)."""
+        return user_code(self.challenge)
+
+    @property
+    def loopback_origin(self) -> str:
+        """Where the code goes, for the page's own policy."""
+        parts = urlsplit(self.redirect_uri)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def onward(self, **answer: str) -> str:
+        """The address that takes an answer back."""
+        return f"{self.redirect_uri}?{urlencode({**answer, 'state': self.state})}"
+
+
+def user_code(challenge: str) -> str:
+    """What both ends make of the challenge."""
+    digest = hashlib.sha256(challenge.encode("ascii", "replace")).digest()
+    text = base64.b32encode(digest).decode("ascii")
+    return f"{text[:_CODE_HALF]}-{text[_CODE_HALF : 2 * _CODE_HALF]}"
+
+
+def read_login_request(form: Form, public_origin: str) -> LoginRequest:
+    """Read the parameters of ``/v1/authorize``.
+
+    Raises:
+        ValidationError: one is missing or not as it must be. Nothing is redirected.
+    """
+    client_id = form.require("client_id")
+    redirect_uri = form.require("redirect_uri")
+    if client_id not in {SAME_DEVICE, CROSS_DEVICE}:
+        raise ValidationError("There is no such client.")
+    if client_id == CROSS_DEVICE:
+        fits = redirect_uri == f"{public_origin}{CONFIRMATION}"
+    else:
+        match = _LOOPBACK.fullmatch(redirect_uri)
+        fits = match is not None and 0 < int(match[1]) <= _HIGHEST_PORT
+    if not fits:
+        raise ValidationError("The redirect_uri is not one of this client.")
+    if form.require("response_type") != "code":
+        raise ValidationError("The response_type must be code.")
+    if form.require("code_challenge_method") not in _METHODS:
+        raise ValidationError("The code_challenge_method must be S256.")
+    challenge, state = form.require("code_challenge"), form.require("state")
+    if not _CHALLENGE.fullmatch(challenge) or not _STATE.fullmatch(state):
+        raise ValidationError("The code_challenge or the state is not well-formed.")
+    return LoginRequest(
+        client_id=client_id,
+        redirect_uri=redirect_uri,
+        challenge=challenge,
+        state=state,
+    )
+
+
+class LoginRequests:
+    """Keeps them for the browser that is to answer."""
+
+    def __init__(self, deps: ConsoleDeps, limits: BeginLimits) -> None:
+        self._clock = deps.clock
+        self._limits = limits
+        self._cookie = SessionCookie(secure=deps.secure, name=_COOKIE)
+        self._handles = Handles(deps.cache, deps.vault, "login-request")
+
+    async def put(self, request: Request, wanted: LoginRequest) -> str:
+        """A handle.
+
+        Raises:
+            Throttling: the address, or everybody, asks too often.
+            ServiceUnavailable: the cache is away.
+        """
+        await self._limits.require(request)
+        return await self._handles.put(asdict(wanted), self._clock.now() + LIFE)
+
+    async def take(self, handle: str) -> LoginRequest | None:
+        """A request under a handle that is not in a cookie."""
+        value = await self._handles.take(handle)
+        return LoginRequest(**value) if value else None
+
+    async def find(self, request: Request) -> LoginRequest | None:
+        """What this browser is to answer."""
+        handle = self._cookie.find(request)
+        value = await self._handles.find(handle) if handle else None
+        return LoginRequest(**value) if value else None
+
+    async def finish(self, request: Request) -> LoginRequest | None:
+        """What this browser answers, once."""
+        handle = self._cookie.find(request)
+        return await self.take(handle) if handle else None
+
+    def remember(self, response: Response, handle: str) -> None:
+        """Have the browser keep what it is to answer."""
+        self._cookie.set(response, handle)
+
+    def forget(self, response: Response) -> None:
+        """The browser has answered."""
+        self._cookie.clear(response)
+
+
+def agent_of(request: Request) -> str:
+    """What the sender says that it is; anybody may say anything."""
+    text = request.headers.get("user-agent", "")[:_LONGEST_AGENT]
+    return "".join(letter for letter in text if letter.isprintable())

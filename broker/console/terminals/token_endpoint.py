@@ -1,0 +1,366 @@
+"""``POST /v1/token``: a code or a refresh token, and a proof of the key, for credentials.
+
+Speaks JSON as AWS's clients expect it, errors included.
+
+Source: reference 8.7; RFC 7636 4.6; RFC 9449 5 and 11.1; RFC 9700 4.14.2.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from broker.actions.signin.command_line_grants import (
+    CommandLineGrants,
+    RefreshFamily,
+    login_end_mark,
+    use_of_code,
+    use_of_refresh_token,
+)
+from broker.console.console_session import session_caller
+from broker.console.context import ConsoleContext
+from broker.console.request_info import note
+from broker.console.terminals.login_requests import CROSS_DEVICE, SAME_DEVICE
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    ExpiredToken,
+    InternalFailure,
+    InvalidClientTokenId,
+    MalformedInput,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+    Throttling,
+    ValidationError,
+)
+from broker.model.account import find_account_of_key_id
+from broker.model.caller import Caller
+from broker.model.proof_used import ProofUsed
+from broker.model.request import Door
+from broker.protocols.oidc.dpop import DpopProof, DpopRejected, verify_proof
+from broker.protocols.oidc.strict_json import parse_object
+from broker.sessions.ends import has_ended
+from broker.sessions.resolve import ResolvedSession
+from broker.sessions.spending import Spending
+from broker.stores.errors import StoreFailedError, StoreUnavailableError, refusal_of
+
+PATH = "/v1/token"
+_log = structlog.get_logger(__name__)
+_BODY_BYTES_MAX = 8192
+_BODY_SECONDS_MAX = 30
+_SKEW = timedelta(minutes=5)
+_MARGIN = timedelta(hours=1)
+"""A proof stays used whatever the clock says meanwhile."""
+_CLIENTS = frozenset({SAME_DEVICE, CROSS_DEVICE})
+_LONGEST = {"clientId": 256, "grantType": 64, "code": 512, "redirectUri": 2048}
+_LONGEST_REFRESH_TOKEN = 2048
+_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+_UNAUTHORIZED, _BAD, _TOO_MANY = 401, 400, 429
+_BAD_REQUESTS = (ValidationError, MalformedInput, RequestEntityTooLarge)
+
+
+class LoginRefused(AccessDenied):
+    """Access is denied; ``reason`` is the wire's ``error``."""
+
+    def __init__(self, reason: str, message: str, *, detail: str = "") -> None:
+        super().__init__(message, detail=detail)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Redeemed:
+    """Whose credentials are to be made, by which code or token, and what renews them.
+
+    ``next`` is the next refresh token; empty where there must be none.
+    """
+
+    caller: Caller
+    family: RefreshFamily
+    use: Spending
+    code: str = ""
+    used: str = ""
+    next: str = ""
+
+
+class TokenEndpoint:
+    """Redeems codes and refresh tokens."""
+
+    def __init__(self, context: ConsoleContext) -> None:
+        self._context = context
+        self._grants = CommandLineGrants(context.deps.cache, context.deps.vault)
+        self._url = f"{context.deps.public_origin}{PATH}"
+
+    async def answer(self, request: Request) -> Response:
+        """The answer to a request, whatever becomes of it."""
+        try:
+            body = await self._issue(request)
+        except BrokerError as error:
+            note(request, error_code=error.code)
+            return _error(error)
+        except StoreFailedError as failure:
+            return _error(refusal_of(failure))
+        except ClientDisconnect:
+            return Response(status_code=_BAD)
+        except Exception:  # noqa: BLE001  # the one place where anything may end
+            _log.exception("unexpected failure")
+            return _error(InternalFailure())
+        return JSONResponse(body, headers={"cache-control": "no-store"})
+
+    async def _issue(self, request: Request) -> dict[str, Any]:
+        given = await _read_body(request)
+        proof = self._prove_key(request)
+        client_id, grant_type = _text(given, "clientId"), _text(given, "grantType")
+        if client_id not in _CLIENTS:
+            raise ValidationError("There is no such client.")
+        if grant_type not in {"authorization_code", "refresh_token"}:
+            raise ValidationError("There is no such grantType.")
+        found: list[_Redeemed] = []
+
+        async def prove(now: datetime) -> Caller:
+            if grant_type == "authorization_code":
+                redeemed = await self._redeem_code(given, proof, now)
+            else:
+                redeemed = await self._redeem_refresh_token(given, proof, now)
+            found.append(redeemed)
+            if not redeemed.next:
+                raise ProofUsed
+            return redeemed.caller
+
+        try:
+            result = await self._context.perform(
+                request,
+                Door.SIGN_IN,
+                ("signin", "CreateOAuth2Token"),
+                prove,
+                lambda: {"ClientId": client_id, "GrantType": grant_type},
+                spends=lambda: found[0].use,
+            )
+        except ProofUsed as error:
+            raise await self._refuse_used(request, found[0]) from error
+        credentials = result["Credentials"]
+        left = credentials["Expiration"] - self._context.deps.clock.now()
+        return {
+            "accessToken": {
+                "accessKeyId": credentials["AccessKeyId"],
+                "secretAccessKey": credentials["SecretAccessKey"],
+                "sessionToken": credentials["SessionToken"],
+            },
+            "tokenType": "aws_sigv4",
+            "expiresIn": max(1, int(left.total_seconds())),
+            "refreshToken": await self._renewal(found[0]),
+        }
+
+    async def _refuse_used(self, request: Request, redeemed: _Redeemed) -> LoginRefused:
+        """What is told of a code or a token that came back used."""
+        if redeemed.code:
+            await self._grants.forget_code(redeemed.code)
+            return _code_refused("the code was used before")
+        return await self._end_login(request, redeemed)
+
+    async def _end_login(self, request: Request, redeemed: _Redeemed) -> LoginRefused:
+        """Nothing of a login is good any more of which a token came back used."""
+
+        async def prove(_now: datetime) -> Caller:
+            return redeemed.caller
+
+        await self._context.perform(
+            request,
+            Door.SIGN_IN,
+            ("signin", "EndLogin"),
+            prove,
+            lambda: {
+                "Marks": [login_end_mark(redeemed.used)],
+                "ExpiresAt": redeemed.family.ends_at,
+            },
+        )
+        await self._grants.forget_family(redeemed.used)
+        return _expired("the refresh token was used before: its family has ended")
+
+    def _prove_key(self, request: Request) -> DpopProof:
+        """The proof of the sender's key; nothing is used up."""
+        headers = request.headers.getlist("dpop")
+        if len(headers) != 1:
+            raise ValidationError("One DPoP header is needed.")
+        now = self._context.deps.clock.now()
+        try:
+            return verify_proof(
+                headers[0], method="POST", url=self._url, now=now, skew=_SKEW
+            )
+        except DpopRejected as error:
+            raise ValidationError(
+                "The DPoP proof is not valid.", detail=str(error)
+            ) from error
+
+    async def _use_up(self, proof: DpopProof, now: datetime) -> None:
+        """Use a proof up that came with something good: others cost no write."""
+        name = f"{proof.thumbprint}.{proof.token_id}".encode("utf-8", "surrogatepass")
+        try:
+            is_new = await self._context.deps.cache.add(
+                "dpop-jti",
+                hashlib.sha256(name).digest(),
+                b"1",
+                # An iat ahead of our clock stays acceptable for twice the skew.
+                expires_at=now + 2 * _SKEW + _MARGIN,
+            )
+        except StoreUnavailableError as error:
+            # Who cannot tell must refuse.
+            raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
+        if not is_new:
+            raise ValidationError("The DPoP proof was used before.")
+
+    async def _redeem_code(
+        self, given: Mapping[str, Any], proof: DpopProof, now: datetime
+    ) -> _Redeemed:
+        verifier = _text(given, "codeVerifier")
+        if not _VERIFIER.fullmatch(verifier):
+            raise ValidationError("The codeVerifier is not well-formed.")
+        code, redirect_uri = _text(given, "code"), _text(given, "redirectUri")
+        grant = await self._grants.find_code(code)
+        digest = hashlib.sha256(verifier.encode("ascii")).digest()
+        challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+        if (
+            grant is None
+            or grant.client_id != given["clientId"]
+            or grant.redirect_uri != redirect_uri
+            or not hmac.compare_digest(grant.challenge, challenge)
+        ):
+            if grant is not None:
+                await self._grants.forget_code(code)
+                raise _code_refused("the code is another's")
+            raise _code_refused("no such code")
+        await self._use_up(proof, now)
+        resolved = await self._resolve(grant.access_key_id, grant.session_token, now)
+        family = RefreshFamily(
+            client_id=grant.client_id,
+            thumbprint=proof.thumbprint,
+            access_key_id=grant.access_key_id,
+            session_token=grant.session_token,
+            ends_at=resolved.session.expires_at,
+        )
+        return _Redeemed(
+            session_caller(resolved),
+            family,
+            use_of_code(code, now),
+            code=code,
+            next=await self._grants.begin(family),
+        )
+
+    async def _redeem_refresh_token(
+        self, given: Mapping[str, Any], proof: DpopProof, now: datetime
+    ) -> _Redeemed:
+        token = _text(given, "refreshToken")
+        family = await self._grants.find_family(token)
+        if family is None or await self._has_ended(token, family):
+            raise _expired("no such family")
+        # A thief without the key must not be able to end the family.
+        if family.client_id != given["clientId"] or not hmac.compare_digest(
+            family.thumbprint, proof.thumbprint
+        ):
+            raise _expired("another client or key")
+        await self._use_up(proof, now)
+        resolved = await self._resolve(family.access_key_id, family.session_token, now)
+        redeemed = _Redeemed(
+            session_caller(resolved),
+            family,
+            use_of_refresh_token(token, family),
+            used=token,
+        )
+        if not await self._grants.is_known(token):
+            return redeemed
+        # Made before the mint: should the cache go away, nothing was used up.
+        return replace(redeemed, next=await self._grants.next(token, family))
+
+    async def _has_ended(self, token: str, family: RefreshFamily) -> bool:
+        account = find_account_of_key_id(family.access_key_id)
+        return account is None or await has_ended(
+            self._context.deps.fresh, account, login_end_mark(token)
+        )
+
+    async def _renewal(self, redeemed: _Redeemed) -> str:
+        """The next refresh token, once the mint has used the code or the last one up."""
+        if redeemed.code:
+            await self._grants.forget_code(redeemed.code)
+        else:
+            await self._grants.forget(redeemed.used)
+        return redeemed.next
+
+    async def _resolve(
+        self, access_key_id: str, session_token: str, now: datetime
+    ) -> ResolvedSession:
+        return await self._context.deps.resolver.resolve(
+            access_key_id, session_token, now
+        )
+
+
+def _code_refused(detail: str) -> LoginRefused:
+    return LoginRefused(
+        "AUTHCODE_EXPIRED",
+        "The code is not valid, was used already, or is too old.",
+        detail=detail,
+    )
+
+
+def _expired(detail: str) -> LoginRefused:
+    return LoginRefused(
+        "TOKEN_EXPIRED", "The login has ended. Log in again.", detail=detail
+    )
+
+
+def _error(error: BrokerError) -> Response:
+    if isinstance(error, LoginRefused):
+        kind, status, reason = "AccessDeniedException", _UNAUTHORIZED, error.reason
+    elif isinstance(error, ExpiredToken):
+        kind, status, reason = "AccessDeniedException", _UNAUTHORIZED, "TOKEN_EXPIRED"
+    elif isinstance(error, InvalidClientTokenId):
+        kind, status = "AccessDeniedException", _UNAUTHORIZED
+        reason = "USER_CREDENTIALS_CHANGED"
+    elif isinstance(error, AccessDenied):
+        kind, status, reason = "AccessDeniedException", 403, "INSUFFICIENT_PERMISSIONS"
+    elif isinstance(error, _BAD_REQUESTS):
+        kind, status, reason = "ValidationException", _BAD, "INVALID_REQUEST"
+    elif isinstance(error, Throttling):
+        kind, status, reason = "TooManyRequestsError", _TOO_MANY, "rate_exceeded"
+    else:
+        kind, status = "InternalServerException", error.status
+        reason = "server_error"
+    return JSONResponse(
+        {"error": reason, "message": error.message or error.code},
+        status,
+        headers={"cache-control": "no-store", "x-amzn-errortype": kind},
+    )
+
+
+def _text(given: Mapping[str, Any], name: str) -> str:
+    """A member that is there, and no longer than it may be."""
+    value = given.get(name)
+    longest = _LONGEST.get(name, _LONGEST_REFRESH_TOKEN)
+    if not isinstance(value, str) or not 0 < len(value) <= longest:
+        raise ValidationError(f"{name} is missing or too long.")
+    return value
+
+
+async def _read_body(request: Request) -> Mapping[str, Any]:
+    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+        raise MalformedInput("The body must be application/json.")
+    body = b""
+    try:
+        async with asyncio.timeout(_BODY_SECONDS_MAX):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > _BODY_BYTES_MAX:
+                    raise RequestEntityTooLarge("The body is too long.")
+    except TimeoutError as error:
+        raise MalformedInput("The body did not arrive in time.") from error
+    try:
+        return parse_object(body)
+    except (ValueError, RecursionError) as error:
+        raise MalformedInput("The body is not a JSON object.") from error
