@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.aws_cli import run_aws_cli
 from tests.support.broker import running_broker
 from tests.support.demo import RunningDemo, running_demo
 
@@ -94,13 +95,8 @@ class Browser:
 
 
 def aws(demo: RunningDemo, *words: str, **environment: str) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-m", "awscli", *words, "--output", "json"],
-        env={**demo.aws_environment, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+    done = run_aws_cli(
+        (*words, "--output", "json"), {**demo.aws_environment, **environment}
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

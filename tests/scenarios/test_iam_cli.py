@@ -8,14 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.broker import (
-    ACCOUNT,
-    AWS_CLI_1,
-    Key,
-    RunningBroker,
-    find_aws_cli_2,
-    running_broker,
-)
+from tests.support.aws_cli import AWS_CLI_1, find_aws_cli_2
+from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.policies import allow
 from tests.support.totp import Device
 
@@ -30,7 +24,7 @@ class CommandLine:
     """One version of the command line, and the root of an account of its own."""
 
     broker: RunningBroker
-    program: tuple[str, ...]
+    program: str
     account: str
     root: Key
 

@@ -15,7 +15,7 @@ import pytest_asyncio
 from tests.support.broker import ACCOUNT, Key
 from tests.support.in_process import InProcess, Reply, in_process
 from tests.support.policies import allow, trust
-from tests.support.servers import start_postgresql
+from tests.support.servers import own_database
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -60,8 +60,7 @@ async def iam(
         async with in_process(folder) as broker:
             yield Administrators(broker, await broker.create_account(ACCOUNT))
         return
-    with start_postgresql() as server:
-        url = server.create_database("broker")
+    with own_database() as url:
         async with in_process(folder, database_url=url) as broker:
             yield Administrators(broker, await broker.create_account(ACCOUNT))
 

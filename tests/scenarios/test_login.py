@@ -19,6 +19,7 @@ import pytest
 from broker.cli.login_browser import answer_of_person
 from broker.cli.login_store import set_in_section
 from broker.errors import ValidationError
+from tests.support.aws_cli import run_aws_cli
 from tests.support.demo import RunningDemo, running_demo
 from tests.support.signin import BROWSER
 
@@ -114,16 +115,9 @@ def read_link(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 
 def who_am_i(demo: RunningDemo, home: Path) -> Any:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "awscli", "sts", "get-caller-identity"),
-            *("--profile", "work", "--output", "json"),
-        ],
-        env=environment_of(demo, home),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+    done = run_aws_cli(
+        ("sts", "get-caller-identity", "--profile", "work", "--output", "json"),
+        environment_of(demo, home),
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["Arn"]

@@ -15,7 +15,7 @@ from broker.identities.passwords import Hashes, Passwords
 from broker.model.entities import LoginProfile, User
 from broker.stores.postgresql_engine import _POOL_SIZE, PostgresqlEngine
 from tests.support.passwords import PASSWORD, send_password
-from tests.support.servers import start_postgresql, start_redis
+from tests.support.servers import own_database, start_redis
 from tests.support.signin import ACCOUNT, SignInWorld, open_world
 from tests.support.storage import STORAGES
 
@@ -32,8 +32,7 @@ async def world(
     settings = {}
     with ExitStack() as servers:
         if request.param != "embedded":
-            postgresql = servers.enter_context(start_postgresql())
-            settings["database_url"] = postgresql.create_database("people")
+            settings["database_url"] = servers.enter_context(own_database())
             settings["redis_url"] = servers.enter_context(start_redis()).url
         async with open_world(tmp_path, **settings) as world:
             await hire(world)

@@ -17,7 +17,7 @@ from tests.scenarios.installation import READER, SAML_PROVIDER, Installation
 from tests.scenarios.test_outages import can_be_spent, recorded_sessions
 from tests.support.broker import RunningBroker, running_broker
 from tests.support.oidc_issuer import serving
-from tests.support.servers import start_postgresql, start_redis
+from tests.support.servers import own_database, start_redis
 
 DOCUMENTED_SECONDS = 9
 """docs/operating.md; the tests give a busy machine more."""
@@ -33,8 +33,7 @@ def installation(
         issuer = stack.enter_context(serving("/idp"))
         settings = {"internal_issuers": f"127.0.0.1:{issuer.port}"}
         if request.param != "embedded":
-            postgresql = stack.enter_context(start_postgresql())
-            settings["database_url"] = postgresql.create_database("broker")
+            settings["database_url"] = stack.enter_context(own_database())
             settings["redis_url"] = stack.enter_context(start_redis()).url
         broker = stack.enter_context(
             running_broker(

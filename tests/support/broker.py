@@ -3,26 +3,24 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
+from tests.support.aws_cli import AWS_CLI_1, run_aws_cli
+from tests.support.forked import Forked, run_forked
 from tests.support.servers import find_free_port
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-3"
-AWS_CLI_1 = (sys.executable, "-m", "awscli")
 _START_SECONDS = 60
 _NO_RETRIES = Config(retries={"total_max_attempts": 1})
 
@@ -56,7 +54,7 @@ class RunningBroker:
     files: int = 0
     """How many it may open; 0 for as many as we may."""
 
-    process: subprocess.Popen[bytes] | None = None
+    process: Forked | None = None
 
     @property
     def url(self) -> str:
@@ -68,31 +66,17 @@ class RunningBroker:
 
     def command(self, *words: str, stdin: str | None = None) -> str:
         """What a `broker` command prints; it must succeed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "broker", *words],
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        done = run_forked(words, self.environment, given=stdin)
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
 
     def start(self) -> None:
-        with (self.folder / "broker.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    *(("prlimit", f"--nofile={self.files}") if self.files else ()),
-                    *(sys.executable, "-m", "broker", "serve"),
-                    *("--port", str(self.port), "--workers", str(self.workers)),
-                ],
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self.process = Forked(
+            ("serve", "--port", str(self.port), "--workers", str(self.workers)),
+            self.environment,
+            log=self.folder / "broker.log",
+            files=self.files,
+        )
         deadline = time.monotonic() + _START_SECONDS
         while not self._is_ready():
             assert self.process.poll() is None, self.log
@@ -132,26 +116,20 @@ class RunningBroker:
         )
 
     def aws(
-        self, *words: str, program: Sequence[str] = AWS_CLI_1, **environment: str
+        self, *words: str, program: str = AWS_CLI_1, **environment: str
     ) -> dict[str, Any]:
         """What the AWS CLI answers."""
-        folder = str(self.folder / "aws")
-        done = subprocess.run(
-            [*program, *words, "--output", "json"],
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": folder,
-                "AWS_EC2_METADATA_DISABLED": "true",
-                "AWS_PAGER": "",
-                "AWS_ENDPOINT_URL": self.url,
-                "AWS_DEFAULT_REGION": REGION,
-                **environment,
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        given = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder / "aws"),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_PAGER": "",
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_DEFAULT_REGION": REGION,
+            **environment,
+        }
+        words = (*words, "--output", "json")
+        done = run_aws_cli(words, given, program=program)
         assert done.returncode == 0, done.stderr
         answer: dict[str, Any] = json.loads(done.stdout or "{}")
         return answer
@@ -162,18 +140,6 @@ class RunningBroker:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
-
-
-@cache
-def find_aws_cli_2() -> tuple[str, ...] | None:
-    """The AWS CLI of version 2, where Debian puts it; None when it is not there."""
-    program = "/usr/bin/aws"
-    if not Path(program).exists():
-        return None
-    told = subprocess.run(
-        [program, "--version"], capture_output=True, text=True, check=False, timeout=60
-    )
-    return (program,) if told.stdout.startswith("aws-cli/2") else None
 
 
 @contextmanager

@@ -5,6 +5,7 @@ tests run as root the servers run as an unprivileged user (PostgreSQL insists).
 """
 
 import contextlib
+import itertools
 import os
 import pwd
 import shutil
@@ -15,10 +16,15 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
+
+from tests.support.kept import UNTIL_THE_END
 
 _READY_SECONDS = 30
 _UNPRIVILEGED = ("postgres", "nobody")
+_numbers = itertools.count()
 
 
 class Server(ABC):
@@ -203,7 +209,7 @@ def start_redis_cluster() -> Iterator[RedisServer]:
 @contextlib.contextmanager
 def start_redis_family(masters: int = 3) -> Iterator[list[RedisServer]]:
     """A cluster of masters, then as many replicas, one of each; it notices in 0.5 s."""
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         nodes: list[RedisServer] = []
         buses: list[int] = []
         for _ in range(2 * masters):
@@ -290,17 +296,14 @@ def start_postgresql(*, fsync: bool = False) -> Iterator[PostgresqlServer]:
         raise RuntimeError("PostgreSQL is not installed")
     with _folder() as folder:
         data = folder / "data"
-        first = ["-D", str(data), "-U", "broker", "--auth=trust", "--no-sync"]
         subprocess.run(
-            [str(binaries / "initdb"), *first, "-E", "UTF8", "--locale=C"],
+            ["cp", "-a", str(_fresh_cluster(binaries)), str(data)],
             check=True,
-            capture_output=True,
-            cwd=folder,
             **_as_unprivileged(),
         )
         port = find_free_port()
         place = ["-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder)]
-        settings = ["max_connections=60", "shared_buffers=32MB", "jit=off"]
+        settings = ["max_connections=100", "shared_buffers=32MB", "jit=off"]
         if not fsync:
             settings += ["fsync=off", "full_page_writes=off"]
         options = [word for setting in settings for word in ("-c", setting)]
@@ -312,6 +315,37 @@ def start_postgresql(*, fsync: bool = False) -> Iterator[PostgresqlServer]:
             yield server
         finally:
             server.stop()
+
+
+@cache
+def _fresh_cluster(binaries: Path) -> Path:
+    """What initdb makes, once for this process, to be copied."""
+    folder = UNTIL_THE_END.enter_context(_folder())
+    data = folder / "data"
+    first = ["-D", str(data), "-U", "broker", "--auth=trust", "--no-sync"]
+    subprocess.run(
+        [str(binaries / "initdb"), *first, "-E", "UTF8", "--locale=C"],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+        **_as_unprivileged(),
+    )
+    return data
+
+
+@cache
+def shared_postgresql() -> PostgresqlServer:
+    """One for all tests of this process that leave the server itself alone."""
+    return UNTIL_THE_END.enter_context(start_postgresql())
+
+
+@contextlib.contextmanager
+def own_database() -> Iterator[str]:
+    """The address of an empty database on the shared server."""
+    server = shared_postgresql()
+    name = f"own_{next(_numbers)}"
+    yield server.create_database(name)
+    server.drop_database(name)
 
 
 def find_free_port() -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.broker import RunningBroker, running_broker
-from tests.support.servers import start_postgresql, start_redis
+from tests.support.servers import own_database, start_postgresql, start_redis
 
 STORAGES = ("embedded", "redis+postgresql")
 
@@ -15,10 +15,19 @@ STORAGES = ("embedded", "redis+postgresql")
 def broker_on(
     storage: str, folder: Path, *, fsync: bool = False, **options: Any
 ) -> Iterator[RunningBroker]:
-    """A broker and the servers of its stores; options are those of `running_broker`."""
+    """A broker with stores of its own; options are those of `running_broker`."""
     with ExitStack() as stack:
         if storage != "embedded":
             options["redis_url"] = stack.enter_context(start_redis()).url
-            postgresql = stack.enter_context(start_postgresql(fsync=fsync))
-            options["database_url"] = postgresql.create_database("broker")
+            options["database_url"] = stack.enter_context(_database(fsync=fsync))
         yield stack.enter_context(running_broker(folder, **options))
+
+
+@contextmanager
+def _database(*, fsync: bool) -> Iterator[str]:
+    if fsync:
+        with start_postgresql(fsync=True) as server:
+            yield server.create_database("broker")
+    else:
+        with own_database() as url:
+            yield url
