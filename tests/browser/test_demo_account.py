@@ -4,17 +4,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import yaml
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from broker.demo.people import ACCOUNT, ALIAS
 from tests.support.broker import RunningBroker, running_broker
-from tests.support.browser import CHROMIUM, DESKTOP, FLAGS
+from tests.support.browser import CHROMIUM, DESKTOP
 from tests.support.demo import running_demo
 
 PATIENCE = 60_000
@@ -71,21 +72,16 @@ def broker(tmp_path: Path, wanted: Yaml) -> Iterator[RunningBroker]:
         yield running
 
 
-@pytest.fixture
-async def page(broker: RunningBroker) -> AsyncIterator[Page]:
-    async with async_playwright() as driver:
-        browser = await driver.chromium.launch(
-            executable_path=CHROMIUM, args=FLAGS, timeout=PATIENCE
-        )
-        page = await browser.new_page(viewport=DESKTOP)  # type: ignore[arg-type] # a dictionary will do
-        page.set_default_timeout(PATIENCE)
-        await page.goto(f"{broker.url}/signin/{ACCOUNT}")
-        await page.fill("#username", "admin")
-        await page.fill("#password", PASSWORD)
-        await page.click("#password_button")
-        await page.wait_for_url("**/console/")
-        yield page
-        await browser.close()
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(broker: RunningBroker, browser: Browser) -> Page:
+    page = await browser.new_page(viewport=DESKTOP)  # type: ignore[arg-type] # a dictionary will do
+    page.set_default_timeout(PATIENCE)
+    await page.goto(f"{broker.url}/signin/{ACCOUNT}")
+    await page.fill("#username", "admin")
+    await page.fill("#password", PASSWORD)
+    await page.click("#password_button")
+    await page.wait_for_url("**/console/")
+    return page
 
 
 async def go(page: Page, label: str) -> None:

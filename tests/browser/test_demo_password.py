@@ -1,12 +1,13 @@
 """`broker demo` in a real browser: Dana comes in and looks after her credentials."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
 
-from tests.support.browser import CHROMIUM, DESKTOP, FLAGS, PHONE
+from tests.support.browser import CHROMIUM, DESKTOP, PHONE
 from tests.support.demo import RunningDemo, running_demo
 from tests.support.totp import Device
 
@@ -21,20 +22,15 @@ def demo(tmp_path: Path) -> Iterator[RunningDemo]:
         yield running
 
 
-@pytest.fixture
-async def page(demo: RunningDemo) -> AsyncIterator[Page]:
-    async with async_playwright() as driver:
-        browser = await driver.chromium.launch(
-            executable_path=CHROMIUM, args=FLAGS, timeout=60_000
-        )
-        context = await browser.new_context(viewport=DESKTOP)  # type: ignore[arg-type] # a dictionary will do
-        await context.grant_permissions(
-            ["clipboard-read", "clipboard-write"], origin=demo.idp
-        )
-        page = await context.new_page()
-        page.set_default_timeout(60_000)
-        yield page
-        await browser.close()
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(demo: RunningDemo, browser: Browser) -> Page:
+    context = await browser.new_context(viewport=DESKTOP)  # type: ignore[arg-type] # a dictionary will do
+    await context.grant_permissions(
+        ["clipboard-read", "clipboard-write"], origin=demo.idp
+    )
+    page = await context.new_page()
+    page.set_default_timeout(60_000)
+    return page
 
 
 async def test_dana_signs_in_adds_a_device_and_changes_her_password(

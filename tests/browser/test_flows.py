@@ -10,10 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from lxml import etree
-from playwright.async_api import Route, async_playwright, expect
+from playwright.async_api import Browser, Route, expect
 
 from broker.model.entities import InlinePolicy
-from tests.support.browser import CHROMIUM, DESKTOP, FLAGS, PHONE, Scene
+from tests.support.browser import DESKTOP, PHONE, Scene
 from tests.support.oidc_world import oidc_world, role_arn
 from tests.support.signin import ACCOUNT, pair
 
@@ -137,29 +137,22 @@ async def let_switch(scene: Scene) -> None:
 
 @windows
 async def test_an_openid_connect_provider_and_a_choice_of_roles(
-    tmp_path: Path, size: dict[str, int], scripts: bool, scheme: str
+    tmp_path: Path, browser: Browser, size: dict[str, int], scripts: bool, scheme: str
 ) -> None:
-    if not CHROMIUM.exists():
-        pytest.skip("Debian's chromium is not installed")
     with oidc_world(tmp_path) as world:
-        async with async_playwright() as driver:
-            browser = await driver.chromium.launch(
-                executable_path=CHROMIUM, args=FLAGS, timeout=30_000
-            )
-            context = await browser.new_context(
-                viewport=size,  # type: ignore[arg-type]  # a dictionary will do
-                java_script_enabled=scripts,
-                color_scheme=scheme,  # type: ignore[arg-type]  # one of the two
-            )
-            page = await context.new_page()
-            page.set_default_timeout(30_000)
-            await page.goto(world.start)
-            await page.fill("[name=login]", "admin")
-            await page.fill("[name=password]", "any")
-            await page.click("[type=submit]")
-            await page.click("[type=submit]")
-            await expect(page.locator("h1")).to_have_text("Choose a role")
-            await page.click(f"label[for='{role_arn('Admin')}']")
-            await page.click("main button[type=submit]")
-            await expect(page.locator("h1")).to_have_text("admin@example.com")
-            await browser.close()
+        context = await browser.new_context(
+            viewport=size,  # type: ignore[arg-type]  # a dictionary will do
+            java_script_enabled=scripts,
+            color_scheme=scheme,  # type: ignore[arg-type]  # one of the two
+        )
+        page = await context.new_page()
+        page.set_default_timeout(30_000)
+        await page.goto(world.start)
+        await page.fill("[name=login]", "admin")
+        await page.fill("[name=password]", "any")
+        await page.click("[type=submit]")
+        await page.click("[type=submit]")
+        await expect(page.locator("h1")).to_have_text("Choose a role")
+        await page.click(f"label[for='{role_arn('Admin')}']")
+        await page.click("main button[type=submit]")
+        await expect(page.locator("h1")).to_have_text("admin@example.com")

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import CDPSession, Page, expect
+import pytest_asyncio
+from playwright.async_api import Browser, CDPSession, Page, expect
 
 from tests.browser.test_accessibility import looked_at, needs_axe
-from tests.support.browser import CHROMIUM, PHONE, Scene, open_scene, submit
+from tests.support.browser import PHONE, Scene, open_scene, submit
 from tests.support.passwords import PASSWORD, create_user
 from tests.support.signin import ACCOUNT, SignInWorld
 from tests.support.totp import oath_code
@@ -16,12 +17,10 @@ ALL = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iam:*","R
 SECURITY = "/console/security"
 
 
-@pytest.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def scene(tmp_path: Path, browser: Browser) -> AsyncIterator[Scene]:
     """At a name: a number has no passkeys."""
-    if not CHROMIUM.exists():
-        pytest.skip("Debian's chromium is not installed")
-    async with open_scene(tmp_path, host="localhost") as scene:
+    async with open_scene(tmp_path, browser, host="localhost") as scene:
         await create_user(scene.world, policy=ALL)
         yield scene
 

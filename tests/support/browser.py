@@ -102,8 +102,21 @@ async def submit(page: Page, selector: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def open_scene(folder: Path, *, host: str = "127.0.0.1") -> AsyncIterator[Scene]:
-    """A broker at ``host``, an identity provider and a browser, all running."""
+async def chromium_running() -> AsyncIterator[Browser]:
+    """Chromium, in which each test has profiles of its own."""
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(
+            executable_path=CHROMIUM, args=FLAGS, timeout=60_000
+        )
+        yield browser
+        await browser.close()
+
+
+@contextlib.asynccontextmanager
+async def open_scene(
+    folder: Path, browser: Browser, *, host: str = "127.0.0.1"
+) -> AsyncIterator[Scene]:
+    """A broker at ``host`` and an identity provider, for pages of the browser."""
     port, other = find_free_port(), find_free_port()
     origin = f"http://{host}:{port}"
     async with contextlib.AsyncExitStack() as stack:
@@ -117,11 +130,6 @@ async def open_scene(folder: Path, *, host: str = "127.0.0.1") -> AsyncIterator[
         idp = IdentityProvider(f"{origin}/saml", other)
         await stack.enter_async_context(_serving(world.app, host, port))
         await stack.enter_async_context(_serving(idp, "localhost", other))
-        driver = await stack.enter_async_context(async_playwright())
-        browser = await driver.chromium.launch(
-            executable_path=CHROMIUM, args=FLAGS, timeout=30_000
-        )
-        stack.push_async_callback(browser.close)
         yield Scene(world, idp, browser, origin)
 
 
