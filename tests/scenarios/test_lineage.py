@@ -246,6 +246,7 @@ def test_a_web_identity_token_that_comes_back_has_brought_its_lineage(
     )["OpenIDConnectProviderArn"]
     federated = trust(({"Federated": provider}, "sts:AssumeRoleWithWebIdentity", None))
     world.other_iam.create_role(RoleName="Visit", AssumeRolePolicyDocument=federated)
+    time.sleep(PROMISED_SECONDS)
     first = world.assume(world.alice, "First")
     token = world.call(
         *(first, "get_web_identity_token"),
