@@ -188,7 +188,7 @@ def _route(api: App, pages: App, *, public_origin: str, public_name: str) -> App
     Pages that people use are shown at the public origin, where their cookies belong
     and what their forms are held to: from the broker's other names one is sent there.
 
-    Source: reference 1.1, the answer to another path.
+    Source: recorded STS answers (REC-A).
     """
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:

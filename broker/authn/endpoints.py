@@ -6,7 +6,7 @@
 
 AWS's own names, where the operator made them aliases, fix the region likewise.
 
-Source: reference 1.1 and 7.6.
+Source: IAM User Guide, id_credentials_temp_region-endpoints; recorded answers (REC-A).
 """
 
 import re

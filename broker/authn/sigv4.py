@@ -1,6 +1,6 @@
 """A signed request as the proof: who signed it, with which live credentials.
 
-The order of checks is AWS's, as recorded (reference 7.4): the signature's form, its
+The order of checks is AWS's, as recorded (REC-A): the signature's form, its
 time, its scope; then the key or session, alive and belonging together; the signature
 itself last.
 """
@@ -45,7 +45,7 @@ MAX_SIGNING_KEYS = 4096
 
 _MINIMUM_PRESIGNED_SECONDS = {("sts", "GetCallerIdentity"): 900}
 # Cluster authenticators sign X-Amz-Expires=60 and present the URL for 14 minutes.
-# Source: reference 1.5.
+# Source: kubernetes-sigs/aws-iam-authenticator, pkg/token.
 
 _ERRORS: Mapping[SignatureReason, type[BrokerError]] = {
     SignatureReason.UNSIGNED: MissingAuthenticationToken,

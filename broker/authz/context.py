@@ -2,7 +2,8 @@
 
 A key that does not apply is absent, not empty. Names are lower-case.
 
-Source: reference 3.6; IAM User Guide, "AWS global condition context keys".
+Source: IAM User Guide, "AWS global condition context keys" and
+reference_policies_variables.
 """
 
 from collections.abc import Mapping

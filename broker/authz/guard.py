@@ -166,7 +166,7 @@ class Guard:
 
 
 def _denial(caller: Caller, need: Need, decision: Decision | None) -> str:
-    """The wire text, as recorded. Source: reference 10.1, 10.2 and 10.4."""
+    """The wire text, as recorded (REC-A, REC-S federation, REC-L)."""
     if caller.principal.type in _UNSIGNED:
         return f"Not authorized to perform {need.action}"
     text = (

@@ -2,7 +2,7 @@
 
 Speaks the federation endpoint of this broker or of AWS: the same two steps.
 
-Source: reference 8.1 and 8.2.
+Source: IAM User Guide, id_roles_providers_enable-console-custom-url.
 """
 
 import json

@@ -1,6 +1,6 @@
 """``broker login``: from the browser's sign-in to credentials in a terminal.
 
-Source: reference 8.7; RFC 8252; RFC 9449.
+Source: botocore's signin model; RFC 8252; RFC 9449.
 """
 
 import os

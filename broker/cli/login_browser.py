@@ -1,6 +1,6 @@
 """How the code comes back: to a port of this machine, or typed in by the person.
 
-Source: RFC 8252 7.3; reference 8.7.
+Source: RFC 8252 7.3; botocore's signin model.
 """
 
 import base64

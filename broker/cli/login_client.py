@@ -1,6 +1,6 @@
 """The terminal's end of the token service: links, codes, proofs, credentials.
 
-Source: reference 8.7; RFC 7636; RFC 9126; RFC 9449.
+Source: botocore's signin model; RFC 7636; RFC 9126; RFC 9449.
 """
 
 import base64

@@ -3,7 +3,7 @@
 What an organisation's own portal does: it knows the person, takes a role on that
 person's behalf with a long-term key, and turns the credentials into a login URL.
 
-Source: IAM guide, "Enable custom identity broker access to the AWS console".
+Source: IAM User Guide, "Enable custom identity broker access to the AWS console".
 """
 
 import asyncio

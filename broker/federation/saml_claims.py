@@ -1,7 +1,7 @@
 """What an assertion's AWS attributes ask for: roles, session name, tags, duration.
 
-Source: reference 4.1 and 4.5; IAM guide, "Configure SAML assertions for the
-authentication response" and "Pass session tags in AWS STS".
+Source: IAM User Guide, "Configure SAML assertions for the authentication response",
+"Pass session tags in AWS STS" and troubleshoot_saml.
 """
 
 import re

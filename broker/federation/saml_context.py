@@ -1,6 +1,6 @@
 """The ``saml:`` condition keys of a verified assertion.
 
-Source: reference 4.7; IAM guide, "Available keys for SAML-based AWS STS federation".
+Source: IAM User Guide, "Available keys for SAML-based AWS STS federation".
 """
 
 import base64

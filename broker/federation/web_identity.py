@@ -4,7 +4,7 @@ The token only nominates its issuer; the provider is the one that the *role's*
 account registered for exactly that issuer, and only its keys, client ids and options
 count.
 
-Source: reference 5 and 10.3.
+Source: botocore's STS model; recorded answers (REC-S oidc).
 """
 
 from collections.abc import Mapping

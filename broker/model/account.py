@@ -44,7 +44,7 @@ def format_access_key_id(prefix: str, account: AccountId, random_bits: int) -> s
     ``random_bits`` fills the 39 bits that the account leaves free; collisions are
     to be expected and nothing may follow from the id alone.
 
-    Source: reference 6.3.
+    Source: derived from the examples in public write-ups on access key ids.
     """
     head, rest = _account_part(account)
     tail = rest | random_bits & ((1 << KEY_ID_RANDOM_BITS) - 1)

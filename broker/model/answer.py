@@ -6,7 +6,7 @@ from typing import Self
 from broker.model.struct import struct
 
 XML = b"text/xml"
-"""The content type of XML answers, exactly (reference 1.3)."""
+"""The content type of XML answers, exactly as recorded (REC-A)."""
 
 JSON = b"application/json"
 """The content type of JSON answers."""

@@ -11,7 +11,8 @@ from broker.model.struct import struct
 class PrincipalType(StrEnum):
     """The values of ``aws:PrincipalType``, and the unsigned callers.
 
-    Source: reference 3.6.
+    Source: IAM User Guide, reference_policies_variables; recorded answers (REC-S
+    saml_userid_aws).
     """
 
     ACCOUNT = "Account"
@@ -116,7 +117,7 @@ class Principal:
         """An unsigned caller, proved by a provider of ``account``.
 
         ``aws:userid`` is the provider's ARN and ``aws:PrincipalArn`` is absent.
-        Source: reference 3.6, last line.
+        Source: IAM User Guide, reference_policies_variables.
         """
         return cls(
             type=type_,

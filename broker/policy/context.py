@@ -5,7 +5,7 @@ types and tells ``broker explain`` where a missing key would have come from. Who
 builds a request's context follows it. A key that is absent is absent, not empty.
 
 Source: IAM User Guide, "Global condition context keys" and "IAM and STS condition
-context keys"; reference 3.5, 3.6, 4.7, 5.6.
+context keys".
 """
 
 from collections.abc import Mapping

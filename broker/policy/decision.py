@@ -54,7 +54,7 @@ class Decision:
     def denial_clause(self, action: str) -> str:
         """The tail of AWS's denial text; empty when the request is allowed.
 
-        Source: reference 10.4.
+        Source: recorded denials (REC-S federation, REC-L).
         """
         if self.allowed:
             return ""

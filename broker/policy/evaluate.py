@@ -1,6 +1,7 @@
 """The algorithm: an explicit deny wins, then everybody concerned must allow.
 
-Held against IAM User Guide, "Policy evaluation logic", and reference 9.1 to 9.3:
+Held against IAM User Guide, "Policy evaluation logic", and recorded trust decisions
+(REC-A, REC-S saml_trust_aws):
 
 1. A Deny that matches in any policy ends it.
 2. Every layer of resource controls and of service controls must allow.

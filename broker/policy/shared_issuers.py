@@ -1,7 +1,9 @@
 """The guard on issuers that many tenants share.
 
 A trust policy that lets a token of such an issuer in without naming the tenant lets
-every tenant in; IAM refuses to store it. Source: reference 5.6.
+every tenant in; IAM refuses to store it.
+
+Source: IAM User Guide, id_roles_providers_oidc_secure-by-default.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """How long a session may last. Seconds throughout.
 
-Source: reference 2.
+Source: botocore's STS model; recorded answers (REC-A, REC-S saml_aws).
 """
 
 from dataclasses import dataclass

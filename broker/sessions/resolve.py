@@ -1,6 +1,6 @@
 """From an access key id and a session token to who is calling.
 
-The order of checks is AWS's, as recorded (reference 7.4): the token belongs to the
+The order of checks is AWS's, as recorded (REC-A): the token belongs to the
 key id, the session has not expired, what issued it is still alive. The signature
 comes after, and is checked elsewhere with the secret that is returned.
 """

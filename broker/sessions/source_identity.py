@@ -1,6 +1,7 @@
 """Source identity: set once, kept down the whole chain.
 
-Source: reference 3.3.
+Source: IAM User Guide, id_credentials_temp_control-access_monitor; recorded answers
+(REC-A).
 """
 
 from broker.errors import ValidationError

@@ -2,7 +2,7 @@
 
 Keys compare without regard to case and keep the case they were given in.
 
-Source: reference 3.2 and 10.1.
+Source: IAM User Guide, id_session-tags; botocore's STS model; recorded texts (REC-A).
 """
 
 from collections.abc import Collection, Iterable, Mapping

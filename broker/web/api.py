@@ -3,7 +3,7 @@
 Takes the request off the wire with its limits, and puts the pipeline's answer on it.
 Forms and XML are nothing for a framework to model, and the endpoint is the hot path.
 
-Source: reference 1.1 and 1.3.
+Source: recorded STS answers (REC-A, REC-L).
 """
 
 from contextlib import suppress

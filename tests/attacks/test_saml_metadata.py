@@ -232,7 +232,7 @@ def test_groups_nest_and_hold_several_providers() -> None:
 
 
 def test_a_repeated_extension_is_refused() -> None:
-    """Reference 4.8; the DER is put together by hand, no library writes it."""
+    """REC-S saml-validation; the DER is built by hand, because no library writes it."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
     from cryptography.hazmat.primitives.asymmetric import ec
 

@@ -378,7 +378,7 @@ DISAGREEMENTS = [
             "ImplicitlyDenied",
             "Allowed",
             id=f"{operator} matches a variable without a value "
-            "(IAM guide, policy variables with no value; POL-05)",
+            "(IAM User Guide, policy variables with no value; POL-05)",
         )
         for operator in (
             "StringNotEquals",
@@ -450,7 +450,7 @@ DISAGREEMENTS = [
         "ImplicitlyDenied",
         "Allowed",
         id="a grant to the session's ARN is not cut by session policies "
-        "(STS AssumeRole, Policy; IAM guide, session policies)",
+        "(STS AssumeRole, Policy; IAM User Guide, session policies)",
     ),
     pytest.param(
         granted_to(FEDERATED, FEDERATED.arn, session=NARROW),
@@ -462,14 +462,14 @@ DISAGREEMENTS = [
         granted_to(SESSION, "*", session=NARROW),
         "ImplicitlyDenied",
         "Allowed",
-        id="a grant to everybody is a grant to the session (IAM guide, Principal)",
+        id="a grant to everybody is a grant to the session (IAM User Guide, Principal)",
     ),
     pytest.param(
         conditional({"ForAnyValue:StringEqualsIfExists": {"aws:CalledVia": ["a"]}}),
         "ImplicitlyDenied",
         "Allowed",
         id="IfExists is true for an absent key, with set operators too "
-        "(IAM guide, IfExists; POL-06)",
+        "(IAM User Guide, IfExists; POL-06)",
     ),
     pytest.param(
         conditional({"StringEquals": {"aws:CalledVia": ["a"]}}, aws_CalledVia=["a"]),
@@ -499,7 +499,7 @@ DISAGREEMENTS = [
         conditional({"StringEquals": {"aws:username": "b${*}"}}, aws_username="b*"),
         "ImplicitlyDenied",
         "Allowed",
-        id="${*} is a star in StringEquals too (IAM guide, variables)",
+        id="${*} is a star in StringEquals too (IAM User Guide, variables)",
     ),
     pytest.param(
         simulation(
@@ -515,13 +515,13 @@ DISAGREEMENTS = [
         ),
         "Allowed",
         "ExplicitlyDenied",
-        id="Deny NotPrincipal must list the account too (IAM guide, NotPrincipal)",
+        id="Deny NotPrincipal must list the account too (IAM User Guide, NotPrincipal)",
     ),
     pytest.param(
         granted_to(Principal.federated_user(HOME, name="bob"), BOB.arn, session=None),
         "Allowed",
         "ImplicitlyDenied",
-        id="a federated user is not the user of the same name (reference 3.6, 9.2)",
+        id="a federated user is not the user of the same name",
     ),
 ]
 

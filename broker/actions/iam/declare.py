@@ -179,7 +179,9 @@ def _refusing(name: str, handle: Handle, unsupported: tuple[str, ...]) -> Handle
 
 
 def _require_iam_caller(call: Call) -> None:
-    """Keep out the sessions that may not call IAM. Source: reference 9.1.
+    """Keep out the sessions that may not call IAM.
+
+    Source: IAM User Guide, id_credentials_sts-comparison.
 
     Raises:
         InvalidClientTokenId: as AWS answers them.

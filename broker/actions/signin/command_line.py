@@ -1,6 +1,6 @@
 """``AuthorizeOAuth2Access`` and ``CreateOAuth2Token``: a terminal gets credentials.
 
-Source: reference 8.7.
+Source: botocore's signin model; botocore, credentials.py.
 """
 
 from collections.abc import Mapping

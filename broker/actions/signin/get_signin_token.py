@@ -1,6 +1,7 @@
 """``GetSigninToken``: temporary credentials in, a sign-in token out.
 
-Source: reference 8.1, "Which credentials are allowed".
+Source: IAM User Guide, id_roles_providers_enable-console-custom-url and
+id_credentials_sts-comparison.
 """
 
 from typing import NotRequired, TypedDict

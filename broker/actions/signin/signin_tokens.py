@@ -2,7 +2,7 @@
 
 The login's mint uses a token up (`use_of`), in the ledger and together with its record.
 
-Source: reference 8.1 and 8.2.
+Source: IAM User Guide, id_roles_providers_enable-console-custom-url.
 """
 
 from dataclasses import dataclass, field

@@ -101,7 +101,10 @@ def _tags(given: AssumeRoleRequest, call: Call) -> SessionTags:
 
 
 def _refuse_kinds(call: Call, role_arn: str) -> None:
-    """Callers that may assume no role at all. Source: reference 9.1."""
+    """Refuse callers that may assume no role at all.
+
+    Source: IAM User Guide, id_credentials_sts-comparison; recorded answers (REC-A).
+    """
     principal = call.caller.principal
     if principal.type is PrincipalType.ACCOUNT:
         raise AccessDenied("Roles may not be assumed by root accounts.")

@@ -3,7 +3,7 @@
 An installation has no organization: the operator names, for each account, the one
 that manages its root (``broker account manage-root``).
 
-Source: reference 1.8 and 9.1; the service model's documentation of the operation.
+Source: botocore's STS model; recorded answers (REC-S root_access).
 """
 
 from collections.abc import Mapping

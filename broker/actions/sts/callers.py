@@ -1,4 +1,7 @@
-"""Which kinds of credentials may call what. Source: reference 9.1."""
+"""Which kinds of credentials may call what.
+
+Source: IAM User Guide, id_credentials_sts-comparison; recorded STS answers (REC-A).
+"""
 
 from broker.actions.action import Call
 from broker.errors import AccessDenied

@@ -1,6 +1,6 @@
 """``GetWebIdentityToken``: a signed token that tells strangers who the caller is.
 
-Source: reference 1.8 (recorded form of the token), the service model's documentation.
+Source: botocore's STS model; recorded tokens (REC-S outbound_issuance).
 """
 
 import json

@@ -2,7 +2,7 @@
 
 The account that counts is the one that the credentials are for.
 
-Source: reference 7.6; IAM User Guide, "Manage AWS STS in an AWS Region".
+Source: IAM User Guide, "Manage AWS STS in an AWS Region".
 """
 
 from broker.actions.action import Call

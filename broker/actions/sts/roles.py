@@ -45,7 +45,7 @@ def role_needs(
     ``tags`` are those passed by the call or the identity provider; inherited ones
     are added after the trust policy was evaluated. What the ``calling`` session hands
     on needs the same permissions as what the call passes, and is no part of the
-    request's context. Source: reference 3.2, 3.3 and 9.3; IAM User Guide, "Monitor and
+    request's context. Source: IAM User Guide, id_session-tags and "Monitor and
     control actions taken with assumed roles" (role chaining).
     """
     arn: str = given["RoleArn"]

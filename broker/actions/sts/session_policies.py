@@ -1,6 +1,6 @@
 """The session policies of a call: one inline text, up to ten managed ones.
 
-Source: reference 3.1.
+Source: botocore's STS model; recorded answers (REC-S managed_session_policy).
 """
 
 import contextlib

@@ -1,6 +1,9 @@
 """``/federation``: sign-in tokens, login, logout.
 
-Source: reference 8.1 to 8.4. Clients look at the status alone; people see a page.
+Clients look only at the status; people see a page.
+
+Source: IAM User Guide, id_roles_providers_enable-console-custom-url and
+troubleshoot_saml.
 """
 
 import hmac

@@ -4,7 +4,8 @@ Nothing names a provider before a signature is checked, so the unverified role p
 only nominate providers; each is asked with its own keys alone, and only pairs whose
 own provider verified them count.
 
-Source: reference 8.5.
+Source: IAM User Guide, id_roles_providers_enable-console-saml; the role page that
+Versent/saml2aws reads.
 """
 
 from collections.abc import Iterable

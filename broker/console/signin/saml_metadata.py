@@ -1,6 +1,6 @@
 """Our own SAML metadata, for identity providers: global, and per provider.
 
-Source: reference 4.6.
+Source: AWS General Reference, "AWS Sign-In endpoints and quotas".
 """
 
 from starlette.requests import Request

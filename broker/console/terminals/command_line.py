@@ -3,7 +3,7 @@
 The role is the one that they are signed in with; the page says which, who asks and
 from where, and leads back to the choice.
 
-Source: reference 8.7; RFC 8628 5.4.
+Source: botocore's signin model; RFC 8628 5.4.
 """
 
 import base64

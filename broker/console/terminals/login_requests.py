@@ -1,6 +1,7 @@
 """Command-line logins that wait for someone to agree, and what they ask for.
 
-Source: RFC 6749 4.1.1; RFC 7636; RFC 8252 7.3; RFC 9126; reference 8.7.
+Source: RFC 6749 4.1.1; RFC 7636; RFC 8252 7.3; RFC 9126; botocore's signin
+model.
 """
 
 import base64

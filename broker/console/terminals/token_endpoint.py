@@ -2,7 +2,7 @@
 
 Speaks JSON as AWS's clients expect it, errors included.
 
-Source: reference 8.7; RFC 7636 4.6; RFC 9449 5 and 11.1; RFC 9700 4.14.2.
+Source: botocore's signin model; RFC 7636 4.6; RFC 9449 5 and 11.1; RFC 9700 4.14.2.
 """
 
 import asyncio

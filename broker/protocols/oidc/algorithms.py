@@ -4,7 +4,7 @@ RS and ES with SHA-2 as at AWS, and as extensions PS and Ed25519 (under its old 
 and its new one). There is no HMAC and no ``none``, so neither can be asked for.
 PyJWT's algorithm objects do the arithmetic.
 
-Source: RFC 7518 section 3; RFC 8037; RFC 9864; reference 5.1.
+Source: RFC 7518 section 3; RFC 8037; RFC 9864; botocore's STS model.
 """
 
 from collections.abc import Mapping

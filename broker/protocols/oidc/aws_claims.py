@@ -2,7 +2,8 @@
 
 Session tags, source identity and the list of roles that a token may open.
 
-Source: reference 5.5, 3.2 and 3.3; IAM guide, "Pass session tags in AWS STS".
+Source: IAM User Guide, "Pass session tags in AWS STS"; recorded answers (REC-S
+aws-roles).
 """
 
 import re

@@ -1,7 +1,7 @@
 """The claims that every ID token needs: who, for whom, and for how long.
 
-Source: OpenID Connect Core sections 2 and 3.1.3.7; RFC 7519 section 4.1; reference
-5.4.
+Source: OpenID Connect Core sections 2 and 3.1.3.7; RFC 7519 section 4.1; recorded
+answers (REC-S oidc).
 """
 
 import math

@@ -3,7 +3,7 @@
 Bad keys are skipped singly, with the reason kept for the operator; key objects are
 built once, so that a token costs a look-up.
 
-Source: RFC 7517; RFC 7518 section 6; RFC 8037; reference 5.3.
+Source: RFC 7517; RFC 7518 section 6; RFC 8037; recorded answers (REC-S aws-keys).
 """
 
 import base64

@@ -51,7 +51,7 @@ def parse_call(raw: RawRequest) -> QueryCall:
             percent escapes or too many parameters; VALIDATION_ERROR for a parameter
             that comes twice, be it in the query and the form.
 
-    Source: reference 1.1 and 1.2; attacks STS-03 and GEN-03.
+    Source: captured and recorded requests (CAP, REC-A); attacks STS-03 and GEN-03.
     """
     kind, wants_json = _read_headers(raw)
     params: dict[str, str] = {}

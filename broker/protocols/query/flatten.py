@@ -17,7 +17,7 @@ def flatten(given: Mapping[str, object]) -> dict[str, str]:
     Raises:
         TypeError: a value is of a type that no request has.
 
-    Source: reference 1.2.
+    Source: captured requests (CAP).
     """
     return dict(_members(given, ""))
 

@@ -3,7 +3,8 @@
 The same document as the XML: maps are objects, lists arrays, times seconds since
 the epoch, binary values base64.
 
-Source: reference 1.3 (last row) and 1.4.
+Source: recorded answers (REC-L); the security advisories of
+kubernetes-sigs/aws-iam-authenticator.
 """
 
 import json

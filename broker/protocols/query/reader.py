@@ -155,8 +155,8 @@ def _compile_structure(shapes: Shapes, shape: ShapeModel) -> Read:
 def _children(node: Node, element: str) -> list[Node] | None:
     """The numbered nodes below ``element`` in their order; None when there are none.
 
-    An empty list or map is sent as an empty value (reference 1.2). Numbers may have
-    gaps. Anything else below the name is refused rather than overlooked.
+    An empty list or map is sent as an empty value (CAP). Numbers may have gaps.
+    Anything else below the name is refused rather than overlooked.
     """
     if isinstance(node, str):
         if node:

@@ -4,7 +4,7 @@ The answer is laid out as AWS does it: two-space indent, a line for each element
 Since a shape always stands at the same depth of an operation's answer, indents and
 tags are joined when the renderer is compiled.
 
-Source: reference 1.3.
+Source: recorded answers (REC-A, REC-L).
 """
 
 import re

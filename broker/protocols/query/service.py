@@ -128,7 +128,7 @@ def select_service(services: Iterable[Service], call: QueryCall) -> Service:
     Raises:
         QueryRejected: INVALID_ACTION.
 
-    Source: reference 10.1.
+    Source: recorded STS answers (REC-A).
     """
     action = call.action or ""
     for service in services:

@@ -64,7 +64,7 @@ def parse_role_pair(text: str) -> RolePair:
         ValueError: not exactly one comma, not exactly one role and one provider, any
             white space or wildcard.
 
-    Source: reference 4.1.
+    Source: IAM User Guide, id_roles_providers_create_saml_assertions.
     """
     parts = text.split(",")
     if len(parts) == _PAIR_PARTS:

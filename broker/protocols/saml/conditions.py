@@ -25,7 +25,7 @@ _ONCE = frozenset({ONE_TIME_USE, PROXY_RESTRICTION})
 """Conditions that stand once. Source: SAML 2.0 Core 2.5.1.5 and 2.5.1.6."""
 
 MAX_AGE = timedelta(minutes=5)
-"""From IssueInstant to use. Source: IAM guide, "Configure SAML assertions"."""
+"""From IssueInstant to use. Source: IAM User Guide, "Configure SAML assertions"."""
 
 MAX_LIFETIME = timedelta(days=1)
 """From IssueInstant to any NotOnOrAfter; an honest one is minutes to hours."""

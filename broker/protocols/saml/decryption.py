@@ -35,7 +35,7 @@ from broker.protocols.saml.names import (
 )
 
 MAX_KEYS = 2
-"""Private keys of a provider. Source: reference 4.8."""
+"""Private keys of a provider. Source: botocore's IAM model."""
 
 _ELEMENT_TYPE = XENC + "Element"
 _ENCRYPTED_DATA = f"{{{XENC}}}EncryptedData"

@@ -121,7 +121,7 @@ def parse_metadata(
     Raises:
         MetadataRejected: with a text for the administrator.
 
-    Source: SAML 2.0 Metadata 2; texts: reference 4.8 and 10.4.
+    Source: SAML 2.0 Metadata 2; texts as recorded (REC-S saml-validation).
     """
     entities = find_entities(parse_document(text))
     descriptors: dict[str, IdpDescriptor] = {}

@@ -51,7 +51,7 @@ def sp_metadata(
     ``logout_url`` takes LogoutRequests, empty for none. ``encryption_certificates`` are DER, the one to use first;
     ``signing_certificates`` those of the keys that our requests are signed with.
 
-    Source: SAML 2.0 Metadata 2.4.4; reference 4.6.
+    Source: SAML 2.0 Metadata 2.4.4.
     """
     keys = "".join(_signing_descriptor(der) for der in signing_certificates)
     keys += "".join(_key_descriptor(der) for der in encryption_certificates)

@@ -5,7 +5,8 @@ or spells a signing parameter differently is refused, and so is one that leaves
 ``host`` or an ``x-amz-*`` header outside the signature, except where the signature
 holds what the header says all the same (`_BOUND`).
 
-Source: reference 7.1, 7.2, 7.5; CVE-2022-2385 for parameters of another case.
+Source: AWS, "Create a signed AWS API request"; botocore, auth.py; CVE-2022-2385 for
+parameters of another case.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The texts inside a signature: the Authorization header, dates, lifetimes.
 
-Source: reference 7.1, 7.5.
+Source: AWS, "Create a signed AWS API request"; recorded texts (REC-A).
 """
 
 import re

@@ -1,6 +1,7 @@
 """Credential scope and time of a signed request.
 
-Source: reference 7.4 and 7.5 (the texts), 1.5 (presigned ``GetCallerIdentity``).
+Source: recorded order and texts (REC-A); kubernetes-sigs/aws-iam-authenticator for
+presigned ``GetCallerIdentity``.
 """
 
 import re

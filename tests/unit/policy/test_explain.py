@@ -233,7 +233,7 @@ def test_the_layer_that_is_silent_is_the_one_explained() -> None:
 
 
 def test_a_denial_has_the_clause_of_the_wire_text() -> None:
-    """Reference 10.4."""
+    """Recorded: REC-S federation, REC-L."""
     silent = explained(Applicable(identity=compile_policies([])))
     assert silent.decision.denial_clause("s3:GetObject") == (
         "because no identity-based policy allows the s3:GetObject action"

@@ -126,7 +126,7 @@ async def test_a_query_above_the_limit_is_400_and_empty(
 
 
 async def test_a_preflight_is_answered(ask: Callable, recorder: Any) -> None:
-    """Recorded: reference 1.1."""
+    """Recorded: REC-A."""
     response = await ask(
         "OPTIONS",
         headers=(

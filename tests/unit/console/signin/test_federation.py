@@ -100,7 +100,8 @@ async def test_which_credentials_open_a_console(
     plain: int,
     with_duration: int,
 ) -> None:
-    """Source: reference 8.1, "Which credentials are allowed"."""
+    """Source: IAM User Guide, id_roles_providers_enable-console-custom-url and
+    id_credentials_sts-comparison."""
     session = session_json(await world.mint(kind, **order))
     assert (await ask(world, session)).status_code == plain
     asked = await ask(world, session, SessionDuration="3600")

@@ -27,7 +27,7 @@ ASSUMED = {
 
 
 def test_the_success_envelope_is_laid_out_as_aws_does_it() -> None:
-    """Recorded: reference 1.3."""
+    """Recorded: REC-A, REC-L."""
     assert STS.renderer("AssumeRole")(ASSUMED, "uuid").decode() == (
         '<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">\n'
         "  <AssumeRoleResult>\n"
@@ -50,7 +50,7 @@ def test_the_success_envelope_is_laid_out_as_aws_does_it() -> None:
 
 
 def test_the_caller_is_told_arn_user_and_account_in_that_order() -> None:
-    """Recorded: reference 1.3."""
+    """Recorded: REC-A, REC-L."""
     body = STS.renderer("GetCallerIdentity")(
         {"UserId": "AIDA", "Account": "123456789012", "Arn": "arn:x"}, "id"
     )
@@ -147,7 +147,7 @@ def test_both_forms_come_from_one_door() -> None:
 
 
 def test_the_error_envelope_is_laid_out_as_aws_does_it() -> None:
-    """Recorded: reference 1.4."""
+    """Recorded: REC-A."""
     body = render_fault(
         "AccessDenied",
         "User: <x> is not authorized",

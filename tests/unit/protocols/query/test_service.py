@@ -43,7 +43,7 @@ def test_version_and_action_select_the_service() -> None:
 def test_what_no_service_has_is_an_invalid_action(
     action: str, version: str | None, message: str
 ) -> None:
-    """Recorded: reference 10.1; the last one is derived."""
+    """Recorded: REC-A; the last one is derived."""
     with pytest.raises(QueryRejected) as refusal:
         select_service((STS, IAM), call(action, version))
     assert refusal.value.reason is Reason.INVALID_ACTION
