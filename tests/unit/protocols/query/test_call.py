@@ -5,7 +5,7 @@ import pytest
 
 from broker.model.raw import RawRequest
 from broker.protocols.query.call import PARAMETERS_MAX, parse_call
-from broker.protocols.query.errors import QueryRejected, Reason
+from broker.protocols.query.errors import QueryReason, QueryRejected
 from tests.support.raw import raw_request
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
@@ -94,7 +94,7 @@ def test_presigned_parameters_are_no_parameters_of_the_action() -> None:
 def test_a_parameter_has_one_place_and_one_value(request_: RawRequest) -> None:
     with pytest.raises(QueryRejected) as refusal:
         parse_call(request_)
-    assert refusal.value.reason is Reason.VALIDATION_ERROR
+    assert refusal.value.reason is QueryReason.VALIDATION_ERROR
     assert "more than once" in str(refusal.value.message)
 
 
@@ -105,7 +105,7 @@ def test_broken_escapes_and_broken_utf8_are_malformed(text: bytes) -> None:
     for request in (get(text), post(text)):
         with pytest.raises(QueryRejected) as refusal:
             parse_call(request)
-        assert refusal.value.reason is Reason.MALFORMED_QUERY_STRING
+        assert refusal.value.reason is QueryReason.MALFORMED_QUERY_STRING
 
 
 @pytest.mark.parametrize("shift", range(8))
@@ -131,7 +131,7 @@ def test_the_number_of_parameters_is_bounded() -> None:
     for request in (post(most + b"&x=1"), post(most, query=b"x=1"), post(b"&" * 10**6)):
         with pytest.raises(QueryRejected) as refusal:
             parse_call(request)
-        assert refusal.value.reason is Reason.MALFORMED_QUERY_STRING
+        assert refusal.value.reason is QueryReason.MALFORMED_QUERY_STRING
 
 
 def test_escapes_cost_no_more_memory_than_their_text() -> None:

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.actions.models import load_service_model
-from broker.protocols.query import QueryRejected, Reason, Service
+from broker.protocols.query import QueryReason, QueryRejected, Service
 from broker.protocols.query.model import ServiceModel
 
 STS = Service(load_service_model("sts"))
@@ -185,7 +185,7 @@ def test_values_are_read_as_their_type(given: dict, read: dict) -> None:
 def test_what_cannot_be_read_as_its_type_is_malformed(given: dict) -> None:
     with pytest.raises(QueryRejected) as refusal:
         read_every_type(given)
-    assert refusal.value.reason is Reason.MALFORMED_INPUT
+    assert refusal.value.reason is QueryReason.MALFORMED_INPUT
 
 
 @pytest.mark.parametrize(
@@ -208,4 +208,4 @@ def test_what_cannot_be_read_as_its_type_is_malformed(given: dict) -> None:
 def test_unions_and_maps_have_their_rules(given: dict) -> None:
     with pytest.raises(QueryRejected) as refusal:
         read_every_type(given)
-    assert refusal.value.reason is Reason.VALIDATION_ERROR
+    assert refusal.value.reason is QueryReason.VALIDATION_ERROR
