@@ -3,13 +3,45 @@
 import gc
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
+from tests.support import effort
 from tests.support.kept import UNTIL_THE_END
 
-# Timings never decide a test: a busy machine is not a bug.
-settings.register_profile("broker", deadline=None, print_blob=True)
-settings.load_profile("broker")
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long",
+        action="store_true",
+        help="what is long by nature, and nothing else: see tests/README.md",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    effort.is_long = config.getoption("--long")
+    # Timings never decide a test: a busy machine is not a bug.
+    settings.register_profile(
+        "broker", deadline=None, print_blob=True, max_examples=effort.examples(50)
+    )
+    settings.load_profile("broker")
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    wanted, left = [], []
+    for item in items:
+        (wanted if _is_wanted(item) else left).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = wanted
+
+
+def _is_wanted(item: pytest.Item) -> bool:
+    is_long = item.get_closest_marker("long") is not None
+    if not effort.is_long:
+        return not is_long
+    goes_further = item.get_closest_marker("deep") is not None
+    return is_long or goes_further or is_hypothesis_test(getattr(item, "obj", None))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:  # noqa: ARG001

@@ -5,7 +5,6 @@ The transport's side (slow, dripping, endless, compressed, redirecting servers) 
 """
 
 import json
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,6 +19,7 @@ from broker.model.account import AccountId
 from broker.model.entities import OidcProvider
 from broker.protocols.oidc.jwks import parse_jwks
 from broker.protocols.oidc.rejection import OidcReason, OidcRejected
+from tests.support.effort import cpu_at_most
 from tests.support.oidc_issuer import (
     IssuerServer,
     OidcIssuer,
@@ -129,18 +129,15 @@ def test_oidc_15_tens_of_thousands_of_keys_end_soon() -> None:
     tiny = json.dumps({"keys": [{"kty": "RSA", "kid": "a"}] * 30_000}).encode()
     large = json.dumps({"keys": [jwk_of(make_key("RS256"), "a")] * 2500}).encode()
     for data in (tiny, large):
-        begun = time.process_time()
-        assert not parse_jwks(data).keys
-        assert time.process_time() - begun < 0.5
+        with cpu_at_most(0.5):
+            assert not parse_jwks(data).keys
 
 
 def test_oidc_15_deep_nesting_ends_soon() -> None:
     for data in (b'{"keys":' + b"[" * 500_000, b'{"keys":[' + b'{"a":' * 200_000):
-        begun = time.process_time()
-        with pytest.raises(OidcRejected) as caught:
+        with cpu_at_most(0.5), pytest.raises(OidcRejected) as caught:
             parse_jwks(data)
         assert caught.value.reason is OidcReason.BAD_KEY_SET
-        assert time.process_time() - begun < 0.5
 
 
 async def test_oidc_18_thousands_of_random_key_ids_cost_one_fetch() -> None:

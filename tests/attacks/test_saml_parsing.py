@@ -2,7 +2,6 @@
 
 import base64
 import gzip
-import time
 import zlib
 from urllib.parse import quote
 
@@ -11,6 +10,7 @@ from lxml import etree
 
 from broker.protocols.saml.errors import SamlReason as R
 from broker.protocols.saml.peek import peek_response
+from tests.support.effort import cpu_at_most
 from tests.support.saml_check import reason, verify
 from tests.support.saml_idp import (
     DS,
@@ -187,9 +187,8 @@ def test_hostile_shapes_are_refused_in_time(text: str) -> None:
     """SAML-21: as large as the parameter may be."""
     response = encode(text)
     assert len(response) <= 100_000
-    started = time.perf_counter()
-    assert reason(response) is not None
-    assert time.perf_counter() - started < 0.25
+    with cpu_at_most(0.5):
+        assert reason(response) is not None
 
 
 def test_many_signatures_are_not_even_tried() -> None:
@@ -214,9 +213,8 @@ def test_namespaces_times_elements_under_a_good_form_stay_cheap() -> None:
     name_id.text = "admin"
     response = encode(root)
     assert len(response) <= 100_000
-    started = time.perf_counter()
-    assert reason(response) is R.SIGNATURE_INVALID
-    assert time.perf_counter() - started < 0.25
+    with cpu_at_most(0.5):
+        assert reason(response) is R.SIGNATURE_INVALID
 
 
 def test_the_size_limit_is_the_parameters() -> None:

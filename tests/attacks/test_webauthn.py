@@ -33,6 +33,7 @@ from tests.support.authenticator import (
     b64,
     unb64,
 )
+from tests.support.effort import examples
 
 ORIGIN = "https://broker.example"
 PARTY = RelyingParty("broker.example", ORIGIN)
@@ -249,7 +250,11 @@ MADE = Authenticator(ORIGIN)
 ANSWER = json.loads(MADE.create(creation()))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 @given(
     member=st.sampled_from(["clientDataJSON", "attestationObject"]),
     at=st.integers(0, 10_000),

@@ -1,5 +1,7 @@
 """Every page against WCAG 2.2 AA by axe-core: light and dark, desktop and phone.
 
+The deciding run looks at a light desktop and a dark phone, a long one at all four.
+
 No look of a page is wider than its window, and nor are its tables.
 
 The list of pages is the list of routes, so that none is forgotten.
@@ -15,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Page
 
+from tests.support import effort
 from tests.support.browser import DESKTOP, PHONE, Scene, submit
 from tests.support.console_pages import (
     NO_PAGES,
@@ -28,17 +31,15 @@ from tests.support.signin import open_world, pair
 
 AXE = Path(__file__).parents[1] / "node" / "node_modules" / "axe-core" / "axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-PICTURED = {0, 3}
-"""Looks of which a picture stays with the test run."""
 
 PICTURES = Path(__file__).parents[2] / "artefacts" / "pages"
 LOOK_RULES = ["color-contrast", "target-size", "scrollable-region-focusable"]
-LOOKS = (
-    (DESKTOP, "light"),
-    (DESKTOP, "dark"),
-    (PHONE, "light"),
-    (PHONE, "dark"),
-)
+LOOKS = ((DESKTOP, "light"), (PHONE, "dark"))
+"""Each width and each scheme; a picture of these stays with a long run."""
+
+MORE_LOOKS = ((DESKTOP, "dark"), (PHONE, "light"))
+"""Looked at in a long run, too."""
+
 ODD_TABLES = """() => [...document.querySelectorAll(".wide")].flatMap(area => {
     const heads = [...area.querySelectorAll("thead th")].map(th => th.textContent);
     const cells = [...area.querySelectorAll(":scope:not(.narrow) td")];
@@ -98,14 +99,15 @@ async def violations(page: Page, *, looks_only: bool = False) -> list[str]:
 async def looked_at(page: Page) -> list[str]:
     """What axe finds on the page in every look of it; none is wider than its window."""
     found = []
-    for number, (size, scheme) in enumerate(LOOKS):
+    looks = LOOKS + MORE_LOOKS if effort.is_long else LOOKS
+    for number, (size, scheme) in enumerate(looks):
         await page.set_viewport_size(size)  # type: ignore[arg-type]  # a dictionary
         await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         look = f"{page.url} {scheme} {size['width']}"
         found += [
             f"{look}: {text}" for text in await violations(page, looks_only=number > 0)
         ]
-        if number in PICTURED:
+        if effort.is_long and number < len(LOOKS):
             await keep_picture(page, f"{scheme}-{size['width']}")
         width = await page.evaluate("document.documentElement.scrollWidth")
         if width > size["width"]:
@@ -136,6 +138,7 @@ async def visit(scene: Scene, page: Page, addresses: Iterable[str]) -> list[str]
 
 
 @needs_axe
+@pytest.mark.deep
 async def test_pages_of_nobody(scene: Scene) -> None:
     page = await scene.page()
     addresses = (address for group in OUTSIDE.values() for address in group)
@@ -146,6 +149,7 @@ async def test_pages_of_nobody(scene: Scene) -> None:
 
 
 @needs_axe
+@pytest.mark.deep
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_pages_of_somebody(scene: Scene, part: int) -> None:
@@ -157,6 +161,7 @@ async def test_pages_of_somebody(scene: Scene, part: int) -> None:
 
 
 @needs_axe
+@pytest.mark.deep
 @pytest.mark.timeout(200)
 async def test_pages_of_a_user_with_a_password(scene: Scene) -> None:
     await furnish(scene.world)
@@ -172,6 +177,7 @@ async def test_pages_of_a_user_with_a_password(scene: Scene) -> None:
 
 
 @needs_axe
+@pytest.mark.deep
 async def test_pages_that_answer_a_form(scene: Scene) -> None:
     await furnish(scene.world)
     page = await scene.page()

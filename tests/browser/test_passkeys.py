@@ -181,6 +181,7 @@ async def test_keys_and_password_are_changed(scene: Scene) -> None:
 
 
 @needs_axe
+@pytest.mark.deep
 @pytest.mark.timeout(200)
 async def test_the_pages_that_only_a_form_leads_to_are_accessible(scene: Scene) -> None:
     page = await scene.page()

@@ -173,6 +173,7 @@ async def test_the_root_comes_in_when_it_may(scene: Scene) -> None:
 
 
 @needs_axe
+@pytest.mark.deep
 async def test_every_step_is_accessible(scene: Scene) -> None:
     user = await create_user(scene.world, policy=CHANGE, reset_required=True)
     phone = await give_device(scene.world, user.user_id)

@@ -165,6 +165,7 @@ async def test_the_simulator_answers_and_asks_for_keys(
 
 
 @needs_axe
+@pytest.mark.deep
 @pytest.mark.timeout(200)
 async def test_the_editors_states_are_accessible(scene: Scene) -> None:
     page = await arrive(scene)

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
+from tests.support.effort import examples
 from tests.support.oidc_issuer import OidcIssuer, serving
 
 PROBES = {
@@ -302,7 +303,7 @@ def _federated(step: dict[str, Any], now: float) -> Model:
 
 
 @settings(
-    max_examples=25,
+    max_examples=examples(25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

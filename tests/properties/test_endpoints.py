@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from tests.support import saml_idp
 from tests.support.broker import RunningBroker, running_broker
+from tests.support.effort import examples
 
 FORM = "application/x-www-form-urlencoded"
 BOUNDED = settings(
-    max_examples=60,
+    max_examples=examples(30),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -28,7 +28,6 @@ from hypothesis.stateful import (
     rule,
 )
 
-from broker.actions.action import Door
 from broker.errors import (
     AccessDenied,
     ExpiredToken,
@@ -40,9 +39,11 @@ from broker.model.account import Account, AccountId, format_access_key_id
 from broker.model.caller import Caller
 from broker.model.entities import AccessKey, InlinePolicy, KeyStatus, Role, User
 from broker.model.principal import Principal
+from broker.model.request import Door
 from broker.model.secret import Secret
 from broker.sessions.record import describe_session
 from broker.sessions.revoke import revoke_issued_before, revoke_session
+from tests.support.effort import examples
 from tests.support.passwords import Phone, give_device
 from tests.support.raw import raw_request
 from tests.support.signin import (
@@ -519,7 +520,7 @@ def _all(account: AccountId, owner_id: str) -> InlinePolicy:
 
 TestLineages = Lineages.TestCase
 TestLineages.settings = settings(
-    max_examples=10,
+    max_examples=examples(10),
     stateful_step_count=30,
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),

@@ -14,6 +14,7 @@ from broker.protocols.oidc.jwks import parse_jwks
 from broker.protocols.oidc.rejection import OidcRejected
 from broker.protocols.oidc.token import parse_token
 from broker.protocols.oidc.verify import verify_token
+from tests.support.effort import examples
 from tests.support.oidc_issuer import OidcIssuer, b64, jwk_of, make_key
 
 ISSUER = OidcIssuer("https://idp.example")
@@ -98,14 +99,14 @@ ALL_CLAIMS = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.dictionaries(st.sampled_from(ALL_CLAIMS), json_values, max_size=3))
 def test_any_signed_claims_are_refused_or_read(claims: dict[str, object]) -> None:
     with suppress(OidcRejected):
         verify(ISSUER.token(kid="ec", claims=claims))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     token=st.sampled_from(TOKENS), position=st.integers(0), change=st.integers(1, 127)
 )

@@ -25,6 +25,7 @@ from broker.policy import (
     parse_policy,
     print_policy,
 )
+from tests.support.effort import examples
 
 HOME, ABROAD = AccountId("111122223333"), AccountId("999988887777")
 PROVIDER = f"arn:aws:iam::{HOME}:saml-provider/corp"
@@ -210,7 +211,7 @@ def test_adding_a_deny_never_allows(
     assert after.explicit_deny or not before.explicit_deny
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(30))
 @given(REQUESTS, worlds(), statements())
 def test_adding_an_allow_never_overturns_an_explicit_deny(
     request: AccessRequest, world: dict[str, Any], allow: dict[str, Any]
@@ -222,7 +223,7 @@ def test_adding_an_allow_never_overturns_an_explicit_deny(
     assert not before.allowed or after.allowed
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(30))
 @given(REQUESTS, worlds(), st.randoms(use_true_random=False))
 def test_order_never_matters(
     request: AccessRequest, world: dict[str, Any], chance: random.Random
@@ -243,7 +244,7 @@ def test_order_never_matters(
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(30))
 @given(REQUESTS, worlds(), IDENTITY)
 def test_session_policies_and_boundaries_never_add(
     request: AccessRequest, world: dict[str, Any], more: list[dict[str, Any]]
@@ -257,7 +258,7 @@ def test_session_policies_and_boundaries_never_add(
         assert without.allowed or not bounded.allowed
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(30))
 @given(REQUESTS, worlds(), IDENTITY)
 def test_without_a_grant_of_the_resource_every_layer_must_allow(
     request: AccessRequest, world: dict[str, Any], more: list[dict[str, Any]]
@@ -347,7 +348,7 @@ MUTANTS = st.builds(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(150))
 @given(
     st.text(max_size=40)
     | JSON.map(json.dumps)
@@ -373,7 +374,7 @@ def test_no_text_raises_anything_but_the_parsers_own_error(
     assert explain(request, everything, decision).sentence()
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(30))
 @given(REQUESTS, worlds())
 def test_every_decision_can_be_explained(
     request: AccessRequest, world: dict[str, Any]

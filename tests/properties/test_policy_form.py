@@ -20,6 +20,7 @@ from broker.console.rendering import Pages
 from broker.policy import PolicyKind, PolicyRejected, parse_policy
 from tests.properties.test_policy import IDENTITY, JSON, TRUST
 from tests.support.controls import controls
+from tests.support.effort import examples
 
 _TEMPLATE = Pages(())._environment.from_string(
     '{% from "admin/policy_editor.html" import policy_editor %}'
@@ -52,7 +53,7 @@ def stays(text: str, kind: PolicyKind) -> None:
     assert editor.problem is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(IDENTITY.filter(bool), VERSIONS)
 def test_every_permission_policy_survives_the_form(
     statements: list[dict[str, Any]], version: str
@@ -60,7 +61,7 @@ def test_every_permission_policy_survives_the_form(
     stays(text_of(statements, version), PolicyKind.IDENTITY)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(TRUST.filter(bool), VERSIONS)
 def test_every_trust_policy_survives_the_form(
     statements: list[dict[str, Any]], version: str
@@ -78,7 +79,7 @@ ODD = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(ODD, max_size=3), ODD)
 def test_the_oddest_values_survive_the_form(values: list[str], key: str) -> None:
     """What no line of a form brings back stays JSON."""
@@ -97,7 +98,7 @@ def test_the_oddest_values_survive_the_form(values: list[str], key: str) -> None
     stays(text, PolicyKind.IDENTITY)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(JSON.map(json.dumps) | st.text(max_size=30))
 def test_whatever_is_pasted_is_kept_or_complained_of(text: str) -> None:
     """Text that no form can show stays as it was typed; the rest may be wrong."""

@@ -2,13 +2,13 @@
 
 import base64
 import contextlib
-import time
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.protocols.saml.errors import MetadataRejected, SamlRejected
 from broker.protocols.saml.metadata import parse_metadata
+from tests.support.effort import cpu_at_most, examples
 from tests.support.saml_check import verify
 from tests.support.saml_idp import NOW, build_response, metadata_xml
 
@@ -34,7 +34,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     which=st.integers(0, 1),
     start=st.integers(0, 6000),
@@ -47,9 +47,9 @@ def test_a_mutant_says_the_same_or_is_refused(
     raw = SIGNED[which]
     start %= len(raw)
     mutant = raw[:start] + piece + raw[start + length :]
-    began = time.perf_counter()
     try:
-        proved = verify(base64.b64encode(mutant).decode())
+        with cpu_at_most(2):
+            proved = verify(base64.b64encode(mutant).decode())
     except SamlRejected:
         pass
     else:
@@ -58,10 +58,9 @@ def test_a_mutant_says_the_same_or_is_refused(
         assert proved.recipient == GOOD.recipient
         assert proved.assertion_id == GOOD.assertion_id
         assert proved.latest_not_on_or_after == GOOD.latest_not_on_or_after
-    assert time.perf_counter() - began < 0.5
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(text=st.text(max_size=200))
 def test_any_text_is_only_ever_refused(text: str) -> None:
     for candidate in (text, base64.b64encode(text.encode("utf-8", "replace")).decode()):
@@ -72,7 +71,7 @@ def test_any_text_is_only_ever_refused(text: str) -> None:
         raise AssertionError(candidate)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(start=st.integers(0, 5000), length=st.integers(0, 50), piece=st.text(max_size=6))
 def test_mutated_metadata_is_read_or_refused(
     start: int, length: int, piece: str

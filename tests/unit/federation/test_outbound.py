@@ -19,6 +19,9 @@ from broker.federation.addresses import AddressRules, parse_internal_issuers
 from broker.federation.outbound import FetchFailedError, OutboundClient
 from tests.support.oidc_issuer import IssuerServer, make_key, send, serving
 
+_FOR_GOOD = 10_000
+"""Seconds: longer than any test may take."""
+
 
 @pytest.fixture(autouse=True)
 def _collected() -> Iterator[None]:
@@ -46,11 +49,9 @@ async def fetch(client: OutboundClient, url: str, **given: Any) -> bytes:
 
 
 async def failure(client: OutboundClient, url: str, **given: Any) -> str:
-    """Why a fetch failed; within the deadline and a little."""
-    begun = time.monotonic()
+    """Why a fetch failed. Servers here hang for good: without the deadline it does."""
     with pytest.raises(FetchFailedError) as caught:
         await fetch(client, url, **given)
-    assert time.monotonic() - begun < 1.5
     return str(caught.value)
 
 
@@ -176,7 +177,7 @@ async def test_an_announced_large_answer_is_not_waited_for(
         handler.send_header("content-length", "10000000")
         handler.end_headers()
         handler.wfile.flush()
-        time.sleep(2)
+        time.sleep(_FOR_GOOD)
 
     server.answers["/jwks"] = announce
     why = await failure(client_for(server), f"{server.issuer.url}/jwks")
@@ -186,7 +187,7 @@ async def test_an_announced_large_answer_is_not_waited_for(
 def dripping(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
     handler.end_headers()
-    for _ in range(100):
+    while True:
         handler.wfile.write(b" ")
         handler.wfile.flush()
         time.sleep(0.05)
@@ -200,11 +201,11 @@ def endless(handler: BaseHTTPRequestHandler) -> None:
 
 
 def slow(_: BaseHTTPRequestHandler) -> None:
-    time.sleep(2)
+    time.sleep(_FOR_GOOD)
 
 
 def dripping_head(handler: BaseHTTPRequestHandler) -> None:
-    for _ in range(100):
+    while True:
         handler.wfile.write(b"H")
         handler.wfile.flush()
         time.sleep(0.05)
@@ -262,7 +263,7 @@ async def test_an_endless_answer_is_cut_by_size_not_by_time(
 
 async def test_a_hanging_name_service_ends_in_time(server: IssuerServer) -> None:
     async def resolve(_host: str, _port: int) -> Sequence[str]:
-        await asyncio.sleep(60)
+        await asyncio.sleep(_FOR_GOOD)
         return []
 
     client = client_for(server, resolve=resolve)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.policy.positions import Span, TextPosition, statement_spans
+from tests.support.effort import examples
 
 
 def place(text: str) -> list[tuple[int, int, int, int]]:
@@ -88,7 +89,7 @@ JSON = st.none() | st.text(max_size=5) | st.lists(st.text(max_size=3), max_size=
 OBJECTS = st.dictionaries(st.text(max_size=3), JSON, max_size=3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     statements=st.lists(OBJECTS, min_size=1, max_size=3),
     before=OBJECTS,
