@@ -20,7 +20,7 @@ from broker.protocols.saml.errors import MetadataRejected, SamlRejected
 from broker.protocols.saml.metadata import parse_metadata
 from broker.protocols.saml.verify import find_unverified_issuer
 from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.providers import SamlProviderReader
 from broker.stores.errors import StoreUnavailableError
 
 _SEARCH_SECONDS = 2.0
@@ -49,7 +49,7 @@ class Nominees:
     """Finds them; None means that it cannot be told."""
 
     def __init__(
-        self, fresh: FreshDirectory, directory: DirectoryReader, clock: Clock
+        self, fresh: FreshDirectory, directory: SamlProviderReader, clock: Clock
     ) -> None:
         self._fresh = fresh
         self._directory = directory

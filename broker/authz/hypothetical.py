@@ -18,7 +18,7 @@ from broker.model.caller import Caller
 from broker.model.entities import Role, User
 from broker.model.principal import Principal, PrincipalType
 from broker.model.raw import RawRequest
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.principals import PrincipalReader
 
 _ROLE_ACTIONS = frozenset(
     {
@@ -66,7 +66,7 @@ class Hypothesis:
 class Hypotheses:
     """Decides requests that nobody made, by the policies that there are."""
 
-    def __init__(self, directory: DirectoryReader, guard: Guard) -> None:
+    def __init__(self, directory: PrincipalReader, guard: Guard) -> None:
         self._directory = directory
         self._guard = guard
 

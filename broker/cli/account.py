@@ -29,7 +29,7 @@ from broker.identities.accounts import (
 from broker.identities.outbound import find_outbound, rotate, with_outbound
 from broker.model.account import Account, AccountId
 from broker.services import Services
-from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.port.accounts import AccountChange
 
 app = typer.Typer(help="Accounts of this installation.", no_args_is_help=True)
 app.command("root-password")(root_password)
@@ -202,7 +202,7 @@ def manage_root(
 
 
 async def _set_option(
-    change: DirectoryChange, account: Account, name: str, value: object
+    change: AccountChange, account: Account, name: str, value: object
 ) -> None:
     options = {key: kept for key, kept in account.options.items() if key != name}
     if value:

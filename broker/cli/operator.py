@@ -15,7 +15,7 @@ from broker.errors import NoSuchEntity
 from broker.model.account import Account, AccountId, parse_account_id
 from broker.services import Services, open_services
 from broker.settings import load_settings
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.accounts import AccountReader
 
 Outcome = TypeVar("Outcome")
 
@@ -47,7 +47,7 @@ def with_services(work: Callable[[Services], Awaitable[Outcome]]) -> Outcome:
     return asyncio.run(run())
 
 
-async def require_known(directory: DirectoryReader, account: AccountId) -> Account:
+async def require_known(directory: AccountReader, account: AccountId) -> Account:
     """The account that a command is about.
 
     Raises:

@@ -20,6 +20,7 @@ from broker.model.account import AccountId, parse_account_id
 from broker.model.entities import OidcProvider, SamlProvider
 from broker.services import Services
 from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.providers import ProviderReader
 
 app = typer.Typer(help="Identity providers.", no_args_is_help=True)
 
@@ -246,7 +247,7 @@ def read_settings(provider: Provider, settings: list[str]) -> dict[str, object]:
 
 
 async def require_provider(
-    directory: DirectoryReader, account: AccountId, arn: str
+    directory: ProviderReader, account: AccountId, arn: str
 ) -> Provider:
     """The provider of this ARN.
 

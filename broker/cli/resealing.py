@@ -5,7 +5,7 @@ wait; each is read again inside its transaction.
 """
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from broker.cli.resealing_credentials import (
@@ -20,6 +20,14 @@ from broker.model.account import AccountId
 from broker.model.entities import ACCESS_KEY_SEAL, PASSWORD_SEAL, SamlProvider
 from broker.sessions.vault import SealBrokenError, Vault, key_number
 from broker.stores.directory.port import Directory, DirectoryChange, DirectoryReader
+from broker.stores.directory.port.access_keys import AccessKeyChange
+from broker.stores.directory.port.accounts import AccountChange
+from broker.stores.directory.port.providers import (
+    OidcProviderChange,
+    ProviderReader,
+    SamlProviderChange,
+)
+from broker.stores.directory.port.users import LoginProfileChange
 
 _BATCH = 100
 
@@ -81,7 +89,7 @@ async def sealed_values(directory: DirectoryReader) -> AsyncIterator[SealedValue
 
 
 async def _of_providers(
-    directory: DirectoryReader, number: AccountId
+    directory: ProviderReader, number: AccountId
 ) -> AsyncIterator[SealedValue]:
     for provider in await directory.list_saml_providers(number):
         for private in provider.private_keys:
@@ -149,7 +157,7 @@ async def _reseal(
 
 
 async def _reseal_access_key(
-    change: DirectoryChange, vault: Vault, value: SealedValue
+    change: AccessKeyChange, vault: Vault, value: SealedValue
 ) -> int:
     key = await change.find_access_key(value.entity)
     if key is None or not vault.needs_resealing(key.sealed_secret):
@@ -162,7 +170,7 @@ async def _reseal_access_key(
 
 
 async def _reseal_provider(
-    change: DirectoryChange, vault: Vault, value: SealedValue
+    change: SamlProviderChange, vault: Vault, value: SealedValue
 ) -> int:
     provider = await change.find_saml_provider(value.account, value.entity)
     if provider is None:
@@ -190,7 +198,7 @@ def _with_resealed_keys(vault: Vault, provider: SamlProvider) -> SamlProvider:
 
 
 async def _reseal_password(
-    change: DirectoryChange, vault: Vault, value: SealedValue
+    change: LoginProfileChange, vault: Vault, value: SealedValue
 ) -> int:
     profile = await change.find_login_profile(value.account, value.entity)
     if profile is None or not vault.needs_resealing(profile.sealed):
@@ -203,7 +211,7 @@ async def _reseal_password(
 
 
 async def _reseal_issuer(
-    change: DirectoryChange, vault: Vault, value: SealedValue
+    change: AccountChange, vault: Vault, value: SealedValue
 ) -> int:
     account = await change.find_account(value.account)
     outbound = None if account is None else find_outbound(account)
@@ -217,7 +225,7 @@ async def _reseal_issuer(
 
 
 async def _reseal_client_secret(
-    change: DirectoryChange, vault: Vault, value: SealedValue
+    change: OidcProviderChange, vault: Vault, value: SealedValue
 ) -> int:
     provider = await change.find_oidc_provider(value.account, value.entity)
     secret = provider.options.get(_SECRET_OPTION) if provider else None
@@ -236,7 +244,9 @@ async def _reseal_client_secret(
     return 1
 
 
-_RESEAL = {
+_RESEAL: Mapping[
+    str, Callable[[DirectoryChange, Vault, SealedValue], Awaitable[int]]
+] = {
     CLIENT_SECRET: _reseal_client_secret,
     ACCESS_KEY: _reseal_access_key,
     SAML_PROVIDER: _reseal_provider,

@@ -13,6 +13,11 @@ from broker.model.credentials import (
 from broker.model.page import PageRequest
 from broker.sessions.vault import Vault
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port.credentials import (
+    ServerCertificateChange,
+    UserCredentialChange,
+)
+from broker.stores.directory.port.mfa import MfaDeviceChange
 
 MFA_DEVICE = "seed of MFA device"
 SERVICE_PASSWORD = "secret of service-specific credential"  # noqa: S105  # a kind's name
@@ -43,7 +48,7 @@ async def sealed_credentials(
 
 
 async def _reseal_device(
-    change: DirectoryChange, vault: Vault, account: AccountId, serial: str
+    change: MfaDeviceChange, vault: Vault, account: AccountId, serial: str
 ) -> int:
     device = await change.find_mfa_device(account, serial)
     if device is None or not vault.needs_resealing(device.sealed_seed):
@@ -54,7 +59,7 @@ async def _reseal_device(
 
 
 async def _reseal_password(
-    change: DirectoryChange, vault: Vault, account: AccountId, credential_id: str
+    change: UserCredentialChange, vault: Vault, account: AccountId, credential_id: str
 ) -> int:
     credential = await change.find_credential(account, credential_id)
     if credential is None or not vault.needs_resealing(credential.sealed):
@@ -67,7 +72,7 @@ async def _reseal_password(
 
 
 async def _reseal_certificate(
-    change: DirectoryChange, vault: Vault, account: AccountId, name: str
+    change: ServerCertificateChange, vault: Vault, account: AccountId, name: str
 ) -> int:
     certificate = await change.find_server_certificate(account, name)
     if certificate is None or not vault.needs_resealing(certificate.sealed_key):

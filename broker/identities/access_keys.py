@@ -15,7 +15,7 @@ from broker.model.account import (
 )
 from broker.model.entities import ACCESS_KEY_SEAL, AccessKey, KeyStatus
 from broker.model.secret import Secret
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port.access_keys import AccessKeyChange, AccessKeyReader
 from broker.stores.errors import AlreadyExistsError
 
 _ATTEMPTS = 8
@@ -23,7 +23,7 @@ _ATTEMPTS = 8
 
 
 async def create_access_key(
-    change: DirectoryChange,
+    change: AccessKeyChange,
     account: Account,
     user_id: str | None,
     *,
@@ -43,7 +43,7 @@ async def create_access_key(
 
 
 async def insert_new_key(
-    change: DirectoryChange,
+    change: AccessKeyChange,
     account: AccountId,
     user_id: str | None,
     *,
@@ -83,7 +83,7 @@ def _draw_key(
 
 
 async def require_access_key(
-    directory: DirectoryReader,
+    directory: AccessKeyReader,
     account: AccountId,
     user_id: str | None,
     access_key_id: str,
@@ -100,7 +100,7 @@ async def require_access_key(
 
 
 async def set_key_status(
-    change: DirectoryChange, key: AccessKey, status: KeyStatus
+    change: AccessKeyChange, key: AccessKey, status: KeyStatus
 ) -> None:
     """Switch a key on or off."""
     await change.update_access_key(replace(key, status=status))

@@ -16,14 +16,15 @@ from broker.identities.sealing import Sealer
 from broker.model.account import Account, AccountId
 from broker.model.entities import AccessKey, KeyStatus
 from broker.model.secret import Secret
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port.access_keys import AccessKeyChange
+from broker.stores.directory.port.accounts import AccountChange, AccountReader
 from broker.stores.errors import AlreadyExistsError
 
 _ALIAS = re.compile(r"[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]")
 _LOOKS_LIKE_ACCOUNT_ID = re.compile(r"[0-9]{12}")
 
 
-async def require_account(directory: DirectoryReader, account: AccountId) -> Account:
+async def require_account(directory: AccountReader, account: AccountId) -> Account:
     """The account that a call acts in.
 
     Raises:
@@ -36,7 +37,7 @@ async def require_account(directory: DirectoryReader, account: AccountId) -> Acc
 
 
 async def create_account(
-    change: DirectoryChange, account_id: AccountId, *, alias: str | None, now: datetime
+    change: AccountChange, account_id: AccountId, *, alias: str | None, now: datetime
 ) -> Account:
     """Make an account with a salt of its own, so that it accepts no older session.
 
@@ -59,13 +60,13 @@ async def create_account(
 
 
 async def create_root_key(
-    change: DirectoryChange, account: AccountId, *, sealer: Sealer, now: datetime
+    change: AccessKeyChange, account: AccountId, *, sealer: Sealer, now: datetime
 ) -> tuple[AccessKey, Secret]:
     """Make a root key; the secret is shown this once."""
     return await insert_new_key(change, account, None, sealer=sealer, now=now)
 
 
-async def deactivate_root_keys(change: DirectoryChange, account: AccountId) -> int:
+async def deactivate_root_keys(change: AccessKeyChange, account: AccountId) -> int:
     """Retire every root key of the account; how many were active."""
     active = [
         key
@@ -77,7 +78,7 @@ async def deactivate_root_keys(change: DirectoryChange, account: AccountId) -> i
     return len(active)
 
 
-async def set_alias(change: DirectoryChange, account: Account, alias: str) -> None:
+async def set_alias(change: AccountChange, account: Account, alias: str) -> None:
     """Give the account its one alias; a former one is replaced.
 
     Raises:
@@ -100,7 +101,7 @@ async def set_alias(change: DirectoryChange, account: Account, alias: str) -> No
         raise taken from error
 
 
-async def remove_alias(change: DirectoryChange, account: Account, alias: str) -> None:
+async def remove_alias(change: AccountChange, account: Account, alias: str) -> None:
     """Take the alias away.
 
     Raises:

@@ -7,7 +7,8 @@ from broker.identities.managed_policies import find_managed_policy
 from broker.identities.names import parse_policy_arn
 from broker.identities.owners import Owner, kind_of, owner_id
 from broker.model.account import Account, AccountId
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.port.policies import AttachmentChange, PolicyFinder
 
 
 async def attach_policy(
@@ -36,7 +37,9 @@ async def attach_policy(
     await change.attach_policy(owner.account, owner_id(owner), policy_arn)
 
 
-async def detach_policy(change: DirectoryChange, owner: Owner, policy_arn: str) -> None:
+async def detach_policy(
+    change: AttachmentChange, owner: Owner, policy_arn: str
+) -> None:
     """Detach a managed policy.
 
     Raises:
@@ -49,7 +52,7 @@ async def detach_policy(change: DirectoryChange, owner: Owner, policy_arn: str) 
 
 
 async def checked_boundary(
-    directory: DirectoryReader, account: AccountId, policy_arn: str
+    directory: PolicyFinder, account: AccountId, policy_arn: str
 ) -> str:
     """The ARN of a managed policy that may serve as a permissions boundary.
 

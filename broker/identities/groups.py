@@ -11,13 +11,12 @@ from broker.identities.owners import require_no_policies
 from broker.model.account import Account, AccountId
 from broker.model.entities import Group, User
 from broker.model.page import PageRequest
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.port.groups import GroupChange, GroupReader
 from broker.stores.errors import AlreadyExistsError
 
 
-async def require_group(
-    directory: DirectoryReader, account: AccountId, name: str
-) -> Group:
+async def require_group(directory: GroupReader, account: AccountId, name: str) -> Group:
     """A group by name, without regard to case.
 
     Raises:
@@ -30,7 +29,7 @@ async def require_group(
 
 
 async def create_group(
-    change: DirectoryChange,
+    change: GroupChange,
     account: Account,
     *,
     name: str,
@@ -63,7 +62,7 @@ async def create_group(
 
 
 async def rename_group(
-    change: DirectoryChange, group: Group, *, name: str | None, path: str | None
+    change: GroupChange, group: Group, *, name: str | None, path: str | None
 ) -> Group:
     """Give a group another name or path; its unique id, members and policies stay.
 
@@ -98,7 +97,7 @@ async def delete_group(change: DirectoryChange, group: Group) -> None:
 
 
 async def add_user(
-    change: DirectoryChange, account: Account, group: Group, user: User
+    change: GroupChange, account: Account, group: Group, user: User
 ) -> None:
     """Put a user into a group; one that is in it stays.
 

@@ -9,11 +9,11 @@ from broker.identities.owners import Owner, kind_of, owner_id
 from broker.model.account import Account
 from broker.model.entities import InlinePolicy
 from broker.policy import PolicyKind, policy_size
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port.policies import InlinePolicyChange, InlinePolicyReader
 
 
 async def put_inline_policy(
-    change: DirectoryChange, account: Account, owner: Owner, name: str, document: str
+    change: InlinePolicyChange, account: Account, owner: Owner, name: str, document: str
 ) -> None:
     """Embed a policy, or replace the one of that name, which keeps its own case.
 
@@ -41,7 +41,7 @@ async def put_inline_policy(
 
 
 async def require_inline_policy(
-    directory: DirectoryReader, owner: Owner, name: str
+    directory: InlinePolicyReader, owner: Owner, name: str
 ) -> InlinePolicy:
     """An inline policy by name.
 
@@ -58,7 +58,7 @@ async def require_inline_policy(
 
 
 async def delete_inline_policy(
-    change: DirectoryChange, owner: Owner, name: str
+    change: InlinePolicyChange, owner: Owner, name: str
 ) -> None:
     """Remove an inline policy.
 

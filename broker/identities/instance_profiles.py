@@ -17,12 +17,15 @@ from broker.model.account import Account, AccountId
 from broker.model.entities import Role
 from broker.model.machines import InstanceProfile
 from broker.model.page import PageRequest
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port.instance_profiles import (
+    InstanceProfileChange,
+    InstanceProfileReader,
+)
 from broker.stores.errors import AlreadyExistsError
 
 
 async def require_instance_profile(
-    directory: DirectoryReader, account: AccountId, name: str
+    directory: InstanceProfileReader, account: AccountId, name: str
 ) -> InstanceProfile:
     """An instance profile by name, without regard to case.
 
@@ -36,7 +39,7 @@ async def require_instance_profile(
 
 
 async def create_instance_profile(
-    change: DirectoryChange,
+    change: InstanceProfileChange,
     account: Account,
     *,
     name: str,
@@ -69,7 +72,7 @@ async def create_instance_profile(
 
 
 async def add_role(
-    change: DirectoryChange, profile: InstanceProfile, role: Role
+    change: InstanceProfileChange, profile: InstanceProfile, role: Role
 ) -> None:
     """Put a role into an instance profile.
 
@@ -84,7 +87,7 @@ async def add_role(
 
 
 async def remove_role(
-    change: DirectoryChange, profile: InstanceProfile, role: Role
+    change: InstanceProfileChange, profile: InstanceProfile, role: Role
 ) -> None:
     """Take a role out of an instance profile.
 
@@ -99,7 +102,7 @@ async def remove_role(
 
 
 async def delete_instance_profile(
-    change: DirectoryChange, profile: InstanceProfile
+    change: InstanceProfileChange, profile: InstanceProfile
 ) -> None:
     """Remove an instance profile.
 
@@ -111,7 +114,7 @@ async def delete_instance_profile(
     await change.delete_instance_profile(profile)
 
 
-async def require_in_no_profile(directory: DirectoryReader, role: Role) -> None:
+async def require_in_no_profile(directory: InstanceProfileReader, role: Role) -> None:
     """Refuse to go on while an instance profile holds a role.
 
     Raises:

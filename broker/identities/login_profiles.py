@@ -24,7 +24,8 @@ from broker.identities.password_policy import (
 from broker.identities.passwords import Hashes, Passwords
 from broker.model.account import Account, AccountId
 from broker.model.entities import LoginProfile, User
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.users import LoginProfileChange, LoginProfileReader
 
 NO_ACCOUNT = AccountId("000000000000")
 """Stands for an account that is not there, where it must not be noticed."""
@@ -108,7 +109,9 @@ def password_state(
     return PasswordState.GOOD
 
 
-async def require_login_profile(directory: DirectoryReader, user: User) -> LoginProfile:
+async def require_login_profile(
+    directory: LoginProfileReader, user: User
+) -> LoginProfile:
     """A user's login profile.
 
     Raises:
@@ -122,7 +125,7 @@ async def require_login_profile(directory: DirectoryReader, user: User) -> Login
 
 async def prepare_password(
     passwords: Passwords,
-    directory: DirectoryReader,
+    directory: LoginProfileReader,
     account: Account,
     user: User,
     password: str,
@@ -153,7 +156,7 @@ async def prepare_password(
 
 async def prepare_own_password(  # both passwords and whose they are
     passwords: Passwords,
-    directory: DirectoryReader,
+    directory: LoginProfileReader,
     account: Account,
     user: User,
     *,
@@ -179,7 +182,7 @@ async def prepare_own_password(  # both passwords and whose they are
 
 
 async def create_login_profile(
-    change: DirectoryChange,
+    change: LoginProfileChange,
     prepared: PreparedPassword,
     *,
     reset_required: bool,
@@ -206,7 +209,7 @@ async def create_login_profile(
 
 
 async def replace_password(
-    change: DirectoryChange,
+    change: LoginProfileChange,
     prepared: PreparedPassword,
     *,
     reset_required: bool,

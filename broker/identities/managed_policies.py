@@ -24,12 +24,18 @@ from broker.identities.names import AWS_MANAGED, check_path, parse_policy_arn
 from broker.model.account import Account, AccountId
 from broker.model.entities import ManagedPolicy, PolicyVersion
 from broker.policy import PolicyKind, policy_size
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port.accounts import AccountReader
+from broker.stores.directory.port.policies import (
+    AttachmentReader,
+    ManagedPolicyChange,
+    ManagedPolicyReader,
+    PolicyFinder,
+)
 from broker.stores.errors import AlreadyExistsError
 
 
 async def find_managed_policy(
-    directory: DirectoryReader, account: AccountId, arn: str
+    directory: PolicyFinder, account: AccountId, arn: str
 ) -> ManagedPolicy | None:
     """A policy that the account can use, by ARN: its own, or an AWS-managed one.
 
@@ -44,7 +50,7 @@ async def find_managed_policy(
 
 
 async def require_managed_policy(
-    directory: DirectoryReader, account: AccountId, arn: str
+    directory: PolicyFinder, account: AccountId, arn: str
 ) -> ManagedPolicy:
     """As ``find_managed_policy``.
 
@@ -59,7 +65,7 @@ async def require_managed_policy(
 
 
 async def require_own_policy(
-    directory: DirectoryReader, account: AccountId, arn: str
+    directory: PolicyFinder, account: AccountId, arn: str
 ) -> ManagedPolicy:
     """A policy that the account may change.
 
@@ -74,7 +80,7 @@ async def require_own_policy(
 
 
 async def _find_unlisted(
-    directory: DirectoryReader, account_id: AccountId, arn: str
+    directory: AccountReader, account_id: AccountId, arn: str
 ) -> ManagedPolicy | None:
     """The policy that an unlisted name of AWS's pattern is, where that is wanted."""
     policy = unlisted_policy(arn)
@@ -86,7 +92,7 @@ async def _find_unlisted(
 
 
 async def list_used_aws_managed(
-    directory: DirectoryReader, account: AccountId, path_prefix: str = "/"
+    directory: AttachmentReader, account: AccountId, path_prefix: str = "/"
 ) -> list[ManagedPolicy]:
     """Those AWS-managed policies below a path that the account uses, with how often."""
     arns = await directory.list_used_policy_arns(account, AWS_MANAGED_PREFIX)
@@ -96,7 +102,7 @@ async def list_used_aws_managed(
 
 
 async def count_uses(
-    directory: DirectoryReader, account: AccountId, policies: Sequence[ManagedPolicy]
+    directory: AttachmentReader, account: AccountId, policies: Sequence[ManagedPolicy]
 ) -> list[ManagedPolicy]:
     """AWS-managed policies with their uses within the account."""
     arns = [policy.arn for policy in policies]
@@ -113,7 +119,7 @@ async def count_uses(
 
 
 async def create_policy(
-    change: DirectoryChange,
+    change: ManagedPolicyChange,
     account: Account,
     *,
     name: str,
@@ -160,7 +166,7 @@ async def create_policy(
     return policy
 
 
-async def delete_policy(change: DirectoryChange, policy: ManagedPolicy) -> None:
+async def delete_policy(change: ManagedPolicyChange, policy: ManagedPolicy) -> None:
     """Remove a policy with its one version.
 
     Raises:
@@ -179,7 +185,7 @@ async def delete_policy(change: DirectoryChange, policy: ManagedPolicy) -> None:
 
 
 async def create_version(
-    change: DirectoryChange,
+    change: ManagedPolicyChange,
     account: Account,
     policy: ManagedPolicy,
     document: str,
@@ -212,7 +218,11 @@ async def create_version(
 
 
 async def set_default_version(
-    change: DirectoryChange, policy: ManagedPolicy, version_id: str, *, now: datetime
+    change: ManagedPolicyChange,
+    policy: ManagedPolicy,
+    version_id: str,
+    *,
+    now: datetime,
 ) -> None:
     """Put a version in force.
 
@@ -224,7 +234,7 @@ async def set_default_version(
 
 
 async def delete_version(
-    change: DirectoryChange, policy: ManagedPolicy, version_id: str
+    change: ManagedPolicyChange, policy: ManagedPolicy, version_id: str
 ) -> None:
     """Remove a version that is not in force.
 
@@ -239,7 +249,7 @@ async def delete_version(
 
 
 async def list_versions(
-    directory: DirectoryReader, policy: ManagedPolicy
+    directory: ManagedPolicyReader, policy: ManagedPolicy
 ) -> tuple[PolicyVersion, ...]:
     """All versions, newest first; of an AWS-managed policy only the one in force."""
     if policy.account == AWS_MANAGED:
@@ -248,7 +258,7 @@ async def list_versions(
 
 
 async def require_version(
-    directory: DirectoryReader, policy: ManagedPolicy, version_id: str
+    directory: ManagedPolicyReader, policy: ManagedPolicy, version_id: str
 ) -> PolicyVersion:
     """A version by its id.
 

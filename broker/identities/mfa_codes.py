@@ -16,7 +16,7 @@ from broker.identities.sealing import Opener
 from broker.model.account import AccountId
 from broker.model.credentials import MFA_SEAL, MfaDevice, MfaState
 from broker.protocols.totp import find_step, totp_step
-from broker.stores.directory.credential_port import MfaStateWriter
+from broker.stores.directory.port.mfa import MfaStateWriter
 
 WINDOW_STEPS = 1
 """Steps around the learned drift that a single code may be off."""

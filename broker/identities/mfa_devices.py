@@ -21,7 +21,8 @@ from broker.identities.sealing import Opener, Sealer
 from broker.model.account import Account, AccountId
 from broker.model.arn import iam_arn
 from broker.model.credentials import MFA_SEAL, MfaDevice, MfaState
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.port.mfa import MfaDeviceChange, MfaDeviceReader
 from broker.stores.errors import AlreadyExistsError
 
 _SEED_BYTES = 40
@@ -29,7 +30,7 @@ _SEED_BYTES = 40
 
 
 async def require_mfa_device(
-    directory: DirectoryReader, account: AccountId, serial: str
+    directory: MfaDeviceReader, account: AccountId, serial: str
 ) -> MfaDevice:
     """A device by its serial number.
 
@@ -43,7 +44,7 @@ async def require_mfa_device(
 
 
 async def require_mfa_device_of(
-    directory: DirectoryReader, account: AccountId, serial: str, holder: str
+    directory: MfaDeviceReader, account: AccountId, serial: str, holder: str
 ) -> MfaDevice:
     """A device that a user (root: the account's number) has in use.
 
@@ -57,7 +58,7 @@ async def require_mfa_device_of(
 
 
 async def create_virtual_device(
-    change: DirectoryChange,
+    change: MfaDeviceChange,
     account: Account,
     *,
     name: str,
@@ -89,7 +90,7 @@ async def create_virtual_device(
 
 
 async def import_token(
-    change: DirectoryChange,
+    change: MfaDeviceChange,
     account: Account,
     *,
     serial: str,
@@ -136,7 +137,7 @@ async def enable_device(
 
 
 async def resync_device(
-    change: DirectoryChange,
+    change: MfaDeviceChange,
     device: MfaDevice,
     codes: tuple[str, str],
     *,
@@ -151,12 +152,12 @@ async def resync_device(
     await _prove(change, device, codes, opener=opener, now=now)
 
 
-async def deactivate_device(change: DirectoryChange, device: MfaDevice) -> None:
+async def deactivate_device(change: MfaDeviceChange, device: MfaDevice) -> None:
     """Take a device from its user; its spent codes stay spent."""
     await change.update_mfa_device(replace(device, user_id=None, enabled_at=None))
 
 
-async def delete_virtual_device(change: DirectoryChange, device: MfaDevice) -> None:
+async def delete_virtual_device(change: MfaDeviceChange, device: MfaDevice) -> None:
     """Remove a virtual device.
 
     Raises:
@@ -191,7 +192,7 @@ def require_codes(
 
 
 async def _prove(
-    change: DirectoryChange,
+    change: MfaDeviceChange,
     device: MfaDevice,
     codes: tuple[str, str],
     *,
@@ -226,7 +227,7 @@ def _sealed_device(
     )
 
 
-async def _insert(change: DirectoryChange, device: MfaDevice) -> None:
+async def _insert(change: MfaDeviceChange, device: MfaDevice) -> None:
     try:
         await change.insert_mfa_device(device)
     except AlreadyExistsError as error:

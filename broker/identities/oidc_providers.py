@@ -21,7 +21,10 @@ from broker.identities.limits import Quota, require_within
 from broker.identities.names import parse_provider_arn
 from broker.model.account import Account, AccountId
 from broker.model.entities import OidcProvider
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port.providers import (
+    OidcProviderChange,
+    OidcProviderReader,
+)
 from broker.stores.errors import AlreadyExistsError
 
 IsInternal = Callable[[AccountId, str, int], bool]
@@ -35,7 +38,7 @@ _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()+,;=:@%-]*)*")
 
 
 async def require_oidc_provider(
-    directory: DirectoryReader, account: AccountId, arn: str
+    directory: OidcProviderReader, account: AccountId, arn: str
 ) -> OidcProvider:
     """A provider by ARN.
 
@@ -50,7 +53,7 @@ async def require_oidc_provider(
 
 
 async def create_oidc_provider(
-    change: DirectoryChange,
+    change: OidcProviderChange,
     account: Account,
     *,
     url: str,
@@ -95,7 +98,7 @@ async def create_oidc_provider(
 
 
 async def delete_oidc_provider(
-    change: DirectoryChange, account: AccountId, arn: str
+    change: OidcProviderChange, account: AccountId, arn: str
 ) -> None:
     """Remove a provider.
 
@@ -110,7 +113,7 @@ async def delete_oidc_provider(
 
 
 async def set_client_ids(
-    change: DirectoryChange,
+    change: OidcProviderChange,
     account: Account,
     provider: OidcProvider,
     client_ids: Iterable[str],
@@ -127,7 +130,7 @@ async def set_client_ids(
 
 
 async def set_thumbprints(
-    change: DirectoryChange, provider: OidcProvider, thumbprints: Iterable[str]
+    change: OidcProviderChange, provider: OidcProvider, thumbprints: Iterable[str]
 ) -> None:
     """Replace the thumbprints.
 
@@ -202,7 +205,7 @@ def _invalid_url() -> ValidationError:
 
 
 async def _find(
-    directory: DirectoryReader, account: AccountId, arn: str
+    directory: OidcProviderReader, account: AccountId, arn: str
 ) -> OidcProvider | None:
     host_and_path = parse_provider_arn(arn, account, "oidc-provider")
     return await directory.find_oidc_provider(account, host_and_path)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from broker.errors import DeleteConflict
 from broker.identities.limits import Quota
 from broker.model.entities import Group, Role, User
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.policies import PolicyReader
 
 Bounded = User | Role
 """What may have a permissions boundary."""
@@ -46,7 +46,7 @@ def owner_id(owner: Owner) -> str:
             return owner.group_id
 
 
-async def require_no_policies(directory: DirectoryReader, owner: Owner) -> None:
+async def require_no_policies(directory: PolicyReader, owner: Owner) -> None:
     """Refuse to go on while an owner has policies.
 
     Raises:

@@ -32,8 +32,12 @@ from broker.protocols.webauthn import (
     load,
     verify_authentication,
 )
-from broker.stores.directory.credential_port import PasskeyUseWriter
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.port.mfa import (
+    PasskeyReader,
+    PasskeyUseWriter,
+    SecondFactorReader,
+)
 from broker.stores.errors import AlreadyExistsError, StoreUnavailableError
 
 _LOADED = threading.Event()
@@ -85,7 +89,7 @@ def check_passkey_name(name: str) -> str:
 
 
 async def require_room(
-    directory: DirectoryReader, account: Account, holder: str
+    directory: SecondFactorReader, account: Account, holder: str
 ) -> None:
     """Refuse one more MFA device of a user, of any kind.
 
@@ -145,7 +149,7 @@ def missing_device(serial: str) -> NoSuchEntity:
 
 
 async def require_passkey_of(
-    directory: DirectoryReader, account: AccountId, serial: str, holder: str
+    directory: PasskeyReader, account: AccountId, serial: str, holder: str
 ) -> Passkey:
     """A passkey of a user (root: the account's number).
 

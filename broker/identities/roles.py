@@ -15,15 +15,14 @@ from broker.identities.service_linked_roles import refuse_reserved_path
 from broker.identities.trust import stored_trust_policy
 from broker.model.account import Account, AccountId
 from broker.model.entities import Role
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.port.roles import RoleReader
 from broker.stores.errors import AlreadyExistsError
 
 DEFAULT_SESSION_SECONDS = 3600
 
 
-async def require_role(
-    directory: DirectoryReader, account: AccountId, name: str
-) -> Role:
+async def require_role(directory: RoleReader, account: AccountId, name: str) -> Role:
     """A role by name, without regard to case.
 
     Raises:

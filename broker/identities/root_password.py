@@ -14,7 +14,8 @@ from broker.identities.passwords import Hashes, Passwords
 from broker.identities.second_factors import list_factors
 from broker.model.account import Account, AccountId
 from broker.model.entities import LoginProfile
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.users import LoginProfileChange, LoginProfileReader
 
 LEAST = 16
 """Characters; nobody types it often, so it may be long."""
@@ -36,7 +37,7 @@ async def prepare_root_password(
 
 
 async def set_root_password(
-    change: DirectoryChange, account: AccountId, sealed: bytes, *, now: datetime
+    change: LoginProfileChange, account: AccountId, sealed: bytes, *, now: datetime
 ) -> None:
     """Switch the root's sign-in on with this password; earlier sign-ins end."""
     await end_root_sign_in(change, account)
@@ -51,7 +52,7 @@ async def set_root_password(
     )
 
 
-async def end_root_sign_in(change: DirectoryChange, account: AccountId) -> bool:
+async def end_root_sign_in(change: LoginProfileChange, account: AccountId) -> bool:
     """Switch it off, and end the root's console sessions; whether it was on."""
     profile = await change.find_login_profile(account, account)
     if profile is None:
@@ -61,7 +62,7 @@ async def end_root_sign_in(change: DirectoryChange, account: AccountId) -> bool:
 
 
 async def require_root_password(
-    directory: DirectoryReader, account: AccountId
+    directory: LoginProfileReader, account: AccountId
 ) -> LoginProfile:
     """The root's login profile; the account's number stands for its user name.
 

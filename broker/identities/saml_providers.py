@@ -24,7 +24,10 @@ from broker.model.entities import EncryptionMode, SamlPrivateKey, SamlProvider
 from broker.protocols.saml.errors import MetadataRejected, PrivateKeyRejected
 from broker.protocols.saml.keys import parse_private_key
 from broker.protocols.saml.metadata import parse_metadata
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port.providers import (
+    SamlProviderChange,
+    SamlProviderReader,
+)
 from broker.stores.errors import AlreadyExistsError
 
 SAML_KEY_SEAL = ("saml-private-key", "pem")
@@ -35,7 +38,7 @@ _VALID_YEARS = 100
 
 
 async def require_saml_provider(
-    directory: DirectoryReader, account: AccountId, arn: str
+    directory: SamlProviderReader, account: AccountId, arn: str
 ) -> SamlProvider:
     """A provider by ARN.
 
@@ -51,7 +54,7 @@ async def require_saml_provider(
 
 
 async def create_saml_provider(
-    change: DirectoryChange,
+    change: SamlProviderChange,
     account: Account,
     *,
     name: str,
@@ -100,7 +103,7 @@ async def create_saml_provider(
 
 
 async def update_saml_provider(
-    change: DirectoryChange,
+    change: SamlProviderChange,
     provider: SamlProvider,
     *,
     metadata: str | None = None,

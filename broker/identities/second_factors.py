@@ -1,11 +1,11 @@
 """Second factors: what a user (or the root) can show besides a password."""
 
 from broker.model.account import AccountId
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.mfa import SecondFactorReader
 
 
 async def list_factors(
-    directory: DirectoryReader, account: AccountId, holder: str
+    directory: SecondFactorReader, account: AccountId, holder: str
 ) -> tuple[str, ...]:
     """The serial numbers of all of them; ``holder`` is the account's number for root.
 

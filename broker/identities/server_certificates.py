@@ -17,12 +17,15 @@ from broker.identities.sealing import Sealer
 from broker.model.account import Account, AccountId
 from broker.model.credentials import SERVER_KEY_SEAL, ServerCertificate
 from broker.model.secret import Secret
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port.credentials import (
+    ServerCertificateChange,
+    ServerCertificateReader,
+)
 from broker.stores.errors import AlreadyExistsError
 
 
 async def require_server_certificate(
-    directory: DirectoryReader, account: AccountId, name: str
+    directory: ServerCertificateReader, account: AccountId, name: str
 ) -> ServerCertificate:
     """A server certificate by name, without regard to case.
 
@@ -36,7 +39,7 @@ async def require_server_certificate(
 
 
 async def upload_server_certificate(
-    change: DirectoryChange,
+    change: ServerCertificateChange,
     account: Account,
     *,
     name: str,
@@ -90,7 +93,7 @@ async def upload_server_certificate(
 
 
 async def rename_server_certificate(
-    change: DirectoryChange,
+    change: ServerCertificateChange,
     certificate: ServerCertificate,
     *,
     name: str | None,

@@ -22,7 +22,9 @@ from broker.identities.limits import Quota, require_within
 from broker.model.account import Account, AccountId
 from broker.model.entities import Role
 from broker.model.machines import SERVICE_ROLE_PATH, DeletionTask
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.port.reports import UseReader
+from broker.stores.directory.port.roles import RoleReader
 from broker.stores.errors import AlreadyExistsError
 
 _DOMAIN = ".amazonaws.com"
@@ -180,7 +182,7 @@ async def delete_linked_role(
 
 
 async def usage_of(
-    directory: DirectoryReader, role: Role, *, now: datetime
+    directory: UseReader, role: Role, *, now: datetime
 ) -> frozenset[str]:
     """The regions where the role was used so lately that a session may be alive."""
     longest = timedelta(seconds=role.max_session_duration_seconds)
@@ -197,7 +199,7 @@ def role_of_task(task: DeletionTask) -> str:
 
 
 async def require_deletion_task(
-    directory: DirectoryReader, account: AccountId, task_id: str
+    directory: RoleReader, account: AccountId, task_id: str
 ) -> DeletionTask:
     """How a deletion went.
 

@@ -20,7 +20,8 @@ from broker.model.account import Account, AccountId
 from broker.model.arn import Arn, iam_arn
 from broker.model.entities import Role, User
 from broker.policy import PolicyKind, policy_size
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.policies import OwnerReader
+from broker.stores.directory.port.principals import PrincipalReader
 
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
 _UNIQUE_ID = re.compile(r"(?:AIDA|AROA)[A-Z0-9]{17}")
@@ -37,7 +38,7 @@ class UnknownPrincipal(MalformedPolicyDocument):
 
 
 async def stored_trust_policy(
-    directory: DirectoryReader, account: Account, text: str
+    directory: PrincipalReader, account: Account, text: str
 ) -> str:
     """The text to store for a role of the account.
 
@@ -73,7 +74,7 @@ def with_root_arns(text: str) -> str:
 
 
 async def shown_trust_policies(
-    directory: DirectoryReader, stored: Sequence[str]
+    directory: OwnerReader, stored: Sequence[str]
 ) -> list[str]:
     """Trust policies as readers get them: ARNs for the ids whose bearers exist."""
     ids = [
@@ -95,7 +96,7 @@ def _principals_with_ids(text: str) -> tuple[str, ...]:
 
 
 async def _find_pinned(
-    directory: DirectoryReader, account: AccountId, principal: str
+    directory: PrincipalReader, account: AccountId, principal: str
 ) -> str | None:
     """How a principal is stored; None when there is no such principal."""
     if principal == "*":
@@ -108,7 +109,7 @@ async def _find_pinned(
     return await _find_named(directory, principal)
 
 
-async def _find_named(directory: DirectoryReader, principal: str) -> str | None:
+async def _find_named(directory: PrincipalReader, principal: str) -> str | None:
     try:
         arn = Arn.parse(principal)
     except ValueError:
@@ -129,7 +130,7 @@ def _is_session(arn: Arn) -> bool:
     return len(names) == expected.get(kind) and all(names)
 
 
-async def _find_unique_id(directory: DirectoryReader, arn_text: str) -> str | None:
+async def _find_unique_id(directory: PrincipalReader, arn_text: str) -> str | None:
     named = find_named_resource(arn_text, "role")
     if named is not None:
         role = await directory.find_role(named.account, named.name)
@@ -142,7 +143,7 @@ async def _find_unique_id(directory: DirectoryReader, arn_text: str) -> str | No
 
 
 async def _find_bearer(
-    directory: DirectoryReader, account: AccountId, unique_id: str
+    directory: PrincipalReader, account: AccountId, unique_id: str
 ) -> User | Role | None:
     if unique_id.startswith("AROA"):
         return await directory.find_role_by_id(account, unique_id)

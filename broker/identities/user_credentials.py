@@ -32,7 +32,11 @@ from broker.model.credentials import (
 )
 from broker.model.entities import User
 from broker.model.secret import Secret
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.credentials import (
+    UserCredentialChange,
+    UserCredentialReader,
+)
 
 SERVICES: Mapping[str, str | None] = {
     "codecommit.amazonaws.com": None,
@@ -69,7 +73,11 @@ _TEXTS: Mapping[CredentialKind, _Texts] = {
 
 
 async def upload_certificate(
-    change: DirectoryChange, account: Account, holder_id: str, body: str, now: datetime
+    change: UserCredentialChange,
+    account: Account,
+    holder_id: str,
+    body: str,
+    now: datetime,
 ) -> UserCredential:
     """Keep a signing certificate of a user (root: the account's number).
 
@@ -103,7 +111,7 @@ async def upload_certificate(
 
 
 async def upload_ssh_key(
-    change: DirectoryChange, account: Account, user: User, body: str, now: datetime
+    change: UserCredentialChange, account: Account, user: User, body: str, now: datetime
 ) -> UserCredential:
     """Keep an SSH public key of a user.
 
@@ -135,7 +143,7 @@ async def upload_ssh_key(
 
 
 async def create_service_credential(
-    change: DirectoryChange,
+    change: UserCredentialChange,
     account: Account,
     user: User,
     service: str,
@@ -184,7 +192,7 @@ async def create_service_credential(
 
 
 async def reset_service_credential(
-    change: DirectoryChange, credential: UserCredential, *, sealer: Sealer
+    change: UserCredentialChange, credential: UserCredential, *, sealer: Sealer
 ) -> tuple[UserCredential, Secret]:
     """Give a service-specific credential a new secret."""
     sealed, secret = _with_secret(credential, sealer)
@@ -207,7 +215,7 @@ def require_service(name: str) -> str:
 
 
 async def require_credential(
-    directory: DirectoryReader,
+    directory: UserCredentialReader,
     account: Account,
     kind: CredentialKind,
     holder_id: str,
@@ -233,7 +241,7 @@ async def require_credential(
 
 
 async def set_status(
-    change: DirectoryChange, credential: UserCredential, status: str
+    change: UserCredentialChange, credential: UserCredential, status: str
 ) -> None:
     """Switch a credential on or off.
 

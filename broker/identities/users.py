@@ -13,13 +13,12 @@ from broker.identities.owners import require_no_policies
 from broker.identities.user_credentials import require_no_credentials
 from broker.model.account import Account, AccountId
 from broker.model.entities import User
-from broker.stores.directory.port import DirectoryChange, DirectoryReader
+from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.port.users import UserChange, UserReader
 from broker.stores.errors import AlreadyExistsError
 
 
-async def require_user(
-    directory: DirectoryReader, account: AccountId, name: str
-) -> User:
+async def require_user(directory: UserReader, account: AccountId, name: str) -> User:
     """A user by name, without regard to case.
 
     Raises:
@@ -72,7 +71,7 @@ async def create_user(
 
 
 async def rename_user(
-    change: DirectoryChange, user: User, *, name: str | None, path: str | None
+    change: UserChange, user: User, *, name: str | None, path: str | None
 ) -> User:
     """Give a user another name or path; its unique id and all it owns stay.
 

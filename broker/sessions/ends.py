@@ -15,7 +15,7 @@ from typing import Protocol
 from broker.errors import ServiceUnavailable
 from broker.model.account import AccountId
 from broker.model.revocation import Revocation, Revocations
-from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.port.revocations import RevocationChange
 from broker.stores.errors import StoreUnavailableError
 
 _MARGIN = timedelta(hours=1)
@@ -39,7 +39,7 @@ def end_mark(kind: str, name: str) -> str:
 
 
 async def end_for_good(
-    change: DirectoryChange,
+    change: RevocationChange,
     account: AccountId,
     marks: Iterable[str],
     *,
@@ -60,7 +60,7 @@ async def end_for_good(
 
 
 async def refuse_earlier(
-    change: DirectoryChange,
+    change: RevocationChange,
     account: AccountId,
     mark: str,
     *,

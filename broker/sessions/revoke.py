@@ -10,12 +10,12 @@ from broker.model.account import AccountId
 from broker.model.lineage import Ancestor
 from broker.model.revocation import REVOCATION_LIFE, Revocation, session_target
 from broker.stores.cache.port import Cache, SessionRecord
-from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.port.revocations import RevocationChange
 from broker.stores.errors import StoreUnavailableError
 
 
 async def revoke_session(
-    change: DirectoryChange, record: SessionRecord, *, now: datetime, reason: str = ""
+    change: RevocationChange, record: SessionRecord, *, now: datetime, reason: str = ""
 ) -> None:
     """End one session and all that came from it; it may have expired itself."""
     session = Ancestor(
@@ -34,7 +34,7 @@ async def revoke_session(
 
 
 async def revoke_key_id(
-    change: DirectoryChange,
+    change: RevocationChange,
     *,
     account: AccountId,
     access_key_id: str,
@@ -46,7 +46,7 @@ async def revoke_key_id(
 
 
 async def revoke_issued_before(
-    change: DirectoryChange,
+    change: RevocationChange,
     *,
     account: AccountId,
     target: str,
@@ -80,7 +80,7 @@ async def forget_session(cache: Cache, access_key_id: str) -> None:
 
 
 async def _revoke(
-    change: DirectoryChange,
+    change: RevocationChange,
     *,
     account: AccountId,
     target: str,

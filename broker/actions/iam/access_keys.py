@@ -26,7 +26,7 @@ from broker.identities.sealing import Sealer
 from broker.identities.users import require_user
 from broker.model import entities
 from broker.model.request import Given
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.users import UserReader
 
 
 def access_key_actions(sealer: Sealer) -> tuple[Action, ...]:
@@ -88,7 +88,7 @@ async def _delete_key(given: DeleteAccessKeyRequest, call: Call) -> dict[str, ob
 
 
 async def _find_owner(
-    given: Given, call: Call, directory: DirectoryReader
+    given: Given, call: Call, directory: UserReader
 ) -> entities.User | None:
     """The user whose keys a request is about; None for the account's root."""
     name = on.own_name(given, call)

@@ -31,7 +31,8 @@ from broker.model.page import PageRequest
 from broker.model.request import Given
 from broker.model.uses import Report
 from broker.offload import offload
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.mfa import SecondFactorReader
+from broker.stores.directory.port.users import UserReader
 
 _USERS_A_QUERY = 1000
 _QUOTAS = {
@@ -198,7 +199,7 @@ async def _key_owner(given: Given, call: Call) -> On:
     return await on.user({"UserName": user.name}, call)
 
 
-async def _all_users(directory: DirectoryReader, account: AccountId) -> list[User]:
+async def _all_users(directory: UserReader, account: AccountId) -> list[User]:
     users: list[User] = []
     marker: str | None = None
     while True:
@@ -211,7 +212,9 @@ async def _all_users(directory: DirectoryReader, account: AccountId) -> list[Use
             return users
 
 
-async def _with_mfa(directory: DirectoryReader, account: AccountId) -> frozenset[str]:
+async def _with_mfa(
+    directory: SecondFactorReader, account: AccountId
+) -> frozenset[str]:
     """Who has an MFA device in use; the root by the account's number."""
     devices = await directory.list_all_mfa_devices(account)
     passkeys = await directory.list_passkeys(account)

@@ -31,7 +31,7 @@ from broker.identities.trust import shown_trust_policies
 from broker.model.account import AccountId
 from broker.model.entities import Group, InlinePolicy, ManagedPolicy, Role, User
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.policies import PolicyReader
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class _Owned:
 
     @classmethod
     async def load(
-        cls, directory: DirectoryReader, account: AccountId, ids: Sequence[str]
+        cls, directory: PolicyReader, account: AccountId, ids: Sequence[str]
     ) -> "_Owned":
         return cls(
             await directory.list_inline_policies_of(account, ids),

@@ -8,7 +8,7 @@ from broker.identities.users import require_user
 from broker.model.account import AccountId
 from broker.model.entities import User
 from broker.model.request import Given
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.users import UserReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Holder:
         return {} if self.user is None else {"UserName": self.user.name}
 
 
-async def find_holder(given: Given, call: Call, directory: DirectoryReader) -> Holder:
+async def find_holder(given: Given, call: Call, directory: UserReader) -> Holder:
     """The user that a request names, or the caller when it names none.
 
     Raises:
@@ -39,7 +39,7 @@ async def find_holder(given: Given, call: Call, directory: DirectoryReader) -> H
 
 
 async def read_holder(
-    directory: DirectoryReader, account: AccountId, holder_id: str
+    directory: UserReader, account: AccountId, holder_id: str
 ) -> Holder:
     """The holder of a stored credential."""
     if holder_id == account:

@@ -6,11 +6,11 @@ from datetime import datetime
 from broker.actions.types.iam import RoleLastUsed
 from broker.identities.credential_report import PASSWORD_USE
 from broker.model.account import AccountId
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.reports import UseReader
 
 
 async def role_last_used(
-    directory: DirectoryReader, account: AccountId, role_ids: Collection[str]
+    directory: UseReader, account: AccountId, role_ids: Collection[str]
 ) -> dict[str, RoleLastUsed]:
     """By role id; roles that were never used are left out."""
     found: dict[str, RoleLastUsed] = {}
@@ -20,7 +20,7 @@ async def role_last_used(
 
 
 async def password_last_used(
-    directory: DirectoryReader, account: AccountId, user_ids: Collection[str]
+    directory: UseReader, account: AccountId, user_ids: Collection[str]
 ) -> dict[str, datetime]:
     """By user id; users that never signed in with a password are left out."""
     return {

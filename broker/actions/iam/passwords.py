@@ -48,7 +48,7 @@ from broker.model import entities
 from broker.model.principal import PrincipalType
 from broker.model.request import Given
 from broker.model.session import SessionKind
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.users import UserReader
 
 
 def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action, ...]:
@@ -252,7 +252,7 @@ async def _self(_given: Given, call: Call) -> On:
     return await on.user({"UserName": _own_name(call)}, call)
 
 
-async def _require_self(call: Call, directory: DirectoryReader) -> entities.User:
+async def _require_self(call: Call, directory: UserReader) -> entities.User:
     return await require_user(directory, call.account, _own_name(call))
 
 
@@ -287,7 +287,7 @@ async def _refuse_root_password(given: CreateLoginProfileRequest, call: Call) ->
 
 
 async def _require_owner(
-    given: Given, call: Call, directory: DirectoryReader
+    given: Given, call: Call, directory: UserReader
 ) -> entities.User:
     name = on.own_name(given, call)
     if name is None:

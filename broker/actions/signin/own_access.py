@@ -15,7 +15,7 @@ from broker.authz.hypothetical import Hypotheses, Hypothesis
 from broker.errors import ValidationError
 from broker.model.request import Given
 from broker.policy import PolicyType
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.principals import PrincipalReader
 
 _ACTION_LENGTH_MAX = 128
 _RESOURCE_LENGTH_MAX = 2048
@@ -41,7 +41,7 @@ class OwnAccess:
     """The handlers, with what they need."""
 
     def __init__(
-        self, library: PolicyLibrary, guard: Guard, directory: DirectoryReader
+        self, library: PolicyLibrary, guard: Guard, directory: PrincipalReader
     ) -> None:
         self._library = library
         self._hypotheses = Hypotheses(directory, guard)

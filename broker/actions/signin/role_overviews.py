@@ -27,7 +27,7 @@ from broker.model.entities import Role
 from broker.model.page import PageRequest
 from broker.policy import Effect, PolicyKind, PolicyRejected, parse_policy
 from broker.policy.principal import find_account
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.principals import PrincipalReader
 
 _ITEMS_MAX = 100
 _PAGE = 100
@@ -96,7 +96,7 @@ LIST_ROLE_OVERVIEWS = Action(
 class RoleAssumers:
     """Who may assume a role."""
 
-    def __init__(self, directory: DirectoryReader, guard: Guard) -> None:
+    def __init__(self, directory: PrincipalReader, guard: Guard) -> None:
         self._hypotheses = Hypotheses(directory, guard)
 
     def action(self) -> Action:

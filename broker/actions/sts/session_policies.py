@@ -14,7 +14,7 @@ from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.session import SessionPolicies
 from broker.policy import PolicyKind
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.policies import PolicyFinder
 
 MAX_CHARACTERS = 2048
 """Inline text and ARNs together, as plain text."""
@@ -23,7 +23,7 @@ MAX_POLICY_ARNS = 10
 
 
 async def read_session_policies(
-    given: Mapping[str, Any], account: AccountId, directory: DirectoryReader
+    given: Mapping[str, Any], account: AccountId, directory: PolicyFinder
 ) -> tuple[SessionPolicies, ...]:
     """The layer that ``Policy`` and ``PolicyArns`` make; empty without them.
 
@@ -68,7 +68,7 @@ def _require_arn(item: Mapping[str, str], position: int) -> str:
 
 
 async def _require_managed(
-    arn: str, account: AccountId, directory: DirectoryReader
+    arn: str, account: AccountId, directory: PolicyFinder
 ) -> None:
     try:
         Arn.parse(arn)

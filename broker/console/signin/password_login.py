@@ -18,7 +18,7 @@ from broker.identities.credential_report import PASSWORD_USE
 from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.request import Door
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.users import UserReader
 
 DOOR = "password"
 _log = structlog.get_logger(__name__)
@@ -99,7 +99,7 @@ class PasswordLogins:
 
 
 async def pending_caller(
-    directory: DirectoryReader, pending: PasswordProgress, now: datetime
+    directory: UserReader, pending: PasswordProgress, now: datetime
 ) -> Caller:
     """The caller that a sign-in proves, as things stand now.
 

@@ -16,7 +16,7 @@ from broker.protocols.saml.sp_metadata import (
     single_logout_url,
     sp_metadata,
 )
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.providers import SamlProviderReader
 
 GLOBAL = "/static/saml-metadata.xml"
 PER_PROVIDER = "/static/saml/{uuid}/saml-metadata.xml"
@@ -24,7 +24,7 @@ _MEDIA_TYPE = "application/samlmetadata+xml"
 
 
 async def find_provider_of_path(
-    directory: DirectoryReader, uuid: str
+    directory: SamlProviderReader, uuid: str
 ) -> SamlProvider | None:
     """The provider whose id an address names; anything may stand there."""
     # PostgreSQL takes no NUL in a text.

@@ -26,7 +26,7 @@ from broker.model.account import AccountId
 from broker.model.entities import ManagedPolicy
 from broker.model.page import PageRequest
 from broker.policy import PolicyKind
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.policies import ManagedPolicyReader
 
 _PAGE = 1000
 
@@ -54,7 +54,7 @@ def _parse(properties: Properties, _reading: AccountReading) -> PolicySpec:
     )
 
 
-async def _load(directory: DirectoryReader, account: AccountId) -> list[PolicySpec]:
+async def _load(directory: ManagedPolicyReader, account: AccountId) -> list[PolicySpec]:
     specs: list[PolicySpec] = []
     request = PageRequest(None, _PAGE)
     while True:

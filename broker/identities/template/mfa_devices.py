@@ -23,6 +23,7 @@ from broker.model.arn import iam_arn
 from broker.model.credentials import MfaDevice
 from broker.model.page import PageRequest
 from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.users import UserReader
 
 ROOT = "<root_account>"
 """How the account's root user is named, as in the credential report."""
@@ -73,7 +74,7 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[DeviceSp
         request = PageRequest(page.marker, _PAGE)
 
 
-async def _holder(directory: DirectoryReader, device: MfaDevice) -> str:
+async def _holder(directory: UserReader, device: MfaDevice) -> str:
     if device.user_id is None:
         return ""
     if device.user_id == device.account:

@@ -21,7 +21,7 @@ from broker.identities.template.kind import (
 )
 from broker.identities.template.properties import Properties
 from broker.model.account import AccountId
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.providers import OidcProviderReader
 
 _SECRET = "ClientSecret"  # noqa: S105  # an option's name
 
@@ -62,7 +62,7 @@ def _parse(properties: Properties, reading: AccountReading) -> OidcSpec:
         raise TemplateError(properties.place, f"{url}: {error}") from error
 
 
-async def _load(directory: DirectoryReader, account: AccountId) -> list[OidcSpec]:
+async def _load(directory: OidcProviderReader, account: AccountId) -> list[OidcSpec]:
     return [
         OidcSpec(
             url=provider.url,

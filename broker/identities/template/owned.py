@@ -20,7 +20,7 @@ from broker.identities.template.properties import Properties, normal_document
 from broker.model.account import AccountId
 from broker.model.entities import Group
 from broker.policy import PolicyKind
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.policies import PolicyReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ def read_policies(properties: Properties) -> dict[str, str]:
 
 
 async def load_owned(
-    directory: DirectoryReader, account: AccountId, owners: Sequence[Owner]
+    directory: PolicyReader, account: AccountId, owners: Sequence[Owner]
 ) -> list[OwnerSpec]:
     """The shared part of each of a page's users, groups or roles, in its order.
 

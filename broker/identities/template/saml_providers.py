@@ -25,7 +25,7 @@ from broker.identities.template.kind import (
 from broker.identities.template.properties import Properties
 from broker.model.account import AccountId
 from broker.model.entities import EncryptionMode
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.providers import SamlProviderReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ def _mode(properties: Properties) -> EncryptionMode:
         raise TemplateError(place, "must be Allowed or Required") from error
 
 
-async def _load(directory: DirectoryReader, account: AccountId) -> list[SamlSpec]:
+async def _load(directory: SamlProviderReader, account: AccountId) -> list[SamlSpec]:
     return [
         SamlSpec(
             name=provider.name,

@@ -23,7 +23,7 @@ from broker.identities.template.kind import (
 from broker.identities.template.properties import Properties
 from broker.model.account import AccountId
 from broker.model.page import PageRequest
-from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.credentials import ServerCertificateReader
 
 _PAGE = 1000
 
@@ -57,7 +57,7 @@ def _parse(properties: Properties, _reading: AccountReading) -> CertificateSpec:
 
 
 async def _load(
-    directory: DirectoryReader, account: AccountId
+    directory: ServerCertificateReader, account: AccountId
 ) -> list[CertificateSpec]:
     specs: list[CertificateSpec] = []
     request = PageRequest(None, _PAGE)

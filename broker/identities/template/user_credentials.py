@@ -30,6 +30,7 @@ from broker.model.account import AccountId
 from broker.model.credentials import CredentialKind, CredentialStatus, UserCredential
 from broker.model.entities import User
 from broker.stores.directory.port import DirectoryReader
+from broker.stores.directory.port.credentials import UserCredentialReader
 
 
 class Login(StrEnum):
@@ -262,7 +263,7 @@ def _fingerprint(kind: CredentialKind, text: str) -> str:
 
 
 async def _load(
-    directory: DirectoryReader, account: AccountId, kind: CredentialKind
+    directory: UserCredentialReader, account: AccountId, kind: CredentialKind
 ) -> dict[str, PublicCredentials]:
     held: dict[str, list[UserCredential]] = defaultdict(list)
     for one in await directory.list_credentials(account, kind):

@@ -17,14 +17,15 @@ stays when the change is the very next one and left that table as it was.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from broker.clock import Clock
 from broker.model.account import AccountId
+from broker.stores.directory.port.accounts import GenerationReader
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.patience import Patience
 
@@ -118,16 +119,6 @@ class _Generation:
             if ended > ended_after:
                 return generation >= state.since(of)
         return False
-
-
-class GenerationReader(Protocol):
-    """The part of the directory that is polled."""
-
-    async def generations(
-        self, accounts: Collection[AccountId] | None = None
-    ) -> Mapping[AccountId, int]:
-        """See ``DirectoryReader``."""
-        ...
 
 
 class Freshness:

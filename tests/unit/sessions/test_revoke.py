@@ -10,7 +10,7 @@ from broker.sessions.revoke import (
     revoke_session,
 )
 from broker.stores.cache.port import Cache, SessionRecord
-from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.port.revocations import RevocationChange
 from broker.stores.errors import StoreUnavailableError
 from tests.unit.sessions.conftest import ACCOUNT, World
 
@@ -34,9 +34,8 @@ def written() -> Written:
 
 
 @pytest.fixture
-def change(written: Written) -> DirectoryChange:
-    opened: DirectoryChange = written  # type: ignore[assignment]  # revoke only
-    return opened
+def change(written: Written) -> RevocationChange:
+    return written
 
 
 @pytest.mark.parametrize(
@@ -48,7 +47,7 @@ def change(written: Written) -> DirectoryChange:
     ],
 )
 async def test_a_mark_lies_at_the_given_time_and_never_in_the_future(
-    change: DirectoryChange, written: Written, before: datetime | None, mark: int
+    change: RevocationChange, written: Written, before: datetime | None, mark: int
 ) -> None:
     await revoke_issued_before(
         change, account=ACCOUNT, target="AROAX", now=NOW, before=before, reason="r"
@@ -59,7 +58,7 @@ async def test_a_mark_lies_at_the_given_time_and_never_in_the_future(
 
 
 async def test_a_mark_outlives_the_longest_session(
-    change: DirectoryChange, written: Written
+    change: RevocationChange, written: Written
 ) -> None:
     await revoke_issued_before(change, account=ACCOUNT, target="AROAX", now=NOW)
     assert written.revocations[0].expires_at > NOW + timedelta(hours=36, minutes=2)
@@ -67,7 +66,7 @@ async def test_a_mark_outlives_the_longest_session(
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_a_single_revocation_outlives_all_that_came_from_its_session(
-    change: DirectoryChange, written: Written, known: bool
+    change: RevocationChange, written: Written, known: bool
 ) -> None:
     if known:
         long_over = SessionRecord(
