@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from broker.errors import (
+    AccessDenied,
     DeleteConflict,
     EntityAlreadyExists,
     LimitExceeded,
@@ -20,7 +21,10 @@ from broker.identities.passkeys import (
     passkey_handle,
     register_passkey,
 )
+from broker.model.caller import Caller
 from broker.model.credentials import Passkey
+from broker.model.principal import Principal
+from broker.model.session import Session, SessionKind
 from broker.protocols.webauthn import (
     Credential,
     RelyingParty,
@@ -68,6 +72,21 @@ async def give(
         )
 
 
+def with_factor(iam: Iam) -> Iam:
+    """The root in a session that showed the root's second factor."""
+    session = Session(
+        access_key_id="ASIA",
+        account=ACCOUNT,
+        kind=SessionKind.CONSOLE,
+        principal_id=ACCOUNT,
+        name="root",
+        issued_at_ms=0,
+        expires_at=1,
+        mfa_at=1,
+    )
+    return iam.as_caller(Caller(principal=Principal.root(ACCOUNT), session=session))
+
+
 async def test_a_passkey_is_listed_and_shown_by_its_serial(iam: Iam) -> None:
     await iam("CreateUser", UserName="ann")
     passkey = await give(iam, "ann", "my-key")
@@ -98,7 +117,9 @@ async def test_roots_passkey_is_roots(iam: Iam) -> None:
     summary = (await iam("GetAccountSummary"))["SummaryMap"]
     assert summary["AccountMFAEnabled"] == 1
     assert (summary["MFADevices"], summary["MFADevicesInUse"]) == (1, 1)
-    await iam("DeactivateMFADevice", SerialNumber=passkey.serial)
+    with pytest.raises(AccessDenied, match="authenticated with an MFA device"):
+        await iam("DeactivateMFADevice", SerialNumber=passkey.serial)
+    await with_factor(iam)("DeactivateMFADevice", SerialNumber=passkey.serial)
     assert (await iam("ListMFADevices"))["MFADevices"] == []
 
 
@@ -261,6 +282,6 @@ async def test_a_deactivated_passkey_proves_nothing(iam: Iam) -> None:
     passkey = await give(iam, None, "key", authenticator)
     answer = await answer_of(iam, authenticator, ACCOUNT)
     assert json.loads(answer)["type"] == "public-key"
-    await iam("DeactivateMFADevice", SerialNumber=passkey.serial)
+    await with_factor(iam)("DeactivateMFADevice", SerialNumber=passkey.serial)
     with pytest.raises(WebauthnRejected):
         await accept(iam, ACCOUNT, answer)
