@@ -78,7 +78,7 @@ class ValidationError(BrokerError):
 
 
 class MalformedInput(BrokerError):
-    """A parameter cannot be read as its type; often sent without a message."""
+    """A parameter cannot be parsed as its type; often sent without a message."""
 
     code = "MalformedInput"
 
@@ -90,7 +90,7 @@ class InvalidAction(BrokerError):
 
 
 class MalformedQueryString(BrokerError):
-    """The query or form cannot be taken apart."""
+    """The query or form cannot be parsed."""
 
     code = "MalformedQueryString"
     status = 404
@@ -109,21 +109,21 @@ class UnsupportedOperation(BrokerError):
 
 
 class RequestEntityTooLarge(BrokerError):
-    """The body is larger than the endpoint takes."""
+    """The body is larger than the endpoint accepts."""
 
     code = "RequestEntityTooLarge"
     status = 413
 
 
 class MissingAuthenticationToken(BrokerError):
-    """Nothing in the request proves a caller."""
+    """The request contains no proof of a caller."""
 
     code = "MissingAuthenticationToken"
     status = 403
 
 
 class IncompleteSignature(BrokerError):
-    """Pieces of the signature are missing or malformed."""
+    """Parts of the signature are missing or malformed."""
 
     code = "IncompleteSignature"
 
@@ -185,13 +185,13 @@ class IdpRejectedClaim(BrokerError):
 
 
 class IdpCommunicationError(BrokerError):
-    """The identity provider could not be reached; clients try again."""
+    """The identity provider could not be reached; clients retry."""
 
     code = "IDPCommunicationError"
 
 
 class ExpiredTradeInToken(BrokerError):
-    """The trade-in token has expired, or was never given out."""
+    """The trade-in token has expired, or was never issued."""
 
     code = "ExpiredTradeInTokenException"
 
@@ -203,7 +203,7 @@ class InvalidSubjectCredentials(BrokerError):
 
 
 class InvalidAuthorizationMessage(BrokerError):
-    """The encoded message is not one of this account's, or has expired."""
+    """The encoded message is not this account's, or has expired."""
 
     code = "InvalidAuthorizationMessageException"
 
@@ -214,7 +214,7 @@ class InvalidAuthorizationMessage(BrokerError):
 
 
 class AccessDenied(BrokerError):
-    """A policy or a role's trust refuses the call.
+    """A policy or a role's trust policy refuses the call.
 
     ``encoded`` is the sealed account of the decision that
     ``DecodeAuthorizationMessage`` opens; empty when nothing was decided.
@@ -231,27 +231,27 @@ class AccessDenied(BrokerError):
 
 
 class RegionDisabled(BrokerError):
-    """STS is not activated in the region for this account."""
+    """STS is disabled in the region for this account."""
 
     code = "RegionDisabledException"
     status = 403
 
 
 class SessionDurationEscalation(BrokerError):
-    """A token would outlive the session that asks for it."""
+    """A token would outlive the session that requests it."""
 
     code = "SessionDurationEscalationException"
     status = 403
 
 
 class InsufficientSessionLifetime(BrokerError):
-    """Narrowed credentials would outlive the session that asks for them."""
+    """Narrowed credentials would outlive the session that requests them."""
 
     code = "InsufficientSessionLifetime"
 
 
 class OutboundFederationDisabled(BrokerError):
-    """The account gives no web identity tokens out."""
+    """The account does not issue web identity tokens."""
 
     code = "OutboundWebIdentityFederationDisabledException"
     status = 403
@@ -264,13 +264,13 @@ class JwtPayloadSizeExceeded(BrokerError):
 
 
 class MalformedPolicyDocument(BrokerError):
-    """A policy text breaks the grammar."""
+    """A policy violates the grammar."""
 
     code = "MalformedPolicyDocument"
 
 
 class PackedPolicyTooLarge(BrokerError):
-    """Session policies and tags do not fit into the space allotted to them."""
+    """Session policies and tags exceed the space allotted to them."""
 
     code = "PackedPolicyTooLarge"
 
@@ -304,31 +304,31 @@ class LimitExceeded(BrokerError):
 
 
 class InvalidInput(BrokerError):
-    """An IAM parameter is well-formed and still not acceptable."""
+    """An IAM parameter is well-formed but not acceptable."""
 
     code = "InvalidInput"
 
 
 class PasswordPolicyViolation(BrokerError):
-    """A new password is not what the account's password policy asks for."""
+    """A new password violates the account's password policy."""
 
     code = "PasswordPolicyViolation"
 
 
 class InvalidUserType(BrokerError):
-    """Only a user can do this, for itself."""
+    """Only a user can do this, for themselves."""
 
     code = "InvalidUserType"
 
 
 class OrganizationNotFound(BrokerError):
-    """The account belongs to no organisation."""
+    """The account does not belong to an organisation."""
 
     code = "OrganizationNotFoundException"
 
 
 class ReportNotPresent(BrokerError):
-    """No credential report was made yet."""
+    """No credential report has been generated yet."""
 
     code = "ReportNotPresent"
     status = 410
@@ -342,83 +342,83 @@ class ReportExpired(BrokerError):
 
 
 class UnmodifiableEntity(BrokerError):
-    """Only the service that owns the entity may change it."""
+    """Only the service that owns the entity can change it."""
 
     code = "UnmodifiableEntity"
 
 
 class PolicyNotAttachable(BrokerError):
-    """Only service-linked roles have this policy."""
+    """Only service-linked roles can have this policy."""
 
     code = "PolicyNotAttachable"
 
 
 class ConcurrentModification(BrokerError):
-    """Somebody else changed the entity at the same time; try again."""
+    """Another request changed the entity at the same time; retry."""
 
     code = "ConcurrentModification"
     status = 409
 
 
 class InvalidAuthenticationCode(BrokerError):
-    """The codes are not two consecutive ones of the device."""
+    """The codes are not two consecutive codes of the device."""
 
     code = "InvalidAuthenticationCode"
     status = 403
 
 
 class InvalidCertificate(BrokerError):
-    """The certificate is expired or otherwise of no use."""
+    """The certificate is expired or otherwise unusable."""
 
     code = "InvalidCertificate"
 
 
 class MalformedCertificate(BrokerError):
-    """The text is no certificate."""
+    """The text is not a certificate."""
 
     code = "MalformedCertificate"
 
 
 class DuplicateCertificate(BrokerError):
-    """The same certificate is there already."""
+    """The same certificate already exists."""
 
     code = "DuplicateCertificate"
     status = 409
 
 
 class KeyPairMismatch(BrokerError):
-    """Certificate and private key do not belong together."""
+    """Certificate and private key do not match."""
 
     code = "KeyPairMismatch"
 
 
 class InvalidPublicKey(BrokerError):
-    """The text is no public key that is taken."""
+    """The text is not an acceptable public key."""
 
     code = "InvalidPublicKey"
 
 
 class DuplicateSshPublicKey(BrokerError):
-    """The user has the same key already."""
+    """The user already has the same key."""
 
     code = "DuplicateSSHPublicKey"
 
 
 class UnrecognizedPublicKeyEncoding(BrokerError):
-    """The encoding is none of those there are."""
+    """The encoding does not exist."""
 
     code = "UnrecognizedPublicKeyEncoding"
 
 
 class FeatureEnabled(BrokerError):
-    """The account has the feature switched on already."""
+    """The account has already enabled the feature."""
 
     code = "FeatureEnabled"
     status = 409
 
 
 class FeatureDisabled(BrokerError):
-    """The account has the feature switched off."""
+    """The account has not enabled the feature."""
 
     code = "FeatureDisabled"
     status = 404
@@ -434,7 +434,7 @@ class Throttling(BrokerError):
 
 
 class ServiceUnavailable(BrokerError):
-    """A store that the call needs is away; try again shortly."""
+    """A store that the call needs is unavailable; retry shortly."""
 
     code = "ServiceUnavailable"
     status = 503
@@ -450,7 +450,7 @@ class ServiceUnavailable(BrokerError):
 
 
 class InternalFailure(BrokerError):
-    """A fault of the broker itself; the request id finds it in the log."""
+    """An error in the broker itself; the request ID finds it in the log."""
 
     code = "InternalFailure"
     status = 500

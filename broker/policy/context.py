@@ -1,8 +1,8 @@
 """The condition keys a request can carry: name, type, and where each comes from.
 
 This table is data: it documents itself, fills ``GetContextKeysFor…`` answers with
-types and tells ``broker explain`` where a missing key would have come from. Whoever
-builds a request's context follows it. A key that is absent is absent, not empty.
+types and tells ``broker explain`` where a missing key would have come from. Code that
+builds a request's context follows it. A missing key is absent, not empty.
 
 Source: IAM User Guide, "Global condition context keys" and "IAM and STS condition
 context keys".
@@ -36,8 +36,8 @@ class KeySource(StrEnum):
 
     PRINCIPAL = "the calling principal"
     SESSION = "the session of temporary credentials"
-    NETWORK = "the HTTP request, trusted proxies taken into account"
-    CLOCK = "the call's one reading of the clock"
+    NETWORK = "the HTTP request, or a trusted proxy's headers"
+    CLOCK = "the time of the call"
     PARAMETER = "a parameter of the call"
     RESOURCE = "the resource acted on"
     PROOF = "the verified SAML assertion or web identity token"
@@ -71,12 +71,12 @@ _WHO, _SESSION, _NET, _CLOCK, _CALL, _OBJECT, _PROOF = KeySource
 
 _GLOBAL = (
     ContextKey("aws:PrincipalArn", _A, _WHO, "signed calls; a session has its role's"),
-    ContextKey("aws:PrincipalAccount", _S, _WHO, "every call but anonymous ones"),
+    ContextKey("aws:PrincipalAccount", _S, _WHO, "every call except anonymous ones"),
     ContextKey("aws:PrincipalType", _S, _WHO, "every call"),
     ContextKey("aws:PrincipalTag/*", _S, _WHO, "the entity or session has the tag"),
     ContextKey("aws:PrincipalIsAWSService", _B, _WHO, "signed calls"),
     ContextKey("aws:PrincipalServiceName", _S, _WHO, "calls of a service"),
-    ContextKey("aws:userid", _S, _WHO, "every call but anonymous ones"),
+    ContextKey("aws:userid", _S, _WHO, "every call except anonymous ones"),
     ContextKey("aws:username", _S, _WHO, "calls of an IAM user"),
     ContextKey("aws:TokenIssueTime", _D, _SESSION, "temporary credentials"),
     ContextKey("aws:MultiFactorAuthPresent", _B, _SESSION, "temporary credentials"),
@@ -102,11 +102,11 @@ _GLOBAL = (
 _STS = (
     ContextKey("sts:ExternalId", _S, _CALL, "AssumeRole with ExternalId"),
     ContextKey("sts:RoleSessionName", _S, _CALL, "AssumeRole… calls"),
-    ContextKey("sts:SourceIdentity", _S, _CALL, "a source identity is to be set"),
+    ContextKey("sts:SourceIdentity", _S, _CALL, "the call sets a source identity"),
     ContextKey(
         "sts:TransitiveTagKeys", _S, _CALL, "tags are transitive", multivalued=True
     ),
-    ContextKey("sts:DurationSeconds", _N, _CALL, "a duration is asked for"),
+    ContextKey("sts:DurationSeconds", _N, _CALL, "the call requests a duration"),
     ContextKey("sts:AWSServiceName", _S, _CALL, "GetServiceBearerToken"),
     ContextKey("sts:TaskPolicyArn", _A, _CALL, "AssumeRoot"),
     ContextKey("sts:RequestContext/*", _S, _CALL, "AssumeRole with ProvidedContexts"),
@@ -154,7 +154,7 @@ _IAM = (
     ContextKey("iam:DelegationRequestOwner", _A, _OBJECT, "delegation requests"),
 )
 
-_LASTING = "the call of the assertion, and its session"
+_LASTING = "the call with the assertion, and its session"
 _SAML_LASTING = ("sub", "sub_type", "namequalifier")
 _SAML_SINGLE = (
     "aud",
@@ -189,7 +189,7 @@ _SAML_MANY = (
     "eduorgsuperioruri",
     "eduorgwhitepagesuri",
 )
-_AT_ONCE = "the call of the assertion only"
+_AT_ONCE = "only the call with the assertion"
 _SAML = (
     *(ContextKey(f"saml:{n}", _S, _PROOF, _LASTING) for n in _SAML_LASTING),
     *(ContextKey(f"saml:{n}", _S, _PROOF, _AT_ONCE) for n in _SAML_SINGLE),
@@ -204,8 +204,8 @@ CONTEXT_KEYS: Mapping[str, ContextKey] = MappingProxyType(
 )
 """All keys of fixed name or prefix, by lower-case name."""
 
-_TOKEN_LASTING = "the call of the token, and its session"  # noqa: S105  # words
-_TOKEN_ONCE = "the call of the token only"  # noqa: S105  # words
+_TOKEN_LASTING = "the call with the token, and its session"  # noqa: S105  # words
+_TOKEN_ONCE = "only the call with the token"  # noqa: S105  # words
 ISSUER_CLAIMS: Mapping[str, ContextKey] = MappingProxyType(
     {
         "aud": ContextKey("{issuer}:aud", _S, _PROOF, _TOKEN_LASTING),

@@ -8,20 +8,20 @@ from broker.policy.issuer_claims import KNOWN_ISSUERS
 
 _HEAD = """# Condition keys
 
-What a request can carry into `Condition` and `${…}`. A key that does not apply is absent,
-not empty: an operator without `IfExists` then does not match. `*` stands for a tag's key
-and `{issuer}` for host and path of an OpenID Connect provider. Keys with several values
-want `ForAnyValue` or `ForAllValues`. Names count without regard to case.
+The keys that `Condition` and `${…}` can use. A key that does not apply is absent, not empty:
+an operator without `IfExists` then does not match. `*` stands for a tag key, and `{issuer}`
+for the host and path of an OpenID Connect provider. Multivalued keys need `ForAnyValue` or
+`ForAllValues`. Names are case-insensitive.
 
-This page is written from the engine's own table:
+This page is generated from the engine's own table:
 `.venv/bin/python -m broker.policy.key_table > docs/condition-keys.md`
 """
 _CLAIMS_HEAD = """## Claims of known issuers
 
-What AWS documents for these issuers is there as `{issuer}:{claim}`, for the call of the
-token only. Of other issuers, and for other claims, the operator names the claims with the
-provider's option `ClaimKeys`. A claim can be a text, a Boolean, a number or a list of
-texts.
+The claims that AWS documents for these issuers are available as `{issuer}:{claim}`, only in
+the call with the token. For other issuers and other claims, the operator lists them
+in the provider's option `ClaimKeys`. A claim can be a string, a Boolean, a number or a list
+of strings.
 """
 _GROUPS = (
     ("Every service", "aws:"),
@@ -59,7 +59,7 @@ def _table(keys: Iterable[ContextKey]) -> str:
 
 
 def _rows(keys: Iterable[ContextKey]) -> Iterator[str]:
-    yield "| Key | Type | Comes from | There for |"
+    yield "| Key | Type | Comes from | Present for |"
     yield "|---|---|---|---|"
     for key in keys:
         kind = f"{key.type.value}, several" if key.multivalued else key.type.value

@@ -121,7 +121,7 @@ def test_every_operation_is_driven_with_boto3() -> None:
 
 
 def test_the_table_names_every_operation_and_tests_that_call_it() -> None:
-    """Written anew with ``python -m tests.scenarios.test_operations``."""
+    """Regenerate with ``python -m tests.scenarios.test_operations``."""
     text = (TESTS.parent / "docs" / "operations.md").read_text("utf-8")
     for service, name in OPERATIONS:
         start = f"| `{service}:{name}` | {state(name)} | "
@@ -137,8 +137,8 @@ def state(operation: str) -> str:
     if operation in REFUSED:
         return f"refused: {REFUSED[operation]}"
     if operation in OUTSIDE_ORGANIZATION:
-        return "answered as outside an organisation"
-    return "built"
+        return "answers as for an account outside an organisation"
+    return "supported"
 
 
 def table() -> str:
@@ -146,11 +146,11 @@ def table() -> str:
     lines = [
         "# Operations",
         "",
-        "All operations of STS and IAM in AWS's models, how the broker answers them and",
-        "the tests that call them with boto3 or the AWS CLI. `tests/scenarios/",
-        "test_operations.py` makes this table and keeps it complete.",
+        "Every STS and IAM operation in AWS's models, how the broker responds, and the tests",
+        "that call it with boto3 or the AWS CLI. `tests/scenarios/test_operations.py` generates",
+        "this table and keeps it complete.",
         "",
-        "| Operation | State | Driven by |",
+        "| Operation | Status | Tested by |",
         "|---|---|---|",
     ]
     for service, name in OPERATIONS:
