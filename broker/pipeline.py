@@ -162,7 +162,7 @@ class Pipeline:
         self, action: Action, given: Given, call: Call, needs: tuple[Need, ...]
     ) -> Result:
         if needs:
-            call = replace(call, needs=needs)
+            call = call.with_needs(needs)
         if action.prepare is not None:
             call = replace(call, prepared=await action.prepare(given, call))
         if not action.writes:

@@ -58,6 +58,22 @@ class Call:
     prepared: object = None
     opened: DirectoryChange | None = None
 
+    def with_needs(self, needs: tuple[Need, ...]) -> "Call":
+        """The same call, permitted.
+
+        Written out: `dataclasses.replace` takes four times as long, on every mint.
+        """
+        return Call(
+            request=self.request,
+            region=self.region,
+            caller=self.caller,
+            directory=self.directory,
+            record=self.record,
+            identity=self.identity,
+            spends=self.spends,
+            needs=needs,
+        )
+
     @property
     def now(self) -> datetime:
         """The call's one ``now``."""

@@ -39,10 +39,10 @@ from broker.model.account import Account, AccountId, format_access_key_id
 from broker.model.caller import Caller
 from broker.model.entities import AccessKey, InlinePolicy, KeyStatus, Role, User
 from broker.model.principal import Principal
-from broker.model.request import Door
 from broker.model.secret import Secret
 from broker.sessions.record import describe_session
 from broker.sessions.revoke import revoke_issued_before, revoke_session
+from tests.support.calls import perform, told
 from tests.support.effort import examples
 from tests.support.passwords import Phone, give_device
 from tests.support.raw import raw_request
@@ -432,16 +432,15 @@ class Lineages(RuleBasedStateMachine):
         given: dict[str, Any],
     ) -> Any:
         proved = caller if isinstance(caller, Caller) else await caller
-        pipeline = self.world.services.pipeline
-        call, action = pipeline.open(
-            RAW, str(uuid.uuid4()), Door.CONSOLE, service, name
+        services = self.world.services
+        return await perform(
+            services,
+            services.registry.get(service, name),
+            given,
+            told(proved),
+            raw=RAW,
+            request_id=str(uuid.uuid4()),
         )
-
-        async def prove(_now: datetime) -> Caller:
-            return proved
-
-        call.door_proof = prove
-        return await pipeline.perform(call, action, lambda: given)
 
     async def _log_in(self, token: str) -> bool:
         browser = self.world.browser()
