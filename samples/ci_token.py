@@ -1,12 +1,12 @@
-"""A CI job's token becomes temporary credentials, without a secret in the CI system.
+"""Exchange a CI job's token for temporary credentials; the CI system stores no secret.
 
     export AWS_ENDPOINT_URL_STS=https://broker.example.com AWS_DEFAULT_REGION=us-east-1
     python samples/ci_token.py --role arn:aws:iam::123456789012:role/Deploy
 
-Finds the token as GitHub Actions gives it (a job with `permissions: id-token: write`)
-or as GitLab does (`id_tokens: CI_ID_TOKEN: aud: sts.amazonaws.com`). What a job may be
-is the trust policy's `sub` condition; see `policies/trust-web-identity.json` for one
-repository's main branch. Without it, any repository of that CI system would get in.
+Gets the token from GitHub Actions (in a job with `permissions: id-token: write`) or GitLab
+(`id_tokens: CI_ID_TOKEN: aud: sts.amazonaws.com`). The `sub` condition of the role's trust
+policy must name the repository and branch, as `policies/trust-web-identity.json` does;
+otherwise any repository of that CI system could assume the role.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from botocore.config import Config
 
 
 def main() -> None:
-    """Exchange the job's token, then ask who that is."""
+    """Exchange the job's token, then print the new identity."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--role", required=True)
     parser.add_argument("--session-name", default=os.environ.get("CI_JOB_ID", "ci"))

@@ -1,10 +1,10 @@
-"""A custom federation broker: a link that opens the console, for somebody you know.
+"""A custom federation broker: a console login URL for a user you have authenticated.
 
     broker demo                                   # in another terminal; then paste
     export AWS_CONFIG_FILE=… AWS_SHARED_CREDENTIALS_FILE=…    # what it prints
     AWS_PROFILE=demo-portal python samples/custom_broker.py
 
-Needs credentials that may assume the role, from wherever boto3 finds them.
+Needs credentials that may assume the role, from any source that boto3 supports.
 """
 
 import argparse
@@ -16,11 +16,11 @@ import boto3
 
 
 def main() -> None:
-    """Print the login URL. Whoever has it is in: hand it over, do not log it."""
+    """Print the login URL. Anyone who has it can sign in: do not log it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--broker", default="http://127.0.0.1:8080")
     parser.add_argument("--role", default="arn:aws:iam::111122223333:role/Analyst")
-    parser.add_argument("--name", default="ana@example.com", help="who comes in")
+    parser.add_argument("--name", default="ana@example.com", help="the user's name")
     parser.add_argument("--minutes", type=int, default=60, help="in the console")
     given = parser.parse_args()
 

@@ -4,9 +4,9 @@
         --broker https://broker.example.com --role arn:aws:iam::123456789012:role/App
 
 A public client has no secret. It opens the identity provider's page in the browser,
-takes the code on a loopback address (RFC 8252), exchanges it with its PKCE verifier,
-and gives the ID token to the broker in a call that is not signed. The credentials are
-renewed by themselves: botocore asks again before they expire.
+receives the code on a loopback address (RFC 8252), exchanges it with its PKCE verifier,
+and sends the ID token to the broker in an unsigned call. botocore renews the credentials
+before they expire.
 """
 
 import argparse

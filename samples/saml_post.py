@@ -1,10 +1,10 @@
-"""A SAML response, as a command-line tool uses it and as a browser posts it.
+"""Use a SAML response as a command-line tool does, and post one as a browser does.
 
     broker demo                                   # in another terminal
     python samples/saml_post.py
 
-The demo's identity provider hands out a signed response for whoever you want to be;
-a real one does so after a sign-in, into a form that the browser posts to /saml.
+The demo's identity provider issues a signed response for any of its users. A real one
+issues it after a sign-in, in a form that the browser posts to /saml.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from botocore.config import Config
 
 
 def main() -> None:
-    """Exchange one response for credentials, and post another one to /saml."""
+    """Exchange one response for credentials, and post another to /saml."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--broker", default="http://127.0.0.1:8080")
     parser.add_argument("--idp", default="http://localhost:8081")
@@ -43,13 +43,13 @@ def main() -> None:
     )
     print("Credentials for:", answer["AssumedRoleUser"]["Arn"])
 
-    # At /saml, as a browser: a console session, or a choice when there are roles.
-    # An assertion is good for one mint, so this takes a fresh one.
+    # At /saml, as a browser: a console session, or a choice if there are several roles.
+    # An assertion can be used only once, so this fetches a new one.
     browser = urllib.request.build_opener(
         urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
     )
     form = urllib.parse.urlencode({"SAMLResponse": fetch_response(given)})
-    # Whoever asks for no page is shown the roles, and uses nothing up.
+    # Without this Accept header, /saml would only list the roles.
     post = urllib.request.Request(
         f"{given.broker}/saml", form.encode(), {"Accept": "text/html"}
     )

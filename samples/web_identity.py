@@ -1,9 +1,9 @@
-"""A workload's ID token becomes temporary credentials: AssumeRoleWithWebIdentity.
+"""Exchange a workload's ID token for temporary credentials (AssumeRoleWithWebIdentity).
 
     broker demo                                   # in another terminal
-    python samples/web_identity.py                # takes a token from the demo
+    python samples/web_identity.py                # uses a token from the demo
 
-For your own broker, with a token that your platform writes:
+For your own broker, with a token from your platform:
 
     python samples/web_identity.py --broker https://broker.example.com \
         --role arn:aws:iam::123456789012:role/Deploy --token-file /var/run/token
@@ -19,7 +19,7 @@ from botocore.config import Config
 
 
 def main() -> None:
-    """Exchange the token, then ask the broker who that is."""
+    """Exchange the token, then print the new identity."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--broker", default="http://127.0.0.1:8080")
     parser.add_argument("--role", default="arn:aws:iam::111122223333:role/Deploy")
