@@ -139,7 +139,7 @@ class Pipeline:
             directory=self._directory,
             record=record,
             identity=proved.identity,
-            spends=proved.spends,
+            one_time_use=proved.one_time_use,
         )
         return call, given
 

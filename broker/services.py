@@ -35,7 +35,7 @@ from broker.authn.federated_schemes import AssertionScheme, TokenScheme
 from broker.authn.long_term import LongTermKeys
 from broker.authn.mfa import MfaVerifier
 from broker.authn.nominees import Nominees
-from broker.authn.proof_trial import ProofTrial
+from broker.authn.proof_dry_run import ProofDryRun
 from broker.authn.sigv4 import SignatureScheme
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard
@@ -288,7 +288,7 @@ def _build(
             ),
             LookupEvents(stores.ledger).action(),
             *IdentityProviders(
-                ProofTrial(federated, web_identity),
+                ProofDryRun(federated, web_identity),
                 issuer_keys,
                 metadata_refresher,
             ).actions(),

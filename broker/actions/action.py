@@ -18,7 +18,7 @@ from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Given, RequestContext
 from broker.model.struct import struct
-from broker.sessions.spending import Spending
+from broker.sessions.one_time_use import OneTimeUse
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.ledger.port import ReplayMark
 
@@ -53,7 +53,7 @@ class Call:
     directory: DirectoryReader
     record: AuditEntry
     identity: FederatedIdentity | None = None
-    spends: Spending | None = None
+    one_time_use: OneTimeUse | None = None
     needs: tuple[Need, ...] = ()
     prepared: object = None
     opened: DirectoryChange | None = None
@@ -88,7 +88,9 @@ class Call:
     def mark(self) -> ReplayMark | None:
         """The replay mark of what the door's proof uses up."""
         return (
-            None if self.spends is None else self.spends.mark(self.request.request_id)
+            None
+            if self.one_time_use is None
+            else self.one_time_use.mark(self.request.request_id)
         )
 
     @property

@@ -102,7 +102,7 @@ def counted_name(name: str, *, is_root: bool) -> str:
     return "root" if is_root else f"user/{name.lower()}"
 
 
-class _Line:
+class _AttemptQueue:
     """Attempts that are counted together, in the order of coming."""
 
     def __init__(self, at_once: int) -> None:
@@ -121,7 +121,7 @@ class Attempts:
         self._cache = cache
         self._clock = clock
         self._own: dict[bytes, _Count] = {}
-        self._lines: WeakValueDictionary[bytes, _Line] = WeakValueDictionary()
+        self._lines: WeakValueDictionary[bytes, _AttemptQueue] = WeakValueDictionary()
         self._waiting = 0
 
     @asynccontextmanager
@@ -151,7 +151,9 @@ class Attempts:
     async def _take_turn(self, limit: Limit, turns: AsyncExitStack) -> None:
         line = self._lines.get(limit.key)
         if line is None:
-            line = self._lines[limit.key] = _Line(max(1, limit.most // _UNDER_WAY))
+            line = self._lines[limit.key] = _AttemptQueue(
+                max(1, limit.most // _UNDER_WAY)
+            )
         if line.waiting >= WAITING_MAX or self._waiting >= _ALL_WAITING_MAX:
             raise Throttling(BUSY, detail="too many attempts wait")
         line.waiting += 1

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from broker.authn.saml_trials import SamlTrials
+from broker.authn.saml_key_budget import SamlKeyBudget
 from broker.errors import BrokerError, InvalidIdentityToken, ValidationError
 from broker.federation.saml import (
     prove_saml,
@@ -27,6 +27,7 @@ from broker.model.arn import Arn
 from broker.model.caller import Caller
 from broker.model.entities import SamlProvider
 from broker.model.federated import FederatedIdentity
+from broker.model.sealing import Opener
 from broker.offload import offload_long
 from broker.protocols.saml.errors import MetadataRejected, SamlReason, SamlRejected
 from broker.protocols.saml.keys import DecryptionKey, parse_private_key
@@ -46,16 +47,6 @@ _ROLLED_OVER = frozenset(
     }
 )
 """Refusals that newer metadata may turn round."""
-
-
-class Opener(Protocol):
-    """Opens sealed values of the directory."""
-
-    def open_sealed(
-        self, purpose: str, account: str, entity_id: str, column: str, sealed: bytes
-    ) -> bytes:
-        """The plain bytes."""
-        ...
 
 
 class NewerMetadata(Protocol):
@@ -111,13 +102,13 @@ class SamlProver:
         now: datetime,
         in_response_to: AbstractSet[str] = frozenset(),
         *,
-        trials: SamlTrials | None = None,
+        key_budget: SamlKeyBudget | None = None,
         request_id: str = "",
     ) -> FederatedIdentity:
         """The identity that one provider's keys prove; roles are not looked at.
 
         ``in_response_to`` are the open requests of the browser that brings it, and
-        ``trials`` knows what other providers' keys made of the response. With a
+        ``key_budget`` knows what other providers' keys made of the response. With a
         ``request_id`` a refusal names the request, as AWS's API does.
 
         Raises:
@@ -136,7 +127,7 @@ class SamlProver:
                 provider,
                 now,
                 in_response_to,
-                trials=trials,
+                key_budget=key_budget,
                 request_id=request_id,
             )
         except BrokerError as error:
@@ -148,7 +139,7 @@ class SamlProver:
             newer,
             now,
             in_response_to,
-            trials=trials,
+            key_budget=key_budget,
             request_id=request_id,
         )
 
@@ -159,14 +150,14 @@ class SamlProver:
         now: datetime,
         in_response_to: AbstractSet[str],
         *,
-        trials: SamlTrials | None,
+        key_budget: SamlKeyBudget | None,
         request_id: str,
     ) -> FederatedIdentity:
         expected = self._expectations
         terms = await self._terms(provider)
         _require_valid(provider, terms.metadata, now - expected.skew)
-        if trials is not None:
-            trials.begin(terms.metadata)
+        if key_budget is not None:
+            key_budget.begin(terms.metadata)
         try:
             return prove_saml(
                 response_text,
@@ -182,8 +173,8 @@ class SamlProver:
                 request_id=request_id,
             )
         except BrokerError as error:
-            if trials is not None:
-                trials.note(terms.metadata, error)
+            if key_budget is not None:
+                key_budget.note(terms.metadata, error)
             raise
 
     async def _find_newer(

@@ -12,6 +12,7 @@ from broker.model.account import AccountId, find_account_of_key_id
 from broker.model.caller import Caller
 from broker.model.entities import ACCESS_KEY_SEAL, AccessKey, KeyStatus, User
 from broker.model.principal import Principal
+from broker.model.sealing import Opener
 from broker.model.secret import Secret
 from broker.model.struct import struct
 from broker.sessions.vault import SealBrokenError
@@ -37,16 +38,6 @@ class KeyDirectory(Protocol):
 
     async def find_user_by_id(self, account: AccountId, user_id: str) -> User | None:
         """A user by unique id."""
-        ...
-
-
-class Opener(Protocol):
-    """Opens sealed values of the directory."""
-
-    def open_sealed(
-        self, purpose: str, account: str, entity_id: str, column: str, sealed: bytes
-    ) -> bytes:
-        """The plain bytes; ``SealBrokenError`` when they do not open."""
         ...
 
 

@@ -11,7 +11,7 @@ from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Given, RequestContext
 from broker.model.struct import struct
-from broker.sessions.spending import Spending
+from broker.sessions.one_time_use import OneTimeUse
 
 Read = Callable[[], Awaitable[Given]]
 """Reads the action's input, or refuses it."""
@@ -22,14 +22,14 @@ class Proved:
     """Who calls, and how that was proved.
 
     ``region`` is the one that was signed for; empty when the proof names none.
-    ``identity`` is what an assertion or web identity token proved, and ``spends`` what
+    ``identity`` is what an assertion or web identity token proved, and ``one_time_use`` what
     the proof uses up when it leads to a mint.
     """
 
     caller: Caller
     region: str = ""
     identity: FederatedIdentity | None = None
-    spends: Spending | None = None
+    one_time_use: OneTimeUse | None = None
 
 
 class ProofRefused(Exception):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from broker.authn.proof_trial import ProofTrial, TrialOutcome
+from broker.authn.proof_dry_run import DryRunResult, ProofDryRun
 from broker.cli.operator import with_services
 from broker.cli.providers import find_account, require_provider
 from broker.cli.terminal import say, say_json
@@ -49,16 +49,16 @@ def try_proof(
     text = _read(path)
     when = _read_time(at)
 
-    async def work(services: Services) -> TrialOutcome:
+    async def work(services: Services) -> DryRunResult:
         provider = await require_provider(
             services.stores.directory, find_account(arn), arn
         )
-        trial = ProofTrial(services.federated, services.web_identity)
+        dry_run = ProofDryRun(services.federated, services.web_identity)
         now = when or services.clock.now()
         if isinstance(provider, SamlProvider) and saml_response:
-            return await trial.try_response(provider, text, now)
+            return await dry_run.try_response(provider, text, now)
         if isinstance(provider, OidcProvider) and token:
-            return await trial.try_token(provider, text, now)
+            return await dry_run.try_token(provider, text, now)
         raise typer.BadParameter(f"{arn} takes the other kind of proof")
 
     outcome = with_services(work)
@@ -70,7 +70,7 @@ def try_proof(
         raise typer.Exit(1)
 
 
-def _show(outcome: TrialOutcome) -> None:
+def _show(outcome: DryRunResult) -> None:
     for check in outcome.checks:
         mark, colour = _MARKS[check.state]
         say(f"{mark:<4} {check.title}", colour=colour)
@@ -89,7 +89,7 @@ def _show(outcome: TrialOutcome) -> None:
             say("  names no role; see the roles attribute, or GroupRoles")
 
 
-def _described(outcome: TrialOutcome) -> dict[str, object]:
+def _described(outcome: DryRunResult) -> dict[str, object]:
     identity = outcome.identity
     return {
         "Checks": [

@@ -22,7 +22,7 @@ from broker.model.lineage import subject_digest
 from broker.model.page import PageRequest
 from broker.services import Services
 from broker.sessions.lineage import (
-    Once,
+    LineageSnapshot,
     find_end,
     source_identity_target,
     subject_target,
@@ -287,7 +287,7 @@ async def _live_sessions(
 
     Without what is revoked: a late write may bring it back.
     """
-    directory = Once(services.stores.directory)
+    directory = LineageSnapshot(services.stores.directory)
     records: list[SessionRecord] = []
     marker: str | None = None
     while True:

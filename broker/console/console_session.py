@@ -18,10 +18,11 @@ from broker.model.account import find_account_of_key_id, parse_account_id
 from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.session import Session
-from broker.sessions.ends import RevocationReader, end_mark, has_ended
+from broker.sessions.ends import end_mark, has_ended
 from broker.sessions.handles import Handles
 from broker.sessions.resolve import ResolvedSession, Resolver
 from broker.stores.cache.port import Cache
+from broker.stores.directory.port.revocations import RevocationReader
 from broker.stores.errors import StoreUnavailableError
 
 _SEPARATOR = "/"

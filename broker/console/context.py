@@ -27,7 +27,7 @@ from broker.errors import AccessDenied
 from broker.model.caller import Caller
 from broker.model.request import Door, Given, RequestContext
 from broker.sessions.handles import Handles
-from broker.sessions.spending import Spending
+from broker.sessions.one_time_use import OneTimeUse
 
 HOME = "/console/"
 LOGIN = "/console/login"
@@ -35,7 +35,7 @@ SIGN_IN = "/signin"
 
 CallerProof = Callable[[datetime], Awaitable[Caller]]
 Precondition = Callable[[Call], Awaitable[None]]
-Spends = Callable[[], Spending | None]
+FindOneTimeUse = Callable[[], OneTimeUse | None]
 
 
 class ConsoleContext:
@@ -83,12 +83,12 @@ class ConsoleContext:
         read: Callable[[], Given],
         *,
         first: Precondition | None = None,
-        spends: Spends | None = None,
+        one_time_use: FindOneTimeUse | None = None,
     ) -> Mapping[str, Any]:
         """One action through the pipeline, with the door's own proof.
 
         Without a ``proof`` it is the action's own, as at the API. ``first`` is asked
-        inside the action's transaction, before its work. ``spends`` says, after the
+        inside the action's transaction, before its work. ``one_time_use`` says, after the
         proof, what the action's mint uses up.
 
         Raises:
@@ -104,25 +104,27 @@ class ConsoleContext:
             found = _preceded(found, first)
         pipeline = self.deps.pipeline
         scheme = DoorProof(_proved(proof)) if callable(proof) else proof
-        if spends is not None:
-            scheme = _SpendingScheme(scheme or pipeline.schemes[found.proof], spends)
+        if one_time_use is not None:
+            scheme = _OneTimeScheme(
+                scheme or pipeline.schemes[found.proof], one_time_use
+            )
         context = pipeline.receive(raw_request(request), request_id(request), door)
         return await pipeline.perform(context, found, read, scheme)
 
 
-class _SpendingScheme:
+class _OneTimeScheme:
     """A scheme whose proof is used up by the mint that it leads to."""
 
-    def __init__(self, scheme: Scheme, spends: Spends) -> None:
+    def __init__(self, scheme: Scheme, one_time_use: FindOneTimeUse) -> None:
         self._scheme = scheme
-        self._spends = spends
+        self._one_time_use = one_time_use
 
     async def prove(
         self, request: RequestContext, service: str, action: str, read: Read
     ) -> tuple[Proved, Given]:
         """As the scheme proves."""
         proved, given = await self._scheme.prove(request, service, action, read)
-        return replace(proved, spends=self._spends()), given
+        return replace(proved, one_time_use=self._one_time_use()), given
 
 
 def _proved(prove: CallerProof) -> Callable[[datetime], Awaitable[Proved]]:

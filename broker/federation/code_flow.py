@@ -7,7 +7,7 @@ Source: OpenID Connect Core 3.1; RFC 7636; RFC 9700 2.1.
 """
 
 import base64
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import httpx2
@@ -19,6 +19,7 @@ from broker.federation.addresses import AddressRefusedError
 from broker.federation.oidc_options import OidcProviderOptions
 from broker.federation.outbound import FetchFailedError, OutboundClient
 from broker.model.entities import OidcProvider
+from broker.model.sealing import Opener
 from broker.protocols.oidc.discovery import (
     MAX_DISCOVERY_BYTES,
     Discovery,
@@ -37,16 +38,6 @@ _LONGEST_HINT = 4096
 
 class CodeFlowFailedError(Exception):
     """The provider cannot be used, or gave no token; the message is for operators."""
-
-
-class Opener(Protocol):
-    """Opens sealed client secrets."""
-
-    def open_sealed(
-        self, purpose: str, account: str, entity_id: str, column: str, sealed: bytes
-    ) -> bytes:
-        """The plain bytes."""
-        ...
 
 
 class CodeFlow:

@@ -131,7 +131,7 @@ def prove_saml(
     ``recipients`` are the installation's, to which those of the options are added.
     ``decryption_keys`` are the provider's, newest first; ``in_response_to`` as in
     `Expected`; ``request_id`` is named in the refusals that name it at AWS. The pairs of the result are this provider's with roles of its own
-    account and may be none; ``spends`` lacks the role, which the caller adds.
+    account and may be none; ``replay_id`` lacks the role, which the caller adds.
 
     Raises:
         InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: the proof is
@@ -197,10 +197,10 @@ def prove_saml(
         issued_at=assertion.issue_instant,
         context=context,
         session_context={key: context[key] for key in SESSION_KEYS},
-        spends=(provider.uuid, assertion.issuer, assertion.assertion_id),
-        spends_until=assertion.latest_not_on_or_after + 2 * skew,
-        spends_per_door=options.mint_per_door,
-        spends_again_until=(
+        replay_id=(provider.uuid, assertion.issuer, assertion.assertion_id),
+        usable_until=assertion.latest_not_on_or_after + 2 * skew,
+        once_per_door=options.mint_per_door,
+        second_use_until=(
             assertion.issue_instant + EXCHANGED_TWICE_WITHIN + skew
             if options.exchange_twice
             else None

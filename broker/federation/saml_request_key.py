@@ -10,7 +10,6 @@ import base64
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from broker.clock import Clock
+from broker.model.sealing import SealerOpener
 from broker.protocols.saml.keys import encryption_certificate, parse_private_key
 from broker.stores.database import Database
 from broker.stores.errors import StoreUnavailableError
@@ -33,22 +33,6 @@ _LOOK_AGAIN_SECONDS = 60.0
 """How long a process may go on with a key that was renewed elsewhere."""
 
 
-class Seals(Protocol):
-    """Seals and opens the broker's own secrets."""
-
-    def seal(
-        self, purpose: str, account: str, entity_id: str, column: str, plaintext: bytes
-    ) -> bytes:
-        """The sealed value."""
-        ...
-
-    def open_sealed(
-        self, purpose: str, account: str, entity_id: str, column: str, sealed: bytes
-    ) -> bytes:
-        """The plain bytes."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class RequestKey:
     """The key, and the DER certificate that publishes its public half."""
@@ -60,9 +44,9 @@ class RequestKey:
 class RequestKeys:
     """Finds the key, or makes it."""
 
-    def __init__(self, database: Database, seals: Seals, clock: Clock) -> None:
+    def __init__(self, database: Database, vault: SealerOpener, clock: Clock) -> None:
         self._database = database
-        self._seals = seals
+        self._vault = vault
         self._clock = clock
         self._key: RequestKey | None = None
         self._sealed_key = ""
@@ -90,7 +74,7 @@ class RequestKeys:
         """Seal the key anew, if there is one: after a rotation."""
         sealed = await find_sealed_request_key(self._database, self._clock.now())
         if sealed is not None:
-            plain = self._seals.open_sealed(*_PLACE, sealed)
+            plain = self._vault.open_sealed(*_PLACE, sealed)
             await self._set(self._sealed(plain))
 
     async def renew(self) -> None:
@@ -118,7 +102,7 @@ class RequestKeys:
             return self._key
         self._sealed_key = sealed
         key = parse_private_key(
-            self._seals.open_sealed(*_PLACE, base64.b64decode(sealed))
+            self._vault.open_sealed(*_PLACE, base64.b64decode(sealed))
         )
         certificate = encryption_certificate(
             key, common_name=_COMMON_NAME, not_before=installation.created_at
@@ -126,7 +110,7 @@ class RequestKeys:
         return RequestKey(key.private_key, certificate)
 
     def _sealed(self, plain: bytes) -> str:
-        return base64.b64encode(self._seals.seal(*_PLACE, plain)).decode("ascii")
+        return base64.b64encode(self._vault.seal(*_PLACE, plain)).decode("ascii")
 
 
 async def find_sealed_request_key(database: Database, now: datetime) -> bytes | None:

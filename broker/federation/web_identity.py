@@ -10,7 +10,7 @@ Source: botocore's STS model; recorded answers (REC-S oidc).
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from broker.errors import (
     AccessDenied,
@@ -37,6 +37,7 @@ from broker.protocols.oidc.verify import (
     peek_unverified,
     verify_token,
 )
+from broker.stores.directory.port.providers import OidcProviderFinder
 
 _LINEAGE_CLAIM = "broker_lineage"
 AMAZON = "www.amazon.com"
@@ -94,21 +95,11 @@ WIRE_ERRORS: Mapping[OidcReason, tuple[type[BrokerError], str | None]] = (
 """The wire error of each refusal; None takes the refusal's own message."""
 
 
-class OidcProviderReader(Protocol):
-    """Finds the providers that an account registered."""
-
-    async def find_oidc_provider(
-        self, account: AccountId, host_and_path: str
-    ) -> OidcProvider | None:
-        """The provider of this issuer in this account."""
-        ...
-
-
 class WebIdentityProver:
     """Proves the callers of ``AssumeRoleWithWebIdentity``."""
 
     def __init__(
-        self, providers: OidcProviderReader, keys: IssuerKeys, *, skew: timedelta
+        self, providers: OidcProviderFinder, keys: IssuerKeys, *, skew: timedelta
     ) -> None:
         self._providers = providers
         self._keys = keys
@@ -222,12 +213,12 @@ class WebIdentityProver:
         options: OidcProviderOptions,
     ) -> FederatedIdentity:
         lasting, context = _condition_keys(token, provider, options)
-        spends: tuple[str, ...] | None = None
+        replay_id: tuple[str, ...] | None = None
         if options.one_time_use and token.token_id is not None:
-            spends = (token.issuer, token.token_id)
+            replay_id = (token.issuer, token.token_id)
             if self._keys.is_private(provider, options):
                 # Keys that one provider alone trusts may spend for it alone.
-                spends = (provider.unique_id, *spends)
+                replay_id = (provider.unique_id, *replay_id)
         return FederatedIdentity(
             principal=Principal.from_provider(
                 PrincipalType.WEB_IDENTITY,
@@ -250,11 +241,11 @@ class WebIdentityProver:
             claims=token.claims,
             token_id=token.token_id or "",
             sealed_lineage=_text(token.claims.get(_LINEAGE_CLAIM)),
-            spends=spends,
-            spends_whole=True,
-            spends_until=(
+            replay_id=replay_id,
+            once_for_all_roles=True,
+            usable_until=(
                 datetime.fromtimestamp(token.expires_at, UTC) + 2 * self._skew
-                if spends
+                if replay_id
                 else None
             ),
         )

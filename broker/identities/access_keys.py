@@ -6,7 +6,6 @@ from datetime import datetime
 from broker.entropy import new_secret_access_key, random_bits
 from broker.errors import NoSuchEntity, ServiceUnavailable
 from broker.identities.limits import Quota, require_within
-from broker.identities.sealing import Sealer
 from broker.model.account import (
     KEY_ID_RANDOM_BITS,
     Account,
@@ -14,6 +13,7 @@ from broker.model.account import (
     format_access_key_id,
 )
 from broker.model.entities import ACCESS_KEY_SEAL, AccessKey, KeyStatus
+from broker.model.sealing import Sealer
 from broker.model.secret import Secret
 from broker.stores.directory.port.access_keys import AccessKeyChange, AccessKeyReader
 from broker.stores.errors import AlreadyExistsError

@@ -12,9 +12,9 @@ from broker.errors import (
     ValidationError,
 )
 from broker.identities.access_keys import insert_new_key
-from broker.identities.sealing import Sealer
 from broker.model.account import Account, AccountId
 from broker.model.entities import AccessKey, KeyStatus
+from broker.model.sealing import Sealer
 from broker.model.secret import Secret
 from broker.stores.directory.port.access_keys import AccessKeyChange
 from broker.stores.directory.port.accounts import AccountChange, AccountReader

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from broker.identities.sealing import Opener
 from broker.model.account import AccountId
 from broker.model.credentials import MFA_SEAL, MfaDevice, MfaState
+from broker.model.sealing import Opener
 from broker.protocols.totp import find_step, totp_step
 from broker.stores.directory.port.mfa import MfaStateWriter
 

@@ -17,10 +17,10 @@ from broker.identities.limits import Quota, require_within
 from broker.identities.mfa_codes import judge_pair, open_seed
 from broker.identities.names import check_path
 from broker.identities.passkeys import missing_device, require_room
-from broker.identities.sealing import Opener, Sealer
 from broker.model.account import Account, AccountId
 from broker.model.arn import iam_arn
 from broker.model.credentials import MFA_SEAL, MfaDevice, MfaState
+from broker.model.sealing import Opener, Sealer
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.directory.port.mfa import MfaDeviceChange, MfaDeviceReader
 from broker.stores.errors import AlreadyExistsError

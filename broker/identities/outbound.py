@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from broker.identities.sealing import Sealer
 from broker.model.account import Account, AccountId
+from broker.model.sealing import Opener, Sealer
 
 OPTION: Final = "OutboundWebIdentityFederation"
 """The name of the account's option."""
@@ -37,16 +37,6 @@ PUBLISHED_AFTER = LONGEST_TOKEN + timedelta(minutes=10)
 _PURPOSE = "outbound-federation"
 _COLUMN = "private-key"
 _RSA_BITS = 2048
-
-
-class Opener(Protocol):
-    """Opens sealed values."""
-
-    def open_sealed(
-        self, purpose: str, account: str, entity_id: str, column: str, sealed: bytes
-    ) -> bytes:
-        """The plain bytes; ``SealBrokenError`` when they do not open."""
-        ...
 
 
 class Resealer(Sealer, Opener, Protocol):

@@ -16,9 +16,9 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from broker.entropy import random_bytes
 from broker.errors import Throttling
-from broker.identities.sealing import Sealer
 from broker.model.account import AccountId
 from broker.model.entities import PASSWORD_SEAL, LoginProfile
+from broker.model.sealing import Sealer
 
 Result = TypeVar("Result")
 

@@ -18,9 +18,9 @@ from broker.errors import (
 )
 from broker.identities.limits import Quota, require_within
 from broker.identities.names import parse_provider_arn
-from broker.identities.sealing import Sealer
 from broker.model.account import Account, AccountId
 from broker.model.entities import EncryptionMode, SamlPrivateKey, SamlProvider
+from broker.model.sealing import Sealer
 from broker.protocols.saml.errors import MetadataRejected, PrivateKeyRejected
 from broker.protocols.saml.keys import parse_private_key
 from broker.protocols.saml.metadata import parse_metadata

@@ -13,9 +13,9 @@ from broker.identities.public_keys import (
     parse_chain,
     require_key_pair,
 )
-from broker.identities.sealing import Sealer
 from broker.model.account import Account, AccountId
 from broker.model.credentials import SERVER_KEY_SEAL, ServerCertificate
+from broker.model.sealing import Sealer
 from broker.model.secret import Secret
 from broker.stores.directory.port.credentials import (
     ServerCertificateChange,

@@ -22,7 +22,6 @@ from broker.identities.public_keys import (
     parse_ssh_key,
     ssh_fingerprint,
 )
-from broker.identities.sealing import Sealer
 from broker.model.account import Account
 from broker.model.credentials import (
     SERVICE_PASSWORD_SEAL,
@@ -31,6 +30,7 @@ from broker.model.credentials import (
     UserCredential,
 )
 from broker.model.entities import User
+from broker.model.sealing import Sealer
 from broker.model.secret import Secret
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.port.credentials import (

@@ -29,11 +29,11 @@ class FederatedIdentity:
     proof. ``session_index`` is what a SAML provider calls its own session, empty when
     it does not say; ``issued_at`` when it issued the assertion. ``context`` holds every condition key of the proof (lower-case names) for
     the trust policy, ``session_context`` those that live on in the session.
-    ``spends`` identifies the proof for the replay rule, None when it may be
-    exchanged again; ``spends_until`` is the last instant at which it could pass.
-    ``spends_per_door`` lets each door spend it for itself; ``spends_whole`` spends it
+    ``replay_id`` identifies the proof for the replay rule, None when it may be
+    exchanged again; ``usable_until`` is the last instant at which it could pass.
+    ``once_per_door`` lets each door spend it for itself; ``once_for_all_roles`` spends it
     for every role at once, not for the one that it opened; until
-    ``spends_again_until`` it may be spent once more. ``token_id`` and
+    ``second_use_until`` it may be spent once more. ``token_id`` and
     ``sealed_lineage`` are a web identity token's, the latter if the broker issued it.
     """
 
@@ -58,11 +58,11 @@ class FederatedIdentity:
     issued_at: datetime | None = None
     context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     session_context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    spends: tuple[str, ...] | None = None
-    spends_until: datetime | None = None
-    spends_per_door: bool = False
-    spends_whole: bool = False
+    replay_id: tuple[str, ...] | None = None
+    usable_until: datetime | None = None
+    once_per_door: bool = False
+    once_for_all_roles: bool = False
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    spends_again_until: datetime | None = None
+    second_use_until: datetime | None = None
     token_id: str = ""
     sealed_lineage: str = ""

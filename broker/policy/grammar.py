@@ -224,7 +224,7 @@ def _check_sids(statements: tuple[Statement, ...], problems: Problems) -> None:
         seen.add(statement.sid)
 
 
-class _Place(NamedTuple):
+class _ConditionPlace(NamedTuple):
     """A place in a Condition; put into words only when something is wrong there."""
 
     operator: str
@@ -634,7 +634,7 @@ class _StatementReader:
                 element="Condition",
             )
         for operator_text, keys in block.items():
-            place = _Place(operator_text)
+            place = _ConditionPlace(operator_text)
             if keys == {}:
                 continue  # IAM does not look at what nothing is compared with
             operator = self.operator(operator_text, place)
@@ -648,7 +648,7 @@ class _StatementReader:
             check = check_boolean if family is None else family.check
             for key, value in keys.items():
                 self.check_key(key, place)
-                key_place = _Place(operator_text, key)
+                key_place = _ConditionPlace(operator_text, key)
                 values = tuple(self.condition_values(value, key_place))
                 for item in values:
                     wrong = check(item)

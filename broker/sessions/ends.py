@@ -10,26 +10,17 @@ made from it go on, as they do when somebody signs out.
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from broker.errors import ServiceUnavailable
 from broker.model.account import AccountId
-from broker.model.revocation import Revocation, Revocations
-from broker.stores.directory.port.revocations import RevocationChange
+from broker.model.revocation import Revocation
+from broker.stores.directory.port.revocations import RevocationChange, RevocationReader
 from broker.stores.errors import StoreUnavailableError
 
 _MARGIN = timedelta(hours=1)
 """A mark outlives what it ends, whatever the clocks say."""
 
 _HEX_DIGITS = 32
-
-
-class RevocationReader(Protocol):
-    """Look-ups that cost no query while nothing changed."""
-
-    async def revocations(self, account: AccountId) -> Revocations:
-        """What is revoked in the account."""
-        ...
 
 
 def end_mark(kind: str, name: str) -> str:

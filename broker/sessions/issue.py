@@ -89,11 +89,11 @@ class SessionIssuer:
         record: CallRecord,
         mark: ReplayMark | None = None,
         *,
-        or_else: ReplayMark | None = None,
+        second_use: ReplayMark | None = None,
     ) -> Minted:
         """Mint, with the call's record completed by the session and made durable.
 
-        ``or_else`` is the mark of a second use: spent when the first one was before.
+        ``second_use`` is the mark of a second use: spent when the first one was before.
 
         Raises:
             PackedPolicyTooLarge: policies and tags do not fit; nothing is spent.
@@ -121,9 +121,9 @@ class SessionIssuer:
         try:
             await self._commit(completed, mark)
         except ProofUsed:
-            if or_else is None:
+            if second_use is None:
                 raise
-            await self._commit(completed, or_else)
+            await self._commit(completed, second_use)
         record.committed = True
         await self._index.put(entry)
         credentials = TemporaryCredentials(

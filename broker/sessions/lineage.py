@@ -263,7 +263,7 @@ async def find_end(traces: tuple[Trace, ...], directory: LineageDirectory) -> st
     return ""
 
 
-class Once:
+class LineageSnapshot:
     """Reads each account once: for a list of sessions, at one moment."""
 
     def __init__(self, directory: LineageDirectory) -> None:

@@ -11,13 +11,13 @@ from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql import Executable
 
-from broker.stores.database import (
+from broker.stores.change_queue import SharedSession, StatementResult
+from broker.stores.connect import (
     POOL_WAIT_SECONDS,
     STATEMENT_SECONDS,
     connect_postgresql,
 )
 from broker.stores.errors import StoreUnavailableError
-from broker.stores.sharing import SharedSession, StatementResult
 from broker.stores.urls import PostgresqlLocation
 
 _POOL_SIZE = 4

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from broker.stores.database import connect_sqlite
+from broker.stores.connect import connect_sqlite
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.ledger.rows import AuditRow, MarkRow
 from broker.stores.ledger.spool import Spool, SpoolFullError
@@ -61,7 +61,7 @@ class _Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class _Handed:
+class _Handover:
     """What one turn of the loop handed over: writes with a caller, and records."""
 
     items: list[QueuedMint | QueuedWrite]
@@ -81,7 +81,7 @@ class SqliteWriter:
         self._path = path
         self._busy_seconds = busy_seconds
         self._spool = spool
-        self._queue: queue.SimpleQueue[_Handed | _Stop] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Handover | _Stop] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
@@ -169,7 +169,7 @@ class SqliteWriter:
 
     def _hand_over(self) -> None:
         if self._rows or self._items:
-            handed = _Handed(self._items, self._rows)
+            handed = _Handover(self._items, self._rows)
             self._items, self._rows = [], []
             self._queue.put(handed)
 
@@ -211,7 +211,7 @@ class SqliteWriter:
         if self._spool is not None:
             self._spool.close()
 
-    def _gather(self) -> list[_Handed | _Stop]:
+    def _gather(self) -> list[_Handover | _Stop]:
         get = self._queue.get
         idle = not self._kept and (self._spool is None or self._spool.is_empty)
         patience = None if idle else 0 if self._spooled else _RETRY_SECONDS
@@ -229,7 +229,7 @@ class SqliteWriter:
         except queue.Empty:
             pass
         together = sum(
-            len(handed.items) for handed in batch if isinstance(handed, _Handed)
+            len(handed.items) for handed in batch if isinstance(handed, _Handover)
         )
         self._crowded = together if together > 1 else 0
         return batch

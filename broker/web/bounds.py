@@ -62,7 +62,7 @@ class Limits:
     unsigned_bytes: int = 16 * 1024 * 1024
 
 
-class Connection(Protocol):
+class WatchedConnection(Protocol):
     """What the watch needs of a connection; ``web.connection`` has it."""
 
     reading_since: float | None
@@ -85,10 +85,10 @@ class Bodies:
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
-        self._held: dict[Connection, int] = {}
+        self._held: dict[WatchedConnection, int] = {}
         self.bytes = 0
 
-    def hold(self, connection: Connection, size: int, now: float) -> bool:
+    def hold(self, connection: WatchedConnection, size: int, now: float) -> bool:
         """Count more of a connection's body; False when there is no room for it.
 
         Those that have been coming for longest make room.
@@ -108,7 +108,7 @@ class Bodies:
         self.bytes += size
         return True
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: WatchedConnection) -> None:
         """Forget a connection's body, if it had any."""
         self.bytes -= self._held.pop(connection, 0)
 
@@ -122,8 +122,8 @@ class Watch:
         self.unsigned = Bodies(limits.unsigned_bytes)
         self._loop = loop
         self._connections_max = _below_the_file_limit(limits.connections)
-        self._open: set[Connection] = set()
-        self._waiting: dict[Connection, None] = {}
+        self._open: set[WatchedConnection] = set()
+        self._waiting: dict[WatchedConnection, None] = {}
         self._step = min(
             _STEP_SECONDS, limits.head_seconds / 4, limits.body_seconds / 4
         )
@@ -132,7 +132,7 @@ class Watch:
         self._is_ticking = False
         self._said_at = float("-inf")
 
-    def admit(self, connection: Connection) -> bool:
+    def admit(self, connection: WatchedConnection) -> bool:
         """Take a new connection in, another out if need be; False if none can go."""
         if len(self._open) >= self._connections_max and not self._make_room():
             return False
@@ -144,16 +144,16 @@ class Watch:
             self._loop.call_later(self._step, self._tick)
         return True
 
-    def wait(self, connection: Connection) -> None:
+    def wait(self, connection: WatchedConnection) -> None:
         """The connection is idle from now on, or is to begin a request."""
         if connection in self._open:
             self._waiting[connection] = None
 
-    def begin(self, connection: Connection) -> None:
+    def begin(self, connection: WatchedConnection) -> None:
         """A head is whole: the connection is no longer waiting for one."""
         self._waiting.pop(connection, None)
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: WatchedConnection) -> None:
         """The connection is over, or as good as."""
         self._open.discard(connection)
         self._waiting.pop(connection, None)
@@ -199,7 +199,7 @@ class Watch:
             return_free_pages()
 
 
-def _age(connection: Connection, now: float) -> float:
+def _age(connection: WatchedConnection, now: float) -> float:
     since = connection.reading_since
     return 0.0 if since is None else now - since
 

@@ -35,7 +35,7 @@ _SCOPE = re.compile(
 )
 
 
-class Form(Enum):
+class ErrorFormat(Enum):
     """How an error is written."""
 
     QUERY = auto()
@@ -48,11 +48,11 @@ class Form(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class ClientDialect:
     """What a request's head says of who sent it: the service meant, if any, and form."""
 
     service: str
-    form: Form
+    form: ErrorFormat
 
     @property
     def means_another_service(self) -> bool:
@@ -97,7 +97,7 @@ FAILURE = Refusal(
 STOPPING = Refusal(503, "ServiceUnavailable", "The broker is stopping.")
 
 
-def find_client(scope: Scope) -> Client:
+def find_client(scope: Scope) -> ClientDialect:
     """Who sent a request, as far as its head says."""
     headers = dict(scope["headers"])
     query: bytes = scope["query_string"]
@@ -107,31 +107,31 @@ def find_client(scope: Scope) -> Client:
     service = match[1].lower() if match else ""
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if b"smithy-protocol" in headers:
-        return Client(service or _UNNAMED, Form.CBOR)
+        return ClientDialect(service or _UNNAMED, ErrorFormat.CBOR)
     if b"x-amz-target" in headers or kind.startswith(b"application/x-amz-json"):
-        return Client(service or _UNNAMED, Form.JSON)
+        return ClientDialect(service or _UNNAMED, ErrorFormat.JSON)
     if service not in _OURS:
-        return Client(service, _form_of(service, is_form=kind == _FORM))
+        return ClientDialect(service, _form_of(service, is_form=kind == _FORM))
     if not service and b"text/html" in headers.get(b"accept", b""):
-        return Client(service, Form.PAGE)
-    return Client(service, Form.QUERY)
+        return ClientDialect(service, ErrorFormat.PAGE)
+    return ClientDialect(service, ErrorFormat.QUERY)
 
 
-def _form_of(service: str, *, is_form: bool) -> Form:
+def _form_of(service: str, *, is_form: bool) -> ErrorFormat:
     if service == "ec2":
-        return Form.EC2
+        return ErrorFormat.EC2
     if service.startswith("s3"):
-        return Form.S3
+        return ErrorFormat.S3
     if service in _XML_SERVICES:
-        return Form.XML
-    return Form.QUERY if is_form else Form.JSON
+        return ErrorFormat.XML
+    return ErrorFormat.QUERY if is_form else ErrorFormat.JSON
 
 
-def other_service(client: Client) -> Refusal:
+def other_service(client: ClientDialect) -> Refusal:
     """What a request for another service is told, as that service would say it."""
     wanted = client.service
     message = f"{SERVED} The request is for {wanted}: check the client's endpoint URL."
-    if client.form in {Form.QUERY, Form.EC2}:
+    if client.form in {ErrorFormat.QUERY, ErrorFormat.EC2}:
         return Refusal(400, "InvalidAction", message)
     return Refusal(404, "UnknownOperationException", message)
 
@@ -147,7 +147,7 @@ def other_host(public_origin: str) -> Refusal:
 
 
 async def answer_refusal(
-    scope: Scope, send: Send, refusal: Refusal, client: Client
+    scope: Scope, send: Send, refusal: Refusal, client: ClientDialect
 ) -> None:
     """Send a refusal in the client's form, and note it for the log line."""
     state = scope["state"]
@@ -159,41 +159,45 @@ async def answer_refusal(
     )
 
 
-def _answer(refusal: Refusal, form: Form, request_id: str) -> tuple[Headers, bytes]:
+def _answer(
+    refusal: Refusal, form: ErrorFormat, request_id: str
+) -> tuple[Headers, bytes]:
     kind, body = _render(refusal, form, request_id)
     headers: Headers = ((b"content-type", kind),)
-    if form in {Form.JSON, Form.CBOR}:
+    if form in {ErrorFormat.JSON, ErrorFormat.CBOR}:
         headers += ((b"x-amzn-errortype", refusal.code.encode()),)
-    if form is Form.CBOR:
+    if form is ErrorFormat.CBOR:
         headers += ((b"smithy-protocol", b"rpc-v2-cbor"),)
     return headers, body
 
 
-def _render(refusal: Refusal, form: Form, request_id: str) -> tuple[bytes, bytes]:
+def _render(
+    refusal: Refusal, form: ErrorFormat, request_id: str
+) -> tuple[bytes, bytes]:
     code, message = refusal.code, refusal.message
     fault = "Receiver" if refusal.status >= FAILURE.status else "Sender"
     match form:
-        case Form.JSON:
+        case ErrorFormat.JSON:
             document = {"__type": code, "code": code, "message": message}
             return b"application/json", json.dumps(document).encode("ascii")
-        case Form.CBOR:
+        case ErrorFormat.CBOR:
             return b"application/cbor", b"\xa2" + b"".join(
                 _cbor_text(text) for text in ("__type", code, "message", message)
             )
-        case Form.EC2:
+        case ErrorFormat.EC2:
             body = (
                 f"<Response><Errors><Error><Code>{code}</Code>"
                 f"<Message>{escape(message)}</Message></Error></Errors>"
                 f"<RequestID>{request_id}</RequestID></Response>\n"
             )
-        case Form.S3:
+        case ErrorFormat.S3:
             body = (
                 f"<Error><Code>{code}</Code><Message>{escape(message)}</Message>"
                 f"<RequestId>{request_id}</RequestId></Error>\n"
             )
-        case Form.PAGE:
+        case ErrorFormat.PAGE:
             return b"text/html; charset=utf-8", _page(refusal, request_id)
-        case Form.QUERY | Form.XML:
+        case ErrorFormat.QUERY | ErrorFormat.XML:
             return b"text/xml", render_fault(
                 code, message, fault=fault, request_id=request_id
             )

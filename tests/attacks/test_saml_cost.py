@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 from lxml import etree, html
 
-from broker.authn.saml_trials import MOST_FAILED_KEYS
+from broker.authn.saml_key_budget import MOST_FAILED_KEYS
 from broker.model.account import Account, AccountId
 from broker.model.entities import SamlProvider
 from broker.protocols.saml import signature

@@ -52,7 +52,7 @@ VALUES: Mapping[str, Any] = {
     "SAMLProviderArn": SAML,
     "SerialNumber": f"{BASE}:mfa/device",
     "AccessKeyIds": ["ASIAIOSFODNN7EXAMPLE"],
-    "Told": [{"Mark": "oidc-logout/x", "Until": 0.0}],
+    "EndMarks": [{"Mark": "oidc-logout/x", "Until": 0.0}],
     "Marks": ["console-end/x"],
     "ExpiresAt": 0,
     "SigningAlgorithm": "RS256",

@@ -22,10 +22,10 @@ from broker.actions.types.iam import (
 from broker.errors import InvalidInput
 from broker.identities import access_keys
 from broker.identities.accounts import require_account
-from broker.identities.sealing import Sealer
 from broker.identities.users import require_user
 from broker.model import entities
 from broker.model.request import Given
+from broker.model.sealing import Sealer
 from broker.stores.directory.port.users import UserReader
 
 

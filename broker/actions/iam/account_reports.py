@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
-from broker.actions.iam.declare import On, change, read
+from broker.actions.iam.declare import ActionTarget, change, read
 from broker.actions.types.iam import (
     AccessKeyLastUsed,
     GenerateCredentialReportResponse,
@@ -181,21 +181,21 @@ async def _get_key_last_used(
     return answer
 
 
-async def _key(given: Given, call: Call) -> On:
+async def _key(given: Given, call: Call) -> ActionTarget:
     """The owner of the key; a refusal does not say who that is."""
     owner = await _key_owner(given, call)
     return replace(owner, shown=f"access key {given['AccessKeyId']}")
 
 
-async def _key_owner(given: Given, call: Call) -> On:
+async def _key_owner(given: Given, call: Call) -> ActionTarget:
     key = await call.directory.find_access_key(given["AccessKeyId"])
     if key is None or key.account != call.account:
-        return On(iam_arn(call.account, "user/*"))
+        return ActionTarget(iam_arn(call.account, "user/*"))
     if key.user_id is None:
-        return On(iam_arn(call.account, "root"))
+        return ActionTarget(iam_arn(call.account, "root"))
     user = await call.directory.find_user_by_id(call.account, key.user_id)
     if user is None:
-        return On(iam_arn(call.account, "user/*"))
+        return ActionTarget(iam_arn(call.account, "user/*"))
     return await on.user({"UserName": user.name}, call)
 
 

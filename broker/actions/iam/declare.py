@@ -24,7 +24,7 @@ Context = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class On:
+class ActionTarget:
     """What a call acts on: the ARN, the tags' condition keys, the boundary it has.
 
     ``shown`` is what a refusal says instead of the ARN: the words of the request, so
@@ -37,16 +37,16 @@ class On:
     shown: str | None = None
 
 
-Target = Callable[[Given, Call], Awaitable[On]]
+Target = Callable[[Given, Call], Awaitable[ActionTarget]]
 """Finds what a call acts on; never raises for something that is not there."""
 
-FurtherTarget = Callable[[Given, Call, On], On | None]
+FurtherTarget = Callable[[Given, Call, ActionTarget], ActionTarget | None]
 """What a call acts on besides its target, if anything."""
 
 Setting = Callable[[Call], Awaitable[bool]]
 """Whether the account's settings permit something to all its users."""
 
-Keys = Callable[[Given, On], Context]
+Keys = Callable[[Given, ActionTarget], Context]
 """Further condition keys of a call."""
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
-from broker.actions.iam.declare import On, change, read
+from broker.actions.iam.declare import ActionTarget, change, read
 from broker.actions.iam.paging import page_request, stored_page, truncation
 from broker.actions.iam.passing import passing
 from broker.identities import instance_profiles
@@ -20,15 +20,15 @@ from broker.model.request import Given
 _MACHINES = "ec2.amazonaws.com"
 
 
-async def instance_profile(given: Given, call: Call) -> On:
+async def instance_profile(given: Given, call: Call) -> ActionTarget:
     """The instance profile ``InstanceProfileName``."""
     name = given["InstanceProfileName"]
     found = await call.directory.find_instance_profile(call.account, name)
     shown = f"instance profile {name}"
     if found is None:
         arn = iam_arn(call.account, f"instance-profile/{name}")
-        return On(arn, shown=shown)
-    return On(found.arn, on.resource_tags(found.tags), shown=shown)
+        return ActionTarget(arn, shown=shown)
+    return ActionTarget(found.arn, on.resource_tags(found.tags), shown=shown)
 
 
 async def _create(given: Given, call: Call) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
-from broker.actions.iam.declare import On, change, read
+from broker.actions.iam.declare import ActionTarget, change, read
 from broker.actions.iam.paging import cut, page_request, truncation
 from broker.actions.types.iam import (
     EntityDetails,
@@ -368,8 +368,8 @@ def _moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-async def _subject_target(given: Given, _call: Call) -> On:
-    return On(given["Arn"])
+async def _subject_target(given: Given, _call: Call) -> ActionTarget:
+    return ActionTarget(given["Arn"])
 
 
 LAST_ACCESSED = (

@@ -12,7 +12,7 @@ import segno
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
-from broker.actions.iam.declare import On, change, read
+from broker.actions.iam.declare import ActionTarget, change, read
 from broker.actions.iam.factors import require_shown_factor
 from broker.actions.iam.holders import find_holder, read_holder
 from broker.actions.iam.paging import cut, page_request, stored_page, truncation
@@ -24,19 +24,19 @@ from broker.errors import (
 from broker.identities import mfa_devices
 from broker.identities.accounts import require_account
 from broker.identities.passkeys import is_passkey, require_passkey_of
-from broker.identities.sealing import Seals
 from broker.identities.tags import KeyCase, checked_tags
 from broker.model.account import Account
 from broker.model.arn import iam_arn
 from broker.model.credentials import MfaDevice, Passkey
 from broker.model.request import Given
+from broker.model.sealing import SealerOpener
 from broker.sessions.vault import SealBrokenError
 
 _PIXELS = 4
 _ASSIGNED = {"Assigned": True, "Unassigned": False, "Any": None}
 
 
-def mfa_device_actions(seals: Seals, attempts: Attempts) -> tuple[Action, ...]:
+def mfa_device_actions(seals: SealerOpener, attempts: Attempts) -> tuple[Action, ...]:
     """The actions on MFA devices; ``seals`` keeps their seeds.
 
     Wrong codes count with those of every other door.
@@ -119,17 +119,17 @@ def mfa_device_actions(seals: Seals, attempts: Attempts) -> tuple[Action, ...]:
     )
 
 
-async def mfa_device(given: Given, call: Call) -> On:
+async def mfa_device(given: Given, call: Call) -> ActionTarget:
     """The device ``SerialNumber``."""
     serial = given["SerialNumber"]
     found = await call.directory.find_mfa_device(call.account, serial)
     if found is not None:
-        return On(found.arn, on.resource_tags(found.tags))
+        return ActionTarget(found.arn, on.resource_tags(found.tags))
     arn = serial if serial.startswith("arn:") else f"mfa/{serial}"
-    return On(arn if arn == serial else iam_arn(call.account, arn))
+    return ActionTarget(arn if arn == serial else iam_arn(call.account, arn))
 
 
-async def _user_or_holder(given: Given, call: Call) -> On:
+async def _user_or_holder(given: Given, call: Call) -> ActionTarget:
     """The user that the request names, or whoever has the device."""
     if "UserName" in given:
         return await on.user(given, call)

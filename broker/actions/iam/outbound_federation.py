@@ -21,9 +21,9 @@ from broker.identities.outbound import (
     issuer_of,
     with_outbound,
 )
-from broker.identities.sealing import Sealer
 from broker.model.account import AccountId
 from broker.model.request import Given
+from broker.model.sealing import Sealer
 
 
 def outbound_federation_actions(

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from broker.actions.action import Action, Call, Handle
 from broker.actions.iam import targets as on
-from broker.actions.iam.declare import Context, On, change, read
+from broker.actions.iam.declare import ActionTarget, Context, change, read
 from broker.actions.types.iam import ListDelegationRequestsResponse
 from broker.errors import (
     AccessDenied,
@@ -80,33 +80,33 @@ async def _update_oidc_provider(given: Given, call: Call) -> dict[str, object]:
     return {}
 
 
-async def _request(given: Given, call: Call) -> On:
-    return On(
+async def _request(given: Given, call: Call) -> ActionTarget:
+    return ActionTarget(
         iam_arn(
             call.account, f"delegation-request/{given.get('DelegationRequestId', '*')}"
         )
     )
 
 
-async def _summarized(given: Given, _call: Call) -> On:
-    return On(given["EntityArn"])
+async def _summarized(given: Given, _call: Call) -> ActionTarget:
+    return ActionTarget(given["EntityArn"])
 
 
-async def _organization_entity(given: Given, call: Call) -> On:
-    return On(iam_arn(call.account, f"access-report/{given['EntityPath']}"))
+async def _organization_entity(given: Given, call: Call) -> ActionTarget:
+    return ActionTarget(iam_arn(call.account, f"access-report/{given['EntityPath']}"))
 
 
-async def _template(given: Given, _call: Call) -> On:
-    return On(given["TemplateArn"])
+async def _template(given: Given, _call: Call) -> ActionTarget:
+    return ActionTarget(given["TemplateArn"])
 
 
-def organizations_policy(given: Given, _on: On) -> Context:
+def organizations_policy(given: Given, _on: ActionTarget) -> Context:
     """``iam:OrganizationsPolicyId``."""
     policy_id = given.get("OrganizationsPolicyId")
     return {} if policy_id is None else {"iam:organizationspolicyid": (policy_id,)}
 
 
-def delegation_asked(given: Given, _on: On) -> Context:
+def delegation_asked(given: Given, _on: ActionTarget) -> Context:
     """``iam:DelegationDuration``, ``iam:NotificationChannel``, ``iam:TemplateArn``."""
     context = {
         "iam:delegationduration": (str(given["SessionDuration"]),),
@@ -118,7 +118,7 @@ def delegation_asked(given: Given, _on: On) -> Context:
     return context
 
 
-def delegation_owner(given: Given, _on: On) -> Context:
+def delegation_owner(given: Given, _on: ActionTarget) -> Context:
     """``iam:DelegationRequestOwner``."""
     owner = given.get("OwnerId")
     return {} if owner is None else {"iam:delegationrequestowner": (owner,)}

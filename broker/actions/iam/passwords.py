@@ -10,7 +10,7 @@ from typing import cast
 
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
-from broker.actions.iam.declare import On, change, granted_if, read
+from broker.actions.iam.declare import ActionTarget, change, granted_if, read
 from broker.actions.types.iam import (
     ChangePasswordRequest,
     CreateLoginProfileRequest,
@@ -248,7 +248,7 @@ async def _users_may_change(call: Call) -> bool:
     return users_may_change(account)
 
 
-async def _self(_given: Given, call: Call) -> On:
+async def _self(_given: Given, call: Call) -> ActionTarget:
     return await on.user({"UserName": _own_name(call)}, call)
 
 

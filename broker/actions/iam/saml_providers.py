@@ -20,9 +20,9 @@ from broker.actions.types.iam import (
 )
 from broker.identities import saml_providers
 from broker.identities.accounts import require_account
-from broker.identities.sealing import Sealer
 from broker.identities.tags import KeyCase, checked_tags
 from broker.model.entities import EncryptionMode
+from broker.model.sealing import Sealer
 from broker.offload import offload_long
 
 

@@ -5,15 +5,15 @@ from typing import Any
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
-from broker.actions.iam.declare import On, change, read
+from broker.actions.iam.declare import ActionTarget, change, read
 from broker.actions.iam.paging import page_request, stored_page, truncation
 from broker.identities import server_certificates
 from broker.identities.accounts import require_account
-from broker.identities.sealing import Sealer
 from broker.identities.tags import KeyCase, checked_tags
 from broker.model.arn import iam_arn
 from broker.model.credentials import ServerCertificate
 from broker.model.request import Given
+from broker.model.sealing import Sealer
 from broker.model.secret import Secret
 
 
@@ -53,16 +53,18 @@ def server_certificate_actions(sealer: Sealer) -> tuple[Action, ...]:
     )
 
 
-async def server_certificate(given: Given, call: Call) -> On:
+async def server_certificate(given: Given, call: Call) -> ActionTarget:
     """The server certificate ``ServerCertificateName``."""
     name = given["ServerCertificateName"]
     found = await call.directory.find_server_certificate(call.account, name)
     if found is None:
-        return On(iam_arn(call.account, f"server-certificate/{name}"))
-    return On(found.arn, on.resource_tags(found.tags))
+        return ActionTarget(iam_arn(call.account, f"server-certificate/{name}"))
+    return ActionTarget(found.arn, on.resource_tags(found.tags))
 
 
-def _renamed(given: Given, call: Call, certificate: On) -> On | None:
+def _renamed(
+    given: Given, call: Call, certificate: ActionTarget
+) -> ActionTarget | None:
     return on.renamed(
         "server-certificate", "NewServerCertificateName", given, call, certificate
     )

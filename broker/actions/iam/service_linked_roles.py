@@ -7,7 +7,7 @@ from typing import Any
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
 from broker.actions.iam import views
-from broker.actions.iam.declare import Context, On, change, read
+from broker.actions.iam.declare import ActionTarget, Context, change, read
 from broker.identities import service_linked_roles
 from broker.identities.accounts import require_account
 from broker.identities.roles import require_role
@@ -108,22 +108,22 @@ async def _usage(task: DeletionTask, call: Call) -> dict[str, Any]:
 _NOBODYS = service_linked_roles.LinkedService("*", "")
 
 
-async def _new_role(given: Given, call: Call) -> On:
+async def _new_role(given: Given, call: Call) -> ActionTarget:
     service = given["AWSServiceName"]
     # What is refused later still has an ARN for the policies to decide about.
     key = service.partition(".amazonaws.com")[0]
     linked = service_linked_roles.linked_services().get(key, _NOBODYS)
     name = service_linked_roles.linked_role_name(linked, given.get("CustomSuffix"))
     path = f"role{SERVICE_ROLE_PATH}{service}/{name}"
-    return On(iam_arn(call.account, path))
+    return ActionTarget(iam_arn(call.account, path))
 
 
-async def _task_role(given: Given, call: Call) -> On:
+async def _task_role(given: Given, call: Call) -> ActionTarget:
     path = given["DeletionTaskId"].removeprefix("task/").rpartition("/")[0]
-    return On(iam_arn(call.account, f"role/{path}"))
+    return ActionTarget(iam_arn(call.account, f"role/{path}"))
 
 
-def linked_service(given: Given, _on: On) -> Context:
+def linked_service(given: Given, _on: ActionTarget) -> Context:
     """``iam:AWSServiceName``."""
     return {"iam:awsservicename": (given["AWSServiceName"],)}
 

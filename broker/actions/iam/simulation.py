@@ -13,7 +13,7 @@ from typing import Any
 
 from broker.actions.action import Call
 from broker.actions.iam import targets as on
-from broker.actions.iam.declare import On, Target, read
+from broker.actions.iam.declare import ActionTarget, Target, read
 from broker.actions.iam.paging import cut, page_request, truncation
 from broker.actions.iam.policy_exclusions import Exclusions
 from broker.actions.iam.simulated_policies import (
@@ -264,15 +264,15 @@ _SOURCES: Mapping[str, tuple[Target, str]] = {
 }
 
 
-async def _policy_source(given: Given, call: Call) -> On:
+async def _policy_source(given: Given, call: Call) -> ActionTarget:
     """The user, role or group ``PolicySourceArn``."""
     arn = given["PolicySourceArn"]
     try:
         entity = parse_entity_arn(arn, call.account)
     except InvalidInput:
-        return On(arn)
+        return ActionTarget(arn)
     if entity.account != call.account:
-        return On(arn)
+        return ActionTarget(arn)
     find, parameter = _SOURCES[entity.kind]
     found = await find({parameter: entity.name}, call)
     return replace(found, shown=arn)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from broker.actions.action import Call
-from broker.actions.iam.declare import Context, On, Target
+from broker.actions.iam.declare import ActionTarget, Context, Target
 from broker.authz.context import tag_context
 from broker.errors import BrokerError, ValidationError
 from broker.identities.managed_policies import find_managed_policy
@@ -25,47 +25,47 @@ from broker.model.principal import PrincipalType
 from broker.model.request import Given
 
 
-async def account(_given: Given, _call: Call) -> On:
+async def account(_given: Given, _call: Call) -> ActionTarget:
     """The account as such: ``*``."""
-    return On("*")
+    return ActionTarget("*")
 
 
-async def role(given: Given, call: Call) -> On:
+async def role(given: Given, call: Call) -> ActionTarget:
     """The role ``RoleName``."""
     name = given["RoleName"]
     found = await call.directory.find_role(call.account, name)
     return _named("role", name, call, found)
 
 
-async def user(given: Given, call: Call) -> On:
+async def user(given: Given, call: Call) -> ActionTarget:
     """The user ``UserName``."""
     name = given["UserName"]
     found = await call.directory.find_user(call.account, name)
     return _named("user", name, call, found)
 
 
-async def group(given: Given, call: Call) -> On:
+async def group(given: Given, call: Call) -> ActionTarget:
     """The group ``GroupName``."""
     name = given["GroupName"]
     found = await call.directory.find_group(call.account, name)
     return _named("group", name, call, found)
 
 
-def renamed_group(given: Given, call: Call, group: On) -> On | None:
+def renamed_group(given: Given, call: Call, group: ActionTarget) -> ActionTarget | None:
     """The group as it will be called: a rename needs the permission for both names."""
     return renamed("group", "NewGroupName", given, call, group)
 
 
-def renamed_user(given: Given, call: Call, user: On) -> On | None:
+def renamed_user(given: Given, call: Call, user: ActionTarget) -> ActionTarget | None:
     """The user as it will be called: a rename needs the permission for both names."""
     return renamed("user", "NewUserName", given, call, user)
 
 
-async def user_or_self(given: Given, call: Call) -> On:
+async def user_or_self(given: Given, call: Call) -> ActionTarget:
     """The user ``UserName``, or the caller when the request names none."""
     name = own_name(given, call)
     if name is None:
-        return On(iam_arn(call.account, "root"))
+        return ActionTarget(iam_arn(call.account, "root"))
     return await user({"UserName": name}, call)
 
 
@@ -88,60 +88,60 @@ def own_name(given: Given, call: Call) -> str | None:
     )
 
 
-async def new_saml_provider(given: Given, call: Call) -> On:
+async def new_saml_provider(given: Given, call: Call) -> ActionTarget:
     """The SAML provider that ``Name`` will name."""
-    return On(iam_arn(call.account, f"saml-provider/{given['Name']}"))
+    return ActionTarget(iam_arn(call.account, f"saml-provider/{given['Name']}"))
 
 
-async def saml_provider(given: Given, call: Call) -> On:
+async def saml_provider(given: Given, call: Call) -> ActionTarget:
     """The SAML provider ``SAMLProviderArn``."""
     arn = given["SAMLProviderArn"]
     try:
         found = await require_saml_provider(call.directory, call.account, arn)
     except BrokerError:
-        return On(arn)
-    return On(found.arn, resource_tags(found.tags))
+        return ActionTarget(arn)
+    return ActionTarget(found.arn, resource_tags(found.tags))
 
 
-async def new_oidc_provider(given: Given, call: Call) -> On:
+async def new_oidc_provider(given: Given, call: Call) -> ActionTarget:
     """The OpenID Connect provider that ``Url`` will name."""
     url = given["Url"]
     with contextlib.suppress(BrokerError):
         # As it will be stored, so that no other spelling evades a policy's Deny.
         url = checked_issuer_url(url, call.account, lambda *_: True)
     host_and_path = url.partition("://")[2]
-    return On(iam_arn(call.account, f"oidc-provider/{host_and_path}"))
+    return ActionTarget(iam_arn(call.account, f"oidc-provider/{host_and_path}"))
 
 
-async def oidc_provider(given: Given, call: Call) -> On:
+async def oidc_provider(given: Given, call: Call) -> ActionTarget:
     """The OpenID Connect provider ``OpenIDConnectProviderArn``."""
     arn = given["OpenIDConnectProviderArn"]
     try:
         found = await require_oidc_provider(call.directory, call.account, arn)
     except BrokerError:
-        return On(arn)
-    return On(found.arn, resource_tags(found.tags))
+        return ActionTarget(arn)
+    return ActionTarget(found.arn, resource_tags(found.tags))
 
 
-async def policy(given: Given, call: Call) -> On:
+async def policy(given: Given, call: Call) -> ActionTarget:
     """The managed policy ``PolicyArn``."""
     arn = given["PolicyArn"]
     shown = f"policy {arn}"
     try:
         found = await find_managed_policy(call.directory, call.account, arn)
     except BrokerError:
-        return On(arn, shown=shown)
+        return ActionTarget(arn, shown=shown)
     tags = {} if found is None else resource_tags(found.tags)
-    return On(arn, tags, shown=shown)
+    return ActionTarget(arn, tags, shown=shown)
 
 
-async def new_policy(given: Given, call: Call) -> On:
+async def new_policy(given: Given, call: Call) -> ActionTarget:
     """The managed policy that ``PolicyName`` will name."""
     made = await new("policy", "PolicyName")(given, call)
     return replace(made, shown=f"policy {given['PolicyName']}")
 
 
-async def policies(given: Given, call: Call) -> On:
+async def policies(given: Given, call: Call) -> ActionTarget:
     """The managed policies below the path that the request gives."""
     found = await all_of("policy")(given, call)
     return replace(found, shown=f"policy path {given.get('PathPrefix', '/')}")
@@ -150,9 +150,9 @@ async def policies(given: Given, call: Call) -> On:
 def new(kind: str, parameter: str) -> Target:
     """A ``kind`` of entity at the path and under the name that the request gives."""
 
-    async def target(given: Given, call: Call) -> On:
+    async def target(given: Given, call: Call) -> ActionTarget:
         path = given.get("Path", "/")
-        return On(iam_arn(call.account, f"{kind}{path}{given[parameter]}"))
+        return ActionTarget(iam_arn(call.account, f"{kind}{path}{given[parameter]}"))
 
     return target
 
@@ -160,8 +160,10 @@ def new(kind: str, parameter: str) -> Target:
 def all_of(kind: str) -> Target:
     """A ``kind`` of entities below the path that the request gives."""
 
-    async def target(given: Given, call: Call) -> On:
-        return On(iam_arn(call.account, f"{kind}{given.get('PathPrefix', '/')}"))
+    async def target(given: Given, call: Call) -> ActionTarget:
+        return ActionTarget(
+            iam_arn(call.account, f"{kind}{given.get('PathPrefix', '/')}")
+        )
 
     return target
 
@@ -169,58 +171,62 @@ def all_of(kind: str) -> Target:
 def any_provider(kind: str) -> Target:
     """All providers of a kind."""
 
-    async def target(_given: Given, call: Call) -> On:
-        return On(iam_arn(call.account, f"{kind}/*"))
+    async def target(_given: Given, call: Call) -> ActionTarget:
+        return ActionTarget(iam_arn(call.account, f"{kind}/*"))
 
     return target
 
 
-def tag_keys(given: Given, _on: On) -> Context:
+def tag_keys(given: Given, _on: ActionTarget) -> Context:
     """``aws:TagKeys`` of the keys in the request."""
     keys = tuple(given["TagKeys"])
     return {"aws:tagkeys": keys} if keys else {}
 
 
-def policy_arn(given: Given, _on: On) -> Context:
+def policy_arn(given: Given, _on: ActionTarget) -> Context:
     """``iam:PolicyARN``."""
     return {"iam:policyarn": (given["PolicyArn"],)}
 
 
-def boundary_asked(given: Given, _on: On) -> Context:
+def boundary_asked(given: Given, _on: ActionTarget) -> Context:
     """``iam:PermissionsBoundary`` as the request sets it."""
     arn = given.get("PermissionsBoundary")
     return {} if arn is None else {"iam:permissionsboundary": (arn,)}
 
 
-def boundary_held(_given: Given, on: On) -> Context:
+def boundary_held(_given: Given, on: ActionTarget) -> Context:
     """``iam:PermissionsBoundary`` as the user or role has it."""
     if on.boundary_arn is None:
         return {}
     return {"iam:permissionsboundary": (on.boundary_arn,)}
 
 
-def renamed(kind: str, parameter: str, given: Given, call: Call, old: On) -> On | None:
+def renamed(
+    kind: str, parameter: str, given: Given, call: Call, old: ActionTarget
+) -> ActionTarget | None:
     """What an entity will be called; None for a request that changes no name."""
     if parameter not in given and "NewPath" not in given:
         return None
     old_path, _, old_name = old.arn.partition(f":{kind}")[2].rpartition("/")
     path = given.get("NewPath", f"{old_path}/")
     name = given.get(parameter, old_name)
-    return On(iam_arn(call.account, f"{kind}{path}{name}"))
+    return ActionTarget(iam_arn(call.account, f"{kind}{path}{name}"))
 
 
-def _named(kind: str, name: str, call: Call, found: User | Role | Group | None) -> On:
+def _named(
+    kind: str, name: str, call: Call, found: User | Role | Group | None
+) -> ActionTarget:
     """An entity that a request names, there or not."""
     shown = f"{kind} {name}"
     if found is None:
-        return On(iam_arn(call.account, f"{kind}/{name}"), shown=shown)
+        return ActionTarget(iam_arn(call.account, f"{kind}/{name}"), shown=shown)
     if isinstance(found, Group):
-        return On(found.arn, shown=shown)
+        return ActionTarget(found.arn, shown=shown)
     context = {
         **resource_tags(found.tags),
         **tag_context("iam:resourcetag", found.tags),
     }
-    return On(found.arn, context, found.boundary_arn, shown)
+    return ActionTarget(found.arn, context, found.boundary_arn, shown)
 
 
 def resource_tags(tags: Mapping[str, str]) -> Context:

@@ -10,17 +10,17 @@ from typing import Any
 
 from broker.actions.action import Action, Call, Handle
 from broker.actions.iam import targets as on
-from broker.actions.iam.declare import Context, Keys, On, Target, change, read
+from broker.actions.iam.declare import ActionTarget, Context, Keys, Target, change, read
 from broker.actions.iam.holders import Holder, find_holder, read_holder
 from broker.actions.iam.paging import cut, page_request, truncation
 from broker.errors import UnrecognizedPublicKeyEncoding
 from broker.identities import user_credentials
 from broker.identities.accounts import require_account
 from broker.identities.public_keys import parse_ssh_key, pem_form, ssh_form
-from broker.identities.sealing import Sealer
 from broker.identities.users import require_user
 from broker.model.credentials import CredentialKind, UserCredential
 from broker.model.request import Given
+from broker.model.sealing import Sealer
 from broker.model.secret import Secret
 from broker.stores.directory.port import DirectoryReader
 
@@ -178,7 +178,7 @@ async def _list_services(given: Given, call: Call) -> dict[str, Any]:
     return answer if page.marker is None else {**answer, **truncation(page)}
 
 
-def service_asked(given: Given, _on: On) -> Context:
+def service_asked(given: Given, _on: ActionTarget) -> Context:
     """``iam:ServiceSpecificCredentialServiceName`` and ``…AgeDays`` as asked for."""
     context: dict[str, tuple[str, ...]] = {
         _SERVICE_KEY: (given["ServiceName"].lower(),)
@@ -189,13 +189,13 @@ def service_asked(given: Given, _on: On) -> Context:
     return context
 
 
-def service_held(_given: Given, on: On) -> Context:
+def service_held(_given: Given, on: ActionTarget) -> Context:
     """``iam:ServiceSpecificCredentialServiceName`` of the credential."""
     service = on.context.get(_SERVICE_KEY)
     return {} if service is None else {_SERVICE_KEY: service}
 
 
-async def _service_credential(given: Given, call: Call) -> On:
+async def _service_credential(given: Given, call: Call) -> ActionTarget:
     """The user, with the service of the credential that the request names."""
     user = await on.user_or_self(given, call)
     found = await call.directory.find_credential(
@@ -213,9 +213,9 @@ def _targets(noun: str) -> tuple[Target, *tuple[Keys, ...]]:
     return (on.user_or_self,)
 
 
-async def _one_or_all(given: Given, call: Call) -> On:
+async def _one_or_all(given: Given, call: Call) -> ActionTarget:
     if given.get("AllUsers"):
-        return On("*")
+        return ActionTarget("*")
     return await on.user_or_self(given, call)
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from broker.sessions.ends import end_mark
 from broker.sessions.handles import Handles
-from broker.sessions.spending import Spending, spending
+from broker.sessions.one_time_use import OneTimeUse, one_time_use
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache
 
@@ -101,9 +101,9 @@ class CommandLineGrants:
         return f"{handle}.{await self._tokens.put({'family': handle}, ends_at)}"
 
 
-def use_of_code(code: str, now: datetime) -> Spending:
+def use_of_code(code: str, now: datetime) -> OneTimeUse:
     """The one exchange that a code is good for."""
-    return spending("login-code", code, until=now + CODE_LIFE)
+    return one_time_use("login-code", code, until=now + CODE_LIFE)
 
 
 def login_end_mark(token: str) -> str:
@@ -111,7 +111,7 @@ def login_end_mark(token: str) -> str:
     return end_mark("login", token.partition(".")[0])
 
 
-def use_of_refresh_token(token: str, family: RefreshFamily) -> Spending:
+def use_of_refresh_token(token: str, family: RefreshFamily) -> OneTimeUse:
     """The one exchange that a refresh token is good for."""
     ends_at = datetime.fromtimestamp(family.ends_at, UTC)
-    return spending("login-refresh", token, until=ends_at)
+    return one_time_use("login-refresh", token, until=ends_at)

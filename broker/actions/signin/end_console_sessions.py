@@ -16,8 +16,8 @@ _LONGEST_SIGN_IN = timedelta(minutes=30)
 """From a proof's issue to the console session that it opens, and more."""
 
 
-class Told(TypedDict):
-    """What sign-ins that are on their way are held to; ``Until`` in seconds since 1970."""
+class EndMark(TypedDict):
+    """Refuses sign-ins still under way; ``Until`` is in seconds since 1970."""
 
     Mark: str
     Until: float
@@ -27,7 +27,7 @@ class EndConsoleSessionsRequest(TypedDict):
     """The sessions that the logout is about, and what it says of later ones."""
 
     AccessKeyIds: Sequence[str]
-    Told: Sequence[Told]
+    EndMarks: Sequence[EndMark]
 
 
 class EndConsoleSessions:
@@ -60,12 +60,12 @@ class EndConsoleSessions:
 
 
 async def _end(given: EndConsoleSessionsRequest, call: Call) -> Mapping[str, Any]:
-    for told in given["Told"]:
+    for mark in given["EndMarks"]:
         await refuse_earlier(
             call.change,
             call.account,
-            told["Mark"],
-            upto=told["Until"],
+            mark["Mark"],
+            upto=mark["Until"],
             until=call.now + _LONGEST_SIGN_IN,
         )
     found = call.prepared

@@ -12,7 +12,7 @@ from typing import Any, NotRequired, TypedDict
 
 from broker.actions.action import Action, Call
 from broker.actions.iam.targets import oidc_provider, saml_provider
-from broker.authn.proof_trial import ProofTrial
+from broker.authn.proof_dry_run import ProofDryRun
 from broker.authz.need import Need
 from broker.errors import InvalidInput, ValidationError
 from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
@@ -62,9 +62,9 @@ class IdentityProviders:
     """The handlers, with what they need."""
 
     def __init__(
-        self, trial: ProofTrial, keys: IssuerKeys, refresher: MetadataRefresher
+        self, dry_run: ProofDryRun, keys: IssuerKeys, refresher: MetadataRefresher
     ) -> None:
-        self._trial = trial
+        self._trial = dry_run
         self._keys = keys
         self._refresher = refresher
         self._watch = HealthWatch(keys, refresher)

@@ -14,7 +14,7 @@ from broker.errors import NoSuchEntity
 from broker.model.page import PageRequest
 from broker.model.request import Given
 from broker.model.session import Session, SessionKind
-from broker.sessions.lineage import Once, find_end, trace
+from broker.sessions.lineage import LineageSnapshot, find_end, trace
 from broker.sessions.revoke import revoke_session
 from broker.stores.cache.port import Cache, SessionRecord
 
@@ -113,7 +113,7 @@ class LiveSessions:
 
     async def of_account(self, call: Call) -> list[SessionRecord]:
         """The account's sessions, without those that were revoked."""
-        directory = Once(call.directory)
+        directory = LineageSnapshot(call.directory)
         found: list[SessionRecord] = []
         marker: str | None = None
         for _ in range(_PAGES_MAX):

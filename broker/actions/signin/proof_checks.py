@@ -18,7 +18,7 @@ _NO_ROLE_DETAIL = (
 )
 
 
-class ListRolesRequest(TypedDict):
+class ProvedRolesRequest(TypedDict):
     """The ARNs of the roles that the proof opens."""
 
     RoleArns: Sequence[str]
@@ -44,7 +44,7 @@ def _check(name: str, handle: Handle, *audited: str) -> Action:
     )
 
 
-async def _list_roles(given: ListRolesRequest, call: Call) -> Mapping[str, Any]:
+async def _list_roles(given: ProvedRolesRequest, call: Call) -> Mapping[str, Any]:
     for arn in given["RoleArns"]:
         call.record.add_resource(arn)
     if not given["RoleArns"]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from broker.sessions.handles import Handles
-from broker.sessions.spending import Spending, spending
+from broker.sessions.one_time_use import OneTimeUse, one_time_use
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache
 
@@ -57,9 +57,9 @@ class SigninTokens:
         await self._handles.forget(token)
 
 
-def use_of(token: str, now: datetime) -> Spending:
+def use_of(token: str, now: datetime) -> OneTimeUse:
     """The one login that a token is good for."""
-    return spending("signin-token", token, until=now + LIFE)
+    return one_time_use("signin-token", token, until=now + LIFE)
 
 
 def _grant(value: dict[str, object] | None) -> SigninGrant | None:

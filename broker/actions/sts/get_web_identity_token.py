@@ -27,11 +27,11 @@ from broker.errors import (
 )
 from broker.identities.outbound import (
     Algorithm,
-    Opener,
     find_outbound,
     issuer_of,
     sign,
 )
+from broker.model.sealing import Opener
 from broker.sessions.keys import KeyringError
 from broker.sessions.vault import SealBrokenError
 from broker.stores.directory.fresh import FreshDirectory

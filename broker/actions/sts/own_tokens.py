@@ -8,13 +8,13 @@ opens ends with whatever the token came from, and nothing opens when that has en
 import json
 from base64 import b64decode, b64encode
 from dataclasses import replace
-from typing import Protocol
 
 from broker.actions.action import Call
 from broker.errors import ExpiredFederationToken, ServiceUnavailable
 from broker.model.account import AccountId, parse_account_id
 from broker.model.federated import FederatedIdentity
 from broker.model.lineage import Lineage, lineage_row, read_lineage
+from broker.model.sealing import SealerOpener
 from broker.sessions.lineage import (
     find_end,
     lineage_from,
@@ -35,27 +35,11 @@ _OVER = (
 )
 
 
-class Sealer(Protocol):
-    """Seals values for one place and opens them there."""
-
-    def seal(
-        self, purpose: str, account: str, entity_id: str, column: str, plaintext: bytes
-    ) -> bytes:
-        """The sealed value."""
-        ...
-
-    def open_sealed(
-        self, purpose: str, account: str, entity_id: str, column: str, sealed: bytes
-    ) -> bytes:
-        """The value; ``SealBrokenError`` when it does not open."""
-        ...
-
-
 class OwnTokens:
     """Seals the lineage into tokens, and reads it from those that come back."""
 
     def __init__(
-        self, sealer: Sealer, fresh: FreshDirectory, public_origin: str
+        self, sealer: SealerOpener, fresh: FreshDirectory, public_origin: str
     ) -> None:
         self._sealer = sealer
         self._fresh = fresh

@@ -106,10 +106,12 @@ class RoleMinter:
             now=call.now,
             least_token_characters=given.get("MinimumSessionTokenSize", 0),
         )
-        mark, or_else = call.mark, None
+        mark, second_use = call.mark, None
         if identity is not None:
-            mark, or_else = _marks(identity, role, call)
-        minted = await self._issuer.issue(order, call.record, mark, or_else=or_else)
+            mark, second_use = _marks(identity, role, call)
+        minted = await self._issuer.issue(
+            order, call.record, mark, second_use=second_use
+        )
         shared: dict[str, Any] = {
             "Credentials": credentials_shape(minted.credentials),
             "AssumedRoleUser": user,
@@ -154,13 +156,13 @@ def _marks(
     identity: FederatedIdentity, role: Role, call: Call
 ) -> tuple[ReplayMark | None, ReplayMark | None]:
     """The one use of this proof, for this role or for all; and one more, if it may be."""
-    until = identity.spends_until
-    if identity.spends is None or until is None:
+    until = identity.usable_until
+    if identity.replay_id is None or until is None:
         # A token that may come again; the sign-in that brought it may not.
         return call.mark, None
-    role_id = () if identity.spends_whole else (role.role_id,)
-    door = (call.request.door.value,) if identity.spends_per_door else ()
-    parts = (*identity.spends, *role_id, *door)
+    role_id = () if identity.once_for_all_roles else (role.role_id,)
+    door = (call.request.door.value,) if identity.once_per_door else ()
+    parts = (*identity.replay_id, *role_id, *door)
 
     def mark(*which: str) -> ReplayMark:
         return ReplayMark(
@@ -169,7 +171,7 @@ def _marks(
             expires_at=until,
         )
 
-    again_until = identity.spends_again_until
+    again_until = identity.second_use_until
     may_come_again = again_until is not None and call.now <= again_until
     return mark(), mark("again") if may_come_again else None
 

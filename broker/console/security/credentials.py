@@ -20,7 +20,7 @@ _STATUSES = frozenset({"Active", "Inactive"})
 
 
 @dataclass(frozen=True, slots=True)
-class CredentialKind:
+class CredentialPage:
     """A kind of credential: IAM's noun for it, its parameter, and where it is shown."""
 
     noun: str
@@ -32,24 +32,24 @@ class CredentialKind:
 
 
 KINDS = {
-    "access-key": CredentialKind(
+    "access-key": CredentialPage(
         "AccessKey", "AccessKeyId", "access key", HOME, "key-gone"
     ),
-    "certificate": CredentialKind(
+    "certificate": CredentialPage(
         "SigningCertificate",
         "CertificateId",
         "signing certificate",
         HOME,
         upload="CertificateBody",
     ),
-    "ssh-key": CredentialKind(
+    "ssh-key": CredentialPage(
         "SSHPublicKey",
         "SSHPublicKeyId",
         "SSH public key",
         SERVICES,
         upload="SSHPublicKeyBody",
     ),
-    "service": CredentialKind(
+    "service": CredentialPage(
         "ServiceSpecificCredential",
         "ServiceSpecificCredentialId",
         "service-specific credential",
@@ -149,7 +149,7 @@ async def _show_service_secret(own: OwnCredentials, made: dict[str, Any]) -> Res
     )
 
 
-def _kind(own: OwnCredentials) -> tuple[str, CredentialKind]:
+def _kind(own: OwnCredentials) -> tuple[str, CredentialPage]:
     name = own.visit.text("kind")
     kind = KINDS.get(name)
     if kind is None:

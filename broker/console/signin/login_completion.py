@@ -36,7 +36,7 @@ from broker.model.caller import Caller
 from broker.model.proof_used import ProofUsed
 from broker.model.request import Door
 from broker.sessions.handles import Handles
-from broker.sessions.spending import spending
+from broker.sessions.one_time_use import one_time_use
 
 CONTINUE = "/signin/continue"
 PARKED = timedelta(seconds=60)
@@ -238,7 +238,7 @@ class LoginCompletion:
             ("sts", "AssumeRoleWithWebIdentity"),
             None,
             lambda: given,
-            spends=lambda: spending(
+            one_time_use=lambda: one_time_use(
                 "oidc-sign-in", arrival.state, until=self._now() + LONGEST_WAY
             ),
         )
@@ -263,7 +263,7 @@ class LoginCompletion:
             ("signin", "ConsoleLogin"),
             redeem,
             lambda: given,
-            spends=lambda: use_of(token, self._now()),
+            one_time_use=lambda: use_of(token, self._now()),
         )
         await tokens.forget(token)
         return result

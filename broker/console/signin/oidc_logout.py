@@ -243,7 +243,7 @@ class OidcLogout:
         )
         return {
             "AccessKeyIds": [one.access_key_id for one in told.logins],
-            "Told": [{"Mark": mark, "Until": until}],
+            "EndMarks": [{"Mark": mark, "Until": until}],
         }
 
     async def _find_own(

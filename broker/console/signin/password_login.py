@@ -61,7 +61,7 @@ class PasswordLogins:
             ("signin", "ConsoleLogin"),
             prove,
             lambda: given,
-            spends=lambda: found[0].use,
+            one_time_use=lambda: found[0].use,
         )
         pending = found[0]
         await self._context.pending.forget(handle)

@@ -17,7 +17,7 @@ from broker.entropy import new_handle
 from broker.errors import ValidationError
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
-from broker.sessions.spending import Spending, spending
+from broker.sessions.one_time_use import OneTimeUse, one_time_use
 
 LIFE = timedelta(minutes=10)
 """From the password to the end of the sign-in, however many steps there are."""
@@ -53,10 +53,10 @@ class PasswordProgress:
     id: str = field(default_factory=new_handle, repr=False)
 
     @property
-    def use(self) -> Spending:
+    def use(self) -> OneTimeUse:
         """The one console session that the sign-in is good for."""
         began = datetime.fromtimestamp(self.began, UTC)
-        return spending("password-sign-in", self.id, until=began + LIFE)
+        return one_time_use("password-sign-in", self.id, until=began + LIFE)
 
     @property
     def is_root(self) -> bool:

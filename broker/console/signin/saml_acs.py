@@ -19,7 +19,7 @@ from starlette.responses import Response
 from broker.actions.signin.proof_checks import NO_ROLE
 from broker.authn.federated_schemes import proved_by
 from broker.authn.nominees import Nominee
-from broker.authn.saml_trials import SamlTrials
+from broker.authn.saml_key_budget import SamlKeyBudget
 from broker.authn.scheme import DoorProof, ProofRefused, Proved
 from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
@@ -231,7 +231,7 @@ class SamlAcs:
         identities: list[FederatedIdentity] = []
         first: BrokerError | None = None
         asked = await self._nominated(peeked, uuid)
-        trials = SamlTrials(peeked.issuer)
+        key_budget = SamlKeyBudget(peeked.issuer)
         open_requests: frozenset[str] = frozenset()
         if answered is not None:
             open_requests = frozenset({answered.request_id})
@@ -247,7 +247,7 @@ class SamlAcs:
                         provider_arn,
                         now,
                         open_requests,
-                        trials=trials,
+                        key_budget=key_budget,
                     )
                 )
             except ServiceUnavailable:

@@ -140,7 +140,7 @@ class SamlLogout:
             DoorProof(prove),
             lambda: {
                 "AccessKeyIds": [one.access_key_id for one in found],
-                "Told": _told(provider, asked[0]),
+                "EndMarks": _told(provider, asked[0]),
             },
         )
         return asked[0], found

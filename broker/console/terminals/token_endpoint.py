@@ -49,8 +49,8 @@ from broker.model.request import Door
 from broker.protocols.oidc.dpop import DpopProof, DpopRejected, verify_proof
 from broker.protocols.oidc.strict_json import parse_object
 from broker.sessions.ends import has_ended
+from broker.sessions.one_time_use import OneTimeUse
 from broker.sessions.resolve import ResolvedSession
-from broker.sessions.spending import Spending
 from broker.stores.errors import StoreFailedError, StoreUnavailableError, refusal_of
 
 PATH = "/v1/token"
@@ -85,7 +85,7 @@ class _Redeemed:
 
     caller: Caller
     family: RefreshFamily
-    use: Spending
+    use: OneTimeUse
     code: str = ""
     used: str = ""
     next: str = ""
@@ -142,7 +142,7 @@ class TokenEndpoint:
                 ("signin", "CreateOAuth2Token"),
                 prove,
                 lambda: {"ClientId": client_id, "GrantType": grant_type},
-                spends=lambda: found[0].use,
+                one_time_use=lambda: found[0].use,
             )
         except ProofUsed as error:
             raise await self._refuse_used(request, found[0]) from error

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from broker.identities.oidc_providers import IsInternal
-from broker.identities.sealing import Sealer
 from broker.identities.template.properties import Properties
 from broker.model.account import Account, AccountId
+from broker.model.sealing import Sealer
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 
 Spec = TypeVar("Spec")

@@ -16,7 +16,7 @@ from broker.protocols.saml.names import SAML, SAMLP, SIGNATURE, XML
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class XmlLimits:
     """How large a document may be, counted in elements and attributes."""
 
     depth: int
@@ -26,7 +26,7 @@ class Limits:
     signatures: int
 
 
-RESPONSE_LIMITS = Limits(
+RESPONSE_LIMITS = XmlLimits(
     depth=32,
     elements=4_000,
     attributes_per_element=64,
@@ -56,7 +56,7 @@ _PARSER = etree.XMLParser(
 )
 
 
-def parse_strictly(text: str, *, limits: Limits = RESPONSE_LIMITS) -> _Element:
+def parse_strictly(text: str, *, limits: XmlLimits = RESPONSE_LIMITS) -> _Element:
     """Parse a document once, or refuse it.
 
     Raises:
@@ -74,7 +74,7 @@ def parse_strictly(text: str, *, limits: Limits = RESPONSE_LIMITS) -> _Element:
     return root
 
 
-def _check_text(text: str, limits: Limits) -> None:
+def _check_text(text: str, limits: XmlLimits) -> None:
     # XML knows no other spelling. Inside comments and CDATA nobody needs them.
     if "<!DOCTYPE" in text:
         raise SamlRejected(SamlReason.DOCTYPE, "the document has a DOCTYPE")
@@ -105,7 +105,7 @@ def _check_text(text: str, limits: Limits) -> None:
             )
 
 
-def _check_tree(root: _Element, limits: Limits) -> None:
+def _check_tree(root: _Element, limits: XmlLimits) -> None:
     nodes: list[_Element] = []
     for node in root.iter():
         nodes.append(node)

@@ -28,7 +28,7 @@ from broker.protocols.saml.algorithms import AlgorithmPolicy
 from broker.protocols.saml.decode import decode_response, decode_text
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.gate import (
-    Limits,
+    XmlLimits,
     children_of,
     parse_strictly,
     require_id,
@@ -68,7 +68,7 @@ MAX_SESSION_INDEXES = 16
 MAX_NAME_CHARACTERS = 1024
 _MAX_INFLATED_BYTES = 64_000
 _RAW_DEFLATE = -15
-_LIMITS = Limits(
+_LIMITS = XmlLimits(
     depth=16,
     elements=200,
     attributes_per_element=32,

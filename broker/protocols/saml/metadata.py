@@ -17,7 +17,7 @@ from broker.protocols.saml.errors import (
     MetadataRejected,
     SamlRejected,
 )
-from broker.protocols.saml.gate import Limits, parse_strictly, text_of
+from broker.protocols.saml.gate import XmlLimits, parse_strictly, text_of
 from broker.protocols.saml.instant import parse_instant
 from broker.protocols.saml.keys import (
     LEGACY_RSA_BITS,
@@ -31,7 +31,7 @@ MAX_CHARACTERS = 10_000_000
 MAX_DESCRIPTORS = 10
 MAX_KEYS = 10
 
-_LIMITS = Limits(
+_LIMITS = XmlLimits(
     depth=64,
     elements=200_000,
     attributes_per_element=256,

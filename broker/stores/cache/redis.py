@@ -20,7 +20,7 @@ from broker.stores.cache.port import SessionRecord
 from broker.stores.cache.records import decode_session, encode_session
 from broker.stores.cache.redis_client import UNREACHABLE, Command, RedisLink
 from broker.stores.errors import InvalidMarkerError, StoreUnavailableError
-from broker.stores.patience import Patience
+from broker.stores.stepped_timeout import SteppedTimeout
 from broker.stores.times import to_millis
 from broker.stores.urls import RedisLocation
 
@@ -219,7 +219,7 @@ class RedisCache:
         if self._clock.monotonic() < self._paused_until:
             raise StoreUnavailableError("the cache did not answer a moment ago")
         try:
-            async with Patience(self._timeout_seconds):
+            async with SteppedTimeout(self._timeout_seconds):
                 answers = await self._link.send_all(commands)
         except UNREACHABLE as error:
             self._paused_until = self._clock.monotonic() + _PAUSE_SECONDS

@@ -18,7 +18,7 @@ from broker.model.page import Page, PageRequest
 from broker.stores.cache.port import SessionRecord
 from broker.stores.cache.rates import SharedRates
 from broker.stores.cache.records import decode_session, encode_session
-from broker.stores.database import connect_sqlite
+from broker.stores.connect import connect_sqlite
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.sqlite_batch import BATCH
 from broker.stores.sqlite_space import give_back

@@ -27,7 +27,7 @@ from broker.clock import Clock
 from broker.model.account import AccountId
 from broker.stores.directory.port.accounts import GenerationReader
 from broker.stores.errors import StoreUnavailableError
-from broker.stores.patience import Patience
+from broker.stores.stepped_timeout import SteppedTimeout
 
 Value = TypeVar("Value")
 
@@ -398,7 +398,7 @@ class Freshness:
         began = self._monotonic()
         asked = tuple(self._generations)
         try:
-            async with Patience(TRUST_SECONDS):
+            async with SteppedTimeout(TRUST_SECONDS):
                 found = await self._directory.generations(asked)
         except (StoreUnavailableError, TimeoutError) as error:
             self._away_until = self._monotonic() + _AWAY_SECONDS

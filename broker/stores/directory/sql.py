@@ -16,6 +16,7 @@ from broker.clock import Clock
 from broker.model.account import AccountId, parse_account_id
 from broker.model.audit import AuditRecord
 from broker.model.credentials import MfaDevice, MfaState, Passkey
+from broker.stores.change_queue import StatementResult
 from broker.stores.database import Connection, Database, translate_errors
 from broker.stores.directory.accounts import AccountReads, AccountWrites
 from broker.stores.directory.credentials import (
@@ -24,7 +25,6 @@ from broker.stores.directory.credentials import (
     replace_state,
 )
 from broker.stores.directory.groups import GroupReads, GroupWrites
-from broker.stores.directory.knowledge import KnowledgeReads, KnowledgeWrites
 from broker.stores.directory.machines import MachineReads, MachineWrites
 from broker.stores.directory.overviews import OverviewReads
 from broker.stores.directory.passkeys import (
@@ -34,6 +34,7 @@ from broker.stores.directory.passkeys import (
 )
 from broker.stores.directory.policies import PolicyReads, PolicyWrites
 from broker.stores.directory.providers import ProviderReads, ProviderWrites
+from broker.stores.directory.reports import ReportReads, ReportWrites
 from broker.stores.directory.roles import RoleReads, RoleWrites
 from broker.stores.directory.statements import (
     AnyRow,
@@ -44,7 +45,6 @@ from broker.stores.directory.users import UserReads, UserWrites
 from broker.stores.errors import OutcomeUnknownError, StoreUnavailableError
 from broker.stores.ledger.rows import AUDIT_COLUMNS, encode_audit
 from broker.stores.schema import AUDIT, GENERATIONS
-from broker.stores.sharing import StatementResult
 
 _GENERATION = select(GENERATIONS.c.generation).where(
     GENERATIONS.c.account == bindparam("of_account")
@@ -63,7 +63,7 @@ class SqlDirectory(
     RoleReads,
     PolicyReads,
     ProviderReads,
-    KnowledgeReads,
+    ReportReads,
     CredentialReads,
     PasskeyReads,
     MachineReads,
@@ -145,7 +145,7 @@ class SqlChange(
     RoleWrites,
     PolicyWrites,
     ProviderWrites,
-    KnowledgeWrites,
+    ReportWrites,
     CredentialWrites,
     PasskeyWrites,
     MachineWrites,

@@ -16,7 +16,8 @@ from typing import Any
 
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import Page, PageRequest
-from broker.stores.database import connect_postgresql, translate_errors
+from broker.stores.connect import connect_postgresql
+from broker.stores.database import translate_errors
 from broker.stores.errors import (
     ConflictError,
     OutcomeUnknownError,

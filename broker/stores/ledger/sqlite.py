@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import Page, PageRequest
-from broker.stores.database import connect_sqlite
+from broker.stores.connect import connect_sqlite
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.ledger.port import ReplayMark
 from broker.stores.ledger.rows import decode_audit, encode_audit, encode_mark

@@ -12,10 +12,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from broker.stores.database import (
-    connect_postgresql,
-    translate_errors,
-)
+from broker.stores.connect import connect_postgresql
+from broker.stores.database import translate_errors
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.sqlite_engine import SQLITE_PRAGMAS
 from broker.stores.sqlite_space import FOR_NEW_FILES

@@ -204,7 +204,7 @@ async def test_a_mint_that_waits_too_long_for_a_lock_never_comes_true(
     await own_ledger.mint(make_record("l1"), make_mark("l1"))
 
 
-class Line:
+class ChangeQueue:
     """A line to PostgreSQL that can be cut: at once, or when the next answer comes."""
 
     def __init__(self, port: int) -> None:
@@ -272,7 +272,7 @@ async def test_a_mint_whose_answer_was_lost_is_looked_up(
     own_postgresql: PostgresqlServer, tmp_path: Path
 ) -> None:
     """The commit took place, the connection broke: the mint is answered."""
-    line = Line(own_postgresql.port)
+    line = ChangeQueue(own_postgresql.port)
     async with line.open() as location:
         ledger = PostgresqlLedger(location, Spool(tmp_path))
         await ledger.start()
@@ -292,7 +292,7 @@ async def test_a_mint_that_nobody_was_told_of_leaves_its_proof_good(
     own_postgresql: PostgresqlServer, own_ledger: Ledger, tmp_path: Path
 ) -> None:
     """The commit took place, and then the worker cannot look: a failover, say."""
-    line = Line(own_postgresql.port)
+    line = ChangeQueue(own_postgresql.port)
     async with line.open() as location:
         ledger = PostgresqlLedger(location, Spool(tmp_path))
         await ledger.start()
@@ -319,7 +319,7 @@ async def test_a_mint_that_nobody_was_told_of_leaves_its_proof_good(
 async def test_a_change_that_cannot_be_looked_up_is_said_to_be_unclear(
     own_postgresql: PostgresqlServer, clock: Any
 ) -> None:
-    line = Line(own_postgresql.port)
+    line = ChangeQueue(own_postgresql.port)
     async with line.open() as location:
         directory = SqlDirectory(Database(location), clock)
         await directory.generations()
@@ -349,7 +349,7 @@ async def test_a_mint_that_was_refused_cannot_come_true_later(
     """
     import asyncpg
 
-    line = Line(own_postgresql.port)
+    line = ChangeQueue(own_postgresql.port)
     blocker = await asyncpg.connect(own_location.dsn)
     async with line.open() as location:
         ledger = PostgresqlLedger(location, Spool(tmp_path))
@@ -381,7 +381,7 @@ async def test_a_mint_that_was_refused_cannot_come_true_later(
 async def test_a_connection_that_was_cut_while_nobody_used_it_is_not_used_again(
     own_postgresql: PostgresqlServer, clock: Any
 ) -> None:
-    line = Line(own_postgresql.port)
+    line = ChangeQueue(own_postgresql.port)
     async with line.open() as location:
         directory = SqlDirectory(Database(location), clock)
         await asyncio.gather(*(directory.generations() for _ in range(4)))

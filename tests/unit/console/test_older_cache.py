@@ -190,8 +190,8 @@ async def test_a_sign_in_at_a_provider_opens_one_session(
     """Whose ID token may come again, as it may at the API."""
     uses = []
 
-    async def perform(*_: Any, spends: Any, **__: Any) -> Any:
-        uses.append(spends().key)
+    async def perform(*_: Any, one_time_use: Any, **__: Any) -> Any:
+        uses.append(one_time_use().key)
         raise StoreUnavailableError
 
     monkeypatch.setattr(scene.context, "perform", perform)

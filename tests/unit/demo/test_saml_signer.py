@@ -40,7 +40,7 @@ def test_a_demo_response_proves_the_person(tmp_path: Path) -> None:
     assert first.subject == "alice & <bob>"
     assert first.tags == {"Team": "blue"}
     assert first.context["saml:cn"] == ("Alice",)
-    assert first.spends != second.spends
+    assert first.replay_id != second.replay_id
 
 
 def test_the_key_stays_with_its_folder_and_its_owner(tmp_path: Path) -> None:

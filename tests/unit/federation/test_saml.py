@@ -76,8 +76,8 @@ def test_a_proof_says_everything_in_aws_terms() -> None:
     assert identity.source_identity == "alice"
     assert identity.session_duration_seconds == 7200
     assert identity.session_ends_at == NOW + timedelta(hours=8)
-    assert identity.spends == (UUID, ENTITY_ID, "_a1")
-    assert identity.spends_until == NOW + timedelta(hours=1) + 2 * SKEW
+    assert identity.replay_id == (UUID, ENTITY_ID, "_a1")
+    assert identity.usable_until == NOW + timedelta(hours=1) + 2 * SKEW
     assert identity.context == {
         "saml:aud": (ACS,),
         "saml:iss": (ENTITY_ID,),
@@ -281,7 +281,7 @@ def test_for_the_aws_profile_an_assertion_without_end_is_remembered_for_a_day(
     with pytest.raises(InvalidIdentityToken):
         prove(lasting)
     proved = prove(lasting, provider=saml_provider(options={"Profile": "aws"}))
-    assert proved.spends_until == NOW + timedelta(days=1) + 3 * SKEW
+    assert proved.usable_until == NOW + timedelta(days=1) + 3 * SKEW
 
 
 def test_whoever_is_in_no_group_lacks_a_role_and_not_a_name() -> None:

@@ -130,7 +130,7 @@ async def test_a_token_becomes_an_identity_in_aws_s_terms(
         "idp.example/tenant:oaud": ("client-1",),
         "sts:roleauthorizedbyidp": ("false",),
     }
-    assert identity.spends is None
+    assert identity.replay_id is None
     assert identity.session_ends_at is None
 
 
@@ -160,8 +160,8 @@ async def test_a_token_may_be_exchanged_again_unless_the_operator_says_once(
 ) -> None:
     providers.register(ISSUER)
     identity = await prove(prover, ISSUER.token(jti="again"))
-    assert identity.spends is None
-    assert identity.spends_until is None
+    assert identity.replay_id is None
+    assert identity.usable_until is None
 
 
 async def test_condition_keys_of_absent_claims_are_absent(
@@ -244,8 +244,8 @@ async def test_one_time_use_spends_the_token_id(
     provider = providers.register(ISSUER, OneTimeUse=True)
     end = 2_000_000_000
     identity = await prove(prover, ISSUER.token(jti="once", exp=end))
-    assert identity.spends == (provider.unique_id, ISSUER.url, "once")
-    assert identity.spends_until == datetime.fromtimestamp(end, UTC) + 2 * SKEW
+    assert identity.replay_id == (provider.unique_id, ISSUER.url, "once")
+    assert identity.usable_until == datetime.fromtimestamp(end, UTC) + 2 * SKEW
     error = await refusal(prover, ISSUER.token())
     assert error.message == "Missing a required claim: jti"
 

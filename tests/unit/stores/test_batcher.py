@@ -8,7 +8,7 @@ import pytest
 from broker.stores.cache.batcher import Batcher
 
 
-class Line:
+class ChangeQueue:
     """Answers numbers with their double, refuses odd ones, and can be cut."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Line:
 
 
 async def test_what_comes_meanwhile_goes_in_the_next_batch() -> None:
-    line = Line()
+    line = ChangeQueue()
     batcher = Batcher(line.send, lambda _: ValueError())
     first = asyncio.create_task(batcher.add(0))
     await asyncio.sleep(0)
@@ -40,7 +40,7 @@ async def test_what_comes_meanwhile_goes_in_the_next_batch() -> None:
 
 
 async def test_a_cut_line_fails_each_caller_with_an_exception_of_its_own() -> None:
-    line = Line()
+    line = ChangeQueue()
     line.cut = True
     line.gate.set()
     batcher = Batcher(line.send, lambda error: ValueError(str(error)))
@@ -54,7 +54,7 @@ async def test_a_cut_line_fails_each_caller_with_an_exception_of_its_own() -> No
 
 
 async def test_a_caller_that_gives_up_costs_the_others_nothing() -> None:
-    line = Line()
+    line = ChangeQueue()
     batcher = Batcher(line.send, lambda _: ValueError())
     first, second = (asyncio.create_task(batcher.add(n)) for n in (0, 2))
     await asyncio.sleep(0.01)

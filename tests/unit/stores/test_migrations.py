@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 
 from broker.stores import migrations
-from broker.stores.database import connect_sqlite
+from broker.stores.connect import connect_sqlite
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.migrations import HEAD, SchemaTooNewError, find_revision, migrate
 from broker.stores.schema import METADATA

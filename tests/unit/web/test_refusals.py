@@ -3,7 +3,14 @@
 import re
 from pathlib import Path
 
-from broker.web.refusals import HEADS, STOPPING, Client, Form, other_host, other_service
+from broker.web.refusals import (
+    HEADS,
+    STOPPING,
+    ClientDialect,
+    ErrorFormat,
+    other_host,
+    other_service,
+)
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "errors.md"
 ROW = re.compile(r"\| ([0-9, ]+) \| (`\w+`(?:, `\w+`)*) \| .+ \|")
@@ -21,7 +28,7 @@ def test_the_document_has_every_refusal_with_its_status() -> None:
         *HEADS.values(),
         STOPPING,
         other_host("https://broker.example"),
-        other_service(Client("ec2", Form.EC2)),
-        other_service(Client("lambda", Form.JSON)),
+        other_service(ClientDialect("ec2", ErrorFormat.EC2)),
+        other_service(ClientDialect("lambda", ErrorFormat.JSON)),
     }
     assert documented == {(each.status, each.code) for each in refusals}

@@ -29,12 +29,16 @@ class SamlProviderReader(Protocol):
         ...
 
 
-class OidcProviderReader(Protocol):
-    """OpenID Connect providers."""
+class OidcProviderFinder(Protocol):
+    """Finds the provider of an issuer (given without its scheme)."""
 
     async def find_oidc_provider(
         self, account: AccountId, host_and_path: str
     ) -> OidcProvider | None: ...
+
+
+class OidcProviderReader(OidcProviderFinder, Protocol):
+    """OpenID Connect providers."""
 
     async def list_oidc_providers(
         self, account: AccountId

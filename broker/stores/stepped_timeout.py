@@ -1,8 +1,8 @@
-"""Time-outs of which a busy event loop takes nothing away.
+"""A time-out that a busy event loop does not shorten.
 
-When hundreds of calls come at once, each turn of the loop takes as long as a store may
-be silent. `asyncio.timeout` then ends what was answered long ago and only waits for its
-turn, and a store that is there counts as away.
+When hundreds of calls arrive at once, one pass of the loop can take as long as the whole
+time-out. `asyncio.timeout` would then cancel work whose answer has arrived but was not
+yet read, and a healthy store would count as away.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from types import TracebackType
 _STEPS = 10
 
 
-class Patience:
-    """Raises ``TimeoutError`` when its block takes longer than so many seconds.
+class SteppedTimeout:
+    """Raises ``TimeoutError`` when its block takes longer than ``seconds``.
 
-    The time is counted in steps, each from when the loop came to the one before: the
-    block has had as many chances to go on. For one block only.
+    The time is counted in steps, each starting when the loop got to the one before, so
+    that the block has had as many chances to continue. Good for one block.
     """
 
     __slots__ = ("_handle", "_is_over", "_left", "_step", "_task")
@@ -28,7 +28,7 @@ class Patience:
         self._handle: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> None:
-        """Begin to count."""
+        """Start counting."""
         self._task = asyncio.current_task()
         self._wait()
 
@@ -38,7 +38,7 @@ class Patience:
         error: BaseException | None,
         _where: TracebackType | None,
     ) -> None:
-        """End; what the time-out interrupted becomes a ``TimeoutError``."""
+        """Stop; a cancellation by the time-out becomes ``TimeoutError``."""
         if self._handle is not None:
             self._handle.cancel()
         if self._is_over and self._task is not None:

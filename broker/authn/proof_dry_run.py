@@ -22,7 +22,7 @@ from broker.protocols.saml.peek import peek_response
 
 
 @dataclass(frozen=True, slots=True)
-class TrialOutcome:
+class DryRunResult:
     """The checks; and for a proof that passed who it is and which roles it opens."""
 
     checks: tuple[Check, ...]
@@ -30,7 +30,7 @@ class TrialOutcome:
     role_arns: tuple[str, ...] = ()
 
 
-class ProofTrial:
+class ProofDryRun:
     """Tries proofs."""
 
     def __init__(self, federated: SamlProver, web_identity: WebIdentityProver) -> None:
@@ -39,7 +39,7 @@ class ProofTrial:
 
     async def try_response(
         self, provider: SamlProvider, text: str, now: datetime
-    ) -> TrialOutcome:
+    ) -> DryRunResult:
         """Try a SAML response: the posted base64, or the XML itself."""
         text = text.strip()
         if text.startswith("<"):
@@ -58,13 +58,13 @@ class ProofTrial:
                 frozenset({answered} if answered else ()),
             )
         except BrokerError as error:
-            return TrialOutcome(diagnose(SAML_STAGES, error))
+            return DryRunResult(diagnose(SAML_STAGES, error))
         roles = tuple(pair.role_arn for pair in identity.role_pairs)
-        return TrialOutcome(diagnose(SAML_STAGES, None), identity, roles)
+        return DryRunResult(diagnose(SAML_STAGES, None), identity, roles)
 
     async def try_token(
         self, provider: OidcProvider, text: str, now: datetime
-    ) -> TrialOutcome:
+    ) -> DryRunResult:
         """Try a web identity token, for this provider alone."""
         text = text.strip()
         try:
@@ -73,10 +73,10 @@ class ProofTrial:
                 text, account=provider.account, now=now
             )
         except BrokerError as error:
-            return TrialOutcome(diagnose(OIDC_STAGES, error))
+            return DryRunResult(diagnose(OIDC_STAGES, error))
         options = parse_oidc_options(provider.options)
         roles = offered_roles(identity, options)
-        return TrialOutcome(diagnose(OIDC_STAGES, None), identity, roles)
+        return DryRunResult(diagnose(OIDC_STAGES, None), identity, roles)
 
 
 def _require_issuer(text: str, provider: OidcProvider) -> None:

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from broker.stores.patience import Patience
+from broker.stores.stepped_timeout import SteppedTimeout
 
 
 async def test_what_is_silent_is_ended() -> None:
     async def wait() -> None:
-        async with Patience(0.02):
+        async with SteppedTimeout(0.02):
             await asyncio.Event().wait()
 
     with pytest.raises(TimeoutError):
@@ -21,11 +21,11 @@ async def test_what_is_silent_is_ended() -> None:
 
 
 async def test_what_is_quick_is_left_alone() -> None:
-    async with Patience(0.02):
+    async with SteppedTimeout(0.02):
         pass
     await asyncio.sleep(0.05)
     with pytest.raises(LookupError):
-        async with Patience(0.02):
+        async with SteppedTimeout(0.02):
             raise LookupError
 
 
@@ -43,7 +43,7 @@ async def test_an_answer_that_is_there_counts_although_the_loop_was_busy() -> No
             loop.call_soon(answer, number)
             await step
 
-    async with Patience(0.02):
+    async with SteppedTimeout(0.02):
         await talk()
 
 
@@ -51,7 +51,7 @@ async def test_a_cancellation_from_outside_stays_one() -> None:
     begun = asyncio.Event()
 
     async def wait() -> None:
-        async with Patience(60):
+        async with SteppedTimeout(60):
             begun.set()
             await asyncio.Event().wait()
 

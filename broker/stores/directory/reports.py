@@ -37,7 +37,7 @@ _IDS_A_QUERY = 500
 _REPORTS_KEPT = timedelta(days=1)
 
 
-class KnowledgeReads(Reads):
+class ReportReads(Reads):
     """See ``DirectoryReader``."""
 
     async def list_inline_policies_of(
@@ -141,7 +141,7 @@ class KnowledgeReads(Reads):
         )
 
 
-class KnowledgeWrites(KnowledgeReads, Writes):
+class ReportWrites(ReportReads, Writes):
     """See ``DirectoryChange``."""
 
     async def put_report(self, report: Report) -> None:

@@ -15,7 +15,7 @@ _MARGIN = timedelta(hours=1)
 
 
 @struct
-class Spending:
+class OneTimeUse:
     """One use of something that opens nothing after ``until``."""
 
     key: bytes
@@ -28,6 +28,6 @@ class Spending:
         )
 
 
-def spending(kind: str, *parts: str, until: datetime) -> Spending:
+def one_time_use(kind: str, *parts: str, until: datetime) -> OneTimeUse:
     """The use of a thing of this kind that ``parts`` tell from all others."""
-    return Spending(key=replay_key((kind, *parts)), until=until)
+    return OneTimeUse(key=replay_key((kind, *parts)), until=until)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 from broker.model.account import AccountId
 from broker.model.audit import AuditRecord
 from broker.model.entities import User
-from broker.stores import sharing
+from broker.stores import change_queue
 from broker.stores.database import Database
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.directory.sql import SqlDirectory
@@ -36,7 +36,7 @@ class RefusedError(Exception):
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine is, whoever waits shares the transaction."""
-    monkeypatch.setattr(sharing, "LONGEST_SECONDS", 60.0)
+    monkeypatch.setattr(change_queue, "MAX_OPEN_SECONDS", 60.0)
 
 
 class Crowd:
@@ -253,7 +253,7 @@ async def test_what_is_over_writes_nothing_more(
 async def test_a_transaction_takes_no_more_than_it_should(
     crowd: Crowd, directory: SqlDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "MOST", 2)
+    monkeypatch.setattr(change_queue, "MAX_CHANGES", 2)
     crowd.come("a")
     crowd.come("b")
     crowd.hold("c")
@@ -267,7 +267,7 @@ async def test_a_transaction_takes_no_more_than_it_should(
 async def test_an_old_transaction_takes_nobody_in(
     crowd: Crowd, directory: SqlDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "LONGEST_SECONDS", 0.0)
+    monkeypatch.setattr(change_queue, "MAX_OPEN_SECONDS", 0.0)
     crowd.come("a")
     crowd.hold("b")
     await crowd.reached.wait()
@@ -289,8 +289,8 @@ async def test_the_longer_commits_take_the_more_changes_share_one(
 
         return end
 
-    monkeypatch.setattr(sharing, "monotonic", lambda: seconds)
-    monkeypatch.setattr(sharing, "LONGEST_SECONDS", 0.0)
+    monkeypatch.setattr(change_queue, "monotonic", lambda: seconds)
+    monkeypatch.setattr(change_queue, "MAX_OPEN_SECONDS", 0.0)
     for session in (SqliteSession, PostgresqlSession):
         monkeypatch.setattr(session, "end", slow(session.end))
     first = crowd.come("a")

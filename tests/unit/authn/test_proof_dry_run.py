@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.authn.proof_trial import ProofTrial, TrialOutcome
+from broker.authn.proof_dry_run import DryRunResult, ProofDryRun
 from broker.federation.diagnosis import State, is_good
 from tests.support.saml_idp import key_pair
 from tests.support.signin import ACCOUNT, SignInWorld, open_world, role_arn
@@ -17,12 +17,12 @@ async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
         yield world
 
 
-async def tried(world: SignInWorld, response: str) -> TrialOutcome:
+async def tried(world: SignInWorld, response: str) -> DryRunResult:
     services = world.services
     provider = await services.fresh.find_saml_provider(ACCOUNT, "Corp")
     assert provider is not None
-    trial = ProofTrial(services.federated, services.web_identity)
-    return await trial.try_response(provider, response, world.clock.now())
+    dry_run = ProofDryRun(services.federated, services.web_identity)
+    return await dry_run.try_response(provider, response, world.clock.now())
 
 
 async def test_a_good_response_shows_who_and_which_roles(world: SignInWorld) -> None:

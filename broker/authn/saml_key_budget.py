@@ -16,7 +16,7 @@ MOST_FAILED_KEYS = 8
 """An honest response fails with the old keys of providers that were not updated."""
 
 
-class SamlTrials:
+class SamlKeyBudget:
     """Remembers what failed, for one response. ``issuer`` is its own, unverified."""
 
     def __init__(self, issuer: str) -> None:

@@ -1,10 +1,10 @@
-"""Changes that wait for each other share a transaction, and its commit.
+"""Changes that would wait for each other share a transaction and its commit.
 
-Changes of one line (an account's on PostgreSQL, all of them on SQLite) take turns in
-the order of coming. While others wait, one that is done does not commit: the next
-goes on in the same transaction, behind a savepoint of its own, and one that fails
-takes back what it wrote itself and nothing else. Nobody is told anything before the
-commit, and when that fails nobody's change was made.
+Changes in one queue (an account's on PostgreSQL, all of them on SQLite) run one after
+the other, first come, first served. While others wait, a finished change does not
+commit: the next one continues in the same transaction behind its own savepoint, and one
+that fails rolls back to that savepoint only. No caller gets an answer before the
+commit, and if the commit fails, none of the changes was made.
 """
 
 import asyncio
@@ -16,22 +16,23 @@ from typing import Any, Protocol
 from sqlalchemy.engine import Dialect, Row
 from sqlalchemy.sql import Executable
 
-MOST = 16
-"""Changes in one transaction, at most."""
+MAX_CHANGES = 16
+"""In one transaction."""
 
-LONGEST_SECONDS = 0.005
-"""No further change joins a transaction that is older, unless a commit takes longer.
+MAX_OPEN_SECONDS = 0.005
+"""No change joins a transaction older than this, or than the last commit took.
 
-Mints and other workers wait for it: not for long, measured by what they wait for anyway.
+Mints and other workers wait for the transaction, so it stays open no longer than they
+would wait for a commit anyway.
 """
 
 _SAVE = "SAVEPOINT change"
-_TAKE_BACK = "ROLLBACK TO SAVEPOINT change"
+_ROLL_BACK = "ROLLBACK TO SAVEPOINT change"
 _RELEASE = "RELEASE SAVEPOINT change"
 
 
 class StatementResult(Protocol):
-    """What a statement of a transaction gave."""
+    """The result of one statement."""
 
     @property
     def rowcount(self) -> int: ...
@@ -40,7 +41,7 @@ class StatementResult(Protocol):
 
 
 class SharedSession(Protocol):
-    """A connection without a transaction of its own: what runs says where it begins."""
+    """A connection on which the caller begins and ends transactions."""
 
     begin: str
     """The statement that begins a writing transaction."""
@@ -51,7 +52,7 @@ class SharedSession(Protocol):
         self, statement: Executable, parameters: Mapping[str, object] | None = None, /
     ) -> StatementResult: ...
     async def prepare(self, *statements: str) -> None:
-        """Run these before the next statement at the latest."""
+        """Run these before the next statement, perhaps together with it."""
         ...
 
     async def run(self, *statements: str) -> None:
@@ -59,16 +60,16 @@ class SharedSession(Protocol):
         ...
 
     async def end(self, *statements: str) -> None:
-        """Run these now, and give the connection back."""
+        """Run these now and return the connection to its pool."""
         ...
 
     async def close(self) -> None:
-        """Give the connection back if it is not; what it did not commit is undone."""
+        """Return the connection if that is still to do; roll back what is open."""
         ...
 
 
-class Turn:
-    """One change's part of a transaction, from its turn to the commit."""
+class QueuedChange:
+    """One change's part of a shared transaction."""
 
     def __init__(self, first: tuple[str, ...]) -> None:
         loop = asyncio.get_running_loop()
@@ -83,7 +84,7 @@ class Turn:
         return self._session.result().dialect
 
     async def start(self) -> None:
-        """Wait for the turn."""
+        """Wait until the change may run."""
         await self._session
 
     async def execute(
@@ -91,16 +92,18 @@ class Turn:
     ) -> StatementResult:
         """Run a statement."""
         if self._kept.done():
-            raise RuntimeError("the transaction is another's by now")
+            raise RuntimeError(
+                "this change is over; the transaction belongs to another"
+            )
         return await self._session.result().execute(statement, parameters)
 
     async def commit(self) -> None:
-        """End the turn, and wait until it is durable."""
+        """End the change and wait until it is durable."""
         self._kept.set_result(True)
         await self.settled()
 
     def leave(self) -> bool:
-        """End the turn and keep nothing of it; whether it was under way."""
+        """End the change without keeping it; whether it had begun."""
         never = self._session.cancel() or self._session.cancelled()
         if self._kept.done():
             return False
@@ -108,28 +111,28 @@ class Turn:
         return not never
 
     async def settled(self) -> None:
-        """Wait until what this turn has seen of others is durable.
+        """Wait until what this change read of others' is durable.
 
-        Raises what the driver raised if it cannot be.
+        Raises what the driver raised if the transaction fails.
         """
         await asyncio.shield(self._outcome)
 
-    # What follows is the line's.
+    # The rest is for the queue.
 
     @property
     def is_waiting(self) -> bool:
-        """Whether somebody still waits for this turn."""
+        """Whether a caller still waits for this change to begin."""
         return not self._session.done()
 
     async def take(self, session: SharedSession, *statements: str) -> bool:
-        """Let the change run to its end in this session; whether it is to be kept."""
+        """Run the change to its end in this session; whether to keep it."""
         await session.prepare(*statements, _SAVE, *self._first)
         if not self._session.done():
             self._session.set_result(session)
         return await self._kept
 
     def settle(self, error: BaseException | None = None) -> None:
-        """Tell what became of the transaction, unless it is told."""
+        """Pass on how the transaction ended, once."""
         if error is not None and not self._session.done():
             self._session.set_exception(error)
         if self._outcome.done():
@@ -138,55 +141,55 @@ class Turn:
             self._outcome.set_result(None)
         else:
             self._outcome.set_exception(error)
-            self._outcome.exception()  # whose it is may have gone
+            self._outcome.exception()  # the caller may have gone
 
 
-class Line:
-    """Who waits to change the same things; one transaction after the other."""
+class ChangeQueue:
+    """Changes that exclude each other; runs them in shared transactions."""
 
     def __init__(self, connect: Callable[[], Awaitable[SharedSession]]) -> None:
         self._connect = connect
-        self._waiting: deque[Turn] = deque()
-        self._conductor: asyncio.Task[None] | None = None
+        self._waiting: deque[QueuedChange] = deque()
+        self._runner: asyncio.Task[None] | None = None
         self._commit_seconds = 0.0
 
-    def join(self, *first: str) -> Turn:
-        """Wait in line; these statements run when the turn begins."""
-        turn = Turn(first)
-        self._waiting.append(turn)
-        if self._conductor is None:
-            self._conductor = asyncio.create_task(self._conduct(), name="changes")
-        return turn
+    def join(self, *first: str) -> QueuedChange:
+        """Queue a change; these statements run as it begins."""
+        change = QueuedChange(first)
+        self._waiting.append(change)
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run_all(), name="changes")
+        return change
 
     async def close(self, seconds: float) -> None:
-        """Wait for what is under way, but not for ever."""
-        if self._conductor is not None:
-            await asyncio.wait([self._conductor], timeout=seconds)
+        """Wait for running changes, at most for so long."""
+        if self._runner is not None:
+            await asyncio.wait([self._runner], timeout=seconds)
 
-    async def _conduct(self) -> None:
-        # In a task of its own: whoever is cancelled takes nobody else along.
+    async def _run_all(self) -> None:
+        # In its own task, so that cancelling one caller does not cancel the others.
         try:
-            while (turn := self._next()) is not None:
-                await self._share(turn)
+            while (change := self._next()) is not None:
+                await self._share(change)
         finally:
-            self._conductor = None
+            self._runner = None
 
-    def _next(self) -> Turn | None:
+    def _next(self) -> QueuedChange | None:
         while self._waiting:
-            turn = self._waiting.popleft()
-            if turn.is_waiting:
-                return turn
+            change = self._waiting.popleft()
+            if change.is_waiting:
+                return change
         return None
 
-    async def _share(self, turn: Turn) -> None:
-        """One transaction: of this turn, and of those that come while it is open."""
-        turns = [turn]
+    async def _share(self, change: QueuedChange) -> None:
+        """One transaction: this change, and those that arrive while it is open."""
+        changes = [change]
         session = None
         try:
             session = await self._connect()
-            await self._run(session, turns)
+            await self._run(session, changes)
         except BaseException as error:
-            for one in turns:
+            for one in changes:
                 one.settle(error)
             if not isinstance(error, Exception):
                 raise
@@ -194,24 +197,26 @@ class Line:
             if session is not None:
                 await session.close()
 
-    async def _run(self, session: SharedSession, turns: list[Turn]) -> None:
-        until = monotonic() + max(LONGEST_SECONDS, self._commit_seconds)
+    async def _run(self, session: SharedSession, changes: list[QueuedChange]) -> None:
+        until = monotonic() + max(MAX_OPEN_SECONDS, self._commit_seconds)
         before = session.begin
         kept = False
         while True:
-            turn = turns[-1]
-            if await turn.take(session, before):
+            change = changes[-1]
+            if await change.take(session, before):
                 kept = True
             else:
                 if not kept:
-                    turn.settle()  # it saw nothing of others
-                await session.run(_TAKE_BACK)
+                    change.settle()  # it read nothing uncommitted
+                await session.run(_ROLL_BACK)
             following = (
-                self._next() if len(turns) < MOST and monotonic() < until else None
+                self._next()
+                if len(changes) < MAX_CHANGES and monotonic() < until
+                else None
             )
             if following is None:
                 break
-            turns.append(following)
+            changes.append(following)
             before = _RELEASE
         if kept:
             began = monotonic()
@@ -219,5 +224,5 @@ class Line:
             self._commit_seconds = monotonic() - began
         else:
             await session.end("ROLLBACK")
-        for turn in turns:
-            turn.settle()
+        for change in changes:
+            change.settle()
