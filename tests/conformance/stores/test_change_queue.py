@@ -244,7 +244,7 @@ async def test_what_is_over_writes_nothing_more(
         await add(change, "a")
     crowd.hold("b")
     await crowd.reached.wait()
-    with pytest.raises(RuntimeError, match="another's"):
+    with pytest.raises(RuntimeError, match="belongs to another"):
         await add(change, "c")
     assert await crowd.end() == [None]
     assert await names_of(directory, "abc") == "ab"
