@@ -9,11 +9,11 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
-from tests.unit.console.test_command_line import Terminal
 
 from broker.console.signin import begin_limits
 from broker.console.signin.begin_limits import PER_ADDRESS
 from tests.support.signin import ACCOUNT, SignInWorld, open_world
+from tests.unit.console.terminals.test_command_line import Terminal
 
 PROVIDER = f"SAMLSP{ACCOUNT}AAAA"
 SAML = f"/signin/{ACCOUNT}/with/{PROVIDER}"

@@ -16,7 +16,7 @@ from botocore.auth import SigV4Auth
 
 from broker.model.raw import RawRequest
 from broker.protocols.sigv4 import (
-    Reason,
+    SignatureReason,
     SigV4Rejected,
     parse_signed,
     prepare_signing_key,
@@ -95,7 +95,7 @@ def _refused(raw: RawRequest) -> SigV4Rejected:
 def test_a_path_counts_as_it_was_sent(signed_path: str, sent_path: bytes) -> None:
     raw = sign("https://h" + signed_path)
     verify(raw)
-    assert _refused(replace(raw, raw_path=sent_path)).reason is Reason.MISMATCH
+    assert _refused(replace(raw, raw_path=sent_path)).reason is SignatureReason.MISMATCH
 
 
 @pytest.mark.parametrize("path", [b"", b"/", b"//", b"/./", b"/a/..", b"/../"])
@@ -136,14 +136,14 @@ def test_spellings_that_mean_something_else_are_refused(
 ) -> None:
     raw = sign(f"{URL}?{signed_query}")
     verify(raw)
-    assert _refused(replace(raw, query=sent_query)).reason is Reason.MISMATCH
+    assert _refused(replace(raw, query=sent_query)).reason is SignatureReason.MISMATCH
 
 
 def test_an_upper_case_signature_is_refused() -> None:
     raw = sign()
     signature = parse_signed(raw).signature
     upper = edited(raw, "authorization", signature, signature.upper())
-    assert _refused(upper).reason is Reason.MISMATCH
+    assert _refused(upper).reason is SignatureReason.MISMATCH
 
 
 @pytest.mark.parametrize(
@@ -157,8 +157,8 @@ def test_a_deciding_header_sent_twice_is_refused(name: str) -> None:
     value = raw.find_header(name.encode())
     assert value
     assert _refused(with_header(raw, name, value)).reason in {
-        Reason.AMBIGUOUS,
-        Reason.INCOMPLETE,
+        SignatureReason.AMBIGUOUS,
+        SignatureReason.INCOMPLETE,
     }
 
 
@@ -167,14 +167,14 @@ def test_a_deciding_header_sent_twice_is_refused(name: str) -> None:
 
 def test_a_signature_that_leaves_the_host_out_is_refused() -> None:
     refused = _refused(_covering("x-amz-date"))
-    assert refused.reason is Reason.NOT_COVERED
+    assert refused.reason is SignatureReason.NOT_COVERED
     assert refused.message == (
         "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
     )
 
 
 def test_a_signature_that_leaves_the_date_header_out_is_refused() -> None:
-    assert _refused(_covering("host")).reason is Reason.NOT_COVERED
+    assert _refused(_covering("host")).reason is SignatureReason.NOT_COVERED
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,10 @@ def test_a_signature_that_leaves_the_date_header_out_is_refused() -> None:
 @pytest.mark.parametrize("make", [sign, presign])
 def test_an_unsigned_amz_header_is_refused(make: Any, name: str) -> None:
     raw = with_header(make(), name, _sha256(BODY))
-    assert _refused(raw).reason in {Reason.NOT_COVERED, Reason.AMBIGUOUS}
+    assert _refused(raw).reason in {
+        SignatureReason.NOT_COVERED,
+        SignatureReason.AMBIGUOUS,
+    }
 
 
 @pytest.mark.parametrize("make", [sign, presign])
@@ -194,10 +197,13 @@ def test_a_hash_that_is_not_signed_must_be_the_bodys(make: Any) -> None:
     verify(with_header(raw, "x-amz-content-sha256", _sha256(raw.body)))
     for wrong in (_sha256(b"other"), "UNSIGNED-PAYLOAD", ""):
         refused = _refused(with_header(raw, "x-amz-content-sha256", wrong))
-        assert refused.reason is Reason.MISMATCH
+        assert refused.reason is SignatureReason.MISMATCH
     twice = with_header(raw, "x-amz-content-sha256", _sha256(raw.body))
     twice = with_header(twice, "x-amz-content-sha256", _sha256(raw.body))
-    assert _refused(twice).reason in {Reason.AMBIGUOUS, Reason.MISMATCH}
+    assert _refused(twice).reason in {
+        SignatureReason.AMBIGUOUS,
+        SignatureReason.MISMATCH,
+    }
 
 
 def test_a_token_need_not_be_signed_in_a_header_but_only_there() -> None:
@@ -206,9 +212,9 @@ def test_a_token_need_not_be_signed_in_a_header_but_only_there() -> None:
     assert signed.session_token == TOKEN
     twice = with_header(sign(), "x-amz-security-token", TOKEN)
     twice = with_header(twice, "x-amz-security-token", TOKEN)
-    assert _refused(twice).reason is Reason.AMBIGUOUS
+    assert _refused(twice).reason is SignatureReason.AMBIGUOUS
     presigned = with_header(presign(), "x-amz-security-token", TOKEN)
-    assert _refused(presigned).reason is Reason.AMBIGUOUS
+    assert _refused(presigned).reason is SignatureReason.AMBIGUOUS
 
 
 @pytest.mark.parametrize(
@@ -222,7 +228,7 @@ def test_a_token_need_not_be_signed_in_a_header_but_only_there() -> None:
 def test_the_list_of_signed_headers_is_sorted_unique_and_lower_case(
     names: tuple[str, ...],
 ) -> None:
-    assert _refused(_covering(*names)).reason is Reason.MISMATCH
+    assert _refused(_covering(*names)).reason is SignatureReason.MISMATCH
 
 
 def test_other_headers_may_be_signed() -> None:
@@ -233,7 +239,7 @@ def test_a_signed_header_that_does_not_arrive_is_refused() -> None:
     raw = sign(headers={"x-k8s-aws-id": ""})
     verify(raw)
     headers = tuple(pair for pair in raw.headers if pair[0] != b"x-k8s-aws-id")
-    assert _refused(replace(raw, headers=headers)).reason is Reason.MISMATCH
+    assert _refused(replace(raw, headers=headers)).reason is SignatureReason.MISMATCH
 
 
 @pytest.mark.parametrize(
@@ -244,18 +250,18 @@ def test_a_signed_header_that_does_not_arrive_is_refused() -> None:
 def test_a_declared_hash_of_the_body_is_not_believed(declared: str) -> None:
     """botocore signs with the declared hash, as S3 wants it."""
     raw = sign(headers={"X-Amz-Content-SHA256": declared})
-    assert _refused(raw).reason is Reason.MISMATCH
+    assert _refused(raw).reason is SignatureReason.MISMATCH
 
 
 def test_a_declared_hash_that_is_not_the_one_signed_is_refused() -> None:
     headers = {"X-Amz-Content-SHA256": "UNSIGNED-PAYLOAD"}
     raw = sign(headers=headers, signer=Computing)
-    assert _refused(raw).reason is Reason.MISMATCH
+    assert _refused(raw).reason is SignatureReason.MISMATCH
 
 
 def test_a_url_that_declares_an_unsigned_payload_is_refused() -> None:
     raw = presign(f"{GET_URL}&X-Amz-Content-Sha256=UNSIGNED-PAYLOAD")
-    assert _refused(raw).reason is Reason.MISMATCH
+    assert _refused(raw).reason is SignatureReason.MISMATCH
 
 
 # STS-03: scope, one place, one value
@@ -283,7 +289,7 @@ def test_header_and_query_signatures_together_are_refused() -> None:
     posted = sign(GET_URL, b"", method="GET")
     both = replace(posted, query=url.query)
     refused = _refused(both)
-    assert refused.reason is Reason.AMBIGUOUS
+    assert refused.reason is SignatureReason.AMBIGUOUS
     assert refused.message.startswith("Found both 'X-Amz-")
     assert refused.message.endswith(
         "as a query-string param and 'Authorization' as HTTP header."
@@ -293,13 +299,13 @@ def test_header_and_query_signatures_together_are_refused() -> None:
 @pytest.mark.parametrize("name", ["X-Amz-Date", "x-amz-security-token"])
 def test_a_signing_parameter_beside_the_header_form_is_refused(name: str) -> None:
     raw = sign(f"{GET_URL}&{name}=x", b"", method="GET")
-    assert _refused(raw).reason is Reason.AMBIGUOUS
+    assert _refused(raw).reason is SignatureReason.AMBIGUOUS
 
 
 @pytest.mark.parametrize("name", ["x-amz-date", "x-amz-security-token"])
 def test_a_signing_header_beside_a_presigned_url_is_refused(name: str) -> None:
     raw = presign(headers={name: "x"})
-    assert _refused(raw).reason is Reason.AMBIGUOUS
+    assert _refused(raw).reason is SignatureReason.AMBIGUOUS
 
 
 @pytest.mark.parametrize(
@@ -312,13 +318,13 @@ def test_a_parameter_repeated_in_any_case_is_refused(name: str) -> None:
         raw.query + f"&{name}=x".encode(),
         raw.query + f"&{name.replace('-', '%2D')}=x".encode(),
     ):
-        assert _refused(replace(raw, query=query)).reason is Reason.AMBIGUOUS
+        assert _refused(replace(raw, query=query)).reason is SignatureReason.AMBIGUOUS
 
 
 def test_a_parameter_in_another_case_is_not_read_instead() -> None:
     raw = presign()
     query = raw.query.replace(b"X-Amz-Expires", b"x-amz-expires")
-    assert _refused(replace(raw, query=query)).reason is Reason.AMBIGUOUS
+    assert _refused(replace(raw, query=query)).reason is SignatureReason.AMBIGUOUS
 
 
 # STS-04: time
@@ -329,7 +335,7 @@ def test_a_date_other_than_the_scopes_is_refused() -> None:
     date = parse_signed(raw).date
     other = edited(raw, "authorization", f"/{date}/", "/20200101/")
     refused = _refused(other)
-    assert refused.reason is Reason.SCOPE
+    assert refused.reason is SignatureReason.SCOPE
     assert refused.message.startswith("Date in Credential scope does not match")
 
 
@@ -342,7 +348,7 @@ def test_a_signature_outside_the_window_is_refused(minutes: int) -> None:
 
 @pytest.mark.parametrize("expires", [-1, 0, 604_801, "60.0", "sixty"])
 def test_a_url_with_an_impossible_lifetime_is_refused(expires: Any) -> None:
-    assert _refused(presign(expires=expires)).reason is Reason.INCOMPLETE
+    assert _refused(presign(expires=expires)).reason is SignatureReason.INCOMPLETE
 
 
 def test_a_url_after_its_lifetime_is_refused() -> None:
@@ -378,6 +384,6 @@ def test_a_signature_of_any_shape_is_only_wrong(signature: str) -> None:
     raw = sign()
     right = parse_signed(raw).signature
     assert _refused(edited(raw, "authorization", right, signature)).reason in {
-        Reason.MISMATCH,
-        Reason.INCOMPLETE,
+        SignatureReason.MISMATCH,
+        SignatureReason.INCOMPLETE,
     }

@@ -8,7 +8,7 @@ import pytest
 
 from broker.model.raw import RawRequest
 from broker.protocols.sigv4 import (
-    Reason,
+    SignatureReason,
     SigV4Rejected,
     derive_signing_key,
     parse_signed,
@@ -76,7 +76,7 @@ def test_a_token_added_after_signing_is_refused_although_the_suite_allows_it() -
     (case,) = [case for case in ALL if case["name"] == TOKEN_ADDED_LATER]
     with pytest.raises(SigV4Rejected) as refused:
         parse_signed(_raw(case["signed_request"]))
-    assert refused.value.reason is Reason.NOT_COVERED
+    assert refused.value.reason is SignatureReason.NOT_COVERED
 
 
 def test_the_signing_key_is_the_documented_one() -> None:

@@ -11,13 +11,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2 as httpx
 import pytest
-from tests.unit.console.test_command_line import (
-    Terminal,
-    allow,
-    get_code,
-    log_in,
-    refused,
-)
 from tests.unit.console.test_oidc_logout import (
     Scene,
     channel,
@@ -48,6 +41,13 @@ from tests.support.signin import (
     get_signin_token,
     login_url,
     role_arn,
+)
+from tests.unit.console.terminals.test_command_line import (
+    Terminal,
+    allow,
+    get_code,
+    log_in,
+    refused,
 )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from broker.model.raw import RawRequest
 from broker.protocols.sigv4 import (
-    Reason,
+    SignatureReason,
     SigV4Rejected,
     parse_signed,
 )
@@ -35,15 +35,15 @@ def _with_authorization(text: str) -> RawRequest:
 
 def test_a_request_without_any_signature_is_unsigned() -> None:
     refused = _refused(_raw())
-    assert refused.reason is Reason.UNSIGNED
+    assert refused.reason is SignatureReason.UNSIGNED
     assert refused.message == "Request is missing Authentication Token"
     query = b"Action=X&Policy=x-amz-date"
-    assert _refused(_raw(query=query)).reason is Reason.UNSIGNED
+    assert _refused(_raw(query=query)).reason is SignatureReason.UNSIGNED
 
 
 @pytest.mark.parametrize("text", ["", "Bearer abc", "Basic eDp5", "AWS AKID:sig"])
 def test_another_scheme_is_no_signature(text: str) -> None:
-    assert _refused(_with_authorization(text)).reason is Reason.UNSIGNED
+    assert _refused(_with_authorization(text)).reason is SignatureReason.UNSIGNED
 
 
 AUTHORIZATIONS = [
@@ -93,7 +93,7 @@ def test_an_incomplete_authorization_header_is_explained(
     text: str, message: str
 ) -> None:
     refused = _refused(_with_authorization(text))
-    assert refused.reason is Reason.INCOMPLETE
+    assert refused.reason is SignatureReason.INCOMPLETE
     assert refused.message.startswith(message)
 
 
@@ -122,7 +122,7 @@ def test_a_date_in_another_form_is_shown(date: str) -> None:
     good = raw.find_header(b"x-amz-date")
     assert good
     refused = _refused(edited(raw, "x-amz-date", good, date.encode().decode("latin-1")))
-    assert refused.reason is Reason.INCOMPLETE
+    assert refused.reason is SignatureReason.INCOMPLETE
     assert refused.message.startswith("Date must be in ISO-8601 'basic format'. Got '")
     assert refused.message.isascii()
 
@@ -132,7 +132,7 @@ def test_a_date_in_another_form_is_shown(date: str) -> None:
 )
 def test_a_lifetime_outside_one_second_to_a_week_is_refused(expires: str) -> None:
     refused = _refused(presign(expires=expires))
-    assert refused.reason is Reason.INCOMPLETE
+    assert refused.reason is SignatureReason.INCOMPLETE
     assert refused.message.startswith("X-Amz-Expires must be a number between 1 and")
 
 
@@ -162,13 +162,13 @@ def test_another_query_algorithm_is_no_signature() -> None:
     raw = presign()
     query = raw.query.replace(b"AWS4-HMAC-SHA256", b"AWS4-HMAC-SHA1")
     refused = _refused(replace(raw, query=query))
-    assert refused.reason is Reason.UNSIGNED
+    assert refused.reason is SignatureReason.UNSIGNED
     assert refused.message == "Missing Authentication Token"
 
 
 @pytest.mark.parametrize("query", [b"a=%", b"a=%4", b"%zz=1", b"X-Amz-Date=%f"])
 def test_a_broken_escape_is_a_malformed_query(query: bytes) -> None:
-    assert _refused(_raw(query=query)).reason is Reason.MALFORMED_QUERY
+    assert _refused(_raw(query=query)).reason is SignatureReason.MALFORMED_QUERY
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_broken_escape_is_a_malformed_query(query: bytes) -> None:
 def test_any_spelling_of_a_signing_parameter_counts_as_a_signature(
     query: bytes,
 ) -> None:
-    assert _refused(_raw(query=query)).reason is not Reason.UNSIGNED
+    assert _refused(_raw(query=query)).reason is not SignatureReason.UNSIGNED
 
 
 def test_messages_are_short_and_printable() -> None:

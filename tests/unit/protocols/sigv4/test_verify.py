@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from broker.protocols.sigv4 import (
-    Reason,
+    SignatureReason,
     SignedRequest,
     SigV4Rejected,
     verify_scope,
@@ -63,7 +63,7 @@ def test_every_wrong_part_of_the_scope_is_named_in_order(
     with pytest.raises(SigV4Rejected) as refused:
         verify_scope(signed, regions=frozenset({"eu-west-3"}), service="sts")
     assert refused.value.message == text
-    assert refused.value.reason is Reason.SCOPE
+    assert refused.value.reason is SignatureReason.SCOPE
 
 
 def test_a_configured_region_is_accepted() -> None:
@@ -89,7 +89,7 @@ def test_a_clock_may_be_five_minutes_off(seconds: float) -> None:
 def test_an_old_signature_is_told_the_window() -> None:
     with pytest.raises(SigV4Rejected) as refused:
         verify_time(SIGNED, now=AT + timedelta(seconds=301))
-    assert refused.value.reason is Reason.TIME
+    assert refused.value.reason is SignatureReason.TIME
     assert refused.value.message == (
         "Signature expired: 20240506T070809Z is now earlier than 20240506T070810Z "
         "(20240506T071310Z - 5 min.)"
