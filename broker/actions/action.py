@@ -70,7 +70,7 @@ class Call:
             directory=self.directory,
             record=self.record,
             identity=self.identity,
-            spends=self.spends,
+            one_time_use=self.one_time_use,
             needs=needs,
         )
 

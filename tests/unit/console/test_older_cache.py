@@ -11,13 +11,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2 as httpx
 import pytest
-from tests.unit.console.test_oidc_logout import (
-    Scene,
-    channel,
-    is_in,
-    logout_token,
-    tell,
-)
 
 from broker import app as composition
 from broker.console.console_session import CompletedLogin
@@ -41,6 +34,13 @@ from tests.support.signin import (
     get_signin_token,
     login_url,
     role_arn,
+)
+from tests.unit.console.signin.test_oidc_logout import (
+    Scene,
+    channel,
+    is_in,
+    logout_token,
+    tell,
 )
 from tests.unit.console.terminals.test_command_line import (
     Terminal,
