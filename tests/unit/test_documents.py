@@ -1,0 +1,66 @@
+"""The documents name files, folders and headings that exist."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "samples").glob("*.md"),
+        *(ROOT / "tests").glob("*/README.md"),
+    ]
+)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+CODE = re.compile(r"`([^`\n]+)`")
+PATH = re.compile(r"(?:broker|docs|samples|tests|benchmarks)/[\w./-]+|[\w/]+\.py")
+EXAMPLES = {"broker/x/y.py", "tests/unit/x/test_y.py"}
+"""Paths in CONTRIBUTING.md that stand for others."""
+
+MODULES = {
+    f"/{path.relative_to(ROOT)}"
+    for folder in ("broker", "samples", "tests", "benchmarks")
+    for path in (ROOT / folder).rglob("*.py")
+    if "node_modules" not in path.parts
+}
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    heads = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", head.lower()) for head in heads)
+    return {head.replace(" ", "-") for head in plain}
+
+
+def dead_links(document: Path) -> Iterator[str]:
+    for link in LINK.findall(document.read_text("utf-8")):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = document.parent / path if path else document
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            yield link
+
+
+def missing_paths(document: Path) -> Iterator[str]:
+    """Paths from the root that do not exist; modules may be named by their end."""
+    named = filter(PATH.fullmatch, CODE.findall(document.read_text("utf-8")))
+    for path in set(named) - EXAMPLES:
+        if not (ROOT / path).exists() and not any(
+            module.endswith(f"/{path}") for module in MODULES
+        ):
+            yield path
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: each.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    assert list(dead_links(document)) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: each.name)
+def test_the_files_that_it_names_exist(document: Path) -> None:
+    assert list(missing_paths(document)) == []
