@@ -1,17 +1,17 @@
-"""Makes the keys and certificates that an installation may need. None is committed.
+"""Create the keys and certificates that an installation may need. None is committed.
 
     python certs/make.py secrets/ --host broker.example.com
 
-writes into the folder, never over anything that is there, keys with mode 0600:
+writes these into the folder, with mode 0600 for keys, and overwrites nothing:
 
-ca.key, ca.crt                an authority of your own, to sign the next one
-tls.key, tls.crt              for the proxy that ends TLS in front of the broker
-saml-signing.key, .crt        for an identity provider of your own that signs SAML
+ca.key, ca.crt                your own certificate authority, which signs the next one
+tls.key, tls.crt              for the proxy that terminates TLS in front of the broker
+saml-signing.key, .crt        for your own identity provider, to sign SAML
 saml-decryption.key           for a SAML provider with encrypted assertions
                               (AddPrivateKey of CreateSAMLProvider)
 
-The broker's own sealing keys are not made here: it makes its keyring itself, for an
-empty database, and `broker keys rotate` renews it.
+The broker's own encryption keys are not among them: the broker creates its keyring for an
+empty database, and `broker keys rotate` adds keys.
 """
 
 import argparse
@@ -35,7 +35,7 @@ Pair = tuple[Key, x509.Certificate]
 
 
 def main() -> None:
-    """Make everything."""
+    """Create all files."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -12,6 +12,7 @@ DOCUMENTS = sorted(
         *ROOT.glob("*.md"),
         *(ROOT / "docs").rglob("*.md"),
         *(ROOT / "samples").glob("*.md"),
+        *(ROOT / "certs").glob("*.md"),
         *(ROOT / "tests").glob("*/README.md"),
     ]
 )
