@@ -37,6 +37,7 @@ from tests.authorization.inputs import (
     TASK_POLICY,
 )
 from tests.support.saml_idp import metadata_xml
+from tests.support.tables import lay_tables
 
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 READER = "arn:aws:iam::aws:policy/IAMReadOnlyAccess"
@@ -92,7 +93,9 @@ CONTROL = document(allow("*"), allow(["iam:Delete*", "sts:Assume*"], Effect="Den
 @asynccontextmanager
 async def open_installation(folder: Path) -> AsyncIterator[Services]:
     """A broker with the accounts, entities and policies of the table."""
-    async with open_services(Settings(data_dir=folder, rate_limit=0)) as services:
+    settings = Settings(data_dir=folder, rate_limit=0)
+    await lay_tables(settings)
+    async with open_services(settings) as services:
         for account in map(AccountId, (ACCOUNT, OTHER, BOUND)):
             await _fill(services, account)
         yield services

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["broker.cli.main"])
+_forks.set_forkserver_preload(["broker.cli.main", "alembic.command"])
 
 
 class Forked:

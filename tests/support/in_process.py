@@ -28,6 +28,7 @@ from broker.model.account import AccountId
 from broker.services import Services
 from broker.settings import Settings
 from tests.support.broker import REGION, Key
+from tests.support.tables import lay_tables
 
 ORIGIN = "http://127.0.0.1:8080"
 FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
@@ -177,11 +178,11 @@ class InProcess:
 async def in_process(folder: Path, **settings: Any) -> AsyncIterator[InProcess]:
     """A broker with these settings, without accounts and without rate limit."""
     clock = MovableClock()
-    given = {"public_url": ORIGIN, "rate_limit": 0, **settings}
+    values = {"public_url": ORIGIN, "rate_limit": 0, **settings}
+    given = Settings(data_dir=folder / "data", **values)
+    await lay_tables(given)
     async with (
-        composition.open_services(
-            Settings(data_dir=folder / "data", **given), clock
-        ) as services,
+        composition.open_services(given, clock) as services,
         httpx.AsyncClient(
             transport=httpx.ASGITransport(app=composition.compose(services, ())),
             base_url=ORIGIN,

@@ -28,6 +28,7 @@ from broker.settings import Settings
 from tests.support import saml_idp
 from tests.support.mints import mint_order
 from tests.support.saml_idp import KeyPair, key_pair
+from tests.support.tables import lay_tables
 
 ORIGIN = "http://127.0.0.1:8080"
 ACCOUNT = AccountId("111122223333")
@@ -230,6 +231,7 @@ async def open_world(folder: Path, **settings: Any) -> AsyncIterator[SignInWorld
         allowed_destinations=settings.pop("allowed_destinations", (APPS,)),
         **settings,
     )
+    await lay_tables(given)
     async with composition.open_services(given, clock) as services:
         await fill(services, clock.now())
         world = SignInWorld(services, clock, composition.compose(services, ()))
