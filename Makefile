@@ -1,4 +1,4 @@
-.PHONY: help demo test check bench lock pictures types catalogue format
+.PHONY: help demo quick test long coverage check bench lock pictures types catalogue format
 .DEFAULT_GOAL := help
 
 help: ## Show what can be made
@@ -12,6 +12,18 @@ test: ## Set everything up and run the whole check
 	@.ci/setup test
 	@$(MAKE) --no-print-directory check
 	@.venv/bin/python -m pytest -n 2 --dist worksteal
+
+quick: check ## What tells most within a minute
+	@.venv/bin/python -m pytest -q -n 2 --dist worksteal tests/unit/protocols tests/unit/policy tests/unit/model
+	@.venv/bin/python -m pytest -q -m quick -k "not redis" tests/scenarios
+
+long: ## What is long by nature: before a large change is called done
+	@.ci/setup test
+	@.venv/bin/python -m pytest --long -n 2 --dist worksteal --timeout 3600
+
+coverage: ## The whole check once more, and which lines it reaches
+	@.ci/setup test
+	@.venv/bin/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-report=html:artefacts/coverage
 
 check: ## Format, lint, types and import contracts
 	.venv/bin/ruff format --check .

@@ -64,6 +64,7 @@ def federation_token(place: Place) -> Key:
     return Key.of(sts.get_federation_token(Name="dora", Policy=POLICY)["Credentials"])
 
 
+@pytest.mark.quick
 def test_the_link_opens_the_console_once(place: Place) -> None:
     done = place.link(
         federation_token(place),

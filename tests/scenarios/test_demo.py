@@ -115,6 +115,7 @@ def run_sample(demo: RunningDemo, name: str, *words: str, **environment: str) ->
     return done.stdout
 
 
+@pytest.mark.quick
 def test_a_person_with_one_role_goes_straight_into_the_console(
     demo: RunningDemo,
 ) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import httpx2 as httpx
+import pytest
 from lxml import html
 
 from tests.scenarios.installation import (
@@ -18,6 +19,7 @@ from tests.support.refusals import refused
 SESSION_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/"
 
 
+@pytest.mark.quick
 def test_a_web_identity_token_becomes_credentials(installation: Installation) -> None:
     answer = installation.web_identity()
     assert answer["AssumedRoleUser"]["Arn"] == f"{SESSION_ARN}workload"
@@ -58,6 +60,7 @@ def test_a_token_may_be_exchanged_again(installation: Installation) -> None:
     assert first["Credentials"] != second["Credentials"]
 
 
+@pytest.mark.quick
 def test_an_assertion_becomes_credentials_once(installation: Installation) -> None:
     response = installation.assertion()
     answer = installation.saml(response)

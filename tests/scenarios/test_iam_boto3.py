@@ -17,6 +17,7 @@ READ = {
 }
 
 
+@pytest.mark.quick
 def test_a_user_with_a_key_does_what_its_policies_allow(
     broker: RunningBroker, iam: Any
 ) -> None:

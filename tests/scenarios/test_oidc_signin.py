@@ -34,6 +34,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcWorld]:
         yield world
 
 
+@pytest.mark.quick
 def test_a_person_ends_in_the_console_with_the_role_of_their_group(
     world: OidcWorld,
 ) -> None:

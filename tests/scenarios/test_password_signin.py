@@ -97,6 +97,7 @@ def html_text(page: str) -> str:
     return text
 
 
+@pytest.mark.quick
 def test_a_user_signs_in_and_takes_the_session_to_a_terminal(
     broker: RunningBroker, iam: Any
 ) -> None:
