@@ -1,10 +1,12 @@
-"""The documents name files, folders and headings that exist."""
+"""The documents name files, headings and settings that exist."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from broker.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -65,3 +67,10 @@ def test_links_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: each.name)
 def test_the_files_that_it_names_exist(document: Path) -> None:
     assert list(missing_paths(document)) == []
+
+
+def test_the_manual_has_a_row_for_every_setting() -> None:
+    manual = (ROOT / "docs" / "operating.md").read_text("utf-8")
+    settings = manual.partition("## Settings")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `BROKER_(\w+)` \|", settings, re.MULTILINE)
+    assert sorted(rows) == sorted(name.upper() for name in Settings.model_fields)
