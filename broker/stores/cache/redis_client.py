@@ -16,6 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from broker.stores.urls import RedisLocation
 
@@ -161,6 +162,8 @@ def _common_options(location: RedisLocation, seconds: float) -> dict[str, Any]:
         "socket_connect_timeout": seconds,
         "max_connections": _MAX_CONNECTIONS,
         "retry": Retry(NoBackoff(), 0),
+        # With them on, the library hands out pooled connections that the server closed.
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
 
 

@@ -662,6 +662,23 @@ async def test_without_redis_every_call_is_refused_at_once_and_comes_back(
         await call()
 
 
+async def test_a_redis_that_came_back_meanwhile_refuses_no_call(
+    own_redis: RedisServer, redis_cache: RedisCache
+) -> None:
+    """Connections that it closed while nobody used them are not used again."""
+
+    async def calls() -> None:
+        # Each takes a connection of its own.
+        await asyncio.gather(*(redis_cache.get("a", bytes([n])) for n in range(8)))
+        await redis_cache.list_sessions(ACCOUNT, PageRequest())
+
+    for _ in range(3):
+        await calls()
+    await asyncio.to_thread(own_redis.restart)
+    for _ in range(3):
+        await calls()
+
+
 async def test_a_redis_that_refuses_says_why(own_redis: RedisServer) -> None:
     from broker.clock import SystemClock
 
