@@ -70,7 +70,7 @@ class Broker:
                 services.metadata_refresher.refreshing()
             )
             self._app = compose(services, self._sign_in_links)
-        except Exception as error:  # noqa: BLE001  # the server is told, and stops
+        except Exception as error:  # noqa: BLE001  # the server reports it and stops
             await self._stack.aclose()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return

@@ -60,7 +60,7 @@ class BrokerError(Exception):
 
     @property
     def words(self) -> str:
-        """What people are told: the message, or the code, and the advice."""
+        """What people read: the message, or the code, and the advice."""
         return with_advice(self.message or self.code, self.advice)
 
 

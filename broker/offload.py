@@ -40,9 +40,9 @@ _unproved = _Offload("offload-unproved")
 
 
 async def offload(work: Callable[[], Value], *, proved: bool = True) -> Value:
-    """What ``work`` returns or raises; it must share nothing that others change.
+    """What ``work`` returns or raises; it must not share mutable state.
 
-    ``proved`` tells whether the caller proved something yet.
+    ``proved`` says whether the caller is authenticated yet.
 
     Raises:
         Throttling: too many are waiting already.

@@ -183,7 +183,7 @@ async def open_keyring(settings: Settings, stores: Stores, clock: Clock) -> Keyr
 
 
 async def _bind_keyring(path: Path, database: Database, clock: Clock) -> str:
-    """Claim an empty database for new keys; whose it is then, by fingerprint.
+    """Claim an empty database for new keys; returns its keyring's fingerprint.
 
     Raises:
         KeyringError: EXISTS, the keyring of a database that is lost.

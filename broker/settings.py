@@ -299,7 +299,7 @@ class Settings(BaseSettings):
         return frozenset({f"{self.public_origin}/saml", *self.saml_recipients})
 
     def make_data_dir(self) -> None:
-        """Make the data folder, for nobody else to look into, if it is missing.
+        """Create the data folder, private to its owner, if it is missing.
 
         Raises:
             SettingsError: it cannot be made, or nothing can be written there.

@@ -137,7 +137,7 @@ class Action:
     call is permitted and before the transaction begins; what it returns is the call's
     ``prepared``. ``calls`` is how many calls it
     counts for in the account's rate limit: one that costs more counts for more, and
-    what must never be refused for none. ``lists`` tells that answers can be long.
+    what must never be refused for none. ``lists`` says that answers can be long.
     """
 
     service: str

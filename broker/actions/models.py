@@ -1,7 +1,7 @@
 """The service models, read from botocore's data without botocore's session.
 
-Documentation strings are dropped: they are most of the memory and nobody reads them
-at run time. How a service words its refusals is not in its model and stands here.
+Documentation strings are dropped: they take most of the memory and are not used at run
+time. How a service words its refusals is not in its model, so it is defined here.
 """
 
 import gzip
@@ -29,7 +29,7 @@ _DOCUMENT = "It must contain only printable ASCII characters."
 
 _WORDINGS: dict[ServiceName, Wording] = {
     "sts": Wording(),
-    # Recorded in 2026: IAM tells no values, and has sentences of its own for some.
+    # Recorded in 2026: IAM quotes no values, and words some constraints differently.
     "iam": Wording(
         shows_values=False,
         never_null=frozenset({"tagKeys"}),

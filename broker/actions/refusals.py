@@ -23,7 +23,7 @@ _ERRORS: Mapping[QueryReason, type[BrokerError]] = {
 
 
 def wire_error(refusal: QueryRejected | StoreFailedError) -> BrokerError:
-    """The error that a client is told."""
+    """The error that the client receives."""
     if isinstance(refusal, QueryRejected):
         return _ERRORS[refusal.reason](refusal.message)
     return refusal_of(refusal)

@@ -1,1 +1,1 @@
-"""What happened, to whom, by whom and why: one record a call, never a secret."""
+"""The audit trail: one record per call, saying who did what and why, never a secret."""

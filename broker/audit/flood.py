@@ -11,7 +11,7 @@ RECORDS_PER_SECOND = 5
 """Failures of one source that are recorded in full within one second."""
 
 MAX_SOURCES = 10_000
-"""Sources told apart within one second; further ones share one count."""
+"""Sources counted separately within one second; further ones share one count."""
 
 _OTHERS = "other addresses"
 

@@ -1,13 +1,13 @@
-"""How often somebody may guess: failures counted per user, browser and address.
+"""Limits guessing: counts failures per user, browser and address.
 
-An attempt counts as a failure before anything is verified, so that many at once are no
-way around; a right one is taken back. A user's password has one count at every door,
-and so have the codes of their devices. A browser that its user signed in with before
-has a count of its own, so that nobody locks users out by guessing from elsewhere.
+An attempt counts as a failure before it is verified, so that parallel attempts cannot
+exceed the limit; success takes it back. All doors share one count per user for the
+password and one for codes. A browser in which the user has signed in before has its own
+count, so that guessing from elsewhere cannot lock the user out.
 
-Since what is under way counts, only few attempts of one user or address are at a time;
-the others wait for their turn. Honest people who come together are not taken for
-somebody who guesses, and one address does not keep the hashing of passwords to itself.
+Since unfinished attempts count, only a few per user or address run at a time and the
+rest queue. People who sign in at the same moment are thus not mistaken for an attack,
+and one address cannot monopolise password hashing.
 
 Source: OWASP, "Slow Down Online Guessing Attacks with Device Cookies".
 """
@@ -110,7 +110,7 @@ class _AttemptQueue:
         self.waiting = 0
 
     def leave(self) -> None:
-        """Give a place back; whoever is to do it keeps the line."""
+        """Give a place back."""
         self.places.release()
 
 
@@ -134,7 +134,7 @@ class Attempts:
             Throttling: it is one too many, or too many wait; the block is not entered.
         """
         async with AsyncExitStack() as turns:
-            # The user's first: whoever waits there keeps no other of the address.
+            # The user's queue first: waiting there holds no place of the address.
             for limit in reversed(limits):
                 await self._take_turn(limit, turns)
             await self._count(limits)

@@ -180,7 +180,7 @@ class SamlProver:
     async def _find_newer(
         self, provider: SamlProvider, error: BrokerError
     ) -> SamlProvider | None:
-        """The provider as published by now, where that may change the outcome."""
+        """The provider as now published, where that may change the outcome."""
         if self._newer_metadata is None or "MetadataUrl" not in provider.options:
             return None
         cause = error.__cause__
@@ -225,7 +225,8 @@ class SamlProver:
                     purpose, provider.account, key.key_id, column, key.sealed_pem
                 )
             except SealBrokenError as error:
-                # What is not encrypted for it must go on; `broker doctor` tells.
+                # Unencrypted assertions must still pass; `broker doctor` warns about
+                # it.
                 _log.error("decryption key does not open", reason=str(error))
                 continue
             yield parse_private_key(pem)

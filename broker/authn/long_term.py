@@ -1,8 +1,8 @@
 """Long-term access keys: from a key id to its owner and its secret.
 
-Status and existence are asked of the directory at every call (at most a second old)
-and the secret is opened anew, so that neither a deactivated access key nor a revoked
-storage key lives on in a cache.
+Every call checks existence and status (at most a second old) and decrypts the secret
+again, so that neither a deactivated access key nor a revoked storage key survives in a
+cache.
 """
 
 from typing import Protocol
@@ -53,9 +53,9 @@ class LongTermKeys:
 
         Raises:
             InvalidClientTokenId: there is no such key, it is inactive, or its user
-                is gone, or its secret does not open: one text for all, only ``detail``
-                tells them apart.
-            ServiceUnavailable: none of that can be told now.
+                is gone, or its secret does not open: all with the same message, and
+                only ``detail`` says which.
+            ServiceUnavailable: the directory is away.
         """
         account = find_account_of_key_id(access_key_id)
         if account is None or not access_key_id.startswith(_PREFIX):

@@ -45,7 +45,7 @@ class MfaVerifier:
             ValidationError: one of the two parameters without the other.
             AccessDenied: no such device of this caller, or no code of now.
             Throttling: too many codes were wrong, at whatever door.
-            ServiceUnavailable: it cannot be told.
+            ServiceUnavailable: the directory is away.
         """
         if serial is None and code is None:
             return None

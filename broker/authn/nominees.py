@@ -1,4 +1,4 @@
-"""For whom a proof was brought that was refused: so that they can find out why.
+"""Finds the account whose provider a refused proof names, so that it can see why.
 
 Nothing here is proved. A refused proof names an account, a provider, an issuer; the
 account whose provider that is gets the record of the refusal, and nothing else follows.
@@ -24,12 +24,12 @@ from broker.stores.directory.port.providers import SamlProviderReader
 from broker.stores.errors import StoreUnavailableError
 
 _SEARCH_SECONDS = 2.0
-"""Between two searches of all metadata: strangers' posts cause them."""
+"""Between two searches of all metadata, since unauthenticated posts trigger them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nominee:
-    """The account, and the provider when it is one of the account's."""
+    """The account, and its provider if there is such a one."""
 
     account: AccountId
     provider: SamlProvider | OidcProvider | None = None
@@ -46,7 +46,7 @@ class Nominee:
 
 
 class Nominees:
-    """Finds them; None means that it cannot be told."""
+    """Finds nominees; None if there is none, or the directory is away."""
 
     def __init__(
         self, fresh: FreshDirectory, directory: SamlProviderReader, clock: Clock
@@ -57,7 +57,7 @@ class Nominees:
         self._searched_at = float("-inf")
 
     async def of_saml_provider(self, provider_arn: str) -> Nominee | None:
-        """By the provider that a request names."""
+        """The nominee by the provider ARN of a request."""
         try:
             account = account_of_arn(provider_arn, "saml-provider/")
             name = parse_provider_arn(provider_arn, account, "saml-provider")
@@ -67,7 +67,7 @@ class Nominees:
             return None
 
     async def of_token(self, role_arn: str, token: str) -> Nominee | None:
-        """By the account of the role that is asked for, and the token's issuer."""
+        """The nominee by the requested role's account and the token's issuer."""
         try:
             account = account_of_arn(role_arn, "role/")
             try:
@@ -82,7 +82,7 @@ class Nominees:
             return None
 
     async def of_response(self, response_text: str) -> Nominee | None:
-        """By its issuer, for a response that names no provider.
+        """The nominee by issuer, for a response posted without a provider.
 
         Only when one account alone has registered that issuer: what one account's
         identity provider sends is no other's business.

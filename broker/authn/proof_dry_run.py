@@ -1,6 +1,6 @@
-"""Tries a proof for one provider and tells all: for operators and administrators.
+"""Verifies a proof against one provider and reports every check, for administrators.
 
-Nothing is minted and nothing is spent.
+Mints nothing and does not use the proof up.
 """
 
 import base64
@@ -23,7 +23,7 @@ from broker.protocols.saml.peek import peek_response
 
 @dataclass(frozen=True, slots=True)
 class DryRunResult:
-    """The checks; and for a proof that passed who it is and which roles it opens."""
+    """The checks and, if all passed, the identity and the roles it may assume."""
 
     checks: tuple[Check, ...]
     identity: FederatedIdentity | None = None
@@ -31,7 +31,7 @@ class DryRunResult:
 
 
 class ProofDryRun:
-    """Tries proofs."""
+    """Verifies proofs without using them."""
 
     def __init__(self, federated: SamlProver, web_identity: WebIdentityProver) -> None:
         self._federated = federated
@@ -45,7 +45,7 @@ class ProofDryRun:
         if text.startswith("<"):
             text = base64.b64encode(text.encode()).decode("ascii")
         try:
-            # Which requests are open only the browser's sign-in knows.
+            # Only the browser's sign-in knows the open requests: accept any.
             answered = peek_response(text).in_response_to
         except SamlRejected:
             answered = None
@@ -80,15 +80,15 @@ class ProofDryRun:
 
 
 def _require_issuer(text: str, provider: OidcProvider) -> None:
-    """Refuse a token of another provider, which the account may have, too.
+    """Refuse another issuer's token, even if the account trusts that issuer, too.
 
     Raises:
-        InvalidIdentityToken: it is one.
+        InvalidIdentityToken: another provider issued it.
     """
     try:
         issuer = peek_unverified(text).issuer
     except OidcRejected:
-        return  # what is wrong with it is told when it is tried
+        return  # verification will report what is wrong with it
     if issuer != provider.url:
         raise InvalidIdentityToken(
             detail=f"the token is of {issuer:.300}, not of {provider.url}"

@@ -1,8 +1,8 @@
-"""What one posted response may cost: whose keys are tried before it is refused.
+"""Bounds how many providers' keys are tried for one posted response.
 
-Nothing stands between a stranger and the assertion consumer service, and each key that
-is tried digests the whole document. The same document is not tried twice with the same
-keys, and after enough keys have failed nobody else is asked.
+Anyone can post to the assertion consumer service, and each key tried means digesting
+the whole document. The same keys are not tried twice for a document, and after enough
+failures no further provider is tried.
 """
 
 from typing import NoReturn
@@ -17,7 +17,7 @@ MOST_FAILED_KEYS = 8
 
 
 class SamlKeyBudget:
-    """Remembers what failed, for one response. ``issuer`` is its own, unverified."""
+    """Remembers which keys failed for one response. ``issuer`` is unverified."""
 
     def __init__(self, issuer: str) -> None:
         self._issuer = issuer
@@ -25,10 +25,10 @@ class SamlKeyBudget:
         self._spent = 0
 
     def begin(self, metadata: IdpMetadata) -> None:
-        """Before a provider's keys are tried.
+        """Call before a provider's keys are tried.
 
         Raises:
-            InvalidIdentityToken: they would fail, or enough have.
+            InvalidIdentityToken: they are bound to fail, or the budget is used up.
         """
         descriptor = metadata.find_descriptor(self._issuer)
         if self._issuer and descriptor is None:
@@ -50,7 +50,7 @@ class SamlKeyBudget:
             )
 
     def note(self, metadata: IdpMetadata, error: BrokerError) -> None:
-        """After they were tried in vain."""
+        """Record that a provider's keys did not verify the response."""
         cause = error.__cause__
         if (
             isinstance(cause, SamlRejected)
@@ -61,7 +61,7 @@ class SamlKeyBudget:
 
 
 def _keys(metadata: IdpMetadata) -> frozenset[tuple[str, bytes]]:
-    """Fewer of these can never verify more."""
+    """The entity and key pairs; a subset cannot verify what the whole set did not."""
     return frozenset(
         (descriptor.entity_id, key.spki)
         for descriptor in metadata.descriptors

@@ -33,12 +33,12 @@ class Proved:
 
 
 class ProofRefused(Exception):
-    """A proof is refused, and whom it concerns is known.
+    """A proof was refused, and the account it concerns is known.
 
-    ``error`` is what the client is told. The rest lets those find out who look after
-    it: the ``account``, the ``arn`` of the provider or user that the proof is said to
-    be of, and the ``provider_id`` of a provider. None of that is proved; a ``caller``
-    is, by an earlier step.
+    ``error`` is what the client gets. The rest is for the administrators concerned: the
+    ``account``, the ``arn`` of the provider or user that the proof claims, and the
+    ``provider_id`` of a provider. None of that is proved; a ``caller`` is, by an
+    earlier step.
     """
 
     def __init__(
@@ -76,8 +76,8 @@ class Scheme(Protocol):
     ) -> tuple[Proved, Given]:
         """The proved caller, and the input as ``read`` gave it.
 
-        A scheme whose proof is a parameter reads first; any other proves first, so
-        that a stranger learns nothing about the input.
+        A scheme whose proof is a parameter reads first; any other proves first, so that
+        unauthenticated clients learn nothing about the input.
 
         Raises:
             BrokerError: the proof is refused.

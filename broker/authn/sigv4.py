@@ -105,8 +105,8 @@ class SigningKeys:
     def verify(self, signed: SignedRequest, raw: RawRequest, secret: Secret) -> None:
         """Check the signature with the key for the request's scope.
 
-        Only a key that verified is remembered, so that nobody without the secret can
-        crowd others out.
+        Only a key that verified is remembered, so that clients without a secret cannot
+        evict the entries of others.
 
         Raises:
             SigV4Rejected: the signature is wrong.
@@ -161,7 +161,7 @@ class SignatureScheme:
             IncompleteSignature, MalformedQueryString: the signature cannot be read.
             SignatureDoesNotMatch: form, scope, time or signature is wrong.
             InvalidClientTokenId, ExpiredToken: the credentials are not live ones.
-            ServiceUnavailable: it cannot be told whether they are.
+            ServiceUnavailable: the directory is away.
         """
         raw, now = request.raw, request.now
         try:

@@ -132,14 +132,14 @@ class PolicyLibrary:
     async def service_controls(self, caller: Caller) -> tuple[PolicySet, ...]:
         """What the operator lets the caller's account do at all; root included.
 
-        Unsigned callers are nobody's principals, so none applies to them.
+        Unsigned callers belong to no account, so none applies to them.
         """
         if caller.principal.type not in _PRINCIPALS_OF_THE_ACCOUNT:
             return ()
         return await self._controls(caller.account, ControlKind.SERVICE)
 
     async def resource_controls(self, account: AccountId) -> tuple[PolicySet, ...]:
-        """What the operator forbids everybody to do with the account's roles."""
+        """What the operator denies every principal to do with the account's roles."""
         return await self._controls(account, ControlKind.RESOURCE)
 
     async def _controls(

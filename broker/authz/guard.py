@@ -148,7 +148,7 @@ class Guard:
             resource = await self._library.trust(need.trust.role)
             resource_controls = await self._library.resource_controls(need.account)
         if caller.principal.type in _UNSIGNED:
-            # Nobody's principal: it has no policies, and only a role's trust counts.
+            # An unsigned caller has no policies; only the role's trust policy counts.
             return Applicable(
                 resource=resource,
                 resource_account=need.account,

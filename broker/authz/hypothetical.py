@@ -1,4 +1,4 @@
-"""A request that nobody made: who would call, and what the call would need.
+"""Hypothetical requests: who would call, and what the call would need.
 
 What only a real request brings (its address, its parameters, its session's policies)
 is absent unless it is given.
@@ -34,10 +34,10 @@ _PROVIDERS = {
     "oidc-provider": PrincipalType.WEB_IDENTITY,
 }
 _NETWORK = ("aws:sourceip", "aws:securetransport")
-"""Nobody sent the request, so these are absent."""
+"""Absent, since no request was sent."""
 
 HYPOTHETICAL = "hypothetical"
-"""The name of a session that nobody opened."""
+"""The session name of a hypothetical role session."""
 
 _NO_REQUEST = RawRequest(
     method="POST",
@@ -64,7 +64,7 @@ class Hypothesis:
 
 
 class Hypotheses:
-    """Decides requests that nobody made, by the policies that there are."""
+    """Decides hypothetical requests by the stored policies."""
 
     def __init__(self, directory: PrincipalReader, guard: Guard) -> None:
         self._directory = directory
@@ -87,7 +87,7 @@ class Hypotheses:
     async def judge_as(
         self, caller: Caller, need: Need, *, region: str, now: datetime
     ) -> Judgement:
-        """The same for somebody and something that are at hand.
+        """The same for a given caller and need.
 
         Raises:
             AccessDenied: a policy that applies cannot be read.
@@ -106,7 +106,7 @@ class Hypotheses:
         region: str,
         now: datetime,
     ) -> Judgement:
-        """The same for somebody who is here, with the condition keys of ``raw``.
+        """The same for a real request's caller, with the condition keys of ``raw``.
 
         Raises:
             AccessDenied: a policy that applies cannot be read.

@@ -1,8 +1,8 @@
-"""What a refused caller may learn of the decision, in AWS's form.
+"""What a refused caller may know about the decision, in AWS's form.
 
-The message is for the caller's account. Of another account's role it tells nothing
-that the caller did not send: neither whether the role exists nor what its trust
-policy or tags say.
+The message is for the caller's account. About another account's role it says nothing
+that the caller did not send: neither whether the role exists nor what its trust policy
+or tags say.
 
 Source: STS API reference, "DecodeAuthorizationMessage", example.
 """

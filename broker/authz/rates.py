@@ -13,9 +13,9 @@ _AWAY_SECONDS = 1.0
 class RateLimits:
     """Counts calls a second.
 
-    A worker counts by itself first: while one has made less than a twentieth of the
-    limit nobody else is asked, so quiet accounts cost nothing. When the cache is away
-    each worker holds the limit alone.
+    A worker counts by itself first: up to a twentieth of the limit it does not ask the
+    cache, so quiet accounts cost nothing. While the cache is away, each worker enforces
+    the limit on its own.
     """
 
     def __init__(self, cache: Cache, clock: Clock, *, calls_per_second: int) -> None:

@@ -27,7 +27,7 @@ ARN_PREFIX: Final = "arn:aws:iam::aws:policy/"
 class ManagedPolicyEntry:
     """One policy; ``version`` is the number of the one in force, its text ``document``.
 
-    Only that version is known; ``description`` is empty when nobody has written it down.
+    Only that version is known; ``description`` is empty if it is not known.
     """
 
     path: str

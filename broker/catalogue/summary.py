@@ -154,7 +154,7 @@ def _name(prefix: str) -> str:
 def _covered(
     statement: Statement,
 ) -> Iterator[tuple[str, list[ActionEntry], list[str]]]:
-    """Services of a statement, their actions in it, and what nobody knows."""
+    """The services of a statement, their actions in it, and the unknown rest."""
     named: dict[str, list[ActionEntry]] = {}
     unknown: dict[str, list[str]] = {}
     if not statement.not_action and any(not a.strip("*") for a in statement.actions):

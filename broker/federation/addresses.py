@@ -2,7 +2,7 @@
 
 Public addresses over https, and what the operator lists in
 ``BROKER_INTERNAL_ISSUERS``. Link-local and metadata addresses, unspecified and
-multicast ones are never reached, whoever lists them.
+multicast ones are never reached, even if listed.
 
 Source: OWASP SSRF prevention cheat sheet; IANA special-purpose address registries.
 """

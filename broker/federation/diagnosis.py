@@ -1,4 +1,4 @@
-"""Why a proof is refused, check by check, in words for whoever runs the provider.
+"""Why a proof is refused, check by check, worded for the provider's administrator.
 
 The very code that judges proofs judged this one; here its one reason becomes a list:
 what held, what did not and what to change at the identity provider, what was not

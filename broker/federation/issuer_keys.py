@@ -279,7 +279,7 @@ class IssuerKeys:
             return known[1]
         name = provider.url
         if self.is_private(provider, options):
-            # Thumbprints and URL are part of it: a changed provider starts anew.
+            # The name covers thumbprints and URL: a changed provider starts afresh.
             name = f"{provider.unique_id} {name} {' '.join(provider.thumbprints)}"
         if len(self._names) >= MAX_SLOTS:
             self._names.clear()
@@ -356,7 +356,7 @@ class IssuerKeys:
             if held is not None and held.startswith(_FAILED):
                 raise _read_failure(slot, seal, held)
             await asyncio.sleep(_POLL_SECONDS)
-        # Whoever held the lock until a moment ago has brought the set since we looked.
+        # The previous holder of the lock may have stored the set since we looked.
         shared = await self._find_shared(slot, kid, cache, seal)
         if shared is not None:
             await cache.drop(_LOCK_SPACE, key)
@@ -453,7 +453,7 @@ def _held(what: bytes, until: datetime) -> bytes:
 def _seal_failure(
     slot: _Slot, seal: KeySetSeal, error: FetchFailedError | OidcRejected
 ) -> bytes:
-    """What failed, for the other workers to tell; nothing that is fetched verbatim."""
+    """What failed, for other workers to report; nothing fetched is copied verbatim."""
     told = [str(error)]
     if isinstance(error, OidcRejected):
         told = [error.reason, error.message, error.detail]
@@ -473,7 +473,7 @@ def _read_failure(
 
 
 def _failure_name(slot: _Slot) -> str:
-    """Nobody's slot, so that a failure cannot stand for a key set."""
+    """The cache key of a failure; never that of a key set."""
     return f"failure {slot.name}"
 
 

@@ -1,10 +1,10 @@
 """SAML metadata from where the identity provider publishes it, kept up to date.
 
-The operator's option ``MetadataUrl`` names the place. It is read in the background,
-as often as the document itself asks for within bounds, and at once when a signature
-verifies with none of the keys that are known: a roll-over costs nobody a sign-in.
-One worker reads for all; after each attempt there is a cool-down, after failures a
-growing pause. What was good stays until something better came.
+The operator's option ``MetadataUrl`` names the place. It is read in the background, as
+often as the document asks, within bounds, and at once when a signature verifies with no
+known key, so that a key roll-over fails no sign-in. One worker reads for all; each
+attempt is followed by a cool-down, failures by a growing pause. Good metadata stays
+until it can be replaced.
 
 Source: SAML 2.0 Metadata 2.3.2 (validUntil, cacheDuration).
 """
@@ -79,7 +79,7 @@ class MetadataFetcher(Protocol):
 
 
 class SupersededError(Exception):
-    """The provider was changed by somebody else while its document was fetched."""
+    """The provider was changed while its document was being fetched."""
 
 
 class MetadataRefresher:
@@ -196,7 +196,7 @@ class MetadataRefresher:
             except StoreUnavailableError as error:
                 looked = 0.0
                 _log.warning("published metadata is not read", error=str(error))
-            # Whoever has very many providers does not have them searched all the time.
+            # With very many providers, do not search all of them every time.
             await asyncio.sleep(max(interval_seconds, _REST_SHARE * looked))
 
     def _start(
@@ -369,7 +369,7 @@ class MetadataRefresher:
 
 
 async def _finish(work: Coroutine[object, object, None]) -> None:
-    """Await work that is not cancelled along with whoever awaits it."""
+    """Await work that outlives the cancellation of its caller."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.shield(task)

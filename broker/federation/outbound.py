@@ -183,8 +183,8 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
         deadline: float,
         trust: ssl.SSLContext,
     ) -> httpx2.Response:
-        # A transport of its own for each request: connections are told apart by
-        # address alone, and two names at one address must not share one.
+        # Each request has its own transport: a pool identifies connections by address
+        # alone, and two names at one address must not share one.
         inner = httpx2.AsyncHTTPTransport(verify=trust, trust_env=False, http2=False)
         headers = request.headers.copy()
         headers["accept-encoding"] = "identity"
@@ -301,7 +301,7 @@ async def _served_chain(target: Target, address: Address) -> list[bytes]:
         chain = tls._sslobj.get_unverified_chain()  # noqa: SLF001  # see above
         return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in chain]
     finally:
-        # Nothing is left to be said, and nobody waits for an orderly end.
+        # Nothing is left to send, so skip the orderly TLS shutdown.
         writer.transport.abort()
 
 

@@ -1,6 +1,6 @@
 """How an identity provider is doing: its keys and when they end, what was fetched last.
 
-What is told here is what the broker knows already: looking fetches nothing.
+It reports what the broker already knows: reading it fetches nothing.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """What is known of the last reading of a provider's published metadata.
 
 It lies in the shared cache, where it may delay or speed up the next reading and
-grant nothing; the bounds here hold whatever somebody wrote there.
+grant nothing; the bounds here hold whatever is written there.
 """
 
 import json
@@ -12,7 +12,7 @@ from broker.model.entities import SamlProvider
 from broker.stores.cache.port import Cache
 
 COOL_DOWN = timedelta(seconds=10)
-"""Between two attempts, whoever asks."""
+"""Between two attempts, whatever triggers them."""
 
 USUAL_INTERVAL = timedelta(hours=4)
 SHORTEST_INTERVAL = timedelta(minutes=5)
@@ -116,7 +116,7 @@ async def read_state(
 async def write_state(
     cache: Cache, provider: SamlProvider, state: RefreshState
 ) -> None:
-    """Tell the other workers.
+    """Share the state with the other workers.
 
     Raises:
         StoreUnavailableError: the cache is away.

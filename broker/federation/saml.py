@@ -152,7 +152,7 @@ def prove_saml(
     except SamlRejected as error:
         raise wire_error(error, request_id=request_id) from error
     by_group = _by_group(assertion, provider, options)
-    # Whoever is in no group of the table lacks a role, not a name.
+    # A subject in none of the mapped groups lacks a role, not a name.
     is_by_group = by_group or (options.group_roles and ROLE not in assertion.attributes)
     claims = read_claims(
         assertion.attributes,

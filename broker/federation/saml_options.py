@@ -31,13 +31,13 @@ class SamlProviderOptions:
     is good once more within a minute of its issue, for programs that exchange it first
     to see whether they can.
     ``SignIn``: the sign-in page offers this provider, with a signed request to it.
-    ``GroupRoles``, ``GroupAttribute``: roles by group, see `GroupRoles`; whoever
-    comes in by them without a RoleSessionName is called by the NameID.
-    ``MetadataUrl``: where the provider publishes its metadata, read again and again.
-    ``MetadataCertificate``: who signs it, as certificates in PEM; without it the
-    document must be signed by a key that is registered for the provider.
-    ``MetadataTrustTls``: takes a document without a signature for what the https
-    server says; whoever holds that server or its name brings keys of their own.
+    ``GroupRoles``, ``GroupAttribute``: roles by group, see `GroupRoles`; without a
+    RoleSessionName such sessions are named after the NameID. ``MetadataUrl``: where the
+    provider publishes its metadata, read again and again. ``MetadataCertificate``: who
+    signs it, as certificates in PEM; without it the document must be signed by a key
+    that is registered for the provider. ``MetadataTrustTls``: accepts an unsigned
+    document on the strength of TLS alone: control of that server, or of its name, is
+    then enough to replace the keys.
     """
 
     profile: Profile = Profile.STRICT

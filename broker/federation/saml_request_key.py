@@ -71,7 +71,7 @@ class RequestKeys:
             return self._key
 
     async def reseal(self) -> None:
-        """Seal the key anew, if there is one: after a rotation."""
+        """Re-encrypt the key, if there is one, after a rotation of storage keys."""
         sealed = await find_sealed_request_key(self._database, self._clock.now())
         if sealed is not None:
             plain = self._vault.open_sealed(*_PLACE, sealed)
@@ -80,7 +80,7 @@ class RequestKeys:
     async def renew(self) -> None:
         """Make another key; every process has it within a minute.
 
-        Identity providers that check requests need our metadata anew.
+        Identity providers that check requests must load our metadata again.
         """
         await self._set(self._sealed(await _make()))
         self._key = None

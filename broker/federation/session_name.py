@@ -20,8 +20,9 @@ def session_name(
 ) -> str:
     """The session name that is closest to ``wanted``, for this subject alone.
 
-    ``is_unique`` says that nobody else of this issuer is called so. A name that looks
-    as if it had a digest gets one, too: otherwise it could be made to be another's.
+    ``is_unique`` says that no other subject of this issuer has the name. A name that
+    looks as if it had a digest gets one, too; otherwise it could be chosen to equal
+    another subject's.
     """
     if is_unique and _WHOLE.fullmatch(wanted) and not _MARKED.search(wanted):
         return wanted

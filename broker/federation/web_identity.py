@@ -117,8 +117,8 @@ class WebIdentityProver:
         """The identity that a token proves in ``account``, the role's.
 
         With ``role_arn`` the token's roles claim is enforced too. ``provider_id`` is
-        the request's ``ProviderId`` of legacy access tokens, which nobody has
-        configured here.
+        the request's ``ProviderId`` for legacy access tokens, which the broker does not
+        support.
 
         Raises:
             InvalidIdentityToken, ExpiredFederationToken: it is no proof here.
@@ -144,7 +144,7 @@ class WebIdentityProver:
     async def prove_logout(
         self, token: str, provider: OidcProvider, *, now: datetime
     ) -> LogoutToken:
-        """The logout that a provider tells its client, the sign-in page, of.
+        """The logout in a provider's logout token for the sign-in page, its client.
 
         Raises:
             InvalidIdentityToken, ExpiredFederationToken: it is no proof of one.
@@ -170,8 +170,8 @@ class WebIdentityProver:
 
     async def _find_provider(self, account: AccountId, issuer: str) -> OidcProvider:
         scheme, separator, rest = issuer.partition("://")
-        # The built-in Google issuer has a form without scheme, which nobody can
-        # register.
+        # The built-in Google issuer has a form without scheme, which cannot be
+        # registered.
         host_and_path = rest if separator else scheme
         provider = (
             await self._providers.find_oidc_provider(account, host_and_path)
@@ -326,7 +326,7 @@ def _is_plain(text: str) -> bool:
 
 
 def _refuse_legacy(provider_id: str) -> NoReturn:
-    """Answer a legacy ``ProviderId`` as AWS answers one that nobody configured."""
+    """Answer a legacy ``ProviderId`` as AWS answers an unknown one."""
     detail = f"ProviderId {provider_id!r:.100} is not configured"
     if provider_id == AMAZON:
         raise InvalidIdentityToken(_NOT_AMAZON, detail=detail)

@@ -79,7 +79,7 @@ async def deactivate_root_keys(change: AccessKeyChange, account: AccountId) -> i
 
 
 async def set_alias(change: AccountChange, account: Account, alias: str) -> None:
-    """Give the account its one alias; a former one is replaced.
+    """Set the account's one alias, replacing any earlier one.
 
     Raises:
         EntityAlreadyExists: another account has it.

@@ -29,7 +29,7 @@ _NO_PERMISSION: Final = (
     '{"Version":"2012-10-17","Statement":'
     '[{"Effect":"Deny","Action":"none:null","Resource":"*"}]}'
 )
-"""The document of an unlisted policy: valid, and about an action that nobody has."""
+"""The document of an unlisted policy: valid, but it allows no existing action."""
 
 _PART = r"[A-Za-z0-9_+=,.@-]+"
 _ARN = re.compile(rf"arn:aws:iam::aws:policy/(?:{_PART}/)*({_PART})")

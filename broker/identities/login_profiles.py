@@ -219,7 +219,7 @@ async def replace_password(
 
     Raises:
         NoSuchEntity: the user has no password any more.
-        ConcurrentModification: somebody else set one meanwhile.
+        ConcurrentModification: it was changed meanwhile.
     """
     profile = await require_login_profile(change, prepared.user)
     if prepared.before is None or profile.sealed != prepared.before.sealed:

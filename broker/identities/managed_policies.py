@@ -82,7 +82,7 @@ async def require_own_policy(
 async def _find_unlisted(
     directory: AccountReader, account_id: AccountId, arn: str
 ) -> ManagedPolicy | None:
-    """The policy that an unlisted name of AWS's pattern is, where that is wanted."""
+    """A policy for an unlisted AWS name, if the account accepts those."""
     policy = unlisted_policy(arn)
     if policy is None:
         return None
@@ -94,7 +94,7 @@ async def _find_unlisted(
 async def list_used_aws_managed(
     directory: AttachmentReader, account: AccountId, path_prefix: str = "/"
 ) -> list[ManagedPolicy]:
-    """Those AWS-managed policies below a path that the account uses, with how often."""
+    """The AWS managed policies below a path that the account uses, with use counts."""
     arns = await directory.list_used_policy_arns(account, AWS_MANAGED_PREFIX)
     policies = [require_aws_managed(arn) for arn in arns]
     below = [policy for policy in policies if policy.path.startswith(path_prefix)]
@@ -170,7 +170,7 @@ async def delete_policy(change: ManagedPolicyChange, policy: ManagedPolicy) -> N
     """Remove a policy with its one version.
 
     Raises:
-        DeleteConflict: somebody uses it, or it has further versions.
+        DeleteConflict: it is attached, or has further versions.
     """
     if policy.attachment_count or policy.boundary_count:
         raise DeleteConflict("Cannot delete a policy attached to entities.")

@@ -118,9 +118,9 @@ class MfaCodes:
     async def accept(
         self, account: AccountId, serial: str, holder: str, code: str, now: datetime
     ) -> bool:
-        """Spend a code of the holder's device; whether it counted.
+        """Use a code of the holder's device; whether it was accepted.
 
-        What was decided is written before it is told: a wrong code too.
+        The outcome is written before it is returned, for wrong codes, too.
 
         Raises:
             StoreUnavailableError: it cannot be told; nothing was spent.
@@ -152,9 +152,8 @@ class MfaCodes:
     ) -> str | None:
         """Spend a code of any of the holder's devices; the serial that it counted for.
 
-        What is no code of any of them is a wrong code of each. A right one clears the
-        wrong ones of the others: whoever has two devices is not locked out of the one
-        for using the other.
+        A code of none of them counts as wrong for each. A right one clears the others'
+        failures, so that using one device does not lock the other.
 
         Raises:
             StoreUnavailableError: it cannot be told; nothing was spent.

@@ -67,7 +67,7 @@ async def create_virtual_device(
     sealer: Sealer,
     now: datetime,
 ) -> tuple[MfaDevice, str]:
-    """Make a device that nobody uses yet; its Base32 seed is shown this once.
+    """Create an unassigned device; its Base32 seed is shown only now.
 
     Raises:
         EntityAlreadyExists: path and name are taken.

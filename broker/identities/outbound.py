@@ -1,8 +1,8 @@
 """Tokens that an account gives to its own principals: the switch, and the keys.
 
 An account has one key for each algorithm that signs. A new key is published some
-time before it signs, and an old one as long as a token of its may last; so whoever
-fetched the keys a moment ago can verify every token. The keys are an option of the
+time before it signs, and an old one as long as a token of its may last; so a verifier
+that fetched the keys a moment ago can verify every token. The keys are an option of the
 account, sealed; the issuer stays the same whatever is switched.
 
 Source: IAM API reference, "EnableOutboundWebIdentityFederation"; OpenID Connect
@@ -40,10 +40,10 @@ _RSA_BITS = 2048
 
 
 class Resealer(Sealer, Opener, Protocol):
-    """Opens sealed values and seals them anew."""
+    """Opens sealed values and seals them with a newer key."""
 
     def needs_resealing(self, sealed: bytes) -> bool:
-        """Whether a newer storage key seals by now."""
+        """Whether a newer storage key is now in use."""
         ...
 
 
@@ -80,7 +80,7 @@ class Outbound:
     def find_signing(
         self, algorithm: Algorithm, now: datetime
     ) -> IssuerSigningKey | None:
-        """The newest key that signs by now."""
+        """The newest key that may sign already."""
         signing = (
             key
             for key in reversed(self.keys)
@@ -89,7 +89,7 @@ class Outbound:
         return next(signing, None)
 
     def published(self, now: datetime) -> tuple[IssuerSigningKey, ...]:
-        """The keys that a stranger may have to verify with."""
+        """The keys that verifiers may need."""
         return tuple(key for key in self.keys if not self._is_over(key, now))
 
     def _is_over(self, key: IssuerSigningKey, now: datetime) -> bool:
@@ -142,7 +142,7 @@ def first_keys(
 def rotate(
     account: AccountId, outbound: Outbound, sealer: Sealer, now: datetime
 ) -> Outbound:
-    """A new key for each algorithm; those that nobody needs any more are dropped."""
+    """Add a new key for each algorithm and drop keys whose tokens have expired."""
     fresh = tuple(
         _new_key(
             account,

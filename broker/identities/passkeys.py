@@ -195,7 +195,7 @@ class PasskeyProofs:
 
         Raises:
             WebauthnRejected: it proves none of the holder's.
-            ServiceUnavailable: it cannot be told, or not be written down.
+            ServiceUnavailable: the directory is away.
         """
         await ready_for_passkeys()
         try:

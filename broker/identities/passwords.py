@@ -47,7 +47,7 @@ class PasswordSealer(Sealer, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hashes:
-    """The hash in force, and those of former passwords, newest first."""
+    """The hash in force, and those of earlier passwords, newest first."""
 
     current: str
     former: tuple[str, ...] = ()

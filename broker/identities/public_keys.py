@@ -48,7 +48,7 @@ def parse_chain(text: str) -> list[x509.Certificate]:
 
 
 def certificate_fingerprint(certificate: x509.Certificate) -> str:
-    """What tells two certificates apart."""
+    """Identifies a certificate."""
     return certificate.fingerprint(SHA256()).hex()
 
 

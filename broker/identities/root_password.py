@@ -18,7 +18,7 @@ from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.port.users import LoginProfileChange, LoginProfileReader
 
 LEAST = 16
-"""Characters; nobody types it often, so it may be long."""
+"""Characters; seldom typed, so it may be long."""
 
 
 async def prepare_root_password(

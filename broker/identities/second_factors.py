@@ -9,7 +9,7 @@ async def list_factors(
 ) -> tuple[str, ...]:
     """The serial numbers of all of them; ``holder`` is the account's number for root.
 
-    Whoever has one signs in with one.
+    A user who has one must use it to sign in.
     """
     devices = await directory.list_mfa_devices(account, holder)
     passkeys = await directory.list_passkeys(account, holder)

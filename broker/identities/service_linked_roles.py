@@ -159,7 +159,7 @@ async def delete_linked_role(
     """Remove a service's own role unless it is in use, and keep how that went.
 
     Raises:
-        NoSuchEntity: it is nobody's own role.
+        NoSuchEntity: no service has such a role.
     """
     if not is_service_linked(role):
         raise NoSuchEntity(

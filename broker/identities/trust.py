@@ -1,8 +1,8 @@
 """Trust policies: who they name, checked and pinned when they are written.
 
-A user or role named by its ARN is stored by its unique id, so that one that is
-deleted and made again is somebody else. Read back, the id shows as the ARN for as
-long as its bearer exists, and as the id afterwards.
+A user or role named by its ARN is stored by its unique id, so that a new one of the
+same name is not trusted. Read back, the id shows as the ARN while its bearer exists,
+and as the id afterwards.
 
 Source: IAM User Guide, "AWS JSON policy elements: Principal".
 """

@@ -227,7 +227,7 @@ async def require_credential(
 
     Raises:
         NoSuchEntity: the user has no such credential.
-        ValidationError: it is somebody else's, and for a service.
+        ValidationError: it is another user's service credential.
     """
     found = await directory.find_credential(account.account_id, credential_id)
     if found is None or (found.kind, found.user_id) != (kind, holder_id):

@@ -26,12 +26,12 @@ class Outcome(StrEnum):
 class AuditRecord:
     """One call: who, what, decision and why. Holds no secret.
 
-    ``event_id`` is the request id. ``account`` is the account acted in, empty when
-    no account could be told. ``decision`` is an `Outcome`, or empty (answered
-    without one). ``reason`` says in words what decided; ``error_code`` is the wire code
-    of a failed call and ``detail`` its operator's text. ``parameters`` are the ones
-    on the action's allow-list. ``session`` describes the credentials that the call
-    minted: access key id, principal, expiry, provider, source identity, tags.
+    ``event_id`` is the request id. ``account`` is the account acted in, empty when it
+    is unknown. ``decision`` is an `Outcome`, or empty (answered without one).
+    ``reason`` says in words what decided; ``error_code`` is the wire code of a failed
+    call and ``detail`` its operator's text. ``parameters`` are the ones on the action's
+    allow-list. ``session`` describes the credentials that the call minted: access key
+    id, principal, expiry, provider, source identity, tags.
     """
 
     event_id: str

@@ -42,7 +42,7 @@ class MfaDevice:
     """A TOTP device (RFC 6238, SHA-1, six digits), virtual or a hardware token.
 
     ``serial`` is the ARN of a virtual device and the number printed on a token.
-    ``user_id`` and ``enabled_at`` are None while nobody uses it.
+    ``user_id`` and ``enabled_at`` are None while it is unassigned.
     """
 
     account: AccountId
@@ -111,9 +111,9 @@ class CredentialStatus(StrEnum):
 class UserCredential:
     """A signing certificate, an SSH public key or a service-specific credential.
 
-    ``body`` is the certificate or key as it was uploaded, ``fingerprint`` what tells
-    two apart, ``sealed`` a service password. ``details`` holds the service's name and
-    the service's user name.
+    ``body`` is the certificate or key as it was uploaded, ``fingerprint`` identifies
+    it, ``sealed`` a service password. ``details`` holds the service's name and the
+    service's user name.
     """
 
     account: AccountId

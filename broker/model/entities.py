@@ -65,7 +65,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginProfile:
-    """A user's password: ``sealed`` is its hash with those of former passwords."""
+    """A user's password: ``sealed`` holds its hash and those of earlier passwords."""
 
     account: AccountId
     user_id: str

@@ -35,7 +35,7 @@ class Ancestor:
 
     @property
     def label(self) -> str:
-        """What tells it from all others."""
+        """A key that identifies it."""
         return self.mint_id or self.access_key_id
 
 
@@ -94,7 +94,7 @@ _UNKNOWN = Lineage(origin=Origin())
 
 
 def no_lineage() -> Lineage:
-    """Of a session that began by itself, nobody knows with what."""
+    """For a session that began by itself, of unknown origin."""
     return _UNKNOWN
 
 

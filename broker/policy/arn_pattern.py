@@ -53,7 +53,7 @@ def split_pattern(text: str, *, variables: bool) -> list[Template]:
 
 
 def compile_arn_patterns(patterns: Iterable[str], *, variables: bool) -> ContextTest:
-    """A function that tells whether an ARN matches one of an ARN operator's values.
+    """A function deciding whether an ARN matches one of an ARN operator's values.
 
     A variable without a value makes its pattern match nothing, and so does a pattern
     with fewer parts than an ARN has.
@@ -69,7 +69,7 @@ def compile_arn_patterns(patterns: Iterable[str], *, variables: bool) -> Context
 def compile_resource_patterns(
     patterns: Iterable[str], *, variables: bool
 ) -> ContextTest:
-    """A function that tells whether an ARN matches one of a Resource's patterns.
+    """A function deciding whether an ARN matches one of a Resource's patterns.
 
     A part with a wildcard inside of it, or with a variable, is compared on its own: a
     value must not reach into the part behind the colon.

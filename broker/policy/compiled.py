@@ -35,8 +35,8 @@ class CompiledStatement:
     """A statement ready to match; None means "matches everything".
 
     ``principal`` is None in policies that belong to the principal itself.
-    ``variables`` tells whether ``${…}`` means something in it. ``work`` is what it
-    takes to compare.
+    ``variables`` says whether ``${…}`` is a variable in it. ``work`` is the cost of a
+    comparison.
     """
 
     ref: StatementRef

@@ -1,8 +1,8 @@
 """The condition keys a request can carry: name, type, and where each comes from.
 
 This table is data: it documents itself, fills ``GetContextKeysFor…`` answers with
-types and tells ``broker explain`` where a missing key would have come from. Code that
-builds a request's context follows it. A missing key is absent, not empty.
+types and lets ``broker explain`` say where a missing key would have come from. Code
+that builds a request's context follows it. A missing key is absent, not empty.
 
 Source: IAM User Guide, "Global condition context keys" and "IAM and STS condition
 context keys".

@@ -52,7 +52,7 @@ class PolicyRejected(Exception):
 
     @property
     def words(self) -> str:
-        """What people are told: the sentence and the advice."""
+        """What people read: the message and the advice."""
         return with_advice(self.message, self.advice)
 
     def __reduce__(

@@ -1,4 +1,4 @@
-"""The algorithm: an explicit deny wins, then everybody concerned must allow.
+"""The algorithm: an explicit deny wins, then every policy type involved must allow.
 
 Held against IAM User Guide, "Policy evaluation logic", and recorded trust decisions
 (REC-A, REC-S saml_trust_aws):
@@ -146,8 +146,8 @@ def _combine(
     owner = applicable.resource_account
     same_account = owner is None or owner == principal.account
     has_identity = principal.type not in _WITHOUT_IDENTITY
-    # A provider opens the roles of its own account only; nobody else without
-    # identity policies is of any account.
+    # A provider opens roles of its own account only; other callers without identity
+    # policies belong to no account.
     resource_suffices = same_account or principal.type in _OF_NO_ACCOUNT
     if resource_suffices and resource.grant is Grant.DIRECT:
         return Decision(

@@ -1,9 +1,9 @@
 """Text to document: the strict grammar of each kind of policy.
 
 Messages are IAM's own sentences; advice beside them names the place, what is wrong and
-what to write. IAM reads a policy in stages, and tells the first mistake of the first
-stage that finds any; so does this reader. What only a policy that is about to be stored
-is held to is in `new_policy`.
+what to write. IAM reads a policy in stages and reports the first mistake of the first
+stage that finds any; so does this reader. Rules that apply only to a policy about to be
+stored are in `new_policy`.
 
 Source: IAM User Guide, "Grammar of the IAM JSON policy language"; texts and their order
 as recorded from IAM by many users and by the authors of public suites.
@@ -114,7 +114,7 @@ def has_arn_format(resource: str) -> bool:
 
 
 def raise_first(problems: Problems) -> None:
-    """Tell the first mistake of the first stage.
+    """Report the first mistake of the first stage that has any.
 
     Raises:
         PolicyRejected: there is one.
@@ -277,7 +277,7 @@ class _StatementReader:
         head: str,
         element: object = "",
     ) -> None:
-        """Something wrong that a stage behind the syntax tells."""
+        """A mistake found by a stage after the syntax."""
         place = f"{self.place}, {element}" if element else self.place
         self.problems.append((stage, _rejected(reason, head, place, what)))
 
@@ -711,7 +711,7 @@ class _StatementReader:
 
 
 def _padded(parts: list[str]) -> str:
-    """An ARN behind its scheme with stars for missing parts, as IAM tells it."""
+    """An ARN without its scheme, stars for missing parts, as IAM's messages show it."""
     found = parts[:1] if parts[1:] == [""] else parts
     return ":".join([*found, *["*"] * (5 - len(found))])
 

@@ -92,7 +92,7 @@ def parse_new_policy(
     """Read a policy that is about to be stored, or to be a session's.
 
     ``managed`` is for managed policies, whose version must be the current one.
-    ``knows_service`` tells whether there is a service of a principal's name.
+    ``knows_service`` says whether a service principal exists.
 
     Raises:
         PolicyRejected: the text breaks the grammar or one of these rules.
@@ -139,7 +139,7 @@ def _find_wrong(value: str) -> _Wrong | None:
     """What is wrong with a resource that IAM takes for an ARN."""
     parts = value.split(":", _PARTS - 1)
     if not has_arn_format(value):
-        return None  # a star, or the grammar has told it
+        return None  # a star, or the grammar has reported it
     complete = [*parts, *["*"] * (_PARTS - len(parts))]
     _, _, service, region, _, resource = complete
     if "*" in service or "?" in service:

@@ -119,7 +119,7 @@ class PrincipalTest:
     def _named(self, principal: Principal) -> Grant:  # noqa: PLR0911  # one a kind
         kind = principal.type
         if kind in _UNSIGNED:
-            # A star authorises no unsigned caller (recorded), but denies everybody.
+            # A star allows no unsigned caller (recorded), but a denial covers them.
             if principal.federated in self.federated or (self.star and self.denies):
                 return Grant.DIRECT
             return Grant.NONE

@@ -1,7 +1,7 @@
 """A decision taken apart: what each type of policy says by itself.
 
-The decision is `authorize`'s; this module tells what led to it, as the answers of the
-policy simulator show it.
+The decision is `authorize`'s; this module reports what led to it, in the shape of the
+policy simulator's answers.
 
 Source: IAM service model, ``EvaluationResult`` and ``ResourceSpecificResult``.
 """
@@ -98,7 +98,7 @@ def simulation_work(request: AccessRequest, applicable: Applicable) -> int:
 
 
 def answer_work(simulation: Simulation) -> int:
-    """The units of work that it takes to tell what was found."""
+    """The units of work that reporting the result takes."""
     return _ONE_STATEMENT * len(simulation.matched)
 
 

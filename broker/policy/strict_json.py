@@ -40,7 +40,7 @@ def parse_json(text: str) -> Json:
             parse_constant=_refuse_constant,
         )
         if "\\u" in text or not text.isascii():
-            # A lone surrogate has no UTF-8 form, so nobody could store it.
+            # A lone surrogate has no UTF-8 form, so it could not be stored.
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise PolicyRejected(RejectionReason.INVALID_JSON, INVALID_JSON_TEXT) from error

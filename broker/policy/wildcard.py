@@ -62,7 +62,7 @@ def find_prefix(tokens: tuple[Token, ...]) -> str | None:
 
 
 def compile_wildcard(tokens: Iterable[Token]) -> TextTest:
-    """A function that tells whether a whole text matches the pattern."""
+    """A function deciding whether a whole text matches the pattern."""
     chunks = _split_at_stars(tokens)
     if len(chunks) == 1:
         only = chunks[0]
@@ -178,7 +178,7 @@ class _Chunk:
 
 @lru_cache(_OCCURRENCES)
 def _occurrences(text: str, character: str) -> int:
-    """A number whose bit *i* tells whether ``text[i]`` is the character."""
+    """A number whose bit *i* is set if ``text[i]`` is the character."""
     marked = text.replace("\x01", "\x00").replace(character, "\x01")
     if character == "\x01":
         marked = text

@@ -1,4 +1,4 @@
-"""How much work a decision can be, told before it is done.
+"""How much work a decision can take, estimated beforehand.
 
 A *unit of work* is one comparison of a text of ordinary length, or one character of a
 pattern with ``?``; it takes about a fifth of a microsecond. Nearly every decision is

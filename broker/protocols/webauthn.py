@@ -1,8 +1,8 @@
 """Web Authentication: what browsers are asked for, and what their answers prove.
 
-A passkey stands beside a password here, as a second factor: somebody must be there
-(the *UP* flag), who it is the authenticator may verify or not. No attestation is
-asked for, so nothing is said about the authenticator's make.
+A passkey is a second factor here, next to a password: user presence (the *UP* flag) is
+required, user verification is not. No attestation is requested, so the authenticator's
+make is unknown.
 
 Source: W3C Web Authentication Level 3, 5.4, 5.5, 7.1 and 7.2.
 """
@@ -73,9 +73,9 @@ class Credential:
 
 
 def load() -> None:
-    """Bring in the library, which takes a while and is not needed by everybody.
+    """Import the library, which is slow and which many installations never need.
 
-    Whoever must not wait calls this in a thread before the rest.
+    Call it in a thread first where the event loop must not wait.
     """
     import_module("webauthn")
 

@@ -4,7 +4,7 @@ A console session, a login of a terminal or a sign-in at an identity provider st
 the cache, and being dropped there ends it. A cache that comes back older would bring it
 back, so its end is marked in the directory too. Marks are kept and read as revocations
 are: from memory, at most a second old. Only the named thing ends: sessions that were
-made from it go on, as they do when somebody signs out.
+made from it go on, as they do after a sign-out.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _HEX_DIGITS = 32
 
 
 def end_mark(kind: str, name: str) -> str:
-    """The mark of one thing's end; it tells nothing of ``name``, a bearer's handle."""
+    """The mark of one thing's end; it does not reveal ``name``, a bearer handle."""
     digest = hashlib.sha256(f"broker/1/end/{kind}/{name}".encode()).hexdigest()
     return f"{kind}-end/{digest[:_HEX_DIGITS]}"
 
@@ -75,7 +75,7 @@ async def has_ended(
     """Whether one of the marks is set in the account.
 
     Raises:
-        ServiceUnavailable: that cannot be told now.
+        ServiceUnavailable: the directory is away.
     """
     try:
         revocations = await directory.revocations(account)

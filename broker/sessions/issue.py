@@ -98,8 +98,8 @@ class SessionIssuer:
         Raises:
             PackedPolicyTooLarge: policies and tags do not fit; nothing is spent.
             ProofUsed: the proof behind ``mark`` was spent before.
-            ServiceUnavailable: the database is away; nothing is spent. Where nobody can
-                tell, what was spent all the same is given back when it returns.
+            ServiceUnavailable: the database is away; nothing is spent. If the outcome
+            is unknown, a spent proof becomes usable again when the database returns.
         """
         session = order.session
         packed = packed_policy_size(

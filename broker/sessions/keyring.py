@@ -169,9 +169,9 @@ def create_keyring(path: Path, clock: Clock, skew: timedelta = DEFAULT_SKEW) -> 
 def prepare_keyring(path: Path, clock: Clock) -> str:
     """Make keys for a new database beside where their keyring will be; which they are.
 
-    The database is claimed for their fingerprint before they are settled, so that a
-    keyring in its place always belongs to a database that knows it. Whoever is killed
-    in between leaves keys that the next start settles.
+    The database is claimed for their fingerprint before they are put in place, so that
+    a keyring in place always belongs to a database that knows it. If the process dies
+    in between, the next start puts them in place.
 
     Raises:
         KeyringError: UNREADABLE when the folder cannot be written.
@@ -328,7 +328,7 @@ def _read(path: Path) -> tuple[SealingKeys, _Stamp]:
     except OSError as error:
         raise _unreadable(path, error) from error
     try:
-        # What was opened is what is checked: the name may point elsewhere by now.
+        # Check the open file, not the path, which may now point elsewhere.
         status = os.fstat(handle)
         _require_private(path, status)
         text = os.read(handle, _MAX_FILE_BYTES)

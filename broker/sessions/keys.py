@@ -119,8 +119,8 @@ class SealingKeys:
     def find_sealing(self, kind: KeyKind, now: datetime) -> SealingKey | None:
         """The newest key that may seal.
 
-        A clock that runs behind the one that made the keyring finds no such key; the
-        oldest that waits seals then, and nobody has to wait.
+        A clock that runs behind the one that made the keyring finds no such key; then
+        the oldest waiting key seals, rather than none.
         """
         waiting = None
         for entry in reversed(self.entries):
@@ -203,7 +203,7 @@ def rotate(
 ) -> tuple[SealingKeys, SealingKey]:
     """Add a key that opens at once and seals after a minute.
 
-    Session keys that are refused by now lose their secret for good.
+    The secrets of refused session keys are deleted.
     """
     swept = [
         replace(e, state=KeyState.DROPPED, secret=None)

@@ -3,9 +3,9 @@
 Every session has a mint id of 128 random bits; it carries those of all sessions that
 it was made from, so that a revocation of any of them is seen at each use, in memory.
 
-A role can assume itself hourly for ever, and a token cannot grow for ever. Of a long
-chain the first session and the last ``KEPT`` are named; those between are folded into
-their principals and the span of time in which they were issued. A revocation of a
+A role can assume itself every hour without end, but a token cannot grow without end. Of
+a long chain the first session and the last ``KEPT`` are named; those between are folded
+into their principals and the time span in which they were issued. A revocation of a
 folded session ends every session that goes back to the same first session and folded
 something issued at that very time: all that came from it, and at most some that came
 from the same beginning.
@@ -249,7 +249,7 @@ async def find_end(traces: tuple[Trace, ...], directory: LineageDirectory) -> st
     ``traces`` are the session's; its own account is known to be there.
 
     Raises:
-        StoreUnavailableError: it cannot be told.
+        StoreUnavailableError: the directory is away.
     """
     own = traces[0]
     for found in traces:
@@ -286,7 +286,7 @@ class LineageSnapshot:
 
 
 class _Part:
-    """A trace in the making."""
+    """A trace under construction."""
 
     def __init__(self) -> None:
         self.mint_ids: list[str] = []

@@ -1,7 +1,7 @@
-"""What is good once: used up by the mint that it leads to, in the mint's transaction.
+"""Things valid once: used up by the mint they lead to, in the mint's transaction.
 
-The cache may hold what such a thing stands for, but never whether it was used: a cache
-that comes back older would bring it back. A mint that fails leaves it good.
+The cache may hold what such a thing stands for, never whether it was used: a cache
+restored from an older copy would make it valid again. A failed mint uses nothing up.
 """
 
 from datetime import datetime, timedelta
@@ -11,12 +11,12 @@ from broker.sessions.issue import replay_key
 from broker.stores.ledger.port import ReplayMark
 
 _MARGIN = timedelta(hours=1)
-"""A mark outlives what it marks, whatever the clocks say."""
+"""Marks outlive what they mark by this much, so that clock skew cannot matter."""
 
 
 @struct
 class OneTimeUse:
-    """One use of something that opens nothing after ``until``."""
+    """The single use of something that is invalid after ``until``."""
 
     key: bytes
     until: datetime
@@ -29,5 +29,5 @@ class OneTimeUse:
 
 
 def one_time_use(kind: str, *parts: str, until: datetime) -> OneTimeUse:
-    """The use of a thing of this kind that ``parts`` tell from all others."""
+    """The use of a thing of this kind, identified by ``parts``."""
     return OneTimeUse(key=replay_key((kind, *parts)), until=until)

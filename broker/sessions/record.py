@@ -112,11 +112,10 @@ def show_lineage(lineage: Lineage) -> dict[str, object]:
 
 
 class SessionIndex:
-    """Keeps session records in the cache, as well as the cache allows.
+    """Keeps session records in the cache, on a best-effort basis.
 
-    A lost record costs nothing but a line in a listing, so nobody waits for a cache
-    that failed a moment ago: until a write succeeds again they go on behind the
-    answer.
+    A lost record costs only a line in a listing, so no call waits for a cache that
+    failed a moment ago: until a write succeeds again, writes happen after the answer.
     """
 
     def __init__(self, cache: Cache) -> None:

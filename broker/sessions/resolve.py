@@ -113,7 +113,7 @@ class Resolver:
             InvalidClientTokenId: not a token of this key id, or what issued it (the
                 role, user, account or long-term key) is gone or inactive.
             ExpiredToken: the session is over, or was revoked.
-            ServiceUnavailable: none of that can be told now.
+            ServiceUnavailable: the directory is away.
         """
         try:
             return await self._resolve(access_key_id, session_token, now)

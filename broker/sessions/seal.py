@@ -136,7 +136,7 @@ class SessionSealer:
         return OpenedSession(session, _secret_access_key(derived), number)
 
     def require_key(self, number: int, now: datetime) -> None:
-        """Refuse what was opened earlier with a key that is refused by now.
+        """Refuse a token whose key has been refused since it was opened.
 
         Raises:
             InvalidClientTokenId: the key was revoked or is over.

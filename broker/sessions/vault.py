@@ -95,7 +95,7 @@ class Vault:
             ) from error
 
     def needs_resealing(self, sealed: bytes) -> bool:
-        """Whether a newer storage key seals by now."""
+        """Whether a newer storage key is now in use."""
         number, _ = self._keyring.sealing_key(KeyKind.STORAGE, self._clock.now())
         return key_number(sealed) != number
 

@@ -1,4 +1,4 @@
-"""What a store can say besides its answer, and how a door tells that."""
+"""Errors of the stores, and what they become on the wire."""
 
 from broker.errors import BrokerError, ConcurrentModification, ServiceUnavailable
 
@@ -12,7 +12,7 @@ class StoreUnavailableError(StoreFailedError):
 
 
 class OutcomeUnknownError(StoreUnavailableError):
-    """The store was given a write and went away; nobody can tell what became of it."""
+    """The store went away during a write, whose outcome is unknown."""
 
 
 class ReplayedError(Exception):
@@ -39,7 +39,7 @@ _UNKNOWN = "The request has failed due to a temporary failure of the server. It 
 
 
 def refusal_of(failure: StoreFailedError) -> BrokerError:
-    """What a store's failure is to whoever called; every door tells it so."""
+    """The error that a caller gets for a store's failure, at every door."""
     if isinstance(failure, ConflictError):
         return ConcurrentModification(
             "The request was rejected because multiple requests to change this"

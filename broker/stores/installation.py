@@ -61,7 +61,7 @@ async def read_installation(database: Database, *, now: datetime) -> Installatio
 
 
 async def claim_keyring(database: Database, fingerprint: str, *, now: datetime) -> str:
-    """Bind the database to a keyring unless it is bound; whose it is afterwards.
+    """Bind the database to a keyring unless it is bound; the fingerprint bound to.
 
     Of several that claim at once one wins, and all get the winner's fingerprint.
 
@@ -110,7 +110,7 @@ async def _write_mark(
     await read_installation(database, now=now)
     async with database.connection() as connection:
         with translate_errors():
-            # The lock comes with the first write, so nobody's mark is lost.
+            # The first write takes the lock, so no concurrent mark is lost.
             await connection.execute(update(INSTALLATION).values(id=_ID))
             row = (await connection.execute(select(INSTALLATION.c.marks))).one()
             marks = {name: value, **load_mapping(row.marks)}

@@ -17,7 +17,7 @@ def encode_json(
 ) -> str:
     """The value's text; ``default`` simplifies what JSON has no form for.
 
-    A dataclass is such a thing, too: its repr hides members that nobody may read.
+    That includes dataclasses, whose repr hides their secret members.
 
     Raises:
         TypeError: JSON has no form for it.

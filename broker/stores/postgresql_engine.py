@@ -22,15 +22,14 @@ from broker.stores.urls import PostgresqlLocation
 
 _POOL_SIZE = 4
 _CHANGING_MOST = 3
-"""Connections with a transaction: what it reads besides needs one more."""
+"""Connections that may hold a transaction: its other reads need one more."""
 
 
 class PostgresqlEngine:
-    """A few connections to a server, in the order of coming, and one for the watch.
+    """A few connections to a server, first come, first served, and one for the watch.
 
-    The pool itself lets whoever comes at the right moment overtake those who wait.
-    Whether the database is there at all is asked on a connection of its own: when all
-    others are busy it is not away.
+    SQLAlchemy's pool alone lets late callers overtake waiting ones. The health check
+    has its own connection, since a busy pool does not mean that the database is away.
     """
 
     def __init__(self, location: PostgresqlLocation) -> None:
@@ -101,7 +100,7 @@ class PostgresqlEngine:
 
 
 async def _wait_for(places: asyncio.Semaphore) -> None:
-    """Wait for a place, in the order of coming, but not for ever."""
+    """Wait for a place in order of arrival, for a limited time."""
     try:
         async with asyncio.timeout(POOL_WAIT_SECONDS):
             await places.acquire()
@@ -152,7 +151,7 @@ class PostgresqlSession:
         if give_back is None:
             return
         try:
-            # What was lost by now changes nothing about what was.
+            # A connection lost now does not change how the transaction ended.
             with suppress(SQLAlchemyError, OSError):
                 if self._driver.is_closed() or self._driver.is_in_transaction():
                     await self._connection.invalidate()

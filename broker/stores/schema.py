@@ -109,7 +109,7 @@ GROUP_MEMBERS = Table(
     Index("group_members_user", "account", "user_id"),
 )
 
-# ``sealed`` holds the password's hash and those of former passwords.
+# ``sealed`` holds the password's hash and those of earlier passwords.
 LOGIN_PROFILES = Table(
     "login_profiles",
     METADATA,
@@ -294,8 +294,8 @@ REPORTS = Table(
     Column("body", Text, nullable=False),
 )
 
-# Seeds are sealed. ``user_id`` is null while nobody uses a device and the account's
-# number for its root; what verifying learned is compared and set as one.
+# Seeds are sealed. ``user_id`` is null for an unassigned device and the account's
+# number for its root; the verification state is compared and set as one.
 MFA_DEVICES = Table(
     "mfa_devices",
     METADATA,

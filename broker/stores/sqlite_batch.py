@@ -96,7 +96,7 @@ def leave_unclear(mints: list[QueuedMint]) -> None:
 
 
 def give_back(connection: sqlite3.Connection, marks: list[MarkRow]) -> None:
-    """Take away the marks of mints that nobody was given: their proofs are good."""
+    """Delete the marks of mints whose callers got an error: their proofs stay valid."""
     connection.executemany(
         "DELETE FROM replay_marks WHERE key = ? AND mint_id = ?",
         [mark[:2] for mark in marks],

@@ -1,8 +1,8 @@
 """The directory's SQLite file: statements run in threads, a hop to one for each.
 
-A statement costs the interpreter more in hops between threads than in SQLite, so a
-cursor is opened, read and closed in one of them. Whoever is cancelled in between
-waits for the statement that runs, since its connection is in use until then.
+Hops between threads cost more than SQLite itself, so one hop opens, reads and closes a
+cursor. A cancelled caller still waits for the running statement, since its connection
+is in use until then.
 """
 
 import asyncio
@@ -81,7 +81,7 @@ class SqliteEngine:
         return SqliteSession(self, self._engine)
 
     async def run(self, work: Callable[..., Result], *given: object) -> Result:
-        """What a blocking call returns; it runs to its end, whoever is cancelled."""
+        """The result of a blocking call, which outlives its caller's cancellation."""
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, "sqlite")
         future = asyncio.get_running_loop().run_in_executor(self._threads, work, *given)

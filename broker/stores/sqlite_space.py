@@ -3,7 +3,7 @@
 What was deleted stays in the file as free pages, which later rows take. When a purge
 left many, they are cut off in portions, each in a shared transaction of the writer's:
 a mint waits for a few milliseconds at most. New files are made for it
-(``auto_vacuum=INCREMENTAL``); an older one has to be written anew once.
+(``auto_vacuum=INCREMENTAL``); an older one has to be rewritten once.
 
 Source: SQLite, "PRAGMA incremental_vacuum".
 """
@@ -19,7 +19,7 @@ FOR_NEW_FILES = "PRAGMA auto_vacuum=INCREMENTAL"
 """Before anything else is written to the file."""
 
 KEPT_PAGES = 2048
-"""8 MB: what is free is mostly wanted again, and what grows anew is written twice."""
+"""8 MB: most free space is soon reused, and giving it back costs a second write."""
 
 _PORTION_PAGES = 256
 _INCREMENTAL = 2

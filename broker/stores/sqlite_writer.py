@@ -87,7 +87,7 @@ class SqliteWriter:
         self._connection: sqlite3.Connection | None = None
         self._kept: list[AuditRow] = []
         self._spooled: list[AuditRow] = []  # what is still to come of the spool
-        self._unclear: list[MarkRow] = []  # committed, perhaps, and told to nobody
+        self._unclear: list[MarkRow] = []  # outcome unknown; callers got an error
         self._rows: list[AuditRow] = []
         self._items: list[QueuedMint | QueuedWrite] = []
         # Each is written by one thread alone: taking from a number that the other
@@ -120,7 +120,7 @@ class SqliteWriter:
         return future
 
     def append(self, row: AuditRow) -> None:
-        """A record that nobody waits for.
+        """A record without a waiting caller.
 
         Such records reach the thread together: waking it for each of them would cost
         a read more than its own work.
@@ -146,7 +146,7 @@ class SqliteWriter:
         return bool(self._kept) or not (self._spool is None or self._spool.is_empty)
 
     async def wait_for_room(self) -> None:
-        """Hold up whoever appends while records come faster than they are written.
+        """Slow down appending callers while records come faster than they are written.
 
         Not when they can be kept nowhere: that will not be over in a moment.
         """
@@ -195,7 +195,7 @@ class SqliteWriter:
                     rows += handed.rows
             try:
                 refused = [] if self._write(urgent, rows) else rows
-            except Exception:  # noqa: BLE001  # nobody may wait for ever for a bug
+            except Exception:  # noqa: BLE001  # callers must not wait forever
                 _log.exception("the writer failed")
                 self._drop_connection()
                 refuse(urgent)
@@ -220,8 +220,8 @@ class SqliteWriter:
         except queue.Empty:
             return []
         if self._crowded:
-            # Whoever came together will come together again: a moment's patience
-            # makes one commit of two. A lone caller never waits.
+            # Callers that arrived together tend to do so again, so a short wait makes
+            # one commit of two. A lone caller never waits.
             time.sleep(min(_CROWD_MOST, _CROWD_SECONDS * self._crowded))
         try:
             while len(batch) < BATCH:

@@ -32,7 +32,7 @@ _CROSS_ORIGIN: Headers = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"x-amzn-RequestId,x-amzn-ErrorType,Date"),
 )
-"""For whoever says where it comes from: a browser."""
+"""For requests with an ``Origin``, which only browsers send."""
 
 _PREFLIGHT: Headers = (
     (b"access-control-allow-methods", b"GET, POST"),

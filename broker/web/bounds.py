@@ -1,8 +1,8 @@
 """What clients may make one worker hold: connections, heads, bodies, and for how long.
 
-One `Watch` looks after all connections of a server. A worker that is full makes room
-by closing whoever keeps it waiting longest, so that those who flood it push each other
-out while an honest request, which comes whole at once, gets through.
+One `Watch` looks after all connections of a server. A full worker makes room by closing
+the connection that has kept it waiting longest, so that a flood evicts its own
+connections while honest requests, which arrive whole, get through.
 """
 
 import asyncio

@@ -303,7 +303,7 @@ class BoundedConnection(HttpToolsProtocol):
 
 
 def _is_signed(scope: Mapping[str, Any]) -> bool:
-    """Whether a request says that it is; who lies is one of the signed until told."""
+    """Whether a request claims to be signed, which only its proof can refute."""
     return b"X-Amz-Signature=" in scope["query_string"] or any(
         name == b"authorization" and value.startswith(b"AWS4-")
         for name, value in scope["headers"]

@@ -65,7 +65,7 @@ class _Wait:
         _error: BaseException | None,
         _where: TracebackType | None,
     ) -> None:
-        """Tell our own cancellation from another's.
+        """Convert our own cancellation, and pass on any other.
 
         Raises:
             TimeoutError: the time was over first.

@@ -1,8 +1,7 @@
-"""The outermost layer: which hosts we are, who the client is, one line a request.
+"""The outermost layer: host names, client addresses and the access log.
 
-Every answer passes through it, also that to a request which nobody behind it gets to
-see (`broker.web.connection`) and that of a failure: with the same headers, a request
-id and its line.
+Every answer passes through it and gets the same headers, a request id and a log line,
+including failures and requests refused by `broker.web.connection`.
 
 Every request gets ``scope["state"]`` entries for those behind: ``request_id``,
 ``source_ip``, ``secure``, and ``line``, a dictionary of facts that they may add to
@@ -106,8 +105,8 @@ class Edge:
     ``open_paths`` answer whatever the Host header says: probes come by address.
     ``data_paths`` answer with data alone, never with a page, and do without the
     headers that only a page needs.
-    ``hsts`` is for installations whose public URL is https. ``observe`` is told of
-    each request at its end.
+    ``hsts`` is for installations whose public URL is https. ``observe`` is called after
+    each request.
     """
 
     def __init__(
@@ -177,7 +176,7 @@ class Edge:
             )
 
     async def _answer(self, exchange: "_Exchange") -> None:
-        """One request's answer, whoever gives it."""
+        """One request's answer, from whichever part of the stack."""
         scope = exchange.scope
         try:
             if "refusal" not in scope["state"]:

@@ -84,8 +84,8 @@ def metrics_routes(
 def _may_read(request: Request, allowed: Collection[Network]) -> bool:
     """Whether the client may read the numbers.
 
-    A loopback peer that passes on somebody else's request, and is none of our trusted
-    proxies, does not speak for itself.
+    A loopback peer that forwards a request, but is not a trusted proxy, does not count
+    as local.
     """
     peer = request.client.host if request.client else ""
     source = request.state.source_ip

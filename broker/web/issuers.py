@@ -1,4 +1,4 @@
-"""The pages of accounts as issuers: discovery and keys, for everybody."""
+"""Accounts as issuers: their public discovery documents and keys."""
 
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response

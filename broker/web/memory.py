@@ -1,4 +1,4 @@
-"""The C library's allocator, told to give memory back.
+"""Makes the C library's allocator return memory.
 
 glibc keeps what was freed: each time a large block goes, blocks up to its size are
 taken from the heap from then on, where a single small one above them keeps all of it.

@@ -14,7 +14,7 @@ _CACHED_ADDRESSES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The client's address, empty when the server was not told, and its transport."""
+    """The client's address (empty if unknown) and whether it used TLS."""
 
     address: str
     secure: bool

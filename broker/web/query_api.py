@@ -106,7 +106,7 @@ def _parse_long(raw: RawRequest) -> tuple[RawRequest, QueryCall]:
 def _unbuilt(service: str, name: str) -> Action:
     """What answers for an operation that AWS has and the broker does not.
 
-    It refuses after the proof, so that a stranger learns nothing.
+    It refuses after the proof, so that an unauthenticated client learns nothing.
     """
 
     async def refuse(_given: Given, _call: Call) -> NoReturn:

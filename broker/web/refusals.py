@@ -1,7 +1,7 @@
 """What the edge itself refuses, in the form that the client's protocol has for errors.
 
 AWS's SDKs read an error in the form of the service that they meant to call; anything
-else they report as a fault of their own. The form is told from the request alone: the
+else they report as a parse error. The format is chosen from the request alone: the
 service of its credential scope, ``X-Amz-Target``, content type and ``Accept``.
 
 Source: botocore's ``parsers.py``; Smithy, "AWS JSON 1.0/1.1", "AWS restJson1",
@@ -128,7 +128,7 @@ def _form_of(service: str, *, is_form: bool) -> ErrorFormat:
 
 
 def other_service(client: ClientDialect) -> Refusal:
-    """What a request for another service is told, as that service would say it."""
+    """The answer to a request for another service, in that service's format."""
     wanted = client.service
     message = f"{SERVED} The request is for {wanted}: check the client's endpoint URL."
     if client.form in {ErrorFormat.QUERY, ErrorFormat.EC2}:
@@ -137,7 +137,7 @@ def other_service(client: ClientDialect) -> Refusal:
 
 
 def other_host(public_origin: str) -> Refusal:
-    """What a request to a name that is not the broker's is told."""
+    """The answer to a request whose host name is not the broker's."""
     return Refusal(
         421,
         "MisdirectedRequest",

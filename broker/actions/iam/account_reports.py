@@ -160,7 +160,7 @@ async def _get_key_last_used(
     key_id = given["AccessKeyId"]
     key = await call.directory.find_access_key(key_id)
     if key is None or key.account != call.account:
-        # Whether another account has such a key is nobody's business here.
+        # Callers must not learn whether another account has such a key.
         raise AccessDenied(
             f"User: {call.caller.principal.arn} is not authorized to perform"
             f" iam:GetAccessKeyLastUsed on resource: access key {key_id}"

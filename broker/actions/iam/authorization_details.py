@@ -1,4 +1,4 @@
-"""``GetAccountAuthorizationDetails``: everybody, and what they are allowed.
+"""``GetAccountAuthorizationDetails``: every identity and its policies.
 
 One page is read at a time, each kind of belonging with one query, so that the memory
 a call takes depends on ``MaxItems`` alone.
@@ -166,7 +166,7 @@ async def _own_policies(
 async def _aws_policies(
     call: Call, page: PageRequest, details: _Details
 ) -> Page[ManagedPolicy]:
-    """Only those that somebody has, as at AWS; all on one page."""
+    """Only those attached somewhere, as at AWS; all on one page."""
     del page
     for policy in await list_used_aws_managed(call.directory, call.account):
         details.policies.append(await _policy(call, policy))

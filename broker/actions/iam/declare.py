@@ -27,8 +27,8 @@ Context = Mapping[str, tuple[str, ...]]
 class ActionTarget:
     """What a call acts on: the ARN, the tags' condition keys, the boundary it has.
 
-    ``shown`` is what a refusal says instead of the ARN: the words of the request, so
-    that a refusal tells of no path, nor whether there is such an entity.
+    ``shown`` replaces the ARN in refusals: built from the request alone, it reveals
+    neither the path nor whether the entity exists.
     """
 
     arn: str
@@ -145,8 +145,8 @@ _MAKING = re.compile(r"^(?:CreateVirtual|Create|Upload)")
 def _request_tags(given: Given) -> Context:
     """``aws:RequestTag/…`` and ``aws:TagKeys`` of the tags in a request.
 
-    Whoever makes something with tags needs the permission to tag it besides.
-    Source: IAM User Guide, "Tags for IAM resources".
+    Creating something with tags also needs the permission to tag it. Source: IAM User
+    Guide, "Tags for IAM resources".
     """
     tags = {tag["Key"]: tag["Value"] for tag in given.get("Tags", ())}
     if not tags:

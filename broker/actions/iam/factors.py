@@ -11,11 +11,12 @@ _NOT_SHOWN = (
 
 
 async def require_shown_factor(holder_id: str, call: Call) -> None:
-    """Hold whoever changes their own second factors to having shown one.
+    """Require a second factor of callers who change their own.
 
-    The whole lineage of the call counts: what began with the holder's key or password,
-    by whatever way and in whatever role, must have shown a factor of the holder's on
-    that way. Somebody else needs the permission alone, and the first factor none.
+    The whole lineage of the call counts: a chain of sessions that began with the
+    holder's key or password must have shown one of the holder's factors somewhere,
+    whichever roles it passed through. Other callers need the permission alone, and
+    adding the first factor needs none.
 
     Source: AWS security bulletin AWS-2023-001, which is about keys; the text was
     recorded.

@@ -139,7 +139,7 @@ async def _get_with_entities(
             last.setdefault(subject, at)
     entities = cut(
         list(body["entities"].items()),
-        # Whoever used it last comes first.
+        # Most recent use first.
         lambda item: f"{_FAR - last.get(item[0], 0):020d}{item[0]}",
         page_request(given),
     )

@@ -130,7 +130,7 @@ async def mfa_device(given: Given, call: Call) -> ActionTarget:
 
 
 async def _user_or_holder(given: Given, call: Call) -> ActionTarget:
-    """The user that the request names, or whoever has the device."""
+    """The user named in the request, or the one the device belongs to."""
     if "UserName" in given:
         return await on.user(given, call)
     serial = given["SerialNumber"]

@@ -1,8 +1,8 @@
 """Operations about organisations, delegation requests and role templates.
 
-An account here is like one outside an organisation: nobody has sent it a delegation
-request, and no service has published a template. So everything of that kind is
-answered with the error that the operation documents for what is not there.
+An account here is like one outside an organisation: it has no delegation requests and
+no service templates. Each operation therefore answers with the error that it documents
+for a missing one.
 """
 
 from collections.abc import Callable

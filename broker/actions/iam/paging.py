@@ -106,8 +106,8 @@ def _make_marker(key: str) -> str:
 def _find_start(keys: list[str], marker: str) -> int:
     """Where the page after a marker begins.
 
-    The marker's own item is found by its digest. When it was deleted meanwhile, what
-    the marker holds of its key tells where it stood.
+    The marker's own item is found by its digest. If it was deleted meanwhile, the part
+    of its key in the marker shows where it stood.
     """
     try:
         mark = base64.b64decode(marker, altchars=b"-_", validate=True)

@@ -91,7 +91,7 @@ async def _status(given: Given, call: Call) -> dict[str, Any]:
 
 
 async def _usage(task: DeletionTask, call: Call) -> dict[str, Any]:
-    """Where the role is in use by now; it was not deleted."""
+    """Where the role is still used, which is why it was not deleted."""
     role = await call.directory.find_role(
         call.account, service_linked_roles.role_of_task(task)
     )

@@ -243,7 +243,7 @@ def _decide(
     stopped = controls is not SimulatedOutcome.ALLOWED
     sentence = ""
     if setting.explains and stopped:
-        # They are the operator's: that they stop it is all that is told.
+        # They are the operator's: the answer says only that they deny the call.
         sentence = f"The service control policies do not allow {action}."
     elif setting.explains:
         decision = (authorize_trust if trust else authorize)(request, applicable)

@@ -85,7 +85,7 @@ class CommandLineGrants:
         return value is not None and value["family"] == handle
 
     async def next(self, token: str, family: RefreshFamily) -> str:
-        """The token to answer this one with, good as soon as somebody has it."""
+        """The successor of this token, valid as soon as a client holds it."""
         ends_at = datetime.fromtimestamp(family.ends_at, UTC)
         return await self._next(token.partition(".")[0], ends_at)
 

@@ -1,4 +1,4 @@
-"""``EndConsoleSessions``: an identity provider told of a logout; its sessions end.
+"""``EndConsoleSessions``: ends a provider's sessions after its logout message.
 
 What was made from them ends with them: a switched role, credentials, links.
 """

@@ -1,9 +1,9 @@
-"""Looking after identity providers: how they do, and why one of their proofs is refused.
+"""Administering identity providers: their health, and why a proof is refused.
 
-The permissions are those of the API's own actions on the provider: whoever may read
-a provider may see how it does and try a proof of it; whoever may update a SAML
-provider may have its published metadata read. Trying mints nothing and spends
-nothing, and the proof is kept nowhere.
+The permissions are those of the API's own actions: the permission to read a provider
+covers its health and a dry run of its proofs; the permission to update a SAML provider
+covers fetching its published metadata. A dry run mints nothing, uses nothing up and
+keeps no copy of the proof.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Live sessions: one's own, and those of the account for whoever may see them.
+"""Live sessions: the caller's own, and with permission those of the account.
 
 ``ListOwnSessions`` and ``RevokeOwnSession`` need no permission; ``ListSessions`` and
 ``RevokeSession`` do. What is listed comes from the cache, so it may miss a session,
@@ -80,8 +80,8 @@ class LiveSessions:
 
     async def _may_revoke(self, given: RevokeRequest, call: Call) -> tuple[Need, ...]:
         record = await self._find(given, call)
-        # Without such a session only a permission for all of them will do, so that
-        # nobody learns which keys there are.
+        # An unknown session takes the permission for all sessions; otherwise the error
+        # would reveal which keys exist.
         resource = _EVERY if record is None else record.principal_arn
         return (
             Need(
@@ -149,7 +149,7 @@ def own_sessions(
     family = {session.access_key_id}
     mints = {session.mint_id} - {""}
     if session.kind is SessionKind.CONSOLE:
-        # The very same user: nobody else's session has this unique id.
+        # Unique ids are never reused, so this is the very same user.
         for record in live:
             if (
                 record.kind == SessionKind.CONSOLE.value

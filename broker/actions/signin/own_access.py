@@ -1,8 +1,8 @@
 """``GetOwnPermissions`` and ``SimulateOwnAccess``: what the caller may do, and why.
 
-Neither needs a permission: whoever calls could find out the same by trying. So no
-answer says more than a try would: nothing of trust policies, of the operator's
-control policies, or of the tags of a resource.
+Neither needs a permission, since callers could find out the same by trying. So an
+answer says no more than an attempt would: nothing about trust policies, of the
+operator's control policies, or of the tags of a resource.
 """
 
 from collections.abc import Mapping

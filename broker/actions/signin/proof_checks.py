@@ -1,4 +1,4 @@
-"""What a sign-in page learns of a proof before anything is minted with it.
+"""What a sign-in page asks about a proof before it mints with it.
 
 The door's proof does the checking, so that a refusal is recorded as one. What is left
 to do is to say what the proof opens.

@@ -1,8 +1,8 @@
-"""``ListRoleOverviews`` and ``ListRoleAssumers``: what the pages of roles tell.
+"""``ListRoleOverviews`` and ``ListRoleAssumers``: the data of the role pages.
 
 The first is ``ListRoles`` with what ``GetRole`` says of last uses, in one call. The
-second asks of the account's users and roles who may assume a role, by deciding the
-very request; it reads everybody's policies, and needs the permission to.
+second finds the account's users and roles that may assume a role, by deciding that very
+request for each; since it reads their policies, it needs the permission to read them.
 """
 
 import asyncio
@@ -112,11 +112,11 @@ class RoleAssumers:
     async def _handle(
         self, given: ListRoleAssumersRequest, call: Call
     ) -> Mapping[str, Any]:
-        """``Assumers`` are ARNs with sentences; ``Looked`` says at how many it looked.
+        """``Assumers`` are ARNs with reasons; ``Looked`` counts those examined.
 
-        ``Whole`` is False when there are more principals than that. Nobody is looked
-        at whom the trust policy cannot mean. Conditions are decided without a request:
-        whoever needs MFA or a network is not on the list.
+        ``Whole`` is False when there are more principals than that. Principals that the
+        trust policy cannot match are skipped. Conditions are decided without a request,
+        so principals that need MFA or a certain network are not listed.
         """
         role = await require_role(call.directory, call.account, given["RoleName"])
         named = await _named_principals(role, call)

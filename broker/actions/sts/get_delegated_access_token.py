@@ -1,4 +1,4 @@
-"""``GetDelegatedAccessToken``: nobody here hands out trade-in tokens."""
+"""``GetDelegatedAccessToken``: always refused; the broker issues no trade-in tokens."""
 
 from typing import NoReturn
 
@@ -17,7 +17,7 @@ async def _needs(_given: GetDelegatedAccessTokenRequest, call: Call) -> tuple[Ne
 
 
 async def _refuse(_given: GetDelegatedAccessTokenRequest, _call: Call) -> NoReturn:
-    """Delegation requests are AWS partners' business: every token is a stranger's."""
+    """Delegation requests are for AWS partners, so every token is an unknown one."""
     raise ExpiredTradeInToken(
         "The trade-in token provided in the request has expired and can no longer be"
         " exchanged for credentials. Request a new token and retry the operation."

@@ -1,4 +1,4 @@
-"""``GetWebIdentityToken``: a signed token that tells strangers who the caller is.
+"""``GetWebIdentityToken``: a signed token that proves the caller to third parties.
 
 Source: botocore's STS model; recorded tokens (REC-S outbound_issuance).
 """

@@ -69,7 +69,7 @@ class OwnTokens:
         Raises:
             ExpiredFederationToken: what the token came from has ended, or cannot be
                 read any more.
-            ServiceUnavailable: that cannot be told now.
+            ServiceUnavailable: the directory is away.
         """
         if not identity.sealed_lineage or not identity.issuer.startswith(self._issuers):
             return None

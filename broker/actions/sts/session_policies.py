@@ -58,7 +58,7 @@ async def read_session_policies(
 
 
 def _require_arn(item: Mapping[str, str], position: int) -> str:
-    """The model lets it be left out; whoever misspelt it asked for a narrow session."""
+    """Optional in the model, but a misspelt member must not widen the session."""
     if "arn" not in item:
         raise ValidationError(
             f"1 validation error detected: Value null at 'policyArns.{position}.member.arn'"

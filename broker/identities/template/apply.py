@@ -160,7 +160,7 @@ async def _change_account(run: _Run, template: AccountTemplate) -> None:
 
 @asynccontextmanager
 async def _working(run: _Run, template: AccountTemplate) -> AsyncIterator[AccountWork]:
-    """The account's transaction; refusals inside it tell the account's place."""
+    """The account's transaction; its refusals name the place in the template."""
     try:
         async with run.directory.change(template.account) as change:
             yield AccountWork(

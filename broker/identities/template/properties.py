@@ -13,7 +13,7 @@ _PATH = re.compile(r"/(?:[\x21-\x2e\x30-\x7e]+/)*")
 
 
 class Properties:
-    """A mapping that must be used up: what nobody asked for is unknown."""
+    """A mapping whose every member must be read; the rest is refused as unknown."""
 
     def __init__(self, data: object, place: str) -> None:
         if not isinstance(data, dict):
@@ -22,7 +22,7 @@ class Properties:
         self._left: dict[str, Any] = {str(key): value for key, value in data.items()}
 
     def finish(self) -> None:
-        """Refuse properties that nobody asked for.
+        """Refuse properties that were never read.
 
         Raises:
             TemplateError: naming the first of them.

@@ -1,8 +1,8 @@
 """``Roles``: the properties of ``AWS::IAM::Role``.
 
 A trust policy may name users and roles that the same template makes, even each
-other: such a role is made with a trust policy that refuses everybody, and gets its
-own as soon as all are there.
+other: such a role is created with a trust policy that denies every principal, and gets
+its own once all of them exist.
 """
 
 import json

@@ -150,7 +150,7 @@ def settle_credentials(
 def spare_credentials(
     before: UserCredentials, after: UserCredentials
 ) -> tuple[UserCredentials, tuple[str, ...]]:
-    """Keep the keys and certificates that are there though nobody names them."""
+    """Keep existing keys and certificates that the template does not name."""
     parts: list[str] = []
     kept: dict[str, PublicCredentials | None] = {}
     for member, noun in (("ssh_keys", "SSH key"), ("certificates", "certificate")):

@@ -17,7 +17,7 @@ ConditionTest = Callable[[Context], bool]
 def compile_condition(
     operator_text: str, key: str, values: tuple[str, ...], *, variables: bool
 ) -> ConditionTest:
-    """A function that tells whether a request's context satisfies the condition.
+    """A function deciding whether a request's context satisfies the condition.
 
     Raises:
         ValueError: there is no such operator (a parsed document has none such).

@@ -36,7 +36,7 @@ def discovery_url(issuer: str) -> str:
 def parse_discovery(data: bytes, issuer: str) -> Discovery:
     """Read the document that was fetched for ``issuer``.
 
-    The addresses in it are texts of a stranger; who follows one checks it first.
+    Its addresses are untrusted input: callers must check one before they follow it.
 
     Raises:
         OidcRejected: BAD_DISCOVERY, also when the document is another issuer's.

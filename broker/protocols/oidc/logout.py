@@ -1,7 +1,7 @@
-"""Logout tokens: an identity provider says that someone's session there is over.
+"""Logout tokens: an identity provider reports that a session there has ended.
 
-A logout token is signed as ID tokens are and is none: it tells of one event, never
-holds a nonce and may leave the subject out.
+A logout token is signed like an ID token but is not one: it reports an event, never
+holds a nonce and may omit the subject.
 
 Source: OpenID Connect Back-Channel Logout 1.0, 2.4 and 2.6.
 """

@@ -26,7 +26,7 @@ class Wording:
     """How a service words violations, where it does not do so like the others."""
 
     shows_values: bool = True
-    """Whether a refusal tells the value that it refuses, and those of an enumeration."""
+    """Whether messages quote the refused value and an enumeration's members."""
 
     sentences: Mapping[str, str] = field(default_factory=dict)
     """What is said of a member, by its name in messages, that breaks its pattern."""
@@ -35,7 +35,7 @@ class Wording:
     """Lists whose elements are said not to be null, by their names in messages."""
 
     def constraint(self, text: str) -> str:
-        """A violated constraint as the service tells it."""
+        """A violated constraint in the service's own words."""
         return _ENUM if not self.shows_values and text.startswith(_ENUM) else text
 
     def element(self, path: str, constraints: str) -> str:

@@ -31,7 +31,7 @@ def authn_request(
 ) -> str:
     """An AuthnRequest that asks for a Response by POST at ``consumer_url``.
 
-    ``request_id`` is an NCName that nobody can guess; ``issuer`` our entity id.
+    ``request_id`` is an unguessable NCName; ``issuer`` our entity id.
     """
     instant = issued.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return (

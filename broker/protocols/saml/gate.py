@@ -75,7 +75,7 @@ def parse_strictly(text: str, *, limits: XmlLimits = RESPONSE_LIMITS) -> _Elemen
 
 
 def _check_text(text: str, limits: XmlLimits) -> None:
-    # XML knows no other spelling. Inside comments and CDATA nobody needs them.
+    # XML allows no other spelling, and no honest comment or CDATA holds these.
     if "<!DOCTYPE" in text:
         raise SamlRejected(SamlReason.DOCTYPE, "the document has a DOCTYPE")
     declaration = _DECLARATION.match(text)

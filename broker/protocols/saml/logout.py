@@ -323,7 +323,7 @@ def _read(
 
 
 def _check_times(root: _Element, expected: LogoutExpected) -> tuple[datetime, datetime]:
-    """When the request was issued, and after when nobody takes it."""
+    """When the request was issued, and after when it is refused."""
     now, skew = expected.now, expected.skew
     issued = parse_instant(root.get("IssueInstant"), "LogoutRequest/@IssueInstant")
     if issued > now + skew:

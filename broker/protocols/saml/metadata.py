@@ -1,7 +1,7 @@
 """A provider's metadata: which entities may sign, with which keys, and where they are.
 
 Everything that is not needed for that is skipped. The document's own signature is
-not checked: whoever registers the document vouches for it.
+not checked: the administrator who registers the document vouches for it.
 """
 
 import ipaddress

@@ -26,8 +26,8 @@ class UnverifiedResponse:
     """The request that it answers, its assertion's issuer, the role pairs it names.
 
     ``issuer`` is empty where it cannot be read, as in an encrypted assertion, which
-    nominates nobody either. The pairs name at most 20 providers; values that are no
-    pairs are passed over.
+    names no provider either. The pairs name at most 20 providers; values that are not
+    pairs are skipped.
     """
 
     in_response_to: str | None

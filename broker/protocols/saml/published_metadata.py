@@ -1,8 +1,8 @@
 """Metadata as an identity provider publishes it: signed, dated, perhaps of many.
 
-What is taken from it is a document of its own: the entities that are registered
-already, from the very bytes that the signature covers. Nobody is let in by it whom
-the signature does not vouch for, and no new entity comes with it.
+The result is a new document: the entities that are already registered, from exactly the
+bytes that the signature covers. It cannot add an entity, nor anything that is not
+signed.
 
 Source: SAML 2.0 Metadata 2.2.1, 2.3, 3; Metadata Interoperability Profile 2.
 """

@@ -55,11 +55,11 @@ _MAX_ISSUER_LENGTH = 1024
 class VerifiedAssertion:
     """What a verified assertion says; every value comes from signed bytes.
 
-    ``recipient`` is the accepted confirmation's. ``latest_not_on_or_after`` is the
-    last of all its time limits, a day after its issue at most, for whoever remembers
-    spent assertions (AWS's rules set no end to them, but refuse what is old);
-    ``session_not_on_or_after`` caps the session. ``in_response_to`` is set when one
-    of the expected requests was answered. ``response_id`` alone may be unsigned.
+    ``recipient`` is the accepted confirmation's. ``latest_not_on_or_after`` is the last
+    of all its time limits, at most a day after its issue: replay marks are kept until
+    then (AWS's rules set no end to them, but refuse old assertions);
+    ``session_not_on_or_after`` caps the session. ``in_response_to`` is set when one of
+    the expected requests was answered. ``response_id`` alone may be unsigned.
     """
 
     response_id: str
@@ -78,7 +78,7 @@ class VerifiedAssertion:
 
 
 def find_unverified_issuer(response_text: str) -> str | None:
-    """Who an unverified Response says has sent it, success or not; None for nobody.
+    """The sender that an unverified Response names, successful or not; None if none.
 
     For the record of a refusal only.
 
@@ -324,7 +324,7 @@ def _only_subject(assertion: _Element) -> _Element:
 
 
 def _read_name_id(subject: _Element) -> tuple[str, str]:
-    """The NameID's text and format; an EncryptedID or BaseID names nobody to us."""
+    """The NameID's text and format; EncryptedID and BaseID are not supported."""
     named = [child for child in subject if child.tag != SUBJECT_CONFIRMATION]
     if len(named) != 1 or named[0].tag != NAME_ID:
         raise SamlRejected(SamlReason.SUBJECT, "the Subject has not exactly one NameID")

@@ -42,7 +42,7 @@ class SigV4Rejected(Exception):
 
 
 def reject_mismatch(detail: str) -> NoReturn:
-    """Refuse with the one text that tells an attacker nothing.
+    """Refuse with the one message that gives an attacker no hint.
 
     Raises:
         SigV4Rejected: always.

@@ -46,7 +46,7 @@ class Batcher(Generic[Item, Answer]):
             answers: Sequence[Answer | Exception]
             try:
                 answers = await self._send([item for item, _ in batch])
-            except Exception as error:  # noqa: BLE001  # nobody may wait for ever
+            except Exception as error:  # noqa: BLE001  # no caller may wait forever
                 answers = [self._fail(error) for _ in batch]
             for (_, future), answer in zip(batch, answers, strict=True):
                 if future.done():

@@ -87,7 +87,7 @@ class RedisLink:
                     await self._sentinel.discover_master(self._location.service)
                 else:
                     await self._find_cluster()
-        # Whoever fails meanwhile begins no other search.
+        # Calls that fail meanwhile start no second search.
         await asyncio.sleep(_SEARCH_PAUSE_SECONDS)
 
     async def _find_cluster(self) -> None:
@@ -194,7 +194,7 @@ async def send_all(
             except ResponseError as error:
                 answers.append(error)
     except BaseException:
-        # Answers that nobody read must not be taken for those of a later command.
+        # Unread answers must not be taken for those of a later command.
         await connection.disconnect(nowait=True)
         raise
     finally:

@@ -2,7 +2,7 @@
 
 A session's record is written behind the answer (a lost one is made up at the next
 resolve), with those of its moment; everything else waits for its commit. Reads are
-looked up on the spot: in WAL mode they wait for nobody.
+looked up on the spot: in WAL mode readers never wait.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _PUT_SESSION = (
     "INSERT INTO cache_sessions (access_key_id, account, expires_at, body) VALUES "
 )
 # Every worker that meets a session puts it again: its row number stays, and with it
-# its place in a listing that somebody pages through.
+# its place in a listing that a client is paging through.
 _OR_UPDATE = (
     " ON CONFLICT (access_key_id) DO UPDATE SET account = excluded.account, "
     "expires_at = excluded.expires_at, body = excluded.body"
@@ -151,7 +151,7 @@ class SqliteCache:
     async def list_sessions(
         self, account: AccountId, page: PageRequest
     ) -> Page[SessionRecord]:
-        # Whoever gives up listing gives up neither the write nor our own reads of it.
+        # Cancelling a listing cancels neither the write nor other reads of it.
         await asyncio.shield(self._write_waiting())
         after = (account, int(page.marker or 0), self._seconds(), page.limit + 1)
         rows = self._rows(_LIST_SESSIONS, after)
@@ -249,7 +249,7 @@ class SqliteCache:
     ) -> None:
         """Read these from the database again, unless they were put once more.
 
-        What could not be written is a cache's loss; whoever listed is told.
+        A cache may lose failed writes; a listing caller gets the error.
         """
         if not written.cancelled():
             written.exception()

@@ -213,9 +213,10 @@ class Freshness:
         await asyncio.shield(self._check)
 
     async def _check_unless_away(self) -> None:
-        """A call reads many values, and must not wait for a silent database for each.
+        """Check, unless the last check failed a moment ago.
 
-        The poll goes on asking, and tells when it is back.
+        A call reads many values and must not wait for a silent database for each; the
+        poll keeps trying and notices when it is back.
         """
         if self._poller is not None:
             self._require_not_away()
@@ -277,7 +278,7 @@ class Freshness:
         return value
 
     def _recall_older(self, account: AccountId, key: Hashable) -> object:
-        """What serves without the database: right by now, or until not long ago."""
+        """What serves without the database: current, or current until recently."""
         value = self._recall(account, key)
         now = self._monotonic()
         if now - self._checked_at > self._stale_seconds:
@@ -351,7 +352,7 @@ class Freshness:
             waiting, self._strangers = self._strangers, {}
             try:
                 found = await self._directory.generations(tuple(waiting))
-            except Exception as error:  # noqa: BLE001  # nobody may wait for ever
+            except Exception as error:  # noqa: BLE001  # no caller may wait forever
                 for met in waiting.values():
                     met.set_exception(error)
                     met.exception()  # whose it is may have gone
@@ -412,7 +413,7 @@ class Freshness:
 
     async def _poll(self) -> None:
         while True:
-            # Who needs the answer is told by ``get``; here there is nobody to tell.
+            # Callers that need the answer get the error from ``get``.
             try:
                 await self.check()
             except StoreUnavailableError:

@@ -77,7 +77,7 @@ class SqlDirectory(
         self._observers: list[Observer] = []
 
     def on_commit(self, observer: Observer) -> None:
-        """Have every change of this process told; see ``Directory``."""
+        """Call an observer after every change of this process; see ``Directory``."""
         self._observers.append(observer)
 
     async def rows(

@@ -13,7 +13,7 @@ Observe = Callable[[str, str], None]
 
 
 class ObservedLedger:
-    """Tells ``observe`` how each write of the ledger below went."""
+    """Reports the outcome of each write of the wrapped ledger to ``observe``."""
 
     def __init__(self, ledger: Ledger, observe: Observe) -> None:
         self._ledger = ledger

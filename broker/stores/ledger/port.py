@@ -17,9 +17,9 @@ from broker.model.page import Page, PageRequest
 class ReplayMark:
     """A proof that is being spent.
 
-    ``key`` is the SHA-256 of what identifies the use; ``mint_id`` tells, after an
-    unclear commit, whose it was; the mark outlives the last instant at which the
-    proof could pass.
+    ``key`` is the SHA-256 of what identifies the use; ``mint_id`` shows, after a commit
+    of unknown outcome, whose mark it is; the mark outlives the last instant at which
+    the proof could pass.
     """
 
     key: bytes
@@ -48,10 +48,10 @@ class Ledger(Protocol):
 
         Raises:
             ReplayedError: the mark's key is there, of another mint.
-            OutcomeUnknownError: both may be written: not even the mark can be read.
-                When the database is back the mark is taken away, for nobody has what
-                was minted; the record stays.
-            StoreUnavailableError: neither is written (an unclear commit is resolved
+            OutcomeUnknownError: both may be written, and the mark cannot be read. When
+            the database is back, the mark is deleted, since the caller got no
+            credentials; the record stays. StoreUnavailableError: neither is written (an
+            unclear commit is resolved
                 by reading the mark before this is raised).
         """
         ...

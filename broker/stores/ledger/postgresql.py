@@ -44,14 +44,14 @@ WRITE_SECONDS = 1.0
 READ_SECONDS = 5.0
 _BATCH = 128
 _GATHER_SECONDS = 0.05
-# Whoever came together will come together again: a moment's patience makes one
-# transaction of two. It ends when all are there, and a lone caller never waits.
+# Callers that arrived together tend to do so again, so a short wait makes one
+# transaction of two. It ends when all have arrived; a lone caller never waits.
 _CROWD_SECONDS = 0.0002
 _CROWD_MOST = 0.003
 _RETRY_SECONDS = 1.0
 _MAX_WAITING_ROWS = 10_000
 _PURGE_ROWS = 1000
-# After a failure nothing is tried for this long: everybody would wait for a time-out.
+# After a failure, fail fast for this long: each attempt would wait for a time-out.
 _PAUSE_SECONDS = 0.1
 _CLOSE_SECONDS = 1.0
 _MOST_UNCLEAR = 10_000
@@ -63,7 +63,7 @@ _log = logging.getLogger(__name__)
 
 
 _Session = tuple[object, ...]
-"""What tells a session of the server's from all others: its process and its start."""
+"""Identifies a server session: its process and its start."""
 
 
 class _Mint:
@@ -237,7 +237,7 @@ class PostgresqlLedger:
             with translate_errors():
                 fresh = await connection.fetch(sql.WRITE, *arguments)
             outcomes = await self._outcomes(mints, {tuple(row) for row in fresh})
-        except Exception as error:  # noqa: BLE001  # nobody may wait for ever for a bug
+        except Exception as error:  # noqa: BLE001  # callers must not wait forever
             if _is_away(error):
                 _log.warning("cannot write to the database: %s", _cause(error))
                 outcomes = await self._look_after(mints, sent=sent)
@@ -279,8 +279,8 @@ class PostgresqlLedger:
         await self._drop_connection()
         now = self._loop_time()
         if now >= self._paused_until:
-            # What is refused during the pause must not prolong it: with steady
-            # callers the database would stay away for ever.
+            # Refusals during the pause must not prolong it, or steady traffic would
+            # keep the database away forever.
             self._paused_until = now + _PAUSE_SECONDS
         refused: list[Exception | None] = [_unavailable() for _ in mints]
         if not sent or not mints:
@@ -306,7 +306,7 @@ class PostgresqlLedger:
     def _leave_unclear(
         self, mints: list[_Mint], identity: _Session
     ) -> list[Exception | None]:
-        """Nobody can tell what became of these mints; nobody has what they made."""
+        """The outcome of these mints is unknown; no caller got their credentials."""
         marks = [mint.mark for mint in mints if mint.mark is not None]
         if sum(map(len, self._unclear.values())) + len(marks) <= _MOST_UNCLEAR:
             self._unclear.setdefault(identity, []).extend(marks)
@@ -316,7 +316,7 @@ class PostgresqlLedger:
         ]
 
     async def _give_back(self, connection: Any) -> None:  # noqa: ANN401  # asyncpg publishes no types
-        """Take away the marks of mints that were told to nobody.
+        """Delete the marks of mints whose callers got an error.
 
         The sessions that were to commit them are ended first, if they are still there.
         """

@@ -70,7 +70,7 @@ class Spool:
         if self._file is None:
             return []
         found: list[AuditRow] = []
-        # By the open file: whoever makes room on a full disk may delete its name.
+        # By the open file: an operator who frees disk space may have deleted its name.
         for line in os.pread(self._file.fileno(), self._size, 0).splitlines():
             # A line that was cut short by a crash was never promised to anyone.
             with contextlib.suppress(ValueError):

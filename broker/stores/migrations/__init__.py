@@ -102,7 +102,7 @@ def _migrate_sqlite(path: Path) -> None:
     with _hold_lock_file(path):
         if _find_sqlite_revision(path) == HEAD:
             return
-        # Nobody else's to read; SQLite gives its side files the same mode.
+        # Private to the owner; SQLite gives its side files the same mode.
         path.touch(mode=0o600)
         with closing(sqlite3.connect(path)) as plain:
             plain.execute(FOR_NEW_FILES)

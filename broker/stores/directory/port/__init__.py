@@ -131,7 +131,7 @@ class Directory(DirectoryReader, MfaStateWriter, PasskeyUseWriter, Protocol):
 
         Commits when the block ends, after raising the account's generation; rolls
         back when it raises. Changes of one account run one after the other. Those that
-        wait for each other may be committed together: none is told before.
+        wait for each other may be committed together; none returns before that.
 
         Raises:
             ConflictError: the transaction collided and was rolled back.
@@ -142,7 +142,7 @@ class Directory(DirectoryReader, MfaStateWriter, PasskeyUseWriter, Protocol):
     def on_commit(
         self, observer: Callable[[AccountId, int, AbstractSet[str]], None]
     ) -> None:
-        """Have each change of this process told, once it is committed.
+        """Call the observer after each committed change of this process.
 
         The observer gets the account, its generation, and the names of the tables
         that the change wrote.

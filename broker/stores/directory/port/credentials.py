@@ -18,7 +18,7 @@ class UserCredentialReader(Protocol):
     async def list_credentials(
         self, account: AccountId, kind: CredentialKind, user_id: str | None = None
     ) -> tuple[UserCredential, ...]:
-        """A user's credentials of a kind, oldest first; everybody's for None."""
+        """A user's credentials of a kind, oldest first; all users' for None."""
         ...
 
 

@@ -38,7 +38,7 @@ class PasskeyReader(Protocol):
     async def list_passkeys(
         self, account: AccountId, user_id: str | None = None
     ) -> tuple[Passkey, ...]:
-        """The passkeys of a user (root: the account's number); everybody's for None."""
+        """The passkeys of a user (root: the account's number); all for None."""
         ...
 
 

@@ -50,7 +50,7 @@ class ManagedPolicyReader(Protocol):
         *,
         only_attached: bool = False,
     ) -> Page[ManagedPolicy]:
-        """``only_attached``: those that somebody has, as a boundary, too."""
+        """``only_attached``: only those attached or used as a boundary."""
         ...
 
     async def list_policy_versions(
@@ -106,7 +106,7 @@ class AttachmentReader(Protocol):
         ...
 
     async def count_used_policies(self, account: AccountId) -> int:
-        """How many policies of anybody's are attached here, or a boundary."""
+        """How many policies, AWS's included, are attached or a boundary here."""
         ...
 
 

@@ -29,5 +29,5 @@ class ReportChange(ReportReader, Protocol):
     """Writes to reports."""
 
     async def put_report(self, report: Report) -> None:
-        """In place of a former one of that id; reports of old days are removed."""
+        """Store a report, replacing one of the same id; old reports are deleted."""
         ...
