@@ -133,6 +133,7 @@ class _Fault:
                 fault=error.fault,
                 request_id=self.request_id,
                 encoded=encoded,
+                advice=error.advice,
             )
         else:
             body = render_fault(
@@ -142,6 +143,7 @@ class _Fault:
                 request_id=self.request_id,
                 namespace=self.namespace,
                 encoded=encoded,
+                advice=error.advice,
             )
         return Answer(
             status=error.status,
