@@ -136,8 +136,14 @@ class _HolderPages:
             if wanted.lower() in policy["PolicyName"].lower()
             and not is_for_services(policy)
         ]
-        # The account's own first, since they were made for it.
-        found.sort(key=lambda p: (":iam::aws:" in p["Arn"], p["PolicyName"].lower()))
+        # The very name first, then the account's own, which were made for it.
+        found.sort(
+            key=lambda p: (
+                p["PolicyName"].lower() != wanted.lower(),
+                ":iam::aws:" in p["Arn"],
+                p["PolicyName"].lower(),
+            )
+        )
         return await visit.show(
             "admin/holdings_attach.html",
             kind.here,
