@@ -16,6 +16,11 @@ from tests.support.totp import Device
 pytestmark = pytest.mark.timeout(300)  # a command starts slowly on a busy machine
 
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
+both_in_a_long_run = pytest.mark.parametrize(
+    "aws", ["1", pytest.param("2", marks=pytest.mark.long)], indirect=True
+)
+"""One chapter shows both versions in every run."""
+
 ACCOUNTS = {"1": ACCOUNT, "2": "222222222222"}
 
 
@@ -77,6 +82,7 @@ def test_an_administrators_group_is_set_up_and_a_key_rotated(aws: CommandLine) -
     assert [key["AccessKeyId"] for key in listed] == [rotated["AccessKeyId"]]
 
 
+@both_in_a_long_run
 def test_a_password_policy_is_set_and_a_login_profile_made(aws: CommandLine) -> None:
     aws(
         *("iam", "update-account-password-policy", "--minimum-password-length", "12"),
@@ -92,6 +98,7 @@ def test_a_password_policy_is_set_and_a_login_profile_made(aws: CommandLine) -> 
     assert profile["PasswordResetRequired"] is True
 
 
+@both_in_a_long_run
 def test_a_device_is_enabled_and_a_policy_asks_for_it(
     aws: CommandLine, tmp_path: Path
 ) -> None:
@@ -129,6 +136,7 @@ def test_a_device_is_enabled_and_a_policy_asks_for_it(
     assert aws("iam", "list-users", key=with_code)["Users"]
 
 
+@both_in_a_long_run
 def test_unused_permissions_are_found(aws: CommandLine) -> None:
     iam = aws.broker.client("iam", aws.root)
     iam.create_user(UserName="idle")
