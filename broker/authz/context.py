@@ -54,7 +54,7 @@ def call_context(
         if not value:
             continue
         if len(value) > VALUE_CHARACTERS_MAX:
-            # Left out or cut, it would slip past a Deny.
+            # If it were left out or truncated, it could evade a Deny.
             raise ValidationError(
                 f"The header {header.decode()} has {len(value)} characters;"
                 f" it can have {VALUE_CHARACTERS_MAX}."
@@ -66,8 +66,8 @@ def call_context(
 def tag_context(prefix: str, tags: Mapping[str, str]) -> Context:
     """``{prefix}/{key}`` for every tag, e.g. ``aws:resourcetag/team``.
 
-    Names of condition keys have no case. Of tags that differ in nothing else, which
-    some entities may have, a condition sees every value, lest one hide the other.
+    Names of condition keys have no case. Where tags differ only in case, as some
+    entities allow, a condition sees every value, so that none hides another.
     """
     context: Context = {
         f"{prefix}/{key.lower()}": (value,) for key, value in tags.items()

@@ -1,8 +1,7 @@
-"""Which policies apply: read through the memo, compiled once a change.
+"""Gathers the policies that apply, compiling each once per change.
 
 Identity policies, boundaries and managed session policies are read live: a change
-reaches sessions that exist already. What a session carries itself is compiled once
-a text.
+affects existing sessions. Inline session policies are compiled once per text.
 """
 
 import asyncio
@@ -122,7 +121,7 @@ class PolicyLibrary:
             return (_NOTHING,)
         layers = [await self._layer(session.account, one) for one in session.policies]
         if session.kind is SessionKind.ROOT_TASK:
-            # AWS's task policies only deny: what they leave is what the root may do.
+            # AWS's task policies only deny; the root may do what they leave.
             return tuple(
                 layer if layer is _NOTHING else join_policies([layer, ALLOW_ALL])
                 for layer in layers
@@ -181,7 +180,7 @@ class PolicyLibrary:
                 inline += [(f"inline:{p.name}", p.document) for p in listed]
                 attached += await self._directory.list_attachments(account, one)
             parts = [_compile(dict.fromkeys(inline), PolicyKind.IDENTITY)]
-            # What the user and a group of its have attached both counts once.
+            # A policy attached both to the user and to a group counts once.
             parts += [
                 await self._managed(account, arn, PolicyKind.IDENTITY)
                 for arn in dict.fromkeys(attached)
@@ -212,7 +211,7 @@ class PolicyLibrary:
     async def _managed(
         self, account: AccountId, arn: str, kind: PolicyKind
     ) -> PolicySet:
-        """A managed policy, made ready once for all whom it is attached to."""
+        """A managed policy, compiled once for all its owners."""
 
         async def load() -> PolicySet:
             return await _ready(arn, await self._document(account, arn), kind)
@@ -253,8 +252,8 @@ class PolicyLibrary:
 async def _ready(label: str, text: str, kind: PolicyKind) -> PolicySet:
     """A policy with all its statements compiled.
 
-    One takes milliseconds, and a principal can have more than a hundred: others have
-    their turn in between, and the first decision finds the work done.
+    Compiling one takes milliseconds, and a principal can have more than a hundred, so
+    other calls run in between.
     """
     await asyncio.sleep(0)
     aws = label.startswith(AWS_MANAGED_PREFIX)

@@ -36,7 +36,7 @@ class Judgement:
     decision: Decision
 
     def explain(self) -> Explanation:
-        """Why, in words; not free of cost."""
+        """Why, in words; computed when read."""
         return explain(self.request, self.applicable, self.decision)
 
 

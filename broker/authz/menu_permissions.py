@@ -1,6 +1,6 @@
-"""What a caller has a prospect of: for menus, which offer nothing that is refused.
+"""What a caller may be able to do, so that menus offer nothing sure to be refused.
 
-Decides nothing and records nothing; `Guard` does both when something is done.
+It neither decides nor records; `Guard` does both when an action is performed.
 """
 
 from collections.abc import Iterable

@@ -12,7 +12,7 @@ from broker.model.struct import struct
 class Trust:
     """The role whose trust policy must allow; None when there is no such role.
 
-    A missing role is refused with the very text of a refused trust.
+    A missing role is refused with the same message as a refused trust.
     """
 
     role: Role | None
@@ -24,9 +24,9 @@ class Need:
 
     ``context`` has lower-case key names; a key that is absent is absent. ``account``
     is the account that owns the resource. ``trust`` is set for the permissions that
-    a role's trust policy decides. ``granted`` is set for what a setting of the
-    account permits to all its users; a Deny still counts. ``shown`` is what a refusal
-    calls the resource, where that is not its ARN.
+    a role's trust policy decides. ``granted`` is set for what an account setting
+    permits to all users; a Deny still counts. ``shown`` is what a refusal shows instead
+    of the ARN.
     """
 
     action: str

@@ -1,4 +1,4 @@
-"""How often an account may call: a limit a second, shared by all workers."""
+"""Rate limits: calls per second and account, shared by all workers."""
 
 from broker.clock import Clock
 from broker.errors import Throttling
@@ -29,8 +29,8 @@ class RateLimits:
     async def require(self, account: AccountId, service: str, calls: int = 1) -> None:
         """Count a call of the account, or as many ``calls`` as it stands for.
 
-        Each service has the limit for itself. What stands for more than a second's
-        calls is let through once a second.
+        Each service has the limit for itself. A call that counts for more than the
+        limit is allowed once a second.
 
         Raises:
             Throttling: it was one too many.

@@ -1,7 +1,7 @@
-"""What is known of the last reading of a provider's published metadata.
+"""The state of the last attempt to read a provider's published metadata.
 
-It lies in the shared cache, where it may delay or speed up the next reading and
-grant nothing; the bounds here hold whatever is written there.
+It lives in the shared cache, where it may delay or speed up the next attempt but the
+bounds here hold whatever is written there.
 """
 
 import json
@@ -29,7 +29,7 @@ _LONGEST_WORDS = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshState:
-    """The last attempt and what it brought.
+    """The last attempt and its outcome.
 
     ``good_at`` is when a document was last taken or found to be the same,
     ``changed_at`` when one was last taken. ``failures`` counts those since;
@@ -50,10 +50,10 @@ class RefreshState:
         return now >= min(self.next_at, latest) or self.attempted_at > now
 
     def rests(self, now: datetime, *, insist: bool = False) -> bool:
-        """Whether nobody is to have it read out of turn.
+        """Whether it must not be read out of schedule.
 
-        So in the cool-down after any attempt and, unless somebody has reason to
-        ``insist``, in the pause after a failure.
+        True in the cool-down after any attempt and, without ``insist``, in the pause
+        after a failure.
         """
         if self.failures and not insist:
             return not self.is_due(now)

@@ -1,7 +1,7 @@
-"""Why a proof was refused, in plain words, from the record that it left.
+"""Explains in plain words, from the audit record, why a proof was refused.
 
-The wire stays as terse as AWS; the record holds the reason, and here the reason
-becomes the check that failed, what was found and what to change.
+Answers on the wire are as terse as AWS's. The record holds the reason, from which this
+derives the failed check, what was found and what to change.
 """
 
 from enum import StrEnum
@@ -61,7 +61,7 @@ _NOT_THE_PROOF = frozenset({"ServiceUnavailable", "InternalFailure", "Throttling
 
 
 def explain_refusal(record: AuditRecord) -> Check | None:
-    """The check that a recorded proof failed; None when it is no refused proof."""
+    """The check that a recorded proof failed; None if none was refused."""
     is_saml = record.action in _SAML
     if not record.error_code or record.error_code in _NOT_THE_PROOF:
         return None

@@ -1,4 +1,4 @@
-"""A SAML Response as a proof here: verified, in AWS's terms, refused in AWS's words.
+"""Verifies a SAML response and translates it into AWS's terms and error messages.
 
 The protocol's own checks are `broker.protocols.saml`; which role may be assumed is
 the role's trust policy; whether the assertion was spent before is the ledger's.
@@ -125,7 +125,7 @@ def prove_saml(
     in_response_to: AbstractSet[str] = frozenset(),
     request_id: str = "",
 ) -> FederatedIdentity:
-    """Verify a SAMLResponse parameter as ``provider``'s and say whom it proves.
+    """Verify a SAMLResponse parameter for ``provider``; returns the identity it proves.
 
     ``options`` and ``metadata`` are the provider's, parsed; ``audiences`` and
     ``recipients`` are the installation's, to which those of the options are added.

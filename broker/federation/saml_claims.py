@@ -1,4 +1,4 @@
-"""What an assertion's AWS attributes ask for: roles, session name, tags, duration.
+"""The AWS attributes of an assertion: roles, session name, tags, duration.
 
 Source: IAM User Guide, "Configure SAML assertions for the authentication response",
 "Pass session tags in AWS STS" and troubleshoot_saml.
@@ -73,8 +73,8 @@ def read_claims(
 
 
 def _read_role_pairs(values: tuple[str, ...]) -> tuple[RolePair, ...]:
-    # AWS's console refuses the whole response for one bad value; so do we at every
-    # door, for a value that is nearly a pair was meant to be one.
+    # AWS's console refuses the whole response for one bad value; so does every door
+    # here, since a value that is almost a pair was meant to be one.
     try:
         return tuple(dict.fromkeys(parse_role_pair(value) for value in values))
     except ValueError as error:

@@ -16,7 +16,7 @@ _FORMAT_PREFIX = "urn:oasis:names:tc:SAML:2.0:nameid-format:"
 _SHORT_FORMATS = frozenset({"persistent", "transient"})
 
 SESSION_KEYS: Final = ("saml:namequalifier", "saml:sub", "saml:sub_type")
-"""The keys that live on in the session."""
+"""The keys that the session keeps."""
 
 _EDU_PERSON = (
     "edupersonaffiliation",

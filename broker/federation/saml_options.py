@@ -20,24 +20,22 @@ class SamlProviderOptions:
     """What ``SamlProvider.options`` may hold. Every key is optional.
 
     ``Profile``: ``strict`` (default) or ``aws``, see `Profile`.
-    ``AllowSha1``: takes RSA-SHA1 and SHA-1 digests; forgeable by who finds collisions.
+    ``AllowSha1``: accepts RSA-SHA1 and SHA-1 digests, which collisions can forge.
     ``AllowCbc``: takes AES-CBC under a signed Response; malleable otherwise.
-    ``LegacyRsa``: takes RSA keys of 1024 bits and more in the metadata.
-    ``Audiences``, ``Recipients``: lists of further names and addresses that count as
-    ours for this provider, such as AWS's own.
-    ``MintPerDoor``: an assertion is good once at each door, for programs that sign a
-    person in and take credentials with the same one; once at all otherwise.
-    ``ExchangeTwice``: at each door that it is good at, and for each role, an assertion
-    is good once more within a minute of its issue, for programs that exchange it first
-    to see whether they can.
-    ``SignIn``: the sign-in page offers this provider, with a signed request to it.
-    ``GroupRoles``, ``GroupAttribute``: roles by group, see `GroupRoles`; without a
-    RoleSessionName such sessions are named after the NameID. ``MetadataUrl``: where the
-    provider publishes its metadata, read again and again. ``MetadataCertificate``: who
-    signs it, as certificates in PEM; without it the document must be signed by a key
-    that is registered for the provider. ``MetadataTrustTls``: accepts an unsigned
-    document on the strength of TLS alone: control of that server, or of its name, is
-    then enough to replace the keys.
+    ``LegacyRsa``: takes RSA keys of 1024 bits and more in the metadata. ``Audiences``,
+    ``Recipients``: lists of further names and addresses that count as ours for this
+    provider, such as AWS's own. ``MintPerDoor``: an assertion may be used once at each
+    door, for programs that use the same one to sign a person in and to get credentials;
+    otherwise once in all. ``ExchangeTwice``: at each such door, and for each role, an
+    assertion may be used a second time within a minute of its issue, for programs that
+    exchange it once as a test. ``SignIn``: the sign-in page offers this provider, with
+    a signed request to it. ``GroupRoles``, ``GroupAttribute``: roles by group, see
+    `GroupRoles`; without a RoleSessionName such sessions are named after the NameID.
+    ``MetadataUrl``: where the provider publishes its metadata, read again and again.
+    ``MetadataCertificate``: who signs it, as certificates in PEM; without it the
+    document must be signed by a key that is registered for the provider.
+    ``MetadataTrustTls``: accepts an unsigned document on the strength of TLS alone:
+    control of that server, or of its name, is then enough to replace the keys.
     """
 
     profile: Profile = Profile.STRICT

@@ -1,8 +1,8 @@
-"""The key that signs our AuthnRequests: one for the installation, kept sealed.
+"""The key that signs our AuthnRequests: one per installation, stored sealed.
 
-Made when the first provider needs it. It proves to identity providers who asks, and
-opens nothing here. Where it does not open any more, ``open_sealed``'s error comes
-through; `RequestKeys.renew` makes another.
+Created when the first provider needs it. It authenticates us to identity providers and
+grants nothing here. If it no longer opens, ``open_sealed``'s error propagates;
+`RequestKeys.renew` creates another.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class RequestKey:
 
 
 class RequestKeys:
-    """Finds the key, or makes it."""
+    """Finds the key, creating it if needed."""
 
     def __init__(self, database: Database, vault: SealerOpener, clock: Clock) -> None:
         self._database = database
@@ -94,7 +94,7 @@ class RequestKeys:
         sealed = installation.marks.get(MARK)
         if not isinstance(sealed, str):
             pem = await _make()
-            # Of several workers that make one at once, the first one's counts.
+            # When several workers create one at once, the first wins.
             sealed = str(
                 await claim_mark(self._database, MARK, self._sealed(pem), now=now)
             )

@@ -1,7 +1,7 @@
-"""A role session's name for someone whose identity provider names none.
+"""Chooses a role session's name when the identity provider gives none.
 
-Two people never get one name: one that lost something on the way, or is not known to
-be one person's, ends with a digest of issuer and subject.
+No two people share a name: a name that had to be altered, or that may not be unique,
+ends with a digest of issuer and subject.
 """
 
 import re

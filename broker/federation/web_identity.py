@@ -1,4 +1,4 @@
-"""Web identity tokens as proofs: from a text to a federated identity.
+"""Verifies web identity tokens and translates them into federated identities.
 
 The token only nominates its issuer; the provider is the one that the *role's*
 account registered for exactly that issuer, and only its keys, client ids and options
@@ -178,7 +178,7 @@ class WebIdentityProver:
             if separator
             else None
         )
-        # The directory may find names by other rules; every character counts here.
+        # The directory may ignore case in names; here every character counts.
         if provider is None or provider.url != issuer:
             shown = host_and_path[:_SHOWN_ISSUER_CHARACTERS]
             raise InvalidIdentityToken(
@@ -217,7 +217,8 @@ class WebIdentityProver:
         if options.one_time_use and token.token_id is not None:
             replay_id = (token.issuer, token.token_id)
             if self._keys.is_private(provider, options):
-                # Keys that one provider alone trusts may spend for it alone.
+                # If only this provider trusts the key, the token is used up for it
+                # alone.
                 replay_id = (provider.unique_id, *replay_id)
         return FederatedIdentity(
             principal=Principal.from_provider(

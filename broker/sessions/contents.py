@@ -1,7 +1,7 @@
-"""A session as bytes: what is inside a sealed token.
+"""Encodes a session as the bytes inside a sealed token.
 
-A JSON array, its empty tail cut off, deflated when it is long. Access key id and
-account are not in it: the seal binds the token to them.
+A JSON array without its empty tail, deflated when long. Access key id and account are
+not in it: the seal binds the token to them.
 """
 
 import json
@@ -45,7 +45,7 @@ _NUMBERS = {kind: number for number, kind in enumerate(_KINDS, 1)}
 def encode_session(session: Session, at_least: int = 0) -> bytes:
     """The session without its access key id and account.
 
-    Filled up to ``at_least`` bytes, for callers who ask for a token of some size.
+    Padded to ``at_least`` bytes, for callers who ask for a minimum token size.
     """
     content = _encode_content(session)
     missing = at_least - len(content)
@@ -92,7 +92,7 @@ def _encode_content(session: Session) -> bytes:
 
 
 def decode_session(raw: bytes, *, access_key_id: str, account: AccountId) -> Session:
-    """The inverse, for bytes that the seal has proved to be ours.
+    """The inverse, for bytes that the seal has authenticated.
 
     Raises:
         ValueError: the bytes are of a form that this version does not know.
@@ -112,7 +112,7 @@ def decode_session(raw: bytes, *, access_key_id: str, account: AccountId) -> Ses
         raise ValueError("contents are of an unknown form")
     row: Any = _decode(body.decode("utf-8", "surrogatepass"))
     if len(row) > len(_EMPTY_TAIL) or not 0 < row[0] <= len(_KINDS):
-        # A newer version's: what it says there may be a restriction.
+        # Written by a newer version: the unknown member may be a restriction.
         raise ValueError("contents are of a newer version")
     row += _EMPTY_TAIL[len(row) :]
     return Session(

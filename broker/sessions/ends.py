@@ -1,10 +1,10 @@
-"""Ends that hold whatever a cache remembers: marks in the directory.
+"""Ends that hold even if a cache forgets them: marks in the directory.
 
-A console session, a login of a terminal or a sign-in at an identity provider stands in
-the cache, and being dropped there ends it. A cache that comes back older would bring it
-back, so its end is marked in the directory too. Marks are kept and read as revocations
-are: from memory, at most a second old. Only the named thing ends: sessions that were
-made from it go on, as they do after a sign-out.
+A console session, a login of a terminal or a sign-in at an identity provider lives in
+the cache, and dropping it there ends it. A cache restored from an older copy would
+bring it back, so its end is marked in the directory, too. Marks are stored and read
+like revocations: from memory, at most a second old. Only the named thing ends: sessions
+that were made from it go on, as they do after a sign-out.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from broker.stores.directory.port.revocations import RevocationChange, Revocatio
 from broker.stores.errors import StoreUnavailableError
 
 _MARGIN = timedelta(hours=1)
-"""A mark outlives what it ends, whatever the clocks say."""
+"""Marks outlive what they end by this much, so that clock skew cannot matter."""
 
 _HEX_DIGITS = 32
 
@@ -37,7 +37,7 @@ async def end_for_good(
     until: datetime,
     reason: str,
 ) -> None:
-    """Mark ends; nothing of what ended would last longer than ``until``."""
+    """Mark ends. What ended would have expired by ``until`` anyway."""
     for mark in marks:
         await change.revoke(
             Revocation(
@@ -58,7 +58,7 @@ async def refuse_earlier(
     upto: float,
     until: datetime,
 ) -> None:
-    """Mark that what was issued up to a time (seconds since 1970) comes too late."""
+    """Refuse what was issued up to ``upto`` (seconds since 1970)."""
     await change.revoke(
         Revocation(
             account=account,

@@ -1,8 +1,8 @@
-"""Bearer handles: random texts that stand for a value kept in the cache.
+"""Bearer handles: random strings that stand for a value in the cache.
 
 The cache sees a handle as its SHA-256 and the value sealed for that very digest, so
-that a dump of it opens nothing and no entry can be moved to another's place. The end
-is sealed with it: a cache that keeps an entry for longer opens nothing either.
+that a dump is useless and no entry can be moved to another's place. The expiry is
+sealed with it, so a cache that keeps an entry too long does no harm either.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ class Handles:
     async def claim(
         self, name: str, value: Mapping[str, object], expires_at: datetime
     ) -> bool:
-        """Keep a value under a name of the caller's; False when the name is taken."""
+        """Store a value under a given name; False when the name is taken."""
         try:
             return await self._cache.add(
                 self._space,
@@ -65,7 +65,7 @@ class Handles:
     async def replace(
         self, name: str, value: Mapping[str, object], expires_at: datetime
     ) -> None:
-        """Keep a value under a name of the caller's, whatever was there."""
+        """Store a value under a given name, replacing any other."""
         try:
             await self._cache.put(
                 self._space,
@@ -76,7 +76,7 @@ class Handles:
             raise ServiceUnavailable(detail=f"nothing was kept: {error}") from error
 
     async def find(self, handle: str) -> dict[str, Any] | None:
-        """The value, left where it is."""
+        """The value, which stays."""
         if len(handle) > _LONGEST_HANDLE:
             return None
         digest = _digest(handle)
@@ -86,7 +86,7 @@ class Handles:
             raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
 
     async def take(self, handle: str) -> dict[str, Any] | None:
-        """The value, for at most one caller ever."""
+        """The value, removed; at most one caller ever gets it."""
         if len(handle) > _LONGEST_HANDLE:
             return None
         digest = _digest(handle)
@@ -103,7 +103,7 @@ class Handles:
             raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
 
     async def forget(self, handle: str) -> None:
-        """Forget what is used up, if the cache can: it opens nothing any more."""
+        """Forget a used handle on a best-effort basis, since it is invalid anyway."""
         with suppress(ServiceUnavailable):
             await self.drop(handle)
 
@@ -126,10 +126,10 @@ class Handles:
                 _PURPOSE, self._space, digest.hex(), _COLUMN, sealed
             )
         except SealBrokenError:
-            # Not ours, or its key was dropped: as good as absent.
+            # Forged, or its key was dropped: treat it as absent.
             return None
         value: dict[str, Any] = json.loads(plain)
-        # What an earlier version kept says nothing of its end.
+        # Entries of an earlier version hold no expiry.
         end = value.pop(_END, None)
         if end is not None and self._vault.now().timestamp() * 1000 >= end:
             return None

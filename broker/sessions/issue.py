@@ -1,7 +1,7 @@
 """The mint: an allowed request becomes temporary credentials.
 
-Replay mark and audit record, which holds the session's metadata, are one durable
-write; only after it do the credentials exist for anybody.
+The replay mark and the audit record, which holds the session's metadata, are one
+durable write; no one gets credentials before it.
 """
 
 import hashlib
@@ -44,13 +44,13 @@ class CallRecord(Protocol):
     """Set once it is durable, together with the mint."""
 
     def complete(self, session: Mapping[str, object] | None = None) -> AuditRecord:
-        """The record, with what is to be said of the session."""
+        """The record, completed with the session."""
         ...
 
 
 @struct
 class MintOrder:
-    """A session that is to be made; all of it was permitted before.
+    """A session to be made; everything in it has been authorized.
 
     ``account_salt`` is its account's ``session_salt``, and ``principal_arn`` its own
     ARN (``arn:aws:sts::…:assumed-role/…``). ``least_token_characters`` is
@@ -66,7 +66,7 @@ class MintOrder:
 
 @struct
 class Minted:
-    """What a mint gave."""
+    """The result of a mint."""
 
     credentials: TemporaryCredentials
     packed_policy_size: int
@@ -93,7 +93,7 @@ class SessionIssuer:
     ) -> Minted:
         """Mint, with the call's record completed by the session and made durable.
 
-        ``second_use`` is the mark of a second use: spent when the first one was before.
+        ``second_use`` is the mark to set if ``mark`` is already set.
 
         Raises:
             PackedPolicyTooLarge: policies and tags do not fit; nothing is spent.
@@ -157,7 +157,7 @@ def replay_key(parts: tuple[str, ...]) -> bytes:
     digest = hashlib.sha256(b"broker/1/replay")
     for part in parts:
         text = part.encode("utf-8", "surrogatepass")
-        # Lengths make it unambiguous: ("ab", "c") is not ("a", "bc").
+        # Length prefixes make it unambiguous: ("ab", "c") is not ("a", "bc").
         digest.update(len(text).to_bytes(8, "big") + text)
     return digest.digest()
 

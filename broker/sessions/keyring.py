@@ -1,7 +1,7 @@
-"""The keyring file: made once, mode 0600, read again when it changes.
+"""The keyring file: created once, mode 0600, read again when it changes.
 
-JSON, because an operator has to be able to look at it in a backup. A change writes a
-new file beside it and renames, so a reader sees the old keyring or the new one.
+It is JSON so that an operator can inspect a backup. A change writes a new file and
+renames it, so a reader sees either the old keyring or the new one.
 """
 
 import fcntl
@@ -31,7 +31,7 @@ from broker.sessions.keys import (
 )
 
 CHECK_EVERY_SECONDS = 1.0
-"""How often a process looks whether the file changed."""
+"""How often a process checks the file for changes."""
 
 DEFAULT_SKEW = timedelta(seconds=60)
 _MODE = 0o600
@@ -46,8 +46,8 @@ _Stamp = tuple[int, int, int, int]
 class Keyring:
     """The keys as one process sees them, at most a second behind the file.
 
-    While the file is gone or broken the keys read last go on; that is logged, once
-    for each change of the file.
+    While the file is missing or broken, the last good keys stay in use; this is logged
+    once for each change of the file.
     """
 
     def __init__(
@@ -96,8 +96,8 @@ class Keyring:
     ) -> bytes | None:
         """The secret of a key that may still open, else None.
 
-        An unknown number has the file looked at once more, since another process may
-        have rotated a moment ago.
+        For an unknown number the file is read once more, since another process may just
+        have rotated.
         """
         self._look(CHECK_EVERY_SECONDS)
         found = self._opening.get(number)
@@ -147,7 +147,7 @@ class Keyring:
 
 
 def create_keyring(path: Path, clock: Clock, skew: timedelta = DEFAULT_SKEW) -> Keyring:
-    """Make the keyring of a new, empty database; durable when this returns.
+    """Create the keyring of a new, empty database; durable on return.
 
     Raises:
         KeyringError: EXISTS, or UNREADABLE when the folder cannot be written.
@@ -167,7 +167,7 @@ def create_keyring(path: Path, clock: Clock, skew: timedelta = DEFAULT_SKEW) -> 
 
 
 def prepare_keyring(path: Path, clock: Clock) -> str:
-    """Make keys for a new database beside where their keyring will be; which they are.
+    """Create keys for a new database next to where their keyring will be; returns them.
 
     The database is claimed for their fingerprint before they are put in place, so that
     a keyring in place always belongs to a database that knows it. If the process dies
@@ -186,8 +186,8 @@ def prepare_keyring(path: Path, clock: Clock) -> str:
 
 
 def settle_keyring(path: Path, name: str) -> None:
-    """Put prepared keys in their place, if they are there and nothing else is."""
-    # All workers of a start may do it: of the very same keys.
+    """Move prepared keys into place, if there are any and the place is free."""
+    # All starting workers may do this; they move the same keys.
     with suppress(FileNotFoundError):
         if not path.exists():
             _prepared(path, name).rename(path)
@@ -195,7 +195,7 @@ def settle_keyring(path: Path, name: str) -> None:
 
 
 def discard_keyring(path: Path, name: str) -> None:
-    """Forget prepared keys that no database was claimed for."""
+    """Delete prepared keys for which no database was claimed."""
     _prepared(path, name).unlink(missing_ok=True)
 
 

@@ -1,8 +1,9 @@
-"""Sealing keys and the rules of their life: pure, no file and no clock.
+"""Sealing keys and their life cycle, without files or a clock.
 
 Two kinds live side by side. *Session* keys seal session tokens and die 36 hours
-after their rotation, when the longest session is over. *Storage* keys seal values in
-the database and open until every value was sealed again and the key is dropped.
+after their rotation, when even the longest session has ended. *Storage* keys seal
+values in the database and open until every value was sealed again and the key is
+dropped.
 """
 
 import base64
@@ -13,7 +14,7 @@ from enum import StrEnum
 
 KEY_BYTES = 32
 SEALS_AFTER = timedelta(seconds=60)
-"""How long a new key only opens: every process has read it before it seals."""
+"""How long a new key only opens, so that every process has read it before it seals."""
 
 LONGEST_SESSION = timedelta(seconds=129_600)
 MAX_KEY_NUMBER = 2**32 - 1
@@ -31,7 +32,7 @@ class KeyKind(StrEnum):
 
 
 class KeyState(StrEnum):
-    """What an entry says of itself. Age decides the rest."""
+    """The recorded state of a key; its age decides the rest."""
 
     ACTIVE = "active"
     REVOKED = "revoked"

@@ -1,4 +1,4 @@
-"""What a new session carries of those before it, and what ends it with them.
+"""What a session inherits from those it was made from, and what ends them together.
 
 Every session has a mint id of 128 random bits; it carries those of all sessions that
 it was made from, so that a revocation of any of them is seen at each use, in memory.
@@ -168,7 +168,7 @@ def trace(session: Session | SessionRecord) -> tuple[Trace, ...]:
 
 
 def _trace_of_first(session: Session | SessionRecord, origin: Origin) -> Trace:
-    """Of a session that was made from no other: most are, so it is done with less."""
+    """The trace of a first session; most are, so it has a faster path."""
     issued_at_ms = session.issued_at_ms
     began_ms = origin.began_ms or issued_at_ms
     targets = (
@@ -230,7 +230,8 @@ def _traces(
     if origin.subject:
         root.mark(subject_target(origin.subject), began_ms)
     for target in vouchers:
-        # A token that came back was vouched for in another account than it began in.
+        # A token presented here may have been issued by another account than the one
+        # its lineage began in.
         part(_account_of_arn(target) or origin.account).mark(target, began_ms)
     chain = None
     if lineage.folded:

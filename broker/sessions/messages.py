@@ -1,10 +1,10 @@
-"""Sealed texts about refused calls, which only the caller's account opens.
+"""Sealed texts about refused calls, readable only for the caller's account.
 
     message = base64(version ‖ key number ‖ salt ‖ AES-256-GCM of expiry and text)
 
 The key comes from a session key, for a purpose of its own, so that a message opens
-no longer than a session that was sealed at the same time. Messages have the length
-of full blocks: how long one is says little about what was decided.
+no longer than a session that was sealed at the same time. Messages are padded to whole
+blocks, so that their length reveals little about the decision.
 """
 
 import binascii
@@ -49,8 +49,7 @@ class AuthorizationMessages:
     def seal(self, account: AccountId, text: str, now: datetime) -> str | None:
         """The text for callers of one account.
 
-        None when it is too long to send, or there is no key to seal with: a denial
-        does without.
+        None when it is too long to send, or there is no key to seal with.
         """
         try:
             number, key = self._keyring.sealing_key(KeyKind.SESSION, now)

@@ -45,7 +45,7 @@ _RECORDED = tuple(
 
 
 def audit_session(record: SessionRecord, session: Session) -> dict[str, object]:
-    """What the audit record says of minted credentials: their record, and its rules."""
+    """The part of the audit record about minted credentials."""
     return {
         **{name: getattr(record, name) for name in _RECORDED},
         "tags": dict(session.tags),
@@ -124,7 +124,7 @@ class SessionIndex:
         self._pending: set[asyncio.Task[None]] = set()
 
     async def put(self, record: SessionRecord) -> None:
-        """Write the record; wait for it only while the cache is well. Never raises."""
+        """Write the record, waiting only while the cache is healthy. Never raises."""
         if self._healthy:
             await self._put(record)
         else:

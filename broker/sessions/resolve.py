@@ -1,8 +1,8 @@
-"""From an access key id and a session token to who is calling.
+"""Resolves an access key id and a session token to the caller.
 
-The order of checks is AWS's, as recorded (REC-A): the token belongs to the
-key id, the session has not expired, what issued it is still alive. The signature
-comes after, and is checked elsewhere with the secret that is returned.
+The order of checks is AWS's, as recorded (REC-A): the token belongs to the key id, the
+session has not expired, its issuer still exists. The signature comes after, and is
+checked elsewhere with the secret that is returned.
 """
 
 import hashlib
@@ -75,7 +75,7 @@ class ResolvedSession:
 
 
 class _Remembered:
-    """An opened token, and what it resolved to for one state of its entity."""
+    """An opened token and its resolution for one state of its entity."""
 
     __slots__ = ("entity", "opened", "resolved", "salt", "traces")
 
@@ -153,7 +153,7 @@ class Resolver:
             resolved = _resolved(remembered.opened, entity)
             remembered.resolved, remembered.entity = resolved, entity
             if first_time:
-                # Made up here when the mint could not write it.
+                # Write the record now if the mint could not.
                 self._index.put_later(describe_session(session, resolved.principal.arn))
         return resolved
 
@@ -201,9 +201,9 @@ class Resolver:
         return entity
 
     async def _require_password(self, session: Session) -> None:
-        """A session of a password ends when its user has that password no more.
+        """A session made with a password ends when the user loses that password.
 
-        A change by its owner keeps it: only the login profile counts.
+        A change by its owner does not end it: only the login profile counts.
         """
         profile = await self._directory.find_login_profile(
             session.account, session.principal_id

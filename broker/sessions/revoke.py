@@ -1,6 +1,7 @@
-"""Ends sessions before their time, with everything that came from them.
+"""Revokes sessions, with everything made from them.
 
-Revocations are durable changes of the directory; the cache only forgets a line.
+Revocations are durable changes in the directory; the cache merely drops a listing
+entry.
 """
 
 from contextlib import suppress
@@ -17,7 +18,7 @@ from broker.stores.errors import StoreUnavailableError
 async def revoke_session(
     change: RevocationChange, record: SessionRecord, *, now: datetime, reason: str = ""
 ) -> None:
-    """End one session and all that came from it; it may have expired itself."""
+    """End a session, which may have expired, and all that was made from it."""
     session = Ancestor(
         mint_id=record.mint_id,
         access_key_id=record.access_key_id,
@@ -41,7 +42,7 @@ async def revoke_key_id(
     now: datetime,
     reason: str = "",
 ) -> None:
-    """End a session of which nothing else is known, and all that came from it."""
+    """End a session known by its key id only, and all that was made from it."""
     await _revoke(change, account=account, target=access_key_id, now=now, reason=reason)
 
 
@@ -74,7 +75,7 @@ async def revoke_issued_before(
 
 
 async def forget_session(cache: Cache, access_key_id: str) -> None:
-    """Take a revoked session off the list; the revocation does not depend on it."""
+    """Remove a revoked session from the listing, which grants nothing."""
     with suppress(StoreUnavailableError):
         await cache.drop_session(access_key_id)
 

@@ -1,4 +1,4 @@
-"""Session tokens: a whole session, sealed so that only this installation opens it.
+"""Session tokens: whole sessions, encrypted for this installation alone.
 
     token = base64(version ‖ key number ‖ salt ‖ AES-256-GCM ciphertext and tag)
 
