@@ -200,6 +200,7 @@ def prove_saml(
         replay_id=(provider.uuid, assertion.issuer, assertion.assertion_id),
         usable_until=assertion.latest_not_on_or_after + 2 * skew,
         once_per_door=options.mint_per_door,
+        once_for_all_roles=assertion.is_one_time,
         second_use_until=(
             assertion.issue_instant + EXCHANGED_TWICE_WITHIN + skew
             if options.exchange_twice

@@ -32,9 +32,11 @@ from broker.protocols.saml.metadata import IdpDescriptor, IdpMetadata
 from broker.protocols.saml.names import (
     ASSERTION,
     AUTHN_STATEMENT,
+    CONDITIONS,
     ENCRYPTED_ASSERTION,
     ISSUER,
     NAME_ID,
+    ONE_TIME_USE,
     SIGNATURE,
     SUBJECT,
     SUBJECT_CONFIRMATION,
@@ -59,7 +61,8 @@ class VerifiedAssertion:
     of all its time limits, at most a day after its issue: replay marks are kept until
     then (AWS's rules set no end to them, but refuse old assertions);
     ``session_not_on_or_after`` caps the session. ``in_response_to`` is set when one of
-    the expected requests was answered. ``response_id`` alone may be unsigned.
+    the expected requests was answered. ``is_one_time`` says that there is a OneTimeUse
+    condition (Core 2.5.1.5). ``response_id`` alone may be unsigned.
     """
 
     response_id: str
@@ -74,6 +77,7 @@ class VerifiedAssertion:
     session_index: str | None
     in_response_to: str | None
     is_encrypted: bool
+    is_one_time: bool
     attributes: Mapping[str, tuple[str, ...]]
 
 
@@ -286,6 +290,7 @@ def _read(
         session_index=None if statement is None else statement.get("SessionIndex"),
         in_response_to=confirmation.in_response_to,
         is_encrypted=envelope.assertion.tag == ENCRYPTED_ASSERTION,
+        is_one_time=assertion.find(f"{CONDITIONS}/{ONE_TIME_USE}") is not None,
         attributes=read_attributes(assertion),
     )
 
