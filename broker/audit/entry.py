@@ -17,7 +17,7 @@ _LONGEST_LIST = 100
 
 @dataclass(slots=True, kw_only=True)
 class AuditEntry:
-    """Opened before the work, filled in on the way, completed once.
+    """Opened before the work, filled in during it, completed once.
 
     ``committed`` is set where the completed record is written together with the
     call's own effect (a mint, a change); the writer leaves such an entry alone.

@@ -1,8 +1,8 @@
-"""Keeps a flood of strangers' failures from filling the ledger.
+"""Keeps floods of unauthenticated failures from filling the ledger.
 
-Beyond a rate per source, failures of callers who proved nothing become counts: who
-knocks a thousand times a second leaves a few records and a number. Failures of proved
-callers are always recorded in full.
+Beyond a rate per source, unauthenticated failures are only counted: a thousand attempts
+a second leave a few records and a number. Failures of authenticated callers are always
+recorded in full.
 """
 
 from collections.abc import Iterator

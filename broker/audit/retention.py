@@ -1,4 +1,4 @@
-"""Forgets, once an hour, what need not be kept: old records, marks that ran out."""
+"""Deletes old records and expired marks once an hour."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from broker.stores.ledger.port import Ledger
 
 INTERVAL_SECONDS = 3600.0
 _MARGIN = timedelta(hours=1)
-"""Marks stay a little longer than they count, whatever the workers' clocks say."""
+"""Marks are kept a little longer than they count, to allow for clock skew."""
 
 _log = structlog.get_logger(__name__)
 

@@ -49,14 +49,14 @@ _OF_PROOFS = (
     InvalidSubjectCredentials,
 )
 _OF_PROOFS_WITHOUT_CALLER = (AccessDenied, InvalidAuthenticationCode)
-"""What a password or a second factor at the sign-in page is refused with."""
+"""Errors of refused passwords and second factors at the sign-in page."""
 
 _COUNT_SECONDS = 1.1
 """After the second that is counted is over."""
 
 
 class Auditor:
-    """Sees to it that every call leaves exactly one record.
+    """Makes sure that every call leaves exactly one record.
 
     The one exception are floods of unproved failures: see ``flood``.
     """

@@ -19,7 +19,7 @@ from broker.stores.directory.port.access_keys import AccessKeyChange, AccessKeyR
 from broker.stores.errors import AlreadyExistsError
 
 _ATTEMPTS = 8
-"""Ids carry 39 random bits and are never given twice: a clash is drawn again."""
+"""Ids carry 39 random bits and are never reused: after a clash another is drawn."""
 
 
 async def create_access_key(

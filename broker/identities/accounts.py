@@ -1,4 +1,4 @@
-"""Accounts: their making, their root keys, their alias."""
+"""Accounts: creation, root keys, alias."""
 
 import re
 from dataclasses import replace
@@ -39,7 +39,7 @@ async def require_account(directory: AccountReader, account: AccountId) -> Accou
 async def create_account(
     change: AccountChange, account_id: AccountId, *, alias: str | None, now: datetime
 ) -> Account:
-    """Make an account with a salt of its own, so that it accepts no older session.
+    """Create an account with its own salt, so that it accepts no older session.
 
     Raises:
         EntityAlreadyExists: the id or the alias is taken.

@@ -1,4 +1,4 @@
-"""Policy documents on their way in: parsed by the engine, measured, or refused."""
+"""Validates policy documents that are about to be stored or used."""
 
 from broker.errors import MalformedPolicyDocument
 from broker.identities.service_principals import is_known_service
@@ -16,7 +16,7 @@ def checked_document(
 ) -> PolicyDocument:
     """The parsed document of a policy that is about to be stored, or to be a session's.
 
-    ``managed`` is for managed policies. Who exists is not looked at.
+    ``managed`` is for managed policies. Principals are not looked up.
 
     Raises:
         MalformedPolicyDocument: the engine refuses it, or it opens a role to every

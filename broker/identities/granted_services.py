@@ -1,4 +1,4 @@
-"""Which services a policy gives anything of.
+"""Finds the services of which a policy allows anything.
 
 A statement that allows some action of a service counts whatever its resources and
 conditions are: the question is what an entity could have used at all.

@@ -28,7 +28,7 @@ from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.port.users import LoginProfileChange, LoginProfileReader
 
 NO_ACCOUNT = AccountId("000000000000")
-"""Stands for an account that is not there, where it must not be noticed."""
+"""Stands in for a missing account, so that timing does not reveal it."""
 
 _NO_USER = "AIDA"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -77,7 +77,7 @@ async def verify_password(
     Raises:
         Throttling: too many passwords are being verified already.
     """
-    # Who is not there is looked for all the same: that costs the same, too.
+    # Look up missing users as well, so that timing does not reveal them.
     number = account.account_id if account else NO_ACCOUNT
     user = await directory.find_user(number, user_name)
     profile = await directory.find_login_profile(
@@ -130,7 +130,7 @@ async def prepare_password(
     user: User,
     password: str,
 ) -> PreparedPassword:
-    """Hold a new password against the account's policy and hash it.
+    """Check a new password against the account's policy and hash it.
 
     Raises:
         PasswordPolicyViolation: the policy refuses it.

@@ -1,9 +1,9 @@
-"""Codes of MFA devices: which count, what they teach, when a device is locked.
+"""Codes of MFA devices: which are valid, clock drift, and lockout.
 
-Every code counts once: none of a step at or before the last accepted one. A device's
-clock may run ahead or behind; each accepted code says by how much, and the next one
-is looked for around there. After several wrong codes in a row the device is locked,
-each further one doubling the time.
+Every code is valid once: none of a step at or before the last accepted one. A device's
+clock may be off; each accepted code shows by how much, and the next is searched for
+around there. Several wrong codes in a row lock the device, and each further one doubles
+the time.
 
 Source: RFC 6238, 5.2 and 6; RFC 4226, 7.3.
 """

@@ -1,4 +1,4 @@
-"""MFA devices: their making, whose they are, and their end."""
+"""MFA devices: creation, assignment, deletion."""
 
 import base64
 from collections.abc import Mapping
@@ -99,7 +99,7 @@ async def import_token(
     sealer: Sealer,
     now: datetime,
 ) -> MfaDevice:
-    """Make a hardware token known, so that it can be given to a user.
+    """Register a hardware token, so that it can be assigned to a user.
 
     Raises:
         EntityAlreadyExists: there is one of this serial number.
@@ -122,7 +122,7 @@ async def enable_device(
     opener: Opener,
     now: datetime,
 ) -> None:
-    """Give a device to a user (root: the account's number) who shows two codes.
+    """Assign a device to a user (root: the account's number) who shows two codes.
 
     Raises:
         EntityAlreadyExists: it is in use.
@@ -153,7 +153,7 @@ async def resync_device(
 
 
 async def deactivate_device(change: MfaDeviceChange, device: MfaDevice) -> None:
-    """Take a device from its user; its spent codes stay spent."""
+    """Unassign a device; its used codes stay used."""
     await change.update_mfa_device(replace(device, user_id=None, enabled_at=None))
 
 

@@ -1,4 +1,4 @@
-"""What users, roles and groups have in common: they own policies."""
+"""Users, roles and groups as owners of policies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""Passkeys: whose they are, how they are named, and what their use teaches.
+"""Passkeys: owners, names, and the use of their counters.
 
 A serial number is ``arn:aws:iam::ACCOUNT:u2f/user/NAME/KEY-ID``, and
-``u2f/root/KEY-ID`` for root, as AWS writes those of FIDO security keys. A passkey is
-in use from the moment it is registered; taken from its holder, it is gone.
+``u2f/root/KEY-ID`` for root, as AWS writes those of FIDO security keys. A passkey is in
+use from registration on; deactivating it deletes it.
 
 Source: IAM User Guide, "Assign a passkey or security key"; API Reference,
 ``DeactivateMFADevice`` and ``GetMFADevice``.
@@ -47,7 +47,7 @@ _ATTEMPTS = 4
 
 
 async def ready_for_passkeys() -> None:
-    """Load what verifies passkeys beside the loop: it takes a tenth of a second."""
+    """Import the passkey library in a thread: it takes a tenth of a second."""
     if not _LOADED.is_set():
         await asyncio.to_thread(load)
         _LOADED.set()

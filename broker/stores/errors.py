@@ -4,7 +4,7 @@ from broker.errors import BrokerError, ConcurrentModification, ServiceUnavailabl
 
 
 class StoreFailedError(Exception):
-    """What any call of a store may end in, whatever was asked."""
+    """The base of errors that any store call may raise."""
 
 
 class StoreUnavailableError(StoreFailedError):
@@ -32,7 +32,7 @@ class ConflictError(StoreFailedError):
 
 
 class InvalidMarkerError(ValueError):
-    """A page's marker was not made by the list that it was shown to."""
+    """A page marker is not one of this listing's."""
 
 
 _UNKNOWN = "The request has failed due to a temporary failure of the server. It may have taken effect: look before you rely on that, or send it again."

@@ -28,7 +28,7 @@ LINEAGE_MARK = "lineage_since"
 class Installation:
     """What the database says about itself; ``marks`` are the broker's own notes.
 
-    Without a fingerprint no keyring was made for it yet: it holds nothing sealed.
+    Without a fingerprint it has no keyring yet and holds nothing sealed.
     """
 
     keyring_fingerprint: str | None
@@ -63,7 +63,7 @@ async def read_installation(database: Database, *, now: datetime) -> Installatio
 async def claim_keyring(database: Database, fingerprint: str, *, now: datetime) -> str:
     """Bind the database to a keyring unless it is bound; the fingerprint bound to.
 
-    Of several that claim at once one wins, and all get the winner's fingerprint.
+    If several claim at once, one wins and all get the winner's fingerprint.
 
     Raises:
         StoreUnavailableError: the database is away.

@@ -56,7 +56,7 @@ async def open_stores(
 
     ``spool_folder`` takes audit records while the database is away, and the embedded
     cache of an installation on PostgreSQL: then every machine has a cache of its
-    own. Redis may be away at the start; the database may not.
+    own. Redis may be away at start-up; the database may not.
 
     Raises:
         StoreUrlError: an address cannot be used; the text shows no secret.

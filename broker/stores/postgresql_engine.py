@@ -141,12 +141,12 @@ class PostgresqlSession:
     prepare = run
 
     async def end(self, *statements: str) -> None:
-        """Run these, and give the connection back."""
+        """Run these and return the connection."""
         await self.run(*statements)
         await self.close()
 
     async def close(self) -> None:
-        """Give the connection back, or end it if its transaction did not end."""
+        """Return the connection, or close it if its transaction is still open."""
         give_back, self._give_back = self._give_back, None
         if give_back is None:
             return
@@ -161,7 +161,7 @@ class PostgresqlSession:
 
 
 def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401  # asyncpg publishes no types
-    # A server that went says so on every connection. To ask each of them whether it
-    # still answers would cost more than the statement that it is wanted for.
+    # A server that shuts down closes every connection. Pinging each one first would
+    # cost more than the statement it is for.
     if connection.driver_connection.is_closed():
         raise DisconnectionError("the connection was closed")

@@ -40,8 +40,8 @@ INSTALLATION = Table(
     _json("marks", "{}"),
 )
 
-# Rows outlive their account: an account that is made again goes on counting, so no
-# worker can mistake the new account's state for the old one's.
+# Rows outlive their account: a recreated account continues the count, so no worker can
+# mistake its state for the old one's.
 GENERATIONS = Table(
     "generations",
     METADATA,

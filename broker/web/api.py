@@ -1,7 +1,7 @@
 """The Query endpoint: ``POST /`` and ``GET /``, as a plain ASGI callable.
 
-Takes the request off the wire with its limits, and puts the pipeline's answer on it.
-Forms and XML are nothing for a framework to model, and the endpoint is the hot path.
+Reads the request within its limits and sends the pipeline's answer. A framework adds
+nothing for forms and XML, and this is the hot path.
 
 Source: recorded STS answers (REC-A, REC-L).
 """
@@ -20,7 +20,7 @@ QUERY_BYTES_MAX = 16 * 1024
 
 LINGER_BYTES_MAX = 2 * BODY_BYTES_MAX
 LINGER_SECONDS_MAX = 3
-"""What is read on after a refusal, and how long: less than a stop waits for."""
+"""Body read after a refusal, and for how long: less than a shutdown waits."""
 
 _FOUND = 302
 _BAD_REQUEST = 400
@@ -61,7 +61,7 @@ class _ClientGoneError(Exception):
 
 
 class _TooLargeError(Exception):
-    """The body is longer than the endpoint takes."""
+    """The body is longer than the endpoint accepts."""
 
 
 class QueryEndpoint:
@@ -118,7 +118,7 @@ class QueryEndpoint:
     async def _refuse(
         self, receive: Receive, send: Send, status: int, common: Headers
     ) -> None:
-        """Answer at once, and close when the client had time to read it.
+        """Answer at once, and close once the client has had time to read it.
 
         A connection that is closed with a body unread is reset: a client that writes
         all of it before it reads would never see the answer.

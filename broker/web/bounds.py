@@ -1,4 +1,4 @@
-"""What clients may make one worker hold: connections, heads, bodies, and for how long.
+"""Bounds on what clients can make a worker hold, and for how long.
 
 One `Watch` looks after all connections of a server. A full worker makes room by closing
 the connection that has kept it waiting longest, so that a flood evicts its own
@@ -18,7 +18,7 @@ _log = structlog.get_logger(__name__)
 
 CONNECTIONS_MAX = 1024
 FILES_MAX = 65_536
-"""More are of no use; some libraries look at every one that there may be."""
+"""More would be of no use, and some libraries iterate over all possible ones."""
 
 FILES_RESERVED = 256
 """For stores, outbound connections, and what is accepted before room is made."""
@@ -26,7 +26,7 @@ FILES_RESERVED = 256
 _STEP_SECONDS = 1.0
 _LOG_SECONDS = 60.0
 _FLOOD_CONNECTIONS = 64
-"""So many at once leave memory behind that is worth returning."""
+"""After this many at once, returning free memory is worth the time."""
 
 _RETURNS = 8
 
@@ -45,7 +45,7 @@ class Limits:
     head_seconds: float = 10
     body_seconds: float = 30
     unread_seconds: float = 60
-    """For an answer that the client does not take."""
+    """For an answer that the client does not read."""
 
     body_bytes: int = 24_000_000
     """Of one message: twice the largest body, for its framing and its refusal."""
@@ -54,7 +54,7 @@ class Limits:
     """Of one body; each costs as much as reading a kilobyte."""
 
     free_body_bytes: int = 32 * 1024
-    """What every connection may have beside the sums that follow."""
+    """Allowed to each connection on top of the totals that follow."""
 
     signed_bytes: int = 48 * 1024 * 1024
     """Unfinished bodies of requests that carry a signature, true or not."""
@@ -66,7 +66,7 @@ class WatchedConnection(Protocol):
     """What the watch needs of a connection; ``web.connection`` has it."""
 
     reading_since: float | None
-    """By the loop's clock; None for what was not looked at since it began."""
+    """By the loop's clock; None if not checked since reading began."""
 
     is_reading_body: bool
 
@@ -133,7 +133,7 @@ class Watch:
         self._said_at = float("-inf")
 
     def admit(self, connection: WatchedConnection) -> bool:
-        """Take a new connection in, another out if need be; False if none can go."""
+        """Admit a connection, closing another if needed; False if none can."""
         if len(self._open) >= self._connections_max and not self._make_room():
             return False
         self._open.add(connection)
@@ -189,7 +189,7 @@ class Watch:
             self._loop.call_later(self._step, self._tick)
 
     def _return_memory(self) -> None:
-        """After a flood, and for some ticks: not all of it is let go of at once."""
+        """For some ticks after a flood, since not all memory is freed at once."""
         now_open = len(self._open)
         if self._most_open >= _FLOOD_CONNECTIONS and now_open < self._most_open // 4:
             self._returns_left = _RETURNS

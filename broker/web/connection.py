@@ -1,4 +1,4 @@
-"""One client's connection: uvicorn's, with bounds on what comes and how slowly.
+"""One client's connection: uvicorn's, with bounds on size and slowness.
 
 A refusal is answered by the application: ``scope["state"]["refusal"]`` holds its
 status, from the beginning or while a body is still coming, and `broker.web.edge`
@@ -37,9 +37,9 @@ class _Unparseable(Exception):
 
 
 class _Trailers(list[tuple[bytes, bytes]]):
-    """Where the fields behind a chunked body go: nowhere.
+    """Drops the trailer fields of a chunked body.
 
-    uvicorn adds them to the headers, where they would pass for what a proxy wrote.
+    uvicorn would add them to the headers, where they could pass for those of a proxy.
     Source: RFC 9110, 6.5.1.
     """
 
@@ -80,7 +80,7 @@ class BoundedConnection(HttpToolsProtocol):
     # What comes in
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
-        """Begin; or end at once, where there is no room to be made."""
+        """Begin, or close at once if no room can be made."""
         super().connection_made(transport)
         if not self._watch.admit(self):
             self.give_up()
@@ -129,7 +129,7 @@ class BoundedConnection(HttpToolsProtocol):
     # What the parser finds
 
     def on_headers_complete(self) -> None:
-        """Hand a request on whose head is as it may be."""
+        """Pass on a request whose head is acceptable."""
         self._head_bytes = 0
         if len(self.headers) > self.limits.headers:
             self._refusal = _HEAD_TOO_LARGE
@@ -161,7 +161,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """The answer is on its way, and what it took is free again."""
+        """The answer is sent; free what the request held."""
         if self._bodies is not None:
             self._release()
         if not self.pipeline:
@@ -263,7 +263,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._bodies = None
 
     def _refuse_head(self) -> None:
-        """Answer a head, or the framing of a body, that is not as it may be."""
+        """Answer an unacceptable head or body framing."""
         if self.is_reading_body:
             self.refuse(self._refusal)
             return

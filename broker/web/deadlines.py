@@ -1,4 +1,4 @@
-"""Waits that must end, all of them watched by one timer."""
+"""Time-outs that share a single timer."""
 
 import asyncio
 from types import TracebackType
@@ -9,8 +9,8 @@ _STEP_SECONDS = 1.0
 class Deadlines:
     """``with deadlines.begin():`` ends with ``TimeoutError`` what waits for too long.
 
-    Up to a second later than it says: one timer looks after every wait, where
-    ``asyncio.timeout`` sets one up for each, at the price of a signature's check.
+    It may fire up to a second late: one timer serves every wait, whereas
+    ``asyncio.timeout`` sets up one each, which costs as much as checking a signature.
     Not to be nested within one task.
     """
 

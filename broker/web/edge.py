@@ -43,7 +43,7 @@ _PAGE_HEADERS: Headers = (
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 _UNAVAILABLE = 503
 _RETRY_AFTER = (b"retry-after", b"1")
-"""In seconds: what is away is tried again within that time."""
+"""Seconds; a store that is away is retried within that time."""
 _REQUEST_ID = b"x-amzn-requestid"
 _DISCONNECTED: Message = {"type": "http.disconnect"}
 _CLIENT_GONE = 499

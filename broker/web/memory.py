@@ -1,7 +1,7 @@
 """Makes the C library's allocator return memory.
 
-glibc keeps what was freed: each time a large block goes, blocks up to its size are
-taken from the heap from then on, where a single small one above them keeps all of it.
+glibc keeps freed memory: after a large block is freed, blocks up to its size come from
+the heap, where a single small block above them prevents its return.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ def return_large_blocks() -> None:
 
 
 def return_free_pages() -> None:
-    """Give back what is free between what is not: milliseconds of work."""
+    """Return free pages between used ones: takes milliseconds."""
     libc = _libc()
     if libc is not None:
         libc.malloc_trim(0)

@@ -102,7 +102,7 @@ class Metrics:
 
 
 class _StoresUp(Collector):
-    """A gauge that is asked for at the moment of the scrape."""
+    """A gauge computed at scrape time."""
 
     def __init__(self, stores_up: Mapping[str, bool]) -> None:
         self._stores_up = stores_up

@@ -1,7 +1,7 @@
-"""Where a request really came from, when trusted proxies stand in front.
+"""Finds the client of a request behind trusted proxies.
 
-Only addresses that the operator named as proxies are believed, hop by hop from the
-right; everything further left a client can write itself.
+Only addresses the operator named as proxies are trusted, hop by hop from the right; a
+client can forge everything further left.
 """
 
 from collections.abc import Iterable

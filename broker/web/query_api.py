@@ -116,7 +116,7 @@ def _unbuilt(service: str, name: str) -> Action:
 
 
 class _Fault:
-    """How a failed call is answered, as far as it got."""
+    """The answer to a failed call, depending on how far it got."""
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id

@@ -1,4 +1,4 @@
-"""What the edge itself refuses, in the form that the client's protocol has for errors.
+"""The edge's own refusals, in the error format of the client's protocol.
 
 AWS's SDKs read an error in the form of the service that they meant to call; anything
 else they report as a parse error. The format is chosen from the request alone: the
@@ -49,7 +49,7 @@ class ErrorFormat(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ClientDialect:
-    """What a request's head says of who sent it: the service meant, if any, and form."""
+    """What a request's head says: the service meant, if any, and the error format."""
 
     service: str
     form: ErrorFormat
@@ -89,7 +89,7 @@ HEADS: Mapping[int, Refusal] = {
         ),
     )
 }
-"""What is wrong with a request before anything of it is read, by status."""
+"""Refusals of a request before it is read, by status."""
 
 FAILURE = Refusal(
     500, "InternalFailure", "The request failed; its id finds the cause in the log."

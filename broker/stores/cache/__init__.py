@@ -1,1 +1,1 @@
-"""What may be lost: session records, handles, console sessions, limits, key sets."""
+"""State that may be lost: session records, handles, counters, key sets."""

@@ -1,4 +1,4 @@
-"""Calls that come while another is on its way go together in the next one."""
+"""Batches calls: those that arrive while one is under way go together in the next."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,7 +28,7 @@ class Batcher(Generic[Item, Answer]):
         self._task: asyncio.Task[None] | None = None
 
     async def add(self, item: Item) -> Answer:
-        """Send an item with those that wait, and return its answer."""
+        """Send an item with the next batch and return its answer."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._task is None:
@@ -50,7 +50,7 @@ class Batcher(Generic[Item, Answer]):
                 answers = [self._fail(error) for _ in batch]
             for (_, future), answer in zip(batch, answers, strict=True):
                 if future.done():
-                    continue  # its caller gave up
+                    continue  # the caller gave up
                 if isinstance(answer, Exception):
                     future.set_exception(answer)
                 else:

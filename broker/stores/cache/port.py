@@ -1,4 +1,4 @@
-"""The cache's port: what may be lost without a credential failing.
+"""The cache's port: state that may be lost without any credential failing.
 
 A cache may refuse or speed up, never grant. Every entry has an expiry and reads as
 absent after it. No bearer secret is stored: handles and cookies come as SHA-256
@@ -20,7 +20,7 @@ from broker.model.struct import struct
 
 @struct
 class SessionRecord:
-    """What the cache knows of a live session: metadata for look-up and listing.
+    """A live session in the cache: metadata for look-up and listing.
 
     ``provider_id``, ``mint_id`` and ``lineage`` are as in ``Session``.
     """
@@ -82,17 +82,17 @@ class Cache(Protocol):
     async def count(
         self, space: str, key: bytes, amount: int, *, expires_at: datetime
     ) -> int:
-        """Add to a counter (it may be a negative amount), and return its total.
+        """Add to a counter (a negative amount, too) and return the total.
 
-        It is forgotten when the count that began it said.
+        The call that starts the counter sets its expiry.
         """
         ...
 
     async def hit(
         self, space: str, key: bytes, *, per_second: int, amount: int = 1
     ) -> bool:
-        """Count one call of this second, or as many as it stands for.
+        """Count a call, or several, in the current second.
 
-        Whether it is still within the limit.
+        Whether they are within the limit.
         """
         ...

@@ -1,8 +1,8 @@
-"""Counters of calls a second, shared by the workers of one machine.
+"""Counters of calls per second, shared by the workers of one machine.
 
-A small memory-mapped file of slots; nothing is locked and nothing is written to the
-disk on purpose. Two workers that count at the very same moment may lose a call, which
-a rate limit can bear; a commit for each call it could not.
+A small memory-mapped file of slots, without locks or syncs. Two workers that count at
+the same instant may lose a call, which a rate limit tolerates; a commit per call would
+be too slow.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import os
 import struct
 from pathlib import Path
 
-_SLOT = struct.Struct("<IIQ")  # the second, calls in it, whose they are
+_SLOT = struct.Struct("<IIQ")  # the second, calls in it, key
 _SLOTS = 8192
 _PROBES = 8
 
@@ -28,10 +28,10 @@ class SharedRates:
             os.close(descriptor)
 
     def count(self, space: str, key: bytes, second: int, amount: int = 1) -> int:
-        """Count a call, or as many as it stands for.
+        """Count one or more calls.
 
-        The answer is how many there were of this key in this second. When every slot of the key is in use by others (thousands of keys in one
-        second) the call is not counted.
+        Returns the total for this key in this second. When every slot of the key is in
+        use by others (thousands of keys in one second) the call is not counted.
         """
         digest = hashlib.blake2b(space.encode() + b"\0" + key, digest_size=12).digest()
         first = int.from_bytes(digest[:4], "little")

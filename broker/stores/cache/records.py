@@ -31,7 +31,7 @@ def encode_session(record: SessionRecord) -> str:
 
 
 def decode_session(text: str | bytes) -> SessionRecord | None:
-    """The record of a text; None for one of another version or anything else."""
+    """Parse a record; None for another version or anything else."""
     try:
         (
             access_key_id,

@@ -1,9 +1,9 @@
 """The cache in Redis or Valkey, shared by all workers of all machines.
 
 Each session, entry and counter is a key of its own, with its own expiry. The index
-for listing is one set of access key ids per account and hour of expiry, which goes
-by itself when its hour is over. Nothing spans two keys in one command, so a cluster
-serves as well. Session records that come together travel together.
+for listing is one set of access key ids per account and hour of expiry, which expires
+after that hour. No command spans two keys, so a cluster works as well. Session records
+that arrive together are sent together.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ _HOUR_DIGITS = 9
 # The longest session lives 129,600 seconds; one hour more for the hour begun.
 _HOURS_AHEAD = 37
 _RATE_SECONDS = 2
-# After a failure nothing is tried for this long: with a silent Redis every caller
-# would wait for the time-out.
+# After a failure, fail fast for this long: with a silent Redis each caller would wait
+# for the time-out.
 _PAUSE_SECONDS = 0.1
 _START_SECONDS = 2.0
 
@@ -57,8 +57,8 @@ class RedisCache:
         self._singles = Batcher(self._send_all, _unavailable)
 
     async def start(self) -> None:
-        # A cluster or sentinels are found out once, with more patience than later;
-        # a Redis that is away now is found when it comes back.
+        # Discovering a cluster or sentinels gets a longer time-out this once; a Redis
+        # that is away now is found when it returns.
         with contextlib.suppress(*UNREACHABLE):
             async with asyncio.timeout(_START_SECONDS):
                 await self._link.send_all([("EXISTS", self._name("start", ""))])

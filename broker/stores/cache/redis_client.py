@@ -1,7 +1,7 @@
-"""How Redis is reached: alone, by sentinels or as a cluster, quickly or not at all.
+"""Connects to Redis: a single server, sentinels or a cluster, quickly or not at all.
 
-No client retries anything: a write whose answer was lost may have happened. When
-something fails, who answers now is found out beside the calls, a few times a second.
+No client retries anything: a write whose answer was lost may have happened. After a
+failure the servers are looked up in the background, a few times a second.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ Client = Redis | RedisCluster
 
 
 class RedisLink:
-    """The way to the servers of an address; it is found again when they change."""
+    """The connection to the servers of an address; it follows them when they change."""
 
     def __init__(self, location: RedisLocation, *, timeout_seconds: float) -> None:
         """Connects when it is first used.
@@ -52,7 +52,7 @@ class RedisLink:
     async def send_all(
         self, commands: Sequence[Command]
     ) -> list[object | ResponseError]:
-        """See the function; what fails has the servers looked for."""
+        """See the function; a failure starts a search for the servers."""
         try:
             answers = await send_all(self.client, commands)
         except BaseException:
@@ -73,7 +73,7 @@ class RedisLink:
             await _end(client)
 
     def _search_soon(self) -> None:
-        """Beside the calls: no call has the time to ask server after server."""
+        """In the background: no call has the time to try server after server."""
         if not self._location.mode or self._is_closed:
             return
         if self._search is None or self._search.done():
@@ -83,7 +83,7 @@ class RedisLink:
         with contextlib.suppress(*UNREACHABLE):
             async with asyncio.timeout(_SEARCH_SECONDS):
                 if self._sentinel is not None:
-                    # Whichever answers is asked first from now on.
+                    # The one that answers is tried first from now on.
                     await self._sentinel.discover_master(self._location.service)
                 else:
                     await self._find_cluster()
@@ -91,10 +91,10 @@ class RedisLink:
         await asyncio.sleep(_SEARCH_PAUSE_SECONDS)
 
     async def _find_cluster(self) -> None:
-        """Ask the nodes who has which slots now, and go there.
+        """Reload the slot map from the nodes.
 
-        The library asks again within the call that failed, which has no time for that,
-        or after several errors of a kind that a lost master does not cause.
+        The library would do so within the failed call, which has no time for it, or
+        after several errors of kinds that a lost master does not cause.
         """
         former = self.client
         if not isinstance(former, RedisCluster):
@@ -109,7 +109,7 @@ class RedisLink:
             raise
         self.client = found
         try:
-            # Calls that are under way there have ended by then.
+            # Calls under way there have ended by then.
             await asyncio.sleep(2 * self._timeout_seconds)
         finally:
             await _end(former)
@@ -121,7 +121,7 @@ class RedisLink:
         options = self._options
         options["socket_timeout"] = options["socket_connect_timeout"] = None
         if location.mode == "sentinel":
-            # User and password are the data servers'; sentinels mostly have none.
+            # User and password are for the data servers; sentinels mostly have none.
             self._sentinel = Sentinel(  # type: ignore[no-untyped-call] # the library's gap
                 location.hosts,
                 sentinel_kwargs=_common_options(location, self._timeout_seconds),
@@ -147,7 +147,7 @@ class RedisLink:
 
 
 async def _end(client: Client) -> None:
-    """Close every connection, of a cluster that never was found as well."""
+    """Close every connection, even to a cluster that was never found."""
     with contextlib.suppress(*UNREACHABLE):
         await client.aclose()
         if isinstance(client, RedisCluster):
@@ -170,7 +170,7 @@ def _common_options(location: RedisLocation, seconds: float) -> dict[str, Any]:
 async def send_all(
     client: Client, commands: Sequence[Command]
 ) -> list[object | ResponseError]:
-    """Send commands in one go, each for itself; an error answers its command alone.
+    """Send independent commands in one go; an error affects its command alone.
 
     The caller limits the time. Raises what the client raises when there is no answer.
     """
@@ -179,7 +179,7 @@ async def send_all(
         for command in commands:
             pipeline.execute_command(*command)
         return list(await pipeline.execute(raise_on_error=False))
-    # The library's own pipeline costs twice as much time a command.
+    # The library's own pipeline takes twice as long per command.
     packed = b"".join(
         [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type] # its stub means tuples of any length
     )

@@ -1,8 +1,8 @@
 """The embedded cache: tables beside the ledger's, written by the same writer.
 
-A session's record is written behind the answer (a lost one is made up at the next
-resolve), with those of its moment; everything else waits for its commit. Reads are
-looked up on the spot: in WAL mode readers never wait.
+A session's record is written after the answer (a lost one is rewritten when the session
+is next resolved), in batches; everything else waits for its commit. Reads are looked up
+on the spot: in WAL mode readers never wait.
 """
 
 import asyncio
@@ -234,7 +234,7 @@ class SqliteCache:
             self._write_waiting()
 
     def _write_waiting(self) -> asyncio.Future[None]:
-        """Have the writer write what waits; done when that and all before it is."""
+        """Have the writer write what waits; returns once all of it is written."""
         records, self._waiting = self._waiting, {}
         rows: list[_SessionRow] = [
             (key, record.account, record.expires_at, encode_session(record))
@@ -247,7 +247,7 @@ class SqliteCache:
     def _forget(
         self, written: asyncio.Future[None], records: dict[str, SessionRecord]
     ) -> None:
-        """Read these from the database again, unless they were put once more.
+        """Read these from the database again, unless they were put again.
 
         A cache may lose failed writes; a listing caller gets the error.
         """

@@ -84,7 +84,7 @@ class AccountReads(RevocationReads):
     """See ``DirectoryReader``."""
 
     async def watched_rows(self, statement: Executable) -> Sequence[AnyRow]:
-        """All rows of a statement that tells whether the database is there."""
+        """All rows of the statement that also serves as the health check."""
         return await self.rows(statement)
 
     async def generations(

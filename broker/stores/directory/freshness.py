@@ -1,17 +1,17 @@
-"""What a worker remembers of the directory, and how long it may trust it.
+"""Caches what a worker reads from the directory, and bounds how stale it may be.
 
 Every value is remembered under its account's generation, read before the value was
 loaded. A background task polls the generations; a change is seen at once on the
-worker that made it and within the poll's interval on the others. When more than a
-second passed without a successful poll the database is asked on the spot.
+worker that made it and within the poll's interval on the others. If no poll has
+succeeded for more than a second, the next call checks first.
 
-When the database is away, what was right within the last ``stale_seconds`` serves:
-what no change is known of until that long after the last successful check, and what
-a change made old until that long after the change was noticed. A value that was
-worked out with such an older one is given, but not remembered.
+While the database is away, values that were current within the last ``stale_seconds``
+serve: unchanged ones until that long after the last successful check, outdated ones
+until that long after the change was noticed. A value computed from an outdated one is
+returned, but not cached.
 
-A change of this worker says what it wrote. A value that was read from one table alone
-stays when the change is the very next one and left that table as it was.
+This worker's own changes name the tables they wrote. A value read from one table stays
+valid if the change is the very next one and did not write that table.
 """
 
 import asyncio
@@ -37,19 +37,19 @@ STALE_SECONDS = 60.0
 CAPACITY = 50_000
 
 _AWAY_SECONDS = 2.0
-"""Longer than the poll takes to ask a silent database once more."""
+"""Longer than the poll waits for a silent database."""
 
 _FORMER_STATES = 32
 """Of an account, at most; spread over the time for which they serve."""
 
 _NOBODIES = 256
-"""Accounts that never were, as strangers name them: so many are remembered and polled."""
+"""Nonexistent accounts, named by callers, that are cached at most."""
 
 _NOBODY_VALUES = 8
 """Of each of them."""
 
 _TAINT_SECONDS = 60.0
-"""Longer than a call takes that holds an older value in its hands."""
+"""Longer than any call that holds an outdated value takes."""
 
 _MISS: Final = object()
 """Nothing fresh is remembered; distinct from a remembered None."""
@@ -58,16 +58,16 @@ _log = logging.getLogger(__name__)
 
 _Key = tuple[AccountId, Hashable]
 _Entry = tuple[int, object, str | None]
-"""The generation it was read under, the value, and the table if it is of one alone."""
+"""Its generation, the value, and its table if it depends on one only."""
 
 _Flight = tuple[AccountId, Hashable, int]
 
 _used_older: ContextVar[float] = ContextVar("used_older", default=float("-inf"))
-"""When this call was last given an older value; monotonic seconds."""
+"""When this call last got an outdated value; monotonic seconds."""
 
 
 class _State:
-    """Since when the values of each table hold, at one generation of an account."""
+    """Since when the values of each table are valid, at one generation."""
 
     __slots__ = ("_tables", "_whole", "number")
 
@@ -92,17 +92,17 @@ class _State:
 
 
 class _Generation:
-    """An account's state, and what it was before."""
+    """An account's current and earlier states."""
 
     __slots__ = ("_former", "state")
 
     def __init__(self, number: int) -> None:
         self.state = _State(number, number)
         self._former: deque[tuple[float, _State]] | None = None
-        """States of before, the oldest first, each with the time when it ended."""
+        """Earlier states, oldest first, each with the time it ended."""
 
     def become(self, state: _State, now: float, keep_seconds: float) -> None:
-        """A change was noticed; the state of before is kept for its time."""
+        """Record a change; the previous state is kept for a while."""
         # A state that ended just after another adds little: the values that were
         # right under it are taken to end with the other.
         gap = keep_seconds / _FORMER_STATES
@@ -135,8 +135,8 @@ class Freshness:
         self._directory = directory
         self._monotonic = clock.monotonic
         self._stale_seconds = stale_seconds
-        # The memory is two halves: when the young one is full it becomes the old one,
-        # and what is used in time comes back. Cheaper than keeping an order.
+        # The cache is two halves: when the young one is full it becomes the old one,
+        # and values in use move back. Cheaper than keeping an LRU order.
         self._half = max(1, capacity // 2)
         self._young: dict[_Key, _Entry] = {}
         self._old: dict[_Key, _Entry] = {}
@@ -155,7 +155,7 @@ class Freshness:
         self._poller = asyncio.create_task(self._poll(), name="directory-freshness")
 
     async def close(self) -> None:
-        """End the background task; reads that it began are waited for a moment."""
+        """End the background task, waiting a moment for reads it began."""
         if self._poller is not None:
             self._poller.cancel()
         # A read that is cut off leaves a connection to a thread, which may outlive
@@ -316,7 +316,7 @@ class Freshness:
     ) -> object:
         has_older = self._recall_older(account, key) is not _MISS
         if has_older:
-            # With nothing to give instead, a slow answer is worth waiting for.
+            # With no older value to fall back on, a slow answer is worth the wait.
             self._require_not_away()
         while account not in self._generations:
             await self._meet(account)
@@ -338,7 +338,7 @@ class Freshness:
         return value
 
     async def _meet(self, account: AccountId) -> None:
-        """Learn an account's generation; those that come meanwhile share a query."""
+        """Load an account's generation; concurrent callers share a query."""
         met = self._strangers.get(account)
         if met is None:
             met = asyncio.get_running_loop().create_future()
@@ -355,7 +355,7 @@ class Freshness:
             except Exception as error:  # noqa: BLE001  # no caller may wait forever
                 for met in waiting.values():
                     met.set_exception(error)
-                    met.exception()  # whose it is may have gone
+                    met.exception()  # the caller may have gone
                 continue
             for account, met in waiting.items():
                 self.observed(account, found.get(account, 0))
@@ -377,7 +377,7 @@ class Freshness:
         return value, is_tainted
 
     def _may_remember(self, account: AccountId, key: Hashable) -> bool:
-        """Of an account that never was: a little, in the place of an earlier one's."""
+        """Whether to cache a value of a nonexistent account; only a few are."""
         keys = self._nobodies.setdefault(account, set())
         if len(self._nobodies) > _NOBODIES:
             self._forget_nobody(next(iter(self._nobodies)))
@@ -390,7 +390,7 @@ class Freshness:
         keys = self._nobodies.pop(account)
         known = self._generations.get(account)
         if known is None or known.state.number:
-            return  # it came to be
+            return  # it has been created since
         del self._generations[account]
         for key in keys:
             self.drop(account, key)
@@ -424,6 +424,6 @@ class Freshness:
 
 
 def _note_failure(task: asyncio.Task[Any]) -> None:
-    """Look at a shared task's error even when all who waited have gone."""
+    """Retrieve a shared task's error even if no caller is left to see it."""
     if not task.cancelled():
         task.exception()

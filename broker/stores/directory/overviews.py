@@ -1,4 +1,4 @@
-"""Pages of users with what belongs to them, in as many queries as there are tables."""
+"""Pages of users with their credentials and groups, one query per table."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What reports read: many entities' belongings at once, last uses, reports."""
+"""Reads for reports: policies and keys of many entities, last uses, stored reports."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping

@@ -59,7 +59,7 @@ class RevocationWrites(RevocationReads, Writes):
         )
 
     async def end_vouched_for(self, account: AccountId, provider_arn: str) -> None:
-        """Leave a mark that ends what a provider vouched for, which is deleted."""
+        """Leave a mark that ends the sessions of a deleted provider."""
         now = self._clock.now()
         await self.revoke(
             Revocation(

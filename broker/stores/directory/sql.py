@@ -122,7 +122,7 @@ class SqlDirectory(
         await self._database.close()
 
     async def _is_recorded(self, change: "SqlChange", failure: Exception) -> bool:
-        """Whether a commit of unclear outcome took place, by its audit record.
+        """Whether a commit of unknown outcome took place, judged by its audit record.
 
         Raises:
             OutcomeUnknownError: not even that can be read.

@@ -1,4 +1,4 @@
-"""What the entity modules stand on: running statements, pages, JSON columns."""
+"""Shared by the entity modules: running statements, paging, JSON columns."""
 
 import base64
 import binascii
@@ -119,8 +119,8 @@ class Writes(Reads, Protocol):
         ...
 
 
-# To build a statement costs several times what it costs to run it: those that every
-# call needs are built once, and get their values as parameters.
+# Building a statement takes several times as long as running it: those that every call
+# needs are built once and take parameters.
 
 
 @cache

@@ -28,7 +28,7 @@ class ReplayMark:
 
 
 class Ledger(Protocol):
-    """Append-only memory of what was minted and done."""
+    """The append-only record of what was minted and done."""
 
     async def start(self) -> None: ...
     async def close(self) -> None:
@@ -37,9 +37,9 @@ class Ledger(Protocol):
 
     @property
     def is_behind(self) -> bool:
-        """Whether records wait that the database did not take: it takes no mints either.
+        """Whether records wait that the database did not accept; mints fail, too.
 
-        They are tried again every second; when none waits any more, all is well.
+        They are retried every second.
         """
         ...
 

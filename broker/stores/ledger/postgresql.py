@@ -1,9 +1,9 @@
 """The ledger in PostgreSQL: concurrent mints share one statement and one commit.
 
 While a commit is on its way the next batch gathers. A batch is a single statement,
-hence a single transaction and a single round trip. When its answer is lost, the
-session that ran it is ended before anybody looks what became of it, so that nothing
-can be committed after "unavailable" was said.
+hence a single transaction and a single round trip. If its answer is lost, the session
+that ran it is terminated before its outcome is read, so that nothing can commit after
+callers got "unavailable".
 """
 
 import asyncio
@@ -38,8 +38,8 @@ from broker.stores.ledger.spool import Spool, SpoolFullError
 from broker.stores.times import to_micros
 from broker.stores.urls import PostgresqlLocation
 
-# An fsync may take longer than other answers; given up too early, a commit that
-# succeeds a moment later has to be looked for.
+# An fsync may take longer than other answers; after giving up too early, the outcome of
+# the commit would have to be read back.
 WRITE_SECONDS = 1.0
 READ_SECONDS = 5.0
 _BATCH = 128
@@ -341,8 +341,8 @@ class PostgresqlLedger:
             await self._give_back(await self._connect())
 
     async def _drain_spool(self) -> None:
-        # In portions, or a long outage's records would take longer than a statement
-        # may; what comes meanwhile goes in between.
+        # In portions, since the records of a long outage would exceed the statement
+        # time-out; new ones go in between.
         try:
             rows = await asyncio.to_thread(self._spool.rows)
             for start in range(0, len(rows), _BATCH):
@@ -355,9 +355,9 @@ class PostgresqlLedger:
             _log.error("cannot empty the audit spool: %s", error)
 
     async def _insert(self, rows: list[AuditRow]) -> list[AuditRow]:
-        """Insert records unless they are there; those that are to be tried again.
+        """Insert records unless present; returns those to retry.
 
-        A record that is wrong itself is lost alone, and logged whole.
+        An invalid record is lost alone, and logged in full.
         """
         try:
             connection = await self._connect()
@@ -421,7 +421,7 @@ def _unavailable() -> StoreUnavailableError:
 
 
 def _is_away(error: Exception) -> bool:
-    """Whether the database is to blame, and not what it was to write."""
+    """Whether the database failed, rather than the data written."""
     if not isinstance(error, StoreUnavailableError | ConflictError):
         return False
     state: str = getattr(_cause(error), "sqlstate", None) or ""

@@ -39,7 +39,7 @@ _BODY_FIELDS = tuple(
 
 
 def encode_audit(record: AuditRecord) -> AuditRow:
-    """The row of a record, of plain values that every database takes."""
+    """A record as a row of plain values that both databases accept."""
     session = record.session
     minted = provider = ""
     if session is not None:
@@ -47,8 +47,8 @@ def encode_audit(record: AuditRecord) -> AuditRow:
         provider = str(session.get("provider_arn") or "")
     caller = record.caller_arn
     if not provider:
-        # An unsigned caller is the provider that speaks for it; a refused proof has
-        # no caller and stands with the provider that it was brought for.
+        # An unsigned caller is listed as its provider; a refused proof has no caller
+        # and is listed with the provider it names.
         for arn in (caller, *record.resources):
             if _PROVIDER.search(arn):
                 provider = arn
@@ -73,7 +73,7 @@ def encode_audit(record: AuditRecord) -> AuditRow:
 
 
 def decode_audit(event_id: str, at: int, account: str, body: str) -> AuditRecord:
-    """The record of a row; members of a newer version's records are left out."""
+    """The record of a row; unknown members of newer versions are dropped."""
     members: dict[str, Any] = {
         name: value for name, value in json.loads(body).items() if name in _BODY_FIELDS
     }

@@ -1,7 +1,6 @@
 """The ledger's search in both SQL dialects: newest first, by time and sequence.
 
-A marker names the last row of a page, so rows that are written meanwhile move
-nothing.
+A marker names the last row of a page, so rows written meanwhile do not shift the pages.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Where audit records wait, fsynced, while the database is away.
+"""Holds audit records, fsynced, while the database is away.
 
 One JSON-lines file a process, held by a lock; files of processes that died are
 taken over by the next one that starts. Bounded in bytes: a full spool refuses.
@@ -20,7 +20,7 @@ _PATTERN = "audit-spool-*.jsonl"
 
 
 class SpoolFullError(Exception):
-    """The spool's bound is reached, or its disk takes no more."""
+    """The spool has reached its limit, or its disk is full."""
 
 
 class Spool:
@@ -43,7 +43,7 @@ class Spool:
         return self._size == 0
 
     def adopt(self) -> None:
-        """Take over what processes that are gone have left."""
+        """Take over the files of processes that have ended."""
         for path in sorted(self._folder.glob(_PATTERN)):
             if path == self._path:
                 continue
@@ -72,7 +72,7 @@ class Spool:
         found: list[AuditRow] = []
         # By the open file: an operator who frees disk space may have deleted its name.
         for line in os.pread(self._file.fileno(), self._size, 0).splitlines():
-            # A line that was cut short by a crash was never promised to anyone.
+            # A line cut short by a crash was never acknowledged.
             with contextlib.suppress(ValueError):
                 row = json.loads(line)
                 if len(row) == len(AUDIT_COLUMNS):

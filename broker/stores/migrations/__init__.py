@@ -1,4 +1,4 @@
-"""Brings the database's tables to this version, safely with many starters at once.
+"""Migrates the database to this version, safely even when many processes start at once.
 
 A current database is recognised with one small query and without Alembic, which
 would cost a start a quarter of a second.
