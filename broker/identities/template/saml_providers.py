@@ -88,6 +88,7 @@ async def _load(directory: SamlProviderReader, account: AccountId) -> list[SamlS
 
 
 async def _create(work: AccountWork, spec: SamlSpec) -> None:
+    check_metadata(spec.metadata, spec.options, work.context.http_hosts, work.now)
     await create_saml_provider(
         work.change,
         work.account,
