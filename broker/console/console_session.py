@@ -1,9 +1,9 @@
-"""Console sessions: what a cookie stands for, looked up at every request.
+"""Console sessions: from the cookie to the signed-in caller, at every request.
 
-The cache holds the session token sealed under the cookie's hash. It is resolved like
-any caller's credentials each time, so that expiry, revocation and the role's end
-hold at once. Signing out is marked in the directory (`broker.sessions.ends`): what
-was signed out stays so, whatever the cache remembers.
+The cache holds the session token, sealed, under the cookie's hash. It is resolved like
+any caller's credentials each time, so that expiry, revocation and deletion of the role
+take effect at once. Signing out is recorded in the directory (`broker.sessions.ends`),
+so a stale cache cannot bring a session back.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from broker.stores.errors import StoreUnavailableError
 
 _SEPARATOR = "/"
 AFTERLIFE = timedelta(hours=12)
-"""How long after its end a session's time-out page knows the way back."""
+"""How long after its end a session's time-out page can link to where it came from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class CompletedLogin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedIn:
-    """Someone who is signed in."""
+    """A live console session."""
 
     cookie: str = field(repr=False)
     resolved: ResolvedSession
@@ -57,17 +57,17 @@ class SignedIn:
 
     @property
     def principal(self) -> Principal:
-        """Who it is."""
+        """The session's principal."""
         return self.resolved.principal
 
     @property
     def session(self) -> Session:
-        """The console session."""
+        """The session itself."""
         return self.resolved.session
 
     @property
     def end_marks(self) -> tuple[str, ...]:
-        """What marks its end in its own account, and that of the login behind it."""
+        """The revocation marks that end it and the login behind it."""
         marks = tuple(_end_mark(one) for one in self.arrived.ids[-1:])
         if self.arrived.login and not self.arrived.back:
             marks += (login_end_mark(self.arrived.login),)
@@ -75,13 +75,13 @@ class SignedIn:
 
     @property
     def caller(self) -> Caller:
-        """The caller of everything that the pages do for them."""
+        """The caller in whose name the pages act."""
         return session_caller(self.resolved)
 
 
 @dataclass(frozen=True, slots=True)
 class EndedSession:
-    """Someone who was signed in until the session expired or was revoked."""
+    """A session that has expired or was revoked."""
 
     arrived: CompletedLogin
 
@@ -89,7 +89,7 @@ class EndedSession:
 class ConsoleSessions:
     """Opens, finds and closes console sessions.
 
-    Every method raises ``ServiceUnavailable`` when the cache is away.
+    Every method raises ``ServiceUnavailable`` when the cache is unavailable.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class ConsoleSessions:
         expiration: datetime,
         arrived: CompletedLogin,
     ) -> str:
-        """The new cookie of a minted session."""
+        """Store a minted session; return its cookie."""
         own = f"{find_account_of_key_id(access_key_id)}{_SEPARATOR}{new_handle()}"
         arrived = replace(arrived, ids=(*arrived.ids, own))
         return await self._put(access_key_id, session_token, expiration, arrived)
@@ -141,7 +141,7 @@ class ConsoleSessions:
     async def find(
         self, cookie: str | None, now: datetime
     ) -> SignedIn | EndedSession | None:
-        """Whose cookie it is; None for one that stands for nothing."""
+        """Find the session of a cookie; None when there is none."""
         if cookie is None:
             return None
         record = await self._handles.find(cookie)
@@ -163,14 +163,14 @@ class ConsoleSessions:
     async def find_origin(
         self, who: SignedIn, now: datetime
     ) -> SignedIn | EndedSession | None:
-        """The session that this one was switched from; None for one that was not."""
+        """Find the session that this one was switched from; None if it was not."""
         return await self.find(who.arrived.back or None, now)
 
     async def find_token(self, cookie: str) -> str:
-        """The session token that the cookie stands for.
+        """Return the session token of a cookie.
 
         Raises:
-            ExpiredToken: it stands for nothing any more.
+            ExpiredToken: The session was closed.
         """
         record = await self._handles.find(cookie)
         if record is None:
@@ -178,17 +178,17 @@ class ConsoleSessions:
         return str(record["token"])
 
     async def close(self, cookie: str) -> None:
-        """Forget what the cookie stands for, and what it was switched from."""
+        """Remove the session of a cookie, and the one it was switched from."""
         record = await self._handles.find(cookie)
         if record is not None and record["back"]:
             await self._handles.drop(record["back"])
         await self._handles.drop(cookie)
 
     async def renew(self, who: SignedIn, arrived: CompletedLogin) -> str:
-        """A new cookie for the same session; the old one stands for nothing.
+        """Give the same session a new cookie and invalidate the old one.
 
         Raises:
-            ExpiredToken: it stood for nothing already.
+            ExpiredToken: The session was closed.
         """
         token = await self.find_token(who.cookie)
         expiration = datetime.fromtimestamp(who.session.expires_at, UTC)
@@ -202,15 +202,15 @@ class ConsoleSessions:
         return cookie
 
     async def forget(self, who: SignedIn) -> None:
-        """Close, and take the session off the list of live ones."""
+        """Close the session and remove it from the list of live sessions."""
         await self.close(who.cookie)
-        # Its token is nowhere any more; the line in the listing is all that is left.
+        # The token is gone already; a stale line in the list does no harm.
         with contextlib.suppress(StoreUnavailableError):
             await self._cache.drop_session(who.session.access_key_id)
 
 
 def session_caller(resolved: ResolvedSession) -> Caller:
-    """The caller that live temporary credentials prove."""
+    """The caller of live temporary credentials."""
     return Caller(
         principal=resolved.principal,
         access_key_id=resolved.session.access_key_id,

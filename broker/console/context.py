@@ -1,4 +1,4 @@
-"""What all doors of the console share: pages, cookies, sessions, destinations."""
+"""What all endpoints of the console share: pages, cookies, sessions, destinations."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -61,16 +61,16 @@ class ConsoleContext:
         self.destinations = Destinations(deps.public_origin, deps.allowed_origins)
 
     async def find_session(self, request: Request) -> SignedIn | EndedSession | None:
-        """Whose browser this is."""
+        """Find the session of the request's cookie."""
         return await self.sessions.find(
             self.cookie.find(request), self.deps.clock.now()
         )
 
     def require_csrf(self, request: Request, form: Form, who: SignedIn) -> None:
-        """Hold a form against the session.
+        """Require that a form carries this session's CSRF token.
 
         Raises:
-            AccessDenied: it is another's.
+            AccessDenied: It does not, or another site sent it.
         """
         require_csrf(request, form.find(FIELD), who.cookie, self.deps.public_origin)
 
@@ -85,21 +85,21 @@ class ConsoleContext:
         first: Precondition | None = None,
         one_time_use: FindOneTimeUse | None = None,
     ) -> Mapping[str, Any]:
-        """One action through the pipeline, with the door's own proof.
+        """Perform an action through the pipeline, with the given proof.
 
-        Without a ``proof`` it is the action's own, as at the API. ``first`` is asked
-        inside the action's transaction, before its work. ``one_time_use`` says, after the
-        proof, what the action's mint uses up.
+        Without ``proof`` the action's own scheme applies, as at the API. ``first``
+        runs inside the action's transaction, before its work. ``one_time_use`` is
+        called after the proof and says what the mint uses up.
 
         Raises:
-            BrokerError: it failed, and the audit says so.
-            AccessDenied: a page of the console would change something for a link alone.
+            BrokerError: The action failed; the failure is audited.
+            AccessDenied: A console link, not a form, would change something.
         """
         name = action[1]
         note(request, action=name)
         found = self.deps.registry.get(*action)
         if found.writes and door is Door.CONSOLE and request.method != "POST":
-            raise AccessDenied("This link was to change something; use the form.")
+            raise AccessDenied("A link cannot change anything; use the form.")
         if first is not None:
             found = _preceded(found, first)
         pipeline = self.deps.pipeline
@@ -113,7 +113,7 @@ class ConsoleContext:
 
 
 class _OneTimeScheme:
-    """A scheme whose proof is used up by the mint that it leads to."""
+    """A scheme whose proof the mint uses up."""
 
     def __init__(self, scheme: Scheme, one_time_use: FindOneTimeUse) -> None:
         self._scheme = scheme
@@ -122,7 +122,7 @@ class _OneTimeScheme:
     async def prove(
         self, request: RequestContext, service: str, action: str, read: Read
     ) -> tuple[Proved, Given]:
-        """As the scheme proves."""
+        """Prove with the wrapped scheme and add what is used up."""
         proved, given = await self._scheme.prove(request, service, action, read)
         return replace(proved, one_time_use=self._one_time_use()), given
 

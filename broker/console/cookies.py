@@ -1,4 +1,4 @@
-"""The console's cookie: its name, its attributes, its value in a request.
+"""The console's cookies: name, attributes, and value in a request.
 
 Source: RFC 6265bis, "The __Host- Prefix".
 """
@@ -11,10 +11,10 @@ _HANDLE_LENGTH = 43
 
 
 class SessionCookie:
-    """The one cookie; ``secure`` when browsers reach the broker by https.
+    """A cookie that holds a handle; ``secure`` when the broker is served over https.
 
-    It has no expiry of its own: the browser keeps it until it is closed, so that a
-    session's end can be told from never having signed in.
+    It has no expiry, so that the browser still sends it after the session has ended
+    and the page can say "your session has ended" rather than "sign in".
     """
 
     def __init__(self, *, secure: bool, name: str = _NAME) -> None:
@@ -22,7 +22,7 @@ class SessionCookie:
         self._secure = secure
 
     def find(self, request: Request) -> str | None:
-        """The value; None when it is absent, sent twice or no value of ours."""
+        """Return the value; None when it is missing, sent twice or malformed."""
         prefix = f"{self.name}="
         found = [
             part.strip().removeprefix(prefix)
@@ -35,7 +35,7 @@ class SessionCookie:
         return found[0]
 
     def set(self, response: Response, value: str) -> None:
-        """Have the browser keep a new value."""
+        """Set the cookie."""
         response.set_cookie(
             self.name,
             value,
@@ -46,7 +46,7 @@ class SessionCookie:
         )
 
     def clear(self, response: Response) -> None:
-        """Have the browser forget it."""
+        """Clear the cookie."""
         response.delete_cookie(
             self.name, path="/", secure=self._secure, httponly=True, samesite="lax"
         )

@@ -1,8 +1,8 @@
-"""Forms that change something: the token in them, and where they may come from.
+"""CSRF protection of forms: a token, and a check of where the form came from.
 
-The token is derived from the console session's cookie, so it ends with the session
-and nobody can know the one without the other. Besides it the browser must say that
-the form stood on a page of ours.
+The token is derived from the session's cookie, so it ends with the session and cannot
+be known without the cookie. The browser must also state, in ``Origin`` or
+``Sec-Fetch-Site``, that the form was on a page of ours.
 """
 
 import base64
@@ -26,33 +26,33 @@ def csrf_token(cookie: str) -> str:
 def require_csrf(
     request: Request, given: str | None, cookie: str, own_origin: str
 ) -> None:
-    """Hold a form against the session of its sender.
+    """Require that a form was sent from our site with its session's token.
 
     Raises:
-        AccessDenied: another site sent it, or its token is another session's.
+        AccessDenied: Another site sent it, or the token is another session's.
     """
     require_same_origin(request, own_origin)
     if not is_own_form(given, cookie):
         raise AccessDenied(
-            "This form is out of date. Go back, load the page again and retry.",
+            "This form is out of date. Go back, reload the page and try again.",
             detail="the form's token is not the session's",
         )
 
 
 def is_own_form(given: str | None, cookie: str) -> bool:
-    """Whether a form's token is the one of the session with this cookie."""
+    """Whether a form's token belongs to the session with this cookie."""
     expected = csrf_token(cookie).encode()
     return hmac.compare_digest(expected, (given or "").encode("utf-8", "replace"))
 
 
 def require_same_origin(request: Request, own_origin: str) -> None:
-    """Hold a form to pages of this origin.
+    """Require that a form was sent from a page of this origin.
 
-    Without a referrer browsers send ``Origin: null``; what they say of the site then
-    counts.
+    Under ``Referrer-Policy: no-referrer`` browsers send ``Origin: null``, so then
+    ``Sec-Fetch-Site`` decides.
 
     Raises:
-        AccessDenied: it came from elsewhere, or the browser does not say from where.
+        AccessDenied: It came from another site, or the browser does not say.
     """
     origin = request.headers.get("origin")
     site = request.headers.get("sec-fetch-site")

@@ -1,4 +1,4 @@
-"""What the pages need from the rest of the broker."""
+"""The console's dependencies on the rest of the broker."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ from broker.stores.uses import UseBuffer
 
 @dataclass(frozen=True, slots=True)
 class SignInLink:
-    """A place where signing in begins, shown on the sign-in page."""
+    """A link on the sign-in page."""
 
     label: str
     url: str
@@ -36,12 +36,11 @@ class SignInLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleDeps:
-    """The collaborators, and what the operator set.
+    """The console's collaborators and settings.
 
     ``public_origin`` has no trailing slash; ``secure`` says that it is https.
-    ``allowed_origins`` are the origins that ``Destination``, ``RelayState`` and
-    ``Issuer`` may lead to besides it. ``entity_id`` is our name as a SAML service
-    provider.
+    ``allowed_origins`` are further origins that ``Destination``, ``RelayState`` and
+    ``Issuer`` may redirect to. ``entity_id`` is our SAML service provider entity ID.
     """
 
     pipeline: Pipeline

@@ -1,8 +1,8 @@
-"""Where a browser may be sent: the broker's own console, or an allow-listed origin.
+"""Where a browser may be redirected: our own console, or an allowed origin.
 
-The parsed origin is compared, never a prefix of the text. Whatever browsers and
+The parsed origin is compared, never a prefix of the text. Anything that browsers and
 parsers read differently (backslashes, control characters, user names, encoded hosts)
-is refused before it is parsed.
+is refused before parsing.
 
 Source: CWE-601; WHATWG URL, "URL parsing".
 """
@@ -24,17 +24,17 @@ _CONSOLE = ("/console",)
 
 
 class Destinations:
-    """The rule of one installation."""
+    """The redirect rules of one installation."""
 
     def __init__(self, own_origin: str, allowed_origins: Iterable[str]) -> None:
         self._own = _origin(own_origin)
         self._allowed = frozenset(map(_origin, allowed_origins))
 
     def find_safe(self, url: str, own_paths: tuple[str, ...] = _CONSOLE) -> str | None:
-        """The address to redirect to; None for one that must not be followed.
+        """Return the URL to redirect to; None when it is not allowed.
 
-        An address of the broker's own comes back without its origin, and must be at
-        or below one of ``own_paths``.
+        A URL of our own origin comes back as a path, and must be at or below one of
+        ``own_paths``.
         """
         if len(url) > LONGEST or not _PLAIN.fullmatch(url):
             return None
@@ -64,10 +64,10 @@ def _own_path(path: str, own_paths: tuple[str, ...]) -> str | None:
 
 
 def _origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port.
+    """Parse scheme, host and port.
 
     Raises:
-        ValueError: the text has no plain origin.
+        ValueError: The text has no plain origin.
     """
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()

@@ -1,7 +1,7 @@
-"""Parameters of a page: the query and an urlencoded body, within bounds.
+"""Parameters of a page: the query and a form-encoded body, within bounds.
 
-A parameter that is sent twice, or in query and body, is refused when it is asked
-for; parameters that nobody asks for are ignored.
+A parameter that is sent twice, or in both query and body, is refused when it is read;
+parameters that no page reads are ignored.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ FIELDS_MAX = 64
 _BODY_SECONDS_MAX = 30
 LONG_BODY_BYTES_MAX = 512 * 1024
 LONG_FIELDS_MAX = 2048
-"""Of a form that holds a policy, and of one with a field for each part of it."""
+"""For forms that hold a policy, as text or as a field for each of its parts."""
 
 _FORM = "application/x-www-form-urlencoded"
 
@@ -31,10 +31,10 @@ class Form:
             self._values.setdefault(name, []).append(value)
 
     def find(self, name: str) -> str | None:
-        """The one value; None when it was not sent.
+        """Return a parameter's value; None when it was not sent.
 
         Raises:
-            ValidationError: it was sent twice.
+            ValidationError: It was sent twice.
         """
         found = self._values.get(name, ())
         if len(found) > 1:
@@ -42,20 +42,20 @@ class Form:
         return found[0] if found else None
 
     def values(self, name: str) -> tuple[str, ...]:
-        """All values of a field that may be chosen several times."""
+        """All values of a field that allows several."""
         return tuple(self._values.get(name, ()))
 
     def pairs(self) -> tuple[tuple[str, str], ...]:
-        """Everything that was sent, names that came twice together."""
+        """All parameters, repeated names next to each other."""
         return tuple(
             (name, value) for name, values in self._values.items() for value in values
         )
 
     def require(self, name: str) -> str:
-        """The one value, which is there and not empty.
+        """Return a parameter's value, which must not be empty.
 
         Raises:
-            ValidationError: it is not, or was sent twice.
+            ValidationError: It is missing or empty, or was sent twice.
         """
         value = self.find(name)
         if not value:
@@ -64,7 +64,7 @@ class Form:
 
 
 def newlines(text: str) -> str:
-    """A field's text with the line ends of a file: browsers send CRLF."""
+    """Convert line ends to LF: browsers send CRLF."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -74,11 +74,11 @@ async def read_form(
     body_max: int = BODY_BYTES_MAX,
     fields_max: int = FIELDS_MAX,
 ) -> Form:
-    """The parameters of a request.
+    """Read the parameters of a request.
 
     Raises:
-        MalformedInput: they cannot be taken apart.
-        RequestEntityTooLarge: they are too long.
+        MalformedInput: They cannot be parsed.
+        RequestEntityTooLarge: They are too long.
     """
     query: bytes = request.scope["query_string"]
     if len(query) > QUERY_BYTES_MAX:

@@ -1,8 +1,8 @@
-"""A form that came too late: what was typed is kept, to be sent again.
+"""A form that was submitted after its session ended, kept to be sent again.
 
-The session ended while somebody typed, or they signed in as somebody else in another
-tab. Only forms from pages of ours are kept, and never passwords, codes, private keys,
-or the proofs of a diagnosis.
+The session may have expired while the user typed, or they signed in as someone else
+in another tab. Only forms from our own pages are kept, and never passwords, codes,
+private keys or pasted proofs.
 """
 
 import re
@@ -21,14 +21,14 @@ _SHOWN_MAX = 300
 
 @dataclass(frozen=True, slots=True)
 class KeptForm:
-    """Where the form goes, and its fields without what nobody may read."""
+    """A form's action and its fields, except for secrets."""
 
     action: str
     fields: tuple[tuple[str, str], ...]
 
     @property
     def shown(self) -> tuple[tuple[str, str], ...]:
-        """The fields as people read them: named in words, not empty, not too long."""
+        """The non-empty fields for display, with readable names and bounded values."""
         return tuple(
             (name.replace("_", " "), value[:_SHOWN_MAX])
             for name, value in self.fields
@@ -37,7 +37,7 @@ class KeptForm:
 
 
 def keep_form(request: Request, form: Form) -> KeptForm:
-    """Everything of a form that may stand on a page."""
+    """Keep a form's fields, except for secrets and the CSRF token."""
     return KeptForm(
         request.url.path,
         tuple(

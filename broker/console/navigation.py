@@ -1,4 +1,4 @@
-"""The console's navigation: which pages there are, in which part of the menu."""
+"""The console's menu."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A page in the menu; ``name`` is how the page calls itself to the frame.
+    """A page in the menu; ``name`` is what the page passes to the frame as ``here``.
 
-    ``action`` is what somebody must be allowed to do, on some resource, for the page
-    to be of use to them; without it the page is for everybody.
+    The entry is shown to callers who may perform ``action`` on some resource; without
+    ``action`` it is shown to everyone.
     """
 
     name: str
@@ -20,7 +20,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Pages that belong together."""
+    """A group of pages in the menu."""
 
     label: str
     entries: tuple[Entry, ...]
@@ -31,7 +31,7 @@ SECTIONS = (
         "You",
         (
             Entry("home", "/console/", "Home"),
-            Entry("permissions", "/console/permissions", "What may I do"),
+            Entry("permissions", "/console/permissions", "My permissions"),
             Entry("try", "/console/try", "Try it"),
             Entry("switch", "/console/switch", "Switch role"),
             Entry("accounts", "/console/accounts", "Accounts"),
@@ -89,11 +89,11 @@ SECTIONS = (
 ACTIONS = frozenset(
     entry.action for section in SECTIONS for entry in section.entries if entry.action
 )
-"""All that the menu asks about."""
+"""The actions that the menu depends on."""
 
 
 def menu(may: Collection[str]) -> tuple[Section, ...]:
-    """The navigation of somebody who may do these of `ACTIONS`."""
+    """The menu of a caller who may perform these of `ACTIONS`."""
     sections = (
         replace(
             section,

@@ -1,4 +1,4 @@
-"""What the pages inside share: who is there, calls in their name, the frame."""
+"""What signed-in pages share: the session, calls in its name, and the page frame."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -44,36 +44,38 @@ _FORBIDDEN = 403
 _KINDS = {PrincipalType.USER: "IAM user", PrincipalType.ACCOUNT: "Root user"}
 
 Route = tuple[str, list[str], Handler]
-"""An address below ``/console/``, its methods, and who answers there."""
+"""A path below ``/console/``, its methods and its handler."""
 
 
 class FramedPages(Protocol):
-    """Pages of one subject, for somebody who is signed in."""
+    """A group of pages for signed-in users."""
 
     def routes(self) -> Iterable[Route]:
-        """Where each of them is."""
+        """Their routes."""
 
 
 class PageFrame:
-    """The frame around every page of somebody who is signed in."""
+    """The frame around every signed-in page."""
 
     def __init__(self, context: ConsoleContext) -> None:
         self.context = context
         deps = context.deps
-        self._prospects = MenuPermissions(PolicyLibrary(deps.directory, deps.fresh))
+        self._menu_permissions = MenuPermissions(
+            PolicyLibrary(deps.directory, deps.fresh)
+        )
         self._ways = SignInOptions(context)
 
     async def enter(
         self, request: Request, *, long: bool = False
     ) -> tuple[Form, SignedIn] | Response:
-        """The request's form and sender; a form that changes things is held to them.
+        """Return the request's form and session, checking a POST's CSRF token.
 
-        ``long`` is for pages whose form may hold a whole policy. Whoever is not
-        signed in (any more) gets the answer that says so; a form that was loaded for
-        another session can be sent again from there.
+        ``long`` is for pages whose form may hold a whole policy. Without a session, or
+        with a form of another session, the result is the response to send: a redirect
+        to sign-in, or a page from which the form can be sent again.
 
         Raises:
-            AccessDenied: another site sent the form.
+            AccessDenied: Another site sent the form.
         """
         form = await read_form(
             request,
@@ -85,15 +87,15 @@ class PageFrame:
             return (
                 (form, who)
                 if isinstance(who, SignedIn)
-                else self.send_away(request, who)
+                else self.show_signed_out(request, who)
             )
         require_same_origin(request, self.context.deps.public_origin)
         if isinstance(who, SignedIn) and is_own_form(form.find(FIELD), who.cookie):
             return form, who
-        return self._ask_again(request, form, who)
+        return self._show_again(request, form, who)
 
     def framed(self, handler: Handler) -> Handler:
-        """The handler, whose refusals are pages in the frame: one goes on from there."""
+        """Wrap a handler so that its errors are pages in the frame, with the menu."""
 
         async def answer(request: Request) -> Response:
             try:
@@ -111,7 +113,7 @@ class PageFrame:
     async def refuse(
         self, request: Request, who: SignedIn, error: BrokerError, here: str = ""
     ) -> Response:
-        """The page that says why something was not done."""
+        """Show why something was refused."""
         note(request, error_code=error.code)
         return await self.show(
             request,
@@ -134,13 +136,13 @@ class PageFrame:
         *,
         first: Precondition | None = None,
     ) -> Mapping[str, Any]:
-        """One action in the session's name; ``given`` is held to its model.
+        """Perform an action as the session; ``given`` is validated by its model.
 
-        Members that are None are not given. ``first`` is asked inside the action's
-        transaction and ends the call by raising.
+        Members that are None are left out. ``first`` runs inside the action's
+        transaction and stops the call by raising.
 
         Raises:
-            BrokerError: it failed, and the audit says so.
+            BrokerError: The action failed; the failure is audited.
         """
 
         async def prove(_now: datetime) -> Caller:
@@ -165,7 +167,7 @@ class PageFrame:
         status: int = 200,
         **context: object,
     ) -> Response:
-        """A page in the frame; ``here`` is its entry in the navigation."""
+        """Show a page in the frame; ``here`` is the name of its menu entry."""
         deps = self.context.deps
         session = who.session
         account = await deps.fresh.find_account(session.account)
@@ -191,7 +193,7 @@ class PageFrame:
         )
 
     async def _renew_link(self, who: SignedIn) -> str:
-        """Where a new session begins: as they came in, or else by any way there is."""
+        """Where to sign in again: where the session came from, or the sign-in page."""
         link = self.issuer_link(who.arrived)
         if link is None:
             provider_arn = who.session.provider_arn
@@ -208,11 +210,13 @@ class PageFrame:
         raw = raw_request(request)
         region = self.context.deps.endpoints.find_region(raw)
         return menu(
-            await self._prospects.find(who.caller, ACTIONS, raw, region=region, now=now)
+            await self._menu_permissions.find(
+                who.caller, ACTIONS, raw, region=region, now=now
+            )
         )
 
-    def send_away(self, request: Request, who: EndedSession | None) -> Response:
-        """For whoever is not signed in, or not any more."""
+    def show_signed_out(self, request: Request, who: EndedSession | None) -> Response:
+        """Redirect to sign-in, or say that the session has ended."""
         if who is None:
             return see_other(SIGN_IN)
         return self.context.pages.show(
@@ -223,10 +227,10 @@ class PageFrame:
             issuer_link=self.issuer_link(who.arrived),
         )
 
-    def _ask_again(
+    def _show_again(
         self, request: Request, form: Form, who: SignedIn | EndedSession | None
     ) -> Response:
-        """For whoever sent a form of a session that is not theirs, or not any more."""
+        """Offer to send a form again that was loaded in another session."""
         note(request, error_code=AccessDenied.code)
         return self.context.pages.show(
             request,
@@ -239,22 +243,22 @@ class PageFrame:
         )
 
     def issuer_link(self, arrived: CompletedLogin) -> str | None:
-        """Issuer is any text; it is a link only where it may lead."""
+        """The login's Issuer, if it is a URL that we may link to."""
         return self.context.destinations.find_safe(arrived.issuer, (SIGN_IN,))
 
 
 def acting_as(who: SignedIn) -> str:
-    """The role that they act as, or what else they are."""
+    """The role's name, or the kind of principal."""
     return role_name(who) or _KINDS.get(who.principal.type, "Federated user")
 
 
 def own_name(who: SignedIn) -> str:
-    """What the frame calls them: a role's or user's name, or what else they are."""
+    """The role's or user's name, or the kind of principal."""
     return role_name(who) or who.principal.username or acting_as(who)
 
 
 def role_name(who: SignedIn) -> str | None:
-    """The role that they act as; None for whoever acts as no role."""
+    """The role's name; None when the session is not a role session."""
     if not who.session.kind.is_role:
         return None
     return who.principal.principal_arn.rpartition("/")[2]

@@ -1,7 +1,7 @@
-"""Rendering: templates become answers, errors become pages.
+"""Rendering of templates and errors as pages.
 
-Every page is `no-store` and runs under a policy that allows this origin's own style
-sheets, scripts and icon, nothing inline and nothing from elsewhere.
+Every page is ``no-store`` and has a content security policy that allows style sheets,
+scripts and images from this origin only, and nothing inline.
 """
 
 import gzip
@@ -32,7 +32,7 @@ _PRIVATE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 
 
 class Pages:
-    """Makes pages; ``allowed_origins`` are where a form may end up."""
+    """Renders pages; ``allowed_origins`` are where a form may redirect to."""
 
     def __init__(self, allowed_origins: Iterable[str]) -> None:
         self.files = StaticFiles()
@@ -53,7 +53,7 @@ class Pages:
                 "style-src 'self'",
                 "script-src 'self'",
                 "img-src 'self'",
-                # Redirects after a form count, too: browsers follow the whole chain.
+                # Browsers apply form-action to the redirects after a form, too.
                 f"form-action {targets}",
                 "frame-ancestors 'none'",
                 "base-uri 'none'",
@@ -63,7 +63,7 @@ class Pages:
     def show(
         self, request: Request, template: str, status: int = 200, **context: object
     ) -> HTMLResponse:
-        """A page."""
+        """Render a page."""
         text = self._environment.get_template(template).render(
             request_id=request_id(request), **context
         )
@@ -82,10 +82,10 @@ class Pages:
         back: str = "",
         no_role: bool = False,
     ) -> HTMLResponse:
-        """The page of an error; ``door`` picks its words.
+        """Render an error; ``method`` selects the wording.
 
-        ``back`` is a safe address where one may begin again; ``no_role`` says that a
-        good response opened nothing.
+        ``back`` is a safe URL to start again; ``no_role`` says that a valid response
+        gave no role.
         """
         note(request, error_code=error.code)
         return self.show(
@@ -101,7 +101,7 @@ class Pages:
         )
 
     def guarded(self, handler: Handler, *, door: str = "") -> Handler:
-        """The handler, whose every failure is a page."""
+        """Wrap a handler so that every failure is a page."""
 
         async def answer(request: Request) -> Response:
             try:
@@ -112,7 +112,7 @@ class Pages:
                 return self.show_error(request, refusal_of(failure), door=door)
             except ClientDisconnect:
                 return Response(status_code=400)
-            except Exception:  # noqa: BLE001  # the one place where anything may end
+            except Exception:  # noqa: BLE001  # last resort: no failure without a page
                 _log.exception("unexpected failure", request_id=request_id(request))
                 return self.show_error(request, InternalFailure(), door=door)
 
@@ -120,10 +120,10 @@ class Pages:
 
 
 def compressed(request: Request, page: HTMLResponse) -> HTMLResponse:
-    """A long page made short on its way, for browsers that take it so.
+    """Compress a long page for browsers that accept it.
 
-    Only for pages without anything of a session on them: the length of compressed
-    text tells of a secret that stands beside what a stranger put there.
+    Only for pages without session secrets: the length of compressed text can leak a
+    secret next to attacker-controlled input (BREACH).
     """
     if "gzip" not in request.headers.get("accept-encoding", ""):
         return page
@@ -134,10 +134,10 @@ def compressed(request: Request, page: HTMLResponse) -> HTMLResponse:
 
 
 def parted(arn: str) -> Markup:
-    """A long name that may go on in the next line where its parts begin."""
+    """Allow line breaks between the parts of a long name."""
     return Markup(_PARTS.sub(r"\1<wbr>", str(escape(arn))))  # noqa: S704  # escaped
 
 
 def see_other(url: str, status: int = _SEE_OTHER) -> RedirectResponse:
-    """A redirect that nobody keeps. ``url`` is safe by then."""
+    """An uncacheable redirect. ``url`` must have been checked."""
     return RedirectResponse(url, status, headers=_PRIVATE)

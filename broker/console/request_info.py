@@ -1,4 +1,4 @@
-"""What a page needs to know of the request it answers."""
+"""Facts of the request that a page answers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from broker.model.raw import RawRequest
 
 
 def request_id(request: Request) -> str:
-    """The id that the edge gave the request."""
+    """The id that the edge assigned to the request."""
     return str(request.scope["state"]["request_id"])
 
 
@@ -21,7 +21,7 @@ def note(request: Request, **facts: object) -> None:
 
 @contextmanager
 def unnoted(request: Request) -> Iterator[None]:
-    """Leave the request's log line as it is: what is done here is not what was asked."""
+    """Keep the request's log line unchanged by side work done for it."""
     line = request.scope["state"]["line"]
     kept = dict(line)
     try:
@@ -32,7 +32,7 @@ def unnoted(request: Request) -> Iterator[None]:
 
 
 def raw_request(request: Request) -> RawRequest:
-    """The request as the pipeline takes it; the body stays with the door."""
+    """The request for the pipeline, without its body."""
     state = request.scope["state"]
     return RawRequest(
         method=request.method,
@@ -41,7 +41,7 @@ def raw_request(request: Request) -> RawRequest:
         headers=tuple(
             (name, value)
             for name, value in request.scope["headers"]
-            # A door's own secrets are no business of those behind it.
+            # The page has read its cookie; actions must not see it.
             if name not in {b"cookie", b"authorization"}
         ),
         body=b"",
@@ -56,10 +56,10 @@ def source_address(request: Request) -> str:
 
 
 def refuse_prefetch(request: Request) -> None:
-    """A browser that only looks ahead must use nothing up.
+    """Refuse a prefetch, which must not use up a single-use link.
 
     Raises:
-        ServiceUnavailable: it does; it throws the answer away and asks again.
+        ServiceUnavailable: It is one; the browser discards this and asks again later.
     """
     for name in ("sec-purpose", "purpose", "x-moz"):
         if "pre" in request.headers.get(name, "").lower():

@@ -1,4 +1,4 @@
-"""Which address is which page."""
+"""The console's routes."""
 
 from collections.abc import Callable
 
@@ -114,7 +114,7 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     async def to_sign_in(_request: Request) -> Response:
-        """For whoever reloads the address of the role page."""
+        """``GET /saml``, when the role page is reloaded."""
         return see_other(SIGN_IN)
 
     def add(path: str, methods: list[str], handler: object) -> None:

@@ -1,4 +1,4 @@
-"""Style sheets, scripts and the icon, held in memory under names that change with them."""
+"""Style sheets, scripts and the icon, held in memory under content-hashed names."""
 
 import hashlib
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class _File:
 
 
 class StaticFiles:
-    """Everything in ``static/``, each as ``{stem}.{hash}{suffix}``."""
+    """The files in ``static/``, each served as ``{stem}.{hash}{suffix}``."""
 
     def __init__(self) -> None:
         self._files: dict[str, _File] = {}
@@ -36,7 +36,7 @@ class StaticFiles:
             self._names[path.name] = name
 
     def url(self, name: str) -> str:
-        """The path under which browsers may keep the file for good."""
+        """The file's path, which browsers may cache forever."""
         return f"/console/static/{self._names[name]}"
 
     def answer(self, name: str) -> Response:

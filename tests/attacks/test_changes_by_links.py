@@ -108,5 +108,5 @@ async def test_a_page_that_forgets_to_ask_changes_nothing_for_a_link(
     monkeypatch.setattr(Visit, "posted", True)
     for page, typed in LINKS[:3]:
         link = await admin.browser.get(page, params={**SAVED, **typed})
-        assert "This link was to change something" in link.text
+        assert "A link cannot change anything" in link.text
     assert await changes(world) == []

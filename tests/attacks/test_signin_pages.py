@@ -155,7 +155,7 @@ async def test_a_foreign_sign_in_does_not_replace_a_session_unasked(
     for headers, data in ((CROSS, fields), (SAME, fields | {"csrf": "x"})):
         answer = await victim.post("/signin/continue", data=data, headers=headers)
         assert answer.status_code == 403
-    assert "You are alice@example.com" in text_of(await victim.get("/console/"))
+    assert "Signed in as alice@example.com" in text_of(await victim.get("/console/"))
     # The refused posts did not use up what the person may still want.
     answer = await victim.post("/signin/continue", data=fields, headers=SAME)
     assert answer.status_code == 303

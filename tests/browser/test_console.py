@@ -15,7 +15,7 @@ async def test_the_pages_inside_on_a_phone(scene: Scene, scripts: bool) -> None:
     """Each is reached by its link, fits, and needs no script."""
     page = await scene.page(size=PHONE, scripts=scripts, color_scheme="dark")
     await scene.arrive(page)
-    for name in ("What may I do", "Try it", "Switch role", "Sessions"):
+    for name in ("My permissions", "Try it", "Switch role", "Sessions"):
         await page.click(".menu-button")
         await page.click(f"nav >> text={name}")
         await expect(page.locator("h1")).to_be_visible()

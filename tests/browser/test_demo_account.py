@@ -197,7 +197,7 @@ async def add_users(page: Page, wanted: Yaml) -> None:
         await arrived(page, f"{user['UserName']} is there")
         await page.click(f"text=Go to {user['UserName']}")
         await page.click("nav[aria-label=User] >> text=Permissions")
-        await write_inline(page, user, "Write one")
+        await write_inline(page, user, "Create inline policy")
 
 
 async def add_roles(page: Page, wanted: Yaml) -> None:

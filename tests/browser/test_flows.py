@@ -81,7 +81,7 @@ async def test_signing_in_begins_at_the_broker_and_remembers_the_provider(
         await page.goto(f"{scene.origin}/signin")
         first = page.locator(".way").first
         await expect(first).to_contain_text("Corp")
-        await expect(first).to_contain_text("last time")
+        await expect(first).to_contain_text("Last used")
     assert scene.complaints == []
 
 

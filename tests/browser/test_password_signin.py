@@ -78,14 +78,14 @@ async def test_password_code_console_and_back_to_the_same_account(
     await expect(page.locator("h1")).to_have_text("Second factor")
     await page.get_by_label("Code of your device").fill("000000")
     await page.click("#code_button")
-    await expect(page.get_by_role("alert")).to_contain_text("not right")
+    await expect(page.get_by_role("alert")).to_contain_text("is wrong")
     if scripts:
         assert await narrow_enough(page, size)
     await page.fill("#code", phone.code(scene.world))
     await page.click("#code_button")
     await expect(page).to_have_url(f"{scene.origin}/console/")
     await expect(page.locator("h1")).to_have_text("ann")
-    await expect(page.locator("main")).to_contain_text("Password and second factor")
+    await expect(page.locator("main")).to_contain_text("Password and MFA")
     await page.click("#signout_button")
     await page.click("text=Sign in again")
     await expect(page).to_have_url(f"{scene.origin}/signin/example")
@@ -108,12 +108,12 @@ async def test_a_new_password_is_chosen_on_the_way(
     await expect(page.locator("h1")).to_have_text("Choose a new password")
     for new, again, problem in (
         ("short", "short", "minimum length of 8"),
-        (NEW, NEW + "x", "not the same"),
+        (NEW, NEW + "x", "do not match"),
         (NEW, NEW, ""),
     ):
-        await page.get_by_label("Password until now").fill(PASSWORD)
+        await page.get_by_label("Current password").fill(PASSWORD)
         await page.get_by_label("New password", exact=True).fill(new)
-        await page.get_by_label("New password once more").fill(again)
+        await page.get_by_label("New password again").fill(again)
         await page.click("#change_button")
         if problem:
             await expect(page.get_by_role("alert")).to_contain_text(problem)

@@ -72,14 +72,14 @@ async def test_a_group_with_a_policy_and_a_user_with_all_come_and_go(
     await expect(page.locator("main")).to_contain_text("group Auditors")
     await page.fill("[name=sure]", "carla")
     await page.click("#delete_button")
-    await expect(page.locator("main")).to_contain_text("There is no user yet")
+    await expect(page.locator("main")).to_contain_text("There are no users yet")
 
     await follow(page, "Groups")
     await page.click("main >> text=Auditors")
     await page.click("text=Delete this group")
     await page.fill("[name=sure]", "Auditors")
     await page.click("#delete_button")
-    await expect(page.locator("main")).to_contain_text("There is no group yet")
+    await expect(page.locator("main")).to_contain_text("There are no groups yet")
     assert [text for text in scene.complaints if "[DOM]" not in text] == []
 
 

@@ -121,7 +121,7 @@ async def test_why_a_sign_in_failed_is_found_from_the_console_alone(
     await scene.arrive(page, pair("Admin"))
     await open_menu_entry(page, scene, size)
     await page.click("main >> text=Corp")
-    await page.click("text=Its records in the audit log")
+    await page.click("text=Audit records of this provider")
     await page.locator("tr", has_text="InvalidIdentityToken").locator("a").first.click()
     why = page.locator(".answer")
     await expect(why).to_contain_text("Why this proof was refused")

@@ -154,7 +154,9 @@ async def test_nothing_typed_is_lost_when_the_session_ends(
     scene.world.clock.move(3601)
     if scripts:
         await page.clock.fast_forward("01:01:00")
-        await expect(page.locator("[data-warning]")).to_contain_text("still here")
+        await expect(page.locator("[data-warning]")).to_contain_text(
+            "still on this page"
+        )
         await page.clock.fast_forward("01:00")
     await page.click("#try_button")
     await expect(page.locator("h1")).to_have_text("Your session has ended")
@@ -162,7 +164,7 @@ async def test_nothing_typed_is_lost_when_the_session_ends(
     other = await page.context.new_page()
     await scene.arrive(other)
     await page.click("#again_button")
-    await expect(page.locator("h1")).to_have_text("Send this now?")
+    await expect(page.locator("h1")).to_have_text("Submit this form?")
     await page.click("#again_button")
     await expect(page.locator(".answer")).to_contain_text("Not allowed")
 
@@ -174,7 +176,7 @@ async def test_a_link_used_twice_says_so(scene: Scene) -> None:
     await expect(page.locator("h1")).to_have_text("carol")
     fresh = await scene.page()
     await fresh.goto(url)
-    await expect(fresh.locator("main")).to_contain_text("was used already")
+    await expect(fresh.locator("main")).to_contain_text("was already used")
 
 
 async def test_the_clock_warns_and_the_end_shows_the_way_back(scene: Scene) -> None:

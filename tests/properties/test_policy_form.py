@@ -10,10 +10,10 @@ from lxml import html
 from broker.console.admin.policy_editor import (
     EditorView,
     PolicyEditor,
+    apply_command,
     begin,
     content_hash,
     read_editor,
-    turn,
 )
 from broker.console.forms import Form
 from broker.console.rendering import Pages
@@ -35,7 +35,7 @@ def press(editor: PolicyEditor, command: str) -> PolicyEditor:
     form = Form([("do", command), *controls(page)])
     read = read_editor(form, editor.kind)
     assert read is not None
-    return turn(read, form)
+    return apply_command(read, form)
 
 
 def text_of(statements: list[dict[str, Any]], version: str) -> str:
@@ -103,12 +103,12 @@ def test_the_oddest_values_survive_the_form(values: list[str], key: str) -> None
 def test_whatever_is_pasted_is_kept_or_complained_of(text: str) -> None:
     """Text that no form can show stays as it was typed; the rest may be wrong."""
     editor = PolicyEditor(kind=PolicyKind.IDENTITY, view=EditorView.JSON, text=text)
-    shown = turn(editor, Form([("do", "show-form")]))
+    shown = apply_command(editor, Form([("do", "show-form")]))
     if shown.draft is None:
         assert shown.text == text
         assert shown.problem is not None
     else:
-        again = turn(shown, Form([("do", "show-json")]))
+        again = apply_command(shown, Form([("do", "show-json")]))
         assert json.loads(again.text).keys() >= json.loads(text).keys()
 
 

@@ -168,6 +168,6 @@ def test_the_root_signs_in_while_the_operator_lets_it(broker: RunningBroker) -> 
         time.sleep(PROMISED_SECONDS)
         assert browser.get("/console/").status_code == 403
     log = broker.log
-    assert "the root signed in" in log
+    assert "root user signed in" in log
     for secret in (ROOT_PASSWORD, PASSWORD, NEW):
         assert secret not in log

@@ -1,5 +1,5 @@
-"""Administrators' pages: each acts through the actions of the API, as the session.
+"""Administrators' pages: each acts through the API's actions, as the session.
 
-Who may do what is the account's policies' business; a page that is refused says which
-permission is missing. Their templates are those in ``templates/admin``.
+The account's policies decide what is allowed; a page that is refused says which
+permission is missing. The templates are in ``templates/admin``.
 """

@@ -1,4 +1,4 @@
-"""What a user, a group or a role may do, by service, over all of its policies."""
+"""*Permissions by service* of a user, group or role, from all its policies."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from broker.catalogue import ServiceSummary, policy_summary
-from broker.console.admin.policies import parsed
+from broker.console.admin.policies import parse_stored
 from broker.console.admin.policy_texts import read_texts
 from broker.console.admin.visit import Visit, address, visited
 from broker.console.page_frame import PageFrame, Route
@@ -24,7 +24,7 @@ _PAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Policies that count together; a second layer can only take away."""
+    """Policies that are evaluated together; a second layer only restricts the first."""
 
     title: str
     policies: tuple[str, ...]
@@ -39,14 +39,14 @@ class AccessSummary:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the page is."""
+        """Its route."""
         return ((PATH, ["GET"], visited(self._frame, "", _page)),)
 
 
 async def _page(visit: Visit) -> Response:
     kind, name = visit.text("kind"), visit.text("name")[:128]
     if kind not in _PAGES or not name:
-        raise ValidationError("Whose permissions? Say role, user or group, and a name.")
+        raise ValidationError("The kind (role, user or group) or the name is missing.")
     texts = await read_texts(visit, kind, name)
     if texts.refused:
         raise AccessDenied(texts.refused)
@@ -66,6 +66,6 @@ async def _page(visit: Visit) -> Response:
 
 
 def _layer(title: str, texts: Mapping[str, str]) -> Layer:
-    documents = [d for d in map(parsed, texts.values()) if d is not None]
+    documents = [d for d in map(parse_stored, texts.values()) if d is not None]
     rows = policy_summary(documents)
     return Layer(title, tuple(texts), rows[:_ROWS_MAX], max(0, len(rows) - _ROWS_MAX))

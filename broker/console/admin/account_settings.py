@@ -6,9 +6,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.console.admin.password_rules import RULES, policy_given, policy_sentences
+from broker.console.admin.password_rules import RULES, policy_sentences, read_policy
 from broker.console.admin.reading import PageReader
-from broker.console.admin.visit import OK, Visit, go, visited, words
+from broker.console.admin.visit import OK, Visit, go, visited
 from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, FeatureDisabled, ValidationError
 from broker.identities.account_options import ALWAYS_ON, root_manager
@@ -27,7 +27,7 @@ REGIONS = (
     *("ap-southeast-3", "ap-southeast-4", "ap-southeast-5", "ap-southeast-7"),
     *("af-south-1", "il-central-1", "me-central-1", "me-south-1"),
 )
-"""AWS's commercial regions; any other can be switched by its name."""
+"""AWS's commercial regions; any other can be switched on or off by name."""
 
 _QUOTAS = (
     ("Users", "Users", "UsersQuota"),
@@ -50,13 +50,13 @@ _REGION = re.compile(r"[a-z0-9-]{1,64}")
 
 
 class AccountSettings:
-    """The page of settings, and the form of the password policy."""
+    """The settings page, and the password policy's form."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the pages are."""
+        """Their routes."""
         both = ["GET", "POST"]
         return (
             (SETTINGS, both, visited(self._frame, HERE, self.page)),
@@ -64,29 +64,29 @@ class AccountSettings:
         )
 
     async def page(self, visit: Visit) -> Response:
-        """``/console/settings``: POST changes one of them."""
+        """``/console/settings``: a POST changes one setting."""
         problem, status = "", OK
         if visit.posted:
             try:
-                deed = _DEEDS.get(visit.text("do"))
-                if deed is None:
-                    raise ValidationError("There is nothing of that kind to do.")
-                await deed(visit)
+                operation = _OPERATIONS.get(visit.text("do"))
+                if operation is None:
+                    raise ValidationError("Unknown operation.")
+                await operation(visit)
                 return go(SETTINGS)
             except BrokerError as error:
-                problem, status = words(error), error.status
-        partly = PageReader(visit)
-        policy = await partly.iam("GetAccountPasswordPolicy")
-        untold = bool(partly.refused) and policy is None
-        aliases = await partly.iam("ListAccountAliases")
-        regions = await partly.iam("ListSTSRegionalEndpointsStatus")
-        summary = (await partly.iam("GetAccountSummary") or {}).get("SummaryMap")
+                problem, status = error.words, error.status
+        reader = PageReader(visit)
+        policy = await reader.iam("GetAccountPasswordPolicy")
+        untold = bool(reader.refused) and policy is None
+        aliases = await reader.iam("ListAccountAliases")
+        regions = await reader.iam("ListSTSRegionalEndpointsStatus")
+        summary = (await reader.iam("GetAccountSummary") or {}).get("SummaryMap")
         return await visit.show(
             "admin/settings.html",
             HERE,
             status,
             problem=problem,
-            refused=partly.refused,
+            refused=reader.refused,
             aliases=aliases and aliases["AccountAliases"],
             typed_alias=visit.text("alias")[:128],
             rules=[]
@@ -95,32 +95,30 @@ class AccountSettings:
             has_policy=policy is not None,
             regions=_region_rows(regions),
             always_on=ALWAYS_ON,
-            issuer=await _issuer(partly),
+            issuer=await _issuer(reader),
             summary=summary,
             root_manager=await self._root_manager(visit) if summary else "",
             quotas=_quota_rows(summary),
         )
 
     async def _root_manager(self, visit: Visit) -> str:
-        """The account that may do root tasks in this one."""
+        """The account that may perform root tasks in this one."""
         fresh = self._frame.context.deps.fresh
         account = await fresh.find_account(visit.who.session.account)
         return "" if account is None else root_manager(account)
 
     async def passwords(self, visit: Visit) -> Response:
-        """``/console/settings/passwords``: the password policy's form."""
+        """``/console/settings/passwords``: the form; a POST saves or deletes it."""
         problem, status = "", OK
         if visit.posted:
             try:
                 if visit.text("do") == "default":
                     await visit.iam("DeleteAccountPasswordPolicy")
                 else:
-                    await visit.iam(
-                        "UpdateAccountPasswordPolicy", **policy_given(visit)
-                    )
+                    await visit.iam("UpdateAccountPasswordPolicy", **read_policy(visit))
                 return go(SETTINGS)
             except BrokerError as error:
-                problem, status = words(error), error.status
+                problem, status = error.words, error.status
         policy = await PageReader(visit).iam("GetAccountPasswordPolicy")
         kept: Mapping[str, Any] = {} if policy is None else policy["PasswordPolicy"]
         return await visit.show(
@@ -139,17 +137,17 @@ class AccountSettings:
         )
 
 
-async def _issuer(partly: PageReader) -> str | None:
-    """The issuer's URL; empty when outbound federation is off, None when untold."""
+async def _issuer(reader: PageReader) -> str | None:
+    """The issuer's URL; empty when outbound federation is off, None if not visible."""
     try:
-        info = await partly.iam("GetOutboundWebIdentityFederationInfo")
+        info = await reader.iam("GetOutboundWebIdentityFederationInfo")
     except FeatureDisabled:
         return ""
     return None if info is None else info["IssuerIdentifier"]
 
 
 def _region_rows(answer: Mapping[str, Any] | None) -> list[tuple[str, bool]] | None:
-    """Each region and whether STS is on there; None when one may not know."""
+    """Each region and whether STS is active in it; None if not visible."""
     if answer is None:
         return None
     off = answer["Disabled"]
@@ -198,7 +196,7 @@ async def _outbound(visit: Visit) -> None:
     await visit.iam(f"{verb}OutboundWebIdentityFederation")
 
 
-_DEEDS: Mapping[str, Callable[[Visit], Awaitable[None]]] = {
+_OPERATIONS: Mapping[str, Callable[[Visit], Awaitable[None]]] = {
     "make-alias": _make_alias,
     "drop-alias": _drop_alias,
     "region-on": _switch_region,

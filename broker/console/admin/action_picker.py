@@ -1,4 +1,4 @@
-"""Picking actions from the catalogue: one service and access level at a time."""
+"""Choosing actions from the catalogue, by service and access level."""
 
 import re
 from collections import Counter
@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"[0-9]{1,4}")
 
 @dataclass(frozen=True, slots=True)
 class ActionChoice:
-    """An action of the list; ``there`` says that the statement names it already."""
+    """A listed action; ``there`` says that the statement already names it."""
 
     name: str
     there: bool
@@ -23,15 +23,15 @@ class ActionChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionPicker:
-    """What is looked at, as the form has it."""
+    """The picker's state, as carried by the form."""
 
     statement: int
     service: str = ""
     level: str = ""
     wanted: str = ""
 
-    def turned(self, command: str, place: int | None) -> "ActionPicker | None":
-        """The picker after a button of its own; None when it was closed."""
+    def apply(self, command: str, place: int | None) -> "ActionPicker | None":
+        """Apply one of the picker's buttons; None when that closes it."""
         if command == "pick-done":
             return None
         if command == "pick-service":
@@ -41,8 +41,10 @@ class ActionPicker:
             return replace(self, level=level or "")
         return self
 
-    def added(self, command: str, form: Form, have: Iterable[str]) -> tuple[str, ...]:
-        """The actions that a button adds to those that are there."""
+    def find_added(
+        self, command: str, form: Form, have: Iterable[str]
+    ) -> tuple[str, ...]:
+        """The actions that a button adds to those the statement has."""
         picked: tuple[str, ...] = ()
         if command == "pick-all" and self.service:
             picked = (f"{self.service}:*",)
@@ -53,10 +55,10 @@ class ActionPicker:
 
 
 def read_picker(form: Form) -> ActionPicker | None:
-    """The picker of a posted form; None when the form has none open.
+    """Read the picker from a form; None when it is not open.
 
     Raises:
-        ValidationError: a field was sent twice.
+        ValidationError: A field was sent twice.
     """
     statement = form.find("pick")
     if statement is None or not _NUMBER.fullmatch(statement):
@@ -71,10 +73,9 @@ def read_picker(form: Form) -> ActionPicker | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionPickerView:
-    """What the form shows; ``unknown`` when AWS has no such service.
+    """The picker for display; ``unknown`` when AWS has no such service.
 
-    ``levels`` are the access levels that the service has: number, name and how many
-    actions.
+    ``levels`` are the service's access levels: number, name, and count of actions.
     """
 
     picker: ActionPicker
@@ -87,7 +88,7 @@ class ActionPickerView:
 
 
 def view_picker(picker: ActionPicker, named: Iterable[str]) -> ActionPickerView:
-    """The actions of the service; ``named`` are those that the statement has."""
+    """List the service's actions; ``named`` are those that the statement has."""
     service = find_service(picker.service)
     if service is None:
         return ActionPickerView(

@@ -1,4 +1,4 @@
-"""*Credential report*: every user's credentials with their ages, and what to mend."""
+"""*Credential report*: every user's credentials, with their ages and warnings."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from starlette.responses import Response
 
 from broker.console.admin.reading import OLD_DAYS, days_since, read_start
-from broker.console.admin.visit import OK, Visit, address, go, visited, words
+from broker.console.admin.visit import OK, Visit, address, go, visited
 from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, ReportExpired, ReportNotPresent
 from broker.identities.credential_report import ROOT, VALID_FOR
@@ -24,7 +24,7 @@ _ABSENT = frozenset({"N/A", "no_information", "not_supported", ""})
 
 @dataclass(frozen=True, slots=True)
 class CredentialReportKey:
-    """One of the two keys of a row."""
+    """One of a user's two access keys."""
 
     active: bool
     days: int
@@ -33,7 +33,7 @@ class CredentialReportKey:
 
 @dataclass(frozen=True, slots=True)
 class CredentialReportRow:
-    """A line of the report, read; ``warnings`` say what to mend."""
+    """A parsed line of the report; ``warnings`` are ours."""
 
     user: str
     is_root: bool
@@ -47,27 +47,27 @@ class CredentialReportRow:
 
 
 class CredentialReport:
-    """The page and the file."""
+    """The page and the CSV download."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where they are."""
+        """Their routes."""
         return (
             (REPORT, ["GET", "POST"], visited(self._frame, HERE, self.page)),
             (DOWNLOAD, ["GET"], visited(self._frame, HERE, self.download)),
         )
 
     async def page(self, visit: Visit) -> Response:
-        """``/console/credential-report``: POST makes one, GET shows the last one."""
+        """``/console/credential-report``: a POST generates it, GET shows the last."""
         problem, status = "", OK
         if visit.posted:
             try:
                 await visit.iam("GenerateCredentialReport")
                 return go(REPORT)
             except BrokerError as error:
-                problem, status = words(error), error.status
+                problem, status = error.words, error.status
         try:
             report = await visit.iam("GetCredentialReport")
         except (ReportNotPresent, ReportExpired) as error:
@@ -83,7 +83,7 @@ class CredentialReport:
         now = self._frame.context.deps.clock.now()
         rows = read_report(report["Content"].decode(), now)
         wanted = visit.text("q")[:128]
-        only = visit.ticked("only")
+        only = visit.is_checked("only")
         shown = [
             row
             for row in rows
@@ -105,7 +105,7 @@ class CredentialReport:
             rows=shown[start : start + _ROWS],
             made_at=report["GeneratedTime"],
             users=len(rows) - 1,
-            to_mend=sum(bool(row.warnings) for row in rows),
+            with_warnings=sum(bool(row.warnings) for row in rows),
             wanted=wanted,
             only=only,
             begun=start > 0,
@@ -115,7 +115,7 @@ class CredentialReport:
         )
 
     async def download(self, visit: Visit) -> Response:
-        """``GET …/download``: the report as the API gives it."""
+        """``GET …/download``: the CSV as the API returns it."""
         report = await visit.iam("GetCredentialReport")
         day = report["GeneratedTime"].strftime("%Y-%m-%d")
         name = f"credential-report-{visit.who.session.account}-{day}.csv"
@@ -130,7 +130,7 @@ class CredentialReport:
 
 
 def read_report(text: str, now: datetime) -> list[CredentialReportRow]:
-    """The lines of a report with what to mend in each; root's first."""
+    """Parse a report into rows with warnings; the root user's is first."""
     return [_row(line, now) for line in csv.DictReader(io.StringIO(text))]
 
 

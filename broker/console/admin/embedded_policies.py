@@ -1,7 +1,7 @@
-"""Policies that live in their owner, in the editor: inline ones, and a role's trust.
+"""Editing the policies embedded in their owner: inline policies and trust policies.
 
-They have no versions, so an editor carries the hash of the text it began with, and
-the text is held against it in the transaction that would replace it.
+They have no versions, so the editor carries the hash of the text it started from, and
+the transaction that replaces the text compares it first.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -15,12 +15,12 @@ from broker.console.admin.policy_editor import (
     DO,
     SAVE,
     PolicyEditor,
+    apply_command,
     begin,
     begin_empty,
     content_hash,
     format_text,
     read_editor,
-    turn,
 )
 from broker.console.admin.role_page import ONE as ROLE
 from broker.console.admin.trust_words import TrustLine, trust_lines
@@ -61,13 +61,13 @@ _REQUIRE: Mapping[str, _Require] = {
 
 
 class EmbeddedPolicies:
-    """The two editors."""
+    """The editors of inline and trust policies."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the pages are."""
+        """Their routes."""
         return (
             (TRUST, ["GET", "POST"], visited(self._frame, "roles", _trust, long=True)),
             (INLINE, ["GET", "POST"], visited(self._frame, "", _inline, long=True)),
@@ -102,7 +102,7 @@ async def _trust(visit: Visit) -> Response:
             except BrokerError as error:
                 editor, status = editor.refused(error), error.status
     else:
-        editor = turn(editor, visit.form)
+        editor = apply_command(editor, visit.form)
     return await visit.show(
         "admin/embedded_policy.html",
         "roles",
@@ -122,7 +122,7 @@ async def _inline(visit: Visit) -> Response:
     kind, owner = visit.text("kind"), visit.text("name")[:128]
     noun = _OWNERS.get(kind)
     if noun is None:
-        raise ValidationError("Whose policy? Say role, user or group.")
+        raise ValidationError("The kind (role, user or group) is missing.")
     policy = visit.text("policy")[:128]
     editor = read_editor(visit.posted_form, PolicyKind.IDENTITY)
     status, conflict = OK, ""
@@ -150,7 +150,7 @@ async def _inline(visit: Visit) -> Response:
             except BrokerError as error:
                 editor, status = editor.refused(error), error.status
     else:
-        editor = turn(editor, visit.form)
+        editor = apply_command(editor, visit.form)
     return await visit.show(
         "admin/embedded_policy.html",
         f"{kind}s",
@@ -180,7 +180,7 @@ async def _begin_inline(
 
 
 async def _inline_text(visit: Visit, noun: str, owner: str, policy: str) -> str:
-    """The stored text; empty when there is none."""
+    """Read the stored text; empty when there is none."""
     try:
         found = await visit.iam(
             f"Get{noun}Policy", PolicyName=policy, **{f"{noun}Name": owner}
@@ -219,7 +219,7 @@ def _inline_is(kind: str, owner: str, policy: str, base: str) -> Precondition:
 def _require_same(text: str, base: str) -> None:
     if (content_hash(text) if text else "") != base:
         raise ConcurrentModification(
-            "Somebody changed this policy after the editing began."
+            "Someone else changed this policy after you started editing."
         )
 
 

@@ -1,4 +1,4 @@
-"""*Groups*: the list, making one, its members, its name, and its end."""
+"""*Groups*: list, create, change members, rename and delete."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.console.admin.reading import list_all, read_start
-from broker.console.admin.visit import OK, Visit, address, go, visited, words
+from broker.console.admin.visit import OK, Visit, address, go, visited
 from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, DeleteConflict, ValidationError
 
@@ -19,17 +19,17 @@ _ROWS = 25
 _NAME_MAX = 128
 _NAMED_MAX = 100
 _AT_ONCE = 200
-"""Members that one request takes out, so that it ends in time."""
+"""Members that one request removes, to bound its duration."""
 
 
 class Groups:
-    """The pages of groups that are not about their policies."""
+    """The pages of groups, except for their policies."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the pages are."""
+        """Their routes."""
         both = ["GET", "POST"]
         return (
             (GROUPS, ["GET"], visited(self._frame, HERE, self.page)),
@@ -39,7 +39,7 @@ class Groups:
         )
 
     async def page(self, visit: Visit) -> Response:
-        """``GET /console/groups``; an account has few enough to search them all."""
+        """``GET /console/groups``; an account has few enough to filter them here."""
         wanted, start = visit.text("q")[:_NAME_MAX], read_start(visit.text("from"))
         groups = [
             group
@@ -59,7 +59,7 @@ class Groups:
         )
 
     async def new(self, visit: Visit) -> Response:
-        """``/console/groups/new``: the form, and with POST the group."""
+        """``/console/groups/new``: the form; a POST creates the group."""
         problem, status = "", OK
         if visit.posted:
             try:
@@ -70,7 +70,7 @@ class Groups:
                 )
                 return go(GROUP, name=made["Group"]["GroupName"])
             except BrokerError as error:
-                problem, status = words(error), error.status
+                problem, status = error.words, error.status
         return await visit.show(
             "admin/group_new.html",
             HERE,
@@ -81,13 +81,13 @@ class Groups:
         )
 
     async def group(self, visit: Visit) -> Response:
-        """``/console/groups/group``: the members; POST changes them or the name."""
+        """``/console/groups/group``: the members; a POST changes them or the name."""
         name, problem, status = visit.form.require("name"), "", OK
         if visit.posted:
             try:
                 return await self._change(visit, name)
             except BrokerError as error:
-                problem, status = words(error), error.status
+                problem, status = error.words, error.status
         answer = await visit.iam(
             "GetGroup",
             GroupName=name,
@@ -113,7 +113,7 @@ class Groups:
         )
 
     async def delete(self, visit: Visit) -> Response:
-        """``/console/groups/delete``: GET asks, POST with the name typed deletes."""
+        """``/console/groups/delete``: GET asks for confirmation, POST deletes."""
         name, problem, status = visit.form.require("name"), "", OK
         group = (await visit.iam("GetGroup", GroupName=name, MaxItems=1))["Group"]
         members = await list_all(visit, "GetGroup", "Users", GroupName=name)
@@ -128,7 +128,7 @@ class Groups:
                     )
                 if len(members) > _AT_ONCE:
                     raise ValidationError(
-                        f"{_AT_ONCE} members were taken out. Go on with the next."
+                        f"{_AT_ONCE} members were removed. Delete again to continue."
                     )
                 for one in attached:
                     await visit.iam(
@@ -141,9 +141,9 @@ class Groups:
                 await visit.iam("DeleteGroup", GroupName=name)
                 return go(GROUPS)
             except DeleteConflict as error:
-                problem, status = f"{words(error)} Load this page again.", error.status
+                problem, status = f"{error.words} Reload this page.", error.status
             except BrokerError as error:
-                problem, status = words(error), error.status
+                problem, status = error.words, error.status
         return await visit.show(
             "admin/group_delete.html",
             HERE,
@@ -169,7 +169,7 @@ class Groups:
             case "add":
                 typed = visit.text("users").replace(",", " ").split()
                 if not typed:
-                    raise ValidationError("Write the names of the users to add.")
+                    raise ValidationError("Enter the names of the users to add.")
                 for user in typed:
                     await visit.iam("AddUserToGroup", GroupName=name, UserName=user)
             case "out":
@@ -186,5 +186,5 @@ class Groups:
                 )
                 return go(GROUP, name=new)
             case _:
-                raise ValidationError("There is nothing of that kind to do.")
+                raise ValidationError("Unknown operation.")
         return go(GROUP, name=name)

@@ -1,7 +1,7 @@
-"""The policies that a user or a group holds: attached, inline, and the boundary.
+"""The policies of a user or group: attached, inline, and the permissions boundary.
 
-The same pages serve both; a group has no boundary. Inline policies are written in the
-editor that all owners share.
+The same pages serve both; a group has no boundary. Inline policies are edited in
+`embedded_policies`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from broker.console.admin.embedded_policies import INLINE
 from broker.console.admin.policies import is_for_services
 from broker.console.admin.reading import PageReader, list_all
-from broker.console.admin.visit import OK, Visit, address, go, visited, words
+from broker.console.admin.visit import OK, Visit, address, go, visited
 from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, ValidationError
 
@@ -22,7 +22,7 @@ _FOUND_MAX = 30
 
 @dataclass(frozen=True, slots=True)
 class HolderKind:
-    """How a kind of owner is named in actions, addresses and the menu."""
+    """How a kind of owner is named in actions, paths and the menu."""
 
     noun: str
     here: str
@@ -30,11 +30,11 @@ class HolderKind:
 
     @property
     def base(self) -> str:
-        """Where the pages of its owners are."""
+        """The path of its pages."""
         return f"/console/{self.here}"
 
-    def named(self, name: str) -> dict[str, str]:
-        """The parameter that names an owner."""
+    def parameter(self, name: str) -> dict[str, str]:
+        """The action parameter that names an owner."""
         return {f"{self.noun}Name": name}
 
 
@@ -43,13 +43,13 @@ GROUP = HolderKind("Group", "groups", has_boundary=False)
 
 
 class Holdings:
-    """The pages of both kinds."""
+    """The pages of users' and groups' policies."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._pages = [_HolderPages(frame, kind) for kind in (USER, GROUP)]
 
     def routes(self) -> Iterable[Route]:
-        """Where the pages are."""
+        """Their routes."""
         return [route for pages in self._pages for route in pages.routes()]
 
 
@@ -70,7 +70,7 @@ class _HolderPages:
         )
 
     async def page(self, visit: Visit) -> Response:
-        """What is held; POST takes something away."""
+        """The owner's policies; a POST detaches or deletes one."""
         kind, name = self._kind, visit.form.require("name")
         problem, status = "", OK
         if visit.posted:
@@ -78,13 +78,13 @@ class _HolderPages:
                 await self._do(visit, name)
                 return go(self.permissions, name=name)
             except BrokerError as error:
-                problem, status = words(error), error.status
+                problem, status = error.words, error.status
         owner = await self._read(visit, name)
-        partly = PageReader(visit)
-        given = kind.named(name)
+        reader = PageReader(visit)
+        given = kind.parameter(name)
         groups: list[Any] = []
         if kind is USER:
-            groups = await partly.list_all("ListGroupsForUser", "Groups", **given)
+            groups = await reader.list_all("ListGroupsForUser", "Groups", **given)
         return await visit.show(
             "admin/holdings.html",
             kind.here,
@@ -95,19 +95,19 @@ class _HolderPages:
             pages=self,
             tab="permissions",
             problem=problem,
-            attached=await partly.list_all(
+            attached=await reader.list_all(
                 f"ListAttached{kind.noun}Policies", "AttachedPolicies", **given
             ),
-            inline=await partly.list_all(
+            inline=await reader.list_all(
                 f"List{kind.noun}Policies", "PolicyNames", **given
             ),
             boundary=owner.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
             groups=[group["GroupName"] for group in groups],
-            refused=partly.refused,
+            refused=reader.refused,
         )
 
     async def choose(self, visit: Visit) -> Response:
-        """A search among all policies; POST attaches one, or makes it the boundary."""
+        """Search all policies; a POST attaches one or sets it as the boundary."""
         kind, name = self._kind, visit.form.require("name")
         wanted = visit.text("q")[:128]
         as_boundary = kind.has_boundary and visit.text("as") == "boundary"
@@ -118,16 +118,18 @@ class _HolderPages:
                 if as_boundary:
                     await visit.iam(
                         f"Put{kind.noun}PermissionsBoundary",
-                        **kind.named(name),
+                        **kind.parameter(name),
                         PermissionsBoundary=arn,
                     )
                 else:
                     await visit.iam(
-                        f"Attach{kind.noun}Policy", **kind.named(name), PolicyArn=arn
+                        f"Attach{kind.noun}Policy",
+                        **kind.parameter(name),
+                        PolicyArn=arn,
                     )
                 return go(self.permissions, name=name)
             except BrokerError as error:
-                problem, status = words(error), error.status
+                problem, status = error.words, error.status
         owner = await self._read(visit, name)
         policies = await list_all(visit, "ListPolicies", "Policies", Scope="All")
         found = [
@@ -136,7 +138,7 @@ class _HolderPages:
             if wanted.lower() in policy["PolicyName"].lower()
             and not is_for_services(policy)
         ]
-        # The very name first, then the account's own, which were made for it.
+        # An exact match first, then the account's own policies.
         found.sort(
             key=lambda p: (
                 p["PolicyName"].lower() != wanted.lower(),
@@ -162,13 +164,15 @@ class _HolderPages:
     async def _read(self, visit: Visit, name: str) -> Mapping[str, Any]:
         kind = self._kind
         few = 1 if kind is GROUP else None
-        answer = await visit.iam(f"Get{kind.noun}", **kind.named(name), MaxItems=few)
+        answer = await visit.iam(
+            f"Get{kind.noun}", **kind.parameter(name), MaxItems=few
+        )
         found: Mapping[str, Any] = answer[kind.noun]
         return found
 
     async def _do(self, visit: Visit, name: str) -> None:
         kind = self._kind
-        given = kind.named(name)
+        given = kind.parameter(name)
         match visit.text("do"):
             case "detach":
                 await visit.iam(
@@ -181,4 +185,4 @@ class _HolderPages:
             case "unbound" if kind.has_boundary:
                 await visit.iam(f"Delete{kind.noun}PermissionsBoundary", **given)
             case _:
-                raise ValidationError("There is nothing of that kind to do.")
+                raise ValidationError("Unknown operation.")

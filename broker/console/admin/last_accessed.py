@@ -1,4 +1,4 @@
-"""*Last accessed*: which services somebody may use, and which they really used.
+"""*Last accessed*: the services that permissions cover, and when each was last used.
 
 Works for the ARN of a user, group, role or policy.
 """
@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.console.admin.reading import PageReader
-from broker.console.admin.visit import OK, Visit, address, go, visited, words
+from broker.console.admin.visit import OK, Visit, address, go, visited
 from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, InvalidInput
 
@@ -21,17 +21,17 @@ _LABELS = {"user": "users", "group": "groups", "role": "roles", "policy": "polic
 
 
 class LastAccessed:
-    """The page, and the report behind it."""
+    """The page of the report."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the page is."""
+        """Its route."""
         return ((ACCESS, ["GET", "POST"], visited(self._frame, "", self.page)),)
 
     async def page(self, visit: Visit) -> Response:
-        """``/console/access?arn=``: POST makes a report, which GET shows by its job."""
+        """``/console/access?arn=``: a POST generates a report; GET shows it by job id."""
         arn, problem, status = visit.form.require("arn")[:2048], "", OK
         kind, name = _subject(arn)
         if visit.posted:
@@ -43,10 +43,10 @@ class LastAccessed:
                 )
                 return go(ACCESS, arn=arn, job=made["JobId"])
             except BrokerError as error:
-                problem, status = words(error), error.status
+                problem, status = error.words, error.status
         job = visit.text("job")
         shown: dict[str, Any] = {"report": None, "granting": {}, "more": ""}
-        partly = PageReader(visit)
+        reader = PageReader(visit)
         if job and not problem:
             report = await visit.iam(
                 "GetServiceLastAccessedDetails",
@@ -59,7 +59,7 @@ class LastAccessed:
                 shown["more"] = address(ACCESS, arn=arn, job=job, next=marker)
             shown["report"] = report
             if kind != "policy":
-                shown["granting"] = await _granting(partly, arn, report)
+                shown["granting"] = await _granting(reader, arn, report)
         return await visit.show(
             "admin/last_accessed.html",
             _LABELS[kind],
@@ -68,7 +68,7 @@ class LastAccessed:
             kind=kind,
             name=name,
             problem=problem,
-            refused=partly.refused,
+            refused=reader.refused,
             actions_max=_ACTIONS_MAX,
             policies_max=_POLICIES_MAX,
             tab="access",
@@ -77,10 +77,10 @@ class LastAccessed:
 
 
 def _subject(arn: str) -> tuple[str, str]:
-    """The kind and name in an ARN.
+    """Parse the kind and name of an ARN.
 
     Raises:
-        InvalidInput: it is of nothing that has access.
+        InvalidInput: It is not the ARN of a user, group, role or policy.
     """
     kind, _, rest = arn.rpartition(":")[2].partition("/")
     if not arn.startswith("arn:") or kind not in _LABELS or not rest:
@@ -89,13 +89,13 @@ def _subject(arn: str) -> tuple[str, str]:
 
 
 async def _granting(
-    partly: PageReader, arn: str, report: Mapping[str, Any]
+    reader: PageReader, arn: str, report: Mapping[str, Any]
 ) -> dict[str, list[str]]:
-    """The names of the policies that grant each service of a report's page."""
+    """The names of the policies that grant each service on a page of the report."""
     services = [one["ServiceNamespace"] for one in report["ServicesLastAccessed"]]
     if not services:
         return {}
-    answer = await partly.iam(
+    answer = await reader.iam(
         "ListPoliciesGrantingServiceAccess", Arn=arn, ServiceNamespaces=services
     )
     if answer is None:

@@ -1,7 +1,7 @@
-"""A list that an IAM action gives page by page, with a search over it.
+"""Paged lists of an IAM action, with a search.
 
-IAM knows no search by name, so a search reads on until the page is full, within
-bounds; where it stopped the next page goes on.
+IAM's lists have no search by name, so a search reads on until the page is full,
+within bounds; the next page continues where it stopped.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ _CALLS_MAX = 30
 
 @dataclass(frozen=True, slots=True)
 class ListedPage:
-    """Rows, and where the list goes on; empty at its end."""
+    """Rows, and the marker of the next page; empty at the end of the list."""
 
     rows: tuple[Mapping[str, Any], ...]
     marker: str
@@ -26,13 +26,13 @@ class ListedPage:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a page: what an action gave, or why it gave nothing."""
+    """A part of a page: an action's result, or why it was refused."""
 
     found: Mapping[str, Any] | None
     refused: str = ""
 
     def get(self, member: str) -> Any:  # noqa: ANN401  # what the model says
-        """A member of the answer; an empty list when there is none."""
+        """A member of the result; an empty list when there is none."""
         return [] if self.found is None else self.found.get(member, [])
 
 
@@ -43,10 +43,10 @@ async def list_page(
     matches: Callable[[Mapping[str, Any]], bool] | None,
     **given: object,
 ) -> ListedPage:
-    """One page of a list; with ``matches`` of the rows that it holds for.
+    """Read one page of a list, filtered by ``matches`` if given.
 
     Raises:
-        BrokerError: the action failed.
+        BrokerError: The action failed.
     """
     marker = visit.text("marker") or None
     if matches is None:
@@ -62,13 +62,15 @@ async def list_page(
     return ListedPage(tuple(found), marker or "")
 
 
-async def part(visit: Visit, action: str, **given: object) -> Part:
-    """What an action gives for a part of a page that can do without it.
+async def read_part(
+    visit: Visit, action: str, *, service: str = "iam", **given: object
+) -> Part:
+    """Perform an action for an optional part of a page.
 
     Raises:
-        BrokerError: the action failed otherwise than by a refusal.
+        BrokerError: The action failed for another reason than missing permissions.
     """
     try:
-        return Part(await visit.iam(action, **given))
+        return Part(await visit.perform(service, action, **given))
     except AccessDenied as error:
         return Part(None, error.words)

@@ -1,4 +1,4 @@
-"""Passwords made for people: strong, of every class, easy to copy by hand."""
+"""Generated passwords: strong, of every character class, without lookalikes."""
 
 import secrets
 
@@ -9,17 +9,17 @@ _CLASSES = (
     "23456789",
     "!@#$%^*()_+-=[]{}",
 )
-"""Without letters and digits that look alike."""
+"""Character classes, without letters and digits that look alike."""
 
 
 def new_password(least: int = LENGTH) -> str:
-    """A password of every class that a password policy may ask for.
+    """Generate a password with every character class that a policy can require.
 
-    At least ``LENGTH`` characters, 113 bits or more.
+    It has at least ``LENGTH`` characters, which is 113 bits of entropy or more.
     """
     length = max(least, LENGTH)
-    every = "".join(_CLASSES)
+    alphabet = "".join(_CLASSES)
     while True:
-        made = "".join(secrets.choice(every) for _ in range(length))
-        if all(any(char in kind for char in made) for kind in _CLASSES):
-            return made
+        password = "".join(secrets.choice(alphabet) for _ in range(length))
+        if all(any(char in kind for char in password) for kind in _CLASSES):
+            return password

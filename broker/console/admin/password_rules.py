@@ -1,4 +1,4 @@
-"""The password policy's members as a form shows them, and in plain words."""
+"""The password policy's members as form fields and as sentences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _DIGITS_MAX = 4
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One member; a number's field may be empty, but for the length."""
+    """One member of the policy; a number may be left empty, except for the length."""
 
     member: str
     label: str
@@ -28,17 +28,17 @@ RULES = (
     Rule("RequireNumbers", "At least one number", flag=True),
     Rule("RequireSymbols", "At least one symbol", flag=True),
     Rule("MaxPasswordAge", "Passwords expire after this many days", least=1, most=1095),
-    Rule("HardExpiry", "Only an administrator replaces an expired one", flag=True),
-    Rule("PasswordReusePrevention", "Former passwords to remember", least=1, most=24),
+    Rule("HardExpiry", "Only an administrator can reset expired ones", flag=True),
+    Rule("PasswordReusePrevention", "Previous passwords to refuse", least=1, most=24),
     Rule("AllowUsersToChangePassword", "Users may change their own", flag=True),
 )
 
 
-def policy_given(visit: Visit) -> dict[str, int | bool]:
-    """The members that a form sent.
+def read_policy(visit: Visit) -> dict[str, int | bool]:
+    """Read the policy's members from a form.
 
     Raises:
-        ValidationError: a field for a number holds none.
+        ValidationError: A numeric field does not hold a number.
     """
     given: dict[str, int | bool] = {}
     for rule in RULES:
@@ -47,18 +47,18 @@ def policy_given(visit: Visit) -> dict[str, int | bool]:
             given[rule.member] = bool(typed)
         elif typed:
             if not typed.isascii() or not typed.isdecimal() or len(typed) > _DIGITS_MAX:
-                raise ValidationError(f"{rule.label}: write a number.")
+                raise ValidationError(f"{rule.label}: enter a number.")
             given[rule.member] = int(typed)
     return given
 
 
 def policy_sentences(policy: Mapping[str, int | bool] | None) -> list[str]:
-    """What a policy asks for; AWS's default for None."""
+    """A policy's rules as sentences; AWS's default policy for None."""
     if policy is None:
         return [
             f"At least {DEFAULT_LENGTH} characters.",
-            "At least three kinds of uppercase, lowercase, numbers and symbols.",
-            "Not the name of the account or of the user.",
+            "At least three of: uppercase letters, lowercase letters, numbers, symbols.",
+            "Not the name of the account or the user.",
             "Passwords never expire.",
         ]
     wanted = [
@@ -78,9 +78,9 @@ def policy_sentences(policy: Mapping[str, int | bool] | None) -> list[str]:
     if age:
         sentences.append(f"Passwords expire after {age} days.")
         sentences.append(
-            "An administrator must replace an expired password."
+            "An administrator must reset an expired password."
             if policy.get("HardExpiry")
-            else "Whoever has an expired password chooses another one at sign-in."
+            else "Users with an expired password choose a new one at sign-in."
         )
     else:
         sentences.append("Passwords never expire.")
@@ -90,7 +90,7 @@ def policy_sentences(policy: Mapping[str, int | bool] | None) -> list[str]:
     sentences.append(
         "Users may change their own passwords."
         if policy.get("AllowUsersToChangePassword")
-        else "Users change their own passwords if a policy lets them."
+        else "Users may change their own passwords if a policy allows it."
     )
     return sentences
 

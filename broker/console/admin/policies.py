@@ -1,4 +1,4 @@
-"""*Policies*: the account's managed policies and AWS's, and one of them in full."""
+"""*Policies*: the list of managed policies, and the page of one policy."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -7,10 +7,10 @@ from urllib.parse import unquote
 from starlette.responses import Response
 
 from broker.catalogue import policy_summary
-from broker.console.admin.listing import list_page, part
+from broker.console.admin.listing import list_page, read_part
 from broker.console.admin.policy_editor import format_text
 from broker.console.admin.tag_lines import read_tags
-from broker.console.admin.visit import OK, Visit, address, go, visited, words
+from broker.console.admin.visit import OK, Visit, address, go, visited
 from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError
 from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, parse_policy
@@ -33,7 +33,7 @@ class Policies:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the pages are."""
+        """Their routes."""
         return (
             (LIST, ["GET"], visited(self._frame, HERE, _list)),
             (ONE, ["GET", "POST"], visited(self._frame, HERE, _one)),
@@ -43,7 +43,7 @@ class Policies:
 async def _list(visit: Visit) -> Response:
     wanted = visit.text("q")[:128]
     scope = visit.text("scope")
-    attached = visit.ticked("attached")
+    attached = visit.is_checked("attached")
     listed = await list_page(
         visit,
         "ListPolicies",
@@ -69,7 +69,7 @@ async def _list(visit: Visit) -> Response:
 async def _one(visit: Visit) -> Response:
     arn = visit.text("arn")[:2048]
     if not arn:
-        raise ValidationError("Which policy? Its ARN is missing.")
+        raise ValidationError("The policy's ARN is missing.")
     problem, status = "", OK
     if visit.posted:
         try:
@@ -77,16 +77,18 @@ async def _one(visit: Visit) -> Response:
         except ServiceUnavailable:
             raise
         except BrokerError as error:
-            problem, status = words(error), error.status
+            problem, status = error.words, error.status
     policy = (await visit.iam("GetPolicy", PolicyArn=arn))["Policy"]
-    versions = await part(visit, "ListPolicyVersions", PolicyArn=arn)
+    versions = await read_part(visit, "ListPolicyVersions", PolicyArn=arn)
     chosen = visit.text("version")[:32] or policy["DefaultVersionId"]
-    version = await part(visit, "GetPolicyVersion", PolicyArn=arn, VersionId=chosen)
-    used = await part(
+    version = await read_part(
+        visit, "GetPolicyVersion", PolicyArn=arn, VersionId=chosen
+    )
+    used = await read_part(
         visit, "ListEntitiesForPolicy", PolicyArn=arn, MaxItems=_ENTITIES_MAX
     )
     text = unquote(version.found["PolicyVersion"]["Document"]) if version.found else ""
-    document = parsed(text)
+    document = parse_stored(text)
     rows = policy_summary([document]) if document else ()
     return await visit.show(
         "admin/policy.html",
@@ -113,7 +115,7 @@ async def _one(visit: Visit) -> Response:
 
 
 async def _act(visit: Visit, arn: str) -> Response:
-    """What a button of the policy's page says."""
+    """Do what a button on the policy's page says."""
     do = visit.text("do")
     if do == "delete":
         await _delete(visit, arn)
@@ -140,12 +142,12 @@ async def _act(visit: Visit, arn: str) -> Response:
     elif do == "untag":
         await visit.iam("UntagPolicy", PolicyArn=arn, TagKeys=[visit.text("key")])
     else:
-        raise ValidationError("The page has no such button.")
+        raise ValidationError("Unknown operation.")
     return go(ONE, arn=arn)
 
 
 async def _delete(visit: Visit, arn: str) -> None:
-    """Remove a policy with all its versions, unless it is in use."""
+    """Delete a policy and its versions; keep them if it is in use."""
     policy = (await visit.iam("GetPolicy", PolicyArn=arn))["Policy"]
     if visit.text("sure") != policy["PolicyName"]:
         raise ValidationError("Type the policy's name to delete it.")
@@ -163,17 +165,17 @@ async def _delete(visit: Visit, arn: str) -> None:
 
 
 def is_aws(policy: Mapping[str, Any]) -> bool:
-    """Whether a policy is one of AWS's."""
+    """Whether a policy is AWS managed."""
     return str(policy["Arn"]).split(":")[4] == "aws"
 
 
 def is_for_services(policy: Mapping[str, Any]) -> bool:
-    """Whether only service-linked roles have a policy."""
+    """Whether a policy is for service-linked roles only."""
     return is_aws(policy) and str(policy["Path"]) == "/aws-service-role/"
 
 
 def name_matches(wanted: str, *members: str) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether a row has the text in one of the members, whatever its case."""
+    """Make a filter for rows that contain the text in a member, ignoring case."""
     lowered = wanted.lower()
 
     def matches(row: Mapping[str, Any]) -> bool:
@@ -182,8 +184,8 @@ def name_matches(wanted: str, *members: str) -> Callable[[Mapping[str, Any]], bo
     return matches
 
 
-def parsed(text: str) -> PolicyDocument | None:
-    """A stored policy, if it can still be read."""
+def parse_stored(text: str) -> PolicyDocument | None:
+    """Parse a stored policy; None when today's grammar refuses it."""
     try:
         return parse_policy(text, PolicyKind.IDENTITY)
     except PolicyRejected:

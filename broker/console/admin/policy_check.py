@@ -1,10 +1,9 @@
-"""A policy text held to the grammar of its kind: what is wrong, and where."""
+"""Checking a policy text against its grammar: what is wrong, and where."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from broker.console.admin.policy_findings import PolicyAdvice, find_advice
-from broker.errors import BrokerError
 from broker.identities.documents import judged_document
 from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, policy_size
 from broker.policy.places import find_place, find_statement_index
@@ -15,7 +14,7 @@ _WIDTH_MAX = 160
 
 @dataclass(frozen=True, slots=True)
 class ExcerptLine:
-    """A line around the mistake; ``marked`` is the part that is wrong."""
+    """A line around the error; ``marked`` is the part that is wrong."""
 
     number: int
     before: str
@@ -24,14 +23,14 @@ class ExcerptLine:
 
 
 CHECKED_MAX = 30_000
-"""Characters without white space: three times what a role's policies may have."""
+"""Non-white-space characters: three times the limit on a role's policies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """What is wrong; line and column count from 1, 0 where no place is known.
+    """An error; line and column count from 1, and are 0 if the place is unknown.
 
-    ``start`` and ``end`` are offsets into the text as browsers count them.
+    ``start`` and ``end`` are offsets into the text in UTF-16 units, as in browsers.
     """
 
     message: str
@@ -45,7 +44,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class CheckedPolicy:
-    """A text looked at: the document, or what is wrong with it."""
+    """A checked text: the document, or what is wrong with it."""
 
     document: PolicyDocument | None
     problem: Problem | None = None
@@ -53,15 +52,15 @@ class CheckedPolicy:
 
 
 Judge = Callable[[str, PolicyKind], PolicyDocument]
-"""Reads a policy, or refuses it with `PolicyRejected`."""
+"""Parses a policy, or raises `PolicyRejected`."""
 
 
 def check_text(
     text: str, kind: PolicyKind, judge: Judge = judged_document
 ) -> CheckedPolicy:
-    """Hold a text to the grammar, and look for what is worth knowing.
+    """Check a text against the grammar, and collect advice.
 
-    ``judge`` is what the policy is held to: by default, what is about to be stored.
+    ``judge`` has the rules to apply; the default are those for storing a policy.
     """
     size = policy_size(text)
     if size > CHECKED_MAX:
@@ -75,7 +74,7 @@ def check_text(
 
 
 def place_problem(text: str, error: PolicyRejected) -> Problem:
-    """The problem with its place in the text."""
+    """Locate an error in the text."""
     span = find_place(text, error)
     statement = find_statement_index(error)
     if span is None:
@@ -92,11 +91,6 @@ def place_problem(text: str, error: PolicyRejected) -> Problem:
         end=_offset(lines, last.line, last.column),
         excerpt=_excerpt(lines, first.line, first.column, end_column),
     )
-
-
-def told(error: BrokerError) -> Problem:
-    """The problem of a call that was refused for another reason."""
-    return Problem(message=error.words)
 
 
 def _offset(lines: list[str], line: int, column: int) -> int:

@@ -1,8 +1,7 @@
-"""A policy as a form has it, and the same policy as JSON.
+"""A policy as form fields, and its conversion from and to JSON.
 
-A draft may be unfinished or wrong: what the grammar says of it is another matter. A
-statement that the form cannot express stays as the JSON that it is, and so does one
-that is folded up; either way nothing of it is lost.
+A draft may be incomplete or wrong; `policy_check` checks it. A statement that the form
+cannot express is kept as JSON, and so is a collapsed one, so nothing is lost.
 """
 
 import json
@@ -16,13 +15,13 @@ VERSION = "2012-10-17"
 ANYONE = "*"
 PRINCIPAL_TYPES = ("AWS", "Federated", "Service")
 OPEN_MAX = 4
-"""Statements that are open at a time, so that a page stays a page."""
+"""Statements that are open at a time, to keep the page short."""
 
 STATEMENTS_MAX = 200
-"""More than fit into any policy that can be stored."""
+"""More than fit into any policy that IAM stores."""
 
 ROWS_MAX = 60
-"""Conditions of a statement that has its fields in the form."""
+"""Conditions or principals of a statement in the form."""
 
 _TOP = frozenset({"Version", "Id", "Statement"})
 _SPACE, _DELETE = " ", "\x7f"
@@ -47,7 +46,7 @@ class PrincipalRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftFields:
-    """A statement as the form's fields have it."""
+    """A statement's form fields."""
 
     sid: str = ""
     effect: str = "Allow"
@@ -61,9 +60,9 @@ class DraftFields:
 
 @dataclass(frozen=True, slots=True)
 class DraftStatement:
-    """A statement: open with its fields, or folded up as ``raw`` JSON.
+    """A statement: open with its fields, or collapsed as ``raw`` JSON.
 
-    ``expressible`` says that it can be opened.
+    ``expressible`` says whether it can be opened.
     """
 
     fields: DraftFields | None
@@ -72,7 +71,7 @@ class DraftStatement:
 
     @property
     def is_open(self) -> bool:
-        """Whether its fields stand in the form."""
+        """Whether its fields are in the form."""
         return self.fields is not None
 
     def value(self) -> object:
@@ -80,11 +79,11 @@ class DraftStatement:
         return json.loads(self.raw) if self.fields is None else _value(self.fields)
 
     def folded(self) -> "DraftStatement":
-        """The same, folded up."""
+        """The same statement, collapsed."""
         return self if self.fields is None else fold(_value(self.fields))
 
     def shown(self) -> str:
-        """The statement as JSON for readers."""
+        """The statement as formatted JSON."""
         return pretty(self.value())
 
 
@@ -97,7 +96,7 @@ class PolicyDraft:
     statements: tuple[DraftStatement, ...] = field(default=())
 
     def text(self) -> str:
-        """The policy as JSON for readers."""
+        """The policy as formatted JSON."""
         return pretty(self.value())
 
     def value(self) -> dict[str, object]:
@@ -111,7 +110,7 @@ class PolicyDraft:
         return printed
 
     def with_open(self, index: int, kind: PolicyKind) -> "PolicyDraft":
-        """The draft with one more statement open; the first others fold up for it."""
+        """The draft with one more statement open, collapsing the first open ones."""
         opened = [n for n, one in enumerate(self.statements) if one.is_open]
         close = set(opened[: max(0, len(opened) + 1 - OPEN_MAX)]) - {index}
         return replace(
@@ -129,14 +128,14 @@ class PolicyDraft:
     def with_statement(
         self, index: int, changed: DraftStatement | None
     ) -> "PolicyDraft":
-        """The draft with one statement changed, or without it."""
+        """The draft with one statement replaced, or removed if None."""
         kept = list(self.statements)
         kept[index : index + 1] = [] if changed is None else [changed]
         return replace(self, statements=tuple(kept))
 
 
 def blank_statement(kind: PolicyKind) -> DraftFields:
-    """What a new statement begins with."""
+    """The fields of a new statement."""
     if kind is PolicyKind.TRUST:
         return DraftFields(
             principals=(PrincipalRow("AWS"),), actions=("sts:AssumeRole",)
@@ -145,17 +144,17 @@ def blank_statement(kind: PolicyKind) -> DraftFields:
 
 
 def read_draft(text: str, kind: PolicyKind) -> PolicyDraft:
-    """The draft of a text; the first statements that can be opened are open.
+    """Parse a text into a draft, opening the first statements that can be.
 
     Raises:
-        PolicyRejected: the text has not the outline of a policy, so no form shows it.
+        PolicyRejected: The text does not have a policy's outline, so no form can show it.
     """
     value = parse_json(text)
     if not isinstance(value, dict):
-        raise _no_outline("it is no JSON object")
+        raise _no_outline("it is not a JSON object")
     unknown = [name for name in value if name not in _TOP]
     if unknown:
-        raise _no_outline("only Version, Id and Statement stand in a policy")
+        raise _no_outline("a policy has only Version, Id and Statement")
     listed = value.get("Statement", [])
     raw = listed if isinstance(listed, list) else [listed]
     if len(raw) > STATEMENTS_MAX:
@@ -177,7 +176,7 @@ def read_draft(text: str, kind: PolicyKind) -> PolicyDraft:
 
 
 def find_fields(value: Json, kind: PolicyKind) -> DraftFields | None:
-    """A statement's fields; None when the form cannot express it."""
+    """Parse a statement into fields; None when the form cannot express it."""
     if not isinstance(value, dict):
         return None
     rest = dict(value)
@@ -215,7 +214,7 @@ def find_fields(value: Json, kind: PolicyKind) -> DraftFields | None:
 
 
 def open_statement(statement: DraftStatement, kind: PolicyKind) -> DraftStatement:
-    """The statement with its fields, if it can be opened."""
+    """Open a statement, if the form can express it."""
     if statement.fields is not None or not statement.expressible:
         return statement
     fields = find_fields(parse_json(statement.raw), kind)
@@ -223,17 +222,17 @@ def open_statement(statement: DraftStatement, kind: PolicyKind) -> DraftStatemen
 
 
 def fold(value: object) -> DraftStatement:
-    """A statement of the form's own making, folded up."""
+    """A collapsed statement from a JSON value."""
     return DraftStatement(None, compact(value))
 
 
 def pretty(value: object) -> str:
-    """JSON for readers."""
+    """Format as indented JSON."""
     return json.dumps(value, ensure_ascii=False, indent=4)
 
 
 def compact(value: object) -> str:
-    """JSON that survives any form."""
+    """Format as ASCII JSON on one line, which a form field keeps unchanged."""
     return json.dumps(value, separators=(",", ":"))
 
 
@@ -255,9 +254,9 @@ def _top_text(value: Mapping[str, Json], name: str) -> str | None:
 
 
 def _plain(value: Json, *, condition: bool = False) -> object:
-    """The value with its numbers as numbers again.
+    """Convert number texts back to numbers.
 
-    In a condition a number means the string of its digits, so it stays as written.
+    In a condition a number stands for the string of its digits, so it stays a string.
     """
     if isinstance(value, dict):
         return {
@@ -272,7 +271,7 @@ def _plain(value: Json, *, condition: bool = False) -> object:
 
 
 def _line(value: Json) -> str | None:
-    """A string that a line of a form brings back as it is."""
+    """The value if it is a string that a form's line preserves; else None."""
     if not isinstance(value, str) or isinstance(value, NumberText):
         return None
     if value != value.strip() or value.startswith("\ufeff"):
@@ -293,7 +292,7 @@ def _lines(value: Json) -> tuple[str, ...] | None:
 
 
 def _either(rest: dict[str, Json], element: str) -> tuple[tuple[str, ...] | None, bool]:
-    """The values of an element or of its opposite."""
+    """The values of an element or its ``Not…`` form, and whether it is negated."""
     negated = f"Not{element}" in rest
     name = f"Not{element}" if negated else element
     if name not in rest:
@@ -388,5 +387,5 @@ def _condition_value(rows: Iterable[ConditionRow]) -> dict[str, dict[str, object
 
 
 def _short(values: tuple[str, ...]) -> str | list[str]:
-    """One value stands alone, as people write it."""
+    """A single value without a list, as people write it."""
     return values[0] if len(values) == 1 else list(values)

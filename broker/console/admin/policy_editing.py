@@ -1,4 +1,4 @@
-"""Making a managed policy, and giving one a new version: the pages with the editor."""
+"""Creating a managed policy, and a new version of one, in the policy editor."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -13,11 +13,11 @@ from broker.console.admin.policy_editor import (
     DO,
     SAVE,
     PolicyEditor,
+    apply_command,
     begin,
     begin_empty,
     format_text,
     read_editor,
-    turn,
 )
 from broker.console.admin.reading import list_all
 from broker.console.admin.tag_lines import read_tags
@@ -49,7 +49,7 @@ class PolicyEditing:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the pages are."""
+        """Their routes."""
         return (
             (NEW, ["GET", "POST"], visited(self._frame, HERE, _new, long=True)),
             (EDIT, ["GET", "POST"], visited(self._frame, HERE, _edit, long=True)),
@@ -58,7 +58,7 @@ class PolicyEditing:
 
 async def _new(visit: Visit) -> Response:
     typed = {name: visit.text(name)[:_TYPED_MAX] for name in _FIELDS}
-    editor = _posted(visit)
+    editor = _read_editor(visit)
     status = OK
     if editor is None:
         editor = await _begin_new(visit)
@@ -73,7 +73,7 @@ async def _new(visit: Visit) -> Response:
             except BrokerError as error:
                 editor, status = editor.refused(error), error.status
     else:
-        editor = turn(editor, visit.form)
+        editor = apply_command(editor, visit.form)
     return await visit.show(
         "admin/policy_new.html",
         HERE,
@@ -85,30 +85,30 @@ async def _new(visit: Visit) -> Response:
 
 
 async def _begin_new(visit: Visit) -> PolicyEditor:
-    """From scratch, or from another policy."""
+    """Start with an empty policy, or a copy of another."""
     source = visit.text("from").strip()[:2048]
     if source and not source.startswith("arn:"):
         source = await _arn_of_aws(visit, source)
     if not source:
         return replace(begin_empty(_KIND), managed=True)
-    _, text = await _in_force(visit, source)
+    _, text = await _read_default(visit, source)
     return replace(begin(format_text(text), _KIND), managed=True)
 
 
 async def _arn_of_aws(visit: Visit, name: str) -> str:
-    """The ARN of AWS's policy of that name, whatever its path and case.
+    """Find an AWS managed policy by name, ignoring path and case.
 
     Raises:
-        ValidationError: there is none.
+        ValidationError: There is none.
     """
     for policy in await list_all(visit, "ListPolicies", "Policies", Scope="AWS"):
         named = str(policy["PolicyName"]).lower() == name.lower()
         if named and not is_for_services(policy):
             return str(policy["Arn"])
-    raise ValidationError(f"AWS has no policy {name[:128]} that could be copied.")
+    raise ValidationError(f"There is no AWS managed policy {name[:128]} to copy.")
 
 
-def _posted(visit: Visit) -> PolicyEditor | None:
+def _read_editor(visit: Visit) -> PolicyEditor | None:
     editor = read_editor(visit.posted_form, _KIND)
     return None if editor is None else replace(editor, managed=True)
 
@@ -129,11 +129,11 @@ async def _create(
 
 async def _edit(visit: Visit) -> Response:
     arn = visit.text("arn")[:2048]
-    editor = _posted(visit)
+    editor = _read_editor(visit)
     status, conflict, full = OK, "", False
-    policy, text = await _in_force(visit, arn)
+    policy, text = await _read_default(visit, arn)
     if is_aws(policy):
-        raise ValidationError("AWS looks after this policy; copy it to a new one.")
+        raise ValidationError("AWS managed policies cannot be edited; copy it instead.")
     in_force = policy["DefaultVersionId"]
     if editor is None:
         editor = begin(format_text(text), _KIND, in_force)
@@ -147,14 +147,14 @@ async def _edit(visit: Visit) -> Response:
             except ServiceUnavailable:
                 raise
             except ConcurrentModification as error:
-                policy, text = await _in_force(visit, arn)
+                policy, text = await _read_default(visit, arn)
                 in_force, status = policy["DefaultVersionId"], error.status
                 conflict, editor = format_text(text), editor.rebased(in_force)
             except BrokerError as error:
                 full = isinstance(error, LimitExceeded)
                 editor, status = editor.refused(error), error.status
     else:
-        editor = turn(editor, visit.form)
+        editor = apply_command(editor, visit.form)
     versions: list[Any] = []
     if full:
         listed = await visit.iam("ListPolicyVersions", PolicyArn=arn)
@@ -169,14 +169,14 @@ async def _edit(visit: Visit) -> Response:
         conflict=conflict,
         in_force=in_force,
         versions=versions,
-        # A box that is not ticked is not sent.
-        default=visit.ticked("default") or not visit.posted,
+        # Browsers do not send an unchecked box, so GET needs the default.
+        default=visit.is_checked("default") or not visit.posted,
     )
 
 
 async def _save(visit: Visit, editor: PolicyEditor, arn: str) -> Response:
     dropped = visit.text("drop")
-    first = _still_in_force(arn, editor.base)
+    first = _still_default(arn, editor.base)
     if dropped:
         await visit.iam_if(
             first, "DeletePolicyVersion", PolicyArn=arn, VersionId=dropped
@@ -186,27 +186,27 @@ async def _save(visit: Visit, editor: PolicyEditor, arn: str) -> Response:
         "CreatePolicyVersion",
         PolicyArn=arn,
         PolicyDocument=editor.policy(),
-        SetAsDefault=visit.ticked("default"),
+        SetAsDefault=visit.is_checked("default"),
     )
     return go(ONE, arn=arn)
 
 
-def _still_in_force(arn: str, version_id: str) -> Precondition:
-    """Nobody may have put another version in force since the editing began."""
+def _still_default(arn: str, version_id: str) -> Precondition:
+    """Require that the default version is still the one the editing started from."""
 
     async def check(call: Call) -> None:
         policy = await find_managed_policy(call.change, call.account, arn)
         if policy is not None and policy.default_version.version_id != version_id:
             raise ConcurrentModification(
-                f"Version {policy.default_version.version_id} of the policy came into"
-                f" force after the editing began with {version_id}."
+                f"Version {policy.default_version.version_id} became the default after"
+                f" you started editing version {version_id}."
             )
 
     return check
 
 
-async def _in_force(visit: Visit, arn: str) -> tuple[Mapping[str, Any], str]:
-    """A policy and the text that is in force."""
+async def _read_default(visit: Visit, arn: str) -> tuple[Mapping[str, Any], str]:
+    """Read a policy and the text of its default version."""
     policy = (await visit.iam("GetPolicy", PolicyArn=arn))["Policy"]
     version = await visit.iam(
         "GetPolicyVersion", PolicyArn=arn, VersionId=policy["DefaultVersionId"]

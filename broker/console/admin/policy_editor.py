@@ -1,8 +1,8 @@
-"""The policy editor: one policy, as a form or as JSON, over the requests of a page.
+"""The policy editor: one policy, edited as a form or as JSON.
 
-An editor's whole state is in its fields, so it needs no script and no memory on the
-server. Every button posts all of it; `turn` does what the button says, and the page
-shows the result. What to do with a finished text is the page's business.
+The editor's whole state is in its form fields, so it needs neither a script nor
+server-side state. Every button posts all of it; `apply_command` does what the button
+says, and the page shows the result. The page decides what to do with a finished text.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from broker.console.admin.action_picker import (
     read_picker,
     view_picker,
 )
-from broker.console.admin.policy_check import CheckedPolicy, Problem, check_text, told
+from broker.console.admin.policy_check import CheckedPolicy, Problem, check_text
 from broker.console.admin.policy_draft import (
     ANYONE,
     PRINCIPAL_TYPES,
@@ -64,7 +64,7 @@ OPERATORS = (
 
 
 class EditorView(StrEnum):
-    """How the policy is shown."""
+    """Whether the policy is shown as a form or as JSON."""
 
     FORM = "form"
     JSON = "json"
@@ -74,8 +74,9 @@ class EditorView(StrEnum):
 class PolicyEditor:
     """The state of an editor.
 
-    ``text`` is what was typed in the JSON view; ``draft`` is there in the form view.
-    ``base`` names what the editing began with, for the page to compare.
+    ``text`` is the JSON view's text; ``draft`` is set in the form view. ``base``
+    identifies what the editing started from, for the page to compare. ``looked`` says
+    that the text was checked.
     """
 
     kind: PolicyKind
@@ -88,49 +89,49 @@ class PolicyEditor:
     findings: tuple[PolicyAdvice, ...] = field(default=())
     looked: bool = False
     managed: bool = False
-    """Whether the policy is a managed one: its version must be the current one."""
+    """Whether it is a managed policy, whose Version must be 2012-10-17."""
 
     @property
     def is_trust(self) -> bool:
-        """Whether statements name principals instead of resources."""
+        """Whether it is a trust policy, with principals instead of resources."""
         return self.kind is PolicyKind.TRUST
 
     def policy(self) -> str:
-        """The policy's text as it stands."""
+        """The policy's current text."""
         return self.text if self.draft is None else self.draft.text()
 
     def preview(self) -> str:
-        """The JSON beside the form; empty when it is too long to stand there."""
+        """The JSON to show next to the form; empty when it is too long."""
         text = self.policy()
         return text if len(text) <= PREVIEW_MAX else ""
 
     def checked(self) -> "PolicyEditor":
-        """The editor with what is wrong or worth knowing."""
+        """The editor with its problem and advice, if any."""
         found = self.check()
         return replace(
             self, problem=found.problem, findings=found.findings, looked=True
         )
 
     def check(self) -> CheckedPolicy:
-        """The text held to the grammar."""
+        """Check the text against the grammar."""
         judge = partial(judged_document, managed=self.managed)
         return check_text(self.policy(), self.kind, judge)
 
     def summary(self) -> tuple[ServiceSummary, ...]:
-        """What the policy gives, beside its JSON; empty when it cannot be told."""
+        """The policy's permissions by service; empty when it cannot be parsed."""
         document = None if self.is_trust else self.check().document
         return policy_summary([document])[:SUMMARY_MAX] if document else ()
 
     def refused(self, error: BrokerError) -> "PolicyEditor":
-        """The editor with the error of a call that did not take the policy."""
-        return replace(self, problem=told(error))
+        """The editor with the error of a call that refused the policy."""
+        return replace(self, problem=Problem(message=error.words))
 
     def rebased(self, base: str) -> "PolicyEditor":
-        """The editor as if its editing had begun with ``base``."""
+        """The editor with another ``base``."""
         return replace(self, base=base)
 
     def picker_view(self) -> ActionPickerView | None:
-        """The list of actions to pick from."""
+        """The open picker, if there is one."""
         if self.picker is None or self.draft is None:
             return None
         statements = self.draft.statements
@@ -143,32 +144,32 @@ class PolicyEditor:
 
     @property
     def services(self) -> tuple[str, ...]:
-        """For the list of services to choose from."""
+        """The services to suggest."""
         return service_prefixes()
 
     @property
     def operators(self) -> tuple[str, ...]:
-        """For the list of operators to choose from."""
+        """The operators to suggest."""
         return OPERATORS
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """For the list of condition keys to choose from."""
+        """The condition keys to suggest."""
         return tuple(key.name for key in CONTEXT_KEYS.values() if "*" not in key.name)
 
     @property
     def principal_types(self) -> tuple[str, ...]:
-        """For the list of types of principals."""
+        """The types of principal to offer."""
         return (*PRINCIPAL_TYPES, ANYONE)
 
 
 def content_hash(text: str) -> str:
-    """What the editing of a stored text began with."""
+    """The ``base`` of a stored text that has no versions."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def begin(text: str, kind: PolicyKind, base: str = "") -> PolicyEditor:
-    """An editor of a text: as a form if it can be one."""
+    """Open an editor on a text, as a form if it can be shown as one."""
     try:
         draft = read_draft(text, kind)
     except PolicyRejected:
@@ -177,7 +178,7 @@ def begin(text: str, kind: PolicyKind, base: str = "") -> PolicyEditor:
 
 
 def begin_empty(kind: PolicyKind) -> PolicyEditor:
-    """An editor of a new policy with one statement."""
+    """Open an editor on a new policy with one statement."""
     statement = DraftStatement(blank_statement(kind))
     return PolicyEditor(
         kind=kind, view=EditorView.FORM, draft=PolicyDraft(statements=(statement,))
@@ -185,10 +186,10 @@ def begin_empty(kind: PolicyKind) -> PolicyEditor:
 
 
 def read_editor(form: Form, kind: PolicyKind) -> PolicyEditor | None:
-    """The editor of a posted form; None when the form has none.
+    """Read the editor from a form; None when the form has none.
 
     Raises:
-        ValidationError: a field was sent twice.
+        ValidationError: A field was sent twice.
     """
     view = form.find("view")
     if view is None:
@@ -208,8 +209,8 @@ def read_editor(form: Form, kind: PolicyKind) -> PolicyEditor | None:
     )
 
 
-def turn(editor: PolicyEditor, form: Form) -> PolicyEditor:
-    """Do what the button that was pressed says; other buttons are the page's."""
+def apply_command(editor: PolicyEditor, form: Form) -> PolicyEditor:
+    """Apply the editor's button that was pressed; the page handles its own buttons."""
     command, *places = (form.find(DO) or "").split(":")
     of_the_whole = _WHOLE.get(command)
     if of_the_whole is not None:
@@ -220,8 +221,8 @@ def turn(editor: PolicyEditor, form: Form) -> PolicyEditor:
         return editor
     if command.startswith("pick"):
         return _pick(editor, command, index, place, form)
-    changed = _with_statement_turned(draft, editor.kind, command, index, place)
-    # Another statement has the picker's number now.
+    changed = _with_statement_changed(draft, editor.kind, command, index, place)
+    # These renumber or close statements, so the picker's number is stale.
     keeps = command not in {"remove-statement", "edit-statement", "fold-statement"}
     return replace(editor, draft=changed, picker=editor.picker if keeps else None)
 
@@ -241,14 +242,14 @@ def _as_form(editor: PolicyEditor) -> PolicyEditor:
         draft = read_draft(editor.text, editor.kind)
     except PolicyRejected as error:
         checked = editor.checked()
-        # What the form cannot take is not always what the grammar complains of.
+        # Valid JSON policies can still be beyond the form.
         problem = checked.problem or Problem(message=error.words)
         return replace(checked, problem=problem)
     return replace(editor, view=EditorView.FORM, draft=draft, text="")
 
 
 def format_text(text: str) -> str:
-    """A stored text for readers; one that is no JSON stays as it is."""
+    """Format a stored text for display; invalid JSON is returned unchanged."""
     try:
         parse_json(text)
         draft = read_draft(text, PolicyKind.IDENTITY)
@@ -274,7 +275,7 @@ _WHOLE: Mapping[str, Callable[[PolicyEditor], PolicyEditor]] = {
 }
 
 
-def _with_statement_turned(
+def _with_statement_changed(
     draft: PolicyDraft, kind: PolicyKind, command: str, index: int, place: int | None
 ) -> PolicyDraft:
     statement = draft.statements[index]
@@ -311,11 +312,11 @@ def _pick(
         return replace(editor, picker=None)
     if picker is None or picker.statement != index:
         return replace(editor, picker=ActionPicker(statement=index))
-    new = picker.added(command, form, fields.actions)
+    new = picker.find_added(command, form, fields.actions)
     changed = replace(fields, actions=(*fields.actions, *new))
     return replace(
         editor,
-        picker=picker.turned(command, place),
+        picker=picker.apply(command, place),
         draft=draft.with_statement(index, DraftStatement(changed)),
     )
 
@@ -325,15 +326,15 @@ def _statements(form: Form, kind: PolicyKind) -> Iterator[DraftStatement]:
         prefix = f"s{index}"
         raw = form.find(f"{prefix}.raw")
         if raw is not None:
-            yield _folded(raw, kind)
+            yield _read_collapsed(raw, kind)
         elif form.find(f"{prefix}.effect") is not None:
             yield DraftStatement(_fields(form, prefix, kind))
         else:
             return
 
 
-def _folded(raw: str, kind: PolicyKind) -> DraftStatement:
-    """A statement that came folded up; a broken one is kept as a string."""
+def _read_collapsed(raw: str, kind: PolicyKind) -> DraftStatement:
+    """Read a collapsed statement; a malformed one is kept as a string."""
     try:
         holder = read_draft(f'{{"Statement":[{raw}]}}', kind)
     except PolicyRejected:
@@ -380,7 +381,7 @@ def _conditions(form: Form, prefix: str) -> Iterator[ConditionRow]:
 
 
 def _lines(text: str | None) -> tuple[str, ...]:
-    """The lines of a field; blank ones are nothing."""
+    """The non-blank lines of a field."""
     lines = (line.strip() for line in newlines(text or "").split("\n"))
     return tuple(line for line in lines if line)
 

@@ -1,4 +1,4 @@
-"""What is worth knowing of a policy that the grammar accepts: advice, no refusal."""
+"""Advice on a policy that the grammar accepts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,14 +35,14 @@ def _findings(document: PolicyDocument) -> Iterator[PolicyAdvice]:
     statements = document.statements
     if document.version == VERSION_2008:
         yield PolicyAdvice(
-            "Without version 2012-10-17 policy variables such as ${aws:username} are"
+            "Without Version 2012-10-17, policy variables such as ${aws:username} are"
             " plain text."
         )
     if all(one.effect is Effect.DENY for one in statements):
         yield PolicyAdvice(
-            "It only denies: by itself it lets nobody in."
+            "It has only Deny statements, so no one can assume the role."
             if document.kind is PolicyKind.TRUST
-            else "It only denies: it takes away what other policies give, and gives"
+            else "It has only Deny statements: it restricts other policies and grants"
             " nothing itself."
         )
     for one in statements:
@@ -69,21 +69,21 @@ def _permissions(one: Statement) -> Iterator[PolicyAdvice]:
     if one.not_action:
         yield PolicyAdvice(
             f"{one.place}: Allow with NotAction allows every action that is not named,"
-            " of every service there is or will be.",
+            " of every current and future service.",
             one.index,
         )
         return
     if one.not_resource:
         yield PolicyAdvice(
-            f"{one.place}: Allow with NotResource allows it on everything that is not"
-            " named.",
+            f"{one.place}: Allow with NotResource allows the actions on every resource"
+            " that is not named.",
             one.index,
         )
     if not everywhere or limited:
         return
     if any(not action.strip("*") for action in actions):
         yield PolicyAdvice(
-            f"{one.place}: it allows everything on everything: full access.", one.index
+            f"{one.place}: it allows all actions on all resources.", one.index
         )
         return
     whole = sorted(a.partition(":")[0] for a in actions if a.endswith(":*"))
@@ -95,8 +95,8 @@ def _permissions(one: Statement) -> Iterator[PolicyAdvice]:
         )
     if actions & _PASS_ROLE:
         yield PolicyAdvice(
-            f"{one.place}: iam:PassRole on all roles lets its holder give any role's"
-            " rights to a service; name the roles.",
+            f"{one.place}: iam:PassRole on all roles allows passing any role to a"
+            " service; name the roles instead.",
             one.index,
         )
 
@@ -107,8 +107,8 @@ def _trust(one: Statement) -> Iterator[PolicyAdvice]:
         return
     if (principals.anyone or _EVERYTHING in principals.aws) and not one.conditions:
         yield PolicyAdvice(
-            f"{one.place}: every principal of every account may assume the role, if"
-            " its own policies let it.",
+            f"{one.place}: any principal of any account may assume the role, if its own"
+            " policies allow it.",
             one.index,
         )
     web = [arn for arn in principals.federated if ":saml-provider/" not in arn]
@@ -117,12 +117,12 @@ def _trust(one: Statement) -> Iterator[PolicyAdvice]:
         if "aud" not in keys:
             yield PolicyAdvice(
                 f"{one.place}: without a condition on the audience (aud), tokens for"
-                " any of the provider's client ids are taken.",
+                " any of the provider's client IDs are accepted.",
                 one.index,
             )
         if "sub" not in keys:
             yield PolicyAdvice(
-                f"{one.place}: without a condition on the subject (sub), everybody at"
+                f"{one.place}: without a condition on the subject (sub), everyone at"
                 " the provider may assume the role.",
                 one.index,
             )

@@ -1,6 +1,6 @@
-"""The texts of a principal's policies, by the names that simulations give them.
+"""The texts of a principal's policies, by the names used in simulation results.
 
-They are read as whoever looks may read them; a refusal ends the reading.
+They are read with the user's own permissions; a refusal ends the reading.
 """
 
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from broker.console.admin.visit import Visit, words
+from broker.console.admin.visit import Visit
 from broker.errors import AccessDenied, NoSuchEntity
 
 _TEXTS_MAX = 40
@@ -17,7 +17,7 @@ _NOUNS = {"user": "User", "role": "Role", "group": "Group"}
 
 @dataclass(frozen=True, slots=True)
 class PolicyTexts:
-    """Policies by name; ``refused`` says which permission was missing."""
+    """Policy texts by name; ``refused`` says which permission was missing."""
 
     own: Mapping[str, str]
     boundary: Mapping[str, str] = field(default_factory=dict)
@@ -25,12 +25,12 @@ class PolicyTexts:
 
     @property
     def found(self) -> dict[str, str]:
-        """All of them."""
+        """The pages of *My security credentials*."""
         return {**self.own, **self.boundary}
 
 
 async def read_texts(visit: Visit, kind: str, name: str) -> PolicyTexts:
-    """The inline and attached policies of a principal, of a user's groups and all."""
+    """Read a principal's inline and attached policies, and those of a user's groups."""
     own: dict[str, str] = {}
     boundary: dict[str, str] = {}
     try:
@@ -42,7 +42,7 @@ async def read_texts(visit: Visit, kind: str, name: str) -> PolicyTexts:
             await _read_owner(visit, one_kind, one_name, own)
         await _read_boundary(visit, kind, name, boundary)
     except AccessDenied as error:
-        return PolicyTexts({}, refused=words(error))
+        return PolicyTexts({}, refused=error.words)
     return PolicyTexts(own, boundary)
 
 
@@ -93,5 +93,5 @@ async def _read_managed(visit: Visit, arn: str, found: dict[str, str]) -> None:
 
 
 def lowered(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """The texts by name in lower case, as names are compared."""
+    """The texts by lower-case name: IAM compares names ignoring case."""
     return ((name.lower(), text) for name, text in texts.items())

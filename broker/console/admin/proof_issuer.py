@@ -1,7 +1,7 @@
-"""Whose a pasted proof seems to be, so that nobody has to know before they diagnose it.
+"""Finding the provider that a pasted proof claims to be from.
 
-What it says of itself is not proved: it only picks the provider to try it with, among
-those that the person may read.
+The claim is not verified: it only selects the provider to diagnose the proof with,
+among those that the user may read.
 """
 
 import base64
@@ -24,10 +24,10 @@ _JWT_DOTS = 2
 def find_provider_arn(
     proof: str, account: AccountId, rows: Iterable[ProviderRow]
 ) -> str:
-    """The ARN of the provider that a response or token names.
+    """Find the ARN of the provider that a response or token names.
 
     Raises:
-        ValidationError: it is neither, or no provider of the account is meant.
+        ValidationError: It is neither, or names no provider of the account.
     """
     text = proof.strip()
     if text.count(".") == _JWT_DOTS and not text.startswith("<"):
@@ -38,7 +38,7 @@ def find_provider_arn(
         issuer = find_unverified_issuer(text) or ""
     except SamlRejected as error:
         raise ValidationError(
-            f"That is neither a SAML response nor a token: {error.detail}"
+            f"This is neither a SAML response nor a token: {error.detail}"
         ) from error
     known = {row.arn: row for row in rows}
     try:
@@ -59,7 +59,7 @@ def _of_token(text: str, account: AccountId, rows: Iterable[ProviderRow]) -> str
     try:
         issuer = peek_unverified(text).issuer
     except OidcRejected as error:
-        raise ValidationError(f"That is no token: {error.message}") from error
+        raise ValidationError(f"This is not a token: {error.message}") from error
     arn = iam_arn(account, f"oidc-provider/{issuer.partition('://')[2]}")
     if any(row.arn == arn for row in rows):
         return arn
@@ -70,6 +70,6 @@ def _unknown(issuer: str) -> ValidationError:
     if not issuer:
         return ValidationError("The response names no issuer; choose the provider.")
     return ValidationError(
-        f"The proof is of the issuer {issuer[:_LONGEST_SHOWN]}, which no provider of"
-        " this account has. Add it, or have the proof sent where it belongs."
+        f"The proof is from the issuer {issuer[:_LONGEST_SHOWN]}, which is not a"
+        " provider of this account. Add the provider, or send the proof elsewhere."
     )

@@ -1,6 +1,6 @@
-"""*Diagnose*: paste a response or a token and read, check by check, what became of it.
+"""*Diagnose*: paste a response or token and see the result of each check.
 
-Nothing is minted, spent or kept, and the proof is not sent back to the browser.
+Nothing is minted, spent or stored, and the proof is not sent back to the browser.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from broker.console.admin import providers
 from broker.console.admin.proof_issuer import find_provider_arn
 from broker.console.admin.provider_page import expectations_of
 from broker.console.admin.providers import ProviderRow, find_rows
-from broker.console.admin.visit import OK, Visit, visited, words
+from broker.console.admin.visit import OK, Visit, visited
 from broker.console.page_frame import PageFrame, Route
 from broker.errors import (
     AccessDenied,
@@ -26,7 +26,7 @@ from broker.federation.diagnosis import State, is_good
 HERE = providers.HERE
 _CHOICES_MAX = 200
 _VALUES_MAX = 40
-_BAD_TIME = "Write a time as 2026-01-31T08:30, in UTC."
+_BAD_TIME = "Enter a time such as 2026-01-31T08:30, in UTC."
 
 
 class ProviderDiagnosis:
@@ -36,7 +36,7 @@ class ProviderDiagnosis:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the page is."""
+        """Its route."""
         page = visited(self._frame, HERE, _page, long=True)
         return ((providers.DIAGNOSE, ["GET", "POST"], page),)
 
@@ -63,7 +63,7 @@ async def _page(visit: Visit) -> Response:
         except ServiceUnavailable:
             raise
         except BrokerError as error:
-            problem, status = words(error), error.status
+            problem, status = error.words, error.status
     outcome = found["Outcome"] if found else None
     return await visit.show(
         "admin/provider_diagnose.html",
@@ -84,10 +84,10 @@ async def _page(visit: Visit) -> Response:
 
 
 def _time(text: str) -> dict[str, datetime]:
-    """When the proof is judged; nothing for now.
+    """The parameter for the time of evaluation; empty for now.
 
     Raises:
-        ValidationError: that is no time.
+        ValidationError: The text is not a time.
     """
     if not text:
         return {}
@@ -99,7 +99,7 @@ def _time(text: str) -> dict[str, datetime]:
 
 
 async def _choices(visit: Visit) -> list[ProviderRow]:
-    """The providers to choose from, as far as they may be listed."""
+    """The providers to choose from; empty if they may not be listed."""
     try:
         rows, _ = await find_rows(visit)
     except AccessDenied:
@@ -108,7 +108,7 @@ async def _choices(visit: Visit) -> list[ProviderRow]:
 
 
 def _values(context: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
-    """What the proof says, as condition keys of trust policies."""
+    """What the proof says, as condition keys for trust policies."""
     return tuple(
         (name, ", ".join(values)[:400])
         for name, values in sorted(context.items())[:_VALUES_MAX]

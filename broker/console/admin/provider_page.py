@@ -1,4 +1,4 @@
-"""One identity provider: how it does, what to set up there, and everything to change."""
+"""The page of one identity provider: its health, setup instructions and settings."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -7,15 +7,14 @@ from starlette.responses import Response
 
 from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND, kind_of
 from broker.console.admin import providers
-from broker.console.admin.listing import Part
+from broker.console.admin.listing import read_part
 from broker.console.admin.provider_setup import oidc_setup, saml_setup
-from broker.console.admin.providers import full_words, lines, name_of
+from broker.console.admin.providers import describe_error, lines, name_of
 from broker.console.admin.tag_lines import read_tags
-from broker.console.admin.visit import OK, Visit, go, visited, words
+from broker.console.admin.visit import OK, Visit, go, visited
 from broker.console.page_frame import PageFrame, Route
 from broker.console.pages.audit_log import AUDIT
 from broker.errors import (
-    AccessDenied,
     BrokerError,
     ServiceUnavailable,
     ValidationError,
@@ -26,17 +25,17 @@ HERE = providers.HERE
 ONE = providers.ONE
 METADATA = "/console/providers/metadata"
 _MEDIA_TYPE = "application/samlmetadata+xml"
-_DONE = {"checked": "It was read just now, and all is well."}
+_DONE = {"checked": "Fetched just now without problems."}
 
 
 class ProviderPage:
-    """The provider's page, and its metadata to keep."""
+    """The provider's page, and the download of its metadata."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the pages are."""
+        """Their routes."""
         both = ["GET", "POST"]
         return (
             (ONE, both, visited(self._frame, HERE, _page, long=True)),
@@ -45,7 +44,7 @@ class ProviderPage:
 
 
 async def _page(visit: Visit) -> Response:
-    arn = asked_arn(visit)
+    arn = require_arn(visit)
     problem, status = "", OK
     if visit.posted:
         try:
@@ -53,10 +52,12 @@ async def _page(visit: Visit) -> Response:
         except ServiceUnavailable:
             raise
         except BrokerError as error:
-            problem, status = full_words(error), error.status
+            problem, status = describe_error(error), error.status
     found = await visit.perform("signin", "GetProviderHealth", ProviderArn=arn)
     provider = found["Provider"]
-    trusted = await _trusting_roles(visit, provider.arn)
+    trusted = await read_part(
+        visit, "ListTrustingRoles", service="signin", ProviderArn=provider.arn
+    )
     return await visit.show(
         "admin/provider.html",
         HERE,
@@ -80,22 +81,22 @@ async def _page(visit: Visit) -> Response:
     )
 
 
-def asked_arn(visit: Visit) -> str:
-    """The provider that the page is about.
+def require_arn(visit: Visit) -> str:
+    """Read the ARN of the page's provider.
 
     Raises:
-        ValidationError: none is named.
+        ValidationError: It is missing.
     """
     arn = visit.text("arn")[:2048]
     if not arn:
-        raise ValidationError("Which provider? Its ARN is missing.")
+        raise ValidationError("The provider's ARN is missing.")
     return arn
 
 
 def expectations_of(
     visit: Visit, provider: SamlProvider | OidcProvider
 ) -> Mapping[str, Any]:
-    """What the broker expects of proofs, which is what to set up at the provider."""
+    """What the broker expects of proofs, and so what to set up at the provider."""
     deps = visit.frame.context.deps
     if isinstance(provider, OidcProvider):
         return oidc_setup(provider, origin=deps.public_origin)
@@ -107,16 +108,9 @@ def expectations_of(
     )
 
 
-async def _trusting_roles(visit: Visit, arn: str) -> Part:
-    try:
-        return Part(await visit.perform("signin", "ListTrustingRoles", ProviderArn=arn))
-    except AccessDenied as error:
-        return Part(None, words(error))
-
-
 async def _metadata(visit: Visit) -> Response:
-    """The registered document, as a file."""
-    arn = asked_arn(visit)
+    """Download the registered metadata document."""
+    arn = require_arn(visit)
     found = await visit.iam("GetSAMLProvider", SAMLProviderArn=arn)
     return Response(
         found["SAMLMetadataDocument"],
@@ -129,7 +123,7 @@ async def _metadata(visit: Visit) -> Response:
 
 
 async def _act(visit: Visit, arn: str) -> Response:
-    """What a button of the page says."""
+    """Do what a button on the page says."""
     do = visit.text("do")
     if do == "check":
         result = await visit.perform("signin", "CheckProvider", ProviderArn=arn)
@@ -137,10 +131,10 @@ async def _act(visit: Visit, arn: str) -> Response:
             raise ValidationError(str(result["Problem"]))
         return go(ONE, arn=arn, done="checked")
     kind = kind_of(arn)
-    work = _WORK.get((kind, do))
-    if work is None:
-        raise ValidationError("The page has no such button.")
-    await work(visit, arn)
+    operation = _OPERATIONS.get((kind, do))
+    if operation is None:
+        raise ValidationError("Unknown operation.")
+    await operation(visit, arn)
     return go(providers.LIST) if do == "delete" else go(ONE, arn=arn)
 
 
@@ -200,7 +194,7 @@ async def _set_thumbprints(visit: Visit, arn: str) -> None:
 
 
 def _member(arn: str) -> tuple[str, dict[str, str]]:
-    """How the API calls this kind of provider, and names this one."""
+    """The noun and parameter of this provider in the API's actions."""
     if kind_of(arn) == OIDC_KIND:
         return "OpenIDConnectProvider", {"OpenIDConnectProviderArn": arn}
     return "SAMLProvider", {"SAMLProviderArn": arn}
@@ -224,7 +218,7 @@ async def _delete(visit: Visit, arn: str) -> None:
 
 
 _BOTH: Mapping[str, Work] = {"tag": _tag, "untag": _untag, "delete": _delete}
-_WORK: Mapping[tuple[str, str], Work] = {
+_OPERATIONS: Mapping[tuple[str, str], Work] = {
     **{
         (kind, do): work
         for kind in (SAML_KIND, OIDC_KIND)

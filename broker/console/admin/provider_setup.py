@@ -1,4 +1,4 @@
-"""What an identity provider must be told of us, for its page and the command line."""
+"""What to configure at an identity provider, for its page and the command line."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ def saml_setup(
     entity_id: str,
     expected: SamlExpectations,
 ) -> Mapping[str, Any]:
-    """For a SAML provider; ``expected`` is what its assertions are held to."""
+    """For a SAML provider; ``expected`` is what its assertions are checked against."""
     return {
         "start": _start_of(provider, origin, "SignIn"),
         "acs": assertion_consumer_url(origin, provider.uuid),
@@ -60,7 +60,7 @@ def oidc_setup(provider: OidcProvider, *, origin: str) -> Mapping[str, Any]:
 
 
 def _logs_out(provider: SamlProvider) -> bool:
-    """Whether its metadata says that it tells of logouts."""
+    """Whether its metadata has a SingleLogoutService."""
     try:
         metadata = parse_metadata(provider.metadata, now=None, legacy_rsa=True)
     except MetadataRejected:
@@ -73,5 +73,5 @@ def _channel(origin: str, path: str, provider: OidcProvider) -> str:
 
 
 def _start_of(provider: SamlProvider | OidcProvider, origin: str, option: str) -> str:
-    """Where signing in with it begins; empty unless the operator lets it begin here."""
+    """The URL that starts a sign-in with it; empty unless the operator enabled that."""
     return origin + SignInOption(provider).url if provider.options.get(option) else ""

@@ -1,4 +1,4 @@
-"""*Identity providers*: the list with how each of them does, and making new ones."""
+"""*Identity providers*: the list, with their health, and the forms for new ones."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from starlette.responses import Response
 from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND
 from broker.console.admin.reading import read_start
 from broker.console.admin.tag_lines import read_tags
-from broker.console.admin.visit import OK, Visit, address, go, visited, words
+from broker.console.admin.visit import OK, Visit, address, go, visited
 from broker.console.page_frame import PageFrame, Route
 from broker.errors import AccessDenied, BrokerError, ServiceUnavailable
 from broker.federation.diagnosis import LASSO_ADVICE
@@ -30,7 +30,7 @@ _LISTS = {
 
 @dataclass(frozen=True, slots=True)
 class ProviderRow:
-    """A provider of the list; ``health`` is None for whoever may not read it."""
+    """A provider in the list; ``health`` is None if the user may not see it."""
 
     arn: str
     kind: str
@@ -39,13 +39,13 @@ class ProviderRow:
 
 
 class Providers:
-    """The list, and the two forms."""
+    """The list, and the forms for SAML and OpenID Connect providers."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the pages are."""
+        """Their routes."""
         both = ["GET", "POST"]
         return (
             (LIST, ["GET"], visited(self._frame, HERE, _list)),
@@ -55,10 +55,10 @@ class Providers:
 
 
 async def find_rows(visit: Visit) -> tuple[list[ProviderRow], list[str]]:
-    """The account's providers, and why some of them are not shown.
+    """List the account's providers, and why some of them are not shown.
 
     Raises:
-        AccessDenied: neither kind may be listed.
+        AccessDenied: The user may list neither kind.
     """
     rows: list[ProviderRow] = []
     refused: list[AccessDenied] = []
@@ -75,7 +75,7 @@ async def find_rows(visit: Visit) -> tuple[list[ProviderRow], list[str]]:
         )
     if len(refused) == len(_LISTS):
         raise refused[0]
-    return rows, [words(error) for error in refused]
+    return rows, [error.words for error in refused]
 
 
 def name_of(arn: str) -> str:
@@ -87,7 +87,7 @@ async def _healths(visit: Visit, kind: str) -> Mapping[str, ProviderHealth]:
     try:
         result = await visit.perform("signin", "ListProviderHealth", Kind=kind)
     except AccessDenied:
-        # Whoever may list providers and not read them sees their names.
+        # Listing providers does not imply reading them: show their names only.
         return {}
     return {provider.arn: health for provider, health in result["Providers"]}
 
@@ -105,7 +105,7 @@ async def _list(visit: Visit) -> Response:
         rows=shown,
         wanted=wanted,
         refused=refused,
-        untold=any(row.health is None for row in shown),
+        without_health=any(row.health is None for row in shown),
         more=address(LIST, q=wanted, start=str(more)) if more else "",
     )
 
@@ -155,7 +155,7 @@ async def _new(
         except ServiceUnavailable:
             raise
         except BrokerError as error:
-            problem, status = full_words(error), error.status
+            problem, status = describe_error(error), error.status
     return await visit.show(
         template,
         HERE,
@@ -167,12 +167,12 @@ async def _new(
 
 
 def lines(text: str) -> list[str]:
-    """What stands on the lines of a field."""
+    """The non-blank lines of a field."""
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def full_words(error: BrokerError) -> str:
-    """What an error says, with the detail of a document that was refused."""
+def describe_error(error: BrokerError) -> str:
+    """An error's text, with the detail if a document was refused."""
     if error.code == "InvalidInput" and error.detail:
-        return f"{words(error)} ({error.detail})"
-    return words(error)
+        return f"{error.words} ({error.detail})"
+    return error.words

@@ -1,4 +1,4 @@
-"""*New role*: for whom, what it may do, and how long its sessions last."""
+"""*New role*: trusted entity, permissions and session duration."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.console.admin import roles
-from broker.console.admin.listing import part
+from broker.console.admin.listing import read_part
 from broker.console.admin.policy_draft import pretty
 from broker.console.admin.policy_editor import (
     DO,
     SAVE,
     PolicyEditor,
+    apply_command,
     begin,
     begin_empty,
     read_editor,
-    turn,
 )
 from broker.console.admin.role_page import ONE, policy_arn, session_seconds
 from broker.console.admin.role_trust import TRUSTED, TrustForm, trust_statement
 from broker.console.admin.tag_lines import read_tags
-from broker.console.admin.visit import OK, Visit, go, visited, words
+from broker.console.admin.visit import OK, Visit, go, visited
 from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError
 from broker.policy import PolicyKind
@@ -51,7 +51,7 @@ _COMMON = (
     "AmazonDynamoDBFullAccess",
     "AmazonDynamoDBReadOnlyAccess",
 )
-"""AWS's policies that the page offers; any other can be typed."""
+"""AWS managed policies that the page offers; others can be typed."""
 
 _POLICIES_MAX = 20
 
@@ -71,7 +71,7 @@ class RoleCreation:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the page is."""
+        """Its route."""
         page = visited(self._frame, roles.HERE, _new, long=True)
         return ((NEW, ["GET", "POST"], page),)
 
@@ -86,7 +86,7 @@ async def _new(visit: Visit) -> Response:
         read_editor(visit.posted_form, PolicyKind.TRUST) if trusted == _CUSTOM else None
     )
     problem, status = "", OK
-    # A link may say whom to trust, no more.
+    # A link may preselect the trusted entity, but nothing else.
     do = visit.text(DO) if visit.posted else ""
     try:
         if do == "show-trust" and trusted != _CUSTOM:
@@ -100,13 +100,13 @@ async def _new(visit: Visit) -> Response:
                 return await _create(visit, text, typed, chosen)
             status = _BAD_REQUEST
         elif editor is not None:
-            editor = turn(editor, visit.form)
+            editor = apply_command(editor, visit.form)
         elif trusted == _CUSTOM:
             editor = begin_empty(PolicyKind.TRUST)
     except ServiceUnavailable:
         raise
     except BrokerError as error:
-        problem, status = words(error), error.status
+        problem, status = error.words, error.status
     return await _show(
         visit, status, trusted, editor, problem=problem, typed=typed, chosen=chosen
     )
@@ -116,7 +116,7 @@ def _typed(visit: Visit, trusted: str) -> dict[str, str]:
     form = visit.posted_form
     typed = {name: (form.find(name) or "").strip()[:_TYPED_MAX] for name in _FIELDS}
     if trusted == "saml" and not visit.posted:
-        # The address of all providers, and each one's own below it.
+        # Matches the shared ACS URL and each provider's own below it.
         typed["audience"] = f"{visit.frame.context.deps.public_origin}/saml*"
     return typed
 
@@ -128,7 +128,7 @@ async def _show(
     editor: PolicyEditor | None,
     **context: object,
 ) -> Response:
-    own = await part(visit, "ListPolicies", Scope="Local", MaxItems=_OFFERED_MAX)
+    own = await read_part(visit, "ListPolicies", Scope="Local", MaxItems=_OFFERED_MAX)
     return await visit.show(
         "admin/role_new.html",
         roles.HERE,
@@ -141,7 +141,7 @@ async def _show(
             *({"Arn": f"{_AWS}/{name}", "PolicyName": name} for name in _COMMON),
             *own.get("Policies"),
         ],
-        mfa=visit.ticked("mfa"),
+        mfa=visit.is_checked("mfa"),
         **context,
     )
 
@@ -152,7 +152,7 @@ def _trust(visit: Visit, trusted: str, typed: Mapping[str, str]) -> str:
         TrustForm(
             account=typed["account"] or visit.who.session.account,
             external_id=typed["external_id"],
-            mfa=visit.ticked("mfa"),
+            mfa=visit.is_checked("mfa"),
             provider=typed["provider"],
             audience=typed["audience"],
             subject=typed["subject"],
@@ -170,7 +170,7 @@ async def _create(
     wanted = [*chosen, *typed["policies"].split()]
     arns = [policy_arn(one, visit) for one in dict.fromkeys(wanted)]
     if len(arns) > _POLICIES_MAX:
-        raise ValidationError("That are more policies than a role can have.")
+        raise ValidationError("These are more policies than a role can have.")
     boundary = typed["boundary"]
     created = await visit.iam(
         "CreateRole",
@@ -190,9 +190,9 @@ async def _create(
         except ServiceUnavailable:
             raise
         except BrokerError as error:
-            failed.append(f"{arn}: {words(error)}")
+            failed.append(f"{arn}: {error.words}")
     if failed:
-        # The role is there: what could not be attached is said, and no more is lost.
+        # The role exists by now, so report what failed instead of undoing it.
         return await visit.show(
             "admin/role_made.html", roles.HERE, name=name, failed=failed, page=ONE
         )
@@ -207,5 +207,5 @@ async def _providers(visit: Visit, trusted: str) -> tuple[Provider, ...]:
     if trusted not in listing:
         return ()
     action, member = listing[trusted]
-    found: list[Any] = (await part(visit, action)).get(member)
+    found: list[Any] = (await read_part(visit, action)).get(member)
     return tuple(Provider(one["Arn"], one["Arn"].partition("/")[2]) for one in found)

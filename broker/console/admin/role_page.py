@@ -1,4 +1,4 @@
-"""One role: what it may do, who may assume it, who is in it now."""
+"""The page of one role: permissions, trust policy and live sessions."""
 
 import json
 import re
@@ -10,12 +10,12 @@ from starlette.responses import Response
 
 from broker.actions.signin.lookup_events import LookupEventsRequest
 from broker.console.admin import roles
-from broker.console.admin.listing import Part, part
+from broker.console.admin.listing import Part, read_part
 from broker.console.admin.policies import ONE as POLICY
 from broker.console.admin.policy_editor import format_text
 from broker.console.admin.tag_lines import read_tags
 from broker.console.admin.trust_words import TrustLine, trust_lines
-from broker.console.admin.visit import OK, Visit, go, visited, words
+from broker.console.admin.visit import OK, Visit, go, visited
 from broker.console.page_frame import PageFrame, Route
 from broker.errors import (
     AccessDenied,
@@ -33,7 +33,7 @@ HERE = roles.HERE
 ONE = "/console/roles/role"
 WHO = "/console/roles/who"
 REVOKED = "AWSRevokeOlderSessions"
-"""The inline policy that AWS's console gives a role whose sessions are to end."""
+"""The inline policy that AWS's console adds to revoke a role's active sessions."""
 
 _MINUTES = re.compile(r"[0-9]{1,4}")
 _SHOWN_SESSIONS = 20
@@ -46,13 +46,13 @@ _MINTS = (
 
 
 class RolePage:
-    """The role's page, and who assumes it."""
+    """The role's page, and the page of who can and did assume it."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the pages are."""
+        """Their routes."""
         return (
             (ONE, ["GET", "POST"], visited(self._frame, HERE, _page)),
             (WHO, ["GET"], visited(self._frame, HERE, _who)),
@@ -68,7 +68,7 @@ async def _page(visit: Visit) -> Response:
         except ServiceUnavailable:
             raise
         except BrokerError as error:
-            problem, status = words(error), error.status
+            problem, status = error.words, error.status
     role = (await visit.iam("GetRole", RoleName=name))["Role"]
     trust = unquote(role["AssumeRolePolicyDocument"])
     return await visit.show(
@@ -78,9 +78,9 @@ async def _page(visit: Visit) -> Response:
         role=role,
         trust=format_text(trust),
         lines=_trust_lines(trust, visit),
-        attached=await part(visit, "ListAttachedRolePolicies", RoleName=name),
-        inline=await part(visit, "ListRolePolicies", RoleName=name),
-        profiles=await part(visit, "ListInstanceProfilesForRole", RoleName=name),
+        attached=await read_part(visit, "ListAttachedRolePolicies", RoleName=name),
+        inline=await read_part(visit, "ListRolePolicies", RoleName=name),
+        profiles=await read_part(visit, "ListInstanceProfilesForRole", RoleName=name),
         sessions=await _live_sessions(visit, role["RoleId"]),
         shown_sessions=_SHOWN_SESSIONS,
         at=_at,
@@ -96,11 +96,11 @@ async def _page(visit: Visit) -> Response:
 
 
 async def _act(visit: Visit, name: str) -> Response:
-    """What a button of the role's page says."""
+    """Do what a button on the role's page says."""
     do = visit.text("do")
-    work = _WORK.get(do)
-    if work is not None:
-        await work(visit, name)
+    operation = _OPERATIONS.get(do)
+    if operation is not None:
+        await operation(visit, name)
     elif do in {"attach", "detach"}:
         await visit.iam(
             f"{do.capitalize()}RolePolicy",
@@ -108,7 +108,7 @@ async def _act(visit: Visit, name: str) -> Response:
             PolicyArn=policy_arn(visit.text("policy"), visit),
         )
     else:
-        raise ValidationError("The page has no such button.")
+        raise ValidationError("Unknown operation.")
     return go(roles.LIST) if do == "delete" else go(ONE, name=name)
 
 
@@ -146,7 +146,7 @@ async def _delete_inline(visit: Visit, name: str) -> None:
 
 
 async def _revoke_older(visit: Visit, name: str) -> None:
-    """End the sessions of until now, as AWS's console does."""
+    """Revoke sessions issued before now, with the policy that AWS's console uses."""
     now = visit.frame.context.deps.clock.now().astimezone(UTC)
     statement = {
         "Effect": "Deny",
@@ -170,12 +170,12 @@ async def _revoke_older(visit: Visit, name: str) -> None:
 async def _end_session(visit: Visit, _name: str) -> None:
     key = visit.text("key")[:128]
     await visit.perform("signin", "RevokeSession", AccessKeyId=key)
-    # A cache that is away, or brings it back: lists leave it out anyway.
+    # Best effort: lists leave out revoked sessions anyway.
     await forget_session(visit.frame.context.deps.cache, key)
 
 
 async def _delete(visit: Visit, name: str) -> None:
-    """Remove a role with its inline policies, after taking it out of everything."""
+    """Delete a role, after detaching it from policies and instance profiles."""
     role = (await visit.iam("GetRole", RoleName=name))["Role"]
     if visit.text("sure") != role["RoleName"]:
         raise ValidationError("Type the role's name to delete it.")
@@ -196,7 +196,7 @@ async def _delete(visit: Visit, name: str) -> None:
     await visit.iam("DeleteRole", RoleName=name)
 
 
-_WORK = {
+_OPERATIONS = {
     "tag": _tag,
     "untag": _untag,
     "settings": _settings,
@@ -217,36 +217,31 @@ async def _who(visit: Visit) -> Response:
         HERE,
         role=role,
         lines=_trust_lines(trust, visit),
-        assumers=await _assumers(visit, name),
+        assumers=await read_part(
+            visit, "ListRoleAssumers", service="signin", RoleName=name
+        ),
         mints=await _mints(visit, role["Arn"]),
     )
 
 
-async def _assumers(visit: Visit, name: str) -> Part:
-    try:
-        return Part(await visit.perform("signin", "ListRoleAssumers", RoleName=name))
-    except AccessDenied as error:
-        return Part(None, words(error))
-
-
 async def _mints(visit: Visit, role_arn: str) -> Part:
-    """The role's newest mints among the account's newest of each kind."""
+    """The role's newest mints, among the account's newest of each kind."""
     found: list[AuditRecord] = []
     try:
         for action in _MINTS:
             found += await _mints_by(visit, action, role_arn)
     except AccessDenied as error:
-        return Part(None, words(error))
+        return Part(None, error.words)
     found.sort(key=lambda record: record.at, reverse=True)
     return Part({"Events": found[:_SHOWN_MINTS]})
 
 
 async def _mints_by(visit: Visit, action: str, role_arn: str) -> list[AuditRecord]:
-    """Of one kind; it reads on for as long as there are few, within bounds."""
+    """Mints by one action; reads further pages while it has found few."""
     found: list[AuditRecord] = []
     marker = ""
     for _ in range(_PAGES_MAX):
-        asked = LookupEventsRequest(
+        given = LookupEventsRequest(
             EventId="",
             CallerArn="",
             AccessKeyId="",
@@ -257,7 +252,7 @@ async def _mints_by(visit: Visit, action: str, role_arn: str) -> list[AuditRecor
             EndTime=None,
             NextToken=marker,
         )
-        result = await visit.perform("cloudtrail", "LookupEvents", **asked)
+        result = await visit.perform("cloudtrail", "LookupEvents", **given)
         found += (record for record in result["Events"] if role_arn in record.resources)
         marker = result["NextToken"] or ""
         if not marker or len(found) >= _ENOUGH_MINTS:
@@ -269,7 +264,7 @@ async def _live_sessions(visit: Visit, role_id: str) -> Part:
     try:
         result = await visit.perform("signin", "ListSessions")
     except AccessDenied as error:
-        return Part(None, words(error))
+        return Part(None, error.words)
     except NoSuchEntity:
         return Part({"Sessions": []})
     mine: list[SessionRecord] = [
@@ -279,17 +274,17 @@ async def _live_sessions(visit: Visit, role_id: str) -> Part:
 
 
 def policy_arn(typed: str, visit: Visit) -> str:
-    """The ARN of a policy that is typed as one, or as a name in the account."""
+    """The ARN of a policy that is given by ARN, or by its name in the account."""
     if typed.startswith("arn:"):
         return typed
     return f"arn:aws:iam::{visit.who.session.account}:policy/{typed.lstrip('/')}"
 
 
 def session_seconds(minutes: str) -> int:
-    """Seconds of a session's longest time.
+    """The maximum session duration in seconds.
 
     Raises:
-        ValidationError: that is no number of minutes that a session may last.
+        ValidationError: The text is not a number of minutes within IAM's bounds.
     """
     if not _MINUTES.fullmatch(minutes) or not 60 <= int(minutes) <= 720:  # noqa: PLR2004  # IAM's bounds
         raise ValidationError("A session lasts from 60 to 720 minutes.")

@@ -1,4 +1,4 @@
-"""The trust policy's statement for each kind of whom a role may be for."""
+"""The trust policy's statement for each kind of trusted entity."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ _ACCOUNT_DIGITS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustForm:
-    """What was typed; empty where nothing was."""
+    """The form's fields; empty where nothing was entered."""
 
     account: str
     external_id: str = ""
@@ -26,10 +26,10 @@ class TrustForm:
 
 
 def trust_statement(trusted: str, wanted: TrustForm) -> dict[str, Any]:
-    """The statement that lets them in.
+    """Build the statement for a kind of trusted entity.
 
     Raises:
-        ValidationError: what is needed for it was not typed.
+        ValidationError: A required field is empty or malformed.
     """
     return {
         "account": _account,
@@ -45,7 +45,7 @@ def _account(wanted: TrustForm) -> dict[str, Any]:
         named = iam_arn(named, "root")
     elif not named.startswith("arn:"):
         raise ValidationError(
-            "Write an account's number of 12 digits, or the ARN of a user or role."
+            "Enter a 12-digit account number, or the ARN of a user or role."
         )
     conditions: dict[str, dict[str, str]] = {}
     if wanted.external_id:
@@ -76,7 +76,7 @@ def _oidc(wanted: TrustForm) -> dict[str, Any]:
     _require_provider(wanted)
     if not wanted.audience:
         raise ValidationError(
-            "Write the audience (client id) that tokens must be made for."
+            "Enter the audience (client ID) that tokens must be issued for."
         )
     issuer = wanted.provider.partition(":oidc-provider/")[2]
     conditions = {"StringEquals": {f"{issuer}:aud": wanted.audience}}
@@ -89,13 +89,13 @@ def _oidc(wanted: TrustForm) -> dict[str, Any]:
 
 
 def _operator(value: str) -> str:
-    """What compares with a text, or with a pattern."""
+    """The operator for a value, which may have wildcards."""
     return "StringLike" if "*" in value or "?" in value else "StringEquals"
 
 
 def _service(wanted: TrustForm) -> dict[str, Any]:
     if not wanted.service:
-        raise ValidationError("Write the service, such as ec2.amazonaws.com.")
+        raise ValidationError("Enter the service, such as ec2.amazonaws.com.")
     service = wanted.service if "." in wanted.service else _full(wanted.service)
     return _allow({"Service": service}, "sts:AssumeRole", {})
 

@@ -1,4 +1,4 @@
-"""*Roles*: the list, with what was used last."""
+"""*Roles*: the list, with when each was last used."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ LIST = "/console/roles"
 
 @dataclass(frozen=True, slots=True)
 class RoleRow:
-    """A role of the list; ``used`` is None for one that was not used or not told."""
+    """A role in the list; ``used`` is None if it was never used or is not visible."""
 
     name: str
     path: str
@@ -35,7 +35,7 @@ class Roles:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the page is."""
+        """Its route."""
         return ((LIST, ["GET"], visited(self._frame, HERE, _list)),)
 
 
@@ -43,14 +43,14 @@ async def _list(visit: Visit) -> Response:
     wanted = visit.text("q")[:128]
     try:
         rows, marker = await _overviews(visit, wanted)
-        told = True
+        with_use = True
     except AccessDenied:
-        # Whoever may list roles and not get them does without the last uses.
+        # Listing roles does not imply GetRole, which shows the last use.
         rows, marker = await _plain(visit, wanted)
-        told = False
+        with_use = False
     more = address(LIST, q=wanted, marker=marker) if marker else ""
     return await visit.show(
-        "admin/roles.html", HERE, rows=rows, wanted=wanted, told=told, more=more
+        "admin/roles.html", HERE, rows=rows, wanted=wanted, with_use=with_use, more=more
     )
 
 

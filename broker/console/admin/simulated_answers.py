@@ -1,4 +1,4 @@
-"""A simulation's answers as rows: decision, deciding statements, what is missing."""
+"""Simulation results as rows: decision, deciding statements, missing context keys."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ _PASTED = "PolicyInputList."
 
 @dataclass(frozen=True, slots=True)
 class DecidingStatement:
-    """A statement that the decision rests on; ``text`` is empty when it is not told."""
+    """A statement behind the decision; ``text`` is empty if it is not visible."""
 
     policy: str
     lines: str
@@ -36,7 +36,7 @@ class SimulationRow:
 
     @property
     def allowed(self) -> bool:
-        """Whether it would be done."""
+        """Whether the decision is to allow."""
         return self.decision == "allowed"
 
 
@@ -59,7 +59,7 @@ def _rows(
                 action=result["EvalActionName"],
                 resource=one["EvalResourceName"] if specific else "*",
                 decision=one.get("EvalResourceDecision") or result["EvalDecision"],
-                # The reason quotes policies, so it is for those who may read them.
+                # The reason quotes policies, which the user may not be able to read.
                 reason="" if texts.refused else _named(one.get("Explanation", "")),
                 statements=tuple(
                     _deciding(statement, by_name)
@@ -95,7 +95,7 @@ def _deciding(
 
 
 def _named(text: str) -> str:
-    """Pasted policies as the page names them."""
+    """Replace the API's names of pasted policies with the page's."""
     return (
         text.replace("PermissionsBoundaryPolicyInputList.1", "the pasted boundary")
         .replace(_PASTED, "pasted policy ")
@@ -104,7 +104,7 @@ def _named(text: str) -> str:
 
 
 def _cut(text: str, start: Mapping[str, int], end: Mapping[str, int]) -> str:
-    """A statement by its place, laid out for readers."""
+    """Cut a statement out of a policy text, and format it."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     offsets = [0]
     for line in lines:
@@ -113,7 +113,7 @@ def _cut(text: str, start: Mapping[str, int], end: Mapping[str, int]) -> str:
         offsets[min(place["Line"], len(lines)) - 1] + place["Column"] - 1
         for place in (start, end)
     )
-    # A place begins behind what stood before: a bracket, a comma, or its own brace.
+    # A position may start before or after the separating comma or opening brace.
     cut = "\n".join(lines)[begin:stop].strip().removeprefix(",").strip()
     if not cut.startswith("{"):
         cut = "{" + cut

@@ -1,7 +1,7 @@
-"""*Simulator*: what policies would allow, and which statement decides.
+"""*Simulator*: what policies allow, and which statement decides.
 
-A principal of the account, policies that are pasted, or both. The decision is that
-of the API's simulation; the statements' texts and the reason are shown to those who
+It takes a principal of the account, pasted policies, or both. The decision is that of
+the API's simulation; the statements' texts and the reason are shown only to users who
 may read the policies.
 """
 
@@ -17,7 +17,7 @@ from broker.console.admin.action_picker import ActionPicker, read_picker, view_p
 from broker.console.admin.policy_check import Problem, check_text
 from broker.console.admin.policy_texts import PolicyTexts, read_texts
 from broker.console.admin.simulated_answers import SimulationRow, make_rows
-from broker.console.admin.visit import OK, Visit, visited, words
+from broker.console.admin.visit import OK, Visit, visited
 from broker.console.forms import Form, newlines
 from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError
@@ -41,7 +41,7 @@ _ROWS_MAX = 60
 
 @dataclass(frozen=True, slots=True)
 class SimulatedKey:
-    """A condition key with its values, as the form has it."""
+    """A condition key and its values in the form."""
 
     name: str
     type: str = "string"
@@ -50,7 +50,7 @@ class SimulatedKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulationForm:
-    """Everything that the form asks."""
+    """The simulator's form."""
 
     kind: str
     name: str
@@ -66,11 +66,11 @@ class SimulationForm:
 
     @property
     def has_principal(self) -> bool:
-        """Whether a principal of the account is asked about."""
+        """Whether a principal of the account is simulated."""
         return self.kind in KINDS
 
     def source_arn(self, account: str) -> str:
-        """The principal's ARN; a name may be written with its path."""
+        """The principal's ARN; the name may include a path."""
         return f"arn:aws:iam::{account}:{self.kind}/{self.name.strip('/')}"
 
 
@@ -81,7 +81,7 @@ class Simulator:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the page is."""
+        """Its route."""
         page = visited(self._frame, HERE, _page, long=True)
         return ((PATH, ["GET", "POST"], page),)
 
@@ -96,17 +96,17 @@ async def _page(visit: Visit) -> Response:
             command, *places = visit.text("do").split(":")
             place = int(places[-1]) if places and _PLACE.fullmatch(places[-1]) else None
             if command == "simulate":
-                problem = _find_mistake(asked)
+                problem = _find_problem(asked)
                 if problem is None:
                     rows, texts = await _simulate(visit, asked)
             elif command == "find-keys":
                 asked = await _with_keys(visit, asked)
             else:
-                asked = _turn(asked, command, place, visit.form)
+                asked = _apply_command(asked, command, place, visit.form)
         except ServiceUnavailable:
             raise
         except BrokerError as error:
-            problem, status = Problem(message=words(error)), error.status
+            problem, status = Problem(message=error.words), error.status
         if problem is not None and status == OK:
             status = _BAD_REQUEST
     return await visit.show(
@@ -128,7 +128,7 @@ async def _page(visit: Visit) -> Response:
 
 
 def _begin(visit: Visit) -> SimulationForm:
-    """The empty form, or one about a principal."""
+    """An empty form, or one for the principal in the query."""
     kind, _, path = visit.text("principal")[:2048].rpartition(":")[2].partition("/")
     return SimulationForm(
         kind=kind if kind in KINDS else "role",
@@ -175,10 +175,10 @@ def _read_keys(form: Form) -> Iterable[SimulatedKey]:
         yield SimulatedKey(name.strip(), kind if kind in TYPES else "string", values)
 
 
-def _turn(
+def _apply_command(
     asked: SimulationForm, command: str, place: int | None, form: Form
 ) -> SimulationForm:
-    """Do what a button that only changes the form says."""
+    """Apply a button that only changes the form."""
     policies, keys = asked.policies, asked.keys
     changes: dict[str, dict[str, Any]] = {
         "add-policy": {"policies": (*policies, "")[:_POLICIES_MAX]},
@@ -191,17 +191,17 @@ def _turn(
     if command.startswith("pick"):
         if asked.picker is None:
             return replace(asked, picker=ActionPicker(statement=0))
-        new = asked.picker.added(command, form, asked.actions)
+        new = asked.picker.find_added(command, form, asked.actions)
         return replace(
             asked,
             actions=(*asked.actions, *new),
-            picker=asked.picker.turned(command, place),
+            picker=asked.picker.apply(command, place),
         )
     return asked
 
 
-def _find_mistake(asked: SimulationForm) -> Problem | None:
-    """What is wrong with a pasted policy, and where."""
+def _find_problem(asked: SimulationForm) -> Problem | None:
+    """Find the first error in the pasted policies."""
     kinds = {
         **{
             f"Policy {number}": (text, PolicyKind.IDENTITY)
@@ -223,11 +223,11 @@ async def _simulate(
     visit: Visit, asked: SimulationForm
 ) -> tuple[tuple[SimulationRow, ...], PolicyTexts]:
     if not asked.actions:
-        raise ValidationError("Write at least one action, such as s3:GetObject.")
+        raise ValidationError("Enter at least one action, such as s3:GetObject.")
     if len(asked.actions) > _ACTIONS_MAX or len(asked.resources) > _RESOURCES_MAX:
         raise ValidationError(
-            f"The page asks about {_ACTIONS_MAX} actions and {_RESOURCES_MAX}"
-            " resources at a time."
+            f"Enter at most {_ACTIONS_MAX} actions and {_RESOURCES_MAX} resources at a"
+            " time."
         )
     given = {**_policies_given(asked), **_request_given(asked)}
     if asked.has_principal:
@@ -256,7 +256,7 @@ def _policies_given(asked: SimulationForm) -> dict[str, Any]:
     if not asked.has_principal and not texts:
         raise ValidationError("Paste a policy, or choose a principal.")
     if asked.has_principal and not asked.name:
-        raise ValidationError(f"Write the name of the {asked.kind}.")
+        raise ValidationError(f"Enter the name of the {asked.kind}.")
     return {
         "PolicyInputList": texts if texts or not asked.has_principal else None,
         "PermissionsBoundaryPolicyInputList": [boundary] if boundary else None,
@@ -291,7 +291,7 @@ def _entry(key: SimulatedKey) -> Mapping[str, Any]:
 
 
 async def _with_keys(visit: Visit, asked: SimulationForm) -> SimulationForm:
-    """The form with a row for each condition key that the policies ask for."""
+    """The form with a row for each condition key that the policies use."""
     texts = [text for text in asked.policies if text.strip()] or None
     if asked.has_principal:
         source = asked.source_arn(visit.who.session.account)

@@ -1,4 +1,4 @@
-"""A trust policy in plain words: who may assume the role, and under what condition."""
+"""A trust policy in plain language: who may assume the role, on what conditions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class TrustLine:
-    """Whom a statement is about; ``arn`` is the principal as it is written."""
+    """One principal of a statement; ``arn`` is the principal as written."""
 
     denies: bool
     who: str
@@ -41,7 +41,7 @@ class TrustLine:
 
 
 def trust_lines(document: PolicyDocument, account: str) -> tuple[TrustLine, ...]:
-    """The lines of a trust policy of a role in the account, in writing order."""
+    """The lines of a trust policy of a role in the account, in document order."""
     return tuple(
         TrustLine(
             denies=one.effect is Effect.DENY,
@@ -56,7 +56,7 @@ def trust_lines(document: PolicyDocument, account: str) -> tuple[TrustLine, ...]
 
 
 def condition_words(condition: Condition) -> str:
-    """One condition as part of a sentence."""
+    """A condition as part of a sentence."""
     operator = condition.operator.lower()
     prefix, _, rest = operator.rpartition(":")
     base = rest.removesuffix("ifexists")
@@ -78,7 +78,7 @@ def _subjects(one: Statement, account: str) -> Iterator[tuple[str, str]]:
     if principals is None:
         return
     if principals.anyone:
-        yield "Everybody with any AWS account", "*"
+        yield "Anyone with any AWS account", "*"
     for value in principals.aws:
         yield _aws(value, account), value
     for value in principals.federated:
@@ -89,16 +89,16 @@ def _subjects(one: Statement, account: str) -> Iterator[tuple[str, str]]:
 
 def _aws(value: str, account: str) -> str:
     if value == "*":
-        return "Everybody with any AWS account"
+        return "Anyone with any AWS account"
     owner = find_account(value)
     if owner is not None:
         whose = "this account" if owner == account else f"account {owner}"
-        return f"Users and roles of {whose}, if their own policies let them"
+        return f"Users and roles of {whose}, if their own policies allow it"
     try:
         arn = Arn.parse(value)
     except ValueError:
-        # A unique id stays where its bearer was deleted.
-        return "Somebody who was deleted"
+        # IAM leaves the unique id of a deleted principal in the policy.
+        return "A deleted user or role"
     kind, _, name = arn.resource.partition("/")
     named = {
         "user": f"The user {name}",
@@ -113,4 +113,4 @@ def _federated(value: str) -> str:
     kind, _, name = value.rpartition(":")[2].partition("/")
     if kind == "saml-provider":
         return f"People who sign in through {name} (SAML)"
-    return f"Whoever has a token of {name or value}"
+    return f"Anyone with a token from {name or value}"

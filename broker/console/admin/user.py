@@ -1,4 +1,4 @@
-"""One user: what there is to know, the name and path, the groups, the tags."""
+"""The pages of one user: summary, groups and tags."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from starlette.responses import Response
 from broker.console.admin.reading import PageReader, tag_lines
 from broker.console.admin.tag_lines import read_tags
 from broker.console.admin.users import HERE, group_names
-from broker.console.admin.visit import OK, Visit, go, visited, words
+from broker.console.admin.visit import OK, Visit, go, visited
 from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError
 
@@ -19,13 +19,13 @@ _CHOICES_MAX = 300
 
 
 class UserPages:
-    """The pages of one user that are about the user as such."""
+    """The summary, groups and tags of one user."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the pages are."""
+        """Their routes."""
         return (
             (USER, ["GET", "POST"], visited(self._frame, HERE, self.summary)),
             (GROUPS, ["GET", "POST"], visited(self._frame, HERE, self.groups)),
@@ -33,7 +33,7 @@ class UserPages:
         )
 
     async def summary(self, visit: Visit) -> Response:
-        """``/console/users/user``: the facts; POST gives another name or path."""
+        """``/console/users/user``: the summary; a POST changes the name or path."""
         name, problem, status = visit.form.require("name"), "", OK
         if visit.posted:
             try:
@@ -46,11 +46,11 @@ class UserPages:
                 )
                 return go(USER, name=new)
             except BrokerError as error:
-                problem, status = words(error), error.status
+                problem, status = error.words, error.status
         user = await read_user(visit, name)
-        partly = PageReader(visit)
+        reader = PageReader(visit)
         given = {"UserName": name}
-        profile = await partly.iam("GetLoginProfile", **given)
+        profile = await reader.iam("GetLoginProfile", **given)
         return await visit.show(
             "admin/user.html",
             HERE,
@@ -60,15 +60,15 @@ class UserPages:
             problem=problem,
             new_name=visit.text("new_name") if problem else user["UserName"],
             new_path=visit.text("new_path") if problem else user["Path"],
-            groups=await partly.list_all("ListGroupsForUser", "Groups", **given),
-            keys=await partly.list_all("ListAccessKeys", "AccessKeyMetadata", **given),
-            devices=await partly.list_all("ListMFADevices", "MFADevices", **given),
+            groups=await reader.list_all("ListGroupsForUser", "Groups", **given),
+            keys=await reader.list_all("ListAccessKeys", "AccessKeyMetadata", **given),
+            devices=await reader.list_all("ListMFADevices", "MFADevices", **given),
             profile=profile and profile["LoginProfile"],
-            refused=partly.refused,
+            refused=reader.refused,
         )
 
     async def groups(self, visit: Visit) -> Response:
-        """``/console/users/groups``: POST adds the user to one, or takes it out."""
+        """``/console/users/groups``: a POST adds or removes a membership."""
         name, problem, status = visit.form.require("name"), "", OK
         if visit.posted:
             verb = "RemoveUserFromGroup" if visit.text("do") == "out" else None
@@ -80,13 +80,13 @@ class UserPages:
                 )
                 return go(GROUPS, name=name)
             except BrokerError as error:
-                problem, status = words(error), error.status
+                problem, status = error.words, error.status
         user = await read_user(visit, name)
         mine = await group_names(visit, name)
-        partly = PageReader(visit)
+        reader = PageReader(visit)
         offered = [
             one["GroupName"]
-            for one in await partly.list_all("ListGroups", "Groups")
+            for one in await reader.list_all("ListGroups", "Groups")
             if one["GroupName"] not in mine
         ]
         return await visit.show(
@@ -98,11 +98,11 @@ class UserPages:
             problem=problem,
             groups=mine,
             offered=offered[:_CHOICES_MAX],
-            refused=partly.refused,
+            refused=reader.refused,
         )
 
     async def tags(self, visit: Visit) -> Response:
-        """``/console/users/tags``: POST makes the tags those that were typed."""
+        """``/console/users/tags``: a POST replaces the tags."""
         name, problem, status = visit.form.require("name"), "", OK
         user = await read_user(visit, name)
         kept = list(user.get("Tags", ()))
@@ -111,7 +111,7 @@ class UserPages:
                 await replace_tags(visit, name, kept)
                 return go(TAGS, name=name)
             except BrokerError as error:
-                problem, status = words(error), error.status
+                problem, status = error.words, error.status
         return await visit.show(
             "admin/user_tags.html",
             HERE,
@@ -124,20 +124,20 @@ class UserPages:
 
 
 async def read_user(visit: Visit, name: str) -> Mapping[str, Any]:
-    """The user as ``GetUser`` shows it, under its own spelling.
+    """Read a user with ``GetUser``, which returns the stored spelling of the name.
 
     Raises:
-        BrokerError: there is none, or one may not read it.
+        BrokerError: There is none, or it may not be read.
     """
     user: Mapping[str, Any] = (await visit.iam("GetUser", UserName=name))["User"]
     return user
 
 
 async def replace_tags(visit: Visit, name: str, kept: list[dict[str, str]]) -> None:
-    """Make a user's tags those that were typed; what did not change is not touched.
+    """Replace a user's tags with those in the form, writing only the differences.
 
     Raises:
-        BrokerError: what was typed is no tags, or they may not be changed.
+        BrokerError: The field is malformed, or the tags may not be changed.
     """
     typed = read_tags(visit.form.find("tags") or "")
     before = {tag["Key"]: tag["Value"] for tag in kept}

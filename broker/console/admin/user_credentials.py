@@ -1,4 +1,4 @@
-"""What a user proves who they are with: access keys, the password, MFA devices."""
+"""A user's credentials: access keys, password and MFA devices."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from starlette.responses import Response
 from broker.console.admin.new_password import new_password
 from broker.console.admin.reading import OLD_DAYS, PageReader, days_since
 from broker.console.admin.user import read_user
-from broker.console.admin.users import HERE, least_length
-from broker.console.admin.visit import OK, Visit, go, visited, words
+from broker.console.admin.users import HERE, read_minimum_length
+from broker.console.admin.visit import OK, Visit, go, visited
 from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, NoSuchEntity, ValidationError
 
@@ -20,7 +20,7 @@ _KEYS_MAX = 2
 
 @dataclass(frozen=True, slots=True)
 class AccessKeyView:
-    """An access key, how old it is, and when it was used last."""
+    """An access key, its age in days, and its last use."""
 
     key: Mapping[str, Any]
     days: int
@@ -29,20 +29,20 @@ class AccessKeyView:
 
 @dataclass(frozen=True, slots=True)
 class NewSecret:
-    """What is shown once: a label and the text, in the order of the page."""
+    """A new secret to show once; ``parts`` are element id, label and text."""
 
     title: str
     parts: tuple[tuple[str, str, str], ...]
 
 
 class UserCredentialPages:
-    """The page and what can be done on it."""
+    """The credentials page of one user."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the page is."""
+        """Its route."""
         page = visited(self._frame, HERE, self.page)
         return ((CREDENTIALS, ["GET", "POST"], page),)
 
@@ -52,17 +52,17 @@ class UserCredentialPages:
         secret: NewSecret | None = None
         if visit.posted:
             try:
-                deed = _DEEDS.get(visit.text("do"))
-                if deed is None:
-                    raise ValidationError("There is nothing of that kind to do.")
-                secret = await deed(visit, name)
+                operation = _OPERATIONS.get(visit.text("do"))
+                if operation is None:
+                    raise ValidationError("Unknown operation.")
+                secret = await operation(visit, name)
                 if secret is None:
                     return go(CREDENTIALS, name=name)
             except BrokerError as error:
-                problem, status = words(error), error.status
+                problem, status = error.words, error.status
         user = await read_user(visit, name)
-        partly = PageReader(visit)
-        profile = await partly.iam("GetLoginProfile", UserName=name)
+        reader = PageReader(visit)
+        profile = await reader.iam("GetLoginProfile", UserName=name)
         return await visit.show(
             "admin/user_credentials.html",
             HERE,
@@ -71,24 +71,24 @@ class UserCredentialPages:
             tab="credentials",
             problem=problem,
             secret=secret,
-            keys=await self._keys(partly, name),
+            keys=await self._keys(reader, name),
             keys_max=_KEYS_MAX,
             old_days=OLD_DAYS,
             profile=profile and profile["LoginProfile"],
-            devices=await partly.list_all(
+            devices=await reader.list_all(
                 "ListMFADevices", "MFADevices", UserName=name
             ),
-            others=await _others(partly, name),
-            refused=list(dict.fromkeys(partly.refused)),
+            others=await _others(reader, name),
+            refused=list(dict.fromkeys(reader.refused)),
         )
 
-    async def _keys(self, partly: PageReader, name: str) -> list[AccessKeyView]:
+    async def _keys(self, reader: PageReader, name: str) -> list[AccessKeyView]:
         now = self._frame.context.deps.clock.now()
         shown = []
-        for key in await partly.list_all(
+        for key in await reader.list_all(
             "ListAccessKeys", "AccessKeyMetadata", UserName=name
         ):
-            used = await partly.iam(
+            used = await reader.iam(
                 "GetAccessKeyLastUsed", AccessKeyId=key["AccessKeyId"]
             )
             shown.append(
@@ -108,13 +108,13 @@ _OTHERS = (
 _SERVICE = ("ListServiceSpecificCredentials", "ServiceSpecificCredentials")
 
 
-async def _others(partly: PageReader, name: str) -> list[tuple[str, int]]:
-    """The kinds of credentials that only the API manages, and how many there are."""
+async def _others(reader: PageReader, name: str) -> list[tuple[str, int]]:
+    """The kinds of credentials that this page only counts, and how many there are."""
     counts = [
-        (noun, len(await partly.list_all(action, member, UserName=name)))
+        (noun, len(await reader.list_all(action, member, UserName=name)))
         for action, member, noun in _OTHERS
     ]
-    found = await partly.iam(_SERVICE[0], UserName=name)
+    found = await reader.iam(_SERVICE[0], UserName=name)
     counts.append(
         ("service-specific credentials", len((found or {}).get(_SERVICE[1], ())))
     )
@@ -147,11 +147,11 @@ async def _delete_key(visit: Visit, name: str) -> None:
 
 async def _set_password(visit: Visit, name: str) -> NewSecret | None:
     typed = visit.form.find("password") or ""
-    password = typed or new_password(await least_length(visit))
+    password = typed or new_password(await read_minimum_length(visit))
     given = {
         "UserName": name,
         "Password": password,
-        "PasswordResetRequired": visit.ticked("reset"),
+        "PasswordResetRequired": visit.is_checked("reset"),
     }
     try:
         await visit.iam("GetLoginProfile", UserName=name)
@@ -173,19 +173,19 @@ async def _remove_device(visit: Visit, name: str) -> None:
 
 
 async def remove_device(visit: Visit, name: str, serial: str) -> None:
-    """Take a device from its user; a virtual one is of no more use and goes, too.
+    """Unassign a device from its user; a virtual device is deleted as well.
 
     Raises:
-        BrokerError: one of the two was refused.
+        BrokerError: One of the two actions failed.
     """
     await visit.iam("DeactivateMFADevice", UserName=name, SerialNumber=serial)
     if ":mfa/" in serial:
         await visit.iam("DeleteVirtualMFADevice", SerialNumber=serial)
 
 
-_Deed = Callable[[Visit, str], Awaitable[NewSecret | None]]
+_Operation = Callable[[Visit, str], Awaitable[NewSecret | None]]
 
-_DEEDS: Mapping[str, _Deed] = {
+_OPERATIONS: Mapping[str, _Operation] = {
     "make-key": _make_key,
     "stop-key": _switch_key,
     "start-key": _switch_key,

@@ -1,7 +1,7 @@
-"""Deleting a user: what goes with it is shown first, and then goes step by step.
+"""Deleting a user together with everything that blocks ``DeleteUser``.
 
-Each step is an action of its own, so that a user is never removed further than one
-may. What stopped it is said, and what is left stays as it was.
+The page first lists what will be deleted. Each step is an IAM action of its own, with
+its own permission; when one fails, the page says why and the rest is left unchanged.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from broker.console.admin.reading import list_all
 from broker.console.admin.user import read_user
 from broker.console.admin.users import HERE, USERS
-from broker.console.admin.visit import OK, Visit, go, visited, words
+from broker.console.admin.visit import OK, Visit, go, visited
 from broker.console.page_frame import PageFrame, Route
 from broker.errors import BrokerError, NoSuchEntity, ValidationError
 
@@ -22,7 +22,7 @@ DELETE = "/console/users/delete"
 
 @dataclass(frozen=True, slots=True)
 class DeletionStep:
-    """One thing that goes: what it is, and the action that removes it."""
+    """One thing to remove, and the action that removes it."""
 
     what: str
     action: str
@@ -30,17 +30,17 @@ class DeletionStep:
 
 
 class UserDeletion:
-    """The page that asks, and the deletion."""
+    """The confirmation page, and the deletion."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the page is."""
+        """Its route."""
         return ((DELETE, ["GET", "POST"], visited(self._frame, HERE, self.page)),)
 
     async def page(self, visit: Visit) -> Response:
-        """``/console/users/delete``: GET asks, POST with the name typed deletes."""
+        """``/console/users/delete``: GET asks for confirmation, POST deletes."""
         name, problem, status = visit.form.require("name"), "", OK
         user = await read_user(visit, name)
         steps = await _steps(visit, name)
@@ -55,7 +55,7 @@ class UserDeletion:
                 await visit.iam("DeleteUser", UserName=name)
                 return go(USERS)
             except BrokerError as error:
-                problem, status = words(error), error.status
+                problem, status = error.words, error.status
         return await visit.show(
             "admin/user_delete.html",
             HERE,
@@ -71,15 +71,15 @@ async def _take(visit: Visit, step: DeletionStep) -> None:
     try:
         await visit.iam(step.action, **step.given)
     except NoSuchEntity:
-        # Somebody else was faster; it is gone, and that is what counts.
+        # Someone else removed it first.
         return
 
 
 async def _steps(visit: Visit, name: str) -> list[DeletionStep]:
-    """All that stands in the way of ``DeleteUser``, in the order to remove it.
+    """Everything that blocks ``DeleteUser``, in the order to remove it.
 
     Raises:
-        BrokerError: one may not see what there is.
+        BrokerError: Something may not be listed.
     """
     user = {"UserName": name}
     steps: list[DeletionStep] = []
@@ -165,4 +165,4 @@ _KINDS = (
         ("ListUserPolicies", "PolicyNames", ""),
     ),
 )
-"""What removes a kind of thing, and the list that it is found in."""
+"""Per kind: its name, the action and parameter that remove it, and how to list it."""

@@ -1,4 +1,4 @@
-"""*Users*: the list with what each signs in with, and making one."""
+"""*Users*: the list, with credentials, and the form for a new user."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from broker.console.admin.reading import (
     list_all,
 )
 from broker.console.admin.tag_lines import read_tags
-from broker.console.admin.visit import OK, Visit, address, visited, words
+from broker.console.admin.visit import OK, Visit, address, visited
 from broker.console.page_frame import PageFrame, Route
 from broker.errors import AccessDenied, BrokerError
 from broker.model.overview import UserOverview
@@ -32,14 +32,14 @@ _CHOICES_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class UserRow:
-    """A user in the list; ``details`` are there for whoever may see them."""
+    """A user in the list; ``details`` is None if the viewer may not see them."""
 
     name: str
     path: str
     created_at: datetime
     details: UserOverview | None = None
     key_days: int | None = None
-    """The age of the oldest active key."""
+    """The age of the oldest active key, in days."""
 
     groups_more: int = 0
 
@@ -51,13 +51,13 @@ class Users:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the pages are."""
+        """Their routes."""
         return (
             (USERS, ["GET"], visited(self._frame, HERE, self.page)),
             (
                 NEW,
                 ["GET", "POST"],
-                # A box for each group is more than a short form's fields.
+                # One box per group can exceed a short form's field limit.
                 visited(self._frame, HERE, self.new, long=True),
             ),
         )
@@ -79,8 +79,8 @@ class Users:
             now = self._frame.context.deps.clock.now()
             rows = [_row(one, now) for one in answer["Users"]]
         except AccessDenied as error:
-            # Fewer permissions: the list that the API gives, without what is hidden.
-            denied = words(error)
+            # Without permission for the overview: the plain list.
+            denied = error.words
             answer = await visit.iam("ListUsers", **given, MaxItems=_ROWS)
             rows = [
                 UserRow(one["UserName"], one["Path"], one["CreateDate"])
@@ -103,21 +103,21 @@ class Users:
         )
 
     async def new(self, visit: Visit) -> Response:
-        """``/console/users/new``: the form, and with POST the user."""
+        """``/console/users/new``: the form; a POST creates the user."""
         problem, status = "", OK
         if visit.posted:
             try:
                 return await self._create(visit)
             except BrokerError as error:
-                problem, status = words(error), error.status
-        partly = PageReader(visit)
-        groups = await partly.list_all("ListGroups", "Groups")
+                problem, status = error.words, error.status
+        reader = PageReader(visit)
+        groups = await reader.list_all("ListGroups", "Groups")
         return await visit.show(
             "admin/user_new.html",
             HERE,
             status,
             problem=problem,
-            refused=partly.refused,
+            refused=reader.refused,
             groups=[group["GroupName"] for group in groups[:_CHOICES_MAX]],
             groups_more=max(0, len(groups) - _CHOICES_MAX),
             chosen=visit.form.values("group"),
@@ -125,8 +125,8 @@ class Users:
                 name: visit.text(name)[:2048]
                 for name in ("name", "path", "tags", "console")
             },
-            reset=visit.ticked("reset") or not visit.posted,
-            key=visit.ticked("key"),
+            reset=visit.is_checked("reset") or not visit.posted,
+            key=visit.is_checked("key"),
         )
 
     async def _create(self, visit: Visit) -> Response:
@@ -145,18 +145,18 @@ class Users:
                 f"the group {group}", "AddUserToGroup", GroupName=group, UserName=user
             )
         if visit.text("console") == "generate":
-            password = new_password(await least_length(visit))
+            password = new_password(await read_minimum_length(visit))
         if visit.text("console") in {"generate", "typed"}:
             profile = await result.step(
                 "the password",
                 "CreateLoginProfile",
                 UserName=user,
                 Password=password,
-                PasswordResetRequired=visit.ticked("reset"),
+                PasswordResetRequired=visit.is_checked("reset"),
             )
             if profile is not None and visit.text("console") == "generate":
                 result.password = password
-        if visit.ticked("key"):
+        if visit.is_checked("key"):
             key = await result.step("the access key", "CreateAccessKey", UserName=user)
             result.key = None if key is None else key["AccessKey"]
         return await visit.show(
@@ -170,7 +170,7 @@ class Users:
 
 
 class _NewUser:
-    """What came of the steps that follow the making of a user."""
+    """The results of the steps that follow creating a user."""
 
     def __init__(self, visit: Visit, user: str) -> None:
         self._visit = visit
@@ -182,22 +182,22 @@ class _NewUser:
     async def step(
         self, what: str, action: str, **given: object
     ) -> Mapping[str, Any] | None:
-        """Do one; the user is there by now, so that a failure stops nothing."""
+        """Do one step; the user exists by now, so a failure is noted, not raised."""
         try:
             return await self._visit.iam(action, **given)
         except BrokerError as error:
-            self.failed.append(f"{what}: {words(error)}")
+            self.failed.append(f"{what}: {error.words}")
             return None
 
 
-async def least_length(visit: Visit) -> int:
-    """How long the account's password policy wants passwords, as far as one may know."""
+async def read_minimum_length(visit: Visit) -> int:
+    """The password policy's minimum length; 0 if there is none or it is not visible."""
     policy = await PageReader(visit).iam("GetAccountPasswordPolicy")
     return 0 if policy is None else policy["PasswordPolicy"]["MinimumPasswordLength"]
 
 
 async def group_names(visit: Visit, user: str) -> list[str]:
-    """The groups of a user."""
+    """The names of a user's groups."""
     groups = await list_all(visit, "ListGroupsForUser", "Groups", UserName=user)
     return [group["GroupName"] for group in groups]
 

@@ -1,7 +1,7 @@
-"""One visit of an administrators' page: who came, what they ask, what they get done.
+"""A request to a signed-in page: its form, its session, and calls in its name.
 
-Handlers take a `Visit` and return a page. What they are refused is a page in the
-frame that names the missing permission.
+Handlers take a `Visit` and return a page. A refusal becomes a page in the frame that
+names the missing permission.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,7 +22,7 @@ OK = 200
 
 
 class Visit:
-    """A signed-in person's request; a form that changes things was held to them."""
+    """A request with a session; the CSRF token of a POST has been checked."""
 
     def __init__(
         self, frame: PageFrame, request: Request, form: Form, who: SignedIn
@@ -34,40 +34,37 @@ class Visit:
 
     @property
     def posted(self) -> bool:
-        """Whether something is to change."""
+        """Whether the request is a POST, which may change things."""
         return self.request.method == "POST"
 
     @property
     def posted_form(self) -> Form:
-        """The form if it was posted; else an empty one: a link may be a stranger's."""
+        """The form of a POST; empty for a GET, whose link anyone may have written."""
         return self.form if self.posted else Form([])
 
     def text(self, name: str) -> str:
-        """A field with a file's line ends and no white space around it.
-
-        Empty when it was not sent.
-        """
+        """A field's text, stripped and with LF line ends; empty when not sent."""
         return newlines(self.form.find(name) or "").strip()
 
-    def ticked(self, name: str) -> bool:
-        """Whether a box was ticked."""
+    def is_checked(self, name: str) -> bool:
+        """Whether a checkbox was checked."""
         return self.form.find(name) is not None
 
     async def iam(self, action: str, **given: object) -> Mapping[str, Any]:
-        """An IAM action in the person's name; members that are None are not given.
+        """Perform an IAM action as the session; members that are None are left out.
 
         Raises:
-            BrokerError: it failed, and the audit says so.
+            BrokerError: The action failed; the failure is audited.
         """
         return await self.perform("iam", action, **given)
 
     async def iam_if(
         self, first: Precondition, action: str, **given: object
     ) -> Mapping[str, Any]:
-        """The same, unless ``first`` raises; it is asked in the same transaction.
+        """Like `iam`, but run ``first`` in the same transaction before the work.
 
         Raises:
-            BrokerError: it failed, and the audit says so.
+            BrokerError: The action or ``first`` failed; the failure is audited.
         """
         return await self.frame.perform(
             self.request, self.who, ("iam", action), given, first=first
@@ -76,10 +73,10 @@ class Visit:
     async def perform(
         self, service: str, action: str, **given: object
     ) -> Mapping[str, Any]:
-        """An action of any service in the person's name.
+        """Perform an action of any service as the session.
 
         Raises:
-            BrokerError: it failed, and the audit says so.
+            BrokerError: The action failed; the failure is audited.
         """
         return await self.frame.perform(
             self.request, self.who, (service, action), given
@@ -88,7 +85,7 @@ class Visit:
     async def show(
         self, template: str, here: str, status: int = OK, **context: object
     ) -> Response:
-        """A page in the frame; ``here`` is its entry in the navigation."""
+        """Show a page in the frame; ``here`` is the name of its menu entry."""
         return await self.frame.show(
             self.request, self.who, template, here, status, **context
         )
@@ -98,7 +95,7 @@ Page = Callable[[Visit], Awaitable[Response]]
 
 
 def visited(frame: PageFrame, here: str, page: Page, *, long: bool = False) -> Handler:
-    """The handler of a page; ``here`` is its entry in the navigation.
+    """Make a handler of a page; ``here`` is the name of its menu entry.
 
     ``long`` is for pages whose form may hold a whole policy.
     """
@@ -118,17 +115,12 @@ def visited(frame: PageFrame, here: str, page: Page, *, long: bool = False) -> H
     return answer
 
 
-def words(error: BrokerError) -> str:
-    """What an error says to a person."""
-    return error.words
-
-
 def address(path: str, /, **query: str) -> str:
-    """An address with its query; what is empty is left out."""
+    """A path with its query; empty parameters are left out."""
     kept = urlencode({name: value for name, value in query.items() if value})
     return f"{path}?{kept}" if kept else path
 
 
 def go(path: str, /, **query: str) -> Response:
-    """On to another page, after something was done."""
+    """Redirect to another page after a change."""
     return see_other(address(path, **query))

@@ -1,1 +1,1 @@
-"""What everyone who is signed in has: home, sessions, roles, permissions, audit log."""
+"""Pages for every signed-in user: home, sessions, roles, permissions, audit log."""

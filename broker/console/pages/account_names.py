@@ -1,7 +1,7 @@
-"""*Accounts*: the account one is in, and the roles elsewhere that one may switch to.
+"""*Accounts*: the current account, and roles in other accounts to switch to.
 
-Which accounts the installation has is its operator's business. Shown is what one's own
-policies name, so that nobody learns of an account that they have nothing to do with.
+Only accounts that the user's own policies name are shown: the list of all accounts is
+known to the operator alone.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ PATH = "/console/accounts"
 
 @dataclass(frozen=True, slots=True)
 class OtherAccount:
-    """An account and the roles in it, by name."""
+    """An account and roles in it, sorted by ARN."""
 
     account: str
     roles: tuple[str, ...]
@@ -34,7 +34,7 @@ class AccountNames:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the page is."""
+        """Its route."""
         return ((PATH, ["GET"], visited(self._frame, HERE, _page)),)
 
 

@@ -1,4 +1,4 @@
-"""*Audit log*: the account's records with filters, and one in full with its reason."""
+"""*Audit log*: the account's records, with filters, and one record in full."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -32,17 +32,17 @@ _LONGEST = 2048
 _LONGEST_SHOWN = 4000
 _OK = 200
 _BAD_REQUEST = 400
-_BAD_TIME = "Write a time as 2026-01-31T08:30, in UTC."
+_BAD_TIME = "Enter a time such as 2026-01-31T08:30, in UTC."
 
 
 class AuditLog:
-    """The list and the record."""
+    """The list of records, and the page of one record."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the pages are."""
+        """Their routes."""
         return ((AUDIT, ["GET"], self.page),)
 
     async def page(self, request: Request) -> Response:
@@ -92,7 +92,7 @@ class AuditLog:
         result: Mapping[str, object],
         problem: str = "",
     ) -> Response:
-        further = result.get("NextToken")
+        next_token = result.get("NextToken")
         return await self._frame.show(
             request,
             who,
@@ -103,17 +103,17 @@ class AuditLog:
             asked=asked,
             narrowed=any(asked[name] for name in asked if name != "next"),
             problem=problem,
-            older=_address(**{**asked, "next": str(further)}) if further else "",
+            older=_address(**{**asked, "next": str(next_token)}) if next_token else "",
             newest=_address(**{**asked, "next": ""}) if asked["next"] else "",
             address=_address,
         )
 
 
 def _given(asked: Mapping[str, str], account: AccountId) -> dict[str, object]:
-    """The action's parameters; names as the list has them stand for their ARNs.
+    """The action's parameters; short names as on the page become ARNs.
 
     Raises:
-        ValidationError: a time is none.
+        ValidationError: A time is malformed.
     """
     texts = {wire: asked[name] for name, wire in _TEXTS.items()}
     texts["CallerArn"] = _whole(asked["caller"], account)
@@ -131,7 +131,7 @@ def _given(asked: Mapping[str, str], account: AccountId) -> dict[str, object]:
 
 
 def _whole(name: str, account: AccountId) -> str:
-    """The ARN of what the list shows without the account."""
+    """The ARN of a name as the list shows it, without the account."""
     kind, slash, _ = name.partition("/")
     if not slash or kind not in _LISTED:
         return name
@@ -150,7 +150,7 @@ def _read_time(text: str) -> datetime | None:
 
 
 def _address(**asked: str) -> str:
-    """The page of a filter; what is empty is left out."""
+    """The page's URL with these filters; empty ones are left out."""
     kept = urlencode({name: value for name, value in asked.items() if value})
     return f"{AUDIT}?{kept}" if kept else AUDIT
 

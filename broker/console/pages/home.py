@@ -1,4 +1,4 @@
-"""The console's home: who I am, how long, and my credentials for a terminal."""
+"""The console's home page: the session, and credentials for a terminal."""
 
 import json
 import re
@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialsView:
-    """Credentials on their way into a page."""
+    """Temporary credentials to show on a page."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -31,7 +31,10 @@ class CredentialsView:
     expiration: datetime
 
     def process_output(self) -> str:
-        """What a ``credential_process`` prints. Source: AWS CLI User Guide."""
+        """The output of a ``credential_process``.
+
+        Source: AWS SDKs and Tools Reference Guide, "Process credential provider".
+        """
         return json.dumps(
             {
                 "Version": 1,
@@ -48,21 +51,21 @@ class CredentialsView:
 
 @dataclass(frozen=True, slots=True)
 class LinkView:
-    """A link that opens the console elsewhere, and when that ends."""
+    """A link that opens the console elsewhere, and when that session ends."""
 
     url: str = field(repr=False)
     ends_at: datetime
 
 
 class Home:
-    """The first page inside."""
+    """The home page."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._frame = frame
         self._switchable = SwitchableRoles(frame)
 
     def routes(self) -> Iterable[Route]:
-        """Where the pages are."""
+        """Their routes."""
         return (
             (HOME, ["GET"], self.page),
             ("/console/credentials", ["POST"], self.credentials),
@@ -77,7 +80,7 @@ class Home:
         return await self._show(request, entered[1])
 
     async def credentials(self, request: Request) -> Response:
-        """``POST /console/credentials``: the same page with credentials on it."""
+        """``POST /console/credentials``: the home page with new credentials."""
         entered = await self._frame.enter(request)
         if isinstance(entered, Response):
             return entered
@@ -85,10 +88,10 @@ class Home:
         result = await self._frame.perform(
             request, who, ("signin", "GetConsoleCredentials"), {}
         )
-        return await self._show(request, who, credentials=_shown(result["Credentials"]))
+        return await self._show(request, who, credentials=_view(result["Credentials"]))
 
     async def link(self, request: Request) -> Response:
-        """``POST /console/link``: the same page with a link to share on it."""
+        """``POST /console/link``: the home page with a new link to share."""
         entered = await self._frame.enter(request)
         if isinstance(entered, Response):
             return entered
@@ -98,13 +101,13 @@ class Home:
         result = await self._frame.perform(
             request, who, ("signin", "CreateConsoleLink"), {"SessionDuration": seconds}
         )
-        asked = {
+        query = {
             "Action": "login",
             "Destination": HOME,
             "SigninToken": result["SigninToken"],
         }
         origin = self._frame.context.deps.public_origin
-        link = LinkView(f"{origin}/federation?{urlencode(asked)}", result["Expiration"])
+        link = LinkView(f"{origin}/federation?{urlencode(query)}", result["Expiration"])
         return await self._show(request, who, link=link)
 
     async def _show(
@@ -131,7 +134,7 @@ class Home:
         )
 
     def _minutes(self, session: Session) -> tuple[int, ...]:
-        """How long a link of the session may be good for; none for one's own."""
+        """The lifetimes to offer for a link; none when the session allows no link."""
         if not may_be_lent(session):
             return ()
         left = session.expires_at - self._frame.context.deps.clock.now().timestamp()
@@ -143,10 +146,10 @@ class Home:
         )
 
 
-def _shown(credentials: Mapping[str, object]) -> CredentialsView:
+def _view(credentials: Mapping[str, object]) -> CredentialsView:
     expiration = credentials["Expiration"]
     if not isinstance(expiration, datetime):
-        raise TypeError("Expiration is a time")
+        raise TypeError("Expiration is not a datetime")
     return CredentialsView(
         access_key_id=str(credentials["AccessKeyId"]),
         secret_access_key=str(credentials["SecretAccessKey"]),

@@ -1,4 +1,4 @@
-"""*What may I do* and *Try it*: the session's own policies, in tables and answers."""
+"""*My permissions* and *Try it*: the session's own policies, and what they allow."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _TYPED_MAX = 2048
 _ROWS_MAX = 30
 _STATEMENTS_MAX = 20
 _SHOWN_MAX = 4
-"""Bounds, so that a page stays a page whatever policies there are."""
+"""Bounds that keep the page short however large the policies are."""
 
 _TITLES = {
     PolicyType.IDENTITY: "Granted by your role",
@@ -33,7 +33,7 @@ _TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class StatementView:
-    """A statement under the policy that has it."""
+    """A statement and the name of its policy."""
 
     policy: str
     statement: Statement
@@ -41,7 +41,7 @@ class StatementView:
 
 @dataclass(frozen=True, slots=True)
 class LayerView:
-    """Policies that stand together; a layer after the first can only take away."""
+    """Policies that are evaluated together; layers after the first only restrict."""
 
     title: str
     rows: tuple[ServiceSummary, ...]
@@ -57,7 +57,7 @@ class Permissions:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the pages are."""
+        """Their routes."""
         return (
             ("/console/permissions", ["GET"], self.page),
             ("/console/try", ["GET", "POST"], self.try_it),
@@ -83,7 +83,7 @@ class Permissions:
         )
 
     async def try_it(self, request: Request) -> Response:
-        """``/console/try``: the form, and with POST its answer."""
+        """``/console/try``: the form; a POST shows the decision."""
         entered = await self._frame.enter(request)
         if isinstance(entered, Response):
             return entered

@@ -1,8 +1,8 @@
-"""Which roles somebody opened last, so that pages offer them first.
+"""The roles that a user opened last, so that pages can list them first.
 
-Kept under who they proved to be and not in a cookie: a response of an identity
-provider comes by a cross-site post, which carries none. A convenience and nothing
-more: when the cache is away nothing is offered first.
+Stored on the server by user, not in a cookie: a SAML response comes by a cross-site
+POST, which carries no cookies. A convenience only: without the cache the list is
+empty.
 """
 
 import contextlib
@@ -24,24 +24,21 @@ _NAMES_MAX = 20
 
 
 class RecentRoles:
-    """Remembers them by a person's name, newest first.
-
-    ``space`` is the list's place in the cache.
-    """
+    """Stores recent roles by user, newest first; ``space`` is the cache namespace."""
 
     def __init__(self, deps: ConsoleDeps, space: str = "recent-roles") -> None:
         self._handles = Handles(deps.cache, deps.vault, space)
         self._clock: Clock = deps.clock
 
     async def find(self, names: Iterable[str]) -> tuple[str, ...]:
-        """ARNs of roles that these opened, the newest of each first."""
+        """The ARNs of these users' recent roles, each user's newest first."""
         found: list[str] = []
         for name in list(dict.fromkeys(names))[:_NAMES_MAX]:
             found += await self._of(name)
         return tuple(dict.fromkeys(found))
 
     async def remember(self, name: str, role_arn: str) -> None:
-        """Whoever has this name opens this role now."""
+        """Record that a user opens a role now."""
         older = [arn for arn in await self._of(name) if arn != role_arn]
         kept = {"roles": [role_arn, *older][:_KEPT_MAX]}
         with contextlib.suppress(ServiceUnavailable):
@@ -56,12 +53,12 @@ class RecentRoles:
 
 
 def name_of(identity: FederatedIdentity) -> str:
-    """One person at one provider: the session's name, for subjects may be fleeting."""
+    """The key of a user at a provider, by session name: a subject can be transient."""
     return _name(identity.provider_id, identity.session_name or identity.subject)
 
 
 def name_of_session(session: Session) -> str:
-    """One person in one role, user or account."""
+    """The key of a console user: one person in one role, user or account."""
     return _name(
         session.account, session.principal_id, session.provider_id, session.name
     )

@@ -1,4 +1,4 @@
-"""*Sessions*: one's own live sessions, and the account's for administrators."""
+"""*Sessions*: the user's own live sessions, and all of the account's."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -18,21 +18,21 @@ _SHOWN_MAX = 60
 
 
 class SessionPages:
-    """The two lists, and ending what is on them."""
+    """The two lists, and ending a session on them."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the pages are."""
-        return ((OWN, ["GET", "POST"], self.own), (ALL, ["GET", "POST"], self.every))
+        """Their routes."""
+        return ((OWN, ["GET", "POST"], self.own), (ALL, ["GET", "POST"], self.all))
 
     async def own(self, request: Request) -> Response:
-        """``/console/sessions``: GET lists, POST ends one."""
+        """``/console/sessions``: the user's own; a POST ends one."""
         return await self._answer(request, "Own", OWN)
 
-    async def every(self, request: Request) -> Response:
-        """``/console/sessions/all``: the account's."""
+    async def all(self, request: Request) -> Response:
+        """``/console/sessions/all``: all of the account's; a POST ends one."""
         return await self._answer(request, "", ALL)
 
     async def _answer(self, request: Request, whose: str, path: str) -> Response:
@@ -48,7 +48,7 @@ class SessionPages:
                 ("signin", f"Revoke{whose}Session"),
                 {"AccessKeyId": key[:128]},
             )
-            # A cache that is away, or brings it back: the list leaves it out anyway.
+            # Best effort: the list leaves out revoked sessions anyway.
             await forget_session(self._frame.context.deps.cache, key)
             ended_here = key == who.session.access_key_id
             return see_other(HOME if ended_here else path)
@@ -65,7 +65,7 @@ class SessionPages:
             "sessions.html",
             "all-sessions" if path == ALL else "sessions",
             path=path,
-            everybody=path == ALL,
+            is_all=path == ALL,
             wanted=wanted,
             rows=[(r, _at(r.issued_at_ms / 1000)) for r in records[:_SHOWN_MAX]],
             ends=_at,

@@ -1,8 +1,8 @@
-"""*Switch role*: ``AssumeRole`` from the session one signed in with, and the way back.
+"""*Switch role*: ``AssumeRole`` from the original session, and switching back.
 
-Switching from a switched session starts from the first one again, so that roles do
-not pile up. The first session stays under a handle that only the record of the
-switched one knows; each step gives a new cookie.
+Switching again starts from the original session, so that roles do not chain. The
+original session stays under a handle that only the switched session's record has;
+each switch sets a new cookie.
 """
 
 import re
@@ -16,7 +16,7 @@ from broker.console.context import HOME
 from broker.console.page_frame import PageFrame, Route
 from broker.console.pages.switchable_roles import SwitchableRoles
 from broker.console.rendering import see_other
-from broker.errors import AccessDenied, BrokerError, ValidationError
+from broker.errors import AccessDenied, ValidationError
 from broker.federation.session_name import session_name
 from broker.model.arn import iam_arn
 
@@ -32,18 +32,18 @@ _ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 
 
 class SwitchRole:
-    """The page, the switch and the way back."""
+    """The page, the switch, and switching back."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._frame = frame
         self._switchable = SwitchableRoles(frame)
 
     def routes(self) -> Iterable[Route]:
-        """Where the pages are."""
+        """Their routes."""
         return ((SWITCH, ["GET", "POST"], self.page), (BACK, ["POST"], self.back))
 
     async def page(self, request: Request) -> Response:
-        """``/console/switch``: the form, and with POST the switch."""
+        """``/console/switch``: the form; a POST switches."""
         entered = await self._frame.enter(request)
         if isinstance(entered, Response):
             return entered
@@ -54,7 +54,7 @@ class SwitchRole:
             try:
                 return await self._switch(request, who, role)
             except (AccessDenied, ValidationError) as error:
-                problem, status = _words(error), error.status
+                problem, status = error.words, error.status
         return await self._frame.show(
             request,
             who,
@@ -68,7 +68,7 @@ class SwitchRole:
         )
 
     async def back(self, request: Request) -> Response:
-        """``POST /console/switch/back``: the session one signed in with."""
+        """``POST /console/switch/back``: return to the original session."""
         entered = await self._frame.enter(request)
         if isinstance(entered, Response):
             return entered
@@ -116,10 +116,10 @@ class SwitchRole:
         return self._home(cookie)
 
     async def _origin(self, who: SignedIn) -> SignedIn:
-        """The session that was signed in with.
+        """The original session.
 
         Raises:
-            AccessDenied: it ended.
+            AccessDenied: It has ended.
         """
         origin = await self._switchable.find_origin(who)
         if origin is None:
@@ -133,7 +133,7 @@ class SwitchRole:
 
 
 def _session_name(who: SignedIn) -> str:
-    """The name that they go by; a user's may be shorter than a session's can be."""
+    """The role session name; a user name can be too short for one (2 characters)."""
     session = who.session
     return session_name(
         session.name, issuer=session.account, subject=session.principal_id
@@ -145,8 +145,4 @@ def _role_arn(who: SignedIn, role: str) -> str:
         return iam_arn(who.session.account, f"role/{role}")
     if _ROLE_ARN.fullmatch(role):
         return role
-    raise ValidationError("Write the name of a role in this account, or a role's ARN.")
-
-
-def _words(error: BrokerError) -> str:
-    return error.words
+    raise ValidationError("Enter the name of a role in this account, or a role's ARN.")

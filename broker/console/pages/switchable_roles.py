@@ -1,8 +1,7 @@
-"""The roles that somebody may want to switch to: used last, and named by policies.
+"""The roles to offer for switching: recently used ones, and those policies name.
 
-An offer and no promise: the role's trust policy has the last word when it is taken.
-What is used is remembered under who signed in, so that it is there in another browser
-and after another sign-in.
+A suggestion only: the role's trust policy decides when the user switches. Recent roles
+are stored by user, so that they are there in another browser and after another sign-in.
 """
 
 import re
@@ -23,10 +22,10 @@ _ROLE = re.compile(r"arn:aws:iam::[0-9]{12}:role/[\w+=,.@/-]{1,576}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class SwitchableRole:
-    """ARNs of roles: ``recent`` newest first, the others that are ``named`` sorted.
+class RoleOffer:
+    """Role ARNs: ``recent`` newest first, and the others ``named`` by policies, sorted.
 
-    ``cut`` says that more are named than are here.
+    ``cut`` says that the policies name more than are listed.
     """
 
     recent: tuple[str, ...] = ()
@@ -35,29 +34,29 @@ class SwitchableRole:
 
 
 class SwitchableRoles:
-    """Finds them for the session that was signed in with, which does the switching."""
+    """Finds the roles that the original session can switch to."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._frame = frame
         self._recent = RecentRoles(frame.context.deps, "switched-roles")
 
     async def find_origin(self, who: SignedIn) -> SignedIn | None:
-        """The session that was signed in with; None when it ended."""
+        """Find the original session; None when it has ended."""
         if not who.arrived.back:
             return who
         context = self._frame.context
         found = await context.sessions.find(who.arrived.back, context.deps.clock.now())
         return found if isinstance(found, SignedIn) else None
 
-    async def offer(self, request: Request, who: SignedIn) -> SwitchableRole:
-        """What there is, but for the role that one is in already.
+    async def offer(self, request: Request, who: SignedIn) -> RoleOffer:
+        """Find the roles to offer, except the current one.
 
         Raises:
-            BrokerError: one's own policies cannot be read, and the audit says so.
+            BrokerError: The user's own policies cannot be read; this is audited.
         """
         origin = await self.find_origin(who)
         if origin is None:
-            return SwitchableRole()
+            return RoleOffer()
         here = who.principal.principal_arn
         found = await self._frame.perform(
             request, origin, ("signin", "GetOwnPermissions"), {}
@@ -66,19 +65,19 @@ class SwitchableRoles:
             await self._recent.find([name_of_session(origin.session)])
         )
         named = sorted(set(_named_roles(found["Layers"])) - {here} - recent.keys())
-        return SwitchableRole(
+        return RoleOffer(
             tuple(arn for arn in recent if arn != here),
             tuple(named[:_NAMED_MAX]),
             len(named) > _NAMED_MAX,
         )
 
     async def remember(self, origin: SignedIn, role_arn: str) -> None:
-        """Whoever signed in with this session goes on as this role."""
+        """Record that the original session switched to this role."""
         await self._recent.remember(name_of_session(origin.session), role_arn)
 
 
 def _named_roles(layers: Iterable[tuple[PolicyType, Any]]) -> Iterator[str]:
-    """Roles that the session's own policies let it assume by name."""
+    """Roles that the session's own policies allow it to assume, listed by ARN."""
     policies: Mapping[PolicyType, Any] = dict(layers)
     identity = policies.get(PolicyType.IDENTITY)
     if identity is None:

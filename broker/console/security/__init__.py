@@ -1,5 +1,5 @@
-"""*My security credentials*: one's own password, keys, devices, and what else there is.
+"""*My security credentials*: the user's own password, keys and MFA devices.
 
-Each change is the IAM action of its name, in the person's own name, so policies with
-``${aws:username}`` decide here as they do for the API.
+Each change is an IAM action performed as the user, so policies with
+``${aws:username}`` apply here as they do at the API.
 """

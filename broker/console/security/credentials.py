@@ -1,11 +1,11 @@
-"""Access keys, certificates, SSH keys, service-specific credentials: making, ending."""
+"""Creating and deleting access keys, certificates, SSH keys and service credentials."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
 
-from broker.console.admin.visit import go, words
+from broker.console.admin.visit import go
 from broker.console.security.own import HOME, SERVICES, OwnCredentials
 from broker.errors import BrokerError, NoSuchEntity, ServiceUnavailable
 
@@ -21,7 +21,7 @@ _STATUSES = frozenset({"Active", "Inactive"})
 
 @dataclass(frozen=True, slots=True)
 class CredentialPage:
-    """A kind of credential: IAM's noun for it, its parameter, and where it is shown."""
+    """A kind of credential: IAM's noun and parameter for it, and its page."""
 
     noun: str
     parameter: str
@@ -59,7 +59,7 @@ KINDS = {
 
 
 async def new_key(own: OwnCredentials) -> Response:
-    """``POST /console/security/access-keys/new``: the secret is shown this once."""
+    """``POST /console/security/access-keys/new``: shows the secret, this once only."""
     made = (await own.iam("CreateAccessKey"))["AccessKey"]
     return await own.show(
         "secret.html",
@@ -67,12 +67,12 @@ async def new_key(own: OwnCredentials) -> Response:
         facts=(("Access key ID", made["AccessKeyId"]),),
         secret=("Secret access key", made["SecretAccessKey"]),
         back=HOME,
-        hint="Keep it where only you can read it, and put it into a profile with aws configure.",
+        hint="Keep it where only you can read it; aws configure stores it in a profile.",
     )
 
 
 async def new_service_credential(own: OwnCredentials) -> Response:
-    """``POST /console/security/services/new``: for one service."""
+    """``POST /console/security/services/new``: a credential for one service."""
     made = await own.iam(
         "CreateServiceSpecificCredential", ServiceName=own.visit.text("service")
     )
@@ -89,7 +89,7 @@ async def reset_service_credential(own: OwnCredentials) -> Response:
 
 
 async def upload(own: OwnCredentials) -> Response:
-    """``/console/security/upload``: a certificate's or public key's text."""
+    """``/console/security/upload``: upload a certificate or public key."""
     name, kind = _kind(own)
     if not kind.upload:
         raise NoSuchEntity("There is no such page.")
@@ -101,7 +101,7 @@ async def upload(own: OwnCredentials) -> Response:
         except ServiceUnavailable:
             raise
         except BrokerError as error:
-            problem, status = words(error), error.status
+            problem, status = error.words, error.status
         else:
             return go(kind.page, done="uploaded")
     return await own.show(
@@ -110,7 +110,7 @@ async def upload(own: OwnCredentials) -> Response:
 
 
 async def set_status(own: OwnCredentials) -> Response:
-    """``POST /console/security/status``: on or off."""
+    """``POST /console/security/status``: activate or deactivate."""
     _, kind = _kind(own)
     status = own.visit.text("status")
     if status not in _STATUSES:
@@ -122,7 +122,7 @@ async def set_status(own: OwnCredentials) -> Response:
 
 
 async def remove(own: OwnCredentials) -> Response:
-    """``/console/security/remove``: asks once more; with POST it is done."""
+    """``/console/security/remove``: GET asks for confirmation, POST deletes."""
     name, kind = _kind(own)
     identifier = own.visit.text("id")
     if not own.visit.posted:
@@ -145,7 +145,7 @@ async def _show_service_secret(own: OwnCredentials, made: dict[str, Any]) -> Res
             made["ServicePassword" if is_password else "ServiceCredentialSecret"],
         ),
         back=SERVICES,
-        hint="Whoever loses it gives the credential a new one.",
+        hint="If you lose it, create a new secret for the credential.",
     )
 
 

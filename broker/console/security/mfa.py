@@ -1,11 +1,11 @@
-"""One's own MFA devices: authenticator apps and hardware tokens, and their end."""
+"""The user's own MFA devices: authenticator apps and hardware tokens."""
 
 import base64
 import re
 
 from starlette.responses import Response
 
-from broker.console.admin.visit import Visit, go, words
+from broker.console.admin.visit import Visit, go
 from broker.console.security.overview import device_kind
 from broker.console.security.own import HOME, OwnCredentials
 from broker.errors import (
@@ -30,7 +30,7 @@ _PICTURES = "img-src 'self'"
 
 
 async def choose(own: OwnCredentials) -> Response:
-    """``GET /console/security/mfa/new``: which kind of device."""
+    """``GET /console/security/mfa/new``: choose the kind of device."""
     origin = own.visit.frame.context.deps.public_origin
     return await own.show(
         "mfa_new.html", passkeys=find_relying_party(origin) is not None
@@ -38,13 +38,13 @@ async def choose(own: OwnCredentials) -> Response:
 
 
 async def app(own: OwnCredentials) -> Response:
-    """``/console/security/mfa/app``: a name; with POST the device's seed and picture."""
+    """``/console/security/mfa/app``: GET asks for a name, POST shows the seed."""
     visit = own.visit
     name = visit.text("name") or own.user_name or ""
     if not visit.posted:
         return await own.show("mfa_app.html", name=name, taken=False)
     try:
-        if visit.ticked("replace"):
+        if visit.is_checked("replace"):
             await visit.iam("DeleteVirtualMFADevice", SerialNumber=_serial(visit, name))
         made = await visit.iam("CreateVirtualMFADevice", VirtualMFADeviceName=name)
     except ServiceUnavailable:
@@ -53,10 +53,10 @@ async def app(own: OwnCredentials) -> Response:
         taken = isinstance(error, EntityAlreadyExists)
         return await own.show(
             "mfa_app.html",
-            words(error),
+            error.words,
             error.status,
             name=name[:128],
-            taken=taken or visit.ticked("replace"),
+            taken=taken or visit.is_checked("replace"),
         )
     device = made["VirtualMFADevice"]
     return await _show_seed(
@@ -68,10 +68,10 @@ async def app(own: OwnCredentials) -> Response:
 
 
 async def enable_app(own: OwnCredentials) -> Response:
-    """``POST /console/security/mfa/app/enable``: two codes, or never mind."""
+    """``POST /console/security/mfa/app/enable``: two codes, or cancel."""
     visit = own.visit
     serial = visit.text("serial")
-    if visit.ticked("cancel"):
+    if visit.is_checked("cancel"):
         await visit.iam("DeleteVirtualMFADevice", SerialNumber=serial)
         return go(HOME)
     try:
@@ -81,7 +81,7 @@ async def enable_app(own: OwnCredentials) -> Response:
     except BrokerError as error:
         return await _show_seed(
             own,
-            words(error),
+            error.words,
             error.status,
             serial=serial[:256],
             seed=visit.text("secret"),
@@ -91,17 +91,17 @@ async def enable_app(own: OwnCredentials) -> Response:
 
 
 async def token(own: OwnCredentials) -> Response:
-    """``/console/security/mfa/token``: a hardware token's number and two codes."""
+    """``/console/security/mfa/token``: a hardware token, by serial number and codes."""
     return await _with_codes(own, "mfa_token.html", "EnableMFADevice", "device")
 
 
 async def resync(own: OwnCredentials) -> Response:
-    """``/console/security/mfa/resync``: two codes of a device whose clock is off."""
+    """``/console/security/mfa/resync``: resync a device with two codes."""
     return await _with_codes(own, "mfa_resync.html", "ResyncMFADevice", "resynced")
 
 
 async def remove(own: OwnCredentials) -> Response:
-    """``/console/security/mfa/remove``: asks once more; with POST it is done."""
+    """``/console/security/mfa/remove``: GET asks for confirmation, POST removes."""
     visit = own.visit
     serial = visit.text("serial")
     if not visit.posted:
@@ -128,14 +128,14 @@ async def _with_codes(
         except ServiceUnavailable:
             raise
         except BrokerError as error:
-            problem, status = words(error), error.status
+            problem, status = error.words, error.status
         else:
             return go(HOME, done=done)
     return await own.show(template, problem, status, serial=serial[:256])
 
 
 async def _prove(own: OwnCredentials, action: str, serial: str) -> None:
-    # People write codes as their app shows them, in two groups.
+    # Apps show a code in two groups, and people type the space.
     first, second = (
         own.visit.text(f"{which}_code").replace(" ", "")
         for which in ("first", "second")
@@ -157,7 +157,7 @@ async def _show_seed(
     seed: str,
     picture: str,
 ) -> Response:
-    """The page comes again after a wrong code with what the browser sent back."""
+    """Show the seed; after a wrong code, again as the browser sent it back."""
     page = await own.show(
         "mfa_seed.html",
         problem,

@@ -1,4 +1,4 @@
-"""What there is: the page itself, and the one of other services' credentials."""
+"""The overview of the user's credentials, and the page of service credentials."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,22 +11,22 @@ from broker.identities.passkeys import is_passkey
 
 _DONE = {
     "password": "Your password was changed.",
-    "device": "The MFA device is yours. You will be asked for it when you sign in.",
-    "resynced": "The device and the broker agree on the time again.",
-    "device-gone": "The MFA device is not yours any more.",
-    "device-kept": "The MFA device is not yours any more. It is still there, because you"
-    " may not delete it (iam:DeleteVirtualMFADevice).",
+    "device": "The MFA device was assigned. You will be asked for it when you sign in.",
+    "resynced": "The device was resynced.",
+    "device-gone": "The MFA device was removed.",
+    "device-kept": "The MFA device was unassigned. It still exists, because you are not"
+    " allowed to delete it (iam:DeleteVirtualMFADevice).",
     "key-gone": "The access key was deleted.",
     "status": "The credential's status was changed.",
     "gone": "The credential was deleted.",
-    "uploaded": "It was uploaded.",
+    "uploaded": "The upload succeeded.",
 }
 
 
 async def overview(own: OwnCredentials) -> Response:
     """``GET /console/security``: password, MFA devices, access keys, certificates."""
-    devices = await own.listed("ListMFADevices", "MFADevices")
-    keys = await own.listed("ListAccessKeys", "AccessKeyMetadata")
+    devices = await own.list_own("ListMFADevices", "MFADevices")
+    keys = await own.list_own("ListAccessKeys", "AccessKeyMetadata")
     return await own.show(
         "overview.html",
         done=_DONE.get(own.visit.text("done"), ""),
@@ -35,7 +35,7 @@ async def overview(own: OwnCredentials) -> Response:
         kind_of=device_kind,
         keys=keys,
         uses=[await _last_use(own, key) for key in keys.rows],
-        certificates=await own.listed("ListSigningCertificates", "Certificates"),
+        certificates=await own.list_own("ListSigningCertificates", "Certificates"),
     )
 
 
@@ -44,15 +44,15 @@ async def services(own: OwnCredentials) -> Response:
     return await own.show(
         "services.html",
         done=_DONE.get(own.visit.text("done"), ""),
-        ssh_keys=await own.listed("ListSSHPublicKeys", "SSHPublicKeys"),
-        credentials=await own.listed(
+        ssh_keys=await own.list_own("ListSSHPublicKeys", "SSHPublicKeys"),
+        credentials=await own.list_own(
             "ListServiceSpecificCredentials", "ServiceSpecificCredentials"
         ),
     )
 
 
 def device_kind(serial: str) -> str:
-    """What an MFA device is, in words."""
+    """The kind of an MFA device, for display."""
     if is_passkey(serial):
         return "Passkey or security key"
     return "Authenticator app" if serial.startswith("arn:") else "Hardware token"
@@ -61,7 +61,7 @@ def device_kind(serial: str) -> str:
 async def _last_use(
     own: OwnCredentials, key: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
-    """When a key was used last; None when that may not be seen."""
+    """When a key was last used; None when the user may not see it."""
     try:
         found = await own.visit.iam(
             "GetAccessKeyLastUsed", AccessKeyId=key["AccessKeyId"]

@@ -1,4 +1,4 @@
-"""Who looks at their own credentials, and calls about themselves."""
+"""A user's visit to the pages of their own credentials."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.console.admin.visit import Visit, visited, words
+from broker.console.admin.visit import Visit, visited
 from broker.console.page_frame import PageFrame
 from broker.console.rendering import Handler
 from broker.errors import AccessDenied
@@ -23,14 +23,14 @@ Page = Callable[["OwnCredentials"], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class OwnList:
-    """What a list has, or why it is not shown."""
+    """The rows of a list, or why it was refused."""
 
     rows: tuple[Mapping[str, Any], ...] = ()
     refused: str = ""
 
 
 class OwnCredentials:
-    """A visit of a user, or of root, who has credentials of their own."""
+    """A visit of an IAM user or the root user, who have credentials of their own."""
 
     def __init__(self, visit: Visit) -> None:
         self.visit = visit
@@ -38,28 +38,28 @@ class OwnCredentials:
 
     @property
     def is_root(self) -> bool:
-        """Whether it is the account's root, who has no name."""
+        """Whether this is the root user, who has no user name."""
         return self.user_name is None
 
     async def iam(self, action: str, **given: object) -> Mapping[str, Any]:
-        """An IAM action about oneself.
+        """Perform an IAM action on the user's own credentials.
 
         Raises:
-            BrokerError: it failed, and the audit says so.
+            BrokerError: The action failed; the failure is audited.
         """
         return await self.visit.iam(action, UserName=self.user_name, **given)
 
-    async def listed(self, action: str, member: str) -> OwnList:
-        """Everything of a kind, which is a handful; a refusal in its place."""
+    async def list_own(self, action: str, member: str) -> OwnList:
+        """List the user's credentials of one kind, or say why that was refused."""
         try:
             return OwnList(tuple((await self.iam(action))[member]))
         except AccessDenied as error:
-            return OwnList(refused=words(error))
+            return OwnList(refused=error.words)
 
     async def show(
         self, template: str, problem: str = "", status: int = 200, **context: object
     ) -> Response:
-        """A page of this part of the console."""
+        """Show a page from ``templates/security``."""
         return await self.visit.show(
             f"security/{template}",
             HERE,
@@ -72,9 +72,9 @@ class OwnCredentials:
 
 
 def owned(frame: PageFrame, page: Page) -> Handler:
-    """The handler of a page for whoever has credentials of their own.
+    """Make a handler of a page for users with credentials of their own.
 
-    Somebody else is told what applies to them.
+    Role sessions and federated users get a page that says where theirs come from.
     """
 
     async def answer(visit: Visit) -> Response:

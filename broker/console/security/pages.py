@@ -1,4 +1,4 @@
-"""Which address is which page of *My security credentials*."""
+"""The routes of *My security credentials*."""
 
 from collections.abc import Iterable
 
@@ -33,13 +33,13 @@ _PAGES: tuple[tuple[str, list[str], Page], ...] = (
 
 
 class SecurityPages:
-    """All of them."""
+    """The pages of *My security credentials*."""
 
     def __init__(self, frame: PageFrame) -> None:
         self._frame = frame
 
     def routes(self) -> Iterable[Route]:
-        """Where the pages are."""
+        """Their routes."""
         return (
             (path, methods, owned(self._frame, page)) for path, methods, page in _PAGES
         )

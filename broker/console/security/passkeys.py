@@ -1,20 +1,20 @@
-"""Making a passkey: the browser asks an authenticator, and posts its answer."""
+"""Registering a passkey: the browser asks an authenticator and posts its response."""
 
 from starlette.responses import Response
 
 from broker.actions.signin.passkeys import NO_PARTY
-from broker.console.admin.visit import go, words
+from broker.console.admin.visit import go
 from broker.console.security.own import HOME, OwnCredentials
 from broker.errors import AccessDenied, BrokerError, ServiceUnavailable
 from broker.protocols.webauthn import find_relying_party
 
 PASSKEY = "/console/security/mfa/passkey"
 
-_NO_SCRIPT = "The browser sent no answer of an authenticator: passkeys need JavaScript."
+_NO_SCRIPT = "The browser sent no passkey response. Passkeys need JavaScript."
 
 
 async def passkey(own: OwnCredentials) -> Response:
-    """``/console/security/mfa/passkey``: a name and a ceremony; POST its answer."""
+    """``/console/security/mfa/passkey``: GET starts a registration, POST ends it."""
     visit = own.visit
     if find_relying_party(visit.frame.context.deps.public_origin) is None:
         return await own.show("mfa_no_passkeys.html", NO_PARTY)
@@ -35,16 +35,16 @@ async def passkey(own: OwnCredentials) -> Response:
         except (AccessDenied, ServiceUnavailable):
             raise
         except BrokerError as error:
-            problem, status = words(error), error.status
+            problem, status = error.words, error.status
         else:
             problem, status = _NO_SCRIPT, 400
-    # Each answer counts once: every page comes with a challenge of its own.
-    begun = await visit.perform("signin", "CreatePasskeyOptions")
+    # A challenge can be answered once, so every page gets a new one.
+    created = await visit.perform("signin", "CreatePasskeyOptions")
     return await own.show(
         "mfa_passkey.html",
         problem,
         status,
         name=name[:64],
-        options=begun["Options"],
-        ceremony=begun["Ceremony"],
+        options=created["Options"],
+        ceremony=created["Ceremony"],
     )

@@ -1,18 +1,18 @@
-"""Changing one's own password."""
+"""Changing the user's own password."""
 
 from starlette.responses import Response
 
-from broker.console.admin.visit import go, words
+from broker.console.admin.visit import go
 from broker.console.security.own import HOME, OwnCredentials
 from broker.errors import BrokerError, ServiceUnavailable
 from broker.identities.password_policy import requirements
 
 _BAD_REQUEST = 400
-_DIFFERENT = "The two new passwords are not the same."
+_DIFFERENT = "The two new passwords do not match."
 
 
 async def change_password(own: OwnCredentials) -> Response:
-    """``/console/security/password``: the form, and with POST the change."""
+    """``/console/security/password``: the form; a POST changes the password."""
     problem, status = "", 200
     if own.visit.posted:
         try:
@@ -20,7 +20,7 @@ async def change_password(own: OwnCredentials) -> Response:
         except ServiceUnavailable:
             raise
         except BrokerError as error:
-            problem, status = words(error), error.status
+            problem, status = error.words, error.status
         except ValueError as error:
             problem, status = str(error), _BAD_REQUEST
         else:
@@ -36,7 +36,7 @@ async def change_password(own: OwnCredentials) -> Response:
 
 
 async def _change(own: OwnCredentials) -> None:
-    # As they were typed: white space counts.
+    # Not `visit.text`, which strips: white space is part of a password.
     old, new, again = (
         own.visit.form.find(name) or ""
         for name in ("old_password", "new_password", "new_password_again")

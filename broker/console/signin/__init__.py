@@ -1,1 +1,1 @@
-"""Signing in and out: every way to prove who one is, up to the console session."""
+"""Signing in and out: from the proof of identity to the console session."""

@@ -1,4 +1,4 @@
-"""``/signin``: where to begin, and where one ends up after leaving."""
+"""``/signin``: the account chooser, an account's sign-in page, and the sign-out page."""
 
 import re
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from broker.model.entities import SamlProvider
 
 _ACCOUNT = re.compile(r"[0-9]{12}|[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]", re.ASCII)
 _NO_PLACE = (
-    "Write the account's number (twelve digits) or its alias (lower-case letters,"
+    "Enter the account's number (twelve digits) or its alias (lower-case letters,"
     " digits and hyphens)."
 )
 _LONGEST_TYPED = 80
@@ -34,7 +34,7 @@ _OK, _BAD = 200, 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignInForm:
-    """What the page of an account is asked for, and what was typed on it."""
+    """The fields of an account's sign-in page, as shown or as submitted."""
 
     place: str
     destination: str = ""
@@ -44,7 +44,7 @@ class SignInForm:
 
 
 class SignIn:
-    """The pages outside."""
+    """The pages shown before sign-in."""
 
     def __init__(self, context: ConsoleContext, oidc: OidcSignIn) -> None:
         self._context = context
@@ -53,7 +53,7 @@ class SignIn:
         self._oidc = oidc
 
     async def begin_page(self, request: Request) -> Response:
-        """``/signin``: which account; the one that this browser is known to, at once."""
+        """``/signin``: ask for the account, or go to the one this browser used last."""
         form = await read_form(request)
         destination = self._destination(form.find("Destination"))
         typed = form.find("account")
@@ -78,7 +78,7 @@ class SignIn:
         )
 
     async def account_page(self, request: Request) -> Response:
-        """``/signin/{alias or id}``; says the same of any account."""
+        """``/signin/{alias or id}``; does not reveal whether the account exists."""
         place = require_place(request)
         form = await read_form(request)
         known = self._context.known.find(request)
@@ -101,7 +101,7 @@ class SignIn:
         problem: str = "",
         status: int = 200,
     ) -> Response:
-        """The page of an account; ``problem`` is what the last attempt met."""
+        """Render an account's page; ``problem`` says why the last attempt failed."""
         browser = self._context.login_states.browser_of(request)
         known = self._context.known.find(request)
         last = known.way if known and known.place == wanted.place else ""
@@ -126,7 +126,7 @@ class SignIn:
         return page
 
     async def begin(self, request: Request) -> Response:
-        """``/signin/{account}/with/{provider}``: off to the identity provider."""
+        """``/signin/{account}/with/{provider}``: redirect to the identity provider."""
         refuse_prefetch(request)
         form = await read_form(request)
         account: str = request.path_params["account"]
@@ -145,7 +145,7 @@ class SignIn:
         return response
 
     async def signed_out(self, request: Request) -> Response:
-        """After signing out; the session at the identity provider may go on."""
+        """The page after sign-out, with a link to sign out at the provider as well."""
         handle = (await read_form(request)).find("there") or ""
         login = await self._context.logins.find_way_out(handle) if handle else None
         return self._context.pages.show(
@@ -156,7 +156,7 @@ class SignIn:
         )
 
     async def find_account(self, place: str) -> Account | None:
-        """The account that an address names."""
+        """Find the account by the number or alias in an address."""
         directory = self._context.deps.directory
         number = await self._ways.find_number(place)
         return None if number is None else await directory.find_account(number)
@@ -165,7 +165,7 @@ class SignIn:
         self, request: Request, response: Response, account: str, way: SignInOption
     ) -> None:
         known = self._context.known.find(request)
-        # Links name the account's number, people its alias: the same account.
+        # Links carry the account's number, people type its alias: same account.
         if known is not None and account in {known.place, known.account}:
             known = replace(known, way=way.id)
         else:
@@ -177,16 +177,16 @@ class SignIn:
 
     @property
     def _endpoints(self) -> dict[str, str]:
-        """What administrators of identity providers look for."""
+        """The URLs that an identity provider's administrator needs."""
         origin = self._context.deps.public_origin
         return {"acs": f"{origin}/saml", "federation": f"{origin}/federation"}
 
 
 def require_place(request: Request) -> str:
-    """The account's number or alias in the address; it need not exist.
+    """Return the account number or alias in the path; it need not exist.
 
     Raises:
-        NoSuchEntity: it is neither.
+        NoSuchEntity: It is neither.
     """
     place: str = request.path_params["account"]
     if not _ACCOUNT.fullmatch(place):
@@ -195,18 +195,18 @@ def require_place(request: Request) -> str:
 
 
 def _place(typed: str) -> str:
-    """People write numbers in groups, and aliases with capitals."""
+    """Normalize what was typed: numbers come in groups, aliases in capitals."""
     digits = re.sub(r"[\s-]", "", typed[:_LONGEST_TYPED])
     return digits if digits.isascii() and digits.isdigit() else typed.strip().lower()
 
 
 def _first(ways: tuple[SignInOption, ...], last: str) -> list[SignInOption]:
-    """The one that was taken last before the others."""
+    """Put the option that was used last first."""
     return sorted(ways, key=lambda way: way.id != last)
 
 
 def _link(way: SignInOption, last: str, destination: str) -> SignInLink:
-    note = "You came in this way last time" if way.id == last else ""
+    note = "Last used" if way.id == last else ""
     return SignInLink(way.label, _with(way.url, destination), note)
 
 

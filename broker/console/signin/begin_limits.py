@@ -1,7 +1,7 @@
-"""How often a sign-in may begin: a limit a second for each address, and for all.
+"""Rate limits on starting a sign-in: per source address and for the installation.
 
-Anybody may begin one, and each costs a write, a signature or a question to an identity
-provider. What begins is counted before any of that is done.
+Anyone can start one, and each costs a write, a signature or a request to an identity
+provider. It is counted before any of that work is done.
 """
 
 from starlette.requests import Request
@@ -13,30 +13,30 @@ from broker.console.request_info import source_address
 from broker.errors import Throttling
 
 PER_ADDRESS = 10
-"""A second; of IPv6 of a network. A company's people often share an address."""
+"""Per second and address (for IPv6 per network); whole companies share an address."""
 
 OF_ALL = 100
-"""A second, in the whole installation: a signature takes about a millisecond."""
+"""Per second for the whole installation; a signature takes about a millisecond."""
 
 _SPACE = "sign-ins-begun"
-_EVERYBODY = b"all"
-_BUSY = "Too many sign-ins begin just now. Try again in a moment."
+_EVERYONE = b"all"
+_BUSY = "Too many sign-ins are being started. Try again in a moment."
 
 
 class BeginLimits:
-    """Counts in the cache of all workers; each worker alone while that is away."""
+    """Counts in the shared cache; per worker while the cache is unavailable."""
 
     def __init__(self, deps: ConsoleDeps) -> None:
         self._rates = RateLimits(deps.cache, deps.clock, calls_per_second=0)
 
     async def require(self, request: Request) -> None:
-        """Count a sign-in that begins.
+        """Count the start of a sign-in.
 
         Raises:
-            Throttling: it is one too many.
+            Throttling: A limit is exceeded.
         """
-        # The address first: whoever is over their own limit takes nothing of all's.
+        # By address first, so that one abuser cannot use up the limit for everyone.
         address = limit_of_address(source_address(request)).key
-        for key, most in ((address, PER_ADDRESS), (_EVERYBODY, OF_ALL)):
+        for key, most in ((address, PER_ADDRESS), (_EVERYONE, OF_ALL)):
             if not await self._rates.allow(_SPACE, key, per_second=most):
-                raise Throttling(_BUSY, detail=f"more than {most} begin a second")
+                raise Throttling(_BUSY, detail=f"more than {most} started per second")

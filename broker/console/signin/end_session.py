@@ -1,4 +1,4 @@
-"""The end of a console session at its owner's wish, for good and on record."""
+"""Ending a console session on sign-out, durably and with an audit record."""
 
 from datetime import datetime
 
@@ -11,10 +11,10 @@ from broker.model.request import Door
 
 
 async def end_session(context: ConsoleContext, request: Request, who: SignedIn) -> None:
-    """End a session, the one that it was switched from, and the login behind them.
+    """End a session, the session it was switched from, and the login behind them.
 
     Raises:
-        ServiceUnavailable: a store is away; what was not ended goes on.
+        ServiceUnavailable: A store is unavailable; what has not ended yet goes on.
     """
     origin = await context.sessions.find_origin(who, context.deps.clock.now())
     if isinstance(origin, SignedIn):
@@ -29,7 +29,7 @@ async def _end(context: ConsoleContext, request: Request, who: SignedIn) -> None
     async def prove(_now: datetime) -> Caller:
         return who.caller
 
-    # The console takes changes by POST alone; links sign out, too, as AWS's do.
+    # The console changes things by POST only, but AWS's sign-out links are GETs.
     door = Door.CONSOLE if request.method == "POST" else Door.FEDERATION
     await context.perform(
         request,

@@ -83,14 +83,14 @@ class Federation:
     async def _prove(
         self, key_id: str, secret: str, token: str, now: datetime
     ) -> Caller:
-        """The caller whose credentials these are: all three of them."""
+        """Return the caller, if key id, secret key and token belong together."""
         try:
             resolved = await self._context.deps.resolver.resolve(key_id, token, now)
         except (ExpiredToken, InvalidClientTokenId) as error:
             raise ValidationError(
                 _BAD_CREDENTIALS, detail=f"{error.code}: {error.detail}"
             ) from error
-        # The key id and token alone prove nothing: they travel in presigned URLs.
+        # Key id and token alone prove nothing: presigned URLs carry both.
         if not hmac.compare_digest(
             resolved.secret.reveal().encode(), secret.encode("utf-8", "replace")
         ):
@@ -129,17 +129,19 @@ class Federation:
 
 
 def _read_session(text: str) -> tuple[str, str, str]:
-    """The three members of ``Session``.
+    """Parse ``Session`` into its session id, key and token.
 
     Raises:
-        ValidationError: it is not that object, or a member is no text.
+        ValidationError: It is not a JSON object with those three strings.
     """
     found: dict[str, Any] = {}
     if len(text) <= _LONGEST_SESSION:
         try:
             found = parse_object(text.encode("utf-8", "surrogatepass"))
         except ValueError as error:
-            raise ValidationError(_BAD_CREDENTIALS, detail="no JSON object") from error
+            raise ValidationError(
+                _BAD_CREDENTIALS, detail="not a JSON object"
+            ) from error
     values = [found.get(name) for name in ("sessionId", "sessionKey", "sessionToken")]
     texts = [value for value in values if isinstance(value, str) and value]
     if len(texts) != len(values):
@@ -151,5 +153,5 @@ def _read_session(text: str) -> tuple[str, str, str]:
 
 def _read_duration(text: str) -> int:
     if len(text) > _LONGEST_DURATION or not (text.isascii() and text.isdigit()):
-        raise ValidationError(_INCORRECT, detail="SessionDuration is no number")
+        raise ValidationError(_INCORRECT, detail="SessionDuration is not a number")
     return int(text)

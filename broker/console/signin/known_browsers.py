@@ -1,7 +1,7 @@
-"""What a browser is remembered by: the account, the user, the way that was chosen.
+"""The cookie that remembers a browser's account, user and sign-in option.
 
-The cookie is sealed, so that only a browser in which a user signed in can say so; see
-`broker.authn.attempts` for what that is good for. It proves nothing else.
+It is sealed, so that only a browser in which the user has signed in can present it:
+`broker.authn.attempts` counts such browsers separately. It proves nothing else.
 """
 
 import base64
@@ -20,7 +20,7 @@ from broker.sessions.vault import SealBrokenError
 
 _NAME = "broker-known"
 _LIFE = timedelta(days=400)
-"""The longest that browsers keep a cookie."""
+"""Browsers cap a cookie's lifetime at 400 days (RFC 6265bis 5.5)."""
 
 _LONGEST = 2048
 _PURPOSE = ("known-browser", "", "", "cookie")
@@ -28,12 +28,12 @@ _PURPOSE = ("known-browser", "", "", "cookie")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownBrowser:
-    """What is remembered.
+    """The content of the cookie.
 
-    ``place`` is the account as its sign-in address names it; ``way`` the id of the
-    identity provider that was chosen last. ``account``, ``user_id`` and ``id`` (new at
-    each sign-in) are set once the user ``name`` (empty: the root) signed in here with
-    a password.
+    ``place`` is the account as its sign-in URL names it, ``way`` the id of the
+    identity provider that was used last. ``account``, ``user_id`` and ``id`` (new at
+    each sign-in) are set once the user ``name`` (empty for the root user) has signed
+    in here with a password.
     """
 
     place: str
@@ -45,7 +45,7 @@ class KnownBrowser:
 
     @property
     def who(self) -> str:
-        """Who signed in with a password, as `broker.authn.attempts` counts them."""
+        """The user's name, in the form that `broker.authn.attempts` counts."""
         return counted_name(self.name, is_root=not self.name)
 
 
@@ -58,7 +58,7 @@ class KnownBrowsers:
         self._name = f"__Host-{_NAME}" if deps.secure else _NAME
 
     def find(self, request: Request) -> KnownBrowser | None:
-        """What this browser is known by; None for one that is not, or says nonsense."""
+        """Read the cookie; None when it is missing or not ours."""
         text = request.cookies.get(self._name, "")
         if not 0 < len(text) <= _LONGEST:
             return None
@@ -70,11 +70,11 @@ class KnownBrowsers:
             return None
 
     def remember(self, response: Response, known: KnownBrowser) -> None:
-        """Have the browser keep it."""
+        """Set the cookie."""
         plain = json.dumps(asdict(known)).encode("ascii")
         try:
             sealed = self._vault.seal(*_PURPOSE, plain)
-        except KeyringError:  # a convenience only
+        except KeyringError:  # signing in works without it
             return
         response.set_cookie(
             self._name,
@@ -87,7 +87,7 @@ class KnownBrowsers:
         )
 
     def forget(self, response: Response) -> None:
-        """Have the browser forget it."""
+        """Clear the cookie."""
         response.delete_cookie(
             self._name, path="/", secure=self._secure, httponly=True, samesite="lax"
         )

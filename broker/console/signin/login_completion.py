@@ -1,9 +1,9 @@
-"""The last step of every way in: is somebody else here, then the mint and the cookie.
+"""The last step of every sign-in: confirm a change of identity, mint, set the cookie.
 
-A proof that came by a cross-site post is parked under a handle first: such a post
-carries no cookie, so who is signed in shows only after the redirect. Each arrival is
-good for one mint, which spends it in the ledger; a mint that fails because a store is
-away leaves handle and proof as they were.
+A proof that came by a cross-site POST is parked under a handle first: such a request
+carries no cookie, so the current session is known only after a redirect. A login is
+good for one mint, which spends it in the ledger. When a mint fails because a store is
+unavailable, handle and proof stay usable.
 """
 
 from collections.abc import Mapping
@@ -41,23 +41,26 @@ from broker.sessions.one_time_use import one_time_use
 CONTINUE = "/signin/continue"
 PARKED = timedelta(seconds=60)
 ASKED = timedelta(minutes=5)
-"""For a person to answer; the proof's own end may come first."""
+"""For the user to confirm; the proof itself may expire earlier."""
 
 LONGEST_WAY = timedelta(minutes=30)
-"""From the beginning of a sign-in at an identity provider to the mint, and more."""
+"""An upper bound on the time from starting an OIDC sign-in to its mint."""
 
-USED_UP = "This sign-in link was used already, or it is too old. Start again where you came from."
+USED_UP = (
+    "This sign-in link has already been used or has expired. Start again where you"
+    " came from."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingLogin:
-    """Someone with a proof: an assertion or ID token for a role, or a sign-in token.
+    """A verified proof that has not been exchanged for a console session yet.
 
-    ``session_arn`` is who they will be, for the question and nothing else.
-    ``request_id`` is the request of ours that the assertion answers; ``token`` an ID
-    token of our own code flow, ``login`` the `ProviderLogin` that it makes, without it.
-    ``state`` tells that flow from all others. ``begun`` is the handle of a sign-in with
-    a password that showed all it has to.
+    ``session_arn`` is the identity it leads to, used for the confirmation page only.
+    ``request_id`` is our AuthnRequest that the assertion ``response`` answers.
+    ``token`` is the ID token of our own code flow, ``state`` identifies that flow, and
+    ``login`` has the fields of its `ProviderLogin` except the token. ``begun`` is the
+    handle of a password sign-in that has passed all its steps.
     """
 
     door: str
@@ -77,7 +80,7 @@ class PendingLogin:
 
 
 class LoginCompletion:
-    """Takes arrivals in."""
+    """Turns pending logins into console sessions."""
 
     def __init__(self, context: ConsoleContext) -> None:
         self._context = context
@@ -86,15 +89,15 @@ class LoginCompletion:
         self._handles = Handles(context.deps.cache, context.deps.vault, "arrival")
 
     async def park(self, arrival: PendingLogin, life: timedelta = PARKED) -> str:
-        """A handle."""
+        """Store a pending login under a new handle."""
         return await self._handles.put(asdict(arrival), self._now() + life)
 
     async def hand_over(self, arrival: PendingLogin) -> Response:
-        """Send the browser to where its cookies are seen."""
+        """Redirect to `CONTINUE`, a same-site request that carries the cookies."""
         return see_other(f"{CONTINUE}?handle={await self.park(arrival)}")
 
     async def resume(self, request: Request) -> Response:
-        """``/signin/continue``: GET after a hand-over, POST as an answer."""
+        """``/signin/continue``: GET after the redirect, POST from the confirmation."""
         refuse_prefetch(request)
         form = await read_form(request)
         if request.method == "POST":
@@ -111,11 +114,10 @@ class LoginCompletion:
         try:
             response = await take_in(request, arrival)
         except ServiceUnavailable as error:
-            # Nothing came of it: the same address works when all is well again.
+            # The handle is still good: reloading works once the store is back.
             return self._context.pages.show_error(request, error, door=arrival.door)
         except BrokerError as error:
             await self._handles.forget(handle)
-            # In the words of the door that they came by.
             return self._context.pages.show_error(
                 request, error, door=arrival.door, back=await self._back(arrival)
             )
@@ -125,7 +127,7 @@ class LoginCompletion:
     async def enter(
         self, request: Request, arrival: PendingLogin, status: int = 303
     ) -> Response:
-        """Let in, unless somebody else is signed in: then ask first."""
+        """Sign in, or ask first when the browser is signed in as someone else."""
         who = await self._context.find_session(request)
         if isinstance(who, SignedIn) and who.principal.arn != arrival.session_arn:
             handle = await self.park(arrival, ASKED)
@@ -142,7 +144,7 @@ class LoginCompletion:
     async def let_in(
         self, request: Request, arrival: PendingLogin, status: int = 303
     ) -> Response:
-        """Mint the console session and give its cookie: a new one each time."""
+        """Mint the console session and set a new cookie for it."""
         result, pending = await self._mint(request, arrival)
         credentials = result["Credentials"]
         context = self._context
@@ -164,7 +166,7 @@ class LoginCompletion:
             ),
         )
         await self._end_replaced(request)
-        # Whoever came to let a terminal in is still to be asked.
+        # A command-line login that led here still waits for an answer.
         waiting = await context.login_requests.find(request)
         onward = LOGIN if waiting else (arrival.destination or HOME)
         response = see_other(onward, status)
@@ -174,8 +176,8 @@ class LoginCompletion:
         return response
 
     async def _end_replaced(self, request: Request) -> None:
-        """End the session whose cookie makes room for the new one."""
-        # Whoever came is in, and the other's cookie is gone in any case.
+        """End the session whose cookie the new one replaces."""
+        # The new session stands either way, so a failure here must not undo it.
         with suppress(ServiceUnavailable), unnoted(request):
             replaced = await self._context.find_session(request)
             if isinstance(replaced, SignedIn):
@@ -184,10 +186,10 @@ class LoginCompletion:
     async def _mint(
         self, request: Request, arrival: PendingLogin
     ) -> tuple[Mapping[str, Any], PasswordProgress | None]:
-        """The console session; the proof is used up, and nothing else was.
+        """Mint the console session, using up the proof.
 
         Raises:
-            ValidationError: a sign-in token or a sign-in was used up before.
+            ValidationError: The sign-in token or sign-in was already used.
         """
         if not (arrival.begun or arrival.signin_token or arrival.token):
             return await self._assume(request, arrival), None
@@ -269,11 +271,11 @@ class LoginCompletion:
         return result
 
     async def caller_of(self, grant: SigninGrant | None, now: datetime) -> Caller:
-        """Who a sign-in token is for, as things stand now.
+        """Resolve the caller of a sign-in token.
 
         Raises:
-            ValidationError: there is no such token (any more).
-            ExpiredToken, InvalidClientTokenId: its session is no longer good.
+            ValidationError: The token does not exist or has expired.
+            ExpiredToken, InvalidClientTokenId: Its session is no longer valid.
         """
         if grant is None:
             raise ValidationError(USED_UP, detail="no such sign-in token")
@@ -284,7 +286,7 @@ class LoginCompletion:
         )
 
     async def _back(self, arrival: PendingLogin) -> str:
-        """Where this arrival began; empty when nobody can be led there."""
+        """The URL where this login started; empty when it is not a safe link."""
         provider_arn = arrival.provider_arn or arrival.login.get("provider_arn", "")
         if provider_arn:
             return await self._ways.back_to(provider_arn)

@@ -1,8 +1,8 @@
-"""Logout at an OpenID Connect provider: it tells us, or we send the browser there.
+"""Single logout with OpenID Connect providers, in both directions.
 
-The back channel brings a signed token and ends sessions with all that was made from
-them. The front channel proves nothing, so it does no more than the sign-out button.
-Neither answer says whether there was a session.
+A back-channel request carries a signed token and ends sessions with everything made
+from them. A front-channel request proves nothing, so it does no more than the
+sign-out button. Neither response reveals whether there was a session.
 
 Source: OpenID Connect Back-Channel Logout 1.0, 2.5 to 2.8; Front-Channel Logout 1.0,
 2 and 3; RP-Initiated Logout 1.0, 2.
@@ -50,29 +50,29 @@ FRONT_CHANNEL = "/signin/{account}/with/{provider}/frontchannel-logout"
 THERE = "/signin/sign-out-there"
 _NO_STORE = {"cache-control": "no-store"}
 _OK, _BAD, _UNAVAILABLE = 200, 400, 503
-_USED = "The logout token was used before."
-_TOO_OLD = "This way out is too old. Sign out at your identity provider itself."
+_USED = "The logout token was already used."
+_TOO_OLD = "This sign-out link has expired. Sign out at your identity provider instead."
 
 
 class _LogoutNotice:
-    """What a logout token says, and the logins that it is about."""
+    """A verified logout token and the logins that it ends."""
 
     token: LogoutToken
     logins: list[OpenLogin]
 
 
 class OidcLogout:
-    """The two channels in, and the way out."""
+    """Back-channel, front-channel and RP-initiated logout."""
 
     def __init__(self, context: ConsoleContext) -> None:
         self._context = context
         self._ways = SignInOptions(context)
 
     async def back_channel(self, request: Request) -> Response:
-        """``POST``, by the provider itself: a logout token."""
+        """``POST`` of a logout token, sent by the provider itself."""
         note(request, action="EndConsoleSessions")
         try:
-            await self._end_told(request)
+            await self._end_by_token(request)
         except ClientDisconnect:
             return Response(status_code=_BAD)
         except (ServiceUnavailable, IdpCommunicationError, StoreFailedError):
@@ -85,7 +85,7 @@ class OidcLogout:
         return Response(status_code=_OK, headers=_NO_STORE)
 
     async def front_channel(self, request: Request) -> Response:
-        """``GET``, by the person's browser, in a frame of the provider's page."""
+        """``GET`` by the user's browser, in a frame of the provider's page."""
         refuse_prefetch(request)
         form = await read_form(request)
         provider = await self._find_provider(request)
@@ -99,9 +99,9 @@ class OidcLogout:
             },
         )
         if issuer != (None if session_id is None else provider.url):
-            return page  # half of the pair, or another issuer's
-        own = await self._find_own(request, provider, session_id)
-        handles = [] if own is None else [own]
+            return page  # iss and sid come as a pair, and iss must be this provider
+        current = await self._find_current_login(request, provider, session_id)
+        handles = [] if current is None else [current]
         if session_id is not None:
             named = await self._context.logins.find(
                 provider.unique_id,
@@ -113,14 +113,14 @@ class OidcLogout:
             handles += (one.handle for one in named)
         if handles:
             await self._end_logins(request, provider, handles)
-        if own is not None:
+        if current is not None:
             self._context.cookie.clear(page)
         return page
 
     async def _end_logins(
         self, request: Request, provider: OidcProvider, handles: Sequence[str]
     ) -> None:
-        """End logins for good, and nothing that was made from them."""
+        """End logins, but nothing that was made from them."""
         longest = self._context.deps.clock.now() + LONGEST_SESSION
         await self._context.perform(
             request,
@@ -136,11 +136,11 @@ class OidcLogout:
             await self._context.logins.forget(handle)
 
     async def there(self, request: Request) -> Response:
-        """Off to the provider's own sign-out page, with the ID token as a hint.
+        """Redirect to the provider's end-session endpoint, with the ID token as hint.
 
         Raises:
-            ValidationError: what led here is too old.
-            IdpCommunicationError: the provider cannot be asked where to.
+            ValidationError: The link has expired.
+            IdpCommunicationError: The provider's configuration cannot be read.
         """
         refuse_prefetch(request)
         form = await read_form(request)
@@ -168,16 +168,16 @@ class OidcLogout:
             ) from error
         return see_other(url)
 
-    async def _end_told(self, request: Request) -> None:
-        """End what a logout token is about.
+    async def _end_by_token(self, request: Request) -> None:
+        """End the logins that a logout token names.
 
         Raises:
-            BrokerError: it is no logout token of this provider's, or was used.
+            BrokerError: The token is not a valid one of this provider, or was used.
         """
         form = await read_form(request)
         provider = await self._find_provider(request)
         client_id = parse_oidc_options(provider.options).client_id
-        logins, told = self._context.logins, _LogoutNotice()
+        logins, notice = self._context.logins, _LogoutNotice()
 
         async def prove(now: datetime) -> Proved:
             try:
@@ -185,7 +185,7 @@ class OidcLogout:
             except BrokerError as error:
                 nominee = Nominee(provider.account, provider)
                 raise ProofRefused.of(error, nominee) from error
-            told.token = token
+            notice.token = token
             await logins.tell(
                 provider.unique_id,
                 client_id,
@@ -193,7 +193,7 @@ class OidcLogout:
                 subject=token.subject,
                 issued_at=token.issued_at,
             )
-            told.logins = await logins.find(
+            notice.logins = await logins.find(
                 provider.unique_id,
                 client_id,
                 session_id=token.session_id,
@@ -201,8 +201,8 @@ class OidcLogout:
                 until=token.issued_at,
             )
             subject = token.subject
-            if not subject and told.logins:
-                subject = told.logins[0].login.subject
+            if not subject and notice.logins:
+                subject = notice.logins[0].login.subject
             return Proved(caller=_caller_of(provider, subject or ""))
 
         await self._context.perform(
@@ -210,11 +210,11 @@ class OidcLogout:
             Door.SIGN_IN,
             ("signin", "EndConsoleSessions"),
             DoorProof(prove),
-            lambda: self._ends(provider, client_id, told),
+            lambda: self._ends(provider, client_id, notice),
         )
-        for one in told.logins:
+        for one in notice.logins:
             await logins.forget(one.handle)
-        token = told.token
+        token = notice.token
         await logins.use_up(provider.unique_id, token.token_id, token.good_until)
 
     async def _verify(
@@ -228,10 +228,10 @@ class OidcLogout:
         return token
 
     def _ends(
-        self, provider: OidcProvider, client_id: str, told: "_LogoutNotice"
+        self, provider: OidcProvider, client_id: str, notice: _LogoutNotice
     ) -> dict[str, object]:
-        """What is to end: the logins that are known, and those that are not yet."""
-        token = told.token
+        """The action's parameters: known logins, and a mark for those under way."""
+        token = notice.token
         mark = told_mark(
             provider.unique_id,
             client_id,
@@ -242,14 +242,14 @@ class OidcLogout:
             session_id=token.session_id, issued_at=token.issued_at
         )
         return {
-            "AccessKeyIds": [one.access_key_id for one in told.logins],
+            "AccessKeyIds": [one.access_key_id for one in notice.logins],
             "EndMarks": [{"Mark": mark, "Until": until}],
         }
 
-    async def _find_own(
+    async def _find_current_login(
         self, request: Request, provider: OidcProvider, session_id: str | None
     ) -> str | None:
-        """The login of the very browser's session, where its cookie comes along."""
+        """The login of this browser's session, if the browser sent its cookie."""
         who = await self._context.find_session(request)
         if not isinstance(who, SignedIn | EndedSession) or not who.arrived.login:
             return None
@@ -268,7 +268,7 @@ class OidcLogout:
 
 
 def _caller_of(provider: OidcProvider, subject: str) -> Caller:
-    """A provider that speaks of a subject of its own, or of none."""
+    """The provider as caller, for one of its subjects or for none."""
     return Caller(
         principal=Principal.from_provider(
             PrincipalType.WEB_IDENTITY,

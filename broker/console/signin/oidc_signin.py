@@ -1,7 +1,7 @@
-"""Sign-in at an OpenID Connect provider: there with a code flow, back with a role.
+"""Sign-in at an OpenID Connect provider, by the authorization code flow.
 
-The ID token is verified like any web identity token, by the provider's registration
-in its account; nonce, state and browser tie it to the sign-in that was begun here.
+The ID token is verified like any web identity token, against the provider registered
+in the account; nonce, state and browser cookie bind it to the sign-in started here.
 
 Source: OpenID Connect Core 3.1; RFC 9700; RFC 9207 (iss).
 """
@@ -54,16 +54,16 @@ ROLE = "/signin/oidc/role"
 _CHOOSING = timedelta(minutes=5)
 _LONGEST_REASON = 200
 _NO_ROLE = (
-    "Your identity provider's token opens no role here: it has no roles claim, and no"
-    " group of yours is mapped to a role."
+    "Your identity provider's token gives you no role here: it has no roles claim, and"
+    " none of your groups is mapped to a role."
 )
-_REFUSED = "Your identity provider did not let you in."
-_UNREACHABLE = "Your identity provider cannot be reached, or cannot be used. Try again."
+_REFUSED = "Your identity provider refused the sign-in."
+_UNREACHABLE = "Your identity provider cannot be reached or used right now. Try again."
 
 
 @dataclass(frozen=True, slots=True)
 class ProvedLogin:
-    """Who came back, with what, and which roles that opens."""
+    """A verified ID token, the identity in it, and the roles it may assume."""
 
     identity: FederatedIdentity
     token: str
@@ -84,10 +84,10 @@ class OidcSignIn:
     async def begin(
         self, request: Request, provider: OidcProvider, destination: str
     ) -> Response:
-        """Send the browser to the provider.
+        """Redirect to the provider's authorization endpoint.
 
         Raises:
-            IdpCommunicationError: the provider's endpoints cannot be had.
+            IdpCommunicationError: The provider's endpoints cannot be read.
         """
         login_states = self._context.login_states
         browser = login_states.browser_of(request)
@@ -114,7 +114,7 @@ class OidcSignIn:
             )
         except (CodeFlowFailedError, SealBrokenError) as error:
             raise IdpCommunicationError(_UNREACHABLE, detail=str(error)) from error
-        return login_states.send_off(browser, url)
+        return login_states.redirect(browser, url)
 
     async def callback(self, request: Request) -> Response:
         """``GET /signin/oidc/callback``: the provider's answer."""
@@ -132,8 +132,8 @@ class OidcSignIn:
             if not isinstance(error, ServiceUnavailable | IdpCommunicationError):
                 await login_states.forget(state)
             raise
-        # The code is used up by now; what it brought waits where it can be asked for
-        # again, should a store be away just then.
+        # The code is spent by now, so the result is kept where it can be retried if
+        # a store is unavailable.
         arrivals = {
             arn: _arrival(proved, arn, begun["destination"], state)
             for arn in proved.role_arns
@@ -146,13 +146,13 @@ class OidcSignIn:
         return response
 
     async def choose(self, request: Request) -> Response:
-        """``POST /signin/oidc/role``: one of the offered roles."""
+        """``POST /signin/oidc/role``: sign in with one of the offered roles."""
         form = await read_form(request)
         require_same_origin(request, self._context.deps.public_origin)
         handle = form.require("handle")
         offered = await self._choices.find(handle)
         if offered is None:
-            raise ValidationError("This choice is too old. Start again.")
+            raise ValidationError("This choice has expired. Start again.")
         arrivals: dict[str, dict[str, Any]] = offered["arrivals"]
         wanted = form.require("roleIndex")
         if wanted not in arrivals:
@@ -167,10 +167,10 @@ class OidcSignIn:
     async def _list(
         self, request: Request, form: Form, begun: dict[str, Any]
     ) -> ProvedLogin:
-        """Who came back, and which roles that opens.
+        """Verify the provider's answer and list the roles it gives.
 
         Raises:
-            BrokerError: the sign-in proves nothing, or opens no role.
+            BrokerError: The answer is not valid, or gives no role.
         """
         account = parse_account_id(begun["account"])
         found: list[ProvedLogin] = []
@@ -205,7 +205,7 @@ class OidcSignIn:
     async def _refused(
         self, error: BrokerError, account: AccountId, host_and_path: str
     ) -> ProofRefused:
-        """Let the refusal be found with the provider that was asked."""
+        """Record the refusal with the provider that was asked."""
         provider: OidcProvider | None = None
         with suppress(StoreUnavailableError):
             provider = await self._context.deps.fresh.find_oidc_provider(
@@ -242,7 +242,7 @@ class OidcSignIn:
         identity = await deps.web_identity.prove(
             token, account=account, now=deps.clock.now()
         )
-        _require_own(identity, provider, options)
+        _require_client(identity, provider, options)
         claims = identity.claims
         _require_nonce(claims.get("nonce"), begun["nonce"])
         roles = offered_roles(identity, options)
@@ -283,16 +283,16 @@ class OidcSignIn:
         )
 
 
-def _require_own(
+def _require_client(
     identity: FederatedIdentity, provider: OidcProvider, options: OidcProviderOptions
 ) -> None:
-    """Hold the token to the provider and the client that were asked."""
+    """Require that the token is for the provider and client of this sign-in."""
     if identity.provider_id != provider.unique_id:
-        raise InvalidIdentityToken(detail=f"the token is {identity.provider_arn}'s")
+        raise InvalidIdentityToken(detail=f"the token is for {identity.provider_arn}")
     if identity.audience != options.client_id:
         raise InvalidIdentityToken(
             detail=f"the token is for client {identity.audience!r:.100},"
-            f" the sign-in is {options.client_id!r}'s"
+            f" the sign-in for {options.client_id!r}"
         )
 
 
@@ -308,10 +308,10 @@ def _session_name(
     identity: FederatedIdentity,
     options: OidcProviderOptions,
 ) -> str:
-    """The name of whoever signs in: a claim's that is their own, or the subject.
+    """The role session name: from a claim that identifies the user, or the subject.
 
-    An address that the provider did not verify may be somebody else's, and a preferred
-    user name need not be one person's (OpenID Connect Core 1.0, 5.7).
+    An e-mail address that the provider did not verify may belong to someone else, and
+    ``preferred_username`` is not unique (OpenID Connect Core 1.0, 5.7).
     """
     own = options.name_claims
     verified = claims.get("email_verified")
@@ -332,7 +332,7 @@ def _session_name(
 def _login(
     identity: FederatedIdentity, claims: Mapping[str, Any], *, can_end: bool
 ) -> dict[str, Any]:
-    """The `ProviderLogin` that a verified token makes, without the token."""
+    """The fields of the `ProviderLogin` of a verified token, except the token."""
     session_id = claims.get("sid")
     return {
         "provider_arn": identity.provider_arn,

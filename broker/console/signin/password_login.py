@@ -1,4 +1,4 @@
-"""The end of a sign-in with a password: the mint, and what the browser remembers."""
+"""The end of a password sign-in: the mint and the browser's cookie."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 
 
 class PasswordLogins:
-    """Takes in whoever showed all that is asked for."""
+    """Mints the console session of a password sign-in that passed all its steps."""
 
     def __init__(self, context: ConsoleContext) -> None:
         self._context = context
@@ -33,13 +33,13 @@ class PasswordLogins:
     async def login(
         self, request: Request, handle: str
     ) -> tuple[Mapping[str, Any], PasswordProgress]:
-        """Use a sign-in up and mint its console session.
+        """Use up a sign-in and mint its console session.
 
         Raises:
-            ValidationError: it is not open (any more), or another browser's.
-            ProofUsed: it was used up before.
-            ServiceUnavailable: a store is away; the sign-in is still open.
-            AccessDenied: something that was shown no longer counts.
+            ValidationError: It is not open, or another browser started it.
+            ProofUsed: It was already used.
+            ServiceUnavailable: A store is unavailable; the sign-in stays open.
+            AccessDenied: The user, password or factor is no longer valid.
         """
         deps = self._context.deps
         given: dict[str, Any] = {}
@@ -73,13 +73,13 @@ class PasswordLogins:
             deps.endpoints.find_region(raw_request(request)),
         )
         if pending.is_root:
-            _log.warning("the root signed in", account=pending.account)
+            _log.warning("root user signed in", account=pending.account)
         return result, pending
 
     def remember(
         self, request: Request, response: Response, pending: PasswordProgress
     ) -> None:
-        """Have the browser know who signed in, if they want that; forget otherwise."""
+        """Remember the user in the browser if they asked for it; else forget them."""
         known = self._context.known
         if not pending.remember:
             known.forget(response)
@@ -101,10 +101,10 @@ class PasswordLogins:
 async def pending_caller(
     directory: UserReader, pending: PasswordProgress, now: datetime
 ) -> Caller:
-    """The caller that a sign-in proves, as things stand now.
+    """Look up the caller of a sign-in.
 
     Raises:
-        AccessDenied: the user is gone.
+        AccessDenied: The user no longer exists.
     """
     context = {"aws:multifactorauthpresent": ("false",)}
     if pending.mfa_at is not None:
@@ -117,7 +117,7 @@ async def pending_caller(
         return Caller(principal=Principal.root(pending.account), context=context)
     user = await directory.find_user_by_id(pending.account, pending.holder)
     if user is None:
-        raise AccessDenied(detail=f"the user {pending.holder} is gone")
+        raise AccessDenied(detail=f"the user {pending.holder} no longer exists")
     return Caller(
         principal=Principal.user(
             pending.account, user_id=user.user_id, path=user.path, name=user.name

@@ -1,7 +1,7 @@
-"""Sign-ins that are under way: a password was shown, and is not all.
+"""The state of a password sign-in between its steps.
 
-What was shown so far stays here, bound to the browser and to a handle that each step
-uses up; the pages carry the handle alone.
+It stays on the server, bound to the browser and to a handle that each step uses up;
+the pages carry only the handle.
 """
 
 from collections.abc import Mapping
@@ -20,21 +20,21 @@ from broker.model.arn import iam_arn
 from broker.sessions.one_time_use import OneTimeUse, one_time_use
 
 LIFE = timedelta(minutes=10)
-"""From the password to the end of the sign-in, however many steps there are."""
+"""From the password to the end of the sign-in, however many steps it takes."""
 
 _KEY = "password"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordProgress:
-    """Somebody who showed a password and is not signed in yet.
+    """A user who has given the right password and is not signed in yet.
 
     ``place`` is the account as the address named it. ``holder`` is the user's unique
-    id, or the account's number for root, whose ``name`` is empty. ``mark`` says which
-    password it was; ``began`` and ``mfa_at`` are seconds since 1970, ``factor`` the
-    serial number of the second factor that was shown. ``kept`` is what the kinds of
-    second factors need to remember between a page and its answer, by their names.
-    ``id`` stays through all the steps.
+    id, or the account number for the root user, whose ``name`` is empty. ``mark``
+    identifies the password that was used; ``began`` and ``mfa_at`` are in seconds
+    since the epoch; ``factor`` is the serial number of the second factor. ``kept``
+    holds the data of each kind of second factor between a page and its answer.
+    ``id`` stays the same through all steps.
     """
 
     place: str
@@ -54,59 +54,59 @@ class PasswordProgress:
 
     @property
     def use(self) -> OneTimeUse:
-        """The one console session that the sign-in is good for."""
+        """What the mint uses up: a sign-in is good for one console session."""
         began = datetime.fromtimestamp(self.began, UTC)
         return one_time_use("password-sign-in", self.id, until=began + LIFE)
 
     @property
     def is_root(self) -> bool:
-        """Whether it is the account's root."""
+        """Whether this is the account's root user."""
         return self.holder == self.account
 
     def keeping(self, kind: str, kept: Mapping[str, Any]) -> "PasswordProgress":
-        """With what a kind of second factor wants to remember."""
+        """Return a copy with the data of one kind of second factor."""
         return replace(self, kept={**self.kept, kind: kept})
 
 
 def root_arn(account: AccountId) -> str:
-    """The root's ARN."""
+    """The root user's ARN."""
     return iam_arn(account, "root")
 
 
 class PasswordProgressStore:
-    """Keeps them."""
+    """Stores `PasswordProgress` under handles bound to the browser."""
 
     def __init__(self, deps: ConsoleDeps, login_states: LoginStates) -> None:
         self._clock = deps.clock
-        self._starts = login_states
+        self._states = login_states
 
     async def put(self, request: Request, pending: PasswordProgress) -> str:
-        """A handle that this browser can use once."""
-        browser = self._starts.browser_of(request)
-        return await self._starts.put(browser, {_KEY: asdict(pending)})
+        """Store the state; return a handle that this browser can use once."""
+        browser = self._states.browser_of(request)
+        return await self._states.put(browser, {_KEY: asdict(pending)})
 
     async def finish(self, request: Request, handle: str) -> PasswordProgress:
-        """What is under a handle, for its browser, once.
+        """Read and remove the state under a handle of this browser.
 
         Raises:
-            ValidationError: there is nothing (any more), or it took too long.
+            ValidationError: There is none, or the sign-in took too long.
         """
-        return self._read(await self._starts.finish(request, handle))
+        return self._read(await self._states.finish(request, handle))
 
     async def require(self, request: Request, handle: str) -> PasswordProgress:
-        """Likewise, and the handle stays good."""
-        return self._read(await self._starts.require(request, handle))
+        """Like `finish`, but the handle stays valid."""
+        return self._read(await self._states.require(request, handle))
 
     async def reopen(
         self, request: Request, handle: str, pending: PasswordProgress
     ) -> None:
-        """Have a handle open again: nothing came of the step."""
-        browser = self._starts.browser_of(request)
-        await self._starts.reopen(browser, handle, {_KEY: asdict(pending)})
+        """Store the state again under its handle, after a step that failed."""
+        browser = self._states.browser_of(request)
+        await self._states.reopen(browser, handle, {_KEY: asdict(pending)})
 
     async def forget(self, handle: str) -> None:
-        """The sign-in led to its session."""
-        await self._starts.forget(handle)
+        """Remove the state once the session is minted."""
+        await self._states.forget(handle)
 
     def _read(self, value: dict[str, Any]) -> PasswordProgress:
         if _KEY not in value:

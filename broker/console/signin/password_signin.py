@@ -1,12 +1,12 @@
-"""Sign-in of IAM users, and of an account's root, with a password.
+"""Password sign-in of IAM users and the root user.
 
-    password   user name and password, at the account's page: here
+    password   user name and password, on the account's page: here
     factor     one of the user's second factors, if there are any: `password_steps`
-    change     a new password, if the old one is due: likewise
-    arrival    as from every other door: is somebody else here, the mint, the cookie
+    change     a new password, if it must be changed: `password_steps`
+    complete   as for every other sign-in: `login_completion`
 
-Whatever was wrong with account, user or password, the answer is one and takes the same
-time.
+Whether the account, the user or the password is wrong, the answer is the same and
+takes the same time.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ from broker.console.signin.password_login import pending_caller
 from broker.console.signin.password_progress import PasswordProgress, root_arn
 from broker.console.signin.password_steps import (
     PasswordSteps,
-    require_own,
+    require_own_form,
     status_of,
     words_of,
 )
@@ -53,17 +53,17 @@ from broker.model.request import Door, Given, RequestContext
 _ROOT = "root"
 _LONGEST_NAME = 64
 _HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
-"""As AWS records what was typed as a name that no user has: it may be a password."""
+"""What CloudTrail records for an unknown user name, which may be a mistyped password."""
 
 _WRONG = "Your authentication information is incorrect. Please try again."
 _EXPIRED = (
-    "Your password has expired. Only an administrator of the account can set a new one."
+    "Your password has expired. Ask an administrator of the account to set a new one."
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordForm:
-    """What somebody typed at the account's page."""
+    """The submitted form of an account's sign-in page."""
 
     place: str
     name: str
@@ -74,11 +74,11 @@ class PasswordForm:
 
 
 Verified = tuple[str, str, LoginProfile, PasswordState]
-"""Name (empty for root) and ARN of who it is, the password, and what that is good for."""
+"""User name (empty for root), ARN, login profile, and the password's state."""
 
 
 class PasswordSignIn:
-    """The first step."""
+    """Checks user name and password."""
 
     def __init__(
         self, context: ConsoleContext, sign_in: SignIn, steps: PasswordSteps
@@ -89,10 +89,10 @@ class PasswordSignIn:
         self._attempts = context.deps.attempts
 
     async def password(self, request: Request) -> Response:
-        """``POST /signin/{account}``: who, and the password."""
+        """``POST /signin/{account}``."""
         form = await read_form(request)
         typed = self._read(request, form)
-        require_own(self._context, request, form)
+        require_own_form(self._context, request, form)
         account = await self._sign_in.find_account(typed.place)
         limits = self._limits(request, typed, account)
         check = _PasswordScheme(self._context.deps, typed, account, limits)
@@ -146,8 +146,8 @@ class PasswordSignIn:
             and account is not None
             and (known.account, known.who) == (account.account_id, who)
         ):
-            # By what is sealed in the cookie: its text can be written in many ways,
-            # and is new whenever another way in is chosen.
+            # Count by the sealed id, not by the cookie's text: that can be encoded in
+            # several ways, and changes with the sign-in option.
             return [*limits, limit_of("browser", where, who, known.id)]
         return [
             *limits,
@@ -156,7 +156,7 @@ class PasswordSignIn:
 
 
 class _PasswordScheme:
-    """The scheme of a typed name and password."""
+    """The authentication scheme for a user name and password."""
 
     def __init__(
         self,
@@ -174,12 +174,12 @@ class _PasswordScheme:
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
     ) -> tuple[Proved, Given]:
-        """Read, then prove: a refusal is recorded with the name of a user there is.
+        """Read, then prove, so that a refusal is recorded with the user's name.
 
         Raises:
-            AccessDenied, ProofRefused: anything is wrong, in one text for all of it;
-                or, for whoever knows the password, it has expired for good.
-            Throttling: there were too many wrong ones.
+            AccessDenied, ProofRefused: Anything is wrong, always with the same text;
+                or the password is right but has expired for good.
+            Throttling: There were too many wrong attempts.
         """
         typed, account = self._typed, self._account
         number = account.account_id if account else NO_ACCOUNT
@@ -247,5 +247,5 @@ class _PasswordScheme:
 
 
 def _bounded(password: str) -> str:
-    """Longer ones than can be set are wrong, and cost no more than others."""
+    """Cut a password that is too long to be right, so that it costs no extra work."""
     return password[: LONGEST + 1]

@@ -1,6 +1,6 @@
-"""The steps of a sign-in after the password, in this order, as far as they are due.
+"""The steps of a sign-in after the password: second factor, then new password.
 
-Each uses its handle up and leaves a record; none can be left out or taken early.
+Each step uses up its handle and is audited; none can be skipped or taken early.
 """
 
 from collections.abc import AsyncIterator
@@ -54,17 +54,17 @@ _WRONG_MAX = 5
 _FORBIDDEN = 403
 _TOO_MANY = 429
 _NO_KIND = "There is no such second factor."
-_START_AGAIN = "There were too many wrong answers. Start again."
+_START_AGAIN = "Too many wrong answers. Start again."
 
-_DIFFER = "The two new passwords are not the same."
+_DIFFER = "The two new passwords do not match."
 _NOT_ALLOWED = (
-    "Your password has to be changed, and you have no permission for it"
+    "Your password must be changed, but you do not have permission to change it"
     " (iam:ChangePassword). Ask an administrator of the account."
 )
 
 
 class PasswordStep(Enum):
-    """What is to be done next."""
+    """The next step of a sign-in."""
 
     FACTOR = "factor"
     CHANGE = "change"
@@ -72,17 +72,17 @@ class PasswordStep(Enum):
 
 
 class _CheckedFactor:
-    """A second factor's check, and the sign-in as it stands after it."""
+    """The outcome of a second factor's check."""
 
     def __init__(self, pending: PasswordProgress) -> None:
         self.pending = pending
         self.serial = ""
 
     async def check(self, kind: SecondFactor, form: Form, now: datetime) -> None:
-        """Use up what the form sent.
+        """Check the factor in the form and use it up.
 
         Raises:
-            AccessDenied: it is not right.
+            AccessDenied: It is wrong.
         """
         outcome = await kind.check(self.pending, form, now)
         if isinstance(outcome, RefusedFactor):
@@ -92,7 +92,7 @@ class _CheckedFactor:
 
 
 class PasswordSteps:
-    """Second factor, new password, arrival."""
+    """Runs the steps after the password."""
 
     def __init__(self, context: ConsoleContext, arrivals: LoginCompletion) -> None:
         self._context = context
@@ -102,7 +102,7 @@ class PasswordSteps:
         self._factors = {kind.name: kind for kind in second_factors(context.deps)}
 
     async def next(self, request: Request, pending: PasswordProgress) -> Response:
-        """The page of the next step; the console after the last one."""
+        """Show the next step's page; after the last step, sign in."""
         match await self._due(pending):
             case PasswordStep.FACTOR:
                 return await self._factor_page(request, pending)
@@ -119,8 +119,8 @@ class PasswordSteps:
                 return await self._completion.enter(request, arrival)
 
     async def factor(self, request: Request) -> Response:
-        """``POST /signin/{account}/factor``: a second factor."""
-        async with self._resumed(request, PasswordStep.FACTOR) as (form, pending):
+        """``POST /signin/{account}/factor``."""
+        async with self._resume(request, PasswordStep.FACTOR) as (form, pending):
             return await self._factor(request, form, pending)
 
     async def _factor(
@@ -155,7 +155,7 @@ class PasswordSteps:
         except (AccessDenied, Throttling) as error:
             return await self._factor_page(
                 request,
-                _once_more(checked.pending),
+                _count_wrong(checked.pending),
                 words_of(error),
                 status_of(error),
             )
@@ -170,8 +170,8 @@ class PasswordSteps:
         )
 
     async def change(self, request: Request) -> Response:
-        """``POST /signin/{account}/new-password``: the old one and a new one."""
-        async with self._resumed(request, PasswordStep.CHANGE) as (form, pending):
+        """``POST /signin/{account}/new-password``."""
+        async with self._resume(request, PasswordStep.CHANGE) as (form, pending):
             return await self._change_password(request, form, pending)
 
     async def _change_password(
@@ -189,7 +189,7 @@ class PasswordSteps:
             except ValidationError:
                 problem = f"A password has 1 to {LONGEST} characters."
             except AccessDenied as error:
-                pending = _once_more(pending)
+                pending = _count_wrong(pending)
                 problem = str(error.message or "")
                 if "iam:ChangePassword" in problem:
                     problem = _NOT_ALLOWED
@@ -198,11 +198,11 @@ class PasswordSteps:
         return await self.next(request, pending)
 
     async def again(self, request: Request) -> Response:
-        """For whoever reloads the address of a step: from the beginning."""
+        """``GET`` of a step's URL, after a reload: start again."""
         return see_other(f"{SIGN_IN}/{require_place(request)}")
 
     async def _due(self, pending: PasswordProgress) -> PasswordStep:
-        """The first step that is still to be done, as things stand now."""
+        """The first step that is still due."""
         deps = self._context.deps
         directory = deps.directory
         account, holder = pending.account, pending.holder
@@ -210,7 +210,7 @@ class PasswordSteps:
             return PasswordStep.FACTOR
         found = await directory.find_account(account)
         profile = await directory.find_login_profile(account, holder)
-        # Whoever is gone meanwhile is refused at the mint.
+        # A user who was deleted in the meantime is refused at the mint.
         if not pending.is_root and found is not None and profile is not None:
             state = password_state(found, profile, now=deps.clock.now())
             if state is PasswordState.MUST_CHANGE:
@@ -220,7 +220,7 @@ class PasswordSteps:
     async def _change(
         self, request: Request, pending: PasswordProgress, old: str, new: str
     ) -> PasswordProgress:
-        """Change the password in the user's name, as their policies let them."""
+        """Change the password as the user, subject to their policies."""
         deps = self._context.deps
         given = {"OldPassword": old, "NewPassword": new}
 
@@ -260,7 +260,7 @@ class PasswordSteps:
             status,
             offers=offers,
             action=FACTOR.format(account=pending.place),
-            **await self._shown(request, pending, problem),
+            **await self._page_context(request, pending, problem),
         )
 
     async def _change_page(
@@ -277,13 +277,13 @@ class PasswordSteps:
             status,
             requirements=requirements(account) if account else (),
             action=CHANGE.format(account=pending.place),
-            **await self._shown(request, pending, problem),
+            **await self._page_context(request, pending, problem),
         )
 
-    async def _shown(
+    async def _page_context(
         self, request: Request, pending: PasswordProgress, problem: str
     ) -> dict[str, object]:
-        """What the pages of both steps have in common."""
+        """The template context that both steps' pages share."""
         return {
             "account": pending.place,
             "name": pending.name,
@@ -293,21 +293,21 @@ class PasswordSteps:
         }
 
     @asynccontextmanager
-    async def _resumed(
+    async def _resume(
         self, request: Request, step: PasswordStep
     ) -> AsyncIterator[tuple[Form, PasswordProgress]]:
-        """A step's form, and the sign-in that it goes on with.
+        """Read a step's form and the sign-in that it continues.
 
-        The handle is used up, unless a store is away and the step came to nothing.
+        The handle is used up, unless the step fails because a store is unavailable.
 
         Raises:
-            AccessDenied: the form came from elsewhere.
-            ValidationError: its handle was used, or is another browser's, account's or
-                step's.
+            AccessDenied: The form was sent from another site.
+            ValidationError: The handle was used, or belongs to another browser,
+                account or step.
         """
         form = await read_form(request)
         place = require_place(request)
-        require_own(self._context, request, form)
+        require_own_form(self._context, request, form)
         pending = await self._pending.finish(request, form.require("handle"))
         if pending.place != place:
             raise ValidationError("This sign-in is to another account. Start again.")
@@ -321,33 +321,33 @@ class PasswordSteps:
             raise
 
 
-def require_own(context: ConsoleContext, request: Request, form: Form) -> None:
-    """Hold a form to a page of this origin that this very browser loaded.
+def require_own_form(context: ConsoleContext, request: Request, form: Form) -> None:
+    """Require that a form comes from a page of ours that this browser loaded.
 
     Raises:
-        AccessDenied: it came from elsewhere, or without the browser's cookie.
+        AccessDenied: It was sent from another site, or without the browser's cookie.
     """
     browser = context.login_states.browser_of(request)
     require_csrf(request, form.find(FIELD), browser, context.deps.public_origin)
 
 
 def status_of(error: BrokerError) -> int:
-    """The status of the page that tells a refusal."""
+    """The HTTP status of the page that shows a refusal."""
     return _TOO_MANY if isinstance(error, Throttling) else _FORBIDDEN
 
 
 def words_of(error: BrokerError) -> str:
-    """What the page tells of a refusal."""
+    """The text of a refusal for the page."""
     if isinstance(error, Throttling) and error.message != TOO_MANY:
         return BUSY
     return error.words
 
 
-def _once_more(pending: PasswordProgress) -> PasswordProgress:
-    """After a wrong answer.
+def _count_wrong(pending: PasswordProgress) -> PasswordProgress:
+    """Count a wrong answer.
 
     Raises:
-        AccessDenied: it was one too many; the sign-in is over.
+        AccessDenied: There were too many; the sign-in is over.
     """
     if pending.wrong + 1 >= _WRONG_MAX:
         raise AccessDenied(_START_AGAIN)

@@ -1,9 +1,9 @@
-"""Sign-ins that last: found again by what their identity provider calls them.
+"""Logins at identity providers, indexed by the names a provider uses to end them.
 
-Each console session that began with an ID token, or with an assertion of a provider
-that tells of logouts, leaves its login here, under a handle that the session carries: a
-session whose login is gone is over. Under the names that a provider may end it by
-(session id, subject) stands which logins there are.
+A console session that began with an ID token, or with an assertion of a provider that
+supports single logout, stores its login here under a handle that the session carries;
+the session ends with the login. An index by session id and by subject finds the logins
+that a provider's logout request names.
 
 Source: OpenID Connect Front-Channel Logout 1.0; Back-Channel Logout 1.0; SAML 2.0
 Profiles 4.4.
@@ -27,26 +27,26 @@ from broker.sessions.handles import Handles
 from broker.stores.errors import StoreUnavailableError
 
 MOST_LOGINS = 16
-"""Of one person, or one session of theirs, at one provider; one more ends the oldest."""
+"""Per subject and per session id at one provider; one more ends the oldest."""
 
 _PENDING = timedelta(minutes=20)
-"""Longer than any sign-in that began before a logout may take to its end."""
+"""Longer than a sign-in that started before a logout can take to complete."""
 
 _OFFERED = timedelta(minutes=10)
-"""For a person to go on to the provider's sign-out page."""
+"""For the user to go on to the provider's sign-out page."""
 
 _TRIES = 4
-_LOGGED_OUT = "Your identity provider ended this sign-in meanwhile. Sign in again."
+_LOGGED_OUT = "Your identity provider has ended this sign-in. Sign in again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderLogin:
-    """One sign-in: whose it is at which provider and client, and its ID token.
+    """One sign-in at a provider: subject, client, and its ID token.
 
-    At a SAML provider ``client_id`` is the entity that vouched, ``subject`` the NameID,
-    and ``token`` empty. ``session_id`` is empty when the provider names none;
-    ``issued_at`` (seconds since 1970) is the proof's. With ``can_end`` the provider has
-    a page to sign out at.
+    For a SAML provider ``client_id`` is the entity id that issued the assertion,
+    ``subject`` the NameID, and ``token`` empty. ``session_id`` is empty when the
+    provider names none; ``issued_at`` is the proof's, in seconds since the epoch.
+    ``can_end`` says that the provider has an end-session endpoint.
     """
 
     provider_arn: str
@@ -60,7 +60,7 @@ class ProviderLogin:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What it may be ended by."""
+        """The index entries under which a logout request finds it."""
         of_subject = login_name(self.provider_id, self.client_id, "sub", self.subject)
         if not self.session_id:
             return (of_subject,)
@@ -72,7 +72,7 @@ class ProviderLogin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenLogin:
-    """A login that lasts, and the console session that it opened."""
+    """A login that has not ended, and the console session it belongs to."""
 
     handle: str = field(repr=False)
     login: ProviderLogin
@@ -81,14 +81,14 @@ class OpenLogin:
 
 
 def login_end_mark(handle: str) -> str:
-    """What marks a login's end in the account of its provider."""
+    """The revocation mark of a login's end, in its provider's account."""
     return end_mark("oidc-login", handle)
 
 
 def told_mark(
     provider_id: str, client_id: str, *, session_id: str | None, subject: str | None
 ) -> str:
-    """What marks a logout, so that sign-ins on their way do not outlive it."""
+    """The revocation mark of a logout, so that sign-ins under way end with it."""
     return f"oidc-logout/{_told_name(provider_id, client_id, session_id, subject)}"
 
 
@@ -101,17 +101,20 @@ def _told_name(
 
 
 def account_of_provider(arn: str) -> AccountId:
-    """Where a provider is registered."""
+    """The account that a provider is registered in."""
     return parse_account_id(Arn.parse(arn).account)
 
 
 def login_name(provider_id: str, client_id: str, kind: str, value: str) -> str:
-    """A name of a login: ``kind`` is ``sid`` or ``sub``."""
+    """The index entry of a login; ``kind`` is ``sid`` or ``sub``."""
     return _digest("login", provider_id, client_id, kind, value)
 
 
 class ProviderLogins:
-    """Keeps and finds them. Every method raises ``ServiceUnavailable`` without a cache."""
+    """Stores and finds logins.
+
+    Every method raises ``ServiceUnavailable`` when the cache is unavailable.
+    """
 
     def __init__(self, deps: ConsoleDeps) -> None:
         self._clock = deps.clock
@@ -124,11 +127,11 @@ class ProviderLogins:
     async def open(
         self, login: ProviderLogin, access_key_id: str, expires_at: datetime
     ) -> str:
-        """The handle of a new login.
+        """Store a new login; return its handle.
 
         Raises:
-            AccessDenied: the provider told of its end while it began.
-            Throttling: too many begin at once.
+            AccessDenied: The provider sent a logout while the sign-in was under way.
+            Throttling: Too many sign-ins of this user start at once.
         """
         handle = new_handle()
         slots = [
@@ -141,20 +144,22 @@ class ProviderLogins:
             "slots": slots,
         }
         await self._logins.claim(handle, value, expires_at)
-        # After the login stands and before anyone has it: a logout from now on finds
-        # it, and one before is found here.
+        # Check after storing the login and before handing it out: a later logout
+        # finds the login, and an earlier one is found here.
         if await self._was_told(login):
             await self.end(handle)
             raise AccessDenied(_LOGGED_OUT)
         return handle
 
     async def _was_told(self, login: ProviderLogin) -> bool:
-        """Whether a logout came before: as the cache knows at once, or for good."""
+        """Whether a logout came first: by the cache, or by the durable marks."""
         account = account_of_provider(login.provider_arn)
         try:
             marks = (await self._fresh.revocations(account)).not_before_ms
         except StoreUnavailableError as error:
-            raise ServiceUnavailable(detail=f"the database is away: {error}") from error
+            raise ServiceUnavailable(
+                detail=f"the database is unavailable: {error}"
+            ) from error
         for name in login.names:
             told = await self._told.find(name)
             if told is not None and login.issued_at <= told["at"]:
@@ -166,14 +171,14 @@ class ProviderLogins:
     def told_until(
         self, *, session_id: str | None, issued_at: float, reused: bool = False
     ) -> float:
-        """Sign-ins up to then end by a logout (seconds since 1970)."""
+        """The latest sign-in that a logout ends, in seconds since the epoch."""
         if session_id is None or reused:
             return issued_at
-        # A session that is over has no later sign-ins.
+        # A session id is never used again, so any sign-in under way is covered.
         return self._clock.now().timestamp() + _PENDING.total_seconds()
 
     async def is_open(self, handle: str) -> bool:
-        """Whether the login lasts."""
+        """Whether the login has not ended."""
         value = await self._logins.find(handle)
         if value is None:
             return False
@@ -181,12 +186,12 @@ class ProviderLogins:
         return not await has_ended(self._fresh, account, login_end_mark(handle))
 
     async def forget(self, handle: str) -> None:
-        """Likewise `end`, as well as the cache can: its end is marked by now."""
+        """Like `end`, ignoring an unavailable cache: the end is marked durably."""
         with suppress(ServiceUnavailable):
             await self.end(handle)
 
     async def end(self, handle: str) -> ProviderLogin | None:
-        """End a login; None when it was over."""
+        """Remove a login; None when there was none."""
         value = await self._logins.take(handle)
         if value is None:
             return None
@@ -195,16 +200,16 @@ class ProviderLogins:
         return ProviderLogin(**value["login"])
 
     async def find_one(self, handle: str) -> ProviderLogin | None:
-        """The login with a handle."""
+        """Find a login by its handle."""
         value = await self._logins.find(handle)
         return None if value is None else ProviderLogin(**value["login"])
 
     async def offer_way_out(self, login: ProviderLogin) -> str:
-        """A handle for going on to the provider's own sign-out page."""
+        """Store a login for `find_way_out`; return its handle."""
         return await self._ways_out.put(asdict(login), self._clock.now() + _OFFERED)
 
     async def find_way_out(self, handle: str) -> ProviderLogin | None:
-        """The login that was ended here before."""
+        """The login whose provider the user may sign out at as well."""
         value = await self._ways_out.find(handle)
         return None if value is None else ProviderLogin(**value)
 
@@ -218,11 +223,11 @@ class ProviderLogins:
         until: float,
         reused: bool = False,
     ) -> list[OpenLogin]:
-        """The logins that a logout is about: at most ``MOST_LOGINS``.
+        """Find the logins that a logout ends, at most ``MOST_LOGINS``.
 
-        A session id says it all (``subject`` must fit, if it is given); a subject
-        alone means what the provider vouched for ``until`` then, and so does a session
-        id that the provider may have ``reused`` since.
+        A session id identifies them (``subject`` must match if given). A subject
+        alone, or a session id that the provider may have ``reused``, means logins
+        issued no later than ``until``, in seconds since the epoch.
         """
         if session_id is not None:
             name = login_name(provider_id, client_id, "sid", session_id)
@@ -259,7 +264,7 @@ class ProviderLogins:
         issued_at: float,
         reused: bool = False,
     ) -> None:
-        """Keep sign-ins that are on their way from outliving a logout."""
+        """Record a logout, so that sign-ins under way do not outlive it."""
         at = self.told_until(session_id=session_id, issued_at=issued_at, reused=reused)
         name = _told_name(provider_id, client_id, session_id, subject)
         until = self._clock.now() + _PENDING
@@ -270,11 +275,11 @@ class ProviderLogins:
                 await self._told.claim(name, {"at": at}, until)
 
     async def was_used(self, provider_id: str, token_id: str) -> bool:
-        """Whether a logout token did its work already."""
+        """Whether a logout token was already used."""
         return await self._told.find(_digest("jti", provider_id, token_id)) is not None
 
     async def use_up(self, provider_id: str, token_id: str, until: float) -> None:
-        """Remember that a logout token did its work, ``until`` nobody would take it."""
+        """Mark a logout token as used, ``until`` it expires (seconds since epoch)."""
         await self._told.claim(
             _digest("jti", provider_id, token_id),
             {},
@@ -291,7 +296,7 @@ class ProviderLogins:
                 if await self._named.claim(slot, entry, expires_at):
                     return slot
             await self._end_oldest(name)
-        raise Throttling("Too many sign-ins of yours begin at once. Try again.")
+        raise Throttling("Too many of your sign-ins start at once. Try again.")
 
     async def _end_oldest(self, name: str) -> None:
         slots = [_slot(name, number) for number in range(MOST_LOGINS)]

@@ -1,8 +1,8 @@
 """``/saml``: the assertion consumer service, and the role page.
 
-Nothing names a provider before a signature is checked, so the unverified role pairs
-only nominate providers; each is asked with its own keys alone, and only pairs whose
-own provider verified them count.
+The provider is not known before a signature is checked, so the unverified role pairs
+only nominate providers. Each is tried with its own keys, and a pair counts only if
+its own provider verified the assertion.
 
 Source: IAM User Guide, id_roles_providers_enable-console-saml; the role page that
 Versent/saml2aws reads.
@@ -52,7 +52,7 @@ BODY_BYTES_MAX = 300_000
 
 @dataclass(frozen=True, slots=True)
 class RoleChoice:
-    """A role that the assertion opens."""
+    """A role that the assertion may assume."""
 
     pair: RolePair
     identity: FederatedIdentity
@@ -64,14 +64,14 @@ class RoleChoice:
 
     @property
     def session_arn(self) -> str:
-        """Who would be signed in."""
+        """The ARN of the session it would open."""
         session = f"{self.name}/{self.identity.session_name}"
         return sts_arn(self.identity.account, f"assumed-role/{session}")
 
 
 @dataclass(frozen=True, slots=True)
 class AccountBlock:
-    """An account and its roles, as the role page shows them."""
+    """An account and its roles on the role page."""
 
     title: str
     choices: tuple[RoleChoice, ...]
@@ -79,7 +79,7 @@ class AccountBlock:
 
 @dataclass(slots=True)
 class _Attempt:
-    """A posted response, and the provider whose it is or seems to be, once known."""
+    """A posted response, and the provider that it is from or claims to be from."""
 
     response_text: str
     uuid: str | None
@@ -88,14 +88,14 @@ class _Attempt:
 
 @dataclass(slots=True)
 class _ListedRoles:
-    """What a response turned out to open, and the request that it answers."""
+    """The roles that a response gives, and the request that it answers."""
 
     answered: OpenRequest | None = None
     choices: tuple[RoleChoice, ...] = ()
 
 
 class SamlAcs:
-    """Takes posted responses in."""
+    """The assertion consumer service."""
 
     def __init__(self, context: ConsoleContext, arrivals: LoginCompletion) -> None:
         self._context = context
@@ -166,10 +166,11 @@ class SamlAcs:
     async def _list(
         self, request: Request, attempt: _Attempt
     ) -> tuple[OpenRequest | None, tuple[RoleChoice, ...]]:
-        """The request that the response answers and the roles that it opens.
+        """Return the request that the response answers and the roles that it gives.
 
         Raises:
-            InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: none.
+            InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: It is
+                refused, or gives no role.
         """
         listed = _ListedRoles()
 
@@ -222,23 +223,23 @@ class SamlAcs:
         answered: OpenRequest | None,
         now: datetime,
     ) -> list[FederatedIdentity]:
-        """What each provider proves that is asked.
+        """Verify the response with each nominated provider.
 
         Raises:
-            InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: no
-                provider proves anything; the first one's reason.
+            InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: No
+                provider accepts it; this is the first one's reason.
         """
         identities: list[FederatedIdentity] = []
         first: BrokerError | None = None
-        asked = await self._nominated(peeked, uuid)
+        candidates = await self._nominate(peeked, uuid)
         key_budget = SamlKeyBudget(peeked.issuer)
         open_requests: frozenset[str] = frozenset()
         if answered is not None:
             open_requests = frozenset({answered.request_id})
             who = (answered.account, answered.provider_arn)
-            # Whoever was asked answers, and nobody else.
-            asked = [who] if uuid is None or who in asked else []
-        for account, provider_arn in asked:
+            # Only the provider that was asked may answer.
+            candidates = [who] if uuid is None or who in candidates else []
+        for account, provider_arn in candidates:
             try:
                 identities.append(
                     await self._context.deps.federated.prove_for_provider(
@@ -267,21 +268,21 @@ class SamlAcs:
         uuid: str | None,
         answered: OpenRequest | None,
     ) -> Nominee | None:
-        """Whose provider a refused response seems to be."""
+        """The provider that a refused response claims to be from."""
         nominees = self._context.deps.nominees
-        asked: list[tuple[AccountId, str]] = []
+        candidates: list[tuple[AccountId, str]] = []
         if answered is not None:
-            asked = [(answered.account, answered.provider_arn)]
+            candidates = [(answered.account, answered.provider_arn)]
         elif peeked is not None or uuid is not None:
             with suppress(BrokerError, StoreUnavailableError):
-                asked = await self._nominated(peeked, uuid)
-        for _, provider_arn in asked:
+                candidates = await self._nominate(peeked, uuid)
+        for _, provider_arn in candidates:
             nominee = await nominees.of_saml_provider(provider_arn)
             if nominee is not None:
                 return nominee
         return await nominees.of_response(response_text)
 
-    async def _nominated(
+    async def _nominate(
         self, peeked: UnverifiedResponse | None, uuid: str | None
     ) -> list[tuple[AccountId, str]]:
         if uuid is not None:
@@ -294,7 +295,7 @@ class SamlAcs:
     async def _blocks(
         self, choices: Iterable[RoleChoice], recent: tuple[str, ...]
     ) -> tuple[AccountBlock, ...]:
-        """By account; what was opened lately comes first, the rest by name."""
+        """Group by account; recently used roles come first, the rest by name."""
         ranks = {arn: rank for rank, arn in enumerate(recent)}
 
         def rank(choice: RoleChoice) -> int:
@@ -310,7 +311,7 @@ class SamlAcs:
             title = f"Account: {alias} ({number})" if alias else f"Account: {number}"
             found.sort(key=lambda choice: (rank(choice), choice.name.lower()))
             blocks.append(AccountBlock(title, tuple(found)))
-        # Accounts that nothing was opened in keep the order of the response.
+        # Accounts without a recent role keep the order of the response.
         blocks.sort(key=lambda block: rank(block.choices[0]))
         return tuple(blocks)
 
@@ -323,7 +324,7 @@ def _peek(response_text: str) -> UnverifiedResponse:
 
 
 def _providers(pairs: Iterable[RolePair]) -> list[tuple[AccountId, str]]:
-    """The providers worth asking, each once: pairs within one account only."""
+    """The distinct providers to try; role and provider must share an account."""
     found: dict[str, AccountId] = {}
     for pair in pairs:
         try:
@@ -341,10 +342,10 @@ def _offers(choices: tuple[RoleChoice, ...], role_arn: str) -> bool:
 
 
 def _is_browser(request: Request) -> bool:
-    """Whether a page was asked for, as every browser does for what it shows.
+    """Whether the client accepts HTML, as every browser does.
 
-    Command-line programs post a response to read the page's roles, follow redirects,
-    and exchange the same response afterwards: what they only list must spend nothing.
+    Command-line tools post a response to read the roles on the page, follow redirects,
+    and then exchange the same response: listing must not spend it.
     """
     return "text/html" in request.headers.get("accept", "")
 
@@ -352,10 +353,10 @@ def _is_browser(request: Request) -> bool:
 def _choose(
     choices: tuple[RoleChoice, ...], form: Form, *, is_browser: bool
 ) -> RoleChoice | None:
-    """The role to open; None when somebody has to say, or asks for the list.
+    """The role to assume; None to show the list.
 
     Raises:
-        AccessDenied: the chosen one is not among them.
+        AccessDenied: The chosen role is not among them.
     """
     wanted = form.find("roleIndex")
     if not wanted:

@@ -1,8 +1,8 @@
-"""Logout at a SAML provider: the browser brings its request, and takes our answer back.
+"""Single logout started at a SAML provider, over the user's browser.
 
-A signed request ends the console sessions that its NameID and session indexes stand
-for, with all that was made from them. The answer goes to the address of the provider's
-registered metadata and nowhere else; it does not say whether there was a session.
+A signed LogoutRequest ends the console sessions that its NameID and session indexes
+name, with everything made from them. The response goes only to the endpoint in the
+provider's registered metadata, and does not reveal whether there was a session.
 
 Source: SAML 2.0 Profiles 4.4.
 """
@@ -53,21 +53,22 @@ from broker.protocols.saml.sp_metadata import single_logout_url
 PATH = "/saml/slo/{uuid}"
 DOOR = "saml"
 _MAX_RELAY_CHARACTERS = 1024
-_REFUSED = "This is no logout request of your identity provider. Sign out here."
-_USED = "This logout request was used before. You are signed out."
+_REFUSED = "This is not a valid logout request from your identity provider."
+_USED = "This logout request was already used. You are signed out."
 
 
 class SamlLogout:
-    """Takes logout requests in."""
+    """The single logout service."""
 
     def __init__(self, context: ConsoleContext) -> None:
         self._context = context
 
     async def answer(self, request: Request) -> Response:
-        """``GET`` (redirect) and ``POST`` of a LogoutRequest.
+        """``GET`` (redirect binding) or ``POST`` of a LogoutRequest.
 
         Raises:
-            InvalidIdentityToken: it is no request of this provider's, or was used.
+            InvalidIdentityToken: It is not a valid request of this provider, or was
+                used.
         """
         note(request, action="EndConsoleSessions")
         refuse_prefetch(request)
@@ -84,15 +85,15 @@ class SamlLogout:
             raise ValidationError("The parameter RelayState is too long.")
         metadata = await deps.federated.metadata_of(provider)
         who = await self._context.find_session(request)
-        asked, found = await self._end(request, form, provider, metadata)
+        message, found = await self._end(request, form, provider, metadata)
         for one in found:
             await self._context.logins.forget(one.handle)
         await self._context.logins.use_up(
-            provider.uuid, asked.request_id, asked.good_until.timestamp()
+            provider.uuid, message.request_id, message.good_until.timestamp()
         )
-        onward = await self._onward(asked, metadata, relay)
+        onward = await self._answer_url(message, metadata, relay)
         response = see_other(onward)
-        # Some providers ask in a frame of their page, which has to go on to them.
+        # Some providers send it in a frame, which must be able to go back to them.
         response.headers["content-security-policy"] = (
             f"default-src 'none'; frame-ancestors {_origin(onward)}"
         )
@@ -107,8 +108,8 @@ class SamlLogout:
         provider: SamlProvider,
         metadata: IdpMetadata,
     ) -> tuple[LogoutRequest, list[OpenLogin]]:
-        """End what the request is about: the request, and the logins that ended."""
-        asked: list[LogoutRequest] = []
+        """End the logins that the request names; return both."""
+        messages: list[LogoutRequest] = []
         found: list[OpenLogin] = []
 
         async def prove(_now: datetime) -> Proved:
@@ -123,7 +124,7 @@ class SamlLogout:
             except BrokerError as error:
                 nominee = Nominee(provider.account, provider)
                 raise ProofRefused.of(error, nominee) from error
-            asked.append(verified)
+            messages.append(verified)
             found.extend(await self._find(provider, verified))
             principal = Principal.from_provider(
                 PrincipalType.SAML,
@@ -140,10 +141,10 @@ class SamlLogout:
             DoorProof(prove),
             lambda: {
                 "AccessKeyIds": [one.access_key_id for one in found],
-                "EndMarks": _told(provider, asked[0]),
+                "EndMarks": _logout_marks(provider, messages[0]),
             },
         )
-        return asked[0], found
+        return messages[0], found
 
     def _verify(
         self,
@@ -172,15 +173,15 @@ class SamlLogout:
             raise InvalidIdentityToken(_REFUSED, detail=str(rejected)) from rejected
 
     async def _find(
-        self, provider: SamlProvider, asked: LogoutRequest
+        self, provider: SamlProvider, message: LogoutRequest
     ) -> list[OpenLogin]:
-        """The logins that the request is about; those on their way do not outlive it."""
-        logins, until = self._context.logins, asked.issued_at.timestamp()
+        """Find the logins that the request names, and record it for those under way."""
+        logins, until = self._context.logins, message.issued_at.timestamp()
         found: dict[str, OpenLogin] = {}
-        for session_id, subject in _names(asked):
+        for session_id, subject in _names(message):
             await logins.tell(
                 provider.uuid,
-                asked.issuer,
+                message.issuer,
                 session_id=session_id,
                 subject=subject,
                 issued_at=until,
@@ -188,7 +189,7 @@ class SamlLogout:
             )
             for one in await logins.find(
                 provider.uuid,
-                asked.issuer,
+                message.issuer,
                 session_id=session_id,
                 subject=subject,
                 until=until,
@@ -197,12 +198,12 @@ class SamlLogout:
                 found[one.handle] = one
         return list(found.values())
 
-    async def _onward(
-        self, asked: LogoutRequest, metadata: IdpMetadata, relay: str
+    async def _answer_url(
+        self, request: LogoutRequest, metadata: IdpMetadata, relay: str
     ) -> str:
-        """Back to the provider with our answer, or to our own page."""
+        """The provider's URL with our LogoutResponse, or our own sign-out page."""
         deps = self._context.deps
-        descriptor = metadata.find_descriptor(asked.issuer)
+        descriptor = metadata.find_descriptor(request.issuer)
         location = next(
             (
                 endpoint.response_location
@@ -218,7 +219,7 @@ class SamlLogout:
             issued=deps.clock.now(),
             issuer=deps.entity_id,
             destination=location,
-            in_response_to=asked.request_id,
+            in_response_to=request.request_id,
         )
         key = await request_key(deps)
         return redirect_url(
@@ -226,16 +227,18 @@ class SamlLogout:
         )
 
 
-def _told(provider: SamlProvider, asked: LogoutRequest) -> list[dict[str, object]]:
-    """The marks that end logins which are still on their way."""
+def _logout_marks(
+    provider: SamlProvider, request: LogoutRequest
+) -> list[dict[str, object]]:
+    """The marks that end sign-ins which are still under way."""
     return [
         {
             "Mark": told_mark(
-                provider.uuid, asked.issuer, session_id=session_id, subject=subject
+                provider.uuid, request.issuer, session_id=session_id, subject=subject
             ),
-            "Until": asked.issued_at.timestamp(),
+            "Until": request.issued_at.timestamp(),
         }
-        for session_id, subject in _names(asked)
+        for session_id, subject in _names(request)
     ]
 
 
@@ -244,19 +247,20 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}" if parts.netloc else "'none'"
 
 
-def _names(asked: LogoutRequest) -> list[tuple[str | None, str | None]]:
-    """Session id and subject, of which one is None, of all that the request names."""
-    if not asked.session_indexes:
-        return [(None, asked.name_id)]
+def _names(request: LogoutRequest) -> list[tuple[str | None, str | None]]:
+    """Pairs of session id and subject, one of them None, that the request names."""
+    if not request.session_indexes:
+        return [(None, request.name_id)]
     return [
-        (session_name(asked.name_id, index), None) for index in asked.session_indexes
+        (session_name(request.name_id, index), None)
+        for index in request.session_indexes
     ]
 
 
 def session_name(name_id: str, session_index: str) -> str:
-    """What a session is called; its index alone may be many people's.
+    """The session id: NameID and index, since several users may share an index.
 
-    Source: SAML 2.0 Core 2.7.2 wants indexes that are small and used again.
+    Source: SAML 2.0 Core 2.7.2, which recommends small, reused indexes.
     """
     return json.dumps([name_id, session_index])
 
@@ -264,9 +268,9 @@ def session_name(name_id: str, session_index: str) -> str:
 async def find_login(
     context: ConsoleContext, identity: FederatedIdentity
 ) -> dict[str, object]:
-    """The `ProviderLogin` of an assertion; empty where the provider tells of no logout.
+    """The fields of an assertion's `ProviderLogin`.
 
-    One that does has a SingleLogoutService in its metadata.
+    Empty when the provider's metadata has no SingleLogoutService.
     """
     _, _, name = identity.provider_arn.partition(":saml-provider/")
     provider = await context.deps.fresh.find_saml_provider(identity.account, name)

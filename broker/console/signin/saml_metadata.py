@@ -1,4 +1,4 @@
-"""Our own SAML metadata, for identity providers: global, and per provider.
+"""Our SAML service provider metadata: global, and one document per provider.
 
 Source: AWS General Reference, "AWS Sign-In endpoints and quotas".
 """
@@ -26,23 +26,23 @@ _MEDIA_TYPE = "application/samlmetadata+xml"
 async def find_provider_of_path(
     directory: SamlProviderReader, uuid: str
 ) -> SamlProvider | None:
-    """The provider whose id an address names; anything may stand there."""
-    # PostgreSQL takes no NUL in a text.
+    """Find a provider by the id in a path, which can be any text."""
+    # PostgreSQL rejects NUL in text.
     return await directory.find_saml_provider_by_uuid(uuid) if uuid.isalnum() else None
 
 
 class SamlMetadata:
-    """Serves the documents."""
+    """Serves the metadata documents."""
 
     def __init__(self, context: ConsoleContext) -> None:
         self._deps = context.deps
 
     async def overall(self, _request: Request) -> Response:
-        """For an identity provider that posts to the global address."""
+        """The global document, for providers that post to ``/saml``."""
         return await self._answer(None, ())
 
     async def of_provider(self, request: Request) -> Response:
-        """With the provider's own address and the keys to encrypt for."""
+        """One provider's document, with its own endpoints and encryption keys."""
         deps = self._deps
         provider = await find_provider_of_path(
             deps.directory, request.path_params["uuid"]

@@ -1,4 +1,4 @@
-"""Sign-in that begins here: the signed AuthnRequest, and which one a response answers.
+"""SP-initiated SAML sign-in: the signed AuthnRequest, and matching its response.
 
 Source: SAML 2.0 Profiles 4.1.
 """
@@ -22,7 +22,7 @@ from broker.protocols.saml.authn_request import (
 from broker.protocols.saml.sp_metadata import assertion_consumer_url
 from broker.sessions.vault import SealBrokenError
 
-_NO_KEY = "Signing in cannot begin here just now. Start at your identity provider."
+_NO_KEY = "Sign-in cannot start here right now. Start at your identity provider."
 _NO_ENDPOINT = (
     "This identity provider's metadata has no single sign-on address with the"
     " HTTP-Redirect binding. Start at the identity provider itself."
@@ -31,7 +31,7 @@ _NO_ENDPOINT = (
 
 @dataclass(frozen=True, slots=True)
 class OpenRequest:
-    """A request that waits for its answer; ``request_id`` is the message's ID."""
+    """A request that awaits its response; ``request_id`` is the message's ID."""
 
     request_id: str
     account: AccountId
@@ -40,7 +40,7 @@ class OpenRequest:
 
 
 class SamlRequests:
-    """Asks identity providers, and knows what was asked."""
+    """Sends AuthnRequests and finds them again."""
 
     def __init__(self, context: ConsoleContext) -> None:
         self._context = context
@@ -48,10 +48,10 @@ class SamlRequests:
     async def begin(
         self, request: Request, provider: SamlProvider, destination: str
     ) -> Response:
-        """Send the browser to the provider with a signed request.
+        """Redirect to the provider with a signed request.
 
         Raises:
-            InvalidInput: the provider takes none by redirect.
+            InvalidInput: Its metadata has no endpoint with the redirect binding.
         """
         deps = self._context.deps
         location = next(
@@ -85,15 +85,15 @@ class SamlRequests:
             consumer_url=assertion_consumer_url(deps.public_origin, provider.uuid),
         )
         key = await request_key(deps)
-        return login_states.send_off(
+        return login_states.redirect(
             browser, redirect_url(location, message, key.private_key)
         )
 
     async def find_answered(self, request_id: str | None) -> OpenRequest | None:
-        """The open request that an unverified response says it answers.
+        """Find the open request that an unverified response claims to answer.
 
-        None also for one that answers nothing, or nothing open: it is verified as
-        unsolicited then, and refused for what it says.
+        None when it claims none, or one that is not open: the response is then
+        verified as unsolicited, and its InResponseTo gets it refused.
         """
         if not request_id:
             return None
@@ -112,7 +112,7 @@ async def request_key(deps: ConsoleDeps) -> RequestKey:
     """The key that signs our requests.
 
     Raises:
-        ServiceUnavailable: it does not open any more; the operator has to act.
+        ServiceUnavailable: It cannot be unsealed; the operator has to act.
     """
     try:
         return await deps.request_keys.get()

@@ -1,7 +1,7 @@
-"""The second step of signing in: one of several kinds of second factors.
+"""The kinds of second factor for signing in.
 
-Each kind has a part of the page (a form of its own below ``templates/factors/``) and
-checks what that form sends. To add a kind, write another `SecondFactor` and list it in
+Each kind has its own form on the page, in ``templates/factors/``, and checks what the
+form sends. To add a kind, write another `SecondFactor` and list it in
 `second_factors`.
 """
 
@@ -25,28 +25,28 @@ from broker.protocols.webauthn import (
 
 _CODE = re.compile(r"[0-9]{6}", re.ASCII)
 _CHALLENGE_BYTES = 32
-_NO_ANSWER = "The browser sent no passkey's answer. Passkeys need JavaScript."
+_NO_ANSWER = "The browser sent no passkey response. Passkeys need JavaScript."
 _REFUSED = "This passkey was not accepted. Try again, or use another device."
 _COPIED = (
     "This passkey was not accepted: it may have been copied. Use another device, and"
-    " have an administrator of the account take this one away from you."
+    " ask an administrator of the account to remove this one."
 )
-_WRONG_CODE = "This code is not right, or it was used already. Wait for the next one."
+_WRONG_CODE = "This code is wrong or was already used. Wait for the next one."
 _WRONG_PAIR = (
-    "These are not two consecutive codes. Wait for a new code, type it, wait for the"
-    " next one and type that as well."
+    "These are not two consecutive codes. Wait for a new code, enter it, then wait for"
+    " the next one and enter that as well."
 )
 _DRIFTED = (
-    "Your device's clock seems to be off, or wrong codes have locked it. Type two"
-    " consecutive codes, so that it can be set right."
+    "Your device's clock seems to be off, or wrong codes have locked it. Enter two"
+    " consecutive codes to resynchronize it."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class FactorOffer:
-    """A kind's part of the page: its template, and what that shows.
+    """One kind's form: its template and template variables.
 
-    ``kept`` comes back to ``check``; the browser never sees it.
+    ``kept`` is passed to ``check`` and never sent to the browser.
     """
 
     template: str
@@ -56,16 +56,16 @@ class FactorOffer:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedFactor:
-    """The factor was shown: its serial number."""
+    """The factor was accepted; ``serial`` is the device's serial number."""
 
     serial: str
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedFactor:
-    """It was not; ``text`` tells the user, ``detail`` the audit record.
+    """The factor was refused: ``text`` is for the user, ``detail`` for the audit.
 
-    ``kept`` is there for the next ``offer``.
+    ``kept`` is passed to the next ``offer``.
     """
 
     text: str
@@ -74,26 +74,26 @@ class RefusedFactor:
 
 
 class SecondFactor(Protocol):
-    """One kind."""
+    """One kind of second factor."""
 
     name: str
-    """In the form's field ``factor``."""
+    """Its value in the form's field ``factor``."""
 
     async def offer(self, pending: PasswordProgress) -> FactorOffer | None:
-        """Its part of the page; None for somebody who has no such factor."""
+        """Its form on the page; None when the user has no such factor."""
         ...
 
     async def check(
         self, pending: PasswordProgress, form: Form, now: datetime
     ) -> AcceptedFactor | RefusedFactor:
-        """What the form sent, used up."""
+        """Check what the form sent, and use it up."""
         ...
 
 
 class CodeFactor:
-    """Codes of virtual devices and hardware tokens; any of the user's devices will do.
+    """Codes of virtual devices and hardware tokens; any of the user's devices counts.
 
-    Whose clock is off is asked for two consecutive codes.
+    A device whose clock is off takes two consecutive codes.
     """
 
     name = "code"
@@ -103,7 +103,7 @@ class CodeFactor:
         self._codes = deps.mfa_codes
 
     async def offer(self, pending: PasswordProgress) -> FactorOffer | None:
-        """The form for a code, or for two."""
+        """A form for one code, or for two."""
         devices = await self._serials(pending)
         if not devices:
             return None
@@ -139,7 +139,7 @@ class CodeFactor:
                 _DRIFTED, "the clock is off, or it is locked", {"two": True}
             )
         return RefusedFactor(
-            _WRONG_CODE, "no fresh code of any device, or all are locked"
+            _WRONG_CODE, "not a fresh code of any device, or all are locked"
         )
 
     async def _serials(self, pending: PasswordProgress) -> tuple[str, ...]:
@@ -152,8 +152,8 @@ class CodeFactor:
 class PasskeyFactor:
     """Any passkey of the user.
 
-    The challenge is kept where the browser cannot set it, and is used up with the
-    sign-in's handle, which is this browser's alone.
+    The challenge is kept on the server and used up with the sign-in's handle, which
+    is bound to the browser.
     """
 
     name = "passkey"
@@ -163,7 +163,7 @@ class PasskeyFactor:
         self._party = find_relying_party(deps.public_origin)
 
     async def offer(self, pending: PasswordProgress) -> FactorOffer | None:
-        """A new challenge for what the user has."""
+        """A new challenge for the user's passkeys."""
         known = await self._proofs.list_credentials(pending.account, pending.holder)
         if not known:
             return None
@@ -180,11 +180,11 @@ class PasskeyFactor:
     async def check(
         self, pending: PasswordProgress, form: Form, now: datetime
     ) -> AcceptedFactor | RefusedFactor:
-        """What an authenticator answered to the challenge of this very page."""
+        """Verify the authenticator's response to the challenge of this page."""
         challenge = pending.kept.get(self.name, {}).get("challenge")
         answer = form.find("credential") or ""
         if self._party is None or not challenge or not answer:
-            return RefusedFactor(_NO_ANSWER, "no answer of an authenticator")
+            return RefusedFactor(_NO_ANSWER, "no authenticator response")
         try:
             passkey = await self._proofs.accept(
                 pending.account,
@@ -201,10 +201,10 @@ class PasskeyFactor:
 
 
 def second_factors(deps: ConsoleDeps) -> tuple[SecondFactor, ...]:
-    """Every kind there is, in the order of the page."""
+    """All kinds, in the order of the page."""
     return (CodeFactor(deps), PasskeyFactor(deps))
 
 
 def _code(form: Form, name: str) -> str:
-    """People type codes in two groups."""
+    """The code without spaces: apps show it in two groups."""
     return (form.find(name) or "").replace(" ", "")[:16]

@@ -1,8 +1,8 @@
-"""The identity providers that the sign-in page of an account offers.
+"""The identity providers on an account's sign-in page.
 
-Only those that the operator put there: ``SignIn`` of a SAML provider, ``ClientId`` of
-an OpenID Connect provider. Nothing else tells an account that exists from one that
-does not.
+Only those that the operator enables: with ``SignIn`` for a SAML provider, ``ClientId``
+for an OpenID Connect provider. Nothing else on the page reveals whether the account
+exists.
 """
 
 from dataclasses import dataclass
@@ -19,39 +19,39 @@ _NUMBER_LENGTH = 12
 
 @dataclass(frozen=True, slots=True)
 class SignInOption:
-    """A provider on the page of its account."""
+    """A provider on its account's sign-in page."""
 
     provider: SamlProvider | OidcProvider
 
     @property
     def id(self) -> str:
-        """The provider's own id, as the address has it."""
+        """The provider's id in the URL."""
         if isinstance(self.provider, SamlProvider):
             return self.provider.uuid
         return self.provider.unique_id
 
     @property
     def label(self) -> str:
-        """What people read."""
+        """The text of its link."""
         if isinstance(self.provider, SamlProvider):
             return self.provider.name
         return self.provider.host_and_path
 
     @property
     def url(self) -> str:
-        """Where signing in with it begins."""
+        """The path that starts a sign-in with it."""
         return f"{SIGN_IN}/{self.provider.account}/with/{self.id}"
 
 
 class SignInOptions:
-    """Looks them up."""
+    """Looks up sign-in options."""
 
     def __init__(self, context: ConsoleContext) -> None:
         self._directory = context.deps.directory
         self._fresh = context.deps.fresh
 
     async def of_account(self, account: str) -> tuple[SignInOption, ...]:
-        """The ways into an account, by its id or alias; none for one that is not."""
+        """An account's options, by its id or alias; empty for an unknown account."""
         number = await self.find_number(account)
         if number is None:
             return ()
@@ -67,13 +67,13 @@ class SignInOptions:
         )
 
     async def back_to(self, provider_arn: str) -> str:
-        """Where signing in with a provider begins, or else with its account.
+        """The path that starts a sign-in with a provider, or else with its account.
 
-        Known within a second, and without a query while nothing changes. The provider
-        need not exist.
+        Reads the worker's copy of the directory, which is at most a second old. The
+        provider need not exist.
 
         Raises:
-            ValueError: that is no ARN of an account's provider.
+            ValueError: The text is not the ARN of a provider in an account.
         """
         arn = Arn.parse(provider_arn)
         account = parse_account_id(arn.account)
@@ -90,17 +90,17 @@ class SignInOptions:
         return way.url if way else f"{SIGN_IN}/{account}"
 
     async def find(self, account: str, provider_id: str) -> SignInOption | None:
-        """One way into an account."""
+        """One of an account's options, by the provider's id."""
         for way in await self.of_account(account):
             if way.id == provider_id:
                 return way
         return None
 
     async def find_number(self, account: str) -> AccountId | None:
-        """An account's number, by its id or alias; any number may be one."""
+        """An account's number, by its id or alias; a number need not exist."""
         if len(account) == _NUMBER_LENGTH and account.isascii() and account.isdigit():
             return parse_account_id(account)
-        if "\0" in account:  # PostgreSQL takes none in a text
+        if "\0" in account:  # PostgreSQL rejects NUL in text
             return None
         found = await self._directory.find_account_by_alias(account)
         return found.account_id if found else None

@@ -1,4 +1,4 @@
-"""Signing out: the end is marked and on record, the cookie cleared."""
+"""Signing out: the session's end is recorded and the cookie cleared."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,13 +14,13 @@ _ONWARD = ("/console", "/signin", "/federation")
 
 
 class SignOut:
-    """Ends console sessions at their owner's wish."""
+    """Ends the browser's console session."""
 
     def __init__(self, context: ConsoleContext) -> None:
         self._context = context
 
     async def post(self, request: Request) -> Response:
-        """The console's own button."""
+        """``POST /console/sign-out``."""
         form = await read_form(request)
         who = await self._context.find_session(request)
         if isinstance(who, SignedIn):
@@ -28,10 +28,10 @@ class SignOut:
         return await self.leave(request, "")
 
     async def leave(self, request: Request, onward: str) -> Response:
-        """End whatever session there is; go on to ``onward`` if that is allowed.
+        """End the session, if there is one, and redirect to ``onward`` if allowed.
 
         Raises:
-            ServiceUnavailable: a store is away; nobody was signed out for good.
+            ServiceUnavailable: A store is unavailable; the session goes on.
         """
         context = self._context
         who = await context.find_session(request)

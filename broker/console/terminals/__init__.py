@@ -1,1 +1,1 @@
-"""Logins of terminals: consent in the browser, codes and tokens for the command line."""
+"""Command-line logins: consent in the browser, then codes and tokens."""

@@ -1,7 +1,7 @@
-"""``/v1/authorize`` and ``/console/login``: someone lets a terminal in, or does not.
+"""``/v1/authorize`` and ``/console/login``: the user allows or denies a terminal login.
 
-The role is the one that they are signed in with; the page says which, who asks and
-from where, and leads back to the choice.
+The terminal gets the session's current role. The page says which role that is, and
+where the request came from, and links to signing in with another one.
 
 Source: botocore's signin model; RFC 8628 5.4.
 """
@@ -35,20 +35,20 @@ from broker.model.secret import Secret
 DOOR = "login"
 AUTHORIZE = "/v1/authorize"
 _CREATED = 201
-_GONE = "This login is not open any more. Start it again in your terminal."
+_GONE = "This login is no longer open. Start it again in your terminal."
 
 
 class CommandLine:
-    """The pages of a command-line login."""
+    """The browser's side of a command-line login."""
 
     def __init__(self, context: ConsoleContext) -> None:
         self._context = context
         self._requests = context.login_requests
 
     async def push(self, request: Request) -> Response:
-        """``POST /v1/authorize``: a terminal says what it will ask for.
+        """``POST /v1/authorize``: a pushed authorization request (RFC 9126).
 
-        So that the page can show where the request came from (RFC 9126).
+        It comes from the terminal itself, so the page can show the terminal's address.
         """
         form = await read_form(request)
         wanted = read_login_request(form, self._context.deps.public_origin)
@@ -66,7 +66,7 @@ class CommandLine:
         )
 
     async def authorize(self, request: Request) -> Response:
-        """``GET /v1/authorize``: a browser comes to answer."""
+        """``GET /v1/authorize``: the browser opens the request."""
         refuse_prefetch(request)
         form = await read_form(request)
         wanted = await self._read(form)
@@ -75,7 +75,7 @@ class CommandLine:
         return response
 
     async def page(self, request: Request) -> Response:
-        """``GET /console/login``: who asks, for what; or first: sign in."""
+        """``GET /console/login``: the consent page; without a session, sign-in first."""
         wanted = await self._requests.find(request)
         if wanted is None:
             raise ValidationError(_GONE)
@@ -91,7 +91,7 @@ class CommandLine:
             csrf=csrf_token(who.cookie),
         )
         if wanted.on_this_device:
-            # Browsers hold the redirect after the form to the page's policy, too.
+            # Browsers apply form-action to the redirect after the form, too.
             policy = page.headers["content-security-policy"]
             page.headers["content-security-policy"] = policy.replace(
                 "form-action 'self'", f"form-action 'self' {wanted.loopback_origin}"
@@ -99,15 +99,15 @@ class CommandLine:
         return page
 
     async def answer(self, request: Request) -> Response:
-        """``POST /console/login``: yes or no."""
+        """``POST /console/login``: allow or deny."""
         form = await read_form(request)
         who = await self._context.find_session(request)
         if not isinstance(who, SignedIn):
             return see_other(LOGIN)
         self._context.require_csrf(request, form, who)
-        open_one = await self._requests.find(request)
-        # Another login may have been opened in this browser since the page was made.
-        if open_one is None or open_one.user_code != form.find("user_code"):
+        current = await self._requests.find(request)
+        # Another login may have been opened in this browser since the page was shown.
+        if current is None or current.user_code != form.find("user_code"):
             raise ValidationError(_GONE)
         wanted = await self._requests.finish(request)
         if wanted is None:
@@ -116,7 +116,7 @@ class CommandLine:
             return self._refuse(wanted)
         code = await self._authorize(request, who, wanted)
         response = (
-            see_other(wanted.onward(code=code))
+            see_other(wanted.answer_url(code=code))
             if wanted.on_this_device
             else self._show_code(request, wanted, code)
         )
@@ -134,7 +134,7 @@ class CommandLine:
 
     def _refuse(self, wanted: LoginRequest) -> Response:
         response = see_other(
-            wanted.onward(error="access_denied") if wanted.on_this_device else HOME
+            wanted.answer_url(error="access_denied") if wanted.on_this_device else HOME
         )
         self._requests.forget(response)
         return response
@@ -161,7 +161,7 @@ class CommandLine:
         return str(result["Code"])
 
     def _show_code(self, request: Request, wanted: LoginRequest, code: str) -> Response:
-        # The form that AWS's own command reads: both values, in base64.
+        # The format that `aws login --remote` reads: both values, in base64.
         text = urlencode({"state": wanted.state, "code": code})
         return self._context.pages.show(
             request,

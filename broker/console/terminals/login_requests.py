@@ -1,4 +1,4 @@
-"""Command-line logins that wait for someone to agree, and what they ask for.
+"""Command-line login requests that await the user's consent.
 
 Source: RFC 6749 4.1.1; RFC 7636; RFC 8252 7.3; RFC 9126; botocore's signin
 model.
@@ -40,10 +40,10 @@ _CODE_HALF = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginRequest:
-    """A login that someone is to agree to.
+    """A login that awaits consent.
 
-    ``address`` and ``agent`` are the machine's that asked; empty when nobody but the
-    browser was here, as with AWS's own tools.
+    ``address`` and ``agent`` are those of the terminal that pushed it; empty when it
+    came by the browser only, as from AWS's own tools.
     """
 
     client_id: str
@@ -55,27 +55,27 @@ class LoginRequest:
 
     @property
     def on_this_device(self) -> bool:
-        """Whether the browser hands the code over by itself."""
+        """Whether the browser can redirect to the terminal's loopback address."""
         return self.client_id == SAME_DEVICE
 
     @property
     def user_code(self) -> str:
-        """A short text to compare between terminal and page (RFC 8628 3.3.1)."""
+        """A short code to compare between terminal and page (RFC 8628 3.3.1)."""
         return user_code(self.challenge)
 
     @property
     def loopback_origin(self) -> str:
-        """Where the code goes, for the page's own policy."""
+        """The origin that receives the code, for the page's form-action policy."""
         parts = urlsplit(self.redirect_uri)
         return f"{parts.scheme}://{parts.netloc}"
 
-    def onward(self, **answer: str) -> str:
-        """The address that takes an answer back."""
+    def answer_url(self, **answer: str) -> str:
+        """The redirect URI with an answer and the state."""
         return f"{self.redirect_uri}?{urlencode({**answer, 'state': self.state})}"
 
 
 def user_code(challenge: str) -> str:
-    """What both ends make of the challenge."""
+    """Derive the check code from the challenge, as the terminal does."""
     digest = hashlib.sha256(challenge.encode("ascii", "replace")).digest()
     text = base64.b32encode(digest).decode("ascii")
     return f"{text[:_CODE_HALF]}-{text[_CODE_HALF : 2 * _CODE_HALF]}"
@@ -85,7 +85,7 @@ def read_login_request(form: Form, public_origin: str) -> LoginRequest:
     """Read the parameters of ``/v1/authorize``.
 
     Raises:
-        ValidationError: one is missing or not as it must be. Nothing is redirected.
+        ValidationError: One is missing or malformed; the browser is not redirected.
     """
     client_id = form.require("client_id")
     redirect_uri = form.require("redirect_uri")
@@ -97,7 +97,7 @@ def read_login_request(form: Form, public_origin: str) -> LoginRequest:
         match = _LOOPBACK.fullmatch(redirect_uri)
         fits = match is not None and 0 < int(match[1]) <= _HIGHEST_PORT
     if not fits:
-        raise ValidationError("The redirect_uri is not one of this client.")
+        raise ValidationError("The redirect_uri is not allowed for this client.")
     if form.require("response_type") != "code":
         raise ValidationError("The response_type must be code.")
     if form.require("code_challenge_method") not in _METHODS:
@@ -114,7 +114,7 @@ def read_login_request(form: Form, public_origin: str) -> LoginRequest:
 
 
 class LoginRequests:
-    """Keeps them for the browser that is to answer."""
+    """Stores login requests for the browser that will answer them."""
 
     def __init__(self, deps: ConsoleDeps, limits: BeginLimits) -> None:
         self._clock = deps.clock
@@ -123,41 +123,41 @@ class LoginRequests:
         self._handles = Handles(deps.cache, deps.vault, "login-request")
 
     async def put(self, request: Request, wanted: LoginRequest) -> str:
-        """A handle.
+        """Store a request; return its handle.
 
         Raises:
-            Throttling: the address, or everybody, asks too often.
-            ServiceUnavailable: the cache is away.
+            Throttling: This address, or all together, sent too many.
+            ServiceUnavailable: The cache is unavailable.
         """
         await self._limits.require(request)
         return await self._handles.put(asdict(wanted), self._clock.now() + LIFE)
 
     async def take(self, handle: str) -> LoginRequest | None:
-        """A request under a handle that is not in a cookie."""
+        """Read and remove the request under a handle."""
         value = await self._handles.take(handle)
         return LoginRequest(**value) if value else None
 
     async def find(self, request: Request) -> LoginRequest | None:
-        """What this browser is to answer."""
+        """Find the request that this browser is to answer."""
         handle = self._cookie.find(request)
         value = await self._handles.find(handle) if handle else None
         return LoginRequest(**value) if value else None
 
     async def finish(self, request: Request) -> LoginRequest | None:
-        """What this browser answers, once."""
+        """Read and remove the request that this browser answers."""
         handle = self._cookie.find(request)
         return await self.take(handle) if handle else None
 
     def remember(self, response: Response, handle: str) -> None:
-        """Have the browser keep what it is to answer."""
+        """Set the cookie of the request that the browser is to answer."""
         self._cookie.set(response, handle)
 
     def forget(self, response: Response) -> None:
-        """The browser has answered."""
+        """Clear the cookie."""
         self._cookie.clear(response)
 
 
 def agent_of(request: Request) -> str:
-    """What the sender says that it is; anybody may say anything."""
+    """The sender's user agent, unverified and cut to printable characters."""
     text = request.headers.get("user-agent", "")[:_LONGEST_AGENT]
     return "".join(letter for letter in text if letter.isprintable())

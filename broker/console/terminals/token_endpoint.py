@@ -1,6 +1,6 @@
-"""``POST /v1/token``: a code or a refresh token, and a proof of the key, for credentials.
+"""``POST /v1/token``: exchanges a code or refresh token, with DPoP, for credentials.
 
-Speaks JSON as AWS's clients expect it, errors included.
+Requests, responses and errors are JSON in the shape that AWS's clients expect.
 
 Source: botocore's signin model; RFC 7636 4.6; RFC 9449 5 and 11.1; RFC 9700 4.14.2.
 """
@@ -59,7 +59,7 @@ _BODY_BYTES_MAX = 8192
 _BODY_SECONDS_MAX = 30
 _SKEW = timedelta(minutes=5)
 _MARGIN = timedelta(hours=1)
-"""A proof stays used whatever the clock says meanwhile."""
+"""Keeps a proof marked as used for longer than it is accepted, if clocks jump."""
 _CLIENTS = frozenset({SAME_DEVICE, CROSS_DEVICE})
 _LONGEST = {"clientId": 256, "grantType": 64, "code": 512, "redirectUri": 2048}
 _LONGEST_REFRESH_TOKEN = 2048
@@ -69,7 +69,7 @@ _BAD_REQUESTS = (ValidationError, MalformedInput, RequestEntityTooLarge)
 
 
 class LoginRefused(AccessDenied):
-    """Access is denied; ``reason`` is the wire's ``error``."""
+    """The login is refused; ``reason`` is the ``error`` in the response."""
 
     def __init__(self, reason: str, message: str, *, detail: str = "") -> None:
         super().__init__(message, detail=detail)
@@ -78,9 +78,9 @@ class LoginRefused(AccessDenied):
 
 @dataclass(frozen=True, slots=True)
 class _Redeemed:
-    """Whose credentials are to be made, by which code or token, and what renews them.
+    """A redeemed code or refresh token: its caller and its family.
 
-    ``next`` is the next refresh token; empty where there must be none.
+    ``next`` is the next refresh token; empty when the token was already used.
     """
 
     caller: Caller
@@ -92,7 +92,7 @@ class _Redeemed:
 
 
 class TokenEndpoint:
-    """Redeems codes and refresh tokens."""
+    """Exchanges codes and refresh tokens for credentials."""
 
     def __init__(self, context: ConsoleContext) -> None:
         self._context = context
@@ -100,7 +100,7 @@ class TokenEndpoint:
         self._url = f"{context.deps.public_origin}{PATH}"
 
     async def answer(self, request: Request) -> Response:
-        """The answer to a request, whatever becomes of it."""
+        """Answer a request; every failure is a JSON error."""
         try:
             body = await self._issue(request)
         except BrokerError as error:
@@ -110,7 +110,7 @@ class TokenEndpoint:
             return _error(refusal_of(failure))
         except ClientDisconnect:
             return Response(status_code=_BAD)
-        except Exception:  # noqa: BLE001  # the one place where anything may end
+        except Exception:  # noqa: BLE001  # last resort: no failure without an answer
             _log.exception("unexpected failure")
             return _error(InternalFailure())
         return JSONResponse(body, headers={"cache-control": "no-store"})
@@ -160,14 +160,14 @@ class TokenEndpoint:
         }
 
     async def _refuse_used(self, request: Request, redeemed: _Redeemed) -> LoginRefused:
-        """What is told of a code or a token that came back used."""
+        """The refusal of a code or token that was already used."""
         if redeemed.code:
             await self._grants.forget_code(redeemed.code)
-            return _code_refused("the code was used before")
+            return _code_refused("the code was already used")
         return await self._end_login(request, redeemed)
 
     async def _end_login(self, request: Request, redeemed: _Redeemed) -> LoginRefused:
-        """Nothing of a login is good any more of which a token came back used."""
+        """End the whole login: a refresh token that is used twice was stolen."""
 
         async def prove(_now: datetime) -> Caller:
             return redeemed.caller
@@ -183,13 +183,13 @@ class TokenEndpoint:
             },
         )
         await self._grants.forget_family(redeemed.used)
-        return _expired("the refresh token was used before: its family has ended")
+        return _expired("the refresh token was already used: its family has ended")
 
     def _prove_key(self, request: Request) -> DpopProof:
-        """The proof of the sender's key; nothing is used up."""
+        """Verify the sender's DPoP proof, without using it up."""
         headers = request.headers.getlist("dpop")
         if len(headers) != 1:
-            raise ValidationError("One DPoP header is needed.")
+            raise ValidationError("Exactly one DPoP header is required.")
         now = self._context.deps.clock.now()
         try:
             return verify_proof(
@@ -201,21 +201,23 @@ class TokenEndpoint:
             ) from error
 
     async def _use_up(self, proof: DpopProof, now: datetime) -> None:
-        """Use a proof up that came with something good: others cost no write."""
+        """Use up a proof; called only once the rest is valid, to save writes."""
         name = f"{proof.thumbprint}.{proof.token_id}".encode("utf-8", "surrogatepass")
         try:
             is_new = await self._context.deps.cache.add(
                 "dpop-jti",
                 hashlib.sha256(name).digest(),
                 b"1",
-                # An iat ahead of our clock stays acceptable for twice the skew.
+                # A proof with an iat ahead of our clock is accepted for twice the skew.
                 expires_at=now + 2 * _SKEW + _MARGIN,
             )
         except StoreUnavailableError as error:
-            # Who cannot tell must refuse.
-            raise ServiceUnavailable(detail=f"the cache is away: {error}") from error
+            # Without the cache a replay cannot be detected, so refuse.
+            raise ServiceUnavailable(
+                detail=f"the cache is unavailable: {error}"
+            ) from error
         if not is_new:
-            raise ValidationError("The DPoP proof was used before.")
+            raise ValidationError("The DPoP proof was already used.")
 
     async def _redeem_code(
         self, given: Mapping[str, Any], proof: DpopProof, now: datetime
@@ -235,7 +237,7 @@ class TokenEndpoint:
         ):
             if grant is not None:
                 await self._grants.forget_code(code)
-                raise _code_refused("the code is another's")
+                raise _code_refused("the code belongs to another client")
             raise _code_refused("no such code")
         await self._use_up(proof, now)
         resolved = await self._resolve(grant.access_key_id, grant.session_token, now)
@@ -276,7 +278,7 @@ class TokenEndpoint:
         )
         if not await self._grants.is_known(token):
             return redeemed
-        # Made before the mint: should the cache go away, nothing was used up.
+        # Created before the mint, so that if the cache fails nothing was used up.
         return replace(redeemed, next=await self._grants.next(token, family))
 
     async def _has_ended(self, token: str, family: RefreshFamily) -> bool:
@@ -286,7 +288,7 @@ class TokenEndpoint:
         )
 
     async def _renewal(self, redeemed: _Redeemed) -> str:
-        """The next refresh token, once the mint has used the code or the last one up."""
+        """Remove the used code or token; return the next refresh token."""
         if redeemed.code:
             await self._grants.forget_code(redeemed.code)
         else:
@@ -304,7 +306,7 @@ class TokenEndpoint:
 def _code_refused(detail: str) -> LoginRefused:
     return LoginRefused(
         "AUTHCODE_EXPIRED",
-        "The code is not valid, was used already, or is too old.",
+        "The code is not valid, was already used, or has expired.",
         detail=detail,
     )
 
@@ -340,7 +342,7 @@ def _error(error: BrokerError) -> Response:
 
 
 def _text(given: Mapping[str, Any], name: str) -> str:
-    """A member that is there, and no longer than it may be."""
+    """Return a string member that must be present and within its bound."""
     value = given.get(name)
     longest = _LONGEST.get(name, _LONGEST_REFRESH_TOKEN)
     if not isinstance(value, str) or not 0 < len(value) <= longest:

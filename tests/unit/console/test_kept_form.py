@@ -64,7 +64,7 @@ async def test_whoever_is_somebody_else_by_now_is_asked(world: SignInWorld) -> N
     await world.sign_in(browser, pair("Admin"))
     page = await send(browser, fields)
     assert page.status_code == 403
-    assert "Send this now?" in text_of(page)
+    assert "Submit this form?" in text_of(page)
     assert "Admin/alice@example.com" in text_of(page)
     assert not any("Simulate" in record.action for record in await world.audit())
 

@@ -212,7 +212,7 @@ async def test_what_is_no_answer_is_refused(world: SignInWorld) -> None:
     for credential in ("{}", "[]", "\x00", "x" * 24_001, ""):
         page = await answer_page(browser, page, credential)
         assert page.status_code == 400
-    assert "passkeys need JavaScript" in text_of(page)
+    assert "Passkeys need JavaScript" in text_of(page)
 
 
 async def test_the_permission_is_that_of_enabling_a_device(world: SignInWorld) -> None:
@@ -364,7 +364,7 @@ async def test_after_five_wrong_answers_the_sign_in_is_over(
     for _ in range(5):
         last, page = page, await show(browser, page, "{}")
         assert page.status_code == 403
-    assert "too many wrong answers" in text_of(page)
+    assert "Too many wrong answers" in text_of(page)
     answer = authenticator.get(options_on(last))
     assert (await show(browser, last, answer)).status_code == 400
 

@@ -80,7 +80,7 @@ async def test_a_user_finds_what_they_have(world: SignInWorld) -> None:
     assert page.status_code == 200
     assert len(page.content) < 60_000
     text = text_of(page)
-    assert "Of ann" in text
+    assert "ann, arn:" in text
     assert "You have no MFA device" in text
     assert (await browser.get(SERVICES)).status_code == 200
 
@@ -105,12 +105,12 @@ async def test_a_federated_person_is_told_what_applies(world: SignInWorld) -> No
     await world.sign_in(browser, pair("Reader"))
     page = await browser.get(HOME)
     text = text_of(page)
-    assert "as the role Reader" in text
+    assert "with the role Reader" in text
     assert "identity provider, Corp" in text
     for path in (f"{HOME}/password", f"{MFA}/passkey", SERVICES):
-        assert "as the role Reader" in text_of(await browser.get(path))
+        assert "with the role Reader" in text_of(await browser.get(path))
     made = await act(browser, f"{HOME}/access-keys/new")
-    assert "as the role Reader" in text_of(made)
+    assert "with the role Reader" in text_of(made)
 
 
 async def test_the_password_is_changed_by_whoever_knows_it(world: SignInWorld) -> None:
@@ -128,7 +128,7 @@ async def test_the_password_is_changed_by_whoever_knows_it(world: SignInWorld) -
                 "new_password": new,
                 "new_password_again": new + "x",
             },
-            "are not the same",
+            "do not match",
         ),
         (
             {
@@ -220,7 +220,7 @@ async def test_forms_need_this_sessions_token(world: SignInWorld) -> None:
     for path in ("access-keys/new", "password", "mfa/app", "mfa/passkey", "remove"):
         answer = await browser.post(f"{HOME}/{path}", data={"id": "x"}, headers=SAME)
         assert answer.status_code == 403
-    assert "You have none." in text_of(await browser.get(HOME))
+    assert "None." in text_of(await browser.get(HOME))
 
 
 async def made_app(browser: Any, **typed: str) -> tuple[Any, str]:
@@ -449,13 +449,15 @@ async def test_root_finds_its_own(world: SignInWorld) -> None:
     )
     assert entered.status_code == 303
     text = text_of(await browser.get(HOME))
-    assert "Of the root user" in text
+    assert "The root user" in text
     assert phone.serial in text
     assert "signed in without MFA" not in text
     assert secret_on(await act(browser, f"{HOME}/access-keys/new"))
-    assert "set by the operator" in text_of(await browser.get(f"{HOME}/password"))
+    assert "The operator sets the root user" in text_of(
+        await browser.get(f"{HOME}/password")
+    )
     assert "broker mfa enable-root" in text_of(await browser.get(f"{MFA}/new"))
-    assert "The root user has none" in text_of(await browser.get(SERVICES))
+    assert "Only IAM users can have these" in text_of(await browser.get(SERVICES))
 
 
 async def test_no_secret_of_these_pages_is_kept_when_the_session_is_over(

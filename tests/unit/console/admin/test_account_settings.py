@@ -85,7 +85,7 @@ async def test_the_password_policy_is_told_in_plain_words(
     admin: Administrator,
 ) -> None:
     page = await admin.see(SETTINGS)
-    assert "The default policy holds" in part(page, "passwords")
+    assert "The default policy applies" in part(page, "passwords")
     form = await admin.see(PASSWORDS)
     page = await admin.do(
         form,
@@ -102,9 +102,9 @@ async def test_the_password_policy_is_told_in_plain_words(
         "At least 14 characters.",
         "With a number and a symbol.",
         "Passwords expire after 90 days.",
-        "An administrator must replace an expired password.",
+        "An administrator must reset an expired password.",
         "The last 5 passwords cannot be used again.",
-        "Users change their own passwords if a policy lets them.",
+        "Users may change their own passwords if a policy allows it.",
     ):
         assert sentence in told
     form = await admin.see(PASSWORDS)
@@ -113,7 +113,7 @@ async def test_the_password_policy_is_told_in_plain_words(
     ticked = tree.xpath("//input[@type='checkbox'][@checked]/@name")
     assert ticked == ["RequireNumbers", "RequireSymbols", "HardExpiry"]
     page = await admin.do(form, PASSWORDS, do="default")
-    assert "The default policy holds" in part(page, "passwords")
+    assert "The default policy applies" in part(page, "passwords")
 
 
 @pytest.mark.parametrize("length", ["5", "129", "many", "-8", "", "9" * 9, "٨"])
@@ -141,13 +141,13 @@ async def test_who_may_see_little_sees_that_much(world: SignInWorld) -> None:
     text = text_of(page)
     assert "Characters of a policy" in text
     assert "iam:GetAccountPasswordPolicy" in text
-    assert "The default policy holds" not in text
+    assert "The default policy applies" not in text
     assert not html.fromstring(page.text).xpath("//section[@id='regions']")
 
 
 async def test_who_may_do_root_tasks_is_told(admin: Administrator) -> None:
     page = await admin.see(SETTINGS)
-    assert "No other account may do root tasks here" in part(page, "root")
+    assert "No other account may perform root tasks here" in part(page, "root")
     directory = admin.world.services.stores.directory
     account = await directory.find_account(ACCOUNT)
     assert account is not None
@@ -155,7 +155,7 @@ async def test_who_may_do_root_tasks_is_told(admin: Administrator) -> None:
         options = {**account.options, "RootManagedBy": OTHER}
         await change.update_account(replace(account, options=options))
     page = await admin.see(SETTINGS)
-    assert f"The account {OTHER} may do root tasks here" in part(page, "root")
+    assert f"Account {OTHER} may perform root tasks here" in part(page, "root")
 
 
 async def test_quotas_are_counted(admin: Administrator) -> None:

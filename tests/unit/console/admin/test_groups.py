@@ -83,7 +83,7 @@ async def test_deleting_a_group_leaves_its_members(admin: Administrator) -> None
     page = await admin.see(DELETE, name="Readers")
     text = text_of(page)
     assert "These users lose what the group grants them: ann" in text
-    assert "The attachment of the policy SecurityAudit" in text
+    assert "The attachment of policy SecurityAudit" in text
     assert (await admin.send(page, DELETE, sure="reader")).status_code == 400
     listed = await admin.do(page, DELETE, sure="Readers")
     assert names_on(listed) == []

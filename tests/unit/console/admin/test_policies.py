@@ -67,7 +67,7 @@ async def test_a_policy_is_made_from_pasted_json(admin: Administrator) -> None:
     statement = {"Effect": "Deny", "Action": "*", "Resource": "*"}
     text = json.dumps({"Version": "2012-10-17", "Statement": statement})
     looked = await press(admin, as_json, "check", text=text)
-    assert "It only denies" in text_of(looked)
+    assert "only Deny statements" in text_of(looked)
     await follow(admin, await press(admin, looked, "save", name="No"))
     assert (await stored(admin, "No")).default_version.document == text
 
@@ -87,7 +87,7 @@ async def test_a_policy_that_aws_does_not_have_begins_nothing(
 ) -> None:
     page = await admin.browser.get(NEW, params={"from": "NoSuchPolicy"})
     assert page.status_code == 400
-    assert "AWS has no policy NoSuchPolicy that could be copied." in text_of(page)
+    assert "There is no AWS managed policy NoSuchPolicy to copy." in text_of(page)
 
 
 async def test_the_form_and_json_hold_the_same(admin: Administrator) -> None:
@@ -234,7 +234,7 @@ async def test_the_other_of_two_editors_sees_the_conflict(
     refused = await press(admin, mine, "save", s0__actions="s3:DeleteObject")
     assert refused.status_code == 409
     text = text_of(refused)
-    assert "Somebody changed this policy meanwhile" in text
+    assert "Someone else has changed this policy" in text
     assert "s3:PutObject" in text
     assert "s3:DeleteObject" in text
     # Having seen it, one may save.
@@ -265,7 +265,7 @@ async def test_where_a_policy_is_used(admin: Administrator) -> None:
     used = await press(admin, page, "delete", sure="P")
     assert used.status_code == 409
     page = await follow(admin, await press(admin, page, "detach"))
-    assert "Nobody uses it" in text_of(page)
+    assert "It is not used" in text_of(page)
 
 
 async def test_deleting_needs_the_name_and_takes_the_versions(
@@ -301,7 +301,7 @@ async def test_the_list_is_searched_filtered_and_paged(admin: Administrator) -> 
     assert "AdministratorAccess" not in own
     aws = text_of(await admin.see(LIST, scope="aws"))
     assert "AdministratorAccess" in aws
-    assert "No policy fits" in text_of(await admin.see(LIST, attached="1"))
+    assert "No matching policies" in text_of(await admin.see(LIST, attached="1"))
     for number in range(60):
         await make_stored(admin, f"P{number:02d}")
     first = await admin.see(LIST, scope="own")

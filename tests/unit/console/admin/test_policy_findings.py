@@ -33,11 +33,11 @@ def trust(principal: Any, action: str, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        (allow("*"), "full access"),
+        (allow("*"), "all actions on all resources"),
         (allow(["s3:*", "sqs:*"]), "full access to s3, sqs on all resources"),
         (allow("iam:PassRole"), "iam:PassRole on all roles"),
         (allow("s3:GetObjetc"), "is no action of Amazon S3"),
-        ({"Effect": "Deny", "Action": "*", "Resource": "*"}, "It only denies"),
+        ({"Effect": "Deny", "Action": "*", "Resource": "*"}, "only Deny statements"),
         (
             {"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"},
             "Allow with NotAction",
@@ -81,7 +81,7 @@ def test_the_old_version_has_no_variables() -> None:
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        (trust({"AWS": "*"}, "sts:AssumeRole"), ["every principal of every account"]),
+        (trust({"AWS": "*"}, "sts:AssumeRole"), ["any principal of any account"]),
         (
             trust({"Federated": OIDC}, "sts:AssumeRoleWithWebIdentity"),
             ["(aud)", "(sub)"],

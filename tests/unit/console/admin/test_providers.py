@@ -74,7 +74,7 @@ async def test_the_list_tells_how_each_does(
     assert "Never" not in text
     assert len(page.content) < PAGE_BYTES_MAX
     none = await admin.see(LIST, q="nothing")
-    assert "No provider fits." in text_of(none)
+    assert "No matching providers." in text_of(none)
 
 
 async def test_a_hundred_providers_are_shown_page_by_page(
@@ -310,7 +310,7 @@ class TestOpenIdConnect:
         assert issuer.issuer.url in text
         arn = f"arn:aws:iam::{ACCOUNT}:oidc-provider/127.0.0.1:{issuer.port}/idp"
         page = await frame.do(page, ONE, do="check", arn=arn)
-        assert "all is well" in text_of(page)
+        assert "without problems" in text_of(page)
         assert "key-1" in text_of(page)
         page = await frame.do(page, ONE, do="add-client", client="third", arn=arn)
         page = await frame.do(page, ONE, do="remove-client", client="client-2", arn=arn)
@@ -448,7 +448,7 @@ class TestDiagnosis:
                 ),
                 "https://else.example/idp",
             ),
-            ("a.b.c", "no token"),
+            ("a.b.c", "not a token"),
             ("nonsense", "neither a SAML response nor a token"),
         ):
             form = await frame.see(self.PAGE)

@@ -68,11 +68,11 @@ async def test_the_list_is_searched_and_tells_the_last_use(
 ) -> None:
     await admin.world.services.uses.flush()
     shown = text_of(await admin.see(LIST))
-    for text in ("Admin", "Brief", "Reader", "Used last", "Never"):
+    for text in ("Admin", "Brief", "Reader", "Last used", "Never"):
         assert text in shown
     found = text_of(await admin.see(LIST, q="rIe"))
     assert "Brief" in found
-    assert "No role fits" in text_of(await admin.see(LIST, q="nothing"))
+    assert "No matching roles" in text_of(await admin.see(LIST, q="nothing"))
 
 
 async def test_whoever_may_only_list_roles_sees_no_uses(world: SignInWorld) -> None:
@@ -80,7 +80,7 @@ async def test_whoever_may_only_list_roles_sees_no_uses(world: SignInWorld) -> N
     some = await enter(world)
     shown = text_of(await some.see(LIST))
     assert "Brief" in shown
-    assert "Used last" not in shown
+    assert "Last used" not in shown
     assert "Brief" in text_of(await some.see(LIST, q="brie"))
 
 
@@ -187,7 +187,7 @@ async def test_what_could_not_be_attached_is_said(admin: Administrator) -> None:
         admin, page, "save", name="Half", service="ec2", policies="Missing"
     )
     assert answer.status_code == 200
-    assert "but not all of its policies" in text_of(answer)
+    assert "but some policies were not attached" in text_of(answer)
     await stored(admin, "Half")
 
 
@@ -224,7 +224,7 @@ async def test_policies_are_attached_and_detached(admin: Administrator) -> None:
     missing = await press(admin, page, "attach", policy="Missing")
     assert missing.status_code == 404
     page = await follow(admin, await press(admin, page, "detach"))
-    assert "it has no policy yet" in text_of(page)
+    assert "no policies are attached" in text_of(page)
 
 
 async def test_a_boundary_is_set_and_taken_away(admin: Administrator) -> None:
@@ -294,7 +294,7 @@ async def test_the_trust_policy_is_edited_and_conflicts_show(
     assert "Users and roles of this account" in text_of(await follow(admin, saved))
     refused = await press(admin, mine, "save")
     assert refused.status_code == 409
-    assert "Somebody changed this policy meanwhile" in text_of(refused)
+    assert "Someone else has changed this policy" in text_of(refused)
 
 
 async def test_an_unknown_principal_is_said_and_kept(admin: Administrator) -> None:
@@ -342,7 +342,7 @@ async def test_live_sessions_are_listed_and_ended(admin: Administrator) -> None:
         # Who says what stands on a button presses it (WCAG 2.5.3).
         assert button.text_content().strip() in button.get("aria-label")
     page = await follow(admin, await press(admin, page, "end-session"))
-    assert "Nobody that the session cache knows of" in text_of(page)
+    assert "None in the session cache" in text_of(page)
     assert (await reader.browser.get("/console/")).status_code == 403
 
 
@@ -485,7 +485,7 @@ async def test_nobody_is_looked_at_whom_the_trust_cannot_mean(
     await follow(admin, saved)
     text = text_of(await admin.see(WHO, name="Brief"))
     assert "user/able" in text
-    assert "1 user or role was looked at." in text
+    assert "1 user or role was checked." in text
 
 
 async def test_in_a_large_account_not_everybody_is_looked_at(

@@ -236,7 +236,7 @@ async def test_many_answers_are_a_small_page(admin: Administrator) -> None:
         actions="\n".join(f"s3:Delete{n}" for n in range(100)),
         resources="arn:aws:s3:::a\narn:aws:s3:::b",
     )
-    assert "more answers are not shown" in text_of(page)
+    assert "more results are not shown" in text_of(page)
     assert len(page.content) < PAGE_BYTES_MAX
 
 

@@ -25,22 +25,22 @@ def lines(principal: object, **more: object) -> list[tuple[str, tuple[str, ...]]
 @pytest.mark.parametrize(
     ("principal", "who"),
     [
-        ("*", "Everybody with any AWS account"),
+        ("*", "Anyone with any AWS account"),
         ({"AWS": HOME}, "Users and roles of this account, if their own policies"),
         ({"AWS": "arn:aws:iam::444455556666:root"}, "of account 444455556666, if"),
         ({"AWS": f"arn:aws:iam::{HOME}:user/team/bob"}, "The user team/bob"),
         ({"AWS": "arn:aws:iam::444455556666:role/ci"}, "role ci of account 444455556"),
         ({"AWS": f"arn:aws:sts::{HOME}:assumed-role/ci/one"}, "The session ci/one"),
-        ({"AWS": "AROAREADERREADERREADE"}, "Somebody who was deleted"),
+        ({"AWS": "AROAREADERREADERREADE"}, "A deleted user or role"),
         (
             {"Federated": f"arn:aws:iam::{HOME}:saml-provider/Corp"},
             "through Corp (SAML)",
         ),
         (
             {"Federated": f"arn:aws:iam::{HOME}:oidc-provider/ci.example.com/x"},
-            "Whoever has a token of ci.example.com/x",
+            "Anyone with a token from ci.example.com/x",
         ),
-        ({"Federated": "accounts.google.com"}, "a token of accounts.google.com"),
+        ({"Federated": "accounts.google.com"}, "a token from accounts.google.com"),
         ({"Service": "ec2.amazonaws.com"}, "The service ec2"),
     ],
 )

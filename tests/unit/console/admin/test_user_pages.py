@@ -117,9 +117,7 @@ async def test_a_key_of_ninety_days_asks_to_be_replaced(
 ) -> None:
     admin.world.clock.move(timedelta(days=90).total_seconds())
     later = await enter(admin.world)
-    assert "90 days old: replace it" in text_of(
-        await later.see(CREDENTIALS, name=carla)
-    )
+    assert "90 days old: rotate it" in text_of(await later.see(CREDENTIALS, name=carla))
 
 
 async def test_a_password_is_reset_set_and_deleted(
@@ -221,16 +219,18 @@ async def test_policies_are_attached_and_detached(
 async def test_a_boundary_is_set_and_removed(admin: Administrator, carla: str) -> None:
     found = await admin.see(ATTACH, **{"name": carla, "q": "audit", "as": "boundary"})
     page = await admin.do(found, ATTACH, arn=AUDIT)
-    assert "Nothing is allowed that the boundary does not allow" in text_of(page)
+    assert "Policies grant only what the boundary also allows" in text_of(page)
     page = await admin.do(page, PERMISSIONS, do="unbound")
-    assert "counts in full" in text_of(page)
+    assert "None." in text_of(page)
 
 
 async def test_an_inline_policy_is_written_in_the_editor_and_deleted(
     admin: Administrator, carla: str
 ) -> None:
     page = await admin.see(PERMISSIONS, name=carla)
-    (link,) = html.fromstring(page.text).xpath("//a[text()='Write one']/@href")
+    (link,) = html.fromstring(page.text).xpath(
+        "//a[text()='Create inline policy']/@href"
+    )
     editor = await admin.see(link)
     document = json.dumps(
         {
@@ -289,7 +289,7 @@ async def test_a_deletion_stops_where_one_may_not_go_on(
     text = text_of(stopped)
     assert stopped.status_code == 403
     assert "iam:DeleteLoginProfile" in text
-    assert "These are gone already:Access key AKIA" in text
+    assert "These have already been deleted:Access key AKIA" in text
     assert "in this order:Console password" in text
     directory = world.services.stores.directory
     (left,) = (
@@ -337,4 +337,4 @@ async def test_a_deed_that_there_is_not_is_refused(
     page = await admin.see(TAGS, name=carla)
     answer = await admin.post(page, path, name=carla, do="everything")
     assert answer.status_code == 400
-    assert "nothing of that kind" in text_of(answer)
+    assert "Unknown operation" in text_of(answer)

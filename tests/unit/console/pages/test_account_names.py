@@ -38,4 +38,4 @@ async def test_what_is_denied_or_a_pattern_is_no_offer(world: SignInWorld) -> No
     assert OTHER not in (await admin.see(PAGE)).text
     await grant(world, "sts:*", resource="*")
     again = await enter(world)
-    assert "Roles that you may switch to" not in text_of(await again.see(PAGE))
+    assert "Roles that you can switch to" not in text_of(await again.see(PAGE))

@@ -65,7 +65,7 @@ async def test_what_the_list_shows_finds_its_records(world: SignInWorld) -> None
     (what,) = html.fromstring(page.text).xpath("//tbody//td[2]")
     assert what.text_content().strip() == "sts:AssumeRoleWithSAMLrole/Admin"
     for asked in ({"caller": "user/Admin"}, {"provider": "corp.example"}):
-        assert "No record fits." in text_of(await browser.get(AUDIT, params=asked))
+        assert "No matching records." in text_of(await browser.get(AUDIT, params=asked))
 
 
 async def test_records_are_filtered_and_shown_in_full(world: SignInWorld) -> None:
@@ -82,7 +82,7 @@ async def test_records_are_filtered_and_shown_in_full(world: SignInWorld) -> Non
     assert foreign not in page.text
     assert len(page.content) < PAGE_BYTES_MAX
     none = await browser.get(AUDIT, params={"caller": "<b>"})
-    assert "No record fits." in none.text
+    assert "No matching records." in none.text
     assert "<b>" not in none.text
     record = await browser.get(AUDIT, params={"event": refused.event_id})
     assert refused.detail in text_of(record)
@@ -140,7 +140,7 @@ async def test_a_time_that_is_none_is_said_and_nothing_typed_is_lost(
     browser = await auditor(world)
     page = await browser.get(AUDIT, params={"since": time, "action": "sts:Typed"})
     assert page.status_code == 400
-    assert "Write a time as" in text_of(page)
+    assert "Enter a time such as" in text_of(page)
     assert 'value="sts:Typed"' in page.text
     assert "<b>" not in page.text
 
@@ -168,7 +168,7 @@ async def test_a_record_leads_to_all_of_its_caller_and_its_key(
     await browser.get(AUDIT)
     event = (await world.recorded("cloudtrail:LookupEvents")).event_id
     record = html.fromstring((await browser.get(AUDIT, params={"event": event})).text)
-    for text in ("All of theirs", "All with this key"):
+    for text in ("All by this principal", "All with this key"):
         (link,) = record.xpath(f"//a[text()='{text}']/@href")
         listed = await browser.get(link)
         assert event in listed.text, text

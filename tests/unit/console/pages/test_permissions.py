@@ -1,4 +1,4 @@
-"""What may I do, and Try it: own policies, and no more than a try would tell."""
+"""My permissions, and Try it: own policies, and no more than a try would tell."""
 
 import json
 from dataclasses import replace
@@ -71,7 +71,7 @@ async def test_the_summary_shows_each_service_with_its_statements(
 async def test_a_role_without_policies_may_do_nothing(world: SignInWorld) -> None:
     browser = world.browser()
     await world.sign_in(browser)
-    assert "there is no policy here yet" in text_of(
+    assert "there is no policy yet" in text_of(
         await browser.get("/console/permissions")
     )
 
@@ -120,7 +120,7 @@ async def test_markup_in_a_policy_is_text(world: SignInWorld) -> None:
         ("s3:GetObject", "arn:aws:s3:::files/a", "Allowed", "allows s3:GetObject"),
         ("s3:GetObject", "arn:aws:s3:::else/a", "Not allowed", "comes closest"),
         ("sqs:SendMessage", "*", "Denied by a statement", "denies sqs:SendMessage"),
-        ("s3:GetObjetc", "*", "Not allowed", "Is it spelt right?"),
+        ("s3:GetObjetc", "*", "Not allowed", "Check the spelling."),
     ],
 )
 async def test_trying_answers_with_the_reason(

@@ -76,7 +76,9 @@ async def test_switching_and_coming_back(world: SignInWorld, role: str) -> None:
     home = await who_is(browser)
     assert "assumed-role/Reader/alice@example.com" in home
     assert "Switched from" not in home
-    assert f"Used lately Admin{role_arn('Admin')}" in text_of(await browser.get(SWITCH))
+    assert f"Recently used Admin{role_arn('Admin')}" in text_of(
+        await browser.get(SWITCH)
+    )
     for old in cookies:
         stale = await world.browser(cookies={COOKIE: old}).get("/console/")
         assert stale.status_code == 303
@@ -147,21 +149,21 @@ async def test_roles_used_last_are_there_at_the_next_sign_in_and_for_nobody_else
     await let_in(world, "Admin", "Brief")
     browser = world.browser()
     await world.sign_in(browser)
-    assert "Used lately" not in text_of(await browser.get(SWITCH))
+    assert "Recently used" not in text_of(await browser.get(SWITCH))
     for role in ("Admin", "Brief", "Admin", "Brief"):
         await switch(browser, role)
-    used = text_of(await browser.get(SWITCH)).partition("Used lately")[2]
+    used = text_of(await browser.get(SWITCH)).partition("Recently used")[2]
     # The role that one is in is no offer.
     assert role_arn("Admin") in used
     assert role_arn("Brief") not in used
     again = world.browser()
     await world.sign_in(again)
-    used = text_of(await again.get(SWITCH)).partition("Used lately")[2]
+    used = text_of(await again.get(SWITCH)).partition("Recently used")[2]
     assert used.index(role_arn("Brief")) < used.index(role_arn("Admin"))
     assert used.count(role_arn("Admin")) == 1
     bob = world.browser()
     await world.sign_in(bob, aws={"session_name": "bob@example.com"})
-    assert "Used lately" not in text_of(await bob.get(SWITCH))
+    assert "Recently used" not in text_of(await bob.get(SWITCH))
 
 
 async def test_roles_that_policies_name_are_offered_from_where_one_signed_in(

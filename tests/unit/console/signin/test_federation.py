@@ -229,7 +229,7 @@ async def test_someone_else_who_is_signed_in_is_asked_first(world: SignInWorld) 
         "/signin/continue", data=fields, headers={"sec-fetch-site": "same-origin"}
     )
     assert (entered.status_code, entered.headers["location"]) == (303, "/console/")
-    assert "You are carol" in text_of(await browser.get("/console/"))
+    assert "Signed in as carol" in text_of(await browser.get("/console/"))
 
 
 async def test_the_same_principal_is_not_asked(world: SignInWorld) -> None:

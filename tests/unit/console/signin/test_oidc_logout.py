@@ -221,7 +221,7 @@ async def test_a_logout_token_is_good_once(scene: Scene) -> None:
     assert (await tell(scene, provider, token)).status_code == 400
     assert not await is_in(browser)
     async with asyncio.timeout(5):
-        while "The logout token was used before." not in await details(scene):  # noqa: ASYNC110  # the record is written in the background
+        while "The logout token was already used." not in await details(scene):  # noqa: ASYNC110  # the record is written in the background
             await asyncio.sleep(0.02)
 
 

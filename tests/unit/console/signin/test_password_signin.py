@@ -86,7 +86,7 @@ async def test_a_user_signs_in_with_a_password(world: SignInWorld) -> None:
     assert "IAM user" in home
     assert "Federated user" not in home
     assert user.arn in home
-    assert "Came in byPassword" in home
+    assert "Signed in withPassword" in home
     record = await world.recorded("signin:ConsoleLogin")
     assert (record.caller_arn, record.door) == (user.arn, "signin")
     assert record.parameters == {"MFAUsed": "No"}
@@ -222,7 +222,7 @@ async def test_a_code_counts_once(world: SignInWorld) -> None:
         asked = await send_password(browser)
         answer = await send_step(browser, asked, "factor", code=code)
         assert answer.status_code == expected
-    assert "used already" in text_of(answer)
+    assert "already used" in text_of(answer)
 
 
 async def test_a_wrong_code_may_be_typed_again(world: SignInWorld) -> None:
@@ -284,7 +284,7 @@ async def test_a_password_that_must_be_changed_is_changed_first(
         return await send_step(browser, shown, "new-password", **given)
 
     again = await change(asked, again="something else")
-    assert "not the same" in text_of(again)
+    assert "do not match" in text_of(again)
     again = await change(again, new="short", again="short")
     assert "minimum length of 8" in text_of(again)
     again = await change(again, password="wrong")
@@ -745,7 +745,7 @@ async def test_the_way_that_was_chosen_last_comes_first(world: SignInWorld) -> N
     browser = world.browser()
     page = await browser.get(PAGE)
     assert page.text.index("Acme") < page.text.index("Zeta")
-    assert "last time" not in page.text
+    assert "Last used" not in page.text
     page = await browser.get(PAGE, params={"Destination": "/console/sessions"})
     (way,) = html.fromstring(page.text).xpath("//a[strong='Zeta']/@href")
     assert way.endswith("?Destination=%2Fconsole%2Fsessions")
@@ -754,7 +754,7 @@ async def test_the_way_that_was_chosen_last_comes_first(world: SignInWorld) -> N
     assert is_in(led, f"/signin/{ACCOUNT}")
     page = await browser.get(led.headers["location"])
     assert page.text.index("Zeta") < page.text.index("Acme")
-    assert page.text.count("last time") == 1
+    assert page.text.count("Last used") == 1
 
 
 async def test_other_ways_in_keep_where_one_is_going(world: SignInWorld) -> None:

@@ -278,7 +278,7 @@ async def test_a_handle_works_once(world: SignInWorld) -> None:
     assert (await browser.get(posted.headers["location"])).status_code == 303
     again = await world.browser().get(posted.headers["location"])
     assert again.status_code == 400
-    assert "used already" in again.text
+    assert "already been used" in again.text
 
 
 async def test_a_handle_works_for_a_minute(world: SignInWorld) -> None:
