@@ -185,8 +185,8 @@ def _console_deps(
 def _route(api: App, pages: App, *, public_origin: str, public_name: str) -> App:
     """The API at ``/``, pages below their names, nothing else.
 
-    Pages that people use are shown at the public origin, where their cookies belong
-    and what their forms are held to: from the broker's other names one is sent there.
+    Pages for people are served at the public origin, to which their cookies and forms
+    are bound: requests to other names of the broker are redirected there.
 
     Source: recorded STS answers (REC-A).
     """

@@ -12,7 +12,7 @@ _POOL_BYTES = 4096
 
 
 class _Pool:
-    """The system's randomness, drawn in one piece and handed out once.
+    """The system's randomness, drawn in blocks and handed out once.
 
     A system call for every id and salt was a third of a mint's time on a sandboxed
     kernel. A forked child begins with an empty pool.
@@ -76,8 +76,8 @@ def new_handle() -> str:
 def new_request_id() -> str:
     """A request id: a UUID that begins with the time (RFC 9562, version 7).
 
-    It finds the audit record. Ids of one moment lie beside each other in the database's
-    index; random ones would have every record write a page of their own.
+    It finds the audit record. Ids of one moment are adjacent in the database's index;
+    random ones would make every record write its own page.
     """
     milliseconds = time.time_ns() // 1_000_000
     digits = f"{milliseconds:012x}{random_bytes(10).hex()}"

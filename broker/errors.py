@@ -1,4 +1,4 @@
-"""Every error a client can meet, as classes: code, HTTP status, whose fault.
+"""Every error a client can get, as classes: code, HTTP status, whose fault.
 
     BrokerError
     ├── request      ValidationError, MalformedInput, InvalidAction, MalformedQueryString,

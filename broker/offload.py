@@ -1,8 +1,8 @@
-"""Long computations, beside the event loop.
+"""Runs long computations off the event loop.
 
-One thread a worker does them, one after the other: however many are asked for, the
-event loop gets the interpreter back at once. What may wait is bounded. What comes
-before a proof has a thread of its own, or strangers could keep callers waiting.
+Each worker has one thread that runs them in turn, so that however many are queued, the
+event loop gets the interpreter back at once. The queue is bounded. Work before a proof
+has its own thread, so that unauthenticated clients cannot delay authenticated ones.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from broker.errors import Throttling
 Value = TypeVar("Value")
 
 LONG = 65_536
-"""Characters or bytes that are read beside the event loop rather than on it."""
+"""From this many characters or bytes on, input is read off the event loop."""
 
 WAITING_MAX = 64
 
@@ -53,5 +53,5 @@ async def offload(work: Callable[[], Value], *, proved: bool = True) -> Value:
 async def offload_long(
     size: int, work: Callable[[], Value], *, proved: bool = True
 ) -> Value:
-    """The same where it pays: for what takes long because its input is `LONG`."""
+    """The same, but only for input of at least `LONG`."""
     return work() if size <= LONG else await offload(work, proved=proved)

@@ -1,7 +1,7 @@
 """The composition root: settings become stores and services.
 
-The only module that knows every concrete class below the edges. What a worker builds
-at its start it takes down at its end, in the reverse order.
+The only module that knows every concrete class below the edges. A worker closes at its
+end what it opened at its start, in reverse order.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Every setting: name, meaning, default and bounds; read once from the environment.
 
-A setting that makes no sense stops the start with a text that says which one, what
-is wrong with it and what to write. The names are fixed: operators rely on them.
+An invalid setting stops the start with a message that names it, the problem and the
+fix. The names are fixed: operators rely on them.
 """
 
 import ipaddress
@@ -38,7 +38,7 @@ _IPV6 = 6
 
 
 class SettingsError(Exception):
-    """The settings make no sense; the text says what to write."""
+    """The settings are invalid; the message says how to fix them."""
 
 
 class LogFormat(StrEnum):
@@ -78,7 +78,7 @@ def _number(least: int, most: int) -> BeforeValidator:
         number = value
         if isinstance(value, str):
             digits = value.isascii() and value.isdecimal()
-            # Longer ones are out of bounds anyway, and int() refuses some.
+            # Longer ones are out of range anyway, and int() refuses some.
             number = int(value) if digits and len(value) <= len(str(most)) else None
         if not isinstance(number, int) or not least <= number <= most:
             raise ValueError(

@@ -1,1 +1,1 @@
-"""What was asked: a declaration and a few lines for each operation."""
+"""The operations: a declaration and a few lines for each."""

@@ -1,4 +1,4 @@
-"""What an action declares, and the call that the pipeline carries to it.
+"""Actions as they are declared, and the call that the pipeline passes to them.
 
 An action never orchestrates gates: it says which proof it takes and which
 permissions it needs, and the pipeline applies them before ``handle`` runs.
@@ -32,7 +32,7 @@ class Proof(StrEnum):
 
     @property
     def is_parameter(self) -> bool:
-        """Whether it is a part of the input, which is then read before it counts."""
+        """Whether the proof is a parameter, so that the input is read before it."""
         return self is not Proof.SIGNATURE
 
 
@@ -86,7 +86,7 @@ class Call:
 
     @property
     def mark(self) -> ReplayMark | None:
-        """The replay mark of what the door's proof uses up."""
+        """The replay mark of the door's own one-time proof, if any."""
         return (
             None
             if self.one_time_use is None
@@ -152,7 +152,7 @@ class Action:
     lists: bool = False
 
     def is_long(self, result: Mapping[str, Any]) -> bool:
-        """Whether writing the answer out takes longer than others should wait."""
+        """Whether rendering the answer would keep other calls waiting."""
         return self.lists and _size(result) > _LONG_ANSWER
 
 
@@ -164,7 +164,7 @@ _MEMBER = 60
 
 
 def _size(value: object) -> int:
-    """How long a value is in an answer, counted no further than it is long."""
+    """The rendered size of a value; counting stops once it is long."""
     if isinstance(value, str | bytes):
         return _MEMBER + len(value)
     if isinstance(value, Mapping):

@@ -41,8 +41,8 @@ def parse_account_id(text: str) -> AccountId:
 def format_access_key_id(prefix: str, account: AccountId, random_bits: int) -> str:
     """An access key id of the newer format, which carries its account.
 
-    ``random_bits`` fills the 39 bits that the account leaves free; collisions are
-    to be expected and nothing may follow from the id alone.
+    ``random_bits`` fills the 39 bits that the account leaves free; collisions must be
+    expected, and the id alone proves nothing.
 
     Source: derived from the examples in public write-ups on access key ids.
     """

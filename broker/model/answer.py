@@ -1,4 +1,4 @@
-"""What goes back over the wire for one call."""
+"""The response to one call."""
 
 from dataclasses import field
 from typing import Self

@@ -10,7 +10,7 @@ from broker.model.struct import struct
 
 
 class Outcome(StrEnum):
-    """What came of a call, as a record's ``decision`` has it.
+    """The outcome of a call, as stored in a record's ``decision``.
 
     ``denied`` by policies; ``refused`` because a proof (a signature, an assertion, a
     token, a password) does not count; ``error`` for everything else that failed.
@@ -56,7 +56,7 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """What to look for; empty members match everything. Times are half-open."""
+    """Search criteria; empty members match everything. Time ranges are half-open."""
 
     account: AccountId | None = None
     event_id: str = ""

@@ -1,4 +1,4 @@
-"""What users prove themselves with besides access keys and passwords.
+"""Credentials of users other than access keys and passwords.
 
 ``user_id`` is a user's unique id, or the account's number for its root user.
 """
@@ -24,7 +24,7 @@ SERVER_KEY_SEAL = ("server-certificate", "private-key")
 
 @dataclass(frozen=True, slots=True)
 class MfaState:
-    """What verifying a device's codes learned.
+    """The verification state of a device.
 
     ``last_step`` is the time step of the last accepted code (none at or before it is
     accepted again), ``drift`` how many steps the device's clock is ahead, ``failures``
@@ -93,7 +93,7 @@ class Passkey:
 
 
 class CredentialKind(StrEnum):
-    """The credentials that are only kept for other services to look up."""
+    """Credentials that the broker only stores, for other services to look up."""
 
     SIGNING_CERTIFICATE = "signing certificate"
     SSH_PUBLIC_KEY = "SSH public key"

@@ -1,4 +1,4 @@
-"""What an outside proof says, once it is verified."""
+"""The content of a verified SAML assertion or web identity token."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,15 +26,15 @@ class FederatedIdentity:
     ``audience`` is what the answer's ``Audience`` shows. ``role_pairs`` are the pairs
     of a SAML assertion; ``allowed_roles`` the ARNs of a token's roles claim, None
     when the claim is absent. ``session_ends_at`` caps any session made from the
-    proof. ``session_index`` is what a SAML provider calls its own session, empty when
-    it does not say; ``issued_at`` when it issued the assertion. ``context`` holds every condition key of the proof (lower-case names) for
-    the trust policy, ``session_context`` those that live on in the session.
-    ``replay_id`` identifies the proof for the replay rule, None when it may be
-    exchanged again; ``usable_until`` is the last instant at which it could pass.
-    ``once_per_door`` lets each door spend it for itself; ``once_for_all_roles`` spends it
-    for every role at once, not for the one that it opened; until
-    ``second_use_until`` it may be spent once more. ``token_id`` and
-    ``sealed_lineage`` are a web identity token's, the latter if the broker issued it.
+    proof. ``session_index`` is what a SAML provider calls its own session, empty if
+    absent; ``issued_at`` is when it issued the assertion. ``context`` holds every
+    condition key of the proof (lower-case names) for the trust policy,
+    ``session_context`` those that live on in the session. ``replay_id`` identifies the
+    proof for the replay rule, None when it may be exchanged again; ``usable_until`` is
+    the last instant at which it could pass. ``once_per_door`` allows one use at each
+    door; with ``once_for_all_roles`` a use for one role counts for all roles; until
+    ``second_use_until`` a second use is allowed. ``token_id`` and ``sealed_lineage``
+    are a web identity token's, the latter if the broker issued it.
     """
 
     principal: Principal

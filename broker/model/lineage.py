@@ -1,4 +1,4 @@
-"""Where a session came from: every session that it was made from, and their beginning.
+"""The lineage of a session: every session that it was made from, and their origin.
 
 A revocation reaches what was made from the session it names, however long ago and in
 whatever account, because each session carries this.

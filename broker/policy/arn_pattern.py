@@ -39,7 +39,7 @@ ContextTest = Callable[[str, Context], bool]
 
 
 def split_pattern(text: str, *, variables: bool) -> list[Template]:
-    """Take an ARN pattern apart at its colons, outside of variables."""
+    """Split an ARN pattern at its colons, except inside variables."""
     parts: list[list[Token | Variable]] = [[]]
     for token in parse_template(text, variables=variables, wildcards=True):
         if isinstance(token, str):
@@ -157,7 +157,7 @@ class _Tests:
 
 
 def _dynamic(template: Template) -> ContextTest:
-    """A pattern with variables; most texts differ before the first of them."""
+    """A pattern with variables; most texts already differ before the first."""
     head = template[0] if isinstance(template[0], str) else ""
 
     def matches(arn: str, context: Context) -> bool:

@@ -1,4 +1,4 @@
-"""Policies made ready to decide: indexed by service and action.
+"""Compiled policies, indexed by service and action.
 
 A set is built from documents once and never changes. The index is made at once;
 the inside of a statement (patterns, conditions) is compiled when the statement
@@ -52,8 +52,8 @@ class CompiledStatement:
 class Candidates:
     """The statements of a set whose action matches, in writing order.
 
-    ``work`` is what it takes to compare them all with short texts, ``search`` what it
-    took to find them, both in units.
+    ``work`` is the cost of comparing them all with short texts, ``search`` that of
+    finding them, both in units.
     """
 
     denies: tuple[CompiledStatement, ...]
@@ -224,7 +224,7 @@ def _resource_test(statement: Statement, *, variables: bool) -> ContextTest | No
     named = compile_resource_patterns(resources, variables=variables)
     if not statement.not_resource:
         return named
-    # A pattern with a variable without a value names nothing, so it excludes nothing.
+    # A pattern whose variable has no value matches nothing, so it excludes nothing.
     return lambda arn, context: not named(arn, context)
 
 

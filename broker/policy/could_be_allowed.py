@@ -1,7 +1,7 @@
 """Whether an action is worth offering: may it be allowed on some resource at all?
 
-Says yes a little too often, never too seldom as far as the caller's own policies go:
-what is offered is decided when it is done.
+It errs towards yes, never towards no as far as the caller's own policies go: the real
+decision is made when the action is performed.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ _STILL_OPEN = frozenset({KeySource.PARAMETER, KeySource.RESOURCE})
 
 
 def could_be_allowed(action: str, context: Context, applicable: Applicable) -> bool:
-    """False when no resource is thinkable on which ``action`` would be allowed.
+    """False when no resource can exist on which ``action`` would be allowed.
 
     Every layer must have an Allow for the action whose conditions may hold, whatever
     its resources, and none a Deny that holds for all resources. Policies of resources

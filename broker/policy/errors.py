@@ -1,4 +1,4 @@
-"""Why a policy text is refused, and what is too much to decide."""
+"""Errors: a policy text that is refused, and a decision that is too costly."""
 
 from enum import StrEnum
 

@@ -108,7 +108,7 @@ def _decide(
 def _bounded_candidates(
     request: AccessRequest, applicable: Applicable, resource_type: PolicyType
 ) -> list[tuple[PolicyType, Candidates]]:
-    """What each layer has about the action; not too much to be decided."""
+    """The matching statements of each layer, within the work limit."""
     action = request.action
     work = 0
     layers = []

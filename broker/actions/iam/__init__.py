@@ -1,8 +1,7 @@
-"""IAM's actions: one module a resource, a row an action.
+"""IAM's actions: one module per resource, one row per action.
 
-`declare` says what a row consists of, `targets` what actions act on, `views` how
-entities look in answers, `paging` how lists are cut. The rules themselves are in
-`broker.identities`.
+`declare` defines the rows, `targets` what actions act on, `views` how answers show
+entities, `paging` how lists are paged. The rules themselves are in `broker.identities`.
 """
 
 from collections.abc import Collection
@@ -48,7 +47,7 @@ def iam_actions(
     *,
     metadata_http_hosts: Collection[str] = (),
 ) -> tuple[Action, ...]:
-    """All of IAM that is built.
+    """Every IAM action that the broker has.
 
     ``sealer`` keeps secret keys and private keys, ``attempts`` counts guesses. ``is_internal`` says whether the
     operator lists a host and port for an account, so that an issuer there may have

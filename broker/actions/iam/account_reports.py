@@ -1,4 +1,4 @@
-"""What an account is like: its summary, its credential report, its keys' last uses."""
+"""Account summary, credential report and last uses of access keys."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""How IAM's actions are declared: a row a piece.
+"""Declares IAM's actions, one row each.
 
 A row names the action, its handler, what it is done *on* (a target from `targets`)
 and the condition keys that it brings besides. The rest is the same for all: who may
@@ -25,7 +25,7 @@ Context = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class ActionTarget:
-    """What a call acts on: the ARN, the tags' condition keys, the boundary it has.
+    """The entity a call acts on: ARN, condition keys of its tags, its boundary.
 
     ``shown`` replaces the ARN in refusals: built from the request alone, it reveals
     neither the path nor whether the entity exists.
@@ -94,7 +94,7 @@ def change(
 
 
 def granted_if(setting: Setting, action: Action) -> Action:
-    """An action that a setting of the account permits to all its users."""
+    """An action that an account setting can permit to all its users."""
 
     async def needs(given: Given, call: Call) -> tuple[Need, ...]:
         found = await action.needs(given, call)
@@ -139,7 +139,7 @@ def _needs(
 
 
 _MAKING = re.compile(r"^(?:CreateVirtual|Create|Upload)")
-"""What stands before the noun, in the names of actions that make something."""
+"""The verbs of actions that create something."""
 
 
 def _request_tags(given: Given) -> Context:

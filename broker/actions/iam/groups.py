@@ -107,7 +107,7 @@ async def _remove_user(
     given: RemoveUserFromGroupRequest, call: Call
 ) -> dict[str, object]:
     user, group = await _user_and_group(given, call)
-    # Taking out who is not in is no error: the state asked for is there.
+    # Removing a user who is not a member is no error: the requested state holds.
     await call.change.remove_member(call.account, group.group_id, user.user_id)
     return {}
 

@@ -1,4 +1,4 @@
-"""Who holds a credential: a user, or the account's root."""
+"""Holders of credentials: users, or the account's root."""
 
 from dataclasses import dataclass
 

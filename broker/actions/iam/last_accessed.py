@@ -1,4 +1,4 @@
-"""Service last accessed: what an entity could use, and what was really used.
+"""Service last accessed: what an entity may use, and what it did use.
 
 ``Generate…`` works the answer out at once and keeps it for a day under its job's id;
 ``Get…`` reads pages of it. Uses are those of this broker's own services.
@@ -74,7 +74,7 @@ async def _prepare_job(
         texts = [held.text for held in await _held(subject, call)]
     entities = await _entities(subject, call)
     uses = await call.directory.list_uses(call.account, list(entities))
-    # Many policies, and the catalogue from its packed form: not on the loop's time.
+    # Reads many policies and the packed catalogue, so not on the event loop.
     services = await offload(lambda: _named_services(_parse_all(texts)))
     body = {
         "arn": arn,

@@ -43,8 +43,8 @@ def mfa_device_actions(seals: SealerOpener, attempts: Attempts) -> tuple[Action,
     """
 
     async def count_guess(given: Given, call: Call) -> None:
-        # Before the transaction: the cache may share the database's one writer. What
-        # else is wrong comes first, so the transaction says that the codes are.
+        # Count before the transaction, since the cache may share the database's one
+        # writer. Other errors come first; the transaction then reports wrong codes.
         serial = given["SerialNumber"]
         device = await call.directory.find_mfa_device(call.account, serial)
         if device is None:

@@ -1,4 +1,4 @@
-"""What an account says about STS: tokens for the outside, versions of tokens."""
+"""An account's STS settings: outbound web identity tokens, token versions."""
 
 import asyncio
 from dataclasses import replace
@@ -92,7 +92,7 @@ async def _disable(_given: Given, call: Call) -> dict[str, object]:
 async def _prefer(
     given: SetSecurityTokenServicePreferencesRequest, call: Call
 ) -> dict[str, object]:
-    """Kept and shown; every token of the broker is good in every region."""
+    """Only stored and shown: the broker's tokens are valid in every region."""
     account = await require_account(call.change, call.account)
     version = given["GlobalEndpointTokenVersion"]
     options = {**account.options, TOKEN_VERSION: version}

@@ -1,9 +1,9 @@
 """``Marker``, ``MaxItems`` and ``IsTruncated``.
 
-Lists of the directory bring markers of their own. The short lists that are read
-whole (an entity's tags, policies, keys) are cut here: a marker says after which item
-to go on, so that an item that is there the whole time is listed exactly once. A
-marker begins with the mark of its operation, and is good for no other.
+Directory lists have their own markers. Short lists that are read whole (an entity's
+tags, policies, keys) are paged here: a marker names the last item of the page before,
+so that an item that is there the whole time is listed exactly once. A marker begins
+with the mark of its operation, and is good for no other.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""``iam:PassRole``: who hands a role to a service must be allowed to.
+"""``iam:PassRole``: the permission to hand a role to a service.
 
 Source: IAM User Guide, "Grant a user permissions to pass a role to an AWS service".
 """
@@ -12,7 +12,7 @@ from broker.model.request import Given
 
 
 def passing(action: Action, role: Target, service: str) -> Action:
-    """The action, needing besides that the caller may pass ``role`` to a service."""
+    """The action, which then also needs permission to pass ``role`` to a service."""
 
     async def needs(given: Given, call: Call) -> tuple[Need, ...]:
         own = await action.needs(given, call)

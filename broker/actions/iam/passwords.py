@@ -226,7 +226,7 @@ async def _get_policy(_given: Given, call: Call) -> GetAccountPasswordPolicyResp
 async def _update_policy(
     given: UpdateAccountPasswordPolicyRequest, call: Call
 ) -> dict[str, object]:
-    """Replaces the whole policy: what is not given returns to its default."""
+    """Replaces the whole policy: omitted members return to their defaults."""
     account = await require_account(call.change, call.account)
     policy = complete_policy(cast("PasswordPolicyMembers", given))
     await call.change.update_account(replace(account, password_policy=policy))

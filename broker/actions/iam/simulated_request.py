@@ -1,4 +1,4 @@
-"""What a simulation asks: who calls, what on which resources, in what context.
+"""The parameters of a simulation: caller, actions, resources, context.
 
 Error texts are AWS's where they are known from reports.
 """

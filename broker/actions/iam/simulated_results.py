@@ -1,4 +1,4 @@
-"""How the policy simulator answers: one result an action, its resources inside of it.
+"""Answers of the policy simulator: one result per action, containing its resources.
 
 Source: IAM service model (pinned), ``EvaluationResult`` and
 ``ResourceSpecificResult``; the examples of the API reference.

@@ -1,8 +1,8 @@
 """The policy simulator: what policies would allow, without doing anything.
 
 ``SimulateCustomPolicy``, ``SimulatePrincipalPolicy``, ``GetContextKeysForCustomPolicy``
-and ``GetContextKeysForPrincipalPolicy``. One result an action; the decisions about
-single resources are inside of it.
+and ``GetContextKeysForPrincipalPolicy``. Each action has one result, which contains the
+decisions about its resources.
 
 Source: IAM service model (pinned), API reference.
 """
@@ -140,7 +140,7 @@ class _Stored:
 def _setting(
     given: Given, caller: SimulatedCaller, door: Door, stored: _Stored | None = None
 ) -> Setting:
-    """Raises ``InvalidInput`` for what does not go together."""
+    """Raises ``InvalidInput`` for contradictory parameters."""
     stored = stored or _Stored()
     identity = Sources([*stored.identity, *_input_policies(given)])
     name = "PermissionsBoundaryPolicyInputList"
@@ -197,7 +197,7 @@ def _answer(given: Given, setting: Setting) -> Answer:
 
 
 class _Budget:
-    """What is left of the work that one request may cause."""
+    """The remaining work budget of one request."""
 
     def __init__(self) -> None:
         self._left = MAX_WORK

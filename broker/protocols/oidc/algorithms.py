@@ -1,4 +1,4 @@
-"""Which signature algorithms exist for us, and what key each of them needs.
+"""The accepted signature algorithms, and the key that each needs.
 
 RS and ES with SHA-2 as at AWS, and as extensions PS and Ed25519 (under its old name
 and its new one). There is no HMAC and no ``none``, so neither can be asked for.

@@ -1,4 +1,4 @@
-"""Canonical base64url without padding: one text for one value.
+"""Canonical base64url without padding: exactly one text per value.
 
 Python's decoder drops characters that it does not know and ignores the unused bits
 of the last one, so many texts would mean the same token.

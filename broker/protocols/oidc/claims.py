@@ -1,4 +1,4 @@
-"""The claims that every ID token needs: who, for whom, and for how long.
+"""Checks the claims that every ID token needs: issuer, subject, audience, times.
 
 Source: OpenID Connect Core sections 2 and 3.1.3.7; RFC 7519 section 4.1; recorded
 answers (REC-S oidc).
@@ -16,7 +16,7 @@ from broker.protocols.oidc.rejection import OidcReason, OidcRejected
 REQUIRED_CLAIMS = ("iss", "sub", "aud", "iat", "exp")
 MAX_SUBJECT_CHARACTERS = 255
 MAX_LIFETIME_SECONDS = 10 * 366 * 86_400
-"""How far ahead ``exp`` may be; more is a mistake or an attack."""
+"""How far ahead ``exp`` may be; more suggests a mistake or an attack."""
 
 AWS_SKEW = timedelta(minutes=5)
 """The leeway that AWS gives; the compatibility profile has it."""

@@ -1,6 +1,6 @@
-"""DPoP proofs: that the sender of a request holds a P-256 key, this once.
+"""DPoP proofs: one-time proofs that the sender of a request holds a P-256 key.
 
-Pure: whether the proof's id was seen before is for the caller to know.
+The caller must check that the proof's id was not used before.
 
 Source: RFC 9449 4.2, 4.3; RFC 7638 (the key's thumbprint).
 """
@@ -56,7 +56,7 @@ def verify_proof(
         signature = base64url.decode(match[3])
     except (ValueError, RecursionError) as error:
         raise DpopRejected(f"not a JWT: {error}") from error
-    # A kid or crit beside the key would be something to understand first.
+    # A kid or crit next to the key would have to be understood first.
     if set(header) != _HEADER or (header["typ"], header["alg"]) != (
         "dpop+jwt",
         "ES256",

@@ -1,4 +1,4 @@
-"""Key sets: which published keys may verify what.
+"""Key sets: the published keys and what each may verify.
 
 Bad keys are skipped singly, with the reason kept for the operator; key objects are
 built once, so that a token costs a look-up.
@@ -219,7 +219,7 @@ def _parse_okp(jwk: Mapping[str, Any]) -> tuple[ed25519.Ed25519PublicKey, str]:
 
 
 def _check_certificate(chain: object, key: PublicKey) -> None:
-    """A key whose certificate speaks of another key is not to be trusted.
+    """A key whose certificate is for another key is not trusted.
 
     Source: RFC 7517 4.7: the key in the first certificate MUST match the JWK.
     """

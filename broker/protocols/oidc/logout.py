@@ -48,7 +48,7 @@ class LogoutToken:
 
 
 def peek_logout(text: str) -> UnverifiedToken:
-    """A logout token's form, of which nothing is proved.
+    """Read a logout token's form, without verifying anything.
 
     Raises:
         OidcRejected: NOT_A_JWT, or MISSING_CLAIM / BAD_CLAIM for the issuer.

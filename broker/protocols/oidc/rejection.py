@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class OidcReason(StrEnum):
-    """The kinds of refusal; the shell has a wire error for each of them."""
+    """The kinds of refusal; `broker.federation` has a wire error for each."""
 
     NOT_A_JWT = "not a JWT"
     ALGORITHM_NOT_ALLOWED = "algorithm not allowed"
@@ -27,7 +27,7 @@ class OidcReason(StrEnum):
 
 
 class OidcRejected(Exception):
-    """A proof or a document that does not count.
+    """A refused token or document.
 
     ``message`` names at most the claim and the times that the sender knows anyway;
     ``detail`` is for the operator: what was found and what was expected. Neither

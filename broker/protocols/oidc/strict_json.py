@@ -1,8 +1,8 @@
 """JSON objects without the surprises of Python's ``json``.
 
 Duplicate member names, ``NaN``, ``Infinity``, lone surrogates and deep nesting are
-refused; what comes out can be encoded again. Numbers may still be infinite
-(``1e400``): who uses a number bounds it.
+refused; what comes out can be encoded again. Numbers may still be infinite (``1e400``):
+code that uses one must bound it.
 
 Source: RFC 8259; RFC 7519 section 4 on duplicate names.
 """

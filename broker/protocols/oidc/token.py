@@ -1,4 +1,4 @@
-"""The form of an ID token: a JWS in compact serialisation, read before any trust.
+"""Parses an ID token, a JWS in compact serialisation, before anything is verified.
 
 Nothing here says that a token is genuine; see ``verify``.
 
@@ -41,7 +41,7 @@ _NOT_A_JWT = "the token is not a valid JWT"
 
 @struct
 class UnverifiedToken:
-    """A well-formed token of which nothing is proved yet.
+    """A well-formed token, not yet verified.
 
     ``issuer`` may only be used to *nominate* a provider. Keys in the header (``jwk``,
     ``jku``, ``x5u``, ``x5c``) are never looked at.
@@ -143,7 +143,7 @@ def _read_issuer(claims: strict_json.JsonObject) -> str:
 
 
 def _shown(value: object) -> str:
-    """A short text of a foreign value, for the operator."""
+    """An untrusted value, shortened for the operator."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004  # a line
 

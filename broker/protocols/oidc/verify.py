@@ -65,7 +65,7 @@ class VerifiedToken:
 
 
 def peek_unverified(text: str) -> UnverifiedToken:
-    """A token's form and what it *says* of itself, to find the provider by.
+    """Parse a token and its unverified claims, to find its provider.
 
     Raises:
         OidcRejected: NOT_A_JWT, or MISSING_CLAIM / BAD_CLAIM for the issuer.

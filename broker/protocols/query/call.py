@@ -1,8 +1,7 @@
-"""A request, taken apart into its action and parameters.
+"""Splits a request into its action and parameters.
 
 Strict where AWS is lenient: AWS takes the first of a repeated parameter, here a
-parameter has one place and one value, or what a proxy checked need not be what is
-executed.
+parameter has one place and one value, so that what a proxy checked is what is executed.
 """
 
 import re
@@ -22,7 +21,7 @@ _JSON = "application/json"
 _BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _SHOWN_CHARACTERS = 128
 _PIECE = 65_536
-"""Characters that are looked at in one go: a thread that reads lets others run."""
+"""Characters processed in one go, so that other threads get to run in between."""
 
 
 @struct

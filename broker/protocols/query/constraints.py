@@ -23,7 +23,7 @@ _ENUM = "Member must satisfy enum value set"
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How a service words violations, where it does not do so like the others."""
+    """How a service words violations, where it differs from the others."""
 
     shows_values: bool = True
     """Whether messages quote the refused value and an enumeration's members."""
