@@ -210,7 +210,7 @@ def _published_findings(
     if end is not None and now >= end:
         yield HealthFinding(
             HealthLevel.PROBLEM,
-            f"Its metadata was valid until {end:%Y-%m-%d %H:%M} UTC: nobody gets in.",
+            f"Its metadata was valid until {end:%Y-%m-%d %H:%M} UTC: every sign-in fails.",
             "Have it published anew.",
         )
     if state is None:

@@ -43,8 +43,8 @@ from broker.stores.sqlite_batch import (
 BUSY_SECONDS = 2.0
 _BUSY_PAUSE_SECONDS = 0.0002
 _HAND_OVER_SECONDS = 0.05
-_CROWD_SECONDS = 0.0001
-_CROWD_MOST = 0.0003
+_GATHER_SECONDS = 0.0001
+_GATHER_SECONDS_MAX = 0.0003
 _RETRY_SECONDS = 1.0
 _MAX_WAITING_ROWS = 10_000
 # Of the spool at a time: no mint, of any worker, waits for more than these.
@@ -94,7 +94,7 @@ class SqliteWriter:
         # one adds to would lose some of them.
         self._rows_taken = 0
         self._rows_done = 0
-        self._crowded = 0
+        self._last_together = 0
 
     def start(self) -> None:
         """Start the thread; a second start does nothing."""
@@ -214,15 +214,15 @@ class SqliteWriter:
     def _gather(self) -> list[_Handover | _Stop]:
         get = self._queue.get
         idle = not self._kept and (self._spool is None or self._spool.is_empty)
-        patience = None if idle else 0 if self._spooled else _RETRY_SECONDS
+        wait_seconds = None if idle else 0 if self._spooled else _RETRY_SECONDS
         try:
-            batch = [get(timeout=patience)]
+            batch = [get(timeout=wait_seconds)]
         except queue.Empty:
             return []
-        if self._crowded:
+        if self._last_together:
             # Callers that arrived together tend to do so again, so a short wait makes
             # one commit of two. A lone caller never waits.
-            time.sleep(min(_CROWD_MOST, _CROWD_SECONDS * self._crowded))
+            time.sleep(min(_GATHER_SECONDS_MAX, _GATHER_SECONDS * self._last_together))
         try:
             while len(batch) < BATCH:
                 batch.append(get(block=False))
@@ -231,7 +231,7 @@ class SqliteWriter:
         together = sum(
             len(handed.items) for handed in batch if isinstance(handed, _Handover)
         )
-        self._crowded = together if together > 1 else 0
+        self._last_together = together if together > 1 else 0
         return batch
 
     def _write(
@@ -346,4 +346,4 @@ class SqliteWriter:
             try:
                 self._loop.call_soon_threadsafe(deliver, items)
             except RuntimeError:
-                _log.debug("nobody waits any more: the loop is closed")
+                _log.debug("no caller waits any more: the loop is closed")

@@ -15,10 +15,10 @@ from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import parse_metadata
 from broker.protocols.saml.published_metadata import (
     PublishedMetadata,
+    is_equivalent,
     is_newer,
     parse_signers,
     read_published_metadata,
-    says_the_same,
 )
 from tests.support.saml_idp import (
     ENTITY_ID,
@@ -64,7 +64,7 @@ def test_a_document_of_a_trusted_signer_is_taken() -> None:
     published = read(signed_metadata(OLD, OLD, NEW))
     assert spkis(published) == {key.spki for key in signers(OLD, NEW)}
     again = parse_metadata(published.text, now=None)
-    assert says_the_same(again, published.metadata)
+    assert is_equivalent(again, published.metadata)
     assert "Signature" not in published.text
 
 
@@ -93,7 +93,7 @@ def test_a_certificate_that_was_only_renewed_is_news() -> None:
     again = KeyPair(OLD.private_pem, renewed.public_bytes(Encoding.DER))
     before, after = (read(signed_metadata(OLD, one)).metadata for one in (OLD, again))
     assert before == after
-    assert not says_the_same(before, after)
+    assert not is_equivalent(before, after)
 
 
 def test_any_of_several_pinned_certificates_will_do() -> None:

@@ -36,8 +36,8 @@ _PIXELS = 4
 _ASSIGNED = {"Assigned": True, "Unassigned": False, "Any": None}
 
 
-def mfa_device_actions(seals: SealerOpener, attempts: Attempts) -> tuple[Action, ...]:
-    """The actions on MFA devices; ``seals`` keeps their seeds.
+def mfa_device_actions(sealer: SealerOpener, attempts: Attempts) -> tuple[Action, ...]:
+    """The actions on MFA devices; ``sealer`` keeps their seeds.
 
     Wrong codes count with those of every other door.
     """
@@ -54,7 +54,7 @@ def mfa_device_actions(seals: SealerOpener, attempts: Attempts) -> tuple[Action,
         with suppress(InvalidAuthenticationCode), _seeds():
             async with attempts.one(limits, wrong=InvalidAuthenticationCode):
                 mfa_devices.require_codes(
-                    device, _codes(given), opener=seals, now=call.now
+                    device, _codes(given), opener=sealer, now=call.now
                 )
 
     async def create(given: Given, call: Call) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def mfa_device_actions(seals: SealerOpener, attempts: Attempts) -> tuple[Action,
             name=name,
             path=given.get("Path", "/"),
             tags=tags,
-            sealer=seals,
+            sealer=sealer,
             now=call.now,
         )
         view: dict[str, Any] = {
@@ -90,7 +90,7 @@ def mfa_device_actions(seals: SealerOpener, attempts: Attempts) -> tuple[Action,
                 device,
                 holder.holder_id,
                 _codes(given),
-                opener=seals,
+                opener=sealer,
                 now=call.now,
             )
         return {}
@@ -99,7 +99,7 @@ def mfa_device_actions(seals: SealerOpener, attempts: Attempts) -> tuple[Action,
         device = await _require_own(given, call)
         with _seeds():
             await mfa_devices.resync_device(
-                call.change, device, _codes(given), opener=seals, now=call.now
+                call.change, device, _codes(given), opener=sealer, now=call.now
             )
         return {}
 

@@ -127,7 +127,7 @@ async def simulated_caller(call: Call, arn: str) -> SimulatedCaller:
     return _caller(entity, known)
 
 
-def nobody(account: AccountId) -> SimulatedCaller:
+def unknown_caller(account: AccountId) -> SimulatedCaller:
     """A caller of the account of whom no more is known."""
     return SimulatedCaller(
         principal=Principal.user(account, user_id="", path="/", name="")

@@ -31,7 +31,6 @@ from broker.actions.iam.simulated_policies import (
 )
 from broker.actions.iam.simulated_request import (
     SimulatedCaller,
-    nobody,
     parse_entity_arn,
     read_actions,
     read_context,
@@ -39,6 +38,7 @@ from broker.actions.iam.simulated_request import (
     read_resources,
     require_owner,
     simulated_caller,
+    unknown_caller,
 )
 from broker.actions.iam.simulated_results import (
     Setting,
@@ -85,7 +85,11 @@ async def _simulate_custom(given: Given, call: Call) -> Answer:
     arn: str | None = given.get("CallerArn")
     if arn is None and "ResourcePolicy" in given:
         raise InvalidInput("CallerArn is required if you include a ResourcePolicy.")
-    caller = nobody(call.account) if arn is None else await simulated_caller(call, arn)
+    caller = (
+        unknown_caller(call.account)
+        if arn is None
+        else await simulated_caller(call, arn)
+    )
     return await offload(
         lambda: _answer(given, _setting(given, caller, call.request.door))
     )

@@ -98,7 +98,7 @@ class OwnAccess:
             "Allowed": judged.decision.allowed,
             "ExplicitDeny": judged.decision.explicit_deny,
             "PolicyType": judged.decision.policy_type,
-            "Explanation": _told(judged),
+            "Explanation": _explanation(judged),
         }
 
 
@@ -119,7 +119,7 @@ def _check(action: str, resource: str) -> None:
         raise ValidationError("The resource is too long.")
 
 
-def _told(judged: Judgement) -> str:
+def _explanation(judged: Judgement) -> str:
     """The explanation, as far as it is about the caller's own policies."""
     decision = judged.decision
     if decision.policy_type in _UNTOLD:

@@ -133,7 +133,7 @@ class RoleAssumers:
         found: list[tuple[str, str]] = []
         looked, whole = 0, True
         ends = time.monotonic() + _SECONDS_MAX
-        listed = _principals(call) if named is None else _these(named, call)
+        listed = _principals(call) if named is None else _principals_by_arn(named, call)
         async for arn, caller in listed:
             if looked >= _LOOKED_MAX or time.monotonic() > ends:
                 whole = False
@@ -177,7 +177,7 @@ async def _named_principals(role: Role, call: Call) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(named))
 
 
-async def _these(
+async def _principals_by_arn(
     named: tuple[str, ...], call: Call
 ) -> AsyncIterator[tuple[str, Caller]]:
     """The users and roles of the account among these ARNs."""

@@ -121,7 +121,7 @@ def parse_signers(pem: str) -> tuple[SigningKey, ...]:
     )
 
 
-def says_the_same(one: IdpMetadata, other: IdpMetadata) -> bool:
+def is_equivalent(one: IdpMetadata, other: IdpMetadata) -> bool:
     """Whether nothing differs that counts: keys, their ends, endpoints, validity."""
     return one == other and _ends(one) == _ends(other)
 
@@ -136,12 +136,12 @@ def is_newer(published: IdpMetadata, known: IdpMetadata) -> bool:
     Raises:
         MetadataRejected: OLDER, for an earlier one that says something else.
     """
-    if says_the_same(published, known):
+    if is_equivalent(published, known):
         return False
     end, known_end = published.valid_until, known.valid_until
     if known_end is None or (end is not None and end >= known_end):
         return True
-    if end is not None and says_the_same(
+    if end is not None and is_equivalent(
         replace(published, valid_until=known_end), known
     ):
         return False

@@ -42,10 +42,10 @@ _AWAY_SECONDS = 2.0
 _FORMER_STATES = 32
 """Of an account, at most; spread over the time for which they serve."""
 
-_NOBODIES = 256
+_UNKNOWN_ACCOUNTS_MAX = 256
 """Nonexistent accounts, named by callers, that are cached at most."""
 
-_NOBODY_VALUES = 8
+_UNKNOWN_VALUES_MAX = 8
 """Of each of them."""
 
 _TAINT_SECONDS = 60.0
@@ -144,9 +144,9 @@ class Freshness:
         self._checked_at = float("-inf")
         self._away_until = float("-inf")
         self._loads: dict[_Flight, asyncio.Task[tuple[object, bool]]] = {}
-        self._nobodies: dict[AccountId, set[Hashable]] = {}
-        self._strangers: dict[AccountId, asyncio.Future[None]] = {}
-        self._meeting: asyncio.Task[None] | None = None
+        self._unknown_accounts: dict[AccountId, set[Hashable]] = {}
+        self._unloaded: dict[AccountId, asyncio.Future[None]] = {}
+        self._generation_load: asyncio.Task[None] | None = None
         self._check: asyncio.Task[None] | None = None
         self._poller: asyncio.Task[None] | None = None
 
@@ -160,7 +160,9 @@ class Freshness:
             self._poller.cancel()
         # A read that is cut off leaves a connection to a thread, which may outlive
         # the event loop that it would answer.
-        reads = [t for t in (self._check, self._meeting, *self._loads.values()) if t]
+        reads = [
+            t for t in (self._check, self._generation_load, *self._loads.values()) if t
+        ]
         if reads:
             await asyncio.wait(reads, timeout=TRUST_SECONDS)
         tasks = [t for t in (self._poller, *reads) if t]
@@ -319,7 +321,7 @@ class Freshness:
             # With no older value to fall back on, a slow answer is worth the wait.
             self._require_not_away()
         while account not in self._generations:
-            await self._meet(account)
+            await self._load_generation(account)
         generation = self._generations[account].state.number
         # A load that began before a change must not answer a caller that came after.
         flight = (account, key, generation)
@@ -337,30 +339,30 @@ class Freshness:
             _used_older.set(self._monotonic())
         return value
 
-    async def _meet(self, account: AccountId) -> None:
+    async def _load_generation(self, account: AccountId) -> None:
         """Load an account's generation; concurrent callers share a query."""
-        met = self._strangers.get(account)
-        if met is None:
-            met = asyncio.get_running_loop().create_future()
-            self._strangers[account] = met
-            if self._meeting is None:
-                self._meeting = asyncio.create_task(self._meet_all())
-        await asyncio.shield(met)
+        loaded = self._unloaded.get(account)
+        if loaded is None:
+            loaded = asyncio.get_running_loop().create_future()
+            self._unloaded[account] = loaded
+            if self._generation_load is None:
+                self._generation_load = asyncio.create_task(self._load_generations())
+        await asyncio.shield(loaded)
 
-    async def _meet_all(self) -> None:
-        while self._strangers:
-            waiting, self._strangers = self._strangers, {}
+    async def _load_generations(self) -> None:
+        while self._unloaded:
+            waiting, self._unloaded = self._unloaded, {}
             try:
                 found = await self._directory.generations(tuple(waiting))
             except Exception as error:  # noqa: BLE001  # no caller may wait forever
-                for met in waiting.values():
-                    met.set_exception(error)
-                    met.exception()  # the caller may have gone
+                for loaded in waiting.values():
+                    loaded.set_exception(error)
+                    loaded.exception()  # the caller may have gone
                 continue
-            for account, met in waiting.items():
+            for account, loaded in waiting.items():
                 self.observed(account, found.get(account, 0))
-                met.set_result(None)
-        self._meeting = None
+                loaded.set_result(None)
+        self._generation_load = None
 
     async def _fetch(
         self,
@@ -378,16 +380,16 @@ class Freshness:
 
     def _may_remember(self, account: AccountId, key: Hashable) -> bool:
         """Whether to cache a value of a nonexistent account; only a few are."""
-        keys = self._nobodies.setdefault(account, set())
-        if len(self._nobodies) > _NOBODIES:
-            self._forget_nobody(next(iter(self._nobodies)))
-        if len(keys) >= _NOBODY_VALUES:
+        keys = self._unknown_accounts.setdefault(account, set())
+        if len(self._unknown_accounts) > _UNKNOWN_ACCOUNTS_MAX:
+            self._forget_unknown(next(iter(self._unknown_accounts)))
+        if len(keys) >= _UNKNOWN_VALUES_MAX:
             return False
         keys.add(key)
         return True
 
-    def _forget_nobody(self, account: AccountId) -> None:
-        keys = self._nobodies.pop(account)
+    def _forget_unknown(self, account: AccountId) -> None:
+        keys = self._unknown_accounts.pop(account)
         known = self._generations.get(account)
         if known is None or known.state.number:
             return  # it has been created since

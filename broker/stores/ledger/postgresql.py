@@ -46,8 +46,8 @@ _BATCH = 128
 _GATHER_SECONDS = 0.05
 # Callers that arrived together tend to do so again, so a short wait makes one
 # transaction of two. It ends when all have arrived; a lone caller never waits.
-_CROWD_SECONDS = 0.0002
-_CROWD_MOST = 0.003
+_GATHER_SECONDS = 0.0002
+_GATHER_SECONDS_MAX = 0.003
 _RETRY_SECONDS = 1.0
 _MAX_WAITING_ROWS = 10_000
 _PURGE_ROWS = 1000
@@ -212,18 +212,18 @@ class PostgresqlLedger:
 
     async def _write_batch(self) -> bool:
         """Write what waits, as much as a statement holds; whether it was taken."""
-        await self._wait_for_crowd()
+        await self._wait_for_others()
         mints, self._mints = self._mints[:_BATCH], self._mints[_BATCH:]
         rows, self._rows = self._rows[:_BATCH], self._rows[_BATCH:]
         taken = await self._write(mints, rows)
         self._batch_size = len(mints) + len(self._mints)
         return taken
 
-    async def _wait_for_crowd(self) -> None:
+    async def _wait_for_others(self) -> None:
         if len(self._mints) < self._batch_size > 1:
             self._batch_complete = asyncio.get_running_loop().create_future()
-            patience = min(_CROWD_MOST, _CROWD_SECONDS * self._batch_size)
-            await asyncio.wait([self._batch_complete], timeout=patience)
+            wait_seconds = min(_GATHER_SECONDS_MAX, _GATHER_SECONDS * self._batch_size)
+            await asyncio.wait([self._batch_complete], timeout=wait_seconds)
             self._batch_complete = None
 
     async def _write(self, mints: list[_Mint], rows: list[AuditRow]) -> bool:
