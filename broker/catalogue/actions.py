@@ -79,10 +79,10 @@ def _by_detail(entry: ActionEntry) -> list[str]:
 def _arn_pattern(template: str) -> re.Pattern[str]:
     """A template as an expression; only its last placeholder may hold a slash."""
     parts = _PLACEHOLDER.split(template)
-    frame = [re.escape(part) for part in parts]
-    if len(frame) == 1:
-        return re.compile(frame[0])
-    return re.compile("[^:/]*".join(frame[:-1]) + ".*" + frame[-1], re.DOTALL)
+    inside = [re.escape(part) for part in parts]
+    if len(inside) == 1:
+        return re.compile(inside[0])
+    return re.compile("[^:/]*".join(inside[:-1]) + ".*" + inside[-1], re.DOTALL)
 
 
 def _find_doubt(written: str) -> str | None:

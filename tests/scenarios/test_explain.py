@@ -38,7 +38,7 @@ def ann(broker: RunningBroker) -> Key:
         UserName="ann",
         PolicyName="Read",
         PolicyDocument=policy(
-            allow("iam:GetUser", Sid="PageFrame", Resource="*", Condition=within),
+            allow("iam:GetUser", Sid="Inside", Resource="*", Condition=within),
             allow("sts:AssumeRole", Resource="*"),
             {"Sid": "Never", "Effect": "Deny", "Action": "iam:*Key", "Resource": "*"},
         ),

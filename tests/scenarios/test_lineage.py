@@ -148,9 +148,9 @@ def test_a_revoked_session_ends_what_came_from_it_through_every_door(
     third = world.assume(second, "Third")
     family = [second, third, world.narrow(first), world.narrow(third)]
     sibling = world.assume(world.alice, "First")
-    frame = world.login(world.signin_token(second))
+    inside = world.login(world.signin_token(second))
     token = world.signin_token(third)
-    assert world.is_in(frame)
+    assert world.is_in(inside)
     for key in family:
         assert world.outcomes(key) == {"ok"}
 
@@ -159,7 +159,7 @@ def test_a_revoked_session_ends_what_came_from_it_through_every_door(
     for key in (first, *family):
         assert world.outcomes(key) == {"ExpiredToken"}
     assert world.outcomes(third, "get_scoped_credentials") == {"ExpiredToken"}
-    assert not world.is_in(frame)
+    assert not world.is_in(inside)
     assert not world.is_in(world.login(token))
     assert world.outcomes(sibling) == {"ok"}
     shown = json.loads(world.broker.command("sessions", "show", third.access_key_id))

@@ -193,10 +193,10 @@ _DOCUMENTS: Mapping[str, tuple[Callable[[int], str], int]] = {
 }
 
 
-def _metadata(frame: Callable[[int], str]) -> Callable[[int], str]:
+def _metadata(inside: Callable[[int], str]) -> Callable[[int], str]:
     text = saml_idp.metadata_xml()
     start = text.index(">", text.index("EntityDescriptor")) + 1
-    return lambda size: text[:start] + frame(size) + text[start:]
+    return lambda size: text[:start] + inside(size) + text[start:]
 
 
 _METADATA: Mapping[str, tuple[Callable[[int], str], int]] = {

@@ -29,7 +29,7 @@ def logout_request_xml(
     request_id: str = "",
     lasts: timedelta | None = timedelta(minutes=5),
     version: str = "2.0",
-    frame: str = "",
+    inside: str = "",
 ) -> str:
     now = now or datetime.now(UTC)
     end = "" if lasts is None else f' NotOnOrAfter="{saml_time(now + lasts)}"'
@@ -42,7 +42,7 @@ def logout_request_xml(
         f'<samlp:LogoutRequest xmlns:samlp="{SAMLP}" xmlns:saml="{SAML}"'
         f' ID="{request_id or f"_{uuid.uuid4().hex}"}" Version="{version}"'
         f' IssueInstant="{saml_time(now)}"{end}{where}>'
-        f"<saml:Issuer>{issuer}</saml:Issuer>{name if name_id else ''}{frame}"
+        f"<saml:Issuer>{issuer}</saml:Issuer>{name if name_id else ''}{inside}"
         f"{sessions}</samlp:LogoutRequest>"
     )
 

@@ -72,12 +72,12 @@ def _like(values: tuple[str, ...], negated: bool, variables: bool) -> ValueTest:
             prefixes.append(prefix)
         else:
             static.append(compile_wildcard(tokens))
-    login_states = tuple(prefixes)
+    starts = tuple(prefixes)
 
     def matches(value: str, context: Context) -> bool:
         found = (
             value in exact
-            or value.startswith(login_states)
+            or value.startswith(starts)
             or any(test(value) for test in static)
             or any(_fits(template, value, context) for template in dynamic)
         )

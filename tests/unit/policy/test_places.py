@@ -21,12 +21,11 @@ def cut(text: str, span: Span | None) -> str:
     """The part of the text that a place covers."""
     if span is None:
         return ""
-    login_states = [0]
+    starts = [0]
     for line in text.split("\n"):
-        login_states.append(login_states[-1] + len(line) + 1)
+        starts.append(starts[-1] + len(line) + 1)
     start, end = (
-        login_states[place.line - 1] + place.column - 1
-        for place in (span.start, span.end)
+        starts[place.line - 1] + place.column - 1 for place in (span.start, span.end)
     )
     return text[start:end]
 

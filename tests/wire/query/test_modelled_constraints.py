@@ -128,8 +128,8 @@ def _list(
     for value, where, text, code in _value(
         shapes, element, f"{path}.1.member", (*above, name)
     ):
-        frame = shapes[element]["type"] == "structure"
-        yield [value], where if frame else path, text, code
+        inside = shapes[element]["type"] == "structure"
+        yield [value], where if inside else path, text, code
 
 
 def _numbers(shape: dict[str, Any]) -> Iterator[tuple[int, str]]:
