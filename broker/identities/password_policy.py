@@ -1,4 +1,4 @@
-"""What a password must be: the account's password policy, or AWS's default.
+"""Password rules: the account's password policy, or AWS's default.
 
 Source: IAM User Guide, "Setting an account password policy for IAM users".
 """
@@ -16,7 +16,7 @@ PasswordPolicy = Mapping[str, int | bool]
 LONGEST = 128
 DEFAULT_LENGTH = 8
 LEAST_LENGTH = 6
-"""What a policy without ``MinimumPasswordLength`` asks for."""
+"""The minimum of a policy without ``MinimumPasswordLength``."""
 
 _DEFAULT_CLASSES = 3
 _SYMBOLS: Final = frozenset("!@#$%^&*()_+-=[]{}|'")
@@ -32,7 +32,7 @@ FLAGS = (
 
 
 def complete_policy(given: PasswordPolicy) -> PasswordPolicy:
-    """A policy as it is kept: what is not given has its default."""
+    """A policy as stored: omitted members have their defaults."""
     policy: dict[str, int | bool] = {
         "MinimumPasswordLength": given.get("MinimumPasswordLength", LEAST_LENGTH),
         **{flag: bool(given.get(flag, False)) for flag in FLAGS},
@@ -62,7 +62,7 @@ def users_may_change(account: Account) -> bool:
 
 
 def reuse_prevention(account: Account) -> int:
-    """How many of a user's last passwords must not come again."""
+    """How many of a user's last passwords may not be reused."""
     return int((account.password_policy or {}).get("PasswordReusePrevention", 0))
 
 
@@ -78,7 +78,7 @@ def is_hard_expiry(account: Account) -> bool:
 
 
 def requirements(account: Account) -> tuple[str, ...]:
-    """What a new password must be, a line each, for people."""
+    """The rules for a new password, one line each, for people."""
     policy = account.password_policy
     if policy is None:
         return (
@@ -98,7 +98,7 @@ def requirements(account: Account) -> tuple[str, ...]:
 
 
 def check_password(account: Account, user_name: str, password: str) -> None:
-    """Hold a new password against the policy.
+    """Check a new password against the policy.
 
     Raises:
         PasswordPolicyViolation: naming all that is missing, never the password.

@@ -1,7 +1,7 @@
-"""Password hashes: argon2id in a small pool of threads, sealed before they are kept.
+"""Password hashes: argon2id in a small thread pool, sealed before they are stored.
 
-Work that waits is bounded: a flood of guesses is turned away, it never fills the
-memory. The plain password is neither kept nor shown anywhere.
+The queue is bounded, so that a flood of guesses is refused rather than filling memory.
+The plain password is never stored or shown.
 """
 
 import asyncio
@@ -24,8 +24,10 @@ Result = TypeVar("Result")
 
 _THREADS = 2
 _WAITING_MAX = 512
-"""Some 15 seconds of work: a company's people may all sign in at nine o'clock. What waits
-holds a few kilobytes; the 46 MiB are those of a hash under way."""
+"""About 15 seconds of work: a whole company may sign in at nine o'clock.
+
+A queued entry takes a few kilobytes; only a running hash takes 46 MiB.
+"""
 
 # OWASP, "Password Storage Cheat Sheet": argon2id with 46 MiB, one pass, one lane.
 _HASHER = PasswordHasher(
@@ -75,7 +77,7 @@ class Passwords:
         return await self._run(lambda: _HASHER.hash(password))
 
     async def matches(self, hashed: str | None, password: str) -> bool:
-        """Whether a password has this hash; for None it takes as long, and has not.
+        """Whether a password has this hash; for None it takes as long and is False.
 
         Raises:
             Throttling: too many passwords are being hashed already.

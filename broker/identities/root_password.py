@@ -1,8 +1,8 @@
 """The root's password: for emergencies, off unless the operator switches it on.
 
-It is kept as users' passwords are, under the account's number, and counts only while
-the root has a second factor. The account's password policy is for users; the root's
-password has rules of its own.
+It is stored like users' passwords, under the account's number, and works only while the
+root has a second factor. The account's password policy is for users; the root's
+password has its own rules.
 """
 
 from datetime import datetime
@@ -39,7 +39,7 @@ async def prepare_root_password(
 async def set_root_password(
     change: LoginProfileChange, account: AccountId, sealed: bytes, *, now: datetime
 ) -> None:
-    """Switch the root's sign-in on with this password; earlier sign-ins end."""
+    """Enable the root's sign-in with this password; earlier sign-ins end."""
     await end_root_sign_in(change, account)
     await change.insert_login_profile(
         LoginProfile(
@@ -53,7 +53,7 @@ async def set_root_password(
 
 
 async def end_root_sign_in(change: LoginProfileChange, account: AccountId) -> bool:
-    """Switch it off, and end the root's console sessions; whether it was on."""
+    """Disable it and end the root's console sessions; whether it was enabled."""
     profile = await change.find_login_profile(account, account)
     if profile is None:
         return False

@@ -113,7 +113,7 @@ async def update_saml_provider(
     sealer: Sealer,
     now: datetime,
 ) -> SamlProvider:
-    """Change a provider; what it had stays in force until all of it is accepted.
+    """Change a provider; all of it must be accepted for anything to change.
 
     ``metadata`` has passed `check_metadata`.
 
@@ -222,5 +222,5 @@ def _valid_until(now: datetime) -> datetime:
     try:
         return now.replace(year=now.year + _VALID_YEARS)
     except ValueError:
-        # The 29th of February of a year that a century later is no leap year.
+        # 29 February, where the year a century later is not a leap year.
         return now.replace(year=now.year + _VALID_YEARS, day=28)

@@ -51,7 +51,7 @@ async def upload_server_certificate(
     sealer: Sealer,
     now: datetime,
 ) -> ServerCertificate:
-    """Keep a certificate with its sealed private key.
+    """Store a certificate with its sealed private key.
 
     Raises:
         MalformedCertificate, KeyPairMismatch: the texts are none, or do not fit.

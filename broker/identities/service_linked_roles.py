@@ -44,7 +44,7 @@ FAILED = "FAILED"
 
 @dataclass(frozen=True, slots=True)
 class LinkedService:
-    """What the role of a service is called (after ``AWSServiceRoleFor``) and may do."""
+    """A service's role: its name (after ``AWSServiceRoleFor``) and its policy."""
 
     role: str
     policy: str
@@ -57,7 +57,7 @@ class LinkedService:
 
 @cache
 def linked_services() -> Mapping[str, LinkedService]:
-    """By the services' principals without the domain."""
+    """Keyed by service principal, without the domain."""
     path = files("broker.identities").joinpath("service_linked_roles.json")
     rows = json.loads(path.read_text(encoding="utf-8"))
     return {key: LinkedService(*row) for key, row in rows.items()}
@@ -82,7 +82,7 @@ def require_modifiable(role: Role) -> None:
 
 
 def refuse_reserved_path(path: str) -> None:
-    """Refuse a path that says whose role it is.
+    """Refuse a path reserved for service roles.
 
     Raises:
         InvalidInput: only service-linked roles have it.
@@ -123,7 +123,7 @@ async def create_linked_role(
     description: str | None,
     now: datetime,
 ) -> Role:
-    """Make a service's own role, with its policy.
+    """Create a service-linked role with its policy.
 
     Raises:
         InvalidInput: the service has none, or its name is taken.
@@ -156,7 +156,7 @@ async def create_linked_role(
 async def delete_linked_role(
     change: DirectoryChange, role: Role, *, now: datetime
 ) -> DeletionTask:
-    """Remove a service's own role unless it is in use, and keep how that went.
+    """Delete a service-linked role unless it is in use, and record the outcome.
 
     Raises:
         NoSuchEntity: no service has such a role.
@@ -184,7 +184,7 @@ async def delete_linked_role(
 async def usage_of(
     directory: UseReader, role: Role, *, now: datetime
 ) -> frozenset[str]:
-    """The regions where the role was used so lately that a session may be alive."""
+    """The regions where the role was used so recently that a session may be alive."""
     longest = timedelta(seconds=role.max_session_duration_seconds)
     return frozenset(
         use.region

@@ -24,7 +24,7 @@ class KeyCase(Enum):
     INSENSITIVE = "insensitive"
 
     def same(self, key: str) -> str:
-        """What two keys have in common when they are one."""
+        """The form in which equal keys are identical."""
         return key.lower() if self is KeyCase.INSENSITIVE else key
 
 
@@ -70,7 +70,7 @@ def with_tags(present: Tags, new: Mapping[str, str], case: KeyCase) -> dict[str,
 
 
 def without_tags(present: Tags, keys: Iterable[str], case: KeyCase) -> dict[str, str]:
-    """The tags without those keys; absent ones are passed over."""
+    """The tags without those keys; absent keys are ignored."""
     removed = {case.same(key) for key in keys}
     return {k: v for k, v in present.items() if case.same(k) not in removed}
 

@@ -1,4 +1,4 @@
-"""SAML 2.0: what a Response proves, by the registered metadata of its provider.
+"""SAML 2.0: verifies a Response against its provider's registered metadata.
 
 In the order a Response meets them: `decode` (base64 to text), `gate` (one parse,
 bounds, no DOCTYPE), `response` (the envelope), `decryption`, `signature` (see what

@@ -1,4 +1,4 @@
-"""Which algorithms count. The lists belong to the provider, never to the message."""
+"""The accepted algorithms. The provider decides, never the message."""
 
 from dataclasses import dataclass
 from enum import StrEnum

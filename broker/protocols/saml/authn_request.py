@@ -1,4 +1,4 @@
-"""The question to an identity provider, on its way through the browser's address.
+"""Authentication requests, sent through the browser's address bar.
 
 Source: SAML 2.0 Core 3.4.1; SAML 2.0 Bindings 3.4.4.1 (DEFLATE, signed query).
 """

@@ -1,4 +1,4 @@
-"""For whom an assertion is meant, and for when. Everything absent is wrong."""
+"""Checks audience and times of an assertion. Anything missing is refused."""
 
 from datetime import datetime, timedelta
 
@@ -41,7 +41,7 @@ class Confirmation:
 
 
 def check_issue_instant(instant: datetime, *, expected: Expected, where: str) -> None:
-    """Refuse what was issued ahead of us or more than five minutes ago.
+    """Refuse what was issued in the future or more than five minutes ago.
 
     Raises:
         SamlRejected: NOT_YET_VALID or ISSUED_TOO_LONG_AGO.
@@ -127,7 +127,7 @@ def find_confirmation(subject: _Element, *, expected: Expected) -> Confirmation:
 def check_lifetime(
     issued: datetime, not_on_or_after: datetime, *, expected: Expected
 ) -> None:
-    """Refuse an assertion that would be good for longer than a day.
+    """Refuse an assertion valid for longer than a day.
 
     Raises:
         SamlRejected: LIFETIME_TOO_LONG.
@@ -161,7 +161,7 @@ def find_session_end(assertion: _Element, *, expected: Expected) -> datetime | N
         return None
     earliest = min(ends)
     if expected.now >= earliest:
-        # No leeway: the session that would be made must end by then.
+        # No leeway: the session must end by then.
         raise SamlRejected(
             SamlReason.EXPIRED, f"SessionNotOnOrAfter {earliest} has passed"
         )
@@ -201,7 +201,7 @@ def _check_confirmation(confirmation: _Element, expected: Expected) -> Confirmat
 def check_in_response_to(
     answered: str | None, where: str, *, expected: Expected
 ) -> None:
-    """Refuse an answer to a request that is not open, and silence where one is.
+    """Refuse an answer to a request that is not open, and no InResponseTo where one is.
 
     Raises:
         SamlRejected: IN_RESPONSE_TO.

@@ -33,7 +33,7 @@ def decode_response(response_text: str) -> str:
         raw = a2b_base64(given)
     except ValueError as error:
         raise SamlRejected(SamlReason.NOT_BASE64, "the text is not base64") from error
-    # The decoder passes over whatever it does not know. The one spelling only: nothing
+    # The decoder ignores unknown characters. Accept the canonical form only: nothing
     # foreign, no stray final bits, nothing after the padding.
     canonical = b2a_base64(raw, newline=False)
     if canonical != given:

@@ -2,7 +2,7 @@
 
 Only the algorithms and the two ciphertexts are taken from the message; xmlsec gets a
 document made here, so no reference, no key agreement and no other recipient's data
-reaches it. The plaintext is a document of its own and is treated like one.
+reaches it. The plaintext is a separate document and is checked like one.
 """
 
 import re

@@ -33,7 +33,7 @@ class SamlOptions:
 
 @struct
 class Expected:
-    """Who we are, what time it is, and what the provider is allowed.
+    """Our names, the time, and what the provider is allowed.
 
     ``recipients`` also bounds a Destination. ``in_response_to`` holds the ids of
     requests that may be answered; with none, only an unsolicited Response passes,

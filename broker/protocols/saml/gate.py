@@ -1,4 +1,4 @@
-"""The one parse: bounds and rules that hold before any signature is looked at.
+"""The only XML parse: limits and rules applied before any signature is checked.
 
 What passes is a tree without DOCTYPE, in UTF-8, of bounded depth and size, whose
 namespaces are absolute, whose IDs are unique and whose text no comment divides.

@@ -53,8 +53,8 @@ class SigningKey:
 def parse_certificate(text: str, *, now: datetime | None, min_rsa: int) -> SigningKey:
     """The key inside an ``X509Certificate`` element (base64 DER).
 
-    ``now`` None is for metadata that was registered before: a key keeps its worth
-    when its certificate expires, only its registration needs a valid one.
+    ``now`` None is for metadata already registered: a key stays valid when its
+    certificate expires, only its registration needs a valid one.
 
     Raises:
         MetadataRejected: CERTIFICATE_BROKEN, CERTIFICATE_EXPIRED, WEAK_KEY, KEY_TYPE.
@@ -144,7 +144,7 @@ def encryption_certificate(
     """The DER certificate that publishes a decryption key's public half.
 
     Self-signed, the same for the same input: serial number and signature follow from
-    the key. Good for a hundred years, since it only carries the key.
+    the key. Valid for a hundred years, since it only carries the key.
     """
     public_key = key.private_key.public_key()
     spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -89,9 +89,9 @@ _HASHES: Mapping[str, Callable[[], hashes.HashAlgorithm]] = {
 
 @struct
 class LogoutRequest:
-    """Whose session is over: a NameID's, with the indexes of its sessions or all.
+    """The sessions to end: a NameID's, by session index or all of them.
 
-    After ``good_until`` no clock takes the request again.
+    After ``good_until`` the request is refused whatever the clock skew.
     """
 
     request_id: str

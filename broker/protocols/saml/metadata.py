@@ -1,7 +1,7 @@
-"""A provider's metadata: which entities may sign, with which keys, and where they are.
+"""Reads a provider's metadata: its entities, signing keys and endpoints.
 
-Everything that is not needed for that is skipped. The document's own signature is
-not checked: the administrator who registers the document vouches for it.
+Everything else is skipped. The document's own signature is not checked: the
+administrator who registers the document vouches for it.
 """
 
 import ipaddress
@@ -85,7 +85,7 @@ class IdpDescriptor:
 
 @dataclass(frozen=True, slots=True)
 class IdpMetadata:
-    """What was registered of a provider; never empty.
+    """The registered entities of a provider; never empty.
 
     ``valid_until`` is the earliest ``validUntil`` that the document names for its
     identity providers. It counts at registration, and for what a URL is read for.
@@ -178,7 +178,7 @@ def parse_metadata(
 
 
 def parse_document(text: str) -> _Element:
-    """The root element of a metadata document, which may still be anything.
+    """The root element of a metadata document, not yet validated.
 
     Raises:
         MetadataRejected: UNPARSABLE.
@@ -244,7 +244,8 @@ def _read_keys(
                     MetadataReason.UNPARSABLE, _UNPARSABLE, "an unknown key use"
                 )
             for data in descriptor.iter(_X509_DATA):
-                # What follows the first is its chain, and a CA signs no assertions.
+                # Certificates after the first are its chain, and a CA signs no
+                # assertions.
                 certificate = data.find(_X509_CERTIFICATE)
                 if certificate is None:
                     continue

@@ -1,4 +1,4 @@
-"""What an unverified Response says of itself: to choose whose keys to try, no more."""
+"""Unverified statements of a Response, used only to choose whose keys to try."""
 
 from dataclasses import dataclass
 
