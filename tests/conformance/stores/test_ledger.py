@@ -71,8 +71,8 @@ async def test_a_record_reads_back_exactly_as_it_was_written(ledger: Ledger) -> 
 async def test_a_crowd_that_is_all_there_again_is_not_held_up(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("broker.stores.ledger.postgresql._CROWD_SECONDS", 60)
-    monkeypatch.setattr("broker.stores.ledger.postgresql._CROWD_MOST", 60)
+    monkeypatch.setattr("broker.stores.ledger.postgresql._GATHER_SECONDS", 60)
+    monkeypatch.setattr("broker.stores.ledger.postgresql._GATHER_SECONDS_MAX", 60)
 
     async def mint(after: float = 0) -> None:
         await asyncio.sleep(after)
