@@ -17,7 +17,7 @@ quick: check ## Run the most telling checks, in about a minute
 	@.venv/bin/python -m pytest -q -n 2 --dist worksteal tests/unit/protocols tests/unit/policy tests/unit/model
 	@.venv/bin/python -m pytest -q -m quick -k "not redis" tests/scenarios
 
-long: ## Run the long tests too, before merging a large change
+long: ## Run the tests too long for `make test`
 	@.ci/setup test
 	@.venv/bin/python -m pytest --long -n 2 --dist worksteal --timeout 3600
 

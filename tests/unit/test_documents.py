@@ -15,6 +15,7 @@ DOCUMENTS = sorted(
         *(ROOT / "docs").rglob("*.md"),
         *(ROOT / "samples").glob("*.md"),
         *(ROOT / "certs").glob("*.md"),
+        *(ROOT / "tests").glob("README.md"),
         *(ROOT / "tests").glob("*/README.md"),
     ]
 )
