@@ -1,4 +1,4 @@
-"""``broker account``: make and remove accounts, and their root keys."""
+"""``broker account``: create and delete accounts, and manage their root user."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -40,7 +40,7 @@ def create(
     account_id: AccountArgument,
     alias: Annotated[str | None, typer.Option(help="Sign-in name.")] = None,
 ) -> None:
-    """Make an account and print its root key, once."""
+    """Create an account and print its root access key, once."""
     account = AccountId(account_id)
 
     async def work(services: Services) -> dict[str, str]:
@@ -64,14 +64,14 @@ def create(
 @app.command("root-key")
 def root_key(
     account_id: AccountArgument,
-    new: Annotated[bool, typer.Option("--new", help="Make a new root key.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Create a new root key.")] = False,
     deactivate: Annotated[
-        bool, typer.Option("--deactivate", help="Retire every root key.")
+        bool, typer.Option("--deactivate", help="Deactivate all root keys.")
     ] = False,  # a flag
 ) -> None:
-    """Replace or retire an account's root key."""
+    """Replace or deactivate an account's root access key."""
     if new == deactivate:
-        raise typer.BadParameter("write one of --new and --deactivate")
+        raise typer.BadParameter("pass either --new or --deactivate")
     account = AccountId(account_id)
 
     async def work(services: Services) -> dict[str, str]:
@@ -96,13 +96,13 @@ def root_key(
 def delete(
     account_id: AccountArgument,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Really remove all it owns.")
+        bool, typer.Option("--yes", help="Confirm the deletion.")
     ] = False,  # a flag
 ) -> None:
-    """Remove an account and all it owns, its sessions included; audit stays."""
+    """Delete an account with everything in it; audit records are kept."""
     account = AccountId(account_id)
     if not yes:
-        raise typer.BadParameter(f"add --yes to remove {account} and all it owns")
+        raise typer.BadParameter(f"pass --yes to delete {account} and everything in it")
 
     async def work(services: Services) -> None:
         await require_known(services.stores.directory, account)
@@ -111,20 +111,20 @@ def delete(
             await change.record(operator_entry("DeleteAccount", account).complete())
 
     with_services(work)
-    say(f"The account {account} is gone, its sessions with it.")
+    say(f"Account {account} was deleted, and its sessions ended.")
 
 
 @app.command()
 def regions(
     account_id: AccountArgument,
     disable: Annotated[
-        list[str] | None, typer.Option(help="Switch STS off in this region.")
+        list[str] | None, typer.Option(help="Deactivate STS in this region.")
     ] = None,
     enable: Annotated[
-        list[str] | None, typer.Option(help="Switch STS on in this region.")
+        list[str] | None, typer.Option(help="Activate STS in this region.")
     ] = None,
 ) -> None:
-    """Switch STS off or on in regions, and show where it is off."""
+    """Activate or deactivate STS in regions, and show where it is off."""
     account = AccountId(account_id)
 
     async def work(services: Services) -> list[str]:
@@ -152,11 +152,11 @@ def unlisted_policies(
     accept: Annotated[
         bool,
         typer.Option(
-            "--accept/--refuse", help="Take them as names that grant nothing, or not."
+            "--accept/--refuse", help="Accept them as names that grant nothing."
         ),
     ],
 ) -> None:
-    """Whether names of AWS-managed policies that the broker lacks may be used."""
+    """Accept or refuse AWS managed policies that the broker does not know."""
     account = AccountId(account_id)
 
     async def work(services: Services) -> None:
@@ -169,8 +169,8 @@ def unlisted_policies(
             await change.record(entry.complete())
 
     with_services(work)
-    taken = "names that grant nothing" if accept else "policies that do not exist"
-    say(f"AWS-managed policies that the broker lacks are {taken}.")
+    effect = "accepted and grant nothing" if accept else "refused"
+    say(f"AWS managed policies that the broker does not know are {effect}.")
 
 
 @app.command("manage-root")
@@ -178,7 +178,7 @@ def manage_root(
     account_id: AccountArgument,
     by: Annotated[str, typer.Option(metavar="ACCOUNT", help="The managing account.")],
 ) -> None:
-    """Let another account do root tasks in this one (AssumeRoot); "" ends that."""
+    """Let another account perform root tasks here (AssumeRoot); "" ends that."""
     account = AccountId(account_id)
     manager = read_account_id(by) if by else ""
     if manager == account:
@@ -196,9 +196,9 @@ def manage_root(
 
     with_services(work)
     if by:
-        say(f"The account {by} may do root tasks in {account}.")
+        say(f"Account {by} may perform root tasks in {account}.")
     else:
-        say(f"Nobody else may do root tasks in {account}.")
+        say(f"No other account may perform root tasks in {account}.")
 
 
 async def _set_option(
@@ -212,7 +212,7 @@ async def _set_option(
 
 @app.command("rotate-issuer-keys")
 def rotate_issuer_keys(account_id: AccountArgument) -> None:
-    """Give the account's issuer new keys; they sign ten minutes later."""
+    """Create new keys for the account's issuer; they sign after ten minutes."""
     account = AccountId(account_id)
 
     async def work(services: Services) -> list[str]:
@@ -221,7 +221,7 @@ def rotate_issuer_keys(account_id: AccountArgument) -> None:
             outbound = find_outbound(found)
             if outbound is None:
                 raise typer.BadParameter(
-                    f"{account} never switched outbound federation on"
+                    f"{account} has never enabled outbound federation"
                 )
             rotated = rotate(account, outbound, services.vault, services.clock.now())
             await change.update_account(with_outbound(found, rotated))

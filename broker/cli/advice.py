@@ -1,4 +1,4 @@
-"""What an operator can do about a denial, in one sentence."""
+"""Advice on how to allow a denied request."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,7 +6,7 @@ from broker.authz.guard import Judgement
 from broker.policy import Explanation, PolicyType, find_context_key
 
 _CONTROLS = (
-    "let the account's {type} allow it: the operator sets it under Broker: with"
+    "make the account's {type} allow it: the operator sets it under Broker: with"
     " `broker apply`."
 )
 _ADVICE: Mapping[PolicyType, str] = {
@@ -14,38 +14,38 @@ _ADVICE: Mapping[PolicyType, str] = {
         "give {who} a policy with Effect Allow, Action {action} and Resource {resource}."
     ),
     PolicyType.TRUST: (
-        'let the trust policy of {resource} allow {action} to {{"{element}": "{who}"}}.'
+        'make the trust policy of {resource} allow {action} for {{"{element}": "{who}"}}.'
     ),
     PolicyType.RESOURCE: (
         "the account that owns {resource} must allow {who} in a policy of the resource."
     ),
     PolicyType.BOUNDARY: (
-        "let the permissions boundary of {who} allow Action {action} and Resource"
-        " {resource}, too, or put another boundary."
+        "make the permissions boundary of {who} allow Action {action} and Resource"
+        " {resource} as well, or set another boundary."
     ),
     PolicyType.SESSION: (
-        "the session was made with a session policy that leaves this out; make one"
-        " with a policy that has Action {action} and Resource {resource}."
+        "the session has a session policy that does not allow this; start a session"
+        " whose policy allows Action {action} and Resource {resource}."
     ),
     PolicyType.SERVICE_CONTROL: _CONTROLS,
     PolicyType.RESOURCE_CONTROL: _CONTROLS,
 }
-_NO_ROLE = "check the role's ARN: there is no role {resource} (path and case count)."
+_NO_ROLE = "check the role's ARN: there is no role {resource} (path and case matter)."
 
 
 def advice(judged: Judgement) -> str:
-    """What would let the request through, or where to look."""
+    """What would allow the request, or where to look."""
     request, decision = judged.request, judged.decision
     if decision.explicit_deny:
         named = " and ".join(str(ref) for ref in decision.statements)
         return (
-            f"change {named}, or make its conditions exempt this request; an Allow"
-            " elsewhere does not help against a Deny."
+            f"change {named}, or exempt this request in its conditions; an Allow"
+            " elsewhere does not override a Deny."
         )
     text = _ADVICE[decision.policy_type]
     closest = judged.explain().closest
     if closest is not None:
-        text = f"make the request fit {closest.statement}, or change it; or {text}"
+        text = f"make the request match {closest.statement}, or change it; or {text}"
     if decision.policy_type is PolicyType.TRUST and judged.applicable.resource is None:
         text = _NO_ROLE
     return text.format(
@@ -58,7 +58,7 @@ def advice(judged: Judgement) -> str:
 
 
 def missing_keys_advice(explanation: Explanation) -> Iterator[str]:
-    """Where the condition keys come from that the closest statement misses."""
+    """Where the condition keys come from that the closest statement lacks."""
     if explanation.closest is None:
         return
     for condition in explanation.closest.conditions:
@@ -67,10 +67,10 @@ def missing_keys_advice(explanation: Explanation) -> Iterator[str]:
         known = find_context_key(condition.key)
         if known is None and "." in condition.key.rpartition(":")[0]:
             yield (
-                f"{condition.key} is a claim's key when the option ClaimKeys of its"
-                " provider names the claim and the token has it."
+                f"{condition.key} is set from a claim if the provider's option ClaimKeys"
+                " names the claim and the token has it."
             )
         elif known is None:
-            yield f"{condition.key} is no condition key that the broker brings."
+            yield f"{condition.key} is not a condition key that the broker sets."
         else:
             yield f"{condition.key} comes from {known.source.value}: {known.when}."

@@ -1,4 +1,4 @@
-"""``broker audit``: what happened, to whom, by whom and why."""
+"""``broker audit``: search the audit records."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -21,33 +21,35 @@ _HEADINGS = ("When", "Account", "Action", "Caller", "From", "Outcome", "Event")
 
 def audit(
     *,
-    event: Annotated[str, typer.Option(help="The request id of a call.")] = "",
-    account: Annotated[str, typer.Option(help="The account acted in.")] = "",
+    event: Annotated[str, typer.Option(help="A call's request ID.")] = "",
+    account: Annotated[str, typer.Option(help="The account of the call.")] = "",
     caller: Annotated[str, typer.Option(help="The caller's ARN.")] = "",
     key: Annotated[
-        str, typer.Option(help="An access key id that signed, or was minted.")
+        str, typer.Option(help="An access key ID that signed or was issued.")
     ] = "",
     action: Annotated[
         str,
-        typer.Option(help="Such as sts:AssumeRoleWithSAML or broker:CreateAccount."),
+        typer.Option(
+            help="For example sts:AssumeRoleWithSAML or broker:CreateAccount."
+        ),
     ] = "",
     decision: Annotated[
         Outcome | None,
         typer.Option(
-            help="denied: by policies. refused: the proof. error: failed else."
+            help="denied: by policies. refused: the proof. error: any other failure."
         ),
     ] = None,
     provider: Annotated[str, typer.Option(help="An identity provider's ARN.")] = "",
     since: Annotated[
-        str, typer.Option(help="From this moment on: ISO 8601, or 2h for 2 hours ago.")
+        str, typer.Option(help="From this time: ISO 8601, or 2h for 2 hours ago.")
     ] = "",
-    until: Annotated[str, typer.Option(help="Before this moment.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
+    until: Annotated[str, typer.Option(help="Before this time.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="The most records to show.")] = 50,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Whole records, one JSON object a line.")
+        bool, typer.Option("--json", help="Full records, one JSON object per line.")
     ] = False,
 ) -> None:
-    """Show the newest audit records that fit every filter, newest first."""
+    """Show the audit records that match all filters, newest first."""
     now = SystemClock().now()
     try:
         wanted = AuditFilter(
@@ -74,13 +76,13 @@ def audit(
     elif records:
         _print_table(records)
     else:
-        say("There is no such record.", err=True)
+        say("No matching records.", err=True)
 
 
 async def newest_records(
     ledger: Ledger, wanted: AuditFilter, limit: int
 ) -> list[AuditRecord]:
-    """At most ``limit`` records, read page by page."""
+    """Read the newest matching records, at most ``limit``."""
     found: list[AuditRecord] = []
     marker: str | None = None
     while True:
@@ -94,7 +96,7 @@ async def newest_records(
 
 
 def shown_record(record: AuditRecord) -> dict[str, object]:
-    """A record as JSON has it: ``at`` in ISO 8601."""
+    """A record for JSON, with ``at`` in ISO 8601."""
     return {**asdict(record), "at": record.at.isoformat()}
 
 

@@ -1,4 +1,4 @@
-"""The checks of ``broker doctor``: each finds, and says what to do; none changes."""
+"""The checks of ``broker doctor``; none of them changes anything."""
 
 import stat
 from datetime import UTC, datetime, timedelta
@@ -39,22 +39,22 @@ _KEY_AGE = timedelta(days=365)
 
 
 def check_settings(settings: Settings) -> list[Finding]:
-    """What the settings say together."""
+    """Check the settings for combinations that are unsafe or do not work."""
     found = [good("settings", f"public URL {settings.public_origin}")]
     if not settings.secure:
         found.append(
             warning(
                 "settings",
-                "browsers and clients reach the broker by plain http",
-                "for anything but a trial set BROKER_PUBLIC_URL=https://…, behind a"
-                " proxy that ends TLS",
+                "browsers and clients reach the broker over plain http",
+                "except for a trial, set BROKER_PUBLIC_URL=https://… and put the broker"
+                " behind a proxy that terminates TLS",
             )
         )
     elif not settings.trusted_proxies:
         found.append(
             warning(
                 "settings",
-                "no proxy is trusted, so every client has the proxy's address",
+                "no proxy is trusted, so every client appears with the proxy's address",
                 "set BROKER_TRUSTED_PROXIES to the proxy's network",
             )
         )
@@ -63,7 +63,7 @@ def check_settings(settings: Settings) -> list[Finding]:
         found.append(
             warning(
                 "settings",
-                f"others may look into {folder}",
+                f"other users can read {folder}",
                 f"chmod 700 {folder}",
             )
         )
@@ -71,26 +71,26 @@ def check_settings(settings: Settings) -> list[Finding]:
         found.append(
             warning(
                 "cache",
-                "Redis is reached unencrypted over a network",
-                "write rediss:// in BROKER_REDIS_URL",
+                "the connection to Redis is not encrypted",
+                "use rediss:// in BROKER_REDIS_URL",
             )
         )
     return found
 
 
 async def check_database(settings: Settings) -> list[Finding]:
-    """Whether the database answers, and its tables are this version's."""
+    """Check that the database answers and has this version's schema."""
     shown = redact_url(settings.database)
     try:
         revision = await find_revision(parse_database_url(settings.database))
     except StoreUrlError as error:
-        return [problem("database", str(error), "mend BROKER_DATABASE_URL")]
+        return [problem("database", str(error), "fix BROKER_DATABASE_URL")]
     except SchemaTooNewError as error:
         return [problem("database", str(error), "start the newer version")]
     except StoreUnavailableError as error:
         return [
             problem(
-                "database", f"{shown}: {error}", "start it, or mend BROKER_DATABASE_URL"
+                "database", f"{shown}: {error}", "start it, or fix BROKER_DATABASE_URL"
             )
         ]
     if revision is None:
@@ -98,22 +98,22 @@ async def check_database(settings: Settings) -> list[Finding]:
             problem(
                 "database",
                 f"{shown} is empty",
-                "`broker serve` makes the tables; for a restore bring back the backup",
+                "`broker serve` creates the schema; to restore, load the backup first",
             )
         ]
     if revision != HEAD:
         return [
             problem(
                 "database",
-                f"{shown} has the tables of revision {revision}, not {HEAD}",
-                "`broker serve` upgrades them",
+                f"{shown} has schema revision {revision}, not {HEAD}",
+                "`broker serve` upgrades it",
             )
         ]
     return [good("database", f"{shown} answers"), *_check_room(settings)]
 
 
 def _check_room(settings: Settings) -> list[Finding]:
-    """Whether a SQLite file keeps much room that nothing needs."""
+    """Check whether a SQLite file has much free space that it cannot release."""
     location = parse_database_url(settings.database)
     if not isinstance(location, SqliteLocation):
         return []
@@ -124,14 +124,14 @@ def _check_room(settings: Settings) -> list[Finding]:
         warning(
             "database",
             f"{wasted // 1_000_000} MB of {size // 1_000_000} MB are free, and the file"
-            " was not made to give them back",
-            "write it anew once, see docs/operating.md, When something fails",
+            " cannot release them",
+            "rewrite it once, see docs/operating.md, When something fails",
         )
     ]
 
 
 async def check_sessions(stores: Stores, clock: Clock) -> list[Finding]:
-    """Until when there may be sessions that do not know all that they came from."""
+    """Report how long sessions without their full lineage may exist."""
     now = clock.now()
     installation = await read_installation(stores.database, now=now)
     since = installation.marks.get(LINEAGE_MARK)
@@ -143,9 +143,9 @@ async def check_sessions(stores: Stores, clock: Clock) -> list[Finding]:
     return [
         good(
             "sessions",
-            "tokens of the version before are honoured until they expire, at"
-            f" {until:%Y-%m-%d %H:%M} UTC at the latest; of what they came from they"
-            " know one generation",
+            "tokens of the previous version are accepted until they expire, by"
+            f" {until:%Y-%m-%d %H:%M} UTC at the latest; their lineage has one"
+            " generation only",
         )
     ]
 
@@ -153,7 +153,7 @@ async def check_sessions(stores: Stores, clock: Clock) -> list[Finding]:
 async def check_keyring(
     settings: Settings, stores: Stores, clock: Clock
 ) -> list[Finding]:
-    """Whether the keyring is there, private, and this database's."""
+    """Check that the keyring exists, is private and belongs to this database."""
     now = clock.now()
     installation = await read_installation(stores.database, now=now)
     path = settings.keyring
@@ -161,12 +161,12 @@ async def check_keyring(
         return [
             problem(
                 "keyring",
-                f"{path} is there, and the database is empty",
-                "restore the database, or move the keyring away to start anew",
+                f"{path} exists, but the database is empty",
+                "restore the database, or move the keyring away to start over",
             )
         ]
     if installation.keyring_fingerprint is None:
-        return [good("keyring", "is made at the first start")]
+        return [good("keyring", "will be created at the first start")]
     try:
         keyring = load_keyring(path, clock, settings.skew)
         require_fingerprint(keyring.keys, installation.keyring_fingerprint, path)
@@ -178,8 +178,8 @@ async def check_keyring(
         found.append(
             warning(
                 "keyring",
-                "keyring and database share a folder: one backup holds both, and"
-                " whoever gets it has every secret",
+                "keyring and database share a folder: a backup of it contains every"
+                " secret and the keys that open them",
                 "move the keyring elsewhere and set BROKER_KEYRING_FILE",
             )
         )
@@ -200,7 +200,7 @@ async def check_keyring(
             found.append(
                 warning(
                     "keyring",
-                    f"the rotated storage key {key.number} is still there",
+                    f"the old storage key {key.number} has not been dropped",
                     "broker keys reseal",
                 )
             )
@@ -208,10 +208,10 @@ async def check_keyring(
 
 
 async def check_clock(stores: Stores, clock: Clock) -> list[Finding]:
-    """Whether this machine's clock agrees with the database's and with the record."""
+    """Compare this machine's clock with the database's and the newest record."""
     page = await stores.ledger.search(AuditFilter(), PageRequest(None, 1))
     others: list[tuple[str, datetime]] = [
-        ("the newest record", r.at) for r in page.items
+        ("the newest audit record", r.at) for r in page.items
     ]
     now = clock.now()
     ahead = [(name, at - now) for name, at in others if at - now > _CLOCK_TOLERANCE]
@@ -221,19 +221,19 @@ async def check_clock(stores: Stores, clock: Clock) -> list[Finding]:
         if abs(off) > _CLOCK_TOLERANCE:
             ahead.append(("the database server", off))
     if not ahead:
-        return [good("clock", "agrees")]
+        return [good("clock", "in sync")]
     return [
         problem(
             "clock",
             f"differs from {name} by {off.total_seconds():.0f} seconds",
-            "synchronise the clocks (NTP): proofs are judged by them",
+            "synchronise the clocks (NTP): the validity of proofs depends on them",
         )
         for name, off in ahead
     ]
 
 
 async def check_cache(settings: Settings, stores: Stores) -> list[Finding]:
-    """Whether the cache answers."""
+    """Check that the cache answers."""
     shown = redact_url(settings.redis_url) or "the embedded cache"
     try:
         await stores.cache.ping()
@@ -241,33 +241,32 @@ async def check_cache(settings: Settings, stores: Stores) -> list[Finding]:
         return [
             problem(
                 "cache",
-                f"{shown}: {error}; credentials verify, sign-in does not work",
-                "start it, or mend BROKER_REDIS_URL",
+                f"{shown}: {error}; API calls work, console sign-in does not",
+                "start it, or fix BROKER_REDIS_URL",
             )
         ]
     return [good("cache", f"{shown} answers")]
 
 
 async def check_accounts(stores: Stores) -> list[Finding]:
-    """Which accounts have a root key that works, or a root that may sign in."""
+    """Find accounts with an active root key, or whose root user may sign in."""
     accounts = await stores.directory.list_accounts()
     if not accounts:
         return [
             warning(
                 "accounts",
-                "there is no account",
+                "there are no accounts",
                 "broker account create ID, or broker apply FILE",
             )
         ]
-    found = [good("accounts", f"{len(accounts)} there")]
+    found = [good("accounts", f"{len(accounts)} found")]
     for account in accounts:
         number = account.account_id
         found.extend(
             warning(
                 "accounts",
                 f"the root key {key.access_key_id} of {number} is active",
-                f"broker account root-key {number} --deactivate, once roles do"
-                " its work",
+                f"broker account root-key {number} --deactivate, once roles replace it",
             )
             for key in await stores.directory.list_access_keys(number, None)
             if key.status is KeyStatus.ACTIVE
@@ -276,7 +275,7 @@ async def check_accounts(stores: Stores) -> list[Finding]:
             found.append(
                 warning(
                     "accounts",
-                    f"the root of {number} may sign in with a password",
+                    f"the root user of {number} may sign in with a password",
                     f"broker account root-password {number} --off, once the emergency"
                     " is over",
                 )

@@ -1,6 +1,6 @@
-"""``broker console-url``: a link into the console, from credentials at hand.
+"""``broker console-url``: a sign-in link made from temporary credentials.
 
-Speaks the federation endpoint of this broker or of AWS: the same two steps.
+It uses the federation endpoint of this broker or of AWS, in the same two steps.
 
 Source: IAM User Guide, id_roles_providers_enable-console-custom-url.
 """
@@ -33,7 +33,7 @@ _OK = 200
 
 @dataclass(frozen=True, slots=True)
 class TemporaryKey:
-    """Temporary credentials as the endpoint wants them."""
+    """Temporary credentials for the federation endpoint."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -46,34 +46,35 @@ def console_url(
         str | None,
         typer.Option(
             help="The broker, or AWS: https://signin.aws.amazon.com."
-            " Without it, BROKER_PUBLIC_URL, or what AWS's tools would call."
+            " Default: BROKER_PUBLIC_URL, or the endpoint that AWS's tools use."
         ),
     ] = None,
     profile: Annotated[
-        str | None, typer.Option(help="Take the credentials of this AWS profile.")
+        str | None, typer.Option(help="Use the credentials of this AWS profile.")
     ] = None,
     destination: Annotated[
-        str | None, typer.Option(help="The console page to open; its home without it.")
+        str | None,
+        typer.Option(help="The console page to open. Default: its home page."),
     ] = None,
     issuer: Annotated[
-        str, typer.Option(help="Where people go back to when the session ends.")
+        str, typer.Option(help="Where users sign in again when the session ends.")
     ] = "",
     duration: Annotated[
         int | None,
         typer.Option(
             min=_SHORTEST,
             max=_LONGEST,
-            help="Seconds that the console session lasts, where that may be chosen.",
+            help="Console session duration in seconds, for credentials that allow it.",
         ),
     ] = None,
     open_it: Annotated[
-        bool, typer.Option("--open", help="Open it in the browser, too.")
+        bool, typer.Option("--open", help="Open it in the browser as well.")
     ] = False,
 ) -> None:
-    """Print a link that signs in to the console with the credentials at hand.
+    """Print a link that signs in to the console with your current credentials.
 
-    They are looked for as AWS's own tools do: environment, profile, process. The link
-    is a secret: it lets one person in, within 15 minutes.
+    They are found as AWS's tools find them: environment, profile, process. The link is
+    a secret: it signs in whoever opens it, once, within 15 minutes.
     """
     broker = endpoint or os.environ.get("BROKER_PUBLIC_URL")
     base = find_endpoint(broker or configured_endpoint(profile), os.environ)
@@ -85,28 +86,28 @@ def console_url(
 
 
 def find_endpoint(given: str | None, environment: Mapping[str, str]) -> str:
-    """The endpoint's address without its path.
+    """Find the endpoint's URL, without its path.
 
     Raises:
-        ValidationError: nothing names one, or the secret would travel in the clear.
+        ValidationError: None is configured, or it would send the secret unencrypted.
     """
     url = given or next(
         (environment[name] for name in _ENDPOINT_VARIABLES if environment.get(name)), ""
     )
     if not url:
         raise ValidationError(
-            "Say which broker: --endpoint URL, or set AWS_ENDPOINT_URL."
+            "No broker is configured: pass --endpoint URL, or set AWS_ENDPOINT_URL."
         )
     return require_safe_url(url.rstrip("/").removesuffix(_PATH))
 
 
 def configured_endpoint(profile: str | None) -> str | None:
-    """Where AWS's own tools find STS, if the environment or the profile says so.
+    """Find the STS endpoint that the environment or profile sets for AWS's tools.
 
     Raises:
-        ValidationError: there is no such profile.
+        ValidationError: There is no such profile.
     """
-    # Loaded here: the other commands do not pay for it.
+    # Imported here so that other commands start faster.
     from botocore.configprovider import ConfiguredEndpointProvider  # noqa: PLC0415
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415
     from botocore.session import Session  # noqa: PLC0415
@@ -126,10 +127,10 @@ def configured_endpoint(profile: str | None) -> str | None:
 
 
 def require_safe_url(url: str) -> str:
-    """The address, without a slash at its end.
+    """Return the URL without a trailing slash.
 
     Raises:
-        ValidationError: it is none, or not https and not on this machine.
+        ValidationError: It is not a URL, or is http to another machine.
     """
     try:
         parts = urlsplit(url)
@@ -137,14 +138,14 @@ def require_safe_url(url: str) -> str:
     except ValueError:
         parts, host = urlsplit(""), ""
     if parts.scheme not in {"http", "https"} or not host:
-        raise ValidationError(f"{url!r} is no address of a broker.")
+        raise ValidationError(f"{url!r} is not a broker's URL.")
     if parts.scheme == "http" and not _is_loopback(host):
-        raise ValidationError(f"{url} is not https: credentials are not sent there.")
+        raise ValidationError(f"{url} is not https, so no credentials are sent to it.")
     return url.rstrip("/")
 
 
 def default_destination(base: str) -> str:
-    """The console that belongs to an endpoint."""
+    """The console of an endpoint."""
     host = urlsplit(base).hostname or ""
     for domain, console in _AWS_DOMAINS.items():
         if host.endswith(f"signin.{domain}"):
@@ -153,12 +154,12 @@ def default_destination(base: str) -> str:
 
 
 def find_key(profile: str | None) -> TemporaryKey:
-    """The credentials that AWS's tools would use here.
+    """Find the credentials that AWS's tools would use.
 
     Raises:
-        ValidationError: there are none, or they are not temporary.
+        ValidationError: There are none, or they are not temporary.
     """
-    # Loaded here: the other commands do not pay for it.
+    # Imported here so that other commands start faster.
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415
     from botocore.session import Session  # noqa: PLC0415
 
@@ -168,22 +169,22 @@ def find_key(profile: str | None) -> TemporaryKey:
     except BotoCoreError as error:
         raise ValidationError(str(error)) from error
     if not frozen:
-        raise ValidationError("There are no AWS credentials here.")
+        raise ValidationError("No AWS credentials were found.")
     if not frozen.token:
         raise ValidationError(
-            "These are long-term keys, which open no console. Take temporary ones:"
-            " aws sts assume-role, or aws sts get-federation-token."
+            "These are long-term keys, which cannot open a console. Get temporary"
+            " credentials: aws sts assume-role, or aws sts get-federation-token."
         )
     return TemporaryKey(frozen.access_key, frozen.secret_key, frozen.token)
 
 
 def fetch_signin_token(base: str, key: TemporaryKey, duration: int | None) -> str:
-    """A sign-in token for credentials, which travel in the body and not in a URL.
+    """Get a sign-in token; the credentials are sent in the body, not in a URL.
 
     Raises:
-        ValidationError: the endpoint refuses, or is not there.
+        ValidationError: The endpoint refuses them or does not answer.
     """
-    import httpx2  # noqa: PLC0415  # the other commands do not pay for it
+    import httpx2  # noqa: PLC0415  # so that other commands start faster
 
     form = {
         "Action": "getSigninToken",
@@ -203,19 +204,19 @@ def fetch_signin_token(base: str, key: TemporaryKey, duration: int | None) -> st
     except httpx2.HTTPError as error:
         raise ValidationError(f"{base} does not answer: {error}") from error
     if answer.status_code != _OK:
-        hint = " Some take no --duration: chained roles and federation tokens."
+        hint = " Chained roles and federation tokens do not allow --duration."
         raise ValidationError(
-            f"{base} refuses these credentials (status {answer.status_code})."
+            f"{base} refused these credentials (status {answer.status_code})."
             f"{hint if duration is not None else ''}"
         )
     try:
         return str(answer.json()["SigninToken"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ValidationError(f"{base} answers with no sign-in token.") from error
+        raise ValidationError(f"{base} returned no sign-in token.") from error
 
 
 def login_link(base: str, token: str, destination: str, issuer: str) -> str:
-    """The link itself."""
+    """The login URL."""
     given = {
         "Action": "login",
         **({"Issuer": issuer} if issuer else {}),

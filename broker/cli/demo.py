@@ -1,4 +1,4 @@
-"""``broker demo``: a broker to try out, with an identity provider beside it."""
+"""``broker demo``: a broker to try out, with its own identity provider."""
 
 import asyncio
 import logging
@@ -30,17 +30,17 @@ def demo(
     ] = 8080,
     folder: Annotated[
         Path | None,
-        typer.Option(help="Keep everything here. Without it, it is thrown away."),
+        typer.Option(help="Keep the data here. Default: a temporary folder."),
     ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show a line for each request.")
     ] = False,
 ) -> None:
-    """Try the broker out: demo account, demo people, nothing to set up.
+    """Try the broker with a demo account and demo users; no setup needed.
 
-    Listens on loopback addresses only, and ignores the settings of stores and keys.
+    It listens on loopback addresses only and ignores the store and key settings.
     """
-    # Loaded here: the service's start does not pay for the demonstration.
+    # Imported here so that other commands start faster.
     from broker.demo.run import (  # noqa: PLC0415
         HOST,
         IDP_HOST,
@@ -54,8 +54,8 @@ def demo(
     configure_logs(
         LogFormat.CONSOLE, level=logging.INFO if verbose else logging.WARNING
     )
-    # As Ctrl-C does: the server raises the signal again once it has stopped, and the
-    # folder with its keys would stay.
+    # Treat SIGTERM like Ctrl-C: uvicorn raises the signal again after it has stopped,
+    # and the default handler would leave the temporary folder with its keys.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     broker_listeners, idp_listeners = listen(HOST, port), listen(IDP_HOST, port + 1)
     with ExitStack() as stack:

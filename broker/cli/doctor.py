@@ -1,4 +1,4 @@
-"""``broker doctor``: looks at the whole installation and says what to do."""
+"""``broker doctor``: check the installation and say how to fix problems."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,10 +34,10 @@ _MARKS = {
 
 def doctor(
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a finding.")
+        bool, typer.Option("--json", help="One JSON object per finding.")
     ] = False,
 ) -> None:
-    """Check settings, stores, keys, clock and providers; say what to do."""
+    """Check settings, stores, keys, clock and providers, and say what to fix."""
     findings = asyncio.run(_examine())
     for finding in findings:
         if as_json:
@@ -56,7 +56,7 @@ async def _examine() -> list[Finding]:
         settings = load_settings()
     except SettingsError as error:
         return [
-            problem("settings", line, "mend it and look again")
+            problem("settings", line, "fix it and run this again")
             for line in str(error).splitlines()
         ]
     findings = check_settings(settings)
@@ -68,7 +68,7 @@ async def _examine() -> list[Finding]:
         async for finding in _examine_stores(settings):
             findings.append(finding)
     except (StoreUnavailableError, ValueError) as error:
-        findings.append(problem("stores", str(error), "mend it and look again"))
+        findings.append(problem("stores", str(error), "fix it and run this again"))
     return findings
 
 

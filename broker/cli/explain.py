@@ -1,4 +1,4 @@
-"""``broker explain``: why a call was decided as it was, or would be."""
+"""``broker explain``: why a call was allowed or denied, or would be."""
 
 from collections.abc import Iterable, Iterator
 from typing import Annotated
@@ -32,44 +32,47 @@ _RECORDS_MAX = 100
 
 def explain(
     event: Annotated[
-        str, typer.Argument(metavar="EVENT_ID", help="The request id of a call.")
+        str, typer.Argument(metavar="EVENT_ID", help="A call's request ID.")
     ] = "",
     *,
     principal: Annotated[
-        str, typer.Option(help="The ARN of a user, role, session, provider or root.")
+        str,
+        typer.Option(help="The ARN of a user, role, session, provider or root user."),
     ] = "",
     action: Annotated[
         str,
         typer.Option(
-            help="Such as sts:AssumeRole. Without one: what the principal's policies give."
+            help="For example sts:AssumeRole. Default: summarize the principal's policies."
         ),
     ] = "",
     resource: Annotated[str, typer.Option(help="An ARN, or * for none.")] = "*",
     context: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY=VALUE", help="A condition key; again for more values."
+            metavar="KEY=VALUE", help="A condition key; repeat it for more values."
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="The same as one JSON object.")
+        bool, typer.Option("--json", help="As one JSON object.")
     ] = False,
 ) -> None:
-    """Say why a call was allowed or refused, or what would become of one."""
+    """Explain why a call was allowed or denied, or would be."""
     if bool(event) == bool(principal) or (action and not principal):
-        raise typer.BadParameter("give an event id, or --principal and --action")
+        raise typer.BadParameter("pass an event ID, or --principal and --action")
     if event:
         lines, found = with_services(lambda services: _explain_event(services, event))
     elif not action:
         lines, found = with_services(lambda services: _explain_who(services, principal))
     else:
-        asked = Hypothesis(
+        hypothesis = Hypothesis(
             principal=principal,
-            action=_checked_action(action),
+            action=_require_action(action),
             resource=resource,
             context=parse_context(context or ()),
         )
-        lines, found = with_services(lambda services: _explain_asked(services, asked))
+        lines, found = with_services(
+            lambda services: _explain_hypothesis(services, hypothesis)
+        )
     if as_json:
         say_json(found)
     else:
@@ -77,24 +80,24 @@ def explain(
 
 
 def parse_context(pairs: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """``KEY=VALUE`` options as condition keys, lower-case names.
+    """Parse ``KEY=VALUE`` options into condition keys with lower-case names.
 
     Raises:
-        typer.BadParameter: a pair is none, or its key has no prefix.
+        typer.BadParameter: An option has no value, or its key has no prefix.
     """
     context: dict[str, tuple[str, ...]] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or ":" not in key:
             raise typer.BadParameter(
-                f"{pair} is no condition key with a value; write for example"
+                f"{pair} is not a condition key with a value, such as"
                 " aws:SourceIp=203.0.113.7"
             )
         context[key.lower()] = (*context.get(key.lower(), ()), value)
     return context
 
 
-def _checked_action(action: str) -> str:
+def _require_action(action: str) -> str:
     service, colon, name = action.partition(":")
     if not (service and colon and name):
         raise typer.BadParameter(
@@ -106,19 +109,19 @@ def _checked_action(action: str) -> str:
 async def _explain_event(
     services: Services, event_id: str
 ) -> tuple[list[str], dict[str, object]]:
-    """Every record of a request, in the order of what happened."""
+    """Explain every record of a request, oldest first."""
     records = await newest_records(
         services.stores.ledger, AuditFilter(event_id=event_id), _RECORDS_MAX
     )
     if not records:
         raise NoSuchEntity(
-            f"There is no audit record {event_id}; `broker audit` lists them."
+            f"There is no audit record {event_id}; `broker audit` lists records."
         )
     lines: list[str] = []
     found: list[dict[str, object]] = []
     for record in reversed(records):
-        told, described = await _explain_record(services, record)
-        lines += [*([""] if lines else []), *told]
+        text, described = await _explain_record(services, record)
+        lines += [*([""] if lines else []), *text]
         found.append(described)
     return lines, {**found[-1], "earlier": found[:-1]}
 
@@ -147,7 +150,7 @@ async def _explain_record(
 
 
 def _headline(record: AuditRecord) -> str:
-    who = record.caller_arn or "Somebody unproved"
+    who = record.caller_arn or "An unauthenticated caller"
     on = f" on {' and '.join(record.resources)}" if record.resources else ""
     origin = f" from {record.source_ip}" if record.source_ip else ""
     what = f"{who} called {record.action}{on}{origin}"
@@ -156,26 +159,26 @@ def _headline(record: AuditRecord) -> str:
     elif record.decision:
         outcome = f"was {record.decision}"
     else:
-        outcome = "was answered"
+        outcome = "succeeded"
     return f"{show_moment(record.at)}: {what} and {outcome}."
 
 
 def _reason(record: AuditRecord) -> str:
     if record.error_code:
-        return record.detail or "The record holds no more than the error's code."
+        return record.detail or "The record has only the error code."
     if record.reason:
         return f"Allowed by {record.reason}."
-    return "The call needs no permission."
+    return "The call requires no permission."
 
 
 async def _today(
     services: Services, record: AuditRecord
 ) -> tuple[list[str], dict[str, object]]:
-    """What the policies of now say to the same call."""
+    """Evaluate the same call with today's policies."""
     unknown = "the call's parameters"
     if record.access_key_id.startswith(_SESSION_KEY):
         unknown += " and its session's own policies"
-    head = f"By the policies of now, without {unknown}:"
+    head = f"With today's policies, without {unknown}:"
     try:
         judged = await _judge(
             services,
@@ -187,31 +190,31 @@ async def _today(
             ),
         )
     except BrokerError as error:
-        return [f"{head} it cannot be told: {error}"], {}
-    lines, found = _told(judged)
+        return [f"{head} cannot be evaluated: {error}"], {}
+    lines, found = _describe(judged)
     return [head, *(f"  {line}" for line in lines)], {"now": found}
 
 
 def _recorded_context(record: AuditRecord) -> dict[str, tuple[str, ...]]:
-    """The condition keys of a call that its record holds."""
+    """The condition keys that a call's record has."""
     kept = {"aws:sourceip": record.source_ip, "aws:useragent": record.user_agent}
     return {key: (value,) for key, value in kept.items() if value}
 
 
-async def _explain_asked(
-    services: Services, asked: Hypothesis
+async def _explain_hypothesis(
+    services: Services, hypothesis: Hypothesis
 ) -> tuple[list[str], dict[str, object]]:
-    return _told(await _judge(services, asked))
+    return _describe(await _judge(services, hypothesis))
 
 
 async def _explain_who(
     services: Services, principal: str
 ) -> tuple[list[str], dict[str, object]]:
-    """What the policies of a principal give, service by service."""
-    asked = Hypothesis(
+    """Summarize a principal's policies by service."""
+    hypothesis = Hypothesis(
         principal=principal, action="sts:GetCallerIdentity", resource="*", context={}
     )
-    judged = await _judge(services, asked)
+    judged = await _judge(services, hypothesis)
     lines = [f"{judged.request.principal.arn}:"]
     found: dict[str, object] = {"principal": judged.request.principal.arn}
     for kind, policies in _layers(judged):
@@ -219,21 +222,21 @@ async def _explain_who(
         rows = show_summary(policy_summary(documents)).splitlines()
         named = ", ".join(label for label, _ in policies.policies)
         lines += [f"  {kind.value} ({named or 'none'})", *(f"    {r}" for r in rows)]
-        doubts = [doubt for doc in documents for doubt in unknown_actions(doc)]
-        lines += [f"    Note: {doubt}" for doubt in doubts]
-        found[kind.value] = {"policies": named, "summary": rows, "notes": doubts}
+        notes = [note for doc in documents for note in unknown_actions(doc)]
+        lines += [f"    Note: {note}" for note in notes]
+        found[kind.value] = {"policies": named, "summary": rows, "notes": notes}
     return lines, found
 
 
-async def _judge(services: Services, asked: Hypothesis) -> Judgement:
+async def _judge(services: Services, hypothesis: Hypothesis) -> Judgement:
     directory = services.stores.directory
     hypotheses = Hypotheses(directory, Guard(PolicyLibrary(directory, services.fresh)))
     return await hypotheses.judge(
-        asked, region=services.settings.home_region, now=services.clock.now()
+        hypothesis, region=services.settings.home_region, now=services.clock.now()
     )
 
 
-def _told(judged: Judgement) -> tuple[list[str], dict[str, object]]:
+def _describe(judged: Judgement) -> tuple[list[str], dict[str, object]]:
     request, decision = judged.request, judged.decision
     explanation = judged.explain()
     word = "Allowed" if decision.allowed else "Denied"
@@ -247,7 +250,7 @@ def _told(judged: Judgement) -> tuple[list[str], dict[str, object]]:
             f" {request.action} on {request.resource}."
         ),
         f"Why: {why}",
-        f"Asked: {'; '.join(_asked(judged))}.",
+        f"Evaluated: {'; '.join(_list_policies(judged))}.",
     ]
     found: dict[str, object] = {
         "decision": word.lower(),
@@ -262,17 +265,17 @@ def _told(judged: Judgement) -> tuple[list[str], dict[str, object]]:
         found["to_do"] = hints
     if find_action(request.action) is None:
         lines.append(
-            f"Note: AWS has no action {request.action}; a service of your own may."
+            f"Note: AWS has no action {request.action}; a service of your own may have."
         )
     return lines, found
 
 
-def _asked(judged: Judgement) -> list[str]:
-    """The policies that had a say."""
+def _list_policies(judged: Judgement) -> list[str]:
+    """The policies that were evaluated."""
     return [
         f"{kind.value} ({', '.join(label for label, _ in found.policies) or 'none'})"
         for kind, found in _layers(judged)
-    ] or ["no policy, for none applies"]
+    ] or ["no policy, since none applies"]
 
 
 def _layers(judged: Judgement) -> Iterator[tuple[PolicyType, PolicySet]]:

@@ -1,11 +1,11 @@
-"""What ``broker doctor`` found."""
+"""The findings of ``broker doctor``."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad a finding is."""
+    """A finding's severity."""
 
     GOOD = "ok"
     WARNING = "warning"
@@ -14,7 +14,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. ``remedy`` says what to do about it."""
+    """The result of one check. ``remedy`` says what to do about it."""
 
     level: Level
     subject: str
@@ -23,15 +23,15 @@ class Finding:
 
 
 def good(subject: str, text: str) -> Finding:
-    """Nothing to do."""
+    """A check that passed."""
     return Finding(Level.GOOD, subject, text)
 
 
 def warning(subject: str, text: str, remedy: str) -> Finding:
-    """It works, and should be otherwise."""
+    """Something that works but should be changed."""
     return Finding(Level.WARNING, subject, text, remedy)
 
 
 def problem(subject: str, text: str, remedy: str) -> Finding:
-    """It does not work."""
+    """Something that does not work."""
     return Finding(Level.PROBLEM, subject, text, remedy)

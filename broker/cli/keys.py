@@ -36,14 +36,14 @@ from broker.settings import load_settings
 app = typer.Typer(help="Sealing keys.", no_args_is_help=True)
 
 _FOLLOWS_WITHIN = timedelta(seconds=2 * CHECK_EVERY_SECONDS)
-"""In this time every process has read the keyring, and a change of the directory."""
+"""The time in which every process notices a change of the keyring or directory."""
 
 _PAGE = 500
-_HEADINGS = ("Key", "Kind", "State", "Now", "Made", "Seals from", "Refused from")
+_HEADINGS = ("Key", "Kind", "State", "Use", "Created", "Seals from", "Refused from")
 
 
 class RotatedKind(StrEnum):
-    """What ``rotate`` rotates."""
+    """The kinds of keys that ``rotate`` can rotate."""
 
     ALL = "all"
     SESSION = KeyKind.SESSION.value
@@ -53,10 +53,10 @@ class RotatedKind(StrEnum):
 @app.command("list")
 def list_all(
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line.")
+        bool, typer.Option("--json", help="One JSON object per line.")
     ] = False,
 ) -> None:
-    """List the keys and what each does now; shows no secret."""
+    """List the keys and their current use; shows no secrets."""
     settings = load_settings()
     listing = list_keys(settings.keyring, SystemClock(), settings.skew)
     if as_json:
@@ -86,15 +86,15 @@ def rotate(
     wait: Annotated[
         bool,
         typer.Option(
-            "--wait/--no-wait", help="Stay until stored secrets are sealed anew."
+            "--wait/--no-wait", help="Wait until stored secrets are resealed."
         ),
     ] = True,
 ) -> None:
-    """Add new keys; they open at once and seal after a minute.
+    """Add new keys, which start sealing after a minute.
 
-    Sessions go on: an old session key is refused 36 hours later. Stored secrets are
-    sealed anew and the old storage key is dropped; with --no-wait that is left to
-    `broker keys reseal`. People in the console sign in again then.
+    Sessions continue: an old session key is accepted for another 36 hours. Stored
+    secrets are resealed and the old storage key is dropped; with --no-wait, run
+    `broker keys reseal` for that. Console users must then sign in again.
     """
     kinds = list(KeyKind) if kind is RotatedKind.ALL else [KeyKind(kind.value)]
 
@@ -102,14 +102,14 @@ def rotate(
         path, clock = services.keyring.path, services.clock
         for each in kinds:
             key = rotate_keys(path, clock, each, services.settings.skew)
-            say(f"Key {key.number} ({each}) seals in a minute.")
+            say(f"Key {key.number} ({each}) starts sealing in a minute.")
             await _record(services, "RotateKeys", Kind=each.value, Key=key.number)
         if KeyKind.STORAGE not in kinds:
             return
         if not wait:
-            say("Run `broker keys reseal` in a minute or later.")
+            say("Run `broker keys reseal` after a minute.")
             return
-        say("Waiting until every process knows the new key…", err=True)
+        say("Waiting until every process has the new key…", err=True)
         await asyncio.sleep((SEALS_AFTER + _FOLLOWS_WITHIN).total_seconds())
         await _reseal(services)
 
@@ -118,7 +118,7 @@ def rotate(
 
 @app.command()
 def reseal() -> None:
-    """Seal stored secrets with the newest key, and drop those that it replaces."""
+    """Reseal stored secrets with the newest key, and drop the keys it replaces."""
     with_services(_reseal)
 
 
@@ -126,10 +126,10 @@ def reseal() -> None:
 def revoke(
     number: Annotated[int, typer.Argument(metavar="N", help="The key's number.")],
 ) -> None:
-    """Refuse a key at once, and list what it protected.
+    """Revoke a key at once, and list what it protected.
 
-    A new key takes over if it was the sealing one. Sessions that it sealed are over;
-    secrets that it sealed have to be made again.
+    If it was the sealing key, a new one takes over. Sessions that it sealed end;
+    secrets that it sealed must be replaced.
     """
 
     async def work(services: Services) -> None:
@@ -138,7 +138,7 @@ def revoke(
         before = {key.number: key for key in list_keys(path, clock, skew)}
         revoked = revoke_key(path, clock, number)
         await _record(services, "RevokeKey", Key=number, Kind=revoked.kind.value)
-        say(f"Key {number} ({revoked.kind}) is refused from now on.")
+        say(f"Key {number} ({revoked.kind}) was revoked.")
         if revoked.kind is KeyKind.STORAGE:
             await _list_values(services, number)
         else:
@@ -152,17 +152,17 @@ async def _reseal(services: Services) -> None:
     listing = list_keys(keyring.path, clock, skew)
     if any(_is_storage(key, KeyUse.WAITING) for key in listing):
         say(
-            "The newest storage key does not seal yet; try again in a minute.", err=True
+            "The newest storage key is not in use yet; try again in a minute.", err=True
         )
         raise typer.Exit(1)
     sealing, _ = keyring.sealing_key(KeyKind.STORAGE, clock.now())
     directory = services.stores.directory
     result = await reseal_all(directory, services.vault, sealing)
     await _reseal_request_key(services)
-    say(f"Sealed anew: {result.changed}")
+    say(f"Resealed: {result.changed}")
     for value in result.broken:
-        say(f"Does not open any more, make it again: {value}", err=True)
-    # Other workers may still use what they read of the directory a moment ago.
+        say(f"Cannot be opened, replace it: {value}", err=True)
+    # Other workers may still use values that they read a moment ago.
     await asyncio.sleep(_FOLLOWS_WITHIN.total_seconds())
     used = {value.number async for value in sealed_values(directory)}
     for key in listing:
@@ -179,8 +179,8 @@ async def _reseal_request_key(services: Services) -> None:
         await services.request_keys.renew()
         await _record(services, "RenewRequestKey")
         say(
-            "The key that signs SAML requests did not open any more, so there is a new"
-            " one: give identity providers that check requests our metadata anew.",
+            "The key that signs SAML requests could not be opened, so it was replaced."
+            " Give the new metadata to identity providers that verify requests.",
             err=True,
         )
 
@@ -192,7 +192,7 @@ def _is_storage(key: KeyListing, use: KeyUse) -> bool:
 
 
 async def _list_values(services: Services, number: int) -> None:
-    say("It sealed these secrets, which have to be made again:")
+    say("It sealed these secrets, which must be replaced:")
     async for value in sealed_values(services.stores.directory):
         if value.number == number:
             say(f"  {value}")
@@ -204,11 +204,11 @@ async def _list_values(services: Services, number: int) -> None:
 
 
 async def _list_sessions(services: Services, key: KeyListing) -> None:
-    """The sessions issued while the key sealed, as far as the cache knows them."""
+    """List the sessions in the cache that were issued while the key was sealing."""
     began = key.seals_from or key.created_at
-    # A process that had not read the keyring again went on a little longer.
+    # A process that had not reread the keyring yet used the key a little longer.
     ended = (key.seals_until or services.clock.now()) + _FOLLOWS_WITHIN
-    say("It sealed these sessions, which are over (as far as the cache knows):")
+    say("It sealed these sessions, which have ended (as far as the cache knows):")
     for account in await services.stores.directory.list_accounts():
         marker: str | None = None
         while True:

@@ -1,4 +1,4 @@
-"""The sockets of ``broker serve`` and ``broker demo``: bound, or a sentence why not."""
+"""Opening the listening sockets of ``broker serve`` and ``broker demo``."""
 
 import errno
 import socket
@@ -8,14 +8,14 @@ _REFUSED = frozenset({errno.EADDRINUSE, errno.EACCES, errno.EPERM})
 
 
 class ListenError(Exception):
-    """An address cannot be listened on; the text says what to write."""
+    """An address cannot be listened on; the text says what to use instead."""
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """A socket for each address of a host.
+    """Bind a socket to each address of a host.
 
     Raises:
-        ListenError: one of them is taken, forbidden, or none of this machine's.
+        ListenError: One is in use or forbidden, or none is on this machine.
     """
     try:
         found = socket.getaddrinfo(
@@ -34,8 +34,8 @@ def listen(host: str, port: int) -> list[socket.socket]:
                 one.bind(address)
             except OSError as error:
                 if error.errno in _REFUSED:
-                    raise ListenError(_told(host, port, error)) from None
-                continue  # a family that this machine does not have
+                    raise ListenError(_describe(host, port, error)) from None
+                continue  # this machine lacks the address family, such as IPv6
             made.append(one)
         if not made:
             raise ListenError(_no_address(host))
@@ -43,15 +43,15 @@ def listen(host: str, port: int) -> list[socket.socket]:
         return made
 
 
-def _told(host: str, port: int, error: OSError) -> str:
+def _describe(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
-            f"port {port} of {host} is taken by another program; stop that, or write"
+            f"port {port} of {host} is in use by another program; stop it, or use"
             f" another port, such as --port {_other(port)}"
         )
     return (
-        f"this user may not listen on port {port} of {host}; write a port above 1023,"
-        f" such as --port 8080"
+        f"this user is not allowed to listen on port {port} of {host}; use a port above"
+        f" 1023, such as --port 8080"
     )
 
 
@@ -61,6 +61,6 @@ def _other(port: int) -> int:
 
 def _no_address(host: str) -> str:
     return (
-        f"{host!r} is no address of this machine; write such as --host 127.0.0.1 or"
-        " --host 0.0.0.0"
+        f"{host!r} is not an address of this machine; use for example"
+        " --host 127.0.0.1 or --host 0.0.0.0"
     )

@@ -1,4 +1,4 @@
-"""``broker login``: from the browser's sign-in to credentials in a terminal.
+"""``broker login``: sign in with the browser and get credentials in the terminal.
 
 Source: botocore's signin model; RFC 8252; RFC 9449.
 """
@@ -7,13 +7,14 @@ import os
 import secrets
 import sys
 import webbrowser
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from broker.cli.console_url import find_endpoint
-from broker.cli.login_browser import answer_of_browser, answer_of_person
+from broker.cli.login_browser import CallbackServer, parse_pasted_code
 from broker.cli.login_client import (
     CROSS_DEVICE,
     SAME_DEVICE,
@@ -36,7 +37,7 @@ def login(
     endpoint: Annotated[
         str | None,
         typer.Option(
-            help="The broker. Without it, that of the last login, or"
+            help="The broker's URL. Default: that of the last login,"
             " BROKER_PUBLIC_URL or AWS_ENDPOINT_URL."
         ),
     ] = None,
@@ -46,27 +47,25 @@ def login(
     remote: Annotated[
         bool,
         typer.Option(
-            "--remote", help="The browser is on another machine: print link and code."
+            "--remote", help="Use a browser on another machine: print a link."
         ),
     ] = False,
     native: Annotated[
         bool,
         typer.Option(
             "--login-session",
-            help="Let AWS's own login provider renew (needs botocore[crt]),"
+            help="Let AWS's login provider renew the credentials (needs botocore[crt])"
             " instead of this command.",
         ),
     ] = False,
     process: Annotated[
         bool,
-        typer.Option(
-            "--process", help="Answer as a credential_process; for the profile itself."
-        ),
+        typer.Option("--process", help="Act as the profile's credential_process."),
     ] = False,
 ) -> None:
-    """Sign in with the browser, choose a role, and use it in this terminal.
+    """Sign in with the browser and use the chosen role in this terminal.
 
-    The profile then has credentials that renew themselves until the session ends.
+    The profile's credentials are renewed automatically until the session ends.
     """
     store = LoginStore(profile, os.environ)
     if process:
@@ -91,35 +90,38 @@ def login(
             ),
         },
     )
-    say(f"You are {session}.", err=True)
-    say(f"Profile {profile} is in {written}. Try:", err=True)
+    say(f"Logged in as {session}.", err=True)
+    say(f"Profile {profile} was written to {written}. Try:", err=True)
     say(f"  aws sts get-caller-identity --profile {profile}", err=True)
 
 
 def _log_in_here(client: LoginClient, verifier: str) -> dict[str, object]:
     challenge = challenge_of(verifier)
-    with answer_of_browser() as waiting:
-        link = client.link(SAME_DEVICE, waiting.redirect_uri, challenge, waiting.state)
-        say("Your browser opens; if it does not, open", "", f"  {link}", "", err=True)
+    with closing(CallbackServer()) as callback:
+        link = client.link(
+            SAME_DEVICE, callback.redirect_uri, challenge, callback.state
+        )
+        say("Opening your browser. If it does not open, visit", err=True)
+        say("", f"  {link}", "", err=True)
         say(f"Check code: {user_code(challenge)}", err=True)
         webbrowser.open(link)
-        code = waiting.wait()
-    return client.redeem(SAME_DEVICE, code, verifier, waiting.redirect_uri)
+        code = callback.wait()
+    return client.redeem(SAME_DEVICE, code, verifier, callback.redirect_uri)
 
 
 def _log_in_remotely(client: LoginClient, verifier: str) -> dict[str, object]:
     challenge = challenge_of(verifier)
     state = secrets.token_urlsafe()
     link = client.push(CROSS_DEVICE, client.confirmation, challenge, state)
-    say("On any machine with a browser, open", "", f"  {link}", "", err=True)
-    say(f"It must show this check code: {user_code(challenge)}", err=True)
-    code = answer_of_person(input_of_person(), state)
+    say("On any machine with a browser, visit", "", f"  {link}", "", err=True)
+    say(f"The page must show this check code: {user_code(challenge)}", err=True)
+    code = parse_pasted_code(read_pasted_code(), state)
     return client.redeem(CROSS_DEVICE, code, verifier, client.confirmation)
 
 
-def input_of_person() -> str:
-    """The code that the page shows."""
-    ask("Paste the code that it shows in the end: ")
+def read_pasted_code() -> str:
+    """Ask the user for the code that the page shows."""
+    ask("Paste the code that the page shows: ")
     return sys.stdin.readline(4096)
 
 
@@ -139,6 +141,8 @@ def _has_browser() -> bool:
 
 def _process_command(profile: str) -> str:
     if any(not (letter.isalnum() or letter in "-_.@") for letter in profile):
-        raise ValidationError("A profile's name has letters, digits, '-', '_', '.'.")
+        raise ValidationError(
+            "A profile name may have letters, digits, '-', '_', '.' and '@'."
+        )
     program = Path(sys.executable)
     return f'"{program}" -m broker login --process --profile {profile}'

@@ -1,4 +1,4 @@
-"""How the code comes back: to a port of this machine, or typed in by the person.
+"""Receiving the login's code: on a loopback port, or pasted by the user.
 
 Source: RFC 8252 7.3; botocore's signin model.
 """
@@ -7,8 +7,6 @@ import base64
 import hmac
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,8 +16,8 @@ _PATH = "/oauth/callback"
 _MINUTES = 10
 _READ_SECONDS = 5
 _DONE = ("You are logged in", "You can close this page and go back to your terminal.")
-_REFUSED = ("The terminal was not let in", "You can close this page.")
-_NOWHERE = ("There is nothing here", "Go back to your terminal.")
+_REFUSED = ("The login was denied", "You can close this page.")
+_NOWHERE = ("Not found", "Go back to your terminal.")
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -32,8 +30,8 @@ _PAGE = """<!DOCTYPE html>
 """
 
 
-class Waiting:
-    """A port of this machine that waits for the browser."""
+class CallbackServer:
+    """A loopback port that the browser is redirected to."""
 
     def __init__(self) -> None:
         self.state = secrets.token_urlsafe()
@@ -54,63 +52,53 @@ class Waiting:
                 self.wfile.write(_PAGE.format(title=title, text=text).encode())
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name
-                """Nothing: the path holds the code."""
+                """Log nothing: the path contains the code."""
 
         self._server = HTTPServer(("127.0.0.1", 0), _Handler)
         self._server.timeout = 1
         self.redirect_uri = f"http://127.0.0.1:{self._server.server_port}{_PATH}"
 
     def wait(self) -> str:
-        """The code.
+        """Wait for the code.
 
         Raises:
-            ValidationError: the person refused, or nobody came.
+            ValidationError: The login was denied, or timed out.
         """
         deadline = time.monotonic() + _MINUTES * 60
         while self._query is None:
             if time.monotonic() > deadline:
-                raise ValidationError("Nobody signed in. Start again.")
+                raise ValidationError("The login timed out. Start again.")
             self._server.handle_request()
         if "code" not in self._query:
-            raise ValidationError("The login was refused in the browser.")
+            raise ValidationError("The login was denied in the browser.")
         return self._query["code"][0]
 
     def close(self) -> None:
-        """Give the port back."""
+        """Close the port."""
         self._server.server_close()
 
     def _take(self, path: str) -> tuple[str, str] | None:
         parts = urlsplit(path)
         query = parse_qs(parts.query)
-        # Any page may send a browser here; only the one that we sent off knows this.
+        # Any page can redirect a browser here; only our login's knows the state.
         if parts.path != _PATH or not _is(query, self.state):
             return None
         self._query = query
         return _DONE if "code" in query else _REFUSED
 
 
-@contextmanager
-def answer_of_browser() -> Iterator[Waiting]:
-    """A port that waits as long as the block runs."""
-    waiting = Waiting()
-    try:
-        yield waiting
-    finally:
-        waiting.close()
-
-
-def answer_of_person(text: str, state: str) -> str:
-    """The code in what a person typed in.
+def parse_pasted_code(text: str, state: str) -> str:
+    """Parse the code that the user pasted.
 
     Raises:
-        ValidationError: it is no code, or one for another login.
+        ValidationError: It is not a code, or belongs to another login.
     """
     try:
         query = parse_qs(base64.b64decode(text.strip(), validate=True).decode("ascii"))
     except ValueError as error:
-        raise ValidationError("That is not the code of the page.") from error
+        raise ValidationError("That is not the code from the page.") from error
     if not _is(query, state) or "code" not in query:
-        raise ValidationError("That is not the code of this login.")
+        raise ValidationError("That code belongs to another login.")
     return query["code"][0]
 
 

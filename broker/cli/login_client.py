@@ -1,4 +1,4 @@
-"""The terminal's end of the token service: links, codes, proofs, credentials.
+"""A client of the broker's authorization and token endpoints.
 
 Source: botocore's signin model; RFC 7636; RFC 9126; RFC 9449.
 """
@@ -32,7 +32,7 @@ _OK, _CREATED = 200, 201
 
 
 class LoginClient:
-    """Speaks to one broker with one key."""
+    """A client of one broker with one DPoP key."""
 
     def __init__(self, base: str, key_pem: str | None = None) -> None:
         self.base = base
@@ -47,7 +47,7 @@ class LoginClient:
 
     @property
     def key_pem(self) -> str:
-        """The key as AWS's login provider reads it."""
+        """The key in the format that AWS's login provider reads."""
         return self._key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.TraditionalOpenSSL,
@@ -57,22 +57,22 @@ class LoginClient:
     def link(
         self, client_id: str, redirect_uri: str, challenge: str, state: str
     ) -> str:
-        """Where the browser begins."""
-        query = urlencode(_wanted(client_id, redirect_uri, challenge, state))
+        """The authorization URL for the browser."""
+        query = urlencode(_parameters(client_id, redirect_uri, challenge, state))
         return f"{self.base}/v1/authorize?{query}"
 
     def push(
         self, client_id: str, redirect_uri: str, challenge: str, state: str
     ) -> str:
-        """A link whose page shows where the login was asked for.
+        """Push the request first, so that the page can show the terminal's address.
 
         Raises:
-            ValidationError: the broker refuses, or is not there.
+            ValidationError: The broker refuses, or does not answer.
         """
         answer = self._post(
             "/v1/authorize",
             _CREATED,
-            data=_wanted(client_id, redirect_uri, challenge, state),
+            data=_parameters(client_id, redirect_uri, challenge, state),
             headers={"user-agent": f"broker login on {platform.node()[:60]}"},
         )
         query = {"client_id": client_id, "request_uri": answer["request_uri"]}
@@ -81,12 +81,12 @@ class LoginClient:
     def redeem(
         self, client_id: str, code: str, verifier: str, redirect_uri: str
     ) -> dict[str, Any]:
-        """The first credentials, and what renews them.
+        """Exchange the code for credentials and a refresh token.
 
         Raises:
-            ValidationError: the broker refuses, or is not there.
+            ValidationError: The broker refuses, or does not answer.
         """
-        return self._ask(
+        return self._request(
             client_id,
             {
                 "grantType": "authorization_code",
@@ -97,15 +97,15 @@ class LoginClient:
         )
 
     def renew(self, client_id: str, refresh_token: str) -> dict[str, Any]:
-        """The next ones.
+        """Exchange the refresh token for new credentials.
 
         Raises:
-            ValidationError: the broker refuses, or is not there.
+            ValidationError: The broker refuses, or does not answer.
         """
         given = {"grantType": "refresh_token", "refreshToken": refresh_token}
-        return self._ask(client_id, given)
+        return self._request(client_id, given)
 
-    def _ask(self, client_id: str, given: dict[str, str]) -> dict[str, Any]:
+    def _request(self, client_id: str, given: dict[str, str]) -> dict[str, Any]:
         answer = self._post(
             "/v1/token",
             _OK,
@@ -157,7 +157,7 @@ def challenge_of(verifier: str) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
 
-def _wanted(
+def _parameters(
     client_id: str, redirect_uri: str, challenge: str, state: str
 ) -> dict[str, str]:
     return {
@@ -175,4 +175,4 @@ def _reason(answer: httpx2.Response) -> str:
     try:
         return str(answer.json()["message"])
     except (ValueError, KeyError, TypeError):
-        return f"The broker refuses (status {answer.status_code})."
+        return f"The broker refused (status {answer.status_code})."

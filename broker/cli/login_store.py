@@ -1,7 +1,7 @@
-"""What a login leaves on disk: the token in AWS's own form, the profile that uses it.
+"""A login's files: the token in AWS's format, and the AWS profile that uses it.
 
-The token's file is the one that AWS's login provider reads, so either may renew; a
-lock keeps two renewals apart, as a refresh token that is used twice ends the login.
+The token file is the one that AWS's login provider reads, so either can renew it. A
+lock serializes renewals, since using a refresh token twice ends the login.
 """
 
 import fcntl
@@ -31,7 +31,7 @@ class LoginStore:
         given = environment.get("AWS_LOGIN_CACHE_DIRECTORY")
         self._folder = Path(given) if given else home / ".aws" / "login" / "cache"
         name = hashlib.sha256(profile.encode()).hexdigest()
-        # Which login is the profile's, and at which broker.
+        # Names the profile's session and broker.
         self._pointer = self._folder / f"broker-{name}.json"
 
     def find_endpoint(self) -> str | None:
@@ -42,7 +42,7 @@ class LoginStore:
             return None
 
     def save(self, client: LoginClient, token: dict[str, Any], region: str) -> str:
-        """Keep a new login; the session's ARN."""
+        """Store a new login; return the session's ARN."""
         arn = _find_arn(client.base, token["accessToken"], region)
         kept = {
             "tokenType": token["tokenType"],
@@ -56,10 +56,10 @@ class LoginStore:
         return arn
 
     def serve(self) -> dict[str, object]:
-        """The credentials as a ``credential_process`` gives them; renewed if need be.
+        """Return ``credential_process`` output, renewing the credentials if needed.
 
         Raises:
-            ValidationError: nobody is logged in any more.
+            ValidationError: There is no login, or it has ended.
         """
         with self._locked():
             kept, path, endpoint = self._load()
@@ -90,7 +90,7 @@ class LoginStore:
             path = self._token_file(pointer["session"])
             return json.loads(path.read_text()), path, pointer["endpoint"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise self._log_in_again("Nobody is logged in.") from error
+            raise self._log_in_again("You are not logged in.") from error
 
     def _log_in_again(self, reason: str) -> ValidationError:
         return ValidationError(f"{reason} Run: broker login --profile {self._profile}")
@@ -109,10 +109,10 @@ class LoginStore:
 def write_profile(
     profile: str, environment: Mapping[str, str], settings: Mapping[str, str]
 ) -> Path:
-    """Put settings into a profile of the AWS configuration; the rest stays as it is.
+    """Write settings into a profile of the AWS configuration, keeping the rest.
 
     Raises:
-        ValidationError: the profile has credentials of another kind.
+        ValidationError: The profile has credentials of another kind.
     """
     home = Path(environment.get("HOME", "~")).expanduser()
     given = environment.get("AWS_CONFIG_FILE")
@@ -128,10 +128,10 @@ _OURS = ("credential_process", "login_session")
 
 
 def set_in_section(text: str, profile: str, settings: Mapping[str, str]) -> str:
-    """A configuration's text with a profile's settings in it.
+    """Return a configuration's text with a profile's settings replaced.
 
     Raises:
-        ValidationError: the profile has credentials of another kind.
+        ValidationError: The profile has credentials of another kind.
     """
     header = "[default]" if profile == "default" else f"[profile {profile}]"
     lines = text.splitlines()
@@ -152,7 +152,7 @@ def set_in_section(text: str, profile: str, settings: Mapping[str, str]) -> str:
         foreign = name == "credential_process" and " -m broker login " not in line
         if name in _FOREIGN or foreign:
             raise ValidationError(
-                f"Profile {profile} has {name} already. Choose another: --profile NAME."
+                f"Profile {profile} already has {name}. Use another: --profile NAME."
             )
         if name not in names:
             kept.append(line)
@@ -161,7 +161,7 @@ def set_in_section(text: str, profile: str, settings: Mapping[str, str]) -> str:
 
 
 def _find_arn(base: str, token: Mapping[str, str], region: str) -> str:
-    # Loaded here: a credential_process runs often, and does without.
+    # Imported here: a credential_process runs often and does not need it.
     from botocore.session import Session  # noqa: PLC0415
 
     sts = Session().create_client(
@@ -192,7 +192,7 @@ def _write(path: Path, value: Mapping[str, object]) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write in one step, for the owner's eyes only."""
+    """Replace a file atomically, readable by its owner only."""
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

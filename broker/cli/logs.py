@@ -1,7 +1,7 @@
-"""Log lines: structlog's and the standard library's, in one form, on stderr.
+"""Logging: structlog's and the standard library's records in one format, on stderr.
 
-A line is one JSON object, or text for a person. Exceptions are shown without the
-values of local variables: those may be secrets.
+A line is a JSON object, or text for a terminal. Tracebacks omit local variables, which
+may hold secrets.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ _SHARED: Sequence[Processor] = (
 )
 
 
-class _Gathered:
-    """A stream that is written once for all lines of one turn of the event loop.
+class _BufferedStream:
+    """A stream that buffers all lines of one event loop iteration into one write.
 
-    Under load a turn serves several requests, and each write is a system call.
+    Under load an iteration serves several requests, and each write is a system call.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -47,9 +47,9 @@ class _Gathered:
         self.write = self._lines.append
 
     def flush(self) -> None:
-        """Write at the end of this turn; at once where no loop runs."""
+        """Write at the end of this iteration, or at once without an event loop."""
         if len(self._lines) > 1:
-            return  # the first line has seen to it
+            return  # already scheduled by the first line
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -70,9 +70,9 @@ def configure_logs(
     level: int = logging.INFO,
     stream: TextIO | None = None,
 ) -> None:
-    """Set the form of every log line of this process.
+    """Configure logging for this process.
 
-    None means text on a terminal and JSON elsewhere.
+    Without ``log_format`` it is text on a terminal and JSON elsewhere.
     """
     stream = stream or sys.stderr
     if log_format is None:
@@ -81,7 +81,9 @@ def configure_logs(
     structlog.configure(
         processors=[*_SHARED, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Gathered(stream))),
+        logger_factory=structlog.WriteLoggerFactory(
+            cast("TextIO", _BufferedStream(stream))
+        ),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream)
@@ -103,13 +105,13 @@ def _last_processors(log_format: LogFormat, *, colors: bool) -> list[Processor]:
     if log_format is LogFormat.JSON:
         return [_render_json]
     return [
-        _spell_out,
+        _escape_values,
         structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_traceback),
     ]
 
 
-def _spell_out(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """What a stranger sent does not steer the terminal."""
+def _escape_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Escape control characters, which a client could have sent."""
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = plain(value)
@@ -126,5 +128,5 @@ def _render_json(logger: WrappedLogger, method: str, event: EventDict) -> str:
     if "exc_info" in event:
         event = structlog.processors.format_exc_info(logger, method, event)
     line = encode_json(event, str)
-    # Some readers of lines break them at U+2028 and the like, too.
+    # Some log readers also break lines at U+2028 and the like, so escape those.
     return line if line.isascii() else json.dumps(event, default=str)

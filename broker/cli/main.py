@@ -95,8 +95,8 @@ _EXPECTED = (
 
 
 def run() -> None:
-    """Run the command line; what an operator can mend is told without a traceback."""
-    # A command's answer is on stdout; only what goes wrong is said beside it.
+    """Run the command line; expected errors are shown without a traceback."""
+    # Results go to stdout, so log only warnings and errors to stderr.
     configure_logs(level=logging.WARNING)
     try:
         app()

@@ -1,4 +1,4 @@
-"""``broker mfa``: hardware tokens, lost devices, those of an account's root."""
+"""``broker mfa``: hardware tokens, lost devices, and the root user's devices."""
 
 import sys
 from pathlib import Path
@@ -30,15 +30,15 @@ SerialArgument = Annotated[str, typer.Argument(metavar="SERIAL")]
 @app.command("import")
 def import_tokens(
     account_id: AccountArgument,
-    file: Annotated[str, typer.Argument(help="Serials and seeds; - for stdin.")],
+    file: Annotated[str, typer.Argument(help="Serial numbers and seeds; - for stdin.")],
     seeds: Annotated[
-        SeedEncoding, typer.Option(help="How seeds are written.")
+        SeedEncoding, typer.Option(help="The encoding of the seeds.")
     ] = SeedEncoding.HEX,
 ) -> None:
-    """Make hardware tokens known, so that EnableMFADevice can give them to users.
+    """Import hardware tokens, so that they can be assigned with EnableMFADevice.
 
-    One token a line: serial number, seed, and its period if that is not 30 seconds.
-    All of them are imported, or none.
+    One token per line: serial number, seed, and its period if not 30 seconds. Either
+    all of them are imported or none.
     """
     account = AccountId(account_id)
     tokens = parse_tokens(_read(file), seeds)
@@ -70,7 +70,7 @@ def import_tokens(
 
 @app.command("list")
 def list_devices(account_id: AccountArgument) -> None:
-    """Show an account's devices and who has them."""
+    """List an account's MFA devices and their users."""
     account = AccountId(account_id)
 
     async def work(services: Services) -> list[tuple[str, str]]:
@@ -82,7 +82,7 @@ def list_devices(account_id: AccountArgument) -> None:
             *await directory.list_passkeys(account),
         ]
         for device in devices:
-            holder = device.user_id or "nobody"
+            holder = device.user_id or "unassigned"
             if device.user_id == account:
                 holder = "root"
             elif device.user_id is not None:
@@ -102,7 +102,7 @@ def enable_root(
     code1: Annotated[str, typer.Argument(metavar="CODE1")],
     code2: Annotated[str, typer.Argument(metavar="CODE2")],
 ) -> None:
-    """Give a device to an account's root, shown by two consecutive codes."""
+    """Assign a device to an account's root user, with two consecutive codes."""
     account = AccountId(account_id)
 
     async def work(services: Services) -> None:
@@ -120,12 +120,12 @@ def enable_root(
             await change.record(entry.complete())
 
     with_services(work)
-    say(f"{serial} is the root's.")
+    say(f"{serial} was assigned to the root user.")
 
 
 @app.command()
 def deactivate(account_id: AccountArgument, serial: SerialArgument) -> None:
-    """Take a lost device or passkey from whoever has it."""
+    """Unassign a lost device, or delete a lost passkey."""
     account = AccountId(account_id)
 
     async def work(services: Services) -> None:
@@ -140,7 +140,7 @@ def deactivate(account_id: AccountArgument, serial: SerialArgument) -> None:
             await change.record(entry.complete())
 
     with_services(work)
-    say(f"{serial} is nobody's.")
+    say(f"{serial} was unassigned.")
 
 
 def _read(file: str) -> str:

@@ -1,4 +1,4 @@
-"""What the commands that act on the installation have in common."""
+"""What commands that act on the installation share."""
 
 import asyncio
 import os
@@ -21,10 +21,10 @@ Outcome = TypeVar("Outcome")
 
 
 def read_account_id(text: str) -> AccountId:
-    """An account's number in an argument or option.
+    """Parse an account number in an argument or option.
 
     Raises:
-        typer.BadParameter: it is none.
+        typer.BadParameter: It is not an account number.
     """
     try:
         return parse_account_id(text)
@@ -33,7 +33,8 @@ def read_account_id(text: str) -> AccountId:
 
 
 AccountArgument = Annotated[
-    str, typer.Argument(metavar="ID", parser=read_account_id, help="Twelve digits.")
+    str,
+    typer.Argument(metavar="ID", parser=read_account_id, help="The account number."),
 ]
 
 
@@ -48,10 +49,10 @@ def with_services(work: Callable[[Services], Awaitable[Outcome]]) -> Outcome:
 
 
 async def require_known(directory: AccountReader, account: AccountId) -> Account:
-    """The account that a command is about.
+    """Find the account that a command acts on.
 
     Raises:
-        NoSuchEntity: there is none.
+        NoSuchEntity: There is none.
     """
     found = await directory.find_account(account)
     if found is None:
@@ -62,7 +63,7 @@ async def require_known(directory: AccountReader, account: AccountId) -> Account
 def operator_entry(
     action: str, account: AccountId | None, **parameters: object
 ) -> AuditEntry:
-    """The audit entry of a command, as done by the system's user."""
+    """The audit entry of a command run by the current system user."""
     return AuditEntry(
         event_id=new_request_id(),
         at=SystemClock().now(),
@@ -79,8 +80,8 @@ def operator_entry(
 
 
 def system_user() -> str:
-    """The name of who runs the command."""
-    # The kernel's word, not the environment's, which anybody can set.
+    """The name of the user who runs the command."""
+    # From the kernel, not from the environment, which the user can set.
     uid = os.getuid()
     try:
         return pwd.getpwuid(uid).pw_name

@@ -1,4 +1,4 @@
-"""The check of ``broker doctor`` on every provider: its options, keys and dates."""
+"""The provider checks of ``broker doctor``: options, keys and dates."""
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ _CERTIFICATE_NOTICE = timedelta(days=30)
 async def check_providers(
     settings: Settings, stores: Stores, clock: Clock
 ) -> AsyncIterator[Finding]:
-    """Each provider: what it is allowed beyond the default, and whether it works."""
+    """Check each provider's keys and metadata, and report non-default options."""
     client = OutboundClient(
         AddressRules(settings.internal_issuers), ca_file=settings.ca_file
     )
@@ -61,13 +61,14 @@ def _check_saml(provider: SamlProvider, now: datetime) -> list[Finding]:
                 found.append(
                     warning(
                         arn,
-                        f"a signing certificate of {descriptor.entity_id} ends {end:%Y-%m-%d}",
+                        f"a signing certificate of {descriptor.entity_id} expires"
+                        f" {end:%Y-%m-%d}",
                         "register the provider's new metadata",
                     )
                 )
     if provider.valid_until < now:
         found.append(
-            problem(arn, "its registration has run out", "update its metadata")
+            problem(arn, "its registration has expired", "update its metadata")
         )
     return found or [good(arn, "metadata is in order")]
 
@@ -75,7 +76,7 @@ def _check_saml(provider: SamlProvider, now: datetime) -> list[Finding]:
 async def _check_published(
     provider: SamlProvider, stores: Stores, now: datetime
 ) -> list[Finding]:
-    """What became of the last reading of the provider's MetadataUrl."""
+    """Check the last fetch of the provider's MetadataUrl."""
     url = provider.options.get("MetadataUrl")
     if not isinstance(url, str):
         return []
@@ -83,27 +84,29 @@ async def _check_published(
     try:
         state = await read_state(stores.cache, provider, url)
     except StoreUnavailableError as error:
-        return [warning(arn, f"{url} is not looked at: {error}", "see the cache")]
+        return [warning(arn, f"{url} cannot be checked: {error}", "check the cache")]
     if state is None:
         return [
             warning(
                 arn,
-                f"{url} was not read yet",
-                f"broker serve reads it; or now: broker providers refresh {arn}",
+                f"{url} has not been fetched yet",
+                f"`broker serve` fetches it; or now: broker providers refresh {arn}",
             )
         ]
     if state.failures:
-        since = f"since {state.good_at:%Y-%m-%d %H:%M} UTC" if state.good_at else "yet"
+        since = f"since {state.good_at:%Y-%m-%d %H:%M} UTC" if state.good_at else "ever"
         return [
             problem(
                 arn,
-                f"{url} gave nothing good {since}: {state.problem}",
-                f"mend it there, then: broker providers refresh {arn}",
+                f"no valid metadata from {url} {since}: {state.problem}",
+                f"fix it there, then: broker providers refresh {arn}",
             )
         ]
-    found = [good(arn, f"{url} was read at {state.attempted_at:%Y-%m-%d %H:%M} UTC")]
+    found = [good(arn, f"{url} was fetched at {state.attempted_at:%Y-%m-%d %H:%M} UTC")]
     if state.attempted_at + 2 * LONGEST_INTERVAL < now:
-        found = [warning(arn, f"{url} was not read for long", "is broker serve up?")]
+        found = [
+            warning(arn, f"{url} was not fetched recently", "is the broker running?")
+        ]
     return found
 
 
@@ -118,7 +121,7 @@ async def _check_oidc(provider: OidcProvider, keys: IssuerKeys) -> list[Finding]
         found.append(
             warning(
                 arn,
-                "accepts no audience",
+                "no client ID is registered, so every token is refused",
                 "iam add-client-id-to-open-id-connect-provider",
             )
         )
@@ -130,17 +133,17 @@ async def _check_oidc(provider: OidcProvider, keys: IssuerKeys) -> list[Finding]
             problem(
                 arn,
                 f"its keys cannot be read: {cause}",
-                "check name, network and certificate (BROKER_CA_FILE); an issuer on a"
+                "check DNS, network and certificate (BROKER_CA_FILE); an issuer on a"
                 " private address needs BROKER_INTERNAL_ISSUERS",
             )
         )
     else:
         if key_set.keys:
-            found.append(good(arn, f"{len(key_set.keys)} keys at hand"))
+            found.append(good(arn, f"{len(key_set.keys)} keys available"))
         else:
             found.append(
                 problem(
-                    arn, "none of its keys can be used", "see StaticJwks and issuer"
+                    arn, "none of its keys is usable", "check StaticJwks and the issuer"
                 )
             )
     return found
@@ -154,7 +157,7 @@ def _check_options(arn: str, options: Mapping[str, object]) -> list[Finding]:
     return [
         warning(
             arn,
-            f"set apart from the default: {named}",
-            f"broker providers set {arn} KEY= takes one away",
+            f"non-default options: {named}",
+            f"broker providers set {arn} KEY= removes one",
         )
     ]

@@ -1,4 +1,4 @@
-"""``broker providers refresh``: read a SAML provider's published metadata now."""
+"""``broker providers refresh``: fetch a SAML provider's published metadata now."""
 
 import json
 from typing import Annotated
@@ -14,7 +14,7 @@ from broker.services import Services
 
 
 def refresh(arn: Annotated[str, typer.Argument(metavar="ARN")]) -> None:
-    """Read the metadata at a provider's MetadataUrl now, and say what became of it."""
+    """Fetch the metadata at a provider's MetadataUrl now, and show the result."""
     account = find_account(arn)
 
     async def work(services: Services) -> RefreshState:
@@ -23,7 +23,8 @@ def refresh(arn: Annotated[str, typer.Argument(metavar="ARN")]) -> None:
             "MetadataUrl"
         ):
             raise typer.BadParameter(
-                f"{arn} has no MetadataUrl; broker providers set {arn} MetadataUrl=…"
+                f"{arn} has no MetadataUrl; set it: broker providers set {arn}"
+                " MetadataUrl=…"
             )
         return await services.metadata_refresher.refresh(provider, insist=True)
 

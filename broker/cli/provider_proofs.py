@@ -1,4 +1,4 @@
-"""``broker providers test``: why a proof is accepted or refused, check by check."""
+"""``broker providers test``: test a proof and show the result of each check."""
 
 import sys
 from datetime import UTC, datetime
@@ -27,25 +27,25 @@ def try_proof(
     arn: Annotated[str, typer.Argument(metavar="ARN")],
     saml_response: Annotated[
         Path | None,
-        typer.Option(help="The SAMLResponse form field or its XML; - for stdin."),
+        typer.Option(help="A SAMLResponse form field or its XML; - for stdin."),
     ] = None,
     token: Annotated[
         Path | None, typer.Option(help="An ID token; - for stdin.")
     ] = None,
     at: Annotated[
-        str, typer.Option(help="Judge as if it were this time (ISO 8601, UTC).")
+        str, typer.Option(help="Evaluate at this time (ISO 8601, UTC).")
     ] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="As one JSON object.")
     ] = False,
 ) -> None:
-    """Try a proof and say what was found, what was expected and what to change.
+    """Test a proof: show what was found, what was expected and what to change.
 
-    Nothing is minted and nothing is spent.
+    No credentials are issued, and the proof is not used up.
     """
     path = saml_response or token
     if path is None or (saml_response and token):
-        raise typer.BadParameter("give either --saml-response or --token")
+        raise typer.BadParameter("pass either --saml-response or --token")
     text = _read(path)
     when = _read_time(at)
 
@@ -63,7 +63,7 @@ def try_proof(
 
     outcome = with_services(work)
     if as_json:
-        say_json(_described(outcome))
+        say_json(_describe(outcome))
     else:
         _show(outcome)
     if not is_good(outcome.checks):
@@ -84,12 +84,12 @@ def _show(outcome: DryRunResult) -> None:
         for key, value in sorted(identity.tags.items()):
             say(f"  tag {key} = {value}")
         for role in outcome.role_arns:
-            say(f"  opens {role}")
+            say(f"  may assume {role}")
         if not outcome.role_arns:
-            say("  names no role; see the roles attribute, or GroupRoles")
+            say("  names no role; check the roles attribute, or GroupRoles")
 
 
-def _described(outcome: DryRunResult) -> dict[str, object]:
+def _describe(outcome: DryRunResult) -> dict[str, object]:
     identity = outcome.identity
     return {
         "Checks": [
@@ -122,6 +122,6 @@ def _read_time(text: str) -> datetime | None:
         found = datetime.fromisoformat(text)
     except ValueError as error:
         raise typer.BadParameter(
-            f"{text!r} is no time such as 2026-01-31T12:00Z"
+            f"{text!r} is not a time such as 2026-01-31T12:00Z"
         ) from error
     return found if found.tzinfo else found.replace(tzinfo=UTC)

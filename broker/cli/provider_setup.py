@@ -1,4 +1,4 @@
-"""``broker providers show``: what an identity provider must be told, and its options."""
+"""``broker providers show``: a provider's setup instructions and options."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ def show(
         bool, typer.Option("--json", help="As one JSON object.")
     ] = False,
 ) -> None:
-    """Show what to set up at the identity provider, and the broker-only options."""
+    """Show what to configure at the identity provider, and the broker's options."""
 
     async def work(services: Services) -> dict[str, Any]:
         provider = await require_provider(
@@ -36,7 +36,7 @@ def show(
                 entity_id=assertion_consumer_url(origin),
                 expected=services.federated.expected_of(provider),
             )
-            return {**found, **dict(_told_saml(setup))}
+            return {**found, **dict(_describe_saml(setup))}
         keys = (
             *("aud", "sub", "amr", "email", "oaud"),
             *known_claims(provider.host_and_path),
@@ -44,7 +44,7 @@ def show(
         )
         return {
             **found,
-            **dict(_told_oidc(oidc_setup(provider, origin=origin))),
+            **dict(_describe_oidc(oidc_setup(provider, origin=origin))),
             "ConditionKeys": [f"{provider.host_and_path}:{name}" for name in keys],
         }
 
@@ -59,7 +59,7 @@ def show(
         say(*(f"{'':<{width}}  {line}" for line in lines[1:]))
 
 
-def _told_saml(setup: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+def _describe_saml(setup: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "Metadata", setup["metadata"]
     yield "AcsUrl", [setup["acs"], setup["shared_acs"]]
     yield "EntityId", setup["entity_id"]
@@ -70,8 +70,8 @@ def _told_saml(setup: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
             "HTTP-Redirect or HTTP-POST, requests signed",
             "a logout there ends the session here"
             if setup["logs_out"]
-            else "its metadata names no SingleLogoutService: a logout there ends"
-            " nothing here",
+            else "its metadata has no SingleLogoutService: a logout there does not end"
+            " the session here",
         ],
     )
     yield "NameId", "any, with a Format"
@@ -96,7 +96,7 @@ def _told_saml(setup: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "Audiences", setup["audiences"]
 
 
-def _told_oidc(setup: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+def _describe_oidc(setup: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "Issuer", setup["issuer"]
     yield "Audiences", list(setup["audiences"])
     if setup["start"]:

@@ -1,4 +1,4 @@
-"""``broker providers``: identity providers, and the options only an operator sets."""
+"""``broker providers``: identity providers and their operator-only options."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ _HEADINGS = ("Provider", "Issuer", "Options")
 def _truth(text: str) -> object:
     truths: dict[str, object] = {"true": True, "false": False}
     if text.lower() not in truths:
-        raise ValueError(f"{text!r}; write true or false")
+        raise ValueError(f"{text!r}; use true or false")
     return truths[text.lower()]
 
 
@@ -57,7 +57,7 @@ def _groups(text: str) -> object:
         table = json.loads(text)
     except ValueError as error:
         raise ValueError(
-            "no JSON; write a mapping of groups to lists of role ARNs, or @FILE"
+            "not JSON; use a mapping of groups to lists of role ARNs, or @FILE"
         ) from error
     GroupRoles.parse({"GroupRoles": table})
     return table
@@ -68,9 +68,9 @@ def _jwks(text: str) -> object:
     try:
         keys = json.loads(text)
     except ValueError as error:
-        raise ValueError("no JSON; write a JWK set, or @FILE") from error
+        raise ValueError("not JSON; use a JWK set, or @FILE") from error
     if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list):
-        raise ValueError("no JWK set: it has no list of keys")  # noqa: TRY004  # data
+        raise ValueError("not a JWK set: it has no list of keys")  # noqa: TRY004  # data
     return text
 
 
@@ -109,10 +109,10 @@ OIDC_OPTIONS: Mapping[str, Reader] = {
 @app.command("list")
 def list_providers(
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line.")
+        bool, typer.Option("--json", help="One JSON object per line.")
     ] = False,
 ) -> None:
-    """List the providers of all accounts with their broker-only options."""
+    """List the providers of all accounts with their operator-only options."""
 
     async def work(services: Services) -> list[Provider]:
         return await all_providers(services.stores.directory)
@@ -138,19 +138,17 @@ def set_options(
     arn: Annotated[str, typer.Argument(metavar="ARN")],
     settings: Annotated[
         list[str],
-        typer.Argument(
-            metavar="KEY=VALUE…", help="An empty value takes the option away."
-        ),
+        typer.Argument(metavar="KEY=VALUE…", help="An empty value removes the option."),
     ],
 ) -> None:
-    """Set broker-only options of a provider.
+    """Set a provider's operator-only options.
 
     SAML: Profile, AllowSha1, AllowCbc, LegacyRsa, Audiences, Recipients, MintPerDoor,
-    ExchangeTwice, SignIn; to read published metadata MetadataUrl, with MetadataCertificate (PEM or
-    @FILE) of who signs it, or MetadataTrustTls.
+    ExchangeTwice, SignIn; for published metadata MetadataUrl, with its signer's
+    MetadataCertificate (PEM or @FILE) or MetadataTrustTls.
     OpenID Connect: Profile, OneTimeUse, Algorithms, StaticJwks (JSON or @FILE),
     ClaimKeys (claims that become condition keys); for the sign-in page ClientId,
-    ClientSecret (@FILE), Scopes and NameClaims (claims that name one person each).
+    ClientSecret (@FILE), Scopes and NameClaims (claims that identify one person).
     Both: GroupRoles (JSON or @FILE) and GroupAttribute.
     """
     account = find_account(arn)
@@ -195,7 +193,7 @@ async def all_providers(directory: DirectoryReader) -> list[Provider]:
 
 
 def shown_options(options: Mapping[str, object]) -> dict[str, object]:
-    """Options as people see them: no secret, sealed or not."""
+    """Options for display, without secrets, sealed or not."""
     return {
         name: "(sealed)" if name == SECRET and value is not None else value
         for name, value in options.items()
@@ -213,10 +211,10 @@ def _sealed(services: Services, provider: Provider, secret: str) -> str:
 
 
 def check_options(provider: Provider, options: Mapping[str, object]) -> None:
-    """Judge options as a whole.
+    """Check a provider's options together.
 
     Raises:
-        ValueError: says which one is wrong and what to write.
+        ValueError: One is wrong; the text says which and how to fix it.
     """
     if isinstance(provider, SamlProvider):
         check_saml_options(options)
@@ -225,10 +223,10 @@ def check_options(provider: Provider, options: Mapping[str, object]) -> None:
 
 
 def read_settings(provider: Provider, settings: list[str]) -> dict[str, object]:
-    """``KEY=VALUE`` texts as options; None for those that are taken away.
+    """Parse ``KEY=VALUE`` texts into options; None for those to remove.
 
     Raises:
-        ValueError: an unknown option, or a value of another form.
+        ValueError: An option is unknown, or its value is malformed.
     """
     known = SAML_OPTIONS if isinstance(provider, SamlProvider) else OIDC_OPTIONS
     read: dict[str, object] = {}
@@ -236,7 +234,7 @@ def read_settings(provider: Provider, settings: list[str]) -> dict[str, object]:
         name, equals, value = setting.partition("=")
         if not equals or name not in known:
             raise ValueError(
-                f"{setting!r} sets nothing; write KEY=VALUE with a KEY of"
+                f"{setting!r} is not an option; use KEY=VALUE with one of the keys"
                 f" {', '.join(known)}"
             )
         try:
@@ -249,10 +247,10 @@ def read_settings(provider: Provider, settings: list[str]) -> dict[str, object]:
 async def require_provider(
     directory: ProviderReader, account: AccountId, arn: str
 ) -> Provider:
-    """The provider of this ARN.
+    """Find a provider by its ARN.
 
     Raises:
-        NoSuchEntity: there is none.
+        NoSuchEntity: There is none.
     """
     kind, _, name = arn.split(":", _ARN_FIELDS - 1)[-1].partition("/")
     provider: Provider | None = None
@@ -266,12 +264,16 @@ async def require_provider(
 
 
 def find_account(arn: str) -> AccountId:
-    """The account of a provider's ARN, or the command's complaint."""
+    """Parse the account in a provider's ARN.
+
+    Raises:
+        typer.BadParameter: It is not a provider's ARN.
+    """
     _, _, account = arn.partition("::")
     try:
         return parse_account_id(account.partition(":")[0])
     except ValueError:
-        raise typer.BadParameter(f"{arn!r} is no ARN of a provider") from None
+        raise typer.BadParameter(f"{arn!r} is not a provider's ARN") from None
 
 
 def _short(value: object) -> str:

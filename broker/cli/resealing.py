@@ -1,7 +1,7 @@
-"""Sealed values in the directory: which there are, and sealing them anew.
+"""Listing and resealing the sealed values in the directory.
 
-Values are changed a few at a time, so that a large account's other changes need not
-wait; each is read again inside its transaction.
+Values are resealed in batches, so that other changes of a large account need not wait
+long; each value is reread inside the transaction.
 """
 
 import base64
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from broker.cli.resealing_credentials import (
     RESEAL_CREDENTIALS,
-    sealed_anew,
+    resealed,
     sealed_credentials,
 )
 from broker.federation.code_flow import CLIENT_SECRET_SEAL
@@ -34,10 +34,10 @@ _BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class SealedValue:
-    """Where a sealed value is, and the storage key that it is sealed with.
+    """The location of a sealed value, and the number of its storage key.
 
-    ``entity`` is what the kind is named by: an access key's id, a SAML provider's
-    name, a user's id, a device's serial number.
+    ``entity`` identifies the entity within its kind: an access key's id, a SAML
+    provider's name, a user's id, a device's serial number.
     """
 
     account: AccountId
@@ -51,7 +51,7 @@ class SealedValue:
 
 @dataclass(slots=True)
 class ResealingResult:
-    """How many entities were changed, and the values that do not open any more."""
+    """How many entities were changed, and the values that could not be opened."""
 
     changed: int = 0
     broken: list[SealedValue] = field(default_factory=list)
@@ -66,7 +66,7 @@ PASSWORD = "password of user"  # noqa: S105  # a kind's name
 
 
 async def sealed_values(directory: DirectoryReader) -> AsyncIterator[SealedValue]:
-    """Every sealed value of all accounts."""
+    """List every sealed value of all accounts."""
     for account in await directory.list_accounts():
         number = account.account_id
         for key in await directory.list_account_keys(number):
@@ -113,7 +113,7 @@ async def _of_providers(
 async def reseal_all(
     directory: Directory, vault: Vault, sealing_number: int
 ) -> ResealingResult:
-    """Seal every value with the key that seals now, as far as it opens at all.
+    """Reseal every value that can be opened with the current sealing key.
 
     ``sealing_number`` is that key's number.
     """
@@ -162,7 +162,7 @@ async def _reseal_access_key(
     key = await change.find_access_key(value.entity)
     if key is None or not vault.needs_resealing(key.sealed_secret):
         return 0
-    sealed = sealed_anew(
+    sealed = resealed(
         vault, ACCESS_KEY_SEAL, key.account, key.access_key_id, key.sealed_secret
     )
     await change.update_access_key(replace(key, sealed_secret=sealed))
@@ -186,7 +186,7 @@ def _with_resealed_keys(vault: Vault, provider: SamlProvider) -> SamlProvider:
     keys = tuple(
         replace(
             key,
-            sealed_pem=sealed_anew(
+            sealed_pem=resealed(
                 vault, SAML_KEY_SEAL, provider.account, key.key_id, key.sealed_pem
             ),
         )
@@ -203,7 +203,7 @@ async def _reseal_password(
     profile = await change.find_login_profile(value.account, value.entity)
     if profile is None or not vault.needs_resealing(profile.sealed):
         return 0
-    sealed = sealed_anew(
+    sealed = resealed(
         vault, PASSWORD_SEAL, profile.account, profile.user_id, profile.sealed
     )
     await change.update_login_profile(replace(profile, sealed=sealed))
@@ -231,7 +231,7 @@ async def _reseal_client_secret(
     secret = provider.options.get(_SECRET_OPTION) if provider else None
     if provider is None or not isinstance(secret, str):
         return 0
-    sealed = sealed_anew(
+    sealed = resealed(
         vault,
         CLIENT_SECRET_SEAL,
         provider.account,

@@ -31,7 +31,7 @@ Reseal = Callable[[DirectoryChange, Vault, AccountId, str], Awaitable[int]]
 async def sealed_credentials(
     directory: DirectoryReader, account: AccountId
 ) -> AsyncIterator[tuple[str, str, bytes]]:
-    """Kind, entity and sealed value of each."""
+    """List the kind, entity and sealed value of each."""
     for device in await directory.list_all_mfa_devices(account):
         yield MFA_DEVICE, device.serial, device.sealed_seed
     kind = CredentialKind.SERVICE_SPECIFIC
@@ -53,7 +53,7 @@ async def _reseal_device(
     device = await change.find_mfa_device(account, serial)
     if device is None or not vault.needs_resealing(device.sealed_seed):
         return 0
-    sealed = sealed_anew(vault, MFA_SEAL, account, device.serial, device.sealed_seed)
+    sealed = resealed(vault, MFA_SEAL, account, device.serial, device.sealed_seed)
     await change.update_mfa_device(replace(device, sealed_seed=sealed))
     return 1
 
@@ -64,7 +64,7 @@ async def _reseal_password(
     credential = await change.find_credential(account, credential_id)
     if credential is None or not vault.needs_resealing(credential.sealed):
         return 0
-    sealed = sealed_anew(
+    sealed = resealed(
         vault, SERVICE_PASSWORD_SEAL, account, credential_id, credential.sealed
     )
     await change.update_credential(replace(credential, sealed=sealed))
@@ -77,7 +77,7 @@ async def _reseal_certificate(
     certificate = await change.find_server_certificate(account, name)
     if certificate is None or not vault.needs_resealing(certificate.sealed_key):
         return 0
-    sealed = sealed_anew(
+    sealed = resealed(
         vault,
         SERVER_KEY_SEAL,
         account,
@@ -88,13 +88,13 @@ async def _reseal_certificate(
     return 1
 
 
-def sealed_anew(
+def resealed(
     vault: Vault, seal: tuple[str, str], account: AccountId, entity: str, sealed: bytes
 ) -> bytes:
-    """A sealed value with the newest key; ``seal`` is its purpose and its column.
+    """Return the value sealed with the newest key; ``seal`` is purpose and column.
 
     Raises:
-        SealBrokenError: it does not open any more.
+        SealBrokenError: It cannot be opened.
     """
     purpose, column = seal
     place = (purpose, account, entity, column)

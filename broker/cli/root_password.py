@@ -1,7 +1,7 @@
-"""``broker account root-password``: the root's sign-in, for emergencies.
+"""``broker account root-password``: the root user's sign-in, for emergencies.
 
-The password comes from the terminal or from stdin, never from the command line, which
-other users of the machine can read.
+The password is read from the terminal or stdin, never from the command line, which
+other users of the machine can see.
 """
 
 import getpass
@@ -31,25 +31,25 @@ from broker.services import Services
 def root_password(
     account_id: AccountArgument,
     set_: Annotated[
-        bool, typer.Option("--set", help="Set a password and let the root sign in.")
+        bool, typer.Option("--set", help="Set a password and allow sign-in.")
     ] = False,  # a flag
     off: Annotated[
-        bool, typer.Option("--off", help="Forget it; the root's sessions end.")
+        bool, typer.Option("--off", help="Remove the password and end root's sessions.")
     ] = False,  # a flag
 ) -> None:
-    """Let the root sign in with a password and a second factor, or no longer.
+    """Allow or stop root user sign-in with a password and an MFA device.
 
-    The password is asked for, or read from stdin. The root needs a second factor
-    (broker mfa enable-root) before its sign-in works.
+    The password is prompted for, or read from stdin. Sign-in works only once the root
+    user has an MFA device (broker mfa enable-root).
     """
     if set_ == off:
-        raise typer.BadParameter("write one of --set and --off")
+        raise typer.BadParameter("pass either --set or --off")
     account = AccountId(account_id)
     if off:
         if with_services(lambda services: _switch_off(services, account)):
-            say(f"The root of {account} cannot sign in any more.")
+            say(f"The root user of {account} can no longer sign in.")
         else:
-            say(f"The root of {account} could not sign in.")
+            say(f"Root user sign-in was not enabled for {account}.")
         return
     password = _read_password()
 
@@ -58,20 +58,19 @@ def root_password(
 
     if with_services(work):
         say(
-            f"The root of {account} can sign in now, at /signin/{account}?kind=root."
-            f" Switch it off when it is done: broker account root-password {account}"
-            " --off"
+            f"The root user of {account} can now sign in, at"
+            f" /signin/{account}?kind=root. Disable it afterwards: broker account"
+            f" root-password {account} --off"
         )
     else:
         say(
-            f"The password of the root of {account} is set, but the root has no second"
-            f" factor. Its sign-in works after: broker mfa enable-root {account}"
-            " SERIAL CODE1 CODE2"
+            f"The root password of {account} is set, but sign-in also requires an MFA"
+            f" device. Assign one: broker mfa enable-root {account} SERIAL CODE1 CODE2"
         )
 
 
 async def _set(services: Services, account: AccountId, password: str) -> bool:
-    """Whether the root can sign in with it already."""
+    """Set the password; return whether the root user can sign in now."""
     directory = services.stores.directory
     await require_known(directory, account)
     sealed = await prepare_root_password(Passwords(services.vault), account, password)
@@ -85,7 +84,7 @@ async def _set(services: Services, account: AccountId, password: str) -> bool:
 
 
 async def _switch_off(services: Services, account: AccountId) -> bool:
-    """Whether it was on."""
+    """Disable sign-in; return whether it was enabled."""
     directory = services.stores.directory
     await require_known(directory, account)
     async with directory.change(account) as change:
@@ -97,7 +96,7 @@ async def _switch_off(services: Services, account: AccountId) -> bool:
 def _read_password() -> str:
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
-    password = getpass.getpass("The root's new password: ")
-    if getpass.getpass("Once more: ") != password:
-        raise typer.BadParameter("the two are not the same")
+    password = getpass.getpass("New root password: ")
+    if getpass.getpass("Again: ") != password:
+        raise typer.BadParameter("the passwords do not match")
     return password

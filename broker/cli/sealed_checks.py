@@ -1,4 +1,4 @@
-"""The check of ``broker doctor`` on sealed secrets: whether their keys are still there."""
+"""The check of ``broker doctor`` that every sealed secret's key is available."""
 
 from collections.abc import Mapping
 
@@ -23,18 +23,18 @@ from broker.stores.open import Stores
 
 _REQUEST_KEY = "the key that signs SAML requests"
 _REMEDIES: Mapping[str, str] = {
-    ACCESS_KEY: "iam create-access-key, and delete-access-key for this one",
+    ACCESS_KEY: "iam create-access-key for a new one, delete-access-key for this one",
     CLIENT_SECRET: (
         "broker providers set arn:aws:iam::{account}:oidc-provider/{entity}"
         " ClientSecret=@FILE"
     ),
     ISSUER_KEY: "broker account rotate-issuer-keys {account}",
-    MFA_DEVICE: "iam deactivate-mfa-device, delete-virtual-mfa-device; enrol it anew",
+    MFA_DEVICE: "iam deactivate-mfa-device, delete-virtual-mfa-device; assign a new one",
     PASSWORD: "iam update-login-profile with a new password",
     SAML_PROVIDER: (
         "iam update-saml-provider --add-private-key with a new key and"
-        " --remove-private-key for the old one; give the identity provider our metadata"
-        " anew"
+        " --remove-private-key for the old one; give the identity provider our new"
+        " metadata"
     ),
 }
 
@@ -42,14 +42,14 @@ _REMEDIES: Mapping[str, str] = {
 async def check_sealed_values(
     settings: Settings, stores: Stores, clock: Clock
 ) -> list[Finding]:
-    """Each secret whose storage key is gone, and how to make it again."""
+    """Find secrets whose storage key is missing, and say how to replace them."""
     try:
         keyring = load_keyring(settings.keyring, clock, settings.skew)
     except KeyringError:
-        return []  # the keyring's own check says so
+        return []  # check_keyring reports it
     found: list[Finding] = []
     count = 0
-    # A SAML provider may have two keys with one storage key: one line says it.
+    # Two keys of a SAML provider sealed with the same key are equal: report one.
     seen: set[SealedValue] = set()
     async for value in sealed_values(stores.directory):
         count += 1
@@ -62,11 +62,11 @@ async def check_sealed_values(
         number = key_number(sealed)
         if not _opens(keyring, number, clock):
             remedy = (
-                "broker keys reseal makes a new one; give identity providers that check"
-                " requests our metadata anew"
+                "broker keys reseal replaces it; give the new metadata to identity"
+                " providers that verify requests"
             )
             found.append(_problem(_REQUEST_KEY, number, remedy))
-    return found or [good("secrets", f"the keys of all {count} are at hand")]
+    return found or [good("secrets", f"the keys of all {count} are available")]
 
 
 def _opens(keyring: Keyring, number: int, clock: Clock) -> bool:
@@ -75,11 +75,11 @@ def _opens(keyring: Keyring, number: int, clock: Clock) -> bool:
 
 def _problem(subject: str, number: int, remedy: str) -> Finding:
     return problem(
-        subject, f"was sealed with storage key {number}, which opens nothing", remedy
+        subject, f"is sealed with storage key {number}, which is not available", remedy
     )
 
 
 def _remedy(value: SealedValue) -> str:
-    return _REMEDIES.get(value.kind, "make it again and delete this one").format(
+    return _REMEDIES.get(value.kind, "create a new one and delete this one").format(
         account=value.account, entity=value.entity
     )

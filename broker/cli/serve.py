@@ -1,4 +1,4 @@
-"""``broker serve``: the service."""
+"""``broker serve``: run the service."""
 
 import asyncio
 import gc
@@ -29,14 +29,14 @@ from broker.web.memory import return_large_blocks
 from broker.web.metrics import SHARED_FOLDER
 
 _SWITCH_SECONDS = 0.0003
-"""After which a busy event loop lets another thread run for a moment.
+"""The interpreter's thread switch interval.
 
-What writes to SQLite needs only moments between its calls, and everybody waits for it:
-the usual 5 ms are longer than a commit takes.
+The SQLite writer thread needs the GIL only briefly between its calls, and every change
+waits for it: the default 5 ms is longer than a commit takes.
 """
 
 SERVER: dict[str, Any] = {
-    # A proxy is believed by our own rules only, and the request line is ours too.
+    # Our own code handles proxy headers and the access log.
     "proxy_headers": False,
     "server_header": False,
     "access_log": False,
@@ -45,11 +45,11 @@ SERVER: dict[str, Any] = {
     "loop": "uvloop",
     "http": "broker.web.connection:BoundedConnection",
     "ws": "none",
-    # Longer than proxies keep idle connections: nobody writes into one that just closed.
+    # Longer than proxies keep idle connections, so that none sends on a closed one.
     "timeout_keep_alive": 75,
-    # Longer than a fetch of an issuer's keys, and less than a container has to stop.
+    # Longer than a fetch of an issuer's keys, shorter than a container's stop timeout.
     "timeout_graceful_shutdown": 6,
-    # As long as a worker may take to start on a busy machine.
+    # The time a worker may take to start on a busy machine.
     "timeout_worker_healthcheck": 30,
 }
 
@@ -59,9 +59,9 @@ def serve(
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port to listen on.")
     ] = 8080,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Worker processes.")] = 1,
 ) -> None:
-    """Run the broker, after bringing its database up to date."""
+    """Migrate the database and run the broker."""
     settings = load_settings()
     configure_logs(settings.log_format)
     listeners = listen(host, port)
@@ -72,7 +72,7 @@ def serve(
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(listeners)
         return
-    # Schema and keyring are there before several workers look for them.
+    # Create schema and keyring once, before several workers start.
     asyncio.run(_prepare(settings))
     with tempfile.TemporaryDirectory(prefix="broker-metrics-") as shared:
         os.environ[SHARED_FOLDER] = shared
@@ -88,24 +88,24 @@ def serve(
 
 
 def worker() -> App:
-    """One worker's application, from the environment's settings."""
+    """A worker process's application, with settings from the environment."""
     settings = load_settings()
     configure_logs(settings.log_format)
     return _application(settings)
 
 
 def _application(settings: Settings) -> App:
-    from broker.app import create_app  # noqa: PLC0415  # other commands have no pages
+    from broker.app import create_app  # noqa: PLC0415  # for other commands' start
 
-    return create_app(settings, on_ready=settle)
+    return create_app(settings, on_ready=tune_interpreter)
 
 
-def settle() -> None:
-    """Set the interpreter up for a process that serves from here on.
+def tune_interpreter() -> None:
+    """Tune the interpreter for a process that has finished starting.
 
-    The garbage collector is spared what lives as long as the process: a look at all of
-    it takes as long as a thousand requests, and came about as often. It still sees
-    everything that is made later.
+    ``gc.freeze`` exempts everything loaded so far from garbage collection: a full
+    collection of it took as long as a thousand requests. Later objects are collected
+    as usual.
     """
     raise_file_limit()
     return_large_blocks()
@@ -119,10 +119,10 @@ async def _prepare(settings: Settings) -> None:
 
 
 async def _refuse_demo_storage(settings: Settings) -> None:
-    """Keep what the demo made, whose secrets are no secrets, to this machine.
+    """Refuse to serve the demo's data, whose secrets are public, to other machines.
 
     Raises:
-        SettingsError: the database is the demo's.
+        SettingsError: The database is the demo's.
     """
     settings.make_data_dir()
     location = parse_database_url(settings.database)
@@ -134,8 +134,8 @@ async def _refuse_demo_storage(settings: Settings) -> None:
         await database.close()
     if installation.marks.get(DEMO_MARK):
         raise SettingsError(
-            "BROKER_DATABASE_URL: this storage was made by `broker demo` and is served"
-            " on loopback addresses only; name another database or data folder"
+            "BROKER_DATABASE_URL: this database was created by `broker demo` and is"
+            " served on loopback addresses only; use another database or data folder"
         )
 
 

@@ -1,7 +1,7 @@
-"""``broker sessions``: who is in, and how to end it.
+"""``broker sessions``: list, show and revoke sessions.
 
-What is listed comes from the cache and may be incomplete; what is shown of one
-session comes from its audit record, and what is revoked is in the database.
+The list comes from the cache and may be incomplete. A session's details come from its
+audit record, and revocations are stored in the database.
 """
 
 import re
@@ -53,13 +53,13 @@ _PROVIDER_ARN = re.compile(
 )
 
 KeyArgument = Annotated[
-    str, typer.Argument(metavar="KEY", help="The session's access key id (ASIA…).")
+    str, typer.Argument(metavar="KEY", help="The session's access key ID (ASIA…).")
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SessionFilter:
-    """What a listing is narrowed to: whole texts in which * and ? are wildcards."""
+    """Patterns to match against whole values, with the wildcards * and ?."""
 
     principal: str
     provider: str
@@ -80,19 +80,19 @@ class _SessionFilter:
 def list_sessions(
     account_id: AccountArgument,
     principal: Annotated[
-        str, typer.Option(help="Only of these principals: an ARN; * and ? match.")
+        str, typer.Option(help="Only this principal's ARN; * and ? are wildcards.")
     ] = "*",
     provider: Annotated[
-        str, typer.Option(help="Only through these providers: an ARN; * and ? match.")
+        str, typer.Option(help="Only this provider's ARN; * and ? are wildcards.")
     ] = "*",
     source_identity: Annotated[
-        str, typer.Option(help="Only of these source identities; * and ? match.")
+        str, typer.Option(help="Only this source identity; * and ? are wildcards.")
     ] = "*",
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line.")
+        bool, typer.Option("--json", help="One JSON object per line.")
     ] = False,
 ) -> None:
-    """List an account's live sessions, as far as the cache knows them."""
+    """List an account's live sessions, as far as they are in the cache."""
     account = AccountId(account_id)
     wanted = _SessionFilter(
         principal=principal, provider=provider, source_identity=source_identity
@@ -111,7 +111,7 @@ def list_sessions(
     else:
         _print_table(records, now)
     if not is_whole:
-        say("The list is incomplete: the cache does not answer.", err=True)
+        say("The list is incomplete: the cache is unavailable.", err=True)
         raise typer.Exit(1)
 
 
@@ -135,7 +135,7 @@ def _print_table(records: list[SessionRecord], now: datetime) -> None:
 
 @app.command()
 def show(key: KeyArgument) -> None:
-    """Show where a session came from, and whether it still counts, as JSON."""
+    """Show a session's origin and state, as JSON."""
     account = _account_of(key)
 
     async def work(services: Services) -> dict[str, object]:
@@ -162,43 +162,43 @@ def revoke(
     target: Annotated[
         str,
         typer.Argument(
-            help="A session's access key id, or whose sessions shall all end: the id"
-            " of a long-term key, the ARN of a role, user or provider, or an account id."
+            help="A session's access key ID, or what to end all sessions of: a long-term"
+            " access key ID, the ARN of a role, user or provider, or an account number."
         ),
     ] = "",
     *,
     provider: Annotated[
         str,
         typer.Option(
-            help="Instead of TARGET: all that this provider vouched for, by its ARN,"
-            " also when it was deleted."
+            help="Instead of TARGET: all sessions from this provider, by its ARN, even"
+            " if it was deleted."
         ),
     ] = "",
     source_identity: Annotated[
         str,
-        typer.Option(help="Of the account TARGET, only this source identity's."),
+        typer.Option(help="Only this source identity, in the account TARGET."),
     ] = "",
     issuer: Annotated[
         str,
-        typer.Option(help="With --subject: who vouched for it (entity id or URL)."),
+        typer.Option(help="With --subject: its issuer (entity ID or URL)."),
     ] = "",
     subject: Annotated[
         str,
-        typer.Option(help="Of the account TARGET, only this subject's (NameID, sub)."),
+        typer.Option(help="Only this subject (NameID or sub), in the account TARGET."),
     ] = "",
-    reason: Annotated[str, typer.Option(help="For the record.")] = "",
+    reason: Annotated[str, typer.Option(help="A reason for the audit record.")] = "",
 ) -> None:
-    """End one session, or all that were issued up to now; durable at once.
+    """Revoke one session, or all that were issued so far.
 
-    Whatever was made from them ends too, in every account.
+    Sessions that were made from them end too, in every account.
     """
     if bool(target) == bool(provider):
-        raise typer.BadParameter("name a TARGET or a --provider")
+        raise typer.BadParameter("pass either TARGET or --provider")
     account = _account_of(provider or target)
     about = {"SourceIdentity": source_identity, "Issuer": issuer, "Subject": subject}
     if any(about.values()) and target != account:
         raise typer.BadParameter(
-            "--source-identity, --issuer and --subject go with an account id"
+            "--source-identity, --issuer and --subject need an account number as TARGET"
         )
     mark = _mark_for(
         provider, source_identity=source_identity, issuer=issuer, subject=subject
@@ -242,17 +242,17 @@ def revoke(
 
 
 def _mark_for(provider: str, *, source_identity: str, issuer: str, subject: str) -> str:
-    """What stands for one of these in not-before marks; empty without any.
+    """The not-before mark for one of these; empty without any.
 
     Raises:
-        BadParameter: they do not go together.
+        BadParameter: They cannot be combined.
     """
     if provider and not _PROVIDER_ARN.fullmatch(provider):
-        raise typer.BadParameter(f"{provider!r} is no provider's ARN")
+        raise typer.BadParameter(f"{provider!r} is not a provider's ARN")
     if bool(issuer) != bool(subject):
         raise typer.BadParameter("--issuer and --subject go together")
     if source_identity and subject:
-        raise typer.BadParameter("name a source identity or a subject")
+        raise typer.BadParameter("pass either --source-identity or --subject")
     if source_identity:
         return source_identity_target(source_identity)
     return subject_target(subject_digest(issuer, subject)) if subject else provider
@@ -261,7 +261,7 @@ def _mark_for(provider: str, *, source_identity: str, issuer: str, subject: str)
 async def _find_session(
     services: Services, key: str
 ) -> tuple[SessionRecord, AuditRecord | None] | None:
-    """A session by its audit record, else as the cache knows it."""
+    """Find a session by its audit record, or else in the cache."""
     wanted = AuditFilter(access_key_id=key)
     marker: str | None = None
     while True:
@@ -283,9 +283,9 @@ async def _find_session(
 async def _live_sessions(
     services: Services, account: AccountId
 ) -> tuple[list[SessionRecord], bool]:
-    """What the cache knows, and whether it answered to the end.
+    """List the cache's live sessions, and whether the list is complete.
 
-    Without what is revoked: a late write may bring it back.
+    Revoked sessions are left out, since a late write can put them back in the cache.
     """
     directory = LineageSnapshot(services.stores.directory)
     records: list[SessionRecord] = []
@@ -312,12 +312,12 @@ async def _state(services: Services, account: AccountId, record: SessionRecord) 
         return "expired"
     directory = services.stores.directory
     if await directory.find_account(account) is None:
-        return "its account is gone"
+        return "its account was deleted"
     return "revoked" if await find_end(trace(record), directory) else "live"
 
 
 async def _mark_of(directory: DirectoryReader, account: AccountId, target: str) -> str:
-    """What stands for the target in not-before marks."""
+    """The not-before mark for a target."""
     if target == account or find_account_of_key_id(target) is not None:
         return target
     kind, _, path = target.split(":", _ARN_FIELDS - 1)[-1].partition("/")
@@ -341,7 +341,7 @@ async def _mark_of(directory: DirectoryReader, account: AccountId, target: str) 
 
 
 def _account_of(target: str) -> AccountId:
-    """The account that a key id, an ARN or an account id names."""
+    """Parse the account in an access key ID, an ARN or an account number."""
     found = find_account_of_key_id(target)
     if found is not None:
         return found
@@ -351,5 +351,5 @@ def _account_of(target: str) -> AccountId:
         return parse_account_id(text)
     except ValueError as error:
         raise typer.BadParameter(
-            f"{target!r} is no access key id, ARN or account id"
+            f"{target!r} is not an access key ID, ARN or account number"
         ) from error

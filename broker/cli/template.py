@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from broker.cli.operator import AccountArgument, system_user, with_services
-from broker.cli.template_context import surroundings_of
-from broker.cli.template_warnings import template_doubts
+from broker.cli.template_context import template_context
+from broker.cli.template_warnings import template_warnings
 from broker.cli.terminal import say
 from broker.errors import NoSuchEntity
 from broker.identities.template import (
@@ -34,19 +34,19 @@ _COLOURS = {
 def apply(
     file: Annotated[str, typer.Argument(help="The YAML file; - reads it from stdin.")],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the difference, write nothing.")
+        bool, typer.Option("--dry-run", help="Print the changes without making them.")
     ] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Delete what the file does not name.")
+        bool, typer.Option("--prune", help="Delete what is not in the file.")
     ] = False,
 ) -> None:
-    """Bring accounts to what a file says; applying it again changes nothing."""
+    """Make accounts match a file; applying it again changes nothing."""
     text = _read(file)
 
     async def work(services: Services) -> tuple[list[str], list[Change]]:
-        context = replace(surroundings_of(services.settings), sealer=services.vault)
+        context = replace(template_context(services.settings), sealer=services.vault)
         now = services.clock.now()
-        doubts = list(template_doubts(text, context, now))
+        warnings = list(template_warnings(text, context, now))
         changes = await apply_template(
             text,
             directory=services.stores.directory,
@@ -56,26 +56,26 @@ def apply(
             dry_run=dry_run,
             prune=prune,
         )
-        return doubts, changes
+        return warnings, changes
 
     try:
-        doubts, changes = with_services(work)
+        warnings, changes = with_services(work)
     except TemplateError as error:
         say(f"broker: {file}: {error}", err=True)
         raise typer.Exit(1) from error
-    for doubt in doubts:
-        say(f"? {doubt}", colour=typer.colors.YELLOW, err=True)
+    for warning in warnings:
+        say(f"? {warning}", colour=typer.colors.YELLOW, err=True)
     for change in changes:
         say(str(change), colour=_COLOURS.get(change.kind))
     done = [change for change in changes if change.kind.is_done]
     if not done:
-        say("Everything is as the file says.", err=True)
+        say("No changes.", err=True)
     elif dry_run:
-        say("Nothing was written: this was a dry run.", err=True)
+        say("Dry run: nothing was changed.", err=True)
 
 
 def export(account_id: AccountArgument) -> None:
-    """Print an account as the YAML that `broker apply` reads; holds no secret."""
+    """Print an account as YAML for `broker apply`, without secrets."""
     account = AccountId(account_id)
 
     async def work(services: Services) -> str:

@@ -1,4 +1,4 @@
-"""What reading a template depends on besides its text, from the settings."""
+"""The context for reading a template, from the settings."""
 
 from collections.abc import Collection, Mapping
 
@@ -10,7 +10,7 @@ from broker.identities.template import TemplateContext
 from broker.settings import Settings
 
 
-def surroundings_of(settings: Settings) -> TemplateContext:
+def template_context(settings: Settings) -> TemplateContext:
     """The installation's rules on issuers and on providers' options."""
     named = [entry for entry in settings.internal_issuers if entry.network is None]
     return TemplateContext(
@@ -29,8 +29,8 @@ def _check_saml(options: Mapping[str, object]) -> None:
 def _check_oidc(options: Mapping[str, object]) -> None:
     if SECRET in options:
         raise ValueError(
-            f"{SECRET} belongs in no template: broker providers set ARN {SECRET}=@FILE"
-            " keeps it sealed"
+            f"{SECRET} cannot be in a template: set it with broker providers set ARN"
+            f" {SECRET}=@FILE"
         )
     _require_known(options, OIDC_OPTIONS)
     check_oidc_options(options)
@@ -39,4 +39,4 @@ def _check_oidc(options: Mapping[str, object]) -> None:
 def _require_known(options: Mapping[str, object], known: Collection[str]) -> None:
     for name in options:
         if name not in known:
-            raise ValueError(f"{name} is no option; there are {', '.join(known)}")
+            raise ValueError(f"{name} is not an option; use one of {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""Misspelt actions in a template: told, not refused."""
+"""Warnings about unknown actions in a template."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -12,18 +12,18 @@ from broker.identities.template.reader import AccountTemplate, parse_template
 from broker.policy import PolicyKind, parse_policy
 
 
-def template_doubts(
+def template_warnings(
     text: str, context: TemplateContext, now: datetime
 ) -> Iterator[str]:
-    """One line for each action that no service has; own services may have it.
+    """A line for each action that no AWS service has; it may be misspelt.
 
     Raises:
-        TemplateError: the template is refused.
+        TemplateError: The template is invalid.
     """
     for account in parse_template(text, context, now):
         for place, document, kind in _documents(account):
-            for doubt in unknown_actions(parse_policy(document, kind)):
-                yield f"{account.place}.{place}: {doubt}"
+            for warning in unknown_actions(parse_policy(document, kind)):
+                yield f"{account.place}.{place}: {warning}"
 
 
 def _documents(account: AccountTemplate) -> Iterator[tuple[str, str, PolicyKind]]:

@@ -1,9 +1,8 @@
-"""The one place that prints.
+"""The only module that prints.
 
-Names, tags, subjects, addresses and error texts come from strangers. What would steer
-a terminal (C0 and C1 controls, escape sequences), turn its text around (bidirectional
-overrides) or hide in it is spelt out as Python spells it, and nothing is read as
-markup.
+Names, tags, subjects, addresses and error texts may come from attackers. Control
+characters, escape sequences, bidirectional overrides and invisible characters are
+escaped as in Python literals, and nothing is interpreted as markup.
 """
 
 import json
@@ -16,27 +15,27 @@ from rich.table import Table
 from rich.text import Text
 
 _PIPE_WIDTH = 400
-"""For a pipe a row stays on its line."""
+"""The table width for a pipe, so that each row is one line."""
 
 _MANY_ROWS = 1000
-"""More are for no terminal's width."""
+"""From this many rows on, `rich` is too slow to lay out the table."""
 
 
 def plain(text: str) -> str:
-    """The text on one line, each character that has no look of its own spelt out."""
+    """The text with every unprintable character escaped, line breaks included."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def say(*lines: object, err: bool = False, colour: str | None = None) -> None:
-    """Print lines; a line break inside one is spelt out."""
+    """Print lines; a line break inside one is escaped."""
     for line in lines:
         typer.secho(plain(str(line)), err=err, fg=colour)
 
 
 def say_fields(*fields: str) -> None:
-    """Print a line of fields with tabs between them, for programs."""
+    """Print a line of tab-separated fields, for programs."""
     typer.echo("\t".join(map(plain, fields)))
 
 
@@ -56,7 +55,7 @@ def say_table(
     rows: Iterable[Sequence[str]],
     styles: Iterable[str] = (),
 ) -> None:
-    """Print rows under headings; ``styles`` has a style for each row, or nothing."""
+    """Print rows under headings; ``styles`` has a style per row, or is empty."""
     rows = list(rows)
     if len(rows) > _MANY_ROWS:
         _say_long_table([headings, *rows])
@@ -72,7 +71,7 @@ def say_table(
 
 
 def _say_long_table(rows: Sequence[Sequence[str]]) -> None:
-    """Columns side by side; rich takes a quarter of a millisecond for each row."""
+    """Print aligned columns without rich, which takes a quarter millisecond per row."""
     shown = [[plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     for row in shown:
@@ -81,6 +80,6 @@ def _say_long_table(rows: Sequence[Sequence[str]]) -> None:
 
 
 def ask(question: str) -> None:
-    """Print a question to the person at the terminal, who answers on its line."""
+    """Print a prompt on stderr, without a line break."""
     sys.stderr.write(plain(question))
     sys.stderr.flush()

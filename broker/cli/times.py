@@ -1,4 +1,4 @@
-"""Moments as an operator writes and reads them."""
+"""Parsing and formatting times for the operator."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -8,13 +8,13 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
-    """A moment: ISO 8601 (UTC unless it says otherwise), or how long ago (``2h``).
+    """Parse a time: ISO 8601 (UTC by default), or a duration ago such as ``2h``.
 
     Raises:
-        ValueError: it is neither; the text says what to write.
+        ValueError: It is neither; the text gives examples.
     """
     wrong = ValueError(
-        f"{text!r} is no moment; write such as 2026-01-31T12:00, 2026-01-31 or 2h"
+        f"{text!r} is not a time; use for example 2026-01-31T12:00, 2026-01-31 or 2h"
     )
     try:
         if ago := _AGO.fullmatch(text.strip()):
@@ -26,12 +26,12 @@ def parse_moment(text: str, now: datetime) -> datetime:
 
 
 def show_moment(moment: datetime) -> str:
-    """The moment in UTC, to the second."""
+    """Format a time in UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def show_span(seconds: float) -> str:
-    """A span of time in its two largest units: ``1h 05m``, ``42s``."""
+    """Format a duration in its two largest units: ``1h 05m``, ``42s``."""
     left = max(0, int(seconds))
     minutes, rest = divmod(left, 60)
     hours, minutes = divmod(minutes, 60)

@@ -1,10 +1,10 @@
-"""The processes of ``broker serve --workers N``: started, watched, stopped in time.
+"""The supervisor of ``broker serve --workers N``: starts, watches and stops workers.
 
-uvicorn's own supervisor asks one worker after the other for a sign of life and waits
-for it: one that dies between question and answer is missed for as long as a slow start
-may take, and the others with it. Here the system tells of a death at once, and nothing
-that is done for one worker makes another wait. Workers are forked from a process that
-has imported the application and done nothing else: a new one is there at once.
+uvicorn's own supervisor pings one worker after another and waits for each answer: one
+that dies in between blocks the checks of all others for as long as a slow start may
+take. Here the operating system reports a death at once, and no worker waits for
+another. Workers are forked from a process that has only imported the application, so a
+new one starts quickly.
 """
 
 import multiprocessing
@@ -26,25 +26,25 @@ _context = multiprocessing.get_context("forkserver")
 multiprocessing.allow_connection_pickling()  # of the listeners
 
 _IMPORTED = ("broker.app", "broker.cli.main", "uvloop")
-"""By the process that workers are forked from; it starts no thread."""
+"""Imported by the process that workers are forked from; it starts no threads."""
 
 STOP_SECONDS = 9.0
-"""Container engines kill what takes longer than ten."""
+"""Container engines kill a container that takes longer than ten seconds to stop."""
 
 _PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
-"""Seconds before a start, by how many failed in a row before it."""
+"""Seconds to wait before a start, by the number of deaths in a row before it."""
 
 _STEADY_SECONDS = 2.0
-"""A worker that served for as long may be replaced at once, whatever came before."""
+"""A worker that served this long resets the count of deaths."""
 
 _HOPELESS = 5
-"""Failed starts in a row of every worker, with none serving, that end the service."""
+"""The service ends when every worker failed to start this often and none serves."""
 
 _LOOK_SECONDS = 1.0
 
 
 class _Server(uvicorn.Server):
-    """A worker's server: says every second that it serves, ends with its supervisor."""
+    """A worker's server: sends a heartbeat every second, and ends with its supervisor."""
 
     def __init__(self, config: uvicorn.Config, life: Connection) -> None:
         super().__init__(config)
@@ -52,12 +52,12 @@ class _Server(uvicorn.Server):
         os.set_blocking(life.fileno(), False)
 
     async def on_tick(self, counter: int) -> bool:
-        """As uvicorn's, ten times a second from the event loop."""
+        """Send the heartbeat; uvicorn calls this ten times a second."""
         if counter % 10 == 0:
             try:
                 self._life.send_bytes(b".")
             except BlockingIOError:
-                pass  # the supervisor is held up, and alive
+                pass  # the supervisor is busy but alive
             except OSError:
                 self.should_exit = True
         return await super().on_tick(counter)
@@ -71,7 +71,7 @@ def _work(
 
 @dataclass(slots=True)
 class _Place:
-    """One of the N places for a worker, and who is in it."""
+    """One of the N places for a worker, and the worker in it."""
 
     process: ForkServerProcess | None = None
     life: Connection | None = None
@@ -79,17 +79,17 @@ class _Place:
     seen_at: float = 0.0
     serves_since: float | None = None
     leaves: bool = False
-    """It was asked to, for another to take its place."""
+    """It was asked to end, to be replaced."""
 
     is_due_at: float = 0.0
     deaths: int = 0
-    """In a row, none after long service."""
+    """In a row; reset by steady service."""
 
     failed_starts: int = 0
-    """In a row, by its own account; not those that somebody killed."""
+    """In a row, counting failures of its own and not kills by a signal."""
 
     def end(self) -> None:
-        """Kill whoever is in it, if it lives, and forget it."""
+        """Kill the worker, if it is alive, and clear the place."""
         if self.process is not None:
             self.process.kill()
             self.process.join()
@@ -102,11 +102,11 @@ class _Place:
 
 
 class Workers:
-    """Workers on the same sockets.
+    """Runs workers that share the same sockets.
 
-    A worker that dies is replaced at once, the sooner it died the later. One that
-    shows no sign of life for the config's ``timeout_worker_healthcheck`` seconds is
-    killed, one that is only starting included.
+    A worker that dies is replaced, after a growing delay if it keeps dying early. A
+    worker, even a starting one, that sends no heartbeat for the config's
+    ``timeout_worker_healthcheck`` seconds is killed.
     """
 
     def __init__(self, config: uvicorn.Config, listeners: Sequence[socket]) -> None:
@@ -122,7 +122,7 @@ class Workers:
             signal.signal(number, self._note_signal)
 
     def serve(self) -> int:
-        """Run until a signal ends it; the exit status."""
+        """Run until a signal ends it; return the exit status."""
         while not self._stop and not self._is_hopeless():
             now = time.monotonic()
             for place in self._places:
@@ -132,7 +132,7 @@ class Workers:
             for place in self._places:
                 self._look(place)
             self._renew()
-        # Held open here, they would let clients in whom no worker answers any more.
+        # Left open here, they would accept connections that no worker answers.
         for listener in self._listeners:
             listener.close()
         self._end()
@@ -154,8 +154,8 @@ class Workers:
         now = time.monotonic()
         try:
             process.start()
-        except OSError as error:  # no memory, no process more
-            _log.error("a worker cannot be started", error=str(error))
+        except OSError as error:  # out of memory or processes
+            _log.error("cannot start a worker", error=str(error))
             place.is_due_at = now + _LOOK_SECONDS
             place.end()
             return
@@ -165,7 +165,7 @@ class Workers:
         place.began_at = place.seen_at = now
 
     def _wait(self) -> None:
-        """Until a worker says something or dies, a signal comes, or one is due."""
+        """Wait for a heartbeat, a death, a signal, or the time of the next start."""
         now = time.monotonic()
         due = [p.is_due_at - now for p in self._places if p.process is None]
         watched: list[object] = [self._woken]
@@ -189,11 +189,11 @@ class Workers:
                     place.serves_since = now
                 place.failed_starts = 0
         except (EOFError, OSError):
-            place.process.join(0.1)  # its end of the pipe closes a moment earlier
+            place.process.join(0.1)  # its pipe closes a moment before it exits
         if place.process.is_alive():
             if now - place.seen_at <= self._config.timeout_worker_healthcheck:
                 return
-            _log.error("a worker shows no sign of life", worker=place.process.pid)
+            _log.error("a worker sends no heartbeat", worker=place.process.pid)
         elif not place.leaves:
             _log.error(
                 "a worker ended",
@@ -203,7 +203,7 @@ class Workers:
         self._clear(place, now)
 
     def _clear(self, place: _Place, now: float) -> None:
-        """Take a dead or deaf worker out, and say when the next one is due."""
+        """Remove a dead or hung worker, and schedule the next one."""
         since = now if place.serves_since is None else place.serves_since
         if place.leaves or now - since >= _STEADY_SECONDS:
             place.deaths = 0
@@ -215,7 +215,7 @@ class Workers:
         place.end()
 
     def _renew(self) -> None:
-        """Ask one worker from before the last SIGHUP to end, once all others serve."""
+        """After SIGHUP, replace old workers one at a time, while all others serve."""
         if any(place.serves_since is None for place in self._places):
             return
         for place in self._places:

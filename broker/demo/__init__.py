@@ -1,1 +1,1 @@
-"""The demonstration: an identity provider of our own and what it is seeded with."""
+"""The demo: its identity provider and seed data."""

@@ -1,4 +1,4 @@
-"""Profiles of the demo for the AWS CLI and the SDKs, and the token file they read."""
+"""The demo's profiles for the AWS CLI and SDKs, and the token file they use."""
 
 import asyncio
 import contextlib
@@ -16,13 +16,13 @@ _REFRESH_SECONDS = 300.0
 
 
 def write_config(folder: Path, broker_origin: str, key_id: str) -> None:
-    """Write the profiles: the portal's user, a role it takes, and a workload.
+    """Write the profiles: the portal's user, a role it assumes, and a workload.
 
-    ``key_id`` is the user's access key id, which no other demo has.
+    ``key_id`` is the user's access key ID, which is unique to this demo.
     """
     common = f"region = us-east-1\nendpoint_url = {broker_origin}\n"
-    # The AWS CLI keeps a role's credentials by what a profile says of it, and would
-    # bring those of a demo that is gone to this one.
+    # The AWS CLI caches a role's credentials by the profile's settings. A unique
+    # session name keeps it from using those of an earlier demo.
     session_name = f"demo-{key_id[-8:].lower()}"
     (folder / CONFIG_FILE).write_text(
         f"[profile {PORTAL_PROFILE}]\n{common}\n"
@@ -38,7 +38,7 @@ def write_config(folder: Path, broker_origin: str, key_id: str) -> None:
 
 @contextlib.asynccontextmanager
 async def token_file(folder: Path, new_token: Callable[[], str]) -> AsyncIterator[None]:
-    """Keep a valid ID token in the folder, as a workload's platform does."""
+    """Keep a valid ID token in the folder, as a workload's platform would."""
     path = folder / TOKEN_FILE
     _write(path, new_token())
 

@@ -1,7 +1,7 @@
 """The password of the demo's IAM user, for the page that shows it.
 
-The first one is kept in the folder, for its owner's eyes only. A user who has a
-password already keeps it, also one that she chose herself.
+The first password is stored in the folder, readable by its owner only. If the user
+already has a password, even one that she chose herself, it is kept.
 """
 
 import os
@@ -9,8 +9,11 @@ from pathlib import Path
 
 from broker.console.admin.new_password import new_password
 from broker.demo.people import ACCOUNT, CONSOLE_USER
-from broker.identities.login_profiles import PreparedPassword, create_login_profile
-from broker.identities.login_profiles import replace_password as put_in_force
+from broker.identities.login_profiles import (
+    PreparedPassword,
+    create_login_profile,
+    replace_password,
+)
 from broker.identities.passwords import Hashes, Passwords
 from broker.identities.users import require_user
 from broker.model.secret import Secret
@@ -20,9 +23,9 @@ PASSWORD_FILE = "console-password"  # noqa: S105  # a file's name
 
 
 async def console_password(services: Services, folder: Path) -> Secret:
-    """The password of ``CONSOLE_USER``, whom the account has already.
+    """Return the password of ``CONSOLE_USER``, who must exist.
 
-    Without the folder's file, or without a password of the user, one is put in force.
+    A password is set if the folder has no file or the user has no password.
     """
     directory, now = services.stores.directory, services.clock.now()
     user = await require_user(directory, ACCOUNT, CONSOLE_USER)
@@ -32,14 +35,14 @@ async def console_password(services: Services, folder: Path) -> Secret:
         return known
     password = known or Secret(new_password())
     passwords = Passwords(services.vault)
-    # Not held against the account's policy: whoever tries one out can start again.
+    # Skips the account's password policy, so that trying one out cannot break the demo.
     hashes = Hashes(await passwords.hash(password.reveal()))
     sealed = passwords.seal(ACCOUNT, user.user_id, hashes)
     prepared = PreparedPassword(user, before, sealed)
-    put = create_login_profile if before is None else put_in_force
+    put = create_login_profile if before is None else replace_password
     async with directory.change(ACCOUNT) as change:
         await put(change, prepared, reset_required=False, now=now)
-    # Afterwards: if this does not happen any more, the next start does it all again.
+    # Written last: if this fails, the next start sets a new password.
     if known is None:
         _write(folder / PASSWORD_FILE, password)
     return password

@@ -1,7 +1,7 @@
-"""The demo's identity provider and its portal, on ``localhost``.
+"""The demo's identity provider and portal, on ``localhost``.
 
-It signs for whoever asks, so it listens on loopback addresses only and answers to no
-other name than its own. The broker is on ``127.0.0.1``: another site to a browser.
+It signs for anyone, so it listens on loopback addresses only and refuses any other
+Host name. The broker is on ``127.0.0.1``, which browsers treat as another site.
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ _LONGEST_FORM = 16384
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoIdp:
-    """What the pages need. Origins have no trailing slash."""
+    """The identity provider's parts. Origins have no trailing slash."""
 
     origin: str
     broker_origin: str
@@ -63,15 +63,15 @@ class DemoIdp:
 
     def app(self) -> App:
         """The ASGI application."""
-        return _OnlyAs(self.origin, _Pages(self).routes())
+        return _HostGuard(self.origin, _Pages(self).routes())
 
     @property
     def acs(self) -> str:
-        """Where the broker takes responses that nobody asked for."""
+        """The broker's URL for unsolicited responses."""
         return f"{self.broker_origin}/saml"
 
-    def saml_response(self, person: Person, asked: AuthnRequestDetails) -> str:
-        """A fresh signed response about a person."""
+    def saml_response(self, person: Person, details: AuthnRequestDetails) -> str:
+        """Sign a new response for a person."""
         return self.saml.signed_response(
             SamlPerson(
                 name_id=person.email,
@@ -80,14 +80,14 @@ class DemoIdp:
                 source_identity=person.key,
                 tags=person.tags,
             ),
-            recipient=asked.consumer_url,
+            recipient=details.consumer_url,
             audience=self.acs,
             now=self.clock.now(),
-            in_response_to=asked.request_id or None,
+            in_response_to=details.request_id or None,
         )
 
     def id_token(self, workload: Workload) -> str:
-        """A fresh ID token of a workload."""
+        """Sign a new ID token for a workload."""
         return self.oidc.sign_id_token(
             subject=workload.subject, audience=CLIENT_ID, now=self.clock.now()
         )
@@ -104,7 +104,7 @@ class _Pages:
         for path, handler in (
             ("/", self.home),
             ("/saml/metadata", self.metadata),
-            ("/saml/sso", self.asked),
+            ("/saml/sso", self.sso),
             ("/saml/sign-in/{key}", self.sign_in),
             ("/saml/response/{key}", self.response),
             ("/token/{key}.txt", self.token_text),
@@ -116,7 +116,7 @@ class _Pages:
             ("/static/demo.js", self.script),
         ):
             app.get(path, response_model=None)(handler)
-        app.post("/saml/sso", response_model=None)(self.asked_by_form)
+        app.post("/saml/sso", response_model=None)(self.sso_by_form)
         app.post("/portal", response_model=None)(self.open_console)
         return app
 
@@ -136,20 +136,20 @@ class _Pages:
             self._idp.saml.metadata(), media_type="application/samlmetadata+xml"
         )
 
-    def asked(self, request: Request) -> Response:
-        """The broker asks by a link (HTTP-Redirect)."""
+    def sso(self, request: Request) -> Response:
+        """An AuthnRequest by HTTP-Redirect."""
         query = request.query_params
         if "SAMLRequest" not in query:
             return self.home()
-        return self._ask_who(query, deflated=True)
+        return self._choose_person(query, deflated=True)
 
-    async def asked_by_form(self, request: Request) -> Response:
-        """The same by a form (HTTP-POST)."""
-        return self._ask_who(await _read_form(request), deflated=False)
+    async def sso_by_form(self, request: Request) -> Response:
+        """An AuthnRequest by HTTP-POST."""
+        return self._choose_person(await _read_form(request), deflated=False)
 
-    def _ask_who(self, sent: Mapping[str, str], *, deflated: bool) -> Response:
+    def _choose_person(self, sent: Mapping[str, str], *, deflated: bool) -> Response:
         try:
-            asked = read_request(
+            details = read_request(
                 sent.get("SAMLRequest", ""),
                 sent.get("RelayState", ""),
                 deflated=deflated,
@@ -158,11 +158,11 @@ class _Pages:
         except RequestError as error:
             return self._page("problem.html", 400, text=str(error))
         query = {
-            "request_id": asked.request_id,
-            "consumer_url": asked.consumer_url,
-            "relay_state": asked.relay_state,
+            "request_id": details.request_id,
+            "consumer_url": details.consumer_url,
+            "relay_state": details.relay_state,
         }
-        return self._page("asked.html", people=PEOPLE, query=urlencode(query))
+        return self._page("choose_person.html", people=PEOPLE, query=urlencode(query))
 
     def sign_in(
         self,
@@ -174,10 +174,10 @@ class _Pages:
         person = find_person(key)
         if person is None:
             return self._missing()
-        asked = AuthnRequestDetails(self._idp.acs, relay_state=relay_state)
+        details = AuthnRequestDetails(self._idp.acs, relay_state=relay_state)
         if request_id:
             try:
-                asked = check(
+                details = check(
                     AuthnRequestDetails(consumer_url, request_id, relay_state),
                     self._idp.acs,
                 )
@@ -186,13 +186,13 @@ class _Pages:
         return self._page(
             "sign_in.html",
             person=person,
-            acs=asked.consumer_url,
-            response=self._idp.saml_response(person, asked),
+            acs=details.consumer_url,
+            response=self._idp.saml_response(person, details),
             relay_state=relay_state,
         )
 
     def response(self, key: str) -> Response:
-        """The same for programs: the bare ``SAMLResponse`` parameter."""
+        """For programs: the bare ``SAMLResponse`` parameter."""
         person = find_person(key)
         if person is None:
             return self._missing()
@@ -242,7 +242,7 @@ class _Pages:
         return Response(_SCRIPT, media_type="text/javascript")
 
     def _missing(self) -> Response:
-        return self._page("problem.html", 404, text="There is nobody of that name.")
+        return self._page("problem.html", 404, text="There is no one of that name.")
 
     def _page(self, name: str, status: int = 200, **values: object) -> Response:
         html = TEMPLATES.get_template(name).render(
@@ -255,8 +255,8 @@ class _Pages:
         return HTMLResponse(html, status, headers=_headers(self._idp.broker_origin))
 
 
-class _OnlyAs:
-    """Answers under one name: other sites' names must not lead here."""
+class _HostGuard:
+    """Refuses requests for another Host, as DNS rebinding would make."""
 
     def __init__(self, origin: str, app: App) -> None:
         self._host = origin.partition("://")[2].encode("latin-1")
@@ -285,7 +285,7 @@ def _headers(broker_origin: str) -> Mapping[str, str]:
 
 
 async def _read_form(request: Request) -> dict[str, str]:
-    """A form's fields; none of one that is too long."""
+    """Read a form's fields; empty if it is too long."""
     body = b""
     async for chunk in request.stream():
         body += chunk

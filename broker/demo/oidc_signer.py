@@ -1,6 +1,6 @@
-"""The demo's OpenID Connect issuer: one RSA key per folder, tokens signed with it.
+"""The demo's OpenID Connect issuer, with one RSA key per folder.
 
-For demonstrations on one's own machine. It signs for whoever asks.
+For local demonstrations only: it signs for anyone.
 """
 
 import os
@@ -22,7 +22,7 @@ _KID_CHARACTERS = 16
 
 @dataclass(frozen=True, slots=True)
 class OidcSigner:
-    """Signs ID tokens as ``issuer`` and publishes what verifies them."""
+    """Signs ID tokens as ``issuer``, and has its discovery document and key set."""
 
     issuer: str
     kid: str
@@ -37,7 +37,7 @@ class OidcSigner:
         lifetime: timedelta = timedelta(minutes=15),
         claims: Mapping[str, object] | None = None,
     ) -> str:
-        """An ID token; ``claims`` are added, and win over the standard ones."""
+        """Sign an ID token; ``claims`` override the standard ones."""
         issued_at = int(now.timestamp())
         payload = {
             "iss": self.issuer,
@@ -73,7 +73,7 @@ class OidcSigner:
 
 
 def load_oidc_signer(folder: Path, issuer: str) -> OidcSigner:
-    """The signer of ``folder``; its key is made at the first call and kept."""
+    """Load the signer of ``folder``, creating its key on first use."""
     path = folder / KEY_FILE
     try:
         pem = path.read_bytes()
@@ -81,7 +81,7 @@ def load_oidc_signer(folder: Path, issuer: str) -> OidcSigner:
         pem = _make_key(path)
     key = serialization.load_pem_private_key(pem, password=None)
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise TypeError(f"{path} holds no RSA key; remove the file to get a new one")
+        raise TypeError(f"{path} is not an RSA key; delete the file to get a new one")
     return OidcSigner(issuer, _kid_of(key), key)
 
 

@@ -1,4 +1,4 @@
-"""Who is in the demonstration: people, users, a workload, and what they may be."""
+"""The demo's people, users and workloads, and their roles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """A program that proves itself with an ID token."""
+    """A program that authenticates with an ID token."""
 
     key: str
     name: str
@@ -45,7 +45,7 @@ PEOPLE = (
         key="ana",
         name="Ana Lima",
         email="ana@example.com",
-        about="Administrator and analyst: she chooses a role when she signs in.",
+        about="Administrator and analyst: she chooses a role at sign-in.",
         roles=(ADMINISTRATOR, ANALYST),
         tags={"team": "platform"},
     ),
@@ -53,7 +53,7 @@ PEOPLE = (
         key="ben",
         name="Ben Okafor",
         email="ben@example.com",
-        about="Analyst only: he goes straight on.",
+        about="Analyst only: he is signed in directly.",
         roles=(ANALYST,),
         tags={"team": "data"},
     ),
@@ -71,10 +71,10 @@ WORKLOADS = (
 
 
 def find_person(key: str) -> Person | None:
-    """The person of this key."""
+    """Find a person by key."""
     return next((person for person in PEOPLE if person.key == key), None)
 
 
 def find_workload(key: str) -> Workload | None:
-    """The workload of this key."""
+    """Find a workload by key."""
     return next((workload for workload in WORKLOADS if workload.key == key), None)

@@ -1,7 +1,7 @@
-"""The demo's custom federation broker: a portal that signs people in by a link.
+"""The demo's custom federation broker: a portal that signs people in with a link.
 
-What an organisation's own portal does: it knows the person, takes a role on that
-person's behalf with a long-term key, and turns the credentials into a login URL.
+Like an organisation's own portal, it authenticates the person, assumes a role for them
+with a long-term key, and turns the credentials into a login URL.
 
 Source: IAM User Guide, "Enable custom identity broker access to the AWS console".
 """
@@ -24,11 +24,11 @@ _SECONDS = 10
 
 
 class PortalError(Exception):
-    """The broker refused; the text says what it answered."""
+    """The broker refused; the text is its answer."""
 
 
 class Portal:
-    """Makes login URLs for people."""
+    """Creates login URLs for people."""
 
     def __init__(self, broker_origin: str, portal_url: str, key: PortalKey) -> None:
         self._broker_origin = broker_origin
@@ -36,10 +36,10 @@ class Portal:
         self._key = key
 
     async def login_url(self, person: Person) -> str:
-        """A URL that opens the console as the person; good for one use.
+        """Create a single-use URL that opens the console as the person.
 
         Raises:
-            PortalError: the broker refused, or is not there.
+            PortalError: The broker refused or did not answer.
         """
         session = await asyncio.to_thread(self._assume_role, person)
         token = await self._signin_token(session)
@@ -84,7 +84,7 @@ class Portal:
         }
         async with httpx2.AsyncClient(trust_env=False, timeout=_SECONDS) as client:
             try:
-                # POST: credentials have no place in a URL.
+                # By POST: credentials must not be in a URL.
                 answer = await client.post(
                     f"{self._broker_origin}/federation", data=form
                 )

@@ -1,7 +1,7 @@
-"""Runs broker and demo identity provider side by side, in one process.
+"""Runs the broker and the demo's identity provider in one process.
 
-The folder is the demo's own: it carries a mark file from its making on, and a folder
-without one that holds anything is left alone.
+The folder belongs to the demo: it has a mark file. A folder that has other content and
+no mark file is not touched.
 """
 
 import asyncio
@@ -34,27 +34,27 @@ _MARK_FILE = ".broker-demo"
 
 @dataclass(frozen=True, slots=True)
 class DemoPlace:
-    """Where a demo runs: its folder, and the broker's port."""
+    """A demo's folder and the broker's port."""
 
     folder: Path
     port: int
 
     @property
     def broker_origin(self) -> str:
-        """Where the broker answers."""
+        """The broker's origin."""
         return f"http://{HOST}:{self.port}"
 
     @property
     def idp_origin(self) -> str:
-        """Where the identity provider answers: another site."""
+        """The identity provider's origin, on another site."""
         return f"http://{IDP_HOST}:{self.port + 1}"
 
 
 def claim_folder(folder: Path) -> None:
-    """Make the folder the demo's, if it is not there, empty, or its own already.
+    """Mark a new or empty folder as the demo's; one already marked is accepted.
 
     Raises:
-        ForeignStorageError: it holds something that the demo did not make.
+        ForeignStorageError: The folder has content that the demo did not create.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     mark = folder / _MARK_FILE
@@ -62,16 +62,16 @@ def claim_folder(folder: Path) -> None:
         return
     if any(folder.iterdir()):
         raise ForeignStorageError(
-            f"{folder} holds something that the demo did not make; name an empty folder"
+            f"{folder} has content that the demo did not create; use an empty folder"
         )
-    mark.write_text("Made by `broker demo`: nothing in here is secret.\n")
+    mark.write_text("Created by `broker demo`: nothing in here is secret.\n")
 
 
 def demo_settings(place: DemoPlace) -> Settings:
-    """The demo's settings: those of stores and keyring are never the operator's.
+    """The demo's settings, which never use the operator's stores or keyring.
 
     Raises:
-        SettingsError: another setting makes no sense.
+        SettingsError: Another setting is invalid.
     """
     idp = place.idp_origin
     return load_settings(
@@ -98,10 +98,10 @@ async def run_demo(
 ) -> None:
     """Seed the folder, then serve on these sockets until interrupted.
 
-    ``server`` are uvicorn's options; ``announce`` is called when both answer.
+    ``server`` has uvicorn's options; ``announce`` is called once both servers run.
 
     Raises:
-        ForeignStorageError: the folder's database is not the demo's.
+        ForeignStorageError: The folder's database is not the demo's.
     """
     settings = demo_settings(place)
     clock = SystemClock()
@@ -141,14 +141,16 @@ async def run_demo(
 def _links(idp_origin: str) -> tuple[SignInLink, ...]:
     return (
         SignInLink(
-            "Demo identity provider", f"{idp_origin}/", "Be Ana or Ben, by SAML"
+            "Demo identity provider", f"{idp_origin}/", "Sign in as Ana or Ben by SAML"
         ),
-        SignInLink("Company portal", f"{idp_origin}/portal", "Come in by a login URL"),
+        SignInLink(
+            "Company portal", f"{idp_origin}/portal", "Sign in with a login URL"
+        ),
     )
 
 
 class _Companion(uvicorn.Server):
-    """Leaves signals to the other server, and stops with it."""
+    """A server that leaves signals to the main server, and stops with it."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,8 +1,8 @@
-"""The demo identity provider's reading of what a service provider asks.
+"""The demo identity provider's parser of AuthnRequests.
 
-Shares no code with the side that asks, as the signer shares none with the verifier.
-Signatures of requests are not checked: the metadata wants none, and the answer goes
-to the broker's own addresses alone.
+It shares no code with the side that creates them, just as the signer shares none with
+the verifier. Signatures of requests are not checked: the metadata asks for none, and
+the response goes only to the broker's own URLs.
 
 Source: SAML 2.0 Core 3.4.1; SAML 2.0 Bindings 3.4.4.1 and 3.5.4.
 """
@@ -22,12 +22,12 @@ _NAME = re.compile(r"[A-Za-z_][\w.-]{0,255}", re.ASCII)
 
 
 class RequestError(ValueError):
-    """It is no request that can be answered; the text says why."""
+    """The request cannot be answered; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuthnRequestDetails:
-    """What is to be answered, and where; an empty ``request_id`` is nobody's asking."""
+    """What to answer, and where; ``request_id`` is empty for an unsolicited response."""
 
     consumer_url: str
     request_id: str = ""
@@ -37,10 +37,10 @@ class AuthnRequestDetails:
 def read_request(
     encoded: str, relay_state: str, *, deflated: bool, acs: str
 ) -> AuthnRequestDetails:
-    """The parameter ``SAMLRequest`` of either binding; ``acs`` is where it may go.
+    """Parse ``SAMLRequest`` of either binding; ``acs`` is the broker's URL.
 
     Raises:
-        RequestError: it is none, or wants its answer somewhere else.
+        RequestError: It is malformed, or wants its response sent elsewhere.
     """
     try:
         packed = base64.b64decode(encoded, validate=True)
@@ -49,32 +49,32 @@ def read_request(
             document, etree.XMLParser(resolve_entities=False, no_network=True)
         )
     except (binascii.Error, zlib.error, etree.XMLSyntaxError) as error:
-        raise RequestError("That is no SAML request.") from error
+        raise RequestError("That is not a SAML request.") from error
     if root.tag != _AUTHN_REQUEST:
-        raise RequestError("That is no request to sign somebody in.")
-    asked = AuthnRequestDetails(
+        raise RequestError("That is not an AuthnRequest.")
+    details = AuthnRequestDetails(
         root.get("AssertionConsumerServiceURL", acs), root.get("ID", ""), relay_state
     )
-    return check(asked, acs)
+    return check(details, acs)
 
 
-def check(asked: AuthnRequestDetails, acs: str) -> AuthnRequestDetails:
-    """The same, if it is a name and an address that an answer may go to.
+def check(details: AuthnRequestDetails, acs: str) -> AuthnRequestDetails:
+    """Return the details if ID and URL are valid for a response.
 
     Raises:
-        RequestError: it is not.
+        RequestError: One of them is not.
     """
-    if not _NAME.fullmatch(asked.request_id):
-        raise RequestError("The request has no ID that could be answered.")
+    if not _NAME.fullmatch(details.request_id):
+        raise RequestError("The request has no valid ID.")
     own = re.escape(acs) + r"(/acs/\w+)?"
-    if not re.fullmatch(own, asked.consumer_url, re.ASCII):
-        raise RequestError("The request wants its answer where no broker is.")
-    return asked
+    if not re.fullmatch(own, details.consumer_url, re.ASCII):
+        raise RequestError("The request's response URL is not one of the broker's.")
+    return details
 
 
 def _inflated(packed: bytes) -> bytes:
     inflater = zlib.decompressobj(wbits=_RAW_DEFLATE)
     document = inflater.decompress(packed, _BYTES_MAX)
     if not inflater.eof:
-        raise RequestError("The request is cut off, or too long.")
+        raise RequestError("The request is truncated or too long.")
     return document

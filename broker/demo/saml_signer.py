@@ -1,7 +1,7 @@
-"""The demo identity provider's SAML side: its key, its metadata, its responses.
+"""The demo identity provider's SAML signer: key, metadata and responses.
 
-Shares no code with the verification on purpose: what signs must not know what the
-verifier forgives.
+It deliberately shares no code with the verifier, so that the two cannot share a
+misreading of the specification.
 """
 
 import base64
@@ -42,7 +42,7 @@ _CERTIFICATE_FILE = "saml-signing-certificate.pem"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamlPerson:
-    """Whom a response is about. ``roles`` are values of the Role attribute."""
+    """The subject of a response. ``roles`` are values of the Role attribute."""
 
     name_id: str
     session_name: str
@@ -56,7 +56,7 @@ class SamlPerson:
 
 
 class DemoSamlSigner:
-    """A SAML identity provider's signing half, with one key in one folder."""
+    """Signs as a SAML identity provider, with one key per folder."""
 
     def __init__(
         self, *, entity_id: str, sso_url: str, private_pem: bytes, certificate: bytes
@@ -70,7 +70,7 @@ class DemoSamlSigner:
 
     @classmethod
     def open(cls, folder: Path, *, entity_id: str, sso_url: str, now: datetime) -> Self:
-        """The signer of a folder; its key is made on first use, for the owner only."""
+        """Open a folder's signer, creating its key on first use, owner-readable only."""
         key_file, certificate_file = folder / _KEY_FILE, folder / _CERTIFICATE_FILE
         if not key_file.exists() or not certificate_file.exists():
             folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ class DemoSamlSigner:
         now: datetime,
         in_response_to: str | None = None,
     ) -> str:
-        """A ``SAMLResponse`` parameter with a signed assertion, good for 5 minutes."""
+        """A ``SAMLResponse`` with a signed assertion that is valid for 5 minutes."""
         root = etree.fromstring(
             self._response(person, recipient, audience, now, in_response_to)
         )

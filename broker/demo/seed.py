@@ -1,7 +1,7 @@
-"""What the demonstration starts with: an account, providers, roles and users.
+"""The demo's seed data: an account, providers, roles and users.
 
-Storage is the demo's own: it is marked when it is made, and without the mark it is
-left alone.
+The database is marked as the demo's when it is created; one with accounts and without
+the mark is not touched.
 """
 
 import configparser
@@ -22,14 +22,14 @@ from broker.services import Services
 from broker.stores.installation import DEMO_MARK, read_installation, set_mark
 
 CREDENTIALS_FILE = "aws-credentials"
-"""The portal's key, as the AWS CLI reads it."""
+"""The portal's access key, in the AWS CLI's format."""
 
 PORTAL_PROFILE = "demo-portal"
 _OPERATOR = "demo"
 
 
 class ForeignStorageError(Exception):
-    """The folder holds something that the demo did not make."""
+    """The folder has content that the demo did not create."""
 
 
 class PortalKey:
@@ -46,18 +46,18 @@ class SeededAccount:
 
     portal_key: PortalKey
     password: Secret
-    """Of the IAM user who signs in with one."""
+    """The password of ``CONSOLE_USER``."""
 
 
 async def seed(
     services: Services, folder: Path, *, metadata: str, issuer: str
 ) -> SeededAccount:
-    """Mark the storage, bring the account about, and hand out key and password.
+    """Mark the database, apply the template, and return access key and password.
 
     A folder that was seeded before keeps both.
 
     Raises:
-        ForeignStorageError: the database holds accounts and is not the demo's.
+        ForeignStorageError: The database has accounts and is not the demo's.
     """
     await _claim(services, folder)
     settings = services.settings
@@ -88,7 +88,9 @@ async def _claim(services: Services, folder: Path) -> None:
     if installation.marks.get(DEMO_MARK):
         return
     if await services.stores.directory.list_accounts():
-        raise ForeignStorageError(f"{folder} holds an installation of your own")
+        raise ForeignStorageError(
+            f"{folder} has an installation that is not the demo's"
+        )
     await set_mark(database, DEMO_MARK, value=True, now=now)
 
 
@@ -105,7 +107,7 @@ async def _portal_key(services: Services, folder: Path) -> PortalKey:
         account = await change.find_account(ACCOUNT)
         user = await change.find_user(ACCOUNT, PORTAL_USER)
         if account is None or user is None:
-            raise ForeignStorageError("somebody else changes the demo's account")
+            raise ForeignStorageError("someone else is changing the demo's account")
         known = _read_key(folder / CREDENTIALS_FILE)
         for key in await change.list_access_keys(ACCOUNT, user.user_id):
             active = key.status is KeyStatus.ACTIVE

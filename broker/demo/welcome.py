@@ -1,4 +1,4 @@
-"""What the demo prints: what to click and what to paste."""
+"""The demo's greeting: links to open and commands to paste."""
 
 from rich.console import Console
 from rich.panel import Panel
@@ -10,7 +10,7 @@ from broker.demo.seed import CREDENTIALS_FILE, PORTAL_PROFILE
 
 
 def announce(place: DemoPlace, *, kept: bool) -> None:
-    """Print both for a demo that answers."""
+    """Print the greeting of a running demo."""
     console = Console()
     idp, broker = place.idp_origin, place.broker_origin
     click = (
@@ -19,18 +19,18 @@ def announce(place: DemoPlace, *, kept: bool) -> None:
         f" (account {ACCOUNT}, alias {ALIAS})"
     )
     console.print(Panel(click, title="Click", title_align="left", padding=(1, 2)))
-    # Printed plainly, so that nothing is added when it is copied.
+    # Printed without a frame, so that it can be copied as is.
     console.print("[bold]Paste[/] into another terminal:\n")
     for line in (
         f"export AWS_CONFIG_FILE={place.folder / CONFIG_FILE}",
         f"export AWS_SHARED_CREDENTIALS_FILE={place.folder / CREDENTIALS_FILE}",
         "",
-        "# a workload, by its ID token",
+        "# a workload with its ID token",
         f"aws sts get-caller-identity --profile {WORKLOAD_PROFILE}",
-        "# a user with a long-term key, and a role that it takes",
+        "# a user with a long-term key, and a role that it assumes",
         f"aws sts get-caller-identity --profile {PORTAL_PROFILE}",
         f"aws iam list-roles --profile {ANALYST_PROFILE}",
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
-    end = "is kept" if kept else "is thrown away at the end"
+    end = "is kept" if kept else "is deleted when the demo stops"
     console.print(f"\n[dim]{place.folder} {end}. Stop with Ctrl-C.[/]", soft_wrap=True)

@@ -78,7 +78,7 @@ async def test_somebody_who_did_not_ask_says_no(scene: Scene) -> None:
     answer = parse_qs(urlsplit(page.url).query)
     assert answer == {"error": ["access_denied"], "state": ["st4te"]}
     await page.goto(f"{scene.origin}/console/login")
-    await expect(page.locator("main")).to_contain_text("not open any more")
+    await expect(page.locator("main")).to_contain_text("no longer open")
 
 
 async def test_another_role_can_be_chosen_first(scene: Scene) -> None:

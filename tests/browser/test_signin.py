@@ -176,7 +176,7 @@ async def test_a_link_used_twice_says_so(scene: Scene) -> None:
     await expect(page.locator("h1")).to_have_text("carol")
     fresh = await scene.page()
     await fresh.goto(url)
-    await expect(fresh.locator("main")).to_contain_text("was already used")
+    await expect(fresh.locator("main")).to_contain_text("already been used")
 
 
 async def test_the_clock_warns_and_the_end_shows_the_way_back(scene: Scene) -> None:

@@ -388,7 +388,7 @@ def test_a_folder_that_the_demo_did_not_make_is_left_alone(tmp_path: Path) -> No
     (tmp_path / "thesis.txt").write_text("mine")
     done = start_demo(tmp_path)
     assert done.returncode == 1
-    assert "did not make" in done.stderr
+    assert "did not create" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -402,7 +402,7 @@ def test_an_installation_is_left_alone_even_with_the_demos_mark_file(
         (data / ".broker-demo").touch()
         done = start_demo(data)
         assert done.returncode == 1
-        assert "installation of your own" in done.stderr
+        assert "has an installation that is not the demo's" in done.stderr
         assert broker.command("export", "123456789012") == before
 
 
@@ -424,4 +424,4 @@ def test_what_the_demo_made_is_served_on_loopback_only(demo: RunningDemo) -> Non
             timeout=60,
         )
         assert done.returncode == 1
-        assert "made by `broker demo`" in done.stderr
+        assert "created by `broker demo`" in done.stderr

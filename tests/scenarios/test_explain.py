@@ -99,7 +99,7 @@ def test_a_recorded_denial_says_which_condition_failed_and_what_to_do(
         ' ("Inside") of inline:Read comes closest, but IpAddress asks for aws:SourceIp'
         ' "10.0.0.0/8" and the request has "127.0.0.1".'
     )
-    assert rest[0] == "By the policies of now, without the call's parameters:"
+    assert rest[0] == "With today's policies, without the call's parameters:"
     assert f"  {why}" in rest
     (to_do,) = [line for line in rest if "To do" in line]
     assert 'make the request fit statement 1 ("Inside") of inline:Read' in to_do
@@ -248,8 +248,8 @@ def test_json_holds_the_same(broker: RunningBroker, ann: Key) -> None:
 @pytest.mark.parametrize(
     ("words", "wrong"),
     [
-        ((), "give an event id, or --principal and --action"),
-        (("e", "--action", "sts:AssumeRole"), "give an event id, or"),
+        ((), "pass an event ID, or --principal and --action"),
+        (("e", "--action", "sts:AssumeRole"), "pass an event ID, or"),
         (("--principal", ANN, "--action", "AssumeRole"), "needs a service"),
         (
             ("--principal", ANN, "--action", "s3:Get", "--context", "x"),

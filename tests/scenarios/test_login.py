@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 import httpx2
 import pytest
 
-from broker.cli.login_browser import answer_of_person
+from broker.cli.login_browser import parse_pasted_code
 from broker.cli.login_store import set_in_section
 from broker.errors import ValidationError
 from tests.support.aws_cli import run_aws_cli
@@ -210,7 +210,7 @@ def test_awss_own_login_provider_renews_against_the_broker(
 def test_a_login_that_never_was_is_told(demo: RunningDemo, tmp_path: Path) -> None:
     done = serve(demo, tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "Nobody is logged in" in done.stderr
+    assert "You are not logged in" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_login_that_never_was_is_told(demo: RunningDemo, tmp_path: Path) -> No
 )
 def test_a_code_of_another_login_is_not_taken(text: str) -> None:
     with pytest.raises(ValidationError):
-        answer_of_person(text, "mine")
+        parse_pasted_code(text, "mine")
 
 
 def test_a_profile_is_changed_and_nothing_else() -> None:

@@ -149,7 +149,7 @@ def test_rotated_keys_take_over_without_a_restart(operated: Installation) -> Non
     before = operated.web_identity()["Credentials"]
     command(operated, "keys", "rotate", "--no-wait")
     _let_a_minute_pass(broker.folder / "data" / "keyring.json")
-    assert "Sealed anew: 1" in command(operated, "keys", "reseal")
+    assert "Resealed: 1" in command(operated, "keys", "reseal")
     after = operated.web_identity()["Credentials"]
     for credentials in (before, after):
         assert identity_code(operated, credentials) == ""
@@ -195,7 +195,7 @@ def test_an_unknown_action_makes_no_new_series(operated: Installation) -> None:
 
 def test_the_doctor_finds_the_installation_fit(operated: Installation) -> None:
     printed = command(operated, "doctor")
-    assert "keys at hand" in printed
+    assert "keys available" in printed
     assert operated.root.access_key_id in printed
 
 

@@ -491,7 +491,7 @@ def test_root_tasks_reach_the_roots_password(world: World) -> None:
     record = json.loads(world.broker.command("audit", "--event", request_id, "--json"))
     assert record["action"] == "iam:DeleteLoginProfile"
     assert record["resources"] == [f"arn:aws:iam::{ROOTED}:root"]
-    assert "could not sign in" in world.broker.command(*command, "--off")
+    assert "was not enabled" in world.broker.command(*command, "--off")
 
 
 def test_root_tasks_reach_nobody_but_the_root(world: World) -> None:

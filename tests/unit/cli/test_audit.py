@@ -66,7 +66,7 @@ def test_a_person_reads_a_table_with_one_record_a_line(cli: CommandLine) -> None
 
 def test_nothing_found_is_said_beside_the_answer(cli: CommandLine) -> None:
     assert cli("audit", "--event", "none") == ""
-    assert "no such record" in cli.stderr
+    assert "No matching records" in cli.stderr
 
 
 @pytest.mark.parametrize(

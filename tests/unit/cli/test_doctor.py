@@ -28,7 +28,7 @@ def test_a_fresh_installation_has_no_problem(
     assert found["problem"] == []
     assert any(account["AccessKeyId"] in text for text in found["warning"])
     assert any("share a folder" in text for text in found["warning"])
-    assert "clock: agrees" in found["ok"]
+    assert "clock: in sync" in found["ok"]
 
 
 @pytest.mark.usefixtures("account")
@@ -55,7 +55,7 @@ def test_sessions_of_the_version_before_are_told_of_while_there_may_be_some(
         connection.commit()
     found = [text for text in findings(cli)["ok"] if text.startswith("sessions:")]
     assert bool(found) is told
-    assert all("version before" in text for text in found)
+    assert all("previous version" in text for text in found)
 
 
 def test_an_empty_place_is_told_to_start_the_service(cli: CommandLine) -> None:
@@ -88,7 +88,7 @@ def test_an_open_keyring_and_folder_are_told(cli: CommandLine) -> None:
     (data / "keyring.json").chmod(0o644)
     found = findings(cli, fails=True)
     assert "mode 0644" in " ".join(found["problem"])
-    assert "others may look into" in " ".join(found["warning"])
+    assert "other users can read" in " ".join(found["warning"])
 
 
 def test_every_wrong_setting_is_named(
@@ -109,7 +109,7 @@ def test_addresses_are_shown_without_their_secrets(
     text = cli("doctor", fails=True)
     assert "hunter" not in text + cli.stderr
     assert "127.0.0.1:1" in text
-    assert "unencrypted" in text
+    assert "not encrypted" in text
 
 
 def test_providers_are_looked_at(cli: CommandLine) -> None:

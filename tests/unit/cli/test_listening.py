@@ -51,10 +51,13 @@ def test_a_port_that_was_just_let_go_is_taken_over() -> None:
 @pytest.mark.parametrize(
     ("host", "says"),
     [
-        ("nowhere.invalid", "'nowhere.invalid' is no address of this machine"),
-        ("192.0.2.1", "'192.0.2.1' is no address of this machine"),
-        ("a" * 300, "is no address of this machine; write such as --host 127.0.0.1"),
-        ("", "no address"),
+        ("nowhere.invalid", "'nowhere.invalid' is not an address of this machine"),
+        ("192.0.2.1", "'192.0.2.1' is not an address of this machine"),
+        (
+            "a" * 300,
+            "is not an address of this machine; use for example --host 127.0.0.1",
+        ),
+        ("", "not an address"),
     ],
 )
 def test_a_host_that_is_not_here_is_named(host: str, says: str) -> None:
@@ -67,7 +70,7 @@ def test_a_forbidden_port_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(socket.socket, "bind", bind)
-    with pytest.raises(ListenError, match="may not listen on port 80 of 127"):
+    with pytest.raises(ListenError, match="not allowed to listen on port 80 of 127"):
         listen("127.0.0.1", 80)
 
 
@@ -89,7 +92,7 @@ def test_a_port_that_is_taken_is_told_in_one_sentence(
     assert done.returncode == 1
     host = "localhost" if less else "127.0.0.1"
     assert done.stderr == (
-        f"broker: port {taken} of {host} is taken by another program; stop that, or"
-        f" write another port, such as --port {taken + 10}\n"
+        f"broker: port {taken} of {host} is in use by another program; stop it, or"
+        f" use another port, such as --port {taken + 10}\n"
     )
     assert not (tmp_path / "data").exists()

@@ -36,9 +36,9 @@ def test_tokens_are_imported_listed_and_audited_without_seeds(
     assert printed == "Imported: 2\n"
     serials = [line.split("\t") for line in cli("mfa", "list", ACCOUNT).splitlines()]
     assert serials == [
-        ["GAHT00000002", "nobody"],
-        ["GAHT00000003", "nobody"],
-        [SERIAL, "nobody"],
+        ["GAHT00000002", "unassigned"],
+        ["GAHT00000003", "unassigned"],
+        [SERIAL, "unassigned"],
     ]
     records = cli.audit("broker:ImportMFADevices")
     assert {"SerialNumbers": [SERIAL]} in [r["parameters"] for r in records]
@@ -95,7 +95,7 @@ def test_the_root_gets_a_device_and_loses_it(cli: CommandLine) -> None:
     cli("mfa", "enable-root", ACCOUNT, SERIAL, device.code(), device.code())
     assert cli("mfa", "list", ACCOUNT) == f"{SERIAL}\troot\n"
     cli("mfa", "deactivate", ACCOUNT, SERIAL)
-    assert cli("mfa", "list", ACCOUNT) == f"{SERIAL}\tnobody\n"
+    assert cli("mfa", "list", ACCOUNT) == f"{SERIAL}\tunassigned\n"
     assert cli.audit("broker:EnableRootMFA")
     assert cli.audit("broker:DeactivateMFADevice")
 
@@ -134,7 +134,7 @@ def test_seeds_are_sealed_anew(
     pass_a_minute(cli)
     printed = cli("keys", "reseal")
     # The root's access key and the seed.
-    assert "Sealed anew: 2" in printed
+    assert "Resealed: 2" in printed
     assert "Dropped storage key 2." in printed
     cli("mfa", "enable-root", ACCOUNT, SERIAL, device.code(), device.code())
 

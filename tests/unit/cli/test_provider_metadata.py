@@ -37,11 +37,11 @@ def test_it_is_read_at_once_on_demand(cli: CommandLine, publisher: Publisher) ->
     cli("providers", "refresh", SAML, fails=True)
     assert "has no MetadataUrl" in " ".join(cli.stderr.replace("│", " ").split())
     cli("providers", "set", SAML, f"MetadataUrl={publisher.url}")
-    assert "was not read yet" in cli("doctor")
+    assert "has not been fetched yet" in cli("doctor")
     said = cli.json("providers", "refresh", SAML)
     assert said["Problem"] == ""
     assert said["ChangedAt"] == said["ReadAt"]
-    assert f"{publisher.url} was read at" in cli("doctor")
+    assert f"{publisher.url} was fetched at" in cli("doctor")
     (record,) = cli.audit("broker:RefreshSAMLMetadata")
     assert record["resources"] == [SAML]
 
@@ -51,7 +51,7 @@ def test_what_went_wrong_is_told(cli: CommandLine, publisher: Publisher) -> None
     cli("apply", "-", stdin=template(MetadataUrl=publisher.url))
     assert "503" in cli("providers", "refresh", SAML, fails=True)
     text = cli("doctor", fails=True)
-    assert "gave nothing good yet" in text
+    assert "no valid metadata from" in text
     assert "503" in text
 
 
@@ -64,7 +64,7 @@ def test_a_template_does_not_bring_the_older_metadata_back(
     newer = yaml.safe_load(cli("export", ACCOUNT))
     for words in (("apply", "-"), ("apply", "-", "--prune")):
         cli(*words, stdin=text)
-        assert "Everything is as the file says." in cli.stderr
+        assert "No changes." in cli.stderr
     assert yaml.safe_load(cli("export", ACCOUNT)) == newer
     (kept,) = newer["Accounts"][ACCOUNT]["SAMLProviders"]
     assert NEW.certificate_base64 in kept["SamlMetadataDocument"]
@@ -102,7 +102,7 @@ def test_a_template_outlives_the_certificate_it_began_with(
     old = text.replace(OLD.certificate_base64, gone.certificate_base64)
     assert old != text
     cli("apply", "-", stdin=old)
-    assert "Everything is as the file says." in cli.stderr
+    assert "No changes." in cli.stderr
     # A new provider does not begin with it, and neither does one without the option.
     cli("apply", "-", stdin=old.replace("Name: Corp", "Name: New"), fails=True)
     assert "expired" in cli.stderr

@@ -23,14 +23,14 @@ def doctor(cli: CommandLine) -> str:
 
 
 def test_it_is_switched_on_and_off_and_doctor_tells(cli: CommandLine) -> None:
-    told = f"the root of {ACCOUNT} may sign in with a password"
+    told = f"the root user of {ACCOUNT} may sign in with a password"
     assert told not in doctor(cli)
-    assert "no second factor" in set_it(cli)
+    assert "requires an MFA device" in set_it(cli)
     assert told in doctor(cli)
     printed = cli("account", "root-password", ACCOUNT, "--off")
-    assert "cannot sign in any more" in printed
+    assert "can no longer sign in" in printed
     assert told not in doctor(cli)
-    assert "could not sign in" in cli("account", "root-password", ACCOUNT, "--off")
+    assert "was not enabled" in cli("account", "root-password", ACCOUNT, "--off")
     (on,) = cli.audit("broker:SwitchRootSignInOn")
     assert on["parameters"] == {"MFADevices": 0}
     assert len(cli.audit("broker:SwitchRootSignInOff")) == 2

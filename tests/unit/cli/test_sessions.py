@@ -143,7 +143,7 @@ def test_a_source_identitys_sessions_end(cli: CommandLine) -> None:
 
 def test_a_source_identity_is_one_of_an_account(cli: CommandLine) -> None:
     cli("sessions", "revoke", ROLE, "--source-identity", "ana", fails=True)
-    assert "account id" in cli.stderr
+    assert "account number" in cli.stderr
 
 
 def test_without_the_cache_a_listing_says_that_it_is_incomplete(

@@ -109,7 +109,7 @@ def test_what_is_exported_is_readable_and_the_same(cli: CommandLine) -> None:
     (role,) = yaml.safe_load(printed)["Accounts"][ACCOUNT]["Roles"]
     assert role["Description"] == tag
     cli("apply", "-", stdin=printed)
-    assert "as the file says" in cli.stderr
+    assert "No changes" in cli.stderr
 
 
 def _fail() -> NoReturn:

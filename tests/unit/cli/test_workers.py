@@ -62,7 +62,7 @@ async def app(scope, receive, send):
 """
 
 SOON = 90
-"""Seconds; less than a worker that shows no sign of life is waited for."""
+"""Seconds; less than a worker that shows no heartbeat is waited for."""
 
 
 class Running:
@@ -168,7 +168,7 @@ def test_workers_that_are_killed_are_replaced_at_whatever_moment(
         for pid in running.workers():
             kill(pid)
     running.all_serve()
-    assert "no sign of life" not in running.log
+    assert "no heartbeat" not in running.log
     assert running.process.poll() is None
 
 
