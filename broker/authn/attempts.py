@@ -84,12 +84,17 @@ def limit_of_address(address: str) -> Limit:
     return limit_of("address", address, most=PER_ADDRESS)
 
 
-def limit_of_password(place: str, name: str, *, is_root: bool) -> Limit:
-    """The limit of a user's password, or the root's, in an account.
+def limit_of_password(account: AccountId, holder: str) -> Limit:
+    """The limit of a user's password, or the root's, by unique id.
 
-    ``place`` is the account's number; what was typed, where there is no such account.
+    Not by name: a user who may rename themselves would begin again with each name.
     """
-    return limit_of("user", place, counted_name(name, is_root=is_root))
+    return limit_of("password", account, holder)
+
+
+def limit_of_unknown_user(place: str, name: str) -> Limit:
+    """The limit of a name that no user has; ``place`` is the account as it was typed."""
+    return limit_of("user", place, counted_name(name, is_root=False))
 
 
 def limit_of_factors(account: AccountId, holder: str) -> Limit:

@@ -70,6 +70,15 @@ async def test_old_passwords_are_guessed_no_faster_than_at_the_sign_in_page(
     assert await sign_in(broker, PASSWORD) == 429
 
 
+async def test_another_name_begins_no_new_count(
+    broker: InProcess, root: Key, ann: Key
+) -> None:
+    for number in range(PER_USER):
+        assert await change(broker, ann, f"wrong-{number}") == "AccessDenied"
+    await broker.ask("iam", "UpdateUser", root, UserName="ann", NewUserName="anna")
+    assert await change(broker, ann, PASSWORD) == "Throttling"
+
+
 async def test_guesses_at_the_page_count_for_the_api(
     broker: InProcess, ann: Key
 ) -> None:

@@ -1,7 +1,7 @@
 """Users who sign in with a password, their devices, and the steps of a browser."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx2 as httpx
@@ -35,7 +35,11 @@ class Phone:
 
     def code(self, world: SignInWorld, steps: int = 0) -> str:
         """What it shows now, or so many steps later."""
-        at = int(world.clock.now().timestamp()) + self.off + steps * PERIOD
+        return self.code_at(world.clock.now(), steps)
+
+    def code_at(self, moment: datetime, steps: int = 0) -> str:
+        """What it shows at a moment, or so many steps later."""
+        at = int(moment.timestamp()) + self.off + steps * PERIOD
         return oath_code(self.seed, at)
 
 
@@ -105,7 +109,8 @@ async def give_device(
             account,
             device,
             holder,
-            (phone.code(world, -3), phone.code(world, -2)),
+            # At the one ``now``: another period may begin meanwhile.
+            (phone.code_at(now, -3), phone.code_at(now, -2)),
             opener=services.vault,
             now=now - timedelta(seconds=2 * PERIOD - phone.off),
         )

@@ -96,7 +96,7 @@ def password_actions(sealer: PasswordSealer, attempts: Attempts) -> tuple[Action
         given: ChangePasswordRequest, call: Call
     ) -> login_profiles.PreparedPassword:
         user = await _require_self(call, call.directory)
-        limit = limit_of_password(call.account, user.name, is_root=False)
+        limit = limit_of_password(call.account, user.user_id)
         async with attempts.one([limit]):
             return await login_profiles.prepare_own_password(
                 passwords,

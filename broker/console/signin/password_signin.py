@@ -9,7 +9,7 @@ Whether the account, the user or the password is wrong, the answer is the same a
 takes the same time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -22,6 +22,7 @@ from broker.authn.attempts import (
     limit_of,
     limit_of_address,
     limit_of_password,
+    limit_of_unknown_user,
 )
 from broker.authn.scheme import ProofRefused, Proved, Read
 from broker.console.context import ConsoleContext
@@ -94,7 +95,10 @@ class PasswordSignIn:
         typed = self._read(request, form)
         require_own_form(self._context, request, form)
         account = await self._sign_in.find_account(typed.place)
-        limits = self._limits(request, typed, account)
+
+        def limits(user: User | None) -> list[Limit]:
+            return self._limits(request, typed, account, user)
+
         check = _PasswordScheme(self._context.deps, typed, account, limits)
         try:
             await self._context.perform(
@@ -134,25 +138,31 @@ class PasswordSignIn:
         )
 
     def _limits(
-        self, request: Request, typed: PasswordForm, account: Account | None
+        self,
+        request: Request,
+        typed: PasswordForm,
+        account: Account | None,
+        user: User | None,
     ) -> list[Limit]:
-        where = account.account_id if account else typed.place
+        limits = [limit_of_address(source_address(request))]
+        if account is None:
+            return [*limits, limit_of_unknown_user(typed.place, typed.name)]
+        number = account.account_id
         who = counted_name(typed.name, is_root=typed.is_root)
         known = self._context.known.find(request)
-        limits = [limit_of_address(source_address(request))]
         if (
             known is not None
             and known.id
-            and account is not None
-            and (known.account, known.who) == (account.account_id, who)
+            and (known.account, known.who) == (number, who)
         ):
-            # Count by the sealed id, not by the cookie's text: that can be encoded in
-            # several ways, and changes with the sign-in option.
-            return [*limits, limit_of("browser", where, who, known.id)]
-        return [
-            *limits,
-            limit_of_password(where, typed.name, is_root=typed.is_root),
-        ]
+            # By what is sealed in the cookie: its text can be written in many ways,
+            # and is new whenever another way in is chosen.
+            return [*limits, limit_of("browser", number, who, known.id)]
+        if user is not None:
+            return [*limits, limit_of_password(number, user.user_id)]
+        if typed.is_root:
+            return [*limits, limit_of_password(number, number)]
+        return [*limits, limit_of_unknown_user(number, typed.name)]
 
 
 class _PasswordScheme:
@@ -163,7 +173,7 @@ class _PasswordScheme:
         deps: ConsoleDeps,
         typed: PasswordForm,
         account: Account | None,
-        limits: Sequence[Limit],
+        limits: Callable[[User | None], Sequence[Limit]],
     ) -> None:
         self._deps = deps
         self._typed = typed
@@ -189,7 +199,7 @@ class _PasswordScheme:
             self.recorded_name = user.name if user else _HIDDEN
         given = await read()
         try:
-            async with self._deps.attempts.one(self._limits):
+            async with self._deps.attempts.one(self._limits(user)):
                 self.pending = await self._verify(request.now)
         except (AccessDenied, Throttling) as error:
             if account is None:
