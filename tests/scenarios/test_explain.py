@@ -102,7 +102,7 @@ def test_a_recorded_denial_says_which_condition_failed_and_what_to_do(
     assert rest[0] == "With today's policies, without the call's parameters:"
     assert f"  {why}" in rest
     (to_do,) = [line for line in rest if "To do" in line]
-    assert 'make the request fit statement 1 ("Inside") of inline:Read' in to_do
+    assert 'make the request match statement 1 ("Inside") of inline:Read' in to_do
 
 
 def test_a_recorded_call_that_was_allowed_says_by_what(
@@ -113,7 +113,7 @@ def test_a_recorded_call_that_was_allowed_says_by_what(
     deadline = time.monotonic() + _SOON
     while run(broker, event).exit_code and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert "Why: The call needs no permission." in told(broker, event)
+    assert "Why: The call requires no permission." in told(broker, event)
 
 
 def test_a_missing_parameter_is_named_with_where_it_comes_from(
@@ -138,7 +138,7 @@ def test_an_explicit_deny_points_at_its_statement(
     assert ann
     lines = asked(broker, "iam:CreateAccessKey", ANN)
     assert 'Why: Statement 3 ("Never") of inline:Read denies' in lines
-    assert 'To do: change statement 3 ("Never") of inline:Read, or make' in lines
+    assert 'To do: change statement 3 ("Never") of inline:Read, or exempt' in lines
 
 
 def test_a_provider_is_asked_about_as_an_unsigned_caller(
@@ -149,7 +149,7 @@ def test_a_provider_is_asked_about_as_an_unsigned_caller(
     assert asked(broker, action, ROLE, principal=SAML).startswith("Allowed: ")
     other = f"{BASE}:saml-provider/Other"
     lines = asked(broker, action, ROLE, principal=other)
-    assert f'allow {action} to {{"Federated": "{other}"}}' in lines
+    assert f'allow {action} for {{"Federated": "{other}"}}' in lines
 
 
 def test_refused_proofs_are_found_and_told_check_by_check(
@@ -253,7 +253,7 @@ def test_json_holds_the_same(broker: RunningBroker, ann: Key) -> None:
         (("--principal", ANN, "--action", "AssumeRole"), "needs a service"),
         (
             ("--principal", ANN, "--action", "s3:Get", "--context", "x"),
-            "x is no condition key with a value",
+            "x is not a condition key with a value",
         ),
     ],
 )
