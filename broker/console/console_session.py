@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from broker.console.login_method import LoginMethod
 from broker.console.signin.provider_logins import ProviderLogins, login_end_mark
 from broker.entropy import new_handle
 from broker.errors import ExpiredToken, InvalidClientTokenId
@@ -40,7 +41,7 @@ class CompletedLogin:
     it ends with each of them. They stay when its cookie changes.
     """
 
-    door: str
+    door: LoginMethod
     issuer: str = ""
     back: str = field(default="", repr=False)
     login: str = field(default="", repr=False)
@@ -222,7 +223,7 @@ def session_caller(resolved: ResolvedSession) -> Caller:
 
 def _arrived(record: dict[str, Any]) -> CompletedLogin:
     return CompletedLogin(
-        door=record["door"],
+        door=LoginMethod(record["door"]),
         issuer=record["issuer"],
         back=record["back"],
         login=record.get("login", ""),

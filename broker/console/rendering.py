@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from broker.console.login_method import LoginMethod
 from broker.console.request_info import note, request_id
 from broker.console.static_files import StaticFiles
 from broker.errors import BrokerError, InternalFailure
@@ -78,11 +79,11 @@ class Pages:
         request: Request,
         error: BrokerError,
         *,
-        door: str = "",
+        door: LoginMethod | None = None,
         back: str = "",
         no_role: bool = False,
     ) -> HTMLResponse:
-        """Render an error; ``method`` selects the wording.
+        """Render an error; ``door`` selects the wording.
 
         ``back`` is a safe URL to start again; ``no_role`` says that a valid response
         gave no role.
@@ -100,7 +101,7 @@ class Pages:
             no_role=no_role,
         )
 
-    def guarded(self, handler: Handler, *, door: str = "") -> Handler:
+    def guarded(self, handler: Handler, *, door: LoginMethod | None = None) -> Handler:
         """Wrap a handler so that every failure is a page."""
 
         async def answer(request: Request) -> Response:

@@ -28,6 +28,7 @@ from broker.console.admin.user_deletion import UserDeletion
 from broker.console.admin.users import Users
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.deps import ConsoleDeps
+from broker.console.login_method import LoginMethod
 from broker.console.page_frame import FramedPages, PageFrame
 from broker.console.pages.account_names import AccountNames
 from broker.console.pages.audit_log import AuditLog
@@ -38,12 +39,9 @@ from broker.console.pages.switch_role import SwitchRole
 from broker.console.rendering import see_other
 from broker.console.security.pages import SecurityPages
 from broker.console.signin import (
-    federation,
     oidc_logout,
     oidc_signin,
-    password_login,
     password_steps,
-    saml_acs,
     saml_logout,
     saml_metadata,
 )
@@ -125,29 +123,29 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
             response_model=None,
         )
 
-    saml = guarded(acs.post, door=saml_acs.DOOR)
+    saml = guarded(acs.post, door=LoginMethod.SAML)
     add("/saml", ["POST"], saml)
     add("/saml/acs/{uuid}", ["POST"], saml)
     add("/saml", ["GET"], to_sign_in)
-    slo = guarded(SamlLogout(context).answer, door=saml_logout.DOOR)
+    slo = guarded(SamlLogout(context).answer, door=LoginMethod.SAML)
     add(saml_logout.PATH, ["GET", "POST"], slo)
     add(
         "/federation",
         ["GET", "POST"],
-        guarded(endpoint.answer, door=federation.DOOR),
+        guarded(endpoint.answer, door=LoginMethod.FEDERATION),
     )
-    add(CONTINUE, ["GET", "POST"], guarded(arrivals.resume, door=saml_acs.DOOR))
+    add(CONTINUE, ["GET", "POST"], guarded(arrivals.resume, door=LoginMethod.SAML))
     add(SIGNED_OUT, ["GET"], guarded(sign_in.signed_out))
     add(SIGN_IN, ["GET"], guarded(sign_in.begin_page))
-    add(oidc_signin.CALLBACK, ["GET"], guarded(oidc.callback, door=oidc_signin.DOOR))
+    add(oidc_signin.CALLBACK, ["GET"], guarded(oidc.callback, door=LoginMethod.OIDC))
     add(oidc_logout.BACK_CHANNEL, ["POST"], logout.back_channel)
     add(oidc_logout.FRONT_CHANNEL, ["GET"], guarded(logout.front_channel))
-    add(oidc_logout.THERE, ["GET"], guarded(logout.there, door=oidc_signin.DOOR))
-    add(oidc_signin.ROLE, ["POST"], guarded(oidc.choose, door=oidc_signin.DOOR))
+    add(oidc_logout.THERE, ["GET"], guarded(logout.there, door=LoginMethod.OIDC))
+    add(oidc_signin.ROLE, ["POST"], guarded(oidc.choose, door=LoginMethod.OIDC))
     add(
         "/signin/{account}/with/{provider}",
         ["GET"],
-        guarded(sign_in.begin, door=oidc_signin.DOOR),
+        guarded(sign_in.begin, door=LoginMethod.OIDC),
     )
     add("/signin/{account}", ["GET"], guarded(sign_in.account_page))
     _add_passwords(context, sign_in, PasswordSteps(context, arrivals), add)
@@ -183,7 +181,7 @@ def _add_passwords(
         (password_steps.FACTOR, steps.factor),
         (password_steps.CHANGE, steps.change),
     ):
-        add(path, ["POST"], context.pages.guarded(handler, door=password_login.DOOR))
+        add(path, ["POST"], context.pages.guarded(handler, door=LoginMethod.PASSWORD))
     for path in (password_steps.FACTOR, password_steps.CHANGE):
         add(path, ["GET"], context.pages.guarded(steps.again))
 
@@ -198,7 +196,7 @@ def _add_command_line(
         (LOGIN, "GET", terminal.page),
         (LOGIN, "POST", terminal.answer),
     ):
-        add(path, [method], context.pages.guarded(handler, door=command_line.DOOR))
+        add(path, [method], context.pages.guarded(handler, door=LoginMethod.TERMINAL))
     add(token_endpoint.PATH, ["POST"], TokenEndpoint(context).answer)
 
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from broker.console.console_session import CompletedLogin, SignedIn
 from broker.console.context import HOME
+from broker.console.login_method import LoginMethod
 from broker.console.page_frame import PageFrame, Route
 from broker.console.pages.switchable_roles import SwitchableRoles
 from broker.console.rendering import see_other
@@ -22,7 +23,6 @@ from broker.model.arn import iam_arn
 
 SWITCH = "/console/switch"
 BACK = "/console/switch/back"
-DOOR = "switch"
 _TYPED_MAX = 2048
 _OK = 200
 _ROLE_ARN = re.compile(
@@ -103,7 +103,7 @@ class SwitchRole:
             credentials["SessionToken"],
             credentials["Expiration"],
             CompletedLogin(
-                door=DOOR,
+                door=LoginMethod.SWITCH_ROLE,
                 issuer=origin.arrived.issuer,
                 back=hidden,
                 login=origin.arrived.login,

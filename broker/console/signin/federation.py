@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from broker.console.console_session import session_caller
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.forms import Form, read_form
+from broker.console.login_method import LoginMethod
 from broker.console.request_info import refuse_prefetch
 from broker.console.signin.login_completion import LoginCompletion, PendingLogin
 from broker.console.signin.sign_out import SignOut
@@ -31,7 +32,6 @@ from broker.model.request import Door
 from broker.model.secret import Secret
 from broker.protocols.oidc.strict_json import parse_object
 
-DOOR = "federation"
 _BAD_CREDENTIALS = "Invalid credentials parameter"
 _INCORRECT = "The request sent by the client was syntactically incorrect."
 _LONGEST_SESSION = 16_384
@@ -115,9 +115,11 @@ class Federation:
             raise
         except BrokerError as error:
             back = self._context.destinations.find_safe(issuer, (SIGN_IN,)) or ""
-            return self._context.pages.show_error(request, error, door=DOOR, back=back)
+            return self._context.pages.show_error(
+                request, error, door=LoginMethod.FEDERATION, back=back
+            )
         arrival = PendingLogin(
-            door=DOOR,
+            door=LoginMethod.FEDERATION,
             destination=destination,
             session_arn=caller.principal.arn,
             signin_token=token,

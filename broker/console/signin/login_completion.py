@@ -20,6 +20,7 @@ from broker.console.console_session import CompletedLogin, SignedIn, session_cal
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.csrf import csrf_token, require_same_origin
 from broker.console.forms import read_form
+from broker.console.login_method import LoginMethod
 from broker.console.rendering import see_other
 from broker.console.request_info import refuse_prefetch, unnoted
 from broker.console.signin.end_session import end_session
@@ -63,7 +64,7 @@ class PendingLogin:
     handle of a password sign-in that has passed all its steps.
     """
 
-    door: str
+    door: LoginMethod
     destination: str
     session_arn: str = ""
     response: str = field(default="", repr=False)

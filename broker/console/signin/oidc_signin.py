@@ -22,6 +22,7 @@ from broker.authn.scheme import DoorProof, ProofRefused, Proved
 from broker.console.context import ConsoleContext
 from broker.console.csrf import require_same_origin
 from broker.console.forms import Form, read_form
+from broker.console.login_method import LoginMethod
 from broker.console.pages.recent_roles import RecentRoles, name_of
 from broker.console.request_info import note, refuse_prefetch
 from broker.console.signin.login_completion import LoginCompletion, PendingLogin
@@ -48,7 +49,6 @@ from broker.sessions.handles import Handles
 from broker.sessions.vault import SealBrokenError
 from broker.stores.errors import StoreUnavailableError
 
-DOOR = "oidc"
 CALLBACK = "/signin/oidc/callback"
 ROLE = "/signin/oidc/role"
 _CHOOSING = timedelta(minutes=5)
@@ -350,7 +350,7 @@ def _arrival(
 ) -> PendingLogin:
     session = f"{_role_name(role_arn)}/{proved.session_name}"
     return PendingLogin(
-        door=DOOR,
+        door=LoginMethod.OIDC,
         destination=destination,
         session_arn=sts_arn(proved.identity.account, f"assumed-role/{session}"),
         role_arn=role_arn,

@@ -20,7 +20,6 @@ from broker.model.principal import Principal
 from broker.model.request import Door
 from broker.stores.directory.port.users import UserReader
 
-DOOR = "password"
 _log = structlog.get_logger(__name__)
 
 

@@ -17,11 +17,12 @@ from broker.authn.scheme import DoorProof, ProofRefused, Proved
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import FIELD, csrf_token, require_csrf
 from broker.console.forms import Form, read_form
+from broker.console.login_method import LoginMethod
 from broker.console.rendering import see_other
 from broker.console.signin.account_page import require_place
 from broker.console.signin.login_completion import LoginCompletion, PendingLogin
 from broker.console.signin.login_states import NOT_OPEN
-from broker.console.signin.password_login import DOOR, pending_caller
+from broker.console.signin.password_login import pending_caller
 from broker.console.signin.password_progress import PasswordProgress
 from broker.console.signin.second_factor import (
     FactorOffer,
@@ -110,7 +111,7 @@ class PasswordSteps:
                 return await self._change_page(request, pending)
             case PasswordStep.ARRIVE:
                 arrival = PendingLogin(
-                    door=DOOR,
+                    door=LoginMethod.PASSWORD,
                     destination=pending.destination,
                     session_arn=pending.arn,
                     issuer=f"{SIGN_IN}/{pending.place}",

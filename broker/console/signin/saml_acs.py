@@ -23,6 +23,7 @@ from broker.authn.saml_key_budget import SamlKeyBudget
 from broker.authn.scheme import DoorProof, ProofRefused, Proved
 from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
+from broker.console.login_method import LoginMethod
 from broker.console.pages.recent_roles import RecentRoles, name_of
 from broker.console.rendering import compressed
 from broker.console.request_info import note
@@ -46,7 +47,6 @@ from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.peek import UnverifiedResponse, peek_response
 from broker.stores.errors import StoreUnavailableError
 
-DOOR = "saml"
 BODY_BYTES_MAX = 300_000
 
 
@@ -120,7 +120,11 @@ class SamlAcs:
             if attempt.provider_arn:
                 back = await self._ways.back_to(attempt.provider_arn)
             return self._context.pages.show_error(
-                request, error, door=DOOR, back=back, no_role=error.message == NO_ROLE
+                request,
+                error,
+                door=LoginMethod.SAML,
+                back=back,
+                no_role=error.message == NO_ROLE,
             )
 
     async def _answer(
@@ -147,7 +151,7 @@ class SamlAcs:
             await self._recent.remember(who, chosen.pair.role_arn)
         return await self._completion.hand_over(
             PendingLogin(
-                door=DOOR,
+                door=LoginMethod.SAML,
                 destination=(
                     self._context.destinations.find_safe(
                         answered.destination if answered else relay

@@ -51,7 +51,6 @@ from broker.protocols.saml.names import REDIRECT_BINDING
 from broker.protocols.saml.sp_metadata import single_logout_url
 
 PATH = "/saml/slo/{uuid}"
-DOOR = "saml"
 _MAX_RELAY_CHARACTERS = 1024
 _REFUSED = "This is not a valid logout request from your identity provider."
 _USED = "This logout request was already used. You are signed out."

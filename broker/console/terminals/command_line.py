@@ -32,7 +32,6 @@ from broker.model.caller import Caller
 from broker.model.request import Door
 from broker.model.secret import Secret
 
-DOOR = "login"
 AUTHORIZE = "/v1/authorize"
 _CREATED = 201
 _GONE = "This login is no longer open. Start it again in your terminal."
