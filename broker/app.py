@@ -7,6 +7,7 @@ from datetime import timedelta
 from fastapi import FastAPI
 
 from broker.actions.signin.signin_tokens import SigninTokens
+from broker.administration.pages import ADMINISTRATION
 from broker.audit.retention import retention
 from broker.clock import Clock, SystemClock
 from broker.console.deps import ConsoleDeps, SignInLink
@@ -120,7 +121,9 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
 
 def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI:
     pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    pages.include_router(console_routes(_console_deps(services, sign_in_links)))
+    pages.include_router(
+        console_routes(_console_deps(services, sign_in_links), ADMINISTRATION)
+    )
     pages.include_router(
         issuer_routes(
             services.fresh,

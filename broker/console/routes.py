@@ -1,31 +1,11 @@
 """The console's routes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.console.admin.access_summary import AccessSummary
-from broker.console.admin.account_settings import AccountSettings
-from broker.console.admin.credential_report import CredentialReport
-from broker.console.admin.embedded_policies import EmbeddedPolicies
-from broker.console.admin.groups import Groups
-from broker.console.admin.holdings import Holdings
-from broker.console.admin.last_accessed import LastAccessed
-from broker.console.admin.policies import Policies
-from broker.console.admin.policy_editing import PolicyEditing
-from broker.console.admin.provider_diagnosis import ProviderDiagnosis
-from broker.console.admin.provider_page import ProviderPage
-from broker.console.admin.providers import Providers
-from broker.console.admin.role_creation import RoleCreation
-from broker.console.admin.role_page import RolePage
-from broker.console.admin.roles import Roles
-from broker.console.admin.simulator import Simulator
-from broker.console.admin.user import UserPages
-from broker.console.admin.user_credentials import UserCredentialPages
-from broker.console.admin.user_deletion import UserDeletion
-from broker.console.admin.users import Users
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.deps import ConsoleDeps
 from broker.console.login_method import LoginMethod
@@ -63,7 +43,10 @@ from broker.errors import NoSuchEntity
 
 _MOVED = 308
 
-_INSIDE: tuple[Callable[[PageFrame], FramedPages], ...] = (
+FramedPagesOf = Callable[[PageFrame], FramedPages]
+"""Makes pages that are shown in a frame."""
+
+_OWN_PAGES: tuple[FramedPagesOf, ...] = (
     Home,
     Permissions,
     SwitchRole,
@@ -71,31 +54,15 @@ _INSIDE: tuple[Callable[[PageFrame], FramedPages], ...] = (
     SecurityPages,
     SessionPages,
     AuditLog,
-    Providers,
-    ProviderPage,
-    ProviderDiagnosis,
-    Policies,
-    PolicyEditing,
-    Roles,
-    RolePage,
-    RoleCreation,
-    EmbeddedPolicies,
-    Simulator,
-    AccessSummary,
-    Users,
-    UserPages,
-    UserCredentialPages,
-    UserDeletion,
-    Groups,
-    Holdings,
-    LastAccessed,
-    AccountSettings,
-    CredentialReport,
 )
 
 
-def console_routes(deps: ConsoleDeps) -> APIRouter:
+def console_routes(
+    deps: ConsoleDeps, more_pages: Iterable[FramedPagesOf] = ()
+) -> APIRouter:
     """Everything below ``/signin``, ``/saml``, ``/federation`` and ``/console``.
+
+    ``more_pages`` are shown in the frame like the pages of this package.
 
     Stands behind `broker.web.edge.Edge`, whose facts of the request it reads.
     """
@@ -152,7 +119,7 @@ def console_routes(deps: ConsoleDeps) -> APIRouter:
     add(saml_metadata.GLOBAL, ["GET"], guarded(metadata.overall))
     add(saml_metadata.PER_PROVIDER, ["GET"], guarded(metadata.of_provider))
     _add_command_line(context, add)
-    _add_inside(context, add)
+    _add_framed(context, (*_OWN_PAGES, *more_pages), add)
     add("/console/sign-out", ["POST"], guarded(sign_out.post))
 
     async def static(name: str) -> Response:
@@ -200,10 +167,12 @@ def _add_command_line(
     add(token_endpoint.PATH, ["POST"], TokenEndpoint(context).answer)
 
 
-def _add_inside(
-    context: ConsoleContext, add: Callable[[str, list[str], object], None]
+def _add_framed(
+    context: ConsoleContext,
+    all_pages: Iterable[FramedPagesOf],
+    add: Callable[[str, list[str], object], None],
 ) -> None:
     frame = PageFrame(context)
-    for pages in _INSIDE:
+    for pages in all_pages:
         for path, methods, handler in pages(frame).routes():
             add(path, methods, context.pages.guarded(frame.framed(handler)))

@@ -7,7 +7,7 @@ already has a password, even one that she chose herself, it is kept.
 import os
 from pathlib import Path
 
-from broker.console.admin.new_password import new_password
+from broker.administration.new_password import new_password
 from broker.demo.people import ACCOUNT, CONSOLE_USER
 from broker.identities.login_profiles import (
     PreparedPassword,

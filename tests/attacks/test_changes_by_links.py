@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.console.admin.visit import Visit
+from broker.console.visit import Visit
 from tests.support.administrator import Administrator, enter, grant
 from tests.support.signin import ACCOUNT, OTHER, SignInWorld, open_world, provider_arn
 

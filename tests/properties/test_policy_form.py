@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import html
 
-from broker.console.admin.policy_editor import (
+from broker.administration.policy_editor import (
     EditorView,
     PolicyEditor,
     apply_command,

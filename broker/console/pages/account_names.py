@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from broker.console.admin.visit import Visit, visited
 from broker.console.context import SIGN_IN
 from broker.console.page_frame import PageFrame, Route
 from broker.console.pages.switchable_roles import SwitchableRoles
+from broker.console.visit import Visit, visited
 from broker.model.arn import Arn
 
 HERE = "accounts"

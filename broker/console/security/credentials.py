@@ -5,8 +5,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.console.admin.visit import go
 from broker.console.security.own import HOME, SERVICES, OwnCredentials
+from broker.console.visit import go
 from broker.errors import BrokerError, NoSuchEntity, ServiceUnavailable
 
 NEW_KEY = "/console/security/access-keys/new"

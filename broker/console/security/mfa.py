@@ -5,9 +5,9 @@ import re
 
 from starlette.responses import Response
 
-from broker.console.admin.visit import Visit, go
 from broker.console.security.overview import device_kind
 from broker.console.security.own import HOME, OwnCredentials
+from broker.console.visit import Visit, go
 from broker.errors import (
     AccessDenied,
     BrokerError,

@@ -6,9 +6,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.console.admin.visit import Visit, visited
 from broker.console.page_frame import PageFrame
 from broker.console.rendering import Handler
+from broker.console.visit import Visit, visited
 from broker.errors import AccessDenied
 from broker.model.principal import PrincipalType
 

@@ -3,8 +3,8 @@
 from starlette.responses import Response
 
 from broker.actions.signin.passkeys import NO_PARTY
-from broker.console.admin.visit import go
 from broker.console.security.own import HOME, OwnCredentials
+from broker.console.visit import go
 from broker.errors import AccessDenied, BrokerError, ServiceUnavailable
 from broker.protocols.webauthn import find_relying_party
 

@@ -2,8 +2,8 @@
 
 from starlette.responses import Response
 
-from broker.console.admin.visit import go
 from broker.console.security.own import HOME, OwnCredentials
+from broker.console.visit import go
 from broker.errors import BrokerError, ServiceUnavailable
 from broker.identities.password_policy import requirements
 

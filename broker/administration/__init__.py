@@ -1,0 +1,1 @@
+"""The console's pages for administrators of an account: each acts through IAM's actions."""

@@ -1,0 +1,207 @@
+"""*Account settings*: alias, password policy, STS, outbound federation, quotas."""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.administration.password_rules import RULES, policy_sentences, read_policy
+from broker.administration.reading import PageReader
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import OK, Visit, go, visited
+from broker.errors import BrokerError, FeatureDisabled, ValidationError
+from broker.identities.account_options import ALWAYS_ON, root_manager
+
+SETTINGS = "/console/settings"
+PASSWORDS = "/console/settings/passwords"
+HERE = "settings"
+
+REGIONS = (
+    *("us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "ca-west-1"),
+    *("mx-central-1", "sa-east-1"),
+    *("eu-central-1", "eu-central-2", "eu-north-1", "eu-south-1", "eu-south-2"),
+    *("eu-west-1", "eu-west-2", "eu-west-3"),
+    *("ap-east-1", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3"),
+    *("ap-south-1", "ap-south-2", "ap-southeast-1", "ap-southeast-2"),
+    *("ap-southeast-3", "ap-southeast-4", "ap-southeast-5", "ap-southeast-7"),
+    *("af-south-1", "il-central-1", "me-central-1", "me-south-1"),
+)
+"""AWS's commercial regions; any other can be switched on or off by name."""
+
+_QUOTAS = (
+    ("Users", "Users", "UsersQuota"),
+    ("Groups", "Groups", "GroupsQuota"),
+    ("Roles", "Roles", "RolesQuota"),
+    ("Customer managed policies", "Policies", "PoliciesQuota"),
+    ("Policy versions in use", "PolicyVersionsInUse", "PolicyVersionsInUseQuota"),
+    ("Instance profiles", "InstanceProfiles", "InstanceProfilesQuota"),
+    ("Server certificates", "ServerCertificates", "ServerCertificatesQuota"),
+    ("Groups a user", "", "GroupsPerUserQuota"),
+    ("Attached policies a user", "", "AttachedPoliciesPerUserQuota"),
+    ("Attached policies a group", "", "AttachedPoliciesPerGroupQuota"),
+    ("Attached policies a role", "", "AttachedPoliciesPerRoleQuota"),
+    ("Access keys a user", "", "AccessKeysPerUserQuota"),
+    ("Versions a policy", "", "VersionsPerPolicyQuota"),
+    ("Characters of a policy", "", "PolicySizeQuota"),
+    ("Characters of a trust policy", "", "AssumeRolePolicySizeQuota"),
+)
+_REGION = re.compile(r"[a-z0-9-]{1,64}")
+
+
+class AccountSettings:
+    """The settings page, and the password policy's form."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+
+    def routes(self) -> Iterable[Route]:
+        """Their routes."""
+        both = ["GET", "POST"]
+        return (
+            (SETTINGS, both, visited(self._frame, HERE, self.page)),
+            (PASSWORDS, both, visited(self._frame, HERE, self.passwords)),
+        )
+
+    async def page(self, visit: Visit) -> Response:
+        """``/console/settings``: a POST changes one setting."""
+        problem, status = "", OK
+        if visit.posted:
+            try:
+                operation = _OPERATIONS.get(visit.text("do"))
+                if operation is None:
+                    raise ValidationError("Unknown operation.")
+                await operation(visit)
+                return go(SETTINGS)
+            except BrokerError as error:
+                problem, status = error.words, error.status
+        reader = PageReader(visit)
+        policy = await reader.iam("GetAccountPasswordPolicy")
+        untold = bool(reader.refused) and policy is None
+        aliases = await reader.iam("ListAccountAliases")
+        regions = await reader.iam("ListSTSRegionalEndpointsStatus")
+        summary = (await reader.iam("GetAccountSummary") or {}).get("SummaryMap")
+        return await visit.show(
+            "admin/settings.html",
+            HERE,
+            status,
+            problem=problem,
+            refused=reader.refused,
+            aliases=aliases and aliases["AccountAliases"],
+            typed_alias=visit.text("alias")[:128],
+            rules=[]
+            if untold
+            else policy_sentences(policy and policy["PasswordPolicy"]),
+            has_policy=policy is not None,
+            regions=_region_rows(regions),
+            always_on=ALWAYS_ON,
+            issuer=await _issuer(reader),
+            summary=summary,
+            root_manager=await self._root_manager(visit) if summary else "",
+            quotas=_quota_rows(summary),
+        )
+
+    async def _root_manager(self, visit: Visit) -> str:
+        """The account that may perform root tasks in this one."""
+        fresh = self._frame.context.deps.fresh
+        account = await fresh.find_account(visit.who.session.account)
+        return "" if account is None else root_manager(account)
+
+    async def passwords(self, visit: Visit) -> Response:
+        """``/console/settings/passwords``: the form; a POST saves or deletes it."""
+        problem, status = "", OK
+        if visit.posted:
+            try:
+                if visit.text("do") == "default":
+                    await visit.iam("DeleteAccountPasswordPolicy")
+                else:
+                    await visit.iam("UpdateAccountPasswordPolicy", **read_policy(visit))
+                return go(SETTINGS)
+            except BrokerError as error:
+                problem, status = error.words, error.status
+        policy = await PageReader(visit).iam("GetAccountPasswordPolicy")
+        kept: Mapping[str, Any] = {} if policy is None else policy["PasswordPolicy"]
+        return await visit.show(
+            "admin/settings_passwords.html",
+            HERE,
+            status,
+            problem=problem,
+            rules=RULES,
+            has_policy=policy is not None,
+            typed={
+                rule.member: visit.text(rule.member)[:8]
+                if problem
+                else kept.get(rule.member, "")
+                for rule in RULES
+            },
+        )
+
+
+async def _issuer(reader: PageReader) -> str | None:
+    """The issuer's URL; empty when outbound federation is off, None if not visible."""
+    try:
+        info = await reader.iam("GetOutboundWebIdentityFederationInfo")
+    except FeatureDisabled:
+        return ""
+    return None if info is None else info["IssuerIdentifier"]
+
+
+def _region_rows(answer: Mapping[str, Any] | None) -> list[tuple[str, bool]] | None:
+    """Each region and whether STS is active in it; None if not visible."""
+    if answer is None:
+        return None
+    off = answer["Disabled"]
+    known = [*REGIONS, *sorted(off - set(REGIONS))]
+    return [(region, region not in off) for region in known]
+
+
+def _quota_rows(summary: Mapping[str, int] | None) -> list[tuple[str, int | None, int]]:
+    if summary is None:
+        return []
+    return [
+        (label, summary.get(count), summary[quota])
+        for label, count, quota in _QUOTAS
+        if quota in summary
+    ]
+
+
+async def _make_alias(visit: Visit) -> None:
+    await visit.iam("CreateAccountAlias", AccountAlias=visit.text("alias"))
+
+
+async def _drop_alias(visit: Visit) -> None:
+    await visit.iam("DeleteAccountAlias", AccountAlias=visit.text("alias"))
+
+
+async def _switch_region(visit: Visit) -> None:
+    region = visit.text("region")
+    if not _REGION.fullmatch(region):
+        raise ValidationError("Write a region such as eu-central-1.")
+    await visit.iam(
+        "SetSTSRegionalEndpointStatus",
+        Region=region,
+        Active=visit.text("do") == "region-on",
+    )
+
+
+async def _token_version(visit: Visit) -> None:
+    await visit.iam(
+        "SetSecurityTokenServicePreferences",
+        GlobalEndpointTokenVersion=visit.text("version"),
+    )
+
+
+async def _outbound(visit: Visit) -> None:
+    verb = "Enable" if visit.text("do") == "outbound-on" else "Disable"
+    await visit.iam(f"{verb}OutboundWebIdentityFederation")
+
+
+_OPERATIONS: Mapping[str, Callable[[Visit], Awaitable[None]]] = {
+    "make-alias": _make_alias,
+    "drop-alias": _drop_alias,
+    "region-on": _switch_region,
+    "region-off": _switch_region,
+    "token-version": _token_version,
+    "outbound-on": _outbound,
+    "outbound-off": _outbound,
+}

@@ -1,0 +1,195 @@
+"""*Credential report*: every user's credentials, with their ages and warnings."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from starlette.responses import Response
+
+from broker.administration.reading import OLD_DAYS, days_since, read_start
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import OK, Visit, address, go, visited
+from broker.errors import BrokerError, ReportExpired, ReportNotPresent
+from broker.identities.credential_report import ROOT, VALID_FOR
+
+REPORT = "/console/credential-report"
+DOWNLOAD = "/console/credential-report/download"
+HERE = "credential-report"
+_ROWS = 50
+_UNUSED = timedelta(days=OLD_DAYS)
+_ABSENT = frozenset({"N/A", "no_information", "not_supported", ""})
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialReportKey:
+    """One of a user's two access keys."""
+
+    active: bool
+    days: int
+    last_used: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialReportRow:
+    """A parsed line of the report; ``warnings`` are ours."""
+
+    user: str
+    is_root: bool
+    created_at: datetime | None
+    password: bool
+    password_used: datetime | None
+    password_days: int | None
+    mfa: bool
+    keys: tuple[CredentialReportKey, ...]
+    warnings: tuple[str, ...]
+
+
+class CredentialReport:
+    """The page and the CSV download."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+
+    def routes(self) -> Iterable[Route]:
+        """Their routes."""
+        return (
+            (REPORT, ["GET", "POST"], visited(self._frame, HERE, self.page)),
+            (DOWNLOAD, ["GET"], visited(self._frame, HERE, self.download)),
+        )
+
+    async def page(self, visit: Visit) -> Response:
+        """``/console/credential-report``: a POST generates it, GET shows the last."""
+        problem, status = "", OK
+        if visit.posted:
+            try:
+                await visit.iam("GenerateCredentialReport")
+                return go(REPORT)
+            except BrokerError as error:
+                problem, status = error.words, error.status
+        try:
+            report = await visit.iam("GetCredentialReport")
+        except (ReportNotPresent, ReportExpired) as error:
+            return await visit.show(
+                "admin/credential_report.html",
+                HERE,
+                status,
+                problem=problem,
+                rows=None,
+                expired=isinstance(error, ReportExpired),
+                hours=_hours(),
+            )
+        now = self._frame.context.deps.clock.now()
+        rows = read_report(report["Content"].decode(), now)
+        wanted = visit.text("q")[:128]
+        only = visit.is_checked("only")
+        shown = [
+            row
+            for row in rows
+            if wanted.lower() in row.user.lower() and (row.warnings or not only)
+        ]
+        start, more = read_start(visit.text("from")), ""
+        if start + _ROWS < len(shown):
+            more = address(
+                REPORT,
+                q=wanted,
+                only="yes" if only else "",
+                **{"from": str(start + _ROWS)},
+            )
+        return await visit.show(
+            "admin/credential_report.html",
+            HERE,
+            status,
+            problem=problem,
+            rows=shown[start : start + _ROWS],
+            made_at=report["GeneratedTime"],
+            users=len(rows) - 1,
+            with_warnings=sum(bool(row.warnings) for row in rows),
+            wanted=wanted,
+            only=only,
+            begun=start > 0,
+            more=more,
+            hours=_hours(),
+            old_days=OLD_DAYS,
+        )
+
+    async def download(self, visit: Visit) -> Response:
+        """``GET …/download``: the CSV as the API returns it."""
+        report = await visit.iam("GetCredentialReport")
+        day = report["GeneratedTime"].strftime("%Y-%m-%d")
+        name = f"credential-report-{visit.who.session.account}-{day}.csv"
+        return Response(
+            report["Content"],
+            media_type="text/csv; charset=utf-8",
+            headers={
+                "cache-control": "no-store",
+                "content-disposition": f'attachment; filename="{name}"',
+            },
+        )
+
+
+def read_report(text: str, now: datetime) -> list[CredentialReportRow]:
+    """Parse a report into rows with warnings; the root user's is first."""
+    return [_row(line, now) for line in csv.DictReader(io.StringIO(text))]
+
+
+def _row(line: Mapping[str, str], now: datetime) -> CredentialReportRow:
+    is_root = line["user"] == ROOT
+    changed = _moment(line["password_last_changed"])
+    row = CredentialReportRow(
+        user=line["user"],
+        is_root=is_root,
+        created_at=_moment(line["user_creation_time"]),
+        password=_flag(line["password_enabled"]),
+        password_used=_moment(line["password_last_used"]),
+        password_days=None if changed is None else days_since(changed, now),
+        mfa=_flag(line["mfa_active"]),
+        keys=tuple(_keys(line, now)),
+        warnings=(),
+    )
+    return replace(row, warnings=tuple(_warnings(row, changed, now)))
+
+
+def _keys(line: Mapping[str, str], now: datetime) -> Iterable[CredentialReportKey]:
+    for number in (1, 2):
+        made = _moment(line[f"access_key_{number}_last_rotated"])
+        if made is not None:
+            yield CredentialReportKey(
+                _flag(line[f"access_key_{number}_active"]),
+                days_since(made, now),
+                _moment(line[f"access_key_{number}_last_used_date"]),
+            )
+
+
+def _warnings(
+    row: CredentialReportRow, changed: datetime | None, now: datetime
+) -> Iterable[str]:
+    active = [key for key in row.keys if key.active]
+    if row.is_root and active:
+        yield "The root user has an access key"
+    if row.password and not row.mfa:
+        yield "Password without MFA"
+    if row.password:
+        last = row.password_used or changed
+        if last is not None and now - last >= _UNUSED:
+            yield f"Password not used for {days_since(last, now)} days"
+    for key in active:
+        if key.days >= OLD_DAYS:
+            yield f"Key is {key.days} days old"
+        if key.last_used is None and key.days >= OLD_DAYS:
+            yield "Key was never used"
+        elif key.last_used is not None and now - key.last_used >= _UNUSED:
+            yield f"Key not used for {days_since(key.last_used, now)} days"
+
+
+def _flag(cell: str) -> bool:
+    return cell == "true"
+
+
+def _moment(cell: str) -> datetime | None:
+    return None if cell in _ABSENT else datetime.fromisoformat(cell)
+
+
+def _hours() -> int:
+    return int(VALID_FOR / timedelta(hours=1))

@@ -1,0 +1,230 @@
+"""Editing the policies embedded in their owner: inline policies and trust policies.
+
+They have no versions, so the editor carries the hash of the text it started from, and
+the transaction that replaces the text compares it first.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.responses import Response
+
+from broker.actions.action import Call
+from broker.administration.policy_editor import (
+    DO,
+    SAVE,
+    PolicyEditor,
+    apply_command,
+    begin,
+    begin_empty,
+    content_hash,
+    format_text,
+    read_editor,
+)
+from broker.administration.role_page import ONE as ROLE
+from broker.administration.trust_words import TrustLine, trust_lines
+from broker.console.context import Precondition
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import OK, Visit, address, go, visited
+from broker.errors import (
+    BrokerError,
+    ConcurrentModification,
+    NoSuchEntity,
+    ServiceUnavailable,
+    ValidationError,
+)
+from broker.identities.groups import require_group
+from broker.identities.owners import Owner, owner_id
+from broker.identities.roles import require_role
+from broker.identities.trust import shown_trust_policies
+from broker.identities.users import require_user
+from broker.model.account import AccountId
+from broker.policy import PolicyKind
+from broker.stores.directory.port import DirectoryReader
+
+TRUST = "/console/roles/trust"
+INLINE = "/console/inline"
+_BAD_REQUEST = 400
+_OWNERS = {"role": "Role", "user": "User", "group": "Group"}
+_PAGES = {
+    "role": ROLE,
+    "user": "/console/users/permissions",
+    "group": "/console/groups/permissions",
+}
+_Require = Callable[[DirectoryReader, AccountId, str], Awaitable[Owner]]
+_REQUIRE: Mapping[str, _Require] = {
+    "role": require_role,
+    "user": require_user,
+    "group": require_group,
+}
+
+
+class EmbeddedPolicies:
+    """The editors of inline and trust policies."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+
+    def routes(self) -> Iterable[Route]:
+        """Their routes."""
+        return (
+            (TRUST, ["GET", "POST"], visited(self._frame, "roles", _trust, long=True)),
+            (INLINE, ["GET", "POST"], visited(self._frame, "", _inline, long=True)),
+        )
+
+
+async def _trust(visit: Visit) -> Response:
+    name = visit.text("name")[:128]
+    text = await _trust_text(visit, name)
+    editor = read_editor(visit.posted_form, PolicyKind.TRUST)
+    status, conflict = OK, ""
+    if editor is None:
+        editor = begin(format_text(text), PolicyKind.TRUST, content_hash(text))
+    elif visit.text(DO) == SAVE:
+        editor = editor.checked()
+        status = _BAD_REQUEST
+        if editor.problem is None:
+            try:
+                await visit.iam_if(
+                    _trust_is(name, editor.base),
+                    "UpdateAssumeRolePolicy",
+                    RoleName=name,
+                    PolicyDocument=editor.policy(),
+                )
+                return go(ROLE, name=name)
+            except ServiceUnavailable:
+                raise
+            except ConcurrentModification as error:
+                text = await _trust_text(visit, name)
+                status, conflict = error.status, format_text(text)
+                editor = editor.rebased(content_hash(text))
+            except BrokerError as error:
+                editor, status = editor.refused(error), error.status
+    else:
+        editor = apply_command(editor, visit.form)
+    return await visit.show(
+        "admin/embedded_policy.html",
+        "roles",
+        status,
+        editor=editor,
+        action=address(TRUST, name=name),
+        title=f"Trust policy of {name}",
+        back=address(ROLE, name=name),
+        back_label=name,
+        conflict=conflict,
+        policy_name=None,
+        lines=_lines(editor, visit),
+    )
+
+
+async def _inline(visit: Visit) -> Response:
+    kind, owner = visit.text("kind"), visit.text("name")[:128]
+    noun = _OWNERS.get(kind)
+    if noun is None:
+        raise ValidationError("The kind (role, user or group) is missing.")
+    policy = visit.text("policy")[:128]
+    editor = read_editor(visit.posted_form, PolicyKind.IDENTITY)
+    status, conflict = OK, ""
+    if editor is None:
+        editor = await _begin_inline(visit, noun, owner, policy)
+    elif visit.text(DO) == SAVE:
+        editor = editor.checked()
+        status = _BAD_REQUEST
+        if editor.problem is None:
+            try:
+                await visit.iam_if(
+                    _inline_is(kind, owner, policy, editor.base),
+                    f"Put{noun}Policy",
+                    PolicyName=policy,
+                    PolicyDocument=editor.policy(),
+                    **{f"{noun}Name": owner},
+                )
+                return go(_PAGES[kind], name=owner)
+            except ServiceUnavailable:
+                raise
+            except ConcurrentModification as error:
+                text = await _inline_text(visit, noun, owner, policy)
+                status, conflict = error.status, format_text(text) or "It was deleted."
+                editor = editor.rebased(content_hash(text) if text else "")
+            except BrokerError as error:
+                editor, status = editor.refused(error), error.status
+    else:
+        editor = apply_command(editor, visit.form)
+    return await visit.show(
+        "admin/embedded_policy.html",
+        f"{kind}s",
+        status,
+        editor=editor,
+        action=INLINE,
+        title=f"Policy of the {kind} {owner}",
+        back=address(_PAGES[kind], name=owner),
+        back_label=owner,
+        conflict=conflict,
+        policy_name=policy,
+        lines=(),
+        kind=kind,
+        owner=owner,
+    )
+
+
+async def _begin_inline(
+    visit: Visit, noun: str, owner: str, policy: str
+) -> PolicyEditor:
+    if not policy:
+        return begin_empty(PolicyKind.IDENTITY)
+    text = await _inline_text(visit, noun, owner, policy)
+    if not text:
+        raise NoSuchEntity(f"{owner} has no policy {policy}.")
+    return begin(format_text(text), PolicyKind.IDENTITY, content_hash(text))
+
+
+async def _inline_text(visit: Visit, noun: str, owner: str, policy: str) -> str:
+    """Read the stored text; empty when there is none."""
+    try:
+        found = await visit.iam(
+            f"Get{noun}Policy", PolicyName=policy, **{f"{noun}Name": owner}
+        )
+    except NoSuchEntity:
+        return ""
+    return unquote(found["PolicyDocument"])
+
+
+async def _trust_text(visit: Visit, name: str) -> str:
+    role: Mapping[str, Any] = (await visit.iam("GetRole", RoleName=name))["Role"]
+    return unquote(role["AssumeRolePolicyDocument"])
+
+
+def _trust_is(name: str, base: str) -> Precondition:
+    async def check(call: Call) -> None:
+        role = await require_role(call.change, call.account, name)
+        (shown,) = await shown_trust_policies(call.change, [role.trust_policy])
+        _require_same(shown, base)
+
+    return check
+
+
+def _inline_is(kind: str, owner: str, policy: str, base: str) -> Precondition:
+    async def check(call: Call) -> None:
+        holder = await _REQUIRE[kind](call.change, call.account, owner)
+        listed = await call.change.list_inline_policies(call.account, owner_id(holder))
+        text = next(
+            (p.document for p in listed if p.name.lower() == policy.lower()), ""
+        )
+        _require_same(text, base)
+
+    return check
+
+
+def _require_same(text: str, base: str) -> None:
+    if (content_hash(text) if text else "") != base:
+        raise ConcurrentModification(
+            "Someone else changed this policy after you started editing."
+        )
+
+
+def _lines(editor: PolicyEditor, visit: Visit) -> tuple[TrustLine, ...]:
+    document = editor.check().document
+    if document is None:
+        return ()
+    return trust_lines(document, visit.who.session.account)

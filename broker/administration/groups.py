@@ -1,0 +1,190 @@
+"""*Groups*: list, create, change members, rename and delete."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.administration.reading import list_all, read_start
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import OK, Visit, address, go, visited
+from broker.errors import BrokerError, DeleteConflict, ValidationError
+
+GROUPS = "/console/groups"
+NEW = "/console/groups/new"
+GROUP = "/console/groups/group"
+DELETE = "/console/groups/delete"
+HERE = "groups"
+_ROWS = 25
+_NAME_MAX = 128
+_NAMED_MAX = 100
+_AT_ONCE = 200
+"""Members that one request removes, to bound its duration."""
+
+
+class Groups:
+    """The pages of groups, except for their policies."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+
+    def routes(self) -> Iterable[Route]:
+        """Their routes."""
+        both = ["GET", "POST"]
+        return (
+            (GROUPS, ["GET"], visited(self._frame, HERE, self.page)),
+            (NEW, both, visited(self._frame, HERE, self.new)),
+            (GROUP, both, visited(self._frame, HERE, self.group)),
+            (DELETE, both, visited(self._frame, HERE, self.delete)),
+        )
+
+    async def page(self, visit: Visit) -> Response:
+        """``GET /console/groups``; an account has few enough to filter them here."""
+        wanted, start = visit.text("q")[:_NAME_MAX], read_start(visit.text("from"))
+        groups = [
+            group
+            for group in await list_all(visit, "ListGroups", "Groups")
+            if wanted.lower() in f"{group['Path']}{group['GroupName']}".lower()
+        ]
+        more = ""
+        if start + _ROWS < len(groups):
+            more = address(GROUPS, q=wanted, **{"from": str(start + _ROWS)})
+        return await visit.show(
+            "admin/groups.html",
+            HERE,
+            groups=groups[start : start + _ROWS],
+            wanted=wanted,
+            begun=start > 0,
+            more=more,
+        )
+
+    async def new(self, visit: Visit) -> Response:
+        """``/console/groups/new``: the form; a POST creates the group."""
+        problem, status = "", OK
+        if visit.posted:
+            try:
+                made = await visit.iam(
+                    "CreateGroup",
+                    GroupName=visit.text("name"),
+                    Path=visit.text("path") or None,
+                )
+                return go(GROUP, name=made["Group"]["GroupName"])
+            except BrokerError as error:
+                problem, status = error.words, error.status
+        return await visit.show(
+            "admin/group_new.html",
+            HERE,
+            status,
+            problem=problem,
+            name=visit.text("name")[:_NAME_MAX],
+            path=visit.text("path")[:512],
+        )
+
+    async def group(self, visit: Visit) -> Response:
+        """``/console/groups/group``: the members; a POST changes them or the name."""
+        name, problem, status = visit.form.require("name"), "", OK
+        if visit.posted:
+            try:
+                return await self._change(visit, name)
+            except BrokerError as error:
+                problem, status = error.words, error.status
+        answer = await visit.iam(
+            "GetGroup",
+            GroupName=name,
+            MaxItems=_ROWS,
+            Marker=visit.text("next") or None,
+        )
+        group, marker = answer["Group"], answer.get("Marker")
+        more = address(GROUP, name=group["GroupName"], next=marker or "")
+        renaming = problem and visit.text("do") == "rename"
+        return await visit.show(
+            "admin/group.html",
+            HERE,
+            status,
+            group=group,
+            tab="members",
+            problem=problem,
+            members=answer["Users"],
+            more=more if marker else "",
+            begun=bool(visit.text("next")),
+            typed=visit.text("users")[:2048] if problem else "",
+            new_name=visit.text("new_name") if renaming else group["GroupName"],
+            new_path=visit.text("new_path") if renaming else group["Path"],
+        )
+
+    async def delete(self, visit: Visit) -> Response:
+        """``/console/groups/delete``: GET asks for confirmation, POST deletes."""
+        name, problem, status = visit.form.require("name"), "", OK
+        group = (await visit.iam("GetGroup", GroupName=name, MaxItems=1))["Group"]
+        members = await list_all(visit, "GetGroup", "Users", GroupName=name)
+        attached, inline = await self._policies(visit, name)
+        if visit.posted:
+            try:
+                if visit.text("sure") != group["GroupName"]:
+                    raise ValidationError("Type the group's name to delete it.")
+                for one in members[:_AT_ONCE]:
+                    await visit.iam(
+                        "RemoveUserFromGroup", GroupName=name, UserName=one["UserName"]
+                    )
+                if len(members) > _AT_ONCE:
+                    raise ValidationError(
+                        f"{_AT_ONCE} members were removed. Delete again to continue."
+                    )
+                for one in attached:
+                    await visit.iam(
+                        "DetachGroupPolicy", GroupName=name, PolicyArn=one["PolicyArn"]
+                    )
+                for policy in inline:
+                    await visit.iam(
+                        "DeleteGroupPolicy", GroupName=name, PolicyName=policy
+                    )
+                await visit.iam("DeleteGroup", GroupName=name)
+                return go(GROUPS)
+            except DeleteConflict as error:
+                problem, status = f"{error.words} Reload this page.", error.status
+            except BrokerError as error:
+                problem, status = error.words, error.status
+        return await visit.show(
+            "admin/group_delete.html",
+            HERE,
+            status,
+            group=group,
+            problem=problem,
+            members=[one["UserName"] for one in members[:_NAMED_MAX]],
+            members_more=max(0, len(members) - _NAMED_MAX),
+            attached=[one["PolicyName"] for one in attached],
+            inline=inline,
+        )
+
+    async def _policies(self, visit: Visit, name: str) -> tuple[list[Any], list[Any]]:
+        return (
+            await list_all(
+                visit, "ListAttachedGroupPolicies", "AttachedPolicies", GroupName=name
+            ),
+            await list_all(visit, "ListGroupPolicies", "PolicyNames", GroupName=name),
+        )
+
+    async def _change(self, visit: Visit, name: str) -> Response:
+        match visit.text("do"):
+            case "add":
+                typed = visit.text("users").replace(",", " ").split()
+                if not typed:
+                    raise ValidationError("Enter the names of the users to add.")
+                for user in typed:
+                    await visit.iam("AddUserToGroup", GroupName=name, UserName=user)
+            case "out":
+                await visit.iam(
+                    "RemoveUserFromGroup", GroupName=name, UserName=visit.text("user")
+                )
+            case "rename":
+                new = visit.text("new_name")
+                await visit.iam(
+                    "UpdateGroup",
+                    GroupName=name,
+                    NewGroupName=new if new != name else None,
+                    NewPath=visit.text("new_path") or None,
+                )
+                return go(GROUP, name=new)
+            case _:
+                raise ValidationError("Unknown operation.")
+        return go(GROUP, name=name)

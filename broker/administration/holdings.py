@@ -1,0 +1,188 @@
+"""The policies of a user or group: attached, inline, and the permissions boundary.
+
+The same pages serve both; a group has no boundary. Inline policies are edited in
+`embedded_policies`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.administration.embedded_policies import INLINE
+from broker.administration.policies import is_for_services
+from broker.administration.reading import PageReader, list_all
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import OK, Visit, address, go, visited
+from broker.errors import BrokerError, ValidationError
+
+_FOUND_MAX = 30
+
+
+@dataclass(frozen=True, slots=True)
+class HolderKind:
+    """How a kind of owner is named in actions, paths and the menu."""
+
+    noun: str
+    here: str
+    has_boundary: bool
+
+    @property
+    def base(self) -> str:
+        """The path of its pages."""
+        return f"/console/{self.here}"
+
+    def parameter(self, name: str) -> dict[str, str]:
+        """The action parameter that names an owner."""
+        return {f"{self.noun}Name": name}
+
+
+USER = HolderKind("User", "users", has_boundary=True)
+GROUP = HolderKind("Group", "groups", has_boundary=False)
+
+
+class Holdings:
+    """The pages of users' and groups' policies."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._pages = [_HolderPages(frame, kind) for kind in (USER, GROUP)]
+
+    def routes(self) -> Iterable[Route]:
+        """Their routes."""
+        return [route for pages in self._pages for route in pages.routes()]
+
+
+class _HolderPages:
+    def __init__(self, frame: PageFrame, kind: HolderKind) -> None:
+        self._frame = frame
+        self._kind = kind
+        self.permissions = f"{kind.base}/permissions"
+        self.attach = f"{kind.base}/attach"
+        self.inline = address(INLINE, kind=kind.noun.lower())
+
+    def routes(self) -> Iterable[Route]:
+        here, frame = self._kind.here, self._frame
+        both = ["GET", "POST"]
+        return (
+            (self.permissions, both, visited(frame, here, self.page)),
+            (self.attach, both, visited(frame, here, self.choose)),
+        )
+
+    async def page(self, visit: Visit) -> Response:
+        """The owner's policies; a POST detaches or deletes one."""
+        kind, name = self._kind, visit.form.require("name")
+        problem, status = "", OK
+        if visit.posted:
+            try:
+                await self._do(visit, name)
+                return go(self.permissions, name=name)
+            except BrokerError as error:
+                problem, status = error.words, error.status
+        owner = await self._read(visit, name)
+        reader = PageReader(visit)
+        given = kind.parameter(name)
+        groups: list[Any] = []
+        if kind is USER:
+            groups = await reader.list_all("ListGroupsForUser", "Groups", **given)
+        return await visit.show(
+            "admin/holdings.html",
+            kind.here,
+            status,
+            kind=kind,
+            owner=owner,
+            name=owner[f"{kind.noun}Name"],
+            pages=self,
+            tab="permissions",
+            problem=problem,
+            attached=await reader.list_all(
+                f"ListAttached{kind.noun}Policies", "AttachedPolicies", **given
+            ),
+            inline=await reader.list_all(
+                f"List{kind.noun}Policies", "PolicyNames", **given
+            ),
+            boundary=owner.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
+            groups=[group["GroupName"] for group in groups],
+            refused=reader.refused,
+        )
+
+    async def choose(self, visit: Visit) -> Response:
+        """Search all policies; a POST attaches one or sets it as the boundary."""
+        kind, name = self._kind, visit.form.require("name")
+        wanted = visit.text("q")[:128]
+        as_boundary = kind.has_boundary and visit.text("as") == "boundary"
+        problem, status = "", OK
+        if visit.posted:
+            arn = visit.text("arn")
+            try:
+                if as_boundary:
+                    await visit.iam(
+                        f"Put{kind.noun}PermissionsBoundary",
+                        **kind.parameter(name),
+                        PermissionsBoundary=arn,
+                    )
+                else:
+                    await visit.iam(
+                        f"Attach{kind.noun}Policy",
+                        **kind.parameter(name),
+                        PolicyArn=arn,
+                    )
+                return go(self.permissions, name=name)
+            except BrokerError as error:
+                problem, status = error.words, error.status
+        owner = await self._read(visit, name)
+        policies = await list_all(visit, "ListPolicies", "Policies", Scope="All")
+        found = [
+            policy
+            for policy in policies
+            if wanted.lower() in policy["PolicyName"].lower()
+            and not is_for_services(policy)
+        ]
+        # An exact match first, then the account's own policies.
+        found.sort(
+            key=lambda p: (
+                p["PolicyName"].lower() != wanted.lower(),
+                ":iam::aws:" in p["Arn"],
+                p["PolicyName"].lower(),
+            )
+        )
+        return await visit.show(
+            "admin/holdings_attach.html",
+            kind.here,
+            status,
+            kind=kind,
+            owner=owner,
+            name=owner[f"{kind.noun}Name"],
+            pages=self,
+            problem=problem,
+            wanted=wanted,
+            as_boundary=as_boundary,
+            found=found[:_FOUND_MAX],
+            more=max(0, len(found) - _FOUND_MAX),
+        )
+
+    async def _read(self, visit: Visit, name: str) -> Mapping[str, Any]:
+        kind = self._kind
+        few = 1 if kind is GROUP else None
+        answer = await visit.iam(
+            f"Get{kind.noun}", **kind.parameter(name), MaxItems=few
+        )
+        found: Mapping[str, Any] = answer[kind.noun]
+        return found
+
+    async def _do(self, visit: Visit, name: str) -> None:
+        kind = self._kind
+        given = kind.parameter(name)
+        match visit.text("do"):
+            case "detach":
+                await visit.iam(
+                    f"Detach{kind.noun}Policy", **given, PolicyArn=visit.text("arn")
+                )
+            case "delete":
+                await visit.iam(
+                    f"Delete{kind.noun}Policy", **given, PolicyName=visit.text("policy")
+                )
+            case "unbound" if kind.has_boundary:
+                await visit.iam(f"Delete{kind.noun}PermissionsBoundary", **given)
+            case _:
+                raise ValidationError("Unknown operation.")

@@ -1,0 +1,106 @@
+"""*Last accessed*: the services that permissions cover, and when each was last used.
+
+Works for the ARN of a user, group, role or policy.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.administration.reading import PageReader
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import OK, Visit, address, go, visited
+from broker.errors import BrokerError, InvalidInput
+
+ACCESS = "/console/access"
+_ROWS = 50
+_ACTIONS_MAX = 8
+_POLICIES_MAX = 4
+_LABELS = {"user": "users", "group": "groups", "role": "roles", "policy": "policies"}
+
+
+class LastAccessed:
+    """The page of the report."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+
+    def routes(self) -> Iterable[Route]:
+        """Its route."""
+        return ((ACCESS, ["GET", "POST"], visited(self._frame, "", self.page)),)
+
+    async def page(self, visit: Visit) -> Response:
+        """``/console/access?arn=``: a POST generates a report; GET shows it by job id."""
+        arn, problem, status = visit.form.require("arn")[:2048], "", OK
+        kind, name = _subject(arn)
+        if visit.posted:
+            try:
+                made = await visit.iam(
+                    "GenerateServiceLastAccessedDetails",
+                    Arn=arn,
+                    Granularity="ACTION_LEVEL",
+                )
+                return go(ACCESS, arn=arn, job=made["JobId"])
+            except BrokerError as error:
+                problem, status = error.words, error.status
+        job = visit.text("job")
+        shown: dict[str, Any] = {"report": None, "granting": {}, "more": ""}
+        reader = PageReader(visit)
+        if job and not problem:
+            report = await visit.iam(
+                "GetServiceLastAccessedDetails",
+                JobId=job,
+                MaxItems=_ROWS,
+                Marker=visit.text("next") or None,
+            )
+            marker = report.get("Marker")
+            if marker:
+                shown["more"] = address(ACCESS, arn=arn, job=job, next=marker)
+            shown["report"] = report
+            if kind != "policy":
+                shown["granting"] = await _granting(reader, arn, report)
+        return await visit.show(
+            "admin/last_accessed.html",
+            _LABELS[kind],
+            status,
+            arn=arn,
+            kind=kind,
+            name=name,
+            problem=problem,
+            refused=reader.refused,
+            actions_max=_ACTIONS_MAX,
+            policies_max=_POLICIES_MAX,
+            tab="access",
+            **shown,
+        )
+
+
+def _subject(arn: str) -> tuple[str, str]:
+    """Parse the kind and name of an ARN.
+
+    Raises:
+        InvalidInput: It is not the ARN of a user, group, role or policy.
+    """
+    kind, _, rest = arn.rpartition(":")[2].partition("/")
+    if not arn.startswith("arn:") or kind not in _LABELS or not rest:
+        raise InvalidInput(f"{arn} is not a user, group, role or policy.")
+    return kind, rest.rpartition("/")[2]
+
+
+async def _granting(
+    reader: PageReader, arn: str, report: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """The names of the policies that grant each service on a page of the report."""
+    services = [one["ServiceNamespace"] for one in report["ServicesLastAccessed"]]
+    if not services:
+        return {}
+    answer = await reader.iam(
+        "ListPoliciesGrantingServiceAccess", Arn=arn, ServiceNamespaces=services
+    )
+    if answer is None:
+        return {}
+    return {
+        one["ServiceNamespace"]: [policy["PolicyName"] for policy in one["Policies"]]
+        for one in answer["PoliciesGrantingServiceAccess"]
+    }

@@ -1,0 +1,198 @@
+"""*Policies*: the list of managed policies, and the page of one policy."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.responses import Response
+
+from broker.administration.listing import list_page, read_part
+from broker.administration.policy_editor import format_text
+from broker.administration.tag_lines import read_tags
+from broker.catalogue import policy_summary
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import OK, Visit, address, go, visited
+from broker.errors import BrokerError, ServiceUnavailable, ValidationError
+from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, parse_policy
+
+HERE = "policies"
+LIST = "/console/policies"
+ONE = "/console/policies/policy"
+SUMMARY_ROWS_MAX = 40
+_SCOPES = {"own": "Local", "aws": "AWS"}
+_KINDS = {"user": "User", "group": "Group", "role": "Role"}
+_JSON_MAX = 16_000
+_STATEMENTS_MAX = 20
+_ENTITIES_MAX = 100
+
+
+class Policies:
+    """The list, and the page of one policy."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+
+    def routes(self) -> Iterable[Route]:
+        """Their routes."""
+        return (
+            (LIST, ["GET"], visited(self._frame, HERE, _list)),
+            (ONE, ["GET", "POST"], visited(self._frame, HERE, _one)),
+        )
+
+
+async def _list(visit: Visit) -> Response:
+    wanted = visit.text("q")[:128]
+    scope = visit.text("scope")
+    attached = visit.is_checked("attached")
+    listed = await list_page(
+        visit,
+        "ListPolicies",
+        "Policies",
+        name_matches(wanted, "PolicyName") if wanted else None,
+        Scope=_SCOPES.get(scope, "All"),
+        OnlyAttached=attached or None,
+    )
+    kept = {"q": wanted, "scope": scope, "attached": "1" if attached else ""}
+    more = address(LIST, **kept, marker=listed.marker) if listed.marker else ""
+    return await visit.show(
+        "admin/policies.html",
+        HERE,
+        rows=listed.rows,
+        wanted=wanted,
+        scope=scope,
+        attached=attached,
+        more=more,
+        is_aws=is_aws,
+    )
+
+
+async def _one(visit: Visit) -> Response:
+    arn = visit.text("arn")[:2048]
+    if not arn:
+        raise ValidationError("The policy's ARN is missing.")
+    problem, status = "", OK
+    if visit.posted:
+        try:
+            return await _act(visit, arn)
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            problem, status = error.words, error.status
+    policy = (await visit.iam("GetPolicy", PolicyArn=arn))["Policy"]
+    versions = await read_part(visit, "ListPolicyVersions", PolicyArn=arn)
+    chosen = visit.text("version")[:32] or policy["DefaultVersionId"]
+    version = await read_part(
+        visit, "GetPolicyVersion", PolicyArn=arn, VersionId=chosen
+    )
+    used = await read_part(
+        visit, "ListEntitiesForPolicy", PolicyArn=arn, MaxItems=_ENTITIES_MAX
+    )
+    text = unquote(version.found["PolicyVersion"]["Document"]) if version.found else ""
+    document = parse_stored(text)
+    rows = policy_summary([document]) if document else ()
+    return await visit.show(
+        "admin/policy.html",
+        HERE,
+        status,
+        policy=policy,
+        own=not is_aws(policy),
+        chosen=chosen,
+        version=version,
+        text=format_text(text)[:_JSON_MAX],
+        cut=len(text) > _JSON_MAX,
+        rows=rows[:SUMMARY_ROWS_MAX],
+        rows_more=max(0, len(rows) - SUMMARY_ROWS_MAX),
+        statements=document.statements[:_STATEMENTS_MAX] if document else (),
+        statements_more=(
+            max(0, len(document.statements) - _STATEMENTS_MAX) if document else 0
+        ),
+        versions=versions,
+        used=used,
+        holders=tuple(_holders(used.found or {})),
+        problem=problem,
+        typed={name: visit.text(name)[:256] for name in ("kind", "name", "tags")},
+    )
+
+
+async def _act(visit: Visit, arn: str) -> Response:
+    """Do what a button on the policy's page says."""
+    do = visit.text("do")
+    if do == "delete":
+        await _delete(visit, arn)
+        return go(LIST, scope="own")
+    if do == "set-default":
+        await visit.iam(
+            "SetDefaultPolicyVersion", PolicyArn=arn, VersionId=visit.text("version")
+        )
+    elif do == "delete-version":
+        await visit.iam(
+            "DeletePolicyVersion", PolicyArn=arn, VersionId=visit.text("version")
+        )
+    elif do in {"attach", "detach"}:
+        kind = _KINDS.get(visit.text("kind"))
+        if kind is None:
+            raise ValidationError("Choose a user, a group or a role.")
+        await visit.iam(
+            f"{do.capitalize()}{kind}Policy",
+            PolicyArn=arn,
+            **{f"{kind}Name": visit.text("name")},
+        )
+    elif do == "tag":
+        await visit.iam("TagPolicy", PolicyArn=arn, Tags=read_tags(visit.text("tags")))
+    elif do == "untag":
+        await visit.iam("UntagPolicy", PolicyArn=arn, TagKeys=[visit.text("key")])
+    else:
+        raise ValidationError("Unknown operation.")
+    return go(ONE, arn=arn)
+
+
+async def _delete(visit: Visit, arn: str) -> None:
+    """Delete a policy and its versions; keep them if it is in use."""
+    policy = (await visit.iam("GetPolicy", PolicyArn=arn))["Policy"]
+    if visit.text("sure") != policy["PolicyName"]:
+        raise ValidationError("Type the policy's name to delete it.")
+    in_use = policy["AttachmentCount"] or policy["PermissionsBoundaryUsageCount"]
+    if not in_use:
+        listed = await visit.iam("ListPolicyVersions", PolicyArn=arn)
+        for version in listed["Versions"]:
+            if not version["IsDefaultVersion"]:
+                await visit.iam(
+                    "DeletePolicyVersion",
+                    PolicyArn=arn,
+                    VersionId=version["VersionId"],
+                )
+    await visit.iam("DeletePolicy", PolicyArn=arn)
+
+
+def is_aws(policy: Mapping[str, Any]) -> bool:
+    """Whether a policy is AWS managed."""
+    return str(policy["Arn"]).split(":")[4] == "aws"
+
+
+def is_for_services(policy: Mapping[str, Any]) -> bool:
+    """Whether a policy is for service-linked roles only."""
+    return is_aws(policy) and str(policy["Path"]) == "/aws-service-role/"
+
+
+def name_matches(wanted: str, *members: str) -> Callable[[Mapping[str, Any]], bool]:
+    """Make a filter for rows that contain the text in a member, ignoring case."""
+    lowered = wanted.lower()
+
+    def matches(row: Mapping[str, Any]) -> bool:
+        return any(lowered in str(row.get(member, "")).lower() for member in members)
+
+    return matches
+
+
+def parse_stored(text: str) -> PolicyDocument | None:
+    """Parse a stored policy; None when today's grammar refuses it."""
+    try:
+        return parse_policy(text, PolicyKind.IDENTITY)
+    except PolicyRejected:
+        return None
+
+
+def _holders(found: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for kind, noun in _KINDS.items():
+        for holder in found.get(f"Policy{noun}s", ()):
+            yield kind, holder[f"{noun}Name"]

@@ -1,0 +1,119 @@
+"""Checking a policy text against its grammar: what is wrong, and where."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from broker.administration.policy_findings import PolicyAdvice, find_advice
+from broker.identities.documents import judged_document
+from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, policy_size
+from broker.policy.places import find_place, find_statement_index
+
+_AROUND = 2
+_WIDTH_MAX = 160
+
+
+@dataclass(frozen=True, slots=True)
+class ExcerptLine:
+    """A line around the error; ``marked`` is the part that is wrong."""
+
+    number: int
+    before: str
+    marked: str
+    after: str
+
+
+CHECKED_MAX = 30_000
+"""Non-white-space characters: three times the limit on a role's policies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """An error; line and column count from 1, and are 0 if the place is unknown.
+
+    ``start`` and ``end`` are offsets into the text in UTF-16 units, as in browsers.
+    """
+
+    message: str
+    line: int = 0
+    column: int = 0
+    statement: int | None = None
+    start: int = 0
+    end: int = 0
+    excerpt: tuple[ExcerptLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPolicy:
+    """A checked text: the document, or what is wrong with it."""
+
+    document: PolicyDocument | None
+    problem: Problem | None = None
+    findings: tuple[PolicyAdvice, ...] = ()
+
+
+Judge = Callable[[str, PolicyKind], PolicyDocument]
+"""Parses a policy, or raises `PolicyRejected`."""
+
+
+def check_text(
+    text: str, kind: PolicyKind, judge: Judge = judged_document
+) -> CheckedPolicy:
+    """Check a text against the grammar, and collect advice.
+
+    ``judge`` has the rules to apply; the default are those for storing a policy.
+    """
+    size = policy_size(text)
+    if size > CHECKED_MAX:
+        message = f"The policy has {size} characters; pages take {CHECKED_MAX}."
+        return CheckedPolicy(None, Problem(message=message))
+    try:
+        document = judge(text, kind)
+    except PolicyRejected as error:
+        return CheckedPolicy(None, place_problem(text, error))
+    return CheckedPolicy(document, None, find_advice(document))
+
+
+def place_problem(text: str, error: PolicyRejected) -> Problem:
+    """Locate an error in the text."""
+    span = find_place(text, error)
+    statement = find_statement_index(error)
+    if span is None:
+        return Problem(message=error.words, statement=statement)
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    first, last = span.start, span.end
+    end_column = last.column if last.line == first.line else len(lines[first.line - 1])
+    return Problem(
+        message=error.words,
+        line=first.line,
+        column=first.column,
+        statement=statement,
+        start=_offset(lines, first.line, first.column),
+        end=_offset(lines, last.line, last.column),
+        excerpt=_excerpt(lines, first.line, first.column, end_column),
+    )
+
+
+def _offset(lines: list[str], line: int, column: int) -> int:
+    before = "\n".join([*lines[: line - 1], lines[line - 1][: column - 1]])
+    # Browsers count UTF-16 units.
+    return len(before.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _excerpt(
+    lines: list[str], wrong: int, column: int, end_column: int
+) -> tuple[ExcerptLine, ...]:
+    first = max(1, wrong - _AROUND)
+    shown = []
+    for number in range(first, min(len(lines), wrong + _AROUND) + 1):
+        line = lines[number - 1]
+        if number != wrong:
+            shown.append(ExcerptLine(number, line[:_WIDTH_MAX], "", ""))
+            continue
+        skipped = max(0, column - 1 - _WIDTH_MAX // 2)
+        before = ("…" if skipped else "") + line[skipped : column - 1]
+        marked = line[column - 1 : max(end_column - 1, column)]
+        after = line[max(end_column - 1, column) :]
+        shown.append(
+            ExcerptLine(number, before, marked[:_WIDTH_MAX], after[: _WIDTH_MAX // 2])
+        )
+    return tuple(shown)

@@ -1,0 +1,214 @@
+"""Creating a managed policy, and a new version of one, in the policy editor."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.responses import Response
+
+from broker.actions.action import Call
+from broker.administration.policies import HERE, ONE, is_aws, is_for_services
+from broker.administration.policy_editor import (
+    DO,
+    SAVE,
+    PolicyEditor,
+    apply_command,
+    begin,
+    begin_empty,
+    format_text,
+    read_editor,
+)
+from broker.administration.reading import list_all
+from broker.administration.tag_lines import read_tags
+from broker.console.context import Precondition
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import OK, Visit, address, go, visited
+from broker.errors import (
+    BrokerError,
+    ConcurrentModification,
+    LimitExceeded,
+    ServiceUnavailable,
+    ValidationError,
+)
+from broker.identities.managed_policies import find_managed_policy
+from broker.policy import PolicyKind
+
+NEW = "/console/policies/new"
+EDIT = "/console/policies/edit"
+_BAD_REQUEST = 400
+_FIELDS = ("name", "path", "description", "tags")
+_TYPED_MAX = 8192
+_KIND = PolicyKind.IDENTITY
+
+
+class PolicyEditing:
+    """The two pages."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+
+    def routes(self) -> Iterable[Route]:
+        """Their routes."""
+        return (
+            (NEW, ["GET", "POST"], visited(self._frame, HERE, _new, long=True)),
+            (EDIT, ["GET", "POST"], visited(self._frame, HERE, _edit, long=True)),
+        )
+
+
+async def _new(visit: Visit) -> Response:
+    typed = {name: visit.text(name)[:_TYPED_MAX] for name in _FIELDS}
+    editor = _read_editor(visit)
+    status = OK
+    if editor is None:
+        editor = await _begin_new(visit)
+    elif visit.text(DO) == SAVE:
+        editor = editor.checked()
+        status = _BAD_REQUEST
+        if editor.problem is None:
+            try:
+                return await _create(visit, editor, typed)
+            except ServiceUnavailable:
+                raise
+            except BrokerError as error:
+                editor, status = editor.refused(error), error.status
+    else:
+        editor = apply_command(editor, visit.form)
+    return await visit.show(
+        "admin/policy_new.html",
+        HERE,
+        status,
+        editor=editor,
+        action=NEW,
+        typed=typed,
+    )
+
+
+async def _begin_new(visit: Visit) -> PolicyEditor:
+    """Start with an empty policy, or a copy of another."""
+    source = visit.text("from").strip()[:2048]
+    if source and not source.startswith("arn:"):
+        source = await _arn_of_aws(visit, source)
+    if not source:
+        return replace(begin_empty(_KIND), managed=True)
+    _, text = await _read_default(visit, source)
+    return replace(begin(format_text(text), _KIND), managed=True)
+
+
+async def _arn_of_aws(visit: Visit, name: str) -> str:
+    """Find an AWS managed policy by name, ignoring path and case.
+
+    Raises:
+        ValidationError: There is none.
+    """
+    for policy in await list_all(visit, "ListPolicies", "Policies", Scope="AWS"):
+        named = str(policy["PolicyName"]).lower() == name.lower()
+        if named and not is_for_services(policy):
+            return str(policy["Arn"])
+    raise ValidationError(f"There is no AWS managed policy {name[:128]} to copy.")
+
+
+def _read_editor(visit: Visit) -> PolicyEditor | None:
+    editor = read_editor(visit.posted_form, _KIND)
+    return None if editor is None else replace(editor, managed=True)
+
+
+async def _create(
+    visit: Visit, editor: PolicyEditor, typed: Mapping[str, str]
+) -> Response:
+    result = await visit.iam(
+        "CreatePolicy",
+        PolicyName=typed["name"],
+        Path=typed["path"] or None,
+        Description=typed["description"] or None,
+        PolicyDocument=editor.policy(),
+        Tags=read_tags(typed["tags"]) or None,
+    )
+    return go(ONE, arn=result["Policy"]["Arn"])
+
+
+async def _edit(visit: Visit) -> Response:
+    arn = visit.text("arn")[:2048]
+    editor = _read_editor(visit)
+    status, conflict, full = OK, "", False
+    policy, text = await _read_default(visit, arn)
+    if is_aws(policy):
+        raise ValidationError("AWS managed policies cannot be edited; copy it instead.")
+    in_force = policy["DefaultVersionId"]
+    if editor is None:
+        editor = begin(format_text(text), _KIND, in_force)
+        editor = replace(editor, managed=True)
+    elif visit.text(DO) == SAVE:
+        editor = editor.checked()
+        status = _BAD_REQUEST
+        if editor.problem is None:
+            try:
+                return await _save(visit, editor, arn)
+            except ServiceUnavailable:
+                raise
+            except ConcurrentModification as error:
+                policy, text = await _read_default(visit, arn)
+                in_force, status = policy["DefaultVersionId"], error.status
+                conflict, editor = format_text(text), editor.rebased(in_force)
+            except BrokerError as error:
+                full = isinstance(error, LimitExceeded)
+                editor, status = editor.refused(error), error.status
+    else:
+        editor = apply_command(editor, visit.form)
+    versions: list[Any] = []
+    if full:
+        listed = await visit.iam("ListPolicyVersions", PolicyArn=arn)
+        versions = [v for v in listed["Versions"] if not v["IsDefaultVersion"]]
+    return await visit.show(
+        "admin/policy_edit.html",
+        HERE,
+        status,
+        editor=editor,
+        action=address(EDIT, arn=arn),
+        policy=policy,
+        conflict=conflict,
+        in_force=in_force,
+        versions=versions,
+        # Browsers do not send an unchecked box, so GET needs the default.
+        default=visit.is_checked("default") or not visit.posted,
+    )
+
+
+async def _save(visit: Visit, editor: PolicyEditor, arn: str) -> Response:
+    dropped = visit.text("drop")
+    first = _still_default(arn, editor.base)
+    if dropped:
+        await visit.iam_if(
+            first, "DeletePolicyVersion", PolicyArn=arn, VersionId=dropped
+        )
+    await visit.iam_if(
+        first,
+        "CreatePolicyVersion",
+        PolicyArn=arn,
+        PolicyDocument=editor.policy(),
+        SetAsDefault=visit.is_checked("default"),
+    )
+    return go(ONE, arn=arn)
+
+
+def _still_default(arn: str, version_id: str) -> Precondition:
+    """Require that the default version is still the one the editing started from."""
+
+    async def check(call: Call) -> None:
+        policy = await find_managed_policy(call.change, call.account, arn)
+        if policy is not None and policy.default_version.version_id != version_id:
+            raise ConcurrentModification(
+                f"Version {policy.default_version.version_id} became the default after"
+                f" you started editing version {version_id}."
+            )
+
+    return check
+
+
+async def _read_default(visit: Visit, arn: str) -> tuple[Mapping[str, Any], str]:
+    """Read a policy and the text of its default version."""
+    policy = (await visit.iam("GetPolicy", PolicyArn=arn))["Policy"]
+    version = await visit.iam(
+        "GetPolicyVersion", PolicyArn=arn, VersionId=policy["DefaultVersionId"]
+    )
+    return policy, unquote(version["PolicyVersion"]["Document"])

@@ -1,0 +1,97 @@
+"""The texts of a principal's policies, by the names used in simulation results.
+
+They are read with the user's own permissions; a refusal ends the reading.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from broker.console.visit import Visit
+from broker.errors import AccessDenied, NoSuchEntity
+
+_TEXTS_MAX = 40
+_NOUNS = {"user": "User", "role": "Role", "group": "Group"}
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTexts:
+    """Policy texts by name; ``refused`` says which permission was missing."""
+
+    own: Mapping[str, str]
+    boundary: Mapping[str, str] = field(default_factory=dict)
+    refused: str = ""
+
+    @property
+    def found(self) -> dict[str, str]:
+        """The pages of *My security credentials*."""
+        return {**self.own, **self.boundary}
+
+
+async def read_texts(visit: Visit, kind: str, name: str) -> PolicyTexts:
+    """Read a principal's inline and attached policies, and those of a user's groups."""
+    own: dict[str, str] = {}
+    boundary: dict[str, str] = {}
+    try:
+        owners = [(kind, name)]
+        if kind == "user":
+            listed = await visit.iam("ListGroupsForUser", UserName=name)
+            owners += [("group", group["GroupName"]) for group in listed["Groups"]]
+        for one_kind, one_name in owners:
+            await _read_owner(visit, one_kind, one_name, own)
+        await _read_boundary(visit, kind, name, boundary)
+    except AccessDenied as error:
+        return PolicyTexts({}, refused=error.words)
+    return PolicyTexts(own, boundary)
+
+
+async def _read_owner(
+    visit: Visit, kind: str, name: str, found: dict[str, str]
+) -> None:
+    noun = _NOUNS[kind]
+    owner = {f"{noun}Name": name}
+    listed = await visit.iam(f"List{noun}Policies", **owner)
+    for policy in listed["PolicyNames"]:
+        if len(found) >= _TEXTS_MAX:
+            return
+        try:
+            read = await visit.iam(f"Get{noun}Policy", PolicyName=policy, **owner)
+        except NoSuchEntity:
+            continue
+        found[f"{kind}_{name}_{policy}"] = unquote(read["PolicyDocument"])
+    attached = await visit.iam(f"ListAttached{noun}Policies", **owner)
+    for entry in attached["AttachedPolicies"]:
+        if len(found) >= _TEXTS_MAX:
+            return
+        await _read_managed(visit, entry["PolicyArn"], found)
+
+
+async def _read_boundary(
+    visit: Visit, kind: str, name: str, found: dict[str, str]
+) -> None:
+    if kind == "group":
+        return
+    noun = _NOUNS[kind]
+    owner: Mapping[str, Any] = (await visit.iam(f"Get{noun}", **{f"{noun}Name": name}))[
+        noun
+    ]
+    boundary = owner.get("PermissionsBoundary")
+    if boundary:
+        await _read_managed(visit, boundary["PermissionsBoundaryArn"], found)
+
+
+async def _read_managed(visit: Visit, arn: str, found: dict[str, str]) -> None:
+    try:
+        policy = (await visit.iam("GetPolicy", PolicyArn=arn))["Policy"]
+        version = await visit.iam(
+            "GetPolicyVersion", PolicyArn=arn, VersionId=policy["DefaultVersionId"]
+        )
+    except NoSuchEntity:
+        return
+    found[policy["PolicyName"]] = unquote(version["PolicyVersion"]["Document"])
+
+
+def lowered(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The texts by lower-case name: IAM compares names ignoring case."""
+    return ((name.lower(), text) for name, text in texts.items())

@@ -1,0 +1,115 @@
+"""*Diagnose*: paste a response or token and see the result of each check.
+
+Nothing is minted, spent or stored, and the proof is not sent back to the browser.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from starlette.responses import Response
+
+from broker.actions.signin.identity_providers import MAX_PROOF_CHARACTERS
+from broker.administration import providers
+from broker.administration.proof_issuer import find_provider_arn
+from broker.administration.provider_page import expectations_of
+from broker.administration.providers import ProviderRow, find_rows
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import OK, Visit, visited
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    ServiceUnavailable,
+    ValidationError,
+)
+from broker.federation.diagnosis import State, is_good
+
+HERE = providers.HERE
+_CHOICES_MAX = 200
+_VALUES_MAX = 40
+_BAD_TIME = "Enter a time such as 2026-01-31T08:30, in UTC."
+
+
+class ProviderDiagnosis:
+    """The page."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+
+    def routes(self) -> Iterable[Route]:
+        """Its route."""
+        page = visited(self._frame, HERE, _page, long=True)
+        return ((providers.DIAGNOSE, ["GET", "POST"], page),)
+
+
+async def _page(visit: Visit) -> Response:
+    arn = visit.text("arn")[:2048]
+    at = visit.text("at")[:40]
+    found, problem, status = None, "", OK
+    choices = await _choices(visit)
+    if visit.posted:
+        try:
+            arn = arn or find_provider_arn(
+                visit.text("proof")[:MAX_PROOF_CHARACTERS],
+                visit.who.session.account,
+                choices,
+            )
+            found = await visit.perform(
+                "signin",
+                "DiagnoseProof",
+                ProviderArn=arn,
+                Proof=visit.text("proof"),
+                **_time(at),
+            )
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            problem, status = error.words, error.status
+    outcome = found["Outcome"] if found else None
+    return await visit.show(
+        "admin/provider_diagnose.html",
+        HERE,
+        status,
+        choices=choices,
+        arn=arn,
+        at=at,
+        problem=problem,
+        outcome=outcome,
+        good=outcome is not None and is_good(outcome.checks),
+        State=State,
+        setup=expectations_of(visit, found["Provider"]) if found else {},
+        values=_values(outcome.identity.context)
+        if outcome and outcome.identity
+        else (),
+    )
+
+
+def _time(text: str) -> dict[str, datetime]:
+    """The parameter for the time of evaluation; empty for now.
+
+    Raises:
+        ValidationError: The text is not a time.
+    """
+    if not text:
+        return {}
+    try:
+        found = datetime.fromisoformat(text)
+        return {"At": found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)}
+    except (ValueError, OverflowError) as error:
+        raise ValidationError(_BAD_TIME) from error
+
+
+async def _choices(visit: Visit) -> list[ProviderRow]:
+    """The providers to choose from; empty if they may not be listed."""
+    try:
+        rows, _ = await find_rows(visit)
+    except AccessDenied:
+        return []
+    return rows[:_CHOICES_MAX]
+
+
+def _values(context: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
+    """What the proof says, as condition keys for trust policies."""
+    return tuple(
+        (name, ", ".join(values)[:400])
+        for name, values in sorted(context.items())[:_VALUES_MAX]
+    )

@@ -1,0 +1,178 @@
+"""*Identity providers*: the list, with their health, and the forms for new ones."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND
+from broker.administration.reading import read_start
+from broker.administration.tag_lines import read_tags
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import OK, Visit, address, go, visited
+from broker.errors import AccessDenied, BrokerError, ServiceUnavailable
+from broker.federation.diagnosis import LASSO_ADVICE
+from broker.federation.provider_health import ProviderHealth
+
+HERE = "providers"
+LIST = "/console/providers"
+ONE = "/console/providers/provider"
+NEW_SAML = "/console/providers/new/saml"
+NEW_OIDC = "/console/providers/new/oidc"
+DIAGNOSE = "/console/providers/diagnose"
+
+ROWS = 50
+_LISTS = {
+    SAML_KIND: ("ListSAMLProviders", "SAMLProviderList"),
+    OIDC_KIND: ("ListOpenIDConnectProviders", "OpenIDConnectProviderList"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRow:
+    """A provider in the list; ``health`` is None if the user may not see it."""
+
+    arn: str
+    kind: str
+    name: str
+    health: ProviderHealth | None
+
+
+class Providers:
+    """The list, and the forms for SAML and OpenID Connect providers."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+
+    def routes(self) -> Iterable[Route]:
+        """Their routes."""
+        both = ["GET", "POST"]
+        return (
+            (LIST, ["GET"], visited(self._frame, HERE, _list)),
+            (NEW_SAML, both, visited(self._frame, HERE, _new_saml, long=True)),
+            (NEW_OIDC, both, visited(self._frame, HERE, _new_oidc)),
+        )
+
+
+async def find_rows(visit: Visit) -> tuple[list[ProviderRow], list[str]]:
+    """List the account's providers, and why some of them are not shown.
+
+    Raises:
+        AccessDenied: The user may list neither kind.
+    """
+    rows: list[ProviderRow] = []
+    refused: list[AccessDenied] = []
+    for kind, (action, member) in _LISTS.items():
+        try:
+            listed = (await visit.iam(action))[member]
+        except AccessDenied as error:
+            refused.append(error)
+            continue
+        healths = await _healths(visit, kind) if listed else {}
+        rows += (
+            ProviderRow(one["Arn"], kind, name_of(one["Arn"]), healths.get(one["Arn"]))
+            for one in listed
+        )
+    if len(refused) == len(_LISTS):
+        raise refused[0]
+    return rows, [error.words for error in refused]
+
+
+def name_of(arn: str) -> str:
+    """A provider's name, or its issuer without the scheme."""
+    return arn.partition("-provider/")[2]
+
+
+async def _healths(visit: Visit, kind: str) -> Mapping[str, ProviderHealth]:
+    try:
+        result = await visit.perform("signin", "ListProviderHealth", Kind=kind)
+    except AccessDenied:
+        # Listing providers does not imply reading them: show their names only.
+        return {}
+    return {provider.arn: health for provider, health in result["Providers"]}
+
+
+async def _list(visit: Visit) -> Response:
+    wanted = visit.text("q")[:128]
+    start = read_start(visit.text("start"))
+    rows, refused = await find_rows(visit)
+    fitting = [row for row in rows if wanted.lower() in row.name.lower()]
+    shown = fitting[start : start + ROWS]
+    more = start + ROWS if len(fitting) > start + ROWS else 0
+    return await visit.show(
+        "admin/providers.html",
+        HERE,
+        rows=shown,
+        wanted=wanted,
+        refused=refused,
+        without_health=any(row.health is None for row in shown),
+        more=address(LIST, q=wanted, start=str(more)) if more else "",
+    )
+
+
+async def _new_saml(visit: Visit) -> Response:
+    names = ("name", "metadata", "mode", "tags")
+    return await _new(visit, "admin/provider_new_saml.html", names, _create_saml)
+
+
+async def _create_saml(visit: Visit) -> str:
+    made = await visit.iam(
+        "CreateSAMLProvider",
+        Name=visit.text("name"),
+        SAMLMetadataDocument=visit.text("metadata"),
+        AssertionEncryptionMode=visit.text("mode") or None,
+        Tags=read_tags(visit.text("tags")) or None,
+    )
+    return str(made["SAMLProviderArn"])
+
+
+async def _new_oidc(visit: Visit) -> Response:
+    names = ("url", "clients", "thumbprints", "tags")
+    return await _new(visit, "admin/provider_new_oidc.html", names, _create_oidc)
+
+
+async def _create_oidc(visit: Visit) -> str:
+    made = await visit.iam(
+        "CreateOpenIDConnectProvider",
+        Url=visit.text("url"),
+        ClientIDList=lines(visit.text("clients")) or None,
+        ThumbprintList=lines(visit.text("thumbprints")) or None,
+        Tags=read_tags(visit.text("tags")) or None,
+    )
+    return str(made["OpenIDConnectProviderArn"])
+
+
+async def _new(
+    visit: Visit,
+    template: str,
+    names: Iterable[str],
+    create: Callable[[Visit], Awaitable[str]],
+) -> Response:
+    problem, status = "", OK
+    if visit.posted:
+        try:
+            return go(ONE, arn=await create(visit))
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            problem, status = describe_error(error), error.status
+    return await visit.show(
+        template,
+        HERE,
+        status,
+        problem=problem,
+        typed={name: visit.text(name) for name in names},
+        lasso=LASSO_ADVICE,
+    )
+
+
+def lines(text: str) -> list[str]:
+    """The non-blank lines of a field."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def describe_error(error: BrokerError) -> str:
+    """An error's text, with the detail if a document was refused."""
+    if error.code == "InvalidInput" and error.detail:
+        return f"{error.words} ({error.detail})"
+    return error.words

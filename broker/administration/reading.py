@@ -1,0 +1,83 @@
+"""Reading for a page: whole lists, and parts that may be refused."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from broker.console.visit import Visit
+from broker.errors import AccessDenied, NoSuchEntity
+
+_START = re.compile(r"[0-9]{1,6}", re.ASCII)
+_PAGES_MAX = 20
+_PAGE = 1000
+OLD_DAYS = 90
+"""The age in days from which an access key should be rotated."""
+
+
+class PageReader:
+    """Reads the parts of a page; ``refused`` has the reasons for those missing."""
+
+    def __init__(self, visit: Visit) -> None:
+        self._visit = visit
+        self.refused: list[str] = []
+
+    async def iam(self, action: str, **given: object) -> Mapping[str, Any] | None:
+        """An action's result; None when it is refused or nothing is found.
+
+        Raises:
+            BrokerError: The action failed for another reason.
+        """
+        try:
+            return await self._visit.iam(action, **given)
+        except AccessDenied as error:
+            self.refused.append(error.words)
+        except NoSuchEntity:
+            pass
+        return None
+
+    async def list_all(self, action: str, member: str, **given: object) -> list[Any]:
+        """A whole list; empty when it is refused.
+
+        Raises:
+            BrokerError: The action failed for another reason.
+        """
+        try:
+            return await list_all(self._visit, action, member, **given)
+        except AccessDenied as error:
+            self.refused.append(error.words)
+            return []
+
+
+async def list_all(
+    visit: Visit, action: str, member: str, **given: object
+) -> list[Any]:
+    """Read a whole list, up to ``_PAGES_MAX`` pages.
+
+    Raises:
+        BrokerError: The action failed.
+    """
+    found: list[Any] = []
+    marker: str | None = None
+    for _ in range(_PAGES_MAX):
+        answer = await visit.iam(action, **given, MaxItems=_PAGE, Marker=marker)
+        found += answer[member]
+        marker = answer.get("Marker")
+        if marker is None:
+            break
+    return found
+
+
+def days_since(at: datetime, now: datetime) -> int:
+    """Whole days, never negative."""
+    return max(0, (now - at).days)
+
+
+def read_start(text: str) -> int:
+    """Parse the offset of a list's page; 0 when it is not a number."""
+    return int(text) if _START.fullmatch(text) else 0
+
+
+def tag_lines(tags: list[dict[str, str]]) -> str:
+    """Tags as lines of ``key=value``."""
+    return "\n".join(f"{tag['Key']}={tag['Value']}" for tag in tags)

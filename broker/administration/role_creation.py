@@ -1,0 +1,211 @@
+"""*New role*: trusted entity, permissions and session duration."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.administration import roles
+from broker.administration.listing import read_part
+from broker.administration.policy_draft import pretty
+from broker.administration.policy_editor import (
+    DO,
+    SAVE,
+    PolicyEditor,
+    apply_command,
+    begin,
+    begin_empty,
+    read_editor,
+)
+from broker.administration.role_page import ONE, policy_arn, session_seconds
+from broker.administration.role_trust import TRUSTED, TrustForm, trust_statement
+from broker.administration.tag_lines import read_tags
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import OK, Visit, go, visited
+from broker.errors import BrokerError, ServiceUnavailable, ValidationError
+from broker.policy import PolicyKind
+
+NEW = "/console/roles/new"
+_BAD_REQUEST = 400
+_CUSTOM = "custom"
+_FIELDS = (
+    *("name", "path", "description", "minutes", "boundary", "tags", "policies"),
+    *("account", "external_id", "provider", "audience", "subject", "service"),
+    *("attribute", "value"),
+)
+_TYPED_MAX = 8192
+_OFFERED_MAX = 60
+_AWS = "arn:aws:iam::aws:policy"
+_COMMON = (
+    "AdministratorAccess",
+    "PowerUserAccess",
+    "ReadOnlyAccess",
+    "SecurityAudit",
+    "IAMFullAccess",
+    "IAMReadOnlyAccess",
+    "AmazonS3FullAccess",
+    "AmazonS3ReadOnlyAccess",
+    "AmazonEC2FullAccess",
+    "AmazonEC2ReadOnlyAccess",
+    "AmazonDynamoDBFullAccess",
+    "AmazonDynamoDBReadOnlyAccess",
+)
+"""AWS managed policies that the page offers; others can be typed."""
+
+_POLICIES_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An identity provider to choose from; ``label`` is its name."""
+
+    arn: str
+    label: str
+
+
+class RoleCreation:
+    """The page."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+
+    def routes(self) -> Iterable[Route]:
+        """Its route."""
+        page = visited(self._frame, roles.HERE, _new, long=True)
+        return ((NEW, ["GET", "POST"], page),)
+
+
+async def _new(visit: Visit) -> Response:
+    trusted = visit.text("for")
+    if trusted not in TRUSTED and trusted != _CUSTOM:
+        return await visit.show("admin/role_for.html", roles.HERE, new=NEW)
+    typed = _typed(visit, trusted)
+    chosen = visit.posted_form.values("chosen")[:_POLICIES_MAX]
+    editor = (
+        read_editor(visit.posted_form, PolicyKind.TRUST) if trusted == _CUSTOM else None
+    )
+    problem, status = "", OK
+    # A link may preselect the trusted entity, but nothing else.
+    do = visit.text(DO) if visit.posted else ""
+    try:
+        if do == "show-trust" and trusted != _CUSTOM:
+            editor = begin(_trust(visit, trusted, typed), PolicyKind.TRUST)
+            trusted = _CUSTOM
+        elif do == SAVE:
+            if editor is not None:
+                editor = editor.checked()
+            if editor is None or editor.problem is None:
+                text = editor.policy() if editor else _trust(visit, trusted, typed)
+                return await _create(visit, text, typed, chosen)
+            status = _BAD_REQUEST
+        elif editor is not None:
+            editor = apply_command(editor, visit.form)
+        elif trusted == _CUSTOM:
+            editor = begin_empty(PolicyKind.TRUST)
+    except ServiceUnavailable:
+        raise
+    except BrokerError as error:
+        problem, status = error.words, error.status
+    return await _show(
+        visit, status, trusted, editor, problem=problem, typed=typed, chosen=chosen
+    )
+
+
+def _typed(visit: Visit, trusted: str) -> dict[str, str]:
+    form = visit.posted_form
+    typed = {name: (form.find(name) or "").strip()[:_TYPED_MAX] for name in _FIELDS}
+    if trusted == "saml" and not visit.posted:
+        # Matches the shared ACS URL and each provider's own below it.
+        typed["audience"] = f"{visit.frame.context.deps.public_origin}/saml*"
+    return typed
+
+
+async def _show(
+    visit: Visit,
+    status: int,
+    trusted: str,
+    editor: PolicyEditor | None,
+    **context: object,
+) -> Response:
+    own = await read_part(visit, "ListPolicies", Scope="Local", MaxItems=_OFFERED_MAX)
+    return await visit.show(
+        "admin/role_new.html",
+        roles.HERE,
+        status,
+        action=NEW,
+        trusted=trusted,
+        editor=editor,
+        providers=await _providers(visit, trusted),
+        offered=[
+            *({"Arn": f"{_AWS}/{name}", "PolicyName": name} for name in _COMMON),
+            *own.get("Policies"),
+        ],
+        mfa=visit.is_checked("mfa"),
+        **context,
+    )
+
+
+def _trust(visit: Visit, trusted: str, typed: Mapping[str, str]) -> str:
+    statement = trust_statement(
+        trusted,
+        TrustForm(
+            account=typed["account"] or visit.who.session.account,
+            external_id=typed["external_id"],
+            mfa=visit.is_checked("mfa"),
+            provider=typed["provider"],
+            audience=typed["audience"],
+            subject=typed["subject"],
+            service=typed["service"],
+            attribute=typed["attribute"],
+            value=typed["value"],
+        ),
+    )
+    return pretty({"Version": "2012-10-17", "Statement": [statement]})
+
+
+async def _create(
+    visit: Visit, trust: str, typed: Mapping[str, str], chosen: Iterable[str]
+) -> Response:
+    wanted = [*chosen, *typed["policies"].split()]
+    arns = [policy_arn(one, visit) for one in dict.fromkeys(wanted)]
+    if len(arns) > _POLICIES_MAX:
+        raise ValidationError("These are more policies than a role can have.")
+    boundary = typed["boundary"]
+    created = await visit.iam(
+        "CreateRole",
+        RoleName=typed["name"],
+        Path=typed["path"] or None,
+        Description=typed["description"] or None,
+        AssumeRolePolicyDocument=trust,
+        MaxSessionDuration=session_seconds(typed["minutes"] or "60"),
+        PermissionsBoundary=policy_arn(boundary, visit) if boundary else None,
+        Tags=read_tags(typed["tags"]) or None,
+    )
+    name = created["Role"]["RoleName"]
+    failed: list[str] = []
+    for arn in arns:
+        try:
+            await visit.iam("AttachRolePolicy", RoleName=name, PolicyArn=arn)
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            failed.append(f"{arn}: {error.words}")
+    if failed:
+        # The role exists by now, so report what failed instead of undoing it.
+        return await visit.show(
+            "admin/role_made.html", roles.HERE, name=name, failed=failed, page=ONE
+        )
+    return go(ONE, name=name)
+
+
+async def _providers(visit: Visit, trusted: str) -> tuple[Provider, ...]:
+    listing: Mapping[str, tuple[str, str]] = {
+        "saml": ("ListSAMLProviders", "SAMLProviderList"),
+        "oidc": ("ListOpenIDConnectProviders", "OpenIDConnectProviderList"),
+    }
+    if trusted not in listing:
+        return ()
+    action, member = listing[trusted]
+    found: list[Any] = (await read_part(visit, action)).get(member)
+    return tuple(Provider(one["Arn"], one["Arn"].partition("/")[2]) for one in found)

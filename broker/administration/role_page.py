@@ -1,0 +1,303 @@
+"""The page of one role: permissions, trust policy and live sessions."""
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from urllib.parse import unquote
+
+from starlette.responses import Response
+
+from broker.actions.signin.lookup_events import LookupEventsRequest
+from broker.administration import roles
+from broker.administration.listing import Part, read_part
+from broker.administration.policies import ONE as POLICY
+from broker.administration.policy_editor import format_text
+from broker.administration.tag_lines import read_tags
+from broker.administration.trust_words import TrustLine, trust_lines
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import OK, Visit, go, visited
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    NoSuchEntity,
+    ServiceUnavailable,
+    ValidationError,
+)
+from broker.model.audit import AuditRecord
+from broker.policy import PolicyKind, PolicyRejected, parse_policy
+from broker.sessions.revoke import forget_session
+from broker.stores.cache.port import SessionRecord
+
+HERE = roles.HERE
+ONE = "/console/roles/role"
+WHO = "/console/roles/who"
+REVOKED = "AWSRevokeOlderSessions"
+"""The inline policy that AWS's console adds to revoke a role's active sessions."""
+
+_MINUTES = re.compile(r"[0-9]{1,4}")
+_SHOWN_SESSIONS = 20
+_SHOWN_MINTS = 40
+_ENOUGH_MINTS = 20
+_PAGES_MAX = 5
+_MINTS = (
+    *("sts:AssumeRole", "sts:AssumeRoleWithSAML", "sts:AssumeRoleWithWebIdentity"),
+)
+
+
+class RolePage:
+    """The role's page, and the page of who can and did assume it."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+
+    def routes(self) -> Iterable[Route]:
+        """Their routes."""
+        return (
+            (ONE, ["GET", "POST"], visited(self._frame, HERE, _page)),
+            (WHO, ["GET"], visited(self._frame, HERE, _who)),
+        )
+
+
+async def _page(visit: Visit) -> Response:
+    name = visit.text("name")[:128]
+    problem, status = "", OK
+    if visit.posted:
+        try:
+            return await _act(visit, name)
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            problem, status = error.words, error.status
+    role = (await visit.iam("GetRole", RoleName=name))["Role"]
+    trust = unquote(role["AssumeRolePolicyDocument"])
+    return await visit.show(
+        "admin/role.html",
+        HERE,
+        status,
+        role=role,
+        trust=format_text(trust),
+        lines=_trust_lines(trust, visit),
+        attached=await read_part(visit, "ListAttachedRolePolicies", RoleName=name),
+        inline=await read_part(visit, "ListRolePolicies", RoleName=name),
+        profiles=await read_part(visit, "ListInstanceProfilesForRole", RoleName=name),
+        sessions=await _live_sessions(visit, role["RoleId"]),
+        shown_sessions=_SHOWN_SESSIONS,
+        at=_at,
+        policy_page=POLICY,
+        problem=problem,
+        typed={
+            field: visit.text(field)[:2048]
+            for field in ("policy", "tags", "boundary", "description", "minutes")
+        },
+        boundary=role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""),
+        revoked=REVOKED,
+    )
+
+
+async def _act(visit: Visit, name: str) -> Response:
+    """Do what a button on the role's page says."""
+    do = visit.text("do")
+    operation = _OPERATIONS.get(do)
+    if operation is not None:
+        await operation(visit, name)
+    elif do in {"attach", "detach"}:
+        await visit.iam(
+            f"{do.capitalize()}RolePolicy",
+            RoleName=name,
+            PolicyArn=policy_arn(visit.text("policy"), visit),
+        )
+    else:
+        raise ValidationError("Unknown operation.")
+    return go(roles.LIST) if do == "delete" else go(ONE, name=name)
+
+
+async def _tag(visit: Visit, name: str) -> None:
+    await visit.iam("TagRole", RoleName=name, Tags=read_tags(visit.text("tags")))
+
+
+async def _untag(visit: Visit, name: str) -> None:
+    await visit.iam("UntagRole", RoleName=name, TagKeys=[visit.text("key")])
+
+
+async def _settings(visit: Visit, name: str) -> None:
+    await visit.iam(
+        "UpdateRole",
+        RoleName=name,
+        Description=visit.text("description"),
+        MaxSessionDuration=session_seconds(visit.text("minutes")),
+    )
+
+
+async def _boundary(visit: Visit, name: str) -> None:
+    typed = visit.text("boundary")
+    if typed:
+        await visit.iam(
+            "PutRolePermissionsBoundary",
+            RoleName=name,
+            PermissionsBoundary=policy_arn(typed, visit),
+        )
+    else:
+        await visit.iam("DeleteRolePermissionsBoundary", RoleName=name)
+
+
+async def _delete_inline(visit: Visit, name: str) -> None:
+    await visit.iam("DeleteRolePolicy", RoleName=name, PolicyName=visit.text("policy"))
+
+
+async def _revoke_older(visit: Visit, name: str) -> None:
+    """Revoke sessions issued before now, with the policy that AWS's console uses."""
+    now = visit.frame.context.deps.clock.now().astimezone(UTC)
+    statement = {
+        "Effect": "Deny",
+        "Action": ["*"],
+        "Resource": ["*"],
+        "Condition": {
+            "DateLessThan": {
+                "aws:TokenIssueTime": now.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+            }
+        },
+    }
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    await visit.iam(
+        "PutRolePolicy",
+        RoleName=name,
+        PolicyName=REVOKED,
+        PolicyDocument=json.dumps(document),
+    )
+
+
+async def _end_session(visit: Visit, _name: str) -> None:
+    key = visit.text("key")[:128]
+    await visit.perform("signin", "RevokeSession", AccessKeyId=key)
+    # Best effort: lists leave out revoked sessions anyway.
+    await forget_session(visit.frame.context.deps.cache, key)
+
+
+async def _delete(visit: Visit, name: str) -> None:
+    """Delete a role, after detaching it from policies and instance profiles."""
+    role = (await visit.iam("GetRole", RoleName=name))["Role"]
+    if visit.text("sure") != role["RoleName"]:
+        raise ValidationError("Type the role's name to delete it.")
+    profiles = await visit.iam("ListInstanceProfilesForRole", RoleName=name)
+    for profile in profiles["InstanceProfiles"]:
+        await visit.iam(
+            "RemoveRoleFromInstanceProfile",
+            InstanceProfileName=profile["InstanceProfileName"],
+            RoleName=name,
+        )
+    attached = await visit.iam("ListAttachedRolePolicies", RoleName=name)
+    for policy in attached["AttachedPolicies"]:
+        await visit.iam(
+            "DetachRolePolicy", RoleName=name, PolicyArn=policy["PolicyArn"]
+        )
+    for inline in (await visit.iam("ListRolePolicies", RoleName=name))["PolicyNames"]:
+        await visit.iam("DeleteRolePolicy", RoleName=name, PolicyName=inline)
+    await visit.iam("DeleteRole", RoleName=name)
+
+
+_OPERATIONS = {
+    "tag": _tag,
+    "untag": _untag,
+    "settings": _settings,
+    "boundary": _boundary,
+    "delete-inline": _delete_inline,
+    "revoke-older": _revoke_older,
+    "end-session": _end_session,
+    "delete": _delete,
+}
+
+
+async def _who(visit: Visit) -> Response:
+    name = visit.text("name")[:128]
+    role = (await visit.iam("GetRole", RoleName=name))["Role"]
+    trust = unquote(role["AssumeRolePolicyDocument"])
+    return await visit.show(
+        "admin/role_who.html",
+        HERE,
+        role=role,
+        lines=_trust_lines(trust, visit),
+        assumers=await read_part(
+            visit, "ListRoleAssumers", service="signin", RoleName=name
+        ),
+        mints=await _mints(visit, role["Arn"]),
+    )
+
+
+async def _mints(visit: Visit, role_arn: str) -> Part:
+    """The role's newest mints, among the account's newest of each kind."""
+    found: list[AuditRecord] = []
+    try:
+        for action in _MINTS:
+            found += await _mints_by(visit, action, role_arn)
+    except AccessDenied as error:
+        return Part(None, error.words)
+    found.sort(key=lambda record: record.at, reverse=True)
+    return Part({"Events": found[:_SHOWN_MINTS]})
+
+
+async def _mints_by(visit: Visit, action: str, role_arn: str) -> list[AuditRecord]:
+    """Mints by one action; reads further pages while it has found few."""
+    found: list[AuditRecord] = []
+    marker = ""
+    for _ in range(_PAGES_MAX):
+        given = LookupEventsRequest(
+            EventId="",
+            CallerArn="",
+            AccessKeyId="",
+            Action=action,
+            Decision="",
+            ProviderArn="",
+            StartTime=None,
+            EndTime=None,
+            NextToken=marker,
+        )
+        result = await visit.perform("cloudtrail", "LookupEvents", **given)
+        found += (record for record in result["Events"] if role_arn in record.resources)
+        marker = result["NextToken"] or ""
+        if not marker or len(found) >= _ENOUGH_MINTS:
+            break
+    return found
+
+
+async def _live_sessions(visit: Visit, role_id: str) -> Part:
+    try:
+        result = await visit.perform("signin", "ListSessions")
+    except AccessDenied as error:
+        return Part(None, error.words)
+    except NoSuchEntity:
+        return Part({"Sessions": []})
+    mine: list[SessionRecord] = [
+        record for record in result["Sessions"] if record.principal_id == role_id
+    ]
+    return Part({"Sessions": mine})
+
+
+def policy_arn(typed: str, visit: Visit) -> str:
+    """The ARN of a policy that is given by ARN, or by its name in the account."""
+    if typed.startswith("arn:"):
+        return typed
+    return f"arn:aws:iam::{visit.who.session.account}:policy/{typed.lstrip('/')}"
+
+
+def session_seconds(minutes: str) -> int:
+    """The maximum session duration in seconds.
+
+    Raises:
+        ValidationError: The text is not a number of minutes within IAM's bounds.
+    """
+    if not _MINUTES.fullmatch(minutes) or not 60 <= int(minutes) <= 720:  # noqa: PLR2004  # IAM's bounds
+        raise ValidationError("A session lasts from 60 to 720 minutes.")
+    return int(minutes) * 60
+
+
+def _trust_lines(text: str, visit: Visit) -> tuple[TrustLine, ...]:
+    try:
+        document = parse_policy(text, PolicyKind.TRUST)
+    except PolicyRejected:
+        return ()
+    return trust_lines(document, visit.who.session.account)
+
+
+def _at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

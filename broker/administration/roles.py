@@ -1,0 +1,91 @@
+"""*Roles*: the list, with when each was last used."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.administration.listing import ROWS, list_page
+from broker.administration.policies import name_matches
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import Visit, address, visited
+from broker.errors import AccessDenied
+
+HERE = "roles"
+LIST = "/console/roles"
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRow:
+    """A role in the list; ``used`` is None if it was never used or is not visible."""
+
+    name: str
+    path: str
+    description: str
+    created: datetime
+    used: datetime | None
+
+
+class Roles:
+    """The list."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+
+    def routes(self) -> Iterable[Route]:
+        """Its route."""
+        return ((LIST, ["GET"], visited(self._frame, HERE, _list)),)
+
+
+async def _list(visit: Visit) -> Response:
+    wanted = visit.text("q")[:128]
+    try:
+        rows, marker = await _overviews(visit, wanted)
+        with_use = True
+    except AccessDenied:
+        # Listing roles does not imply GetRole, which shows the last use.
+        rows, marker = await _plain(visit, wanted)
+        with_use = False
+    more = address(LIST, q=wanted, marker=marker) if marker else ""
+    return await visit.show(
+        "admin/roles.html", HERE, rows=rows, wanted=wanted, with_use=with_use, more=more
+    )
+
+
+async def _overviews(visit: Visit, wanted: str) -> tuple[list[RoleRow], str]:
+    result = await visit.perform(
+        "signin",
+        "ListRoleOverviews",
+        NamePart=wanted,
+        Marker=visit.text("marker") or None,
+        MaxItems=ROWS,
+    )
+    rows = [
+        RoleRow(
+            role.name,
+            role.path,
+            role.description or "",
+            role.created_at,
+            used.get("LastUsedDate"),
+        )
+        for role, used in result["Roles"]
+    ]
+    return rows, result["Marker"] or ""
+
+
+async def _plain(visit: Visit, wanted: str) -> tuple[list[RoleRow], str]:
+    matches = name_matches(wanted, "RoleName", "Description") if wanted else None
+    listed = await list_page(visit, "ListRoles", "Roles", matches)
+    return [_row(role) for role in listed.rows], listed.marker
+
+
+def _row(role: Mapping[str, Any]) -> RoleRow:
+    return RoleRow(
+        role["RoleName"],
+        role["Path"],
+        role.get("Description", ""),
+        role["CreateDate"],
+        None,
+    )

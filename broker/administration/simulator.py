@@ -1,0 +1,329 @@
+"""*Simulator*: what policies allow, and which statement decides.
+
+It takes a principal of the account, pasted policies, or both. The decision is that of
+the API's simulation; the statements' texts and the reason are shown only to users who
+may read the policies.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.administration.action_picker import ActionPicker, read_picker, view_picker
+from broker.administration.policy_check import Problem, check_text
+from broker.administration.policy_texts import PolicyTexts, read_texts
+from broker.administration.simulated_answers import SimulationRow, make_rows
+from broker.catalogue import service_prefixes
+from broker.console.forms import Form, newlines
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import OK, Visit, visited
+from broker.errors import BrokerError, ServiceUnavailable, ValidationError
+from broker.policy import CONTEXT_KEYS, PolicyKind, find_context_key, parse_policy
+
+HERE = "simulator"
+PATH = "/console/simulator"
+KINDS = ("role", "user", "group")
+TYPES = (
+    *("string", "stringList", "boolean", "booleanList", "numeric", "numericList"),
+    *("date", "dateList", "ip", "ipList", "binary", "binaryList"),
+)
+_PLACE = re.compile(r"[0-9]{1,4}")
+_BAD_REQUEST = 400
+_POLICIES_MAX = 10
+_KEYS_MAX = 40
+_ACTIONS_MAX = 100
+_RESOURCES_MAX = 20
+_ROWS_MAX = 60
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedKey:
+    """A condition key and its values in the form."""
+
+    name: str
+    type: str = "string"
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulationForm:
+    """The simulator's form."""
+
+    kind: str
+    name: str
+    policies: tuple[str, ...]
+    boundary: str
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    keys: tuple[SimulatedKey, ...]
+    caller: str
+    resource_policy: str
+    owner: str
+    picker: ActionPicker | None
+
+    @property
+    def has_principal(self) -> bool:
+        """Whether a principal of the account is simulated."""
+        return self.kind in KINDS
+
+    def source_arn(self, account: str) -> str:
+        """The principal's ARN; the name may include a path."""
+        return f"arn:aws:iam::{account}:{self.kind}/{self.name.strip('/')}"
+
+
+class Simulator:
+    """The page."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+
+    def routes(self) -> Iterable[Route]:
+        """Its route."""
+        page = visited(self._frame, HERE, _page, long=True)
+        return ((PATH, ["GET", "POST"], page),)
+
+
+async def _page(visit: Visit) -> Response:
+    asked = _read(visit.form) if visit.posted else _begin(visit)
+    problem: Problem | None = None
+    status, texts = OK, PolicyTexts({})
+    rows: tuple[SimulationRow, ...] = ()
+    if visit.posted:
+        try:
+            command, *places = visit.text("do").split(":")
+            place = int(places[-1]) if places and _PLACE.fullmatch(places[-1]) else None
+            if command == "simulate":
+                problem = _find_problem(asked)
+                if problem is None:
+                    rows, texts = await _simulate(visit, asked)
+            elif command == "find-keys":
+                asked = await _with_keys(visit, asked)
+            else:
+                asked = _apply_command(asked, command, place, visit.form)
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            problem, status = Problem(message=error.words), error.status
+        if problem is not None and status == OK:
+            status = _BAD_REQUEST
+    return await visit.show(
+        "admin/simulator.html",
+        HERE,
+        status,
+        action=PATH,
+        asked=asked,
+        kinds=KINDS,
+        types=TYPES,
+        problem=problem,
+        rows=rows[:_ROWS_MAX],
+        rows_more=max(0, len(rows) - _ROWS_MAX),
+        refused=texts.refused,
+        view=view_picker(asked.picker, asked.actions) if asked.picker else None,
+        services=service_prefixes(),
+        known_keys=[k.name for k in CONTEXT_KEYS.values() if "*" not in k.name],
+    )
+
+
+def _begin(visit: Visit) -> SimulationForm:
+    """An empty form, or one for the principal in the query."""
+    kind, _, path = visit.text("principal")[:2048].rpartition(":")[2].partition("/")
+    return SimulationForm(
+        kind=kind if kind in KINDS else "role",
+        name=path.rpartition("/")[2],
+        policies=(),
+        boundary="",
+        actions=(),
+        resources=(),
+        keys=(),
+        caller="",
+        resource_policy="",
+        owner="",
+        picker=None,
+    )
+
+
+def _read(form: Form) -> SimulationForm:
+    return SimulationForm(
+        kind=_text(form, "kind"),
+        name=_text(form, "name")[:512],
+        policies=tuple(
+            newlines(form.find(f"policy{number}") or "")
+            for number in range(_POLICIES_MAX)
+            if form.find(f"policy{number}") is not None
+        ),
+        boundary=newlines(form.find("boundary") or ""),
+        actions=_lines(form, "actions"),
+        resources=_lines(form, "resources"),
+        keys=tuple(_read_keys(form)),
+        caller=_text(form, "caller"),
+        resource_policy=newlines(form.find("resource_policy") or ""),
+        owner=_text(form, "owner"),
+        picker=read_picker(form),
+    )
+
+
+def _read_keys(form: Form) -> Iterable[SimulatedKey]:
+    for number in range(_KEYS_MAX):
+        name = form.find(f"k{number}.name")
+        if name is None:
+            return
+        kind = form.find(f"k{number}.type") or "string"
+        values = _lines(form, f"k{number}.values")
+        yield SimulatedKey(name.strip(), kind if kind in TYPES else "string", values)
+
+
+def _apply_command(
+    asked: SimulationForm, command: str, place: int | None, form: Form
+) -> SimulationForm:
+    """Apply a button that only changes the form."""
+    policies, keys = asked.policies, asked.keys
+    changes: dict[str, dict[str, Any]] = {
+        "add-policy": {"policies": (*policies, "")[:_POLICIES_MAX]},
+        "remove-policy": {"policies": _without(policies, place)},
+        "add-key": {"keys": (*keys, SimulatedKey(""))[:_KEYS_MAX]},
+        "remove-key": {"keys": _without(keys, place)},
+    }
+    if command in changes:
+        return replace(asked, **changes[command])
+    if command.startswith("pick"):
+        if asked.picker is None:
+            return replace(asked, picker=ActionPicker(statement=0))
+        new = asked.picker.find_added(command, form, asked.actions)
+        return replace(
+            asked,
+            actions=(*asked.actions, *new),
+            picker=asked.picker.apply(command, place),
+        )
+    return asked
+
+
+def _find_problem(asked: SimulationForm) -> Problem | None:
+    """Find the first error in the pasted policies."""
+    kinds = {
+        **{
+            f"Policy {number}": (text, PolicyKind.IDENTITY)
+            for number, text in enumerate(asked.policies, 1)
+        },
+        "Boundary": (asked.boundary, PolicyKind.BOUNDARY),
+        "Resource policy": (asked.resource_policy, PolicyKind.RESOURCE),
+    }
+    for name, (text, kind) in kinds.items():
+        if not text.strip():
+            continue
+        problem = check_text(text, kind, parse_policy).problem
+        if problem is not None:
+            return replace(problem, message=f"{name}: {problem.message}")
+    return None
+
+
+async def _simulate(
+    visit: Visit, asked: SimulationForm
+) -> tuple[tuple[SimulationRow, ...], PolicyTexts]:
+    if not asked.actions:
+        raise ValidationError("Enter at least one action, such as s3:GetObject.")
+    if len(asked.actions) > _ACTIONS_MAX or len(asked.resources) > _RESOURCES_MAX:
+        raise ValidationError(
+            f"Enter at most {_ACTIONS_MAX} actions and {_RESOURCES_MAX} resources at a"
+            " time."
+        )
+    given = {**_policies_given(asked), **_request_given(asked)}
+    if asked.has_principal:
+        source = asked.source_arn(visit.who.session.account)
+        result = await visit.iam(
+            "SimulatePrincipalPolicy", PolicySourceArn=source, **given
+        )
+        texts = await read_texts(visit, asked.kind, asked.name.rpartition("/")[2])
+    else:
+        result = await visit.iam("SimulateCustomPolicy", **given)
+        texts = PolicyTexts({})
+    pasted: dict[str, str] = {
+        f"PolicyInputList.{number}": text
+        for number, text in enumerate(given.get("PolicyInputList") or (), 1)
+    }
+    pasted["PermissionsBoundaryPolicyInputList.1"] = asked.boundary
+    pasted["ResourcePolicy"] = asked.resource_policy
+    all_texts = PolicyTexts({**texts.found, **pasted}, refused=texts.refused)
+    return make_rows(result["EvaluationResults"], all_texts), texts
+
+
+def _policies_given(asked: SimulationForm) -> dict[str, Any]:
+    boundary = asked.boundary if asked.boundary.strip() else None
+    resource = asked.resource_policy if asked.resource_policy.strip() else None
+    texts = [text for text in asked.policies if text.strip()]
+    if not asked.has_principal and not texts:
+        raise ValidationError("Paste a policy, or choose a principal.")
+    if asked.has_principal and not asked.name:
+        raise ValidationError(f"Enter the name of the {asked.kind}.")
+    return {
+        "PolicyInputList": texts if texts or not asked.has_principal else None,
+        "PermissionsBoundaryPolicyInputList": [boundary] if boundary else None,
+        "ResourcePolicy": resource,
+    }
+
+
+def _request_given(asked: SimulationForm) -> dict[str, Any]:
+    owner = asked.owner
+    return {
+        "ActionNames": list(asked.actions),
+        "ResourceArns": list(asked.resources) or None,
+        "CallerArn": asked.caller or None,
+        "ResourceOwner": f"arn:aws:iam::{owner}:root"
+        if owner.isascii() and owner.isdigit()
+        else owner or None,
+        "ContextEntries": [_entry(key) for key in asked.keys if key.name and key.values]
+        or None,
+        "MaxItems": _ACTIONS_MAX,
+    }
+
+
+def _entry(key: SimulatedKey) -> Mapping[str, Any]:
+    kind = key.type
+    if len(key.values) > 1 and not kind.endswith("List"):
+        kind = f"{kind}List"
+    return {
+        "ContextKeyName": key.name,
+        "ContextKeyValues": list(key.values),
+        "ContextKeyType": kind,
+    }
+
+
+async def _with_keys(visit: Visit, asked: SimulationForm) -> SimulationForm:
+    """The form with a row for each condition key that the policies use."""
+    texts = [text for text in asked.policies if text.strip()] or None
+    if asked.has_principal:
+        source = asked.source_arn(visit.who.session.account)
+        result = await visit.iam(
+            "GetContextKeysForPrincipalPolicy",
+            PolicySourceArn=source,
+            PolicyInputList=texts,
+        )
+    else:
+        result = await visit.iam("GetContextKeysForCustomPolicy", PolicyInputList=texts)
+    have = {key.name.lower() for key in asked.keys}
+    new = (
+        SimulatedKey(name, _type_of(name))
+        for name in result["ContextKeyNames"]
+        if name.lower() not in have
+    )
+    return replace(asked, keys=(*asked.keys, *new)[:_KEYS_MAX])
+
+
+def _type_of(name: str) -> str:
+    known = find_context_key(name)
+    return known.type.entry_type if known else "string"
+
+
+def _text(form: Form, name: str) -> str:
+    return (form.find(name) or "").strip()[:2048]
+
+
+def _lines(form: Form, name: str) -> tuple[str, ...]:
+    text = newlines(form.find(name) or "")
+    return tuple(line.strip() for line in text.split("\n") if line.strip())
+
+
+def _without(rows: tuple[Any, ...], place: int | None) -> tuple[Any, ...]:
+    return tuple(row for number, row in enumerate(rows) if number != place)

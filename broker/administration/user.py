@@ -1,0 +1,150 @@
+"""The pages of one user: summary, groups and tags."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.administration.reading import PageReader, tag_lines
+from broker.administration.tag_lines import read_tags
+from broker.administration.users import HERE, group_names
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import OK, Visit, go, visited
+from broker.errors import BrokerError
+
+USER = "/console/users/user"
+GROUPS = "/console/users/groups"
+TAGS = "/console/users/tags"
+_CHOICES_MAX = 300
+
+
+class UserPages:
+    """The summary, groups and tags of one user."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+
+    def routes(self) -> Iterable[Route]:
+        """Their routes."""
+        return (
+            (USER, ["GET", "POST"], visited(self._frame, HERE, self.summary)),
+            (GROUPS, ["GET", "POST"], visited(self._frame, HERE, self.groups)),
+            (TAGS, ["GET", "POST"], visited(self._frame, HERE, self.tags)),
+        )
+
+    async def summary(self, visit: Visit) -> Response:
+        """``/console/users/user``: the summary; a POST changes the name or path."""
+        name, problem, status = visit.form.require("name"), "", OK
+        if visit.posted:
+            try:
+                new = visit.text("new_name")
+                await visit.iam(
+                    "UpdateUser",
+                    UserName=name,
+                    NewUserName=new if new != name else None,
+                    NewPath=visit.text("new_path") or None,
+                )
+                return go(USER, name=new)
+            except BrokerError as error:
+                problem, status = error.words, error.status
+        user = await read_user(visit, name)
+        reader = PageReader(visit)
+        given = {"UserName": name}
+        profile = await reader.iam("GetLoginProfile", **given)
+        return await visit.show(
+            "admin/user.html",
+            HERE,
+            status,
+            user=user,
+            tab="summary",
+            problem=problem,
+            new_name=visit.text("new_name") if problem else user["UserName"],
+            new_path=visit.text("new_path") if problem else user["Path"],
+            groups=await reader.list_all("ListGroupsForUser", "Groups", **given),
+            keys=await reader.list_all("ListAccessKeys", "AccessKeyMetadata", **given),
+            devices=await reader.list_all("ListMFADevices", "MFADevices", **given),
+            profile=profile and profile["LoginProfile"],
+            refused=reader.refused,
+        )
+
+    async def groups(self, visit: Visit) -> Response:
+        """``/console/users/groups``: a POST adds or removes a membership."""
+        name, problem, status = visit.form.require("name"), "", OK
+        if visit.posted:
+            verb = "RemoveUserFromGroup" if visit.text("do") == "out" else None
+            try:
+                await visit.iam(
+                    verb or "AddUserToGroup",
+                    UserName=name,
+                    GroupName=visit.text("group"),
+                )
+                return go(GROUPS, name=name)
+            except BrokerError as error:
+                problem, status = error.words, error.status
+        user = await read_user(visit, name)
+        mine = await group_names(visit, name)
+        reader = PageReader(visit)
+        offered = [
+            one["GroupName"]
+            for one in await reader.list_all("ListGroups", "Groups")
+            if one["GroupName"] not in mine
+        ]
+        return await visit.show(
+            "admin/user_groups.html",
+            HERE,
+            status,
+            user=user,
+            tab="groups",
+            problem=problem,
+            groups=mine,
+            offered=offered[:_CHOICES_MAX],
+            refused=reader.refused,
+        )
+
+    async def tags(self, visit: Visit) -> Response:
+        """``/console/users/tags``: a POST replaces the tags."""
+        name, problem, status = visit.form.require("name"), "", OK
+        user = await read_user(visit, name)
+        kept = list(user.get("Tags", ()))
+        if visit.posted:
+            try:
+                await replace_tags(visit, name, kept)
+                return go(TAGS, name=name)
+            except BrokerError as error:
+                problem, status = error.words, error.status
+        return await visit.show(
+            "admin/user_tags.html",
+            HERE,
+            status,
+            user=user,
+            tab="tags",
+            problem=problem,
+            typed=visit.text("tags") if problem else tag_lines(kept),
+        )
+
+
+async def read_user(visit: Visit, name: str) -> Mapping[str, Any]:
+    """Read a user with ``GetUser``, which returns the stored spelling of the name.
+
+    Raises:
+        BrokerError: There is none, or it may not be read.
+    """
+    user: Mapping[str, Any] = (await visit.iam("GetUser", UserName=name))["User"]
+    return user
+
+
+async def replace_tags(visit: Visit, name: str, kept: list[dict[str, str]]) -> None:
+    """Replace a user's tags with those in the form, writing only the differences.
+
+    Raises:
+        BrokerError: The field is malformed, or the tags may not be changed.
+    """
+    typed = read_tags(visit.form.find("tags") or "")
+    before = {tag["Key"]: tag["Value"] for tag in kept}
+    keys = {tag["Key"].lower() for tag in typed}
+    gone = [key for key in before if key.lower() not in keys]
+    changed = [tag for tag in typed if before.get(tag["Key"]) != tag["Value"]]
+    if gone:
+        await visit.iam("UntagUser", UserName=name, TagKeys=gone)
+    if changed:
+        await visit.iam("TagUser", UserName=name, Tags=changed)

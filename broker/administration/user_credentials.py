@@ -1,0 +1,196 @@
+"""A user's credentials: access keys, password and MFA devices."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.administration.new_password import new_password
+from broker.administration.reading import OLD_DAYS, PageReader, days_since
+from broker.administration.user import read_user
+from broker.administration.users import HERE, read_minimum_length
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import OK, Visit, go, visited
+from broker.errors import BrokerError, NoSuchEntity, ValidationError
+
+CREDENTIALS = "/console/users/credentials"
+_KEYS_MAX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKeyView:
+    """An access key, its age in days, and its last use."""
+
+    key: Mapping[str, Any]
+    days: int
+    used: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewSecret:
+    """A new secret to show once; ``parts`` are element id, label and text."""
+
+    title: str
+    parts: tuple[tuple[str, str, str], ...]
+
+
+class UserCredentialPages:
+    """The credentials page of one user."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+
+    def routes(self) -> Iterable[Route]:
+        """Its route."""
+        page = visited(self._frame, HERE, self.page)
+        return ((CREDENTIALS, ["GET", "POST"], page),)
+
+    async def page(self, visit: Visit) -> Response:
+        """``/console/users/credentials``."""
+        name, problem, status = visit.form.require("name"), "", OK
+        secret: NewSecret | None = None
+        if visit.posted:
+            try:
+                operation = _OPERATIONS.get(visit.text("do"))
+                if operation is None:
+                    raise ValidationError("Unknown operation.")
+                secret = await operation(visit, name)
+                if secret is None:
+                    return go(CREDENTIALS, name=name)
+            except BrokerError as error:
+                problem, status = error.words, error.status
+        user = await read_user(visit, name)
+        reader = PageReader(visit)
+        profile = await reader.iam("GetLoginProfile", UserName=name)
+        return await visit.show(
+            "admin/user_credentials.html",
+            HERE,
+            status,
+            user=user,
+            tab="credentials",
+            problem=problem,
+            secret=secret,
+            keys=await self._keys(reader, name),
+            keys_max=_KEYS_MAX,
+            old_days=OLD_DAYS,
+            profile=profile and profile["LoginProfile"],
+            devices=await reader.list_all(
+                "ListMFADevices", "MFADevices", UserName=name
+            ),
+            others=await _others(reader, name),
+            refused=list(dict.fromkeys(reader.refused)),
+        )
+
+    async def _keys(self, reader: PageReader, name: str) -> list[AccessKeyView]:
+        now = self._frame.context.deps.clock.now()
+        shown = []
+        for key in await reader.list_all(
+            "ListAccessKeys", "AccessKeyMetadata", UserName=name
+        ):
+            used = await reader.iam(
+                "GetAccessKeyLastUsed", AccessKeyId=key["AccessKeyId"]
+            )
+            shown.append(
+                AccessKeyView(
+                    key,
+                    days_since(key["CreateDate"], now),
+                    used and used["AccessKeyLastUsed"],
+                )
+            )
+        return shown
+
+
+_OTHERS = (
+    ("ListSigningCertificates", "Certificates", "signing certificates"),
+    ("ListSSHPublicKeys", "SSHPublicKeys", "SSH public keys"),
+)
+_SERVICE = ("ListServiceSpecificCredentials", "ServiceSpecificCredentials")
+
+
+async def _others(reader: PageReader, name: str) -> list[tuple[str, int]]:
+    """The kinds of credentials that this page only counts, and how many there are."""
+    counts = [
+        (noun, len(await reader.list_all(action, member, UserName=name)))
+        for action, member, noun in _OTHERS
+    ]
+    found = await reader.iam(_SERVICE[0], UserName=name)
+    counts.append(
+        ("service-specific credentials", len((found or {}).get(_SERVICE[1], ())))
+    )
+    return [(noun, count) for noun, count in counts if count]
+
+
+async def _make_key(visit: Visit, name: str) -> NewSecret:
+    key = (await visit.iam("CreateAccessKey", UserName=name))["AccessKey"]
+    return NewSecret(
+        "The new access key",
+        (
+            ("access-key-id", "Access key ID", key["AccessKeyId"]),
+            ("secret-access-key", "Secret access key", key["SecretAccessKey"]),
+        ),
+    )
+
+
+async def _switch_key(visit: Visit, name: str) -> None:
+    await visit.iam(
+        "UpdateAccessKey",
+        UserName=name,
+        AccessKeyId=visit.text("key"),
+        Status="Inactive" if visit.text("do") == "stop-key" else "Active",
+    )
+
+
+async def _delete_key(visit: Visit, name: str) -> None:
+    await visit.iam("DeleteAccessKey", UserName=name, AccessKeyId=visit.text("key"))
+
+
+async def _set_password(visit: Visit, name: str) -> NewSecret | None:
+    typed = visit.form.find("password") or ""
+    password = typed or new_password(await read_minimum_length(visit))
+    given = {
+        "UserName": name,
+        "Password": password,
+        "PasswordResetRequired": visit.is_checked("reset"),
+    }
+    try:
+        await visit.iam("GetLoginProfile", UserName=name)
+    except NoSuchEntity:
+        await visit.iam("CreateLoginProfile", **given)
+    else:
+        await visit.iam("UpdateLoginProfile", **given)
+    if typed:
+        return None
+    return NewSecret("The new password", (("password", "Password", password),))
+
+
+async def _delete_password(visit: Visit, name: str) -> None:
+    await visit.iam("DeleteLoginProfile", UserName=name)
+
+
+async def _remove_device(visit: Visit, name: str) -> None:
+    await remove_device(visit, name, visit.text("device"))
+
+
+async def remove_device(visit: Visit, name: str, serial: str) -> None:
+    """Unassign a device from its user; a virtual device is deleted as well.
+
+    Raises:
+        BrokerError: One of the two actions failed.
+    """
+    await visit.iam("DeactivateMFADevice", UserName=name, SerialNumber=serial)
+    if ":mfa/" in serial:
+        await visit.iam("DeleteVirtualMFADevice", SerialNumber=serial)
+
+
+_Operation = Callable[[Visit, str], Awaitable[NewSecret | None]]
+
+_OPERATIONS: Mapping[str, _Operation] = {
+    "make-key": _make_key,
+    "stop-key": _switch_key,
+    "start-key": _switch_key,
+    "delete-key": _delete_key,
+    "set-password": _set_password,
+    "delete-password": _delete_password,
+    "remove-device": _remove_device,
+}

@@ -1,0 +1,218 @@
+"""*Users*: the list, with credentials, and the form for a new user."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.administration.new_password import new_password
+from broker.administration.reading import (
+    OLD_DAYS,
+    PageReader,
+    days_since,
+    list_all,
+)
+from broker.administration.tag_lines import read_tags
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import OK, Visit, address, visited
+from broker.errors import AccessDenied, BrokerError
+from broker.model.overview import UserOverview
+
+USERS = "/console/users"
+NEW = "/console/users/new"
+HERE = "users"
+_ROWS = 25
+_GROUPS_SHOWN = 3
+_NAME_MAX = 128
+_PATH_MAX = 512
+_CHOICES_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """A user in the list; ``details`` is None if the viewer may not see them."""
+
+    name: str
+    path: str
+    created_at: datetime
+    details: UserOverview | None = None
+    key_days: int | None = None
+    """The age of the oldest active key, in days."""
+
+    groups_more: int = 0
+
+
+class Users:
+    """The two pages."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+
+    def routes(self) -> Iterable[Route]:
+        """Their routes."""
+        return (
+            (USERS, ["GET"], visited(self._frame, HERE, self.page)),
+            (
+                NEW,
+                ["GET", "POST"],
+                # One box per group can exceed a short form's field limit.
+                visited(self._frame, HERE, self.new, long=True),
+            ),
+        )
+
+    async def page(self, visit: Visit) -> Response:
+        """``GET /console/users``."""
+        wanted = visit.text("q")[:_NAME_MAX]
+        path = visit.text("path")[:_PATH_MAX] or "/"
+        given = {"PathPrefix": path, "Marker": visit.text("next") or None}
+        denied = ""
+        try:
+            answer = await visit.perform(
+                "signin",
+                "ListUserOverviews",
+                **given,
+                NamePart=wanted,
+                MaxItems=_ROWS,
+            )
+            now = self._frame.context.deps.clock.now()
+            rows = [_row(one, now) for one in answer["Users"]]
+        except AccessDenied as error:
+            # Without permission for the overview: the plain list.
+            denied = error.words
+            answer = await visit.iam("ListUsers", **given, MaxItems=_ROWS)
+            rows = [
+                UserRow(one["UserName"], one["Path"], one["CreateDate"])
+                for one in answer["Users"]
+                if wanted.lower() in one["UserName"].lower()
+            ]
+        marker = answer.get("Marker")
+        more = address(USERS, q=wanted, path=visit.text("path"), next=marker or "")
+        return await visit.show(
+            "admin/users.html",
+            HERE,
+            rows=rows,
+            wanted=wanted,
+            path=visit.text("path")[:_PATH_MAX],
+            begun=bool(visit.text("next")),
+            more=more if marker else "",
+            denied=denied,
+            old_days=OLD_DAYS,
+            shown_max=_GROUPS_SHOWN,
+        )
+
+    async def new(self, visit: Visit) -> Response:
+        """``/console/users/new``: the form; a POST creates the user."""
+        problem, status = "", OK
+        if visit.posted:
+            try:
+                return await self._create(visit)
+            except BrokerError as error:
+                problem, status = error.words, error.status
+        reader = PageReader(visit)
+        groups = await reader.list_all("ListGroups", "Groups")
+        return await visit.show(
+            "admin/user_new.html",
+            HERE,
+            status,
+            problem=problem,
+            refused=reader.refused,
+            groups=[group["GroupName"] for group in groups[:_CHOICES_MAX]],
+            groups_more=max(0, len(groups) - _CHOICES_MAX),
+            chosen=visit.form.values("group"),
+            typed={
+                name: visit.text(name)[:2048]
+                for name in ("name", "path", "tags", "console")
+            },
+            reset=visit.is_checked("reset") or not visit.posted,
+            key=visit.is_checked("key"),
+        )
+
+    async def _create(self, visit: Visit) -> Response:
+        tags = read_tags(visit.form.find("tags") or "")
+        password = visit.form.find("password") or ""
+        made = await visit.iam(
+            "CreateUser",
+            UserName=visit.text("name"),
+            Path=visit.text("path") or None,
+            Tags=tags or None,
+        )
+        user = made["User"]["UserName"]
+        result = _NewUser(visit, user)
+        for group in visit.form.values("group"):
+            await result.step(
+                f"the group {group}", "AddUserToGroup", GroupName=group, UserName=user
+            )
+        if visit.text("console") == "generate":
+            password = new_password(await read_minimum_length(visit))
+        if visit.text("console") in {"generate", "typed"}:
+            profile = await result.step(
+                "the password",
+                "CreateLoginProfile",
+                UserName=user,
+                Password=password,
+                PasswordResetRequired=visit.is_checked("reset"),
+            )
+            if profile is not None and visit.text("console") == "generate":
+                result.password = password
+        if visit.is_checked("key"):
+            key = await result.step("the access key", "CreateAccessKey", UserName=user)
+            result.key = None if key is None else key["AccessKey"]
+        return await visit.show(
+            "admin/user_made.html",
+            HERE,
+            user=user,
+            made=result,
+            has_password=visit.text("console") in {"generate", "typed"},
+            origin=self._frame.context.deps.public_origin,
+        )
+
+
+class _NewUser:
+    """The results of the steps that follow creating a user."""
+
+    def __init__(self, visit: Visit, user: str) -> None:
+        self._visit = visit
+        self.user = user
+        self.failed: list[str] = []
+        self.password = ""
+        self.key: Mapping[str, Any] | None = None
+
+    async def step(
+        self, what: str, action: str, **given: object
+    ) -> Mapping[str, Any] | None:
+        """Do one step; the user exists by now, so a failure is noted, not raised."""
+        try:
+            return await self._visit.iam(action, **given)
+        except BrokerError as error:
+            self.failed.append(f"{what}: {error.words}")
+            return None
+
+
+async def read_minimum_length(visit: Visit) -> int:
+    """The password policy's minimum length; 0 if there is none or it is not visible."""
+    policy = await PageReader(visit).iam("GetAccountPasswordPolicy")
+    return 0 if policy is None else policy["PasswordPolicy"]["MinimumPasswordLength"]
+
+
+async def group_names(visit: Visit, user: str) -> list[str]:
+    """The names of a user's groups."""
+    groups = await list_all(visit, "ListGroupsForUser", "Groups", UserName=user)
+    return [group["GroupName"] for group in groups]
+
+
+def _row(one: UserOverview, now: datetime) -> UserRow:
+    ages = [
+        days_since(key.created_at, now)
+        for key in one.keys
+        if key.status.value == "Active"
+    ]
+    return UserRow(
+        name=one.user.name,
+        path=one.user.path,
+        created_at=one.user.created_at,
+        details=one,
+        key_days=max(ages, default=None),
+        groups_more=max(0, len(one.groups) - _GROUPS_SHOWN),
+    )

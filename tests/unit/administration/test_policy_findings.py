@@ -1,0 +1,110 @@
+"""Advice about policies that the grammar accepts."""
+
+import json
+from typing import Any
+
+import pytest
+
+from broker.administration.policy_check import check_text
+from broker.policy import PolicyKind
+
+HOME = "111122223333"
+SAML = f"arn:aws:iam::{HOME}:saml-provider/Corp"
+OIDC = f"arn:aws:iam::{HOME}:oidc-provider/ci.example.com"
+
+
+def advice(
+    kind: PolicyKind, *statements: dict[str, Any], version: str = "2012-10-17"
+) -> list[tuple[str, int | None]]:
+    text = json.dumps({"Version": version, "Statement": list(statements)})
+    checked = check_text(text, kind)
+    assert checked.problem is None
+    return [(finding.text, finding.statement) for finding in checked.findings]
+
+
+def allow(action: Any, resource: Any = "*", **more: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
+
+
+def trust(principal: Any, action: str, **more: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Principal": principal, "Action": action, **more}
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        (allow("*"), "all actions on all resources"),
+        (allow(["s3:*", "sqs:*"]), "full access to s3, sqs on all resources"),
+        (allow("iam:PassRole"), "iam:PassRole on all roles"),
+        (allow("s3:GetObjetc"), "is no action of Amazon S3"),
+        ({"Effect": "Deny", "Action": "*", "Resource": "*"}, "only Deny statements"),
+        (
+            {"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"},
+            "Allow with NotAction",
+        ),
+        (
+            {
+                "Effect": "Allow",
+                "Action": "s3:GetObject",
+                "NotResource": "arn:aws:s3:::a",
+            },
+            "Allow with NotResource",
+        ),
+    ],
+)
+def test_what_gives_much_or_nothing_is_said(statement: Any, said: str) -> None:
+    assert said in " ".join(text for text, _ in advice(PolicyKind.IDENTITY, statement))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        allow("s3:GetObject"),
+        allow("s3:*", "arn:aws:s3:::files/*"),
+        allow("s3:*", Condition={"Bool": {"aws:SecureTransport": "true"}}),
+    ],
+)
+def test_what_is_narrow_needs_no_advice(statement: Any) -> None:
+    assert advice(PolicyKind.IDENTITY, statement) == []
+
+
+def test_advice_says_which_statement_it_is_about() -> None:
+    found = advice(PolicyKind.IDENTITY, allow("s3:GetObject"), allow("s3:Nothing"))
+    assert [statement for _, statement in found] == [1]
+
+
+def test_the_old_version_has_no_variables() -> None:
+    found = advice(PolicyKind.IDENTITY, allow("s3:GetObject"), version="2008-10-17")
+    assert "plain text" in found[0][0]
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        (trust({"AWS": "*"}, "sts:AssumeRole"), ["any principal of any account"]),
+        (
+            trust({"Federated": OIDC}, "sts:AssumeRoleWithWebIdentity"),
+            ["(aud)", "(sub)"],
+        ),
+        (
+            trust(
+                {"Federated": OIDC},
+                "sts:AssumeRoleWithWebIdentity",
+                Condition={"StringEquals": {"ci.example.com:aud": "app"}},
+            ),
+            ["(sub)"],
+        ),
+        (trust({"Federated": SAML}, "sts:AssumeRoleWithSAML"), []),
+        (trust({"AWS": HOME}, "sts:AssumeRole"), []),
+    ],
+)
+def test_trust_that_is_too_wide_is_said(statement: Any, said: list[str]) -> None:
+    found = advice(PolicyKind.TRUST, statement)
+    assert len(found) == len(said)
+    for (text, _), words in zip(found, said, strict=True):
+        assert words in text
+
+
+def test_there_is_never_too_much_advice() -> None:
+    many = [allow(f"s3:Nothing{n}") for n in range(40)]
+    assert len(advice(PolicyKind.IDENTITY, *many)) == 12

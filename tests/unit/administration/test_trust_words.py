@@ -1,0 +1,72 @@
+"""Trust policies in plain words."""
+
+import json
+
+import pytest
+
+from broker.administration.trust_words import trust_lines
+from broker.policy import PolicyKind, parse_policy
+
+HOME = "111122223333"
+
+
+def lines(principal: object, **more: object) -> list[tuple[str, tuple[str, ...]]]:
+    statement = {
+        "Effect": "Allow",
+        "Principal": principal,
+        "Action": "sts:AssumeRole",
+        **more,
+    }
+    text = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    document = parse_policy(text, PolicyKind.TRUST)
+    return [(line.who, line.conditions) for line in trust_lines(document, HOME)]
+
+
+@pytest.mark.parametrize(
+    ("principal", "who"),
+    [
+        ("*", "Anyone with any AWS account"),
+        ({"AWS": HOME}, "Users and roles of this account, if their own policies"),
+        ({"AWS": "arn:aws:iam::444455556666:root"}, "of account 444455556666, if"),
+        ({"AWS": f"arn:aws:iam::{HOME}:user/team/bob"}, "The user team/bob"),
+        ({"AWS": "arn:aws:iam::444455556666:role/ci"}, "role ci of account 444455556"),
+        ({"AWS": f"arn:aws:sts::{HOME}:assumed-role/ci/one"}, "The session ci/one"),
+        ({"AWS": "AROAREADERREADERREADE"}, "A deleted user or role"),
+        (
+            {"Federated": f"arn:aws:iam::{HOME}:saml-provider/Corp"},
+            "through Corp (SAML)",
+        ),
+        (
+            {"Federated": f"arn:aws:iam::{HOME}:oidc-provider/ci.example.com/x"},
+            "Anyone with a token from ci.example.com/x",
+        ),
+        ({"Federated": "accounts.google.com"}, "a token from accounts.google.com"),
+        ({"Service": "ec2.amazonaws.com"}, "The service ec2"),
+    ],
+)
+def test_each_kind_of_principal_has_its_words(principal: object, who: str) -> None:
+    ((said, _),) = lines(principal)
+    assert who in said
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ({"Bool": {"aws:MultiFactorAuthPresent": True}}, "Present is true"),
+        ({"StringLike": {"a:sub": ["x*", "y*"]}}, "a:sub is like x* or y*"),
+        ({"Null": {"aws:SourceIp": "true"}}, "aws:SourceIp is absent"),
+        ({"Null": {"aws:SourceIp": "false"}}, "aws:SourceIp is present"),
+        ({"StringEqualsIfExists": {"a:b": "c"}}, "a:b is c (or is absent)"),
+        ({"ForAnyValue:StringEquals": {"a:b": "c"}}, "a value of a:b is c"),
+        ({"StringEquals": {"a:b": list("cdefgh")}}, "c or d or e or f or 2 more"),
+    ],
+)
+def test_conditions_have_words(condition: object, words: str) -> None:
+    ((_, said),) = lines({"AWS": HOME}, Condition=condition)
+    assert words in said[0]
+
+
+def test_every_principal_is_a_line() -> None:
+    assert (
+        len(lines({"AWS": [HOME, "444455556666"], "Service": "ec2.amazonaws.com"})) == 3
+    )
