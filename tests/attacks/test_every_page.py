@@ -13,6 +13,7 @@ import pytest
 from lxml import html
 
 from broker import app as composition
+from broker.administration.pages import ADMINISTRATION
 from broker.console.csrf import csrf_token
 from broker.console.routes import console_routes
 from tests.support.console_pages import (
@@ -48,7 +49,9 @@ async def admin(world: SignInWorld) -> httpx.AsyncClient:
 
 def posts_inside(world: SignInWorld) -> list[str]:
     """Where forms of the console go."""
-    router = console_routes(composition._console_deps(world.services, ()))
+    router = console_routes(
+        composition._console_deps(world.services, ()), ADMINISTRATION
+    )
     return sorted(
         route.path  # type: ignore[attr-defined]  # all are routes of this router
         for route in router.routes

@@ -155,7 +155,7 @@ def test_the_root_signs_in_while_the_operator_lets_it(broker: RunningBroker) -> 
     broker.command("mfa", "enable-root", ACCOUNT, SERIAL, device.code(), device.code())
     command = ("account", "root-password", ACCOUNT)
     said = broker.command(*command, "--set", stdin=f"{ROOT_PASSWORD}\n")
-    assert "can sign in now" in said
+    assert "can now sign in" in said
     time.sleep(PROMISED_SECONDS)
     with httpx.Client(base_url=broker.url, follow_redirects=True) as browser:
         page = browser.get("/signin/example?kind=root")

@@ -5,6 +5,7 @@ walk all pages say which one is missing.
 """
 
 from broker import app as composition
+from broker.administration.pages import ADMINISTRATION
 from broker.console.routes import console_routes
 from tests.support.furnished import POLICY
 from tests.support.signin import ACCOUNT, SignInWorld, provider_arn, role_arn
@@ -97,7 +98,9 @@ OWN = "/console/security"
 
 def routes_of(world: SignInWorld) -> set[str]:
     """The console's routes that answer to GET."""
-    router = console_routes(composition._console_deps(world.services, ()))
+    router = console_routes(
+        composition._console_deps(world.services, ()), ADMINISTRATION
+    )
     return {
         route.path  # type: ignore[attr-defined]  # all are routes of this router
         for route in router.routes

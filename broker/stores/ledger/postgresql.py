@@ -95,7 +95,8 @@ class PostgresqlLedger:
         self._rows: list[AuditRow] = []
         self._is_holding = False
         self._writer: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._due = 0.0
         self._connection: Any = None  # asyncpg publishes no types
         self._identity: tuple[object, ...] = ()
         self._unclear: dict[_Session, list[MarkRow]] = {}
@@ -177,10 +178,12 @@ class PostgresqlLedger:
     def _schedule(self, seconds: float) -> None:
         """Have the writer woken within this time."""
         due = self._loop_time() + seconds
-        if self._closed or (self._timer is not None and self._timer.when() <= due):
+        # The timer itself need not know: uvloop's has no time when none is left.
+        if self._closed or (self._timer is not None and self._due <= due):
             return
         if self._timer is not None:
             self._timer.cancel()
+        self._due = due
         self._timer = asyncio.get_running_loop().call_at(due, self._on_timer)
 
     def _on_timer(self) -> None:

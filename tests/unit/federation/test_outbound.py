@@ -6,7 +6,8 @@ import hashlib
 import ipaddress
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import AsyncIterator, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,11 @@ _FOR_GOOD = 10_000
 
 
 @pytest.fixture(autouse=True)
-def _collected() -> Iterator[None]:
-    """What a test leaves open is told to this very test."""
+async def _collected() -> AsyncIterator[None]:
+    """What a test leaves open is told to this very test, and nothing of others'."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
     yield
     gc.collect()
 
