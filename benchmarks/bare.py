@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from jwt import PyJWK
 
-from broker.cli.serve import SERVER, settle
+from broker.cli.serve import SERVER, tune_interpreter
 from broker.stores.migrations import migrate
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.urls import SqliteLocation
@@ -58,7 +58,7 @@ class Bare:
         await receive()
         await migrate(self._location)
         self._writer.start()
-        settle()
+        tune_interpreter()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._writer.close()
