@@ -195,9 +195,9 @@ async def _bind_keyring(path: Path, database: Database, clock: Clock) -> str:
         if claimed is None:
             raise KeyringError(
                 KeyringReason.EXISTS,
-                f"the keyring {path} is there, and the database is empty: restore the"
-                " database that belongs to it, or mend BROKER_DATABASE_URL. To start"
-                f" anew on purpose, move the keyring away (mv {path} {path}.old)",
+                f"the keyring {path} exists, but the database is empty: restore the"
+                " database that belongs to it, or correct BROKER_DATABASE_URL. To start"
+                f" over deliberately, move the keyring away (mv {path} {path}.old)",
             )
         return claimed
     mine = prepare_keyring(path, clock)

@@ -4,7 +4,7 @@
     sts.HOST          the global endpoint, which is signed for as us-east-1
     HOST              every configured region
 
-AWS's own names, where the operator made them aliases, fix the region likewise.
+If the operator configures AWS's own host names as aliases, they fix the region too.
 
 Source: IAM User Guide, id_credentials_temp_region-endpoints; recorded answers (REC-A).
 """

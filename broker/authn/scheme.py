@@ -81,7 +81,7 @@ class Scheme(Protocol):
 
         Raises:
             BrokerError: the proof is refused.
-            ProofRefused: likewise, and it is known for whose provider it was brought.
+            ProofRefused: The proof is refused, and the provider that it names is known.
         """
         ...
 

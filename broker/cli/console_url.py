@@ -74,7 +74,7 @@ def console_url(
     """Print a link that signs in to the console with your current credentials.
 
     They are found as AWS's tools find them: environment, profile, process. The link is
-    a secret: it signs in whoever opens it, once, within 15 minutes.
+    a secret: it works once, within 15 minutes, for anyone who opens it.
     """
     broker = endpoint or os.environ.get("BROKER_PUBLIC_URL")
     base = find_endpoint(broker or configured_endpoint(profile), os.environ)

@@ -4,7 +4,7 @@ from broker.errors import InvalidIdentityToken
 
 
 class ProofUsed(InvalidIdentityToken):
-    """A proof that is good once was spent by an earlier call."""
+    """An earlier call has already spent this one-time proof."""
 
     def __init__(self, message: str | None = None, *, detail: str = "") -> None:
         super().__init__(

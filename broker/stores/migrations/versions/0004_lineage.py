@@ -1,4 +1,4 @@
-"""From when session tokens carry their lineage, for whoever asks about older ones.
+"""Records when session tokens began to carry lineage, so that older ones can be told.
 
 Tokens of the version before are honoured until they expire.
 """
