@@ -178,6 +178,7 @@ def installed(
             fsync=True,
             workers=workers,
             start=False,
+            forked=False,
             internal_issuers=f"127.0.0.1:{issuer.port}",
             rate_limit="0",
             log_format="json",

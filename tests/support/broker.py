@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -54,7 +56,10 @@ class RunningBroker:
     files: int = 0
     """How many it may open; 0 for as many as we may."""
 
-    process: Forked | None = None
+    forked: bool = True
+    """Whether it is forked with its imports done; benchmarks measure a real start."""
+
+    process: Forked | subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -71,12 +76,19 @@ class RunningBroker:
         return done.stdout
 
     def start(self) -> None:
-        self.process = Forked(
-            ("serve", "--port", str(self.port), "--workers", str(self.workers)),
-            self.environment,
-            log=self.folder / "broker.log",
-            files=self.files,
-        )
+        words = ("serve", "--port", str(self.port), "--workers", str(self.workers))
+        log = self.folder / "broker.log"
+        if self.forked:
+            self.process = Forked(words, self.environment, log=log, files=self.files)
+        else:
+            with log.open("ab") as file:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "broker", *words],
+                    env=self.environment,
+                    stdout=file,
+                    stderr=file,
+                    start_new_session=True,
+                )
         deadline = time.monotonic() + _START_SECONDS
         while not self._is_ready():
             assert self.process.poll() is None, self.log
@@ -149,6 +161,7 @@ def running_broker(
     workers: int = 1,
     start: bool = True,
     files: int = 0,
+    forked: bool = True,
     **settings: str,
 ) -> Iterator[RunningBroker]:
     """A broker with these settings (``redis_url`` is ``BROKER_REDIS_URL``)."""
@@ -160,7 +173,7 @@ def running_broker(
         "BROKER_PUBLIC_URL": f"http://127.0.0.1:{port}",
         **{f"BROKER_{name.upper()}": value for name, value in settings.items()},
     }
-    broker = RunningBroker(folder, port, environment, workers, files)
+    broker = RunningBroker(folder, port, environment, workers, files, forked=forked)
     try:
         if start:
             broker.start()
