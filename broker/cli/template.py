@@ -66,7 +66,7 @@ def apply(
     for warning in warnings:
         say(f"? {warning}", colour=typer.colors.YELLOW, err=True)
     for change in changes:
-        say(str(change), colour=_COLOURS.get(change.kind))
+        say(*change.lines, colour=_COLOURS.get(change.kind))
     done = [change for change in changes if change.kind.is_done]
     if not done:
         say("No changes.", err=True)

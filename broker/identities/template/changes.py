@@ -37,11 +37,16 @@ class Change:
     entity: str
     details: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What is changed, then each detail."""
         line = f"{self.kind} {self.account} {self.entity}"
         if self.kind is ChangeKind.KEEP:
             line += " is not in the template; --prune would delete it"
-        return "\n".join([line, *(f"    {detail}" for detail in self.details)])
+        return (line, *(f"    {detail}" for detail in self.details))
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 def differences(before: object, after: object) -> tuple[str, ...]:

@@ -12,7 +12,10 @@ ONE_USER = f'Accounts: {{"{ACCOUNT}": {{Users: [{{UserName: ana}}]}}}}'
 
 def test_the_sample_applies_once_and_then_changes_nothing(cli: CommandLine) -> None:
     sample = str(SAMPLES / "account.yaml")
-    assert "+ 123456789012 role Deploy" in cli("apply", sample)
+    said = cli("apply", sample).splitlines()
+    assert "+ 123456789012 role Deploy" in said
+    # A change's details are lines of their own.
+    assert "    Quotas.PoliciesPerRole: default -> 20" in said
     assert cli("apply", sample) == ""
     assert "No changes" in cli.stderr
 
