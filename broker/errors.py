@@ -2,12 +2,13 @@
 
     BrokerError
     ├── request      ValidationError, MalformedInput, InvalidAction, MalformedQueryString,
-    │                InvalidParameterValue, UnsupportedOperation, RequestEntityTooLarge
-    ├── proof        MissingAuthenticationToken, IncompleteSignature,
+    │                InvalidParameterValue, UnsupportedOperation,
+    │                InvalidAuthorizationMessage, RequestEntityTooLarge
+    ├── ProofError   MissingAuthenticationToken, IncompleteSignature,
     │                SignatureDoesNotMatch, InvalidClientTokenId, ExpiredToken,
     │                InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim,
     │                IdpCommunicationError, ExpiredTradeInToken,
-    │                InvalidSubjectCredentials, InvalidAuthorizationMessage
+    │                InvalidSubjectCredentials
     ├── permission   AccessDenied, RegionDisabled, SessionDurationEscalation,
     │                InsufficientSessionLifetime, OutboundFederationDisabled,
     │                JwtPayloadSizeExceeded
@@ -115,27 +116,31 @@ class RequestEntityTooLarge(BrokerError):
     status = 413
 
 
-class MissingAuthenticationToken(BrokerError):
+class ProofError(BrokerError):
+    """A proof is refused; the audit log counts each of these as a refused proof."""
+
+
+class MissingAuthenticationToken(ProofError):
     """The request contains no proof of a caller."""
 
     code = "MissingAuthenticationToken"
     status = 403
 
 
-class IncompleteSignature(BrokerError):
+class IncompleteSignature(ProofError):
     """Parts of the signature are missing or malformed."""
 
     code = "IncompleteSignature"
 
 
-class SignatureDoesNotMatch(BrokerError):
+class SignatureDoesNotMatch(ProofError):
     """The signature, its scope or its time is wrong."""
 
     code = "SignatureDoesNotMatch"
     status = 403
 
 
-class InvalidClientTokenId(BrokerError):
+class InvalidClientTokenId(ProofError):
     """The access key or session token is unknown, inactive or mismatched."""
 
     code = "InvalidClientTokenId"
@@ -150,7 +155,7 @@ class InvalidClientTokenId(BrokerError):
         super().__init__(message, detail=detail)
 
 
-class ExpiredToken(BrokerError):
+class ExpiredToken(ProofError):
     """The credentials that signed the request have expired."""
 
     code = "ExpiredToken"
@@ -165,38 +170,38 @@ class ExpiredToken(BrokerError):
         super().__init__(message, detail=detail)
 
 
-class InvalidIdentityToken(BrokerError):
+class InvalidIdentityToken(ProofError):
     """The assertion or web identity token was not accepted as proof."""
 
     code = "InvalidIdentityToken"
 
 
-class ExpiredFederationToken(BrokerError):
+class ExpiredFederationToken(ProofError):
     """The assertion or web identity token in the request has expired."""
 
     code = "ExpiredTokenException"
 
 
-class IdpRejectedClaim(BrokerError):
+class IdpRejectedClaim(ProofError):
     """The identity provider reported that authentication failed."""
 
     code = "IDPRejectedClaim"
     status = 403
 
 
-class IdpCommunicationError(BrokerError):
+class IdpCommunicationError(ProofError):
     """The identity provider could not be reached; clients retry."""
 
     code = "IDPCommunicationError"
 
 
-class ExpiredTradeInToken(BrokerError):
+class ExpiredTradeInToken(ProofError):
     """The trade-in token has expired, or was never issued."""
 
     code = "ExpiredTradeInTokenException"
 
 
-class InvalidSubjectCredentials(BrokerError):
+class InvalidSubjectCredentials(ProofError):
     """Only temporary credentials can be narrowed."""
 
     code = "InvalidSubjectCredentials"

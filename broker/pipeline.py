@@ -188,6 +188,7 @@ class Pipeline:
         self, request: RequestContext, record: AuditEntry, refused: ProofRefused
     ) -> None:
         """Let those find a refusal whom the proof concerns."""
+        record.is_proof_refused = True
         record.account = refused.account
         if refused.caller is not None:
             record.name_caller(refused.caller)

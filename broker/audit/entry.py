@@ -21,6 +21,7 @@ class AuditEntry:
 
     ``committed`` is set where the completed record is written together with the
     call's own effect (a mint, a change); the writer leaves such an entry alone.
+    ``is_proof_refused`` tells a refused proof whose caller an earlier step proved.
     """
 
     event_id: str
@@ -41,6 +42,7 @@ class AuditEntry:
     error_code: str = ""
     detail: str = ""
     committed: bool = False
+    is_proof_refused: bool = False
 
     @classmethod
     def of(cls, request: RequestContext, action: str) -> "AuditEntry":

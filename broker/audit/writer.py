@@ -13,20 +13,9 @@ from broker.entropy import new_request_id
 from broker.errors import (
     AccessDenied,
     BrokerError,
-    ExpiredFederationToken,
-    ExpiredToken,
-    ExpiredTradeInToken,
-    IdpCommunicationError,
-    IdpRejectedClaim,
-    IncompleteSignature,
     InternalFailure,
-    InvalidAuthenticationCode,
-    InvalidClientTokenId,
-    InvalidIdentityToken,
-    InvalidSubjectCredentials,
-    MissingAuthenticationToken,
+    ProofError,
     ServiceUnavailable,
-    SignatureDoesNotMatch,
     with_advice,
 )
 from broker.model.audit import Outcome
@@ -34,22 +23,6 @@ from broker.stores.errors import StoreFailedError, StoreUnavailableError, refusa
 from broker.stores.ledger.port import Ledger
 
 _log = structlog.get_logger(__name__)
-
-_OF_PROOFS = (
-    MissingAuthenticationToken,
-    IncompleteSignature,
-    SignatureDoesNotMatch,
-    InvalidClientTokenId,
-    ExpiredToken,
-    InvalidIdentityToken,
-    ExpiredFederationToken,
-    IdpRejectedClaim,
-    IdpCommunicationError,
-    ExpiredTradeInToken,
-    InvalidSubjectCredentials,
-)
-_OF_PROOFS_WITHOUT_CALLER = (AccessDenied, InvalidAuthenticationCode)
-"""Errors of refused passwords and second factors at the sign-in page."""
 
 _COUNT_SECONDS = 1.1
 """After the second that is counted is over."""
@@ -172,10 +145,10 @@ def _fail(entry: AuditEntry, error: BrokerError) -> None:
 
 
 def _outcome(entry: AuditEntry, error: BrokerError) -> Outcome:
-    if isinstance(error, _OF_PROOFS):
-        return Outcome.REFUSED
-    if isinstance(error, _OF_PROOFS_WITHOUT_CALLER) and not entry.caller_arn:
+    if isinstance(error, ProofError):
         return Outcome.REFUSED
     if isinstance(error, AccessDenied):
-        return Outcome.DENIED
+        # A password or a second factor is refused with it, too.
+        is_proof = entry.is_proof_refused or not entry.caller_arn
+        return Outcome.REFUSED if is_proof else Outcome.DENIED
     return Outcome.ERROR

@@ -13,7 +13,8 @@ ROW = re.compile(r"\| `(\w+)` \| (\d+) \| (.+?) \| (.+) \|")
 
 def error_classes(base: type[BrokerError] = BrokerError) -> Iterator[type[BrokerError]]:
     for each in base.__subclasses__():
-        if each.__module__ == BrokerError.__module__:
+        # A class without a code is a family of errors, and none itself.
+        if each.__module__ == BrokerError.__module__ and "code" in vars(each):
             yield each
         yield from error_classes(each)
 

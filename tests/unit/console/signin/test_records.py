@@ -64,6 +64,7 @@ async def test_a_second_factor_right_and_wrong(world: SignInWorld) -> None:
     refused = await world.recorded("signin:CheckMfa")
     assert (refused.region, refused.caller_arn) == (REGION, user.arn)
     assert refused.error_code == "AccessDenied"
+    assert refused.decision == Outcome.REFUSED
     world.clock.move(1)
     await send_step(browser, page, "factor", code=phone.code(world))
     checked = await world.recorded("signin:CheckMfa")
