@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import httpx2 as httpx
@@ -21,9 +20,7 @@ PUSH = "/v1/authorize"
 
 
 @pytest.fixture
-async def world(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[SignInWorld]:
+async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
     async with open_world(tmp_path) as made:
         async with made.services.stores.directory.change(ACCOUNT) as change:
             provider = await change.find_saml_provider(ACCOUNT, "Corp")
@@ -31,8 +28,7 @@ async def world(
             await change.update_saml_provider(
                 replace(provider, options={"SignIn": True})
             )
-        now: datetime = made.clock.now().replace(microsecond=0)
-        monkeypatch.setattr(made.clock, "now", lambda: now)
+        made.clock.stop()
         yield made
 
 

@@ -44,9 +44,14 @@ class SteppedClock:
 
     def __init__(self) -> None:
         self.ahead = timedelta()
+        self.stopped: datetime | None = None
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
+        return (self.stopped or datetime.now(UTC)) + self.ahead
+
+    def stop(self) -> None:
+        """Stand still until it is moved: limits count calls of the same second."""
+        self.stopped = datetime.now(UTC)
 
     def monotonic(self) -> float:
         return time.monotonic()

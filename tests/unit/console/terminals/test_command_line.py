@@ -404,6 +404,7 @@ async def test_no_token_is_in_the_cache_as_it_is(
 async def test_one_address_opens_no_flood_of_logins(
     world: SignInWorld, terminal: Terminal
 ) -> None:
+    world.clock.stop()
     browser = world.browser()
     answers = [
         (await browser.get("/v1/authorize", params=terminal.wanted())).status_code

@@ -74,7 +74,7 @@ def test_the_wire_errors_agree_with_the_models() -> None:
         for class_ in vars(errors).values()
         if isinstance(class_, type)
         and issubclass(class_, errors.BrokerError)
-        and class_ is not errors.BrokerError
+        and "code" in vars(class_)
     }
     shared = modelled.keys() & ours.keys()
     assert len(shared) >= 15
