@@ -8,13 +8,10 @@ import asyncio
 from collections.abc import Iterable
 from functools import lru_cache
 
+from broker.catalogue import AWS_MANAGED_PREFIX
 from broker.errors import AccessDenied
 from broker.identities.account_options import accepts_unlisted_policies
-from broker.identities.aws_managed import (
-    AWS_MANAGED_PREFIX,
-    find_aws_managed,
-    unlisted_policy,
-)
+from broker.identities.aws_managed import find_aws_managed, unlisted_policy
 from broker.identities.control_policies import (
     FULL_ACCESS,
     ControlKind,

@@ -21,6 +21,7 @@ from broker.catalogue.data import (
     service_prefixes,
 )
 from broker.catalogue.managed_policies import (
+    AWS_MANAGED_PREFIX,
     ManagedPolicyEntry,
     find_managed_policy_entry,
     made_policy_id,
@@ -34,6 +35,7 @@ from broker.catalogue.summary import (
 )
 
 __all__ = [
+    "AWS_MANAGED_PREFIX",
     "AccessLevel",
     "ActionEntry",
     "Coverage",

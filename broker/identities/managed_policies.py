@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from broker.catalogue import AWS_MANAGED_PREFIX
 from broker.entropy import new_unique_id
 from broker.errors import (
     AccessDenied,
@@ -13,7 +14,6 @@ from broker.errors import (
 )
 from broker.identities.account_options import accepts_unlisted_policies
 from broker.identities.aws_managed import (
-    AWS_MANAGED_PREFIX,
     find_aws_managed,
     require_aws_managed,
     unlisted_policy,
@@ -279,6 +279,6 @@ def missing_version(arn: str, version_id: str) -> NoSuchEntity:
 
 
 def _check_document(account: Account, document: str) -> None:
-    # Before it is read: what takes long to read is too large.
+    # Check the size first: only a document that is too large takes long to parse.
     require_within(account, Quota.POLICY_SIZE, policy_size(document))
     checked_document(document, PolicyKind.IDENTITY, managed=True)
