@@ -135,9 +135,9 @@ class Action:
     that also holds the audit record. ``audited`` lists the parameters that the
     record may show. ``prepare`` does what takes too long for a transaction, once the
     call is permitted and before the transaction begins; what it returns is the call's
-    ``prepared``. ``calls`` is how many calls it
-    counts for in the account's rate limit: one that costs more counts for more, and
-    what must never be refused for none. ``lists`` says that answers can be long.
+    ``prepared``. ``calls`` is how many calls it counts for in the account's rate limit:
+    a costlier one counts for more, one that must never be refused for none. ``lists``
+    says that answers can be long.
     """
 
     service: str

@@ -14,7 +14,7 @@ from broker.policy import (
 def checked_document(
     text: str, kind: PolicyKind, *, managed: bool = False
 ) -> PolicyDocument:
-    """The parsed document of a policy that is about to be stored, or to be a session's.
+    """The parsed document of a policy about to be stored or used as a session policy.
 
     ``managed`` is for managed policies. Principals are not looked up.
 

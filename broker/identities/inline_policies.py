@@ -27,7 +27,7 @@ async def put_inline_policy(
     size = policy_size(document) + sum(
         policy_size(policy.document) for policy in others if policy is not replaced
     )
-    # Before it is read: what takes long to read is too large.
+    # Check the size first: only a document that is too large takes long to parse.
     require_inline_within(account, kind.inline_size, size, kind.noun, owner.name)
     checked_document(document, PolicyKind.IDENTITY)
     await change.put_inline_policy(

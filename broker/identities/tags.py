@@ -32,9 +32,9 @@ def checked_tags(pairs: Iterable[tuple[str, str]], case: KeyCase) -> dict[str, s
     """The tags of a request.
 
     Raises:
-        InvalidInput: a key comes twice, or begins with the reserved ``aws:``; or
-            characters or a length that tags cannot have, which requests are held to
-            by their model already.
+        InvalidInput: a key comes twice or begins with the reserved ``aws:``, or a tag
+            has characters or a length that tags cannot have. (The service model
+            refuses those in requests, but not in templates.)
     """
     tags: dict[str, str] = {}
     seen: set[str] = set()

@@ -48,7 +48,7 @@ async def stored_trust_policy(
         UnknownPrincipal: it names a principal that does not exist.
         LimitExceeded: it is too large.
     """
-    # Before it is read: what takes long to read is too large.
+    # Check the size first: only a document that is too large takes long to parse.
     require_within(account, Quota.TRUST_POLICY_SIZE, policy_size(text))
     checked_document(text, PolicyKind.TRUST)
 

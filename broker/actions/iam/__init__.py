@@ -10,7 +10,7 @@ from broker.actions.action import Action
 from broker.actions.iam.access_keys import access_key_actions
 from broker.actions.iam.account_aliases import ACCOUNT_ALIASES
 from broker.actions.iam.account_properties import ACCOUNT_PROPERTIES
-from broker.actions.iam.account_reports import KNOWING
+from broker.actions.iam.account_reports import ACCOUNT_REPORTS
 from broker.actions.iam.attachments import ATTACHMENTS
 from broker.actions.iam.authorization_details import AUTHORIZATION_DETAILS
 from broker.actions.iam.groups import GROUPS
@@ -49,10 +49,10 @@ def iam_actions(
 ) -> tuple[Action, ...]:
     """Every IAM action that the broker has.
 
-    ``sealer`` keeps secret keys and private keys, ``attempts`` counts guesses. ``is_internal`` says whether the
-    operator lists a host and port for an account, so that an issuer there may have
-    plain http and a port; ``metadata_http_hosts`` does the same for the endpoints in
-    SAML metadata.
+    ``sealer`` keeps secret keys and private keys, ``attempts`` counts guesses.
+    ``is_internal`` says whether the operator lists a host and port for an account, so
+    that an issuer there may have plain http and a port; ``metadata_http_hosts`` does
+    the same for the endpoints in SAML metadata.
     """
     return (
         *protecting(ROLES),
@@ -74,7 +74,7 @@ def iam_actions(
         *TAGS,
         *ACCOUNT_ALIASES,
         *SIMULATION,
-        *KNOWING,
+        *ACCOUNT_REPORTS,
         *OUTSIDE_ORGANIZATION,
         *ACCOUNT_PROPERTIES,
         *AUTHORIZATION_DETAILS,

@@ -223,7 +223,7 @@ async def _with_mfa(
     }
 
 
-KNOWING: tuple[Action, ...] = (
+ACCOUNT_REPORTS: tuple[Action, ...] = (
     read("GetAccountSummary", _get_summary, on.account),
     change(
         "GenerateCredentialReport",

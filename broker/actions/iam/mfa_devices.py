@@ -17,10 +17,7 @@ from broker.actions.iam.factors import require_shown_factor
 from broker.actions.iam.holders import find_holder, read_holder
 from broker.actions.iam.paging import cut, page_request, stored_page, truncation
 from broker.authn.attempts import Attempts, limit_of_factors
-from broker.errors import (
-    InvalidAuthenticationCode,
-    ServiceUnavailable,
-)
+from broker.errors import InvalidAuthenticationCode, ServiceUnavailable
 from broker.identities import mfa_devices
 from broker.identities.accounts import require_account
 from broker.identities.passkeys import is_passkey, require_passkey_of

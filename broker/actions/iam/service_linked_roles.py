@@ -105,14 +105,14 @@ async def _usage(task: DeletionTask, call: Call) -> dict[str, Any]:
     }
 
 
-_NOBODYS = service_linked_roles.LinkedService("*", "")
+_UNKNOWN_SERVICE = service_linked_roles.LinkedService("*", "")
 
 
 async def _new_role(given: Given, call: Call) -> ActionTarget:
     service = given["AWSServiceName"]
     # What is refused later still has an ARN for the policies to decide about.
     key = service.partition(".amazonaws.com")[0]
-    linked = service_linked_roles.linked_services().get(key, _NOBODYS)
+    linked = service_linked_roles.linked_services().get(key, _UNKNOWN_SERVICE)
     name = service_linked_roles.linked_role_name(linked, given.get("CustomSuffix"))
     path = f"role{SERVICE_ROLE_PATH}{service}/{name}"
     return ActionTarget(iam_arn(call.account, path))
