@@ -196,7 +196,7 @@ async def test_a_mint_that_waits_too_long_for_a_lock_never_comes_true(
     await own_ledger.mint(make_record("l1"), make_mark("l1"))
 
 
-class ChangeQueue:
+class Line:
     """A line to PostgreSQL that can be cut: at once, or when the next answer comes."""
 
     def __init__(self, port: int) -> None:
@@ -258,13 +258,15 @@ class ChangeQueue:
                 self.loses_next_answer = False
                 writer.transport.abort()
             writer.write(data)
+        # A driver that says good-bye waits for the server to hang up.
+        writer.close()
 
 
 async def test_a_mint_whose_answer_was_lost_is_looked_up(
     own_postgresql: PostgresqlServer, tmp_path: Path
 ) -> None:
     """The commit took place, the connection broke: the mint is answered."""
-    line = ChangeQueue(own_postgresql.port)
+    line = Line(own_postgresql.port)
     async with line.open() as location:
         ledger = PostgresqlLedger(location, Spool(tmp_path))
         await ledger.start()
@@ -284,7 +286,7 @@ async def test_a_mint_that_nobody_was_told_of_leaves_its_proof_good(
     own_postgresql: PostgresqlServer, own_ledger: Ledger, tmp_path: Path
 ) -> None:
     """The commit took place, and then the worker cannot look: a failover, say."""
-    line = ChangeQueue(own_postgresql.port)
+    line = Line(own_postgresql.port)
     async with line.open() as location:
         ledger = PostgresqlLedger(location, Spool(tmp_path))
         await ledger.start()
@@ -311,7 +313,7 @@ async def test_a_mint_that_nobody_was_told_of_leaves_its_proof_good(
 async def test_a_change_that_cannot_be_looked_up_is_said_to_be_unclear(
     own_postgresql: PostgresqlServer, clock: Any
 ) -> None:
-    line = ChangeQueue(own_postgresql.port)
+    line = Line(own_postgresql.port)
     async with line.open() as location:
         directory = SqlDirectory(Database(location), clock)
         await directory.generations()
@@ -341,7 +343,7 @@ async def test_a_mint_that_was_refused_cannot_come_true_later(
     """
     import asyncpg
 
-    line = ChangeQueue(own_postgresql.port)
+    line = Line(own_postgresql.port)
     blocker = await asyncpg.connect(own_location.dsn)
     async with line.open() as location:
         ledger = PostgresqlLedger(location, Spool(tmp_path))
@@ -373,7 +375,7 @@ async def test_a_mint_that_was_refused_cannot_come_true_later(
 async def test_a_connection_that_was_cut_while_nobody_used_it_is_not_used_again(
     own_postgresql: PostgresqlServer, clock: Any
 ) -> None:
-    line = ChangeQueue(own_postgresql.port)
+    line = Line(own_postgresql.port)
     async with line.open() as location:
         directory = SqlDirectory(Database(location), clock)
         await asyncio.gather(*(directory.generations() for _ in range(4)))
