@@ -8,7 +8,7 @@ import pytest
 from broker.stores.cache.batcher import Batcher
 
 
-class ChangeQueue:
+class Receiver:
     """Answers numbers with their double, refuses odd ones, and can be cut."""
 
     def __init__(self) -> None:
@@ -25,41 +25,41 @@ class ChangeQueue:
 
 
 async def test_what_comes_meanwhile_goes_in_the_next_batch() -> None:
-    line = ChangeQueue()
-    batcher = Batcher(line.send, lambda _: ValueError())
+    receiver = Receiver()
+    batcher = Batcher(receiver.send, lambda _: ValueError())
     first = asyncio.create_task(batcher.add(0))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     others = [asyncio.create_task(batcher.add(n)) for n in (2, 3, 4)]
     await asyncio.sleep(0)
-    line.gate.set()
+    receiver.gate.set()
     answers = await asyncio.gather(first, *others, return_exceptions=True)
-    assert line.batches == [[0], [2, 3, 4]]
+    assert receiver.batches == [[0], [2, 3, 4]]
     assert [answers[0], answers[1], answers[3]] == [0, 4, 8]
     assert isinstance(answers[2], KeyError)
 
 
 async def test_a_cut_line_fails_each_caller_with_an_exception_of_its_own() -> None:
-    line = ChangeQueue()
-    line.cut = True
-    line.gate.set()
-    batcher = Batcher(line.send, lambda error: ValueError(str(error)))
+    receiver = Receiver()
+    receiver.cut = True
+    receiver.gate.set()
+    batcher = Batcher(receiver.send, lambda error: ValueError(str(error)))
     answers = await asyncio.gather(
         *(batcher.add(n) for n in range(3)), return_exceptions=True
     )
     assert [type(answer) for answer in answers] == [ValueError] * 3
     assert len({id(answer) for answer in answers}) == 3
-    line.cut = False
+    receiver.cut = False
     assert await batcher.add(4) == 8
 
 
 async def test_a_caller_that_gives_up_costs_the_others_nothing() -> None:
-    line = ChangeQueue()
-    batcher = Batcher(line.send, lambda _: ValueError())
+    receiver = Receiver()
+    batcher = Batcher(receiver.send, lambda _: ValueError())
     first, second = (asyncio.create_task(batcher.add(n)) for n in (0, 2))
     await asyncio.sleep(0.01)
     first.cancel()
-    line.gate.set()
+    receiver.gate.set()
     assert await second == 4
     await batcher.close()
     with pytest.raises(asyncio.CancelledError):
