@@ -9,8 +9,8 @@ from starlette.responses import Response
 from broker.administration.password_rules import RULES, policy_sentences, read_policy
 from broker.administration.reading import PageReader
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import OK, Visit, go, visited
-from broker.errors import BrokerError, FeatureDisabled, ValidationError
+from broker.console.visit import Visit, go, visited
+from broker.errors import FeatureDisabled, ValidationError
 from broker.identities.account_options import ALWAYS_ON, root_manager
 
 SETTINGS = "/console/settings"
@@ -65,16 +65,13 @@ class AccountSettings:
 
     async def page(self, visit: Visit) -> Response:
         """``/console/settings``: a POST changes one setting."""
-        problem, status = "", OK
         if visit.posted:
-            try:
+            with visit.attempt():
                 operation = _OPERATIONS.get(visit.text("do"))
                 if operation is None:
                     raise ValidationError("Unknown operation.")
                 await operation(visit)
                 return go(SETTINGS)
-            except BrokerError as error:
-                problem, status = error.words, error.status
         reader = PageReader(visit)
         policy = await reader.iam("GetAccountPasswordPolicy")
         untold = bool(reader.refused) and policy is None
@@ -84,8 +81,6 @@ class AccountSettings:
         return await visit.show(
             "admin/settings.html",
             HERE,
-            status,
-            problem=problem,
             refused=reader.refused,
             aliases=aliases and aliases["AccountAliases"],
             typed_alias=visit.text("alias")[:128],
@@ -109,28 +104,23 @@ class AccountSettings:
 
     async def passwords(self, visit: Visit) -> Response:
         """``/console/settings/passwords``: the form; a POST saves or deletes it."""
-        problem, status = "", OK
         if visit.posted:
-            try:
+            with visit.attempt():
                 if visit.text("do") == "default":
                     await visit.iam("DeleteAccountPasswordPolicy")
                 else:
                     await visit.iam("UpdateAccountPasswordPolicy", **read_policy(visit))
                 return go(SETTINGS)
-            except BrokerError as error:
-                problem, status = error.words, error.status
         policy = await PageReader(visit).iam("GetAccountPasswordPolicy")
         kept: Mapping[str, Any] = {} if policy is None else policy["PasswordPolicy"]
         return await visit.show(
             "admin/settings_passwords.html",
             HERE,
-            status,
-            problem=problem,
             rules=RULES,
             has_policy=policy is not None,
             typed={
                 rule.member: visit.text(rule.member)[:8]
-                if problem
+                if visit.problem
                 else kept.get(rule.member, "")
                 for rule in RULES
             },

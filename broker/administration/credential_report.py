@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from broker.administration.reading import OLD_DAYS, days_since, read_start
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import OK, Visit, address, go, visited
-from broker.errors import BrokerError, ReportExpired, ReportNotPresent
+from broker.console.visit import Visit, address, go, visited
+from broker.errors import ReportExpired, ReportNotPresent
 from broker.identities.credential_report import ROOT, VALID_FOR
 
 REPORT = "/console/credential-report"
@@ -61,21 +61,16 @@ class CredentialReport:
 
     async def page(self, visit: Visit) -> Response:
         """``/console/credential-report``: a POST generates it, GET shows the last."""
-        problem, status = "", OK
         if visit.posted:
-            try:
+            with visit.attempt():
                 await visit.iam("GenerateCredentialReport")
                 return go(REPORT)
-            except BrokerError as error:
-                problem, status = error.words, error.status
         try:
             report = await visit.iam("GetCredentialReport")
         except (ReportNotPresent, ReportExpired) as error:
             return await visit.show(
                 "admin/credential_report.html",
                 HERE,
-                status,
-                problem=problem,
                 rows=None,
                 expired=isinstance(error, ReportExpired),
                 hours=_hours(),
@@ -100,8 +95,6 @@ class CredentialReport:
         return await visit.show(
             "admin/credential_report.html",
             HERE,
-            status,
-            problem=problem,
             rows=shown[start : start + _ROWS],
             made_at=report["GeneratedTime"],
             users=len(rows) - 1,

@@ -12,28 +12,20 @@ from starlette.responses import Response
 
 from broker.actions.action import Call
 from broker.administration.policy_editor import (
-    DO,
-    SAVE,
     PolicyEditor,
-    apply_command,
     begin,
     begin_empty,
     content_hash,
     format_text,
     read_editor,
 )
+from broker.administration.policy_saving import press_button
 from broker.administration.role_page import ONE as ROLE
 from broker.administration.trust_words import TrustLine, trust_lines
 from broker.console.context import Precondition
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import OK, Visit, address, go, visited
-from broker.errors import (
-    BrokerError,
-    ConcurrentModification,
-    NoSuchEntity,
-    ServiceUnavailable,
-    ValidationError,
-)
+from broker.console.visit import Visit, address, go, visited
+from broker.errors import ConcurrentModification, NoSuchEntity, ValidationError
 from broker.identities.groups import require_group
 from broker.identities.owners import Owner, owner_id
 from broker.identities.roles import require_role
@@ -45,7 +37,6 @@ from broker.stores.directory.port import DirectoryReader
 
 TRUST = "/console/roles/trust"
 INLINE = "/console/inline"
-_BAD_REQUEST = 400
 _OWNERS = {"role": "Role", "user": "User", "group": "Group"}
 _PAGES = {
     "role": ROLE,
@@ -78,43 +69,37 @@ async def _trust(visit: Visit) -> Response:
     name = visit.text("name")[:128]
     text = await _trust_text(visit, name)
     editor = read_editor(visit.posted_form, PolicyKind.TRUST)
-    status, conflict = OK, ""
-    if editor is None:
-        editor = begin(format_text(text), PolicyKind.TRUST, content_hash(text))
-    elif visit.text(DO) == SAVE:
-        editor = editor.checked()
-        status = _BAD_REQUEST
-        if editor.problem is None:
-            try:
-                await visit.iam_if(
-                    _trust_is(name, editor.base),
-                    "UpdateAssumeRolePolicy",
-                    RoleName=name,
-                    PolicyDocument=editor.policy(),
-                )
-                return go(ROLE, name=name)
-            except ServiceUnavailable:
-                raise
-            except ConcurrentModification as error:
-                text = await _trust_text(visit, name)
-                status, conflict = error.status, format_text(text)
-                editor = editor.rebased(content_hash(text))
-            except BrokerError as error:
-                editor, status = editor.refused(error), error.status
-    else:
-        editor = apply_command(editor, visit.form)
+
+    async def save(editor: PolicyEditor) -> Response:
+        await visit.iam_if(
+            _trust_is(name, editor.base),
+            "UpdateAssumeRolePolicy",
+            RoleName=name,
+            PolicyDocument=editor.policy(),
+        )
+        return go(ROLE, name=name)
+
+    async def read_stored() -> tuple[str, str]:
+        stored = await _trust_text(visit, name)
+        return stored, content_hash(stored)
+
+    edited = (
+        begin(format_text(text), PolicyKind.TRUST, content_hash(text))
+        if editor is None
+        else await press_button(visit, editor, save, read_stored)
+    )
+    if isinstance(edited, Response):
+        return edited
     return await visit.show(
         "admin/embedded_policy.html",
         "roles",
-        status,
-        editor=editor,
+        editor=edited,
         action=address(TRUST, name=name),
         title=f"Trust policy of {name}",
         back=address(ROLE, name=name),
         back_label=name,
-        conflict=conflict,
         policy_name=None,
-        lines=_lines(editor, visit),
+        lines=_lines(edited, visit),
     )
 
 
@@ -125,42 +110,36 @@ async def _inline(visit: Visit) -> Response:
         raise ValidationError("The kind (role, user or group) is missing.")
     policy = visit.text("policy")[:128]
     editor = read_editor(visit.posted_form, PolicyKind.IDENTITY)
-    status, conflict = OK, ""
-    if editor is None:
-        editor = await _begin_inline(visit, noun, owner, policy)
-    elif visit.text(DO) == SAVE:
-        editor = editor.checked()
-        status = _BAD_REQUEST
-        if editor.problem is None:
-            try:
-                await visit.iam_if(
-                    _inline_is(kind, owner, policy, editor.base),
-                    f"Put{noun}Policy",
-                    PolicyName=policy,
-                    PolicyDocument=editor.policy(),
-                    **{f"{noun}Name": owner},
-                )
-                return go(_PAGES[kind], name=owner)
-            except ServiceUnavailable:
-                raise
-            except ConcurrentModification as error:
-                text = await _inline_text(visit, noun, owner, policy)
-                status, conflict = error.status, format_text(text) or "It was deleted."
-                editor = editor.rebased(content_hash(text) if text else "")
-            except BrokerError as error:
-                editor, status = editor.refused(error), error.status
-    else:
-        editor = apply_command(editor, visit.form)
+
+    async def save(editor: PolicyEditor) -> Response:
+        await visit.iam_if(
+            _inline_is(kind, owner, policy, editor.base),
+            f"Put{noun}Policy",
+            PolicyName=policy,
+            PolicyDocument=editor.policy(),
+            **{f"{noun}Name": owner},
+        )
+        return go(_PAGES[kind], name=owner)
+
+    async def read_stored() -> tuple[str, str]:
+        stored = await _inline_text(visit, noun, owner, policy)
+        return stored, content_hash(stored)
+
+    edited = (
+        await _begin_inline(visit, noun, owner, policy)
+        if editor is None
+        else await press_button(visit, editor, save, read_stored)
+    )
+    if isinstance(edited, Response):
+        return edited
     return await visit.show(
         "admin/embedded_policy.html",
         f"{kind}s",
-        status,
-        editor=editor,
+        editor=edited,
         action=INLINE,
         title=f"Policy of the {kind} {owner}",
         back=address(_PAGES[kind], name=owner),
         back_label=owner,
-        conflict=conflict,
         policy_name=policy,
         lines=(),
         kind=kind,
@@ -217,7 +196,7 @@ def _inline_is(kind: str, owner: str, policy: str, base: str) -> Precondition:
 
 
 def _require_same(text: str, base: str) -> None:
-    if (content_hash(text) if text else "") != base:
+    if content_hash(text) != base:
         raise ConcurrentModification(
             "Someone else changed this policy after you started editing."
         )

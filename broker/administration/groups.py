@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from broker.administration.reading import list_all, read_start
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import OK, Visit, address, go, visited
+from broker.console.visit import Visit, address, go, visited
 from broker.errors import BrokerError, DeleteConflict, ValidationError
 
 GROUPS = "/console/groups"
@@ -60,34 +60,27 @@ class Groups:
 
     async def new(self, visit: Visit) -> Response:
         """``/console/groups/new``: the form; a POST creates the group."""
-        problem, status = "", OK
         if visit.posted:
-            try:
+            with visit.attempt():
                 made = await visit.iam(
                     "CreateGroup",
                     GroupName=visit.text("name"),
                     Path=visit.text("path") or None,
                 )
                 return go(GROUP, name=made["Group"]["GroupName"])
-            except BrokerError as error:
-                problem, status = error.words, error.status
         return await visit.show(
             "admin/group_new.html",
             HERE,
-            status,
-            problem=problem,
             name=visit.text("name")[:_NAME_MAX],
             path=visit.text("path")[:512],
         )
 
     async def group(self, visit: Visit) -> Response:
         """``/console/groups/group``: the members; a POST changes them or the name."""
-        name, problem, status = visit.form.require("name"), "", OK
+        name = visit.form.require("name")
         if visit.posted:
-            try:
+            with visit.attempt():
                 return await self._change(visit, name)
-            except BrokerError as error:
-                problem, status = error.words, error.status
         answer = await visit.iam(
             "GetGroup",
             GroupName=name,
@@ -96,30 +89,28 @@ class Groups:
         )
         group, marker = answer["Group"], answer.get("Marker")
         more = address(GROUP, name=group["GroupName"], next=marker or "")
-        renaming = problem and visit.text("do") == "rename"
+        renaming = visit.problem and visit.text("do") == "rename"
         return await visit.show(
             "admin/group.html",
             HERE,
-            status,
             group=group,
             tab="members",
-            problem=problem,
             members=answer["Users"],
             more=more if marker else "",
             begun=bool(visit.text("next")),
-            typed=visit.text("users")[:2048] if problem else "",
+            typed=visit.text("users")[:2048] if visit.problem else "",
             new_name=visit.text("new_name") if renaming else group["GroupName"],
             new_path=visit.text("new_path") if renaming else group["Path"],
         )
 
     async def delete(self, visit: Visit) -> Response:
         """``/console/groups/delete``: GET asks for confirmation, POST deletes."""
-        name, problem, status = visit.form.require("name"), "", OK
+        name = visit.form.require("name")
         group = (await visit.iam("GetGroup", GroupName=name, MaxItems=1))["Group"]
         members = await list_all(visit, "GetGroup", "Users", GroupName=name)
         attached, inline = await self._policies(visit, name)
         if visit.posted:
-            try:
+            with visit.attempt(_describe):
                 if visit.text("sure") != group["GroupName"]:
                     raise ValidationError("Type the group's name to delete it.")
                 for one in members[:_AT_ONCE]:
@@ -140,16 +131,10 @@ class Groups:
                     )
                 await visit.iam("DeleteGroup", GroupName=name)
                 return go(GROUPS)
-            except DeleteConflict as error:
-                problem, status = f"{error.words} Reload this page.", error.status
-            except BrokerError as error:
-                problem, status = error.words, error.status
         return await visit.show(
             "admin/group_delete.html",
             HERE,
-            status,
             group=group,
-            problem=problem,
             members=[one["UserName"] for one in members[:_NAMED_MAX]],
             members_more=max(0, len(members) - _NAMED_MAX),
             attached=[one["PolicyName"] for one in attached],
@@ -188,3 +173,9 @@ class Groups:
             case _:
                 raise ValidationError("Unknown operation.")
         return go(GROUP, name=name)
+
+
+def _describe(error: BrokerError) -> str:
+    """Why a group was not deleted; a conflict is new to the page as it is shown."""
+    reload = " Reload this page." if isinstance(error, DeleteConflict) else ""
+    return f"{error.words}{reload}"

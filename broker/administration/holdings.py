@@ -14,8 +14,8 @@ from broker.administration.embedded_policies import INLINE
 from broker.administration.policies import is_for_services
 from broker.administration.reading import PageReader, list_all
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import OK, Visit, address, go, visited
-from broker.errors import BrokerError, ValidationError
+from broker.console.visit import Visit, address, go, visited
+from broker.errors import ValidationError
 
 _FOUND_MAX = 30
 
@@ -72,13 +72,10 @@ class _HolderPages:
     async def page(self, visit: Visit) -> Response:
         """The owner's policies; a POST detaches or deletes one."""
         kind, name = self._kind, visit.form.require("name")
-        problem, status = "", OK
         if visit.posted:
-            try:
+            with visit.attempt():
                 await self._do(visit, name)
                 return go(self.permissions, name=name)
-            except BrokerError as error:
-                problem, status = error.words, error.status
         owner = await self._read(visit, name)
         reader = PageReader(visit)
         given = kind.parameter(name)
@@ -88,13 +85,11 @@ class _HolderPages:
         return await visit.show(
             "admin/holdings.html",
             kind.here,
-            status,
             kind=kind,
             owner=owner,
             name=owner[f"{kind.noun}Name"],
             pages=self,
             tab="permissions",
-            problem=problem,
             attached=await reader.list_all(
                 f"ListAttached{kind.noun}Policies", "AttachedPolicies", **given
             ),
@@ -111,10 +106,9 @@ class _HolderPages:
         kind, name = self._kind, visit.form.require("name")
         wanted = visit.text("q")[:128]
         as_boundary = kind.has_boundary and visit.text("as") == "boundary"
-        problem, status = "", OK
         if visit.posted:
             arn = visit.text("arn")
-            try:
+            with visit.attempt():
                 if as_boundary:
                     await visit.iam(
                         f"Put{kind.noun}PermissionsBoundary",
@@ -128,8 +122,6 @@ class _HolderPages:
                         PolicyArn=arn,
                     )
                 return go(self.permissions, name=name)
-            except BrokerError as error:
-                problem, status = error.words, error.status
         owner = await self._read(visit, name)
         policies = await list_all(visit, "ListPolicies", "Policies", Scope="All")
         found = [
@@ -149,12 +141,10 @@ class _HolderPages:
         return await visit.show(
             "admin/holdings_attach.html",
             kind.here,
-            status,
             kind=kind,
             owner=owner,
             name=owner[f"{kind.noun}Name"],
             pages=self,
-            problem=problem,
             wanted=wanted,
             as_boundary=as_boundary,
             found=found[:_FOUND_MAX],

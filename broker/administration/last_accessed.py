@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from broker.administration.reading import PageReader
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import OK, Visit, address, go, visited
-from broker.errors import BrokerError, InvalidInput
+from broker.console.visit import Visit, address, go, visited
+from broker.errors import InvalidInput
 
 ACCESS = "/console/access"
 _ROWS = 50
@@ -32,22 +32,20 @@ class LastAccessed:
 
     async def page(self, visit: Visit) -> Response:
         """``/console/access?arn=``: a POST generates a report; GET shows it by job id."""
-        arn, problem, status = visit.form.require("arn")[:2048], "", OK
+        arn = visit.form.require("arn")[:2048]
         kind, name = _subject(arn)
         if visit.posted:
-            try:
+            with visit.attempt():
                 made = await visit.iam(
                     "GenerateServiceLastAccessedDetails",
                     Arn=arn,
                     Granularity="ACTION_LEVEL",
                 )
                 return go(ACCESS, arn=arn, job=made["JobId"])
-            except BrokerError as error:
-                problem, status = error.words, error.status
         job = visit.text("job")
         shown: dict[str, Any] = {"report": None, "granting": {}, "more": ""}
         reader = PageReader(visit)
-        if job and not problem:
+        if job and not visit.problem:
             report = await visit.iam(
                 "GetServiceLastAccessedDetails",
                 JobId=job,
@@ -63,11 +61,9 @@ class LastAccessed:
         return await visit.show(
             "admin/last_accessed.html",
             _LABELS[kind],
-            status,
             arn=arn,
             kind=kind,
             name=name,
-            problem=problem,
             refused=reader.refused,
             actions_max=_ACTIONS_MAX,
             policies_max=_POLICIES_MAX,

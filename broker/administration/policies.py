@@ -11,8 +11,8 @@ from broker.administration.policy_editor import format_text
 from broker.administration.tag_lines import read_tags
 from broker.catalogue import policy_summary
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import OK, Visit, address, go, visited
-from broker.errors import BrokerError, ServiceUnavailable, ValidationError
+from broker.console.visit import Visit, address, go, visited
+from broker.errors import ValidationError
 from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, parse_policy
 
 HERE = "policies"
@@ -70,14 +70,9 @@ async def _one(visit: Visit) -> Response:
     arn = visit.text("arn")[:2048]
     if not arn:
         raise ValidationError("The policy's ARN is missing.")
-    problem, status = "", OK
     if visit.posted:
-        try:
+        with visit.attempt():
             return await _act(visit, arn)
-        except ServiceUnavailable:
-            raise
-        except BrokerError as error:
-            problem, status = error.words, error.status
     policy = (await visit.iam("GetPolicy", PolicyArn=arn))["Policy"]
     versions = await read_part(visit, "ListPolicyVersions", PolicyArn=arn)
     chosen = visit.text("version")[:32] or policy["DefaultVersionId"]
@@ -93,7 +88,6 @@ async def _one(visit: Visit) -> Response:
     return await visit.show(
         "admin/policy.html",
         HERE,
-        status,
         policy=policy,
         own=not is_aws(policy),
         chosen=chosen,
@@ -109,7 +103,6 @@ async def _one(visit: Visit) -> Response:
         versions=versions,
         used=used,
         holders=tuple(_holders(used.found or {})),
-        problem=problem,
         typed={name: visit.text(name)[:256] for name in ("kind", "name", "tags")},
     )
 

@@ -10,33 +10,24 @@ from starlette.responses import Response
 from broker.actions.action import Call
 from broker.administration.policies import HERE, ONE, is_aws, is_for_services
 from broker.administration.policy_editor import (
-    DO,
-    SAVE,
     PolicyEditor,
-    apply_command,
     begin,
     begin_empty,
     format_text,
     read_editor,
 )
+from broker.administration.policy_saving import press_button
 from broker.administration.reading import list_all
 from broker.administration.tag_lines import read_tags
 from broker.console.context import Precondition
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import OK, Visit, address, go, visited
-from broker.errors import (
-    BrokerError,
-    ConcurrentModification,
-    LimitExceeded,
-    ServiceUnavailable,
-    ValidationError,
-)
+from broker.console.visit import Visit, address, go, visited
+from broker.errors import ConcurrentModification, LimitExceeded, ValidationError
 from broker.identities.managed_policies import find_managed_policy
 from broker.policy import PolicyKind
 
 NEW = "/console/policies/new"
 EDIT = "/console/policies/edit"
-_BAD_REQUEST = 400
 _FIELDS = ("name", "path", "description", "tags")
 _TYPED_MAX = 8192
 _KIND = PolicyKind.IDENTITY
@@ -59,26 +50,17 @@ class PolicyEditing:
 async def _new(visit: Visit) -> Response:
     typed = {name: visit.text(name)[:_TYPED_MAX] for name in _FIELDS}
     editor = _read_editor(visit)
-    status = OK
-    if editor is None:
-        editor = await _begin_new(visit)
-    elif visit.text(DO) == SAVE:
-        editor = editor.checked()
-        status = _BAD_REQUEST
-        if editor.problem is None:
-            try:
-                return await _create(visit, editor, typed)
-            except ServiceUnavailable:
-                raise
-            except BrokerError as error:
-                editor, status = editor.refused(error), error.status
-    else:
-        editor = apply_command(editor, visit.form)
+    edited = (
+        await _begin_new(visit)
+        if editor is None
+        else await press_button(visit, editor, lambda it: _create(visit, it, typed))
+    )
+    if isinstance(edited, Response):
+        return edited
     return await visit.show(
         "admin/policy_new.html",
         HERE,
-        status,
-        editor=editor,
+        editor=edited,
         action=NEW,
         typed=typed,
     )
@@ -130,44 +112,35 @@ async def _create(
 async def _edit(visit: Visit) -> Response:
     arn = visit.text("arn")[:2048]
     editor = _read_editor(visit)
-    status, conflict, full = OK, "", False
     policy, text = await _read_default(visit, arn)
     if is_aws(policy):
         raise ValidationError("AWS managed policies cannot be edited; copy it instead.")
-    in_force = policy["DefaultVersionId"]
-    if editor is None:
-        editor = begin(format_text(text), _KIND, in_force)
-        editor = replace(editor, managed=True)
-    elif visit.text(DO) == SAVE:
-        editor = editor.checked()
-        status = _BAD_REQUEST
-        if editor.problem is None:
-            try:
-                return await _save(visit, editor, arn)
-            except ServiceUnavailable:
-                raise
-            except ConcurrentModification as error:
-                policy, text = await _read_default(visit, arn)
-                in_force, status = policy["DefaultVersionId"], error.status
-                conflict, editor = format_text(text), editor.rebased(in_force)
-            except BrokerError as error:
-                full = isinstance(error, LimitExceeded)
-                editor, status = editor.refused(error), error.status
-    else:
-        editor = apply_command(editor, visit.form)
+
+    async def read_stored() -> tuple[str, str]:
+        now, stored = await _read_default(visit, arn)
+        return stored, now["DefaultVersionId"]
+
+    edited = (
+        replace(
+            begin(format_text(text), _KIND, policy["DefaultVersionId"]), managed=True
+        )
+        if editor is None
+        else await press_button(
+            visit, editor, lambda it: _save(visit, it, arn), read_stored
+        )
+    )
+    if isinstance(edited, Response):
+        return edited
     versions: list[Any] = []
-    if full:
+    if isinstance(visit.refusal, LimitExceeded):
         listed = await visit.iam("ListPolicyVersions", PolicyArn=arn)
         versions = [v for v in listed["Versions"] if not v["IsDefaultVersion"]]
     return await visit.show(
         "admin/policy_edit.html",
         HERE,
-        status,
-        editor=editor,
+        editor=edited,
         action=address(EDIT, arn=arn),
         policy=policy,
-        conflict=conflict,
-        in_force=in_force,
         versions=versions,
         # Browsers do not send an unchecked box, so GET needs the default.
         default=visit.is_checked("default") or not visit.posted,

@@ -41,7 +41,6 @@ from broker.catalogue import (
     service_prefixes,
 )
 from broker.console.forms import Form, newlines
-from broker.errors import BrokerError
 from broker.identities.documents import judged_document
 from broker.policy import CONTEXT_KEYS, PolicyKind, PolicyRejected
 from broker.policy.strict_json import parse_json
@@ -75,13 +74,14 @@ class PolicyEditor:
     """The state of an editor.
 
     ``text`` is the JSON view's text; ``draft`` is set in the form view. ``base``
-    identifies what the editing started from, for the page to compare. ``looked`` says
-    that the text was checked.
+    identifies what the editing started from, for the page to compare; ``conflict`` is
+    what someone else stored since. ``looked`` says that the text was checked.
     """
 
     kind: PolicyKind
     view: EditorView
     base: str = ""
+    conflict: str = ""
     text: str = ""
     draft: PolicyDraft | None = None
     picker: ActionPicker | None = None
@@ -122,13 +122,13 @@ class PolicyEditor:
         document = None if self.is_trust else self.check().document
         return policy_summary([document])[:SUMMARY_MAX] if document else ()
 
-    def refused(self, error: BrokerError) -> "PolicyEditor":
+    def refused(self, message: str) -> "PolicyEditor":
         """The editor with the error of a call that refused the policy."""
-        return replace(self, problem=Problem(message=error.words))
+        return replace(self, problem=Problem(message=message))
 
-    def rebased(self, base: str) -> "PolicyEditor":
-        """The editor with another ``base``."""
-        return replace(self, base=base)
+    def in_conflict(self, text: str, base: str) -> "PolicyEditor":
+        """The editor with the text that someone else stored, and its ``base``."""
+        return replace(self, conflict=text or "It was deleted.", base=base)
 
     def picker_view(self) -> ActionPickerView | None:
         """The open picker, if there is one."""
@@ -164,8 +164,8 @@ class PolicyEditor:
 
 
 def content_hash(text: str) -> str:
-    """The ``base`` of a stored text that has no versions."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    """The ``base`` of a stored text that has no versions; empty when there is none."""
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
 
 
 def begin(text: str, kind: PolicyKind, base: str = "") -> PolicyEditor:

@@ -14,13 +14,8 @@ from broker.administration.proof_issuer import find_provider_arn
 from broker.administration.provider_page import expectations_of
 from broker.administration.providers import ProviderRow, find_rows
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import OK, Visit, visited
-from broker.errors import (
-    AccessDenied,
-    BrokerError,
-    ServiceUnavailable,
-    ValidationError,
-)
+from broker.console.visit import Visit, visited
+from broker.errors import AccessDenied, ValidationError
 from broker.federation.diagnosis import State, is_good
 
 HERE = providers.HERE
@@ -44,10 +39,10 @@ class ProviderDiagnosis:
 async def _page(visit: Visit) -> Response:
     arn = visit.text("arn")[:2048]
     at = visit.text("at")[:40]
-    found, problem, status = None, "", OK
+    found = None
     choices = await _choices(visit)
     if visit.posted:
-        try:
+        with visit.attempt():
             arn = arn or find_provider_arn(
                 visit.text("proof")[:MAX_PROOF_CHARACTERS],
                 visit.who.session.account,
@@ -60,19 +55,13 @@ async def _page(visit: Visit) -> Response:
                 Proof=visit.text("proof"),
                 **_time(at),
             )
-        except ServiceUnavailable:
-            raise
-        except BrokerError as error:
-            problem, status = error.words, error.status
     outcome = found["Outcome"] if found else None
     return await visit.show(
         "admin/provider_diagnose.html",
         HERE,
-        status,
         choices=choices,
         arn=arn,
         at=at,
-        problem=problem,
         outcome=outcome,
         good=outcome is not None and is_good(outcome.checks),
         State=State,

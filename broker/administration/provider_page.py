@@ -13,12 +13,8 @@ from broker.administration.providers import describe_error, lines, name_of
 from broker.administration.tag_lines import read_tags
 from broker.console.page_frame import PageFrame, Route
 from broker.console.pages.audit_log import AUDIT
-from broker.console.visit import OK, Visit, go, visited
-from broker.errors import (
-    BrokerError,
-    ServiceUnavailable,
-    ValidationError,
-)
+from broker.console.visit import Visit, go, visited
+from broker.errors import ValidationError
 from broker.model.entities import OidcProvider, SamlProvider
 
 HERE = providers.HERE
@@ -45,14 +41,9 @@ class ProviderPage:
 
 async def _page(visit: Visit) -> Response:
     arn = require_arn(visit)
-    problem, status = "", OK
     if visit.posted:
-        try:
+        with visit.attempt(describe_error):
             return await _act(visit, arn)
-        except ServiceUnavailable:
-            raise
-        except BrokerError as error:
-            problem, status = describe_error(error), error.status
     found = await visit.perform("signin", "GetProviderHealth", ProviderArn=arn)
     provider = found["Provider"]
     trusted = await read_part(
@@ -61,7 +52,6 @@ async def _page(visit: Visit) -> Response:
     return await visit.show(
         "admin/provider.html",
         HERE,
-        status,
         provider=provider,
         health=found["Health"],
         options=found["Options"],
@@ -71,7 +61,6 @@ async def _page(visit: Visit) -> Response:
         trusted=trusted,
         setup=expectations_of(visit, provider),
         audit=AUDIT,
-        problem=problem,
         done=_DONE.get(visit.text("done"), ""),
         # A private key is a secret: it is not sent back to be corrected.
         typed={

@@ -9,8 +9,8 @@ from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND
 from broker.administration.reading import read_start
 from broker.administration.tag_lines import read_tags
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import OK, Visit, address, go, visited
-from broker.errors import AccessDenied, BrokerError, ServiceUnavailable
+from broker.console.visit import Visit, address, go, visited
+from broker.errors import AccessDenied, BrokerError
 from broker.federation.diagnosis import LASSO_ADVICE
 from broker.federation.provider_health import ProviderHealth
 
@@ -148,19 +148,12 @@ async def _new(
     names: Iterable[str],
     create: Callable[[Visit], Awaitable[str]],
 ) -> Response:
-    problem, status = "", OK
     if visit.posted:
-        try:
+        with visit.attempt(describe_error):
             return go(ONE, arn=await create(visit))
-        except ServiceUnavailable:
-            raise
-        except BrokerError as error:
-            problem, status = describe_error(error), error.status
     return await visit.show(
         template,
         HERE,
-        status,
-        problem=problem,
         typed={name: visit.text(name) for name in names},
         lasso=LASSO_ADVICE,
     )

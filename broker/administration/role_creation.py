@@ -22,7 +22,7 @@ from broker.administration.role_page import ONE, policy_arn, session_seconds
 from broker.administration.role_trust import TRUSTED, TrustForm, trust_statement
 from broker.administration.tag_lines import read_tags
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import OK, Visit, go, visited
+from broker.console.visit import Visit, go, visited
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError
 from broker.policy import PolicyKind
 
@@ -85,10 +85,9 @@ async def _new(visit: Visit) -> Response:
     editor = (
         read_editor(visit.posted_form, PolicyKind.TRUST) if trusted == _CUSTOM else None
     )
-    problem, status = "", OK
     # A link may preselect the trusted entity, but nothing else.
     do = visit.text(DO) if visit.posted else ""
-    try:
+    with visit.attempt():
         if do == "show-trust" and trusted != _CUSTOM:
             editor = begin(_trust(visit, trusted, typed), PolicyKind.TRUST)
             trusted = _CUSTOM
@@ -98,18 +97,12 @@ async def _new(visit: Visit) -> Response:
             if editor is None or editor.problem is None:
                 text = editor.policy() if editor else _trust(visit, trusted, typed)
                 return await _create(visit, text, typed, chosen)
-            status = _BAD_REQUEST
+            visit.status = _BAD_REQUEST
         elif editor is not None:
             editor = apply_command(editor, visit.form)
         elif trusted == _CUSTOM:
             editor = begin_empty(PolicyKind.TRUST)
-    except ServiceUnavailable:
-        raise
-    except BrokerError as error:
-        problem, status = error.words, error.status
-    return await _show(
-        visit, status, trusted, editor, problem=problem, typed=typed, chosen=chosen
-    )
+    return await _show(visit, trusted, editor, typed=typed, chosen=chosen)
 
 
 def _typed(visit: Visit, trusted: str) -> dict[str, str]:
@@ -122,17 +115,12 @@ def _typed(visit: Visit, trusted: str) -> dict[str, str]:
 
 
 async def _show(
-    visit: Visit,
-    status: int,
-    trusted: str,
-    editor: PolicyEditor | None,
-    **context: object,
+    visit: Visit, trusted: str, editor: PolicyEditor | None, **context: object
 ) -> Response:
     own = await read_part(visit, "ListPolicies", Scope="Local", MaxItems=_OFFERED_MAX)
     return await visit.show(
         "admin/role_new.html",
         roles.HERE,
-        status,
         action=NEW,
         trusted=trusted,
         editor=editor,

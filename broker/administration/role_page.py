@@ -16,14 +16,8 @@ from broker.administration.policy_editor import format_text
 from broker.administration.tag_lines import read_tags
 from broker.administration.trust_words import TrustLine, trust_lines
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import OK, Visit, go, visited
-from broker.errors import (
-    AccessDenied,
-    BrokerError,
-    NoSuchEntity,
-    ServiceUnavailable,
-    ValidationError,
-)
+from broker.console.visit import Visit, go, visited
+from broker.errors import AccessDenied, NoSuchEntity, ValidationError
 from broker.model.audit import AuditRecord
 from broker.policy import PolicyKind, PolicyRejected, parse_policy
 from broker.sessions.revoke import forget_session
@@ -61,20 +55,14 @@ class RolePage:
 
 async def _page(visit: Visit) -> Response:
     name = visit.text("name")[:128]
-    problem, status = "", OK
     if visit.posted:
-        try:
+        with visit.attempt():
             return await _act(visit, name)
-        except ServiceUnavailable:
-            raise
-        except BrokerError as error:
-            problem, status = error.words, error.status
     role = (await visit.iam("GetRole", RoleName=name))["Role"]
     trust = unquote(role["AssumeRolePolicyDocument"])
     return await visit.show(
         "admin/role.html",
         HERE,
-        status,
         role=role,
         trust=format_text(trust),
         lines=_trust_lines(trust, visit),
@@ -85,7 +73,6 @@ async def _page(visit: Visit) -> Response:
         shown_sessions=_SHOWN_SESSIONS,
         at=_at,
         policy_page=POLICY,
-        problem=problem,
         typed={
             field: visit.text(field)[:2048]
             for field in ("policy", "tags", "boundary", "description", "minutes")

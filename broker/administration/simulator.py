@@ -19,8 +19,8 @@ from broker.administration.simulated_answers import SimulationRow, make_rows
 from broker.catalogue import service_prefixes
 from broker.console.forms import Form, newlines
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import OK, Visit, visited
-from broker.errors import BrokerError, ServiceUnavailable, ValidationError
+from broker.console.visit import Visit, visited
+from broker.errors import ValidationError
 from broker.policy import CONTEXT_KEYS, PolicyKind, find_context_key, parse_policy
 
 HERE = "simulator"
@@ -89,10 +89,10 @@ class Simulator:
 async def _page(visit: Visit) -> Response:
     asked = _read(visit.form) if visit.posted else _begin(visit)
     problem: Problem | None = None
-    status, texts = OK, PolicyTexts({})
+    texts = PolicyTexts({})
     rows: tuple[SimulationRow, ...] = ()
     if visit.posted:
-        try:
+        with visit.attempt():
             command, *places = visit.text("do").split(":")
             place = int(places[-1]) if places and _PLACE.fullmatch(places[-1]) else None
             if command == "simulate":
@@ -103,16 +103,13 @@ async def _page(visit: Visit) -> Response:
                 asked = await _with_keys(visit, asked)
             else:
                 asked = _apply_command(asked, command, place, visit.form)
-        except ServiceUnavailable:
-            raise
-        except BrokerError as error:
-            problem, status = Problem(message=error.words), error.status
-        if problem is not None and status == OK:
-            status = _BAD_REQUEST
+        if visit.refusal is not None:
+            problem = Problem(message=visit.problem)
+        elif problem is not None:
+            visit.status = _BAD_REQUEST
     return await visit.show(
         "admin/simulator.html",
         HERE,
-        status,
         action=PATH,
         asked=asked,
         kinds=KINDS,

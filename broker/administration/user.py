@@ -9,8 +9,7 @@ from broker.administration.reading import PageReader, tag_lines
 from broker.administration.tag_lines import read_tags
 from broker.administration.users import HERE, group_names
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import OK, Visit, go, visited
-from broker.errors import BrokerError
+from broker.console.visit import Visit, go, visited
 
 USER = "/console/users/user"
 GROUPS = "/console/users/groups"
@@ -34,9 +33,9 @@ class UserPages:
 
     async def summary(self, visit: Visit) -> Response:
         """``/console/users/user``: the summary; a POST changes the name or path."""
-        name, problem, status = visit.form.require("name"), "", OK
+        name = visit.form.require("name")
         if visit.posted:
-            try:
+            with visit.attempt():
                 new = visit.text("new_name")
                 await visit.iam(
                     "UpdateUser",
@@ -45,8 +44,6 @@ class UserPages:
                     NewPath=visit.text("new_path") or None,
                 )
                 return go(USER, name=new)
-            except BrokerError as error:
-                problem, status = error.words, error.status
         user = await read_user(visit, name)
         reader = PageReader(visit)
         given = {"UserName": name}
@@ -54,12 +51,10 @@ class UserPages:
         return await visit.show(
             "admin/user.html",
             HERE,
-            status,
             user=user,
             tab="summary",
-            problem=problem,
-            new_name=visit.text("new_name") if problem else user["UserName"],
-            new_path=visit.text("new_path") if problem else user["Path"],
+            new_name=visit.text("new_name") if visit.problem else user["UserName"],
+            new_path=visit.text("new_path") if visit.problem else user["Path"],
             groups=await reader.list_all("ListGroupsForUser", "Groups", **given),
             keys=await reader.list_all("ListAccessKeys", "AccessKeyMetadata", **given),
             devices=await reader.list_all("ListMFADevices", "MFADevices", **given),
@@ -69,18 +64,16 @@ class UserPages:
 
     async def groups(self, visit: Visit) -> Response:
         """``/console/users/groups``: a POST adds or removes a membership."""
-        name, problem, status = visit.form.require("name"), "", OK
+        name = visit.form.require("name")
         if visit.posted:
             verb = "RemoveUserFromGroup" if visit.text("do") == "out" else None
-            try:
+            with visit.attempt():
                 await visit.iam(
                     verb or "AddUserToGroup",
                     UserName=name,
                     GroupName=visit.text("group"),
                 )
                 return go(GROUPS, name=name)
-            except BrokerError as error:
-                problem, status = error.words, error.status
         user = await read_user(visit, name)
         mine = await group_names(visit, name)
         reader = PageReader(visit)
@@ -92,10 +85,8 @@ class UserPages:
         return await visit.show(
             "admin/user_groups.html",
             HERE,
-            status,
             user=user,
             tab="groups",
-            problem=problem,
             groups=mine,
             offered=offered[:_CHOICES_MAX],
             refused=reader.refused,
@@ -103,23 +94,19 @@ class UserPages:
 
     async def tags(self, visit: Visit) -> Response:
         """``/console/users/tags``: a POST replaces the tags."""
-        name, problem, status = visit.form.require("name"), "", OK
+        name = visit.form.require("name")
         user = await read_user(visit, name)
         kept = list(user.get("Tags", ()))
         if visit.posted:
-            try:
+            with visit.attempt():
                 await replace_tags(visit, name, kept)
                 return go(TAGS, name=name)
-            except BrokerError as error:
-                problem, status = error.words, error.status
         return await visit.show(
             "admin/user_tags.html",
             HERE,
-            status,
             user=user,
             tab="tags",
-            problem=problem,
-            typed=visit.text("tags") if problem else tag_lines(kept),
+            typed=visit.text("tags") if visit.problem else tag_lines(kept),
         )
 
 

@@ -11,8 +11,8 @@ from broker.administration.reading import OLD_DAYS, PageReader, days_since
 from broker.administration.user import read_user
 from broker.administration.users import HERE, read_minimum_length
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import OK, Visit, go, visited
-from broker.errors import BrokerError, NoSuchEntity, ValidationError
+from broker.console.visit import Visit, go, visited
+from broker.errors import NoSuchEntity, ValidationError
 
 CREDENTIALS = "/console/users/credentials"
 _KEYS_MAX = 2
@@ -48,28 +48,24 @@ class UserCredentialPages:
 
     async def page(self, visit: Visit) -> Response:
         """``/console/users/credentials``."""
-        name, problem, status = visit.form.require("name"), "", OK
+        name = visit.form.require("name")
         secret: NewSecret | None = None
         if visit.posted:
-            try:
+            with visit.attempt():
                 operation = _OPERATIONS.get(visit.text("do"))
                 if operation is None:
                     raise ValidationError("Unknown operation.")
                 secret = await operation(visit, name)
                 if secret is None:
                     return go(CREDENTIALS, name=name)
-            except BrokerError as error:
-                problem, status = error.words, error.status
         user = await read_user(visit, name)
         reader = PageReader(visit)
         profile = await reader.iam("GetLoginProfile", UserName=name)
         return await visit.show(
             "admin/user_credentials.html",
             HERE,
-            status,
             user=user,
             tab="credentials",
-            problem=problem,
             secret=secret,
             keys=await self._keys(reader, name),
             keys_max=_KEYS_MAX,

@@ -14,8 +14,8 @@ from broker.administration.reading import list_all
 from broker.administration.user import read_user
 from broker.administration.users import HERE, USERS
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import OK, Visit, go, visited
-from broker.errors import BrokerError, NoSuchEntity, ValidationError
+from broker.console.visit import Visit, go, visited
+from broker.errors import NoSuchEntity, ValidationError
 
 DELETE = "/console/users/delete"
 
@@ -41,12 +41,12 @@ class UserDeletion:
 
     async def page(self, visit: Visit) -> Response:
         """``/console/users/delete``: GET asks for confirmation, POST deletes."""
-        name, problem, status = visit.form.require("name"), "", OK
+        name = visit.form.require("name")
         user = await read_user(visit, name)
         steps = await _steps(visit, name)
         done: list[str] = []
         if visit.posted:
-            try:
+            with visit.attempt():
                 if visit.text("sure") != user["UserName"]:
                     raise ValidationError("Type the user's name to delete it.")
                 for step in steps:
@@ -54,14 +54,10 @@ class UserDeletion:
                     done.append(step.what)
                 await visit.iam("DeleteUser", UserName=name)
                 return go(USERS)
-            except BrokerError as error:
-                problem, status = error.words, error.status
         return await visit.show(
             "admin/user_delete.html",
             HERE,
-            status,
             user=user,
-            problem=problem,
             done=done,
             steps=[step.what for step in steps[len(done) :]],
         )

@@ -16,7 +16,7 @@ from broker.administration.reading import (
 )
 from broker.administration.tag_lines import read_tags
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import OK, Visit, address, visited
+from broker.console.visit import Visit, address, visited
 from broker.errors import AccessDenied, BrokerError
 from broker.model.overview import UserOverview
 
@@ -104,19 +104,14 @@ class Users:
 
     async def new(self, visit: Visit) -> Response:
         """``/console/users/new``: the form; a POST creates the user."""
-        problem, status = "", OK
         if visit.posted:
-            try:
+            with visit.attempt():
                 return await self._create(visit)
-            except BrokerError as error:
-                problem, status = error.words, error.status
         reader = PageReader(visit)
         groups = await reader.list_all("ListGroups", "Groups")
         return await visit.show(
             "admin/user_new.html",
             HERE,
-            status,
-            problem=problem,
             refused=reader.refused,
             groups=[group["GroupName"] for group in groups[:_CHOICES_MAX]],
             groups_more=max(0, len(groups) - _CHOICES_MAX),

@@ -4,7 +4,9 @@ Handlers take a `Visit` and return a page. A refusal becomes a page in the frame
 names the missing permission.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 from urllib.parse import urlencode
 
@@ -31,6 +33,9 @@ class Visit:
         self.request = request
         self.form = form
         self.who = who
+        self.refusal: BrokerError | None = None
+        self.problem = ""
+        self.status = OK
 
     @property
     def posted(self) -> bool:
@@ -82,12 +87,32 @@ class Visit:
             self.request, self.who, (service, action), given
         )
 
-    async def show(
-        self, template: str, here: str, status: int = OK, **context: object
-    ) -> Response:
+    @contextmanager
+    def attempt(
+        self, describe: Callable[[BrokerError], str] = attrgetter("words")
+    ) -> Iterator[None]:
+        """Make a change; if it is refused, ``refusal`` says so and `show` says why.
+
+        Raises:
+            ServiceUnavailable: A store is unavailable.
+        """
+        try:
+            yield
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            self.refusal = error
+            self.problem, self.status = describe(error), error.status
+
+    async def show(self, template: str, here: str, **context: object) -> Response:
         """Show a page in the frame; ``here`` is the name of its menu entry."""
         return await self.frame.show(
-            self.request, self.who, template, here, status, **context
+            self.request,
+            self.who,
+            template,
+            here,
+            self.status,
+            **{"problem": self.problem, **context},
         )
 
 

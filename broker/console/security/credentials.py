@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from broker.console.security.own import HOME, SERVICES, OwnCredentials
 from broker.console.visit import go
-from broker.errors import BrokerError, NoSuchEntity, ServiceUnavailable
+from broker.errors import NoSuchEntity
 
 NEW_KEY = "/console/security/access-keys/new"
 UPLOAD = "/console/security/upload"
@@ -94,19 +94,11 @@ async def upload(own: OwnCredentials) -> Response:
     if not kind.upload:
         raise NoSuchEntity("There is no such page.")
     text = own.visit.text("text")
-    problem, status = "", 200
     if own.visit.posted:
-        try:
+        with own.visit.attempt():
             await own.iam(f"Upload{kind.noun}", **{kind.upload: text})
-        except ServiceUnavailable:
-            raise
-        except BrokerError as error:
-            problem, status = error.words, error.status
-        else:
             return go(kind.page, done="uploaded")
-    return await own.show(
-        "upload.html", problem, status, kind=kind, kind_name=name, text=text
-    )
+    return await own.show("upload.html", kind=kind, kind_name=name, text=text)
 
 
 async def set_status(own: OwnCredentials) -> Response:

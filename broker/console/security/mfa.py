@@ -8,12 +8,7 @@ from starlette.responses import Response
 from broker.console.security.overview import device_kind
 from broker.console.security.own import HOME, OwnCredentials
 from broker.console.visit import Visit, go
-from broker.errors import (
-    AccessDenied,
-    BrokerError,
-    EntityAlreadyExists,
-    ServiceUnavailable,
-)
+from broker.errors import AccessDenied, EntityAlreadyExists
 from broker.identities.passkeys import is_passkey
 from broker.model.arn import iam_arn
 from broker.protocols.webauthn import find_relying_party
@@ -41,29 +36,24 @@ async def app(own: OwnCredentials) -> Response:
     """``/console/security/mfa/app``: GET asks for a name, POST shows the seed."""
     visit = own.visit
     name = visit.text("name") or own.user_name or ""
-    if not visit.posted:
-        return await own.show("mfa_app.html", name=name, taken=False)
-    try:
-        if visit.is_checked("replace"):
-            await visit.iam("DeleteVirtualMFADevice", SerialNumber=_serial(visit, name))
-        made = await visit.iam("CreateVirtualMFADevice", VirtualMFADeviceName=name)
-    except ServiceUnavailable:
-        raise
-    except BrokerError as error:
-        taken = isinstance(error, EntityAlreadyExists)
-        return await own.show(
-            "mfa_app.html",
-            error.words,
-            error.status,
-            name=name[:128],
-            taken=taken or visit.is_checked("replace"),
-        )
-    device = made["VirtualMFADevice"]
-    return await _show_seed(
-        own,
-        serial=device["SerialNumber"],
-        seed=device["Base32StringSeed"].decode("ascii"),
-        picture=base64.b64encode(device["QRCodePNG"]).decode("ascii"),
+    replace = visit.posted and visit.is_checked("replace")
+    if visit.posted:
+        with visit.attempt():
+            if replace:
+                serial = _serial(visit, name)
+                await visit.iam("DeleteVirtualMFADevice", SerialNumber=serial)
+            made = await visit.iam("CreateVirtualMFADevice", VirtualMFADeviceName=name)
+            device = made["VirtualMFADevice"]
+            return await _show_seed(
+                own,
+                serial=device["SerialNumber"],
+                seed=device["Base32StringSeed"].decode("ascii"),
+                picture=base64.b64encode(device["QRCodePNG"]).decode("ascii"),
+            )
+    return await own.show(
+        "mfa_app.html",
+        name=name[:128],
+        taken=replace or isinstance(visit.refusal, EntityAlreadyExists),
     )
 
 
@@ -74,20 +64,16 @@ async def enable_app(own: OwnCredentials) -> Response:
     if visit.is_checked("cancel"):
         await visit.iam("DeleteVirtualMFADevice", SerialNumber=serial)
         return go(HOME)
-    try:
+    with visit.attempt():
         await _prove(own, "EnableMFADevice", serial)
-    except ServiceUnavailable:
-        raise
-    except BrokerError as error:
-        return await _show_seed(
-            own,
-            error.words,
-            error.status,
-            serial=serial[:256],
-            seed=visit.text("secret"),
-            picture=visit.text("secret_picture"),
-        )
-    return go(HOME, done="device")
+    if visit.refusal is None:
+        return go(HOME, done="device")
+    return await _show_seed(
+        own,
+        serial=serial[:256],
+        seed=visit.text("secret"),
+        picture=visit.text("secret_picture"),
+    )
 
 
 async def token(own: OwnCredentials) -> Response:
@@ -121,17 +107,11 @@ async def _with_codes(
     own: OwnCredentials, template: str, action: str, done: str
 ) -> Response:
     serial = own.visit.text("serial")
-    problem, status = "", 200
     if own.visit.posted:
-        try:
+        with own.visit.attempt():
             await _prove(own, action, serial)
-        except ServiceUnavailable:
-            raise
-        except BrokerError as error:
-            problem, status = error.words, error.status
-        else:
             return go(HOME, done=done)
-    return await own.show(template, problem, status, serial=serial[:256])
+    return await own.show(template, serial=serial[:256])
 
 
 async def _prove(own: OwnCredentials, action: str, serial: str) -> None:
@@ -149,19 +129,11 @@ async def _prove(own: OwnCredentials, action: str, serial: str) -> None:
 
 
 async def _show_seed(
-    own: OwnCredentials,
-    problem: str = "",
-    status: int = 200,
-    *,
-    serial: str,
-    seed: str,
-    picture: str,
+    own: OwnCredentials, *, serial: str, seed: str, picture: str
 ) -> Response:
     """Show the seed; after a wrong code, again as the browser sent it back."""
     page = await own.show(
         "mfa_seed.html",
-        problem,
-        status,
         serial=serial,
         seed=seed if _SEED.fullmatch(seed) else "",
         picture=picture if _PICTURE.fullmatch(picture) else "",

@@ -56,15 +56,11 @@ class OwnCredentials:
         except AccessDenied as error:
             return OwnList(refused=error.words)
 
-    async def show(
-        self, template: str, problem: str = "", status: int = 200, **context: object
-    ) -> Response:
+    async def show(self, template: str, **context: object) -> Response:
         """Show a page from ``templates/security``."""
         return await self.visit.show(
             f"security/{template}",
             HERE,
-            status,
-            problem=problem,
             user_name=self.user_name,
             is_root=self.is_root,
             **context,
