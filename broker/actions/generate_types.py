@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 from broker.actions.models import ServiceName, load_service_model
-from broker.protocols.query.model import ServiceModel, ShapeModel
+from broker.protocols.shapes.model import ServiceModel, ShapeModel
 
 TYPES_FOLDER = Path(__file__).parent / "types"
 SERVICES: tuple[ServiceName, ...] = get_args(ServiceName)

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Literal, cast
 
 from broker.protocols.query import Service, Wording
-from broker.protocols.query.model import ServiceModel
+from broker.protocols.shapes.model import ServiceModel
 
 ServiceName = Literal["sts", "iam"]
 

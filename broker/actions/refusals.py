@@ -9,21 +9,21 @@ from broker.errors import (
     MalformedQueryString,
     ValidationError,
 )
-from broker.protocols.query import QueryReason, QueryRejected
+from broker.protocols.query import InputReason, InputRejected
 from broker.stores.errors import StoreFailedError, refusal_of
 
-REFUSALS = (QueryRejected, StoreFailedError)
+REFUSALS = (InputRejected, StoreFailedError)
 
-_ERRORS: Mapping[QueryReason, type[BrokerError]] = {
-    QueryReason.INVALID_ACTION: InvalidAction,
-    QueryReason.MALFORMED_INPUT: MalformedInput,
-    QueryReason.MALFORMED_QUERY_STRING: MalformedQueryString,
-    QueryReason.VALIDATION_ERROR: ValidationError,
+_ERRORS: Mapping[InputReason, type[BrokerError]] = {
+    InputReason.INVALID_ACTION: InvalidAction,
+    InputReason.MALFORMED_INPUT: MalformedInput,
+    InputReason.MALFORMED_QUERY_STRING: MalformedQueryString,
+    InputReason.VALIDATION_ERROR: ValidationError,
 }
 
 
-def wire_error(refusal: QueryRejected | StoreFailedError) -> BrokerError:
+def wire_error(refusal: InputRejected | StoreFailedError) -> BrokerError:
     """The error that the client receives."""
-    if isinstance(refusal, QueryRejected):
+    if isinstance(refusal, InputRejected):
         return _ERRORS[refusal.reason](refusal.message)
     return refusal_of(refusal)

@@ -35,7 +35,7 @@ class Registry:
         An action without a model (``signin``) takes it as it is.
 
         Raises:
-            QueryRejected: it breaks a constraint.
+            InputRejected: it breaks a constraint.
         """
         for one in self.services:
             if one.name == service and name in one.operations:

@@ -30,8 +30,8 @@ from broker.offload import LONG, offload
 from broker.pipeline import Pipeline
 from broker.protocols.query import (
     FAULT_NAMESPACE,
+    InputRejected,
     QueryCall,
-    QueryRejected,
     parse_call,
     render_fault,
     render_json_fault,
@@ -64,7 +64,7 @@ class QueryApi:
             return await self._answer(raw, query, query.action, fault)
         except BrokerError as error:
             return fault.answer(error)
-        except QueryRejected as rejected:
+        except InputRejected as rejected:
             return fault.answer(wire_error(rejected))
         except Exception:  # noqa: BLE001  # the one place where anything may end
             _log.exception("unexpected failure", request_id=request_id)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from broker.actions.models import load_service, load_service_model
 from broker.model.raw import RawRequest
-from broker.protocols.query import QueryRejected, Service, parse_call, render_fault
+from broker.protocols.query import InputRejected, Service, parse_call, render_fault
 from broker.protocols.query.renderer import escape
 
 SERVICES = [load_service(name) for name in ("sts", "iam")]
@@ -45,7 +45,7 @@ def raw(method: str, query: bytes, body: bytes) -> RawRequest:
 def test_any_bytes_are_taken_apart_or_refused(
     query: bytes, body: bytes, method: str
 ) -> None:
-    with suppress(QueryRejected):
+    with suppress(InputRejected):
         parse_call(raw(method, query, body))
 
 
@@ -57,7 +57,7 @@ def test_any_parameters_are_read_or_refused(
     operation: tuple[Service, str], params: dict
 ) -> None:
     service, name = operation
-    with suppress(QueryRejected):
+    with suppress(InputRejected):
         service.reader(name)(params)
 
 
@@ -79,7 +79,7 @@ def test_forms_are_decoded_as_the_standard_library_decodes_them(params: dict) ->
 def test_valid_escapes_mean_what_the_standard_library_says(value: str) -> None:
     try:
         call = parse_call(raw("GET", b"N=" + value.encode(), b""))
-    except QueryRejected:
+    except InputRejected:
         return
     (found,) = parse_qsl(f"N={value}", keep_blank_values=True)
     assert call.params == {"N": found[1]}

@@ -10,7 +10,7 @@ from broker.identities.tags import KeyCase, checked_tags
 from broker.model.tag_text import has_tag_alphabet
 from broker.protocols.oidc.aws_claims import TAGS_CLAIM, read_tags
 from broker.protocols.oidc.rejection import OidcRejected
-from broker.protocols.query.constraints import compile_pattern
+from broker.protocols.shapes.constraints import compile_pattern
 from broker.sessions.tags import require_session_tags
 
 # One of each category, the separators that are not U+0020, and every printable sign.

@@ -30,7 +30,7 @@ from broker.errors import (
 from broker.model.caller import Caller
 from broker.model.request import Door
 from broker.model.secret import Secret
-from broker.protocols.oidc.strict_json import parse_object
+from broker.protocols.strict_json import parse_object
 
 _BAD_CREDENTIALS = "Invalid credentials parameter"
 _INCORRECT = "The request sent by the client was syntactically incorrect."

@@ -47,7 +47,7 @@ from broker.model.caller import Caller
 from broker.model.proof_used import ProofUsed
 from broker.model.request import Door
 from broker.protocols.oidc.dpop import DpopProof, DpopRejected, verify_proof
-from broker.protocols.oidc.strict_json import parse_object
+from broker.protocols.strict_json import parse_object
 from broker.sessions.ends import has_ended
 from broker.sessions.one_time_use import OneTimeUse
 from broker.sessions.resolve import ResolvedSession

@@ -16,7 +16,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from broker.protocols.oidc import base64url, strict_json
+from broker.protocols import strict_json
+from broker.protocols.oidc import base64url
 from broker.protocols.oidc.algorithms import ALGORITHMS
 
 MAX_PROOF_CHARACTERS = 4096

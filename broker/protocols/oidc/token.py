@@ -13,7 +13,8 @@ from functools import lru_cache
 from typing import Any, NoReturn
 
 from broker.model.struct import struct
-from broker.protocols.oidc import base64url, strict_json
+from broker.protocols import strict_json
+from broker.protocols.oidc import base64url
 from broker.protocols.oidc import claims as standard_claims
 from broker.protocols.oidc.rejection import (
     IssuerRejected,

@@ -6,8 +6,6 @@ an account or a policy.
 """
 
 from broker.protocols.query.call import QueryCall, parse_call
-from broker.protocols.query.constraints import Wording
-from broker.protocols.query.errors import QueryReason, QueryRejected
 from broker.protocols.query.fault import (
     FAULT_NAMESPACE,
     render_fault,
@@ -15,12 +13,14 @@ from broker.protocols.query.fault import (
 )
 from broker.protocols.query.flatten import flatten
 from broker.protocols.query.service import Service, select_service
+from broker.protocols.shapes.constraints import Wording
+from broker.protocols.shapes.errors import InputReason, InputRejected
 
 __all__ = [
     "FAULT_NAMESPACE",
+    "InputReason",
+    "InputRejected",
     "QueryCall",
-    "QueryReason",
-    "QueryRejected",
     "Service",
     "Wording",
     "flatten",

@@ -11,7 +11,7 @@ from dataclasses import field
 
 from broker.model.raw import RawRequest
 from broker.model.struct import struct
-from broker.protocols.query.errors import QueryReason, QueryRejected
+from broker.protocols.shapes.errors import InputReason, InputRejected
 
 PARAMETERS_MAX = 10_000
 """Parameters in one request; the largest real ones have a few hundred."""
@@ -46,7 +46,7 @@ def parse_call(raw: RawRequest) -> QueryCall:
     without a form's content type asks for no action, whatever it holds.
 
     Raises:
-        QueryRejected: MALFORMED_QUERY_STRING for text that is not UTF-8, broken
+        InputRejected: MALFORMED_QUERY_STRING for text that is not UTF-8, broken
             percent escapes or too many parameters; VALIDATION_ERROR for a parameter
             that comes twice, be it in the query and the form.
 
@@ -90,13 +90,13 @@ def _collect(encoded: bytes, params: dict[str, str]) -> None:
     try:
         text = encoded.decode()
         if text.count("&") + len(params) >= PARAMETERS_MAX:
-            raise QueryRejected(
-                QueryReason.MALFORMED_QUERY_STRING,
+            raise InputRejected(
+                InputReason.MALFORMED_QUERY_STRING,
                 f"A request may have {PARAMETERS_MAX} parameters at the most.",
             )
         if any(map(_BROKEN_ESCAPE.search, _pieces(text))):
-            raise QueryRejected(
-                QueryReason.MALFORMED_QUERY_STRING,
+            raise InputRejected(
+                InputReason.MALFORMED_QUERY_STRING,
                 "The query string contains a broken percent escape.",
             )
         for pair in text.split("&"):
@@ -106,15 +106,15 @@ def _collect(encoded: bytes, params: dict[str, str]) -> None:
             if "%" in value or "+" in value:
                 value = _decode(value)
             if name in params:
-                raise QueryRejected(
-                    QueryReason.VALIDATION_ERROR,
+                raise InputRejected(
+                    InputReason.VALIDATION_ERROR,
                     f"The parameter '{name[:_SHOWN_CHARACTERS]}' was sent more than once.",
                 )
             if pair:
                 params[name] = value
     except UnicodeDecodeError as error:
-        raise QueryRejected(
-            QueryReason.MALFORMED_QUERY_STRING, "The query string is not valid UTF-8."
+        raise InputRejected(
+            InputReason.MALFORMED_QUERY_STRING, "The query string is not valid UTF-8."
         ) from error
 
 

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import cast
 
-from broker.protocols.query.model import OperationModel, Shapes
 from broker.protocols.query.renderer import (
     Renderer,
     members_in_order,
     refuse_unknown_members,
 )
+from broker.protocols.shapes.model import OperationModel, Shapes
 
 
 def dump(document: Mapping[str, object]) -> bytes:

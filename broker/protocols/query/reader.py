@@ -9,29 +9,23 @@ import re
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from broker.protocols.query.constraints import (
+from broker.protocols.query.scalars import Node, Read, compile_scalar, scalar
+from broker.protocols.shapes.constraints import (
     Wording,
+    compile_matcher,
     scalar_constraints,
     size_violation,
     string_violations,
 )
-from broker.protocols.query.errors import QueryReason, QueryRejected
-from broker.protocols.query.model import ShapeModel, Shapes
-from broker.protocols.query.scalars import (
-    SHOWN_CHARACTERS,
-    Node,
-    Read,
-    Violations,
-    compile_matcher,
-    compile_scalar,
-    scalar,
-)
+from broker.protocols.shapes.errors import InputReason, InputRejected
+from broker.protocols.shapes.members import ABSENT, compile_members, read_members
+from broker.protocols.shapes.model import ShapeModel, Shapes
+from broker.protocols.shapes.violations import SHOWN_CHARACTERS, Violations
 
 Reader = Callable[[Mapping[str, str]], dict[str, object]]
 
 _NAME_PARTS_MAX = 16
 _INDEX = re.compile(r"[1-9][0-9]{0,8}")
-_ABSENT = object()
 
 
 def compile_reader(shapes: Shapes, name: str | None, wording: Wording) -> Reader:
@@ -39,7 +33,7 @@ def compile_reader(shapes: Shapes, name: str | None, wording: Wording) -> Reader
     if name is None:
         return lambda _params: {}
     shape = shapes[name]
-    members = _compile_members(shapes, shape)
+    members = compile_members(shapes, shape, lambda to: _compile(shapes, to["shape"]))
     aggregates = frozenset(
         key
         for key, reference in shape["members"].items()
@@ -51,7 +45,7 @@ def compile_reader(shapes: Shapes, name: str | None, wording: Wording) -> Reader
         given: Mapping[str, Node] = params
         if aggregates:
             given = _fold(params, aggregates)
-        result = _read_members(members, given, "", violations)
+        result = read_members(members, given, "", violations)
         violations.refuse()
         return result
 
@@ -70,56 +64,18 @@ def _fold(params: Mapping[str, str], roots: frozenset[str]) -> Mapping[str, Node
         if folded is None:
             folded = {k: v for k, v in params.items() if "." not in k}
         if name.count(".") >= _NAME_PARTS_MAX:
-            raise QueryRejected(QueryReason.MALFORMED_INPUT)
+            raise InputRejected(InputReason.MALFORMED_INPUT)
         *parents, last = name.split(".")
         place = folded
         for part in parents:
             below = place.setdefault(part, {})
             if isinstance(below, str):
-                raise QueryRejected(QueryReason.MALFORMED_INPUT)
+                raise InputRejected(InputReason.MALFORMED_INPUT)
             place = below
         if last in place:
-            raise QueryRejected(QueryReason.MALFORMED_INPUT)
+            raise InputRejected(InputReason.MALFORMED_INPUT)
         place[last] = value
     return params if folded is None else folded
-
-
-def _label(member: str) -> str:
-    return member[:1].lower() + member[1:]
-
-
-_Member = tuple[str, str, bool, Read, str]
-
-
-def _compile_members(shapes: Shapes, shape: ShapeModel) -> tuple[_Member, ...]:
-    required = frozenset(shape.get("required", ()))
-    return tuple(
-        (
-            member,
-            _label(member),
-            member in required,
-            _compile(shapes, reference["shape"]),
-            "" if shapes[reference["shape"]].get("sensitive") else " null",
-        )
-        for member, reference in shape["members"].items()
-    )
-
-
-def _read_members(
-    members: tuple[_Member, ...],
-    given: Mapping[str, Node],
-    path: str,
-    violations: Violations,
-) -> dict[str, object]:
-    result = {}
-    for member, label, required, read, null in members:
-        node = given.get(member)
-        value = _ABSENT if node is None else read(node, path + label, violations)
-        if value is not _ABSENT:
-            result[member] = value
-        elif required:
-            violations.add(null, path + label, "Member must not be null")
-    return result
 
 
 def _compile(shapes: Shapes, name: str) -> Read:
@@ -136,15 +92,15 @@ def _compile(shapes: Shapes, name: str) -> Read:
 
 
 def _compile_structure(shapes: Shapes, shape: ShapeModel) -> Read:
-    members = _compile_members(shapes, shape)
+    members = compile_members(shapes, shape, lambda to: _compile(shapes, to["shape"]))
     union = shape.get("union", False)
 
     def read(node: Node, path: str, violations: Violations) -> object:
         if isinstance(node, str):
             if node:
-                raise QueryRejected(QueryReason.MALFORMED_INPUT)
+                raise InputRejected(InputReason.MALFORMED_INPUT)
             node = {}
-        result = _read_members(members, node, f"{path}.", violations)
+        result = read_members(members, node, f"{path}.", violations)
         if union and len(result) != 1:
             violations.add("", path, "Member must have exactly one member set")
         return result
@@ -160,14 +116,14 @@ def _children(node: Node, element: str) -> list[Node] | None:
     """
     if isinstance(node, str):
         if node:
-            raise QueryRejected(QueryReason.MALFORMED_INPUT)
+            raise InputRejected(InputReason.MALFORMED_INPUT)
         return None
     numbered = node.get(element)
     if len(node) != 1 or not isinstance(numbered, dict):
-        raise QueryRejected(QueryReason.MALFORMED_INPUT)
+        raise InputRejected(InputReason.MALFORMED_INPUT)
     for index in numbered:
         if not _INDEX.fullmatch(index):
-            raise QueryRejected(QueryReason.MALFORMED_INPUT)
+            raise InputRejected(InputReason.MALFORMED_INPUT)
     return [numbered[index] for index in sorted(numbered, key=int)]
 
 
@@ -181,7 +137,7 @@ def _compile_list(shapes: Shapes, shape: ShapeModel) -> Read:
     def read(node: Node, path: str, violations: Violations) -> object:
         children = _children(node, "member")
         if children is None:
-            return _ABSENT
+            return ABSENT
         violation = size_violation(shape, len(children))
         if violation:
             violations.add("", path, violation)
@@ -201,7 +157,7 @@ def _compile_string_list(shape: ShapeModel, element: ShapeModel) -> Read:
     def read(node: Node, path: str, violations: Violations) -> object:
         children = _children(node, "member")
         if children is None:
-            return _ABSENT
+            return ABSENT
         values = [scalar(child) for child in children]
         wrong = []
         violation = size_violation(shape, len(values))
@@ -230,23 +186,23 @@ def _compile_map(shapes: Shapes, shape: ShapeModel) -> Read:
     def read(node: Node, path: str, violations: Violations) -> object:
         entries = _children(node, "entry")
         if entries is None:
-            return _ABSENT
+            return ABSENT
         result: dict[str, object] = {}
         for number, entry in enumerate(entries, 1):
             if isinstance(entry, str) or "key" not in entry:
-                raise QueryRejected(QueryReason.MALFORMED_INPUT)
+                raise InputRejected(InputReason.MALFORMED_INPUT)
             key = cast(
                 "str", read_key(entry["key"], f"{path}.{number}.key", violations)
             )
             if key in result:
-                raise QueryRejected(
-                    QueryReason.VALIDATION_ERROR,
+                raise InputRejected(
+                    InputReason.VALIDATION_ERROR,
                     f"The map at '{path}' has a key twice.",
                 )
             value = read_value(
                 entry.get("value", {}), f"{path}.{number}.value", violations
             )
-            result[key] = [] if value is _ABSENT else value
+            result[key] = [] if value is ABSENT else value
         violation = size_violation(shape, len(result))
         if violation:
             violations.add("", path, violation)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from broker.protocols.query.model import OperationModel, ShapeModel, Shapes
+from broker.protocols.shapes.model import OperationModel, ShapeModel, Shapes
 
 Renderer = Callable[[Mapping[str, object], str], bytes]
 """Takes an operation's result and the request id."""

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 
 from broker.protocols.query.call import QueryCall
-from broker.protocols.query.constraints import Wording
-from broker.protocols.query.errors import QueryReason, QueryRejected
 from broker.protocols.query.fault import FaultModel
 from broker.protocols.query.json_renderer import compile_json_renderer
-from broker.protocols.query.model import ServiceModel, ShapeModel
 from broker.protocols.query.reader import Reader, compile_reader
 from broker.protocols.query.renderer import Renderer, compile_renderer
+from broker.protocols.shapes.constraints import Wording
+from broker.protocols.shapes.errors import InputReason, InputRejected
+from broker.protocols.shapes.model import ServiceModel, ShapeModel
 
 _NO_VERSION = "NO_VERSION_SPECIFIED"
 _SHOWN_CHARACTERS = 128
@@ -40,7 +40,7 @@ class Service:
 
         The result is shaped as the operation's input: numbers are ints, times aware
         UTC datetimes, binary values bytes; what was not sent is not there. Unknown
-        parameters are ignored. The reader raises `QueryRejected` (MALFORMED_INPUT,
+        parameters are ignored. The reader raises `InputRejected` (MALFORMED_INPUT,
         VALIDATION_ERROR) and nothing else.
         """
         reader = self._readers.get(operation)
@@ -126,7 +126,7 @@ def select_service(services: Iterable[Service], call: QueryCall) -> Service:
     ``call.action`` must be there; without one there is nothing to select.
 
     Raises:
-        QueryRejected: INVALID_ACTION.
+        InputRejected: INVALID_ACTION.
 
     Source: recorded STS answers (REC-A).
     """
@@ -135,8 +135,8 @@ def select_service(services: Iterable[Service], call: QueryCall) -> Service:
         if service.version == call.version and action in service.operations:
             return service
     version = _NO_VERSION if call.version is None else call.version
-    raise QueryRejected(
-        QueryReason.INVALID_ACTION,
+    raise InputRejected(
+        InputReason.INVALID_ACTION,
         f"Could not find operation {action[:_SHOWN_CHARACTERS]} "
         f"for version {version[:_SHOWN_CHARACTERS]}",
     )

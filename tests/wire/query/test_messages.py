@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from broker.actions.models import load_service
-from broker.protocols.query import QueryRejected
+from broker.protocols.query import InputRejected
 
 CASES = json.loads(Path(__file__).with_name("messages.json").read_text("utf-8"))
 SERVICES = {name: load_service(name) for name in ("sts", "iam")}
@@ -19,7 +19,7 @@ def test_a_refusal_has_the_recorded_code_and_text(case: dict) -> None:
         for name, value in case["params"].items()
     }
     reader = SERVICES[case.get("service", "sts")].reader(case["operation"])
-    with pytest.raises(QueryRejected) as refusal:
+    with pytest.raises(InputRejected) as refusal:
         reader(params)
     assert refusal.value.reason == case["code"]
     assert refusal.value.message == case["message"]

@@ -5,7 +5,7 @@ import pytest
 
 from broker.model.raw import RawRequest
 from broker.protocols.query.call import PARAMETERS_MAX, parse_call
-from broker.protocols.query.errors import QueryReason, QueryRejected
+from broker.protocols.shapes.errors import InputReason, InputRejected
 from tests.support.raw import raw_request
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
@@ -92,9 +92,9 @@ def test_presigned_parameters_are_no_parameters_of_the_action() -> None:
     ],
 )
 def test_a_parameter_has_one_place_and_one_value(request_: RawRequest) -> None:
-    with pytest.raises(QueryRejected) as refusal:
+    with pytest.raises(InputRejected) as refusal:
         parse_call(request_)
-    assert refusal.value.reason is QueryReason.VALIDATION_ERROR
+    assert refusal.value.reason is InputReason.VALIDATION_ERROR
     assert "more than once" in str(refusal.value.message)
 
 
@@ -103,9 +103,9 @@ def test_a_parameter_has_one_place_and_one_value(request_: RawRequest) -> None:
 )
 def test_broken_escapes_and_broken_utf8_are_malformed(text: bytes) -> None:
     for request in (get(text), post(text)):
-        with pytest.raises(QueryRejected) as refusal:
+        with pytest.raises(InputRejected) as refusal:
             parse_call(request)
-        assert refusal.value.reason is QueryReason.MALFORMED_QUERY_STRING
+        assert refusal.value.reason is InputReason.MALFORMED_QUERY_STRING
 
 
 @pytest.mark.parametrize("shift", range(8))
@@ -119,9 +119,9 @@ def test_a_long_value_is_decoded_wherever_its_escapes_fall(shift: int) -> None:
 @pytest.mark.parametrize("length", [65_534, 65_535, 65_536, 131_072, 200_000])
 def test_a_broken_escape_is_found_wherever_it_is(length: int) -> None:
     for escape in (b"%", b"%4", b"%zz"):
-        with pytest.raises(QueryRejected):
+        with pytest.raises(InputRejected):
             parse_call(post(b"V=" + b"a" * (length - 2) + escape))
-        with pytest.raises(QueryRejected):
+        with pytest.raises(InputRejected):
             parse_call(post(b"V=" + b"a" * (length - 2) + escape + b"zzzz"))
 
 
@@ -129,9 +129,9 @@ def test_the_number_of_parameters_is_bounded() -> None:
     most = b"&".join(b"%d=" % n for n in range(PARAMETERS_MAX))
     assert len(parse_call(post(most)).params) == PARAMETERS_MAX
     for request in (post(most + b"&x=1"), post(most, query=b"x=1"), post(b"&" * 10**6)):
-        with pytest.raises(QueryRejected) as refusal:
+        with pytest.raises(InputRejected) as refusal:
             parse_call(request)
-        assert refusal.value.reason is QueryReason.MALFORMED_QUERY_STRING
+        assert refusal.value.reason is InputReason.MALFORMED_QUERY_STRING
 
 
 def test_escapes_cost_no_more_memory_than_their_text() -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.actions.models import load_service_model
-from broker.protocols.query import QueryRejected, Service, flatten
+from broker.protocols.query import InputRejected, Service, flatten
 
 IAM = Service(load_service_model("iam"))
 
@@ -51,5 +51,5 @@ def test_a_value_of_no_known_type_is_a_mistake() -> None:
 
 
 def test_a_broken_constraint_is_refused() -> None:
-    with pytest.raises(QueryRejected, match="userName"):
+    with pytest.raises(InputRejected, match="userName"):
         IAM.reader("CreateUser")(flatten({"UserName": "a/b"}))

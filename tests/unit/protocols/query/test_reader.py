@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.actions.models import load_service_model
-from broker.protocols.query import QueryReason, QueryRejected, Service
-from broker.protocols.query.model import ServiceModel
+from broker.protocols.query import InputReason, InputRejected, Service
+from broker.protocols.shapes.model import ServiceModel
 
 STS = Service(load_service_model("sts"))
 IAM = Service(load_service_model("iam"))
@@ -84,7 +84,7 @@ def test_a_huge_index_costs_nothing() -> None:
 def test_lengths_are_counted_in_code_points() -> None:
     arn = "arn:" + "\N{GRINNING FACE}" * 2044
     assert STS.reader("AssumeRole")({**ROLE, "RoleArn": arn})["RoleArn"] == arn
-    with pytest.raises(QueryRejected, match="less than or equal to 2048"):
+    with pytest.raises(InputRejected, match="less than or equal to 2048"):
         STS.reader("AssumeRole")({**ROLE, "RoleArn": arn + "x"})
 
 
@@ -94,7 +94,7 @@ def test_an_operation_without_input_reads_nothing() -> None:
 
 def test_a_message_lists_a_bounded_number_of_violations() -> None:
     given = {f"Tags.member.{n}.Key": "*" for n in range(1, 5000)}
-    with pytest.raises(QueryRejected) as refusal:
+    with pytest.raises(InputRejected) as refusal:
         STS.reader("AssumeRole")({**ROLE, **given})
     message = refusal.value.message
     assert message is not None
@@ -103,7 +103,7 @@ def test_a_message_lists_a_bounded_number_of_violations() -> None:
 
 
 def test_a_message_shows_a_bounded_part_of_a_value() -> None:
-    with pytest.raises(QueryRejected) as refusal:
+    with pytest.raises(InputRejected) as refusal:
         STS.reader("AssumeRole")({**ROLE, "ExternalId": "*" * 9_000_000})
     assert len(str(refusal.value.message)) < 11_000
 
@@ -111,7 +111,7 @@ def test_a_message_shows_a_bounded_part_of_a_value() -> None:
 def refusal_of(service: Service, operation: str, given: dict) -> str:
     try:
         service.reader(operation)(given)
-    except QueryRejected as refusal:
+    except InputRejected as refusal:
         return str(refusal.message)
     return ""
 
@@ -183,9 +183,9 @@ def test_values_are_read_as_their_type(given: dict, read: dict) -> None:
     ],
 )
 def test_what_cannot_be_read_as_its_type_is_malformed(given: dict) -> None:
-    with pytest.raises(QueryRejected) as refusal:
+    with pytest.raises(InputRejected) as refusal:
         read_every_type(given)
-    assert refusal.value.reason is QueryReason.MALFORMED_INPUT
+    assert refusal.value.reason is InputReason.MALFORMED_INPUT
 
 
 @pytest.mark.parametrize(
@@ -206,6 +206,6 @@ def test_what_cannot_be_read_as_its_type_is_malformed(given: dict) -> None:
     ],
 )
 def test_unions_and_maps_have_their_rules(given: dict) -> None:
-    with pytest.raises(QueryRejected) as refusal:
+    with pytest.raises(InputRejected) as refusal:
         read_every_type(given)
-    assert refusal.value.reason is QueryReason.VALIDATION_ERROR
+    assert refusal.value.reason is InputReason.VALIDATION_ERROR

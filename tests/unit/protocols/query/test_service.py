@@ -2,7 +2,7 @@ import pytest
 
 from broker import errors
 from broker.actions.models import load_service_model
-from broker.protocols.query import QueryCall, QueryReason, QueryRejected, Service
+from broker.protocols.query import InputReason, InputRejected, QueryCall, Service
 from broker.protocols.query.service import select_service
 
 STS = Service(load_service_model("sts"))
@@ -44,20 +44,20 @@ def test_what_no_service_has_is_an_invalid_action(
     action: str, version: str | None, message: str
 ) -> None:
     """Recorded: REC-A; the last one is derived."""
-    with pytest.raises(QueryRejected) as refusal:
+    with pytest.raises(InputRejected) as refusal:
         select_service((STS, IAM), call(action, version))
-    assert refusal.value.reason is QueryReason.INVALID_ACTION
+    assert refusal.value.reason is InputReason.INVALID_ACTION
     assert refusal.value.message == message
 
 
 def test_an_invalid_action_is_shown_in_part() -> None:
-    with pytest.raises(QueryRejected) as refusal:
+    with pytest.raises(InputRejected) as refusal:
         select_service((STS, IAM), call("A" * 10**6, "B" * 10**6))
     assert len(str(refusal.value.message)) < 400
 
 
 def test_every_reason_is_the_name_of_a_wire_error() -> None:
-    for reason in QueryReason:
+    for reason in InputReason:
         assert issubclass(getattr(errors, reason.value), errors.BrokerError)
         assert getattr(errors, reason.value).code == reason.value
 

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class QueryReason(StrEnum):
+class InputReason(StrEnum):
     """What is wrong; each value is the name of the wire error."""
 
     INVALID_ACTION = "InvalidAction"
@@ -12,14 +12,14 @@ class QueryReason(StrEnum):
     VALIDATION_ERROR = "ValidationError"
 
 
-class QueryRejected(Exception):
+class InputRejected(Exception):
     """The request does not say what the operation's model asks for.
 
     ``message`` is the wire text; None where AWS sends none. It never shows a value
     whose shape is sensitive.
     """
 
-    def __init__(self, reason: QueryReason, message: str | None = None) -> None:
+    def __init__(self, reason: InputReason, message: str | None = None) -> None:
         super().__init__(message or reason.value)
         self.reason = reason
         self.message = message

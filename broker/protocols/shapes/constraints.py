@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from broker.protocols.query.model import ShapeModel
+from broker.protocols.shapes.model import ShapeModel
 
 Matcher = Callable[[str], object]
 """Truthy when the whole value matches."""
@@ -104,6 +104,18 @@ def is_xml_text(value: str) -> bool:
             for start in range(0, len(value), _LENGTH_ALWAYS_MATCHED)
         )
     return value.isprintable() or _XML_TEXT.fullmatch(value) is not None
+
+
+def compile_matcher(shape: ShapeModel) -> Matcher:
+    """What a string must match: its pattern, else that XML can carry it.
+
+    Secrets without a pattern are left to those who verify them.
+    """
+    if "pattern" in shape:
+        return compile_pattern(shape["pattern"])
+    if shape.get("sensitive"):
+        return lambda _value: True
+    return is_xml_text
 
 
 def scalar_constraints(shape: ShapeModel) -> tuple[str, ...]:

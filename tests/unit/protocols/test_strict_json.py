@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from broker.protocols.oidc.strict_json import (
+from broker.protocols.strict_json import (
     MAX_DEPTH,
     parse_lenient_object,
     parse_object,

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from broker.actions.models import load_service_model
-from broker.protocols.query.constraints import compile_pattern, is_xml_text
+from broker.protocols.shapes.constraints import compile_pattern, is_xml_text
 
 SESSION_NAME = r"[\w+=,.@-]*"
 TAG_KEY = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]+"

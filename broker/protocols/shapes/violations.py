@@ -1,0 +1,109 @@
+"""What breaks the constraints of an input, gathered; and values held to them."""
+
+from collections.abc import Callable
+
+from broker.protocols.shapes.constraints import (
+    UNBOUNDED,
+    Wording,
+    compile_matcher,
+    size_violation,
+    string_violations,
+)
+from broker.protocols.shapes.errors import InputReason, InputRejected
+from broker.protocols.shapes.model import ShapeModel
+
+VIOLATIONS_MAX = 100
+"""Violations that one message lists; the rest is not looked for."""
+
+SHOWN_CHARACTERS = 10_000
+"""Of a value in a message."""
+
+MESSAGE_CHARACTERS = 50_000
+"""After which no further violation is looked for."""
+
+_INT32 = 1 << 31
+_INT64 = 1 << 63
+
+
+class Violations:
+    """What breaks a constraint, as it is found."""
+
+    __slots__ = ("_found", "_length", "_sentence", "wording")
+
+    def __init__(self, wording: Wording) -> None:
+        self._found: list[str] = []
+        self._length = 0
+        self._sentence: str | None = None
+        self.wording = wording
+
+    def add(self, shown: str, path: str, constraint: str) -> None:
+        """Note that the value (``shown`` with a leading space) breaks a constraint."""
+        if self._sentence is None:
+            self._sentence = self.wording.sentence(path, constraint)
+        if not self.wording.shows_values:
+            shown = ""
+        self._found.append(
+            f"Value{shown} at '{path}' failed to satisfy constraint: "
+            + self.wording.constraint(constraint)
+        )
+        self._length += len(self._found[-1])
+        if len(self._found) == VIOLATIONS_MAX or self._length > MESSAGE_CHARACTERS:
+            self.refuse()
+
+    def refuse(self) -> None:
+        """Raise what was found, if anything was; a sentence of its own stands alone."""
+        if self._sentence is not None:
+            raise InputRejected(InputReason.VALIDATION_ERROR, self._sentence)
+        if self._found:
+            count = len(self._found)
+            raise InputRejected(
+                InputReason.VALIDATION_ERROR,
+                f"{count} validation error{'s' if count > 1 else ''} detected: "
+                + "; ".join(self._found),
+            )
+
+
+StringCheck = Callable[[str, str, Violations], str]
+"""Returns the string (the first); the second is its path in messages."""
+
+
+def compile_string_check(shape: ShapeModel) -> StringCheck:
+    """What holds strings to their shape, and gives them back as they are."""
+    matches = compile_matcher(shape)
+    shortest = shape.get("min", 0)
+    longest = shape.get("max", UNBOUNDED)
+    allowed = frozenset(shape["enum"]) if "enum" in shape else None
+    sensitive = shape.get("sensitive", False)
+
+    def check(value: str, path: str, violations: Violations) -> str:
+        if (
+            shortest <= len(value) <= longest
+            and matches(value)
+            and (allowed is None or value in allowed)
+        ):
+            return value
+        shown = "" if sensitive else f" '{value[:SHOWN_CHARACTERS]}'"
+        for violation in string_violations(shape, matches, value):
+            violations.add(shown, path, violation)
+        return value
+
+    return check
+
+
+IntegerCheck = Callable[[int, str, Violations], int]
+"""Returns the integer (the first); the second is its path in messages."""
+
+
+def compile_integer_check(shape: ShapeModel) -> IntegerCheck:
+    """What holds integers to their shape, and gives them back as they are."""
+    limit = _INT32 if shape["type"] == "integer" else _INT64
+
+    def check(value: int, path: str, violations: Violations) -> int:
+        if not -limit <= value < limit:
+            raise InputRejected(InputReason.MALFORMED_INPUT)
+        violation = size_violation(shape, value, "value")
+        if violation:
+            violations.add(f" '{value}'", path, violation)
+        return value
+
+    return check
