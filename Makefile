@@ -1,4 +1,4 @@
-.PHONY: help demo quick test long coverage check bench lock pictures types catalogue format
+.PHONY: help demo quick test long coverage check docs bench lock pictures types catalogue format
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -18,7 +18,7 @@ quick: check ## Run the most telling checks, in about a minute
 	@.venv/bin/python -m pytest -q -m quick -k "not redis" tests/scenarios
 
 long: ## Run the tests too long for `make test`
-	@.ci/setup test
+	@.ci/setup long
 	@.venv/bin/python -m pytest --long -n 2 --dist worksteal --timeout 3600
 
 coverage: ## Run all tests with coverage
@@ -30,6 +30,11 @@ check: ## Format, lint, types and import contracts
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+docs: ## Build the documentation, which the broker serves at /docs
+	@.ci/setup docs
+	@rm -rf broker/web/site
+	@.venv-docs/bin/python -m sphinx -q -W -n -E --keep-going -d artefacts/doctrees docs broker/web/site
 
 bench: ## Run the benchmarks and print them as ratios
 	@.ci/setup bench
@@ -51,4 +56,6 @@ format: ## Format the code and apply the linter's fixes
 lock: ## Update the lock files
 	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
 	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock
+	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group docs -o requirements-docs.lock
+	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group programs -o requirements-programs.lock
 	printf 'hatchling\neditables\n' | .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --constraint requirements-dev.lock - -o requirements-build.lock

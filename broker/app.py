@@ -19,6 +19,7 @@ from broker.services import PAGES, Services, open_services
 from broker.settings import Settings
 from broker.web.api import QueryEndpoint
 from broker.web.asgi import App, Receive, Scope, Send, respond
+from broker.web.documentation import documentation_routes
 from broker.web.edge import AllowedHosts, Edge, host_name
 from broker.web.health import health_routes, metrics_routes
 from broker.web.issuers import issuer_routes
@@ -124,6 +125,7 @@ def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI
     pages.include_router(
         console_routes(_console_deps(services, sign_in_links), ADMINISTRATION)
     )
+    pages.include_router(documentation_routes())
     pages.include_router(
         issuer_routes(
             services.fresh,

@@ -79,7 +79,16 @@ from broker.stores.urls import redact_url
 from broker.stores.uses import UseBuffer
 from broker.web.metrics import Metrics
 
-PAGES = ("/saml", "/federation", "/signin", "/console", "/issuer", "/static", "/v1")
+PAGES = (
+    "/saml",
+    "/federation",
+    "/signin",
+    "/console",
+    "/docs",
+    "/issuer",
+    "/static",
+    "/v1",
+)
 """How the paths of pages begin; metrics know them by it."""
 
 

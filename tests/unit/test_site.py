@@ -1,0 +1,62 @@
+"""The documentation builds without a warning and needs no inline code."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PYTHON = ROOT / ".venv-docs" / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not PYTHON.exists():
+        assert os.environ.get("CI") != "true", "run .ci/setup docs"
+        pytest.skip("run .ci/setup docs")
+    folder = tmp_path_factory.mktemp("site")
+    command = [PYTHON, "-m", "sphinx", "-q", "-W", "-n", "--keep-going"]
+    done = subprocess.run(
+        [*command, "-d", folder / "doctrees", ROOT / "docs", folder / "site"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "site"
+
+
+def test_the_same_command_builds_what_is_shipped() -> None:
+    target = (ROOT / "Makefile").read_text().partition("\ndocs:")[2]
+    assert "-m sphinx -q -W -n -E --keep-going" in target.partition("\n\n")[0]
+
+
+def test_every_page_is_in_the_navigation(site: Path) -> None:
+    names = {path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")}
+    start = (site / "index.html").read_text()
+    links = set(re.findall(r'class="reference internal" href="([^"#]+)"', start))
+    missing = (
+        {str(name.with_suffix(".html")) for name in names} - links - {"index.html"}
+    )
+    assert missing == set()
+
+
+def test_nothing_is_inline(site: Path) -> None:
+    """The policy under which the broker serves the pages would block it."""
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) > 10
+    inline = re.compile(
+        r"<style|<script(?![^>]* src=)|\sstyle=|\son[a-z]+=\"|javascript:"
+    )
+    found = {page.name: inline.findall(page.read_text()) for page in pages}
+    assert {name: where for name, where in found.items() if where} == {}
+
+
+def test_pages_load_nothing_from_elsewhere(site: Path) -> None:
+    loaded = re.compile(
+        r'<(?:script|link|img|iframe)[^>]*(?:src|href)="(https?:[^"]+)"'
+    )
+    for page in site.rglob("*.html"):
+        assert loaded.findall(page.read_text()) == [], page.name
