@@ -11,9 +11,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from broker.entropy import random_bits
-from broker.errors import (
-    ServiceUnavailable,
-)
+from broker.errors import ServiceUnavailable
 from broker.model.account import KEY_ID_RANDOM_BITS, AccountId, format_access_key_id
 from broker.model.audit import AuditRecord
 from broker.model.proof_used import ProofUsed

@@ -4,18 +4,12 @@ from broker.actions.action import Action
 from broker.actions.signin.derived_mint import DerivedMinter
 from broker.actions.sts.assume_role import AssumeRole
 from broker.actions.sts.assume_role_with_saml import AssumeRoleWithSaml
-from broker.actions.sts.assume_role_with_web_identity import (
-    AssumeRoleWithWebIdentity,
-)
+from broker.actions.sts.assume_role_with_web_identity import AssumeRoleWithWebIdentity
 from broker.actions.sts.assume_root import AssumeRoot
-from broker.actions.sts.decode_authorization_message import (
-    DecodeAuthorizationMessage,
-)
+from broker.actions.sts.decode_authorization_message import DecodeAuthorizationMessage
 from broker.actions.sts.get_access_key_info import GET_ACCESS_KEY_INFO
 from broker.actions.sts.get_caller_identity import GET_CALLER_IDENTITY
-from broker.actions.sts.get_delegated_access_token import (
-    GET_DELEGATED_ACCESS_TOKEN,
-)
+from broker.actions.sts.get_delegated_access_token import GET_DELEGATED_ACCESS_TOKEN
 from broker.actions.sts.get_federation_token import GetFederationToken
 from broker.actions.sts.get_scoped_credentials import GetScopedCredentials
 from broker.actions.sts.get_session_token import GetSessionToken

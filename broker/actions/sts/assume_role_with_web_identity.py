@@ -10,7 +10,6 @@ from broker.actions.sts.role_mint import RoleMinter
 from broker.actions.sts.roles import find_role, role_needs
 from broker.actions.types.sts import AssumeRoleWithWebIdentityRequest
 from broker.authz.need import Need
-from broker.errors import InvalidIdentityToken
 from broker.model.session import SessionKind
 from broker.stores.directory.fresh import FreshDirectory
 
@@ -48,11 +47,6 @@ class AssumeRoleWithWebIdentity:
         self, given: AssumeRoleWithWebIdentityRequest, call: Call
     ) -> tuple[Need, ...]:
         identity = call.federated
-        allowed = identity.allowed_roles
-        if allowed is not None and given["RoleArn"] not in allowed:
-            raise InvalidIdentityToken(
-                "The target role ARN is not present in the roles claim of the identity token"
-            )
         role = await find_role(self._fresh, given["RoleArn"])
         return role_needs(
             f"sts:{_NAME}",
@@ -60,9 +54,7 @@ class AssumeRoleWithWebIdentity:
             role,
             tags=identity_tags(identity),
             source_identity=identity.source_identity,
-            context={
-                "sts:roleauthorizedbyidp": ("false" if allowed is None else "true",)
-            },
+            context={},
         )
 
     async def _handle(
