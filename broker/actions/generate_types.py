@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
-from broker.actions.models import ServiceName, load_service_model
+from broker.actions.models import RestName, ServiceName, load_service_model
 from broker.protocols.shapes.model import ServiceModel, ShapeModel
 
 TYPES_FOLDER = Path(__file__).parent / "types"
-SERVICES: tuple[ServiceName, ...] = get_args(ServiceName)
+SERVICES: tuple[ServiceName | RestName, ...] = (
+    *get_args(ServiceName),
+    *get_args(RestName),
+)
 
 _SCALARS = {
     "blob": "bytes",
@@ -40,12 +43,18 @@ from typing import NotRequired, TypedDict
 '''
 
 
+def types_path(name: ServiceName | RestName) -> Path:
+    """The module of a service's types."""
+    return TYPES_FOLDER / f"{name.replace('-', '_')}.py"
+
+
 def generate(model: ServiceModel) -> str:
     """The source text of a service's types."""
     metadata = model["metadata"]
     parts = [
         _HEADER.format(
-            name=metadata["endpointPrefix"].upper(), version=metadata["apiVersion"]
+            name=(metadata.get("serviceId") or metadata["endpointPrefix"]).upper(),
+            version=metadata["apiVersion"],
         )
     ]
     parts += [
@@ -113,7 +122,7 @@ def _type(model: ServiceModel, name: str) -> str:
 def main() -> None:
     """Write one module a service."""
     for name in SERVICES:
-        path = TYPES_FOLDER / f"{name}.py"
+        path = types_path(name)
         path.write_text(generate(load_service_model(name)), encoding="utf-8")
         sys.stdout.write(f"{path}\n")
 

@@ -9,12 +9,29 @@ import json
 from importlib.resources import files
 from typing import Literal, cast
 
+from broker.protocols.json_api import RestService, TargetService
 from broker.protocols.query import Service, Wording
 from broker.protocols.shapes.model import ServiceModel
 
 ServiceName = Literal["sts", "iam"]
+"""Services that speak Query."""
 
-_VERSIONS: dict[ServiceName, str] = {"sts": "2011-06-15", "iam": "2010-05-08"}
+RestName = Literal["sso", "sso-oidc"]
+"""Services that speak rest-json."""
+
+TargetName = Literal["cloudtrail"]
+"""Services that speak awsJson1.1."""
+
+_VERSIONS: dict[ServiceName | RestName | TargetName, str] = {
+    "sts": "2011-06-15",
+    "iam": "2010-05-08",
+    "sso": "2019-06-10",
+    "sso-oidc": "2019-06-10",
+    "cloudtrail": "2013-11-01",
+}
+
+_ACTION_PREFIXES: dict[RestName, str] = {"sso": "sso", "sso-oidc": "sso-oauth"}
+"""What the services of rest-json are called in actions."""
 
 _NAME = "It must contain only alphanumeric characters and/or the following: +=,.@_-"
 _PATH = (
@@ -65,7 +82,17 @@ def load_service(name: ServiceName) -> Service:
     return Service(load_service_model(name), _WORDINGS[name])
 
 
-def load_service_model(name: ServiceName) -> ServiceModel:
+def load_rest_service(name: RestName) -> RestService:
+    """A service of rest-json, under the name that its actions have."""
+    return RestService(_ACTION_PREFIXES[name], load_service_model(name))
+
+
+def load_target_service(name: TargetName) -> TargetService:
+    """A service of awsJson1.1."""
+    return TargetService(name, load_service_model(name))
+
+
+def load_service_model(name: ServiceName | RestName | TargetName) -> ServiceModel:
     """The model of a service, as botocore's pinned release has it."""
     folder = files("botocore") / "data" / name / _VERSIONS[name]
     packed = (folder / "service-2.json.gz").read_bytes()

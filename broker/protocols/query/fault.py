@@ -5,8 +5,8 @@ Source: botocore's STS model; recorded STS answers (REC-A).
 
 from dataclasses import dataclass
 
-from broker.protocols.query.json_renderer import dump
 from broker.protocols.query.renderer import escape
+from broker.protocols.shapes.documents import dump
 
 FAULT_NAMESPACE = "http://webservices.amazon.com/AWSFault/2005-15-09"
 """Of errors that belong to no service, such as ``InvalidAction``."""

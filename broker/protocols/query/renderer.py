@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from broker.protocols.shapes.documents import refuse_unknown_members
 from broker.protocols.shapes.model import OperationModel, ShapeModel, Shapes
 
 Renderer = Callable[[Mapping[str, object], str], bytes]
@@ -66,19 +67,6 @@ def members_in_order(name: str, shape: ShapeModel) -> list[tuple[str, str]]:
     members = shape["members"]
     order = [*first, *(m for m in members if m not in first)]
     return [(member, members[member]["shape"]) for member in order]
-
-
-def refuse_unknown_members(
-    name: str, shape: ShapeModel, value: Mapping[str, object]
-) -> None:
-    """Raise for a result that its shape cannot carry: a fault in a handler.
-
-    Raises:
-        LookupError: ``value`` has a member that the shape does not know.
-    """
-    unknown = value.keys() - shape["members"].keys()
-    if unknown:
-        raise LookupError(f"{name} has no member {', '.join(sorted(unknown))}")
 
 
 def compile_renderer(

@@ -27,7 +27,7 @@ class Service:
         metadata = model["metadata"]
         self.name = metadata["endpointPrefix"]
         self.version = metadata["apiVersion"]
-        self.namespace = metadata["xmlNamespace"]
+        self.namespace = metadata.get("xmlNamespace", "")
         self.operations = frozenset(model["operations"])
         self._model = model
         self._wording = wording or Wording()
@@ -114,7 +114,7 @@ def _fault_model(name: str, shape: ShapeModel) -> FaultModel:
     if error is None:
         return FaultModel(code=name, status=_DEFAULT_STATUS, sender=True)
     return FaultModel(
-        code=error["code"],
+        code=error.get("code", name),
         status=error["httpStatusCode"],
         sender=error.get("senderFault", False),
     )

@@ -8,15 +8,25 @@ from typing import NotRequired, TypedDict
 
 
 class ShapeReference(TypedDict):
-    """A use of a shape."""
+    """A use of a shape; ``location`` is a part of the request other than its body."""
 
     shape: str
+    location: NotRequired[str]
+    locationName: NotRequired[str]
+
+
+class HttpModel(TypedDict):
+    """How an operation stands in HTTP."""
+
+    method: str
+    requestUri: str
+    responseCode: NotRequired[int]
 
 
 class ErrorModel(TypedDict):
-    """How an error shape looks on the wire."""
+    """How an error shape looks on the wire; only Query's have a code of their own."""
 
-    code: str
+    code: NotRequired[str]
     httpStatusCode: int
     senderFault: NotRequired[bool]
 
@@ -38,6 +48,9 @@ class ShapeModel(TypedDict):
     union: NotRequired[bool]
     exception: NotRequired[bool]
     error: NotRequired[ErrorModel]
+    fault: NotRequired[bool]
+    timestampFormat: NotRequired[str]
+    payload: NotRequired[str]
 
 
 class OutputReference(ShapeReference):
@@ -54,6 +67,7 @@ class OperationModel(TypedDict):
     output: NotRequired[OutputReference]
     errors: NotRequired[Sequence[ShapeReference]]
     authtype: NotRequired[str]
+    http: NotRequired[HttpModel]
 
 
 class ServiceMetadata(TypedDict):
@@ -62,7 +76,10 @@ class ServiceMetadata(TypedDict):
     apiVersion: str
     endpointPrefix: str
     protocol: str
-    xmlNamespace: str
+    serviceId: NotRequired[str]
+    xmlNamespace: NotRequired[str]
+    targetPrefix: NotRequired[str]
+    jsonVersion: NotRequired[str]
 
 
 class ServiceModel(TypedDict):

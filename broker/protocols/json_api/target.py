@@ -1,0 +1,82 @@
+"""awsJson1.1: a POST to ``/`` whose header ``X-Amz-Target`` names the operation.
+
+Source: Smithy, "AWS JSON 1.1 protocol".
+"""
+
+from collections.abc import Callable, Mapping
+
+from broker.protocols.json_api.documents import (
+    compile_document,
+    parse_document,
+    wire_name,
+)
+from broker.protocols.json_api.fault import JsonFault, declared_faults
+from broker.protocols.shapes.constraints import Wording
+from broker.protocols.shapes.documents import dump, to_document
+from broker.protocols.shapes.errors import InputReason, InputRejected
+from broker.protocols.shapes.members import compile_members, read_members
+from broker.protocols.shapes.model import ServiceModel
+from broker.protocols.shapes.violations import Violations
+
+MEDIA_TYPE = b"application/x-amz-json-1.1"
+
+DocumentReader = Callable[[bytes], Mapping[str, object]]
+
+
+class TargetService:
+    """One service: its operations, how they are read and how they are answered."""
+
+    def __init__(self, name: str, model: ServiceModel) -> None:
+        self.name = name
+        self.faults: Mapping[str, JsonFault] = declared_faults(model["shapes"])
+        self._prefix = f"{model['metadata'].get('targetPrefix', '')}."
+        self._model = model
+        self._readers: dict[str, DocumentReader] = {}
+
+    def find_operation(self, target: str) -> str | None:
+        """The operation that a target names, if it is this service's.
+
+        Raises:
+            InputRejected: INVALID_ACTION, the service has no such operation.
+        """
+        if not target.startswith(self._prefix):
+            return None
+        operation = target.removeprefix(self._prefix)
+        if operation not in self._model["operations"]:
+            raise InputRejected(InputReason.INVALID_ACTION)
+        return operation
+
+    def reader(self, operation: str) -> DocumentReader:
+        """Reads and validates a body; raises ``InputRejected`` and nothing else."""
+        found = self._readers.get(operation)
+        if found is None:
+            found = self._readers[operation] = self._compile(operation)
+        return found
+
+    def render(self, operation: str, result: Mapping[str, object]) -> bytes:
+        """A result as the body of an answer."""
+        output = self._model["operations"][operation].get("output")
+        if output is None:
+            return b""
+        document = to_document(self._model["shapes"], output["shape"], result)
+        return dump(document) if isinstance(document, dict) else b""
+
+    def _compile(self, operation: str) -> DocumentReader:
+        reference = self._model["operations"][operation].get("input")
+        if reference is None:
+            return lambda _body: {}
+        shapes = self._model["shapes"]
+        members = compile_members(
+            shapes,
+            shapes[reference["shape"]],
+            lambda to: compile_document(shapes, to["shape"]),
+            wire_name=wire_name,
+        )
+
+        def read(body: bytes) -> Mapping[str, object]:
+            violations = Violations(Wording())
+            result = read_members(members, parse_document(body), "", violations)
+            violations.refuse()
+            return result
+
+        return read
