@@ -83,7 +83,7 @@ class AccountSettings:
             HERE,
             refused=reader.refused,
             aliases=aliases and aliases["AccountAliases"],
-            typed_alias=visit.text("alias")[:128],
+            new_alias=visit.text("alias")[:128],
             rules=[]
             if untold
             else policy_sentences(policy and policy["PasswordPolicy"]),
@@ -118,7 +118,7 @@ class AccountSettings:
             HERE,
             rules=RULES,
             has_policy=policy is not None,
-            typed={
+            values={
                 rule.member: visit.text(rule.member)[:8]
                 if visit.problem
                 else kept.get(rule.member, "")

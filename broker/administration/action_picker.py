@@ -28,7 +28,7 @@ class ActionPicker:
     statement: int
     service: str = ""
     level: str = ""
-    wanted: str = ""
+    search: str = ""
 
     def apply(self, command: str, place: int | None) -> "ActionPicker | None":
         """Apply one of the picker's buttons; None when that closes it."""
@@ -67,7 +67,7 @@ def read_picker(form: Form) -> ActionPicker | None:
         statement=int(statement),
         service=(form.find("pick.service") or "").strip().lower()[:64],
         level=(form.find("pick.level") or "")[:64],
-        wanted=(form.find("pick.find") or "").strip()[:64],
+        search=(form.find("pick.find") or "").strip()[:64],
     )
 
 
@@ -102,11 +102,11 @@ def view_picker(picker: ActionPicker, named: Iterable[str]) -> ActionPickerView:
         )
     have = {action.lower() for action in named}
     counts = Counter(entry.level for entry in service.actions.values())
-    wanted = picker.wanted.lower()
+    search = picker.search.lower()
     fitting = [
         f"{service.prefix}:{entry.name}"
         for lowered, entry in service.actions.items()
-        if (not picker.level or entry.level.value == picker.level) and wanted in lowered
+        if (not picker.level or entry.level.value == picker.level) and search in lowered
     ]
     return ActionPickerView(
         picker=picker,

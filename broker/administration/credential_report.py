@@ -77,18 +77,18 @@ class CredentialReport:
             )
         now = self._frame.context.deps.clock.now()
         rows = read_report(report["Content"].decode(), now)
-        wanted = visit.text("q")[:128]
+        search = visit.text("q")[:128]
         only = visit.is_checked("only")
         shown = [
             row
             for row in rows
-            if wanted.lower() in row.user.lower() and (row.warnings or not only)
+            if search.lower() in row.user.lower() and (row.warnings or not only)
         ]
         start, more = read_start(visit.text("from")), ""
         if start + _ROWS < len(shown):
             more = address(
                 REPORT,
-                q=wanted,
+                q=search,
                 only="yes" if only else "",
                 **{"from": str(start + _ROWS)},
             )
@@ -99,7 +99,7 @@ class CredentialReport:
             made_at=report["GeneratedTime"],
             users=len(rows) - 1,
             with_warnings=sum(bool(row.warnings) for row in rows),
-            wanted=wanted,
+            search=search,
             only=only,
             begun=start > 0,
             more=more,

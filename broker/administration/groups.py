@@ -40,20 +40,20 @@ class Groups:
 
     async def page(self, visit: Visit) -> Response:
         """``GET /console/groups``; an account has few enough to filter them here."""
-        wanted, start = visit.text("q")[:_NAME_MAX], read_start(visit.text("from"))
+        search, start = visit.text("q")[:_NAME_MAX], read_start(visit.text("from"))
         groups = [
             group
             for group in await list_all(visit, "ListGroups", "Groups")
-            if wanted.lower() in f"{group['Path']}{group['GroupName']}".lower()
+            if search.lower() in f"{group['Path']}{group['GroupName']}".lower()
         ]
         more = ""
         if start + _ROWS < len(groups):
-            more = address(GROUPS, q=wanted, **{"from": str(start + _ROWS)})
+            more = address(GROUPS, q=search, **{"from": str(start + _ROWS)})
         return await visit.show(
             "admin/groups.html",
             HERE,
             groups=groups[start : start + _ROWS],
-            wanted=wanted,
+            search=search,
             begun=start > 0,
             more=more,
         )
@@ -98,7 +98,7 @@ class Groups:
             members=answer["Users"],
             more=more if marker else "",
             begun=bool(visit.text("next")),
-            typed=visit.text("users")[:2048] if visit.problem else "",
+            new_members=visit.text("users")[:2048] if visit.problem else "",
             new_name=visit.text("new_name") if renaming else group["GroupName"],
             new_path=visit.text("new_path") if renaming else group["Path"],
         )
@@ -152,10 +152,10 @@ class Groups:
     async def _change(self, visit: Visit, name: str) -> Response:
         match visit.text("do"):
             case "add":
-                typed = visit.text("users").replace(",", " ").split()
-                if not typed:
+                names = visit.text("users").replace(",", " ").split()
+                if not names:
                     raise ValidationError("Enter the names of the users to add.")
-                for user in typed:
+                for user in names:
                     await visit.iam("AddUserToGroup", GroupName=name, UserName=user)
             case "out":
                 await visit.iam(

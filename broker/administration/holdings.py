@@ -104,7 +104,7 @@ class _HolderPages:
     async def choose(self, visit: Visit) -> Response:
         """Search all policies; a POST attaches one or sets it as the boundary."""
         kind, name = self._kind, visit.form.require("name")
-        wanted = visit.text("q")[:128]
+        search = visit.text("q")[:128]
         as_boundary = kind.has_boundary and visit.text("as") == "boundary"
         if visit.posted:
             arn = visit.text("arn")
@@ -127,13 +127,13 @@ class _HolderPages:
         found = [
             policy
             for policy in policies
-            if wanted.lower() in policy["PolicyName"].lower()
+            if search.lower() in policy["PolicyName"].lower()
             and not is_for_services(policy)
         ]
         # An exact match first, then the account's own policies.
         found.sort(
             key=lambda p: (
-                p["PolicyName"].lower() != wanted.lower(),
+                p["PolicyName"].lower() != search.lower(),
                 ":iam::aws:" in p["Arn"],
                 p["PolicyName"].lower(),
             )
@@ -145,7 +145,7 @@ class _HolderPages:
             owner=owner,
             name=owner[f"{kind.noun}Name"],
             pages=self,
-            wanted=wanted,
+            search=search,
             as_boundary=as_boundary,
             found=found[:_FOUND_MAX],
             more=max(0, len(found) - _FOUND_MAX),

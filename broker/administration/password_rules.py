@@ -42,13 +42,13 @@ def read_policy(visit: Visit) -> dict[str, int | bool]:
     """
     given: dict[str, int | bool] = {}
     for rule in RULES:
-        typed = visit.text(rule.member)
+        text = visit.text(rule.member)
         if rule.flag:
-            given[rule.member] = bool(typed)
-        elif typed:
-            if not typed.isascii() or not typed.isdecimal() or len(typed) > _DIGITS_MAX:
+            given[rule.member] = bool(text)
+        elif text:
+            if not text.isascii() or not text.isdecimal() or len(text) > _DIGITS_MAX:
                 raise ValidationError(f"{rule.label}: enter a number.")
-            given[rule.member] = int(typed)
+            given[rule.member] = int(text)
     return given
 
 
@@ -61,7 +61,7 @@ def policy_sentences(policy: Mapping[str, int | bool] | None) -> list[str]:
             "Not the name of the account or the user.",
             "Passwords never expire.",
         ]
-    wanted = [
+    required = [
         noun
         for member, noun in (
             ("RequireUppercaseCharacters", "an uppercase letter"),
@@ -72,8 +72,8 @@ def policy_sentences(policy: Mapping[str, int | bool] | None) -> list[str]:
         if policy.get(member)
     ]
     sentences = [f"At least {policy['MinimumPasswordLength']} characters."]
-    if wanted:
-        sentences.append(f"With {_listed(wanted)}.")
+    if required:
+        sentences.append(f"With {_listed(required)}.")
     age = policy.get("MaxPasswordAge")
     if age:
         sentences.append(f"Passwords expire after {age} days.")

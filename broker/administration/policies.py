@@ -41,24 +41,24 @@ class Policies:
 
 
 async def _list(visit: Visit) -> Response:
-    wanted = visit.text("q")[:128]
+    search = visit.text("q")[:128]
     scope = visit.text("scope")
     attached = visit.is_checked("attached")
     listed = await list_page(
         visit,
         "ListPolicies",
         "Policies",
-        name_matches(wanted, "PolicyName") if wanted else None,
+        name_matches(search, "PolicyName") if search else None,
         Scope=_SCOPES.get(scope, "All"),
         OnlyAttached=attached or None,
     )
-    kept = {"q": wanted, "scope": scope, "attached": "1" if attached else ""}
+    kept = {"q": search, "scope": scope, "attached": "1" if attached else ""}
     more = address(LIST, **kept, marker=listed.marker) if listed.marker else ""
     return await visit.show(
         "admin/policies.html",
         HERE,
         rows=listed.rows,
-        wanted=wanted,
+        search=search,
         scope=scope,
         attached=attached,
         more=more,
@@ -103,7 +103,7 @@ async def _one(visit: Visit) -> Response:
         versions=versions,
         used=used,
         holders=tuple(_holders(used.found or {})),
-        typed={name: visit.text(name)[:256] for name in ("kind", "name", "tags")},
+        values={name: visit.text(name)[:256] for name in ("kind", "name", "tags")},
     )
 
 
@@ -167,9 +167,9 @@ def is_for_services(policy: Mapping[str, Any]) -> bool:
     return is_aws(policy) and str(policy["Path"]) == "/aws-service-role/"
 
 
-def name_matches(wanted: str, *members: str) -> Callable[[Mapping[str, Any]], bool]:
+def name_matches(search: str, *members: str) -> Callable[[Mapping[str, Any]], bool]:
     """Make a filter for rows that contain the text in a member, ignoring case."""
-    lowered = wanted.lower()
+    lowered = search.lower()
 
     def matches(row: Mapping[str, Any]) -> bool:
         return any(lowered in str(row.get(member, "")).lower() for member in members)

@@ -48,12 +48,12 @@ class PolicyEditing:
 
 
 async def _new(visit: Visit) -> Response:
-    typed = {name: visit.text(name)[:_TYPED_MAX] for name in _FIELDS}
+    values = {name: visit.text(name)[:_TYPED_MAX] for name in _FIELDS}
     editor = _read_editor(visit)
     edited = (
         await _begin_new(visit)
         if editor is None
-        else await press_button(visit, editor, lambda it: _create(visit, it, typed))
+        else await press_button(visit, editor, lambda it: _create(visit, it, values))
     )
     if isinstance(edited, Response):
         return edited
@@ -62,7 +62,7 @@ async def _new(visit: Visit) -> Response:
         HERE,
         editor=edited,
         action=NEW,
-        typed=typed,
+        values=values,
     )
 
 
@@ -96,15 +96,15 @@ def _read_editor(visit: Visit) -> PolicyEditor | None:
 
 
 async def _create(
-    visit: Visit, editor: PolicyEditor, typed: Mapping[str, str]
+    visit: Visit, editor: PolicyEditor, values: Mapping[str, str]
 ) -> Response:
     result = await visit.iam(
         "CreatePolicy",
-        PolicyName=typed["name"],
-        Path=typed["path"] or None,
-        Description=typed["description"] or None,
+        PolicyName=values["name"],
+        Path=values["path"] or None,
+        Description=values["description"] or None,
         PolicyDocument=editor.policy(),
-        Tags=read_tags(typed["tags"]) or None,
+        Tags=read_tags(values["tags"]) or None,
     )
     return go(ONE, arn=result["Policy"]["Arn"])
 

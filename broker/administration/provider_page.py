@@ -63,7 +63,7 @@ async def _page(visit: Visit) -> Response:
         audit=AUDIT,
         done=_DONE.get(visit.text("done"), ""),
         # A private key is a secret: it is not sent back to be corrected.
-        typed={
+        values={
             field: visit.text(field)
             for field in ("metadata", "client", "thumbprints", "tags")
         },

@@ -93,20 +93,20 @@ async def _healths(visit: Visit, kind: str) -> Mapping[str, ProviderHealth]:
 
 
 async def _list(visit: Visit) -> Response:
-    wanted = visit.text("q")[:128]
+    search = visit.text("q")[:128]
     start = read_start(visit.text("start"))
     rows, refused = await find_rows(visit)
-    fitting = [row for row in rows if wanted.lower() in row.name.lower()]
+    fitting = [row for row in rows if search.lower() in row.name.lower()]
     shown = fitting[start : start + ROWS]
     more = start + ROWS if len(fitting) > start + ROWS else 0
     return await visit.show(
         "admin/providers.html",
         HERE,
         rows=shown,
-        wanted=wanted,
+        search=search,
         refused=refused,
         without_health=any(row.health is None for row in shown),
-        more=address(LIST, q=wanted, start=str(more)) if more else "",
+        more=address(LIST, q=search, start=str(more)) if more else "",
     )
 
 
@@ -154,7 +154,7 @@ async def _new(
     return await visit.show(
         template,
         HERE,
-        typed={name: visit.text(name) for name in names},
+        values={name: visit.text(name) for name in names},
         lasso=LASSO_ADVICE,
     )
 

@@ -80,7 +80,7 @@ async def _new(visit: Visit) -> Response:
     trusted = visit.text("for")
     if trusted not in TRUSTED and trusted != _CUSTOM:
         return await visit.show("admin/role_for.html", roles.HERE, new=NEW)
-    typed = _typed(visit, trusted)
+    values = _values(visit, trusted)
     chosen = visit.posted_form.values("chosen")[:_POLICIES_MAX]
     editor = (
         read_editor(visit.posted_form, PolicyKind.TRUST) if trusted == _CUSTOM else None
@@ -89,29 +89,29 @@ async def _new(visit: Visit) -> Response:
     do = visit.text(DO) if visit.posted else ""
     with visit.attempt():
         if do == "show-trust" and trusted != _CUSTOM:
-            editor = begin(_trust(visit, trusted, typed), PolicyKind.TRUST)
+            editor = begin(_trust(visit, trusted, values), PolicyKind.TRUST)
             trusted = _CUSTOM
         elif do == SAVE:
             if editor is not None:
                 editor = editor.checked()
             if editor is None or editor.problem is None:
-                text = editor.policy() if editor else _trust(visit, trusted, typed)
-                return await _create(visit, text, typed, chosen)
+                text = editor.policy() if editor else _trust(visit, trusted, values)
+                return await _create(visit, text, values, chosen)
             visit.status = _BAD_REQUEST
         elif editor is not None:
             editor = apply_command(editor, visit.form)
         elif trusted == _CUSTOM:
             editor = begin_empty(PolicyKind.TRUST)
-    return await _show(visit, trusted, editor, typed=typed, chosen=chosen)
+    return await _show(visit, trusted, editor, values=values, chosen=chosen)
 
 
-def _typed(visit: Visit, trusted: str) -> dict[str, str]:
+def _values(visit: Visit, trusted: str) -> dict[str, str]:
     form = visit.posted_form
-    typed = {name: (form.find(name) or "").strip()[:_TYPED_MAX] for name in _FIELDS}
+    values = {name: (form.find(name) or "").strip()[:_TYPED_MAX] for name in _FIELDS}
     if trusted == "saml" and not visit.posted:
         # Matches the shared ACS URL and each provider's own below it.
-        typed["audience"] = f"{visit.frame.context.deps.public_origin}/saml*"
-    return typed
+        values["audience"] = f"{visit.frame.context.deps.public_origin}/saml*"
+    return values
 
 
 async def _show(
@@ -134,41 +134,41 @@ async def _show(
     )
 
 
-def _trust(visit: Visit, trusted: str, typed: Mapping[str, str]) -> str:
+def _trust(visit: Visit, trusted: str, values: Mapping[str, str]) -> str:
     statement = trust_statement(
         trusted,
         TrustForm(
-            account=typed["account"] or visit.who.session.account,
-            external_id=typed["external_id"],
+            account=values["account"] or visit.who.session.account,
+            external_id=values["external_id"],
             mfa=visit.is_checked("mfa"),
-            provider=typed["provider"],
-            audience=typed["audience"],
-            subject=typed["subject"],
-            service=typed["service"],
-            attribute=typed["attribute"],
-            value=typed["value"],
+            provider=values["provider"],
+            audience=values["audience"],
+            subject=values["subject"],
+            service=values["service"],
+            attribute=values["attribute"],
+            value=values["value"],
         ),
     )
     return pretty({"Version": "2012-10-17", "Statement": [statement]})
 
 
 async def _create(
-    visit: Visit, trust: str, typed: Mapping[str, str], chosen: Iterable[str]
+    visit: Visit, trust: str, values: Mapping[str, str], chosen: Iterable[str]
 ) -> Response:
-    wanted = [*chosen, *typed["policies"].split()]
-    arns = [policy_arn(one, visit) for one in dict.fromkeys(wanted)]
+    policies = [*chosen, *values["policies"].split()]
+    arns = [policy_arn(one, visit) for one in dict.fromkeys(policies)]
     if len(arns) > _POLICIES_MAX:
         raise ValidationError("These are more policies than a role can have.")
-    boundary = typed["boundary"]
+    boundary = values["boundary"]
     created = await visit.iam(
         "CreateRole",
-        RoleName=typed["name"],
-        Path=typed["path"] or None,
-        Description=typed["description"] or None,
+        RoleName=values["name"],
+        Path=values["path"] or None,
+        Description=values["description"] or None,
         AssumeRolePolicyDocument=trust,
-        MaxSessionDuration=session_seconds(typed["minutes"] or "60"),
+        MaxSessionDuration=session_seconds(values["minutes"] or "60"),
         PermissionsBoundary=policy_arn(boundary, visit) if boundary else None,
-        Tags=read_tags(typed["tags"]) or None,
+        Tags=read_tags(values["tags"]) or None,
     )
     name = created["Role"]["RoleName"]
     failed: list[str] = []

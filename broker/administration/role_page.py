@@ -73,7 +73,7 @@ async def _page(visit: Visit) -> Response:
         shown_sessions=_SHOWN_SESSIONS,
         at=_at,
         policy_page=POLICY,
-        typed={
+        values={
             field: visit.text(field)[:2048]
             for field in ("policy", "tags", "boundary", "description", "minutes")
         },
@@ -117,12 +117,12 @@ async def _settings(visit: Visit, name: str) -> None:
 
 
 async def _boundary(visit: Visit, name: str) -> None:
-    typed = visit.text("boundary")
-    if typed:
+    boundary = visit.text("boundary")
+    if boundary:
         await visit.iam(
             "PutRolePermissionsBoundary",
             RoleName=name,
-            PermissionsBoundary=policy_arn(typed, visit),
+            PermissionsBoundary=policy_arn(boundary, visit),
         )
     else:
         await visit.iam("DeleteRolePermissionsBoundary", RoleName=name)
@@ -260,11 +260,11 @@ async def _live_sessions(visit: Visit, role_id: str) -> Part:
     return Part({"Sessions": mine})
 
 
-def policy_arn(typed: str, visit: Visit) -> str:
+def policy_arn(name: str, visit: Visit) -> str:
     """The ARN of a policy that is given by ARN, or by its name in the account."""
-    if typed.startswith("arn:"):
-        return typed
-    return f"arn:aws:iam::{visit.who.session.account}:policy/{typed.lstrip('/')}"
+    if name.startswith("arn:"):
+        return name
+    return f"arn:aws:iam::{visit.who.session.account}:policy/{name.lstrip('/')}"
 
 
 def session_seconds(minutes: str) -> int:

@@ -25,7 +25,7 @@ class TrustForm:
     value: str = ""
 
 
-def trust_statement(trusted: str, wanted: TrustForm) -> dict[str, Any]:
+def trust_statement(trusted: str, form: TrustForm) -> dict[str, Any]:
     """Build the statement for a kind of trusted entity.
 
     Raises:
@@ -36,11 +36,11 @@ def trust_statement(trusted: str, wanted: TrustForm) -> dict[str, Any]:
         "saml": _saml,
         "oidc": _oidc,
         "service": _service,
-    }[trusted](wanted)
+    }[trusted](form)
 
 
-def _account(wanted: TrustForm) -> dict[str, Any]:
-    named = wanted.account
+def _account(form: TrustForm) -> dict[str, Any]:
+    named = form.account
     if named.isascii() and named.isdigit() and len(named) == _ACCOUNT_DIGITS:
         named = iam_arn(named, "root")
     elif not named.startswith("arn:"):
@@ -48,43 +48,43 @@ def _account(wanted: TrustForm) -> dict[str, Any]:
             "Enter a 12-digit account number, or the ARN of a user or role."
         )
     conditions: dict[str, dict[str, str]] = {}
-    if wanted.external_id:
-        conditions["StringEquals"] = {"sts:ExternalId": wanted.external_id}
-    if wanted.mfa:
+    if form.external_id:
+        conditions["StringEquals"] = {"sts:ExternalId": form.external_id}
+    if form.mfa:
         conditions["Bool"] = {"aws:MultiFactorAuthPresent": "true"}
     return _allow({"AWS": named}, "sts:AssumeRole", conditions)
 
 
-def _saml(wanted: TrustForm) -> dict[str, Any]:
-    _require_provider(wanted)
+def _saml(form: TrustForm) -> dict[str, Any]:
+    _require_provider(form)
     conditions: dict[str, dict[str, str]] = {}
-    if wanted.audience:
-        conditions[_operator(wanted.audience)] = {"SAML:aud": wanted.audience}
-    if wanted.attribute and wanted.value:
+    if form.audience:
+        conditions[_operator(form.audience)] = {"SAML:aud": form.audience}
+    if form.attribute and form.value:
         block = conditions.setdefault("StringEquals", {})
-        block[wanted.attribute] = wanted.value
-    elif wanted.attribute or wanted.value:
+        block[form.attribute] = form.value
+    elif form.attribute or form.value:
         raise ValidationError("A condition needs both an attribute and its value.")
     return _allow(
-        {"Federated": wanted.provider},
+        {"Federated": form.provider},
         ["sts:AssumeRoleWithSAML", "sts:TagSession", "sts:SetSourceIdentity"],
         conditions,
     )
 
 
-def _oidc(wanted: TrustForm) -> dict[str, Any]:
-    _require_provider(wanted)
-    if not wanted.audience:
+def _oidc(form: TrustForm) -> dict[str, Any]:
+    _require_provider(form)
+    if not form.audience:
         raise ValidationError(
             "Enter the audience (client ID) that tokens must be issued for."
         )
-    issuer = wanted.provider.partition(":oidc-provider/")[2]
-    conditions = {"StringEquals": {f"{issuer}:aud": wanted.audience}}
-    if wanted.subject:
-        block = conditions.setdefault(_operator(wanted.subject), {})
-        block[f"{issuer}:sub"] = wanted.subject
+    issuer = form.provider.partition(":oidc-provider/")[2]
+    conditions = {"StringEquals": {f"{issuer}:aud": form.audience}}
+    if form.subject:
+        block = conditions.setdefault(_operator(form.subject), {})
+        block[f"{issuer}:sub"] = form.subject
     return _allow(
-        {"Federated": wanted.provider}, "sts:AssumeRoleWithWebIdentity", conditions
+        {"Federated": form.provider}, "sts:AssumeRoleWithWebIdentity", conditions
     )
 
 
@@ -93,10 +93,10 @@ def _operator(value: str) -> str:
     return "StringLike" if "*" in value or "?" in value else "StringEquals"
 
 
-def _service(wanted: TrustForm) -> dict[str, Any]:
-    if not wanted.service:
+def _service(form: TrustForm) -> dict[str, Any]:
+    if not form.service:
         raise ValidationError("Enter the service, such as ec2.amazonaws.com.")
-    service = wanted.service if "." in wanted.service else _full(wanted.service)
+    service = form.service if "." in form.service else _full(form.service)
     return _allow({"Service": service}, "sts:AssumeRole", {})
 
 
@@ -104,8 +104,8 @@ def _full(service: str) -> str:
     return f"{service.lower()}.amazonaws.com"
 
 
-def _require_provider(wanted: TrustForm) -> None:
-    if not wanted.provider:
+def _require_provider(form: TrustForm) -> None:
+    if not form.provider:
         raise ValidationError("Choose the identity provider.")
 
 

@@ -40,25 +40,25 @@ class Roles:
 
 
 async def _list(visit: Visit) -> Response:
-    wanted = visit.text("q")[:128]
+    search = visit.text("q")[:128]
     try:
-        rows, marker = await _overviews(visit, wanted)
+        rows, marker = await _overviews(visit, search)
         with_use = True
     except AccessDenied:
         # Listing roles does not imply GetRole, which shows the last use.
-        rows, marker = await _plain(visit, wanted)
+        rows, marker = await _plain(visit, search)
         with_use = False
-    more = address(LIST, q=wanted, marker=marker) if marker else ""
+    more = address(LIST, q=search, marker=marker) if marker else ""
     return await visit.show(
-        "admin/roles.html", HERE, rows=rows, wanted=wanted, with_use=with_use, more=more
+        "admin/roles.html", HERE, rows=rows, search=search, with_use=with_use, more=more
     )
 
 
-async def _overviews(visit: Visit, wanted: str) -> tuple[list[RoleRow], str]:
+async def _overviews(visit: Visit, search: str) -> tuple[list[RoleRow], str]:
     result = await visit.perform(
         "signin",
         "ListRoleOverviews",
-        NamePart=wanted,
+        NamePart=search,
         Marker=visit.text("marker") or None,
         MaxItems=ROWS,
     )
@@ -75,8 +75,8 @@ async def _overviews(visit: Visit, wanted: str) -> tuple[list[RoleRow], str]:
     return rows, result["Marker"] or ""
 
 
-async def _plain(visit: Visit, wanted: str) -> tuple[list[RoleRow], str]:
-    matches = name_matches(wanted, "RoleName", "Description") if wanted else None
+async def _plain(visit: Visit, search: str) -> tuple[list[RoleRow], str]:
+    matches = name_matches(search, "RoleName", "Description") if search else None
     listed = await list_page(visit, "ListRoles", "Roles", matches)
     return [_row(role) for role in listed.rows], listed.marker
 

@@ -87,7 +87,7 @@ class Simulator:
 
 
 async def _page(visit: Visit) -> Response:
-    asked = _read(visit.form) if visit.posted else _begin(visit)
+    simulation = _read(visit.form) if visit.posted else _begin(visit)
     problem: Problem | None = None
     texts = PolicyTexts({})
     rows: tuple[SimulationRow, ...] = ()
@@ -96,13 +96,13 @@ async def _page(visit: Visit) -> Response:
             command, *places = visit.text("do").split(":")
             place = int(places[-1]) if places and _PLACE.fullmatch(places[-1]) else None
             if command == "simulate":
-                problem = _find_problem(asked)
+                problem = _find_problem(simulation)
                 if problem is None:
-                    rows, texts = await _simulate(visit, asked)
+                    rows, texts = await _simulate(visit, simulation)
             elif command == "find-keys":
-                asked = await _with_keys(visit, asked)
+                simulation = await _with_keys(visit, simulation)
             else:
-                asked = _apply_command(asked, command, place, visit.form)
+                simulation = _apply_command(simulation, command, place, visit.form)
         if visit.refusal is not None:
             problem = Problem(message=visit.problem)
         elif problem is not None:
@@ -111,14 +111,16 @@ async def _page(visit: Visit) -> Response:
         "admin/simulator.html",
         HERE,
         action=PATH,
-        asked=asked,
+        simulation=simulation,
         kinds=KINDS,
         types=TYPES,
         problem=problem,
         rows=rows[:_ROWS_MAX],
         rows_more=max(0, len(rows) - _ROWS_MAX),
         refused=texts.refused,
-        view=view_picker(asked.picker, asked.actions) if asked.picker else None,
+        view=view_picker(simulation.picker, simulation.actions)
+        if simulation.picker
+        else None,
         services=service_prefixes(),
         known_keys=[k.name for k in CONTEXT_KEYS.values() if "*" not in k.name],
     )
@@ -173,10 +175,10 @@ def _read_keys(form: Form) -> Iterable[SimulatedKey]:
 
 
 def _apply_command(
-    asked: SimulationForm, command: str, place: int | None, form: Form
+    simulation: SimulationForm, command: str, place: int | None, form: Form
 ) -> SimulationForm:
     """Apply a button that only changes the form."""
-    policies, keys = asked.policies, asked.keys
+    policies, keys = simulation.policies, simulation.keys
     changes: dict[str, dict[str, Any]] = {
         "add-policy": {"policies": (*policies, "")[:_POLICIES_MAX]},
         "remove-policy": {"policies": _without(policies, place)},
@@ -184,28 +186,28 @@ def _apply_command(
         "remove-key": {"keys": _without(keys, place)},
     }
     if command in changes:
-        return replace(asked, **changes[command])
+        return replace(simulation, **changes[command])
     if command.startswith("pick"):
-        if asked.picker is None:
-            return replace(asked, picker=ActionPicker(statement=0))
-        new = asked.picker.find_added(command, form, asked.actions)
+        if simulation.picker is None:
+            return replace(simulation, picker=ActionPicker(statement=0))
+        new = simulation.picker.find_added(command, form, simulation.actions)
         return replace(
-            asked,
-            actions=(*asked.actions, *new),
-            picker=asked.picker.apply(command, place),
+            simulation,
+            actions=(*simulation.actions, *new),
+            picker=simulation.picker.apply(command, place),
         )
-    return asked
+    return simulation
 
 
-def _find_problem(asked: SimulationForm) -> Problem | None:
+def _find_problem(simulation: SimulationForm) -> Problem | None:
     """Find the first error in the pasted policies."""
     kinds = {
         **{
             f"Policy {number}": (text, PolicyKind.IDENTITY)
-            for number, text in enumerate(asked.policies, 1)
+            for number, text in enumerate(simulation.policies, 1)
         },
-        "Boundary": (asked.boundary, PolicyKind.BOUNDARY),
-        "Resource policy": (asked.resource_policy, PolicyKind.RESOURCE),
+        "Boundary": (simulation.boundary, PolicyKind.BOUNDARY),
+        "Resource policy": (simulation.resource_policy, PolicyKind.RESOURCE),
     }
     for name, (text, kind) in kinds.items():
         if not text.strip():
@@ -217,22 +219,27 @@ def _find_problem(asked: SimulationForm) -> Problem | None:
 
 
 async def _simulate(
-    visit: Visit, asked: SimulationForm
+    visit: Visit, simulation: SimulationForm
 ) -> tuple[tuple[SimulationRow, ...], PolicyTexts]:
-    if not asked.actions:
+    if not simulation.actions:
         raise ValidationError("Enter at least one action, such as s3:GetObject.")
-    if len(asked.actions) > _ACTIONS_MAX or len(asked.resources) > _RESOURCES_MAX:
+    if (
+        len(simulation.actions) > _ACTIONS_MAX
+        or len(simulation.resources) > _RESOURCES_MAX
+    ):
         raise ValidationError(
             f"Enter at most {_ACTIONS_MAX} actions and {_RESOURCES_MAX} resources at a"
             " time."
         )
-    given = {**_policies_given(asked), **_request_given(asked)}
-    if asked.has_principal:
-        source = asked.source_arn(visit.who.session.account)
+    given = {**_policies_given(simulation), **_request_given(simulation)}
+    if simulation.has_principal:
+        source = simulation.source_arn(visit.who.session.account)
         result = await visit.iam(
             "SimulatePrincipalPolicy", PolicySourceArn=source, **given
         )
-        texts = await read_texts(visit, asked.kind, asked.name.rpartition("/")[2])
+        texts = await read_texts(
+            visit, simulation.kind, simulation.name.rpartition("/")[2]
+        )
     else:
         result = await visit.iam("SimulateCustomPolicy", **given)
         texts = PolicyTexts({})
@@ -240,37 +247,41 @@ async def _simulate(
         f"PolicyInputList.{number}": text
         for number, text in enumerate(given.get("PolicyInputList") or (), 1)
     }
-    pasted["PermissionsBoundaryPolicyInputList.1"] = asked.boundary
-    pasted["ResourcePolicy"] = asked.resource_policy
+    pasted["PermissionsBoundaryPolicyInputList.1"] = simulation.boundary
+    pasted["ResourcePolicy"] = simulation.resource_policy
     all_texts = PolicyTexts({**texts.found, **pasted}, refused=texts.refused)
     return make_rows(result["EvaluationResults"], all_texts), texts
 
 
-def _policies_given(asked: SimulationForm) -> dict[str, Any]:
-    boundary = asked.boundary if asked.boundary.strip() else None
-    resource = asked.resource_policy if asked.resource_policy.strip() else None
-    texts = [text for text in asked.policies if text.strip()]
-    if not asked.has_principal and not texts:
+def _policies_given(simulation: SimulationForm) -> dict[str, Any]:
+    boundary = simulation.boundary if simulation.boundary.strip() else None
+    resource = (
+        simulation.resource_policy if simulation.resource_policy.strip() else None
+    )
+    texts = [text for text in simulation.policies if text.strip()]
+    if not simulation.has_principal and not texts:
         raise ValidationError("Paste a policy, or choose a principal.")
-    if asked.has_principal and not asked.name:
-        raise ValidationError(f"Enter the name of the {asked.kind}.")
+    if simulation.has_principal and not simulation.name:
+        raise ValidationError(f"Enter the name of the {simulation.kind}.")
     return {
-        "PolicyInputList": texts if texts or not asked.has_principal else None,
+        "PolicyInputList": texts if texts or not simulation.has_principal else None,
         "PermissionsBoundaryPolicyInputList": [boundary] if boundary else None,
         "ResourcePolicy": resource,
     }
 
 
-def _request_given(asked: SimulationForm) -> dict[str, Any]:
-    owner = asked.owner
+def _request_given(simulation: SimulationForm) -> dict[str, Any]:
+    owner = simulation.owner
     return {
-        "ActionNames": list(asked.actions),
-        "ResourceArns": list(asked.resources) or None,
-        "CallerArn": asked.caller or None,
+        "ActionNames": list(simulation.actions),
+        "ResourceArns": list(simulation.resources) or None,
+        "CallerArn": simulation.caller or None,
         "ResourceOwner": f"arn:aws:iam::{owner}:root"
         if owner.isascii() and owner.isdigit()
         else owner or None,
-        "ContextEntries": [_entry(key) for key in asked.keys if key.name and key.values]
+        "ContextEntries": [
+            _entry(key) for key in simulation.keys if key.name and key.values
+        ]
         or None,
         "MaxItems": _ACTIONS_MAX,
     }
@@ -287,11 +298,11 @@ def _entry(key: SimulatedKey) -> Mapping[str, Any]:
     }
 
 
-async def _with_keys(visit: Visit, asked: SimulationForm) -> SimulationForm:
+async def _with_keys(visit: Visit, simulation: SimulationForm) -> SimulationForm:
     """The form with a row for each condition key that the policies use."""
-    texts = [text for text in asked.policies if text.strip()] or None
-    if asked.has_principal:
-        source = asked.source_arn(visit.who.session.account)
+    texts = [text for text in simulation.policies if text.strip()] or None
+    if simulation.has_principal:
+        source = simulation.source_arn(visit.who.session.account)
         result = await visit.iam(
             "GetContextKeysForPrincipalPolicy",
             PolicySourceArn=source,
@@ -299,13 +310,13 @@ async def _with_keys(visit: Visit, asked: SimulationForm) -> SimulationForm:
         )
     else:
         result = await visit.iam("GetContextKeysForCustomPolicy", PolicyInputList=texts)
-    have = {key.name.lower() for key in asked.keys}
+    have = {key.name.lower() for key in simulation.keys}
     new = (
         SimulatedKey(name, _type_of(name))
         for name in result["ContextKeyNames"]
         if name.lower() not in have
     )
-    return replace(asked, keys=(*asked.keys, *new)[:_KEYS_MAX])
+    return replace(simulation, keys=(*simulation.keys, *new)[:_KEYS_MAX])
 
 
 def _type_of(name: str) -> str:

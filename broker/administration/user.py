@@ -106,7 +106,7 @@ class UserPages:
             HERE,
             user=user,
             tab="tags",
-            typed=visit.text("tags") if visit.problem else tag_lines(kept),
+            tag_text=visit.text("tags") if visit.problem else tag_lines(kept),
         )
 
 
@@ -126,11 +126,11 @@ async def replace_tags(visit: Visit, name: str, kept: list[dict[str, str]]) -> N
     Raises:
         BrokerError: The field is malformed, or the tags may not be changed.
     """
-    typed = read_tags(visit.form.find("tags") or "")
+    tags = read_tags(visit.form.find("tags") or "")
     before = {tag["Key"]: tag["Value"] for tag in kept}
-    keys = {tag["Key"].lower() for tag in typed}
+    keys = {tag["Key"].lower() for tag in tags}
     gone = [key for key in before if key.lower() not in keys]
-    changed = [tag for tag in typed if before.get(tag["Key"]) != tag["Value"]]
+    changed = [tag for tag in tags if before.get(tag["Key"]) != tag["Value"]]
     if gone:
         await visit.iam("UntagUser", UserName=name, TagKeys=gone)
     if changed:

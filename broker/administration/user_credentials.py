@@ -142,8 +142,8 @@ async def _delete_key(visit: Visit, name: str) -> None:
 
 
 async def _set_password(visit: Visit, name: str) -> NewSecret | None:
-    typed = visit.form.find("password") or ""
-    password = typed or new_password(await read_minimum_length(visit))
+    chosen = visit.form.find("password") or ""
+    password = chosen or new_password(await read_minimum_length(visit))
     given = {
         "UserName": name,
         "Password": password,
@@ -155,7 +155,7 @@ async def _set_password(visit: Visit, name: str) -> NewSecret | None:
         await visit.iam("CreateLoginProfile", **given)
     else:
         await visit.iam("UpdateLoginProfile", **given)
-    if typed:
+    if chosen:
         return None
     return NewSecret("The new password", (("password", "Password", password),))
 

@@ -64,7 +64,7 @@ class Users:
 
     async def page(self, visit: Visit) -> Response:
         """``GET /console/users``."""
-        wanted = visit.text("q")[:_NAME_MAX]
+        search = visit.text("q")[:_NAME_MAX]
         path = visit.text("path")[:_PATH_MAX] or "/"
         given = {"PathPrefix": path, "Marker": visit.text("next") or None}
         denied = ""
@@ -73,7 +73,7 @@ class Users:
                 "signin",
                 "ListUserOverviews",
                 **given,
-                NamePart=wanted,
+                NamePart=search,
                 MaxItems=_ROWS,
             )
             now = self._frame.context.deps.clock.now()
@@ -85,15 +85,15 @@ class Users:
             rows = [
                 UserRow(one["UserName"], one["Path"], one["CreateDate"])
                 for one in answer["Users"]
-                if wanted.lower() in one["UserName"].lower()
+                if search.lower() in one["UserName"].lower()
             ]
         marker = answer.get("Marker")
-        more = address(USERS, q=wanted, path=visit.text("path"), next=marker or "")
+        more = address(USERS, q=search, path=visit.text("path"), next=marker or "")
         return await visit.show(
             "admin/users.html",
             HERE,
             rows=rows,
-            wanted=wanted,
+            search=search,
             path=visit.text("path")[:_PATH_MAX],
             begun=bool(visit.text("next")),
             more=more if marker else "",
@@ -116,7 +116,7 @@ class Users:
             groups=[group["GroupName"] for group in groups[:_CHOICES_MAX]],
             groups_more=max(0, len(groups) - _CHOICES_MAX),
             chosen=visit.form.values("group"),
-            typed={
+            values={
                 name: visit.text(name)[:2048]
                 for name in ("name", "path", "tags", "console")
             },
@@ -141,7 +141,7 @@ class Users:
             )
         if visit.text("console") == "generate":
             password = new_password(await read_minimum_length(visit))
-        if visit.text("console") in {"generate", "typed"}:
+        if visit.text("console") in {"generate", "own"}:
             profile = await result.step(
                 "the password",
                 "CreateLoginProfile",
@@ -159,7 +159,7 @@ class Users:
             HERE,
             user=user,
             made=result,
-            has_password=visit.text("console") in {"generate", "typed"},
+            has_password=visit.text("console") in {"generate", "own"},
             origin=self._frame.context.deps.public_origin,
         )
 

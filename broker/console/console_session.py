@@ -7,7 +7,7 @@ so a stale cache cannot bring a session back.
 """
 
 import contextlib
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,8 +32,8 @@ AFTERLIFE = timedelta(hours=12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CompletedLogin:
-    """How someone came in: the door's name, the Issuer as it was given.
+class SessionOrigin:
+    """Where a console session came from: how the user signed in, and the Issuer given.
 
     For a switched session ``back`` is the handle of the one before it. ``login`` is
     the handle of the sign-in at an identity provider that it came from, and ends
@@ -54,7 +54,7 @@ class SignedIn:
 
     cookie: str = field(repr=False)
     resolved: ResolvedSession
-    arrived: CompletedLogin
+    origin: SessionOrigin
 
     @property
     def principal(self) -> Principal:
@@ -69,9 +69,9 @@ class SignedIn:
     @property
     def end_marks(self) -> tuple[str, ...]:
         """The revocation marks that end it and the login behind it."""
-        marks = tuple(_end_mark(one) for one in self.arrived.ids[-1:])
-        if self.arrived.login and not self.arrived.back:
-            marks += (login_end_mark(self.arrived.login),)
+        marks = tuple(_end_mark(one) for one in self.origin.ids[-1:])
+        if self.origin.login and not self.origin.back:
+            marks += (login_end_mark(self.origin.login),)
         return marks
 
     @property
@@ -84,7 +84,7 @@ class SignedIn:
 class EndedSession:
     """A session that has expired or was revoked."""
 
-    arrived: CompletedLogin
+    origin: SessionOrigin
 
 
 class ConsoleSessions:
@@ -112,30 +112,22 @@ class ConsoleSessions:
         access_key_id: str,
         session_token: str,
         expiration: datetime,
-        arrived: CompletedLogin,
+        origin: SessionOrigin,
     ) -> str:
         """Store a minted session; return its cookie."""
         own = f"{find_account_of_key_id(access_key_id)}{_SEPARATOR}{new_handle()}"
-        arrived = replace(arrived, ids=(*arrived.ids, own))
-        return await self._put(access_key_id, session_token, expiration, arrived)
+        origin = replace(origin, ids=(*origin.ids, own))
+        return await self._put(access_key_id, session_token, expiration, origin)
 
     async def _put(
         self,
         access_key_id: str,
         session_token: str,
         expiration: datetime,
-        arrived: CompletedLogin,
+        origin: SessionOrigin,
     ) -> str:
         return await self._handles.put(
-            {
-                "key": access_key_id,
-                "token": session_token,
-                "door": arrived.door,
-                "issuer": arrived.issuer,
-                "back": arrived.back,
-                "login": arrived.login,
-                "ids": arrived.ids,
-            },
+            {"key": access_key_id, "token": session_token, **asdict(origin)},
             expiration.astimezone(UTC) + AFTERLIFE,
         )
 
@@ -148,24 +140,24 @@ class ConsoleSessions:
         record = await self._handles.find(cookie)
         if record is None:
             return None
-        arrived = _arrived(record)
+        origin = _origin(record)
         try:
             resolved = await self._resolver.resolve(record["key"], record["token"], now)
         except (ExpiredToken, InvalidClientTokenId):
-            return EndedSession(arrived)
-        if arrived.login and not await self._logins.is_open(arrived.login):
-            return EndedSession(arrived)
-        for one in arrived.ids:
+            return EndedSession(origin)
+        if origin.login and not await self._logins.is_open(origin.login):
+            return EndedSession(origin)
+        for one in origin.ids:
             account = parse_account_id(one.partition(_SEPARATOR)[0])
             if await has_ended(self._directory, account, _end_mark(one)):
-                return EndedSession(arrived)
-        return SignedIn(cookie=cookie, resolved=resolved, arrived=arrived)
+                return EndedSession(origin)
+        return SignedIn(cookie=cookie, resolved=resolved, origin=origin)
 
-    async def find_origin(
+    async def find_original(
         self, who: SignedIn, now: datetime
     ) -> SignedIn | EndedSession | None:
         """Find the session that this one was switched from; None if it was not."""
-        return await self.find(who.arrived.back or None, now)
+        return await self.find(who.origin.back or None, now)
 
     async def find_token(self, cookie: str) -> str:
         """Return the session token of a cookie.
@@ -185,7 +177,7 @@ class ConsoleSessions:
             await self._handles.drop(record["back"])
         await self._handles.drop(cookie)
 
-    async def renew(self, who: SignedIn, arrived: CompletedLogin) -> str:
+    async def renew(self, who: SignedIn) -> str:
         """Give the same session a new cookie and invalidate the old one.
 
         Raises:
@@ -197,7 +189,7 @@ class ConsoleSessions:
             who.session.access_key_id,
             token,
             expiration,
-            replace(arrived, ids=who.arrived.ids),
+            who.origin,
         )
         await self._handles.drop(who.cookie)
         return cookie
@@ -221,8 +213,8 @@ def session_caller(resolved: ResolvedSession) -> Caller:
     )
 
 
-def _arrived(record: dict[str, Any]) -> CompletedLogin:
-    return CompletedLogin(
+def _origin(record: dict[str, Any]) -> SessionOrigin:
+    return SessionOrigin(
         door=LoginMethod(record["door"]),
         issuer=record["issuer"],
         back=record["back"],

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from broker.authz.gather import PolicyLibrary
 from broker.authz.menu_permissions import MenuPermissions
-from broker.console.console_session import CompletedLogin, EndedSession, SignedIn
+from broker.console.console_session import EndedSession, SessionOrigin, SignedIn
 from broker.console.context import SIGN_IN, ConsoleContext, Precondition
 from broker.console.csrf import (
     FIELD,
@@ -63,7 +63,7 @@ class PageFrame:
         self._menu_permissions = MenuPermissions(
             PolicyLibrary(deps.directory, deps.fresh)
         )
-        self._ways = SignInOptions(context)
+        self._options = SignInOptions(context)
 
     async def enter(
         self, request: Request, *, long: bool = False
@@ -184,7 +184,7 @@ class PageFrame:
             acting_as=acting_as(who),
             own_name=own_name(who),
             alias=account.alias if account else None,
-            arrived=who.arrived,
+            session_origin=who.origin,
             renew_link=await self._renew_link(who),
             expires=datetime.fromtimestamp(session.expires_at, UTC),
             seconds_left=max(0, int(session.expires_at - now.timestamp())),
@@ -194,11 +194,11 @@ class PageFrame:
 
     async def _renew_link(self, who: SignedIn) -> str:
         """Where to sign in again: where the session came from, or the sign-in page."""
-        link = self.issuer_link(who.arrived)
+        link = self.issuer_link(who.origin)
         if link is None:
             provider_arn = who.session.provider_arn
             link = (
-                await self._ways.back_to(provider_arn)
+                await self._options.start_path(provider_arn)
                 if provider_arn
                 else f"{SIGN_IN}/{who.session.account}"
             )
@@ -223,8 +223,8 @@ class PageFrame:
             request,
             "timed_out.html",
             _FORBIDDEN,
-            arrived=who.arrived,
-            issuer_link=self.issuer_link(who.arrived),
+            session_origin=who.origin,
+            issuer_link=self.issuer_link(who.origin),
         )
 
     def _show_again(
@@ -239,12 +239,12 @@ class PageFrame:
             kept=keep_form(request, form),
             current=who.principal if isinstance(who, SignedIn) else None,
             csrf=csrf_token(who.cookie) if isinstance(who, SignedIn) else "",
-            issuer_link=self.issuer_link(who.arrived) if who else None,
+            issuer_link=self.issuer_link(who.origin) if who else None,
         )
 
-    def issuer_link(self, arrived: CompletedLogin) -> str | None:
+    def issuer_link(self, origin: SessionOrigin) -> str | None:
         """The login's Issuer, if it is a URL that we may link to."""
-        return self.context.destinations.find_safe(arrived.issuer, (SIGN_IN,))
+        return self.context.destinations.find_safe(origin.issuer, (SIGN_IN,))
 
 
 def acting_as(who: SignedIn) -> str:

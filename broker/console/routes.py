@@ -67,14 +67,14 @@ def console_routes(
     Stands behind `broker.web.edge.Edge`, whose facts of the request it reads.
     """
     context = ConsoleContext(deps)
-    arrivals = LoginCompletion(context)
+    completion = LoginCompletion(context)
     sign_out = SignOut(context)
-    oidc = OidcSignIn(context, arrivals)
+    oidc = OidcSignIn(context, completion)
     logout = OidcLogout(context)
     sign_in = SignIn(context, oidc)
     metadata = SamlMetadata(context)
-    acs = SamlAcs(context, arrivals)
-    endpoint = Federation(context, arrivals, sign_out)
+    acs = SamlAcs(context, completion)
+    endpoint = Federation(context, completion, sign_out)
     guarded = context.pages.guarded
     router = APIRouter(include_in_schema=False)
 
@@ -101,7 +101,7 @@ def console_routes(
         ["GET", "POST"],
         guarded(endpoint.answer, door=LoginMethod.FEDERATION),
     )
-    add(CONTINUE, ["GET", "POST"], guarded(arrivals.resume, door=LoginMethod.SAML))
+    add(CONTINUE, ["GET", "POST"], guarded(completion.resume, door=LoginMethod.SAML))
     add(SIGNED_OUT, ["GET"], guarded(sign_in.signed_out))
     add(SIGN_IN, ["GET"], guarded(sign_in.begin_page))
     add(oidc_signin.CALLBACK, ["GET"], guarded(oidc.callback, door=LoginMethod.OIDC))
@@ -115,7 +115,7 @@ def console_routes(
         guarded(sign_in.begin, door=LoginMethod.OIDC),
     )
     add("/signin/{account}", ["GET"], guarded(sign_in.account_page))
-    _add_passwords(context, sign_in, PasswordSteps(context, arrivals), add)
+    _add_passwords(context, sign_in, PasswordSteps(context, completion), add)
     add(saml_metadata.GLOBAL, ["GET"], guarded(metadata.overall))
     add(saml_metadata.PER_PROVIDER, ["GET"], guarded(metadata.of_provider))
     _add_command_line(context, add)

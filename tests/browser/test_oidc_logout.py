@@ -6,7 +6,7 @@ from datetime import timedelta
 from playwright.async_api import expect
 
 from broker import app as composition
-from broker.console.console_session import CompletedLogin
+from broker.console.console_session import SessionOrigin
 from broker.console.context import ConsoleContext
 from broker.console.signin.provider_logins import ProviderLogin
 from broker.model.entities import OidcProvider
@@ -56,7 +56,7 @@ async def cookie_of(
         given.access_key_id,
         given.session_token.reveal(),
         given.expiration,
-        CompletedLogin(door="oidc", login=handle),
+        SessionOrigin(door="oidc", login=handle),
     )
 
 

@@ -51,19 +51,19 @@ class AuditLog:
         if isinstance(entered, Response):
             return entered
         form, who = entered
-        asked = {
+        filters = {
             name: (form.find(name) or "").strip()[:_LONGEST]
             for name in (*_TEXTS, *_TIMES)
         }
         try:
-            given = _given(asked, who.session.account)
+            given = _given(filters, who.session.account)
         except ValidationError as error:
-            return await self._list(request, who, asked, {}, error.words)
+            return await self._list(request, who, filters, {}, error.words)
         result = await self._frame.perform(
             request, who, ("cloudtrail", "LookupEvents"), given
         )
-        if not asked["event"]:
-            return await self._list(request, who, asked, result)
+        if not filters["event"]:
+            return await self._list(request, who, filters, result)
         records = result["Events"]
         if not records:
             raise NoSuchEntity("There is no such record in this account.")
@@ -88,7 +88,7 @@ class AuditLog:
         self,
         request: Request,
         who: SignedIn,
-        asked: Mapping[str, str],
+        filters: Mapping[str, str],
         result: Mapping[str, object],
         problem: str = "",
     ) -> Response:
@@ -100,24 +100,26 @@ class AuditLog:
             "audit",
             _BAD_REQUEST if problem else _OK,
             records=result.get("Events", ()),
-            asked=asked,
-            narrowed=any(asked[name] for name in asked if name != "next"),
+            filters=filters,
+            narrowed=any(filters[name] for name in filters if name != "next"),
             problem=problem,
-            older=_address(**{**asked, "next": str(next_token)}) if next_token else "",
-            newest=_address(**{**asked, "next": ""}) if asked["next"] else "",
+            older=_address(**{**filters, "next": str(next_token)})
+            if next_token
+            else "",
+            newest=_address(**{**filters, "next": ""}) if filters["next"] else "",
             address=_address,
         )
 
 
-def _given(asked: Mapping[str, str], account: AccountId) -> dict[str, object]:
+def _given(filters: Mapping[str, str], account: AccountId) -> dict[str, object]:
     """The action's parameters; short names as on the page become ARNs.
 
     Raises:
         ValidationError: A time is malformed.
     """
-    texts = {wire: asked[name] for name, wire in _TEXTS.items()}
-    texts["CallerArn"] = _whole(asked["caller"], account)
-    provider = asked["provider"]
+    texts = {wire: filters[name] for name, wire in _TEXTS.items()}
+    texts["CallerArn"] = _whole(filters["caller"], account)
+    provider = filters["provider"]
     if provider and "/" not in provider:
         kind = (
             "oidc-provider" if "." in provider or ":" in provider else "saml-provider"
@@ -126,7 +128,7 @@ def _given(asked: Mapping[str, str], account: AccountId) -> dict[str, object]:
     texts["ProviderArn"] = _whole(provider, account)
     return {
         **texts,
-        **{wire: _read_time(asked[name]) for name, wire in _TIMES.items()},
+        **{wire: _read_time(filters[name]) for name, wire in _TIMES.items()},
     }
 
 
@@ -149,9 +151,9 @@ def _read_time(text: str) -> datetime | None:
         raise ValidationError(_BAD_TIME) from error
 
 
-def _address(**asked: str) -> str:
+def _address(**filters: str) -> str:
     """The page's URL with these filters; empty ones are left out."""
-    kept = urlencode({name: value for name, value in asked.items() if value})
+    kept = urlencode({name: value for name, value in filters.items() if value})
     return f"{AUDIT}?{kept}" if kept else AUDIT
 
 

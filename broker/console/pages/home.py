@@ -118,13 +118,13 @@ class Home:
         link: LinkView | None = None,
     ) -> Response:
         deps = self._frame.context.deps
-        origin = await self._switchable.find_origin(who)
+        original = await self._switchable.find_original(who)
         return await self._frame.show(
             request,
             who,
             "home.html",
             "home",
-            origin=origin if origin is not who else None,
+            original=original if original is not who else None,
             tags=sorted(who.session.tags.items()),
             credentials=credentials,
             link=link,

@@ -56,9 +56,9 @@ class SessionPages:
             request, who, ("signin", f"List{whose}Sessions"), {}
         )
         records = result["Sessions"]
-        wanted = (form.find("q") or "").strip()[:128]
-        if wanted:
-            records = [r for r in records if _matches(r, wanted.lower())]
+        search = (form.find("q") or "").strip()[:128]
+        if search:
+            records = [r for r in records if _matches(r, search.lower())]
         return await self._frame.show(
             request,
             who,
@@ -66,16 +66,16 @@ class SessionPages:
             "all-sessions" if path == ALL else "sessions",
             path=path,
             is_all=path == ALL,
-            wanted=wanted,
+            search=search,
             rows=[(r, _at(r.issued_at_ms / 1000)) for r in records[:_SHOWN_MAX]],
             ends=_at,
             more=max(0, len(records) - _SHOWN_MAX),
         )
 
 
-def _matches(record: SessionRecord, wanted: str) -> bool:
+def _matches(record: SessionRecord, search: str) -> bool:
     return any(
-        wanted in text.lower()
+        search in text.lower()
         for text in (
             record.principal_arn,
             record.provider_arn,

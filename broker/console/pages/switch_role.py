@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.console.console_session import CompletedLogin, SignedIn
+from broker.console.console_session import SessionOrigin, SignedIn
 from broker.console.context import HOME
 from broker.console.login_method import LoginMethod
 from broker.console.page_frame import PageFrame, Route
@@ -64,7 +64,7 @@ class SwitchRole:
             role=role[:_TYPED_MAX],
             problem=problem,
             offered=await self._switchable.offer(request, who),
-            switched=bool(who.arrived.back),
+            switched=bool(who.origin.back),
         )
 
     async def back(self, request: Request) -> Response:
@@ -74,57 +74,52 @@ class SwitchRole:
             return entered
         _, who = entered
         sessions = self._frame.context.sessions
-        origin = await self._origin(who)
-        if origin is who:
+        original = await self._original(who)
+        if original is who:
             return see_other(HOME)
-        arrived = CompletedLogin(
-            door=origin.arrived.door,
-            issuer=origin.arrived.issuer,
-            login=origin.arrived.login,
-        )
-        cookie = await sessions.renew(origin, arrived)
+        cookie = await sessions.renew(original)
         await sessions.close(who.cookie)
         return self._home(cookie)
 
     async def _switch(self, request: Request, who: SignedIn, role: str) -> Response:
         arn = _role_arn(who, role)
-        origin = await self._origin(who)
+        original = await self._original(who)
         result = await self._frame.perform(
             request,
-            origin,
+            original,
             ("sts", "AssumeRole"),
-            {"RoleArn": arn, "RoleSessionName": _session_name(origin)},
+            {"RoleArn": arn, "RoleSessionName": _session_name(original)},
         )
         credentials = result["Credentials"]
         sessions = self._frame.context.sessions
-        hidden = await sessions.renew(origin, origin.arrived)
+        hidden = await sessions.renew(original)
         cookie = await sessions.open(
             credentials["AccessKeyId"],
             credentials["SessionToken"],
             credentials["Expiration"],
-            CompletedLogin(
+            SessionOrigin(
                 door=LoginMethod.SWITCH_ROLE,
-                issuer=origin.arrived.issuer,
+                issuer=original.origin.issuer,
                 back=hidden,
-                login=origin.arrived.login,
-                ids=origin.arrived.ids,
+                login=original.origin.login,
+                ids=original.origin.ids,
             ),
         )
-        if who is not origin:
+        if who is not original:
             await sessions.close(who.cookie)
-        await self._switchable.remember(origin, arn)
+        await self._switchable.remember(original, arn)
         return self._home(cookie)
 
-    async def _origin(self, who: SignedIn) -> SignedIn:
+    async def _original(self, who: SignedIn) -> SignedIn:
         """The original session.
 
         Raises:
             AccessDenied: It has ended.
         """
-        origin = await self._switchable.find_origin(who)
-        if origin is None:
+        original = await self._switchable.find_original(who)
+        if original is None:
             raise AccessDenied("The session that you signed in with has ended.")
-        return origin
+        return original
 
     def _home(self, cookie: str) -> Response:
         response = see_other(HOME)

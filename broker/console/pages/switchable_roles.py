@@ -40,12 +40,12 @@ class SwitchableRoles:
         self._frame = frame
         self._recent = RecentRoles(frame.context.deps, "switched-roles")
 
-    async def find_origin(self, who: SignedIn) -> SignedIn | None:
+    async def find_original(self, who: SignedIn) -> SignedIn | None:
         """Find the original session; None when it has ended."""
-        if not who.arrived.back:
+        if not who.origin.back:
             return who
         context = self._frame.context
-        found = await context.sessions.find(who.arrived.back, context.deps.clock.now())
+        found = await context.sessions.find(who.origin.back, context.deps.clock.now())
         return found if isinstance(found, SignedIn) else None
 
     async def offer(self, request: Request, who: SignedIn) -> RoleOffer:
@@ -54,15 +54,15 @@ class SwitchableRoles:
         Raises:
             BrokerError: The user's own policies cannot be read; this is audited.
         """
-        origin = await self.find_origin(who)
-        if origin is None:
+        original = await self.find_original(who)
+        if original is None:
             return RoleOffer()
         here = who.principal.principal_arn
         found = await self._frame.perform(
-            request, origin, ("signin", "GetOwnPermissions"), {}
+            request, original, ("signin", "GetOwnPermissions"), {}
         )
         recent = dict.fromkeys(
-            await self._recent.find([name_of_session(origin.session)])
+            await self._recent.find([name_of_session(original.session)])
         )
         named = sorted(set(_named_roles(found["Layers"])) - {here} - recent.keys())
         return RoleOffer(
@@ -71,9 +71,9 @@ class SwitchableRoles:
             len(named) > _NAMED_MAX,
         )
 
-    async def remember(self, origin: SignedIn, role_arn: str) -> None:
+    async def remember(self, original: SignedIn, role_arn: str) -> None:
         """Record that the original session switched to this role."""
-        await self._recent.remember(name_of_session(origin.session), role_arn)
+        await self._recent.remember(name_of_session(original.session), role_arn)
 
 
 def _named_roles(layers: Iterable[tuple[PolicyType, Any]]) -> Iterator[str]:

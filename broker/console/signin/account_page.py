@@ -28,7 +28,7 @@ _NO_PLACE = (
     "Enter the account's number (twelve digits) or its alias (lower-case letters,"
     " digits and hyphens)."
 )
-_LONGEST_TYPED = 80
+_ACCOUNT_MAX = 80
 _OK, _BAD = 200, 400
 
 
@@ -48,7 +48,7 @@ class SignIn:
 
     def __init__(self, context: ConsoleContext, oidc: OidcSignIn) -> None:
         self._context = context
-        self._ways = SignInOptions(context)
+        self._options = SignInOptions(context)
         self._saml = SamlRequests(context)
         self._oidc = oidc
 
@@ -56,23 +56,23 @@ class SignIn:
         """``/signin``: ask for the account, or go to the one this browser used last."""
         form = await read_form(request)
         destination = self._destination(form.find("Destination"))
-        typed = form.find("account")
-        if typed is not None:
-            place = _place(typed)
+        account = form.find("account")
+        if account is not None:
+            place = _place(account)
             if _ACCOUNT.fullmatch(place):
                 return see_other(_with(f"{SIGN_IN}/{place}", destination))
         known = self._context.known.find(request)
-        if known is not None and typed is None and form.find("other") is None:
+        if known is not None and account is None and form.find("other") is None:
             return see_other(_with(f"{SIGN_IN}/{known.place}", destination))
         who = await self._context.find_session(request)
         return self._context.pages.show(
             request,
             "signin.html",
-            _OK if typed is None else _BAD,
+            _OK if account is None else _BAD,
             current=who.principal if isinstance(who, SignedIn) else None,
             links=self._context.deps.sign_in_links,
-            typed=(typed or "")[:_LONGEST_TYPED],
-            problem="" if typed is None else _NO_PLACE,
+            account=(account or "")[:_ACCOUNT_MAX],
+            problem="" if account is None else _NO_PLACE,
             destination=destination,
             **self._endpoints,
         )
@@ -96,7 +96,7 @@ class SignIn:
     async def show(
         self,
         request: Request,
-        wanted: SignInForm,
+        fields: SignInForm,
         *,
         problem: str = "",
         status: int = 200,
@@ -104,19 +104,22 @@ class SignIn:
         """Render an account's page; ``problem`` says why the last attempt failed."""
         browser = self._context.login_states.browser_of(request)
         known = self._context.known.find(request)
-        last = known.way if known and known.place == wanted.place else ""
-        ways = await self._ways.of_account(wanted.place)
+        last = known.way if known and known.place == fields.place else ""
+        options = await self._options.of_account(fields.place)
         who = await self._context.find_session(request)
         page = self._context.pages.show(
             request,
             "signin_account.html",
             status,
-            account=wanted.place,
-            wanted=wanted,
+            account=fields.place,
+            fields=fields,
             problem=problem,
             current=who.principal if isinstance(who, SignedIn) else None,
             links=(
-                *(_link(way, last, wanted.destination) for way in _first(ways, last)),
+                *(
+                    _link(option, last, fields.destination)
+                    for option in _first(options, last)
+                ),
                 *self._context.deps.sign_in_links,
             ),
             csrf=csrf_token(browser),
@@ -130,24 +133,26 @@ class SignIn:
         refuse_prefetch(request)
         form = await read_form(request)
         account: str = request.path_params["account"]
-        way = None
+        option = None
         if _ACCOUNT.fullmatch(account):
-            way = await self._ways.find(account, request.path_params["provider"])
-        if way is None:
+            option = await self._options.find(account, request.path_params["provider"])
+        if option is None:
             raise NoSuchEntity("There is no such page.")
         await self._context.begin_limits.require(request)
         destination = self._destination(form.find("Destination"))
-        if isinstance(way.provider, SamlProvider):
-            response = await self._saml.begin(request, way.provider, destination)
+        if isinstance(option.provider, SamlProvider):
+            response = await self._saml.begin(request, option.provider, destination)
         else:
-            response = await self._oidc.begin(request, way.provider, destination)
-        self._remember(request, response, account, way)
+            response = await self._oidc.begin(request, option.provider, destination)
+        self._remember(request, response, account, option)
         return response
 
     async def signed_out(self, request: Request) -> Response:
         """The page after sign-out, with a link to sign out at the provider as well."""
         handle = (await read_form(request)).find("there") or ""
-        login = await self._context.logins.find_way_out(handle) if handle else None
+        login = (
+            await self._context.logins.find_provider_logout(handle) if handle else None
+        )
         return self._context.pages.show(
             request,
             "signed_out.html",
@@ -158,18 +163,18 @@ class SignIn:
     async def find_account(self, place: str) -> Account | None:
         """Find the account by the number or alias in an address."""
         directory = self._context.deps.directory
-        number = await self._ways.find_number(place)
+        number = await self._options.find_number(place)
         return None if number is None else await directory.find_account(number)
 
     def _remember(
-        self, request: Request, response: Response, account: str, way: SignInOption
+        self, request: Request, response: Response, account: str, option: SignInOption
     ) -> None:
         known = self._context.known.find(request)
         # Links carry the account's number, people type its alias: same account.
         if known is not None and account in {known.place, known.account}:
-            known = replace(known, way=way.id)
+            known = replace(known, way=option.id)
         else:
-            known = KnownBrowser(place=account, way=way.id)
+            known = KnownBrowser(place=account, way=option.id)
         self._context.known.remember(response, known)
 
     def _destination(self, given: str | None) -> str:
@@ -194,20 +199,20 @@ def require_place(request: Request) -> str:
     return place
 
 
-def _place(typed: str) -> str:
+def _place(text: str) -> str:
     """Normalize what was typed: numbers come in groups, aliases in capitals."""
-    digits = re.sub(r"[\s-]", "", typed[:_LONGEST_TYPED])
-    return digits if digits.isascii() and digits.isdigit() else typed.strip().lower()
+    digits = re.sub(r"[\s-]", "", text[:_ACCOUNT_MAX])
+    return digits if digits.isascii() and digits.isdigit() else text.strip().lower()
 
 
-def _first(ways: tuple[SignInOption, ...], last: str) -> list[SignInOption]:
+def _first(options: tuple[SignInOption, ...], last: str) -> list[SignInOption]:
     """Put the option that was used last first."""
-    return sorted(ways, key=lambda way: way.id != last)
+    return sorted(options, key=lambda option: option.id != last)
 
 
-def _link(way: SignInOption, last: str, destination: str) -> SignInLink:
-    note = "Last used" if way.id == last else ""
-    return SignInLink(way.label, _with(way.url, destination), note)
+def _link(option: SignInOption, last: str, destination: str) -> SignInLink:
+    note = "Last used" if option.id == last else ""
+    return SignInLink(option.label, _with(option.url, destination), note)
 
 
 def _with(path: str, destination: str) -> str:

@@ -16,12 +16,12 @@ async def end_session(context: ConsoleContext, request: Request, who: SignedIn) 
     Raises:
         ServiceUnavailable: A store is unavailable; what has not ended yet goes on.
     """
-    origin = await context.sessions.find_origin(who, context.deps.clock.now())
-    if isinstance(origin, SignedIn):
-        await _end(context, request, origin)
+    original = await context.sessions.find_original(who, context.deps.clock.now())
+    if isinstance(original, SignedIn):
+        await _end(context, request, original)
     await _end(context, request, who)
-    if who.arrived.login:
-        await context.logins.forget(who.arrived.login)
+    if who.origin.login:
+        await context.logins.forget(who.origin.login)
     await context.sessions.forget(who)
 
 

@@ -44,10 +44,10 @@ class Federation:
     """The endpoint of custom federation brokers."""
 
     def __init__(
-        self, context: ConsoleContext, arrivals: LoginCompletion, sign_out: SignOut
+        self, context: ConsoleContext, completion: LoginCompletion, sign_out: SignOut
     ) -> None:
         self._context = context
-        self._completion = arrivals
+        self._completion = completion
         self._sign_out = sign_out
 
     async def answer(self, request: Request) -> Response:
@@ -118,7 +118,7 @@ class Federation:
             return self._context.pages.show_error(
                 request, error, door=LoginMethod.FEDERATION, back=back
             )
-        arrival = PendingLogin(
+        login = PendingLogin(
             door=LoginMethod.FEDERATION,
             destination=destination,
             session_arn=caller.principal.arn,
@@ -126,8 +126,8 @@ class Federation:
             issuer=issuer,
         )
         if request.method == "POST":
-            return await self._completion.hand_over(arrival)
-        return await self._completion.enter(request, arrival, _FOUND)
+            return await self._completion.redirect(login)
+        return await self._completion.confirm_or_sign_in(request, login, _FOUND)
 
 
 def _read_session(text: str) -> tuple[str, str, str]:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.actions.signin.signin_tokens import SigninGrant, use_of
-from broker.console.console_session import CompletedLogin, SignedIn, session_caller
+from broker.console.console_session import SessionOrigin, SignedIn, session_caller
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.csrf import csrf_token, require_same_origin
 from broker.console.forms import read_form
@@ -40,11 +40,11 @@ from broker.sessions.handles import Handles
 from broker.sessions.one_time_use import one_time_use
 
 CONTINUE = "/signin/continue"
-PARKED = timedelta(seconds=60)
-ASKED = timedelta(minutes=5)
+PARKED_LIFE = timedelta(seconds=60)
+CONFIRMATION_LIFE = timedelta(minutes=5)
 """For the user to confirm; the proof itself may expire earlier."""
 
-LONGEST_WAY = timedelta(minutes=30)
+LONGEST_SIGN_IN = timedelta(minutes=30)
 """An upper bound on the time from starting an OIDC sign-in to its mint."""
 
 USED_UP = (
@@ -86,16 +86,16 @@ class LoginCompletion:
     def __init__(self, context: ConsoleContext) -> None:
         self._context = context
         self._passwords = PasswordLogins(context)
-        self._ways = SignInOptions(context)
+        self._options = SignInOptions(context)
         self._handles = Handles(context.deps.cache, context.deps.vault, "arrival")
 
-    async def park(self, arrival: PendingLogin, life: timedelta = PARKED) -> str:
+    async def park(self, pending: PendingLogin, life: timedelta = PARKED_LIFE) -> str:
         """Store a pending login under a new handle."""
-        return await self._handles.put(asdict(arrival), self._now() + life)
+        return await self._handles.put(asdict(pending), self._now() + life)
 
-    async def hand_over(self, arrival: PendingLogin) -> Response:
+    async def redirect(self, pending: PendingLogin) -> Response:
         """Redirect to `CONTINUE`, a same-site request that carries the cookies."""
-        return see_other(f"{CONTINUE}?handle={await self.park(arrival)}")
+        return see_other(f"{CONTINUE}?handle={await self.park(pending)}")
 
     async def resume(self, request: Request) -> Response:
         """``/signin/continue``: GET after the redirect, POST from the confirmation."""
@@ -110,49 +110,49 @@ class LoginCompletion:
         value = await self._handles.find(handle)
         if value is None:
             raise ValidationError(USED_UP)
-        arrival = PendingLogin(**value)
-        take_in = self.let_in if request.method == "POST" else self.enter
+        pending = PendingLogin(**value)
+        sign_in = self.sign_in if request.method == "POST" else self.confirm_or_sign_in
         try:
-            response = await take_in(request, arrival)
+            response = await sign_in(request, pending)
         except ServiceUnavailable as error:
             # The handle is still good: reloading works once the store is back.
-            return self._context.pages.show_error(request, error, door=arrival.door)
+            return self._context.pages.show_error(request, error, door=pending.door)
         except BrokerError as error:
             await self._handles.forget(handle)
             return self._context.pages.show_error(
-                request, error, door=arrival.door, back=await self._back(arrival)
+                request, error, door=pending.door, back=await self._back(pending)
             )
         await self._handles.forget(handle)
         return response
 
-    async def enter(
-        self, request: Request, arrival: PendingLogin, status: int = 303
+    async def confirm_or_sign_in(
+        self, request: Request, pending: PendingLogin, status: int = 303
     ) -> Response:
         """Sign in, or ask first when the browser is signed in as someone else."""
         who = await self._context.find_session(request)
-        if isinstance(who, SignedIn) and who.principal.arn != arrival.session_arn:
-            handle = await self.park(arrival, ASKED)
+        if isinstance(who, SignedIn) and who.principal.arn != pending.session_arn:
+            handle = await self.park(pending, CONFIRMATION_LIFE)
             return self._context.pages.show(
                 request,
                 "switch.html",
                 current=who.principal,
-                coming=arrival.session_arn,
+                coming=pending.session_arn,
                 handle=handle,
                 csrf=csrf_token(who.cookie),
             )
-        return await self.let_in(request, arrival, status)
+        return await self.sign_in(request, pending, status)
 
-    async def let_in(
-        self, request: Request, arrival: PendingLogin, status: int = 303
+    async def sign_in(
+        self, request: Request, pending: PendingLogin, status: int = 303
     ) -> Response:
         """Mint the console session and set a new cookie for it."""
-        result, pending = await self._mint(request, arrival)
+        result, progress = await self._mint(request, pending)
         credentials = result["Credentials"]
         context = self._context
         login = ""
-        if arrival.login:
+        if pending.login:
             login = await context.logins.open(
-                ProviderLogin(**arrival.login, token=arrival.token),
+                ProviderLogin(**pending.login, token=pending.token),
                 credentials["AccessKeyId"],
                 credentials["Expiration"],
             )
@@ -160,20 +160,20 @@ class LoginCompletion:
             credentials["AccessKeyId"],
             credentials["SessionToken"],
             credentials["Expiration"],
-            CompletedLogin(
-                door=arrival.door,
-                issuer=arrival.issuer or await self._back(arrival),
+            SessionOrigin(
+                door=pending.door,
+                issuer=pending.issuer or await self._back(pending),
                 login=login,
             ),
         )
         await self._end_replaced(request)
         # A command-line login that led here still waits for an answer.
         waiting = await context.login_requests.find(request)
-        onward = LOGIN if waiting else (arrival.destination or HOME)
+        onward = LOGIN if waiting else (pending.destination or HOME)
         response = see_other(onward, status)
         context.cookie.set(response, cookie)
-        if pending is not None:
-            self._passwords.remember(request, response, pending)
+        if progress is not None:
+            self._passwords.remember(request, response, progress)
         return response
 
     async def _end_replaced(self, request: Request) -> None:
@@ -185,37 +185,37 @@ class LoginCompletion:
                 await end_session(self._context, request, replaced)
 
     async def _mint(
-        self, request: Request, arrival: PendingLogin
+        self, request: Request, pending: PendingLogin
     ) -> tuple[Mapping[str, Any], PasswordProgress | None]:
         """Mint the console session, using up the proof.
 
         Raises:
             ValidationError: The sign-in token or sign-in was already used.
         """
-        if not (arrival.begun or arrival.signin_token or arrival.token):
-            return await self._assume(request, arrival), None
+        if not (pending.begun or pending.signin_token or pending.token):
+            return await self._assume(request, pending), None
         try:
-            if arrival.begun:
-                return await self._passwords.login(request, arrival.begun)
-            if arrival.signin_token:
-                return await self._login(request, arrival), None
-            return await self._exchange(request, arrival), None
+            if pending.begun:
+                return await self._passwords.login(request, pending.begun)
+            if pending.signin_token:
+                return await self._login(request, pending), None
+            return await self._exchange(request, pending), None
         except ProofUsed as error:
             raise ValidationError(USED_UP, detail=error.detail) from error
 
     async def _assume(
-        self, request: Request, arrival: PendingLogin
+        self, request: Request, pending: PendingLogin
     ) -> Mapping[str, Any]:
         given = {
-            "RoleArn": arrival.role_arn,
-            "PrincipalArn": arrival.provider_arn,
-            "SAMLAssertion": arrival.response,
+            "RoleArn": pending.role_arn,
+            "PrincipalArn": pending.provider_arn,
+            "SAMLAssertion": pending.response,
         }
         scheme = self._context.deps.assertion_scheme
-        login_states, start = self._context.login_states, arrival.request_id[1:]
+        login_states, start = self._context.login_states, pending.request_id[1:]
         if start:
             await login_states.require(request, start)
-            scheme = scheme.answering(arrival.request_id)
+            scheme = scheme.answering(pending.request_id)
         result = await self._context.perform(
             request,
             Door.SAML,
@@ -228,12 +228,12 @@ class LoginCompletion:
         return result
 
     async def _exchange(
-        self, request: Request, arrival: PendingLogin
+        self, request: Request, pending: PendingLogin
     ) -> Mapping[str, Any]:
         given = {
-            "RoleArn": arrival.role_arn,
-            "RoleSessionName": arrival.session_name,
-            "WebIdentityToken": arrival.token,
+            "RoleArn": pending.role_arn,
+            "RoleSessionName": pending.session_name,
+            "WebIdentityToken": pending.token,
         }
         return await self._context.perform(
             request,
@@ -242,16 +242,16 @@ class LoginCompletion:
             None,
             lambda: given,
             one_time_use=lambda: one_time_use(
-                "oidc-sign-in", arrival.state, until=self._now() + LONGEST_WAY
+                "oidc-sign-in", pending.state, until=self._now() + LONGEST_SIGN_IN
             ),
         )
 
     async def _login(
-        self, request: Request, arrival: PendingLogin
+        self, request: Request, pending: PendingLogin
     ) -> Mapping[str, Any]:
         given: dict[str, int] = {}
 
-        tokens, token = self._context.deps.tokens, arrival.signin_token
+        tokens, token = self._context.deps.tokens, pending.signin_token
 
         async def redeem(now: datetime) -> Caller:
             grant = await tokens.find(token)
@@ -286,12 +286,12 @@ class LoginCompletion:
             )
         )
 
-    async def _back(self, arrival: PendingLogin) -> str:
+    async def _back(self, pending: PendingLogin) -> str:
         """The URL where this login started; empty when it is not a safe link."""
-        provider_arn = arrival.provider_arn or arrival.login.get("provider_arn", "")
+        provider_arn = pending.provider_arn or pending.login.get("provider_arn", "")
         if provider_arn:
-            return await self._ways.back_to(provider_arn)
-        return self._context.destinations.find_safe(arrival.issuer, (SIGN_IN,)) or ""
+            return await self._options.start_path(provider_arn)
+        return self._context.destinations.find_safe(pending.issuer, (SIGN_IN,)) or ""
 
     def _now(self) -> datetime:
         return self._context.deps.clock.now()

@@ -22,7 +22,7 @@ from broker.console.context import CallerProof, ConsoleContext
 from broker.console.forms import Form, read_form
 from broker.console.rendering import see_other
 from broker.console.request_info import note, refuse_prefetch
-from broker.console.signin.provider_logins import OpenLogin, login_end_mark, told_mark
+from broker.console.signin.provider_logins import OpenLogin, login_end_mark, logout_mark
 from broker.console.signin.sign_in_options import SignInOptions
 from broker.console.signin.sign_out import SIGNED_OUT
 from broker.errors import (
@@ -66,7 +66,7 @@ class OidcLogout:
 
     def __init__(self, context: ConsoleContext) -> None:
         self._context = context
-        self._ways = SignInOptions(context)
+        self._options = SignInOptions(context)
 
     async def back_channel(self, request: Request) -> Response:
         """``POST`` of a logout token, sent by the provider itself."""
@@ -144,7 +144,7 @@ class OidcLogout:
         """
         refuse_prefetch(request)
         form = await read_form(request)
-        login = await self._context.logins.find_way_out(form.require("handle"))
+        login = await self._context.logins.find_provider_logout(form.require("handle"))
         if login is None:
             raise ValidationError(_TOO_OLD)
         arn = Arn.parse(login.provider_arn)
@@ -186,7 +186,7 @@ class OidcLogout:
                 nominee = Nominee(provider.account, provider)
                 raise ProofRefused.of(error, nominee) from error
             notice.token = token
-            await logins.tell(
+            await logins.record_logout(
                 provider.unique_id,
                 client_id,
                 session_id=token.session_id,
@@ -232,13 +232,13 @@ class OidcLogout:
     ) -> dict[str, object]:
         """The action's parameters: known logins, and a mark for those under way."""
         token = notice.token
-        mark = told_mark(
+        mark = logout_mark(
             provider.unique_id,
             client_id,
             session_id=token.session_id,
             subject=token.subject,
         )
-        until = self._context.logins.told_until(
+        until = self._context.logins.logout_until(
             session_id=token.session_id, issued_at=token.issued_at
         )
         return {
@@ -251,20 +251,20 @@ class OidcLogout:
     ) -> str | None:
         """The login of this browser's session, if the browser sent its cookie."""
         who = await self._context.find_session(request)
-        if not isinstance(who, SignedIn | EndedSession) or not who.arrived.login:
+        if not isinstance(who, SignedIn | EndedSession) or not who.origin.login:
             return None
-        login = await self._context.logins.find_one(who.arrived.login)
+        login = await self._context.logins.find_one(who.origin.login)
         if login is None or login.provider_id != provider.unique_id:
             return None
-        return who.arrived.login if session_id in {None, login.session_id} else None
+        return who.origin.login if session_id in {None, login.session_id} else None
 
     async def _find_provider(self, request: Request) -> OidcProvider:
-        way = await self._ways.find(
+        option = await self._options.find(
             request.path_params["account"], request.path_params["provider"]
         )
-        if way is None or not isinstance(way.provider, OidcProvider):
+        if option is None or not isinstance(option.provider, OidcProvider):
             raise NoSuchEntity("There is no such page.")
-        return way.provider
+        return option.provider
 
 
 def _caller_of(provider: OidcProvider, subject: str) -> Caller:

@@ -9,7 +9,7 @@ Source: OpenID Connect Core 3.1; RFC 9700; RFC 9207 (iss).
 import hmac
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -75,9 +75,9 @@ class ProvedLogin:
 class OidcSignIn:
     """The code flow's pages."""
 
-    def __init__(self, context: ConsoleContext, arrivals: LoginCompletion) -> None:
+    def __init__(self, context: ConsoleContext, completion: LoginCompletion) -> None:
         self._context = context
-        self._completion = arrivals
+        self._completion = completion
         self._choices = Handles(context.deps.cache, context.deps.vault, "oidc-choice")
         self._recent = RecentRoles(context.deps)
 
@@ -123,25 +123,25 @@ class OidcSignIn:
         form = await read_form(request)
         state = form.require("state")
         login_states = self._context.login_states
-        begun = await login_states.require(request, state)
-        if "oidc" not in begun:
+        login_state = await login_states.require(request, state)
+        if "oidc" not in login_state:
             raise ValidationError("This answer belongs to another kind of sign-in.")
         try:
-            proved = await self._list(request, form, begun)
+            proved = await self._list(request, form, login_state)
         except BrokerError as error:
             if not isinstance(error, ServiceUnavailable | IdpCommunicationError):
                 await login_states.forget(state)
             raise
         # The code is spent by now, so the result is kept where it can be retried if
         # a store is unavailable.
-        arrivals = {
-            arn: _arrival(proved, arn, begun["destination"], state)
+        logins = {
+            arn: _pending_login(proved, arn, login_state["destination"], state)
             for arn in proved.role_arns
         }
-        if len(arrivals) == 1:
-            response = await self._completion.hand_over(*arrivals.values())
+        if len(logins) == 1:
+            response = await self._completion.redirect(*logins.values())
         else:
-            response = await self._ask(request, proved, arrivals)
+            response = await self._ask(request, proved, logins)
         await login_states.forget(state)
         return response
 
@@ -153,33 +153,35 @@ class OidcSignIn:
         offered = await self._choices.find(handle)
         if offered is None:
             raise ValidationError("This choice has expired. Start again.")
-        arrivals: dict[str, dict[str, Any]] = offered["arrivals"]
-        wanted = form.require("roleIndex")
-        if wanted not in arrivals:
+        logins: dict[str, dict[str, Any]] = offered["arrivals"]
+        role_arn = form.require("roleIndex")
+        if role_arn not in logins:
             raise AccessDenied("Your identity provider does not offer this role.")
-        await self._recent.remember(offered["who"], wanted)
-        response = await self._completion.enter(
-            request, PendingLogin(**arrivals[wanted])
+        await self._recent.remember(offered["who"], role_arn)
+        response = await self._completion.confirm_or_sign_in(
+            request, PendingLogin(**logins[role_arn])
         )
         await self._choices.forget(handle)
         return response
 
     async def _list(
-        self, request: Request, form: Form, begun: dict[str, Any]
+        self, request: Request, form: Form, login_state: dict[str, Any]
     ) -> ProvedLogin:
         """Verify the provider's answer and list the roles it gives.
 
         Raises:
             BrokerError: The answer is not valid, or gives no role.
         """
-        account = parse_account_id(begun["account"])
+        account = parse_account_id(login_state["account"])
         found: list[ProvedLogin] = []
 
         async def prove(_now: datetime) -> Proved:
             try:
-                login = await self._finish(form, account, begun)
+                login = await self._finish(form, account, login_state)
             except BrokerError as error:
-                raise await self._refused(error, account, begun["oidc"]) from error
+                raise await self._refused(
+                    error, account, login_state["oidc"]
+                ) from error
             found.append(login)
             return proved_by(login.identity)
 
@@ -193,14 +195,14 @@ class OidcSignIn:
         return found[0]
 
     async def _finish(
-        self, form: Form, account: AccountId, begun: dict[str, Any]
+        self, form: Form, account: AccountId, login_state: dict[str, Any]
     ) -> ProvedLogin:
         error = form.find("error")
         if error is not None:
             said = f"{error} {form.find('error_description') or ''}".strip()
             raise IdpRejectedClaim(_REFUSED, detail=said[:_LONGEST_REASON])
         code = form.require("code")
-        return await self._prove(account, begun, code, form.find("iss"))
+        return await self._prove(account, login_state, code, form.find("iss"))
 
     async def _refused(
         self, error: BrokerError, account: AccountId, host_and_path: str
@@ -218,11 +220,15 @@ class OidcSignIn:
         return f"{self._context.deps.public_origin}{CALLBACK}"
 
     async def _prove(
-        self, account: AccountId, begun: dict[str, Any], code: str, issuer: str | None
+        self,
+        account: AccountId,
+        login_state: dict[str, Any],
+        code: str,
+        issuer: str | None,
     ) -> ProvedLogin:
         deps = self._context.deps
-        provider = await deps.fresh.find_oidc_provider(account, begun["oidc"])
-        if provider is None or provider.unique_id != begun["id"]:
+        provider = await deps.fresh.find_oidc_provider(account, login_state["oidc"])
+        if provider is None or provider.unique_id != login_state["id"]:
             raise InvalidIdentityToken("Specified provider doesn't exist.")
         if issuer is not None and issuer != provider.url:
             raise InvalidIdentityToken(
@@ -234,7 +240,7 @@ class OidcSignIn:
                 provider,
                 options,
                 code=code,
-                verifier=begun["verifier"],
+                verifier=login_state["verifier"],
                 redirect_uri=self._redirect_uri,
             )
         except (CodeFlowFailedError, SealBrokenError) as error:
@@ -244,7 +250,7 @@ class OidcSignIn:
         )
         _require_client(identity, provider, options)
         claims = identity.claims
-        _require_nonce(claims.get("nonce"), begun["nonce"])
+        _require_nonce(claims.get("nonce"), login_state["nonce"])
         roles = offered_roles(identity, options)
         if not roles:
             raise AccessDenied(_NO_ROLE)
@@ -258,15 +264,15 @@ class OidcSignIn:
         self,
         request: Request,
         proved: ProvedLogin,
-        arrivals: Mapping[str, PendingLogin],
+        logins: Mapping[str, PendingLogin],
     ) -> Response:
-        kept = {arn: _fields(arrival) for arn, arrival in arrivals.items()}
+        kept = {arn: asdict(login) for arn, login in logins.items()}
         handle = await self._choices.put(
             {"arrivals": kept, "who": name_of(proved.identity)},
             self._context.deps.clock.now() + _CHOOSING,
         )
         recent = await self._recent.find([name_of(proved.identity)])
-        offered = [arn for arn in recent if arn in arrivals]
+        offered = [arn for arn in recent if arn in logins]
         account = await self._context.deps.fresh.find_account(proved.identity.account)
         alias = account.alias if account else None
         return self._context.pages.show(
@@ -315,17 +321,17 @@ def _session_name(
     """
     own = options.name_claims
     verified = claims.get("email_verified")
-    wanted, is_unique = identity.subject, True
+    name, is_unique = identity.subject, True
     for claim in dict.fromkeys((*own, "email", "preferred_username")):
         value = claims.get(claim)
         known = claim in own or (
             claim == "email" and (verified is True or verified == "true")
         )
         if isinstance(value, str) and value and (known or claim != "email"):
-            wanted, is_unique = value, known
+            name, is_unique = value, known
             break
     return session_name(
-        wanted, issuer=identity.issuer, subject=identity.subject, is_unique=is_unique
+        name, issuer=identity.issuer, subject=identity.subject, is_unique=is_unique
     )
 
 
@@ -345,7 +351,7 @@ def _login(
     }
 
 
-def _arrival(
+def _pending_login(
     proved: ProvedLogin, role_arn: str, destination: str, state: str
 ) -> PendingLogin:
     session = f"{_role_name(role_arn)}/{proved.session_name}"
@@ -360,10 +366,6 @@ def _arrival(
         issuer=proved.identity.issuer,
         state=state,
     )
-
-
-def _fields(arrival: PendingLogin) -> dict[str, Any]:
-    return {name: getattr(arrival, name) for name in PendingLogin.__dataclass_fields__}
 
 
 def _role_name(arn: str) -> str:

@@ -92,14 +92,14 @@ class PasswordSignIn:
     async def password(self, request: Request) -> Response:
         """``POST /signin/{account}``."""
         form = await read_form(request)
-        typed = self._read(request, form)
+        fields = self._read(request, form)
         require_own_form(self._context, request, form)
-        account = await self._sign_in.find_account(typed.place)
+        account = await self._sign_in.find_account(fields.place)
 
         def limits(user: User | None) -> list[Limit]:
-            return self._limits(request, typed, account, user)
+            return self._limits(request, fields, account, user)
 
-        check = _PasswordScheme(self._context.deps, typed, account, limits)
+        check = _PasswordScheme(self._context.deps, fields, account, limits)
         try:
             await self._context.perform(
                 request,
@@ -112,11 +112,11 @@ class PasswordSignIn:
             return await self._sign_in.show(
                 request,
                 SignInForm(
-                    place=typed.place,
-                    destination=typed.destination,
-                    is_root=typed.is_root,
-                    name=typed.name,
-                    remember=typed.remember,
+                    place=fields.place,
+                    destination=fields.destination,
+                    is_root=fields.is_root,
+                    name=fields.name,
+                    remember=fields.remember,
                 ),
                 problem=words_of(error),
                 status=status_of(error),
@@ -125,7 +125,7 @@ class PasswordSignIn:
 
     def _read(self, request: Request, form: Form) -> PasswordForm:
         place = require_place(request)
-        wanted = form.find("Destination") or ""
+        destination = form.find("Destination") or ""
         is_root = form.find("kind") == _ROOT
         name = "" if is_root else (form.find("username") or "").strip()
         return PasswordForm(
@@ -134,21 +134,21 @@ class PasswordSignIn:
             password=form.find("password") or "",
             is_root=is_root,
             remember=form.find("remember") == "yes",
-            destination=self._context.destinations.find_safe(wanted) or "",
+            destination=self._context.destinations.find_safe(destination) or "",
         )
 
     def _limits(
         self,
         request: Request,
-        typed: PasswordForm,
+        fields: PasswordForm,
         account: Account | None,
         user: User | None,
     ) -> list[Limit]:
         limits = [limit_of_address(source_address(request))]
         if account is None:
-            return [*limits, limit_of_unknown_user(typed.place, typed.name)]
+            return [*limits, limit_of_unknown_user(fields.place, fields.name)]
         number = account.account_id
-        who = counted_name(typed.name, is_root=typed.is_root)
+        who = counted_name(fields.name, is_root=fields.is_root)
         known = self._context.known.find(request)
         if (
             known is not None
@@ -160,9 +160,9 @@ class PasswordSignIn:
             return [*limits, limit_of("browser", number, who, known.id)]
         if user is not None:
             return [*limits, limit_of_password(number, user.user_id)]
-        if typed.is_root:
+        if fields.is_root:
             return [*limits, limit_of_password(number, number)]
-        return [*limits, limit_of_unknown_user(number, typed.name)]
+        return [*limits, limit_of_unknown_user(number, fields.name)]
 
 
 class _PasswordScheme:
@@ -171,15 +171,15 @@ class _PasswordScheme:
     def __init__(
         self,
         deps: ConsoleDeps,
-        typed: PasswordForm,
+        fields: PasswordForm,
         account: Account | None,
         limits: Callable[[User | None], Sequence[Limit]],
     ) -> None:
         self._deps = deps
-        self._typed = typed
+        self._fields = fields
         self._account = account
         self._limits = limits
-        self.recorded_name = _ROOT if typed.is_root else _HIDDEN
+        self.recorded_name = _ROOT if fields.is_root else _HIDDEN
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
@@ -191,11 +191,11 @@ class _PasswordScheme:
                 or the password is right but has expired for good.
             Throttling: There were too many wrong attempts.
         """
-        typed, account = self._typed, self._account
+        fields, account = self._fields, self._account
         number = account.account_id if account else NO_ACCOUNT
         user: User | None = None
-        if not typed.is_root:
-            user = await self._deps.directory.find_user(number, typed.name)
+        if not fields.is_root:
+            user = await self._deps.directory.find_user(number, fields.name)
             self.recorded_name = user.name if user else _HIDDEN
         given = await read()
         try:
@@ -211,8 +211,8 @@ class _PasswordScheme:
         return Proved(caller=caller), given
 
     async def _verify(self, now: datetime) -> PasswordProgress:
-        typed, account = self._typed, self._account
-        verify = self._verify_root if typed.is_root else self._verify_user
+        fields, account = self._fields, self._account
+        verify = self._verify_root if fields.is_root else self._verify_user
         found = await verify(now)
         if found is None or account is None:
             raise AccessDenied(_WRONG, detail="no such user, or a wrong password")
@@ -220,15 +220,15 @@ class _PasswordScheme:
         if state is PasswordState.HARD_EXPIRED:
             raise AccessDenied(_EXPIRED, detail="the password has expired for good")
         return PasswordProgress(
-            place=typed.place,
+            place=fields.place,
             account=account.account_id,
             holder=profile.user_id,
             name=name,
             arn=arn,
             mark=password_mark(profile),
             began=int(now.timestamp()),
-            destination=typed.destination,
-            remember=typed.remember,
+            destination=fields.destination,
+            remember=fields.remember,
         )
 
     async def _verify_user(self, now: datetime) -> Verified | None:
@@ -236,8 +236,8 @@ class _PasswordScheme:
             self._deps.passwords,
             self._deps.directory,
             self._account,
-            self._typed.name,
-            _bounded(self._typed.password),
+            self._fields.name,
+            _bounded(self._fields.password),
             now=now,
         )
         if found is None:
@@ -249,7 +249,7 @@ class _PasswordScheme:
             self._deps.passwords,
             self._deps.directory,
             self._account,
-            _bounded(self._typed.password),
+            _bounded(self._fields.password),
         )
         if profile is None:
             return None

@@ -95,9 +95,9 @@ class _CheckedFactor:
 class PasswordSteps:
     """Runs the steps after the password."""
 
-    def __init__(self, context: ConsoleContext, arrivals: LoginCompletion) -> None:
+    def __init__(self, context: ConsoleContext, completion: LoginCompletion) -> None:
         self._context = context
-        self._completion = arrivals
+        self._completion = completion
         self._pending = context.pending
         self._attempts = context.deps.attempts
         self._factors = {kind.name: kind for kind in second_factors(context.deps)}
@@ -110,14 +110,14 @@ class PasswordSteps:
             case PasswordStep.CHANGE:
                 return await self._change_page(request, pending)
             case PasswordStep.ARRIVE:
-                arrival = PendingLogin(
+                login = PendingLogin(
                     door=LoginMethod.PASSWORD,
                     destination=pending.destination,
                     session_arn=pending.arn,
                     issuer=f"{SIGN_IN}/{pending.place}",
                     begun=await self._pending.put(request, pending),
                 )
-                return await self._completion.enter(request, arrival)
+                return await self._completion.confirm_or_sign_in(request, login)
 
     async def factor(self, request: Request) -> Response:
         """``POST /signin/{account}/factor``."""

@@ -85,14 +85,14 @@ def login_end_mark(handle: str) -> str:
     return end_mark("oidc-login", handle)
 
 
-def told_mark(
+def logout_mark(
     provider_id: str, client_id: str, *, session_id: str | None, subject: str | None
 ) -> str:
     """The revocation mark of a logout, so that sign-ins under way end with it."""
-    return f"oidc-logout/{_told_name(provider_id, client_id, session_id, subject)}"
+    return f"oidc-logout/{_logout_name(provider_id, client_id, session_id, subject)}"
 
 
-def _told_name(
+def _logout_name(
     provider_id: str, client_id: str, session_id: str | None, subject: str | None
 ) -> str:
     if session_id is not None:
@@ -121,8 +121,8 @@ class ProviderLogins:
         self._fresh = deps.fresh
         self._logins = Handles(deps.cache, deps.vault, "oidc-login")
         self._named = Handles(deps.cache, deps.vault, "oidc-login-name")
-        self._told = Handles(deps.cache, deps.vault, "oidc-logout")
-        self._ways_out = Handles(deps.cache, deps.vault, "oidc-way-out")
+        self._logouts = Handles(deps.cache, deps.vault, "oidc-logout")
+        self._provider_logouts = Handles(deps.cache, deps.vault, "oidc-way-out")
 
     async def open(
         self, login: ProviderLogin, access_key_id: str, expires_at: datetime
@@ -146,12 +146,12 @@ class ProviderLogins:
         await self._logins.claim(handle, value, expires_at)
         # Check after storing the login and before handing it out: a later logout
         # finds the login, and an earlier one is found here.
-        if await self._was_told(login):
+        if await self._was_logged_out(login):
             await self.end(handle)
             raise AccessDenied(_LOGGED_OUT)
         return handle
 
-    async def _was_told(self, login: ProviderLogin) -> bool:
+    async def _was_logged_out(self, login: ProviderLogin) -> bool:
         """Whether a logout came first: by the cache, or by the durable marks."""
         account = account_of_provider(login.provider_arn)
         try:
@@ -161,14 +161,14 @@ class ProviderLogins:
                 detail=f"the database is unavailable: {error}"
             ) from error
         for name in login.names:
-            told = await self._told.find(name)
-            if told is not None and login.issued_at <= told["at"]:
+            logout = await self._logouts.find(name)
+            if logout is not None and login.issued_at <= logout["at"]:
                 return True
             if login.issued_at * 1000 < marks.get(f"oidc-logout/{name}", 0):
                 return True
         return False
 
-    def told_until(
+    def logout_until(
         self, *, session_id: str | None, issued_at: float, reused: bool = False
     ) -> float:
         """The latest sign-in that a logout ends, in seconds since the epoch."""
@@ -204,13 +204,15 @@ class ProviderLogins:
         value = await self._logins.find(handle)
         return None if value is None else ProviderLogin(**value["login"])
 
-    async def offer_way_out(self, login: ProviderLogin) -> str:
-        """Store a login for `find_way_out`; return its handle."""
-        return await self._ways_out.put(asdict(login), self._clock.now() + _OFFERED)
+    async def offer_provider_logout(self, login: ProviderLogin) -> str:
+        """Store a login for `find_provider_logout`; return its handle."""
+        return await self._provider_logouts.put(
+            asdict(login), self._clock.now() + _OFFERED
+        )
 
-    async def find_way_out(self, handle: str) -> ProviderLogin | None:
+    async def find_provider_logout(self, handle: str) -> ProviderLogin | None:
         """The login whose provider the user may sign out at as well."""
-        value = await self._ways_out.find(handle)
+        value = await self._provider_logouts.find(handle)
         return None if value is None else ProviderLogin(**value)
 
     async def find(
@@ -229,10 +231,7 @@ class ProviderLogins:
         alone, or a session id that the provider may have ``reused``, means logins
         issued no later than ``until``, in seconds since the epoch.
         """
-        if session_id is not None:
-            name = login_name(provider_id, client_id, "sid", session_id)
-        else:
-            name = login_name(provider_id, client_id, "sub", subject or "")
+        name = _logout_name(provider_id, client_id, session_id, subject)
         found = []
         for number in range(MOST_LOGINS):
             entry = await self._named.find(_slot(name, number))
@@ -254,7 +253,7 @@ class ProviderLogins:
             )
         return found
 
-    async def tell(
+    async def record_logout(
         self,
         provider_id: str,
         client_id: str,
@@ -265,22 +264,26 @@ class ProviderLogins:
         reused: bool = False,
     ) -> None:
         """Record a logout, so that sign-ins under way do not outlive it."""
-        at = self.told_until(session_id=session_id, issued_at=issued_at, reused=reused)
-        name = _told_name(provider_id, client_id, session_id, subject)
+        at = self.logout_until(
+            session_id=session_id, issued_at=issued_at, reused=reused
+        )
+        name = _logout_name(provider_id, client_id, session_id, subject)
         until = self._clock.now() + _PENDING
-        if not await self._told.claim(name, {"at": at}, until):
-            known = await self._told.find(name)
+        if not await self._logouts.claim(name, {"at": at}, until):
+            known = await self._logouts.find(name)
             if known is None or known["at"] < at:
-                await self._told.drop(name)
-                await self._told.claim(name, {"at": at}, until)
+                await self._logouts.drop(name)
+                await self._logouts.claim(name, {"at": at}, until)
 
     async def was_used(self, provider_id: str, token_id: str) -> bool:
         """Whether a logout token was already used."""
-        return await self._told.find(_digest("jti", provider_id, token_id)) is not None
+        return (
+            await self._logouts.find(_digest("jti", provider_id, token_id)) is not None
+        )
 
     async def use_up(self, provider_id: str, token_id: str, until: float) -> None:
         """Mark a logout token as used, ``until`` it expires (seconds since epoch)."""
-        await self._told.claim(
+        await self._logouts.claim(
             _digest("jti", provider_id, token_id),
             {},
             datetime.fromtimestamp(until, UTC),

@@ -97,12 +97,12 @@ class _ListedRoles:
 class SamlAcs:
     """The assertion consumer service."""
 
-    def __init__(self, context: ConsoleContext, arrivals: LoginCompletion) -> None:
+    def __init__(self, context: ConsoleContext, completion: LoginCompletion) -> None:
         self._context = context
-        self._completion = arrivals
+        self._completion = completion
         self._requests = SamlRequests(context)
         self._recent = RecentRoles(context.deps)
-        self._ways = SignInOptions(context)
+        self._options = SignInOptions(context)
 
     async def post(self, request: Request) -> Response:
         """``POST /saml``, and ``POST /saml/acs/{id}`` for one provider."""
@@ -118,7 +118,7 @@ class SamlAcs:
         except BrokerError as error:
             back = ""
             if attempt.provider_arn:
-                back = await self._ways.back_to(attempt.provider_arn)
+                back = await self._options.start_path(attempt.provider_arn)
             return self._context.pages.show_error(
                 request,
                 error,
@@ -149,7 +149,7 @@ class SamlAcs:
         if len(choices) > 1:
             who = name_of(chosen.identity)
             await self._recent.remember(who, chosen.pair.role_arn)
-        return await self._completion.hand_over(
+        return await self._completion.redirect(
             PendingLogin(
                 door=LoginMethod.SAML,
                 destination=(
@@ -362,13 +362,13 @@ def _choose(
     Raises:
         AccessDenied: The chosen role is not among them.
     """
-    wanted = form.find("roleIndex")
-    if not wanted:
+    role_arn = form.find("roleIndex")
+    if not role_arn:
         return choices[0] if len(choices) == 1 and is_browser else None
     for choice in choices:
-        if choice.pair.role_arn == wanted:
+        if choice.pair.role_arn == role_arn:
             return choice
     raise AccessDenied(
         "The response from your identity provider does not list this role.",
-        detail=f"roleIndex {wanted[:200]!r}",
+        detail=f"roleIndex {role_arn[:200]!r}",
     )

@@ -20,7 +20,7 @@ from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
 from broker.console.rendering import see_other
 from broker.console.request_info import note, refuse_prefetch
-from broker.console.signin.provider_logins import OpenLogin, told_mark
+from broker.console.signin.provider_logins import OpenLogin, logout_mark
 from broker.console.signin.saml_metadata import find_provider_of_path
 from broker.console.signin.saml_requests import request_key
 from broker.console.signin.sign_out import SIGNED_OUT
@@ -96,7 +96,7 @@ class SamlLogout:
         response.headers["content-security-policy"] = (
             f"default-src 'none'; frame-ancestors {_origin(onward)}"
         )
-        if who is not None and who.arrived.login in {one.handle for one in found}:
+        if who is not None and who.origin.login in {one.handle for one in found}:
             self._context.cookie.clear(response)
         return response
 
@@ -178,7 +178,7 @@ class SamlLogout:
         logins, until = self._context.logins, message.issued_at.timestamp()
         found: dict[str, OpenLogin] = {}
         for session_id, subject in _names(message):
-            await logins.tell(
+            await logins.record_logout(
                 provider.uuid,
                 message.issuer,
                 session_id=session_id,
@@ -232,7 +232,7 @@ def _logout_marks(
     """The marks that end sign-ins which are still under way."""
     return [
         {
-            "Mark": told_mark(
+            "Mark": logout_mark(
                 provider.uuid, request.issuer, session_id=session_id, subject=subject
             ),
             "Until": request.issued_at.timestamp(),

@@ -66,7 +66,7 @@ class SignInOptions:
             *(SignInOption(p) for p in oidc if parse_oidc_options(p.options).client_id),
         )
 
-    async def back_to(self, provider_arn: str) -> str:
+    async def start_path(self, provider_arn: str) -> str:
         """The path that starts a sign-in with a provider, or else with its account.
 
         Reads the worker's copy of the directory, which is at most a second old. The
@@ -78,22 +78,22 @@ class SignInOptions:
         arn = Arn.parse(provider_arn)
         account = parse_account_id(arn.account)
         kind, _, name = arn.resource.partition("/")
-        way: SignInOption | None = None
+        option: SignInOption | None = None
         if kind == "saml-provider":
             saml = await self._fresh.find_saml_provider(account, name)
             if saml and SamlProviderOptions.parse(saml.options).sign_in:
-                way = SignInOption(saml)
+                option = SignInOption(saml)
         elif kind == "oidc-provider":
             oidc = await self._fresh.find_oidc_provider(account, name)
             if oidc and parse_oidc_options(oidc.options).client_id:
-                way = SignInOption(oidc)
-        return way.url if way else f"{SIGN_IN}/{account}"
+                option = SignInOption(oidc)
+        return option.url if option else f"{SIGN_IN}/{account}"
 
     async def find(self, account: str, provider_id: str) -> SignInOption | None:
         """One of an account's options, by the provider's id."""
-        for way in await self.of_account(account):
-            if way.id == provider_id:
-                return way
+        for option in await self.of_account(account):
+            if option.id == provider_id:
+                return option
         return None
 
     async def find_number(self, account: str) -> AccountId | None:

@@ -37,8 +37,8 @@ class SignOut:
         who = await context.find_session(request)
         cookie = context.cookie.find(request)
         login = None
-        if who is not None and who.arrived.login:
-            login = await context.logins.find_one(who.arrived.login)
+        if who is not None and who.origin.login:
+            login = await context.logins.find_one(who.origin.login)
         if isinstance(who, SignedIn):
             await end_session(context, request, who)
         elif cookie is not None:
@@ -47,7 +47,7 @@ class SignOut:
         if target is None:
             target = SIGNED_OUT
             if login is not None and login.can_end:
-                target += f"?there={await context.logins.offer_way_out(login)}"
+                target += f"?there={await context.logins.offer_provider_logout(login)}"
         response = see_other(target)
         context.cookie.clear(response)
         return response

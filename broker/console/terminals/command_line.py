@@ -50,10 +50,12 @@ class CommandLine:
         It comes from the terminal itself, so the page can show the terminal's address.
         """
         form = await read_form(request)
-        wanted = read_login_request(form, self._context.deps.public_origin)
+        login_request = read_login_request(form, self._context.deps.public_origin)
         handle = await self._requests.put(
             request,
-            replace(wanted, address=source_address(request), agent=agent_of(request)),
+            replace(
+                login_request, address=source_address(request), agent=agent_of(request)
+            ),
         )
         return JSONResponse(
             {
@@ -68,15 +70,17 @@ class CommandLine:
         """``GET /v1/authorize``: the browser opens the request."""
         refuse_prefetch(request)
         form = await read_form(request)
-        wanted = await self._read(form)
+        login_request = await self._read(form)
         response = see_other(LOGIN)
-        self._requests.remember(response, await self._requests.put(request, wanted))
+        self._requests.remember(
+            response, await self._requests.put(request, login_request)
+        )
         return response
 
     async def page(self, request: Request) -> Response:
         """``GET /console/login``: the consent page; without a session, sign-in first."""
-        wanted = await self._requests.find(request)
-        if wanted is None:
+        login_request = await self._requests.find(request)
+        if login_request is None:
             raise ValidationError(_GONE)
         who = await self._context.find_session(request)
         if not isinstance(who, SignedIn):
@@ -85,15 +89,16 @@ class CommandLine:
             request,
             "login.html",
             principal=who.principal,
-            wanted=wanted,
+            login_request=login_request,
             address=source_address(request),
             csrf=csrf_token(who.cookie),
         )
-        if wanted.on_this_device:
+        if login_request.on_this_device:
             # Browsers apply form-action to the redirect after the form, too.
             policy = page.headers["content-security-policy"]
             page.headers["content-security-policy"] = policy.replace(
-                "form-action 'self'", f"form-action 'self' {wanted.loopback_origin}"
+                "form-action 'self'",
+                f"form-action 'self' {login_request.loopback_origin}",
             )
         return page
 
@@ -108,16 +113,16 @@ class CommandLine:
         # Another login may have been opened in this browser since the page was shown.
         if current is None or current.user_code != form.find("user_code"):
             raise ValidationError(_GONE)
-        wanted = await self._requests.finish(request)
-        if wanted is None:
+        login_request = await self._requests.finish(request)
+        if login_request is None:
             raise ValidationError(_GONE)
         if form.find("answer") != "allow":
-            return self._refuse(wanted)
-        code = await self._authorize(request, who, wanted)
+            return self._refuse(login_request)
+        code = await self._authorize(request, who, login_request)
         response = (
-            see_other(wanted.answer_url(code=code))
-            if wanted.on_this_device
-            else self._show_code(request, wanted, code)
+            see_other(login_request.answer_url(code=code))
+            if login_request.on_this_device
+            else self._show_code(request, login_request, code)
         )
         self._requests.forget(response)
         return response
@@ -126,20 +131,24 @@ class CommandLine:
         pushed = form.find("request_uri")
         if pushed is None:
             return read_login_request(form, self._context.deps.public_origin)
-        wanted = await self._requests.take(pushed.removeprefix(REQUEST_URI))
-        if wanted is None or wanted.client_id != form.require("client_id"):
+        login_request = await self._requests.take(pushed.removeprefix(REQUEST_URI))
+        if login_request is None or login_request.client_id != form.require(
+            "client_id"
+        ):
             raise ValidationError(_GONE)
-        return wanted
+        return login_request
 
-    def _refuse(self, wanted: LoginRequest) -> Response:
+    def _refuse(self, login_request: LoginRequest) -> Response:
         response = see_other(
-            wanted.answer_url(error="access_denied") if wanted.on_this_device else HOME
+            login_request.answer_url(error="access_denied")
+            if login_request.on_this_device
+            else HOME
         )
         self._requests.forget(response)
         return response
 
     async def _authorize(
-        self, request: Request, who: SignedIn, wanted: LoginRequest
+        self, request: Request, who: SignedIn, login_request: LoginRequest
     ) -> str:
         async def prove(_now: datetime) -> Caller:
             return who.caller
@@ -151,17 +160,19 @@ class CommandLine:
             ("signin", "AuthorizeOAuth2Access"),
             prove,
             lambda: {
-                "ClientId": wanted.client_id,
-                "RedirectUri": wanted.redirect_uri,
-                "CodeChallenge": wanted.challenge,
+                "ClientId": login_request.client_id,
+                "RedirectUri": login_request.redirect_uri,
+                "CodeChallenge": login_request.challenge,
                 "SessionToken": Secret(token),
             },
         )
         return str(result["Code"])
 
-    def _show_code(self, request: Request, wanted: LoginRequest, code: str) -> Response:
+    def _show_code(
+        self, request: Request, login_request: LoginRequest, code: str
+    ) -> Response:
         # The format that `aws login --remote` reads: both values, in base64.
-        text = urlencode({"state": wanted.state, "code": code})
+        text = urlencode({"state": login_request.state, "code": code})
         return self._context.pages.show(
             request,
             "login_code.html",

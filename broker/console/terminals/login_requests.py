@@ -122,7 +122,7 @@ class LoginRequests:
         self._cookie = SessionCookie(secure=deps.secure, name=_COOKIE)
         self._handles = Handles(deps.cache, deps.vault, "login-request")
 
-    async def put(self, request: Request, wanted: LoginRequest) -> str:
+    async def put(self, request: Request, login_request: LoginRequest) -> str:
         """Store a request; return its handle.
 
         Raises:
@@ -130,7 +130,7 @@ class LoginRequests:
             ServiceUnavailable: The cache is unavailable.
         """
         await self._limits.require(request)
-        return await self._handles.put(asdict(wanted), self._clock.now() + LIFE)
+        return await self._handles.put(asdict(login_request), self._clock.now() + LIFE)
 
     async def take(self, handle: str) -> LoginRequest | None:
         """Read and remove the request under a handle."""

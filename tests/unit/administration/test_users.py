@@ -72,7 +72,7 @@ async def test_a_step_that_fails_leaves_the_user_and_says_so(
 ) -> None:
     page = await admin.see(NEW)
     made = await admin.send(
-        page, NEW, name="carla", console="typed", password="weak", key="yes"
+        page, NEW, name="carla", console="own", password="weak", key="yes"
     )
     text = text_of(made)
     assert "Some steps failed" in text

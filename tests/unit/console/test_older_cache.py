@@ -13,7 +13,7 @@ import httpx2 as httpx
 import pytest
 
 from broker import app as composition
-from broker.console.console_session import CompletedLogin
+from broker.console.console_session import SessionOrigin
 from broker.console.context import ConsoleContext
 from broker.console.signin.login_completion import LoginCompletion, PendingLogin
 from broker.errors import AccessDenied
@@ -196,7 +196,7 @@ async def test_a_sign_in_at_a_provider_opens_one_session(
 
     monkeypatch.setattr(scene.context, "perform", perform)
     for state in ("one-state", "one-state", "another"):
-        arrival = PendingLogin(
+        pending = PendingLogin(
             door="oidc",
             destination="",
             role_arn=role_arn("Reader"),
@@ -205,7 +205,7 @@ async def test_a_sign_in_at_a_provider_opens_one_session(
             state=state,
         )
         with pytest.raises(StoreUnavailableError):
-            await LoginCompletion(scene.context).let_in(None, arrival)  # type: ignore[arg-type]
+            await LoginCompletion(scene.context).sign_in(None, pending)  # type: ignore[arg-type]
     assert uses[0] == uses[1] != uses[2]
 
 
@@ -270,19 +270,19 @@ async def test_a_switched_session_ends_with_the_one_it_came_from(
     """Its own cookie, too, which a browser that switched back has no more."""
     first, second = [await world.mint(SessionKind.SAML) for _ in range(2)]
 
-    async def open_session(minted: Any, arrived: CompletedLogin) -> str:
+    async def open_session(minted: Any, origin: SessionOrigin) -> str:
         given = minted.credentials
         return await scene.context.sessions.open(
             given.access_key_id,
             given.session_token.reveal(),
             given.expiration,
-            arrived,
+            origin,
         )
 
-    cookie = await open_session(first, CompletedLogin(door="saml"))
+    cookie = await open_session(first, SessionOrigin(door="saml"))
     who: Any = await scene.context.sessions.find(cookie, world.clock.now())
     switched = await open_session(
-        second, CompletedLogin(door="switch", back=cookie, ids=who.arrived.ids)
+        second, SessionOrigin(door="switch", back=cookie, ids=who.origin.ids)
     )
     browser = world.browser(cookies={COOKIE: switched})
     assert await is_in(browser)

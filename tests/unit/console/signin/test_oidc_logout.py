@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from broker import app as composition
-from broker.console.console_session import CompletedLogin
+from broker.console.console_session import SessionOrigin
 from broker.console.context import ConsoleContext
 from broker.console.signin.provider_logins import MOST_LOGINS, ProviderLogin
 from broker.errors import AccessDenied, ExpiredToken
@@ -84,7 +84,7 @@ class Scene:
             given.access_key_id,
             given.session_token.reveal(),
             given.expiration,
-            CompletedLogin(door="oidc", login=handle),
+            SessionOrigin(door="oidc", login=handle),
         )
         return self.world.browser(cookies={COOKIE: cookie}), minted
 
