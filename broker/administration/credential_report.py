@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 
 from starlette.responses import Response
 
-from broker.administration.reading import OLD_DAYS, days_since, read_start
+from broker.administration.listing import cut_page, page_links
+from broker.administration.reading import OLD_DAYS, days_since
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, address, go, visited
+from broker.console.visit import Visit, go, visited
 from broker.errors import ReportExpired, ReportNotPresent
 from broker.identities.credential_report import ROOT, VALID_FOR
 
@@ -84,25 +85,18 @@ class CredentialReport:
             for row in rows
             if search.lower() in row.user.lower() and (row.warnings or not only)
         ]
-        start, more = read_start(visit.text("from")), ""
-        if start + _ROWS < len(shown):
-            more = address(
-                REPORT,
-                q=search,
-                only="yes" if only else "",
-                **{"from": str(start + _ROWS)},
-            )
+        page, marker = cut_page(visit, shown, _ROWS)
+        query = {"q": search, "only": "yes" if only else ""}
         return await visit.show(
             "admin/credential_report.html",
             HERE,
-            rows=shown[start : start + _ROWS],
+            rows=page,
             made_at=report["GeneratedTime"],
             users=len(rows) - 1,
             with_warnings=sum(bool(row.warnings) for row in rows),
             search=search,
             only=only,
-            begun=start > 0,
-            more=more,
+            pages=page_links(visit, REPORT, marker, **query),
             hours=_hours(),
             old_days=OLD_DAYS,
         )

@@ -5,9 +5,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.administration.reading import list_all, read_start
+from broker.administration.listing import cut_page, page_links
+from broker.administration.reading import list_all
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, address, go, visited
+from broker.console.visit import Visit, go, visited
 from broker.errors import BrokerError, DeleteConflict, ValidationError
 
 GROUPS = "/console/groups"
@@ -40,22 +41,19 @@ class Groups:
 
     async def page(self, visit: Visit) -> Response:
         """``GET /console/groups``; an account has few enough to filter them here."""
-        search, start = visit.text("q")[:_NAME_MAX], read_start(visit.text("from"))
+        search = visit.text("q")[:_NAME_MAX]
         groups = [
             group
             for group in await list_all(visit, "ListGroups", "Groups")
             if search.lower() in f"{group['Path']}{group['GroupName']}".lower()
         ]
-        more = ""
-        if start + _ROWS < len(groups):
-            more = address(GROUPS, q=search, **{"from": str(start + _ROWS)})
+        shown, marker = cut_page(visit, groups, _ROWS)
         return await visit.show(
             "admin/groups.html",
             HERE,
-            groups=groups[start : start + _ROWS],
+            groups=shown,
             search=search,
-            begun=start > 0,
-            more=more,
+            pages=page_links(visit, GROUPS, marker, q=search),
         )
 
     async def new(self, visit: Visit) -> Response:
@@ -85,10 +83,9 @@ class Groups:
             "GetGroup",
             GroupName=name,
             MaxItems=_ROWS,
-            Marker=visit.text("next") or None,
+            Marker=visit.text("marker") or None,
         )
-        group, marker = answer["Group"], answer.get("Marker")
-        more = address(GROUP, name=group["GroupName"], next=marker or "")
+        group, marker = answer["Group"], answer.get("Marker", "")
         renaming = visit.problem and visit.text("do") == "rename"
         return await visit.show(
             "admin/group.html",
@@ -96,8 +93,7 @@ class Groups:
             group=group,
             tab="members",
             members=answer["Users"],
-            more=more if marker else "",
-            begun=bool(visit.text("next")),
+            pages=page_links(visit, GROUP, marker, name=group["GroupName"]),
             new_members=visit.text("users")[:2048] if visit.problem else "",
             new_name=visit.text("new_name") if renaming else group["GroupName"],
             new_path=visit.text("new_path") if renaming else group["Path"],

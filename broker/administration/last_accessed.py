@@ -8,9 +8,10 @@ from typing import Any
 
 from starlette.responses import Response
 
+from broker.administration.listing import page_links
 from broker.administration.reading import PageReader
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, address, go, visited
+from broker.console.visit import Visit, go, visited
 from broker.errors import InvalidInput
 
 ACCESS = "/console/access"
@@ -43,18 +44,17 @@ class LastAccessed:
                 )
                 return go(ACCESS, arn=arn, job=made["JobId"])
         job = visit.text("job")
-        shown: dict[str, Any] = {"report": None, "granting": {}, "more": ""}
+        shown: dict[str, Any] = {"report": None, "granting": {}, "pages": None}
         reader = PageReader(visit)
         if job and not visit.problem:
             report = await visit.iam(
                 "GetServiceLastAccessedDetails",
                 JobId=job,
                 MaxItems=_ROWS,
-                Marker=visit.text("next") or None,
+                Marker=visit.text("marker") or None,
             )
-            marker = report.get("Marker")
-            if marker:
-                shown["more"] = address(ACCESS, arn=arn, job=job, next=marker)
+            marker = report.get("Marker", "")
+            shown["pages"] = page_links(visit, ACCESS, marker, arn=arn, job=job)
             shown["report"] = report
             if kind != "policy":
                 shown["granting"] = await _granting(reader, arn, report)

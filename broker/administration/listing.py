@@ -4,16 +4,20 @@ IAM's lists have no search by name, so a search reads on until the page is full,
 within bounds; the next page continues where it stopped.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from broker.console.visit import Visit
+from broker.console.visit import Visit, address
 from broker.errors import AccessDenied
+
+T = TypeVar("T")
 
 ROWS = 40
 _SEARCHED = 60
 _CALLS_MAX = 30
+_OFFSET = re.compile(r"[0-9]{1,6}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,14 @@ class ListedPage:
 
     rows: tuple[Mapping[str, Any], ...]
     marker: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageLinks:
+    """The links below a list; empty for the page that is shown, and after the last."""
+
+    first: str
+    next: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,22 @@ async def list_page(
         if marker is None or len(found) >= ROWS:
             break
     return ListedPage(tuple(found), marker or "")
+
+
+def page_links(visit: Visit, path: str, marker: str, /, **query: str) -> PageLinks:
+    """The links of a list that goes on at ``marker``; ``query`` is the search."""
+    return PageLinks(
+        first=address(path, **query) if visit.text("marker") else "",
+        next=address(path, **query, marker=marker) if marker else "",
+    )
+
+
+def cut_page(visit: Visit, rows: Sequence[T], size: int) -> tuple[Sequence[T], str]:
+    """The rows of the requested page of a whole list, and the marker of the next."""
+    given = visit.text("marker")
+    start = int(given) if _OFFSET.fullmatch(given) else 0
+    end = start + size
+    return rows[start:end], str(end) if end < len(rows) else ""
 
 
 async def read_part(

@@ -6,12 +6,12 @@ from urllib.parse import unquote
 
 from starlette.responses import Response
 
-from broker.administration.listing import list_page, read_part
+from broker.administration.listing import list_page, page_links, read_part
 from broker.administration.policy_editor import format_text
 from broker.administration.tag_lines import read_tags
 from broker.catalogue import policy_summary
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, address, go, visited
+from broker.console.visit import Visit, go, visited
 from broker.errors import ValidationError
 from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, parse_policy
 
@@ -52,8 +52,7 @@ async def _list(visit: Visit) -> Response:
         Scope=_SCOPES.get(scope, "All"),
         OnlyAttached=attached or None,
     )
-    kept = {"q": search, "scope": scope, "attached": "1" if attached else ""}
-    more = address(LIST, **kept, marker=listed.marker) if listed.marker else ""
+    query = {"q": search, "scope": scope, "attached": "1" if attached else ""}
     return await visit.show(
         "admin/policies.html",
         HERE,
@@ -61,7 +60,7 @@ async def _list(visit: Visit) -> Response:
         search=search,
         scope=scope,
         attached=attached,
-        more=more,
+        pages=page_links(visit, LIST, listed.marker, **query),
         is_aws=is_aws,
     )
 

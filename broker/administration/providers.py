@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND
-from broker.administration.reading import read_start
+from broker.administration.listing import cut_page, page_links
 from broker.administration.tag_lines import read_tags
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, address, go, visited
+from broker.console.visit import Visit, go, visited
 from broker.errors import AccessDenied, BrokerError
 from broker.federation.diagnosis import LASSO_ADVICE
 from broker.federation.provider_health import ProviderHealth
@@ -94,11 +94,9 @@ async def _healths(visit: Visit, kind: str) -> Mapping[str, ProviderHealth]:
 
 async def _list(visit: Visit) -> Response:
     search = visit.text("q")[:128]
-    start = read_start(visit.text("start"))
     rows, refused = await find_rows(visit)
-    fitting = [row for row in rows if search.lower() in row.name.lower()]
-    shown = fitting[start : start + ROWS]
-    more = start + ROWS if len(fitting) > start + ROWS else 0
+    found = [row for row in rows if search.lower() in row.name.lower()]
+    shown, marker = cut_page(visit, found, ROWS)
     return await visit.show(
         "admin/providers.html",
         HERE,
@@ -106,7 +104,7 @@ async def _list(visit: Visit) -> Response:
         search=search,
         refused=refused,
         without_health=any(row.health is None for row in shown),
-        more=address(LIST, q=search, start=str(more)) if more else "",
+        pages=page_links(visit, LIST, marker, q=search),
     )
 
 

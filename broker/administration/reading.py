@@ -1,6 +1,5 @@
 """Reading for a page: whole lists, and parts that may be refused."""
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 from broker.console.visit import Visit
 from broker.errors import AccessDenied, NoSuchEntity
 
-_START = re.compile(r"[0-9]{1,6}", re.ASCII)
 _PAGES_MAX = 20
 _PAGE = 1000
 OLD_DAYS = 90
@@ -71,11 +69,6 @@ async def list_all(
 def days_since(at: datetime, now: datetime) -> int:
     """Whole days, never negative."""
     return max(0, (now - at).days)
-
-
-def read_start(text: str) -> int:
-    """Parse the offset of a list's page; 0 when it is not a number."""
-    return int(text) if _START.fullmatch(text) else 0
 
 
 def tag_lines(tags: list[dict[str, str]]) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.administration.listing import ROWS, list_page
+from broker.administration.listing import ROWS, list_page, page_links
 from broker.administration.policies import name_matches
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, address, visited
+from broker.console.visit import Visit, visited
 from broker.errors import AccessDenied
 
 HERE = "roles"
@@ -48,9 +48,14 @@ async def _list(visit: Visit) -> Response:
         # Listing roles does not imply GetRole, which shows the last use.
         rows, marker = await _plain(visit, search)
         with_use = False
-    more = address(LIST, q=search, marker=marker) if marker else ""
+    pages = page_links(visit, LIST, marker, q=search)
     return await visit.show(
-        "admin/roles.html", HERE, rows=rows, search=search, with_use=with_use, more=more
+        "admin/roles.html",
+        HERE,
+        rows=rows,
+        search=search,
+        with_use=with_use,
+        pages=pages,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from broker.administration.listing import page_links
 from broker.administration.new_password import new_password
 from broker.administration.reading import (
     OLD_DAYS,
@@ -16,7 +17,7 @@ from broker.administration.reading import (
 )
 from broker.administration.tag_lines import read_tags
 from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, address, visited
+from broker.console.visit import Visit, visited
 from broker.errors import AccessDenied, BrokerError
 from broker.model.overview import UserOverview
 
@@ -66,7 +67,7 @@ class Users:
         """``GET /console/users``."""
         search = visit.text("q")[:_NAME_MAX]
         path = visit.text("path")[:_PATH_MAX] or "/"
-        given = {"PathPrefix": path, "Marker": visit.text("next") or None}
+        given = {"PathPrefix": path, "Marker": visit.text("marker") or None}
         denied = ""
         try:
             answer = await visit.perform(
@@ -87,16 +88,14 @@ class Users:
                 for one in answer["Users"]
                 if search.lower() in one["UserName"].lower()
             ]
-        marker = answer.get("Marker")
-        more = address(USERS, q=search, path=visit.text("path"), next=marker or "")
+        query = {"q": search, "path": visit.text("path")[:_PATH_MAX]}
         return await visit.show(
             "admin/users.html",
             HERE,
             rows=rows,
             search=search,
-            path=visit.text("path")[:_PATH_MAX],
-            begun=bool(visit.text("next")),
-            more=more if marker else "",
+            path=query["path"],
+            pages=page_links(visit, USERS, answer.get("Marker") or "", **query),
             denied=denied,
             old_days=OLD_DAYS,
             shown_max=_GROUPS_SHOWN,

@@ -69,7 +69,7 @@ async def test_groups_are_searched_and_paged(admin: Administrator) -> None:
         f"g{number}" for number in (11, 13, 15, 17, 19)
     ]
     for start in ("x", "-1", "9" * 50, "²"):
-        assert len(names_on(await admin.see(GROUPS, **{"from": start}))) == 25
+        assert len(names_on(await admin.see(GROUPS, marker=start))) == 25
 
 
 async def test_deleting_a_group_leaves_its_members(admin: Administrator) -> None:

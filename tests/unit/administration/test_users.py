@@ -182,7 +182,7 @@ async def test_without_the_permission_the_page_names_it(world: SignInWorld) -> N
 
 
 async def test_a_marker_that_is_none_is_refused(admin: Administrator) -> None:
-    page = await admin.browser.get(USERS, params={"next": "\u2603"})
+    page = await admin.browser.get(USERS, params={"marker": "\u2603"})
     assert page.status_code == 400
     assert "Invalid Marker" in text_of(page)
 
