@@ -95,7 +95,7 @@ async def test_a_hundred_providers_are_shown_page_by_page(
     page = await admin.see(LIST)
     assert len(page.content) < PAGE_BYTES_MAX
     assert page.text.count("<tr>") == 51
-    rest = await admin.see(LIST, start="50")
+    rest = await admin.see(LIST, marker="50")
     assert rest.text.count("<tr>") == 51
     assert "Next page" not in rest.text
 
