@@ -14,6 +14,7 @@ from broker.console.cookies import SessionCookie
 from broker.console.csrf import FIELD, require_csrf
 from broker.console.deps import ConsoleDeps
 from broker.console.destinations import Destinations
+from broker.console.flash import Flash
 from broker.console.forms import Form
 from broker.console.rendering import Pages
 from broker.console.request_info import note, raw_request, request_id
@@ -45,6 +46,7 @@ class ConsoleContext:
         self.deps = deps
         self.pages = Pages(deps.allowed_origins)
         self.cookie = SessionCookie(secure=deps.secure)
+        self.flash = Flash(secure=deps.secure)
         self.logins = ProviderLogins(deps)
         self.sessions = ConsoleSessions(
             Handles(deps.cache, deps.vault, "console"),

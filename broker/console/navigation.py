@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 class Entry:
     """A page in the menu; ``name`` is what the page passes to the frame as ``here``.
 
-    The entry is shown to callers who may perform ``action`` on some resource; without
+    ``icon`` is a symbol of ``static/icons.svg``. The entry is shown to callers who may perform ``action`` on some resource; without
     ``action`` it is shown to everyone.
     """
 
     name: str
     path: str
     label: str
+    icon: str
     action: str = ""
 
 
@@ -30,32 +31,42 @@ SECTIONS = (
     Section(
         "You",
         (
-            Entry("home", "/console/", "Home"),
-            Entry("permissions", "/console/permissions", "My permissions"),
-            Entry("try", "/console/try", "Try it"),
-            Entry("switch", "/console/switch", "Switch role"),
-            Entry("accounts", "/console/accounts", "Accounts"),
-            Entry("security", "/console/security", "Security credentials"),
-            Entry("sessions", "/console/sessions", "Sessions"),
+            Entry("home", "/console/", "Home", "house"),
+            Entry(
+                "permissions", "/console/permissions", "My permissions", "shield-check"
+            ),
+            Entry("try", "/console/try", "Try it", "flask-conical"),
+            Entry("switch", "/console/switch", "Switch role", "arrow-left-right"),
+            Entry("accounts", "/console/accounts", "Accounts", "building-2"),
+            Entry("security", "/console/security", "Security credentials", "key-round"),
+            Entry("sessions", "/console/sessions", "Sessions", "monitor-smartphone"),
         ),
     ),
     Section(
         "Access",
         (
-            Entry("users", "/console/users", "Users", "iam:ListUsers"),
-            Entry("groups", "/console/groups", "Groups", "iam:ListGroups"),
-            Entry("roles", "/console/roles", "Roles", "iam:ListRoles"),
-            Entry("policies", "/console/policies", "Policies", "iam:ListPolicies"),
+            Entry("users", "/console/users", "Users", "user", "iam:ListUsers"),
+            Entry("groups", "/console/groups", "Groups", "users", "iam:ListGroups"),
+            Entry("roles", "/console/roles", "Roles", "id-card", "iam:ListRoles"),
+            Entry(
+                "policies",
+                "/console/policies",
+                "Policies",
+                "file-text",
+                "iam:ListPolicies",
+            ),
             Entry(
                 "simulator",
                 "/console/simulator",
                 "Simulator",
+                "gauge",
                 "iam:SimulatePrincipalPolicy",
             ),
             Entry(
                 "providers",
                 "/console/providers",
                 "Identity providers",
+                "fingerprint-pattern",
                 "iam:ListSAMLProviders",
             ),
         ),
@@ -67,19 +78,28 @@ SECTIONS = (
                 "all-sessions",
                 "/console/sessions/all",
                 "Live sessions",
+                "activity",
                 "signin:ListSessions",
             ),
-            Entry("audit", "/console/audit", "Audit log", "cloudtrail:LookupEvents"),
+            Entry(
+                "audit",
+                "/console/audit",
+                "Audit log",
+                "scroll-text",
+                "cloudtrail:LookupEvents",
+            ),
             Entry(
                 "credential-report",
                 "/console/credential-report",
                 "Credential report",
+                "clipboard-list",
                 "iam:GetCredentialReport",
             ),
             Entry(
                 "settings",
                 "/console/settings",
                 "Account settings",
+                "settings",
                 "iam:GetAccountSummary",
             ),
         ),

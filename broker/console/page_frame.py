@@ -172,12 +172,14 @@ class PageFrame:
         session = who.session
         account = await deps.fresh.find_account(session.account)
         now = deps.clock.now()
-        return self.context.pages.show(
+        flash = self.context.flash
+        page = self.context.pages.show(
             request,
             template,
             status,
             here=here,
-            sections=await self._menu(request, who, now),
+            sections=await self.menu(request, who),
+            done=flash.find(request, who.cookie),
             principal=who.principal,
             session=session,
             role_name=role_name(who),
@@ -191,6 +193,8 @@ class PageFrame:
             csrf=csrf_token(who.cookie),
             **context,
         )
+        flash.clear(request, page)
+        return page
 
     async def _renew_link(self, who: SignedIn) -> str:
         """Where to sign in again: where the session came from, or the sign-in page."""
@@ -204,15 +208,25 @@ class PageFrame:
             )
         return link
 
-    async def _menu(
-        self, request: Request, who: SignedIn, now: datetime
-    ) -> tuple[Section, ...]:
+    async def menu(self, request: Request, who: SignedIn) -> tuple[Section, ...]:
+        """The pages that the session may see something on."""
+        return menu(await self.possible(request, who, ACTIONS))
+
+    async def possible(
+        self, request: Request, who: SignedIn, actions: Iterable[str]
+    ) -> frozenset[str]:
+        """Those of these actions that the session may perform on some resource.
+
+        Raises:
+            ServiceUnavailable: The policies cannot be read.
+        """
         raw = raw_request(request)
-        region = self.context.deps.endpoints.find_region(raw)
-        return menu(
-            await self._menu_permissions.find(
-                who.caller, ACTIONS, raw, region=region, now=now
-            )
+        return await self._menu_permissions.find(
+            who.caller,
+            actions,
+            raw,
+            region=self.context.deps.endpoints.find_region(raw),
+            now=self.context.deps.clock.now(),
         )
 
     def show_signed_out(self, request: Request, who: EndedSession | None) -> Response:

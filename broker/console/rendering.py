@@ -1,7 +1,7 @@
 """Rendering of templates and errors as pages.
 
 Every page is ``no-store`` and has a content security policy that allows style sheets,
-scripts and images from this origin only, and nothing inline.
+scripts, images and requests from and to this origin only, and nothing inline.
 """
 
 import gzip
@@ -54,6 +54,7 @@ class Pages:
                 "style-src 'self'",
                 "script-src 'self'",
                 "img-src 'self'",
+                "connect-src 'self'",
                 # Browsers apply form-action to the redirects after a form, too.
                 f"form-action {targets}",
                 "frame-ancestors 'none'",

@@ -14,6 +14,7 @@ from broker.console.pages.account_names import AccountNames
 from broker.console.pages.audit_log import AuditLog
 from broker.console.pages.home import Home
 from broker.console.pages.permissions import Permissions
+from broker.console.pages.search import Search
 from broker.console.pages.sessions import SessionPages
 from broker.console.pages.switch_role import SwitchRole
 from broker.console.rendering import see_other
@@ -54,6 +55,7 @@ _OWN_PAGES: tuple[FramedPagesOf, ...] = (
     SecurityPages,
     SessionPages,
     AuditLog,
+    Search,
 )
 
 
@@ -122,8 +124,8 @@ def console_routes(
     _add_framed(context, (*_OWN_PAGES, *more_pages), add)
     add("/console/sign-out", ["POST"], guarded(sign_out.post))
 
-    async def static(name: str) -> Response:
-        return context.pages.files.answer(name)
+    async def static(request: Request, name: str) -> Response:
+        return context.pages.files.answer(request, name)
 
     async def to_home(_request: Request) -> Response:
         return see_other(HOME, _MOVED)

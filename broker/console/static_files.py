@@ -1,9 +1,11 @@
 """Style sheets, scripts and the icon, held in memory under content-hashed names."""
 
+import gzip
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 _FOLDER = Path(__file__).parent / "static"
@@ -13,12 +15,16 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 _DIGEST_CHARACTERS = 16
-_FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
+_FOREVER = {
+    "cache-control": "public, max-age=31536000, immutable",
+    "vary": "accept-encoding",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
     content: bytes
+    packed: bytes
     media_type: str
 
 
@@ -32,16 +38,23 @@ class StaticFiles:
             content = path.read_bytes()
             digest = hashlib.sha256(content).hexdigest()[:_DIGEST_CHARACTERS]
             name = f"{path.stem}.{digest}{path.suffix}"
-            self._files[name] = _File(content, _TYPES[path.suffix])
+            packed = gzip.compress(content, mtime=0)
+            self._files[name] = _File(content, packed, _TYPES[path.suffix])
             self._names[path.name] = name
 
     def url(self, name: str) -> str:
         """The file's path, which browsers may cache forever."""
         return f"/console/static/{self._names[name]}"
 
-    def answer(self, name: str) -> Response:
-        """The file, or 404."""
+    def answer(self, request: Request, name: str) -> Response:
+        """The file, compressed for browsers that accept it, or 404."""
         file = self._files.get(name)
         if file is None:
             return Response(status_code=404)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(
+                file.packed,
+                media_type=file.media_type,
+                headers={**_FOREVER, "content-encoding": "gzip"},
+            )
         return Response(file.content, media_type=file.media_type, headers=_FOREVER)

@@ -115,6 +115,12 @@ class Visit:
             **{"problem": self.problem, **context},
         )
 
+    def done(self, text: str, path: str, /, **query: str) -> Response:
+        """Redirect after a change to a page that says ``text`` once."""
+        response = go(path, **query)
+        self.frame.context.flash.put(response, text, self.who.cookie)
+        return response
+
 
 Page = Callable[[Visit], Awaitable[Response]]
 

@@ -1,4 +1,5 @@
-// What pages gain with a script: a running clock, copying, finding a role.
+// What pages gain with a script: local times, a running clock, copying, selecting, and
+// searching while one types.
 "use strict";
 
 const WARN_SECONDS = 300;
@@ -34,7 +35,8 @@ const warning = document.querySelector("[data-seconds-left]");
 if (warning) {
   // By the time that passes here: this clock and the server's may differ.
   const end = Date.now() / 1000 + Number(warning.dataset.secondsLeft);
-  const shown = document.querySelector("[data-countdown]");
+  const shown = document.querySelectorAll("[data-countdown]");
+  const say = (text) => { for (const place of shown) place.textContent = text; };
   // Whoever types into a form keeps their page, and with it what they typed.
   let typing = false;
   document.querySelector("main").addEventListener("input", () => { typing = true; });
@@ -42,9 +44,9 @@ if (warning) {
     const left = Math.max(0, Math.floor(end - Date.now() / 1000));
     const hours = Math.floor(left / 3600);
     const minutes = Math.floor((left % 3600) / 60);
-    if (shown && hours) shown.textContent = `${hours} h ${minutes} min`;
-    else if (shown && minutes >= 5) shown.textContent = `${minutes} min`;
-    else if (shown) shown.textContent = `${minutes} min ${left % 60} s`;
+    if (hours) say(`${hours} h ${minutes} min`);
+    else if (minutes >= 5) say(`${minutes} min`);
+    else say(`${minutes} min ${left % 60} s`);
     if (left <= WARN_SECONDS) warning.hidden = false;
     if (left > 0) return;
     clearInterval(timer);
@@ -59,15 +61,144 @@ if (warning) {
   tick();
 }
 
-for (const button of document.querySelectorAll("[data-copy]")) {
-  if (!navigator.clipboard) continue;
-  const label = button.textContent;
-  button.hidden = false;
-  button.addEventListener("click", async () => {
-    const text = document.getElementById(button.dataset.copy).textContent;
-    await navigator.clipboard.writeText(text);
-    button.textContent = document.body.dataset.copied;
-    setTimeout(() => { button.textContent = label; }, 2000);
+if (navigator.clipboard) {
+  for (const button of document.querySelectorAll("[data-copy], [data-copy-text]")) button.hidden = false;
+  document.addEventListener("click", async ({ target }) => {
+    const button = target.closest("[data-copy], [data-copy-text]");
+    if (!button || button.dataset.copied !== undefined) return;
+    const { copy, copyText } = button.dataset;
+    await navigator.clipboard.writeText(copyText ?? document.getElementById(copy).textContent);
+    // An icon turns green, a word says so; a screen reader hears both.
+    const before = [...button.childNodes];
+    button.dataset.copied = "";
+    if (copyText === undefined) button.textContent = document.body.dataset.copied;
+    announce(document.body.dataset.copied);
+    setTimeout(() => {
+      delete button.dataset.copied;
+      button.replaceChildren(...before);
+    }, 2000);
+  });
+}
+
+function announce(text) {
+  let place = document.getElementById("announced");
+  if (!place) {
+    place = document.createElement("p");
+    place.id = "announced";
+    place.className = "unseen";
+    place.role = "status";
+    document.querySelector("main").append(place);
+  }
+  place.textContent = text;
+}
+
+for (const form of document.querySelectorAll("[data-selection]")) {
+  const boxes = [...form.querySelectorAll(".pick [name]")];
+  const all = form.querySelector("[data-pick-all]");
+  const said = form.querySelector("[data-selected]");
+  const buttons = form.querySelectorAll(".bulk button");
+  const count = () => {
+    const picked = boxes.filter((box) => box.checked).length;
+    all.checked = picked === boxes.length;
+    all.indeterminate = picked > 0 && !all.checked;
+    said.textContent = picked ? `${picked} selected` : "None selected";
+    for (const button of buttons) button.disabled = picked === 0;
+  };
+  form.addEventListener("change", (event) => {
+    if (event.target === all) for (const box of boxes) box.checked = all.checked;
+    count();
+  });
+  count();
+}
+
+// Fetches a page of ours and puts its part with this id in place of the one shown.
+let asked = 0;
+async function refresh(id, url, options) {
+  const number = (asked += 1);
+  const answer = await fetch(url, options);
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const part = page.getElementById(id);
+  const shown = document.getElementById(id);
+  if (number === asked && part && shown) shown.replaceWith(part);
+}
+
+const soon = (act, milliseconds = 150) => {
+  let timer;
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(act, milliseconds);
+  };
+};
+
+// A form whose answer has a part that follows what is typed: data-live is its id.
+for (const form of document.querySelectorAll("form[data-live]")) {
+  const posted = form.method === "post";
+  form.addEventListener("input", soon(() => {
+    const typed = new URLSearchParams(new FormData(form));
+    if (posted) typed.set("do", form.dataset.liveDo);
+    const url = form.getAttribute("action");
+    if (posted) refresh(form.dataset.live, url, { method: "POST", body: typed });
+    else refresh(form.dataset.live, `${url}?${typed}`);
+  }, 300));
+}
+
+// The palette: the page of the search, in a dialog.
+const finder = document.querySelector("[data-palette]");
+if (finder) {
+  const dialog = document.createElement("dialog");
+  dialog.className = "palette";
+  dialog.setAttribute("aria-label", "Search");
+  dialog.append(finder.cloneNode(true));
+  const hits = document.createElement("ul");
+  hits.id = "hits";
+  hits.className = "hits";
+  dialog.append(hits);
+  document.body.append(dialog);
+  const form = dialog.querySelector("form");
+  const field = form.querySelector("input");
+  delete form.dataset.palette;
+  field.placeholder = "Go to a page, role, user, group, policy or provider";
+  const links = () => [...dialog.querySelectorAll("#hits a")];
+  const at = () => links().findIndex((link) => "at" in link.dataset);
+  const mark = (place) => {
+    const all = links();
+    for (const link of all) delete link.dataset.at;
+    const link = all[(place + all.length) % all.length];
+    if (!link) return;
+    link.dataset.at = "";
+    link.scrollIntoView({ block: "nearest" });
+  };
+  const look = async () => {
+    await refresh("hits", `/console/search?${new URLSearchParams(new FormData(form))}`);
+    mark(0);
+  };
+  const open = () => {
+    if (dialog.open) return;
+    dialog.showModal();
+    field.select();
+    look();
+  };
+  field.addEventListener("input", soon(look));
+  form.addEventListener("submit", (event) => {
+    const link = links()[at()];
+    if (!link) return;
+    event.preventDefault();
+    location.assign(link.href);
+  });
+  field.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    mark(at() + step);
+  });
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  finder.addEventListener("pointerdown", (event) => { event.preventDefault(); open(); });
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input, textarea, select, [contenteditable]");
+    const command = event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey);
+    if (!command && (event.key !== "/" || typing)) return;
+    event.preventDefault();
+    open();
   });
 }
 

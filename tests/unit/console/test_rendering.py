@@ -38,6 +38,7 @@ async def test_pages_are_private_and_run_nothing_foreign(
         "style-src 'self'",
         "script-src 'self'",
         "img-src 'self'",
+        "connect-src 'self'",
         f"form-action 'self' {APPS}",
         "frame-ancestors 'none'",
         "base-uri 'none'",
@@ -60,9 +61,21 @@ async def test_pages_are_small(world: SignInWorld) -> None:
     browser = world.browser()
     page = await browser.get("/signin")
     size = len(page.content)
-    for path in re.findall(r'"(/console/static/[^"]+)"', page.text):
-        size += len((await browser.get(path)).content)
-    assert size < 60_000
+    for path in set(re.findall(r'"(/console/static/[^"#]+)', page.text)):
+        file = await browser.get(path)
+        assert file.headers["content-encoding"] == "gzip"
+        size += int(file.headers["content-length"])
+    assert size < 30_000
+
+
+async def test_static_files_are_whole_for_clients_that_unpack_nothing(
+    world: SignInWorld,
+) -> None:
+    browser = world.browser()
+    url = Pages(()).files.url("console.css")
+    plain = await browser.get(url, headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    assert plain.content == (await browser.get(url)).content
 
 
 async def test_static_files_are_kept_for_good_under_their_hash(

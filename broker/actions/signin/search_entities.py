@@ -1,0 +1,178 @@
+"""``SearchEntities``: the account's entities whose names have a text in them.
+
+What the console's search shows, in one call. It needs the permission to list each kind
+that it is asked for. Its work is bounded: a few hits of each kind, and where names
+cannot be searched in the store, the first pages of the list.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypedDict, TypeVar
+
+from broker.actions.action import Action, Call
+from broker.authz.need import Need
+from broker.catalogue.managed_policies import AWS_MANAGED_PREFIX, managed_policy_arns
+from broker.errors import ValidationError
+from broker.model.arn import iam_arn
+from broker.model.page import Page, PageRequest
+
+KINDS: Final[Mapping[str, tuple[str, str]]] = {
+    "role": ("iam:ListRoles", "role/"),
+    "user": ("iam:ListUsers", "user/"),
+    "group": ("iam:ListGroups", "group/"),
+    "policy": ("iam:ListPolicies", "policy/"),
+    "saml-provider": ("iam:ListSAMLProviders", "saml-provider/*"),
+    "oidc-provider": ("iam:ListOpenIDConnectProviders", "oidc-provider/*"),
+}
+"""What can be searched, with the permission to list it and the resource of that."""
+
+HITS_MAX = 6
+"""Of each kind."""
+
+TEXT_MAX = 128
+_PAGE = 200
+_PAGES_MAX = 5
+
+
+class SearchEntitiesRequest(TypedDict):
+    """A text, and the kinds (of `KINDS`) to look through."""
+
+    Text: str
+    Kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An entity that was found; ``about`` is a description, or empty."""
+
+    kind: str
+    name: str
+    arn: str
+    about: str = ""
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def arn(self) -> str: ...
+
+
+_Item = TypeVar("_Item", bound=_Named)
+
+
+async def _search(given: SearchEntitiesRequest, call: Call) -> Mapping[str, Any]:
+    """``Hits`` are `Hit`, kind by kind, the closest first."""
+    text = given["Text"].lower()
+    if not text or len(text) > TEXT_MAX:
+        raise ValidationError("The text to search for has 1 to 128 characters.")
+    hits: list[Hit] = []
+    for kind in given["Kinds"]:
+        found = await _FINDERS[kind](text, call)
+        found.sort(key=lambda hit: _rank(hit, text))
+        hits += found[:HITS_MAX]
+    return {"Hits": hits}
+
+
+def _rank(hit: Hit, text: str) -> tuple[bool, bool, str]:
+    """The account's own before AWS's, then names that begin with the text."""
+    is_aws = hit.arn.startswith(AWS_MANAGED_PREFIX)
+    return is_aws, not hit.name.lower().startswith(text), hit.name
+
+
+async def _roles(text: str, call: Call) -> list[Hit]:
+    page = await call.directory.list_roles_with(
+        call.account, text, PageRequest(None, _PAGE)
+    )
+    return [Hit("role", r.name, r.arn, r.description or "") for r in page.items]
+
+
+async def _users(text: str, call: Call) -> list[Hit]:
+    page = await call.directory.list_user_overviews(
+        call.account, "/", text, PageRequest(None, HITS_MAX)
+    )
+    return [Hit("user", o.user.name, o.user.arn) for o in page.items]
+
+
+async def _groups(text: str, call: Call) -> list[Hit]:
+    def read(page: PageRequest) -> Awaitable[Page[Any]]:
+        return call.directory.list_groups(call.account, "/", page)
+
+    return [Hit("group", g.name, g.arn) async for g in _named(text, read)]
+
+
+async def _policies(text: str, call: Call) -> list[Hit]:
+    def read(page: PageRequest) -> Awaitable[Page[Any]]:
+        return call.directory.list_policies(call.account, "/", page)
+
+    own = [
+        Hit("policy", p.name, p.arn, p.description or "")
+        async for p in _named(text, read)
+    ]
+    return own + [
+        Hit("policy", arn.rpartition("/")[2], arn, "Managed by AWS")
+        for arn in managed_policy_arns()
+        if text in arn.rpartition("/")[2].lower()
+    ]
+
+
+async def _saml(text: str, call: Call) -> list[Hit]:
+    found = await call.directory.list_saml_providers(call.account)
+    return _providers("saml-provider", text, found)
+
+
+async def _oidc(text: str, call: Call) -> list[Hit]:
+    found = await call.directory.list_oidc_providers(call.account)
+    return _providers("oidc-provider", text, found)
+
+
+def _providers(kind: str, text: str, found: Iterable[Any]) -> list[Hit]:
+    arns = (one.arn for one in found)
+    named = ((arn, arn.partition("/")[2]) for arn in arns)
+    return [Hit(kind, name, arn) for arn, name in named if text in name.lower()]
+
+
+async def _named(
+    text: str, read: Callable[[PageRequest], Awaitable[Page[_Item]]]
+) -> AsyncIterator[_Item]:
+    """Those of the list's first pages that have the text in their names."""
+    marker: str | None = None
+    for _ in range(_PAGES_MAX):
+        page = await read(PageRequest(marker, _PAGE))
+        for item in page.items:
+            if text in item.name.lower():
+                yield item
+        marker = page.marker
+        if marker is None:
+            return
+
+
+_FINDERS: Mapping[str, Callable[[str, Call], Awaitable[list[Hit]]]] = {
+    "role": _roles,
+    "user": _users,
+    "group": _groups,
+    "policy": _policies,
+    "saml-provider": _saml,
+    "oidc-provider": _oidc,
+}
+
+
+async def _needs(given: SearchEntitiesRequest, call: Call) -> tuple[Need, ...]:
+    return tuple(
+        Need(
+            action=action,
+            resource=iam_arn(call.account, below),
+            account=call.account,
+        )
+        for action, below in (KINDS[kind] for kind in given["Kinds"])
+    )
+
+
+SEARCH_ENTITIES = Action(
+    service="signin",
+    name="SearchEntities",
+    needs=_needs,
+    handle=_search,
+    audited=("Text", "Kinds"),
+)

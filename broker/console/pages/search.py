@@ -1,0 +1,146 @@
+"""*Search*: pages, roles, users, groups, policies and providers by name.
+
+A page of its own without a script; with one, what `static/console.js` shows in its
+palette. What the caller may not list is not looked for.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from broker.actions.signin.search_entities import KINDS, Hit
+from broker.console.navigation import Entry
+from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import Visit, visited
+from broker.errors import AccessDenied
+
+PATH = "/console/search"
+_HERE = "search"
+_TEXT_MAX = 128
+_PAGES_OF = {
+    "role": ("/console/roles/role?name=", "Role", "id-card"),
+    "user": ("/console/users/user?name=", "User", "user"),
+    "group": ("/console/groups/group?name=", "Group", "users"),
+    "policy": ("/console/policies/policy?arn=", "Policy", "file-text"),
+    "saml-provider": (
+        "/console/providers/provider?arn=",
+        "SAML provider",
+        "fingerprint-pattern",
+    ),
+    "oidc-provider": (
+        "/console/providers/provider?arn=",
+        "OpenID Connect provider",
+        "fingerprint-pattern",
+    ),
+}
+_BY_NAME = frozenset({"role", "user", "group"})
+_MORE_PAGES = (
+    ("New role", "/console/roles/new", "iam:CreateRole"),
+    ("New user", "/console/users/new", "iam:CreateUser"),
+    ("New group", "/console/groups/new", "iam:CreateGroup"),
+    ("New policy", "/console/policies/new", "iam:CreatePolicy"),
+    ("New SAML provider", "/console/providers/new/saml", "iam:CreateSAMLProvider"),
+    (
+        "New OpenID Connect provider",
+        "/console/providers/new/oidc",
+        "iam:CreateOpenIDConnectProvider",
+    ),
+    (
+        "Diagnose a refused sign-in",
+        "/console/providers/diagnose",
+        "iam:ListSAMLProviders",
+    ),
+    ("Change my password", "/console/security/password", "iam:ChangePassword"),
+)
+"""Pages that are not in the menu."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of the result."""
+
+    label: str
+    path: str
+    kind: str
+    icon: str
+    about: str = ""
+
+
+class Search:
+    """The page."""
+
+    def __init__(self, frame: PageFrame) -> None:
+        self._frame = frame
+
+    def routes(self) -> Iterable[Route]:
+        """Its route."""
+        return ((PATH, ["GET"], visited(self._frame, _HERE, _page)),)
+
+
+async def _page(visit: Visit) -> Response:
+    wanted = visit.text("q")[:_TEXT_MAX]
+    places = await _pages(visit, wanted.lower())
+    if wanted:
+        places += [_place(hit) for hit in await _entities(visit, wanted)]
+    return await visit.show("search.html", _HERE, wanted=wanted, places=places)
+
+
+async def _pages(visit: Visit, wanted: str) -> list[Place]:
+    """Pages whose names have the text in them; those of the menu without one."""
+    sections = await visit.frame.menu(visit.request, visit.who)
+    listed = [
+        _page_place(entry)
+        for section in sections
+        for entry in section.entries
+        if wanted in entry.label.lower()
+    ]
+    if not wanted:
+        return listed
+    may = await visit.frame.possible(
+        visit.request, visit.who, [action for _, _, action in _MORE_PAGES]
+    )
+    return listed + [
+        Place(label, path, "Page", "arrow-right")
+        for label, path, action in _MORE_PAGES
+        if action in may and wanted in label.lower()
+    ]
+
+
+def _page_place(entry: Entry) -> Place:
+    return Place(entry.label, entry.path, "Page", entry.icon)
+
+
+async def _entities(visit: Visit, wanted: str) -> list[Hit]:
+    """What is found of the kinds that the caller may list."""
+    actions = {kind: action for kind, (action, _) in KINDS.items()}
+    may = await visit.frame.possible(visit.request, visit.who, actions.values())
+    kinds = [kind for kind, action in actions.items() if action in may]
+    if not kinds:
+        return []
+    try:
+        return await _find(visit, wanted, kinds)
+    except AccessDenied:
+        # One of them may be listed in part only: then each is asked for by itself.
+        return [hit for kind in kinds for hit in await _find_one(visit, wanted, kind)]
+
+
+async def _find_one(visit: Visit, wanted: str, kind: str) -> list[Hit]:
+    try:
+        return await _find(visit, wanted, [kind])
+    except AccessDenied:
+        return []
+
+
+async def _find(visit: Visit, wanted: str, kinds: Iterable[str]) -> list[Hit]:
+    found = await visit.perform(
+        "signin", "SearchEntities", Text=wanted, Kinds=tuple(kinds)
+    )
+    return list(found["Hits"])
+
+
+def _place(hit: Hit) -> Place:
+    path, kind, icon = _PAGES_OF[hit.kind]
+    key = hit.name if hit.kind in _BY_NAME else hit.arn
+    return Place(hit.name, path + quote(key, safe=""), kind, icon, hit.about[:120])
