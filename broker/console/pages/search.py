@@ -80,23 +80,23 @@ class Search:
 
 
 async def _page(visit: Visit) -> Response:
-    wanted = visit.text("q")[:_TEXT_MAX]
-    places = await _pages(visit, wanted.lower())
-    if wanted:
-        places += [_place(hit) for hit in await _entities(visit, wanted)]
-    return await visit.show("search.html", _HERE, wanted=wanted, places=places)
+    search = visit.text("q")[:_TEXT_MAX]
+    places = await _pages(visit, search.lower())
+    if search:
+        places += [_place(hit) for hit in await _entities(visit, search)]
+    return await visit.show("search.html", _HERE, search=search, places=places)
 
 
-async def _pages(visit: Visit, wanted: str) -> list[Place]:
+async def _pages(visit: Visit, search: str) -> list[Place]:
     """Pages whose names have the text in them; those of the menu without one."""
     sections = await visit.frame.menu(visit.request, visit.who)
     listed = [
         _page_place(entry)
         for section in sections
         for entry in section.entries
-        if wanted in entry.label.lower()
+        if search in entry.label.lower()
     ]
-    if not wanted:
+    if not search:
         return listed
     may = await visit.frame.possible(
         visit.request, visit.who, [action for _, _, action in _MORE_PAGES]
@@ -104,7 +104,7 @@ async def _pages(visit: Visit, wanted: str) -> list[Place]:
     return listed + [
         Place(label, path, "Page", "arrow-right")
         for label, path, action in _MORE_PAGES
-        if action in may and wanted in label.lower()
+        if action in may and search in label.lower()
     ]
 
 
@@ -112,7 +112,7 @@ def _page_place(entry: Entry) -> Place:
     return Place(entry.label, entry.path, "Page", entry.icon)
 
 
-async def _entities(visit: Visit, wanted: str) -> list[Hit]:
+async def _entities(visit: Visit, search: str) -> list[Hit]:
     """What is found of the kinds that the caller may list."""
     actions = {kind: action for kind, (action, _) in KINDS.items()}
     may = await visit.frame.possible(visit.request, visit.who, actions.values())
@@ -120,22 +120,22 @@ async def _entities(visit: Visit, wanted: str) -> list[Hit]:
     if not kinds:
         return []
     try:
-        return await _find(visit, wanted, kinds)
+        return await _find(visit, search, kinds)
     except AccessDenied:
         # One of them may be listed in part only: then each is asked for by itself.
-        return [hit for kind in kinds for hit in await _find_one(visit, wanted, kind)]
+        return [hit for kind in kinds for hit in await _find_one(visit, search, kind)]
 
 
-async def _find_one(visit: Visit, wanted: str, kind: str) -> list[Hit]:
+async def _find_one(visit: Visit, search: str, kind: str) -> list[Hit]:
     try:
-        return await _find(visit, wanted, [kind])
+        return await _find(visit, search, [kind])
     except AccessDenied:
         return []
 
 
-async def _find(visit: Visit, wanted: str, kinds: Iterable[str]) -> list[Hit]:
+async def _find(visit: Visit, search: str, kinds: Iterable[str]) -> list[Hit]:
     found = await visit.perform(
-        "signin", "SearchEntities", Text=wanted, Kinds=tuple(kinds)
+        "signin", "SearchEntities", Text=search, Kinds=tuple(kinds)
     )
     return list(found["Hits"])
 
