@@ -41,6 +41,15 @@ class Fault(StrEnum):
     RECEIVER = "Receiver"
 
 
+class OperatorError(Exception):
+    """An error that the operator can correct; the text says how and shows no secret."""
+
+    @property
+    def lines(self) -> list[str]:
+        """The text as it is printed, a line each."""
+        return [str(self)]
+
+
 class BrokerError(Exception):
     """An error with a wire form.
 

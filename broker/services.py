@@ -7,7 +7,6 @@ end what it opened at its start, in reverse order.
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from broker.actions.action import Proof
 from broker.actions.iam import iam_actions
@@ -40,7 +39,7 @@ from broker.authn.sigv4 import SignatureScheme
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard
 from broker.authz.rates import RateLimits
-from broker.clock import Clock, SystemClock
+from broker.clock import Clock
 from broker.federation.addresses import AddressRules
 from broker.federation.code_flow import CodeFlow
 from broker.federation.issuer_keys import IssuerKeys
@@ -49,33 +48,20 @@ from broker.federation.outbound import OutboundClient
 from broker.federation.saml_request_key import RequestKeys
 from broker.federation.web_identity import WebIdentityProver
 from broker.identities.mfa_codes import MfaCodes
+from broker.installation import Installation, open_installation
 from broker.model.entities import SamlProvider
 from broker.pipeline import Pipeline
 from broker.protocols.webauthn import find_relying_party
 from broker.sessions.issue import SessionIssuer
-from broker.sessions.keyring import (
-    Keyring,
-    discard_keyring,
-    load_keyring,
-    prepare_keyring,
-    require_fingerprint,
-    settle_keyring,
-)
-from broker.sessions.keys import KeyringError, KeyringReason
 from broker.sessions.messages import AuthorizationMessages
 from broker.sessions.record import SessionIndex
 from broker.sessions.resolve import Resolver
 from broker.sessions.seal import SessionSealer
 from broker.sessions.vault import SealBrokenError, Vault
 from broker.settings import Settings
-from broker.stores.database import Database
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
-from broker.stores.errors import StoreUnavailableError
-from broker.stores.installation import claim_keyring, read_installation
 from broker.stores.ledger.observed import ObservedLedger
-from broker.stores.open import Stores, open_stores
-from broker.stores.urls import redact_url
 from broker.stores.uses import UseBuffer
 from broker.web.metrics import Metrics
 
@@ -93,16 +79,11 @@ PAGES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
+class Services(Installation):
     """Everything a worker built, for the edges and the command line."""
 
-    settings: Settings
-    clock: Clock
-    stores: Stores
     freshness: Freshness
     fresh: FreshDirectory
-    keyring: Keyring
-    vault: Vault
     index: SessionIndex
     issuer: SessionIssuer
     resolver: Resolver
@@ -135,36 +116,20 @@ async def open_services(
         StoreUnavailableError, SchemaTooNewError: the stores.
         KeyringError: the keyring is missing, unsafe or another database's.
     """
-    clock = clock or SystemClock()
-    settings.make_data_dir()
     async with contextlib.AsyncExitStack() as stack:
-        try:
-            stores = await open_stores(
-                settings.database,
-                settings.redis_url,
-                clock=clock,
-                spool_folder=settings.data_dir / "spool",
-            )
-        except StoreUnavailableError as error:
-            raise StoreUnavailableError(
-                f"{redact_url(settings.database)}: {error}; start it, or mend"
-                " BROKER_DATABASE_URL"
-            ) from error
-        stack.push_async_callback(stores.close)
+        opened = await stack.enter_async_context(open_installation(settings, clock))
         metrics = Metrics(PAGES)
-        stores = replace(
-            stores, ledger=ObservedLedger(stores.ledger, metrics.observe_ledger)
-        )
-        keyring = await open_keyring(settings, stores, clock)
+        ledger = ObservedLedger(opened.stores.ledger, metrics.observe_ledger)
+        stores = replace(opened.stores, ledger=ledger)
         freshness = Freshness(
-            stores.directory, clock, stale_seconds=settings.stale_seconds
+            stores.directory, opened.clock, stale_seconds=settings.stale_seconds
         )
         stores.directory.on_commit(freshness.observed)
         await freshness.start()
         stack.push_async_callback(freshness.close)
         uses = UseBuffer(stores.database)
         services = _build(
-            settings, clock, stores, freshness, keyring, metrics=metrics, uses=uses
+            replace(opened, stores=stores), freshness, metrics=metrics, uses=uses
         )
         await stack.enter_async_context(uses.flushing())
         stack.push_async_callback(services.issuer_keys.close)
@@ -174,60 +139,16 @@ async def open_services(
         yield services
 
 
-async def open_keyring(settings: Settings, stores: Stores, clock: Clock) -> Keyring:
-    """The keyring of this database; made for an empty database only.
-
-    Raises:
-        KeyringError: it is missing, unsafe or another database's.
-    """
-    path = settings.keyring
-    now = clock.now()
-    expected = (await read_installation(stores.database, now=now)).keyring_fingerprint
-    if expected is None:
-        expected = await _bind_keyring(path, stores.database, clock)
-    settle_keyring(path, expected)
-    keyring = load_keyring(path, clock, settings.skew)
-    require_fingerprint(keyring.keys, expected, path)
-    return keyring
-
-
-async def _bind_keyring(path: Path, database: Database, clock: Clock) -> str:
-    """Claim an empty database for new keys; returns its keyring's fingerprint.
-
-    Raises:
-        KeyringError: EXISTS, the keyring of a database that is lost.
-    """
-    now = clock.now()
-    if path.exists():  # noqa: ASYNC240  # once
-        # Another worker of the same start may have been first, and has claimed it.
-        claimed = (await read_installation(database, now=now)).keyring_fingerprint
-        if claimed is None:
-            raise KeyringError(
-                KeyringReason.EXISTS,
-                f"the keyring {path} exists, but the database is empty: restore the"
-                " database that belongs to it, or correct BROKER_DATABASE_URL. To start"
-                f" over deliberately, move the keyring away (mv {path} {path}.old)",
-            )
-        return claimed
-    mine = prepare_keyring(path, clock)
-    claimed = await claim_keyring(database, mine, now=now)
-    if claimed != mine:
-        discard_keyring(path, mine)
-    return claimed
-
-
 def _build(
-    settings: Settings,
-    clock: Clock,
-    stores: Stores,
+    opened: Installation,
     freshness: Freshness,
-    keyring: Keyring,
     *,
     metrics: Metrics,
     uses: UseBuffer,
 ) -> Services:
+    settings, clock, stores = opened.settings, opened.clock, opened.stores
+    keyring, vault = opened.keyring, opened.vault
     fresh = FreshDirectory(stores.directory, freshness)
-    vault = Vault(keyring, clock)
     sealer = SessionSealer(keyring)
     index = SessionIndex(stores.cache)
     issuer = SessionIssuer(sealer, stores.ledger, index)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from broker.errors import OperatorError
 from broker.federation.addresses import InternalIssuer, parse_internal_issuers
 from broker.stores.urls import (
     StoreUrlError,
@@ -37,8 +38,13 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _IPV6 = 6
 
 
-class SettingsError(Exception):
-    """The settings are invalid; the message says how to fix them."""
+class SettingsError(OperatorError):
+    """The settings are invalid; the message has a line for each and how to fix it."""
+
+    @property
+    def lines(self) -> list[str]:
+        """A line for each setting that is wrong."""
+        return str(self).split("\n")
 
 
 class LogFormat(StrEnum):

@@ -1,18 +1,18 @@
 """``broker account``: create and delete accounts, and manage their root user."""
 
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broker.cli.commands import CommandPlace, lazy_group
 from broker.cli.operator import (
     AccountArgument,
     operator_entry,
     read_account_id,
     require_known,
-    with_services,
+    with_installation,
 )
-from broker.cli.root_password import root_password
 from broker.cli.terminal import say, say_json
 from broker.identities.account_options import (
     DISABLED_REGIONS,
@@ -26,13 +26,27 @@ from broker.identities.accounts import (
     create_root_key,
     deactivate_root_keys,
 )
-from broker.identities.outbound import find_outbound, rotate, with_outbound
 from broker.model.account import Account, AccountId
-from broker.services import Services
 from broker.stores.directory.port.accounts import AccountChange
 
-app = typer.Typer(help="Accounts of this installation.", no_args_is_help=True)
-app.command("root-password")(root_password)
+if TYPE_CHECKING:
+    from broker.installation import Installation
+
+_MORE = {
+    "root-password": CommandPlace(
+        "broker.cli.root_password",
+        "root_password",
+        "Allow or stop root user sign-in with a password and an MFA device.",
+    ),
+    "rotate-issuer-keys": CommandPlace(
+        "broker.cli.issuer_keys",
+        "rotate_issuer_keys",
+        "Create new keys for the account's issuer; they sign after ten minutes.",
+    ),
+}
+app = typer.Typer(
+    cls=lazy_group(_MORE), help="Accounts of this installation.", no_args_is_help=True
+)
 
 
 @app.command()
@@ -43,12 +57,12 @@ def create(
     """Create an account and print its root access key, once."""
     account = AccountId(account_id)
 
-    async def work(services: Services) -> dict[str, str]:
-        async with services.stores.directory.change(account) as change:
-            now = services.clock.now()
+    async def work(installation: "Installation") -> dict[str, str]:
+        async with installation.stores.directory.change(account) as change:
+            now = installation.clock.now()
             await create_account(change, account, alias=alias, now=now)
             key, secret = await create_root_key(
-                change, account, sealer=services.vault, now=now
+                change, account, sealer=installation.vault, now=now
             )
             entry = operator_entry("CreateAccount", account, Alias=alias)
             await change.record(entry.complete())
@@ -58,7 +72,7 @@ def create(
             "SecretAccessKey": secret.reveal(),
         }
 
-    say_json(with_services(work))
+    say_json(with_installation(work))
 
 
 @app.command("root-key")
@@ -74,14 +88,17 @@ def root_key(
         raise typer.BadParameter("pass either --new or --deactivate")
     account = AccountId(account_id)
 
-    async def work(services: Services) -> dict[str, str]:
-        await require_known(services.stores.directory, account)
-        async with services.stores.directory.change(account) as change:
+    async def work(installation: "Installation") -> dict[str, str]:
+        await require_known(installation.stores.directory, account)
+        async with installation.stores.directory.change(account) as change:
             await deactivate_root_keys(change, account)
             answer: dict[str, str] = {"AccountId": account}
             if new:
                 key, secret = await create_root_key(
-                    change, account, sealer=services.vault, now=services.clock.now()
+                    change,
+                    account,
+                    sealer=installation.vault,
+                    now=installation.clock.now(),
                 )
                 answer["AccessKeyId"] = key.access_key_id
                 answer["SecretAccessKey"] = secret.reveal()
@@ -89,7 +106,7 @@ def root_key(
             await change.record(operator_entry(name, account).complete())
         return answer
 
-    say_json(with_services(work))
+    say_json(with_installation(work))
 
 
 @app.command()
@@ -104,13 +121,13 @@ def delete(
     if not yes:
         raise typer.BadParameter(f"pass --yes to delete {account} and everything in it")
 
-    async def work(services: Services) -> None:
-        await require_known(services.stores.directory, account)
-        async with services.stores.directory.change(account) as change:
+    async def work(installation: "Installation") -> None:
+        await require_known(installation.stores.directory, account)
+        async with installation.stores.directory.change(account) as change:
             await change.delete_account(account)
             await change.record(operator_entry("DeleteAccount", account).complete())
 
-    with_services(work)
+    with_installation(work)
     say(f"Account {account} was deleted, and its sessions ended.")
 
 
@@ -127,11 +144,11 @@ def regions(
     """Activate or deactivate STS in regions, and show where it is off."""
     account = AccountId(account_id)
 
-    async def work(services: Services) -> list[str]:
-        found = await require_known(services.stores.directory, account)
+    async def work(installation: "Installation") -> list[str]:
+        found = await require_known(installation.stores.directory, account)
         if not disable and not enable:
             return sorted(disabled_regions(found))
-        async with services.stores.directory.change(account) as change:
+        async with installation.stores.directory.change(account) as change:
             found = await require_known(change, account)
             try:
                 off = switch_regions(found, disable=disable or (), enable=enable or ())
@@ -142,7 +159,7 @@ def regions(
             await change.record(entry.complete())
         return off
 
-    off = with_services(work)
+    off = with_installation(work)
     say(f"STS is off in {', '.join(off)}." if off else "STS is on everywhere.")
 
 
@@ -159,8 +176,8 @@ def unlisted_policies(
     """Accept or refuse AWS managed policies that the broker does not know."""
     account = AccountId(account_id)
 
-    async def work(services: Services) -> None:
-        async with services.stores.directory.change(account) as change:
+    async def work(installation: "Installation") -> None:
+        async with installation.stores.directory.change(account) as change:
             found = await require_known(change, account)
             await _set_option(change, found, UNLISTED_POLICIES, accept)
             entry = operator_entry(
@@ -168,7 +185,7 @@ def unlisted_policies(
             )
             await change.record(entry.complete())
 
-    with_services(work)
+    with_installation(work)
     effect = "accepted and grant nothing" if accept else "refused"
     say(f"AWS managed policies that the broker does not know are {effect}.")
 
@@ -184,8 +201,8 @@ def manage_root(
     if manager == account:
         raise typer.BadParameter("an account cannot manage its own root")
 
-    async def work(services: Services) -> None:
-        directory = services.stores.directory
+    async def work(installation: "Installation") -> None:
+        directory = installation.stores.directory
         if manager:
             await require_known(directory, AccountId(manager))
         async with directory.change(account) as change:
@@ -194,7 +211,7 @@ def manage_root(
             entry = operator_entry("ManageRoot", account, ManagedBy=by)
             await change.record(entry.complete())
 
-    with_services(work)
+    with_installation(work)
     if by:
         say(f"Account {by} may perform root tasks in {account}.")
     else:
@@ -208,28 +225,3 @@ async def _set_option(
     if value:
         options[name] = value
     await change.update_account(replace(account, options=options))
-
-
-@app.command("rotate-issuer-keys")
-def rotate_issuer_keys(account_id: AccountArgument) -> None:
-    """Create new keys for the account's issuer; they sign after ten minutes."""
-    account = AccountId(account_id)
-
-    async def work(services: Services) -> list[str]:
-        async with services.stores.directory.change(account) as change:
-            found = await require_known(change, account)
-            outbound = find_outbound(found)
-            if outbound is None:
-                raise typer.BadParameter(
-                    f"{account} has never enabled outbound federation"
-                )
-            rotated = rotate(account, outbound, services.vault, services.clock.now())
-            await change.update_account(with_outbound(found, rotated))
-            published = [key.kid for key in rotated.published(services.clock.now())]
-            entry = operator_entry(
-                "RotateIssuerKeys", account, Published=", ".join(published)
-            )
-            await change.record(entry.complete())
-        return published
-
-    say(f"Published: {', '.join(with_services(work))}")

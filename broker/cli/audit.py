@@ -1,19 +1,21 @@
 """``broker audit``: search the audit records."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from broker.cli.operator import with_services
+from broker.cli.operator import with_installation
 from broker.cli.terminal import say, say_json, say_table
 from broker.cli.times import parse_moment, show_moment
 from broker.clock import SystemClock
 from broker.model.account import parse_account_id
 from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.model.page import PageRequest
-from broker.services import Services
 from broker.stores.ledger.port import Ledger
+
+if TYPE_CHECKING:
+    from broker.installation import Installation
 
 _PAGE = 500
 _HEADINGS = ("When", "Account", "Action", "Caller", "From", "Outcome", "Event")
@@ -66,10 +68,10 @@ def audit(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
-    async def work(services: Services) -> list[AuditRecord]:
-        return await newest_records(services.stores.ledger, wanted, limit)
+    async def work(installation: "Installation") -> list[AuditRecord]:
+        return await newest_records(installation.stores.ledger, wanted, limit)
 
-    records = with_services(work)
+    records = with_installation(work)
     if as_json:
         for record in records:
             say_json(shown_record(record))

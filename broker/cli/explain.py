@@ -1,7 +1,7 @@
 """``broker explain``: why a call was allowed or denied, or would be."""
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,7 +23,9 @@ from broker.errors import BrokerError, NoSuchEntity
 from broker.federation.refusals import explain_refusal
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.policy import PolicySet, PolicyType
-from broker.services import Services
+
+if TYPE_CHECKING:
+    from broker.services import Services
 
 _DENIED = "AccessDenied"
 _SESSION_KEY = "ASIA"
@@ -107,7 +109,7 @@ def _require_action(action: str) -> str:
 
 
 async def _explain_event(
-    services: Services, event_id: str
+    services: "Services", event_id: str
 ) -> tuple[list[str], dict[str, object]]:
     """Explain every record of a request, oldest first."""
     records = await newest_records(
@@ -127,7 +129,7 @@ async def _explain_event(
 
 
 async def _explain_record(
-    services: Services, record: AuditRecord
+    services: "Services", record: AuditRecord
 ) -> tuple[list[str], dict[str, object]]:
     lines = [_headline(record), f"Why: {_reason(record)}"]
     found: dict[str, object] = {
@@ -172,7 +174,7 @@ def _reason(record: AuditRecord) -> str:
 
 
 async def _today(
-    services: Services, record: AuditRecord
+    services: "Services", record: AuditRecord
 ) -> tuple[list[str], dict[str, object]]:
     """Evaluate the same call with today's policies."""
     unknown = "the call's parameters"
@@ -202,13 +204,13 @@ def _recorded_context(record: AuditRecord) -> dict[str, tuple[str, ...]]:
 
 
 async def _explain_hypothesis(
-    services: Services, hypothesis: Hypothesis
+    services: "Services", hypothesis: Hypothesis
 ) -> tuple[list[str], dict[str, object]]:
     return _describe(await _judge(services, hypothesis))
 
 
 async def _explain_who(
-    services: Services, principal: str
+    services: "Services", principal: str
 ) -> tuple[list[str], dict[str, object]]:
     """Summarize a principal's policies by service."""
     hypothesis = Hypothesis(
@@ -228,7 +230,7 @@ async def _explain_who(
     return lines, found
 
 
-async def _judge(services: Services, hypothesis: Hypothesis) -> Judgement:
+async def _judge(services: "Services", hypothesis: Hypothesis) -> Judgement:
     directory = services.stores.directory
     hypotheses = Hypotheses(directory, Guard(PolicyLibrary(directory, services.fresh)))
     return await hypotheses.judge(

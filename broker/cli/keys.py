@@ -4,18 +4,15 @@ import asyncio
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from broker.cli.operator import operator_entry, with_services
-from broker.cli.resealing import reseal_all, sealed_values
 from broker.cli.terminal import say, say_json, say_table
 from broker.cli.times import show_moment
 from broker.clock import SystemClock
-from broker.federation.saml_request_key import find_sealed_request_key
 from broker.model.page import PageRequest
-from broker.services import Services
 from broker.sessions.keyring import (
     CHECK_EVERY_SECONDS,
     drop_key,
@@ -32,6 +29,9 @@ from broker.sessions.keys import (
 )
 from broker.sessions.vault import SealBrokenError, key_number
 from broker.settings import load_settings
+
+if TYPE_CHECKING:
+    from broker.services import Services
 
 app = typer.Typer(help="Sealing keys.", no_args_is_help=True)
 
@@ -98,7 +98,7 @@ def rotate(
     """
     kinds = list(KeyKind) if kind is RotatedKind.ALL else [KeyKind(kind.value)]
 
-    async def work(services: Services) -> None:
+    async def work(services: "Services") -> None:
         path, clock = services.keyring.path, services.clock
         for each in kinds:
             key = rotate_keys(path, clock, each, services.settings.skew)
@@ -132,7 +132,7 @@ def revoke(
     secrets that it sealed must be replaced.
     """
 
-    async def work(services: Services) -> None:
+    async def work(services: "Services") -> None:
         path, clock = services.keyring.path, services.clock
         skew = services.settings.skew
         before = {key.number: key for key in list_keys(path, clock, skew)}
@@ -147,7 +147,9 @@ def revoke(
     with_services(work)
 
 
-async def _reseal(services: Services) -> None:
+async def _reseal(services: "Services") -> None:
+    from broker.cli.resealing import reseal_all, sealed_values  # noqa: PLC0415
+
     keyring, clock, skew = services.keyring, services.clock, services.settings.skew
     listing = list_keys(keyring.path, clock, skew)
     if any(_is_storage(key, KeyUse.WAITING) for key in listing):
@@ -172,7 +174,7 @@ async def _reseal(services: Services) -> None:
             say(f"Dropped storage key {key.number}.")
 
 
-async def _reseal_request_key(services: Services) -> None:
+async def _reseal_request_key(services: "Services") -> None:
     try:
         await services.request_keys.reseal()
     except SealBrokenError:
@@ -191,7 +193,12 @@ def _is_storage(key: KeyListing, use: KeyUse) -> bool:
     )
 
 
-async def _list_values(services: Services, number: int) -> None:
+async def _list_values(services: "Services", number: int) -> None:
+    from broker.cli.resealing import sealed_values  # noqa: PLC0415
+    from broker.federation.saml_request_key import (  # noqa: PLC0415
+        find_sealed_request_key,
+    )
+
     say("It sealed these secrets, which must be replaced:")
     async for value in sealed_values(services.stores.directory):
         if value.number == number:
@@ -203,7 +210,7 @@ async def _list_values(services: Services, number: int) -> None:
         say("  the key that signs SAML requests (`broker keys reseal`)")
 
 
-async def _list_sessions(services: Services, key: KeyListing) -> None:
+async def _list_sessions(services: "Services", key: KeyListing) -> None:
     """List the sessions in the cache that were issued while the key was sealing."""
     began = key.seals_from or key.created_at
     # A process that had not reread the keyring yet used the key a little longer.
@@ -224,7 +231,7 @@ async def _list_sessions(services: Services, key: KeyListing) -> None:
                 break
 
 
-async def _record(services: Services, action: str, **parameters: object) -> None:
+async def _record(services: "Services", action: str, **parameters: object) -> None:
     entry = operator_entry(action, None, **parameters)
     await services.stores.ledger.append(entry.complete())
 

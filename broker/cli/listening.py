@@ -4,10 +4,12 @@ import errno
 import socket
 from contextlib import ExitStack
 
+from broker.errors import OperatorError
+
 _REFUSED = frozenset({errno.EADDRINUSE, errno.EACCES, errno.EPERM})
 
 
-class ListenError(Exception):
+class ListenError(OperatorError):
     """An address cannot be listened on; the text says what to use instead."""
 
 

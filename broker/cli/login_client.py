@@ -18,14 +18,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from broker.console.terminals.login_requests import (
-    CONFIRMATION,
-    CROSS_DEVICE,
-    SAME_DEVICE,
-)
+from broker.console.terminals.clients import CONFIRMATION
 from broker.errors import ValidationError
-
-__all__ = ["CROSS_DEVICE", "SAME_DEVICE", "LoginClient", "challenge_of"]
 
 _SECONDS = 20
 _OK, _CREATED = 200, 201

@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from broker.cli.login_client import LoginClient
 from broker.errors import ValidationError
+
+if TYPE_CHECKING:
+    from broker.cli.login_client import LoginClient
 
 _RENEW_BEFORE = timedelta(minutes=5)
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -41,7 +43,7 @@ class LoginStore:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def save(self, client: LoginClient, token: dict[str, Any], region: str) -> str:
+    def save(self, client: "LoginClient", token: dict[str, Any], region: str) -> str:
         """Store a new login; return the session's ARN."""
         arn = _find_arn(client.base, token["accessToken"], region)
         kept = {
@@ -68,6 +70,9 @@ class LoginStore:
                 tzinfo=UTC
             )
             if expires_at - datetime.now(UTC) < _RENEW_BEFORE:
+                # Imported here: it is most of the time that a start would take.
+                from broker.cli.login_client import LoginClient  # noqa: PLC0415
+
                 client = LoginClient(endpoint, kept["dpopKey"])
                 try:
                     fresh = client.renew(kept["clientId"], kept["refreshToken"])

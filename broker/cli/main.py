@@ -1,41 +1,69 @@
 """The ``broker`` command."""
 
-import logging
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from broker.cli import (
-    account,
-    keys,
-    mfa,
-    provider_metadata,
-    provider_proofs,
-    provider_setup,
-    providers,
-    sessions,
-)
-from broker.cli.audit import audit
-from broker.cli.console_url import console_url
-from broker.cli.demo import demo
-from broker.cli.doctor import doctor
-from broker.cli.explain import explain
-from broker.cli.listening import ListenError
-from broker.cli.login import login
-from broker.cli.logs import configure_logs
-from broker.cli.serve import serve
-from broker.cli.template import apply, export
+from broker.cli.commands import CommandPlace, lazy_group
 from broker.cli.terminal import say
-from broker.errors import BrokerError
-from broker.sessions.keys import KeyringError
-from broker.settings import SettingsError
-from broker.stores.errors import StoreUnavailableError
-from broker.stores.migrations import SchemaTooNewError
-from broker.stores.urls import StoreUrlError
+from broker.errors import BrokerError, OperatorError
+
+COMMANDS = {
+    "serve": CommandPlace(
+        "broker.cli.serve", "serve", "Migrate the database and run the broker."
+    ),
+    "demo": CommandPlace(
+        "broker.cli.demo",
+        "demo",
+        "Try the broker with a demo account and demo users; no setup needed.",
+    ),
+    "account": CommandPlace(
+        "broker.cli.account", "app", "Accounts of this installation."
+    ),
+    "apply": CommandPlace(
+        "broker.cli.template",
+        "apply",
+        "Make accounts match a file; applying it again changes nothing.",
+    ),
+    "export": CommandPlace(
+        "broker.cli.template",
+        "export",
+        "Print an account as YAML for `broker apply`, without secrets.",
+    ),
+    "audit": CommandPlace(
+        "broker.cli.audit",
+        "audit",
+        "Show the audit records that match all filters, newest first.",
+    ),
+    "explain": CommandPlace(
+        "broker.cli.explain",
+        "explain",
+        "Explain why a call was allowed or denied, or would be.",
+    ),
+    "sessions": CommandPlace("broker.cli.sessions", "app", "Live sessions."),
+    "providers": CommandPlace("broker.cli.providers", "app", "Identity providers."),
+    "keys": CommandPlace("broker.cli.keys", "app", "Sealing keys."),
+    "mfa": CommandPlace("broker.cli.mfa", "app", "MFA devices."),
+    "doctor": CommandPlace(
+        "broker.cli.doctor",
+        "doctor",
+        "Check settings, stores, keys, clock and providers, and say what to fix.",
+    ),
+    "console-url": CommandPlace(
+        "broker.cli.console_url",
+        "console_url",
+        "Print a link that signs in to the console with your current credentials.",
+    ),
+    "login": CommandPlace(
+        "broker.cli.login",
+        "login",
+        "Sign in with the browser and use the chosen role in this terminal.",
+    ),
+}
 
 app = typer.Typer(
+    cls=lazy_group(COMMANDS),
     help="A federation identity broker that speaks AWS's sign-in, STS and IAM.",
     no_args_is_help=True,
     add_completion=False,
@@ -45,6 +73,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415  # rarely needed
+
         say(f"broker {version('federation-broker')}")
         raise typer.Exit
 
@@ -65,42 +95,14 @@ def _options(
     pass
 
 
-app.command()(serve)
-app.command()(demo)
-app.add_typer(account.app, name="account")
-app.command()(apply)
-app.command()(export)
-app.command()(audit)
-app.command()(explain)
-app.add_typer(sessions.app, name="sessions")
-providers.app.command("show")(provider_setup.show)
-providers.app.command("test")(provider_proofs.try_proof)
-providers.app.command("refresh")(provider_metadata.refresh)
-app.add_typer(providers.app, name="providers")
-app.add_typer(keys.app, name="keys")
-app.add_typer(mfa.app, name="mfa")
-app.command()(doctor)
-app.command()(console_url)
-app.command()(login)
-
-_EXPECTED = (
-    BrokerError,
-    KeyringError,
-    ListenError,
-    SchemaTooNewError,
-    SettingsError,
-    StoreUnavailableError,
-    StoreUrlError,
-)
-
-
 def run() -> None:
     """Run the command line; expected errors are shown without a traceback."""
-    # Results go to stdout, so log only warnings and errors to stderr.
-    configure_logs(level=logging.WARNING)
     try:
         app()
-    except _EXPECTED as error:
-        lines = str(error).split("\n") if isinstance(error, SettingsError) else [error]
-        say(f"broker: {lines[0]}", *lines[1:], err=True)
+    except OperatorError as error:
+        first, *more = error.lines
+        say(f"broker: {first}", *more, err=True)
+        sys.exit(1)
+    except BrokerError as error:
+        say(f"broker: {error}", err=True)
         sys.exit(1)

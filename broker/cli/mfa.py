@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,7 +10,7 @@ from broker.cli.operator import (
     AccountArgument,
     operator_entry,
     require_known,
-    with_services,
+    with_installation,
 )
 from broker.cli.terminal import say, say_fields
 from broker.errors import InvalidInput
@@ -18,7 +18,9 @@ from broker.identities import mfa_devices
 from broker.identities.token_file import SeedEncoding, parse_tokens
 from broker.model.account import AccountId
 from broker.model.credentials import MfaDevice, Passkey
-from broker.services import Services
+
+if TYPE_CHECKING:
+    from broker.installation import Installation
 
 app = typer.Typer(help="MFA devices.", no_args_is_help=True)
 
@@ -43,9 +45,9 @@ def import_tokens(
     account = AccountId(account_id)
     tokens = parse_tokens(_read(file), seeds)
 
-    async def work(services: Services) -> None:
-        now = services.clock.now()
-        async with services.stores.directory.change(account) as change:
+    async def work(installation: "Installation") -> None:
+        now = installation.clock.now()
+        async with installation.stores.directory.change(account) as change:
             known = await require_known(change, account)
             for token in tokens:
                 await mfa_devices.import_token(
@@ -54,7 +56,7 @@ def import_tokens(
                     serial=token.serial,
                     seed=token.seed,
                     period_seconds=token.period_seconds,
-                    sealer=services.vault,
+                    sealer=installation.vault,
                     now=now,
                 )
             entry = operator_entry(
@@ -64,7 +66,7 @@ def import_tokens(
             )
             await change.record(entry.complete())
 
-    with_services(work)
+    with_installation(work)
     say(f"Imported: {len(tokens)}")
 
 
@@ -73,8 +75,8 @@ def list_devices(account_id: AccountArgument) -> None:
     """List an account's MFA devices and their users."""
     account = AccountId(account_id)
 
-    async def work(services: Services) -> list[tuple[str, str]]:
-        directory = services.stores.directory
+    async def work(installation: "Installation") -> list[tuple[str, str]]:
+        directory = installation.stores.directory
         await require_known(directory, account)
         lines = []
         devices: list[MfaDevice | Passkey] = [
@@ -91,7 +93,7 @@ def list_devices(account_id: AccountArgument) -> None:
             lines.append((device.serial, holder))
         return lines
 
-    for line in with_services(work):
+    for line in with_installation(work):
         say_fields(*line)
 
 
@@ -105,21 +107,21 @@ def enable_root(
     """Assign a device to an account's root user, with two consecutive codes."""
     account = AccountId(account_id)
 
-    async def work(services: Services) -> None:
-        async with services.stores.directory.change(account) as change:
+    async def work(installation: "Installation") -> None:
+        async with installation.stores.directory.change(account) as change:
             await mfa_devices.enable_device(
                 change,
                 await require_known(change, account),
                 await mfa_devices.require_mfa_device(change, account, serial),
                 account,
                 (code1, code2),
-                opener=services.vault,
-                now=services.clock.now(),
+                opener=installation.vault,
+                now=installation.clock.now(),
             )
             entry = operator_entry("EnableRootMFA", account, SerialNumber=serial)
             await change.record(entry.complete())
 
-    with_services(work)
+    with_installation(work)
     say(f"{serial} was assigned to the root user.")
 
 
@@ -128,8 +130,8 @@ def deactivate(account_id: AccountArgument, serial: SerialArgument) -> None:
     """Unassign a lost device, or delete a lost passkey."""
     account = AccountId(account_id)
 
-    async def work(services: Services) -> None:
-        async with services.stores.directory.change(account) as change:
+    async def work(installation: "Installation") -> None:
+        async with installation.stores.directory.change(account) as change:
             passkey = await change.find_passkey(account, serial)
             if passkey is not None:
                 await change.delete_passkey(passkey)
@@ -139,7 +141,7 @@ def deactivate(account_id: AccountArgument, serial: SerialArgument) -> None:
             entry = operator_entry("DeactivateMFADevice", account, SerialNumber=serial)
             await change.record(entry.complete())
 
-    with_services(work)
+    with_installation(work)
     say(f"{serial} was unassigned.")
 
 

@@ -1,10 +1,11 @@
 """What commands that act on the installation share."""
 
 import asyncio
+import logging
 import os
 import pwd
 from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -13,9 +14,11 @@ from broker.clock import SystemClock
 from broker.entropy import new_request_id
 from broker.errors import NoSuchEntity
 from broker.model.account import Account, AccountId, parse_account_id
-from broker.services import Services, open_services
-from broker.settings import load_settings
-from broker.stores.directory.port.accounts import AccountReader
+
+if TYPE_CHECKING:
+    from broker.installation import Installation
+    from broker.services import Services
+    from broker.stores.directory.port.accounts import AccountReader
 
 Outcome = TypeVar("Outcome")
 
@@ -38,17 +41,44 @@ AccountArgument = Annotated[
 ]
 
 
-def with_services(work: Callable[[Services], Awaitable[Outcome]]) -> Outcome:
-    """Run a command's work with the installation's services."""
+# Imported inside: a command's help, and most mistakes in its arguments, need none of it.
+
+
+def with_installation(
+    work: Callable[["Installation"], Awaitable[Outcome]],
+) -> Outcome:
+    """Run a command's work with the installation's stores and keys."""
+    from broker.installation import open_installation  # noqa: PLC0415
+    from broker.settings import load_settings  # noqa: PLC0415
+
+    async def run() -> Outcome:
+        async with open_installation(load_settings()) as installation:
+            return await work(installation)
+
+    return asyncio.run(run())
+
+
+def with_services(work: Callable[["Services"], Awaitable[Outcome]]) -> Outcome:
+    """Run a command's work with all services, which take a second to import."""
+    from broker.services import open_services  # noqa: PLC0415
+    from broker.settings import load_settings  # noqa: PLC0415
 
     async def run() -> Outcome:
         async with open_services(load_settings()) as services:
             return await work(services)
 
+    log_warnings()
     return asyncio.run(run())
 
 
-async def require_known(directory: AccountReader, account: AccountId) -> Account:
+def log_warnings() -> None:
+    """Log warnings and errors only, to stderr: results go to stdout."""
+    from broker.cli.logs import configure_logs  # noqa: PLC0415
+
+    configure_logs(level=logging.WARNING)
+
+
+async def require_known(directory: "AccountReader", account: AccountId) -> Account:
     """Find the account that a command acts on.
 
     Raises:

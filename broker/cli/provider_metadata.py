@@ -1,7 +1,7 @@
 """``broker providers refresh``: fetch a SAML provider's published metadata now."""
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,14 +10,16 @@ from broker.cli.providers import find_account, require_provider
 from broker.cli.terminal import say
 from broker.federation.refresh_state import RefreshState
 from broker.model.entities import SamlProvider
-from broker.services import Services
+
+if TYPE_CHECKING:
+    from broker.services import Services
 
 
 def refresh(arn: Annotated[str, typer.Argument(metavar="ARN")]) -> None:
     """Fetch the metadata at a provider's MetadataUrl now, and show the result."""
     account = find_account(arn)
 
-    async def work(services: Services) -> RefreshState:
+    async def work(services: "Services") -> RefreshState:
         provider = await require_provider(services.stores.directory, account, arn)
         if not isinstance(provider, SamlProvider) or not provider.options.get(
             "MetadataUrl"

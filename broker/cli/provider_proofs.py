@@ -3,7 +3,7 @@
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,9 @@ from broker.cli.providers import find_account, require_provider
 from broker.cli.terminal import say, say_json
 from broker.federation.diagnosis import State, is_good
 from broker.model.entities import OidcProvider, SamlProvider
-from broker.services import Services
+
+if TYPE_CHECKING:
+    from broker.services import Services
 
 _MARKS = {
     State.HELD: ("ok", typer.colors.GREEN),
@@ -49,7 +51,7 @@ def try_proof(
     text = _read(path)
     when = _read_time(at)
 
-    async def work(services: Services) -> DryRunResult:
+    async def work(services: "Services") -> DryRunResult:
         provider = await require_provider(
             services.stores.directory, find_account(arn), arn
         )

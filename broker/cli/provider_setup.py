@@ -1,7 +1,7 @@
 """``broker providers show``: a provider's setup instructions and options."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,9 @@ from broker.cli.terminal import say, say_json
 from broker.model.entities import SamlProvider
 from broker.policy import known_claims
 from broker.protocols.saml.sp_metadata import assertion_consumer_url
-from broker.services import Services
+
+if TYPE_CHECKING:
+    from broker.services import Services
 
 
 def show(
@@ -23,7 +25,7 @@ def show(
 ) -> None:
     """Show what to configure at the identity provider, and the broker's options."""
 
-    async def work(services: Services) -> dict[str, Any]:
+    async def work(services: "Services") -> dict[str, Any]:
         provider = await require_provider(
             services.stores.directory, find_account(arn), arn
         )

@@ -5,24 +5,43 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from broker.cli.operator import operator_entry, with_services
+from broker.cli.commands import CommandPlace, lazy_group
+from broker.cli.operator import operator_entry, with_installation
 from broker.cli.terminal import say_json, say_table
 from broker.errors import NoSuchEntity
-from broker.federation.code_flow import CLIENT_SECRET_SEAL
 from broker.federation.group_roles import GroupRoles
-from broker.federation.oidc_options import check_oidc_options
-from broker.federation.saml_options import check_saml_options
 from broker.model.account import AccountId, parse_account_id
-from broker.model.entities import OidcProvider, SamlProvider
-from broker.services import Services
+from broker.model.entities import CLIENT_SECRET_SEAL, OidcProvider, SamlProvider
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.port.providers import ProviderReader
 
-app = typer.Typer(help="Identity providers.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from broker.installation import Installation
+
+_MORE = {
+    "show": CommandPlace(
+        "broker.cli.provider_setup",
+        "show",
+        "Show what to configure at the identity provider, and the broker's options.",
+    ),
+    "test": CommandPlace(
+        "broker.cli.provider_proofs",
+        "try_proof",
+        "Test a proof: show what was found, what was expected and what to change.",
+    ),
+    "refresh": CommandPlace(
+        "broker.cli.provider_metadata",
+        "refresh",
+        "Fetch the metadata at a provider's MetadataUrl now, and show the result.",
+    ),
+}
+app = typer.Typer(
+    cls=lazy_group(_MORE), help="Identity providers.", no_args_is_help=True
+)
 
 Provider = SamlProvider | OidcProvider
 
@@ -114,11 +133,11 @@ def list_providers(
 ) -> None:
     """List the providers of all accounts with their operator-only options."""
 
-    async def work(services: Services) -> list[Provider]:
-        return await all_providers(services.stores.directory)
+    async def work(installation: "Installation") -> list[Provider]:
+        return await all_providers(installation.stores.directory)
 
     rows: list[tuple[str, str, str]] = []
-    for provider in with_services(work):
+    for provider in with_installation(work):
         issuer = provider.url if isinstance(provider, OidcProvider) else ""
         options = shown_options(provider.options)
         if as_json:
@@ -153,12 +172,12 @@ def set_options(
     """
     account = find_account(arn)
 
-    async def work(services: Services) -> Mapping[str, object]:
-        async with services.stores.directory.change(account) as change:
+    async def work(installation: "Installation") -> Mapping[str, object]:
+        async with installation.stores.directory.change(account) as change:
             provider = await require_provider(change, account, arn)
             changes = read_settings(provider, settings)
             if changes.get(SECRET) is not None:
-                changes[SECRET] = _sealed(services, provider, str(changes[SECRET]))
+                changes[SECRET] = _sealed(installation, provider, str(changes[SECRET]))
             options = {**provider.options, **changes}
             options = {name: v for name, v in options.items() if v is not None}
             check_options(provider, options)
@@ -177,7 +196,7 @@ def set_options(
         return options
 
     try:
-        options = with_services(work)
+        options = with_installation(work)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     say_json(shown_options(options))
@@ -200,11 +219,11 @@ def shown_options(options: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _sealed(services: Services, provider: Provider, secret: str) -> str:
+def _sealed(installation: "Installation", provider: Provider, secret: str) -> str:
     if isinstance(provider, SamlProvider):
         raise TypeError("SAML providers have no client secret")
     purpose, column = CLIENT_SECRET_SEAL
-    sealed = services.vault.seal(
+    sealed = installation.vault.seal(
         purpose, provider.account, provider.unique_id, column, secret.encode()
     )
     return base64.b64encode(sealed).decode("ascii")
@@ -216,9 +235,14 @@ def check_options(provider: Provider, options: Mapping[str, object]) -> None:
     Raises:
         ValueError: One is wrong; the text says which and how to fix it.
     """
+    # Imported here: they bring the verifiers, which a list does not need.
     if isinstance(provider, SamlProvider):
+        from broker.federation.saml_options import check_saml_options  # noqa: PLC0415
+
         check_saml_options(options)
     else:
+        from broker.federation.oidc_options import check_oidc_options  # noqa: PLC0415
+
         check_oidc_options(options)
 
 

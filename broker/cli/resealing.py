@@ -13,11 +13,15 @@ from broker.cli.resealing_credentials import (
     resealed,
     sealed_credentials,
 )
-from broker.federation.code_flow import CLIENT_SECRET_SEAL
 from broker.identities.outbound import find_outbound, reseal, with_outbound
 from broker.identities.saml_providers import SAML_KEY_SEAL
 from broker.model.account import AccountId
-from broker.model.entities import ACCESS_KEY_SEAL, PASSWORD_SEAL, SamlProvider
+from broker.model.entities import (
+    ACCESS_KEY_SEAL,
+    CLIENT_SECRET_SEAL,
+    PASSWORD_SEAL,
+    SamlProvider,
+)
 from broker.sessions.vault import SealBrokenError, Vault, key_number
 from broker.stores.directory.port import Directory, DirectoryChange, DirectoryReader
 from broker.stores.directory.port.access_keys import AccessKeyChange

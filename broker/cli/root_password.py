@@ -6,7 +6,7 @@ other users of the machine can see.
 
 import getpass
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,7 @@ from broker.cli.operator import (
     AccountArgument,
     operator_entry,
     require_known,
-    with_services,
+    with_installation,
 )
 from broker.cli.terminal import say
 from broker.identities.passwords import Passwords
@@ -25,7 +25,9 @@ from broker.identities.root_password import (
 )
 from broker.identities.second_factors import list_factors
 from broker.model.account import AccountId
-from broker.services import Services
+
+if TYPE_CHECKING:
+    from broker.installation import Installation
 
 
 def root_password(
@@ -46,17 +48,17 @@ def root_password(
         raise typer.BadParameter("pass either --set or --off")
     account = AccountId(account_id)
     if off:
-        if with_services(lambda services: _switch_off(services, account)):
+        if with_installation(lambda installation: _switch_off(installation, account)):
             say(f"The root user of {account} can no longer sign in.")
         else:
             say(f"Root user sign-in was not enabled for {account}.")
         return
     password = _read_password()
 
-    async def work(services: Services) -> bool:
-        return await _set(services, account, password)
+    async def work(installation: "Installation") -> bool:
+        return await _set(installation, account, password)
 
-    if with_services(work):
+    if with_installation(work):
         say(
             f"The root user of {account} can now sign in, at"
             f" /signin/{account}?kind=root. Disable it afterwards: broker account"
@@ -69,23 +71,25 @@ def root_password(
         )
 
 
-async def _set(services: Services, account: AccountId, password: str) -> bool:
+async def _set(installation: "Installation", account: AccountId, password: str) -> bool:
     """Set the password; return whether the root user can sign in now."""
-    directory = services.stores.directory
+    directory = installation.stores.directory
     await require_known(directory, account)
-    sealed = await prepare_root_password(Passwords(services.vault), account, password)
+    sealed = await prepare_root_password(
+        Passwords(installation.vault), account, password
+    )
     async with directory.change(account) as change:
         await require_known(change, account)
-        await set_root_password(change, account, sealed, now=services.clock.now())
+        await set_root_password(change, account, sealed, now=installation.clock.now())
         factors = await list_factors(change, account, account)
         entry = operator_entry("SwitchRootSignInOn", account, MFADevices=len(factors))
         await change.record(entry.complete())
     return bool(factors)
 
 
-async def _switch_off(services: Services, account: AccountId) -> bool:
+async def _switch_off(installation: "Installation", account: AccountId) -> bool:
     """Disable sign-in; return whether it was enabled."""
-    directory = services.stores.directory
+    directory = installation.stores.directory
     await require_known(directory, account)
     async with directory.change(account) as change:
         was_on = await end_root_sign_in(change, account)

@@ -8,11 +8,11 @@ import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from broker.cli.operator import AccountArgument, operator_entry, with_services
+from broker.cli.operator import AccountArgument, operator_entry, with_installation
 from broker.cli.terminal import say, say_json, say_table
 from broker.cli.times import show_moment, show_span
 from broker.errors import NoSuchEntity
@@ -20,7 +20,6 @@ from broker.model.account import AccountId, find_account_of_key_id, parse_accoun
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.lineage import subject_digest
 from broker.model.page import PageRequest
-from broker.services import Services
 from broker.sessions.lineage import (
     LineageSnapshot,
     find_end,
@@ -38,6 +37,9 @@ from broker.sessions.revoke import (
 from broker.stores.cache.port import SessionRecord
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from broker.installation import Installation
 
 app = typer.Typer(help="Live sessions.", no_args_is_help=True)
 
@@ -98,11 +100,13 @@ def list_sessions(
         principal=principal, provider=provider, source_identity=source_identity
     )
 
-    async def work(services: Services) -> tuple[list[SessionRecord], bool, datetime]:
-        live, is_whole = await _live_sessions(services, account)
-        return list(filter(wanted.matches, live)), is_whole, services.clock.now()
+    async def work(
+        installation: "Installation",
+    ) -> tuple[list[SessionRecord], bool, datetime]:
+        live, is_whole = await _live_sessions(installation, account)
+        return list(filter(wanted.matches, live)), is_whole, installation.clock.now()
 
-    records, is_whole, now = with_services(work)
+    records, is_whole, now = with_installation(work)
     records.sort(key=lambda record: record.issued_at_ms, reverse=True)
     if as_json:
         for record in records:
@@ -138,8 +142,8 @@ def show(key: KeyArgument) -> None:
     """Show a session's origin and state, as JSON."""
     account = _account_of(key)
 
-    async def work(services: Services) -> dict[str, object]:
-        found = await _find_session(services, key)
+    async def work(installation: "Installation") -> dict[str, object]:
+        found = await _find_session(installation, key)
         if found is None:
             raise NoSuchEntity(f"There is no record of a session {key}.")
         record, minted = found
@@ -151,10 +155,10 @@ def show(key: KeyArgument) -> None:
         else:
             described.update({**asdict(record), "tags": dict(record.tags)})
         described["lineage"] = show_lineage(record.lineage)
-        described["state"] = await _state(services, account, record)
+        described["state"] = await _state(installation, account, record)
         return described
 
-    say_json(with_services(work), indent=2)
+    say_json(with_installation(work), indent=2)
 
 
 @app.command()
@@ -204,11 +208,11 @@ def revoke(
         provider, source_identity=source_identity, issuer=issuer, subject=subject
     )
 
-    async def work(services: Services) -> None:
-        directory = services.stores.directory
-        now = services.clock.now()
+    async def work(installation: "Installation") -> None:
+        directory = installation.stores.directory
+        now = installation.clock.now()
         one = target.startswith(_TEMPORARY)
-        found = await _find_session(services, target) if one else None
+        found = await _find_session(installation, target) if one else None
         before = mark or ("" if one else await _mark_of(directory, account, target))
         async with directory.change(account) as change:
             if found is not None:
@@ -234,9 +238,9 @@ def revoke(
             )
             await change.record(entry.complete())
         if one:
-            await forget_session(services.stores.cache, target)
+            await forget_session(installation.stores.cache, target)
 
-    with_services(work)
+    with_installation(work)
     whose = next(filter(None, (source_identity, subject, target, provider)))
     say(f"Revoked: {whose}")
 
@@ -259,13 +263,15 @@ def _mark_for(provider: str, *, source_identity: str, issuer: str, subject: str)
 
 
 async def _find_session(
-    services: Services, key: str
+    installation: "Installation", key: str
 ) -> tuple[SessionRecord, AuditRecord | None] | None:
     """Find a session by its audit record, or else in the cache."""
     wanted = AuditFilter(access_key_id=key)
     marker: str | None = None
     while True:
-        page = await services.stores.ledger.search(wanted, PageRequest(marker, _PAGE))
+        page = await installation.stores.ledger.search(
+            wanted, PageRequest(marker, _PAGE)
+        )
         for minted in page.items:
             session = minted.session
             if session is not None and session.get("access_key_id") == key:
@@ -274,25 +280,25 @@ async def _find_session(
         if marker is None:
             break
     try:
-        record = await services.stores.cache.find_session(key)
+        record = await installation.stores.cache.find_session(key)
     except StoreUnavailableError:
         record = None
     return None if record is None else (record, None)
 
 
 async def _live_sessions(
-    services: Services, account: AccountId
+    installation: "Installation", account: AccountId
 ) -> tuple[list[SessionRecord], bool]:
     """List the cache's live sessions, and whether the list is complete.
 
     Revoked sessions are left out, since a late write can put them back in the cache.
     """
-    directory = LineageSnapshot(services.stores.directory)
+    directory = LineageSnapshot(installation.stores.directory)
     records: list[SessionRecord] = []
     marker: str | None = None
     while True:
         try:
-            page = await services.stores.cache.list_sessions(
+            page = await installation.stores.cache.list_sessions(
                 account, PageRequest(marker, _PAGE)
             )
         except StoreUnavailableError:
@@ -307,10 +313,12 @@ async def _live_sessions(
             return records, True
 
 
-async def _state(services: Services, account: AccountId, record: SessionRecord) -> str:
-    if record.expires_at <= services.clock.now().timestamp():
+async def _state(
+    installation: "Installation", account: AccountId, record: SessionRecord
+) -> str:
+    if record.expires_at <= installation.clock.now().timestamp():
         return "expired"
-    directory = services.stores.directory
+    directory = installation.stores.directory
     if await directory.find_account(account) is None:
         return "its account was deleted"
     return "revoked" if await find_end(trace(record), directory) else "live"

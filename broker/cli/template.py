@@ -3,11 +3,11 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from broker.cli.operator import AccountArgument, system_user, with_services
+from broker.cli.operator import AccountArgument, system_user, with_installation
 from broker.cli.template_context import template_context
 from broker.cli.template_warnings import template_warnings
 from broker.cli.terminal import say
@@ -20,7 +20,9 @@ from broker.identities.template import (
     export_account,
 )
 from broker.model.account import AccountId
-from broker.services import Services
+
+if TYPE_CHECKING:
+    from broker.installation import Installation
 
 _STDIN = "-"
 _MAX_BYTES = 20_000_000
@@ -43,13 +45,15 @@ def apply(
     """Make accounts match a file; applying it again changes nothing."""
     text = _read(file)
 
-    async def work(services: Services) -> tuple[list[str], list[Change]]:
-        context = replace(template_context(services.settings), sealer=services.vault)
-        now = services.clock.now()
+    async def work(installation: "Installation") -> tuple[list[str], list[Change]]:
+        context = replace(
+            template_context(installation.settings), sealer=installation.vault
+        )
+        now = installation.clock.now()
         warnings = list(template_warnings(text, context, now))
         changes = await apply_template(
             text,
-            directory=services.stores.directory,
+            directory=installation.stores.directory,
             context=context,
             operator=system_user(),
             now=now,
@@ -59,7 +63,7 @@ def apply(
         return warnings, changes
 
     try:
-        warnings, changes = with_services(work)
+        warnings, changes = with_installation(work)
     except TemplateError as error:
         say(f"broker: {file}: {error}", err=True)
         raise typer.Exit(1) from error
@@ -78,13 +82,13 @@ def export(account_id: AccountArgument) -> None:
     """Print an account as YAML for `broker apply`, without secrets."""
     account = AccountId(account_id)
 
-    async def work(services: Services) -> str:
-        found = await services.stores.directory.find_account(account)
+    async def work(installation: "Installation") -> str:
+        found = await installation.stores.directory.find_account(account)
         if found is None:
             raise NoSuchEntity(f"There is no account {account}.")
-        return await export_account(services.stores.directory, found)
+        return await export_account(installation.stores.directory, found)
 
-    say(*with_services(work).removesuffix("\n").split("\n"))
+    say(*with_installation(work).removesuffix("\n").split("\n"))
 
 
 def _read(file: str) -> str:

@@ -10,9 +10,6 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 _PIPE_WIDTH = 400
 """The table width for a pipe, so that each row is one line."""
@@ -60,6 +57,11 @@ def say_table(
     if len(rows) > _MANY_ROWS:
         _say_long_table([headings, *rows])
         return
+    # Imported here: most commands print no table.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     table = Table(*headings, box=None, header_style="bold", pad_edge=False)
     styles = iter(styles)
     for row in rows:

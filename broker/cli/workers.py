@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 _context = multiprocessing.get_context("forkserver")
 multiprocessing.allow_connection_pickling()  # of the listeners
 
-_IMPORTED = ("broker.app", "broker.cli.main", "uvloop")
+_IMPORTED = ("broker.app", "broker.cli.serve", "uvloop")
 """Imported by the process that workers are forked from; it starts no threads."""
 
 STOP_SECONDS = 9.0

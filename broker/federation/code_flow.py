@@ -18,7 +18,7 @@ from broker.clock import Clock
 from broker.federation.addresses import AddressRefusedError
 from broker.federation.oidc_options import OidcProviderOptions
 from broker.federation.outbound import FetchFailedError, OutboundClient
-from broker.model.entities import OidcProvider
+from broker.model.entities import CLIENT_SECRET_SEAL, OidcProvider
 from broker.model.sealing import Opener
 from broker.protocols.oidc.discovery import (
     MAX_DISCOVERY_BYTES,
@@ -27,9 +27,6 @@ from broker.protocols.oidc.discovery import (
     parse_discovery,
 )
 from broker.protocols.oidc.rejection import OidcRejected
-
-CLIENT_SECRET_SEAL = ("oidc-client", "secret")
-"""Purpose and column that a client secret is sealed for; the entity is the provider."""
 
 _REMEMBERED_SECONDS = 300
 _MAX_REMEMBERED = 1024

@@ -21,6 +21,9 @@ PASSWORD_SEAL = ("login-profile", "password")
 ACCESS_KEY_SEAL = ("access-key", "secret")
 """Purpose and column that a secret access key is sealed for; the entity is its id."""
 
+CLIENT_SECRET_SEAL = ("oidc-client", "secret")
+"""Purpose and column that a client secret is sealed for; the entity is the provider."""
+
 
 class KeyStatus(StrEnum):
     """The states of a long-term access key."""

@@ -7,6 +7,7 @@ renames it, so a reader sees either the old keyring or the new one.
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -14,8 +15,6 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
-
-import structlog
 
 from broker.clock import Clock
 from broker.entropy import random_bytes
@@ -37,7 +36,7 @@ DEFAULT_SKEW = timedelta(seconds=60)
 _MODE = 0o600
 _MAX_FILE_BYTES = 1_000_000
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 Outcome = TypeVar("Outcome")
 _Stamp = tuple[int, int, int, int]
@@ -134,7 +133,7 @@ class Keyring:
     def _keep(self, stamp: _Stamp | None, why: str) -> None:
         if stamp != self._stamp:
             self._stamp = stamp
-            _log.error("keyring not read again", path=str(self.path), why=why)
+            _log.error("the keyring %s is not read again: %s", self.path, why)
 
     def _install(self, keys: SealingKeys, stamp: _Stamp | None) -> None:
         self._keys = keys

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from broker.errors import OperatorError
+
 KEY_BYTES = 32
 SEALS_AFTER = timedelta(seconds=60)
 """How long a new key only opens, so that every process has read it before it seals."""
@@ -63,7 +65,7 @@ class KeyringReason(StrEnum):
     IN_USE = "in use"
 
 
-class KeyringError(Exception):
+class KeyringError(OperatorError):
     """The keyring is not usable; the message says what to do. Holds no key."""
 
     def __init__(self, reason: KeyringReason, message: str) -> None:

@@ -1,11 +1,10 @@
 """A session's metadata, as the cache lists it and the audit record keeps it."""
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Mapping
 from dataclasses import fields
 from typing import Any
-
-import structlog
 
 from broker.model.account import parse_account_id
 from broker.model.lineage import Lineage, lineage_row, read_lineage
@@ -14,7 +13,7 @@ from broker.stores.cache.port import Cache, SessionRecord
 from broker.stores.errors import StoreUnavailableError
 
 _MAX_PENDING = 1000
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def describe_session(session: Session, principal_arn: str) -> SessionRecord:
@@ -150,7 +149,7 @@ class SessionIndex:
             await self._cache.put_session(record)
         except StoreUnavailableError as error:
             if self._healthy:
-                _log.warning("session cache is away", error=str(error))
+                _log.warning("the session cache is away: %s", error)
             self._healthy = False
         else:
             self._healthy = True

@@ -1,13 +1,18 @@
 """Errors of the stores, and what they become on the wire."""
 
-from broker.errors import BrokerError, ConcurrentModification, ServiceUnavailable
+from broker.errors import (
+    BrokerError,
+    ConcurrentModification,
+    OperatorError,
+    ServiceUnavailable,
+)
 
 
 class StoreFailedError(Exception):
     """The base of errors that any store call may raise."""
 
 
-class StoreUnavailableError(StoreFailedError):
+class StoreUnavailableError(StoreFailedError, OperatorError):
     """The store cannot be reached, or did not answer in time. Try again later."""
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
+from broker.errors import OperatorError
+
 _CREDENTIALS = re.compile(r"(?<=//)[^/@\s]*(?:@[^/@\s]*)*@")
 _SECRET_PARAMETERS = re.compile(r"(?i)([?&](?:password|sslpassword|passfile)=)[^&#\s]*")
 _POSTGRESQL_SCHEMES = frozenset({"postgresql", "postgres"})
@@ -16,7 +18,7 @@ _POSTGRESQL_PORT = 5432
 _PORTS = range(1, 65_536)
 
 
-class StoreUrlError(ValueError):
+class StoreUrlError(OperatorError, ValueError):
     """A store's address cannot be used; the text says why and shows no secret."""
 
 

@@ -17,8 +17,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+_COMMANDS = [
+    *("broker.app", "broker.cli.account", "broker.cli.explain", "broker.cli.keys"),
+    *("broker.cli.doctor", "broker.cli.serve", "broker.cli.template"),
+]
+"""Modules that `broker.cli.main` imports when they are used."""
+
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["broker.cli.main", "alembic.command"])
+_forks.set_forkserver_preload(["broker.cli.main", *_COMMANDS, "alembic.command"])
 
 
 class Forked:

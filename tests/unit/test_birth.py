@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from broker import services
+from broker import installation
 from broker.services import open_services
 from broker.sessions.keys import KeyringError, KeyringReason
 from broker.settings import Settings
@@ -58,7 +58,7 @@ async def test_a_start_that_is_killed_half_way_can_be_made_again(
         raise KilledError
 
     with monkeypatch.context() as patched:
-        patched.setattr(services, "claim_keyring", die)
+        patched.setattr(installation, "claim_keyring", die)
         with pytest.raises(KilledError):
             await start(tmp_path)
     assert "keyring.json" not in keyrings(tmp_path)

@@ -4,8 +4,6 @@ Source: RFC 6749 4.1.1; RFC 7636; RFC 8252 7.3; RFC 9126; botocore's signin
 model.
 """
 
-import base64
-import hashlib
 import re
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -18,12 +16,15 @@ from broker.console.cookies import SessionCookie
 from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form
 from broker.console.signin.begin_limits import BeginLimits
+from broker.console.terminals.clients import (
+    CONFIRMATION,
+    CROSS_DEVICE,
+    SAME_DEVICE,
+    user_code,
+)
 from broker.errors import ValidationError
 from broker.sessions.handles import Handles
 
-SAME_DEVICE = "arn:aws:signin:::devtools/same-device"
-CROSS_DEVICE = "arn:aws:signin:::devtools/cross-device"
-CONFIRMATION = "/v1/sessions/confirmation"
 LIFE = timedelta(minutes=10)
 REQUEST_URI = "urn:ietf:params:oauth:request_uri:"
 _COOKIE = "broker-login"
@@ -35,7 +36,6 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _STATE = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
 _METHODS = frozenset({"S256", "SHA-256"})
 _LONGEST_AGENT = 100
-_CODE_HALF = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +72,6 @@ class LoginRequest:
     def answer_url(self, **answer: str) -> str:
         """The redirect URI with an answer and the state."""
         return f"{self.redirect_uri}?{urlencode({**answer, 'state': self.state})}"
-
-
-def user_code(challenge: str) -> str:
-    """Derive the check code from the challenge, as the terminal does."""
-    digest = hashlib.sha256(challenge.encode("ascii", "replace")).digest()
-    text = base64.b32encode(digest).decode("ascii")
-    return f"{text[:_CODE_HALF]}-{text[_CODE_HALF : 2 * _CODE_HALF]}"
 
 
 def read_login_request(form: Form, public_origin: str) -> LoginRequest:

@@ -29,7 +29,7 @@ from broker.actions.signin.command_line_grants import (
 from broker.console.console_session import session_caller
 from broker.console.context import ConsoleContext
 from broker.console.request_info import note
-from broker.console.terminals.login_requests import CROSS_DEVICE, SAME_DEVICE
+from broker.console.terminals.clients import CROSS_DEVICE, SAME_DEVICE
 from broker.errors import (
     AccessDenied,
     BrokerError,

@@ -8,8 +8,6 @@ from functools import cache
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Table, bindparam, func, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Row
 from sqlalchemy.sql import ColumnElement, Executable, Select, Update
 
@@ -126,8 +124,14 @@ class Writes(Reads, Protocol):
 @cache
 def insert_or_ignore(dialect: str, table: Table) -> Any:  # noqa: ANN401  # the dialects' inserts share no type
     """``INSERT … ON CONFLICT DO NOTHING`` in either dialect; parameters by column."""
-    make = sqlite_insert if dialect == "sqlite" else postgresql_insert
-    return make(table).on_conflict_do_nothing()
+    # Each dialect is loaded only where it is used: imports are half of a start.
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415  # above
+
+        return sqlite.insert(table).on_conflict_do_nothing()
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415  # above
+
+    return postgresql.insert(table).on_conflict_do_nothing()
 
 
 @cache

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from broker.errors import OperatorError
 from broker.stores.connect import connect_postgresql
 from broker.stores.database import translate_errors
 from broker.stores.errors import StoreUnavailableError
@@ -33,7 +34,7 @@ _MIGRATION_SECONDS = 600.0
 _QUERY = "SELECT version_num FROM alembic_version"
 
 
-class SchemaTooNewError(Exception):
+class SchemaTooNewError(OperatorError):
     """A newer broker has migrated this database; start that version."""
 
 

@@ -1,0 +1,99 @@
+"""Commands import what they use, and nothing of what serves."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from broker.cli.commands import LazyCommand
+from broker.cli.login_store import LoginStore, _write
+from broker.cli.main import app
+from tests.unit.cli.conftest import ACCOUNT
+
+REPORT = (
+    "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
+    "sys.argv[0] = 'broker'; from broker.cli.main import run; run()"
+)
+SERVES = {"fastapi", "uvicorn", "botocore", "structlog", "broker.services"}
+STORES = {"sqlalchemy", "pydantic_settings", "cryptography"}
+CLIENT = {"httpx2", "jwt"}
+
+
+def start(*words: str, **environment: str) -> tuple[str, set[str]]:
+    """What a command prints, and the modules that it imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", REPORT, *words],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout, set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize(
+    ("words", "unused", "most"),
+    [
+        (("--version",), SERVES | STORES | CLIENT | {"rich"}, 260),
+        (("--help",), SERVES | STORES | CLIENT, 420),
+        (("account", "--help"), SERVES | STORES | CLIENT, 570),
+        (("audit",), SERVES | CLIENT | {"lxml", "alembic"}, 700),
+        (("sessions", "list", ACCOUNT), SERVES | CLIENT | {"lxml", "alembic"}, 760),
+        (("providers", "list"), SERVES | CLIENT | {"lxml", "alembic"}, 720),
+        (("keys", "list"), SERVES | CLIENT | {"sqlalchemy", "lxml"}, 560),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, tuple) else "",
+)
+def test_a_command_imports_little(
+    words: tuple[str, ...], unused: set[str], most: int
+) -> None:
+    _, imported = start(*words)
+    assert imported & unused == set()
+    assert len(imported) <= most
+
+
+def test_kept_credentials_come_without_a_client(tmp_path: Path) -> None:
+    store = LoginStore("work", {"HOME": str(tmp_path)})
+    until = datetime.now(UTC) + timedelta(hours=1)
+    token = {
+        "accessKeyId": "ASIA",
+        "secretAccessKey": "secret",
+        "sessionToken": "token",
+        "expiresAt": until.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    with store._locked():
+        _write(store._token_file("arn"), {"accessToken": token})
+        _write(store._pointer, {"endpoint": "http://127.0.0.1:1", "session": "arn"})
+    printed, imported = start(
+        "login", "--process", "--profile", "work", HOME=str(tmp_path)
+    )
+    assert json.loads(printed)["SecretAccessKey"] == "secret"
+    assert imported & (SERVES | STORES | CLIENT | {"rich"}) == set()
+    assert len(imported) <= 320
+
+
+def lazy_commands(group: Any, *path: str) -> list[tuple[str, LazyCommand]]:
+    found = []
+    for name, command in group.commands.items():
+        is_lazy = isinstance(command, LazyCommand)
+        loaded = command.load() if is_lazy else command
+        if is_lazy:
+            found.append((" ".join((*path, name)), command))
+        if hasattr(loaded, "commands"):
+            found += lazy_commands(loaded, *path, name)
+    return found
+
+
+def test_a_summary_is_the_first_line_of_the_help() -> None:
+    commands = dict(lazy_commands(typer.main.get_command(app)))
+    assert {"serve", "providers test", "login"} <= set(commands)
+    for command in commands.values():
+        first, *_ = (command.load().help or "").split("\n")
+        assert command.help == first
