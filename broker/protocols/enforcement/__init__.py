@@ -1,0 +1,30 @@
+"""What enforcement points tell of a request, and what it means to a service.
+
+A library in itself, pure: `definition` is what an account declares of a service,
+`paths` the one rule by which a request's path names a resource, `mapping` the way from
+a request to an action and a resource, and `forwarded` reads the headers in which
+proxies describe the request that they ask about.
+"""
+
+from broker.protocols.enforcement.definition import (
+    RESERVED,
+    DefinitionRejected,
+    ServiceDefinition,
+    parse_definition,
+)
+from broker.protocols.enforcement.forwarded import ForwardedRequest, read_forwarded
+from broker.protocols.enforcement.mapping import CompiledService, Target
+from broker.protocols.enforcement.paths import RequestAmbiguous, resource_path
+
+__all__ = [
+    "RESERVED",
+    "CompiledService",
+    "DefinitionRejected",
+    "ForwardedRequest",
+    "RequestAmbiguous",
+    "ServiceDefinition",
+    "Target",
+    "parse_definition",
+    "read_forwarded",
+    "resource_path",
+]

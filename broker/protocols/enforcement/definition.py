@@ -1,0 +1,252 @@
+"""The definition of a registered service: what an account declares of it.
+
+Everything has a default: ``{}`` is a service that counts as ``execute-api``.
+"""
+
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic.alias_generators import to_pascal
+
+RESERVED: Final = frozenset(
+    {
+        "access-analyzer",
+        "broker",
+        "cloudtrail",
+        "iam",
+        "rolesanywhere",
+        "signin",
+        "sso",
+        "sso-oauth",
+        "sts",
+    }
+)
+"""What the broker answers for itself: a request signed for it is nobody else's."""
+
+DEFINITION_CHARACTERS_MAX = 65_536
+_SCOPE = r"^[a-z0-9][a-z0-9-]{0,62}$"
+_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
+_REGION = r"^[a-z0-9]+(?:-[a-z0-9]+){0,7}$"
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_CAPTURE = re.compile(r"\{([A-Za-z][A-Za-z0-9_]{0,31})(\+?)\}")
+
+Name = Annotated[str, StringConstraints(pattern=_NAME)]
+ScopeName = Annotated[str, StringConstraints(pattern=_SCOPE)]
+Method = Annotated[str, StringConstraints(pattern=r"^(?:[A-Z]{1,20}|\*)$")]
+HostName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.:\[\]-]{1,255}$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+KeyName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}:[A-Za-z0-9/_.-]{1,64}\*?$")
+]
+PayloadDeclaration = Literal[
+    "UNSIGNED-PAYLOAD",
+    "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+    "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+    "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+]
+
+
+class DefinitionRejected(Exception):
+    """The definition cannot stand; ``place`` names the part."""
+
+    def __init__(self, place: str, message: str) -> None:
+        super().__init__(f"{place}: {message}" if place else message)
+        self.place = place
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        alias_generator=to_pascal,
+        validate_by_alias=True,
+    )
+
+
+class ServiceAction(_Part):
+    """One action: its access level, and the types of resource that it is done to."""
+
+    access_level: Literal["List", "Read", "Tagging", "Write", "Permissions management"]
+    resource_types: list[Name] = Field(default=[], max_length=20)
+
+
+class Route(_Part):
+    """Requests that mean an action on a resource.
+
+    A segment of ``path`` is literal, or ``{name}`` for any one segment, or at the end
+    ``{name+}`` for all that is left; the resource type's pattern uses what they caught.
+    """
+
+    methods: list[Method] = Field(default=["*"], min_length=1, max_length=20)
+    path: Text
+    action: Name
+    resource_type: Name | None = None
+
+
+class Signature(_Part):
+    """How requests for the service are signed.
+
+    ``path``: ``Normalized`` as for all services of AWS but S3, whose clients sign it
+    ``AsSent``. ``payloads`` are declarations that count in place of the body's hash.
+    """
+
+    path: Literal["Normalized", "AsSent"] = "Normalized"
+    payloads: list[PayloadDeclaration] = Field(default=[], max_length=4)
+    window_seconds: int = Field(default=300, ge=30, le=900)
+    presigned_seconds_max: int = Field(default=900, ge=1, le=604_800)
+
+
+class ServiceDefinition(_Part):
+    """The whole definition.
+
+    ``scopes`` are the services that a request's credential scope may name and
+    ``region`` the region (the installation's home region when empty). ``hosts`` are the
+    values of ``Host``, with their ports, that requests may be for; empty for any.
+    ``resource_types`` maps names to the last part of an ARN, or to a whole ARN where
+    it has neither region nor account. ``condition_keys`` are the keys that the service
+    may bring, with their types. ``sample_every`` is how many allowed decisions have
+    one kept in the audit log.
+    """
+
+    scopes: list[ScopeName] = Field(default=[], max_length=10)
+    hosts: list[HostName] = Field(default=[], max_length=20)
+    region: Annotated[str, StringConstraints(pattern=_REGION, max_length=64)] | None = (
+        None
+    )
+    stage: Annotated[str, StringConstraints(pattern=r"^[\w$.-]{1,64}$")] = "$default"
+    resource_types: dict[Name, Text] = Field(default={}, max_length=50)
+    actions: dict[Name, ServiceAction] = Field(default={}, max_length=200)
+    condition_keys: dict[
+        KeyName,
+        Literal["ARN", "Binary", "Bool", "Date", "IPAddress", "Numeric", "String"],
+    ] = Field(default={}, max_length=50)
+    routes: list[Route] = Field(default=[], max_length=200)
+    signature: Signature = Signature()
+    sample_every: int = Field(default=1000, ge=1, le=1_000_000_000)
+
+
+def parse_definition(text: str, name: str) -> ServiceDefinition:
+    """Read the definition of the service ``name`` from JSON.
+
+    Raises:
+        DefinitionRejected: it breaks a rule.
+    """
+    if len(text) > DEFINITION_CHARACTERS_MAX:
+        raise DefinitionRejected(
+            "", f"is longer than {DEFINITION_CHARACTERS_MAX} characters"
+        )
+    try:
+        definition = ServiceDefinition.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DefinitionRejected(place, first["msg"]) from None
+    _check(definition, name)
+    return definition
+
+
+def captures(path: str) -> dict[str, bool]:
+    """The names that a route's path catches, and whether each takes all that is left.
+
+    Raises:
+        ValueError: the pattern is malformed.
+    """
+    if not path.startswith("/") or "//" in path:
+        raise ValueError("must begin with a slash and have no empty segment")
+    found: dict[str, bool] = {}
+    segments = path[1:].split("/")
+    for number, segment in enumerate(segments):
+        if "{" not in segment and "}" not in segment:
+            continue
+        match = _CAPTURE.fullmatch(segment)
+        if match is None:
+            raise ValueError(
+                f"{segment} is neither literal, nor {{name}}, nor {{name+}}"
+            )
+        if match[2] and number != len(segments) - 1:
+            raise ValueError(f"{segment} must be the last segment")
+        if match[1] in found:
+            raise ValueError(f"{{{match[1]}}} comes twice")
+        found[match[1]] = bool(match[2])
+    return found
+
+
+def placeholders(pattern: str) -> tuple[str, ...]:
+    """The names in braces of a resource type's pattern."""
+    return tuple(_PLACEHOLDER.findall(pattern))
+
+
+def resource_type_of(definition: ServiceDefinition, route: Route) -> str | None:
+    """The resource type that a route's action is done to; None for no resource.
+
+    Raises:
+        ValueError: the route does not name it, and the action has several.
+    """
+    types = definition.actions[route.action].resource_types
+    if route.resource_type is not None:
+        if route.resource_type not in types:
+            raise ValueError(f"{route.action} has no resource type of this name")
+        return route.resource_type
+    if len(types) > 1:
+        raise ValueError(f"{route.action} has several; the route must name one")
+    return types[0] if types else None
+
+
+def _check(definition: ServiceDefinition, name: str) -> None:
+    """What one member says of another.
+
+    Raises:
+        DefinitionRejected: they do not fit.
+    """
+    for scope in definition.scopes:
+        if scope in RESERVED:
+            raise DefinitionRejected("Scopes", f"{scope} is the broker's own")
+    for type_name, pattern in definition.resource_types.items():
+        if pattern.startswith("arn:") and not pattern.startswith(f"arn:aws:{name}::"):
+            raise DefinitionRejected(
+                f"ResourceTypes.{type_name}", f"an ARN begins with arn:aws:{name}::"
+            )
+    for action, about in definition.actions.items():
+        for wanted in about.resource_types:
+            if wanted not in definition.resource_types:
+                raise DefinitionRejected(
+                    f"Actions.{action}", f"there is no resource type {wanted}"
+                )
+    for key in definition.condition_keys:
+        _check_key(key, name)
+    for number, route in enumerate(definition.routes):
+        _check_route(definition, route, f"Routes.{number}")
+
+
+_RESOURCE_KEYS = ("aws:resourcetag/", "aws:requesttag/")
+
+
+def _check_key(key: str, name: str) -> None:
+    lower = key.lower()
+    of_resource = lower == "aws:tagkeys" or lower.startswith(_RESOURCE_KEYS)
+    if not of_resource and not lower.startswith(f"{name}:"):
+        raise DefinitionRejected(
+            f"ConditionKeys.{key}",
+            f"a service brings keys that begin with {name}:, aws:ResourceTag/ or"
+            " aws:RequestTag/, and aws:TagKeys; the broker itself brings the others",
+        )
+    if lower.endswith("*") and not lower.endswith("/*"):
+        raise DefinitionRejected(f"ConditionKeys.{key}", "only /* stands for any name")
+
+
+def _check_route(definition: ServiceDefinition, route: Route, place: str) -> None:
+    if route.action not in definition.actions:
+        raise DefinitionRejected(place, f"there is no action {route.action}")
+    try:
+        caught = captures(route.path)
+        type_name = resource_type_of(definition, route)
+    except ValueError as error:
+        raise DefinitionRejected(place, str(error)) from None
+    pattern = "" if type_name is None else definition.resource_types[type_name]
+    missing = [one for one in placeholders(pattern) if one not in caught]
+    if missing:
+        raise DefinitionRejected(
+            place, f"the path does not catch {{{missing[0]}}} of {type_name}"
+        )

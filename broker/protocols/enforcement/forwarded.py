@@ -1,0 +1,118 @@
+"""The request that a proxy asks about, told in headers.
+
+Two families of headers tell it, of which a proxy sends one: ``X-Forwarded-Method`` and
+``X-Forwarded-Uri`` (Caddy, Traefik), or ``X-Original-Method`` and ``X-Original-URI``
+(nginx by custom). ``X-Forwarded-Host`` goes with either. A proxy overwrites its own
+family and passes on what a client sent of the other: a request with both is refused.
+
+Source: Caddy, ``forward_auth``; Traefik, "ForwardAuth"; nginx,
+``ngx_http_auth_request_module``.
+"""
+
+from dataclasses import dataclass
+
+from broker.protocols.enforcement.paths import RequestAmbiguous
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+_FAMILIES = (
+    (b"x-forwarded-method", b"x-forwarded-uri"),
+    (b"x-original-method", b"x-original-uri"),
+)
+_HOST = b"x-forwarded-host"
+_FOR = b"x-forwarded-for"
+_PROTO = b"x-forwarded-proto"
+_LENGTH = b"x-original-content-length"
+_TOLD = frozenset({*_FAMILIES[0], *_FAMILIES[1], _HOST, _FOR, _PROTO, _LENGTH, b"host"})
+_OF_THE_SUBREQUEST = frozenset({b"connection", b"content-length", b"transfer-encoding"})
+_OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
+"""With these some frameworks run another method than the request's."""
+
+_METHOD_LENGTH = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardedRequest:
+    """A request as its client sent it; ``headers`` have ``host``, and none of the told.
+
+    ``source_ip`` is empty and ``secure`` None when they were not told;
+    ``content_length`` is -1 then.
+    """
+
+    method: str
+    raw_path: bytes
+    query: bytes
+    headers: Headers
+    source_ip: str
+    secure: bool | None
+    content_length: int
+
+
+def read_forwarded(headers: Headers) -> ForwardedRequest:
+    """The request that the headers of a proxy's subrequest describe.
+
+    Names are in lower case.
+
+    Raises:
+        RequestAmbiguous: something is missing, or told twice or in two ways.
+    """
+    told: dict[bytes, bytes] = {}
+    rest: list[tuple[bytes, bytes]] = []
+    for name, value in headers:
+        if name not in _TOLD:
+            if name not in _OF_THE_SUBREQUEST:
+                rest.append((name, value))
+        elif name in told and name != _FOR:
+            raise RequestAmbiguous(f"{name.decode()} was told twice.")
+        else:
+            told[name] = value
+    method_name, uri_name = _family(told)
+    method = told[method_name].decode("latin-1")
+    if not (method.isascii() and method.isalpha() and len(method) <= _METHOD_LENGTH):
+        raise RequestAmbiguous(f"{method_name.decode()} tells no method.")
+    check_overrides(method, headers)
+    if not told.get(_HOST):
+        raise RequestAmbiguous(f"{_HOST.decode()} was not told.")
+    raw_path, _, query = told[uri_name].partition(b"?")
+    length = told.get(_LENGTH, b"")
+    secure = told.get(_PROTO, b"").lower()
+    return ForwardedRequest(
+        method=method,
+        raw_path=raw_path,
+        query=query,
+        headers=((b"host", told[_HOST]), *rest),
+        source_ip=told.get(_FOR, b"").rpartition(b",")[2].strip().decode("latin-1"),
+        secure=None if not secure else secure == b"https",
+        content_length=_content_length(length),
+    )
+
+
+def check_overrides(method: str, headers: Headers) -> None:
+    """Refuse a request that some services take for one of another method.
+
+    Raises:
+        RequestAmbiguous: a header names another method.
+    """
+    for name, value in headers:
+        if name in _OVERRIDES and value.decode("latin-1").strip() != method:
+            raise RequestAmbiguous(f"{name.decode()} names another method.")
+
+
+def _family(told: dict[bytes, bytes]) -> tuple[bytes, bytes]:
+    sent = [names for names in _FAMILIES if any(name in told for name in names)]
+    if len(sent) > 1:
+        raise RequestAmbiguous(
+            "The request is told in X-Forwarded and in X-Original headers; a proxy"
+            " sends one kind and removes the other."
+        )
+    if not sent or not all(name in told for name in sent[0]):
+        raise RequestAmbiguous("The proxy does not tell the request's method and URI.")
+    return sent[0]
+
+
+def _content_length(text: bytes) -> int:
+    if not text:
+        return -1
+    if not text.isdigit() or len(text) > _METHOD_LENGTH:
+        raise RequestAmbiguous("x-original-content-length is no number.")
+    return int(text)

@@ -1,0 +1,138 @@
+import json
+from typing import Any
+
+import pytest
+
+from broker.protocols.enforcement import (
+    CompiledService,
+    DefinitionRejected,
+    Target,
+    parse_definition,
+)
+
+ACCOUNT = "111122223333"
+ORDERS: dict[str, Any] = {
+    "Scopes": ["orders"],
+    "Region": "eu-west-1",
+    "ResourceTypes": {"order": "order/{id}", "file": "order/{id}/{rest}"},
+    "Actions": {
+        "GetOrder": {"AccessLevel": "Read", "ResourceTypes": ["order"]},
+        "ListOrders": {"AccessLevel": "List"},
+        "GetFile": {"AccessLevel": "Read", "ResourceTypes": ["file", "order"]},
+    },
+    "ConditionKeys": {"orders:Priority": "String", "aws:ResourceTag/*": "String"},
+    "Routes": [
+        {"Methods": ["GET"], "Path": "/orders", "Action": "ListOrders"},
+        {"Methods": ["GET", "HEAD"], "Path": "/orders/{id}", "Action": "GetOrder"},
+        {
+            "Path": "/orders/{id}/files/{rest+}",
+            "Action": "GetFile",
+            "ResourceType": "file",
+        },
+    ],
+}
+ARN = f"arn:aws:orders:eu-west-1:{ACCOUNT}:"
+
+
+def compiled(definition: dict[str, Any] = ORDERS) -> CompiledService:
+    return CompiledService(
+        parse_definition(json.dumps(definition), "orders"),
+        name="orders",
+        account=ACCOUNT,
+        region="us-east-1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "target"),
+    [
+        ("GET", "/orders", Target("orders:ListOrders", "*")),
+        ("GET", "/orders/7", Target("orders:GetOrder", f"{ARN}order/7")),
+        ("HEAD", "/orders/7", Target("orders:GetOrder", f"{ARN}order/7")),
+        ("PUT", "/orders/7", None),
+        ("GET", "/orders/", None),
+        ("GET", "/orders/7/", None),
+        ("GET", "/Orders/7", None),
+        ("GET", "/orders/7/files/", None),
+        (
+            "DELETE",
+            "/orders/7/files/a/{id}",
+            Target("orders:GetFile", f"{ARN}order/7/a/{{id}}"),
+        ),
+        ("GET", "/", None),
+    ],
+)
+def test_routes_map_requests(method: str, path: str, target: Target | None) -> None:
+    assert compiled().find_target(method, path) == target
+
+
+def test_a_service_that_says_nothing_counts_as_execute_api() -> None:
+    service = compiled({})
+    assert service.find_target("GET", "/pets/1") == Target(
+        "execute-api:Invoke",
+        f"arn:aws:execute-api:us-east-1:{ACCOUNT}:orders/$default/GET/pets/1",
+    )
+    assert service.scopes == ("execute-api",)
+    assert compiled().scopes == ("orders",)
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"Unknown": 1}, "Unknown"),
+        ({"Scopes": ["sts"]}, "Scopes"),
+        ({"Scopes": ["Bad Scope"]}, "Scopes.0"),
+        ({"Actions": {"A": {"AccessLevel": "Some"}}}, "Actions.A.AccessLevel"),
+        (
+            {"Actions": {"A": {"AccessLevel": "Read", "ResourceTypes": ["x"]}}},
+            "Actions.A",
+        ),
+        ({"ConditionKeys": {"aws:PrincipalArn": "ARN"}}, "ConditionKeys.aws"),
+        ({"ConditionKeys": {"sts:ExternalId": "String"}}, "ConditionKeys.sts"),
+        ({"ConditionKeys": {"orders:a*": "String"}}, "ConditionKeys.orders"),
+        ({"ResourceTypes": {"order": "arn:aws:iam::1:x"}}, "ResourceTypes.order"),
+        ({"Routes": [{"Path": "/x", "Action": "None"}]}, "Routes.0"),
+        ({"Routes": [{"Path": "x", "Action": "GetOrder"}]}, "Routes.0"),
+        ({"Routes": [{"Path": "/{a+}/b", "Action": "ListOrders"}]}, "Routes.0"),
+        ({"Routes": [{"Path": "/{a}/{a}", "Action": "ListOrders"}]}, "Routes.0"),
+        ({"Routes": [{"Path": "/a{b}", "Action": "ListOrders"}]}, "Routes.0"),
+        ({"Routes": [{"Path": "/x", "Action": "GetOrder"}]}, "Routes.0"),
+        ({"Routes": [{"Path": "/{id}", "Action": "GetFile"}]}, "Routes.0"),
+        (
+            {"Routes": [{"Path": "/x", "Action": "A"}] * 201},
+            "Routes",
+        ),
+        ({"Signature": {"WindowSeconds": 10_000}}, "Signature.WindowSeconds"),
+        ({"Signature": {"Payloads": ["ANYTHING"]}}, "Signature.Payloads.0"),
+    ],
+)
+def test_a_definition_that_cannot_stand_is_refused_with_its_place(
+    change: dict[str, Any], place: str
+) -> None:
+    with pytest.raises(DefinitionRejected) as refused:
+        parse_definition(json.dumps({**ORDERS, **change}), "orders")
+    assert refused.value.place.startswith(place), refused.value
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", "{" + " " * 70_000 + "}"])
+def test_what_is_no_definition_is_refused(text: str) -> None:
+    with pytest.raises(DefinitionRejected):
+        parse_definition(text, "orders")
+
+
+def test_a_service_asks_about_its_own_alone() -> None:
+    service = compiled()
+    assert service.owns_action("orders:getorder")
+    assert not service.owns_action("orders:Other")
+    assert not service.owns_action("iam:GetUser")
+    assert not service.owns_action("orders:")
+    assert service.owns_resource("*")
+    assert service.owns_resource(f"{ARN}order/7")
+    assert not service.owns_resource("arn:aws:orders:eu-west-1:999900001111:order/7")
+    assert not service.owns_resource(f"arn:aws:iam::{ACCOUNT}:role/Admin")
+    assert not service.owns_resource("order/7")
+    assert not service.owns_resource(f"{ARN}{'x' * 2048}")
+    assert service.may_bring("Orders:priority")
+    assert service.may_bring("aws:ResourceTag/team")
+    assert not service.may_bring("aws:PrincipalTag/team")
+    assert not service.may_bring("aws:SourceIp")

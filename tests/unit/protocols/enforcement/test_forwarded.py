@@ -1,0 +1,64 @@
+import pytest
+
+from broker.protocols.enforcement import RequestAmbiguous, read_forwarded
+
+FORWARDED = (
+    (b"host", b"broker:8080"),
+    (b"x-forwarded-method", b"PUT"),
+    (b"x-forwarded-uri", b"/a%20b?x=1&y"),
+    (b"x-forwarded-host", b"api.example"),
+    (b"x-forwarded-for", b"198.51.100.9, 203.0.113.7"),
+    (b"x-forwarded-proto", b"https"),
+    (b"authorization", b"AWS4-HMAC-SHA256 Credential=x"),
+    (b"content-length", b"0"),
+)
+ORIGINAL = (
+    (b"x-original-method", b"GET"),
+    (b"x-original-uri", b"/"),
+    (b"x-forwarded-host", b"api.example"),
+)
+
+
+def test_the_request_is_told() -> None:
+    told = read_forwarded(FORWARDED)
+    assert (told.method, told.raw_path, told.query) == ("PUT", b"/a%20b", b"x=1&y")
+    assert told.headers == (
+        (b"host", b"api.example"),
+        (b"authorization", b"AWS4-HMAC-SHA256 Credential=x"),
+    )
+    assert (told.source_ip, told.secure, told.content_length) == (
+        "203.0.113.7",
+        True,
+        -1,
+    )
+
+
+def test_the_other_family_tells_it_too() -> None:
+    told = read_forwarded((*ORIGINAL, (b"x-original-content-length", b"12")))
+    assert (told.method, told.raw_path) == ("GET", b"/")
+    assert (told.source_ip, told.secure, told.content_length) == ("", None, 12)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        FORWARDED[:2],
+        FORWARDED[:3],
+        (*FORWARDED, (b"x-original-uri", b"/public")),
+        (*FORWARDED, (b"x-original-method", b"GET")),
+        (*ORIGINAL, (b"x-forwarded-uri", b"/public")),
+        (*FORWARDED, (b"x-forwarded-uri", b"/public")),
+        (*FORWARDED, (b"x-forwarded-host", b"other")),
+        (*FORWARDED, (b"x-forwarded-proto", b"http")),
+        (*FORWARDED, (b"x-http-method-override", b"DELETE")),
+        (*ORIGINAL, (b"x-original-content-length", b"-1")),
+        ((b"x-original-method", b"G T"), *ORIGINAL[1:]),
+        (*ORIGINAL[:2], (b"x-forwarded-host", b"")),
+    ],
+)
+def test_what_is_told_twice_or_not_at_all_is_refused(
+    headers: tuple[tuple[bytes, bytes], ...],
+) -> None:
+    with pytest.raises(RequestAmbiguous):
+        read_forwarded(headers)
