@@ -396,6 +396,41 @@ DELETION_TASKS = Table(
     Column("reason", Text, nullable=False),
 )
 
+# Services of the operator's own that ask for decisions, and with what they ask.
+SERVICES = Table(
+    "services",
+    METADATA,
+    Column("service_id", _KEY, primary_key=True),
+    Column("account", _KEY, nullable=False),
+    Column("name", _KEY, nullable=False),
+    Column("definition", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("account", "name", name="services_name"),
+)
+
+SERVICE_TOKENS = Table(
+    "service_tokens",
+    METADATA,
+    Column("account", _KEY, primary_key=True),
+    Column("token_id", _KEY, primary_key=True),
+    Column("service_id", _KEY, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    _json("addresses", "[]"),
+)
+
+RESOURCE_POLICIES = Table(
+    "resource_policies",
+    METADATA,
+    Column("account", _KEY, primary_key=True),
+    Column("arn", _KEY, primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
 # The embedded cache. These tables stay empty when Redis is configured.
 CACHE_ENTRIES = Table(
     "cache_entries",

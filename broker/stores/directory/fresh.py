@@ -4,7 +4,7 @@ Every read goes through ``Freshness``, which knows when an account changed. Each
 kind of entity has one memo key, so that all readers share what one of them loaded.
 """
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Protocol, TypeVar
 
 from broker.model.account import Account, AccountId, find_account_of_key_id
@@ -16,6 +16,7 @@ from broker.model.entities import (
     SamlProvider,
     User,
 )
+from broker.model.registered import RegisteredService, ServiceToken
 from broker.model.revocation import Revocations
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.schema import (
@@ -23,9 +24,12 @@ from broker.stores.schema import (
     ACCOUNTS,
     LOGIN_PROFILES,
     OIDC_PROVIDERS,
+    RESOURCE_POLICIES,
     REVOCATIONS,
     ROLES,
     SAML_PROVIDERS,
+    SERVICE_TOKENS,
+    SERVICES,
     USERS,
 )
 
@@ -145,4 +149,38 @@ class FreshDirectory:
             "revocations",
             lambda: self._directory.revocations(account),
             of=REVOCATIONS.name,
+        )
+
+    async def find_service(
+        self, account: AccountId, name: str
+    ) -> RegisteredService | None:
+        """A registered service by name."""
+        return await self.memo.get(
+            account,
+            ("service", name),
+            lambda: self._directory.find_service(account, name),
+            of=SERVICES.name,
+        )
+
+    async def service_tokens(self, account: AccountId) -> Mapping[bytes, ServiceToken]:
+        """The tokens of the account's services, by their digests.
+
+        All at once: a stranger's guesses cost no query.
+        """
+
+        async def load() -> Mapping[bytes, ServiceToken]:
+            tokens = await self._directory.list_service_tokens(account)
+            return {token.digest: token for token in tokens}
+
+        return await self.memo.get(
+            account, "service-tokens", load, of=SERVICE_TOKENS.name
+        )
+
+    async def resource_policy_arns(self, account: AccountId) -> frozenset[str]:
+        """The resources of the account that have a policy."""
+        return await self.memo.get(
+            account,
+            "resource-policy-arns",
+            lambda: self._directory.resource_policy_arns(account),
+            of=RESOURCE_POLICIES.name,
         )

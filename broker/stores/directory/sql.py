@@ -36,6 +36,7 @@ from broker.stores.directory.policies import PolicyReads, PolicyWrites
 from broker.stores.directory.providers import ProviderReads, ProviderWrites
 from broker.stores.directory.reports import ReportReads, ReportWrites
 from broker.stores.directory.roles import RoleReads, RoleWrites
+from broker.stores.directory.services import ServiceReads, ServiceWrites
 from broker.stores.directory.statements import (
     AnyRow,
     Parameters,
@@ -67,6 +68,7 @@ class SqlDirectory(
     CredentialReads,
     PasskeyReads,
     MachineReads,
+    ServiceReads,
     OverviewReads,
 ):
     """See ``Directory``."""
@@ -149,6 +151,7 @@ class SqlChange(
     CredentialWrites,
     PasskeyWrites,
     MachineWrites,
+    ServiceWrites,
     OverviewReads,
 ):
     """See ``DirectoryChange``."""

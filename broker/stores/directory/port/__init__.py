@@ -55,6 +55,12 @@ from broker.stores.directory.port.providers import (
 from broker.stores.directory.port.reports import ReportChange, ReportReader, UseReader
 from broker.stores.directory.port.revocations import RevocationChange, RevocationReader
 from broker.stores.directory.port.roles import RoleChange, RoleReader
+from broker.stores.directory.port.services import (
+    ResourcePolicyChange,
+    ResourcePolicyReader,
+    ServiceChange,
+    ServiceReader,
+)
 from broker.stores.directory.port.users import (
     LoginProfileChange,
     LoginProfileReader,
@@ -79,6 +85,8 @@ class DirectoryReader(
     UserCredentialReader,
     ServerCertificateReader,
     InstanceProfileReader,
+    ServiceReader,
+    ResourcePolicyReader,
     UseReader,
     ReportReader,
     RevocationReader,
@@ -103,6 +111,8 @@ class DirectoryChange(
     UserCredentialChange,
     ServerCertificateChange,
     InstanceProfileChange,
+    ServiceChange,
+    ResourcePolicyChange,
     ReportChange,
     RevocationChange,
     DirectoryReader,
