@@ -17,6 +17,7 @@ from broker.identities.control_policies import (
     ControlKind,
     control_policies,
 )
+from broker.identities.resource_policies import policy_holders
 from broker.model.account import AccountId
 from broker.model.arn import Arn
 from broker.model.caller import Caller
@@ -35,6 +36,7 @@ from broker.policy import (
 )
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.port import DirectoryReader
+from broker.stores.schema import RESOURCE_POLICIES
 
 _NOTHING = compile_policies(())
 ACCOUNT_SETTING = compile_policies(
@@ -135,7 +137,10 @@ class PolicyLibrary:
         return await self._controls(caller.account, ControlKind.SERVICE)
 
     async def resource_controls(self, account: AccountId) -> tuple[PolicySet, ...]:
-        """What the operator denies every principal to do with the account's roles."""
+        """What the operator denies every principal to do with the account's resources.
+
+        Those are its roles, and what its registered services have.
+        """
         return await self._controls(account, ControlKind.RESOURCE)
 
     async def _controls(
@@ -162,6 +167,37 @@ class PolicyLibrary:
             return _compile([(role.arn, role.trust_policy)], PolicyKind.TRUST)
 
         return await self._fresh.memo.get(role.account, ("trust", role.role_id), load)
+
+    async def resource(self, account: AccountId, arn: str) -> PolicySet | None:
+        """The policies of a registered service's resource and of what it is part of.
+
+        None when there are none.
+        """
+        arns = await self._fresh.resource_policy_arns(account)
+        if not arns:
+            return None
+        found = tuple(one for one in policy_holders(arn) if one in arns)
+        if not found:
+            return None
+
+        async def load() -> PolicySet:
+            policies = [await self._resource_policy(account, one) for one in found]
+            return policies[0] if len(policies) == 1 else join_policies(policies)
+
+        return await self._fresh.memo.get(account, ("resource", found), load)
+
+    async def _resource_policy(self, account: AccountId, arn: str) -> PolicySet:
+        """The policy of one resource, compiled once for all that is below it."""
+
+        async def load() -> PolicySet:
+            policy = await self._directory.find_resource_policy(account, arn)
+            if policy is None:
+                return _NOTHING  # deleted just now
+            return await _ready(arn, policy.document, PolicyKind.RESOURCE)
+
+        return await self._fresh.memo.get(
+            account, ("resource-policy", arn), load, of=RESOURCE_POLICIES.name
+        )
 
     async def _issuer(self, session: Session) -> PolicySet:
         if session.principal_id == session.account:

@@ -18,6 +18,7 @@ from broker.policy import (
     Decision,
     Explanation,
     PolicySet,
+    PolicyType,
     TooMuchWork,
     authorize,
     authorize_trust,
@@ -29,11 +30,15 @@ _UNSIGNED = frozenset({PrincipalType.SAML, PrincipalType.WEB_IDENTITY})
 
 @struct
 class Judgement:
-    """One need decided, with everything that the decision rests on."""
+    """One need decided, with everything that the decision rests on.
+
+    ``resource_type`` is what kind of policy ``applicable.resource`` is.
+    """
 
     request: AccessRequest
     applicable: Applicable
     decision: Decision
+    resource_type: PolicyType
 
     def explain(self) -> Explanation:
         """Why, in words; computed when read."""
@@ -137,7 +142,14 @@ class Guard:
             decision = judge(request, applicable)
         except TooMuchWork as error:
             raise AccessDenied(detail=str(error)) from error
-        return Judgement(request=request, applicable=applicable, decision=decision)
+        return Judgement(
+            request=request,
+            applicable=applicable,
+            decision=decision,
+            resource_type=(
+                PolicyType.RESOURCE if need.trust is None else PolicyType.TRUST
+            ),
+        )
 
     async def _applicable(self, caller: Caller, need: Need) -> Applicable:
         resource = None
@@ -146,6 +158,9 @@ class Guard:
             resource = ACCOUNT_SETTING
         if need.trust is not None and need.trust.role is not None:
             resource = await self._library.trust(need.trust.role)
+            resource_controls = await self._library.resource_controls(need.account)
+        elif need.has_policy:
+            resource = await self._library.resource(need.account, need.resource)
             resource_controls = await self._library.resource_controls(need.account)
         if caller.principal.type in _UNSIGNED:
             # An unsigned caller has no policies; only the role's trust policy counts.

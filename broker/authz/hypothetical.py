@@ -33,6 +33,9 @@ _PROVIDERS = {
     "saml-provider": PrincipalType.SAML,
     "oidc-provider": PrincipalType.WEB_IDENTITY,
 }
+_WITHOUT_POLICIES = ("iam:", "sts:")
+"""Actions on what has no policy of its own, a role's trust policy aside."""
+
 _NETWORK = ("aws:sourceip", "aws:securetransport")
 """Absent, since no request was sent."""
 
@@ -184,13 +187,15 @@ class Hypotheses:
                     context.update(tag_context("iam:resourcetag", entity.tags))
                     role = entity if isinstance(entity, Role) else None
         context.update(asked.context)
-        takes_role = asked.action.lower() in _ROLE_ACTIONS
+        action = asked.action.lower()
+        takes_role = action in _ROLE_ACTIONS
         return Need(
             action=asked.action,
             resource=asked.resource,
             account=owner,
             context=context,
             trust=Trust(role=role) if takes_role else None,
+            has_policy=not action.startswith(_WITHOUT_POLICIES),
         )
 
 

@@ -25,7 +25,8 @@ class Need:
     ``context`` has lower-case key names; a key that is absent is absent. ``account``
     is the account that owns the resource. ``trust`` is set for the permissions that
     a role's trust policy decides. ``granted`` is set for what an account setting
-    permits to all users; a Deny still counts. ``shown`` is what a refusal shows instead
+    permits to all users; a Deny still counts. ``has_policy`` is set for resources of
+    registered services, which may have policies of their own. ``shown`` is what a refusal shows instead
     of the ARN.
     """
 
@@ -35,4 +36,5 @@ class Need:
     context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     trust: Trust | None = None
     granted: bool = False
+    has_policy: bool = False
     shown: str | None = None

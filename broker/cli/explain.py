@@ -285,7 +285,7 @@ def _layers(judged: Judgement) -> Iterator[tuple[PolicyType, PolicySet]]:
     layers = (
         (PolicyType.SERVICE_CONTROL, policies.service_controls),
         (PolicyType.RESOURCE_CONTROL, policies.resource_controls),
-        (PolicyType.TRUST, (policies.resource,)),
+        (judged.resource_type, (policies.resource,)),
         (PolicyType.IDENTITY, (policies.identity,)),
         (PolicyType.BOUNDARY, (policies.boundary,)),
         (PolicyType.SESSION, policies.session),

@@ -34,6 +34,10 @@ class Quota(StrEnum):
     SERVICE_CREDENTIALS = "ContextSpecificCredentialsPerUserPerContext"
     SERVER_CERTIFICATES = "ServerCertificatesPerAccount"
     INSTANCE_PROFILES = "InstanceProfilesPerAccount"
+    SERVICES = "ServicesPerAccount"
+    SERVICE_TOKENS = "TokensPerService"
+    RESOURCE_POLICIES = "ResourcePoliciesPerAccount"
+    RESOURCE_POLICY_SIZE = "ResourcePolicySize"
     POLICY_SIZE = "PolicySize"
     TRUST_POLICY_SIZE = "ACLSizePerRole"
     ROLE_INLINE_SIZE = "RoleInlinePolicySize"
@@ -62,6 +66,10 @@ DEFAULTS: Mapping[str, int] = {
     Quota.SERVICE_CREDENTIALS: 2,
     Quota.SERVER_CERTIFICATES: 20,
     Quota.INSTANCE_PROFILES: 1000,
+    Quota.SERVICES: 100,
+    Quota.SERVICE_TOKENS: 10,
+    Quota.RESOURCE_POLICIES: 10_000,
+    Quota.RESOURCE_POLICY_SIZE: 20_480,
     Quota.POLICY_SIZE: 6144,
     Quota.TRUST_POLICY_SIZE: 2048,
     Quota.ROLE_INLINE_SIZE: 10_240,

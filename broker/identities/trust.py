@@ -30,7 +30,7 @@ _ELEMENTS = ("Principal", "NotPrincipal")
 
 
 class UnknownPrincipal(MalformedPolicyDocument):
-    """A trust policy names a principal that does not exist."""
+    """A policy names a principal that does not exist."""
 
     def __init__(self, principal: str) -> None:
         super().__init__(f'Invalid principal in policy: "AWS":"{principal}"')
@@ -51,10 +51,20 @@ async def stored_trust_policy(
     # Check the size first: only a document that is too large takes long to parse.
     require_within(account, Quota.TRUST_POLICY_SIZE, policy_size(text))
     checked_document(text, PolicyKind.TRUST)
+    return await pin_principals(directory, account.account_id, text)
 
+
+async def pin_principals(
+    directory: PrincipalReader, account: AccountId, text: str
+) -> str:
+    """An accepted document with unique ids for the users and roles that it names.
+
+    Raises:
+        UnknownPrincipal: it names a principal that does not exist.
+    """
     pinned: dict[str, str] = {}
     for principal in aws_principals(text):
-        found = await _find_pinned(directory, account.account_id, principal)
+        found = await _find_pinned(directory, account, principal)
         if found is None:
             raise UnknownPrincipal(principal)
         pinned[principal] = found

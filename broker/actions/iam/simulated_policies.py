@@ -11,6 +11,7 @@ from broker.identities.control_policies import ControlKind, control_policies
 from broker.identities.managed_policies import find_managed_policy
 from broker.identities.names import parse_policy_arn
 from broker.identities.owners import Owner, kind_of, owner_id
+from broker.identities.resource_policies import policy_holders
 from broker.model.entities import Group, User
 from broker.policy import (
     PolicyDocument,
@@ -67,9 +68,12 @@ class Sources:
 
     def compile(self) -> PolicySet:
         """All of them, ready to decide."""
+        return self.compile_some(range(len(self.listed)))
+
+    def compile_some(self, numbers: Iterable[int]) -> PolicySet:
+        """Those at these places in the list."""
         return compile_policies(
-            (self._label(number), source.document)
-            for number, source in enumerate(self.listed)
+            (self._label(number), self.listed[number].document) for number in numbers
         )
 
     def find_statement(self, ref: StatementRef) -> dict[str, Any] | None:
@@ -92,6 +96,44 @@ class Sources:
     def _label(self, number: int) -> str:
         kind = self.listed[number].source_type
         return f"{kind} {number}"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPolicies:
+    """Policies that resources have, and which of them hold for each resource."""
+
+    sources: Sources = field(default_factory=Sources)
+    numbers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def by_resource(self) -> dict[str, PolicySet]:
+        """The policies of each resource that has any, ready to decide."""
+        return {
+            resource: self.sources.compile_some(numbers)
+            for resource, numbers in self.numbers.items()
+        }
+
+
+async def held_policies(call: Call, resources: Iterable[str]) -> HeldPolicies:
+    """The stored policies of registered services' resources, of the caller's account."""
+    arns = await call.directory.resource_policy_arns(call.account)
+    listed: dict[str, int] = {}
+    sources = Sources()
+    numbers: dict[str, tuple[int, ...]] = {}
+    for resource in resources if arns else ():
+        holders = [one for one in policy_holders(resource) if one in arns]
+        for arn in holders:
+            policy = await call.directory.find_resource_policy(call.account, arn)
+            if arn not in listed and policy is not None:
+                listed[arn] = len(sources.listed)
+                sources.listed.append(
+                    read_policy(
+                        policy.document, PolicyKind.RESOURCE, arn, RESOURCE_POLICY
+                    )
+                )
+        found = tuple(listed[arn] for arn in holders if arn in listed)
+        if found:
+            numbers[resource] = found
+    return HeldPolicies(sources, numbers)
 
 
 def read_policies(

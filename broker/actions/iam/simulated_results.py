@@ -42,7 +42,12 @@ _DETAILS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """Everything that stays the same while actions and resources change."""
+    """Everything that stays the same while actions and resources change.
+
+    ``held`` are the policies that resources of registered services have, and
+    ``held_by`` which of them hold for each resource; they do not count beside a
+    ``resource_policy`` of the request.
+    """
 
     identity: Sources
     boundary: Sources
@@ -52,6 +57,8 @@ class Setting:
     resource_policy: Sources = field(default_factory=Sources)
     resource_owner: str | None = None
     controls: tuple[PolicySet, ...] = ()
+    held: Sources = field(default_factory=Sources)
+    held_by: Mapping[str, PolicySet] = field(default_factory=dict)
     explains: bool = False
     """Whether answers say why, which the API's model has no member for."""
 
@@ -90,7 +97,7 @@ class Setting:
         ).sentence()
 
     def _named(self, ref: StatementRef) -> StatementRef:
-        for sources in (self.identity, self.boundary, self.resource_policy):
+        for sources in (self.identity, self.boundary, self.resource_policy, self.held):
             name = sources.find_name(ref.policy)
             if name is not None:
                 return replace(ref, policy=name)
@@ -104,6 +111,7 @@ class Setting:
         """Where statements stand in the policies that answers show."""
         found = (
             self.resource_policy.find_statement(ref)
+            or self.held.find_statement(ref)
             or self.identity.find_statement(ref)
             for ref in refs
         )

@@ -19,10 +19,12 @@ from broker.actions.iam.policy_exclusions import Exclusions
 from broker.actions.iam.simulated_policies import (
     BOUNDARY_POLICY,
     RESOURCE_POLICY,
+    HeldPolicies,
     Source,
     Sources,
     boundary_policies,
     check_size,
+    held_policies,
     owned_policies,
     read_levels,
     read_policies,
@@ -104,6 +106,11 @@ async def _simulate_principal(given: Given, call: Call) -> Answer:
         identity=await owned_policies(call, owner, exclusions),
         boundary=await boundary_policies(call, owner, exclusions),
         controls=await service_controls(call, exclusions),
+        held=(
+            await held_policies(call, read_resources(given))
+            if "ResourcePolicy" not in given
+            else HeldPolicies()
+        ),
     )
     return await offload(
         lambda: _answer(given, _setting(given, caller, call.request.door, stored))
@@ -139,6 +146,7 @@ class _Stored:
     identity: list[Source] = field(default_factory=list)
     boundary: list[Source] = field(default_factory=list)
     controls: tuple[PolicySet, ...] = ()
+    held: HeldPolicies = field(default_factory=HeldPolicies)
 
 
 def _setting(
@@ -177,6 +185,8 @@ def _setting(
         resource_policy=resource_policy,
         resource_owner=read_owner(given),
         controls=(*stored.controls, *levels),
+        held=stored.held.sources,
+        held_by=stored.held.by_resource(),
         explains=door is Door.CONSOLE,
     )
 
@@ -226,6 +236,8 @@ def _decide(
 ) -> SimulatedDecision:
     owner = setting.owner_of(resource)
     applicable = replace(applicable, resource_account=owner)
+    if resource in setting.held_by:
+        applicable = replace(applicable, resource=setting.held_by[resource])
     trust = (
         action.lower().startswith("sts:assumerole") and applicable.resource is not None
     )
