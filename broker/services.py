@@ -7,11 +7,13 @@ end what it opened at its start, in reverse order.
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import get_args
 
 from broker.actions.action import Proof
+from broker.actions.decisions import MANAGEMENT
 from broker.actions.iam import iam_actions
 from broker.actions.iam.outbound_federation import outbound_federation_actions
-from broker.actions.models import load_service
+from broker.actions.models import ServiceName, load_service
 from broker.actions.registry import Registry
 from broker.actions.signin import signin_actions
 from broker.actions.signin.command_line import command_line_actions
@@ -204,6 +206,7 @@ def _build(
             ),
             *iam_actions(vault, rules.names, attempts),
             *outbound_federation_actions(vault, settings.public_origin),
+            *MANAGEMENT,
             *command_line_actions(
                 fresh, issuer, CommandLineGrants(stores.cache, vault)
             ),
@@ -227,7 +230,7 @@ def _build(
                 find_relying_party(settings.public_origin),
             ).actions(),
         ],
-        services=[load_service(name) for name in ("sts", "iam")],
+        services=[load_service(name) for name in get_args(ServiceName)],
     )
     endpoints = Endpoints(settings.public_host, settings.home_region, regions)
     nominees = Nominees(fresh, stores.directory, clock)

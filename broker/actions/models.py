@@ -1,5 +1,8 @@
 """The service models, read from botocore's data without botocore's session.
 
+The broker's own service has one of the same form, in ``own_models``: a client of AWS's
+makes a client of it with ``AWS_DATA_PATH`` set to that folder.
+
 Documentation strings are dropped: they take most of the memory and are not used at run
 time. How a service words its refusals is not in its model, so it is defined here.
 """
@@ -13,7 +16,7 @@ from broker.protocols.json_api import RestService, TargetService
 from broker.protocols.query import Service, Wording
 from broker.protocols.shapes.model import ServiceModel
 
-ServiceName = Literal["sts", "iam"]
+ServiceName = Literal["sts", "iam", "broker"]
 """Services that speak Query."""
 
 RestName = Literal["sso", "sso-oidc"]
@@ -25,6 +28,7 @@ TargetName = Literal["cloudtrail"]
 _VERSIONS: dict[ServiceName | RestName | TargetName, str] = {
     "sts": "2011-06-15",
     "iam": "2010-05-08",
+    "broker": "2026-11-27",
     "sso": "2019-06-10",
     "sso-oidc": "2019-06-10",
     "cloudtrail": "2013-11-01",
@@ -33,6 +37,7 @@ _VERSIONS: dict[ServiceName | RestName | TargetName, str] = {
 _ACTION_PREFIXES: dict[RestName, str] = {"sso": "sso", "sso-oidc": "sso-oauth"}
 """What the services of rest-json are called in actions."""
 
+_MODEL = "service-2.json"
 _NAME = "It must contain only alphanumeric characters and/or the following: +=,.@_-"
 _PATH = (
     "It must begin and end with / and contain only alphanumeric characters and/or /"
@@ -46,6 +51,7 @@ _DOCUMENT = "It must contain only printable ASCII characters."
 
 _WORDINGS: dict[ServiceName, Wording] = {
     "sts": Wording(),
+    "broker": Wording(),
     # Recorded in 2026: IAM quotes no values, and words some constraints differently.
     "iam": Wording(
         shows_values=False,
@@ -93,9 +99,12 @@ def load_target_service(name: TargetName) -> TargetService:
 
 
 def load_service_model(name: ServiceName | RestName | TargetName) -> ServiceModel:
-    """The model of a service, as botocore's pinned release has it."""
+    """The model of a service, as botocore's pinned release has it, or our own."""
+    if name == "broker":
+        folder = files("broker") / "actions" / "own_models" / name / _VERSIONS[name]
+        return cast("ServiceModel", json.loads((folder / _MODEL).read_bytes()))
     folder = files("botocore") / "data" / name / _VERSIONS[name]
-    packed = (folder / "service-2.json.gz").read_bytes()
+    packed = (folder / f"{_MODEL}.gz").read_bytes()
     model = json.loads(gzip.decompress(packed))
     for part in (*model["operations"].values(), *model["shapes"].values()):
         part.pop("documentation", None)

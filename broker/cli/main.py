@@ -43,6 +43,11 @@ COMMANDS = {
     ),
     "sessions": CommandPlace("broker.cli.sessions", "app", "Live sessions."),
     "providers": CommandPlace("broker.cli.providers", "app", "Identity providers."),
+    "services": CommandPlace(
+        "broker.cli.registered_services",
+        "app",
+        "Services that ask the broker for decisions.",
+    ),
     "keys": CommandPlace("broker.cli.keys", "app", "Sealing keys."),
     "mfa": CommandPlace("broker.cli.mfa", "app", "MFA devices."),
     "doctor": CommandPlace(

@@ -23,7 +23,7 @@ SERVED = (
     "This endpoint is a federation broker. It serves AWS STS (2011-06-15),"
     " IAM (2010-05-08) and sign-in, and no other service."
 )
-_OURS = frozenset({"", "sts", "iam", "signin"})
+_OURS = frozenset({"", "sts", "iam", "signin", "broker"})
 _XML_SERVICES = frozenset({"cloudfront", "route53"})
 _UNNAMED = "another service"
 _FORM = b"application/x-www-form-urlencoded"

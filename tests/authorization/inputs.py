@@ -31,6 +31,7 @@ VALUES: Mapping[str, Any] = {
     "AccessKeyId": "AKIAIOSFODNN7EXAMPLE",
     "Arn": f"{BASE}:user/target",
     "AssumeRolePolicyDocument": _DOCUMENT,
+    "Definition": "{}",
     "EntityArn": f"{BASE}:delegation-request/example",
     "GroupName": "target",
     "Marker": None,
@@ -45,18 +46,21 @@ VALUES: Mapping[str, Any] = {
     "PolicySourceArn": f"{BASE}:user/target",
     "PrincipalArn": SAML,
     "ProviderArn": SAML,
+    "ResourceArn": f"arn:aws:orders:us-east-1:{ACCOUNT}:order/1",
     "RoleArn": TARGET_ROLE,
     "RoleName": "Target",
     "RoleSessionName": "session",
     "SAMLMetadataDocument": metadata_xml(),
     "SAMLProviderArn": SAML,
     "SerialNumber": f"{BASE}:mfa/device",
+    "ServiceName": "orders",
     "AccessKeyIds": ["ASIAIOSFODNN7EXAMPLE"],
     "EndMarks": [{"Mark": "oidc-logout/x", "Until": 0.0}],
     "Marks": ["console-end/x"],
     "ExpiresAt": 0,
     "SigningAlgorithm": "RS256",
     "Tags": TAGS,
+    "TokenId": "ASVTEXAMPLEEXAMPLE",
     "TagKeys": ["team"],
     "Url": "https://issuer.example",
     "TargetPrincipal": OTHER,
@@ -81,7 +85,7 @@ OPTIONAL = frozenset(
 
 def make_input(service: str, operation: str) -> dict[str, Any]:
     """A valid input of an operation; whatever is asked for, without a model."""
-    if service not in {"sts", "iam"}:
+    if service not in {"sts", "iam", "broker"}:
         return _Anything()
     model = _model(service)
     if operation not in model["operations"]:

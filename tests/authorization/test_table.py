@@ -40,7 +40,7 @@ GATHERING = {
 
 MODELLED = {
     f"{service}:{operation}"
-    for service in ("sts", "iam")
+    for service in ("sts", "iam", "broker")
     for operation in load_service_model(service)["operations"]
 }
 """The pinned service models have operations that the catalogue does not have yet."""

@@ -8,9 +8,11 @@ from broker.identities.template.kind import EntityKind
 from broker.identities.template.managed_policies import MANAGED_POLICIES
 from broker.identities.template.mfa_devices import VIRTUAL_MFA_DEVICES
 from broker.identities.template.oidc_providers import OIDC_PROVIDERS
+from broker.identities.template.resource_policies import RESOURCE_POLICIES
 from broker.identities.template.roles import ROLES
 from broker.identities.template.saml_providers import SAML_PROVIDERS
 from broker.identities.template.server_certificates import SERVER_CERTIFICATES
+from broker.identities.template.services import SERVICES
 from broker.identities.template.users import USERS
 
 KINDS: tuple[EntityKind[Any], ...] = (
@@ -23,4 +25,6 @@ KINDS: tuple[EntityKind[Any], ...] = (
     INSTANCE_PROFILES,
     SERVER_CERTIFICATES,
     VIRTUAL_MFA_DEVICES,
+    SERVICES,
+    RESOURCE_POLICIES,
 )

@@ -1,0 +1,88 @@
+"""Policies of the resources of registered services."""
+
+from typing import cast
+
+from broker.actions.action import Call
+from broker.actions.decisions.declare import (
+    change,
+    everything,
+    named_resource,
+    read,
+)
+from broker.actions.iam.paging import (
+    page_request,
+    stored_page,
+    truncation,
+    with_own_markers,
+)
+from broker.actions.types import broker as types
+from broker.identities import resource_policies as policies
+from broker.identities.accounts import require_account
+from broker.identities.trust import shown_trust_policies
+from broker.model.registered import ResourcePolicy
+from broker.model.request import Given
+
+
+async def _put(given: types.PutResourcePolicyRequest, call: Call) -> dict[str, object]:
+    await policies.put_resource_policy(
+        call.change,
+        await require_account(call.change, call.account),
+        given["ResourceArn"],
+        given["PolicyDocument"],
+        call.now,
+    )
+    return {}
+
+
+async def _get(
+    given: types.GetResourcePolicyRequest, call: Call
+) -> types.GetResourcePolicyResponse:
+    policy = await _require(given["ResourceArn"], call)
+    (shown,) = await shown_trust_policies(call.directory, [policy.document])
+    return {"ResourcePolicy": {**_entry(policy), "PolicyDocument": shown}}
+
+
+async def _list(
+    given: types.ListResourcePoliciesRequest, call: Call
+) -> types.ListResourcePoliciesResponse:
+    page = await stored_page(
+        call.directory.list_resource_policies(
+            call.account, page_request(cast("Given", given))
+        )
+    )
+    return {
+        "ResourcePolicies": [_entry(policy) for policy in page.items],
+        **truncation(page),
+    }
+
+
+async def _delete(
+    given: types.DeleteResourcePolicyRequest, call: Call
+) -> dict[str, object]:
+    policy = await _require(given["ResourceArn"], call)
+    await call.change.delete_resource_policy(policy)
+    return {}
+
+
+async def _require(arn: str, call: Call) -> ResourcePolicy:
+    return await policies.require_resource_policy(call.directory, call.account, arn)
+
+
+def _entry(policy: ResourcePolicy) -> types.ResourcePolicy:
+    return {
+        "ResourceArn": policy.arn,
+        "CreateDate": policy.created_at,
+        "UpdateDate": policy.updated_at,
+    }
+
+
+RESOURCE_POLICIES = (
+    change("PutResourcePolicy", _put, named_resource),
+    read("GetResourcePolicy", _get, named_resource),
+    read(
+        "ListResourcePolicies",
+        with_own_markers("ListResourcePolicies", _list),
+        everything,
+    ),
+    change("DeleteResourcePolicy", _delete, named_resource),
+)

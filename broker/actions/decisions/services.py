@@ -1,0 +1,104 @@
+"""Registered services and their tokens."""
+
+from broker.actions.action import Call
+from broker.actions.decisions.declare import (
+    change,
+    everything,
+    named_service,
+    read,
+)
+from broker.actions.types import broker as types
+from broker.identities import registered_services as services
+from broker.identities.accounts import require_account
+from broker.model.registered import RegisteredService, ServiceToken
+
+
+async def _put(given: types.PutServiceRequest, call: Call) -> types.PutServiceResponse:
+    service = await services.put_service(
+        call.change,
+        await require_account(call.change, call.account),
+        given["ServiceName"],
+        given["Definition"],
+        call.now,
+    )
+    return {"Service": _view(service)}
+
+
+async def _get(given: types.GetServiceRequest, call: Call) -> types.GetServiceResponse:
+    return {"Service": _view(await _require(given["ServiceName"], call))}
+
+
+async def _list(
+    _given: types.ListServicesRequest, call: Call
+) -> types.ListServicesResponse:
+    found = await call.directory.list_services(call.account)
+    return {"Services": [_view(service) for service in found]}
+
+
+async def _delete(given: types.DeleteServiceRequest, call: Call) -> dict[str, object]:
+    await call.change.delete_service(await _require(given["ServiceName"], call))
+    return {}
+
+
+async def _create_token(
+    given: types.CreateServiceTokenRequest, call: Call
+) -> types.CreateServiceTokenResponse:
+    token, secret = await services.create_token(
+        call.change,
+        await require_account(call.change, call.account),
+        await _require(given["ServiceName"], call),
+        days=given.get("Days", services.TOKEN_DAYS),
+        addresses=given.get("Addresses", ()),
+        now=call.now,
+    )
+    return {"ServiceToken": _token_view(token), "Token": secret.reveal()}
+
+
+async def _list_tokens(
+    given: types.ListServiceTokensRequest, call: Call
+) -> types.ListServiceTokensResponse:
+    service = await _require(given["ServiceName"], call)
+    found = await services.tokens_of(call.directory, service)
+    return {"ServiceTokens": [_token_view(token) for token in found]}
+
+
+async def _delete_token(
+    given: types.DeleteServiceTokenRequest, call: Call
+) -> dict[str, object]:
+    service = await _require(given["ServiceName"], call)
+    await services.delete_token(call.change, service, given["TokenId"])
+    return {}
+
+
+async def _require(name: str, call: Call) -> RegisteredService:
+    return await services.require_service(call.directory, call.account, name)
+
+
+def _view(service: RegisteredService) -> types.Service:
+    return {
+        "Name": service.name,
+        "Arn": service.arn,
+        "Definition": service.definition,
+        "CreateDate": service.created_at,
+        "UpdateDate": service.updated_at,
+    }
+
+
+def _token_view(token: ServiceToken) -> types.ServiceToken:
+    return {
+        "TokenId": token.token_id,
+        "CreateDate": token.created_at,
+        "ExpirationDate": token.expires_at,
+        "Addresses": list(token.addresses),
+    }
+
+
+SERVICES = (
+    change("PutService", _put, named_service),
+    read("GetService", _get, named_service),
+    read("ListServices", _list, everything),
+    change("DeleteService", _delete, named_service),
+    change("CreateServiceToken", _create_token, named_service),
+    read("ListServiceTokens", _list_tokens, named_service),
+    change("DeleteServiceToken", _delete_token, named_service),
+)

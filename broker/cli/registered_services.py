@@ -1,0 +1,204 @@
+"""``broker services``: registered services, their definitions and tokens."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from broker.cli.operator import (
+    operator_entry,
+    read_account_id,
+    require_known,
+    with_services,
+)
+from broker.cli.terminal import say, say_json, say_table
+from broker.errors import NoSuchEntity
+from broker.identities import registered_services as rules
+from broker.identities.template.errors import TemplateError
+from broker.identities.template.yaml_text import load_yaml
+from broker.model.account import AccountId
+from broker.model.registered import RegisteredService
+from broker.services import Services
+from broker.stores.directory.port import DirectoryChange
+from broker.stores.directory.port.services import ServiceReader
+
+app = typer.Typer(
+    help="Services that ask the broker for decisions.", no_args_is_help=True
+)
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The service.")]
+AccountOption = Annotated[
+    str, typer.Option("--account", parser=read_account_id, help="The account number.")
+]
+_HEADINGS = ("Service", "Counts as", "Tokens")
+_MAX_CHARACTERS = 200_000
+
+
+@app.command("list")
+def list_services(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object per line.")
+    ] = False,
+) -> None:
+    """List the services of all accounts."""
+
+    async def work(services: Services) -> list[dict[str, Any]]:
+        directory = services.stores.directory
+        found = []
+        for account in await directory.list_accounts():
+            for one in await directory.list_services(account.account_id):
+                tokens = await rules.tokens_of(directory, one)
+                found.append(_described(one) | {"Tokens": len(tokens)})
+        return found
+
+    found = with_services(work)
+    if as_json:
+        for one in found:
+            say_json(one)
+        return
+    rows = [
+        (
+            one["Arn"],
+            one["ServiceName"] if one["Definition"].get("Actions") else "execute-api",
+            str(one["Tokens"]),
+        )
+        for one in found
+    ]
+    say_table(_HEADINGS, rows)
+
+
+@app.command()
+def show(name: NameArgument, account: AccountOption) -> None:
+    """Print a service's definition and its tokens, without the secrets."""
+
+    async def work(services: Services) -> dict[str, Any]:
+        directory = services.stores.directory
+        service = await _require(directory, AccountId(account), name)
+        tokens = [
+            {
+                "TokenId": token.token_id,
+                "Expires": token.expires_at.isoformat(),
+                "Addresses": list(token.addresses),
+            }
+            for token in await rules.tokens_of(directory, service)
+        ]
+        return _described(service) | {"Tokens": tokens}
+
+    say_json(with_services(work), indent=2)
+
+
+@app.command("set")
+def set_definition(
+    name: NameArgument,
+    account: AccountOption,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="The definition, YAML or JSON. Default: an empty one."),
+    ] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Remove the service and its tokens.")
+    ] = False,
+) -> None:
+    """Register a service or change its definition."""
+    if delete and file is not None:
+        raise typer.BadParameter("pass either FILE or --delete")
+    text = "{}" if file is None else _read(file)
+
+    async def work(services: Services) -> str:
+        owner = AccountId(account)
+        known = await require_known(services.stores.directory, owner)
+        async with services.stores.directory.change(owner) as change:
+            if delete:
+                service = await _require(change, owner, name)
+                await change.delete_service(service)
+                await _record(change, "DeleteService", service)
+                return f"{service.arn} is deleted."
+            now = services.clock.now().replace(microsecond=0)
+            service = await rules.put_service(change, known, name, text, now)
+            await _record(change, "PutService", service, Definition=service.definition)
+        return service.arn
+
+    say(with_services(work))
+
+
+@app.command()
+def token(
+    name: NameArgument,
+    account: AccountOption,
+    days: Annotated[int, typer.Option(help="How long it lives.")] = rules.TOKEN_DAYS,
+    address: Annotated[
+        list[str] | None,
+        typer.Option(help="Where it may be used from, such as 10.0.0.0/8; repeatable."),
+    ] = None,
+    revoke: Annotated[
+        str, typer.Option(metavar="TOKEN_ID", help="Revoke this one instead.")
+    ] = "",
+) -> None:
+    """Make a token with which a service asks, and print it once."""
+
+    async def work(services: Services) -> dict[str, Any]:
+        owner = AccountId(account)
+        known = await require_known(services.stores.directory, owner)
+        async with services.stores.directory.change(owner) as change:
+            service = await _require(change, owner, name)
+            if revoke:
+                await rules.delete_token(change, service, revoke)
+                await _record(change, "DeleteServiceToken", service, TokenId=revoke)
+                return {"Revoked": revoke}
+            made, secret = await rules.create_token(
+                change,
+                known,
+                service,
+                days=days,
+                addresses=address or (),
+                now=services.clock.now().replace(microsecond=0),
+            )
+            await _record(
+                change,
+                "CreateServiceToken",
+                service,
+                TokenId=made.token_id,
+                Days=days,
+                Addresses=list(made.addresses),
+            )
+        return {
+            "TokenId": made.token_id,
+            "Token": secret.reveal(),
+            "Expires": made.expires_at.isoformat(),
+        }
+
+    say_json(with_services(work))
+
+
+async def _require(
+    directory: ServiceReader, account: AccountId, name: str
+) -> RegisteredService:
+    service = await directory.find_service(account, name)
+    if service is None:
+        raise NoSuchEntity(f"The account {account} has no service {name}.")
+    return service
+
+
+async def _record(
+    change: DirectoryChange, action: str, service: RegisteredService, **shown: object
+) -> None:
+    entry = operator_entry(action, service.account, ServiceName=service.name, **shown)
+    entry.resources = (service.arn,)
+    await change.record(entry.complete())
+
+
+def _described(service: RegisteredService) -> dict[str, Any]:
+    return {
+        "Arn": service.arn,
+        "ServiceName": service.name,
+        "Definition": json.loads(service.definition),
+    }
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open(encoding="utf-8") as stream:
+            return json.dumps(load_yaml(stream.read(_MAX_CHARACTERS)))
+    except (OSError, UnicodeDecodeError, TemplateError) as error:
+        raise typer.BadParameter(f"{file}: {error}") from error

@@ -1,0 +1,195 @@
+"""Registered services and their tokens: the rules."""
+
+import base64
+import hashlib
+import ipaddress
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from broker.entropy import new_unique_id, random_bytes
+from broker.errors import InvalidInput, NoSuchEntity, ValidationError
+from broker.identities.limits import Quota, require_within
+from broker.model.account import Account, AccountId, parse_account_id
+from broker.model.registered import RegisteredService, ServiceToken
+from broker.model.secret import Secret
+from broker.protocols.enforcement import (
+    RESERVED,
+    DefinitionRejected,
+    parse_definition,
+)
+from broker.stores.directory.port.services import ServiceChange, ServiceReader
+
+TOKEN_DAYS = 90
+TOKEN_DAYS_MAX = 366
+ADDRESSES_MAX = 20
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_PREFIX = "bst"
+_SECRET_BYTES = 32
+
+
+def check_service_name(name: str) -> str:
+    """The name of a service, which is also the prefix of its actions.
+
+    Raises:
+        InvalidInput: it cannot be one.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{name[:80]} cannot be a service's name: use 1 to 63 lower-case letters,"
+            " digits and hyphens, beginning with a letter."
+        )
+    if name in RESERVED:
+        raise InvalidInput(f"The broker itself answers for {name}.")
+    return name
+
+
+def normal_definition(text: str, name: str) -> str:
+    """A definition in the form in which it is stored: what is not said is left out.
+
+    Raises:
+        InvalidInput: it cannot stand.
+    """
+    try:
+        definition = parse_definition(text, check_service_name(name))
+    except DefinitionRejected as error:
+        raise InvalidInput(f"The definition of {name} is refused: {error}.") from error
+    stored = definition.model_dump(by_alias=True, exclude_unset=True, mode="json")
+    return json.dumps(stored, ensure_ascii=False, separators=(",", ":"))
+
+
+async def require_service(
+    directory: ServiceReader, account: AccountId, name: str
+) -> RegisteredService:
+    """A service by name.
+
+    Raises:
+        NoSuchEntity: there is none.
+    """
+    service = await directory.find_service(account, name)
+    if service is None:
+        raise NoSuchEntity(f"The service with name {name} cannot be found.")
+    return service
+
+
+async def put_service(
+    change: ServiceChange, account: Account, name: str, text: str, now: datetime
+) -> RegisteredService:
+    """Register a service, or give it another definition.
+
+    Raises:
+        InvalidInput: name or definition cannot stand.
+        LimitExceeded: the account has as many services as it may have.
+    """
+    definition = normal_definition(text, name)
+    before = await change.find_service(account.account_id, name)
+    if before is not None:
+        after = replace(before, definition=definition, updated_at=now)
+        await change.update_service(after)
+        return after
+    count = await change.count(account.account_id, "services")
+    require_within(account, Quota.SERVICES, count + 1)
+    service = RegisteredService(
+        account=account.account_id,
+        service_id=new_unique_id("ASVC"),
+        name=name,
+        definition=definition,
+        created_at=now,
+        updated_at=now,
+    )
+    await change.insert_service(service)
+    return service
+
+
+async def tokens_of(
+    directory: ServiceReader, service: RegisteredService
+) -> list[ServiceToken]:
+    """The tokens of one service, oldest first."""
+    tokens = await directory.list_service_tokens(service.account)
+    return [token for token in tokens if token.service_id == service.service_id]
+
+
+async def create_token(
+    change: ServiceChange,
+    account: Account,
+    service: RegisteredService,
+    *,
+    days: int,
+    addresses: Iterable[str],
+    now: datetime,
+) -> tuple[ServiceToken, Secret]:
+    """Make a token; the secret is not kept and cannot be shown again.
+
+    ``days`` is how long it lives, ``addresses`` the networks it may be used from.
+
+    Raises:
+        ValidationError: the lifetime or an address cannot be.
+        LimitExceeded: the service has as many tokens as it may have.
+    """
+    if not 1 <= days <= TOKEN_DAYS_MAX:
+        raise ValidationError(f"A token lives 1 to {TOKEN_DAYS_MAX} days.")
+    networks = _networks(addresses)
+    count = len(await tokens_of(change, service))
+    require_within(account, Quota.SERVICE_TOKENS, count + 1)
+    random = base64.urlsafe_b64encode(random_bytes(_SECRET_BYTES)).rstrip(b"=").decode()
+    secret = f"{_PREFIX}.{service.account}.{random}"
+    token = ServiceToken(
+        account=service.account,
+        token_id=new_unique_id("ASVT"),
+        service_id=service.service_id,
+        digest=token_digest(secret),
+        created_at=now,
+        expires_at=now + timedelta(days=days),
+        addresses=networks,
+    )
+    await change.insert_service_token(token)
+    return token, Secret(secret)
+
+
+async def delete_token(
+    change: ServiceChange, service: RegisteredService, token_id: str
+) -> None:
+    """Revoke a token.
+
+    Raises:
+        NoSuchEntity: the service has none of this id.
+    """
+    for token in await tokens_of(change, service):
+        if token.token_id == token_id:
+            await change.delete_service_token(token)
+            return
+    raise NoSuchEntity(f"The service {service.name} has no token {token_id}.")
+
+
+def token_digest(secret: str) -> bytes:
+    """What is kept of a token."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def find_token_account(secret: str) -> AccountId | None:
+    """The account that a token says it is of; None for other texts."""
+    prefix, _, rest = secret.partition(".")
+    number, dot, _ = rest.partition(".")
+    if prefix != _PREFIX or not dot:
+        return None
+    try:
+        return parse_account_id(number)
+    except ValueError:
+        return None
+
+
+def _networks(addresses: Iterable[str]) -> tuple[str, ...]:
+    found = []
+    for address in addresses:
+        try:
+            found.append(str(ipaddress.ip_network(address)))
+        except ValueError as error:
+            raise ValidationError(
+                f"{address[:80]} is no address or network, such as 10.0.0.0/8."
+            ) from error
+    if len(found) > ADDRESSES_MAX:
+        raise ValidationError(f"A token has up to {ADDRESSES_MAX} addresses.")
+    return tuple(found)

@@ -1,0 +1,124 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from broker.errors import BrokerError, NoSuchEntity
+from tests.unit.cli.conftest import ACCOUNT, CommandLine
+
+ARN = f"arn:aws:broker::{ACCOUNT}:service/orders"
+DEFINITION = """\
+ResourceTypes: {order: "order/{id}"}
+Actions:
+  GetOrder: {AccessLevel: Read, ResourceTypes: [order]}
+Routes:
+  - {Methods: [GET], Path: "/orders/{id}", Action: GetOrder}
+"""
+TEMPLATE = f"""\
+Accounts:
+  '{ACCOUNT}':
+    Services:
+      - ServiceName: orders
+        Definition:
+          Scopes: [orders]
+    ResourcePolicies:
+      - ResourceArn: arn:aws:execute-api:us-east-1:{ACCOUNT}:orders/$default
+        PolicyDocument:
+          Version: '2012-10-17'
+          Statement:
+            - Effect: Allow
+              Principal: {{AWS: arn:aws:iam::{ACCOUNT}:root}}
+              Action: execute-api:Invoke
+              Resource: '*'
+"""
+
+
+@pytest.fixture(autouse=True)
+def _account(account: object) -> None:
+    pass
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "orders.yaml"
+    path.write_text(DEFINITION)
+    return str(path)
+
+
+def test_a_service_is_registered_shown_changed_and_deleted(
+    cli: CommandLine, file: str
+) -> None:
+    assert cli("services", "set", "orders", "--account", ACCOUNT).strip() == ARN
+    (listed,) = cli.lines("services", "list", "--json")
+    assert listed == {
+        "Arn": ARN,
+        "ServiceName": "orders",
+        "Definition": {},
+        "Tokens": 0,
+    }
+    assert "execute-api" in cli("services", "list")
+    cli("services", "set", "orders", file, "--account", ACCOUNT)
+    shown = cli.json("services", "show", "orders", "--account", ACCOUNT)
+    assert shown["Definition"]["Routes"][0]["Action"] == "GetOrder"
+    (second, first) = cli.audit("broker:PutService")
+    assert first["resources"] == second["resources"] == [ARN]
+    cli("services", "set", "orders", "--delete", "--account", ACCOUNT)
+    assert cli.lines("services", "list", "--json") == []
+    with pytest.raises(NoSuchEntity):
+        cli("services", "show", "orders", "--account", ACCOUNT)
+
+
+@pytest.mark.parametrize("name", ["sts", "broker", "Orders", "or ders", "-x"])
+def test_a_name_that_cannot_be_a_prefix_is_refused(cli: CommandLine, name: str) -> None:
+    with pytest.raises(BrokerError):
+        cli("services", "set", "--account", ACCOUNT, "--", name)
+
+
+def test_a_token_is_printed_once_and_kept_as_a_hash(cli: CommandLine) -> None:
+    cli("services", "set", "orders", "--account", ACCOUNT)
+    words = ("services", "token", "orders", "--account", ACCOUNT)
+    made = cli.json(*words, "--days", "3", "--address", "10.0.0.0/8")
+    assert made["Token"].startswith(f"bst.{ACCOUNT}.")
+    shown = cli("services", "show", "orders", "--account", ACCOUNT)
+    assert json.loads(shown)["Tokens"] == [
+        {
+            "TokenId": made["TokenId"],
+            "Expires": made["Expires"],
+            "Addresses": ["10.0.0.0/8"],
+        }
+    ]
+    secret = made["Token"].rpartition(".")[2]
+    assert secret not in shown + cli("audit", "--json")
+    stored = b"".join(p.read_bytes() for p in cli.folder.rglob("broker.db*"))
+    assert secret.encode() not in stored
+    cli(*words, "--revoke", made["TokenId"])
+    after = cli.json("services", "show", "orders", "--account", ACCOUNT)
+    assert after["Tokens"] == []
+    with pytest.raises(NoSuchEntity):
+        cli(*words, "--revoke", made["TokenId"])
+    for bad in (("--days", "0"), ("--days", "367"), ("--address", "10.0.0.1/8")):
+        with pytest.raises(BrokerError):
+            cli(*words, *bad)
+
+
+def test_apply_and_export_agree(
+    cli: CommandLine, applied: Callable[[str], str]
+) -> None:
+    first = applied(TEMPLATE)
+    assert "service orders" in first
+    assert "resource policy arn:aws:execute-api" in first
+    assert applied(TEMPLATE) == ""
+    exported = cli("export", ACCOUNT)
+    assert "Scopes" in exported
+    assert applied(exported) == ""
+    without = TEMPLATE.partition("    Services:")[0]
+    pruned = without + "    Services: []\n    ResourcePolicies: []\n"
+    cli("apply", "-", "--prune", stdin=pruned)
+    assert "orders" not in cli("export", ACCOUNT)
+
+
+def test_a_policy_of_no_registered_service_is_refused(cli: CommandLine) -> None:
+    wrong = TEMPLATE.replace(":orders/$default", ":stock/$default")
+    cli("apply", "-", stdin=wrong, fails=True)
+    assert "no registered service" in cli.stderr
