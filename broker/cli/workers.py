@@ -154,7 +154,8 @@ class Workers:
         now = time.monotonic()
         try:
             process.start()
-        except OSError as error:  # out of memory or processes
+        except (OSError, EOFError) as error:
+            # Out of memory or processes; or what workers are forked from was killed.
             _log.error("cannot start a worker", error=str(error))
             place.is_due_at = now + _LOOK_SECONDS
             place.end()

@@ -180,6 +180,26 @@ def test_what_workers_are_forked_from_may_be_killed_too(running: Running) -> Non
     assert running.process.poll() is None
 
 
+def test_they_may_be_killed_while_a_worker_is_asked_of_them(running: Running) -> None:
+    worker, other = running.all_serve()
+    (forks,) = [
+        child
+        for child in find_children(running.process.pid)
+        if b"multiprocessing.forkserver" in _command_line(child)
+    ]
+    kill(worker)
+    wait_for(lambda: len(running.workers() - {worker, other}) == 1, running)
+    for again in running.workers() - {other}:
+        kill(again)
+    # Before the second start there is a pause, in which the asked is stopped.
+    wait_for(lambda: running.log.count("a worker ended") >= 2, running)
+    os.kill(forks, signal.SIGSTOP)
+    time.sleep(0.6)
+    kill(forks)
+    running.all_serve()
+    assert running.process.poll() is None
+
+
 def test_a_worker_that_cannot_start_leaves_the_others_alone(running: Running) -> None:
     """As after a migration by a newer broker on another host."""
     first, second = running.all_serve()
