@@ -17,7 +17,7 @@ from broker.actions.models import ServiceName, load_service
 from broker.actions.registry import Registry
 from broker.actions.signin import signin_actions
 from broker.actions.signin.command_line import command_line_actions
-from broker.actions.signin.command_line_grants import CommandLineGrants
+from broker.actions.signin.command_line_grants import command_line_grants
 from broker.actions.signin.identity_providers import IdentityProviders
 from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.lookup_events import LookupEvents
@@ -208,7 +208,7 @@ def _build(
             *outbound_federation_actions(vault, settings.public_origin),
             *MANAGEMENT,
             *command_line_actions(
-                fresh, issuer, CommandLineGrants(stores.cache, vault)
+                fresh, issuer, command_line_grants(stores.cache, vault)
             ),
             *signin_actions(
                 fresh,

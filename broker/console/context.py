@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 
 from broker.actions.action import Action, Call
+from broker.actions.signin.begin_limits import BeginLimits
 from broker.authn.scheme import DoorProof, Proved, Read, Scheme
 from broker.console.console_session import ConsoleSessions, EndedSession, SignedIn
 from broker.console.cookies import SessionCookie
@@ -18,7 +19,6 @@ from broker.console.flash import Flash
 from broker.console.forms import Form
 from broker.console.rendering import Pages
 from broker.console.request_info import note, raw_request, request_id
-from broker.console.signin.begin_limits import BeginLimits
 from broker.console.signin.known_browsers import KnownBrowsers
 from broker.console.signin.login_states import LoginStates
 from broker.console.signin.password_progress import PasswordProgressStore
@@ -58,7 +58,7 @@ class ConsoleContext:
         self.login_states = LoginStates(deps)
         self.pending = PasswordProgressStore(deps, self.login_states)
         self.known = KnownBrowsers(deps)
-        self.begin_limits = BeginLimits(deps)
+        self.begin_limits = BeginLimits(deps.cache, deps.clock)
         self.login_requests = LoginRequests(deps, self.begin_limits)
         self.destinations = Destinations(deps.public_origin, deps.allowed_origins)
 

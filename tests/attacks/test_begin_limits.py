@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from broker.console.signin import begin_limits
-from broker.console.signin.begin_limits import PER_ADDRESS
+from broker.actions.signin import begin_limits
+from broker.actions.signin.begin_limits import PER_ADDRESS
 from tests.support.signin import ACCOUNT, SignInWorld, open_world
 from tests.unit.console.terminals.test_command_line import Terminal
 

@@ -13,7 +13,7 @@ from broker.console.csrf import csrf_token
 from broker.console.deps import SignInLink
 from broker.console.forms import read_form
 from broker.console.rendering import see_other
-from broker.console.request_info import refuse_prefetch
+from broker.console.request_info import refuse_prefetch, source_address
 from broker.console.signin.known_browsers import KnownBrowser
 from broker.console.signin.oidc_logout import THERE
 from broker.console.signin.oidc_signin import OidcSignIn
@@ -138,7 +138,7 @@ class SignIn:
             option = await self._options.find(account, request.path_params["provider"])
         if option is None:
             raise NoSuchEntity("There is no such page.")
-        await self._context.begin_limits.require(request)
+        await self._context.begin_limits.require(source_address(request))
         destination = self._destination(form.find("Destination"))
         if isinstance(option.provider, SamlProvider):
             response = await self._saml.begin(request, option.provider, destination)

@@ -12,10 +12,11 @@ from urllib.parse import urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker.actions.signin.begin_limits import BeginLimits
 from broker.console.cookies import SessionCookie
 from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form
-from broker.console.signin.begin_limits import BeginLimits
+from broker.console.request_info import source_address
 from broker.console.terminals.clients import (
     CONFIRMATION,
     CROSS_DEVICE,
@@ -23,6 +24,7 @@ from broker.console.terminals.clients import (
     user_code,
 )
 from broker.errors import ValidationError
+from broker.protocols.oidc import pkce
 from broker.sessions.handles import Handles
 
 LIFE = timedelta(minutes=10)
@@ -32,7 +34,6 @@ _LOOPBACK = re.compile(
     r"http://(?:127\.0\.0\.1|\[::1\]):([0-9]{1,5})(?:/[A-Za-z0-9._~-]+)*/?"
 )
 _HIGHEST_PORT = 65_535
-_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _STATE = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
 _METHODS = frozenset({"S256", "SHA-256"})
 _LONGEST_AGENT = 100
@@ -96,7 +97,7 @@ def read_login_request(form: Form, public_origin: str) -> LoginRequest:
     if form.require("code_challenge_method") not in _METHODS:
         raise ValidationError("The code_challenge_method must be S256.")
     challenge, state = form.require("code_challenge"), form.require("state")
-    if not _CHALLENGE.fullmatch(challenge) or not _STATE.fullmatch(state):
+    if not pkce.is_challenge(challenge) or not _STATE.fullmatch(state):
         raise ValidationError("The code_challenge or the state is not well-formed.")
     return LoginRequest(
         client_id=client_id,
@@ -122,7 +123,7 @@ class LoginRequests:
             Throttling: This address, or all together, sent too many.
             ServiceUnavailable: The cache is unavailable.
         """
-        await self._limits.require(request)
+        await self._limits.require(source_address(request))
         return await self._handles.put(asdict(login_request), self._clock.now() + LIFE)
 
     async def take(self, handle: str) -> LoginRequest | None:

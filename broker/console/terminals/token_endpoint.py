@@ -6,10 +6,8 @@ Source: botocore's signin model; RFC 7636 4.6; RFC 9449 5 and 11.1; RFC 9700 4.1
 """
 
 import asyncio
-import base64
 import hashlib
 import hmac
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,11 +18,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from broker.actions.signin.command_line_grants import (
-    CommandLineGrants,
     RefreshFamily,
-    login_end_mark,
-    use_of_code,
-    use_of_refresh_token,
+    command_line_grants,
 )
 from broker.console.console_session import session_caller
 from broker.console.context import ConsoleContext
@@ -46,6 +41,7 @@ from broker.model.account import find_account_of_key_id
 from broker.model.caller import Caller
 from broker.model.proof_used import ProofUsed
 from broker.model.request import Door
+from broker.protocols.oidc import pkce
 from broker.protocols.oidc.dpop import DpopProof, DpopRejected, verify_proof
 from broker.protocols.strict_json import parse_object
 from broker.sessions.ends import has_ended
@@ -63,7 +59,6 @@ _MARGIN = timedelta(hours=1)
 _CLIENTS = frozenset({SAME_DEVICE, CROSS_DEVICE})
 _LONGEST = {"clientId": 256, "grantType": 64, "code": 512, "redirectUri": 2048}
 _LONGEST_REFRESH_TOKEN = 2048
-_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 _UNAUTHORIZED, _BAD, _TOO_MANY = 401, 400, 429
 _BAD_REQUESTS = (ValidationError, MalformedInput, RequestEntityTooLarge)
 
@@ -96,7 +91,7 @@ class TokenEndpoint:
 
     def __init__(self, context: ConsoleContext) -> None:
         self._context = context
-        self._grants = CommandLineGrants(context.deps.cache, context.deps.vault)
+        self._grants = command_line_grants(context.deps.cache, context.deps.vault)
         self._url = f"{context.deps.public_origin}{PATH}"
 
     async def answer(self, request: Request) -> Response:
@@ -178,7 +173,7 @@ class TokenEndpoint:
             ("signin", "EndLogin"),
             prove,
             lambda: {
-                "Marks": [login_end_mark(redeemed.used)],
+                "Marks": [self._grants.end_mark(redeemed.used)],
                 "ExpiresAt": redeemed.family.ends_at,
             },
         )
@@ -223,17 +218,15 @@ class TokenEndpoint:
         self, given: Mapping[str, Any], proof: DpopProof, now: datetime
     ) -> _Redeemed:
         verifier = _text(given, "codeVerifier")
-        if not _VERIFIER.fullmatch(verifier):
+        if not pkce.is_verifier(verifier):
             raise ValidationError("The codeVerifier is not well-formed.")
         code, redirect_uri = _text(given, "code"), _text(given, "redirectUri")
         grant = await self._grants.find_code(code)
-        digest = hashlib.sha256(verifier.encode("ascii")).digest()
-        challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
         if (
             grant is None
             or grant.client_id != given["clientId"]
             or grant.redirect_uri != redirect_uri
-            or not hmac.compare_digest(grant.challenge, challenge)
+            or not pkce.fits(verifier, grant.challenge)
         ):
             if grant is not None:
                 await self._grants.forget_code(code)
@@ -251,7 +244,7 @@ class TokenEndpoint:
         return _Redeemed(
             session_caller(resolved),
             family,
-            use_of_code(code, now),
+            self._grants.use_of_code(code, now),
             code=code,
             next=await self._grants.begin(family),
         )
@@ -273,10 +266,10 @@ class TokenEndpoint:
         redeemed = _Redeemed(
             session_caller(resolved),
             family,
-            use_of_refresh_token(token, family),
+            self._grants.use_of_refresh_token(token, family),
             used=token,
         )
-        if not await self._grants.is_known(token):
+        if await self._grants.find_token(token) is None:
             return redeemed
         # Created before the mint, so that if the cache fails nothing was used up.
         return replace(redeemed, next=await self._grants.next(token, family))
@@ -284,7 +277,7 @@ class TokenEndpoint:
     async def _has_ended(self, token: str, family: RefreshFamily) -> bool:
         account = find_account_of_key_id(family.access_key_id)
         return account is None or await has_ended(
-            self._context.deps.fresh, account, login_end_mark(token)
+            self._context.deps.fresh, account, self._grants.end_mark(token)
         )
 
     async def _renewal(self, redeemed: _Redeemed) -> str:

@@ -8,10 +8,16 @@ Source: RFC 7515 section 2; RFC 4648 sections 3.5 and 5.
 
 import binascii
 import re
+from base64 import urlsafe_b64encode
 
 _ALPHABET = re.compile("[A-Za-z0-9_-]*")
 _PADDING = {0: "", 2: "==", 3: "="}
 _LAST = {2: "AQgw", 3: "AEIMQUYcgkosw048"}
+
+
+def encode(raw: bytes) -> str:
+    """The one text of these bytes."""
+    return urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
 def decode(text: str) -> bytes:

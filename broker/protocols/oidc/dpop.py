@@ -5,7 +5,6 @@ The caller must check that the proof's id was not used before.
 Source: RFC 9449 4.2, 4.3; RFC 7638 (the key's thumbprint).
 """
 
-import base64
 import hashlib
 import json
 import re
@@ -95,7 +94,7 @@ def _read_key(jwk: object) -> tuple[ec.EllipticCurvePublicKey, str]:
         {"crv": "P-256", "kty": "EC", "x": x, "y": y}, separators=(",", ":")
     )
     digest = hashlib.sha256(canonical.encode("ascii")).digest()
-    return key, base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+    return key, base64url.encode(digest)
 
 
 def _check_request(claims: Mapping[str, Any], method: str, url: str) -> None:
