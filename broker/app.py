@@ -123,7 +123,7 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
 def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI:
     pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     pages.include_router(
-        console_routes(_console_deps(services, sign_in_links), ADMINISTRATION)
+        console_routes(console_deps(services, sign_in_links), ADMINISTRATION)
     )
     pages.include_router(documentation_routes())
     pages.include_router(
@@ -153,9 +153,10 @@ def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI
     return pages
 
 
-def _console_deps(
+def console_deps(
     services: Services, sign_in_links: tuple[SignInLink, ...]
 ) -> ConsoleDeps:
+    """What the pages need of the services."""
     settings = services.settings
     return ConsoleDeps(
         pipeline=services.pipeline,

@@ -50,7 +50,7 @@ async def admin(world: SignInWorld) -> httpx.AsyncClient:
 def posts_inside(world: SignInWorld) -> list[str]:
     """Where forms of the console go."""
     router = console_routes(
-        composition._console_deps(world.services, ()), ADMINISTRATION
+        composition.console_deps(world.services, ()), ADMINISTRATION
     )
     return sorted(
         route.path  # type: ignore[attr-defined]  # all are routes of this router

@@ -94,7 +94,7 @@ CONTROL = document(allow("*"), allow(["iam:Delete*", "sts:Assume*"], Effect="Den
 async def open_installation(folder: Path) -> AsyncIterator[Services]:
     """A broker with the accounts, entities and policies of the table."""
     settings = Settings(data_dir=folder, rate_limit=0)
-    await lay_tables(settings)
+    lay_tables(settings)
     async with open_services(settings) as services:
         for account in map(AccountId, (ACCOUNT, OTHER, BOUND)):
             await _fill(services, account)

@@ -63,7 +63,7 @@ async def cookie_of(
 async def test_a_frame_on_the_providers_site_ends_the_session(scene: Scene) -> None:
     """The browser sends our cookie into no foreign frame; the session id will do."""
     provider = await register(scene)
-    context = ConsoleContext(composition._console_deps(scene.world.services, ()))
+    context = ConsoleContext(composition.console_deps(scene.world.services, ()))
     cookie = await cookie_of(scene, provider, context)
     page = await scene.page()
     await page.context.add_cookies(
@@ -92,7 +92,7 @@ async def test_a_frame_on_the_providers_site_ends_the_session(scene: Scene) -> N
 
 async def test_whoever_signs_out_may_sign_out_there_too(scene: Scene) -> None:
     provider = await register(scene)
-    context = ConsoleContext(composition._console_deps(scene.world.services, ()))
+    context = ConsoleContext(composition.console_deps(scene.world.services, ()))
     cookie = await cookie_of(scene, provider, context)
     page = await scene.page()
     await page.context.add_cookies(

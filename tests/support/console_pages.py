@@ -99,7 +99,7 @@ OWN = "/console/security"
 def routes_of(world: SignInWorld) -> set[str]:
     """The console's routes that answer to GET."""
     router = console_routes(
-        composition._console_deps(world.services, ()), ADMINISTRATION
+        composition.console_deps(world.services, ()), ADMINISTRATION
     )
     return {
         route.path  # type: ignore[attr-defined]  # all are routes of this router

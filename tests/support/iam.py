@@ -23,9 +23,9 @@ from broker.stores.cache.port import Cache
 from broker.stores.database import Database
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import StoreUnavailableError
-from broker.stores.migrations import migrate
 from broker.stores.urls import SqliteLocation
 from tests.support.raw import raw_request
+from tests.support.tables import lay_tables_at
 
 ACCOUNT = AccountId("123456789012")
 OTHER = AccountId("210987654321")
@@ -116,16 +116,10 @@ class NoCache:
         raise StoreUnavailableError("away")
 
 
-async def make_template(folder: Path) -> Path:
-    """A migrated, empty database file to copy."""
-    path = folder / "template.db"
-    await migrate(SqliteLocation(path))
-    return path
-
-
 @asynccontextmanager
 async def open_iam(path: Path) -> AsyncIterator[Iam]:
-    """An administrator (root) of `ACCOUNT`; `OTHER` is there too."""
+    """An administrator (root) of `ACCOUNT`; `OTHER` is there too. ``path`` is made."""
+    lay_tables_at(path)
     clock = FixedClock()
     directory = SqlDirectory(Database(SqliteLocation(path)), clock)
     vault = Vault(create_keyring(path.with_suffix(".keys"), clock), clock)

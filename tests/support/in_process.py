@@ -180,7 +180,7 @@ async def in_process(folder: Path, **settings: Any) -> AsyncIterator[InProcess]:
     clock = MovableClock()
     values = {"public_url": ORIGIN, "rate_limit": 0, **settings}
     given = Settings(data_dir=folder / "data", **values)
-    await lay_tables(given)
+    lay_tables(given)
     async with (
         composition.open_services(given, clock) as services,
         httpx.AsyncClient(

@@ -236,7 +236,7 @@ async def open_world(folder: Path, **settings: Any) -> AsyncIterator[SignInWorld
         allowed_destinations=settings.pop("allowed_destinations", (APPS,)),
         **settings,
     )
-    await lay_tables(given)
+    lay_tables(given)
     async with composition.open_services(given, clock) as services:
         await fill(services, clock.now())
         world = SignInWorld(services, clock, composition.compose(services, ()))

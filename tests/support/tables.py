@@ -3,29 +3,36 @@
 How the tables come to be has tests of its own.
 """
 
+import asyncio
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from broker.settings import Settings
 from broker.stores.migrations import migrate
 from broker.stores.urls import SqliteLocation, parse_database_url
 
-_made: list[bytes] = []
 
-
-async def lay_tables(settings: Settings) -> None:
+def lay_tables(settings: Settings) -> None:
     """Do beforehand what opening the services would; a server's database is left."""
     location = parse_database_url(settings.database)
     if isinstance(location, SqliteLocation):
         settings.make_data_dir()
-        if not location.path.exists():
-            location.path.write_bytes(await _tables())
+        lay_tables_at(location.path)
 
 
-async def _tables() -> bytes:
-    if not _made:
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "broker.db"
-            await migrate(SqliteLocation(file))
-            _made.append(file.read_bytes())
-    return _made[0]
+def lay_tables_at(path: Path) -> None:
+    """Make the database file, private to its owner, unless it is there."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(_tables())
+
+
+@cache
+def _tables() -> bytes:
+    # In a thread of its own, which has no event loop yet.
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as thread:
+        file = Path(folder) / "broker.db"
+        thread.submit(asyncio.run, migrate(SqliteLocation(file))).result()
+        return file.read_bytes()

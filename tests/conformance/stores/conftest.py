@@ -37,6 +37,7 @@ from tests.support.servers import (
     start_redis_cluster,
     start_redis_sentinel,
 )
+from tests.support.tables import lay_tables_at
 
 _NUMBERS = itertools.count()
 
@@ -82,7 +83,9 @@ def redis_server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def sqlite_location(tmp_path: Path) -> SqliteLocation:
-    return SqliteLocation(tmp_path / "broker.db")
+    location = SqliteLocation(tmp_path / "broker.db")
+    lay_tables_at(location.path)
+    return location
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +110,6 @@ def postgresql_location(
 def location(request: pytest.FixtureRequest) -> DatabaseLocation:
     """A migrated database of its own for the test."""
     found: DatabaseLocation = request.getfixturevalue(f"{request.param}_location")
-    asyncio.run(migrate(found))
     return found
 
 
@@ -177,7 +179,6 @@ def cache_place(request: pytest.FixtureRequest) -> SqliteLocation | RedisLocatio
     """An empty cache of its own for the test."""
     if request.param == "sqlite":
         location: SqliteLocation = request.getfixturevalue("sqlite_location")
-        asyncio.run(migrate(location))
         return location
     urls: dict[str, str] = request.getfixturevalue("redis_urls")
     return parse_redis_url(urls[request.param])

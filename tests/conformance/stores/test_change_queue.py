@@ -18,7 +18,6 @@ from broker.stores.database import Database
 from broker.stores.directory.port import DirectoryChange
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.errors import AlreadyExistsError, StoreUnavailableError
-from broker.stores.migrations import migrate
 from broker.stores.postgresql_engine import PostgresqlSession
 from broker.stores.sqlite_engine import SqliteSession
 from broker.stores.urls import DatabaseLocation, SqliteLocation
@@ -350,7 +349,6 @@ async def test_after_sqlite_ended_a_transaction_nothing_of_it_is_written(
     sqlite_location: SqliteLocation, clock: Any
 ) -> None:
     """As it does when the disk is full: each statement after would be durable alone."""
-    await migrate(sqlite_location)
     directory = SqlDirectory(Database(sqlite_location), clock)
 
     async def lose() -> None:

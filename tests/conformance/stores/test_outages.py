@@ -743,7 +743,6 @@ async def test_every_key_in_redis_expires_by_itself(
 async def test_a_locked_sqlite_refuses_mints_and_spools_the_rest(
     sqlite_location: SqliteLocation, tmp_path: Path
 ) -> None:
-    await migrate(sqlite_location)
     spool = Spool(tmp_path)
     writer = SqliteWriter(sqlite_location.path, spool, busy_seconds=0.05)
     ledger = SqliteLedger(sqlite_location.path, writer)
@@ -831,7 +830,6 @@ def read_sqlite(path: Path) -> tuple[set[str], list[str]]:
 async def test_a_killed_minter_leaves_marks_and_records_together_or_neither(
     sqlite_location: SqliteLocation,
 ) -> None:
-    await migrate(sqlite_location)
     for turn in range(3):
         process = start_minter(sqlite_location.path, f"{turn}-", 1_000_000)
         assert process.stdin is not None
@@ -853,7 +851,6 @@ async def test_a_killed_minter_leaves_marks_and_records_together_or_neither(
 async def test_of_two_processes_that_spend_the_same_proofs_one_wins_each(
     sqlite_location: SqliteLocation,
 ) -> None:
-    await migrate(sqlite_location)
     count = 400
     processes = [start_minter(sqlite_location.path, name, count) for name in ("a", "b")]
     for process in processes:

@@ -22,10 +22,12 @@ from broker.model.page import PageRequest
 from broker.model.proof_used import ProofUsed
 from broker.stores.ledger.port import Ledger
 from broker.stores.open import open_stores
+from tests.support.tables import lay_tables_at
 
 
 @pytest.fixture
 async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
+    lay_tables_at(tmp_path / "broker.db")
     stores = await open_stores(
         f"sqlite:///{tmp_path / 'broker.db'}",
         clock=SystemClock(),

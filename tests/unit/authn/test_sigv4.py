@@ -1,19 +1,16 @@
 """Signed requests become callers, in the recorded order of checks."""
 
-import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from broker.authn import sigv4 as authn_sigv4
 from broker.authn.endpoints import Endpoints
 from broker.authn.long_term import LongTermKeys
 from broker.authn.scheme import Proved
-from broker.authn.sigv4 import (
-    SignatureScheme,
-    SigningKeys,
-)
+from broker.authn.sigv4 import SignatureScheme, SigningKeys
 from broker.clock import SystemClock
 from broker.errors import (
     BrokerError,
@@ -33,7 +30,11 @@ from broker.model.request import Door, Given, RequestContext
 from broker.model.revocation import Revocations
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind
-from broker.protocols.sigv4 import SigV4Rejected, parse_signed
+from broker.protocols.sigv4 import (
+    SigV4Rejected,
+    derive_signing_key,
+    parse_signed,
+)
 from broker.sessions.keyring import create_keyring
 from broker.sessions.record import SessionRecord
 from broker.sessions.resolve import Resolver
@@ -400,26 +401,49 @@ async def test_the_setting_and_the_host_decide_the_regions(
             assert refused.message == "Credential should be scoped to a valid region. "
 
 
-def test_the_cache_of_signing_keys_is_bounded_and_keeps_no_secret() -> None:
-    keys = SigningKeys(max_keys=2)
-    raws = [sign(region=f"region-{n}") for n in range(4)]
-    for raw in itertools.chain(raws, raws):
-        keys.verify(parse_signed(raw), raw, Secret(SECRET))
-    assert len(keys._keys) == 2
-    assert SECRET not in repr(keys._keys)
+class CountedKeys(SigningKeys):
+    """Notes the scopes for which a key had to be derived."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **options: int) -> None:
+        super().__init__(**options)
+        self.derived: list[str] = []
+
+        def derive(secret: str, date: str, region: str, service: str) -> bytes:
+            self.derived.append(region)
+            return derive_signing_key(secret, date, region, service)
+
+        monkeypatch.setattr(authn_sigv4, "derive_signing_key", derive)
+
+    def verify_at(self, *regions: str, **options: str) -> None:
+        for region in regions:
+            raw = sign(region=region, **options)
+            self.verify(parse_signed(raw), raw, Secret(SECRET))
 
 
-def test_a_wrong_signature_leaves_nothing_in_the_cache() -> None:
-    keys = SigningKeys()
-    raw = sign(secret="b" * 40)
+def test_signing_keys_are_remembered_without_the_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = CountedKeys(monkeypatch)
+    keys.verify_at("eu-west-1", "eu-west-1")
+    assert keys.derived == ["eu-west-1"]
+    assert SECRET not in repr(vars(keys))
+
+
+def test_a_wrong_signature_takes_no_place_of_a_signing_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = CountedKeys(monkeypatch, max_keys=1)
+    keys.verify_at("eu-west-1")
     with pytest.raises(SigV4Rejected):
-        keys.verify(parse_signed(raw), raw, Secret(SECRET))
-    assert not keys._keys
+        keys.verify_at("eu-west-2", secret="b" * 40)
+    keys.verify_at("eu-west-1")
+    assert keys.derived == ["eu-west-1", "eu-west-2"]
 
 
-def test_the_least_recently_used_signing_key_goes_first() -> None:
-    keys = SigningKeys(max_keys=2)
-    first, second, third = (sign(region=f"region-{n}") for n in range(3))
-    for raw in (first, second, first, third):
-        keys.verify(parse_signed(raw), raw, Secret(SECRET))
-    assert {key[3] for key in keys._keys} == {"region-0", "region-2"}
+def test_the_least_recently_used_signing_key_goes_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = CountedKeys(monkeypatch, max_keys=2)
+    keys.verify_at("first", "second", "first", "third")
+    keys.verify_at("first", "third", "second")
+    assert keys.derived == ["first", "second", "third", "second"]

@@ -9,6 +9,7 @@ from broker.model.account import AccountId
 from broker.stores.cache.port import Cache
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.open import open_stores
+from tests.support.tables import lay_tables_at
 
 ONE, OTHER = AccountId("123456789012"), AccountId("210987654321")
 
@@ -53,6 +54,7 @@ async def allowed(
 
 
 async def shared(tmp_path: Path, clock: Clock) -> Cache:
+    lay_tables_at(tmp_path / "broker.db")
     stores = await open_stores(
         f"sqlite:///{tmp_path / 'broker.db'}",
         "",

@@ -10,6 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from broker.cli.main import app
+from broker.settings import load_settings
+from tests.support.tables import lay_tables
 
 ACCOUNT = "123456789012"
 
@@ -46,6 +48,7 @@ class CommandLine:
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     monkeypatch.setenv("BROKER_DATA_DIR", str(tmp_path / "data"))
+    lay_tables(load_settings())
     return CommandLine(tmp_path)
 
 

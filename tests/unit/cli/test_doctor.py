@@ -59,6 +59,7 @@ def test_sessions_of_the_version_before_are_told_of_while_there_may_be_some(
 
 
 def test_an_empty_place_is_told_to_start_the_service(cli: CommandLine) -> None:
+    (cli.folder / "data" / "broker.db").unlink()
     assert "is empty" in " ".join(findings(cli, fails=True)["problem"])
     assert not (cli.folder / "data" / "broker.db").exists()
 

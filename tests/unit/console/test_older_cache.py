@@ -57,7 +57,7 @@ def snapshot(world: SignInWorld) -> Snapshot:
 
 @pytest.fixture
 def scene(world: SignInWorld) -> Scene:
-    return Scene(world, ConsoleContext(composition._console_deps(world.services, ())))
+    return Scene(world, ConsoleContext(composition.console_deps(world.services, ())))
 
 
 @asynccontextmanager

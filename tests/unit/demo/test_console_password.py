@@ -23,6 +23,7 @@ from broker.identities.passwords import Passwords
 from broker.identities.users import require_user
 from broker.services import Services, open_services
 from tests.support.passwords import use_cheap_hashes
+from tests.support.tables import lay_tables
 
 NEW = "Another-horse-8"
 
@@ -42,7 +43,9 @@ async def started(folder: Path) -> AsyncIterator[tuple[Services, str]]:
         sso_url=f"{place.idp_origin}/saml/sso",
         now=clock.now(),
     )
-    async with open_services(demo_settings(place), clock) as services:
+    settings = demo_settings(place)
+    lay_tables(settings)
+    async with open_services(settings, clock) as services:
         seeded = await seed(
             services, folder, metadata=saml.metadata(), issuer=place.idp_origin
         )

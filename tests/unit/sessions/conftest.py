@@ -19,6 +19,7 @@ from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
 from broker.stores.open import Stores, open_stores
 from tests.support.mints import mint_order
+from tests.support.tables import lay_tables_at
 
 ACCOUNT = AccountId("123456789012")
 SALT = bytes(range(32))
@@ -124,6 +125,7 @@ class World:
     sealer: SessionSealer
     index: SessionIndex
     issuer: SessionIssuer
+    directory: FreshDirectory
     resolver: Resolver
     mints: int = 0
 
@@ -155,6 +157,12 @@ class World:
     async def mint(self, **members: Any) -> Minted:
         return await self.issuer.issue(self.order(**members), self.record())
 
+    def remember_at_most(self, tokens: int) -> None:
+        """Go on with a resolver that remembers fewer opened tokens."""
+        self.resolver = Resolver(
+            self.sealer, self.directory, self.index, max_opened=tokens
+        )
+
     async def resolve(self, minted: Minted) -> ResolvedSession:
         return await self.resolver.resolve(
             minted.credentials.access_key_id,
@@ -167,6 +175,7 @@ class World:
 async def world(
     tmp_path: Path, clock: FakeClock, keyring: Keyring
 ) -> AsyncIterator[World]:
+    lay_tables_at(tmp_path / "broker.db")
     stores = await open_stores(
         f"sqlite:///{tmp_path}/broker.db", clock=clock, spool_folder=tmp_path / "spool"
     )
@@ -180,6 +189,7 @@ async def world(
         await change.insert_user(USER)
         await change.insert_access_key(KEY)
     sealer, index = SessionSealer(keyring), SessionIndex(stores.cache)
+    directory = FreshDirectory(stores.directory, freshness)
     yield World(
         clock=clock,
         stores=stores,
@@ -187,7 +197,8 @@ async def world(
         sealer=sealer,
         index=index,
         issuer=SessionIssuer(sealer, stores.ledger, index),
-        resolver=Resolver(sealer, FreshDirectory(stores.directory, freshness), index),
+        directory=directory,
+        resolver=Resolver(sealer, directory, index),
     )
     await index.settle()
     await freshness.close()

@@ -13,12 +13,14 @@ from broker.sessions.keyring import Keyring
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache
 from broker.stores.open import open_stores
+from tests.support.tables import lay_tables_at
 
 VALUE = {"a": "b", "n": 1, "nothing": None}
 
 
 @pytest.fixture
 async def cache(tmp_path: Path, clock: Any) -> AsyncIterator[Cache]:
+    lay_tables_at(tmp_path / "b.db")
     stores = await open_stores(
         f"sqlite:///{tmp_path / 'b.db'}", "", clock=clock, spool_folder=tmp_path
     )

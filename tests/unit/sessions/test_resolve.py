@@ -176,11 +176,16 @@ async def test_a_session_ends_at_its_expiry(world: World) -> None:
 async def test_an_expired_session_is_refused_by_a_worker_that_never_saw_it(
     world: World,
 ) -> None:
+    world.remember_at_most(2)
     minted = await world.mint(duration_seconds=900)
+    others = [await world.mint() for _ in range(2)]
     world.clock.move(901)
+    remembered = await world.resolve(others[0])
     with pytest.raises(ExpiredToken):
         await world.resolve(minted)
-    assert not world.resolver._opened
+    await world.resolve(others[1])
+    # The expired one took no place for longer than its own call.
+    assert await world.resolve(others[0]) is remembered
 
 
 async def test_expiry_is_told_before_the_roles_end(world: World) -> None:
@@ -378,22 +383,27 @@ async def test_without_the_database_nothing_is_decided(world: World) -> None:
 
 
 async def test_the_tokens_used_last_are_remembered_up_to_a_bound(world: World) -> None:
-    world.resolver._max_opened = 3
+    world.remember_at_most(3)
     first, second, third, fourth = [await world.mint() for _ in range(4)]
+    found = {}
     for one in (first, second, third, first, fourth):
-        await world.resolve(one)
-    kept = [key_id for key_id, _ in world.resolver._opened]
-    assert kept == [m.session.access_key_id for m in (third, first, fourth)]
+        found[one.session.access_key_id] = await world.resolve(one)
+    # What is remembered is resolved to the very same thing.
+    for one in (third, first, fourth):
+        assert await world.resolve(one) is found[one.session.access_key_id]
+    assert await world.resolve(second) is not found[second.session.access_key_id]
 
 
 async def test_a_refused_token_is_not_remembered(world: World) -> None:
+    world.remember_at_most(1)
     minted = await world.mint()
+    remembered = await world.resolve(minted)
     for n in range(5):
         with pytest.raises(InvalidClientTokenId):
             await world.resolver.resolve(
                 minted.session.access_key_id, f"bad{n}", world.clock.now()
             )
-    assert not world.resolver._opened
+    assert await world.resolve(minted) is remembered
 
 
 async def test_the_order_of_checks_needs_the_calls_own_time(world: World) -> None:

@@ -12,6 +12,7 @@ from broker.stores.errors import ReplayedError, StoreUnavailableError
 from broker.stores.ledger.observed import ObservedLedger
 from broker.stores.ledger.port import ReplayMark
 from broker.stores.open import Stores, open_stores
+from tests.support.tables import lay_tables_at
 
 NOW = datetime.now(UTC)
 
@@ -28,6 +29,7 @@ def mark(mint_id: str) -> ReplayMark:
 
 @pytest.fixture
 async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
+    lay_tables_at(tmp_path / "broker.db")
     opened = await open_stores(
         f"sqlite:///{tmp_path / 'broker.db'}",
         clock=SystemClock(),

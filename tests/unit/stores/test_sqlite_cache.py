@@ -3,6 +3,8 @@
 import asyncio
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +16,8 @@ from broker.model.page import PageRequest
 from broker.stores.cache.port import SessionRecord
 from broker.stores.cache.rates import SharedRates
 from broker.stores.cache.sqlite import SqliteCache
-from broker.stores.migrations import migrate
 from broker.stores.sqlite_writer import SqliteWriter
-from broker.stores.urls import SqliteLocation
+from tests.support.tables import lay_tables_at
 
 ACCOUNT = AccountId("000000000001")
 
@@ -35,20 +36,39 @@ def make_session(key_id: str, seconds: int = 600) -> SessionRecord:
 
 
 async def open_cache(folder: Path) -> SqliteCache:
-    location = SqliteLocation(folder / "broker.db")
-    await migrate(location)
-    cache = SqliteCache(location.path, SqliteWriter(location.path, None), SystemClock())
+    path = folder / "broker.db"
+    lay_tables_at(path)
+    cache = SqliteCache(path, SqliteWriter(path, None), SystemClock())
     await cache.start()
     return cache
+
+
+@contextmanager
+def held_up(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Inside, another connection holds the database: nothing gets written."""
+    with closing(sqlite3.connect(folder / "broker.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
+async def hand_over(cache: SqliteCache) -> asyncio.Task[object]:
+    """Have what waits be written; done when it is."""
+    listing = asyncio.create_task(cache.list_sessions(ACCOUNT, PageRequest()))
+    await asyncio.sleep(0)
+    return listing
 
 
 async def test_a_record_dropped_while_it_is_being_written_stays_dropped(
     tmp_path: Path,
 ) -> None:
     cache = await open_cache(tmp_path)
-    await cache.put_session(make_session("ASIA1"))
-    cache._hand_over()
-    await cache.drop_session("ASIA1")
+    with held_up(tmp_path):
+        await cache.put_session(make_session("ASIA1"))
+        written = await hand_over(cache)
+        dropped = asyncio.create_task(cache.drop_session("ASIA1"))
+        await asyncio.sleep(0)
+        assert not written.done()
+    await asyncio.gather(written, dropped)
     assert await cache.find_session("ASIA1") is None
     await cache.close()
 
@@ -57,13 +77,15 @@ async def test_a_record_put_again_while_it_is_being_written_is_the_later_one(
     tmp_path: Path,
 ) -> None:
     cache = await open_cache(tmp_path)
-    await cache.put_session(make_session("ASIA1"))
-    written = cache._write_waiting()
     later = replace(make_session("ASIA1"), kind="other")
-    await cache.put_session(later)
+    with held_up(tmp_path):
+        await cache.put_session(make_session("ASIA1"))
+        written = await hand_over(cache)
+        await cache.put_session(later)
+        assert not written.done()
     await written
     assert await cache.find_session("ASIA1") == later
-    await cache._write_waiting()
+    await cache.list_sessions(ACCOUNT, PageRequest())
     assert await cache.find_session("ASIA1") == later
     await cache.close()
 
@@ -71,11 +93,14 @@ async def test_a_record_put_again_while_it_is_being_written_is_the_later_one(
 async def test_a_written_record_is_kept_in_the_database_alone(tmp_path: Path) -> None:
     cache = await open_cache(tmp_path)
     await cache.put_session(make_session("ASIA1"))
-    written = cache._write_waiting()
+    await cache.list_sessions(ACCOUNT, PageRequest())
     await cache.put_session(make_session("ASIA2"))
-    await written
-    assert list(cache._unwritten) == ["ASIA2"]
     assert await cache.find_session("ASIA1") is not None
+    with held_up(tmp_path) as other:
+        other.execute("DELETE FROM cache_sessions")
+        other.execute("COMMIT")
+        assert await cache.find_session("ASIA1") is None
+        assert await cache.find_session("ASIA2") is not None
     await cache.close()
 
 
@@ -113,9 +138,10 @@ async def test_a_purge_removes_what_has_expired_only(tmp_path: Path) -> None:
     await cache.put_session(make_session("ASIA2"))
     await cache.list_sessions(ACCOUNT, PageRequest())
     await cache.purge()
-    rows = cache._rows("SELECT access_key_id FROM cache_sessions", ())
-    assert rows == [("ASIA2",)]
     await cache.close()
+    with closing(sqlite3.connect(tmp_path / "broker.db")) as connection:
+        rows = connection.execute("SELECT access_key_id FROM cache_sessions").fetchall()
+    assert rows == [("ASIA2",)]
 
 
 def test_counters_are_shared_and_never_grow(tmp_path: Path) -> None:

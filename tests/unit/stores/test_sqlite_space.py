@@ -11,6 +11,7 @@ from broker.stores.migrations import migrate
 from broker.stores.sqlite_space import give_back, waste_of
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.urls import SqliteLocation
+from tests.support.tables import lay_tables_at
 
 MEGABYTE = 1_000_000
 
@@ -21,7 +22,8 @@ async def path(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     if getattr(request, "param", "") == "old":
         with closing(sqlite3.connect(made)) as plain:
             plain.execute("CREATE TABLE filling_of_old (body BLOB)")
-    await migrate(SqliteLocation(made))
+        await migrate(SqliteLocation(made))
+    lay_tables_at(made)
     return made
 
 

@@ -21,10 +21,10 @@ from broker.stores.errors import (
 )
 from broker.stores.ledger.rows import AuditRow, MarkRow
 from broker.stores.ledger.spool import Spool
-from broker.stores.migrations import migrate
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.times import to_micros
 from broker.stores.urls import SqliteLocation
+from tests.support.tables import lay_tables_at
 
 
 class Wrapped:
@@ -55,10 +55,10 @@ def make_mark(key: bytes, mint_id: str) -> MarkRow:
 
 
 @pytest.fixture
-async def path(tmp_path: Path) -> Path:
-    location = SqliteLocation(tmp_path / "broker.db")
-    await migrate(location)
-    return location.path
+def path(tmp_path: Path) -> Path:
+    made = tmp_path / "broker.db"
+    lay_tables_at(made)
+    return made
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ class Scene:
 
 @pytest.fixture
 def scene(world: SignInWorld) -> Scene:
-    return Scene(world, ConsoleContext(composition._console_deps(world.services, ())))
+    return Scene(world, ConsoleContext(composition.console_deps(world.services, ())))
 
 
 def logout_token(issuer: OidcIssuer = ISSUER, **claims: Any) -> str:

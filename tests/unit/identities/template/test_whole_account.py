@@ -1,9 +1,7 @@
 """All that an account can have goes into a template and comes back from it."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +22,7 @@ from broker.identities.template import (
 )
 from broker.model.account import AccountId
 from tests.support.certificates import server_certificate
-from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, make_template, open_iam, trust
+from tests.support.iam import ACCOUNT, NOW, OTHER, Iam, open_iam, trust
 
 TAGS = [{"Key": "team", "Value": "blue"}]
 MACHINES = trust({"Service": "ec2.amazonaws.com"})
@@ -153,18 +151,6 @@ SECRET = {"server certificate", "MFA device", "password"}
 """What a template describes and only calls can make."""
 
 
-_EMPTY: list[Path] = []
-
-
-async def copy_of_empty(factory: pytest.TempPathFactory) -> Path:
-    """A database of one's own; the schema is made once."""
-    if not _EMPTY:
-        _EMPTY.append(await make_template(factory.mktemp("empty")))
-    path = factory.mktemp("account") / "broker.db"
-    shutil.copy(_EMPTY[0], path)
-    return path
-
-
 @settings(
     max_examples=10,
     phases=(Phase.explicit, Phase.generate),
@@ -175,12 +161,12 @@ async def copy_of_empty(factory: pytest.TempPathFactory) -> Path:
 async def test_an_export_applied_says_the_same_there_and_elsewhere(
     tmp_path_factory: pytest.TempPathFactory, parts: set[str]
 ) -> None:
-    async with open_iam(await copy_of_empty(tmp_path_factory)) as iam:
+    async with open_iam(tmp_path_factory.mktemp("account") / "broker.db") as iam:
         await furnish(iam, parts=sorted(parts))
         described = await exported(iam)
         assert await apply(iam, described, prune=True) == []
         assert await exported(iam) == described
-    async with open_iam(await copy_of_empty(tmp_path_factory)) as iam:
+    async with open_iam(tmp_path_factory.mktemp("account") / "broker.db") as iam:
         first = await apply(iam, described)
         by_calls = {change.entity for change in first if not change.kind.is_done}
         assert len(by_calls) == len(parts & SECRET)
