@@ -121,9 +121,11 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
 
 
 def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI:
-    pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    pages.include_router(
-        console_routes(console_deps(services, sign_in_links), ADMINISTRATION)
+    pages = FastAPI(
+        routes=[*console_routes(console_deps(services, sign_in_links), ADMINISTRATION)],
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
     )
     pages.include_router(documentation_routes())
     pages.include_router(

@@ -9,6 +9,7 @@ time. How a service words its refusals is not in its model, so it is defined her
 
 import gzip
 import json
+from functools import cache
 from importlib.resources import files
 from typing import Literal, cast
 
@@ -83,23 +84,30 @@ _WORDINGS: dict[ServiceName, Wording] = {
 }
 
 
+@cache
 def load_service(name: ServiceName) -> Service:
     """A service that reads and answers by its model, and words as AWS does."""
     return Service(load_service_model(name), _WORDINGS[name])
 
 
+@cache
 def load_rest_service(name: RestName) -> RestService:
     """A service of rest-json, under the name that its actions have."""
     return RestService(_ACTION_PREFIXES[name], load_service_model(name))
 
 
+@cache
 def load_target_service(name: TargetName) -> TargetService:
     """A service of awsJson1.1."""
     return TargetService(name, load_service_model(name))
 
 
+@cache
 def load_service_model(name: ServiceName | RestName | TargetName) -> ServiceModel:
-    """The model of a service, as botocore's pinned release has it, or our own."""
+    """The model of a service, as botocore's pinned release has it, or our own.
+
+    It is read once, and not to be changed.
+    """
     if name == "broker":
         folder = files("broker") / "actions" / "own_models" / name / _VERSIONS[name]
         return cast("ServiceModel", json.loads((folder / _MODEL).read_bytes()))

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.deps import ConsoleDeps
@@ -17,7 +17,7 @@ from broker.console.pages.permissions import Permissions
 from broker.console.pages.search import Search
 from broker.console.pages.sessions import SessionPages
 from broker.console.pages.switch_role import SwitchRole
-from broker.console.rendering import see_other
+from broker.console.rendering import Handler, see_other
 from broker.console.security.pages import SecurityPages
 from broker.console.signin import (
     oidc_logout,
@@ -61,7 +61,7 @@ _OWN_PAGES: tuple[FramedPagesOf, ...] = (
 
 def console_routes(
     deps: ConsoleDeps, more_pages: Iterable[FramedPagesOf] = ()
-) -> APIRouter:
+) -> list[Route]:
     """Everything below ``/signin``, ``/saml``, ``/federation`` and ``/console``.
 
     ``more_pages`` are shown in the frame like the pages of this package.
@@ -78,19 +78,16 @@ def console_routes(
     acs = SamlAcs(context, completion)
     endpoint = Federation(context, completion, sign_out)
     guarded = context.pages.guarded
-    router = APIRouter(include_in_schema=False)
+    routes: list[Route] = []
 
     async def to_sign_in(_request: Request) -> Response:
         """``GET /saml``, when the role page is reloaded."""
         return see_other(SIGN_IN)
 
-    def add(path: str, methods: list[str], handler: object) -> None:
-        router.add_api_route(
-            path,
-            handler,  # type: ignore[arg-type] # a handler of this package
-            methods=methods,
-            response_model=None,
-        )
+    def add(path: str, methods: list[str], handler: Handler) -> None:
+        route = Route(path, handler, methods=methods)
+        route.methods = set(methods)  # without the HEAD that it adds to GET
+        routes.append(route)
 
     saml = guarded(acs.post, door=LoginMethod.SAML)
     add("/saml", ["POST"], saml)
@@ -124,8 +121,8 @@ def console_routes(
     _add_framed(context, (*_OWN_PAGES, *more_pages), add)
     add("/console/sign-out", ["POST"], guarded(sign_out.post))
 
-    async def static(request: Request, name: str) -> Response:
-        return context.pages.files.answer(request, name)
+    async def static(request: Request) -> Response:
+        return context.pages.files.answer(request, request.path_params["name"])
 
     async def to_home(_request: Request) -> Response:
         return see_other(HOME, _MOVED)
@@ -136,14 +133,14 @@ def console_routes(
     add("/console/static/{name}", ["GET", "HEAD"], static)
     add("/console", ["GET"], to_home)
     add("/console/{rest:path}", ["GET"], guarded(nowhere))
-    return router
+    return routes
 
 
 def _add_passwords(
     context: ConsoleContext,
     sign_in: SignIn,
     steps: PasswordSteps,
-    add: Callable[[str, list[str], object], None],
+    add: Callable[[str, list[str], Handler], None],
 ) -> None:
     for path, handler in (
         ("/signin/{account}", PasswordSignIn(context, sign_in, steps).password),
@@ -156,7 +153,7 @@ def _add_passwords(
 
 
 def _add_command_line(
-    context: ConsoleContext, add: Callable[[str, list[str], object], None]
+    context: ConsoleContext, add: Callable[[str, list[str], Handler], None]
 ) -> None:
     terminal = CommandLine(context)
     for path, method, handler in (
@@ -172,7 +169,7 @@ def _add_command_line(
 def _add_framed(
     context: ConsoleContext,
     all_pages: Iterable[FramedPagesOf],
-    add: Callable[[str, list[str], object], None],
+    add: Callable[[str, list[str], Handler], None],
 ) -> None:
     frame = PageFrame(context)
     for pages in all_pages:

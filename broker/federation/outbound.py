@@ -11,6 +11,7 @@ import hashlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import httpx2
@@ -28,6 +29,15 @@ MAX_ANSWER_BYTES = 1 << 20
 _USER_AGENT = "federation-broker"
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+@cache
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
+    """Trust in the public authorities, and in those of a file."""
+    trust = httpx2.create_ssl_context(trust_env=False)
+    if ca_file is not None:
+        trust.load_verify_locations(cafile=ca_file)
+    return trust
 
 
 class FetchFailedError(Exception):
@@ -49,9 +59,7 @@ class OutboundClient:
         resolve: Resolver | None = None,
     ) -> None:
         self.rules = rules
-        self._trust = httpx2.create_ssl_context(trust_env=False)
-        if ca_file is not None:
-            self._trust.load_verify_locations(cafile=ca_file)
+        self._trust = _trust(ca_file)
         self._deadline_seconds = deadline_seconds
         self._resolve = resolve or _resolve
 
