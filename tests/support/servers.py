@@ -390,7 +390,7 @@ def _find_account() -> pwd.struct_passwd | None:
 
 @contextlib.contextmanager
 def _folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="broker-test-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="broker-test-"))
     account = _find_account()
     if account is not None:
         os.chown(folder, account.pw_uid, account.pw_gid)
