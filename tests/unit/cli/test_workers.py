@@ -104,6 +104,7 @@ class Running:
         seen: set[int] = set()
 
         def both() -> bool:
+            assert self.process.poll() is None, self.log
             seen.add(self.answering())
             seen.intersection_update(self.workers())
             return len(seen) == 2
