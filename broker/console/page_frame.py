@@ -179,7 +179,7 @@ class PageFrame:
             status,
             here=here,
             sections=await self.menu(request, who),
-            done=flash.find(request, who.cookie),
+            just_done=flash.find(request, who.cookie),
             principal=who.principal,
             session=session,
             role_name=role_name(who),
