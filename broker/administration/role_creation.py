@@ -130,6 +130,10 @@ async def _show(
             *own.get("Policies"),
         ],
         mfa=visit.is_checked("mfa"),
+        # Both are offered ticked: without them, a session that carries transitive tags
+        # or a source identity cannot switch to the role.
+        tag_session=not visit.posted or visit.is_checked("tag_session"),
+        source_identity=not visit.posted or visit.is_checked("source_identity"),
         **context,
     )
 
@@ -147,6 +151,8 @@ def _trust(visit: Visit, trusted: str, values: Mapping[str, str]) -> str:
             service=values["service"],
             attribute=values["attribute"],
             value=values["value"],
+            tag_session=visit.is_checked("tag_session"),
+            source_identity=visit.is_checked("source_identity"),
         ),
     )
     return pretty({"Version": "2012-10-17", "Statement": [statement]})

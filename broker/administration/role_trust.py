@@ -23,6 +23,8 @@ class TrustForm:
     service: str = ""
     attribute: str = ""
     value: str = ""
+    tag_session: bool = False
+    source_identity: bool = False
 
 
 def trust_statement(trusted: str, form: TrustForm) -> dict[str, Any]:
@@ -52,7 +54,8 @@ def _account(form: TrustForm) -> dict[str, Any]:
         conditions["StringEquals"] = {"sts:ExternalId": form.external_id}
     if form.mfa:
         conditions["Bool"] = {"aws:MultiFactorAuthPresent": "true"}
-    return _allow({"AWS": named}, "sts:AssumeRole", conditions)
+    actions = _actions("sts:AssumeRole", form)
+    return _allow({"AWS": named}, actions, conditions)
 
 
 def _saml(form: TrustForm) -> dict[str, Any]:
@@ -65,11 +68,8 @@ def _saml(form: TrustForm) -> dict[str, Any]:
         block[form.attribute] = form.value
     elif form.attribute or form.value:
         raise ValidationError("A condition needs both an attribute and its value.")
-    return _allow(
-        {"Federated": form.provider},
-        ["sts:AssumeRoleWithSAML", "sts:TagSession", "sts:SetSourceIdentity"],
-        conditions,
-    )
+    actions = _actions("sts:AssumeRoleWithSAML", form)
+    return _allow({"Federated": form.provider}, actions, conditions)
 
 
 def _oidc(form: TrustForm) -> dict[str, Any]:
@@ -83,9 +83,22 @@ def _oidc(form: TrustForm) -> dict[str, Any]:
     if form.subject:
         block = conditions.setdefault(_operator(form.subject), {})
         block[f"{issuer}:sub"] = form.subject
-    return _allow(
-        {"Federated": form.provider}, "sts:AssumeRoleWithWebIdentity", conditions
-    )
+    actions = _actions("sts:AssumeRoleWithWebIdentity", form)
+    return _allow({"Federated": form.provider}, actions, conditions)
+
+
+def _actions(operation: str, form: TrustForm) -> str | list[str]:
+    """The actions that allow the operation with what a session may bring along.
+
+    A session whose transitive tags or source identity are not accepted cannot assume
+    the role at all (IAM User Guide, id_session-tags and id_credentials_temp_control).
+    """
+    actions = [operation]
+    if form.tag_session:
+        actions.append("sts:TagSession")
+    if form.source_identity:
+        actions.append("sts:SetSourceIdentity")
+    return actions if len(actions) > 1 else operation
 
 
 def _operator(value: str) -> str:

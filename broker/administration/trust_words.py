@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from broker.model.arn import Arn
 from broker.policy import Condition, Effect, PolicyDocument, Statement
 from broker.policy.principal import find_account
+from broker.policy.wildcard import compile_wildcard, tokenize
 
 _SHOWN_MAX = 4
 _WORDS = {
@@ -29,15 +30,25 @@ _WORDS = {
 }
 
 
+_BROUGHT = (
+    ("sts:tagsession", "session tags"),
+    ("sts:setsourceidentity", "a source identity"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class TrustLine:
-    """One principal of a statement; ``arn`` is the principal as written."""
+    """One principal of a statement; ``arn`` is the principal as written.
+
+    ``brings`` says what the statement lets a session bring along.
+    """
 
     denies: bool
     who: str
     arn: str
     conditions: tuple[str, ...]
     actions: tuple[str, ...]
+    brings: tuple[str, ...] = ()
 
 
 def trust_lines(document: PolicyDocument, account: str) -> tuple[TrustLine, ...]:
@@ -49,6 +60,7 @@ def trust_lines(document: PolicyDocument, account: str) -> tuple[TrustLine, ...]
             arn=arn,
             conditions=tuple(map(condition_words, one.conditions)),
             actions=one.actions,
+            brings=tuple(words for action, words in _BROUGHT if _names(one, action)),
         )
         for one in document.statements
         for who, arn in _subjects(one, account)
@@ -71,6 +83,14 @@ def condition_words(condition: Condition) -> str:
     many = {"forallvalues": "every value of ", "foranyvalue": "a value of "}
     optional = " (or is absent)" if rest.endswith("ifexists") else ""
     return f"{many.get(prefix, '')}{condition.key} {words} {listed}{optional}"
+
+
+def _names(one: Statement, action: str) -> bool:
+    """Whether the statement is about an action, given in lower case."""
+    is_listed = any(
+        compile_wildcard(tokenize(pattern.lower()))(action) for pattern in one.actions
+    )
+    return is_listed is not one.not_action
 
 
 def _subjects(one: Statement, account: str) -> Iterator[tuple[str, str]]:

@@ -167,6 +167,21 @@ async def test_a_role_for_others(
     assert statement.get("Condition") == condition
 
 
+async def test_sessions_may_bring_tags_and_a_source_identity_unless_unticked(
+    admin: Administrator,
+) -> None:
+    page = await admin.see(NEW, **{"for": "account"})
+    await follow(admin, await press(admin, page, "save", name="R"))
+    (statement,) = json.loads((await stored(admin, "R")).trust_policy)["Statement"]
+    assert statement["Action"] == [
+        *("sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity")
+    ]
+    answer = await press(admin, page, "save", name="S", tag_session=None)
+    assert "May bring a source identity." in text_of(await follow(admin, answer))
+    (statement,) = json.loads((await stored(admin, "S")).trust_policy)["Statement"]
+    assert statement["Action"] == ["sts:AssumeRole", "sts:SetSourceIdentity"]
+
+
 async def test_the_trust_policy_can_be_seen_and_changed_before(
     admin: Administrator,
 ) -> None:

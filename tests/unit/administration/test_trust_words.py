@@ -70,3 +70,22 @@ def test_every_principal_is_a_line() -> None:
     assert (
         len(lines({"AWS": [HOME, "444455556666"], "Service": "ec2.amazonaws.com"})) == 3
     )
+
+
+@pytest.mark.parametrize(
+    ("actions", "brings"),
+    [
+        ({"Action": "sts:AssumeRole"}, ()),
+        ({"Action": ["sts:AssumeRole", "STS:TagSession"]}, ("session tags",)),
+        ({"Action": "sts:Set*"}, ("a source identity",)),
+        ({"Action": "sts:*"}, ("session tags", "a source identity")),
+        ({"NotAction": "sts:TagSession"}, ("a source identity",)),
+    ],
+)
+def test_what_sessions_may_bring_is_told(
+    actions: dict[str, object], brings: tuple[str, ...]
+) -> None:
+    statement = {"Effect": "Allow", "Principal": {"AWS": HOME}, **actions}
+    text = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    (line,) = trust_lines(parse_policy(text, PolicyKind.TRUST), HOME)
+    assert line.brings == brings
