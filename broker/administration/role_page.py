@@ -228,17 +228,7 @@ async def _mints_by(visit: Visit, action: str, role_arn: str) -> list[AuditRecor
     found: list[AuditRecord] = []
     marker = ""
     for _ in range(_PAGES_MAX):
-        given = LookupEventsRequest(
-            EventId="",
-            CallerArn="",
-            AccessKeyId="",
-            Action=action,
-            Decision="",
-            ProviderArn="",
-            StartTime=None,
-            EndTime=None,
-            NextToken=marker,
-        )
+        given = LookupEventsRequest(Action=action, NextToken=marker)
         result = await visit.perform("cloudtrail", "LookupEvents", **given)
         found += (record for record in result["Events"] if role_arn in record.resources)
         marker = result["NextToken"] or ""

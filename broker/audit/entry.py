@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from broker.model.account import AccountId
-from broker.model.audit import AuditRecord
+from broker.model.audit import AuditRecord, Outcome
 from broker.model.caller import Caller
 from broker.model.request import RequestContext
 
@@ -86,7 +86,7 @@ class AuditEntry:
             region=self.region,
             parameters=self.parameters,
             resources=self.resources,
-            decision=self.decision,
+            decision=self.decision or Outcome.ALLOWED,
             reason=self.reason[:_LONGEST_TEXT],
             error_code=self.error_code,
             detail=self.detail[:_LONGEST_TEXT],

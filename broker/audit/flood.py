@@ -6,6 +6,10 @@ recorded in full.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from broker.model.account import AccountId
 
 RECORDS_PER_SECOND = 5
 """Failures of one source that are recorded in full within one second."""
@@ -13,7 +17,31 @@ RECORDS_PER_SECOND = 5
 MAX_SOURCES = 10_000
 """Sources counted separately within one second; further ones share one count."""
 
+NAMED_MAX = 50
+"""Request ids kept with one count, so that those can be told to be in it."""
+
+_NAMED_MAX_IN_ALL = 5_000
 _OTHERS = "other addresses"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failure as the counts tell them apart; see `AuditRecord` for the members."""
+
+    source: str
+    account: AccountId | None = None
+    outcome: str = ""
+
+
+@dataclass(slots=True)
+class Burst:
+    """Failures of one kind within a second that were counted, not recorded."""
+
+    failure: Failure
+    first: datetime
+    last: datetime
+    count: int = 0
+    request_ids: list[str] = field(default_factory=list)
 
 
 class FailureCounter:
@@ -22,28 +50,46 @@ class FailureCounter:
     def __init__(self, per_second: int = RECORDS_PER_SECOND) -> None:
         self._per_second = per_second
         self._second = 0
-        self._counts: dict[str, int] = {}
+        self._seen: dict[str, int] = {}
+        self._bursts: dict[Failure, Burst] = {}
+        self._named = 0
 
-    def admit(self, source: str, now: float) -> bool:
-        """Whether a failure of this source is still recorded in full.
+    def admit(
+        self, failure: Failure, request_id: str, at: datetime, now: float
+    ) -> bool:
+        """Whether a failure is still recorded in full; if not, it is counted.
 
-        Call ``drain`` before, so that no count of an earlier second is lost.
+        ``at`` is when the request came. Call ``drain`` before, so that no count of an
+        earlier second is lost.
         """
         self._second = int(now)
-        if source not in self._counts and len(self._counts) >= MAX_SOURCES:
+        source = failure.source
+        if source not in self._seen and len(self._seen) >= MAX_SOURCES:
             source = _OTHERS
-        count = self._counts.get(source, 0) + 1
-        self._counts[source] = count
-        return count <= self._per_second
+        seen = self._seen.get(source, 0) + 1
+        self._seen[source] = seen
+        if seen <= self._per_second:
+            return True
+        self._count(Failure(source, failure.account, failure.outcome), request_id, at)
+        return False
 
-    def drain(self, now: float) -> Iterator[tuple[str, int]]:
-        """Sources of past seconds with the number of failures not recorded.
+    def _count(self, failure: Failure, request_id: str, at: datetime) -> None:
+        if failure not in self._bursts and len(self._bursts) >= MAX_SOURCES:
+            failure = Failure(_OTHERS, None, failure.outcome)
+        burst = self._bursts.setdefault(failure, Burst(failure, at, at))
+        burst.count += 1
+        burst.first, burst.last = min(burst.first, at), max(burst.last, at)
+        if len(burst.request_ids) < NAMED_MAX and self._named < _NAMED_MAX_IN_ALL:
+            burst.request_ids.append(request_id)
+            self._named += 1
 
-        With ``now`` infinite, of the running second too.
+    def drain(self, now: float) -> Iterator[Burst]:
+        """What was counted in past seconds.
+
+        With ``now`` infinite, in the running second too.
         """
         if self._second <= now < self._second + 1:
             return
-        counts, self._counts = self._counts, {}
-        for source, count in counts.items():
-            if count > self._per_second:
-                yield source, count - self._per_second
+        bursts, self._bursts, self._seen = self._bursts, {}, {}
+        self._named = 0
+        yield from bursts.values()

@@ -6,10 +6,10 @@ from types import TracebackType
 
 import structlog
 
+from broker.audit.bursts import describe_burst
 from broker.audit.entry import AuditEntry
-from broker.audit.flood import FailureCounter
+from broker.audit.flood import Failure, FailureCounter
 from broker.clock import Clock
-from broker.entropy import new_request_id
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -66,7 +66,8 @@ class Auditor:
         if entry.error_code and not entry.caller_arn:
             now = self._clock.monotonic()
             await self._write_counts(now)
-            if not self._failures.admit(entry.source_ip, now):
+            failure = Failure(entry.source_ip, entry.account, entry.decision)
+            if not self._failures.admit(failure, entry.event_id, entry.at, now):
                 if self._counting is None or self._counting.done():
                     self._counting = asyncio.create_task(self._count_later())
                 return
@@ -77,19 +78,8 @@ class Auditor:
         await self._write_counts(self._clock.monotonic())
 
     async def _write_counts(self, now: float) -> None:
-        for source, count in self._failures.drain(now):
-            await self._write(
-                AuditEntry(
-                    event_id=new_request_id(),
-                    at=self._clock.now(),
-                    door="",
-                    action="broker:CountFailures",
-                    source_ip=source,
-                    user_agent="",
-                    parameters={"Failures": count},
-                    reason="failures of callers who proved nothing, not recorded singly",
-                )
-            )
+        for burst in self._failures.drain(now):
+            await self._write(describe_burst(burst, self._clock.now()))
 
     async def _write(self, entry: AuditEntry) -> None:
         try:

@@ -10,7 +10,7 @@ from broker.cli.terminal import say, say_json, say_table
 from broker.cli.times import parse_moment, show_moment
 from broker.clock import SystemClock
 from broker.model.account import parse_account_id
-from broker.model.audit import AuditFilter, AuditRecord, Outcome
+from broker.model.audit import AuditFilter, AuditRecord, Kind, Outcome
 from broker.model.page import PageRequest
 from broker.stores.ledger.port import Ledger
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from broker.installation import Installation
 
 _PAGE = 500
+_COLOURS = {Outcome.DENIED: "yellow", Outcome.REFUSED: "red", Outcome.ERROR: "red"}
 _HEADINGS = ("When", "Account", "Action", "Caller", "From", "Outcome", "Event")
 
 
@@ -36,9 +37,17 @@ def audit(
         ),
     ] = "",
     decision: Annotated[
-        Outcome | None,
+        list[Outcome] | None,
         typer.Option(
             help="denied: by policies. refused: the proof. error: any other failure."
+            " Repeat it for several."
+        ),
+    ] = None,
+    kind: Annotated[
+        list[Kind] | None,
+        typer.Option(
+            help="credentials: issued to someone already signed in."
+            " Repeat it for several."
         ),
     ] = None,
     provider: Annotated[str, typer.Option(help="An identity provider's ARN.")] = "",
@@ -60,7 +69,8 @@ def audit(
             caller_arn=caller,
             access_key_id=key,
             action=action,
-            decision=decision or "",
+            decisions=tuple(decision or ()),
+            kinds=tuple(kind or ()),
             provider_arn=provider,
             since=parse_moment(since, now) if since else None,
             until=parse_moment(until, now) if until else None,
@@ -99,7 +109,18 @@ async def newest_records(
 
 def shown_record(record: AuditRecord) -> dict[str, object]:
     """A record for JSON, with ``at`` in ISO 8601."""
-    return {**asdict(record), "at": record.at.isoformat()}
+    return {
+        **asdict(record),
+        "at": record.at.isoformat(),
+        "decision": record.outcome,
+        "kind": record.kind,
+    }
+
+
+def _shown_outcome(record: AuditRecord) -> str:
+    if not record.error_code:
+        return record.outcome.words
+    return f"{record.outcome.words}: {record.error_code}"
 
 
 def _print_table(records: list[AuditRecord]) -> None:
@@ -112,10 +133,10 @@ def _print_table(records: list[AuditRecord]) -> None:
                 record.action,
                 record.caller_arn,
                 record.source_ip or record.door,
-                record.error_code or record.decision or "done",
+                _shown_outcome(record),
                 record.event_id,
             )
             for record in records
         ),
-        ("red" if record.error_code else "" for record in records),
+        (_COLOURS.get(record.outcome, "") for record in records),
     )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broker.audit.bursts import find_counted
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard, Judgement
 from broker.authz.hypothetical import Hypotheses, Hypothesis
@@ -21,13 +22,12 @@ from broker.cli.terminal import say, say_json
 from broker.cli.times import show_moment
 from broker.errors import BrokerError, NoSuchEntity
 from broker.federation.refusals import explain_refusal
-from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.policy import PolicySet, PolicyType
 
 if TYPE_CHECKING:
     from broker.services import Services
 
-_DENIED = "AccessDenied"
 _SESSION_KEY = "ASIA"
 _RECORDS_MAX = 100
 
@@ -116,9 +116,7 @@ async def _explain_event(
         services.stores.ledger, AuditFilter(event_id=event_id), _RECORDS_MAX
     )
     if not records:
-        raise NoSuchEntity(
-            f"There is no audit record {event_id}; `broker audit` lists records."
-        )
+        return await _explain_counted(services, event_id)
     lines: list[str] = []
     found: list[dict[str, object]] = []
     for record in reversed(records):
@@ -126,6 +124,32 @@ async def _explain_event(
         lines += [*([""] if lines else []), *text]
         found.append(described)
     return lines, {**found[-1], "earlier": found[:-1]}
+
+
+async def _explain_counted(
+    services: "Services", event_id: str
+) -> tuple[list[str], dict[str, object]]:
+    """Explain a request that was only counted.
+
+    Raises:
+        NoSuchEntity: It cannot have been.
+    """
+    counted = await find_counted(services.stores.ledger, event_id)
+    if counted is None:
+        raise NoSuchEntity(
+            f"There is no audit record {event_id}; `broker audit` lists records."
+        )
+    record = counted.record
+    lines = [f"{show_moment(record.at)}: {counted.sentence}"]
+    found: dict[str, object] = {
+        "event": event_id,
+        "decision": record.outcome,
+        "outcome": record.outcome,
+        "why": counted.sentence,
+        "counted_in": record.event_id,
+        "certain": counted.is_certain,
+    }
+    return lines, found
 
 
 async def _explain_record(
@@ -137,14 +161,16 @@ async def _explain_record(
         "action": record.action,
         "caller": record.caller_arn,
         "resources": list(record.resources),
-        "outcome": record.error_code or record.decision or "done",
+        "decision": record.outcome,
+        "outcome": record.error_code or record.outcome,
         "why": _reason(record),
     }
     refusal = explain_refusal(record)
     if refusal is not None:
         lines += [f"Check that failed: {refusal.title}.", f"To do: {refusal.advice}"]
         found |= {"check": refusal.title, "to_do": [refusal.advice]}
-    if record.error_code == _DENIED and record.caller_arn and record.resources:
+    is_denied = record.outcome is Outcome.DENIED
+    if is_denied and record.caller_arn and record.resources:
         today, detail = await _today(services, record)
         lines += today
         found.update(detail)
@@ -156,13 +182,20 @@ def _headline(record: AuditRecord) -> str:
     on = f" on {' and '.join(record.resources)}" if record.resources else ""
     origin = f" from {record.source_ip}" if record.source_ip else ""
     what = f"{who} called {record.action}{on}{origin}"
-    if record.error_code:
-        outcome = f"was refused with {record.error_code}"
-    elif record.decision:
-        outcome = f"was {record.decision}"
-    else:
-        outcome = "succeeded"
-    return f"{show_moment(record.at)}: {what} and {outcome}."
+    return f"{show_moment(record.at)}: {what}{_shown_outcome(record)}."
+
+
+def _shown_outcome(record: AuditRecord) -> str:
+    code = record.error_code
+    match record.outcome:
+        case Outcome.ALLOWED:
+            return " and was allowed"
+        case Outcome.DENIED:
+            return f" and was denied by policies, with {code}"
+        case Outcome.REFUSED:
+            return f", and the proof was refused with {code}"
+        case Outcome.ERROR:
+            return f" and failed with {code}"
 
 
 def _reason(record: AuditRecord) -> str:

@@ -8,6 +8,9 @@ from enum import StrEnum
 from broker.model.account import AccountId
 from broker.model.struct import struct
 
+COUNT_FAILURES = "broker:CountFailures"
+"""The action of a record that stands for failures which were only counted."""
+
 
 class Outcome(StrEnum):
     """The outcome of a call, as stored in a record's ``decision``.
@@ -21,13 +24,40 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     ERROR = "error"
 
+    @property
+    def words(self) -> str:
+        """The outcome as people read it."""
+        return _OUTCOME_WORDS[self]
+
+
+_OUTCOME_WORDS = {
+    Outcome.ALLOWED: "allowed",
+    Outcome.DENIED: "denied by policies",
+    Outcome.REFUSED: "proof refused",
+    Outcome.ERROR: "error",
+}
+
+
+class Kind(StrEnum):
+    """What a call is about, as the audit log sorts records.
+
+    ``sign-in`` begins something with an outside proof or a password, or fails to;
+    ``credentials`` hands on or narrows what a caller has (a role switch, a session
+    token, a console link); ``change`` and ``read`` are everything else.
+    """
+
+    SIGN_IN = "sign-in"
+    CREDENTIALS = "credentials"
+    CHANGE = "change"
+    READ = "read"
+
 
 @struct
 class AuditRecord:
     """One call: who, what, decision and why. Holds no secret.
 
     ``event_id`` is the request id. ``account`` is the account acted in, empty when it
-    is unknown. ``decision`` is an `Outcome`, or empty (answered without one).
+    is unknown. ``decision`` is the `Outcome`.
     ``reason`` says in words what decided; ``error_code`` is the wire code of a failed
     call and ``detail`` its operator's text. ``parameters`` are the ones on the action's
     allow-list. ``session`` describes the credentials that the call minted: access key
@@ -53,17 +83,93 @@ class AuditRecord:
     detail: str = ""
     session: Mapping[str, object] | None = None
 
+    @property
+    def outcome(self) -> Outcome:
+        """What came of the call; also of records of older versions."""
+        try:
+            return Outcome(self.decision)
+        except ValueError:
+            return Outcome.ERROR if self.error_code else Outcome.ALLOWED
+
+    @property
+    def kind(self) -> Kind:
+        """What the call is about."""
+        provider = (self.session or {}).get("provider_arn")
+        return kind_of(self.action, self.outcome, has_provider=bool(provider))
+
+    @property
+    def weight(self) -> int:
+        """How many calls the record stands for: 1, unless they were only counted."""
+        if self.action != COUNT_FAILURES:
+            return 1
+        counted = self.parameters.get("Failures")
+        return counted if isinstance(counted, int) else 1
+
+
+def kind_of(action: str, outcome: str, *, has_provider: bool) -> Kind:
+    """The kind of a record with this action, outcome and (minted) provider."""
+    if action in _SIGN_INS:
+        return Kind.SIGN_IN
+    if action == _CONSOLE_LOGIN:
+        # A provider's sign-in is on record before it opens the console.
+        return Kind.CREDENTIALS if has_provider else Kind.SIGN_IN
+    if action in _PROOF_CHECKS:
+        return Kind.READ if outcome == Outcome.ALLOWED else Kind.SIGN_IN
+    if action in _CREDENTIALS:
+        return Kind.CREDENTIALS
+    if action == _PASSKEY_OPTIONS or action.partition(":")[2].startswith(_READS):
+        return Kind.READ
+    return Kind.CHANGE
+
+
+_CONSOLE_LOGIN = "signin:ConsoleLogin"
+_PASSKEY_OPTIONS = "signin:CreatePasskeyOptions"
+_SIGN_INS = frozenset({"sts:AssumeRoleWithSAML", "sts:AssumeRoleWithWebIdentity"})
+_PROOF_CHECKS = frozenset(
+    {
+        "signin:ListRolesWithSAML",
+        "signin:ListRolesWithWebIdentity",
+        "signin:CheckPassword",
+        "signin:CheckMfa",
+        COUNT_FAILURES,
+    }
+)
+_CREDENTIALS = frozenset(
+    {
+        "sts:AssumeRole",
+        "sts:AssumeRoot",
+        "sts:GetSessionToken",
+        "sts:GetFederationToken",
+        "sts:GetScopedCredentials",
+        "sts:GetDelegatedAccessToken",
+        "sts:GetWebIdentityToken",
+        "signin:AuthorizeOAuth2Access",
+        "signin:CreateConsoleLink",
+        "signin:CreateOAuth2Token",
+        "signin:GetConsoleCredentials",
+        "signin:GetSigninToken",
+    }
+)
+_READS = (
+    *("Get", "List", "Describe", "Search", "Lookup", "Simulate", "Evaluate", "Decide"),
+    *("Decode", "Generate", "Check", "Diagnose"),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """Search criteria; empty members match everything. Time ranges are half-open."""
+    """Search criteria; empty members match everything. Time ranges are half-open.
+
+    ``decisions`` and ``kinds`` match any of theirs.
+    """
 
     account: AccountId | None = None
     event_id: str = ""
     caller_arn: str = ""
     access_key_id: str = ""
     action: str = ""
-    decision: str = ""
+    decisions: tuple[Outcome, ...] = ()
+    kinds: tuple[Kind, ...] = ()
     provider_arn: str = ""
     since: datetime | None = None
     until: datetime | None = None

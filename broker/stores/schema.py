@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -259,17 +260,41 @@ AUDIT = Table(
     Column("decision", Text, nullable=False),
     Column("provider_arn", Text, nullable=False),
     Column("body", Text, nullable=False),
+    Column("kind", _KEY, nullable=False, server_default="change"),
     Index("audit_at", "at", "seq"),
-    Index("audit_account", "account", "at", "seq"),
+    Index("audit_kind", "account", "kind", "at", "seq"),
+    # What was allowed, as most calls are, costs no entry.
+    Index(
+        "audit_failures",
+        *("account", "decision", "at", "seq"),
+        sqlite_where=text("decision <> 'allowed'"),
+        postgresql_where=text("decision <> 'allowed'"),
+    ),
 )
-for _name in ("access_key_id", "minted_key_id"):
+for _name, _columns in (
+    ("access_key_id", ("access_key_id", "at", "seq")),
+    ("minted_key_id", ("minted_key_id",)),
+):
     # Most records have only one of the two: an empty one costs no index entry.
     Index(
         f"audit_{_name}",
-        AUDIT.c[_name],
+        *(AUDIT.c[column] for column in _columns),
         sqlite_where=AUDIT.c[_name] != "",
         postgresql_where=AUDIT.c[_name] != "",
     )
+
+# How many sign-ins and failures each hour had, so that nobody has to count records.
+# The row of the empty account says up to which ``seq`` records are counted.
+AUDIT_COUNTS = Table(
+    "audit_counts",
+    METADATA,
+    Column("account", _KEY, primary_key=True),
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("measure", _KEY, primary_key=True),
+    Column("name", _KEY, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
 
 # What was used last: an access key, a password, a principal's service or action. It is
 # no part of what decides, so it raises no generation.

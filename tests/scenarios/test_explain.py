@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from broker.cli.main import app
 from broker.cli.operator import with_services
-from broker.model.audit import AuditRecord
+from broker.model.audit import COUNT_FAILURES, AuditRecord
 from broker.services import Services
 from tests.support.broker import ACCOUNT, Key, RunningBroker
 from tests.support.policies import policy
@@ -92,7 +92,7 @@ def test_a_recorded_denial_says_which_condition_failed_and_what_to_do(
     first, why, *rest = told(broker, event).splitlines()
     assert first.endswith(
         f": {ANN} called iam:GetUser on {ANN} from 127.0.0.1"
-        " and was refused with AccessDenied."
+        " and was denied by policies, with AccessDenied."
     )
     assert why == (
         f"Why: No identity-based policy allows iam:GetUser on {ANN}. Statement 1"
@@ -204,6 +204,27 @@ def test_every_record_of_a_request_is_told(broker: RunningBroker, ann: Key) -> N
     found = json.loads(told(broker, "several", "--json"))
     assert found["action"] == "signin:Second"
     assert [one["action"] for one in found["earlier"]] == ["signin:First"]
+
+
+def test_a_request_that_was_only_counted_is_said_to_be(
+    broker: RunningBroker, ann: Key
+) -> None:
+    assert ann
+    unsigned = broker.client("sts", Key("AKIA" + "A" * 16, "wrong"))
+    # A second takes five of them in full.
+    events = {event_of(unsigned.get_caller_identity) for _ in range(40)}
+    words = ["audit", "--json", "--action", COUNT_FAILURES, "--decision", "refused"]
+    deadline = time.monotonic() + 5 * _SOON
+    counts: list[dict[str, Any]] = []
+    while not counts and time.monotonic() < deadline:
+        done = CliRunner(env=dict(broker.environment)).invoke(app, words)
+        counts = [json.loads(line) for line in done.stdout.splitlines()]
+    named = events & set(counts[0]["parameters"]["RequestIds"])
+    found = json.loads(told(broker, named.pop(), "--json"))
+    assert found["decision"] == "refused"
+    assert found["certain"]
+    assert found["counted_in"] == counts[0]["event_id"]
+    assert "in a burst from 127.0.0.1 that were only counted" in found["why"]
 
 
 def test_a_role_that_is_not_there_is_said_so(broker: RunningBroker, ann: Key) -> None:

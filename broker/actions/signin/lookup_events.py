@@ -3,36 +3,43 @@
 The permission is ``cloudtrail:LookupEvents``, as for AWS's own log of calls.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from broker.actions.action import Action, Call
+from broker.audit.bursts import find_counted
 from broker.authz.need import Need
 from broker.errors import ValidationError
-from broker.model.audit import AuditFilter
+from broker.model.audit import AuditFilter, AuditRecord, Kind, Outcome
 from broker.model.page import PageRequest
 from broker.stores.errors import InvalidMarkerError
 from broker.stores.ledger.port import Ledger
 
 _PAGE = 40
+RESULTS_MAX = 500
+_LOOKS_MAX = 5
+"""Windows of the ledger's search that one call looks at, for records that are rare."""
 
 
 class LookupEventsRequest(TypedDict):
-    """What to look for; empty values match everything.
+    """What to look for; what is left out or empty matches everything.
 
-    Times are half-open, as `AuditFilter` has them.
+    Times are half-open, as `AuditFilter` has them; ``Decisions`` are values of
+    `Outcome` and ``Kinds`` of `Kind`.
     """
 
-    EventId: str
-    CallerArn: str
-    AccessKeyId: str
-    Action: str
-    Decision: str
-    ProviderArn: str
-    StartTime: datetime | None
-    EndTime: datetime | None
-    NextToken: str
+    EventId: NotRequired[str]
+    CallerArn: NotRequired[str]
+    AccessKeyId: NotRequired[str]
+    Action: NotRequired[str]
+    Decisions: NotRequired[Sequence[str]]
+    Kinds: NotRequired[Sequence[str]]
+    ProviderArn: NotRequired[str]
+    StartTime: NotRequired[datetime | None]
+    EndTime: NotRequired[datetime | None]
+    NextToken: NotRequired[str]
+    MaxResults: NotRequired[int]
 
 
 class LookupEvents:
@@ -48,39 +55,61 @@ class LookupEvents:
             name="LookupEvents",
             needs=_needs,
             handle=self._handle,
-            audited=(
-                "EventId",
-                "CallerArn",
-                "AccessKeyId",
-                "Action",
-                "Decision",
-                "ProviderArn",
-                "StartTime",
-                "EndTime",
+            audited=tuple(
+                name
+                for name in LookupEventsRequest.__annotations__
+                if name != "NextToken"
             ),
         )
 
     async def _handle(
         self, given: LookupEventsRequest, call: Call
     ) -> Mapping[str, Any]:
-        wanted = AuditFilter(
-            account=call.account,
-            event_id=given["EventId"],
-            caller_arn=given["CallerArn"],
-            access_key_id=given["AccessKeyId"],
-            action=given["Action"],
-            decision=given["Decision"],
-            provider_arn=given["ProviderArn"],
-            since=given["StartTime"],
-            until=given["EndTime"],
-        )
+        """``Events`` may be few while there is a ``NextToken``.
+
+        ``Counted`` is the count that an event without a record is in, if any.
+        """
+        wanted = _read_filter(given, call)
+        limit = min(given.get("MaxResults") or _PAGE, RESULTS_MAX)
+        marker = given.get("NextToken") or None
+        found: list[AuditRecord] = []
         try:
-            page = await self._ledger.search(
-                wanted, PageRequest(given["NextToken"] or None, _PAGE)
-            )
+            for _ in range(_LOOKS_MAX):
+                page = await self._ledger.search(
+                    wanted, PageRequest(marker, limit - len(found))
+                )
+                found += page.items
+                marker = page.marker
+                if marker is None or len(found) == limit:
+                    break
         except InvalidMarkerError as error:
             raise ValidationError("There is no such place in this list.") from error
-        return {"Events": page.items, "NextToken": page.marker}
+        counted = None
+        if wanted.event_id and not found:
+            counted = await find_counted(self._ledger, wanted.event_id, call.account)
+        return {"Events": tuple(found), "NextToken": marker, "Counted": counted}
+
+
+def _read_filter(given: LookupEventsRequest, call: Call) -> AuditFilter:
+    try:
+        decisions = tuple(Outcome(one) for one in given.get("Decisions", ()))
+        kinds = tuple(Kind(one) for one in given.get("Kinds", ()))
+    except ValueError as error:
+        raise ValidationError(
+            f"Outcomes are {', '.join(Outcome)}; kinds are {', '.join(Kind)}."
+        ) from error
+    return AuditFilter(
+        account=call.account,
+        event_id=given.get("EventId", ""),
+        caller_arn=given.get("CallerArn", ""),
+        access_key_id=given.get("AccessKeyId", ""),
+        action=given.get("Action", ""),
+        decisions=decisions,
+        kinds=kinds,
+        provider_arn=given.get("ProviderArn", ""),
+        since=given.get("StartTime"),
+        until=given.get("EndTime"),
+    )
 
 
 async def _needs(_given: LookupEventsRequest, call: Call) -> tuple[Need, ...]:

@@ -14,13 +14,13 @@ from broker.errors import NoSuchEntity, ValidationError
 from broker.federation.refusals import explain_refusal
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn, sts_arn
+from broker.model.audit import Outcome
 
 AUDIT = "/console/audit"
 _TEXTS = {
     "caller": "CallerArn",
     "key": "AccessKeyId",
     "action": "Action",
-    "decision": "Decision",
     "provider": "ProviderArn",
     "event": "EventId",
     "next": "NextToken",
@@ -53,7 +53,7 @@ class AuditLog:
         form, who = entered
         filters = {
             name: (form.find(name) or "").strip()[:_LONGEST]
-            for name in (*_TEXTS, *_TIMES)
+            for name in (*_TEXTS, *_TIMES, "decision")
         }
         try:
             given = _given(filters, who.session.account)
@@ -65,7 +65,8 @@ class AuditLog:
         if not filters["event"]:
             return await self._list(request, who, filters, result)
         records = result["Events"]
-        if not records:
+        counted = result["Counted"]
+        if not records and counted is None:
             raise NoSuchEntity("There is no such record in this account.")
         return await self._frame.show(
             request,
@@ -81,6 +82,7 @@ class AuditLog:
                 }
                 for record in reversed(records)
             ],
+            counted=counted,
             address=_address,
         )
 
@@ -100,6 +102,7 @@ class AuditLog:
             "audit",
             _BAD_REQUEST if problem else _OK,
             records=result.get("Events", ()),
+            outcomes=Outcome,
             filters=filters,
             narrowed=any(filters[name] for name in filters if name != "next"),
             problem=problem,
@@ -128,6 +131,7 @@ def _given(filters: Mapping[str, str], account: AccountId) -> dict[str, object]:
     texts["ProviderArn"] = _whole(provider, account)
     return {
         **texts,
+        "Decisions": (filters["decision"],) if filters["decision"] else (),
         **{wire: _read_time(filters[name]) for name, wire in _TIMES.items()},
     }
 

@@ -33,7 +33,7 @@ from broker.stores.ledger.rows import (
     encode_audit,
     encode_mark,
 )
-from broker.stores.ledger.search import build_search, read_page
+from broker.stores.ledger.search import Search, read_page
 from broker.stores.ledger.spool import Spool, SpoolFullError
 from broker.stores.times import to_micros
 from broker.stores.urls import PostgresqlLocation
@@ -156,10 +156,15 @@ class PostgresqlLedger:
         return None if row is None else decode_audit(*row)
 
     async def search(self, wanted: AuditFilter, page: PageRequest) -> Page[AuditRecord]:
-        statement, values = build_search(wanted, page, lambda n: f"${n}")
+        search = Search.of(wanted, page, lambda n: f"${n}")
+        end = None
         async with self._reads() as connection:
-            rows = await connection.fetch(statement, *values)
-        return read_page([tuple(row) for row in rows], page)
+            if search.needs_window:
+                made = search.window_end()
+                end = await connection.fetchrow(made.text, *made.values)
+            made = search.rows(end)
+            rows = await connection.fetch(made.text, *made.values)
+        return read_page([tuple(row) for row in rows], page, end)
 
     async def purge(self, *, marks_before: datetime, audit_before: datetime) -> None:
         for statement, before in (

@@ -2,19 +2,19 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from broker.model.account import AccountId
-from broker.model.audit import AuditRecord
+from broker.model.audit import AuditRecord, kind_of
 from broker.stores.json_text import encode_json
 from broker.stores.ledger.port import ReplayMark
 from broker.stores.times import from_micros, to_micros
 
-AuditRow = tuple[str, int, str, str, str, str, str, str, str, str]
+AuditRow = tuple[str, int, str, str, str, str, str, str, str, str, str]
 MarkRow = tuple[bytes, str, int]
 
 AUDIT_COLUMNS = (
@@ -28,7 +28,9 @@ AUDIT_COLUMNS = (
     "decision",
     "provider_arn",
     "body",
+    "kind",
 )
+_AT = {name: place for place, name in enumerate(AUDIT_COLUMNS)}
 MARK_COLUMNS = ("key", "mint_id", "expires_at")
 
 _PROVIDER = re.compile(":(?:saml|oidc)-provider/")
@@ -45,6 +47,7 @@ def encode_audit(record: AuditRecord) -> AuditRow:
     if session is not None:
         minted = str(session.get("access_key_id") or "")
         provider = str(session.get("provider_arn") or "")
+    kind = kind_of(record.action, record.decision, has_provider=bool(provider))
     caller = record.caller_arn
     if not provider:
         # An unsigned caller is listed as its provider; a refused proof has no caller
@@ -69,7 +72,20 @@ def encode_audit(record: AuditRecord) -> AuditRow:
         _clean(record.decision),
         _clean(provider),
         encode_json(body, _simplify),
+        kind,
     )
+
+
+def complete_row(row: Sequence[Any]) -> AuditRow | None:
+    """A row as it was kept, also by a version without kinds; None if it is damaged."""
+    if len(row) == len(AUDIT_COLUMNS) - 1:
+        action, decision, minted, provider = (
+            row[_AT[name]]
+            for name in ("action", "decision", "minted_key_id", "provider_arn")
+        )
+        has_provider = bool(minted and provider)
+        row = (*row, kind_of(action, decision, has_provider=has_provider))
+    return tuple(row) if len(row) == len(AUDIT_COLUMNS) else None
 
 
 def decode_audit(event_id: str, at: int, account: str, body: str) -> AuditRecord:

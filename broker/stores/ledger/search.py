@@ -1,11 +1,18 @@
 """The ledger's search in both SQL dialects: newest first, by time and sequence.
 
-A marker names the last row of a page, so rows written meanwhile do not shift the pages.
+A search goes along one index, named here rather than left to a planner: without
+statistics it may choose to sort a million records. Criteria that the index does not
+hold are tested on a window of records at a time, so that a page costs the same however
+rare its records are; a page may then hold few records, or none, and go on.
+
+A marker names the last record that was looked at, so records written meanwhile do not
+shift the pages.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
-from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.audit import AuditFilter, AuditRecord, Kind, Outcome
 from broker.model.page import Page, PageRequest
 from broker.stores.errors import InvalidMarkerError
 from broker.stores.ledger.rows import decode_audit
@@ -13,65 +20,218 @@ from broker.stores.times import to_micros
 
 SELECTED = "seq, event_id, at, account, body"
 SearchRow = tuple[int, str, int, str, str]
+Place = tuple[int, int]
+"""A record's time and sequence number, by which records are in order."""
+
+WINDOW_ROWS = 2000
+"""Records that are looked at for one page at most."""
+
+_NEWEST_FIRST = "ORDER BY at DESC, seq DESC"
 
 
-def build_search(
-    wanted: AuditFilter, page: PageRequest, placeholder: Callable[[int], str]
-) -> tuple[str, list[str | int]]:
-    """The statement and its values; one row more than the page is asked for.
+@dataclass(slots=True)
+class Statement:
+    """SQL with its values; ``bind`` adds a value and returns its placeholder."""
 
-    Raises:
-        InvalidMarkerError: the marker is none of ours.
-    """
-    conditions: list[str] = []
-    values: list[str | int] = []
+    placeholder: Callable[[int], str]
+    values: list[str | int] = field(default_factory=list)
+    text: str = ""
 
-    def bind(value: str | int) -> str:
-        values.append(value)
-        return placeholder(len(values))
+    def bind(self, value: str | int) -> str:
+        """Add a value."""
+        self.values.append(value)
+        return self.placeholder(len(self.values))
 
-    if wanted.account is not None:
-        conditions.append(f"account = {bind(wanted.account)}")
-    if wanted.access_key_id:
-        # The caller's own key, or the one that the call minted.
-        conditions.append(
-            f"((access_key_id = {bind(wanted.access_key_id)} AND access_key_id <> '')"
-            f" OR (minted_key_id = {bind(wanted.access_key_id)}"
-            " AND minted_key_id <> ''))"
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search for one page; ``placeholder`` is the dialect's."""
+
+    wanted: AuditFilter
+    page: PageRequest
+    placeholder: Callable[[int], str]
+    after: Place | None
+
+    @classmethod
+    def of(
+        cls,
+        wanted: AuditFilter,
+        page: PageRequest,
+        placeholder: Callable[[int], str],
+    ) -> "Search":
+        """Plan a search.
+
+        Raises:
+            InvalidMarkerError: the marker is none of ours.
+        """
+        after = None if page.marker is None else _read_marker(page.marker)
+        return cls(wanted, page, placeholder, after)
+
+    @property
+    def needs_window(self) -> bool:
+        """Whether there are criteria that the chosen index does not hold."""
+        return any(True for _ in self._tests())
+
+    def window_end(self) -> Statement:
+        """Selects the place of the last record that this page may look at."""
+        made = Statement(self.placeholder)
+        arms = self._arms(made, "at, seq", WINDOW_ROWS, end=None, with_tests=False)
+        made.text = (
+            f"SELECT at, seq FROM {arms} AS looked {_NEWEST_FIRST} "  # noqa: S608  # constants
+            f"LIMIT 1 OFFSET {WINDOW_ROWS - 1}"
         )
-    for column in ("event_id", "caller_arn", "action", "decision", "provider_arn"):
-        value: str = getattr(wanted, column)
-        if value:
-            conditions.append(f"{column} = {bind(value)}")
-    if wanted.since is not None:
-        conditions.append(f"at >= {bind(to_micros(wanted.since))}")
-    if wanted.until is not None:
-        conditions.append(f"at < {bind(to_micros(wanted.until))}")
-    if page.marker is not None:
-        at, seq = _read_marker(page.marker)
-        conditions.append(f"(at, seq) < ({bind(at)}, {bind(seq)})")
-    where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
-    statement = (
-        f"SELECT {SELECTED} FROM audit {where}"  # noqa: S608  # constants, bound values
-        f"ORDER BY at DESC, seq DESC LIMIT {bind(page.limit + 1)}"
-    )
-    return statement, values
+        return made
+
+    def rows(self, end: Place | None) -> Statement:
+        """Selects the page's records and one more, down to the window's end."""
+        made = Statement(self.placeholder)
+        limit = self.page.limit + 1
+        arms = self._arms(made, SELECTED, limit, end=end, with_tests=True)
+        made.text = (
+            f"SELECT {SELECTED} FROM {arms} AS found "  # noqa: S608  # constants
+            f"{_NEWEST_FIRST} LIMIT {limit}"
+        )
+        return made
+
+    def _arms(
+        self,
+        made: Statement,
+        columns: str,
+        limit: int,
+        *,
+        end: Place | None,
+        with_tests: bool,
+    ) -> str:
+        """One range of the index for each of its values, each cut to ``limit``."""
+        arms = []
+        for prefix in self._ranges():
+            conditions = [
+                *(f"{column} = {made.bind(value)}" for column, value in prefix.equal),
+                *prefix.fixed,
+                *self._times(made, end),
+            ]
+            if with_tests:
+                conditions += [test(made) for test in self._tests()]
+            where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+            arms.append(
+                f"SELECT * FROM (SELECT {columns} FROM audit {where}"  # noqa: S608  # constants
+                f"{_NEWEST_FIRST} LIMIT {limit}) AS arm"
+            )
+        return f"({' UNION ALL '.join(arms)})"
+
+    def _times(self, made: Statement, end: Place | None) -> list[str]:
+        conditions = []
+        if self.wanted.since is not None:
+            conditions.append(f"at >= {made.bind(to_micros(self.wanted.since))}")
+        if self.wanted.until is not None:
+            conditions.append(f"at < {made.bind(to_micros(self.wanted.until))}")
+        for place, order in ((self.after, "<"), (end, ">=")):
+            if place is not None:
+                at, seq = place
+                conditions.append(
+                    f"(at, seq) {order} ({made.bind(at)}, {made.bind(seq)})"
+                )
+        return conditions
+
+    def _ranges(self) -> list["_Range"]:
+        wanted = self.wanted
+        if wanted.event_id:
+            return [_Range((("event_id", wanted.event_id),))]
+        if wanted.access_key_id:
+            # The caller's own key, or the one that the call minted.
+            return [
+                _Range(((name, wanted.access_key_id),), (f"{name} <> ''",))
+                for name in ("access_key_id", "minted_key_id")
+            ]
+        if wanted.account is None:
+            return [_Range(())]
+        account = ("account", wanted.account)
+        if self._by_decision:
+            return [
+                _Range((account, ("decision", one)), ("decision <> 'allowed'",))
+                for one in wanted.decisions
+            ]
+        return [
+            _Range((account, ("kind", one)))
+            for one in dict.fromkeys(wanted.kinds or Kind)
+        ]
+
+    @property
+    def _by_decision(self) -> bool:
+        decisions = self.wanted.decisions
+        return bool(decisions) and Outcome.ALLOWED not in decisions
+
+    def _tests(self) -> "Sequence[_Test]":
+        """The criteria that the index of the ranges does not hold.
+
+        In a form in which no planner takes another index for them.
+        """
+        wanted = self.wanted
+        tests: list[_Test] = []
+        by_id = bool(wanted.event_id or wanted.access_key_id)
+        if wanted.account is not None and by_id:
+            tests.append(_is_one_of("account", (wanted.account,)))
+        if wanted.event_id and wanted.access_key_id:
+            tests.append(_has_key(wanted.access_key_id))
+        is_in_range = not by_id and wanted.account is not None
+        if wanted.decisions and not (is_in_range and self._by_decision):
+            tests.append(_is_one_of("decision", wanted.decisions))
+        if wanted.kinds and not (is_in_range and not self._by_decision):
+            tests.append(_is_one_of("kind", wanted.kinds))
+        for column in ("caller_arn", "action", "provider_arn"):
+            value: str = getattr(wanted, column)
+            if value:
+                tests.append(_is_one_of(column, (value,)))
+        return tests
 
 
-def read_page(rows: list[SearchRow], page: PageRequest) -> Page[AuditRecord]:
-    """The page of a statement's rows."""
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """Equal values of an index's first columns, and what a partial index asks for."""
+
+    equal: tuple[tuple[str, str], ...]
+    fixed: tuple[str, ...] = ()
+
+
+_Test = Callable[[Statement], str]
+
+
+def _is_one_of(column: str, values: Sequence[str]) -> _Test:
+    def test(made: Statement) -> str:
+        bound = ", ".join(made.bind(value) for value in values)
+        return f"{column} || '' IN ({bound})"
+
+    return test
+
+
+def _has_key(key: str) -> _Test:
+    def test(made: Statement) -> str:
+        own, minted = made.bind(key), made.bind(key)
+        return f"(access_key_id || '' = {own} OR minted_key_id || '' = {minted})"
+
+    return test
+
+
+def read_page(
+    rows: Sequence[SearchRow], page: PageRequest, end: Place | None = None
+) -> Page[AuditRecord]:
+    """The page of a statement's rows, of a window that ended there."""
     shown = rows[: page.limit]
-    more = len(rows) > page.limit and bool(shown)
+    marker: str | None = None
+    if len(rows) > page.limit and shown:
+        marker = f"{shown[-1][2]}.{shown[-1][0]}"
+    elif end is not None:
+        marker = f"{end[0]}.{end[1]}"
     return Page(
         tuple(
             decode_audit(event_id, at, account, body)
             for _, event_id, at, account, body in shown
         ),
-        f"{shown[-1][2]}.{shown[-1][0]}" if more else None,
+        marker,
     )
 
 
-def _read_marker(marker: str) -> tuple[int, int]:
+def _read_marker(marker: str) -> Place:
     at, _, seq = marker.partition(".")
     try:
         numbers = int(at), int(seq)

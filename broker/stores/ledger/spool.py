@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from broker.stores.ledger.rows import AUDIT_COLUMNS, AuditRow
+from broker.stores.ledger.rows import AuditRow, complete_row
 
 MAX_BYTES = 64 * 1024 * 1024
 _PATTERN = "audit-spool-*.jsonl"
@@ -74,9 +74,9 @@ class Spool:
         for line in os.pread(self._file.fileno(), self._size, 0).splitlines():
             # A line cut short by a crash was never acknowledged.
             with contextlib.suppress(ValueError):
-                row = json.loads(line)
-                if len(row) == len(AUDIT_COLUMNS):
-                    found.append(tuple(row))
+                row = complete_row(json.loads(line))
+                if row is not None:
+                    found.append(row)
         return found
 
     def clear(self) -> None:

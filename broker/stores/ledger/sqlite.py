@@ -14,7 +14,7 @@ from broker.stores.connect import connect_sqlite
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.ledger.port import ReplayMark
 from broker.stores.ledger.rows import decode_audit, encode_audit, encode_mark
-from broker.stores.ledger.search import build_search, read_page
+from broker.stores.ledger.search import Search, read_page
 from broker.stores.sqlite_space import give_back
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.times import to_micros
@@ -79,9 +79,18 @@ class SqliteLedger:
         return await self._read(read)
 
     async def search(self, wanted: AuditFilter, page: PageRequest) -> Page[AuditRecord]:
-        statement, values = build_search(wanted, page, lambda _: "?")
-        rows = await self._read(lambda c: c.execute(statement, values).fetchall())
-        return read_page(rows, page)
+        search = Search.of(wanted, page, lambda _: "?")
+
+        def read(connection: sqlite3.Connection) -> Page[AuditRecord]:
+            end = None
+            if search.needs_window:
+                made = search.window_end()
+                end = connection.execute(made.text, made.values).fetchone()
+            made = search.rows(end)
+            rows = connection.execute(made.text, made.values).fetchall()
+            return read_page(rows, page, end)
+
+        return await self._read(read)
 
     async def purge(self, *, marks_before: datetime, audit_before: datetime) -> None:
         for statement, before in (

@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 
 from broker.entropy import new_request_id
 from broker.model.account import AccountId
-from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.audit import AuditFilter, AuditRecord, Kind, Outcome
 from broker.model.page import PageRequest
 from broker.stores.errors import (
     InvalidMarkerError,
@@ -19,8 +21,12 @@ from broker.stores.errors import (
     StoreUnavailableError,
 )
 from broker.stores.ledger.port import Ledger, ReplayMark
+from broker.stores.ledger.postgresql import PostgresqlLedger
 from broker.stores.ledger.rows import AuditRow, encode_audit
+from broker.stores.ledger.search import Search
 from broker.stores.ledger.spool import Spool
+from broker.stores.ledger.sqlite import SqliteLedger
+from broker.stores.times import to_micros
 
 ACCOUNT = AccountId("000000000001")
 AT = datetime(2026, 3, 1, 12, 30, 15, 123457, tzinfo=UTC)
@@ -238,14 +244,90 @@ async def test_a_search_narrows_by_every_member_of_the_filter(ledger: Ledger) ->
         (AuditFilter(access_key_id="AKIA2"), ["2"]),
         (AuditFilter(access_key_id="ASIA1"), ["1"]),
         (AuditFilter(action="sts:GetCallerIdentity"), ["2"]),
-        (AuditFilter(decision="denied"), ["2"]),
+        (AuditFilter(decisions=(Outcome.DENIED,)), ["2"]),
         (AuditFilter(provider_arn=PROVIDER), ["1"]),
         (AuditFilter(since=later), ["2"]),
         (AuditFilter(until=later), ["1"]),
-        (AuditFilter(account=ACCOUNT, decision="denied"), []),
+        (AuditFilter(account=ACCOUNT, decisions=(Outcome.DENIED,)), []),
+        (AuditFilter(account=ACCOUNT, decisions=(Outcome.ALLOWED,)), ["1"]),
+        (AuditFilter(decisions=(Outcome.ALLOWED, Outcome.DENIED)), ["2", "1"]),
+        (AuditFilter(kinds=(Kind.READ,)), ["2"]),
+        (AuditFilter(account=ACCOUNT, kinds=(Kind.SIGN_IN, Kind.READ)), ["1"]),
+        (AuditFilter(account=ACCOUNT, kinds=(Kind.READ,)), []),
+        (AuditFilter(account=ACCOUNT, event_id="2"), []),
+        (AuditFilter(event_id="1", access_key_id="ASIA1"), ["1"]),
+        (AuditFilter(event_id="2", access_key_id="ASIA1"), []),
+        (AuditFilter(account=ACCOUNT, access_key_id="AKIA2"), []),
     ]:
         page = await ledger.search(wanted, PageRequest())
         assert [record.event_id for record in page.items] == expected
+
+
+async def test_a_rare_record_is_found_a_window_at_a_time(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.stores.ledger.search.WINDOW_ROWS", 4)
+    for n in range(10):
+        at = AT + timedelta(seconds=n // 2)
+        record = make_record(str(n), at)
+        await ledger.mint(
+            replace(record, caller_arn="rare") if n == 3 else record, None
+        )
+    pages: list[list[str]] = []
+    marker: str | None = None
+    while not pages or marker:
+        page = await ledger.search(
+            AuditFilter(account=ACCOUNT, caller_arn="rare"), PageRequest(marker, 3)
+        )
+        pages.append([record.event_id for record in page.items])
+        marker = page.marker
+    assert pages == [[], ["3"], []]
+
+
+async def test_every_search_goes_along_an_index(ledger: Ledger) -> None:
+    """No sort and no scan, whatever is asked for."""
+    account = AuditFilter(account=ACCOUNT)
+    for wanted in (
+        AuditFilter(),
+        AuditFilter(caller_arn="x"),
+        account,
+        replace(account, kinds=(Kind.SIGN_IN, Kind.CHANGE)),
+        replace(account, decisions=(Outcome.DENIED, Outcome.REFUSED)),
+        replace(account, decisions=(Outcome.ALLOWED,), action="iam:GetUser"),
+        replace(account, kinds=(Kind.READ,), since=AT, until=AT, provider_arn="x"),
+        replace(account, event_id="x"),
+        replace(account, access_key_id="x"),
+    ):
+        for steps in await explained(ledger, wanted):
+            plan = "\n".join(steps)
+            assert "audit_" in plan, plan
+            assert "Seq Scan on audit" not in plan, plan
+            assert not any("SCAN audit" in s and "INDEX" not in s for s in steps), plan
+
+
+async def explained(ledger: Ledger, wanted: AuditFilter) -> list[list[str]]:
+    """The database's plans for a search's statements."""
+    is_sqlite = isinstance(ledger, SqliteLedger)
+    search = Search.of(
+        wanted,
+        PageRequest(f"{to_micros(AT)}.1", 40),
+        (lambda _: "?") if is_sqlite else (lambda n: f"${n}"),
+    )
+    plans = []
+    for made in (search.window_end(), search.rows((1, 1))):
+        if isinstance(ledger, SqliteLedger):
+            with closing(sqlite3.connect(ledger._path)) as connection:
+                rows = connection.execute(
+                    f"EXPLAIN QUERY PLAN {made.text}", made.values
+                ).fetchall()
+            plans.append([row[3] for row in rows])
+        elif isinstance(ledger, PostgresqlLedger):
+            async with ledger._reads() as connection, connection.transaction():
+                # On a table this small, any plan would be a scan.
+                await connection.execute("SET LOCAL enable_seqscan = off")
+                rows = await connection.fetch(f"EXPLAIN {made.text}", *made.values)
+            plans.append([row[0] for row in rows])
+    return plans
 
 
 async def test_a_marker_of_another_list_is_refused(ledger: Ledger) -> None:

@@ -1,34 +1,69 @@
-from broker.audit.flood import MAX_SOURCES, FailureCounter
+from datetime import UTC, datetime, timedelta
+
+from broker.audit.flood import MAX_SOURCES, NAMED_MAX, Failure, FailureCounter
+from broker.model.account import AccountId
+
+AT = datetime(2026, 7, 27, 12, tzinfo=UTC)
+ONE = Failure("192.0.2.1", AccountId("111111111111"), "refused")
+
+
+def admit(counter: FailureCounter, failure: Failure, now: float) -> bool:
+    return counter.admit(failure, f"id-{now}", AT, now)
+
+
+def counts(counter: FailureCounter, now: float) -> list[tuple[Failure, int]]:
+    return [(burst.failure, burst.count) for burst in counter.drain(now)]
 
 
 def test_a_source_is_recorded_in_full_up_to_its_rate() -> None:
     counter = FailureCounter(per_second=3)
-    assert [counter.admit("192.0.2.1", 10.0) for _ in range(5)] == [True] * 3 + [
-        False
-    ] * 2
-    assert counter.admit("192.0.2.2", 10.5)
+    admitted = [admit(counter, ONE, 10.0) for _ in range(5)]
+    assert admitted == [True] * 3 + [False] * 2
+    assert admit(counter, Failure("192.0.2.2"), 10.5)
 
 
 def test_the_rest_comes_back_as_a_count_when_the_second_is_over() -> None:
     counter = FailureCounter(per_second=3)
     for _ in range(5):
-        counter.admit("192.0.2.1", 10.0)
-    assert list(counter.drain(10.9)) == []
-    assert list(counter.drain(11.0)) == [("192.0.2.1", 2)]
-    assert list(counter.drain(12.0)) == []
+        admit(counter, ONE, 10.0)
+    assert counts(counter, 10.9) == []
+    assert counts(counter, 11.0) == [(ONE, 2)]
+    assert counts(counter, 12.0) == []
+
+
+def test_a_count_knows_its_account_its_outcome_its_times_and_its_requests() -> None:
+    counter = FailureCounter(per_second=0)
+    other = Failure(ONE.source, None, "error")
+    for number in range(NAMED_MAX + 5):
+        at = AT + timedelta(milliseconds=number)
+        counter.admit(ONE, f"one-{number}", at, 10.0)
+    counter.admit(other, "other", AT, 10.0)
+    one, last = counter.drain(11.0)
+    assert (one.failure, one.count) == (ONE, NAMED_MAX + 5)
+    assert one.request_ids == [f"one-{number}" for number in range(NAMED_MAX)]
+    assert (one.first, one.last) == (AT, AT + timedelta(milliseconds=NAMED_MAX + 4))
+    assert (last.failure, last.request_ids) == (other, ["other"])
 
 
 def test_a_new_second_begins_anew() -> None:
     counter = FailureCounter(per_second=1)
-    assert counter.admit("192.0.2.1", 10.0)
+    assert admit(counter, ONE, 10.0)
     list(counter.drain(11.0))
-    assert counter.admit("192.0.2.1", 11.0)
+    assert admit(counter, ONE, 11.0)
 
 
 def test_too_many_sources_share_one_count() -> None:
     counter = FailureCounter(per_second=1)
     for number in range(MAX_SOURCES):
-        counter.admit(str(number), 10.0)
-    assert counter.admit("one more", 10.0)
-    assert not counter.admit("and another", 10.0)
-    assert list(counter.drain(11.0)) == [("other addresses", 1)]
+        admit(counter, Failure(str(number)), 10.0)
+    assert admit(counter, Failure("one more"), 10.0)
+    assert not admit(counter, Failure("and another"), 10.0)
+    assert counts(counter, 11.0) == [(Failure("other addresses"), 1)]
+
+
+def test_too_many_accounts_share_one_count() -> None:
+    counter = FailureCounter(per_second=0)
+    for number in range(MAX_SOURCES + 2):
+        admit(counter, Failure("a", AccountId(f"{number:012}")), 10.0)
+    *_, (failure, count) = counts(counter, 11.0)
+    assert (failure, count) == (Failure("other addresses"), 2)

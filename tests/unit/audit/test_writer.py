@@ -114,7 +114,9 @@ async def test_what_came_of_a_failed_call_can_be_searched(
             raise error
     await written(ledger)
     for wanted in Outcome:
-        page = await ledger.search(AuditFilter(decision=wanted), PageRequest(limit=9))
+        page = await ledger.search(
+            AuditFilter(decisions=(wanted,)), PageRequest(limit=9)
+        )
         found = [record for record in page.items if record.event_id != "marker"]
         assert len(found) == (wanted == outcome), wanted
 
@@ -159,6 +161,8 @@ async def test_a_flood_of_strangers_becomes_a_count(ledger: Ledger) -> None:
     assert len(single) < 50
     assert len(single) + sum(int(str(r.parameters["Failures"])) for r in counts) == 200
     assert {r.source_ip for r in counts} == {"192.0.2.1"}
+    assert {r.outcome for r in counts} == {Outcome.REFUSED}
+    assert sum(record.weight for record in records) == 200
 
 
 async def test_failures_of_proved_callers_are_all_recorded(ledger: Ledger) -> None:

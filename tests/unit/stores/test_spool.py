@@ -11,7 +11,7 @@ from broker.stores.ledger.spool import Spool, SpoolFullError
 
 
 def make_row(name: str) -> AuditRow:
-    return (name, 1, "a", "é\u2028", "", "", "x", "allowed", "", '{"a":"b"}')
+    return (name, 1, "a", "é\u2028", "", "", "x", "allowed", "", '{"a":"b"}', "change")
 
 
 def test_rows_are_on_the_disk_in_order_until_they_are_cleared(tmp_path: Path) -> None:
@@ -95,6 +95,18 @@ def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path: Path) -> None:
     assert heir.rows() == [make_row("1")]
     heir.put([make_row("3")])
     assert heir.rows() == [make_row("1"), make_row("3")]
+    heir.close()
+
+
+def test_rows_of_the_version_without_kinds_get_theirs(tmp_path: Path) -> None:
+    row = make_row("1")
+    old = (*row[:6], "sts:AssumeRoleWithSAML", *row[7:-1])
+    dead = Spool(tmp_path)
+    dead.put([old])  # type: ignore[list-item]  # what that version wrote
+    dead.close()
+    heir = Spool(tmp_path)
+    heir.adopt()
+    assert heir.rows() == [(*old, "sign-in")]
     heir.close()
 
 

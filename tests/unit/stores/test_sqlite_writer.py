@@ -46,7 +46,7 @@ class Wrapped:
 
 
 def make_row(name: str) -> AuditRow:
-    return (name, 1, "", "", "", "", "", "", "", "{}")
+    return (name, 1, "", "", "", "", "", "", "", "{}", "read")
 
 
 def make_mark(key: bytes, mint_id: str) -> MarkRow:

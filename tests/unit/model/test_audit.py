@@ -1,0 +1,80 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from broker.model.audit import (
+    COUNT_FAILURES,
+    AuditRecord,
+    Kind,
+    Outcome,
+    kind_of,
+)
+from tests.support.in_process import in_process
+
+_REPORTS = {
+    "iam:GenerateCredentialReport",
+    "iam:GenerateServiceLastAccessedDetails",
+}
+"""They write, but nothing that anyone configures."""
+
+
+def record(**members: object) -> AuditRecord:
+    given = {"event_id": "1", "at": datetime.now(UTC), "account": None, **members}
+    return AuditRecord(**given)  # type: ignore[arg-type]  # a test's own
+
+
+@pytest.mark.parametrize(
+    ("decision", "error_code", "outcome"),
+    [
+        ("allowed", "", Outcome.ALLOWED),
+        ("denied", "AccessDenied", Outcome.DENIED),
+        ("refused", "InvalidIdentityToken", Outcome.REFUSED),
+        ("error", "NoSuchEntity", Outcome.ERROR),
+        ("", "", Outcome.ALLOWED),
+        ("", "NoSuchEntity", Outcome.ERROR),
+    ],
+)
+def test_every_record_has_an_outcome(
+    decision: str, error_code: str, outcome: Outcome
+) -> None:
+    assert record(decision=decision, error_code=error_code).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("action", "outcome", "provider", "kind"),
+    [
+        ("sts:AssumeRoleWithSAML", "allowed", True, Kind.SIGN_IN),
+        ("sts:AssumeRoleWithWebIdentity", "refused", False, Kind.SIGN_IN),
+        ("signin:ConsoleLogin", "allowed", False, Kind.SIGN_IN),
+        ("signin:ConsoleLogin", "allowed", True, Kind.CREDENTIALS),
+        ("signin:ListRolesWithSAML", "allowed", False, Kind.READ),
+        ("signin:ListRolesWithSAML", "refused", False, Kind.SIGN_IN),
+        ("signin:CheckPassword", "refused", False, Kind.SIGN_IN),
+        (COUNT_FAILURES, "refused", False, Kind.SIGN_IN),
+        ("sts:AssumeRole", "denied", False, Kind.CREDENTIALS),
+        ("iam:CreateUser", "allowed", False, Kind.CHANGE),
+        ("iam:GetUser", "denied", False, Kind.READ),
+        ("broker:CreateAccount", "allowed", False, Kind.CHANGE),
+    ],
+)
+def test_what_a_call_is_about(
+    action: str, outcome: str, provider: bool, kind: Kind
+) -> None:
+    assert kind_of(action, outcome, has_provider=provider) is kind
+    session = {"provider_arn": "arn"} if provider else None
+    assert record(action=action, decision=outcome, session=session).kind is kind
+
+
+async def test_the_kinds_fit_what_the_actions_declare(tmp_path: Path) -> None:
+    async with in_process(tmp_path) as broker:
+        for action in broker.services.registry:
+            name = f"{action.service}:{action.name}"
+            kind = kind_of(name, Outcome.ALLOWED, has_provider=False)
+            assert (kind is Kind.CHANGE) == (action.writes and name not in _REPORTS)
+
+
+def test_a_count_stands_for_many() -> None:
+    assert record().weight == 1
+    counted = record(action=COUNT_FAILURES, parameters={"Failures": 17})
+    assert counted.weight == 17
