@@ -1,11 +1,12 @@
 """The page of one identity provider: its health, setup instructions and settings."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
 
-from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND, kind_of
+from broker.actions.signin.identity_providers import OIDC_KIND, kind_of
 from broker.administration import providers
 from broker.administration.listing import read_part
 from broker.administration.provider_setup import oidc_setup, saml_setup
@@ -114,110 +115,65 @@ async def _metadata(visit: Visit) -> Response:
 async def _act(visit: Visit, arn: str) -> Response:
     """Do what a button on the page says."""
     do = visit.text("do")
+    noun, named = _member(arn)
     if do == "check":
         result = await visit.perform("signin", "CheckProvider", ProviderArn=arn)
         if result["Problem"]:
             raise ValidationError(str(result["Problem"]))
         return go(ONE, arn=arn, done="checked")
-    kind = kind_of(arn)
-    operation = _OPERATIONS.get((kind, do))
-    if operation is None:
+    if do == "delete":
+        if visit.text("sure") != name_of(arn):
+            raise ValidationError("Type the provider's name to delete it.")
+        await visit.iam(f"Delete{noun}", **named)
+        return go(providers.LIST)
+    update = _UPDATES.get((noun, do))
+    if update is None:
         raise ValidationError("Unknown operation.")
-    await operation(visit, arn)
-    return go(providers.LIST) if do == "delete" else go(ONE, arn=arn)
-
-
-Work = Callable[[Visit, str], Awaitable[object]]
-
-
-async def _update_metadata(visit: Visit, arn: str) -> None:
-    await visit.iam(
-        "UpdateSAMLProvider",
-        SAMLProviderArn=arn,
-        SAMLMetadataDocument=visit.text("metadata"),
-    )
-
-
-async def _set_mode(visit: Visit, arn: str) -> None:
-    await visit.iam(
-        "UpdateSAMLProvider",
-        SAMLProviderArn=arn,
-        AssertionEncryptionMode=visit.text("mode"),
-    )
-
-
-async def _add_key(visit: Visit, arn: str) -> None:
-    await visit.iam(
-        "UpdateSAMLProvider", SAMLProviderArn=arn, AddPrivateKey=visit.text("pem")
-    )
-
-
-async def _remove_key(visit: Visit, arn: str) -> None:
-    await visit.iam(
-        "UpdateSAMLProvider", SAMLProviderArn=arn, RemovePrivateKey=visit.text("key")
-    )
-
-
-async def _add_client(visit: Visit, arn: str) -> None:
-    await visit.iam(
-        "AddClientIDToOpenIDConnectProvider",
-        OpenIDConnectProviderArn=arn,
-        ClientID=visit.text("client"),
-    )
-
-
-async def _remove_client(visit: Visit, arn: str) -> None:
-    await visit.iam(
-        "RemoveClientIDFromOpenIDConnectProvider",
-        OpenIDConnectProviderArn=arn,
-        ClientID=visit.text("client"),
-    )
-
-
-async def _set_thumbprints(visit: Visit, arn: str) -> None:
-    await visit.iam(
-        "UpdateOpenIDConnectProviderThumbprint",
-        OpenIDConnectProviderArn=arn,
-        ThumbprintList=lines(visit.text("thumbprints")),
-    )
+    given = {update.parameter: update.read(visit.text(update.field))}
+    await visit.iam(update.action, **named, **given)
+    return go(ONE, arn=arn)
 
 
 def _member(arn: str) -> tuple[str, dict[str, str]]:
     """The noun and parameter of this provider in the API's actions."""
-    if kind_of(arn) == OIDC_KIND:
-        return "OpenIDConnectProvider", {"OpenIDConnectProviderArn": arn}
-    return "SAMLProvider", {"SAMLProviderArn": arn}
+    noun = _OIDC if kind_of(arn) == OIDC_KIND else _SAML
+    return noun, {f"{noun}Arn": arn}
 
 
-async def _tag(visit: Visit, arn: str) -> None:
-    noun, named = _member(arn)
-    await visit.iam(f"Tag{noun}", **named, Tags=read_tags(visit.text("tags")))
+@dataclass(frozen=True, slots=True)
+class _Update:
+    """An action that sets one parameter, from a field of the form."""
+
+    action: str
+    parameter: str
+    field: str
+    read: Callable[[str], object] = str
 
 
-async def _untag(visit: Visit, arn: str) -> None:
-    noun, named = _member(arn)
-    await visit.iam(f"Untag{noun}", **named, TagKeys=[visit.text("key")])
+def _key_list(key: str) -> list[str]:
+    return [key]
 
 
-async def _delete(visit: Visit, arn: str) -> None:
-    if visit.text("sure") != name_of(arn):
-        raise ValidationError("Type the provider's name to delete it.")
-    noun, named = _member(arn)
-    await visit.iam(f"Delete{noun}", **named)
-
-
-_BOTH: Mapping[str, Work] = {"tag": _tag, "untag": _untag, "delete": _delete}
-_OPERATIONS: Mapping[tuple[str, str], Work] = {
-    **{
-        (kind, do): work
-        for kind in (SAML_KIND, OIDC_KIND)
-        for do, work in _BOTH.items()
-    },
-    (SAML_KIND, "metadata"): _update_metadata,
-    (SAML_KIND, "mode"): _set_mode,
-    (SAML_KIND, "add-key"): _add_key,
-    (SAML_KIND, "remove-key"): _remove_key,
-    (OIDC_KIND, "add-client"): _add_client,
-    (OIDC_KIND, "remove-client"): _remove_client,
-    (OIDC_KIND, "thumbprints"): _set_thumbprints,
+_SAML, _OIDC = "SAMLProvider", "OpenIDConnectProvider"
+_UPDATE_SAML = "UpdateSAMLProvider"
+_UPDATES = {
+    (_SAML, "tag"): _Update("TagSAMLProvider", "Tags", "tags", read_tags),
+    (_SAML, "untag"): _Update("UntagSAMLProvider", "TagKeys", "key", _key_list),
+    (_SAML, "metadata"): _Update(_UPDATE_SAML, "SAMLMetadataDocument", "metadata"),
+    (_SAML, "mode"): _Update(_UPDATE_SAML, "AssertionEncryptionMode", "mode"),
+    (_SAML, "add-key"): _Update(_UPDATE_SAML, "AddPrivateKey", "pem"),
+    (_SAML, "remove-key"): _Update(_UPDATE_SAML, "RemovePrivateKey", "key"),
+    (_OIDC, "tag"): _Update("TagOpenIDConnectProvider", "Tags", "tags", read_tags),
+    (_OIDC, "untag"): _Update(
+        "UntagOpenIDConnectProvider", "TagKeys", "key", _key_list
+    ),
+    (_OIDC, "add-client"): _Update(
+        "AddClientIDToOpenIDConnectProvider", "ClientID", "client"
+    ),
+    (_OIDC, "remove-client"): _Update(
+        "RemoveClientIDFromOpenIDConnectProvider", "ClientID", "client"
+    ),
+    (_OIDC, "thumbprints"): _Update(
+        "UpdateOpenIDConnectProviderThumbprint", "ThumbprintList", "thumbprints", lines
+    ),
 }
