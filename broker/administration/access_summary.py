@@ -1,6 +1,6 @@
 """*Permissions by service* of a user, group or role, from all its policies."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.responses import Response
@@ -8,8 +8,7 @@ from starlette.responses import Response
 from broker.administration.policies import parse_stored
 from broker.administration.policy_texts import read_texts
 from broker.catalogue import ServiceSummary, policy_summary
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, address, visited
+from broker.console.visit import PageRoute, Visit, address
 from broker.errors import AccessDenied, ValidationError
 from broker.model.arn import iam_arn
 
@@ -32,17 +31,6 @@ class Layer:
     more: int
 
 
-class AccessSummary:
-    """The page."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
-
-    def routes(self) -> Iterable[Route]:
-        """Its route."""
-        return ((PATH, ["GET"], visited(self._frame, "", _page)),)
-
-
 async def _page(visit: Visit) -> Response:
     kind, name = visit.text("kind"), visit.text("name")[:128]
     if kind not in _PAGES or not name:
@@ -53,10 +41,9 @@ async def _page(visit: Visit) -> Response:
     layers = [_layer("Granted by its policies", texts.own)]
     if texts.boundary:
         layers.append(_layer("Limited by the permissions boundary", texts.boundary))
-    here, path = _PAGES[kind]
+    visit.here, path = _PAGES[kind]
     return await visit.show(
         "admin/access_summary.html",
-        here,
         name=name,
         kind=kind,
         layers=layers,
@@ -69,3 +56,6 @@ def _layer(title: str, texts: Mapping[str, str]) -> Layer:
     documents = [d for d in map(parse_stored, texts.values()) if d is not None]
     rows = policy_summary(documents)
     return Layer(title, tuple(texts), rows[:_ROWS_MAX], max(0, len(rows) - _ROWS_MAX))
+
+
+PAGES = (PageRoute(PATH, "", _page),)

@@ -1,15 +1,14 @@
 """*Account settings*: alias, password policy, STS, outbound federation, quotas."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.responses import Response
 
 from broker.administration.password_rules import RULES, policy_sentences, read_policy
 from broker.administration.reading import PageReader
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, go, visited
+from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import FeatureDisabled, ValidationError
 from broker.identities.account_options import ALWAYS_ON, root_manager
 
@@ -49,82 +48,66 @@ _QUOTAS = (
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
 
 
-class AccountSettings:
-    """The settings page, and the password policy's form."""
+async def _page(visit: Visit) -> Response:
+    """``/console/settings``: a POST changes one setting."""
+    if visit.posted:
+        with visit.attempt():
+            operation = _OPERATIONS.get(visit.text("do"))
+            if operation is None:
+                raise ValidationError("Unknown operation.")
+            await operation(visit)
+            return go(SETTINGS)
+    reader = PageReader(visit)
+    policy = await reader.iam("GetAccountPasswordPolicy")
+    untold = bool(reader.refused) and policy is None
+    aliases = await reader.iam("ListAccountAliases")
+    regions = await reader.iam("ListSTSRegionalEndpointsStatus")
+    summary = (await reader.iam("GetAccountSummary") or {}).get("SummaryMap")
+    return await visit.show(
+        "admin/settings.html",
+        refused=reader.refused,
+        aliases=aliases and aliases["AccountAliases"],
+        new_alias=visit.text("alias")[:128],
+        rules=[] if untold else policy_sentences(policy and policy["PasswordPolicy"]),
+        has_policy=policy is not None,
+        regions=_region_rows(regions),
+        always_on=ALWAYS_ON,
+        issuer=await _issuer(reader),
+        summary=summary,
+        root_manager=await _root_manager(visit) if summary else "",
+        quotas=_quota_rows(summary),
+    )
 
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
 
-    def routes(self) -> Iterable[Route]:
-        """Their routes."""
-        both = ["GET", "POST"]
-        return (
-            (SETTINGS, both, visited(self._frame, HERE, self.page)),
-            (PASSWORDS, both, visited(self._frame, HERE, self.passwords)),
-        )
+async def _root_manager(visit: Visit) -> str:
+    """The account that may perform root tasks in this one."""
+    fresh = visit.deps.fresh
+    account = await fresh.find_account(visit.who.session.account)
+    return "" if account is None else root_manager(account)
 
-    async def page(self, visit: Visit) -> Response:
-        """``/console/settings``: a POST changes one setting."""
-        if visit.posted:
-            with visit.attempt():
-                operation = _OPERATIONS.get(visit.text("do"))
-                if operation is None:
-                    raise ValidationError("Unknown operation.")
-                await operation(visit)
-                return go(SETTINGS)
-        reader = PageReader(visit)
-        policy = await reader.iam("GetAccountPasswordPolicy")
-        untold = bool(reader.refused) and policy is None
-        aliases = await reader.iam("ListAccountAliases")
-        regions = await reader.iam("ListSTSRegionalEndpointsStatus")
-        summary = (await reader.iam("GetAccountSummary") or {}).get("SummaryMap")
-        return await visit.show(
-            "admin/settings.html",
-            HERE,
-            refused=reader.refused,
-            aliases=aliases and aliases["AccountAliases"],
-            new_alias=visit.text("alias")[:128],
-            rules=[]
-            if untold
-            else policy_sentences(policy and policy["PasswordPolicy"]),
-            has_policy=policy is not None,
-            regions=_region_rows(regions),
-            always_on=ALWAYS_ON,
-            issuer=await _issuer(reader),
-            summary=summary,
-            root_manager=await self._root_manager(visit) if summary else "",
-            quotas=_quota_rows(summary),
-        )
 
-    async def _root_manager(self, visit: Visit) -> str:
-        """The account that may perform root tasks in this one."""
-        fresh = self._frame.context.deps.fresh
-        account = await fresh.find_account(visit.who.session.account)
-        return "" if account is None else root_manager(account)
-
-    async def passwords(self, visit: Visit) -> Response:
-        """``/console/settings/passwords``: the form; a POST saves or deletes it."""
-        if visit.posted:
-            with visit.attempt():
-                if visit.text("do") == "default":
-                    await visit.iam("DeleteAccountPasswordPolicy")
-                else:
-                    await visit.iam("UpdateAccountPasswordPolicy", **read_policy(visit))
-                return go(SETTINGS)
-        policy = await PageReader(visit).iam("GetAccountPasswordPolicy")
-        kept: Mapping[str, Any] = {} if policy is None else policy["PasswordPolicy"]
-        return await visit.show(
-            "admin/settings_passwords.html",
-            HERE,
-            rules=RULES,
-            has_policy=policy is not None,
-            values={
-                rule.member: visit.text(rule.member)[:8]
-                if visit.problem
-                else kept.get(rule.member, "")
-                for rule in RULES
-            },
-        )
+async def _passwords(visit: Visit) -> Response:
+    """``/console/settings/passwords``: the form; a POST saves or deletes it."""
+    if visit.posted:
+        with visit.attempt():
+            if visit.text("do") == "default":
+                await visit.iam("DeleteAccountPasswordPolicy")
+            else:
+                await visit.iam("UpdateAccountPasswordPolicy", **read_policy(visit))
+            return go(SETTINGS)
+    policy = await PageReader(visit).iam("GetAccountPasswordPolicy")
+    kept: Mapping[str, Any] = {} if policy is None else policy["PasswordPolicy"]
+    return await visit.show(
+        "admin/settings_passwords.html",
+        rules=RULES,
+        has_policy=policy is not None,
+        values={
+            rule.member: visit.text(rule.member)[:8]
+            if visit.problem
+            else kept.get(rule.member, "")
+            for rule in RULES
+        },
+    )
 
 
 async def _issuer(reader: PageReader) -> str | None:
@@ -195,3 +178,9 @@ _OPERATIONS: Mapping[str, Callable[[Visit], Awaitable[None]]] = {
     "outbound-on": _outbound,
     "outbound-off": _outbound,
 }
+
+
+PAGES = (
+    PageRoute(SETTINGS, HERE, _page, BOTH),
+    PageRoute(PASSWORDS, HERE, _passwords, BOTH),
+)

@@ -10,8 +10,7 @@ from starlette.responses import Response
 
 from broker.administration.listing import cut_page, page_links
 from broker.administration.reading import OLD_DAYS, days_since
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, go, visited
+from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import ReportExpired, ReportNotPresent
 from broker.identities.credential_report import ROOT, VALID_FOR
 
@@ -47,73 +46,59 @@ class CredentialReportRow:
     warnings: tuple[str, ...]
 
 
-class CredentialReport:
-    """The page and the CSV download."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
-
-    def routes(self) -> Iterable[Route]:
-        """Their routes."""
-        return (
-            (REPORT, ["GET", "POST"], visited(self._frame, HERE, self.page)),
-            (DOWNLOAD, ["GET"], visited(self._frame, HERE, self.download)),
-        )
-
-    async def page(self, visit: Visit) -> Response:
-        """``/console/credential-report``: a POST generates it, GET shows the last."""
-        if visit.posted:
-            with visit.attempt():
-                await visit.iam("GenerateCredentialReport")
-                return go(REPORT)
-        try:
-            report = await visit.iam("GetCredentialReport")
-        except (ReportNotPresent, ReportExpired) as error:
-            return await visit.show(
-                "admin/credential_report.html",
-                HERE,
-                rows=None,
-                expired=isinstance(error, ReportExpired),
-                hours=_hours(),
-            )
-        now = self._frame.context.deps.clock.now()
-        rows = read_report(report["Content"].decode(), now)
-        search = visit.text("q")[:128]
-        only = visit.is_checked("only")
-        shown = [
-            row
-            for row in rows
-            if search.lower() in row.user.lower() and (row.warnings or not only)
-        ]
-        page, marker = cut_page(visit, shown, _ROWS)
-        query = {"q": search, "only": "yes" if only else ""}
+async def _page(visit: Visit) -> Response:
+    """``/console/credential-report``: a POST generates it, GET shows the last."""
+    if visit.posted:
+        with visit.attempt():
+            await visit.iam("GenerateCredentialReport")
+            return go(REPORT)
+    try:
+        report = await visit.iam("GetCredentialReport")
+    except (ReportNotPresent, ReportExpired) as error:
         return await visit.show(
             "admin/credential_report.html",
-            HERE,
-            rows=page,
-            made_at=report["GeneratedTime"],
-            users=len(rows) - 1,
-            with_warnings=sum(bool(row.warnings) for row in rows),
-            search=search,
-            only=only,
-            pages=page_links(visit, REPORT, marker, **query),
+            rows=None,
+            expired=isinstance(error, ReportExpired),
             hours=_hours(),
-            old_days=OLD_DAYS,
         )
+    now = visit.now
+    rows = read_report(report["Content"].decode(), now)
+    search = visit.text("q")[:128]
+    only = visit.is_checked("only")
+    shown = [
+        row
+        for row in rows
+        if search.lower() in row.user.lower() and (row.warnings or not only)
+    ]
+    page, marker = cut_page(visit, shown, _ROWS)
+    query = {"q": search, "only": "yes" if only else ""}
+    return await visit.show(
+        "admin/credential_report.html",
+        rows=page,
+        made_at=report["GeneratedTime"],
+        users=len(rows) - 1,
+        with_warnings=sum(bool(row.warnings) for row in rows),
+        search=search,
+        only=only,
+        pages=page_links(visit, REPORT, marker, **query),
+        hours=_hours(),
+        old_days=OLD_DAYS,
+    )
 
-    async def download(self, visit: Visit) -> Response:
-        """``GET …/download``: the CSV as the API returns it."""
-        report = await visit.iam("GetCredentialReport")
-        day = report["GeneratedTime"].strftime("%Y-%m-%d")
-        name = f"credential-report-{visit.who.session.account}-{day}.csv"
-        return Response(
-            report["Content"],
-            media_type="text/csv; charset=utf-8",
-            headers={
-                "cache-control": "no-store",
-                "content-disposition": f'attachment; filename="{name}"',
-            },
-        )
+
+async def _download(visit: Visit) -> Response:
+    """``GET …/download``: the CSV as the API returns it."""
+    report = await visit.iam("GetCredentialReport")
+    day = report["GeneratedTime"].strftime("%Y-%m-%d")
+    name = f"credential-report-{visit.who.session.account}-{day}.csv"
+    return Response(
+        report["Content"],
+        media_type="text/csv; charset=utf-8",
+        headers={
+            "cache-control": "no-store",
+            "content-disposition": f'attachment; filename="{name}"',
+        },
+    )
 
 
 def read_report(text: str, now: datetime) -> list[CredentialReportRow]:
@@ -180,3 +165,9 @@ def _moment(cell: str) -> datetime | None:
 
 def _hours() -> int:
     return int(VALID_FOR / timedelta(hours=1))
+
+
+PAGES = (
+    PageRoute(REPORT, HERE, _page, BOTH),
+    PageRoute(DOWNLOAD, HERE, _download),
+)

@@ -4,7 +4,7 @@ They have no versions, so the editor carries the hash of the text it started fro
 the transaction that replaces the text compares it first.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -23,8 +23,7 @@ from broker.administration.policy_saving import press_button
 from broker.administration.role_page import ONE as ROLE
 from broker.administration.trust_words import TrustLine, trust_lines
 from broker.console.context import Precondition
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, address, go, visited
+from broker.console.visit import BOTH, PageRoute, Visit, address, go
 from broker.errors import ConcurrentModification, NoSuchEntity, ValidationError
 from broker.identities.groups import require_group
 from broker.identities.owners import Owner, owner_id
@@ -49,20 +48,6 @@ _REQUIRE: Mapping[str, _Require] = {
     "user": require_user,
     "group": require_group,
 }
-
-
-class EmbeddedPolicies:
-    """The editors of inline and trust policies."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
-
-    def routes(self) -> Iterable[Route]:
-        """Their routes."""
-        return (
-            (TRUST, ["GET", "POST"], visited(self._frame, "roles", _trust, long=True)),
-            (INLINE, ["GET", "POST"], visited(self._frame, "", _inline, long=True)),
-        )
 
 
 async def _trust(visit: Visit) -> Response:
@@ -92,7 +77,6 @@ async def _trust(visit: Visit) -> Response:
         return edited
     return await visit.show(
         "admin/embedded_policy.html",
-        "roles",
         editor=edited,
         action=address(TRUST, name=name),
         title=f"Trust policy of {name}",
@@ -108,6 +92,7 @@ async def _inline(visit: Visit) -> Response:
     noun = _OWNERS.get(kind)
     if noun is None:
         raise ValidationError("The kind (role, user or group) is missing.")
+    visit.here = f"{kind}s"
     policy = visit.text("policy")[:128]
     editor = read_editor(visit.posted_form, PolicyKind.IDENTITY)
 
@@ -134,7 +119,6 @@ async def _inline(visit: Visit) -> Response:
         return edited
     return await visit.show(
         "admin/embedded_policy.html",
-        f"{kind}s",
         editor=edited,
         action=INLINE,
         title=f"Policy of the {kind} {owner}",
@@ -207,3 +191,9 @@ def _lines(editor: PolicyEditor, visit: Visit) -> tuple[TrustLine, ...]:
     if document is None:
         return ()
     return trust_lines(document, visit.who.session.account)
+
+
+PAGES = (
+    PageRoute(TRUST, "roles", _trust, BOTH, long=True),
+    PageRoute(INLINE, "", _inline, BOTH, long=True),
+)

@@ -1,14 +1,12 @@
 """*Groups*: list, create, change members, rename and delete."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from starlette.responses import Response
 
 from broker.administration.listing import cut_page, page_links
 from broker.administration.reading import list_all
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, go, visited
+from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import BrokerError, DeleteConflict, ValidationError
 
 GROUPS = "/console/groups"
@@ -23,155 +21,146 @@ _AT_ONCE = 200
 """Members that one request removes, to bound its duration."""
 
 
-class Groups:
-    """The pages of groups, except for their policies."""
+async def _page(visit: Visit) -> Response:
+    """``GET /console/groups``; an account has few enough to filter them here."""
+    search = visit.text("q")[:_NAME_MAX]
+    groups = [
+        group
+        for group in await list_all(visit, "ListGroups", "Groups")
+        if search.lower() in f"{group['Path']}{group['GroupName']}".lower()
+    ]
+    shown, marker = cut_page(visit, groups, _ROWS)
+    return await visit.show(
+        "admin/groups.html",
+        groups=shown,
+        search=search,
+        pages=page_links(visit, GROUPS, marker, q=search),
+    )
 
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
 
-    def routes(self) -> Iterable[Route]:
-        """Their routes."""
-        both = ["GET", "POST"]
-        return (
-            (GROUPS, ["GET"], visited(self._frame, HERE, self.page)),
-            (NEW, both, visited(self._frame, HERE, self.new)),
-            (GROUP, both, visited(self._frame, HERE, self.group)),
-            (DELETE, both, visited(self._frame, HERE, self.delete)),
-        )
+async def _new(visit: Visit) -> Response:
+    """``/console/groups/new``: the form; a POST creates the group."""
+    if visit.posted:
+        with visit.attempt():
+            made = await visit.iam(
+                "CreateGroup",
+                GroupName=visit.text("name"),
+                Path=visit.text("path") or None,
+            )
+            return go(GROUP, name=made["Group"]["GroupName"])
+    return await visit.show(
+        "admin/group_new.html",
+        name=visit.text("name")[:_NAME_MAX],
+        path=visit.text("path")[:512],
+    )
 
-    async def page(self, visit: Visit) -> Response:
-        """``GET /console/groups``; an account has few enough to filter them here."""
-        search = visit.text("q")[:_NAME_MAX]
-        groups = [
-            group
-            for group in await list_all(visit, "ListGroups", "Groups")
-            if search.lower() in f"{group['Path']}{group['GroupName']}".lower()
-        ]
-        shown, marker = cut_page(visit, groups, _ROWS)
-        return await visit.show(
-            "admin/groups.html",
-            HERE,
-            groups=shown,
-            search=search,
-            pages=page_links(visit, GROUPS, marker, q=search),
-        )
 
-    async def new(self, visit: Visit) -> Response:
-        """``/console/groups/new``: the form; a POST creates the group."""
-        if visit.posted:
-            with visit.attempt():
-                made = await visit.iam(
-                    "CreateGroup",
-                    GroupName=visit.text("name"),
-                    Path=visit.text("path") or None,
-                )
-                return go(GROUP, name=made["Group"]["GroupName"])
-        return await visit.show(
-            "admin/group_new.html",
-            HERE,
-            name=visit.text("name")[:_NAME_MAX],
-            path=visit.text("path")[:512],
-        )
+async def _group(visit: Visit) -> Response:
+    """``/console/groups/group``: the members; a POST changes them or the name."""
+    name = visit.form.require("name")
+    if visit.posted:
+        with visit.attempt():
+            return await _change(visit, name)
+    answer = await visit.iam(
+        "GetGroup",
+        GroupName=name,
+        MaxItems=_ROWS,
+        Marker=visit.text("marker") or None,
+    )
+    group, marker = answer["Group"], answer.get("Marker", "")
+    renaming = visit.problem and visit.text("do") == "rename"
+    return await visit.show(
+        "admin/group.html",
+        group=group,
+        tab="members",
+        members=answer["Users"],
+        pages=page_links(visit, GROUP, marker, name=group["GroupName"]),
+        new_members=visit.text("users")[:2048] if visit.problem else "",
+        new_name=visit.text("new_name") if renaming else group["GroupName"],
+        new_path=visit.text("new_path") if renaming else group["Path"],
+    )
 
-    async def group(self, visit: Visit) -> Response:
-        """``/console/groups/group``: the members; a POST changes them or the name."""
-        name = visit.form.require("name")
-        if visit.posted:
-            with visit.attempt():
-                return await self._change(visit, name)
-        answer = await visit.iam(
-            "GetGroup",
-            GroupName=name,
-            MaxItems=_ROWS,
-            Marker=visit.text("marker") or None,
-        )
-        group, marker = answer["Group"], answer.get("Marker", "")
-        renaming = visit.problem and visit.text("do") == "rename"
-        return await visit.show(
-            "admin/group.html",
-            HERE,
-            group=group,
-            tab="members",
-            members=answer["Users"],
-            pages=page_links(visit, GROUP, marker, name=group["GroupName"]),
-            new_members=visit.text("users")[:2048] if visit.problem else "",
-            new_name=visit.text("new_name") if renaming else group["GroupName"],
-            new_path=visit.text("new_path") if renaming else group["Path"],
-        )
 
-    async def delete(self, visit: Visit) -> Response:
-        """``/console/groups/delete``: GET asks for confirmation, POST deletes."""
-        name = visit.form.require("name")
-        group = (await visit.iam("GetGroup", GroupName=name, MaxItems=1))["Group"]
-        members = await list_all(visit, "GetGroup", "Users", GroupName=name)
-        attached, inline = await self._policies(visit, name)
-        if visit.posted:
-            with visit.attempt(_describe):
-                if visit.text("sure") != group["GroupName"]:
-                    raise ValidationError("Type the group's name to delete it.")
-                for one in members[:_AT_ONCE]:
-                    await visit.iam(
-                        "RemoveUserFromGroup", GroupName=name, UserName=one["UserName"]
-                    )
-                if len(members) > _AT_ONCE:
-                    raise ValidationError(
-                        f"{_AT_ONCE} members were removed. Delete again to continue."
-                    )
-                for one in attached:
-                    await visit.iam(
-                        "DetachGroupPolicy", GroupName=name, PolicyArn=one["PolicyArn"]
-                    )
-                for policy in inline:
-                    await visit.iam(
-                        "DeleteGroupPolicy", GroupName=name, PolicyName=policy
-                    )
-                await visit.iam("DeleteGroup", GroupName=name)
-                return go(GROUPS)
-        return await visit.show(
-            "admin/group_delete.html",
-            HERE,
-            group=group,
-            members=[one["UserName"] for one in members[:_NAMED_MAX]],
-            members_more=max(0, len(members) - _NAMED_MAX),
-            attached=[one["PolicyName"] for one in attached],
-            inline=inline,
-        )
-
-    async def _policies(self, visit: Visit, name: str) -> tuple[list[Any], list[Any]]:
-        return (
-            await list_all(
-                visit, "ListAttachedGroupPolicies", "AttachedPolicies", GroupName=name
-            ),
-            await list_all(visit, "ListGroupPolicies", "PolicyNames", GroupName=name),
-        )
-
-    async def _change(self, visit: Visit, name: str) -> Response:
-        match visit.text("do"):
-            case "add":
-                names = visit.text("users").replace(",", " ").split()
-                if not names:
-                    raise ValidationError("Enter the names of the users to add.")
-                for user in names:
-                    await visit.iam("AddUserToGroup", GroupName=name, UserName=user)
-            case "out":
+async def _delete(visit: Visit) -> Response:
+    """``/console/groups/delete``: GET asks for confirmation, POST deletes."""
+    name = visit.form.require("name")
+    group = (await visit.iam("GetGroup", GroupName=name, MaxItems=1))["Group"]
+    members = await list_all(visit, "GetGroup", "Users", GroupName=name)
+    attached, inline = await _policies(visit, name)
+    if visit.posted:
+        with visit.attempt(_describe):
+            if visit.text("sure") != group["GroupName"]:
+                raise ValidationError("Type the group's name to delete it.")
+            for one in members[:_AT_ONCE]:
                 await visit.iam(
-                    "RemoveUserFromGroup", GroupName=name, UserName=visit.text("user")
+                    "RemoveUserFromGroup", GroupName=name, UserName=one["UserName"]
                 )
-            case "rename":
-                new = visit.text("new_name")
+            if len(members) > _AT_ONCE:
+                raise ValidationError(
+                    f"{_AT_ONCE} members were removed. Delete again to continue."
+                )
+            for one in attached:
                 await visit.iam(
-                    "UpdateGroup",
-                    GroupName=name,
-                    NewGroupName=new if new != name else None,
-                    NewPath=visit.text("new_path") or None,
+                    "DetachGroupPolicy", GroupName=name, PolicyArn=one["PolicyArn"]
                 )
-                return go(GROUP, name=new)
-            case _:
-                raise ValidationError("Unknown operation.")
-        return go(GROUP, name=name)
+            for policy in inline:
+                await visit.iam("DeleteGroupPolicy", GroupName=name, PolicyName=policy)
+            await visit.iam("DeleteGroup", GroupName=name)
+            return go(GROUPS)
+    return await visit.show(
+        "admin/group_delete.html",
+        group=group,
+        members=[one["UserName"] for one in members[:_NAMED_MAX]],
+        members_more=max(0, len(members) - _NAMED_MAX),
+        attached=[one["PolicyName"] for one in attached],
+        inline=inline,
+    )
+
+
+async def _policies(visit: Visit, name: str) -> tuple[list[Any], list[Any]]:
+    return (
+        await list_all(
+            visit, "ListAttachedGroupPolicies", "AttachedPolicies", GroupName=name
+        ),
+        await list_all(visit, "ListGroupPolicies", "PolicyNames", GroupName=name),
+    )
+
+
+async def _change(visit: Visit, name: str) -> Response:
+    match visit.text("do"):
+        case "add":
+            names = visit.text("users").replace(",", " ").split()
+            if not names:
+                raise ValidationError("Enter the names of the users to add.")
+            for user in names:
+                await visit.iam("AddUserToGroup", GroupName=name, UserName=user)
+        case "out":
+            await visit.iam(
+                "RemoveUserFromGroup", GroupName=name, UserName=visit.text("user")
+            )
+        case "rename":
+            new = visit.text("new_name")
+            await visit.iam(
+                "UpdateGroup",
+                GroupName=name,
+                NewGroupName=new if new != name else None,
+                NewPath=visit.text("new_path") or None,
+            )
+            return go(GROUP, name=new)
+        case _:
+            raise ValidationError("Unknown operation.")
+    return go(GROUP, name=name)
 
 
 def _describe(error: BrokerError) -> str:
     """Why a group was not deleted; a conflict is new to the page as it is shown."""
     reload = " Reload this page." if isinstance(error, DeleteConflict) else ""
     return f"{error.words}{reload}"
+
+
+PAGES = (
+    PageRoute(GROUPS, HERE, _page),
+    PageRoute(NEW, HERE, _new, BOTH),
+    PageRoute(GROUP, HERE, _group, BOTH),
+    PageRoute(DELETE, HERE, _delete, BOTH),
+)

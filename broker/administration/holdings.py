@@ -13,8 +13,7 @@ from starlette.responses import Response
 from broker.administration.embedded_policies import INLINE
 from broker.administration.policies import is_for_services
 from broker.administration.reading import PageReader, list_all
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, address, go, visited
+from broker.console.visit import BOTH, PageRoute, Visit, address, go
 from broker.errors import ValidationError
 
 _FOUND_MAX = 30
@@ -42,32 +41,17 @@ USER = HolderKind("User", "users", has_boundary=True)
 GROUP = HolderKind("Group", "groups", has_boundary=False)
 
 
-class Holdings:
-    """The pages of users' and groups' policies."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._pages = [_HolderPages(frame, kind) for kind in (USER, GROUP)]
-
-    def routes(self) -> Iterable[Route]:
-        """Their routes."""
-        return [route for pages in self._pages for route in pages.routes()]
-
-
 class _HolderPages:
-    def __init__(self, frame: PageFrame, kind: HolderKind) -> None:
-        self._frame = frame
+    def __init__(self, kind: HolderKind) -> None:
         self._kind = kind
         self.permissions = f"{kind.base}/permissions"
         self.attach = f"{kind.base}/attach"
         self.inline = address(INLINE, kind=kind.noun.lower())
 
-    def routes(self) -> Iterable[Route]:
-        here, frame = self._kind.here, self._frame
-        both = ["GET", "POST"]
-        return (
-            (self.permissions, both, visited(frame, here, self.page)),
-            (self.attach, both, visited(frame, here, self.choose)),
-        )
+    def routes(self) -> Iterable[PageRoute]:
+        here = self._kind.here
+        yield PageRoute(self.permissions, here, self.page, BOTH)
+        yield PageRoute(self.attach, here, self.choose, BOTH)
 
     async def page(self, visit: Visit) -> Response:
         """The owner's policies; a POST detaches or deletes one."""
@@ -84,7 +68,6 @@ class _HolderPages:
             groups = await reader.list_all("ListGroupsForUser", "Groups", **given)
         return await visit.show(
             "admin/holdings.html",
-            kind.here,
             kind=kind,
             owner=owner,
             name=owner[f"{kind.noun}Name"],
@@ -140,7 +123,6 @@ class _HolderPages:
         )
         return await visit.show(
             "admin/holdings_attach.html",
-            kind.here,
             kind=kind,
             owner=owner,
             name=owner[f"{kind.noun}Name"],
@@ -176,3 +158,6 @@ class _HolderPages:
                 await visit.iam(f"Delete{kind.noun}PermissionsBoundary", **given)
             case _:
                 raise ValidationError("Unknown operation.")
+
+
+PAGES = tuple(route for kind in (USER, GROUP) for route in _HolderPages(kind).routes())

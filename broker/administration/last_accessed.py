@@ -3,15 +3,14 @@
 Works for the ARN of a user, group, role or policy.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
 
 from broker.administration.listing import page_links
 from broker.administration.reading import PageReader
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, go, visited
+from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import InvalidInput
 
 ACCESS = "/console/access"
@@ -21,55 +20,45 @@ _POLICIES_MAX = 4
 _LABELS = {"user": "users", "group": "groups", "role": "roles", "policy": "policies"}
 
 
-class LastAccessed:
-    """The page of the report."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
-
-    def routes(self) -> Iterable[Route]:
-        """Its route."""
-        return ((ACCESS, ["GET", "POST"], visited(self._frame, "", self.page)),)
-
-    async def page(self, visit: Visit) -> Response:
-        """``/console/access?arn=``: a POST generates a report; GET shows it by job id."""
-        arn = visit.form.require("arn")[:2048]
-        kind, name = _subject(arn)
-        if visit.posted:
-            with visit.attempt():
-                made = await visit.iam(
-                    "GenerateServiceLastAccessedDetails",
-                    Arn=arn,
-                    Granularity="ACTION_LEVEL",
-                )
-                return go(ACCESS, arn=arn, job=made["JobId"])
-        job = visit.text("job")
-        shown: dict[str, Any] = {"report": None, "granting": {}, "pages": None}
-        reader = PageReader(visit)
-        if job and not visit.problem:
-            report = await visit.iam(
-                "GetServiceLastAccessedDetails",
-                JobId=job,
-                MaxItems=_ROWS,
-                Marker=visit.text("marker") or None,
+async def _page(visit: Visit) -> Response:
+    """``/console/access?arn=``: a POST generates a report; GET shows it by job id."""
+    arn = visit.form.require("arn")[:2048]
+    kind, name = _subject(arn)
+    visit.here = _LABELS[kind]
+    if visit.posted:
+        with visit.attempt():
+            made = await visit.iam(
+                "GenerateServiceLastAccessedDetails",
+                Arn=arn,
+                Granularity="ACTION_LEVEL",
             )
-            marker = report.get("Marker", "")
-            shown["pages"] = page_links(visit, ACCESS, marker, arn=arn, job=job)
-            shown["report"] = report
-            if kind != "policy":
-                shown["granting"] = await _granting(reader, arn, report)
-        return await visit.show(
-            "admin/last_accessed.html",
-            _LABELS[kind],
-            arn=arn,
-            kind=kind,
-            name=name,
-            refused=reader.refused,
-            actions_max=_ACTIONS_MAX,
-            policies_max=_POLICIES_MAX,
-            tab="access",
-            **shown,
+            return go(ACCESS, arn=arn, job=made["JobId"])
+    job = visit.text("job")
+    shown: dict[str, Any] = {"report": None, "granting": {}, "pages": None}
+    reader = PageReader(visit)
+    if job and not visit.problem:
+        report = await visit.iam(
+            "GetServiceLastAccessedDetails",
+            JobId=job,
+            MaxItems=_ROWS,
+            Marker=visit.text("marker") or None,
         )
+        marker = report.get("Marker", "")
+        shown["pages"] = page_links(visit, ACCESS, marker, arn=arn, job=job)
+        shown["report"] = report
+        if kind != "policy":
+            shown["granting"] = await _granting(reader, arn, report)
+    return await visit.show(
+        "admin/last_accessed.html",
+        arn=arn,
+        kind=kind,
+        name=name,
+        refused=reader.refused,
+        actions_max=_ACTIONS_MAX,
+        policies_max=_POLICIES_MAX,
+        tab="access",
+        **shown,
+    )
 
 
 def _subject(arn: str) -> tuple[str, str]:
@@ -100,3 +89,6 @@ async def _granting(
         one["ServiceNamespace"]: [policy["PolicyName"] for policy in one["Policies"]]
         for one in answer["PoliciesGrantingServiceAccess"]
     }
+
+
+PAGES = (PageRoute(ACCESS, "", _page, BOTH),)

@@ -10,8 +10,7 @@ from broker.administration.listing import list_page, page_links, read_part
 from broker.administration.policy_editor import format_text
 from broker.administration.tag_lines import read_tags
 from broker.catalogue import policy_summary
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, go, visited
+from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import ValidationError
 from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, parse_policy
 
@@ -24,20 +23,6 @@ _KINDS = {"user": "User", "group": "Group", "role": "Role"}
 _JSON_MAX = 16_000
 _STATEMENTS_MAX = 20
 _ENTITIES_MAX = 100
-
-
-class Policies:
-    """The list, and the page of one policy."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
-
-    def routes(self) -> Iterable[Route]:
-        """Their routes."""
-        return (
-            (LIST, ["GET"], visited(self._frame, HERE, _list)),
-            (ONE, ["GET", "POST"], visited(self._frame, HERE, _one)),
-        )
 
 
 async def _list(visit: Visit) -> Response:
@@ -55,7 +40,6 @@ async def _list(visit: Visit) -> Response:
     query = {"q": search, "scope": scope, "attached": "1" if attached else ""}
     return await visit.show(
         "admin/policies.html",
-        HERE,
         rows=listed.rows,
         search=search,
         scope=scope,
@@ -86,7 +70,6 @@ async def _one(visit: Visit) -> Response:
     rows = policy_summary([document]) if document else ()
     return await visit.show(
         "admin/policy.html",
-        HERE,
         policy=policy,
         own=not is_aws(policy),
         chosen=chosen,
@@ -188,3 +171,9 @@ def _holders(found: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for kind, noun in _KINDS.items():
         for holder in found.get(f"Policy{noun}s", ()):
             yield kind, holder[f"{noun}Name"]
+
+
+PAGES = (
+    PageRoute(LIST, HERE, _list),
+    PageRoute(ONE, HERE, _one, BOTH),
+)

@@ -1,6 +1,6 @@
 """Creating a managed policy, and a new version of one, in the policy editor."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
@@ -20,8 +20,7 @@ from broker.administration.policy_saving import press_button
 from broker.administration.reading import list_all
 from broker.administration.tag_lines import read_tags
 from broker.console.context import Precondition
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, address, go, visited
+from broker.console.visit import BOTH, PageRoute, Visit, address, go
 from broker.errors import ConcurrentModification, LimitExceeded, ValidationError
 from broker.identities.managed_policies import find_managed_policy
 from broker.policy import PolicyKind
@@ -31,20 +30,6 @@ EDIT = "/console/policies/edit"
 _FIELDS = ("name", "path", "description", "tags")
 _TYPED_MAX = 8192
 _KIND = PolicyKind.IDENTITY
-
-
-class PolicyEditing:
-    """The two pages."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
-
-    def routes(self) -> Iterable[Route]:
-        """Their routes."""
-        return (
-            (NEW, ["GET", "POST"], visited(self._frame, HERE, _new, long=True)),
-            (EDIT, ["GET", "POST"], visited(self._frame, HERE, _edit, long=True)),
-        )
 
 
 async def _new(visit: Visit) -> Response:
@@ -59,7 +44,6 @@ async def _new(visit: Visit) -> Response:
         return edited
     return await visit.show(
         "admin/policy_new.html",
-        HERE,
         editor=edited,
         action=NEW,
         values=values,
@@ -137,7 +121,6 @@ async def _edit(visit: Visit) -> Response:
         versions = [v for v in listed["Versions"] if not v["IsDefaultVersion"]]
     return await visit.show(
         "admin/policy_edit.html",
-        HERE,
         editor=edited,
         action=address(EDIT, arn=arn),
         policy=policy,
@@ -185,3 +168,9 @@ async def _read_default(visit: Visit, arn: str) -> tuple[Mapping[str, Any], str]
         "GetPolicyVersion", PolicyArn=arn, VersionId=policy["DefaultVersionId"]
     )
     return policy, unquote(version["PolicyVersion"]["Document"])
+
+
+PAGES = (
+    PageRoute(NEW, HERE, _new, BOTH, long=True),
+    PageRoute(EDIT, HERE, _edit, BOTH, long=True),
+)

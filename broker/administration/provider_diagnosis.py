@@ -3,7 +3,7 @@
 Nothing is minted, spent or stored, and the proof is not sent back to the browser.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from starlette.responses import Response
@@ -13,8 +13,7 @@ from broker.administration import providers
 from broker.administration.proof_issuer import find_provider_arn
 from broker.administration.provider_page import expectations_of
 from broker.administration.providers import ProviderRow, find_rows
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, visited
+from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, ValidationError
 from broker.federation.diagnosis import State, is_good
 
@@ -22,18 +21,6 @@ HERE = providers.HERE
 _CHOICES_MAX = 200
 _VALUES_MAX = 40
 _BAD_TIME = "Enter a time such as 2026-01-31T08:30, in UTC."
-
-
-class ProviderDiagnosis:
-    """The page."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
-
-    def routes(self) -> Iterable[Route]:
-        """Its route."""
-        page = visited(self._frame, HERE, _page, long=True)
-        return ((providers.DIAGNOSE, ["GET", "POST"], page),)
 
 
 async def _page(visit: Visit) -> Response:
@@ -58,7 +45,6 @@ async def _page(visit: Visit) -> Response:
     outcome = found["Outcome"] if found else None
     return await visit.show(
         "admin/provider_diagnose.html",
-        HERE,
         choices=choices,
         arn=arn,
         at=at,
@@ -102,3 +88,6 @@ def _values(context: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]
         (name, ", ".join(values)[:400])
         for name, values in sorted(context.items())[:_VALUES_MAX]
     )
+
+
+PAGES = (PageRoute(providers.DIAGNOSE, HERE, _page, BOTH, long=True),)

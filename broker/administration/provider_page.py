@@ -1,6 +1,6 @@
 """The page of one identity provider: its health, setup instructions and settings."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,8 @@ from broker.administration.listing import read_part
 from broker.administration.provider_setup import oidc_setup, saml_setup
 from broker.administration.providers import describe_error, lines, name_of
 from broker.administration.tag_lines import read_tags
-from broker.console.page_frame import PageFrame, Route
 from broker.console.pages.audit_log import AUDIT
-from broker.console.visit import Visit, go, visited
+from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import ValidationError
 from broker.model.entities import OidcProvider, SamlProvider
 
@@ -23,21 +22,6 @@ ONE = providers.ONE
 METADATA = "/console/providers/metadata"
 _MEDIA_TYPE = "application/samlmetadata+xml"
 _DONE = {"checked": "Fetched just now without problems."}
-
-
-class ProviderPage:
-    """The provider's page, and the download of its metadata."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
-
-    def routes(self) -> Iterable[Route]:
-        """Their routes."""
-        both = ["GET", "POST"]
-        return (
-            (ONE, both, visited(self._frame, HERE, _page, long=True)),
-            (METADATA, ["GET"], visited(self._frame, HERE, _metadata)),
-        )
 
 
 async def _page(visit: Visit) -> Response:
@@ -52,7 +36,6 @@ async def _page(visit: Visit) -> Response:
     )
     return await visit.show(
         "admin/provider.html",
-        HERE,
         provider=provider,
         health=found["Health"],
         options=found["Options"],
@@ -87,7 +70,7 @@ def expectations_of(
     visit: Visit, provider: SamlProvider | OidcProvider
 ) -> Mapping[str, Any]:
     """What the broker expects of proofs, and so what to set up at the provider."""
-    deps = visit.frame.context.deps
+    deps = visit.deps
     if isinstance(provider, OidcProvider):
         return oidc_setup(provider, origin=deps.public_origin)
     return saml_setup(
@@ -177,3 +160,9 @@ _UPDATES = {
         "UpdateOpenIDConnectProviderThumbprint", "ThumbprintList", "thumbprints", lines
     ),
 }
+
+
+PAGES = (
+    PageRoute(ONE, HERE, _page, BOTH, long=True),
+    PageRoute(METADATA, HERE, _metadata),
+)

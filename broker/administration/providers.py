@@ -8,8 +8,7 @@ from starlette.responses import Response
 from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND
 from broker.administration.listing import cut_page, page_links
 from broker.administration.tag_lines import read_tags
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, go, visited
+from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import AccessDenied, BrokerError
 from broker.federation.diagnosis import LASSO_ADVICE
 from broker.federation.provider_health import ProviderHealth
@@ -36,22 +35,6 @@ class ProviderRow:
     kind: str
     name: str
     health: ProviderHealth | None
-
-
-class Providers:
-    """The list, and the forms for SAML and OpenID Connect providers."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
-
-    def routes(self) -> Iterable[Route]:
-        """Their routes."""
-        both = ["GET", "POST"]
-        return (
-            (LIST, ["GET"], visited(self._frame, HERE, _list)),
-            (NEW_SAML, both, visited(self._frame, HERE, _new_saml, long=True)),
-            (NEW_OIDC, both, visited(self._frame, HERE, _new_oidc)),
-        )
 
 
 async def find_rows(visit: Visit) -> tuple[list[ProviderRow], list[str]]:
@@ -99,7 +82,6 @@ async def _list(visit: Visit) -> Response:
     shown, marker = cut_page(visit, found, ROWS)
     return await visit.show(
         "admin/providers.html",
-        HERE,
         rows=shown,
         search=search,
         refused=refused,
@@ -151,7 +133,6 @@ async def _new(
             return go(ONE, arn=await create(visit))
     return await visit.show(
         template,
-        HERE,
         values={name: visit.text(name) for name in names},
         lasso=LASSO_ADVICE,
     )
@@ -167,3 +148,10 @@ def describe_error(error: BrokerError) -> str:
     if error.code == "InvalidInput" and error.detail:
         return f"{error.words} ({error.detail})"
     return error.words
+
+
+PAGES = (
+    PageRoute(LIST, HERE, _list),
+    PageRoute(NEW_SAML, HERE, _new_saml, BOTH, long=True),
+    PageRoute(NEW_OIDC, HERE, _new_oidc, BOTH),
+)

@@ -21,8 +21,7 @@ from broker.administration.policy_editor import (
 from broker.administration.role_page import ONE, policy_arn, session_seconds
 from broker.administration.role_trust import TRUSTED, TrustForm, trust_statement
 from broker.administration.tag_lines import read_tags
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, go, visited
+from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError
 from broker.policy import PolicyKind
 
@@ -64,22 +63,10 @@ class Provider:
     label: str
 
 
-class RoleCreation:
-    """The page."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
-
-    def routes(self) -> Iterable[Route]:
-        """Its route."""
-        page = visited(self._frame, roles.HERE, _new, long=True)
-        return ((NEW, ["GET", "POST"], page),)
-
-
 async def _new(visit: Visit) -> Response:
     trusted = visit.text("for")
     if trusted not in TRUSTED and trusted != _CUSTOM:
-        return await visit.show("admin/role_for.html", roles.HERE, new=NEW)
+        return await visit.show("admin/role_for.html", new=NEW)
     values = _values(visit, trusted)
     chosen = visit.posted_form.values("chosen")[:_POLICIES_MAX]
     editor = (
@@ -110,7 +97,7 @@ def _values(visit: Visit, trusted: str) -> dict[str, str]:
     values = {name: (form.find(name) or "").strip()[:_TYPED_MAX] for name in _FIELDS}
     if trusted == "saml" and not visit.posted:
         # Matches the shared ACS URL and each provider's own below it.
-        values["audience"] = f"{visit.frame.context.deps.public_origin}/saml*"
+        values["audience"] = f"{visit.deps.public_origin}/saml*"
     return values
 
 
@@ -120,7 +107,6 @@ async def _show(
     own = await read_part(visit, "ListPolicies", Scope="Local", MaxItems=_OFFERED_MAX)
     return await visit.show(
         "admin/role_new.html",
-        roles.HERE,
         action=NEW,
         trusted=trusted,
         editor=editor,
@@ -188,7 +174,7 @@ async def _create(
     if failed:
         # The role exists by now, so report what failed instead of undoing it.
         return await visit.show(
-            "admin/role_made.html", roles.HERE, name=name, failed=failed, page=ONE
+            "admin/role_made.html", name=name, failed=failed, page=ONE
         )
     return go(ONE, name=name)
 
@@ -203,3 +189,6 @@ async def _providers(visit: Visit, trusted: str) -> tuple[Provider, ...]:
     action, member = listing[trusted]
     found: list[Any] = (await read_part(visit, action)).get(member)
     return tuple(Provider(one["Arn"], one["Arn"].partition("/")[2]) for one in found)
+
+
+PAGES = (PageRoute(NEW, roles.HERE, _new, BOTH, long=True),)

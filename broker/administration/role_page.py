@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
@@ -15,8 +14,7 @@ from broker.administration.policies import ONE as POLICY
 from broker.administration.policy_editor import format_text
 from broker.administration.tag_lines import read_tags
 from broker.administration.trust_words import TrustLine, trust_lines
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, go, visited
+from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import AccessDenied, NoSuchEntity, ValidationError
 from broker.model.audit import AuditRecord
 from broker.policy import PolicyKind, PolicyRejected, parse_policy
@@ -39,20 +37,6 @@ _MINTS = (
 )
 
 
-class RolePage:
-    """The role's page, and the page of who can and did assume it."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
-
-    def routes(self) -> Iterable[Route]:
-        """Their routes."""
-        return (
-            (ONE, ["GET", "POST"], visited(self._frame, HERE, _page)),
-            (WHO, ["GET"], visited(self._frame, HERE, _who)),
-        )
-
-
 async def _page(visit: Visit) -> Response:
     name = visit.text("name")[:128]
     if visit.posted:
@@ -62,7 +46,6 @@ async def _page(visit: Visit) -> Response:
     trust = unquote(role["AssumeRolePolicyDocument"])
     return await visit.show(
         "admin/role.html",
-        HERE,
         role=role,
         trust=format_text(trust),
         lines=_trust_lines(trust, visit),
@@ -134,7 +117,7 @@ async def _delete_inline(visit: Visit, name: str) -> None:
 
 async def _revoke_older(visit: Visit, name: str) -> None:
     """Revoke sessions issued before now, with the policy that AWS's console uses."""
-    now = visit.frame.context.deps.clock.now().astimezone(UTC)
+    now = visit.now.astimezone(UTC)
     statement = {
         "Effect": "Deny",
         "Action": ["*"],
@@ -158,7 +141,7 @@ async def _end_session(visit: Visit, _name: str) -> None:
     key = visit.text("key")[:128]
     await visit.perform("signin", "RevokeSession", AccessKeyId=key)
     # Best effort: lists leave out revoked sessions anyway.
-    await forget_session(visit.frame.context.deps.cache, key)
+    await forget_session(visit.deps.cache, key)
 
 
 async def _delete(visit: Visit, name: str) -> None:
@@ -201,7 +184,6 @@ async def _who(visit: Visit) -> Response:
     trust = unquote(role["AssumeRolePolicyDocument"])
     return await visit.show(
         "admin/role_who.html",
-        HERE,
         role=role,
         lines=_trust_lines(trust, visit),
         assumers=await read_part(
@@ -278,3 +260,9 @@ def _trust_lines(text: str, visit: Visit) -> tuple[TrustLine, ...]:
 
 def _at(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
+
+
+PAGES = (
+    PageRoute(ONE, HERE, _page, BOTH),
+    PageRoute(WHO, HERE, _who),
+)

@@ -1,6 +1,6 @@
 """*Roles*: the list, with when each was last used."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,8 +9,7 @@ from starlette.responses import Response
 
 from broker.administration.listing import ROWS, list_page, page_links
 from broker.administration.policies import name_matches
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, visited
+from broker.console.visit import PageRoute, Visit
 from broker.errors import AccessDenied
 
 HERE = "roles"
@@ -28,17 +27,6 @@ class RoleRow:
     used: datetime | None
 
 
-class Roles:
-    """The list."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
-
-    def routes(self) -> Iterable[Route]:
-        """Its route."""
-        return ((LIST, ["GET"], visited(self._frame, HERE, _list)),)
-
-
 async def _list(visit: Visit) -> Response:
     search = visit.text("q")[:128]
     try:
@@ -51,7 +39,6 @@ async def _list(visit: Visit) -> Response:
     pages = page_links(visit, LIST, marker, q=search)
     return await visit.show(
         "admin/roles.html",
-        HERE,
         rows=rows,
         search=search,
         with_use=with_use,
@@ -94,3 +81,6 @@ def _row(role: Mapping[str, Any]) -> RoleRow:
         role["CreateDate"],
         None,
     )
+
+
+PAGES = (PageRoute(LIST, HERE, _list),)

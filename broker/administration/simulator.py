@@ -18,8 +18,7 @@ from broker.administration.policy_texts import PolicyTexts, read_texts
 from broker.administration.simulated_answers import SimulationRow, make_rows
 from broker.catalogue import service_prefixes
 from broker.console.forms import Form, newlines
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, visited
+from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
 from broker.policy import CONTEXT_KEYS, PolicyKind, find_context_key, parse_policy
 
@@ -74,18 +73,6 @@ class SimulationForm:
         return f"arn:aws:iam::{account}:{self.kind}/{self.name.strip('/')}"
 
 
-class Simulator:
-    """The page."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
-
-    def routes(self) -> Iterable[Route]:
-        """Its route."""
-        page = visited(self._frame, HERE, _page, long=True)
-        return ((PATH, ["GET", "POST"], page),)
-
-
 async def _page(visit: Visit) -> Response:
     simulation = _read(visit.form) if visit.posted else _begin(visit)
     problem: Problem | None = None
@@ -109,7 +96,6 @@ async def _page(visit: Visit) -> Response:
             visit.status = _BAD_REQUEST
     return await visit.show(
         "admin/simulator.html",
-        HERE,
         action=PATH,
         simulation=simulation,
         kinds=KINDS,
@@ -335,3 +321,6 @@ def _lines(form: Form, name: str) -> tuple[str, ...]:
 
 def _without(rows: tuple[Any, ...], place: int | None) -> tuple[Any, ...]:
     return tuple(row for number, row in enumerate(rows) if number != place)
+
+
+PAGES = (PageRoute(PATH, HERE, _page, BOTH, long=True),)

@@ -1,6 +1,6 @@
 """The pages of one user: summary, groups and tags."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
@@ -8,8 +8,7 @@ from starlette.responses import Response
 from broker.administration.reading import PageReader, tag_lines
 from broker.administration.tag_lines import read_tags
 from broker.administration.users import HERE, group_names
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, go, visited
+from broker.console.visit import BOTH, PageRoute, Visit, go
 
 USER = "/console/users/user"
 GROUPS = "/console/users/groups"
@@ -17,97 +16,82 @@ TAGS = "/console/users/tags"
 _CHOICES_MAX = 300
 
 
-class UserPages:
-    """The summary, groups and tags of one user."""
+async def _summary(visit: Visit) -> Response:
+    """``/console/users/user``: the summary; a POST changes the name or path."""
+    name = visit.form.require("name")
+    if visit.posted:
+        with visit.attempt():
+            new = visit.text("new_name")
+            await visit.iam(
+                "UpdateUser",
+                UserName=name,
+                NewUserName=new if new != name else None,
+                NewPath=visit.text("new_path") or None,
+            )
+            return go(USER, name=new)
+    user = await read_user(visit, name)
+    reader = PageReader(visit)
+    given = {"UserName": name}
+    profile = await reader.iam("GetLoginProfile", **given)
+    return await visit.show(
+        "admin/user.html",
+        user=user,
+        tab="summary",
+        new_name=visit.text("new_name") if visit.problem else user["UserName"],
+        new_path=visit.text("new_path") if visit.problem else user["Path"],
+        groups=await reader.list_all("ListGroupsForUser", "Groups", **given),
+        keys=await reader.list_all("ListAccessKeys", "AccessKeyMetadata", **given),
+        devices=await reader.list_all("ListMFADevices", "MFADevices", **given),
+        profile=profile and profile["LoginProfile"],
+        refused=reader.refused,
+    )
 
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
 
-    def routes(self) -> Iterable[Route]:
-        """Their routes."""
-        return (
-            (USER, ["GET", "POST"], visited(self._frame, HERE, self.summary)),
-            (GROUPS, ["GET", "POST"], visited(self._frame, HERE, self.groups)),
-            (TAGS, ["GET", "POST"], visited(self._frame, HERE, self.tags)),
-        )
+async def _groups(visit: Visit) -> Response:
+    """``/console/users/groups``: a POST adds or removes a membership."""
+    name = visit.form.require("name")
+    if visit.posted:
+        verb = "RemoveUserFromGroup" if visit.text("do") == "out" else None
+        with visit.attempt():
+            await visit.iam(
+                verb or "AddUserToGroup",
+                UserName=name,
+                GroupName=visit.text("group"),
+            )
+            return go(GROUPS, name=name)
+    user = await read_user(visit, name)
+    mine = await group_names(visit, name)
+    reader = PageReader(visit)
+    offered = [
+        one["GroupName"]
+        for one in await reader.list_all("ListGroups", "Groups")
+        if one["GroupName"] not in mine
+    ]
+    return await visit.show(
+        "admin/user_groups.html",
+        user=user,
+        tab="groups",
+        groups=mine,
+        offered=offered[:_CHOICES_MAX],
+        refused=reader.refused,
+    )
 
-    async def summary(self, visit: Visit) -> Response:
-        """``/console/users/user``: the summary; a POST changes the name or path."""
-        name = visit.form.require("name")
-        if visit.posted:
-            with visit.attempt():
-                new = visit.text("new_name")
-                await visit.iam(
-                    "UpdateUser",
-                    UserName=name,
-                    NewUserName=new if new != name else None,
-                    NewPath=visit.text("new_path") or None,
-                )
-                return go(USER, name=new)
-        user = await read_user(visit, name)
-        reader = PageReader(visit)
-        given = {"UserName": name}
-        profile = await reader.iam("GetLoginProfile", **given)
-        return await visit.show(
-            "admin/user.html",
-            HERE,
-            user=user,
-            tab="summary",
-            new_name=visit.text("new_name") if visit.problem else user["UserName"],
-            new_path=visit.text("new_path") if visit.problem else user["Path"],
-            groups=await reader.list_all("ListGroupsForUser", "Groups", **given),
-            keys=await reader.list_all("ListAccessKeys", "AccessKeyMetadata", **given),
-            devices=await reader.list_all("ListMFADevices", "MFADevices", **given),
-            profile=profile and profile["LoginProfile"],
-            refused=reader.refused,
-        )
 
-    async def groups(self, visit: Visit) -> Response:
-        """``/console/users/groups``: a POST adds or removes a membership."""
-        name = visit.form.require("name")
-        if visit.posted:
-            verb = "RemoveUserFromGroup" if visit.text("do") == "out" else None
-            with visit.attempt():
-                await visit.iam(
-                    verb or "AddUserToGroup",
-                    UserName=name,
-                    GroupName=visit.text("group"),
-                )
-                return go(GROUPS, name=name)
-        user = await read_user(visit, name)
-        mine = await group_names(visit, name)
-        reader = PageReader(visit)
-        offered = [
-            one["GroupName"]
-            for one in await reader.list_all("ListGroups", "Groups")
-            if one["GroupName"] not in mine
-        ]
-        return await visit.show(
-            "admin/user_groups.html",
-            HERE,
-            user=user,
-            tab="groups",
-            groups=mine,
-            offered=offered[:_CHOICES_MAX],
-            refused=reader.refused,
-        )
-
-    async def tags(self, visit: Visit) -> Response:
-        """``/console/users/tags``: a POST replaces the tags."""
-        name = visit.form.require("name")
-        user = await read_user(visit, name)
-        kept = list(user.get("Tags", ()))
-        if visit.posted:
-            with visit.attempt():
-                await replace_tags(visit, name, kept)
-                return go(TAGS, name=name)
-        return await visit.show(
-            "admin/user_tags.html",
-            HERE,
-            user=user,
-            tab="tags",
-            tag_text=visit.text("tags") if visit.problem else tag_lines(kept),
-        )
+async def _tags(visit: Visit) -> Response:
+    """``/console/users/tags``: a POST replaces the tags."""
+    name = visit.form.require("name")
+    user = await read_user(visit, name)
+    kept = list(user.get("Tags", ()))
+    if visit.posted:
+        with visit.attempt():
+            await replace_tags(visit, name, kept)
+            return go(TAGS, name=name)
+    return await visit.show(
+        "admin/user_tags.html",
+        user=user,
+        tab="tags",
+        tag_text=visit.text("tags") if visit.problem else tag_lines(kept),
+    )
 
 
 async def read_user(visit: Visit, name: str) -> Mapping[str, Any]:
@@ -135,3 +119,10 @@ async def replace_tags(visit: Visit, name: str, kept: list[dict[str, str]]) -> N
         await visit.iam("UntagUser", UserName=name, TagKeys=gone)
     if changed:
         await visit.iam("TagUser", UserName=name, Tags=changed)
+
+
+PAGES = (
+    PageRoute(USER, HERE, _summary, BOTH),
+    PageRoute(GROUPS, HERE, _groups, BOTH),
+    PageRoute(TAGS, HERE, _tags, BOTH),
+)

@@ -1,6 +1,6 @@
 """A user's credentials: access keys, password and MFA devices."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,7 @@ from broker.administration.new_password import new_password
 from broker.administration.reading import OLD_DAYS, PageReader, days_since
 from broker.administration.user import read_user
 from broker.administration.users import HERE, read_minimum_length
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, go, visited
+from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import NoSuchEntity, ValidationError
 
 CREDENTIALS = "/console/users/credentials"
@@ -35,66 +34,50 @@ class NewSecret:
     parts: tuple[tuple[str, str, str], ...]
 
 
-class UserCredentialPages:
-    """The credentials page of one user."""
+async def _page(visit: Visit) -> Response:
+    """``/console/users/credentials``."""
+    name = visit.form.require("name")
+    secret: NewSecret | None = None
+    if visit.posted:
+        with visit.attempt():
+            operation = _OPERATIONS.get(visit.text("do"))
+            if operation is None:
+                raise ValidationError("Unknown operation.")
+            secret = await operation(visit, name)
+            if secret is None:
+                return go(CREDENTIALS, name=name)
+    user = await read_user(visit, name)
+    reader = PageReader(visit)
+    profile = await reader.iam("GetLoginProfile", UserName=name)
+    return await visit.show(
+        "admin/user_credentials.html",
+        user=user,
+        tab="credentials",
+        secret=secret,
+        keys=await _keys(visit, reader, name),
+        keys_max=_KEYS_MAX,
+        old_days=OLD_DAYS,
+        profile=profile and profile["LoginProfile"],
+        devices=await reader.list_all("ListMFADevices", "MFADevices", UserName=name),
+        others=await _others(reader, name),
+        refused=list(dict.fromkeys(reader.refused)),
+    )
 
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
 
-    def routes(self) -> Iterable[Route]:
-        """Its route."""
-        page = visited(self._frame, HERE, self.page)
-        return ((CREDENTIALS, ["GET", "POST"], page),)
-
-    async def page(self, visit: Visit) -> Response:
-        """``/console/users/credentials``."""
-        name = visit.form.require("name")
-        secret: NewSecret | None = None
-        if visit.posted:
-            with visit.attempt():
-                operation = _OPERATIONS.get(visit.text("do"))
-                if operation is None:
-                    raise ValidationError("Unknown operation.")
-                secret = await operation(visit, name)
-                if secret is None:
-                    return go(CREDENTIALS, name=name)
-        user = await read_user(visit, name)
-        reader = PageReader(visit)
-        profile = await reader.iam("GetLoginProfile", UserName=name)
-        return await visit.show(
-            "admin/user_credentials.html",
-            HERE,
-            user=user,
-            tab="credentials",
-            secret=secret,
-            keys=await self._keys(reader, name),
-            keys_max=_KEYS_MAX,
-            old_days=OLD_DAYS,
-            profile=profile and profile["LoginProfile"],
-            devices=await reader.list_all(
-                "ListMFADevices", "MFADevices", UserName=name
-            ),
-            others=await _others(reader, name),
-            refused=list(dict.fromkeys(reader.refused)),
+async def _keys(visit: Visit, reader: PageReader, name: str) -> list[AccessKeyView]:
+    shown = []
+    for key in await reader.list_all(
+        "ListAccessKeys", "AccessKeyMetadata", UserName=name
+    ):
+        used = await reader.iam("GetAccessKeyLastUsed", AccessKeyId=key["AccessKeyId"])
+        shown.append(
+            AccessKeyView(
+                key,
+                days_since(key["CreateDate"], visit.now),
+                used and used["AccessKeyLastUsed"],
+            )
         )
-
-    async def _keys(self, reader: PageReader, name: str) -> list[AccessKeyView]:
-        now = self._frame.context.deps.clock.now()
-        shown = []
-        for key in await reader.list_all(
-            "ListAccessKeys", "AccessKeyMetadata", UserName=name
-        ):
-            used = await reader.iam(
-                "GetAccessKeyLastUsed", AccessKeyId=key["AccessKeyId"]
-            )
-            shown.append(
-                AccessKeyView(
-                    key,
-                    days_since(key["CreateDate"], now),
-                    used and used["AccessKeyLastUsed"],
-                )
-            )
-        return shown
+    return shown
 
 
 _OTHERS = (
@@ -190,3 +173,6 @@ _OPERATIONS: Mapping[str, _Operation] = {
     "delete-password": _delete_password,
     "remove-device": _remove_device,
 }
+
+
+PAGES = (PageRoute(CREDENTIALS, HERE, _page, BOTH),)

@@ -4,7 +4,7 @@ The page first lists what will be deleted. Each step is an IAM action of its own
 its own permission; when one fails, the page says why and the rest is left unchanged.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,7 @@ from starlette.responses import Response
 from broker.administration.reading import list_all
 from broker.administration.user import read_user
 from broker.administration.users import HERE, USERS
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, go, visited
+from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import NoSuchEntity, ValidationError
 
 DELETE = "/console/users/delete"
@@ -29,38 +28,27 @@ class DeletionStep:
     given: Mapping[str, Any]
 
 
-class UserDeletion:
-    """The confirmation page, and the deletion."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
-
-    def routes(self) -> Iterable[Route]:
-        """Its route."""
-        return ((DELETE, ["GET", "POST"], visited(self._frame, HERE, self.page)),)
-
-    async def page(self, visit: Visit) -> Response:
-        """``/console/users/delete``: GET asks for confirmation, POST deletes."""
-        name = visit.form.require("name")
-        user = await read_user(visit, name)
-        steps = await _steps(visit, name)
-        done: list[str] = []
-        if visit.posted:
-            with visit.attempt():
-                if visit.text("sure") != user["UserName"]:
-                    raise ValidationError("Type the user's name to delete it.")
-                for step in steps:
-                    await _take(visit, step)
-                    done.append(step.what)
-                await visit.iam("DeleteUser", UserName=name)
-                return go(USERS)
-        return await visit.show(
-            "admin/user_delete.html",
-            HERE,
-            user=user,
-            done=done,
-            steps=[step.what for step in steps[len(done) :]],
-        )
+async def _page(visit: Visit) -> Response:
+    """``/console/users/delete``: GET asks for confirmation, POST deletes."""
+    name = visit.form.require("name")
+    user = await read_user(visit, name)
+    steps = await _steps(visit, name)
+    done: list[str] = []
+    if visit.posted:
+        with visit.attempt():
+            if visit.text("sure") != user["UserName"]:
+                raise ValidationError("Type the user's name to delete it.")
+            for step in steps:
+                await _take(visit, step)
+                done.append(step.what)
+            await visit.iam("DeleteUser", UserName=name)
+            return go(USERS)
+    return await visit.show(
+        "admin/user_delete.html",
+        user=user,
+        done=done,
+        steps=[step.what for step in steps[len(done) :]],
+    )
 
 
 async def _take(visit: Visit, step: DeletionStep) -> None:
@@ -162,3 +150,6 @@ _KINDS = (
     ),
 )
 """Per kind: its name, the action and parameter that remove it, and how to list it."""
+
+
+PAGES = (PageRoute(DELETE, HERE, _page, BOTH),)

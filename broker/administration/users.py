@@ -1,6 +1,6 @@
 """*Users*: the list, with credentials, and the form for a new user."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,8 +16,7 @@ from broker.administration.reading import (
     list_all,
 )
 from broker.administration.tag_lines import read_tags
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, visited
+from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, BrokerError
 from broker.model.overview import UserOverview
 
@@ -45,122 +44,103 @@ class UserRow:
     groups_more: int = 0
 
 
-class Users:
-    """The two pages."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
-
-    def routes(self) -> Iterable[Route]:
-        """Their routes."""
-        return (
-            (USERS, ["GET"], visited(self._frame, HERE, self.page)),
-            (
-                NEW,
-                ["GET", "POST"],
-                # One box per group can exceed a short form's field limit.
-                visited(self._frame, HERE, self.new, long=True),
-            ),
+async def _page(visit: Visit) -> Response:
+    """``GET /console/users``."""
+    search = visit.text("q")[:_NAME_MAX]
+    path = visit.text("path")[:_PATH_MAX] or "/"
+    given = {"PathPrefix": path, "Marker": visit.text("marker") or None}
+    denied = ""
+    try:
+        answer = await visit.perform(
+            "signin",
+            "ListUserOverviews",
+            **given,
+            NamePart=search,
+            MaxItems=_ROWS,
         )
+        now = visit.now
+        rows = [_row(one, now) for one in answer["Users"]]
+    except AccessDenied as error:
+        # Without permission for the overview: the plain list.
+        denied = error.words
+        answer = await visit.iam("ListUsers", **given, MaxItems=_ROWS)
+        rows = [
+            UserRow(one["UserName"], one["Path"], one["CreateDate"])
+            for one in answer["Users"]
+            if search.lower() in one["UserName"].lower()
+        ]
+    query = {"q": search, "path": visit.text("path")[:_PATH_MAX]}
+    return await visit.show(
+        "admin/users.html",
+        rows=rows,
+        search=search,
+        path=query["path"],
+        pages=page_links(visit, USERS, answer.get("Marker") or "", **query),
+        denied=denied,
+        old_days=OLD_DAYS,
+        shown_max=_GROUPS_SHOWN,
+    )
 
-    async def page(self, visit: Visit) -> Response:
-        """``GET /console/users``."""
-        search = visit.text("q")[:_NAME_MAX]
-        path = visit.text("path")[:_PATH_MAX] or "/"
-        given = {"PathPrefix": path, "Marker": visit.text("marker") or None}
-        denied = ""
-        try:
-            answer = await visit.perform(
-                "signin",
-                "ListUserOverviews",
-                **given,
-                NamePart=search,
-                MaxItems=_ROWS,
-            )
-            now = self._frame.context.deps.clock.now()
-            rows = [_row(one, now) for one in answer["Users"]]
-        except AccessDenied as error:
-            # Without permission for the overview: the plain list.
-            denied = error.words
-            answer = await visit.iam("ListUsers", **given, MaxItems=_ROWS)
-            rows = [
-                UserRow(one["UserName"], one["Path"], one["CreateDate"])
-                for one in answer["Users"]
-                if search.lower() in one["UserName"].lower()
-            ]
-        query = {"q": search, "path": visit.text("path")[:_PATH_MAX]}
-        return await visit.show(
-            "admin/users.html",
-            HERE,
-            rows=rows,
-            search=search,
-            path=query["path"],
-            pages=page_links(visit, USERS, answer.get("Marker") or "", **query),
-            denied=denied,
-            old_days=OLD_DAYS,
-            shown_max=_GROUPS_SHOWN,
-        )
 
-    async def new(self, visit: Visit) -> Response:
-        """``/console/users/new``: the form; a POST creates the user."""
-        if visit.posted:
-            with visit.attempt():
-                return await self._create(visit)
-        reader = PageReader(visit)
-        groups = await reader.list_all("ListGroups", "Groups")
-        return await visit.show(
-            "admin/user_new.html",
-            HERE,
-            refused=reader.refused,
-            groups=[group["GroupName"] for group in groups[:_CHOICES_MAX]],
-            groups_more=max(0, len(groups) - _CHOICES_MAX),
-            chosen=visit.form.values("group"),
-            values={
-                name: visit.text(name)[:2048]
-                for name in ("name", "path", "tags", "console")
-            },
-            reset=visit.is_checked("reset") or not visit.posted,
-            key=visit.is_checked("key"),
-        )
+async def _new(visit: Visit) -> Response:
+    """``/console/users/new``: the form; a POST creates the user."""
+    if visit.posted:
+        with visit.attempt():
+            return await _create(visit)
+    reader = PageReader(visit)
+    groups = await reader.list_all("ListGroups", "Groups")
+    return await visit.show(
+        "admin/user_new.html",
+        refused=reader.refused,
+        groups=[group["GroupName"] for group in groups[:_CHOICES_MAX]],
+        groups_more=max(0, len(groups) - _CHOICES_MAX),
+        chosen=visit.form.values("group"),
+        values={
+            name: visit.text(name)[:2048]
+            for name in ("name", "path", "tags", "console")
+        },
+        reset=visit.is_checked("reset") or not visit.posted,
+        key=visit.is_checked("key"),
+    )
 
-    async def _create(self, visit: Visit) -> Response:
-        tags = read_tags(visit.form.find("tags") or "")
-        password = visit.form.find("password") or ""
-        made = await visit.iam(
-            "CreateUser",
-            UserName=visit.text("name"),
-            Path=visit.text("path") or None,
-            Tags=tags or None,
+
+async def _create(visit: Visit) -> Response:
+    tags = read_tags(visit.form.find("tags") or "")
+    password = visit.form.find("password") or ""
+    made = await visit.iam(
+        "CreateUser",
+        UserName=visit.text("name"),
+        Path=visit.text("path") or None,
+        Tags=tags or None,
+    )
+    user = made["User"]["UserName"]
+    result = _NewUser(visit, user)
+    for group in visit.form.values("group"):
+        await result.step(
+            f"the group {group}", "AddUserToGroup", GroupName=group, UserName=user
         )
-        user = made["User"]["UserName"]
-        result = _NewUser(visit, user)
-        for group in visit.form.values("group"):
-            await result.step(
-                f"the group {group}", "AddUserToGroup", GroupName=group, UserName=user
-            )
-        if visit.text("console") == "generate":
-            password = new_password(await read_minimum_length(visit))
-        if visit.text("console") in {"generate", "own"}:
-            profile = await result.step(
-                "the password",
-                "CreateLoginProfile",
-                UserName=user,
-                Password=password,
-                PasswordResetRequired=visit.is_checked("reset"),
-            )
-            if profile is not None and visit.text("console") == "generate":
-                result.password = password
-        if visit.is_checked("key"):
-            key = await result.step("the access key", "CreateAccessKey", UserName=user)
-            result.key = None if key is None else key["AccessKey"]
-        return await visit.show(
-            "admin/user_made.html",
-            HERE,
-            user=user,
-            made=result,
-            has_password=visit.text("console") in {"generate", "own"},
-            origin=self._frame.context.deps.public_origin,
+    if visit.text("console") == "generate":
+        password = new_password(await read_minimum_length(visit))
+    if visit.text("console") in {"generate", "own"}:
+        profile = await result.step(
+            "the password",
+            "CreateLoginProfile",
+            UserName=user,
+            Password=password,
+            PasswordResetRequired=visit.is_checked("reset"),
         )
+        if profile is not None and visit.text("console") == "generate":
+            result.password = password
+    if visit.is_checked("key"):
+        key = await result.step("the access key", "CreateAccessKey", UserName=user)
+        result.key = None if key is None else key["AccessKey"]
+    return await visit.show(
+        "admin/user_made.html",
+        user=user,
+        made=result,
+        has_password=visit.text("console") in {"generate", "own"},
+        origin=visit.deps.public_origin,
+    )
 
 
 class _NewUser:
@@ -210,3 +190,9 @@ def _row(one: UserOverview, now: datetime) -> UserRow:
         key_days=max(ages, default=None),
         groups_more=max(0, len(one.groups) - _GROUPS_SHOWN),
     )
+
+
+PAGES = (
+    PageRoute(USERS, HERE, _page),
+    PageRoute(NEW, HERE, _new, BOTH, long=True),
+)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,14 +27,13 @@ from broker.console.forms import (
 )
 from broker.console.kept_form import keep_form
 from broker.console.navigation import ACTIONS, Section, menu
-from broker.console.rendering import Handler, see_other
+from broker.console.rendering import see_other
 from broker.console.request_info import note, raw_request
 from broker.console.signin.sign_in_options import SignInOptions
 from broker.errors import (
     AccessDenied,
     BrokerError,
     NoSuchEntity,
-    ServiceUnavailable,
 )
 from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
@@ -42,16 +41,6 @@ from broker.model.request import Door
 
 _FORBIDDEN = 403
 _KINDS = {PrincipalType.USER: "IAM user", PrincipalType.ACCOUNT: "Root user"}
-
-Route = tuple[str, list[str], Handler]
-"""A path below ``/console/``, its methods and its handler."""
-
-
-class FramedPages(Protocol):
-    """A group of pages for signed-in users."""
-
-    def routes(self) -> Iterable[Route]:
-        """Their routes."""
 
 
 class PageFrame:
@@ -93,22 +82,6 @@ class PageFrame:
         if isinstance(who, SignedIn) and is_own_form(form.find(FIELD), who.cookie):
             return form, who
         return self._show_again(request, form, who)
-
-    def framed(self, handler: Handler) -> Handler:
-        """Wrap a handler so that its errors are pages in the frame, with the menu."""
-
-        async def answer(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except ServiceUnavailable:
-                raise
-            except BrokerError as error:
-                who = await self.context.find_session(request)
-                if not isinstance(who, SignedIn):
-                    raise
-                return await self.refuse(request, who, error)
-
-        return answer
 
     async def refuse(
         self, request: Request, who: SignedIn, error: BrokerError, here: str = ""

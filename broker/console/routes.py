@@ -9,16 +9,18 @@ from starlette.routing import Route
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.deps import ConsoleDeps
 from broker.console.login_method import LoginMethod
-from broker.console.page_frame import FramedPages, PageFrame
-from broker.console.pages.account_names import AccountNames
-from broker.console.pages.audit_log import AuditLog
-from broker.console.pages.home import Home
-from broker.console.pages.permissions import Permissions
-from broker.console.pages.search import Search
-from broker.console.pages.sessions import SessionPages
-from broker.console.pages.switch_role import SwitchRole
+from broker.console.page_frame import PageFrame
+from broker.console.pages import (
+    account_names,
+    audit_log,
+    home,
+    permissions,
+    search,
+    sessions,
+    switch_role,
+)
 from broker.console.rendering import Handler, see_other
-from broker.console.security.pages import SecurityPages
+from broker.console.security import pages as security_pages
 from broker.console.signin import (
     oidc_logout,
     oidc_signin,
@@ -40,27 +42,25 @@ from broker.console.signin.sign_out import SIGNED_OUT, SignOut
 from broker.console.terminals import command_line, token_endpoint
 from broker.console.terminals.command_line import CommandLine
 from broker.console.terminals.token_endpoint import TokenEndpoint
+from broker.console.visit import PageRoute
 from broker.errors import NoSuchEntity
 
 _MOVED = 308
 
-FramedPagesOf = Callable[[PageFrame], FramedPages]
-"""Makes pages that are shown in a frame."""
-
-_OWN_PAGES: tuple[FramedPagesOf, ...] = (
-    Home,
-    Permissions,
-    SwitchRole,
-    AccountNames,
-    SecurityPages,
-    SessionPages,
-    AuditLog,
-    Search,
+_OWN_PAGES = (
+    *home.PAGES,
+    *permissions.PAGES,
+    *switch_role.PAGES,
+    *account_names.PAGES,
+    *security_pages.PAGES,
+    *sessions.PAGES,
+    *audit_log.PAGES,
+    *search.PAGES,
 )
 
 
 def console_routes(
-    deps: ConsoleDeps, more_pages: Iterable[FramedPagesOf] = ()
+    deps: ConsoleDeps, more_pages: Iterable[PageRoute] = ()
 ) -> list[Route]:
     """Everything below ``/signin``, ``/saml``, ``/federation`` and ``/console``.
 
@@ -168,10 +168,10 @@ def _add_command_line(
 
 def _add_framed(
     context: ConsoleContext,
-    all_pages: Iterable[FramedPagesOf],
+    all_pages: Iterable[PageRoute],
     add: Callable[[str, list[str], Handler], None],
 ) -> None:
     frame = PageFrame(context)
-    for pages in all_pages:
-        for path, methods, handler in pages(frame).routes():
-            add(path, methods, context.pages.guarded(frame.framed(handler)))
+    for page in all_pages:
+        handler = context.pages.guarded(page.handler(frame))
+        add(page.path, list(page.methods), handler)

@@ -6,6 +6,8 @@ names the missing permission.
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from operator import attrgetter
 from typing import Any
 from urllib.parse import urlencode
@@ -13,26 +15,34 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.console.console_session import SignedIn
+from broker.console.console_session import EndedSession, SignedIn
 from broker.console.context import Precondition
+from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form, newlines
 from broker.console.page_frame import PageFrame
 from broker.console.rendering import Handler, see_other
 from broker.errors import BrokerError, ServiceUnavailable
 
 OK = 200
+GET, POST, BOTH = ("GET",), ("POST",), ("GET", "POST")
 
 
 class Visit:
     """A request with a session; the CSRF token of a POST has been checked."""
 
     def __init__(
-        self, frame: PageFrame, request: Request, form: Form, who: SignedIn
+        self,
+        frame: PageFrame,
+        request: Request,
+        form: Form,
+        who: SignedIn,
+        here: str = "",
     ) -> None:
         self.frame = frame
         self.request = request
         self.form = form
         self.who = who
+        self.here = here
         self.refusal: BrokerError | None = None
         self.problem = ""
         self.status = OK
@@ -46,6 +56,16 @@ class Visit:
     def posted_form(self) -> Form:
         """The form of a POST; empty for a GET, whose link anyone may have written."""
         return self.form if self.posted else Form([])
+
+    @property
+    def deps(self) -> ConsoleDeps:
+        """What the console's pages are built on."""
+        return self.frame.context.deps
+
+    @property
+    def now(self) -> datetime:
+        """The current time."""
+        return self.deps.clock.now()
 
     def text(self, name: str) -> str:
         """A field's text, stripped and with LF line ends; empty when not sent."""
@@ -104,13 +124,13 @@ class Visit:
             self.refusal = error
             self.problem, self.status = describe(error), error.status
 
-    async def show(self, template: str, here: str, **context: object) -> Response:
+    async def show(self, template: str, **context: object) -> Response:
         """Show a page in the frame; ``here`` is the name of its menu entry."""
         return await self.frame.show(
             self.request,
             self.who,
             template,
-            here,
+            self.here,
             self.status,
             **{"problem": self.problem, **context},
         )
@@ -125,25 +145,39 @@ class Visit:
 Page = Callable[[Visit], Awaitable[Response]]
 
 
-def visited(frame: PageFrame, here: str, page: Page, *, long: bool = False) -> Handler:
-    """Make a handler of a page; ``here`` is the name of its menu entry.
+@dataclass(frozen=True, slots=True)
+class PageRoute:
+    """A page for signed-in users: its path, the name of its menu entry, its handler.
 
     ``long`` is for pages whose form may hold a whole policy.
     """
 
-    async def answer(request: Request) -> Response:
-        entered = await frame.enter(request, long=long)
-        if isinstance(entered, Response):
-            return entered
-        visit = Visit(frame, request, *entered)
-        try:
-            return await page(visit)
-        except ServiceUnavailable:
-            raise
-        except BrokerError as error:
-            return await frame.refuse(request, visit.who, error, here)
+    path: str
+    here: str
+    page: Page
+    methods: tuple[str, ...] = GET
+    long: bool = False
 
-    return answer
+    def handler(self, frame: PageFrame) -> Handler:
+        """The page in the frame; errors are pages in it, with the menu."""
+
+        async def answer(request: Request) -> Response:
+            who: SignedIn | EndedSession | None = None
+            try:
+                entered = await frame.enter(request, long=self.long)
+                if isinstance(entered, Response):
+                    return entered
+                form, who = entered
+                return await self.page(Visit(frame, request, form, who, self.here))
+            except ServiceUnavailable:
+                raise
+            except BrokerError as error:
+                who = who or await frame.context.find_session(request)
+                if not isinstance(who, SignedIn):
+                    raise
+                return await frame.refuse(request, who, error, self.here)
+
+        return answer
 
 
 def address(path: str, /, **query: str) -> str:

@@ -4,15 +4,13 @@ Only accounts that the user's own policies name are shown: the list of all accou
 known to the operator alone.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from starlette.responses import Response
 
 from broker.console.context import SIGN_IN
-from broker.console.page_frame import PageFrame, Route
 from broker.console.pages.switchable_roles import SwitchableRoles
-from broker.console.visit import Visit, visited
+from broker.console.visit import PageRoute, Visit
 from broker.model.arn import Arn
 
 HERE = "accounts"
@@ -27,19 +25,8 @@ class OtherAccount:
     roles: tuple[str, ...]
 
 
-class AccountNames:
-    """The page."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
-
-    def routes(self) -> Iterable[Route]:
-        """Its route."""
-        return ((PATH, ["GET"], visited(self._frame, HERE, _page)),)
-
-
 async def _page(visit: Visit) -> Response:
-    deps = visit.frame.context.deps
+    deps = visit.deps
     number = visit.who.session.account
     account = await deps.fresh.find_account(number)
     alias = account.alias if account else None
@@ -48,7 +35,6 @@ async def _page(visit: Visit) -> Response:
     accounts = sorted({Arn.parse(arn).account for arn in roles} - {number})
     return await visit.show(
         "accounts.html",
-        HERE,
         number=number,
         created=account.created_at if account else None,
         sign_in=f"{deps.public_origin}{SIGN_IN}/{alias or number}",
@@ -58,3 +44,6 @@ async def _page(visit: Visit) -> Response:
         ],
         cut=offered.cut,
     )
+
+
+PAGES = (PageRoute(PATH, HERE, _page),)

@@ -1,15 +1,12 @@
 """*Audit log*: the account's records, with filters, and one record in full."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from urllib.parse import urlencode
 
-from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.console.console_session import SignedIn
-from broker.console.page_frame import PageFrame, Route
+from broker.console.visit import PageRoute, Visit, address
 from broker.errors import NoSuchEntity, ValidationError
 from broker.federation.refusals import explain_refusal
 from broker.model.account import AccountId
@@ -30,88 +27,55 @@ _OF_STS = ("assumed-role", "federated-user")
 _LISTED = (*_OF_STS, "user", "role", "saml-provider", "oidc-provider")
 _LONGEST = 2048
 _LONGEST_SHOWN = 4000
-_OK = 200
-_BAD_REQUEST = 400
 _BAD_TIME = "Enter a time such as 2026-01-31T08:30, in UTC."
 
 
-class AuditLog:
-    """The list of records, and the page of one record."""
+async def _page(visit: Visit) -> Response:
+    """``GET /console/audit``: the list of records, or the page of one."""
+    filters = {
+        name: (visit.form.find(name) or "").strip()[:_LONGEST]
+        for name in (*_TEXTS, *_TIMES, "decision")
+    }
+    with visit.attempt():
+        given = _given(filters, visit.who.session.account)
+    if visit.refusal is not None:
+        return await _list(visit, filters, {})
+    result = await visit.perform("cloudtrail", "LookupEvents", **given)
+    if not filters["event"]:
+        return await _list(visit, filters, result)
+    records, counted = result["Events"], result["Counted"]
+    if not records and counted is None:
+        raise NoSuchEntity("There is no such record in this account.")
+    return await visit.show(
+        "audit_record.html",
+        parts=[
+            {
+                "record": record,
+                "refusal": explain_refusal(record),
+                "parameters": _json(record.parameters),
+                "minted": _json(record.session) if record.session else "",
+            }
+            for record in reversed(records)
+        ],
+        counted=counted,
+        address=_address,
+    )
 
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
 
-    def routes(self) -> Iterable[Route]:
-        """Their routes."""
-        return ((AUDIT, ["GET"], self.page),)
-
-    async def page(self, request: Request) -> Response:
-        """``GET /console/audit``."""
-        entered = await self._frame.enter(request)
-        if isinstance(entered, Response):
-            return entered
-        form, who = entered
-        filters = {
-            name: (form.find(name) or "").strip()[:_LONGEST]
-            for name in (*_TEXTS, *_TIMES, "decision")
-        }
-        try:
-            given = _given(filters, who.session.account)
-        except ValidationError as error:
-            return await self._list(request, who, filters, {}, error.words)
-        result = await self._frame.perform(
-            request, who, ("cloudtrail", "LookupEvents"), given
-        )
-        if not filters["event"]:
-            return await self._list(request, who, filters, result)
-        records = result["Events"]
-        counted = result["Counted"]
-        if not records and counted is None:
-            raise NoSuchEntity("There is no such record in this account.")
-        return await self._frame.show(
-            request,
-            who,
-            "audit_record.html",
-            "audit",
-            parts=[
-                {
-                    "record": record,
-                    "refusal": explain_refusal(record),
-                    "parameters": _json(record.parameters),
-                    "minted": _json(record.session) if record.session else "",
-                }
-                for record in reversed(records)
-            ],
-            counted=counted,
-            address=_address,
-        )
-
-    async def _list(
-        self,
-        request: Request,
-        who: SignedIn,
-        filters: Mapping[str, str],
-        result: Mapping[str, object],
-        problem: str = "",
-    ) -> Response:
-        next_token = result.get("NextToken")
-        return await self._frame.show(
-            request,
-            who,
-            "audit.html",
-            "audit",
-            _BAD_REQUEST if problem else _OK,
-            records=result.get("Events", ()),
-            outcomes=Outcome,
-            filters=filters,
-            narrowed=any(filters[name] for name in filters if name != "next"),
-            problem=problem,
-            older=_address(**{**filters, "next": str(next_token)})
-            if next_token
-            else "",
-            newest=_address(**{**filters, "next": ""}) if filters["next"] else "",
-            address=_address,
-        )
+async def _list(
+    visit: Visit, filters: Mapping[str, str], result: Mapping[str, object]
+) -> Response:
+    next_token = result.get("NextToken")
+    return await visit.show(
+        "audit.html",
+        records=result.get("Events", ()),
+        outcomes=Outcome,
+        filters=filters,
+        narrowed=any(filters[name] for name in filters if name != "next"),
+        older=_address(**{**filters, "next": str(next_token)}) if next_token else "",
+        newest=_address(**{**filters, "next": ""}) if filters["next"] else "",
+        address=_address,
+    )
 
 
 def _given(filters: Mapping[str, str], account: AccountId) -> dict[str, object]:
@@ -156,11 +120,13 @@ def _read_time(text: str) -> datetime | None:
 
 
 def _address(**filters: str) -> str:
-    """The page's URL with these filters; empty ones are left out."""
-    kept = urlencode({name: value for name, value in filters.items() if value})
-    return f"{AUDIT}?{kept}" if kept else AUDIT
+    """The page's URL with these filters."""
+    return address(AUDIT, **filters)
 
 
 def _json(value: object) -> str:
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
+
+PAGES = (PageRoute(AUDIT, "audit", _page),)

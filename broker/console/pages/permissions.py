@@ -1,10 +1,9 @@
 """*My permissions* and *Try it*: the session's own policies, and what they allow."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.catalogue import (
@@ -12,12 +11,9 @@ from broker.catalogue import (
     find_action,
     policy_summary,
 )
-from broker.console.page_frame import PageFrame, Route
-from broker.errors import ValidationError
+from broker.console.visit import BOTH, PageRoute, Visit
 from broker.policy import PolicySet, PolicyType, Statement
 
-_OK = 200
-_BAD_REQUEST = 400
 _TYPED_MAX = 2048
 _ROWS_MAX = 30
 _STATEMENTS_MAX = 20
@@ -50,68 +46,36 @@ class LayerView:
     statements_more: int
 
 
-class Permissions:
-    """The two pages."""
+async def _page(visit: Visit) -> Response:
+    """``GET /console/permissions``."""
+    result = await visit.perform("signin", "GetOwnPermissions")
+    return await visit.show(
+        "permissions.html",
+        layers=[_layer(kind, found) for kind, found in result["Layers"]],
+        controlled=result["Controlled"],
+        shown_max=_SHOWN_MAX,
+    )
 
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
 
-    def routes(self) -> Iterable[Route]:
-        """Their routes."""
-        return (
-            ("/console/permissions", ["GET"], self.page),
-            ("/console/try", ["GET", "POST"], self.try_it),
-        )
-
-    async def page(self, request: Request) -> Response:
-        """``GET /console/permissions``."""
-        entered = await self._frame.enter(request)
-        if isinstance(entered, Response):
-            return entered
-        _, who = entered
-        result = await self._frame.perform(
-            request, who, ("signin", "GetOwnPermissions"), {}
-        )
-        return await self._frame.show(
-            request,
-            who,
-            "permissions.html",
-            "permissions",
-            layers=[_layer(kind, found) for kind, found in result["Layers"]],
-            controlled=result["Controlled"],
-            shown_max=_SHOWN_MAX,
-        )
-
-    async def try_it(self, request: Request) -> Response:
-        """``/console/try``: the form; a POST shows the decision."""
-        entered = await self._frame.enter(request)
-        if isinstance(entered, Response):
-            return entered
-        form, who = entered
-        action = (form.find("action") or "").strip()
-        resource = (form.find("resource") or "").strip()
-        answer: Mapping[str, Any] | None = None
-        problem = ""
-        if request.method == "POST":
-            given = {"ActionName": action, "ResourceArn": resource or "*"}
-            try:
-                answer = await self._frame.perform(
-                    request, who, ("signin", "SimulateOwnAccess"), given
-                )
-            except ValidationError as error:
-                problem = error.words
-        return await self._frame.show(
-            request,
-            who,
-            "try.html",
-            "try",
-            _BAD_REQUEST if problem else _OK,
-            action=action[:_TYPED_MAX],
-            resource=resource[:_TYPED_MAX],
-            answer=answer,
-            problem=problem,
-            known=find_action(action) is not None,
-        )
+async def _try_it(visit: Visit) -> Response:
+    """``/console/try``: the form; a POST shows the decision."""
+    action, resource = visit.text("action"), visit.text("resource")
+    answer: Mapping[str, Any] | None = None
+    if visit.posted:
+        with visit.attempt():
+            answer = await visit.perform(
+                "signin",
+                "SimulateOwnAccess",
+                ActionName=action,
+                ResourceArn=resource or "*",
+            )
+    return await visit.show(
+        "try.html",
+        action=action[:_TYPED_MAX],
+        resource=resource[:_TYPED_MAX],
+        answer=answer,
+        known=find_action(action) is not None,
+    )
 
 
 def _layer(kind: PolicyType, found: PolicySet) -> LayerView:
@@ -128,3 +92,9 @@ def _layer(kind: PolicyType, found: PolicySet) -> LayerView:
         statements=tuple(statements[:_STATEMENTS_MAX]),
         statements_more=max(0, len(statements) - _STATEMENTS_MAX),
     )
+
+
+PAGES = (
+    PageRoute("/console/permissions", "permissions", _page),
+    PageRoute("/console/try", "try", _try_it, BOTH),
+)

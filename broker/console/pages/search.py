@@ -12,8 +12,7 @@ from starlette.responses import Response
 
 from broker.actions.signin.search_entities import KINDS, Hit
 from broker.console.navigation import Entry
-from broker.console.page_frame import PageFrame, Route
-from broker.console.visit import Visit, visited
+from broker.console.visit import PageRoute, Visit
 from broker.errors import AccessDenied
 
 PATH = "/console/search"
@@ -68,23 +67,12 @@ class Place:
     about: str = ""
 
 
-class Search:
-    """The page."""
-
-    def __init__(self, frame: PageFrame) -> None:
-        self._frame = frame
-
-    def routes(self) -> Iterable[Route]:
-        """Its route."""
-        return ((PATH, ["GET"], visited(self._frame, _HERE, _page)),)
-
-
 async def _page(visit: Visit) -> Response:
     search = visit.text("q")[:_TEXT_MAX]
     places = await _pages(visit, search.lower())
     if search:
         places += [_place(hit) for hit in await _entities(visit, search)]
-    return await visit.show("search.html", _HERE, search=search, places=places)
+    return await visit.show("search.html", search=search, places=places)
 
 
 async def _pages(visit: Visit, search: str) -> list[Place]:
@@ -144,3 +132,6 @@ def _place(hit: Hit) -> Place:
     path, kind, icon = _PAGES_OF[hit.kind]
     key = hit.name if hit.kind in _BY_NAME else hit.arn
     return Place(hit.name, path + quote(key, safe=""), kind, icon, hit.about[:120])
+
+
+PAGES = (PageRoute(PATH, _HERE, _page),)

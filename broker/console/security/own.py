@@ -6,9 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.console.page_frame import PageFrame
-from broker.console.rendering import Handler
-from broker.console.visit import Visit, visited
+from broker.console.visit import Page, Visit
 from broker.errors import AccessDenied
 from broker.model.principal import PrincipalType
 
@@ -18,7 +16,7 @@ SERVICES = "/console/security/services"
 
 _PERSONAL = frozenset({PrincipalType.USER, PrincipalType.ACCOUNT})
 
-Page = Callable[["OwnCredentials"], Awaitable[Response]]
+OwnPage = Callable[["OwnCredentials"], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +58,21 @@ class OwnCredentials:
         """Show a page from ``templates/security``."""
         return await self.visit.show(
             f"security/{template}",
-            HERE,
             user_name=self.user_name,
             is_root=self.is_root,
             **context,
         )
 
 
-def owned(frame: PageFrame, page: Page) -> Handler:
-    """Make a handler of a page for users with credentials of their own.
+def owned(page: OwnPage) -> Page:
+    """Restrict a page to users with credentials of their own.
 
     Role sessions and federated users get a page that says where theirs come from.
     """
 
     async def answer(visit: Visit) -> Response:
         if visit.who.principal.type not in _PERSONAL:
-            return await visit.show("security/elsewhere.html", HERE)
+            return await visit.show("security/elsewhere.html")
         return await page(OwnCredentials(visit))
 
-    return visited(frame, HERE, answer)
+    return answer
