@@ -18,6 +18,7 @@ from broker.actions.registry import Registry
 from broker.actions.signin import signin_actions
 from broker.actions.signin.command_line import command_line_actions
 from broker.actions.signin.command_line_grants import command_line_grants
+from broker.actions.signin.first_password import FirstPassword
 from broker.actions.signin.identity_providers import IdentityProviders
 from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.lookup_events import LookupEvents
@@ -50,6 +51,7 @@ from broker.federation.outbound import OutboundClient
 from broker.federation.saml_request_key import RequestKeys
 from broker.federation.web_identity import WebIdentityProver
 from broker.identities.mfa_codes import MfaCodes
+from broker.identities.passwords import Passwords
 from broker.installation import Installation, open_installation
 from broker.model.entities import SamlProvider
 from broker.pipeline import Pipeline
@@ -219,6 +221,7 @@ def _build(
                 cache=stores.cache,
                 assumers=RoleAssumers(stores.directory, guard),
             ),
+            FirstPassword(Passwords(vault)).action(),
             LookupEvents(stores.ledger).action(),
             *IdentityProviders(
                 ProofDryRun(federated, web_identity),

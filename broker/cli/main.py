@@ -10,6 +10,11 @@ from broker.cli.terminal import say
 from broker.errors import BrokerError, OperatorError
 
 COMMANDS = {
+    "init": CommandPlace(
+        "broker.cli.init",
+        "init",
+        "Create an account and its first administrator, with a link to sign in.",
+    ),
     "serve": CommandPlace(
         "broker.cli.serve", "serve", "Migrate the database and run the broker."
     ),

@@ -22,6 +22,7 @@ from broker.console.pages import (
 from broker.console.rendering import Handler, see_other
 from broker.console.security import pages as security_pages
 from broker.console.signin import (
+    first_password,
     oidc_logout,
     oidc_signin,
     password_steps,
@@ -30,6 +31,7 @@ from broker.console.signin import (
 )
 from broker.console.signin.account_page import SignIn
 from broker.console.signin.federation import Federation
+from broker.console.signin.first_password import FirstPasswordPage
 from broker.console.signin.login_completion import CONTINUE, LoginCompletion
 from broker.console.signin.oidc_logout import OidcLogout
 from broker.console.signin.oidc_signin import OidcSignIn
@@ -148,6 +150,13 @@ def _add_passwords(
         (password_steps.CHANGE, steps.change),
     ):
         add(path, ["POST"], context.pages.guarded(handler, door=LoginMethod.PASSWORD))
+    first = FirstPasswordPage(context, sign_in, steps)
+    for method, handler in (("GET", first.page), ("POST", first.choose)):
+        add(
+            first_password.PATH,
+            [method],
+            context.pages.guarded(handler, door=LoginMethod.PASSWORD),
+        )
     for path in (password_steps.FACTOR, password_steps.CHANGE):
         add(path, ["GET"], context.pages.guarded(steps.again))
 

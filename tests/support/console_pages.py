@@ -21,6 +21,10 @@ OUTSIDE = {
         "/signin/example?kind=root",
         "/signin/nobody",
     ],
+    "/signin/{account}/first-password": [
+        "/signin/example/first-password",
+        "/signin/nobody/first-password?token=no",
+    ],
     "/signin/signed-out": ["/signin/signed-out"],
     "/federation": ["/federation?Action=login&SigninToken=no&Destination=/console/"],
     "/saml/slo/{uuid}": [f"/saml/slo/SAMLSP{ACCOUNT}AAAA", "/saml/slo/nobody"],

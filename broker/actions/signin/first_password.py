@@ -1,0 +1,72 @@
+"""``SetFirstPassword``: a user chooses a password by a sign-in link.
+
+The door proves the link, and so the user. What ends the link and what it sets are one
+transaction: of two forms that are sent at once, one is refused.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from broker.actions.action import Action, Call, needs_nothing
+from broker.errors import AccessDenied
+from broker.identities.accounts import require_account
+from broker.identities.login_profiles import (
+    PreparedPassword,
+    create_login_profile,
+    prepare_password,
+)
+from broker.identities.passwords import Passwords
+from broker.identities.sign_in_links import end_link, require_linked_user
+
+
+class FirstPasswordRequest(TypedDict):
+    """The link's token, and the password to set."""
+
+    Link: str
+    NewPassword: str
+
+
+class FirstPassword:
+    """The handler."""
+
+    def __init__(self, passwords: Passwords) -> None:
+        self._passwords = passwords
+
+    def action(self) -> Action:
+        """The declaration: the link is the permission."""
+        return Action(
+            service="signin",
+            name="SetFirstPassword",
+            needs=needs_nothing,
+            prepare=self._prepare,
+            handle=_set,
+            writes=True,
+            calls=10,
+        )
+
+    async def _prepare(
+        self, given: FirstPasswordRequest, call: Call
+    ) -> PreparedPassword:
+        account = await require_account(call.directory, call.account)
+        user = await require_linked_user(
+            call.directory, account, given["Link"], now=call.now
+        )
+        return await prepare_password(
+            self._passwords, call.directory, account, user, given["NewPassword"]
+        )
+
+
+async def _set(given: FirstPasswordRequest, call: Call) -> Mapping[str, Any]:
+    prepared = call.prepared
+    if not isinstance(prepared, PreparedPassword):
+        raise TypeError("the password was not prepared")
+    account = await require_account(call.change, call.account)
+    user = await require_linked_user(call.change, account, given["Link"], now=call.now)
+    if user.user_id != call.caller.principal.unique_id:
+        raise AccessDenied(detail="the link is another user's")
+    call.record.add_resource(user.arn)
+    await create_login_profile(
+        call.change, prepared, reset_required=False, now=call.now
+    )
+    await call.change.update_account(end_link(account, user.user_id, now=call.now))
+    return {}

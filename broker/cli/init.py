@@ -1,0 +1,138 @@
+"""``broker init``: an account and its first administrator, ready to sign in.
+
+It makes what is missing, so it may be run again: that gives the administrator a new
+link, as long as they have no password.
+"""
+
+import os
+import re
+import secrets
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from broker.cli.operator import operator_entry, read_account_id, with_installation
+from broker.cli.terminal import ask, say, say_json
+from broker.model.account import AccountId
+
+if TYPE_CHECKING:
+    from broker.identities.first_administrator import FirstAdministrator
+    from broker.installation import Installation
+
+_USER_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
+_LONGEST_ANSWER = 256
+
+
+def init(
+    account: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="The account's number. Default: a random one."),
+    ] = None,
+    alias: Annotated[
+        str | None, typer.Option(help="A sign-in name for the account.")
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(help="The administrator's user name. Default: admin."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="As one JSON object; asks nothing.")
+    ] = False,
+) -> None:
+    """Create an account and its first administrator, with a link to sign in.
+
+    Asks for what is not passed, if it is run on a terminal. Run it again for a new link,
+    as long as the administrator has not chosen a password.
+    """
+    asks = sys.stdin.isatty() and not as_json
+    number = account or (_ask("Account number", _new_number()) if asks else None)
+    number = read_account_id(number or _new_number())
+    if alias is None and asks:
+        alias = _ask("Alias for the sign-in address, such as your company", "")
+    name = user or (_ask("Administrator's user name", "admin") if asks else "admin")
+    if not _USER_NAME.fullmatch(name):
+        raise typer.BadParameter(
+            f"{name!r} is not a user name; use 1 to 64 letters, digits and _+=,.@-"
+        )
+    made, link, life = with_installation(
+        lambda installation: _make(installation, number, alias or None, name)
+    )
+    if as_json:
+        say_json(
+            {
+                "AccountId": made.account.account_id,
+                "UserName": made.user.name,
+                "SignInLink": link,
+                "ValidSeconds": int(life.total_seconds()),
+            }
+        )
+    else:
+        _tell(made, link, life)
+
+
+async def _make(
+    installation: "Installation", account: AccountId, alias: str | None, user: str
+) -> tuple["FirstAdministrator", str, timedelta]:
+    from broker.identities.first_administrator import (  # noqa: PLC0415
+        make_administrator,
+    )
+    from broker.identities.sign_in_links import LIFE  # noqa: PLC0415
+
+    async with installation.stores.directory.change(account) as change:
+        made = await make_administrator(
+            change, account, alias=alias, user_name=user, now=installation.clock.now()
+        )
+        entry = operator_entry(
+            "InitAccount", account, Alias=made.account.alias, UserName=made.user.name
+        )
+        entry.resources = (made.user.arn,)
+        await change.record(entry.complete())
+    place = made.account.alias or made.account.account_id
+    link = (
+        f"{installation.settings.public_origin}/signin/{place}/first-password"
+        f"?token={made.token.reveal()}"
+    )
+    return made, link, LIFE
+
+
+def _tell(made: "FirstAdministrator", link: str, life: timedelta) -> None:
+    account = made.account
+    named = f"{account.account_id}" + (f" ({account.alias})" if account.alias else "")
+    done = "was created" if made.is_new_account else "was there already"
+    say(
+        f"Account {named} {done}; its administrator is {made.user.name}.",
+        "",
+        "Next:",
+        "  1. Start the broker, and leave it running:",
+        "",
+        "       broker serve",
+        "",
+        f"  2. Open this link within {life // timedelta(hours=1)} hours and choose a"
+        " password. It works once.",
+        "",
+        f"       {link}",
+        "",
+        "  3. Add your identity provider and a first role, in the console under Identity"
+        " providers,",
+        "     or from a file (docs/apply.md has an example):",
+        "",
+        "       broker apply FILE",
+    )
+    if not os.environ.get("BROKER_PUBLIC_URL"):
+        say(
+            "",
+            "If browsers reach the broker at another address, set BROKER_PUBLIC_URL to"
+            " it, and run this again.",
+        )
+
+
+def _ask(question: str, default: str) -> str:
+    """What is typed, or the default for an empty line."""
+    ask(f"{question}{f' [{default}]' if default else ' (optional)'}: ")
+    return sys.stdin.readline(_LONGEST_ANSWER).strip() or default
+
+
+def _new_number() -> str:
+    return str(secrets.randbelow(9 * 10**11) + 10**11)

@@ -1,0 +1,74 @@
+"""An account's first administrator, who signs in by a link.
+
+What is missing is made: the account, the user, the policy, the link. What is there stays.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from broker.errors import EntityAlreadyExists
+from broker.identities.accounts import create_account, set_alias
+from broker.identities.attachments import attach_policy
+from broker.identities.sign_in_links import issue_link
+from broker.identities.users import create_user
+from broker.model.account import Account, AccountId
+from broker.model.entities import User
+from broker.model.secret import Secret
+from broker.stores.directory.port import DirectoryChange
+
+ADMINISTRATOR_ACCESS = "arn:aws:iam::aws:policy/AdministratorAccess"
+
+
+@dataclass(frozen=True, slots=True)
+class FirstAdministrator:
+    """Who it is, and the token of their sign-in link."""
+
+    account: Account
+    user: User
+    token: Secret
+    is_new_account: bool
+
+
+async def make_administrator(
+    change: DirectoryChange,
+    account_id: AccountId,
+    *,
+    alias: str | None,
+    user_name: str,
+    now: datetime,
+) -> FirstAdministrator:
+    """Make an account and its administrator, as far as they are missing.
+
+    Raises:
+        EntityAlreadyExists: the administrator has a password and needs no link, or
+            another account has the alias.
+        ValidationError: the alias does not look like one.
+    """
+    account = await change.find_account(account_id)
+    is_new = account is None
+    if account is None:
+        await create_account(change, account_id, alias=alias, now=now)
+    elif alias is not None and alias != account.alias:
+        await set_alias(change, account, alias)
+    account = await _require(change, account_id)
+    user = await change.find_user(account_id, user_name)
+    if user is None:
+        user = await create_user(change, account, name=user_name, tags={}, now=now)
+    elif await change.find_login_profile(account_id, user.user_id) is not None:
+        place = account.alias or account_id
+        raise EntityAlreadyExists(
+            f"Account {account_id} is set up: {user.name} has a password and signs in at"
+            f" /signin/{place}. For another administrator, pass --user NAME; for another"
+            " account, pass --account with a new number."
+        )
+    await attach_policy(change, account, user, ADMINISTRATOR_ACCESS)
+    account, token = issue_link(account, user, now=now)
+    await change.update_account(account)
+    return FirstAdministrator(account, user, token, is_new)
+
+
+async def _require(change: DirectoryChange, account_id: AccountId) -> Account:
+    account = await change.find_account(account_id)
+    if account is None:
+        raise RuntimeError("the account was just made")
+    return account
