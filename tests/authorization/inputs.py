@@ -34,6 +34,7 @@ VALUES: Mapping[str, Any] = {
     "Definition": "{}",
     "EntityArn": f"{BASE}:delegation-request/example",
     "GroupName": "target",
+    "Kinds": ["role"],
     "Marker": None,
     "OpenIDConnectProviderArn": OIDC,
     "PathPrefix": "/",

@@ -35,6 +35,7 @@ GATHERING = {
     "signin:ListRoleOverviews",
     "signin:ListUserOverviews",
     "signin:RegisterPasskey",
+    "signin:SearchEntities",
 }
 """What needs the permissions of the API's actions that it stands for."""
 
