@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +13,7 @@ from broker.cli.operator import operator_entry, with_services
 from broker.cli.terminal import say, say_json, say_table
 from broker.cli.times import show_moment
 from broker.clock import SystemClock
-from broker.model.page import PageRequest
+from broker.model.page import read_pages
 from broker.sessions.keyring import (
     CHECK_EVERY_SECONDS,
     drop_key,
@@ -217,18 +218,12 @@ async def _list_sessions(services: "Services", key: KeyListing) -> None:
     ended = (key.seals_until or services.clock.now()) + _FOLLOWS_WITHIN
     say("It sealed these sessions, which have ended (as far as the cache knows):")
     for account in await services.stores.directory.list_accounts():
-        marker: str | None = None
-        while True:
-            page = await services.stores.cache.list_sessions(
-                account.account_id, PageRequest(marker, _PAGE)
-            )
-            for record in page.items:
+        listed = partial(services.stores.cache.list_sessions, account.account_id)
+        async for page in read_pages(listed, _PAGE):
+            for record in page:
                 issued = record.issued_at_ms / 1000
                 if began.timestamp() <= issued <= ended.timestamp():
                     say(f"  {record.access_key_id} {record.principal_arn}")
-            marker = page.marker
-            if marker is None:
-                break
 
 
 async def _record(services: "Services", action: str, **parameters: object) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from broker.model.account import AccountId
 from broker.model.credentials import (
@@ -10,7 +11,7 @@ from broker.model.credentials import (
     SERVICE_PASSWORD_SEAL,
     CredentialKind,
 )
-from broker.model.page import PageRequest
+from broker.model.page import read_pages
 from broker.sessions.vault import Vault
 from broker.stores.directory.port import DirectoryChange, DirectoryReader
 from broker.stores.directory.port.credentials import (
@@ -37,14 +38,10 @@ async def sealed_credentials(
     kind = CredentialKind.SERVICE_SPECIFIC
     for credential in await directory.list_credentials(account, kind):
         yield SERVICE_PASSWORD, credential.credential_id, credential.sealed
-    request = PageRequest(None, _PAGE)
-    while True:
-        page = await directory.list_server_certificates(account, "/", request)
-        for certificate in page.items:
+    listed = partial(directory.list_server_certificates, account, "/")
+    async for certificates in read_pages(listed, _PAGE):
+        for certificate in certificates:
             yield SERVER_CERTIFICATE, certificate.name, certificate.sealed_key
-        if page.marker is None:
-            return
-        request = PageRequest(page.marker, _PAGE)
 
 
 async def _reseal_device(

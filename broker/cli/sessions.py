@@ -8,6 +8,7 @@ import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +20,7 @@ from broker.errors import NoSuchEntity
 from broker.model.account import AccountId, find_account_of_key_id, parse_account_id
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.lineage import subject_digest
-from broker.model.page import PageRequest
+from broker.model.page import PageRequest, read_pages
 from broker.sessions.lineage import (
     LineageSnapshot,
     find_end,
@@ -267,18 +268,12 @@ async def _find_session(
 ) -> tuple[SessionRecord, AuditRecord | None] | None:
     """Find a session by its audit record, or else in the cache."""
     wanted = AuditFilter(access_key_id=key)
-    marker: str | None = None
-    while True:
-        page = await installation.stores.ledger.search(
-            wanted, PageRequest(marker, _PAGE)
-        )
-        for minted in page.items:
+    search = partial(installation.stores.ledger.search, wanted)
+    async for page in read_pages(search, _PAGE):
+        for minted in page:
             session = minted.session
             if session is not None and session.get("access_key_id") == key:
                 return read_audited(session), minted
-        marker = page.marker
-        if marker is None:
-            break
     try:
         record = await installation.stores.cache.find_session(key)
     except StoreUnavailableError:

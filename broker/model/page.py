@@ -1,8 +1,10 @@
 """Pagination: an opaque marker, stable while others write."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+Item = TypeVar("Item")
 Item_co = TypeVar("Item_co", covariant=True)
 
 
@@ -20,3 +22,16 @@ class Page(Generic[Item_co]):
 
     items: tuple[Item_co, ...]
     marker: str | None
+
+
+async def read_pages(
+    read: Callable[[PageRequest], Awaitable[Page[Item]]], limit: int
+) -> AsyncIterator[tuple[Item, ...]]:
+    """Read a whole list: the items of each page, up to ``limit`` at a time."""
+    marker: str | None = None
+    while True:
+        page = await read(PageRequest(marker, limit))
+        yield page.items
+        marker = page.marker
+        if marker is None:
+            return

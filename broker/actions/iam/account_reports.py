@@ -1,6 +1,7 @@
 """Account summary, credential report and last uses of access keys."""
 
 from dataclasses import replace
+from functools import partial
 
 from broker.actions.action import Action, Call
 from broker.actions.iam import targets as on
@@ -27,7 +28,7 @@ from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.model.credentials import CredentialKind
 from broker.model.entities import User
-from broker.model.page import PageRequest
+from broker.model.page import read_pages
 from broker.model.request import Given
 from broker.model.uses import Report
 from broker.offload import offload
@@ -201,15 +202,10 @@ async def _key_owner(given: Given, call: Call) -> ActionTarget:
 
 async def _all_users(directory: UserReader, account: AccountId) -> list[User]:
     users: list[User] = []
-    marker: str | None = None
-    while True:
-        page = await directory.list_users(
-            account, "/", PageRequest(marker, _USERS_A_QUERY)
-        )
-        users += page.items
-        marker = page.marker
-        if marker is None:
-            return users
+    listed = partial(directory.list_users, account, "/")
+    async for page in read_pages(listed, _USERS_A_QUERY):
+        users += page
+    return users
 
 
 async def _with_mfa(

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from broker.actions.action import Call
@@ -42,7 +43,7 @@ from broker.identities.owners import Owner, kind_of, owner_id
 from broker.identities.roles import require_role
 from broker.identities.users import require_user
 from broker.model.entities import Group, ManagedPolicy, Role, User
-from broker.model.page import PageRequest
+from broker.model.page import read_pages
 from broker.model.request import Given
 from broker.model.uses import Report, Use
 from broker.offload import offload
@@ -291,15 +292,10 @@ async def _entities(
 
 async def _members(group: Group, call: Call) -> list[User]:
     users: list[User] = []
-    marker: str | None = None
-    while True:
-        page = await call.directory.list_group_users(
-            call.account, group.group_id, PageRequest(marker, _USERS_A_QUERY)
-        )
-        users += page.items
-        marker = page.marker
-        if marker is None:
-            return users
+    listed = partial(call.directory.list_group_users, call.account, group.group_id)
+    async for page in read_pages(listed, _USERS_A_QUERY):
+        users += page
+    return users
 
 
 def _named_services(documents: Sequence[PolicyDocument]) -> dict[str, str]:

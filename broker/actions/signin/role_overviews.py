@@ -8,6 +8,7 @@ request for each; since it reads their policies, it needs the permission to read
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any, NotRequired, TypedDict
 
 from broker.actions.action import Action, Call
@@ -24,7 +25,7 @@ from broker.identities.trust import shown_trust_policies
 from broker.model.arn import iam_arn
 from broker.model.caller import Caller
 from broker.model.entities import Role
-from broker.model.page import PageRequest
+from broker.model.page import PageRequest, read_pages
 from broker.policy import Effect, PolicyKind, PolicyRejected, parse_policy
 from broker.policy.principal import find_account
 from broker.stores.directory.port.principals import PrincipalReader
@@ -196,25 +197,14 @@ async def _principals_by_arn(
 
 async def _principals(call: Call) -> AsyncIterator[tuple[str, Caller]]:
     """The account's users, then its roles."""
-    marker: str | None = None
-    while True:
-        users = await call.directory.list_users(
-            call.account, "/", PageRequest(marker, _PAGE)
-        )
-        for user in users.items:
+    list_users = partial(call.directory.list_users, call.account, "/")
+    async for users in read_pages(list_users, _PAGE):
+        for user in users:
             yield user.arn, user_caller(user)
-        marker = users.marker
-        if marker is None:
-            break
-    while True:
-        roles = await call.directory.list_roles(
-            call.account, "/", PageRequest(marker, _PAGE)
-        )
-        for role in roles.items:
+    list_roles = partial(call.directory.list_roles, call.account, "/")
+    async for roles in read_pages(list_roles, _PAGE):
+        for role in roles:
             yield role.arn, role_caller(role)
-        marker = roles.marker
-        if marker is None:
-            break
 
 
 async def _may_look(_given: ListRoleAssumersRequest, call: Call) -> tuple[Need, ...]:

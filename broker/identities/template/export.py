@@ -4,6 +4,7 @@ import json
 
 from broker.identities.control_policies import ControlKind, control_policies
 from broker.identities.template.account_settings import shown_settings
+from broker.identities.template.kind import without_empty
 from broker.identities.template.kinds import KINDS
 from broker.identities.template.yaml_text import dump_yaml
 from broker.model.account import Account
@@ -20,7 +21,7 @@ async def export_account(directory: DirectoryReader, account: Account) -> str:
     for kind in KINDS:
         specs = await kind.load(directory, account.account_id)
         if specs:
-            described[kind.section] = [kind.show(spec) for spec in specs]
+            described[kind.section] = [without_empty(kind.show(spec)) for spec in specs]
     broker: dict[str, object] = {}
     if account.quotas:
         broker["Quotas"] = dict(sorted(account.quotas.items()))

@@ -1,11 +1,13 @@
 """``Groups``: the properties of ``AWS::IAM::Group``; users say which they are in."""
 
+from dataclasses import replace
+from functools import partial
+
 from broker.identities import groups
 from broker.identities.template.kind import (
     AccountReading,
     AccountWork,
     EntityKind,
-    without_empty,
 )
 from broker.identities.template.owned import (
     OwnerSpec,
@@ -18,7 +20,7 @@ from broker.identities.template.owned import (
 from broker.identities.template.properties import Properties
 from broker.model.account import AccountId
 from broker.model.entities import Group
-from broker.model.page import PageRequest
+from broker.model.page import read_pages
 from broker.stores.directory.port import DirectoryReader
 
 _PAGE = 1000
@@ -38,13 +40,9 @@ def _parse(properties: Properties, _reading: AccountReading) -> OwnerSpec:
 
 async def _load(directory: DirectoryReader, account: AccountId) -> list[OwnerSpec]:
     specs: list[OwnerSpec] = []
-    request = PageRequest(None, _PAGE)
-    while True:
-        page = await directory.list_groups(account, "/", request)
-        specs += await load_owned(directory, account, page.items)
-        if page.marker is None:
-            return specs
-        request = PageRequest(page.marker, _PAGE)
+    async for page in read_pages(partial(directory.list_groups, account, "/"), _PAGE):
+        specs += await load_owned(directory, account, page)
+    return specs
 
 
 async def _create(work: AccountWork, spec: OwnerSpec) -> None:
@@ -64,10 +62,7 @@ async def _update(work: AccountWork, before: OwnerSpec, after: OwnerSpec) -> Non
 
 async def _delete(work: AccountWork, spec: OwnerSpec) -> None:
     group = await _require(work, spec)
-    for policy in spec.policies:
-        await work.change.delete_inline_policy(group.account, group.group_id, policy)
-    for arn in spec.attached:
-        await work.change.detach_policy(group.account, group.group_id, arn)
+    await write_owned(work, group, spec, replace(spec, policies={}, attached=()))
     await groups.delete_group(work.change, group)
 
 
@@ -76,14 +71,12 @@ async def _require(work: AccountWork, spec: OwnerSpec) -> Group:
 
 
 def _show(spec: OwnerSpec) -> dict[str, object]:
-    return without_empty(show_owned(spec, "GroupName"))
+    return show_owned(spec, "GroupName")
 
 
 GROUPS: EntityKind[OwnerSpec] = EntityKind(
     section="Groups",
     noun="group",
-    key=lambda spec: spec.name.lower(),
-    label=lambda spec: spec.name,
     parse=_parse,
     load=_load,
     create=_create,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from broker.identities import instance_profiles
 from broker.identities.roles import require_role
@@ -12,12 +13,11 @@ from broker.identities.template.kind import (
     AccountWork,
     EntityKind,
     shown_tags,
-    without_empty,
 )
 from broker.identities.template.properties import Properties
 from broker.model.account import AccountId
 from broker.model.machines import InstanceProfile
-from broker.model.page import PageRequest
+from broker.model.page import read_pages
 from broker.stores.directory.port import DirectoryReader
 
 _PAGE = 1000
@@ -47,10 +47,9 @@ def _parse(properties: Properties, _reading: AccountReading) -> ProfileSpec:
 
 async def _load(directory: DirectoryReader, account: AccountId) -> list[ProfileSpec]:
     specs: list[ProfileSpec] = []
-    request = PageRequest(None, _PAGE)
-    while True:
-        page = await directory.list_instance_profiles(account, "/", request)
-        for profile in page.items:
+    listed = partial(directory.list_instance_profiles, account, "/")
+    async for profiles in read_pages(listed, _PAGE):
+        for profile in profiles:
             role = None
             if profile.role_id is not None:
                 role = await directory.find_role_by_id(account, profile.role_id)
@@ -62,9 +61,7 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[ProfileS
                     tags=dict(profile.tags),
                 )
             )
-        if page.marker is None:
-            return specs
-        request = PageRequest(page.marker, _PAGE)
+    return specs
 
 
 async def _create(work: AccountWork, spec: ProfileSpec) -> None:
@@ -114,21 +111,17 @@ async def _require(work: AccountWork, spec: ProfileSpec) -> InstanceProfile:
 
 
 def _show(spec: ProfileSpec) -> dict[str, object]:
-    return without_empty(
-        {
-            "InstanceProfileName": spec.name,
-            "Path": spec.path,
-            "Roles": [spec.role] if spec.role else [],
-            "Tags": shown_tags(spec.tags),
-        }
-    )
+    return {
+        "InstanceProfileName": spec.name,
+        "Path": spec.path,
+        "Roles": [spec.role] if spec.role else [],
+        "Tags": shown_tags(spec.tags),
+    }
 
 
 INSTANCE_PROFILES: EntityKind[ProfileSpec] = EntityKind(
     section="InstanceProfiles",
     noun="instance profile",
-    key=lambda spec: spec.name.lower(),
-    label=lambda spec: spec.name,
     parse=_parse,
     load=_load,
     create=_create,

@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, TypeVar
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
 
 from broker.identities.oidc_providers import IsInternal
 from broker.identities.template.properties import Properties
@@ -55,29 +56,33 @@ class AccountWork:
     pending_trust: dict[str, str] = field(default_factory=dict)
 
 
+def _name_in_lower_case(spec: Any) -> str:  # noqa: ANN401  # any kind with a name
+    return str(spec.name.lower())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntityKind(Generic[Spec]):
     """One section of an account in a template.
 
-    ``key`` is what two specifications of one entity have in common, ``label`` its name
-    in print. ``update`` gets
-    what is there and what shall be. ``spare`` adds to what shall be the parts of what
-    is there that only ``--prune`` takes away, and names them. ``adopt`` takes over from
-    what is there what counts more than the template: the broker keeps it itself.
-    ``left`` takes from what shall be what only a call can make, because it is secret,
-    and says which call; ``create`` is None where that is the entity itself.
+    Two specifications with the same ``key`` describe the same entity; ``label`` is its
+    name in messages. ``update`` gets the present and the wanted specification.
+    ``spare`` adds to the wanted one the parts that only ``--prune`` removes, and names
+    them. ``adopt`` keeps from the present one what the broker maintains itself.
+    ``left`` removes from the wanted one what only an API call can create, because it is
+    secret, and names the call; ``create`` is None if that is the entity itself.
+    ``show`` writes the properties of a specification; empty ones are left out.
     """
 
     section: str
     noun: str
-    key: Callable[[Spec], str]
-    label: Callable[[Spec], str]
     parse: Callable[[Properties, AccountReading], Spec]
     load: Callable[[DirectoryReader, AccountId], Awaitable[list[Spec]]]
     update: Callable[[AccountWork, Spec, Spec], Awaitable[None]]
     delete: Callable[[AccountWork, Spec], Awaitable[None]]
     show: Callable[[Spec], dict[str, object]]
     create: Callable[[AccountWork, Spec], Awaitable[None]] | None
+    key: Callable[[Spec], str] = _name_in_lower_case
+    label: Callable[[Spec], str] = attrgetter("name")
     spare: Callable[[Spec, Spec], tuple[Spec, tuple[str, ...]]] = field(
         default=lambda _before, after: (after, ())
     )

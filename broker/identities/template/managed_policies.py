@@ -7,6 +7,7 @@ A new document becomes a new version; the oldest one makes room for it.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from broker.errors import NoSuchEntity
 from broker.identities import managed_policies
@@ -19,12 +20,11 @@ from broker.identities.template.kind import (
     AccountWork,
     EntityKind,
     shown_tags,
-    without_empty,
 )
 from broker.identities.template.properties import Properties, normal_document
 from broker.model.account import AccountId
 from broker.model.entities import ManagedPolicy
-from broker.model.page import PageRequest
+from broker.model.page import read_pages
 from broker.policy import PolicyKind
 from broker.stores.directory.port.policies import ManagedPolicyReader
 
@@ -56,9 +56,8 @@ def _parse(properties: Properties, _reading: AccountReading) -> PolicySpec:
 
 async def _load(directory: ManagedPolicyReader, account: AccountId) -> list[PolicySpec]:
     specs: list[PolicySpec] = []
-    request = PageRequest(None, _PAGE)
-    while True:
-        page = await directory.list_policies(account, "/", request)
+    listed = partial(directory.list_policies, account, "/")
+    async for policies in read_pages(listed, _PAGE):
         specs += [
             PolicySpec(
                 name=policy.name,
@@ -67,11 +66,9 @@ async def _load(directory: ManagedPolicyReader, account: AccountId) -> list[Poli
                 document=normal_document(policy.default_version.document),
                 tags=dict(policy.tags),
             )
-            for policy in page.items
+            for policy in policies
         ]
-        if page.marker is None:
-            return specs
-        request = PageRequest(page.marker, _PAGE)
+    return specs
 
 
 async def _create(work: AccountWork, spec: PolicySpec) -> None:
@@ -143,22 +140,18 @@ async def _require(work: AccountWork, name: str) -> ManagedPolicy:
 
 
 def _show(spec: PolicySpec) -> dict[str, object]:
-    return without_empty(
-        {
-            "ManagedPolicyName": spec.name,
-            "Path": spec.path,
-            "Description": spec.description,
-            "PolicyDocument": json.loads(spec.document),
-            "Tags": shown_tags(spec.tags),
-        }
-    )
+    return {
+        "ManagedPolicyName": spec.name,
+        "Path": spec.path,
+        "Description": spec.description,
+        "PolicyDocument": json.loads(spec.document),
+        "Tags": shown_tags(spec.tags),
+    }
 
 
 MANAGED_POLICIES: EntityKind[PolicySpec] = EntityKind(
     section="ManagedPolicies",
     noun="managed policy",
-    key=lambda spec: spec.name.lower(),
-    label=lambda spec: spec.name,
     parse=_parse,
     load=_load,
     create=_create,

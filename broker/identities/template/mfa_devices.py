@@ -6,6 +6,7 @@ a user by calls; here its tags change, and it is deleted.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from broker.identities.mfa_devices import require_mfa_device
 from broker.identities.tags import KeyCase
@@ -15,13 +16,12 @@ from broker.identities.template.kind import (
     AccountWork,
     EntityKind,
     shown_tags,
-    without_empty,
 )
 from broker.identities.template.properties import Properties
 from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.model.credentials import MfaDevice
-from broker.model.page import PageRequest
+from broker.model.page import read_pages
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.port.users import UserReader
 
@@ -55,10 +55,9 @@ def _parse(properties: Properties, _reading: AccountReading) -> DeviceSpec:
 
 async def _load(directory: DirectoryReader, account: AccountId) -> list[DeviceSpec]:
     specs: list[DeviceSpec] = []
-    request = PageRequest(None, _PAGE)
-    while True:
-        page = await directory.list_virtual_mfa_devices(account, request)
-        for device in page.items:
+    listed = partial(directory.list_virtual_mfa_devices, account)
+    async for devices in read_pages(listed, _PAGE):
+        for device in devices:
             name = device.serial.partition(":mfa/")[2]
             path, _, last = f"/{name}".rpartition("/")
             specs.append(
@@ -69,9 +68,7 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[DeviceSp
                     tags=dict(device.tags),
                 )
             )
-        if page.marker is None:
-            return specs
-        request = PageRequest(page.marker, _PAGE)
+    return specs
 
 
 async def _holder(directory: UserReader, device: MfaDevice) -> str:
@@ -112,21 +109,18 @@ async def _require(work: AccountWork, spec: DeviceSpec) -> MfaDevice:
 
 
 def _show(spec: DeviceSpec) -> dict[str, object]:
-    return without_empty(
-        {
-            "VirtualMfaDeviceName": spec.name,
-            "Path": spec.path,
-            "Users": [spec.user] if spec.user else [],
-            "Tags": shown_tags(spec.tags),
-        }
-    )
+    return {
+        "VirtualMfaDeviceName": spec.name,
+        "Path": spec.path,
+        "Users": [spec.user] if spec.user else [],
+        "Tags": shown_tags(spec.tags),
+    }
 
 
 VIRTUAL_MFA_DEVICES: EntityKind[DeviceSpec] = EntityKind(
     section="VirtualMFADevices",
     noun="virtual MFA device",
     key=lambda spec: f"{spec.path}{spec.name}".lower(),
-    label=lambda spec: spec.name,
     parse=_parse,
     load=_load,
     create=None,

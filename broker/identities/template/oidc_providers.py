@@ -17,7 +17,6 @@ from broker.identities.template.kind import (
     AccountWork,
     EntityKind,
     shown_tags,
-    without_empty,
 )
 from broker.identities.template.properties import Properties
 from broker.model.account import AccountId
@@ -124,15 +123,13 @@ async def _delete(work: AccountWork, spec: OidcSpec) -> None:
 
 
 def _show(spec: OidcSpec) -> dict[str, object]:
-    return without_empty(
-        {
-            "Url": spec.url,
-            "ClientIdList": list(spec.client_ids),
-            "ThumbprintList": list(spec.thumbprints),
-            "Tags": shown_tags(spec.tags),
-            "Broker": dict(spec.options),
-        }
-    )
+    return {
+        "Url": spec.url,
+        "ClientIdList": list(spec.client_ids),
+        "ThumbprintList": list(spec.thumbprints),
+        "Tags": shown_tags(spec.tags),
+        "Broker": dict(spec.options),
+    }
 
 
 OIDC_PROVIDERS: EntityKind[OidcSpec] = EntityKind(

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 
 from broker.identities.resource_policies import (
     put_resource_policy,
@@ -12,7 +13,7 @@ from broker.identities.template.kind import AccountReading, AccountWork, EntityK
 from broker.identities.template.properties import Properties, normal_document
 from broker.identities.trust import shown_trust_policies, with_root_arns
 from broker.model.account import AccountId
-from broker.model.page import PageRequest
+from broker.model.page import read_pages
 from broker.policy import PolicyKind
 from broker.stores.directory.port import DirectoryReader
 
@@ -39,21 +40,16 @@ async def _load(
     directory: DirectoryReader, account: AccountId
 ) -> list[ResourcePolicySpec]:
     found: list[ResourcePolicySpec] = []
-    marker: str | None = None
-    while True:
-        page = await directory.list_resource_policies(
-            account, PageRequest(marker, _PAGE)
-        )
+    listed = partial(directory.list_resource_policies, account)
+    async for policies in read_pages(listed, _PAGE):
         texts = await shown_trust_policies(
-            directory, [policy.document for policy in page.items]
+            directory, [policy.document for policy in policies]
         )
         found += [
             ResourcePolicySpec(arn=policy.arn, document=normal_document(text))
-            for policy, text in zip(page.items, texts, strict=True)
+            for policy, text in zip(policies, texts, strict=True)
         ]
-        marker = page.marker
-        if marker is None:
-            return found
+    return found
 
 
 async def _create(work: AccountWork, spec: ResourcePolicySpec) -> None:

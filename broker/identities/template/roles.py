@@ -7,6 +7,7 @@ its own once all of them exist.
 
 import json
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 
 from broker.identities import roles
 from broker.identities.service_linked_roles import is_service_linked
@@ -16,7 +17,6 @@ from broker.identities.template.kind import (
     AccountReading,
     AccountWork,
     EntityKind,
-    without_empty,
 )
 from broker.identities.template.owned import (
     OwnerSpec,
@@ -36,7 +36,7 @@ from broker.identities.trust import (
 )
 from broker.model.account import AccountId
 from broker.model.entities import Role
-from broker.model.page import PageRequest
+from broker.model.page import read_pages
 from broker.policy import PolicyKind
 from broker.stores.directory.port import DirectoryReader
 
@@ -95,11 +95,9 @@ def _role_spec(
 
 async def _load(directory: DirectoryReader, account: AccountId) -> list[RoleSpec]:
     specs: list[RoleSpec] = []
-    request = PageRequest(None, _PAGE)
-    while True:
-        page = await directory.list_roles(account, "/", request)
+    async for page in read_pages(partial(directory.list_roles, account, "/"), _PAGE):
         # A service's own roles are its business: no template makes or removes them.
-        own = [role for role in page.items if not is_service_linked(role)]
+        own = [role for role in page if not is_service_linked(role)]
         shown = await shown_trust_policies(
             directory, [role.trust_policy for role in own]
         )
@@ -113,9 +111,7 @@ async def _load(directory: DirectoryReader, account: AccountId) -> list[RoleSpec
             )
             for role, spec, text in zip(own, owned, shown, strict=True)
         ]
-        if page.marker is None:
-            return specs
-        request = PageRequest(page.marker, _PAGE)
+    return specs
 
 
 async def _create(work: AccountWork, spec: RoleSpec) -> None:
@@ -184,23 +180,19 @@ async def _delete(work: AccountWork, spec: RoleSpec) -> None:
 
 def _show(spec: RoleSpec) -> dict[str, object]:
     shared = show_owned(spec, "RoleName")
-    return without_empty(
-        {
-            "RoleName": shared.pop("RoleName"),
-            "Path": shared.pop("Path"),
-            "Description": spec.description,
-            "AssumeRolePolicyDocument": json.loads(spec.trust_policy),
-            "MaxSessionDuration": spec.max_session_duration_seconds,
-            **shared,
-        }
-    )
+    return {
+        "RoleName": shared.pop("RoleName"),
+        "Path": shared.pop("Path"),
+        "Description": spec.description,
+        "AssumeRolePolicyDocument": json.loads(spec.trust_policy),
+        "MaxSessionDuration": spec.max_session_duration_seconds,
+        **shared,
+    }
 
 
 ROLES: EntityKind[RoleSpec] = EntityKind(
     section="Roles",
     noun="role",
-    key=lambda spec: spec.name.lower(),
-    label=lambda spec: spec.name,
     parse=_parse,
     load=_load,
     create=_create,

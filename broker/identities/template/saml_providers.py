@@ -20,7 +20,6 @@ from broker.identities.template.kind import (
     AccountWork,
     EntityKind,
     shown_tags,
-    without_empty,
 )
 from broker.identities.template.properties import Properties
 from broker.model.account import AccountId
@@ -133,22 +132,19 @@ def _adopt(before: SamlSpec, after: SamlSpec) -> SamlSpec:
 
 
 def _show(spec: SamlSpec) -> dict[str, object]:
-    return without_empty(
-        {
-            "Name": spec.name,
-            "AssertionEncryptionMode": spec.encryption_mode.value,
-            "SamlMetadataDocument": spec.metadata,
-            "Tags": shown_tags(spec.tags),
-            "Broker": dict(spec.options),
-        }
-    )
+    return {
+        "Name": spec.name,
+        "AssertionEncryptionMode": spec.encryption_mode.value,
+        "SamlMetadataDocument": spec.metadata,
+        "Tags": shown_tags(spec.tags),
+        "Broker": dict(spec.options),
+    }
 
 
 SAML_PROVIDERS: EntityKind[SamlSpec] = EntityKind(
     section="SAMLProviders",
     noun="SAML provider",
     key=lambda spec: spec.name,
-    label=lambda spec: spec.name,
     parse=_parse,
     load=_load,
     create=_create,

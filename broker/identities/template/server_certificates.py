@@ -6,6 +6,7 @@ tags change, and it is deleted.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from broker.errors import BrokerError
 from broker.identities.names import check_path
@@ -18,11 +19,10 @@ from broker.identities.template.kind import (
     AccountWork,
     EntityKind,
     shown_tags,
-    without_empty,
 )
 from broker.identities.template.properties import Properties
 from broker.model.account import AccountId
-from broker.model.page import PageRequest
+from broker.model.page import read_pages
 from broker.stores.directory.port.credentials import ServerCertificateReader
 
 _PAGE = 1000
@@ -60,9 +60,8 @@ async def _load(
     directory: ServerCertificateReader, account: AccountId
 ) -> list[CertificateSpec]:
     specs: list[CertificateSpec] = []
-    request = PageRequest(None, _PAGE)
-    while True:
-        page = await directory.list_server_certificates(account, "/", request)
+    listed = partial(directory.list_server_certificates, account, "/")
+    async for certificates in read_pages(listed, _PAGE):
         specs += [
             CertificateSpec(
                 name=found.name,
@@ -71,11 +70,9 @@ async def _load(
                 chain=(found.chain or "").strip(),
                 tags=dict(found.tags),
             )
-            for found in page.items
+            for found in certificates
         ]
-        if page.marker is None:
-            return specs
-        request = PageRequest(page.marker, _PAGE)
+    return specs
 
 
 def _left(
@@ -111,22 +108,18 @@ async def _delete(work: AccountWork, spec: CertificateSpec) -> None:
 
 
 def _show(spec: CertificateSpec) -> dict[str, object]:
-    return without_empty(
-        {
-            "ServerCertificateName": spec.name,
-            "Path": spec.path,
-            "CertificateBody": spec.body,
-            "CertificateChain": spec.chain,
-            "Tags": shown_tags(spec.tags),
-        }
-    )
+    return {
+        "ServerCertificateName": spec.name,
+        "Path": spec.path,
+        "CertificateBody": spec.body,
+        "CertificateChain": spec.chain,
+        "Tags": shown_tags(spec.tags),
+    }
 
 
 SERVER_CERTIFICATES: EntityKind[CertificateSpec] = EntityKind(
     section="ServerCertificates",
     noun="server certificate",
-    key=lambda spec: spec.name.lower(),
-    label=lambda spec: spec.name,
     parse=_parse,
     load=_load,
     create=None,

@@ -14,7 +14,6 @@ from broker.identities.template.kind import (
     AccountReading,
     AccountWork,
     EntityKind,
-    without_empty,
 )
 from broker.identities.template.properties import Properties, compact
 from broker.model.account import AccountId
@@ -61,16 +60,13 @@ async def _delete(work: AccountWork, spec: ServiceSpec) -> None:
 
 
 def _show(spec: ServiceSpec) -> dict[str, object]:
-    return without_empty(
-        {"ServiceName": spec.name, "Definition": json.loads(spec.definition)}
-    )
+    return {"ServiceName": spec.name, "Definition": json.loads(spec.definition)}
 
 
 SERVICES: EntityKind[ServiceSpec] = EntityKind(
     section="Services",
     noun="service",
     key=lambda spec: spec.name,
-    label=lambda spec: spec.name,
     parse=_parse,
     load=_load,
     create=_create,

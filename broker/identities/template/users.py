@@ -6,6 +6,7 @@ all credentials and MFA devices of a user that ``--prune`` deletes go with it.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 
 from broker.identities import users
 from broker.identities.groups import add_user, require_group
@@ -13,7 +14,6 @@ from broker.identities.template.kind import (
     AccountReading,
     AccountWork,
     EntityKind,
-    without_empty,
 )
 from broker.identities.template.owned import (
     OwnerSpec,
@@ -38,7 +38,7 @@ from broker.identities.template.user_credentials import (
 )
 from broker.model.account import AccountId
 from broker.model.entities import User
-from broker.model.page import PageRequest
+from broker.model.page import read_pages
 from broker.stores.directory.port import DirectoryReader
 
 _PAGE = 1000
@@ -72,19 +72,15 @@ def _parse(properties: Properties, _reading: AccountReading) -> UserSpec:
 async def _load(directory: DirectoryReader, account: AccountId) -> list[UserSpec]:
     specs: list[UserSpec] = []
     credentials = await load_credentials(directory, account)
-    request = PageRequest(None, _PAGE)
-    while True:
-        page = await directory.list_users(account, "/", request)
-        owned = await load_owned(directory, account, page.items)
+    async for page in read_pages(partial(directory.list_users, account, "/"), _PAGE):
+        owned = await load_owned(directory, account, page)
         members = await directory.list_memberships(
-            account, [user.user_id for user in page.items]
+            account, [user.user_id for user in page]
         )
-        for user, spec in zip(page.items, owned, strict=True):
+        for user, spec in zip(page, owned, strict=True):
             names = [group.name for group in members.get(user.user_id, ())]
             specs.append(_user_spec(spec, names, credentials.of(user.user_id)))
-        if page.marker is None:
-            return specs
-        request = PageRequest(page.marker, _PAGE)
+    return specs
 
 
 async def _write_groups(
@@ -167,19 +163,16 @@ async def _delete(work: AccountWork, spec: UserSpec) -> None:
 
 
 def _show(spec: UserSpec) -> dict[str, object]:
-    shown = {
+    return {
         **show_owned(spec, "UserName"),
         "Groups": list(spec.groups),
         **show_credentials(spec.credentials),
     }
-    return without_empty(shown)
 
 
 USERS: EntityKind[UserSpec] = EntityKind(
     section="Users",
     noun="user",
-    key=lambda spec: spec.name.lower(),
-    label=lambda spec: spec.name,
     parse=_parse,
     load=_load,
     create=_create,
