@@ -61,7 +61,8 @@ class PendingLogin:
     ``request_id`` is our AuthnRequest that the assertion ``response`` answers.
     ``token`` is the ID token of our own code flow, ``state`` identifies that flow, and
     ``login`` has the fields of its `ProviderLogin` except the token. ``begun`` is the
-    handle of a password sign-in that has passed all its steps.
+    handle of a password sign-in that has passed all its steps. ``offered`` are the
+    roles that could have been chosen.
     """
 
     door: LoginMethod
@@ -78,6 +79,7 @@ class PendingLogin:
     issuer: str = ""
     begun: str = field(default="", repr=False)
     state: str = field(default="", repr=False)
+    offered: tuple[str, ...] = ()
 
 
 class LoginCompletion:
@@ -164,6 +166,7 @@ class LoginCompletion:
                 door=pending.door,
                 issuer=pending.issuer or await self._back(pending),
                 login=login,
+                offered=tuple(pending.offered),
             ),
         )
         await self._end_replaced(request)
