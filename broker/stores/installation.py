@@ -7,11 +7,8 @@ from datetime import datetime
 from sqlalchemy import select, update
 
 from broker.stores.database import Database, translate_errors
-from broker.stores.directory.statements import (
-    dump_mapping,
-    insert_or_ignore,
-    load_mapping,
-)
+from broker.stores.directory.entity_tables import dump_mapping, load_mapping
+from broker.stores.directory.statements import insert_or_ignore
 from broker.stores.schema import INSTALLATION
 from broker.stores.times import from_micros, to_micros
 

@@ -6,13 +6,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.sql import Executable
 
 from broker.model.account import Account, AccountId
+from broker.stores.directory.entity_tables import AnyRow, dump_mapping, load_mapping
 from broker.stores.directory.revocations import RevocationReads, RevocationWrites
-from broker.stores.directory.statements import (
-    AnyRow,
-    count_rows,
-    dump_mapping,
-    load_mapping,
-)
+from broker.stores.directory.statements import count_rows
 from broker.stores.errors import AlreadyExistsError
 from broker.stores.schema import (
     ACCESS_KEYS,

@@ -1,8 +1,9 @@
 """MFA devices, certificates, SSH keys and service-specific credentials."""
 
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.sql import Select, Update
 
 from broker.model.account import AccountId
@@ -15,19 +16,40 @@ from broker.model.credentials import (
     UserCredential,
 )
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.statements import (
+from broker.stores.directory.entity_tables import (
+    MAPPING,
+    TIME,
     AnyRow,
-    Reads,
-    Writes,
+    ColumnFormat,
+    EntityTable,
     dump_mapping,
+    key_of_name,
     load_mapping,
     name_key,
-    under_path,
 )
+from broker.stores.directory.statements import Reads, Writes, under_path
 from broker.stores.schema import MFA_DEVICES, SERVER_CERTIFICATES, USER_CREDENTIALS
 from broker.stores.times import from_micros, to_micros
 
 _NOT_LOCKED = 0
+
+_CREDENTIAL_TABLE = EntityTable(
+    USER_CREDENTIALS,
+    UserCredential,
+    kind=ColumnFormat(attrgetter("value"), CredentialKind),
+    status=ColumnFormat(attrgetter("value"), CredentialStatus),
+    created_at=TIME,
+    expires_at=TIME,
+    details=MAPPING,
+)
+_CERTIFICATE_TABLE = EntityTable(
+    SERVER_CERTIFICATES,
+    ServerCertificate,
+    derived={"name_key": key_of_name},
+    uploaded_at=TIME,
+    expires_at=TIME,
+    tags=MAPPING,
+)
 
 
 class CredentialReads(Reads):
@@ -71,10 +93,9 @@ class CredentialReads(Reads):
     async def find_credential(
         self, account: AccountId, credential_id: str
     ) -> UserCredential | None:
-        row = await self.find_by(
-            USER_CREDENTIALS, account=account, credential_id=credential_id
+        return await self.find_entity(
+            _CREDENTIAL_TABLE, account=account, credential_id=credential_id
         )
-        return None if row is None else _read_credential(row)
 
     async def list_credentials(
         self, account: AccountId, kind: CredentialKind, user_id: str | None = None
@@ -85,20 +106,19 @@ class CredentialReads(Reads):
         )
         if user_id is not None:
             statement = statement.where(USER_CREDENTIALS.c.user_id == user_id)
-        rows = await self.rows(
+        return await self.list_entities(
+            _CREDENTIAL_TABLE,
             statement.order_by(
                 USER_CREDENTIALS.c.created_at, USER_CREDENTIALS.c.credential_id
-            )
+            ),
         )
-        return tuple(_read_credential(row) for row in rows)
 
     async def find_server_certificate(
         self, account: AccountId, name: str
     ) -> ServerCertificate | None:
-        row = await self.find_by(
-            SERVER_CERTIFICATES, account=account, name_key=name_key(name)
+        return await self.find_entity(
+            _CERTIFICATE_TABLE, account=account, name_key=name_key(name)
         )
-        return None if row is None else _read_certificate(row)
 
     async def list_server_certificates(
         self, account: AccountId, path_prefix: str, page: PageRequest
@@ -108,7 +128,7 @@ class CredentialReads(Reads):
             under_path(SERVER_CERTIFICATES.c.path, path_prefix),
         )
         return await self.page(
-            statement, page, SERVER_CERTIFICATES.c.name_key, _read_certificate
+            statement, page, SERVER_CERTIFICATES.c.name_key, _CERTIFICATE_TABLE.read
         )
 
     async def _devices(self, statement: Select[Any]) -> tuple[MfaDevice, ...]:
@@ -134,48 +154,33 @@ class CredentialWrites(CredentialReads, Writes):
         return await self.run(replace_state(device, state)) == 1
 
     async def delete_mfa_device(self, device: MfaDevice) -> None:
-        await self.run(
-            delete(MFA_DEVICES).where(
-                MFA_DEVICES.c.account == device.account,
-                MFA_DEVICES.c.serial_key == name_key(device.serial),
-            )
+        await self.delete_by(
+            MFA_DEVICES, account=device.account, serial_key=name_key(device.serial)
         )
 
     async def insert_credential(self, credential: UserCredential) -> None:
-        values = _credential_values(credential)
-        await self.insert_new(USER_CREDENTIALS, values, credential.kind.value)
+        await self.insert_entity(_CREDENTIAL_TABLE, credential, credential.kind.value)
 
     async def update_credential(self, credential: UserCredential) -> None:
-        await self.update_by(
-            USER_CREDENTIALS,
-            _credential_values(credential),
-            credential_id=credential.credential_id,
-        )
+        await self.update_entity(_CREDENTIAL_TABLE, credential, "credential_id")
 
     async def delete_credential(self, credential: UserCredential) -> None:
-        await self.run(
-            delete(USER_CREDENTIALS).where(
-                USER_CREDENTIALS.c.credential_id == credential.credential_id
-            )
-        )
+        await self.delete_by(USER_CREDENTIALS, credential_id=credential.credential_id)
 
     async def insert_server_certificate(self, certificate: ServerCertificate) -> None:
-        values = _certificate_values(certificate)
-        await self.insert_new(SERVER_CERTIFICATES, values, "server certificate")
+        await self.insert_entity(_CERTIFICATE_TABLE, certificate, "server certificate")
 
     async def update_server_certificate(self, certificate: ServerCertificate) -> None:
         await self.update_named(
             SERVER_CERTIFICATES,
-            _certificate_values(certificate),
+            _CERTIFICATE_TABLE.values(certificate),
             "server certificate",
-            certificate_id=certificate.certificate_id,
+            "certificate_id",
         )
 
     async def delete_server_certificate(self, certificate: ServerCertificate) -> None:
-        await self.run(
-            delete(SERVER_CERTIFICATES).where(
-                SERVER_CERTIFICATES.c.certificate_id == certificate.certificate_id
-            )
+        await self.delete_by(
+            SERVER_CERTIFICATES, certificate_id=certificate.certificate_id
         )
 
 
@@ -245,68 +250,4 @@ def _state_values(state: MfaState) -> dict[str, int]:
         "drift": state.drift,
         "failures": state.failures,
         "locked_until": _NOT_LOCKED if locked is None else to_micros(locked),
-    }
-
-
-def _read_credential(row: AnyRow) -> UserCredential:
-    return UserCredential(
-        account=row.account,
-        credential_id=row.credential_id,
-        kind=CredentialKind(row.kind),
-        user_id=row.user_id,
-        status=CredentialStatus(row.status),
-        created_at=from_micros(row.created_at),
-        fingerprint=row.fingerprint,
-        body=row.body,
-        sealed=row.sealed,
-        expires_at=None if row.expires_at is None else from_micros(row.expires_at),
-        details=load_mapping(row.details),
-    )
-
-
-def _credential_values(credential: UserCredential) -> dict[str, object]:
-    expires = credential.expires_at
-    return {
-        "credential_id": credential.credential_id,
-        "account": credential.account,
-        "kind": credential.kind.value,
-        "user_id": credential.user_id,
-        "status": credential.status.value,
-        "created_at": to_micros(credential.created_at),
-        "fingerprint": credential.fingerprint,
-        "body": credential.body,
-        "sealed": credential.sealed,
-        "expires_at": None if expires is None else to_micros(expires),
-        "details": dump_mapping(credential.details),
-    }
-
-
-def _read_certificate(row: AnyRow) -> ServerCertificate:
-    return ServerCertificate(
-        account=row.account,
-        certificate_id=row.certificate_id,
-        name=row.name,
-        path=row.path,
-        body=row.body,
-        chain=row.chain,
-        sealed_key=row.sealed_key,
-        uploaded_at=from_micros(row.uploaded_at),
-        expires_at=from_micros(row.expires_at),
-        tags=load_mapping(row.tags),
-    )
-
-
-def _certificate_values(certificate: ServerCertificate) -> dict[str, object]:
-    return {
-        "certificate_id": certificate.certificate_id,
-        "account": certificate.account,
-        "name": certificate.name,
-        "name_key": name_key(certificate.name),
-        "path": certificate.path,
-        "body": certificate.body,
-        "chain": certificate.chain,
-        "sealed_key": certificate.sealed_key,
-        "uploaded_at": to_micros(certificate.uploaded_at),
-        "expires_at": to_micros(certificate.expires_at),
-        "tags": dump_mapping(certificate.tags),
     }

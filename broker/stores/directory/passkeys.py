@@ -2,29 +2,40 @@
 
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.sql import Select, Update
 
 from broker.model.account import AccountId
 from broker.model.credentials import Passkey
-from broker.stores.directory.statements import (
-    AnyRow,
-    Reads,
-    Writes,
-    dump,
-    load_texts,
+from broker.stores.directory.entity_tables import (
+    FLAG,
+    TEXTS,
+    TIME,
+    EntityTable,
     name_key,
 )
+from broker.stores.directory.statements import Reads, Writes
 from broker.stores.schema import PASSKEYS
-from broker.stores.times import from_micros, to_micros
+from broker.stores.times import to_micros
+
+_PASSKEY_TABLE = EntityTable(
+    PASSKEYS,
+    Passkey,
+    derived={"serial_key": lambda passkey: name_key(passkey.serial)},
+    enabled_at=TIME,
+    transports=TEXTS,
+    synced=FLAG,
+    last_used_at=TIME,
+)
 
 
 class PasskeyReads(Reads):
     """See ``CredentialReader``."""
 
     async def find_passkey(self, account: AccountId, serial: str) -> Passkey | None:
-        row = await self.find_by(PASSKEYS, account=account, serial_key=name_key(serial))
-        return None if row is None else _read_passkey(row)
+        return await self.find_entity(
+            _PASSKEY_TABLE, account=account, serial_key=name_key(serial)
+        )
 
     async def list_passkeys(
         self, account: AccountId, user_id: str | None = None
@@ -35,22 +46,20 @@ class PasskeyReads(Reads):
         return await self._passkeys(statement)
 
     async def _passkeys(self, statement: Select[Any]) -> tuple[Passkey, ...]:
-        rows = await self.rows(statement.order_by(PASSKEYS.c.serial_key))
-        return tuple(_read_passkey(row) for row in rows)
+        return await self.list_entities(
+            _PASSKEY_TABLE, statement.order_by(PASSKEYS.c.serial_key)
+        )
 
 
 class PasskeyWrites(PasskeyReads, Writes):
     """See ``CredentialChange``."""
 
     async def insert_passkey(self, passkey: Passkey) -> None:
-        await self.insert_new(PASSKEYS, _passkey_values(passkey), "passkey")
+        await self.insert_entity(_PASSKEY_TABLE, passkey, "passkey")
 
     async def delete_passkey(self, passkey: Passkey) -> None:
-        await self.run(
-            delete(PASSKEYS).where(
-                PASSKEYS.c.account == passkey.account,
-                PASSKEYS.c.serial_key == name_key(passkey.serial),
-            )
+        await self.delete_by(
+            PASSKEYS, account=passkey.account, serial_key=name_key(passkey.serial)
         )
 
 
@@ -67,40 +76,6 @@ def replace_use(passkey: Passkey, used: Passkey) -> Update:
         )
         .values(sign_count=used.sign_count, last_used_at=_micros(used))
     )
-
-
-def _read_passkey(row: AnyRow) -> Passkey:
-    used = row.last_used_at
-    return Passkey(
-        account=row.account,
-        serial=row.serial,
-        user_id=row.user_id,
-        credential_id=row.credential_id,
-        public_key=row.public_key,
-        enabled_at=from_micros(row.enabled_at),
-        sign_count=row.sign_count,
-        transports=load_texts(row.transports),
-        aaguid=row.aaguid,
-        synced=bool(row.synced),
-        last_used_at=None if used is None else from_micros(used),
-    )
-
-
-def _passkey_values(passkey: Passkey) -> dict[str, object]:
-    return {
-        "account": passkey.account,
-        "serial_key": name_key(passkey.serial),
-        "serial": passkey.serial,
-        "user_id": passkey.user_id,
-        "credential_id": passkey.credential_id,
-        "public_key": passkey.public_key,
-        "enabled_at": to_micros(passkey.enabled_at),
-        "sign_count": passkey.sign_count,
-        "transports": dump(passkey.transports),
-        "aaguid": passkey.aaguid,
-        "synced": int(passkey.synced),
-        "last_used_at": _micros(passkey),
-    }
 
 
 def _micros(passkey: Passkey) -> int | None:

@@ -7,7 +7,6 @@ from sqlalchemy import (
     ScalarSelect,
     Subquery,
     Table,
-    delete,
     func,
     literal,
     or_,
@@ -21,16 +20,13 @@ from broker.model.account import AccountId
 from broker.model.arn import iam_arn
 from broker.model.entities import ManagedPolicy, PolicyVersion
 from broker.model.page import Page, PageRequest
-from broker.stores.directory.statements import (
+from broker.stores.directory.entity_tables import (
     AnyRow,
-    Reads,
-    Writes,
-    arn_key,
     dump_mapping,
     load_mapping,
     name_key,
-    under_path,
 )
+from broker.stores.directory.statements import Reads, Writes, arn_key, under_path
 from broker.stores.schema import (
     ATTACHMENTS,
     MANAGED_POLICIES,
@@ -222,12 +218,12 @@ class PolicyWrites(PolicyReads, Writes):
             MANAGED_POLICIES,
             _policy_values(policy),
             "policy",
-            policy_id=policy.policy_id,
+            "policy_id",
         )
 
     async def delete_policy(self, policy: ManagedPolicy) -> None:
         for table in (POLICY_VERSIONS, MANAGED_POLICIES):
-            await self.run(delete(table).where(table.c.policy_id == policy.policy_id))
+            await self.delete_by(table, policy_id=policy.policy_id)
 
     async def insert_policy_version(
         self, policy: ManagedPolicy, version: PolicyVersion
@@ -245,11 +241,8 @@ class PolicyWrites(PolicyReads, Writes):
     async def delete_policy_version(
         self, policy: ManagedPolicy, version_id: str
     ) -> None:
-        await self.run(
-            delete(POLICY_VERSIONS).where(
-                POLICY_VERSIONS.c.policy_id == policy.policy_id,
-                POLICY_VERSIONS.c.version_id == version_id,
-            )
+        await self.delete_by(
+            POLICY_VERSIONS, policy_id=policy.policy_id, version_id=version_id
         )
 
     async def attach_policy(
@@ -266,12 +259,8 @@ class PolicyWrites(PolicyReads, Writes):
     async def detach_policy(
         self, account: AccountId, owner_id: str, policy_arn: str
     ) -> bool:
-        deleted = await self.run(
-            delete(ATTACHMENTS).where(
-                ATTACHMENTS.c.account == account,
-                ATTACHMENTS.c.owner_id == owner_id,
-                ATTACHMENTS.c.policy_arn == policy_arn,
-            )
+        deleted = await self.delete_by(
+            ATTACHMENTS, account=account, owner_id=owner_id, policy_arn=policy_arn
         )
         return deleted > 0
 

@@ -2,8 +2,10 @@
 
 import base64
 import json
+from collections.abc import Iterable
+from operator import attrgetter
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from broker.model.account import AccountId
 from broker.model.entities import (
@@ -12,19 +14,66 @@ from broker.model.entities import (
     SamlPrivateKey,
     SamlProvider,
 )
-from broker.stores.directory.revocations import RevocationWrites
-from broker.stores.directory.statements import (
-    AnyRow,
-    Reads,
+from broker.stores.directory.entity_tables import (
+    MAPPING,
+    TEXTS,
+    TIME,
+    ColumnFormat,
+    EntityTable,
     dump,
-    dump_mapping,
-    load_mapping,
-    load_texts,
 )
+from broker.stores.directory.revocations import RevocationWrites
+from broker.stores.directory.statements import Reads
 from broker.stores.schema import OIDC_PROVIDERS, SAML_PROVIDERS
 from broker.stores.times import from_micros, to_micros
 
 _NAMING_MAX = 20
+
+
+def _dump_keys(keys: Iterable[SamlPrivateKey]) -> str:
+    return dump(
+        [
+            {
+                "key_id": key.key_id,
+                "created_at": to_micros(key.created_at),
+                "sealed_pem": base64.b64encode(key.sealed_pem).decode("ascii"),
+            }
+            for key in keys
+        ]
+    )
+
+
+def _load_keys(text: str) -> tuple[SamlPrivateKey, ...]:
+    return tuple(
+        SamlPrivateKey(
+            key_id=key["key_id"],
+            created_at=from_micros(key["created_at"]),
+            sealed_pem=base64.b64decode(key["sealed_pem"]),
+        )
+        for key in json.loads(text)
+    )
+
+
+_SAML_TABLE = EntityTable(
+    SAML_PROVIDERS,
+    SamlProvider,
+    created_at=TIME,
+    valid_until=TIME,
+    encryption_mode=ColumnFormat(attrgetter("value"), EncryptionMode),
+    private_keys=ColumnFormat(_dump_keys, _load_keys),
+    tags=MAPPING,
+    options=MAPPING,
+)
+_OIDC_TABLE = EntityTable(
+    OIDC_PROVIDERS,
+    OidcProvider,
+    derived={"host_and_path": attrgetter("host_and_path")},
+    client_ids=TEXTS,
+    thumbprints=TEXTS,
+    created_at=TIME,
+    tags=MAPPING,
+    options=MAPPING,
+)
 
 
 class ProviderReads(Reads):
@@ -33,10 +82,10 @@ class ProviderReads(Reads):
     async def find_saml_provider(
         self, account: AccountId, name: str
     ) -> SamlProvider | None:
-        return await self._find_saml_provider(account=account, name=name)
+        return await self.find_entity(_SAML_TABLE, account=account, name=name)
 
     async def find_saml_provider_by_uuid(self, uuid: str) -> SamlProvider | None:
-        return await self._find_saml_provider(uuid=uuid)
+        return await self.find_entity(_SAML_TABLE, uuid=uuid)
 
     async def list_saml_providers(self, account: AccountId) -> tuple[SamlProvider, ...]:
         rows = await self.rows(
@@ -45,147 +94,63 @@ class ProviderReads(Reads):
             .order_by(SAML_PROVIDERS.c.name)
         )
         return tuple(
-            sorted((_read_saml(row) for row in rows), key=lambda p: p.name.lower())
+            sorted(
+                (_SAML_TABLE.read(row) for row in rows), key=lambda p: p.name.lower()
+            )
         )
 
     async def list_published_saml_providers(self) -> tuple[SamlProvider, ...]:
-        rows = await self.rows(
+        return await self.list_entities(
+            _SAML_TABLE,
             select(SAML_PROVIDERS)
             .where(SAML_PROVIDERS.c.options.contains('"MetadataUrl"', autoescape=True))
-            .order_by(SAML_PROVIDERS.c.uuid)
+            .order_by(SAML_PROVIDERS.c.uuid),
         )
-        return tuple(map(_read_saml, rows))
 
     async def list_saml_providers_naming(self, text: str) -> tuple[SamlProvider, ...]:
-        rows = await self.rows(
+        return await self.list_entities(
+            _SAML_TABLE,
             select(SAML_PROVIDERS)
             .where(SAML_PROVIDERS.c.metadata.contains(text, autoescape=True))
             .order_by(SAML_PROVIDERS.c.uuid)
-            .limit(_NAMING_MAX)
+            .limit(_NAMING_MAX),
         )
-        return tuple(map(_read_saml, rows))
 
     async def find_oidc_provider(
         self, account: AccountId, host_and_path: str
     ) -> OidcProvider | None:
-        row = await self.find_by(
-            OIDC_PROVIDERS, account=account, host_and_path=host_and_path
+        return await self.find_entity(
+            _OIDC_TABLE, account=account, host_and_path=host_and_path
         )
-        return None if row is None else _read_oidc(row)
 
     async def list_oidc_providers(self, account: AccountId) -> tuple[OidcProvider, ...]:
-        rows = await self.rows(
+        return await self.list_entities(
+            _OIDC_TABLE,
             select(OIDC_PROVIDERS)
             .where(OIDC_PROVIDERS.c.account == account)
-            .order_by(OIDC_PROVIDERS.c.host_and_path)
+            .order_by(OIDC_PROVIDERS.c.host_and_path),
         )
-        return tuple(_read_oidc(row) for row in rows)
-
-    async def _find_saml_provider(self, **values: object) -> SamlProvider | None:
-        row = await self.find_by(SAML_PROVIDERS, **values)
-        return None if row is None else _read_saml(row)
 
 
 class ProviderWrites(ProviderReads, RevocationWrites):
     """See ``DirectoryChange``."""
 
     async def insert_saml_provider(self, provider: SamlProvider) -> None:
-        await self.insert_new(SAML_PROVIDERS, _saml_values(provider), "SAML provider")
+        await self.insert_entity(_SAML_TABLE, provider, "SAML provider")
 
     async def update_saml_provider(self, provider: SamlProvider) -> None:
-        await self.update_by(SAML_PROVIDERS, _saml_values(provider), uuid=provider.uuid)
+        await self.update_entity(_SAML_TABLE, provider, "uuid")
 
     async def delete_saml_provider(self, provider: SamlProvider) -> None:
-        await self.run(
-            delete(SAML_PROVIDERS).where(SAML_PROVIDERS.c.uuid == provider.uuid)
-        )
+        await self.delete_by(SAML_PROVIDERS, uuid=provider.uuid)
         await self.end_vouched_for(provider.account, provider.arn)
 
     async def insert_oidc_provider(self, provider: OidcProvider) -> None:
-        await self.insert_new(OIDC_PROVIDERS, _oidc_values(provider), "OIDC provider")
+        await self.insert_entity(_OIDC_TABLE, provider, "OIDC provider")
 
     async def update_oidc_provider(self, provider: OidcProvider) -> None:
-        await self.update_by(
-            OIDC_PROVIDERS, _oidc_values(provider), unique_id=provider.unique_id
-        )
+        await self.update_entity(_OIDC_TABLE, provider, "unique_id")
 
     async def delete_oidc_provider(self, provider: OidcProvider) -> None:
-        await self.run(
-            delete(OIDC_PROVIDERS).where(
-                OIDC_PROVIDERS.c.unique_id == provider.unique_id
-            )
-        )
+        await self.delete_by(OIDC_PROVIDERS, unique_id=provider.unique_id)
         await self.end_vouched_for(provider.account, provider.arn)
-
-
-def _read_saml(row: AnyRow) -> SamlProvider:
-    return SamlProvider(
-        account=row.account,
-        uuid=row.uuid,
-        name=row.name,
-        metadata=row.metadata,
-        created_at=from_micros(row.created_at),
-        valid_until=from_micros(row.valid_until),
-        encryption_mode=EncryptionMode(row.encryption_mode),
-        private_keys=tuple(
-            SamlPrivateKey(
-                key_id=key["key_id"],
-                created_at=from_micros(key["created_at"]),
-                sealed_pem=base64.b64decode(key["sealed_pem"]),
-            )
-            for key in json.loads(row.private_keys)
-        ),
-        tags=load_mapping(row.tags),
-        options=load_mapping(row.options),
-    )
-
-
-def _saml_values(provider: SamlProvider) -> dict[str, object]:
-    return {
-        "uuid": provider.uuid,
-        "account": provider.account,
-        "name": provider.name,
-        "metadata": provider.metadata,
-        "created_at": to_micros(provider.created_at),
-        "valid_until": to_micros(provider.valid_until),
-        "encryption_mode": provider.encryption_mode.value,
-        "private_keys": dump(
-            [
-                {
-                    "key_id": key.key_id,
-                    "created_at": to_micros(key.created_at),
-                    "sealed_pem": base64.b64encode(key.sealed_pem).decode("ascii"),
-                }
-                for key in provider.private_keys
-            ]
-        ),
-        "tags": dump_mapping(provider.tags),
-        "options": dump_mapping(provider.options),
-    }
-
-
-def _read_oidc(row: AnyRow) -> OidcProvider:
-    return OidcProvider(
-        account=row.account,
-        unique_id=row.unique_id,
-        url=row.url,
-        client_ids=load_texts(row.client_ids),
-        thumbprints=load_texts(row.thumbprints),
-        created_at=from_micros(row.created_at),
-        tags=load_mapping(row.tags),
-        options=load_mapping(row.options),
-    )
-
-
-def _oidc_values(provider: OidcProvider) -> dict[str, object]:
-    return {
-        "unique_id": provider.unique_id,
-        "account": provider.account,
-        "host_and_path": provider.host_and_path,
-        "url": provider.url,
-        "client_ids": dump(provider.client_ids),
-        "thumbprints": dump(provider.thumbprints),
-        "created_at": to_micros(provider.created_at),
-        "tags": dump_mapping(provider.tags),
-        "options": dump_mapping(provider.options),
-    }

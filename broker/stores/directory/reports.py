@@ -16,10 +16,11 @@ from broker.model.entities import (
     User,
 )
 from broker.model.uses import Report, Use
-from broker.stores.directory.groups import read_group, read_profile
-from broker.stores.directory.roles import read_role
-from broker.stores.directory.statements import AnyRow, Reads, Writes
-from broker.stores.directory.users import read_key, read_user
+from broker.stores.directory.entity_tables import TIME, EntityTable
+from broker.stores.directory.groups import GROUP_TABLE, LOGIN_PROFILE_TABLE
+from broker.stores.directory.roles import INLINE_POLICY_TABLE, ROLE_TABLE
+from broker.stores.directory.statements import Reads, Writes, batches
+from broker.stores.directory.users import ACCESS_KEY_TABLE, USER_TABLE
 from broker.stores.schema import (
     ACCESS_KEYS,
     ATTACHMENTS,
@@ -31,10 +32,12 @@ from broker.stores.schema import (
     USERS,
     USES,
 )
-from broker.stores.times import from_micros, to_micros
+from broker.stores.times import to_micros
 
-_IDS_A_QUERY = 500
 _REPORTS_KEPT = timedelta(days=1)
+
+_USE_TABLE = EntityTable(USES, Use, at=TIME)
+_REPORT_TABLE = EntityTable(REPORTS, Report, made_at=TIME)
 
 
 class ReportReads(Reads):
@@ -44,7 +47,7 @@ class ReportReads(Reads):
         self, account: AccountId, owner_ids: Collection[str]
     ) -> Mapping[str, tuple[InlinePolicy, ...]]:
         found: dict[str, list[InlinePolicy]] = defaultdict(list)
-        for some in _batches(owner_ids):
+        for some in batches(owner_ids):
             rows = await self.rows(
                 select(INLINE_POLICIES)
                 .where(
@@ -54,21 +57,14 @@ class ReportReads(Reads):
                 .order_by(INLINE_POLICIES.c.name)
             )
             for row in rows:
-                found[row.owner_id].append(
-                    InlinePolicy(
-                        account=row.account,
-                        owner_id=row.owner_id,
-                        name=row.name,
-                        document=row.document,
-                    )
-                )
+                found[row.owner_id].append(INLINE_POLICY_TABLE.read(row))
         return {owner_id: tuple(policies) for owner_id, policies in found.items()}
 
     async def list_attachments_of(
         self, account: AccountId, owner_ids: Collection[str]
     ) -> Mapping[str, tuple[str, ...]]:
         found: dict[str, list[str]] = defaultdict(list)
-        for some in _batches(owner_ids):
+        for some in batches(owner_ids):
             rows = await self.rows(
                 select(ATTACHMENTS)
                 .where(
@@ -84,7 +80,7 @@ class ReportReads(Reads):
         self, account: AccountId, unique_ids: Collection[str]
     ) -> tuple[User | Role | Group, ...]:
         found: list[User | Role | Group] = []
-        for some in _batches(unique_ids):
+        for some in batches(unique_ids):
             users = select(USERS).where(
                 USERS.c.account == account, USERS.c.user_id.in_(some)
             )
@@ -94,24 +90,24 @@ class ReportReads(Reads):
             groups = select(GROUPS).where(
                 GROUPS.c.account == account, GROUPS.c.group_id.in_(some)
             )
-            found += map(read_user, await self.rows(users))
-            found += map(read_role, await self.rows(roles))
-            found += map(read_group, await self.rows(groups))
+            found += map(USER_TABLE.read, await self.rows(users))
+            found += map(ROLE_TABLE.read, await self.rows(roles))
+            found += map(GROUP_TABLE.read, await self.rows(groups))
         return tuple(found)
 
     async def list_account_keys(self, account: AccountId) -> tuple[AccessKey, ...]:
-        rows = await self.rows(
+        return await self.list_entities(
+            ACCESS_KEY_TABLE,
             select(ACCESS_KEYS)
             .where(ACCESS_KEYS.c.account == account)
-            .order_by(ACCESS_KEYS.c.created_at, ACCESS_KEYS.c.access_key_id)
+            .order_by(ACCESS_KEYS.c.created_at, ACCESS_KEYS.c.access_key_id),
         )
-        return tuple(read_key(row) for row in rows)
 
     async def list_login_profiles(self, account: AccountId) -> tuple[LoginProfile, ...]:
-        rows = await self.rows(
-            select(LOGIN_PROFILES).where(LOGIN_PROFILES.c.account == account)
+        return await self.list_entities(
+            LOGIN_PROFILE_TABLE,
+            select(LOGIN_PROFILES).where(LOGIN_PROFILES.c.account == account),
         )
-        return tuple(read_profile(row) for row in rows)
 
     async def list_uses(
         self, account: AccountId, subjects: Collection[str] | None = None
@@ -122,22 +118,17 @@ class ReportReads(Reads):
             .order_by(USES.c.at.desc(), USES.c.action)
         )
         if subjects is None:
-            return tuple(map(_read_use, await self.rows(statement)))
+            return await self.list_entities(_USE_TABLE, statement)
         found: list[Use] = []
-        for some in _batches(subjects):
-            rows = await self.rows(statement.where(USES.c.subject.in_(some)))
-            found += map(_read_use, rows)
+        for some in batches(subjects):
+            found += await self.list_entities(
+                _USE_TABLE, statement.where(USES.c.subject.in_(some))
+            )
         return tuple(sorted(found, key=lambda use: use.at, reverse=True))
 
     async def find_report(self, account: AccountId, report_id: str) -> Report | None:
-        row = await self.find_by(REPORTS, account=account, report_id=report_id)
-        if row is None:
-            return None
-        return Report(
-            account=row.account,
-            report_id=row.report_id,
-            made_at=from_micros(row.made_at),
-            body=row.body,
+        return await self.find_entity(
+            _REPORT_TABLE, account=account, report_id=report_id
         )
 
 
@@ -153,30 +144,5 @@ class ReportWrites(ReportReads, Writes):
                 | (REPORTS.c.made_at < too_old),
             )
         )
-        await self.run(
-            REPORTS.insert().values(
-                account=report.account,
-                report_id=report.report_id,
-                made_at=to_micros(report.made_at),
-                body=report.body,
-            )
-        )
-
-
-def _batches(ids: Collection[str]) -> list[list[str]]:
-    wanted = list(ids)
-    return [
-        wanted[start : start + _IDS_A_QUERY]
-        for start in range(0, len(wanted), _IDS_A_QUERY)
-    ]
-
-
-def _read_use(row: AnyRow) -> Use:
-    return Use(
-        account=row.account,
-        subject=row.subject,
-        service=row.service,
-        action=row.action,
-        at=from_micros(row.at),
-        region=row.region,
-    )
+        values = _REPORT_TABLE.values(report)
+        await self.run(REPORTS.insert().values(**values))

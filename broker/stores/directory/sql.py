@@ -24,6 +24,7 @@ from broker.stores.directory.credentials import (
     CredentialWrites,
     replace_state,
 )
+from broker.stores.directory.entity_tables import AnyRow
 from broker.stores.directory.groups import GroupReads, GroupWrites
 from broker.stores.directory.machines import MachineReads, MachineWrites
 from broker.stores.directory.overviews import OverviewReads
@@ -37,11 +38,7 @@ from broker.stores.directory.providers import ProviderReads, ProviderWrites
 from broker.stores.directory.reports import ReportReads, ReportWrites
 from broker.stores.directory.roles import RoleReads, RoleWrites
 from broker.stores.directory.services import ServiceReads, ServiceWrites
-from broker.stores.directory.statements import (
-    AnyRow,
-    Parameters,
-    insert_or_ignore,
-)
+from broker.stores.directory.statements import Parameters, insert_or_ignore
 from broker.stores.directory.users import UserReads, UserWrites
 from broker.stores.errors import OutcomeUnknownError, StoreUnavailableError
 from broker.stores.ledger.rows import AUDIT_COLUMNS, encode_audit

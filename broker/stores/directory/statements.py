@@ -1,25 +1,24 @@
-"""Shared by the entity modules: running statements, paging, JSON columns."""
+"""Shared by the entity modules: running statements, and paging."""
 
 import base64
 import binascii
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Table, bindparam, func, select, update
-from sqlalchemy.engine import Row
-from sqlalchemy.sql import ColumnElement, Executable, Select, Update
+from sqlalchemy import Table, bindparam, delete, func, select, update
+from sqlalchemy.sql import ColumnElement, Delete, Executable, Select, Update
 
 from broker.model.account import AccountId
 from broker.model.page import Page, PageRequest
+from broker.stores.directory.entity_tables import AnyRow, Entity, EntityTable
 from broker.stores.errors import AlreadyExistsError, InvalidMarkerError
 
 Item = TypeVar("Item")
-AnyRow = Row[Any]
 Parameters = Mapping[str, object]
 
 _KEY = "key_"
+_IDS_A_QUERY = 500
 
 
 class Reads(Protocol):
@@ -41,6 +40,19 @@ class Reads(Protocol):
     async def find_by(self, table: Table, **values: object) -> AnyRow | None:
         """The row of a table whose columns have these values, or None."""
         return await self.find_row(_select_by(table, tuple(values)), values)
+
+    async def find_entity(
+        self, stored: EntityTable[Entity], **values: object
+    ) -> Entity | None:
+        """The entity whose columns have these values, or None."""
+        row = await self.find_by(stored.table, **values)
+        return None if row is None else stored.read(row)
+
+    async def list_entities(
+        self, stored: EntityTable[Entity], statement: Executable
+    ) -> tuple[Entity, ...]:
+        """The entities of all rows of a statement."""
+        return tuple(map(stored.read, await self.rows(statement)))
 
     async def page(
         self,
@@ -82,8 +94,20 @@ class Writes(Reads, Protocol):
         named = {f"{_KEY}{name}": value for name, value in key.items()}
         return await self.run(_update_by(table, tuple(key)), {**values, **named})
 
+    async def delete_by(self, table: Table, **key: object) -> int:
+        """Delete the rows whose key it is; how many there were."""
+        named = {f"{_KEY}{name}": value for name, value in key.items()}
+        return await self.run(_delete_by(table, tuple(key)), named)
+
+    async def update_entity(
+        self, stored: EntityTable[Entity], entity: Entity, key: str
+    ) -> None:
+        """Write the row of an entity, found by one of its columns."""
+        values = stored.values(entity)
+        await self.update_by(stored.table, values, **{key: values[key]})
+
     async def update_named(
-        self, table: Table, values: Mapping[str, object], kind: str, **key: object
+        self, table: Table, values: Mapping[str, object], kind: str, key: str
     ) -> None:
         """Write the row of an entity that keeps its name or takes a free one.
 
@@ -92,11 +116,20 @@ class Writes(Reads, Protocol):
         Raises:
             AlreadyExistsError: of ``kind``.
         """
-        known = {"name_key": values["name_key"], **key}
-        named = {f"{_KEY}{name}": value for name, value in known.items()}
-        statement = _update_named(table, tuple(key))
+        named = {f"{_KEY}{name}": values[name] for name in ("name_key", key)}
+        statement = _update_named(table, key)
         if await self.run(statement, {**values, **named}) == 0:
             raise AlreadyExistsError(kind)
+
+    async def insert_entity(
+        self, stored: EntityTable[Entity], entity: Entity, kind: str
+    ) -> None:
+        """Insert an entity, as `insert_new` does.
+
+        Raises:
+            AlreadyExistsError: of ``kind``.
+        """
+        await self.insert_new(stored.table, stored.values(entity), kind)
 
     async def insert_new(
         self, table: Table, values: Mapping[str, object], kind: str
@@ -147,19 +180,28 @@ def _update_by(table: Table, names: tuple[str, ...]) -> Update:
 
 
 @cache
-def _update_named(table: Table, names: tuple[str, ...]) -> Update:
+def _delete_by(table: Table, names: tuple[str, ...]) -> Delete:
+    return delete(table).where(
+        *(table.c[name] == bindparam(f"{_KEY}{name}") for name in names)
+    )
+
+
+@cache
+def _update_named(table: Table, key: str) -> Update:
     other = table.alias("other")
     namesake = select(other.c.account).where(
         other.c.account == table.c.account,
         other.c.name_key == bindparam(f"{_KEY}name_key"),
-        *(other.c[name] != bindparam(f"{_KEY}{name}") for name in names),
+        other.c[key] != bindparam(f"{_KEY}{key}"),
     )
-    return _update_by(table, names).where(~namesake.exists())
+    return _update_by(table, (key,)).where(~namesake.exists())
 
 
-def name_key(name: str) -> str:
-    """What names are compared by."""
-    return name.lower()
+def batches(ids: Collection[str]) -> Iterator[list[str]]:
+    """Ids in lists that are short enough for one query."""
+    rest = list(ids)
+    for start in range(0, len(rest), _IDS_A_QUERY):
+        yield rest[start : start + _IDS_A_QUERY]
 
 
 def arn_key(arn: str) -> str:
@@ -179,27 +221,6 @@ def count_rows(table: Table, account: AccountId) -> Select[Any]:
         .select_from(table)
         .where(table.c.account == account)
     )
-
-
-def dump(value: object) -> str:
-    """JSON text for a column."""
-    return json.dumps(value, separators=(",", ":"))
-
-
-def dump_mapping(value: Mapping[str, object]) -> str:
-    """JSON text of a mapping, its order kept."""
-    return json.dumps(dict(value), separators=(",", ":"))
-
-
-def load_mapping(text: str) -> dict[str, Any]:
-    """The mapping of a JSON column."""
-    value = json.loads(text)
-    return value if isinstance(value, dict) else {}
-
-
-def load_texts(text: str) -> tuple[str, ...]:
-    """The texts of a JSON column."""
-    return tuple(json.loads(text))
 
 
 def _make_marker(key: str) -> str:

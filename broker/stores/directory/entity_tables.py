@@ -1,0 +1,105 @@
+"""How entities are stored: one column for each field, with the field's name."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sqlalchemy import Table
+from sqlalchemy.engine import Row
+
+from broker.stores.times import from_micros, to_micros
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Entity = TypeVar("Entity", bound="DataclassInstance")
+AnyRow = Row[Any]
+
+
+def dump(value: object) -> str:
+    """JSON text for a column."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def dump_mapping(value: Mapping[str, object]) -> str:
+    """JSON text of a mapping, its order kept."""
+    return json.dumps(dict(value), separators=(",", ":"))
+
+
+def load_mapping(text: str) -> dict[str, Any]:
+    """The mapping of a JSON column."""
+    value = json.loads(text)
+    return value if isinstance(value, dict) else {}
+
+
+def load_texts(text: str) -> tuple[str, ...]:
+    """The texts of a JSON column."""
+    return tuple(json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFormat:
+    """How a field's value is written to its column and read back; None stays None."""
+
+    dump: Callable[[Any], object]
+    load: Callable[[Any], object]
+
+
+TIME = ColumnFormat(to_micros, from_micros)
+FLAG = ColumnFormat(int, bool)
+MAPPING = ColumnFormat(dump_mapping, load_mapping)
+TEXTS = ColumnFormat(dump, load_texts)
+
+
+def name_key(name: str) -> str:
+    """What names are compared by."""
+    return name.lower()
+
+
+def key_of_name(entity: Any) -> str:  # noqa: ANN401  # any entity with a name
+    """The ``name_key`` of an entity."""
+    return name_key(entity.name)
+
+
+class EntityTable(Generic[Entity]):
+    """The table of a kind of entity.
+
+    ``formats`` are those of fields that the database cannot hold as they are;
+    ``derived`` are columns that are computed from the entity and never read.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        kind: type[Entity],
+        /,
+        *,
+        derived: Mapping[str, Callable[[Entity], object]] | None = None,
+        **formats: ColumnFormat,
+    ) -> None:
+        self.table = table
+        self._kind = kind
+        self._derived = derived or {}
+        self._formats = formats
+        self._names = tuple(field.name for field in fields(kind))
+        self._values_of = attrgetter(*self._names)
+
+    def read(self, row: AnyRow) -> Entity:
+        """The entity of a row, which may have other columns as well."""
+        values = dict(zip(self._names, self._values_of(row), strict=True))
+        for name, column in self._formats.items():
+            if values[name] is not None:
+                values[name] = column.load(values[name])
+        return self._kind(**values)
+
+    def values(self, entity: Entity) -> dict[str, object]:
+        """The values of an entity's columns."""
+        values = dict(zip(self._names, self._values_of(entity), strict=True))
+        for name, column in self._formats.items():
+            if values[name] is not None:
+                values[name] = column.dump(values[name])
+        for name, derive in self._derived.items():
+            values[name] = derive(entity)
+        return values
