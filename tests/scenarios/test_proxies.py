@@ -1,0 +1,259 @@
+"""The configurations in samples/proxies, with the proxies they are for."""
+
+import http.client
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import pytest
+
+from tests.support.broker import ACCOUNT, REGION, Key, RunningBroker, running_broker
+from tests.support.certificates import server_certificate
+from tests.support.servers import find_free_port
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = ROOT / "samples" / "proxies"
+PROGRAMS = ROOT / ".venv-programs" / "bin"
+CLIENT = "127.0.0.2"
+"""Where requests come from, so that the proxy's address is another."""
+
+_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a proxy listens, what it forwards to, and its folder."""
+
+    folder: Path
+    port: int
+    broker_port: int
+
+    def sample(self, name: str, changes: dict[str, str]) -> str:
+        """A sample with this place's addresses instead of its own."""
+        text = (SAMPLES / name).read_text()
+        changes = {"127.0.0.1:8080": f"127.0.0.1:{self.broker_port}", **changes}
+        for before, after in changes.items():
+            assert before in text, before
+            text = text.replace(before, after)
+        return text
+
+
+def nginx(place: Place) -> list[str]:
+    changes = {
+        "listen 443 ssl": f"listen 127.0.0.1:{place.port} ssl",
+        "listen [::]:443 ssl": f"listen [::1]:{place.port} ssl",
+        "listen 80;": f"listen 127.0.0.1:{find_free_port()};",
+        "listen [::]:80;": "",
+        "broker.example.com": "localhost",
+        "/etc/nginx/tls": str(place.folder),
+    }
+    site = place.folder / "broker.conf"
+    site.write_text(place.sample("nginx.conf", changes))
+    paths = "".join(
+        f"{kind}_temp_path {place.folder}/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    main = place.folder / "nginx.conf"
+    main.write_text(
+        f"user root; daemon off; pid {place.folder}/pid; events {{}}\n"
+        f"http {{ access_log off; {paths} include {site}; }}\n"
+    )
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
+    return [program, "-c", str(main), "-p", str(place.folder), "-e", "stderr"]
+
+
+def caddy(place: Place) -> list[str]:
+    # A certificate of ours: Caddy's own way to get one needs the internet.
+    certificate = f"tls {place.folder}/broker.crt {place.folder}/broker.key"
+    changes = {
+        "\n{\n": f"\n{{\n\tadmin off\n\thttp_port {find_free_port()}\n",
+        "\nbroker.example.com {": f"\nhttps://localhost:{place.port} {{\n{certificate}",
+    }
+    (place.folder / "Caddyfile").write_text(place.sample("Caddyfile", changes))
+    return [str(PROGRAMS / "caddy"), "run", "--config", f"{place.folder}/Caddyfile"]
+
+
+def traefik(place: Place) -> list[str]:
+    own = (SAMPLES / "traefik.yaml").read_text()
+    (place.folder / "traefik.yaml").write_text(
+        own.replace(":443", f"127.0.0.1:{place.port}")
+    )
+    changes = {
+        "Host(`broker.example.com`)": "Host(`localhost`)",
+        "/etc/traefik/tls": str(place.folder),
+    }
+    routes = place.sample("traefik-routes.yaml", changes)
+    (place.folder / "traefik-routes.yaml").write_text(routes)
+    return [str(PROGRAMS / "traefik"), f"--configfile={place.folder}/traefik.yaml"]
+
+
+Proxy = Callable[[Place], list[str]]
+PROXIES = [
+    nginx,
+    pytest.param(caddy, marks=pytest.mark.long),
+    pytest.param(traefik, marks=pytest.mark.long),
+]
+
+
+@dataclass(frozen=True)
+class World:
+    broker: RunningBroker
+    root: Key
+    port: int
+    certificate: Path
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.port}"
+
+    def client(self, service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=self.root.access_key_id,
+            aws_secret_access_key=self.root.secret_access_key,
+            verify=str(self.certificate),
+        )
+
+    def ask(
+        self, path: str, *, method: str = "GET", body: bytes = b"", **headers: str
+    ) -> "Answer":
+        connection = http.client.HTTPSConnection(
+            *("localhost", self.port),
+            timeout=_SECONDS,
+            context=ssl.create_default_context(cafile=str(self.certificate)),
+            source_address=(CLIENT, 0),
+        )
+        with closing(connection):
+            connection.connect()
+            with suppress(OSError):  # answered early, and closed
+                connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read().decode())
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    text: str
+
+
+@contextmanager
+def running(command: list[str], folder: Path, world: World) -> Iterator[None]:
+    if not Path(command[0]).exists():
+        assert os.environ.get("CI") != "true", f"{command[0]} is missing"
+        pytest.skip(f"{command[0]} is not installed: .ci/setup long")
+    log = folder / "proxy.log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, stdout=output, stderr=output, cwd=folder) as process,
+    ):
+        try:
+            deadline = time.monotonic() + _SECONDS
+            while not _is_ready(world):
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.02)
+            yield
+        finally:
+            process.terminate()
+
+
+def _is_ready(world: World) -> bool:
+    """Traefik listens before it has read its routes and certificates."""
+    with suppress(OSError):
+        return world.ask("/healthz").status == 200
+    return False
+
+
+@pytest.fixture(scope="module", params=PROXIES, ids=lambda proxy: proxy.__name__)
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    folder: Path = tmp_path_factory.mktemp("proxy")
+    port = find_free_port()
+    certificate, key = server_certificate(name="localhost")
+    (folder / "broker.crt").write_text(certificate)
+    (folder / "broker.key").write_text(key)
+    with running_broker(
+        tmp_path_factory.mktemp("broker"),
+        start=False,
+        public_url=f"https://localhost:{port}",
+        trusted_proxies="127.0.0.1/32",
+        log_format="json",
+    ) as broker:
+        root = broker.create_account()
+        broker.start()
+        place = Place(folder, port, broker.port)
+        world = World(broker, root, port, folder / "broker.crt")
+        with running(request.param(place), folder, world):
+            yield world
+
+
+def test_signatures_survive(world: World) -> None:
+    caller = world.client("sts").get_caller_identity()
+    assert caller["Arn"] == f"arn:aws:iam::{ACCOUNT}:root"
+    # A policy of the largest size, whose form is larger than the proxy's buffer.
+    padding = [f"s3:Get{number:04}{'x' * 40}" for number in range(100)]
+    statement = {"Effect": "Allow", "Action": padding, "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    iam = world.client("iam")
+    arn = iam.create_policy(PolicyName="Large", PolicyDocument=document)["Policy"][
+        "Arn"
+    ]
+    iam.delete_policy(PolicyArn=arn)
+
+
+def test_presigned_requests_survive(world: World) -> None:
+    address = urlsplit(
+        world.client("sts").generate_presigned_url(
+            "get_caller_identity", HttpMethod="GET"
+        )
+    )
+    answer = world.ask(f"{address.path}?{address.query}")
+    assert f"arn:aws:iam::{ACCOUNT}:root" in answer.text
+
+
+def test_the_broker_knows_the_client(world: World) -> None:
+    """And does not believe what the client says about itself."""
+    answer = world.ask("/signin", **{"X-Forwarded-For": "203.0.113.7"})
+    line = logged(world.broker, answer.headers["x-amzn-RequestId"])
+    assert line["source_ip"] == CLIENT
+
+
+def logged(broker: RunningBroker, request_id: str) -> dict[str, Any]:
+    """A request's log line, which is written after its answer."""
+    deadline = time.monotonic() + _SECONDS
+    while time.monotonic() < deadline:
+        for text in broker.log.splitlines():
+            if request_id in text:
+                line: dict[str, Any] = json.loads(text)
+                return line
+        time.sleep(0.02)
+    raise AssertionError(broker.log)
+
+
+def test_pages_are_secure(world: World) -> None:
+    answer = world.ask("/signin", accept="text/html")
+    assert answer.status == 200
+    assert "max-age" in answer.headers["Strict-Transport-Security"]
+
+
+def test_bodies_have_a_limit(world: World) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    large = b"SAMLResponse=" + b"A" * 200_000
+    assert world.ask("/saml", method="POST", body=large, **form).status == 400
+    too_large = b"SAMLResponse=" + b"A" * 11_000_000
+    assert world.ask("/saml", method="POST", body=too_large, **form).status == 413
