@@ -1,24 +1,34 @@
-# A tag moves; docs/operating.md says how to give the digest of today's.
+# A tag moves; docs/running/compose.md says how to give the digest of today's.
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
-COPY requirements.lock requirements-build.lock ./
+COPY requirements.lock requirements-build.lock requirements-docs.lock ./
 RUN python -m venv /opt/broker \
  && /opt/broker/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
  && python -m venv /opt/build \
- && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements-build.lock
-COPY pyproject.toml README.md LICENSE ./
+ && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements-build.lock \
+ && python -m venv /opt/docs \
+ && /opt/docs/bin/pip install --no-cache-dir --require-hashes -r requirements-docs.lock
+COPY pyproject.toml README.md CHANGELOG.md LICENSE ./
+COPY samples ./samples
+COPY docs ./docs
 COPY broker ./broker
-RUN /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /dist . \
+RUN /opt/docs/bin/python -m sphinx -q -W -n -E --keep-going -d /tmp/doctrees docs broker/web/site \
+ && /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/broker/bin/pip install --no-cache-dir --no-index --no-deps /dist/*.whl
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --home-dir /var/lib/broker --create-home broker \
  && install -d -o broker -g broker -m 0700 /var/lib/keyring
 COPY --from=build /opt/broker /opt/broker
-ENV PATH=/opt/broker/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-USER broker
+ENV PATH=/opt/broker/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    BROKER_DATA_DIR=/var/lib/broker
+# A number, so that Kubernetes can see that it is not root.
+USER 10001
+WORKDIR /var/lib/broker
 VOLUME ["/var/lib/broker", "/var/lib/keyring"]
 EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=6 \
+  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/readyz', timeout=2)"]
 CMD ["broker", "serve", "--host", "0.0.0.0"]
