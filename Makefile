@@ -1,14 +1,12 @@
 .PHONY: help demo quick test long coverage check docs bench lock pictures types catalogue format
 .DEFAULT_GOAL := help
 
-PORT ?= 8080
-
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-demo: ## Set everything up and start the demo broker on 127.0.0.1:8080, or PORT=…
+demo: ## Set everything up and start the demo broker on 127.0.0.1:8080
 	@.ci/setup run
-	@.venv/bin/broker demo --port $(PORT)
+	@.venv/bin/broker demo
 
 test: ## Set everything up and run all checks
 	@.ci/setup test

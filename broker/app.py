@@ -1,7 +1,7 @@
 """One ASGI application over a worker's services: the API, the pages, the edge."""
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
 
 from fastapi import FastAPI
@@ -32,9 +32,6 @@ PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 _FOR_PEOPLE = frozenset({"signin", "console"})
 _UNKNOWN_OPERATION = b"<UnknownOperationException/>\n"
 
-OnReady = Callable[[Services], Awaitable[None]]
-"""Is called once everything is open, before the first request."""
-
 
 class Broker:
     """The ASGI application: its services live as long as its lifespan."""
@@ -45,7 +42,7 @@ class Broker:
         clock: Clock | None = None,
         *,
         sign_in_links: tuple[SignInLink, ...] = (),
-        on_ready: OnReady | None = None,
+        on_ready: Callable[[], None] | None = None,
     ) -> None:
         self._settings = settings
         self._on_ready = on_ready
@@ -80,7 +77,7 @@ class Broker:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         if self._on_ready is not None:
-            await self._on_ready(services)
+            self._on_ready()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._stack.aclose()
@@ -92,7 +89,7 @@ def create_app(
     clock: Clock | None = None,
     *,
     sign_in_links: tuple[SignInLink, ...] = (),
-    on_ready: OnReady | None = None,
+    on_ready: Callable[[], None] | None = None,
 ) -> App:
     """The whole broker as one ASGI application.
 

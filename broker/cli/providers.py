@@ -16,7 +16,6 @@ from broker.errors import NoSuchEntity
 from broker.federation.group_roles import GroupRoles
 from broker.model.account import AccountId, parse_account_id
 from broker.model.entities import CLIENT_SECRET_SEAL, OidcProvider, SamlProvider
-from broker.spelling import suggest
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.port.providers import ProviderReader
 
@@ -257,13 +256,11 @@ def read_settings(provider: Provider, settings: list[str]) -> dict[str, object]:
     read: dict[str, object] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
-        if not equals:
+        if not equals or name not in known:
             raise ValueError(
                 f"{setting!r} is not an option; use KEY=VALUE with one of the keys"
                 f" {', '.join(known)}"
             )
-        if name not in known:
-            raise ValueError(f"{name} is not an option; {suggest(name, known)}")
         try:
             read[name] = known[name](value) if value else None
         except ValueError as error:

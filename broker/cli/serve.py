@@ -7,21 +7,17 @@ import os
 import sys
 import tempfile
 from contextlib import suppress
-from socket import socket
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
 import uvicorn
 
-from broker.app import OnReady, create_app
-from broker.cli.announcement import announce
 from broker.cli.listening import listen
 from broker.cli.logs import configure_logs
 from broker.cli.workers import Workers
 from broker.clock import SystemClock
-from broker.installation import open_installation
-from broker.services import Services
+from broker.services import open_services
 from broker.settings import Settings, SettingsError, load_settings
 from broker.stores.database import Database
 from broker.stores.installation import DEMO_MARK, read_installation
@@ -67,22 +63,17 @@ def serve(
 ) -> None:
     """Migrate the database and run the broker."""
     settings = load_settings()
-    settings.make_data_dir()
     configure_logs(settings.log_format)
     listeners = listen(host, port)
     if not (_is_loopback(host) and _is_loopback(settings.public_host)):
         asyncio.run(_refuse_demo_storage(settings))
     if workers == 1:
-
-        async def tell(opened: Services) -> None:
-            await announce(opened, listeners, workers=workers)
-
-        config = uvicorn.Config(_application(settings, tell), **SERVER)
+        config = uvicorn.Config(_application(settings), **SERVER)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(listeners)
         return
     # Create schema and keyring once, before several workers start.
-    asyncio.run(_prepare(settings, listeners, workers))
+    asyncio.run(_prepare(settings))
     with tempfile.TemporaryDirectory(prefix="broker-metrics-") as shared:
         os.environ[SHARED_FOLDER] = shared
         config = uvicorn.Config(
@@ -103,13 +94,10 @@ def worker() -> App:
     return _application(settings)
 
 
-def _application(settings: Settings, tell: OnReady | None = None) -> App:
-    async def ready(services: Services) -> None:
-        tune_interpreter()
-        if tell is not None:
-            await tell(services)
+def _application(settings: Settings) -> App:
+    from broker.app import create_app  # noqa: PLC0415  # for other commands' start
 
-    return create_app(settings, on_ready=ready)
+    return create_app(settings, on_ready=tune_interpreter)
 
 
 def tune_interpreter() -> None:
@@ -125,9 +113,9 @@ def tune_interpreter() -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
 
 
-async def _prepare(settings: Settings, listeners: list[socket], workers: int) -> None:
-    async with open_installation(settings) as opened:
-        await announce(opened, listeners, workers=workers)
+async def _prepare(settings: Settings) -> None:
+    async with open_services(settings):
+        pass
 
 
 async def _refuse_demo_storage(settings: Settings) -> None:

@@ -8,7 +8,6 @@ from broker.federation.oidc_options import check_oidc_options
 from broker.federation.saml_options import check_saml_options
 from broker.identities.template import TemplateContext
 from broker.settings import Settings
-from broker.spelling import suggest
 
 
 def template_context(settings: Settings) -> TemplateContext:
@@ -40,4 +39,4 @@ def _check_oidc(options: Mapping[str, object]) -> None:
 def _require_known(options: Mapping[str, object], known: Collection[str]) -> None:
     for name in options:
         if name not in known:
-            raise ValueError(f"{name} is not an option; {suggest(name, known)}")
+            raise ValueError(f"{name} is not an option; use one of {', '.join(known)}")

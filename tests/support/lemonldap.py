@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 PORTAL = Path("/usr/share/lemonldap-ng/portal")
+MANAGER = Path("/usr/share/lemonldap-ng/manager/htdocs")
 DEFAULTS = Path("/var/lib/lemonldap-ng/conf/lmConf-1.json")
 AWS = "https://aws.amazon.com/SAML/Attributes/"
 _SECONDS = 60
@@ -53,18 +54,19 @@ class LemonLdap:
         ``macros`` are what it makes up of a person, in Perl; ``clients`` the options
         of each by its client id, the prefix ``oidcRPMetaDataOptions`` left out.
         """
+        self.configure(sp_metadata, macros, clients)
+        self.restart()
+
+    def restart(self) -> None:
+        """Start (again) with the configuration that is there."""
         self.stop()
-        self._configure(sp_metadata, macros or {}, clients or {})
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     *("plackup", "--host", "127.0.0.1", "--port", str(self._port)),
                     *("-E", "deployment", "-a", str(PORTAL / "htdocs/index.psgi")),
                 ],
-                env={
-                    "PATH": os.environ["PATH"],
-                    "LLNG_DEFAULTCONFFILE": str(self._folder / "lemonldap-ng.ini"),
-                },
+                env={"PATH": os.environ["PATH"], **self.environment},
                 stdout=log,
                 stderr=log,
             )
@@ -81,17 +83,23 @@ class LemonLdap:
             self._process.terminate()
             self._process.wait(10)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Where its programs find the configuration."""
+        return {"LLNG_DEFAULTCONFFILE": str(self._folder / "lemonldap-ng.ini")}
+
     def metadata(self) -> str:
         with urllib.request.urlopen(f"{self.url}/saml/metadata", timeout=10) as answer:
             text: str = answer.read().decode()
             return text
 
-    def _configure(
+    def configure(
         self,
-        sp_metadata: str,
-        macros: Mapping[str, str],
-        clients: Mapping[str, Mapping[str, Any]],
+        sp_metadata: str = "",
+        macros: Mapping[str, str] | None = None,
+        clients: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
+        """Write a configuration of its own, see `start`."""
         folder = self._folder
         sessions = {"Directory": str(folder / "sessions")}
         persistent = {"Directory": str(folder / "persistent")}
@@ -128,7 +136,7 @@ class LemonLdap:
                         "mail": f"1;{AWS}RoleSessionName;uri;",
                     }
                 },
-                "samlSPMetaDataMacros": {"broker": dict(macros)},
+                "samlSPMetaDataMacros": {"broker": dict(macros or {})},
             }
         if clients:
             conf |= {
@@ -158,7 +166,7 @@ class LemonLdap:
                     for client_id in clients
                 },
                 "oidcRPMetaDataMacros": {
-                    client_id: dict(macros) for client_id in clients
+                    client_id: dict(macros or {}) for client_id in clients
                 },
             }
         (folder / "conf/lmConf-1.json").write_text(json.dumps(conf))
@@ -167,6 +175,8 @@ class LemonLdap:
             f"[configuration]\ntype = File\ndirName = {folder / 'conf'}\n"
             f"[portal]\nstaticPrefix = /static\ntemplateDir = {PORTAL / 'templates'}\n"
             "languages = en\n[handler]\n"
+            f"[manager]\nprotection = none\nenabledModules = conf\n"
+            f"templateDir = {MANAGER / 'templates'}\n"
         )
 
 

@@ -4,19 +4,21 @@ A suggestion only: the role's trust policy decides when the user switches. Recen
 are stored by user, so that they are there in another browser and after another sign-in.
 """
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
 
-from broker.actions.signin.own_roles import named_roles
 from broker.console.console_session import SignedIn
 from broker.console.page_frame import PageFrame
 from broker.console.pages.recent_roles import RecentRoles, name_of_session
 from broker.policy import PolicyType
 
+_ASSUME = "sts:assumerole"
 _NAMED_MAX = 200
+_ROLE = re.compile(r"arn:aws:iam::[0-9]{12}:role/[\w+=,.@/-]{1,576}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +61,39 @@ class SwitchableRoles:
         found = await self._frame.perform(
             request, original, ("signin", "GetOwnPermissions"), {}
         )
-        recent = dict.fromkeys(await self.find_recent(original))
-        named = sorted(set(_named(found["Layers"])) - {here} - recent.keys())
+        recent = dict.fromkeys(
+            await self._recent.find([name_of_session(original.session)])
+        )
+        named = sorted(set(_named_roles(found["Layers"])) - {here} - recent.keys())
         return RoleOffer(
             tuple(arn for arn in recent if arn != here),
             tuple(named[:_NAMED_MAX]),
             len(named) > _NAMED_MAX,
         )
 
-    async def find_recent(self, original: SignedIn) -> tuple[str, ...]:
-        """The ARNs of the roles that the original session's user used, newest first."""
-        return await self._recent.find([name_of_session(original.session)])
-
     async def remember(self, original: SignedIn, role_arn: str) -> None:
         """Record that the original session switched to this role."""
         await self._recent.remember(name_of_session(original.session), role_arn)
 
 
-def _named(layers: Iterable[tuple[PolicyType, Any]]) -> Iterator[str]:
+def _named_roles(layers: Iterable[tuple[PolicyType, Any]]) -> Iterator[str]:
     """Roles that the session's own policies allow it to assume, listed by ARN."""
-    policies = dict(layers).get(PolicyType.IDENTITY)
-    return named_roles(policies) if policies is not None else iter(())
+    policies: Mapping[PolicyType, Any] = dict(layers)
+    identity = policies.get(PolicyType.IDENTITY)
+    if identity is None:
+        return
+    candidates = identity.candidates(_ASSUME)
+    denied = {
+        arn
+        for statement in candidates.denies
+        if not statement.source.conditions and not statement.source.not_resource
+        for arn in statement.source.resources or ()
+    }
+    if "*" in denied:
+        return
+    for statement in candidates.allows:
+        if statement.source.not_resource:
+            continue
+        for arn in statement.source.resources or ():
+            if arn not in denied and _ROLE.fullmatch(arn):
+                yield arn

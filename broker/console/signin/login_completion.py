@@ -61,8 +61,7 @@ class PendingLogin:
     ``request_id`` is our AuthnRequest that the assertion ``response`` answers.
     ``token`` is the ID token of our own code flow, ``state`` identifies that flow, and
     ``login`` has the fields of its `ProviderLogin` except the token. ``begun`` is the
-    handle of a password sign-in that has passed all its steps. ``offered`` are the
-    roles that could have been chosen.
+    handle of a password sign-in that has passed all its steps.
     """
 
     door: LoginMethod
@@ -79,7 +78,6 @@ class PendingLogin:
     issuer: str = ""
     begun: str = field(default="", repr=False)
     state: str = field(default="", repr=False)
-    offered: tuple[str, ...] = ()
 
 
 class LoginCompletion:
@@ -166,7 +164,6 @@ class LoginCompletion:
                 door=pending.door,
                 issuer=pending.issuer or await self._back(pending),
                 login=login,
-                offered=tuple(pending.offered),
             ),
         )
         await self._end_replaced(request)

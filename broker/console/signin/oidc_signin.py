@@ -26,7 +26,6 @@ from broker.console.login_method import LoginMethod
 from broker.console.pages.recent_roles import RecentRoles, name_of
 from broker.console.request_info import note, refuse_prefetch
 from broker.console.signin.login_completion import LoginCompletion, PendingLogin
-from broker.console.signin.role_descriptions import OFFERED_MAX, find_descriptions
 from broker.entropy import new_handle
 from broker.errors import (
     AccessDenied,
@@ -155,7 +154,7 @@ class OidcSignIn:
         if offered is None:
             raise ValidationError("This choice has expired. Start again.")
         logins: dict[str, dict[str, Any]] = offered["arrivals"]
-        role_arn = form.find("pick") or form.require("roleIndex")
+        role_arn = form.require("roleIndex")
         if role_arn not in logins:
             raise AccessDenied("Your identity provider does not offer this role.")
         await self._recent.remember(offered["who"], role_arn)
@@ -285,9 +284,6 @@ class OidcSignIn:
                 for arn in dict.fromkeys((*offered, *proved.role_arns))
             ],
             last=offered[0] if offered else "",
-            who=proved.session_name,
-            provider=proved.identity.provider_arn.partition("/")[2],
-            abouts=await find_descriptions(self._context.deps.fresh, proved.role_arns),
             action=ROLE,
             handle=handle,
         )
@@ -369,7 +365,6 @@ def _pending_login(
         login=dict(proved.login),
         issuer=proved.identity.issuer,
         state=state,
-        offered=proved.role_arns[:OFFERED_MAX] if len(proved.role_arns) > 1 else (),
     )
 
 

@@ -1,0 +1,238 @@
+"""The recipes of docs/recipes, as written: their commands are read from the pages.
+
+What they need besides the broker is stood in for by programs of the same name, and
+tokens of the documented shape are made here.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from lxml import html
+
+from tests.support.broker import RunningBroker, running_broker
+from tests.support.identity_providers import NODE, browsing
+from tests.support.lemonldap import lemonldap
+from tests.support.oidc_issuer import OidcIssuer
+from tests.support.servers import find_free_port
+from tests.support.signin import text_of
+from tests.support.walk import Walk, read_steps, walking
+
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "docs" / "recipes"
+STS = "https://broker.example.com"
+LEMON_CLI = "/usr/share/lemonldap-ng/bin/lemonldap-ng-cli"
+
+
+@contextmanager
+def following(
+    page: str, broker: RunningBroker, folder: Path, *, programs: Mapping[str, str] = {}
+) -> Iterator[Walk]:
+    """A shell beside a running broker that stands for the page's."""
+    walk = Walk(
+        folder,
+        {**broker.environment, "PATH": path_with(folder, programs)},
+        instead={STS: broker.url},
+    )
+    with walking(walk, shares_network=True) as here:
+        here.do(read_steps(RECIPES / page))
+        yield here
+
+
+def path_with(folder: Path, programs: Mapping[str, str]) -> str:
+    """Where commands are found: these scripts, and this environment's."""
+    place = folder / "programs"
+    place.mkdir()
+    for name, text in programs.items():
+        script = place / name
+        script.write_text(f"#!/bin/sh\n{text}\n")
+        script.chmod(0o755)
+    return f"{place}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+def exchange(here: Walk, role: str, token: str) -> str:
+    """The ARN that the AWS CLI gets for a token, as a job or pod does."""
+    (here.folder / "job-token").write_text(token)
+    printed = here.run(
+        f"AWS_ENDPOINT_URL_STS={here.instead[STS]} AWS_ROLE_ARN={role}"
+        " AWS_ROLE_SESSION_NAME=job AWS_WEB_IDENTITY_TOKEN_FILE=job-token"
+        " AWS_DEFAULT_REGION=eu-west-1 aws sts get-caller-identity"
+    )
+    arn: str = json.loads(printed)["Arn"]
+    return arn
+
+
+def register_keys(here: Walk, provider: str, issuer: OidcIssuer) -> None:
+    """In place of the internet, from which the broker would fetch them."""
+    (here.folder / "keys.json").write_bytes(issuer.jwks_bytes())
+    here.run(f"broker providers set {provider} StaticJwks=@keys.json")
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
+    with running_broker(tmp_path_factory.mktemp("broker")) as made:
+        yield made
+
+
+ACCOUNT_ROLES = "arn:aws:iam::123456789012:role"
+PROVIDERS = "arn:aws:iam::123456789012:oidc-provider"
+
+GITHUB = {
+    "sub": "repo:example/shop:ref:refs/heads/main",
+    "aud": "sts.amazonaws.com",
+    "ref": "refs/heads/main",
+    "repository": "example/shop",
+    "repository_id": "74",
+    "repository_owner": "example",
+    "repository_owner_id": "65",
+    "run_id": "9876",
+    "workflow": "deploy",
+    "event_name": "push",
+    "runner_environment": "github-hosted",
+    "job_workflow_ref": "example/shop/.github/workflows/deploy.yml@refs/heads/main",
+}
+GITLAB = {
+    "sub": "project_path:shop/app:ref_type:branch:ref:main",
+    "project_path": "shop/app",
+    "ref": "main",
+    "ref_type": "branch",
+    "ref_protected": "true",
+    "environment": "production",
+    "pipeline_source": "push",
+    "job_id": "302",
+}
+POD = {
+    "sub": "system:serviceaccount:shop:reports",
+    "aud": ["sts.amazonaws.com"],
+    "kubernetes.io": {
+        "namespace": "shop",
+        "serviceaccount": {"name": "reports", "uid": "8b1fe5b8"},
+    },
+}
+
+
+@pytest.mark.long
+def test_github_actions(broker: RunningBroker, tmp_path: Path) -> None:
+    issuer = OidcIssuer("https://token.actions.githubusercontent.com")
+    with following("github-actions.md", broker, tmp_path) as here:
+        register_keys(here, f"{PROVIDERS}/token.actions.githubusercontent.com", issuer)
+        arn = exchange(here, f"{ACCOUNT_ROLES}/Deploy", issuer.token(claims=GITHUB))
+        assert arn.endswith("assumed-role/Deploy/job")
+        other = {**GITHUB, "sub": "repo:example/shop:pull_request"}
+        with pytest.raises(AssertionError, match="AccessDenied"):
+            exchange(here, f"{ACCOUNT_ROLES}/Deploy", issuer.token(claims=other))
+
+
+@pytest.mark.long
+def test_gitlab_ci(broker: RunningBroker, tmp_path: Path) -> None:
+    issuer = OidcIssuer("https://gitlab.example.com", audience=broker.url)
+    with following("gitlab-ci.md", broker, tmp_path) as here:
+        register_keys(here, f"{PROVIDERS}/gitlab.example.com", issuer)
+        arn = exchange(here, f"{ACCOUNT_ROLES}/Deploy", issuer.token(claims=GITLAB))
+        assert arn.endswith("assumed-role/Deploy/job")
+        other = {**GITLAB, "ref_protected": "false"}
+        with pytest.raises(AssertionError, match="AccessDenied"):
+            exchange(here, f"{ACCOUNT_ROLES}/Deploy", issuer.token(claims=other))
+
+
+@pytest.mark.long
+def test_kubernetes(broker: RunningBroker, tmp_path: Path) -> None:
+    """The page's last command is the exchange."""
+    issuer = OidcIssuer("https://kubernetes.default.svc.cluster.local")
+    (tmp_path / "jwks").write_bytes(issuer.jwks_bytes())
+    discovery = {
+        "issuer": issuer.url,
+        "jwks_uri": "https://10.0.0.1:6443/openid/v1/jwks",
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+    }
+    (tmp_path / "discovery").write_text(json.dumps(discovery, separators=(",", ":")))
+    (tmp_path / "pod").write_text(issuer.token(claims=POD))
+    kubectl = (
+        f'case "$*" in\n"get --raw /.well-known/openid-configuration")'
+        f" cat {tmp_path}/discovery ;;\n"
+        f'"get --raw /openid/v1/jwks") cat {tmp_path}/jwks ;;\n'
+        '"-n shop create token reports --audience sts.amazonaws.com")'
+        f' cat {tmp_path}/pod ;;\n*) echo "no such call: $*" >&2; exit 1 ;;\nesac'
+    )
+    with following("kubernetes.md", broker, tmp_path, programs={"kubectl": kubectl}):
+        pass
+
+
+def test_keycloak(tmp_path: Path) -> None:
+    """Ends as the page does: Ana is signed in, with the role of her group."""
+    keycloak, port = find_free_port(), find_free_port()
+    docker = (
+        f"cd {NODE} && exec node keycloak.mjs {keycloak} {tmp_path}/example-realm.json"
+    )
+    walk = Walk(
+        tmp_path,
+        {
+            "PATH": path_with(tmp_path, {"docker": docker}),
+            "HOME": str(tmp_path),
+            # The page has no other settings than its own; ports may be taken here.
+            "BROKER_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        },
+        instead={
+            "127.0.0.1:8180": f"127.0.0.1:{keycloak}",
+            "127.0.0.1:8080": f"127.0.0.1:{port}",
+            "broker serve": f"broker serve --port {port}",
+        },
+        servers={
+            "docker run": "http://127.0.0.1:8180/realms/example"
+            "/.well-known/openid-configuration",
+            "broker serve": "http://127.0.0.1:8080/readyz",
+        },
+    )
+    with walking(walk, shares_network=True) as here:
+        here.do(read_steps(RECIPES / "keycloak.md"))
+        with browsing() as browser:
+            start = browser.get(f"http://127.0.0.1:{port}/signin/123456789012")
+            (link,) = html.fromstring(start.text).xpath(
+                "//a/@href[contains(., '/with/')]"
+            )
+            login = browser.get(f"http://127.0.0.1:{port}{link}")
+            consent = browser.submit(login, login="ana", password="change-me")
+            page = text_of(browser.submit(consent))
+    assert browser.url == f"http://127.0.0.1:{port}/console/", page
+    assert "assumed-role/Operator/ana@example.com" in page
+
+
+@pytest.mark.long
+def test_lemonldap(tmp_path: Path) -> None:
+    """Up to a person who is signed in, with the portal's own command line."""
+    with (
+        lemonldap(tmp_path / "idp", find_free_port()) as idp,
+        running_broker(tmp_path) as broker,
+    ):
+        idp.configure()
+        # As who runs the tests, not as www-data.
+        own = f'{LEMON_CLI} --user "$(id -un)" --group "$(id -gn)" "$@"'
+        path = path_with(tmp_path, {"lemonldap-ng-cli": f"exec {own}"})
+        walk = Walk(
+            tmp_path,
+            {**broker.environment, **idp.environment, "PATH": path},
+            instead={"https://auth.example.com": idp.url, STS: broker.url},
+        )
+        page = RECIPES / "lemonldap.md"
+        with walking(walk, shares_network=True) as here:
+            here.do(read_steps(page, "The portal issues SAML"))
+            idp.restart()
+            here.do(read_steps(page, "The broker knows the portal"))
+            here.do(read_steps(page, "The portal knows the broker"))
+            here.do(read_steps(page, "Sign in"))
+            idp.restart()
+        sp = quote(f"{broker.url}/saml", safe="")
+        address = f"{idp.url}/saml/singleSignOn?IDPInitiated=1&sp={sp}"
+        with browsing() as browser:
+            login = browser.get(address)
+            posting = browser.submit(login, user="dwho", password="dwho")
+            page_text = text_of(browser.submit(posting))
+        assert browser.url == f"{broker.url}/console/", page_text
+        assert "assumed-role/Staff/dwho@badwolf.org" in page_text
