@@ -25,6 +25,7 @@ from broker.actions.signin.lookup_events import LookupEvents
 from broker.actions.signin.own_access import OwnAccess
 from broker.actions.signin.passkey_ceremonies import PasskeyCeremonies
 from broker.actions.signin.passkeys import Passkeys
+from broker.actions.signin.provider_options import ProviderOptions
 from broker.actions.signin.role_overviews import RoleAssumers
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts import sts_actions
@@ -228,6 +229,7 @@ def _build(
                 issuer_keys,
                 metadata_refresher,
             ).actions(),
+            *ProviderOptions(vault).actions(),
             *Passkeys(
                 PasskeyCeremonies(stores.cache, vault),
                 find_relying_party(settings.public_origin),

@@ -39,6 +39,7 @@ async def _page(visit: Visit) -> Response:
         provider=provider,
         health=found["Health"],
         options=found["Options"],
+        may_set_options=found["MaySetOptions"],
         saml=isinstance(provider, SamlProvider),
         name=name_of(provider.arn),
         tags=[{"Key": key, "Value": value} for key, value in provider.tags.items()],

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND
 from broker.administration.listing import cut_page, page_links
 from broker.administration.tag_lines import read_tags
-from broker.console.visit import BOTH, PageRoute, Visit, go
+from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, BrokerError
 from broker.federation.diagnosis import LASSO_ADVICE
 from broker.federation.provider_health import ProviderHealth
@@ -130,7 +130,13 @@ async def _new(
 ) -> Response:
     if visit.posted:
         with visit.attempt(describe_error):
-            return go(ONE, arn=await create(visit))
+            arn = await create(visit)
+            return visit.done(
+                "Provider added. Set it up there as shown below, then create a role"
+                " for it.",
+                ONE,
+                arn=arn,
+            )
     return await visit.show(
         template,
         values={name: visit.text(name) for name in names},

@@ -16,6 +16,7 @@ from broker.cli.operator import (
 from broker.cli.terminal import say, say_json
 from broker.identities.account_options import (
     DISABLED_REGIONS,
+    PROVIDER_OPTIONS,
     ROOT_MANAGED_BY,
     UNLISTED_POLICIES,
     disabled_regions,
@@ -188,6 +189,34 @@ def unlisted_policies(
     with_installation(work)
     effect = "accepted and grant nothing" if accept else "refused"
     say(f"AWS managed policies that the broker does not know are {effect}.")
+
+
+@app.command("console-options")
+def console_options(
+    account_id: AccountArgument,
+    allow: Annotated[
+        bool,
+        typer.Option("--allow/--refuse", help="Whether its administrators may."),
+    ],
+) -> None:
+    """Let an account set its identity providers' broker-only options in the console."""
+    account = AccountId(account_id)
+
+    async def work(installation: "Installation") -> None:
+        async with installation.stores.directory.change(account) as change:
+            found = await require_known(change, account)
+            await _set_option(change, found, PROVIDER_OPTIONS, allow)
+            entry = operator_entry(
+                "LetConsoleSetProviderOptions", account, Allow=str(allow).lower()
+            )
+            await change.record(entry.complete())
+
+    with_installation(work)
+    say(
+        "Who may update a provider may set its options in the console."
+        if allow
+        else "Only the operator sets providers' options."
+    )
 
 
 @app.command("manage-root")

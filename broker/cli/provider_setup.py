@@ -7,8 +7,9 @@ import typer
 
 from broker.administration.provider_setup import oidc_setup, saml_setup
 from broker.cli.operator import with_services
-from broker.cli.providers import find_account, require_provider, shown_options
+from broker.cli.providers import find_account, require_provider
 from broker.cli.terminal import say, say_json
+from broker.federation.provider_options import shown_options
 from broker.model.entities import SamlProvider
 from broker.policy import known_claims
 from broker.protocols.saml.sp_metadata import assertion_consumer_url

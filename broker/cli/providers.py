@@ -1,8 +1,7 @@
 """``broker providers``: identity providers and their operator-only options."""
 
 import base64
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,14 @@ from broker.cli.commands import CommandPlace, lazy_group
 from broker.cli.operator import operator_entry, with_installation
 from broker.cli.terminal import say_json, say_table
 from broker.errors import NoSuchEntity
-from broker.federation.group_roles import GroupRoles
+from broker.federation.provider_options import (
+    SECRET,
+    Provider,
+    check_options,
+    known_options,
+    read_option,
+    shown_options,
+)
 from broker.model.account import AccountId, parse_account_id
 from broker.model.entities import CLIENT_SECRET_SEAL, OidcProvider, SamlProvider
 from broker.stores.directory.port import DirectoryReader
@@ -43,22 +49,12 @@ app = typer.Typer(
     cls=lazy_group(_MORE), help="Identity providers.", no_args_is_help=True
 )
 
-Provider = SamlProvider | OidcProvider
-
 _ARN_FIELDS = 6
-SECRET = "ClientSecret"  # noqa: S105  # an option's name
 _HEADINGS = ("Provider", "Issuer", "Options")
 
 
-def _truth(text: str) -> object:
-    truths: dict[str, object] = {"true": True, "false": False}
-    if text.lower() not in truths:
-        raise ValueError(f"{text!r}; use true or false")
-    return truths[text.lower()]
-
-
-def _list(text: str) -> object:
-    return [part.strip() for part in text.split(",") if part.strip()]
+_FROM_FILES = frozenset({"GroupRoles", "StaticJwks", SECRET, "MetadataCertificate"})
+"""Options whose value may be @FILE."""
 
 
 def _content(text: str) -> str:
@@ -68,61 +64,6 @@ def _content(text: str) -> str:
         return Path(text[1:]).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{text[1:]} cannot be read") from error
-
-
-def _groups(text: str) -> object:
-    text = _content(text)
-    try:
-        table = json.loads(text)
-    except ValueError as error:
-        raise ValueError(
-            "not JSON; use a mapping of groups to lists of role ARNs, or @FILE"
-        ) from error
-    GroupRoles.parse({"GroupRoles": table})
-    return table
-
-
-def _jwks(text: str) -> object:
-    text = _content(text)
-    try:
-        keys = json.loads(text)
-    except ValueError as error:
-        raise ValueError("not JSON; use a JWK set, or @FILE") from error
-    if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list):
-        raise ValueError("not a JWK set: it has no list of keys")  # noqa: TRY004  # data
-    return text
-
-
-Reader = Callable[[str], object]
-SAML_OPTIONS: Mapping[str, Reader] = {
-    "Profile": str,
-    "AllowSha1": _truth,
-    "AllowCbc": _truth,
-    "LegacyRsa": _truth,
-    "Audiences": _list,
-    "Recipients": _list,
-    "MintPerDoor": _truth,
-    "ExchangeTwice": _truth,
-    "SignIn": _truth,
-    "GroupRoles": _groups,
-    "GroupAttribute": str,
-    "MetadataUrl": str,
-    "MetadataCertificate": _content,
-    "MetadataTrustTls": _truth,
-}
-OIDC_OPTIONS: Mapping[str, Reader] = {
-    "Profile": str,
-    "OneTimeUse": _truth,
-    "Algorithms": _list,
-    "StaticJwks": _jwks,
-    "ClientId": str,
-    "ClientSecret": _content,
-    "Scopes": _list,
-    "ClaimKeys": _list,
-    "NameClaims": _list,
-    "GroupRoles": _groups,
-    "GroupAttribute": str,
-}
 
 
 @app.command("list")
@@ -211,14 +152,6 @@ async def all_providers(directory: DirectoryReader) -> list[Provider]:
     return found
 
 
-def shown_options(options: Mapping[str, object]) -> dict[str, object]:
-    """Options for display, without secrets, sealed or not."""
-    return {
-        name: "(sealed)" if name == SECRET and value is not None else value
-        for name, value in options.items()
-    }
-
-
 def _sealed(installation: "Installation", provider: Provider, secret: str) -> str:
     if isinstance(provider, SamlProvider):
         raise TypeError("SAML providers have no client secret")
@@ -229,30 +162,13 @@ def _sealed(installation: "Installation", provider: Provider, secret: str) -> st
     return base64.b64encode(sealed).decode("ascii")
 
 
-def check_options(provider: Provider, options: Mapping[str, object]) -> None:
-    """Check a provider's options together.
-
-    Raises:
-        ValueError: One is wrong; the text says which and how to fix it.
-    """
-    # Imported here: they bring the verifiers, which a list does not need.
-    if isinstance(provider, SamlProvider):
-        from broker.federation.saml_options import check_saml_options  # noqa: PLC0415
-
-        check_saml_options(options)
-    else:
-        from broker.federation.oidc_options import check_oidc_options  # noqa: PLC0415
-
-        check_oidc_options(options)
-
-
 def read_settings(provider: Provider, settings: list[str]) -> dict[str, object]:
     """Parse ``KEY=VALUE`` texts into options; None for those to remove.
 
     Raises:
         ValueError: An option is unknown, or its value is malformed.
     """
-    known = SAML_OPTIONS if isinstance(provider, SamlProvider) else OIDC_OPTIONS
+    known = known_options(provider)
     read: dict[str, object] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
@@ -261,10 +177,9 @@ def read_settings(provider: Provider, settings: list[str]) -> dict[str, object]:
                 f"{setting!r} is not an option; use KEY=VALUE with one of the keys"
                 f" {', '.join(known)}"
             )
-        try:
-            read[name] = known[name](value) if value else None
-        except ValueError as error:
-            raise ValueError(f"{name} is {error}") from error
+        read[name] = read_option(
+            provider, name, _content(value) if name in _FROM_FILES else value
+        )
     return read
 
 

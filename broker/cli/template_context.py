@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Mapping
 
-from broker.cli.providers import OIDC_OPTIONS, SAML_OPTIONS, SECRET
 from broker.federation.addresses import AddressRules
 from broker.federation.oidc_options import check_oidc_options
+from broker.federation.provider_options import OIDC_OPTIONS, SAML_OPTIONS, SECRET
 from broker.federation.saml_options import check_saml_options
 from broker.identities.template import TemplateContext
 from broker.settings import Settings

@@ -1,6 +1,6 @@
 """Options of an account: regions, root tasks, tokens' version, unlisted policies.
 
-The operator sets them (``broker account``, ``broker apply``), the last one the
+The operator sets them (``broker account``, ``broker apply``), the tokens' version the
 account itself, too.
 
 Source: IAM User Guide, "Manage AWS STS in an AWS Region"; IAM API reference,
@@ -24,6 +24,9 @@ TOKEN_VERSION: Final = "GlobalEndpointTokenVersion"  # noqa: S105  # an option's
 
 UNLISTED_POLICIES: Final = "AcceptUnlistedAwsPolicies"
 """The name of the option to take names of AWS-managed policies that are not known."""
+
+PROVIDER_OPTIONS: Final = "SetProviderOptionsInConsole"
+"""The name of the option to let the account set its providers' broker-only options."""
 
 TOKEN_VERSIONS: Final = ("v1Token", "v2Token")
 
@@ -70,3 +73,8 @@ def root_manager(account: Account) -> str:
 def accepts_unlisted_policies(account: Account) -> bool:
     """Whether any name of AWS's pattern is a policy, if only by name."""
     return account.options.get(UNLISTED_POLICIES) is True
+
+
+def may_set_provider_options(account: Account) -> bool:
+    """Whether the account may set its providers' broker-only options itself."""
+    return account.options.get(PROVIDER_OPTIONS) is True

@@ -58,6 +58,9 @@ EXAMPLES: dict[str, list[str]] = {
     "/console/providers/provider": [
         f"/console/providers/provider?arn={arn}" for arn in (provider_arn(), _OIDC)
     ],
+    "/console/providers/options": [
+        f"/console/providers/options?arn={arn}" for arn in (provider_arn(), _OIDC)
+    ],
     "/console/providers/diagnose": [
         f"/console/providers/diagnose?arn={arn}" for arn in (provider_arn(), _OIDC)
     ],

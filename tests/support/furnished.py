@@ -1,10 +1,12 @@
 """An account with something of everything in it, so that no page is empty."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx2 as httpx
 
+from broker.identities.account_options import PROVIDER_OPTIONS
 from broker.identities.accounts import create_root_key
 from tests.support.broker import Key
 from tests.support.in_process import InProcess
@@ -91,3 +93,8 @@ async def furnish(world: SignInWorld) -> None:
             ClientIDList=["app"],
             ThumbprintList=["a" * 40],
         )
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        account = await change.find_account(ACCOUNT)
+        assert account is not None
+        options = {**account.options, PROVIDER_OPTIONS: True}
+        await change.update_account(replace(account, options=options))

@@ -19,6 +19,7 @@ from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.federation.metadata_refresh import MetadataRefresher
 from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.provider_health import HealthWatch, ProviderHealth
+from broker.identities.account_options import may_set_provider_options
 from broker.identities.oidc_providers import require_oidc_provider
 from broker.identities.saml_providers import require_saml_provider
 from broker.model.arn import iam_arn
@@ -122,18 +123,23 @@ class IdentityProviders:
         return {"Providers": await self._healths(found, call)}
 
     async def _get(self, given: ProviderRequest, call: Call) -> Mapping[str, Any]:
-        """The ``Provider``, its ``Health`` and its broker-only ``Options``."""
-        provider = await _require(given["ProviderArn"], call)
+        """The ``Provider``, its ``Health`` and its broker-only ``Options``.
+
+        ``MaySetOptions`` says whether the operator lets the account set them.
+        """
+        provider = await require_provider(given["ProviderArn"], call)
         ((_, health),) = await self._healths((provider,), call)
+        account = await call.directory.find_account(call.account)
         return {
             "Provider": provider,
             "Health": health,
             "Options": _shown(provider.options),
+            "MaySetOptions": account is not None and may_set_provider_options(account),
         }
 
     async def _check(self, given: ProviderRequest, call: Call) -> Mapping[str, Any]:
         """Have keys or metadata fetched now; ``Problem`` is empty when that worked."""
-        provider = await _require(given["ProviderArn"], call)
+        provider = await require_provider(given["ProviderArn"], call)
         if isinstance(provider, OidcProvider):
             return {"Problem": await self._fetch_keys(provider)}
         if not provider.options.get("MetadataUrl"):
@@ -160,7 +166,7 @@ class IdentityProviders:
             raise ValidationError("Paste the response or the token.")
         if len(proof) > MAX_PROOF_CHARACTERS:
             raise ValidationError("That is too long for a response or a token.")
-        provider = await _require(given["ProviderArn"], call)
+        provider = await require_provider(given["ProviderArn"], call)
         at = given.get("At") or call.now
         if isinstance(provider, SamlProvider):
             outcome = await self._trial.try_response(provider, proof, at)
@@ -212,7 +218,7 @@ def _trusts(role: Role, arn: str) -> bool:
     )
 
 
-async def _require(arn: str, call: Call) -> Provider:
+async def require_provider(arn: str, call: Call) -> Provider:
     """The provider.
 
     Raises:
@@ -230,7 +236,8 @@ def kind_of(arn: str) -> str:
 
 
 async def _may_read(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
-    return await _need(_READ[kind_of(given["ProviderArn"])], given, call)
+    arn = given["ProviderArn"]
+    return await provider_needs(_READ[kind_of(arn)], arn, call)
 
 
 async def _may_list_roles(_given: ProviderRequest, call: Call) -> tuple[Need, ...]:
@@ -241,11 +248,11 @@ async def _may_list_roles(_given: ProviderRequest, call: Call) -> tuple[Need, ..
 async def _may_check(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
     if kind_of(given["ProviderArn"]) == OIDC_KIND:
         return await _may_read(given, call)
-    return await _need("iam:UpdateSAMLProvider", given, call)
+    return await provider_needs("iam:UpdateSAMLProvider", given["ProviderArn"], call)
 
 
-async def _need(action: str, given: ProviderRequest, call: Call) -> tuple[Need, ...]:
-    arn = given["ProviderArn"]
+async def provider_needs(action: str, arn: str, call: Call) -> tuple[Need, ...]:
+    """The permission for an action on a provider."""
     if kind_of(arn) == OIDC_KIND:
         target = await oidc_provider({"OpenIDConnectProviderArn": arn}, call)
     else:

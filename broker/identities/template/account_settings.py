@@ -12,6 +12,7 @@ from broker.errors import InvalidInput
 from broker.identities.account_options import (
     ALWAYS_ON,
     DISABLED_REGIONS,
+    PROVIDER_OPTIONS,
     ROOT_MANAGED_BY,
     TOKEN_VERSION,
     TOKEN_VERSIONS,
@@ -19,6 +20,7 @@ from broker.identities.account_options import (
     accepts_unlisted_policies,
     disabled_regions,
     is_region_name,
+    may_set_provider_options,
     root_manager,
 )
 from broker.identities.outbound import (
@@ -42,6 +44,7 @@ _UNSET: Final[Settings] = {
     OPTION: False,
     TOKEN_VERSION: None,
     UNLISTED_POLICIES: False,
+    PROVIDER_OPTIONS: False,
 }
 
 
@@ -66,6 +69,8 @@ def read_settings(broker: Properties) -> Settings:
         found[TOKEN_VERSION] = version
     if broker.has(UNLISTED_POLICIES):
         found[UNLISTED_POLICIES] = broker.flag(UNLISTED_POLICIES)
+    if broker.has(PROVIDER_OPTIONS):
+        found[PROVIDER_OPTIONS] = broker.flag(PROVIDER_OPTIONS)
     return found
 
 
@@ -80,6 +85,7 @@ def settings_of(account: Account | None) -> Settings:
         OPTION: outbound is not None and outbound.enabled,
         TOKEN_VERSION: account.options.get(TOKEN_VERSION),
         UNLISTED_POLICIES: accepts_unlisted_policies(account),
+        PROVIDER_OPTIONS: may_set_provider_options(account),
     }
 
 
@@ -108,6 +114,7 @@ async def with_settings(
         ROOT_MANAGED_BY,
         TOKEN_VERSION,
         UNLISTED_POLICIES,
+        PROVIDER_OPTIONS,
     ):
         if name in wanted:
             options.pop(name, None)

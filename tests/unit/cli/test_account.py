@@ -97,6 +97,20 @@ def test_unlisted_policies_are_accepted_and_refused_again(cli: CommandLine) -> N
 
 
 @pytest.mark.usefixtures("account")
+def test_an_account_may_set_providers_options_until_it_may_not(
+    cli: CommandLine,
+) -> None:
+    words = ("account", "console-options", ACCOUNT)
+    assert "in the console" in cli(*words, "--allow")
+    assert "Only the operator" in cli(*words, "--refuse")
+    refused, allowed = cli.audit("broker:LetConsoleSetProviderOptions")
+    assert (allowed["parameters"], refused["parameters"]) == (
+        {"Allow": "true"},
+        {"Allow": "false"},
+    )
+
+
+@pytest.mark.usefixtures("account")
 def test_the_managing_account_must_be_there(cli: CommandLine) -> None:
     with pytest.raises(BrokerError):
         cli("account", "manage-root", ACCOUNT, "--by", "999999999999")

@@ -1,0 +1,144 @@
+"""The broker-only options of providers as texts, as people write and read them.
+
+The command line and the console set them one by one; `saml_options` and `oidc_options`
+say what each means.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from broker.federation.group_roles import GroupRoles
+from broker.model.entities import OidcProvider, SamlProvider
+
+Provider = SamlProvider | OidcProvider
+Reader = Callable[[str], object]
+
+SECRET: Final = "ClientSecret"  # noqa: S105  # an option's name
+"""The option that is kept sealed and never shown."""
+
+SEALED: Final = "(sealed)"
+_TEXT_MAX = 64 * 1024
+
+
+def _truth(text: str) -> object:
+    truths: dict[str, object] = {"true": True, "false": False}
+    if text.lower() not in truths:
+        raise ValueError(f"{text!r}; use true or false")
+    return truths[text.lower()]
+
+
+def _list(text: str) -> object:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _groups(text: str) -> object:
+    try:
+        table = json.loads(text)
+    except ValueError as error:
+        raise ValueError(
+            "not JSON; use a mapping of groups to lists of role ARNs, or @FILE"
+        ) from error
+    GroupRoles.parse({"GroupRoles": table})
+    return table
+
+
+def _jwks(text: str) -> object:
+    try:
+        keys = json.loads(text)
+    except ValueError as error:
+        raise ValueError("not JSON; use a JWK set, or @FILE") from error
+    if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list):
+        raise ValueError("not a JWK set: it has no list of keys")  # noqa: TRY004  # data
+    return text
+
+
+SAML_OPTIONS: Mapping[str, Reader] = {
+    "Profile": str,
+    "AllowSha1": _truth,
+    "AllowCbc": _truth,
+    "LegacyRsa": _truth,
+    "Audiences": _list,
+    "Recipients": _list,
+    "MintPerDoor": _truth,
+    "ExchangeTwice": _truth,
+    "SignIn": _truth,
+    "GroupRoles": _groups,
+    "GroupAttribute": str,
+    "MetadataUrl": str,
+    "MetadataCertificate": str,
+    "MetadataTrustTls": _truth,
+}
+OIDC_OPTIONS: Mapping[str, Reader] = {
+    "Profile": str,
+    "OneTimeUse": _truth,
+    "Algorithms": _list,
+    "StaticJwks": _jwks,
+    "ClientId": str,
+    SECRET: str,
+    "Scopes": _list,
+    "ClaimKeys": _list,
+    "NameClaims": _list,
+    "GroupRoles": _groups,
+    "GroupAttribute": str,
+}
+
+
+def known_options(provider: Provider) -> Mapping[str, Reader]:
+    """The options that a provider of this kind can have, with what reads each."""
+    return SAML_OPTIONS if isinstance(provider, SamlProvider) else OIDC_OPTIONS
+
+
+def read_option(provider: Provider, name: str, text: str) -> object:
+    """Read an option's text; None for an empty one, which removes the option.
+
+    Raises:
+        ValueError: There is no such option, or its value is malformed.
+    """
+    known = known_options(provider)
+    if name not in known:
+        raise ValueError(f"{name!r} is not an option; use one of {', '.join(known)}")
+    if len(text) > _TEXT_MAX:
+        raise ValueError(f"{name} is longer than {_TEXT_MAX} characters")
+    try:
+        return known[name](text) if text else None
+    except ValueError as error:
+        raise ValueError(f"{name} is {error}") from error
+
+
+def option_text(value: object) -> str:
+    """A value as the text that `read_option` reads."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case list() | tuple() | frozenset():
+            return ", ".join(map(str, value))
+        case Mapping():
+            return json.dumps(value, indent=2, ensure_ascii=False)
+        case _:
+            return str(value)
+
+
+def check_options(provider: Provider, options: Mapping[str, object]) -> None:
+    """Check a provider's options together.
+
+    Raises:
+        ValueError: One is wrong; the text says which and how to fix it.
+    """
+    # Imported here: they bring the verifiers, which a list does not need.
+    if isinstance(provider, SamlProvider):
+        from broker.federation.saml_options import check_saml_options  # noqa: PLC0415
+
+        check_saml_options(options)
+    else:
+        from broker.federation.oidc_options import check_oidc_options  # noqa: PLC0415
+
+        check_oidc_options(options)
+
+
+def shown_options(options: Mapping[str, object]) -> dict[str, object]:
+    """Options for display, without secrets, sealed or not."""
+    return {
+        name: SEALED if name == SECRET and value is not None else value
+        for name, value in options.items()
+    }
