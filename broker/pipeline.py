@@ -166,10 +166,10 @@ class Pipeline:
         if action.prepare is not None:
             call = replace(call, prepared=await action.prepare(given, call))
         if not action.writes:
-            return await action.handle(given, call)
+            return await action.handle(given, call) or {}
         async with self._directory.change(call.account) as change:
             call = replace(call, directory=change, opened=change)
-            result = await action.handle(given, call)
+            result = await action.handle(given, call) or {}
             await change.record(call.record.complete())
         call.record.committed = True
         return result

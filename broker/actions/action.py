@@ -117,7 +117,7 @@ class Call:
 
 
 Needs = Callable[[Any, Call], Awaitable[tuple[Need, ...]]]
-Handle = Callable[[Any, Call], Awaitable[Mapping[str, Any]]]
+Handle = Callable[[Any, Call], Awaitable[Mapping[str, Any] | None]]
 Prepare = Callable[[Any, Call], Awaitable[object]]
 
 
@@ -131,7 +131,7 @@ class Action:
     """One operation of a service.
 
     ``needs`` names the permissions; ``handle`` does the work and returns the output
-    shape as a mapping. ``writes`` runs ``handle`` inside one directory transaction
+    shape as a mapping, or None when it has no members. ``writes`` runs ``handle`` inside one directory transaction
     that also holds the audit record. ``audited`` lists the parameters that the
     record may show. ``prepare`` does what takes too long for a transaction, once the
     call is permitted and before the transaction begins; what it returns is the call's

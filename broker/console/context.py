@@ -137,7 +137,7 @@ def _proved(prove: CallerProof) -> Callable[[datetime], Awaitable[Proved]]:
 
 
 def _preceded(action: Action, first: Precondition) -> Action:
-    async def handle(given: Given, call: Call) -> Mapping[str, Any]:
+    async def handle(given: Given, call: Call) -> Mapping[str, Any] | None:
         await first(call)
         return await action.handle(given, call)
 

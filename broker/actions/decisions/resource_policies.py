@@ -23,7 +23,7 @@ from broker.model.registered import ResourcePolicy
 from broker.model.request import Given
 
 
-async def _put(given: types.PutResourcePolicyRequest, call: Call) -> dict[str, object]:
+async def _put(given: types.PutResourcePolicyRequest, call: Call) -> None:
     await policies.put_resource_policy(
         call.change,
         await require_account(call.change, call.account),
@@ -31,7 +31,6 @@ async def _put(given: types.PutResourcePolicyRequest, call: Call) -> dict[str, o
         given["PolicyDocument"],
         call.now,
     )
-    return {}
 
 
 async def _get(
@@ -56,12 +55,9 @@ async def _list(
     }
 
 
-async def _delete(
-    given: types.DeleteResourcePolicyRequest, call: Call
-) -> dict[str, object]:
+async def _delete(given: types.DeleteResourcePolicyRequest, call: Call) -> None:
     policy = await _require(given["ResourceArn"], call)
     await call.change.delete_resource_policy(policy)
-    return {}
 
 
 async def _require(arn: str, call: Call) -> ResourcePolicy:

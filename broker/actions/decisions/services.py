@@ -35,9 +35,8 @@ async def _list(
     return {"Services": [_view(service) for service in found]}
 
 
-async def _delete(given: types.DeleteServiceRequest, call: Call) -> dict[str, object]:
+async def _delete(given: types.DeleteServiceRequest, call: Call) -> None:
     await call.change.delete_service(await _require(given["ServiceName"], call))
-    return {}
 
 
 async def _create_token(
@@ -62,12 +61,9 @@ async def _list_tokens(
     return {"ServiceTokens": [_token_view(token) for token in found]}
 
 
-async def _delete_token(
-    given: types.DeleteServiceTokenRequest, call: Call
-) -> dict[str, object]:
+async def _delete_token(given: types.DeleteServiceTokenRequest, call: Call) -> None:
     service = await _require(given["ServiceName"], call)
     await services.delete_token(call.change, service, given["TokenId"])
-    return {}
 
 
 async def _require(name: str, call: Call) -> RegisteredService:

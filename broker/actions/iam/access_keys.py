@@ -72,19 +72,17 @@ async def _list_keys(
     }
 
 
-async def _update_key(given: UpdateAccessKeyRequest, call: Call) -> dict[str, object]:
+async def _update_key(given: UpdateAccessKeyRequest, call: Call) -> None:
     key = await _require_key(given, call)
     try:
         status = entities.KeyStatus(given["Status"])
     except ValueError as error:
         raise InvalidInput("Only Active and Inactive can be set.") from error
     await access_keys.set_key_status(call.change, key, status)
-    return {}
 
 
-async def _delete_key(given: DeleteAccessKeyRequest, call: Call) -> dict[str, object]:
+async def _delete_key(given: DeleteAccessKeyRequest, call: Call) -> None:
     await call.change.delete_access_key(await _require_key(given, call))
-    return {}
 
 
 async def _find_owner(

@@ -12,20 +12,14 @@ from broker.actions.types.iam import (
 from broker.identities import accounts
 
 
-async def _create_alias(
-    given: CreateAccountAliasRequest, call: Call
-) -> dict[str, object]:
+async def _create_alias(given: CreateAccountAliasRequest, call: Call) -> None:
     account = await accounts.require_account(call.change, call.account)
     await accounts.set_alias(call.change, account, given["AccountAlias"])
-    return {}
 
 
-async def _delete_alias(
-    given: DeleteAccountAliasRequest, call: Call
-) -> dict[str, object]:
+async def _delete_alias(given: DeleteAccountAliasRequest, call: Call) -> None:
     account = await accounts.require_account(call.change, call.account)
     await accounts.remove_alias(call.change, account, given["AccountAlias"])
-    return {}
 
 
 async def _list_aliases(

@@ -21,7 +21,7 @@ async def _get(_given: Given, call: Call) -> GetAccountPropertiesResponse:
     return {"Properties": dict(_properties(account))}
 
 
-async def _put(given: Given, call: Call) -> dict[str, object]:
+async def _put(given: Given, call: Call) -> None:
     account = await require_account(call.change, call.account)
     properties = {**_properties(account), **given["Properties"]}
     if len(properties) > PROPERTIES_MAX:
@@ -29,7 +29,6 @@ async def _put(given: Given, call: Call) -> dict[str, object]:
     await call.change.update_account(
         replace(account, options={**account.options, OPTION: properties})
     )
-    return {}
 
 
 def _properties(account: Account) -> Mapping[str, str]:

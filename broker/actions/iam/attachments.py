@@ -19,19 +19,17 @@ from broker.model.request import Given
 
 
 def _operations(kind: OwnerOperations) -> tuple[Action, ...]:
-    async def attach(given: Given, call: Call) -> Answer:
+    async def attach(given: Given, call: Call) -> None:
         await attachments.attach_policy(
             call.change,
             await require_account(call.change, call.account),
             await kind.changing(given, call),
             given["PolicyArn"],
         )
-        return {}
 
-    async def detach(given: Given, call: Call) -> Answer:
+    async def detach(given: Given, call: Call) -> None:
         owner = await kind.changing(given, call)
         await attachments.detach_policy(call.change, owner, given["PolicyArn"])
-        return {}
 
     async def list_attached(given: Given, call: Call) -> Answer:
         owner = await kind.read(given, call)
@@ -60,18 +58,16 @@ def _operations(kind: OwnerOperations) -> tuple[Action, ...]:
 
 
 def _boundary_operations(kind: OwnerOperations) -> tuple[Action, ...]:
-    async def put_boundary(given: Given, call: Call) -> Answer:
+    async def put_boundary(given: Given, call: Call) -> None:
         owner = await kind.changing(given, call)
         arn = await attachments.checked_boundary(
             call.change, call.account, given["PermissionsBoundary"]
         )
         await set_boundary(call.change, owner, arn)
-        return {}
 
-    async def delete_boundary(given: Given, call: Call) -> Answer:
+    async def delete_boundary(given: Given, call: Call) -> None:
         owner = await kind.changing(given, call)
         await set_boundary(call.change, owner, None)
-        return {}
 
     noun = kind.noun
     return (

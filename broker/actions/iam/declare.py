@@ -157,7 +157,7 @@ def _request_tags(given: Given) -> Context:
 def _in_whole_seconds(handle: Handle) -> Handle:
     """IAM keeps and shows times without fractions, as AWS does."""
 
-    async def run(given: Given, call: Call) -> Mapping[str, Any]:
+    async def run(given: Given, call: Call) -> Mapping[str, Any] | None:
         now = call.now.replace(microsecond=0)
         return await handle(
             given, replace(call, request=replace(call.request, now=now))
@@ -167,7 +167,7 @@ def _in_whole_seconds(handle: Handle) -> Handle:
 
 
 def _refusing(name: str, handle: Handle, unsupported: tuple[str, ...]) -> Handle:
-    async def refuse(given: Given, call: Call) -> Mapping[str, Any]:
+    async def refuse(given: Given, call: Call) -> Mapping[str, Any] | None:
         for member in unsupported:
             if member in given:
                 raise UnsupportedOperation(

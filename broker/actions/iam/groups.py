@@ -81,35 +81,29 @@ async def _list_groups_for_user(
     }
 
 
-async def _update_group(given: UpdateGroupRequest, call: Call) -> dict[str, object]:
+async def _update_group(given: UpdateGroupRequest, call: Call) -> None:
     group = await groups.require_group(call.change, call.account, given["GroupName"])
     await groups.rename_group(
         call.change, group, name=given.get("NewGroupName"), path=given.get("NewPath")
     )
-    return {}
 
 
-async def _delete_group(given: DeleteGroupRequest, call: Call) -> dict[str, object]:
+async def _delete_group(given: DeleteGroupRequest, call: Call) -> None:
     group = await groups.require_group(call.change, call.account, given["GroupName"])
     await groups.delete_group(call.change, group)
-    return {}
 
 
-async def _add_user(given: AddUserToGroupRequest, call: Call) -> dict[str, object]:
+async def _add_user(given: AddUserToGroupRequest, call: Call) -> None:
     user, group = await _user_and_group(given, call)
     await groups.add_user(
         call.change, await require_account(call.change, call.account), group, user
     )
-    return {}
 
 
-async def _remove_user(
-    given: RemoveUserFromGroupRequest, call: Call
-) -> dict[str, object]:
+async def _remove_user(given: RemoveUserFromGroupRequest, call: Call) -> None:
     user, group = await _user_and_group(given, call)
     # Removing a user who is not a member is no error: the requested state holds.
     await call.change.remove_member(call.account, group.group_id, user.user_id)
-    return {}
 
 
 async def _user_and_group(given: Given, call: Call) -> tuple[User, Group]:

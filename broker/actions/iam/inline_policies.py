@@ -12,7 +12,7 @@ from broker.model.request import Given
 
 
 def _operations(kind: OwnerOperations) -> tuple[Action, ...]:
-    async def put(given: Given, call: Call) -> Answer:
+    async def put(given: Given, call: Call) -> None:
         await inline_policies.put_inline_policy(
             call.change,
             await require_account(call.change, call.account),
@@ -20,7 +20,6 @@ def _operations(kind: OwnerOperations) -> tuple[Action, ...]:
             given["PolicyName"],
             given["PolicyDocument"],
         )
-        return {}
 
     async def get(given: Given, call: Call) -> Answer:
         owner = await kind.read(given, call)
@@ -41,12 +40,11 @@ def _operations(kind: OwnerOperations) -> tuple[Action, ...]:
         page = cut([policy.name for policy in policies], str, page_request(given))
         return {"PolicyNames": list(page.items), **truncation(page)}
 
-    async def delete(given: Given, call: Call) -> Answer:
+    async def delete(given: Given, call: Call) -> None:
         owner = await kind.changing(given, call)
         await inline_policies.delete_inline_policy(
             call.change, owner, given["PolicyName"]
         )
-        return {}
 
     noun, held = kind.noun, kind.held
     return (

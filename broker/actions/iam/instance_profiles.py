@@ -74,24 +74,21 @@ async def _list_for_role(given: Given, call: Call) -> dict[str, Any]:
     }
 
 
-async def _delete(given: Given, call: Call) -> dict[str, Any]:
+async def _delete(given: Given, call: Call) -> None:
     profile = await _require(given, call)
     await instance_profiles.delete_instance_profile(call.change, profile)
-    return {}
 
 
-async def _add_role(given: Given, call: Call) -> dict[str, Any]:
+async def _add_role(given: Given, call: Call) -> None:
     profile = await _require(given, call)
     role = await require_role(call.change, call.account, given["RoleName"])
     await instance_profiles.add_role(call.change, profile, role)
-    return {}
 
 
-async def _remove_role(given: Given, call: Call) -> dict[str, Any]:
+async def _remove_role(given: Given, call: Call) -> None:
     profile = await _require(given, call)
     role = await require_role(call.change, call.account, given["RoleName"])
     await instance_profiles.remove_role(call.change, profile, role)
-    return {}
 
 
 async def _require(given: Given, call: Call) -> InstanceProfile:

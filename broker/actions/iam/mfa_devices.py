@@ -76,7 +76,7 @@ def mfa_device_actions(sealer: SealerOpener, attempts: Attempts) -> tuple[Action
             view["Tags"] = views.tag_list(tags)
         return {"VirtualMFADevice": view}
 
-    async def enable(given: Given, call: Call) -> dict[str, Any]:
+    async def enable(given: Given, call: Call) -> None:
         holder = await find_holder(given, call, call.change)
         await require_shown_factor(holder.holder_id, call)
         device = await _require(given, call)
@@ -90,15 +90,13 @@ def mfa_device_actions(sealer: SealerOpener, attempts: Attempts) -> tuple[Action
                 opener=sealer,
                 now=call.now,
             )
-        return {}
 
-    async def resync(given: Given, call: Call) -> dict[str, Any]:
+    async def resync(given: Given, call: Call) -> None:
         device = await _require_own(given, call)
         with _seeds():
             await mfa_devices.resync_device(
                 call.change, device, _codes(given), opener=sealer, now=call.now
             )
-        return {}
 
     return (
         change(
@@ -166,7 +164,7 @@ async def _require_passkey(given: Given, call: Call) -> Passkey:
     return found
 
 
-async def _deactivate(given: Given, call: Call) -> dict[str, Any]:
+async def _deactivate(given: Given, call: Call) -> None:
     holder = await find_holder(given, call, call.change)
     await require_shown_factor(holder.holder_id, call)
     if is_passkey(given["SerialNumber"]):
@@ -175,14 +173,12 @@ async def _deactivate(given: Given, call: Call) -> dict[str, Any]:
                 call.change, call.account, given["SerialNumber"], holder.holder_id
             )
         )
-        return {}
+        return
     await mfa_devices.deactivate_device(call.change, await _require_own(given, call))
-    return {}
 
 
-async def _delete(given: Given, call: Call) -> dict[str, Any]:
+async def _delete(given: Given, call: Call) -> None:
     await mfa_devices.delete_virtual_device(call.change, await _require(given, call))
-    return {}
 
 
 async def _get(given: Given, call: Call) -> dict[str, Any]:

@@ -85,7 +85,7 @@ async def _list_providers(
 
 async def _add_client_id(
     given: AddClientIDToOpenIDConnectProviderRequest, call: Call
-) -> dict[str, object]:
+) -> None:
     provider = await oidc_providers.require_oidc_provider(
         call.change, call.account, given["OpenIDConnectProviderArn"]
     )
@@ -95,12 +95,11 @@ async def _add_client_id(
         provider,
         (*provider.client_ids, given["ClientID"]),
     )
-    return {}
 
 
 async def _remove_client_id(
     given: RemoveClientIDFromOpenIDConnectProviderRequest, call: Call
-) -> dict[str, object]:
+) -> None:
     provider = await oidc_providers.require_oidc_provider(
         call.change, call.account, given["OpenIDConnectProviderArn"]
     )
@@ -110,26 +109,23 @@ async def _remove_client_id(
         provider,
         [client for client in provider.client_ids if client != given["ClientID"]],
     )
-    return {}
 
 
 async def _update_thumbprints(
     given: UpdateOpenIDConnectProviderThumbprintRequest, call: Call
-) -> dict[str, object]:
+) -> None:
     provider = await oidc_providers.require_oidc_provider(
         call.change, call.account, given["OpenIDConnectProviderArn"]
     )
     await oidc_providers.set_thumbprints(call.change, provider, given["ThumbprintList"])
-    return {}
 
 
 async def _delete_provider(
     given: DeleteOpenIDConnectProviderRequest, call: Call
-) -> dict[str, object]:
+) -> None:
     await oidc_providers.delete_oidc_provider(
         call.change, call.account, given["OpenIDConnectProviderArn"]
     )
-    return {}
 
 
 _OTHERS = (

@@ -78,7 +78,7 @@ def outbound_federation_actions(
     )
 
 
-async def _disable(_given: Given, call: Call) -> dict[str, object]:
+async def _disable(_given: Given, call: Call) -> None:
     account = await require_account(call.change, call.account)
     outbound = find_outbound(account)
     if outbound is None or not outbound.enabled:
@@ -86,18 +86,14 @@ async def _disable(_given: Given, call: Call) -> dict[str, object]:
     await call.change.update_account(
         with_outbound(account, replace(outbound, enabled=False))
     )
-    return {}
 
 
-async def _prefer(
-    given: SetSecurityTokenServicePreferencesRequest, call: Call
-) -> dict[str, object]:
+async def _prefer(given: SetSecurityTokenServicePreferencesRequest, call: Call) -> None:
     """Only stored and shown: the broker's tokens are valid in every region."""
     account = await require_account(call.change, call.account)
     version = given["GlobalEndpointTokenVersion"]
     options = {**account.options, TOKEN_VERSION: version}
     await call.change.update_account(replace(account, options=options))
-    return {}
 
 
 def _prepared(call: Call) -> Outbound:

@@ -73,11 +73,10 @@ async def _list_requests(_given: Given, _call: Call) -> ListDelegationRequestsRe
     return {"DelegationRequests": [], "isTruncated": False}
 
 
-async def _update_oidc_provider(given: Given, call: Call) -> dict[str, object]:
+async def _update_oidc_provider(given: Given, call: Call) -> None:
     await require_oidc_provider(
         call.change, call.account, given["OpenIDConnectProviderArn"]
     )
-    return {}
 
 
 async def _request(given: Given, call: Call) -> ActionTarget:

@@ -42,14 +42,14 @@ def with_own_markers(name: str, handle: Handle) -> Handle:
     """
     mark = hashlib.sha256(name.encode()).hexdigest()[:_MARK_CHARACTERS]
 
-    async def run(given: Given, call: Call) -> Mapping[str, Any]:
+    async def run(given: Given, call: Call) -> Mapping[str, Any] | None:
         marker = given.get("Marker")
         if marker is not None:
             if not marker.startswith(mark):
                 raise _invalid_marker()
             given = {**given, "Marker": marker.removeprefix(mark)}
         answer = await handle(given, call)
-        if "Marker" not in answer:
+        if not answer or "Marker" not in answer:
             return answer
         return {**answer, "Marker": f"{mark}{answer['Marker']}"}
 

@@ -165,7 +165,7 @@ async def _get(given: GetLoginProfileRequest, call: Call) -> GetLoginProfileResp
     return {"LoginProfile": _view(user.name, profile)}
 
 
-async def _update(given: UpdateLoginProfileRequest, call: Call) -> dict[str, object]:
+async def _update(given: UpdateLoginProfileRequest, call: Call) -> None:
     user = await _require_owner(given, call, call.change)
     profile = await login_profiles.require_login_profile(call.change, user)
     required = given.get("PasswordResetRequired", profile.reset_required)
@@ -177,25 +177,22 @@ async def _update(given: UpdateLoginProfileRequest, call: Call) -> dict[str, obj
         await call.change.update_login_profile(
             replace(profile, reset_required=required)
         )
-    return {}
 
 
-async def _delete(given: DeleteLoginProfileRequest, call: Call) -> dict[str, object]:
+async def _delete(given: DeleteLoginProfileRequest, call: Call) -> None:
     if _is_root_task(given, call):
         await require_root_password(call.change, call.account)
         await end_root_sign_in(call.change, call.account)
-        return {}
+        return
     user = await _require_owner(given, call, call.change)
     profile = await login_profiles.require_login_profile(call.change, user)
     await call.change.delete_login_profile(profile)
-    return {}
 
 
-async def _change_own(_given: ChangePasswordRequest, call: Call) -> dict[str, object]:
+async def _change_own(_given: ChangePasswordRequest, call: Call) -> None:
     await login_profiles.replace_password(
         call.change, _prepared(call), reset_required=False, now=call.now
     )
-    return {}
 
 
 async def _get_policy(_given: Given, call: Call) -> GetAccountPasswordPolicyResponse:
@@ -223,24 +220,20 @@ async def _get_policy(_given: Given, call: Call) -> GetAccountPasswordPolicyResp
     return {"PasswordPolicy": view}
 
 
-async def _update_policy(
-    given: UpdateAccountPasswordPolicyRequest, call: Call
-) -> dict[str, object]:
+async def _update_policy(given: UpdateAccountPasswordPolicyRequest, call: Call) -> None:
     """Replaces the whole policy: omitted members return to their defaults."""
     account = await require_account(call.change, call.account)
     policy = complete_policy(cast("PasswordPolicyMembers", given))
     await call.change.update_account(replace(account, password_policy=policy))
-    return {}
 
 
-async def _delete_policy(_given: Given, call: Call) -> dict[str, object]:
+async def _delete_policy(_given: Given, call: Call) -> None:
     account = await require_account(call.change, call.account)
     if account.password_policy is None:
         raise NoSuchEntity(
             "The account policy with name PasswordPolicy cannot be found."
         )
     await call.change.update_account(replace(account, password_policy=None))
-    return {}
 
 
 async def _users_may_change(call: Call) -> bool:

@@ -80,9 +80,8 @@ async def _list_policies(
     }
 
 
-async def _delete_policy(given: DeletePolicyRequest, call: Call) -> dict[str, object]:
+async def _delete_policy(given: DeletePolicyRequest, call: Call) -> None:
     await managed_policies.delete_policy(call.change, await _own(given, call))
-    return {}
 
 
 async def _create_version(
@@ -145,20 +144,16 @@ async def _list_versions(
 
 async def _set_default_version(
     given: SetDefaultPolicyVersionRequest, call: Call
-) -> dict[str, object]:
+) -> None:
     policy = await _own_version(given, call)
     await managed_policies.set_default_version(
         call.change, policy, given["VersionId"], now=call.now
     )
-    return {}
 
 
-async def _delete_version(
-    given: DeletePolicyVersionRequest, call: Call
-) -> dict[str, object]:
+async def _delete_version(given: DeletePolicyVersionRequest, call: Call) -> None:
     policy = await _own_version(given, call)
     await managed_policies.delete_version(call.change, policy, given["VersionId"])
-    return {}
 
 
 async def _own(given: Given, call: Call) -> ManagedPolicy:

@@ -20,7 +20,6 @@ from broker.actions.types.iam import (
     UpdateRoleDescriptionRequest,
     UpdateRoleDescriptionResponse,
     UpdateRoleRequest,
-    UpdateRoleResponse,
 )
 from broker.identities import roles
 from broker.identities.accounts import require_account
@@ -72,7 +71,7 @@ async def _list_roles(given: ListRolesRequest, call: Call) -> ListRolesResponse:
     }
 
 
-async def _update_role(given: UpdateRoleRequest, call: Call) -> UpdateRoleResponse:
+async def _update_role(given: UpdateRoleRequest, call: Call) -> None:
     role = await roles.require_role(call.change, call.account, given["RoleName"])
     await call.change.update_role(
         replace(
@@ -83,7 +82,6 @@ async def _update_role(given: UpdateRoleRequest, call: Call) -> UpdateRoleRespon
             ),
         )
     )
-    return {}
 
 
 async def _update_role_description(
@@ -96,22 +94,18 @@ async def _update_role_description(
     return {"Role": views.described_role(described, shown)}
 
 
-async def _update_trust(
-    given: UpdateAssumeRolePolicyRequest, call: Call
-) -> dict[str, object]:
+async def _update_trust(given: UpdateAssumeRolePolicyRequest, call: Call) -> None:
     await roles.update_trust_policy(
         call.change,
         await require_account(call.change, call.account),
         await roles.require_role(call.change, call.account, given["RoleName"]),
         given["PolicyDocument"],
     )
-    return {}
 
 
-async def _delete_role(given: DeleteRoleRequest, call: Call) -> dict[str, object]:
+async def _delete_role(given: DeleteRoleRequest, call: Call) -> None:
     role = await roles.require_role(call.change, call.account, given["RoleName"])
     await roles.delete_role(call.change, role)
-    return {}
 
 
 ROLES = (

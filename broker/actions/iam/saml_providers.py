@@ -157,14 +157,11 @@ async def _list_providers(
     }
 
 
-async def _delete_provider(
-    given: DeleteSAMLProviderRequest, call: Call
-) -> dict[str, object]:
+async def _delete_provider(given: DeleteSAMLProviderRequest, call: Call) -> None:
     provider = await saml_providers.require_saml_provider(
         call.change, call.account, given["SAMLProviderArn"]
     )
     await call.change.delete_saml_provider(provider)
-    return {}
 
 
 def _mode(text: str | None) -> EncryptionMode | None:

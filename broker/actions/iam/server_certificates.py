@@ -94,19 +94,17 @@ async def _list_all(given: Given, call: Call) -> dict[str, Any]:
     }
 
 
-async def _update(given: Given, call: Call) -> dict[str, Any]:
+async def _update(given: Given, call: Call) -> None:
     await server_certificates.rename_server_certificate(
         call.change,
         await _require(given, call),
         name=given.get("NewServerCertificateName"),
         path=given.get("NewPath"),
     )
-    return {}
 
 
-async def _delete(given: Given, call: Call) -> dict[str, Any]:
+async def _delete(given: Given, call: Call) -> None:
     await call.change.delete_server_certificate(await _require(given, call))
-    return {}
 
 
 async def _require(given: Given, call: Call) -> ServerCertificate:

@@ -42,7 +42,7 @@ async def _list(_given: Given, call: Call) -> Mapping[str, Any]:
     return {"Disabled": disabled_regions(account)}
 
 
-async def _set(given: SetStsRegionRequest, call: Call) -> Mapping[str, Any]:
+async def _set(given: SetStsRegionRequest, call: Call) -> None:
     region = given["Region"]
     if not is_region_name(region):
         raise InvalidInput("Write a region such as eu-central-1.")
@@ -59,7 +59,6 @@ async def _set(given: SetStsRegionRequest, call: Call) -> Mapping[str, Any]:
         raise InvalidInput(f"STS is off in at most {_DISABLED_MAX} regions.")
     options = {**account.options, DISABLED_REGIONS: off}
     await call.change.update_account(replace(account, options=options))
-    return {}
 
 
 STS_REGIONS = (

@@ -52,22 +52,20 @@ class Taggable:
 
 
 def _operations(kind: Taggable) -> tuple[Action, ...]:
-    async def tag(given: Given, call: Call) -> Answer:
+    async def tag(given: Given, call: Call) -> None:
         new = checked_tags(given_tags(given["Tags"]), kind.case)
         entity = await kind.require_own(
             call.change, call.account, given[kind.parameter]
         )
         merged = with_tags(entity.tags, new, kind.case)
         await kind.write(call.change, replace(entity, tags=merged))
-        return {}
 
-    async def untag(given: Given, call: Call) -> Answer:
+    async def untag(given: Given, call: Call) -> None:
         entity = await kind.require_own(
             call.change, call.account, given[kind.parameter]
         )
         left = without_tags(entity.tags, given["TagKeys"], kind.case)
         await kind.write(call.change, replace(entity, tags=left))
-        return {}
 
     async def list_tags(given: Given, call: Call) -> Answer:
         entity = await kind.require(call.directory, call.account, given[kind.parameter])

@@ -220,19 +220,17 @@ async def _one_or_all(given: Given, call: Call) -> ActionTarget:
 
 
 def _updating(noun: str) -> Handle:
-    async def update(given: Given, call: Call) -> dict[str, Any]:
+    async def update(given: Given, call: Call) -> None:
         credential, _ = await _require(noun, given, call, call.change)
         await user_credentials.set_status(call.change, credential, given["Status"])
-        return {}
 
     return update
 
 
 def _deleting(noun: str) -> Handle:
-    async def delete(given: Given, call: Call) -> dict[str, Any]:
+    async def delete(given: Given, call: Call) -> None:
         credential, _ = await _require(noun, given, call, call.change)
         await call.change.delete_credential(credential)
-        return {}
 
     return delete
 

@@ -75,18 +75,16 @@ async def _list_users(given: ListUsersRequest, call: Call) -> ListUsersResponse:
     }
 
 
-async def _update_user(given: UpdateUserRequest, call: Call) -> dict[str, object]:
+async def _update_user(given: UpdateUserRequest, call: Call) -> None:
     user = await users.require_user(call.change, call.account, given["UserName"])
     await users.rename_user(
         call.change, user, name=given.get("NewUserName"), path=given.get("NewPath")
     )
-    return {}
 
 
-async def _delete_user(given: DeleteUserRequest, call: Call) -> dict[str, object]:
+async def _delete_user(given: DeleteUserRequest, call: Call) -> None:
     user = await users.require_user(call.change, call.account, given["UserName"])
     await users.delete_user(call.change, user)
-    return {}
 
 
 USERS = (

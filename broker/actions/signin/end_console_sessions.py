@@ -3,9 +3,9 @@
 What was made from them ends with them: a switched role, credentials, links.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
 from broker.sessions.ends import refuse_earlier
@@ -59,7 +59,7 @@ class EndConsoleSessions:
         }
 
 
-async def _end(given: EndConsoleSessionsRequest, call: Call) -> Mapping[str, Any]:
+async def _end(given: EndConsoleSessionsRequest, call: Call) -> None:
     for mark in given["EndMarks"]:
         await refuse_earlier(
             call.change,
@@ -83,4 +83,3 @@ async def _end(given: EndConsoleSessionsRequest, call: Call) -> Mapping[str, Any
                 now=call.now,
                 reason=reason,
             )
-    return {}

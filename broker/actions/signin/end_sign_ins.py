@@ -4,7 +4,7 @@ What is named ends; what was made from it goes on. See ``EndConsoleSessions`` fo
 logout that ends that as well.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypedDict
 
@@ -22,7 +22,7 @@ class EndingRequest(TypedDict):
     ExpiresAt: int
 
 
-async def _end(given: EndingRequest, call: Call) -> Mapping[str, str]:
+async def _end(given: EndingRequest, call: Call) -> None:
     await end_for_good(
         call.change,
         call.account,
@@ -30,7 +30,6 @@ async def _end(given: EndingRequest, call: Call) -> Mapping[str, str]:
         until=datetime.fromtimestamp(given["ExpiresAt"], UTC),
         reason=f"ended by {call.caller.principal.arn}",
     )
-    return {}
 
 
 END_SIGN_INS = tuple(

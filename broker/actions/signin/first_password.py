@@ -4,8 +4,7 @@ The door proves the link, and so the user. What ends the link and what it sets a
 transaction: of two forms that are sent at once, one is refused.
 """
 
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
 from broker.errors import AccessDenied
@@ -56,7 +55,7 @@ class FirstPassword:
         )
 
 
-async def _set(given: FirstPasswordRequest, call: Call) -> Mapping[str, Any]:
+async def _set(given: FirstPasswordRequest, call: Call) -> None:
     prepared = call.prepared
     if not isinstance(prepared, PreparedPassword):
         raise TypeError("the password was not prepared")
@@ -69,4 +68,3 @@ async def _set(given: FirstPasswordRequest, call: Call) -> Mapping[str, Any]:
         call.change, prepared, reset_required=False, now=call.now
     )
     await call.change.update_account(end_link(account, user.user_id, now=call.now))
-    return {}

@@ -174,7 +174,7 @@ def own_sessions(
     ]
 
 
-async def _end(_given: Given, call: Call) -> Mapping[str, Any]:
+async def _end(_given: Given, call: Call) -> None:
     record = call.prepared
     if not isinstance(record, SessionRecord):
         raise NoSuchEntity("There is no such live session.")
@@ -184,7 +184,6 @@ async def _end(_given: Given, call: Call) -> Mapping[str, Any]:
         now=call.now,
         reason=f"by {call.caller.principal.arn}",
     )
-    return {}
 
 
 async def _may_list(_given: Given, call: Call) -> tuple[Need, ...]:
