@@ -8,6 +8,7 @@ itself last.
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from hmac import HMAC
 from typing import Protocol
@@ -28,8 +29,11 @@ from broker.model.raw import RawRequest
 from broker.model.request import Given, RequestContext
 from broker.model.secret import Secret
 from broker.model.session import Session
+from broker.model.struct import struct
 from broker.protocols.sigv4 import (
+    STRICT,
     SignatureReason,
+    SignatureRules,
     SignedRequest,
     SigV4Rejected,
     derive_signing_key,
@@ -102,8 +106,16 @@ class SigningKeys:
         self._max_keys = max_keys
         self._keys: OrderedDict[tuple[str, bytes, str, str, str], HMAC] = OrderedDict()
 
-    def verify(self, signed: SignedRequest, raw: RawRequest, secret: Secret) -> None:
+    def verify(
+        self,
+        signed: SignedRequest,
+        raw: RawRequest,
+        secret: Secret,
+        rules: SignatureRules = STRICT,
+    ) -> str:
         """Check the signature with the key for the request's scope.
+
+        Returns what was signed of the body.
 
         Only a key that verified is remembered, so that clients without a secret cannot
         evict the entries of others.
@@ -123,13 +135,40 @@ class SigningKeys:
         key = known or prepare_signing_key(
             derive_signing_key(text, signed.date, signed.region, signed.service)
         )
-        verify_signature(signed, raw, key)
+        payload = verify_signature(signed, raw, key, rules)
         if known is not None:
             self._keys.move_to_end(scope)
-            return
+            return payload
         self._keys[scope] = key
         if len(self._keys) > self._max_keys:
             self._keys.popitem(last=False)
+        return payload
+
+
+@struct
+class SignedFor:
+    """What a signed request must be signed for: a service, where, and by which rules.
+
+    ``also`` are further names of the service; ``regions`` None stands for all.
+    """
+
+    service: str
+    also: tuple[str, ...] = ()
+    regions: AbstractSet[str] | None = None
+    rules: SignatureRules = STRICT
+
+
+@struct
+class VerifiedSignature:
+    """A request whose signature counts: who made it, for which region.
+
+    ``payload`` is what was signed of the body: its SHA-256 in hexadecimal, or what the
+    service's rules let stand for it.
+    """
+
+    caller: Caller
+    region: str
+    payload: str
 
 
 class SignatureScheme:
@@ -163,35 +202,70 @@ class SignatureScheme:
             InvalidClientTokenId, ExpiredToken: the credentials are not live ones.
             ServiceUnavailable: the directory is away.
         """
-        raw, now = request.raw, request.now
+        raw = request.raw
+        verified = await self.verify(
+            raw,
+            SignedFor(service=service, regions=self._endpoints.regions_at(raw)),
+            now=request.now,
+            minimum_presigned_seconds=_MINIMUM_PRESIGNED_SECONDS.get(
+                (service, action), 0
+            ),
+        )
+        return Proved(caller=verified.caller, region=verified.region), await read()
+
+    async def verify(
+        self,
+        raw: RawRequest,
+        wanted: SignedFor,
+        *,
+        now: datetime,
+        minimum_presigned_seconds: int = 0,
+    ) -> VerifiedSignature:
+        """Who signed a request, whoever brought it here.
+
+        Raises:
+            BrokerError: as ``prove`` does.
+        """
+        rules = wanted.rules
         try:
-            signed = parse_signed(raw)
+            signed = parse_signed(raw, rules)
             verify_time(
                 signed,
                 now=now,
-                minimum_presigned_seconds=_MINIMUM_PRESIGNED_SECONDS.get(
-                    (service, action), 0
-                ),
+                minimum_presigned_seconds=minimum_presigned_seconds,
+                rules=rules,
             )
             verify_scope(
-                signed, regions=self._endpoints.regions_at(raw), service=service
+                signed,
+                regions=wanted.regions,
+                service=wanted.service,
+                also=wanted.also,
             )
-            key = await self._resolve(signed, now)
-            self._signing_keys.verify(signed, raw, key.secret)
+            key = await self.resolve(signed.access_key_id, signed.session_token, now)
+            payload = self._signing_keys.verify(signed, raw, key.secret, rules)
         except SigV4Rejected as rejected:
             raise _ERRORS[rejected.reason](
                 rejected.message, detail=rejected.detail
             ) from None
-        return Proved(caller=key.caller, region=signed.region), await read()
+        return VerifiedSignature(
+            caller=key.caller, region=signed.region, payload=payload
+        )
 
-    async def _resolve(self, signed: SignedRequest, now: datetime) -> ResolvedKey:
-        token = signed.session_token
+    async def resolve(
+        self, access_key_id: str, token: str | None, now: datetime
+    ) -> ResolvedKey:
+        """The live credentials of an access key id, with a session's token.
+
+        Raises:
+            InvalidClientTokenId, ExpiredToken: they are no live ones.
+            ServiceUnavailable: the directory is away.
+        """
         if token is None:
-            return await self._long_term.resolve(signed.access_key_id)
-        live = await self._sessions.resolve(signed.access_key_id, token, now)
+            return await self._long_term.resolve(access_key_id)
+        live = await self._sessions.resolve(access_key_id, token, now)
         caller = Caller(
             principal=live.principal,
-            access_key_id=signed.access_key_id,
+            access_key_id=access_key_id,
             session=live.session,
             principal_tags=live.principal_tags,
             context=live.session.identity_context,

@@ -13,6 +13,7 @@ from broker.protocols.sigv4.credential import (
     parse_signed,
 )
 from broker.protocols.sigv4.errors import SignatureReason, SigV4Rejected
+from broker.protocols.sigv4.rules import STRICT, SignatureRules
 from broker.protocols.sigv4.signature import (
     derive_signing_key,
     prepare_signing_key,
@@ -21,8 +22,10 @@ from broker.protocols.sigv4.signature import (
 from broker.protocols.sigv4.verify import verify_scope, verify_time
 
 __all__ = [
+    "STRICT",
     "SigV4Rejected",
     "SignatureReason",
+    "SignatureRules",
     "SignedRequest",
     "derive_signing_key",
     "parse_signed",

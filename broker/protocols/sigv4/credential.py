@@ -42,6 +42,7 @@ from broker.protocols.sigv4.fields import (
     parse_date,
     parse_expires,
 )
+from broker.protocols.sigv4.rules import STRICT, SignatureRules
 
 _PARAMETERS = {
     name.lower(): name
@@ -110,7 +111,7 @@ class SignedRequest:
         return f"{self.date}/{self.region}/{self.service}/{self.terminator}"
 
 
-def parse_signed(raw: RawRequest) -> SignedRequest:
+def parse_signed(raw: RawRequest, rules: SignatureRules = STRICT) -> SignedRequest:
     """Take the signature of a request apart.
 
     Raises:
@@ -128,9 +129,9 @@ def parse_signed(raw: RawRequest) -> SignedRequest:
                 f"Found both '{name}' as a query-string param and "
                 "'Authorization' as HTTP header."
             )
-        return _parse_header_form(raw, headers, repeated, pairs)
+        return _parse_header_form(raw, headers, repeated, pairs, rules=rules)
     if signing:
-        return _parse_query_form(raw, headers, repeated, pairs, parameters)
+        return _parse_query_form(raw, headers, repeated, pairs, parameters, rules=rules)
     raise SigV4Rejected(SignatureReason.UNSIGNED, UNSIGNED)
 
 
@@ -139,6 +140,8 @@ def _parse_header_form(
     headers: Mapping[bytes, bytes],
     repeated: AbstractSet[bytes],
     pairs: Sequence[Pair],
+    *,
+    rules: SignatureRules,
 ) -> SignedRequest:
     found = parse_authorization(
         _text(headers[b"authorization"]),
@@ -151,6 +154,7 @@ def _parse_header_form(
     timestamp, signed_at = parse_date(_text(headers[date_name]))
     return _finish(
         raw,
+        rules,
         headers=headers,
         repeated=repeated,
         pairs=pairs,
@@ -172,6 +176,8 @@ def _parse_query_form(
     repeated: AbstractSet[bytes],
     pairs: Sequence[Pair],
     parameters: Mapping[bytes, bytes],
+    *,
+    rules: SignatureRules,
 ) -> SignedRequest:
     missing = [name for name in _REQUIRED if not parameters.get(name)]
     if missing:
@@ -197,6 +203,7 @@ def _parse_query_form(
     declared = [v for n, v in text.items() if n.lower() == _CONTENT_SHA256]
     return _finish(
         raw,
+        rules,
         headers=headers,
         repeated=repeated,
         pairs=[pair for pair in pairs if pair[0] != b"X-Amz-Signature"],
@@ -216,6 +223,7 @@ def _parse_query_form(
 
 def _finish(
     raw: RawRequest,
+    rules: SignatureRules,
     *,
     headers: Mapping[bytes, bytes],
     repeated: AbstractSet[bytes],
@@ -242,7 +250,7 @@ def _finish(
     head = b"\n".join(
         (
             raw.method.encode(),
-            canonical_path(raw.raw_path),
+            raw.raw_path if rules.path_as_sent else canonical_path(raw.raw_path),
             canonical_query(pairs),
             canonical_headers(headers, covered),
             b";".join(covered),

@@ -2,11 +2,15 @@
 
 import hashlib
 import hmac
+import re
 
 from broker.model.raw import RawRequest
 from broker.protocols.sigv4.credential import SignedRequest
 from broker.protocols.sigv4.errors import reject_mismatch
 from broker.protocols.sigv4.fields import ALGORITHM
+from broker.protocols.sigv4.rules import STRICT, UNSIGNED_PAYLOAD, SignatureRules
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def derive_signing_key(secret: str, date: str, region: str, service: str) -> bytes:
@@ -23,20 +27,19 @@ def prepare_signing_key(key: bytes) -> hmac.HMAC:
 
 
 def verify_signature(
-    signed: SignedRequest, raw: RawRequest, signing_key: hmac.HMAC
-) -> None:
+    signed: SignedRequest,
+    raw: RawRequest,
+    signing_key: hmac.HMAC,
+    rules: SignatureRules = STRICT,
+) -> str:
     """Check the signature over the request as it came, body included.
 
-    The body's hash is computed, never believed: a hash that the client declares
-    must be equal, so that ``UNSIGNED-PAYLOAD`` and streaming hashes, which belong
-    to S3, are refused.
+    Returns what was signed of the body: its hash, or what the rules let stand for it.
 
     Raises:
-        SigV4Rejected: the signature or the declared hash of the body is wrong.
+        SigV4Rejected: the signature or what is declared of the body is wrong.
     """
-    payload = raw.body_sha256 or hashlib.sha256(raw.body).hexdigest()
-    if signed.content_sha256 is not None and signed.content_sha256 != payload:
-        reject_mismatch("x-amz-content-sha256 is not the hash of the body")
+    payload = _payload(signed, raw, rules)
     canonical = signed.canonical_head + payload.encode("ascii")
     to_sign = (
         f"{ALGORITHM}\n{signed.timestamp}\n{signed.scope}\n"
@@ -48,3 +51,28 @@ def verify_signature(
         keyed.hexdigest().encode("ascii"), signed.signature.encode()
     ):
         reject_mismatch("wrong secret access key, or the request changed on its way")
+    return payload
+
+
+def _payload(signed: SignedRequest, raw: RawRequest, rules: SignatureRules) -> str:
+    """What the signature covers of the body.
+
+    The body's hash is computed, never believed: a hash that the client declares must
+    be equal. Other declarations (``UNSIGNED-PAYLOAD`` and streaming, which belong to
+    S3) count only where the service's rules say so.
+    """
+    declared = signed.content_sha256
+    if declared is not None and declared in rules.payloads:
+        return declared
+    if declared is None and signed.presigned and rules.path_as_sent:
+        declared = UNSIGNED_PAYLOAD  # as S3's clients presign
+        if declared in rules.payloads:
+            return declared
+    if declared is not None and rules.believes_declared_hash:
+        if not _SHA256.fullmatch(declared):
+            reject_mismatch("x-amz-content-sha256 is no hash, nor what counts as one")
+        return declared
+    payload = raw.body_sha256 or hashlib.sha256(raw.body).hexdigest()
+    if declared is not None and declared != payload:
+        reject_mismatch("x-amz-content-sha256 is not the hash of the body")
+    return payload

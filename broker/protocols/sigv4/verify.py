@@ -5,16 +5,15 @@ presigned ``GetCallerIdentity``.
 """
 
 import re
+from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
 from broker.protocols.sigv4.credential import SignedRequest
 from broker.protocols.sigv4.errors import SignatureReason, SigV4Rejected, shown
+from broker.protocols.sigv4.rules import STRICT, SignatureRules
 
 TERMINATOR = "aws4_request"
-WINDOW_SECONDS = 300
-"""How far a client's clock may be off, either way: AWS's five minutes."""
-
 _REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+){0,7}", re.ASCII)
 _REGION_LENGTH = 64
 _FORMAT = "%Y%m%dT%H%M%SZ"
@@ -22,11 +21,16 @@ _MINUTE = 60
 
 
 def verify_scope(
-    signed: SignedRequest, *, regions: AbstractSet[str] | None, service: str
+    signed: SignedRequest,
+    *,
+    regions: AbstractSet[str] | None,
+    service: str,
+    also: Collection[str] = (),
 ) -> None:
     """Check region, service, terminator and date of the credential scope.
 
-    ``regions`` None accepts every well-formed region. All texts that apply are sent
+    ``regions`` None accepts every well-formed region; ``also`` are further names of
+    the service. All texts that apply are sent
     together, region first.
 
     Raises:
@@ -35,7 +39,7 @@ def verify_scope(
     wrong = ""
     if not _accepts(regions, signed.region):
         wrong += "Credential should be scoped to a valid region. "
-    if signed.service != service:
+    if signed.service != service and signed.service not in also:
         wrong += f"Credential should be scoped to correct service: '{service}'. "
     if signed.terminator != TERMINATOR:
         wrong += (
@@ -55,7 +59,11 @@ def verify_scope(
 
 
 def verify_time(
-    signed: SignedRequest, *, now: datetime, minimum_presigned_seconds: int = 0
+    signed: SignedRequest,
+    *,
+    now: datetime,
+    minimum_presigned_seconds: int = 0,
+    rules: SignatureRules = STRICT,
 ) -> None:
     """Check that the request was signed just now, or is a URL that still holds.
 
@@ -65,14 +73,18 @@ def verify_time(
     Raises:
         SigV4Rejected: too early or too late.
     """
-    lifetime = WINDOW_SECONDS
+    lifetime = window = rules.window_seconds
     if signed.presigned:
         lifetime = max(
-            WINDOW_SECONDS
-            if signed.expires_seconds is None
-            else signed.expires_seconds,
+            window if signed.expires_seconds is None else signed.expires_seconds,
             minimum_presigned_seconds,
         )
+        most = rules.presigned_seconds_max
+        if most is not None and lifetime > most:
+            raise SigV4Rejected(
+                SignatureReason.TIME,
+                f"X-Amz-Expires must be {most} seconds at most for this service.",
+            )
     at = signed.signed_at
     now = now.replace(microsecond=0)
     age = (now - at).total_seconds()
@@ -83,12 +95,12 @@ def verify_time(
             f"Signature expired: {signed.timestamp} is now earlier than {cutoff} "
             f"({now.strftime(_FORMAT)} - {_duration(lifetime)}.)",
         )
-    if age < -WINDOW_SECONDS:
-        cutoff = (now + timedelta(seconds=WINDOW_SECONDS)).strftime(_FORMAT)
+    if age < -window:
+        cutoff = (now + timedelta(seconds=window)).strftime(_FORMAT)
         raise SigV4Rejected(
             SignatureReason.TIME,
             f"Signature not yet current: {signed.timestamp} is still later than "
-            f"{cutoff} ({now.strftime(_FORMAT)} + {_duration(WINDOW_SECONDS)}.)",
+            f"{cutoff} ({now.strftime(_FORMAT)} + {_duration(window)}.)",
         )
 
 
