@@ -19,6 +19,7 @@ from broker.services import PAGES, Services, open_services
 from broker.settings import Settings
 from broker.web.api import QueryEndpoint
 from broker.web.asgi import App, Receive, Scope, Send, respond
+from broker.web.decisions import DECISIONS_PATH, FORWARD_PATH, DecisionsEndpoint
 from broker.web.documentation import documentation_routes
 from broker.web.edge import AllowedHosts, Edge, host_name
 from broker.web.health import health_routes, metrics_routes
@@ -105,6 +106,12 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
     return Edge(
         _route(
             QueryEndpoint(QueryApi(services.pipeline, services.registry)),
+            DecisionsEndpoint(
+                services.pipeline,
+                services.registry.get("broker", "Authorize"),
+                services=services.service_scheme,
+                proxies=services.proxy_scheme,
+            ),
             _pages(services, sign_in_links),
             public_origin=settings.public_origin,
             public_name=settings.public_name,
@@ -114,7 +121,8 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
         clock=services.clock,
         public_origin=settings.public_origin,
         open_paths=PROBES,
-        data_paths=(API_PATH,),
+        open_below=FORWARD_PATH,
+        data_paths=(API_PATH, DECISIONS_PATH, FORWARD_PATH),
         hsts=settings.secure,
         observe=services.metrics.observe_request,
     )
@@ -190,8 +198,10 @@ def console_deps(
     )
 
 
-def _route(api: App, pages: App, *, public_origin: str, public_name: str) -> App:
-    """The API at ``/``, pages below their names, nothing else.
+def _route(
+    api: App, decisions: App, pages: App, *, public_origin: str, public_name: str
+) -> App:
+    """The API at ``/``, decisions for registered services, pages below their names, nothing else.
 
     Pages for people are served at the public origin, to which their cookies and forms
     are bound: requests to other names of the broker are redirected there.
@@ -203,6 +213,9 @@ def _route(api: App, pages: App, *, public_origin: str, public_name: str) -> App
         path: str = scope["path"]
         if path == API_PATH:
             await api(scope, receive, send)
+            return
+        if path == DECISIONS_PATH or path.startswith(f"{DECISIONS_PATH}/"):
+            await decisions(scope, receive, send)
             return
         client = find_client(scope)
         if client.means_another_service:

@@ -96,6 +96,7 @@ class Pipeline:
             BrokerError: the call's error, already on its audit record.
         """
         record = AuditEntry.of(request, f"{action.service}:{action.name}")
+        record.is_counted = action.counted
         async with self._auditor.opened(record):
             try:
                 scheme = proof or self.schemes[action.proof]

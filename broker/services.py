@@ -11,6 +11,7 @@ from typing import get_args
 
 from broker.actions.action import Proof
 from broker.actions.decisions import MANAGEMENT
+from broker.actions.decisions.authorize import Authorizer
 from broker.actions.iam import iam_actions
 from broker.actions.iam.outbound_federation import outbound_federation_actions
 from broker.actions.models import ServiceName, load_service
@@ -29,6 +30,7 @@ from broker.actions.signin.provider_options import ProviderOptions
 from broker.actions.signin.role_overviews import RoleAssumers
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.actions.sts import sts_actions
+from broker.audit.decisions import DecisionLog
 from broker.audit.uses import UseRecorder
 from broker.audit.writer import Auditor
 from broker.authn.attempts import Attempts
@@ -39,9 +41,12 @@ from broker.authn.long_term import LongTermKeys
 from broker.authn.mfa import MfaVerifier
 from broker.authn.nominees import Nominees
 from broker.authn.proof_dry_run import ProofDryRun
+from broker.authn.scheme import Scheme
+from broker.authn.service_tokens import ServiceScheme
 from broker.authn.sigv4 import SignatureScheme
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard
+from broker.authz.hypothetical import Hypotheses
 from broker.authz.rates import RateLimits
 from broker.clock import Clock
 from broker.federation.addresses import AddressRules
@@ -108,6 +113,11 @@ class Services(Installation):
     metrics: Metrics
     uses: UseBuffer
     attempts: Attempts
+    decisions: DecisionLog
+    service_scheme: Scheme
+    """Proves registered services by token or signature; proxies by token alone."""
+
+    proxy_scheme: Scheme
 
 
 @contextlib.asynccontextmanager
@@ -141,6 +151,7 @@ async def open_services(
         stack.push_async_callback(services.metadata_refresher.close)
         stack.push_async_callback(services.index.settle)
         stack.push_async_callback(services.auditor.close)
+        stack.push_async_callback(services.decisions.close)
         yield services
 
 
@@ -197,6 +208,9 @@ def _build(
     attempts = Attempts(stores.cache, clock)
     regions = None if "*" in settings.regions else frozenset(settings.regions)
     use_recorder = UseRecorder(uses)
+    endpoints = Endpoints(settings.public_host, settings.home_region, regions)
+    signatures = SignatureScheme(LongTermKeys(fresh, vault), resolver, endpoints)
+    decisions = DecisionLog(auditor, clock, metrics.observe_decision)
     registry = Registry(
         [
             *sts_actions(
@@ -210,6 +224,15 @@ def _build(
             *iam_actions(vault, rules.names, attempts),
             *outbound_federation_actions(vault, settings.public_origin),
             *MANAGEMENT,
+            Authorizer(
+                fresh,
+                guard,
+                Hypotheses(stores.directory, guard),
+                signatures,
+                uses=use_recorder,
+                log=decisions,
+                home_region=settings.home_region,
+            ).action(),
             *command_line_actions(
                 fresh, issuer, command_line_grants(stores.cache, vault)
             ),
@@ -237,14 +260,11 @@ def _build(
         ],
         services=[load_service(name) for name in get_args(ServiceName)],
     )
-    endpoints = Endpoints(settings.public_host, settings.home_region, regions)
     nominees = Nominees(fresh, stores.directory, clock)
     assertion_scheme = AssertionScheme(federated, nominees)
     pipeline = Pipeline(
         schemes={
-            Proof.SIGNATURE: SignatureScheme(
-                LongTermKeys(fresh, vault), resolver, endpoints
-            ),
+            Proof.SIGNATURE: signatures,
             Proof.SAML: assertion_scheme,
             Proof.WEB_IDENTITY: TokenScheme(web_identity, nominees),
         },
@@ -283,6 +303,9 @@ def _build(
         metrics=metrics,
         uses=uses,
         attempts=attempts,
+        decisions=decisions,
+        service_scheme=ServiceScheme(fresh, signatures),
+        proxy_scheme=ServiceScheme(fresh),
     )
 
 

@@ -137,7 +137,8 @@ class Action:
     call is permitted and before the transaction begins; what it returns is the call's
     ``prepared``. ``calls`` is how many calls it counts for in the account's rate limit:
     a costlier one counts for more, one that must never be refused for none. ``lists``
-    says that answers can be long.
+    says that answers can be long. ``counted`` is for the calls of a data plane, which
+    leave no record each (`AuditEntry`).
     """
 
     service: str
@@ -150,6 +151,7 @@ class Action:
     prepare: Prepare | None = None
     calls: int = 1
     lists: bool = False
+    counted: bool = False
 
     def is_long(self, result: Mapping[str, Any]) -> bool:
         """Whether rendering the answer would keep other calls waiting."""

@@ -31,7 +31,8 @@ _COUNT_SECONDS = 1.1
 class Auditor:
     """Makes sure that every call leaves exactly one record.
 
-    The one exception are floods of unproved failures: see ``flood``.
+    The exceptions are floods of unproved failures (see ``flood``) and the calls of a
+    data plane (see ``decisions``).
     """
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
@@ -59,14 +60,17 @@ class Auditor:
             await self._write_counts(float("inf"))
 
     async def append(self, entry: AuditEntry) -> None:
-        """Write a completed entry, unless it is written or one of a flood."""
+        """Write a completed entry, unless it is written or only counted."""
         if entry.committed:
             return
         entry.committed = True
-        if entry.error_code and not entry.caller_arn:
+        if entry.is_counted and not entry.error_code:
+            return
+        if entry.error_code and (entry.is_counted or not entry.caller_arn):
             now = self._clock.monotonic()
             await self._write_counts(now)
-            failure = Failure(entry.source_ip, entry.account, entry.decision)
+            source = entry.caller_arn or entry.source_ip
+            failure = Failure(source, entry.account, entry.decision)
             if not self._failures.admit(failure, entry.event_id, entry.at, now):
                 if self._counting is None or self._counting.done():
                     self._counting = asyncio.create_task(self._count_later())

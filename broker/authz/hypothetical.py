@@ -83,7 +83,7 @@ class Hypotheses:
             NoSuchEntity: there is no such principal.
             AccessDenied: a policy that applies cannot be read.
         """
-        caller = await self._caller(asked.principal)
+        caller = await self.find_caller(asked.principal)
         need = await self._need(asked, caller)
         return await self.judge_as(caller, need, region=region, now=now)
 
@@ -118,7 +118,13 @@ class Hypotheses:
         context = call_context(caller, raw, region=region, now=now)
         return await self._guard.judge(caller, need, context)
 
-    async def _caller(self, text: str) -> Caller:
+    async def find_caller(self, text: str) -> Caller:
+        """Who a principal's ARN names, without a session's own policies and tags.
+
+        Raises:
+            ValidationError: the principal is none that can call.
+            NoSuchEntity: there is no such principal.
+        """
         try:
             if text.isascii() and text.isdigit():
                 return Caller(principal=Principal.root(parse_account_id(text)))

@@ -111,6 +111,21 @@ class Principal:
         )
 
     @classmethod
+    def registered_service(
+        cls, account: AccountId, *, arn: str, name: str, token_id: str
+    ) -> Self:
+        """A registered service that asks with one of its tokens."""
+        return cls(
+            type=PrincipalType.SERVICE,
+            account=account,
+            arn=arn,
+            principal_arn="",
+            userid=token_id,
+            unique_id="",
+            service=name,
+        )
+
+    @classmethod
     def from_provider(
         cls, type_: PrincipalType, account: AccountId, *, provider: str, subject: str
     ) -> Self:

@@ -20,6 +20,7 @@ class Door(StrEnum):
     FEDERATION = "federation"
     SIGN_IN = "signin"
     CONSOLE = "console"
+    DECISIONS = "decisions"
 
 
 @struct

@@ -11,11 +11,16 @@ from typing import Protocol
 
 from broker.model.answer import Answer
 from broker.model.raw import RawRequest
-from broker.web.asgi import Headers, Message, Receive, Scope, Send, respond
+from broker.web.asgi import Headers, Receive, Scope, Send, respond
+from broker.web.bodies import (
+    BODY_BYTES_MAX,
+    ClientGoneError,
+    TooLargeError,
+    receive_body,
+)
 from broker.web.deadlines import Deadlines
 from broker.web.refusals import answer_refusal, find_client, other_service
 
-BODY_BYTES_MAX = 10_000_000
 QUERY_BYTES_MAX = 16 * 1024
 
 LINGER_BYTES_MAX = 2 * BODY_BYTES_MAX
@@ -56,14 +61,6 @@ class Answers(Protocol):
         ...
 
 
-class _ClientGoneError(Exception):
-    """The client went away before its request was whole."""
-
-
-class _TooLargeError(Exception):
-    """The body is longer than the endpoint accepts."""
-
-
 class QueryEndpoint:
     """Answers requests for ``/``; stands behind `broker.web.edge.Edge`."""
 
@@ -88,11 +85,11 @@ class QueryEndpoint:
             await self._refuse(receive, send, _BAD_REQUEST, common)
             return
         try:
-            body = await _receive_body(receive, headers)
-        except _TooLargeError:
+            body = await receive_body(receive, headers)
+        except TooLargeError:
             await self._refuse(receive, send, _CONTENT_TOO_LARGE, common)
             return
-        except _ClientGoneError:
+        except ClientGoneError:
             return
         raw = RawRequest(
             method=method,
@@ -150,36 +147,3 @@ async def _respond_without_action(scope: Scope, send: Send, common: Headers) -> 
         await answer_refusal(scope, send, other_service(client), client)
     else:
         await respond(send, _METHOD_NOT_ALLOWED, (*common, (b"allow", _ALLOWED)))
-
-
-async def _receive_body(receive: Receive, headers: Headers) -> bytes:
-    """The whole body, in one growing piece of memory; its time ends below us."""
-    for name, value in headers:
-        if name == b"content-length" and _declares_too_much(value):
-            raise _TooLargeError
-    message = await receive()
-    if not message.get("more_body"):
-        return _chunk(message, 0)
-    body = bytearray()
-    while True:
-        body += _chunk(message, len(body))
-        if not message.get("more_body"):
-            return bytes(body)
-        message = await receive()
-
-
-def _declares_too_much(content_length: bytes) -> bool:
-    digits = content_length.lstrip(b"0")
-    return len(digits) > len(str(BODY_BYTES_MAX)) or (
-        digits.isdigit() and int(digits) > BODY_BYTES_MAX
-    )
-
-
-def _chunk(message: Message, size: int) -> bytes:
-    """A message's part of the body, after ``size`` bytes that came before."""
-    if message["type"] == "http.disconnect":
-        raise _ClientGoneError
-    body: bytes = message.get("body", b"")
-    if size + len(body) > BODY_BYTES_MAX:
-        raise _TooLargeError
-    return body

@@ -57,9 +57,16 @@ class Metrics:
             ("operation", "outcome"),
             registry=self._registry,
         )
+        self._decisions = Counter(
+            "broker_decisions",
+            "Decisions for registered services: allowed, denied or refused.",
+            ("outcome",),
+            registry=self._registry,
+        )
         self._requests_of: dict[tuple[str, str], Counter] = {}
         self._seconds_of: dict[str, Histogram] = {}
         self._ledger_of: dict[tuple[str, str], Counter] = {}
+        self._decisions_of: dict[str, Counter] = {}
 
     def observe_request(
         self, path: str, line: Mapping[str, object], status: int, seconds: float
@@ -85,6 +92,14 @@ class Metrics:
         counter = self._ledger_of.get(key)
         if counter is None:
             counter = self._ledger_of[key] = self._ledger.labels(*key)
+        counter.inc()
+
+    def observe_decision(self, outcome: str) -> None:
+        """Count one decision for a registered service."""
+        counter = self._decisions_of.get(outcome)
+        if counter is None:
+            counter = self._decisions.labels(str(outcome))
+            self._decisions_of[outcome] = counter
         counter.inc()
 
     def exposition(self, stores_up: Mapping[str, bool]) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, cast
 
+from broker.actions.decisions.question import Question
 from broker.actions.models import load_service_model
 from tests.support.saml_idp import metadata_xml
 
@@ -48,6 +49,7 @@ VALUES: Mapping[str, Any] = {
     "PrincipalArn": SAML,
     "ProviderArn": SAML,
     "ResourceArn": f"arn:aws:orders:us-east-1:{ACCOUNT}:order/1",
+    "Question": Question(service="orders", principal=f"{BASE}:user/target"),
     "RoleArn": TARGET_ROLE,
     "RoleName": "Target",
     "RoleSessionName": "session",

@@ -1,7 +1,8 @@
 """Service last accessed: what an entity may use, and what it did use.
 
 ``Generate…`` works the answer out at once and keeps it for a day under its job's id;
-``Get…`` reads pages of it. Uses are those of this broker's own services.
+``Get…`` reads pages of it. Uses are those of this broker's own services, and of the
+registered services that ask it for decisions.
 """
 
 import json
@@ -75,8 +76,10 @@ async def _prepare_job(
         texts = [held.text for held in await _held(subject, call)]
     entities = await _entities(subject, call)
     uses = await call.directory.list_uses(call.account, list(entities))
+    registered = await call.directory.list_services(call.account)
+    own = [service.name for service in registered]
     # Reads many policies and the packed catalogue, so not on the event loop.
-    services = await offload(lambda: _named_services(_parse_all(texts)))
+    services = await offload(lambda: _named_services(_parse_all(texts), own))
     body = {
         "arn": arn,
         "granularity": given.get("Granularity", "SERVICE_LEVEL"),
@@ -298,10 +301,13 @@ async def _members(group: Group, call: Call) -> list[User]:
     return users
 
 
-def _named_services(documents: Sequence[PolicyDocument]) -> dict[str, str]:
-    """The services that are granted, with their names."""
+def _named_services(
+    documents: Sequence[PolicyDocument], registered: Sequence[str]
+) -> dict[str, str]:
+    """The services that are granted, AWS's and the account's own, with their names."""
     found = {}
-    for prefix in granted_services(documents, service_prefixes()):
+    prefixes = dict.fromkeys((*service_prefixes(), *registered))
+    for prefix in granted_services(documents, prefixes):
         entry = find_service(prefix)
         found[prefix] = prefix if entry is None else entry.name
     return found

@@ -12,17 +12,22 @@ from pydantic.alias_generators import to_pascal
 RESERVED: Final = frozenset(
     {
         "access-analyzer",
+        "aws",
         "broker",
         "cloudtrail",
         "iam",
         "rolesanywhere",
+        "saml",
         "signin",
         "sso",
         "sso-oauth",
         "sts",
     }
 )
-"""What the broker answers for itself: a request signed for it is nobody else's."""
+"""What the broker answers for itself: a request signed for it is nobody else's.
+
+Keys that begin with ``aws:`` or ``saml:`` come from the broker, too.
+"""
 
 DEFINITION_CHARACTERS_MAX = 65_536
 _SCOPE = r"^[a-z0-9][a-z0-9-]{0,62}$"

@@ -28,7 +28,6 @@ from broker.stores.schema import (
     REVOCATIONS,
     ROLES,
     SAML_PROVIDERS,
-    SERVICE_TOKENS,
     SERVICES,
     USERS,
 )
@@ -162,19 +161,25 @@ class FreshDirectory:
             of=SERVICES.name,
         )
 
-    async def service_tokens(self, account: AccountId) -> Mapping[bytes, ServiceToken]:
+    async def service_tokens(
+        self, account: AccountId
+    ) -> Mapping[bytes, tuple[ServiceToken, RegisteredService]]:
         """The tokens of the account's services, by their digests.
 
         All at once: a stranger's guesses cost no query.
         """
 
-        async def load() -> Mapping[bytes, ServiceToken]:
+        async def load() -> Mapping[bytes, tuple[ServiceToken, RegisteredService]]:
+            services = await self._directory.list_services(account)
+            by_id = {service.service_id: service for service in services}
             tokens = await self._directory.list_service_tokens(account)
-            return {token.digest: token for token in tokens}
+            return {
+                token.digest: (token, by_id[token.service_id])
+                for token in tokens
+                if token.service_id in by_id
+            }
 
-        return await self.memo.get(
-            account, "service-tokens", load, of=SERVICE_TOKENS.name
-        )
+        return await self.memo.get(account, "service-tokens", load)
 
     async def resource_policy_arns(self, account: AccountId) -> frozenset[str]:
         """The resources of the account that have a policy."""

@@ -1,0 +1,518 @@
+"""``broker:Authorize``: a registered service asks who acts, and whether they may.
+
+The one decision behind every face: verify, map, judge, note. The call itself needs
+``broker:Authorize`` on the service's ARN, or the service's token, which is that
+permission. It leaves no record of its own; the decisions are counted and some of them
+kept (`broker.audit.decisions`).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from broker.actions.action import Action, Call
+from broker.actions.decisions.declare import SERVICE
+from broker.actions.decisions.question import (
+    DECISIONS_MAX,
+    Decided,
+    DecisionAnswer,
+    Question,
+    ToldRequest,
+)
+from broker.audit.decisions import DecisionLog
+from broker.audit.entry import AuditEntry
+from broker.audit.uses import UseRecorder
+from broker.authn.sigv4 import SignatureScheme, SignedFor, VerifiedSignature
+from broker.authz.context import Context, call_context
+from broker.authz.guard import Guard, Judgement, reason
+from broker.authz.hypothetical import Hypotheses
+from broker.authz.need import Need
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    NoSuchEntity,
+    ServiceUnavailable,
+    SignatureDoesNotMatch,
+    ValidationError,
+)
+from broker.model.account import AccountId
+from broker.model.arn import Arn
+from broker.model.audit import Outcome
+from broker.model.caller import Caller
+from broker.model.principal import PrincipalType
+from broker.model.raw import RawRequest
+from broker.model.registered import RegisteredService, service_arn
+from broker.model.request import Given
+from broker.model.struct import struct
+from broker.policy import VALUE_CHARACTERS_MAX, VALUES_MAX
+from broker.protocols.enforcement import (
+    CompiledService,
+    RequestAmbiguous,
+    Target,
+    parse_definition,
+    resource_path,
+)
+from broker.protocols.enforcement.forwarded import check_overrides
+from broker.protocols.sigv4 import SignatureRules
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.schema import SERVICES
+
+QUESTION = "Question"
+ANSWER = "Answer"
+"""Members of the action's input and output."""
+
+_EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+_BODY_UNKNOWN = (
+    "The body of this request cannot be verified here. Sign the header"
+    " x-amz-content-sha256 with the body's SHA-256, or ask where the body is known."
+)
+_SERVICE_ARN = re.compile(r"arn:aws:broker::[0-9]{12}:service/[a-z][a-z0-9-]{0,62}")
+_NO_REQUEST = RawRequest(
+    method="",
+    raw_path=b"",
+    query=b"",
+    headers=(),
+    body=b"",
+    source_ip="",
+    secure=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A service made ready to decide for."""
+
+    service: RegisteredService
+    compiled: CompiledService
+    signed_for: SignedFor
+    without_body: SignedFor
+
+
+@dataclass(slots=True)
+class _Subject:
+    """Who acts, and what is known of their request."""
+
+    caller: Caller
+    region: str
+    raw: RawRequest
+    secure: bool | None
+    payload: str = ""
+    path: str = ""
+
+
+@struct
+class _Judged:
+    """A decision with what it rests on; ``detail`` is why it could not be judged."""
+
+    decided: Decided
+    judgement: Judgement | None = None
+    detail: str = ""
+
+    def describe(self, entry: AuditEntry, why_kept: str) -> None:
+        """Say on its record what was decided, and why."""
+        entry.resources = (self.decided.resource,)
+        if self.decided.allowed and self.judgement is not None:
+            entry.decision = Outcome.ALLOWED
+            entry.reason = f"{reason((self.judgement.decision,))} ({why_kept})"
+            return
+        entry.decision, entry.error_code = Outcome.DENIED, AccessDenied.code
+        entry.detail = entry.reason = (
+            self.detail
+            if self.judgement is None
+            else self.judgement.explain().sentence()
+        )
+
+
+class Authorizer:
+    """Decides what registered services ask."""
+
+    def __init__(
+        self,
+        fresh: FreshDirectory,
+        guard: Guard,
+        hypotheses: Hypotheses,
+        signatures: SignatureScheme,
+        *,
+        uses: UseRecorder,
+        log: DecisionLog,
+        home_region: str,
+    ) -> None:
+        self._fresh = fresh
+        self._guard = guard
+        self._hypotheses = hypotheses
+        self._signatures = signatures
+        self._uses = uses
+        self._log = log
+        self._home_region = home_region
+
+    def action(self) -> Action:
+        """The declaration. It never counts towards a rate: a refusal stops a service."""
+        return Action(
+            service=SERVICE,
+            name="Authorize",
+            needs=_needs,
+            handle=self._handle,
+            calls=0,
+            counted=True,
+        )
+
+    async def _handle(self, given: Given, call: Call) -> Mapping[str, Any]:
+        question: Question = given[QUESTION]
+        ready = await self._ready(question, call)
+        return {ANSWER: await self._decide(ready, question, call)}
+
+    async def _decide(
+        self, ready: _Ready, question: Question, call: Call
+    ) -> DecisionAnswer:
+        """Who acts, and what they may do.
+
+        Raises:
+            ServiceUnavailable: what it takes to decide, or to record it, is away.
+            ValidationError: the question asks too much, or about what is not the
+                service's own.
+        """
+        _check(ready.compiled, question)
+        try:
+            subject = await self._prove(ready, question, call)
+        except ServiceUnavailable:
+            raise
+        except BrokerError as refusal:
+            await self._note_refused(ready, question, call, refusal)
+            return DecisionAnswer(refusal=refusal)
+        try:
+            targets = _targets(ready.compiled, question, subject)
+            context = _context(subject, question, call)
+        except BrokerError as refusal:
+            await self._note_refused(ready, question, call, refusal, subject)
+            return DecisionAnswer(caller=subject.caller, refusal=refusal)
+        judged = [
+            await self._judge(ready, target, subject, context) for target in targets
+        ]
+        await self._note(ready, subject, judged, call)
+        return DecisionAnswer(
+            caller=subject.caller,
+            payload=subject.payload,
+            decisions=tuple(one.decided for one in judged),
+        )
+
+    async def _ready(self, question: Question, call: Call) -> _Ready:
+        arn = _asked_service(question, call)
+        account, name = AccountId(arn.account), arn.resource.rpartition("/")[2]
+
+        async def load() -> _Ready | None:
+            service = await self._fresh.find_service(account, name)
+            return None if service is None else _prepare(service, self._home_region)
+
+        found = await self._fresh.memo.get(
+            account, ("ready-service", name), load, of=SERVICES.name
+        )
+        if found is None:
+            raise NoSuchEntity(f"The service with name {name} cannot be found.")
+        return found
+
+    async def _prove(self, ready: _Ready, question: Question, call: Call) -> _Subject:
+        if question.ambiguous:
+            raise ValidationError(question.ambiguous)
+        if question.request is not None:
+            return await self._verify(ready, question.request, call)
+        region = ready.compiled.region
+        if question.access_key_id:
+            key = await self._signatures.resolve(
+                question.access_key_id, question.session_token, call.now
+            )
+            return _Subject(key.caller, region, _NO_REQUEST, None)
+        try:
+            account = Arn.parse(question.principal).account
+        except ValueError as error:
+            raise ValidationError(
+                f"{question.principal[:200]} is not a principal's ARN."
+            ) from error
+        if account != call.account:
+            raise ValidationError("Principals of other accounts must prove themselves.")
+        caller = await self._hypotheses.find_caller(question.principal)
+        if ":assumed-role/" in question.principal or not caller.principal.unique_id:
+            raise ValidationError(
+                "What a session may do stands in its token: pass its credentials, or"
+                " the request that it signed."
+            )
+        return _Subject(caller, region, _NO_REQUEST, None)
+
+    async def _verify(self, ready: _Ready, told: ToldRequest, call: Call) -> _Subject:
+        hosts = ready.compiled.definition.hosts
+        raw = RawRequest(
+            method=told.method,
+            raw_path=told.raw_path,
+            query=told.query,
+            headers=told.headers,
+            body=told.body or b"",
+            source_ip=told.source_ip,
+            secure=bool(told.secure),
+            body_sha256=told.body_sha256,
+        )
+        if hosts and (raw.find_header(b"host") or "").lower() not in hosts:
+            raise SignatureDoesNotMatch(
+                "The request is for another host.", detail="Host is not of the service"
+            )
+        try:
+            path = resource_path(told.raw_path)
+            check_overrides(told.method, told.headers)
+        except RequestAmbiguous as error:
+            raise ValidationError(str(error)) from error
+        verified = await self._verify_signature(ready, raw, told, call)
+        return _Subject(
+            verified.caller, verified.region, raw, told.secure, verified.payload, path
+        )
+
+    async def _verify_signature(
+        self, ready: _Ready, raw: RawRequest, told: ToldRequest, call: Call
+    ) -> VerifiedSignature:
+        if told.body is not None or told.body_sha256 is not None:
+            return await self._signatures.verify(raw, ready.signed_for, now=call.now)
+        try:
+            verified = await self._signatures.verify(
+                raw, ready.without_body, now=call.now
+            )
+        except SignatureDoesNotMatch as error:
+            if told.method not in _WITHOUT_BODY:
+                raise SignatureDoesNotMatch(
+                    _BODY_UNKNOWN, detail=error.detail
+                ) from None
+            raise
+        # Signed as empty, and yet there is one: another body than the signer's.
+        if told.content_length > 0 and verified.payload == _EMPTY_SHA256:
+            raise SignatureDoesNotMatch(
+                _BODY_UNKNOWN, detail="a body that is not signed"
+            )
+        return verified
+
+    async def _judge(
+        self, ready: _Ready, target: Target, subject: _Subject, context: Context
+    ) -> _Judged:
+        need = Need(
+            action=target.action,
+            resource=target.resource,
+            account=ready.service.account,
+            has_policy=True,
+        )
+        judgement, detail = None, ""
+        try:
+            judgement = await self._guard.judge(subject.caller, need, context)
+        except AccessDenied as error:
+            # A policy that cannot be read, or too much work.
+            detail = error.detail
+        decided = Decided(
+            action=target.action,
+            resource=target.resource,
+            allowed=judgement is not None and judgement.decision.allowed,
+        )
+        return _Judged(decided=decided, judgement=judgement, detail=detail)
+
+    async def _note(
+        self, ready: _Ready, subject: _Subject, judged: list[_Judged], call: Call
+    ) -> None:
+        """Count the decisions, and keep what must be kept; a batch by its actions."""
+        who = subject.caller
+        kept: dict[tuple[str, bool], AuditEntry] = {}
+        for one in judged:
+            decided = one.decided
+            prefix, _, name = decided.action.partition(":")
+            self._uses.note_call(call.request, subject.region, who, prefix, name)
+            self._log.count(
+                ready.service, Outcome.ALLOWED if decided.allowed else Outcome.DENIED
+            )
+            if (decided.action, decided.allowed) in kept:
+                entry = kept[decided.action, decided.allowed]
+                entry.add_resource(decided.resource)
+                continue
+            why = ""
+            if decided.allowed:
+                why = self._log.find_reason_to_keep(
+                    ready.service,
+                    (who.principal.arn, decided.action),
+                    call.now,
+                    ready.compiled.definition.sample_every,
+                )
+                if not why:
+                    continue
+            entry = _entry(ready, subject, decided.action, call)
+            one.describe(entry, why)
+            kept[decided.action, decided.allowed] = entry
+        for entry in kept.values():
+            await self._log.keep(entry)
+
+    async def _note_refused(
+        self,
+        ready: _Ready,
+        question: Question,
+        call: Call,
+        refusal: BrokerError,
+        subject: _Subject | None = None,
+    ) -> None:
+        """Keep a question that leads to no decision."""
+        self._log.count(ready.service, Outcome.REFUSED)
+        entry = _entry(ready, subject, f"{SERVICE}:Authorize", call)
+        if question.request is not None:
+            entry.source_ip = question.request.source_ip
+        entry.resources = (ready.service.arn,)
+        entry.decision, entry.error_code = Outcome.REFUSED, refusal.code
+        entry.detail = entry.reason = refusal.detail or refusal.words
+        await self._log.keep(entry)
+
+
+def _prepare(service: RegisteredService, home_region: str) -> _Ready:
+    definition = parse_definition(service.definition, service.name)
+    compiled = CompiledService(
+        definition, name=service.name, account=service.account, region=home_region
+    )
+    signature = definition.signature
+    rules = SignatureRules(
+        path_as_sent=signature.path == "AsSent",
+        payloads=frozenset(signature.payloads),
+        window_seconds=signature.window_seconds,
+        presigned_seconds_max=signature.presigned_seconds_max,
+    )
+    first, *others = compiled.scopes
+    signed_for = SignedFor(
+        service=first,
+        also=tuple(others),
+        regions=frozenset({compiled.region}),
+        rules=rules,
+    )
+    return _Ready(
+        service,
+        compiled,
+        signed_for,
+        replace(signed_for, rules=replace(rules, believes_declared_hash=True)),
+    )
+
+
+def _asked_service(question: Question, call: Call) -> Arn:
+    """The ARN of the service that is asked for, whether or not there is one.
+
+    Raises:
+        AccessDenied: a token is for another service.
+        ValidationError: it is no ARN of a service.
+    """
+    principal, asked = call.caller.principal, question.service
+    if principal.type is PrincipalType.SERVICE:
+        if asked not in {"", principal.arn, principal.service}:
+            raise AccessDenied(detail=f"the token is not for {asked[:200]}")
+        return Arn.parse(principal.arn)
+    text = asked if asked.startswith("arn:") else service_arn(call.account, asked)
+    if not _SERVICE_ARN.fullmatch(text):
+        raise ValidationError("Service must name a registered service.")
+    return Arn.parse(text)
+
+
+async def _needs(given: Given, call: Call) -> tuple[Need, ...]:
+    """The permission to ask for a service; its token is that permission."""
+    arn = _asked_service(given[QUESTION], call)
+    if call.caller.principal.type is PrincipalType.SERVICE:
+        return ()
+    return (
+        Need(
+            action=f"{SERVICE}:Authorize",
+            resource=str(arn),
+            account=AccountId(arn.account),
+        ),
+    )
+
+
+def _check(compiled: CompiledService, question: Question) -> None:
+    """Hold a question to its bounds, and to what is the service's own.
+
+    Raises:
+        ValidationError: it asks too much, or about something else.
+    """
+    asked = len(question.actions) * max(1, len(question.resources))
+    if asked > DECISIONS_MAX or len(question.resources) > DECISIONS_MAX:
+        raise ValidationError(f"A question asks for {DECISIONS_MAX} decisions at most.")
+    ways = (question.request, question.access_key_id, question.principal)
+    if sum(map(bool, ways)) != 1 and not question.ambiguous:
+        raise ValidationError(
+            "Say who acts in one way: Request, Credentials or Principal."
+        )
+    if question.request is None and not (question.actions or question.ambiguous):
+        raise ValidationError("Without a Request, Actions must say what is asked.")
+    for action in question.actions:
+        if not compiled.owns_action(action):
+            raise ValidationError(f"{action[:200]} is no action of {compiled.name}.")
+    for resource in question.resources:
+        if not compiled.owns_resource(resource):
+            raise ValidationError(
+                f"{resource[:200]} is no resource of {compiled.name}."
+            )
+    _check_context(compiled, question.context)
+
+
+def _check_context(
+    compiled: CompiledService, context: Mapping[str, tuple[str, ...]]
+) -> None:
+    values = 0
+    for key, given in context.items():
+        if not compiled.may_bring(key):
+            raise ValidationError(
+                f"{compiled.name} does not bring the key {key[:200]}."
+            )
+        values += len(given)
+        if any(len(value) > VALUE_CHARACTERS_MAX for value in given):
+            raise ValidationError(
+                f"A value of {key} has more than {VALUE_CHARACTERS_MAX} characters."
+            )
+    if values > VALUES_MAX:
+        raise ValidationError(f"Context has more than {VALUES_MAX} values.")
+
+
+def _targets(
+    compiled: CompiledService, question: Question, subject: _Subject
+) -> list[Target]:
+    """What is asked: the cross product, or what the service's routes say.
+
+    Raises:
+        AccessDenied: no route knows the request.
+    """
+    if question.actions:
+        resources = question.resources or ("*",)
+        return [Target(a, r) for a in question.actions for r in resources]
+    told = question.request
+    if told is None:
+        raise ValidationError("there is no request to map")
+    target = compiled.find_target(told.method, subject.path)
+    if target is None:
+        raise AccessDenied(
+            "The request means no action of the service.",
+            detail=f"no route of {compiled.name} fits {told.method} and this path",
+        )
+    if question.resources:
+        return [Target(target.action, one) for one in question.resources]
+    return [target]
+
+
+def _context(subject: _Subject, question: Question, call: Call) -> Context:
+    context = call_context(
+        subject.caller, subject.raw, region=subject.region, now=call.now
+    )
+    if not subject.raw.source_ip:
+        del context["aws:sourceip"]
+    if subject.secure is None:
+        del context["aws:securetransport"]
+    for key, values in question.context.items():
+        context.setdefault(key.lower(), values)  # the broker's own keys stay
+    return context
+
+
+def _entry(
+    ready: _Ready, subject: _Subject | None, action: str, call: Call
+) -> AuditEntry:
+    """A record of the service's account, about whoever acts."""
+    entry = AuditEntry.of(call.request, action)
+    entry.source_ip = entry.user_agent = ""
+    if subject is not None:
+        entry.name_caller(subject.caller)
+        entry.source_ip = subject.raw.source_ip
+        entry.user_agent = subject.raw.find_header(b"user-agent") or ""
+        entry.region = subject.region
+    entry.account = ready.service.account
+    return entry

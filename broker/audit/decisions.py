@@ -1,0 +1,121 @@
+"""Decisions of a data plane: counted, and some of them kept.
+
+One in so many allowed decisions has a record, and so has the first of the day of a
+caller with an action (in each worker), and every refusal up to a rate. The numbers of
+each service are recorded every minute.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from broker.audit.entry import AuditEntry
+from broker.audit.writer import Auditor
+from broker.clock import Clock
+from broker.entropy import new_request_id
+from broker.errors import ServiceUnavailable
+from broker.model.account import AccountId
+from broker.model.audit import Outcome
+from broker.model.registered import RegisteredService
+
+COUNT_SECONDS = 60.0
+FIRST_USES_MAX = 50_000
+"""Callers with actions that a worker remembers; beyond them it begins anew."""
+
+_log = structlog.get_logger(__name__)
+
+Observe = Callable[[str], None]
+"""Counts a decision by its outcome."""
+
+
+@dataclass(slots=True)
+class _Tally:
+    account: AccountId
+    outcomes: dict[str, int] = field(default_factory=dict)
+
+
+class DecisionLog:
+    """One worker's decisions."""
+
+    def __init__(self, auditor: Auditor, clock: Clock, observe: Observe) -> None:
+        self._auditor = auditor
+        self._clock = clock
+        self._observe = observe
+        self._tallies: dict[str, _Tally] = {}
+        self._first_uses: dict[tuple[str, str], int] = {}
+        self._since_sample: dict[str, int] = {}
+        self._counting: asyncio.Task[None] | None = None
+
+    def count(self, service: RegisteredService, outcome: Outcome) -> None:
+        """Count a decision."""
+        self._observe(outcome)
+        tally = self._tallies.get(service.arn)
+        if tally is None:
+            tally = self._tallies[service.arn] = _Tally(service.account)
+            if self._counting is None or self._counting.done():
+                self._counting = asyncio.create_task(self._count_later())
+        tally.outcomes[outcome] = tally.outcomes.get(outcome, 0) + 1
+
+    def find_reason_to_keep(
+        self,
+        service: RegisteredService,
+        use: tuple[str, str],
+        now: datetime,
+        sample_every: int,
+    ) -> str:
+        """Why an allowed decision has a record; empty when it needs none.
+
+        ``use`` is the caller and the action.
+        """
+        day = now.toordinal()
+        if self._first_uses.get(use) != day:
+            if len(self._first_uses) >= FIRST_USES_MAX:
+                self._first_uses.clear()
+            self._first_uses[use] = day
+            return "first use today"
+        since = self._since_sample.get(service.arn, 0) + 1
+        self._since_sample[service.arn] = since % sample_every
+        return f"one in {sample_every}" if since >= sample_every else ""
+
+    async def keep(self, entry: AuditEntry) -> None:
+        """Write a record; of refusals a few a second for each caller.
+
+        Raises:
+            ServiceUnavailable: it could not be taken.
+        """
+        entry.is_counted = bool(entry.error_code)
+        await self._auditor.append(entry)
+
+    async def close(self) -> None:
+        """Write the numbers that are still open."""
+        if self._counting is not None:
+            self._counting.cancel()
+            await self._write_tallies()
+
+    async def _count_later(self) -> None:
+        await asyncio.sleep(COUNT_SECONDS)
+        await self._write_tallies()
+
+    async def _write_tallies(self) -> None:
+        tallies, self._tallies = self._tallies, {}
+        for arn, tally in tallies.items():
+            numbers = {name.capitalize(): n for name, n in tally.outcomes.items()}
+            entry = AuditEntry(
+                event_id=new_request_id(),
+                at=self._clock.now(),
+                door="",
+                action="broker:CountDecisions",
+                source_ip="",
+                user_agent="",
+                account=tally.account,
+                resources=(arn,),
+                parameters=numbers,
+                reason="decisions for a service, not all recorded singly",
+            )
+            try:
+                await self._auditor.append(entry)
+            except ServiceUnavailable:
+                _log.warning("decisions are counted but not recorded", **numbers)

@@ -1,0 +1,85 @@
+"""What registered services prove themselves with: a token, or a signature.
+
+A proxy's subrequest carries its client's ``Authorization``, so a service's own token
+has a header of its own. Whatever is wrong with a token, the answer is the same.
+"""
+
+import ipaddress
+from functools import lru_cache
+from typing import NoReturn
+
+from broker.authn.scheme import Proved, Read, Scheme
+from broker.errors import InvalidClientTokenId, ServiceUnavailable
+from broker.identities.registered_services import find_token_account, token_digest
+from broker.model.caller import Caller
+from broker.model.principal import Principal
+from broker.model.registered import ServiceToken
+from broker.model.request import Given, RequestContext
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.errors import StoreUnavailableError
+
+TOKEN_HEADER = b"x-broker-service-token"
+
+
+class ServiceScheme:
+    """Proves a service by its token, and whoever brings none by ``otherwise``."""
+
+    def __init__(self, fresh: FreshDirectory, otherwise: Scheme | None = None) -> None:
+        self._fresh = fresh
+        self._otherwise = otherwise
+
+    async def prove(
+        self, request: RequestContext, service: str, action: str, read: Read
+    ) -> tuple[Proved, Given]:
+        """The service that asks; then the question is read.
+
+        Raises:
+            InvalidClientTokenId: there is no token, or it does not count.
+            ServiceUnavailable: the directory is away.
+        """
+        tokens = [v for n, v in request.raw.headers if n == TOKEN_HEADER]
+        if not tokens and self._otherwise is not None:
+            return await self._otherwise.prove(request, service, action, read)
+        if len(tokens) != 1:
+            _refuse("no service token, or several")
+        try:
+            caller = await self._find_caller(tokens[0].decode("latin-1"), request)
+        except StoreUnavailableError as error:
+            raise ServiceUnavailable(
+                detail=f"the directory is away: {error}"
+            ) from error
+        return Proved(caller=caller), await read()
+
+    async def _find_caller(self, secret: str, request: RequestContext) -> Caller:
+        account = find_token_account(secret)
+        if account is None:
+            _refuse("not the form of a service token")
+        found = (await self._fresh.service_tokens(account)).get(token_digest(secret))
+        if found is None:
+            _refuse("no service has this token")
+        token, service = found
+        if token.expires_at <= request.now:
+            _refuse(f"the service token {token.token_id} has expired")
+        if not _may_come_from(token, request.raw.source_ip):
+            _refuse(f"the service token {token.token_id} is for other addresses")
+        principal = Principal.registered_service(
+            account, arn=service.arn, name=service.name, token_id=token.token_id
+        )
+        return Caller(principal=principal)
+
+
+def _may_come_from(token: ServiceToken, address: str) -> bool:
+    return not token.addresses or _within(address, token.addresses)
+
+
+@lru_cache(1024)
+def _within(address: str, networks: tuple[str, ...]) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(found in ipaddress.ip_network(network) for network in networks)
+
+
+def _refuse(detail: str) -> NoReturn:
+    raise InvalidClientTokenId(detail=detail)

@@ -1,0 +1,373 @@
+"""The faces of decisions: ``/decisions``, and ``/decisions/forward`` for proxies.
+
+``POST /decisions`` takes and answers JSON. ``/decisions/forward`` is what proxies ask
+before they let a request through, described in headers; below it, the request itself
+as Envoy passes it on. A proxy understands 200 (let it through), 401 and 403; whatever
+else it gets, it must refuse.
+
+Source: nginx, ``ngx_http_auth_request_module``; Caddy, ``forward_auth``; Traefik,
+"ForwardAuth"; Envoy, "External Authorization", HTTP service.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+import orjson
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from broker.actions.action import Action
+from broker.actions.decisions.authorize import ANSWER, QUESTION
+from broker.actions.decisions.question import DecisionAnswer, Question, ToldRequest
+from broker.authn.scheme import Scheme
+from broker.authn.service_tokens import TOKEN_HEADER
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    InternalFailure,
+    InvalidClientTokenId,
+    ProofError,
+    RequestEntityTooLarge,
+    SignatureDoesNotMatch,
+)
+from broker.errors import ValidationError as InvalidQuestion
+from broker.model.caller import Caller
+from broker.model.raw import RawRequest
+from broker.model.request import Door
+from broker.pipeline import Pipeline
+from broker.protocols.enforcement import RequestAmbiguous, read_forwarded
+from broker.protocols.sigv4.errors import MISMATCH
+from broker.web.asgi import Headers, Receive, Scope, Send, respond
+from broker.web.bodies import ClientGoneError, TooLargeError, receive_body
+
+DECISIONS_PATH = "/decisions"
+FORWARD_PATH = "/decisions/forward"
+
+_log = structlog.get_logger(__name__)
+
+_JSON = (b"content-type", b"application/json")
+_CHALLENGE = (b"www-authenticate", b"AWS4-HMAC-SHA256")
+_OK, _UNAUTHORIZED, _FORBIDDEN = 200, 401, 403
+_ITEMS_MAX = 100
+_HEADERS_MAX = 100
+
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+_Value = Annotated[str, StringConstraints(max_length=65_536)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Credentials(_Part):
+    AccessKeyId: Annotated[str, StringConstraints(min_length=16, max_length=128)]
+    SessionToken: Annotated[str, StringConstraints(max_length=8192)] | None = None
+
+
+class _Request(_Part):
+    Method: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{1,20}$")]
+    Target: Annotated[str, StringConstraints(min_length=1, max_length=65_536)]
+    Headers: Annotated[list[tuple[_Text, _Value]], Field(max_length=_HEADERS_MAX)]
+    Body: str | None = None
+    BodySha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = (
+        None
+    )
+    ContentLength: Annotated[int, Field(ge=0)] | None = None
+    SourceIp: Annotated[str, StringConstraints(max_length=64)] = ""
+    SecureTransport: bool | None = None
+
+
+class _Question(_Part):
+    """The body of ``POST /decisions``."""
+
+    Service: Annotated[str, StringConstraints(max_length=256)] = ""
+    Request: _Request | None = None
+    Credentials: _Credentials | None = None
+    Principal: Annotated[str, StringConstraints(max_length=2048)] = ""
+    Actions: Annotated[list[_Text], Field(max_length=_ITEMS_MAX)] = []
+    Resources: Annotated[list[_Text], Field(max_length=_ITEMS_MAX)] = []
+    Context: Annotated[dict[str, list[str]], Field(max_length=_ITEMS_MAX)] = {}
+
+
+class DecisionsEndpoint:
+    """Answers what registered services ask; stands behind `broker.web.edge.Edge`."""
+
+    def __init__(
+        self, pipeline: Pipeline, action: Action, *, services: Scheme, proxies: Scheme
+    ) -> None:
+        self._pipeline = pipeline
+        self._action = action
+        self._services = services
+        self._proxies = proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request for a path below ``/decisions``."""
+        path: str = scope["path"]
+        headers: Headers = tuple(scope["headers"])
+        if path == DECISIONS_PATH and scope["method"] != "POST":
+            await respond(send, 405, ((b"allow", b"POST"),))
+            return
+        if path not in {DECISIONS_PATH, FORWARD_PATH} and not path.startswith(
+            f"{FORWARD_PATH}/"
+        ):
+            await respond(send, 404)
+            return
+        try:
+            body = await receive_body(receive, headers)
+        except ClientGoneError:
+            return
+        except TooLargeError:
+            await _refuse(scope, send, RequestEntityTooLarge())
+            return
+        raw = RawRequest(
+            method=scope["method"],
+            raw_path=scope["raw_path"],
+            query=scope["query_string"],
+            headers=headers,
+            body=body,
+            source_ip=scope["state"]["source_ip"],
+            secure=scope["state"]["secure"],
+        )
+        scope["state"]["line"]["action"] = self._action.name
+        if path == DECISIONS_PATH:
+            await self._answer(scope, send, raw)
+        else:
+            await self._forward(scope, send, raw)
+
+    async def _answer(self, scope: Scope, send: Send, raw: RawRequest) -> None:
+        try:
+            answer = await self._ask(
+                scope, raw, lambda: read_question(raw.body), self._services
+            )
+        except BrokerError as error:
+            await _refuse(scope, send, error)
+            return
+        described = {
+            "RequestId": scope["state"]["request_id"],
+            "Allowed": answer.allowed,
+            "Decisions": [
+                {"Action": d.action, "Resource": d.resource, "Allowed": d.allowed}
+                for d in answer.decisions
+            ],
+        }
+        if answer.caller is not None:
+            described["Principal"] = describe_principal(answer.caller)
+        if answer.payload:
+            described["ContentSha256"] = answer.payload
+        if answer.refusal is not None:
+            described["Refusal"] = {
+                "Code": answer.refusal.code,
+                "Message": answer.refusal.words,
+            }
+        await respond(send, _OK, (_JSON,), orjson.dumps(described))
+
+    async def _forward(self, scope: Scope, send: Send, raw: RawRequest) -> None:
+        below = scope["path"] != FORWARD_PATH
+        read = _read_passed_on if below else _read_told
+        try:
+            answer = await self._ask(scope, raw, lambda: read(raw), self._proxies)
+        except ProofError as error:
+            # 401 would ask the proxy's client for what its operator has to set right.
+            await _refuse(scope, send, error, status=_FORBIDDEN)
+            return
+        except BrokerError as error:
+            await _refuse(scope, send, error)
+            return
+        if answer.allowed and answer.caller is not None:
+            await respond(send, _OK, _principal_headers(answer, answer.caller))
+            return
+        refusal = answer.refusal or _denial(answer)
+        if isinstance(refusal, InvalidClientTokenId):
+            # Which access keys there are is not the business of a proxy's clients.
+            refusal = SignatureDoesNotMatch(MISMATCH)
+        unproved = isinstance(refusal, ProofError)
+        await _refuse(
+            scope, send, refusal, status=_UNAUTHORIZED if unproved else _FORBIDDEN
+        )
+
+    async def _ask(
+        self,
+        scope: Scope,
+        raw: RawRequest,
+        read: Callable[[], Question],
+        scheme: Scheme,
+    ) -> DecisionAnswer:
+        request_id: str = scope["state"]["request_id"]
+        request = self._pipeline.receive(raw, request_id, Door.DECISIONS)
+        try:
+            result = await self._pipeline.perform(
+                request, self._action, lambda: {QUESTION: read()}, scheme
+            )
+        except BrokerError:
+            raise
+        except Exception as error:
+            _log.exception("unexpected failure", request_id=request_id)
+            raise InternalFailure from error
+        answer: DecisionAnswer = result[ANSWER]
+        return answer
+
+
+def read_question(body: bytes) -> Question:
+    """The body of ``POST /decisions``.
+
+    Raises:
+        ValidationError: it is no question; the text names the place.
+    """
+    try:
+        given = _Question.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "The body"
+        raise InvalidQuestion(f"{place}: {first['msg']}.") from None
+    credentials = given.Credentials
+    return Question(
+        service=given.Service,
+        request=None if given.Request is None else _told(given.Request),
+        access_key_id="" if credentials is None else credentials.AccessKeyId,
+        session_token=None if credentials is None else credentials.SessionToken,
+        principal=given.Principal,
+        actions=tuple(given.Actions),
+        resources=tuple(given.Resources),
+        context={key: tuple(values) for key, values in given.Context.items()},
+    )
+
+
+def _told(given: _Request) -> ToldRequest:
+    try:
+        raw_path, _, query = given.Target.encode("latin-1").partition(b"?")
+        headers = tuple(
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in given.Headers
+        )
+        body = (
+            None if given.Body is None else base64.b64decode(given.Body, validate=True)
+        )
+    except UnicodeEncodeError:
+        raise InvalidQuestion(
+            "Request: Target and Headers hold bytes, each as one character."
+        ) from None
+    except binascii.Error:
+        raise InvalidQuestion("Request.Body is not base64.") from None
+    return ToldRequest(
+        method=given.Method,
+        raw_path=raw_path,
+        query=query,
+        headers=headers,
+        body=body,
+        body_sha256=given.BodySha256,
+        content_length=-1 if given.ContentLength is None else given.ContentLength,
+        source_ip=given.SourceIp,
+        secure=given.SecureTransport,
+    )
+
+
+def _read_told(raw: RawRequest) -> Question:
+    """A proxy's subrequest: headers tell the request, its body stayed with the proxy."""
+    try:
+        told = read_forwarded(_without_token(raw.headers))
+    except RequestAmbiguous as error:
+        return Question(ambiguous=str(error))
+    return Question(
+        request=ToldRequest(
+            method=told.method,
+            raw_path=told.raw_path,
+            query=told.query,
+            headers=told.headers,
+            content_length=told.content_length,
+            source_ip=told.source_ip,
+            secure=told.secure,
+        )
+    )
+
+
+def _read_passed_on(raw: RawRequest) -> Question:
+    """The request itself, below the path; with its body, if the proxy passes that on."""
+    forwarded = (raw.find_header(b"x-forwarded-for") or "").rpartition(",")[2].strip()
+    scheme = raw.find_header(b"x-forwarded-proto")
+    return Question(
+        request=ToldRequest(
+            method=raw.method,
+            raw_path=raw.raw_path[len(FORWARD_PATH) :],
+            query=raw.query,
+            headers=_without_token(raw.headers),
+            body=raw.body or None,
+            source_ip=forwarded,
+            secure=None if scheme is None else scheme.lower() == "https",
+        )
+    )
+
+
+def _without_token(headers: Headers) -> Headers:
+    return tuple(header for header in headers if header[0] != TOKEN_HEADER)
+
+
+def describe_principal(caller: Caller) -> dict[str, Any]:
+    """Who acts, as a service is told."""
+    principal, session = caller.principal, caller.session
+    described: dict[str, Any] = {
+        "Arn": principal.arn,
+        "Account": principal.account,
+        "UserId": principal.userid,
+        "Type": principal.type.value,
+        "Tags": dict(caller.principal_tags),
+    }
+    if principal.session_name:
+        described["SessionName"] = principal.session_name
+    if session is not None:
+        described["Expires"] = session.expires_at
+        if session.source_identity:
+            described["SourceIdentity"] = session.source_identity
+        if session.identity_context:
+            described["Context"] = {
+                key: list(values) for key, values in session.identity_context.items()
+            }
+    return described
+
+
+def _principal_headers(answer: DecisionAnswer, caller: Caller) -> Headers:
+    """Who acts, for the service behind a proxy.
+
+    All are sent, if only empty, so that a proxy overwrites those of its client.
+    """
+    principal, session = caller.principal, caller.session
+    source_identity = session.source_identity if session is not None else None
+    return (
+        (b"x-broker-principal", _header(principal.arn)),
+        (b"x-broker-account", _header(principal.account)),
+        (b"x-broker-user-id", _header(principal.userid)),
+        (b"x-broker-session-name", _header(principal.session_name or "")),
+        (b"x-broker-source-identity", _header(source_identity or "")),
+        (b"x-broker-tags", urlencode(caller.principal_tags).encode("ascii")),
+        (b"x-broker-content-sha256", _header(answer.payload)),
+    )
+
+
+def _header(text: str) -> bytes:
+    if not (text.isascii() and text.isprintable()):
+        text = quote(text, safe=":/@=,.+$!~ ")
+    return text.encode("ascii")
+
+
+def _denial(answer: DecisionAnswer) -> BrokerError:
+    """What a proxy's client reads; why is the operator's to know."""
+    denied = next((one for one in answer.decisions if not one.allowed), None)
+    if denied is None or answer.caller is None:
+        return AccessDenied("The request is not allowed.")
+    return AccessDenied(
+        f"User: {answer.caller.principal.arn} is not authorized to perform:"
+        f" {denied.action} on resource: {denied.resource}"
+    )
+
+
+async def _refuse(
+    scope: Scope, send: Send, error: BrokerError, *, status: int = 0
+) -> None:
+    scope["state"]["line"]["error_code"] = error.code
+    status = status or error.status
+    headers: Headers = (_JSON, (b"x-amzn-errortype", error.code.encode()))
+    if status == _UNAUTHORIZED:
+        headers = (*headers, _CHALLENGE)
+    await respond(send, status, headers, orjson.dumps({"message": error.words}))

@@ -1,0 +1,204 @@
+"""A registered service that asks, and requests of its clients, signed by botocore."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.auth import S3SigV4Auth, SigV4Auth, SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from broker.identities import registered_services as rules
+from broker.identities.accounts import require_account
+from broker.model.account import AccountId
+from tests.support.broker import Key
+from tests.support.in_process import ORIGIN, InProcess, Reply
+
+ACCOUNT = "111122223333"
+HERE = AccountId(ACCOUNT)
+HOST = "orders.example.com"
+URL = f"https://{HOST}"
+REGION = "us-east-1"
+ORDERS: Mapping[str, Any] = {
+    "ResourceTypes": {"order": "order/{id}"},
+    "Actions": {
+        "ListOrders": {"AccessLevel": "List"},
+        "GetOrder": {"AccessLevel": "Read", "ResourceTypes": ["order"]},
+        "PutOrder": {"AccessLevel": "Write", "ResourceTypes": ["order"]},
+    },
+    "ConditionKeys": {"orders:Priority": "String", "aws:ResourceTag/*": "String"},
+    "Routes": [
+        {"Methods": ["GET"], "Path": "/orders", "Action": "ListOrders"},
+        {"Methods": ["GET"], "Path": "/orders/{id}", "Action": "GetOrder"},
+        {"Methods": ["PUT"], "Path": "/orders/{id}", "Action": "PutOrder"},
+    ],
+}
+ORDER = f"arn:aws:orders:{REGION}:{ACCOUNT}:order/"
+READER = {
+    "Version": "2012-10-17",
+    "Statement": {
+        "Effect": "Allow",
+        "Action": ["orders:GetOrder", "execute-api:Invoke"],
+        "Resource": [f"{ORDER}*", "arn:aws:execute-api:*:*:*/GET/*"],
+    },
+}
+
+
+@dataclass
+class Signed:
+    """A client's request as an enforcement point receives it."""
+
+    method: str
+    target: str
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def told(self, **more: object) -> dict[str, Any]:
+        """As ``POST /decisions`` takes it, without its body."""
+        return {
+            "Method": self.method,
+            "Target": self.target,
+            "Headers": [list(header) for header in self.headers.items()],
+            **more,
+        }
+
+    def forwarded(self, **more: str) -> dict[str, str]:
+        """The headers of a proxy's subrequest."""
+        kept = {n: v for n, v in self.headers.items() if n.lower() != "host"}
+        return kept | {
+            "X-Forwarded-Method": self.method,
+            "X-Forwarded-Uri": self.target,
+            "X-Forwarded-Host": self.headers["Host"],
+            "X-Forwarded-For": "203.0.113.7",
+            "X-Forwarded-Proto": "https",
+            **{name.replace("_", "-"): value for name, value in more.items()},
+        }
+
+
+def sign(
+    key: Key,
+    path: str = "/orders/7",
+    *,
+    method: str = "GET",
+    body: bytes = b"",
+    service: str = "orders",
+    region: str = REGION,
+    headers: Mapping[str, str] | None = None,
+    url: str = URL,
+    s3: bool = False,
+    presigned_seconds: int = 0,
+) -> Signed:
+    """A request signed by botocore; ``s3`` declares the body's hash and keeps the path."""
+    request = AWSRequest(method, url + path, data=body, headers=dict(headers or {}))
+    given = Credentials(key.access_key_id, key.secret_access_key, key.session_token)
+    if presigned_seconds:
+        SigV4QueryAuth(given, service, region, presigned_seconds).add_auth(request)
+    else:
+        (S3SigV4Auth if s3 else SigV4Auth)(given, service, region).add_auth(request)
+    parts = urlsplit(request.url)
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    sent = {"Host": parts.netloc, **dict(request.headers.items())}
+    return Signed(method, target, sent, body)
+
+
+@dataclass
+class AskingService:
+    """A registered service of an account, with a token."""
+
+    broker: InProcess
+    root: Key
+    name: str = "orders"
+    token: str = ""
+
+    async def register(self, definition: Mapping[str, Any] = ORDERS) -> None:
+        async with self.broker.services.stores.directory.change(HERE) as change:
+            account = await require_account(change, HERE)
+            now = self.broker.clock.now()
+            await rules.put_service(
+                change, account, self.name, json.dumps(definition), now
+            )
+
+    async def make_token(self, days: int = 1, *addresses: str) -> str:
+        async with self.broker.services.stores.directory.change(HERE) as change:
+            _, secret = await rules.create_token(
+                change,
+                await require_account(change, HERE),
+                await rules.require_service(change, HERE, self.name),
+                days=days,
+                addresses=addresses,
+                now=self.broker.clock.now(),
+            )
+        self.token = secret.reveal()
+        return self.token
+
+    async def revoke_tokens(self) -> None:
+        async with self.broker.services.stores.directory.change(HERE) as change:
+            service = await rules.require_service(change, HERE, self.name)
+            for token in await rules.tokens_of(change, service):
+                await rules.delete_token(change, service, token.token_id)
+
+    async def make_user(self, name: str, policy: Mapping[str, Any] | None) -> Key:
+        ask = self.broker.ask
+        await ask("iam", "CreateUser", self.root, UserName=name)
+        if policy is not None:
+            await ask(
+                "iam",
+                "PutUserPolicy",
+                self.root,
+                UserName=name,
+                PolicyName="Own",
+                PolicyDocument=json.dumps(policy),
+            )
+        made = await ask("iam", "CreateAccessKey", self.root, UserName=name)
+        return Key.of(made["AccessKey"])
+
+    async def post(
+        self, question: object, key: Key | None = None, *, token: str | None = None
+    ) -> Reply:
+        """``POST /decisions``, with the token or signed."""
+        body = (
+            question if isinstance(question, bytes) else json.dumps(question).encode()
+        )
+        url = f"{ORIGIN}/decisions"
+        headers = {"content-type": "application/json"}
+        if key is None:
+            headers["X-Broker-Service-Token"] = self.token if token is None else token
+        else:
+            request = AWSRequest("POST", url, data=body, headers=headers)
+            given = Credentials(
+                key.access_key_id, key.secret_access_key, key.session_token
+            )
+            SigV4Auth(given, "broker", REGION).add_auth(request)
+            headers = dict(request.headers.items())
+        answer = await self.broker.http.post(url, content=body, headers=headers)
+        return Reply(answer.status_code, answer.headers, answer.content)
+
+    async def ask(self, **question: object) -> dict[str, Any]:
+        """The answer to a question that is answered."""
+        reply = await self.post(question)
+        assert reply.status == 200, reply.body
+        found: dict[str, Any] = json.loads(reply.body)
+        return found
+
+    async def forward(
+        self,
+        headers: Mapping[str, str],
+        *,
+        token: str | None = None,
+        method: str = "GET",
+        below: str = "",
+        body: bytes = b"",
+    ) -> Reply:
+        """``/decisions/forward``, as a proxy asks."""
+        secret = self.token if token is None else token
+        answer = await self.broker.http.request(
+            method,
+            f"{ORIGIN}/decisions/forward{below}",
+            content=body,
+            headers={**headers, "X-Broker-Service-Token": secret}
+            if secret
+            else headers,
+        )
+        return Reply(answer.status_code, answer.headers, answer.content)

@@ -1,0 +1,501 @@
+"""What registered services ask, and what they are told."""
+
+import base64
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.broker import Key
+from tests.support.decisions import (
+    ACCOUNT,
+    HOST,
+    ORDER,
+    ORDERS,
+    READER,
+    AskingService,
+    Signed,
+    sign,
+)
+from tests.support.in_process import in_process
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[AskingService]:
+    async with in_process(tmp_path) as broker:
+        made = AskingService(broker, await broker.create_account(ACCOUNT))
+        await made.register()
+        await made.make_token()
+        yield made
+
+
+@pytest.fixture
+async def alice(service: AskingService) -> Key:
+    return await service.make_user("alice", READER)
+
+
+async def session_of(service: AskingService, key: Key, **more: Any) -> Key:
+    """A session of a role that ``key`` may assume."""
+    ask, root = service.broker.ask, service.root
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"AWS": ACCOUNT},
+            "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
+        },
+    }
+    await ask(
+        "iam",
+        "CreateRole",
+        root,
+        RoleName="Clerk",
+        AssumeRolePolicyDocument=json.dumps(trust),
+    )
+    await ask(
+        "iam",
+        "PutRolePolicy",
+        root,
+        RoleName="Clerk",
+        PolicyName="Own",
+        PolicyDocument=json.dumps(READER),
+    )
+    assume = {
+        **READER,
+        "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"},
+    }
+    await ask(
+        "iam",
+        "PutUserPolicy",
+        root,
+        UserName="alice",
+        PolicyName="Assume",
+        PolicyDocument=json.dumps(assume),
+    )
+    made = await ask(
+        "sts",
+        "AssumeRole",
+        key,
+        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/Clerk",
+        RoleSessionName="desk",
+        **more,
+    )
+    return Key.of(made["Credentials"])
+
+
+async def test_a_signed_request_is_verified_mapped_and_decided(
+    service: AskingService, alice: Key
+) -> None:
+    answer = await service.ask(Request=sign(alice).told())
+    assert answer["Allowed"] is True
+    assert answer["Decisions"] == [
+        {"Action": "orders:GetOrder", "Resource": f"{ORDER}7", "Allowed": True}
+    ]
+    assert answer["Principal"]["Arn"] == f"arn:aws:iam::{ACCOUNT}:user/alice"
+    assert answer["ContentSha256"] == hashlib.sha256(b"").hexdigest()
+    denied = await service.ask(
+        Request=sign(alice, "/orders/7", method="PUT", s3=True).told()
+    )
+    assert denied["Allowed"] is False
+    assert denied["Decisions"][0]["Action"] == "orders:PutOrder"
+    assert "Reason" not in denied
+    unknown = await service.ask(Request=sign(alice, "/other").told())
+    assert (unknown["Allowed"], unknown["Decisions"]) == (False, [])
+    assert unknown["Refusal"]["Code"] == "AccessDenied"
+
+
+async def test_a_session_is_told_with_its_tags_and_narrowed_by_its_policies(
+    service: AskingService, alice: Key
+) -> None:
+    narrow = {**READER, "Statement": {**READER["Statement"], "Resource": f"{ORDER}1"}}
+    session = await session_of(
+        service,
+        alice,
+        Policy=json.dumps(narrow),
+        Tags=[{"Key": "team", "Value": "blau ä"}],
+        SourceIdentity="alice",
+    )
+    answer = await service.ask(Request=sign(session, "/orders/1").told())
+    assert answer["Allowed"]
+    who = answer["Principal"]
+    assert who["SessionName"] == "desk"
+    assert who["SourceIdentity"] == "alice"
+    assert who["Tags"] == {"team": "blau ä"}
+    assert not (await service.ask(Request=sign(session).told()))["Allowed"]
+    by_key = {
+        "AccessKeyId": session.access_key_id,
+        "SessionToken": session.session_token,
+    }
+    both = await service.ask(
+        Credentials=by_key,
+        Actions=["orders:GetOrder", "orders:PutOrder"],
+        Resources=[f"{ORDER}1", f"{ORDER}7"],
+    )
+    assert [one["Allowed"] for one in both["Decisions"]] == [True, False, False, False]
+    assert both["Allowed"] is False
+    # A session's ARN alone does not say what its policies leave.
+    by_arn = await service.ask(Principal=who["Arn"], Actions=["orders:GetOrder"])
+    assert by_arn["Refusal"]["Code"] == "ValidationError"
+    headers = (await service.forward(sign(session, "/orders/1").forwarded())).headers
+    assert headers["x-broker-principal"] == who["Arn"]
+    assert headers["x-broker-account"] == ACCOUNT
+    assert headers["x-broker-session-name"] == "desk"
+    assert headers["x-broker-source-identity"] == "alice"
+    assert headers["x-broker-tags"] == "team=blau+%C3%A4"
+
+
+async def test_a_principal_is_decided_alone(service: AskingService) -> None:
+    await service.make_user("alice", READER)
+    arn = f"arn:aws:iam::{ACCOUNT}:user/alice"
+    answer = await service.ask(
+        Principal=arn, Actions=["orders:GetOrder"], Resources=[f"{ORDER}7"]
+    )
+    assert answer["Allowed"]
+    assert answer["Principal"]["Arn"] == arn
+    gone = await service.ask(
+        Principal=arn.replace("alice", "bob"), Actions=["orders:GetOrder"]
+    )
+    assert gone["Refusal"]["Code"] == "NoSuchEntity"
+    stranger = await service.ask(
+        Principal="arn:aws:iam::444455556666:user/eve", Actions=["orders:GetOrder"]
+    )
+    assert stranger["Refusal"]["Code"] == "ValidationError"
+
+
+TAMPERED = {
+    "method": lambda r: setattr(r, "method", "PUT"),
+    "path": lambda r: setattr(r, "target", "/orders/8"),
+    "query": lambda r: setattr(r, "target", "/orders/7?a=2"),
+    "host": lambda r: r.headers.update(Host="stock.example.com"),
+    "date": lambda r: r.headers.update({"X-Amz-Date": "20260101T000000Z"}),
+    "signature": lambda r: r.headers.update(
+        Authorization=r.headers["Authorization"][:-1] + "x"
+    ),
+    "key": lambda r: r.headers.update(
+        Authorization=r.headers["Authorization"].replace("AKIA", "AKIB")
+    ),
+    "unsigned": lambda r: r.headers.pop("Authorization"),
+    "amz header": lambda r: r.headers.update({"X-Amz-Meta": "x"}),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+async def test_a_tampered_request_proves_nobody(
+    service: AskingService, alice: Key, what: str
+) -> None:
+    request = sign(alice)
+    TAMPERED[what](request)
+    answer = await service.ask(Request=request.told())
+    assert not answer["Allowed"]
+    assert answer["Decisions"] == []
+    assert "Principal" not in answer
+    reply = await service.forward(request.forwarded())
+    assert reply.status == 401
+    assert reply.headers["www-authenticate"] == "AWS4-HMAC-SHA256"
+
+
+async def test_which_keys_there_are_is_not_told_to_a_proxys_clients(
+    service: AskingService, alice: Key
+) -> None:
+    unknown = Key("AKIARZPUZDIKAAAACAQD", "a" * 40)
+    wrong = Key(alice.access_key_id, "a" * 40)
+    bodies = {
+        (await service.forward(sign(key).forwarded())).body for key in (unknown, wrong)
+    }
+    assert len(bodies) == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/orders/7%2F..",
+        "/orders//7",
+        "/orders/./7",
+        "/orders/%2e%2e/7",
+        "/orders/7;x=1",
+        "/orders/7%00",
+        "/orders/7%zz",
+    ],
+)
+async def test_an_ambiguous_path_is_refused_although_it_is_signed(
+    service: AskingService, alice: Key, path: str
+) -> None:
+    answer = await service.ask(Request=sign(alice, path).told())
+    assert answer["Refusal"]["Code"] == "ValidationError"
+    assert "path" in answer["Refusal"]["Message"]
+    assert (await service.forward(sign(alice, path).forwarded())).status == 403
+
+
+async def test_a_signature_is_for_the_services_scope_and_region(
+    service: AskingService, alice: Key
+) -> None:
+    for wrong in (
+        {"service": "execute-api"},
+        {"service": "sts"},
+        {"region": "eu-west-1"},
+    ):
+        answer = await service.ask(Request=sign(alice, **wrong).told())
+        assert answer["Refusal"]["Code"] == "SignatureDoesNotMatch"
+    await service.register({**ORDERS, "Hosts": [HOST]})
+    assert (await service.ask(Request=sign(alice).told()))["Allowed"]
+    other = sign(alice, url="https://other.example.com").told()
+    assert "host" in (await service.ask(Request=other))["Refusal"]["Message"]
+
+
+async def test_bodies_are_verified_or_refused_with_advice(
+    service: AskingService, alice: Key
+) -> None:
+    await service.register(
+        {**ORDERS, "Routes": [{"Path": "/orders/{id}", "Action": "GetOrder"}]}
+    )
+    body = b'{"amount": 1}'
+    plain = sign(alice, method="PUT", body=body)
+    unknown = await service.ask(Request=plain.told())
+    assert "x-amz-content-sha256" in unknown["Refusal"]["Message"]
+    reply = await service.forward(plain.forwarded())
+    assert reply.status == 401
+    assert b"x-amz-content-sha256" in reply.body
+    encoded = base64.b64encode(body).decode()
+    assert (await service.ask(Request=plain.told(Body=encoded)))["Allowed"]
+    digest = hashlib.sha256(body).hexdigest()
+    assert (await service.ask(Request=plain.told(BodySha256=digest)))["Allowed"]
+    other = hashlib.sha256(b"other").hexdigest()
+    assert not (await service.ask(Request=plain.told(BodySha256=other)))["Allowed"]
+    declared = sign(alice, method="PUT", body=body, s3=True)
+    reply = await service.forward(declared.forwarded())
+    assert (reply.status, reply.headers["x-broker-content-sha256"]) == (200, digest)
+    assert not (await service.ask(Request=declared.told(BodySha256=other)))["Allowed"]
+    # Signed as empty, but the proxy saw a body.
+    empty = sign(alice, method="PUT").forwarded(X_Original_Content_Length="5")
+    assert (await service.forward(empty)).status == 401
+
+
+async def test_rules_belong_to_the_service(service: AskingService, alice: Key) -> None:
+    as_sent = {**ORDERS, "Signature": {"Path": "AsSent", "Payloads": []}}
+    space = "/orders/a%20b"
+    assert (await service.ask(Request=sign(alice, space).told()))["Allowed"]
+    assert not (await service.ask(Request=sign(alice, space, s3=True).told()))[
+        "Allowed"
+    ]
+    await service.register(as_sent)
+    assert (await service.ask(Request=sign(alice, space, s3=True).told()))["Allowed"]
+    assert not (await service.ask(Request=sign(alice, space).told()))["Allowed"]
+    unsigned = {"X-Amz-Content-SHA256": "UNSIGNED-PAYLOAD"}
+    request = sign(alice, headers=unsigned).told()
+    assert not (await service.ask(Request=request))["Allowed"]
+    await service.register({**ORDERS, "Signature": {"Payloads": ["UNSIGNED-PAYLOAD"]}})
+    answer = await service.ask(Request=request)
+    assert (answer["Allowed"], answer["ContentSha256"]) == (True, "UNSIGNED-PAYLOAD")
+
+
+async def test_presigned_urls_hold_as_long_as_the_service_says(
+    service: AskingService, alice: Key
+) -> None:
+    short = sign(alice, presigned_seconds=60).told()
+    assert (await service.ask(Request=short))["Allowed"]
+    long = sign(alice, presigned_seconds=3600).told()
+    refused = await service.ask(Request=long)
+    assert "900 seconds" in refused["Refusal"]["Message"]
+    service.broker.clock.move(120)
+    assert not (await service.ask(Request=short))["Allowed"]
+
+
+async def test_condition_keys_are_the_services_and_the_requests(
+    service: AskingService,
+) -> None:
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Action": "orders:*",
+            "Resource": "*",
+            "Condition": {
+                "StringEquals": {"orders:Priority": "low"},
+                "IpAddress": {"aws:SourceIp": "198.51.100.0/24"},
+                "Bool": {"aws:SecureTransport": "true"},
+            },
+        },
+    }
+    bob = await service.make_user("bob", policy)
+    there = {"SourceIp": "198.51.100.9", "SecureTransport": True}
+    low = {"orders:Priority": ["low"]}
+    request = sign(bob)
+    told = request.told(**there)
+    assert (await service.ask(Request=told, Context=low))["Allowed"]
+    assert not (await service.ask(Request=told))["Allowed"]
+    assert not (await service.ask(Request=request.told(), Context=low))["Allowed"]
+    for key in ("aws:SourceIp", "aws:PrincipalTag/x", "orders:Other", "saml:aud"):
+        reply = await service.post({"Request": told, "Context": {key: ["x"]}})
+        assert reply.status == 400
+        assert key.encode() in reply.body
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        b"",
+        b"{",
+        b"[]",
+        {"Unknown": 1},
+        {},
+        {"Principal": "arn:aws:iam::111122223333:user/alice"},
+        {
+            "Principal": "arn:aws:iam::111122223333:user/alice",
+            "Actions": ["iam:GetUser"],
+        },
+        {
+            "Principal": "arn:aws:iam::111122223333:user/alice",
+            "Actions": ["orders:GetOrder"],
+            "Resources": ["arn:aws:iam::111122223333:role/Admin"],
+        },
+        {
+            "Principal": "arn:aws:iam::111122223333:user/alice",
+            "Actions": ["orders:GetOrder"] * 11,
+            "Resources": [ORDER] * 10,
+        },
+        {"Principal": "x", "Actions": ["orders:GetOrder"] * 101},
+        {
+            "Principal": "x",
+            "Credentials": {"AccessKeyId": "A" * 20},
+            "Actions": ["orders:GetOrder"],
+        },
+        {"Request": {"Method": "GET", "Target": "/", "Headers": [["a", "b"]] * 101}},
+        {"Request": {"Method": "GET", "Target": "/", "Headers": [["a", "\u20ac"]]}},
+        {"Request": {"Method": "GET", "Target": "/", "Headers": [], "Body": "*"}},
+        {
+            "Principal": "x",
+            "Actions": ["orders:GetOrder"],
+            "Context": {"orders:Priority": ["x" * 5000]},
+        },
+        {
+            "Principal": "x",
+            "Actions": ["orders:GetOrder"],
+            "Context": {"orders:Priority": ["x"] * 1001},
+        },
+    ],
+)
+async def test_a_question_that_cannot_be_is_refused(
+    service: AskingService, question: object
+) -> None:
+    reply = await service.post(question)
+    assert reply.status == 400
+    assert reply.headers["x-amzn-errortype"] == "ValidationError"
+
+
+async def test_only_registered_callers_are_answered(
+    service: AskingService, alice: Key
+) -> None:
+    request = sign(alice)
+    question = {"Request": request.told()}
+    good = service.token
+    for wrong in ("", "x", good[:-1], good + "x", good.replace("bst.1", "bst.2")):
+        for reply in (
+            await service.post(question, token=wrong),
+            await service.forward(request.forwarded(), token=wrong or "none"),
+        ):
+            assert (reply.status, reply.headers["x-amzn-errortype"]) == (
+                403,
+                "InvalidClientTokenId",
+            )
+    # A client's signature does not stand in for the proxy's token.
+    assert (await service.forward(request.forwarded(), token="")).status == 403
+    named = {**question, "Service": "orders"}
+    assert (await service.post(named, alice)).status == 403
+    assert (await service.post({**question, "Service": "none"}, alice)).status == 403
+    assert (await service.post(named, service.root)).status == 200
+    missing = await service.post({**question, "Service": "none"}, service.root)
+    assert missing.headers["x-amzn-errortype"] == "NoSuchEntity"
+    other = "arn:aws:broker::444455556666:service/orders"
+    assert (
+        await service.post({**question, "Service": other}, service.root)
+    ).status == 403
+    bad = await service.post({**question, "Service": "arn:x"}, service.root)
+    assert bad.status == 400
+    not_mine = await service.post({**question, "Service": "stock"})
+    assert not_mine.status == 403
+
+
+async def test_a_token_ends_and_is_bound(service: AskingService, alice: Key) -> None:
+    question = {"Request": sign(alice).told()}
+    await service.make_token(1, "10.0.0.0/8")
+    assert (await service.post(question)).status == 403
+    await service.make_token(1, "127.0.0.0/8")
+    assert (await service.post(question)).status == 200
+    service.broker.clock.move(86_400)
+    assert (await service.post({"Request": sign(alice).told()})).status == 403
+    await service.make_token()
+    question = {"Principal": f"arn:aws:iam::{ACCOUNT}:user/alice"}
+    question["Actions"] = ["orders:ListOrders"]
+    assert (await service.post(question)).status == 200
+    await service.revoke_tokens()
+    assert (await service.post(question)).status == 403
+
+
+async def test_changes_count_at_once(service: AskingService, alice: Key) -> None:
+    root, ask = service.root, service.broker.ask
+    assert (await service.ask(Request=sign(alice).told()))["Allowed"]
+    deny = {
+        "Version": "2012-10-17",
+        "Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"},
+    }
+    given = {"UserName": "alice", "PolicyName": "Deny"}
+    await ask("iam", "PutUserPolicy", root, **given, PolicyDocument=json.dumps(deny))
+    assert not (await service.ask(Request=sign(alice).told()))["Allowed"]
+    await ask("iam", "DeleteUserPolicy", root, **given)
+    assert (await service.ask(Request=sign(alice).told()))["Allowed"]
+    await ask(
+        "iam",
+        "UpdateAccessKey",
+        root,
+        UserName="alice",
+        AccessKeyId=alice.access_key_id,
+        Status="Inactive",
+    )
+    assert "Principal" not in await service.ask(Request=sign(alice).told())
+
+
+async def test_headers_of_a_client_tell_nothing(
+    service: AskingService, alice: Key
+) -> None:
+    """A proxy's own headers count; a client that sends others is refused."""
+    forwarded = sign(alice).forwarded()
+    assert (await service.forward(forwarded)).status == 200
+    for name in ("X-Original-URI", "X-Original-Method"):
+        assert (await service.forward({**forwarded, name: "/orders/1"})).status == 403
+    override = {**forwarded, "X-HTTP-Method-Override": "DELETE"}
+    assert (await service.forward(override)).status == 403
+    original = {
+        n.replace("X-Forwarded-Uri", "X-Original-URI").replace(
+            "X-Forwarded-Method", "X-Original-Method"
+        ): v
+        for n, v in forwarded.items()
+    }
+    assert (await service.forward(original)).status == 200
+
+
+async def test_envoy_passes_the_request_on(service: AskingService, alice: Key) -> None:
+    await service.register(
+        {**ORDERS, "Routes": [{"Path": "/orders/{id}", "Action": "GetOrder"}]}
+    )
+    body = b"{}"
+    request = sign(alice, "/orders/7?a=b", method="PUT", body=body)
+
+    async def check(sent: Signed, passed: bytes) -> int:
+        reply = await service.forward(
+            sent.headers, method=sent.method, below=sent.target, body=passed
+        )
+        return reply.status
+
+    assert await check(request, body) == 200
+    assert await check(request, b"[]") == 401
+    assert await check(sign(alice), b"") == 200
+    assert await check(sign(alice, "/other"), b"") == 403
+
+
+async def test_other_paths_and_methods_are_none(service: AskingService) -> None:
+    http = service.broker.http
+    assert (await http.get("/decisions")).status_code == 405
+    assert (await http.post("/decisions/other")).status_code == 404

@@ -1,0 +1,153 @@
+"""Decisions are counted; denials, first uses and samples are kept."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.page import PageRequest
+from tests.support.broker import Key
+from tests.support.decisions import ACCOUNT, ORDER, ORDERS, READER, AskingService, sign
+from tests.support.in_process import in_process
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[AskingService]:
+    async with in_process(tmp_path) as broker:
+        made = AskingService(broker, await broker.create_account(ACCOUNT))
+        await made.register({**ORDERS, "SampleEvery": 10})
+        await made.make_token()
+        yield made
+
+
+@pytest.fixture
+async def alice(service: AskingService) -> Key:
+    return await service.make_user("alice", READER)
+
+
+async def records(service: AskingService, action: str) -> list[AuditRecord]:
+    """Oldest first, once everything before is written."""
+    ledger = service.broker.services.stores.ledger
+    mark = uuid.uuid4().hex
+    now = service.broker.clock.now()
+    await ledger.append(AuditRecord(event_id=mark, at=now, account=None))
+    async with asyncio.timeout(10):
+        while await ledger.find(mark) is None:  # noqa: ASYNC110  # a database is asked
+            await asyncio.sleep(0.01)
+    found = await ledger.search(AuditFilter(action=action), PageRequest(None, 1000))
+    return list(reversed(found.items))
+
+
+async def test_first_uses_and_samples_are_kept(
+    service: AskingService, alice: Key
+) -> None:
+    for _ in range(25):
+        assert (await service.ask(Request=sign(alice).told()))["Allowed"]
+    kept = await records(service, "orders:GetOrder")
+    assert [record.reason.rpartition("(")[2] for record in kept] == [
+        "first use today)",
+        "one in 10)",
+        "one in 10)",
+    ]
+    first = kept[0]
+    assert first.account == ACCOUNT
+    assert first.caller_arn.endswith(":user/alice")
+    assert first.resources == (f"{ORDER}7",)
+    assert first.door == "decisions"
+    assert "inline:Own" in first.reason
+    assert await records(service, "broker:Authorize") == []
+
+
+async def test_a_denial_is_kept_with_its_reason(
+    service: AskingService, alice: Key
+) -> None:
+    told = sign(alice, method="PUT", s3=True).told(SourceIp="203.0.113.9")
+    answer = await service.ask(Request=told)
+    (record,) = await records(service, "orders:PutOrder")
+    assert record.event_id == answer["RequestId"]
+    assert (record.decision, record.error_code) == ("denied", "AccessDenied")
+    assert "identity-based policy" in record.detail
+    assert record.source_ip == "203.0.113.9"
+    assert "identity-based policy" not in json.dumps(answer)
+
+
+async def test_a_batch_leaves_one_record_an_action(
+    service: AskingService, alice: Key
+) -> None:
+    assert alice
+    await service.ask(
+        Principal=f"arn:aws:iam::{ACCOUNT}:user/alice",
+        Actions=["orders:PutOrder", "orders:GetOrder"],
+        Resources=[f"{ORDER}{n}" for n in range(50)],
+    )
+    (denied,) = await records(service, "orders:PutOrder")
+    (allowed,) = await records(service, "orders:GetOrder")
+    assert len(denied.resources) == len(allowed.resources) == 50
+
+
+async def test_refusals_are_kept_up_to_a_rate(
+    service: AskingService, alice: Key
+) -> None:
+    wrong = sign(Key(alice.access_key_id, "a" * 40)).forwarded()
+    for _ in range(30):
+        assert (await service.forward(wrong)).status == 401
+    kept = await records(service, "broker:Authorize")
+    assert 1 <= len(kept) < 30
+    assert {record.error_code for record in kept} == {"SignatureDoesNotMatch"}
+    assert kept[0].source_ip == "203.0.113.7"
+    assert kept[0].resources == (f"arn:aws:broker::{ACCOUNT}:service/orders",)
+    # What a client makes a proxy tell wrongly floods nothing either.
+    for _ in range(30):
+        await service.forward({**wrong, "X-Original-URI": "/"})
+    assert len(await records(service, "broker:Authorize")) < 40
+
+
+async def test_denials_of_one_caller_are_kept_up_to_a_rate(
+    service: AskingService, alice: Key
+) -> None:
+    for _ in range(30):
+        await service.ask(Request=sign(alice, method="PUT", s3=True).told())
+    assert 1 <= len(await records(service, "orders:PutOrder")) < 30
+
+
+async def test_numbers_are_recorded(service: AskingService, alice: Key) -> None:
+    for path in ("/orders/7", "/orders/8", "/orders", "/other"):
+        await service.ask(Request=sign(alice, path).told())
+    await service.broker.services.decisions.close()
+    (record,) = await records(service, "broker:CountDecisions")
+    assert record.parameters == {"Allowed": 2, "Denied": 1, "Refused": 1}
+    assert record.account == ACCOUNT
+    metrics = (await service.broker.http.get("/metrics")).text
+    assert 'broker_decisions_total{outcome="allowed"} 2.0' in metrics
+
+
+async def test_a_service_that_asks_wrongly_floods_nothing(
+    service: AskingService,
+) -> None:
+    for _ in range(30):
+        assert (await service.post({"Unknown": 1})).status == 400
+    assert 1 <= len(await records(service, "broker:Authorize")) < 30
+
+
+async def test_service_last_accessed_knows_it(
+    service: AskingService, alice: Key
+) -> None:
+    await service.ask(Request=sign(alice).told())
+    await service.broker.services.uses.flush()
+    ask, root = service.broker.ask, service.root
+    job = await ask(
+        "iam",
+        "GenerateServiceLastAccessedDetails",
+        root,
+        Arn=f"arn:aws:iam::{ACCOUNT}:user/alice",
+        Granularity="ACTION_LEVEL",
+    )
+    report = await ask("iam", "GetServiceLastAccessedDetails", root, JobId=job["JobId"])
+    found = {one["ServiceNamespace"]: one for one in report["ServicesLastAccessed"]}
+    assert found["orders"]["LastAuthenticatedRegion"] == "us-east-1"
+    (tracked,) = found["orders"]["TrackedActionsLastAccessed"]
+    assert tracked["ActionName"] == "GetOrder"
