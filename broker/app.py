@@ -8,10 +8,12 @@ from fastapi import FastAPI
 
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.administration.pages import ADMINISTRATION
+from broker.audit.counting import counting
 from broker.audit.retention import retention
 from broker.clock import Clock, SystemClock
 from broker.console.deps import ConsoleDeps, SignInLink
 from broker.console.routes import console_routes
+from broker.federation.refusals import name_reason
 from broker.identities.mfa_codes import MfaCodes
 from broker.identities.passkeys import PasskeyProofs
 from broker.identities.passwords import Passwords
@@ -68,6 +70,9 @@ class Broker:
             keep = timedelta(days=self._settings.audit_days)
             await self._stack.enter_async_context(
                 retention(services.stores.ledger, services.clock, keep)
+            )
+            await self._stack.enter_async_context(
+                counting(services.stores.ledger, name_reason)
             )
             await self._stack.enter_async_context(
                 services.metadata_refresher.refreshing()

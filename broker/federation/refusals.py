@@ -16,7 +16,7 @@ from broker.federation.diagnosis import (
     Check,
     State,
 )
-from broker.model.audit import AuditRecord
+from broker.model.audit import COUNT_FAILURES, AuditRecord
 from broker.protocols.oidc.rejection import OidcReason
 from broker.protocols.saml.errors import SamlReason
 
@@ -57,6 +57,10 @@ _BY_WORD = (
     ("does not list", (_ROLES, _ROLES_ADVICE)),
     ("opens no role", (_ROLES, _ROLES_ADVICE)),
 )
+_REASONS = frozenset({*SamlReason, *OidcReason})
+COUNTED_ONLY = "only counted"
+"""The reason of failures in a burst, which nobody has recorded."""
+
 _NOT_THE_PROOF = frozenset({"ServiceUnavailable", "InternalFailure", "Throttling"})
 
 
@@ -77,6 +81,16 @@ def explain_refusal(record: AuditRecord) -> Check | None:
             return Check(title, State.FAILED, detail, advice)
     title, advice = _BY_CODE.get(record.error_code, (CLAIMS, CLAIMS_ADVICE))
     return Check(title, State.FAILED, detail, advice)
+
+
+def name_reason(record: AuditRecord) -> str:
+    """A short name for why a recorded call failed: a check's, or the error code."""
+    if record.action == COUNT_FAILURES:
+        return COUNTED_ONLY
+    reason, colon, _ = (record.detail or record.reason).partition(": ")
+    if colon and reason in _REASONS:
+        return reason.replace("-", " ")
+    return record.error_code or "unknown"
 
 
 def _stage_of(text: str, words: str, *, is_saml: bool) -> tuple[str, str] | None:

@@ -173,3 +173,25 @@ class AuditFilter:
     provider_arn: str = ""
     since: datetime | None = None
     until: datetime | None = None
+
+
+@struct
+class HourlyCount:
+    """How many calls of one kind began within an hour, or a longer stretch of hours.
+
+    ``measure`` is ``sign-in`` for those that succeeded, by provider (empty for none);
+    else the `Outcome` of a failure, by a name for its reason.
+    """
+
+    hour: datetime
+    measure: str
+    name: str
+    count: int
+
+
+@struct
+class ActivityCounts:
+    """Counts of an account; ``counted_until`` is the newest record that is in them."""
+
+    counted_until: datetime | None
+    counts: tuple[HourlyCount, ...]

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.account import AccountId
+from broker.model.audit import ActivityCounts, AuditFilter, AuditRecord
 from broker.model.page import Page, PageRequest
 from broker.stores.errors import ReplayedError, StoreUnavailableError
-from broker.stores.ledger.port import Ledger, ReplayMark
+from broker.stores.ledger.port import Ledger, NameOf, ReplayMark
 
 Observe = Callable[[str, str], None]
 """Takes ``mint`` or ``append`` and ``ok``, ``replayed`` or ``unavailable``."""
@@ -49,6 +50,14 @@ class ObservedLedger:
 
     async def search(self, wanted: AuditFilter, page: PageRequest) -> Page[AuditRecord]:
         return await self._ledger.search(wanted, page)
+
+    async def count(self, name_of: NameOf) -> bool:
+        return await self._ledger.count(name_of)
+
+    async def counts(
+        self, account: AccountId, since: datetime, *, bucket_hours: int
+    ) -> ActivityCounts:
+        return await self._ledger.counts(account, since, bucket_hours=bucket_hours)
 
     async def purge(self, *, marks_before: datetime, audit_before: datetime) -> None:
         await self._ledger.purge(marks_before=marks_before, audit_before=audit_before)

@@ -5,12 +5,17 @@ after it returned, mark and record are durable together, and when it raised neit
 is there. Concurrent mints share one commit.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.account import AccountId
+from broker.model.audit import ActivityCounts, AuditFilter, AuditRecord
 from broker.model.page import Page, PageRequest
+
+NameOf = Callable[[AuditRecord], str]
+"""Names the reason of a recorded failure, in one of few ways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,23 @@ class Ledger(Protocol):
 
     async def search(self, wanted: AuditFilter, page: PageRequest) -> Page[AuditRecord]:
         """Newest first."""
+        ...
+
+    async def count(self, name_of: NameOf) -> bool:
+        """Count the next portion of records by hour; whether it is worth another try.
+
+        ``name_of`` names the reason of a failure. Several processes may count at once.
+        """
+        ...
+
+    async def counts(
+        self, account: AccountId, since: datetime, *, bucket_hours: int
+    ) -> ActivityCounts:
+        """What is counted of an account since the hour of ``since``.
+
+        The hours are summed up in buckets, which begin at multiples of their length
+        since 1970.
+        """
         ...
 
     async def purge(self, *, marks_before: datetime, audit_before: datetime) -> None:

@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.account import AccountId
+from broker.model.audit import ActivityCounts, AuditFilter, AuditRecord
 from broker.model.page import Page, PageRequest
 from broker.stores.connect import connect_postgresql
 from broker.stores.database import translate_errors
@@ -24,8 +25,9 @@ from broker.stores.errors import (
     ReplayedError,
     StoreUnavailableError,
 )
+from broker.stores.ledger import counts
 from broker.stores.ledger import postgresql_statements as sql
-from broker.stores.ledger.port import ReplayMark
+from broker.stores.ledger.port import NameOf, ReplayMark
 from broker.stores.ledger.rows import (
     AuditRow,
     MarkRow,
@@ -56,6 +58,16 @@ _PAUSE_SECONDS = 0.1
 _CLOSE_SECONDS = 1.0
 _MOST_UNCLEAR = 10_000
 _TERMINATE_MS = 500
+SETTLE_SECONDS = 5.0
+"""Longer than any write takes: see ``WRITE_SECONDS``, and how unclear ones are ended."""
+
+_PORTION, _SIGN_INS, _FAILURES, _COUNTS, _PURGE_COUNTS, _ADD, _ADVANCE, _REACHED = map(
+    counts.in_postgresql,
+    (
+        *(counts.PORTION, counts.SIGN_INS, counts.FAILURES, counts.READ),
+        *(counts.PURGE, counts.ADD, counts.ADVANCE, counts.REACHED),
+    ),
+)
 _FAULTS = frozenset({"22", "23"})
 """SQLSTATE's classes of values that are wrong and rules that they break."""
 
@@ -106,6 +118,8 @@ class PostgresqlLedger:
         self._batch_size = 0
         self._batch_complete: asyncio.Future[None] | None = None
         self._closed = False
+        self._numbered = (float("-inf"), 0)
+        self._last_settled = 0
 
     async def start(self) -> None:
         await asyncio.to_thread(self._spool.adopt)
@@ -166,6 +180,60 @@ class PostgresqlLedger:
             rows = await connection.fetch(made.text, *made.values)
         return read_page([tuple(row) for row in rows], page, end)
 
+    async def count(self, name_of: NameOf) -> bool:
+        async with self._reads() as connection:
+            after = dict(await connection.fetch(counts.PLACE)).get("seq", 0)
+            newest = self._settled(await connection.fetchval(counts.NEWEST))
+            place = await connection.fetchrow(
+                _PORTION, after, newest, counts.PORTION_ROWS
+            )
+            end = place[0]
+            sign_ins = await connection.fetch(_SIGN_INS, after, end)
+            failures = await connection.fetch(_FAILURES, after, end)
+        portion = counts.count_portion(
+            (after, end, place[1]),
+            [tuple(row) for row in sign_ins],
+            [tuple(row) for row in failures],
+            name_of,
+        )
+        if portion.is_empty:
+            return False
+        await self._add_portion(portion)
+        return True
+
+    def _settled(self, newest: int) -> int:
+        """The newest sequence number of some time ago.
+
+        Other processes' transactions commit in another order than they were numbered
+        in; what is under way has ended by then.
+        """
+        now = self._loop_time()
+        if now - self._numbered[0] >= SETTLE_SECONDS:
+            self._last_settled, self._numbered = self._numbered[1], (now, newest)
+        return self._last_settled
+
+    async def _add_portion(self, portion: counts.Portion) -> None:
+        async with self._reads() as connection, connection.transaction():
+            await connection.execute(counts.BEGIN)
+            done = await connection.execute(_ADVANCE, portion.end, portion.after)
+            if done != "UPDATE 1":
+                return  # another process was quicker
+            if portion.rows:
+                await connection.executemany(_ADD, portion.rows)
+            await connection.execute(_REACHED, portion.newest_at)
+
+    async def counts(
+        self, account: AccountId, since: datetime, *, bucket_hours: int
+    ) -> ActivityCounts:
+        first = to_micros(since) // counts.HOUR
+        first -= first % bucket_hours
+        async with self._reads() as connection:
+            place = await connection.fetch(counts.PLACE)
+            rows = await connection.fetch(_COUNTS, bucket_hours, account, first)
+        return counts.read_counts(
+            [tuple(row) for row in place], [tuple(row) for row in rows]
+        )
+
     async def purge(self, *, marks_before: datetime, audit_before: datetime) -> None:
         for statement, before in (
             (sql.PURGE_MARKS, to_micros(marks_before)),
@@ -176,6 +244,9 @@ class PostgresqlLedger:
                 async with self._reads() as connection:
                     said = await connection.execute(statement, before, _PURGE_ROWS)
                 deleted = int(said.rpartition(" ")[2])
+        hour = to_micros(audit_before) // counts.HOUR
+        async with self._reads() as connection:
+            await connection.execute(_PURGE_COUNTS, hour)
 
     def _wake(self) -> None:
         self._writer = asyncio.create_task(self._write_all(), name="ledger-writer")

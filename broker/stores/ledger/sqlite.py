@@ -6,13 +6,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.account import AccountId
+from broker.model.audit import ActivityCounts, AuditFilter, AuditRecord
 from broker.model.page import Page, PageRequest
 from broker.stores.connect import connect_sqlite
 from broker.stores.errors import StoreUnavailableError
-from broker.stores.ledger.port import ReplayMark
+from broker.stores.ledger import counts
+from broker.stores.ledger.port import NameOf, ReplayMark
 from broker.stores.ledger.rows import decode_audit, encode_audit, encode_mark
 from broker.stores.ledger.search import Search, read_page
 from broker.stores.sqlite_space import give_back
@@ -35,6 +37,13 @@ _PURGE_MARKS = (
 _PURGE_AUDIT = (
     "DELETE FROM audit WHERE seq IN "
     "(SELECT seq FROM audit WHERE at < ? ORDER BY at, seq LIMIT ?)"
+)
+_PLACE, _COUNTS, _PURGE_COUNTS, _ADD, _ADVANCE, _REACHED = map(
+    counts.in_sqlite,
+    (
+        *(counts.PLACE, counts.READ, counts.PURGE),
+        *(counts.ADD, counts.ADVANCE, counts.REACHED),
+    ),
 )
 
 
@@ -92,6 +101,28 @@ class SqliteLedger:
 
         return await self._read(read)
 
+    async def count(self, name_of: NameOf) -> bool:
+        portion = await self._read(lambda c: _read_portion(c, name_of))
+        if portion.is_empty:
+            return False
+        # Refused where another process was quicker; either way there may be more.
+        await self._writer.run(lambda c: _add_portion(c, portion))
+        return True
+
+    async def counts(
+        self, account: AccountId, since: datetime, *, bucket_hours: int
+    ) -> ActivityCounts:
+        first = to_micros(since) // counts.HOUR
+        values = (bucket_hours, account, first - first % bucket_hours)
+
+        def read(connection: sqlite3.Connection) -> ActivityCounts:
+            return counts.read_counts(
+                connection.execute(_PLACE).fetchall(),
+                connection.execute(_COUNTS, values).fetchall(),
+            )
+
+        return await self._read(read)
+
     async def purge(self, *, marks_before: datetime, audit_before: datetime) -> None:
         for statement, before in (
             (_PURGE_MARKS, to_micros(marks_before)),
@@ -99,6 +130,8 @@ class SqliteLedger:
         ):
             while await self._delete(statement, before) == _PURGE_ROWS:
                 pass
+        hour = to_micros(audit_before) // counts.HOUR
+        await self._writer.run(lambda c: c.execute(_PURGE_COUNTS, (hour,)).rowcount)
         await give_back(self._writer)
 
     async def _delete(self, statement: str, before: int) -> int:
@@ -118,3 +151,29 @@ class SqliteLedger:
                 raise StoreUnavailableError("the database cannot be read") from error
 
         return await asyncio.get_running_loop().run_in_executor(self._reads, work)
+
+
+def _read_portion(connection: sqlite3.Connection, name_of: NameOf) -> counts.Portion:
+    def read(statement: str, *values: int) -> list[Any]:
+        return connection.execute(counts.in_sqlite(statement), values).fetchall()
+
+    after = dict(read(counts.PLACE)).get("seq", 0)
+    # Sequence numbers are given and committed in one order: there is one writer.
+    ((newest,),) = read(counts.NEWEST)
+    ((end, newest_at),) = read(counts.PORTION, after, newest, counts.PORTION_ROWS)
+    return counts.count_portion(
+        (after, end, newest_at),
+        read(counts.SIGN_INS, after, end),
+        read(counts.FAILURES, after, end),
+        name_of,
+    )
+
+
+def _add_portion(connection: sqlite3.Connection, portion: counts.Portion) -> bool:
+    connection.execute(counts.BEGIN)
+    place = (portion.end, portion.after)
+    if connection.execute(_ADVANCE, place).rowcount != 1:
+        return False
+    connection.executemany(_ADD, portion.rows)
+    connection.execute(_REACHED, (portion.newest_at,))
+    return True

@@ -418,3 +418,104 @@ async def test_a_faulty_record_does_not_hold_up_the_spool(
     assert not ledger.is_behind
     assert await ledger.find("r-1") is None
     assert caplog.text.count("'r-1'") == 1
+
+
+async def count_all(ledger: Ledger) -> None:
+    for _ in range(20):  # records settle first, and are counted then
+        await ledger.count(lambda record: record.error_code)
+
+
+async def counted(
+    ledger: Ledger, since: datetime, bucket_hours: int = 1
+) -> list[tuple[datetime, str, str, int]]:
+    found = await ledger.counts(ACCOUNT, since, bucket_hours=bucket_hours)
+    return sorted((c.hour, c.measure, c.name, c.count) for c in found.counts)
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other process is writing."""
+    monkeypatch.setattr("broker.stores.ledger.postgresql.SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr("broker.stores.ledger.counts.PORTION_ROWS", 3)
+
+
+@pytest.mark.usefixtures("settled")
+async def test_the_counts_agree_with_the_records(ledger: Ledger) -> None:
+    first = AT.replace(minute=0, second=0, microsecond=0)
+    for n in range(12):
+        at = AT + timedelta(minutes=20 * n)
+        record = make_record(f"s{n}", at)
+        await ledger.mint(record, None)
+        failed = replace(
+            record,
+            event_id=f"f{n}",
+            session=None,
+            decision=("refused", "denied", "error")[n % 3],
+            error_code="Code" if n % 2 else "Other",
+        )
+        await ledger.append(failed)
+        await ledger.append(replace(record, event_id=f"r{n}", action="iam:GetUser"))
+    await ledger.mint(replace(make_record("other"), account=AccountId("9" * 12)), None)
+    await wait_for(ledger, "r11")
+    await count_all(ledger)
+    expected: dict[tuple[datetime, str, str], int] = {}
+    page = await ledger.search(AuditFilter(account=ACCOUNT), PageRequest(limit=100))
+    assert page.marker is None
+    for record in page.items:
+        hour = record.at.replace(minute=0, second=0, microsecond=0)
+        if record.outcome is not Outcome.ALLOWED:
+            key = (hour, str(record.outcome), record.error_code)
+        elif record.kind is Kind.SIGN_IN:
+            key = (hour, "sign-in", PROVIDER)
+        else:
+            continue
+        expected[key] = expected.get(key, 0) + 1
+    assert len(expected) > 8
+    assert await counted(ledger, first) == sorted(
+        (*key, number) for key, number in expected.items()
+    )
+    days = await counted(ledger, first, bucket_hours=24)
+    assert sum(number for *_, number in days) == sum(expected.values())
+    assert await counted(ledger, first + timedelta(hours=6)) == []
+    found = await ledger.counts(ACCOUNT, first, bucket_hours=1)
+    assert found.counted_until == AT + timedelta(minutes=220)
+
+
+@pytest.mark.usefixtures("settled")
+async def test_a_portion_is_counted_once_by_whoever_counts(
+    ledger: Ledger, other_ledger: Ledger
+) -> None:
+    for n in range(20):
+        await ledger.mint(make_record(str(n)), None)
+    await asyncio.gather(count_all(ledger), count_all(other_ledger))
+    await ledger.mint(make_record("last"), None)
+    await asyncio.gather(count_all(ledger), count_all(other_ledger))
+    assert [number for *_, number in await counted(ledger, AT)] == [21]
+
+
+@pytest.mark.usefixtures("settled")
+async def test_counted_failures_count_as_many(ledger: Ledger) -> None:
+    record = replace(
+        make_record("c"),
+        action="broker:CountFailures",
+        decision="refused",
+        session=None,
+        parameters={"Failures": 17},
+    )
+    await ledger.mint(record, None)
+    await count_all(ledger)
+    assert [(c[1], c[3]) for c in await counted(ledger, AT)] == [("refused", 17)]
+
+
+@pytest.mark.usefixtures("settled")
+async def test_a_purge_forgets_the_counts_of_hours_that_are_gone(
+    ledger: Ledger,
+) -> None:
+    old = AT - timedelta(days=2)
+    await ledger.mint(make_record("old", old), None)
+    await ledger.mint(make_record("new"), None)
+    await count_all(ledger)
+    await ledger.purge(marks_before=AT, audit_before=AT - timedelta(days=1))
+    assert len(await counted(ledger, old)) == 1
+    await count_all(ledger)  # and what was counted is not counted again
+    assert [number for *_, number in await counted(ledger, old)] == [1]
