@@ -17,6 +17,7 @@ from broker.actions.iam.outbound_federation import outbound_federation_actions
 from broker.actions.models import ServiceName, load_service
 from broker.actions.registry import Registry
 from broker.actions.signin import signin_actions
+from broker.actions.signin.activity import GetActivity
 from broker.actions.signin.command_line import command_line_actions
 from broker.actions.signin.command_line_grants import command_line_grants
 from broker.actions.signin.first_password import FirstPassword
@@ -247,6 +248,7 @@ def _build(
             ),
             FirstPassword(Passwords(vault)).action(),
             LookupEvents(stores.ledger).action(),
+            GetActivity(stores.ledger).action(),
             *IdentityProviders(
                 ProofDryRun(federated, web_identity),
                 issuer_keys,

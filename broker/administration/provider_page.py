@@ -12,7 +12,7 @@ from broker.administration.listing import read_part
 from broker.administration.provider_setup import oidc_setup, saml_setup
 from broker.administration.providers import describe_error, lines, name_of
 from broker.administration.tag_lines import read_tags
-from broker.console.pages.audit_log import AUDIT
+from broker.console.pages.audit_filters import AUDIT
 from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import ValidationError
 from broker.model.entities import OidcProvider, SamlProvider

@@ -25,6 +25,7 @@ FREE = {"sts:GetCallerIdentity", "sts:GetSessionToken"}
 """What AWS lets everybody do who has an access key."""
 
 GATHERING = {
+    "signin:GetActivity",
     "signin:CheckProvider",
     "signin:CreatePasskeyOptions",
     "signin:DiagnoseProof",

@@ -35,7 +35,11 @@ OUTSIDE = {
 """Addresses of the pages of nobody, by route."""
 
 EXAMPLES: dict[str, list[str]] = {
-    "/console/audit": ["/console/audit", "/console/audit?since=never"],
+    "/console/audit": [
+        "/console/audit",
+        "/console/audit?view=refused&range=24h",
+        "/console/audit?since=never",
+    ],
     "/console/policies": ["/console/policies", "/console/policies?q=nothing"],
     "/console/policies/policy": [f"/console/policies/policy?arn={POLICY}"],
     "/console/policies/edit": [f"/console/policies/edit?arn={POLICY}"],
@@ -93,6 +97,7 @@ NO_PAGES = {
     "/static/saml-metadata.xml",
     "/static/saml/{uuid}/saml-metadata.xml",
     "/console",
+    "/console/audit/export",
     "/console/credential-report/download",
     "/console/providers/metadata",
     "/console/static/{name}",

@@ -4,12 +4,15 @@
 
 const WARN_SECONDS = 300;
 
-for (const time of document.querySelectorAll("time[data-local]")) {
-  time.textContent = new Date(time.dateTime).toLocaleString([], {
-    dateStyle: "medium",
-    timeStyle: time.dataset.local === "seconds" ? "medium" : "short",
-  });
+function showLocalTimes(part) {
+  for (const time of part.querySelectorAll("time[data-local]")) {
+    time.textContent = new Date(time.dateTime).toLocaleString([], {
+      dateStyle: "medium",
+      timeStyle: time.dataset.local === "seconds" ? "medium" : "short",
+    });
+  }
 }
+showLocalTimes(document);
 
 // Times are sent in UTC, and typed in the viewer's own zone.
 const typed = [...document.querySelectorAll("input[data-utc]")];
@@ -119,7 +122,24 @@ async function refresh(id, url, options) {
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const part = page.getElementById(id);
   const shown = document.getElementById(id);
-  if (number === asked && part && shown) shown.replaceWith(part);
+  if (number !== asked || !part || !shown) return;
+  showLocalTimes(part);
+  shown.replaceWith(part);
+}
+
+// A part that is fetched again and again, for ten minutes and only while it is seen.
+const FOLLOW_MILLISECONDS = 5000;
+const FOLLOW_TURNS = 120;
+const follower = document.querySelector("[data-follow]");
+if (follower) {
+  const { id, dataset: { follow } } = follower;
+  let turns = FOLLOW_TURNS;
+  const timer = setInterval(async () => {
+    if (document.hidden || document.querySelector(`#${id} details[open]`)) return;
+    turns -= 1;
+    if (turns === 0) clearInterval(timer);
+    await refresh(id, follow).catch(() => {}); // away for now; the next turn asks again
+  }, FOLLOW_MILLISECONDS);
 }
 
 const soon = (act, milliseconds = 150) => {

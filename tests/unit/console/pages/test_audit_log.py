@@ -1,18 +1,23 @@
 """The audit log in the console: by permission, and of one's own account only."""
 
 import asyncio
+import csv
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from lxml import html
 
+from broker.console.pages.audit_export import csv_row
+from broker.federation.refusals import name_reason
+from broker.model.audit import AuditRecord
 from broker.model.entities import InlinePolicy
 from tests.support.saml_idp import key_pair
 from tests.support.signin import ACCOUNT, OTHER, SignInWorld, pair, text_of
 
 AUDIT = "/console/audit"
+ALL = {"view": "all"}
 PAGE_BYTES_MAX = 60_000
 
 
@@ -55,8 +60,8 @@ async def test_what_the_list_shows_finds_its_records(world: SignInWorld) -> None
     await world.recorded("cloudtrail:LookupEvents")
     whole = f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/alice@example.com"
     for asked, shown in (
-        ({"caller": "assumed-role/Admin/alice@example.com"}, "LookupEvents"),
-        ({"caller": whole}, "LookupEvents"),
+        ({"caller": "assumed-role/Admin/alice@example.com", **ALL}, "LookupEvents"),
+        ({"caller": whole, **ALL}, "LookupEvents"),
         ({"provider": "saml-provider/Corp"}, "AssumeRoleWithSAML"),
         ({"provider": "Corp"}, "AssumeRoleWithSAML"),
     ):
@@ -65,7 +70,7 @@ async def test_what_the_list_shows_finds_its_records(world: SignInWorld) -> None
     (what,) = html.fromstring(page.text).xpath("//tbody//td[2]")
     assert what.text_content().strip() == "sts:AssumeRoleWithSAMLrole/Admin"
     for asked in ({"caller": "user/Admin"}, {"provider": "corp.example"}):
-        assert "No matching records." in text_of(await browser.get(AUDIT, params=asked))
+        assert "No matching records" in text_of(await browser.get(AUDIT, params=asked))
 
 
 async def test_records_are_filtered_and_shown_in_full(world: SignInWorld) -> None:
@@ -82,7 +87,7 @@ async def test_records_are_filtered_and_shown_in_full(world: SignInWorld) -> Non
     assert foreign not in page.text
     assert len(page.content) < PAGE_BYTES_MAX
     none = await browser.get(AUDIT, params={"caller": "<b>"})
-    assert "No matching records." in none.text
+    assert "No matching records" in none.text
     assert "<b>" not in none.text
     record = await browser.get(AUDIT, params={"event": refused.event_id})
     assert refused.detail in text_of(record)
@@ -150,12 +155,12 @@ async def test_the_log_is_read_page_by_page(world: SignInWorld) -> None:
     for _ in range(45):
         await browser.get(AUDIT, params={"decision": "denied"})
     await asyncio.sleep(1.2)
-    first = html.fromstring((await browser.get(AUDIT)).text)
+    first = html.fromstring((await browser.get(AUDIT, params=ALL)).text)
     (older,) = first.xpath("//a[text()='Older']/@href")
     second = html.fromstring((await browser.get(older)).text)
     (newest,) = second.xpath("//a[text()='Newest']/@href")
-    assert newest == AUDIT
-    seen = [{*page.xpath("//tbody//a/@href")} for page in (first, second)]
+    assert newest == f"{AUDIT}?view=all"
+    seen = [{*page.xpath("//table[@class='log']//a/@href")} for page in (first, second)]
     assert len(seen[0]) == 40
     assert seen[1]
     assert not seen[0] & seen[1]
@@ -169,6 +174,146 @@ async def test_a_record_leads_to_all_of_its_caller_and_its_key(
     event = (await world.recorded("cloudtrail:LookupEvents")).event_id
     record = html.fromstring((await browser.get(AUDIT, params={"event": event})).text)
     for text in ("All by this principal", "All with this key"):
-        (link,) = record.xpath(f"//a[text()='{text}']/@href")
+        link = record.xpath(f"//a[text()='{text}']/@href")[0]
         listed = await browser.get(link)
         assert event in listed.text, text
+
+
+async def listed(browser: Any, **asked: str) -> list[str]:
+    """The actions in the list."""
+    page = html.fromstring((await browser.get(AUDIT, params=asked)).text)
+    rows = page.xpath("//table[@class='log']//td[2]")
+    return [str(row.text).strip() for row in rows]
+
+
+async def test_reads_are_left_out_until_they_are_wanted(world: SignInWorld) -> None:
+    browser = await auditor(world)
+    await browser.get(AUDIT)
+    await world.recorded("cloudtrail:LookupEvents")
+    assert await listed(browser) == ["sts:AssumeRoleWithSAML"]
+    assert "cloudtrail:LookupEvents" in await listed(browser, view="all")
+    assert "cloudtrail:LookupEvents" in await listed(
+        browser, action="cloudtrail:LookupEvents"
+    )
+    assert set(await listed(browser, view="sign-ins")) == {"sts:AssumeRoleWithSAML"}
+    assert await listed(browser, view="changes") == []
+    chips = html.fromstring((await browser.get(AUDIT, params={"view": "refused"})).text)
+    chosen = chips.xpath("//a[@aria-current='true']/text()")
+    assert chosen == ["Refused", "Any time"]
+
+
+async def test_the_refused_are_those_of_policies_and_of_proofs(
+    world: SignInWorld,
+) -> None:
+    forged = world.response(signing_key=key_pair("stranger"))
+    await world.browser().post("/saml", data={"SAMLResponse": forged})
+    denied = world.browser()
+    await world.sign_in(denied)
+    await denied.get(AUDIT)
+    await world.recorded("cloudtrail:LookupEvents")
+    browser = await auditor(world)
+    assert sorted(await listed(browser, view="refused")) == [
+        *("cloudtrail:LookupEvents", "signin:ListRolesWithSAML")
+    ]
+
+
+async def test_a_time_can_be_chosen(world: SignInWorld) -> None:
+    await world.sign_in(world.browser())
+    world.clock.move(7200)
+    browser = await auditor(world)
+    for length, count in (("1h", 1), ("24h", 2), ("", 2)):
+        assert len(await listed(browser, range=length, view="sign-ins")) == count
+
+
+async def test_the_chart_says_what_the_records_say(world: SignInWorld) -> None:
+    ledger = world.services.stores.ledger
+    for _ in range(3):
+        await world.sign_in(world.browser())
+    forged = world.response(signing_key=key_pair("stranger"))
+    await world.browser().post("/saml", data={"SAMLResponse": forged})
+    await world.recorded("signin:ListRolesWithSAML")
+    browser = await auditor(world)
+    while await ledger.count(name_reason):
+        pass
+    page = html.fromstring((await browser.get(AUDIT)).text)
+    (caption,) = page.xpath("//figcaption")
+    assert caption.xpath(".//strong/text()") == ["4", "1"]
+    assert len(await listed(browser, view="sign-ins", decision="allowed")) == 4
+    assert len(await listed(browser, view="refused")) == 1
+    assert len(page.xpath("//figure//rect[@class='good']")) == 1
+    assert len(page.xpath("//figure//rect[@class='bad']")) == 1
+    # The same as a table, each of whose rows leads to its records.
+    (link,) = page.xpath("//figure//tbody//a/@href")
+    shown = html.fromstring((await browser.get(link)).text)
+    assert len(shown.xpath("//table[@class='log']//tr")) > 5
+    assert not shown.xpath("//figure")  # it counts what the chips alone choose
+
+
+async def test_the_list_is_a_file_without_formulas(world: SignInWorld) -> None:
+    browser = await auditor(world)
+    await world.browser().get("/console/audit", headers={"user-agent": "plain"})
+    sheet = await browser.get(f"{AUDIT}/export", params={"format": "csv"})
+    assert sheet.headers["content-type"] == "text/csv; charset=utf-8"
+    assert f'filename="audit-{ACCOUNT}-' in sheet.headers["content-disposition"]
+    rows = list(csv.DictReader(sheet.content.decode("utf-8-sig").splitlines()))
+    assert {row["action"] for row in rows} == {"sts:AssumeRoleWithSAML"}
+    assert {row["outcome"] for row in rows} == {"allowed"}
+    whole = await browser.get(f"{AUDIT}/export", params={"format": "json", **ALL})
+    records = whole.json()["Records"]
+    assert len(records) > len(rows)
+    assert {record["kind"] for record in records} >= {"sign-in", "read"}
+    assert {record["account"] for record in records} == {ACCOUNT}
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\uff1d1"]
+)
+def test_what_a_caller_chose_is_no_formula(text: str) -> None:
+    record = AuditRecord(
+        event_id="1",
+        at=datetime.now(UTC),
+        account=None,
+        user_agent=text,
+        resources=(text,),
+    )
+    cells = csv_row(record)
+    assert cells.count(f"'{text}") == 2
+    assert text not in cells
+
+
+async def test_a_file_takes_the_permission_of_the_log(world: SignInWorld) -> None:
+    browser = world.browser()
+    await world.sign_in(browser)
+    refused = await browser.get(f"{AUDIT}/export", params={"format": "csv"})
+    assert refused.status_code == 403
+    assert "attachment" not in refused.headers.get("content-disposition", "")
+    other = await auditor(world)
+    odd = await other.get(f"{AUDIT}/export", params={"format": "exe"})
+    assert odd.status_code == 400
+
+
+async def test_a_long_log_is_exported_page_by_page_up_to_a_bound(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = await auditor(world)
+    for _ in range(6):
+        await browser.get(AUDIT, params={"decision": "denied"})
+    await asyncio.sleep(1.2)
+    export = "broker.console.pages.audit_export"
+    monkeypatch.setattr(f"{export}.RESULTS_MAX", 3)
+    monkeypatch.setattr(f"{export}.RECORDS_MAX", 7)
+    asked = {"format": "json", **ALL}
+    records = (await browser.get(f"{AUDIT}/export", params=asked)).json()["Records"]
+    assert len({record["event_id"] for record in records}) == 7
+
+
+async def test_following_ends_by_itself(world: SignInWorld) -> None:
+    browser = await auditor(world)
+    for turns, left in (("9999", "59"), ("2", "1"), ("1", "0")):
+        text = (await browser.get(AUDIT, params={"follow": turns, **ALL})).text
+        assert f'content="10; url=/console/audit?view=all&amp;follow={left}"' in text
+        assert 'data-follow="/console/audit?view=all&amp;follow=60"' in text
+    for turns in ("0", "", "x", "-1"):
+        text = (await browser.get(AUDIT, params={"follow": turns})).text
+        assert "http-equiv" not in text
+        assert "data-follow" not in text

@@ -1,0 +1,164 @@
+"""What *Audit log* is asked for: the parameters of its address, and links that change one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from broker.console.forms import Form
+from broker.console.visit import address
+from broker.errors import ValidationError
+from broker.model.account import AccountId
+from broker.model.arn import iam_arn, sts_arn
+from broker.model.audit import Kind, Outcome
+
+AUDIT = "/console/audit"
+EXPORT = "/console/audit/export"
+FOLLOW_TURNS = 60
+"""Reloads of a page that follows the log, ten seconds apart."""
+
+_TEXTS = {
+    "caller": "CallerArn",
+    "key": "AccessKeyId",
+    "action": "Action",
+    "provider": "ProviderArn",
+    "event": "EventId",
+    "next": "NextToken",
+}
+_TIMES = {"since": "StartTime", "until": "EndTime"}
+_NAMES = (*_TEXTS, *_TIMES, "decision", "view", "range", "follow")
+_NARROWING = ("caller", "key", "action", "provider", "decision")
+_OF_STS = ("assumed-role", "federated-user")
+_LISTED = (*_OF_STS, "user", "role", "saml-provider", "oidc-provider")
+_LONGEST = 2048
+_BAD_TIME = "Enter a time such as 2026-01-31T08:30, in UTC."
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Records that belong together; empty members match everything."""
+
+    label: str
+    kinds: tuple[Kind, ...] = ()
+    decisions: tuple[Outcome, ...] = ()
+
+
+WITHOUT_READS = ""
+VIEWS = {
+    WITHOUT_READS: View(
+        "Without reads", kinds=(Kind.SIGN_IN, Kind.CREDENTIALS, Kind.CHANGE)
+    ),
+    "sign-ins": View("Sign-ins", kinds=(Kind.SIGN_IN,)),
+    "refused": View("Refused", decisions=(Outcome.DENIED, Outcome.REFUSED)),
+    "changes": View("Changes", kinds=(Kind.CHANGE,)),
+    "all": View("Everything"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time until now; ``bucket_hours`` are those of the chart's bars."""
+
+    label: str
+    length: timedelta
+    bucket_hours: int
+
+
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+SPANS = {
+    "1h": Span("Last hour", _HOUR, 1),
+    "24h": Span("24 hours", _DAY, 1),
+    "7d": Span("7 days", 7 * _DAY, 6),
+    "30d": Span("30 days", 30 * _DAY, 24),
+}
+_CHARTED = {"1h": "24h", "": "7d"}
+"""The chart's span where the list's is too short for one, or has no end."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilters:
+    """The parameters; missing and unknown ones are empty."""
+
+    values: Mapping[str, str]
+
+    @classmethod
+    def read(cls, form: Form) -> "AuditFilters":
+        """Read them, within bounds."""
+        values = {name: (form.find(name) or "").strip()[:_LONGEST] for name in _NAMES}
+        for name, known in (
+            ("view", VIEWS),
+            ("range", SPANS),
+            ("decision", [*Outcome]),
+        ):
+            if values[name] not in known:
+                values[name] = ""
+        turns = values["follow"]
+        if not (turns.isascii() and turns.isdigit() and int(turns[:4]) > 0):
+            values["follow"] = ""
+        elif int(turns[:4]) > FOLLOW_TURNS:
+            values["follow"] = str(FOLLOW_TURNS)
+        return cls(values)
+
+    def __getitem__(self, name: str) -> str:
+        return self.values[name]
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether anything but the chips was chosen."""
+        return any(self[name] for name in (*_NARROWING, *_TIMES))
+
+    @property
+    def charted(self) -> Span | None:
+        """The span of the chart, which counts what the chips alone choose."""
+        if self.narrowed or self["next"]:
+            return None
+        return SPANS[_CHARTED.get(self["range"], self["range"])]
+
+    def link(self, path: str = AUDIT, **changes: str) -> str:
+        """The address with some parameters changed; a list begins anew."""
+        kept = {"next": "", "follow": "", "event": ""}
+        return address(path, **{**self.values, **kept, **changes})
+
+    def request(self, account: AccountId, now: datetime) -> dict[str, object]:
+        """The parameters of ``LookupEvents``; names as listed become ARNs.
+
+        Raises:
+            ValidationError: A time is malformed.
+        """
+        texts = {wire: self[name] for name, wire in _TEXTS.items()}
+        texts["CallerArn"] = _whole(self["caller"], account)
+        texts["ProviderArn"] = _whole(_provider(self["provider"]), account)
+        times = {wire: _read_time(self[name]) for name, wire in _TIMES.items()}
+        if self["range"] and times["StartTime"] is None:
+            times["StartTime"] = now - SPANS[self["range"]].length
+        view = VIEWS[self["view"]]
+        # A named action is meant, also if it is a read; so is the record of an event.
+        is_named = bool(self["action"] or self["event"])
+        kinds = () if is_named and self["view"] == WITHOUT_READS else view.kinds
+        decisions = (self["decision"],) if self["decision"] else view.decisions
+        return {**texts, **times, "Kinds": kinds, "Decisions": decisions}
+
+
+def _provider(name: str) -> str:
+    if not name or "/" in name:
+        return name
+    kind = "oidc-provider" if "." in name or ":" in name else "saml-provider"
+    return f"{kind}/{name}"
+
+
+def _whole(name: str, account: AccountId) -> str:
+    """The ARN of a name as the list shows it, without the account."""
+    kind, slash, _ = name.partition("/")
+    if not slash or kind not in _LISTED:
+        return name
+    service = sts_arn if kind in _OF_STS else iam_arn
+    return service(account, name)
+
+
+def _read_time(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValidationError(_BAD_TIME) from error
