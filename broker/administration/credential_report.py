@@ -108,13 +108,13 @@ def read_report(text: str, now: datetime) -> list[CredentialReportRow]:
 
 def _row(line: Mapping[str, str], now: datetime) -> CredentialReportRow:
     is_root = line["user"] == ROOT
-    changed = _moment(line["password_last_changed"])
+    changed = _read_time(line["password_last_changed"])
     row = CredentialReportRow(
         user=line["user"],
         is_root=is_root,
-        created_at=_moment(line["user_creation_time"]),
+        created_at=_read_time(line["user_creation_time"]),
         password=_flag(line["password_enabled"]),
-        password_used=_moment(line["password_last_used"]),
+        password_used=_read_time(line["password_last_used"]),
         password_days=None if changed is None else days_since(changed, now),
         mfa=_flag(line["mfa_active"]),
         keys=tuple(_keys(line, now)),
@@ -125,12 +125,12 @@ def _row(line: Mapping[str, str], now: datetime) -> CredentialReportRow:
 
 def _keys(line: Mapping[str, str], now: datetime) -> Iterable[CredentialReportKey]:
     for number in (1, 2):
-        made = _moment(line[f"access_key_{number}_last_rotated"])
+        made = _read_time(line[f"access_key_{number}_last_rotated"])
         if made is not None:
             yield CredentialReportKey(
                 _flag(line[f"access_key_{number}_active"]),
                 days_since(made, now),
-                _moment(line[f"access_key_{number}_last_used_date"]),
+                _read_time(line[f"access_key_{number}_last_used_date"]),
             )
 
 
@@ -159,7 +159,7 @@ def _flag(cell: str) -> bool:
     return cell == "true"
 
 
-def _moment(cell: str) -> datetime | None:
+def _read_time(cell: str) -> datetime | None:
     return None if cell in _ABSENT else datetime.fromisoformat(cell)
 
 

@@ -74,13 +74,13 @@ async def find_counted(
     at = _request_time(event_id)
     if at is None:
         return None
-    wanted = AuditFilter(
+    filters = AuditFilter(
         account=account,
         action=COUNT_FAILURES,
         since=at - _EARLIER,
         until=at + _LATER,
     )
-    page = await ledger.search(wanted, PageRequest(limit=_LOOKED_AT_MAX))
+    page = await ledger.search(filters, PageRequest(limit=_LOOKED_AT_MAX))
     possible: AuditRecord | None = None
     for record in page.items:
         named = record.parameters.get("RequestIds")

@@ -55,7 +55,7 @@ _NO_REQUEST = RawRequest(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hypothesis:
-    """What is asked: may ``principal`` do ``action`` to ``resource``?
+    """The question: may ``principal`` do ``action`` to ``resource``?
 
     ``context`` has further condition keys, lower-case names.
     """
@@ -74,7 +74,7 @@ class Hypotheses:
         self._guard = guard
 
     async def judge(
-        self, asked: Hypothesis, *, region: str, now: datetime
+        self, hypothesis: Hypothesis, *, region: str, now: datetime
     ) -> Judgement:
         """The decision, and what it rests on.
 
@@ -83,8 +83,8 @@ class Hypotheses:
             NoSuchEntity: there is no such principal.
             AccessDenied: a policy that applies cannot be read.
         """
-        caller = await self.find_caller(asked.principal)
-        need = await self._need(asked, caller)
+        caller = await self.find_caller(hypothesis.principal)
+        need = await self._need(hypothesis, caller)
         return await self.judge_as(caller, need, region=region, now=now)
 
     async def judge_as(
@@ -102,7 +102,7 @@ class Hypotheses:
 
     async def judge_caller(
         self,
-        asked: Hypothesis,
+        hypothesis: Hypothesis,
         caller: Caller,
         raw: RawRequest,
         *,
@@ -114,7 +114,7 @@ class Hypotheses:
         Raises:
             AccessDenied: a policy that applies cannot be read.
         """
-        need = await self._need(asked, caller)
+        need = await self._need(hypothesis, caller)
         context = call_context(caller, raw, region=region, now=now)
         return await self._guard.judge(caller, need, context)
 
@@ -170,11 +170,11 @@ class Hypotheses:
             raise NoSuchEntity(f"The account {account} has no role {name}")
         return role_caller(role, session_name)
 
-    async def _need(self, asked: Hypothesis, caller: Caller) -> Need:
+    async def _need(self, hypothesis: Hypothesis, caller: Caller) -> Need:
         context: Context = {}
         role: Role | None = None
         owner = caller.account
-        parts = asked.resource.split(":", 5)
+        parts = hypothesis.resource.split(":", 5)
         if len(parts) == 6:  # noqa: PLR2004  # an ARN's parts
             *_, service, _, account, resource = parts
             kind, _, rest = resource.partition("/")
@@ -188,16 +188,16 @@ class Hypotheses:
                     else self._directory.find_user
                 )
                 entity = await find(owner, name)
-                if entity is not None and entity.arn == asked.resource:
+                if entity is not None and entity.arn == hypothesis.resource:
                     context.update(tag_context("aws:resourcetag", entity.tags))
                     context.update(tag_context("iam:resourcetag", entity.tags))
                     role = entity if isinstance(entity, Role) else None
-        context.update(asked.context)
-        action = asked.action.lower()
+        context.update(hypothesis.context)
+        action = hypothesis.action.lower()
         takes_role = action in _ROLE_ACTIONS
         return Need(
-            action=asked.action,
-            resource=asked.resource,
+            action=hypothesis.action,
+            resource=hypothesis.resource,
             account=owner,
             context=context,
             trust=Trust(role=role) if takes_role else None,

@@ -42,15 +42,15 @@ def authorization_message(
     caller's own account only.
     """
     own = need.account == caller.account
-    told = decision if own else None
+    visible = decision if own else None
     conditions = {**context, **need.context} if own else context
     principal = caller.principal
     return json.dumps(
         {
             "allowed": False,
-            "explicitDeny": told is not None and told.explicit_deny,
+            "explicitDeny": visible is not None and visible.explicit_deny,
             "matchedStatements": {
-                "items": _statements(() if told is None else told.statements)
+                "items": _statements(() if visible is None else visible.statements)
             },
             "failures": {"items": []},
             "context": {

@@ -61,10 +61,10 @@ def find_resource_template(action: str, resources: Iterable[str]) -> str | None:
     entry = find_action(action)
     if entry is None:
         return None
-    wanted = tuple(resources)
+    arns = tuple(resources)
     for template in _by_detail(entry):
         pattern = _arn_pattern(template)
-        if all(pattern.fullmatch(resource) for resource in wanted):
+        if all(pattern.fullmatch(resource) for resource in arns):
             return template
     return None
 

@@ -7,7 +7,7 @@ import typer
 
 from broker.cli.operator import with_installation
 from broker.cli.terminal import say, say_json, say_table
-from broker.cli.times import parse_moment, show_moment
+from broker.cli.times import format_time, parse_time
 from broker.clock import SystemClock
 from broker.model.account import parse_account_id
 from broker.model.audit import AuditFilter, AuditRecord, Kind, Outcome
@@ -63,7 +63,7 @@ def audit(
     """Show the audit records that match all filters, newest first."""
     now = SystemClock().now()
     try:
-        wanted = AuditFilter(
+        filters = AuditFilter(
             event_id=event,
             account=parse_account_id(account) if account else None,
             caller_arn=caller,
@@ -72,14 +72,14 @@ def audit(
             decisions=tuple(decision or ()),
             kinds=tuple(kind or ()),
             provider_arn=provider,
-            since=parse_moment(since, now) if since else None,
-            until=parse_moment(until, now) if until else None,
+            since=parse_time(since, now) if since else None,
+            until=parse_time(until, now) if until else None,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
     async def work(installation: "Installation") -> list[AuditRecord]:
-        return await newest_records(installation.stores.ledger, wanted, limit)
+        return await newest_records(installation.stores.ledger, filters, limit)
 
     records = with_installation(work)
     if as_json:
@@ -92,14 +92,14 @@ def audit(
 
 
 async def newest_records(
-    ledger: Ledger, wanted: AuditFilter, limit: int
+    ledger: Ledger, filters: AuditFilter, limit: int
 ) -> list[AuditRecord]:
     """Read the newest matching records, at most ``limit``."""
     found: list[AuditRecord] = []
     marker: str | None = None
     while True:
         page = await ledger.search(
-            wanted, PageRequest(marker, min(_PAGE, limit - len(found)))
+            filters, PageRequest(marker, min(_PAGE, limit - len(found)))
         )
         found += page.items
         marker = page.marker
@@ -128,7 +128,7 @@ def _print_table(records: list[AuditRecord]) -> None:
         _HEADINGS,
         (
             (
-                show_moment(record.at),
+                format_time(record.at),
                 record.account or "",
                 record.action,
                 record.caller_arn,

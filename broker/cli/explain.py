@@ -19,7 +19,7 @@ from broker.cli.advice import advice, missing_keys_advice
 from broker.cli.audit import newest_records
 from broker.cli.operator import with_services
 from broker.cli.terminal import say, say_json
-from broker.cli.times import show_moment
+from broker.cli.times import format_time
 from broker.errors import BrokerError, NoSuchEntity
 from broker.federation.refusals import explain_refusal
 from broker.model.audit import AuditFilter, AuditRecord, Outcome
@@ -140,7 +140,7 @@ async def _explain_counted(
             f"There is no audit record {event_id}; `broker audit` lists records."
         )
     record = counted.record
-    lines = [f"{show_moment(record.at)}: {counted.sentence}"]
+    lines = [f"{format_time(record.at)}: {counted.sentence}"]
     found: dict[str, object] = {
         "event": event_id,
         "decision": record.outcome,
@@ -182,7 +182,7 @@ def _headline(record: AuditRecord) -> str:
     on = f" on {' and '.join(record.resources)}" if record.resources else ""
     origin = f" from {record.source_ip}" if record.source_ip else ""
     what = f"{who} called {record.action}{on}{origin}"
-    return f"{show_moment(record.at)}: {what}{_shown_outcome(record)}."
+    return f"{format_time(record.at)}: {what}{_shown_outcome(record)}."
 
 
 def _shown_outcome(record: AuditRecord) -> str:

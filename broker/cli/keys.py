@@ -11,7 +11,7 @@ import typer
 
 from broker.cli.operator import operator_entry, with_services
 from broker.cli.terminal import say, say_json, say_table
-from broker.cli.times import show_moment
+from broker.cli.times import format_time
 from broker.clock import SystemClock
 from broker.model.page import read_pages
 from broker.sessions.keyring import (
@@ -72,9 +72,9 @@ def list_all(
                 key.kind,
                 key.state,
                 key.use,
-                show_moment(key.created_at),
-                show_moment(key.seals_from) if key.seals_from else "",
-                show_moment(key.refused_from) if key.refused_from else "",
+                format_time(key.created_at),
+                format_time(key.seals_from) if key.seals_from else "",
+                format_time(key.refused_from) if key.refused_from else "",
             )
             for key in listing
         ),

@@ -15,7 +15,7 @@ import typer
 
 from broker.cli.operator import AccountArgument, operator_entry, with_installation
 from broker.cli.terminal import say, say_json, say_table
-from broker.cli.times import show_moment, show_span
+from broker.cli.times import format_duration, format_time
 from broker.errors import NoSuchEntity
 from broker.model.account import AccountId, find_account_of_key_id, parse_account_id
 from broker.model.audit import AuditFilter, AuditRecord
@@ -97,7 +97,7 @@ def list_sessions(
 ) -> None:
     """List an account's live sessions, as far as they are in the cache."""
     account = AccountId(account_id)
-    wanted = _SessionFilter(
+    filters = _SessionFilter(
         principal=principal, provider=provider, source_identity=source_identity
     )
 
@@ -105,7 +105,7 @@ def list_sessions(
         installation: "Installation",
     ) -> tuple[list[SessionRecord], bool, datetime]:
         live, is_whole = await _live_sessions(installation, account)
-        return list(filter(wanted.matches, live)), is_whole, installation.clock.now()
+        return list(filter(filters.matches, live)), is_whole, installation.clock.now()
 
     records, is_whole, now = with_installation(work)
     records.sort(key=lambda record: record.issued_at_ms, reverse=True)
@@ -128,8 +128,8 @@ def _print_table(records: list[SessionRecord], now: datetime) -> None:
                 record.access_key_id,
                 record.principal_arn,
                 record.kind,
-                show_moment(datetime.fromtimestamp(record.issued_at_ms / 1000, UTC)),
-                show_span(record.expires_at - now.timestamp()),
+                format_time(datetime.fromtimestamp(record.issued_at_ms / 1000, UTC)),
+                format_duration(record.expires_at - now.timestamp()),
                 record.provider_arn,
                 record.source_identity or "",
             )
@@ -267,8 +267,8 @@ async def _find_session(
     installation: "Installation", key: str
 ) -> tuple[SessionRecord, AuditRecord | None] | None:
     """Find a session by its audit record, or else in the cache."""
-    wanted = AuditFilter(access_key_id=key)
-    search = partial(installation.stores.ledger.search, wanted)
+    filters = AuditFilter(access_key_id=key)
+    search = partial(installation.stores.ledger.search, filters)
     async for page in read_pages(search, _PAGE):
         for minted in page:
             session = minted.session

@@ -7,7 +7,7 @@ _AGO = re.compile(r"([0-9]{1,6})\s*([smhdw])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def parse_moment(text: str, now: datetime) -> datetime:
+def parse_time(text: str, now: datetime) -> datetime:
     """Parse a time: ISO 8601 (UTC by default), or a duration ago such as ``2h``.
 
     Raises:
@@ -25,12 +25,12 @@ def parse_moment(text: str, now: datetime) -> datetime:
         raise wrong from None
 
 
-def show_moment(moment: datetime) -> str:
+def format_time(moment: datetime) -> str:
     """Format a time in UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def show_span(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Format a duration in its two largest units: ``1h 05m``, ``42s``."""
     left = max(0, int(seconds))
     minutes, rest = divmod(left, 60)

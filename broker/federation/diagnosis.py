@@ -384,7 +384,7 @@ def _all(stages: tuple[_Stage, ...], state: State) -> list[Check]:
 def _until(
     stages: tuple[_Stage, ...], cause: SamlRejected | OidcRejected
 ) -> Iterable[Check]:
-    reason, words = cause.reason, _words(cause)
+    reason, words = cause.reason, _describe(cause)
     failed = next(n for n, stage in enumerate(stages) if reason in stage.reasons)
     reached = failed
     if isinstance(cause, IssuerRejected):
@@ -404,5 +404,5 @@ def _until(
     yield Check(CLAIMS, State.NOT_REACHED)
 
 
-def _words(rejected: SamlRejected | OidcRejected) -> str:
+def _describe(rejected: SamlRejected | OidcRejected) -> str:
     return rejected.detail or str(rejected)

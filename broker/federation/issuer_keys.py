@@ -257,8 +257,8 @@ class IssuerKeys:
         failure = slot.failure
         return KnownKeys(
             keys,
-            fetched_at=_moment(fetched_at),
-            attempted_at=_moment(max(slot.attempted_at, fetched_at)),
+            fetched_at=_from_timestamp(fetched_at),
+            attempted_at=_from_timestamp(max(slot.attempted_at, fetched_at)),
             problem="" if failure is None else str(failure) or type(failure).__name__,
         )
 
@@ -437,7 +437,7 @@ def _place_of(url: str) -> tuple[str, int]:
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _moment(seconds: float) -> datetime | None:
+def _from_timestamp(seconds: float) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC) if seconds else None
 
 
@@ -454,10 +454,10 @@ def _seal_failure(
     slot: _Slot, seal: KeySetSeal, error: FetchFailedError | OidcRejected
 ) -> bytes:
     """What failed, for other workers to report; nothing fetched is copied verbatim."""
-    told = [str(error)]
+    texts = [str(error)]
     if isinstance(error, OidcRejected):
-        told = [error.reason, error.message, error.detail]
-    shown = json.dumps([text[:_FAILURE_CHARACTERS] for text in told])
+        texts = [error.reason, error.message, error.detail]
+    shown = json.dumps([text[:_FAILURE_CHARACTERS] for text in texts])
     return seal.seal(_failure_name(slot), shown.encode("ascii"))
 
 

@@ -279,7 +279,7 @@ class MetadataRefresher:
             if changed:
                 await _finish(self._replace(provider, options, current, published))
         except (FetchFailedError, MetadataRejected, ValueError) as error:
-            return self._failed(provider, before, _words(error))
+            return self._failed(provider, before, _describe(error))
         except SupersededError:
             return self._failed(provider, before, "the provider was changed meanwhile")
         except (StoreUnavailableError, ConflictError):
@@ -386,6 +386,6 @@ def _shown_keys(metadata: IdpMetadata) -> list[str]:
     ][:_SHOWN_KEYS]
 
 
-def _words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     detail = error.detail if isinstance(error, MetadataRejected) else ""
     return f"{error} ({detail})" if detail else str(error)

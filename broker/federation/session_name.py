@@ -16,16 +16,16 @@ _MARKED = re.compile(rf"=[A-Za-z0-9_-]{{{_DIGEST_LENGTH}}}\Z", re.ASCII)
 
 
 def session_name(
-    wanted: str, *, issuer: str, subject: str, is_unique: bool = True
+    preferred: str, *, issuer: str, subject: str, is_unique: bool = True
 ) -> str:
-    """The session name that is closest to ``wanted``, for this subject alone.
+    """The session name that is closest to ``preferred``, for this subject alone.
 
     ``is_unique`` says that no other subject of this issuer has the name. A name that
     looks as if it had a digest gets one, too; otherwise it could be chosen to equal
     another subject's.
     """
-    if is_unique and _WHOLE.fullmatch(wanted) and not _MARKED.search(wanted):
-        return wanted
+    if is_unique and _WHOLE.fullmatch(preferred) and not _MARKED.search(preferred):
+        return preferred
     digest = subject_digest(issuer, subject)[:_DIGEST_LENGTH]
-    kept = _FOREIGN.sub("-", wanted).strip("-")[: _LONGEST - 1 - _DIGEST_LENGTH]
+    kept = _FOREIGN.sub("-", preferred).strip("-")[: _LONGEST - 1 - _DIGEST_LENGTH]
     return f"{kept}={digest}"

@@ -249,10 +249,10 @@ async def set_status(
         InvalidInput: it is another status.
     """
     try:
-        wanted = CredentialStatus(status)
+        new = CredentialStatus(status)
     except ValueError as error:
         raise InvalidInput(f"Operation does not support status {status}") from error
-    await change.update_credential(replace(credential, status=wanted))
+    await change.update_credential(replace(credential, status=new))
 
 
 async def require_no_credentials(directory: DirectoryReader, user: User) -> None:

@@ -54,12 +54,12 @@ class Explanation:
 
     def sentence(self) -> str:
         """The decision as one or two full sentences."""
-        asked = f"{self.request.action} on {self.request.resource}"
+        request = f"{self.request.action} on {self.request.resource}"
         decision = self.decision
         if decision.statements:
             named = " and ".join(str(ref) for ref in decision.statements)
-            return f"{_capital(named)} {_verb(decision)} {asked}."
-        head = f"No {decision.policy_type.value} allows {asked}."
+            return f"{_capital(named)} {_verb(decision)} {request}."
+        head = f"No {decision.policy_type.value} allows {request}."
         if self.closest is None:
             return f"{head} {_advice(decision.policy_type)}"
         return (
@@ -142,12 +142,12 @@ def _compare(statement: CompiledStatement, request: AccessRequest) -> Closest | 
 
 def _condition_words(condition: Condition, request: AccessRequest) -> str:
     values = request.context.get(condition.key.lower())
-    wanted = f"{condition.operator} asks for {condition.key}"
+    expected = f"{condition.operator} asks for {condition.key}"
     if condition.values:
-        wanted = f"{wanted} {_listed(condition.values)}"
+        expected = f"{expected} {_listed(condition.values)}"
     if not values:
-        return f"{wanted} and the request has no {condition.key}"
-    return f"{wanted} and the request has {_listed(values)}"
+        return f"{expected} and the request has no {condition.key}"
+    return f"{expected} and the request has {_listed(values)}"
 
 
 def _unfilled(

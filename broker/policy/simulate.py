@@ -60,12 +60,12 @@ def simulate(
         policy_type: [_by_effect(request, policies) for policies in sets]
         for policy_type, sets in _sets(applicable).items()
     }
-    wanted = Effect.DENY if decision.explicit_deny else Effect.ALLOW
+    effect = Effect.DENY if decision.explicit_deny else Effect.ALLOW
     matched = [
         ref
         for policy_type in _SHOWN
         for found in effects.get(policy_type, ())
-        for ref in found[wanted]
+        for ref in found[effect]
     ]
     shown = (applicable.identity, applicable.resource)
     missing = {

@@ -87,8 +87,8 @@ class SessionSealer:
         account_key = self._account_key(number, key, session.account, account_salt)
         derived = _derive(account_key, key_id, salt)
         head = _VERSION + number.to_bytes(_NUMBER_BYTES, "big") + salt
-        wanted = -(-min(least_characters, MAX_TOKEN_CHARACTERS) // 4) * 3
-        content = encode_session(session, wanted - _HEAD_BYTES - _TAG_BYTES)
+        length = -(-min(least_characters, MAX_TOKEN_CHARACTERS) // 4) * 3
+        content = encode_session(session, length - _HEAD_BYTES - _TAG_BYTES)
         sealed = AESGCM(derived[:_AES_KEY_BYTES]).encrypt(
             derived[_AES_KEY_BYTES:_NONCE_END], content, head + key_id
         )

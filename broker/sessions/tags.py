@@ -66,17 +66,17 @@ def require_session_tags(
         raise InvalidParameterValue(
             "Duplicate tag keys found. Please note that Tag keys are case insensitive."
         )
-    wanted = {key.lower() for key in transitive_keys}
+    transitive = {key.lower() for key in transitive_keys}
     inherited = {key.lower() for key in calling.transitive_keys} if calling else set()
-    if not inherited.isdisjoint(spelled) or not inherited.isdisjoint(wanted):
+    if not inherited.isdisjoint(spelled) or not inherited.isdisjoint(transitive):
         raise InvalidParameterValue(
             "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session."
         )
-    if not wanted <= spelled.keys():
+    if not transitive <= spelled.keys():
         raise InvalidParameterValue(
             "The specified transitive tag key must be included in the requested tags."
         )
-    return SessionTags(dict(given), frozenset(spelled[key] for key in wanted))
+    return SessionTags(dict(given), frozenset(spelled[key] for key in transitive))
 
 
 def inherit_tags(passed: SessionTags, calling: Session | None) -> SessionTags:

@@ -136,7 +136,7 @@ def _sort_out(
     connection: sqlite3.Connection, mints: list[QueuedMint]
 ) -> list[QueuedMint]:
     """The mints whose record is to be written; replays get their outcome."""
-    wanted: list[QueuedMint] = []
+    waiting: list[QueuedMint] = []
     seen: set[bytes] = set()
     for mint in mints:
         if mint.mark is not None:
@@ -146,8 +146,8 @@ def _sort_out(
             seen.add(mint.mark[0])
             if connection.execute(_FIND_EVENT, mint.row[:1]).fetchone():
                 continue  # the very same mint, come again
-        wanted.append(mint)
-    return wanted
+        waiting.append(mint)
+    return waiting
 
 
 def _compare_owner(

@@ -129,8 +129,8 @@ def _form_of(service: str, *, is_form: bool) -> ErrorFormat:
 
 def other_service(client: ClientDialect) -> Refusal:
     """The answer to a request for another service, in that service's format."""
-    wanted = client.service
-    message = f"{SERVED} The request is for {wanted}: check the client's endpoint URL."
+    service = client.service
+    message = f"{SERVED} The request is for {service}: check the client's endpoint URL."
     if client.form in {ErrorFormat.QUERY, ErrorFormat.EC2}:
         return Refusal(400, "InvalidAction", message)
     return Refusal(404, "UnknownOperationException", message)

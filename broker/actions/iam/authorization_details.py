@@ -211,28 +211,28 @@ async def _get_details(
     given: GetAccountAuthorizationDetailsRequest, call: Call
 ) -> GetAccountAuthorizationDetailsResponse:
     request = page_request(given)
-    wanted = [name for name in _SECTIONS if name in given.get("Filter", _SECTIONS)]
+    sections = [name for name in _SECTIONS if name in given.get("Filter", _SECTIONS)]
     marker: str | None = None
     if request.marker is not None:
         name, colon, marker = request.marker.partition(":")
-        if name not in wanted or not colon:
+        if name not in sections or not colon:
             raise ValidationError("Invalid Marker.")
-        wanted = wanted[wanted.index(name) :]
+        sections = sections[sections.index(name) :]
     details = _Details()
     room, next_marker = request.limit, None
-    while wanted:
+    while sections:
         if room <= 0:
-            next_marker = f"{wanted[0]}:"
+            next_marker = f"{sections[0]}:"
             break
-        page = await _SECTIONS[wanted[0]](
+        page = await _SECTIONS[sections[0]](
             call, PageRequest(marker or None, room), details
         )
         marker = None
         room -= len(page.items)
         if page.marker is not None:
-            next_marker = f"{wanted[0]}:{page.marker}"
+            next_marker = f"{sections[0]}:{page.marker}"
             break
-        wanted = wanted[1:]
+        sections = sections[1:]
     return {
         "UserDetailList": details.users,
         "GroupDetailList": details.groups,

@@ -159,7 +159,7 @@ async def _get_with_entities(
             }
         }
         if unique_id in last:
-            detail["LastAuthenticated"] = _moment(last[unique_id])
+            detail["LastAuthenticated"] = _from_timestamp(last[unique_id])
         details.append(detail)
     answer: GetServiceLastAccessedDetailsWithEntitiesResponse = {
         "JobStatus": "COMPLETED",
@@ -179,13 +179,13 @@ async def _list_granting(
     subject = await _require_subject(given["Arn"], call)
     if isinstance(subject, ManagedPolicy):
         raise InvalidInput(f"{given['Arn']} is not a user, group or role.")
-    wanted = list(dict.fromkeys(given["ServiceNamespaces"]))
-    for service in wanted:
+    services = list(dict.fromkeys(given["ServiceNamespaces"]))
+    for service in services:
         if not _NAMESPACE.fullmatch(service):
             raise InvalidInput(f"{service} is not a service namespace.")
     policies = await _held(subject, call)
-    found = await offload(lambda: _granting_all(policies, wanted))
-    page = cut(wanted, str, page_request(given))
+    found = await offload(lambda: _granting_all(policies, services))
+    page = cut(services, str, page_request(given))
     return {
         "PoliciesGrantingServiceAccess": [
             {"ServiceNamespace": service, "Policies": found[service]}
@@ -196,11 +196,11 @@ async def _list_granting(
 
 
 def _granting_all(
-    policies: Iterable[_Held], wanted: Sequence[str]
+    policies: Iterable[_Held], services: Sequence[str]
 ) -> dict[str, list[PolicyGrantingServiceAccess]]:
-    found: dict[str, list[PolicyGrantingServiceAccess]] = {s: [] for s in wanted}
+    found: dict[str, list[PolicyGrantingServiceAccess]] = {s: [] for s in services}
     for held in policies:
-        for service in granted_services(_parse_all([held.text]), wanted):
+        for service in granted_services(_parse_all([held.text]), services):
             found[service].append(_granting(held))
     return found
 
@@ -334,7 +334,7 @@ def _service(
     }
     if uses:
         subject, _, _, at, region = uses[0]
-        view["LastAuthenticated"] = _moment(at)
+        view["LastAuthenticated"] = _from_timestamp(at)
         view["LastAuthenticatedEntity"] = body["entities"][subject][1]
         view["LastAuthenticatedRegion"] = region
     if body["granularity"] == "ACTION_LEVEL" and uses:
@@ -345,7 +345,7 @@ def _service(
             {
                 "ActionName": action,
                 "LastAccessedEntity": body["entities"][use[0]][1],
-                "LastAccessedTime": _moment(use[3]),
+                "LastAccessedTime": _from_timestamp(use[3]),
                 "LastAccessedRegion": use[4],
             }
             for action, use in sorted(latest.items())
@@ -366,7 +366,7 @@ def _use_json(use: Use) -> list[object]:
     ]
 
 
-def _moment(seconds: int) -> datetime:
+def _from_timestamp(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 

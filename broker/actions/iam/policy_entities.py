@@ -29,12 +29,12 @@ async def _list_entities(
         unique_ids.update(
             await call.directory.list_bounded_owners(call.account, policy.arn)
         )
-    wanted = given.get("EntityFilter")
+    kind = given.get("EntityFilter")
     prefix = given.get("PathPrefix", "/")
     owners = [
         owner
         for owner in await call.directory.find_owners(call.account, unique_ids)
-        if owner.path.startswith(prefix) and wanted in {None, type(owner).__name__}
+        if owner.path.startswith(prefix) and kind in {None, type(owner).__name__}
     ]
     page = cut(owners, _sort_key, page_request(given))
     return {

@@ -158,11 +158,11 @@ async def _list_services(given: Given, call: Call) -> dict[str, Any]:
     service = given.get("ServiceName")
     if service is not None:
         service = user_credentials.require_service(service)
-    wanted = None
+    holder_id = None
     if not given.get("AllUsers"):
-        wanted = (await find_holder(given, call, call.directory)).holder_id
+        holder_id = (await find_holder(given, call, call.directory)).holder_id
     found = await call.directory.list_credentials(
-        call.account, CredentialKind.SERVICE_SPECIFIC, wanted
+        call.account, CredentialKind.SERVICE_SPECIFIC, holder_id
     )
     page = cut(
         [c for c in found if service in {None, c.details["service"]}],

@@ -69,14 +69,14 @@ class LookupEvents:
 
         ``Counted`` is the count that an event without a record is in, if any.
         """
-        wanted = _read_filter(given, call)
+        filters = _read_filter(given, call)
         limit = min(given.get("MaxResults") or _PAGE, RESULTS_MAX)
         marker = given.get("NextToken") or None
         found: list[AuditRecord] = []
         try:
             for _ in range(_LOOKS_MAX):
                 page = await self._ledger.search(
-                    wanted, PageRequest(marker, limit - len(found))
+                    filters, PageRequest(marker, limit - len(found))
                 )
                 found += page.items
                 marker = page.marker
@@ -85,8 +85,8 @@ class LookupEvents:
         except InvalidMarkerError as error:
             raise ValidationError("There is no such place in this list.") from error
         counted = None
-        if wanted.event_id and not found:
-            counted = await find_counted(self._ledger, wanted.event_id, call.account)
+        if filters.event_id and not found:
+            counted = await find_counted(self._ledger, filters.event_id, call.account)
         return {"Events": tuple(found), "NextToken": marker, "Counted": counted}
 
 

@@ -102,10 +102,10 @@ def _session(call: Call) -> Session:
 
 
 def _ends_at(given: GetScopedCredentialsRequest, session: Session, call: Call) -> int:
-    wanted = given.get("DurationSeconds")
-    if wanted is None:
+    seconds = given.get("DurationSeconds")
+    if seconds is None:
         return session.expires_at
-    ends_at = int(call.now.timestamp()) + wanted
+    ends_at = int(call.now.timestamp()) + seconds
     if ends_at > session.expires_at:
         raise InsufficientSessionLifetime(
             "The requested DurationSeconds is greater than the remaining lifetime of the calling session."

@@ -163,12 +163,12 @@ def _tags(given: GetWebIdentityTokenRequest) -> dict[str, str]:
 
 
 def _ends(given: GetWebIdentityTokenRequest, call: Call) -> datetime:
-    wanted = given.get("DurationSeconds")
-    ends = call.now + timedelta(seconds=wanted or _DEFAULT_SECONDS)
+    seconds = given.get("DurationSeconds")
+    ends = call.now + timedelta(seconds=seconds or _DEFAULT_SECONDS)
     session = call.caller.session
     if session is None or ends.timestamp() <= session.expires_at:
         return ends
-    if wanted is not None:
+    if seconds is not None:
         raise SessionDurationEscalation(
             "The requested token duration would extend the session beyond its original expiration time."
         )

@@ -57,7 +57,7 @@ class RoleMinter:
         self._issuer = issuer
 
     async def mint(
-        self, given: Mapping[str, Any], call: Call, wanted: RoleRequest
+        self, given: Mapping[str, Any], call: Call, request: RoleRequest
     ) -> tuple[Minted, dict[str, Any]]:
         """The mint, and the members that the three answers share.
 
@@ -68,16 +68,16 @@ class RoleMinter:
             ServiceUnavailable: the database is away; nothing is spent.
         """
         refuse_unhonoured(given)
-        role, identity, calling = wanted.role, wanted.identity, wanted.calling
+        role, identity, calling = request.role, request.identity, request.calling
         account = await self._fresh.find_account(role.account)
         if account is None:
             raise AccessDenied(detail=f"the account of {role.arn} is gone")
         require_region(account, call)
         chained = calling is not None and calling.kind.is_role
-        duration = _duration(given, call, wanted, chained=chained)
+        duration = _duration(given, call, request, chained=chained)
         policies = await read_session_policies(given, role.account, call.directory)
-        tags = inherit_tags(wanted.tags, calling)
-        user = assumed_role_user(role.account, role, wanted.session_name)
+        tags = inherit_tags(request.tags, calling)
+        user = assumed_role_user(role.account, role, request.session_name)
         order = MintOrder(
             session=Session(
                 access_key_id=new_access_key_id(role.account),
@@ -85,21 +85,21 @@ class RoleMinter:
                 issued_at_ms=int(call.now.timestamp() * 1000),
                 expires_at=int(call.now.timestamp()) + duration,
                 account=role.account,
-                kind=wanted.kind,
+                kind=request.kind,
                 principal_id=role.role_id,
-                name=wanted.session_name,
-                parent_key_id=wanted.parent_key_id,
+                name=request.session_name,
+                parent_key_id=request.parent_key_id,
                 policies=policies,
                 tags=tags.tags,
                 transitive_keys=tags.transitive_keys,
-                source_identity=wanted.source_identity,
+                source_identity=request.source_identity,
                 provider_arn=_provider_arn(identity, calling),
                 provider_id=_provider_id(identity, calling),
                 identity_context=identity.session_context if identity else {},
-                mfa_at=wanted.mfa_at,
+                mfa_at=request.mfa_at,
                 chain_depth=calling.chain_depth + 1 if calling and chained else 0,
                 ends_by=_ends_by(identity),
-                lineage=wanted.lineage,
+                lineage=request.lineage,
             ),
             account_salt=account.session_salt,
             principal_arn=user["Arn"],
@@ -117,17 +117,17 @@ class RoleMinter:
             "AssumedRoleUser": user,
             **token_shape(minted.credentials),
         }
-        if wanted.source_identity is not None:
-            shared["SourceIdentity"] = wanted.source_identity
+        if request.source_identity is not None:
+            shared["SourceIdentity"] = request.source_identity
         return minted, shared
 
 
 def _duration(
-    given: Mapping[str, Any], call: Call, wanted: RoleRequest, *, chained: bool
+    given: Mapping[str, Any], call: Call, request: RoleRequest, *, chained: bool
 ) -> int:
-    identity = wanted.identity
+    identity = request.identity
     ends_at = identity.session_ends_at if identity else None
-    role_max = wanted.role.max_session_duration_seconds
+    role_max = request.role.max_session_duration_seconds
     if call.request.door is Door.SAML and identity is not None:
         return console_duration(
             identity.session_duration_seconds,
@@ -136,7 +136,7 @@ def _duration(
             session_ends_at=ends_at,
         )
     return session_duration(
-        wanted.kind,
+        request.kind,
         given.get("DurationSeconds"),
         now=call.now,
         role_max=role_max,

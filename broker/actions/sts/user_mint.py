@@ -37,7 +37,7 @@ class UserMinter:
         self._issuer = issuer
 
     async def mint(
-        self, given: Mapping[str, Any], call: Call, wanted: UserRequest
+        self, given: Mapping[str, Any], call: Call, request: UserRequest
     ) -> tuple[Minted, dict[str, Any]]:
         """The mint, and the members that the answers share.
 
@@ -57,23 +57,23 @@ class UserMinter:
                 issued_at_ms=int(call.now.timestamp() * 1000),
                 expires_at=int(call.now.timestamp())
                 + session_duration(
-                    wanted.kind,
+                    request.kind,
                     given.get("DurationSeconds"),
                     now=call.now,
                     is_root=principal.type is PrincipalType.ACCOUNT,
                 ),
                 account=account.account_id,
-                kind=wanted.kind,
+                kind=request.kind,
                 principal_id=principal.unique_id,
-                name=wanted.name,
+                name=request.name,
                 parent_key_id=call.caller.access_key_id,
-                policies=wanted.policies,
-                tags=wanted.tags.tags,
-                mfa_at=wanted.mfa_at,
+                policies=request.policies,
+                tags=request.tags.tags,
+                mfa_at=request.mfa_at,
                 lineage=lineage_from(call.caller),
             ),
             account_salt=account.session_salt,
-            principal_arn=wanted.principal_arn,
+            principal_arn=request.principal_arn,
             now=call.now,
             least_token_characters=given.get("MinimumSessionTokenSize", 0),
         )

@@ -112,10 +112,10 @@ class PasswordProgressStore:
         if _KEY not in value:
             raise ValidationError(NOT_OPEN, detail="another kind of sign-in")
         pending = PasswordProgress(**value[_KEY])
-        if self._clock.now() > _moment(pending.began, self._clock.now()) + LIFE:
+        if self._clock.now() > _from_timestamp(pending.began, self._clock.now()) + LIFE:
             raise ValidationError(NOT_OPEN, detail="the sign-in took too long")
         return pending
 
 
-def _moment(seconds: int, like: datetime) -> datetime:
+def _from_timestamp(seconds: int, like: datetime) -> datetime:
     return datetime.fromtimestamp(seconds, like.tzinfo)

@@ -99,7 +99,7 @@ def shown_settings(account: Account) -> dict[str, object]:
 
 
 async def with_settings(
-    work: AccountWork, account: Account, wanted: Settings
+    work: AccountWork, account: Account, settings: Settings
 ) -> Account:
     """The account with the settings that a template asks for.
 
@@ -116,20 +116,20 @@ async def with_settings(
         UNLISTED_POLICIES,
         PROVIDER_OPTIONS,
     ):
-        if name in wanted:
+        if name in settings:
             options.pop(name, None)
-            value = wanted[name]
+            value = settings[name]
             if value != _UNSET[name]:
                 options[name] = list(value) if isinstance(value, tuple) else value
-    manager = wanted.get(ROOT_MANAGED_BY)
+    manager = settings.get(ROOT_MANAGED_BY)
     if manager:
         named = parse_account_id(str(manager))
         if await work.change.find_account(named) is None:
             raise InvalidInput(f"There is no account {manager} to do root tasks.")
     account = replace(account, options=options)
-    if wanted.get(OPTION, present[OPTION]) == present[OPTION]:
+    if settings.get(OPTION, present[OPTION]) == present[OPTION]:
         return account
-    return _switch_outbound(work, account, enabled=bool(wanted[OPTION]))
+    return _switch_outbound(work, account, enabled=bool(settings[OPTION]))
 
 
 def _switch_outbound(work: AccountWork, account: Account, *, enabled: bool) -> Account:

@@ -210,15 +210,15 @@ async def _steps(
     kind: EntityKind[Any],
     directory: DirectoryReader,
 ) -> Sequence[_Step]:
-    wanted = template.specs(kind)
-    if wanted is None:
+    specs = template.specs(kind)
+    if specs is None:
         return ()
     present = {
         kind.key(spec): spec for spec in await kind.load(directory, template.account)
     }
     steps = [
         _step(run, template, kind, present.pop(kind.key(spec), None), spec)
-        for spec in wanted
+        for spec in specs
     ]
     for spec in present.values():
         entity = f"{kind.noun} {kind.label(spec)}"
@@ -278,14 +278,14 @@ def _account_changes(
         details.append("PasswordPolicy: changed")
     present = settings_of(account)
     details += [
-        f"{name}: {shown(present[name])} -> {shown(wanted)}"
-        for name, wanted in template.settings.items()
-        if present[name] != wanted
+        f"{name}: {shown(present[name])} -> {shown(new)}"
+        for name, new in template.settings.items()
+        if present[name] != new
     ]
-    for kind, wanted in template.controls.items():
+    for kind, policies in template.controls.items():
         there = () if account is None else control_policies(account, kind)
-        if there != wanted:
-            details.append(f"{kind}: {_named(there)} -> {_named(wanted)}")
+        if there != policies:
+            details.append(f"{kind}: {_named(there)} -> {_named(policies)}")
     if not details:
         return []
     return [Change(template.account, ChangeKind.UPDATE, "account", tuple(details))]

@@ -174,12 +174,12 @@ async def write_credentials(
             await work.change.update_login_profile(
                 replace(profile, reset_required=required)
             )
-    for kind, wanted in (
+    for kind, spec in (
         (CredentialKind.SSH_PUBLIC_KEY, after.ssh_keys),
         (CredentialKind.SIGNING_CERTIFICATE, after.certificates),
     ):
-        if wanted is not None:
-            await _write_public(work, user, kind, wanted)
+        if spec is not None:
+            await _write_public(work, user, kind, spec)
 
 
 async def delete_credentials(work: AccountWork, user: User) -> None:
@@ -280,18 +280,18 @@ def _public(held: list[UserCredential]) -> PublicCredentials:
 
 
 async def _write_public(
-    work: AccountWork, user: User, kind: CredentialKind, wanted: PublicCredentials
+    work: AccountWork, user: User, kind: CredentialKind, spec: PublicCredentials
 ) -> None:
     change = work.change
     listed = await change.list_credentials(user.account, kind, user.user_id)
     there = {one.fingerprint: one for one in listed}
     for fingerprint, found in there.items():
-        if fingerprint not in wanted.statuses:
+        if fingerprint not in spec.statuses:
             await change.delete_credential(found)
-    for fingerprint, status in wanted.statuses.items():
+    for fingerprint, status in spec.statuses.items():
         found_or_made = there.get(fingerprint)
         if found_or_made is None:
-            text = wanted.texts[fingerprint]
+            text = spec.texts[fingerprint]
             found_or_made = await _upload(work, user, kind, text)
         if found_or_made.status.value != status:
             await set_status(change, found_or_made, status)

@@ -19,11 +19,11 @@ def _check(text: str) -> str | None:
 
 def _compile(values: tuple[str, ...], _negated: bool, _: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
     # IAM has no negated BinaryEquals.
-    wanted = {found for found in map(_find_bytes, values) if found is not None}
+    accepted = {found for found in map(_find_bytes, values) if found is not None}
 
     def matches(value: str, _: Context) -> bool:
         found = _find_bytes(value)
-        return found is not None and found in wanted
+        return found is not None and found in accepted
 
     return matches
 

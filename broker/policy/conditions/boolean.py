@@ -13,10 +13,10 @@ def check_boolean(text: str) -> str | None:
 
 def _compile(values: tuple[str, ...], _negated: bool, _: bool) -> ValueTest:  # noqa: FBT001  # the shape of every family
     # IAM has no negated Bool.
-    wanted = BOOLEANS.intersection(value.lower() for value in values)
+    accepted = BOOLEANS.intersection(value.lower() for value in values)
 
     def matches(value: str, _: Context) -> bool:
-        return value.lower() in wanted
+        return value.lower() in accepted
 
     return matches
 

@@ -64,10 +64,10 @@ def _all_values(name: str, test: ValueTest, *, absent: bool) -> ConditionTest:
 
 
 def _null(name: str, values: tuple[str, ...]) -> ConditionTest:
-    wanted = BOOLEANS.intersection(value.lower() for value in values)
+    accepted = BOOLEANS.intersection(value.lower() for value in values)
 
     def holds(context: Context) -> bool:
-        return ("false" if context.get(name) else "true") in wanted
+        return ("false" if context.get(name) else "true") in accepted
 
     return holds
 
@@ -84,7 +84,7 @@ def _is_plain_equality(
 
 
 def _plain_equality(
-    name: str, wanted: frozenset[str], *, if_exists: bool
+    name: str, accepted: frozenset[str], *, if_exists: bool
 ) -> ConditionTest:
     """The most frequent condition by far, in one look-up."""
 
@@ -92,6 +92,6 @@ def _plain_equality(
         found = context.get(name)
         if not found:
             return if_exists
-        return not wanted.isdisjoint(found)
+        return not accepted.isdisjoint(found)
 
     return holds

@@ -83,8 +83,8 @@ def _compile(values: tuple[str, ...], negated: bool, _: bool) -> ValueTest:  # n
             return False
         version, number = address
         within = any(
-            version == wanted and number >> shift == network
-            for wanted, shift, network in ranges
+            version == network_version and number >> shift == network
+            for network_version, shift, network in ranges
         )
         return within is not negated
 

@@ -109,9 +109,9 @@ def parse_operator(text: str) -> Operator:
 def _suggestion(name: str) -> str:
     if name == NULL + _IF_EXISTS:
         return "Null takes no IfExists; write Null"
-    wanted = name.lower()
+    lowered = name.lower()
     for known in (*OPERATORS, NULL):
-        if known.lower() == wanted:
+        if known.lower() == lowered:
             return f"there is no such operator; write {known}"
     return "there is no such operator; write one such as StringEquals"
 

@@ -99,10 +99,10 @@ class AccountReads(RevocationReads):
             rows = list(await self.rows(statement))
         else:
             rows = []
-            wanted = list(accounts)
+            ids = list(accounts)
             # An empty list still asks: the answer shows that the database is there.
-            for start in range(0, max(1, len(wanted)), _ACCOUNTS_A_QUERY):
-                some = wanted[start : start + _ACCOUNTS_A_QUERY]
+            for start in range(0, max(1, len(ids)), _ACCOUNTS_A_QUERY):
+                some = ids[start : start + _ACCOUNTS_A_QUERY]
                 rows += await self.watched_rows(
                     statement.where(GENERATIONS.c.account.in_(some))
                 )

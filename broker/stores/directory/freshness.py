@@ -399,17 +399,17 @@ class Freshness:
 
     async def _read_generations(self) -> None:
         began = self._monotonic()
-        asked = tuple(self._generations)
+        accounts = tuple(self._generations)
         try:
             async with SteppedTimeout(TRUST_SECONDS):
-                found = await self._directory.generations(asked)
+                found = await self._directory.generations(accounts)
         except (StoreUnavailableError, TimeoutError) as error:
             self._away_until = self._monotonic() + _AWAY_SECONDS
             if isinstance(error, StoreUnavailableError):
                 raise
             raise StoreUnavailableError("the database does not answer") from error
         self._away_until = float("-inf")
-        for account in asked:
+        for account in accounts:
             self.observed(account, found.get(account, 0))
         self._checked_at = max(self._checked_at, began)
 

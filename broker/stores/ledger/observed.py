@@ -48,8 +48,10 @@ class ObservedLedger:
     async def find(self, event_id: str) -> AuditRecord | None:
         return await self._ledger.find(event_id)
 
-    async def search(self, wanted: AuditFilter, page: PageRequest) -> Page[AuditRecord]:
-        return await self._ledger.search(wanted, page)
+    async def search(
+        self, filters: AuditFilter, page: PageRequest
+    ) -> Page[AuditRecord]:
+        return await self._ledger.search(filters, page)
 
     async def count(self, name_of: NameOf) -> bool:
         return await self._ledger.count(name_of)

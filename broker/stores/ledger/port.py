@@ -73,7 +73,9 @@ class Ledger(Protocol):
 
     async def find(self, event_id: str) -> AuditRecord | None: ...
 
-    async def search(self, wanted: AuditFilter, page: PageRequest) -> Page[AuditRecord]:
+    async def search(
+        self, filters: AuditFilter, page: PageRequest
+    ) -> Page[AuditRecord]:
         """Newest first."""
         ...
 

@@ -169,8 +169,10 @@ class PostgresqlLedger:
             row = await connection.fetchrow(sql.FIND, event_id)
         return None if row is None else decode_audit(*row)
 
-    async def search(self, wanted: AuditFilter, page: PageRequest) -> Page[AuditRecord]:
-        search = Search.of(wanted, page, lambda n: f"${n}")
+    async def search(
+        self, filters: AuditFilter, page: PageRequest
+    ) -> Page[AuditRecord]:
+        search = Search.of(filters, page, lambda n: f"${n}")
         end = None
         async with self._reads() as connection:
             if search.needs_window:

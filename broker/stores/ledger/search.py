@@ -47,7 +47,7 @@ class Statement:
 class Search:
     """A search for one page; ``placeholder`` is the dialect's."""
 
-    wanted: AuditFilter
+    filters: AuditFilter
     page: PageRequest
     placeholder: Callable[[int], str]
     after: Place | None
@@ -55,7 +55,7 @@ class Search:
     @classmethod
     def of(
         cls,
-        wanted: AuditFilter,
+        filters: AuditFilter,
         page: PageRequest,
         placeholder: Callable[[int], str],
     ) -> "Search":
@@ -65,7 +65,7 @@ class Search:
             InvalidMarkerError: the marker is none of ours.
         """
         after = None if page.marker is None else _read_marker(page.marker)
-        return cls(wanted, page, placeholder, after)
+        return cls(filters, page, placeholder, after)
 
     @property
     def needs_window(self) -> bool:
@@ -121,10 +121,10 @@ class Search:
 
     def _times(self, made: Statement, end: Place | None) -> list[str]:
         conditions = []
-        if self.wanted.since is not None:
-            conditions.append(f"at >= {made.bind(to_micros(self.wanted.since))}")
-        if self.wanted.until is not None:
-            conditions.append(f"at < {made.bind(to_micros(self.wanted.until))}")
+        if self.filters.since is not None:
+            conditions.append(f"at >= {made.bind(to_micros(self.filters.since))}")
+        if self.filters.until is not None:
+            conditions.append(f"at < {made.bind(to_micros(self.filters.until))}")
         for place, order in ((self.after, "<"), (end, ">=")):
             if place is not None:
                 at, seq = place
@@ -134,31 +134,31 @@ class Search:
         return conditions
 
     def _ranges(self) -> list["_Range"]:
-        wanted = self.wanted
-        if wanted.event_id:
-            return [_Range((("event_id", wanted.event_id),))]
-        if wanted.access_key_id:
+        filters = self.filters
+        if filters.event_id:
+            return [_Range((("event_id", filters.event_id),))]
+        if filters.access_key_id:
             # The caller's own key, or the one that the call minted.
             return [
-                _Range(((name, wanted.access_key_id),), (f"{name} <> ''",))
+                _Range(((name, filters.access_key_id),), (f"{name} <> ''",))
                 for name in ("access_key_id", "minted_key_id")
             ]
-        if wanted.account is None:
+        if filters.account is None:
             return [_Range(())]
-        account = ("account", wanted.account)
+        account = ("account", filters.account)
         if self._by_decision:
             return [
                 _Range((account, ("decision", one)), ("decision <> 'allowed'",))
-                for one in wanted.decisions
+                for one in filters.decisions
             ]
         return [
             _Range((account, ("kind", one)))
-            for one in dict.fromkeys(wanted.kinds or Kind)
+            for one in dict.fromkeys(filters.kinds or Kind)
         ]
 
     @property
     def _by_decision(self) -> bool:
-        decisions = self.wanted.decisions
+        decisions = self.filters.decisions
         return bool(decisions) and Outcome.ALLOWED not in decisions
 
     def _tests(self) -> "Sequence[_Test]":
@@ -166,20 +166,20 @@ class Search:
 
         In a form in which no planner takes another index for them.
         """
-        wanted = self.wanted
+        filters = self.filters
         tests: list[_Test] = []
-        by_id = bool(wanted.event_id or wanted.access_key_id)
-        if wanted.account is not None and by_id:
-            tests.append(_is_one_of("account", (wanted.account,)))
-        if wanted.event_id and wanted.access_key_id:
-            tests.append(_has_key(wanted.access_key_id))
-        is_in_range = not by_id and wanted.account is not None
-        if wanted.decisions and not (is_in_range and self._by_decision):
-            tests.append(_is_one_of("decision", wanted.decisions))
-        if wanted.kinds and not (is_in_range and not self._by_decision):
-            tests.append(_is_one_of("kind", wanted.kinds))
+        by_id = bool(filters.event_id or filters.access_key_id)
+        if filters.account is not None and by_id:
+            tests.append(_is_one_of("account", (filters.account,)))
+        if filters.event_id and filters.access_key_id:
+            tests.append(_has_key(filters.access_key_id))
+        is_in_range = not by_id and filters.account is not None
+        if filters.decisions and not (is_in_range and self._by_decision):
+            tests.append(_is_one_of("decision", filters.decisions))
+        if filters.kinds and not (is_in_range and not self._by_decision):
+            tests.append(_is_one_of("kind", filters.kinds))
         for column in ("caller_arn", "action", "provider_arn"):
-            value: str = getattr(wanted, column)
+            value: str = getattr(filters, column)
             if value:
                 tests.append(_is_one_of(column, (value,)))
         return tests

@@ -87,8 +87,10 @@ class SqliteLedger:
 
         return await self._read(read)
 
-    async def search(self, wanted: AuditFilter, page: PageRequest) -> Page[AuditRecord]:
-        search = Search.of(wanted, page, lambda _: "?")
+    async def search(
+        self, filters: AuditFilter, page: PageRequest
+    ) -> Page[AuditRecord]:
+        search = Search.of(filters, page, lambda _: "?")
 
         def read(connection: sqlite3.Connection) -> Page[AuditRecord]:
             end = None

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from broker.cli.times import parse_moment, show_moment, show_span
+from broker.cli.times import format_duration, format_time, parse_time
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -20,7 +20,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
     ],
 )
 def test_a_moment_is_a_time_or_how_long_ago(text: str, moment: datetime) -> None:
-    assert parse_moment(text, NOW) == moment
+    assert parse_time(text, NOW) == moment
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,12 @@ def test_a_moment_is_a_time_or_how_long_ago(text: str, moment: datetime) -> None
 )
 def test_anything_else_is_refused_with_what_to_write(text: str) -> None:
     with pytest.raises(ValueError, match="use for example"):
-        parse_moment(text, NOW)
+        parse_time(text, NOW)
 
 
 def test_moments_are_shown_in_utc() -> None:
     moment = datetime.fromisoformat("2026-03-01T13:00:59.9+01:00")
-    assert show_moment(moment) == "2026-03-01 12:00:59Z"
+    assert format_time(moment) == "2026-03-01 12:00:59Z"
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_moments_are_shown_in_utc() -> None:
     [(-5, "0s"), (42.9, "42s"), (65, "1m 05s"), (3900, "1h 05m"), (129600, "36h 00m")],
 )
 def test_spans_are_shown_in_two_units(seconds: float, text: str) -> None:
-    assert show_span(seconds) == text
+    assert format_duration(seconds) == text
