@@ -22,7 +22,7 @@ class AuditEntry:
     ``committed`` is set where the completed record is written together with the
     call's own effect (a mint, a change); the writer leaves such an entry alone.
     ``is_counted`` is for calls of a data plane: where nothing failed there is no record,
-    and failures are recorded up to a rate, whoever called.
+    and failures are recorded up to a rate, for any caller.
     ``is_proof_refused`` tells a refused proof whose caller an earlier step proved.
     """
 

@@ -1,7 +1,7 @@
 """What the next page says once about what was done: a message after a redirect.
 
-It travels in a cookie of its own, not in the address, where anybody could put words into
-the broker's mouth: the cookie carries a code over its text that only holders of the
+It travels in a cookie of its own, not in the address, where anyone could make the
+broker say something: the cookie carries a code over its text that only holders of the
 session's cookie could have made. It ends with the next page, or after a minute.
 """
 

@@ -181,7 +181,7 @@ SAML_STAGES = (
             _S.METADATA_UNUSABLE: "Have a stronger key used and register the new"
             " metadata (update-saml-provider); the LegacyRsa option takes RSA keys of"
             " 1024 bits.",
-            _S.METADATA_EXPIRED: "Have the metadata published anew where MetadataUrl"
+            _S.METADATA_EXPIRED: "Have the metadata published again where MetadataUrl"
             " points.",
         },
     ),

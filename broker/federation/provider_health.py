@@ -211,7 +211,7 @@ def _published_findings(
         yield HealthFinding(
             HealthLevel.PROBLEM,
             f"Its metadata was valid until {end:%Y-%m-%d %H:%M} UTC: every sign-in fails.",
-            "Have it published anew.",
+            "Have it published again.",
         )
     if state is None:
         yield HealthFinding(HealthLevel.UNKNOWN, "Its metadata URL was not read yet.")

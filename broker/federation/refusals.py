@@ -59,7 +59,7 @@ _BY_WORD = (
 )
 _REASONS = frozenset({*SamlReason, *OidcReason})
 COUNTED_ONLY = "only counted"
-"""The reason of failures in a burst, which nobody has recorded."""
+"""The reason of failures in a burst, which are counted but not recorded."""
 
 _NOT_THE_PROOF = frozenset({"ServiceUnavailable", "InternalFailure", "Throttling"})
 

@@ -110,13 +110,13 @@ def parse_control_policy(kind: ControlKind, policy: ControlPolicy) -> PolicyDocu
         raise ValueError(f"{policy.name}: {error}") from error
     if kind is ControlKind.RESOURCE:
         for statement in document.statements:
-            everybody = statement.principals is not None and (
+            for_everyone = statement.principals is not None and (
                 statement.principals.anyone and not statement.not_principal
             )
-            if statement.effect is not Effect.DENY or not everybody:
+            if statement.effect is not Effect.DENY or not for_everyone:
                 raise ValueError(
                     f"{policy.name}: {statement.place}: a resource control policy"
-                    ' only denies, and everybody; write "Effect": "Deny",'
+                    ' only denies, and to everyone; write "Effect": "Deny",'
                     ' "Principal": "*"'
                 )
     return document

@@ -29,7 +29,7 @@ _MOST = 20
 
 LINK_ENDED = (
     "This sign-in link has been used, has expired or was replaced by a newer one. Ask"
-    " whoever sent it for a new link."
+    " the person who sent it for a new link."
 )
 
 

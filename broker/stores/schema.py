@@ -283,7 +283,7 @@ for _name, _columns in (
         postgresql_where=AUDIT.c[_name] != "",
     )
 
-# How many sign-ins and failures each hour had, so that nobody has to count records.
+# How many sign-ins and failures each hour had, so that no one has to count records.
 # The row of the empty account says up to which ``seq`` records are counted.
 AUDIT_COUNTS = Table(
     "audit_counts",

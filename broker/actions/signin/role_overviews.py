@@ -158,7 +158,7 @@ class RoleAssumers:
 
 
 async def _named_principals(role: Role, call: Call) -> tuple[str, ...] | None:
-    """Whom of the account the trust policy names; None when it may be anybody."""
+    """The principals of the account that the trust policy names; None for any."""
     (text,) = await shown_trust_policies(call.directory, [role.trust_policy])
     try:
         document = parse_policy(text, PolicyKind.TRUST)

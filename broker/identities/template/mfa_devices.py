@@ -33,7 +33,7 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceSpec:
-    """A virtual device with the name of the user who has it in use, if anybody."""
+    """A virtual device, and the name of the user it is assigned to, if any."""
 
     name: str
     path: str

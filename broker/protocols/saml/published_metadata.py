@@ -176,7 +176,7 @@ def _verified(root: _Element, signers: Sequence[SigningKey]) -> _Element:
     except SamlRejected as error:
         raise MetadataRejected(
             MetadataReason.NOT_SIGNED,
-            "The signature of the published metadata is by nobody who is trusted.",
+            "The published metadata is not signed by a trusted certificate.",
             detail=str(error),
         ) from error
 
