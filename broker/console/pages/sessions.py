@@ -1,50 +1,131 @@
 """*Sessions*: the user's own live sessions, and all of the account's."""
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from starlette.responses import Response
 
 from broker.console.context import HOME
-from broker.console.visit import BOTH, PageRoute, Visit, go
+from broker.console.pages.session_tree import grow, made_from
+from broker.console.visit import BOTH, PageRoute, Visit, address, go
+from broker.errors import BrokerError, ServiceUnavailable, ValidationError
 from broker.sessions.revoke import forget_session
 from broker.stores.cache.port import SessionRecord
 
 OWN = "/console/sessions"
 ALL = "/console/sessions/all"
-_SHOWN_MAX = 60
+SHOWN_MAX = 50
+"""Sessions on a page; fewer than fields of a form, which may have them all picked."""
+
+_NAMED_MAX = 20
+_KEY_CHARACTERS = 128
+_PLACES = 6
 
 
 async def _own(visit: Visit) -> Response:
-    """``/console/sessions``: the user's own; a POST ends one."""
+    """``/console/sessions``: the user's own; a POST ends some."""
     return await _answer(visit, "Own", OWN)
 
 
 async def _all(visit: Visit) -> Response:
-    """``/console/sessions/all``: all of the account's; a POST ends one."""
+    """``/console/sessions/all``: all of the account's; a POST ends some."""
     return await _answer(visit, "", ALL)
 
 
 async def _answer(visit: Visit, whose: str, path: str) -> Response:
+    if visit.posted and visit.text("sure"):
+        return await _end(visit, whose, path)
+    records: Sequence[SessionRecord] = (
+        await visit.perform("signin", f"List{whose}Sessions")
+    )["Sessions"]
     if visit.posted:
-        key = visit.form.require("key")
-        await visit.perform("signin", f"Revoke{whose}Session", AccessKeyId=key[:128])
-        # Best effort: the list leaves out revoked sessions anyway.
-        await forget_session(visit.deps.cache, key)
-        ended_here = key == visit.who.session.access_key_id
-        return go(HOME if ended_here else path)
-    records = (await visit.perform("signin", f"List{whose}Sessions"))["Sessions"]
+        return await _ask(visit, records, path)
+    return await _list(visit, records, path)
+
+
+async def _list(visit: Visit, records: Sequence[SessionRecord], path: str) -> Response:
     search = visit.text("q")[:128]
     if search:
         records = [r for r in records if _matches(r, search.lower())]
+    branches = grow(records)
+    start = _read_start(visit.text("from"), len(branches))
+    end = start + SHOWN_MAX
     return await visit.show(
         "sessions.html",
         path=path,
         is_all=path == ALL,
         search=search,
-        rows=[(r, _at(r.issued_at_ms / 1000)) for r in records[:_SHOWN_MAX]],
-        ends=_at,
-        more=max(0, len(records) - _SHOWN_MAX),
+        branches=branches[start:end],
+        found=len(branches),
+        at=_at,
+        pages={
+            "first": address(path, q=search) if start else "",
+            "next": address(path, q=search, **{"from": str(end)})
+            if end < len(branches)
+            else "",
+        },
     )
+
+
+def _read_start(text: str, count: int) -> int:
+    known = text.isascii() and text.isdigit() and len(text) <= _PLACES
+    return int(text) if known and int(text) < count else 0
+
+
+async def _ask(visit: Visit, records: Sequence[SessionRecord], path: str) -> Response:
+    """Say what will end before anything does."""
+    picked = frozenset(_picked(visit))
+    chosen = [record for record in records if record.access_key_id in picked]
+    if not chosen:
+        raise ValidationError("Select the sessions to end; they may have ended by now.")
+    own = visit.who.session.access_key_id
+    below = made_from(chosen, records)
+    return await visit.show(
+        "sessions_end.html",
+        path=path,
+        is_all=path == ALL,
+        chosen=chosen,
+        below=below[:_NAMED_MAX],
+        below_count=len(below),
+        is_own=any(record.access_key_id == own for record in (*chosen, *below)),
+        at=_at,
+    )
+
+
+async def _end(visit: Visit, whose: str, path: str) -> Response:
+    picked = _picked(visit)
+    if not picked:
+        raise ValidationError("Select the sessions to end.")
+    ended: list[str] = []
+    refused: BrokerError | None = None
+    for key in picked:
+        try:
+            await visit.perform("signin", f"Revoke{whose}Session", AccessKeyId=key)
+        except ServiceUnavailable:
+            raise
+        except BrokerError as error:
+            refused = error
+            continue
+        ended.append(key)
+        # Best effort: the list leaves out revoked sessions anyway.
+        await forget_session(visit.deps.cache, key)
+    if refused is not None and not ended:
+        raise refused
+    if visit.who.session.access_key_id in ended:
+        return go(HOME)
+    text = _count_words(len(ended))
+    if refused is not None:
+        text = f"{text}; {len(picked) - len(ended)} could not be: {refused.words}"
+    return visit.done(text, path)
+
+
+def _picked(visit: Visit) -> list[str]:
+    values: Iterable[str] = visit.posted_form.values("picked")
+    return list(dict.fromkeys(one[:_KEY_CHARACTERS] for one in values))[:SHOWN_MAX]
+
+
+def _count_words(count: int) -> str:
+    return "1 session ended" if count == 1 else f"{count} sessions ended"
 
 
 def _matches(record: SessionRecord, search: str) -> bool:

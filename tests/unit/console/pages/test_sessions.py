@@ -46,15 +46,15 @@ async def signed_in(world: SignInWorld, role: str = "Reader", **knobs: Any) -> A
 
 
 def keys_on(page: Any) -> list[str]:
-    return html.fromstring(page.text).xpath("//input[@name='key']/@value")
+    return html.fromstring(page.text).xpath("//input[@name='picked']/@value")
 
 
 async def csrf_of(browser: Any) -> dict[str, str]:
     return form_fields(await browser.get("/console/"), "/console/sign-out")
 
 
-async def end(browser: Any, path: str, key: str) -> Any:
-    fields = {**await csrf_of(browser), "key": key}
+async def end(browser: Any, path: str, *keys: str, sure: str = "yes") -> Any:
+    fields = {**await csrf_of(browser), "picked": list(keys), "sure": sure}
     return await browser.post(path, data=fields, headers=SAME)
 
 
@@ -66,8 +66,8 @@ async def test_another_browser_of_the_same_person_is_listed_and_can_be_ended(
     assert len(keys_on(page)) == 2
     assert text_of(page).count("this one") == 1
     (other,) = [
-        row.xpath(".//input[@name='key']/@value")[0]
-        for row in html.fromstring(page.text).xpath("//section")
+        row.xpath(".//input[@name='picked']/@value")[0]
+        for row in html.fromstring(page.text).xpath("//tbody/tr")
         if "this one" not in row.text_content()
     ]
     answer = await end(here, OWN, other)
@@ -100,8 +100,12 @@ async def test_credentials_of_a_session_are_its_own(world: SignInWorld) -> None:
     )
     page = await browser.get(OWN)
     assert len(keys_on(page)) == 2
-    (made,) = html.fromstring(page.text).xpath("//dt[.='Made from']/../dd/code/text()")
-    assert made in keys_on(page)
+    # Directly below what it was made from.
+    first, second = html.fromstring(page.text).xpath("//tbody/tr")
+    assert "this one" in first.text_content()
+    assert second.xpath(".//div[contains(@class, 'depth-1')]")
+    (made_from,) = second.xpath("./td[@data-label='Made from']")
+    assert made_from.text_content() == "assumed-role/Reader/alice@example.com"
 
 
 async def test_sessions_of_others_are_neither_listed_nor_ended(
@@ -178,6 +182,78 @@ async def test_ending_needs_the_form_of_this_session(
 ) -> None:
     browser = await signed_in(world)
     (key,) = keys_on(await browser.get(OWN))
-    answer = await browser.post(path, data={"key": key}, headers=SAME)
+    answer = await browser.post(path, data={"picked": key}, headers=SAME)
     assert answer.status_code == 403
     assert (await browser.get("/console/")).status_code == 200
+
+
+async def test_nothing_ends_before_it_is_said_what_will(world: SignInWorld) -> None:
+    await allow(world, "signin:*")
+    here, there = await signed_in(world, "Admin"), await signed_in(world)
+    await there.post("/console/credentials", data=await csrf_of(there), headers=SAME)
+    page = await here.get(ALL)
+    rows = html.fromstring(page.text).xpath("//tbody/tr")
+    chosen = [row for row in rows if row.xpath(".//div[contains(@class, 'depth-0')]")]
+    keys = [row.xpath(".//input/@value")[0] for row in chosen]
+    assert len(keys) == 2
+    question = await end(here, ALL, *keys, sure="")
+    assert question.status_code == 200
+    tree = html.fromstring(question.text)
+    why = [cell.text for cell in tree.xpath("//td[@data-label='Why']")]
+    assert why == ["Selected", "Selected", "Made from a selected one"]
+    text = text_of(question)
+    assert "These 2 sessions end at once" in text
+    assert "1 that was made from them ends, too" in text
+    assert "you will be signed out" in text
+    assert (await there.get("/console/")).status_code == 200
+    # The page's own form ends them all.
+    fields = {**form_fields(question, ALL), "picked": keys}
+    answer = await here.post(ALL, data=fields, headers=SAME)
+    assert answer.headers["location"] == "/console/"
+    for browser in (here, there):
+        assert (await browser.get("/console/")).status_code == 403
+
+
+async def test_what_may_not_be_ended_is_said_beside_what_was(
+    world: SignInWorld,
+) -> None:
+    await allow(world, "signin:ListSessions")
+    admin = await signed_in(world, "Admin")
+    mine, hers = await signed_in(world), await signed_in(world, subject="bob")
+    assert mine, hers
+    keys = [
+        row.xpath(".//input/@value")[0]
+        for row in html.fromstring((await admin.get(ALL)).text).xpath("//tbody/tr")
+        if "Reader" in row.text_content()
+    ]
+    name = f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/alice@example.com"
+    await allow(world, "signin:*", name)
+    gone = "ASIA" + "A" * 16
+    answer = await end(admin, ALL, *keys, gone)
+    assert answer.headers["location"] == ALL
+    said = text_of(await admin.get(ALL))
+    assert "2 sessions ended; 1 could not be" in said
+
+
+async def test_ending_nothing_is_refused(world: SignInWorld) -> None:
+    browser = await signed_in(world)
+    for sure in ("", "yes"):
+        assert (await end(browser, OWN, sure=sure)).status_code == 400
+
+
+async def test_a_long_list_is_read_page_by_page(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.console.pages.sessions.SHOWN_MAX", 2)
+    browsers = [await signed_in(world) for _ in range(5)]
+    seen: list[str] = []
+    path = OWN
+    while path:
+        page = await browsers[0].get(path)
+        seen += keys_on(page)
+        path = next(
+            iter(html.fromstring(page.text).xpath("//a[@rel='next']/@href")), ""
+        )
+    assert len(seen) == len(set(seen)) == 5
+    for odd in ("-1", "x", "99", "9" * 400, "²"):
+        assert keys_on(await browsers[0].get(OWN, params={"from": odd})) == seen[:2]
