@@ -93,7 +93,7 @@ async def test_no_form_is_taken_from_elsewhere_or_without_its_token(
     assert len(await world.audit()) == before
 
 
-async def test_nobody_sees_a_page_without_a_session(world: SignInWorld) -> None:
+async def test_no_one_sees_a_page_without_a_session(world: SignInWorld) -> None:
     browser = world.browser()
     for address in addresses_inside(world):
         answer = await browser.get(address)

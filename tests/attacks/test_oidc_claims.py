@@ -65,7 +65,7 @@ def test_oidc_07_a_foreign_authorized_party(azp: object, aud: object) -> None:
     assert reason_of(token, ISSUER) is OidcReason.WRONG_AUDIENCE
 
 
-def test_oidc_07_a_provider_without_clients_accepts_nobody() -> None:
+def test_oidc_07_a_provider_without_clients_accepts_no_one() -> None:
     assert reason_of(ISSUER.token(), ISSUER, client_ids=())
     assert reason_of(ISSUER.token(aud=""), ISSUER, client_ids=())
 

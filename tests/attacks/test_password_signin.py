@@ -173,7 +173,7 @@ async def test_guesses_at_once_are_no_way_around_the_limit(
     assert len(calls) <= PER_USER
 
 
-async def test_one_address_cannot_try_one_password_on_everybody(
+async def test_one_address_cannot_try_one_password_on_everyone(
     world: SignInWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("broker.authn.attempts.PER_ADDRESS", 5)

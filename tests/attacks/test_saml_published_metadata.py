@@ -111,7 +111,7 @@ def test_any_of_several_pinned_certificates_will_do() -> None:
         signed_metadata(OLD, OLD).replace("https://idp.example.com/sso", "https://x.y"),
     ],
 )
-def test_a_document_that_nobody_vouches_for_is_refused(text: str) -> None:
+def test_a_document_that_no_one_vouches_for_is_refused(text: str) -> None:
     assert refusal(text).reason is M.NOT_SIGNED
 
 

@@ -98,7 +98,7 @@ async def test_a_cookie_that_someone_else_planted_is_not_adopted(
 
 
 @pytest.mark.parametrize("cookie", ["x" * 43, "x", "é" * 43, "", '"' * 43])
-async def test_a_forged_cookie_is_nobodys(world: SignInWorld, cookie: str) -> None:
+async def test_a_forged_cookie_is_no_ones(world: SignInWorld, cookie: str) -> None:
     raw = f"{COOKIE}={cookie}".encode()
     answer = await world.browser().get("/console/", headers={b"cookie": raw})  # type: ignore[dict-item]
     assert (answer.status_code, answer.headers["location"]) == (303, "/signin")
@@ -128,7 +128,9 @@ async def test_other_sites_cannot_write(
     assert not any("Credentials" in record.action for record in await world.audit())
 
 
-async def test_a_form_is_not_replayed_after_signing_in_anew(world: SignInWorld) -> None:
+async def test_a_form_is_not_replayed_after_signing_in_again(
+    world: SignInWorld,
+) -> None:
     browser = world.browser()
     await world.sign_in(browser)
     old = form_fields(await browser.get("/console/"), "/console/credentials")

@@ -125,7 +125,7 @@ async def test_the_body_is_covered_all_the_same(world: World, name: str) -> None
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_somebody_elses_token_opens_nothing(world: World) -> None:
+async def test_someone_elses_token_opens_nothing(world: World) -> None:
     headers = LOOSE.headers(world.one)
     assert world.other.session_token is not None
     reply = await world.post({**headers, TOKEN: world.other.session_token})

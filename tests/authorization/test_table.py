@@ -116,7 +116,7 @@ def test_every_action_takes_the_input_made_up_for_it(made: tuple[str, object]) -
     assert not refused
 
 
-def test_nobody_unproved_may_do_anything(made: tuple[str, object]) -> None:
+def test_no_one_unproved_may_do_anything(made: tuple[str, object]) -> None:
     nobody = [kind.title for kind in KINDS].index("nobody")
     assert {marks[nobody] for _, marks in rows(made[0])} <= {"m", "."}
 
@@ -193,7 +193,7 @@ def test_actions_need_the_permissions_that_aws_makes_them_depend_on(
         assert own <= {action for action, _, _ in needs}, name
 
 
-def test_whoever_gives_tags_needs_the_permission_to_tag(
+def test_anyone_who_gives_tags_needs_the_permission_to_tag(
     made: tuple[str, dict[str, list[tuple[str, str, frozenset[str]]]]],
 ) -> None:
     """Nothing can be made with tags past a Deny of tagging, whatever makes it."""

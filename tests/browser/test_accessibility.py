@@ -139,7 +139,7 @@ async def visit(scene: Scene, page: Page, addresses: Iterable[str]) -> list[str]
 
 @needs_axe
 @pytest.mark.deep
-async def test_pages_of_nobody(scene: Scene) -> None:
+async def test_pages_of_no_one(scene: Scene) -> None:
     page = await scene.page()
     addresses = (address for group in OUTSIDE.values() for address in group)
     found = await visit(scene, page, addresses)
@@ -152,7 +152,7 @@ async def test_pages_of_nobody(scene: Scene) -> None:
 @pytest.mark.deep
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("part", range(PARTS))
-async def test_pages_of_somebody(scene: Scene, part: int) -> None:
+async def test_pages_of_someone(scene: Scene, part: int) -> None:
     await furnish(scene.world)
     page = await scene.page()
     await scene.arrive(page, pair("Admin"))

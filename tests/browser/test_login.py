@@ -46,7 +46,7 @@ async def fits(page: Page) -> bool:
 
 
 @windows
-async def test_somebody_signs_in_and_lets_the_terminal_in(
+async def test_someone_signs_in_and_lets_the_terminal_in(
     scene: Scene, size: dict[str, int], scripts: bool, scheme: str
 ) -> None:
     page = await scene.page(size=size, scripts=scripts, color_scheme=scheme)
@@ -69,7 +69,7 @@ async def test_somebody_signs_in_and_lets_the_terminal_in(
     assert scene.complaints == []
 
 
-async def test_somebody_who_did_not_ask_says_no(scene: Scene) -> None:
+async def test_someone_who_did_not_ask_says_no(scene: Scene) -> None:
     page = await scene.page()
     await scene.arrive(page)
     await page.goto(link(scene, SAME, callback(scene)))

@@ -90,7 +90,7 @@ async def test_a_frame_on_the_providers_site_ends_the_session(scene: Scene) -> N
     assert framing == []
 
 
-async def test_whoever_signs_out_may_sign_out_there_too(scene: Scene) -> None:
+async def test_anyone_who_signs_out_may_sign_out_there_too(scene: Scene) -> None:
     provider = await register(scene)
     context = ConsoleContext(composition.console_deps(scene.world.services, ()))
     cookie = await cookie_of(scene, provider, context)

@@ -205,7 +205,7 @@ async def test_a_long_role_list_is_searched_by_keyboard_alone(scene: Scene) -> N
     await expect(page).to_have_url(f"{scene.origin}/console/")
 
 
-async def test_nobody_signs_in_to_a_role_that_the_search_hides(scene: Scene) -> None:
+async def test_no_one_signs_in_to_a_role_that_the_search_hides(scene: Scene) -> None:
     page = await scene.page()
     roles = (*(pair(f"Team-{n:03d}") for n in range(20)), pair("Admin"))
     await scene.arrive(page, *roles)

@@ -190,7 +190,7 @@ def test_what_is_no_request_is_answered_nowhere(
     refused.value.close()
 
 
-def test_the_portal_lets_somebody_in_by_a_link_once(demo: RunningDemo) -> None:
+def test_the_portal_lets_someone_in_by_a_link_once(demo: RunningDemo) -> None:
     browser = Browser()
     browser.open(f"{demo.idp}/portal", {"person": "ana"})
     link = re.search(r'id="login" href="([^"]+)"', browser.page)
@@ -299,7 +299,7 @@ def test_the_identity_provider_answers_to_its_own_name_only(demo: RunningDemo) -
 
 
 @pytest.mark.parametrize("path", ["/saml/sign-in/eve", "/token/eve", "/token/eve.txt"])
-def test_nobody_else_is_signed_for(demo: RunningDemo, path: str) -> None:
+def test_no_one_else_is_signed_for(demo: RunningDemo, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{demo.idp}{path}", timeout=10)
     assert refused.value.code == 404

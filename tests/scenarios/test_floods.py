@@ -55,7 +55,7 @@ def connect(broker: RunningBroker, stack: ExitStack, text: str) -> socket.socket
     return client
 
 
-def test_half_heads_lock_nobody_out(broker: RunningBroker, root: Key) -> None:
+def test_half_heads_lock_no_one_out(broker: RunningBroker, root: Key) -> None:
     """More than the broker may open files."""
     before = resident(broker)
     with ExitStack() as stack:

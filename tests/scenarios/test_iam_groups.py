@@ -129,7 +129,7 @@ def test_names_are_taken_in_any_case_and_quotas_hold(iam: Any) -> None:
     )
 
 
-def test_whoever_lacks_the_tag_is_denied_by_a_rule_about_it(
+def test_anyone_who_lacks_the_tag_is_denied_by_a_rule_about_it(
     broker: RunningBroker, iam: Any
 ) -> None:
     """IAM User Guide, "Policy variables with no value": negated operators match."""

@@ -94,7 +94,7 @@ def test_a_policy_that_asks_for_mfa_admits_only_who_showed_a_code(
     assert broker.client("sts", session).assume_role(**wanted)
 
 
-def test_nobody_elses_device_proves_anything(broker: RunningBroker, iam: Any) -> None:
+def test_no_one_elses_device_proves_anything(broker: RunningBroker, iam: Any) -> None:
     ((serial, device),) = make_user(iam, "owner")
     iam.create_user(UserName="thief")
     key = Key.of(iam.create_access_key(UserName="thief")["AccessKey"])

@@ -29,7 +29,7 @@ def test_there_is_no_organization(iam: Any) -> None:
     )
 
 
-def test_nobody_has_sent_a_delegation_request(iam: Any) -> None:
+def test_no_one_has_sent_a_delegation_request(iam: Any) -> None:
     assert iam.list_delegation_requests()["DelegationRequests"] == []
     for call in (
         iam.get_delegation_request,

@@ -71,7 +71,7 @@ def test_times_are_whole_seconds_also_of_what_the_operator_made(iam: Any) -> Non
     assert [moment.microsecond for moment in times] == [0, 0]
 
 
-def test_authorization_details_show_everybody_once_whatever_the_page(iam: Any) -> None:
+def test_authorization_details_show_everyone_once_whatever_the_page(iam: Any) -> None:
     whole = iam.get_account_authorization_details()
     assert whole["IsTruncated"] is False
     (user,) = whole["UserDetailList"]

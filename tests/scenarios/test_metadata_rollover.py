@@ -47,7 +47,7 @@ def installation(tmp_path: Path, publisher: Publisher) -> Iterator[Installation]
         yield Installation(broker, issuer)
 
 
-def test_a_roll_over_turns_nobody_away(
+def test_a_roll_over_turns_no_one_away(
     installation: Installation, publisher: Publisher
 ) -> None:
     broker = installation.broker

@@ -44,7 +44,7 @@ def test_a_person_ends_in_the_console_with_the_role_of_their_group(
         assert "assumed-role/Staff/alice@example.com" in page
 
 
-def test_an_address_that_nobody_verified_makes_nobody_somebody_else(
+def test_an_address_that_no_one_verified_makes_no_one_someone_else(
     world: OidcWorld,
 ) -> None:
     with browsing() as alice, browsing() as eve:
@@ -224,7 +224,7 @@ def test_the_aws_cli_exchanges_its_token(world: OidcWorld) -> None:
     assert caller["Arn"].endswith("assumed-role/Staff/cli")
 
 
-def test_a_client_secret_can_be_sealed_anew(world: OidcWorld) -> None:
+def test_a_client_secret_can_be_sealed_again(world: OidcWorld) -> None:
     """As after a rotation of the sealing keys; signing in goes on."""
     folder = Path(world.broker.environment["BROKER_DATA_DIR"])
 

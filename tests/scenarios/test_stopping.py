@@ -111,7 +111,7 @@ def wait_until_nobody_is_let_in(broker: RunningBroker) -> None:
     pytest.fail("new connections are taken all the same")
 
 
-def test_whoever_was_let_in_before_a_stop_is_answered_and_on_record(
+def test_anyone_who_was_let_in_before_a_stop_is_answered_and_on_record(
     installation: Installation,
 ) -> None:
     broker = installation.broker

@@ -210,7 +210,7 @@ def test_user_sessions_end_with_the_key_that_made_them(world: World) -> None:
     assert world.sts(role).get_caller_identity()
 
 
-def test_a_second_factor_that_nobody_has_is_refused(world: World) -> None:
+def test_a_second_factor_that_no_one_has_is_refused(world: World) -> None:
     serial = f"arn:aws:iam::{ACCOUNT}:mfa/alice"
     for call in (
         world.sts().get_session_token,
@@ -314,7 +314,7 @@ def test_a_user_session_is_narrowed_and_still_ends_with_its_key(world: World) ->
     assert error["Code"] == "InvalidClientTokenId"
 
 
-def test_a_trade_in_token_is_nobodys(world: World) -> None:
+def test_a_trade_in_token_is_no_ones(world: World) -> None:
     error = error_of(world.sts().get_delegated_access_token, TradeInToken="abc")
     assert error["Code"] == "ExpiredTradeInTokenException"
     assert error["Status"] == 400
@@ -494,7 +494,7 @@ def test_root_tasks_reach_the_roots_password(world: World) -> None:
     assert "was not enabled" in world.broker.command(*command, "--off")
 
 
-def test_root_tasks_reach_nobody_but_the_root(world: World) -> None:
+def test_root_tasks_reach_no_one_but_the_root(world: World) -> None:
     member = world.broker.create_account(TASKED)
     world.broker.command("account", "manage-root", TASKED, "--by", ACCOUNT)
     time.sleep(1.1)

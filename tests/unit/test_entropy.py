@@ -43,7 +43,7 @@ if child:
 """
 
 
-def test_a_forked_child_draws_anew() -> None:
+def test_a_forked_child_draws_again() -> None:
     done = subprocess.run(
         [sys.executable, "-c", FORK], capture_output=True, text=True, check=True
     )

@@ -132,7 +132,7 @@ def fail_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     return fail
 
 
-async def test_nobody_is_told_before_all_are_durable(
+async def test_no_one_is_told_before_all_are_durable(
     crowd: Crowd, directory: SqlDirectory, other_directory: SqlDirectory
 ) -> None:
     told: Told = []
@@ -176,7 +176,7 @@ async def test_when_all_fail_nothing_is_there(
     assert await generation_of(directory) == 0
 
 
-async def test_one_that_is_cancelled_takes_nobody_along(
+async def test_one_that_is_cancelled_takes_no_one_along(
     crowd: Crowd, directory: SqlDirectory
 ) -> None:
     crowd.come("a")
@@ -206,7 +206,7 @@ async def test_a_refusal_that_rests_on_another_change_waits_for_its_commit(
     assert await names_of(directory, "ab") == "ab"
 
 
-async def test_when_the_commit_fails_everybody_is_told_and_nothing_is_there(
+async def test_when_the_commit_fails_everyone_is_told_and_nothing_is_there(
     crowd: Crowd,
     other_directory: SqlDirectory,
     fail_commits: Callable[[bool], None],
@@ -263,7 +263,7 @@ async def test_a_transaction_takes_no_more_than_it_should(
     assert await names_of(directory, "abc") == "abc"
 
 
-async def test_an_old_transaction_takes_nobody_in(
+async def test_an_old_transaction_takes_no_one_in(
     crowd: Crowd, directory: SqlDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(change_queue, "MAX_OPEN_SECONDS", 0.0)

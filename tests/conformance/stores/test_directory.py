@@ -240,7 +240,7 @@ async def test_names_are_found_and_unique_without_regard_to_case(
     assert await directory.find_user(OTHER, "Ann") is None
 
 
-async def test_a_rename_may_change_its_own_case_but_take_nobody_elses_name(
+async def test_a_rename_may_change_its_own_case_but_take_no_one_elses_name(
     directory: SqlDirectory,
 ) -> None:
     ann, bob = make_user("Ann"), make_user("Bob")

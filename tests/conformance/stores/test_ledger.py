@@ -482,7 +482,7 @@ async def test_the_counts_agree_with_the_records(ledger: Ledger) -> None:
 
 
 @pytest.mark.usefixtures("settled")
-async def test_a_portion_is_counted_once_by_whoever_counts(
+async def test_a_portion_is_counted_once_by_anyone_who_counts(
     ledger: Ledger, other_ledger: Ledger
 ) -> None:
     for n in range(20):

@@ -282,7 +282,7 @@ async def test_a_mint_whose_answer_was_lost_is_looked_up(
         await ledger.close()
 
 
-async def test_a_mint_that_nobody_was_told_of_leaves_its_proof_good(
+async def test_a_mint_that_no_one_was_told_of_leaves_its_proof_good(
     own_postgresql: PostgresqlServer, own_ledger: Ledger, tmp_path: Path
 ) -> None:
     """The commit took place, and then the worker cannot look: a failover, say."""
@@ -372,7 +372,7 @@ async def test_a_mint_that_was_refused_cannot_come_true_later(
         await ledger.close()
 
 
-async def test_a_connection_that_was_cut_while_nobody_used_it_is_not_used_again(
+async def test_a_connection_that_was_cut_while_no_one_used_it_is_not_used_again(
     own_postgresql: PostgresqlServer, clock: Any
 ) -> None:
     line = Line(own_postgresql.port)

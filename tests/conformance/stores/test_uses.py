@@ -29,7 +29,7 @@ def use(subject: str, action: str, at: datetime, region: str = "eu-west-3") -> U
     )
 
 
-async def test_the_latest_use_counts_whoever_writes_first(
+async def test_the_latest_use_counts_anyone_who_writes_first(
     location: DatabaseLocation, directory: SqlDirectory
 ) -> None:
     database = Database(location)

@@ -434,7 +434,7 @@ class TestDiagnosis:
         assert "The proof is refused" in text
         assert f"the token is of {made.url}" in text
 
-    async def test_a_proof_of_nobody_here_says_whose_it_is(
+    async def test_a_proof_of_no_one_here_says_whose_it_is(
         self, frame: Administrator
     ) -> None:
         stranger = OidcIssuer("https://stranger.example")

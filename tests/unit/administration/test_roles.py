@@ -75,7 +75,7 @@ async def test_the_list_is_searched_and_tells_the_last_use(
     assert "No matching roles" in text_of(await admin.see(LIST, q="nothing"))
 
 
-async def test_whoever_may_only_list_roles_sees_no_uses(world: SignInWorld) -> None:
+async def test_anyone_who_may_only_list_roles_sees_no_uses(world: SignInWorld) -> None:
     await grant(world, "iam:ListRoles")
     some = await enter(world)
     shown = text_of(await some.see(LIST))
@@ -278,7 +278,7 @@ async def test_an_inline_policy_is_made_changed_and_deleted(
     assert gone.status_code == 404
 
 
-async def test_nobody_overwrites_anothers_inline_policy(admin: Administrator) -> None:
+async def test_no_one_overwrites_anothers_inline_policy(admin: Administrator) -> None:
     mine = await admin.see(INLINE, kind="role", name="Brief")
     theirs = await admin.see(INLINE, kind="role", name="Brief")
     given = {"policy": "Same", "s0__resources": "*"}
@@ -483,7 +483,7 @@ async def test_a_policy_that_was_deleted_meanwhile_is_a_conflict(
     assert page.status_code == 200
 
 
-async def test_nobody_is_looked_at_whom_the_trust_cannot_mean(
+async def test_no_one_is_looked_at_whom_the_trust_cannot_mean(
     admin: Administrator,
 ) -> None:
     await make_user(admin, "able", "sts:AssumeRole")
@@ -503,7 +503,7 @@ async def test_nobody_is_looked_at_whom_the_trust_cannot_mean(
     assert "1 user or role was checked." in text
 
 
-async def test_in_a_large_account_not_everybody_is_looked_at(
+async def test_in_a_large_account_not_everyone_is_looked_at(
     admin: Administrator,
 ) -> None:
     async with admin.world.services.stores.directory.change(ACCOUNT) as change:
@@ -554,7 +554,7 @@ async def test_what_a_role_may_do_by_service(admin: Administrator) -> None:
         ({"kind": "thing", "name": "Brief"}, 400),
     ],
 )
-async def test_a_summary_of_nobody(
+async def test_a_summary_of_no_one(
     admin: Administrator, query: dict[str, str], status: int
 ) -> None:
     page = await admin.browser.get("/console/summary", params=query)

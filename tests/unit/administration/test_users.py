@@ -162,7 +162,7 @@ async def test_old_keys_and_passwords_without_mfa_stand_out(
     assert [mark.text_content() for mark in marks] == ["No", "91 days old"]
 
 
-async def test_whoever_may_only_list_users_sees_their_names(
+async def test_anyone_who_may_only_list_users_sees_their_names(
     world: SignInWorld, admin: Administrator
 ) -> None:
     await make(admin, "carla")
@@ -187,7 +187,7 @@ async def test_a_marker_that_is_none_is_refused(admin: Administrator) -> None:
     assert "Invalid Marker" in text_of(page)
 
 
-async def test_a_form_of_nobody_makes_nothing(admin: Administrator) -> None:
+async def test_a_form_of_no_one_makes_nothing(admin: Administrator) -> None:
     data = {"name": "carla", "console": "none"}
     answer = await admin.browser.post(NEW, data=data)
     assert answer.status_code == 403

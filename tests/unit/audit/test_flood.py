@@ -45,7 +45,7 @@ def test_a_count_knows_its_account_its_outcome_its_times_and_its_requests() -> N
     assert (last.failure, last.request_ids) == (other, ["other"])
 
 
-def test_a_new_second_begins_anew() -> None:
+def test_a_new_second_begins_again() -> None:
     counter = FailureCounter(per_second=1)
     assert admit(counter, ONE, 10.0)
     list(counter.drain(11.0))

@@ -68,7 +68,7 @@ async def test_a_code_of_ones_own_device_proves_the_factor_now() -> None:
         (Caller(principal=ANN.principal, session=SESSION), "ann-device"),
     ],
 )
-async def test_nobody_elses_device_will_do(caller: Caller, serial: str) -> None:
+async def test_no_one_elses_device_will_do(caller: Caller, serial: str) -> None:
     with pytest.raises(AccessDenied, match="unable to validate MFA code"):
         await verify(caller, serial, "123456")
 

@@ -157,7 +157,7 @@ async def test_by_the_issuer_where_one_account_alone_knows_it(
     assert (record.account, record.resources) == (ACCOUNT, (provider_arn(),))
 
 
-async def test_nobody_is_told_of_an_issuer_that_two_accounts_have(
+async def test_no_one_is_told_of_an_issuer_that_two_accounts_have(
     world: SignInWorld,
 ) -> None:
     assert await post(world, without_roles(world)) == 400

@@ -148,7 +148,7 @@ async def test_service_controls_do_not_bind_unsigned_callers(
     assert await denial(services, caller("SAML assertion"), need) is None
 
 
-async def test_resource_controls_bind_whoever_takes_a_role_of_the_account(
+async def test_resource_controls_bind_anyone_who_takes_a_role_of_the_account(
     services: Services,
 ) -> None:
     role = await target(services)

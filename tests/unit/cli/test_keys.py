@@ -56,13 +56,13 @@ def test_a_rotated_key_opens_and_does_not_seal_yet(cli: CommandLine) -> None:
 
 
 @pytest.mark.usefixtures("account")
-def test_nothing_is_sealed_anew_before_the_new_key_seals(cli: CommandLine) -> None:
+def test_nothing_is_sealed_again_before_the_new_key_seals(cli: CommandLine) -> None:
     cli("keys", "rotate", "--kind", "storage", "--no-wait")
     cli("keys", "reseal", fails=True)
     assert "try again in a minute" in cli.stderr
 
 
-def test_stored_secrets_are_sealed_anew_and_the_old_key_is_dropped(
+def test_stored_secrets_are_sealed_again_and_the_old_key_is_dropped(
     cli: CommandLine, account: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("broker.cli.keys._FOLLOWS_WITHIN", timedelta())
@@ -125,7 +125,7 @@ def test_a_key_with_which_something_is_still_sealed_is_kept(
 
 
 @pytest.mark.usefixtures("account")
-def test_an_issuers_keys_are_sealed_anew(
+def test_an_issuers_keys_are_sealed_again(
     cli: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("broker.cli.keys._FOLLOWS_WITHIN", timedelta())

@@ -125,7 +125,7 @@ def test_a_lost_passkey_is_taken_away(cli: CommandLine) -> None:
 
 
 @pytest.mark.usefixtures("account")
-def test_seeds_are_sealed_anew(
+def test_seeds_are_sealed_again(
     cli: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device = import_one(cli)

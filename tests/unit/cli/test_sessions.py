@@ -190,7 +190,7 @@ def test_one_revoked_session_leaves_the_others(cli: CommandLine) -> None:
         f"arn:aws:sts::{ACCOUNT}:assumed-role/Deploy/x",
     ],
 )
-def test_whoever_is_not_there_has_no_sessions_to_end(
+def test_anyone_who_is_not_there_has_no_sessions_to_end(
     cli: CommandLine, target: str
 ) -> None:
     with pytest.raises(NoSuchEntity):

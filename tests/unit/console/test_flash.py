@@ -28,7 +28,7 @@ def test_a_message_reaches_the_next_page_of_its_session(secure: bool) -> None:
     assert ("; Secure" in response.headers["set-cookie"]) is secure
 
 
-def test_nobody_else_can_write_one() -> None:
+def test_no_one_else_can_write_one() -> None:
     flash, response = Flash(secure=False), Response()
     flash.put(response, "Saved.", SESSION)
     name, _, value = carried(response).partition("=")

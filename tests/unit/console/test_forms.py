@@ -44,7 +44,7 @@ async def test_a_parameter_sent_twice_is_refused(query: bytes, body: bytes) -> N
         form.find("a")
 
 
-async def test_a_repeated_parameter_that_nobody_asks_for_is_ignored() -> None:
+async def test_a_repeated_parameter_that_no_one_asks_for_is_ignored() -> None:
     assert (await read(b"x=1&x=2&a=3")).find("a") == "3"
 
 

@@ -52,7 +52,7 @@ async def test_a_session_that_ends_while_typing_keeps_what_was_typed(
     assert "Not allowed" in text_of(done)
 
 
-async def test_whoever_is_somebody_else_by_now_is_asked(world: SignInWorld) -> None:
+async def test_anyone_who_is_someone_else_by_now_is_asked(world: SignInWorld) -> None:
     browser = world.browser()
     await world.sign_in(browser, pair("Reader"))
     fields = await typed(browser)

@@ -27,7 +27,7 @@ async def labels(world: SignInWorld) -> list[str]:
     return [link.text_content() for link in page.xpath("//nav//a")]
 
 
-def test_the_menu_of_nobody_has_what_is_for_everybody() -> None:
+def test_the_menu_of_no_one_has_what_is_for_everyone() -> None:
     (section,) = menu(())
     assert section.label == "You"
     assert all(not entry.action for entry in section.entries)
@@ -45,7 +45,7 @@ def test_no_two_entries_are_alike() -> None:
         assert len(values) == len(set(values))
 
 
-async def test_pages_that_somebody_may_not_use_are_not_in_their_menu(
+async def test_pages_that_someone_may_not_use_are_not_in_their_menu(
     world: SignInWorld,
 ) -> None:
     assert "Audit log" not in await labels(world)

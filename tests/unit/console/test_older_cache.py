@@ -246,7 +246,7 @@ async def test_a_session_that_another_replaced_stays_away(world: SignInWorld) ->
     assert not await is_in(stolen)
 
 
-async def test_without_the_database_nobody_is_told_that_they_signed_out(
+async def test_without_the_database_no_one_is_told_that_they_signed_out(
     world: SignInWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     browser = world.browser()

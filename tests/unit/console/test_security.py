@@ -113,7 +113,9 @@ async def test_a_federated_person_is_told_what_applies(world: SignInWorld) -> No
     assert "with the role Reader" in text_of(made)
 
 
-async def test_the_password_is_changed_by_whoever_knows_it(world: SignInWorld) -> None:
+async def test_the_password_is_changed_by_anyone_who_knows_it(
+    world: SignInWorld,
+) -> None:
     browser = await signed_in(world)
     page, new = f"{HOME}/password", "Another-horse-8"
     assert "At least 8 characters" in text_of(await browser.get(page))

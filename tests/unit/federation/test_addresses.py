@@ -176,7 +176,7 @@ def test_an_entry_of_one_account_is_none_of_another_s() -> None:
         "64:ff9b::a9fe:a9fe",
     ],
 )
-def test_some_addresses_are_never_reached_whoever_lists_them(address: str) -> None:
+def test_some_addresses_are_never_reached_anyone_who_lists_them(address: str) -> None:
     listed = "0.0.0.0/0 ::/0 idp.example:443"
     assert not reaches(listed, HTTPS, address)
 

@@ -400,7 +400,7 @@ async def test_key_sets_are_kept_apart_where_a_provider_decides_what_is_fetched(
     assert not everyones.is_private(one, PLAIN)
 
 
-async def test_a_provider_s_changed_thumbprints_start_anew(
+async def test_a_provider_s_changed_thumbprints_start_again(
     server: IssuerServer, keys: IssuerKeys
 ) -> None:
     await keys.keys_of(provider_of(server.issuer.url), PLAIN)

@@ -289,7 +289,7 @@ async def test_what_is_due_is_read_in_the_background(
                 await asyncio.sleep(0.02)
 
 
-async def test_a_change_by_somebody_else_meanwhile_is_not_undone(
+async def test_a_change_by_someone_else_meanwhile_is_not_undone(
     world: SignInWorld, publisher: Publisher
 ) -> None:
     provider = await watched(world, publisher.url)
@@ -346,7 +346,7 @@ class TestState:
             found = state.next_at - state.attempted_at
             assert abs(found - interval) < timedelta(seconds=1), given
 
-    async def test_whoever_writes_the_cache_puts_it_off_for_a_day_at_most(
+    async def test_anyone_who_writes_the_cache_puts_it_off_for_a_day_at_most(
         self, world: SignInWorld
     ) -> None:
         now = world.clock.now()
@@ -431,7 +431,7 @@ async def test_a_roll_over_costs_no_sign_in(
         assert publisher.hits - hits <= 1
 
 
-async def test_metadata_that_ran_out_lets_nobody_in_until_it_is_published_anew(
+async def test_metadata_that_ran_out_lets_no_one_in_until_it_is_published_again(
     tmp_path: Path, publisher: Publisher
 ) -> None:
     internal = parse_internal_issuers(f"127.0.0.1:{publisher.port}")

@@ -284,7 +284,7 @@ def test_for_the_aws_profile_an_assertion_without_end_is_remembered_for_a_day(
     assert proved.usable_until == NOW + timedelta(days=1) + 3 * SKEW
 
 
-def test_whoever_is_in_no_group_lacks_a_role_and_not_a_name() -> None:
+def test_anyone_who_is_in_no_group_lacks_a_role_and_not_a_name() -> None:
     """Without RoleSessionName, which such providers cannot send either."""
     table = saml_provider(options={"GroupRoles": {"staff": [ROLE_ARN]}})
     response = build_response(attributes={"groups": ["others"]})

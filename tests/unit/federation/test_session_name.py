@@ -41,7 +41,7 @@ def test_names_that_lose_something_are_told_apart(one: str, other: str) -> None:
     assert name(one) == name(one)
 
 
-def test_nobody_can_be_called_what_another_was_made() -> None:
+def test_no_one_can_be_called_what_another_was_made() -> None:
     victims = name("o'neil@example.com")
     assert name(victims) != victims
 

@@ -373,7 +373,7 @@ async def test_legacy_providers_are_answered_as_at_aws(
         "://x",
     ],
 )
-async def test_an_issuer_that_nobody_configured_is_refused(
+async def test_an_issuer_that_no_one_configured_is_refused(
     prover: WebIdentityProver, issuer: str
 ) -> None:
     error = await refusal(prover, ISSUER.token(iss=issuer))

@@ -116,7 +116,7 @@ def test_the_state_is_kept_with_the_account(first: Outbound) -> None:
     assert kept.options["Other"] == 1
 
 
-def test_keys_are_sealed_anew_for_their_own_place(first: Outbound) -> None:
+def test_keys_are_sealed_again_for_their_own_place(first: Outbound) -> None:
     sealer = Sealer()
     assert reseal(ACCOUNT, first, sealer) == first
     sealer.generation = b"2"

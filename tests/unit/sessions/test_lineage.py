@@ -272,7 +272,7 @@ def test_subjects_are_told_apart_by_issuer_and_subject() -> None:
     assert subject_digest("\ud800", "\ud800")
 
 
-def test_a_factor_counts_for_whoever_the_lineage_goes_back_to(
+def test_a_factor_counts_for_anyone_who_the_lineage_goes_back_to(
     session: Session,
 ) -> None:
     shown = dataclasses.replace(session, mfa_at=1, lineage=by_key())

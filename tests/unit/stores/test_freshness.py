@@ -197,7 +197,7 @@ async def test_a_poll_that_was_overtaken_does_not_bring_an_old_generation_back(
     assert await recall(fresh, "k") is NOTHING
 
 
-async def test_an_old_check_is_made_anew_before_anything_is_trusted(
+async def test_an_old_check_is_made_again_before_anything_is_trusted(
     fresh: Freshness, world: World, clock: SteppingClock
 ) -> None:
     await fresh.get(ACCOUNT, "k", world.load)
@@ -223,7 +223,7 @@ async def test_without_the_database_remembered_values_serve_for_the_grace_only(
     assert world.loads == 1
 
 
-async def test_nobody_waits_again_for_a_database_that_did_not_answer(
+async def test_no_one_waits_again_for_a_database_that_did_not_answer(
     fresh: Freshness, world: World, clock: SteppingClock
 ) -> None:
     await fresh.start()
@@ -302,7 +302,7 @@ async def test_a_value_of_one_table_becomes_old_with_a_change_of_that_table(
     assert await fresh.get(ACCOUNT, "key", world.load, of="keys") == "first"
 
 
-async def test_nobody_waits_for_a_silent_database_whose_value_is_known(
+async def test_no_one_waits_for_a_silent_database_whose_value_is_known(
     fresh: Freshness, world: World
 ) -> None:
     await fresh.start()

@@ -21,7 +21,7 @@ def test_a_record_is_written_as_its_repr_shows_it() -> None:
     assert "hush" not in text
 
 
-def test_a_record_that_nobody_simplifies_is_refused() -> None:
+def test_a_record_that_no_one_simplifies_is_refused() -> None:
     with pytest.raises(TypeError):
         encode_json({"login": Login("ann", "hush")})
 

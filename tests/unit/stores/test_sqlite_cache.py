@@ -104,7 +104,7 @@ async def test_a_written_record_is_kept_in_the_database_alone(tmp_path: Path) ->
     await cache.close()
 
 
-async def test_a_record_is_readable_although_whoever_listed_gave_up(
+async def test_a_record_is_readable_although_anyone_who_listed_gave_up(
     tmp_path: Path,
 ) -> None:
     cache = await open_cache(tmp_path)

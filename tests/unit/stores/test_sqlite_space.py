@@ -67,7 +67,7 @@ async def test_a_little_free_room_is_kept_for_what_comes(
 
 
 @pytest.mark.parametrize("path", ["old"], indirect=True)
-async def test_an_older_file_stays_as_it_is_until_it_is_written_anew(
+async def test_an_older_file_stays_as_it_is_until_it_is_written_again(
     path: Path, writer: SqliteWriter
 ) -> None:
     await fill_and_empty(writer, 8)

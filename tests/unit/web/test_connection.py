@@ -245,7 +245,7 @@ def test_a_body_that_is_never_whole_is_not_waited_for(
     assert not recorder.asked
 
 
-def test_a_body_that_nobody_reads_is_not_endless(recorder: Recorder) -> None:
+def test_a_body_that_no_one_reads_is_not_endless(recorder: Recorder) -> None:
     """Sent although it was answered long before."""
     with (
         bounded(QueryEndpoint(recorder), body_bytes=1_000_000) as server,
@@ -260,7 +260,7 @@ def test_a_body_that_nobody_reads_is_not_endless(recorder: Recorder) -> None:
         assert is_answered(server)
 
 
-def test_whoever_waits_longest_makes_room(recorder: Recorder) -> None:
+def test_anyone_who_waits_longest_makes_room(recorder: Recorder) -> None:
     with (
         bounded(QueryEndpoint(recorder), connections=5) as server,
         ExitStack() as stack,
@@ -362,7 +362,7 @@ def test_a_body_that_takes_long_gives_way_to_one_that_comes_at_once(
         assert is_a_whole_answer(response, lines)
 
 
-def test_whoever_goes_away_leaves_nothing_behind(recorder: Recorder) -> None:
+def test_anyone_who_goes_away_leaves_nothing_behind(recorder: Recorder) -> None:
     limits = {"free_body_bytes": 1000, "unsigned_bytes": 200_000, "head_bytes": 20_000}
     with bounded(QueryEndpoint(recorder), **limits) as server:
         for _ in range(4):

@@ -94,7 +94,7 @@ async def test_a_page_keeps_its_own_headers_and_gets_the_others(ask: Callable) -
 
 
 @pytest.mark.parametrize("status", [200, 500, 503])
-async def test_whoever_is_told_that_something_is_away_is_told_when_to_come_again(
+async def test_anyone_who_is_told_that_something_is_away_is_told_when_to_come_again(
     ask: Callable, recorder: Any, status: int
 ) -> None:
     recorder.given = Answer(status=status, headers=(), body=b"")

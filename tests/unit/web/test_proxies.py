@@ -54,7 +54,7 @@ def test_only_a_trusted_proxy_says_whether_the_transport_was_secure(
     assert PROXIES.find_client(peer, scheme, headers).secure is secure
 
 
-def test_nobody_is_trusted_by_default() -> None:
+def test_no_one_is_trusted_by_default() -> None:
     client = TrustedProxies().find_client("127.0.0.1", "http", forwarded("1.2.3.4"))
     assert client == Client("127.0.0.1", secure=False)
 

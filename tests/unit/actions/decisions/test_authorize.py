@@ -183,7 +183,7 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("what", TAMPERED)
-async def test_a_tampered_request_proves_nobody(
+async def test_a_tampered_request_proves_no_one(
     service: AskingService, alice: Key, what: str
 ) -> None:
     request = sign(alice)

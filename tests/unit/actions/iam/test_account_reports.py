@@ -40,7 +40,7 @@ async def test_the_summary_tells_of_the_roots_certificates(iam: Iam) -> None:
     assert await present() == 0
 
 
-async def test_the_summary_counts_policies_that_somebody_has(iam: Iam) -> None:
+async def test_the_summary_counts_policies_that_someone_has(iam: Iam) -> None:
     """As recorded: each once, AWS's too, whether attached or a boundary."""
 
     async def used() -> int:

@@ -114,7 +114,7 @@ async def test_a_code_spent_meanwhile_is_not_forgotten(iam: Iam) -> None:
             )
 
 
-async def test_devices_of_nobody_and_of_others_are_told_apart(iam: Iam) -> None:
+async def test_devices_of_no_one_and_of_others_are_told_apart(iam: Iam) -> None:
     await iam("CreateUser", UserName="ann")
     serial, _ = await make(iam, "free")
     assert await iam("GetMFADevice", SerialNumber=serial) == {"SerialNumber": serial}

@@ -6,7 +6,7 @@ from tests.support.signin import ACCOUNT, OTHER, SignInWorld, role_arn, text_of
 PAGE = "/console/accounts"
 
 
-async def test_ones_own_account_is_there_for_everybody(world: SignInWorld) -> None:
+async def test_ones_own_account_is_there_for_everyone(world: SignInWorld) -> None:
     anybody = await enter(world, "Brief")
     page = await anybody.see(PAGE)
     text = text_of(page)

@@ -355,7 +355,7 @@ async def test_signin_says_who_is_signed_in(world: SignInWorld) -> None:
         ("12", 404),
     ],
 )
-async def test_signin_names_the_account_and_tells_nobody_which_exist(
+async def test_signin_names_the_account_and_tells_no_one_which_exist(
     world: SignInWorld, account: str, status: int
 ) -> None:
     assert (await world.browser().get(f"/signin/{account}")).status_code == status

@@ -67,7 +67,7 @@ async def add_groups(world: SignInWorld, *names: str) -> None:
             )
 
 
-async def test_what_somebody_may_not_list_is_not_looked_for(world: SignInWorld) -> None:
+async def test_what_someone_may_not_list_is_not_looked_for(world: SignInWorld) -> None:
     await add_groups(world, "Readers")
     await grant(world, "iam:ListRoles")
     browser = (await enter(world)).browser

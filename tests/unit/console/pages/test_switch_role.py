@@ -143,7 +143,7 @@ async def test_signing_out_ends_the_first_session_here_too(world: SignInWorld) -
     assert stale.status_code == 303
 
 
-async def test_roles_used_last_are_there_at_the_next_sign_in_and_for_nobody_else(
+async def test_roles_used_last_are_there_at_the_next_sign_in_and_for_no_one_else(
     world: SignInWorld,
 ) -> None:
     await let_in(world, "Admin", "Brief")

@@ -671,7 +671,7 @@ async def test_what_changes_on_the_way_is_seen_at_the_end(world: SignInWorld) ->
     assert (await browser.get("/console/")).status_code == 303
 
 
-async def test_an_account_that_is_gone_signs_nobody_in(world: SignInWorld) -> None:
+async def test_an_account_that_is_gone_signs_no_one_in(world: SignInWorld) -> None:
     user = await create_user(world)
     phone = await give_device(world, user.user_id)
     browser = world.browser()
@@ -696,7 +696,7 @@ async def test_a_busy_broker_says_so_and_counts_nothing(
 
 
 @pytest.mark.parametrize("change", ["device", "no-device", "due"])
-async def test_what_changes_while_somebody_is_asked_is_seen(
+async def test_what_changes_while_someone_is_asked_is_seen(
     world: SignInWorld, change: str
 ) -> None:
     """All was shown; the question about the other session is open."""

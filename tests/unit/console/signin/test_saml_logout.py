@@ -214,7 +214,7 @@ async def test_nothing_ends_for_who_proves_nothing(world: SignInWorld) -> None:
     assert await is_in(browser)
 
 
-async def test_whoever_was_not_here_is_told_nothing(world: SignInWorld) -> None:
+async def test_anyone_who_was_not_here_is_told_nothing(world: SignInWorld) -> None:
     answer = await log_out(world, name_id="nobody", request_id="_asked", relay="x")
     await assert_answered(world, answer, "_asked", "x")
 

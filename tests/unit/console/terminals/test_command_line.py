@@ -235,7 +235,7 @@ async def test_a_code_is_good_once(terminal: Terminal) -> None:
         {"code": "nonsense"},
     ],
 )
-async def test_a_code_is_for_whoever_asked(
+async def test_a_code_is_for_anyone_who_asked(
     terminal: Terminal, changed: dict[str, str]
 ) -> None:
     code = await get_code(terminal)

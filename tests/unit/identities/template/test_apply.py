@@ -239,7 +239,7 @@ async def test_roles_may_trust_each_other_and_themselves_across_accounts(
     assert stored.role_id in stored.trust_policy
 
 
-async def test_a_principal_that_nobody_promises_is_refused(iam: Iam) -> None:
+async def test_a_principal_that_no_one_promises_is_refused(iam: Iam) -> None:
     nobody = f"arn:aws:iam::{ACCOUNT}:role/Nobody"
     described = [{"RoleName": "R", "AssumeRolePolicyDocument": trust(nobody)}]
     users = [{"UserName": "ann"}]
@@ -448,7 +448,7 @@ async def test_what_cannot_change_says_so(
         await apply(iam, template(**second))
 
 
-async def test_a_user_moves_and_is_spelled_anew(iam: Iam) -> None:
+async def test_a_user_moves_and_is_spelled_again(iam: Iam) -> None:
     await apply(iam, template(Users=[{"UserName": "ann"}]))
     (change,) = await apply(iam, template(Users=[{"UserName": "Ann", "Path": "/p/"}]))
     assert change.details == ("name: ann -> Ann", "Path: / -> /p/")

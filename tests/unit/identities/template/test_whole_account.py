@@ -201,7 +201,7 @@ async def test_a_profile_changes_its_role_and_is_pruned(iam: Iam) -> None:
     assert not (await iam("ListInstanceProfiles"))["InstanceProfiles"]
 
 
-async def test_keys_that_nobody_names_stay_unless_they_are_pruned(iam: Iam) -> None:
+async def test_keys_that_no_one_names_stay_unless_they_are_pruned(iam: Iam) -> None:
     await furnish(iam, parts=("SSH keys",))
     one = {"UserName": "ann", "SSHPublicKeys": [{"SSHPublicKeyBody": KEYS[0]}]}
     ben = {"UserName": "ben"}

@@ -59,7 +59,7 @@ def test_an_unsigned_response_nominates_and_proves_nothing() -> None:
     assert peek_response(response).role_pairs == (RolePair(ROLE_ARN, PROVIDER_ARN),)
 
 
-def test_an_encrypted_assertion_nominates_nobody() -> None:
+def test_an_encrypted_assertion_nominates_no_one() -> None:
     response = build_response(encrypt_to=key_pair("decryption").public_pem)
     assert peek_response(response).role_pairs == ()
 
