@@ -10,11 +10,12 @@ from broker.actions.signin.identity_providers import OIDC_KIND, kind_of
 from broker.administration import providers
 from broker.administration.listing import read_part
 from broker.administration.provider_setup import oidc_setup, saml_setup
-from broker.administration.providers import describe_error, lines, name_of
+from broker.administration.providers import IS_NEW, describe_error, lines, name_of
 from broker.administration.tag_lines import read_tags
 from broker.console.pages.audit_filters import AUDIT
 from broker.console.visit import BOTH, PageRoute, Visit, go
-from broker.errors import ValidationError
+from broker.errors import BrokerError, ValidationError
+from broker.federation.provider_health import HealthFinding
 from broker.model.entities import OidcProvider, SamlProvider
 
 HERE = providers.HERE
@@ -29,6 +30,8 @@ async def _page(visit: Visit) -> Response:
     if visit.posted:
         with visit.attempt(describe_error):
             return await _act(visit, arn)
+    # First, so that the health shows what it read.
+    probe = await _probe(visit, arn) if visit.text("new") == IS_NEW["new"] else ()
     found = await visit.perform("signin", "GetProviderHealth", ProviderArn=arn)
     provider = found["Provider"]
     trusted = await read_part(
@@ -47,12 +50,22 @@ async def _page(visit: Visit) -> Response:
         setup=expectations_of(visit, provider),
         audit=AUDIT,
         done=_DONE.get(visit.text("done"), ""),
+        probe=probe,
         # A private key is a secret: it is not sent back to be corrected.
         values={
             field: visit.text(field)
             for field in ("metadata", "client", "thumbprints", "tags")
         },
     )
+
+
+async def _probe(visit: Visit, arn: str) -> tuple[HealthFinding, ...]:
+    """What a look at a new provider finds; nothing if the user may not see that."""
+    try:
+        found = await visit.perform("signin", "ProbeProvider", ProviderArn=arn)
+    except BrokerError:
+        return ()
+    return tuple(found["Findings"])
 
 
 def require_arn(visit: Visit) -> str:

@@ -20,6 +20,9 @@ NEW_SAML = "/console/providers/new/saml"
 NEW_OIDC = "/console/providers/new/oidc"
 DIAGNOSE = "/console/providers/diagnose"
 
+IS_NEW = {"new": "yes"}
+"""Parameters of a provider's page that have a new one looked at."""
+
 ROWS = 50
 _LISTS = {
     SAML_KIND: ("ListSAMLProviders", "SAMLProviderList"),
@@ -136,6 +139,7 @@ async def _new(
                 " for it.",
                 ONE,
                 arn=arn,
+                **IS_NEW,
             )
     return await visit.show(
         template,

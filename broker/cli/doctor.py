@@ -20,6 +20,7 @@ from broker.cli.findings import Finding, Level, problem
 from broker.cli.provider_checks import check_providers
 from broker.cli.sealed_checks import check_sealed_values
 from broker.cli.terminal import say, say_json
+from broker.cli.trust_checks import check_trust
 from broker.clock import SystemClock
 from broker.settings import Settings, SettingsError, load_settings
 from broker.stores.errors import StoreUnavailableError
@@ -92,6 +93,8 @@ async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:
         ):
             yield finding
         async for finding in check_providers(settings, stores, clock):
+            yield finding
+        async for finding in check_trust(settings, stores):
             yield finding
     finally:
         await stores.close()

@@ -1,6 +1,7 @@
 """The provider checks of ``broker doctor``: options, keys and dates."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from datetime import datetime, timedelta
 
 from broker.cli.findings import Finding, good, problem, warning
@@ -9,6 +10,8 @@ from broker.federation.addresses import AddressRules
 from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.outbound import OutboundClient
+from broker.federation.provider_health import HealthFinding
+from broker.federation.provider_probe import probe_oidc, probe_saml
 from broker.federation.refresh_state import LONGEST_INTERVAL, read_state
 from broker.federation.saml_options import SamlProviderOptions
 from broker.model.entities import OidcProvider, SamlProvider
@@ -42,6 +45,39 @@ async def check_providers(
                     yield finding
     finally:
         await keys.close()
+
+
+async def probe_new_providers(
+    settings: Settings, stores: Stores, clock: Clock, created_at: datetime
+) -> list[tuple[str, HealthFinding]]:
+    """Look at the providers that were created at a moment, all at once."""
+    client = OutboundClient(
+        AddressRules(settings.internal_issuers), ca_file=settings.ca_file
+    )
+    keys = IssuerKeys(client, clock)
+    directory = stores.directory
+    arns: list[str] = []
+    probes: list[Awaitable[tuple[HealthFinding, ...]]] = []
+    try:
+        for account in await directory.list_accounts():
+            issuers = await directory.list_oidc_providers(account.account_id)
+            entities = await directory.list_saml_providers(account.account_id)
+            for oidc in issuers:
+                if oidc.created_at == created_at:
+                    arns.append(oidc.arn)
+                    probes.append(probe_oidc(oidc, issuers, keys))
+            for saml in entities:
+                if saml.created_at == created_at:
+                    arns.append(saml.arn)
+                    probes.append(probe_saml(saml, entities))
+        found = await asyncio.gather(*probes)
+    finally:
+        await keys.close()
+    return [
+        (arn, finding)
+        for arn, findings in zip(arns, found, strict=True)
+        for finding in findings
+    ]
 
 
 def _check_saml(provider: SamlProvider, now: datetime) -> list[Finding]:

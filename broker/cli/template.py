@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.cli.operator import AccountArgument, system_user, with_installation
+from broker.cli.provider_checks import probe_new_providers
 from broker.cli.template_context import template_context
 from broker.cli.template_warnings import template_warnings
 from broker.cli.terminal import say
 from broker.errors import NoSuchEntity
+from broker.federation.provider_health import HealthFinding, HealthLevel
 from broker.identities.template import (
     Change,
     ChangeKind,
@@ -45,11 +47,13 @@ def apply(
     """Make accounts match a file; applying it again changes nothing."""
     text = _read(file)
 
-    async def work(installation: "Installation") -> tuple[list[str], list[Change]]:
+    async def work(
+        installation: "Installation",
+    ) -> tuple[list[str], list[Change], list[tuple[str, HealthFinding]]]:
         context = replace(
             template_context(installation.settings), sealer=installation.vault
         )
-        now = installation.clock.now()
+        now = installation.clock.now().replace(microsecond=0)
         warnings = list(template_warnings(text, context, now))
         changes = await apply_template(
             text,
@@ -60,10 +64,15 @@ def apply(
             dry_run=dry_run,
             prune=prune,
         )
-        return warnings, changes
+        probed = []
+        if not dry_run and any(_adds_provider(change) for change in changes):
+            probed = await probe_new_providers(
+                installation.settings, installation.stores, installation.clock, now
+            )
+        return warnings, changes, probed
 
     try:
-        warnings, changes = with_installation(work)
+        warnings, changes, probed = with_installation(work)
     except TemplateError as error:
         say(f"broker: {file}: {error}", err=True)
         raise typer.Exit(1) from error
@@ -71,11 +80,20 @@ def apply(
         say(f"? {warning}", colour=typer.colors.YELLOW, err=True)
     for change in changes:
         say(*change.lines, colour=_COLOURS.get(change.kind))
+    for arn, finding in probed:
+        mark = "✓" if finding.level is HealthLevel.GOOD else "!"
+        say(f"{mark} {arn}: {finding.text}", err=True)
+        if finding.advice:
+            say(f"  → {finding.advice}", err=True)
     done = [change for change in changes if change.kind.is_done]
     if not done:
         say("No changes.", err=True)
     elif dry_run:
         say("Dry run: nothing was changed.", err=True)
+
+
+def _adds_provider(change: Change) -> bool:
+    return change.kind is ChangeKind.CREATE and "provider" in change.entity.lower()
 
 
 def export(account_id: AccountArgument) -> None:

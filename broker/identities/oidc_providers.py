@@ -30,6 +30,7 @@ from broker.stores.errors import AlreadyExistsError
 IsInternal = Callable[[AccountId, str, int], bool]
 """Whether the operator lists exactly this host and port for the account."""
 
+_FORM = "Write the issuer as its tokens name it in iss, such as https://idp.example.com/realm."
 _THUMBPRINTS_MAX = 5
 _HTTPS_PORT = 443
 _HTTP_PORT = 80
@@ -174,7 +175,11 @@ def checked_issuer_url(url: str, account: AccountId, is_internal: IsInternal) ->
     effective = port or (_HTTPS_PORT if parts.scheme == "https" else _HTTP_PORT)
     is_public_form = parts.scheme == "https" and effective == _HTTPS_PORT
     if not is_public_form and not is_internal(account, host, effective):
-        raise _invalid_url()
+        raise _invalid_url(
+            "Issuers with plain http or a port are for the operator to allow: set"
+            f" BROKER_INTERNAL_ISSUERS={_written(host)}:{effective} (it takes a list) and"
+            " restart the broker."
+        )
     authority = parts.netloc
     if parts.scheme == "https" and port == _HTTPS_PORT:
         authority = authority.removesuffix(f":{_HTTPS_PORT}")
@@ -200,8 +205,12 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
     return parts, port
 
 
-def _invalid_url() -> ValidationError:
-    return ValidationError("Invalid Open ID Connect Provider URL")
+def _written(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _invalid_url(advice: str = _FORM) -> ValidationError:
+    return ValidationError("Invalid Open ID Connect Provider URL", advice=advice)
 
 
 async def _find(

@@ -33,6 +33,12 @@ from broker.stores.errors import AlreadyExistsError
 SAML_KEY_SEAL = ("saml-private-key", "pem")
 """Purpose and column that a decryption key is sealed for; the entity is its id."""
 
+_CERTIFICATES = ("-----BEGIN CERTIFICATE", "-----BEGIN TRUSTED CERTIFICATE", "MII")
+_LOOKED_AT = 4096
+_GIVE_METADATA = (
+    "give the identity provider's metadata, an XML document that begins with"
+    " EntityDescriptor."
+)
 _KEYS_MAX = 2
 _VALID_YEARS = 100
 
@@ -169,8 +175,29 @@ def check_metadata(
         )
     except MetadataRejected as error:
         raise InvalidInput(
-            error.message, detail=f"{error.reason}: {error.detail}"
+            error.message,
+            detail=f"{error.reason}: {error.detail}",
+            advice=_what_it_is(metadata),
         ) from error
+
+
+def _what_it_is(text: str) -> str:
+    """What was given in place of metadata, and what to give; empty for metadata."""
+    start = text[:_LOOKED_AT].lstrip("\ufeff \t\r\n")
+    if start.startswith(_CERTIFICATES):
+        return f"This is a certificate; {_GIVE_METADATA} It has the certificate inside."
+    if start.startswith("-----BEGIN"):
+        return f"This is a key; {_GIVE_METADATA}"
+    if start.lower().startswith(("http://", "https://")):
+        return (
+            f"This is a URL; {_GIVE_METADATA} The operator can have the broker fetch it:"
+            " broker providers set ARN MetadataUrl=…"
+        )
+    if start.lower().startswith(("<!doctype html", "<html")):
+        return f"This is a web page; {_GIVE_METADATA}"
+    if not start.startswith("<"):
+        return f"This is not XML; {_GIVE_METADATA}"
+    return ""
 
 
 def with_private_key(

@@ -35,6 +35,7 @@ GATHERING = {
     "signin:ListRoleAssumers",
     "signin:ListRoleOverviews",
     "signin:ListUserOverviews",
+    "signin:ProbeProvider",
     "signin:RegisterPasskey",
     "signin:SearchEntities",
 }

@@ -19,6 +19,7 @@ from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.federation.metadata_refresh import MetadataRefresher
 from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.provider_health import HealthWatch, ProviderHealth
+from broker.federation.provider_probe import probe_oidc, probe_saml
 from broker.identities.account_options import may_set_provider_options
 from broker.identities.oidc_providers import require_oidc_provider
 from broker.identities.saml_providers import require_saml_provider
@@ -103,6 +104,13 @@ class IdentityProviders:
             ),
             Action(
                 service="signin",
+                name="ProbeProvider",
+                needs=_may_probe,
+                handle=self._probe,
+                audited=("ProviderArn",),
+            ),
+            Action(
+                service="signin",
                 name="DiagnoseProof",
                 needs=_may_read,
                 handle=self._diagnose,
@@ -149,6 +157,16 @@ class IdentityProviders:
             )
         state = await self._refresher.refresh(provider, insist=True)
         return {"Problem": state.problem}
+
+    async def _probe(self, given: ProviderRequest, call: Call) -> Mapping[str, Any]:
+        """``Findings`` on a provider that was just added."""
+        provider = await require_provider(given["ProviderArn"], call)
+        directory, account = call.directory, call.account
+        if isinstance(provider, OidcProvider):
+            issuers = await directory.list_oidc_providers(account)
+            return {"Findings": await probe_oidc(provider, issuers, self._keys)}
+        others = await directory.list_saml_providers(account)
+        return {"Findings": await probe_saml(provider, others)}
 
     async def _fetch_keys(self, provider: OidcProvider) -> str:
         try:
@@ -249,6 +267,11 @@ async def _may_check(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
     if kind_of(given["ProviderArn"]) == OIDC_KIND:
         return await _may_read(given, call)
     return await provider_needs("iam:UpdateSAMLProvider", given["ProviderArn"], call)
+
+
+async def _may_probe(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
+    """To read all of the kind: the findings name others."""
+    return await _may_read_all({"Kind": kind_of(given["ProviderArn"])}, call)
 
 
 async def provider_needs(action: str, arn: str, call: Call) -> tuple[Need, ...]:

@@ -176,6 +176,39 @@ async def test_a_saml_provider_is_made_from_metadata(
     assert record.door == "console"
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (f"-----BEGIN CERTIFICATE-----\n{'MIIB' * 300}", "This is a certificate"),
+        ("MIIB" * 300, "This is a certificate"),
+        (f"-----BEGIN PRIVATE KEY-----\n{'MIIB' * 300}", "This is a key"),
+        (f"https://idp.example.com/{'x' * 1000}", "MetadataUrl"),
+        (f"<!DOCTYPE html><p>{'x' * 1000}", "This is a web page"),
+        ("{" + " " * 1000 + "}", "This is not XML"),
+    ],
+)
+async def test_what_is_no_metadata_is_named(
+    admin: Administrator, given: str, said: str
+) -> None:
+    path = f"{LIST}/new/saml"
+    wrong = await admin.send(await admin.see(path), path, name="N", metadata=given)
+    assert wrong.status_code == 400
+    assert said in text_of(wrong)
+    assert "EntityDescriptor" in text_of(wrong)
+
+
+async def test_a_new_saml_provider_is_compared_with_others(
+    admin: Administrator,
+) -> None:
+    path = f"{LIST}/new/saml"
+    page = await admin.do(
+        await admin.see(path), path, name="Twin", metadata=metadata_xml()
+    )
+    text = text_of(page)
+    assert "signing certificates 1, valid until" in text
+    assert "Corp is registered with the same entity ID" in text
+
+
 async def test_metadata_is_replaced_and_downloaded(
     world: SignInWorld, admin: Administrator
 ) -> None:
@@ -306,7 +339,9 @@ class TestOpenIdConnect:
     ) -> None:
         page = await self.made(frame, issuer)
         text = text_of(page)
-        assert "Not known yet" in text
+        assert "Provider added." in text
+        assert "/.well-known/openid-configuration says: key-1." in text
+        assert "Good" in text
         assert issuer.issuer.url in text
         arn = f"arn:aws:iam::{ACCOUNT}:oidc-provider/127.0.0.1:{issuer.port}/idp"
         page = await frame.do(page, ONE, do="check", arn=arn)
@@ -336,6 +371,48 @@ class TestOpenIdConnect:
         assert failed.status_code == 400
         assert "idp.invalid" in text_of(failed)
         assert "Problem" in text_of(await frame.see(LIST))
+
+    async def test_one_that_cannot_be_reached_is_added_and_told(
+        self, frame: Administrator
+    ) -> None:
+        path = f"{LIST}/new/oidc"
+        page = await frame.do(
+            await frame.see(path), path, url="https://idp.invalid/x", clients="a"
+        )
+        text = text_of(page)
+        assert "Provider added." in text
+        assert "Its keys cannot be read: https://idp.invalid/x/.well-known" in text
+        assert "BROKER_INTERNAL_ISSUERS=idp.invalid:443" in text
+
+    async def test_one_that_is_almost_another_is_told(
+        self, frame: Administrator, issuer: IssuerServer
+    ) -> None:
+        await self.made(frame, issuer)
+        path = f"{LIST}/new/oidc"
+        almost = f"{issuer.issuer.url}/"
+        page = await frame.do(
+            await frame.see(path), path, url=almost, clients="client-1"
+        )
+        text = text_of(page)
+        assert f"{issuer.issuer.url} is registered, too, and is almost the same" in text
+        assert f"issuer is '{issuer.issuer.url}', expected '{almost}'" in text
+
+    @pytest.mark.parametrize(
+        ("url", "setting"),
+        [
+            ("http://keycloak:8080/realms/x", "keycloak:8080"),
+            ("http://idp.example.com/realms/x", "idp.example.com:80"),
+            ("https://idp.example.com:8443", "idp.example.com:8443"),
+            ("http://[::1]:8080/x", "[::1]:8080"),
+        ],
+    )
+    async def test_one_for_the_operator_to_allow_names_the_setting(
+        self, frame: Administrator, url: str, setting: str
+    ) -> None:
+        path = f"{LIST}/new/oidc"
+        wrong = await frame.send(await frame.see(path), path, url=url, clients="one")
+        assert wrong.status_code == 400
+        assert f"set BROKER_INTERNAL_ISSUERS={setting} " in text_of(wrong)
 
     async def test_what_was_typed_is_kept(self, frame: Administrator) -> None:
         path = f"{LIST}/new/oidc"

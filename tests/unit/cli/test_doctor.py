@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.saml_idp import metadata_xml
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 SAMPLES = Path(__file__).parents[3] / "samples"
@@ -120,3 +121,55 @@ def test_providers_are_looked_at(cli: CommandLine) -> None:
     found = findings(cli, fails=True)
     assert any("AllowSha1=True" in text for text in found["warning"])
     assert any("its keys cannot be read" in text for text in found["problem"])
+
+
+TRUST = """
+Accounts:
+  "123456789012":
+    SAMLProviders:
+      - Name: Corp
+        SamlMetadataDocument: {metadata}
+    Roles:
+      - RoleName: Reader
+        AssumeRolePolicyDocument:
+          Version: 2012-10-17
+          Statement:
+            Effect: Allow
+            Principal: {{Federated: "arn:aws:iam::123456789012:saml-provider/Corp"}}
+            Action: sts:AssumeRoleWithSAML
+            Condition: {{{operator}: {{"SAML:aud": "{value}"}}}}
+"""
+AWS = "https://signin.aws.amazon.com/saml"
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "fits"),
+    [
+        ("StringEquals", AWS, False),
+        ("StringEquals", "http://127.0.0.1:8080/saml", True),
+        ("StringEqualsIgnoreCase", "HTTP://127.0.0.1:8080/saml", True),
+        ("StringLike", "https://*.signin.aws.amazon.com/saml", False),
+        ("StringLike", "http://127.0.0.1:*/saml/acs/*", True),
+        ("ForAnyValue:StringEquals", AWS, False),
+        ("StringNotEquals", AWS, True),
+    ],
+)
+def test_a_trust_policy_that_no_response_here_matches_is_told(
+    cli: CommandLine, operator: str, value: str, fits: bool
+) -> None:
+    metadata = json.dumps(metadata_xml())
+    text = TRUST.format(metadata=metadata, operator=operator, value=value)
+    cli("apply", "-", stdin=text)
+    told = [text for text in findings(cli)["warning"] if "SAML:aud" in text]
+    assert bool(told) is not fits
+    assert all(value in text for text in told)
+
+
+def test_a_recipient_that_is_accepted_may_be_asked_for(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = json.dumps(metadata_xml())
+    text = TRUST.format(metadata=metadata, operator="StringEquals", value=AWS)
+    cli("apply", "-", stdin=text)
+    monkeypatch.setenv("BROKER_SAML_RECIPIENTS", AWS)
+    assert not any("SAML:aud" in text for text in findings(cli)["warning"])

@@ -77,3 +77,24 @@ def test_the_sample_policies_are_policies(
             f"ManagedPolicies: [{{ManagedPolicyName: New, PolicyDocument: {document}}}]"
         )
     assert "New" in applied(f'Accounts: {{"{ACCOUNT}": {{{what}}}}}')
+
+
+NEW = """
+Accounts:
+  "123456789012":
+    OIDCProviders:
+      - {Url: "https://idp.invalid/x", ClientIdList: [a]}
+      - {Url: "https://idp.invalid/x/", ClientIdList: [a]}
+"""
+
+
+def test_new_providers_are_looked_at_once(cli: CommandLine) -> None:
+    cli("apply", "-", "--dry-run", stdin=NEW)
+    assert "idp.invalid" not in cli.stderr
+    cli("apply", "-", stdin=NEW)
+    assert "Its keys cannot be read: https://idp.invalid/x/.well-known" in cli.stderr
+    assert "https://idp.invalid/x/ is registered, too, and is almost the same" in (
+        cli.stderr
+    )
+    cli("apply", "-", stdin=NEW)
+    assert cli.stderr == "No changes.\n"
