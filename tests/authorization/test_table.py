@@ -30,6 +30,7 @@ GATHERING = {
     "signin:CreatePasskeyOptions",
     "signin:DiagnoseProof",
     "signin:GetProviderHealth",
+    "signin:GetProviderOptions",
     "signin:ListProviderHealth",
     "signin:ListTrustingRoles",
     "signin:ListRoleAssumers",
@@ -38,6 +39,7 @@ GATHERING = {
     "signin:ProbeProvider",
     "signin:RegisterPasskey",
     "signin:SearchEntities",
+    "signin:SetProviderOptions",
 }
 """What needs the permissions of the API's actions that it stands for."""
 
