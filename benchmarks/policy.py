@@ -17,7 +17,7 @@ from broker.model.account import AccountId
 from broker.model.principal import Principal
 from broker.policy import (
     AccessRequest,
-    Applicable,
+    ApplicablePolicies,
     PolicyDocument,
     PolicyKind,
     authorize,
@@ -105,7 +105,7 @@ def decision_seconds(statements: int) -> float:
     policies = compile_policies(
         (f"p{n}", document) for n, document in enumerate(documents(statements))
     )
-    applicable = Applicable(identity=policies)
+    applicable = ApplicablePolicies(identity=policies)
     asked = requests(statements)[:200]
     taken = []
     for _ in range(max(6, 4000 // len(asked))):
@@ -259,7 +259,7 @@ def _policy(
         "Statement": {"Effect": "Allow", "Action": "s3:Get*", **elements},
     }
     document = parse_policy(json.dumps(policy), PolicyKind.IDENTITY)
-    applicable = Applicable(identity=compile_policies([("p", document)]))
+    applicable = ApplicablePolicies(identity=compile_policies([("p", document)]))
     request = AccessRequest("s3:GetObject", resource, BOB, context)
     return median_seconds(lambda: authorize(request, applicable), 5)
 

@@ -15,7 +15,7 @@ from onelogin.saml2.settings import OneLogin_Saml2_Settings
 from broker.federation.saml import prove_saml
 from broker.federation.saml_options import SamlProviderOptions
 from broker.protocols.saml.errors import SamlRejected
-from broker.protocols.saml.expected import Expected
+from broker.protocols.saml.expectations import AssertionExpectations
 from broker.protocols.saml.keys import parse_private_key
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
 from broker.protocols.saml.peek import peek_response
@@ -53,7 +53,7 @@ def run() -> Iterator[tuple[str, str]]:
     provider = saml_provider()
     options = SamlProviderOptions.parse(provider.options)
     metadata = parse_metadata(provider.metadata, now=None)
-    expected = Expected(
+    expected = AssertionExpectations(
         audiences=frozenset({saml_idp.AUDIENCE}),
         recipients=frozenset({saml_idp.ACS}),
         now=now,
@@ -97,7 +97,7 @@ def run() -> Iterator[tuple[str, str]]:
         yield f"refused: {size:.0f} kB, {label}", f"{taken / 1000:.1f} ms"
 
 
-def _refused(text: str, metadata: IdpMetadata, expected: Expected) -> None:
+def _refused(text: str, metadata: IdpMetadata, expected: AssertionExpectations) -> None:
     """What the assertion consumer service does with a stranger's document."""
     peek_response(text)
     with suppress(SamlRejected):

@@ -177,7 +177,7 @@ def console_deps(
         pipeline=services.pipeline,
         registry=services.registry,
         endpoints=services.endpoints,
-        nominees=services.nominees,
+        claimed_providers=services.claimed_providers,
         assertion_scheme=services.assertion_scheme,
         federated=services.federated,
         resolver=services.resolver,

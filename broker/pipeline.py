@@ -33,7 +33,7 @@ from broker.audit.entry import AuditEntry, audited_parameters
 from broker.audit.uses import UseRecorder
 from broker.audit.writer import Auditor
 from broker.authn.endpoints import Endpoints
-from broker.authn.scheme import ProofRefused, Proved, Scheme
+from broker.authn.scheme import ProofRefused, ProofResult, Scheme
 from broker.authz.guard import Guard, reason
 from broker.authz.need import Need
 from broker.authz.rates import RateLimits
@@ -176,7 +176,7 @@ class Pipeline:
         return result
 
     def _note_proved(
-        self, request: RequestContext, region: str, action: Action, proved: Proved
+        self, request: RequestContext, region: str, action: Action, proved: ProofResult
     ) -> None:
         if proved.identity is not None:
             self._uses.note_accepted(request, proved.identity)

@@ -35,12 +35,12 @@ from broker.audit.decisions import DecisionLog
 from broker.audit.uses import UseRecorder
 from broker.audit.writer import Auditor
 from broker.authn.attempts import Attempts
+from broker.authn.claimed_providers import ClaimedProviders
 from broker.authn.endpoints import Endpoints
 from broker.authn.federated import SamlExpectations, SamlProver
 from broker.authn.federated_schemes import AssertionScheme, TokenScheme
 from broker.authn.long_term import LongTermKeys
 from broker.authn.mfa import MfaVerifier
-from broker.authn.nominees import Nominees
 from broker.authn.proof_dry_run import ProofDryRun
 from broker.authn.scheme import Scheme
 from broker.authn.service_tokens import ServiceScheme
@@ -108,7 +108,7 @@ class Services(Installation):
     pipeline: Pipeline
     registry: Registry
     endpoints: Endpoints
-    nominees: Nominees
+    claimed_providers: ClaimedProviders
     assertion_scheme: AssertionScheme
     use_recorder: UseRecorder
     metrics: Metrics
@@ -262,13 +262,13 @@ def _build(
         ],
         services=[load_service(name) for name in get_args(ServiceName)],
     )
-    nominees = Nominees(fresh, stores.directory, clock)
-    assertion_scheme = AssertionScheme(federated, nominees)
+    claimed_providers = ClaimedProviders(fresh, stores.directory, clock)
+    assertion_scheme = AssertionScheme(federated, claimed_providers)
     pipeline = Pipeline(
         schemes={
             Proof.SIGNATURE: signatures,
             Proof.SAML: assertion_scheme,
-            Proof.WEB_IDENTITY: TokenScheme(web_identity, nominees),
+            Proof.WEB_IDENTITY: TokenScheme(web_identity, claimed_providers),
         },
         rates=rates,
         guard=guard,
@@ -299,7 +299,7 @@ def _build(
         pipeline=pipeline,
         registry=registry,
         endpoints=endpoints,
-        nominees=nominees,
+        claimed_providers=claimed_providers,
         assertion_scheme=assertion_scheme,
         use_recorder=use_recorder,
         metrics=metrics,

@@ -6,9 +6,9 @@ issuer. What it proved becomes the unsigned caller that the role's trust policy 
 
 from collections.abc import Set as AbstractSet
 
+from broker.authn.claimed_providers import ClaimedProviders
 from broker.authn.federated import SamlProver, account_of_arn, federated_caller
-from broker.authn.nominees import Nominees
-from broker.authn.scheme import ProofRefused, Proved, Read
+from broker.authn.scheme import ProofRefused, ProofResult, Read
 from broker.errors import BrokerError, InvalidIdentityToken
 from broker.federation.saml import ROLE_NOT_LISTED, require_role_pair
 from broker.federation.web_identity import WebIdentityProver
@@ -25,20 +25,22 @@ class AssertionScheme:
     def __init__(
         self,
         prover: SamlProver,
-        nominees: Nominees,
+        claimed_providers: ClaimedProviders,
         in_response_to: AbstractSet[str] = frozenset(),
     ) -> None:
         self._prover = prover
-        self._nominees = nominees
+        self._claimed_providers = claimed_providers
         self._in_response_to = in_response_to
 
     def answering(self, request_id: str) -> "AssertionScheme":
         """The scheme for an assertion that answers a SAML request of ours."""
-        return AssertionScheme(self._prover, self._nominees, frozenset({request_id}))
+        return AssertionScheme(
+            self._prover, self._claimed_providers, frozenset({request_id})
+        )
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
-    ) -> tuple[Proved, Given]:
+    ) -> tuple[ProofResult, Given]:
         """Read, then prove.
 
         Raises:
@@ -49,10 +51,12 @@ class AssertionScheme:
         try:
             identity = await self._verify(given, request)
         except BrokerError as error:
-            nominee = await self._nominees.of_saml_provider(given["PrincipalArn"])
-            if nominee is None:
+            claimed = await self._claimed_providers.of_saml_provider(
+                given["PrincipalArn"]
+            )
+            if claimed is None:
                 raise
-            raise ProofRefused.of(error, nominee) from error
+            raise ProofRefused.of(error, claimed) from error
         return proved_by(identity), given
 
     async def _verify(self, given: Given, request: RequestContext) -> FederatedIdentity:
@@ -78,13 +82,15 @@ class AssertionScheme:
 class TokenScheme:
     """``RoleArn`` and ``WebIdentityToken`` prove the caller."""
 
-    def __init__(self, prover: WebIdentityProver, nominees: Nominees) -> None:
+    def __init__(
+        self, prover: WebIdentityProver, claimed_providers: ClaimedProviders
+    ) -> None:
         self._prover = prover
-        self._nominees = nominees
+        self._claimed_providers = claimed_providers
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
-    ) -> tuple[Proved, Given]:
+    ) -> tuple[ProofResult, Given]:
         """Read, then prove.
 
         Raises:
@@ -102,13 +108,13 @@ class TokenScheme:
                 now=request.now,
             )
         except BrokerError as error:
-            nominee = await self._nominees.of_token(role_arn, token)
-            if nominee is None:
+            claimed = await self._claimed_providers.of_token(role_arn, token)
+            if claimed is None:
                 raise
-            raise ProofRefused.of(error, nominee) from error
+            raise ProofRefused.of(error, claimed) from error
         return proved_by(identity), given
 
 
-def proved_by(identity: FederatedIdentity) -> Proved:
+def proved_by(identity: FederatedIdentity) -> ProofResult:
     """The caller that an outside identity makes."""
-    return Proved(caller=federated_caller(identity), identity=identity)
+    return ProofResult(caller=federated_caller(identity), identity=identity)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Protocol
 
-from broker.authn.nominees import Nominee
+from broker.authn.claimed_providers import ClaimedProvider
 from broker.errors import BrokerError
 from broker.model.account import AccountId
 from broker.model.caller import Caller
@@ -18,7 +18,7 @@ Read = Callable[[], Awaitable[Given]]
 
 
 @struct
-class Proved:
+class ProofResult:
     """Who calls, and how that was proved.
 
     ``region`` is the one that was signed for; empty when the proof names none.
@@ -58,13 +58,13 @@ class ProofRefused(Exception):
         self.caller = caller
 
     @classmethod
-    def of(cls, error: BrokerError, nominee: Nominee) -> "ProofRefused":
+    def of(cls, error: BrokerError, claimed: ClaimedProvider) -> "ProofRefused":
         """The refusal of a proof that was brought for a provider."""
         return cls(
             error,
-            account=nominee.account,
-            arn=nominee.provider.arn if nominee.provider else "",
-            provider_id=nominee.provider_id,
+            account=claimed.account,
+            arn=claimed.provider.arn if claimed.provider else "",
+            provider_id=claimed.provider_id,
         )
 
 
@@ -73,7 +73,7 @@ class Scheme(Protocol):
 
     async def prove(
         self, request: RequestContext, service: str, action: str, read: Read
-    ) -> tuple[Proved, Given]:
+    ) -> tuple[ProofResult, Given]:
         """The proved caller, and the input as ``read`` gave it.
 
         A scheme whose proof is a parameter reads first; any other proves first, so that
@@ -89,12 +89,12 @@ class Scheme(Protocol):
 class DoorProof:
     """The proof that a door other than the API's takes: a cookie, a code, a token."""
 
-    def __init__(self, prove: Callable[[datetime], Awaitable[Proved]]) -> None:
+    def __init__(self, prove: Callable[[datetime], Awaitable[ProofResult]]) -> None:
         self._prove = prove
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
-    ) -> tuple[Proved, Given]:
+    ) -> tuple[ProofResult, Given]:
         """Prove, then read. Raises what the door's own proof raises."""
         proved = await self._prove(request.now)
         return proved, await read()

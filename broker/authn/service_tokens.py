@@ -8,7 +8,7 @@ import ipaddress
 from functools import lru_cache
 from typing import NoReturn
 
-from broker.authn.scheme import Proved, Read, Scheme
+from broker.authn.scheme import ProofResult, Read, Scheme
 from broker.errors import InvalidClientTokenId, ServiceUnavailable
 from broker.identities.registered_services import find_token_account, token_digest
 from broker.model.caller import Caller
@@ -30,7 +30,7 @@ class ServiceScheme:
 
     async def prove(
         self, request: RequestContext, service: str, action: str, read: Read
-    ) -> tuple[Proved, Given]:
+    ) -> tuple[ProofResult, Given]:
         """The service that asks; then the question is read.
 
         Raises:
@@ -48,7 +48,7 @@ class ServiceScheme:
             raise ServiceUnavailable(
                 detail=f"the directory is away: {error}"
             ) from error
-        return Proved(caller=caller), await read()
+        return ProofResult(caller=caller), await read()
 
     async def _find_caller(self, secret: str, request: RequestContext) -> Caller:
         account = find_token_account(secret)

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from broker.authn.endpoints import Endpoints
 from broker.authn.long_term import ResolvedKey
-from broker.authn.scheme import Proved, Read
+from broker.authn.scheme import ProofResult, Read
 from broker.errors import (
     BrokerError,
     IncompleteSignature,
@@ -189,7 +189,7 @@ class SignatureScheme:
 
     async def prove(
         self, request: RequestContext, service: str, action: str, read: Read
-    ) -> tuple[Proved, Given]:
+    ) -> tuple[ProofResult, Given]:
         """The caller who signed the request; then the input is read.
 
         ``service`` is what the credential scope must name, and ``action`` decides
@@ -211,7 +211,7 @@ class SignatureScheme:
                 (service, action), 0
             ),
         )
-        return Proved(caller=verified.caller, region=verified.region), await read()
+        return ProofResult(caller=verified.caller, region=verified.region), await read()
 
     async def verify(
         self,

@@ -14,7 +14,7 @@ from broker.model.raw import RawRequest
 from broker.model.struct import struct
 from broker.policy import (
     AccessRequest,
-    Applicable,
+    ApplicablePolicies,
     Decision,
     Explanation,
     PolicySet,
@@ -36,7 +36,7 @@ class Judgement:
     """
 
     request: AccessRequest
-    applicable: Applicable
+    applicable: ApplicablePolicies
     decision: Decision
     resource_type: PolicyType
 
@@ -151,7 +151,7 @@ class Guard:
             ),
         )
 
-    async def _applicable(self, caller: Caller, need: Need) -> Applicable:
+    async def _applicable(self, caller: Caller, need: Need) -> ApplicablePolicies:
         resource = None
         resource_controls: tuple[PolicySet, ...] = ()
         if need.granted:
@@ -164,12 +164,12 @@ class Guard:
             resource_controls = await self._library.resource_controls(need.account)
         if caller.principal.type in _UNSIGNED:
             # An unsigned caller has no policies; only the role's trust policy counts.
-            return Applicable(
+            return ApplicablePolicies(
                 resource=resource,
                 resource_account=need.account,
                 resource_controls=resource_controls,
             )
-        return Applicable(
+        return ApplicablePolicies(
             identity=await self._library.identity(caller),
             boundary=await self._library.boundary(caller),
             session=await self._library.session(caller),

@@ -11,7 +11,7 @@ from broker.authz.gather import PolicyLibrary
 from broker.errors import AccessDenied
 from broker.model.caller import Caller
 from broker.model.raw import RawRequest
-from broker.policy import Applicable, could_be_allowed
+from broker.policy import ApplicablePolicies, could_be_allowed
 
 
 class MenuPermissions:
@@ -36,7 +36,7 @@ class MenuPermissions:
         """
         library = self._library
         try:
-            applicable = Applicable(
+            applicable = ApplicablePolicies(
                 identity=await library.identity(caller),
                 boundary=await library.boundary(caller),
                 session=await library.session(caller),

@@ -49,7 +49,7 @@ class SessionOrigin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignedIn:
+class ConsoleSession:
     """A live console session."""
 
     cookie: str = field(repr=False)
@@ -133,7 +133,7 @@ class ConsoleSessions:
 
     async def find(
         self, cookie: str | None, now: datetime
-    ) -> SignedIn | EndedSession | None:
+    ) -> ConsoleSession | EndedSession | None:
         """Find the session of a cookie; None when there is none."""
         if cookie is None:
             return None
@@ -151,11 +151,11 @@ class ConsoleSessions:
             account = parse_account_id(one.partition(_SEPARATOR)[0])
             if await has_ended(self._directory, account, _end_mark(one)):
                 return EndedSession(origin)
-        return SignedIn(cookie=cookie, resolved=resolved, origin=origin)
+        return ConsoleSession(cookie=cookie, resolved=resolved, origin=origin)
 
     async def find_original(
-        self, who: SignedIn, now: datetime
-    ) -> SignedIn | EndedSession | None:
+        self, who: ConsoleSession, now: datetime
+    ) -> ConsoleSession | EndedSession | None:
         """Find the session that this one was switched from; None if it was not."""
         return await self.find(who.origin.back or None, now)
 
@@ -177,7 +177,7 @@ class ConsoleSessions:
             await self._handles.drop(record["back"])
         await self._handles.drop(cookie)
 
-    async def renew(self, who: SignedIn) -> str:
+    async def renew(self, who: ConsoleSession) -> str:
         """Give the same session a new cookie and invalidate the old one.
 
         Raises:
@@ -194,7 +194,7 @@ class ConsoleSessions:
         await self._handles.drop(who.cookie)
         return cookie
 
-    async def forget(self, who: SignedIn) -> None:
+    async def forget(self, who: ConsoleSession) -> None:
         """Close the session and remove it from the list of live sessions."""
         await self.close(who.cookie)
         # The token is gone already; a stale line in the list does no harm.

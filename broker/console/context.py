@@ -9,8 +9,8 @@ from starlette.requests import Request
 
 from broker.actions.action import Action, Call
 from broker.actions.signin.begin_limits import BeginLimits
-from broker.authn.scheme import DoorProof, Proved, Read, Scheme
-from broker.console.console_session import ConsoleSessions, EndedSession, SignedIn
+from broker.authn.scheme import DoorProof, ProofResult, Read, Scheme
+from broker.console.console_session import ConsoleSession, ConsoleSessions, EndedSession
 from broker.console.cookies import SessionCookie
 from broker.console.csrf import FIELD, require_csrf
 from broker.console.deps import ConsoleDeps
@@ -62,13 +62,15 @@ class ConsoleContext:
         self.login_requests = LoginRequests(deps, self.begin_limits)
         self.destinations = Destinations(deps.public_origin, deps.allowed_origins)
 
-    async def find_session(self, request: Request) -> SignedIn | EndedSession | None:
+    async def find_session(
+        self, request: Request
+    ) -> ConsoleSession | EndedSession | None:
         """Find the session of the request's cookie."""
         return await self.sessions.find(
             self.cookie.find(request), self.deps.clock.now()
         )
 
-    def require_csrf(self, request: Request, form: Form, who: SignedIn) -> None:
+    def require_csrf(self, request: Request, form: Form, who: ConsoleSession) -> None:
         """Require that a form carries this session's CSRF token.
 
         Raises:
@@ -123,15 +125,15 @@ class _OneTimeScheme:
 
     async def prove(
         self, request: RequestContext, service: str, action: str, read: Read
-    ) -> tuple[Proved, Given]:
+    ) -> tuple[ProofResult, Given]:
         """Prove with the wrapped scheme and add what is used up."""
         proved, given = await self._scheme.prove(request, service, action, read)
         return replace(proved, one_time_use=self._one_time_use()), given
 
 
-def _proved(prove: CallerProof) -> Callable[[datetime], Awaitable[Proved]]:
-    async def find(now: datetime) -> Proved:
-        return Proved(caller=await prove(now))
+def _proved(prove: CallerProof) -> Callable[[datetime], Awaitable[ProofResult]]:
+    async def find(now: datetime) -> ProofResult:
+        return ProofResult(caller=await prove(now))
 
     return find
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from broker.actions.registry import Registry
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.authn.attempts import Attempts
+from broker.authn.claimed_providers import ClaimedProviders
 from broker.authn.endpoints import Endpoints
 from broker.authn.federated import SamlProver
 from broker.authn.federated_schemes import AssertionScheme
-from broker.authn.nominees import Nominees
 from broker.clock import Clock
 from broker.federation.code_flow import CodeFlow
 from broker.federation.saml_request_key import RequestKeys
@@ -46,7 +46,7 @@ class ConsoleDeps:
     pipeline: Pipeline
     registry: Registry
     endpoints: Endpoints
-    nominees: Nominees
+    claimed_providers: ClaimedProviders
     assertion_scheme: AssertionScheme
     federated: SamlProver
     resolver: Resolver

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from broker.authz.gather import PolicyLibrary
 from broker.authz.menu_permissions import MenuPermissions
-from broker.console.console_session import EndedSession, SessionOrigin, SignedIn
+from broker.console.console_session import ConsoleSession, EndedSession, SessionOrigin
 from broker.console.context import SIGN_IN, ConsoleContext, Precondition
 from broker.console.csrf import (
     FIELD,
@@ -56,7 +56,7 @@ class PageFrame:
 
     async def enter(
         self, request: Request, *, long: bool = False
-    ) -> tuple[Form, SignedIn] | Response:
+    ) -> tuple[Form, ConsoleSession] | Response:
         """Return the request's form and session, checking a POST's CSRF token.
 
         ``long`` is for pages whose form may hold a whole policy. Without a session, or
@@ -75,16 +75,18 @@ class PageFrame:
         if request.method != "POST":
             return (
                 (form, who)
-                if isinstance(who, SignedIn)
+                if isinstance(who, ConsoleSession)
                 else self.show_signed_out(request, who)
             )
         require_same_origin(request, self.context.deps.public_origin)
-        if isinstance(who, SignedIn) and is_own_form(form.find(FIELD), who.cookie):
+        if isinstance(who, ConsoleSession) and is_own_form(
+            form.find(FIELD), who.cookie
+        ):
             return form, who
         return self._show_again(request, form, who)
 
     async def refuse(
-        self, request: Request, who: SignedIn, error: BrokerError, here: str = ""
+        self, request: Request, who: ConsoleSession, error: BrokerError, here: str = ""
     ) -> Response:
         """Show why something was refused."""
         note(request, error_code=error.code)
@@ -103,7 +105,7 @@ class PageFrame:
     async def perform(
         self,
         request: Request,
-        who: SignedIn,
+        who: ConsoleSession,
         action: tuple[str, str],
         given: Mapping[str, Any],
         *,
@@ -134,7 +136,7 @@ class PageFrame:
     async def show(
         self,
         request: Request,
-        who: SignedIn,
+        who: ConsoleSession,
         template: str,
         here: str,
         status: int = 200,
@@ -169,7 +171,7 @@ class PageFrame:
         flash.clear(request, page)
         return page
 
-    async def _renew_link(self, who: SignedIn) -> str:
+    async def _renew_link(self, who: ConsoleSession) -> str:
         """Where to sign in again: where the session came from, or the sign-in page."""
         link = self.issuer_link(who.origin)
         if link is None:
@@ -181,12 +183,12 @@ class PageFrame:
             )
         return link
 
-    async def menu(self, request: Request, who: SignedIn) -> tuple[Section, ...]:
+    async def menu(self, request: Request, who: ConsoleSession) -> tuple[Section, ...]:
         """The pages that the session may see something on."""
         return menu(await self.possible(request, who, ACTIONS))
 
     async def possible(
-        self, request: Request, who: SignedIn, actions: Iterable[str]
+        self, request: Request, who: ConsoleSession, actions: Iterable[str]
     ) -> frozenset[str]:
         """Those of these actions that the session may perform on some resource.
 
@@ -215,7 +217,7 @@ class PageFrame:
         )
 
     def _show_again(
-        self, request: Request, form: Form, who: SignedIn | EndedSession | None
+        self, request: Request, form: Form, who: ConsoleSession | EndedSession | None
     ) -> Response:
         """Offer to send a form again that was loaded in another session."""
         note(request, error_code=AccessDenied.code)
@@ -224,8 +226,8 @@ class PageFrame:
             "again.html",
             _FORBIDDEN,
             kept=keep_form(request, form),
-            current=who.principal if isinstance(who, SignedIn) else None,
-            csrf=csrf_token(who.cookie) if isinstance(who, SignedIn) else "",
+            current=who.principal if isinstance(who, ConsoleSession) else None,
+            csrf=csrf_token(who.cookie) if isinstance(who, ConsoleSession) else "",
             issuer_link=self.issuer_link(who.origin) if who else None,
         )
 
@@ -234,17 +236,17 @@ class PageFrame:
         return self.context.destinations.find_safe(origin.issuer, (SIGN_IN,))
 
 
-def acting_as(who: SignedIn) -> str:
+def acting_as(who: ConsoleSession) -> str:
     """The role's name, or the kind of principal."""
     return role_name(who) or _KINDS.get(who.principal.type, "Federated user")
 
 
-def own_name(who: SignedIn) -> str:
+def own_name(who: ConsoleSession) -> str:
     """The role's or user's name, or the kind of principal."""
     return role_name(who) or who.principal.username or acting_as(who)
 
 
-def role_name(who: SignedIn) -> str | None:
+def role_name(who: ConsoleSession) -> str | None:
     """The role's name; None when the session is not a role session."""
     if not who.session.kind.is_role:
         return None

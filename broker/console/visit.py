@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.console.console_session import EndedSession, SignedIn
+from broker.console.console_session import ConsoleSession, EndedSession
 from broker.console.context import Precondition
 from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form, newlines
@@ -35,7 +35,7 @@ class Visit:
         frame: PageFrame,
         request: Request,
         form: Form,
-        who: SignedIn,
+        who: ConsoleSession,
         here: str = "",
     ) -> None:
         self.frame = frame
@@ -162,7 +162,7 @@ class PageRoute:
         """The page in the frame; errors are pages in it, with the menu."""
 
         async def answer(request: Request) -> Response:
-            who: SignedIn | EndedSession | None = None
+            who: ConsoleSession | EndedSession | None = None
             try:
                 entered = await frame.enter(request, long=self.long)
                 if isinstance(entered, Response):
@@ -173,7 +173,7 @@ class PageRoute:
                 raise
             except BrokerError as error:
                 who = who or await frame.context.find_session(request)
-                if not isinstance(who, SignedIn):
+                if not isinstance(who, ConsoleSession):
                     raise
                 return await frame.refuse(request, who, error, self.here)
 

@@ -29,7 +29,7 @@ from broker.model.federated import FederatedIdentity, RolePair
 from broker.model.principal import Principal, PrincipalType
 from broker.protocols.saml.attributes import ROLE
 from broker.protocols.saml.errors import SamlReason, SamlRejected
-from broker.protocols.saml.expected import Expected
+from broker.protocols.saml.expectations import AssertionExpectations
 from broker.protocols.saml.keys import DecryptionKey
 from broker.protocols.saml.metadata import IdpMetadata
 from broker.protocols.saml.verify import VerifiedAssertion, verify_response
@@ -130,14 +130,14 @@ def prove_saml(
     ``options`` and ``metadata`` are the provider's, parsed; ``audiences`` and
     ``recipients`` are the installation's, to which those of the options are added.
     ``decryption_keys`` are the provider's, newest first; ``in_response_to`` as in
-    `Expected`; ``request_id`` is named in the refusals that name it at AWS. The pairs of the result are this provider's with roles of its own
+    `AssertionExpectations`; ``request_id`` is named in the refusals that name it at AWS. The pairs of the result are this provider's with roles of its own
     account and may be none; ``replay_id`` lacks the role, which the caller adds.
 
     Raises:
         InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: the proof is
             refused; ``detail`` says why.
     """
-    expected = Expected(
+    expected = AssertionExpectations(
         audiences=audiences | options.audiences,
         recipients=recipients | options.recipients,
         now=now,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from broker.federation.group_roles import GroupRoles
 from broker.protocols.saml.algorithms import AlgorithmPolicy
 from broker.protocols.saml.errors import MetadataRejected
-from broker.protocols.saml.expected import Profile, SamlOptions
+from broker.protocols.saml.expectations import Profile, SamlOptions
 from broker.protocols.saml.published_metadata import parse_signers
 
 _LONGEST_URL = 2048

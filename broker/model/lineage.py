@@ -40,7 +40,7 @@ class Ancestor:
 
 
 @struct
-class Folded:
+class FoldedAncestors:
     """Ancestors of one principal that a long chain no longer names one by one.
 
     The oldest of them was issued at ``first_ms``.
@@ -86,7 +86,7 @@ class Lineage:
 
     origin: Origin
     ancestors: tuple[Ancestor, ...] = ()
-    folded: tuple[Folded, ...] = ()
+    folded: tuple[FoldedAncestors, ...] = ()
     folded_until_ms: int = 0
 
 
@@ -204,7 +204,7 @@ def read_lineage(row: Sequence[Any]) -> Lineage:
             for mint, key, who, at in whole[7]
         ),
         folded=tuple(
-            Folded(account=account, principal_id=who, first_ms=at)
+            FoldedAncestors(account=account, principal_id=who, first_ms=at)
             for account, who, at in whole[8]
         ),
         folded_until_ms=whole[9],

@@ -5,7 +5,7 @@ A library in itself::
     document = parse_policy(text, PolicyKind.IDENTITY)
     policies = compile_policies([("inline:Read", document)])
     request = AccessRequest("s3:GetObject", "arn:aws:s3:::b/k", principal, context)
-    decision = authorize(request, Applicable(identity=policies))
+    decision = authorize(request, ApplicablePolicies(identity=policies))
 
 The stages are modules: `strict_json` and `grammar` (text to document), `new_policy`
 (what a text must be to be stored), `document`
@@ -45,7 +45,7 @@ from broker.policy.grammar import parse_policy
 from broker.policy.issuer_claims import find_context_key, known_claims
 from broker.policy.new_policy import parse_new_policy
 from broker.policy.referenced_keys import context_keys
-from broker.policy.request import AccessRequest, Applicable
+from broker.policy.request import AccessRequest, ApplicablePolicies
 from broker.policy.shared_issuers import check_shared_issuers
 from broker.policy.work import VALUE_CHARACTERS_MAX, VALUES_MAX
 
@@ -55,7 +55,7 @@ __all__ = [
     "VALUES_MAX",
     "VALUE_CHARACTERS_MAX",
     "AccessRequest",
-    "Applicable",
+    "ApplicablePolicies",
     "Closest",
     "Condition",
     "ContextKey",

@@ -148,7 +148,7 @@ class PolicySet:
         return found
 
 
-class _Joined(PolicySet):
+class _JoinedPolicySet(PolicySet):
     """Sets that were made ready before, as one."""
 
     __slots__ = ("_parts",)
@@ -176,7 +176,7 @@ def join_policies(sets: Iterable[PolicySet]) -> PolicySet:
 
     A part that many sets share is indexed and compiled once.
     """
-    return _Joined(tuple(sets))
+    return _JoinedPolicySet(tuple(sets))
 
 
 def compile_policies(documents: Iterable[tuple[str, PolicyDocument]]) -> PolicySet:

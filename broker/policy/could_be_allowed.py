@@ -10,13 +10,15 @@ from broker.policy.compiled import CompiledStatement, PolicySet
 from broker.policy.context import KeySource
 from broker.policy.document import Condition
 from broker.policy.issuer_claims import find_context_key
-from broker.policy.request import Applicable
+from broker.policy.request import ApplicablePolicies
 from broker.policy.variables import Context, find_variables
 
 _STILL_OPEN = frozenset({KeySource.PARAMETER, KeySource.RESOURCE})
 
 
-def could_be_allowed(action: str, context: Context, applicable: Applicable) -> bool:
+def could_be_allowed(
+    action: str, context: Context, applicable: ApplicablePolicies
+) -> bool:
     """False when no resource can exist on which ``action`` would be allowed.
 
     Every layer must have an Allow for the action whose conditions may hold, whatever

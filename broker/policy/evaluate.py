@@ -20,7 +20,7 @@ from broker.model.principal import PrincipalType
 from broker.policy.compiled import Candidates, CompiledStatement, PolicySet
 from broker.policy.decision import Decision, PolicyType, StatementRef
 from broker.policy.principal import Grant
-from broker.policy.request import AccessRequest, Applicable
+from broker.policy.request import AccessRequest, ApplicablePolicies
 from broker.policy.work import SMALL_WORK, require_bounded
 
 _OF_NO_ACCOUNT = frozenset({PrincipalType.ANONYMOUS, PrincipalType.SERVICE})
@@ -28,7 +28,7 @@ _CONTROLS = (PolicyType.RESOURCE_CONTROL, PolicyType.SERVICE_CONTROL)
 _WITHOUT_IDENTITY = _OF_NO_ACCOUNT | {PrincipalType.SAML, PrincipalType.WEB_IDENTITY}
 
 
-def authorize(request: AccessRequest, applicable: Applicable) -> Decision:
+def authorize(request: AccessRequest, applicable: ApplicablePolicies) -> Decision:
     """Decide a request for a resource that may or may not have a policy.
 
     Raises:
@@ -37,7 +37,7 @@ def authorize(request: AccessRequest, applicable: Applicable) -> Decision:
     return _decide(request, applicable, PolicyType.RESOURCE)
 
 
-def authorize_trust(request: AccessRequest, applicable: Applicable) -> Decision:
+def authorize_trust(request: AccessRequest, applicable: ApplicablePolicies) -> Decision:
     """Decide whether a principal may take on a role.
 
     ``applicable.resource`` is the role's trust policy and ``resource_account`` the
@@ -68,7 +68,7 @@ _SILENT = _Verdict(Grant.NONE, ())
 
 
 def _decide(
-    request: AccessRequest, applicable: Applicable, resource_type: PolicyType
+    request: AccessRequest, applicable: ApplicablePolicies, resource_type: PolicyType
 ) -> Decision:
     layers = _bounded_candidates(request, applicable, resource_type)
     for policy_type, found in layers:
@@ -106,7 +106,7 @@ def _decide(
 
 
 def _bounded_candidates(
-    request: AccessRequest, applicable: Applicable, resource_type: PolicyType
+    request: AccessRequest, applicable: ApplicablePolicies, resource_type: PolicyType
 ) -> list[tuple[PolicyType, Candidates]]:
     """The matching statements of each layer, within the work limit."""
     action = request.action
@@ -134,7 +134,7 @@ def _matching(
 
 def _combine(
     request: AccessRequest,
-    applicable: Applicable,
+    applicable: ApplicablePolicies,
     resource_type: PolicyType,
     granted: tuple[StatementRef, ...],
     *,
@@ -184,7 +184,7 @@ def _implicit(policy_type: PolicyType) -> Decision:
 
 
 def _layers(
-    applicable: Applicable, resource_type: PolicyType
+    applicable: ApplicablePolicies, resource_type: PolicyType
 ) -> list[tuple[PolicyType, PolicySet]]:
     """The sets that have a say, in the order in which AWS evaluates them."""
     layers: list[tuple[PolicyType, PolicySet]] = []

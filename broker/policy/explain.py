@@ -13,7 +13,7 @@ from broker.policy.compiled import CompiledStatement, PolicySet
 from broker.policy.decision import Decision, PolicyType, StatementRef
 from broker.policy.document import Condition
 from broker.policy.principal import Grant
-from broker.policy.request import AccessRequest, Applicable
+from broker.policy.request import AccessRequest, ApplicablePolicies
 from broker.policy.variables import find_variables
 
 _SHOWN_VALUES = 3
@@ -69,7 +69,7 @@ class Explanation:
 
 
 def explain(
-    request: AccessRequest, applicable: Applicable, decision: Decision
+    request: AccessRequest, applicable: ApplicablePolicies, decision: Decision
 ) -> Explanation:
     """Say why: for an implicit denial, look for the statement that came closest."""
     if decision.statements:
@@ -87,7 +87,7 @@ def explain(
 
 
 def _allows(
-    action: str, applicable: Applicable, policy_type: PolicyType
+    action: str, applicable: ApplicablePolicies, policy_type: PolicyType
 ) -> Iterator[CompiledStatement]:
     sets: dict[PolicyType, tuple[PolicySet | None, ...]] = {
         PolicyType.IDENTITY: (applicable.identity,),

@@ -24,7 +24,7 @@ class AccessRequest:
 
 
 @struct
-class Applicable:
+class ApplicablePolicies:
     """The policies that apply to a request; None means "no policy of this type".
 
     ``identity`` is None for callers that cannot have identity policies (unsigned and

@@ -15,7 +15,7 @@ from broker.policy.decision import Decision, PolicyType, StatementRef
 from broker.policy.document import Effect
 from broker.policy.evaluate import authorize, authorize_trust, matched_statements
 from broker.policy.referenced_keys import missing_keys
-from broker.policy.request import AccessRequest, Applicable
+from broker.policy.request import AccessRequest, ApplicablePolicies
 from broker.policy.variables import all_resolve, find_variables
 from broker.policy.work import count_units
 
@@ -52,7 +52,7 @@ class Simulation:
 
 
 def simulate(
-    request: AccessRequest, applicable: Applicable, *, trust: bool = False
+    request: AccessRequest, applicable: ApplicablePolicies, *, trust: bool = False
 ) -> Simulation:
     """Decide, and take the decision apart; ``trust`` is for a role's trust policy."""
     decision = (authorize_trust if trust else authorize)(request, applicable)
@@ -85,7 +85,7 @@ def simulate(
     )
 
 
-def simulation_work(request: AccessRequest, applicable: Applicable) -> int:
+def simulation_work(request: AccessRequest, applicable: ApplicablePolicies) -> int:
     """The units of work that `simulate` and an explanation take at most."""
     found = [
         policies.candidates(request.action)
@@ -102,7 +102,7 @@ def answer_work(simulation: Simulation) -> int:
     return _ONE_STATEMENT * len(simulation.matched)
 
 
-def search_work(action: str, applicable: Applicable) -> int:
+def search_work(action: str, applicable: ApplicablePolicies) -> int:
     """The units of work that it takes to find the statements about an action."""
     return sum(
         policies.candidates(action).search
@@ -114,7 +114,7 @@ def search_work(action: str, applicable: Applicable) -> int:
 _SHOWN = (PolicyType.RESOURCE, PolicyType.IDENTITY)
 
 
-def _sets(applicable: Applicable) -> dict[PolicyType, tuple[PolicySet, ...]]:
+def _sets(applicable: ApplicablePolicies) -> dict[PolicyType, tuple[PolicySet, ...]]:
     """The sets that take part, by type; a layer each."""
     single = {
         PolicyType.IDENTITY: applicable.identity,

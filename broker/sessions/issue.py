@@ -63,7 +63,7 @@ class MintOrder:
 
 
 @struct
-class Minted:
+class MintResult:
     """The result of a mint."""
 
     credentials: TemporaryCredentials
@@ -88,7 +88,7 @@ class SessionIssuer:
         mark: ReplayMark | None = None,
         *,
         second_use: ReplayMark | None = None,
-    ) -> Minted:
+    ) -> MintResult:
         """Mint, with the call's record completed by the session and made durable.
 
         ``second_use`` is the mark to set if ``mark`` is already set.
@@ -130,7 +130,7 @@ class SessionIssuer:
             session_token=token,
             expiration=datetime.fromtimestamp(session.expires_at, UTC),
         )
-        return Minted(
+        return MintResult(
             credentials=credentials, packed_policy_size=packed, session=session
         )
 

@@ -22,7 +22,7 @@ from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
 from broker.model.lineage import (
     Ancestor,
-    Folded,
+    FoldedAncestors,
     Lineage,
     Origin,
     Trace,
@@ -329,13 +329,13 @@ class _Part:
 
 
 def _fold(
-    folded: tuple[Folded, ...], gone: Ancestor, account: AccountId
-) -> tuple[Folded, ...]:
+    folded: tuple[FoldedAncestors, ...], gone: Ancestor, account: AccountId
+) -> tuple[FoldedAncestors, ...]:
     for number, one in enumerate(folded):
         if one.account == account and one.principal_id == gone.principal_id:
             earlier = replace(one, first_ms=min(one.first_ms, gone.issued_at_ms))
             return (*folded[:number], earlier, *folded[number + 1 :])
-    new = Folded(
+    new = FoldedAncestors(
         account=account,
         principal_id=gone.principal_id,
         first_ms=gone.issued_at_ms,

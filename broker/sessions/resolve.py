@@ -74,7 +74,7 @@ class ResolvedSession:
     principal_tags: Mapping[str, str]
 
 
-class _Remembered:
+class _CachedSession:
     """An opened token and its resolution for one state of its entity."""
 
     __slots__ = ("entity", "opened", "resolved", "salt", "traces")
@@ -102,7 +102,7 @@ class Resolver:
         self._directory = directory
         self._index = index
         self._max_opened = max_opened
-        self._opened: OrderedDict[tuple[str, bytes], _Remembered] = OrderedDict()
+        self._opened: OrderedDict[tuple[str, bytes], _CachedSession] = OrderedDict()
 
     async def resolve(
         self, access_key_id: str, session_token: str, now: datetime
@@ -159,7 +159,7 @@ class Resolver:
 
     def _open(
         self, which: tuple[str, bytes], token: str, account: Account, now: datetime
-    ) -> _Remembered:
+    ) -> _CachedSession:
         opened = self._sealer.open(
             which[0],
             token,
@@ -167,7 +167,7 @@ class Resolver:
             account_salt=account.session_salt,
             now=now,
         )
-        remembered = _Remembered(opened, account.session_salt)
+        remembered = _CachedSession(opened, account.session_salt)
         self._opened[which] = remembered
         if len(self._opened) > self._max_opened:
             self._opened.popitem(last=False)

@@ -42,7 +42,7 @@ from broker.stores.sqlite_batch import (
 
 BUSY_SECONDS = 2.0
 _BUSY_PAUSE_SECONDS = 0.0002
-_HAND_OVER_SECONDS = 0.05
+_SUBMIT_SECONDS = 0.05
 _GATHER_SECONDS = 0.0001
 _GATHER_SECONDS_MAX = 0.0003
 _RETRY_SECONDS = 1.0
@@ -61,7 +61,7 @@ class _Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class _Handover:
+class _Submission:
     """What one turn of the loop handed over: writes with a caller, and records."""
 
     items: list[QueuedMint | QueuedWrite]
@@ -81,7 +81,7 @@ class SqliteWriter:
         self._path = path
         self._busy_seconds = busy_seconds
         self._spool = spool
-        self._queue: queue.SimpleQueue[_Handover | _Stop] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Submission | _Stop] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
@@ -109,7 +109,7 @@ class SqliteWriter:
         """Write out what waits, then end the thread."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._hand_over()
+            self._submit()
             self._queue.put(_Stop())
             await asyncio.to_thread(thread.join)
 
@@ -133,7 +133,7 @@ class SqliteWriter:
         self._rows_taken += 1
         self._rows.append(row)
         if len(self._rows) == 1:
-            self._loop.call_later(_HAND_OVER_SECONDS, self._hand_over)
+            self._loop.call_later(_SUBMIT_SECONDS, self._submit)
 
     @property
     def is_full(self) -> bool:
@@ -165,11 +165,11 @@ class SqliteWriter:
         # once: each waking costs both threads the interpreter lock, and each other.
         self._items.append(item)
         if len(self._items) == 1 and self._loop is not None:
-            self._loop.call_soon(self._hand_over)
+            self._loop.call_soon(self._submit)
 
-    def _hand_over(self) -> None:
+    def _submit(self) -> None:
         if self._rows or self._items:
-            handed = _Handover(self._items, self._rows)
+            handed = _Submission(self._items, self._rows)
             self._items, self._rows = [], []
             self._queue.put(handed)
 
@@ -211,7 +211,7 @@ class SqliteWriter:
         if self._spool is not None:
             self._spool.close()
 
-    def _gather(self) -> list[_Handover | _Stop]:
+    def _gather(self) -> list[_Submission | _Stop]:
         get = self._queue.get
         idle = not self._kept and (self._spool is None or self._spool.is_empty)
         wait_seconds = None if idle else 0 if self._spooled else _RETRY_SECONDS
@@ -229,7 +229,7 @@ class SqliteWriter:
         except queue.Empty:
             pass
         together = sum(
-            len(handed.items) for handed in batch if isinstance(handed, _Handover)
+            len(handed.items) for handed in batch if isinstance(handed, _Submission)
         )
         self._last_together = together if together > 1 else 0
         return batch

@@ -14,7 +14,7 @@ from broker.federation.saml import wire_error
 from broker.protocols.saml.algorithms import AlgorithmPolicy
 from broker.protocols.saml.errors import SamlReason as R
 from broker.protocols.saml.errors import SamlRejected
-from broker.protocols.saml.expected import SamlOptions
+from broker.protocols.saml.expectations import SamlOptions
 from broker.protocols.saml.keys import DecryptionKey, parse_private_key
 from tests.support.saml_check import reason, verify
 from tests.support.saml_idp import (

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from broker.protocols.saml.algorithms import AlgorithmPolicy
 from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.logout import (
-    LogoutExpected,
+    LogoutExpectations,
     LogoutRequest,
     verify_posted_logout,
     verify_redirected_logout,
@@ -40,8 +40,8 @@ ECDSA = "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256"
 STRANGER = key_pair("stranger")
 
 
-def expected(**policy: bool) -> LogoutExpected:
-    return LogoutExpected(
+def expected(**policy: bool) -> LogoutExpectations:
+    return LogoutExpectations(
         destination=URL,
         now=NOW,
         skew=timedelta(seconds=60),

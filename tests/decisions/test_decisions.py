@@ -13,7 +13,7 @@ from broker.model.principal import Principal, PrincipalType
 from broker.policy import (
     ALLOW_ALL,
     AccessRequest,
-    Applicable,
+    ApplicablePolicies,
     PolicyKind,
     PolicySet,
     PolicyType,
@@ -165,7 +165,7 @@ def test_a_request_is_decided_as_documented(
         trust if trust is not None else case.get("resource"),
         PolicyKind.TRUST if trust is not None else PolicyKind.RESOURCE,
     )
-    applicable = Applicable(
+    applicable = ApplicablePolicies(
         identity=ALLOW_ALL
         if identity == "root"
         else policy_set(
@@ -206,11 +206,11 @@ def test_a_condition_holds_as_documented(topic: dict[str, Any], row: list[Any]) 
     bob = principal("bob")
     request = AccessRequest("s3:GetObject", "arn:aws:s3:::b/k", bob, context)
     allow = policy_set([everything | condition], PolicyKind.IDENTITY)
-    assert authorize(request, Applicable(identity=allow)).allowed is holds
+    assert authorize(request, ApplicablePolicies(identity=allow)).allowed is holds
     deny = policy_set(
         [everything, everything | condition | {"Effect": "Deny"}], PolicyKind.IDENTITY
     )
-    assert authorize(request, Applicable(identity=deny)).explicit_deny is holds
+    assert authorize(request, ApplicablePolicies(identity=deny)).explicit_deny is holds
 
 
 def test_every_topic_names_its_source() -> None:

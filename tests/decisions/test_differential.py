@@ -19,7 +19,7 @@ from broker.model.account import AccountId
 from broker.model.principal import Principal
 from broker.policy import (
     AccessRequest,
-    Applicable,
+    ApplicablePolicies,
     PolicyKind,
     PolicySet,
     authorize,
@@ -127,7 +127,7 @@ def ours(one: Simulation) -> str:
             for key, value in asked["contextVariables"].items()
         },
     )
-    applicable = Applicable(
+    applicable = ApplicablePolicies(
         identity=compile_policies(
             (entry["name"], parse_policy(json.dumps(entry["policy"]), kind))
             for kind in (PolicyKind.IDENTITY,)

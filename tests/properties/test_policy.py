@@ -11,7 +11,7 @@ from broker.model.account import AccountId
 from broker.model.principal import Principal, PrincipalType
 from broker.policy import (
     AccessRequest,
-    Applicable,
+    ApplicablePolicies,
     Decision,
     PolicyKind,
     PolicyRejected,
@@ -167,7 +167,7 @@ REQUESTS = st.builds(
 
 @st.composite
 def worlds(draw: st.DrawFn) -> dict[str, Any]:
-    """Every part of `Applicable`, as statements."""
+    """Every part of `ApplicablePolicies`, as statements."""
     return {
         "identity": draw(IDENTITY),
         "boundary": draw(st.none() | IDENTITY),
@@ -178,9 +178,9 @@ def worlds(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def applicable(world: dict[str, Any]) -> Applicable:
+def applicable(world: dict[str, Any]) -> ApplicablePolicies:
     boundary, resource = world["boundary"], world["resource"]
-    return Applicable(
+    return ApplicablePolicies(
         identity=parsed(world["identity"], PolicyKind.IDENTITY),
         boundary=None if boundary is None else parsed(boundary, PolicyKind.BOUNDARY),
         session=tuple(parsed(s, PolicyKind.SESSION) for s in world["session"]),
@@ -265,7 +265,9 @@ def test_without_a_grant_of_the_resource_every_layer_must_allow(
 ) -> None:
     world = world | {"resource": None, "owner": None}
     together = decide(request, world | {"session": [*world["session"], more]})
-    alone = authorize(request, Applicable(identity=parsed(more, PolicyKind.IDENTITY)))
+    alone = authorize(
+        request, ApplicablePolicies(identity=parsed(more, PolicyKind.IDENTITY))
+    )
     if request.principal.type is PrincipalType.SAML:
         return
     expected = decide(request, world).allowed and alone.allowed
@@ -279,7 +281,7 @@ def test_identity_policies_alone_never_open_a_role(
     denies = [statement | {"Effect": "Deny"} for statement in trust]
     decision = authorize_trust(
         request,
-        Applicable(
+        ApplicablePolicies(
             identity=parsed(identity, PolicyKind.IDENTITY),
             resource=parsed(denies, PolicyKind.TRUST),
             resource_account=HOME,
@@ -369,7 +371,7 @@ def test_no_text_raises_anything_but_the_parsers_own_error(
     policies = compile_policies([("p", document)])
     assert list(policies.statements())
     context_keys([document])
-    everything = Applicable(identity=policies, resource=policies)
+    everything = ApplicablePolicies(identity=policies, resource=policies)
     decision = authorize(request, everything)
     assert explain(request, everything, decision).sentence()
 

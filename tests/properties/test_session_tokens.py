@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from broker.entropy import random_bytes
 from broker.errors import InvalidClientTokenId, PackedPolicyTooLarge
 from broker.model.account import AccountId, format_access_key_id
-from broker.model.lineage import Ancestor, Folded, Lineage, Origin
+from broker.model.lineage import Ancestor, FoldedAncestors, Lineage, Origin
 from broker.model.session import Session, SessionKind, SessionPolicies
 from broker.sessions.contents import decode_session, encode_session
 from broker.sessions.keyring import Keyring
@@ -62,7 +62,7 @@ lineages = st.builds(
     ).map(tuple),
     folded=st.lists(
         st.builds(
-            Folded,
+            FoldedAncestors,
             account=accounts,
             principal_id=texts,
             first_ms=st.integers(0, 2**53),

@@ -16,7 +16,7 @@ import pytest_asyncio
 from broker.audit.retention import retention
 from broker.errors import ExpiredToken
 from broker.model.session import SessionKind
-from broker.sessions.issue import Minted
+from broker.sessions.issue import MintResult
 from broker.sessions.revoke import revoke_key_id
 from broker.stores.ledger.port import Ledger
 from tests.support.signin import (
@@ -113,7 +113,7 @@ async def test_a_revoked_session_stays_revoked(
     assert caught.value.detail.startswith("the session was revoked")
 
 
-async def resolve(world: SignInWorld, minted: Minted) -> None:
+async def resolve(world: SignInWorld, minted: MintResult) -> None:
     credentials = minted.credentials
     await world.services.resolver.resolve(
         credentials.access_key_id,

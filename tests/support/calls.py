@@ -6,7 +6,7 @@ from typing import Any
 
 from broker.actions.action import Action
 from broker.authn.federated_schemes import proved_by
-from broker.authn.scheme import DoorProof, Proved
+from broker.authn.scheme import DoorProof, ProofResult
 from broker.model.caller import Caller
 from broker.model.federated import FederatedIdentity
 from broker.model.raw import RawRequest
@@ -23,11 +23,11 @@ def told(
     """A proof that shows just this."""
     assert caller or identity
 
-    async def prove(_now: datetime) -> Proved:
+    async def prove(_now: datetime) -> ProofResult:
         if identity is not None:
             return proved_by(identity)
         assert caller is not None
-        return Proved(caller=caller)
+        return ProofResult(caller=caller)
 
     return DoorProof(prove)
 

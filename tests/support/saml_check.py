@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from broker.protocols.saml.errors import SamlReason, SamlRejected
-from broker.protocols.saml.expected import Expected
+from broker.protocols.saml.expectations import AssertionExpectations
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
 from broker.protocols.saml.verify import VerifiedAssertion, verify_response
 from tests.support import saml_idp
@@ -21,14 +21,14 @@ def idp(*key_names: str, entity_id: str = saml_idp.ENTITY_ID) -> IdpMetadata:
     return parse_metadata(saml_idp.metadata_xml(*pairs, entity_id=entity_id), now=NOW)
 
 
-def expected(**changes: Any) -> Expected:
+def expected(**changes: Any) -> AssertionExpectations:
     usual: dict[str, Any] = {
         "audiences": frozenset({AUDIENCE}),
         "recipients": frozenset({ACS}),
         "now": NOW,
         "skew": SKEW,
     }
-    return Expected(**(usual | changes))
+    return AssertionExpectations(**(usual | changes))
 
 
 def verify(

@@ -23,7 +23,7 @@ from broker.model.entities import Role, SamlProvider
 from broker.model.page import PageRequest
 from broker.model.session import SessionKind, SessionPolicies
 from broker.services import Services
-from broker.sessions.issue import Minted
+from broker.sessions.issue import MintResult
 from broker.settings import Settings
 from tests.support import saml_idp
 from tests.support.mints import mint_order
@@ -123,7 +123,7 @@ class SignInWorld:
         assert posted.status_code == 303, posted.text
         return await browser.get(posted.headers["location"])
 
-    async def mint(self, kind: SessionKind, **order: Any) -> Minted:
+    async def mint(self, kind: SessionKind, **order: Any) -> MintResult:
         """Temporary credentials of any kind, for the reader's role."""
         fresh = self.services.fresh
         account = await fresh.find_account(ACCOUNT)
@@ -179,7 +179,7 @@ ALLOW_READ = json.dumps(
 )
 
 
-def session_json(minted: Minted, **changed: str) -> str:
+def session_json(minted: MintResult, **changed: str) -> str:
     """The ``Session`` parameter."""
     credentials = minted.credentials
     return json.dumps(
@@ -193,7 +193,7 @@ def session_json(minted: Minted, **changed: str) -> str:
 
 
 async def get_signin_token(
-    browser: httpx.AsyncClient, minted: Minted, **more: str
+    browser: httpx.AsyncClient, minted: MintResult, **more: str
 ) -> str:
     answer = await browser.get(
         "/federation",

@@ -47,7 +47,7 @@ _Section = Callable[[Call, PageRequest, _Details], Awaitable[Page[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Owned:
+class _PoliciesOfOwners:
     """The policies of the owners on a page."""
 
     inline: Mapping[str, tuple[InlinePolicy, ...]]
@@ -56,7 +56,7 @@ class _Owned:
     @classmethod
     async def load(
         cls, directory: PolicyReader, account: AccountId, ids: Sequence[str]
-    ) -> "_Owned":
+    ) -> "_PoliciesOfOwners":
         return cls(
             await directory.list_inline_policies_of(account, ids),
             await directory.list_attachments_of(account, ids),
@@ -81,7 +81,7 @@ class _Owned:
 async def _users(call: Call, page: PageRequest, details: _Details) -> Page[User]:
     found = await stored_page(call.directory.list_users(call.account, "/", page))
     ids = [user.user_id for user in found.items]
-    owned = await _Owned.load(call.directory, call.account, ids)
+    owned = await _PoliciesOfOwners.load(call.directory, call.account, ids)
     groups = await call.directory.list_memberships(call.account, ids)
     for user in found.items:
         detail: UserDetail = {
@@ -106,7 +106,7 @@ async def _users(call: Call, page: PageRequest, details: _Details) -> Page[User]
 async def _groups(call: Call, page: PageRequest, details: _Details) -> Page[Group]:
     found = await stored_page(call.directory.list_groups(call.account, "/", page))
     ids = [group.group_id for group in found.items]
-    owned = await _Owned.load(call.directory, call.account, ids)
+    owned = await _PoliciesOfOwners.load(call.directory, call.account, ids)
     details.groups += [
         {
             "Path": group.path,
@@ -125,7 +125,7 @@ async def _groups(call: Call, page: PageRequest, details: _Details) -> Page[Grou
 async def _roles(call: Call, page: PageRequest, details: _Details) -> Page[Role]:
     found = await stored_page(call.directory.list_roles(call.account, "/", page))
     ids = [role.role_id for role in found.items]
-    owned = await _Owned.load(call.directory, call.account, ids)
+    owned = await _PoliciesOfOwners.load(call.directory, call.account, ids)
     used = await role_last_used(call.directory, call.account, ids)
     profiles = await call.directory.list_profiles_of_roles(call.account, ids)
     shown = await shown_trust_policies(

@@ -56,7 +56,7 @@ _NAMESPACE = re.compile(r"[\w-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _HeldPolicy:
     """A policy and whom an entity has it from."""
 
     name: str
@@ -196,7 +196,7 @@ async def _list_granting(
 
 
 def _granting_all(
-    policies: Iterable[_Held], services: Sequence[str]
+    policies: Iterable[_HeldPolicy], services: Sequence[str]
 ) -> dict[str, list[PolicyGrantingServiceAccess]]:
     found: dict[str, list[PolicyGrantingServiceAccess]] = {s: [] for s in services}
     for held in policies:
@@ -205,7 +205,7 @@ def _granting_all(
     return found
 
 
-def _granting(held: _Held) -> PolicyGrantingServiceAccess:
+def _granting(held: _HeldPolicy) -> PolicyGrantingServiceAccess:
     if held.arn is not None:
         return {
             "PolicyName": held.name,
@@ -249,7 +249,7 @@ _REQUIRE: Mapping[str, Any] = {
 }
 
 
-async def _held(owner: Owner, call: Call) -> list[_Held]:
+async def _held(owner: Owner, call: Call) -> list[_HeldPolicy]:
     """An owner's policies, a user's with those of its groups."""
     directory, account = call.directory, call.account
     owners: list[Owner] = [owner]
@@ -258,11 +258,11 @@ async def _held(owner: Owner, call: Call) -> list[_Held]:
     ids = [owner_id(one) for one in owners]
     inline = await directory.list_inline_policies_of(account, ids)
     attached = await directory.list_attachments_of(account, ids)
-    found: list[_Held] = []
+    found: list[_HeldPolicy] = []
     seen: set[str] = set()
     for one in owners:
         found += [
-            _Held(policy.name, None, one, policy.document)
+            _HeldPolicy(policy.name, None, one, policy.document)
             for policy in inline.get(owner_id(one), ())
         ]
         for arn in attached.get(owner_id(one), ()):
@@ -270,7 +270,7 @@ async def _held(owner: Owner, call: Call) -> list[_Held]:
             if policy is not None and arn not in seen:
                 seen.add(arn)
                 text = policy.default_version.document
-                found.append(_Held(parse_policy_arn(arn).name, arn, None, text))
+                found.append(_HeldPolicy(parse_policy_arn(arn).name, arn, None, text))
     return found
 
 

@@ -18,7 +18,7 @@ from broker.actions.iam.simulated_request import EVERYTHING, SimulatedCaller
 from broker.catalogue import find_resource_template
 from broker.model.arn import Arn
 from broker.policy import (
-    Applicable,
+    ApplicablePolicies,
     Explanation,
     PolicySet,
     PolicyType,
@@ -62,9 +62,9 @@ class Setting:
     explains: bool = False
     """Whether answers say why, which the API's model has no member for."""
 
-    def applicable(self) -> Applicable:
+    def applicable(self) -> ApplicablePolicies:
         """The policies, compiled."""
-        return Applicable(
+        return ApplicablePolicies(
             identity=self.identity.compile(),
             boundary=self.boundary.compile() if self.boundary.listed else None,
             resource=(

@@ -53,7 +53,7 @@ from broker.model.request import Door, Given
 from broker.offload import offload
 from broker.policy import (
     AccessRequest,
-    Applicable,
+    ApplicablePolicies,
     PolicyKind,
     PolicySet,
     PolicyType,
@@ -102,7 +102,7 @@ async def _simulate_principal(given: Given, call: Call) -> Answer:
     exclusions = Exclusions.read(given.get("PolicyExclusionList", ()))
     owner = await require_owner(call, source)
     caller = await simulated_caller(call, given.get("CallerArn", source.text))
-    stored = _Stored(
+    stored = _StoredPolicies(
         identity=await owned_policies(call, owner, exclusions),
         boundary=await boundary_policies(call, owner, exclusions),
         controls=await service_controls(call, exclusions),
@@ -140,7 +140,7 @@ def _input_policies(given: Given) -> list[Source]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class _StoredPolicies:
     """The policies that are there, besides those of the request."""
 
     identity: list[Source] = field(default_factory=list)
@@ -150,10 +150,13 @@ class _Stored:
 
 
 def _setting(
-    given: Given, caller: SimulatedCaller, door: Door, stored: _Stored | None = None
+    given: Given,
+    caller: SimulatedCaller,
+    door: Door,
+    stored: _StoredPolicies | None = None,
 ) -> Setting:
     """Raises ``InvalidInput`` for contradictory parameters."""
-    stored = stored or _Stored()
+    stored = stored or _StoredPolicies()
     identity = Sources([*stored.identity, *_input_policies(given)])
     name = "PermissionsBoundaryPolicyInputList"
     boundary = Sources(stored.boundary)
@@ -229,7 +232,7 @@ class _Budget:
 
 def _decide(
     setting: Setting,
-    applicable: Applicable,
+    applicable: ApplicablePolicies,
     action: str,
     resource: str,
     budget: _Budget,

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from broker.actions.action import Call
 from broker.errors import AccessDenied, ExpiredToken, ValidationError
 from broker.model.session import Session, SessionKind, SessionPolicies
-from broker.sessions.issue import Minted, MintOrder, SessionIssuer, new_access_key_id
+from broker.sessions.issue import (
+    MintOrder,
+    MintResult,
+    SessionIssuer,
+    new_access_key_id,
+)
 from broker.sessions.lineage import descend, new_mint_id
 from broker.stores.directory.fresh import FreshDirectory
 
@@ -41,7 +46,7 @@ class DerivedMinter:
         ends_at: int,
         counts_as_chained: bool = False,
         narrowing: Narrowing | None = None,
-    ) -> Minted:
+    ) -> MintResult:
         """The new session, which ends at ``ends_at`` (seconds since 1970).
 
         Raises:

@@ -51,7 +51,7 @@ class Hit:
     about: str = ""
 
 
-class _Named(Protocol):
+class _NamedEntity(Protocol):
     @property
     def name(self) -> str: ...
 
@@ -59,7 +59,7 @@ class _Named(Protocol):
     def arn(self) -> str: ...
 
 
-_Item = TypeVar("_Item", bound=_Named)
+_Item = TypeVar("_Item", bound=_NamedEntity)
 
 
 async def _search(given: SearchEntitiesRequest, call: Call) -> Mapping[str, Any]:

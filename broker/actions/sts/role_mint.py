@@ -20,8 +20,8 @@ from broker.model.request import Door
 from broker.model.session import Session, SessionKind
 from broker.model.struct import struct
 from broker.sessions.issue import (
-    Minted,
     MintOrder,
+    MintResult,
     SessionIssuer,
     new_access_key_id,
     replay_key,
@@ -58,7 +58,7 @@ class RoleMinter:
 
     async def mint(
         self, given: Mapping[str, Any], call: Call, request: RoleRequest
-    ) -> tuple[Minted, dict[str, Any]]:
+    ) -> tuple[MintResult, dict[str, Any]]:
         """The mint, and the members that the three answers share.
 
         Raises:

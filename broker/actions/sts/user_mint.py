@@ -10,7 +10,12 @@ from broker.errors import AccessDenied
 from broker.model.principal import PrincipalType
 from broker.model.session import Session, SessionKind, SessionPolicies
 from broker.model.struct import struct
-from broker.sessions.issue import Minted, MintOrder, SessionIssuer, new_access_key_id
+from broker.sessions.issue import (
+    MintOrder,
+    MintResult,
+    SessionIssuer,
+    new_access_key_id,
+)
 from broker.sessions.limits import session_duration
 from broker.sessions.lineage import lineage_from, new_mint_id
 from broker.sessions.tags import NO_TAGS, SessionTags
@@ -38,7 +43,7 @@ class UserMinter:
 
     async def mint(
         self, given: Mapping[str, Any], call: Call, request: UserRequest
-    ) -> tuple[Minted, dict[str, Any]]:
+    ) -> tuple[MintResult, dict[str, Any]]:
         """The mint, and the members that the answers share.
 
         Raises:

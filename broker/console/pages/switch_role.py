@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from starlette.responses import Response
 
-from broker.console.console_session import SignedIn
+from broker.console.console_session import ConsoleSession
 from broker.console.context import HOME
 from broker.console.login_method import LoginMethod
 from broker.console.pages.switchable_roles import SwitchableRoles
@@ -77,7 +77,7 @@ async def _switch(visit: Visit, role: str) -> Response:
     return _home(visit, cookie)
 
 
-async def _require_original(visit: Visit) -> SignedIn:
+async def _require_original(visit: Visit) -> ConsoleSession:
     """The original session.
 
     Raises:
@@ -95,7 +95,7 @@ def _home(visit: Visit, cookie: str) -> Response:
     return response
 
 
-def _session_name(who: SignedIn) -> str:
+def _session_name(who: ConsoleSession) -> str:
     """The role session name; a user name can be too short for one (2 characters)."""
     session = who.session
     return session_name(
@@ -103,7 +103,7 @@ def _session_name(who: SignedIn) -> str:
     )
 
 
-def _role_arn(who: SignedIn, role: str) -> str:
+def _role_arn(who: ConsoleSession, role: str) -> str:
     if _ROLE_NAME.fullmatch(role):
         return iam_arn(who.session.account, f"role/{role}")
     if _ROLE_ARN.fullmatch(role):

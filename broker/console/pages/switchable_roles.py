@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from broker.console.console_session import SignedIn
+from broker.console.console_session import ConsoleSession
 from broker.console.page_frame import PageFrame
 from broker.console.pages.recent_roles import RecentRoles, name_of_session
 from broker.policy import PolicyType
@@ -40,15 +40,15 @@ class SwitchableRoles:
         self._frame = frame
         self._recent = RecentRoles(frame.context.deps, "switched-roles")
 
-    async def find_original(self, who: SignedIn) -> SignedIn | None:
+    async def find_original(self, who: ConsoleSession) -> ConsoleSession | None:
         """Find the original session; None when it has ended."""
         if not who.origin.back:
             return who
         context = self._frame.context
         found = await context.sessions.find(who.origin.back, context.deps.clock.now())
-        return found if isinstance(found, SignedIn) else None
+        return found if isinstance(found, ConsoleSession) else None
 
-    async def offer(self, request: Request, who: SignedIn) -> RoleOffer:
+    async def offer(self, request: Request, who: ConsoleSession) -> RoleOffer:
         """Find the roles to offer, except the current one.
 
         Raises:
@@ -71,7 +71,7 @@ class SwitchableRoles:
             len(named) > _NAMED_MAX,
         )
 
-    async def remember(self, original: SignedIn, role_arn: str) -> None:
+    async def remember(self, original: ConsoleSession, role_arn: str) -> None:
         """Record that the original session switched to this role."""
         await self._recent.remember(name_of_session(original.session), role_arn)
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.console.console_session import SignedIn
+from broker.console.console_session import ConsoleSession
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import csrf_token
 from broker.console.deps import SignInLink
@@ -69,7 +69,7 @@ class SignIn:
             request,
             "signin.html",
             _OK if account is None else _BAD,
-            current=who.principal if isinstance(who, SignedIn) else None,
+            current=who.principal if isinstance(who, ConsoleSession) else None,
             links=self._context.deps.sign_in_links,
             account=(account or "")[:_ACCOUNT_MAX],
             problem="" if account is None else _NO_PLACE,
@@ -114,7 +114,7 @@ class SignIn:
             account=fields.place,
             fields=fields,
             problem=problem,
-            current=who.principal if isinstance(who, SignedIn) else None,
+            current=who.principal if isinstance(who, ConsoleSession) else None,
             links=(
                 *(
                     _link(option, last, fields.destination)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.authn.attempts import limit_of_address
-from broker.authn.scheme import DoorProof, ProofRefused, Proved
+from broker.authn.scheme import DoorProof, ProofRefused, ProofResult
 from broker.console.context import ConsoleContext
 from broker.console.csrf import csrf_token
 from broker.console.forms import Form, read_form
@@ -86,12 +86,12 @@ class FirstPasswordPage:
         if not 0 < len(new) <= LONGEST:
             return f"A password has 1 to {LONGEST} characters.", _FORBIDDEN
 
-        async def prove(_now: datetime) -> Proved:
+        async def prove(_now: datetime) -> ProofResult:
             try:
                 _, user = await self._require(request, form)
             except AccessDenied as error:
                 raise ProofRefused(error, account=account.account_id) from error
-            return Proved(caller=_caller(user))
+            return ProofResult(caller=_caller(user))
 
         try:
             await self._context.perform(

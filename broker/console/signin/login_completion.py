@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.actions.signin.signin_tokens import SigninGrant, use_of
-from broker.console.console_session import SessionOrigin, SignedIn, session_caller
+from broker.console.console_session import ConsoleSession, SessionOrigin, session_caller
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.csrf import csrf_token, require_same_origin
 from broker.console.forms import read_form
@@ -104,7 +104,7 @@ class LoginCompletion:
         if request.method == "POST":
             require_same_origin(request, self._context.deps.public_origin)
             who = await self._context.find_session(request)
-            if isinstance(who, SignedIn):
+            if isinstance(who, ConsoleSession):
                 self._context.require_csrf(request, form, who)
         handle = form.find("handle") or ""
         value = await self._handles.find(handle)
@@ -130,7 +130,7 @@ class LoginCompletion:
     ) -> Response:
         """Sign in, or ask first when the browser is signed in as someone else."""
         who = await self._context.find_session(request)
-        if isinstance(who, SignedIn) and who.principal.arn != pending.session_arn:
+        if isinstance(who, ConsoleSession) and who.principal.arn != pending.session_arn:
             handle = await self.park(pending, CONFIRMATION_LIFE)
             return self._context.pages.show(
                 request,
@@ -181,7 +181,7 @@ class LoginCompletion:
         # The new session stands either way, so a failure here must not undo it.
         with suppress(ServiceUnavailable), unnoted(request):
             replaced = await self._context.find_session(request)
-            if isinstance(replaced, SignedIn):
+            if isinstance(replaced, ConsoleSession):
                 await end_session(self._context, request, replaced)
 
     async def _mint(

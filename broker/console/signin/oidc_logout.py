@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from broker.authn.nominees import Nominee
-from broker.authn.scheme import DoorProof, ProofRefused, Proved
-from broker.console.console_session import EndedSession, SignedIn
+from broker.authn.claimed_providers import ClaimedProvider
+from broker.authn.scheme import DoorProof, ProofRefused, ProofResult
+from broker.console.console_session import ConsoleSession, EndedSession
 from broker.console.context import CallerProof, ConsoleContext
 from broker.console.forms import Form, read_form
 from broker.console.rendering import see_other
@@ -179,12 +179,12 @@ class OidcLogout:
         client_id = parse_oidc_options(provider.options).client_id
         logins, notice = self._context.logins, _LogoutNotice()
 
-        async def prove(now: datetime) -> Proved:
+        async def prove(now: datetime) -> ProofResult:
             try:
                 token = await self._verify(form, provider, now)
             except BrokerError as error:
-                nominee = Nominee(provider.account, provider)
-                raise ProofRefused.of(error, nominee) from error
+                claimed = ClaimedProvider(provider.account, provider)
+                raise ProofRefused.of(error, claimed) from error
             notice.token = token
             await logins.record_logout(
                 provider.unique_id,
@@ -203,7 +203,7 @@ class OidcLogout:
             subject = token.subject
             if not subject and notice.logins:
                 subject = notice.logins[0].login.subject
-            return Proved(caller=_caller_of(provider, subject or ""))
+            return ProofResult(caller=_caller_of(provider, subject or ""))
 
         await self._context.perform(
             request,
@@ -251,7 +251,7 @@ class OidcLogout:
     ) -> str | None:
         """The login of this browser's session, if the browser sent its cookie."""
         who = await self._context.find_session(request)
-        if not isinstance(who, SignedIn | EndedSession) or not who.origin.login:
+        if not isinstance(who, ConsoleSession | EndedSession) or not who.origin.login:
             return None
         login = await self._context.logins.find_one(who.origin.login)
         if login is None or login.provider_id != provider.unique_id:

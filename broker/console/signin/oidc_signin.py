@@ -16,9 +16,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker.authn.claimed_providers import ClaimedProvider
 from broker.authn.federated_schemes import proved_by
-from broker.authn.nominees import Nominee
-from broker.authn.scheme import DoorProof, ProofRefused, Proved
+from broker.authn.scheme import DoorProof, ProofRefused, ProofResult
 from broker.console.context import ConsoleContext
 from broker.console.csrf import require_same_origin
 from broker.console.forms import Form, read_form
@@ -62,7 +62,7 @@ _UNREACHABLE = "Your identity provider cannot be reached or used right now. Try 
 
 
 @dataclass(frozen=True, slots=True)
-class ProvedLogin:
+class VerifiedLogin:
     """A verified ID token, the identity in it, and the roles it may assume."""
 
     identity: FederatedIdentity
@@ -166,16 +166,16 @@ class OidcSignIn:
 
     async def _list(
         self, request: Request, form: Form, login_state: dict[str, Any]
-    ) -> ProvedLogin:
+    ) -> VerifiedLogin:
         """Verify the provider's answer and list the roles it gives.
 
         Raises:
             BrokerError: The answer is not valid, or gives no role.
         """
         account = parse_account_id(login_state["account"])
-        found: list[ProvedLogin] = []
+        found: list[VerifiedLogin] = []
 
-        async def prove(_now: datetime) -> Proved:
+        async def prove(_now: datetime) -> ProofResult:
             try:
                 login = await self._finish(form, account, login_state)
             except BrokerError as error:
@@ -196,7 +196,7 @@ class OidcSignIn:
 
     async def _finish(
         self, form: Form, account: AccountId, login_state: dict[str, Any]
-    ) -> ProvedLogin:
+    ) -> VerifiedLogin:
         error = form.find("error")
         if error is not None:
             said = f"{error} {form.find('error_description') or ''}".strip()
@@ -213,7 +213,7 @@ class OidcSignIn:
             provider = await self._context.deps.fresh.find_oidc_provider(
                 account, host_and_path
             )
-        return ProofRefused.of(error, Nominee(account, provider))
+        return ProofRefused.of(error, ClaimedProvider(account, provider))
 
     @property
     def _redirect_uri(self) -> str:
@@ -225,7 +225,7 @@ class OidcSignIn:
         login_state: dict[str, Any],
         code: str,
         issuer: str | None,
-    ) -> ProvedLogin:
+    ) -> VerifiedLogin:
         deps = self._context.deps
         provider = await deps.fresh.find_oidc_provider(account, login_state["oidc"])
         if provider is None or provider.unique_id != login_state["id"]:
@@ -256,14 +256,14 @@ class OidcSignIn:
             raise AccessDenied(_NO_ROLE)
         can_end = await deps.code_flow.can_end(provider)
         login = _login(identity, claims, can_end=can_end)
-        return ProvedLogin(
+        return VerifiedLogin(
             identity, token, _session_name(claims, identity, options), roles, login
         )
 
     async def _ask(
         self,
         request: Request,
-        proved: ProvedLogin,
+        proved: VerifiedLogin,
         logins: Mapping[str, PendingLogin],
     ) -> Response:
         kept = {arn: asdict(login) for arn, login in logins.items()}
@@ -352,7 +352,7 @@ def _login(
 
 
 def _pending_login(
-    proved: ProvedLogin, role_arn: str, destination: str, state: str
+    proved: VerifiedLogin, role_arn: str, destination: str, state: str
 ) -> PendingLogin:
     session = f"{_role_name(role_arn)}/{proved.session_name}"
     return PendingLogin(

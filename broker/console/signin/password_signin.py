@@ -24,7 +24,7 @@ from broker.authn.attempts import (
     limit_of_password,
     limit_of_unknown_user,
 )
-from broker.authn.scheme import ProofRefused, Proved, Read
+from broker.authn.scheme import ProofRefused, ProofResult, Read
 from broker.console.context import ConsoleContext
 from broker.console.deps import ConsoleDeps
 from broker.console.forms import Form, read_form
@@ -183,7 +183,7 @@ class _PasswordScheme:
 
     async def prove(
         self, request: RequestContext, _service: str, _action: str, read: Read
-    ) -> tuple[Proved, Given]:
+    ) -> tuple[ProofResult, Given]:
         """Read, then prove, so that a refusal is recorded with the user's name.
 
         Raises:
@@ -208,7 +208,7 @@ class _PasswordScheme:
                 error, account=number, arn=user.arn if user else ""
             ) from error
         caller = await pending_caller(self._deps.directory, self.pending, request.now)
-        return Proved(caller=caller), given
+        return ProofResult(caller=caller), given
 
     async def _verify(self, now: datetime) -> PasswordProgress:
         fields, account = self._fields, self._account

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.authn.attempts import BUSY, TOO_MANY, limit_of_factors
-from broker.authn.scheme import DoorProof, ProofRefused, Proved
+from broker.authn.scheme import DoorProof, ProofRefused, ProofResult
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.csrf import FIELD, csrf_token, require_csrf
 from broker.console.forms import Form, read_form
@@ -134,7 +134,7 @@ class PasswordSteps:
         limits = [limit_of_factors(pending.account, pending.holder)]
         checked = _CheckedFactor(pending)
 
-        async def prove(now: datetime) -> Proved:
+        async def prove(now: datetime) -> ProofResult:
             caller = await pending_caller(self._context.deps.directory, pending, now)
             try:
                 async with self._attempts.one(limits):
@@ -143,7 +143,7 @@ class PasswordSteps:
                 raise ProofRefused(
                     error, account=caller.account, caller=caller
                 ) from error
-            return Proved(caller=caller)
+            return ProofResult(caller=caller)
 
         try:
             await self._context.perform(

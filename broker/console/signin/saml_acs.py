@@ -17,10 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.actions.signin.proof_checks import NO_ROLE
+from broker.authn.claimed_providers import ClaimedProvider
 from broker.authn.federated_schemes import proved_by
-from broker.authn.nominees import Nominee
 from broker.authn.saml_key_budget import SamlKeyBudget
-from broker.authn.scheme import DoorProof, ProofRefused, Proved
+from broker.authn.scheme import DoorProof, ProofRefused, ProofResult
 from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
 from broker.console.login_method import LoginMethod
@@ -178,7 +178,7 @@ class SamlAcs:
         """
         listed = _ListedRoles()
 
-        async def prove(now: datetime) -> Proved:
+        async def prove(now: datetime) -> ProofResult:
             return await self._prove(attempt, listed, now)
 
         await self._context.perform(
@@ -192,7 +192,7 @@ class SamlAcs:
 
     async def _prove(
         self, attempt: _Attempt, listed: _ListedRoles, now: datetime
-    ) -> Proved:
+    ) -> ProofResult:
         response_text, uuid = attempt.response_text, attempt.uuid
         peeked: UnverifiedResponse | None = None
         try:
@@ -202,12 +202,14 @@ class SamlAcs:
                 response_text, peeked, uuid, listed.answered, now
             )
         except BrokerError as error:
-            nominee = await self._nominee(response_text, peeked, uuid, listed.answered)
-            if nominee is None:
+            claimed = await self._find_claimed(
+                response_text, peeked, uuid, listed.answered
+            )
+            if claimed is None:
                 raise
-            if nominee.provider is not None:
-                attempt.provider_arn = nominee.provider.arn
-            raise ProofRefused.of(error, nominee) from error
+            if claimed.provider is not None:
+                attempt.provider_arn = claimed.provider.arn
+            raise ProofRefused.of(error, claimed) from error
         listed.choices = tuple(
             {
                 pair.role_arn: RoleChoice(pair, identity)
@@ -265,15 +267,15 @@ class SamlAcs:
             )
         return identities
 
-    async def _nominee(
+    async def _find_claimed(
         self,
         response_text: str,
         peeked: UnverifiedResponse | None,
         uuid: str | None,
         answered: OpenRequest | None,
-    ) -> Nominee | None:
+    ) -> ClaimedProvider | None:
         """The provider that a refused response claims to be from."""
-        nominees = self._context.deps.nominees
+        claimed_providers = self._context.deps.claimed_providers
         candidates: list[tuple[AccountId, str]] = []
         if answered is not None:
             candidates = [(answered.account, answered.provider_arn)]
@@ -281,10 +283,10 @@ class SamlAcs:
             with suppress(BrokerError, StoreUnavailableError):
                 candidates = await self._nominate(peeked, uuid)
         for _, provider_arn in candidates:
-            nominee = await nominees.of_saml_provider(provider_arn)
-            if nominee is not None:
-                return nominee
-        return await nominees.of_response(response_text)
+            claimed = await claimed_providers.of_saml_provider(provider_arn)
+            if claimed is not None:
+                return claimed
+        return await claimed_providers.of_response(response_text)
 
     async def _nominate(
         self, peeked: UnverifiedResponse | None, uuid: str | None

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.authn.nominees import Nominee
-from broker.authn.scheme import DoorProof, ProofRefused, Proved
+from broker.authn.claimed_providers import ClaimedProvider
+from broker.authn.scheme import DoorProof, ProofRefused, ProofResult
 from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
 from broker.console.rendering import see_other
@@ -40,7 +40,7 @@ from broker.model.request import Door
 from broker.protocols.saml.authn_request import redirect_url
 from broker.protocols.saml.errors import SamlRejected
 from broker.protocols.saml.logout import (
-    LogoutExpected,
+    LogoutExpectations,
     LogoutRequest,
     logout_response,
     verify_posted_logout,
@@ -111,7 +111,7 @@ class SamlLogout:
         messages: list[LogoutRequest] = []
         found: list[OpenLogin] = []
 
-        async def prove(_now: datetime) -> Proved:
+        async def prove(_now: datetime) -> ProofResult:
             try:
                 verified = self._verify(request, form, provider, metadata)
                 if await self._context.logins.was_used(
@@ -121,8 +121,8 @@ class SamlLogout:
                         _USED, detail="replay: a used LogoutRequest"
                     )
             except BrokerError as error:
-                nominee = Nominee(provider.account, provider)
-                raise ProofRefused.of(error, nominee) from error
+                claimed = ClaimedProvider(provider.account, provider)
+                raise ProofRefused.of(error, claimed) from error
             messages.append(verified)
             found.extend(await self._find(provider, verified))
             principal = Principal.from_provider(
@@ -131,7 +131,7 @@ class SamlLogout:
                 provider=provider.arn,
                 subject=verified.name_id,
             )
-            return Proved(caller=Caller(principal=principal))
+            return ProofResult(caller=Caller(principal=principal))
 
         await self._context.perform(
             request,
@@ -154,7 +154,7 @@ class SamlLogout:
     ) -> LogoutRequest:
         deps = self._context.deps
         options = SamlProviderOptions.parse(provider.options)
-        expected = LogoutExpected(
+        expected = LogoutExpectations(
             destination=single_logout_url(deps.public_origin, provider.uuid),
             now=deps.clock.now(),
             skew=deps.federated.expected_of(provider).skew,

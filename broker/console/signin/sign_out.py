@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.console.console_session import SignedIn
+from broker.console.console_session import ConsoleSession
 from broker.console.context import ConsoleContext
 from broker.console.forms import read_form
 from broker.console.rendering import see_other
@@ -23,7 +23,7 @@ class SignOut:
         """``POST /console/sign-out``."""
         form = await read_form(request)
         who = await self._context.find_session(request)
-        if isinstance(who, SignedIn):
+        if isinstance(who, ConsoleSession):
             self._context.require_csrf(request, form, who)
         return await self.leave(request, "")
 
@@ -39,7 +39,7 @@ class SignOut:
         login = None
         if who is not None and who.origin.login:
             login = await context.logins.find_one(who.origin.login)
-        if isinstance(who, SignedIn):
+        if isinstance(who, ConsoleSession):
             await end_session(context, request, who)
         elif cookie is not None:
             await context.sessions.close(cookie)

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from broker.console.console_session import SignedIn
+from broker.console.console_session import ConsoleSession
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.csrf import csrf_token
 from broker.console.forms import Form, read_form
@@ -83,7 +83,7 @@ class CommandLine:
         if login_request is None:
             raise ValidationError(_GONE)
         who = await self._context.find_session(request)
-        if not isinstance(who, SignedIn):
+        if not isinstance(who, ConsoleSession):
             return see_other(SIGN_IN)
         page = self._context.pages.show(
             request,
@@ -106,7 +106,7 @@ class CommandLine:
         """``POST /console/login``: allow or deny."""
         form = await read_form(request)
         who = await self._context.find_session(request)
-        if not isinstance(who, SignedIn):
+        if not isinstance(who, ConsoleSession):
             return see_other(LOGIN)
         self._context.require_csrf(request, form, who)
         current = await self._requests.find(request)
@@ -148,7 +148,7 @@ class CommandLine:
         return response
 
     async def _authorize(
-        self, request: Request, who: SignedIn, login_request: LoginRequest
+        self, request: Request, who: ConsoleSession, login_request: LoginRequest
     ) -> str:
         async def prove(_now: datetime) -> Caller:
             return who.caller

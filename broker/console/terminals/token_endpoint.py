@@ -72,7 +72,7 @@ class LoginRefused(AccessDenied):
 
 
 @dataclass(frozen=True, slots=True)
-class _Redeemed:
+class _Redemption:
     """A redeemed code or refresh token: its caller and its family.
 
     ``next`` is the next refresh token; empty when the token was already used.
@@ -118,7 +118,7 @@ class TokenEndpoint:
             raise ValidationError("There is no such client.")
         if grant_type not in {"authorization_code", "refresh_token"}:
             raise ValidationError("There is no such grantType.")
-        found: list[_Redeemed] = []
+        found: list[_Redemption] = []
 
         async def prove(now: datetime) -> Caller:
             if grant_type == "authorization_code":
@@ -154,14 +154,16 @@ class TokenEndpoint:
             "refreshToken": await self._renewal(found[0]),
         }
 
-    async def _refuse_used(self, request: Request, redeemed: _Redeemed) -> LoginRefused:
+    async def _refuse_used(
+        self, request: Request, redeemed: _Redemption
+    ) -> LoginRefused:
         """The refusal of a code or token that was already used."""
         if redeemed.code:
             await self._grants.forget_code(redeemed.code)
             return _code_refused("the code was already used")
         return await self._end_login(request, redeemed)
 
-    async def _end_login(self, request: Request, redeemed: _Redeemed) -> LoginRefused:
+    async def _end_login(self, request: Request, redeemed: _Redemption) -> LoginRefused:
         """End the whole login: a refresh token that is used twice was stolen."""
 
         async def prove(_now: datetime) -> Caller:
@@ -216,7 +218,7 @@ class TokenEndpoint:
 
     async def _redeem_code(
         self, given: Mapping[str, Any], proof: DpopProof, now: datetime
-    ) -> _Redeemed:
+    ) -> _Redemption:
         verifier = _text(given, "codeVerifier")
         if not pkce.is_verifier(verifier):
             raise ValidationError("The codeVerifier is not well-formed.")
@@ -241,7 +243,7 @@ class TokenEndpoint:
             session_token=grant.session_token,
             ends_at=resolved.session.expires_at,
         )
-        return _Redeemed(
+        return _Redemption(
             session_caller(resolved),
             family,
             self._grants.use_of_code(code, now),
@@ -251,7 +253,7 @@ class TokenEndpoint:
 
     async def _redeem_refresh_token(
         self, given: Mapping[str, Any], proof: DpopProof, now: datetime
-    ) -> _Redeemed:
+    ) -> _Redemption:
         token = _text(given, "refreshToken")
         family = await self._grants.find_family(token)
         if family is None or await self._has_ended(token, family):
@@ -263,7 +265,7 @@ class TokenEndpoint:
             raise _expired("another client or key")
         await self._use_up(proof, now)
         resolved = await self._resolve(family.access_key_id, family.session_token, now)
-        redeemed = _Redeemed(
+        redeemed = _Redemption(
             session_caller(resolved),
             family,
             self._grants.use_of_refresh_token(token, family),
@@ -280,7 +282,7 @@ class TokenEndpoint:
             self._context.deps.fresh, account, self._grants.end_mark(token)
         )
 
-    async def _renewal(self, redeemed: _Redeemed) -> str:
+    async def _renewal(self, redeemed: _Redemption) -> str:
         """Remove the used code or token; return the next refresh token."""
         if redeemed.code:
             await self._grants.forget_code(redeemed.code)

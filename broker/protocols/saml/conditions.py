@@ -6,7 +6,7 @@ from lxml.etree import _Element
 
 from broker.model.struct import struct
 from broker.protocols.saml.errors import SamlReason, SamlRejected
-from broker.protocols.saml.expected import Expected, Profile
+from broker.protocols.saml.expectations import AssertionExpectations, Profile
 from broker.protocols.saml.gate import children_named, text_of
 from broker.protocols.saml.instant import parse_instant
 from broker.protocols.saml.names import (
@@ -40,7 +40,9 @@ class Confirmation:
     in_response_to: str | None
 
 
-def check_issue_instant(instant: datetime, *, expected: Expected, where: str) -> None:
+def check_issue_instant(
+    instant: datetime, *, expected: AssertionExpectations, where: str
+) -> None:
     """Refuse what was issued in the future or more than five minutes ago.
 
     Raises:
@@ -57,7 +59,9 @@ def check_issue_instant(instant: datetime, *, expected: Expected, where: str) ->
         )
 
 
-def check_conditions(assertion: _Element, *, expected: Expected) -> datetime | None:
+def check_conditions(
+    assertion: _Element, *, expected: AssertionExpectations
+) -> datetime | None:
     """Refuse an assertion whose Conditions do not hold; returns their NotOnOrAfter.
 
     There must be an AudienceRestriction, and each must name one of our audiences
@@ -97,7 +101,9 @@ def check_conditions(assertion: _Element, *, expected: Expected) -> datetime | N
     return not_on_or_after
 
 
-def find_confirmation(subject: _Element, *, expected: Expected) -> Confirmation:
+def find_confirmation(
+    subject: _Element, *, expected: AssertionExpectations
+) -> Confirmation:
     """The first bearer confirmation that holds.
 
     Raises:
@@ -125,7 +131,7 @@ def find_confirmation(subject: _Element, *, expected: Expected) -> Confirmation:
 
 
 def check_lifetime(
-    issued: datetime, not_on_or_after: datetime, *, expected: Expected
+    issued: datetime, not_on_or_after: datetime, *, expected: AssertionExpectations
 ) -> None:
     """Refuse an assertion valid for longer than a day.
 
@@ -142,7 +148,9 @@ def check_lifetime(
         )
 
 
-def find_session_end(assertion: _Element, *, expected: Expected) -> datetime | None:
+def find_session_end(
+    assertion: _Element, *, expected: AssertionExpectations
+) -> datetime | None:
     """The earliest SessionNotOnOrAfter; None when no statement limits the session.
 
     Raises:
@@ -168,7 +176,9 @@ def find_session_end(assertion: _Element, *, expected: Expected) -> datetime | N
     return earliest
 
 
-def _check_confirmation(confirmation: _Element, expected: Expected) -> Confirmation:
+def _check_confirmation(
+    confirmation: _Element, expected: AssertionExpectations
+) -> Confirmation:
     found = children_named(confirmation, SUBJECT_CONFIRMATION_DATA)
     if len(found) != 1:
         raise SamlRejected(
@@ -199,7 +209,7 @@ def _check_confirmation(confirmation: _Element, expected: Expected) -> Confirmat
 
 
 def check_in_response_to(
-    answered: str | None, where: str, *, expected: Expected
+    answered: str | None, where: str, *, expected: AssertionExpectations
 ) -> None:
     """Refuse an answer to a request that is not open, and no InResponseTo where one is.
 
@@ -215,7 +225,9 @@ def check_in_response_to(
         )
 
 
-def _check_window(element: _Element, where: str, expected: Expected) -> datetime | None:
+def _check_window(
+    element: _Element, where: str, expected: AssertionExpectations
+) -> datetime | None:
     not_before = element.get("NotBefore")
     start: datetime | None = None
     is_strict = expected.options.profile is Profile.STRICT
@@ -242,7 +254,7 @@ def _check_window(element: _Element, where: str, expected: Expected) -> datetime
     return end
 
 
-def _check_audience(restriction: _Element, expected: Expected) -> None:
+def _check_audience(restriction: _Element, expected: AssertionExpectations) -> None:
     named = [text_of(audience) for audience in children_named(restriction, AUDIENCE)]
     if not any(name in expected.audiences for name in named):
         raise SamlRejected(

@@ -103,7 +103,7 @@ class LogoutRequest:
 
 
 @struct
-class LogoutExpected:
+class LogoutExpectations:
     """Our own address for these requests, the time, and what the provider may use."""
 
     destination: str
@@ -113,7 +113,7 @@ class LogoutExpected:
 
 
 def verify_posted_logout(
-    message: str, *, idp: IdpMetadata, expected: LogoutExpected
+    message: str, *, idp: IdpMetadata, expected: LogoutExpectations
 ) -> LogoutRequest:
     """Verify a ``SAMLRequest`` form field: a signed LogoutRequest of the provider's.
 
@@ -136,7 +136,7 @@ def verify_posted_logout(
 
 
 def verify_redirected_logout(
-    query: bytes, *, idp: IdpMetadata, expected: LogoutExpected
+    query: bytes, *, idp: IdpMetadata, expected: LogoutExpectations
 ) -> LogoutRequest:
     """Verify the query of a redirect, as it was sent.
 
@@ -279,7 +279,7 @@ def _get_descriptor(root: _Element, idp: IdpMetadata) -> IdpDescriptor:
 
 
 def _read(
-    root: _Element, descriptor: IdpDescriptor, expected: LogoutExpected
+    root: _Element, descriptor: IdpDescriptor, expected: LogoutExpectations
 ) -> LogoutRequest:
     """Check and read what was signed."""
     if root.tag != LOGOUT_REQUEST or root.get("Version") != VERSION:
@@ -322,7 +322,9 @@ def _read(
     )
 
 
-def _check_times(root: _Element, expected: LogoutExpected) -> tuple[datetime, datetime]:
+def _check_times(
+    root: _Element, expected: LogoutExpectations
+) -> tuple[datetime, datetime]:
     """When the request was issued, and after when it is refused."""
     now, skew = expected.now, expected.skew
     issued = parse_instant(root.get("IssueInstant"), "LogoutRequest/@IssueInstant")

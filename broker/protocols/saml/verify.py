@@ -19,7 +19,7 @@ from broker.protocols.saml.conditions import (
 from broker.protocols.saml.decode import decode_response
 from broker.protocols.saml.decryption import decrypt_assertion
 from broker.protocols.saml.errors import SamlReason, SamlRejected
-from broker.protocols.saml.expected import Expected, Profile
+from broker.protocols.saml.expectations import AssertionExpectations, Profile
 from broker.protocols.saml.gate import (
     children_named,
     parse_strictly,
@@ -98,7 +98,7 @@ def find_unverified_issuer(response_text: str) -> str | None:
 
 
 def verify_response(
-    response_text: str, *, idp: IdpMetadata, expected: Expected
+    response_text: str, *, idp: IdpMetadata, expected: AssertionExpectations
 ) -> VerifiedAssertion:
     """Verify a Response by one provider's registered metadata.
 
@@ -124,7 +124,7 @@ def verify_response(
 
 
 def _verify_plain(
-    envelope: Envelope, idp: IdpMetadata, expected: Expected
+    envelope: Envelope, idp: IdpMetadata, expected: AssertionExpectations
 ) -> tuple[_Element, IdpDescriptor]:
     descriptor = _get_descriptor(idp, _unverified_issuer(envelope.assertion))
     detached = _verify_signatures(
@@ -136,7 +136,7 @@ def _verify_plain(
 
 
 def _verify_encrypted(
-    envelope: Envelope, idp: IdpMetadata, expected: Expected
+    envelope: Envelope, idp: IdpMetadata, expected: AssertionExpectations
 ) -> tuple[_Element, IdpDescriptor]:
     """The Response's signature covers the ciphertext, the assertion's the plaintext.
 
@@ -187,7 +187,7 @@ def _verify_signatures(
     root: _Element | None,
     assertion: _Element,
     keys: Sequence[SigningKey],
-    expected: Expected,
+    expected: AssertionExpectations,
 ) -> _Element | None:
     """Verify every signature there is; the assertion from signed bytes, or None."""
     policy = expected.options.algorithms
@@ -254,7 +254,7 @@ def _read(
     assertion: _Element,
     envelope: Envelope,
     descriptor: IdpDescriptor,
-    expected: Expected,
+    expected: AssertionExpectations,
 ) -> VerifiedAssertion:
     """Check and read what the signed element says."""
     if assertion.get("Version") != VERSION:
@@ -295,7 +295,9 @@ def _read(
     )
 
 
-def _check_envelope(envelope: Envelope, issuer: str, expected: Expected) -> None:
+def _check_envelope(
+    envelope: Envelope, issuer: str, expected: AssertionExpectations
+) -> None:
     """What the Response says against what the assertion and we say."""
     if (
         expected.options.profile is Profile.STRICT

@@ -117,7 +117,7 @@ class SqliteCache:
                 await self._purger
         if self._timer is not None:
             self._timer.cancel()
-            self._hand_over()
+            self._submit()
         await self._writer.close()
         if self._rates is not None:
             self._rates.close()
@@ -133,7 +133,7 @@ class SqliteCache:
         self._waiting[record.access_key_id] = record
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(_GATHER_SECONDS, self._hand_over)
+            self._timer = loop.call_later(_GATHER_SECONDS, self._submit)
 
     async def find_session(self, access_key_id: str) -> SessionRecord | None:
         now = self._seconds()
@@ -228,7 +228,7 @@ class SqliteCache:
             lambda connection: connection.execute(statement, values).rowcount
         )
 
-    def _hand_over(self) -> None:
+    def _submit(self) -> None:
         self._timer = None
         with contextlib.suppress(StoreUnavailableError):
             self._write_waiting()

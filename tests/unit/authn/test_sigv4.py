@@ -9,7 +9,7 @@ import pytest
 from broker.authn import sigv4 as authn_sigv4
 from broker.authn.endpoints import Endpoints
 from broker.authn.long_term import LongTermKeys
-from broker.authn.scheme import Proved
+from broker.authn.scheme import ProofResult
 from broker.authn.sigv4 import SignatureScheme, SigningKeys
 from broker.clock import SystemClock
 from broker.errors import (
@@ -171,7 +171,7 @@ class World:
         service: str = "sts",
         action: str = "AssumeRole",
         late: int = 0,
-    ) -> Proved:
+    ) -> ProofResult:
         """Proved ``late`` seconds after now."""
         request = RequestContext(
             request_id="r",

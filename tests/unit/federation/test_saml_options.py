@@ -3,7 +3,7 @@
 import pytest
 
 from broker.federation.saml_options import SamlProviderOptions, check_saml_options
-from broker.protocols.saml.expected import Profile
+from broker.protocols.saml.expectations import Profile
 from tests.support.saml_idp import key_pair
 
 URL = {"MetadataUrl": "https://idp.example/metadata"}

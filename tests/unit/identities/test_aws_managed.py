@@ -12,7 +12,7 @@ from broker.identities.aws_managed import (
 from broker.model.principal import Principal
 from broker.policy import (
     AccessRequest,
-    Applicable,
+    ApplicablePolicies,
     PolicyKind,
     authorize,
     compile_policies,
@@ -42,7 +42,7 @@ def allows(name: str, action: str, resource: str = "*") -> bool:
     policies = compile_policies([(name, document)])
     return authorize(
         request,
-        Applicable(
+        ApplicablePolicies(
             identity=policies,
             boundary=None,
             session=(),
@@ -183,7 +183,7 @@ def test_an_unlisted_name_grants_and_denies_nothing(name: str) -> None:
     )
     decision = authorize(
         request,
-        Applicable(
+        ApplicablePolicies(
             identity=compile_policies(
                 [("unlisted", document), ("admin", parse_policy(ALL, KIND))]
             ),
@@ -194,7 +194,7 @@ def test_an_unlisted_name_grants_and_denies_nothing(name: str) -> None:
         ),
     )
     assert decision.allowed
-    alone = Applicable(
+    alone = ApplicablePolicies(
         identity=policies,
         boundary=None,
         session=(),

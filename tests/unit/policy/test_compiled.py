@@ -7,7 +7,7 @@ from broker.model.principal import Principal
 from broker.policy import (
     ALLOW_ALL,
     AccessRequest,
-    Applicable,
+    ApplicablePolicies,
     PolicyKind,
     authorize,
     compile_policies,
@@ -71,7 +71,7 @@ def test_a_statement_is_compiled_once() -> None:
 
 def test_the_root_may_everything() -> None:
     request = AccessRequest("x:Y", "*", BOB)
-    allowed = authorize(request, Applicable(identity=ALLOW_ALL))
+    allowed = authorize(request, ApplicablePolicies(identity=ALLOW_ALL))
     assert allowed.allowed
     assert [str(ref) for ref in allowed.statements] == ["statement 1 of root"]
 

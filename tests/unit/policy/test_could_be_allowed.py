@@ -3,7 +3,7 @@ import json
 import pytest
 
 from broker.policy import (
-    Applicable,
+    ApplicablePolicies,
     PolicyKind,
     PolicySet,
     compile_policies,
@@ -121,7 +121,7 @@ def test_an_action_is_conceivable_when_some_resource_would_allow_it(
     *,
     expected: bool,
 ) -> None:
-    applicable = Applicable(identity=policies(*statements))
+    applicable = ApplicablePolicies(identity=policies(*statements))
     assert could_be_allowed("iam:ListUsers", context, applicable) is expected
 
 
@@ -130,10 +130,10 @@ def test_every_layer_must_allow_it(layer: str) -> None:
     silent = policies(allow("s3:*"))
     given = {layer: silent if layer == "boundary" else (silent,)}
     everything = policies(allow("*"))
-    applicable = Applicable(identity=everything, **given)  # type: ignore[arg-type]
+    applicable = ApplicablePolicies(identity=everything, **given)  # type: ignore[arg-type]
     assert not could_be_allowed("iam:ListUsers", {}, applicable)
     assert could_be_allowed("s3:GetObject", {}, applicable)
 
 
 def test_nothing_is_conceivable_for_callers_without_policies_of_their_own() -> None:
-    assert not could_be_allowed("iam:ListUsers", {}, Applicable())
+    assert not could_be_allowed("iam:ListUsers", {}, ApplicablePolicies())

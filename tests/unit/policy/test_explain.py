@@ -9,7 +9,7 @@ from broker.model.account import AccountId
 from broker.model.principal import Principal
 from broker.policy import (
     AccessRequest,
-    Applicable,
+    ApplicablePolicies,
     Element,
     Explanation,
     PolicyKind,
@@ -35,7 +35,9 @@ def policies(*statements: dict[str, Any], kind: str = "identity") -> PolicySet:
     return compile_policies([("inline:Work", parse_policy(text, PolicyKind(kind)))])
 
 
-def explained(applicable: Applicable, **context: tuple[str, ...]) -> Explanation:
+def explained(
+    applicable: ApplicablePolicies, **context: tuple[str, ...]
+) -> Explanation:
     request = AccessRequest(
         "s3:GetObject",
         "arn:aws:s3:::b/k",
@@ -47,7 +49,7 @@ def explained(applicable: Applicable, **context: tuple[str, ...]) -> Explanation
 
 def test_an_allowed_request_names_the_statement() -> None:
     found = explained(
-        Applicable(
+        ApplicablePolicies(
             identity=policies({"Sid": "Read", "Action": "s3:*", "Resource": "*"})
         )
     )
@@ -59,7 +61,7 @@ def test_an_allowed_request_names_the_statement() -> None:
 
 def test_two_layers_that_agree_are_both_named() -> None:
     work = policies({"Action": "s3:*", "Resource": "*"})
-    found = explained(Applicable(identity=work, boundary=work))
+    found = explained(ApplicablePolicies(identity=work, boundary=work))
     assert found.sentence() == (
         "Statement 1 of inline:Work and statement 1 of inline:Work "
         "allow s3:GetObject on arn:aws:s3:::b/k."
@@ -68,7 +70,7 @@ def test_two_layers_that_agree_are_both_named() -> None:
 
 def test_an_explicit_deny_names_the_statement() -> None:
     found = explained(
-        Applicable(
+        ApplicablePolicies(
             identity=policies(
                 {"Action": "*", "Resource": "*"},
                 {"Sid": "No", "Effect": "Deny", "Action": "s3:*", "Resource": "*"},
@@ -82,7 +84,7 @@ def test_an_explicit_deny_names_the_statement() -> None:
 
 def test_a_missing_key_is_said() -> None:
     found = explained(
-        Applicable(
+        ApplicablePolicies(
             identity=policies(
                 {
                     "Action": "s3:*",
@@ -104,7 +106,7 @@ def test_a_missing_key_is_said() -> None:
 
 def test_another_value_is_quoted_and_only_failed_conditions_are_named() -> None:
     found = explained(
-        Applicable(
+        ApplicablePolicies(
             identity=policies(
                 {
                     "Action": "s3:*",
@@ -128,7 +130,7 @@ def test_another_value_is_quoted_and_only_failed_conditions_are_named() -> None:
 
 def test_the_statement_that_fails_latest_is_the_closest() -> None:
     found = explained(
-        Applicable(
+        ApplicablePolicies(
             identity=policies(
                 {"Action": "ec2:*", "Resource": "*"},
                 {
@@ -167,7 +169,7 @@ def test_the_statement_that_fails_latest_is_the_closest() -> None:
     ],
 )
 def test_a_resource_that_fails_is_quoted(statement: Any, words: str) -> None:
-    found = explained(Applicable(identity=policies(statement)))
+    found = explained(ApplicablePolicies(identity=policies(statement)))
     assert found.closest is not None
     assert found.closest.failed is Element.RESOURCE
     assert found.closest.words == words
@@ -185,7 +187,7 @@ def test_a_principal_that_is_not_named_is_said(element: str) -> None:
         kind="resource",
     )
     found = explained(
-        Applicable(
+        ApplicablePolicies(
             identity=policies({"Action": "s3:*", "Resource": "*"}),
             resource=resource,
             resource_account="999988887777",
@@ -199,15 +201,15 @@ def test_a_principal_that_is_not_named_is_said(element: str) -> None:
 
 def test_one_action_of_several_is_close() -> None:
     statement = {"Action": ["ec2:*", "s3:Get*"], "Resource": "arn:aws:s3:::x"}
-    found = explained(Applicable(identity=policies(statement)))
+    found = explained(ApplicablePolicies(identity=policies(statement)))
     assert found.closest is not None
     other = {"NotAction": ["ec2:*", "s3:Get*"], "Resource": "arn:aws:s3:::x"}
-    assert explained(Applicable(identity=policies(other))).closest is None
+    assert explained(ApplicablePolicies(identity=policies(other))).closest is None
 
 
 def test_nothing_close_says_what_to_do() -> None:
     found = explained(
-        Applicable(identity=policies({"Action": "ec2:*", "Resource": "*"}))
+        ApplicablePolicies(identity=policies({"Action": "ec2:*", "Resource": "*"}))
     )
     assert found.closest is None
     assert found.sentence() == (
@@ -220,10 +222,10 @@ def test_the_layer_that_is_silent_is_the_one_explained() -> None:
     wide = policies({"Action": "*", "Resource": "*"})
     narrow = policies({"Sid": "B", "Action": "s3:*", "Resource": "arn:aws:s3:::x"})
     for applicable, word in (
-        (Applicable(identity=wide, boundary=narrow), "permissions boundary"),
-        (Applicable(identity=wide, session=(wide, narrow)), "session policy"),
+        (ApplicablePolicies(identity=wide, boundary=narrow), "permissions boundary"),
+        (ApplicablePolicies(identity=wide, session=(wide, narrow)), "session policy"),
         (
-            Applicable(identity=wide, service_controls=(narrow,)),
+            ApplicablePolicies(identity=wide, service_controls=(narrow,)),
             "service control policy",
         ),
     ):
@@ -234,19 +236,21 @@ def test_the_layer_that_is_silent_is_the_one_explained() -> None:
 
 def test_a_denial_has_the_clause_of_the_wire_text() -> None:
     """Recorded: REC-S federation, REC-L."""
-    silent = explained(Applicable(identity=compile_policies([])))
+    silent = explained(ApplicablePolicies(identity=compile_policies([])))
     assert silent.decision.denial_clause("s3:GetObject") == (
         "because no identity-based policy allows the s3:GetObject action"
     )
     denied = explained(
-        Applicable(
+        ApplicablePolicies(
             identity=policies({"Effect": "Deny", "Action": "*", "Resource": "*"})
         )
     )
     assert denied.decision.denial_clause("s3:GetObject") == (
         "with an explicit deny in an identity-based policy"
     )
-    allowed = explained(Applicable(identity=policies({"Action": "*", "Resource": "*"})))
+    allowed = explained(
+        ApplicablePolicies(identity=policies({"Action": "*", "Resource": "*"}))
+    )
     assert allowed.decision.denial_clause("s3:GetObject") == ""
 
 
@@ -264,7 +268,7 @@ def test_policy_types_have_their_article() -> None:
 
 def test_a_variable_without_a_value_is_said() -> None:
     found = explained(
-        Applicable(
+        ApplicablePolicies(
             identity=policies(
                 {
                     "Action": "s3:*",
@@ -280,7 +284,7 @@ def test_a_variable_without_a_value_is_said() -> None:
         " (${aws:username} has no value)."
     )
     found = explained(
-        Applicable(
+        ApplicablePolicies(
             identity=policies(
                 {"Action": "*", "Resource": "arn:aws:s3:::${a:b}/${a:c}${a:d, ''}"}
             )

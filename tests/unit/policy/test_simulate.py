@@ -9,7 +9,7 @@ from broker.model.account import AccountId
 from broker.model.principal import Principal
 from broker.policy import (
     AccessRequest,
-    Applicable,
+    ApplicablePolicies,
     PolicyKind,
     PolicySet,
     PolicyType,
@@ -42,7 +42,7 @@ def deny(action: str = "s3:*", **more: Any) -> dict[str, Any]:
 
 
 def run(
-    applicable: Applicable,
+    applicable: ApplicablePolicies,
     *,
     resource: str = KEY,
     trust: bool = False,
@@ -58,7 +58,7 @@ def shown(simulation: Simulation) -> list[str]:
 
 def test_what_allows_is_shown_for_an_allowed_request() -> None:
     found = run(
-        Applicable(identity=policies(allow("iam:*"), allow(), allow("s3:Get*")))
+        ApplicablePolicies(identity=policies(allow("iam:*"), allow(), allow("s3:Get*")))
     )
     assert found.outcome is SimulatedOutcome.ALLOWED
     assert shown(found) == ["p.1", "p.2"]
@@ -66,7 +66,7 @@ def test_what_allows_is_shown_for_an_allowed_request() -> None:
 
 
 def test_only_what_denies_is_shown_for_an_explicit_denial() -> None:
-    found = run(Applicable(identity=policies(allow(), deny(), deny("s3:Get*"))))
+    found = run(ApplicablePolicies(identity=policies(allow(), deny(), deny("s3:Get*"))))
     assert found.outcome is SimulatedOutcome.EXPLICIT_DENY
     assert shown(found) == ["p.1", "p.2"]
     assert found.verdicts == {PolicyType.IDENTITY: SimulatedOutcome.EXPLICIT_DENY}
@@ -74,7 +74,7 @@ def test_only_what_denies_is_shown_for_an_explicit_denial() -> None:
 
 def test_each_type_of_policy_has_a_verdict_of_its_own() -> None:
     found = run(
-        Applicable(
+        ApplicablePolicies(
             identity=policies(allow()),
             boundary=policies(allow("iam:*")),
             resource=policies(
@@ -101,7 +101,7 @@ def test_each_type_of_policy_has_a_verdict_of_its_own() -> None:
 
 def test_the_resource_policy_s_statements_come_first() -> None:
     resource = policies(allow(Principal="*"), label="r", kind=PolicyKind.RESOURCE)
-    found = run(Applicable(identity=policies(allow()), resource=resource))
+    found = run(ApplicablePolicies(identity=policies(allow()), resource=resource))
     assert shown(found) == ["r.0", "p.0"]
 
 
@@ -110,7 +110,7 @@ def test_a_trust_policy_is_never_bypassed() -> None:
         {"Effect": "Allow", "Principal": "*", "Action": "s3:PutObject"},
         kind=PolicyKind.RESOURCE,
     )
-    applicable = Applicable(identity=policies(allow()), resource=trust)
+    applicable = ApplicablePolicies(identity=policies(allow()), resource=trust)
     assert run(applicable).outcome is SimulatedOutcome.ALLOWED
     assert run(applicable, trust=True).outcome is SimulatedOutcome.IMPLICIT_DENY
 
@@ -138,20 +138,20 @@ def test_missing_keys_are_those_that_could_still_decide(
     statement: dict[str, Any], missing: set[str]
 ) -> None:
     given = {"here:key": ("x",)}
-    found = run(Applicable(identity=policies(statement)), **given)
+    found = run(ApplicablePolicies(identity=policies(statement)), **given)
     assert set(found.missing) == missing
 
 
 def test_variables_of_the_old_version_are_not_missing() -> None:
     statement = allow(resource="arn:aws:s3:::b/${aws:username}")
-    found = run(Applicable(identity=policies(statement, version="2008-10-17")))
+    found = run(ApplicablePolicies(identity=policies(statement, version="2008-10-17")))
     assert found.missing == ()
 
 
 def test_boundaries_and_controls_are_not_asked_for_their_keys() -> None:
     strict = policies(allow(Condition={"Null": {"a:b": "false"}}))
     found = run(
-        Applicable(
+        ApplicablePolicies(
             identity=policies(allow()), boundary=strict, service_controls=(strict,)
         )
     )

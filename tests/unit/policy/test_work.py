@@ -15,7 +15,7 @@ from broker.policy import (
     VALUE_CHARACTERS_MAX,
     VALUES_MAX,
     AccessRequest,
-    Applicable,
+    ApplicablePolicies,
     PolicyKind,
     PolicyRejected,
     PolicySet,
@@ -64,7 +64,7 @@ def test_what_could_take_too_long_is_not_decided() -> None:
     """Not even where it would be an early Allow: the count comes first."""
     made = policies({}, *conditions("StringLike", SEARCHED, count=120))
     with pytest.raises(TooMuchWork) as caught:
-        authorize(asked(LONG), Applicable(identity=made))
+        authorize(asked(LONG), ApplicablePolicies(identity=made))
     assert caught.value.units > caught.value.allowed == DECISION_WORK_MAX
     assert str(caught.value.units) in str(caught.value)
     assert pickle.loads(pickle.dumps(caught.value)).units == caught.value.units
@@ -73,11 +73,13 @@ def test_what_could_take_too_long_is_not_decided() -> None:
 def test_layers_count_together() -> None:
     made = policies({}, *conditions("StringLike", SEARCHED, count=50))
     request = asked("curl/8.0")
-    half = Applicable(identity=made)
+    half = ApplicablePolicies(identity=made)
     assert units(made, request) < DECISION_WORK_MAX
     assert authorize(request, half).allowed
     with pytest.raises(TooMuchWork):
-        authorize(request, Applicable(identity=made, boundary=made, session=(made,)))
+        authorize(
+            request, ApplicablePolicies(identity=made, boundary=made, session=(made,))
+        )
 
 
 def test_many_policies_of_plain_conditions_are_no_work() -> None:
@@ -85,7 +87,8 @@ def test_many_policies_of_plain_conditions_are_no_work() -> None:
     arns = [f"arn:aws:s3:::bucket-{n}-*/home/*" for n in range(100)]
     full = join_policies([policies(*[{"Resource": arns}] * 10)] * 12)
     decision = authorize(
-        asked("curl/8.0", resource="arn:aws:s3:::x/y"), Applicable(identity=full)
+        asked("curl/8.0", resource="arn:aws:s3:::x/y"),
+        ApplicablePolicies(identity=full),
     )
     assert not decision.allowed
 
@@ -136,7 +139,7 @@ def test_a_joined_set_says_the_same_as_its_parts() -> None:
     assert [s.ref.sid for s in found.denies] == ["D"]
     assert found.work == sum(s.candidates("s3:Get").work for s in (allow, deny))
     assert [s.ref.sid for s in joined.statements()] == ["A", "D"]
-    assert authorize(asked("x"), Applicable(identity=joined)).explicit_deny
+    assert authorize(asked("x"), ApplicablePolicies(identity=joined)).explicit_deny
     assert not join_policies([]).candidates("s3:Get").allows
 
 
@@ -186,7 +189,7 @@ def cost(operator: str, size: dict[str, int]) -> int | None:
     many = [f"{pattern}{n}" for n in range(size["patterns"])]
     statements = conditions(operator, *many, count=size["statements"])
     try:
-        applicable = Applicable(identity=policies(*statements))
+        applicable = ApplicablePolicies(identity=policies(*statements))
     except PolicyRejected:
         return None
     request = asked(*["a" * size["characters"]] * size["values"])

@@ -10,7 +10,7 @@ from broker.audit.entry import AuditEntry
 from broker.model.account import Account, AccountId
 from broker.model.entities import AccessKey, KeyStatus, Role, User
 from broker.model.session import Session, SessionKind
-from broker.sessions.issue import Minted, MintOrder, SessionIssuer
+from broker.sessions.issue import MintOrder, MintResult, SessionIssuer
 from broker.sessions.keyring import Keyring, create_keyring
 from broker.sessions.record import SessionIndex
 from broker.sessions.resolve import ResolvedSession, Resolver
@@ -154,7 +154,7 @@ class World:
             user_agent="",
         )
 
-    async def mint(self, **members: Any) -> Minted:
+    async def mint(self, **members: Any) -> MintResult:
         return await self.issuer.issue(self.order(**members), self.record())
 
     def remember_at_most(self, tokens: int) -> None:
@@ -163,7 +163,7 @@ class World:
             self.sealer, self.directory, self.index, max_opened=tokens
         )
 
-    async def resolve(self, minted: Minted) -> ResolvedSession:
+    async def resolve(self, minted: MintResult) -> ResolvedSession:
         return await self.resolver.resolve(
             minted.credentials.access_key_id,
             minted.credentials.session_token.reveal(),

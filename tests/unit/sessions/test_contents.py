@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from broker.model.account import AccountId
-from broker.model.lineage import Ancestor, Folded, Lineage, Origin
+from broker.model.lineage import Ancestor, FoldedAncestors, Lineage, Origin
 from broker.model.session import Session, SessionKind, SessionPolicies
 from broker.sessions.contents import decode_session, encode_session
 
@@ -49,7 +49,7 @@ def full(session: Session) -> Session:
                 ),
             ),
             folded=(
-                Folded(
+                FoldedAncestors(
                     account=AccountId("210987654321"),
                     principal_id="AROAABCDEFGHIJKLMNOPQ",
                     first_ms=1_788_999_000_002,

@@ -16,7 +16,7 @@ from broker.model.lineage import Lineage, subject_digest
 from broker.model.principal import Principal, PrincipalType
 from broker.model.session import Session, SessionKind
 from broker.sessions import contents, seal
-from broker.sessions.issue import Minted
+from broker.sessions.issue import MintResult
 from broker.sessions.lineage import (
     KEPT,
     descend,
@@ -56,18 +56,18 @@ async def two(world: World) -> World:
     return world
 
 
-async def child_of(world: World, parent: Minted, **order: Any) -> Minted:
+async def child_of(world: World, parent: MintResult, **order: Any) -> MintResult:
     return await world.mint(lineage=descend(parent.session), **order)
 
 
-async def revoke(world: World, minted: Minted) -> None:
+async def revoke(world: World, minted: MintResult) -> None:
     """As the command line does: by what was recorded of it."""
     record = describe_session(minted.session, "arn")
     async with world.stores.directory.change(record.account) as change:
         await revoke_session(change, record, now=world.clock.now())
 
 
-async def is_live(world: World, minted: Minted) -> bool:
+async def is_live(world: World, minted: MintResult) -> bool:
     try:
         await world.resolve(minted)
     except ExpiredToken:
@@ -121,7 +121,7 @@ async def test_an_expired_session_can_still_be_revoked(two: World) -> None:
     assert not await is_live(two, b)
 
 
-async def chain(world: World, length: int) -> list[Minted]:
+async def chain(world: World, length: int) -> list[MintResult]:
     made = [await world.mint(lineage=by_key())]
     while len(made) < length:
         world.clock.move(1)

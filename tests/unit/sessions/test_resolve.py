@@ -9,7 +9,7 @@ from broker.model.account import Account, AccountId, format_access_key_id
 from broker.model.entities import KeyStatus, LoginProfile
 from broker.model.page import PageRequest
 from broker.model.session import Session, SessionKind
-from broker.sessions.issue import Minted
+from broker.sessions.issue import MintResult
 from broker.sessions.keyring import revoke_key
 from broker.sessions.record import describe_session
 from broker.sessions.resolve import LiveDirectory, Resolver
@@ -42,12 +42,12 @@ async def change(world: World, make: Change) -> None:
         await make(opened)
 
 
-async def revoke(world: World, minted: Minted) -> None:
+async def revoke(world: World, minted: MintResult) -> None:
     record = describe_session(minted.session, "arn")
     await change(world, lambda c: revoke_session(c, record, now=world.clock.now()))
 
 
-async def assert_refused(world: World, minted: Minted, why: str) -> None:
+async def assert_refused(world: World, minted: MintResult, why: str) -> None:
     with pytest.raises(InvalidClientTokenId) as caught:
         await world.resolve(minted)
     assert why in caught.value.detail

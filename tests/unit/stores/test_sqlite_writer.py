@@ -232,7 +232,7 @@ async def test_a_record_refused_while_the_spool_is_emptied_is_not_lost(
             self.portions += 1
             if self.portions == 1:
                 # It comes now, and its commit fails.
-                self._queue.put(sqlite_writer._Handover([], [make_row("late")]))
+                self._queue.put(sqlite_writer._Submission([], [make_row("late")]))
                 let_the_next_commit_fail(self, commits=False)
             return refused
 

@@ -20,7 +20,7 @@ from broker.model.account import AccountId
 from broker.model.entities import InlinePolicy, OidcProvider
 from broker.model.session import SessionKind
 from broker.protocols.oidc.logout import EVENT
-from broker.sessions.issue import Minted
+from broker.sessions.issue import MintResult
 from broker.sessions.lineage import descend
 from tests.support.oidc_issuer import OidcIssuer
 from tests.support.signin import (
@@ -73,7 +73,7 @@ class Scene:
         )
         return replace(usual, **changed)
 
-    async def sign_in(self, login: ProviderLogin) -> tuple[Any, Minted]:
+    async def sign_in(self, login: ProviderLogin) -> tuple[Any, MintResult]:
         """A browser with a console session from this login."""
         minted = await self.world.mint(SessionKind.WEB_IDENTITY)
         given = minted.credentials
@@ -118,7 +118,7 @@ async def is_in(browser: Any) -> bool:
     return bool(page.status_code == 200)
 
 
-async def listed(scene: Scene, minted: Minted) -> None:
+async def listed(scene: Scene, minted: MintResult) -> None:
     """Wait until the cache knows the session."""
     cache = scene.world.services.stores.cache
     key = minted.credentials.access_key_id
@@ -127,7 +127,7 @@ async def listed(scene: Scene, minted: Minted) -> None:
             await asyncio.sleep(0.01)
 
 
-async def works(scene: Scene, minted: Minted) -> bool:
+async def works(scene: Scene, minted: MintResult) -> bool:
     given = minted.credentials
     try:
         await scene.world.services.resolver.resolve(

@@ -32,7 +32,7 @@ class SamlOptions:
 
 
 @struct
-class Expected:
+class AssertionExpectations:
     """Our names, the time, and what the provider is allowed.
 
     ``recipients`` also bounds a Destination. ``in_response_to`` holds the ids of

@@ -28,8 +28,8 @@ _SEARCH_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Nominee:
-    """The account, and its provider if there is such a one."""
+class ClaimedProvider:
+    """The account that a proof claims to come through, and its provider if known."""
 
     account: AccountId
     provider: SamlProvider | OidcProvider | None = None
@@ -45,8 +45,8 @@ class Nominee:
         return ""
 
 
-class Nominees:
-    """Finds nominees; None if there is none, or the directory is away."""
+class ClaimedProviders:
+    """Finds the provider; None if there is none, or the directory is unavailable."""
 
     def __init__(
         self, fresh: FreshDirectory, directory: SamlProviderReader, clock: Clock
@@ -56,8 +56,8 @@ class Nominees:
         self._clock = clock
         self._searched_at = float("-inf")
 
-    async def of_saml_provider(self, provider_arn: str) -> Nominee | None:
-        """The nominee by the provider ARN of a request."""
+    async def of_saml_provider(self, provider_arn: str) -> ClaimedProvider | None:
+        """The provider by the ARN in a request."""
         try:
             account = account_of_arn(provider_arn, "saml-provider/")
             name = parse_provider_arn(provider_arn, account, "saml-provider")
@@ -66,8 +66,8 @@ class Nominees:
         except (BrokerError, StoreUnavailableError):
             return None
 
-    async def of_token(self, role_arn: str, token: str) -> Nominee | None:
-        """The nominee by the requested role's account and the token's issuer."""
+    async def of_token(self, role_arn: str, token: str) -> ClaimedProvider | None:
+        """The provider by the requested role's account and the token's issuer."""
         try:
             account = account_of_arn(role_arn, "role/")
             try:
@@ -81,8 +81,8 @@ class Nominees:
         except (BrokerError, StoreUnavailableError):
             return None
 
-    async def of_response(self, response_text: str) -> Nominee | None:
-        """The nominee by issuer, for a response posted without a provider.
+    async def of_response(self, response_text: str) -> ClaimedProvider | None:
+        """The provider by issuer, for a response posted without a provider.
 
         Only when one account alone has registered that issuer: what one account's
         identity provider sends is no other's business.
@@ -104,14 +104,14 @@ class Nominees:
             return None
         if not found or any(one.account != found[0].account for one in found):
             return None
-        return Nominee(found[0].account, found[0] if len(found) == 1 else None)
+        return ClaimedProvider(found[0].account, found[0] if len(found) == 1 else None)
 
     async def _known(
         self, account: AccountId, provider: SamlProvider | OidcProvider | None
-    ) -> Nominee | None:
+    ) -> ClaimedProvider | None:
         if provider is None and await self._fresh.find_account(account) is None:
             return None
-        return Nominee(account, provider)
+        return ClaimedProvider(account, provider)
 
 
 def _has_entity(provider: SamlProvider, entity_id: str) -> bool:
