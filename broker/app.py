@@ -1,15 +1,20 @@
 """One ASGI application over a worker's services: the API, the pages, the edge."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from fastapi import FastAPI
 
+from broker.actions.models import load_rest_service
+from broker.actions.portal.clients import Clients
+from broker.actions.portal.grants import DeviceRequests, portal_grants
+from broker.actions.signin.begin_limits import BeginLimits
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.administration.pages import ADMINISTRATION
 from broker.audit.counting import counting
 from broker.audit.retention import retention
+from broker.authz.rates import RateLimits
 from broker.clock import Clock, SystemClock
 from broker.console.deps import ConsoleDeps, SignInLink
 from broker.console.routes import console_routes
@@ -18,21 +23,23 @@ from broker.identities.mfa_codes import MfaCodes
 from broker.identities.passkeys import PasskeyProofs
 from broker.identities.passwords import Passwords
 from broker.services import PAGES, Services, open_services
+from broker.sessions.portal import PortalSessions
 from broker.settings import Settings
-from broker.web.api import QueryEndpoint
+from broker.web.api import ApiEndpoint
 from broker.web.asgi import App, Receive, Scope, Send, respond
 from broker.web.decisions import DECISIONS_PATH, FORWARD_PATH, DecisionsEndpoint
 from broker.web.documentation import documentation_routes
 from broker.web.edge import AllowedHosts, Edge, host_name
 from broker.web.health import health_routes, metrics_routes
 from broker.web.issuers import issuer_routes
+from broker.web.portal import assignments, tokens
 from broker.web.proxies import TrustedProxies
 from broker.web.query_api import QueryApi
 from broker.web.refusals import answer_refusal, find_client, other_service
 
 API_PATH = "/"
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
-_FOR_PEOPLE = frozenset({"signin", "console"})
+_FOR_PEOPLE = frozenset({"signin", "console", "portal", "authorize"})
 _UNKNOWN_OPERATION = b"<UnknownOperationException/>\n"
 
 
@@ -110,13 +117,16 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
     settings = services.settings
     return Edge(
         _route(
-            QueryEndpoint(QueryApi(services.pipeline, services.registry)),
-            DecisionsEndpoint(
-                services.pipeline,
-                services.registry.get("broker", "Authorize"),
-                services=services.service_scheme,
-                proxies=services.proxy_scheme,
-            ),
+            ApiEndpoint(QueryApi(services.pipeline, services.registry)),
+            {
+                DECISIONS_PATH: DecisionsEndpoint(
+                    services.pipeline,
+                    services.registry.get("broker", "Authorize"),
+                    services=services.service_scheme,
+                    proxies=services.proxy_scheme,
+                ),
+                **_portal_endpoints(services),
+            },
             _pages(services, sign_in_links),
             public_origin=settings.public_origin,
             public_name=settings.public_name,
@@ -131,6 +141,33 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
         hsts=settings.secure,
         observe=services.metrics.observe_request,
     )
+
+
+def _portal_endpoints(services: Services) -> dict[str, App]:
+    """The access portal's services, by the first part of their paths."""
+    cache, vault = services.stores.cache, services.vault
+    sessions = PortalSessions(cache, vault, services.resolver, services.fresh)
+    apis = {
+        assignments.PREFIX: assignments.PortalApi(
+            services.pipeline, services.registry, sessions, load_rest_service("sso")
+        ).api(),
+        tokens.PREFIX: tokens.TokenApi(
+            services.pipeline,
+            services.registry,
+            load_rest_service("sso-oidc"),
+            sessions=sessions,
+            clients=Clients(vault),
+            grants=portal_grants(cache, vault),
+            devices=DeviceRequests(cache, vault),
+            limits=BeginLimits(cache, services.clock),
+            rates=RateLimits(cache, services.clock, calls_per_second=0),
+            clock=services.clock,
+            public_origin=services.settings.public_origin,
+        ).api(),
+    }
+    return {
+        prefix: ApiEndpoint(api, cross_origin=False) for prefix, api in apis.items()
+    }
 
 
 def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI:
@@ -204,9 +241,14 @@ def console_deps(
 
 
 def _route(
-    api: App, decisions: App, pages: App, *, public_origin: str, public_name: str
+    api: App,
+    endpoints: Mapping[str, App],
+    pages: App,
+    *,
+    public_origin: str,
+    public_name: str,
 ) -> App:
-    """The API at ``/``, decisions for registered services, pages below their names, nothing else.
+    """The API at ``/``, other APIs and pages below their names, nothing else.
 
     Pages for people are served at the public origin, to which their cookies and forms
     are bound: requests to other names of the broker are redirected there.
@@ -219,8 +261,9 @@ def _route(
         if path == API_PATH:
             await api(scope, receive, send)
             return
-        if path == DECISIONS_PATH or path.startswith(f"{DECISIONS_PATH}/"):
-            await decisions(scope, receive, send)
+        below = f"/{path[1:].partition('/')[0]}"
+        if below in endpoints:
+            await endpoints[below](scope, receive, send)
             return
         client = find_client(scope)
         if client.means_another_service:
@@ -229,7 +272,7 @@ def _route(
             target = scope["raw_path"] + b"?" * bool(scope["query_string"])
             location = public_origin.encode() + target + scope["query_string"]
             await respond(send, 307, ((b"location", location),))
-        elif path in PROBES or f"/{path.split('/', 2)[1]}" in PAGES:
+        elif path in PROBES or below in PAGES:
             await pages(scope, receive, send)
         else:
             headers = ((b"content-type", b"text/xml"),)

@@ -15,6 +15,7 @@ from broker.actions.decisions.authorize import Authorizer
 from broker.actions.iam import iam_actions
 from broker.actions.iam.outbound_federation import outbound_federation_actions
 from broker.actions.models import ServiceName, load_service
+from broker.actions.portal import portal_actions
 from broker.actions.registry import Registry
 from broker.actions.signin import signin_actions
 from broker.actions.signin.activity import GetActivity
@@ -83,6 +84,8 @@ PAGES = (
     "/console",
     "/docs",
     "/issuer",
+    "/portal",
+    "/authorize",
     "/static",
     "/v1",
 )
@@ -247,6 +250,7 @@ def _build(
                 assumers=RoleAssumers(stores.directory, guard),
             ),
             FirstPassword(Passwords(vault)).action(),
+            *portal_actions(fresh, issuer, stores.ledger, library=library, guard=guard),
             LookupEvents(stores.ledger).action(),
             GetActivity(stores.ledger).action(),
             *IdentityProviders(

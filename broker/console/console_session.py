@@ -21,7 +21,7 @@ from broker.model.principal import Principal
 from broker.model.session import Session
 from broker.sessions.ends import end_mark, has_ended
 from broker.sessions.handles import Handles
-from broker.sessions.resolve import ResolvedSession, Resolver
+from broker.sessions.resolve import ResolvedSession, Resolver, session_caller
 from broker.stores.cache.port import Cache
 from broker.stores.directory.port.revocations import RevocationReader
 from broker.stores.errors import StoreUnavailableError
@@ -200,17 +200,6 @@ class ConsoleSessions:
         # The token is gone already; a stale line in the list does no harm.
         with contextlib.suppress(StoreUnavailableError):
             await self._cache.drop_session(who.session.access_key_id)
-
-
-def session_caller(resolved: ResolvedSession) -> Caller:
-    """The caller of live temporary credentials."""
-    return Caller(
-        principal=resolved.principal,
-        access_key_id=resolved.session.access_key_id,
-        session=resolved.session,
-        principal_tags=resolved.principal_tags,
-        context=resolved.session.identity_context,
-    )
 
 
 def _origin(record: dict[str, Any]) -> SessionOrigin:

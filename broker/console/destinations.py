@@ -20,7 +20,7 @@ _NETLOC = re.compile(r"(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.ASCI
 _ENCODED_TRICKS = re.compile(r"%(?:2e|2f|5c|25|[01][0-9a-f]|7f)", re.IGNORECASE)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HIGHEST_PORT = 65_535
-_CONSOLE = ("/console",)
+_PAGES = ("/console", "/portal")
 
 
 class Destinations:
@@ -30,7 +30,7 @@ class Destinations:
         self._own = _origin(own_origin)
         self._allowed = frozenset(map(_origin, allowed_origins))
 
-    def find_safe(self, url: str, own_paths: tuple[str, ...] = _CONSOLE) -> str | None:
+    def find_safe(self, url: str, own_paths: tuple[str, ...] = _PAGES) -> str | None:
         """Return the URL to redirect to; None when it is not allowed.
 
         A URL of our own origin comes back as a path, and must be at or below one of
@@ -52,15 +52,19 @@ class Destinations:
         return url if origin in self._allowed else None
 
 
+def is_at_or_below(path: str, own: str) -> bool:
+    """Whether a path, perhaps with a query, is at or below one of our own."""
+    bare = re.split(r"[?#]", path, maxsplit=1)[0]
+    return bare == own or bare.startswith(f"{own}/")
+
+
 def _own_path(path: str, own_paths: tuple[str, ...]) -> str | None:
     bare = re.split(r"[?#]", path, maxsplit=1)[0]
     if _ENCODED_TRICKS.search(bare) or "//" in bare:
         return None
     if any(segment in {".", ".."} for segment in bare.split("/")):
         return None
-    if any(bare == own or bare.startswith(f"{own}/") for own in own_paths):
-        return path
-    return None
+    return path if any(is_at_or_below(bare, own) for own in own_paths) else None
 
 
 def _origin(url: str) -> tuple[str, str, int]:

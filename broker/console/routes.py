@@ -19,6 +19,8 @@ from broker.console.pages import (
     sessions,
     switch_role,
 )
+from broker.console.portal.routes import add_portal
+from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.rendering import Handler, see_other
 from broker.console.security import pages as security_pages
 from broker.console.signin import (
@@ -119,6 +121,7 @@ def console_routes(
     _add_passwords(context, sign_in, PasswordSteps(context, completion), add)
     add(saml_metadata.GLOBAL, ["GET"], guarded(metadata.overall))
     add(saml_metadata.PER_PROVIDER, ["GET"], guarded(metadata.of_provider))
+    add_portal(context, PortalSignIns(context), add)
     _add_command_line(context, add)
     _add_framed(context, (*_OWN_PAGES, *more_pages), add)
     add("/console/sign-out", ["POST"], guarded(sign_out.post))

@@ -21,6 +21,7 @@ class Door(StrEnum):
     SIGN_IN = "signin"
     CONSOLE = "console"
     DECISIONS = "decisions"
+    PORTAL = "portal"
 
 
 @struct

@@ -15,7 +15,8 @@ class SessionKind(StrEnum):
     """Which operation made a session.
 
     ``CONSOLE`` is a user's (or the root's) own sign-in with a password, and whatever
-    is made from that session without a change of principal.
+    is made from that session without a change of principal. ``PORTAL`` is a person's
+    sign-in to the access portal: it acts as nobody by itself.
     """
 
     ASSUME_ROLE = "AssumeRole"
@@ -25,6 +26,7 @@ class SessionKind(StrEnum):
     SESSION_TOKEN = "GetSessionToken"  # noqa: S105  # an operation's name
     ROOT_TASK = "AssumeRoot"
     CONSOLE = "ConsoleLogin"
+    PORTAL = "Authenticate"
 
     @property
     def is_role(self) -> bool:

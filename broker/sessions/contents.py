@@ -38,6 +38,7 @@ _KINDS = (
     SessionKind.SESSION_TOKEN,
     SessionKind.ROOT_TASK,
     SessionKind.CONSOLE,
+    SessionKind.PORTAL,
 )
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS, 1)}
 

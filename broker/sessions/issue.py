@@ -117,11 +117,11 @@ class SessionIssuer:
         entry = describe_session(session, order.principal_arn)
         completed = record.complete(audit_session(entry, session))
         try:
-            await self._commit(completed, mark)
+            await commit_once(self._ledger, completed, mark)
         except ProofUsed:
             if second_use is None:
                 raise
-            await self._commit(completed, second_use)
+            await commit_once(self._ledger, completed, second_use)
         record.committed = True
         await self._index.put(entry)
         credentials = TemporaryCredentials(
@@ -134,17 +134,27 @@ class SessionIssuer:
             credentials=credentials, packed_policy_size=packed, session=session
         )
 
-    async def _commit(self, record: AuditRecord, mark: ReplayMark | None) -> None:
-        try:
-            await self._ledger.mint(record, mark)
-        except ReplayedError as error:
-            raise ProofUsed from error
-        except OutcomeUnknownError as error:
-            raise refusal_of(error) from error
-        except StoreUnavailableError as error:
-            raise ServiceUnavailable(
-                detail=f"the ledger is away, nothing was minted: {error}"
-            ) from error
+
+async def commit_once(
+    ledger: Ledger, record: AuditRecord, mark: ReplayMark | None
+) -> None:
+    """Make a record durable together with the use of a one-time thing.
+
+    Raises:
+        ProofUsed: it was used before.
+        ServiceUnavailable: the database is away; nothing is used. If the outcome is
+            unknown, it becomes usable again when the database returns.
+    """
+    try:
+        await ledger.mint(record, mark)
+    except ReplayedError as error:
+        raise ProofUsed from error
+    except OutcomeUnknownError as error:
+        raise refusal_of(error) from error
+    except StoreUnavailableError as error:
+        raise ServiceUnavailable(
+            detail=f"the ledger is away, nothing was minted: {error}"
+        ) from error
 
 
 def replay_key(parts: tuple[str, ...]) -> bytes:

@@ -130,6 +130,19 @@ def descend(session: Session) -> Lineage:
     )
 
 
+def descend_as(session: Session, identity: FederatedIdentity) -> Lineage:
+    """The same for what is made of a sign-in that several providers vouched for.
+
+    The subject may be revoked in the account of each of them.
+    """
+    lineage = descend(session)
+    origin = lineage.origin
+    if identity.account == origin.account:
+        return lineage
+    target = subject_target(subject_digest(identity.issuer, identity.subject))
+    return replace(lineage, origin=replace(origin, targets=(*origin.targets, target)))
+
+
 def has_shown_mfa(session: Session, principal_id: str) -> bool | None:
     """Whether the session's lineage showed this principal's second factor.
 

@@ -14,9 +14,10 @@ from typing import Protocol
 
 from broker.errors import ExpiredToken, InvalidClientTokenId, ServiceUnavailable
 from broker.model.account import Account, AccountId, find_account_of_key_id
+from broker.model.caller import Caller
 from broker.model.entities import AccessKey, KeyStatus, LoginProfile, Role, User
 from broker.model.lineage import Trace
-from broker.model.principal import Principal
+from broker.model.principal import Principal, PrincipalType
 from broker.model.revocation import Revocations
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind
@@ -32,6 +33,8 @@ MAX_OPENED = 4096
 _ENDS_WITH_ITS_KEY = frozenset(
     {SessionKind.SESSION_TOKEN, SessionKind.FEDERATION_TOKEN}
 )
+
+_ENDS_WITH_ITS_PASSWORD = frozenset({SessionKind.CONSOLE, SessionKind.PORTAL})
 
 
 class LiveDirectory(Protocol):
@@ -72,6 +75,17 @@ class ResolvedSession:
     secret: Secret
     principal: Principal
     principal_tags: Mapping[str, str]
+
+
+def session_caller(resolved: ResolvedSession) -> Caller:
+    """The caller of live temporary credentials."""
+    return Caller(
+        principal=resolved.principal,
+        access_key_id=resolved.session.access_key_id,
+        session=resolved.session,
+        principal_tags=resolved.principal_tags,
+        context=resolved.session.identity_context,
+    )
 
 
 class _CachedSession:
@@ -185,7 +199,9 @@ class Resolver:
                     detail=f"key {session.parent_key_id}, which made the session, is"
                     " deleted or inactive"
                 )
-        if session.kind is SessionKind.CONSOLE:
+        if session.kind is SessionKind.PORTAL and session.provider_arn:
+            return account
+        if session.kind in _ENDS_WITH_ITS_PASSWORD:
             await self._require_password(session)
         entity: Role | User | Account | None
         if session.kind.is_role:
@@ -233,9 +249,21 @@ def _resolved(opened: OpenedSession, entity: Role | User | Account) -> ResolvedS
     )
 
 
+def _provider_type(provider_arn: str) -> PrincipalType:
+    is_saml = ":saml-provider/" in provider_arn
+    return PrincipalType.SAML if is_saml else PrincipalType.WEB_IDENTITY
+
+
 def _principal(session: Session, entity: Role | User | Account) -> Principal:
     if session.kind is SessionKind.FEDERATION_TOKEN:
         return Principal.federated_user(session.account, name=session.name)
+    if session.kind is SessionKind.PORTAL and session.provider_arn:
+        return Principal.from_provider(
+            _provider_type(session.provider_arn),
+            session.account,
+            provider=session.provider_arn,
+            subject=session.name,
+        )
     if isinstance(entity, Role):
         return Principal.role_session(
             session.account,

@@ -1,4 +1,4 @@
-"""The Query endpoint: ``POST /`` and ``GET /``, as a plain ASGI callable.
+"""The endpoint of an API, as a plain ASGI callable; of Query at ``/`` first of all.
 
 Reads the request within its limits and sends the pipeline's answer. A framework adds
 nothing for forms and XML, and this is the hot path.
@@ -61,11 +61,15 @@ class Answers(Protocol):
         ...
 
 
-class QueryEndpoint:
-    """Answers requests for ``/``; stands behind `broker.web.edge.Edge`."""
+class ApiEndpoint:
+    """Answers the requests of an API; stands behind `broker.web.edge.Edge`.
 
-    def __init__(self, pipeline: Answers) -> None:
-        self._pipeline = pipeline
+    ``cross_origin`` lets pages of other sites read the answers.
+    """
+
+    def __init__(self, answers: Answers, *, cross_origin: bool = True) -> None:
+        self._answers = answers
+        self._cross_origin = cross_origin
         self._lingering = Deadlines(LINGER_SECONDS_MAX)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +80,7 @@ class QueryEndpoint:
         method: str = scope["method"]
         query: bytes = scope["query_string"]
         headers: Headers = tuple(scope["headers"])
-        if b"origin" in dict(headers):
+        if self._cross_origin and b"origin" in dict(headers):
             common += _CROSS_ORIGIN
         if method not in {"GET", "POST"}:
             await _respond_without_action(scope, send, common)
@@ -100,7 +104,7 @@ class QueryEndpoint:
             source_ip=state["source_ip"],
             secure=state["secure"],
         )
-        answer = await self._pipeline.answer(raw, request_id)
+        answer = await self._answers.answer(raw, request_id)
         if answer.status == _FOUND or answer.error_code == "InvalidAction":
             client = find_client(scope)
             if client.means_another_service:

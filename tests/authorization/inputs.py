@@ -10,6 +10,12 @@ from typing import Any, cast
 
 from broker.actions.decisions.question import Question
 from broker.actions.models import load_service_model
+from broker.model.account import AccountId
+from broker.model.principal import Principal
+from broker.model.secret import Secret
+from broker.model.session import Session, SessionKind
+from broker.sessions.portal import OpenPortal
+from broker.sessions.resolve import ResolvedSession
 from tests.support.saml_idp import metadata_xml
 
 ACCOUNT = "111122223333"
@@ -56,6 +62,24 @@ VALUES: Mapping[str, Any] = {
     "SAMLMetadataDocument": metadata_xml(),
     "SAMLProviderArn": SAML,
     "SerialNumber": f"{BASE}:mfa/device",
+    "SignIn": OpenPortal(
+        handle="",
+        resolved=ResolvedSession(
+            session=Session(
+                access_key_id="ASIAIOSFODNN7EXAMPLE",
+                account=AccountId(ACCOUNT),
+                kind=SessionKind.PORTAL,
+                principal_id="AIDAEXAMPLE",
+                name="example",
+                issued_at_ms=0,
+                expires_at=0,
+            ),
+            secret=Secret(""),
+            principal=Principal.root(AccountId(ACCOUNT)),
+            principal_tags={},
+        ),
+        rows=(),
+    ),
     "ServiceName": "orders",
     "AccessKeyIds": ["ASIAIOSFODNN7EXAMPLE"],
     "EndMarks": [{"Mark": "oidc-logout/x", "Until": 0.0}],
@@ -70,6 +94,8 @@ VALUES: Mapping[str, Any] = {
     "TemplateArn": "arn:aws:iam::aws:role-template/example",
     "TaskPolicyArn": {"arn": TASK_POLICY},
     "UserName": "target",
+    "accountId": ACCOUNT,
+    "roleName": "Target",
 }
 
 OPTIONAL = frozenset(

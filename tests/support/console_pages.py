@@ -29,6 +29,9 @@ OUTSIDE = {
     "/federation": ["/federation?Action=login&SigninToken=no&Destination=/console/"],
     "/saml/slo/{uuid}": [f"/saml/slo/SAMLSP{ACCOUNT}AAAA", "/saml/slo/nobody"],
     "/v1/authorize": ["/v1/authorize"],
+    "/authorize": ["/authorize?client_id=no"],
+    "/portal/authorize": ["/portal/authorize"],
+    "/portal/device": ["/portal/device", "/portal/device?user_code=no"],
     "/console/login": ["/console/login"],
     "/console/{rest:path}": ["/console/nowhere"],
 }
@@ -86,6 +89,7 @@ for _kind, _name in (("users", "dana"), ("groups", "Finance")):
         ]
 
 NO_PAGES = {
+    "/portal/{account}",
     "/saml",
     "/signin/continue",
     "/signin/oidc/callback",

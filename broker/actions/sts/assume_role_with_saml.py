@@ -15,7 +15,7 @@ from broker.model.session import SessionKind
 from broker.stores.directory.fresh import FreshDirectory
 
 _NAME = "AssumeRoleWithSAML"
-_RESERVED_ROLES = "AWSReservedSSO_"
+RESERVED_ROLES = "AWSReservedSSO_"
 
 
 class AssumeRoleWithSaml:
@@ -40,7 +40,7 @@ class AssumeRoleWithSaml:
         self, given: AssumeRoleWithSAMLRequest, call: Call
     ) -> tuple[Need, ...]:
         role = await find_role(self._fresh, given["RoleArn"])
-        if role is not None and role.name.startswith(_RESERVED_ROLES):
+        if role is not None and role.name.startswith(RESERVED_ROLES):
             role = None
         identity = call.federated
         return role_needs(

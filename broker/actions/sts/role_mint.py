@@ -1,9 +1,11 @@
 """The last step of every way to assume a role: rules of life, then the mint."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from broker.actions.action import Call
+from broker.actions.sts.proof_marks import proof_marks
 from broker.actions.sts.regions import require_region
 from broker.actions.sts.roles import (
     assumed_role_user,
@@ -24,18 +26,19 @@ from broker.sessions.issue import (
     MintResult,
     SessionIssuer,
     new_access_key_id,
-    replay_key,
 )
 from broker.sessions.limits import console_duration, session_duration
 from broker.sessions.lineage import new_mint_id
 from broker.sessions.tags import SessionTags, inherit_tags
 from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.ledger.port import ReplayMark
 
 
 @struct
 class RoleRequest:
-    """A permitted request for a role's session."""
+    """A permitted request for a role's session.
+
+    ``ends_at`` is the last instant of the sign-in that it is made from, if any.
+    """
 
     kind: SessionKind
     role: Role
@@ -47,6 +50,7 @@ class RoleRequest:
     identity: FederatedIdentity | None = None
     parent_key_id: str = ""
     mfa_at: int | None = None
+    ends_at: datetime | None = None
 
 
 class RoleMinter:
@@ -98,7 +102,7 @@ class RoleMinter:
                 identity_context=identity.session_context if identity else {},
                 mfa_at=request.mfa_at,
                 chain_depth=calling.chain_depth + 1 if calling and chained else 0,
-                ends_by=_ends_by(identity),
+                ends_by=_ends_by(request),
                 lineage=request.lineage,
             ),
             account_salt=account.session_salt,
@@ -108,7 +112,7 @@ class RoleMinter:
         )
         mark, second_use = call.mark, None
         if identity is not None:
-            mark, second_use = _marks(identity, role, call)
+            mark, second_use = proof_marks(identity, role.role_id, call)
         minted = await self._issuer.issue(
             order, call.record, mark, second_use=second_use
         )
@@ -126,7 +130,7 @@ def _duration(
     given: Mapping[str, Any], call: Call, request: RoleRequest, *, chained: bool
 ) -> int:
     identity = request.identity
-    ends_at = identity.session_ends_at if identity else None
+    ends_at = request.ends_at or (identity.session_ends_at if identity else None)
     role_max = request.role.max_session_duration_seconds
     if call.request.door is Door.SAML and identity is not None:
         return console_duration(
@@ -146,34 +150,11 @@ def _duration(
     )
 
 
-def _ends_by(identity: FederatedIdentity | None) -> int | None:
-    if identity is None or identity.session_ends_at is None:
-        return None
-    return int(identity.session_ends_at.timestamp())
-
-
-def _marks(
-    identity: FederatedIdentity, role: Role, call: Call
-) -> tuple[ReplayMark | None, ReplayMark | None]:
-    """The one use of this proof, for this role or for all; and one more, if it may be."""
-    until = identity.usable_until
-    if identity.replay_id is None or until is None:
-        # A token that may come again; the sign-in that brought it may not.
-        return call.mark, None
-    role_id = () if identity.once_for_all_roles else (role.role_id,)
-    door = (call.request.door.value,) if identity.once_per_door else ()
-    parts = (*identity.replay_id, *role_id, *door)
-
-    def mark(*which: str) -> ReplayMark:
-        return ReplayMark(
-            key=replay_key((*parts, *which)),
-            mint_id=call.request.request_id,
-            expires_at=until,
-        )
-
-    again_until = identity.second_use_until
-    may_come_again = again_until is not None and call.now <= again_until
-    return mark(), mark("again") if may_come_again else None
+def _ends_by(request: RoleRequest) -> int | None:
+    ends_at = request.ends_at
+    if ends_at is None and request.identity is not None:
+        ends_at = request.identity.session_ends_at
+    return None if ends_at is None else int(ends_at.timestamp())
 
 
 def _provider_arn(

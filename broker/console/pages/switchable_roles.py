@@ -4,21 +4,19 @@ A suggestion only: the role's trust policy decides when the user switches. Recen
 are stored by user, so that they are there in another browser and after another sign-in.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
 
+from broker.authz.named_roles import named_roles
 from broker.console.console_session import ConsoleSession
 from broker.console.page_frame import PageFrame
 from broker.console.pages.recent_roles import RecentRoles, name_of_session
 from broker.policy import PolicyType
 
-_ASSUME = "sts:assumerole"
 _NAMED_MAX = 200
-_ROLE = re.compile(r"arn:aws:iam::[0-9]{12}:role/[\w+=,.@/-]{1,576}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +74,7 @@ class SwitchableRoles:
         await self._recent.remember(name_of_session(original.session), role_arn)
 
 
-def _named_roles(layers: Iterable[tuple[PolicyType, Any]]) -> Iterator[str]:
+def _named_roles(layers: Iterable[tuple[PolicyType, Any]]) -> Iterable[str]:
     """Roles that the session's own policies allow it to assume, listed by ARN."""
-    policies: Mapping[PolicyType, Any] = dict(layers)
-    identity = policies.get(PolicyType.IDENTITY)
-    if identity is None:
-        return
-    candidates = identity.candidates(_ASSUME)
-    denied = {
-        arn
-        for statement in candidates.denies
-        if not statement.source.conditions and not statement.source.not_resource
-        for arn in statement.source.resources or ()
-    }
-    if "*" in denied:
-        return
-    for statement in candidates.allows:
-        if statement.source.not_resource:
-            continue
-        for arn in statement.source.resources or ():
-            if arn not in denied and _ROLE.fullmatch(arn):
-                yield arn
+    identity = dict(layers).get(PolicyType.IDENTITY)
+    return () if identity is None else named_roles(identity)

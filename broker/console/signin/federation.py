@@ -13,12 +13,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from broker.console.console_session import session_caller
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.forms import Form, read_form
 from broker.console.login_method import LoginMethod
 from broker.console.request_info import refuse_prefetch
-from broker.console.signin.login_completion import LoginCompletion, PendingLogin
+from broker.console.signin.login_completion import LoginCompletion
+from broker.console.signin.pending_login import PendingLogin
 from broker.console.signin.sign_out import SignOut
 from broker.errors import (
     BrokerError,
@@ -31,6 +31,7 @@ from broker.model.caller import Caller
 from broker.model.request import Door
 from broker.model.secret import Secret
 from broker.protocols.strict_json import parse_object
+from broker.sessions.resolve import session_caller
 
 _BAD_CREDENTIALS = "Invalid credentials parameter"
 _INCORRECT = "The request sent by the client was syntactically incorrect."

@@ -8,7 +8,7 @@ unavailable, handle and proof stay usable.
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,16 +16,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.actions.signin.signin_tokens import SigninGrant, use_of
-from broker.console.console_session import ConsoleSession, SessionOrigin, session_caller
+from broker.console.console_session import ConsoleSession, SessionOrigin
 from broker.console.context import HOME, LOGIN, SIGN_IN, ConsoleContext
 from broker.console.csrf import csrf_token, require_same_origin
 from broker.console.forms import read_form
-from broker.console.login_method import LoginMethod
+from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.rendering import see_other
 from broker.console.request_info import refuse_prefetch, unnoted
 from broker.console.signin.end_session import end_session
 from broker.console.signin.password_login import PasswordLogins
 from broker.console.signin.password_progress import PasswordProgress
+from broker.console.signin.pending_login import PendingLogin
 from broker.console.signin.provider_logins import ProviderLogin
 from broker.console.signin.sign_in_options import SignInOptions
 from broker.errors import (
@@ -38,6 +39,7 @@ from broker.model.proof_used import ProofUsed
 from broker.model.request import Door
 from broker.sessions.handles import Handles
 from broker.sessions.one_time_use import one_time_use
+from broker.sessions.resolve import session_caller
 
 CONTINUE = "/signin/continue"
 PARKED_LIFE = timedelta(seconds=60)
@@ -53,33 +55,6 @@ USED_UP = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingLogin:
-    """A verified proof that has not been exchanged for a console session yet.
-
-    ``session_arn`` is the identity it leads to, used for the confirmation page only.
-    ``request_id`` is our AuthnRequest that the assertion ``response`` answers.
-    ``token`` is the ID token of our own code flow, ``state`` identifies that flow, and
-    ``login`` has the fields of its `ProviderLogin` except the token. ``begun`` is the
-    handle of a password sign-in that has passed all its steps.
-    """
-
-    door: LoginMethod
-    destination: str
-    session_arn: str = ""
-    response: str = field(default="", repr=False)
-    role_arn: str = ""
-    provider_arn: str = ""
-    request_id: str = ""
-    token: str = field(default="", repr=False)
-    session_name: str = ""
-    login: dict[str, Any] = field(default_factory=dict)
-    signin_token: str = field(default="", repr=False)
-    issuer: str = ""
-    begun: str = field(default="", repr=False)
-    state: str = field(default="", repr=False)
-
-
 class LoginCompletion:
     """Turns pending logins into console sessions."""
 
@@ -87,6 +62,7 @@ class LoginCompletion:
         self._context = context
         self._passwords = PasswordLogins(context)
         self._options = SignInOptions(context)
+        self._portal = PortalSignIns(context)
         self._handles = Handles(context.deps.cache, context.deps.vault, "arrival")
 
     async def park(self, pending: PendingLogin, life: timedelta = PARKED_LIFE) -> str:
@@ -129,6 +105,8 @@ class LoginCompletion:
         self, request: Request, pending: PendingLogin, status: int = 303
     ) -> Response:
         """Sign in, or ask first when the browser is signed in as someone else."""
+        if pending.portal:
+            return await self.sign_in(request, pending, status)
         who = await self._context.find_session(request)
         if isinstance(who, ConsoleSession) and who.principal.arn != pending.session_arn:
             handle = await self.park(pending, CONFIRMATION_LIFE)
@@ -146,6 +124,8 @@ class LoginCompletion:
         self, request: Request, pending: PendingLogin, status: int = 303
     ) -> Response:
         """Mint the console session and set a new cookie for it."""
+        if pending.portal:
+            return await self._open_portal(request, pending)
         result, progress = await self._mint(request, pending)
         credentials = result["Credentials"]
         context = self._context
@@ -175,6 +155,12 @@ class LoginCompletion:
         if progress is not None:
             self._passwords.remember(request, response, progress)
         return response
+
+    async def _open_portal(self, request: Request, pending: PendingLogin) -> Response:
+        try:
+            return await self._portal.sign_in(request, pending)
+        except ProofUsed as error:
+            raise ValidationError(USED_UP, detail=error.detail) from error
 
     async def _end_replaced(self, request: Request) -> None:
         """End the session whose cookie the new one replaces."""

@@ -9,7 +9,7 @@ Source: OpenID Connect Core 3.1; RFC 9700; RFC 9207 (iss).
 import hmac
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,8 +24,10 @@ from broker.console.csrf import require_same_origin
 from broker.console.forms import Form, read_form
 from broker.console.login_method import LoginMethod
 from broker.console.pages.recent_roles import RecentRoles, name_of
+from broker.console.portal.sign_ins import leads_to_portal
 from broker.console.request_info import note, refuse_prefetch
-from broker.console.signin.login_completion import LoginCompletion, PendingLogin
+from broker.console.signin.login_completion import LoginCompletion
+from broker.console.signin.pending_login import PendingLogin
 from broker.entropy import new_handle
 from broker.errors import (
     AccessDenied,
@@ -138,7 +140,12 @@ class OidcSignIn:
             arn: _pending_login(proved, arn, login_state["destination"], state)
             for arn in proved.role_arns
         }
-        if len(logins) == 1:
+        if leads_to_portal(login_state["destination"]):
+            first = next(iter(logins.values()))
+            response = await self._completion.redirect(
+                replace(first, role_arn="", session_arn="", portal=True)
+            )
+        elif len(logins) == 1:
             response = await self._completion.redirect(*logins.values())
         else:
             response = await self._ask(request, proved, logins)

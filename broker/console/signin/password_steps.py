@@ -20,10 +20,11 @@ from broker.console.forms import Form, read_form
 from broker.console.login_method import LoginMethod
 from broker.console.rendering import see_other
 from broker.console.signin.account_page import require_place
-from broker.console.signin.login_completion import LoginCompletion, PendingLogin
+from broker.console.signin.login_completion import LoginCompletion
 from broker.console.signin.login_states import NOT_OPEN
 from broker.console.signin.password_login import pending_caller
 from broker.console.signin.password_progress import PasswordProgress
+from broker.console.signin.pending_login import PendingLogin
 from broker.console.signin.second_factor import (
     FactorOffer,
     RefusedFactor,

@@ -25,9 +25,11 @@ from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
 from broker.console.login_method import LoginMethod
 from broker.console.pages.recent_roles import RecentRoles, name_of
+from broker.console.portal.sign_ins import leads_to_portal
 from broker.console.rendering import compressed
 from broker.console.request_info import note
-from broker.console.signin.login_completion import LoginCompletion, PendingLogin
+from broker.console.signin.login_completion import LoginCompletion
+from broker.console.signin.pending_login import PendingLogin
 from broker.console.signin.saml_logout import find_login
 from broker.console.signin.saml_metadata import find_provider_of_path
 from broker.console.signin.saml_requests import OpenRequest, SamlRequests
@@ -133,6 +135,11 @@ class SamlAcs:
         response_text, uuid = attempt.response_text, attempt.uuid
         answered, choices = await self._list(request, attempt)
         relay = form.find("RelayState") or ""
+        destination = self._context.destinations.find_safe(
+            answered.destination if answered else relay
+        )
+        if destination is not None and leads_to_portal(destination):
+            return await self._to_portal(attempt, answered, choices, destination)
         chosen = _choose(choices, form, is_browser=_is_browser(request))
         if chosen is None:
             recent = await self._recent.find(name_of(one.identity) for one in choices)
@@ -152,18 +159,36 @@ class SamlAcs:
         return await self._completion.redirect(
             PendingLogin(
                 door=LoginMethod.SAML,
-                destination=(
-                    self._context.destinations.find_safe(
-                        answered.destination if answered else relay
-                    )
-                    or ""
-                ),
+                destination=destination or "",
                 session_arn=chosen.session_arn,
                 response=response_text,
                 role_arn=chosen.pair.role_arn,
                 provider_arn=chosen.pair.provider_arn,
                 request_id=answered.request_id if answered else "",
                 login=await find_login(self._context, chosen.identity),
+            )
+        )
+
+    async def _to_portal(
+        self,
+        attempt: _Attempt,
+        answered: OpenRequest | None,
+        choices: tuple[RoleChoice, ...],
+        destination: str,
+    ) -> Response:
+        """Sign in to the portal, where the role is chosen."""
+        return await self._completion.redirect(
+            PendingLogin(
+                door=LoginMethod.SAML,
+                destination=destination,
+                response=attempt.response_text,
+                provider_arn=attempt.provider_arn,
+                request_id=answered.request_id if answered else "",
+                login=await find_login(self._context, choices[0].identity),
+                portal=True,
+                provider_arns=tuple(
+                    dict.fromkeys(choice.pair.provider_arn for choice in choices)
+                ),
             )
         )
 

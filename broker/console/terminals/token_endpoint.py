@@ -21,7 +21,6 @@ from broker.actions.signin.command_line_grants import (
     RefreshFamily,
     command_line_grants,
 )
-from broker.console.console_session import session_caller
 from broker.console.context import ConsoleContext
 from broker.console.request_info import note
 from broker.console.terminals.clients import CROSS_DEVICE, SAME_DEVICE
@@ -46,7 +45,7 @@ from broker.protocols.oidc.dpop import DpopProof, DpopRejected, verify_proof
 from broker.protocols.strict_json import parse_object
 from broker.sessions.ends import has_ended
 from broker.sessions.one_time_use import OneTimeUse
-from broker.sessions.resolve import ResolvedSession
+from broker.sessions.resolve import ResolvedSession, session_caller
 from broker.stores.errors import StoreFailedError, StoreUnavailableError, refusal_of
 
 PATH = "/v1/token"

@@ -15,7 +15,8 @@ import pytest
 from broker import app as composition
 from broker.console.console_session import SessionOrigin
 from broker.console.context import ConsoleContext
-from broker.console.signin.login_completion import LoginCompletion, PendingLogin
+from broker.console.signin.login_completion import LoginCompletion
+from broker.console.signin.pending_login import PendingLogin
 from broker.errors import AccessDenied
 from broker.model.session import SessionKind
 from broker.stores.errors import StoreUnavailableError

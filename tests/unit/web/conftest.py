@@ -10,7 +10,7 @@ import uvicorn
 from broker.clock import SystemClock
 from broker.model.answer import Answer
 from broker.model.raw import RawRequest
-from broker.web.api import QueryEndpoint
+from broker.web.api import ApiEndpoint
 from broker.web.asgi import App
 from broker.web.connection import BoundedConnection
 from broker.web.edge import AllowedHosts, Edge
@@ -51,7 +51,7 @@ def recorder() -> Recorder:
 
 @pytest.fixture
 def app(recorder: Recorder) -> Edge:
-    return edge(QueryEndpoint(recorder))
+    return edge(ApiEndpoint(recorder))
 
 
 def edge(app: App) -> Edge:

@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.httpsession import URLLib3Session
 
 from broker.model.answer import Answer
-from broker.web.api import BODY_BYTES_MAX, QueryEndpoint
+from broker.web.api import BODY_BYTES_MAX, ApiEndpoint
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 
@@ -215,7 +215,7 @@ async def test_a_refusal_is_not_held_up_for_ever(
     recorder: Any, make_edge: Any, monkeypatch: pytest.MonkeyPatch, endless: str
 ) -> None:
     monkeypatch.setattr("broker.web.api.LINGER_SECONDS_MAX", 0.01)
-    app = make_edge(QueryEndpoint(recorder))
+    app = make_edge(ApiEndpoint(recorder))
     read = 0
 
     async def receive() -> dict:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from broker.web.api import QueryEndpoint
+from broker.web.api import ApiEndpoint
 from broker.web.asgi import Receive, Scope, Send, respond
 from broker.web.bounds import Limits, Watch
 from broker.web.connection import BoundedConnection
@@ -50,7 +50,7 @@ def connected(server: str, text: str | bytes = b"") -> Iterator[socket.socket]:
 def shared() -> Iterator[tuple[str, Recorder]]:
     """A server with the limits that it has in earnest."""
     recorder = Recorder()
-    with bounded(QueryEndpoint(recorder)) as address:
+    with bounded(ApiEndpoint(recorder)) as address:
         yield address, recorder
 
 
@@ -192,7 +192,7 @@ def test_a_head_that_is_never_whole_is_not_waited_for(
     recorder: Recorder, begun: str, *, dripping: bool
 ) -> None:
     with (
-        bounded(QueryEndpoint(recorder), head_seconds=0.1) as server,
+        bounded(ApiEndpoint(recorder), head_seconds=0.1) as server,
         connected(server, begun) as client,
     ):
         client.settimeout(0.02 if dripping else LONG)
@@ -208,7 +208,7 @@ def test_a_head_that_is_never_whole_is_not_waited_for(
 
 def test_a_second_head_has_its_time_from_its_first_byte(recorder: Recorder) -> None:
     with (
-        bounded(QueryEndpoint(recorder), head_seconds=0.1) as server,
+        bounded(ApiEndpoint(recorder), head_seconds=0.1) as server,
         connected(server, head(server, "Content-Length: 0") + "\r\n") as client,
     ):
         assert read(client).body == b"<ok/>\n"
@@ -232,7 +232,7 @@ async def a_page(_scope: Scope, receive: Receive, send: Send) -> None:
 def test_a_body_that_is_never_whole_is_not_waited_for(
     recorder: Recorder, app: str, framing: str
 ) -> None:
-    inner = QueryEndpoint(recorder) if app == "api" else a_page
+    inner = ApiEndpoint(recorder) if app == "api" else a_page
     with (
         capture_logs() as lines,
         bounded(inner, body_seconds=0.1) as server,
@@ -248,7 +248,7 @@ def test_a_body_that_is_never_whole_is_not_waited_for(
 def test_a_body_that_no_one_reads_is_not_endless(recorder: Recorder) -> None:
     """Sent although it was answered long before."""
     with (
-        bounded(QueryEndpoint(recorder), body_bytes=1_000_000) as server,
+        bounded(ApiEndpoint(recorder), body_bytes=1_000_000) as server,
         connected(
             server, head(server, "Content-Length: 999999999", start="PUT / HTTP/1.1")
         ) as client,
@@ -262,7 +262,7 @@ def test_a_body_that_no_one_reads_is_not_endless(recorder: Recorder) -> None:
 
 def test_anyone_who_waits_longest_makes_room(recorder: Recorder) -> None:
     with (
-        bounded(QueryEndpoint(recorder), connections=5) as server,
+        bounded(ApiEndpoint(recorder), connections=5) as server,
         ExitStack() as stack,
     ):
         half = [stack.enter_context(connected(server, head(server))) for _ in range(12)]
@@ -276,7 +276,7 @@ def test_anyone_who_waits_longest_makes_room(recorder: Recorder) -> None:
 
 def test_idle_connections_make_room_and_busy_ones_do_not(recorder: Recorder) -> None:
     with (
-        bounded(QueryEndpoint(recorder), connections=2) as server,
+        bounded(ApiEndpoint(recorder), connections=2) as server,
         ExitStack() as stack,
     ):
         text = head(server, "Content-Length: 8") + "\r\n"
@@ -295,7 +295,7 @@ def test_idle_connections_make_room_and_busy_ones_do_not(recorder: Recorder) -> 
 
 def test_slow_bodies_make_room_too(recorder: Recorder) -> None:
     with (
-        bounded(QueryEndpoint(recorder), connections=2) as server,
+        bounded(ApiEndpoint(recorder), connections=2) as server,
         ExitStack() as stack,
     ):
         text = head(server, "Content-Length: 8") + "\r\n"
@@ -321,7 +321,7 @@ def test_unfinished_bodies_have_a_bound_and_the_signed_ones_their_own(
     limits = {"free_body_bytes": 1000, "unsigned_bytes": 300_000, "head_bytes": 20_000}
     with (
         capture_logs() as lines,
-        bounded(QueryEndpoint(recorder), **limits) as server,
+        bounded(ApiEndpoint(recorder), **limits) as server,
         ExitStack() as stack,
     ):
         held = [
@@ -351,7 +351,7 @@ def test_a_body_that_takes_long_gives_way_to_one_that_comes_at_once(
     limits = {"free_body_bytes": 1000, "unsigned_bytes": 200_000, "head_bytes": 20_000}
     with (
         capture_logs() as lines,
-        bounded(QueryEndpoint(recorder), **limits) as server,
+        bounded(ApiEndpoint(recorder), **limits) as server,
         connected(server, upload(server, 150_000)) as slow,
     ):
         time.sleep(1.1)
@@ -364,7 +364,7 @@ def test_a_body_that_takes_long_gives_way_to_one_that_comes_at_once(
 
 def test_anyone_who_goes_away_leaves_nothing_behind(recorder: Recorder) -> None:
     limits = {"free_body_bytes": 1000, "unsigned_bytes": 200_000, "head_bytes": 20_000}
-    with bounded(QueryEndpoint(recorder), **limits) as server:
+    with bounded(ApiEndpoint(recorder), **limits) as server:
         for _ in range(4):
             with connected(server, upload(server, 150_000)):
                 time.sleep(0.1)

@@ -1,0 +1,37 @@
+"""The access portal: a person signs in once and takes the roles that are open to them.
+
+The services ``sso`` and ``sso-oauth`` are AWS's; the actions that only pages use are
+named as AWS's log of calls names them.
+"""
+
+from broker.actions.action import Action
+from broker.actions.portal.assignments import Assignments, RoleChoices
+from broker.actions.portal.authenticate import Authenticate
+from broker.actions.portal.create_token import CreateToken
+from broker.actions.portal.get_role_credentials import GetRoleCredentials
+from broker.actions.portal.sign_out import LOGOUT
+from broker.actions.sts.role_mint import RoleMinter
+from broker.authz.gather import PolicyLibrary
+from broker.authz.guard import Guard
+from broker.sessions.issue import SessionIssuer
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.ledger.port import Ledger
+
+
+def portal_actions(
+    fresh: FreshDirectory,
+    issuer: SessionIssuer,
+    ledger: Ledger,
+    *,
+    library: PolicyLibrary,
+    guard: Guard,
+) -> tuple[Action, ...]:
+    """Every action of the portal."""
+    choices = RoleChoices(fresh, library, guard)
+    return (
+        Authenticate(fresh, issuer).action(),
+        *Assignments(choices, fresh).actions(),
+        GetRoleCredentials(choices, RoleMinter(fresh, issuer)).action(),
+        LOGOUT,
+        *CreateToken(ledger).actions(),
+    )

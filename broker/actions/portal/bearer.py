@@ -1,0 +1,57 @@
+"""The proof of the portal's calls: an access token, or the cookie of its pages.
+
+A call about a role is made in the name of what opens that role: the identity that the
+provider proved at the sign-in, or the IAM user.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from broker.authn.federated import federated_caller
+from broker.authn.scheme import ProofResult, Read
+from broker.errors import InvalidClientTokenId
+from broker.model.caller import Caller
+from broker.model.request import Given, RequestContext
+from broker.sessions.portal import OpenPortal
+from broker.sessions.resolve import session_caller
+
+SIGN_IN = "SignIn"
+"""The member of an action's input that holds the `OpenPortal`."""
+
+FindPortal = Callable[[datetime], Awaitable[OpenPortal | None]]
+
+
+class PortalScheme:
+    """Whatever names a live sign-in to the portal."""
+
+    def __init__(self, find: FindPortal) -> None:
+        self._find = find
+
+    async def prove(
+        self, request: RequestContext, _service: str, _action: str, read: Read
+    ) -> tuple[ProofResult, Given]:
+        """Prove, then read; the sign-in is added to what was read.
+
+        Raises:
+            ExpiredToken, InvalidClientTokenId: there is no such sign-in, or it is over.
+        """
+        portal = await self._find(request.now)
+        if portal is None:
+            raise InvalidClientTokenId(detail="no such access token or sign-in")
+        given = await read()
+        caller = portal_caller(portal, given)
+        return ProofResult(caller=caller), {**given, SIGN_IN: portal}
+
+
+def portal_caller(portal: OpenPortal, given: Given) -> Caller:
+    """The person who signed in, as what opens the role that is asked for."""
+    if not portal.is_federated:
+        return session_caller(portal.resolved)
+    found = portal.find_role(given.get("accountId", ""), given.get("roleName", ""))
+    if found is not None:
+        return federated_caller(found[1])
+    return Caller(
+        principal=portal.resolved.principal,
+        access_key_id=portal.session.access_key_id,
+        session=portal.session,
+    )

@@ -1,0 +1,205 @@
+"""Clients of the portal: what they registered, sealed in what they keep.
+
+Nothing is stored for a registration, so anyone may make any number of them. The id
+holds it all, since a browser brings no more than the id; the secret belongs to one id.
+
+Source: RFC 7591; RFC 8252 7.3 and 8.4; botocore's sso-oidc model.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from broker.errors import AccessDenied
+from broker.sessions.sealed_text import SealedTexts
+from broker.sessions.vault import Vault
+
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+AUTHORIZATION_CODE = "authorization_code"
+REFRESH_TOKEN = "refresh_token"  # noqa: S105  # a grant's name
+SCOPE = "sso:account:access"
+LIFE = timedelta(days=90)
+_GRANTS = frozenset({DEVICE_CODE, AUTHORIZATION_CODE, REFRESH_TOKEN})
+_LONGEST_NAME = 128
+_LONGEST_ADDRESS = 512
+_HIGHEST_PORT = 65_535
+_MOST = 5
+_REDIRECT = re.compile(
+    r"http://(?:127\.0\.0\.1|\[::1\]|localhost)(?::([1-9][0-9]{0,4}))?"
+    r"(?:/[A-Za-z0-9._~-]+)*/?"
+)
+_NAME = re.compile(r"[\x20-\x7e]{1,128}")
+_PLACE = re.compile(r"[0-9]{12}|[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]", re.ASCII)
+START = "/portal/"
+
+
+class GrantRefused(AccessDenied):
+    """A request of OAuth is refused; ``fault`` is the model's name of the error."""
+
+    def __init__(self, name: str, message: str, *, detail: str = "") -> None:
+        super().__init__(message, detail=detail)
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A registered client; ``place`` is the account of its start URL, if it named one."""
+
+    name: str
+    scopes: tuple[str, ...] = ()
+    grants: tuple[str, ...] = ()
+    redirects: tuple[str, ...] = ()
+    place: str = ""
+
+    @property
+    def may_refresh(self) -> bool:
+        """Whether it gets refresh tokens: with a scope, as at AWS."""
+        return bool(self.scopes) and (not self.grants or REFRESH_TOKEN in self.grants)
+
+    def may(self, grant: str) -> bool:
+        """Whether it registered for a kind of grant; without any it is a device."""
+        return grant in self.grants or (not self.grants and grant != AUTHORIZATION_CODE)
+
+    def accepts(self, redirect_uri: str) -> bool:
+        """Whether it registered the address, whatever its port."""
+        return _is_loopback(redirect_uri) and any(
+            _without_port(one) == _without_port(redirect_uri) for one in self.redirects
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """What a client keeps."""
+
+    client_id: str
+    client_secret: str
+    issued_at: int
+    expires_at: int
+
+
+class Clients:
+    """Registers clients and knows them again."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._ids = SealedTexts(vault, "portal-client")
+        self._secrets = SealedTexts(vault, "portal-client-secret")
+
+    def register(self, client: Client, now: datetime) -> Registration:
+        """Seal a registration."""
+        expires_at = now + LIFE
+        client_id = self._ids.seal(asdict(client), expires_at)
+        return Registration(
+            client_id=client_id,
+            client_secret=self._secrets.seal({"of": _digest(client_id)}, expires_at),
+            issued_at=int(now.timestamp()),
+            expires_at=int(expires_at.timestamp()),
+        )
+
+    def find(self, client_id: str, now: datetime) -> Client | None:
+        """The client of an id, proved by nothing."""
+        value = self._ids.find_opened(client_id, now)
+        if value is None:
+            return None
+        return Client(
+            name=value["name"],
+            scopes=tuple(value["scopes"]),
+            grants=tuple(value["grants"]),
+            redirects=tuple(value["redirects"]),
+            place=value["place"],
+        )
+
+    def require(self, client_id: str, client_secret: str, now: datetime) -> Client:
+        """The client that knows its secret.
+
+        Raises:
+            GrantRefused: InvalidClientException.
+        """
+        client = self.find(client_id, now)
+        secret = self._secrets.find_opened(client_secret, now)
+        if client is None or secret is None or secret["of"] != _digest(client_id):
+            raise GrantRefused("InvalidClientException", "Invalid client provided")
+        return client
+
+
+def read_client(
+    *,
+    name: str,
+    kind: str,
+    scopes: Sequence[str],
+    grants: Sequence[str],
+    redirects: Sequence[str],
+    place: str,
+) -> Client:
+    """What a registration asks for.
+
+    Raises:
+        GrantRefused: it is not possible here.
+    """
+    if kind != "public":
+        raise GrantRefused(
+            "InvalidClientMetadataException", "The clientType must be public."
+        )
+    if not _NAME.fullmatch(name):
+        raise GrantRefused(
+            "InvalidClientMetadataException",
+            f"The clientName must have 1 to {_LONGEST_NAME} printable characters.",
+        )
+    if not set(scopes) <= {SCOPE}:
+        raise GrantRefused("InvalidScopeException", f"The only scope is {SCOPE}.")
+    if not set(grants) <= _GRANTS:
+        raise GrantRefused(
+            "UnsupportedGrantTypeException", "There is no such grant type here."
+        )
+    if len(redirects) > _MOST or not all(map(_is_loopback, redirects)):
+        raise GrantRefused(
+            "InvalidRedirectUriException",
+            f"At most {_MOST} redirectUris, each a loopback address over http.",
+        )
+    if AUTHORIZATION_CODE in grants and not (redirects and place):
+        raise GrantRefused(
+            "InvalidClientMetadataException",
+            "authorization_code needs redirectUris and the issuerUrl.",
+        )
+    return Client(
+        name=name,
+        scopes=tuple(dict.fromkeys(scopes)),
+        grants=tuple(dict.fromkeys(grants)),
+        redirects=tuple(redirects),
+        place=place,
+    )
+
+
+def read_start_url(url: str, public_origin: str) -> str:
+    """The account, by number or alias, of a start URL; it need not exist.
+
+    Raises:
+        GrantRefused: InvalidRequestException, it is no start URL of this broker.
+    """
+    bare = url.partition("#")[0].rstrip("/")
+    prefix = f"{public_origin}{START}"
+    place = bare.removeprefix(prefix)
+    if not bare.startswith(prefix) or not _PLACE.fullmatch(place):
+        raise GrantRefused(
+            "InvalidRequestException",
+            f"The start URL must be {prefix} and an account's number or alias.",
+        )
+    return place
+
+
+def _is_loopback(address: str) -> bool:
+    if len(address) > _LONGEST_ADDRESS:
+        return False
+    match = _REDIRECT.fullmatch(address)
+    return match is not None and int(match[1] or 0) <= _HIGHEST_PORT
+
+
+def _without_port(address: str) -> tuple[str | None, str]:
+    parts = urlsplit(address)
+    return parts.hostname, parts.path
+
+
+def _digest(client_id: str) -> str:
+    return hashlib.sha256(client_id.encode("ascii", "replace")).hexdigest()

@@ -1,0 +1,54 @@
+"""``CreateToken``: a client exchanges a code, a device code or a refresh token.
+
+The door's own proof does the checking; what is left is to spend what was exchanged,
+together with the record of it. ``Authorize`` is the consent that a code stands for.
+
+Source: botocore's sso-oidc model.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from broker.actions.action import Action, Call, needs_nothing
+from broker.model.request import Given
+from broker.sessions.issue import commit_once
+from broker.stores.ledger.port import Ledger
+
+
+class TokenRequest(TypedDict):
+    """Which client exchanges what kind of grant."""
+
+    ClientName: str
+    GrantType: str
+
+
+class CreateToken:
+    """The handlers, with what they need."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def actions(self) -> tuple[Action, ...]:
+        """The declarations."""
+        return tuple(
+            Action(
+                service="sso-oauth",
+                name=name,
+                needs=needs_nothing,
+                handle=handle,
+                audited=("ClientName", "GrantType", "Answer", "Address"),
+            )
+            for name, handle in (
+                ("CreateToken", self._spend),
+                ("Authorize", _agree),
+            )
+        )
+
+    async def _spend(self, _given: TokenRequest, call: Call) -> Mapping[str, Any]:
+        await commit_once(self._ledger, call.record.complete(), call.mark)
+        call.record.committed = True
+        return {}
+
+
+async def _agree(_given: Given, _call: Call) -> Mapping[str, Any]:
+    return {}

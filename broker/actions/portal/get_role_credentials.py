@@ -1,0 +1,117 @@
+"""``GetRoleCredentials``: a sign-in to the portal gives credentials of a role.
+
+It is a mint like those of STS: the trust policy is asked with the action of the way by
+which the person came in, and every gate and record is the same. Only the proof was
+spent before, by the sign-in.
+
+Source: botocore's sso model.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypedDict
+
+from broker.actions.action import Action, Call
+from broker.actions.portal.assignments import (
+    NO_ACCESS,
+    RoleChoices,
+    role_permissions,
+    session_name_of,
+    way_in,
+)
+from broker.actions.sts.federated_mint import identity_tags
+from broker.actions.sts.role_mint import RoleMinter, RoleRequest
+from broker.authz.need import Need
+from broker.errors import AccessDenied
+from broker.model.federated import FederatedIdentity
+from broker.model.session import Session, SessionKind
+from broker.sessions.lineage import descend, descend_as
+from broker.sessions.portal import OpenPortal
+from broker.sessions.tags import NO_TAGS
+
+_MILLISECONDS = 1000
+
+
+class RoleCredentialsRequest(TypedDict):
+    """The role, and the sign-in that asks for it."""
+
+    roleName: str
+    accountId: str
+    SignIn: OpenPortal
+
+
+class GetRoleCredentials:
+    """The handler, with what it needs."""
+
+    def __init__(self, choices: RoleChoices, minter: RoleMinter) -> None:
+        self._choices = choices
+        self._minter = minter
+
+    def action(self) -> Action:
+        """The declaration."""
+        return Action(
+            service="sso",
+            name="GetRoleCredentials",
+            needs=self._needs,
+            handle=self._handle,
+            audited=("roleName", "accountId"),
+        )
+
+    async def _needs(
+        self, given: RoleCredentialsRequest, call: Call
+    ) -> tuple[Need, ...]:
+        portal = given["SignIn"]
+        call.record.access_key_id = portal.session.access_key_id
+        role = await self._choices.find(portal, given["accountId"], given["roleName"])
+        if role is None:
+            raise AccessDenied(NO_ACCESS, detail="the sign-in named no such role")
+        return role_permissions(portal, role)
+
+    async def _handle(
+        self, given: RoleCredentialsRequest, call: Call
+    ) -> Mapping[str, Any]:
+        portal, role = given["SignIn"], call.trusted_role
+        found = portal.find_role(role.account, role.name)
+        wanted = RoleRequest(
+            kind=SessionKind.ASSUME_ROLE,
+            role=role,
+            session_name=portal.session.name,
+            tags=NO_TAGS,
+            source_identity=None,
+            lineage=descend(portal.session),
+            calling=portal.session,
+            parent_key_id=portal.session.access_key_id,
+            ends_at=portal.ends_at,
+        )
+        if found is not None:
+            wanted = _of_identity(wanted, found[1], portal.session)
+        _, answer = await self._minter.mint(
+            {"DurationSeconds": role.max_session_duration_seconds}, call, wanted
+        )
+        credentials = answer["Credentials"]
+        ends_at: datetime = credentials["Expiration"]
+        return {
+            "roleCredentials": {
+                "accessKeyId": credentials["AccessKeyId"],
+                "secretAccessKey": credentials["SecretAccessKey"],
+                "sessionToken": credentials["SessionToken"],
+                "expiration": int(ends_at.timestamp() * _MILLISECONDS),
+            }
+        }
+
+
+def _of_identity(
+    wanted: RoleRequest, identity: FederatedIdentity, sign_in: Session
+) -> RoleRequest:
+    """The same as the identity that a provider proved."""
+    return replace(
+        wanted,
+        kind=way_in(identity),
+        session_name=session_name_of(identity),
+        tags=identity_tags(identity),
+        source_identity=identity.source_identity,
+        lineage=descend_as(sign_in, identity),
+        calling=None,
+        identity=identity,
+    )

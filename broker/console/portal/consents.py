@@ -1,0 +1,316 @@
+"""Consent to a client: a program on this computer, or a device that shows a code.
+
+Both pages say who will be acted as, who asks and from where, and both ask for a press
+of a button: a link alone lets nobody in.
+
+Source: RFC 8252 7.3; RFC 8628 3.3 and 5.4; botocore's SSOTokenFetcherAuth.
+"""
+
+import re
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.actions.portal.bearer import PortalScheme
+from broker.actions.portal.clients import AUTHORIZATION_CODE, SCOPE, Client, Clients
+from broker.actions.portal.grants import (
+    DeviceRequest,
+    DeviceRequests,
+    PortalCode,
+    portal_grants,
+    read_user_code,
+)
+from broker.authn.attempts import limit_of_address
+from broker.console.context import ConsoleContext
+from broker.console.cookies import SessionCookie
+from broker.console.csrf import FIELD, csrf_token, require_csrf
+from broker.console.forms import Form, read_form
+from broker.console.portal.sign_ins import PORTAL, PortalSignIns
+from broker.console.portal.visits import PortalVisits
+from broker.console.rendering import see_other
+from broker.console.request_info import refuse_prefetch, source_address
+from broker.console.signin.password_steps import status_of, words_of
+from broker.errors import NoSuchEntity, Throttling, ValidationError
+from broker.model.request import Door
+from broker.protocols.oidc import pkce
+from broker.sessions.handles import Handles
+from broker.sessions.portal import OpenPortal
+
+AUTHORIZE = "/authorize"
+CONSENT = f"{PORTAL}/authorize"
+DEVICE = f"{PORTAL}/device"
+_LIFE = timedelta(minutes=10)
+_COOKIE = "broker-portal-client"
+_STATE = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
+_GONE = "This login is no longer open. Start it again in your terminal."
+_NO_CODE = "This code is not known, was answered already, or has expired."
+_BAD = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientRequest:
+    """A client on this computer that awaits consent."""
+
+    client_id: str
+    client_name: str
+    place: str
+    redirect_uri: str
+    challenge: str
+    state: str
+
+    @property
+    def origin(self) -> str:
+        """The origin that receives the code, for the page's form-action policy."""
+        parts = urlsplit(self.redirect_uri)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def answer_url(self, **answer: str) -> str:
+        """The redirect URI with an answer and the state."""
+        return f"{self.redirect_uri}?{urlencode({**answer, 'state': self.state})}"
+
+
+class Consents:
+    """The pages, and what becomes of an answer."""
+
+    def __init__(
+        self, context: ConsoleContext, sign_ins: PortalSignIns, visits: PortalVisits
+    ) -> None:
+        deps = context.deps
+        self._context = context
+        self._sign_ins = sign_ins
+        self._visits = visits
+        self._clients = Clients(deps.vault)
+        self._grants = portal_grants(deps.cache, deps.vault)
+        self._devices = DeviceRequests(deps.cache, deps.vault)
+        self._waiting = Handles(deps.cache, deps.vault, "portal-client")
+        self._cookie = SessionCookie(secure=deps.secure, name=_COOKIE)
+
+    async def authorize(self, request: Request) -> Response:
+        """``GET /authorize``: a client sends the browser here."""
+        refuse_prefetch(request)
+        form = await read_form(request)
+        asked = self._read(form)
+        await self._context.begin_limits.require(source_address(request))
+        handle = await self._waiting.put(asdict(asked), self._now() + _LIFE)
+        response = see_other(CONSENT)
+        self._cookie.set(response, handle)
+        return response
+
+    async def consent(self, request: Request) -> Response:
+        """``GET /portal/authorize``."""
+        asked = await self._find_waiting(request)
+        portal = await self._visits.find(request, asked.place)
+        if portal is None:
+            return self._visits.to_sign_in(asked.place, CONSENT)
+        page = self._context.pages.show(
+            request,
+            "portal_consent.html",
+            who=portal.resolved.principal,
+            name=portal.session.name,
+            client=asked.client_name,
+            origin=asked.origin,
+            action=CONSENT,
+            fields={"challenge": asked.challenge},
+            device=None,
+            csrf=csrf_token(portal.handle),
+        )
+        # Browsers apply form-action to the redirect after the form, too.
+        policy = page.headers["content-security-policy"]
+        page.headers["content-security-policy"] = policy.replace(
+            "form-action 'self'", f"form-action 'self' {asked.origin}"
+        )
+        self._sign_ins.remember(page, portal)
+        return page
+
+    async def answer_client(self, request: Request) -> Response:
+        """``POST /portal/authorize``."""
+        form = await read_form(request)
+        asked = await self._find_waiting(request)
+        portal = await self._require(request, form, asked.place)
+        # Another login may have been opened in this browser since the page was shown.
+        if form.find("challenge") != asked.challenge:
+            raise ValidationError(_GONE)
+        taken = await self._waiting.take(self._cookie.find(request) or "")
+        if taken is None:
+            raise ValidationError(_GONE)
+        is_allowed = form.find("answer") == "allow"
+        await self._record(
+            request, portal, asked.client_name, is_allowed, source_address(request)
+        )
+        if is_allowed:
+            code = await self._grants.create_code(
+                PortalCode(
+                    client_id=asked.client_id,
+                    redirect_uri=asked.redirect_uri,
+                    challenge=asked.challenge,
+                    portal=portal.handle,
+                ),
+                self._now(),
+            )
+            response = see_other(asked.answer_url(code=code))
+        else:
+            response = see_other(asked.answer_url(error="access_denied"))
+        self._cookie.clear(response)
+        return response
+
+    async def device(self, request: Request) -> Response:
+        """``GET /portal/device``: asks for the code, then for consent."""
+        refuse_prefetch(request)
+        form = await read_form(request)
+        typed = form.find("user_code")
+        if typed is None:
+            return self._ask_code(request)
+        user_code = read_user_code(typed)
+        try:
+            asked = await self._find_device(request, user_code)
+        except Throttling as error:
+            return self._ask_code(request, words_of(error), status_of(error))
+        if asked is None:
+            return self._ask_code(request, _NO_CODE, _BAD)
+        portal = await self._visits.find(request, asked.place)
+        if portal is None:
+            here = f"{DEVICE}?{urlencode({'user_code': user_code})}"
+            return self._visits.to_sign_in(asked.place, here)
+        page = self._context.pages.show(
+            request,
+            "portal_consent.html",
+            who=portal.resolved.principal,
+            name=portal.session.name,
+            client=asked.client_name,
+            origin="",
+            action=DEVICE,
+            fields={"user_code": user_code},
+            device=asked,
+            asked_at=datetime.fromtimestamp(asked.asked_at, UTC),
+            is_elsewhere=asked.address != source_address(request),
+            address=source_address(request),
+            csrf=csrf_token(portal.handle),
+        )
+        self._sign_ins.remember(page, portal)
+        return page
+
+    async def answer_device(self, request: Request) -> Response:
+        """``POST /portal/device``."""
+        form = await read_form(request)
+        user_code = read_user_code(form.require("user_code"))
+        asked = await self._find_device(request, user_code)
+        if asked is None:
+            return self._ask_code(request, _NO_CODE, _BAD)
+        portal = await self._require(request, form, asked.place)
+        is_allowed = form.find("answer") == "allow"
+        await self._record(
+            request, portal, asked.client_name, is_allowed, asked.address
+        )
+        handle = portal.handle if is_allowed else ""
+        if not await self._devices.answer(user_code, handle, self._now()):
+            raise ValidationError(_NO_CODE)
+        return self._context.pages.show(
+            request, "portal_answered.html", allowed=is_allowed, place=asked.place
+        )
+
+    def _ask_code(
+        self, request: Request, problem: str = "", status: int = 200
+    ) -> Response:
+        return self._context.pages.show(
+            request, "portal_code.html", status, problem=problem, action=DEVICE
+        )
+
+    async def _find_device(
+        self, request: Request, user_code: str
+    ) -> DeviceRequest | None:
+        """The request of a code; codes that nobody has are counted as guesses.
+
+        Raises:
+            Throttling: there were too many from this address.
+        """
+        limits = [limit_of_address(source_address(request))]
+        try:
+            async with self._context.deps.attempts.one(limits, wrong=NoSuchEntity):
+                found = await self._devices.find_by_user_code(user_code)
+                if found is None:
+                    raise NoSuchEntity(_NO_CODE)  # noqa: TRY301  # counted as wrong
+                return found
+        except NoSuchEntity:
+            return None
+
+    async def _find_waiting(self, request: Request) -> ClientRequest:
+        handle = self._cookie.find(request)
+        value = await self._waiting.find(handle) if handle else None
+        if value is None:
+            raise ValidationError(_GONE)
+        return ClientRequest(**value)
+
+    async def _require(self, request: Request, form: Form, place: str) -> OpenPortal:
+        """The sign-in that the page was shown for.
+
+        Raises:
+            AccessDenied: the form is of another site or another sign-in.
+        """
+        portal = await self._visits.find(request, place)
+        if portal is None:
+            raise ValidationError(_GONE)
+        origin = self._context.deps.public_origin
+        require_csrf(request, form.find(FIELD), portal.handle, origin)
+        return portal
+
+    async def _record(
+        self,
+        request: Request,
+        portal: OpenPortal,
+        client: str,
+        is_allowed: bool,  # noqa: FBT001  # named by its only callers
+        address: str,
+    ) -> None:
+        async def find(_now: datetime) -> OpenPortal:
+            return portal
+
+        answer = "allow" if is_allowed else "deny"
+        await self._context.perform(
+            request,
+            Door.PORTAL,
+            ("sso-oauth", "Authorize"),
+            PortalScheme(find),
+            lambda: {"ClientName": client, "Answer": answer, "Address": address},
+        )
+
+    def _read(self, form: Form) -> ClientRequest:
+        """The parameters of ``/authorize``.
+
+        Raises:
+            ValidationError: one is missing or wrong; the browser is not redirected.
+        """
+        client_id = form.require("client_id")
+        client = self._clients.find(client_id, self._now())
+        if client is None or not client.may(AUTHORIZATION_CODE):
+            raise ValidationError("There is no such client.")
+        _check_request(form, client)
+        redirect_uri, state = form.require("redirect_uri"), form.require("state")
+        challenge = form.require("code_challenge").rstrip("=")
+        if not pkce.is_challenge(challenge) or not _STATE.fullmatch(state):
+            raise ValidationError("The code_challenge or the state is not well-formed.")
+        return ClientRequest(
+            client_id=client_id,
+            client_name=client.name,
+            place=client.place,
+            redirect_uri=redirect_uri,
+            challenge=challenge,
+            state=state,
+        )
+
+    def _now(self) -> datetime:
+        return self._context.deps.clock.now()
+
+
+def _check_request(form: Form, client: Client) -> None:
+    if not client.accepts(form.require("redirect_uri")):
+        raise ValidationError("The redirect_uri is not one of this client's.")
+    if form.require("response_type") != "code":
+        raise ValidationError("The response_type must be code.")
+    if form.require("code_challenge_method") != "S256":
+        raise ValidationError("The code_challenge_method must be S256.")
+    scopes = (form.find("scopes") or form.find("scope") or SCOPE).split()
+    if not set(scopes) <= set(client.scopes or (SCOPE,)):
+        raise ValidationError("The client did not register for these scopes.")

@@ -1,0 +1,75 @@
+"""``/portal/{account}``: the start URL in a browser.
+
+Source: AWS IAM Identity Center User Guide, "Using the AWS access portal".
+"""
+
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from broker.actions.portal.bearer import PortalScheme
+from broker.console.context import ConsoleContext
+from broker.console.csrf import FIELD, csrf_token, require_csrf
+from broker.console.forms import read_form
+from broker.console.portal.sign_ins import PORTAL, PortalSignIns
+from broker.console.portal.visits import PortalVisits
+from broker.console.rendering import see_other
+from broker.console.signin.account_page import require_place
+from broker.model.request import Door
+from broker.sessions.portal import OpenPortal
+
+START = f"{PORTAL}/{{account}}"
+SIGN_OUT = f"{PORTAL}/{{account}}/sign-out"
+
+
+class StartPage:
+    """The accounts and roles of who is signed in."""
+
+    def __init__(
+        self, context: ConsoleContext, sign_ins: PortalSignIns, visits: PortalVisits
+    ) -> None:
+        self._context = context
+        self._sign_ins = sign_ins
+        self._visits = visits
+
+    async def show(self, request: Request) -> Response:
+        """``GET /portal/{account}``."""
+        place = require_place(request)
+        portal = await self._visits.find(request, place)
+        if portal is None:
+            return self._visits.to_sign_in(place, START.format(account=place))
+        roles = await self._list(request, portal)
+        page = self._context.pages.show(
+            request,
+            "portal_start.html",
+            who=portal.resolved.principal,
+            name=portal.session.name,
+            accounts=roles,
+            start_url=f"{self._context.deps.public_origin}{PORTAL}/{place}",
+            sign_out=SIGN_OUT.format(account=place),
+            csrf=csrf_token(portal.handle),
+        )
+        self._sign_ins.remember(page, portal)
+        return page
+
+    async def sign_out(self, request: Request) -> Response:
+        """``POST /portal/{account}/sign-out``."""
+        form = await read_form(request)
+        portal = await self._sign_ins.find(request)
+        if portal is not None:
+            origin = self._context.deps.public_origin
+            require_csrf(request, form.find(FIELD), portal.handle, origin)
+        response = see_other("/signin/signed-out")
+        await self._sign_ins.end(request, response)
+        return response
+
+    async def _list(self, request: Request, portal: OpenPortal) -> Any:  # noqa: ANN401  # the template's
+        async def find(_now: datetime) -> OpenPortal:
+            return portal
+
+        found = await self._context.perform(
+            request, Door.PORTAL, ("sso", "ListAssignments"), PortalScheme(find), dict
+        )
+        return found["Accounts"]

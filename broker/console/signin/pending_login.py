@@ -1,0 +1,36 @@
+"""A verified proof between its verification and the session that it opens."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.console.login_method import LoginMethod
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingLogin:
+    """A verified proof that has not been exchanged for a console session yet.
+
+    ``session_arn`` is the identity it leads to, used for the confirmation page only.
+    ``request_id`` is our AuthnRequest that the assertion ``response`` answers.
+    ``token`` is the ID token of our own code flow, ``state`` identifies that flow, and
+    ``login`` has the fields of its `ProviderLogin` except the token. ``begun`` is the
+    handle of a password sign-in that has passed all its steps. A proof that opens the
+    ``portal`` instead of a role has the ``provider_arns`` that accepted it.
+    """
+
+    door: LoginMethod
+    destination: str
+    session_arn: str = ""
+    response: str = field(default="", repr=False)
+    role_arn: str = ""
+    provider_arn: str = ""
+    request_id: str = ""
+    token: str = field(default="", repr=False)
+    session_name: str = ""
+    login: dict[str, Any] = field(default_factory=dict)
+    signin_token: str = field(default="", repr=False)
+    issuer: str = ""
+    begun: str = field(default="", repr=False)
+    state: str = field(default="", repr=False)
+    portal: bool = False
+    provider_arns: tuple[str, ...] = ()

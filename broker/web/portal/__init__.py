@@ -1,0 +1,1 @@
+"""The access portal's two services, ``/sso-oidc`` and ``/sso``: rest-json, unsigned."""

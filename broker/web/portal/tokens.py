@@ -1,0 +1,367 @@
+"""``/sso-oidc``: clients register, devices ask, codes become access tokens.
+
+Source: botocore's sso-oidc model; RFC 6749; RFC 8628; RFC 7636; RFC 9700.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from broker.actions.portal.bearer import PortalScheme, portal_caller
+from broker.actions.portal.clients import (
+    AUTHORIZATION_CODE,
+    DEVICE_CODE,
+    REFRESH_TOKEN,
+    Client,
+    Clients,
+    GrantRefused,
+    read_client,
+    read_start_url,
+)
+from broker.actions.portal.grants import (
+    DEVICE_LIFE,
+    DeviceRequest,
+    DeviceRequests,
+    PortalFamily,
+    PortalGrants,
+    use_of_device_code,
+)
+from broker.actions.registry import Registry
+from broker.actions.signin.begin_limits import BeginLimits
+from broker.authn.scheme import DoorProof, ProofResult
+from broker.authz.rates import RateLimits
+from broker.clock import Clock
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    ExpiredToken,
+    InternalFailure,
+    InvalidClientTokenId,
+    ServiceUnavailable,
+    Throttling,
+)
+from broker.model.proof_used import ProofUsed
+from broker.model.request import Door
+from broker.pipeline import Pipeline
+from broker.protocols.json_api import RestCall, RestService
+from broker.protocols.oidc import pkce
+from broker.sessions.one_time_use import OneTimeUse
+from broker.sessions.portal import OpenPortal, PortalSessions
+from broker.web.rest_api import RestApi
+
+PREFIX = "/sso-oidc"
+DEVICE_PAGE = "/portal/device"
+POLLS_A_SECOND = 2
+"""By one device: AWS's clients begin with two in a row, and wait after that."""
+
+INTERVAL_SECONDS = 1
+_ACCESS = timedelta(hours=1)
+"""Of an access token that can be renewed."""
+
+_RACE = timedelta(minutes=1)
+"""Between commands that start together and renew with the same token."""
+
+_LONGEST_AGENT = 100
+_GRANT = "InvalidGrantException"
+_UNHONOURED = ("entitledApplicationArn", "scope")
+
+_NAMES: Mapping[type[BrokerError], str] = {
+    ExpiredToken: _GRANT,
+    InvalidClientTokenId: _GRANT,
+    Throttling: "SlowDownException",
+    AccessDenied: "AccessDeniedException",
+    ServiceUnavailable: "InternalServerException",
+    InternalFailure: "InternalServerException",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Exchange:
+    """A grant that may be exchanged, and what forgets it afterwards."""
+
+    portal: OpenPortal
+    use: OneTimeUse
+    forget: Callable[[], Awaitable[None]]
+    refresh_token: str = ""
+
+
+class TokenApi:
+    """The operations of ``sso-oidc``."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        registry: Registry,
+        service: RestService,
+        *,
+        sessions: PortalSessions,
+        clients: Clients,
+        grants: PortalGrants,
+        devices: DeviceRequests,
+        limits: BeginLimits,
+        rates: RateLimits,
+        clock: Clock,
+        public_origin: str,
+    ) -> None:
+        self._pipeline = pipeline
+        self._registry = registry
+        self._service = service
+        self._sessions = sessions
+        self._clients = clients
+        self._grants = grants
+        self._devices = devices
+        self._limits = limits
+        self._rates = rates
+        self._clock = clock
+        self._origin = public_origin
+
+    def api(self) -> RestApi:
+        """What answers below ``/sso-oidc``."""
+        operations = {
+            "RegisterClient": self._register,
+            "StartDeviceAuthorization": self._begin_device,
+            "CreateToken": self._create_token,
+        }
+        return RestApi(self._service, PREFIX, operations, _fault_name)
+
+    async def _register(self, call: RestCall, _request_id: str) -> Mapping[str, Any]:
+        given: Mapping[str, Any] = self._read(call)
+        await self._limits.require(call.raw.source_ip)
+        issuer = given.get("issuerUrl", "")
+        client = read_client(
+            name=given["clientName"],
+            kind=given["clientType"],
+            scopes=given.get("scopes", ()),
+            grants=given.get("grantTypes", ()),
+            redirects=given.get("redirectUris", ()),
+            place=read_start_url(issuer, self._origin) if issuer else "",
+        )
+        made = self._clients.register(client, self._clock.now())
+        return {
+            "clientId": made.client_id,
+            "clientSecret": made.client_secret,
+            "clientIdIssuedAt": made.issued_at,
+            "clientSecretExpiresAt": made.expires_at,
+            "tokenEndpoint": f"{self._origin}{PREFIX}/token",
+            "authorizationEndpoint": f"{self._origin}/authorize",
+        }
+
+    async def _begin_device(
+        self, call: RestCall, _request_id: str
+    ) -> Mapping[str, Any]:
+        given: Mapping[str, Any] = self._read(call)
+        await self._limits.require(call.raw.source_ip)
+        now = self._clock.now()
+        client = self._clients.require(given["clientId"], given["clientSecret"], now)
+        if not client.may(DEVICE_CODE):
+            raise GrantRefused(
+                "UnauthorizedClientException", "The client did not register for this."
+            )
+        agent = (call.raw.find_header(b"user-agent") or "")[:_LONGEST_AGENT]
+        device_code, user_code = await self._devices.begin(
+            DeviceRequest(
+                client_id=given["clientId"],
+                client_name=client.name,
+                place=read_start_url(given["startUrl"], self._origin),
+                address=call.raw.source_ip,
+                agent="".join(letter for letter in agent if letter.isprintable()),
+                asked_at=int(now.timestamp()),
+            ),
+            now,
+        )
+        page = f"{self._origin}{DEVICE_PAGE}"
+        return {
+            "deviceCode": device_code,
+            "userCode": user_code,
+            "verificationUri": page,
+            "verificationUriComplete": f"{page}?{urlencode({'user_code': user_code})}",
+            "expiresIn": int(DEVICE_LIFE.total_seconds()),
+            "interval": INTERVAL_SECONDS,
+        }
+
+    async def _create_token(self, call: RestCall, request_id: str) -> Mapping[str, Any]:
+        given: Mapping[str, Any] = self._read(call)
+        now = self._clock.now()
+        client = self._clients.require(given["clientId"], given["clientSecret"], now)
+        grant = given["grantType"]
+        exchange_of = {
+            AUTHORIZATION_CODE: self._exchange_code,
+            DEVICE_CODE: self._exchange_device_code,
+            REFRESH_TOKEN: self._exchange_refresh_token,
+        }.get(grant)
+        if exchange_of is None:
+            raise GrantRefused(
+                "UnsupportedGrantTypeException", "There is no such grant type here."
+            )
+        if not (client.may_refresh if grant == REFRESH_TOKEN else client.may(grant)):
+            raise GrantRefused(
+                "UnauthorizedClientException", "The client did not register for this."
+            )
+        exchange = await exchange_of(given, call, request_id, now)
+        await self._spend(call, request_id, exchange, client, grant)
+        return await self._answer(given["clientId"], client, exchange, now)
+
+    async def _spend(
+        self,
+        call: RestCall,
+        request_id: str,
+        exchange: _Exchange,
+        client: Client,
+        grant: str,
+    ) -> None:
+        async def prove(_now: datetime) -> ProofResult:
+            return ProofResult(
+                caller=portal_caller(exchange.portal, {}), one_time_use=exchange.use
+            )
+
+        try:
+            await self._pipeline.perform(
+                self._pipeline.receive(call.raw, request_id, Door.PORTAL),
+                self._registry.get("sso-oauth", "CreateToken"),
+                lambda: {"ClientName": client.name, "GrantType": grant},
+                DoorProof(prove),
+            )
+        except ProofUsed as error:
+            await exchange.forget()
+            raise _refused("it was used before") from error
+
+    async def _answer(
+        self, client_id: str, client: Client, exchange: _Exchange, now: datetime
+    ) -> Mapping[str, Any]:
+        portal = exchange.portal
+        await exchange.forget()
+        refresh = exchange.refresh_token
+        if not refresh and client.may_refresh:
+            refresh = await self._grants.begin(
+                PortalFamily(
+                    client_id=client_id,
+                    ends_at=portal.session.expires_at,
+                    portal=portal.handle,
+                )
+            )
+        ends_at = min(now + _ACCESS, portal.ends_at) if refresh else portal.ends_at
+        return {
+            "accessToken": self._sessions.create_token(portal.handle, ends_at),
+            "tokenType": "Bearer",
+            "expiresIn": max(1, int((ends_at - now).total_seconds())),
+            "refreshToken": refresh or None,
+        }
+
+    async def _exchange_code(
+        self, given: Mapping[str, Any], _call: RestCall, _id: str, now: datetime
+    ) -> _Exchange:
+        code, verifier = given.get("code", ""), given.get("codeVerifier", "")
+        grant = await self._grants.find_code(code)
+        if grant is None:
+            raise _refused("no such code")
+        if (
+            grant.client_id != given["clientId"]
+            or grant.redirect_uri != given.get("redirectUri")
+            or not pkce.is_verifier(verifier)
+            or not pkce.fits(verifier, grant.challenge)
+        ):
+            # It was stolen, or the client is broken: either way it is no good any more.
+            await self._grants.forget_code(code)
+            raise _refused("the code belongs to another client or request")
+        return _Exchange(
+            portal=await self._open(grant.portal, now),
+            use=self._grants.use_of_code(code, now),
+            forget=lambda: self._grants.forget_code(code),
+        )
+
+    async def _exchange_device_code(
+        self, given: Mapping[str, Any], _call: RestCall, _id: str, now: datetime
+    ) -> _Exchange:
+        device_code = given.get("deviceCode", "")
+        request = await self._devices.find(device_code)
+        if request is None:
+            raise GrantRefused(
+                "ExpiredTokenException", "The device code is not known or has expired."
+            )
+        if request.client_id != given["clientId"]:
+            raise _refused("the device code belongs to another client")
+        if not await self._rates.allow(
+            "portal-polls", device_code.encode("ascii"), per_second=POLLS_A_SECOND
+        ):
+            raise GrantRefused("SlowDownException", "Wait longer between two requests.")
+        if request.denied:
+            raise GrantRefused("AccessDeniedException", "The request was not allowed.")
+        if not request.portal:
+            raise GrantRefused(
+                "AuthorizationPendingException", "The request waits for an answer."
+            )
+        return _Exchange(
+            portal=await self._open(request.portal, now),
+            use=use_of_device_code(device_code, now),
+            forget=lambda: self._devices.forget(device_code),
+        )
+
+    async def _exchange_refresh_token(
+        self, given: Mapping[str, Any], call: RestCall, request_id: str, now: datetime
+    ) -> _Exchange:
+        token = given.get("refreshToken", "")
+        family = await self._grants.find_family(token)
+        if family is None or family.client_id != given["clientId"]:
+            raise _refused("no such refresh token of this client")
+        portal = await self._open(family.portal, now)
+        known = await self._grants.find_token(token)
+        if known is None:
+            raise _refused("the refresh token is not of its family")
+        if known.used_at is not None:
+            if now.timestamp() - known.used_at > _RACE.total_seconds():
+                await self._end(call, request_id, portal)
+            raise _refused("the refresh token was used before")
+        return _Exchange(
+            portal=portal,
+            use=self._grants.use_of_refresh_token(token, family),
+            forget=lambda: self._grants.note_used(token, family, now),
+            # Before it is spent, so that if the cache fails nothing was used up.
+            refresh_token=await self._grants.next(token, family),
+        )
+
+    async def _end(self, call: RestCall, request_id: str, portal: OpenPortal) -> None:
+        """End the whole sign-in: a refresh token that comes back was stolen."""
+
+        async def find(_now: datetime) -> OpenPortal:
+            return portal
+
+        await self._pipeline.perform(
+            self._pipeline.receive(call.raw, request_id, Door.PORTAL),
+            self._registry.get("sso", "Logout"),
+            dict,
+            PortalScheme(find),
+        )
+
+    async def _open(self, handle: str, now: datetime) -> OpenPortal:
+        portal = await self._sessions.find(handle, now)
+        if portal is None:
+            raise _refused("the sign-in is over")
+        return portal
+
+    def _read(self, call: RestCall) -> Mapping[str, Any]:
+        given = self._service.reader(call.operation)(call)
+        for name in _UNHONOURED:
+            if given.get(name):
+                raise GrantRefused(
+                    "InvalidRequestException", f"The member {name} is not supported."
+                )
+        return given
+
+
+def _refused(detail: str) -> GrantRefused:
+    return GrantRefused(
+        _GRANT,
+        "The grant is not valid, was used before, or has expired.",
+        detail=detail,
+    )
+
+
+def _fault_name(error: BrokerError) -> str:
+    if isinstance(error, GrantRefused):
+        return error.name
+    for kind, name in _NAMES.items():
+        if isinstance(error, kind):
+            return name
+    return "InvalidRequestException"

@@ -1,0 +1,100 @@
+"""rest-json between the endpoint and the pipeline: a request in, an answer out.
+
+A service brings its operations, and its names of the broker's errors.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import structlog
+
+from broker.actions.refusals import REFUSALS, wire_error
+from broker.errors import (
+    BrokerError,
+    InternalFailure,
+    InvalidAction,
+    RequestEntityTooLarge,
+    UnsupportedOperation,
+)
+from broker.model.answer import Answer
+from broker.model.raw import RawRequest
+from broker.protocols.json_api import JsonFault, RestCall, RestService
+
+_log = structlog.get_logger(__name__)
+
+BODY_BYTES_MAX = 65_536
+
+Operation = Callable[[RestCall, str], Awaitable[Mapping[str, Any]]]
+"""Does a call; the text is the request's id."""
+
+NameFault = Callable[[BrokerError], str]
+"""What a service calls an error."""
+
+_JSON = (b"content-type", b"application/json")
+
+
+class RestApi:
+    """Answers calls below a prefix."""
+
+    def __init__(
+        self,
+        service: RestService,
+        prefix: str,
+        operations: Mapping[str, Operation],
+        name_fault: NameFault,
+    ) -> None:
+        self._service = service
+        self._prefix = prefix
+        self._operations = operations
+        self._name_fault = name_fault
+
+    async def answer(self, raw: RawRequest, request_id: str) -> Answer:
+        """One call, from the wire to the wire. Never raises."""
+        operation = ""
+        try:
+            if len(raw.body) > BODY_BYTES_MAX:
+                raise RequestEntityTooLarge("The body is too long.")  # noqa: TRY301
+            path = raw.raw_path.decode("latin-1").removeprefix(self._prefix)
+            call = self._service.route(raw, path)
+            operation = call.operation
+            perform = self._operations.get(operation)
+            if perform is None:
+                raise UnsupportedOperation(  # noqa: TRY301
+                    f"The operation {operation} is not supported."
+                )
+            result = await perform(call, request_id)
+            return Answer(
+                status=self._service.status(operation),
+                headers=(_JSON,),
+                body=self._service.render(operation, result),
+                action=operation,
+            )
+        except BrokerError as error:
+            return self._refusal(error, operation)
+        except REFUSALS as refusal:
+            return self._refusal(wire_error(refusal), operation)
+        except Exception:  # noqa: BLE001  # the one place where anything may end
+            _log.exception("unexpected failure", request_id=request_id)
+            return self._refusal(InternalFailure(), operation)
+
+    def _refusal(self, error: BrokerError, operation: str) -> Answer:
+        fault = self._fault(error)
+        return Answer(
+            status=fault.status,
+            headers=(_JSON, (b"x-amzn-errortype", fault.code.encode("ascii"))),
+            body=fault.render(error.words),
+            action=operation,
+            error_code=fault.code,
+        )
+
+    def _fault(self, error: BrokerError) -> JsonFault:
+        if isinstance(error, InvalidAction):
+            return JsonFault(
+                code="UnknownOperationException", status=404, members=frozenset()
+            )
+        name = self._name_fault(error)
+        declared = self._service.faults.get(name)
+        if declared is not None and error.status < InternalFailure.status:
+            return declared
+        members = frozenset() if declared is None else declared.members
+        return JsonFault(code=name, status=error.status, members=members)

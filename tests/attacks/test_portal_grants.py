@@ -1,0 +1,634 @@
+"""Attacks on the access portal's clients, codes, tokens and pages.
+
+Source: RFC 6749 10; RFC 8252 8; RFC 8628 5; RFC 9700 2 and 4.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from broker.actions.portal import grants
+from broker.authn.attempts import PER_ADDRESS
+from broker.errors import ExpiredToken
+from tests.support.portal import (
+    CALLBACK,
+    DEVICE_CODE,
+    LISTENING,
+    Person,
+    Terminal,
+    challenge,
+    logged_in,
+)
+from tests.support.signin import (
+    ACCOUNT,
+    ORIGIN,
+    OTHER,
+    SignInWorld,
+    form_fields,
+    open_world,
+    pair,
+    text_of,
+)
+
+SAME = {"origin": ORIGIN}
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
+    async with open_world(tmp_path, rate_limit=0) as made:
+        made.clock.stop()
+        yield made
+
+
+def error_of(answer: httpx.Response) -> str:
+    return answer.headers.get("x-amzn-errortype", str(answer.status_code))
+
+
+Attack = Callable[[Terminal, Terminal, str], Awaitable[httpx.Response]]
+
+WITH_A_CODE: dict[str, tuple[Attack, str]] = {
+    "another client": (
+        lambda _mine, other, code: other.redeem(code),
+        "InvalidGrantException",
+    ),
+    "another client's id with one's own secret": (
+        lambda mine, other, code: other.redeem(code, clientId=mine.client["clientId"]),
+        "InvalidClientException",
+    ),
+    "one's own id with another's secret": (
+        lambda mine, other, code: mine.redeem(
+            code, clientSecret=other.client["clientSecret"]
+        ),
+        "InvalidClientException",
+    ),
+    "the id as the secret": (
+        lambda mine, _, code: mine.redeem(code, clientSecret=mine.client["clientId"]),
+        "InvalidClientException",
+    ),
+    "no secret": (
+        lambda mine, _, code: mine.redeem(code, clientSecret=""),
+        "InvalidClientException",
+    ),
+    "no verifier": (
+        lambda mine, _, code: mine.redeem(code, codeVerifier=None),
+        "InvalidGrantException",
+    ),
+    "another verifier": (
+        lambda mine, _, code: mine.redeem(code, codeVerifier="w" * 64),
+        "InvalidGrantException",
+    ),
+    "the challenge as the verifier": (
+        lambda mine, _, code: mine.redeem(code, codeVerifier=challenge()),
+        "InvalidGrantException",
+    ),
+    "a short verifier": (
+        lambda mine, _, code: mine.redeem(code, codeVerifier="v"),
+        "InvalidGrantException",
+    ),
+    "another port": (
+        lambda mine, _, code: mine.redeem(
+            code, redirectUri="http://127.0.0.1:43211/oauth/callback"
+        ),
+        "InvalidGrantException",
+    ),
+    "the address without a port": (
+        lambda mine, _, code: mine.redeem(code, redirectUri=CALLBACK),
+        "InvalidGrantException",
+    ),
+    "no address": (
+        lambda mine, _, code: mine.redeem(code, redirectUri=None),
+        "InvalidGrantException",
+    ),
+    "a longer code": (
+        lambda mine, _, code: mine.redeem(f"{code}A"),
+        "InvalidGrantException",
+    ),
+    "an empty code": (lambda mine, _, _code: mine.redeem(""), "InvalidGrantException"),
+    "the code as a device's": (
+        lambda mine, _, code: mine.token(DEVICE_CODE, deviceCode=code),
+        "UnauthorizedClientException",
+    ),
+    "the code as a refresh token": (
+        lambda mine, _, code: mine.token("refresh_token", refreshToken=code),
+        "InvalidGrantException",
+    ),
+    "the code as an access token": (
+        lambda mine, _, code: mine.role(code),
+        "UnauthorizedException",
+    ),
+    "a grant that is not there": (
+        lambda mine, _, code: mine.token("password", code=code),
+        "UnsupportedGrantTypeException",
+    ),
+    "a scope beyond": (
+        lambda mine, _, code: mine.redeem(code, scope=["sso:admin"]),
+        "InvalidRequestException",
+    ),
+}
+
+
+async def test_a_code_is_good_for_its_own_client_and_request_alone(
+    world: SignInWorld,
+) -> None:
+    person = Person(world)
+    await person.sign_in()
+    wrong = {}
+    for name, (attack, expected) in WITH_A_CODE.items():
+        world.clock.move(2)
+        mine, other = await Terminal(world).register(), await Terminal(world).register()
+        got = error_of(await attack(mine, other, await person.code_for(mine)))
+        if got != expected:
+            wrong[name] = got
+    assert wrong == {}
+
+
+async def test_a_code_is_spent_by_its_first_use_and_by_a_thief(
+    world: SignInWorld,
+) -> None:
+    person, terminal = Person(world), await Terminal(world).register()
+    await person.sign_in()
+    code = await person.code_for(terminal)
+    assert (await terminal.redeem(code)).status_code == 200
+    assert error_of(await terminal.redeem(code)) == "InvalidGrantException"
+    world.clock.move(2)
+    stolen = await person.code_for(terminal)
+    thief = await Terminal(world).register()
+    assert error_of(await thief.redeem(stolen)) == "InvalidGrantException"
+    assert error_of(await terminal.redeem(stolen)) == "InvalidGrantException"
+    world.clock.move(2)
+    late = await person.code_for(terminal)
+    world.clock.move(301)
+    assert error_of(await terminal.redeem(late)) == "InvalidGrantException"
+
+
+async def test_a_code_that_a_cache_brings_back_stays_spent(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger knows what was used, whatever the cache has forgotten."""
+    person, terminal = Person(world), await Terminal(world).register()
+    await person.sign_in()
+    code = await person.code_for(terminal)
+
+    async def keep(*_: object) -> None: ...
+
+    monkeypatch.setattr(grants.Grants, "forget_code", keep)
+    assert (await terminal.redeem(code)).status_code == 200
+    assert error_of(await terminal.redeem(code)) == "InvalidGrantException"
+
+
+AUTHORIZE = {
+    "https": {"redirect_uri": "https://127.0.0.1:1/oauth/callback"},
+    "another host": {"redirect_uri": "http://evil.example/oauth/callback"},
+    "a host that looks alike": {
+        "redirect_uri": "http://127.0.0.1.evil.example/oauth/callback"
+    },
+    "a host behind a user name": {
+        "redirect_uri": "http://127.0.0.1:1@evil.example/oauth/callback"
+    },
+    "another name of the host": {"redirect_uri": "http://localhost:1/oauth/callback"},
+    "the address in numbers": {"redirect_uri": "http://2130706433:1/oauth/callback"},
+    "another path": {"redirect_uri": "http://127.0.0.1:1/other"},
+    "a longer path": {"redirect_uri": "http://127.0.0.1:1/oauth/callback/x"},
+    "a way up": {"redirect_uri": "http://127.0.0.1:1/x/../oauth/callback"},
+    "an encoded way": {"redirect_uri": "http://127.0.0.1:1/oauth%2Fcallback"},
+    "a query": {"redirect_uri": "http://127.0.0.1:1/oauth/callback?x=y"},
+    "a fragment": {"redirect_uri": "http://127.0.0.1:1/oauth/callback#x"},
+    "a port that is none": {"redirect_uri": "http://127.0.0.1:99999/oauth/callback"},
+    "port zero": {"redirect_uri": "http://127.0.0.1:0/oauth/callback"},
+    "a script": {"redirect_uri": "javascript:alert(1)"},
+    "a line break": {"redirect_uri": f"{LISTENING}\r\nset-cookie: a=b"},
+    "no address": {"redirect_uri": None},
+    "plain PKCE": {"code_challenge_method": "plain"},
+    "no PKCE method": {"code_challenge_method": None},
+    "no PKCE": {"code_challenge": None},
+    "a short challenge": {"code_challenge": "short"},
+    "a token at once": {"response_type": "token"},
+    "no state": {"state": None},
+    "a state with a line break": {"state": "a\r\nb"},
+    "a long state": {"state": "s" * 513},
+    "an unknown client": {"client_id": "client"},
+    "no client": {"client_id": None},
+    "another scope": {"scopes": "sso:admin"},
+    "a scope besides": {"scopes": "sso:account:access sso:admin"},
+}
+
+
+async def test_nobody_is_sent_where_a_client_did_not_register(
+    world: SignInWorld,
+) -> None:
+    person, terminal = Person(world), await Terminal(world).register()
+    await person.sign_in()
+    taken = {}
+    for name, changed in AUTHORIZE.items():
+        world.clock.move(1)
+        answer = await person.browser.get(
+            "/authorize", params=terminal.authorize_query(**changed)
+        )
+        if answer.status_code != 400 or "location" in answer.headers:
+            taken[name] = answer.status_code
+    for client_id in (
+        terminal.client["clientSecret"],
+        (await Terminal(world).register(device=True)).client["clientId"],
+    ):
+        query = terminal.authorize_query(client_id=client_id)
+        answer = await person.browser.get("/authorize", params=query)
+        if answer.status_code != 400:
+            taken[client_id] = answer.status_code
+    assert taken == {}
+
+
+REGISTRATIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "confidential": ({"clientType": "confidential"}, "InvalidClientMetadataException"),
+    "no name": ({"clientName": ""}, "InvalidClientMetadataException"),
+    "a name with markup's end": (
+        {"clientName": "a\nb"},
+        "InvalidClientMetadataException",
+    ),
+    "a long name": ({"clientName": "n" * 129}, "InvalidClientMetadataException"),
+    "another scope": ({"scopes": ["sso:admin"]}, "InvalidScopeException"),
+    "passwords": ({"grantTypes": ["password"]}, "UnsupportedGrantTypeException"),
+    "an address elsewhere": (
+        {"redirectUris": ["https://evil.example/"]},
+        "InvalidRedirectUriException",
+    ),
+    "many addresses": (
+        {"redirectUris": [f"http://127.0.0.1/{n}" for n in range(6)]},
+        "InvalidRedirectUriException",
+    ),
+    "no address": ({"redirectUris": []}, "InvalidClientMetadataException"),
+    "no start URL": ({"issuerUrl": ""}, "InvalidClientMetadataException"),
+    "a start URL elsewhere": (
+        {"issuerUrl": "https://evil.example/portal/111122223333"},
+        "InvalidRequestException",
+    ),
+    "a start URL of no account": (
+        {"issuerUrl": f"{ORIGIN}/portal/../console"},
+        "InvalidRequestException",
+    ),
+    "what is not honoured": (
+        {"entitledApplicationArn": "arn:aws:sso::1:x"},
+        "InvalidRequestException",
+    ),
+    "no JSON object": ({"scopes": "sso:account:access"}, "InvalidRequestException"),
+}
+
+
+async def test_registrations_beyond_a_public_client_are_refused(
+    world: SignInWorld,
+) -> None:
+    terminal = await Terminal(world).register()
+    wrong = {}
+    for name, (changed, expected) in REGISTRATIONS.items():
+        world.clock.move(1)
+        given = {
+            "clientName": "c",
+            "clientType": "public",
+            "grantTypes": ["authorization_code"],
+            "redirectUris": [CALLBACK],
+            "issuerUrl": f"{ORIGIN}/portal/{ACCOUNT}",
+        }
+        got = error_of(await terminal.post("client/register", **{**given, **changed}))
+        if got != expected:
+            wrong[name] = got
+    assert wrong == {}
+
+
+async def test_consent_takes_a_press_of_the_very_person_on_the_very_page(
+    world: SignInWorld,
+) -> None:
+    person, terminal = Person(world), await Terminal(world).register()
+    await person.sign_in()
+    page = await person.consent_page(terminal)
+    fields = form_fields(page, "/portal/authorize")
+    other = Person(world)
+    await other.sign_in(aws={"session_name": "mallory@example.com"})
+    theirs = form_fields(await other.consent_page(terminal), "/portal/authorize")
+    allow = {**fields, "answer": "allow"}
+    attempts = {
+        "from another site": (allow, {"origin": "https://evil.example"}),
+        "nobody says from where": (allow, {}),
+        "without the token": ({**allow, "csrf": ""}, SAME),
+        "with another's token": ({**allow, "csrf": theirs["csrf"]}, SAME),
+    }
+    for data, headers in attempts.values():
+        refused = await person.browser.post(
+            "/portal/authorize", data=data, headers=headers
+        )
+        assert refused.status_code == 403, data
+    # Another client's page was opened in the same browser since.
+    world.clock.move(1)
+    late = await person.consent_page(terminal, code_challenge=challenge("x" * 64))
+    assert (await person.press(page)).status_code == 400
+    allowed = await person.press(late)
+    assert allowed.status_code == 303
+    # The page is used up, and is no other browser's.
+    assert (await person.press(late)).status_code == 400
+    assert (await other.press(late)).status_code in {400, 403}
+
+
+async def test_who_says_no_gives_nothing(world: SignInWorld) -> None:
+    person, terminal = Person(world), await Terminal(world).register()
+    await person.sign_in()
+    answer = await person.press(await person.consent_page(terminal), "deny")
+    assert answer.headers["location"].startswith(f"{LISTENING}?error=access_denied&")
+    device_terminal = await Terminal(world).register(device=True)
+    device = await device_terminal.begin()
+    await person.answer_device(device["userCode"], "deny")
+    assert error_of(await device_terminal.poll(device)) == "AccessDeniedException"
+
+
+async def test_a_link_alone_lets_no_device_in(world: SignInWorld) -> None:
+    """Phishing by link: what comes of it is a page that says who asks, from where."""
+    person, thief = Person(world), await Terminal(world).register(device=True)
+    device = await thief.begin()
+    link = device["verificationUriComplete"].removeprefix(ORIGIN)
+    stranger = await person.browser.get(link)
+    assert stranger.headers["location"].startswith(f"/signin/{ACCOUNT}?Destination=")
+    await person.sign_in()
+    for headers in ({}, {"sec-purpose": "prefetch"}):
+        await person.browser.get(link, headers=headers)
+        assert error_of(await thief.poll(device)) == "AuthorizationPendingException"
+        world.clock.move(1)
+    page = await person.browser.get(link)
+    shown = text_of(page)
+    for told in (
+        device["userCode"],
+        "alice@example.com",
+        "botocore-client-test",
+        "127.0.0.1",
+        "python-httpx2",
+        "Allow only what you started yourself",
+    ):
+        assert told in shown
+    data = {**form_fields(page, "/portal/device"), "answer": "allow"}
+    for headers, changed in (
+        ({"origin": "https://evil.example"}, {}),
+        ({}, {}),
+        (SAME, {"csrf": ""}),
+    ):
+        refused = await person.browser.post(
+            "/portal/device", data={**data, **changed}, headers=headers
+        )
+        assert refused.status_code == 403
+    assert error_of(await thief.poll(device)) == "AuthorizationPendingException"
+
+
+async def test_a_device_is_answered_once_and_its_code_is_good_once(
+    world: SignInWorld,
+) -> None:
+    first, second = Person(world), Person(world)
+    terminal = await Terminal(world).register(device=True)
+    await first.sign_in()
+    await second.sign_in(aws={"session_name": "bob@example.com"})
+    device = await terminal.begin()
+    query = {"user_code": device["userCode"]}
+    late = await second.browser.get("/portal/device", params=query)
+    assert (await first.answer_device(device["userCode"])).status_code == 200
+    assert (await second.press(late)).status_code == 400
+    again = await first.browser.get("/portal/device", params=query)
+    assert again.status_code == 400
+    tokens = await terminal.poll(device)
+    role = await terminal.role(tokens.json()["accessToken"])
+    assert role.status_code == 200
+    world.clock.move(1)
+    assert error_of(await terminal.poll(device)) == "ExpiredTokenException"
+
+
+async def test_devices_wait_poll_slowly_and_expire(world: SignInWorld) -> None:
+    person = Person(world)
+    await person.sign_in()
+    terminal = await Terminal(world).register(device=True)
+    other = await Terminal(world).register(device=True)
+    device = await terminal.begin()
+    polls = [error_of(await terminal.poll(device)) for _ in range(3)]
+    assert polls == [*["AuthorizationPendingException"] * 2, "SlowDownException"]
+    assert error_of(await other.poll(device)) == "InvalidGrantException"
+    world.clock.move(1)
+    assert error_of(await terminal.poll(device)) == "AuthorizationPendingException"
+    unknown = await terminal.token(DEVICE_CODE, deviceCode="x")
+    assert error_of(unknown) == "ExpiredTokenException"
+    user_code = await terminal.token(DEVICE_CODE, deviceCode=device["userCode"])
+    assert error_of(user_code) == "ExpiredTokenException"
+    world.clock.move(600)
+    assert error_of(await terminal.poll(device)) == "ExpiredTokenException"
+    page = await person.browser.get(
+        "/portal/device", params={"user_code": device["userCode"]}
+    )
+    assert page.status_code == 400
+
+
+async def test_user_codes_cannot_be_guessed(world: SignInWorld) -> None:
+    person = Person(world)
+    await person.sign_in()
+    statuses = [
+        (await person.browser.get("/portal/device?user_code=BBBB-BBBB")).status_code
+        for _ in range(PER_ADDRESS + 1)
+    ]
+    assert statuses == [*[400] * PER_ADDRESS, 429]
+
+
+async def test_a_device_of_one_account_is_not_let_in_by_another(
+    world: SignInWorld,
+) -> None:
+    person, terminal = Person(world), await Terminal(world).register(device=True)
+    await person.sign_in()
+    device = await terminal.begin(startUrl=f"{ORIGIN}/portal/{OTHER}")
+    query = {"user_code": device["userCode"]}
+    page = await person.browser.get("/portal/device", params=query)
+    assert page.headers["location"].startswith(f"/signin/{OTHER}?")
+    elsewhere = await terminal.post(
+        "device_authorization",
+        **terminal.credentials,
+        startUrl=f"https://evil.example/portal/{ACCOUNT}",
+    )
+    assert error_of(elsewhere) == "InvalidRequestException"
+
+
+async def test_refresh_tokens_are_good_once_and_one_that_comes_back_ends_it_all(
+    world: SignInWorld,
+) -> None:
+    person, terminal, tokens = await logged_in(world)
+    first = tokens["refreshToken"]
+    credentials = (await terminal.role(tokens["accessToken"])).json()["roleCredentials"]
+    renewed = await terminal.token("refresh_token", refreshToken=first)
+    assert renewed.status_code == 200, renewed.text
+    # Two commands that started together: the second is refused, and nothing ends.
+    race = await terminal.token("refresh_token", refreshToken=first)
+    assert error_of(race) == "InvalidGrantException"
+    newest = renewed.json()
+    assert (await terminal.role(newest["accessToken"])).status_code == 200
+    world.clock.move(61)
+    stolen = await terminal.token("refresh_token", refreshToken=first)
+    assert error_of(stolen) == "InvalidGrantException"
+    assert (
+        error_of(await terminal.role(newest["accessToken"])) == "UnauthorizedException"
+    )
+    next_one = await terminal.token(
+        "refresh_token", refreshToken=newest["refreshToken"]
+    )
+    assert error_of(next_one) == "InvalidGrantException"
+    page = await person.browser.get(f"/portal/{ACCOUNT}")
+    assert page.status_code == 303
+    await assert_revoked(world, credentials)
+
+
+async def assert_revoked(world: SignInWorld, credentials: dict[str, Any]) -> None:
+    """The credentials are refused wherever they are shown."""
+    with pytest.raises(ExpiredToken):
+        await world.services.resolver.resolve(
+            credentials["accessKeyId"], credentials["sessionToken"], world.clock.now()
+        )
+
+
+async def test_refresh_tokens_are_their_clients_alone(world: SignInWorld) -> None:
+    _, terminal, tokens = await logged_in(world)
+    token = tokens["refreshToken"]
+    other = await Terminal(world).register()
+    handle, _, secret = token.partition(".")
+    wrong = {}
+    for name, attack in {
+        "another client": other.token("refresh_token", refreshToken=token),
+        "no token": terminal.token("refresh_token"),
+        "only its family": terminal.token("refresh_token", refreshToken=handle),
+        "another secret": terminal.token(
+            "refresh_token", refreshToken=f"{handle}.{'A' * 43}"
+        ),
+        "another family": terminal.token(
+            "refresh_token", refreshToken=f"{'A' * 43}.{secret}"
+        ),
+        "an access token": terminal.token(
+            "refresh_token", refreshToken=tokens["accessToken"]
+        ),
+        "as a code": terminal.redeem(token),
+    }.items():
+        got = error_of(await attack)
+        if got != "InvalidGrantException":
+            wrong[name] = got
+    assert wrong == {}
+    good = await terminal.token("refresh_token", refreshToken=token)
+    assert good.status_code == 200
+
+
+async def test_access_tokens_end_and_open_no_more_than_was_named(
+    world: SignInWorld,
+) -> None:
+    person, terminal, tokens = await logged_in(world, pair("Reader"), pair("Absent"))
+    token = tokens["accessToken"]
+    wrong = {}
+    for name, attack, expected in (
+        ("no token", terminal.role(""), "UnauthorizedException"),
+        ("a changed one", terminal.role(f"{token[:-2]}AA"), "UnauthorizedException"),
+        (
+            "a refresh token",
+            terminal.role(tokens["refreshToken"]),
+            "UnauthorizedException",
+        ),
+        (
+            "a client's id",
+            terminal.role(terminal.client["clientId"]),
+            "UnauthorizedException",
+        ),
+        (
+            "the cookie",
+            terminal.role(person.browser.cookies["broker-portal"]),
+            "UnauthorizedException",
+        ),
+        ("a role not named", terminal.role(token, "Admin"), "ForbiddenException"),
+        ("a role that is gone", terminal.role(token, "Absent"), "ForbiddenException"),
+        (
+            "another account",
+            terminal.role(token, "Reader", OTHER),
+            "ForbiddenException",
+        ),
+        ("no account", terminal.role(token, "Reader", "x"), "ForbiddenException"),
+        (
+            "twice the role",
+            terminal.ask(
+                "federation/credentials",
+                token,
+                role_name=["Reader", "Admin"],
+                account_id=ACCOUNT,
+            ),
+            "InvalidRequestException",
+        ),
+        (
+            "no role",
+            terminal.ask("federation/credentials", token, account_id=ACCOUNT),
+            "InvalidRequestException",
+        ),
+        (
+            "a place beyond",
+            terminal.ask("assignment/accounts", token, next_token="9"),
+            "InvalidRequestException",
+        ),
+    ):
+        got = error_of(await attack)
+        if got != expected:
+            wrong[name] = got
+    assert wrong == {}
+    roles = await terminal.ask("assignment/roles", token, account_id=ACCOUNT)
+    assert [one["roleName"] for one in roles.json()["roleList"]] == ["Reader"]
+    world.clock.move(3601)
+    assert error_of(await terminal.role(token)) == "UnauthorizedException"
+
+
+async def test_a_changed_trust_policy_and_a_deleted_provider_count_at_once(
+    world: SignInWorld,
+) -> None:
+    _, terminal, tokens = await logged_in(world, pair("Reader"), pair("Admin"))
+    token = tokens["accessToken"]
+    directory = world.services.stores.directory
+    async with directory.change(ACCOUNT) as change:
+        role = await change.find_role(ACCOUNT, "Reader")
+        assert role is not None
+        text = role.trust_policy.replace('"Allow"', '"Deny"')
+        await change.update_role(replace(role, trust_policy=text))
+    assert error_of(await terminal.role(token)) == "ForbiddenException"
+    roles = await terminal.ask("assignment/roles", token, account_id=ACCOUNT)
+    assert [one["roleName"] for one in roles.json()["roleList"]] == ["Admin"]
+    assert (await terminal.role(token, "Admin")).status_code == 200
+
+
+async def test_an_assertion_opens_the_portal_once(world: SignInWorld) -> None:
+    response = world.response()
+    data = {"SAMLResponse": response, "RelayState": f"/portal/{ACCOUNT}"}
+    statuses = []
+    for _ in range(2):
+        browser = world.browser()
+        posted = await browser.post("/saml", data=data)
+        statuses.append((await browser.get(posted.headers["location"])).status_code)
+    assert statuses == [303, 400]
+
+
+async def test_the_portals_tokens_open_nothing_else(world: SignInWorld) -> None:
+    """One proof per door: the portal's cookie is no console's, and the other way."""
+    person, terminal, tokens = await logged_in(world)
+    assert (await person.browser.get("/console/")).headers["location"] == "/signin"
+    cookies = {"broker-session": person.browser.cookies["broker-portal"]}
+    assert (await world.browser(cookies=cookies).get("/console/")).status_code == 303
+    await world.sign_in(browser := world.browser(), pair("Reader"))
+    assert (await browser.get(f"/portal/{ACCOUNT}")).status_code == 303
+    answer = await terminal.http.post(
+        "/",
+        data={"Action": "GetCallerIdentity", "Version": "2011-06-15"},
+        headers={"x-amz-sso_bearer_token": tokens["accessToken"]},
+    )
+    assert answer.status_code == 403
+
+
+async def test_oversized_requests_are_refused(world: SignInWorld) -> None:
+    terminal = await Terminal(world).register()
+    long = await terminal.post("client/register", clientName="n" * 70_000)
+    assert error_of(long) == "InvalidRequestException"
+    deep = await terminal.http.post("/sso-oidc/token", content=b"[" * 60_000)
+    assert error_of(deep) == "InvalidRequestException"
+    assert error_of(await terminal.role("t" * 9000)) == "UnauthorizedException"
+    for path in ("/sso/", "/sso/nothing", "/sso-oidc", "/sso-oidc/token/x"):
+        answer = await terminal.http.post(path, json={})
+        assert error_of(answer) == "UnknownOperationException", path
+    iam = await terminal.post("token?aws_iam=t", **terminal.credentials)
+    assert error_of(iam) == "InvalidRequestException"

@@ -1,0 +1,238 @@
+"""The access portal's rules, through its pages and its services."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.errors import ExpiredToken, InvalidClientTokenId
+from broker.model.entities import Role
+from broker.model.lineage import subject_digest
+from broker.model.session import Session
+from broker.sessions.lineage import subject_target
+from broker.sessions.revoke import revoke_issued_before
+from tests.support import saml_idp
+from tests.support.passwords import create_user, send_password, use_cheap_hashes
+from tests.support.portal import Person, Terminal, logged_in
+from tests.support.signin import ACCOUNT, OTHER, SignInWorld, open_world, pair, role_arn
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[SignInWorld]:
+    async with open_world(tmp_path, rate_limit=0) as made:
+        made.clock.stop()
+        yield made
+
+
+async def session_of(world: SignInWorld, credentials: dict[str, Any]) -> Session:
+    resolved = await world.services.resolver.resolve(
+        credentials["accessKeyId"], credentials["sessionToken"], world.clock.now()
+    )
+    return resolved.session
+
+
+async def credentials_of(
+    terminal: Terminal, tokens: dict[str, Any], *role: str
+) -> dict[str, Any]:
+    answer = await terminal.role(tokens["accessToken"], *role)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()["roleCredentials"]
+    return found
+
+
+async def add_role(world: SignInWorld, name: str, principal: object) -> None:
+    trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.insert_role(
+            Role(
+                account=ACCOUNT,
+                role_id=f"AROA{name.upper():X<17}",
+                name=name,
+                path="/team/",
+                trust_policy=json.dumps({"Version": "2012-10-17", "Statement": trust}),
+                created_at=world.clock.now(),
+                max_session_duration_seconds=3600,
+            )
+        )
+
+
+async def test_credentials_are_as_the_way_in_makes_them(world: SignInWorld) -> None:
+    person, terminal = Person(world), await Terminal(world).register()
+    await person.sign_in(aws={"tags": {"team": "red"}, "source_identity": "alice"})
+    tokens = (await terminal.redeem(await person.code_for(terminal))).json()
+    session = await session_of(world, await credentials_of(terminal, tokens))
+    now = int(world.clock.now().timestamp())
+    assert session.kind.value == "AssumeRoleWithSAML"
+    assert session.name == "alice@example.com"
+    assert session.tags == {"team": "red"}
+    assert session.source_identity == "alice"
+    assert session.chain_depth == 0
+    assert session.expires_at == now + 7200
+    assert session.ends_by == now + 8 * 3600
+    assert session.identity_context["saml:sub"] == ("alice",)
+    record = await world.recorded("sso:GetRoleCredentials")
+    sign_in = await world.recorded("sso:Authenticate")
+    assert record.access_key_id == sign_in.session["access_key_id"]
+    assert record.resources == (role_arn("Reader"),)
+    assert record.session["access_key_id"] == session.access_key_id
+
+
+@pytest.mark.parametrize(
+    ("knobs", "seconds"),
+    [
+        ({"aws": {"duration": "900"}}, 900),
+        ({"session_not_on_or_after": timedelta(seconds=600)}, 600),
+    ],
+)
+async def test_nothing_outlasts_the_sign_in(
+    world: SignInWorld, knobs: dict[str, Any], seconds: int
+) -> None:
+    if "session_not_on_or_after" in knobs:
+        end = world.clock.now() + knobs["session_not_on_or_after"]
+        knobs = {"session_not_on_or_after": end.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+    person, terminal = Person(world), await Terminal(world).register()
+    await person.sign_in(**knobs)
+    answer = await terminal.redeem(await person.code_for(terminal))
+    tokens = answer.json()
+    assert tokens["expiresIn"] in {seconds, seconds - 1}
+    ends_at = int(world.clock.now().timestamp()) + seconds
+    credentials = await credentials_of(terminal, tokens)
+    assert ends_at - 1 <= credentials["expiration"] / 1000 <= ends_at
+    world.clock.move(seconds + 1)
+    renewed = await terminal.token("refresh_token", refreshToken=tokens["refreshToken"])
+    assert renewed.headers["x-amzn-errortype"] == "InvalidGrantException"
+    assert (await person.browser.get(f"/portal/{ACCOUNT}")).status_code == 303
+
+
+async def test_a_user_takes_the_roles_that_both_policies_open(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_cheap_hashes(monkeypatch)
+    mine = f"arn:aws:iam::{ACCOUNT}:role/team/"
+    statement = {
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Resource": [f"{mine}Mine", f"{mine}Untrusting"],
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    user = await create_user(world, policy=policy)
+    await add_role(world, "Mine", {"AWS": ACCOUNT})
+    await add_role(world, "Untrusting", {"AWS": OTHER})
+    await add_role(world, "Unmentioned", {"AWS": f"arn:aws:iam::{ACCOUNT}:root"})
+    await add_role(world, "Naming", {"AWS": user.arn})
+    person, terminal = Person(world), await Terminal(world).register()
+    sent = await send_password(person.browser, Destination=f"/portal/{ACCOUNT}")
+    assert sent.headers["location"] == f"/portal/{ACCOUNT}"
+    tokens = (await terminal.redeem(await person.code_for(terminal))).json()
+    listed = await terminal.ask(
+        "assignment/roles", tokens["accessToken"], account_id=ACCOUNT
+    )
+    names = [one["roleName"] for one in listed.json()["roleList"]]
+    assert names == ["Mine", "Naming"]
+    refused = await terminal.role(tokens["accessToken"], "Untrusting")
+    assert refused.headers["x-amzn-errortype"] == "ForbiddenException"
+    session = await session_of(world, await credentials_of(terminal, tokens, "Mine"))
+    assert session.kind.value == "AssumeRole"
+    assert (session.name, session.chain_depth) == ("ann", 0)
+    record = await world.recorded("sso:GetRoleCredentials")
+    assert record.caller_arn == user.arn
+    credentials = await credentials_of(terminal, tokens, "Mine")
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.delete_login_profile(user)
+    over = await terminal.role(tokens["accessToken"], "Mine")
+    assert over.headers["x-amzn-errortype"] == "UnauthorizedException"
+    assert await session_of(world, credentials)
+
+
+async def test_the_root_has_no_portal(world: SignInWorld) -> None:
+    person = Person(world)
+    page = await person.browser.get(f"/portal/{ACCOUNT}")
+    assert page.headers["location"].startswith(f"/signin/{ACCOUNT}?Destination=")
+
+
+async def test_signing_out_ends_what_the_sign_in_made(world: SignInWorld) -> None:
+    for way in ("browser", "terminal"):
+        person, terminal, tokens = await logged_in(world)
+        credentials = await credentials_of(terminal, tokens)
+        assert await session_of(world, credentials)
+        if way == "terminal":
+            answer = await terminal.ask("logout", tokens["accessToken"])
+            assert (answer.status_code, answer.content) == (200, b"")
+        else:
+            page = await person.browser.get(f"/portal/{ACCOUNT}")
+            path = f"/portal/{ACCOUNT}/sign-out"
+            token = page.text.partition('name="csrf" value="')[2].partition('"')[0]
+            left = await person.browser.post(
+                path, data={"csrf": token}, headers={"origin": terminal.origin}
+            )
+            assert left.status_code == 303
+        with pytest.raises(ExpiredToken):
+            await session_of(world, credentials)
+        answer = await terminal.token(
+            "refresh_token", refreshToken=tokens["refreshToken"]
+        )
+        assert answer.headers["x-amzn-errortype"] == "InvalidGrantException"
+        world.clock.move(2)
+
+
+async def test_a_sign_in_reaches_every_account_that_its_providers_vouch_for(
+    world: SignInWorld,
+) -> None:
+    directory = world.services.stores.directory
+    async with directory.change(OTHER) as change:
+        provider = await change.find_saml_provider(OTHER, "Corp")
+        assert provider is not None
+        await change.update_saml_provider(
+            replace(provider, metadata=saml_idp.metadata_xml())
+        )
+    person, terminal, tokens = await logged_in(
+        world, pair("Reader"), pair("Reader", OTHER), pair("Admin", OTHER)
+    )
+    listed = await terminal.ask("assignment/accounts", tokens["accessToken"])
+    assert [one["accountId"] for one in listed.json()["accountList"]] == [
+        ACCOUNT,
+        OTHER,
+    ]
+    page = await terminal.ask(
+        "assignment/roles", tokens["accessToken"], account_id=OTHER, max_result=1
+    )
+    assert [one["roleName"] for one in page.json()["roleList"]] == ["Admin"]
+    rest = await terminal.ask(
+        "assignment/roles",
+        tokens["accessToken"],
+        account_id=OTHER,
+        next_token=page.json()["nextToken"],
+    )
+    assert [one["roleName"] for one in rest.json()["roleList"]] == ["Reader"]
+    assert "nextToken" not in rest.json()
+    here = await credentials_of(terminal, tokens)
+    there = await credentials_of(terminal, tokens, "Reader", OTHER)
+    assert (await session_of(world, there)).account == OTHER
+    assert (await person.browser.get(f"/portal/{OTHER}")).status_code == 200
+    # The other account lets this person go: what is theirs there ends.
+    subject = subject_digest(saml_idp.ENTITY_ID, "alice")
+    async with directory.change(OTHER) as change:
+        await revoke_issued_before(
+            change,
+            account=OTHER,
+            target=subject_target(subject),
+            now=world.clock.now(),
+        )
+    with pytest.raises(ExpiredToken):
+        await session_of(world, there)
+    assert await session_of(world, here)
+
+
+async def test_a_deleted_account_takes_its_sign_ins_along(world: SignInWorld) -> None:
+    _, terminal, tokens = await logged_in(world)
+    credentials = await credentials_of(terminal, tokens)
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        await change.delete_account(ACCOUNT)
+    answer = await terminal.role(tokens["accessToken"])
+    assert answer.headers["x-amzn-errortype"] == "UnauthorizedException"
+    with pytest.raises(InvalidClientTokenId):
+        await session_of(world, credentials)
