@@ -18,6 +18,7 @@ from broker.actions.models import ServiceName, load_service
 from broker.actions.portal import portal_actions
 from broker.actions.registry import Registry
 from broker.actions.signin import signin_actions
+from broker.actions.signin.account_risks import AccountRisks
 from broker.actions.signin.activity import GetActivity
 from broker.actions.signin.command_line import command_line_actions
 from broker.actions.signin.command_line_grants import command_line_grants
@@ -253,6 +254,7 @@ def _build(
             *portal_actions(fresh, issuer, stores.ledger, library=library, guard=guard),
             LookupEvents(stores.ledger).action(),
             GetActivity(stores.ledger).action(),
+            *AccountRisks().actions(),
             *IdentityProviders(
                 ProofDryRun(federated, web_identity),
                 issuer_keys,

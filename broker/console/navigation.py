@@ -75,6 +75,13 @@ SECTIONS = (
         "Account",
         (
             Entry(
+                "overview",
+                "/console/overview",
+                "Overview",
+                "chart-column",
+                "cloudtrail:LookupEvents",
+            ),
+            Entry(
                 "all-sessions",
                 "/console/sessions/all",
                 "Live sessions",

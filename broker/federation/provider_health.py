@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 from broker.federation.issuer_keys import IssuerKeys, KnownKeys
 from broker.federation.metadata_refresh import MetadataRefresher
@@ -25,6 +26,7 @@ CERTIFICATE_NOTICE = timedelta(days=30)
 """How long before a certificate's end to say so."""
 
 _DIGEST_CHARACTERS = 16
+_METADATA_KEPT = 128
 
 
 class HealthLevel(StrEnum):
@@ -172,6 +174,20 @@ class HealthWatch:
             accepted_at=accepted_at,
             refused_at=refused_at,
         )
+
+
+@lru_cache(maxsize=_METADATA_KEPT)
+def certificate_ends(metadata: str) -> tuple[datetime, ...]:
+    """When the signing certificates in a provider's metadata end; none if it is broken."""
+    try:
+        found = parse_metadata(metadata, now=None, legacy_rsa=True)
+    except (ValueError, MetadataRejected):
+        return ()
+    return tuple(
+        key.not_after
+        for descriptor in found.descriptors
+        for key in descriptor.signing_keys
+    )
 
 
 def _last(subject: str, uses: Iterable[Use]) -> tuple[datetime | None, datetime | None]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from broker.model.account import AccountId
 from broker.model.struct import struct
 
+CONSOLE_LOGIN = "signin:ConsoleLogin"
 COUNT_FAILURES = "broker:CountFailures"
 """The action of a record that stands for failures which were only counted."""
 
@@ -110,7 +111,7 @@ def kind_of(action: str, outcome: str, *, has_provider: bool) -> Kind:
     """The kind of a record with this action, outcome and (minted) provider."""
     if action in _SIGN_INS:
         return Kind.SIGN_IN
-    if action == _CONSOLE_LOGIN:
+    if action == CONSOLE_LOGIN:
         # A provider's sign-in is on record before it opens the console.
         return Kind.CREDENTIALS if has_provider else Kind.SIGN_IN
     if action in _PROOF_CHECKS:
@@ -122,7 +123,6 @@ def kind_of(action: str, outcome: str, *, has_provider: bool) -> Kind:
     return Kind.CHANGE
 
 
-_CONSOLE_LOGIN = "signin:ConsoleLogin"
 _PASSKEY_OPTIONS = "signin:CreatePasskeyOptions"
 _SIGN_INS = frozenset({"sts:AssumeRoleWithSAML", "sts:AssumeRoleWithWebIdentity"})
 _PROOF_CHECKS = frozenset(

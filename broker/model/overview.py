@@ -1,9 +1,9 @@
-"""Users as a list shows them: with what they are in and what they sign in with."""
+"""What lists and overviews show of entities, with what belongs to them."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from broker.model.entities import KeyStatus, User
+from broker.model.entities import KeyStatus, Role, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +29,47 @@ class UserOverview:
     password_changed_at: datetime | None
     has_mfa: bool
     last_active_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedRole:
+    """A role and when it was last used, None for never."""
+
+    role: Role
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OldKey:
+    """An active access key; ``user_name`` is ``root`` for the root user's."""
+
+    access_key_id: str
+    user_name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EndingCredential:
+    """Something that ends by itself: a certificate, or a user's service credential.
+
+    ``kind`` is ``saml-provider``, ``server-certificate`` or the kind of a user's
+    credential; ``name`` is the provider's, the certificate's or the user's.
+    """
+
+    kind: str
+    credential_id: str
+    name: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyText:
+    """A policy as written. ``kind`` is ``policy`` for a managed one, by path and name.
+
+    Else it is the kind of the ``owner`` of an inline one.
+    """
+
+    kind: str
+    name: str
+    owner: str
+    document: str

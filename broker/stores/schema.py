@@ -87,6 +87,12 @@ ACCESS_KEYS = Table(
     Column("sealed_secret", LargeBinary, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Index("access_keys_owner", "account", "user_id"),
+    Index(
+        "access_keys_age",
+        *("account", "created_at"),
+        sqlite_where=text("status = 'Active'"),
+        postgresql_where=text("status = 'Active'"),
+    ),
 )
 
 GROUPS = Table(
@@ -377,6 +383,12 @@ USER_CREDENTIALS = Table(
     Column("expires_at", BigInteger, nullable=True),
     _json("details", "{}"),
     Index("user_credentials_user", "account", "kind", "user_id"),
+    Index(
+        "user_credentials_end",
+        *("account", "expires_at"),
+        sqlite_where=text("expires_at IS NOT NULL"),
+        postgresql_where=text("expires_at IS NOT NULL"),
+    ),
 )
 
 SERVER_CERTIFICATES = Table(

@@ -26,6 +26,9 @@ FREE = {"sts:GetCallerIdentity", "sts:GetSessionToken"}
 
 GATHERING = {
     "signin:GetActivity",
+    "signin:ListBroadPolicies",
+    "signin:ListEndingCredentials",
+    "signin:ListUnusedRoles",
     "signin:CheckProvider",
     "signin:CreatePasskeyOptions",
     "signin:DiagnoseProof",

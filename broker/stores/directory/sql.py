@@ -36,6 +36,7 @@ from broker.stores.directory.passkeys import (
 from broker.stores.directory.policies import PolicyReads, PolicyWrites
 from broker.stores.directory.providers import ProviderReads, ProviderWrites
 from broker.stores.directory.reports import ReportReads, ReportWrites
+from broker.stores.directory.risks import RiskReads
 from broker.stores.directory.roles import RoleReads, RoleWrites
 from broker.stores.directory.services import ServiceReads, ServiceWrites
 from broker.stores.directory.statements import Parameters, insert_or_ignore
@@ -67,6 +68,7 @@ class SqlDirectory(
     MachineReads,
     ServiceReads,
     OverviewReads,
+    RiskReads,
 ):
     """See ``Directory``."""
 
@@ -150,6 +152,7 @@ class SqlChange(
     MachineWrites,
     ServiceWrites,
     OverviewReads,
+    RiskReads,
 ):
     """See ``DirectoryChange``."""
 

@@ -52,7 +52,12 @@ from broker.stores.directory.port.providers import (
     ProviderReader,
     SamlProviderChange,
 )
-from broker.stores.directory.port.reports import ReportChange, ReportReader, UseReader
+from broker.stores.directory.port.reports import (
+    ReportChange,
+    ReportReader,
+    RiskReader,
+    UseReader,
+)
 from broker.stores.directory.port.revocations import RevocationChange, RevocationReader
 from broker.stores.directory.port.roles import RoleChange, RoleReader
 from broker.stores.directory.port.services import (
@@ -88,6 +93,7 @@ class DirectoryReader(
     ServiceReader,
     ResourcePolicyReader,
     UseReader,
+    RiskReader,
     ReportReader,
     RevocationReader,
     EntityCounter,

@@ -1,9 +1,11 @@
 """Last uses, and the reports made from them."""
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Protocol
 
 from broker.model.account import AccountId
+from broker.model.overview import EndingCredential, OldKey, PolicyText, UnusedRole
 from broker.model.uses import Report, Use
 
 
@@ -14,6 +16,40 @@ class UseReader(Protocol):
         self, account: AccountId, subjects: Collection[str] | None = None
     ) -> tuple[Use, ...]:
         """Last uses of these subjects (of all for None), the latest first."""
+        ...
+
+
+class RiskReader(Protocol):
+    """What is unused, old or about to end: the first of each, up to a limit."""
+
+    async def list_unused_roles(
+        self, account: AccountId, since: datetime, limit: int
+    ) -> tuple[UnusedRole, ...]:
+        """Roles that were there before and were not used since, by name.
+
+        Service-linked roles are left out.
+        """
+        ...
+
+    async def list_old_keys(
+        self, account: AccountId, before: datetime, limit: int
+    ) -> tuple[OldKey, ...]:
+        """Active access keys that were made before, the oldest first."""
+        ...
+
+    async def list_ending_credentials(
+        self, account: AccountId, before: datetime, limit: int
+    ) -> tuple[EndingCredential, ...]:
+        """Server certificates and users' credentials that end before, the first first.
+
+        Those that have ended are among them.
+        """
+        ...
+
+    async def list_policy_texts(
+        self, account: AccountId, limit: int
+    ) -> tuple[PolicyText, ...]:
+        """Managed policies by name (in their default version), then inline ones."""
         ...
 
 

@@ -1,0 +1,178 @@
+"""What administrators should look at: unused roles, wide policies, what is about to end.
+
+Each is a bounded look, not a report: it shows the first of many. The permissions are
+those of the API's own actions that tell as much.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypedDict
+
+import orjson
+
+from broker.actions.action import Action, Call
+from broker.authz.need import Need
+from broker.federation.provider_health import certificate_ends
+from broker.model.account import AccountId
+from broker.model.arn import iam_arn
+from broker.model.overview import EndingCredential
+from broker.model.request import Given
+from broker.policy.breadth import Breadth, find_breadth
+
+SHOWN_MAX = 50
+POLICIES_MAX = 500
+"""Policies that are looked at; an account may have more, inline ones above all."""
+
+_ACCOUNTS_KEPT = 64
+_PROVIDERS_MAX = 30
+
+
+class UnusedRolesRequest(TypedDict):
+    """Not used for so long."""
+
+    Days: int
+
+
+class EndingRequest(TypedDict):
+    """What ends within these days, and access keys that are so many days old."""
+
+    Days: int
+    KeyDays: int
+
+
+@dataclass(frozen=True, slots=True)
+class BroadPolicy:
+    """A policy that grants too much. ``owner`` is empty for a managed one."""
+
+    kind: str
+    name: str
+    owner: str
+    breadth: Breadth
+
+
+class AccountRisks:
+    """The handlers; broad policies are found once for each state of an account."""
+
+    def __init__(self) -> None:
+        self._broad: OrderedDict[
+            AccountId, tuple[int, tuple[BroadPolicy, ...], int]
+        ] = OrderedDict()
+
+    def actions(self) -> tuple[Action, ...]:
+        """The declarations."""
+        return (
+            Action(
+                service="signin",
+                name="ListUnusedRoles",
+                needs=_may_read_roles,
+                handle=_unused,
+                audited=("Days",),
+            ),
+            Action(
+                service="signin",
+                name="ListEndingCredentials",
+                needs=_may_read_report,
+                handle=_ending,
+                audited=("Days", "KeyDays"),
+            ),
+            Action(
+                service="signin",
+                name="ListBroadPolicies",
+                needs=_may_read_everything,
+                handle=self._list_broad,
+            ),
+        )
+
+    async def _list_broad(self, _given: Given, call: Call) -> Mapping[str, Any]:
+        """``Policies`` that grant too much, of the ``Looked`` ones that were read."""
+        generation = (await call.directory.generations([call.account])).get(
+            call.account, 0
+        )
+        kept = self._broad.get(call.account)
+        if kept is None or kept[0] != generation:
+            texts = await call.directory.list_policy_texts(call.account, POLICIES_MAX)
+            found = tuple(
+                BroadPolicy(one.kind, one.name, one.owner, breadth)
+                for one in texts
+                if (breadth := find_breadth(orjson.loads(one.document))) is not None
+            )
+            kept = (generation, found, len(texts))
+            self._broad[call.account] = kept
+            if len(self._broad) > _ACCOUNTS_KEPT:
+                self._broad.popitem(last=False)
+        _, found, looked = kept
+        return {
+            "Policies": found[:SHOWN_MAX],
+            "Count": len(found),
+            "Looked": looked,
+            "Whole": looked < POLICIES_MAX,
+        }
+
+
+async def _unused(given: UnusedRolesRequest, call: Call) -> Mapping[str, Any]:
+    """``Roles`` that were not used, of ``Total``; ``Whole`` if these are all."""
+    since = call.now - timedelta(days=given["Days"])
+    roles = await call.directory.list_unused_roles(call.account, since, SHOWN_MAX + 1)
+    return {
+        "Roles": roles[:SHOWN_MAX],
+        "Whole": len(roles) <= SHOWN_MAX,
+        "Total": await call.directory.count(call.account, "roles"),
+    }
+
+
+async def _ending(given: EndingRequest, call: Call) -> Mapping[str, Any]:
+    """``Ending`` credentials and certificates, the first first, and ``OldKeys``."""
+    before = call.now + timedelta(days=given["Days"])
+    directory, account = call.directory, call.account
+    found: list[EndingCredential] = list(
+        await directory.list_ending_credentials(account, before, SHOWN_MAX)
+    )
+    for provider in (await directory.list_saml_providers(account))[:_PROVIDERS_MAX]:
+        found += (
+            EndingCredential("saml-provider", provider.arn, provider.name, ends_at)
+            for ends_at in certificate_ends(provider.metadata)
+            if ends_at < before
+        )
+    keys = await directory.list_old_keys(
+        account, call.now - timedelta(days=given["KeyDays"]), SHOWN_MAX + 1
+    )
+    return {
+        "Ending": _first(found),
+        "OldKeys": keys[:SHOWN_MAX],
+        "WholeKeys": len(keys) <= SHOWN_MAX,
+    }
+
+
+def _first(found: Sequence[EndingCredential]) -> tuple[EndingCredential, ...]:
+    return tuple(sorted(found, key=lambda one: one.expires_at)[:SHOWN_MAX])
+
+
+async def _may_read_roles(_given: UnusedRolesRequest, call: Call) -> tuple[Need, ...]:
+    return (
+        Need(
+            action="iam:ListRoles",
+            resource=iam_arn(call.account, "role/"),
+            account=call.account,
+        ),
+        Need(
+            action="iam:GetRole",
+            resource=iam_arn(call.account, "role/*"),
+            account=call.account,
+        ),
+    )
+
+
+async def _may_read_report(_given: EndingRequest, call: Call) -> tuple[Need, ...]:
+    return (Need(action="iam:GetCredentialReport", resource="*", account=call.account),)
+
+
+async def _may_read_everything(_given: Given, call: Call) -> tuple[Need, ...]:
+    return (
+        Need(
+            action="iam:GetAccountAuthorizationDetails",
+            resource="*",
+            account=call.account,
+        ),
+    )

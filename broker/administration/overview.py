@@ -1,0 +1,118 @@
+"""*Overview*: how the account is doing, with links to what is behind each number."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.administration.listing import Part, read_part
+from broker.administration.policies import ONE as POLICY
+from broker.administration.provider_page import ONE as PROVIDER
+from broker.administration.role_page import ONE as ROLE
+from broker.console.charts import (
+    REFUSALS,
+    Share,
+    bucket_start,
+    shares,
+    sum_by_name,
+    time_chart,
+)
+from broker.console.pages.audit_filters import AUDIT
+from broker.console.visit import PageRoute, Visit, address
+from broker.federation.refusals import COUNTED_ONLY
+from broker.model.audit import CONSOLE_LOGIN, Kind
+
+PATH = "/console/overview"
+SPAN = "7d"
+_DAYS = 7
+_BUCKET_HOURS = 6
+_ENDING_DAYS = 30
+KEY_DAYS = 90
+UNUSED_DAYS = 90
+_SHOWN = 6
+
+Bar = tuple[Share, str, str]
+"""A number, what it counts, and where that is."""
+
+
+async def _page(visit: Visit) -> Response:
+    """``GET /console/overview``: each part by its own permission."""
+    now = visit.deps.clock.now()
+    since = bucket_start(now - timedelta(days=_DAYS), _BUCKET_HOURS)
+    activity = await read_part(
+        visit,
+        "GetActivity",
+        service="signin",
+        StartTime=since,
+        BucketHours=_BUCKET_HOURS,
+    )
+    return await visit.show(
+        "admin/overview.html",
+        activity=activity,
+        **_activity(activity, since, now),
+        unused=await read_part(
+            visit, "ListUnusedRoles", service="signin", Days=UNUSED_DAYS
+        ),
+        ending=await read_part(
+            visit,
+            "ListEndingCredentials",
+            service="signin",
+            Days=_ENDING_DAYS,
+            KeyDays=KEY_DAYS,
+        ),
+        broad=await read_part(visit, "ListBroadPolicies", service="signin"),
+        days=_DAYS,
+        ending_days=_ENDING_DAYS,
+        key_days=KEY_DAYS,
+        unused_days=UNUSED_DAYS,
+        shown=_SHOWN,
+        now=now,
+        audit=AUDIT,
+        role=ROLE,
+        policy=POLICY,
+        provider=PROVIDER,
+        account=visit.who.session.account,
+        address=address,
+    )
+
+
+def _activity(part: Part, since: datetime, now: datetime) -> dict[str, Any]:
+    if part.found is None:
+        return {"chart": None, "by_provider": (), "by_reason": ()}
+    counts = part.found["Activity"]
+    return {
+        "chart": time_chart(counts, since, now, _BUCKET_HOURS),
+        "by_provider": tuple(
+            _provider_bars(shares(sum_by_name(counts, [Kind.SIGN_IN]), _SHOWN))
+        ),
+        "by_reason": tuple(
+            (
+                share,
+                _reason_words(share.name),
+                address(AUDIT, view="refused", range=SPAN),
+            )
+            for share in shares(sum_by_name(counts, REFUSALS), _SHOWN)
+        ),
+    }
+
+
+def _provider_bars(counted: Iterable[Share]) -> Iterable[Bar]:
+    for share in counted:
+        # Without a provider it is the console's own sign-in.
+        name = share.name.rpartition(":")[2] or "Passwords and console links"
+        chosen = {"provider": share.name} if share.name else {"action": CONSOLE_LOGIN}
+        yield (
+            share,
+            name,
+            address(AUDIT, view="sign-ins", decision="allowed", range=SPAN, **chosen),
+        )
+
+
+def _reason_words(reason: str) -> str:
+    if reason == COUNTED_ONLY:
+        return "In bursts, only counted"
+    return reason[:1].upper() + reason[1:]
+
+
+PAGES = (PageRoute(PATH, "overview", _page),)

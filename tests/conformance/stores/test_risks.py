@@ -1,0 +1,205 @@
+"""What is unused, old or about to end in an account is found, and nothing of another's."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from broker.model.account import Account, AccountId
+from broker.model.credentials import (
+    CredentialKind,
+    CredentialStatus,
+    ServerCertificate,
+    UserCredential,
+)
+from broker.model.entities import (
+    AccessKey,
+    InlinePolicy,
+    KeyStatus,
+    ManagedPolicy,
+    PolicyVersion,
+    Role,
+    User,
+)
+from broker.stores.database import Database
+from broker.stores.directory.sql import SqlDirectory
+from broker.stores.urls import DatabaseLocation
+from broker.stores.uses import UseBuffer
+
+ACCOUNT = AccountId("000000000001")
+OTHER = AccountId("000000000002")
+AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def role(name: str, age: int, account: AccountId = ACCOUNT, path: str = "/") -> Role:
+    return Role(
+        account=account,
+        role_id=f"AROA{name}{account}",
+        name=name,
+        path=path,
+        trust_policy="{}",
+        created_at=AT - age * DAY,
+    )
+
+
+def key(name: str, age: int, user_id: str | None, account: AccountId) -> AccessKey:
+    return AccessKey(
+        access_key_id=f"AKIA{name}{account}",
+        account=account,
+        user_id=user_id,
+        status=KeyStatus.ACTIVE,
+        sealed_secret=b"s",
+        created_at=AT - age * DAY,
+    )
+
+
+def credential(name: str, days: int | None, user: User) -> UserCredential:
+    return UserCredential(
+        account=user.account,
+        credential_id=f"ACCA{name}{user.account}",
+        kind=CredentialKind.SERVICE_SPECIFIC,
+        user_id=user.user_id,
+        status=CredentialStatus.ACTIVE,
+        created_at=AT,
+        expires_at=None if days is None else AT + days * DAY,
+    )
+
+
+def certificate(name: str, days: int, account: AccountId) -> ServerCertificate:
+    return ServerCertificate(
+        account=account,
+        certificate_id=f"ASCA{name}{account}",
+        name=name,
+        path="/",
+        body="",
+        chain=None,
+        sealed_key=b"s",
+        uploaded_at=AT,
+        expires_at=AT + days * DAY,
+    )
+
+
+def policy(name: str, document: str, account: AccountId) -> ManagedPolicy:
+    return ManagedPolicy(
+        account=account,
+        policy_id=f"ANPA{name}{account}",
+        name=name,
+        path="/team/",
+        description=None,
+        default_version=PolicyVersion(
+            version_id="v1", document=document, created_at=AT
+        ),
+        next_version=2,
+        created_at=AT,
+        updated_at=AT,
+    )
+
+
+async def fill(location: DatabaseLocation, directory: SqlDirectory) -> None:
+    for account in (ACCOUNT, OTHER):
+        user = User(
+            account=account,
+            user_id=f"AIDA{account}",
+            name="ann",
+            path="/",
+            created_at=AT,
+        )
+        async with directory.change(account) as change:
+            await change.insert_account(
+                Account(
+                    account_id=account,
+                    alias=None,
+                    session_salt=bytes(32),
+                    created_at=AT,
+                )
+            )
+            await change.insert_user(user)
+            for made in (
+                role("Used", 200, account),
+                role("Never", 200, account),
+                role("Lately", 10, account),
+                role("Gone", 200, account),
+                role("AWS", 200, account, "/aws-service-role/x.amazonaws.com/"),
+            ):
+                await change.insert_role(made)
+            root, off = key("root", 300, None, account), key("off", 900, None, account)
+            await change.insert_access_key(root)
+            await change.insert_access_key(replace(off, status=KeyStatus.INACTIVE))
+            await change.insert_access_key(key("old", 200, user.user_id, account))
+            await change.insert_access_key(key("new", 5, user.user_id, account))
+            for one in (
+                credential("soon", 3, user),
+                credential("later", 90, user),
+                credential("never", None, user),
+            ):
+                await change.insert_credential(one)
+            await change.insert_server_certificate(certificate("tls", -1, account))
+            await change.insert_server_certificate(certificate("fine", 99, account))
+            await change.insert_policy(policy("Second", '{"b":1}', account))
+            await change.insert_policy(policy("first", '{"a":1}', account))
+            await change.put_inline_policy(
+                InlinePolicy(
+                    account=account,
+                    owner_id=user.user_id,
+                    name="Own",
+                    document='{"c":1}',
+                )
+            )
+    database = Database(location)
+    uses = UseBuffer(database)
+    for account in (ACCOUNT, OTHER):
+        used, gone = role("Used", 0, account), role("Gone", 0, account)
+        uses.note(account, used.role_id, "s3", "GetObject", AT - 100 * DAY, "r")
+        uses.note(account, used.role_id, "iam", "GetUser", AT - 3 * DAY, "r")
+        uses.note(account, gone.role_id, "iam", "GetUser", AT - 100 * DAY, "r")
+    await uses.flush()
+    await database.close()
+
+
+async def test_roles_that_nobody_uses(
+    location: DatabaseLocation, directory: SqlDirectory
+) -> None:
+    await fill(location, directory)
+    found = await directory.list_unused_roles(ACCOUNT, AT - 90 * DAY, 10)
+    assert [(one.role.name, one.last_used_at) for one in found] == [
+        ("Gone", AT - 100 * DAY),
+        ("Never", None),
+    ]
+    assert {one.role.account for one in found} == {ACCOUNT}
+    assert len(await directory.list_unused_roles(ACCOUNT, AT - 90 * DAY, 1)) == 1
+
+
+async def test_keys_that_are_old(
+    location: DatabaseLocation, directory: SqlDirectory
+) -> None:
+    await fill(location, directory)
+    found = await directory.list_old_keys(ACCOUNT, AT - 90 * DAY, 10)
+    assert [(one.user_name, one.created_at) for one in found] == [
+        ("root", AT - 300 * DAY),
+        ("ann", AT - 200 * DAY),
+    ]
+    assert len(await directory.list_old_keys(ACCOUNT, AT - 90 * DAY, 1)) == 1
+
+
+async def test_credentials_that_end(
+    location: DatabaseLocation, directory: SqlDirectory
+) -> None:
+    await fill(location, directory)
+    found = await directory.list_ending_credentials(ACCOUNT, AT + 30 * DAY, 10)
+    assert [(one.kind, one.name, one.expires_at) for one in found] == [
+        ("server-certificate", "tls", AT - DAY),
+        (CredentialKind.SERVICE_SPECIFIC, "ann", AT + 3 * DAY),
+    ]
+
+
+async def test_the_texts_of_policies(
+    location: DatabaseLocation, directory: SqlDirectory
+) -> None:
+    await fill(location, directory)
+    found = await directory.list_policy_texts(ACCOUNT, 10)
+    assert [(one.kind, one.name, one.owner, one.document) for one in found] == [
+        ("policy", "team/first", "", '{"a":1}'),
+        ("policy", "team/Second", "", '{"b":1}'),
+        ("user", "Own", "ann", '{"c":1}'),
+    ]
+    for limit in (1, 2):
+        assert len(await directory.list_policy_texts(ACCOUNT, limit)) == limit
