@@ -21,9 +21,11 @@ from broker.administration.policy_editor import (
 from broker.administration.role_page import ONE, policy_arn, session_seconds
 from broker.administration.role_trust import TRUSTED, TrustForm, trust_statement
 from broker.administration.tag_lines import read_tags
-from broker.console.visit import BOTH, PageRoute, Visit, go
+from broker.administration.trust_words import TrustLine, trust_lines
+from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import BrokerError, ServiceUnavailable, ValidationError
-from broker.policy import PolicyKind
+from broker.identities.aws_managed import aws_managed_arns
+from broker.policy import PolicyKind, PolicyRejected, parse_policy
 
 NEW = "/console/roles/new"
 _BAD_REQUEST = 400
@@ -35,6 +37,8 @@ _FIELDS = (
 )
 _TYPED_MAX = 8192
 _OFFERED_MAX = 60
+_OWN_READ = 500
+_FIND_MAX = 128
 _AWS = "arn:aws:iam::aws:policy"
 _COMMON = (
     "AdministratorAccess",
@@ -72,7 +76,7 @@ async def _new(visit: Visit) -> Response:
     editor = (
         read_editor(visit.posted_form, PolicyKind.TRUST) if trusted == _CUSTOM else None
     )
-    # A link may preselect the trusted entity, but nothing else.
+    # A link may preselect the trusted entity and the provider, but nothing else.
     do = visit.text(DO) if visit.posted else ""
     with visit.attempt():
         if do == "show-trust" and trusted != _CUSTOM:
@@ -95,6 +99,8 @@ async def _new(visit: Visit) -> Response:
 def _values(visit: Visit, trusted: str) -> dict[str, str]:
     form = visit.posted_form
     values = {name: (form.find(name) or "").strip()[:_TYPED_MAX] for name in _FIELDS}
+    if not visit.posted:
+        values["provider"] = visit.text("provider")[:_TYPED_MAX]
     if trusted == "saml" and not visit.posted:
         # Matches the shared ACS URL and each provider's own below it.
         values["audience"] = f"{visit.deps.public_origin}/saml*"
@@ -102,26 +108,78 @@ def _values(visit: Visit, trusted: str) -> dict[str, str]:
 
 
 async def _show(
-    visit: Visit, trusted: str, editor: PolicyEditor | None, **context: object
+    visit: Visit,
+    trusted: str,
+    editor: PolicyEditor | None,
+    *,
+    values: Mapping[str, str],
+    chosen: tuple[str, ...],
 ) -> Response:
-    own = await read_part(visit, "ListPolicies", Scope="Local", MaxItems=_OFFERED_MAX)
+    find = visit.posted_form.find("find") or ""
+    providers = await _providers(visit, trusted)
+    if providers and not values["provider"]:
+        values = {**values, "provider": providers[0].arn}
     return await visit.show(
         "admin/role_new.html",
         action=NEW,
         trusted=trusted,
         editor=editor,
-        providers=await _providers(visit, trusted),
-        offered=[
-            *({"Arn": f"{_AWS}/{name}", "PolicyName": name} for name in _COMMON),
-            *own.get("Policies"),
-        ],
+        preview=None if editor else _preview(visit, trusted, values),
+        providers=providers,
+        find=find[:_FIND_MAX],
+        offered=await _offered(visit, find.strip()[:_FIND_MAX], chosen),
         mfa=visit.is_checked("mfa"),
         # Both are offered ticked: without them, a session that carries transitive tags
         # or a source identity cannot switch to the role.
-        tag_session=not visit.posted or visit.is_checked("tag_session"),
-        source_identity=not visit.posted or visit.is_checked("source_identity"),
-        **context,
+        tag_session=_ticked(visit, "tag_session"),
+        source_identity=_ticked(visit, "source_identity"),
+        values=values,
+        chosen=chosen,
     )
+
+
+def _ticked(visit: Visit, name: str) -> bool:
+    return not visit.posted or visit.is_checked(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The trust policy as the form stands, or what is missing for one."""
+
+    lines: tuple[TrustLine, ...] = ()
+    text: str = ""
+    missing: str = ""
+
+
+def _preview(visit: Visit, trusted: str, values: Mapping[str, str]) -> Preview:
+    try:
+        text = _trust(visit, trusted, values)
+        document = parse_policy(text, PolicyKind.TRUST)
+    except BrokerError as error:
+        return Preview(missing=error.words)
+    except PolicyRejected as error:
+        return Preview(missing=str(error))
+    return Preview(trust_lines(document, visit.who.session.account), text)
+
+
+async def _offered(
+    visit: Visit, find: str, chosen: tuple[str, ...]
+) -> list[Mapping[str, str]]:
+    """Policies to choose from: those whose names hold the text, or common ones."""
+    own = (
+        await read_part(visit, "ListPolicies", Scope="Local", MaxItems=_OWN_READ)
+    ).get("Policies")
+    if find:
+        aws = [arn for arn in aws_managed_arns() if find.lower() in _name(arn).lower()]
+        own = [one for one in own if find.lower() in one["PolicyName"].lower()]
+    else:
+        aws = [f"{_AWS}/{name}" for name in _COMMON]
+    arns = [*(one["Arn"] for one in own[:_OFFERED_MAX]), *aws[:_OFFERED_MAX]]
+    return [{"Arn": arn, "PolicyName": _name(arn)} for arn in arns if arn not in chosen]
+
+
+def _name(arn: str) -> str:
+    return arn.rpartition("/")[2]
 
 
 def _trust(visit: Visit, trusted: str, values: Mapping[str, str]) -> str:
@@ -137,8 +195,8 @@ def _trust(visit: Visit, trusted: str, values: Mapping[str, str]) -> str:
             service=values["service"],
             attribute=values["attribute"],
             value=values["value"],
-            tag_session=visit.is_checked("tag_session"),
-            source_identity=visit.is_checked("source_identity"),
+            tag_session=_ticked(visit, "tag_session"),
+            source_identity=_ticked(visit, "source_identity"),
         ),
     )
     return pretty({"Version": "2012-10-17", "Statement": [statement]})
@@ -176,7 +234,7 @@ async def _create(
         return await visit.show(
             "admin/role_made.html", name=name, failed=failed, page=ONE
         )
-    return go(ONE, name=name)
+    return visit.done(f"Role {name} created.", ONE, name=name)
 
 
 async def _providers(visit: Visit, trusted: str) -> tuple[Provider, ...]:

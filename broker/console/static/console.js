@@ -114,17 +114,24 @@ for (const form of document.querySelectorAll("[data-selection]")) {
   count();
 }
 
-// Fetches a page of ours and puts its part with this id in place of the one shown.
+// Fetches a page of ours and puts its parts with these ids in place of those shown. What
+// had the focus has it again.
 let asked = 0;
-async function refresh(id, url, options) {
+async function refresh(ids, url, options) {
   const number = (asked += 1);
   const answer = await fetch(url, options);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const part = page.getElementById(id);
-  const shown = document.getElementById(id);
-  if (number !== asked || !part || !shown) return;
-  showLocalTimes(part);
-  shown.replaceWith(part);
+  if (number !== asked) return;
+  for (const id of ids.split(" ")) {
+    const part = page.getElementById(id);
+    const shown = document.getElementById(id);
+    if (!part || !shown) continue;
+    const { name, value } = document.activeElement;
+    const had = shown.contains(document.activeElement);
+    showLocalTimes(part);
+    shown.replaceWith(part);
+    if (had) [...part.querySelectorAll(`[name="${name}"]`)].find((one) => one.value === value)?.focus();
+  }
 }
 
 // A part that is fetched again and again, for ten minutes and only while it is seen.
@@ -150,7 +157,7 @@ const soon = (act, milliseconds = 150) => {
   };
 };
 
-// A form whose answer has a part that follows what is typed: data-live is its id.
+// A form whose answer has a part that follows what is typed: data-live has the ids of parts.
 for (const form of document.querySelectorAll("form[data-live]")) {
   const posted = form.method === "post";
   form.addEventListener("input", soon(() => {
@@ -206,6 +213,8 @@ if (finder) {
     location.assign(link.href);
   });
   field.addEventListener("keydown", (event) => {
+    // A search field would only be emptied.
+    if (event.key === "Escape") dialog.close();
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!step) return;
     event.preventDefault();

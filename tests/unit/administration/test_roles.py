@@ -587,3 +587,45 @@ async def test_a_search_finds_the_last_of_a_thousand_roles(
     assert len(first.content) < PAGE_BYTES_MAX
     (more,) = html.fromstring(first.text).xpath("//a[text()='Next page']/@href")
     assert "R0040" in text_of(await admin.see(more))
+
+
+async def test_a_link_preselects_the_provider_and_nothing_else(
+    admin: Administrator,
+) -> None:
+    page = await admin.see(NEW, **{"for": "saml"}, provider=provider_arn(), name="Mine")
+    tree = html.fromstring(page.text)
+    chosen = tree.xpath("//select[@name='provider']/option[@selected]/@value")
+    assert chosen == [provider_arn()]
+    assert tree.xpath("//input[@name='name']/@value") == [""]
+
+
+async def test_the_trust_policy_is_shown_as_the_form_stands(
+    admin: Administrator,
+) -> None:
+    """What the script asks for while one types, and the button without it."""
+    page = await admin.see(NEW, **{"for": "oidc"})
+    page = await admin.send(page, NEW, do="preview")
+    (shown,) = html.fromstring(page.text).xpath("//section[@id='preview']")
+    assert "Choose the identity provider." in shown.text_content()
+    page = await admin.see(NEW, **{"for": "account"})
+    page = await admin.send(page, NEW, do="preview", account=OTHER, external_id="x-1")
+    (shown,) = html.fromstring(page.text).xpath("//section[@id='preview']")
+    assert f"Users and roles of account {OTHER}" in shown.text_content()
+    assert "sts:ExternalId is x-1" in shown.text_content()
+    assert f'"AWS": "arn:aws:iam::{OTHER}:root"' in shown.text_content()
+    assert await admin.world.services.fresh.find_role(ACCOUNT, "") is None
+
+
+async def test_policies_are_found_by_name_and_the_chosen_ones_stay(
+    admin: Administrator,
+) -> None:
+    page = await admin.see(NEW, **{"for": "account"})
+    page = await admin.send(
+        page, NEW, do="preview", find="s3readONLY", chosen=[READ_ONLY]
+    )
+    tree = html.fromstring(page.text)
+    assert tree.xpath("//input[@name='chosen'][@checked]/@value") == [READ_ONLY]
+    found = tree.xpath("//input[@name='chosen'][not(@checked)]/@value")
+    assert found == ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]
+    page = await admin.send(page, NEW, do="preview", find="<none>", chosen=[READ_ONLY])
+    assert "has this in its name" in text_of(page)
