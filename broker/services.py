@@ -27,6 +27,7 @@ from broker.actions.signin.identity_providers import IdentityProviders
 from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.lookup_events import LookupEvents
 from broker.actions.signin.own_access import OwnAccess
+from broker.actions.signin.own_roles import OwnRoles
 from broker.actions.signin.passkey_ceremonies import PasskeyCeremonies
 from broker.actions.signin.passkeys import Passkeys
 from broker.actions.signin.provider_options import ProviderOptions
@@ -246,6 +247,7 @@ def _build(
                 issuer,
                 SigninTokens(stores.cache, vault),
                 own=OwnAccess(library, guard, stores.directory),
+                roles=OwnRoles(fresh, library, guard),
                 live=LiveSessions(stores.cache),
                 cache=stores.cache,
                 assumers=RoleAssumers(stores.directory, guard),

@@ -38,7 +38,8 @@ class SessionOrigin:
     For a switched session ``back`` is the handle of the one before it. ``login`` is
     the handle of the sign-in at an identity provider that it came from, and ends
     with. ``ids`` are the session's own and those of the sessions it was switched from:
-    it ends with each of them. They stay when its cookie changes.
+    it ends with each of them. They stay when its cookie changes. ``offered`` are the
+    roles that could have been chosen at sign-in.
     """
 
     door: LoginMethod
@@ -46,6 +47,7 @@ class SessionOrigin:
     back: str = field(default="", repr=False)
     login: str = field(default="", repr=False)
     ids: tuple[str, ...] = field(default=(), repr=False)
+    offered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +211,7 @@ def _origin(record: dict[str, Any]) -> SessionOrigin:
         back=record["back"],
         login=record.get("login", ""),
         ids=tuple(record.get("ids", ())),
+        offered=tuple(record.get("offered", ())),
     )
 
 

@@ -18,7 +18,7 @@ async def grant(
     world: SignInWorld,
     *actions: str,
     effect: str = "Allow",
-    resource: str = "*",
+    resource: str | list[str] = "*",
     role: str = "Admin",
     account: AccountId = ACCOUNT,
 ) -> None:

@@ -13,6 +13,7 @@ from broker.actions.signin.get_console_credentials import GetConsoleCredentials
 from broker.actions.signin.get_signin_token import GetSigninToken
 from broker.actions.signin.live_sessions import LiveSessions
 from broker.actions.signin.own_access import OwnAccess
+from broker.actions.signin.own_roles import OwnRoles
 from broker.actions.signin.password_login import PasswordLogin
 from broker.actions.signin.proof_checks import proof_check_actions
 from broker.actions.signin.role_overviews import LIST_ROLE_OVERVIEWS, RoleAssumers
@@ -30,6 +31,7 @@ def signin_actions(
     tokens: SigninTokens,
     *,
     own: OwnAccess,
+    roles: OwnRoles,
     live: LiveSessions,
     cache: Cache,
     assumers: RoleAssumers,
@@ -45,6 +47,7 @@ def signin_actions(
         GetConsoleCredentials(minter).action(),
         GetSigninToken(tokens).action(),
         *own.actions(),
+        roles.action(),
         *live.actions(),
         LIST_USER_OVERVIEWS,
         LIST_ROLE_OVERVIEWS,

@@ -1,4 +1,4 @@
-"""The console's home page: the session, and credentials for a terminal."""
+"""The console's home page: the session, the portal, and credentials for a terminal."""
 
 import json
 import re
@@ -10,9 +10,14 @@ from starlette.responses import Response
 
 from broker.actions.signin.create_console_link import LINK_SECONDS, may_be_lent
 from broker.console.context import HOME
+from broker.console.page_frame import role_name
+from broker.console.pages.portal import Portal, mark_favourite
+from broker.console.pages.switch_role import assume, require_original, role_arn_of
 from broker.console.pages.switchable_roles import SwitchableRoles
 from broker.console.request_info import raw_request
 from broker.console.visit import POST, PageRoute, Visit, address
+from broker.model.arn import Arn
+from broker.model.principal import PrincipalType
 
 _NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
 
@@ -59,9 +64,38 @@ async def _page(visit: Visit) -> Response:
 
 
 async def _credentials(visit: Visit) -> Response:
-    """``POST /console/credentials``: the home page with new credentials."""
+    """``POST /console/credentials``: new credentials of this session."""
     result = await visit.perform("signin", "GetConsoleCredentials")
-    return await _show(visit, credentials=_view(result["Credentials"]))
+    who = visit.who
+    name = role_name(who) or who.principal.username
+    if name is None:
+        is_root = who.principal.type is PrincipalType.ACCOUNT
+        name = "root" if is_root else "federated"
+    return await _show_credentials(
+        visit, result["Credentials"], name, who.session.account
+    )
+
+
+async def _role_credentials(visit: Visit) -> Response:
+    """``POST /console/portal/credentials``: credentials of a role in the portal."""
+    original = await require_original(visit)
+    arn = role_arn_of(original, visit.form.require("role"))
+    credentials = await assume(visit, original, arn)
+    name, account = arn.rpartition("/")[2], Arn.parse(arn).account
+    return await _show_credentials(visit, credentials, name, account)
+
+
+async def _show_credentials(
+    visit: Visit, credentials: Mapping[str, object], name: str, account: str
+) -> Response:
+    return await visit.show(
+        "credentials.html",
+        credentials=_view(credentials),
+        name=name,
+        account=account,
+        endpoint=visit.deps.public_origin,
+        region=visit.deps.endpoints.find_region(raw_request(visit.request)),
+    )
 
 
 async def _link(visit: Visit) -> Response:
@@ -78,22 +112,16 @@ async def _link(visit: Visit) -> Response:
     return await _show(visit, link=LinkView(url, result["Expiration"]))
 
 
-async def _show(
-    visit: Visit,
-    credentials: CredentialsView | None = None,
-    link: LinkView | None = None,
-) -> Response:
-    deps, who = visit.deps, visit.who
+async def _show(visit: Visit, link: LinkView | None = None) -> Response:
+    who = visit.who
     original = await SwitchableRoles(visit.frame).find_original(who)
     return await visit.show(
         "home.html",
         original=original if original is not who else None,
         tags=sorted(who.session.tags.items()),
-        credentials=credentials,
+        portal=await Portal(visit).view(),
         link=link,
         link_minutes=_link_minutes(visit),
-        endpoint=deps.public_origin,
-        region=deps.endpoints.find_region(raw_request(visit.request)),
     )
 
 
@@ -126,5 +154,7 @@ def _view(credentials: Mapping[str, object]) -> CredentialsView:
 PAGES = (
     PageRoute(HOME, "home", _page),
     PageRoute("/console/credentials", "home", _credentials, POST),
+    PageRoute("/console/portal/credentials", "home", _role_credentials, POST),
+    PageRoute("/console/favourites", "home", mark_favourite, POST),
     PageRoute("/console/link", "home", _link, POST),
 )

@@ -6,7 +6,9 @@ each switch sets a new cookie.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from starlette.responses import Response
 
@@ -45,7 +47,7 @@ async def _page(visit: Visit) -> Response:
 async def _back(visit: Visit) -> Response:
     """``POST /console/switch/back``: return to the original session."""
     sessions = visit.frame.context.sessions
-    original = await _require_original(visit)
+    original = await require_original(visit)
     if original is visit.who:
         return go(HOME)
     cookie = await sessions.renew(original)
@@ -54,15 +56,9 @@ async def _back(visit: Visit) -> Response:
 
 
 async def _switch(visit: Visit, role: str) -> Response:
-    arn = _role_arn(visit.who, role)
-    original = await _require_original(visit)
-    result = await visit.frame.perform(
-        visit.request,
-        original,
-        ("sts", "AssumeRole"),
-        {"RoleArn": arn, "RoleSessionName": _session_name(original)},
-    )
-    credentials = result["Credentials"]
+    original = await require_original(visit)
+    arn = role_arn_of(original, role)
+    credentials = await assume(visit, original, arn)
     sessions = visit.frame.context.sessions
     hidden = await sessions.renew(original)
     cookie = await sessions.open(
@@ -73,11 +69,27 @@ async def _switch(visit: Visit, role: str) -> Response:
     )
     if visit.who is not original:
         await sessions.close(visit.who.cookie)
-    await SwitchableRoles(visit.frame).remember(original, arn)
     return _home(visit, cookie)
 
 
-async def _require_original(visit: Visit) -> ConsoleSession:
+async def assume(visit: Visit, original: ConsoleSession, arn: str) -> Mapping[str, Any]:
+    """The credentials of a role's session; the role is one of the recent ones then.
+
+    Raises:
+        BrokerError: The role cannot be assumed; the attempt is audited.
+    """
+    result = await visit.frame.perform(
+        visit.request,
+        original,
+        ("sts", "AssumeRole"),
+        {"RoleArn": arn, "RoleSessionName": session_name_of(original)},
+    )
+    await SwitchableRoles(visit.frame).remember(original, arn)
+    credentials: Mapping[str, Any] = result["Credentials"]
+    return credentials
+
+
+async def require_original(visit: Visit) -> ConsoleSession:
     """The original session.
 
     Raises:
@@ -95,7 +107,7 @@ def _home(visit: Visit, cookie: str) -> Response:
     return response
 
 
-def _session_name(who: ConsoleSession) -> str:
+def session_name_of(who: ConsoleSession) -> str:
     """The role session name; a user name can be too short for one (2 characters)."""
     session = who.session
     return session_name(
@@ -103,7 +115,12 @@ def _session_name(who: ConsoleSession) -> str:
     )
 
 
-def _role_arn(who: ConsoleSession, role: str) -> str:
+def role_arn_of(who: ConsoleSession, role: str) -> str:
+    """The ARN of a role that is named by ARN, or by name in the session's account.
+
+    Raises:
+        ValidationError: It is neither.
+    """
     if _ROLE_NAME.fullmatch(role):
         return iam_arn(who.session.account, f"role/{role}")
     if _ROLE_ARN.fullmatch(role):

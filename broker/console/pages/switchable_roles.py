@@ -59,15 +59,17 @@ class SwitchableRoles:
         found = await self._frame.perform(
             request, original, ("signin", "GetOwnPermissions"), {}
         )
-        recent = dict.fromkeys(
-            await self._recent.find([name_of_session(original.session)])
-        )
+        recent = dict.fromkeys(await self.find_recent(original))
         named = sorted(set(_named_roles(found["Layers"])) - {here} - recent.keys())
         return RoleOffer(
             tuple(arn for arn in recent if arn != here),
             tuple(named[:_NAMED_MAX]),
             len(named) > _NAMED_MAX,
         )
+
+    async def find_recent(self, original: ConsoleSession) -> tuple[str, ...]:
+        """The ARNs of the roles that the original session's user used, newest first."""
+        return await self._recent.find([name_of_session(original.session)])
 
     async def remember(self, original: ConsoleSession, role_arn: str) -> None:
         """Record that the original session switched to this role."""

@@ -144,6 +144,7 @@ class LoginCompletion:
                 door=pending.door,
                 issuer=pending.issuer or await self._back(pending),
                 login=login,
+                offered=tuple(pending.offered),
             ),
         )
         await self._end_replaced(request)

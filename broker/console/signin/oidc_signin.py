@@ -28,6 +28,7 @@ from broker.console.portal.sign_ins import leads_to_portal
 from broker.console.request_info import note, refuse_prefetch
 from broker.console.signin.login_completion import LoginCompletion
 from broker.console.signin.pending_login import PendingLogin
+from broker.console.signin.role_descriptions import OFFERED_MAX, find_descriptions
 from broker.entropy import new_handle
 from broker.errors import (
     AccessDenied,
@@ -161,7 +162,7 @@ class OidcSignIn:
         if offered is None:
             raise ValidationError("This choice has expired. Start again.")
         logins: dict[str, dict[str, Any]] = offered["arrivals"]
-        role_arn = form.require("roleIndex")
+        role_arn = form.find("pick") or form.require("roleIndex")
         if role_arn not in logins:
             raise AccessDenied("Your identity provider does not offer this role.")
         await self._recent.remember(offered["who"], role_arn)
@@ -291,6 +292,9 @@ class OidcSignIn:
                 for arn in dict.fromkeys((*offered, *proved.role_arns))
             ],
             last=offered[0] if offered else "",
+            who=proved.session_name,
+            provider=proved.identity.provider_arn.partition("/")[2],
+            abouts=await find_descriptions(self._context.deps.fresh, proved.role_arns),
             action=ROLE,
             handle=handle,
         )
@@ -372,6 +376,7 @@ def _pending_login(
         login=dict(proved.login),
         issuer=proved.identity.issuer,
         state=state,
+        offered=proved.role_arns[:OFFERED_MAX] if len(proved.role_arns) > 1 else (),
     )
 
 

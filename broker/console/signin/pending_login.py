@@ -14,7 +14,8 @@ class PendingLogin:
     ``request_id`` is our AuthnRequest that the assertion ``response`` answers.
     ``token`` is the ID token of our own code flow, ``state`` identifies that flow, and
     ``login`` has the fields of its `ProviderLogin` except the token. ``begun`` is the
-    handle of a password sign-in that has passed all its steps. A proof that opens the
+    handle of a password sign-in that has passed all its steps. ``offered`` are the
+    roles that could have been chosen. A proof that opens the
     ``portal`` instead of a role has the ``provider_arns`` that accepted it.
     """
 
@@ -32,5 +33,6 @@ class PendingLogin:
     issuer: str = ""
     begun: str = field(default="", repr=False)
     state: str = field(default="", repr=False)
+    offered: tuple[str, ...] = ()
     portal: bool = False
     provider_arns: tuple[str, ...] = ()

@@ -30,6 +30,7 @@ from broker.console.rendering import compressed
 from broker.console.request_info import note
 from broker.console.signin.login_completion import LoginCompletion
 from broker.console.signin.pending_login import PendingLogin
+from broker.console.signin.role_descriptions import OFFERED_MAX, find_descriptions
 from broker.console.signin.saml_logout import find_login
 from broker.console.signin.saml_metadata import find_provider_of_path
 from broker.console.signin.saml_requests import OpenRequest, SamlRequests
@@ -148,6 +149,11 @@ class SamlAcs:
                 "roles.html",
                 blocks=await self._blocks(choices, recent),
                 last=next((arn for arn in recent if _offers(choices, arn)), ""),
+                who=choices[0].identity.session_name or choices[0].identity.subject,
+                provider=choices[0].identity.provider_arn.rpartition("/")[2],
+                abouts=await find_descriptions(
+                    self._context.deps.fresh, _arns(choices)
+                ),
                 action=f"/saml/acs/{uuid}" if uuid else "/saml",
                 response=response_text,
                 relay=relay,
@@ -166,6 +172,7 @@ class SamlAcs:
                 provider_arn=chosen.pair.provider_arn,
                 request_id=answered.request_id if answered else "",
                 login=await find_login(self._context, chosen.identity),
+                offered=_arns(choices)[:OFFERED_MAX] if len(choices) > 1 else (),
             )
         )
 
@@ -372,6 +379,10 @@ def _offers(choices: tuple[RoleChoice, ...], role_arn: str) -> bool:
     return any(choice.pair.role_arn == role_arn for choice in choices)
 
 
+def _arns(choices: Iterable[RoleChoice]) -> tuple[str, ...]:
+    return tuple(choice.pair.role_arn for choice in choices)
+
+
 def _is_browser(request: Request) -> bool:
     """Whether the client accepts HTML, as every browser does.
 
@@ -389,7 +400,7 @@ def _choose(
     Raises:
         AccessDenied: The chosen role is not among them.
     """
-    role_arn = form.find("roleIndex")
+    role_arn = form.find("pick") or form.find("roleIndex")
     if not role_arn:
         return choices[0] if len(choices) == 1 and is_browser else None
     for choice in choices:

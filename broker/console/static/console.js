@@ -245,7 +245,7 @@ if (filter) {
       const named = account.querySelector(".saml-account-name").textContent;
       let some = false;
       for (const role of account.querySelectorAll(".saml-role")) {
-        const text = `${named} ${role.querySelector("label").htmlFor}`.toLowerCase();
+        const text = `${named} ${radioOf(role).value} ${role.textContent}`.toLowerCase();
         role.hidden = !text.includes(wanted);
         some = some || !role.hidden;
       }
