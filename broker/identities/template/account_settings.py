@@ -1,7 +1,7 @@
 """The account's own settings in a template, below ``Broker``.
 
-Switching outbound federation on makes the account's issuer keys as the call does; no
-template holds them.
+Enabling outbound federation creates the account's issuer keys, as the API call does;
+templates do not contain them.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ from broker.identities.template.properties import Properties
 from broker.model.account import Account, parse_account_id
 
 Settings = Mapping[str, object]
-"""Values by property; a property that is absent says nothing."""
+"""Values by property; an absent property stays as it is."""
 
 _UNSET: Final[Settings] = {
     DISABLED_REGIONS: (),
@@ -52,7 +52,7 @@ def read_settings(broker: Properties) -> Settings:
     """The settings among the properties of an account's ``Broker``.
 
     Raises:
-        TemplateError: one of them cannot be.
+        TemplateError: one of them is invalid.
     """
     found: dict[str, object] = {}
     if broker.has(DISABLED_REGIONS):
@@ -90,7 +90,7 @@ def settings_of(account: Account | None) -> Settings:
 
 
 def shown_settings(account: Account) -> dict[str, object]:
-    """The settings that are not those of a new account, as a template writes them."""
+    """The settings that differ from a new account's, as a template writes them."""
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in settings_of(account).items()
@@ -104,8 +104,8 @@ async def with_settings(
     """The account with the settings that a template asks for.
 
     Raises:
-        InvalidInput: there is no account to manage root tasks, or nothing that could
-            seal an issuer's keys.
+        InvalidInput: the account that shall manage root tasks does not exist, or an
+            issuer's keys cannot be sealed.
     """
     present = settings_of(account)
     options = dict(account.options)

@@ -1,12 +1,12 @@
-"""Bring what is there to what a template says.
+"""Apply a template: create, update and delete until the accounts match it.
 
-    read      the text, with every document in it judged
-    make      accounts that are not there yet
-    change    one transaction an account: compare, create, update, delete, record
-    trust     trust policies that had to wait for users and roles made meanwhile
+    read      the text, and validate every document in it
+    create    accounts that do not exist yet
+    change    a transaction for each account: compare, create, update, delete, record
+    trust     trust policies that name users and roles created in this run
 
-Applying a template again changes nothing. What is interrupted between two accounts
-is completed by applying it again.
+Applying a template again changes nothing. If a run is interrupted between two accounts,
+applying the template again completes it.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -56,7 +56,7 @@ from broker.stores.directory.port import Directory, DirectoryReader
 
 @dataclass(slots=True, kw_only=True)
 class _Run:
-    """One application of a template, and what it found."""
+    """One run, and the changes it found."""
 
     directory: Directory
     context: TemplateContext
@@ -78,17 +78,17 @@ async def apply_template(
     dry_run: bool = False,
     prune: bool = False,
 ) -> list[Change]:
-    """Apply a template and say what changed, in order.
+    """Apply a template and return the changes, in order.
 
     ``operator`` is the system user's name, for the audit record. With ``dry_run``
-    nothing is written. Only with ``prune`` are entities deleted that a given section
-    does not name, and inline policies and attachments taken away; a section that is
-    absent is left alone.
+    nothing is written. ``prune`` deletes entities that a section does not name, and
+    removes inline policies and attachments; without it they are kept. Absent sections
+    are left alone.
 
     Raises:
-        TemplateError: the template is refused, or a change is; the account that it
-            belongs to is as it was before.
-        StoreUnavailableError, ConflictError: the database is away or was busy.
+        TemplateError: the template or a change is invalid; the account concerned is
+            unchanged.
+        StoreUnavailableError, ConflictError: the database is unavailable or busy.
     """
     accounts = parse_template(text, context, now)
     run = _Run(
@@ -146,7 +146,7 @@ async def _change_account(run: _Run, template: AccountTemplate) -> None:
                     continue
                 found.extend(step.changes)
                 await step.take(work, template.place)
-        # The other way round: a policy goes after those who have it attached.
+        # In reverse order: a policy can be deleted only once it is detached.
         for step in reversed(removals):
             found.extend(step.changes)
             await step.take(work, template.place)
@@ -160,7 +160,7 @@ async def _change_account(run: _Run, template: AccountTemplate) -> None:
 
 @asynccontextmanager
 async def _working(run: _Run, template: AccountTemplate) -> AsyncIterator[AccountWork]:
-    """The account's transaction; its refusals name the place in the template."""
+    """The account's transaction; errors name the place in the template."""
     try:
         async with run.directory.change(template.account) as change:
             yield AccountWork(
@@ -176,7 +176,7 @@ async def _working(run: _Run, template: AccountTemplate) -> AsyncIterator[Accoun
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Step:
-    """What one entity needs: what is there, what shall be, what to print."""
+    """The present and the wanted state of one entity, and what to print."""
 
     kind: EntityKind[Any]
     before: Any
@@ -184,10 +184,10 @@ class _Step:
     changes: tuple[Change, ...]
 
     async def take(self, work: AccountWork, place: str) -> None:
-        """Do it.
+        """Create, update or delete the entity.
 
         Raises:
-            TemplateError: the rules of the entity refuse it.
+            TemplateError: a rule for the entity forbids it.
         """
         try:
             if self.before is None:

@@ -1,4 +1,4 @@
-"""What applying a template changes, as it is printed and recorded."""
+"""The changes that a template makes, as they are printed and recorded."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -17,14 +17,14 @@ class ChangeKind(StrEnum):
     UPDATE = "~"
     DELETE = "-"
     KEEP = "!"
-    """It is not in the template and stays, because nothing is to be deleted."""
+    """It is not in the template, and is kept because ``--prune`` was not given."""
 
     CALL = "*"
-    """It is in the template, and a call has to make it, because it has a secret."""
+    """It is in the template but contains a secret, so an API call must create it."""
 
     @property
     def is_done(self) -> bool:
-        """Whether applying the template does something."""
+        """Whether the change is made, rather than only reported."""
         return self not in {ChangeKind.KEEP, ChangeKind.CALL}
 
 
@@ -39,7 +39,7 @@ class Change:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What is changed, then each detail."""
+        """The change, then each detail."""
         line = f"{self.kind} {self.account} {self.entity}"
         if self.kind is ChangeKind.KEEP:
             line += " is not in the template; --prune would delete it"
@@ -50,7 +50,7 @@ class Change:
 
 
 def differences(before: object, after: object) -> tuple[str, ...]:
-    """Which members of two specifications of one kind differ, in words."""
+    """A description of how two specifications of one kind differ."""
     return tuple(_differences(before, after))
 
 
@@ -78,7 +78,7 @@ def _entries(
 
 
 def shown(value: object) -> str:
-    """A value in a line, cut where it is long."""
+    """A value on one line, truncated if it is long."""
     if value is None:
         return "nothing"
     text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,4 +1,4 @@
-"""Policy documents of a template: judged while it is read."""
+"""Policy documents in a template, validated as they are read."""
 
 from broker.errors import BrokerError
 from broker.identities.documents import checked_document
@@ -13,7 +13,7 @@ def read_document(
     """A policy document that the engine accepts; ``managed`` for managed policies.
 
     Raises:
-        TemplateError: it is absent, or refused.
+        TemplateError: it is absent or invalid.
     """
     place = f"{properties.place}.{name}"
     text = properties.document(name)

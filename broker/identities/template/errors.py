@@ -1,8 +1,8 @@
-"""Why a template is refused."""
+"""The error of an invalid template."""
 
 
 class TemplateError(Exception):
-    """A template says something that cannot be done.
+    """A template is invalid, or cannot be applied.
 
     ``place`` names where, the way the file is written: ``Accounts.123456789012.
     Roles[0].MaxSessionDuration``; the message says what is wrong.

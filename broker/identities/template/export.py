@@ -1,4 +1,4 @@
-"""From what an account has to a template that describes it."""
+"""Writes the template that describes an account."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a kind of entity knows to do for templates, and what it works with."""
+"""What a template needs to know of each kind of entity."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -20,19 +20,19 @@ CheckOptions = Callable[[Mapping[str, object]], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateContext:
-    """What reading a template depends on besides its text."""
+    """What parsing a template depends on besides its text."""
 
     is_internal: IsInternal
     http_hosts: Collection[str] = ()
     check_saml_options: CheckOptions = dict
     check_oidc_options: CheckOptions = dict
     sealer: Sealer | None = None
-    """Seals an issuer's keys; without one, no issuer is switched on."""
+    """Seals an issuer's keys; without it, no issuer can be enabled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountReading:
-    """One account's part of a template while it is read."""
+    """The context of parsing one account's part of a template."""
 
     account: AccountId
     now: datetime
@@ -98,5 +98,5 @@ def shown_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def without_empty(properties: Mapping[str, object]) -> dict[str, object]:
-    """The properties that say something."""
+    """The properties without the empty ones."""
     return {k: v for k, v in properties.items() if v not in (None, "", [], {}, ())}

@@ -1,4 +1,4 @@
-"""The sections of an account, in the order in which their entities are made."""
+"""The sections of an account, in the order in which their entities are created."""
 
 from typing import Any
 

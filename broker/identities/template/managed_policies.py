@@ -1,7 +1,7 @@
 """``ManagedPolicies``: the properties of ``AWS::IAM::ManagedPolicy``, and tags.
 
-Attachments are said where they belong: in ``ManagedPolicyArns`` of roles and users.
-A new document becomes a new version; the oldest one makes room for it.
+Attachments are part of roles, users and groups (``ManagedPolicyArns``).
+A changed document becomes a new version, and the oldest version is deleted if needed.
 """
 
 import json

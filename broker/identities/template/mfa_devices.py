@@ -1,7 +1,7 @@
 """``VirtualMFADevices``: the properties of ``AWS::IAM::VirtualMFADevice``.
 
-A device's seed is a secret that its holder sees once, so a device is made and given to
-a user by calls; here its tags change, and it is deleted.
+A device's seed is a secret that is shown once, so devices are created and assigned by
+API calls. A template can change their tags and delete them.
 """
 
 from collections.abc import Mapping

@@ -37,7 +37,7 @@ class OidcSpec:
 
     @property
     def host_and_path(self) -> str:
-        """What there can be only one provider for."""
+        """The part of the URL that must be unique in the account."""
         return self.url.partition("://")[2]
 
 
@@ -68,7 +68,8 @@ async def _load(directory: OidcProviderReader, account: AccountId) -> list[OidcS
             client_ids=provider.client_ids,
             thumbprints=provider.thumbprints,
             tags=dict(provider.tags),
-            # A sealed secret belongs to its provider alone; a template holds none.
+            # A sealed secret is bound to its provider, and templates contain no
+            # secrets.
             options={k: v for k, v in provider.options.items() if k != _SECRET},
         )
         for provider in await directory.list_oidc_providers(account)

@@ -1,4 +1,4 @@
-"""What users and roles have alike in a template: policies, boundary, tags."""
+"""What users, groups and roles share in a template: policies, boundary, tags."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from broker.stores.directory.port.policies import PolicyReader
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerSpec:
-    """The part of a user's or role's description that both have."""
+    """The properties that users, groups and roles share."""
 
     name: str
     path: str = field(metadata={"property": "Path"})
@@ -67,7 +67,7 @@ async def load_owned(
 ) -> list[OwnerSpec]:
     """The shared part of each of a page's users, groups or roles, in its order.
 
-    An account may have a hundred thousand: no query is for one of them alone.
+    An account may have a hundred thousand, so queries are made for a page at a time.
     """
     unique_ids = [owner_id(owner) for owner in owners]
     inline = await directory.list_inline_policies_of(account, unique_ids)
@@ -91,7 +91,7 @@ async def load_owned(
 async def write_owned(
     work: AccountWork, owner: Owner, before: OwnerSpec | None, after: OwnerSpec
 ) -> None:
-    """Write the policies that differ; what ``after`` lacks is taken away first."""
+    """Write the policies that differ; those that ``after`` lacks are removed first."""
     old_policies = before.policies if before else {}
     old_attached = before.attached if before else ()
     for name in old_policies.keys() - after.policies.keys():
@@ -107,7 +107,7 @@ async def write_owned(
 
 
 async def checked_boundary_of(work: AccountWork, spec: OwnerSpec) -> str | None:
-    """The permissions boundary, if one is asked for and can be one."""
+    """The permissions boundary of the specification, checked; None without one."""
     if spec.boundary_arn is None:
         return None
     return await checked_boundary(
@@ -116,7 +116,7 @@ async def checked_boundary_of(work: AccountWork, spec: OwnerSpec) -> str | None:
 
 
 def spare_owned(before: _Spec, after: _Spec) -> tuple[_Spec, tuple[str, ...]]:
-    """Keep the policies that are there though the template does not name them."""
+    """Keep existing policies that the template does not name."""
     inline = before.policies.keys() - after.policies.keys()
     attached = set(before.attached) - set(after.attached)
     if not inline and not attached:

@@ -9,7 +9,7 @@ from broker.identities.password_policy import (
 )
 from broker.identities.template.properties import Properties
 
-# Bounds of the operation's model.
+# The bounds in the service model of ``UpdateAccountPasswordPolicy``.
 _NUMBERS = (
     ("MinimumPasswordLength", LEAST_LENGTH, LONGEST),
     ("MaxPasswordAge", 1, 1095),
@@ -18,10 +18,10 @@ _NUMBERS = (
 
 
 def read_password_policy(properties: Properties) -> PasswordPolicy | None:
-    """The policy that a template asks for; None when it does not speak of it.
+    """The template's password policy; None when it has none.
 
     Raises:
-        TemplateError: a member is not one of a password policy, or out of bounds.
+        TemplateError: a member is unknown or out of bounds.
     """
     if not properties.has("PasswordPolicy"):
         return None

@@ -1,4 +1,4 @@
-"""Reads the properties of one entity of a template, with places for messages."""
+"""Reads the properties of one entity; error messages name the place."""
 
 import json
 import re
@@ -13,7 +13,7 @@ _PATH = re.compile(r"/(?:[\x21-\x2e\x30-\x7e]+/)*")
 
 
 class Properties:
-    """A mapping whose every member must be read; the rest is refused as unknown."""
+    """A mapping; members that are never read are rejected as unknown."""
 
     def __init__(self, data: object, place: str) -> None:
         if not isinstance(data, dict):
@@ -22,7 +22,7 @@ class Properties:
         self._left: dict[str, Any] = {str(key): value for key, value in data.items()}
 
     def finish(self) -> None:
-        """Refuse properties that were never read.
+        """Reject properties that were never read.
 
         Raises:
             TemplateError: naming the first of them.
@@ -39,14 +39,14 @@ class Properties:
         return self._left.pop(name, default)
 
     def text(self, name: str) -> str:
-        """A text that must be there."""
+        """A required text."""
         value = self.take(name)
         if not isinstance(value, str) or not value:
             raise TemplateError(f"{self.place}.{name}", "must be a text")
         return value
 
     def name(self, name: str) -> str:
-        """The name of an entity that must be there."""
+        """A required name of an entity."""
         value = self.text(name)
         if not _NAME.fullmatch(value):
             raise TemplateError(
@@ -140,9 +140,9 @@ def compact(document: object) -> str:
 
 
 def normal_document(text: str) -> str:
-    """A stored or written document in the form that documents are compared in.
+    """A document in the form used for comparing documents.
 
-    A text that is no JSON stays as it is: the engine's message is the better one.
+    Text that is not JSON is returned unchanged: the policy parser reports it better.
     """
     try:
         return compact(json.loads(text))

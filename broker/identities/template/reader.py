@@ -1,4 +1,4 @@
-"""From a template's text to what each account shall have."""
+"""Parses a template into the wanted state of each account."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ from broker.model.arn import iam_arn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountTemplate:
-    """What one account shall have.
+    """The wanted state of one account.
 
     ``alias`` and ``password_policy`` None, quotas and settings that are not named and
     kinds of ``controls`` that are absent stay as they are. ``sections`` has the kinds
-    whose section is given, in the order in which they are made.
+    whose section is given, in the order of creation.
     """
 
     account: AccountId
@@ -50,7 +50,7 @@ class AccountTemplate:
 def parse_template(
     text: str, context: TemplateContext, now: datetime
 ) -> tuple[AccountTemplate, ...]:
-    """Read a template; every document in it is judged.
+    """Parse a template and validate every policy document in it.
 
     Raises:
         TemplateError: with the place of the first mistake.

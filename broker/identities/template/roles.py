@@ -1,8 +1,8 @@
 """``Roles``: the properties of ``AWS::IAM::Role``.
 
-A trust policy may name users and roles that the same template makes, even each
-other: such a role is created with a trust policy that denies every principal, and gets
-its own once all of them exist.
+A trust policy may name users and roles that the same template creates. Such a role is
+first created with a trust policy that denies every principal, and gets its own once
+they all exist.
 """
 
 import json
@@ -96,7 +96,7 @@ def _role_spec(
 async def _load(directory: DirectoryReader, account: AccountId) -> list[RoleSpec]:
     specs: list[RoleSpec] = []
     async for page in read_pages(partial(directory.list_roles, account, "/"), _PAGE):
-        # A service's own roles are its business: no template makes or removes them.
+        # Service-linked roles belong to their services; templates do not manage them.
         own = [role for role in page if not is_service_linked(role)]
         shown = await shown_trust_policies(
             directory, [role.trust_policy for role in own]
@@ -156,7 +156,7 @@ async def _update(work: AccountWork, before: RoleSpec, after: RoleSpec) -> None:
 
 
 async def _storable(work: AccountWork, spec: RoleSpec) -> str | None:
-    """The trust policy as stored; None, and noted, when it must wait for others."""
+    """The trust policy to store; None, with a note, when it names entities to come."""
     try:
         return await stored_trust_policy(work.change, work.account, spec.trust_policy)
     except UnknownPrincipal as error:
@@ -167,7 +167,7 @@ async def _storable(work: AccountWork, spec: RoleSpec) -> str | None:
 
 
 async def set_pending_trust(work: AccountWork, name: str, trust_policy: str) -> None:
-    """Give a role the trust policy that had to wait."""
+    """Give a role its own trust policy, now that all principals exist."""
     role: Role = await roles.require_role(work.change, work.account.account_id, name)
     await roles.update_trust_policy(work.change, work.account, role, trust_policy)
 

@@ -1,7 +1,7 @@
 """``SAMLProviders``: the properties of ``AWS::IAM::SAMLProvider``.
 
-Decryption keys are secrets: they are added with ``UpdateSAMLProvider`` and left
-alone here.
+Decryption keys are secrets: they are added with ``UpdateSAMLProvider`` and not managed
+here.
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ def _parse(properties: Properties, reading: AccountReading) -> SamlSpec:
         options=options,
     )
     if options.get("MetadataUrl"):
-        # What the provider starts with, and no more: it may have run out since.
+        # It is only the initial metadata, which may have expired since.
         return spec
     try:
         check_metadata(spec.metadata, options, reading.context.http_hosts, reading.now)
@@ -124,7 +124,7 @@ async def _delete(work: AccountWork, spec: SamlSpec) -> None:
 
 
 def _adopt(before: SamlSpec, after: SamlSpec) -> SamlSpec:
-    """Metadata that is read from a URL is newer than the template's."""
+    """Metadata fetched from a URL is newer than the template's."""
     url = after.options.get("MetadataUrl")
     if not url or url != before.options.get("MetadataUrl"):
         return after

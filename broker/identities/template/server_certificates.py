@@ -1,7 +1,7 @@
 """``ServerCertificates``: the properties of ``AWS::IAM::ServerCertificate``.
 
-The private key is a secret, so a certificate is uploaded by a call; here its path and
-tags change, and it is deleted.
+The private key is a secret, so certificates are uploaded by an API call. A template can
+change their path and tags, and delete them.
 """
 
 from collections.abc import Mapping

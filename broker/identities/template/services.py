@@ -1,4 +1,4 @@
-"""``Services``: registered services. Their tokens are secrets, so no template has any."""
+"""``Services``: registered services, without their tokens, which are secrets."""
 
 import json
 from dataclasses import dataclass, field

@@ -1,8 +1,8 @@
-"""What a template says of a user's credentials: their public parts, and one flag.
+"""A user's credentials in a template: their public parts, and one flag.
 
 ``LoginProfile`` without its password, ``SSHPublicKeys`` and ``SigningCertificates``
-with their texts. A property that is absent leaves those credentials alone, whatever is
-pruned; secrets (passwords, access keys) are made by calls.
+with their texts. An absent property leaves those credentials alone, even with
+``--prune``; secrets (passwords, access keys) are created by API calls.
 """
 
 from collections import defaultdict
@@ -34,7 +34,7 @@ from broker.stores.directory.port.credentials import UserCredentialReader
 
 
 class Login(StrEnum):
-    """What is known of a user's password."""
+    """The public properties of a user's password."""
 
     KEPT = "a password"
     RESET_REQUIRED = "a password to be changed"
@@ -56,7 +56,7 @@ class PublicCredentials:
     def with_others_of(
         self, before: "PublicCredentials"
     ) -> tuple["PublicCredentials", tuple[str, ...]]:
-        """Likewise, with those that are there already; and which those are."""
+        """These and existing ones that they lack; and which those are."""
         others = [one for one in before.statuses if one not in self.statuses]
         kept = {**self.statuses, **{one: before.statuses[one] for one in others}}
         return replace(self, statuses=dict(sorted(kept.items()))), tuple(others)
@@ -64,7 +64,7 @@ class PublicCredentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserCredentials:
-    """All of them; None for what is left alone."""
+    """All credentials of a user; None for kinds that are left alone."""
 
     login: Login | None = field(default=None, metadata={"property": "LoginProfile"})
     ssh_keys: PublicCredentials | None = field(
@@ -87,7 +87,7 @@ def read_credentials(properties: Properties) -> UserCredentials:
     """The credentials among a user's properties.
 
     Raises:
-        TemplateError: one of them cannot be, or a password is among them.
+        TemplateError: one of them is invalid, or a password is given.
     """
     return UserCredentials(
         login=_read_login(properties),
@@ -98,7 +98,7 @@ def read_credentials(properties: Properties) -> UserCredentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllCredentials:
-    """Those of all users of an account, by the user's unique id."""
+    """The credentials of all users of an account, by the user's unique id."""
 
     logins: Mapping[str, Login]
     ssh_keys: Mapping[str, PublicCredentials]
@@ -117,7 +117,7 @@ class AllCredentials:
 async def load_credentials(
     directory: DirectoryReader, account: AccountId
 ) -> AllCredentials:
-    """What all users have: one query of each kind, however many they are."""
+    """Load all users' credentials, with one query for each kind."""
     return AllCredentials(
         logins={
             profile.user_id: Login.RESET_REQUIRED
@@ -135,7 +135,7 @@ async def load_credentials(
 def settle_credentials(
     before: UserCredentials, after: UserCredentials
 ) -> tuple[UserCredentials, bool]:
-    """``after`` with what it leaves alone, and whether a password is still to come."""
+    """Fill in the kinds that ``after`` leaves alone; whether a password is missing."""
     no_password = after.login is not None and before.login is None
     settled = UserCredentials(
         login=before.login if no_password or after.login is None else after.login,
@@ -183,7 +183,7 @@ async def write_credentials(
 
 
 async def delete_credentials(work: AccountWork, user: User) -> None:
-    """Remove all that a user proves itself with, but for password and access keys."""
+    """Delete a user's credentials other than password and access keys."""
     change = work.change
     for kind in CredentialKind:
         for held in await change.list_credentials(user.account, kind, user.user_id):

@@ -1,7 +1,7 @@
 """``Users``: the properties of ``AWS::IAM::User``.
 
-Access keys and passwords are secrets: they are made by calls and left alone here, but
-all credentials and MFA devices of a user that ``--prune`` deletes go with it.
+Access keys and passwords are secrets, created by API calls and not managed here. When
+``--prune`` deletes a user, all its credentials and MFA devices are deleted too.
 """
 
 from collections.abc import Iterable
@@ -96,7 +96,7 @@ async def _write_groups(
 
 
 def _spare(before: UserSpec, after: UserSpec) -> tuple[UserSpec, tuple[str, ...]]:
-    """Memberships, keys and certificates stay as well unless they are pruned."""
+    """Keep memberships, keys and certificates unless ``--prune`` is given."""
     kept, named = spare_owned(before, after)
     credentials, held = spare_credentials(before.credentials, after.credentials)
     kept, named = replace(kept, credentials=credentials), (*named, *held)
@@ -112,7 +112,7 @@ def _spare(before: UserSpec, after: UserSpec) -> tuple[UserSpec, tuple[str, ...]
 def _left(
     before: UserSpec | None, after: UserSpec
 ) -> tuple[UserSpec | None, tuple[str, ...]]:
-    """A password is given by a call."""
+    """A password is set by an API call."""
     credentials, no_password = settle_credentials(
         NOTHING_SAID if before is None else before.credentials, after.credentials
     )

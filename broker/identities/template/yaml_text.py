@@ -1,8 +1,8 @@
-"""YAML in and out, by the core schema of YAML 1.2.
+"""Reads and writes YAML with the core schema of YAML 1.2.
 
 PyYAML's own schema would read ``Version: 2012-10-17`` as a date, account ids with a
-leading zero as octal numbers and ``Effect: on`` as a truth value. A key that comes
-twice is refused.
+leading zero as octal numbers and ``Effect: on`` as a boolean. Duplicate keys are
+rejected.
 """
 
 import re
@@ -32,7 +32,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# The dumper in C writes the same, where PyYAML has it, in a fifth of the time: a large
+# libyaml's dumper, where PyYAML has it, writes the same in a fifth of the time; a large
 # account has a hundred thousand users.
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # its class is known at run time
     def ignore_aliases(self, _data: object) -> bool:
@@ -63,7 +63,7 @@ def load_yaml(text: str) -> object:
     """The document's plain data.
 
     Raises:
-        TemplateError: it is not YAML, or a key comes twice.
+        TemplateError: it is not YAML, or has a duplicate key.
     """
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506  # derived from SafeLoader
@@ -78,8 +78,8 @@ def load_yaml(text: str) -> object:
 def dump_yaml(data: Mapping[str, object]) -> str:
     """Readable YAML; reading it again gives equal data.
 
-    Where a text holds what would steer or mislead a terminal (controls, bidirectional
-    overrides), everything beyond ASCII is escaped.
+    Text with characters that could control or mislead a terminal (control characters,
+    bidirectional overrides) is escaped to ASCII.
     """
     text = _dump(data, allow_unicode=True)
     if text.replace("\n", "").isprintable():
