@@ -1,1 +1,1 @@
-"""Who is calling: one module a scheme."""
+"""Authenticates callers; one module for each scheme of proof."""

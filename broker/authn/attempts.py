@@ -1,9 +1,9 @@
 """Limits guessing: counts failures per user, browser and address.
 
-An attempt counts as a failure before it is verified, so that parallel attempts cannot
-exceed the limit; success takes it back. All doors share one count per user for the
-password and one for codes. A browser in which the user has signed in before has its own
-count, so that guessing from elsewhere cannot lock the user out.
+An attempt counts as a failure until it is verified, so that parallel attempts cannot
+exceed the limit. All doors share one count per user for the password and one for codes.
+A browser in which the user has signed in before has its own count, so that guessing
+from elsewhere cannot lock the user out.
 
 Since unfinished attempts count, only a few per user or address run at a time and the
 rest queue. People who sign in at the same moment are thus not mistaken for an attack,
@@ -28,18 +28,19 @@ from broker.stores.cache.port import Cache
 from broker.stores.errors import StoreUnavailableError
 
 WINDOW = timedelta(minutes=15)
-"""From the first failure; then all are forgotten."""
+"""From the first failure; then the count starts again."""
 
 PER_USER = 10
 PER_ADDRESS = 100
-"""Of all users: a company's people often share an address."""
+"""For all users together: people of one company often share an address."""
 
 _UNDER_WAY = 10
-"""One in so many of a limit may be under way in a worker; more would look like failures
-where there are ten workers."""
+"""The share of a limit that may be in progress in one worker; with ten workers, more
+would look like failures.
+"""
 
 WAITING_MAX = 256
-"""Attempts of one user or address that wait in a worker; 512 of all."""
+"""How many attempts of one user or address may wait in a worker; 512 in all."""
 
 _ALL_WAITING_MAX = 512
 _PATIENCE_SECONDS = 30.0
@@ -50,21 +51,21 @@ BUSY = "Many people are signing in just now. Try again in a moment."
 _SPACE = "sign-in-failures"
 _IPV6_NETWORK = 64
 _MOST_OWN = 10_000
-"""Limits that a worker counts by itself; who comes on top of them waits."""
+"""Limits that a worker counts by itself; attempts beyond them wait."""
 
 _FULL = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What is counted together, and how many failures it may have in the window."""
+    """A key to count failures by, and how many are allowed in the window."""
 
     key: bytes
     most: int
 
 
 def limit_of(kind: str, *names: str, most: int = PER_USER) -> Limit:
-    """The limit of what these names say together."""
+    """The limit for the combination of these names."""
     digest = hashlib.sha256(kind.encode())
     for name in names:
         text = name.encode("utf-8", "surrogatepass")
@@ -73,7 +74,7 @@ def limit_of(kind: str, *names: str, most: int = PER_USER) -> Limit:
 
 
 def limit_of_address(address: str) -> Limit:
-    """The limit of an address; of IPv6 its network, which one customer has whole."""
+    """The limit for an address; for IPv6 its /64 network, which one customer has."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -87,13 +88,13 @@ def limit_of_address(address: str) -> Limit:
 def limit_of_password(account: AccountId, holder: str) -> Limit:
     """The limit of a user's password, or the root's, by unique id.
 
-    Not by name: a user who may rename themselves would begin again with each name.
+    Not by name: a user who may rename themselves could reset the count.
     """
     return limit_of("password", account, holder)
 
 
 def limit_of_unknown_user(place: str, name: str) -> Limit:
-    """The limit of a name that no user has; ``place`` is the account as it was typed."""
+    """The limit for a name that no user has; ``place`` is the account as entered."""
     return limit_of("user", place, counted_name(name, is_root=False))
 
 
@@ -103,12 +104,12 @@ def limit_of_factors(account: AccountId, holder: str) -> Limit:
 
 
 def counted_name(name: str, *, is_root: bool) -> str:
-    """A user, whatever the case it is typed in; or the root."""
+    """A user name regardless of case, or the root user."""
     return "root" if is_root else f"user/{name.lower()}"
 
 
 class _AttemptQueue:
-    """Attempts that are counted together, in the order of coming."""
+    """Attempts that are counted together, in order of arrival."""
 
     def __init__(self, at_once: int) -> None:
         self.places = asyncio.Semaphore(at_once)
@@ -120,7 +121,7 @@ class _AttemptQueue:
 
 
 class Attempts:
-    """Counts them, in the cache of all workers; alone while that is away."""
+    """Counts attempts in the shared cache, or in this worker while it is unavailable."""
 
     def __init__(self, cache: Cache, clock: Clock) -> None:
         self._cache = cache
@@ -133,10 +134,11 @@ class Attempts:
     async def one(
         self, limits: Sequence[Limit], *, wrong: type[BrokerError] = AccessDenied
     ) -> AsyncIterator[None]:
-        """Count what is done in the block as one attempt, if it ends as a wrong one does.
+        """Count the block as an attempt, which fails if it raises ``wrong``.
 
         Raises:
-            Throttling: it is one too many, or too many wait; the block is not entered.
+            Throttling: the limit is reached, or too many wait; the block is not
+                entered.
         """
         async with AsyncExitStack() as turns:
             # The user's queue first: waiting there holds no place of the address.
@@ -148,7 +150,7 @@ class Attempts:
             except wrong:
                 raise
             except Exception:
-                # Nothing was found out: the broker was busy, or a store away.
+                # The outcome is unknown: the broker was busy, or a store unavailable.
                 await self._take_back(limits)
                 raise
             await self._take_back(limits)
@@ -201,13 +203,13 @@ class Attempts:
             if len(self._own) >= _MOST_OWN:
                 return _FULL
             found = self._own[key] = _Count(until)
-        # What was counted in the cache and is taken back here was none of these.
+        # An attempt that is counted in the cache is not among these.
         found.total = max(0, found.total + amount)
         return found.total
 
 
 class _Count:
-    """Failures, until they are forgotten."""
+    """Failures, and when they expire."""
 
     __slots__ = ("total", "until")
 

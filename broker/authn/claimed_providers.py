@@ -1,7 +1,7 @@
 """Finds the account whose provider a refused proof names, so that it can see why.
 
-Nothing here is proved. A refused proof names an account, a provider, an issuer; the
-account whose provider that is gets the record of the refusal, and nothing else follows.
+Nothing here is proved. The account of the provider or issuer that a refused proof names
+gets the record of the refusal, and nothing else.
 """
 
 from dataclasses import dataclass
@@ -84,8 +84,8 @@ class ClaimedProviders:
     async def of_response(self, response_text: str) -> ClaimedProvider | None:
         """The provider by issuer, for a response posted without a provider.
 
-        Only when one account alone has registered that issuer: what one account's
-        identity provider sends is no other's business.
+        Only when one account alone has registered that issuer: other accounts must not
+        learn what an account's identity provider sends.
         """
         now = self._clock.monotonic()
         if now - self._searched_at < _SEARCH_SECONDS:

@@ -1,4 +1,4 @@
-"""Where a request was sent: one origin, or a name for each region.
+"""The endpoint a request was sent to: one origin, or a host name for each region.
 
     sts.REGION.HOST   that region only
     sts.HOST          the global endpoint, which is signed for as us-east-1

@@ -1,8 +1,7 @@
 """A SAML assertion as the proof.
 
-The provider of the role's own account alone is asked: its keys, its entity id or
-issuer. What it proved becomes the unsigned caller that the role's trust policy
-judges.
+Only the keys and entity id of the named provider in the role's own account count. The
+verified identity becomes the caller that the role's trust policy is evaluated for.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,11 +45,11 @@ _ROLLED_OVER = frozenset(
         SamlReason.METADATA_UNUSABLE,
     }
 )
-"""Refusals that newer metadata may turn round."""
+"""Refusals that newer metadata may reverse."""
 
 
 class NewerMetadata(Protocol):
-    """Has a provider's published metadata read when what is known falls short."""
+    """Fetches a provider's published metadata when the known metadata is not enough."""
 
     async def find_newer(self, provider: SamlProvider) -> SamlProvider | None:
         """The provider with newer metadata; None when there is none."""
@@ -59,7 +58,7 @@ class NewerMetadata(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamlExpectations:
-    """What an assertion must be made for."""
+    """Who an assertion must be addressed to."""
 
     audiences: frozenset[str]
     recipients: frozenset[str]
@@ -68,7 +67,7 @@ class SamlExpectations:
 
 @dataclass(frozen=True, slots=True)
 class _ProviderTerms:
-    """What a SAML provider's assertions are held to, ready to use."""
+    """A SAML provider's metadata, options and keys, parsed."""
 
     options: SamlProviderOptions
     metadata: IdpMetadata
@@ -107,9 +106,9 @@ class SamlProver:
     ) -> FederatedIdentity:
         """The identity that one provider's keys prove; roles are not looked at.
 
-        ``in_response_to`` are the open requests of the browser that brings it, and
-        ``key_budget`` knows what other providers' keys made of the response. With a
-        ``request_id`` a refusal names the request, as AWS's API does.
+        ``in_response_to`` are the browser's open requests, and ``key_budget`` remembers
+        which keys did not verify the response. With a ``request_id`` a refusal names
+        the request, as AWS's API does.
 
         Raises:
             InvalidIdentityToken, ExpiredFederationToken, IdpRejectedClaim: refused.
@@ -180,7 +179,7 @@ class SamlProver:
     async def _find_newer(
         self, provider: SamlProvider, error: BrokerError
     ) -> SamlProvider | None:
-        """The provider as now published, where that may change the outcome."""
+        """The provider with newer metadata, if that may change the outcome."""
         if self._newer_metadata is None or "MetadataUrl" not in provider.options:
             return None
         cause = error.__cause__
@@ -189,7 +188,7 @@ class SamlProver:
         return await self._newer_metadata.find_newer(provider)
 
     def expected_of(self, provider: SamlProvider) -> SamlExpectations:
-        """What an assertion of this provider must be made for.
+        """Who an assertion of this provider must be addressed to.
 
         Raises:
             ValueError: the operator's options of the provider cannot be read.
@@ -257,7 +256,7 @@ def _read_metadata(provider: SamlProvider, options: SamlProviderOptions) -> IdpM
     """The registered metadata.
 
     Raises:
-        InvalidIdentityToken: it passed with an option that was taken away since.
+        InvalidIdentityToken: it was valid only with an option that has been removed.
     """
     try:
         return parse_metadata(
@@ -271,9 +270,9 @@ def _read_metadata(provider: SamlProvider, options: SamlProviderOptions) -> IdpM
 def _require_valid(
     provider: SamlProvider, metadata: IdpMetadata, now: datetime
 ) -> None:
-    """Refuse by metadata that a URL is read for and that ran out since.
+    """Refuse if metadata that is fetched from a URL has expired.
 
-    What was registered by hand stays in force, as at AWS.
+    Metadata that was registered by hand does not expire, as at AWS.
 
     Raises:
         InvalidIdentityToken: its validUntil has passed.
@@ -289,7 +288,7 @@ def _require_valid(
 
 
 def federated_caller(identity: FederatedIdentity) -> Caller:
-    """The unsigned caller as the trust policy sees it."""
+    """The caller of an unsigned call, as the trust policy sees it."""
     return Caller(
         principal=identity.principal,
         principal_tags=identity.tags,

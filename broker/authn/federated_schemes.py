@@ -1,7 +1,8 @@
 """An assertion or a web identity token among the parameters, as the proof.
 
-The provider of the role's own account alone is asked: its keys, its entity id or
-issuer. What it proved becomes the unsigned caller that the role's trust policy judges.
+Only the named provider in the role's own account counts: its keys, its entity id or
+issuer. The verified identity becomes the caller that the role's trust policy is
+evaluated for.
 """
 
 from collections.abc import Set as AbstractSet
@@ -72,7 +73,7 @@ class AssertionScheme:
             provider_arn,
             request.now,
             self._in_response_to,
-            # A person's page does not show the request's id: it has its own.
+            # Pages for people do not repeat the request id in the message.
             request_id="" if self._in_response_to else request.request_id,
         )
         require_role_pair(identity, role_arn=role_arn, provider_arn=provider_arn)
@@ -116,5 +117,5 @@ class TokenScheme:
 
 
 def proved_by(identity: FederatedIdentity) -> ProofResult:
-    """The caller that an outside identity makes."""
+    """The caller that a federated identity becomes."""
     return ProofResult(caller=federated_caller(identity), identity=identity)

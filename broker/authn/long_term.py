@@ -1,4 +1,4 @@
-"""Long-term access keys: from a key id to its owner and its secret.
+"""Resolves long-term access keys to their owners and secrets.
 
 Every call checks existence and status (at most a second old) and decrypts the secret
 again, so that neither a deactivated access key nor a revoked storage key survives in a
@@ -23,14 +23,14 @@ _PREFIX = "AKIA"
 
 @struct
 class ResolvedKey:
-    """A live access key: the secret that signs with it, and who that is."""
+    """An active access key: its secret and its owner."""
 
     secret: Secret
     caller: Caller
 
 
 class KeyDirectory(Protocol):
-    """Look-ups that are at most a second old and cost no query while fresh."""
+    """Look-ups whose answers are at most a second old."""
 
     async def find_access_key(self, access_key_id: str) -> AccessKey | None:
         """A long-term key; None for ids that carry no account."""
@@ -52,10 +52,10 @@ class LongTermKeys:
         """The key's secret and its owner.
 
         Raises:
-            InvalidClientTokenId: there is no such key, it is inactive, or its user
-                is gone, or its secret does not open: all with the same message, and
-                only ``detail`` says which.
-            ServiceUnavailable: the directory is away.
+            InvalidClientTokenId: the key does not exist or is inactive, its user is
+                gone, or its secret cannot be decrypted. The message is the same;
+                ``detail`` says which.
+            ServiceUnavailable: the directory is unavailable.
         """
         account = find_account_of_key_id(access_key_id)
         if account is None or not access_key_id.startswith(_PREFIX):

@@ -16,16 +16,16 @@ _WRONG = "MultiFactorAuthentication failed with invalid MFA one time pass code. 
 
 
 class MfaDevices(Protocol):
-    """Where devices are; raises ``StoreUnavailableError`` when that is away."""
+    """Finds and uses MFA devices; may raise ``StoreUnavailableError``."""
 
     async def find_holder(self, account: AccountId, serial: str) -> str | None:
-        """Whose device it is: a user's unique id, the account's number for root."""
+        """The owner of a device: a user's unique id; for root the account's id."""
         ...
 
     async def accept(
         self, account: AccountId, serial: str, holder: str, code: str, now: datetime
     ) -> bool:
-        """Spend a code of the holder's device, durably; whether it counted."""
+        """Use up a code of the holder's device durably; whether it was valid."""
         ...
 
 
@@ -43,8 +43,8 @@ class MfaVerifier:
 
         Raises:
             ValidationError: one of the two parameters without the other.
-            AccessDenied: no such device of this caller, or no code of now.
-            Throttling: too many codes were wrong, at whatever door.
+            AccessDenied: the caller has no such device, or the code is not valid now.
+            Throttling: too many codes were wrong, at any entry point.
             ServiceUnavailable: the directory is away.
         """
         if serial is None and code is None:

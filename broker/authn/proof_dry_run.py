@@ -1,6 +1,6 @@
 """Verifies a proof against one provider and reports every check, for administrators.
 
-Mints nothing and does not use the proof up.
+It mints nothing and does not use up the proof.
 """
 
 import base64

@@ -13,7 +13,7 @@ from broker.protocols.saml.errors import SamlReason, SamlRejected
 from broker.protocols.saml.metadata import IdpMetadata
 
 MOST_FAILED_KEYS = 8
-"""An honest response fails with the old keys of providers that were not updated."""
+"""Honest responses fail this often with old keys of providers that were not updated."""
 
 
 class SamlKeyBudget:
@@ -28,7 +28,8 @@ class SamlKeyBudget:
         """Call before a provider's keys are tried.
 
         Raises:
-            InvalidIdentityToken: they are bound to fail, or the budget is used up.
+            InvalidIdentityToken: these keys have failed before, or the budget is used
+                up.
         """
         descriptor = metadata.find_descriptor(self._issuer)
         if self._issuer and descriptor is None:

@@ -1,4 +1,4 @@
-"""What a scheme of proof promises: who calls, and what they ask for."""
+"""The interface of authentication schemes."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -19,7 +19,7 @@ Read = Callable[[], Awaitable[Given]]
 
 @struct
 class ProofResult:
-    """Who calls, and how that was proved.
+    """The authenticated caller, and how the caller was proved.
 
     ``region`` is the one that was signed for; empty when the proof names none.
     ``identity`` is what an assertion or web identity token proved, and ``one_time_use`` what

@@ -1,7 +1,7 @@
-"""What registered services prove themselves with: a token, or a signature.
+"""Authenticates registered services by a token, or by a signature.
 
-A proxy's subrequest carries its client's ``Authorization``, so a service's own token
-has a header of its own. Whatever is wrong with a token, the answer is the same.
+A proxy's subrequest carries its client's ``Authorization``, so the service's token has
+its own header. Every fault of a token gets the same answer.
 """
 
 import ipaddress
@@ -22,7 +22,7 @@ TOKEN_HEADER = b"x-broker-service-token"
 
 
 class ServiceScheme:
-    """Proves a service by its token, and whoever brings none by ``otherwise``."""
+    """Authenticates by a service's token; without one, by the scheme ``otherwise``."""
 
     def __init__(self, fresh: FreshDirectory, otherwise: Scheme | None = None) -> None:
         self._fresh = fresh

@@ -1,4 +1,4 @@
-"""A signed request as the proof: who signed it, with which live credentials.
+"""Authenticates signed requests: who signed, and with which live credentials.
 
 The order of checks is AWS's, as recorded (REC-A): the signature's form, its
 time, its scope; then the key or session, alive and belonging together; the signature
@@ -95,11 +95,10 @@ class SessionResolver(Protocol):
 
 
 class SigningKeys:
-    """Remembers derived signing keys, the least recently used go first.
+    """Caches derived signing keys; the least recently used are evicted.
 
-    A key is found only by the secret it was derived from, and that comes out of a
-    resolution made for this very call: no revocation is bypassed. Secrets are not
-    kept.
+    A key is found only by its secret, which was resolved for this very call, so the
+    cache bypasses no revocation. Secrets are not kept.
     """
 
     def __init__(self, max_keys: int = MAX_SIGNING_KEYS) -> None:
@@ -199,7 +198,7 @@ class SignatureScheme:
             MissingAuthenticationToken: the request is not signed.
             IncompleteSignature, MalformedQueryString: the signature cannot be read.
             SignatureDoesNotMatch: form, scope, time or signature is wrong.
-            InvalidClientTokenId, ExpiredToken: the credentials are not live ones.
+            InvalidClientTokenId, ExpiredToken: the credentials are not valid any more.
             ServiceUnavailable: the directory is away.
         """
         raw = request.raw
@@ -221,7 +220,7 @@ class SignatureScheme:
         now: datetime,
         minimum_presigned_seconds: int = 0,
     ) -> VerifiedSignature:
-        """Who signed a request, whoever brought it here.
+        """Who signed a request, which may have been forwarded by someone else.
 
         Raises:
             BrokerError: as ``prove`` does.

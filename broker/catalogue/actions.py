@@ -43,7 +43,8 @@ def expand_action(pattern: str) -> tuple[ActionEntry, ...]:
 def unknown_actions(document: PolicyDocument) -> tuple[str, ...]:
     """One warning for each ``Action`` or ``NotAction`` that covers no known action.
 
-    Services of one's own have actions that no catalogue knows: a warning is advice.
+    Only a warning, because an installation's own services have actions that the
+    catalogue does not know.
     """
     return tuple(
         f"{statement.place}: {written} {what}"
@@ -56,7 +57,7 @@ def unknown_actions(document: PolicyDocument) -> tuple[str, ...]:
 def find_resource_template(action: str, resources: Iterable[str]) -> str | None:
     """The ARN template of the action's resource type that the ARNs belong to.
 
-    None when the action is not known, or no type of its own fits all of them.
+    None when the action is unknown, or none of its types fits all of them.
     """
     entry = find_action(action)
     if entry is None:
@@ -70,7 +71,7 @@ def find_resource_template(action: str, resources: Iterable[str]) -> str | None:
 
 
 def _by_detail(entry: ActionEntry) -> list[str]:
-    """The templates, those with more fixed text first: a bucket is no object."""
+    """The templates, most specific first: an object's before a bucket's."""
     arns = [kind.arn for kind in entry.resource_types]
     return sorted(arns, key=lambda arn: -len(_PLACEHOLDER.sub("", arn)))
 

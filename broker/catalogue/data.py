@@ -1,7 +1,7 @@
-"""The packed catalogue: one line of JSON a service, read when it is first asked for.
+"""The packed catalogue: one line of JSON for each service, parsed on first use.
 
-The file is small (a fifth of a megabyte) and so is what stays in memory: the lines,
-and the services that were looked at.
+The file is small (a fifth of a megabyte) and so is what stays in memory: the lines, and
+the services that were used.
 """
 
 import gzip
@@ -77,7 +77,7 @@ def service_prefixes() -> tuple[str, ...]:
 
 def find_service(prefix: str) -> ServiceEntry | None:
     """A service by its prefix, in lower case; None when there is none."""
-    # Only what is there is kept: prefixes come from callers.
+    # Only existing services are cached, since prefixes come from callers.
     return _read(prefix) if prefix in _lines() else None
 
 

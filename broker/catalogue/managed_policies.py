@@ -27,7 +27,7 @@ AWS_MANAGED_PREFIX: Final = "arn:aws:iam::aws:policy/"
 class ManagedPolicyEntry:
     """One policy; ``version`` numbers its default version, whose text is ``document``.
 
-    Other versions are not known; ``description`` is empty if it is not known.
+    Other versions are not included; ``description`` is empty if unknown.
     """
 
     path: str
@@ -68,7 +68,7 @@ def find_managed_policy_entry(arn: str) -> ManagedPolicyEntry | None:
 
 
 def made_policy_id(arn: str) -> str:
-    """An id of AWS's form for a policy whose real id is not known."""
+    """An id in AWS's format for a policy whose real id is unknown."""
     digest = base64.b32encode(hashlib.sha256(arn.encode()).digest()).decode()
     return f"ANPA{digest[:17]}"
 

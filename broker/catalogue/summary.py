@@ -1,4 +1,4 @@
-"""What a policy gives, service by service: the table of IAM's policy summary.
+"""Summarizes a policy by service, like the table of IAM's policy summary.
 
 Source: IAM FAQ, "What is a policy summary?"; IAM User Guide, "Policy summaries".
 """
@@ -20,7 +20,7 @@ ALL_RESOURCES = "All resources"
 NO_CONDITION = "None"
 MULTIPLE = "Multiple"
 EVERY_SERVICE = "*"
-"""The prefix of the one row that ``"Action": "*"`` makes."""
+"""The prefix of the single row for ``"Action": "*"``."""
 
 
 class Coverage(StrEnum):

@@ -1,1 +1,1 @@
-"""What outside identity providers prove: SAML assertions and web identity tokens."""
+"""Federation with identity providers: SAML assertions and web identity tokens."""

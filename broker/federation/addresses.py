@@ -1,6 +1,6 @@
 """Which addresses an outbound request may reach.
 
-Public addresses over https, and what the operator lists in
+Public addresses over https, and those that the operator lists in
 ``BROKER_INTERNAL_ISSUERS``. Link-local and metadata addresses, unspecified and
 multicast ones are never reached, even if listed.
 
@@ -59,7 +59,7 @@ class InternalIssuer:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request wants to go: a checked scheme, a name and a port."""
+    """The destination of a request: a checked scheme, a name and a port."""
 
     scheme: str
     host: str
@@ -129,7 +129,7 @@ class AddressRules:
         )
 
     def are_special_for(self, account: AccountId) -> bool:
-        """Whether this account reaches networks that not every account reaches."""
+        """Whether this account may reach networks that other accounts may not."""
         return any(owner == account for owner, _ in self._networks)
 
     def check_target(
@@ -156,8 +156,8 @@ class AddressRules:
     ) -> tuple[Address, ...]:
         """The addresses to connect to, when every resolved one is permitted.
 
-        One bad address refuses all: a name that resolves to a public and to a
-        private address is not a name to argue about.
+        One bad address refuses them all: a name that resolves to a public and a private
+        address is suspicious.
 
         Raises:
             AddressRefusedError: an address is not permitted, or there is none.

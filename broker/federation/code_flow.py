@@ -1,7 +1,6 @@
 """The OpenID Connect authorization code flow, with PKCE: for the sign-in page.
 
-Authlib speaks the protocol; every request that leaves goes through the checked
-transport.
+Authlib implements the protocol; every request goes through the checked transport.
 
 Source: OpenID Connect Core 3.1; RFC 7636; RFC 9700 2.1.
 """
@@ -56,7 +55,7 @@ class CodeFlow:
         verifier: str,
         redirect_uri: str,
     ) -> str:
-        """The address at the provider that a sign-in begins with.
+        """The URL at the provider where a sign-in begins.
 
         Raises:
             CodeFlowFailedError: the provider's discovery document cannot be used.
@@ -79,7 +78,7 @@ class CodeFlow:
         verifier: str,
         redirect_uri: str,
     ) -> str:
-        """The ID token that a code stands for; nothing of it is verified yet.
+        """Exchange a code for the ID token, which is not verified yet.
 
         Raises:
             CodeFlowFailedError: the provider gave none.
@@ -105,7 +104,7 @@ class CodeFlow:
         return token
 
     async def can_end(self, provider: OidcProvider) -> bool:
-        """Whether the provider has a page to sign out at that may be gone to."""
+        """Whether the provider has an end-session endpoint that may be used."""
         try:
             discovery = await self._discover(provider)
             self._check(provider, discovery.end_session_endpoint, "endpoint")
@@ -116,13 +115,13 @@ class CodeFlow:
     async def end(
         self, provider: OidcProvider, *, client_id: str, token: str, back: str
     ) -> str:
-        """The address at the provider where a person signs out of it.
+        """The URL at the provider where a user signs out.
 
-        ``token`` is the ID token of the sign-in, a hint that is left out where it is
-        too long for an address; ``back`` must be registered there.
+        ``token`` is the ID token of the sign-in, a hint that is left out if it is too
+        long for a URL; ``back`` must be registered there.
 
         Raises:
-            CodeFlowFailedError: the provider has none, or cannot be asked.
+            CodeFlowFailedError: the provider has none, or cannot be reached.
 
         Source: OpenID Connect RP-Initiated Logout 1.0 section 2.
         """

@@ -1,7 +1,7 @@
-"""Why a proof is refused, check by check, worded for the provider's administrator.
+"""Explains a refused proof check by check, for the provider's administrator.
 
-The very code that judges proofs judged this one; here its one reason becomes a list:
-what held, what did not and what to change at the identity provider, what was not
+The code that verifies proofs reports one reason. From it this derives which checks
+passed, which one failed and what to change at the identity provider, and which were not
 reached.
 """
 
@@ -20,7 +20,7 @@ from broker.protocols.saml.errors import SamlReason, SamlRejected
 
 
 class State(StrEnum):
-    """What became of a check."""
+    """The outcome of a check."""
 
     HELD = "held"
     FAILED = "failed"
@@ -40,10 +40,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    """Checks that stand together.
+    """Checks that are made together.
 
-    ``advices`` are for reasons to which ``advice`` says too little. ``spread``: parts
-    of the checks are made later on.
+    ``advices`` are for reasons that need more specific advice. With ``spread``, parts
+    of the checks are made later.
     """
 
     title: str
@@ -53,7 +53,7 @@ class _Stage:
     spread: bool = False
 
     def advice_for(self, reason: StrEnum, found: str) -> str:
-        """What to change, when ``found`` is what was found."""
+        """What to change, given what was ``found``."""
         for known, word, advice in _KNOWN_CASES:
             if known is reason and word in found:
                 return advice
@@ -134,8 +134,9 @@ _KNOWN_CASES: tuple[tuple[StrEnum, str, str], ...] = (
         ),
     ),
 )
-"""What real identity providers send: a reason, a word of what was found, an advice.
-The first that fits counts."""
+"""Mistakes of real identity providers: a reason, a word in what was found, and advice.
+The first match counts.
+"""
 _ODD_XML = (
     "The XML is of a kind that SAML does not need: this needs a change of the identity"
     " provider's software, or of what rewrites the XML on its way."
@@ -388,7 +389,7 @@ def _until(
     failed = next(n for n, stage in enumerate(stages) if reason in stage.reasons)
     reached = failed
     if isinstance(cause, IssuerRejected):
-        reached = 1  # the token was read, and no key was asked for
+        reached = 1  # the token was read, and no key was fetched
     elif reason in _BEFORE_READING:
         reached = 0
     for number, stage in enumerate(stages):

@@ -1,7 +1,7 @@
-"""Groups of an identity provider as roles here: an operator's table, per provider.
+"""Maps groups of an identity provider to roles, by an operator's table.
 
-For providers that cannot send role ARNs. What the table opens is an offer; the role's
-trust policy decides as ever, and only roles of the provider's own account count.
+For providers that cannot send role ARNs. The table only offers roles: the role's trust
+policy still decides, and only roles in the provider's own account count.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ _DEFAULT_ATTRIBUTE = "groups"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupRoles:
-    """``roles`` are the role ARNs of each group that ``attribute`` may name."""
+    """``roles`` has the role ARNs for each value of ``attribute``."""
 
     attribute: str
     roles: Mapping[str, tuple[str, ...]]
@@ -26,7 +26,7 @@ class GroupRoles:
         """Read ``GroupRoles`` and ``GroupAttribute``; None when there is no table.
 
         Raises:
-            ValueError: one of them is of another form, naming it.
+            ValueError: one of them is malformed; the message names it.
         """
         attribute = options.get("GroupAttribute", _DEFAULT_ATTRIBUTE)
         if not isinstance(attribute, str) or not attribute:
@@ -42,7 +42,7 @@ class GroupRoles:
         )
 
     def roles_of(self, groups: Iterable[str], account: AccountId) -> tuple[str, ...]:
-        """The roles of ``account`` that these groups open, each once."""
+        """The roles of ``account`` for these groups, each once."""
         return tuple(
             dict.fromkeys(
                 arn

@@ -1,11 +1,11 @@
 """Issuers' key sets: fetched rarely, shared widely, kept through an outage.
 
-A key set is fresh for ``REFRESH_SECONDS``; then it is fetched again in the
-background while it goes on serving. After ``MAX_AGE_SECONDS`` callers wait for the
-new one, and only while the issuer cannot be reached does the last known set serve
-on, until ``STALE_SECONDS``. At most one fetch per issuer runs in a process and, with
-a shared cache, in the installation; after each there is a cool-down in which an
-unknown key id fetches nothing.
+A key set is fresh for ``REFRESH_SECONDS``; then it is fetched again in the background
+while it is still used. After ``MAX_AGE_SECONDS`` callers wait for the new one, and only
+while the issuer cannot be reached is the last known set used, until ``STALE_SECONDS``.
+At most one fetch per issuer runs in a process and, with a shared cache, in the
+installation; after each there is a cool-down in which an unknown key id fetches
+nothing.
 
 Key sets are kept per issuer URL, except where a provider's own registration decides
 what is fetched (static keys, thumbprints, internal addresses): one account's keys
@@ -47,7 +47,7 @@ MAX_AGE_SECONDS = 600
 STALE_SECONDS = 3600
 COOL_DOWN_SECONDS = 10
 MAX_SLOTS = 4096
-"""Key sets that one process keeps; the one unused for longest goes first."""
+"""Key sets that one process caches; the least recently used is evicted."""
 
 _SPACE = "jwks"
 _LOCK_SPACE = "jwks-lock"
@@ -59,7 +59,7 @@ _TIME_BYTES = 8
 
 
 class KeyFetcher(Protocol):
-    """The part of the outbound client that is needed here."""
+    """The part of the outbound client that key sets need."""
 
     @property
     def rules(self) -> AddressRules:
@@ -79,7 +79,7 @@ class KeyFetcher(Protocol):
 
 
 class KeySetSeal(Protocol):
-    """Protects shared key sets: who can write the cache must not bring keys in."""
+    """Protects shared key sets: write access to the cache must not inject keys."""
 
     def seal(self, slot: str, plain: bytes) -> bytes:
         """Seal a key set for one slot."""
@@ -91,14 +91,14 @@ class KeySetSeal(Protocol):
 
 
 class IssuerUnreachableError(Exception):
-    """No usable key set is at hand, and none could be fetched; try again later."""
+    """No usable key set is known, and none could be fetched; try again later."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownKeys:
-    """What is at hand of an issuer's keys, for those who look after it.
+    """What is known of an issuer's keys, for its administrators.
 
-    ``problem`` says why the last fetch of this process failed, empty when it did not;
+    ``problem`` says why the last fetch of this process failed, or is empty;
     times are None for keys that were registered and never fetched.
     """
 
@@ -146,14 +146,14 @@ class IssuerKeys:
         self._static: dict[str, tuple[str, KeySet]] = {}
 
     async def close(self) -> None:
-        """Stop the fetches that run in the background."""
+        """Stop background fetches."""
         tasks = [slot.running for slot in self._slots.values() if slot.running]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def is_private(self, provider: OidcProvider, options: OidcProviderOptions) -> bool:
-        """Whether the key set counts for this provider alone."""
+        """Whether the key set is for this provider alone."""
         if options.static_jwks or provider.thumbprints:
             return True
         rules = self._fetcher.rules
@@ -167,8 +167,8 @@ class IssuerKeys:
         """The provider's key set, usually without waiting.
 
         Raises:
-            IssuerUnreachableError: none is at hand and the issuer does not answer.
-            OidcRejected: BAD_DISCOVERY or BAD_KEY_SET, when it answers nonsense.
+            IssuerUnreachableError: none is known and the issuer does not answer.
+            OidcRejected: BAD_DISCOVERY or BAD_KEY_SET, when its answer is malformed.
         """
         if options.static_jwks:
             return self._static_keys(provider, options.static_jwks)
@@ -210,12 +210,12 @@ class IssuerKeys:
     ) -> KeySet:
         """A key set newer than ``seen``, for a token whose ``kid`` is not in it.
 
-        All callers share one fetch; within the cool-down there is none and ``seen``
-        comes back.
+        All callers share one fetch; within the cool-down there is none, and ``seen`` is
+        returned.
 
         Raises:
             IssuerUnreachableError: the issuer does not answer.
-            OidcRejected: it answers nonsense.
+            OidcRejected: its answer is malformed.
         """
         if options.static_jwks:
             return seen
@@ -235,10 +235,10 @@ class IssuerKeys:
     async def known_of(
         self, provider: OidcProvider, options: OidcProviderOptions
     ) -> KnownKeys:
-        """What is at hand in this process or the installation; nothing is fetched.
+        """What this process or the installation knows; nothing is fetched.
 
         Raises:
-            OidcRejected: the provider's static keys are no key set.
+            OidcRejected: the provider's static keys are not a key set.
         """
         if options.static_jwks:
             registered = self._static_keys(provider, options.static_jwks)
@@ -279,7 +279,8 @@ class IssuerKeys:
             return known[1]
         name = provider.url
         if self.is_private(provider, options):
-            # The name covers thumbprints and URL: a changed provider starts afresh.
+            # The name covers thumbprints and URL, so a changed provider starts from
+            # scratch.
             name = f"{provider.unique_id} {name} {' '.join(provider.thumbprints)}"
         if len(self._names) >= MAX_SLOTS:
             self._names.clear()
@@ -311,7 +312,7 @@ class IssuerKeys:
         return slot.running
 
     async def _wait(self, slot: _Slot, kid: str | None = None) -> None:
-        # Shielded: a caller that goes away must not take the others' fetch along.
+        # Shielded: a cancelled caller must not cancel the others' fetch.
         await asyncio.shield(self._start(slot, kid))
 
     async def _refresh(self, slot: _Slot, kid: str | None) -> None:
@@ -326,7 +327,7 @@ class IssuerKeys:
             slot.running = None
 
     async def _obtain(self, slot: _Slot, kid: str | None) -> tuple[KeySet, float]:
-        """The set of another worker, when it will do; else a fetched one."""
+        """Another worker's set if it is good enough, else a fetched one."""
         cache, seal = self._cache, self._seal
         if cache is None or seal is None:
             return await self._fetch(slot)
@@ -365,7 +366,8 @@ class IssuerKeys:
             data, fetched_at = await self._download(slot)
             keys = await offload_long(len(data), lambda: parse_jwks(data))
         except (FetchFailedError, OidcRejected) as error:
-            # Only by who asked the issuer: hearing of it must not prolong the rest.
+            # Only the worker that fetched does this: reading its result must not
+            # prolong the cool-down.
             rest = now + timedelta(seconds=COOL_DOWN_SECONDS)
             failure = _FAILED + _seal_failure(slot, seal, error)
             with suppress(StoreUnavailableError):
@@ -383,7 +385,7 @@ class IssuerKeys:
         return keys, fetched_at
 
     def _counts(self, held: bytes, now: datetime) -> bool:
-        """Whether a lock may stand: not when the clock was set since.
+        """Whether a lock is valid: not when the clock has been set since.
 
         Workers' clocks may differ by as much as the cool-down.
         """
@@ -394,18 +396,19 @@ class IssuerKeys:
     async def _find_shared(
         self, slot: _Slot, kid: str | None, cache: Cache, seal: KeySetSeal
     ) -> tuple[KeySet, float] | None:
-        """Another worker's set; None when it will not do and a fetch is due."""
+        """Another worker's set; None when it is not good enough and a fetch is due."""
         shared = _read_shared(slot, seal, await cache.get(_SPACE, _cache_key(slot)))
         if shared is None:
             return None
         age = self._clock.now().timestamp() - shared[1]
         newer = shared[1] > slot.fetched_at
         will_do = newer and (kid is None or kid in shared[0].keys)
-        # One from the future is from before the clock was set back, and of any age.
+        # One from the future was made before the clock was set back; its age is
+        # unknown.
         limit = REFRESH_SECONDS if will_do else COOL_DOWN_SECONDS
         if -COOL_DOWN_SECONDS < age < limit:
             return shared
-        if newer:  # better than what we have, should the fetch fail
+        if newer:  # better than ours if the fetch fails
             slot.keys, slot.fetched_at = shared
         return None
 
@@ -446,14 +449,14 @@ def _cache_key(slot: _Slot) -> bytes:
 
 
 def _held(what: bytes, until: datetime) -> bytes:
-    """The value of a lock: what for, and until when."""
+    """The value of a lock: its purpose and its expiry."""
     return what + int(until.timestamp() * 1000).to_bytes(_TIME_BYTES, "big")
 
 
 def _seal_failure(
     slot: _Slot, seal: KeySetSeal, error: FetchFailedError | OidcRejected
 ) -> bytes:
-    """What failed, for other workers to report; nothing fetched is copied verbatim."""
+    """The failure, sealed for other workers to report; no fetched text is copied."""
     texts = [str(error)]
     if isinstance(error, OidcRejected):
         texts = [error.reason, error.message, error.detail]

@@ -1,9 +1,9 @@
-"""SAML metadata from where the identity provider publishes it, kept up to date.
+"""Keeps SAML metadata that an identity provider publishes up to date.
 
-The operator's option ``MetadataUrl`` names the place. It is read in the background, as
+The operator's option ``MetadataUrl`` is the URL. It is fetched in the background, as
 often as the document asks, within bounds, and at once when a signature verifies with no
-known key, so that a key roll-over fails no sign-in. One worker reads for all; each
-attempt is followed by a cool-down, failures by a growing pause. Good metadata stays
+known key, so that sign-ins survive a key roll-over. One worker fetches for all; a
+cool-down follows each attempt, and a growing pause each failure. Good metadata is kept
 until it can be replaced.
 
 Source: SAML 2.0 Metadata 2.3.2 (validUntil, cacheDuration).
@@ -48,7 +48,7 @@ from broker.stores.errors import ConflictError, StoreUnavailableError
 
 MAX_BYTES = 10_000_000
 TICK_SECONDS = 60.0
-"""How often a worker looks for providers whose time has come."""
+"""How often a worker looks for providers that are due."""
 
 _LOCK_SPACE = "saml-metadata-lock"
 _LOCK_SECONDS = 30
@@ -64,7 +64,7 @@ _log = structlog.get_logger(__name__)
 
 
 class MetadataFetcher(Protocol):
-    """The part of the outbound client that is needed here."""
+    """The part of the outbound client that metadata needs."""
 
     async def fetch(
         self,
@@ -83,7 +83,7 @@ class SupersededError(Exception):
 
 
 class MetadataRefresher:
-    """Reads published metadata. ``http_hosts`` as in `parse_metadata`."""
+    """Fetches published metadata. ``http_hosts`` as in `parse_metadata`."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class MetadataRefresher:
         self._gate = asyncio.Semaphore(_AT_ONCE)
 
     async def close(self) -> None:
-        """Stop what is running; a change that has begun comes to its end."""
+        """Stop; a change that has begun is completed."""
         tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
@@ -114,7 +114,7 @@ class MetadataRefresher:
     async def refreshing(
         self, *, interval_seconds: float = TICK_SECONDS
     ) -> AsyncIterator[None]:
-        """While the block runs, whatever is due is read."""
+        """Fetch whatever is due while the block runs."""
         task = asyncio.create_task(self._watch(interval_seconds), name="saml-metadata")
         try:
             yield
@@ -125,7 +125,7 @@ class MetadataRefresher:
             await self.close()
 
     async def state_of(self, provider: SamlProvider) -> RefreshState | None:
-        """What became of the last attempt; None when there was none lately."""
+        """The outcome of the last attempt; None when there was none lately."""
         options = SamlProviderOptions.parse(provider.options)
         if not options.metadata_url:
             return None
@@ -138,15 +138,15 @@ class MetadataRefresher:
     async def refresh(
         self, provider: SamlProvider, *, insist: bool = False
     ) -> RefreshState:
-        """Read now, and say what became of it; all callers share one attempt.
+        """Fetch now and return the outcome; all callers share one attempt.
 
-        Within the cool-down of the last attempt its outcome is the answer, and
-        within the pause after a failure unless the caller has reason to ``insist``.
+        Within the cool-down of the last attempt its outcome is returned, as within the
+        pause after a failure unless the caller must ``insist``.
         """
         return await asyncio.shield(self._start(provider, insist=insist))
 
     async def find_newer(self, provider: SamlProvider) -> SamlProvider | None:
-        """The provider with newer metadata, when its own fell short; None for none.
+        """The provider with newer metadata, when its own was not enough; else None.
 
         At most one fetch for all callers, and none within the cool-down or the pause
         after a failure.
@@ -164,7 +164,7 @@ class MetadataRefresher:
         return newer
 
     async def _refresh_due(self, providers: Iterable[SamlProvider]) -> None:
-        """Read everything whose time has come."""
+        """Fetch everything that is due."""
         now = self._clock.now()
         due = []
         for provider in providers:
@@ -236,7 +236,7 @@ class MetadataRefresher:
                         await self._cache.drop(_LOCK_SPACE, key)
 
     async def _lock(self, key: bytes) -> bool:
-        """Whether this worker is to read; else another one has just done so."""
+        """Whether this worker should fetch; otherwise another one has just done so."""
         ends = self._clock.monotonic() + _WAIT_SECONDS
         waited = False
         while self._clock.monotonic() < ends:
@@ -273,7 +273,8 @@ class MetadataRefresher:
                     provider.metadata, now=None, legacy_rsa=options.legacy_rsa
                 ),
             )
-            # Seconds of work for a federation's large document: not in the loop.
+            # A federation's large document takes seconds to parse: not on the event
+            # loop.
             published = await asyncio.to_thread(self._read, data, options, current, now)
             changed = is_newer(published.metadata, current)
             if changed:
@@ -369,7 +370,7 @@ class MetadataRefresher:
 
 
 async def _finish(work: Coroutine[object, object, None]) -> None:
-    """Await work that outlives the cancellation of its caller."""
+    """Await work that continues if its caller is cancelled."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.shield(task)

@@ -9,7 +9,7 @@ from broker.model.federated import FederatedIdentity
 def offered_roles(
     identity: FederatedIdentity, options: OidcProviderOptions
 ) -> tuple[str, ...]:
-    """The roles claim's, in the provider's own account; without a claim the table's."""
+    """The roles claim's roles in the provider's account; without one, the table's."""
     if identity.allowed_roles is not None:
         return tuple(
             sorted(

@@ -1,7 +1,7 @@
 """The operator's own settings of an OIDC provider.
 
-They stand under ``Broker:`` in a set-up file, or come from ``broker providers set``;
-no AWS parameter reaches them.
+They are set under ``Broker:`` in a template or with ``broker providers set``; no AWS
+parameter sets them.
 """
 
 import json
@@ -23,20 +23,20 @@ _MAX_NAME_CLAIMS = 8
 _CLAIM_NAME = re.compile(r"(?:https?://)?[A-Za-z0-9_.\-/]{1,128}")
 _ALWAYS_KEYS = frozenset({"aud", "sub", "amr", "email", "oaud"})
 _PRIVATE = frozenset({"d", "k"})
-"""Members of a JWK that are secret: of key pairs, and of symmetric keys."""
+"""The secret members of a JWK."""
 
 
 @dataclass(frozen=True, slots=True)
 class OidcProviderOptions:
     """``OneTimeUse``, ``StaticJwks``, ``Algorithms`` and ``Profile``.
 
-    ``static_jwks`` is the JSON text of a key set that is used instead of fetching
-    one, empty when there is none. With ``ClientId`` the sign-in page offers the
-    provider; ``ClientSecret`` is kept sealed, ``Scopes`` are asked for.
-    ``GroupRoles`` and ``GroupAttribute`` are read by `GroupRoles`. ``ClaimKeys`` are
-    claims that become condition keys besides those of every issuer and those that
-    AWS documents for this one. ``NameClaims`` are claims, best first, that name one
-    person each at this provider, whatever it says of them: sessions are called so.
+    ``static_jwks`` is the JSON text of a key set that is used instead of fetching one,
+    empty when there is none. With ``ClientId`` the sign-in page offers the provider;
+    ``ClientSecret`` is stored sealed, ``Scopes`` are requested. ``GroupRoles`` and
+    ``GroupAttribute`` are read by `GroupRoles`. ``ClaimKeys`` are claims that become
+    condition keys besides those of every issuer and those that AWS documents for this
+    one. ``NameClaims`` are claims, best first, that identify one person each at this
+    provider; sessions are named after them.
     """
 
     one_time_use: bool = False
@@ -52,7 +52,7 @@ class OidcProviderOptions:
 
     @property
     def verify_options(self) -> VerifyOptions:
-        """What the verifier needs of them."""
+        """The options that the verifier needs."""
         return _verify_options(self.algorithms, self.profile, self.one_time_use)
 
 
@@ -69,7 +69,7 @@ _DEFAULT = OidcProviderOptions()
 
 
 def parse_oidc_options(options: Mapping[str, object]) -> OidcProviderOptions:
-    """Read a provider's options; those of other parts of the broker are left alone.
+    """Parse a provider's options; those of other parts of the broker are ignored.
 
     Values may be typed (from YAML) or texts (from the command line).
 
@@ -95,7 +95,7 @@ def parse_oidc_options(options: Mapping[str, object]) -> OidcProviderOptions:
 
 
 def check_oidc_options(options: Mapping[str, object]) -> None:
-    """Judge options as a whole, when they are set.
+    """Check the options together, when they are set.
 
     Raises:
         ValueError: says which one is wrong and what to write.

@@ -1,9 +1,8 @@
 """The only client for requests that leave the broker.
 
-A request goes to the address that was checked, follows no redirect, ends by a
-deadline that counts from its beginning to the last byte, and brings at most so many
-bytes, which are the bytes that were sent: compressed answers are refused.
-Environment variables (proxies, certificate bundles) do not count.
+A request goes to the address that was checked and follows no redirect. A deadline
+covers it up to the last byte, and the body is bounded as it is on the wire: compressed
+answers are refused. Environment variables (proxies, certificate bundles) are ignored.
 """
 
 import asyncio
@@ -33,7 +32,7 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 @cache
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Trust in the public authorities, and in those of a file."""
+    """The public certificate authorities, and those of a file."""
     trust = httpx2.create_ssl_context(trust_env=False)
     if ca_file is not None:
         trust.load_verify_locations(cafile=ca_file)
@@ -41,13 +40,13 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
 
 
 class FetchFailedError(Exception):
-    """A request that brought nothing; the message is for the operator."""
+    """A request failed; the message is for the operator."""
 
 
 class OutboundClient:
     """Makes requests for accounts, within the operator's address rules.
 
-    ``resolve`` stands in for the system's name resolution.
+    ``resolve`` replaces the system's name resolution.
     """
 
     def __init__(
@@ -104,7 +103,7 @@ class OutboundClient:
         thumbprints: Sequence[str] = (),
         max_bytes: int = MAX_ANSWER_BYTES,
     ) -> httpx2.AsyncBaseTransport:
-        """The rules as a transport, for libraries that bring their own client.
+        """The rules as a transport, for libraries that have their own client.
 
         Their client must be made with ``trust_env=False`` and must not follow
         redirects. Refusals are ``httpx2.TransportError``.
@@ -121,7 +120,7 @@ class OutboundClient:
 
 
 class _CheckedTransport(httpx2.AsyncBaseTransport):
-    """Resolves, checks, and connects to what was checked; one connection a request."""
+    """Resolves, checks, and connects to what was checked, once for each request."""
 
     def __init__(
         self,
@@ -165,7 +164,7 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
             try:
                 return await self._connect(request, target, address, deadline)
             except (httpx2.ConnectError, httpx2.ConnectTimeout):
-                continue  # nothing was sent yet: the next address may answer
+                continue  # nothing has been sent yet: the next address may answer
         return await self._connect(request, target, addresses[-1], deadline)
 
     async def _connect(
@@ -202,7 +201,7 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
             headers=headers,
             stream=request.stream,
             extensions={
-                # a dead address leaves time for the next one
+                # leave time for the next address
                 "timeout": {"connect": self._deadline_seconds / 2},
                 "sni_hostname": target.host,
             },
@@ -222,14 +221,14 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
     async def _find_pinned_trust(
         self, target: Target, address: Address
     ) -> ssl.SSLContext:
-        """Trust in the one served certificate that a thumbprint names.
+        """Trust only the served certificate that matches a thumbprint.
 
         The certificate becomes the trust anchor of a second, fully checked
         handshake: names, times and signatures down to the server's own certificate
         still have to hold.
         """
         for der in await _served_chain(target, address):
-            # SHA-1 because IAM's thumbprints are; it selects, OpenSSL verifies.
+            # SHA-1 because IAM's thumbprints are; it only selects, OpenSSL verifies.
             if hashlib.sha1(der).hexdigest() in self._thumbprints:  # noqa: S324  # see above
                 trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
                 trust.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -294,7 +293,7 @@ async def _resolve(host: str, port: int) -> Sequence[str]:
 
 
 async def _served_chain(target: Target, address: Address) -> list[bytes]:
-    """The certificates that a server shows, in DER; nothing is believed yet."""
+    """The certificates that a server presents, in DER; not verified yet."""
     blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     blind.check_hostname = False
     blind.verify_mode = ssl.CERT_NONE

@@ -1,6 +1,6 @@
-"""How an identity provider is doing: its keys and when they end, what was fetched last.
+"""The health of identity providers: their keys and expiry, and the last fetch.
 
-It reports what the broker already knows: reading it fetches nothing.
+It reports what the broker already knows and fetches nothing.
 """
 
 import hashlib
@@ -23,14 +23,14 @@ from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
 
 CERTIFICATE_NOTICE = timedelta(days=30)
-"""How long before a certificate's end to say so."""
+"""How long before a certificate's expiry to warn."""
 
 _DIGEST_CHARACTERS = 16
 _METADATA_KEPT = 128
 
 
 class HealthLevel(StrEnum):
-    """How bad it is; in this order."""
+    """How severe it is, in this order."""
 
     GOOD = "good"
     UNKNOWN = "unknown"
@@ -43,7 +43,7 @@ _ORDER = tuple(HealthLevel)
 
 @dataclass(frozen=True, slots=True)
 class HealthFinding:
-    """Something to know, and what to do about it."""
+    """A finding, and what to do about it."""
 
     level: HealthLevel
     text: str
@@ -62,7 +62,7 @@ class KeyFact:
 
 @dataclass(frozen=True, slots=True)
 class FetchFact:
-    """The last look at where keys or metadata are published."""
+    """The last fetch of published keys or metadata."""
 
     url: str
     attempted_at: datetime | None = None
@@ -73,7 +73,7 @@ class FetchFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderHealth:
-    """All of it. ``metadata`` is there for a SAML provider that can be read."""
+    """A provider's health; ``metadata`` is set if it is SAML and can be parsed."""
 
     arn: str
     findings: tuple[HealthFinding, ...] = ()
@@ -85,18 +85,18 @@ class ProviderHealth:
 
     @property
     def level(self) -> HealthLevel:
-        """The worst of the findings."""
+        """The most severe level of the findings."""
         levels = (finding.level for finding in self.findings)
         return max(levels, key=_ORDER.index, default=HealthLevel.GOOD)
 
     @property
     def first_end(self) -> datetime | None:
-        """When the first of the certificates ends."""
+        """When the first of the certificates expires."""
         return min((key.ends_at for key in self.keys if key.ends_at), default=None)
 
 
 class HealthWatch:
-    """Looks at providers."""
+    """Reports the health of providers."""
 
     def __init__(self, keys: IssuerKeys, refresher: MetadataRefresher) -> None:
         self._keys = keys
@@ -105,7 +105,7 @@ class HealthWatch:
     async def of_saml(
         self, provider: SamlProvider, uses: Iterable[Use], now: datetime
     ) -> ProviderHealth:
-        """A SAML provider's; ``uses`` are the account's."""
+        """The health of a SAML provider; ``uses`` are the account's."""
         accepted_at, refused_at = _last(provider.uuid, uses)
         try:
             options = SamlProviderOptions.parse(provider.options)
@@ -146,7 +146,7 @@ class HealthWatch:
     async def of_oidc(
         self, provider: OidcProvider, uses: Iterable[Use]
     ) -> ProviderHealth:
-        """An OpenID Connect provider's; ``uses`` are the account's."""
+        """The health of an OpenID Connect provider; ``uses`` are the account's."""
         accepted_at, refused_at = _last(provider.unique_id, uses)
         try:
             options = parse_oidc_options(provider.options)

@@ -15,7 +15,7 @@ Provider = SamlProvider | OidcProvider
 Reader = Callable[[str], object]
 
 SECRET: Final = "ClientSecret"  # noqa: S105  # an option's name
-"""The option that is kept sealed and never shown."""
+"""The option that is stored sealed and never shown."""
 
 SEALED: Final = "(sealed)"
 _TEXT_MAX = 64 * 1024

@@ -1,4 +1,4 @@
-"""A look at a provider that was just added: what works, and what is probably a mistake.
+"""Probes a provider that was just added: what works, and what is probably a mistake.
 
 It fetches an issuer's keys as any token would have them fetched, under the same address
 rules, and once more only after the usual cool-down. What it finds changes nothing.
@@ -21,7 +21,7 @@ from broker.protocols.saml.metadata import IdpMetadata, parse_metadata
 PROBE_SECONDS = 8.0
 _SHOWN_CHARACTERS = 200
 _COMPARED_CHARACTERS = 2_000_000
-"""Metadata of other providers that is read, all together."""
+"""The total size of other providers' metadata that is read."""
 
 
 async def probe_oidc(

@@ -1,7 +1,7 @@
 """The state of the last attempt to read a provider's published metadata.
 
-It lives in the shared cache, where it may delay or speed up the next attempt but the
-bounds here hold whatever is written there.
+It is in the shared cache, so it can only delay or advance the next attempt: the bounds
+here hold whatever the cache says.
 """
 
 import json
@@ -12,7 +12,7 @@ from broker.model.entities import SamlProvider
 from broker.stores.cache.port import Cache
 
 COOL_DOWN = timedelta(seconds=10)
-"""Between two attempts, whatever triggers them."""
+"""The minimum time between two attempts."""
 
 USUAL_INTERVAL = timedelta(hours=4)
 SHORTEST_INTERVAL = timedelta(minutes=5)
@@ -31,9 +31,9 @@ _LONGEST_WORDS = 500
 class RefreshState:
     """The last attempt and its outcome.
 
-    ``good_at`` is when a document was last taken or found to be the same,
-    ``changed_at`` when one was last taken. ``failures`` counts those since;
-    ``problem`` says in words what was wrong with the last one.
+    ``good_at`` is when a document was last accepted or found unchanged, ``changed_at``
+    when one was last accepted. ``failures`` counts those since; ``problem`` says in
+    words what was wrong with the last one.
     """
 
     url: str
@@ -45,12 +45,12 @@ class RefreshState:
     problem: str = ""
 
     def is_due(self, now: datetime) -> bool:
-        """Whether it is time to read again."""
+        """Whether it is time to fetch again."""
         latest = self.attempted_at + LONGEST_INTERVAL
         return now >= min(self.next_at, latest) or self.attempted_at > now
 
     def rests(self, now: datetime, *, insist: bool = False) -> bool:
-        """Whether it must not be read out of schedule.
+        """Whether an unscheduled fetch must wait.
 
         True in the cool-down after any attempt and, without ``insist``, in the pause
         after a failure.
@@ -69,7 +69,7 @@ def after_success(
     cache_duration: timedelta | None,
     valid_until: datetime | None,
 ) -> RefreshState:
-    """A good document was read; the next reading comes well before it runs out."""
+    """A good document was fetched; fetch again well before it expires."""
     interval = USUAL_INTERVAL if cache_duration is None else cache_duration
     interval = min(interval, LONGEST_INTERVAL)
     if valid_until is not None:
@@ -86,7 +86,7 @@ def after_success(
 def after_failure(
     before: RefreshState | None, *, url: str, now: datetime, words: str
 ) -> RefreshState:
-    """Nothing good was read; pauses grow from a minute to an hour."""
+    """The fetch failed; pauses grow from a minute to an hour."""
     failures = 1 + (before.failures if before else 0)
     doubled = min(failures - 1, _PAUSES_DOUBLED_MAX)
     return RefreshState(

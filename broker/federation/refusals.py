@@ -1,4 +1,4 @@
-"""Explains in plain words, from the audit record, why a proof was refused.
+"""Explains from the audit record why a proof was refused.
 
 Answers on the wire are as terse as AWS's. The record holds the reason, from which this
 derives the failed check, what was found and what to change.

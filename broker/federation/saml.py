@@ -1,7 +1,7 @@
 """Verifies a SAML response and translates it into AWS's terms and error messages.
 
-The protocol's own checks are `broker.protocols.saml`; which role may be assumed is
-the role's trust policy; whether the assertion was spent before is the ledger's.
+The protocol's own checks are `broker.protocols.saml`; the role's trust policy decides
+whether it may be assumed, and the ledger whether the assertion was used before.
 """
 
 from collections.abc import Sequence
@@ -108,7 +108,7 @@ WIRE_ERRORS: Final[dict[SamlReason, tuple[type[BrokerError], str]]] = {
 
 
 EXCHANGED_TWICE_WITHIN = timedelta(minutes=1)
-"""Of an assertion's issue, where its provider has ``ExchangeTwice``."""
+"""From an assertion's issue, if its provider has ``ExchangeTwice``."""
 
 
 def prove_saml(
@@ -152,7 +152,7 @@ def prove_saml(
     except SamlRejected as error:
         raise wire_error(error, request_id=request_id) from error
     by_group = _by_group(assertion, provider, options)
-    # A subject in none of the mapped groups lacks a role, not a name.
+    # A subject in none of the mapped groups lacks a role, not a session name.
     is_by_group = by_group or (options.group_roles and ROLE not in assertion.attributes)
     claims = read_claims(
         assertion.attributes,
@@ -212,7 +212,7 @@ def prove_saml(
 def _by_group(
     assertion: VerifiedAssertion, provider: SamlProvider, options: SamlProviderOptions
 ) -> tuple[RolePair, ...]:
-    """The roles that the operator's table gives the subject's groups."""
+    """The roles for the subject's groups, by the operator's table."""
     table = options.group_roles
     if table is None:
         return ()
@@ -241,7 +241,7 @@ def require_role_pair(
 
 
 def wire_error(error: SamlRejected, *, request_id: str = "") -> BrokerError:
-    """A refusal as the client sees it; the same for every cryptographic failure."""
+    """The error that the client gets; the same for every cryptographic failure."""
     class_, message = WIRE_ERRORS[error.reason]
     if request_id and message in _TAILED:
         message = (

@@ -51,11 +51,11 @@ def read_claims(
 ) -> SamlClaims:
     """Read the AWS attributes of a verified assertion.
 
-    ``fallback_name`` is the session's name when the attribute is not there at all.
+    ``fallback_name`` is the session's name when the attribute is missing.
 
     Raises:
-        InvalidIdentityToken: an attribute that breaks its rule, with AWS's text where
-            one is known.
+        InvalidIdentityToken: an attribute is invalid, with AWS's text where it is
+            known.
     """
     tags = _read_tags(attributes)
     return SamlClaims(
@@ -73,8 +73,8 @@ def read_claims(
 
 
 def _read_role_pairs(values: tuple[str, ...]) -> tuple[RolePair, ...]:
-    # AWS's console refuses the whole response for one bad value; so does every door
-    # here, since a value that is almost a pair was meant to be one.
+    # AWS's console refuses the whole response for one bad value, and so does every
+    # entry point here: a value that is almost a pair was meant to be one.
     try:
         return tuple(dict.fromkeys(parse_role_pair(value) for value in values))
     except ValueError as error:

@@ -59,7 +59,7 @@ ATTRIBUTE_KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "http://schemas.microsoft.com/ws/2008/06/identity/claims/primarygroupsid": "saml:uid",
         "2.5.4.3": "saml:commonname",
         "2.5.4.4": "saml:surname",
-        # As the guide prints it, and as the standard has it.
+        # As the guide spells it, and as the standard does.
         "2.4.5.42": "saml:givenname",
         "2.5.4.42": "saml:givenname",
         "2.5.4.45": "saml:x500uniqueidentifier",
@@ -70,7 +70,7 @@ ATTRIBUTE_KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "0.9.2342.19200300.100.1.45": "saml:organizationstatus",
     }
 )
-"""Attribute names and the condition keys that they fill."""
+"""Attribute names, and the condition keys that they set."""
 
 SINGLE_VALUED: Final = frozenset(
     {
@@ -103,8 +103,8 @@ def saml_context(
 ) -> dict[str, tuple[str, ...]]:
     """Every ``saml:`` key, lower-case names.
 
-    When several attributes fill one key, the first in the assertion does. A key of a
-    single value takes the attribute's first.
+    When several attributes map to one key, the first in the assertion counts. A
+    single-valued key takes the attribute's first value.
     """
     short = subject_type(assertion.subject_format)
     context: dict[str, tuple[str, ...]] = {

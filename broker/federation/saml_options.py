@@ -54,7 +54,7 @@ class SamlProviderOptions:
 
     @classmethod
     def parse(cls, options: Mapping[str, object]) -> Self:
-        """Read the mapping; keys of other features are passed over.
+        """Read the mapping; keys of other features are ignored.
 
         Raises:
             ValueError: a value of the wrong type, naming the key.
@@ -81,7 +81,7 @@ class SamlProviderOptions:
 
     @cached_property
     def protocol(self) -> SamlOptions:
-        """The part that verification needs."""
+        """The options that verification needs."""
         return SamlOptions(
             profile=self.profile,
             algorithms=AlgorithmPolicy(
@@ -91,7 +91,7 @@ class SamlProviderOptions:
 
 
 def check_saml_options(options: Mapping[str, object]) -> None:
-    """Judge options as a whole, when they are set.
+    """Check the options together, when they are set.
 
     Raises:
         ValueError: says which one is wrong and what to write.

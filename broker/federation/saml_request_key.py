@@ -30,7 +30,7 @@ _PLACE = ("saml-request", "", "installation", "key")
 _BITS = 2048
 _COMMON_NAME = "federation broker requests"
 _LOOK_AGAIN_SECONDS = 60.0
-"""How long a process may go on with a key that was renewed elsewhere."""
+"""How long a process may use a key after it was renewed elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class RequestKeys:
         """The installation's key.
 
         Raises:
-            StoreUnavailableError: the database is away, and no key is at hand.
+            StoreUnavailableError: the database is unavailable, and no key is cached.
         """
         async with self._lock:
             now = self._clock.monotonic()
@@ -78,7 +78,7 @@ class RequestKeys:
             await self._set(self._sealed(plain))
 
     async def renew(self) -> None:
-        """Make another key; every process has it within a minute.
+        """Create another key; every process uses it within a minute.
 
         Identity providers that check requests must load our metadata again.
         """
@@ -114,16 +114,16 @@ class RequestKeys:
 
 
 async def find_sealed_request_key(database: Database, now: datetime) -> bytes | None:
-    """The key as it is kept; None before there is one.
+    """The stored, sealed key; None before there is one.
 
     Raises:
-        StoreUnavailableError: the database is away.
+        StoreUnavailableError: the database is unavailable.
     """
     sealed = (await read_installation(database, now=now)).marks.get(MARK)
     return base64.b64decode(sealed) if isinstance(sealed, str) else None
 
 
 async def _make() -> bytes:
-    """The PEM of a new key."""
+    """A new key in PEM."""
     made = await asyncio.to_thread(rsa.generate_private_key, 65537, _BITS)
     return made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -1,7 +1,7 @@
 """Chooses a role session's name when the identity provider gives none.
 
-No two people share a name: a name that had to be altered, or that may not be unique,
-ends with a digest of issuer and subject.
+No two people share a name: a name that was changed, or that may not be unique, ends
+with a digest of issuer and subject.
 """
 
 import re
@@ -18,7 +18,7 @@ _MARKED = re.compile(rf"=[A-Za-z0-9_-]{{{_DIGEST_LENGTH}}}\Z", re.ASCII)
 def session_name(
     preferred: str, *, issuer: str, subject: str, is_unique: bool = True
 ) -> str:
-    """The session name that is closest to ``preferred``, for this subject alone.
+    """The valid session name closest to ``preferred``, unique to this subject.
 
     ``is_unique`` says that no other subject of this issuer has the name. A name that
     looks as if it had a digest gets one, too; otherwise it could be chosen to equal

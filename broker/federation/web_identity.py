@@ -1,8 +1,7 @@
 """Verifies web identity tokens and translates them into federated identities.
 
-The token only nominates its issuer; the provider is the one that the *role's*
-account registered for exactly that issuer, and only its keys, client ids and options
-count.
+The token only names its issuer. The provider is the one that the *role's* account
+registered for exactly that issuer; only its keys, client ids and options count.
 
 Source: botocore's STS model; recorded answers (REC-S oidc).
 """
@@ -121,9 +120,9 @@ class WebIdentityProver:
         support.
 
         Raises:
-            InvalidIdentityToken, ExpiredFederationToken: it is no proof here.
+            InvalidIdentityToken, ExpiredFederationToken: the token is not valid here.
             IdpCommunicationError: the issuer's keys cannot be had; try again.
-            IdpRejectedClaim, AccessDenied: as AWS answers a legacy ``ProviderId``.
+            IdpRejectedClaim, AccessDenied: AWS's answers to a legacy ``ProviderId``.
         """
         if provider_id is not None:
             _refuse_legacy(provider_id)
@@ -178,7 +177,7 @@ class WebIdentityProver:
             if separator
             else None
         )
-        # The directory may ignore case in names; here every character counts.
+        # The directory may ignore case in names, but issuers must match exactly.
         if provider is None or provider.url != issuer:
             shown = host_and_path[:_SHOWN_ISSUER_CHARACTERS]
             raise InvalidIdentityToken(
@@ -290,15 +289,15 @@ def _options_of(provider: OidcProvider) -> OidcProviderOptions:
 def _condition_keys(
     token: VerifiedToken, provider: OidcProvider, options: OidcProviderOptions
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
-    """What lives on in the session, and everything the trust policy sees.
+    """The condition keys of the session, and all those that the trust policy sees.
 
-    ``aud``, ``sub`` and ``amr`` live on; other claims are there for the call of the
-    token only.
+    ``aud``, ``sub`` and ``amr`` stay in the session; other claims are available in this
+    call only.
 
     Source: IAM User Guide, "Available keys for AWS OIDC federation".
 
     Raises:
-        OidcRejected: BAD_CLAIM, for a claim that cannot be a condition key's value.
+        OidcRejected: BAD_CLAIM, a claim cannot be the value of a condition key.
     """
     prefix = provider.host_and_path.lower()
     lasting: dict[str, tuple[str, ...]] = {
@@ -316,7 +315,7 @@ def _condition_keys(
     for name in (*known_claims(provider.host_and_path), *options.claim_keys):
         if values := read_values(token.claims, name):
             context[f"{prefix}:{name.lower()}"] = values
-    # True only for a role that the claim names: others end at require_allowed_role.
+    # Roles that the claim does not name are refused by require_allowed_role.
     named = token.allowed_roles is not None
     context["sts:roleauthorizedbyidp"] = ("true" if named else "false",)
     return lasting, context
