@@ -104,7 +104,7 @@ class Consents:
         asked = await self._find_waiting(request)
         portal = await self._visits.find(request, asked.place)
         if portal is None:
-            return self._visits.to_sign_in(asked.place, CONSENT)
+            return await self._visits.to_sign_in(request, asked.place, CONSENT)
         page = self._context.pages.show(
             request,
             "portal_consent.html",
@@ -173,7 +173,7 @@ class Consents:
         portal = await self._visits.find(request, asked.place)
         if portal is None:
             here = f"{DEVICE}?{urlencode({'user_code': user_code})}"
-            return self._visits.to_sign_in(asked.place, here)
+            return await self._visits.to_sign_in(request, asked.place, here)
         page = self._context.pages.show(
             request,
             "portal_consent.html",

@@ -35,6 +35,7 @@ from broker.model.federated import FederatedIdentity
 from broker.model.principal import PrincipalType
 from broker.model.request import Door
 from broker.model.session import SessionKind
+from broker.sessions.handles import Handles
 from broker.sessions.one_time_use import one_time_use
 from broker.sessions.portal import (
     OpenPortal,
@@ -45,6 +46,8 @@ from broker.sessions.portal import (
 
 PORTAL = "/portal"
 _COOKIE = "broker-portal"
+_WAITING_COOKIE = "broker-portal-waiting"
+_WAITING_LIFE = timedelta(minutes=10)
 _LONGEST_SIGN_IN = timedelta(minutes=30)
 _SIGN_IN = ("sso", "Authenticate")
 
@@ -61,8 +64,36 @@ class PortalSignIns:
         deps = context.deps
         self._context = context
         self._cookie = SessionCookie(secure=deps.secure, name=_COOKIE)
+        self._waiting_cookie = SessionCookie(secure=deps.secure, name=_WAITING_COOKIE)
+        self._waiting = Handles(deps.cache, deps.vault, "portal-waiting")
         self._sessions = PortalSessions(
             deps.cache, deps.vault, deps.resolver, deps.fresh
+        )
+
+    async def wait(self, response: Response, destination: str) -> None:
+        """Remember that the browser's next sign-in is to open the portal.
+
+        A sign-in that starts at the identity provider knows nothing of the destination.
+        """
+        value = {"destination": destination}
+        handle = await self._waiting.put(value, self._now() + _WAITING_LIFE)
+        self._waiting_cookie.set(response, handle)
+
+    async def redirected(self, request: Request, pending: PendingLogin) -> PendingLogin:
+        """The same login, to the portal if that is what the browser waits for."""
+        handle = self._waiting_cookie.find(request)
+        if handle is None or not pending.provider_arn or pending.portal:
+            return pending
+        value = await self._waiting.find(handle)
+        if value is None:
+            return pending
+        return replace(
+            pending,
+            destination=value["destination"],
+            role_arn="",
+            session_arn="",
+            portal=True,
+            provider_arns=(pending.provider_arn,),
         )
 
     async def find(self, request: Request) -> OpenPortal | None:
@@ -125,6 +156,7 @@ class PortalSignIns:
         handle = await self._keep(minted, tuple(found), pending)
         response = see_other(pending.destination)
         self._cookie.set(response, handle)
+        self._waiting_cookie.clear(response)
         return response
 
     def remember(self, response: Response, portal: OpenPortal) -> None:

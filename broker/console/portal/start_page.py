@@ -39,7 +39,9 @@ class StartPage:
         place = require_place(request)
         portal = await self._visits.find(request, place)
         if portal is None:
-            return self._visits.to_sign_in(place, START.format(account=place))
+            return await self._visits.to_sign_in(
+                request, place, START.format(account=place)
+            )
         roles = await self._list(request, portal)
         page = self._context.pages.show(
             request,

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from broker.console.context import SIGN_IN, ConsoleContext
 from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.rendering import see_other
+from broker.console.request_info import source_address
 from broker.console.signin.sign_in_options import SignInOptions
 from broker.sessions.portal import OpenPortal
 
@@ -18,6 +19,7 @@ class PortalVisits:
     def __init__(self, context: ConsoleContext, sign_ins: PortalSignIns) -> None:
         self._sign_ins = sign_ins
         self._options = SignInOptions(context)
+        self._begin_limits = context.begin_limits
 
     async def find(self, request: Request, place: str) -> OpenPortal | None:
         """The browser's sign-in to this account (its number or alias).
@@ -32,6 +34,17 @@ class PortalVisits:
             return portal
         return await self._sign_ins.open_for_user(request, number)
 
-    def to_sign_in(self, place: str, destination: str) -> Response:
-        """Redirect to the account's sign-in page, and back afterwards."""
-        return see_other(f"{SIGN_IN}/{place}?{urlencode({'Destination': destination})}")
+    async def to_sign_in(
+        self, request: Request, place: str, destination: str
+    ) -> Response:
+        """Redirect to the account's sign-in page, and back afterwards.
+
+        Raises:
+            Throttling: this address begins too many sign-ins.
+        """
+        await self._begin_limits.require(source_address(request))
+        response = see_other(
+            f"{SIGN_IN}/{place}?{urlencode({'Destination': destination})}"
+        )
+        await self._sign_ins.wait(response, destination)
+        return response

@@ -87,6 +87,8 @@ class LoginCompletion:
         if value is None:
             raise ValidationError(USED_UP)
         pending = PendingLogin(**value)
+        if request.method == "GET":
+            pending = await self._portal.redirected(request, pending)
         sign_in = self.sign_in if request.method == "POST" else self.confirm_or_sign_in
         try:
             response = await sign_in(request, pending)

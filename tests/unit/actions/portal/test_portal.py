@@ -236,3 +236,20 @@ async def test_a_deleted_account_takes_its_sign_ins_along(world: SignInWorld) ->
     assert answer.headers["x-amzn-errortype"] == "UnauthorizedException"
     with pytest.raises(InvalidClientTokenId):
         await session_of(world, credentials)
+
+
+async def test_a_sign_in_that_starts_at_the_provider_finds_the_portal(
+    world: SignInWorld,
+) -> None:
+    """The provider knows nothing of where the browser wanted to go."""
+    person, terminal = Person(world), await Terminal(world).register()
+    sent = await person.browser.get("/authorize", params=terminal.authorize_query())
+    asked = await person.browser.get(sent.headers["location"])
+    assert asked.headers["location"].startswith(f"/signin/{ACCOUNT}?")
+    arrived = await world.sign_in(person.browser, pair("Reader"))
+    assert arrived.headers["location"] == "/portal/authorize"
+    page = await person.browser.get("/portal/authorize")
+    assert (await person.press(page)).status_code == 303
+    # Only the next sign-in, and only in this browser.
+    again = await world.sign_in(person.browser, pair("Reader"))
+    assert again.headers["location"] == "/console/"
