@@ -24,6 +24,7 @@ from broker.actions.signin.command_line_grants import (
 from broker.console.context import ConsoleContext
 from broker.console.request_info import note
 from broker.console.terminals.clients import CROSS_DEVICE, SAME_DEVICE
+from broker.console.terminals.id_token import id_token
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -141,7 +142,17 @@ class TokenEndpoint:
         except ProofUsed as error:
             raise await self._refuse_used(request, found[0]) from error
         credentials = result["Credentials"]
-        left = credentials["Expiration"] - self._context.deps.clock.now()
+        now = self._context.deps.clock.now()
+        left = credentials["Expiration"] - now
+        told = {}
+        if grant_type == "authorization_code":
+            told["idToken"] = id_token(
+                issuer=self._context.deps.public_origin,
+                subject=found[0].caller.principal.arn,
+                audience=client_id,
+                now=now,
+                expires_at=credentials["Expiration"],
+            )
         return {
             "accessToken": {
                 "accessKeyId": credentials["AccessKeyId"],
@@ -151,6 +162,7 @@ class TokenEndpoint:
             "tokenType": "aws_sigv4",
             "expiresIn": max(1, int(left.total_seconds())),
             "refreshToken": await self._renewal(found[0]),
+            **told,
         }
 
     async def _refuse_used(

@@ -168,6 +168,22 @@ async def test_a_login_is_renewed_until_its_session_ends(
     assert refused(await terminal.renew(given["refreshToken"]), "TOKEN_EXPIRED")
 
 
+async def test_the_id_token_names_the_session_as_the_aws_cli_reads_it(
+    terminal: Terminal,
+) -> None:
+    """Source: AWS CLI 2, customizations/login/utils.py."""
+    given = await log_in(terminal)
+    _header, payload, signature = given["idToken"].split(".")
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/alice@example.com"
+    assert (claims["sub"], claims["aud"]) == (arn, SAME)
+    assert signature == ""
+    with pytest.raises(jwt.InvalidTokenError):
+        jwt.decode(given["idToken"], options={"verify_signature": True}, key="")
+    renewed = await terminal.renew(given["refreshToken"])
+    assert "idToken" not in renewed.json()
+
+
 async def test_a_used_refresh_token_ends_the_family(terminal: Terminal) -> None:
     first = (await log_in(terminal))["refreshToken"]
     second = (await terminal.renew(first)).json()["refreshToken"]
