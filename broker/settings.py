@@ -8,7 +8,7 @@ import ipaddress
 import os
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from broker.errors import OperatorError
 from broker.federation.addresses import InternalIssuer, parse_internal_issuers
+from broker.spelling import find_similar
 from broker.stores.urls import (
     StoreUrlError,
     parse_database_url,
@@ -29,6 +30,7 @@ from broker.stores.urls import (
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_PREFIX = "BROKER_"
 _SECRETS = Path("/run/secrets")
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", re.ASCII)
@@ -226,7 +228,7 @@ class Settings(BaseSettings):
     """What the operator set, checked as a whole."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BROKER_",
+        env_prefix=_PREFIX,
         frozen=True,
         env_ignore_empty=True,
         extra="forbid",
@@ -330,12 +332,38 @@ class Settings(BaseSettings):
         return timedelta(seconds=self.clock_skew_seconds)
 
 
+def unknown_settings(environment: Iterable[str]) -> list[str]:
+    """Variables that look like settings and are none, except Kubernetes's own.
+
+    Kubernetes sets ``BROKER_PORT`` and the like for a Service named ``broker``.
+    """
+    return sorted(
+        name
+        for name in environment
+        if name.upper().startswith(_PREFIX)
+        and name.upper().removeprefix(_PREFIX).lower() not in Settings.model_fields
+        and not name.upper().startswith(("BROKER_PORT", "BROKER_SERVICE_"))
+    )
+
+
+def _misspelt(environment: Iterable[str]) -> list[str]:
+    """A line for each variable that is nearly a setting."""
+    return [
+        f"{name} is not a setting; did you mean {_PREFIX}{meant.upper()}?"
+        for name in unknown_settings(environment)
+        if (meant := find_similar(name[len(_PREFIX) :], Settings.model_fields))
+    ]
+
+
 def load_settings(**overrides: object) -> Settings:
     """The settings of this process.
 
     Raises:
         SettingsError: one line for each setting that makes no sense.
     """
+    wrong = _misspelt(os.environ)
+    if wrong:
+        raise SettingsError("\n".join(wrong))
     try:
         return Settings(**overrides)  # type: ignore[arg-type] # pydantic checks them
     except ValidationError as error:

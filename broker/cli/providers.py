@@ -22,6 +22,7 @@ from broker.federation.provider_options import (
 )
 from broker.model.account import AccountId, parse_account_id
 from broker.model.entities import CLIENT_SECRET_SEAL, OidcProvider, SamlProvider
+from broker.spelling import suggest
 from broker.stores.directory.port import DirectoryReader
 from broker.stores.directory.port.providers import ProviderReader
 
@@ -172,11 +173,13 @@ def read_settings(provider: Provider, settings: list[str]) -> dict[str, object]:
     read: dict[str, object] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
-        if not equals or name not in known:
+        if not equals:
             raise ValueError(
                 f"{setting!r} is not an option; use KEY=VALUE with one of the keys"
                 f" {', '.join(known)}"
             )
+        if name not in known:
+            raise ValueError(f"{name} is not an option; {suggest(name, known)}")
         read[name] = read_option(
             provider, name, _content(value) if name in _FROM_FILES else value
         )

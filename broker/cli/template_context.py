@@ -8,6 +8,7 @@ from broker.federation.provider_options import OIDC_OPTIONS, SAML_OPTIONS, SECRE
 from broker.federation.saml_options import check_saml_options
 from broker.identities.template import TemplateContext
 from broker.settings import Settings
+from broker.spelling import suggest
 
 
 def template_context(settings: Settings) -> TemplateContext:
@@ -39,4 +40,4 @@ def _check_oidc(options: Mapping[str, object]) -> None:
 def _require_known(options: Mapping[str, object], known: Collection[str]) -> None:
     for name in options:
         if name not in known:
-            raise ValueError(f"{name} is not an option; use one of {', '.join(known)}")
+            raise ValueError(f"{name} is not an option; {suggest(name, known)}")

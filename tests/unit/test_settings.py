@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.settings import SettingsError, load_settings
+from broker.settings import SettingsError, load_settings, unknown_settings
 
 # Set, and a piece of what is to be written instead.
 NONSENSE = [
@@ -115,3 +115,33 @@ def test_a_data_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     for folder in (occupied, occupied / "below"):
         with pytest.raises(SettingsError, match=r"BROKER_DATA_DIR: .*file.* write"):
             load_settings(data_dir=folder).make_data_dir()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("BROKER_PUBLIC_ULR", "BROKER_PUBLIC_URL"),
+        ("broker_public_ulr", "BROKER_PUBLIC_URL"),
+        ("BROKER_INTERNAL_ISSUER", "BROKER_INTERNAL_ISSUERS"),
+        ("BROKER_TRUSTED_PROXY", "BROKER_TRUSTED_PROXIES"),
+        ("BROKER_DATABASE", "BROKER_DATABASE_URL"),
+    ],
+)
+def test_a_mistyped_name_is_told_with_the_right_one(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    monkeypatch.setenv(name, "https://broker.example.com")
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert str(refused.value) == f"{name} is not a setting; did you mean {meant}?"
+
+
+def test_names_that_are_like_none_are_only_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Celery's, and what Kubernetes sets for a Service of this name."""
+    given = ["BROKER_URL", "BROKER_PORT", "BROKER_PORT_80_TCP", "BROKER_SERVICE_HOST"]
+    for name in given:
+        monkeypatch.setenv(name, "tcp://10.0.0.1:80")
+    load_settings()
+    assert unknown_settings(given) == ["BROKER_URL"]

@@ -7,6 +7,7 @@ from typing import Any
 from broker.errors import BrokerError
 from broker.identities.tags import KeyCase, checked_tags
 from broker.identities.template.errors import TemplateError
+from broker.spelling import find_similar, suggest
 
 _NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,128}")
 _PATH = re.compile(r"/(?:[\x21-\x2e\x30-\x7e]+/)*")
@@ -20,6 +21,7 @@ class Properties:
             raise TemplateError(place, "must be a mapping of properties")
         self.place = place
         self._left: dict[str, Any] = {str(key): value for key, value in data.items()}
+        self._known: dict[str, None] = {}
 
     def finish(self) -> None:
         """Reject properties that were never read.
@@ -28,19 +30,28 @@ class Properties:
             TemplateError: naming the first of them.
         """
         for name in self._left:
-            raise TemplateError(f"{self.place}.{name}", "there is no such property")
+            raise TemplateError(
+                f"{self.place}.{name}",
+                f"there is no such property; {suggest(name, self._known)}",
+            )
 
     def has(self, name: str) -> bool:
         """Whether the property is given."""
+        self._known[name] = None
         return name in self._left
 
     def take(self, name: str, default: object = None) -> object:
         """The raw value of a property."""
+        self._known[name] = None
         return self._left.pop(name, default)
 
     def text(self, name: str) -> str:
         """A required text."""
         value = self.take(name)
+        if value is None:
+            meant = find_similar(name, self._left)
+            hint = f": {meant} is not a property, did you mean {name}?" if meant else ""
+            raise TemplateError(f"{self.place}.{name}", f"is missing{hint}")
         if not isinstance(value, str) or not value:
             raise TemplateError(f"{self.place}.{name}", "must be a text")
         return value

@@ -1,0 +1,28 @@
+"""Which known name somebody may have meant."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from itertools import islice
+
+_LIKENESS = 0.75
+_LONGEST = 64
+"""Characters; comparing takes the product of two lengths."""
+
+_MOST = 500
+
+
+def find_similar(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like a mistyped one, if one is like it at all."""
+    names = {each.lower(): each for each in islice(known, _MOST)}
+    word = name[:_LONGEST].lower()
+    found = get_close_matches(word, names, n=1, cutoff=_LIKENESS)
+    return names[found[0]] if found else None
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """What to say after an unknown name: what was probably meant, or what there is."""
+    known = list(known)
+    similar = find_similar(name, known)
+    if similar is not None:
+        return f"did you mean {similar}?"
+    return f"use one of {', '.join(known)}"
