@@ -1,12 +1,14 @@
 .PHONY: help demo quick test long coverage check docs bench lock pictures types catalogue format
 .DEFAULT_GOAL := help
 
+PORT ?= 8080
+
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-demo: ## Set everything up and start the demo broker on 127.0.0.1:8080
+demo: ## Set everything up and start the demo broker on 127.0.0.1:8080, or PORT=…
 	@.ci/setup run
-	@.venv/bin/broker demo
+	@.venv/bin/broker demo --port $(PORT)
 
 test: ## Set everything up and run all checks
 	@.ci/setup test

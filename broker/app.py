@@ -1,7 +1,7 @@
 """One ASGI application over a worker's services: the API, the pages, the edge."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 from fastapi import FastAPI
@@ -42,6 +42,9 @@ PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 _FOR_PEOPLE = frozenset({"signin", "console", "portal", "authorize"})
 _UNKNOWN_OPERATION = b"<UnknownOperationException/>\n"
 
+OnReady = Callable[[Services], Awaitable[None]]
+"""Is called once everything is open, before the first request."""
+
 
 class Broker:
     """The ASGI application: its services live as long as its lifespan."""
@@ -52,7 +55,7 @@ class Broker:
         clock: Clock | None = None,
         *,
         sign_in_links: tuple[SignInLink, ...] = (),
-        on_ready: Callable[[], None] | None = None,
+        on_ready: OnReady | None = None,
     ) -> None:
         self._settings = settings
         self._on_ready = on_ready
@@ -90,7 +93,7 @@ class Broker:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         if self._on_ready is not None:
-            self._on_ready()
+            await self._on_ready(services)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._stack.aclose()
@@ -102,7 +105,7 @@ def create_app(
     clock: Clock | None = None,
     *,
     sign_in_links: tuple[SignInLink, ...] = (),
-    on_ready: Callable[[], None] | None = None,
+    on_ready: OnReady | None = None,
 ) -> App:
     """The whole broker as one ASGI application.
 

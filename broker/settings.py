@@ -322,7 +322,7 @@ class Settings(BaseSettings):
 
     def _no_folder(self, why: str) -> SettingsError:
         return SettingsError(
-            f"BROKER_DATA_DIR: {self.data_dir} is of no use: {why}; write a folder that"
+            f"BROKER_DATA_DIR: {self.data_dir} cannot be used: {why}; write a folder that"
             " the broker may write to"
         )
 

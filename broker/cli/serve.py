@@ -7,17 +7,21 @@ import os
 import sys
 import tempfile
 from contextlib import suppress
+from socket import socket
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
 import uvicorn
 
+from broker.app import OnReady, create_app
+from broker.cli.announcement import announce
 from broker.cli.listening import listen
 from broker.cli.logs import configure_logs
 from broker.cli.workers import Workers
 from broker.clock import SystemClock
-from broker.services import open_services
+from broker.installation import open_installation
+from broker.services import Services
 from broker.settings import Settings, SettingsError, load_settings
 from broker.stores.database import Database
 from broker.stores.installation import DEMO_MARK, read_installation
@@ -63,17 +67,22 @@ def serve(
 ) -> None:
     """Migrate the database and run the broker."""
     settings = load_settings()
+    settings.make_data_dir()
     configure_logs(settings.log_format)
     listeners = listen(host, port)
     if not (_is_loopback(host) and _is_loopback(settings.public_host)):
         asyncio.run(_refuse_demo_storage(settings))
     if workers == 1:
-        config = uvicorn.Config(_application(settings), **SERVER)
+
+        async def tell(opened: Services) -> None:
+            await announce(opened, listeners, workers=workers)
+
+        config = uvicorn.Config(_application(settings, tell), **SERVER)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(listeners)
         return
     # Create schema and keyring once, before several workers start.
-    asyncio.run(_prepare(settings))
+    asyncio.run(_prepare(settings, listeners, workers))
     with tempfile.TemporaryDirectory(prefix="broker-metrics-") as shared:
         os.environ[SHARED_FOLDER] = shared
         config = uvicorn.Config(
@@ -94,10 +103,13 @@ def worker() -> App:
     return _application(settings)
 
 
-def _application(settings: Settings) -> App:
-    from broker.app import create_app  # noqa: PLC0415  # for other commands' start
+def _application(settings: Settings, tell: OnReady | None = None) -> App:
+    async def ready(services: Services) -> None:
+        tune_interpreter()
+        if tell is not None:
+            await tell(services)
 
-    return create_app(settings, on_ready=tune_interpreter)
+    return create_app(settings, on_ready=ready)
 
 
 def tune_interpreter() -> None:
@@ -113,9 +125,9 @@ def tune_interpreter() -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
 
 
-async def _prepare(settings: Settings) -> None:
-    async with open_services(settings):
-        pass
+async def _prepare(settings: Settings, listeners: list[socket], workers: int) -> None:
+    async with open_installation(settings) as opened:
+        await announce(opened, listeners, workers=workers)
 
 
 async def _refuse_demo_storage(settings: Settings) -> None:

@@ -149,7 +149,7 @@ class SessionIndex:
             await self._cache.put_session(record)
         except StoreUnavailableError as error:
             if self._healthy:
-                _log.warning("the session cache is away: %s", error)
+                _log.error("the session cache is away: %s", error)
             self._healthy = False
         else:
             self._healthy = True

@@ -327,7 +327,11 @@ ROLE = {"RoleName": "R", "AssumeRolePolicyDocument": trust()}
         ({"Roles": [{**ROLE, "Nme": 1}]}, r"Roles\[0\]\.Nme: there is no such"),
         ({"Roles": [{**ROLE, "Tag": []}]}, r"no such property; did you mean Tags\?"),
         (
-            {"Roles": [{**{k: ROLE[k] for k in ROLE if k != "RoleName"}, "RolName": 1}]},
+            {
+                "Roles": [
+                    {**{k: ROLE[k] for k in ROLE if k != "RoleName"}, "RolName": 1}
+                ]
+            },
             r"RoleName: is missing: RolName is not a property, did you mean RoleName\?",
         ),
         ({"Roles": [ROLE, {**ROLE, "RoleName": "r"}]}, "this role comes twice"),
