@@ -50,7 +50,7 @@ def upgrade() -> None:
     )
     op.execute(_KIND_OF_OLDER_RECORDS)
     op.create_index("audit_kind", "audit", ["account", "kind", "at", "seq"])
-    failed, keyed = sa.text("decision <> 'allowed'"), sa.text("access_key_id <> ''")
+    failed, keyed = sa.text("decision <> 'allowed'"), sa.text("access_key_id != ''")
     op.create_index(
         "audit_failures",
         "audit",
