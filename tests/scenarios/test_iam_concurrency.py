@@ -15,7 +15,7 @@ import pytest_asyncio
 from tests.support.broker import ACCOUNT, Key
 from tests.support.in_process import InProcess, Reply, in_process
 from tests.support.policies import allow, trust
-from tests.support.servers import own_database
+from tests.support.tables import own_database
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -15,9 +15,10 @@ from broker.identities.passwords import Hashes, Passwords
 from broker.model.entities import LoginProfile, User
 from broker.stores.postgresql_engine import _POOL_SIZE, PostgresqlEngine
 from tests.support.passwords import PASSWORD, send_password
-from tests.support.servers import own_database, start_redis
+from tests.support.servers import start_redis
 from tests.support.signin import ACCOUNT, SignInWorld, open_world
 from tests.support.storage import STORAGES
+from tests.support.tables import own_database
 
 PEOPLE = 160
 """More than may fail at one address, and than may wait for one connection each."""

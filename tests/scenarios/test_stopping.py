@@ -17,7 +17,8 @@ from tests.scenarios.installation import READER, SAML_PROVIDER, Installation
 from tests.scenarios.test_outages import can_be_spent, recorded_sessions
 from tests.support.broker import RunningBroker, running_broker
 from tests.support.oidc_issuer import serving
-from tests.support.servers import own_database, start_redis
+from tests.support.servers import start_redis
+from tests.support.tables import own_database
 
 DOCUMENTED_SECONDS = 9
 """docs/operating.md; the tests give a busy machine more."""

@@ -17,9 +17,11 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from broker.settings import Settings
 from tests.support.aws_cli import AWS_CLI_1, run_aws_cli
 from tests.support.forked import Forked, run_forked
 from tests.support.servers import find_free_port
+from tests.support.tables import lay_tables
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-3"
@@ -164,7 +166,12 @@ def running_broker(
     forked: bool = True,
     **settings: str,
 ) -> Iterator[RunningBroker]:
-    """A broker with these settings (``redis_url`` is ``BROKER_REDIS_URL``)."""
+    """A broker with these settings (``redis_url`` is ``BROKER_REDIS_URL``).
+
+    An embedded database has its tables already.
+    """
+    if "database_url" not in settings:
+        lay_tables(Settings(data_dir=folder / "data"))
     port = find_free_port()
     environment = {
         "PATH": os.environ["PATH"],

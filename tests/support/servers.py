@@ -5,7 +5,6 @@ tests run as root the servers run as an unprivileged user (PostgreSQL insists).
 """
 
 import contextlib
-import itertools
 import os
 import pwd
 import shutil
@@ -24,7 +23,6 @@ from tests.support.kept import UNTIL_THE_END
 
 _READY_SECONDS = 30
 _UNPRIVILEGED = ("postgres", "nobody")
-_numbers = itertools.count()
 
 
 class Server(ABC):
@@ -331,21 +329,6 @@ def _fresh_cluster(binaries: Path) -> Path:
         **_as_unprivileged(),
     )
     return data
-
-
-@cache
-def shared_postgresql() -> PostgresqlServer:
-    """One for all tests of this process that leave the server itself alone."""
-    return UNTIL_THE_END.enter_context(start_postgresql())
-
-
-@contextlib.contextmanager
-def own_database() -> Iterator[str]:
-    """The address of an empty database on the shared server."""
-    server = shared_postgresql()
-    name = f"own_{next(_numbers)}"
-    yield server.create_database(name)
-    server.drop_database(name)
 
 
 def find_free_port() -> int:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.broker import RunningBroker, running_broker
-from tests.support.servers import own_database, start_postgresql, start_redis
+from tests.support.servers import start_postgresql, start_redis
+from tests.support.tables import own_database
 
 STORAGES = ("embedded", "redis+postgresql")
 

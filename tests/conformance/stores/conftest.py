@@ -1,8 +1,5 @@
 """Each port's suite runs against each implementation, on real servers."""
 
-import asyncio
-import itertools
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,7 +15,6 @@ from broker.stores.directory.sql import SqlDirectory
 from broker.stores.ledger.port import Ledger
 from broker.stores.ledger.spool import Spool
 from broker.stores.ledger.sqlite import SqliteLedger
-from broker.stores.migrations import migrate
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.urls import (
     DatabaseLocation,
@@ -32,14 +28,11 @@ from tests.support.servers import (
     RedisServer,
     find_postgresql,
     find_redis,
-    start_postgresql,
     start_redis,
     start_redis_cluster,
     start_redis_sentinel,
 )
-from tests.support.tables import lay_tables_at
-
-_NUMBERS = itertools.count()
+from tests.support.tables import lay_tables_at, own_database, shared_postgresql
 
 
 class SteppingClock:
@@ -66,11 +59,10 @@ def clock() -> SteppingClock:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[PostgresqlServer]:
+def postgresql_server() -> PostgresqlServer:
     if find_postgresql() is None:
         pytest.skip("PostgreSQL is not installed")
-    with start_postgresql() as server:
-        yield server
+    return shared_postgresql()
 
 
 @pytest.fixture(scope="session")
@@ -88,22 +80,12 @@ def sqlite_location(tmp_path: Path) -> SqliteLocation:
     return location
 
 
-@pytest.fixture(scope="session")
-def postgresql_template(postgresql_server: PostgresqlServer) -> str:
-    """The name of a migrated database to copy."""
-    url = postgresql_server.create_database("migrated")
-    asyncio.run(migrate(parse_database_url(url)))
-    return "migrated"
-
-
 @pytest.fixture
 def postgresql_location(
-    postgresql_server: PostgresqlServer, postgresql_template: str
+    postgresql_server: PostgresqlServer,  # noqa: ARG001  # unless there is none
 ) -> Iterator[DatabaseLocation]:
-    name = f"test_{os.getpid()}_{next(_NUMBERS)}"
-    url = postgresql_server.create_database(name, postgresql_template)
-    yield parse_database_url(url)
-    postgresql_server.drop_database(name)
+    with own_database() as url:
+        yield parse_database_url(url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -18,6 +18,7 @@ from broker.stores.migrations import migrate
 from broker.stores.schema import METADATA
 from broker.stores.urls import SqliteLocation
 from tests.support.servers import PostgresqlServer
+from tests.support.tables import postgresql_template
 
 _POSTGRESQL = (
     """
@@ -71,9 +72,9 @@ def described_sqlite(path: Path) -> dict[str, Any]:
 
 
 async def test_on_postgresql(
-    postgresql_server: PostgresqlServer, postgresql_template: str
+    postgresql_server: PostgresqlServer,
 ) -> None:
-    migrated = postgresql_server.create_database("to_compare", postgresql_template)
+    migrated = postgresql_server.create_database("to_compare", postgresql_template())
     made = postgresql_server.create_database("made_at_once")
     engine = create_async_engine(made.replace("postgresql://", "postgresql+asyncpg://"))
     async with engine.begin() as connection:
