@@ -1,7 +1,7 @@
-"""What IAM holds a policy to that is about to be stored.
+"""The rules that IAM applies to a policy before it is stored.
 
-What is stored already is read by `parse_policy` alone: it was written under the rules of
-its time, and a policy that is refused denies.
+Stored policies are read by `parse_policy` alone: they were accepted under the rules of
+their time, and rejecting one now would deny access.
 
 Source: texts and rules as recorded from IAM by many users and by the authors of public
 suites; IAM User Guide, "Resource" and "Version"; Service Authorization Reference, IAM
@@ -46,10 +46,10 @@ _IAM_PATHS = (
     "report/",
     "access-report/",
 )
-"""The paths that IAM names in its text."""
+"""The paths that IAM lists in its message."""
 
 _FURTHER_IAM_PATHS = ("root", "assumed-role/", "delegation-request/", "u2f/")
-"""Resources that are newer than the text."""
+"""Resources that IAM's message does not list yet."""
 
 _S3_WITH_REGION = (
     "accesspoint/",
@@ -79,7 +79,7 @@ STS_ACTIONS = frozenset(
         "sts:tagsession",
     }
 )
-"""All that STS has, in lower case."""
+"""All resource types of STS, in lower case."""
 
 
 def parse_new_policy(
@@ -89,7 +89,7 @@ def parse_new_policy(
     managed: bool,
     knows_service: Callable[[str], bool],
 ) -> PolicyDocument:
-    """Read a policy that is about to be stored, or to be a session's.
+    """Parse a policy that is about to be stored or used for a session.
 
     ``managed`` is for managed policies, whose version must be the current one.
     ``knows_service`` says whether a service principal exists.
@@ -136,7 +136,7 @@ _PARTS = 6
 
 
 def _find_wrong(value: str) -> _Wrong | None:
-    """What is wrong with a resource that IAM takes for an ARN."""
+    """What is wrong with a resource that IAM parses as an ARN."""
     parts = value.split(":", _PARTS - 1)
     if not has_arn_format(value):
         return None  # a star, or the grammar has reported it
@@ -151,7 +151,7 @@ def _find_wrong(value: str) -> _Wrong | None:
 
 
 def _of_service(value: str, service: str, region: str, resource: str) -> _Wrong | None:
-    """What IAM knows of the ARNs of two services."""
+    """IAM's rules for the ARNs of IAM and S3."""
     if service == "s3" and region and not resource.startswith(_S3_WITH_REGION):
         text = f"Resource {value} can not contain region information."
         return Stage.RESOURCES, text, "buckets and objects have no region"

@@ -1,7 +1,7 @@
-"""Where a refused policy text is wrong: line and column, for those who edit it.
+"""Finds the line and column of the error in a rejected policy.
 
-`PolicyRejected` names a place by statement and element; this module finds it in the
-text. It is asked only after a refusal, so it reads the text again.
+`PolicyRejected` names the statement and element; this module finds them in the text. It
+is used only after an error, so it parses the text again.
 """
 
 import re
@@ -22,7 +22,7 @@ _STATEMENT = re.compile(
 _UNKNOWN = "unknown element "
 _DECODER = JSONDecoder(strict=True)
 _DEPTH_MAX = 12
-"""A key that stands twice is looked for no deeper; no valid policy is as deep."""
+"""The depth to which duplicate keys are searched; no valid policy is as deep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class _Member:
 def find_place(text: str, error: PolicyRejected) -> Span | None:
     """The part of ``text`` that `parse_policy` refused with ``error``.
 
-    None when the whole text is meant, or nothing of it can be pointed at.
+    None when the whole text is meant, or no part can be identified.
     """
     try:
         found = _find(text, error)
@@ -130,9 +130,9 @@ def _find_element(text: str, at: int, named: str) -> _Member | None:
 
 
 def _narrow(text: str, member: _Member, message: str) -> tuple[int, int]:
-    """The one value of the element that the message quotes first.
+    """The value of the element that the message quotes first.
 
-    What comes later in a message are examples of how to write it.
+    Later quotes in a message are examples of correct values.
     """
     values = [(member.value_at, member.end)]
     if text[member.value_at] == "{":
@@ -164,7 +164,7 @@ def _find_repeated(text: str, at: int, depth: int) -> tuple[int, int] | None:
         return None
     seen: set[str] = set()
     for member in _members(text, at):
-        # The innermost object is complained of first: it is complete first.
+        # The innermost object is parsed, and so reported, first.
         found = _find_repeated(text, member.value_at, depth - 1)
         if found is not None:
             return found

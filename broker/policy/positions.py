@@ -1,9 +1,9 @@
-"""Where statements stand in a policy's text: lines and columns as AWS counts them.
+"""The positions of statements in a policy's text, in lines and columns as AWS counts.
 
-AWS's parser notes its place before it reads a statement and after it has read it. In
-a list a statement therefore begins right behind the bracket, or behind the statement
-before; a single statement begins behind its own brace. Both count from 1, and the
-end is the first column that does not belong to the statement any more.
+AWS's parser records its position before and after reading a statement. In a list a
+statement therefore begins right after the bracket or the previous statement; a single
+statement begins after its own brace. Lines and columns count from 1, and the end is the
+first column after the statement.
 
 Source: recorded answers of ``SimulateCustomPolicy`` and the examples of the API
 reference (a statement from column 41 to 198 is followed by one from 198 to 300).

@@ -1,4 +1,4 @@
-"""Which principals a ``Principal`` or ``NotPrincipal`` element means.
+"""Matches principals with ``Principal`` and ``NotPrincipal`` elements.
 
 Source: IAM User Guide, "Principal" and "NotPrincipal"; checklist POL-03, POL-04.
 """
@@ -39,8 +39,8 @@ class Grant(IntEnum):
     """How closely a ``Principal`` element names a principal.
 
     ``ACCOUNT`` only delegates to the account's own policies. ``ROLE`` grants to the
-    role, so that boundary and session policies cut it. ``DIRECT`` grants to the user
-    or session itself, and silence elsewhere does not cut it.
+    role, so boundary and session policies restrict it. ``DIRECT`` grants to the user or
+    session itself, and only an explicit Deny restricts it.
     """
 
     NONE = 0
@@ -119,7 +119,8 @@ class PrincipalTest:
     def _named(self, principal: Principal) -> Grant:  # noqa: PLR0911  # one a kind
         kind = principal.type
         if kind in _UNSIGNED:
-            # A star allows no unsigned caller (recorded), but a denial covers them.
+            # "*" does not allow unsigned callers (as recorded at AWS), but a Deny
+            # covers them.
             if principal.federated in self.federated or (self.star and self.denies):
                 return Grant.DIRECT
             return Grant.NONE
@@ -144,8 +145,8 @@ class PrincipalTest:
     def _is_exempt(self, principal: Principal) -> bool:
         """Whether ``NotPrincipal`` lists the principal.
 
-        A Deny spares only a principal of which every identity is listed (account,
-        role and session); an Allow leaves out a principal of which any is.
+        A Deny exempts a principal only if all its identities are listed (account, role
+        and session); an Allow exempts it if any is.
         """
         if self.star:
             return True

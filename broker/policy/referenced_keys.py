@@ -1,4 +1,4 @@
-"""Which condition keys policies mention: in conditions and in variables.
+"""Finds the condition keys that policies refer to, in conditions and variables.
 
 Source: ``GetContextKeysForCustomPolicy`` (IAM service model).
 """
@@ -10,7 +10,7 @@ from broker.policy.variables import find_variables
 
 
 def context_keys(documents: Iterable[PolicyDocument]) -> tuple[str, ...]:
-    """The keys as first written and in that order, each once whatever its case."""
+    """The keys as first written and in that order, each once regardless of case."""
     found: dict[str, str] = {}
     for document in documents:
         for statement in document.statements:
@@ -22,9 +22,9 @@ def context_keys(documents: Iterable[PolicyDocument]) -> tuple[str, ...]:
 def missing_keys(
     statement: Statement, context: Mapping[str, tuple[str, ...]], *, variables: bool
 ) -> Iterator[str]:
-    """The keys that a statement asks for and a request does not have.
+    """The keys that a statement uses and a request does not have.
 
-    A variable with a default asks for nothing.
+    A variable with a default needs no key.
     """
     for key in _keys(statement, variables=variables, defaults=False):
         if not context.get(key.lower()):

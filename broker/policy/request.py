@@ -1,4 +1,4 @@
-"""What is asked, and which policies have a say."""
+"""The input of a policy decision: a request, and the policies that apply to it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ class AccessRequest:
     """One request: may ``principal`` do ``action`` to ``resource``?
 
     ``context`` maps lower-case condition keys to their values: dates in ISO 8601,
-    ``true`` and ``false``, decimal numbers. A key that is absent is absent.
+    ``true`` and ``false``, decimal numbers. Absent keys are not in the mapping.
     ``resource`` is an ARN, or ``*`` for an action without resources.
     """
 

@@ -1,7 +1,6 @@
-"""The guard on issuers that many tenants share.
+"""Rejects trust policies that trust a shared issuer without naming a tenant.
 
-A trust policy that lets a token of such an issuer in without naming the tenant lets
-every tenant in; IAM refuses to store it.
+Such a policy would accept the tokens of every tenant, so IAM refuses to store it.
 
 Source: IAM User Guide, id_roles_providers_oidc_secure-by-default.
 """
@@ -45,7 +44,7 @@ REQUIRED_KEYS: Mapping[str, str] = MappingProxyType(
         **{issuer: f"{issuer}:aud" for issuer in _BY_AUDIENCE},
     }
 )
-"""The condition key that a trust policy must bind, by issuer."""
+"""The condition key that a trust policy must restrict, by issuer."""
 
 
 class _Principal(NamedTuple):

@@ -1,4 +1,4 @@
-"""A decision taken apart: what each type of policy says by itself.
+"""Breaks a decision down into what each type of policy decides by itself.
 
 The decision is `authorize`'s; this module reports what led to it, in the shape of the
 policy simulator's answers.
@@ -20,15 +20,15 @@ from broker.policy.variables import all_resolve, find_variables
 from broker.policy.work import count_units
 
 _PASSES = 4
-"""To decide, to take apart, to look for missing keys and to explain."""
+"""Deciding, breaking down, finding missing keys and explaining."""
 
 _ONE_SIMULATION = 200
 _ONE_STATEMENT = 100
-"""What it takes besides comparisons: to write a statement's place takes the most."""
+"""Work besides comparisons; most of it is for a statement's position."""
 
 
 class SimulatedOutcome(IntEnum):
-    """What is decided; a greater one is more restrictive."""
+    """The outcome; a greater one is more restrictive."""
 
     ALLOWED = 0
     IMPLICIT_DENY = 1
@@ -37,11 +37,11 @@ class SimulatedOutcome(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """What would happen, and what each type of policy says by itself.
+    """The decision, and what each type of policy decides by itself.
 
     ``matched`` are the identity and resource policies' statements that the outcome
     rests on: the denying ones of an explicit denial, else all that allow. ``missing``
-    are the condition keys that those policies ask for and the request does not have.
+    are the condition keys that those policies use and the request does not have.
     ``verdicts`` has one entry for each type of policy that takes part.
     """
 
@@ -54,7 +54,7 @@ class Simulation:
 def simulate(
     request: AccessRequest, applicable: ApplicablePolicies, *, trust: bool = False
 ) -> Simulation:
-    """Decide, and take the decision apart; ``trust`` is for a role's trust policy."""
+    """Decide, and break the decision down; ``trust`` is for a role's trust policy."""
     decision = (authorize_trust if trust else authorize)(request, applicable)
     effects = {
         policy_type: [_by_effect(request, policies) for policies in sets]
@@ -115,7 +115,7 @@ _SHOWN = (PolicyType.RESOURCE, PolicyType.IDENTITY)
 
 
 def _sets(applicable: ApplicablePolicies) -> dict[PolicyType, tuple[PolicySet, ...]]:
-    """The sets that take part, by type; a layer each."""
+    """The policy sets that apply, by type, one for each layer."""
     single = {
         PolicyType.IDENTITY: applicable.identity,
         PolicyType.RESOURCE: applicable.resource,
@@ -170,7 +170,7 @@ def _outcome(decision: Decision) -> SimulatedOutcome:
 
 
 def _missing(request: AccessRequest, policies: PolicySet) -> Iterator[str]:
-    """What statements ask for that are about this action and could be about this ARN."""
+    """Missing keys of statements that cover this action and may cover this ARN."""
     for statement in _candidates(request, policies):
         if _may_match(statement, request):
             yield from missing_keys(

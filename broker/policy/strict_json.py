@@ -1,4 +1,4 @@
-"""Reads JSON the strict way: no duplicate keys, no NaN, bounded size and depth."""
+"""Parses JSON strictly: no duplicate keys, no NaN, bounded size and depth."""
 
 import json
 from typing import NoReturn
@@ -14,7 +14,7 @@ Json = str | bool | list["Json"] | dict[str, "Json"] | None
 
 
 class NumberText(str):
-    """A JSON number, kept as it was written; never computed with here."""
+    """A JSON number, kept as written."""
 
     __slots__ = ()
 

@@ -1,6 +1,6 @@
 """Policy variables: ``${key}``, ``${key, 'default'}``, ``${*}``, ``${?}``, ``${$}``.
 
-Substituted text is literal: a wildcard or ``${…}`` inside a value means nothing.
+Substituted text is literal: wildcards and ``${…}`` in a value have no meaning.
 Source: IAM User Guide, "Policy variables"; checklist POL-05.
 """
 
@@ -21,7 +21,7 @@ class InvalidVariable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A place to fill: a condition key as written, and the default if one is given."""
+    """A variable: a condition key as written, and its default if there is one."""
 
     name: str
     default: str | None = None
@@ -32,7 +32,7 @@ class Variable:
         return self.name.lower()
 
     def resolve(self, context: Context) -> str | None:
-        """The one value of the key; None when there is none to take.
+        """The key's single value; None when there is none.
 
         The default stands in for an absent key only: a key with several values
         cannot be a variable.
@@ -47,7 +47,7 @@ Template = tuple[Token | Variable, ...]
 
 
 def parse_template(text: str, *, variables: bool, wildcards: bool) -> Template:
-    """Take a policy string apart into literal text, wildcards and variables.
+    """Split a policy string into literal text, wildcards and variables.
 
     Raises:
         InvalidVariable: a ``${`` is not closed, empty or badly quoted.
@@ -96,7 +96,7 @@ def find_static(template: Template) -> tuple[Token, ...] | None:
 
 
 def find_variables(texts: Iterable[str]) -> tuple[Variable, ...]:
-    """The variables in the texts; none of them special, those are literal text."""
+    """The variables in the texts; ``${*}``, ``${?}`` and ``${$}`` are literal text."""
     return tuple(
         part
         for text in texts

@@ -1,10 +1,10 @@
 """Patterns with ``*`` and ``?``, matched without backtracking.
 
-A pattern is a sequence of tokens: literal text, ``Wild.STAR`` (any run of
-characters, also none) and ``Wild.ANY`` (one character). Between stars stand
-*chunks* of fixed length; the first is anchored at the beginning, the last at the
-end, and each of the others is taken at its first occurrence after the one before
-(the leftmost choice never hurts).
+A pattern is a sequence of tokens: literal text, ``Wild.STAR`` (any run of characters,
+also none) and ``Wild.ANY`` (one character). Between stars are *chunks* of fixed length.
+The first is anchored at the beginning, the last at the end, and each of the others
+matches at its first occurrence after the previous one (the leftmost match is always
+sufficient).
 
 A match takes at most as many steps as the pattern has characters, each of them over
 as many machine words as the text has groups of 64 characters (`work` counts them).
@@ -19,10 +19,10 @@ from functools import lru_cache
 TextTest = Callable[[str], bool]
 
 _COMPARED = 16
-"""Pieces that are compared place by place before the search by bit sets begins."""
+"""The number of positions to compare directly before searching with bit sets."""
 
 _OCCURRENCES = 1024
-"""Bit sets that are kept: many patterns are matched against one text."""
+"""The number of cached bit sets: many patterns are matched against one text."""
 
 
 class Wild(Enum):
@@ -40,12 +40,12 @@ _WILD = {wild.value: wild for wild in Wild}
 
 
 def tokenize(text: str) -> tuple[Token, ...]:
-    """Take a pattern's text apart at its wildcard characters."""
+    """Split a pattern's text at its wildcard characters."""
     return tuple(_WILD.get(part, part) for part in _WILDCARDS.split(text) if part)
 
 
 def find_literal(tokens: Iterable[Token]) -> str | None:
-    """The one text that the pattern matches; None when it has wildcards."""
+    """The only text that the pattern matches; None when it has wildcards."""
     parts: list[str] = []
     for token in tokens:
         if isinstance(token, Wild):
@@ -93,7 +93,7 @@ def compile_wildcard(tokens: Iterable[Token]) -> TextTest:
 
 
 def _compile_literals(literals: list[str]) -> TextTest:
-    """The same for a pattern of stars only, the frequent kind."""
+    """The same for patterns without ``?``, the most frequent ones."""
     first, *middle, last = literals
     between = tuple(literal for literal in middle if literal)
     shortest = sum(map(len, literals))
@@ -116,7 +116,7 @@ def _compile_literals(literals: list[str]) -> TextTest:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """What stands between two stars: literal pieces at fixed offsets."""
+    """The part between two stars: literal pieces at fixed offsets."""
 
     length: int
     pieces: tuple[tuple[int, str], ...]
@@ -128,7 +128,7 @@ class _Chunk:
 
     @property
     def text(self) -> str:
-        """The literal text, without what stands for ``?``."""
+        """The literal text, without the ``?``."""
         return "".join(literal for _, literal in self.pieces)
 
     @property
@@ -143,7 +143,7 @@ class _Chunk:
         return True
 
     def find(self, text: str, start: int, end: int) -> int:
-        """The first place in ``text[start:end]``, or -1."""
+        """The first position in ``text[start:end]``, or -1."""
         if not self.pieces:
             return start if start + self.length <= end else -1
         offset, literal = self.anchor
@@ -159,10 +159,10 @@ class _Chunk:
         return self._find_by_bits(text, low - offset, end)
 
     def _find_by_bits(self, text: str, start: int, end: int) -> int:
-        """The same by bit sets, one bit a place: no text makes this quadratic.
+        """The same with bit sets, one bit for each position: never quadratic.
 
-        ``a?a?a?b`` against a long run of ``a`` fails late at every place; a place
-        by place search would take pattern times text steps.
+        ``a?a?a?b`` against a long run of ``a`` fails late at every position; a naive
+        search would take pattern times text steps.
         """
         places = end - self.length - start + 1
         if places <= 0:

@@ -1,10 +1,11 @@
-"""How much work a decision can take, estimated beforehand.
+"""Estimates how much work a decision can take, before it is made.
 
 A *unit of work* is one comparison of a text of ordinary length, or one character of a
-pattern with ``?``; it takes about a fifth of a microsecond. Nearly every decision is
-far below the bound by its policies alone; for the others the request counts, too.
+pattern with ``?``; it takes about a fifth of a microsecond. For nearly every decision
+the policies alone are far below the bound; otherwise the request is taken into account
+as well.
 
-The bound rests on those that the doors hold requests to: texts are no longer than
+It relies on the limits that the entry points enforce: texts are no longer than
 `VALUE_CHARACTERS_MAX`, and a request has no more than `VALUES_MAX` of them.
 """
 
@@ -17,22 +18,22 @@ from broker.policy.document import Condition, Statement
 from broker.policy.errors import TooMuchWork
 
 VALUE_CHARACTERS_MAX = 4096
-"""Of one value of a condition key. Browsers send no longer Referer."""
+"""For one value of a condition key. Browsers send no longer Referer."""
 
 VALUES_MAX = 1000
-"""Of all condition keys that a request names itself."""
+"""For all condition keys that a request provides."""
 
 DECISION_WORK_MAX = 50_000
-"""Units of one decision: what ten groups full of policies may need, and no more."""
+"""Units of one decision: as many as ten groups full of policies may need."""
 
 SMALL_WORK = 128
-"""Units for one short value of each key, below which no request is too much."""
+"""Units for one short value of each key, below which no request exceeds the bound."""
 
 _FILLING = 16
-"""What it takes to fill a pattern's variables in."""
+"""The cost of substituting a pattern's variables."""
 
 _FILLED = 512
-"""What a long value takes that stands between question marks."""
+"""The cost of a long value between question marks."""
 
 _WORDS = 64
 _LETTERS_MAX = 256
@@ -50,12 +51,12 @@ class StatementWork(NamedTuple):
 
     @property
     def total(self) -> int:
-        """All of them together."""
+        """The total."""
         return 1 + self.resource + sum(units for _, units in self.conditions)
 
 
 def statement_work(statement: Statement, *, variables: bool) -> StatementWork:
-    """What a statement takes; ``variables`` when its document has policy variables."""
+    """The units of a statement; ``variables`` if its document has policy variables."""
     return StatementWork(
         resource=_patterns(statement.resources or (), variables=variables),
         conditions=tuple(
@@ -70,7 +71,7 @@ def require_bounded(
     resource: str,
     context: Mapping[str, tuple[str, ...]],
 ) -> None:
-    """Hold a decision to its bound before it begins.
+    """Check a decision's bound before it is made.
 
     Raises:
         TooMuchWork: it could take more than `DECISION_WORK_MAX` units.
@@ -98,7 +99,7 @@ def count_units(
 def _over(units: int, text: str) -> int:
     """The units for a text of some length.
 
-    To know where each letter of a pattern stands takes one look at the whole text.
+    Finding the positions of each letter of a pattern takes one pass over the text.
     """
     length = len(text)
     looks = min(units, _LETTERS_MAX) * (length // _WORDS) if units > 1 else 0

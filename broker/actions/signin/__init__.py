@@ -1,4 +1,4 @@
-"""Sign-in: what the browser's doors do with credentials, through the same gates.
+"""The actions behind the sign-in pages and the console.
 
 The service ``signin`` has no Query API; its actions are called by the console.
 """
@@ -36,7 +36,7 @@ def signin_actions(
     cache: Cache,
     assumers: RoleAssumers,
 ) -> tuple[Action, ...]:
-    """Every action of signing in that is built."""
+    """All actions of the service ``signin``."""
     minter = DerivedMinter(fresh, issuer)
     return (
         *proof_check_actions(),

@@ -1,7 +1,7 @@
-"""What administrators should look at: unused roles, wide policies, what is about to end.
+"""What administrators should review: unused roles, broad policies, expiring keys.
 
-Each is a bounded look, not a report: it shows the first of many. The permissions are
-those of the API's own actions that tell as much.
+Each is a bounded look, not a report, and shows only the first findings. The permissions
+are those of the API actions that reveal the same.
 """
 
 from collections import OrderedDict
@@ -23,20 +23,21 @@ from broker.policy.breadth import Breadth, find_breadth
 
 SHOWN_MAX = 50
 POLICIES_MAX = 500
-"""Policies that are looked at; an account may have more, inline ones above all."""
+"""The number of policies that are read; an account may have more, mostly inline ones.
+"""
 
 _ACCOUNTS_KEPT = 64
 _PROVIDERS_MAX = 30
 
 
 class UnusedRolesRequest(TypedDict):
-    """Not used for so long."""
+    """For how long a role was not used."""
 
     Days: int
 
 
 class EndingRequest(TypedDict):
-    """What ends within these days, and access keys that are so many days old."""
+    """Within how many days something expires, and how old access keys are, in days."""
 
     Days: int
     KeyDays: int

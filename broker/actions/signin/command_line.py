@@ -16,11 +16,11 @@ from broker.sessions.issue import SessionIssuer
 from broker.stores.directory.fresh import FreshDirectory
 
 TOKEN_SECONDS = 900
-"""The longest life of what a terminal gets at a time."""
+"""The longest lifetime of the credentials that a terminal gets at a time."""
 
 
 class AuthorizeOAuth2AccessRequest(TypedDict):
-    """What someone agrees to, and the session that they agree with."""
+    """What a user agrees to, and the session to lend."""
 
     ClientId: str
     RedirectUri: str
@@ -77,7 +77,8 @@ class CreateOAuth2Token:
         )
 
     async def _handle(self, _given: Given, call: Call) -> Mapping[str, Any]:
-        # Counted as chained, as what the console shows is: it opens no longer console.
+        # Marked as chained, like credentials that the console shows: they must not open
+        # a longer console session.
         ends_at = min(
             require_session(call).expires_at, int(call.now.timestamp()) + TOKEN_SECONDS
         )

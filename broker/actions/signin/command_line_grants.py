@@ -1,4 +1,4 @@
-"""What a command-line login holds: an authorization code, then a refresh token.
+"""The grants of a command-line login: an authorization code, then refresh tokens.
 
 Source: RFC 9449 5.
 """

@@ -17,7 +17,7 @@ from broker.stores.directory.fresh import FreshDirectory
 
 
 class ConsoleLoginRequest(PasswordLoginRequest):
-    """What the sign-in token was made for, or what was shown with a password."""
+    """What the sign-in token was made for, or what a user proved with a password."""
 
     SessionDuration: NotRequired[int]
 
@@ -56,7 +56,7 @@ class ConsoleLogin:
         return {"Credentials": credentials_shape(minted.credentials)}
 
     async def _wanted_end(self, session: Session, duration: int, call: Call) -> int:
-        """May be later than the credentials' own end, never than what bounds both."""
+        """The requested end: it may be after the credentials' own, within all limits."""
         role = await self._fresh.find_role_by_id(session.account, session.principal_id)
         if role is None:
             raise InvalidClientTokenId(detail=f"role {session.principal_id} is gone")

@@ -1,4 +1,4 @@
-"""``CreateConsoleLink``: a link that opens one's console elsewhere, for less long."""
+"""``CreateConsoleLink``: a link to the caller's console, valid for a shorter time."""
 
 from collections.abc import Mapping
 from typing import Any, TypedDict
@@ -14,7 +14,7 @@ from broker.errors import AccessDenied, ValidationError
 from broker.model.session import Session, SessionKind
 
 LINK_SECONDS = (900, 1800, 3600)
-"""How long what a link opens may last."""
+"""The lifetimes of console sessions that links open, in seconds."""
 
 _LENT = frozenset({SessionKind.FEDERATION_TOKEN})
 
@@ -52,7 +52,8 @@ class CreateConsoleLink:
         if not may_be_lent(session):
             raise AccessDenied("A session with a password of one's own is not shared.")
         ends_at = min(session.expires_at, int(call.now.timestamp()) + seconds)
-        # Narrowed in time: whatever ends this session ends what the link opened.
+        # Derived from this session, so whatever ends this session also ends what the
+        # link opened.
         minted = await self._minter.mint(
             call,
             ends_at=ends_at,
@@ -75,5 +76,5 @@ class CreateConsoleLink:
 
 
 def may_be_lent(session: Session) -> bool:
-    """Whether a link may open it elsewhere: never a user's or the root's own."""
+    """Whether a link may open the session elsewhere: never a user's or root's own."""
     return session.kind.is_role or session.kind in _LENT

@@ -1,4 +1,4 @@
-"""A session made from another one of the same principal: never more than it was."""
+"""Mints a session from another one of the same principal, with no more permissions."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ _TIED_TO_A_KEY = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrowing:
-    """What makes the new session less than the caller's own."""
+    """How the new session is narrower than the caller's own."""
 
     policies: tuple[SessionPolicies, ...]
     scope_count: int
@@ -29,10 +29,10 @@ class Narrowing:
 
 
 class DerivedMinter:
-    """Mints sessions that carry on the caller's own.
+    """Mints sessions that continue the caller's own.
 
-    Policies, tags, source identity and proof stay; so does the time of the first
-    issue, so that what is revoked by time stays revoked.
+    Policies, tags, source identity and proof are kept, and so is the time of the first
+    issue, so that revocations by time apply.
     """
 
     def __init__(self, fresh: FreshDirectory, issuer: SessionIssuer) -> None:
@@ -52,8 +52,8 @@ class DerivedMinter:
         Raises:
             ExpiredToken: that is past.
             AccessDenied: the account is gone.
-            ProofUsed: what the door's proof spends was spent before.
-            ServiceUnavailable: the database is away; nothing was minted.
+            ProofUsed: the one-time proof was already used.
+            ServiceUnavailable: the database is unavailable; nothing was minted.
         """
         caller = call.caller
         session = require_session(call)

@@ -1,6 +1,6 @@
 """``EndConsoleSessions``: ends a provider's sessions after its logout message.
 
-What was made from them ends with them: a switched role, credentials, links.
+What was derived from them ends with them: switched roles, credentials, links.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from broker.sessions.revoke import revoke_key_id, revoke_session
 from broker.stores.cache.port import Cache, SessionRecord
 
 _LONGEST_SIGN_IN = timedelta(minutes=30)
-"""From a proof's issue to the console session that it opens, and more."""
+"""Longer than a proof takes from its issue to opening a console session."""
 
 
 class EndMark(TypedDict):
@@ -24,7 +24,7 @@ class EndMark(TypedDict):
 
 
 class EndConsoleSessionsRequest(TypedDict):
-    """The sessions that the logout is about, and what it says of later ones."""
+    """The sessions that a logout ends, and a mark for those still being opened."""
 
     AccessKeyIds: Sequence[str]
     EndMarks: Sequence[EndMark]
@@ -49,7 +49,7 @@ class EndConsoleSessions:
             calls=0,
         )
 
-    # The cache may share the database's one writer, so it is asked before the
+    # The cache may share the database's single writer, so it is read before the
     # transaction begins.
     async def _find(
         self, given: EndConsoleSessionsRequest, _call: Call

@@ -1,7 +1,6 @@
-"""``ConsoleLogout``, ``EndLogin`` and ``FrontChannelLogout``: something ends for good.
+"""``ConsoleLogout``, ``EndLogin`` and ``FrontChannelLogout``: end sign-ins for good.
 
-What is named ends; what was made from it goes on. See ``EndConsoleSessions`` for a
-logout that ends that as well.
+Only what is named ends. ``EndConsoleSessions`` also ends what was derived from it.
 """
 
 from collections.abc import Sequence

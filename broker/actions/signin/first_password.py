@@ -1,7 +1,7 @@
 """``SetFirstPassword``: a user chooses a password by a sign-in link.
 
-The door proves the link, and so the user. What ends the link and what it sets are one
-transaction: of two forms that are sent at once, one is refused.
+The door proves the link, and so the user. Using up the link and setting the password
+are one transaction, so that of two forms sent at once one is refused.
 """
 
 from typing import TypedDict

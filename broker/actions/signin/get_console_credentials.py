@@ -27,7 +27,7 @@ class GetConsoleCredentials:
 
     async def _handle(self, _given: Given, call: Call) -> Mapping[str, Any]:
         # At most an hour, never beyond the console session, and counted as chained:
-        # what is shown cannot open a longer console again.
+        # they must not open a longer console session.
         ends_at = min(
             require_session(call).expires_at,
             int(call.now.timestamp()) + HOUR_SECONDS,

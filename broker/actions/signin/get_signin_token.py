@@ -23,7 +23,7 @@ _REFUSED = frozenset(
 
 
 class GetSigninTokenRequest(TypedDict):
-    """The token of the session that proves the call, and the wanted length."""
+    """The session token that signed the call, and the requested duration."""
 
     SessionToken: Secret
     SessionDuration: NotRequired[int]

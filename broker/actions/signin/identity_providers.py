@@ -2,8 +2,8 @@
 
 The permissions are those of the API's own actions: the permission to read a provider
 covers its health and a dry run of its proofs; the permission to update a SAML provider
-covers fetching its published metadata. A dry run mints nothing, uses nothing up and
-keeps no copy of the proof.
+covers fetching its published metadata. A dry run mints nothing, does not use up the
+proof and keeps no copy of it.
 """
 
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ class ListProviderHealthRequest(TypedDict):
 
 
 class DiagnoseProofRequest(TypedDict):
-    """A SAML response (base64 or XML) or a token, and when it is judged."""
+    """A SAML response (base64 or XML) or a token, and the time to verify it for."""
 
     ProviderArn: str
     Proof: str
@@ -222,7 +222,7 @@ async def _trusting_roles(given: ProviderRequest, call: Call) -> Mapping[str, An
 
 
 def _trusts(role: Role, arn: str) -> bool:
-    """Whether the text is there as a principal, and not in a condition only."""
+    """Whether the text is in the policy as a principal, and not only in a condition."""
     try:
         document = parse_policy(role.trust_policy, PolicyKind.TRUST)
     except PolicyRejected:
@@ -270,7 +270,7 @@ async def _may_check(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
 
 
 async def _may_probe(given: ProviderRequest, call: Call) -> tuple[Need, ...]:
-    """To read all of the kind: the findings name others."""
+    """The permission to read all providers of the kind, since findings name others."""
     return await _may_read_all({"Kind": kind_of(given["ProviderArn"])}, call)
 
 
@@ -299,7 +299,7 @@ async def _may_read_all(
 
 
 def _shown(options: Mapping[str, object]) -> dict[str, str]:
-    """The operator's options in words; no secret, sealed or not."""
+    """The operator's options for display, without secrets."""
     return {
         name: "(sealed)" if name == _SECRET_OPTION else _text(value)
         for name, value in sorted(options.items())

@@ -1,8 +1,8 @@
 """Live sessions: the caller's own, and with permission those of the account.
 
 ``ListOwnSessions`` and ``RevokeOwnSession`` need no permission; ``ListSessions`` and
-``RevokeSession`` do. What is listed comes from the cache, so it may miss a session,
-but shows none that was revoked.
+``RevokeSession`` do. The lists come from the cache, so they may miss a session, but
+contain none that was revoked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -80,7 +80,7 @@ class LiveSessions:
 
     async def _may_revoke(self, given: RevokeRequest, call: Call) -> tuple[Need, ...]:
         record = await self._find(given, call)
-        # An unknown session takes the permission for all sessions; otherwise the error
+        # An unknown session needs the permission for all sessions; otherwise the error
         # would reveal which keys exist.
         resource = _EVERY if record is None else record.principal_arn
         return (
@@ -89,7 +89,7 @@ class LiveSessions:
             ),
         )
 
-    # The cache may share the database's one writer, so it is asked before the
+    # The cache may share the database's single writer, so it is read before the
     # transaction begins.
 
     async def _choose(self, given: RevokeRequest, call: Call) -> SessionRecord | None:
@@ -140,16 +140,16 @@ class LiveSessions:
 def own_sessions(
     session: Session, live: Sequence[SessionRecord]
 ) -> list[SessionRecord]:
-    """Those of the sessions that are certainly the same person's.
+    """Those sessions that certainly belong to the same person.
 
-    That is the session itself, what was made from it, a user's other sign-ins, and
-    whatever goes back to the same subject of the same provider. Names prove nothing:
-    they can be chosen, and two people's can become one.
+    That is the session itself, what was derived from it, a user's other sign-ins, and
+    sessions of the same subject at the same provider. Names prove nothing: they can be
+    chosen, and two people may have the same one.
     """
     family = {session.access_key_id}
     mints = {session.mint_id} - {""}
     if session.kind is SessionKind.CONSOLE:
-        # Unique ids are never reused, so this is the very same user.
+        # Unique ids are never reused, so this is the same user.
         for record in live:
             if (
                 record.kind == SessionKind.CONSOLE.value

@@ -19,7 +19,8 @@ from broker.stores.ledger.port import Ledger
 _PAGE = 40
 RESULTS_MAX = 500
 _LOOKS_MAX = 5
-"""Windows of the ledger's search that one call looks at, for records that are rare."""
+"""The number of search windows in the ledger that one call reads, to find rare records.
+"""
 
 
 class LookupEventsRequest(TypedDict):

@@ -1,8 +1,8 @@
 """``GetOwnPermissions`` and ``SimulateOwnAccess``: what the caller may do, and why.
 
-Neither needs a permission, since callers could find out the same by trying. So an
-answer says no more than an attempt would: nothing about trust policies, of the
-operator's control policies, or of the tags of a resource.
+Neither needs a permission, since callers could find out the same by trying. So answers
+reveal no more than an attempt would: nothing about trust policies, the operator's
+control policies or a resource's tags.
 """
 
 from collections.abc import Mapping
@@ -65,7 +65,7 @@ class OwnAccess:
         )
 
     async def _permissions(self, _given: Given, call: Call) -> Mapping[str, Any]:
-        """``Layers`` that must all allow, each a kind and its policies."""
+        """``Layers`` that must all allow, each with its kind and policies."""
         caller = call.caller
         layers = [
             (PolicyType.IDENTITY, await self._library.identity(caller)),

@@ -1,8 +1,8 @@
 """``ListOwnRoles``: the roles that the caller could assume now.
 
-It needs no permission, since callers could find out the same by trying each: what is
-decided is that very attempt, and a role that would refuse is not told. Its work is
-bounded: so many roles are looked at, for so long.
+It needs no permission, since callers could find out the same by trying each role: the
+decision is that of an attempt, and roles that would refuse are not listed. The number
+of roles and the time are bounded.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class ListOwnRolesRequest(TypedDict):
 
 @dataclass(slots=True)
 class _Looking:
-    """How far a search has come."""
+    """The progress of a search."""
 
     looked: int = 0
     next: int | None = None
@@ -84,9 +84,9 @@ class OwnRoles:
     async def _handle(
         self, given: ListOwnRolesRequest, call: Call
     ) -> Mapping[str, Any]:
-        """``Roles``, and ``Next``: where to go on; None where nothing named is left.
+        """``Roles``, and ``Next``: where to continue, or None.
 
-        ``Whole`` is False when there are roles that were not looked at.
+        ``Whole`` is False if some roles were not checked.
         """
         kind = call.caller.principal.type
         if kind in {PrincipalType.ACCOUNT, PrincipalType.FEDERATED_USER}:
@@ -163,7 +163,7 @@ class OwnRoles:
 
 
 def _has_wildcard(policies: PolicySet, call: Call) -> bool:
-    """Whether an Allow could be for roles of the account that it does not name."""
+    """Whether an Allow could cover roles of the account that it does not name."""
     own = iam_arn(call.account, "role/")
     return any(
         statement.source.not_resource

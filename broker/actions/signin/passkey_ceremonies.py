@@ -1,6 +1,7 @@
-"""Challenges for making passkeys: one use each, by the session that asked for it.
+"""Challenges for registering passkeys, usable once by the session that requested them.
 
-Those of signing in are part of the sign-in under way (`broker.console.signin.password_progress`).
+Challenges for signing in are part of the sign-in
+(`broker.console.signin.password_progress`).
 """
 
 import base64
@@ -20,7 +21,7 @@ _CHALLENGE_BYTES = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceremony:
-    """Who may answer a challenge: a user (root: the account's number), a browser.
+    """Who may answer a challenge: a user (for root the account's id) in one browser.
 
     ``session`` is any text that only this browser's session has.
     """
@@ -37,7 +38,7 @@ class PasskeyCeremonies:
         self._handles = Handles(cache, vault, "passkey")
 
     async def begin(self, ceremony: Ceremony, now: datetime) -> tuple[str, bytes]:
-        """A handle to come back with, and the challenge."""
+        """Create a challenge; return its handle and the challenge."""
         challenge = random_bytes(_CHALLENGE_BYTES)
         value = {
             "for": _digest(ceremony),
@@ -46,7 +47,7 @@ class PasskeyCeremonies:
         return await self._handles.put(value, now + LIFE), challenge
 
     async def finish(self, handle: str, ceremony: Ceremony) -> bytes | None:
-        """The challenge, for good; None for a handle that is used up or another's."""
+        """Use up a challenge; None for a handle that is used up or someone else's."""
         value = await self._handles.take(handle)
         if value is None or value["for"] != _digest(ceremony):
             return None

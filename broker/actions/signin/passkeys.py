@@ -1,7 +1,7 @@
-"""``CreatePasskeyOptions`` and ``RegisterPasskey``: one's own passkeys.
+"""``CreatePasskeyOptions`` and ``RegisterPasskey``: the caller's own passkeys.
 
 The permission is ``iam:EnableMFADevice`` on oneself, with ``iam:RegisterSecurityKey``
-as the two steps have it at AWS. There is no way to do this by the API, there or here.
+as in AWS's two steps. Neither AWS nor the broker has an API for it.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ _REFUSED = (
 
 
 class RegisterPasskeyRequest(TypedDict):
-    """A name, and what the browser answered to which options."""
+    """A name, the browser's response and the ceremony it answers."""
 
     DeviceName: str
     Ceremony: str
@@ -91,7 +91,7 @@ class Passkeys:
         )
 
     async def _options(self, _given: Given, call: Call) -> Mapping[str, Any]:
-        """``Options`` for the browser as JSON, and the ``Ceremony`` to come back to."""
+        """``Options`` for the browser as JSON, and the handle of the ``Ceremony``."""
         party = self._require_party()
         principal = call.caller.principal
         account = await require_account(call.directory, call.account)
@@ -111,7 +111,7 @@ class Passkeys:
         )
         return {"Options": options, "Ceremony": handle}
 
-    # The cache may share the database's one writer, so it is asked before the
+    # The cache may share the database's single writer, so it is read before the
     # transaction begins.
     async def _verify(self, given: RegisterPasskeyRequest, call: Call) -> _Registration:
         party = self._require_party()

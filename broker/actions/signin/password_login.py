@@ -1,7 +1,7 @@
-"""``ConsoleLogin`` with a password: a user's own console session, or the root's.
+"""``ConsoleLogin`` with a password: a console session of a user or of root.
 
-What was shown on the way is held once more against what there is now, so that no step
-can be left out, and none counts that has been overtaken.
+Everything that was proved during the sign-in is checked again against the current
+state, so that no step can be skipped or be out of date.
 """
 
 from collections.abc import Mapping
@@ -27,10 +27,10 @@ _ROOT_NAME = "root"
 
 
 class PasswordLoginRequest(TypedDict):
-    """What was shown at the sign-in page.
+    """What was proved at the sign-in page.
 
     ``PasswordMark`` says which password it was; ``MFAAt`` is when the second factor
-    ``MFAIdentifier`` was shown (seconds since 1970).
+    ``MFAIdentifier`` was verified (seconds since 1970).
     """
 
     PasswordMark: NotRequired[int]
@@ -46,12 +46,12 @@ class PasswordLogin:
         self._issuer = issuer
 
     async def mint(self, given: PasswordLoginRequest, call: Call) -> Mapping[str, Any]:
-        """The console session of the caller, whom a password proved.
+        """Mint the console session of a caller who was proved by a password.
 
         Raises:
-            AccessDenied: the password is not the one of now, or is due; or there is a
-                second factor, and none of now was shown.
-            ProofUsed: this sign-in opened a session before.
+            AccessDenied: the password has been changed or must be; or a second factor
+                exists now, and none that is valid was proved.
+            ProofUsed: this sign-in was already used.
             ServiceUnavailable: the database is away; nothing was minted.
         """
         principal = call.caller.principal

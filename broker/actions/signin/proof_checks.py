@@ -1,7 +1,7 @@
-"""What a sign-in page asks about a proof before it mints with it.
+"""Actions that check a proof before the sign-in page mints a session with it.
 
-The door's proof does the checking, so that a refusal is recorded as one. What is left
-to do is to say what the proof opens.
+The proof is verified like any other, so refusals are recorded; the action only returns
+what the proof allows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _NO_ROLE_DETAIL = (
 
 
 class ProvedRolesRequest(TypedDict):
-    """The ARNs of the roles that the proof opens."""
+    """The ARNs of the roles that the proof allows."""
 
     RoleArns: Sequence[str]
 

@@ -1,8 +1,8 @@
 """``ListRoleOverviews`` and ``ListRoleAssumers``: the data of the role pages.
 
-The first is ``ListRoles`` with what ``GetRole`` says of last uses, in one call. The
-second finds the account's users and roles that may assume a role, by deciding that very
-request for each; since it reads their policies, it needs the permission to read them.
+The first is ``ListRoles`` with the last uses of ``GetRole``, in one call. The second
+finds the account's users and roles that may assume a role, by evaluating that request
+for each; it reads their policies, so it needs the permission to do so.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ _ITEMS_MAX = 100
 _PAGE = 100
 _LOOKED_MAX = 500
 _SECONDS_MAX = 1.0
-"""Of deciding about one principal after the other; then the answer is not whole."""
+"""The time for evaluating principals; after it the answer is incomplete."""
 
 
 class ListRoleOverviewsRequest(TypedDict):
-    """Which roles: those with this text in their names or descriptions."""
+    """The text that the roles' names or descriptions contain."""
 
     NamePart: str
     Marker: NotRequired[str]
@@ -46,7 +46,7 @@ class ListRoleOverviewsRequest(TypedDict):
 
 
 class ListRoleAssumersRequest(TypedDict):
-    """The role that is to be assumed."""
+    """The role to assume."""
 
     RoleName: str
 
@@ -140,14 +140,14 @@ class RoleAssumers:
                 whole = False
                 break
             looked += 1
-            await asyncio.sleep(0)  # what is remembered is judged without a pause
+            await asyncio.sleep(0)  # cached decisions are made without a pause
             sentence = await self._find_reason(caller, need, call)
             if sentence is not None:
                 found.append((arn, sentence))
         return {"Assumers": found, "Looked": looked, "Whole": whole}
 
     async def _find_reason(self, caller: Caller, need: Need, call: Call) -> str | None:
-        """Why the principal may; None when it may not."""
+        """Why the principal may assume the role; None when it may not."""
         try:
             judged = await self._hypotheses.judge_as(
                 caller, need, region=call.region, now=call.now

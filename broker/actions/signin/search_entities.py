@@ -1,8 +1,8 @@
-"""``SearchEntities``: the account's entities whose names have a text in them.
+"""``SearchEntities``: finds the account's entities by a part of their names.
 
-What the console's search shows, in one call. It needs the permission to list each kind
-that it is asked for. Its work is bounded: a few hits of each kind, and where names
-cannot be searched in the store, the first pages of the list.
+It serves the console's search in one call, and needs the permission to list each
+requested kind. Its work is bounded: a few hits of each kind, and where names cannot be
+searched in the store, the first pages of the list.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -24,7 +24,7 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "saml-provider": ("iam:ListSAMLProviders", "saml-provider/*"),
     "oidc-provider": ("iam:ListOpenIDConnectProviders", "oidc-provider/*"),
 }
-"""What can be searched, with the permission to list it and the resource of that."""
+"""The kinds that can be searched, with the permission to list them and its resource."""
 
 HITS_MAX = 6
 """Of each kind."""
@@ -136,7 +136,7 @@ def _providers(kind: str, text: str, found: Iterable[Any]) -> list[Hit]:
 async def _named(
     text: str, read: Callable[[PageRequest], Awaitable[Page[_Item]]]
 ) -> AsyncIterator[_Item]:
-    """Those of the list's first pages that have the text in their names."""
+    """Entities on the list's first pages whose names contain the text."""
     marker: str | None = None
     for _ in range(_PAGES_MAX):
         page = await read(PageRequest(marker, _PAGE))

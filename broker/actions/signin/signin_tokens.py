@@ -1,4 +1,4 @@
-"""Sign-in tokens: bearers of 256 random bits, good for one login in 15 minutes.
+"""Sign-in tokens: bearer tokens of 256 random bits, valid for one login in 15 minutes.
 
 The login's mint uses a token up (`use_of`), in the ledger and together with its record.
 
@@ -20,7 +20,7 @@ LIFE = timedelta(minutes=15)
 class SigninGrant:
     """What a sign-in token stands for: a session, proved when the token was made.
 
-    ``duration_seconds`` is the console session's life that was asked for.
+    ``duration_seconds`` is the requested lifetime of the console session.
     """
 
     access_key_id: str
@@ -29,16 +29,17 @@ class SigninGrant:
 
 
 class SigninTokens:
-    """Keeps what sign-in tokens stand for in the cache, and only there.
+    """Stores the grants of sign-in tokens, in the cache only.
 
-    Every method but ``forget`` raises ``ServiceUnavailable`` when the cache is away.
+    Every method but ``forget`` raises ``ServiceUnavailable`` when the cache is
+    unavailable.
     """
 
     def __init__(self, cache: Cache, vault: Vault) -> None:
         self._handles = Handles(cache, vault, "signin-token")
 
     async def create(self, grant: SigninGrant, *, ends_at: int, now: datetime) -> str:
-        """A token; it lives no longer than the session, which ends at ``ends_at``."""
+        """Create a token; it expires with the session, which ends at ``ends_at``."""
         return await self._handles.put(
             {
                 "key": grant.access_key_id,
@@ -49,16 +50,16 @@ class SigninTokens:
         )
 
     async def find(self, token: str) -> SigninGrant | None:
-        """What the token stands for, used or not."""
+        """Find a token's grant, used or not."""
         return _grant(await self._handles.find(token))
 
     async def forget(self, token: str) -> None:
-        """What was used up needs no place any more; the ledger knows that it was."""
+        """Remove a used token; the ledger remembers that it was used."""
         await self._handles.forget(token)
 
 
 def use_of(token: str, now: datetime) -> OneTimeUse:
-    """The one login that a token is good for."""
+    """The one-time use of a token."""
     return one_time_use("signin-token", token, until=now + LIFE)
 
 

@@ -24,7 +24,7 @@ _ITEMS_MAX = 100
 
 
 class ListUserOverviewsRequest(TypedDict):
-    """Which users: below a path, with this text in their names."""
+    """The path that the users are below, and the text that their names contain."""
 
     PathPrefix: str
     NamePart: str

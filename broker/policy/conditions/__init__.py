@@ -1,4 +1,4 @@
-"""The condition operators: one table, one module a family of types."""
+"""The condition operators: one table, and one module for each family of types."""
 
 from broker.policy.conditions.compiler import ConditionTest, compile_condition
 from broker.policy.conditions.operator import Operator, Quantifier, parse_operator

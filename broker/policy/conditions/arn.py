@@ -1,7 +1,7 @@
 """ARN operators; ``ArnEquals`` and ``ArnLike`` are the same.
 
-A pattern with a variable without a value resembles no ARN, so the negated operators
-match (IAM User Guide, "Policy variables with no value").
+A pattern with an unresolved variable matches no ARN, so the negated operators match
+(IAM User Guide, "Policy variables with no value").
 """
 
 from broker.policy.arn_pattern import compile_arn_patterns

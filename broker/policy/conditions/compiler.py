@@ -1,6 +1,6 @@
-"""One condition (operator, key, values) as a function of the request's context.
+"""Compiles a condition (operator, key, values) into a function of the request context.
 
-How absent keys and several values count: checklist POL-06 to POL-08.
+For absent keys and several values see POL-06 to POL-08 in tests/decisions/README.md.
 """
 
 from collections.abc import Callable
@@ -86,7 +86,7 @@ def _is_plain_equality(
 def _plain_equality(
     name: str, accepted: frozenset[str], *, if_exists: bool
 ) -> ConditionTest:
-    """The most frequent condition by far, in one look-up."""
+    """Plain equality, by far the most frequent condition, in one look-up."""
 
     def holds(context: Context) -> bool:
         found = context.get(name)

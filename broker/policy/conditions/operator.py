@@ -72,7 +72,7 @@ OPERATORS: Mapping[str, tuple[OperatorFamily, bool]] = MappingProxyType(
         "ArnNotLike": (ARN_LIKE, True),
     }
 )
-"""Family and negation by name; ``Null`` stands apart, it asks for presence."""
+"""Family and negation by name, without ``Null``, which tests for presence."""
 
 NULL = "Null"
 _IF_EXISTS = "IfExists"

@@ -1,7 +1,7 @@
 """String operators: exact, without case, and with wildcards.
 
-A variable without a value equals and resembles nothing, so the negated operators match
-(IAM User Guide, "Policy variables with no value").
+A value with an unresolved variable equals and matches nothing, so the negated operators
+match (IAM User Guide, "Policy variables with no value").
 """
 
 from broker.policy.conditions.value import OperatorFamily, ValueTest, accept

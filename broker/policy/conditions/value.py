@@ -1,4 +1,4 @@
-"""What a family of operators is: how values are read and compared."""
+"""The interface of operator families: how values are parsed and compared."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
