@@ -1,16 +1,27 @@
 """``broker audit``: search the audit records."""
 
-from dataclasses import asdict
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broker.audit.export import COLUMNS, csv_lines, csv_row, record_members
 from broker.cli.operator import with_installation
-from broker.cli.terminal import say, say_json, say_table
+from broker.cli.terminal import say, say_json, say_lines, say_table
 from broker.cli.times import format_time, parse_time
 from broker.clock import SystemClock
 from broker.model.account import parse_account_id
-from broker.model.audit import AuditFilter, AuditRecord, Kind, Outcome
+from broker.model.audit import (
+    ActivityCounts,
+    AuditFilter,
+    AuditRecord,
+    Kind,
+    Outcome,
+)
 from broker.model.page import PageRequest
 from broker.stores.ledger.port import Ledger
 
@@ -18,6 +29,10 @@ if TYPE_CHECKING:
     from broker.installation import Installation
 
 _PAGE = 500
+_FOLLOW_SECONDS = 2.0
+_LATE = timedelta(seconds=10)
+_SEEN_MAX = 5000
+_SUMMARY = timedelta(days=7)
 _COLOURS = {Outcome.DENIED: "yellow", Outcome.REFUSED: "red", Outcome.ERROR: "red"}
 _HEADINGS = ("When", "Account", "Action", "Caller", "From", "Outcome", "Event")
 
@@ -59,6 +74,17 @@ def audit(
     as_json: Annotated[
         bool, typer.Option("--json", help="Full records, one JSON object per line.")
     ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
+    follow: Annotated[
+        bool, typer.Option(help="Then show new records as they come, until Ctrl-C.")
+    ] = False,
+    summary: Annotated[
+        bool,
+        typer.Option(
+            help="Instead, count an account's sign-ins by provider and its failures by"
+            " reason, by default of the last 7 days."
+        ),
+    ] = False,
 ) -> None:
     """Show the audit records that match all filters, newest first."""
     now = SystemClock().now()
@@ -78,17 +104,93 @@ def audit(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
-    async def work(installation: "Installation") -> list[AuditRecord]:
-        return await newest_records(installation.stores.ledger, filters, limit)
+    if summary:
+        _summarize(filters, now, as_json=as_json)
+        return
+    show = _show_json if as_json else _show_csv if as_csv else _print_table
+    with_installation(
+        lambda installation: _show(installation, filters, limit, show, follow=follow)
+    )
 
-    records = with_installation(work)
-    if as_json:
-        for record in records:
-            say_json(shown_record(record))
-    elif records:
-        _print_table(records)
-    else:
+
+Show = Callable[[list[AuditRecord]], None]
+
+
+async def _show(
+    installation: "Installation",
+    filters: AuditFilter,
+    limit: int,
+    show: Show,
+    *,
+    follow: bool,
+) -> None:
+    ledger = installation.stores.ledger
+    if show is _show_csv:
+        say_lines(csv_lines([COLUMNS]))
+    records = await newest_records(ledger, filters, limit)
+    if records:
+        show(records)
+    elif not follow:
         say("No matching records.", err=True)
+    seen = deque((_identity(record) for record in records), maxlen=_SEEN_MAX)
+    since = records[0].at if records else installation.clock.now()
+    while follow:
+        await asyncio.sleep(_FOLLOW_SECONDS)
+        # Records of the last second, or of an outage, come later than they are dated.
+        new = replace(filters, since=since - _LATE)
+        found = [
+            record
+            for record in reversed(await newest_records(ledger, new, _PAGE))
+            if _identity(record) not in seen
+        ]
+        if found:
+            show(found)
+            seen.extend(map(_identity, found))
+            since = max(since, found[-1].at)
+
+
+def _identity(record: AuditRecord) -> tuple[str, str, datetime]:
+    return record.event_id, record.action, record.at
+
+
+def _summarize(filters: AuditFilter, now: datetime, *, as_json: bool) -> None:
+    account = filters.account
+    if account is None:
+        raise typer.BadParameter("--summary needs --account")
+    since = filters.since or now - _SUMMARY
+    # Imported here: it brings all that verifies proofs, which a search needs not.
+    from broker.federation.refusals import name_reason  # noqa: PLC0415
+
+    async def work(installation: "Installation") -> ActivityCounts:
+        ledger = installation.stores.ledger
+        while await ledger.count(name_reason):
+            pass
+        return await ledger.counts(account, since, bucket_hours=1)
+
+    found = with_installation(work)
+    counted: Counter[tuple[str, str]] = Counter()
+    for one in found.counts:
+        counted[one.measure, one.name] += one.count
+    rows = sorted(counted.items(), key=lambda row: (row[0][0], -row[1], row[0][1]))
+    if as_json:
+        for (measure, name), count in rows:
+            say_json({"measure": measure, "name": name, "count": count})
+    else:
+        say_table(
+            ("Count", "What", "Provider or reason"),
+            ((str(count), measure, name) for (measure, name), count in rows),
+        )
+    if found.counted_until is not None:
+        say(f"Counted until {format_time(found.counted_until)}.", err=True)
+
+
+def _show_json(records: list[AuditRecord]) -> None:
+    for record in records:
+        say_json(record_members(record))
+
+
+def _show_csv(records: list[AuditRecord]) -> None:
+    say_lines(csv_lines(map(csv_row, records)))
 
 
 async def newest_records(
@@ -105,16 +207,6 @@ async def newest_records(
         marker = page.marker
         if marker is None or len(found) >= limit:
             return found
-
-
-def shown_record(record: AuditRecord) -> dict[str, object]:
-    """A record for JSON, with ``at`` in ISO 8601."""
-    return {
-        **asdict(record),
-        "at": record.at.isoformat(),
-        "decision": record.outcome,
-        "kind": record.kind,
-    }
 
 
 def _shown_outcome(record: AuditRecord) -> str:

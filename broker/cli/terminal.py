@@ -36,6 +36,12 @@ def say_fields(*fields: str) -> None:
     typer.echo("\t".join(map(plain, fields)))
 
 
+def say_lines(text: str) -> None:
+    """Print lines of CSV; a character that could act on the terminal is escaped."""
+    for line in text.split("\r\n")[:-1]:
+        typer.echo(plain(line))
+
+
 def say_json(
     value: object,
     *,

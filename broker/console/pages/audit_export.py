@@ -1,16 +1,13 @@
 """*Audit log* as a file: CSV for spreadsheets, JSON for programs."""
 
-import csv
-import io
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
 from broker.actions.signin.lookup_events import RESULTS_MAX
+from broker.audit.export import COLUMNS, csv_lines, csv_row, record_members
 from broker.console.pages.audit_filters import AuditFilters
 from broker.console.visit import Visit
 from broker.errors import ValidationError
@@ -21,12 +18,6 @@ RECORDS_MAX = 10_000
 
 _CSV, _JSON = "csv", "json"
 _TYPES = {_CSV: "text/csv; charset=utf-8", _JSON: "application/json"}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001  # spreadsheets read these, too
-_COLUMNS = (
-    *("time", "outcome", "kind", "action", "caller", "resources", "error", "why"),
-    *("provider", "access_key", "issued_key", "source_ip", "region", "program"),
-    *("came_by", "account", "event"),
-)
 
 
 async def export(visit: Visit) -> Response:
@@ -78,44 +69,9 @@ async def _write_csv(
     pages: AsyncIterator[Sequence[AuditRecord]],
 ) -> AsyncIterator[bytes]:
     # The mark makes spreadsheets read it as UTF-8.
-    yield "\ufeff".encode() + _lines([_COLUMNS])
+    yield _encode("\ufeff" + csv_lines([COLUMNS]))
     async for records in pages:
-        yield _lines([csv_row(record) for record in records])
-
-
-def _lines(rows: Sequence[Sequence[str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows(rows)
-    return text.getvalue().encode("utf-8", "replace")
-
-
-def csv_row(record: AuditRecord) -> list[str]:
-    """The cells of a record, none of which a spreadsheet takes for a formula.
-
-    Callers choose some of these texts: session names, user agents, tags. Source:
-    OWASP, CSV injection.
-    """
-    session = record.session or {}
-    cells = (
-        record.at.isoformat(),
-        record.outcome,
-        record.kind,
-        record.action,
-        record.caller_arn,
-        " ".join(record.resources),
-        record.error_code,
-        record.detail or record.reason,
-        str(session.get("provider_arn") or ""),
-        record.access_key_id,
-        str(session.get("access_key_id") or ""),
-        record.source_ip,
-        record.region,
-        record.user_agent,
-        record.door,
-        record.account or "",
-        record.event_id,
-    )
-    return [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells]
+        yield _encode(csv_lines(map(csv_row, records)))
 
 
 async def _write_json(
@@ -127,22 +83,12 @@ async def _write_json(
     async for records in pages:
         texts = []
         for record in records:
-            texts.append(f"{separator}\n{json_record(record)}")
+            line = json.dumps(record_members(record), default=str)
+            texts.append(f"{separator}\n{line}")
             separator = ","
-        yield "".join(texts).encode("utf-8", "replace")
+        yield _encode("".join(texts))
     yield b"\n]}\n"
 
 
-def json_record(record: AuditRecord) -> str:
-    """A record as one line of JSON, as ``broker audit --json`` prints it."""
-    members = {
-        **asdict(record),
-        "at": record.at,
-        "decision": record.outcome,
-        "kind": record.kind,
-    }
-    return json.dumps(members, default=_plain, ensure_ascii=True)
-
-
-def _plain(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "replace")

@@ -1,5 +1,16 @@
+import asyncio
+import csv
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import pytest
 
+from broker.cli import audit
+from broker.cli.operator import with_installation
+from broker.entropy import new_request_id
+from broker.installation import Installation
+from broker.model.account import AccountId
+from broker.model.audit import AuditFilter, AuditRecord, Kind
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 OTHER = "222222222222"
@@ -76,3 +87,103 @@ def test_a_filter_that_makes_no_sense_is_refused(
     cli: CommandLine, words: tuple[str, ...]
 ) -> None:
     cli("audit", *words, fails=True)
+
+
+def test_a_spreadsheet_gets_a_line_for_each_record(cli: CommandLine) -> None:
+    lines = list(csv.DictReader(cli("audit", "--csv").splitlines()))
+    assert [line["action"] for line in lines] == [
+        "broker:DeactivateRootKey",
+        "broker:CreateAccount",
+        "broker:CreateAccount",
+    ]
+    assert {(line["outcome"], line["kind"]) for line in lines} == {
+        ("allowed", "change")
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (("--kind", "change"), 3),
+        (("--kind", "read", "--kind", "sign-in"), 0),
+        (("--kind", "read", "--kind", "change"), 3),
+        (("--decision", "denied", "--decision", "allowed"), 3),
+        (("--account", OTHER, "--kind", "change"), 2),
+    ],
+)
+def test_kinds_and_outcomes_can_be_repeated(
+    cli: CommandLine, words: tuple[str, ...], count: int
+) -> None:
+    assert len(actions(cli, *words)) == count
+
+
+def test_a_summary_counts_what_the_records_say(cli: CommandLine) -> None:
+    provider = f"arn:aws:iam::{OTHER}:saml-provider/Corp"
+    refused = {"decision": "refused", "error_code": "InvalidIdentityToken"}
+    write(
+        *(record(session={"provider_arn": provider}) for _ in range(3)),
+        *(record(**refused, detail="audience-wrong: x") for _ in range(2)),
+        record(**refused),
+    )
+    assert cli.lines("audit", "--account", OTHER, "--summary", "--json") == [
+        {"measure": "refused", "name": "audience wrong", "count": 2},
+        {"measure": "refused", "name": "InvalidIdentityToken", "count": 1},
+        {"measure": "sign-in", "name": provider, "count": 3},
+    ]
+    assert cli("audit", "--account", OTHER, "--summary").splitlines()[0].split() == [
+        *("Count", "What", "Provider", "or", "reason")
+    ]
+    assert "Counted until" in cli.stderr
+    cli("audit", "--summary", fails=True)
+
+
+@pytest.mark.usefixtures("cli")
+def test_following_shows_each_new_record_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(audit, "_FOLLOW_SECONDS", 0.01)
+    shown: list[str] = []
+
+    async def work(installation: Installation) -> None:
+        def show(records: list[AuditRecord]) -> None:
+            shown.extend(record.event_id for record in records)
+            came.set()
+
+        came = asyncio.Event()
+        filters = AuditFilter(account=AccountId(OTHER), kinds=(Kind.SIGN_IN,))
+        following = asyncio.create_task(
+            audit._show(installation, filters, 5, show, follow=True)
+        )
+        ledger, now = installation.stores.ledger, datetime.now(UTC)
+        # The second is dated before the first: its worker was slower.
+        for number, seconds in enumerate((0, -3, 1)):
+            at = now + timedelta(seconds=seconds)
+            await ledger.mint(record(event_id=str(number), at=at), None)
+            await asyncio.wait_for(came.wait(), 10)
+            came.clear()
+        await asyncio.sleep(0.05)
+        following.cancel()
+
+    with_installation(work)
+    assert shown == ["0", "1", "2"]
+
+
+def write(*records: AuditRecord) -> None:
+    async def work(installation: Installation) -> None:
+        for one in records:
+            await installation.stores.ledger.mint(one, None)
+
+    with_installation(work)
+
+
+def record(**members: Any) -> AuditRecord:
+    return AuditRecord(
+        **{
+            "event_id": new_request_id(),
+            "at": datetime.now(UTC),
+            "account": AccountId(OTHER),
+            "action": "sts:AssumeRoleWithSAML",
+            "decision": "allowed",
+            **members,
+        }
+    )
