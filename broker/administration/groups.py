@@ -153,7 +153,7 @@ async def _change(visit: Visit, name: str) -> Response:
 
 
 def _describe(error: BrokerError) -> str:
-    """Why a group was not deleted; a conflict is new to the page as it is shown."""
+    """Why a group was not deleted; a conflict means that the page is out of date."""
     reload = " Reload this page." if isinstance(error, DeleteConflict) else ""
     return f"{error.words}{reload}"
 

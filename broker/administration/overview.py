@@ -1,4 +1,4 @@
-"""*Overview*: how the account is doing, with links to what is behind each number."""
+"""*Overview*: the state of the account, with links to the details of each number."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta

@@ -25,7 +25,7 @@ class PolicyTexts:
 
     @property
     def found(self) -> dict[str, str]:
-        """The pages of *My security credentials*."""
+        """All texts by name, the boundary's included."""
         return {**self.own, **self.boundary}
 
 

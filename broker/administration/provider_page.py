@@ -60,7 +60,7 @@ async def _page(visit: Visit) -> Response:
 
 
 async def _probe(visit: Visit, arn: str) -> tuple[HealthFinding, ...]:
-    """What a look at a new provider finds; nothing if the user may not see that."""
+    """Probe a new provider; nothing is found if the user may not probe it."""
     try:
         found = await visit.perform("signin", "ProbeProvider", ProviderArn=arn)
     except BrokerError:

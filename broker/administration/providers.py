@@ -21,7 +21,7 @@ NEW_OIDC = "/console/providers/new/oidc"
 DIAGNOSE = "/console/providers/diagnose"
 
 IS_NEW = {"new": "yes"}
-"""Parameters of a provider's page that have a new one looked at."""
+"""The query of a new provider's page, which has it probed."""
 
 ROWS = 50
 _LISTS = {

@@ -69,8 +69,3 @@ async def list_all(
 def days_since(at: datetime, now: datetime) -> int:
     """Whole days, never negative."""
     return max(0, (now - at).days)
-
-
-def tag_lines(tags: list[dict[str, str]]) -> str:
-    """Tags as lines of ``key=value``."""
-    return "\n".join(f"{tag['Key']}={tag['Value']}" for tag in tags)

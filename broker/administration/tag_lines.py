@@ -21,3 +21,8 @@ def read_tags(text: str) -> list[dict[str, str]]:
             raise ValidationError(f"Enter tags as key=value, not {line[:80]}.")
         tags.append({"Key": key.strip(), "Value": value.strip()})
     return tags
+
+
+def write_tags(tags: list[dict[str, str]]) -> str:
+    """Tags as lines of ``key=value``."""
+    return "\n".join(f"{tag['Key']}={tag['Value']}" for tag in tags)

@@ -5,8 +5,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.administration.reading import PageReader, tag_lines
-from broker.administration.tag_lines import read_tags
+from broker.administration.reading import PageReader
+from broker.administration.tag_lines import read_tags, write_tags
 from broker.administration.users import HERE, group_names
 from broker.console.visit import BOTH, PageRoute, Visit, go
 
@@ -90,7 +90,7 @@ async def _tags(visit: Visit) -> Response:
         "admin/user_tags.html",
         user=user,
         tab="tags",
-        tag_text=visit.text("tags") if visit.problem else tag_lines(kept),
+        tag_text=visit.text("tags") if visit.problem else write_tags(kept),
     )
 
 

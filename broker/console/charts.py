@@ -1,6 +1,6 @@
-"""Geometry of the charts: bars of hourly counts, scaled for an SVG without styles.
+"""The geometry of charts: bars of hourly counts, scaled for an SVG without styles.
 
-The template's macros (`charts.html`) draw them and say the same in a table.
+The template's macros (`charts.html`) draw them, and show the same numbers in a table.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ HEIGHT = 100
 SLOT = 10
 _BAR = 7
 _LEAST = 1.5
-"""Of a bar that stands for anything, so that it can be seen."""
+"""The minimum height of a bar that is not empty, so that it is visible."""
 
 REFUSALS = frozenset({Outcome.DENIED, Outcome.REFUSED})
 
@@ -46,7 +46,7 @@ class TimeChart:
 
     @property
     def width(self) -> int:
-        """In the units of the bars."""
+        """The chart's width in the units of the bars."""
         return SLOT * len(self.bars)
 
     @property
@@ -131,7 +131,7 @@ def _bar(
     place: int, begins: datetime, ends: datetime, counts: tuple[int, int], most: int
 ) -> TimeBar:
     heights = [max(_LEAST, HEIGHT * one / most) if one else 0.0 for one in counts]
-    # What was made larger to be seen must not stand out of the chart.
+    # Bars that were enlarged to be visible must stay within the chart.
     scale = min(1.0, HEIGHT / sum(heights)) if any(heights) else 1.0
     below, above = (_round(height * scale) for height in heights)
     return TimeBar(

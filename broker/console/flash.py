@@ -1,4 +1,4 @@
-"""What the next page says once about what was done: a message after a redirect.
+"""A message that the next page shows once, after a redirect.
 
 It travels in a cookie of its own, not in the address, where anyone could make the
 broker say something: the cookie carries a code over its text that only holders of the

@@ -1,8 +1,8 @@
 """``/saml``: the assertion consumer service, and the role page.
 
 The provider is not known before a signature is checked, so the unverified role pairs
-only nominate providers. Each is tried with its own keys, and a pair counts only if
-its own provider verified the assertion.
+only select the providers to try. Each is tried with its own keys, and a pair counts
+only if its own provider verified the assertion.
 
 Source: IAM User Guide, id_roles_providers_enable-console-saml; the role page that
 Versent/saml2aws reads.

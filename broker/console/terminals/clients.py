@@ -1,4 +1,4 @@
-"""What a command-line login and the broker agree on; imports nothing of either.
+"""What a command-line login and the broker share; imports nothing of either.
 
 Source: botocore's signin model; RFC 8628 3.3.1.
 """

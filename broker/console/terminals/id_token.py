@@ -1,8 +1,8 @@
 """The ID token of a terminal login: who it was that logged in.
 
 AWS's CLI reads the session's ARN from it and verifies nothing. It is an unsecured JWT,
-which says nothing to anybody but the client that asked over this very connection:
-there is no key whose signature could make it a proof somewhere else.
+which means something only to the client that requested it over this connection: there
+is no key whose signature could make it a proof somewhere else.
 
 Source: OpenID Connect Core 1.0, 2 and 3.1.3.7; RFC 7519 6.1; AWS CLI 2,
 customizations/login; botocore's signin model.
