@@ -1,4 +1,4 @@
-.PHONY: help demo quick test long coverage check docs bench lock pictures types catalogue format
+.PHONY: help demo quick test long coverage check docs dist release bench lock pictures types catalogue format
 .DEFAULT_GOAL := help
 
 PORT ?= 8080
@@ -38,6 +38,17 @@ docs: ## Build the documentation, which the broker serves at /docs
 	@rm -rf broker/web/site
 	@.venv-docs/bin/python -m sphinx -q -W -n -E --keep-going -d artefacts/doctrees docs broker/web/site
 
+dist: ## Build what a release consists of, in dist/: archive, wheel, SBOM, checksums
+	@.ci/setup release
+	@$(MAKE) --no-print-directory docs
+	@rm -rf dist
+	@.venv-release/bin/python -m build --no-isolation
+	@PYTHONWARNINGS=ignore::UserWarning .venv-release/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON -o dist/federation-broker.cdx.json
+	@.venv-release/bin/python .ci/release.py checksums dist
+
+release: ## Date the changelog and set the version: make release VERSION=0.2.0
+	@$${PYTHON:-python3} .ci/release.py prepare "$(VERSION)"
+
 bench: ## Run the benchmarks and print them as ratios
 	@.ci/setup bench
 	@.venv/bin/python -m benchmarks
@@ -60,4 +71,5 @@ lock: ## Update the lock files
 	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock
 	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group docs -o requirements-docs.lock
 	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group programs -o requirements-programs.lock
+	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group release -o requirements-release.lock
 	printf 'hatchling\neditables\n' | .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --constraint requirements-dev.lock - -o requirements-build.lock
