@@ -79,7 +79,11 @@ def test_a_clone(page: str, tmp_path: Path) -> None:
     given = newcomer(tmp_path, environment / "bin")
     given |= {name: value for name, value in os.environ.items() if name[:4] == "PIP_"}
     walk = Walk(
-        clone, given, servers=SERVERS, skipped=("make test", "git clone", "cd ")
+        clone,
+        given,
+        instead=DOCTOR if page == "README.md" else {},
+        servers=SERVERS,
+        skipped=("make test", "git clone", "cd "),
     )
     with walking(walk, shares_network=True) as here:
         here.do(steps_of(ROOT / page))

@@ -25,6 +25,7 @@ def families() -> dict[str, Any]:
     metrics = Metrics(("/console",))
     metrics.observe_request("/console/", {}, 200, 0.01)
     metrics.observe_ledger("mint", "ok")
+    metrics.observe_decision("allowed")
     text = metrics.exposition({"database": True, "cache": True}).decode()
     return {
         family.name + "_total" * (family.type == "counter"): family
