@@ -3,22 +3,21 @@
 import base64
 import json
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
-from html import escape
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from lxml import etree
-from playwright.async_api import Browser, Route, expect
+from playwright.async_api import Browser, expect
 
 from broker.model.entities import InlinePolicy
 from tests.support.browser import DESKTOP, PHONE, Scene
 from tests.support.oidc_world import oidc_world, role_arn
+from tests.support.saml_idp import metadata_xml
 from tests.support.signin import ACCOUNT, pair
 
 UUID = f"SAMLSP{ACCOUNT}AAAA"
-IDP = "https://idp.example.com/"
 
 windows = pytest.mark.parametrize(
     ("size", "scripts", "scheme"),
@@ -28,33 +27,30 @@ windows = pytest.mark.parametrize(
 
 
 async def offer_provider(scene: Scene) -> None:
-    """Put the provider on the account's sign-in page."""
+    """Put the provider on the account's sign-in page, under an address that serves."""
+    metadata = metadata_xml(sso_url=f"http://localhost:{scene.idp.port}/sso")
     async with scene.world.services.stores.directory.change(ACCOUNT) as change:
         provider = await change.find_saml_provider(ACCOUNT, "Corp")
         assert provider is not None
-        await change.update_saml_provider(replace(provider, options={"SignIn": True}))
+        await change.update_saml_provider(
+            replace(provider, metadata=metadata, options={"SignIn": True})
+        )
 
 
-def answering(scene: Scene, *roles: str) -> object:
-    """An identity provider that answers the request that a browser brings."""
+def answering(scene: Scene, *roles: str) -> Callable[[str], tuple[str, str]]:
+    """The identity provider's answer to the request that a browser brings."""
 
-    async def answer(route: Route) -> None:
-        packed = parse_qs(urlsplit(route.request.url).query)["SAMLRequest"][0]
+    def answer(packed: str) -> tuple[str, str]:
         text = zlib.decompress(base64.b64decode(packed), -15)
         request = etree.fromstring(text)
-        acs = request.get("AssertionConsumerServiceURL")
+        acs = str(request.get("AssertionConsumerServiceURL"))
         response = scene.world.response(
             *roles,
             recipient=acs,
             in_response_to=request.get("ID"),
             response={"destination": acs, "in_response_to": request.get("ID")},
         )
-        await route.fulfill(
-            content_type="text/html",
-            body=f'<form method="post" action="{escape(acs)}">'
-            f'<input type="hidden" name="SAMLResponse" value="{escape(response)}">'
-            '<button id="go">Go</button></form>',
-        )
+        return acs, response
 
     return answer
 
@@ -65,7 +61,7 @@ async def test_signing_in_begins_at_the_broker_and_remembers_the_provider(
 ) -> None:
     await offer_provider(scene)
     page = await scene.page(size=size, scripts=scripts, color_scheme=scheme)
-    await page.route(f"{IDP}**", answering(scene, pair("Reader"), pair("Admin")))  # type: ignore[arg-type]  # a handler
+    scene.idp.answer = answering(scene, pair("Reader"), pair("Admin"))
     await page.goto(f"{scene.origin}/signin")
     await page.get_by_label("Account number or alias").fill("example")
     await page.click("#account_button")
