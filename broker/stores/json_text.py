@@ -6,6 +6,7 @@ the standard library writes them (the surrogate as an escape).
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import orjson
 
@@ -26,3 +27,16 @@ def encode_json(
         return orjson.dumps(value, default, _OPTIONS).decode("utf-8")
     except TypeError:
         return json.dumps(value, separators=(",", ":"), default=default)
+
+
+def decode_json(text: str | bytes) -> Any:  # noqa: ANN401  # whatever it is the text of
+    """The value of a text that `encode_json` made, whole numbers within 64 bits.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # It does not read the escape of a lone surrogate.
+        return json.loads(text)

@@ -5,8 +5,9 @@
 contain none that was revoked.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
 from broker.authz.need import Need
@@ -18,9 +19,16 @@ from broker.sessions.lineage import LineageSnapshot, find_end, trace
 from broker.sessions.revoke import revoke_session
 from broker.stores.cache.port import Cache, SessionRecord
 
-_PAGE = 500
-_PAGES_MAX = 10
+_PAGE = 100
+_PAGES_MAX = 50
 _EVERY = "*"
+
+
+class ListRequest(TypedDict):
+    """Sessions with a text in what identifies them; without one, the first ``Limit``."""
+
+    Text: NotRequired[str]
+    Limit: NotRequired[int]
 
 
 class RevokeRequest(TypedDict):
@@ -59,6 +67,7 @@ class LiveSessions:
                 name="ListSessions",
                 needs=_may_list,
                 handle=self._list,
+                audited=("Text",),
             ),
             Action(
                 service="signin",
@@ -72,8 +81,14 @@ class LiveSessions:
             ),
         )
 
-    async def _list(self, _given: Given, call: Call) -> Mapping[str, Any]:
-        return {"Sessions": _newest_first(await self.of_account(call))}
+    async def _list(self, given: ListRequest, call: Call) -> Mapping[str, Any]:
+        """``Sessions``, newest first; ``Whole`` unless there may be more."""
+        text = given.get("Text", "").lower()
+        pages = _PAGES_MAX
+        if not text and "Limit" in given:
+            pages = -(-given["Limit"] // _PAGE)
+        found, is_whole = await self._read(call, pages, text)
+        return {"Sessions": _newest_first(found), "Whole": is_whole}
 
     async def _list_own(self, _given: Given, call: Call) -> Mapping[str, Any]:
         return {"Sessions": _newest_first(await self._own(call))}
@@ -113,22 +128,30 @@ class LiveSessions:
 
     async def of_account(self, call: Call) -> list[SessionRecord]:
         """The account's sessions, without those that were revoked."""
+        found, _ = await self._read(call, _PAGES_MAX, "")
+        return found
+
+    async def _read(
+        self, call: Call, pages: int, text: str
+    ) -> tuple[list[SessionRecord], bool]:
         directory = LineageSnapshot(call.directory)
         found: list[SessionRecord] = []
         marker: str | None = None
-        for _ in range(_PAGES_MAX):
+        for _ in range(pages):
             page = await self._cache.list_sessions(
                 call.account, PageRequest(marker, _PAGE)
             )
             found += [
                 record
                 for record in page.items
-                if not await find_end(trace(record), directory)
+                if (not text or _has_text(record, text))
+                and not await find_end(trace(record), directory)
             ]
             marker = page.marker
             if marker is None:
                 break
-        return found
+            await asyncio.sleep(0)  # thousands take longer than other calls should wait
+        return found, marker is None
 
     async def _own(self, call: Call) -> list[SessionRecord]:
         session = call.caller.session
@@ -188,6 +211,18 @@ async def _end(_given: Given, call: Call) -> None:
 
 async def _may_list(_given: Given, call: Call) -> tuple[Need, ...]:
     return (Need(action="signin:ListSessions", resource=_EVERY, account=call.account),)
+
+
+def _has_text(record: SessionRecord, text: str) -> bool:
+    return any(
+        text in each.lower()
+        for each in (
+            record.principal_arn,
+            record.provider_arn,
+            record.source_identity,
+            record.access_key_id,
+        )
+    )
 
 
 def _newest_first(records: list[SessionRecord]) -> list[SessionRecord]:

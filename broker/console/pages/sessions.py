@@ -1,7 +1,8 @@
 """*Sessions*: the user's own live sessions, and all of the account's."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from starlette.responses import Response
 
@@ -16,6 +17,9 @@ OWN = "/console/sessions"
 ALL = "/console/sessions/all"
 SHOWN_MAX = 50
 """Sessions on a page; fewer than fields of a form, which may have them all picked."""
+
+READ_MAX = 500
+"""Sessions that are read for a list without a search."""
 
 _NAMED_MAX = 20
 _KEY_CHARACTERS = 128
@@ -35,19 +39,20 @@ async def _all(visit: Visit) -> Response:
 async def _answer(visit: Visit, whose: str, path: str) -> Response:
     if visit.posted and visit.text("sure"):
         return await _end(visit, whose, path)
-    records: Sequence[SessionRecord] = (
-        await visit.perform("signin", f"List{whose}Sessions")
-    )["Sessions"]
     if visit.posted:
-        return await _ask(visit, records, path)
-    return await _list(visit, records, path)
-
-
-async def _list(visit: Visit, records: Sequence[SessionRecord], path: str) -> Response:
+        result = await visit.perform("signin", f"List{whose}Sessions")
+        return await _ask(visit, result["Sessions"], path)
     search = visit.text("q")[:128]
-    if search:
-        records = [r for r in records if _matches(r, search.lower())]
-    branches = grow(records)
+    result = await visit.perform(
+        "signin", f"List{whose}Sessions", Text=search, Limit=READ_MAX
+    )
+    return await _list(visit, result, path, search)
+
+
+async def _list(
+    visit: Visit, result: Mapping[str, Any], path: str, search: str
+) -> Response:
+    branches = grow(result["Sessions"])
     start = _read_start(visit.text("from"), len(branches))
     end = start + SHOWN_MAX
     return await visit.show(
@@ -57,6 +62,7 @@ async def _list(visit: Visit, records: Sequence[SessionRecord], path: str) -> Re
         search=search,
         branches=branches[start:end],
         found=len(branches),
+        whole=result.get("Whole", True),
         at=_at,
         pages={
             "first": address(path, q=search) if start else "",
@@ -126,18 +132,6 @@ def _picked(visit: Visit) -> list[str]:
 
 def _count_words(count: int) -> str:
     return "1 session ended" if count == 1 else f"{count} sessions ended"
-
-
-def _matches(record: SessionRecord, search: str) -> bool:
-    return any(
-        search in text.lower()
-        for text in (
-            record.principal_arn,
-            record.provider_arn,
-            record.source_identity,
-            record.access_key_id,
-        )
-    )
 
 
 def _at(seconds: float) -> datetime:

@@ -1,11 +1,9 @@
 """Session records as the JSON text that both caches keep."""
 
-import json
-
 from broker.model.account import AccountId
 from broker.model.lineage import lineage_row, read_lineage
 from broker.stores.cache.port import SessionRecord
-from broker.stores.json_text import encode_json
+from broker.stores.json_text import decode_json, encode_json
 
 
 def encode_session(record: SessionRecord) -> str:
@@ -48,7 +46,7 @@ def decode_session(text: str | bytes) -> SessionRecord | None:
             provider_id,
             mint_id,
             row,
-        ) = json.loads(text)
+        ) = decode_json(text)
         lineage = read_lineage(row)
     except (ValueError, TypeError):
         return None

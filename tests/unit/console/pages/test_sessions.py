@@ -257,3 +257,21 @@ async def test_a_long_list_is_read_page_by_page(
     assert len(seen) == len(set(seen)) == 5
     for odd in ("-1", "x", "99", "9" * 400, "²"):
         assert keys_on(await browsers[0].get(OWN, params={"from": odd})) == seen[:2]
+
+
+async def test_of_very_many_sessions_the_first_are_listed_and_all_are_searched(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.console.pages.sessions.READ_MAX", 2)
+    monkeypatch.setattr("broker.actions.signin.live_sessions._PAGE", 2)
+    await allow(world, "signin:*")
+    for _ in range(4):
+        await signed_in(world)
+    admin = await signed_in(world, "Admin")
+    page = await admin.get(ALL)
+    assert len(keys_on(page)) == 2
+    assert "The first 2 sessions found; search for others" in text_of(page)
+    for search, count in (("role/Admin", 1), ("Reader", 4)):
+        found = await admin.get(ALL, params={"q": search})
+        assert len(keys_on(found)) == count
+        assert "search for others" not in text_of(found)
