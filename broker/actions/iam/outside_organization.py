@@ -5,7 +5,6 @@ no service templates. Each operation therefore answers with the error that it do
 for a missing one.
 """
 
-from collections.abc import Callable
 from typing import NoReturn
 
 from broker.actions.action import Action, Call, Handle
@@ -23,50 +22,32 @@ from broker.identities.oidc_providers import require_oidc_provider
 from broker.model.arn import iam_arn
 from broker.model.request import Given
 
-Error = Callable[[Given, Call], BrokerError]
+
+def _fails(error: type[BrokerError], text: str) -> Handle:
+    """An operation that always fails; ``text`` may use the input and ``account``."""
+
+    async def fail(given: Given, call: Call) -> NoReturn:
+        raise error(text.format(account=call.account, **given))
+
+    return fail
 
 
-def _answering(error: Error) -> Handle:
-    async def refuse(given: Given, call: Call) -> NoReturn:
-        raise error(given, call)
-
-    return refuse
-
-
-def _no_organization(_given: Given, call: Call) -> BrokerError:
-    return OrganizationNotFound(
-        f"The account {call.account} is not a member of an organization."
-    )
-
-
-def _no_report(_given: Given, call: Call) -> BrokerError:
-    return AccessDenied(
-        f"The account {call.account} is not the management account of an organization."
-    )
-
-
-def _no_job(given: Given, _call: Call) -> BrokerError:
-    return NoSuchEntity(f"Job {given['JobId']} was not found.")
-
-
-def _no_request(given: Given, _call: Call) -> BrokerError:
-    return NoSuchEntity(
-        f"The delegation request {given['DelegationRequestId']} cannot be found."
-    )
-
-
-def _no_requester(_given: Given, call: Call) -> BrokerError:
-    return InvalidInput(
-        f"The account {call.account} is not registered to ask for delegation."
-    )
-
-
-def _no_summary(given: Given, _call: Call) -> BrokerError:
-    return NoSuchEntity(f"The entity {given['EntityArn']} cannot be found.")
-
-
-def _no_template(given: Given, _call: Call) -> BrokerError:
-    return NoSuchEntity(f"The role template {given['TemplateArn']} cannot be found.")
+_no_organization = _fails(
+    OrganizationNotFound, "The account {account} is not a member of an organization."
+)
+_no_report = _fails(
+    AccessDenied,
+    "The account {account} is not the management account of an organization.",
+)
+_no_job = _fails(NoSuchEntity, "Job {JobId} was not found.")
+_no_request = _fails(
+    NoSuchEntity, "The delegation request {DelegationRequestId} cannot be found."
+)
+_no_requester = _fails(
+    InvalidInput, "The account {account} is not registered to ask for delegation."
+)
+_no_summary = _fails(NoSuchEntity, "The entity {EntityArn} cannot be found.")
+_no_template = _fails(NoSuchEntity, "The role template {TemplateArn} cannot be found.")
 
 
 async def _list_requests(_given: Given, _call: Call) -> ListDelegationRequestsResponse:
@@ -138,27 +119,27 @@ _ABOUT_A_REQUEST = (
 )
 
 OUTSIDE_ORGANIZATION: tuple[Action, ...] = (
-    read("ListOrganizationsFeatures", _answering(_no_organization), on.account),
-    *(change(name, _answering(_no_organization), on.account) for name in _FEATURES),
+    read("ListOrganizationsFeatures", _no_organization, on.account),
+    *(change(name, _no_organization, on.account) for name in _FEATURES),
     read(
         "GenerateOrganizationsAccessReport",
-        _answering(_no_report),
+        _no_report,
         _organization_entity,
         organizations_policy,
     ),
-    read("GetOrganizationsAccessReport", _answering(_no_job), on.account),
+    read("GetOrganizationsAccessReport", _no_job, on.account),
     change(
         "CreateDelegationRequest",
-        _answering(_no_requester),
+        _no_requester,
         _request,
         delegation_asked,
     ),
-    *(change(name, _answering(_no_request), _request) for name in _ABOUT_A_REQUEST),
-    read("GetDelegationRequest", _answering(_no_request), _request),
+    *(change(name, _no_request, _request) for name in _ABOUT_A_REQUEST),
+    read("GetDelegationRequest", _no_request, _request),
     read("ListDelegationRequests", _list_requests, on.account, delegation_owner),
-    read("GetHumanReadableSummary", _answering(_no_summary), _summarized),
-    read("GetRoleTemplateVersion", _answering(_no_template), _template),
-    change("AcquireRole", _answering(_no_template), _template),
+    read("GetHumanReadableSummary", _no_summary, _summarized),
+    read("GetRoleTemplateVersion", _no_template, _template),
+    change("AcquireRole", _no_template, _template),
     change(
         "UpdateOpenIDConnectProvider",
         _update_oidc_provider,
