@@ -59,10 +59,13 @@ class BrokerError(Exception):
     code: ClassVar[str]
     status: ClassVar[int] = 400
     fault: ClassVar[Fault] = Fault.SENDER
+    default_message: ClassVar[str | None] = None
 
     def __init__(
         self, message: str | None = None, *, detail: str = "", advice: str = ""
     ) -> None:
+        if message is None:
+            message = self.default_message
         super().__init__(with_advice(message or self.code, advice))
         self.message = message
         self.detail = detail
@@ -154,14 +157,7 @@ class InvalidClientTokenId(ProofError):
 
     code = "InvalidClientTokenId"
     status = 403
-
-    def __init__(
-        self,
-        message: str = "The security token included in the request is invalid.",
-        *,
-        detail: str = "",
-    ) -> None:
-        super().__init__(message, detail=detail)
+    default_message = "The security token included in the request is invalid."
 
 
 class ExpiredToken(ProofError):
@@ -169,14 +165,7 @@ class ExpiredToken(ProofError):
 
     code = "ExpiredToken"
     status = 403
-
-    def __init__(
-        self,
-        message: str = "The security token included in the request is expired",
-        *,
-        detail: str = "",
-    ) -> None:
-        super().__init__(message, detail=detail)
+    default_message = "The security token included in the request is expired"
 
 
 class InvalidIdentityToken(ProofError):
@@ -220,11 +209,7 @@ class InvalidAuthorizationMessage(BrokerError):
     """The encoded message is not this account's, or has expired."""
 
     code = "InvalidAuthorizationMessageException"
-
-    def __init__(
-        self, message: str = "Message is not valid", *, detail: str = ""
-    ) -> None:
-        super().__init__(message, detail=detail)
+    default_message = "Message is not valid"
 
 
 class AccessDenied(BrokerError):
@@ -442,9 +427,7 @@ class Throttling(BrokerError):
     """The account calls faster than its limit."""
 
     code = "Throttling"
-
-    def __init__(self, message: str = "Rate exceeded", *, detail: str = "") -> None:
-        super().__init__(message, detail=detail)
+    default_message = "Rate exceeded"
 
 
 class ServiceUnavailable(BrokerError):
@@ -453,14 +436,7 @@ class ServiceUnavailable(BrokerError):
     code = "ServiceUnavailable"
     status = 503
     fault = Fault.RECEIVER
-
-    def __init__(
-        self,
-        message: str = "The request has failed due to a temporary failure of the server.",
-        *,
-        detail: str = "",
-    ) -> None:
-        super().__init__(message, detail=detail)
+    default_message = "The request has failed due to a temporary failure of the server."
 
 
 class InternalFailure(BrokerError):
@@ -469,11 +445,4 @@ class InternalFailure(BrokerError):
     code = "InternalFailure"
     status = 500
     fault = Fault.RECEIVER
-
-    def __init__(
-        self,
-        message: str = "The request processing has failed because of an unknown error, exception or failure.",
-        *,
-        detail: str = "",
-    ) -> None:
-        super().__init__(message, detail=detail)
+    default_message = "The request processing has failed because of an unknown error, exception or failure."

@@ -74,7 +74,7 @@ class LiveSessions:
                 name="RevokeSession",
                 needs=self._may_revoke,
                 handle=_end,
-                prepare=self._choose,
+                prepare=self._find,
                 writes=True,
                 audited=("AccessKeyId",),
                 calls=0,
@@ -104,12 +104,6 @@ class LiveSessions:
             ),
         )
 
-    # The cache may share the database's single writer, so it is read before the
-    # transaction begins.
-
-    async def _choose(self, given: RevokeRequest, call: Call) -> SessionRecord | None:
-        return await self._find(given, call)
-
     async def _choose_own(
         self, given: RevokeRequest, call: Call
     ) -> SessionRecord | None:
@@ -121,6 +115,9 @@ class LiveSessions:
             ),
             None,
         )
+
+    # The cache may share the database's single writer, so it is read before the
+    # transaction begins.
 
     async def _find(self, given: RevokeRequest, call: Call) -> SessionRecord | None:
         record = await self._cache.find_session(given["AccessKeyId"])

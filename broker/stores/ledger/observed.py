@@ -1,13 +1,10 @@
 """A ledger whose writes are counted."""
 
 from collections.abc import Callable
-from datetime import datetime
 
-from broker.model.account import AccountId
-from broker.model.audit import ActivityCounts, AuditFilter, AuditRecord
-from broker.model.page import Page, PageRequest
+from broker.model.audit import AuditRecord
 from broker.stores.errors import ReplayedError, StoreUnavailableError
-from broker.stores.ledger.port import Ledger, NameOf, ReplayMark
+from broker.stores.ledger.port import Ledger, ReplayMark
 
 Observe = Callable[[str, str], None]
 """Takes ``mint`` or ``append`` and ``ok``, ``replayed`` or ``unavailable``."""
@@ -21,6 +18,11 @@ class ObservedLedger:
         self._observe = observe
         self.start = ledger.start
         self.close = ledger.close
+        self.find = ledger.find
+        self.search = ledger.search
+        self.count = ledger.count
+        self.counts = ledger.counts
+        self.purge = ledger.purge
 
     @property
     def is_behind(self) -> bool:
@@ -44,22 +46,3 @@ class ObservedLedger:
             self._observe("append", "unavailable")
             raise
         self._observe("append", "ok")
-
-    async def find(self, event_id: str) -> AuditRecord | None:
-        return await self._ledger.find(event_id)
-
-    async def search(
-        self, filters: AuditFilter, page: PageRequest
-    ) -> Page[AuditRecord]:
-        return await self._ledger.search(filters, page)
-
-    async def count(self, name_of: NameOf) -> bool:
-        return await self._ledger.count(name_of)
-
-    async def counts(
-        self, account: AccountId, since: datetime, *, bucket_hours: int
-    ) -> ActivityCounts:
-        return await self._ledger.counts(account, since, bucket_hours=bucket_hours)
-
-    async def purge(self, *, marks_before: datetime, audit_before: datetime) -> None:
-        await self._ledger.purge(marks_before=marks_before, audit_before=audit_before)
