@@ -14,6 +14,7 @@ PARTS = (
     "people",
     "writes",
     "http",
+    "portal",
     "flood",
     "holds",
     "workers",

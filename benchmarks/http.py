@@ -45,7 +45,7 @@ class Rate:
 def run() -> list[Row]:
     """All figures, as label and text."""
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as name, _empty() as url:
+    with tempfile.TemporaryDirectory() as name, empty_handler() as url:
         folder = Path(name)
         lines = ["Action=GetCallerIdentity&Version=2011-06-15"] * 60_000
 
@@ -196,7 +196,7 @@ def _started(broker, issuer) -> tuple[Installation, float]:  # type: ignore[no-u
     return Installation(broker, issuer), ready
 
 
-def _empty() -> AbstractContextManager[str]:
+def empty_handler() -> AbstractContextManager[str]:
     return _server("benchmarks.empty")
 
 

@@ -9,8 +9,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
+import boto3
 import httpx2 as httpx
 import pytest
 from lxml import html
@@ -18,7 +20,7 @@ from lxml import html
 from broker.cli.resealing import CLIENT_SECRET, reseal_all, sealed_values
 from broker.services import open_services
 from broker.settings import load_settings
-from tests.support.broker import ACCOUNT, Key
+from tests.support.broker import ACCOUNT, REGION, Key
 from tests.support.identity_providers import browsing
 from tests.support.oidc_world import SECRET, OidcWorld, oidc_world, role_arn, sign_in
 from tests.support.servers import find_free_port
@@ -69,6 +71,54 @@ def test_who_has_several_roles_chooses(world: OidcWorld) -> None:
         choice = browser.submit(consent)
         page = browser.submit(choice, roleIndex=role_arn("Admin"))
         assert "assumed-role/Admin/admin@example.com" in text_of(page)
+
+
+def test_the_portal_lists_all_roles_and_asks_for_none(world: OidcWorld) -> None:
+    start = f"/portal/{ACCOUNT}"
+    with browsing() as browser:
+        login = browser.get(f"{world.start}?{urlencode({'Destination': start})}")
+        page = text_of(
+            browser.submit(browser.submit(login, login="admin", password="x"))
+        )
+        assert browser.url == f"{world.broker.url}{start}"
+        assert "You are signed in as admin@example.com" in page
+        assert "AdminStaff" in page.replace(" ", "")
+        device, client = begin_device(world.broker.url)
+        consent = browser.get(device["verificationUriComplete"])
+        browser.submit(consent, answer="allow")
+        token = client.create_token(
+            grantType="urn:ietf:params:oauth:grant-type:device_code",
+            deviceCode=device["deviceCode"],
+            **client_of(device),
+        )["accessToken"]
+        sso = unsigned("sso", f"{world.broker.url}/sso")
+        given = sso.get_role_credentials(
+            roleName="Admin", accountId=ACCOUNT, accessToken=token
+        )["roleCredentials"]
+        key = Key(given["accessKeyId"], given["secretAccessKey"], given["sessionToken"])
+        arn = world.broker.client("sts", key).get_caller_identity()["Arn"]
+        assert arn.endswith("assumed-role/Admin/admin@example.com")
+
+
+def begin_device(url: str) -> tuple[dict[str, Any], Any]:
+    """What boto3's client of ``sso-oidc`` is told; its registration is added."""
+    client = unsigned("sso-oidc", f"{url}/sso-oidc")
+    made = client.register_client(clientName="test", clientType="public")
+    registered = {name: made[name] for name in ("clientId", "clientSecret")}
+    device = client.start_device_authorization(
+        startUrl=f"{url}/portal/{ACCOUNT}", **registered
+    )
+    return {**device, **registered}, client
+
+
+def unsigned(service: str, url: str) -> Any:
+    """A client that looks for no credentials."""
+    none = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
+    return boto3.client(service, REGION, endpoint_url=url, **none)
+
+
+def client_of(device: dict[str, Any]) -> dict[str, str]:
+    return {name: device[name] for name in ("clientId", "clientSecret")}
 
 
 def test_the_role_used_last_is_first_and_chosen(world: OidcWorld) -> None:

@@ -89,6 +89,23 @@ async def test_the_request_is_signed_with_the_key_that_the_metadata_publishes(
     assert request[0].text == f"{ORIGIN}/saml" == metadata.get("entityID")
 
 
+async def test_an_answer_opens_the_portal_when_that_is_where_it_began(
+    world: SignInWorld,
+) -> None:
+    browser, other = world.browser(), world.browser()
+    request = await begin(browser, f"{START}?Destination=/portal/{ACCOUNT}")
+    response = answer(world, request.get("ID"), pair("Reader"), pair("Admin"))
+    posted = await post(other, response)
+    stolen = await other.get(posted.headers["location"])
+    assert stolen.status_code == 400
+    posted = await post(browser, response)
+    arrived = await browser.get(posted.headers["location"])
+    assert arrived.headers["location"] == f"/portal/{ACCOUNT}"
+    page = text_of(await browser.get(f"/portal/{ACCOUNT}"))
+    assert "alice@example.com" in page
+    assert "Admin" in page
+
+
 async def test_the_global_metadata_names_the_global_address(world: SignInWorld) -> None:
     answered = await world.browser().get("/static/saml-metadata.xml")
     assert answered.headers["content-type"].startswith("application/samlmetadata+xml")
