@@ -591,6 +591,11 @@ async def test_a_changed_trust_policy_and_a_deleted_provider_count_at_once(
     roles = await terminal.ask("assignment/roles", token, account_id=ACCOUNT)
     assert [one["roleName"] for one in roles.json()["roleList"]] == ["Admin"]
     assert (await terminal.role(token, "Admin")).status_code == 200
+    async with directory.change(ACCOUNT) as change:
+        provider = await change.find_saml_provider(ACCOUNT, "Corp")
+        assert provider is not None
+        await change.delete_saml_provider(provider)
+    assert error_of(await terminal.role(token, "Admin")) == "UnauthorizedException"
 
 
 async def test_an_assertion_opens_the_portal_once(world: SignInWorld) -> None:

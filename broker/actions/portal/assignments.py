@@ -72,7 +72,9 @@ class RoleChoices:
             except ValueError:
                 return None
         found = portal.find_role(account, name)
-        return None if found is None else await self._find_named(found[0])
+        if found is None or not await self._is_registered(found[1]):
+            return None
+        return await self._find_named(found[0])
 
     async def list_allowed(self, portal: OpenPortal, call: Call) -> list[Role]:
         """All that it may take, each once."""
@@ -96,7 +98,7 @@ class RoleChoices:
     ) -> AsyncIterator[tuple[Role, Caller]]:
         for arn, identity in portal.roles:
             role = await self._find_named(arn)
-            if role is not None:
+            if role is not None and await self._is_registered(identity):
                 yield role, federated_caller(identity)
         if portal.is_federated:
             return
@@ -124,6 +126,17 @@ class RoleChoices:
             return None
         reserved = role is not None and role.name.startswith(RESERVED_ROLES)
         return None if reserved else role
+
+    async def _is_registered(self, identity: FederatedIdentity) -> bool:
+        """Whether the provider that proved the person is still there."""
+        account = identity.account
+        _, _, saml_name = identity.provider_arn.partition(":saml-provider/")
+        if saml_name:
+            saml = await self._fresh.find_saml_provider(account, saml_name)
+            return saml is not None and saml.uuid == identity.provider_id
+        _, _, path = identity.provider_arn.partition(":oidc-provider/")
+        oidc = await self._fresh.find_oidc_provider(account, path)
+        return oidc is not None and oidc.unique_id == identity.provider_id
 
     async def _lets_in(
         self, role: Role, caller: Caller, portal: OpenPortal, call: Call

@@ -101,6 +101,7 @@ class Consents:
 
     async def consent(self, request: Request) -> Response:
         """``GET /portal/authorize``."""
+        refuse_prefetch(request)
         asked = await self._find_waiting(request)
         portal = await self._visits.find(request, asked.place)
         if portal is None:

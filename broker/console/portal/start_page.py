@@ -16,6 +16,7 @@ from broker.console.forms import read_form
 from broker.console.portal.sign_ins import PORTAL, PortalSignIns
 from broker.console.portal.visits import PortalVisits
 from broker.console.rendering import see_other
+from broker.console.request_info import refuse_prefetch
 from broker.console.signin.account_page import require_place
 from broker.model.request import Door
 from broker.sessions.portal import OpenPortal
@@ -36,6 +37,7 @@ class StartPage:
 
     async def show(self, request: Request) -> Response:
         """``GET /portal/{account}``."""
+        refuse_prefetch(request)
         place = require_place(request)
         portal = await self._visits.find(request, place)
         if portal is None:

@@ -225,6 +225,12 @@ async def test_a_sign_in_reaches_every_account_that_its_providers_vouch_for(
     with pytest.raises(ExpiredToken):
         await session_of(world, there)
     assert await session_of(world, here)
+    async with directory.change(OTHER) as change:
+        await change.delete_saml_provider(provider)
+    listed = await terminal.ask("assignment/accounts", tokens["accessToken"])
+    assert [one["accountId"] for one in listed.json()["accountList"]] == [ACCOUNT]
+    refused = await terminal.role(tokens["accessToken"], "Reader", OTHER)
+    assert refused.headers["x-amzn-errortype"] == "ForbiddenException"
 
 
 async def test_a_deleted_account_takes_its_sign_ins_along(world: SignInWorld) -> None:
