@@ -1,11 +1,14 @@
 """*Groups*: list, create, change members, rename and delete."""
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.responses import Response
 
+from broker.administration.bulk_deletion import BulkDeletion
 from broker.administration.listing import cut_page, page_links
 from broker.administration.reading import list_all
+from broker.console.tables import Sorting
 from broker.console.visit import BOTH, PageRoute, Visit, go
 from broker.errors import BrokerError, DeleteConflict, ValidationError
 
@@ -23,19 +26,30 @@ _AT_ONCE = 200
 
 async def _page(visit: Visit) -> Response:
     """``GET /console/groups``; an account has few enough to filter them here."""
+    if visit.posted:
+        return await _DELETION.answer(visit)
     search = visit.text("q")[:_NAME_MAX]
+    sorting = Sorting.read(visit.text("sort"), GROUPS, _BY, "name", q=search)
     groups = [
         group
         for group in await list_all(visit, "ListGroups", "Groups")
         if search.lower() in f"{group['Path']}{group['GroupName']}".lower()
     ]
-    shown, marker = cut_page(visit, groups, _ROWS)
+    shown, marker = cut_page(visit, sorting.order(groups, _BY), _ROWS)
     return await visit.show(
         "admin/groups.html",
         groups=shown,
         search=search,
-        pages=page_links(visit, GROUPS, marker, q=search),
+        sorting=sorting,
+        pages=page_links(visit, GROUPS, marker, q=search, sort=sorting.text),
     )
+
+
+_BY: Mapping[str, Callable[[Any], Any]] = {
+    "name": lambda group: group["GroupName"].lower(),
+    "path": lambda group: (group["Path"], group["GroupName"].lower()),
+    "created": lambda group: group["CreateDate"],
+}
 
 
 async def _new(visit: Visit) -> Response:
@@ -91,22 +105,8 @@ async def _delete(visit: Visit) -> Response:
         with visit.attempt(_describe):
             if visit.text("sure") != group["GroupName"]:
                 raise ValidationError("Type the group's name to delete it.")
-            for one in members[:_AT_ONCE]:
-                await visit.iam(
-                    "RemoveUserFromGroup", GroupName=name, UserName=one["UserName"]
-                )
-            if len(members) > _AT_ONCE:
-                raise ValidationError(
-                    f"{_AT_ONCE} members were removed. Delete again to continue."
-                )
-            for one in attached:
-                await visit.iam(
-                    "DetachGroupPolicy", GroupName=name, PolicyArn=one["PolicyArn"]
-                )
-            for policy in inline:
-                await visit.iam("DeleteGroupPolicy", GroupName=name, PolicyName=policy)
-            await visit.iam("DeleteGroup", GroupName=name)
-            return go(GROUPS)
+            await _empty(visit, name, members, attached, inline)
+            return visit.done(f"Group {name} deleted.", GROUPS)
     return await visit.show(
         "admin/group_delete.html",
         group=group,
@@ -115,6 +115,36 @@ async def _delete(visit: Visit) -> Response:
         attached=[one["PolicyName"] for one in attached],
         inline=inline,
     )
+
+
+async def _delete_group(visit: Visit, name: str) -> None:
+    members = await list_all(visit, "GetGroup", "Users", GroupName=name)
+    await _empty(visit, name, members, *await _policies(visit, name))
+
+
+async def _empty(
+    visit: Visit,
+    name: str,
+    members: Sequence[Any],
+    attached: Sequence[Any],
+    inline: Sequence[Any],
+) -> None:
+    """Empty a group and delete it.
+
+    Raises:
+        ValidationError: It has more members than one request removes.
+    """
+    for one in members[:_AT_ONCE]:
+        await visit.iam("RemoveUserFromGroup", GroupName=name, UserName=one["UserName"])
+    if len(members) > _AT_ONCE:
+        raise ValidationError(
+            f"{_AT_ONCE} members were removed. Delete again to continue."
+        )
+    for one in attached:
+        await visit.iam("DetachGroupPolicy", GroupName=name, PolicyArn=one["PolicyArn"])
+    for policy in inline:
+        await visit.iam("DeleteGroupPolicy", GroupName=name, PolicyName=policy)
+    await visit.iam("DeleteGroup", GroupName=name)
 
 
 async def _policies(visit: Visit, name: str) -> tuple[list[Any], list[Any]]:
@@ -158,8 +188,19 @@ def _describe(error: BrokerError) -> str:
     return f"{error.words}{reload}"
 
 
+_DELETION = BulkDeletion(
+    "group",
+    GROUPS,
+    (
+        "Members lose what these groups give them, at once. The users stay.",
+        "Inline policies of the groups are deleted; managed policies are detached.",
+        "This cannot be undone.",
+    ),
+    _delete_group,
+)
+
 PAGES = (
-    PageRoute(GROUPS, HERE, _page),
+    PageRoute(GROUPS, HERE, _page, BOTH),
     PageRoute(NEW, HERE, _new, BOTH),
     PageRoute(GROUP, HERE, _group, BOTH),
     PageRoute(DELETE, HERE, _delete, BOTH),

@@ -5,16 +5,20 @@ within bounds; the next page continues where it stopped.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from broker.console.tables import Sorting
 from broker.console.visit import Visit, address
 from broker.errors import AccessDenied
 
 T = TypeVar("T")
 
 ROWS = 40
+SORTED_MAX = 400
+"""Rows that are read to sort a list that the store has in another order."""
+
 _SEARCHED = 60
 _CALLS_MAX = 30
 _OFFSET = re.compile(r"[0-9]{1,6}", re.ASCII)
@@ -88,6 +92,30 @@ def cut_page(visit: Visit, rows: Sequence[T], size: int) -> tuple[Sequence[T], s
     start = int(given) if _OFFSET.fullmatch(given) else 0
     end = start + size
     return rows[start:end], str(end) if end < len(rows) else ""
+
+
+async def sorted_page(
+    visit: Visit,
+    sorting: Sorting,
+    by: Mapping[str, Callable[[T], Any]],
+    read: Callable[[str | None], Awaitable[tuple[Sequence[T], str]]],
+    size: int,
+) -> tuple[Sequence[T], str, bool]:
+    """A page of a list in another order than its own, and the marker of the next.
+
+    ``read`` reads a part of the list at a marker. Only the list's first rows are
+    sorted; the last value says whether there are more.
+    """
+    rows: list[T] = []
+    marker: str | None = None
+    while True:
+        part, following = await read(marker)
+        rows += part
+        marker = following or None
+        if marker is None or len(rows) >= SORTED_MAX:
+            break
+    shown, following = cut_page(visit, sorting.order(rows, by), size)
+    return shown, following, marker is not None
 
 
 async def read_part(

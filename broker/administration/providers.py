@@ -2,12 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.responses import Response
 
 from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND
 from broker.administration.listing import cut_page, page_links
 from broker.administration.tag_lines import read_tags
+from broker.console.tables import Sorting
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, BrokerError
 from broker.federation.diagnosis import LASSO_ADVICE
@@ -82,15 +84,29 @@ async def _list(visit: Visit) -> Response:
     search = visit.text("q")[:128]
     rows, refused = await find_rows(visit)
     found = [row for row in rows if search.lower() in row.name.lower()]
-    shown, marker = cut_page(visit, found, ROWS)
+    sorting = Sorting.read(visit.text("sort"), LIST, _BY, "kind", q=search)
+    shown, marker = cut_page(visit, sorting.order(found, _BY), ROWS)
     return await visit.show(
         "admin/providers.html",
         rows=shown,
         search=search,
         refused=refused,
         without_health=any(row.health is None for row in shown),
-        pages=page_links(visit, LIST, marker, q=search),
+        sorting=sorting,
+        pages=page_links(visit, LIST, marker, q=search, sort=sorting.text),
     )
+
+
+_LEVELS = ("problem", "warning", "unknown", "good")
+_BY: Mapping[str, Callable[[ProviderRow], Any]] = {
+    # As they are read: SAML first.
+    "kind": lambda row: row.kind == OIDC_KIND,
+    "name": lambda row: row.name.lower(),
+    "health": lambda row: row.health and _LEVELS.index(row.health.level),
+    "accepted": lambda row: row.health and row.health.accepted_at,
+    "refused": lambda row: row.health and row.health.refused_at,
+    "ends": lambda row: row.health and row.health.first_end,
+}
 
 
 async def _new_saml(visit: Visit) -> Response:

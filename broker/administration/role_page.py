@@ -12,9 +12,10 @@ from broker.administration import roles
 from broker.administration.listing import Part, read_part
 from broker.administration.policies import ONE as POLICY
 from broker.administration.policy_editor import format_text
+from broker.administration.role_deletion import delete_role
 from broker.administration.tag_lines import read_tags
 from broker.administration.trust_words import TrustLine, trust_lines
-from broker.console.visit import BOTH, PageRoute, Visit, go
+from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, NoSuchEntity, ValidationError
 from broker.model.audit import AuditRecord
 from broker.policy import PolicyKind, PolicyRejected, parse_policy
@@ -79,7 +80,9 @@ async def _act(visit: Visit, name: str) -> Response:
         )
     else:
         raise ValidationError("Unknown operation.")
-    return go(roles.LIST) if do == "delete" else go(ONE, name=name)
+    if do == "delete":
+        return visit.done(f"Role {name} deleted.", roles.LIST)
+    return visit.done("Saved.", ONE, name=name)
 
 
 async def _tag(visit: Visit, name: str) -> None:
@@ -145,25 +148,10 @@ async def _end_session(visit: Visit, _name: str) -> None:
 
 
 async def _delete(visit: Visit, name: str) -> None:
-    """Delete a role, after detaching it from policies and instance profiles."""
     role = (await visit.iam("GetRole", RoleName=name))["Role"]
     if visit.text("sure") != role["RoleName"]:
         raise ValidationError("Type the role's name to delete it.")
-    profiles = await visit.iam("ListInstanceProfilesForRole", RoleName=name)
-    for profile in profiles["InstanceProfiles"]:
-        await visit.iam(
-            "RemoveRoleFromInstanceProfile",
-            InstanceProfileName=profile["InstanceProfileName"],
-            RoleName=name,
-        )
-    attached = await visit.iam("ListAttachedRolePolicies", RoleName=name)
-    for policy in attached["AttachedPolicies"]:
-        await visit.iam(
-            "DetachRolePolicy", RoleName=name, PolicyArn=policy["PolicyArn"]
-        )
-    for inline in (await visit.iam("ListRolePolicies", RoleName=name))["PolicyNames"]:
-        await visit.iam("DeleteRolePolicy", RoleName=name, PolicyName=inline)
-    await visit.iam("DeleteRole", RoleName=name)
+    await delete_role(visit, name)
 
 
 _OPERATIONS = {

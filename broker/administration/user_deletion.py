@@ -10,10 +10,11 @@ from typing import Any
 
 from starlette.responses import Response
 
+from broker.administration.bulk_deletion import BulkDeletion
 from broker.administration.reading import list_all
 from broker.administration.user import read_user
 from broker.administration.users import HERE, USERS
-from broker.console.visit import BOTH, PageRoute, Visit, go
+from broker.console.visit import BOTH, POST, PageRoute, Visit
 from broker.errors import NoSuchEntity, ValidationError
 
 DELETE = "/console/users/delete"
@@ -42,13 +43,19 @@ async def _page(visit: Visit) -> Response:
                 await _take(visit, step)
                 done.append(step.what)
             await visit.iam("DeleteUser", UserName=name)
-            return go(USERS)
+            return visit.done(f"User {name} deleted.", USERS)
     return await visit.show(
         "admin/user_delete.html",
         user=user,
         done=done,
         steps=[step.what for step in steps[len(done) :]],
     )
+
+
+async def _delete_user(visit: Visit, name: str) -> None:
+    for step in await _steps(visit, name):
+        await _take(visit, step)
+    await visit.iam("DeleteUser", UserName=name)
 
 
 async def _take(visit: Visit, step: DeletionStep) -> None:
@@ -152,4 +159,22 @@ _KINDS = (
 """Per kind: its name, the action and parameter that remove it, and how to list it."""
 
 
-PAGES = (PageRoute(DELETE, HERE, _page, BOTH),)
+_DELETION = BulkDeletion(
+    "user",
+    USERS,
+    (
+        (
+            "Passwords, access keys, MFA devices, certificates and SSH keys of these users"
+            " are deleted, and requests signed with them are refused at once."
+        ),
+        "Their inline policies are deleted; managed policies and groups stay.",
+        "Their sessions end at once.",
+        "This cannot be undone.",
+    ),
+    _delete_user,
+)
+
+PAGES = (
+    PageRoute(DELETE, HERE, _page, BOTH),
+    PageRoute(USERS, HERE, _DELETION.answer, POST),
+)

@@ -1,13 +1,13 @@
 """*Users*: the list, with credentials, and the form for a new user."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
 
-from broker.administration.listing import page_links
+from broker.administration.listing import SORTED_MAX, page_links, sorted_page
 from broker.administration.new_password import new_password
 from broker.administration.reading import (
     OLD_DAYS,
@@ -16,6 +16,7 @@ from broker.administration.reading import (
     list_all,
 )
 from broker.administration.tag_lines import read_tags
+from broker.console.tables import Sorting
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, BrokerError
 from broker.model.overview import UserOverview
@@ -24,6 +25,7 @@ USERS = "/console/users"
 NEW = "/console/users/new"
 HERE = "users"
 _ROWS = 25
+_READ = 100
 _GROUPS_SHOWN = 3
 _NAME_MAX = 128
 _PATH_MAX = 512
@@ -47,39 +49,80 @@ class UserRow:
 async def _page(visit: Visit) -> Response:
     """``GET /console/users``."""
     search = visit.text("q")[:_NAME_MAX]
-    path = visit.text("path")[:_PATH_MAX] or "/"
-    given = {"PathPrefix": path, "Marker": visit.text("marker") or None}
-    denied = ""
+    typed = visit.text("path")[:_PATH_MAX]
+    path = typed or "/"
+    sorting = Sorting.read(visit.text("sort"), USERS, _BY, "name", q=search, path=typed)
+    denied, cut = "", False
     try:
-        answer = await visit.perform(
-            "signin",
-            "ListUserOverviews",
-            **given,
-            NamePart=search,
-            MaxItems=_ROWS,
-        )
-        now = visit.now
-        rows = [_row(one, now) for one in answer["Users"]]
+        rows, marker, cut = await _ordered(visit, search, path, sorting)
     except AccessDenied as error:
         # Without permission for the overview: the plain list.
         denied = error.words
-        answer = await visit.iam("ListUsers", **given, MaxItems=_ROWS)
+        answer = await visit.iam(
+            "ListUsers",
+            PathPrefix=path,
+            Marker=visit.text("marker") or None,
+            MaxItems=_ROWS,
+        )
+        marker = answer.get("Marker") or ""
         rows = [
             UserRow(one["UserName"], one["Path"], one["CreateDate"])
             for one in answer["Users"]
             if search.lower() in one["UserName"].lower()
         ]
-    query = {"q": search, "path": visit.text("path")[:_PATH_MAX]}
+    query = {"q": search, "path": typed}
     return await visit.show(
         "admin/users.html",
         rows=rows,
         search=search,
-        path=query["path"],
-        pages=page_links(visit, USERS, answer.get("Marker") or "", **query),
+        path=typed,
+        sorting=None if denied else sorting,
+        cut=SORTED_MAX if cut else 0,
+        pages=page_links(visit, USERS, marker, **query, sort=sorting.text),
         denied=denied,
         old_days=OLD_DAYS,
         shown_max=_GROUPS_SHOWN,
     )
+
+
+def _activity(row: UserRow) -> datetime | None:
+    return row.details.last_active_at if row.details else None
+
+
+def _has_mfa(row: UserRow) -> bool:
+    return bool(row.details and row.details.has_mfa)
+
+
+_BY: Mapping[str, Callable[[UserRow], Any]] = {
+    "name": lambda row: row.name.lower(),
+    "active": _activity,
+    "mfa": _has_mfa,
+    "key": lambda row: row.key_days,
+    "created": lambda row: row.created_at,
+}
+
+
+async def _ordered(
+    visit: Visit, search: str, path: str, sorting: Sorting
+) -> tuple[Sequence[UserRow], str, bool]:
+    async def read(
+        marker: str | None, size: int = _READ
+    ) -> tuple[Sequence[UserRow], str]:
+        answer = await visit.perform(
+            "signin",
+            "ListUserOverviews",
+            PathPrefix=path,
+            NamePart=search,
+            Marker=marker,
+            MaxItems=size,
+        )
+        now = visit.now
+        return [_row(one, now) for one in answer["Users"]], answer["Marker"] or ""
+
+    if sorting.text == "name":
+        rows, marker = await read(visit.text("marker") or None, _ROWS)
+        return rows, marker, False
+    return await sorted_page(visit, sorting, _BY, read, _ROWS)
 
 
 async def _new(visit: Visit) -> Response:

@@ -28,6 +28,7 @@ class Sorting:
         path: str,
         keys: Collection[str],
         default: str,
+        /,
         **query: str,
     ) -> "Sorting":
         """Read ``KEY`` or ``-KEY``; what is not one of ``keys`` is the default."""

@@ -1,0 +1,110 @@
+"""Lists: sorting by links, and several rows deleted at once after a question."""
+
+from typing import Any
+
+import pytest
+from lxml import html
+
+from broker.administration import listing
+from broker.model.entities import Group, Role, User
+from tests.support.administrator import SAME, Administrator, grant
+from tests.support.signin import ACCOUNT, SignInWorld, text_of
+
+USERS, GROUPS, ROLES = "/console/users", "/console/groups", "/console/roles"
+
+
+async def add(world: SignInWorld, *names: str) -> None:
+    """A user, a group and a role of each name."""
+    now = world.clock.now()
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        for number, name in enumerate(names):
+            shared: dict[str, Any] = {
+                "account": ACCOUNT,
+                "name": name,
+                "path": "/",
+                "created_at": now.replace(year=2020 + number),
+            }
+            await change.insert_user(User(user_id=f"AIDA{number:017}", **shared))
+            await change.insert_group(Group(group_id=f"AGPA{number:017}", **shared))
+            trust = '{"Version":"2012-10-17","Statement":[]}'
+            await change.insert_role(
+                Role(role_id=f"AROA{number:017}", trust_policy=trust, **shared)
+            )
+
+
+def rows(page: Any) -> list[str]:
+    names = html.fromstring(page.text).xpath("//tbody/tr/th//a/text()")
+    return [str(name).strip() for name in names]
+
+
+async def pick(admin: Administrator, path: str, *names: str, **more: str) -> Any:
+    page = await admin.see(path)
+    token = html.fromstring(page.text).xpath("//input[@name='csrf']/@value")[0]
+    data = {"csrf": token, "do": "delete", "picked": list(names), **more}
+    return await admin.browser.post(path, data=data, headers=SAME)
+
+
+@pytest.mark.parametrize("path", [USERS, GROUPS, ROLES])
+async def test_a_column_sorts_either_way(admin: Administrator, path: str) -> None:
+    await add(admin.world, "charlie", "alpha", "bravo")
+    added = {"charlie", "alpha", "bravo"}
+    page = await admin.see(path)
+    assert [name for name in rows(page) if name in added] == sorted(added)
+    (link,) = html.fromstring(page.text).xpath(
+        "//th/a[starts-with(., 'Created')]/@href"
+    )
+    page = await admin.see(str(link))
+    shown = [name for name in rows(page) if name in added]
+    assert shown == ["charlie", "alpha", "bravo"]
+    heads = html.fromstring(page.text).xpath("//th[@aria-sort]")
+    assert [head.get("aria-sort") for head in heads] == ["ascending"]
+    page = await admin.see(str(heads[0].xpath("a/@href")[0]))
+    assert [name for name in rows(page) if name in added] == shown[::-1]
+
+
+async def test_only_so_many_rows_are_read_to_be_sorted(
+    admin: Administrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add(admin.world, *(f"u{number:03}" for number in range(110)))
+    monkeypatch.setattr(listing, "SORTED_MAX", 100)
+    page = await admin.see(USERS, sort="-created")
+    assert rows(page)[0] == "u099"
+    assert "users by name, sorted" in text_of(page)
+    following = html.fromstring(page.text).xpath("//a[@rel='next']/@href")[0]
+    assert rows(await admin.see(following))[0] == "u074"
+
+
+@pytest.mark.parametrize("path", [USERS, GROUPS, ROLES])
+async def test_several_are_deleted_once_that_was_confirmed(
+    admin: Administrator, path: str
+) -> None:
+    await add(admin.world, "one", "two", "three")
+    asked = await pick(admin, path, "one", "two")
+    assert asked.status_code == 200
+    assert "What will happen" in asked.text
+    assert {"one", "two", "three"} <= set(rows(await admin.see(path)))
+    answer = await pick(admin, path, "one", "two", sure="yes")
+    assert answer.status_code == 303
+    page = await admin.see(path)
+    assert "2 " in html.fromstring(page.text).xpath("string(//p[@class='toast'])")
+    assert {"one", "two", "three"} & set(rows(page)) == {"three"}
+
+
+async def test_one_that_cannot_be_deleted_stops_no_other(
+    admin: Administrator,
+) -> None:
+    await add(admin.world, "one", "two")
+    kept = f"arn:aws:iam::{ACCOUNT}:group/one"
+    await grant(admin.world, "iam:DeleteGroup", effect="Deny", resource=kept)
+    answer = await pick(admin, GROUPS, "one", "two", "gone", sure="yes")
+    assert answer.status_code == 400
+    assert "1 of 3 were deleted" in text_of(answer)
+    assert "iam:DeleteGroup" in answer.text
+    assert rows(await admin.see(GROUPS)) == ["one"]
+
+
+async def test_a_form_with_nothing_selected_does_nothing(admin: Administrator) -> None:
+    await add(admin.world, "one")
+    assert (await pick(admin, GROUPS)).status_code == 303
+    assert (await pick(admin, GROUPS, "one", do="explode")).status_code == 303
+    assert rows(await admin.see(GROUPS)) == ["one"]
