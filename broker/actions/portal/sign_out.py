@@ -3,8 +3,7 @@
 Source: botocore's sso model; AWS CLI Command Reference, "sso logout".
 """
 
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
 from broker.sessions.portal import OpenPortal
@@ -18,7 +17,7 @@ class LogoutRequest(TypedDict):
     SignIn: OpenPortal
 
 
-async def _handle(given: LogoutRequest, call: Call) -> Mapping[str, Any]:
+async def _handle(given: LogoutRequest, call: Call) -> None:
     session = given["SignIn"].session
     await revoke_session(
         call.change,
@@ -26,7 +25,6 @@ async def _handle(given: LogoutRequest, call: Call) -> Mapping[str, Any]:
         now=call.now,
         reason="signed out of the access portal",
     )
-    return {}
 
 
 LOGOUT = Action(

@@ -66,22 +66,16 @@ async def test_what_is_read_comes_from_the_ledger_below(stores: Stores) -> None:
     assert await ledger.find("one") is None
 
 
-class Away:
-    """A ledger whose database is gone."""
-
-    async def start(self) -> None: ...
-    async def close(self) -> None: ...
-
-    async def mint(self, *_: object) -> None:
+async def test_an_outage_is_counted_and_still_raised(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
         raise StoreUnavailableError
 
-    async def append(self, *_: object) -> None:
-        raise StoreUnavailableError
-
-
-async def test_an_outage_is_counted_and_still_raised() -> None:
+    monkeypatch.setattr(stores.ledger, "mint", fail)
+    monkeypatch.setattr(stores.ledger, "append", fail)
     seen: list[tuple[str, str]] = []
-    ledger = ObservedLedger(Away(), lambda *what: seen.append(what))  # type: ignore[arg-type]
+    ledger = ObservedLedger(stores.ledger, lambda *what: seen.append(what))
     with pytest.raises(StoreUnavailableError):
         await ledger.mint(record("one"), None)
     with pytest.raises(StoreUnavailableError):
