@@ -69,6 +69,13 @@ class Refusal:
     message: str
 
 
+_DENIED = {
+    ErrorFormat.EC2: "UnauthorizedOperation",
+    ErrorFormat.JSON: "AccessDeniedException",
+    ErrorFormat.CBOR: "AccessDeniedException",
+}
+"""How services deny access, by their format; the others say ``AccessDenied``."""
+
 HEADS: Mapping[int, Refusal] = {
     refusal.status: refusal
     for refusal in (
@@ -128,12 +135,13 @@ def _form_of(service: str, *, is_form: bool) -> ErrorFormat:
 
 
 def other_service(client: ClientDialect) -> Refusal:
-    """The answer to a request for another service, in that service's format."""
-    service = client.service
-    message = f"{SERVED} The request is for {service}: check the client's endpoint URL."
-    if client.form in {ErrorFormat.QUERY, ErrorFormat.EC2}:
-        return Refusal(400, "InvalidAction", message)
-    return Refusal(404, "UnknownOperationException", message)
+    """The answer to a request for another service, in that service's format.
+
+    Clients take it for what it is: nothing here is for them. A missing bucket or table,
+    which they might create, is something else.
+    """
+    message = f"{SERVED} The request is for {client.service}: check the client's endpoint URL."
+    return Refusal(403, _DENIED.get(client.form, "AccessDenied"), message)
 
 
 def other_host(public_origin: str) -> Refusal:

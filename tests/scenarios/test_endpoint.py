@@ -63,26 +63,26 @@ class _Stays(urllib.request.HTTPRedirectHandler):
 @pytest.mark.parametrize(
     ("service", "call", "given", "code"),
     [
-        ("s3", "list_buckets", {}, "UnknownOperationException"),
-        ("s3", "get_object", {"Bucket": "b", "Key": "k"}, "UnknownOperationException"),
-        ("s3", "list_objects_v2", {"Bucket": "signin"}, "UnknownOperationException"),
+        ("s3", "list_buckets", {}, "AccessDenied"),
+        ("s3", "get_object", {"Bucket": "b", "Key": "k"}, "AccessDenied"),
+        ("s3", "list_objects_v2", {"Bucket": "signin"}, "AccessDenied"),
         (
             "s3",
             "put_object",
             {"Bucket": "console", "Key": "k", "Body": b"x" * 300_000},
-            "UnknownOperationException",
+            "AccessDenied",
         ),
-        ("cloudtrail", "describe_trails", {}, "UnknownOperationException"),
-        ("dynamodb", "list_tables", {}, "UnknownOperationException"),
-        ("sqs", "list_queues", {}, "UnknownOperationException"),
-        ("lambda", "list_functions", {}, "UnknownOperationException"),
-        ("kafka", "list_clusters", {}, "UnknownOperationException"),
-        ("route53", "list_hosted_zones", {}, "UnknownOperationException"),
-        ("cloudwatch", "list_metrics", {}, "UnknownOperationException"),
-        ("codebuild", "list_projects", {}, "UnknownOperationException"),
-        ("ec2", "describe_instances", {}, "InvalidAction"),
-        ("sns", "list_topics", {}, "InvalidAction"),
-        ("cloudformation", "list_stacks", {}, "InvalidAction"),
+        ("cloudtrail", "describe_trails", {}, "AccessDeniedException"),
+        ("dynamodb", "list_tables", {}, "AccessDeniedException"),
+        ("sqs", "list_queues", {}, "AccessDeniedException"),
+        ("lambda", "list_functions", {}, "AccessDeniedException"),
+        ("kafka", "list_clusters", {}, "AccessDeniedException"),
+        ("route53", "list_hosted_zones", {}, "AccessDenied"),
+        ("cloudwatch", "list_metrics", {}, "AccessDeniedException"),
+        ("codebuild", "list_projects", {}, "AccessDeniedException"),
+        ("ec2", "describe_instances", {}, "UnauthorizedOperation"),
+        ("sns", "list_topics", {}, "AccessDenied"),
+        ("cloudformation", "list_stacks", {}, "AccessDenied"),
     ],
 )
 def test_clients_of_other_services_are_told_what_is_here(
@@ -106,7 +106,7 @@ def test_an_answer_without_a_body_has_a_code_all_the_same(
     client = broker.client("s3", Key("AKIAEXAMPLE", "secret"))
     with pytest.raises(ClientError) as refused:
         client.head_bucket(Bucket="b")
-    assert refused.value.response["Error"]["Code"] == "404"
+    assert refused.value.response["Error"]["Code"] == "403"
     client.close()
 
 

@@ -30,5 +30,6 @@ def test_the_document_has_every_refusal_with_its_status() -> None:
         other_host("https://broker.example"),
         other_service(ClientDialect("ec2", ErrorFormat.EC2)),
         other_service(ClientDialect("lambda", ErrorFormat.JSON)),
+        other_service(ClientDialect("s3", ErrorFormat.S3)),
     }
     assert documented == {(each.status, each.code) for each in refusals}
