@@ -20,9 +20,9 @@ async def test_the_pages_inside_on_a_phone(scene: Scene, scripts: bool) -> None:
         await page.click(f"nav >> text={name}")
         await expect(page.locator("h1")).to_be_visible()
         await page.click(".menu-button")
-        await expect(page.locator("nav [aria-current=page]")).to_have_text(name)
+        await expect(page.locator("#menu [aria-current=page]")).to_have_text(name)
         await page.keyboard.press("Escape")
-        await expect(page.locator("nav")).to_be_hidden()
+        await expect(page.locator("#menu")).to_be_hidden()
         box = await page.locator("main").bounding_box()
         assert box is not None
         assert box["width"] <= PHONE["width"]
@@ -33,6 +33,9 @@ async def test_the_pages_inside_on_a_phone(scene: Scene, scripts: bool) -> None:
     await expect(page.locator(".answer")).to_contain_text("Not allowed")
     await page.click(".menu-button")
     await page.click("nav >> text=Sessions")
+    await page.check("[name=picked]")
+    await page.click("button:has-text('End…')")
+    await expect(page.locator(".answer")).to_contain_text("you will be signed out")
     await page.click("button:has-text('End it')")
     await expect(page.locator("h1")).to_have_text("Your session has ended")
     assert [text for text in scene.complaints if "403" not in text] == []
@@ -86,3 +89,27 @@ async def test_what_needs_a_script_is_not_there_without(scene: Scene) -> None:
     await page.click("#signin_button")
     await page.click("#credentials_button")
     await expect(page.locator("[data-copy]").first).to_be_hidden()
+
+
+async def test_the_audit_log_is_followed(scene: Scene) -> None:
+    """New records come by themselves, in the viewer's zone, until the page is left."""
+    await furnish(scene.world)
+    page = await scene.page(timezone_id="Asia/Kolkata")
+    await page.clock.install()
+    await scene.arrive(page, pair("Admin"))
+    await page.goto(f"{scene.origin}/console/audit?view=sign-ins")
+    await page.click("text=Follow")
+    await expect(page.locator("text=Stop following")).to_be_visible()
+    rows = page.locator(".log tbody tr")
+    before = await rows.count()
+    other = await scene.page()
+    await scene.arrive(other, pair("Admin"))
+    async with page.expect_response(re.compile("/console/audit")):
+        await page.clock.run_for(5_000)
+    await expect(rows).to_have_count(before + 1)
+    await expect(rows.first.locator("time")).not_to_contain_text("UTC")
+    # For ten minutes; then it rests.
+    await page.clock.run_for(700_000)
+    await page.click("text=Stop following")
+    await expect(page.locator("text=Stop following")).to_have_count(0)
+    assert scene.complaints == []
