@@ -13,10 +13,10 @@ from typing import Any, TypedDict
 import orjson
 
 from broker.actions.action import Action, Call
+from broker.actions.signin.role_overviews import may_list_with_uses
 from broker.authz.need import Need
 from broker.federation.provider_health import certificate_ends
 from broker.model.account import AccountId
-from broker.model.arn import iam_arn
 from broker.model.overview import EndingCredential
 from broker.model.request import Given
 from broker.policy.breadth import Breadth, find_breadth
@@ -67,7 +67,7 @@ class AccountRisks:
             Action(
                 service="signin",
                 name="ListUnusedRoles",
-                needs=_may_read_roles,
+                needs=may_list_with_uses,
                 handle=_unused,
                 audited=("Days",),
             ),
@@ -148,21 +148,6 @@ async def _ending(given: EndingRequest, call: Call) -> Mapping[str, Any]:
 
 def _first(found: Sequence[EndingCredential]) -> tuple[EndingCredential, ...]:
     return tuple(sorted(found, key=lambda one: one.expires_at)[:SHOWN_MAX])
-
-
-async def _may_read_roles(_given: UnusedRolesRequest, call: Call) -> tuple[Need, ...]:
-    return (
-        Need(
-            action="iam:ListRoles",
-            resource=iam_arn(call.account, "role/"),
-            account=call.account,
-        ),
-        Need(
-            action="iam:GetRole",
-            resource=iam_arn(call.account, "role/*"),
-            account=call.account,
-        ),
-    )
 
 
 async def _may_read_report(_given: EndingRequest, call: Call) -> tuple[Need, ...]:

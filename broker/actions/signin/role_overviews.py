@@ -26,6 +26,7 @@ from broker.model.arn import iam_arn
 from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.page import PageRequest, read_pages
+from broker.model.request import Given
 from broker.policy import Effect, PolicyKind, PolicyRejected, parse_policy
 from broker.policy.principal import find_account
 from broker.stores.directory.port.principals import PrincipalReader
@@ -70,7 +71,8 @@ async def _list(given: ListRoleOverviewsRequest, call: Call) -> Mapping[str, Any
     }
 
 
-async def _may_list(_given: ListRoleOverviewsRequest, call: Call) -> tuple[Need, ...]:
+async def may_list_with_uses(_given: Given, call: Call) -> tuple[Need, ...]:
+    """The permissions to list roles with their last uses."""
     return (
         Need(
             action="iam:ListRoles",
@@ -88,7 +90,7 @@ async def _may_list(_given: ListRoleOverviewsRequest, call: Call) -> tuple[Need,
 LIST_ROLE_OVERVIEWS = Action(
     service="signin",
     name="ListRoleOverviews",
-    needs=_may_list,
+    needs=may_list_with_uses,
     handle=_list,
     audited=("NamePart", "Marker"),
 )

@@ -2,11 +2,9 @@
 
 import operator
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
-from broker.policy.conditions.value import OperatorFamily, ValueTest
-from broker.policy.variables import Context
+from broker.policy.conditions.comparison import comparing
 
 _DATE = re.compile(
     r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2})"
@@ -16,8 +14,6 @@ _DATE = re.compile(
 _EPOCH = re.compile(r"[0-9]{5,12}")
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST = 40
-
-Comparison = Callable[[int, int], bool]
 
 
 def find_instant(text: str) -> int | None:
@@ -58,33 +54,10 @@ def _zone(text: str | None) -> timezone:
     return timezone(sign * timedelta(minutes=minutes))
 
 
-def _check(text: str) -> str | None:
-    if find_instant(text) is None:
-        return "is not a date; write one such as 2026-01-31T12:00:00Z"
-    return None
+_WRONG = "is not a date; write one such as 2026-01-31T12:00:00Z"
 
-
-def _comparing(compare: Comparison) -> OperatorFamily:
-    def compile_values(
-        values: tuple[str, ...],
-        negated: bool,  # noqa: FBT001  # the shape of every family
-        _: bool,  # noqa: FBT001  # the shape of every family
-    ) -> ValueTest:
-        instants = [i for i in map(find_instant, values) if i is not None]
-
-        def matches(value: str, _: Context) -> bool:
-            found = find_instant(value)
-            if found is None:
-                return False
-            return any(compare(found, instant) for instant in instants) is not negated
-
-        return matches
-
-    return OperatorFamily(compile_values, _check)
-
-
-DATE_EQUALS = _comparing(operator.eq)
-DATE_LESS_THAN = _comparing(operator.lt)
-DATE_LESS_THAN_EQUALS = _comparing(operator.le)
-DATE_GREATER_THAN = _comparing(operator.gt)
-DATE_GREATER_THAN_EQUALS = _comparing(operator.ge)
+DATE_EQUALS = comparing(find_instant, _WRONG, operator.eq)
+DATE_LESS_THAN = comparing(find_instant, _WRONG, operator.lt)
+DATE_LESS_THAN_EQUALS = comparing(find_instant, _WRONG, operator.le)
+DATE_GREATER_THAN = comparing(find_instant, _WRONG, operator.gt)
+DATE_GREATER_THAN_EQUALS = comparing(find_instant, _WRONG, operator.ge)
