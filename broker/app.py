@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 
-from broker.actions.models import load_rest_service
+from broker.actions.models import load_rest_service, load_target_service
 from broker.actions.portal.clients import Clients
 from broker.actions.portal.grants import DeviceRequests, portal_grants
 from broker.actions.signin.begin_limits import BeginLimits
@@ -36,6 +36,7 @@ from broker.web.portal import assignments, tokens
 from broker.web.proxies import TrustedProxies
 from broker.web.query_api import QueryApi
 from broker.web.refusals import answer_refusal, find_client, other_service
+from broker.web.trail_api import TrailApi
 
 API_PATH = "/"
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -120,7 +121,17 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
     settings = services.settings
     return Edge(
         _route(
-            ApiEndpoint(QueryApi(services.pipeline, services.registry)),
+            ApiEndpoint(
+                QueryApi(
+                    services.pipeline,
+                    services.registry,
+                    TrailApi(
+                        services.pipeline,
+                        services.registry,
+                        lambda: load_target_service("cloudtrail"),
+                    ),
+                )
+            ),
             {
                 DECISIONS_PATH: DecisionsEndpoint(
                     services.pipeline,

@@ -9,6 +9,7 @@ from broker.model.account import AccountId
 from broker.model.struct import struct
 
 CONSOLE_LOGIN = "signin:ConsoleLogin"
+PORTAL_SIGN_IN = "sso:Authenticate"
 COUNT_FAILURES = "broker:CountFailures"
 """The action of a record that stands for failures which were only counted."""
 
@@ -111,9 +112,11 @@ def kind_of(action: str, outcome: str, *, has_provider: bool) -> Kind:
     """The kind of a record with this action, outcome and (minted) provider."""
     if action in _SIGN_INS:
         return Kind.SIGN_IN
-    if action == CONSOLE_LOGIN:
-        # A provider's sign-in is on record before it opens the console.
-        return Kind.CREDENTIALS if has_provider else Kind.SIGN_IN
+    if action in {CONSOLE_LOGIN, PORTAL_SIGN_IN}:
+        # A provider's sign-in is on record before it opens the console, and a
+        # password's before it opens the portal.
+        is_first = has_provider == (action == PORTAL_SIGN_IN)
+        return Kind.SIGN_IN if is_first else Kind.CREDENTIALS
     if action in _PROOF_CHECKS:
         return Kind.READ if outcome == Outcome.ALLOWED else Kind.SIGN_IN
     if action in _CREDENTIALS:
@@ -148,11 +151,14 @@ _CREDENTIALS = frozenset(
         "signin:CreateOAuth2Token",
         "signin:GetConsoleCredentials",
         "signin:GetSigninToken",
+        "sso:GetRoleCredentials",
+        "sso-oauth:Authorize",
+        "sso-oauth:CreateToken",
     }
 )
 _READS = (
     *("Get", "List", "Describe", "Search", "Lookup", "Simulate", "Evaluate", "Decide"),
-    *("Decode", "Generate", "Check", "Diagnose"),
+    *("Decode", "Generate", "Check", "Diagnose", "Authorize", "Probe"),
 )
 
 

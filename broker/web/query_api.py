@@ -10,22 +10,20 @@ A request that cannot be parsed, or names no action, leaves a log line and no re
 
 import hashlib
 from dataclasses import replace
-from typing import NoReturn
 
 import structlog
 
-from broker.actions.action import Action, Call
 from broker.actions.refusals import wire_error
 from broker.actions.registry import Registry
+from broker.actions.unsupported import unsupported_action
 from broker.errors import (
     AccessDenied,
     BrokerError,
     InternalFailure,
-    UnsupportedOperation,
 )
 from broker.model.answer import JSON, XML, Answer
 from broker.model.raw import RawRequest
-from broker.model.request import Door, Given
+from broker.model.request import Door
 from broker.offload import LONG, offload
 from broker.pipeline import Pipeline
 from broker.protocols.query import (
@@ -37,6 +35,7 @@ from broker.protocols.query import (
     render_json_fault,
     select_service,
 )
+from broker.web.trail_api import TrailApi
 
 _log = structlog.get_logger(__name__)
 
@@ -44,11 +43,12 @@ SIGN_IN_PATH = "/signin"
 
 
 class QueryApi:
-    """Answers calls of STS and IAM."""
+    """Answers calls of STS, IAM and the broker's own API, and passes on the trail's."""
 
-    def __init__(self, pipeline: Pipeline, registry: Registry) -> None:
+    def __init__(self, pipeline: Pipeline, registry: Registry, trail: TrailApi) -> None:
         self._pipeline = pipeline
         self._registry = registry
+        self._trail = trail
 
     async def answer(self, raw: RawRequest, request_id: str) -> Answer:
         """One API call, from the wire to the wire. Never raises."""
@@ -60,6 +60,8 @@ class QueryApi:
                 query = parse_call(raw)
             fault.as_json = query.wants_json
             if query.action is None:
+                if self._trail.serves(raw):
+                    return await self._trail.answer(raw, request_id)
                 return Answer.redirect(SIGN_IN_PATH)
             return await self._answer(raw, query, query.action, fault)
         except BrokerError as error:
@@ -78,7 +80,7 @@ class QueryApi:
         action = self._registry.find(service.name, name)
         read = service.reader(name)
         if action is None:
-            action, read = _unbuilt(service.name, name), dict
+            action, read = unsupported_action(service.name, name), dict
         request = self._pipeline.receive(raw, fault.request_id, Door.API)
         result = await self._pipeline.perform(
             request, action, lambda: read(query.params)
@@ -101,18 +103,6 @@ def _parse_long(raw: RawRequest) -> tuple[RawRequest, QueryCall]:
     """What takes long when a body is long, its hash included."""
     hashed = replace(raw, body_sha256=hashlib.sha256(raw.body).hexdigest())
     return hashed, parse_call(raw)
-
-
-def _unbuilt(service: str, name: str) -> Action:
-    """What answers for an operation that AWS has and the broker does not.
-
-    It refuses after the proof, so that an unauthenticated client learns nothing.
-    """
-
-    async def refuse(_given: Given, _call: Call) -> NoReturn:
-        raise UnsupportedOperation(f"The operation {name} is not supported.")
-
-    return Action(service=service, name=name, needs=refuse, handle=refuse)
 
 
 class _Fault:

@@ -33,14 +33,16 @@ class TargetService:
         self._model = model
         self._readers: dict[str, DocumentReader] = {}
 
-    def find_operation(self, target: str) -> str | None:
-        """The operation that a target names, if it is this service's.
+    def is_named(self, target: str) -> bool:
+        """Whether a target names an operation of this service, be it one or none."""
+        return target.startswith(self._prefix)
+
+    def require_operation(self, target: str) -> str:
+        """The operation that a target names.
 
         Raises:
             InputRejected: INVALID_ACTION, the service has no such operation.
         """
-        if not target.startswith(self._prefix):
-            return None
         operation = target.removeprefix(self._prefix)
         if operation not in self._model["operations"]:
             raise InputRejected(InputReason.INVALID_ACTION)

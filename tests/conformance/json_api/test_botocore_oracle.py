@@ -152,8 +152,7 @@ def read(name: str, raw: Any) -> tuple[str | None, Any]:
     if isinstance(ours, RestService):
         call = ours.route(raw, raw.raw_path.decode("ascii"))
         return call.operation, ours.reader(call.operation)(call)
-    operation = ours.find_operation(raw.find_header(b"x-amz-target") or "")
-    assert operation is not None
+    operation = ours.require_operation(raw.find_header(b"x-amz-target") or "")
     return operation, ours.reader(operation)(raw.body)
 
 

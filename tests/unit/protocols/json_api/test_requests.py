@@ -172,12 +172,13 @@ def test_a_missing_member_is_named() -> None:
     model = {**MODEL, "operations": {"Put": {**MODEL["operations"]["Put"]}}}
     model["metadata"] = {**MODEL["metadata"], "targetPrefix": "Some.Thing_1"}
     service = TargetService("x", model)
-    assert service.find_operation("Some.Thing_1.Put") == "Put"
-    assert service.find_operation("Other.Put") is None
+    assert service.require_operation("Some.Thing_1.Put") == "Put"
+    assert service.is_named("Some.Thing_1.Get")
+    assert not service.is_named("Other.Put")
     with pytest.raises(InputRejected, match="Member must not be null"):
         service.reader("Put")(b"{}")
     with pytest.raises(InputRejected) as refused:
-        service.find_operation("Some.Thing_1.Get")
+        service.require_operation("Some.Thing_1.Get")
     assert refused.value.reason is InputReason.INVALID_ACTION
 
 

@@ -1,0 +1,217 @@
+"""CloudTrail's ``LookupEvents`` by awsJson1.1, for programs that read AWS's log.
+
+The action is the console's; this is its other form on the wire.
+
+Source: CloudTrail API reference, "LookupEvents"; Smithy, "AWS JSON 1.1 protocol".
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+import structlog
+
+from broker.actions.refusals import REFUSALS, wire_error
+from broker.actions.registry import Registry
+from broker.actions.unsupported import unsupported_action
+from broker.audit.trail import (
+    event_name,
+    event_source,
+    is_read_only,
+    trail_event,
+    user_name,
+)
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    ExpiredToken,
+    InternalFailure,
+    InvalidAction,
+    InvalidClientTokenId,
+    MalformedInput,
+    MissingAuthenticationToken,
+    ServiceUnavailable,
+    SignatureDoesNotMatch,
+    Throttling,
+    UnsupportedOperation,
+    ValidationError,
+)
+from broker.model.answer import Answer
+from broker.model.audit import AuditRecord, Kind
+from broker.model.raw import RawRequest
+from broker.model.request import Door, Given
+from broker.pipeline import Pipeline
+from broker.protocols.json_api import JsonFault, TargetService
+
+_log = structlog.get_logger(__name__)
+
+_OPERATION = "LookupEvents"
+_MOST = 50
+_MEDIA_TYPE = (b"content-type", b"application/x-amz-json-1.1")
+
+_NAMES: Mapping[type[BrokerError], str] = {
+    AccessDenied: "AccessDeniedException",
+    ExpiredToken: "ExpiredTokenException",
+    InternalFailure: "InternalFailure",
+    InvalidAction: "UnknownOperationException",
+    InvalidClientTokenId: "UnrecognizedClientException",
+    MalformedInput: "SerializationException",
+    MissingAuthenticationToken: "MissingAuthenticationTokenException",
+    ServiceUnavailable: "ServiceUnavailable",
+    SignatureDoesNotMatch: "InvalidSignatureException",
+    Throttling: "ThrottlingException",
+    UnsupportedOperation: "UnsupportedOperationException",
+    ValidationError: "ValidationException",
+}
+
+
+class LookupRefused(ValidationError):
+    """A lookup that is not possible; ``name`` is the model's name of the error."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class TrailApi:
+    """Answers calls of CloudTrail."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        registry: Registry,
+        load_service: Callable[[], TargetService],
+    ) -> None:
+        self._pipeline = pipeline
+        self._registry = registry
+        self._load_service = load_service
+
+    @cached_property
+    def _service(self) -> TargetService:
+        """The service, whose model is large and seldom needed."""
+        return self._load_service()
+
+    def serves(self, raw: RawRequest) -> bool:
+        """Whether the request names an operation of CloudTrail, be it one or none."""
+        target = raw.find_header(b"x-amz-target")
+        return bool(target) and self._service.is_named(target or "")
+
+    async def answer(self, raw: RawRequest, request_id: str) -> Answer:
+        """One call, from the wire to the wire. Never raises."""
+        try:
+            target = raw.find_header(b"x-amz-target") or ""
+            operation = self._service.require_operation(target)
+            result = await self._perform(raw, request_id, operation)
+            return Answer(
+                status=200,
+                headers=(_MEDIA_TYPE,),
+                body=self._service.render(operation, result),
+                action=operation,
+            )
+        except BrokerError as error:
+            return self._refusal(error)
+        except REFUSALS as refusal:
+            return self._refusal(wire_error(refusal))
+        except Exception:  # noqa: BLE001  # the one place where anything may end
+            _log.exception("unexpected failure", request_id=request_id)
+            return self._refusal(InternalFailure())
+
+    async def _perform(
+        self, raw: RawRequest, request_id: str, operation: str
+    ) -> Mapping[str, Any]:
+        request = self._pipeline.receive(raw, request_id, Door.API)
+        if operation != _OPERATION:
+            action = unsupported_action(self._service.name, operation)
+            return await self._pipeline.perform(request, action, dict)
+        reader = self._service.reader(operation)
+        wanted: dict[str, Any] = {}
+
+        def read() -> Given:
+            wanted.update(self._wanted(reader(raw.body)))
+            return wanted
+
+        action = self._registry.get(self._service.name, operation)
+        try:
+            found = await self._pipeline.perform(request, action, read)
+        except ValidationError as error:
+            if not wanted.get("NextToken"):
+                raise
+            raise LookupRefused("InvalidNextTokenException", error.words) from error
+        return {
+            "Events": [_event(record) for record in found["Events"]],
+            "NextToken": found["NextToken"],
+        }
+
+    def _wanted(self, given: Given) -> Given:
+        """What the action looks for.
+
+        Raises:
+            LookupRefused: it cannot look for that.
+        """
+        start, end = given.get("StartTime"), given.get("EndTime")
+        if start is not None and end is not None and start > end:
+            raise LookupRefused(
+                "InvalidTimeRangeException", "The start is after the end."
+            )
+        wanted: dict[str, Any] = {
+            "StartTime": start,
+            "EndTime": end,
+            "NextToken": given.get("NextToken", ""),
+            "MaxResults": given.get("MaxResults", _MOST),
+        }
+        attributes = given.get("LookupAttributes", ())
+        if len(attributes) > 1:
+            raise LookupRefused(
+                "InvalidLookupAttributesException", "One attribute at a time."
+            )
+        for one in attributes:
+            wanted |= self._attribute(one["AttributeKey"], one["AttributeValue"])
+        return wanted
+
+    def _attribute(self, key: str, value: str) -> Mapping[str, Any]:
+        match key:
+            case "EventId" | "AccessKeyId":
+                return {key: value}
+            case "EventName":
+                services = [one.service for one in self._registry if one.name == value]
+                return {"Action": f"{services[0] if services else ''}:{value}"}
+            case "ReadOnly":
+                read = value == "true"
+                return {"Kinds": [k for k in Kind if (k is Kind.READ) == read]}
+            case _:
+                raise LookupRefused(
+                    "InvalidLookupAttributesException",
+                    f"Events cannot be looked up by {key} here, only by EventId,"
+                    " EventName, AccessKeyId and ReadOnly.",
+                )
+
+    def _refusal(self, error: BrokerError) -> Answer:
+        name = next(
+            (name for kind, name in _NAMES.items() if isinstance(error, kind)),
+            error.code,
+        )
+        if isinstance(error, LookupRefused):
+            name = error.name
+        fault = self._service.faults.get(name) or JsonFault(
+            code=name, status=error.status, members=frozenset()
+        )
+        return Answer(
+            status=fault.status,
+            headers=(_MEDIA_TYPE, (b"x-amzn-errortype", name.encode("ascii"))),
+            body=fault.render_typed(error.words),
+            error_code=name,
+        )
+
+
+def _event(record: AuditRecord) -> dict[str, object]:
+    return {
+        "EventId": record.event_id,
+        "EventName": event_name(record),
+        "ReadOnly": "true" if is_read_only(record) else "false",
+        "AccessKeyId": record.access_key_id or None,
+        "EventTime": record.at,
+        "EventSource": event_source(record),
+        "Username": user_name(record) or None,
+        "Resources": [{"ResourceName": arn} for arn in record.resources],
+        "CloudTrailEvent": trail_event(record),
+    }

@@ -1,0 +1,94 @@
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from broker.audit.trail import trail_event, user_name
+from broker.model.account import AccountId
+from broker.model.audit import AuditRecord
+
+ACCOUNT = AccountId("111122223333")
+IAM = f"arn:aws:iam::{ACCOUNT}"
+
+
+def event(**changed: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "event_id": "an-id",
+        "at": datetime(2026, 11, 27, 7, 30, tzinfo=UTC),
+        "account": ACCOUNT,
+        "action": "sts:AssumeRole",
+        **changed,
+    }
+    found: dict[str, Any] = json.loads(trail_event(AuditRecord(**given)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("arn", "type_", "more"),
+    [
+        (f"{IAM}:root", "Root", {"accountId": ACCOUNT}),
+        (f"{IAM}:user/team/ann", "IAMUser", {"userName": "ann"}),
+        (
+            f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/ann",
+            "AssumedRole",
+            {
+                "sessionContext": {
+                    "sessionIssuer": {
+                        "type": "Role",
+                        "principalId": "AROAEXAMPLE",
+                        "accountId": ACCOUNT,
+                        "userName": "Reader",
+                    }
+                }
+            },
+        ),
+        (f"arn:aws:sts::{ACCOUNT}:federated-user/ann", "FederatedUser", {}),
+        (
+            f"{IAM}:saml-provider/Corp",
+            "SAMLUser",
+            {"identityProvider": f"{IAM}:saml-provider/Corp"},
+        ),
+        (
+            f"{IAM}:oidc-provider/idp.example/x",
+            "WebIdentityUser",
+            {"identityProvider": f"{IAM}:oidc-provider/idp.example/x"},
+        ),
+        ("", "Unknown", {}),
+    ],
+)
+def test_callers_are_the_kinds_of_awss_log(
+    arn: str, type_: str, more: dict[str, Any]
+) -> None:
+    identity = event(caller_arn=arn, principal_id="AROAEXAMPLE:ann")["userIdentity"]
+    assert identity["type"] == type_
+    assert more.items() <= identity.items()
+
+
+def test_what_was_refused_and_what_was_handed_out_is_told() -> None:
+    session = {
+        "access_key_id": "ASIAEXAMPLE",
+        "expires_at": 1_800_000_000,
+        "principal_arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/Reader/ann",
+        "kind": "AssumeRole",
+    }
+    told = event(session=session, parameters={"RoleArn": "arn"})
+    assert told["responseElements"]["credentials"]["accessKeyId"] == "ASIAEXAMPLE"
+    assert told["requestParameters"] == {"RoleArn": "arn"}
+    assert "errorCode" not in told
+    refused = event(error_code="AccessDenied", detail="why", action="iam:GetUser")
+    assert (refused["errorCode"], refused["errorMessage"]) == ("AccessDenied", "why")
+    assert refused["readOnly"] is True
+    assert refused["responseElements"] is None
+    # The keys of a sign-in to the portal are nobody's.
+    portal = event(
+        session={**session, "kind": "Authenticate"}, action="sso:Authenticate"
+    )
+    assert portal["responseElements"] is None
+    assert portal["eventSource"] == "sso.amazonaws.com"
+
+
+def test_nobody_has_no_name() -> None:
+    assert (
+        user_name(AuditRecord(event_id="x", at=datetime.now(UTC), account=None)) == ""
+    )
