@@ -185,6 +185,8 @@ class SignatureScheme:
         self._sessions = sessions
         self._endpoints = endpoints
         self._signing_keys = signing_keys or SigningKeys()
+        self._own: dict[str, SignedFor] = {}
+        """What requests to the broker itself are signed for, by service."""
 
     async def prove(
         self, request: RequestContext, service: str, action: str, read: Read
@@ -202,38 +204,35 @@ class SignatureScheme:
             ServiceUnavailable: the directory is away.
         """
         raw = request.raw
-        verified = await self.verify(
-            raw,
-            SignedFor(service=service, regions=self._endpoints.regions_at(raw)),
-            now=request.now,
-            minimum_presigned_seconds=_MINIMUM_PRESIGNED_SECONDS.get(
-                (service, action), 0
-            ),
-        )
-        return ProofResult(caller=verified.caller, region=verified.region), await read()
+        regions = self._endpoints.regions_at(raw)
+        wanted = self._own.get(service)
+        if wanted is None or wanted.regions is not regions:
+            wanted = self._own[service] = SignedFor(service=service, regions=regions)
+        minimum = _MINIMUM_PRESIGNED_SECONDS.get((service, action), 0)
+        key, signed, _ = await self._verify(raw, wanted, request.now, minimum)
+        return ProofResult(caller=key.caller, region=signed.region), await read()
 
     async def verify(
-        self,
-        raw: RawRequest,
-        wanted: SignedFor,
-        *,
-        now: datetime,
-        minimum_presigned_seconds: int = 0,
+        self, raw: RawRequest, wanted: SignedFor, now: datetime
     ) -> VerifiedSignature:
         """Who signed a request, which may have been forwarded by someone else.
 
         Raises:
             BrokerError: as ``prove`` does.
         """
+        key, signed, payload = await self._verify(raw, wanted, now, 0)
+        return VerifiedSignature(
+            caller=key.caller, region=signed.region, payload=payload
+        )
+
+    async def _verify(
+        self, raw: RawRequest, wanted: SignedFor, now: datetime, minimum: int
+    ) -> tuple[ResolvedKey, SignedRequest, str]:
+        """The key, the signature taken apart, and what was signed of the body."""
         rules = wanted.rules
         try:
             signed = parse_signed(raw, rules)
-            verify_time(
-                signed,
-                now=now,
-                minimum_presigned_seconds=minimum_presigned_seconds,
-                rules=rules,
-            )
+            verify_time(signed, now=now, minimum_presigned_seconds=minimum, rules=rules)
             verify_scope(
                 signed,
                 regions=wanted.regions,
@@ -246,9 +245,7 @@ class SignatureScheme:
             raise _ERRORS[rejected.reason](
                 rejected.message, detail=rejected.detail
             ) from None
-        return VerifiedSignature(
-            caller=key.caller, region=signed.region, payload=payload
-        )
+        return key, signed, payload
 
     async def resolve(
         self, access_key_id: str, token: str | None, now: datetime

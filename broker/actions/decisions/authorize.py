@@ -269,11 +269,9 @@ class Authorizer:
         self, ready: _Ready, raw: RawRequest, told: ToldRequest, call: Call
     ) -> VerifiedSignature:
         if told.body is not None or told.body_sha256 is not None:
-            return await self._signatures.verify(raw, ready.signed_for, now=call.now)
+            return await self._signatures.verify(raw, ready.signed_for, call.now)
         try:
-            verified = await self._signatures.verify(
-                raw, ready.without_body, now=call.now
-            )
+            verified = await self._signatures.verify(raw, ready.without_body, call.now)
         except SignatureDoesNotMatch as error:
             if told.method not in _WITHOUT_BODY:
                 raise SignatureDoesNotMatch(
