@@ -15,6 +15,7 @@ PARTS = (
     "writes",
     "http",
     "portal",
+    "decisions",
     "flood",
     "holds",
     "workers",

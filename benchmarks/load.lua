@@ -10,14 +10,14 @@ function request()
     -- wrk itself ends by the clock only; its own interrupt ends it cleanly.
     if position == #lines + 1 then os.execute("(sleep 0.05; kill -INT $PPID) &") end
     wrk.thread:stop()
-    return wrk.format("POST", "/", headers, lines[#lines])
+    return wrk.format("POST", wrk.path, headers, lines[#lines])
   end
   local line = lines[position]
   local head, body = line:match("^(.-)\t(.*)$")
-  if head == nil then return wrk.format("POST", "/", headers, line) end
+  if head == nil then return wrk.format("POST", wrk.path, headers, line) end
   local all = { ["Content-Type"] = headers["Content-Type"] }
   for name, value in head:gmatch("([^:|]+): ([^|]*)") do all[name] = value end
-  return wrk.format("POST", "/", all, body)
+  return wrk.format("POST", wrk.path, all, body)
 end
 
 failed = 0

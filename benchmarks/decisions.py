@@ -1,0 +1,186 @@
+"""Decisions for registered services: in process, and over HTTP against an empty handler.
+
+``python -m benchmarks decisions`` prints the figures.
+"""
+
+import asyncio
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from benchmarks.http import Row, empty_handler, installed, measure
+from broker.identities.accounts import require_account
+from broker.identities.resource_policies import put_resource_policy
+from broker.services import Services
+from broker.web.decisions import DECISIONS_PATH, FORWARD_PATH, DecisionsEndpoint
+from tests.scenarios.installation import Installation, policy
+from tests.support import decisions
+from tests.support.broker import ACCOUNT, Key
+from tests.support.decisions import HERE, ORDER, READER, AskingService, sign
+from tests.support.in_process import in_process
+
+_CALLS = 300
+_ROUNDS = 15
+_POLICIES = 10_000
+Ask = Callable[[], Awaitable[None]]
+
+
+def run() -> list[Row]:
+    """All figures, as label and text."""
+    return [*asyncio.run(_in_process()), *_over_http()]
+
+
+async def _in_process() -> list[Row]:
+    level = structlog.make_filtering_bound_logger(logging.ERROR)
+    structlog.configure(wrapper_class=level)
+    with tempfile.TemporaryDirectory() as folder:
+        async with in_process(Path(folder)) as broker:
+            service = AskingService(
+                broker, await broker.create_account(decisions.ACCOUNT)
+            )
+            await service.register()
+            await service.make_token()
+            alice = await service.make_user("alice", READER)
+            told, one, batch = _questions(service, alice, broker.services)
+            single = await _seconds(one)
+            rows = [
+                ("told request, /decisions/forward", _us(await _seconds(told))),
+                ("told request, POST /decisions", _us(single)),
+                (
+                    "batch of 100, POST /decisions",
+                    f"{await _seconds(batch, 20) / single:.1f} times one (goal: 10)",
+                ),
+            ]
+            empty = await _seconds(told)
+            await _put_policies(service)
+            full = await _seconds(told)
+            text = f"{full / empty:.2f} times without any (goal: 1.1)"
+            return [*rows, (f"told request, {_POLICIES} resource policies", text)]
+
+
+def _questions(
+    service: AskingService, alice: Key, services: Services
+) -> tuple[Ask, Ask, Ask]:
+    """A subrequest, a question about one request, and one about a hundred things."""
+    endpoint = DecisionsEndpoint(
+        services.pipeline,
+        services.registry.get("broker", "Authorize"),
+        services=services.service_scheme,
+        proxies=services.proxy_scheme,
+    )
+    token = [(b"x-broker-service-token", service.token.encode())]
+    signed = sign(alice)
+    forwarded = [
+        (name.lower().encode(), value.encode())
+        for name, value in signed.forwarded().items()
+    ]
+    request = {"Request": signed.told()}
+    resources = [f"{ORDER}{number}" for number in range(100)]
+
+    def asking(path: str, headers: list[tuple[bytes, bytes]], body: object) -> Ask:
+        sent = b"" if body is None else json.dumps(body).encode()
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": sent, "more_body": False}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                assert message["status"] == 200, message
+
+        async def ask() -> None:
+            state = {"source_ip": "", "secure": False, "line": {}, "request_id": "r"}
+            scope = {
+                "type": "http",
+                "method": "POST",
+                "path": path,
+                "raw_path": path.encode(),
+                "query_string": b"",
+                "headers": headers,
+                "state": state,
+            }
+            await endpoint(scope, receive, send)
+
+        return ask
+
+    return (
+        asking(FORWARD_PATH, [*forwarded, *token], None),
+        asking(DECISIONS_PATH, token, request),
+        asking(DECISIONS_PATH, token, {**request, "Resources": resources}),
+    )
+
+
+async def _seconds(ask: Ask, calls: int = _CALLS) -> float:
+    """Processor time of one call: the best of several rounds."""
+    best = float("inf")
+    for _ in range(_ROUNDS):
+        began = time.process_time()
+        for _ in range(calls):
+            await ask()
+        best = min(best, (time.process_time() - began) / calls)
+    return best
+
+
+async def _put_policies(service: AskingService) -> None:
+    text = json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": {
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "*",
+                "Resource": "*",
+            },
+        }
+    )
+    directory = service.broker.services.stores.directory
+    async with directory.change(HERE) as change:
+        account = await require_account(change, HERE)
+        now = service.broker.clock.now()
+        for number in range(_POLICIES):
+            arn = f"{ORDER}other-{number}"
+            await put_resource_policy(change, account, arn, text, now)
+
+
+def _over_http() -> list[Row]:
+    with tempfile.TemporaryDirectory() as name, empty_handler() as url:
+        folder = Path(name)
+        lines = ["Action=GetCallerIdentity&Version=2011-06-15"] * 20_000
+        baseline = measure(url, lines, folder).per_second
+        with installed(folder / "embedded", "embedded") as (installation, _):
+            rate = measure(
+                f"{installation.broker.url}{FORWARD_PATH}",
+                _forwarded(installation),
+                folder,
+            )
+    text = f"{rate.per_second:.0f}/s, {rate.per_second / baseline:.0%} of empty"
+    return [("told requests, /decisions/forward", f"{text} (goal: 50%)")]
+
+
+def _forwarded(installation: Installation) -> list[str]:
+    """Subrequests of a proxy, as `measure` sends them."""
+    iam, broker = installation.iam, installation.broker
+    iam.create_user(UserName="alice")
+    iam.put_user_policy(
+        UserName="alice", PolicyName="All", PolicyDocument=policy("execute-api:*")
+    )
+    alice = Key.of(iam.create_access_key(UserName="alice")["AccessKey"])
+    broker.command("services", "set", "orders", "--account", ACCOUNT)
+    made = broker.command("services", "token", "orders", "--account", ACCOUNT)
+    token = f"X-Broker-Service-Token: {json.loads(made)['Token']}"
+    found = []
+    for number in range(2000):
+        signed = sign(alice, f"/orders/{number}", service="execute-api")
+        told = signed.forwarded()
+        head = "|".join(f"{name}: {value}" for name, value in told.items())
+        found.append(f"{head}|{token}\t")
+    return found * 10
+
+
+def _us(seconds: float) -> str:
+    return f"{seconds * 1e6:.0f} µs (goal: 70 µs)"

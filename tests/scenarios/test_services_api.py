@@ -1,0 +1,177 @@
+"""Registered services and resource policies through AWS's own clients."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+import broker as package
+from tests.support.broker import ACCOUNT, REGION, Key, RunningBroker
+
+MODELS = Path(package.__file__).parent / "actions" / "own_models"
+ORDER = f"arn:aws:orders:us-east-1:{ACCOUNT}:order/7"
+DEFINITION = {
+    "ResourceTypes": {"order": "order/{id}"},
+    "Actions": {"GetOrder": {"AccessLevel": "Read", "ResourceTypes": ["order"]}},
+    "Routes": [{"Path": "/orders/{id}", "Action": "GetOrder"}],
+}
+
+
+def client(broker: RunningBroker, key: Key) -> Any:
+    session = boto3.Session()
+    loader = session._session.get_component("data_loader")
+    loader.search_paths.append(str(MODELS))
+    return session.client(
+        "broker",
+        endpoint_url=broker.url,
+        region_name=REGION,
+        aws_access_key_id=key.access_key_id,
+        aws_secret_access_key=key.secret_access_key,
+    )
+
+
+@pytest.fixture(scope="module")
+def api(broker: RunningBroker, root: Key) -> Any:
+    made = client(broker, root)
+    made.put_service(ServiceName="orders", Definition=json.dumps(DEFINITION))
+    return made
+
+
+@pytest.fixture
+def alice(iam: Any) -> Iterator[str]:
+    yield iam.create_user(UserName="alice")["User"]["Arn"]
+    iam.delete_user(UserName="alice")
+
+
+def code(error: pytest.ExceptionInfo[ClientError]) -> str:
+    found: str = error.value.response["Error"]["Code"]
+    return found
+
+
+def test_services(api: Any) -> None:
+    made = api.put_service(ServiceName="stock", Definition="{}")["Service"]
+    assert made["Arn"] == f"arn:aws:broker::{ACCOUNT}:service/stock"
+    assert [one["Name"] for one in api.list_services()["Services"]] == [
+        "orders",
+        "stock",
+    ]
+    shown = api.get_service(ServiceName="orders")["Service"]
+    assert json.loads(shown["Definition"]) == DEFINITION
+    with pytest.raises(ClientError) as refused:
+        api.put_service(ServiceName="sts", Definition="{}")
+    assert code(refused) == "InvalidInput"
+    with pytest.raises(ClientError) as refused:
+        api.put_service(ServiceName="stock", Definition='{"Scopes": ["iam"]}')
+    assert code(refused) == "InvalidInput"
+    api.delete_service(ServiceName="stock")
+    with pytest.raises(ClientError) as gone:
+        api.get_service(ServiceName="stock")
+    assert code(gone) == "NoSuchEntity"
+
+
+def test_tokens(api: Any) -> None:
+    made = api.create_service_token(
+        ServiceName="orders", Days=7, Addresses=["192.0.2.0/24"]
+    )
+    token = made["ServiceToken"]
+    (listed,) = api.list_service_tokens(ServiceName="orders")["ServiceTokens"]
+    assert listed == token
+    assert (token["ExpirationDate"] - token["CreateDate"]).days == 7
+    assert token["Addresses"] == ["192.0.2.0/24"]
+    assert made["Token"] not in str(api.list_service_tokens(ServiceName="orders"))
+    api.delete_service_token(ServiceName="orders", TokenId=token["TokenId"])
+    assert api.list_service_tokens(ServiceName="orders")["ServiceTokens"] == []
+
+
+def test_resource_policies_take_part_in_simulations(
+    api: Any, iam: Any, alice: str
+) -> None:
+    statement = {"Effect": "Allow", "Principal": {"AWS": alice}, "Action": "orders:*"}
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [{**statement, "Sid": "Alice", "Resource": "*"}],
+    }
+    asked = {
+        "PolicySourceArn": alice,
+        "ActionNames": ["orders:GetOrder"],
+        "ResourceArns": [f"{ORDER}/files/a", ORDER[:-1] + "8"],
+    }
+
+    def simulated() -> list[str]:
+        (result,) = iam.simulate_principal_policy(**asked)["EvaluationResults"]
+        return [
+            one["EvalResourceDecision"] for one in result["ResourceSpecificResults"]
+        ]
+
+    assert simulated() == ["implicitDeny", "implicitDeny"]
+    api.put_resource_policy(ResourceArn=ORDER, PolicyDocument=json.dumps(document))
+    shown = api.get_resource_policy(ResourceArn=ORDER)["ResourcePolicy"]
+    assert json.loads(shown["PolicyDocument"]) == document
+    listed = api.list_resource_policies(MaxItems=1)
+    assert [one["ResourceArn"] for one in listed["ResourcePolicies"]] == [ORDER]
+    assert not listed["IsTruncated"]
+    assert simulated() == ["allowed", "implicitDeny"]
+    (result,) = iam.simulate_principal_policy(**asked)["EvaluationResults"]
+    (matched,) = result["ResourceSpecificResults"][0]["MatchedStatements"]
+    assert (matched["SourcePolicyId"], matched["SourcePolicyType"]) == (
+        ORDER,
+        "Resource Policy",
+    )
+    api.delete_resource_policy(ResourceArn=ORDER)
+    assert simulated() == ["implicitDeny", "implicitDeny"]
+    with pytest.raises(ClientError) as gone:
+        api.delete_resource_policy(ResourceArn=ORDER)
+    assert code(gone) == "NoSuchEntity"
+
+
+def test_explain_knows_resource_policies(
+    broker: RunningBroker, api: Any, alice: str
+) -> None:
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"}
+    document = {"Version": "2012-10-17", "Statement": statement}
+    api.put_resource_policy(ResourceArn=ORDER, PolicyDocument=json.dumps(document))
+    printed = broker.command(
+        *("explain", "--principal", alice, "--action", "orders:GetOrder"),
+        *("--resource", ORDER),
+    )
+    assert f"resource-based policy ({ORDER})" in printed
+    assert "Denied" in printed
+    api.delete_resource_policy(ResourceArn=ORDER)
+
+
+def test_the_cli_speaks_it(broker: RunningBroker, root: Key, api: Any) -> None:
+    assert api
+    done = subprocess.run(
+        [sys.executable, "-m", "awscli", "broker", "list-services"],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(broker.folder),
+            "AWS_DATA_PATH": str(MODELS),
+            "AWS_ENDPOINT_URL": broker.url,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": root.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": root.secret_access_key,
+        },
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert [one["Name"] for one in json.loads(done.stdout)["Services"]] == ["orders"]
+
+
+def test_another_account_changes_nothing(broker: RunningBroker, api: Any) -> None:
+    assert api
+    stranger = client(broker, broker.create_account("999900001111"))
+    with pytest.raises(ClientError) as refused:
+        stranger.put_resource_policy(ResourceArn=ORDER, PolicyDocument="{}")
+    assert code(refused) == "InvalidInput"
+    with pytest.raises(ClientError) as gone:
+        stranger.get_service(ServiceName="orders")
+    assert code(gone) == "NoSuchEntity"
