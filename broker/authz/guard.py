@@ -1,6 +1,7 @@
 """The one gate: gather, evaluate, and refuse what is not allowed."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from broker.authz.context import Context, call_context, resource_context
@@ -118,15 +119,29 @@ class Guard:
         text = authorization_message(caller, need, decision, context)
         return self._messages.seal(caller.account, text, now) or ""
 
-    async def judge(self, caller: Caller, need: Need, context: Context) -> Judgement:
+    async def judge(
+        self,
+        caller: Caller,
+        need: Need,
+        context: Context,
+        *,
+        like: Judgement | None = None,
+    ) -> Judgement:
         """Decide one need, and refuse nothing.
+
+        ``like`` is a judgement of the same batch: the same caller's need for another
+        resource with a policy, of the same account. Its other policies apply again.
 
         Raises:
             AccessDenied: a policy that applies cannot be read any more, or the
                 policies are too much for one decision.
             ServiceUnavailable: the policies cannot be read.
         """
-        applicable = await self._applicable(caller, need)
+        if like is None:
+            applicable = await self._applicable(caller, need)
+        else:
+            resource = await self._library.resource(need.account, need.resource)
+            applicable = replace(like.applicable, resource=resource)
         request = AccessRequest(
             action=need.action,
             resource=need.resource,

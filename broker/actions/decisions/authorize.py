@@ -187,9 +187,11 @@ class Authorizer:
         except BrokerError as refusal:
             await self._note_refused(ready, question, call, refusal, subject)
             return DecisionAnswer(caller=subject.caller, refusal=refusal)
-        judged = [
-            await self._judge(ready, target, subject, context) for target in targets
-        ]
+        judged: list[_Judged] = []
+        like: Judgement | None = None
+        for target in targets:
+            judged.append(await self._judge(ready, target, subject, context, like))
+            like = like or judged[-1].judgement
         await self._note(ready, subject, judged, call)
         return DecisionAnswer(
             caller=subject.caller,
@@ -286,7 +288,12 @@ class Authorizer:
         return verified
 
     async def _judge(
-        self, ready: _Ready, target: Target, subject: _Subject, context: Context
+        self,
+        ready: _Ready,
+        target: Target,
+        subject: _Subject,
+        context: Context,
+        like: Judgement | None,
     ) -> _Judged:
         need = Need(
             action=target.action,
@@ -296,7 +303,9 @@ class Authorizer:
         )
         judgement, detail = None, ""
         try:
-            judgement = await self._guard.judge(subject.caller, need, context)
+            judgement = await self._guard.judge(
+                subject.caller, need, context, like=like
+            )
         except AccessDenied as error:
             # A policy that cannot be read, or too much work.
             detail = error.detail

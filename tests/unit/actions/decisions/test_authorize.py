@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from broker.identities.accounts import require_account
+from broker.identities.resource_policies import put_resource_policy
 from tests.support.broker import Key
 from tests.support.decisions import (
     ACCOUNT,
+    HERE,
     HOST,
     ORDER,
     ORDERS,
@@ -499,3 +502,20 @@ async def test_other_paths_and_methods_are_none(service: AskingService) -> None:
     http = service.broker.http
     assert (await http.get("/decisions")).status_code == 405
     assert (await http.post("/decisions/other")).status_code == 404
+
+
+async def test_each_resource_of_a_batch_has_its_own_policy(
+    service: AskingService, alice: Key
+) -> None:
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"}
+    text = json.dumps({"Version": "2012-10-17", "Statement": deny})
+    async with service.broker.services.stores.directory.change(HERE) as change:
+        account = await require_account(change, HERE)
+        now = service.broker.clock.now()
+        await put_resource_policy(change, account, f"{ORDER}2", text, now)
+    asked = [f"{ORDER}{number}" for number in (1, 2, "2/files", 3)]
+    answer = await service.ask(Request=sign(alice).told(), Resources=asked)
+    allowed = [one["Allowed"] for one in answer["Decisions"]]
+    assert allowed == [True, False, False, True]
+    backwards = await service.ask(Request=sign(alice).told(), Resources=asked[::-1])
+    assert [one["Allowed"] for one in backwards["Decisions"]] == allowed[::-1]
