@@ -162,7 +162,7 @@ class Walk:
         self.run(
             # The comment that may follow a command ends with its line.
             f"{{ {command}\n}} >{log} 2>&1 & server=$!\n"
-            f"for _ in $(seq 300); do {ready} && break; kill -0 $server || break;"
+            f"for _ in $(seq 3000); do {ready} && break; kill -0 $server || break;"
             f" sleep 0.2; done; {ready} || {{ cat {log}; false; }}",
             where=place,
         )
