@@ -10,7 +10,7 @@ RUN python -m venv /opt/broker \
  && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements-build.lock \
  && python -m venv /opt/docs \
  && /opt/docs/bin/pip install --no-cache-dir --require-hashes -r requirements-docs.lock
-COPY pyproject.toml README.md CHANGELOG.md LICENSE ./
+COPY pyproject.toml README.md CHANGELOG.md LICENSE compose.yaml ./
 COPY samples ./samples
 COPY docs ./docs
 COPY broker ./broker
