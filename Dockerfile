@@ -19,8 +19,8 @@ RUN /opt/docs/bin/python -m sphinx -q -W -n -E --keep-going -d /tmp/doctrees doc
  && /opt/broker/bin/pip install --no-cache-dir --no-index --no-deps /dist/*.whl
 
 FROM ${PYTHON_IMAGE}
-RUN useradd --system --uid 10001 --home-dir /var/lib/broker --create-home broker \
- && install -d -o broker -g broker -m 0700 /var/lib/keyring
+RUN useradd --system --uid 10001 --home-dir /var/lib/broker --no-create-home broker \
+ && install -d -o broker -g broker -m 0700 /var/lib/broker /var/lib/keyring
 COPY --from=build /opt/broker /opt/broker
 ENV PATH=/opt/broker/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     BROKER_DATA_DIR=/var/lib/broker
