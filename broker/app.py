@@ -25,10 +25,10 @@ from broker.identities.passwords import Passwords
 from broker.services import PAGES, Services, open_services
 from broker.sessions.portal import PortalSessions
 from broker.settings import Settings
+from broker.web import documentation
 from broker.web.api import ApiEndpoint
 from broker.web.asgi import App, Receive, Scope, Send, respond
 from broker.web.decisions import DECISIONS_PATH, FORWARD_PATH, DecisionsEndpoint
-from broker.web.documentation import documentation_routes
 from broker.web.edge import AllowedHosts, Edge, host_name
 from broker.web.health import health_routes, metrics_routes
 from broker.web.issuers import issuer_routes
@@ -191,7 +191,7 @@ def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI
         docs_url=None,
         redoc_url=None,
     )
-    pages.include_router(documentation_routes())
+    pages.include_router(documentation.documentation_routes())
     pages.include_router(
         issuer_routes(
             services.fresh,
@@ -251,6 +251,7 @@ def console_deps(
         secure=settings.secure,
         allowed_origins=settings.allowed_destinations,
         sign_in_links=sign_in_links,
+        documentation=documentation.START if documentation.is_built() else "",
     )
 
 

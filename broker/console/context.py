@@ -44,7 +44,7 @@ class ConsoleContext:
 
     def __init__(self, deps: ConsoleDeps) -> None:
         self.deps = deps
-        self.pages = Pages(deps.allowed_origins)
+        self.pages = Pages(deps.allowed_origins, documentation=deps.documentation)
         self.cookie = SessionCookie(secure=deps.secure)
         self.flash = Flash(secure=deps.secure)
         self.logins = ProviderLogins(deps)

@@ -41,6 +41,7 @@ class ConsoleDeps:
     ``public_origin`` has no trailing slash; ``secure`` says that it is https.
     ``allowed_origins`` are further origins that ``Destination``, ``RelayState`` and
     ``Issuer`` may redirect to. ``entity_id`` is our SAML service provider entity ID.
+    ``documentation`` is the path that pages link to, empty if there is none.
     """
 
     pipeline: Pipeline
@@ -69,3 +70,4 @@ class ConsoleDeps:
     secure: bool
     allowed_origins: tuple[str, ...] = ()
     sign_in_links: tuple[SignInLink, ...] = ()
+    documentation: str = ""

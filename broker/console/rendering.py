@@ -33,9 +33,15 @@ _PRIVATE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 
 
 class Pages:
-    """Renders pages; ``allowed_origins`` are where a form may redirect to."""
+    """Renders pages.
 
-    def __init__(self, allowed_origins: Iterable[str]) -> None:
+    ``allowed_origins`` are where a form may redirect to. ``documentation`` is the path
+    that every page links to; empty if there is none.
+    """
+
+    def __init__(
+        self, allowed_origins: Iterable[str], *, documentation: str = ""
+    ) -> None:
         self.files = StaticFiles()
         self._environment = Environment(
             loader=FileSystemLoader(_TEMPLATES),
@@ -46,6 +52,7 @@ class Pages:
             auto_reload=False,
         )
         self._environment.globals["static"] = self.files.url
+        self._environment.globals["documentation"] = documentation
         self._environment.filters["parted"] = parted
         targets = " ".join(("'self'", *(o.rstrip("/") for o in allowed_origins)))
         self._policy = "; ".join(

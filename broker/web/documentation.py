@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 SITE = Path(__file__).parent / "site"
-_START = "/docs/"
+START = "/docs/"
 _NOT_BUILT = (
     "This installation was made without its documentation. `make docs` in the source"
     " folder builds it; the same pages are there as Markdown, in docs/.\n"
@@ -44,6 +44,11 @@ class _Site(StaticFiles):
         return response
 
 
+def is_built(site: Path = SITE) -> bool:
+    """Whether this installation has the pages."""
+    return (site / "index.html").exists()
+
+
 def documentation_routes(site: Path = SITE) -> APIRouter:
     """``/docs`` and everything below."""
     router = APIRouter()
@@ -51,9 +56,9 @@ def documentation_routes(site: Path = SITE) -> APIRouter:
     @router.get("/docs")
     async def start() -> Response:
         # Relative: the scheme that clients see is the proxy's business.
-        return RedirectResponse(_START)
+        return RedirectResponse(START)
 
-    if (site / "index.html").exists():
+    if is_built(site):
         router.mount("/docs", _Site(directory=site, html=True))
     else:
 

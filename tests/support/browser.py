@@ -136,13 +136,14 @@ async def open_scene(
             )
         )
         idp = IdentityProvider(f"{origin}/saml", other)
-        await stack.enter_async_context(_serving(world.app, host, port))
-        await stack.enter_async_context(_serving(idp, "localhost", other))
+        await stack.enter_async_context(serving_app(world.app, host, port))
+        await stack.enter_async_context(serving_app(idp, "localhost", other))
         yield Scene(world, idp, browser, origin)
 
 
 @contextlib.asynccontextmanager
-async def _serving(app: Any, host: str, port: int) -> AsyncIterator[None]:
+async def serving_app(app: Any, host: str, port: int) -> AsyncIterator[None]:
+    """An ASGI application at an address."""
     config = uvicorn.Config(
         app,
         host=host,

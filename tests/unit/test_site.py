@@ -1,36 +1,21 @@
 """The documentation builds without a warning and needs no inline code."""
 
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PYTHON = ROOT / ".venv-docs" / "bin" / "python"
+from tests.support.site import COMMAND, ROOT, build_site
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not PYTHON.exists():
-        assert os.environ.get("CI") != "true", "run .ci/setup docs"
-        pytest.skip("run .ci/setup docs")
-    folder = tmp_path_factory.mktemp("site")
-    command = [PYTHON, "-m", "sphinx", "-q", "-W", "-n", "--keep-going"]
-    done = subprocess.run(
-        [*command, "-d", folder / "doctrees", ROOT / "docs", folder / "site"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return folder / "site"
+    return build_site(tmp_path_factory.mktemp("site"))
 
 
 def test_the_same_command_builds_what_is_shipped() -> None:
     target = (ROOT / "Makefile").read_text().partition("\ndocs:")[2]
-    assert "-m sphinx -q -W -n -E --keep-going" in target.partition("\n\n")[0]
+    assert " ".join(COMMAND) in target.partition("\n\n")[0]
 
 
 def test_every_page_is_in_the_navigation(site: Path) -> None:

@@ -1,0 +1,62 @@
+"""The documentation in Chromium, under the policy that the broker serves it with."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from fastapi import FastAPI
+from playwright.async_api import Browser
+
+from broker.web.documentation import documentation_routes
+from tests.support.browser import DESKTOP, PHONE, serving_app
+from tests.support.servers import find_free_port
+from tests.support.site import build_site
+
+pytestmark = pytest.mark.long
+PAGES = ("", "operating.html", "recipes/keycloak.html", "changelog.html")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def origin(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    site: Path = build_site(tmp_path_factory.mktemp("site"))
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.include_router(documentation_routes(site))
+    port = find_free_port()
+    async with serving_app(app, "127.0.0.1", port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_pages_need_nothing_that_the_policy_forbids(
+    browser: Browser, origin: str, size: dict[str, int]
+) -> None:
+    context = await browser.new_context(viewport=size)  # type: ignore[arg-type]
+    page = await context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    for path in PAGES:
+        await page.goto(f"{origin}/docs/{path}", wait_until="networkidle")
+        width = await page.evaluate("document.documentElement.scrollWidth")
+        assert width <= size["width"], path
+    assert said == []
+
+
+async def test_the_search_finds_pages(browser: Browser, origin: str) -> None:
+    page = await browser.new_page()
+    await page.goto(f"{origin}/docs")
+    await page.fill("input[name=q]", "keyring")
+    await page.press("input[name=q]", "Enter")
+    await page.wait_for_selector("#search-results li a")
+    found = await page.locator("#search-results li a").all_inner_texts()
+    assert "Backup and restore" in found
+
+
+async def test_the_theme_can_be_changed(browser: Browser, origin: str) -> None:
+    """By Furo's script, which is a file here."""
+    page = await browser.new_page()
+    await page.goto(f"{origin}/docs/")
+    before = await page.evaluate("document.body.dataset.theme")
+    await page.locator(".theme-toggle:visible").first.click()
+    assert await page.evaluate("document.body.dataset.theme") != before
