@@ -6,7 +6,6 @@ import hashlib
 import ipaddress
 import ssl
 import time
-import warnings
 from collections.abc import AsyncIterator, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -27,9 +26,8 @@ _FOR_GOOD = 10_000
 @pytest.fixture(autouse=True)
 async def _collected() -> AsyncIterator[None]:
     """What a test leaves open is told to this very test, and nothing of others'."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    # Late in a run, to look through all that is there takes a second.
+    gc.freeze()
     yield
     gc.collect()
 
