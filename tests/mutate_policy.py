@@ -35,7 +35,7 @@ MODULES = [
     "wildcard",
     "shared_issuers",
     "new_policy",
-    "prospect",
+    "could_be_allowed",
     "conditions/compiler",
     "conditions/operator",
     "conditions/string",
@@ -57,7 +57,7 @@ TESTS = [
         "compiled",
         "grammar",
         "explain",
-        "prospect",
+        "could_be_allowed",
     )
 ] + ["tests/unit/identities/test_documents.py"]
 SECONDS = 20

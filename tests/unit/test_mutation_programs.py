@@ -1,0 +1,36 @@
+"""The programs of ``make long`` name modules and tests that there are."""
+
+import pytest
+
+from tests import mutate_checks, mutate_conditions, mutate_policy
+from tests.support.mutants import ROOT
+
+
+def test_every_module_that_is_mutated_is_there() -> None:
+    places = [
+        *(mutate_policy.PACKAGE / f"{name}.py" for name in mutate_policy.MODULES),
+        *(
+            suite.folder / f"{name}.py"
+            for suite in mutate_checks.SUITES.values()
+            for name in suite.modules
+        ),
+        *(
+            path
+            for room in mutate_conditions.ROOMS
+            for path in mutate_conditions.modules(room)
+        ),
+    ]
+    assert [path for path in places if not path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        mutate_policy.TESTS,
+        *(suite.tests for suite in mutate_checks.SUITES.values()),
+        *mutate_conditions.ROOMS.values(),
+        mutate_conditions.IN_FRONT,
+    ],
+)
+def test_every_test_that_is_to_kill_them_is_there(tests: list[str]) -> None:
+    assert [path for path in tests if not (ROOT / path).exists()] == []
