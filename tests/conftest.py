@@ -1,12 +1,16 @@
 """What holds for every test."""
 
 import gc
+import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from hypothesis import is_hypothesis_test, settings
 
 from tests.support import effort
@@ -57,6 +61,23 @@ def _is_wanted(item: pytest.Item) -> bool:
         return not is_long
     goes_further = item.get_closest_marker("deep") is not None
     return is_long or goes_further or is_hypothesis_test(getattr(item, "obj", None))
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command's logs go to its own streams, and those end with it."""
+    configure, before = structlog.configure, structlog.get_config()
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+
+    def uncached(**given: Any) -> None:
+        configure(**{**given, "cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", uncached)
+    yield
+    configure(**before)
+    root.handlers = handlers
+    root.setLevel(level)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:  # noqa: ARG001
