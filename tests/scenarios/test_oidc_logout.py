@@ -64,7 +64,8 @@ def taken_credentials(world: OidcWorld, browser: Browser) -> Key:
 def test_signing_out_here_goes_on_to_the_provider(world: OidcWorld) -> None:
     with browsing() as browser:
         sign_in(world, browser, "alice")
-        signed_out = browser.submit(browser.get(f"{world.broker.url}/console/"))
+        home = browser.get(f"{world.broker.url}/console/")
+        signed_out = browser.submit(home, form_action="/console/sign-out")
         assert "You are still signed in at" in signed_out.text
         out = signed_out.text.partition('href="/signin/sign-out-there?')[2]
         link = f"/signin/sign-out-there?{out.partition(chr(34))[0]}"
