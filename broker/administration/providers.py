@@ -9,6 +9,7 @@ from starlette.responses import Response
 from broker.actions.signin.identity_providers import OIDC_KIND, SAML_KIND
 from broker.administration.listing import cut_page, page_links
 from broker.administration.tag_lines import read_tags
+from broker.console.signin.oidc_signin import CALLBACK
 from broker.console.tables import Sorting
 from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import AccessDenied, BrokerError
@@ -161,6 +162,9 @@ async def _new(
         template,
         values={name: visit.text(name) for name in names},
         lasso=LASSO_ADVICE,
+        origin=visit.deps.public_origin,
+        entity_id=visit.deps.entity_id,
+        callback=CALLBACK,
     )
 
 

@@ -155,7 +155,7 @@ async def add_policies(page: Page, wanted: Yaml) -> None:
 async def add_groups(page: Page, wanted: Yaml) -> None:
     for group in wanted["Groups"]:
         await go(page, "Groups")
-        await page.click("text=Create a group")
+        await page.click("text=New group")
         await page.fill("[name=name]", group["GroupName"])
         await page.click("#create_button")
         await arrived(page, group["GroupName"])
@@ -183,7 +183,7 @@ async def write_inline(page: Page, owner: Yaml, link: str) -> None:
 async def add_users(page: Page, wanted: Yaml) -> None:
     for user in wanted["Users"]:
         await go(page, "Users")
-        await page.click("text=Create a user")
+        await page.click("text=New user")
         await page.fill("[name=name]", user["UserName"])
         await page.fill("[name=tags]", as_tags(user))
         for group in user.get("Groups", []):

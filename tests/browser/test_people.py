@@ -32,7 +32,7 @@ async def test_a_group_with_a_policy_and_a_user_with_all_come_and_go(
 ) -> None:
     page = await enter(scene, scripts=scripts)
     await follow(page, "Groups")
-    await page.click("text=Create a group")
+    await page.click("text=New group")
     await page.fill("[name=name]", "Auditors")
     await page.click("#create_button")
     await expect(page.locator("h1")).to_have_text("Auditors", timeout=PATIENT)
@@ -44,7 +44,7 @@ async def test_a_group_with_a_policy_and_a_user_with_all_come_and_go(
     await expect(page.locator("tbody")).to_contain_text("SecurityAudit")
 
     await follow(page, "Users")
-    await page.click("text=Create a user")
+    await page.click("text=New user")
     await page.fill("[name=name]", "carla")
     await page.check("[name=group][value=Auditors]")
     await page.check("[name=console][value=generate]")
