@@ -15,9 +15,9 @@ from tests.support.browser import CHROMIUM, FLAGS
 from tests.support.demo import RunningDemo, running_demo
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
-WINDOW = {"width": 1130, "height": 540}
-PHONE = {"width": 390, "height": 660}
-_BYTES_MAX = 100_000
+WINDOW = {"width": 1280, "height": 720}
+PHONE = {"width": 390, "height": 760}
+_BYTES_MAX = 150_000
 _MILLISECONDS = 60_000
 
 
@@ -46,8 +46,7 @@ class Photographer:
         page.click(f"#person-{person}")
         page.wait_for_url(lambda url: url.startswith(self._demo.broker))
         if role:
-            page.click(f"label:text-is('{role}')")
-            page.click("#signin_button")
+            page.click(f"[name=pick][value$='/{role}']")
         page.wait_for_url(f"{self._demo.broker}/console/")
 
     def open(self, page: Page, path: str) -> None:
@@ -86,6 +85,25 @@ def main() -> None:
         browser.close()
 
 
+ROLES = {
+    "Auditor": "Reads everything, changes nothing",
+    "Billing": "Invoices and budgets of all teams",
+    "Incident-Responder": "For those on call: may stop and isolate",
+    "Network-Operator": "Firewalls, load balancers and names",
+}
+"""What Ana adds, so that her home page has roles to open."""
+
+
+def _add_roles(camera: Photographer, page: Page) -> None:
+    for name, about in ROLES.items():
+        camera.open(page, "/console/roles/new?for=account")
+        page.check("[name=chosen][value$='/ReadOnlyAccess']")
+        page.fill("[name=name]", name)
+        page.fill("[name=description]", about)
+        page.click("text=Create role")
+        page.wait_for_selector(".toast")
+
+
 def _take_all(camera: Photographer) -> None:
     page = camera.window()
     camera.open(page, "/signin")
@@ -93,14 +111,21 @@ def _take_all(camera: Photographer) -> None:
     page.goto(camera.idp)
     page.click("#person-ana")
     page.wait_for_selector("#saml_form")
-    page.click("label:text-is('Administrator')")
     camera.take(page, "role")
-
-    ben = camera.window()
+    page.click("[name=pick][value$='/Administrator']")
+    page.wait_for_url("**/console/")
+    _add_roles(camera, page)
+    camera.open(page, "/console/")
+    page.click("[aria-label^='Add Auditor']")
+    page.wait_for_selector(".star.chosen")
+    camera.open(page, "/console/")
+    camera.take(page, "home")
+    page.click("[value$='/Auditor'] ~ button:has-text('Credentials')")
+    page.wait_for_selector("#bash")
+    camera.take(page, "credentials")
+    _take_administration(camera, page)
+    ben = camera.window(scheme="dark")
     camera.arrive(ben, "ben")
-    ben.click("#credentials_button")
-    ben.wait_for_selector("#bash")
-    camera.take(ben, "credentials")
     camera.open(ben, "/console/permissions")
     camera.take(ben, "permissions")
     camera.open(ben, "/console/try")
@@ -109,13 +134,28 @@ def _take_all(camera: Photographer) -> None:
     ben.click("#try_button")
     ben.wait_for_selector(".answer")
     camera.take(ben, "try")
+    phone = camera.window(PHONE, "dark")
+    camera.arrive(phone, "ana", "Administrator")
+    camera.take(phone, "phone")
 
-    page.click("#signin_button")
-    page.wait_for_url("**/console/")
+
+def _take_administration(camera: Photographer, page: Page) -> None:
+    camera.open(page, "/console/roles")
+    page.keyboard.press("/")
+    page.keyboard.type("ana", delay=20)
+    page.wait_for_selector(".palette [data-at]:has-text('Analyst')")
+    camera.take(page, "search")
+    camera.open(page, "/console/roles/new?for=saml")
+    page.fill("[name=find]", "S3Read")
+    page.check("[name=chosen][value$='/AmazonS3ReadOnlyAccess']")
+    page.wait_for_selector(".chip:has-text('AmazonS3ReadOnlyAccess')")
+    camera.take(page, "new-role")
     camera.open(page, "/console/roles/role?name=Analyst")
     camera.take(page, "role-in-the-console")
     camera.open(page, "/console/audit")
     camera.take(page, "audit")
+    camera.open(page, "/console/overview")
+    camera.take(page, "overview")
     camera.open(page, "/console/providers/diagnose")
     page.fill("[name=proof]", camera.a_proof(page))
     later = datetime.now(UTC) + timedelta(hours=2)
@@ -124,10 +164,6 @@ def _take_all(camera: Photographer) -> None:
     page.wait_for_load_state("networkidle")
     page.evaluate("scrollTo(0, 300)")
     camera.take(page, "diagnosis")
-
-    phone = camera.window(PHONE, "dark")
-    camera.arrive(phone, "ben")
-    camera.take(phone, "phone")
 
 
 main()

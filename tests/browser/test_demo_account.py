@@ -163,7 +163,7 @@ async def add_groups(page: Page, wanted: Yaml) -> None:
         for arn in group["ManagedPolicyArns"]:
             name = arn.rpartition("/")[2]
             await page.click("text=Attach a policy")
-            await page.fill("[name=q]", name)
+            await page.fill("main [name=q]", name)
             await page.click("main >> text=Find")
             await page.click(f"[aria-label='Attach: {name}']")
             await expect(page.locator("tbody")).to_contain_text(name)
@@ -215,6 +215,9 @@ async def add_roles(page: Page, wanted: Yaml) -> None:
             await page.click("main >> text=through a SAML identity provider")
             audience = statements[0]["Condition"]["StringLike"]["SAML:aud"]
             await page.fill("[name=audience]", audience)
+        if "sts:TagSession" not in statements[0]["Action"]:
+            await page.uncheck("[name=tag_session]")
+            await page.uncheck("[name=source_identity]")
         for arn in role.get("ManagedPolicyArns", []):
             await page.check(f"[name=chosen][value='{arn}']")
         await page.fill("[name=name]", role["RoleName"])

@@ -38,7 +38,7 @@ async def test_a_group_with_a_policy_and_a_user_with_all_come_and_go(
     await expect(page.locator("h1")).to_have_text("Auditors", timeout=PATIENT)
     await page.click("nav[aria-label=Group] >> text=Permissions")
     await page.click("text=Attach a policy")
-    await page.fill("[name=q]", "SecurityAudit")
+    await page.fill("main [name=q]", "SecurityAudit")
     await page.click("main >> text=Find")
     await page.click("[aria-label='Attach: SecurityAudit']")
     await expect(page.locator("tbody")).to_contain_text("SecurityAudit")

@@ -111,7 +111,7 @@ async def test_a_role_from_making_to_deletion_on_a_phone(
     await page.click("text=People, through a SAML identity provider")
     await page.fill("[name=name]", "People")
     await page.check("label:has-text('AmazonS3ReadOnlyAccess') input")
-    await page.click("button:has-text('Show the trust policy')")
+    await page.click("button:has-text('Edit as a policy')")
     await expect(page.locator("[name='s0.p0.kind']")).to_have_value("Federated")
     await page.click("button.primary:has-text('Create role')")
     await expect(page.locator("h1")).to_have_text("People")
