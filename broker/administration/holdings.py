@@ -11,11 +11,12 @@ from typing import Any
 from starlette.responses import Response
 
 from broker.administration.embedded_policies import INLINE
-from broker.administration.policies import is_for_services
-from broker.administration.reading import PageReader, list_all
+from broker.administration.policy_search import search_policies
+from broker.administration.reading import PageReader
 from broker.console.visit import BOTH, PageRoute, Visit, address, go
 from broker.errors import ValidationError
 
+_FOR_SERVICES = ":iam::aws:policy/aws-service-role/"
 _FOUND_MAX = 30
 
 
@@ -106,20 +107,11 @@ class _HolderPages:
                     )
                 return go(self.permissions, name=name)
         owner = await self._read(visit, name)
-        policies = await list_all(visit, "ListPolicies", "Policies", Scope="All")
-        found = [
-            policy
-            for policy in policies
-            if search.lower() in policy["PolicyName"].lower()
-            and not is_for_services(policy)
-        ]
+        policies = await search_policies(visit, search)
         # An exact match first, then the account's own policies.
-        found.sort(
-            key=lambda p: (
-                p["PolicyName"].lower() != search.lower(),
-                ":iam::aws:" in p["Arn"],
-                p["PolicyName"].lower(),
-            )
+        arns = sorted(
+            (arn for arn in policies.arns if _FOR_SERVICES not in arn),
+            key=lambda arn: arn.rpartition("/")[2].lower() != search.lower(),
         )
         return await visit.show(
             "admin/holdings_attach.html",
@@ -129,8 +121,8 @@ class _HolderPages:
             pages=self,
             search=search,
             as_boundary=as_boundary,
-            found=found[:_FOUND_MAX],
-            more=max(0, len(found) - _FOUND_MAX),
+            found=[policies.row(arn) for arn in arns[:_FOUND_MAX]],
+            more=max(0, len(arns) - _FOUND_MAX),
         )
 
     async def _read(self, visit: Visit, name: str) -> Mapping[str, Any]:

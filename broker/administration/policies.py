@@ -6,8 +6,15 @@ from urllib.parse import unquote
 
 from starlette.responses import Response
 
-from broker.administration.listing import list_page, page_links, read_part
+from broker.administration.listing import (
+    ROWS,
+    cut_page,
+    list_page,
+    page_links,
+    read_part,
+)
 from broker.administration.policy_editor import format_text
+from broker.administration.policy_search import search_policies
 from broker.administration.tag_lines import read_tags
 from broker.catalogue import policy_summary
 from broker.console.visit import BOTH, PageRoute, Visit, go
@@ -29,22 +36,29 @@ async def _list(visit: Visit) -> Response:
     search = visit.text("q")[:128]
     scope = visit.text("scope")
     attached = visit.is_checked("attached")
-    listed = await list_page(
-        visit,
-        "ListPolicies",
-        "Policies",
-        name_matches(search, "PolicyName") if search else None,
-        Scope=_SCOPES.get(scope, "All"),
-        OnlyAttached=attached or None,
-    )
     query = {"q": search, "scope": scope, "attached": "1" if attached else ""}
+    named = _SCOPES.get(scope, "All")
+    if search:
+        found = await search_policies(visit, search, scope=named, attached=attached)
+        arns, marker = cut_page(visit, found.arns, ROWS)
+        rows = tuple(map(found.row, arns))
+    else:
+        listed = await list_page(
+            visit,
+            "ListPolicies",
+            "Policies",
+            None,
+            Scope=named,
+            OnlyAttached=attached or None,
+        )
+        rows, marker = listed.rows, listed.marker
     return await visit.show(
         "admin/policies.html",
-        rows=listed.rows,
+        rows=rows,
         search=search,
         scope=scope,
         attached=attached,
-        pages=page_links(visit, LIST, listed.marker, **query),
+        pages=page_links(visit, LIST, marker, **query),
         is_aws=is_aws,
     )
 

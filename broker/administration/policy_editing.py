@@ -17,7 +17,7 @@ from broker.administration.policy_editor import (
     read_editor,
 )
 from broker.administration.policy_saving import press_button
-from broker.administration.reading import list_all
+from broker.administration.policy_search import search_policies
 from broker.administration.tag_lines import read_tags
 from broker.console.context import Precondition
 from broker.console.visit import BOTH, PageRoute, Visit, address, go
@@ -67,7 +67,8 @@ async def _arn_of_aws(visit: Visit, name: str) -> str:
     Raises:
         ValidationError: There is none.
     """
-    for policy in await list_all(visit, "ListPolicies", "Policies", Scope="AWS"):
+    found = await search_policies(visit, name, scope="AWS")
+    for policy in map(found.row, found.arns):
         named = str(policy["PolicyName"]).lower() == name.lower()
         if named and not is_for_services(policy):
             return str(policy["Arn"])

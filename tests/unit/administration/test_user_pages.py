@@ -95,7 +95,7 @@ async def test_keys_are_made_stopped_and_deleted(
     admin: Administrator, carla: str
 ) -> None:
     page = await admin.see(CREDENTIALS, name=carla)
-    (old,) = html.fromstring(page.text).xpath("//*[@class='held-name']/code/text()")
+    (old,) = html.fromstring(page.text).xpath("//*[@class='held-name']//code/text()")
     made = await admin.send(page, CREDENTIALS, do="make-key")
     new = secrets_on(made)["access-key-id"]
     assert len(secrets_on(made)["secret-access-key"]) == 40
@@ -107,7 +107,7 @@ async def test_keys_are_made_stopped_and_deleted(
     page = await admin.do(page, CREDENTIALS, do="start-key", key=old)
     page = await admin.do(page, CREDENTIALS, do="stop-key", key=old)
     page = await admin.do(page, CREDENTIALS, do="delete-key", key=old)
-    assert html.fromstring(page.text).xpath("//*[@class='held-name']/code/text()") == [
+    assert html.fromstring(page.text).xpath("//*[@class='held-name']//code/text()") == [
         new
     ]
 
