@@ -20,6 +20,7 @@ from broker.protocols.enforcement import (
     DefinitionRejected,
     parse_definition,
 )
+from broker.protocols.enforcement.mapping import EXECUTE_API
 from broker.stores.directory.port.services import ServiceChange, ServiceReader
 
 TOKEN_DAYS = 90
@@ -42,8 +43,8 @@ def check_service_name(name: str) -> str:
             f"{name[:80]} cannot be a service's name: use 1 to 63 lower-case letters,"
             " digits and hyphens, beginning with a letter."
         )
-    if name in RESERVED:
-        raise InvalidInput(f"The broker itself answers for {name}.")
+    if name in RESERVED or name == EXECUTE_API:
+        raise InvalidInput(f"{name} is taken: no service of an account can have it.")
     return name
 
 

@@ -11,6 +11,7 @@ Source: nginx, ``ngx_http_auth_request_module``; Caddy, ``forward_auth``; Traefi
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
@@ -39,6 +40,7 @@ from broker.model.raw import RawRequest
 from broker.model.request import Door
 from broker.pipeline import Pipeline
 from broker.protocols.enforcement import RequestAmbiguous, read_forwarded
+from broker.protocols.enforcement.forwarded import is_address, last_address
 from broker.protocols.sigv4.errors import MISMATCH
 from broker.web.asgi import Headers, Receive, Scope, Send, respond
 from broker.web.bodies import ClientGoneError, TooLargeError, receive_body
@@ -242,26 +244,34 @@ def _told(given: _Request) -> ToldRequest:
             (name.lower().encode("latin-1"), value.encode("latin-1"))
             for name, value in given.Headers
         )
-        body = (
-            None if given.Body is None else base64.b64decode(given.Body, validate=True)
-        )
     except UnicodeEncodeError:
         raise InvalidQuestion(
             "Request: Target and Headers hold bytes, each as one character."
         ) from None
-    except binascii.Error:
-        raise InvalidQuestion("Request.Body is not base64.") from None
+    if given.SourceIp and not is_address(given.SourceIp):
+        raise InvalidQuestion("Request.SourceIp is no address.")
     return ToldRequest(
         method=given.Method,
         raw_path=raw_path,
         query=query,
         headers=headers,
-        body=body,
-        body_sha256=given.BodySha256,
+        body_sha256=_body_sha256(given),
         content_length=-1 if given.ContentLength is None else given.ContentLength,
         source_ip=given.SourceIp,
         secure=given.SecureTransport,
     )
+
+
+def _body_sha256(given: _Request) -> str | None:
+    if given.Body is None:
+        return given.BodySha256
+    if given.BodySha256 is not None:
+        raise InvalidQuestion("Request: send Body or BodySha256, not both.")
+    try:
+        body = base64.b64decode(given.Body, validate=True)
+    except binascii.Error:
+        raise InvalidQuestion("Request.Body is not base64.") from None
+    return hashlib.sha256(body).hexdigest()
 
 
 def _read_told(raw: RawRequest) -> Question:
@@ -285,7 +295,12 @@ def _read_told(raw: RawRequest) -> Question:
 
 def _read_passed_on(raw: RawRequest) -> Question:
     """The request itself, below the path; with its body, if the proxy passes that on."""
-    forwarded = (raw.find_header(b"x-forwarded-for") or "").rpartition(",")[2].strip()
+    try:
+        source_ip = last_address(
+            (raw.find_header(b"x-forwarded-for") or "").encode("latin-1")
+        )
+    except RequestAmbiguous as error:
+        return Question(ambiguous=str(error))
     scheme = raw.find_header(b"x-forwarded-proto")
     return Question(
         request=ToldRequest(
@@ -293,8 +308,8 @@ def _read_passed_on(raw: RawRequest) -> Question:
             raw_path=raw.raw_path[len(FORWARD_PATH) :],
             query=raw.query,
             headers=_without_token(raw.headers),
-            body=raw.body or None,
-            source_ip=forwarded,
+            body_sha256=hashlib.sha256(raw.body).hexdigest() if raw.body else None,
+            source_ip=source_ip,
             secure=None if scheme is None else scheme.lower() == "https",
         )
     )

@@ -48,6 +48,7 @@ from broker.model.struct import struct
 from broker.policy import VALUE_CHARACTERS_MAX, VALUES_MAX
 from broker.protocols.enforcement import (
     CompiledService,
+    DefinitionRejected,
     RequestAmbiguous,
     Target,
     parse_definition,
@@ -61,6 +62,9 @@ from broker.stores.schema import SERVICES
 QUESTION = "Question"
 ANSWER = "Answer"
 """Members of the action's input and output."""
+
+QUERY_BYTES_MAX = 16 * 1024
+"""As for the broker's own API."""
 
 _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
@@ -248,7 +252,7 @@ class Authorizer:
             raw_path=told.raw_path,
             query=told.query,
             headers=told.headers,
-            body=told.body or b"",
+            body=b"",
             source_ip=told.source_ip,
             secure=bool(told.secure),
             body_sha256=told.body_sha256,
@@ -257,6 +261,8 @@ class Authorizer:
             raise SignatureDoesNotMatch(
                 "The request is for another host.", detail="Host is not of the service"
             )
+        if len(told.query) > QUERY_BYTES_MAX:
+            raise ValidationError(f"The query is longer than {QUERY_BYTES_MAX} bytes.")
         try:
             path = resource_path(told.raw_path)
             check_overrides(told.method, told.headers)
@@ -270,7 +276,7 @@ class Authorizer:
     async def _verify_signature(
         self, ready: _Ready, raw: RawRequest, told: ToldRequest, call: Call
     ) -> VerifiedSignature:
-        if told.body is not None or told.body_sha256 is not None:
+        if told.body_sha256 is not None:
             return await self._signatures.verify(raw, ready.signed_for, call.now)
         try:
             verified = await self._signatures.verify(raw, ready.without_body, call.now)
@@ -369,7 +375,13 @@ class Authorizer:
 
 
 def _prepare(service: RegisteredService, home_region: str) -> _Ready:
-    definition = parse_definition(service.definition, service.name)
+    try:
+        definition = parse_definition(service.definition, service.name)
+    except DefinitionRejected as error:
+        # It was checked when it was written, by the rules of that time.
+        raise AccessDenied(
+            detail=f"the definition of {service.arn} is broken: {error}"
+        ) from error
     compiled = CompiledService(
         definition, name=service.name, account=service.account, region=home_region
     )

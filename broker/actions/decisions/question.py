@@ -20,9 +20,9 @@ DECISIONS_MAX = 100
 class ToldRequest:
     """A request as an enforcement point received it.
 
-    ``headers`` have lower-case names and ``host`` among them. ``body`` is None where
-    the enforcement point does not have it; ``body_sha256`` is then its hash, if it
-    has that, and ``content_length`` its size, -1 if even that is unknown.
+    ``headers`` have lower-case names and ``host`` among them. ``body_sha256`` is the
+    hash of the body in hexadecimal, None where the enforcement point does not know it;
+    ``content_length`` is then its size, -1 if even that is unknown.
     ``source_ip`` is empty and ``secure`` None when they are not known.
     """
 
@@ -30,7 +30,6 @@ class ToldRequest:
     raw_path: bytes
     query: bytes
     headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes | None = None
     body_sha256: str | None = None
     content_length: int = -1
     source_ip: str = ""

@@ -9,7 +9,9 @@ Source: Caddy, ``forward_auth``; Traefik, "ForwardAuth"; nginx,
 ``ngx_http_auth_request_module``.
 """
 
+import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from broker.protocols.enforcement.paths import RequestAmbiguous
 
@@ -70,7 +72,6 @@ def read_forwarded(headers: Headers) -> ForwardedRequest:
     method = told[method_name].decode("latin-1")
     if not (method.isascii() and method.isalpha() and len(method) <= _METHOD_LENGTH):
         raise RequestAmbiguous(f"{method_name.decode()} tells no method.")
-    check_overrides(method, headers)
     if not told.get(_HOST):
         raise RequestAmbiguous(f"{_HOST.decode()} was not told.")
     raw_path, _, query = told[uri_name].partition(b"?")
@@ -81,10 +82,32 @@ def read_forwarded(headers: Headers) -> ForwardedRequest:
         raw_path=raw_path,
         query=query,
         headers=((b"host", told[_HOST]), *rest),
-        source_ip=told.get(_FOR, b"").rpartition(b",")[2].strip().decode("latin-1"),
+        source_ip=last_address(told.get(_FOR, b"")),
         secure=None if not secure else secure == b"https",
         content_length=_content_length(length),
     )
+
+
+def last_address(forwarded_for: bytes) -> str:
+    """The address that the last proxy saw; empty when none is told.
+
+    Raises:
+        RequestAmbiguous: it is no address.
+    """
+    text = forwarded_for.rpartition(b",")[2].strip().decode("latin-1")
+    if text and not is_address(text):
+        raise RequestAmbiguous("x-forwarded-for does not end in an address.")
+    return text
+
+
+@lru_cache(1024)
+def is_address(text: str) -> bool:
+    """Whether a text is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check_overrides(method: str, headers: Headers) -> None:

@@ -88,6 +88,8 @@ class CompiledService:
         if len(parts) != _ARN_PARTS or len(resource) > RESOURCE_CHARACTERS_MAX:
             return False
         arn, partition, service, _, account, rest = parts
+        if self.prefix == EXECUTE_API and not rest.startswith(f"{self.name}/"):
+            return False
         return (
             (arn, partition, service) == ("arn", "aws", self.prefix)
             and account in {"", self.account}

@@ -69,7 +69,9 @@ def test_a_service_is_registered_shown_changed_and_deleted(
         cli("services", "show", "orders", "--account", ACCOUNT)
 
 
-@pytest.mark.parametrize("name", ["sts", "broker", "Orders", "or ders", "-x"])
+@pytest.mark.parametrize(
+    "name", ["sts", "broker", "execute-api", "Orders", "or ders", "-x"]
+)
 def test_a_name_that_cannot_be_a_prefix_is_refused(cli: CommandLine, name: str) -> None:
     with pytest.raises(BrokerError):
         cli("services", "set", "--account", ACCOUNT, "--", name)

@@ -368,6 +368,16 @@ async def test_condition_keys_are_the_services_and_the_requests(
         {"Request": {"Method": "GET", "Target": "/", "Headers": [["a", "b"]] * 101}},
         {"Request": {"Method": "GET", "Target": "/", "Headers": [["a", "\u20ac"]]}},
         {"Request": {"Method": "GET", "Target": "/", "Headers": [], "Body": "*"}},
+        {"Request": {"Method": "GET", "Target": "/", "Headers": [], "SourceIp": "x"}},
+        {
+            "Request": {
+                "Method": "GET",
+                "Target": "/",
+                "Headers": [],
+                "Body": "",
+                "BodySha256": "0" * 64,
+            }
+        },
         {
             "Principal": "x",
             "Actions": ["orders:GetOrder"],
@@ -496,6 +506,13 @@ async def test_envoy_passes_the_request_on(service: AskingService, alice: Key) -
     assert await check(request, b"[]") == 401
     assert await check(sign(alice), b"") == 200
     assert await check(sign(alice, "/other"), b"") == 403
+
+
+async def test_a_query_is_bounded(service: AskingService, alice: Key) -> None:
+    long = await service.ask(Request=sign(alice, f"/orders/7?a={'b' * 16_384}").told())
+    assert long["Refusal"]["Code"] == "ValidationError"
+    fits = await service.ask(Request=sign(alice, f"/orders/7?a={'b' * 16_000}").told())
+    assert fits["Allowed"]
 
 
 async def test_other_paths_and_methods_are_none(service: AskingService) -> None:

@@ -74,6 +74,8 @@ def test_a_service_that_says_nothing_counts_as_execute_api() -> None:
     )
     assert service.scopes == ("execute-api",)
     assert compiled().scopes == ("orders",)
+    assert service.owns_resource(f"arn:aws:execute-api:us-east-1:{ACCOUNT}:orders/x")
+    assert not service.owns_resource(f"arn:aws:execute-api:us-east-1:{ACCOUNT}:b/x")
 
 
 @pytest.mark.parametrize(
