@@ -413,6 +413,10 @@ async def test_only_registered_callers_are_answered(
                 403,
                 "InvalidClientTokenId",
             )
+    header = "X-Broker-Service-Token"
+    twice = [*request.forwarded().items(), (header, good), (header, good)]
+    answer = await service.broker.http.get("/decisions/forward", headers=twice)
+    assert answer.status_code == 403
     # A client's signature does not stand in for the proxy's token.
     assert (await service.forward(request.forwarded(), token="")).status == 403
     named = {**question, "Service": "orders"}
