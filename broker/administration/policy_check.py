@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from broker.administration.policy_findings import PolicyAdvice, find_advice
-from broker.identities.documents import judged_document
+from broker.identities.documents import validated_document
 from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, policy_size
 from broker.policy.places import find_place, find_statement_index
 
@@ -56,7 +56,7 @@ Judge = Callable[[str, PolicyKind], PolicyDocument]
 
 
 def check_text(
-    text: str, kind: PolicyKind, judge: Judge = judged_document
+    text: str, kind: PolicyKind, judge: Judge = validated_document
 ) -> CheckedPolicy:
     """Check a text against the grammar, and collect advice.
 

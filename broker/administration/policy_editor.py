@@ -41,7 +41,7 @@ from broker.catalogue import (
     service_prefixes,
 )
 from broker.console.forms import Form, newlines
-from broker.identities.documents import judged_document
+from broker.identities.documents import validated_document
 from broker.policy import CONTEXT_KEYS, PolicyKind, PolicyRejected
 from broker.policy.strict_json import parse_json
 
@@ -114,7 +114,7 @@ class PolicyEditor:
 
     def check(self) -> CheckedPolicy:
         """Check the text against the grammar."""
-        judge = partial(judged_document, managed=self.managed)
+        judge = partial(validated_document, managed=self.managed)
         return check_text(self.policy(), self.kind, judge)
 
     def summary(self) -> tuple[ServiceSummary, ...]:

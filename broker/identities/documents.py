@@ -23,12 +23,12 @@ def checked_document(
             tenant of a shared issuer.
     """
     try:
-        return judged_document(text, kind, managed=managed)
+        return validated_document(text, kind, managed=managed)
     except PolicyRejected as error:
         raise malformed(error) from error
 
 
-def judged_document(
+def validated_document(
     text: str, kind: PolicyKind, *, managed: bool = False
 ) -> PolicyDocument:
     """The same for pages, which show where in the text a mistake is.

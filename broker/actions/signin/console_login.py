@@ -51,11 +51,11 @@ class ConsoleLogin:
         duration = given.get("SessionDuration")
         ends_at = session.expires_at
         if duration is not None:
-            ends_at = await self._wanted_end(session, duration, call)
+            ends_at = await self._requested_end(session, duration, call)
         minted = await self._minter.mint(call, ends_at=ends_at)
         return {"Credentials": credentials_shape(minted.credentials)}
 
-    async def _wanted_end(self, session: Session, duration: int, call: Call) -> int:
+    async def _requested_end(self, session: Session, duration: int, call: Call) -> int:
         """The requested end: it may be after the credentials' own, within all limits."""
         role = await self._fresh.find_role_by_id(session.account, session.principal_id)
         if role is None:

@@ -49,7 +49,7 @@ class CreateConsoleLink:
         seconds = given["SessionDuration"]
         if seconds not in LINK_SECONDS:
             raise ValidationError("A link opens a console for 15, 30 or 60 minutes.")
-        if not may_be_lent(session):
+        if not may_be_linked(session):
             raise AccessDenied("A session with a password of one's own is not shared.")
         ends_at = min(session.expires_at, int(call.now.timestamp()) + seconds)
         # Derived from this session, so whatever ends this session also ends what the
@@ -75,6 +75,6 @@ class CreateConsoleLink:
         return {"SigninToken": token, "Expiration": credentials.expiration}
 
 
-def may_be_lent(session: Session) -> bool:
+def may_be_linked(session: Session) -> bool:
     """Whether a link may open the session elsewhere: never a user's or root's own."""
     return session.kind.is_role or session.kind in _LENT

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from starlette.responses import Response
 
-from broker.actions.signin.create_console_link import LINK_SECONDS, may_be_lent
+from broker.actions.signin.create_console_link import LINK_SECONDS, may_be_linked
 from broker.console.context import HOME
 from broker.console.page_frame import role_name
 from broker.console.pages.portal import Portal, mark_favourite
@@ -128,7 +128,7 @@ async def _show(visit: Visit, link: LinkView | None = None) -> Response:
 def _link_minutes(visit: Visit) -> tuple[int, ...]:
     """The lifetimes to offer for a link; none when the session allows no link."""
     session = visit.who.session
-    if not may_be_lent(session):
+    if not may_be_linked(session):
         return ()
     left = session.expires_at - visit.now.timestamp()
     shortest = LINK_SECONDS[0]

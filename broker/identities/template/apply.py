@@ -46,7 +46,7 @@ from broker.identities.template.kinds import KINDS
 from broker.identities.template.reader import (
     AccountTemplate,
     parse_template,
-    promised_arns,
+    planned_arns,
 )
 from broker.identities.template.roles import set_pending_trust
 from broker.model.account import Account
@@ -63,7 +63,7 @@ class _Run:
     operator: str
     now: datetime
     prune: bool
-    promised: frozenset[str]
+    planned: frozenset[str]
     changes: list[Change] = field(default_factory=list)
     pending: list[tuple[AccountTemplate, dict[str, str]]] = field(default_factory=list)
 
@@ -97,7 +97,7 @@ async def apply_template(
         operator=operator,
         now=now.replace(microsecond=0),
         prune=prune,
-        promised=promised_arns(accounts),
+        planned=planned_arns(accounts),
     )
     for template in accounts:
         if await directory.find_account(template.account) is None:
@@ -145,11 +145,11 @@ async def _change_account(run: _Run, template: AccountTemplate) -> None:
                     removals.append(step)
                     continue
                 found.extend(step.changes)
-                await step.take(work, template.place)
+                await step.execute(work, template.place)
         # In reverse order: a policy can be deleted only once it is detached.
         for step in reversed(removals):
             found.extend(step.changes)
-            await step.take(work, template.place)
+            await step.execute(work, template.place)
         for change in found:
             if change.kind.is_done:
                 await work.change.record(_record(run, change))
@@ -168,7 +168,7 @@ async def _working(run: _Run, template: AccountTemplate) -> AsyncIterator[Accoun
                 account=await require_account(change, template.account),
                 now=run.now,
                 context=run.context,
-                promised=run.promised,
+                planned=run.planned,
             )
     except BrokerError as error:
         raise TemplateError(template.place, str(error)) from error
@@ -183,7 +183,7 @@ class _Step:
     after: Any
     changes: tuple[Change, ...]
 
-    async def take(self, work: AccountWork, place: str) -> None:
+    async def execute(self, work: AccountWork, place: str) -> None:
         """Create, update or delete the entity.
 
         Raises:
@@ -240,7 +240,7 @@ def _step(
 ) -> _Step:
     account = template.account
     entity = f"{kind.noun} {kind.label(after)}"
-    possible, calls = kind.left(before, after)
+    possible, calls = kind.require_calls(before, after)
     waiting = [Change(account, ChangeKind.CALL, call) for call in calls]
     if possible is None:
         return _Step(kind=kind, before=before, after=before, changes=tuple(waiting))
@@ -252,9 +252,9 @@ def _step(
     after = kind.adopt(before, possible)
     changes = waiting
     if not run.prune:
-        after, spared = kind.spare(before, after)
+        after, kept = kind.keep_unlisted(before, after)
         changes += [
-            Change(account, ChangeKind.KEEP, f"{part} of {entity}") for part in spared
+            Change(account, ChangeKind.KEEP, f"{part} of {entity}") for part in kept
         ]
     details = differences(before, after)
     if details:

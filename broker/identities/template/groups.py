@@ -11,10 +11,10 @@ from broker.identities.template.kind import (
 )
 from broker.identities.template.owned import (
     OwnerSpec,
+    keep_owned,
     load_owned,
     read_policies,
     show_owned,
-    spare_owned,
     write_owned,
 )
 from broker.identities.template.properties import Properties
@@ -83,5 +83,5 @@ GROUPS: EntityKind[OwnerSpec] = EntityKind(
     update=_update,
     delete=_delete,
     show=_show,
-    spare=spare_owned,
+    keep_unlisted=keep_owned,
 )

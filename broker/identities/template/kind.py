@@ -43,7 +43,7 @@ class AccountReading:
 class AccountWork:
     """One account's transaction while a template is applied.
 
-    ``promised`` are the ARNs of all users and roles that the template describes.
+    ``planned`` are the ARNs of all users and roles that the template describes.
     ``pending_trust`` collects roles whose trust policy names one of them that does
     not exist yet; it is set once all do.
     """
@@ -52,7 +52,7 @@ class AccountWork:
     account: Account
     now: datetime
     context: TemplateContext
-    promised: frozenset[str] = frozenset()
+    planned: frozenset[str] = frozenset()
     pending_trust: dict[str, str] = field(default_factory=dict)
 
 
@@ -66,9 +66,9 @@ class EntityKind(Generic[Spec]):
 
     Two specifications with the same ``key`` describe the same entity; ``label`` is its
     name in messages. ``update`` gets the present and the wanted specification.
-    ``spare`` adds to the wanted one the parts that only ``--prune`` removes, and names
+    ``keep_unlisted`` adds to the wanted one the parts that only ``--prune`` removes, and names
     them. ``adopt`` keeps from the present one what the broker maintains itself.
-    ``left`` removes from the wanted one what only an API call can create, because it is
+    ``require_calls`` removes from the wanted one what only an API call can create, because it is
     secret, and names the call; ``create`` is None if that is the entity itself.
     ``show`` writes the properties of a specification; empty ones are left out.
     """
@@ -83,13 +83,13 @@ class EntityKind(Generic[Spec]):
     create: Callable[[AccountWork, Spec], Awaitable[None]] | None
     key: Callable[[Spec], str] = _name_in_lower_case
     label: Callable[[Spec], str] = attrgetter("name")
-    spare: Callable[[Spec, Spec], tuple[Spec, tuple[str, ...]]] = field(
+    keep_unlisted: Callable[[Spec, Spec], tuple[Spec, tuple[str, ...]]] = field(
         default=lambda _before, after: (after, ())
     )
     adopt: Callable[[Spec, Spec], Spec] = field(default=lambda _before, after: after)
-    left: Callable[[Spec | None, Spec], tuple[Spec | None, tuple[str, ...]]] = field(
-        default=lambda _before, after: (after, ())
-    )
+    require_calls: Callable[
+        [Spec | None, Spec], tuple[Spec | None, tuple[str, ...]]
+    ] = field(default=lambda _before, after: (after, ()))
 
 
 def shown_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:

@@ -80,7 +80,7 @@ async def _holder(directory: UserReader, device: MfaDevice) -> str:
     return "" if user is None else user.name
 
 
-def _left(
+def _require_calls(
     before: DeviceSpec | None, after: DeviceSpec
 ) -> tuple[DeviceSpec | None, tuple[str, ...]]:
     device = f"virtual MFA device {after.name}"
@@ -127,5 +127,5 @@ VIRTUAL_MFA_DEVICES: EntityKind[DeviceSpec] = EntityKind(
     update=_update,
     delete=_delete,
     show=_show,
-    left=_left,
+    require_calls=_require_calls,
 )

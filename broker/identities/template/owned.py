@@ -115,7 +115,7 @@ async def checked_boundary_of(work: AccountWork, spec: OwnerSpec) -> str | None:
     )
 
 
-def spare_owned(before: _Spec, after: _Spec) -> tuple[_Spec, tuple[str, ...]]:
+def keep_owned(before: _Spec, after: _Spec) -> tuple[_Spec, tuple[str, ...]]:
     """Keep existing policies that the template does not name."""
     inline = before.policies.keys() - after.policies.keys()
     attached = set(before.attached) - set(after.attached)

@@ -68,7 +68,7 @@ def parse_template(
     )
 
 
-def promised_arns(accounts: Sequence[AccountTemplate]) -> frozenset[str]:
+def planned_arns(accounts: Sequence[AccountTemplate]) -> frozenset[str]:
     """The ARNs of all users and roles that the template describes."""
     return frozenset(
         iam_arn(account.account, f"{kind}{spec.path}{spec.name}")

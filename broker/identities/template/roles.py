@@ -21,10 +21,10 @@ from broker.identities.template.kind import (
 from broker.identities.template.owned import (
     OwnerSpec,
     checked_boundary_of,
+    keep_owned,
     load_owned,
     read_owned,
     show_owned,
-    spare_owned,
     write_owned,
 )
 from broker.identities.template.properties import Properties, compact, normal_document
@@ -160,7 +160,7 @@ async def _storable(work: AccountWork, spec: RoleSpec) -> str | None:
     try:
         return await stored_trust_policy(work.change, work.account, spec.trust_policy)
     except UnknownPrincipal as error:
-        if error.principal not in work.promised:
+        if error.principal not in work.planned:
             raise
     work.pending_trust[spec.name] = spec.trust_policy
     return None
@@ -199,5 +199,5 @@ ROLES: EntityKind[RoleSpec] = EntityKind(
     update=_update,
     delete=_delete,
     show=_show,
-    spare=spare_owned,
+    keep_unlisted=keep_owned,
 )

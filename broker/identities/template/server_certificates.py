@@ -75,7 +75,7 @@ async def _load(
     return specs
 
 
-def _left(
+def _require_calls(
     before: CertificateSpec | None, after: CertificateSpec
 ) -> tuple[CertificateSpec | None, tuple[str, ...]]:
     if before is not None:
@@ -126,5 +126,5 @@ SERVER_CERTIFICATES: EntityKind[CertificateSpec] = EntityKind(
     update=_update,
     delete=_delete,
     show=_show,
-    left=_left,
+    require_calls=_require_calls,
 )

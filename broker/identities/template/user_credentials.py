@@ -132,7 +132,7 @@ async def load_credentials(
     )
 
 
-def settle_credentials(
+def complete_credentials(
     before: UserCredentials, after: UserCredentials
 ) -> tuple[UserCredentials, bool]:
     """Fill in the kinds that ``after`` leaves alone; whether a password is missing."""
@@ -147,7 +147,7 @@ def settle_credentials(
     return settled, no_password
 
 
-def spare_credentials(
+def keep_credentials(
     before: UserCredentials, after: UserCredentials
 ) -> tuple[UserCredentials, tuple[str, ...]]:
     """Keep existing keys and certificates that the template does not name."""
@@ -166,7 +166,7 @@ def spare_credentials(
 async def write_credentials(
     work: AccountWork, user: User, before: UserCredentials, after: UserCredentials
 ) -> None:
-    """Write what differs; see `settle_credentials`."""
+    """Write what differs; see `complete_credentials`."""
     if after.login is not None and after.login is not before.login:
         profile = await work.change.find_login_profile(user.account, user.user_id)
         if profile is not None:

@@ -18,22 +18,22 @@ from broker.identities.template.kind import (
 from broker.identities.template.owned import (
     OwnerSpec,
     checked_boundary_of,
+    keep_owned,
     load_owned,
     read_owned,
     show_owned,
-    spare_owned,
     write_owned,
 )
 from broker.identities.template.properties import Properties
 from broker.identities.template.user_credentials import (
     NOTHING_SAID,
     UserCredentials,
+    complete_credentials,
     delete_credentials,
+    keep_credentials,
     load_credentials,
     read_credentials,
-    settle_credentials,
     show_credentials,
-    spare_credentials,
     write_credentials,
 )
 from broker.model.account import AccountId
@@ -95,10 +95,12 @@ async def _write_groups(
         await add_user(change, work.account, group, user)
 
 
-def _spare(before: UserSpec, after: UserSpec) -> tuple[UserSpec, tuple[str, ...]]:
+def _keep_unlisted(
+    before: UserSpec, after: UserSpec
+) -> tuple[UserSpec, tuple[str, ...]]:
     """Keep memberships, keys and certificates unless ``--prune`` is given."""
-    kept, named = spare_owned(before, after)
-    credentials, held = spare_credentials(before.credentials, after.credentials)
+    kept, named = keep_owned(before, after)
+    credentials, held = keep_credentials(before.credentials, after.credentials)
     kept, named = replace(kept, credentials=credentials), (*named, *held)
     given = {name.lower() for name in after.groups}
     others = [name for name in before.groups if name.lower() not in given]
@@ -109,11 +111,11 @@ def _spare(before: UserSpec, after: UserSpec) -> tuple[UserSpec, tuple[str, ...]
     return replace(kept, groups=groups), (*named, *parts)
 
 
-def _left(
+def _require_calls(
     before: UserSpec | None, after: UserSpec
 ) -> tuple[UserSpec | None, tuple[str, ...]]:
     """A password is set by an API call."""
-    credentials, no_password = settle_credentials(
+    credentials, no_password = complete_credentials(
         NOTHING_SAID if before is None else before.credentials, after.credentials
     )
     settled = replace(after, credentials=credentials)
@@ -179,6 +181,6 @@ USERS: EntityKind[UserSpec] = EntityKind(
     update=_update,
     delete=_delete,
     show=_show,
-    spare=_spare,
-    left=_left,
+    keep_unlisted=_keep_unlisted,
+    require_calls=_require_calls,
 )

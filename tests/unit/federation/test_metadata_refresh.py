@@ -115,7 +115,7 @@ async def test_the_same_again_changes_nothing(
     [
         ("nonsense", "Could not parse"),
         (metadata_xml(NEW), "not signed"),
-        (signed_metadata(NEW, NEW), "nobody who is trusted"),
+        (signed_metadata(NEW, NEW), "not signed by a trusted certificate"),
         (signed_metadata(OLD, NEW, entity_id="https://evil.example"), "0 times"),
         (
             signed_metadata(OLD, OLD, attributes=' validUntil="2020-01-01T00:00:00Z"'),

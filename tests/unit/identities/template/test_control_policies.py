@@ -98,12 +98,12 @@ async def test_an_export_holds_them(iam: Iam) -> None:
         (
             "ResourceControlPolicies",
             [named("A", {**NOBODY_HERE, "Principal": {"AWS": ACCOUNT}})],
-            "only denies, and everybody",
+            "only denies, and to everyone",
         ),
         (
             "ResourceControlPolicies",
             [named("A", {**FULL, "Principal": "*"})],
-            "only denies, and everybody",
+            "only denies, and to everyone",
         ),
     ],
 )
