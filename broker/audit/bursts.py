@@ -19,6 +19,8 @@ _LATER = timedelta(seconds=10)
 
 _LOOKED_AT_MAX = 200
 _UUID_WITH_TIME = 7
+_MILLISECONDS_MAX = 1 << 46
+"""Some two thousand years: nearer to the end of time, sums of times would overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,9 @@ def _request_time(event_id: str) -> datetime | None:
     """The time in a request id (RFC 9562, 5.7); None if it is none of ours."""
     try:
         number = UUID(event_id)
-        if number.version != _UUID_WITH_TIME:
-            return None
-        return datetime.fromtimestamp((number.int >> 80) / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
+    except ValueError:
         return None
+    milliseconds = number.int >> 80
+    if number.version != _UUID_WITH_TIME or milliseconds > _MILLISECONDS_MAX:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

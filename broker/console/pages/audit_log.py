@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from starlette.responses import Response
 
@@ -38,9 +39,9 @@ async def _page(visit: Visit) -> Response:
     return await _list(visit, filters, result, await _chart(visit, filters, now))
 
 
-async def _one(visit: Visit, result: Mapping[str, object]) -> Response:
+async def _one(visit: Visit, result: Mapping[str, Any]) -> Response:
     records, counted = result["Events"], result["Counted"]
-    if not isinstance(records, tuple) or (not records and counted is None):
+    if not records and counted is None:
         raise NoSuchEntity(
             "There is no such record in this account. The operator may have one:"
             " `broker explain` also knows requests that name no account."
@@ -64,7 +65,7 @@ async def _one(visit: Visit, result: Mapping[str, object]) -> Response:
 async def _list(
     visit: Visit,
     filters: AuditFilters,
-    result: Mapping[str, object],
+    result: Mapping[str, Any],
     chart: TimeChart | None,
 ) -> Response:
     next_token = result.get("NextToken")

@@ -70,7 +70,7 @@ class Search:
     @property
     def needs_window(self) -> bool:
         """Whether there are criteria that the chosen index does not hold."""
-        return any(True for _ in self._tests())
+        return bool(self._tests())
 
     def window_end(self) -> Statement:
         """Selects the place of the last record that this page may look at."""
@@ -149,7 +149,7 @@ class Search:
         if self._by_decision:
             return [
                 _Range((account, ("decision", one)), ("decision <> 'allowed'",))
-                for one in filters.decisions
+                for one in dict.fromkeys(filters.decisions)
             ]
         return [
             _Range((account, ("kind", one)))

@@ -306,7 +306,9 @@ async def test_every_search_goes_along_an_index(ledger: Ledger) -> None:
     ):
         for steps in await explained(ledger, wanted):
             used = {
-                name for step in steps for name in re.findall(r"\w*audit_[a-z]\w*", step)
+                name
+                for step in steps
+                for name in re.findall(r"\w*audit_[a-z]\w*", step)
             }
             assert used == indexes, steps
 

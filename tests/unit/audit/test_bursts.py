@@ -63,7 +63,15 @@ async def test_no_other_request_is(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    "event_id", ["", "event-1", "f47ac10b-58cc-4372-a567-0e02b2c3d479"]
+    "event_id",
+    [
+        *("", "event-1", "f47ac10b-58cc-4372-a567-0e02b2c3d479"),
+        *(
+            "00000000-0000-7000-8000-000000000000",
+            "e677d21f-d805-7000-8000-000000000000",
+        ),
+        "ffffffff-ffff-7fff-bfff-ffffffffffff",
+    ],
 )
 async def test_an_id_of_another_kind_is_none(ledger: Ledger, event_id: str) -> None:
     await count(ledger, datetime.now(UTC), "event-1", more=3)
