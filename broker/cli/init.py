@@ -116,7 +116,7 @@ def _tell(made: "FirstAdministrator", link: str, life: timedelta) -> None:
         "",
         "  3. Add your identity provider and a first role, in the console under Identity"
         " providers,",
-        "     or from a file (docs/apply.md has an example):",
+        "     or from a file (docs/recipes has the steps for Keycloak and others):",
         "",
         "       broker apply FILE",
     )

@@ -1,0 +1,52 @@
+"""From an empty broker to an administrator in the console, on every kind of storage."""
+
+import json
+import threading
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from tests.support.broker import ACCOUNT
+from tests.support.signin import form_fields, text_of
+from tests.support.storage import STORAGES, broker_on
+
+PASSWORD = "Correct-horse-7"
+SAME = {"sec-fetch-site": "same-origin"}
+
+
+def choose(link: str) -> httpx.Response:
+    """What a browser gets that opens the link and sends its form."""
+    with httpx.Client() as browser:
+        page = browser.get(link)
+        if page.status_code != 200:
+            return page
+        path = page.url.path
+        fields = {**form_fields(page, path), "new": PASSWORD, "again": PASSWORD}
+        done = browser.post(page.url.join(path), data=fields, headers=SAME)
+        if done.status_code == 303:
+            assert "user/admin" in text_of(
+                browser.get(page.url.join(done.headers["location"]))
+            )
+        return done
+
+
+@pytest.mark.parametrize(("storage", "workers"), zip(STORAGES, (1, 2), strict=True))
+def test_the_link_of_init_leads_in_once(
+    storage: str, workers: int, tmp_path: Path
+) -> None:
+    with broker_on(storage, tmp_path, workers=workers) as broker:
+        made = json.loads(broker.command("init", "--account", ACCOUNT, "--json"))
+        link = made["SignInLink"]
+        answers: list[int] = []
+        racing = [
+            threading.Thread(target=lambda: answers.append(choose(link).status_code))
+            for _ in range(4)
+        ]
+        for each in racing:
+            each.start()
+        for each in racing:
+            each.join()
+        assert sorted(answers) == [303, 403, 403, 403]
+        again = choose(link)
+        assert (again.status_code, "has been used" in text_of(again)) == (403, True)
