@@ -17,16 +17,17 @@ from broker.catalogue import (
 )
 from broker.cli.advice import advice, missing_keys_advice
 from broker.cli.audit import newest_records
-from broker.cli.operator import with_services
+from broker.cli.operator import with_installation
 from broker.cli.terminal import say, say_json
 from broker.cli.times import format_time
 from broker.errors import BrokerError, NoSuchEntity
-from broker.federation.refusals import explain_refusal
 from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.policy import PolicySet, PolicyType
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.directory.freshness import Freshness
 
 if TYPE_CHECKING:
-    from broker.services import Services
+    from broker.installation import Installation
 
 _SESSION_KEY = "ASIA"
 _RECORDS_MAX = 100
@@ -62,9 +63,13 @@ def explain(
     if bool(event) == bool(principal) or (action and not principal):
         raise typer.BadParameter("pass an event ID, or --principal and --action")
     if event:
-        lines, found = with_services(lambda services: _explain_event(services, event))
+        lines, found = with_installation(
+            lambda installation: _explain_event(installation, event)
+        )
     elif not action:
-        lines, found = with_services(lambda services: _explain_who(services, principal))
+        lines, found = with_installation(
+            lambda installation: _explain_who(installation, principal)
+        )
     else:
         hypothesis = Hypothesis(
             principal=principal,
@@ -72,8 +77,8 @@ def explain(
             resource=resource,
             context=parse_context(context or ()),
         )
-        lines, found = with_services(
-            lambda services: _explain_hypothesis(services, hypothesis)
+        lines, found = with_installation(
+            lambda installation: _explain_hypothesis(installation, hypothesis)
         )
     if as_json:
         say_json(found)
@@ -109,32 +114,32 @@ def _require_action(action: str) -> str:
 
 
 async def _explain_event(
-    services: "Services", event_id: str
+    installation: "Installation", event_id: str
 ) -> tuple[list[str], dict[str, object]]:
     """Explain every record of a request, oldest first."""
     records = await newest_records(
-        services.stores.ledger, AuditFilter(event_id=event_id), _RECORDS_MAX
+        installation.stores.ledger, AuditFilter(event_id=event_id), _RECORDS_MAX
     )
     if not records:
-        return await _explain_counted(services, event_id)
+        return await _explain_counted(installation, event_id)
     lines: list[str] = []
     found: list[dict[str, object]] = []
     for record in reversed(records):
-        text, described = await _explain_record(services, record)
+        text, described = await _explain_record(installation, record)
         lines += [*([""] if lines else []), *text]
         found.append(described)
     return lines, {**found[-1], "earlier": found[:-1]}
 
 
 async def _explain_counted(
-    services: "Services", event_id: str
+    installation: "Installation", event_id: str
 ) -> tuple[list[str], dict[str, object]]:
     """Explain a request that was only counted.
 
     Raises:
         NoSuchEntity: It cannot have been.
     """
-    counted = await find_counted(services.stores.ledger, event_id)
+    counted = await find_counted(installation.stores.ledger, event_id)
     if counted is None:
         raise NoSuchEntity(
             f"There is no audit record {event_id}; `broker audit` lists records."
@@ -153,7 +158,7 @@ async def _explain_counted(
 
 
 async def _explain_record(
-    services: "Services", record: AuditRecord
+    installation: "Installation", record: AuditRecord
 ) -> tuple[list[str], dict[str, object]]:
     lines = [_headline(record), f"Why: {_reason(record)}"]
     found: dict[str, object] = {
@@ -165,13 +170,16 @@ async def _explain_record(
         "outcome": record.error_code or record.outcome,
         "why": _reason(record),
     }
+    # Imported here: it knows every check of a proof, and so the verifiers.
+    from broker.federation.refusals import explain_refusal  # noqa: PLC0415
+
     refusal = explain_refusal(record)
     if refusal is not None:
         lines += [f"Check that failed: {refusal.title}.", f"To do: {refusal.advice}"]
         found |= {"check": refusal.title, "to_do": [refusal.advice]}
     is_denied = record.outcome is Outcome.DENIED
     if is_denied and record.caller_arn and record.resources:
-        today, detail = await _today(services, record)
+        today, detail = await _today(installation, record)
         lines += today
         found.update(detail)
     return lines, found
@@ -207,7 +215,7 @@ def _reason(record: AuditRecord) -> str:
 
 
 async def _today(
-    services: "Services", record: AuditRecord
+    installation: "Installation", record: AuditRecord
 ) -> tuple[list[str], dict[str, object]]:
     """Evaluate the same call with today's policies."""
     unknown = "the call's parameters"
@@ -216,7 +224,7 @@ async def _today(
     head = f"With today's policies, without {unknown}:"
     try:
         judged = await _judge(
-            services,
+            installation,
             Hypothesis(
                 principal=record.caller_arn,
                 action=record.action,
@@ -237,19 +245,19 @@ def _recorded_context(record: AuditRecord) -> dict[str, tuple[str, ...]]:
 
 
 async def _explain_hypothesis(
-    services: "Services", hypothesis: Hypothesis
+    installation: "Installation", hypothesis: Hypothesis
 ) -> tuple[list[str], dict[str, object]]:
-    return _describe(await _judge(services, hypothesis))
+    return _describe(await _judge(installation, hypothesis))
 
 
 async def _explain_who(
-    services: "Services", principal: str
+    installation: "Installation", principal: str
 ) -> tuple[list[str], dict[str, object]]:
     """Summarize a principal's policies by service."""
     hypothesis = Hypothesis(
         principal=principal, action="sts:GetCallerIdentity", resource="*", context={}
     )
-    judged = await _judge(services, hypothesis)
+    judged = await _judge(installation, hypothesis)
     lines = [f"{judged.request.principal.arn}:"]
     found: dict[str, object] = {"principal": judged.request.principal.arn}
     for kind, policies in _layers(judged):
@@ -263,12 +271,19 @@ async def _explain_who(
     return lines, found
 
 
-async def _judge(services: "Services", hypothesis: Hypothesis) -> Judgement:
-    directory = services.stores.directory
-    hypotheses = Hypotheses(directory, Guard(PolicyLibrary(directory, services.fresh)))
-    return await hypotheses.judge(
-        hypothesis, region=services.settings.home_region, now=services.clock.now()
+async def _judge(installation: "Installation", hypothesis: Hypothesis) -> Judgement:
+    directory, settings = installation.stores.directory, installation.settings
+    freshness = Freshness(
+        directory, installation.clock, stale_seconds=settings.stale_seconds
     )
+    await freshness.start()
+    try:
+        library = PolicyLibrary(directory, FreshDirectory(directory, freshness))
+        return await Hypotheses(directory, Guard(library)).judge(
+            hypothesis, region=settings.home_region, now=installation.clock.now()
+        )
+    finally:
+        await freshness.close()
 
 
 def _describe(judged: Judgement) -> tuple[list[str], dict[str, object]]:

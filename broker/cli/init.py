@@ -89,9 +89,9 @@ async def _make(
         )
         entry.resources = (made.user.arn,)
         await change.record(entry.complete())
-    place = made.account.alias or made.account.account_id
+    # By the number: an alias may be changed while the link is on its way.
     link = (
-        f"{installation.settings.public_origin}/signin/{place}/first-password"
+        f"{installation.settings.public_origin}/signin/{account}/first-password"
         f"?token={made.token.reveal()}"
     )
     return made, link, LIFE

@@ -10,7 +10,7 @@ from broker.federation.addresses import AddressRules
 from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.outbound import OutboundClient
-from broker.federation.provider_health import HealthFinding
+from broker.federation.provider_health import HealthFinding, HealthLevel
 from broker.federation.provider_probe import probe_oidc, probe_saml
 from broker.federation.refresh_state import LONGEST_INTERVAL, read_state
 from broker.federation.saml_options import SamlProviderOptions
@@ -49,7 +49,7 @@ async def check_providers(
 
 async def probe_new_providers(
     settings: Settings, stores: Stores, clock: Clock, created_at: datetime
-) -> list[tuple[str, HealthFinding]]:
+) -> list[Finding]:
     """Look at the providers that were created at a moment, all at once."""
     client = OutboundClient(
         AddressRules(settings.internal_issuers), ca_file=settings.ca_file
@@ -74,7 +74,9 @@ async def probe_new_providers(
     finally:
         await keys.close()
     return [
-        (arn, finding)
+        good(arn, finding.text)
+        if finding.level is HealthLevel.GOOD
+        else warning(arn, finding.text, finding.advice)
         for arn, findings in zip(arns, found, strict=True)
         for finding in findings
     ]

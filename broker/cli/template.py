@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from broker.cli.findings import Finding, Level
 from broker.cli.operator import AccountArgument, system_user, with_installation
-from broker.cli.provider_checks import probe_new_providers
 from broker.cli.template_context import template_context
 from broker.cli.template_warnings import template_warnings
 from broker.cli.terminal import say
 from broker.errors import NoSuchEntity
-from broker.federation.provider_health import HealthFinding, HealthLevel
 from broker.identities.template import (
     Change,
     ChangeKind,
@@ -49,7 +48,7 @@ def apply(
 
     async def work(
         installation: "Installation",
-    ) -> tuple[list[str], list[Change], list[tuple[str, HealthFinding]]]:
+    ) -> tuple[list[str], list[Change], list[Finding]]:
         context = replace(
             template_context(installation.settings), sealer=installation.vault
         )
@@ -64,8 +63,13 @@ def apply(
             dry_run=dry_run,
             prune=prune,
         )
-        probed = []
+        probed: list[Finding] = []
         if not dry_run and any(_adds_provider(change) for change in changes):
+            # Imported here: it brings an HTTP client.
+            from broker.cli.provider_checks import (  # noqa: PLC0415
+                probe_new_providers,
+            )
+
             probed = await probe_new_providers(
                 installation.settings, installation.stores, installation.clock, now
             )
@@ -80,11 +84,11 @@ def apply(
         say(f"? {warning}", colour=typer.colors.YELLOW, err=True)
     for change in changes:
         say(*change.lines, colour=_COLOURS.get(change.kind))
-    for arn, finding in probed:
-        mark = "✓" if finding.level is HealthLevel.GOOD else "!"
-        say(f"{mark} {arn}: {finding.text}", err=True)
-        if finding.advice:
-            say(f"  → {finding.advice}", err=True)
+    for finding in probed:
+        mark = "✓" if finding.level is Level.GOOD else "!"
+        say(f"{mark} {finding.subject}: {finding.text}", err=True)
+        if finding.remedy:
+            say(f"  → {finding.remedy}", err=True)
     done = [change for change in changes if change.kind.is_done]
     if not done:
         say("No changes.", err=True)

@@ -47,6 +47,12 @@ def start(*words: str, **environment: str) -> tuple[str, set[str]]:
         (("audit",), SERVES | CLIENT | {"lxml", "alembic"}, 700),
         (("sessions", "list", ACCOUNT), SERVES | CLIENT | {"lxml", "alembic"}, 760),
         (("providers", "list"), SERVES | CLIENT | {"lxml", "alembic"}, 720),
+        (
+            ("explain", "--principal", f"arn:aws:iam::{ACCOUNT}:root"),
+            SERVES | {"httpx2", "lxml", "alembic"},
+            900,
+        ),
+        (("export", ACCOUNT), SERVES | {"httpx2", "alembic"}, 1000),
         (("keys", "list"), SERVES | CLIENT | {"sqlalchemy", "lxml"}, 560),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, tuple) else "",

@@ -6,7 +6,7 @@ from typing import Any
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 LINK = re.compile(
-    r"http://127\.0\.0\.1:8080/signin/example/first-password\?token=[\w-]{43}"
+    r"http://127\.0\.0\.1:8080/signin/123456789012/first-password\?token=[\w-]{43}"
 )
 INIT = ("init", "--account", ACCOUNT, "--alias", "example")
 
