@@ -31,7 +31,7 @@ def choose(link: str) -> httpx.Response:
         return done
 
 
-@pytest.mark.parametrize(("storage", "workers"), zip(STORAGES, (1, 2), strict=True))
+@pytest.mark.parametrize(("storage", "workers"), [*zip(STORAGES, (1, 2), strict=True)])
 def test_the_link_of_init_leads_in_once(
     storage: str, workers: int, tmp_path: Path
 ) -> None:
