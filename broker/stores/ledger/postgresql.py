@@ -45,7 +45,7 @@ from broker.stores.urls import PostgresqlLocation
 WRITE_SECONDS = 1.0
 READ_SECONDS = 5.0
 _BATCH = 128
-_GATHER_SECONDS = 0.05
+_HAND_OVER_SECONDS = 0.05
 # Callers that arrived together tend to do so again, so a short wait makes one
 # transaction of two. It ends when all have arrived; a lone caller never waits.
 _GATHER_SECONDS = 0.0002
@@ -162,7 +162,7 @@ class PostgresqlLedger:
         if self._closed or len(self._rows) >= _MAX_WAITING_ROWS:
             raise StoreUnavailableError("the audit trail takes no more records")
         self._rows.append(encode_audit(record))
-        self._schedule(_GATHER_SECONDS)
+        self._schedule(_HAND_OVER_SECONDS)
 
     async def find(self, event_id: str) -> AuditRecord | None:
         async with self._reads() as connection:

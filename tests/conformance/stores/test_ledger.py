@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from broker.entropy import new_request_id
 from broker.model.account import AccountId
 from broker.model.audit import AuditFilter, AuditRecord, Kind, Outcome
 from broker.model.page import PageRequest
+from broker.stores.connect import connect_postgresql
 from broker.stores.errors import (
     InvalidMarkerError,
     ReplayedError,
     StoreUnavailableError,
 )
+from broker.stores.ledger import postgresql
 from broker.stores.ledger.port import Ledger, ReplayMark
 from broker.stores.ledger.postgresql import PostgresqlLedger
 from broker.stores.ledger.rows import AuditRow, encode_audit
@@ -28,6 +31,8 @@ from broker.stores.ledger.search import Search
 from broker.stores.ledger.spool import Spool
 from broker.stores.ledger.sqlite import SqliteLedger
 from broker.stores.times import to_micros
+from broker.stores.urls import PostgresqlLocation
+from tests.conformance.stores.conftest import make_ledger
 
 ACCOUNT = AccountId("000000000001")
 AT = datetime(2026, 3, 1, 12, 30, 15, 123457, tzinfo=UTC)
@@ -98,6 +103,40 @@ async def test_a_crowd_that_grew_smaller_is_not_waited_for_for_ever(
         await ledger.mint(make_record("1"), None)
         await ledger.mint(make_record("2"), None)
     assert await ledger.find("2") is not None
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+def test_records_of_a_moment_share_a_transaction(
+    postgresql_location: PostgresqlLocation,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+) -> None:
+    """On the event loop of the server, whose timers differ from asyncio's."""
+    monkeypatch.setattr(postgresql, "_HAND_OVER_SECONDS", seconds)
+
+    async def append() -> list[list[str]]:
+        ledger = make_ledger(postgresql_location, tmp_path)
+        await ledger.start()
+        try:
+            for moment in range(3):
+                await ledger.append(make_record(f"{moment}-1"))
+                if seconds:
+                    await asyncio.sleep(seconds / 50)
+                await ledger.append(make_record(f"{moment}-2"))
+                await wait_for(ledger, f"{moment}-2")
+        finally:
+            await ledger.close()
+        connection = await connect_postgresql(postgresql_location, statement_seconds=5)
+        rows = await connection.fetch(
+            "SELECT array_agg(event_id ORDER BY seq) FROM audit GROUP BY xmin::text"
+        )
+        await connection.close()
+        return sorted(row[0] for row in rows)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        transactions = runner.run(append())
+    assert transactions == [[f"{n}-1", f"{n}-2"] for n in range(3)]
 
 
 async def test_hostile_text_neither_fails_nor_is_lost(ledger: Ledger) -> None:
