@@ -96,8 +96,13 @@ class AuditRecord:
     @property
     def kind(self) -> Kind:
         """What the call is about."""
-        provider = (self.session or {}).get("provider_arn")
-        return kind_of(self.action, self.outcome, has_provider=bool(provider))
+        session = self.session
+        return kind_of(
+            self.action,
+            self.outcome,
+            is_mint=session is not None,
+            has_provider=bool(session and session.get("provider_arn")),
+        )
 
     @property
     def weight(self) -> int:
@@ -108,8 +113,8 @@ class AuditRecord:
         return counted if isinstance(counted, int) else 1
 
 
-def kind_of(action: str, outcome: str, *, has_provider: bool) -> Kind:
-    """The kind of a record with this action, outcome and (minted) provider."""
+def kind_of(action: str, outcome: str, *, is_mint: bool, has_provider: bool) -> Kind:
+    """The kind of a record, by whether it minted a session, and one of a provider."""
     if action in _SIGN_INS:
         return Kind.SIGN_IN
     if action in {CONSOLE_LOGIN, PORTAL_SIGN_IN}:
@@ -119,7 +124,7 @@ def kind_of(action: str, outcome: str, *, has_provider: bool) -> Kind:
         return Kind.SIGN_IN if is_first else Kind.CREDENTIALS
     if action in _PROOF_CHECKS:
         return Kind.READ if outcome == Outcome.ALLOWED else Kind.SIGN_IN
-    if action in _CREDENTIALS:
+    if is_mint or action in _CREDENTIALS:
         return Kind.CREDENTIALS
     if action == _PASSKEY_OPTIONS or action.partition(":")[2].startswith(_READS):
         return Kind.READ

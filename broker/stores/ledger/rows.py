@@ -47,7 +47,12 @@ def encode_audit(record: AuditRecord) -> AuditRow:
     if session is not None:
         minted = str(session.get("access_key_id") or "")
         provider = str(session.get("provider_arn") or "")
-    kind = kind_of(record.action, record.decision, has_provider=bool(provider))
+    kind = kind_of(
+        record.action,
+        record.decision,
+        is_mint=session is not None,
+        has_provider=bool(provider),
+    )
     caller = record.caller_arn
     if not provider:
         # An unsigned caller is listed as its provider; a refused proof has no caller
@@ -83,8 +88,13 @@ def complete_row(row: Sequence[Any]) -> AuditRow | None:
             row[_AT[name]]
             for name in ("action", "decision", "minted_key_id", "provider_arn")
         )
-        has_provider = bool(minted and provider)
-        row = (*row, kind_of(action, decision, has_provider=has_provider))
+        kind = kind_of(
+            action,
+            decision,
+            is_mint=bool(minted),
+            has_provider=bool(minted and provider),
+        )
+        row = (*row, kind)
     return tuple(row) if len(row) == len(AUDIT_COLUMNS) else None
 
 

@@ -61,7 +61,8 @@ def test_every_record_has_an_outcome(
 def test_what_a_call_is_about(
     action: str, outcome: str, provider: bool, kind: Kind
 ) -> None:
-    assert kind_of(action, outcome, has_provider=provider) is kind
+    found = kind_of(action, outcome, is_mint=provider, has_provider=provider)
+    assert found is kind
     session = {"provider_arn": "arn"} if provider else None
     assert record(action=action, decision=outcome, session=session).kind is kind
 
@@ -70,7 +71,7 @@ async def test_the_kinds_fit_what_the_actions_declare(tmp_path: Path) -> None:
     async with in_process(tmp_path) as broker:
         for action in broker.services.registry:
             name = f"{action.service}:{action.name}"
-            kind = kind_of(name, Outcome.ALLOWED, has_provider=False)
+            kind = kind_of(name, Outcome.ALLOWED, is_mint=False, has_provider=False)
             assert (kind is Kind.CHANGE) == (action.writes and name not in _REPORTS)
 
 
@@ -78,3 +79,10 @@ def test_a_count_stands_for_many() -> None:
     assert record().weight == 1
     counted = record(action=COUNT_FAILURES, parameters={"Failures": 17})
     assert counted.weight == 17
+
+
+def test_what_mints_is_never_hidden_as_a_read() -> None:
+    """Whatever later actions are called."""
+    minted = record(action="new:GetSomething", decision="allowed", session={})
+    assert minted.kind is Kind.CREDENTIALS
+    assert record(action="new:GetSomething", decision="allowed").kind is Kind.READ
