@@ -26,9 +26,13 @@ _PORTAL = "portal"
 
 
 class AuthenticateRequest(TypedDict):
-    """Everything that providers proved of the person; nothing for an IAM user."""
+    """Everything that providers proved of the person; nothing for an IAM user.
+
+    ``SessionName`` says who it is, in the audit record.
+    """
 
     Identities: tuple[FederatedIdentity, ...]
+    SessionName: str
 
 
 class Authenticate:
@@ -45,6 +49,7 @@ class Authenticate:
             name="Authenticate",
             needs=needs_nothing,
             handle=self._handle,
+            audited=("SessionName",),
         )
 
     async def _handle(

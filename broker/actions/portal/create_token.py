@@ -36,7 +36,13 @@ class CreateToken:
                 name=name,
                 needs=needs_nothing,
                 handle=handle,
-                audited=("ClientName", "GrantType", "Answer", "Address"),
+                audited=(
+                    "SessionName",
+                    "ClientName",
+                    "GrantType",
+                    "Answer",
+                    "Address",
+                ),
             )
             for name, handle in (
                 ("CreateToken", self._spend),

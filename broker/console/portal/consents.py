@@ -274,7 +274,12 @@ class Consents:
             Door.PORTAL,
             ("sso-oauth", "Authorize"),
             PortalScheme(find),
-            lambda: {"ClientName": client, "Answer": answer, "Address": address},
+            lambda: {
+                "SessionName": portal.session.name,
+                "ClientName": client,
+                "Answer": answer,
+                "Address": address,
+            },
         )
 
     def _read(self, form: Form) -> ClientRequest:

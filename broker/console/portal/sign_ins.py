@@ -123,7 +123,11 @@ class PortalSignIns:
             return ProofResult(caller=who.caller)
 
         minted = await self._context.perform(
-            request, Door.PORTAL, _SIGN_IN, DoorProof(prove), lambda: {"Identities": ()}
+            request,
+            Door.PORTAL,
+            _SIGN_IN,
+            DoorProof(prove),
+            lambda: {"Identities": (), "SessionName": who.session.name},
         )
         handle = await self._keep(minted)
         return await self._sessions.find(handle, self._now())
@@ -149,7 +153,10 @@ class PortalSignIns:
             Door.PORTAL,
             _SIGN_IN,
             DoorProof(prove),
-            lambda: {"Identities": tuple(one.identity for one in found)},
+            lambda: {
+                "Identities": tuple(one.identity for one in found),
+                "SessionName": found[0].identity.session_name,
+            },
         )
         if not pending.token and pending.request_id:
             await self._context.login_states.forget(pending.request_id[1:])

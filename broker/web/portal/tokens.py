@@ -220,7 +220,11 @@ class TokenApi:
             await self._pipeline.perform(
                 self._pipeline.receive(call.raw, request_id, Door.PORTAL),
                 self._registry.get("sso-oauth", "CreateToken"),
-                lambda: {"ClientName": client.name, "GrantType": grant},
+                lambda: {
+                    "SessionName": exchange.portal.session.name,
+                    "ClientName": client.name,
+                    "GrantType": grant,
+                },
                 DoorProof(prove),
             )
         except ProofUsed as error:

@@ -77,6 +77,9 @@ async def test_credentials_are_as_the_way_in_makes_them(world: SignInWorld) -> N
     record = await world.recorded("sso:GetRoleCredentials")
     sign_in = await world.recorded("sso:Authenticate")
     assert record.access_key_id == sign_in.session["access_key_id"]
+    for action in ("sso:Authenticate", "sso-oauth:Authorize", "sso-oauth:CreateToken"):
+        told = (await world.recorded(action)).parameters
+        assert told["SessionName"] == "alice@example.com"
     assert record.resources == (role_arn("Reader"),)
     assert record.session["access_key_id"] == session.access_key_id
 
