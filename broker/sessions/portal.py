@@ -5,7 +5,8 @@ credentials: the cache has its token, sealed, with what the identity providers s
 what is made from it carries it in its lineage. So ending the sign-in ends all of that.
 """
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,10 @@ from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache
 from broker.stores.directory.port.revocations import RevocationReader
 
+_REMEMBERED = 1024
+"""Sign-ins that a worker remembers, each of at most so many characters."""
+
+_REMEMBERED_CHARACTERS = 16_384
 _HANDLE = "portal"
 _TEXTS = (
     *("provider_arn", "provider_id", "issuer", "subject", "subject_type"),
@@ -52,13 +57,68 @@ class PortalSignIn:
     end_marks: tuple[str, ...] = ()
 
 
+class NamedRoles:
+    """The roles that the providers named, each with the identity it was named for.
+
+    ``rows`` are the identities as they are kept; each is read when it is first needed.
+    """
+
+    __slots__ = ("_ends_at", "_identities", "_rows")
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], ends_at: datetime) -> None:
+        self._rows = rows
+        self._ends_at = ends_at
+        self._identities: dict[int, FederatedIdentity] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def __iter__(self) -> Iterator[tuple[str, FederatedIdentity]]:
+        for number, row in enumerate(self._rows):
+            for arn in row["roles"]:
+                yield arn, self._identity(number)
+
+    def find(self, account: str, name: str) -> tuple[str, FederatedIdentity] | None:
+        """One of them, by its account and its name."""
+        for number, row in enumerate(self._rows):
+            if row["account"] == account:
+                for arn in row["roles"]:
+                    if arn.rpartition("/")[2] == name:
+                        return arn, self._identity(number)
+        return None
+
+    def reach(self, account: AccountId) -> bool:
+        """Whether a provider of the account vouched for the person."""
+        return any(row["account"] == account for row in self._rows)
+
+    def _identity(self, number: int) -> FederatedIdentity:
+        found = self._identities.get(number)
+        if found is None:
+            found = _read(self._rows[number], self._ends_at)
+            self._identities[number] = found
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What is kept of a sign-in, read from the cache once: it never changes."""
+
+    access_key_id: str
+    session_token: str = field(repr=False)
+    end_marks: tuple[str, ...]
+    roles: NamedRoles
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPortal:
-    """A live sign-in; ``handle`` is the cookie of the browser that it began in."""
+    """A live sign-in; ``handle`` is the cookie of the browser that it began in.
+
+    ``roles`` are none for an IAM user, whose policies say which there are.
+    """
 
     handle: str = field(repr=False)
     resolved: ResolvedSession
-    rows: tuple[Mapping[str, Any], ...] = field(repr=False)
+    roles: NamedRoles
 
     @property
     def session(self) -> Session:
@@ -72,39 +132,14 @@ class OpenPortal:
 
     def reaches(self, account: AccountId) -> bool:
         """Whether the person signed in to this account."""
-        return self.session.account == account or any(
-            row["account"] == account for row in self.rows
-        )
-
-    @property
-    def is_federated(self) -> bool:
-        """Whether a provider proved the person; an IAM user's password did otherwise."""
-        return bool(self.rows)
-
-    @property
-    def roles(self) -> tuple[tuple[str, FederatedIdentity], ...]:
-        """The ARNs of all roles that were named, and whom each was named for."""
-        return tuple(
-            (arn, identity)
-            for row in self.rows
-            for identity in (_read(row, self.ends_at),)
-            for arn in row["roles"]
-        )
-
-    def find_role(
-        self, account: str, name: str
-    ) -> tuple[str, FederatedIdentity] | None:
-        """The same for one role, by its account and its name."""
-        for row in self.rows:
-            if row["account"] == account:
-                for arn in row["roles"]:
-                    if arn.rpartition("/")[2] == name:
-                        return arn, _read(row, self.ends_at)
-        return None
+        return self.session.account == account or self.roles.reach(account)
 
 
 class PortalSessions:
     """Opens, finds and closes sign-ins.
+
+    A worker remembers what it has read: that a sign-in has ended is found out from its
+    session, whatever the cache says.
 
     Every method raises ``ServiceUnavailable`` when the cache is away.
     """
@@ -120,6 +155,7 @@ class PortalSessions:
         self._tokens = SealedTexts(vault, "portal-token")
         self._resolver = resolver
         self._directory = directory
+        self._remembered: OrderedDict[str, _Kept] = OrderedDict()
 
     async def open(self, sign_in: PortalSignIn, expires_at: datetime) -> str:
         """Keep a sign-in; returns its handle."""
@@ -127,6 +163,7 @@ class PortalSessions:
             "key": sign_in.access_key_id,
             "token": sign_in.session_token,
             "ends": sign_in.end_marks,
+            "until": int(expires_at.timestamp()),
             "identities": [
                 {**_row(one.identity), "roles": one.roles} for one in sign_in.identities
             ],
@@ -139,19 +176,43 @@ class PortalSessions:
         Raises:
             ExpiredToken, InvalidClientTokenId: it was ended, or the user is gone.
         """
+        kept = await self._find_kept(handle)
+        if kept is None:
+            return None
+        resolved = await self._resolver.resolve(
+            kept.access_key_id, kept.session_token, now
+        )
+        account = resolved.session.account
+        if kept.end_marks and await has_ended(
+            self._directory, account, *kept.end_marks
+        ):
+            raise ExpiredToken(detail="the login at the provider has ended")
+        return OpenPortal(handle=handle, resolved=resolved, roles=kept.roles)
+
+    async def _find_kept(self, handle: str) -> _Kept | None:
+        found = self._remembered.get(handle)
+        if found is not None:
+            self._remembered.move_to_end(handle)
+            return found
         value = await self._handles.find(handle)
         if value is None:
             return None
-        resolved = await self._resolver.resolve(value["key"], value["token"], now)
-        account = resolved.session.account
-        if value["ends"] and await has_ended(self._directory, account, *value["ends"]):
-            raise ExpiredToken(detail="the login at the provider has ended")
-        return OpenPortal(
-            handle=handle, resolved=resolved, rows=tuple(value["identities"])
+        ends_at = datetime.fromtimestamp(value["until"], UTC)
+        found = _Kept(
+            value["key"],
+            value["token"],
+            tuple(value["ends"]),
+            NamedRoles(value["identities"], ends_at),
         )
+        if len(str(value["identities"])) <= _REMEMBERED_CHARACTERS:
+            self._remembered[handle] = found
+            if len(self._remembered) > _REMEMBERED:
+                self._remembered.popitem(last=False)
+        return found
 
     async def forget(self, handle: str) -> None:
         """Drop what is kept: the sign-in was ended already."""
+        self._remembered.pop(handle, None)
         await self._handles.forget(handle)
 
     def create_token(self, handle: str, expires_at: datetime) -> str:

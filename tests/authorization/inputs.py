@@ -5,6 +5,7 @@ something particular: what exists in the test's accounts, and what has a form.
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from broker.model.account import AccountId
 from broker.model.principal import Principal
 from broker.model.secret import Secret
 from broker.model.session import Session, SessionKind
-from broker.sessions.portal import OpenPortal
+from broker.sessions.portal import NamedRoles, OpenPortal
 from broker.sessions.resolve import ResolvedSession
 from tests.support.saml_idp import metadata_xml
 
@@ -78,7 +79,7 @@ VALUES: Mapping[str, Any] = {
             principal=Principal.root(AccountId(ACCOUNT)),
             principal_tags={},
         ),
-        rows=(),
+        roles=NamedRoles((), datetime.now(UTC)),
     ),
     "ServiceName": "orders",
     "AccessKeyIds": ["ASIAIOSFODNN7EXAMPLE"],

@@ -66,12 +66,12 @@ class RoleChoices:
 
     async def find(self, portal: OpenPortal, account: str, name: str) -> Role | None:
         """A role that the sign-in named, or any that an IAM user asks for."""
-        if not portal.is_federated:
+        if not portal.roles:
             try:
                 return await self._fresh.find_role(parse_account_id(account), name)
             except ValueError:
                 return None
-        found = portal.find_role(account, name)
+        found = portal.roles.find(account, name)
         if found is None or not await self._is_registered(found[1]):
             return None
         return await self._find_named(found[0])
@@ -100,7 +100,7 @@ class RoleChoices:
             role = await self._find_named(arn)
             if role is not None and await self._is_registered(identity):
                 yield role, federated_caller(identity)
-        if portal.is_federated:
+        if portal.roles:
             return
         own = await self._library.identity(call.caller)
         for arn in () if own is None else named_roles(own):
@@ -228,7 +228,7 @@ def role_permissions(portal: OpenPortal, role: Role) -> tuple[Need, ...]:
 
     The action is that of the way by which the person came in.
     """
-    found = portal.find_role(role.account, role.name)
+    found = portal.roles.find(role.account, role.name)
     if found is None:
         given = {"RoleArn": role.arn, "RoleSessionName": portal.session.name}
         return role_needs(

@@ -45,9 +45,9 @@ class PortalScheme:
 
 def portal_caller(portal: OpenPortal, given: Given) -> Caller:
     """The person who signed in, as what opens the role that is asked for."""
-    if not portal.is_federated:
+    if not portal.roles:
         return session_caller(portal.resolved)
-    found = portal.find_role(given.get("accountId", ""), given.get("roleName", ""))
+    found = portal.roles.find(given.get("accountId", ""), given.get("roleName", ""))
     if found is not None:
         return federated_caller(found[1])
     return Caller(

@@ -72,7 +72,7 @@ class GetRoleCredentials:
         self, given: RoleCredentialsRequest, call: Call
     ) -> Mapping[str, Any]:
         portal, role = given["SignIn"], call.trusted_role
-        found = portal.find_role(role.account, role.name)
+        found = portal.roles.find(role.account, role.name)
         wanted = RoleRequest(
             kind=SessionKind.ASSUME_ROLE,
             role=role,
