@@ -56,6 +56,7 @@ from broker.protocols.enforcement import (
 )
 from broker.protocols.enforcement.forwarded import check_overrides
 from broker.protocols.sigv4 import SignatureRules
+from broker.protocols.sigv4.errors import MISMATCH
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.schema import SERVICES
 
@@ -68,6 +69,7 @@ QUERY_BYTES_MAX = 16 * 1024
 
 _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+_DECLARED = b"x-amz-content-sha256"
 _BODY_UNKNOWN = (
     "The body of this request cannot be verified here. Sign the header"
     " x-amz-content-sha256 with the body's SHA-256, or ask where the body is known."
@@ -281,7 +283,7 @@ class Authorizer:
         try:
             verified = await self._signatures.verify(raw, ready.without_body, call.now)
         except SignatureDoesNotMatch as error:
-            if told.method not in _WITHOUT_BODY:
+            if error.message == MISMATCH and _may_hide_a_body(told):
                 raise SignatureDoesNotMatch(
                     _BODY_UNKNOWN, detail=error.detail
                 ) from None
@@ -404,6 +406,14 @@ def _prepare(service: RegisteredService, home_region: str) -> _Ready:
         compiled,
         signed_for,
         replace(signed_for, rules=replace(rules, believes_declared_hash=True)),
+    )
+
+
+def _may_hide_a_body(told: ToldRequest) -> bool:
+    """Whether a body that is not known may be why a signature does not match."""
+    return told.method not in _WITHOUT_BODY and not (
+        _DECLARED in told.query.lower()
+        or any(name == _DECLARED for name, _ in told.headers)
     )
 
 

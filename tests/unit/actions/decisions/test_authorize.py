@@ -258,6 +258,15 @@ async def test_bodies_are_verified_or_refused_with_advice(
     plain = sign(alice, method="PUT", body=body)
     unknown = await service.ask(Request=plain.told())
     assert "x-amz-content-sha256" in unknown["Refusal"]["Message"]
+    old = sign(alice, method="PUT", body=body)
+    old.headers["X-Amz-Date"] = "20260101T000000Z"
+    assert (
+        "Signature expired"
+        in (await service.ask(Request=old.told()))["Refusal"]["Message"]
+    )
+    wrong = sign(Key(alice.access_key_id, "a" * 40), method="PUT", body=body, s3=True)
+    refused = (await service.ask(Request=wrong.told()))["Refusal"]
+    assert "signature we calculated" in refused["Message"]
     reply = await service.forward(plain.forwarded())
     assert reply.status == 401
     assert b"x-amz-content-sha256" in reply.body
@@ -540,3 +549,48 @@ async def test_each_resource_of_a_batch_has_its_own_policy(
     assert allowed == [True, False, False, True]
     backwards = await service.ask(Request=sign(alice).told(), Resources=asked[::-1])
     assert [one["Allowed"] for one in backwards["Decisions"]] == allowed[::-1]
+    second = await service.ask(Request=sign(alice, "/orders/2").told())
+    assert not second["Allowed"]
+
+
+async def test_what_is_not_told_is_absent(service: AskingService) -> None:
+    absent = {"aws:SourceIp": "true", "aws:SecureTransport": "true"}
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Action": "orders:*",
+            "Resource": "*",
+            "Condition": {"Null": absent},
+        },
+    }
+    bob = await service.make_user("bob", policy)
+    assert (await service.ask(Request=sign(bob).told()))["Allowed"]
+    for told in ({"SourceIp": "198.51.100.9"}, {"SecureTransport": False}):
+        assert not (await service.ask(Request=sign(bob).told(**told)))["Allowed"]
+
+
+async def test_a_service_overrides_no_key_of_an_identity(
+    service: AskingService, alice: Key
+) -> None:
+    """An issuer's host can be what a service is called: ``localhost:aud``."""
+    session = await session_of(service, alice)
+    resolver = service.broker.services.resolver
+    assert session.session_token is not None
+    live = await resolver.resolve(
+        session.access_key_id, session.session_token, service.broker.clock.now()
+    )
+    live.session.identity_context = {"orders:priority": ("low",)}
+    policy = {**READER, "Statement": {**READER["Statement"], "Condition": {}}}
+    policy["Statement"]["Condition"] = {"StringEquals": {"orders:Priority": "high"}}
+    await service.broker.ask(
+        "iam",
+        "PutRolePolicy",
+        service.root,
+        RoleName="Clerk",
+        PolicyName="Own",
+        PolicyDocument=json.dumps(policy),
+    )
+    high = {"orders:Priority": ["high"]}
+    answer = await service.ask(Request=sign(session).told(), Context=high)
+    assert not answer["Allowed"]
