@@ -8,22 +8,23 @@ kept (`broker.audit.decisions`).
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from broker.actions.action import Action, Call
 from broker.actions.decisions.declare import SERVICE
 from broker.actions.decisions.question import (
-    DECISIONS_MAX,
     Decided,
     DecisionAnswer,
     Question,
     ToldRequest,
+    check_question,
 )
+from broker.actions.decisions.ready import ReadyService, prepare_service
 from broker.audit.decisions import DecisionLog
 from broker.audit.entry import AuditEntry
 from broker.audit.uses import UseRecorder
-from broker.authn.sigv4 import SignatureScheme, SignedFor, VerifiedSignature
+from broker.authn.sigv4 import SignatureScheme, VerifiedSignature
 from broker.authz.context import Context, call_context
 from broker.authz.guard import Guard, Judgement, reason
 from broker.authz.hypothetical import Hypotheses
@@ -42,20 +43,16 @@ from broker.model.audit import Outcome
 from broker.model.caller import Caller
 from broker.model.principal import PrincipalType
 from broker.model.raw import RawRequest
-from broker.model.registered import RegisteredService, service_arn
+from broker.model.registered import service_arn
 from broker.model.request import Given
 from broker.model.struct import struct
-from broker.policy import VALUE_CHARACTERS_MAX, VALUES_MAX
 from broker.protocols.enforcement import (
     CompiledService,
-    DefinitionRejected,
     RequestAmbiguous,
     Target,
-    parse_definition,
     resource_path,
 )
 from broker.protocols.enforcement.forwarded import check_overrides
-from broker.protocols.sigv4 import SignatureRules
 from broker.protocols.sigv4.errors import MISMATCH
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.schema import SERVICES
@@ -84,16 +81,6 @@ _NO_REQUEST = RawRequest(
     source_ip="",
     secure=False,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """A service made ready to decide for."""
-
-    service: RegisteredService
-    compiled: CompiledService
-    signed_for: SignedFor
-    without_body: SignedFor
 
 
 @dataclass(slots=True)
@@ -170,7 +157,7 @@ class Authorizer:
         return {ANSWER: await self._decide(ready, question, call)}
 
     async def _decide(
-        self, ready: _Ready, question: Question, call: Call
+        self, ready: ReadyService, question: Question, call: Call
     ) -> DecisionAnswer:
         """Who acts, and what they may do.
 
@@ -179,7 +166,7 @@ class Authorizer:
             ValidationError: the question asks too much, or about what is not the
                 service's own.
         """
-        _check(ready.compiled, question)
+        check_question(ready.compiled, question)
         try:
             subject = await self._prove(ready, question, call)
         except ServiceUnavailable:
@@ -205,13 +192,15 @@ class Authorizer:
             decisions=tuple(one.decided for one in judged),
         )
 
-    async def _ready(self, question: Question, call: Call) -> _Ready:
+    async def _ready(self, question: Question, call: Call) -> ReadyService:
         arn = _asked_service(question, call)
         account, name = AccountId(arn.account), arn.resource.rpartition("/")[2]
 
-        async def load() -> _Ready | None:
+        async def load() -> ReadyService | None:
             service = await self._fresh.find_service(account, name)
-            return None if service is None else _prepare(service, self._home_region)
+            return (
+                None if service is None else prepare_service(service, self._home_region)
+            )
 
         found = await self._fresh.memo.get(
             account, ("ready-service", name), load, of=SERVICES.name
@@ -220,7 +209,9 @@ class Authorizer:
             raise NoSuchEntity(f"The service with name {name} cannot be found.")
         return found
 
-    async def _prove(self, ready: _Ready, question: Question, call: Call) -> _Subject:
+    async def _prove(
+        self, ready: ReadyService, question: Question, call: Call
+    ) -> _Subject:
         if question.ambiguous:
             raise ValidationError(question.ambiguous)
         if question.request is not None:
@@ -247,7 +238,9 @@ class Authorizer:
             )
         return _Subject(caller, region, _NO_REQUEST, None)
 
-    async def _verify(self, ready: _Ready, told: ToldRequest, call: Call) -> _Subject:
+    async def _verify(
+        self, ready: ReadyService, told: ToldRequest, call: Call
+    ) -> _Subject:
         hosts = ready.compiled.definition.hosts
         raw = RawRequest(
             method=told.method,
@@ -276,7 +269,7 @@ class Authorizer:
         )
 
     async def _verify_signature(
-        self, ready: _Ready, raw: RawRequest, told: ToldRequest, call: Call
+        self, ready: ReadyService, raw: RawRequest, told: ToldRequest, call: Call
     ) -> VerifiedSignature:
         if told.body_sha256 is not None:
             return await self._signatures.verify(raw, ready.signed_for, call.now)
@@ -297,7 +290,7 @@ class Authorizer:
 
     async def _judge(
         self,
-        ready: _Ready,
+        ready: ReadyService,
         target: Target,
         subject: _Subject,
         context: Context,
@@ -325,7 +318,7 @@ class Authorizer:
         return _Judged(decided=decided, judgement=judgement, detail=detail)
 
     async def _note(
-        self, ready: _Ready, subject: _Subject, judged: list[_Judged], call: Call
+        self, ready: ReadyService, subject: _Subject, judged: list[_Judged], call: Call
     ) -> None:
         """Count the decisions, and keep what must be kept; a batch by its actions."""
         who = subject.caller
@@ -359,7 +352,7 @@ class Authorizer:
 
     async def _note_refused(
         self,
-        ready: _Ready,
+        ready: ReadyService,
         question: Question,
         call: Call,
         refusal: BrokerError,
@@ -374,39 +367,6 @@ class Authorizer:
         entry.decision, entry.error_code = Outcome.REFUSED, refusal.code
         entry.detail = entry.reason = refusal.detail or refusal.words
         await self._log.keep(entry)
-
-
-def _prepare(service: RegisteredService, home_region: str) -> _Ready:
-    try:
-        definition = parse_definition(service.definition, service.name)
-    except DefinitionRejected as error:
-        # It was checked when it was written, by the rules of that time.
-        raise AccessDenied(
-            detail=f"the definition of {service.arn} is broken: {error}"
-        ) from error
-    compiled = CompiledService(
-        definition, name=service.name, account=service.account, region=home_region
-    )
-    signature = definition.signature
-    rules = SignatureRules(
-        path_as_sent=signature.path == "AsSent",
-        payloads=frozenset(signature.payloads),
-        window_seconds=signature.window_seconds,
-        presigned_seconds_max=signature.presigned_seconds_max,
-    )
-    first, *others = compiled.scopes
-    signed_for = SignedFor(
-        service=first,
-        also=tuple(others),
-        regions=frozenset({compiled.region}),
-        rules=rules,
-    )
-    return _Ready(
-        service,
-        compiled,
-        signed_for,
-        replace(signed_for, rules=replace(rules, believes_declared_hash=True)),
-    )
 
 
 def _may_hide_a_body(told: ToldRequest) -> bool:
@@ -449,51 +409,6 @@ async def _needs(given: Given, call: Call) -> tuple[Need, ...]:
     )
 
 
-def _check(compiled: CompiledService, question: Question) -> None:
-    """Hold a question to its bounds, and to what is the service's own.
-
-    Raises:
-        ValidationError: it asks too much, or about something else.
-    """
-    asked = len(question.actions) * max(1, len(question.resources))
-    if asked > DECISIONS_MAX or len(question.resources) > DECISIONS_MAX:
-        raise ValidationError(f"A question asks for {DECISIONS_MAX} decisions at most.")
-    ways = (question.request, question.access_key_id, question.principal)
-    if sum(map(bool, ways)) != 1 and not question.ambiguous:
-        raise ValidationError(
-            "Say who acts in one way: Request, Credentials or Principal."
-        )
-    if question.request is None and not (question.actions or question.ambiguous):
-        raise ValidationError("Without a Request, Actions must say what is asked.")
-    for action in question.actions:
-        if not compiled.owns_action(action):
-            raise ValidationError(f"{action[:200]} is no action of {compiled.name}.")
-    for resource in question.resources:
-        if not compiled.owns_resource(resource):
-            raise ValidationError(
-                f"{resource[:200]} is no resource of {compiled.name}."
-            )
-    _check_context(compiled, question.context)
-
-
-def _check_context(
-    compiled: CompiledService, context: Mapping[str, tuple[str, ...]]
-) -> None:
-    values = 0
-    for key, given in context.items():
-        if not compiled.may_bring(key):
-            raise ValidationError(
-                f"{compiled.name} does not bring the key {key[:200]}."
-            )
-        values += len(given)
-        if any(len(value) > VALUE_CHARACTERS_MAX for value in given):
-            raise ValidationError(
-                f"A value of {key} has more than {VALUE_CHARACTERS_MAX} characters."
-            )
-    if values > VALUES_MAX:
-        raise ValidationError(f"Context has more than {VALUES_MAX} values.")
-
-
 def _targets(
     compiled: CompiledService, question: Question, subject: _Subject
 ) -> list[Target]:
@@ -533,7 +448,7 @@ def _context(subject: _Subject, question: Question, call: Call) -> Context:
 
 
 def _entry(
-    ready: _Ready, subject: _Subject | None, action: str, call: Call
+    ready: ReadyService, subject: _Subject | None, action: str, call: Call
 ) -> AuditEntry:
     """A record of the service's account, about whoever acts."""
     entry = AuditEntry.of(call.request, action)

@@ -8,9 +8,11 @@ is done by actions and resources, or leaves that to the service's routes.
 from collections.abc import Mapping
 from dataclasses import field
 
-from broker.errors import BrokerError
+from broker.errors import BrokerError, ValidationError
 from broker.model.caller import Caller
 from broker.model.struct import struct
+from broker.policy import VALUE_CHARACTERS_MAX, VALUES_MAX
+from broker.protocols.enforcement import CompiledService
 
 DECISIONS_MAX = 100
 """Actions times resources of one question."""
@@ -83,3 +85,48 @@ class DecisionAnswer:
     def allowed(self) -> bool:
         """Whether everything that was asked is allowed."""
         return bool(self.decisions) and all(one.allowed for one in self.decisions)
+
+
+def check_question(compiled: CompiledService, question: Question) -> None:
+    """Hold a question to its bounds, and to what is the service's own.
+
+    Raises:
+        ValidationError: it asks too much, or about something else.
+    """
+    asked = len(question.actions) * max(1, len(question.resources))
+    if asked > DECISIONS_MAX or len(question.resources) > DECISIONS_MAX:
+        raise ValidationError(f"A question asks for {DECISIONS_MAX} decisions at most.")
+    ways = (question.request, question.access_key_id, question.principal)
+    if sum(map(bool, ways)) != 1 and not question.ambiguous:
+        raise ValidationError(
+            "Say who acts in one way: Request, Credentials or Principal."
+        )
+    if question.request is None and not (question.actions or question.ambiguous):
+        raise ValidationError("Without a Request, Actions must say what is asked.")
+    for action in question.actions:
+        if not compiled.owns_action(action):
+            raise ValidationError(f"{action[:200]} is no action of {compiled.name}.")
+    for resource in question.resources:
+        if not compiled.owns_resource(resource):
+            raise ValidationError(
+                f"{resource[:200]} is no resource of {compiled.name}."
+            )
+    _check_context(compiled, question.context)
+
+
+def _check_context(
+    compiled: CompiledService, context: Mapping[str, tuple[str, ...]]
+) -> None:
+    values = 0
+    for key, given in context.items():
+        if not compiled.may_bring(key):
+            raise ValidationError(
+                f"{compiled.name} does not bring the key {key[:200]}."
+            )
+        values += len(given)
+        if any(len(value) > VALUE_CHARACTERS_MAX for value in given):
+            raise ValidationError(
+                f"A value of {key} has more than {VALUE_CHARACTERS_MAX} characters."
+            )
+    if values > VALUES_MAX:
+        raise ValidationError(f"Context has more than {VALUES_MAX} values.")
