@@ -90,8 +90,9 @@ class Walk:
     """A shell in a folder of its own.
 
     ``instead`` are texts that stand for others here, such as the address of a server
-    that only exists in the example; each must occur. ``servers`` are the commands that
-    keep running, by how they begin, with the address that answers once they are ready.
+    that only exists in the example. ``servers`` are the commands that keep running, by
+    how they begin, with the address that answers once they are ready. Commands that
+    begin like one of ``skipped`` are left out.
     """
 
     folder: Path

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.support.servers import find_free_port
+from tests.support.walk import Walk, read_steps, walking
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "0123456789abcdef-of-this-test"
@@ -26,6 +27,27 @@ def test_the_compose_file_is_sound() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_secrets_of_the_manual_are_those_of_the_file(tmp_path: Path) -> None:
+    """With Compose's own check in place of its start."""
+    (tmp_path / "compose.yaml").write_text((ROOT / "compose.yaml").read_text())
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text(
+        '#!/bin/sh\n[ "$*" = "compose up -d" ] && docker-compose config\n'
+    )
+    docker.chmod(0o755)
+    given = {"PATH": f"{docker.parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    with walking(Walk(tmp_path, given)) as here:
+        here.do(read_steps(ROOT / "docs" / "running" / "compose.md"))
+    secrets = tmp_path / "secrets"
+    assert secrets.stat().st_mode & 0o777 == 0o700
+    named = yaml.safe_load((ROOT / "compose.yaml").read_text())["secrets"].values()
+    made = {path.name: path.read_text() for path in secrets.iterdir()}
+    assert {Path(secret["file"]).name for secret in named} == set(made)
+    assert made["postgres_password"] in made["broker_database_url"]
+    assert made["redis_password"] in made["broker_redis_url"]
 
 
 def test_redis_takes_its_password_unseen(tmp_path: Path) -> None:
@@ -88,6 +110,8 @@ def test_the_build_backend_is_locked() -> None:
 @pytest.mark.parametrize("file", ["Dockerfile", ".ci/setup"])
 def test_nothing_is_installed_that_no_lock_has(file: str) -> None:
     text = (ROOT / file).read_text().replace("\\\n", " ")
+    if locked := re.search(r"^locked=\((.*)\)$", text, re.MULTILINE):
+        text = text.replace('"${locked[@]}"', locked[1])
     steps = [
         shlex.split(step.strip().removeprefix("RUN "), comments=True)
         for line in text.splitlines()
