@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from broker.administration.password_rules import RULES, policy_sentences, read_policy
 from broker.administration.reading import PageReader
-from broker.console.visit import BOTH, PageRoute, Visit, go
+from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import FeatureDisabled, ValidationError
 from broker.identities.account_options import ALWAYS_ON, root_manager
 
@@ -56,7 +56,7 @@ async def _page(visit: Visit) -> Response:
             if operation is None:
                 raise ValidationError("Unknown operation.")
             await operation(visit)
-            return go(SETTINGS)
+            return visit.done("Saved.", SETTINGS)
     reader = PageReader(visit)
     policy = await reader.iam("GetAccountPasswordPolicy")
     untold = bool(reader.refused) and policy is None
@@ -94,7 +94,7 @@ async def _passwords(visit: Visit) -> Response:
                 await visit.iam("DeleteAccountPasswordPolicy")
             else:
                 await visit.iam("UpdateAccountPasswordPolicy", **read_policy(visit))
-            return go(SETTINGS)
+            return visit.done("Saved.", SETTINGS)
     policy = await PageReader(visit).iam("GetAccountPasswordPolicy")
     kept: Mapping[str, Any] = {} if policy is None else policy["PasswordPolicy"]
     return await visit.show(

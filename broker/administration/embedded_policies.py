@@ -23,7 +23,7 @@ from broker.administration.policy_saving import press_button
 from broker.administration.role_page import ONE as ROLE
 from broker.administration.trust_words import TrustLine, trust_lines
 from broker.console.context import Precondition
-from broker.console.visit import BOTH, PageRoute, Visit, address, go
+from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.errors import ConcurrentModification, NoSuchEntity, ValidationError
 from broker.identities.groups import require_group
 from broker.identities.owners import Owner, owner_id
@@ -62,7 +62,7 @@ async def _trust(visit: Visit) -> Response:
             RoleName=name,
             PolicyDocument=editor.policy(),
         )
-        return go(ROLE, name=name)
+        return visit.done("Trust policy saved.", ROLE, name=name)
 
     async def read_stored() -> tuple[str, str]:
         stored = await _trust_text(visit, name)
@@ -104,7 +104,7 @@ async def _inline(visit: Visit) -> Response:
             PolicyDocument=editor.policy(),
             **{f"{noun}Name": owner},
         )
-        return go(_PAGES[kind], name=owner)
+        return visit.done("Policy saved.", _PAGES[kind], name=owner)
 
     async def read_stored() -> tuple[str, str]:
         stored = await _inline_text(visit, noun, owner, policy)

@@ -9,7 +9,7 @@ from broker.administration.bulk_deletion import BulkDeletion
 from broker.administration.listing import cut_page, page_links
 from broker.administration.reading import list_all
 from broker.console.tables import Sorting
-from broker.console.visit import BOTH, PageRoute, Visit, go
+from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import BrokerError, DeleteConflict, ValidationError
 
 GROUPS = "/console/groups"
@@ -61,7 +61,8 @@ async def _new(visit: Visit) -> Response:
                 GroupName=visit.text("name"),
                 Path=visit.text("path") or None,
             )
-            return go(GROUP, name=made["Group"]["GroupName"])
+            created = made["Group"]["GroupName"]
+            return visit.done(f"Group {created} created.", GROUP, name=created)
     return await visit.show(
         "admin/group_new.html",
         name=visit.text("name")[:_NAME_MAX],
@@ -176,10 +177,10 @@ async def _change(visit: Visit, name: str) -> Response:
                 NewGroupName=new if new != name else None,
                 NewPath=visit.text("new_path") or None,
             )
-            return go(GROUP, name=new)
+            return visit.done("Saved.", GROUP, name=new)
         case _:
             raise ValidationError("Unknown operation.")
-    return go(GROUP, name=name)
+    return visit.done("Saved.", GROUP, name=name)
 
 
 def _describe(error: BrokerError) -> str:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from broker.administration.embedded_policies import INLINE
 from broker.administration.policy_search import search_policies
 from broker.administration.reading import PageReader
-from broker.console.visit import BOTH, PageRoute, Visit, address, go
+from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.errors import ValidationError
 
 _FOR_SERVICES = ":iam::aws:policy/aws-service-role/"
@@ -60,7 +60,7 @@ class _HolderPages:
         if visit.posted:
             with visit.attempt():
                 await self._do(visit, name)
-                return go(self.permissions, name=name)
+                return visit.done("Saved.", self.permissions, name=name)
         owner = await self._read(visit, name)
         reader = PageReader(visit)
         given = kind.parameter(name)
@@ -105,7 +105,7 @@ class _HolderPages:
                         **kind.parameter(name),
                         PolicyArn=arn,
                     )
-                return go(self.permissions, name=name)
+                return visit.done("Saved.", self.permissions, name=name)
         owner = await self._read(visit, name)
         policies = await search_policies(visit, search)
         # An exact match first, then the account's own policies.

@@ -17,7 +17,7 @@ from broker.administration.policy_editor import format_text
 from broker.administration.policy_search import search_policies
 from broker.administration.tag_lines import read_tags
 from broker.catalogue import policy_summary
-from broker.console.visit import BOTH, PageRoute, Visit, go
+from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import ValidationError
 from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, parse_policy
 
@@ -108,7 +108,7 @@ async def _act(visit: Visit, arn: str) -> Response:
     do = visit.text("do")
     if do == "delete":
         await _delete(visit, arn)
-        return go(LIST, scope="own")
+        return visit.done("Policy deleted.", LIST, scope="own")
     if do == "set-default":
         await visit.iam(
             "SetDefaultPolicyVersion", PolicyArn=arn, VersionId=visit.text("version")
@@ -132,7 +132,7 @@ async def _act(visit: Visit, arn: str) -> Response:
         await visit.iam("UntagPolicy", PolicyArn=arn, TagKeys=[visit.text("key")])
     else:
         raise ValidationError("Unknown operation.")
-    return go(ONE, arn=arn)
+    return visit.done("Saved.", ONE, arn=arn)
 
 
 async def _delete(visit: Visit, arn: str) -> None:

@@ -20,7 +20,7 @@ from broker.administration.policy_saving import press_button
 from broker.administration.policy_search import search_policies
 from broker.administration.tag_lines import read_tags
 from broker.console.context import Precondition
-from broker.console.visit import BOTH, PageRoute, Visit, address, go
+from broker.console.visit import BOTH, PageRoute, Visit, address
 from broker.errors import ConcurrentModification, LimitExceeded, ValidationError
 from broker.identities.managed_policies import find_managed_policy
 from broker.policy import PolicyKind
@@ -91,7 +91,7 @@ async def _create(
         PolicyDocument=editor.policy(),
         Tags=read_tags(values["tags"]) or None,
     )
-    return go(ONE, arn=result["Policy"]["Arn"])
+    return visit.done("Policy created.", ONE, arn=result["Policy"]["Arn"])
 
 
 async def _edit(visit: Visit) -> Response:
@@ -145,7 +145,8 @@ async def _save(visit: Visit, editor: PolicyEditor, arn: str) -> Response:
         PolicyDocument=editor.policy(),
         SetAsDefault=visit.is_checked("default"),
     )
-    return go(ONE, arn=arn)
+    in_force = ", and in force" if visit.is_checked("default") else ""
+    return visit.done(f"New version saved{in_force}.", ONE, arn=arn)
 
 
 def _still_default(arn: str, version_id: str) -> Precondition:

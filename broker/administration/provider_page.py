@@ -122,13 +122,13 @@ async def _act(visit: Visit, arn: str) -> Response:
         if visit.text("sure") != name_of(arn):
             raise ValidationError("Type the provider's name to delete it.")
         await visit.iam(f"Delete{noun}", **named)
-        return go(providers.LIST)
+        return visit.done(f"Provider {name_of(arn)} deleted.", providers.LIST)
     update = _UPDATES.get((noun, do))
     if update is None:
         raise ValidationError("Unknown operation.")
     given = {update.parameter: update.read(visit.text(update.field))}
     await visit.iam(update.action, **named, **given)
-    return go(ONE, arn=arn)
+    return visit.done("Saved.", ONE, arn=arn)
 
 
 def _member(arn: str) -> tuple[str, dict[str, str]]:

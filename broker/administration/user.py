@@ -8,7 +8,7 @@ from starlette.responses import Response
 from broker.administration.reading import PageReader
 from broker.administration.tag_lines import read_tags, write_tags
 from broker.administration.users import HERE, group_names
-from broker.console.visit import BOTH, PageRoute, Visit, go
+from broker.console.visit import BOTH, PageRoute, Visit
 
 USER = "/console/users/user"
 GROUPS = "/console/users/groups"
@@ -28,7 +28,7 @@ async def _summary(visit: Visit) -> Response:
                 NewUserName=new if new != name else None,
                 NewPath=visit.text("new_path") or None,
             )
-            return go(USER, name=new)
+            return visit.done("Saved.", USER, name=new)
     user = await read_user(visit, name)
     reader = PageReader(visit)
     given = {"UserName": name}
@@ -58,7 +58,7 @@ async def _groups(visit: Visit) -> Response:
                 UserName=name,
                 GroupName=visit.text("group"),
             )
-            return go(GROUPS, name=name)
+            return visit.done("Saved.", GROUPS, name=name)
     user = await read_user(visit, name)
     mine = await group_names(visit, name)
     reader = PageReader(visit)
@@ -85,7 +85,7 @@ async def _tags(visit: Visit) -> Response:
     if visit.posted:
         with visit.attempt():
             await replace_tags(visit, name, kept)
-            return go(TAGS, name=name)
+            return visit.done("Saved.", TAGS, name=name)
     return await visit.show(
         "admin/user_tags.html",
         user=user,

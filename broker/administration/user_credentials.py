@@ -10,7 +10,7 @@ from broker.administration.new_password import new_password
 from broker.administration.reading import OLD_DAYS, PageReader, days_since
 from broker.administration.user import read_user
 from broker.administration.users import HERE, read_minimum_length
-from broker.console.visit import BOTH, PageRoute, Visit, go
+from broker.console.visit import BOTH, PageRoute, Visit
 from broker.errors import NoSuchEntity, ValidationError
 
 CREDENTIALS = "/console/users/credentials"
@@ -45,7 +45,7 @@ async def _page(visit: Visit) -> Response:
                 raise ValidationError("Unknown operation.")
             secret = await operation(visit, name)
             if secret is None:
-                return go(CREDENTIALS, name=name)
+                return visit.done("Saved.", CREDENTIALS, name=name)
     user = await read_user(visit, name)
     reader = PageReader(visit)
     profile = await reader.iam("GetLoginProfile", UserName=name)

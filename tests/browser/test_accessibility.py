@@ -43,7 +43,7 @@ MORE_LOOKS = ((DESKTOP, "dark"), (PHONE, "light"))
 ODD_TABLES = """() => [...document.querySelectorAll(".wide")].flatMap(area => {
     const heads = [...area.querySelectorAll("thead th")].map(th => th.textContent);
     const cells = [...area.querySelectorAll(":scope:not(.narrow) td")];
-    const odd = cells.filter(td => td.textContent && heads[td.cellIndex] !== "Do"
+    const odd = cells.filter(td => td.textContent && heads[td.cellIndex] !== "Actions"
         && td.dataset.label !== heads[td.cellIndex]);
     return [
         ...odd.map(td => `a cell of "${heads[td.cellIndex]}" is called otherwise`),

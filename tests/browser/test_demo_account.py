@@ -194,7 +194,7 @@ async def add_users(page: Page, wanted: Yaml) -> None:
         else:
             await page.check("[name=key]")
         await page.click("#create_button")
-        await arrived(page, f"{user['UserName']} is there")
+        await arrived(page, f"User {user['UserName']} created")
         await page.click(f"text=Go to {user['UserName']}")
         await page.click("nav[aria-label=User] >> text=Permissions")
         await write_inline(page, user, "Create inline policy")

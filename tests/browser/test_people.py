@@ -50,7 +50,7 @@ async def test_a_group_with_a_policy_and_a_user_with_all_come_and_go(
     await page.check("[name=console][value=generate]")
     await page.check("[name=key]")
     await page.click("#create_button")
-    await expect(page.locator("h1")).to_have_text("carla is there", timeout=PATIENT)
+    await expect(page.locator("h1")).to_have_text("User carla created", timeout=PATIENT)
     password = await page.inner_text("#password")
     assert len(password) == 20
     secret = await page.inner_text("#secret-access-key")

@@ -20,7 +20,7 @@ def names_on(page: object) -> list[str]:
 async def make(admin: Administrator, name: str, **more: object) -> None:
     page = await admin.see(NEW)
     made = await admin.send(page, NEW, name=name, console="none", **more)
-    assert f"{name} is there" in text_of(made)
+    assert f"User {name} created" in text_of(made)
 
 
 async def test_a_user_is_made_with_all_that_they_need(admin: Administrator) -> None:
@@ -120,7 +120,7 @@ async def test_a_user_may_be_put_into_many_groups_at_once(admin: Administrator) 
     groups = [f"g{number}" for number in range(70)]
     made = await admin.send(page, NEW, name="carla", console="none", group=groups)
     text = text_of(made)
-    assert "carla is there" in text
+    assert "User carla created" in text
     assert "Cannot exceed quota for GroupsPerUser: 10" in text
 
 
