@@ -183,16 +183,17 @@ def _build(
         cache=stores.cache,
         seal=_KeySetSeal(vault),
     )
+    http_hosts = [
+        f"{entry.host}:{entry.port}"
+        for entry in settings.internal_issuers
+        if entry.network is None
+    ]
     metadata_refresher = MetadataRefresher(
         outbound,
         stores.directory,
         stores.cache,
         clock,
-        http_hosts=[
-            f"{entry.host}:{entry.port}"
-            for entry in settings.internal_issuers
-            if entry.network is None
-        ],
+        http_hosts=http_hosts,
     )
     web_identity = WebIdentityProver(fresh, issuer_keys, skew=settings.skew)
     federated = SamlProver(
@@ -227,7 +228,7 @@ def _build(
                 vault=vault,
                 public_origin=settings.public_origin,
             ),
-            *iam_actions(vault, rules.names, attempts),
+            *iam_actions(vault, rules.names, attempts, metadata_http_hosts=http_hosts),
             *outbound_federation_actions(vault, settings.public_origin),
             *MANAGEMENT,
             Authorizer(

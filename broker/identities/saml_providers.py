@@ -7,6 +7,7 @@ answers (REC-S saml, saml-validation, federation).
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from broker.entropy import new_provider_id
 from broker.errors import (
@@ -21,7 +22,11 @@ from broker.identities.names import parse_provider_arn
 from broker.model.account import Account, AccountId
 from broker.model.entities import EncryptionMode, SamlPrivateKey, SamlProvider
 from broker.model.sealing import Sealer
-from broker.protocols.saml.errors import MetadataRejected, PrivateKeyRejected
+from broker.protocols.saml.errors import (
+    MetadataReason,
+    MetadataRejected,
+    PrivateKeyRejected,
+)
 from broker.protocols.saml.keys import parse_private_key
 from broker.protocols.saml.metadata import parse_metadata
 from broker.stores.directory.port.providers import (
@@ -34,6 +39,7 @@ SAML_KEY_SEAL = ("saml-private-key", "pem")
 """Purpose and column that a decryption key is sealed for; the entity is its id."""
 
 _CERTIFICATES = ("-----BEGIN CERTIFICATE", "-----BEGIN TRUSTED CERTIFICATE", "MII")
+_HTTP_PORT = 80
 _LOOKED_AT = 4096
 _GIVE_METADATA = (
     "give the identity provider's metadata, an XML document that begins with"
@@ -177,8 +183,24 @@ def check_metadata(
         raise InvalidInput(
             error.message,
             detail=f"{error.reason}: {error.detail}",
-            advice=_what_it_is(metadata),
+            advice=_advice_on(error, metadata),
         ) from error
+
+
+def _advice_on(error: MetadataRejected, metadata: str) -> str:
+    if error.reason is not MetadataReason.ENDPOINT:
+        return _what_it_is(metadata)
+    try:
+        parts = urlsplit(error.detail)
+        place = f"{parts.hostname}:{parts.port or _HTTP_PORT}"
+    except ValueError:
+        return ""
+    if parts.scheme != "http" or not parts.hostname:
+        return ""
+    return (
+        "An identity provider with plain http is for the operator to allow: set"
+        f" BROKER_INTERNAL_ISSUERS={place} (it takes a list) and restart the broker."
+    )
 
 
 def _what_it_is(text: str) -> str:

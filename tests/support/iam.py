@@ -139,6 +139,7 @@ async def open_iam(path: Path) -> AsyncIterator[Iam]:
             (account, host, port) == (ACCOUNT, "127.0.0.1", 8097)
         ),
         Attempts(cast("Cache", NoCache()), clock),
+        metadata_http_hosts=(),
     )
     try:
         yield Iam(

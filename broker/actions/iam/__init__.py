@@ -45,7 +45,7 @@ def iam_actions(
     is_internal: IsInternal,
     attempts: Attempts,
     *,
-    metadata_http_hosts: Collection[str] = (),
+    metadata_http_hosts: Collection[str],
 ) -> tuple[Action, ...]:
     """Every IAM action that the broker has.
 

@@ -197,6 +197,26 @@ async def test_what_is_no_metadata_is_named(
     assert "EntityDescriptor" in text_of(wrong)
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_metadata_with_plain_http_is_for_the_operator_to_allow(
+    tmp_path: Path, *, allowed: bool
+) -> None:
+    internal = parse_internal_issuers("keycloak:8080" if allowed else "other:8080")
+    metadata = metadata_xml().replace(
+        "https://idp.example.com/", "http://keycloak:8080/"
+    )
+    path = f"{LIST}/new/saml"
+    async with open_world(tmp_path, internal_issuers=internal) as world:
+        await grant(world, "iam:*")
+        admin = await enter(world)
+        page = await admin.send(
+            await admin.see(path), path, name="New", metadata=metadata
+        )
+        assert (page.status_code == 303) is allowed
+        told = "set BROKER_INTERNAL_ISSUERS=keycloak:8080 " in page.text
+        assert told is not allowed
+
+
 async def test_a_new_saml_provider_is_compared_with_others(
     admin: Administrator,
 ) -> None:
