@@ -13,15 +13,20 @@ demo: ## Set everything up and start the demo broker on 127.0.0.1:8080, or PORT=
 test: ## Set everything up and run all checks
 	@.ci/setup test
 	@$(MAKE) --no-print-directory check
-	@.venv/bin/python -m pytest -n 2 --dist worksteal
+	@.venv/bin/python -m pytest -n 3 --dist worksteal
 
 quick: check ## Run the most telling checks, in about a minute
 	@.venv/bin/python -m pytest -q -n 2 --dist worksteal tests/unit/protocols tests/unit/policy tests/unit/model
 	@.venv/bin/python -m pytest -q -m quick -k "not redis" tests/scenarios
 
-long: ## Run the tests too long for `make test`
+long: ## Run what is too long for `make test`; it takes hours
 	@.ci/setup long
 	@.venv/bin/python -m pytest --long -n 2 --dist worksteal --timeout 3600
+	@.venv/bin/python -m tests.mutate_proofs
+	@.venv/bin/python -m tests.mutate_checks
+	@.venv/bin/python -m tests.mutate_policy
+	@.venv/bin/python -m tests.mutate_conditions --sample 100
+	@.venv/bin/python -m benchmarks scale --scale
 
 coverage: ## Run all tests with coverage
 	@.ci/setup test

@@ -38,14 +38,6 @@ def root(broker: RunningBroker) -> Key:
     return broker.create_account()
 
 
-def resident(broker: RunningBroker) -> int:
-    """The worker's memory in megabytes."""
-    assert broker.process is not None
-    status = Path(f"/proc/{broker.process.pid}/status").read_text()
-    (line,) = [each for each in status.splitlines() if each.startswith("VmRSS:")]
-    return int(line.split()[1]) // 1024
-
-
 def connect(broker: RunningBroker, stack: ExitStack, text: str) -> socket.socket:
     client = stack.enter_context(
         socket.create_connection(("127.0.0.1", broker.port), timeout=30)
@@ -57,7 +49,7 @@ def connect(broker: RunningBroker, stack: ExitStack, text: str) -> socket.socket
 
 def test_half_heads_lock_no_one_out(broker: RunningBroker, root: Key) -> None:
     """More than the broker may open files."""
-    before = resident(broker)
+    before = broker.resident_mb
     with ExitStack() as stack:
         for number in range(HALF_HEADS):
             client = connect(broker, stack, "X-A: ")
@@ -70,7 +62,7 @@ def test_half_heads_lock_no_one_out(broker: RunningBroker, root: Key) -> None:
         files = list(Path(f"/proc/{broker.process.pid}/fd").iterdir())
         assert FILES - FILES_RESERVED <= len(files) < FILES
         assert len(files) < CONNECTIONS_MAX
-        assert resident(broker) - before < 96
+        assert broker.resident_mb - before < 96
     assert "connections are full" in broker.log
     assert "Too many open files" not in broker.log
 
@@ -82,7 +74,7 @@ def test_unfinished_bodies_are_held_within_bounds_and_leave_nothing(
     """300 of 2.6 MB are offered at once."""
     sts = broker.client("sts", root)
     sts.get_caller_identity()
-    before = highest = resident(broker)
+    before = highest = broker.resident_mb
     with ExitStack() as stack:
         text = f"{claimed}Transfer-Encoding: chunked\r\n\r\n"
         clients = [connect(broker, stack, text) for _ in range(UPLOADS)]
@@ -90,17 +82,17 @@ def test_unfinished_bodies_are_held_within_bounds_and_leave_nothing(
             for client in clients:
                 with suppress(OSError):
                     client.sendall(PIECE)
-            highest = max(highest, resident(broker))
+            highest = max(highest, broker.resident_mb)
             if number % 10 == 0:
                 sts.get_caller_identity()
         answers = [answer for client in clients if (answer := status_of(client))]
     assert set(answers) <= {503}
     assert highest - before < most
     for _ in range(100):
-        if resident(broker) - before < KEPT:
+        if broker.resident_mb - before < KEPT:
             return
         time.sleep(0.1)
-    pytest.fail(f"{resident(broker)} MB stay, where {before} were")
+    pytest.fail(f"{broker.resident_mb} MB stay, where {before} were")
 
 
 def status_of(client: socket.socket) -> int:

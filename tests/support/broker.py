@@ -71,6 +71,14 @@ class RunningBroker:
     def log(self) -> str:
         return (self.folder / "broker.log").read_text()
 
+    @property
+    def resident_mb(self) -> int:
+        """The memory of the process; with one worker, of that worker."""
+        assert self.process is not None
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (line,) = [each for each in status.splitlines() if each.startswith("VmRSS:")]
+        return int(line.split()[1]) // 1024
+
     def command(self, *words: str, stdin: str | None = None) -> str:
         """What a `broker` command prints; it must succeed."""
         done = run_forked(words, self.environment, given=stdin)
