@@ -11,9 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import typer
 
-_PIPE_WIDTH = 400
-"""The table width for a pipe, so that each row is one line."""
-
 _MANY_ROWS = 1000
 """From this many rows on, `rich` is too slow to lay out the table."""
 
@@ -60,10 +57,10 @@ def say_table(
 ) -> None:
     """Print rows under headings; ``styles`` has a style per row, or is empty."""
     rows = list(rows)
-    if len(rows) > _MANY_ROWS:
-        _say_long_table([headings, *rows])
+    if len(rows) > _MANY_ROWS or not sys.stdout.isatty():
+        _say_plain_table([headings, *rows])
         return
-    # Imported here: most commands print no table.
+    # Imported here: a pipe needs none of it.
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -72,14 +69,11 @@ def say_table(
     styles = iter(styles)
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row), style=next(styles, ""))
-    if sys.stdout.isatty():
-        Console().print(table)
-    else:
-        Console(width=_PIPE_WIDTH, soft_wrap=True).print(table)
+    Console().print(table)
 
 
-def _say_long_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print aligned columns without rich, which takes a quarter millisecond per row."""
+def _say_plain_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print aligned columns, for a pipe or where rich would take too long."""
     shown = [[plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     for row in shown:

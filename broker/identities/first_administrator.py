@@ -40,16 +40,20 @@ async def make_administrator(
     """Make an account and its administrator, as far as they are missing.
 
     Raises:
-        EntityAlreadyExists: the administrator has a password and needs no link, or
-            another account has the alias.
+        EntityAlreadyExists: the administrator has a password and needs no link, the
+            account has another alias, or another account has this one.
         ValidationError: the alias does not look like one.
     """
     account = await change.find_account(account_id)
     is_new = account is None
     if account is None:
         await create_account(change, account_id, alias=alias, now=now)
-    elif alias is not None and alias != account.alias:
+    elif alias is not None and account.alias is None:
         await set_alias(change, account, alias)
+    elif alias is not None and alias != account.alias:
+        raise EntityAlreadyExists(
+            f"Account {account_id} has the alias {account.alias}; leave --alias out."
+        )
     account = await _require(change, account_id)
     user = await change.find_user(account_id, user_name)
     if user is None:

@@ -44,7 +44,7 @@ def start(*words: str, **environment: str) -> tuple[str, set[str]]:
         (("--version",), SERVES | STORES | CLIENT | {"rich"}, 260),
         (("--help",), SERVES | STORES | CLIENT, 420),
         (("account", "--help"), SERVES | STORES | CLIENT, 570),
-        (("audit",), SERVES | CLIENT | {"lxml", "alembic"}, 700),
+        (("audit",), SERVES | CLIENT | {"lxml", "alembic", "rich"}, 700),
         (("sessions", "list", ACCOUNT), SERVES | CLIENT | {"lxml", "alembic"}, 760),
         (("providers", "list"), SERVES | CLIENT | {"lxml", "alembic"}, 720),
         (

@@ -3,6 +3,9 @@
 import re
 from typing import Any
 
+import pytest
+
+from broker.errors import EntityAlreadyExists
 from tests.unit.cli.conftest import ACCOUNT, CommandLine
 
 LINK = re.compile(
@@ -31,6 +34,8 @@ def test_again_gives_another_link(cli: CommandLine) -> None:
     assert first["SignInLink"] != second["SignInLink"]
     assert (second["AccountId"], second["UserName"]) == (ACCOUNT, "admin")
     assert "was there already" in cli(*INIT)
+    with pytest.raises(EntityAlreadyExists, match="has the alias example"):
+        cli("init", "--account", ACCOUNT, "--alias", "another")
 
 
 def test_an_account_that_is_there_gets_its_first_administrator(
