@@ -183,7 +183,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     with serving("/idp") as issuer:
         internal = f"127.0.0.1:{issuer.port}"
         folder = tmp_path_factory.mktemp("portal")
-        with running_broker(folder, internal_issuers=internal) as broker:
+        with running_broker(folder, workers=2, internal_issuers=internal) as broker:
             yield Installation(broker, issuer)
 
 
@@ -232,10 +232,10 @@ def test_the_cli_logs_in_with_a_devices_code_and_logs_out(
     credentials = home.boto3_session().get_credentials().get_frozen_credentials()
     home.aws("sso", "logout", program=CLI_2)
     home.keep(token)
+    time.sleep(PROMISED_SECONDS)
     with pytest.raises(UnauthorizedSSOTokenError):
         home.boto3_who()
     key = Key(credentials.access_key, credentials.secret_key, credentials.token)
-    time.sleep(PROMISED_SECONDS)
     with pytest.raises(ClientError, match="ExpiredToken"):
         browser.installation.broker.client("sts", key).get_caller_identity()
 

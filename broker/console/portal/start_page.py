@@ -15,7 +15,6 @@ from broker.console.csrf import FIELD, csrf_token, require_csrf
 from broker.console.forms import read_form
 from broker.console.portal.sign_ins import PORTAL, PortalSignIns
 from broker.console.portal.visits import PortalVisits
-from broker.console.rendering import see_other
 from broker.console.request_info import refuse_prefetch
 from broker.console.signin.account_page import require_place
 from broker.model.request import Door
@@ -60,14 +59,17 @@ class StartPage:
 
     async def sign_out(self, request: Request) -> Response:
         """``POST /portal/{account}/sign-out``."""
+        place = require_place(request)
         form = await read_form(request)
         portal = await self._sign_ins.find(request)
         if portal is not None:
             origin = self._context.deps.public_origin
             require_csrf(request, form.find(FIELD), portal.handle, origin)
-        response = see_other("/signin/signed-out")
-        await self._sign_ins.end(request, response)
-        return response
+        page = self._context.pages.show(
+            request, "portal_signed_out.html", start=START.format(account=place)
+        )
+        await self._sign_ins.end(request, page)
+        return page
 
     async def _list(self, request: Request, portal: OpenPortal) -> Any:  # noqa: ANN401  # the template's
         async def find(_now: datetime) -> OpenPortal:
