@@ -44,6 +44,9 @@ _SECONDS_MAX = 1.0
 _BATCH = 20
 """Roles decided before other calls get a turn."""
 
+_CALLS = 10
+"""What a list counts for: it decides about every role."""
+
 
 class AssignmentsRequest(TypedDict):
     """A page of the accounts, or of one account's roles."""
@@ -163,26 +166,20 @@ class Assignments:
 
     def actions(self) -> tuple[Action, ...]:
         """The declarations."""
-        return (
+        return tuple(
             Action(
                 service="sso",
-                name="ListAccounts",
+                name=name,
                 needs=needs_nothing,
-                handle=self._accounts,
-            ),
-            Action(
-                service="sso",
-                name="ListAccountRoles",
-                needs=needs_nothing,
-                handle=self._roles,
+                handle=handle,
                 audited=("accountId",),
-            ),
-            Action(
-                service="sso",
-                name="ListAssignments",
-                needs=needs_nothing,
-                handle=self._assignments,
-            ),
+                calls=_CALLS,
+            )
+            for name, handle in (
+                ("ListAccounts", self._accounts),
+                ("ListAccountRoles", self._roles),
+                ("ListAssignments", self._assignments),
+            )
         )
 
     async def _accounts(
