@@ -20,7 +20,7 @@ from broker.console.context import ConsoleContext
 from broker.console.cookies import SessionCookie
 from broker.console.destinations import is_at_or_below
 from broker.console.rendering import see_other
-from broker.console.signin.pending_login import PendingLogin
+from broker.console.signin.pending_login import LONGEST_SIGN_IN, PendingLogin
 from broker.console.signin.provider_logins import ProviderLogin, login_end_mark
 from broker.errors import (
     ExpiredToken,
@@ -48,7 +48,6 @@ PORTAL = "/portal"
 _COOKIE = "broker-portal"
 _WAITING_COOKIE = "broker-portal-waiting"
 _WAITING_LIFE = timedelta(minutes=10)
-_LONGEST_SIGN_IN = timedelta(minutes=30)
 _SIGN_IN = ("sso", "Authenticate")
 
 
@@ -142,7 +141,7 @@ class PortalSignIns:
             proved = proved_by(found[0].identity)
             if not pending.token:
                 return proved
-            until = now + _LONGEST_SIGN_IN
+            until = now + LONGEST_SIGN_IN
             return replace(
                 proved,
                 one_time_use=one_time_use("oidc-sign-in", pending.state, until=until),

@@ -26,7 +26,7 @@ from broker.console.request_info import refuse_prefetch, unnoted
 from broker.console.signin.end_session import end_session
 from broker.console.signin.password_login import PasswordLogins
 from broker.console.signin.password_progress import PasswordProgress
-from broker.console.signin.pending_login import PendingLogin
+from broker.console.signin.pending_login import LONGEST_SIGN_IN, PendingLogin
 from broker.console.signin.provider_logins import ProviderLogin
 from broker.console.signin.sign_in_options import SignInOptions
 from broker.errors import (
@@ -45,9 +45,6 @@ CONTINUE = "/signin/continue"
 PARKED_LIFE = timedelta(seconds=60)
 CONFIRMATION_LIFE = timedelta(minutes=5)
 """For the user to confirm; the proof itself may expire earlier."""
-
-LONGEST_SIGN_IN = timedelta(minutes=30)
-"""An upper bound on the time from starting an OIDC sign-in to its mint."""
 
 USED_UP = (
     "This sign-in link has already been used or has expired. Start again where you"

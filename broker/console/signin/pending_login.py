@@ -1,9 +1,13 @@
 """A verified proof between its verification and the session that it opens."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from broker.console.login_method import LoginMethod
+
+LONGEST_SIGN_IN = timedelta(minutes=30)
+"""An upper bound on the time from starting an OIDC sign-in to its mint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
