@@ -67,9 +67,10 @@ def serve(
 ) -> None:
     """Migrate the database and run the broker."""
     settings = load_settings()
-    settings.make_data_dir()
     configure_logs(settings.log_format)
+    # Before anything is made: a second start by mistake must leave nothing behind.
     listeners = listen(host, port)
+    settings.make_data_dir()
     if not (_is_loopback(host) and _is_loopback(settings.public_host)):
         asyncio.run(_refuse_demo_storage(settings))
     if workers == 1:
