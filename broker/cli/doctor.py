@@ -19,6 +19,7 @@ from broker.cli.checks import (
 from broker.cli.findings import Finding, Level, problem
 from broker.cli.provider_checks import check_providers
 from broker.cli.sealed_checks import check_sealed_values
+from broker.cli.service_checks import check_services
 from broker.cli.terminal import say, say_json
 from broker.cli.trust_checks import check_trust
 from broker.clock import SystemClock
@@ -90,6 +91,7 @@ async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:
             *await check_sessions(stores, clock),
             *await check_clock(stores, clock),
             *await check_accounts(stores),
+            *await check_services(stores, clock),
         ):
             yield finding
         async for finding in check_providers(settings, stores, clock):

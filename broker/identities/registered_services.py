@@ -124,6 +124,8 @@ async def create_token(
 ) -> tuple[ServiceToken, Secret]:
     """Make a token; the secret is not kept and cannot be shown again.
 
+    Expired tokens make room.
+
     ``days`` is how long it lives, ``addresses`` the networks it may be used from.
 
     Raises:
@@ -133,11 +135,16 @@ async def create_token(
     if not 1 <= days <= TOKEN_DAYS_MAX:
         raise ValidationError(f"A token lives 1 to {TOKEN_DAYS_MAX} days.")
     networks = _networks(addresses)
-    count = len(await tokens_of(change, service))
-    require_within(account, Quota.SERVICE_TOKENS, count + 1)
+    living = 0
+    for token in await tokens_of(change, service):
+        if token.expires_at <= now:
+            await change.delete_service_token(token)
+        else:
+            living += 1
+    require_within(account, Quota.SERVICE_TOKENS, living + 1)
     random = base64.urlsafe_b64encode(random_bytes(_SECRET_BYTES)).rstrip(b"=").decode()
     secret = f"{_PREFIX}.{service.account}.{random}"
-    token = ServiceToken(
+    made = ServiceToken(
         account=service.account,
         token_id=new_unique_id("ASVT"),
         service_id=service.service_id,
@@ -146,8 +153,8 @@ async def create_token(
         expires_at=now + timedelta(days=days),
         addresses=networks,
     )
-    await change.insert_service_token(token)
-    return token, Secret(secret)
+    await change.insert_service_token(made)
+    return made, Secret(secret)
 
 
 async def delete_token(

@@ -124,3 +124,13 @@ def test_a_policy_of_no_registered_service_is_refused(cli: CommandLine) -> None:
     wrong = TEMPLATE.replace(":orders/$default", ":stock/$default")
     cli("apply", "-", stdin=wrong, fails=True)
     assert "no registered service" in cli.stderr
+
+
+def test_doctor_tells_of_tokens_that_expire_soon(cli: CommandLine) -> None:
+    cli("services", "set", "orders", "--account", ACCOUNT)
+    words = ("services", "token", "orders", "--account", ACCOUNT, "--days")
+    soon, later = cli.json(*words, "3"), cli.json(*words, "30")
+    printed = cli("doctor")
+    assert "services: 1 registered" in printed
+    assert f"the token {soon['TokenId']} of {ARN} expires at" in printed
+    assert later["TokenId"] not in printed

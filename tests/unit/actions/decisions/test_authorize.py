@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from broker.errors import LimitExceeded
 from broker.identities.accounts import require_account
 from broker.identities.resource_policies import put_resource_policy
 from tests.support.broker import Key
@@ -458,6 +459,12 @@ async def test_a_token_ends_and_is_bound(service: AskingService, alice: Key) -> 
     assert (await service.post(question)).status == 200
     await service.revoke_tokens()
     assert (await service.post(question)).status == 403
+    for _ in range(10):
+        await service.make_token()
+    with pytest.raises(LimitExceeded):
+        await service.make_token()
+    service.broker.clock.move(86_400)
+    await service.make_token()
 
 
 async def test_changes_count_at_once(service: AskingService, alice: Key) -> None:
