@@ -30,7 +30,7 @@ def test_what_json_does_not_know_is_written_down_plainly() -> None:
         action="x",
         parameters={"when": AT, "some": frozenset({"b", "a"}), "raw": b"secret"},
     )
-    event_id, at, account, *_, body = encode_audit(record)
+    event_id, at, account, *_, body, _ = encode_audit(record)
     found = decode_audit(event_id, at, account, body)
     assert found.parameters == {
         "when": AT.isoformat(),
