@@ -13,6 +13,8 @@ from onelogin.saml2.auth import OneLogin_Saml2_Auth
 from onelogin.saml2.logout_response import OneLogin_Saml2_Logout_Response
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
 
+from broker.errors import ExpiredToken
+from tests.support.portal import logged_in
 from tests.support.saml_idp import ENTITY_ID, key_pair, metadata_xml
 from tests.support.saml_logout import (
     POST,
@@ -21,7 +23,7 @@ from tests.support.saml_logout import (
     posted,
     redirected,
 )
-from tests.support.signin import ACCOUNT, COOKIE, ORIGIN, SignInWorld, text_of
+from tests.support.signin import ACCOUNT, COOKIE, ORIGIN, SignInWorld, pair, text_of
 
 UUID = f"SAMLSP{ACCOUNT}AAAA"
 PATH = f"/saml/slo/{UUID}"
@@ -162,6 +164,20 @@ async def test_the_session_is_revoked_with_all_that_was_made_from_it(
     # What this action ends is shown where OpenID Connect's logout is.
     record = await world.recorded("signin:EndConsoleSessions")
     assert record.parameters["AccessKeyIds"] == [minted["access_key_id"]]
+
+
+async def test_a_sign_in_to_the_portal_ends_with_its_terminals_and_credentials(
+    world: SignInWorld,
+) -> None:
+    _, terminal, tokens = await logged_in(world, pair("Reader"))
+    given = (await terminal.role(tokens["accessToken"])).json()["roleCredentials"]
+    await log_out(world, name_id="alice")
+    answer = await terminal.role(tokens["accessToken"])
+    assert answer.headers["x-amzn-errortype"] == "UnauthorizedException"
+    with pytest.raises(ExpiredToken):
+        await world.services.resolver.resolve(
+            given["accessKeyId"], given["sessionToken"], world.clock.now()
+        )
 
 
 async def test_the_session_index_says_which_session(world: SignInWorld) -> None:
