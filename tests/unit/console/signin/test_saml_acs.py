@@ -417,7 +417,12 @@ async def test_an_unsigned_response_shows_the_documented_text(
     )
     assert answer.status_code == 400
     assert INVALID in text_of(answer)
-    (link,) = html.fromstring(answer.text).xpath("//a[text()='click here']/@href")
+    page = html.fromstring(answer.text)
+    (lead,) = page.xpath("//p[@class='lead']")
+    # AWS's words are for the operator, who opens that part of the page.
+    assert "Response (with optional signature)" not in lead.text_content()
+    assert "give the request ID to its administrator" in lead.text_content()
+    (link,) = page.xpath("//details//a[text()='click here']/@href")
     assert link == "/federation?Action=logout"
     request_id = answer.text.partition("Request ID: ")[2].partition(")")[0]
     assert (
