@@ -42,6 +42,7 @@ from broker.model.principal import Principal
 from broker.model.secret import Secret
 from broker.sessions.record import describe_session
 from broker.sessions.revoke import revoke_issued_before, revoke_session
+from broker.sessions.seal import SessionSealer
 from tests.support.calls import perform, told
 from tests.support.effort import examples
 from tests.support.passwords import Phone, give_device
@@ -465,7 +466,7 @@ class Lineages(RuleBasedStateMachine):
         account = node.account
         if account in self.gone:
             return
-        opened = services.resolver._sealer.open(
+        opened = SessionSealer(services.keyring).open(
             node.credentials["AccessKeyId"],
             node.credentials["SessionToken"],
             account=account,

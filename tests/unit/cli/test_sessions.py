@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from broker.cli.sessions import _account_of
 from broker.entropy import new_request_id
 from broker.errors import NoSuchEntity
 from broker.model.account import AccountId
@@ -204,9 +202,9 @@ def test_an_unknown_session_is_told(cli: CommandLine) -> None:
 
 
 @pytest.mark.parametrize("target", ["", "me", "arn:aws:iam::role/x", "1234"])
-def test_a_target_is_a_key_an_arn_or_an_account(target: str) -> None:
-    with pytest.raises(typer.BadParameter):
-        _account_of(target)
+def test_a_target_is_a_key_an_arn_or_an_account(cli: CommandLine, target: str) -> None:
+    cli("sessions", "revoke", target, fails=True)
+    assert "Usage: " in cli.stderr
 
 
 def test_an_account_without_sessions_lists_none(cli: CommandLine) -> None:
