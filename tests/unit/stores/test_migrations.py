@@ -16,6 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 
+from broker.model.audit import Outcome, kind_of
 from broker.stores import migrations
 from broker.stores.connect import connect_sqlite
 from broker.stores.errors import StoreUnavailableError
@@ -197,3 +198,46 @@ async def test_a_database_in_use_notes_from_when_sessions_carry_their_lineage(
     marks = json.loads(rows[0][0])
     assert marks["demo"] is True
     assert isinstance(marks["lineage_since"], int)
+
+
+@pytest.mark.parametrize("is_mint", [True, False])
+async def test_older_records_are_sorted_as_new_ones_are(
+    location: SqliteLocation, monkeypatch: pytest.MonkeyPatch, is_mint: bool
+) -> None:
+    actions = {
+        *("sts:AssumeRoleWithSAML", "signin:ConsoleLogin", "signin:ListRolesWithSAML"),
+        *(
+            "sts:AssumeRole",
+            "iam:CreateUser",
+            "iam:GetUser",
+            "iam:SimulateCustomPolicy",
+        ),
+        *(
+            "broker:CreateAccount",
+            "broker:CountFailures",
+            "signin:CreatePasskeyOptions",
+        ),
+    }
+    rows = [
+        (action, decision, "ASIA" if is_mint else "", "arn" if is_mint else "")
+        for action in sorted(actions)
+        for decision in Outcome
+    ]
+    with monkeypatch.context() as older:
+        older.setattr(migrations, "_upgrade", lambda it: _upgrade_to(it, "0005"))
+        await migrate(location)
+    with closing(sqlite3.connect(location.path)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO audit (event_id, at, account, caller_arn, access_key_id, body,"
+            " action, decision, minted_key_id, provider_arn)"
+            " VALUES ('', 0, '', '', '', '{}', ?, ?, ?, ?)",
+            rows,
+        )
+    await migrate(location)
+    with closing(sqlite3.connect(location.path)) as connection:
+        kinds = connection.execute("SELECT kind FROM audit ORDER BY seq").fetchall()
+    credentials = {"sts:AssumeRole", "signin:ConsoleLogin"}
+    for (action, decision, *_), (kind,) in zip(rows, kinds, strict=True):
+        minted = is_mint and action in credentials
+        expected = kind_of(action, decision, is_mint=minted, has_provider=is_mint)
+        assert kind == expected, (action, decision)
