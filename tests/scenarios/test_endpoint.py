@@ -72,7 +72,7 @@ class _Stays(urllib.request.HTTPRedirectHandler):
             {"Bucket": "console", "Key": "k", "Body": b"x" * 300_000},
             "AccessDenied",
         ),
-        ("cloudtrail", "describe_trails", {}, "AccessDeniedException"),
+        ("kms", "list_keys", {}, "AccessDeniedException"),
         ("dynamodb", "list_tables", {}, "AccessDeniedException"),
         ("sqs", "list_queues", {}, "AccessDeniedException"),
         ("lambda", "list_functions", {}, "AccessDeniedException"),
