@@ -22,6 +22,7 @@ import pytest
 from tests.support.aws_cli import run_aws_cli
 from tests.support.broker import running_broker
 from tests.support.demo import RunningDemo, running_demo
+from tests.support.forked import run_forked
 
 ACCOUNT = "111122223333"
 SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role"
@@ -34,6 +35,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
     # Settings of a real installation must not matter to the demo.
     with running_demo(
         folder,
+        forked=False,
         BROKER_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none",
         BROKER_REDIS_URL="redis://127.0.0.1:1",
         BROKER_DATA_DIR="/nonexistent",
@@ -354,22 +356,9 @@ def test_a_named_folder_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def start_demo(folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "broker",
-            "demo",
-            "--port",
-            "1",
-            "--folder",
-            str(folder),
-        ],
-        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+    return run_forked(
+        ["demo", "--port", "1", "--folder", str(folder)],
+        {"PATH": os.environ["PATH"], "HOME": str(folder)},
     )
 
 
@@ -411,17 +400,13 @@ def test_what_the_demo_made_is_served_on_loopback_only(demo: RunningDemo) -> Non
         ("0.0.0.0", "http://127.0.0.1:8080"),
         ("127.0.0.1", "https://broker.example.com"),
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", "broker", "serve", "--host", host, "--port", "1"],
-            env={
+        done = run_forked(
+            ["serve", "--host", host, "--port", "1"],
+            {
                 "PATH": os.environ["PATH"],
                 "BROKER_DATA_DIR": str(demo.folder),
                 "BROKER_PUBLIC_URL": url,
             },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
         )
         assert done.returncode == 1
         assert "created by `broker demo`" in done.stderr

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.forked import Forked
+
 _START_SECONDS = 60
 
 
@@ -22,7 +24,7 @@ class RunningDemo:
     folder: Path
     port: int
     output: Path
-    process: subprocess.Popen[bytes]
+    process: Forked | subprocess.Popen[bytes]
 
     @property
     def broker(self) -> str:
@@ -64,32 +66,37 @@ def find_port_pair() -> int:
 
 @contextlib.contextmanager
 def running_demo(
-    folder: Path, *, kept: bool = True, **environment: str
+    folder: Path, *, kept: bool = True, forked: bool = True, **environment: str
 ) -> Iterator[RunningDemo]:
     """`broker demo --folder FOLDER`, up and answering.
 
     Unless it is ``kept``, a folder below that the demo makes and throws away.
+    ``forked`` is as in `RunningBroker`.
     """
     port = find_port_pair()
     folder.mkdir(exist_ok=True)
     output = folder.with_suffix(".log")
-    with output.open("wb") as log:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "broker", "demo", "--verbose"),
-                *("--port", str(port)),
-                *(("--folder", str(folder)) if kept else ()),
-            ],
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(folder),
-                "TMPDIR": str(folder),
-                "PYTHONUNBUFFERED": "1",
-                **environment,
-            },
-            stdout=log,
-            stderr=log,
-        )
+    words = ["demo", "--verbose", "--port", str(port)]
+    words += ["--folder", str(folder)] if kept else []
+    given = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "PYTHONUNBUFFERED": "1",
+        **environment,
+    }
+    process: Forked | subprocess.Popen[bytes]
+    output.write_bytes(b"")
+    if forked:
+        process = Forked(words, given, log=output)
+    else:
+        with output.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "broker", *words],
+                env=given,
+                stdout=log,
+                stderr=log,
+            )
     demo = RunningDemo(folder, port, output, process)
     try:
         _wait(demo)

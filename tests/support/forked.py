@@ -14,12 +14,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 _COMMANDS = [
     *("broker.app", "broker.cli.account", "broker.cli.explain", "broker.cli.keys"),
     *("broker.cli.doctor", "broker.cli.serve", "broker.cli.template"),
+    *("broker.demo.run", "broker.demo.seed", "broker.demo.welcome"),
 ]
 """Modules that `broker.cli.main` imports when they are used."""
 
@@ -128,6 +130,10 @@ def _run(
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # the server's own
+    if environment.get("PYTHONUNBUFFERED"):
+        stdout = cast("TextIOWrapper", sys.stdout)  # noqa: TID251  # what run prints to
+        stdout.reconfigure(line_buffering=True)
     sys.argv = ["broker", *words]
     from broker.cli.main import run
 
