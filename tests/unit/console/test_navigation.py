@@ -63,6 +63,6 @@ async def test_the_menu_is_asked_for_without_a_trace(world: SignInWorld) -> None
     await world.sign_in(browser, pair("Admin"))
     signed_in = len(await world.audit())
     assert signed_in > before
-    await browser.get("/console/")
     await browser.get("/console/try")
+    await browser.get("/console/search")
     assert len(await world.audit()) == signed_in
