@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from jwt import PyJWK
 
 from broker.cli.serve import SERVER, tune_interpreter
-from broker.stores.migrations import migrate
+from broker.migrations import migrate
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.urls import SqliteLocation
 from broker.web.asgi import Receive, Scope, Send, respond

@@ -22,6 +22,7 @@ from broker.federation.refusals import name_reason
 from broker.identities.mfa_codes import MfaCodes
 from broker.identities.passkeys import PasskeyProofs
 from broker.identities.passwords import Passwords
+from broker.security_credentials.pages import SECURITY_CREDENTIALS
 from broker.services import PAGES, Services, open_services
 from broker.sessions.portal import PortalSessions
 from broker.settings import Settings
@@ -186,7 +187,12 @@ def _portal_endpoints(services: Services) -> dict[str, App]:
 
 def _pages(services: Services, sign_in_links: tuple[SignInLink, ...]) -> FastAPI:
     pages = FastAPI(
-        routes=[*console_routes(console_deps(services, sign_in_links), ADMINISTRATION)],
+        routes=[
+            *console_routes(
+                console_deps(services, sign_in_links),
+                (*ADMINISTRATION, *SECURITY_CREDENTIALS),
+            )
+        ],
         openapi_url=None,
         docs_url=None,
         redoc_url=None,

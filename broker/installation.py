@@ -21,10 +21,10 @@ from broker.sessions.keyring import (
 from broker.sessions.keys import KeyringError, KeyringReason
 from broker.sessions.vault import Vault
 from broker.settings import Settings
+from broker.storage import Stores, open_stores
 from broker.stores.database import Database
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.installation import claim_keyring, read_installation
-from broker.stores.open import Stores, open_stores
 from broker.stores.urls import redact_url
 
 

@@ -8,12 +8,14 @@ from sqlalchemy import text
 
 from broker.cli.findings import Finding, good, problem, warning
 from broker.clock import Clock
+from broker.migrations import HEAD, SchemaTooNewError, find_revision
 from broker.model.audit import AuditFilter
 from broker.model.entities import KeyStatus
 from broker.model.page import PageRequest
 from broker.sessions.keyring import list_keys, load_keyring, require_fingerprint
 from broker.sessions.keys import LONGEST_SESSION, KeyringError, KeyState, KeyUse
 from broker.settings import Settings
+from broker.storage import Stores
 from broker.stores.errors import StoreUnavailableError
 from broker.stores.installation import (
     DEMO_MARK,
@@ -21,8 +23,6 @@ from broker.stores.installation import (
     Installation,
     read_installation,
 )
-from broker.stores.migrations import HEAD, SchemaTooNewError, find_revision
-from broker.stores.open import Stores
 from broker.stores.sqlite_space import waste_of
 from broker.stores.urls import (
     PostgresqlLocation,

@@ -24,8 +24,8 @@ from broker.cli.terminal import say, say_json
 from broker.cli.trust_checks import check_trust
 from broker.clock import SystemClock
 from broker.settings import Settings, SettingsError, load_settings
+from broker.storage import open_stores
 from broker.stores.errors import StoreUnavailableError
-from broker.stores.open import open_stores
 
 _MARKS = {
     Level.GOOD: ("✓", typer.colors.GREEN),

@@ -19,8 +19,8 @@ from broker.protocols.oidc.rejection import OidcRejected
 from broker.protocols.saml.errors import MetadataRejected
 from broker.protocols.saml.metadata import parse_metadata
 from broker.settings import Settings
+from broker.storage import Stores
 from broker.stores.errors import StoreUnavailableError
-from broker.stores.open import Stores
 
 _CERTIFICATE_NOTICE = timedelta(days=30)
 

@@ -19,7 +19,7 @@ from broker.sessions.keyring import Keyring, load_keyring
 from broker.sessions.keys import KeyKind, KeyringError
 from broker.sessions.vault import key_number
 from broker.settings import Settings
-from broker.stores.open import Stores
+from broker.storage import Stores
 
 _REQUEST_KEY = "the key that signs SAML requests"
 _REMEDIES: Mapping[str, str] = {

@@ -21,11 +21,11 @@ from broker.cli.logs import configure_logs
 from broker.cli.workers import Workers
 from broker.clock import SystemClock
 from broker.installation import open_installation
+from broker.migrations import migrate
 from broker.services import Services
 from broker.settings import Settings, SettingsError, load_settings
 from broker.stores.database import Database
 from broker.stores.installation import DEMO_MARK, read_installation
-from broker.stores.migrations import migrate
 from broker.stores.urls import parse_database_url
 from broker.web.asgi import App
 from broker.web.bounds import raise_file_limit

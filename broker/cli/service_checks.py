@@ -5,7 +5,7 @@ from datetime import timedelta
 from broker.cli.findings import Finding, good, warning
 from broker.clock import Clock
 from broker.identities.registered_services import tokens_of
-from broker.stores.open import Stores
+from broker.storage import Stores
 
 SOON = timedelta(days=14)
 """Before a token expires, so that nothing has to be refused."""

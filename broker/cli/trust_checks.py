@@ -15,7 +15,7 @@ from broker.policy import Condition, PolicyKind, PolicyRejected, parse_policy
 from broker.policy.document import Effect
 from broker.policy.wildcard import compile_wildcard, tokenize
 from broker.settings import Settings
-from broker.stores.open import Stores
+from broker.storage import Stores
 
 _PAGE = 200
 _KEY = "saml:aud"

@@ -22,7 +22,6 @@ from broker.console.pages import (
 from broker.console.portal.routes import add_portal
 from broker.console.portal.sign_ins import PortalSignIns
 from broker.console.rendering import Handler, see_other
-from broker.console.security import pages as security_pages
 from broker.console.signin import (
     first_password,
     oidc_logout,
@@ -56,7 +55,6 @@ _OWN_PAGES = (
     *permissions.PAGES,
     *switch_role.PAGES,
     *account_names.PAGES,
-    *security_pages.PAGES,
     *sessions.PAGES,
     *audit_log.PAGES,
     *search.PAGES,

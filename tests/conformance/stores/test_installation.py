@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from broker.clock import SystemClock
+from broker.migrations import find_revision, migrate
+from broker.storage import open_stores
 from broker.stores.cache.redis import RedisCache
 from broker.stores.cache.sqlite import SqliteCache
 from broker.stores.database import Database
@@ -19,8 +21,6 @@ from broker.stores.installation import (
 )
 from broker.stores.ledger.postgresql import PostgresqlLedger
 from broker.stores.ledger.sqlite import SqliteLedger
-from broker.stores.migrations import find_revision, migrate
-from broker.stores.open import open_stores
 from broker.stores.urls import (
     DatabaseLocation,
     PostgresqlLocation,

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from broker.migrations import migrate
 from broker.model.account import AccountId
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import PageRequest
@@ -37,7 +38,6 @@ from broker.stores.ledger.postgresql import PostgresqlLedger
 from broker.stores.ledger.rows import AuditRow, encode_audit
 from broker.stores.ledger.spool import Spool
 from broker.stores.ledger.sqlite import SqliteLedger
-from broker.stores.migrations import migrate
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.urls import (
     PostgresqlLocation,

@@ -14,7 +14,7 @@ import asyncpg
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from broker.stores.migrations import migrate
+from broker.migrations import migrate
 from broker.stores.schema import METADATA
 from broker.stores.urls import SqliteLocation
 from tests.support.servers import PostgresqlServer

@@ -11,8 +11,8 @@ from broker.audit.flood import Burst, Failure
 from broker.clock import SystemClock
 from broker.entropy import new_request_id
 from broker.model.account import AccountId
+from broker.storage import open_stores
 from broker.stores.ledger.port import Ledger
-from broker.stores.open import open_stores
 
 ACCOUNT, OTHER = AccountId("111111111111"), AccountId("222222222222")
 

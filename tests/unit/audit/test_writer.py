@@ -20,8 +20,8 @@ from broker.errors import (
 from broker.model.audit import AuditFilter, AuditRecord, Outcome
 from broker.model.page import PageRequest
 from broker.model.proof_used import ProofUsed
+from broker.storage import open_stores
 from broker.stores.ledger.port import Ledger
-from broker.stores.open import open_stores
 from tests.support.tables import lay_tables_at
 
 

@@ -6,9 +6,9 @@ import pytest
 from broker.authz.rates import RateLimits
 from broker.errors import Throttling
 from broker.model.account import AccountId
+from broker.storage import open_stores
 from broker.stores.cache.port import Cache
 from broker.stores.errors import StoreUnavailableError
-from broker.stores.open import open_stores
 from tests.support.tables import lay_tables_at
 
 ONE, OTHER = AccountId("123456789012"), AccountId("210987654321")

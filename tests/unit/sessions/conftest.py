@@ -15,9 +15,9 @@ from broker.sessions.keyring import Keyring, create_keyring
 from broker.sessions.record import SessionIndex
 from broker.sessions.resolve import ResolvedSession, Resolver
 from broker.sessions.seal import SessionSealer
+from broker.storage import Stores, open_stores
 from broker.stores.directory.fresh import FreshDirectory
 from broker.stores.directory.freshness import Freshness
-from broker.stores.open import Stores, open_stores
 from tests.support.mints import mint_order
 from tests.support.tables import lay_tables_at
 

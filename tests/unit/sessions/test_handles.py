@@ -11,8 +11,8 @@ import pytest
 from broker.sessions.handles import Handles
 from broker.sessions.keyring import Keyring
 from broker.sessions.vault import Vault
+from broker.storage import open_stores
 from broker.stores.cache.port import Cache
-from broker.stores.open import open_stores
 from tests.support.tables import lay_tables_at
 
 VALUE = {"a": "b", "n": 1, "nothing": None}

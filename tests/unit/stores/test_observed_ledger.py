@@ -8,10 +8,10 @@ import pytest
 from broker.clock import SystemClock
 from broker.model.audit import AuditFilter, AuditRecord
 from broker.model.page import PageRequest
+from broker.storage import Stores, open_stores
 from broker.stores.errors import ReplayedError, StoreUnavailableError
 from broker.stores.ledger.observed import ObservedLedger
 from broker.stores.ledger.port import ReplayMark
-from broker.stores.open import Stores, open_stores
 from tests.support.tables import lay_tables_at
 
 NOW = datetime.now(UTC)

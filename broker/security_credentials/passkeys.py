@@ -3,10 +3,10 @@
 from starlette.responses import Response
 
 from broker.actions.signin.passkeys import NO_PARTY
-from broker.console.security.own import HOME, OwnCredentials
 from broker.console.visit import go
 from broker.errors import ValidationError
 from broker.protocols.webauthn import find_relying_party
+from broker.security_credentials.own import HOME, OwnCredentials
 
 PASSKEY = "/console/security/mfa/passkey"
 

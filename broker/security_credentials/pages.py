@@ -1,11 +1,11 @@
 """The routes of *My security credentials*."""
 
-from broker.console.security import credentials, mfa
-from broker.console.security.overview import overview, services
-from broker.console.security.own import HERE, HOME, SERVICES, OwnPage, owned
-from broker.console.security.passkeys import PASSKEY, passkey
-from broker.console.security.password import change_password
 from broker.console.visit import BOTH, GET, POST, PageRoute
+from broker.security_credentials import credentials, mfa
+from broker.security_credentials.overview import overview, services
+from broker.security_credentials.own import HERE, HOME, SERVICES, OwnPage, owned
+from broker.security_credentials.passkeys import PASSKEY, passkey
+from broker.security_credentials.password import change_password
 
 _PAGES: tuple[tuple[str, tuple[str, ...], OwnPage], ...] = (
     (HOME, GET, overview),
@@ -26,6 +26,6 @@ _PAGES: tuple[tuple[str, tuple[str, ...], OwnPage], ...] = (
     (PASSKEY, BOTH, passkey),
 )
 
-PAGES = tuple(
+SECURITY_CREDENTIALS = tuple(
     PageRoute(path, HERE, owned(page), methods) for path, methods, page in _PAGES
 )

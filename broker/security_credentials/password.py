@@ -2,10 +2,10 @@
 
 from starlette.responses import Response
 
-from broker.console.security.own import HOME, OwnCredentials
 from broker.console.visit import go
 from broker.errors import ValidationError
 from broker.identities.password_policy import requirements
+from broker.security_credentials.own import HOME, OwnCredentials
 
 
 async def change_password(own: OwnCredentials) -> Response:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker.clock import Clock
+from broker.migrations import migrate
 from broker.stores.cache.port import Cache
 from broker.stores.database import Database
 from broker.stores.directory.port import Directory
 from broker.stores.directory.sql import SqlDirectory
 from broker.stores.ledger.port import Ledger
 from broker.stores.ledger.spool import Spool
-from broker.stores.migrations import migrate
 from broker.stores.sqlite_writer import SqliteWriter
 from broker.stores.urls import (
     DatabaseLocation,

@@ -5,9 +5,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.console.security.own import OwnCredentials
 from broker.errors import AccessDenied
 from broker.identities.passkeys import is_passkey
+from broker.security_credentials.own import OwnCredentials
 
 _DONE = {
     "password": "Your password was changed.",

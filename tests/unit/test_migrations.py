@@ -16,11 +16,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 
+from broker import migrations
+from broker.migrations import HEAD, SchemaTooNewError, find_revision, migrate
 from broker.model.audit import Outcome, kind_of
-from broker.stores import migrations
 from broker.stores.connect import connect_sqlite
 from broker.stores.errors import StoreUnavailableError
-from broker.stores.migrations import HEAD, SchemaTooNewError, find_revision, migrate
 from broker.stores.schema import METADATA
 from broker.stores.urls import SqliteLocation
 
@@ -75,7 +75,7 @@ async def test_many_starters_migrate_once(location: SqliteLocation) -> None:
 def test_starting_processes_wait_for_each_other(location: SqliteLocation) -> None:
     code = (
         "import asyncio, sys; from pathlib import Path; "
-        "from broker.stores.migrations import migrate; "
+        "from broker.migrations import migrate; "
         "from broker.stores.urls import SqliteLocation; "
         "asyncio.run(migrate(SqliteLocation(Path(sys.argv[1]))))"
     )
@@ -90,7 +90,7 @@ async def test_a_current_database_is_recognised_without_alembic(
     await migrate(location)
     code = (
         "import asyncio, sys; from pathlib import Path; "
-        "from broker.stores.migrations import migrate; "
+        "from broker.migrations import migrate; "
         "from broker.stores.urls import SqliteLocation; "
         "asyncio.run(migrate(SqliteLocation(Path(sys.argv[1])))); "
         "sys.exit('alembic' in sys.modules)"

@@ -5,13 +5,13 @@ import re
 
 from starlette.responses import Response
 
-from broker.console.security.overview import device_kind
-from broker.console.security.own import HOME, OwnCredentials
 from broker.console.visit import Visit, go
 from broker.errors import AccessDenied, EntityAlreadyExists
 from broker.identities.passkeys import is_passkey
 from broker.model.arn import iam_arn
 from broker.protocols.webauthn import find_relying_party
+from broker.security_credentials.overview import device_kind
+from broker.security_credentials.own import HOME, OwnCredentials
 
 NEW = "/console/security/mfa/new"
 APP = "/console/security/mfa/app"

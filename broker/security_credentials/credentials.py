@@ -5,9 +5,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from broker.console.security.own import HOME, SERVICES, OwnCredentials
 from broker.console.visit import go
 from broker.errors import NoSuchEntity
+from broker.security_credentials.own import HOME, SERVICES, OwnCredentials
 
 NEW_KEY = "/console/security/access-keys/new"
 UPLOAD = "/console/security/upload"
