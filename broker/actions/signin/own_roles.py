@@ -6,7 +6,6 @@ of roles and the time are bounded.
 """
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
@@ -36,7 +35,6 @@ _SECONDS_MAX = 0.25
 _PAUSE_EVERY = 16
 _ASSUME = "sts:AssumeRole"
 _WILD = frozenset("*?$")
-_ROLE = re.compile(r"arn:aws:iam::[0-9]{12}:role/[\w+=,.@/-]{1,576}", re.ASCII)
 
 
 class ListOwnRolesRequest(TypedDict):

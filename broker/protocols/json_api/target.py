@@ -18,8 +18,6 @@ from broker.protocols.shapes.members import compile_members, read_members
 from broker.protocols.shapes.model import ServiceModel
 from broker.protocols.shapes.violations import Violations
 
-MEDIA_TYPE = b"application/x-amz-json-1.1"
-
 DocumentReader = Callable[[bytes], Mapping[str, object]]
 
 
