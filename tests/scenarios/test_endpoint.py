@@ -18,7 +18,10 @@ from botocore.exceptions import ClientError
 from tests.support.broker import Key, RunningBroker, running_broker
 
 ALIAS = "sts.amazonaws.com"
-SERVED = "It serves AWS STS (2011-06-15), IAM (2010-05-08) and sign-in"
+SERVED = (
+    "It serves AWS STS (2011-06-15), IAM (2010-05-08), sign-in with the access portal"
+    " (sso and sso-oidc), CloudTrail's LookupEvents, and decisions for registered services"
+)
 
 
 @pytest.fixture(scope="module")
