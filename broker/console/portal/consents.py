@@ -14,7 +14,6 @@ from urllib.parse import urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.portal.bearer import PortalScheme
 from broker.actions.portal.clients import AUTHORIZATION_CODE, SCOPE, Client, Clients
 from broker.actions.portal.grants import (
     DeviceRequest,
@@ -24,6 +23,7 @@ from broker.actions.portal.grants import (
     read_user_code,
 )
 from broker.authn.attempts import limit_of_address
+from broker.authn.portal import PortalScheme
 from broker.console.context import ConsoleContext
 from broker.console.cookies import SessionCookie
 from broker.console.csrf import FIELD, csrf_token, require_csrf

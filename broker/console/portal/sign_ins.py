@@ -12,8 +12,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.portal.bearer import PortalScheme
 from broker.authn.federated_schemes import proved_by
+from broker.authn.portal import PortalScheme
 from broker.authn.scheme import DoorProof, ProofResult
 from broker.console.console_session import ConsoleSession
 from broker.console.context import ConsoleContext

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.portal.bearer import PortalScheme
+from broker.authn.portal import PortalScheme
 from broker.console.context import ConsoleContext
 from broker.console.csrf import FIELD, csrf_token, require_csrf
 from broker.console.forms import read_form

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from broker.actions.portal.bearer import PortalScheme
 from broker.actions.registry import Registry
+from broker.authn.portal import PortalScheme
 from broker.errors import (
     AccessDenied,
     BrokerError,

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from broker.actions.portal.bearer import PortalScheme, portal_caller
 from broker.actions.portal.clients import (
     AUTHORIZATION_CODE,
     DEVICE_CODE,
@@ -30,6 +29,7 @@ from broker.actions.portal.grants import (
 )
 from broker.actions.registry import Registry
 from broker.actions.signin.begin_limits import BeginLimits
+from broker.authn.portal import PortalScheme, portal_caller
 from broker.authn.scheme import DoorProof, ProofResult
 from broker.authz.rates import RateLimits
 from broker.clock import Clock
