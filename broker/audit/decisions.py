@@ -23,7 +23,7 @@ from broker.model.registered import RegisteredService
 
 COUNT_SECONDS = 60.0
 FIRST_USES_MAX = 50_000
-"""Callers with actions that a worker remembers; beyond them it begins anew."""
+"""Callers with actions that a worker remembers; beyond them it forgets all."""
 
 _log = structlog.get_logger(__name__)
 

@@ -37,7 +37,7 @@ def is_read_only(record: AuditRecord) -> bool:
 
 
 def user_name(record: AuditRecord) -> str:
-    """Whom AWS would name: the user, or the session; empty for nobody."""
+    """Whom AWS would name: the user, or the session; empty if there is neither."""
     return record.caller_arn.rpartition("/")[2]
 
 

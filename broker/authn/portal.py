@@ -1,6 +1,6 @@
-"""The proof of the portal's calls: an access token, or the cookie of its pages.
+"""Authenticates calls of the access portal by an access token, or by a page's cookie.
 
-A call about a role is made in the name of what opens that role: the identity that the
+The caller of a call about a role is what opens that role: the identity that the
 provider proved at the sign-in, or the IAM user.
 """
 
@@ -22,7 +22,7 @@ FindPortal = Callable[[datetime], Awaitable[OpenPortal | None]]
 
 
 class PortalScheme:
-    """Whatever names a live sign-in to the portal."""
+    """Authenticates by anything that names a live sign-in to the portal."""
 
     def __init__(self, find: FindPortal) -> None:
         self._find = find

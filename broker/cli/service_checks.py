@@ -25,7 +25,7 @@ async def check_services(stores: Stores, clock: Clock) -> list[Finding]:
                     f"the token {token.token_id} of {service.arn} expires at"
                     f" {token.expires_at:%Y-%m-%d %H:%M} UTC",
                     f"broker services token {service.name} --account"
-                    f" {service.account}, and give it to whoever asks with the old one",
+                    f" {service.account}, and replace the old one where it is used",
                 )
                 for token in await tokens_of(directory, service)
                 if token.expires_at <= now + SOON

@@ -16,7 +16,7 @@ class SessionKind(StrEnum):
 
     ``CONSOLE`` is a user's (or the root's) own sign-in with a password, and whatever
     is made from that session without a change of principal. ``PORTAL`` is a person's
-    sign-in to the access portal: it acts as nobody by itself.
+    sign-in to the access portal: it has no permissions of its own.
     """
 
     ASSUME_ROLE = "AssumeRole"

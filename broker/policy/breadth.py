@@ -1,4 +1,4 @@
-"""Whether a policy grants so much that nobody chose it: a reading of its text alone.
+"""Whether a policy grants more than is likely meant: a reading of its text alone.
 
 It looks for statements without conditions on every resource; what such a statement
 leaves to others (boundaries, control policies, denials) is not looked at.

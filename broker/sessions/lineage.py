@@ -171,7 +171,7 @@ def trace(session: Session | SessionRecord) -> tuple[Trace, ...]:
         session.account,
         (own, *session.lineage.ancestors),
         issued_at_ms=session.issued_at_ms,
-        vouchers=(session.provider_id, session.provider_arn or ""),
+        providers=(session.provider_id, session.provider_arn or ""),
         everywhere={
             source_identity_target(named): origin.named_ms or session.issued_at_ms
         }
@@ -223,7 +223,7 @@ def _traces(
     sessions: tuple[Ancestor, ...],
     *,
     issued_at_ms: int,
-    vouchers: tuple[str, ...] = (),
+    providers: tuple[str, ...] = (),
     everywhere: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[Trace, ...]:
     origin = lineage.origin
@@ -242,7 +242,7 @@ def _traces(
     root.mark(origin.principal_id, began_ms)
     if origin.subject:
         root.mark(subject_target(origin.subject), began_ms)
-    for target in vouchers:
+    for target in providers:
         # A token presented here may have been issued by another account than the one
         # its lineage began in.
         part(_account_of_arn(target) or origin.account).mark(target, began_ms)

@@ -1,8 +1,8 @@
 """Sign-ins to the access portal, and the access tokens that stand for them.
 
-A sign-in is a session of its own kind (`SessionKind.PORTAL`). Nobody ever holds its
-credentials: the cache has its token, sealed, with what the identity providers said, and
-what is made from it carries it in its lineage. So ending the sign-in ends all of that.
+A sign-in is a session of its own kind (`SessionKind.PORTAL`). Its credentials are
+never handed out: the cache has its token, sealed, with what the identity providers
+said, and what is made from it carries it in its lineage. So ending the sign-in ends all of that.
 """
 
 from collections import OrderedDict
@@ -100,7 +100,7 @@ class NamedRoles:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _StoredSignIn:
     """What is kept of a sign-in, read from the cache once: it never changes."""
 
     access_key_id: str
@@ -155,7 +155,7 @@ class PortalSessions:
         self._tokens = SealedTexts(vault, "portal-token")
         self._resolver = resolver
         self._directory = directory
-        self._remembered: OrderedDict[str, _Kept] = OrderedDict()
+        self._remembered: OrderedDict[str, _StoredSignIn] = OrderedDict()
 
     async def open(self, sign_in: PortalSignIn, expires_at: datetime) -> str:
         """Keep a sign-in; returns its handle."""
@@ -189,7 +189,7 @@ class PortalSessions:
             raise ExpiredToken(detail="the login at the provider has ended")
         return OpenPortal(handle=handle, resolved=resolved, roles=kept.roles)
 
-    async def _find_kept(self, handle: str) -> _Kept | None:
+    async def _find_kept(self, handle: str) -> _StoredSignIn | None:
         found = self._remembered.get(handle)
         if found is not None:
             self._remembered.move_to_end(handle)
@@ -198,7 +198,7 @@ class PortalSessions:
         if value is None:
             return None
         ends_at = datetime.fromtimestamp(value["until"], UTC)
-        found = _Kept(
+        found = _StoredSignIn(
             value["key"],
             value["token"],
             tuple(value["ends"]),

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from broker.actions.action import Action
 from broker.actions.decisions.authorize import ANSWER, QUESTION
-from broker.actions.decisions.question import DecisionAnswer, Question, ToldRequest
+from broker.actions.decisions.question import ClientRequest, DecisionAnswer, Question
 from broker.authn.scheme import Scheme
 from broker.authn.service_tokens import TOKEN_HEADER
 from broker.errors import (
@@ -168,7 +168,7 @@ class DecisionsEndpoint:
 
     async def _forward(self, scope: Scope, send: Send, raw: RawRequest) -> None:
         below = scope["path"] != FORWARD_PATH
-        read = _read_passed_on if below else _read_told
+        read = _read_passed_on if below else _read_described
         try:
             answer = await self._ask(scope, raw, lambda: read(raw), self._proxies)
         except ProofError as error:
@@ -227,7 +227,7 @@ def read_question(body: bytes) -> Question:
     credentials = given.Credentials
     return Question(
         service=given.Service,
-        request=None if given.Request is None else _told(given.Request),
+        request=None if given.Request is None else _client_request(given.Request),
         access_key_id="" if credentials is None else credentials.AccessKeyId,
         session_token=None if credentials is None else credentials.SessionToken,
         principal=given.Principal,
@@ -237,7 +237,7 @@ def read_question(body: bytes) -> Question:
     )
 
 
-def _told(given: _Request) -> ToldRequest:
+def _client_request(given: _Request) -> ClientRequest:
     try:
         raw_path, _, query = given.Target.encode("latin-1").partition(b"?")
         headers = tuple(
@@ -250,7 +250,7 @@ def _told(given: _Request) -> ToldRequest:
         ) from None
     if given.SourceIp and not is_address(given.SourceIp):
         raise InvalidQuestion("Request.SourceIp is no address.")
-    return ToldRequest(
+    return ClientRequest(
         method=given.Method,
         raw_path=raw_path,
         query=query,
@@ -274,21 +274,21 @@ def _body_sha256(given: _Request) -> str | None:
     return hashlib.sha256(body).hexdigest()
 
 
-def _read_told(raw: RawRequest) -> Question:
-    """A proxy's subrequest: headers tell the request, its body stayed with the proxy."""
+def _read_described(raw: RawRequest) -> Question:
+    """A proxy's subrequest: headers describe the request; the proxy keeps the body."""
     try:
-        told = read_forwarded(_without_token(raw.headers))
+        sent = read_forwarded(_without_token(raw.headers))
     except RequestAmbiguous as error:
         return Question(ambiguous=str(error))
     return Question(
-        request=ToldRequest(
-            method=told.method,
-            raw_path=told.raw_path,
-            query=told.query,
-            headers=told.headers,
-            content_length=told.content_length,
-            source_ip=told.source_ip,
-            secure=told.secure,
+        request=ClientRequest(
+            method=sent.method,
+            raw_path=sent.raw_path,
+            query=sent.query,
+            headers=sent.headers,
+            content_length=sent.content_length,
+            source_ip=sent.source_ip,
+            secure=sent.secure,
         )
     )
 
@@ -303,7 +303,7 @@ def _read_passed_on(raw: RawRequest) -> Question:
         return Question(ambiguous=str(error))
     scheme = raw.find_header(b"x-forwarded-proto")
     return Question(
-        request=ToldRequest(
+        request=ClientRequest(
             method=raw.method,
             raw_path=raw.raw_path[len(FORWARD_PATH) :],
             query=raw.query,
@@ -320,7 +320,7 @@ def _without_token(headers: Headers) -> Headers:
 
 
 def describe_principal(caller: Caller) -> dict[str, Any]:
-    """Who acts, as a service is told."""
+    """The principal, as services receive it."""
     principal, session = caller.principal, caller.session
     described: dict[str, Any] = {
         "Arn": principal.arn,

@@ -30,7 +30,7 @@ def token(installation: Installation) -> str:
 
 
 def ask(installation: Installation, token: str, request: Signed) -> dict[str, Any]:
-    told = {"Request": request.told(Body="")}
+    told = {"Request": request.described(Body="")}
     asked = urllib.request.Request(
         f"{installation.broker.url}/decisions",
         data=json.dumps(told).encode(),

@@ -55,7 +55,7 @@ class Signed:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
 
-    def told(self, **more: object) -> dict[str, Any]:
+    def described(self, **more: object) -> dict[str, Any]:
         """As ``POST /decisions`` takes it, without its body."""
         return {
             "Method": self.method,

@@ -14,10 +14,10 @@ from typing import Any
 from broker.actions.action import Action, Call
 from broker.actions.decisions.declare import SERVICE
 from broker.actions.decisions.question import (
-    Decided,
+    ActionDecision,
+    ClientRequest,
     DecisionAnswer,
     Question,
-    ToldRequest,
     check_question,
 )
 from broker.actions.decisions.ready import ReadyService, prepare_service
@@ -96,17 +96,17 @@ class _Subject:
 
 
 @struct
-class _Judged:
+class _Evaluation:
     """A decision with what it rests on; ``detail`` is why it could not be judged."""
 
-    decided: Decided
+    decision: ActionDecision
     judgement: Judgement | None = None
     detail: str = ""
 
     def describe(self, entry: AuditEntry, why_kept: str) -> None:
         """Say on its record what was decided, and why."""
-        entry.resources = (self.decided.resource,)
-        if self.decided.allowed and self.judgement is not None:
+        entry.resources = (self.decision.resource,)
+        if self.decision.allowed and self.judgement is not None:
             entry.decision = Outcome.ALLOWED
             entry.reason = f"{reason((self.judgement.decision,))} ({why_kept})"
             return
@@ -141,7 +141,7 @@ class Authorizer:
         self._home_region = home_region
 
     def action(self) -> Action:
-        """The declaration. It never counts towards a rate: a refusal stops a service."""
+        """The declaration. It counts towards no rate: throttling would stop a service."""
         return Action(
             service=SERVICE,
             name="Authorize",
@@ -180,7 +180,7 @@ class Authorizer:
         except BrokerError as refusal:
             await self._note_refused(ready, question, call, refusal, subject)
             return DecisionAnswer(caller=subject.caller, refusal=refusal)
-        judged: list[_Judged] = []
+        judged: list[_Evaluation] = []
         like: Judgement | None = None
         for target in targets:
             judged.append(await self._judge(ready, target, subject, context, like))
@@ -189,7 +189,7 @@ class Authorizer:
         return DecisionAnswer(
             caller=subject.caller,
             payload=subject.payload,
-            decisions=tuple(one.decided for one in judged),
+            decisions=tuple(one.decision for one in judged),
         )
 
     async def _ready(self, question: Question, call: Call) -> ReadyService:
@@ -239,50 +239,55 @@ class Authorizer:
         return _Subject(caller, region, _NO_REQUEST, None)
 
     async def _verify(
-        self, ready: ReadyService, told: ToldRequest, call: Call
+        self, ready: ReadyService, request: ClientRequest, call: Call
     ) -> _Subject:
         hosts = ready.compiled.definition.hosts
         raw = RawRequest(
-            method=told.method,
-            raw_path=told.raw_path,
-            query=told.query,
-            headers=told.headers,
+            method=request.method,
+            raw_path=request.raw_path,
+            query=request.query,
+            headers=request.headers,
             body=b"",
-            source_ip=told.source_ip,
-            secure=bool(told.secure),
-            body_sha256=told.body_sha256,
+            source_ip=request.source_ip,
+            secure=bool(request.secure),
+            body_sha256=request.body_sha256,
         )
         if hosts and (raw.find_header(b"host") or "").lower() not in hosts:
             raise SignatureDoesNotMatch(
                 "The request is for another host.", detail="Host is not of the service"
             )
-        if len(told.query) > QUERY_BYTES_MAX:
+        if len(request.query) > QUERY_BYTES_MAX:
             raise ValidationError(f"The query is longer than {QUERY_BYTES_MAX} bytes.")
         try:
-            path = resource_path(told.raw_path)
-            check_overrides(told.method, told.headers)
+            path = resource_path(request.raw_path)
+            check_overrides(request.method, request.headers)
         except RequestAmbiguous as error:
             raise ValidationError(str(error)) from error
-        verified = await self._verify_signature(ready, raw, told, call)
+        verified = await self._verify_signature(ready, raw, request, call)
         return _Subject(
-            verified.caller, verified.region, raw, told.secure, verified.payload, path
+            verified.caller,
+            verified.region,
+            raw,
+            request.secure,
+            verified.payload,
+            path,
         )
 
     async def _verify_signature(
-        self, ready: ReadyService, raw: RawRequest, told: ToldRequest, call: Call
+        self, ready: ReadyService, raw: RawRequest, request: ClientRequest, call: Call
     ) -> VerifiedSignature:
-        if told.body_sha256 is not None:
+        if request.body_sha256 is not None:
             return await self._signatures.verify(raw, ready.signed_for, call.now)
         try:
             verified = await self._signatures.verify(raw, ready.without_body, call.now)
         except SignatureDoesNotMatch as error:
-            if error.message == MISMATCH and _may_hide_a_body(told):
+            if error.message == MISMATCH and _may_hide_a_body(request):
                 raise SignatureDoesNotMatch(
                     _BODY_UNKNOWN, detail=error.detail
                 ) from None
             raise
         # Signed as empty, and yet there is one: another body than the signer's.
-        if told.content_length > 0 and verified.payload == _EMPTY_SHA256:
+        if request.content_length > 0 and verified.payload == _EMPTY_SHA256:
             raise SignatureDoesNotMatch(
                 _BODY_UNKNOWN, detail="a body that is not signed"
             )
@@ -295,7 +300,7 @@ class Authorizer:
         subject: _Subject,
         context: Context,
         like: Judgement | None,
-    ) -> _Judged:
+    ) -> _Evaluation:
         need = Need(
             action=target.action,
             resource=target.resource,
@@ -310,43 +315,47 @@ class Authorizer:
         except AccessDenied as error:
             # A policy that cannot be read, or too much work.
             detail = error.detail
-        decided = Decided(
+        decision = ActionDecision(
             action=target.action,
             resource=target.resource,
             allowed=judgement is not None and judgement.decision.allowed,
         )
-        return _Judged(decided=decided, judgement=judgement, detail=detail)
+        return _Evaluation(decision=decision, judgement=judgement, detail=detail)
 
     async def _note(
-        self, ready: ReadyService, subject: _Subject, judged: list[_Judged], call: Call
+        self,
+        ready: ReadyService,
+        subject: _Subject,
+        judged: list[_Evaluation],
+        call: Call,
     ) -> None:
         """Count the decisions, and keep what must be kept; a batch by its actions."""
         who = subject.caller
         kept: dict[tuple[str, bool], AuditEntry] = {}
         for one in judged:
-            decided = one.decided
-            prefix, _, name = decided.action.partition(":")
+            decision = one.decision
+            prefix, _, name = decision.action.partition(":")
             self._uses.note_call(call.request, subject.region, who, prefix, name)
             self._log.count(
-                ready.service, Outcome.ALLOWED if decided.allowed else Outcome.DENIED
+                ready.service, Outcome.ALLOWED if decision.allowed else Outcome.DENIED
             )
-            if (decided.action, decided.allowed) in kept:
-                entry = kept[decided.action, decided.allowed]
-                entry.add_resource(decided.resource)
+            if (decision.action, decision.allowed) in kept:
+                entry = kept[decision.action, decision.allowed]
+                entry.add_resource(decision.resource)
                 continue
             why = ""
-            if decided.allowed:
+            if decision.allowed:
                 why = self._log.find_reason_to_keep(
                     ready.service,
-                    (who.principal.arn, decided.action),
+                    (who.principal.arn, decision.action),
                     call.now,
                     ready.compiled.definition.sample_every,
                 )
                 if not why:
                     continue
-            entry = _entry(ready, subject, decided.action, call)
+            entry = _entry(ready, subject, decision.action, call)
             one.describe(entry, why)
-            kept[decided.action, decided.allowed] = entry
+            kept[decision.action, decision.allowed] = entry
         for entry in kept.values():
             await self._log.keep(entry)
 
@@ -369,11 +378,11 @@ class Authorizer:
         await self._log.keep(entry)
 
 
-def _may_hide_a_body(told: ToldRequest) -> bool:
+def _may_hide_a_body(request: ClientRequest) -> bool:
     """Whether a body that is not known may be why a signature does not match."""
-    return told.method not in _WITHOUT_BODY and not (
-        _DECLARED in told.query.lower()
-        or any(name == _DECLARED for name, _ in told.headers)
+    return request.method not in _WITHOUT_BODY and not (
+        _DECLARED in request.query.lower()
+        or any(name == _DECLARED for name, _ in request.headers)
     )
 
 
@@ -420,14 +429,14 @@ def _targets(
     if question.actions:
         resources = question.resources or ("*",)
         return [Target(a, r) for a in question.actions for r in resources]
-    told = question.request
-    if told is None:
+    request = question.request
+    if request is None:
         raise ValidationError("there is no request to map")
-    target = compiled.find_target(told.method, subject.path)
+    target = compiled.find_target(request.method, subject.path)
     if target is None:
         raise AccessDenied(
             "The request means no action of the service.",
-            detail=f"no route of {compiled.name} fits {told.method} and this path",
+            detail=f"no route of {compiled.name} fits {request.method} and this path",
         )
     if question.resources:
         return [Target(target.action, one) for one in question.resources]
@@ -450,7 +459,7 @@ def _context(subject: _Subject, question: Question, call: Call) -> Context:
 def _entry(
     ready: ReadyService, subject: _Subject | None, action: str, call: Call
 ) -> AuditEntry:
-    """A record of the service's account, about whoever acts."""
+    """A record of the service's account, about the principal."""
     entry = AuditEntry.of(call.request, action)
     entry.source_ip = entry.user_agent = ""
     if subject is not None:

@@ -1,4 +1,4 @@
-"""What a registered service asks, and what it is told.
+"""What a registered service asks, and the answer.
 
 A question says who acts in one of three ways: a request that the principal signed,
 live credentials, or the ARN of a principal without a session of its own. It says what
@@ -19,8 +19,8 @@ DECISIONS_MAX = 100
 
 
 @struct
-class ToldRequest:
-    """A request as an enforcement point received it.
+class ClientRequest:
+    """A client's request as an enforcement point received it.
 
     ``headers`` have lower-case names and ``host`` among them. ``body_sha256`` is the
     hash of the body in hexadecimal, None where the enforcement point does not know it;
@@ -40,15 +40,15 @@ class ToldRequest:
 
 @struct
 class Question:
-    """May whoever it names do ``actions`` to ``resources``?
+    """May the principal do ``actions`` to ``resources``?
 
     ``service`` is a service's name or ARN, empty for the one whose token asks.
     ``context`` has the condition keys that the service brings, in its own spelling.
-    ``ambiguous`` is why the request cannot be told: such a question is refused.
+    ``ambiguous`` is why the request could be read in several ways: it is refused.
     """
 
     service: str = ""
-    request: ToldRequest | None = None
+    request: ClientRequest | None = None
     ambiguous: str = ""
     access_key_id: str = ""
     session_token: str | None = field(default=None, repr=False)
@@ -59,7 +59,7 @@ class Question:
 
 
 @struct
-class Decided:
+class ActionDecision:
     """The decision on one action and one resource."""
 
     action: str
@@ -71,15 +71,15 @@ class Decided:
 class DecisionAnswer:
     """Who it was, and what they may do.
 
-    ``refusal`` is why nobody is proved to act, or what is asked cannot be decided;
-    there is no caller then, or no decision. ``payload`` is what was signed of the
-    body.
+    ``refusal`` is why the principal is not proved, and there is no caller, or why the
+    question cannot be decided, and there is no decision. ``payload`` is what was signed
+    of the body.
     """
 
     caller: Caller | None = None
     refusal: BrokerError | None = None
     payload: str = ""
-    decisions: tuple[Decided, ...] = ()
+    decisions: tuple[ActionDecision, ...] = ()
 
     @property
     def allowed(self) -> bool:

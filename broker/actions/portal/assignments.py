@@ -39,13 +39,13 @@ NO_ACCESS = "No access"
 _PAGE = 100
 _LOOKED_MAX = 2000
 _SECONDS_MAX = 1.0
-"""Of deciding about one role after the other; then the list is not whole."""
+"""For deciding about the roles; after it the list is incomplete."""
 
 _BATCH = 20
 """Roles decided before other calls get a turn."""
 
 _CALLS = 10
-"""What a list counts for: it decides about every role."""
+"""What a list counts towards the rate limit: it decides about every role."""
 
 
 class AssignmentsRequest(TypedDict):
@@ -122,7 +122,7 @@ class RoleChoices:
                 break
 
     async def _find_named(self, arn: str) -> Role | None:
-        """The role; None for what is no role's ARN, or a role that is not to be taken."""
+        """The role; None if the ARN is not a role's, or the role is reserved."""
         try:
             role = await find_role(self._fresh, arn)
         except ValidationError:
@@ -223,7 +223,7 @@ class Assignments:
 def role_permissions(portal: OpenPortal, role: Role) -> tuple[Need, ...]:
     """What a role's trust policy, and an IAM user's own policies, must allow.
 
-    The action is that of the way by which the person came in.
+    The action is the one for how the person signed in.
     """
     found = portal.roles.find(role.account, role.name)
     if found is None:
@@ -239,7 +239,7 @@ def role_permissions(portal: OpenPortal, role: Role) -> tuple[Need, ...]:
         )
     identity = found[1]
     return role_needs(
-        f"sts:{way_in(identity).value}",
+        f"sts:{session_kind_of(identity).value}",
         {"RoleArn": role.arn, "RoleSessionName": session_name_of(identity)},
         role,
         tags=identity_tags(identity),
@@ -248,7 +248,7 @@ def role_permissions(portal: OpenPortal, role: Role) -> tuple[Need, ...]:
     )
 
 
-def way_in(identity: FederatedIdentity) -> SessionKind:
+def session_kind_of(identity: FederatedIdentity) -> SessionKind:
     """The kind of session that such a proof opens."""
     if identity.principal.type is PrincipalType.SAML:
         return SessionKind.SAML

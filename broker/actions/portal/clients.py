@@ -37,7 +37,7 @@ START = "/portal/"
 
 
 class GrantRefused(AccessDenied):
-    """A request of OAuth is refused; ``fault`` is the model's name of the error."""
+    """A request of OAuth is refused; ``name`` is what the model calls the error."""
 
     def __init__(self, name: str, message: str, *, detail: str = "") -> None:
         super().__init__(message, detail=detail)
@@ -46,7 +46,10 @@ class GrantRefused(AccessDenied):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A registered client; ``place`` is the account of its start URL, if it named one."""
+    """A registered client.
+
+    ``place`` is the account in its start URL (a number or an alias), if it named one.
+    """
 
     name: str
     scopes: tuple[str, ...] = ()
@@ -81,7 +84,7 @@ class Registration:
 
 
 class Clients:
-    """Registers clients and knows them again."""
+    """Registers clients and recognizes them."""
 
     def __init__(self, vault: Vault) -> None:
         self._ids = SealedTexts(vault, "portal-client")
@@ -99,7 +102,7 @@ class Clients:
         )
 
     def find(self, client_id: str, now: datetime) -> Client | None:
-        """The client of an id, proved by nothing."""
+        """The client of an id, which is not authenticated by it."""
         value = self._ids.find_opened(client_id, now)
         if value is None:
             return None
@@ -112,7 +115,7 @@ class Clients:
         )
 
     def require(self, client_id: str, client_secret: str, now: datetime) -> Client:
-        """The client that knows its secret.
+        """The client of an id, authenticated by its secret.
 
         Raises:
             GrantRefused: InvalidClientException.

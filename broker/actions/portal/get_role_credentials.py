@@ -1,8 +1,8 @@
 """``GetRoleCredentials``: a sign-in to the portal gives credentials of a role.
 
-It is a mint like those of STS: the trust policy is asked with the action of the way by
-which the person came in, and every gate and record is the same. Only the proof was
-spent before, by the sign-in.
+It is a mint like those of STS: the trust policy is evaluated for the action that
+matches how the person signed in, and every check and record is the same. Only the
+proof was used up before, by the sign-in.
 
 Source: botocore's sso model.
 """
@@ -17,8 +17,8 @@ from broker.actions.portal.assignments import (
     NO_ACCESS,
     RoleChoices,
     role_permissions,
+    session_kind_of,
     session_name_of,
-    way_in,
 )
 from broker.actions.sts.federated_mint import identity_tags
 from broker.actions.sts.role_mint import RoleMinter, RoleRequest
@@ -107,7 +107,7 @@ def _of_identity(
     """The same as the identity that a provider proved."""
     return replace(
         wanted,
-        kind=way_in(identity),
+        kind=session_kind_of(identity),
         session_name=session_name_of(identity),
         tags=identity_tags(identity),
         source_identity=identity.source_identity,

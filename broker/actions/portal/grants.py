@@ -17,7 +17,7 @@ DEVICE_LIFE = timedelta(minutes=10)
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 _HALF = 4
 _TRIES = 5
-"""For a user code that nobody has: 25 thousand million there are."""
+"""To find a user code that is not in use, of 25.6 billion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +44,10 @@ def portal_grants(cache: Cache, vault: Vault) -> PortalGrants:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceRequest:
-    """A device that asks: which client, from where, and what it was answered.
+    """A device's request: which client, from where, and the person's answer.
 
-    ``portal`` is the handle of the sign-in that it was given, empty before. ``place`` is
-    the account of its start URL, as that has it.
+    ``portal`` is the handle of the sign-in that it was given, empty before. ``place``
+    is the account in its start URL: a number or an alias.
     """
 
     client_id: str

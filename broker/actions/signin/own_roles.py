@@ -52,7 +52,7 @@ class ListOwnRolesRequest(TypedDict):
 
 
 @dataclass(slots=True)
-class _Looking:
+class _SearchProgress:
     """The progress of a search."""
 
     looked: int = 0
@@ -90,7 +90,7 @@ class OwnRoles:
         if kind in {PrincipalType.ACCOUNT, PrincipalType.FEDERATED_USER}:
             return {"Roles": [], "Next": None, "Whole": True}
         ends = time.monotonic() + _SECONDS_MAX
-        state = _Looking()
+        state = _SearchProgress()
         found: list[Role] = []
         async for role in self._candidates(given, call, state):
             full = len(found) >= ROLES_MAX or state.looked >= _LOOKED_MAX
@@ -104,7 +104,7 @@ class OwnRoles:
         return {"Roles": found, "Next": None, "Whole": True}
 
     async def _candidates(
-        self, given: ListOwnRolesRequest, call: Call, state: _Looking
+        self, given: ListOwnRolesRequest, call: Call, state: _SearchProgress
     ) -> AsyncIterator[Role | None]:
         text = given["Text"].lower()
         policies = await self._library.identity(call.caller)

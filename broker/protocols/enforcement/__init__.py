@@ -1,4 +1,4 @@
-"""What enforcement points tell of a request, and what it means to a service.
+"""Requests as enforcement points describe them, and what they mean to a service.
 
 A library in itself, pure: `definition` is what an account declares of a service,
 `paths` the one rule by which a request's path names a resource, `mapping` the way from

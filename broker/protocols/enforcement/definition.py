@@ -24,7 +24,7 @@ RESERVED: Final = frozenset(
         "sts",
     }
 )
-"""What the broker answers for itself: a request signed for it is nobody else's.
+"""What the broker answers for itself: a request signed for one of them is for no other.
 
 Keys that begin with ``aws:`` or ``saml:`` come from the broker, too.
 """

@@ -1,6 +1,6 @@
-"""The request that a proxy asks about, told in headers.
+"""The request that a proxy asks about, described in headers.
 
-Two families of headers tell it, of which a proxy sends one: ``X-Forwarded-Method`` and
+Two families of headers describe it, of which a proxy sends one: ``X-Forwarded-Method`` and
 ``X-Forwarded-Uri`` (Caddy, Traefik), or ``X-Original-Method`` and ``X-Original-URI``
 (nginx by custom). ``X-Forwarded-Host`` goes with either. A proxy overwrites its own
 family and passes on what a client sent of the other: a request with both is refused.
@@ -25,7 +25,9 @@ _HOST = b"x-forwarded-host"
 _FOR = b"x-forwarded-for"
 _PROTO = b"x-forwarded-proto"
 _LENGTH = b"x-original-content-length"
-_TOLD = frozenset({*_FAMILIES[0], *_FAMILIES[1], _HOST, _FOR, _PROTO, _LENGTH, b"host"})
+_DESCRIPTION = frozenset(
+    {*_FAMILIES[0], *_FAMILIES[1], _HOST, _FOR, _PROTO, _LENGTH, b"host"}
+)
 _OF_THE_SUBREQUEST = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 _OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
 """With these some frameworks run another method than the request's."""
@@ -35,10 +37,11 @@ _METHOD_LENGTH = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardedRequest:
-    """A request as its client sent it; ``headers`` have ``host``, and none of the told.
+    """A request as its client sent it.
 
-    ``source_ip`` is empty and ``secure`` None when they were not told;
-    ``content_length`` is -1 then.
+    ``headers`` have ``host``, and none of those that describe the request.
+    ``source_ip`` is empty, ``secure`` None and ``content_length`` -1 when they are not
+    known.
     """
 
     method: str
@@ -56,40 +59,40 @@ def read_forwarded(headers: Headers) -> ForwardedRequest:
     Names are in lower case.
 
     Raises:
-        RequestAmbiguous: something is missing, or told twice or in two ways.
+        RequestAmbiguous: something is missing, or described twice or in two ways.
     """
-    told: dict[bytes, bytes] = {}
+    found: dict[bytes, bytes] = {}
     rest: list[tuple[bytes, bytes]] = []
     for name, value in headers:
-        if name not in _TOLD:
+        if name not in _DESCRIPTION:
             if name not in _OF_THE_SUBREQUEST:
                 rest.append((name, value))
-        elif name in told and name != _FOR:
-            raise RequestAmbiguous(f"{name.decode()} was told twice.")
+        elif name in found and name != _FOR:
+            raise RequestAmbiguous(f"{name.decode()} was sent twice.")
         else:
-            told[name] = value
-    method_name, uri_name = _family(told)
-    method = told[method_name].decode("latin-1")
+            found[name] = value
+    method_name, uri_name = _family(found)
+    method = found[method_name].decode("latin-1")
     if not (method.isascii() and method.isalpha() and len(method) <= _METHOD_LENGTH):
-        raise RequestAmbiguous(f"{method_name.decode()} tells no method.")
-    if not told.get(_HOST):
-        raise RequestAmbiguous(f"{_HOST.decode()} was not told.")
-    raw_path, _, query = told[uri_name].partition(b"?")
-    length = told.get(_LENGTH, b"")
-    secure = told.get(_PROTO, b"").lower()
+        raise RequestAmbiguous(f"{method_name.decode()} is not a method.")
+    if not found.get(_HOST):
+        raise RequestAmbiguous(f"{_HOST.decode()} is missing.")
+    raw_path, _, query = found[uri_name].partition(b"?")
+    length = found.get(_LENGTH, b"")
+    secure = found.get(_PROTO, b"").lower()
     return ForwardedRequest(
         method=method,
         raw_path=raw_path,
         query=query,
-        headers=((b"host", told[_HOST]), *rest),
-        source_ip=last_address(told.get(_FOR, b"")),
+        headers=((b"host", found[_HOST]), *rest),
+        source_ip=last_address(found.get(_FOR, b"")),
         secure=None if not secure else secure == b"https",
         content_length=_content_length(length),
     )
 
 
 def last_address(forwarded_for: bytes) -> str:
-    """The address that the last proxy saw; empty when none is told.
+    """The address that the last proxy saw; empty when there is none.
 
     Raises:
         RequestAmbiguous: it is no address.
@@ -121,15 +124,15 @@ def check_overrides(method: str, headers: Headers) -> None:
             raise RequestAmbiguous(f"{name.decode()} names another method.")
 
 
-def _family(told: dict[bytes, bytes]) -> tuple[bytes, bytes]:
-    sent = [names for names in _FAMILIES if any(name in told for name in names)]
+def _family(found: dict[bytes, bytes]) -> tuple[bytes, bytes]:
+    sent = [names for names in _FAMILIES if any(name in found for name in names)]
     if len(sent) > 1:
         raise RequestAmbiguous(
-            "The request is told in X-Forwarded and in X-Original headers; a proxy"
-            " sends one kind and removes the other."
+            "The request has both X-Forwarded and X-Original headers; a proxy must"
+            " send one kind and remove the other."
         )
-    if not sent or not all(name in told for name in sent[0]):
-        raise RequestAmbiguous("The proxy does not tell the request's method and URI.")
+    if not sent or not all(name in found for name in sent[0]):
+        raise RequestAmbiguous("The proxy does not send the request's method and URI.")
     return sent[0]
 
 

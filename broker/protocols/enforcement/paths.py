@@ -1,8 +1,8 @@
 """The one rule by which a request's path names a resource.
 
 The raw path, as it came over the wire, is decoded once, as UTF-8. A path that proxies
-and services may read differently is refused, so that nobody can be asked about one
-resource and serve another: encoded slashes and backslashes, dot segments, empty
+and services may read differently is refused, so that no service
+asks about one resource and serves another: encoded slashes and backslashes, dot segments, empty
 segments, path parameters (``;``), broken or doubled escapes, control characters.
 
 Source: RFC 3986, 2.1, 3.3 and 6.2; CWE-22, CWE-436.

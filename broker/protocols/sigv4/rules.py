@@ -22,7 +22,7 @@ class SignatureRules:
     count in place of the body's hash. ``window_seconds`` is how far a signature's time
     may be off, ``presigned_seconds_max`` how long a presigned URL may hold (None for
     the scheme's own bound). ``believes_declared_hash`` is for requests whose body is
-    elsewhere: whoever has it must compare.
+    elsewhere: the receiver of the body must compare.
     """
 
     path_as_sent: bool = False

@@ -1,8 +1,8 @@
 """Hourly counts of what the audit log holds, kept beside it.
 
 A portion of records is read, in the order of their sequence numbers, and added to the
-counts together with the number it ended at; whoever adds a portion that another process
-has added before changes nothing. Both SQL dialects share the statements.
+counts together with the number it ended at; a process that adds a portion which
+another has added changes nothing. Both SQL dialects share the statements.
 """
 
 from collections import Counter

@@ -93,7 +93,7 @@ async def session_of(service: AskingService, key: Key, **more: Any) -> Key:
 async def test_a_signed_request_is_verified_mapped_and_decided(
     service: AskingService, alice: Key
 ) -> None:
-    answer = await service.ask(Request=sign(alice).told())
+    answer = await service.ask(Request=sign(alice).described())
     assert answer["Allowed"] is True
     assert answer["Decisions"] == [
         {"Action": "orders:GetOrder", "Resource": f"{ORDER}7", "Allowed": True}
@@ -101,12 +101,12 @@ async def test_a_signed_request_is_verified_mapped_and_decided(
     assert answer["Principal"]["Arn"] == f"arn:aws:iam::{ACCOUNT}:user/alice"
     assert answer["ContentSha256"] == hashlib.sha256(b"").hexdigest()
     denied = await service.ask(
-        Request=sign(alice, "/orders/7", method="PUT", s3=True).told()
+        Request=sign(alice, "/orders/7", method="PUT", s3=True).described()
     )
     assert denied["Allowed"] is False
     assert denied["Decisions"][0]["Action"] == "orders:PutOrder"
     assert "Reason" not in denied
-    unknown = await service.ask(Request=sign(alice, "/other").told())
+    unknown = await service.ask(Request=sign(alice, "/other").described())
     assert (unknown["Allowed"], unknown["Decisions"]) == (False, [])
     assert unknown["Refusal"]["Code"] == "AccessDenied"
 
@@ -122,13 +122,13 @@ async def test_a_session_is_told_with_its_tags_and_narrowed_by_its_policies(
         Tags=[{"Key": "team", "Value": "blau ä"}],
         SourceIdentity="alice",
     )
-    answer = await service.ask(Request=sign(session, "/orders/1").told())
+    answer = await service.ask(Request=sign(session, "/orders/1").described())
     assert answer["Allowed"]
     who = answer["Principal"]
     assert who["SessionName"] == "desk"
     assert who["SourceIdentity"] == "alice"
     assert who["Tags"] == {"team": "blau ä"}
-    assert not (await service.ask(Request=sign(session).told()))["Allowed"]
+    assert not (await service.ask(Request=sign(session).described()))["Allowed"]
     by_key = {
         "AccessKeyId": session.access_key_id,
         "SessionToken": session.session_token,
@@ -192,7 +192,7 @@ async def test_a_tampered_request_proves_no_one(
 ) -> None:
     request = sign(alice)
     TAMPERED[what](request)
-    answer = await service.ask(Request=request.told())
+    answer = await service.ask(Request=request.described())
     assert not answer["Allowed"]
     assert answer["Decisions"] == []
     assert "Principal" not in answer
@@ -227,7 +227,7 @@ async def test_which_keys_there_are_is_not_told_to_a_proxys_clients(
 async def test_an_ambiguous_path_is_refused_although_it_is_signed(
     service: AskingService, alice: Key, path: str
 ) -> None:
-    answer = await service.ask(Request=sign(alice, path).told())
+    answer = await service.ask(Request=sign(alice, path).described())
     assert answer["Refusal"]["Code"] == "ValidationError"
     assert "path" in answer["Refusal"]["Message"]
     assert (await service.forward(sign(alice, path).forwarded())).status == 403
@@ -241,11 +241,11 @@ async def test_a_signature_is_for_the_services_scope_and_region(
         {"service": "sts"},
         {"region": "eu-west-1"},
     ):
-        answer = await service.ask(Request=sign(alice, **wrong).told())
+        answer = await service.ask(Request=sign(alice, **wrong).described())
         assert answer["Refusal"]["Code"] == "SignatureDoesNotMatch"
     await service.register({**ORDERS, "Hosts": [HOST]})
-    assert (await service.ask(Request=sign(alice).told()))["Allowed"]
-    other = sign(alice, url="https://other.example.com").told()
+    assert (await service.ask(Request=sign(alice).described()))["Allowed"]
+    other = sign(alice, url="https://other.example.com").described()
     assert "host" in (await service.ask(Request=other))["Refusal"]["Message"]
 
 
@@ -257,30 +257,32 @@ async def test_bodies_are_verified_or_refused_with_advice(
     )
     body = b'{"amount": 1}'
     plain = sign(alice, method="PUT", body=body)
-    unknown = await service.ask(Request=plain.told())
+    unknown = await service.ask(Request=plain.described())
     assert "x-amz-content-sha256" in unknown["Refusal"]["Message"]
     old = sign(alice, method="PUT", body=body)
     old.headers["X-Amz-Date"] = "20260101T000000Z"
     assert (
         "Signature expired"
-        in (await service.ask(Request=old.told()))["Refusal"]["Message"]
+        in (await service.ask(Request=old.described()))["Refusal"]["Message"]
     )
     wrong = sign(Key(alice.access_key_id, "a" * 40), method="PUT", body=body, s3=True)
-    refused = (await service.ask(Request=wrong.told()))["Refusal"]
+    refused = (await service.ask(Request=wrong.described()))["Refusal"]
     assert "signature we calculated" in refused["Message"]
     reply = await service.forward(plain.forwarded())
     assert reply.status == 401
     assert b"x-amz-content-sha256" in reply.body
     encoded = base64.b64encode(body).decode()
-    assert (await service.ask(Request=plain.told(Body=encoded)))["Allowed"]
+    assert (await service.ask(Request=plain.described(Body=encoded)))["Allowed"]
     digest = hashlib.sha256(body).hexdigest()
-    assert (await service.ask(Request=plain.told(BodySha256=digest)))["Allowed"]
+    assert (await service.ask(Request=plain.described(BodySha256=digest)))["Allowed"]
     other = hashlib.sha256(b"other").hexdigest()
-    assert not (await service.ask(Request=plain.told(BodySha256=other)))["Allowed"]
+    assert not (await service.ask(Request=plain.described(BodySha256=other)))["Allowed"]
     declared = sign(alice, method="PUT", body=body, s3=True)
     reply = await service.forward(declared.forwarded())
     assert (reply.status, reply.headers["x-broker-content-sha256"]) == (200, digest)
-    assert not (await service.ask(Request=declared.told(BodySha256=other)))["Allowed"]
+    assert not (await service.ask(Request=declared.described(BodySha256=other)))[
+        "Allowed"
+    ]
     # Signed as empty, but the proxy saw a body.
     empty = sign(alice, method="PUT").forwarded(X_Original_Content_Length="5")
     assert (await service.forward(empty)).status == 401
@@ -289,15 +291,17 @@ async def test_bodies_are_verified_or_refused_with_advice(
 async def test_rules_belong_to_the_service(service: AskingService, alice: Key) -> None:
     as_sent = {**ORDERS, "Signature": {"Path": "AsSent", "Payloads": []}}
     space = "/orders/a%20b"
-    assert (await service.ask(Request=sign(alice, space).told()))["Allowed"]
-    assert not (await service.ask(Request=sign(alice, space, s3=True).told()))[
+    assert (await service.ask(Request=sign(alice, space).described()))["Allowed"]
+    assert not (await service.ask(Request=sign(alice, space, s3=True).described()))[
         "Allowed"
     ]
     await service.register(as_sent)
-    assert (await service.ask(Request=sign(alice, space, s3=True).told()))["Allowed"]
-    assert not (await service.ask(Request=sign(alice, space).told()))["Allowed"]
+    assert (await service.ask(Request=sign(alice, space, s3=True).described()))[
+        "Allowed"
+    ]
+    assert not (await service.ask(Request=sign(alice, space).described()))["Allowed"]
     unsigned = {"X-Amz-Content-SHA256": "UNSIGNED-PAYLOAD"}
-    request = sign(alice, headers=unsigned).told()
+    request = sign(alice, headers=unsigned).described()
     assert not (await service.ask(Request=request))["Allowed"]
     await service.register({**ORDERS, "Signature": {"Payloads": ["UNSIGNED-PAYLOAD"]}})
     answer = await service.ask(Request=request)
@@ -307,9 +311,9 @@ async def test_rules_belong_to_the_service(service: AskingService, alice: Key) -
 async def test_presigned_urls_hold_as_long_as_the_service_says(
     service: AskingService, alice: Key
 ) -> None:
-    short = sign(alice, presigned_seconds=60).told()
+    short = sign(alice, presigned_seconds=60).described()
     assert (await service.ask(Request=short))["Allowed"]
-    long = sign(alice, presigned_seconds=3600).told()
+    long = sign(alice, presigned_seconds=3600).described()
     refused = await service.ask(Request=long)
     assert "900 seconds" in refused["Refusal"]["Message"]
     service.broker.clock.move(120)
@@ -336,10 +340,10 @@ async def test_condition_keys_are_the_services_and_the_requests(
     there = {"SourceIp": "198.51.100.9", "SecureTransport": True}
     low = {"orders:Priority": ["low"]}
     request = sign(bob)
-    told = request.told(**there)
+    told = request.described(**there)
     assert (await service.ask(Request=told, Context=low))["Allowed"]
     assert not (await service.ask(Request=told))["Allowed"]
-    assert not (await service.ask(Request=request.told(), Context=low))["Allowed"]
+    assert not (await service.ask(Request=request.described(), Context=low))["Allowed"]
     for key in ("aws:SourceIp", "aws:PrincipalTag/x", "orders:Other", "saml:aud"):
         reply = await service.post({"Request": told, "Context": {key: ["x"]}})
         assert reply.status == 400
@@ -412,7 +416,7 @@ async def test_only_registered_callers_are_answered(
     service: AskingService, alice: Key
 ) -> None:
     request = sign(alice)
-    question = {"Request": request.told()}
+    question = {"Request": request.described()}
     good = service.token
     for wrong in ("", "x", good[:-1], good + "x", good.replace("bst.1", "bst.2")):
         for reply in (
@@ -446,13 +450,13 @@ async def test_only_registered_callers_are_answered(
 
 
 async def test_a_token_ends_and_is_bound(service: AskingService, alice: Key) -> None:
-    question = {"Request": sign(alice).told()}
+    question = {"Request": sign(alice).described()}
     await service.make_token(1, "10.0.0.0/8")
     assert (await service.post(question)).status == 403
     await service.make_token(1, "127.0.0.0/8")
     assert (await service.post(question)).status == 200
     service.broker.clock.move(86_400)
-    assert (await service.post({"Request": sign(alice).told()})).status == 403
+    assert (await service.post({"Request": sign(alice).described()})).status == 403
     await service.make_token()
     question = {"Principal": f"arn:aws:iam::{ACCOUNT}:user/alice"}
     question["Actions"] = ["orders:ListOrders"]
@@ -469,16 +473,16 @@ async def test_a_token_ends_and_is_bound(service: AskingService, alice: Key) -> 
 
 async def test_changes_count_at_once(service: AskingService, alice: Key) -> None:
     root, ask = service.root, service.broker.ask
-    assert (await service.ask(Request=sign(alice).told()))["Allowed"]
+    assert (await service.ask(Request=sign(alice).described()))["Allowed"]
     deny = {
         "Version": "2012-10-17",
         "Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"},
     }
     given = {"UserName": "alice", "PolicyName": "Deny"}
     await ask("iam", "PutUserPolicy", root, **given, PolicyDocument=json.dumps(deny))
-    assert not (await service.ask(Request=sign(alice).told()))["Allowed"]
+    assert not (await service.ask(Request=sign(alice).described()))["Allowed"]
     await ask("iam", "DeleteUserPolicy", root, **given)
-    assert (await service.ask(Request=sign(alice).told()))["Allowed"]
+    assert (await service.ask(Request=sign(alice).described()))["Allowed"]
     await ask(
         "iam",
         "UpdateAccessKey",
@@ -487,7 +491,7 @@ async def test_changes_count_at_once(service: AskingService, alice: Key) -> None
         AccessKeyId=alice.access_key_id,
         Status="Inactive",
     )
-    assert "Principal" not in await service.ask(Request=sign(alice).told())
+    assert "Principal" not in await service.ask(Request=sign(alice).described())
 
 
 async def test_headers_of_a_client_tell_nothing(
@@ -529,9 +533,13 @@ async def test_envoy_passes_the_request_on(service: AskingService, alice: Key) -
 
 
 async def test_a_query_is_bounded(service: AskingService, alice: Key) -> None:
-    long = await service.ask(Request=sign(alice, f"/orders/7?a={'b' * 16_384}").told())
+    long = await service.ask(
+        Request=sign(alice, f"/orders/7?a={'b' * 16_384}").described()
+    )
     assert long["Refusal"]["Code"] == "ValidationError"
-    fits = await service.ask(Request=sign(alice, f"/orders/7?a={'b' * 16_000}").told())
+    fits = await service.ask(
+        Request=sign(alice, f"/orders/7?a={'b' * 16_000}").described()
+    )
     assert fits["Allowed"]
 
 
@@ -551,12 +559,14 @@ async def test_each_resource_of_a_batch_has_its_own_policy(
         now = service.broker.clock.now()
         await put_resource_policy(change, account, f"{ORDER}2", text, now)
     asked = [f"{ORDER}{number}" for number in (1, 2, "2/files", 3)]
-    answer = await service.ask(Request=sign(alice).told(), Resources=asked)
+    answer = await service.ask(Request=sign(alice).described(), Resources=asked)
     allowed = [one["Allowed"] for one in answer["Decisions"]]
     assert allowed == [True, False, False, True]
-    backwards = await service.ask(Request=sign(alice).told(), Resources=asked[::-1])
+    backwards = await service.ask(
+        Request=sign(alice).described(), Resources=asked[::-1]
+    )
     assert [one["Allowed"] for one in backwards["Decisions"]] == allowed[::-1]
-    second = await service.ask(Request=sign(alice, "/orders/2").told())
+    second = await service.ask(Request=sign(alice, "/orders/2").described())
     assert not second["Allowed"]
 
 
@@ -572,9 +582,9 @@ async def test_what_is_not_told_is_absent(service: AskingService) -> None:
         },
     }
     bob = await service.make_user("bob", policy)
-    assert (await service.ask(Request=sign(bob).told()))["Allowed"]
+    assert (await service.ask(Request=sign(bob).described()))["Allowed"]
     for told in ({"SourceIp": "198.51.100.9"}, {"SecureTransport": False}):
-        assert not (await service.ask(Request=sign(bob).told(**told)))["Allowed"]
+        assert not (await service.ask(Request=sign(bob).described(**told)))["Allowed"]
 
 
 async def test_a_service_overrides_no_key_of_an_identity(
@@ -599,5 +609,5 @@ async def test_a_service_overrides_no_key_of_an_identity(
         PolicyDocument=json.dumps(policy),
     )
     high = {"orders:Priority": ["high"]}
-    answer = await service.ask(Request=sign(session).told(), Context=high)
+    answer = await service.ask(Request=sign(session).described(), Context=high)
     assert not answer["Allowed"]

@@ -46,7 +46,7 @@ async def test_first_uses_and_samples_are_kept(
     service: AskingService, alice: Key
 ) -> None:
     for _ in range(25):
-        assert (await service.ask(Request=sign(alice).told()))["Allowed"]
+        assert (await service.ask(Request=sign(alice).described()))["Allowed"]
     kept = await records(service, "orders:GetOrder")
     assert [record.reason.rpartition("(")[2] for record in kept] == [
         "first use today)",
@@ -65,7 +65,7 @@ async def test_first_uses_and_samples_are_kept(
 async def test_a_denial_is_kept_with_its_reason(
     service: AskingService, alice: Key
 ) -> None:
-    told = sign(alice, method="PUT", s3=True).told(SourceIp="203.0.113.9")
+    told = sign(alice, method="PUT", s3=True).described(SourceIp="203.0.113.9")
     answer = await service.ask(Request=told)
     (record,) = await records(service, "orders:PutOrder")
     assert record.event_id == answer["RequestId"]
@@ -110,13 +110,13 @@ async def test_denials_of_one_caller_are_kept_up_to_a_rate(
     service: AskingService, alice: Key
 ) -> None:
     for _ in range(30):
-        await service.ask(Request=sign(alice, method="PUT", s3=True).told())
+        await service.ask(Request=sign(alice, method="PUT", s3=True).described())
     assert 1 <= len(await records(service, "orders:PutOrder")) < 30
 
 
 async def test_numbers_are_recorded(service: AskingService, alice: Key) -> None:
     for path in ("/orders/7", "/orders/8", "/orders", "/other"):
-        await service.ask(Request=sign(alice, path).told())
+        await service.ask(Request=sign(alice, path).described())
     await service.broker.services.decisions.close()
     (record,) = await records(service, "broker:CountDecisions")
     assert record.parameters == {"Allowed": 2, "Denied": 1, "Refused": 1}
@@ -136,7 +136,7 @@ async def test_a_service_that_asks_wrongly_floods_nothing(
 async def test_service_last_accessed_knows_it(
     service: AskingService, alice: Key
 ) -> None:
-    await service.ask(Request=sign(alice).told())
+    await service.ask(Request=sign(alice).described())
     await service.broker.services.uses.flush()
     ask, root = service.broker.ask, service.root
     job = await ask(

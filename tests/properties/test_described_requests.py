@@ -1,4 +1,4 @@
-"""A told request that was changed is either refused or means what was signed.
+"""A described request that was changed is either refused or means what was signed.
 
 Whatever mutation is made of a request that verified: no other principal, action or
 resource comes out of it, and no other body.
@@ -40,7 +40,7 @@ def _mutate(text: str, chance: random.Random) -> str:
 
 
 def _mutant(request: Signed, chance: random.Random) -> dict[str, Any]:
-    told = request.told()
+    told = request.described()
     match chance.randrange(6):
         case 0:
             told["Method"] = chance.choice(
@@ -96,7 +96,7 @@ async def _try(service: AskingService, alice: Key, rounds: int) -> None:
     )
     accepted = 0
     for original in signed:
-        meant = await service.ask(Request=original.told())
+        meant = await service.ask(Request=original.described())
         assert meant["Allowed"]
         for _ in range(rounds // len(signed)):
             reply = await service.post({"Request": _mutant(original, chance)})
