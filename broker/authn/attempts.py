@@ -73,16 +73,20 @@ def limit_of(kind: str, *names: str, most: int = PER_USER) -> Limit:
     return Limit(digest.digest(), most)
 
 
-def limit_of_address(address: str) -> Limit:
-    """The limit for an address; for IPv6 its /64 network, which one customer has."""
+def limit_of_address(address: str, kind: str = "address") -> Limit:
+    """The limit for an address; for IPv6 its /64 network, which one customer has.
+
+    What a mere link can use up has a ``kind`` of its own: a page elsewhere may make a
+    browser follow a hundred of them, which must not keep people from signing in.
+    """
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return limit_of("address", address, most=PER_ADDRESS)
+        return limit_of(kind, address, most=PER_ADDRESS)
     if parsed.version == 6:  # noqa: PLR2004  # the protocol's number
         network = ipaddress.ip_network((int(parsed), _IPV6_NETWORK), strict=False)
         address = str(network)
-    return limit_of("address", address, most=PER_ADDRESS)
+    return limit_of(kind, address, most=PER_ADDRESS)
 
 
 def limit_of_password(account: AccountId, holder: str) -> Limit:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from broker.authn.attempts import PER_USER, WINDOW, Attempts, limit_of
+from broker.authn.attempts import PER_ADDRESS, PER_USER, WINDOW, Attempts, limit_of
 from broker.errors import AccessDenied, Throttling
 from broker.stores.errors import StoreUnavailableError
 from tests.support.broker import Key
@@ -180,3 +180,19 @@ async def test_without_the_cache_a_worker_counts_by_itself(
         await attempt(right=True)
     broker.clock.move(WINDOW.total_seconds() + 1)
     await attempt(right=True)
+
+
+@pytest.mark.usefixtures("ann")
+@pytest.mark.parametrize(
+    "link",
+    ["/portal/device?user_code=BBBB-BBBB", f"{PAGE}/first-password?token=guessed"],
+)
+async def test_links_from_elsewhere_keep_nobody_from_signing_in(
+    broker: InProcess, link: str
+) -> None:
+    """Any page can make a visitor's browser open them, as often as it likes."""
+    answers = [await broker.http.get(link) for _ in range(PER_ADDRESS + 1)]
+    assert answers[0].status_code != 429
+    assert answers[-1].status_code in {400, 429}
+    assert "too many attempts" in answers[-1].text
+    assert await sign_in(broker, PASSWORD) == 303

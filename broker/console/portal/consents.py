@@ -227,7 +227,7 @@ class Consents:
         Raises:
             Throttling: there were too many from this address.
         """
-        limits = [limit_of_address(source_address(request))]
+        limits = [limit_of_address(source_address(request), "user-code")]
         try:
             async with self._context.deps.attempts.one(limits, wrong=NoSuchEntity):
                 found = await self._devices.find_by_user_code(user_code)

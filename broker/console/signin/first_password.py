@@ -10,7 +10,7 @@ from datetime import datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.authn.attempts import limit_of_address
+from broker.authn.attempts import Limit, limit_of_address
 from broker.authn.scheme import DoorProof, ProofRefused, ProofResult
 from broker.console.context import ConsoleContext
 from broker.console.csrf import csrf_token
@@ -55,7 +55,7 @@ class FirstPasswordPage:
     async def page(self, request: Request) -> Response:
         """``GET``: the form, for the user of the link."""
         form = await read_form(request)
-        async with self._attempts.one([limit_of_address(source_address(request))]):
+        async with self._attempts.one(_limits(request)):
             account, user = await self._require(request, form)
         return self._show(request, form, account, user)
 
@@ -63,7 +63,7 @@ class FirstPasswordPage:
         """``POST``: set the password and go on to sign in."""
         form = await read_form(request)
         require_own_form(self._context, request, form)
-        async with self._attempts.one([limit_of_address(source_address(request))]):
+        async with self._attempts.one(_limits(request)):
             account, user = await self._require(request, form)
         problem, status = await self._set(request, form, account)
         if problem:
@@ -159,6 +159,10 @@ class FirstPasswordPage:
         )
         self._context.login_states.remember(page, browser)
         return page
+
+
+def _limits(request: Request) -> list[Limit]:
+    return [limit_of_address(source_address(request), "sign-in-link")]
 
 
 def _token(form: Form) -> str:
