@@ -14,6 +14,7 @@ import pytest
 from broker.actions.portal import grants
 from broker.authn.attempts import PER_ADDRESS
 from broker.errors import ExpiredToken
+from broker.stores.errors import StoreUnavailableError
 from tests.support.portal import (
     CALLBACK,
     DEVICE_CODE,
@@ -637,3 +638,75 @@ async def test_oversized_requests_are_refused(world: SignInWorld) -> None:
         assert error_of(answer) == "UnknownOperationException", path
     iam = await terminal.post("token?aws_iam=t", **terminal.credentials)
     assert error_of(iam) == "InvalidRequestException"
+
+
+@pytest.mark.parametrize("kind", ["code", "device", "refresh"])
+async def test_a_cache_that_fails_uses_nothing_up(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """At whichever of its steps: an exchange that was answered 503 can be repeated."""
+    person = Person(world)
+    await person.sign_in()
+    cache = world.services.stores.cache
+    failed = 0
+    for reached in range(8):
+        world.clock.move(2)
+        exchange = await exchange_of(kind, person)
+        with monkeypatch.context() as patch:
+            fail_after(patch, cache, reached)
+            answer = await exchange()
+        world.clock.move(2)
+        if answer.status_code == 200:
+            continue
+        failed += 1
+        assert answer.status_code == 503, answer.text
+        again = await exchange()
+        assert again.status_code == 200, (reached, again.text)
+    assert 1 < failed < 8
+
+
+async def exchange_of(
+    kind: str, person: Person
+) -> Callable[[], Awaitable[httpx.Response]]:
+    """An exchange that is ready to be made."""
+    terminal = await Terminal(person.world).register(device=kind == "device")
+    if kind == "device":
+        device = await terminal.begin()
+        await person.answer_device(device["userCode"])
+        return lambda: terminal.poll(device)
+    code = await person.code_for(terminal)
+    if kind == "code":
+        return lambda: terminal.redeem(code)
+    token = (await terminal.redeem(code)).json()["refreshToken"]
+    return lambda: terminal.token("refresh_token", refreshToken=token)
+
+
+def fail_after(patch: pytest.MonkeyPatch, cache: Any, most: int) -> None:
+    """Let so many steps of the cache succeed, and none after them."""
+    left = most
+
+    def failing(step: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def do(*given: Any, **more: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise StoreUnavailableError("away")
+            return await step(*given, **more)
+
+        return do
+
+    for name in ("get", "put", "add", "take", "drop"):
+        patch.setattr(cache, name, failing(getattr(cache, name)))
+
+
+@pytest.mark.parametrize("place", ["9" * 4301, "9" * 5000, "-1", "1.5", "²", "0x1"])
+async def test_a_place_in_a_list_that_cannot_be_is_refused(
+    world: SignInWorld, place: str
+) -> None:
+    """Python refuses to read numbers of more than 4,300 digits."""
+    _, terminal, tokens = await logged_in(world)
+    for path in ("assignment/accounts", "assignment/roles"):
+        answer = await terminal.ask(
+            path, tokens["accessToken"], next_token=place, account_id=ACCOUNT
+        )
+        assert error_of(answer) == "InvalidRequestException"

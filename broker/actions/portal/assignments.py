@@ -8,6 +8,7 @@ Source: botocore's sso model.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NotRequired, TypedDict
@@ -37,6 +38,7 @@ from broker.stores.directory.fresh import FreshDirectory
 NO_ACCESS = "No access"
 
 _PAGE = 100
+_PLACE = re.compile(r"[0-9]{1,6}", re.ASCII)
 _LOOKED_MAX = 2000
 _SECONDS_MAX = 1.0
 """For deciding about the roles; after it the list is incomplete."""
@@ -264,7 +266,7 @@ def _page(
     member: str, whole: list[dict[str, str]], given: AssignmentsRequest
 ) -> Mapping[str, Any]:
     token = given.get("nextToken", "") or "0"
-    if not token.isascii() or not token.isdigit() or int(token) > len(whole):
+    if not _PLACE.fullmatch(token) or int(token) > len(whole):
         raise ValidationError("There is no such place in this list.")
     start = int(token)
     end = start + given.get("maxResults", _PAGE)

@@ -4,6 +4,7 @@ Source: botocore's sso-oidc model; RFC 6749; RFC 8628; RFC 7636; RFC 9700.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -79,12 +80,16 @@ _NAMES: Mapping[type[BrokerError], str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Exchange:
-    """A grant that may be exchanged, and what forgets it afterwards."""
+    """A grant that may be exchanged, and what forgets it afterwards.
+
+    The next refresh token is made before the grant is spent, so that if the cache fails
+    nothing was used up; it is empty for clients that get none.
+    """
 
     portal: OpenPortal
     use: OneTimeUse
     forget: Callable[[], Awaitable[None]]
-    refresh_token: str = ""
+    refresh_token: str
 
 
 class TokenApi:
@@ -199,9 +204,9 @@ class TokenApi:
             raise GrantRefused(
                 "UnauthorizedClientException", "The client did not register for this."
             )
-        exchange = await exchange_of(given, call, request_id, now)
+        exchange = await exchange_of(given, client, call, request_id, now)
         await self._spend(call, request_id, exchange, client, grant)
-        return await self._answer(given["clientId"], client, exchange, now)
+        return await self._answer(exchange, now)
 
     async def _spend(
         self,
@@ -231,20 +236,11 @@ class TokenApi:
             await exchange.forget()
             raise _refused("it was used before") from error
 
-    async def _answer(
-        self, client_id: str, client: Client, exchange: _Exchange, now: datetime
-    ) -> Mapping[str, Any]:
-        portal = exchange.portal
-        await exchange.forget()
-        refresh = exchange.refresh_token
-        if not refresh and client.may_refresh:
-            refresh = await self._grants.begin(
-                PortalFamily(
-                    client_id=client_id,
-                    ends_at=portal.session.expires_at,
-                    portal=portal.handle,
-                )
-            )
+    async def _answer(self, exchange: _Exchange, now: datetime) -> Mapping[str, Any]:
+        portal, refresh = exchange.portal, exchange.refresh_token
+        with suppress(ServiceUnavailable):
+            # It is spent already: the client must get what it was spent for.
+            await exchange.forget()
         ends_at = min(now + _ACCESS, portal.ends_at) if refresh else portal.ends_at
         return {
             "accessToken": self._sessions.create_token(portal.handle, ends_at),
@@ -253,8 +249,27 @@ class TokenApi:
             "refreshToken": refresh or None,
         }
 
+    async def _begin_family(
+        self, client_id: str, client: Client, portal: OpenPortal
+    ) -> str:
+        """The first refresh token; empty for a client that gets none."""
+        if not client.may_refresh:
+            return ""
+        return await self._grants.begin(
+            PortalFamily(
+                client_id=client_id,
+                ends_at=portal.session.expires_at,
+                portal=portal.handle,
+            )
+        )
+
     async def _exchange_code(
-        self, given: Mapping[str, Any], _call: RestCall, _id: str, now: datetime
+        self,
+        given: Mapping[str, Any],
+        client: Client,
+        _call: RestCall,
+        _id: str,
+        now: datetime,
     ) -> _Exchange:
         code, verifier = given.get("code", ""), given.get("codeVerifier", "")
         grant = await self._grants.find_code(code)
@@ -269,14 +284,21 @@ class TokenApi:
             # It was stolen, or the client is broken: either way it is no good any more.
             await self._grants.forget_code(code)
             raise _refused("the code belongs to another client or request")
+        portal = await self._open(grant.portal, now)
         return _Exchange(
-            portal=await self._open(grant.portal, now),
+            portal=portal,
             use=self._grants.use_of_code(code, now),
             forget=lambda: self._grants.forget_code(code),
+            refresh_token=await self._begin_family(given["clientId"], client, portal),
         )
 
     async def _exchange_device_code(
-        self, given: Mapping[str, Any], _call: RestCall, _id: str, now: datetime
+        self,
+        given: Mapping[str, Any],
+        client: Client,
+        _call: RestCall,
+        _id: str,
+        now: datetime,
     ) -> _Exchange:
         device_code = given.get("deviceCode", "")
         request = await self._devices.find(device_code)
@@ -296,14 +318,21 @@ class TokenApi:
             raise GrantRefused(
                 "AuthorizationPendingException", "The request waits for an answer."
             )
+        portal = await self._open(request.portal, now)
         return _Exchange(
-            portal=await self._open(request.portal, now),
+            portal=portal,
             use=use_of_device_code(device_code, now),
             forget=lambda: self._devices.forget(device_code),
+            refresh_token=await self._begin_family(given["clientId"], client, portal),
         )
 
     async def _exchange_refresh_token(
-        self, given: Mapping[str, Any], call: RestCall, request_id: str, now: datetime
+        self,
+        given: Mapping[str, Any],
+        _client: Client,
+        call: RestCall,
+        request_id: str,
+        now: datetime,
     ) -> _Exchange:
         token = given.get("refreshToken", "")
         family = await self._grants.find_family(token)
@@ -321,7 +350,6 @@ class TokenApi:
             portal=portal,
             use=self._grants.use_of_refresh_token(token, family),
             forget=lambda: self._grants.note_used(token, family, now),
-            # Before it is spent, so that if the cache fails nothing was used up.
             refresh_token=await self._grants.next(token, family),
         )
 
