@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import hashlib
 import json
 import logging
 import tempfile
@@ -15,6 +16,9 @@ from typing import Any
 import structlog
 
 from benchmarks.http import Row, empty_handler, installed, measure
+from broker.client import AsgiMiddleware, DecisionClient, Principal
+from broker.client.answers import Answer
+from broker.client.request import Request
 from broker.identities.accounts import require_account
 from broker.identities.resource_policies import put_resource_policy
 from broker.services import Services
@@ -61,7 +65,11 @@ async def _in_process() -> list[Row]:
             await _put_policies(service)
             full = await _seconds(told)
             text = f"{full / empty:.2f} times without any (goal: 1.1)"
-            return [*rows, (f"told request, {_POLICIES} resource policies", text)]
+            return [
+                *rows,
+                (f"told request, {_POLICIES} resource policies", text),
+                ("the middleware, decision held", await _middleware(alice)),
+            ]
 
 
 def _questions(
@@ -115,6 +123,70 @@ def _questions(
     )
 
 
+async def _middleware(alice: Key) -> str:
+    """What a service pays for a request whose decision is held."""
+    signed = sign(alice, method="PUT", body=b"x" * 1000)
+    request = _told(signed)
+    client = DecisionClient("http://127.0.0.1:9", "token", clock=lambda: 0.0)
+    principal = Principal("arn", "1", "id", "User")
+    scope = {
+        "type": "http",
+        "method": signed.method,
+        "path": signed.target,
+        "raw_path": signed.target.encode(),
+        "query_string": b"",
+        "headers": list(request.headers),
+        "client": (request.source_ip, 1),
+        "scheme": "https",
+        "state": {},
+    }
+    client._hold(request, Answer(principal, None), 0.0)  # noqa: SLF001
+    message = {"type": "http.request", "body": signed.body, "more_body": False}
+
+    async def app(scope: Any, receive: Any, _send: Any) -> None:
+        assert scope["state"]["principal"] is principal
+        await receive()
+
+    async def receive() -> Any:
+        return message
+
+    async def send(_message: Any) -> None:
+        raise AssertionError("refused")
+
+    middleware = AsgiMiddleware(app, client)
+
+    async def ask() -> None:
+        await middleware(scope, receive, send)
+
+    return f"{await _seconds(ask) * 1e6:.0f} µs (goal: 60 µs)"
+
+
+def _asked(installation: Installation, alice: Key, token: str) -> Row:
+    """What a question of the middleware costs, on a kept connection."""
+    request = _told(sign(alice, service="execute-api"))
+    client = DecisionClient(installation.broker.url, token, held_seconds=0)
+    best = float("inf")
+    for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        for _ in range(50):
+            assert client.decide(request).refusal is None
+        best = min(best, (time.perf_counter() - began) / 50)
+    client.close()
+    return "the middleware, a question", f"{best * 1e6:.0f} µs until it is answered"
+
+
+def _told(signed: decisions.Signed) -> Request:
+    headers = [(n.lower().encode(), v.encode()) for n, v in signed.headers.items()]
+    return Request(
+        method=signed.method,
+        target=signed.target.encode(),
+        headers=tuple(headers),
+        body_sha256=hashlib.sha256(signed.body).hexdigest(),
+        source_ip="203.0.113.7",
+        secure=True,
+    )
+
+
 async def _seconds(ask: Ask, calls: int = _CALLS) -> float:
     """Processor time of one call: the best of several rounds."""
     best = float("inf")
@@ -153,17 +225,19 @@ def _over_http() -> list[Row]:
         lines = ["Action=GetCallerIdentity&Version=2011-06-15"] * 20_000
         baseline = measure(url, lines, folder).per_second
         with installed(folder / "embedded", "embedded") as (installation, _):
+            alice, token = _registered(installation)
             rate = measure(
                 f"{installation.broker.url}{FORWARD_PATH}",
-                _forwarded(installation),
+                _forwarded(alice, token),
                 folder,
             )
+            asked = _asked(installation, alice, token)
     text = f"{rate.per_second:.0f}/s, {rate.per_second / baseline:.0%} of empty"
-    return [("told requests, /decisions/forward", f"{text} (goal: 50%)")]
+    return [("told requests, /decisions/forward", f"{text} (goal: 50%)"), asked]
 
 
-def _forwarded(installation: Installation) -> list[str]:
-    """Subrequests of a proxy, as `measure` sends them."""
+def _registered(installation: Installation) -> tuple[Key, str]:
+    """A caller, and the token of a service that lets them do everything."""
     iam, broker = installation.iam, installation.broker
     iam.create_user(UserName="alice")
     iam.put_user_policy(
@@ -172,13 +246,17 @@ def _forwarded(installation: Installation) -> list[str]:
     alice = Key.of(iam.create_access_key(UserName="alice")["AccessKey"])
     broker.command("services", "set", "orders", "--account", ACCOUNT)
     made = broker.command("services", "token", "orders", "--account", ACCOUNT)
-    token = f"X-Broker-Service-Token: {json.loads(made)['Token']}"
+    return alice, json.loads(made)["Token"]
+
+
+def _forwarded(alice: Key, token: str) -> list[str]:
+    """Subrequests of a proxy, as `measure` sends them."""
     found = []
     for number in range(2000):
         signed = sign(alice, f"/orders/{number}", service="execute-api")
         told = signed.forwarded()
         head = "|".join(f"{name}: {value}" for name, value in told.items())
-        found.append(f"{head}|{token}\t")
+        found.append(f"{head}|X-Broker-Service-Token: {token}\t")
     return found * 10
 
 

@@ -1,0 +1,275 @@
+"""What is asked of the broker, held, and made of its answers."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from broker.client import BrokerAway, DecisionClient
+from broker.client.answers import Refusal
+from broker.client.request import AmbiguousRequest, Request
+from broker.protocols.sigv4.errors import MISMATCH
+from tests.support.fake_broker import FakeBroker, decided
+
+EMPTY = hashlib.sha256(b"").hexdigest()
+REQUEST = Request(
+    "GET", b"/orders/7?a=b", ((b"host", b"x"),), EMPTY, "203.0.113.7", secure=True
+)
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_whole_request_is_told(broker: FakeBroker) -> None:
+    answer = broker.client().decide(REQUEST)
+    assert answer.refusal is None
+    assert answer.principal is not None
+    assert answer.principal.arn.endswith("user/alice")
+    assert dict(answer.principal.tags) == {"team": "blue"}
+    assert broker.questions == [
+        {
+            "Request": {
+                "Method": "GET",
+                "Target": "/orders/7?a=b",
+                "Headers": [["host", "x"]],
+                "BodySha256": EMPTY,
+                "SourceIp": "203.0.113.7",
+                "SecureTransport": True,
+            }
+        }
+    ]
+
+
+def test_an_allowed_request_is_held_for_half_a_second(broker: FakeBroker) -> None:
+    clock = Clock()
+    client = broker.client(clock=clock)
+    client.decide(REQUEST)
+    broker.reply = decided(allowed=False)
+    clock.now += 0.49
+    assert client.decide(REQUEST).refusal is None
+    clock.now += 0.02
+    assert client.decide(REQUEST).refusal is not None
+    assert len(broker.questions) == 2
+
+
+def test_the_time_counts_from_the_question(broker: FakeBroker) -> None:
+    clock = Clock()
+    client = broker.client(clock=clock)
+    ask = client._connections.post
+
+    def slow(question: bytes) -> bytes:
+        answered = ask(question)
+        clock.now += 0.6
+        return answered
+
+    client._connections.post = slow  # type: ignore[method-assign]
+    client.decide(REQUEST)
+    client.decide(REQUEST)
+    assert len(broker.questions) == 2
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"method": "PUT"},
+        {"target": b"/orders/8"},
+        {"headers": ((b"host", b"x"), (b"referer", b"y"))},
+        {"body_sha256": "0" * 64},
+        {"source_ip": "203.0.113.8"},
+        {"secure": False},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_only_the_same_request_is_held(
+    broker: FakeBroker, changed: dict[str, Any]
+) -> None:
+    client = broker.client(clock=Clock())
+    client.decide(REQUEST)
+    client.decide(REQUEST._replace(**changed))
+    assert len(broker.questions) == 2
+
+
+def test_a_refusal_is_not_held(broker: FakeBroker) -> None:
+    client = broker.client(clock=Clock())
+    broker.reply = decided(allowed=False)
+    client.decide(REQUEST)
+    broker.reply = decided()
+    assert client.decide(REQUEST).refusal is None
+
+
+def test_what_is_held_has_a_bound(broker: FakeBroker) -> None:
+    clock = Clock()
+    client = broker.client(clock=clock)
+    answer = client.decide(REQUEST)
+    for number in range(2000):
+        client._hold(REQUEST._replace(target=b"/%d" % number), answer, clock.now)
+    assert len(client._held) == 1024
+    clock.now += 1
+    client._hold(REQUEST, answer, clock.now)
+    assert len(client._held) == 1
+
+
+def test_nothing_is_held_longer_than_a_revocation_may_take() -> None:
+    with pytest.raises(ValueError, match=r"0\.5 s"):
+        DecisionClient("https://broker.example", "token", held_seconds=0.6)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["broker.example", "ftp://x", "http://x/below", "http://u@x", "http://x?y"],
+)
+def test_an_origin_is_an_origin(origin: str) -> None:
+    with pytest.raises(ValueError, match="origin"):
+        DecisionClient(origin, "token")
+
+
+DENIED = Refusal(
+    403,
+    "AccessDenied",
+    "User: arn:aws:iam::111122223333:user/alice is not authorized to perform:"
+    " orders:GetOrder on resource: arn:x",
+    "r-1",
+)
+EXPIRED = {"Code": "ExpiredToken", "Message": "expired"}
+UNKNOWN = {"Code": "InvalidClientTokenId", "Message": "no such key"}
+AMBIGUOUS = {"Code": "ValidationError", "Message": "The path has a semicolon."}
+NO_ROUTE = {"Code": "AccessDenied", "Message": "no action"}
+NOBODY = {"Allowed": False, "Decisions": [], "Principal": None}
+
+
+@pytest.mark.parametrize(
+    ("reply", "refusal"),
+    [
+        (decided(allowed=False), DENIED),
+        (decided(Allowed="yes"), None),
+        (decided(Principal=None), None),
+        (
+            decided(**NOBODY, Refusal=EXPIRED),
+            Refusal(401, "ExpiredToken", "expired", "r-1"),
+        ),
+        (
+            decided(**NOBODY, Refusal=UNKNOWN),
+            Refusal(401, "SignatureDoesNotMatch", MISMATCH, "r-1"),
+        ),
+        (
+            decided(**NOBODY, Refusal=AMBIGUOUS),
+            Refusal(403, "ValidationError", "The path has a semicolon.", "r-1"),
+        ),
+        (
+            decided(allowed=False, Decisions=[], Refusal=NO_ROUTE),
+            Refusal(403, "AccessDenied", "no action", "r-1"),
+        ),
+        (
+            decided(Refusal=EXPIRED),
+            Refusal(403, "ExpiredToken", "expired", "r-1"),
+        ),
+    ],
+)
+def test_anything_but_a_plain_yes_is_a_refusal(
+    broker: FakeBroker, reply: dict[str, Any], refusal: Refusal | None
+) -> None:
+    broker.reply = reply
+    found = broker.client().decide(REQUEST).refusal
+    assert found is not None
+    if refusal is None:
+        refusal = Refusal(403, "AccessDenied", "The request is not allowed.", "r-1")
+    assert found == refusal
+
+
+@pytest.mark.parametrize(
+    ("status", "reply"),
+    [
+        (500, b"{}"),
+        (403, b'{"message":"the token does not count"}'),
+        (302, decided()),
+        (201, decided()),
+        (200, b""),
+        (200, b"[]"),
+        (200, b'"Allowed"'),
+        (200, b"[" * 100_000),
+        (200, {"Allowed": True}),
+        (200, decided(Principal={"Arn": "x"})),
+        (200, decided(Principal="alice")),
+        (200, decided(ContentSha256="0" * 64)),
+        (200, b" " * 1_000_001),
+    ],
+)
+def test_what_is_no_answer_lets_nothing_through(
+    broker: FakeBroker, status: int, reply: Any
+) -> None:
+    broker.status, broker.reply = status, reply
+    with pytest.raises(BrokerAway):
+        broker.client().decide(REQUEST)
+
+
+def test_declarations_of_the_definition_count(broker: FakeBroker) -> None:
+    broker.reply = decided(ContentSha256="UNSIGNED-PAYLOAD")
+    assert broker.client().decide(REQUEST).refusal is None
+
+
+def test_what_the_broker_cannot_read_is_the_clients_fault(broker: FakeBroker) -> None:
+    broker.status, broker.reply = 400, b'{"message":"Request.Method: no"}'
+    with pytest.raises(AmbiguousRequest):
+        broker.client().decide(REQUEST)
+
+
+def test_connections_are_used_again(broker: FakeBroker) -> None:
+    client = broker.client(held_seconds=0)
+    for _ in range(5):
+        client.decide(REQUEST)
+    assert broker.connections == 1
+
+
+def test_a_connection_that_the_broker_has_closed_is_replaced(
+    broker: FakeBroker,
+) -> None:
+    broker.keeps_open = False
+    client = broker.client(held_seconds=0)
+    for _ in range(3):
+        assert client.decide(REQUEST).refusal is None
+    assert broker.connections == 3
+
+
+def test_a_fork_shares_no_connection(
+    broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = broker.client(held_seconds=0)
+    client.decide(REQUEST)
+    child: Callable[[], int] = lambda: -1  # noqa: E731
+    monkeypatch.setattr(os, "getpid", child)
+    client.decide(REQUEST)
+    client.decide(REQUEST)
+    assert broker.connections == 2
+
+
+def test_a_silent_broker_is_away(broker: FakeBroker) -> None:
+    broker.waits.clear()
+    client = broker.client(timeout_seconds=0.05)
+    with pytest.raises(BrokerAway):
+        client.decide(REQUEST)
+    broker.waits.set()
+    # What comes late is not the answer to the next question.
+    broker.reply = decided(allowed=False)
+    assert broker.client().decide(REQUEST).refusal is not None
+
+
+async def test_a_silent_broker_is_away_for_the_loop_too(broker: FakeBroker) -> None:
+    broker.waits.clear()
+    client = broker.client(timeout_seconds=0.05)
+    with pytest.raises(BrokerAway):
+        await client.decide_soon(REQUEST)
+    broker.waits.set()
+
+
+async def test_a_held_answer_needs_no_thread(broker: FakeBroker) -> None:
+    client = broker.client(clock=Clock())
+    await client.decide_soon(REQUEST)
+    client._threads = None
+    assert (await client.decide_soon(REQUEST)).refusal is None
+    assert client._threads is None
