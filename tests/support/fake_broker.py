@@ -46,6 +46,9 @@ class FakeBroker(ThreadingHTTPServer):
         self.waits.set()
         self._clients: list[DecisionClient] = []
 
+    def handle_error(self, *_given: object) -> None:
+        """A client that has gone away is none of ours."""
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
