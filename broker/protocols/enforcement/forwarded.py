@@ -32,6 +32,9 @@ _OF_THE_SUBREQUEST = frozenset({b"connection", b"content-length", b"transfer-enc
 _OVERRIDES = (b"x-http-method-override", b"x-http-method", b"x-method-override")
 """With these some frameworks run another method than the request's."""
 
+_ANSWERED = b"x-broker-"
+"""How the headers begin in which a service learns who acts."""
+
 _METHOD_LENGTH = 20
 
 
@@ -114,14 +117,23 @@ def is_address(text: str) -> bool:
 
 
 def check_overrides(method: str, headers: Headers) -> None:
-    """Refuse a request that some services take for one of another method.
+    """Refuse a request that some services take for another.
+
+    For CGI, WSGI and their like ``_`` and ``-`` in a header's name are one, and many
+    programs read methods without regard to case.
 
     Raises:
-        RequestAmbiguous: a header names another method.
+        RequestAmbiguous: a header names another method or the principal, or the method
+            is not in upper case.
     """
+    if not method.isupper():
+        raise RequestAmbiguous("The method is not in upper case.")
     for name, value in headers:
-        if name in _OVERRIDES and value.decode("latin-1").strip() != method:
-            raise RequestAmbiguous(f"{name.decode()} names another method.")
+        same = name.replace(b"_", b"-") if b"_" in name else name
+        if same in _OVERRIDES and value.decode("latin-1").strip() != method:
+            raise RequestAmbiguous(f"{same.decode()} names another method.")
+        if same != name and same.startswith(_ANSWERED):
+            raise RequestAmbiguous(f"{same.decode()} is the broker's to say.")
 
 
 def _family(found: dict[bytes, bytes]) -> tuple[bytes, bytes]:

@@ -1,6 +1,7 @@
 import pytest
 
 from broker.protocols.enforcement import RequestAmbiguous, read_forwarded
+from broker.protocols.enforcement.forwarded import check_overrides
 
 FORWARDED = (
     (b"host", b"broker:8080"),
@@ -62,3 +63,28 @@ def test_what_is_told_twice_or_not_at_all_is_refused(
 ) -> None:
     with pytest.raises(RequestAmbiguous):
         read_forwarded(headers)
+
+
+@pytest.mark.parametrize(
+    ("method", "header"),
+    [
+        ("get", (b"accept", b"*/*")),
+        ("Get", (b"accept", b"*/*")),
+        ("GET", (b"x-http-method-override", b"DELETE")),
+        ("GET", (b"x_http_method_override", b"DELETE")),
+        ("GET", (b"x_broker_principal", b"arn:aws:iam::111122223333:root")),
+        ("GET", (b"x-broker_tags", b"team=blue")),
+    ],
+)
+def test_what_some_services_take_for_another_request_is_refused(
+    method: str, header: tuple[bytes, bytes]
+) -> None:
+    with pytest.raises(RequestAmbiguous):
+        check_overrides(method, (header,))
+
+
+def test_other_headers_are_let_through() -> None:
+    """A proxy overwrites a client's headers of the very names that it copies."""
+    names = (b"x_trace", b"x-broker-principal", b"x-amz-meta-a_b")
+    check_overrides("GET", tuple((name, b"1") for name in names))
+    check_overrides("PUT", ((b"x-http-method-override", b"PUT"),))
