@@ -295,13 +295,13 @@ def _read_described(raw: RawRequest) -> Question:
 
 def _read_passed_on(raw: RawRequest) -> Question:
     """The request itself, below the path; with its body, if the proxy passes that on."""
+    # Of several headers the last one is the proxy's; those before came to it.
+    sent = dict(raw.headers)
     try:
-        source_ip = last_address(
-            (raw.find_header(b"x-forwarded-for") or "").encode("latin-1")
-        )
+        source_ip = last_address(sent.get(b"x-forwarded-for", b""))
     except RequestAmbiguous as error:
         return Question(ambiguous=str(error))
-    scheme = raw.find_header(b"x-forwarded-proto")
+    scheme = sent.get(b"x-forwarded-proto")
     return Question(
         request=ClientRequest(
             method=raw.method,
@@ -310,7 +310,7 @@ def _read_passed_on(raw: RawRequest) -> Question:
             headers=_without_token(raw.headers),
             body_sha256=hashlib.sha256(raw.body).hexdigest() if raw.body else None,
             source_ip=source_ip,
-            secure=None if scheme is None else scheme.lower() == "https",
+            secure=None if scheme is None else scheme.lower() == b"https",
         )
     )
 

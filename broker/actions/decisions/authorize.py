@@ -32,6 +32,7 @@ from broker.authz.need import Need
 from broker.errors import (
     AccessDenied,
     BrokerError,
+    InvalidClientTokenId,
     NoSuchEntity,
     ServiceUnavailable,
     SignatureDoesNotMatch,
@@ -221,6 +222,11 @@ class Authorizer:
             key = await self._signatures.resolve(
                 question.access_key_id, question.session_token, call.now
             )
+            # Access key IDs are no secret: they may not tell who is in other accounts.
+            if key.caller.session is None and (
+                key.caller.account != ready.service.account
+            ):
+                raise InvalidClientTokenId(detail="a key of another account, no proof")
             return _Subject(key.caller, region, _NO_REQUEST, None)
         try:
             account = Arn.parse(question.principal).account
@@ -286,8 +292,11 @@ class Authorizer:
                     _BODY_UNKNOWN, detail=error.detail
                 ) from None
             raise
-        # Signed as empty, and yet there is one: another body than the signer's.
-        if request.content_length > 0 and verified.payload == _EMPTY_SHA256:
+        # Signed as empty, and yet there is or may be one: not the signer's.
+        if verified.payload == _EMPTY_SHA256 and (
+            request.content_length > 0
+            or (request.content_length < 0 and _may_hide_a_body(request))
+        ):
             raise SignatureDoesNotMatch(
                 _BODY_UNKNOWN, detail="a body that is not signed"
             )
@@ -379,7 +388,7 @@ class Authorizer:
 
 
 def _may_hide_a_body(request: ClientRequest) -> bool:
-    """Whether a body that is not known may be why a signature does not match."""
+    """Whether there may be a body of which the request declares nothing."""
     return request.method not in _WITHOUT_BODY and not (
         _DECLARED in request.query.lower()
         or any(name == _DECLARED for name, _ in request.headers)

@@ -611,3 +611,79 @@ async def test_a_service_overrides_no_key_of_an_identity(
     high = {"orders:Priority": ["high"]}
     answer = await service.ask(Request=sign(session).described(), Context=high)
     assert not answer["Allowed"]
+
+
+async def test_the_id_of_a_key_tells_nothing_about_another_account(
+    service: AskingService, alice: Key
+) -> None:
+    """It is no secret, and stands in logs and signed URLs."""
+    stranger = await service.broker.create_account("444455556666")
+    unknown = "AKIARZPUZDIKAAAACAQD"
+    asked = {"Actions": ["orders:GetOrder"]}
+    foreign, none = [
+        await service.ask(Credentials={"AccessKeyId": key_id}, **asked)
+        for key_id in (stranger.access_key_id, unknown)
+    ]
+    assert "Principal" not in foreign
+    assert foreign["Refusal"] == none["Refusal"]
+    own = await service.ask(Credentials={"AccessKeyId": alice.access_key_id}, **asked)
+    assert own["Principal"]["Arn"].endswith(":user/alice")
+    signed = await service.ask(Request=sign(stranger).described())
+    assert signed["Principal"]["Account"] == "444455556666"
+
+
+@pytest.mark.parametrize(
+    "name", ["X_Broker_Principal", "x_broker-tags", "X_HTTP_Method_Override"]
+)
+async def test_a_header_that_some_services_take_for_another_is_refused(
+    service: AskingService, alice: Key, name: str
+) -> None:
+    """For CGI and WSGI, underscores in a header's name are hyphens."""
+    forged = {**sign(alice).forwarded(), name: f"arn:aws:iam::{ACCOUNT}:root"}
+    assert (await service.forward(forged)).status == 403
+    harmless = {**sign(alice).forwarded(), "X_Trace": "1"}
+    assert (await service.forward(harmless)).status == 200
+
+
+async def test_a_body_that_may_be_there_and_is_not_signed_is_refused(
+    service: AskingService, alice: Key
+) -> None:
+    """Sent in chunks, its length is told to nobody."""
+    routes = [{"Path": "/orders/{id}", "Action": "GetOrder"}]
+    await service.register({**ORDERS, "Routes": routes})
+    for request in (
+        sign(alice, method="PUT"),
+        sign(alice, method="PUT", presigned_seconds=60),
+    ):
+        unknown = await service.forward(request.forwarded())
+        assert unknown.status == 401
+        assert b"x-amz-content-sha256" in unknown.body
+        known = request.forwarded(X_Original_Content_Length="0")
+        assert (await service.forward(known)).status == 200
+    declared = await service.forward(sign(alice, method="PUT", s3=True).forwarded())
+    assert declared.headers["x-broker-content-sha256"].startswith("e3b0c442")
+    assert (await service.forward(sign(alice).forwarded())).status == 200
+
+
+async def test_envoys_own_word_on_the_client_is_the_last(
+    service: AskingService,
+) -> None:
+    """A client's header of the same name comes before it."""
+    condition = {"IpAddress": {"aws:SourceIp": "203.0.113.7"}}
+    only_there = {**READER["Statement"], "Condition": condition}
+    bob = await service.make_user("bob", {**READER, "Statement": only_there})
+    for addresses, status in (
+        (["203.0.113.7"], 200),
+        (["198.51.100.9", "203.0.113.7"], 200),
+        (["203.0.113.7", "198.51.100.9"], 403),
+    ):
+        request = sign(bob)
+        answer = await service.broker.http.get(
+            f"/decisions/forward{request.target}",
+            headers=[
+                *request.headers.items(),
+                *(("X-Forwarded-For", address) for address in addresses),
+                ("X-Broker-Service-Token", service.token),
+            ],
+        )
+        assert answer.status_code == status, addresses
