@@ -74,6 +74,8 @@ def test_a_service_that_says_nothing_counts_as_execute_api() -> None:
     )
     assert service.scopes == ("execute-api",)
     assert compiled().scopes == ("orders",)
+    assert service.owns_action("execute-api:Invoke")
+    assert not service.owns_action("execute-api:")
     assert service.owns_resource(f"arn:aws:execute-api:us-east-1:{ACCOUNT}:orders/x")
     assert not service.owns_resource(f"arn:aws:execute-api:us-east-1:{ACCOUNT}:b/x")
 
@@ -97,15 +99,34 @@ def test_a_service_that_says_nothing_counts_as_execute_api() -> None:
         ({"Routes": [{"Path": "x", "Action": "GetOrder"}]}, "Routes.0"),
         ({"Routes": [{"Path": "/{a+}/b", "Action": "ListOrders"}]}, "Routes.0"),
         ({"Routes": [{"Path": "/{a}/{a}", "Action": "ListOrders"}]}, "Routes.0"),
+        ({"Routes": [{"Path": "/a//b", "Action": "ListOrders"}]}, "Routes.0"),
         ({"Routes": [{"Path": "/a{b}", "Action": "ListOrders"}]}, "Routes.0"),
         ({"Routes": [{"Path": "/x", "Action": "GetOrder"}]}, "Routes.0"),
-        ({"Routes": [{"Path": "/{id}", "Action": "GetFile"}]}, "Routes.0"),
+        ({"Routes": [{"Path": "/{id}/{rest}", "Action": "GetFile"}]}, "Routes.0"),
+        (
+            {
+                "Routes": [
+                    {
+                        "Path": "/{id}/{rest}",
+                        "Action": "GetOrder",
+                        "ResourceType": "file",
+                    }
+                ]
+            },
+            "Routes.0",
+        ),
         (
             {"Routes": [{"Path": "/x", "Action": "A"}] * 201},
             "Routes",
         ),
         ({"Signature": {"WindowSeconds": 10_000}}, "Signature.WindowSeconds"),
+        ({"Signature": {"WindowSeconds": "60"}}, "Signature.WindowSeconds"),
+        (
+            {"Signature": {"PresignedSecondsMax": 604_801}},
+            "Signature.PresignedSecondsMax",
+        ),
         ({"Signature": {"Payloads": ["ANYTHING"]}}, "Signature.Payloads.0"),
+        ({"SampleEvery": 0}, "SampleEvery"),
     ],
 )
 def test_a_definition_that_cannot_stand_is_refused_with_its_place(
@@ -132,7 +153,10 @@ def test_a_service_asks_about_its_own_alone() -> None:
     assert service.owns_resource(f"{ARN}order/7")
     assert not service.owns_resource("arn:aws:orders:eu-west-1:999900001111:order/7")
     assert not service.owns_resource(f"arn:aws:iam::{ACCOUNT}:role/Admin")
+    assert not service.owns_resource(f"arn:aws-cn:orders:eu-west-1:{ACCOUNT}:order/7")
+    assert not service.owns_resource(f"urn:aws:orders:eu-west-1:{ACCOUNT}:order/7")
     assert not service.owns_resource("order/7")
+    assert not service.owns_resource(ARN)
     assert not service.owns_resource(f"{ARN}{'x' * 2048}")
     assert service.may_bring("Orders:priority")
     assert service.may_bring("aws:ResourceTag/team")

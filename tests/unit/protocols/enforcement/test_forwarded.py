@@ -46,6 +46,7 @@ def test_the_other_family_tells_it_too() -> None:
         (),
         FORWARDED[:2],
         FORWARDED[:3],
+        (*FORWARDED[:2], FORWARDED[3]),
         (*FORWARDED, (b"x-original-uri", b"/public")),
         (*FORWARDED, (b"x-original-method", b"GET")),
         (*ORIGINAL, (b"x-forwarded-uri", b"/public")),
@@ -54,7 +55,9 @@ def test_the_other_family_tells_it_too() -> None:
         (*FORWARDED, (b"x-forwarded-proto", b"http")),
         (*FORWARDED[:4], (b"x-forwarded-for", b"203.0.113.7, unknown")),
         (*ORIGINAL, (b"x-original-content-length", b"-1")),
+        (*ORIGINAL, (b"x-original-content-length", b"9" * 21)),
         ((b"x-original-method", b"G T"), *ORIGINAL[1:]),
+        ((b"x-original-method", b"G" * 21), *ORIGINAL[1:]),
         (*ORIGINAL[:2], (b"x-forwarded-host", b"")),
     ],
 )
