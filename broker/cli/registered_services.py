@@ -13,7 +13,6 @@ from broker.cli.operator import (
     with_services,
 )
 from broker.cli.terminal import say, say_json, say_table
-from broker.errors import NoSuchEntity
 from broker.identities import registered_services as rules
 from broker.identities.template.errors import TemplateError
 from broker.identities.template.yaml_text import load_yaml
@@ -21,7 +20,6 @@ from broker.model.account import AccountId
 from broker.model.registered import RegisteredService
 from broker.services import Services
 from broker.stores.directory.port import DirectoryChange
-from broker.stores.directory.port.services import ServiceReader
 
 app = typer.Typer(
     help="Services that ask the broker for decisions.", no_args_is_help=True
@@ -74,7 +72,7 @@ def show(name: NameArgument, account: AccountOption) -> None:
 
     async def work(services: Services) -> dict[str, Any]:
         directory = services.stores.directory
-        service = await _require(directory, AccountId(account), name)
+        service = await rules.require_service(directory, AccountId(account), name)
         tokens = [
             {
                 "TokenId": token.token_id,
@@ -110,7 +108,7 @@ def set_definition(
         known = await require_known(services.stores.directory, owner)
         async with services.stores.directory.change(owner) as change:
             if delete:
-                service = await _require(change, owner, name)
+                service = await rules.require_service(change, owner, name)
                 await change.delete_service(service)
                 await _record(change, "DeleteService", service)
                 return f"{service.arn} is deleted."
@@ -141,7 +139,7 @@ def token(
         owner = AccountId(account)
         known = await require_known(services.stores.directory, owner)
         async with services.stores.directory.change(owner) as change:
-            service = await _require(change, owner, name)
+            service = await rules.require_service(change, owner, name)
             if revoke:
                 await rules.delete_token(change, service, revoke)
                 await _record(change, "DeleteServiceToken", service, TokenId=revoke)
@@ -169,15 +167,6 @@ def token(
         }
 
     say_json(with_services(work))
-
-
-async def _require(
-    directory: ServiceReader, account: AccountId, name: str
-) -> RegisteredService:
-    service = await directory.find_service(account, name)
-    if service is None:
-        raise NoSuchEntity(f"The account {account} has no service {name}.")
-    return service
 
 
 async def _record(

@@ -32,11 +32,11 @@ _PREFIX = "bst"
 _SECRET_BYTES = 32
 
 
-def check_service_name(name: str) -> str:
-    """The name of a service, which is also the prefix of its actions.
+def check_service_name(name: str) -> None:
+    """Check the name of a service, which is also the prefix of its actions.
 
     Raises:
-        InvalidInput: it cannot be one.
+        InvalidInput: it is not allowed.
     """
     if not _NAME.fullmatch(name):
         raise InvalidInput(
@@ -45,17 +45,17 @@ def check_service_name(name: str) -> str:
         )
     if name in RESERVED or name == EXECUTE_API:
         raise InvalidInput(f"{name} is taken: no service of an account can have it.")
-    return name
 
 
-def normal_definition(text: str, name: str) -> str:
-    """A definition in the form in which it is stored: what is not said is left out.
+def normalize_definition(text: str, name: str) -> str:
+    """A definition as it is stored: without what it leaves to the defaults.
 
     Raises:
-        InvalidInput: it cannot stand.
+        InvalidInput: the name or the definition is not allowed.
     """
+    check_service_name(name)
     try:
-        definition = parse_definition(text, check_service_name(name))
+        definition = parse_definition(text, name)
     except DefinitionRejected as error:
         raise InvalidInput(f"The definition of {name} is refused: {error}.") from error
     stored = definition.model_dump(by_alias=True, exclude_unset=True, mode="json")
@@ -82,10 +82,10 @@ async def put_service(
     """Register a service, or give it another definition.
 
     Raises:
-        InvalidInput: name or definition cannot stand.
+        InvalidInput: the name or the definition is not allowed.
         LimitExceeded: the account has as many services as it may have.
     """
-    definition = normal_definition(text, name)
+    definition = normalize_definition(text, name)
     before = await change.find_service(account.account_id, name)
     if before is not None:
         after = replace(before, definition=definition, updated_at=now)
@@ -122,14 +122,13 @@ async def create_token(
     addresses: Iterable[str],
     now: datetime,
 ) -> tuple[ServiceToken, Secret]:
-    """Make a token; the secret is not kept and cannot be shown again.
+    """Make a token, and delete the expired ones.
 
-    Expired tokens make room.
-
-    ``days`` is how long it lives, ``addresses`` the networks it may be used from.
+    The secret is not kept and cannot be shown again. ``days`` is how long it is valid,
+    ``addresses`` are the networks it may be used from.
 
     Raises:
-        ValidationError: the lifetime or an address cannot be.
+        ValidationError: the lifetime or an address is not allowed.
         LimitExceeded: the service has as many tokens as it may have.
     """
     if not 1 <= days <= TOKEN_DAYS_MAX:

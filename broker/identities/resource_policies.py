@@ -73,11 +73,13 @@ async def put_resource_policy(
     )
 
 
-async def check_resource(directory: ServiceReader, account: AccountId, arn: str) -> str:
-    """The ARN of a registered service's resource.
+async def check_resource(
+    directory: ServiceReader, account: AccountId, arn: str
+) -> None:
+    """Check that an ARN is of a registered service's resource.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: it is not.
     """
     try:
         parsed = Arn.parse(arn)
@@ -94,7 +96,6 @@ async def check_resource(directory: ServiceReader, account: AccountId, arn: str)
         raise InvalidInput(f"{arn} is not of the account {account}.")
     if await directory.find_service(account, name) is None:
         raise InvalidInput(f"{arn} is of no registered service of the account.")
-    return arn
 
 
 def policy_holders(arn: str) -> list[str]:

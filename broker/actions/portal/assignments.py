@@ -11,6 +11,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any, NotRequired, TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
@@ -28,7 +29,7 @@ from broker.model.account import AccountId, parse_account_id
 from broker.model.caller import Caller
 from broker.model.entities import Role
 from broker.model.federated import FederatedIdentity
-from broker.model.page import PageRequest
+from broker.model.page import read_pages
 from broker.model.principal import PrincipalType
 from broker.model.session import SessionKind
 from broker.sessions.portal import OpenPortal
@@ -112,16 +113,10 @@ class RoleChoices:
             role = await self._find_named(arn)
             if role is not None:
                 yield role, call.caller
-        marker: str | None = None
-        while True:
-            page = await call.directory.list_roles(
-                call.account, "/", PageRequest(marker, _PAGE)
-            )
-            for role in page.items:
+        list_roles = partial(call.directory.list_roles, call.account, "/")
+        async for roles in read_pages(list_roles, _PAGE):
+            for role in roles:
                 yield role, call.caller
-            marker = page.marker
-            if marker is None:
-                break
 
     async def _find_named(self, arn: str) -> Role | None:
         """The role; None if the ARN is not a role's, or the role is reserved."""

@@ -19,6 +19,7 @@ from broker.federation.issuer_keys import IssuerKeys, IssuerUnreachableError
 from broker.federation.metadata_refresh import MetadataRefresher
 from broker.federation.oidc_options import parse_oidc_options
 from broker.federation.provider_health import HealthWatch, ProviderHealth
+from broker.federation.provider_options import shown_options
 from broker.federation.provider_probe import probe_oidc, probe_saml
 from broker.identities.account_options import may_set_provider_options
 from broker.identities.oidc_providers import require_oidc_provider
@@ -33,7 +34,6 @@ MAX_PROOF_CHARACTERS = 300_000
 SAML_KIND = "saml-provider"
 OIDC_KIND = "oidc-provider"
 _READ = {SAML_KIND: "iam:GetSAMLProvider", OIDC_KIND: "iam:GetOpenIDConnectProvider"}
-_SECRET_OPTION = "ClientSecret"  # noqa: S105  # an option's name
 _SHOWN_CHARACTERS = 2048
 _TRUSTING_MAX = 30
 
@@ -301,8 +301,7 @@ async def _may_read_all(
 def _shown(options: Mapping[str, object]) -> dict[str, str]:
     """The operator's options for display, without secrets."""
     return {
-        name: "(sealed)" if name == _SECRET_OPTION else _text(value)
-        for name, value in sorted(options.items())
+        name: _text(value) for name, value in sorted(shown_options(options).items())
     }
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from broker.errors import BrokerError
 from broker.identities.registered_services import (
-    normal_definition,
+    normalize_definition,
     put_service,
     require_service,
 )
@@ -32,7 +32,7 @@ def _parse(properties: Properties, _reading: AccountReading) -> ServiceSpec:
     name = properties.text("ServiceName")
     text = compact(properties.mapping("Definition"))
     try:
-        return ServiceSpec(name=name, definition=normal_definition(text, name))
+        return ServiceSpec(name=name, definition=normalize_definition(text, name))
     except BrokerError as error:
         raise TemplateError(properties.place, str(error)) from error
 
