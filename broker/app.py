@@ -24,7 +24,6 @@ from broker.identities.passkeys import PasskeyProofs
 from broker.identities.passwords import Passwords
 from broker.security_credentials.pages import SECURITY_CREDENTIALS
 from broker.services import PAGES, Services, open_services
-from broker.sessions.portal import PortalSessions
 from broker.settings import Settings
 from broker.web import documentation
 from broker.web.api import ApiEndpoint
@@ -161,7 +160,7 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
 def _portal_endpoints(services: Services) -> dict[str, App]:
     """The access portal's services, by the first part of their paths."""
     cache, vault = services.stores.cache, services.vault
-    sessions = PortalSessions(cache, vault, services.resolver, services.fresh)
+    sessions = services.portal_sessions
     apis = {
         assignments.PREFIX: assignments.PortalApi(
             services.pipeline, services.registry, sessions, load_rest_service("sso")
@@ -238,6 +237,7 @@ def console_deps(
         assertion_scheme=services.assertion_scheme,
         federated=services.federated,
         resolver=services.resolver,
+        portal_sessions=services.portal_sessions,
         fresh=services.fresh,
         directory=services.stores.directory,
         cache=services.stores.cache,

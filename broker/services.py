@@ -68,6 +68,7 @@ from broker.pipeline import Pipeline
 from broker.protocols.webauthn import find_relying_party
 from broker.sessions.issue import SessionIssuer
 from broker.sessions.messages import AuthorizationMessages
+from broker.sessions.portal import PortalSessions
 from broker.sessions.record import SessionIndex
 from broker.sessions.resolve import Resolver
 from broker.sessions.seal import SessionSealer
@@ -103,6 +104,7 @@ class Services(Installation):
     index: SessionIndex
     issuer: SessionIssuer
     resolver: Resolver
+    portal_sessions: PortalSessions
     federated: SamlProver
     issuer_keys: IssuerKeys
     metadata_refresher: MetadataRefresher
@@ -298,6 +300,7 @@ def _build(
         index=index,
         issuer=issuer,
         resolver=resolver,
+        portal_sessions=PortalSessions(stores.cache, vault, resolver, fresh),
         federated=federated,
         issuer_keys=issuer_keys,
         metadata_refresher=metadata_refresher,

@@ -17,6 +17,7 @@ from broker.identities.mfa_codes import MfaCodes
 from broker.identities.passkeys import PasskeyProofs
 from broker.identities.passwords import Passwords
 from broker.pipeline import Pipeline
+from broker.sessions.portal import PortalSessions
 from broker.sessions.resolve import Resolver
 from broker.sessions.vault import Vault
 from broker.stores.cache.port import Cache
@@ -51,6 +52,7 @@ class ConsoleDeps:
     assertion_scheme: AssertionScheme
     federated: SamlProver
     resolver: Resolver
+    portal_sessions: PortalSessions
     fresh: FreshDirectory
     directory: DirectoryReader
     cache: Cache

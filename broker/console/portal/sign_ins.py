@@ -40,7 +40,6 @@ from broker.sessions.one_time_use import one_time_use
 from broker.sessions.portal import (
     OpenPortal,
     PortalIdentity,
-    PortalSessions,
     PortalSignIn,
 )
 
@@ -65,9 +64,7 @@ class PortalSignIns:
         self._cookie = SessionCookie(secure=deps.secure, name=_COOKIE)
         self._waiting_cookie = SessionCookie(secure=deps.secure, name=_WAITING_COOKIE)
         self._waiting = Handles(deps.cache, deps.vault, "portal-waiting")
-        self._sessions = PortalSessions(
-            deps.cache, deps.vault, deps.resolver, deps.fresh
-        )
+        self._sessions = deps.portal_sessions
 
     async def wait(self, response: Response, destination: str) -> None:
         """Remember that the browser's next sign-in is to open the portal.
