@@ -9,14 +9,13 @@ from functools import lru_cache
 from typing import NoReturn
 
 from broker.authn.scheme import ProofResult, Read, Scheme
-from broker.errors import InvalidClientTokenId, ServiceUnavailable
+from broker.errors import InvalidClientTokenId
 from broker.identities.registered_services import find_token_account, token_digest
 from broker.model.caller import Caller
 from broker.model.principal import Principal
 from broker.model.registered import ServiceToken
 from broker.model.request import Given, RequestContext
 from broker.stores.directory.fresh import FreshDirectory
-from broker.stores.errors import StoreUnavailableError
 
 TOKEN_HEADER = b"x-broker-service-token"
 
@@ -35,19 +34,14 @@ class ServiceScheme:
 
         Raises:
             InvalidClientTokenId: there is no token, or it does not count.
-            ServiceUnavailable: the directory is away.
+            StoreUnavailableError: the directory is away.
         """
         tokens = [v for n, v in request.raw.headers if n == TOKEN_HEADER]
         if not tokens and self._otherwise is not None:
             return await self._otherwise.prove(request, service, action, read)
         if len(tokens) != 1:
             _refuse("no service token, or several")
-        try:
-            caller = await self._find_caller(tokens[0].decode("latin-1"), request)
-        except StoreUnavailableError as error:
-            raise ServiceUnavailable(
-                detail=f"the directory is away: {error}"
-            ) from error
+        caller = await self._find_caller(tokens[0].decode("latin-1"), request)
         return ProofResult(caller=caller), await read()
 
     async def _find_caller(self, secret: str, request: RequestContext) -> Caller:

@@ -22,7 +22,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from broker.actions.action import Action
 from broker.actions.decisions.authorize import ANSWER, QUESTION
-from broker.actions.decisions.question import ClientRequest, DecisionAnswer, Question
+from broker.actions.decisions.question import (
+    DECISIONS_MAX,
+    ClientRequest,
+    DecisionAnswer,
+    Question,
+)
 from broker.authn.scheme import Scheme
 from broker.authn.service_tokens import TOKEN_HEADER
 from broker.errors import (
@@ -53,8 +58,8 @@ _log = structlog.get_logger(__name__)
 _JSON = (b"content-type", b"application/json")
 _CHALLENGE = (b"www-authenticate", b"AWS4-HMAC-SHA256")
 _OK, _UNAUTHORIZED, _FORBIDDEN = 200, 401, 403
-_ITEMS_MAX = 100
 _HEADERS_MAX = 100
+_KEYS_MAX = 100
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 _Value = Annotated[str, StringConstraints(max_length=65_536)]
@@ -89,9 +94,9 @@ class _Question(_Part):
     Request: _Request | None = None
     Credentials: _Credentials | None = None
     Principal: Annotated[str, StringConstraints(max_length=2048)] = ""
-    Actions: Annotated[list[_Text], Field(max_length=_ITEMS_MAX)] = []
-    Resources: Annotated[list[_Text], Field(max_length=_ITEMS_MAX)] = []
-    Context: Annotated[dict[str, list[str]], Field(max_length=_ITEMS_MAX)] = {}
+    Actions: Annotated[list[_Text], Field(max_length=DECISIONS_MAX)] = []
+    Resources: Annotated[list[_Text], Field(max_length=DECISIONS_MAX)] = []
+    Context: Annotated[dict[str, list[str]], Field(max_length=_KEYS_MAX)] = {}
 
 
 class DecisionsEndpoint:

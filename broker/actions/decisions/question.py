@@ -93,8 +93,8 @@ def check_question(compiled: CompiledService, question: Question) -> None:
     Raises:
         ValidationError: it asks too much, or about something else.
     """
-    asked = len(question.actions) * max(1, len(question.resources))
-    if asked > DECISIONS_MAX or len(question.resources) > DECISIONS_MAX:
+    asked = max(1, len(question.actions)) * max(1, len(question.resources))
+    if asked > DECISIONS_MAX:
         raise ValidationError(f"A question asks for {DECISIONS_MAX} decisions at most.")
     ways = (question.request, question.access_key_id, question.principal)
     if sum(map(bool, ways)) != 1 and not question.ambiguous:

@@ -213,6 +213,12 @@ def _check(definition: ServiceDefinition, name: str) -> None:
             raise DefinitionRejected(
                 f"ResourceTypes.{type_name}", f"an ARN begins with arn:aws:{name}::"
             )
+        # Else a long path could be multiplied into an ARN of any length.
+        names = placeholders(pattern)
+        if len(set(names)) < len(names):
+            raise DefinitionRejected(
+                f"ResourceTypes.{type_name}", "a placeholder comes twice"
+            )
     for action, about in definition.actions.items():
         for wanted in about.resource_types:
             if wanted not in definition.resource_types:

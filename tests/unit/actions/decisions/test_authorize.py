@@ -12,6 +12,8 @@ import pytest
 from broker.errors import LimitExceeded
 from broker.identities.accounts import require_account
 from broker.identities.resource_policies import put_resource_policy
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.errors import StoreUnavailableError
 from tests.support.broker import Key
 from tests.support.decisions import (
     ACCOUNT,
@@ -167,6 +169,11 @@ async def test_a_principal_is_decided_alone(service: AskingService) -> None:
         Principal="arn:aws:iam::444455556666:user/eve", Actions=["orders:GetOrder"]
     )
     assert stranger["Refusal"]["Code"] == "ValidationError"
+    provider = await service.ask(
+        Principal=f"arn:aws:iam::{ACCOUNT}:oidc-provider/idp.example",
+        Actions=["orders:GetOrder"],
+    )
+    assert provider["Refusal"]["Code"] == "ValidationError"
 
 
 TAMPERED = {
@@ -502,6 +509,8 @@ async def test_headers_of_a_client_tell_nothing(
     assert (await service.forward(forwarded)).status == 200
     for name in ("X-Original-URI", "X-Original-Method"):
         assert (await service.forward({**forwarded, name: "/orders/1"})).status == 403
+    both = await service.forward({**forwarded, "X-Original-URI": "/orders/1"})
+    assert b"both X-Forwarded and X-Original" in both.body
     override = {**forwarded, "X-HTTP-Method-Override": "DELETE"}
     assert (await service.forward(override)).status == 403
     original = {
@@ -541,6 +550,28 @@ async def test_a_query_is_bounded(service: AskingService, alice: Key) -> None:
         Request=sign(alice, f"/orders/7?a={'b' * 16_000}").described()
     )
     assert fits["Allowed"]
+
+
+async def test_a_store_that_is_away_decides_nothing(
+    service: AskingService, alice: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await session_of(service, alice)
+    asked = {
+        "Credentials": {
+            "AccessKeyId": session.access_key_id,
+            "SessionToken": session.session_token,
+        },
+        "Actions": ["orders:ListOrders"],
+    }
+    assert (await service.post(asked)).status == 200
+
+    async def away(*_: object) -> None:
+        raise StoreUnavailableError("the directory is away")
+
+    for read in ("find_account", "service_tokens"):
+        with monkeypatch.context() as patch:
+            patch.setattr(FreshDirectory, read, away)
+            assert (await service.post(asked)).status == 503, read
 
 
 async def test_other_paths_and_methods_are_none(service: AskingService) -> None:
