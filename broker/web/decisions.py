@@ -29,7 +29,6 @@ from broker.actions.decisions.question import (
     Question,
 )
 from broker.authn.scheme import Scheme
-from broker.authn.service_tokens import TOKEN_HEADER
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -176,11 +175,8 @@ class DecisionsEndpoint:
         read = _read_passed_on if below else _read_described
         try:
             answer = await self._ask(scope, raw, lambda: read(raw), self._proxies)
-        except ProofError as error:
-            # 401 would ask the proxy's client for what its operator has to set right.
-            await _refuse(scope, send, error, status=_FORBIDDEN)
-            return
         except BrokerError as error:
+            # Never 401, which would ask the proxy's client for the proxy's own token.
             await _refuse(scope, send, error)
             return
         if answer.allowed and answer.caller is not None:
@@ -282,7 +278,7 @@ def _body_sha256(given: _Request) -> str | None:
 def _read_described(raw: RawRequest) -> Question:
     """A proxy's subrequest: headers describe the request; the proxy keeps the body."""
     try:
-        sent = read_forwarded(_without_token(raw.headers))
+        sent = read_forwarded(raw.headers)
     except RequestAmbiguous as error:
         return Question(ambiguous=str(error))
     return Question(
@@ -312,16 +308,12 @@ def _read_passed_on(raw: RawRequest) -> Question:
             method=raw.method,
             raw_path=raw.raw_path[len(FORWARD_PATH) :],
             query=raw.query,
-            headers=_without_token(raw.headers),
+            headers=raw.headers,
             body_sha256=hashlib.sha256(raw.body).hexdigest() if raw.body else None,
             source_ip=source_ip,
             secure=None if scheme is None else scheme.lower() == b"https",
         )
     )
-
-
-def _without_token(headers: Headers) -> Headers:
-    return tuple(header for header in headers if header[0] != TOKEN_HEADER)
 
 
 def describe_principal(caller: Caller) -> dict[str, Any]:
@@ -355,17 +347,18 @@ def _principal_headers(answer: DecisionAnswer, caller: Caller) -> Headers:
     principal, session = caller.principal, caller.session
     source_identity = session.source_identity if session is not None else None
     return (
-        (b"x-broker-principal", _header(principal.arn)),
-        (b"x-broker-account", _header(principal.account)),
-        (b"x-broker-user-id", _header(principal.userid)),
-        (b"x-broker-session-name", _header(principal.session_name or "")),
-        (b"x-broker-source-identity", _header(source_identity or "")),
+        (b"x-broker-principal", header_value(principal.arn)),
+        (b"x-broker-account", header_value(principal.account)),
+        (b"x-broker-user-id", header_value(principal.userid)),
+        (b"x-broker-session-name", header_value(principal.session_name or "")),
+        (b"x-broker-source-identity", header_value(source_identity or "")),
         (b"x-broker-tags", urlencode(caller.principal_tags).encode("ascii")),
-        (b"x-broker-content-sha256", _header(answer.payload)),
+        (b"x-broker-content-sha256", header_value(answer.payload)),
     )
 
 
-def _header(text: str) -> bytes:
+def header_value(text: str) -> bytes:
+    """A text as a header's value, percent-encoded unless it is printable ASCII."""
     if not (text.isascii() and text.isprintable()):
         text = quote(text, safe=":/@=,.+$!~ ")
     return text.encode("ascii")

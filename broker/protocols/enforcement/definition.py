@@ -209,16 +209,7 @@ def _check(definition: ServiceDefinition, name: str) -> None:
         if scope in RESERVED:
             raise DefinitionRejected("Scopes", f"{scope} is the broker's own")
     for type_name, pattern in definition.resource_types.items():
-        if pattern.startswith("arn:") and not pattern.startswith(f"arn:aws:{name}::"):
-            raise DefinitionRejected(
-                f"ResourceTypes.{type_name}", f"an ARN begins with arn:aws:{name}::"
-            )
-        # Else a long path could be multiplied into an ARN of any length.
-        names = placeholders(pattern)
-        if len(set(names)) < len(names):
-            raise DefinitionRejected(
-                f"ResourceTypes.{type_name}", "a placeholder comes twice"
-            )
+        _check_pattern(pattern, name, f"ResourceTypes.{type_name}")
     for action, about in definition.actions.items():
         for wanted in about.resource_types:
             if wanted not in definition.resource_types:
@@ -229,6 +220,15 @@ def _check(definition: ServiceDefinition, name: str) -> None:
         _check_key(key, name)
     for number, route in enumerate(definition.routes):
         _check_route(definition, route, f"Routes.{number}")
+
+
+def _check_pattern(pattern: str, name: str, place: str) -> None:
+    if pattern.startswith("arn:") and not pattern.startswith(f"arn:aws:{name}::"):
+        raise DefinitionRejected(place, f"an ARN begins with arn:aws:{name}::")
+    # Else a long path could be multiplied into an ARN of any length.
+    names = placeholders(pattern)
+    if len(set(names)) < len(names):
+        raise DefinitionRejected(place, "a placeholder comes twice")
 
 
 _RESOURCE_KEYS = ("aws:resourcetag/", "aws:requesttag/")

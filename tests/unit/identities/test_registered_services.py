@@ -77,6 +77,13 @@ async def test_the_token_that_is_named_is_revoked(iam: Iam) -> None:
     assert await rules.tokens_of(iam.directory, other) == [tokens[2]]
 
 
+@pytest.mark.parametrize(
+    "text", ["", "bst", f"bst.{ACCOUNT}", f"x.{ACCOUNT}.secret", "bst.1.secret"]
+)
+def test_other_texts_are_of_no_account(text: str) -> None:
+    assert rules.find_token_account(text) is None
+
+
 async def test_resource_policies_are_bounded(iam: Iam) -> None:
     await register(iam, "orders")
     await set_quotas(iam, ResourcePoliciesPerAccount=1)

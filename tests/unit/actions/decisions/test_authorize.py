@@ -395,6 +395,23 @@ async def test_condition_keys_are_the_services_and_the_requests(
                 "Method": "GET",
                 "Target": "/",
                 "Headers": [],
+                "ContentLength": -1,
+            }
+        },
+        {
+            "Request": {
+                "Method": "GET",
+                "Target": "/",
+                "Headers": [],
+                "BodySha256": "0" * 63 + "g",
+            }
+        },
+        {"Principal": "x", "Actions": ["orders:GetOrder"], "Unknown": 1},
+        {
+            "Request": {
+                "Method": "GET",
+                "Target": "/",
+                "Headers": [],
                 "Body": "",
                 "BodySha256": "0" * 64,
             }
@@ -578,6 +595,9 @@ async def test_other_paths_and_methods_are_none(service: AskingService) -> None:
     http = service.broker.http
     assert (await http.get("/decisions")).status_code == 405
     assert (await http.post("/decisions/other")).status_code == 404
+    large = await http.post("/decisions", content=bytes(10_000_001))
+    assert large.status_code == 413
+    assert large.headers["x-amzn-errortype"] == "RequestEntityTooLarge"
 
 
 async def test_each_resource_of_a_batch_has_its_own_policy(
