@@ -10,6 +10,7 @@ from typing import Final
 
 from broker.federation.group_roles import GroupRoles
 from broker.model.entities import OidcProvider, SamlProvider
+from broker.protocols.strict_json import parse_object
 
 Provider = SamlProvider | OidcProvider
 Reader = Callable[[str], object]
@@ -34,7 +35,7 @@ def _list(text: str) -> object:
 
 def _groups(text: str) -> object:
     try:
-        table = json.loads(text)
+        table = parse_object(text.encode())
     except ValueError as error:
         raise ValueError(
             "not JSON; use a mapping of groups to lists of role ARNs, or @FILE"
@@ -45,10 +46,10 @@ def _groups(text: str) -> object:
 
 def _jwks(text: str) -> object:
     try:
-        keys = json.loads(text)
+        keys = parse_object(text.encode())
     except ValueError as error:
-        raise ValueError("not JSON; use a JWK set, or @FILE") from error
-    if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list):
+        raise ValueError("not JSON, or not a JWK set; use one, or @FILE") from error
+    if not isinstance(keys.get("keys"), list):
         raise ValueError("not a JWK set: it has no list of keys")  # noqa: TRY004  # data
     return text
 

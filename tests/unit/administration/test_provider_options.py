@@ -135,6 +135,12 @@ async def test_a_secret_is_sealed_kept_and_never_shown(world: SignInWorld) -> No
     [
         ({"MetadataTrustTls": "true"}, "MetadataUrl"),
         ({"GroupRoles": "{"}, "GroupRoles is not JSON"),
+        ({"GroupRoles": "[" * 60_000}, "GroupRoles is not JSON"),
+        ({"GroupRoles": '{"a":' * 9_000}, "GroupRoles is not JSON"),
+        (
+            {"GroupRoles": GROUPS.replace("Engineers", "\\ud800")},
+            "GroupRoles is not JSON",
+        ),
         ({"Profile": "lenient"}, "Profile"),
         ({"MetadataUrl": "file:///etc/passwd"}, "MetadataUrl"),
     ],
@@ -147,6 +153,17 @@ async def test_what_the_shell_refuses_is_refused_here(
     assert answer.status_code == 400
     assert says in text_of(answer)
     assert await options_of(world) == {}
+
+
+@pytest.mark.usefixtures("allowed")
+async def test_keys_that_cannot_be_read_are_refused(world: SignInWorld) -> None:
+    await add_issuer(world)
+    await grant(world, "iam:*")
+    admin = await enter(world)
+    for text in ('{"keys":' + "[" * 60_000, '{"keys": ["\\ud800"]}', "[]"):
+        answer = await save(admin, ISSUER, StaticJwks=text)
+        assert answer.status_code == 400
+        assert "StaticJwks is not JSON, or not a JWK set" in text_of(answer)
 
 
 @pytest.mark.usefixtures("allowed")
