@@ -1,6 +1,11 @@
-"""Parses JSON strictly: no duplicate keys, no NaN, bounded size and depth."""
+"""Parses JSON strictly: no duplicate keys, no NaN, bounded size and depth.
+
+Numbers that no double holds (``1e400``) are refused, too: not all that reads a stored
+policy could read them (RFC 8259, section 6).
+"""
 
 import json
+import math
 from typing import NoReturn
 
 from broker.policy.errors import PolicyRejected, RejectionReason
@@ -35,8 +40,8 @@ def parse_json(text: str) -> Json:
         value: Json = json.loads(
             text,
             object_pairs_hook=_object,
-            parse_int=NumberText,
-            parse_float=NumberText,
+            parse_int=_number,
+            parse_float=_number,
             parse_constant=_refuse_constant,
         )
         if "\\u" in text or not text.isascii():
@@ -45,6 +50,12 @@ def parse_json(text: str) -> Json:
     except (ValueError, RecursionError) as error:
         raise PolicyRejected(RejectionReason.INVALID_JSON, INVALID_JSON_TEXT) from error
     return value
+
+
+def _number(text: str) -> NumberText:
+    if math.isinf(float(text)):
+        raise ValueError("a number that no double holds")
+    return NumberText(text)
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

@@ -409,3 +409,25 @@ async def test_a_session_that_ends_in_the_editor_keeps_the_policy(
     done = await again.browser.post(NEW, data=form_fields(asked, NEW), headers=SAME)
     assert done.status_code == 303
     await stored(again, "Late")
+
+
+@pytest.mark.parametrize("number", ["1e400", "9" * 5_000])
+async def test_a_number_that_no_double_holds_is_refused(
+    admin: Administrator, number: str
+) -> None:
+    """Else no page could be shown that reads all policies of the account."""
+    condition = f'{{"NumericEquals": {{"s3:max-keys": {number}}}}}'
+    page = await admin.see(NEW)
+    token = html.fromstring(page.text).xpath("//input[@name='csrf']/@value")[0]
+    allow = '"Effect": "Allow", "Action": "s3:*", "Resource": "*"'
+    statement = f'{{{allow}, "Condition": {condition}}}'
+    whole = f'{{"Version": "2012-10-17", "Statement": {statement}}}'
+    for typed in (
+        {"view": "json", "text": whole},
+        {"view": "form", "s0.raw": statement},
+        {"view": "form", "s0.raw": f'{{"Effect": "Allow", "Sid": {number}}}'},
+    ):
+        data = {"csrf": token, "do": "save", "name": "Number", **typed}
+        answer = await admin.browser.post(NEW, data=data, headers=SAME)
+        assert answer.status_code == 400, typed
+    assert (await admin.see("/console/overview")).status_code == 200

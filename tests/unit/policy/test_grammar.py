@@ -88,13 +88,23 @@ def test_a_text_beyond_the_parameters_bound_is_not_read() -> None:
     assert caught.value.reason is RejectionReason.TOO_LONG
 
 
-def test_a_long_number_is_text_and_harmless() -> None:
-    text = (
+def with_number(number: str) -> str:
+    return (
         '{"Statement":{"Effect":"Allow","Action":"*","Resource":"*",'
-        f'"Condition":{{"StringEquals":{{"a:b":{"1" * 50_000}}}}}}}}}'
+        f'"Condition":{{"StringEquals":{{"a:b":{number}}}}}}}}}'
     )
-    document = parse_policy(text, PolicyKind.IDENTITY)
-    assert document.statements[0].conditions[0].values == ("1" * 50_000,)
+
+
+def test_a_long_number_is_text_and_harmless() -> None:
+    document = parse_policy(with_number("1" * 300), PolicyKind.IDENTITY)
+    assert document.statements[0].conditions[0].values == ("1" * 300,)
+
+
+@pytest.mark.parametrize("number", ["1" * 50_000, "1e400", "-1e400"])
+def test_a_number_that_no_double_holds_is_refused(number: str) -> None:
+    with pytest.raises(PolicyRejected) as refused:
+        parse_policy(with_number(number), PolicyKind.IDENTITY)
+    assert refused.value.reason is RejectionReason.INVALID_JSON
 
 
 @pytest.mark.parametrize(
