@@ -88,7 +88,7 @@ def _questions(
         (name.lower().encode(), value.encode())
         for name, value in signed.forwarded().items()
     ]
-    request = {"Request": signed.told()}
+    request = {"Request": signed.described()}
     resources = [f"{ORDER}{number}" for number in range(100)]
 
     def asking(path: str, headers: list[tuple[bytes, bytes]], body: object) -> Ask:
