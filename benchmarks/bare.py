@@ -89,6 +89,7 @@ class Bare:
                 *(f"{now:036x}", now, "111122223333", claims["iss"], "", key_id),
                 *("sts:AssumeRoleWithWebIdentity", "allowed", claims["iss"]),
                 orjson.dumps({"session": session, "claims": claims}).decode(),
+                "mint",
             ),
             None,
         )
