@@ -39,7 +39,7 @@ def measure() -> Iterator[tuple[float, str]]:
         internal = f"127.0.0.1:{issuer.port}"
         broker = WatchedBroker(Path(name), watch, internal_issuers=internal)
         with broker.running():
-            installation = Installation(broker, issuer)
+            installation = Installation(broker, issuer)  # type: ignore[arg-type]  # it has all that this asks for
             world = World(installation, narrow_session(installation))
             for axis in AXES:
                 worst = (0.0, axis.name)

@@ -121,8 +121,13 @@ def python3_saml(response: str) -> Callable[[], object]:
             },
         }
     )
-    request = {"https": "off", "http_host": "127.0.0.1:8080", "script_name": "/saml"}
-    request |= {"get_data": {}, "post_data": {}}
+    request = {
+        "https": "off",
+        "http_host": "127.0.0.1:8080",
+        "script_name": "/saml",
+        "get_data": {},
+        "post_data": {},
+    }
 
     def call() -> object:
         valid = OneLogin_Saml2_Response(settings, response).is_valid(request)
