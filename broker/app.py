@@ -7,8 +7,6 @@ from datetime import timedelta
 from fastapi import FastAPI
 
 from broker.actions.models import load_rest_service, load_target_service
-from broker.actions.portal.clients import Clients
-from broker.actions.portal.grants import DeviceRequests, portal_grants
 from broker.actions.signin.begin_limits import BeginLimits
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.administration.pages import ADMINISTRATION
@@ -159,7 +157,7 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
 
 def _portal_endpoints(services: Services) -> dict[str, App]:
     """The access portal's services, by the first part of their paths."""
-    cache, vault = services.stores.cache, services.vault
+    cache = services.stores.cache
     sessions = services.portal_sessions
     apis = {
         assignments.PREFIX: assignments.PortalApi(
@@ -170,9 +168,7 @@ def _portal_endpoints(services: Services) -> dict[str, App]:
             services.registry,
             load_rest_service("sso-oidc"),
             sessions=sessions,
-            clients=Clients(vault),
-            grants=portal_grants(cache, vault),
-            devices=DeviceRequests(cache, vault),
+            logins=services.portal_logins,
             limits=BeginLimits(cache, services.clock),
             rates=RateLimits(cache, services.clock, calls_per_second=0),
             clock=services.clock,
@@ -238,6 +234,7 @@ def console_deps(
         federated=services.federated,
         resolver=services.resolver,
         portal_sessions=services.portal_sessions,
+        portal_logins=services.portal_logins,
         fresh=services.fresh,
         directory=services.stores.directory,
         cache=services.stores.cache,

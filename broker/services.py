@@ -16,6 +16,7 @@ from broker.actions.iam import iam_actions
 from broker.actions.iam.outbound_federation import outbound_federation_actions
 from broker.actions.models import ServiceName, load_service
 from broker.actions.portal import portal_actions
+from broker.actions.portal.logins import PortalLogins, portal_logins
 from broker.actions.registry import Registry
 from broker.actions.signin import signin_actions
 from broker.actions.signin.account_risks import AccountRisks
@@ -105,6 +106,7 @@ class Services(Installation):
     issuer: SessionIssuer
     resolver: Resolver
     portal_sessions: PortalSessions
+    portal_logins: PortalLogins
     federated: SamlProver
     issuer_keys: IssuerKeys
     metadata_refresher: MetadataRefresher
@@ -301,6 +303,7 @@ def _build(
         issuer=issuer,
         resolver=resolver,
         portal_sessions=PortalSessions(stores.cache, vault, resolver, fresh),
+        portal_logins=portal_logins(stores.cache, vault),
         federated=federated,
         issuer_keys=issuer_keys,
         metadata_refresher=metadata_refresher,

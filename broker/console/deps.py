@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from broker.actions.portal.logins import PortalLogins
 from broker.actions.registry import Registry
 from broker.actions.signin.signin_tokens import SigninTokens
 from broker.authn.attempts import Attempts
@@ -53,6 +54,7 @@ class ConsoleDeps:
     federated: SamlProver
     resolver: Resolver
     portal_sessions: PortalSessions
+    portal_logins: PortalLogins
     fresh: FreshDirectory
     directory: DirectoryReader
     cache: Cache

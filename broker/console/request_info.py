@@ -55,6 +55,19 @@ def source_address(request: Request) -> str:
     return str(request.scope["state"]["source_ip"])
 
 
+def is_own_or_typed(request: Request) -> bool:
+    """Whether the browser shows a page here that its user opened, or one of ours did.
+
+    A page elsewhere can make a browser send requests without a limit. Clients that do
+    not say where a request comes from are no browsers, or ones of before 2023.
+
+    Source: W3C, Fetch Metadata Request Headers.
+    """
+    if request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        return False
+    return request.headers.get("sec-fetch-dest", "document") == "document"
+
+
 def refuse_prefetch(request: Request) -> None:
     """Refuse a prefetch, which must not use up a single-use link.
 

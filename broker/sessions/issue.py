@@ -5,7 +5,7 @@ durable write; no one gets credentials before it.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -33,6 +33,9 @@ from broker.stores.errors import (
 from broker.stores.ledger.port import Ledger, ReplayMark
 
 _PREFIX = "ASIA"
+
+KeepCredentials = Callable[[TemporaryCredentials], Awaitable[None]]
+"""Keeps what was made where its bearer's handle finds it."""
 
 
 class CallRecord(Protocol):
@@ -88,10 +91,13 @@ class SessionIssuer:
         mark: ReplayMark | None = None,
         *,
         second_use: ReplayMark | None = None,
+        keep: KeepCredentials | None = None,
     ) -> MintResult:
         """Mint, with the call's record completed by the session and made durable.
 
-        ``second_use`` is the mark to set if ``mark`` is already set.
+        ``second_use`` is the mark to set if ``mark`` is already set. ``keep`` is called
+        before anything is spent, and stops the mint by raising: nobody knows yet what
+        it keeps.
 
         Raises:
             PackedPolicyTooLarge: policies and tags do not fit; nothing is spent.
@@ -114,6 +120,14 @@ class SessionIssuer:
             )
         except KeyringError as error:
             raise ServiceUnavailable(detail=str(error)) from error
+        credentials = TemporaryCredentials(
+            access_key_id=session.access_key_id,
+            secret_access_key=secret,
+            session_token=token,
+            expiration=datetime.fromtimestamp(session.expires_at, UTC),
+        )
+        if keep is not None:
+            await keep(credentials)
         entry = describe_session(session, order.principal_arn)
         completed = record.complete(audit_session(entry, session))
         try:
@@ -124,12 +138,6 @@ class SessionIssuer:
             await commit_once(self._ledger, completed, second_use)
         record.committed = True
         await self._index.put(entry)
-        credentials = TemporaryCredentials(
-            access_key_id=session.access_key_id,
-            secret_access_key=secret,
-            session_token=token,
-            expiration=datetime.fromtimestamp(session.expires_at, UTC),
-        )
         return MintResult(
             credentials=credentials, packed_policy_size=packed, session=session
         )

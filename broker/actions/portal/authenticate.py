@@ -1,21 +1,25 @@
 """``Authenticate``: a proof becomes a sign-in to the access portal, its own mint.
 
-The sign-in spends the proof; the credentials that are made from it do not.
+The sign-in spends the proof; the credentials that are made from it do not. It is kept
+for the browser first: if that fails, the proof is still good.
 """
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from broker.actions.action import Action, Call, needs_nothing
 from broker.actions.signin.derived_mint import require_session
 from broker.actions.sts.proof_marks import proof_marks
-from broker.actions.sts.roles import credentials_shape
 from broker.errors import AccessDenied, ExpiredFederationToken
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import PrincipalType
 from broker.model.session import Session, SessionKind
-from broker.sessions.issue import MintOrder, SessionIssuer, new_access_key_id
+from broker.sessions.issue import (
+    KeepCredentials,
+    MintOrder,
+    SessionIssuer,
+    new_access_key_id,
+)
 from broker.sessions.lineage import descend, lineage_of_proof, new_mint_id
 from broker.stores.directory.fresh import FreshDirectory
 
@@ -28,11 +32,12 @@ _PORTAL = "portal"
 class AuthenticateRequest(TypedDict):
     """Everything that providers proved of the person; nothing for an IAM user.
 
-    ``SessionName`` says who it is, in the audit record.
+    ``SessionName`` says who it is, in the audit record. ``Keep`` keeps the sign-in.
     """
 
     Identities: tuple[FederatedIdentity, ...]
     SessionName: str
+    Keep: KeepCredentials
 
 
 class Authenticate:
@@ -52,9 +57,7 @@ class Authenticate:
             audited=("SessionName",),
         )
 
-    async def _handle(
-        self, given: AuthenticateRequest, call: Call
-    ) -> Mapping[str, Any]:
+    async def _handle(self, given: AuthenticateRequest, call: Call) -> None:
         identities = given["Identities"]
         account = await self._fresh.find_account(call.account)
         if account is None:
@@ -63,7 +66,7 @@ class Authenticate:
         mark, second_use = call.mark, None
         if identities:
             mark, second_use = proof_marks(identities[0], _PORTAL, call)
-        minted = await self._issuer.issue(
+        await self._issuer.issue(
             MintOrder(
                 session=session,
                 account_salt=account.session_salt,
@@ -73,8 +76,8 @@ class Authenticate:
             call.record,
             mark,
             second_use=second_use,
+            keep=given["Keep"],
         )
-        return {"Credentials": credentials_shape(minted.credentials)}
 
 
 def _of_provider(identities: tuple[FederatedIdentity, ...], call: Call) -> Session:

@@ -14,36 +14,46 @@ from urllib.parse import urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.actions.portal.clients import AUTHORIZATION_CODE, SCOPE, Client, Clients
+from broker.actions.portal.clients import AUTHORIZATION_CODE, SCOPE, Client
 from broker.actions.portal.grants import (
+    DEVICE_LIFE,
     DeviceRequest,
-    DeviceRequests,
     PortalCode,
-    portal_grants,
     read_user_code,
 )
 from broker.authn.attempts import limit_of_address
 from broker.authn.portal import PortalScheme
 from broker.console.context import ConsoleContext
 from broker.console.cookies import SessionCookie
-from broker.console.csrf import FIELD, csrf_token, require_csrf
+from broker.console.csrf import (
+    FIELD,
+    csrf_token,
+    require_csrf,
+    require_same_origin,
+)
 from broker.console.forms import Form, read_form
 from broker.console.portal.sign_ins import PORTAL, PortalSignIns
 from broker.console.portal.visits import PortalVisits
 from broker.console.rendering import see_other
-from broker.console.request_info import refuse_prefetch, source_address
+from broker.console.request_info import (
+    is_own_or_typed,
+    refuse_prefetch,
+    source_address,
+)
 from broker.console.signin.password_steps import status_of, words_of
 from broker.errors import NoSuchEntity, Throttling, ValidationError
 from broker.model.request import Door
 from broker.protocols.oidc import pkce
 from broker.sessions.handles import Handles
 from broker.sessions.portal import OpenPortal
+from broker.sessions.sealed_text import SealedTexts
 
 AUTHORIZE = "/authorize"
 CONSENT = f"{PORTAL}/authorize"
 DEVICE = f"{PORTAL}/device"
 _LIFE = timedelta(minutes=10)
 _COOKIE = "broker-portal-client"
+_KNOWN = "known"
 _STATE = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
 _GONE = "This login is no longer open. Start it again in your terminal."
 _NO_CODE = "This code is not known, was answered already, or has expired."
@@ -82,10 +92,11 @@ class Consents:
         self._context = context
         self._sign_ins = sign_ins
         self._visits = visits
-        self._clients = Clients(deps.vault)
-        self._grants = portal_grants(deps.cache, deps.vault)
-        self._devices = DeviceRequests(deps.cache, deps.vault)
+        self._clients = deps.portal_logins.clients
+        self._grants = deps.portal_logins.grants
+        self._devices = deps.portal_logins.devices
         self._waiting = Handles(deps.cache, deps.vault, "portal-client")
+        self._known_codes = SealedTexts(deps.vault, "portal-known-code")
         self._cookie = SessionCookie(secure=deps.secure, name=_COOKIE)
 
     async def authorize(self, request: Request) -> Response:
@@ -123,7 +134,7 @@ class Consents:
         page.headers["content-security-policy"] = policy.replace(
             "form-action 'self'", f"form-action 'self' {asked.origin}"
         )
-        self._sign_ins.remember(page, portal)
+        await self._sign_ins.remember(request, page, portal)
         return page
 
     async def answer_client(self, request: Request) -> Response:
@@ -165,15 +176,21 @@ class Consents:
         if typed is None:
             return self._ask_code(request)
         user_code = read_user_code(typed)
+        is_known = self._is_known(form, user_code)
+        if not is_known and not is_own_or_typed(request):
+            return self._ask_code(request, user_code=user_code)
         try:
-            asked = await self._find_device(request, user_code)
+            asked = await self._find_device(request, user_code, is_known=is_known)
         except Throttling as error:
             return self._ask_code(request, words_of(error), status_of(error))
         if asked is None:
             return self._ask_code(request, _NO_CODE, _BAD)
         portal = await self._visits.find(request, asked.place)
         if portal is None:
-            here = f"{DEVICE}?{urlencode({'user_code': user_code})}"
+            known = self._known_codes.seal(
+                {"code": user_code}, self._now() + DEVICE_LIFE
+            )
+            here = f"{DEVICE}?{urlencode({'user_code': user_code, _KNOWN: known})}"
             return await self._visits.to_sign_in(request, asked.place, here)
         page = self._context.pages.show(
             request,
@@ -190,12 +207,14 @@ class Consents:
             address=source_address(request),
             csrf=csrf_token(portal.handle),
         )
-        self._sign_ins.remember(page, portal)
+        await self._sign_ins.remember(request, page, portal)
         return page
 
     async def answer_device(self, request: Request) -> Response:
         """``POST /portal/device``."""
         form = await read_form(request)
+        # Before a wrong code counts: other pages could use up the address's attempts.
+        require_same_origin(request, self._context.deps.public_origin)
         user_code = read_user_code(form.require("user_code"))
         asked = await self._find_device(request, user_code)
         if asked is None:
@@ -213,20 +232,37 @@ class Consents:
         )
 
     def _ask_code(
-        self, request: Request, problem: str = "", status: int = 200
+        self,
+        request: Request,
+        problem: str = "",
+        status: int = 200,
+        *,
+        user_code: str = "",
     ) -> Response:
         return self._context.pages.show(
-            request, "portal_code.html", status, problem=problem, action=DEVICE
+            request,
+            "portal_code.html",
+            status,
+            problem=problem,
+            action=DEVICE,
+            user_code=user_code,
         )
 
+    def _is_known(self, form: Form, user_code: str) -> bool:
+        """Whether we found the code before, and sent the browser to sign in first."""
+        opened = self._known_codes.find_opened(form.find(_KNOWN) or "", self._now())
+        return opened is not None and opened["code"] == user_code
+
     async def _find_device(
-        self, request: Request, user_code: str
+        self, request: Request, user_code: str, *, is_known: bool = False
     ) -> DeviceRequest | None:
         """The request of a code; codes that nobody has are counted as guesses.
 
         Raises:
             Throttling: there were too many from this address.
         """
+        if is_known:
+            return await self._devices.find_by_user_code(user_code)
         limits = [limit_of_address(source_address(request), "user-code")]
         try:
             async with self._context.deps.attempts.one(limits, wrong=NoSuchEntity):

@@ -4,10 +4,10 @@ An identity provider's proof opens the portal instead of one role when the sign-
 to lead to it. An IAM user has a console session already, which opens it.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,12 +20,14 @@ from broker.console.context import ConsoleContext
 from broker.console.cookies import SessionCookie
 from broker.console.destinations import is_at_or_below
 from broker.console.rendering import see_other
+from broker.console.request_info import unnoted
 from broker.console.signin.pending_login import LONGEST_SIGN_IN, PendingLogin
 from broker.console.signin.provider_logins import ProviderLogin, login_end_mark
 from broker.errors import (
     ExpiredToken,
     InvalidClientTokenId,
     InvalidIdentityToken,
+    ServiceUnavailable,
 )
 from broker.federation.offered_roles import offered_roles
 from broker.federation.oidc_options import parse_oidc_options
@@ -34,7 +36,7 @@ from broker.model.arn import Arn
 from broker.model.federated import FederatedIdentity
 from broker.model.principal import PrincipalType
 from broker.model.request import Door
-from broker.model.session import SessionKind
+from broker.model.session import SessionKind, TemporaryCredentials
 from broker.sessions.handles import Handles
 from broker.sessions.one_time_use import one_time_use
 from broker.sessions.portal import (
@@ -48,6 +50,44 @@ _COOKIE = "broker-portal"
 _WAITING_COOKIE = "broker-portal-waiting"
 _WAITING_LIFE = timedelta(minutes=10)
 _SIGN_IN = ("sso", "Authenticate")
+_EARLIER_MAX = 7
+"""Sign-ins of a browser that go on beside its newest."""
+
+Reaches = Callable[[OpenPortal], bool]
+"""Whether a sign-in is one to the place that is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opening:
+    """Who signs in, to which accounts; ``identities`` are none for an IAM user."""
+
+    name: str
+    principal_id: str
+    accounts: frozenset[AccountId]
+    identities: tuple[PortalIdentity, ...] = ()
+    pending: PendingLogin | None = None
+
+    def replaces(self, old: OpenPortal) -> bool:
+        """Whether somebody else was signed in to one of these accounts.
+
+        The same person's goes on: terminals work with it. So do those to other accounts.
+        """
+        is_same = (old.session.principal_id, old.session.name) == (
+            self.principal_id,
+            self.name,
+        )
+        return not is_same and any(map(old.reaches, self.accounts))
+
+
+def _opening_of(found: Sequence[PortalIdentity], pending: PendingLogin) -> _Opening:
+    first = found[0].identity
+    return _Opening(
+        name=first.session_name or first.subject,
+        principal_id=first.provider_id,
+        accounts=frozenset(one.identity.account for one in found),
+        identities=tuple(found),
+        pending=pending,
+    )
 
 
 def leads_to_portal(destination: str) -> bool:
@@ -75,6 +115,13 @@ class PortalSignIns:
         handle = await self._waiting.put(value, self._now() + _WAITING_LIFE)
         self._waiting_cookie.set(response, handle)
 
+    async def _handles(self, request: Request) -> tuple[str, ...]:
+        """Those of the browser's sign-ins, newest first."""
+        handle = self._cookie.find(request)
+        if handle is None:
+            return ()
+        return (handle, *await self._sessions.find_earlier(handle))
+
     async def redirected(self, request: Request, pending: PendingLogin) -> PendingLogin:
         """The same login, to the portal if that is what the browser waits for."""
         handle = self._waiting_cookie.find(request)
@@ -92,15 +139,22 @@ class PortalSignIns:
             provider_arns=(pending.provider_arn,),
         )
 
-    async def find(self, request: Request) -> OpenPortal | None:
-        """The sign-in of the browser's cookie, if it is not over."""
-        handle = self._cookie.find(request)
-        if handle is None:
-            return None
-        try:
-            return await self._sessions.find(handle, self._now())
-        except (ExpiredToken, InvalidClientTokenId):
-            return None
+    async def find(self, request: Request, reaches: Reaches) -> OpenPortal | None:
+        """The browser's newest live sign-in that reaches the place, if there is one."""
+        for portal in await self.list_open(request):
+            if reaches(portal):
+                return portal
+        return None
+
+    async def list_open(self, request: Request) -> list[OpenPortal]:
+        """The browser's sign-ins that are not over, newest first."""
+        found = []
+        for handle in await self._handles(request):
+            with suppress(ExpiredToken, InvalidClientTokenId):
+                portal = await self._sessions.find(handle, self._now())
+                if portal is not None:
+                    found.append(portal)
+        return found
 
     async def open_for_user(
         self, request: Request, account: AccountId
@@ -118,14 +172,15 @@ class PortalSignIns:
         async def prove(_now: datetime) -> ProofResult:
             return ProofResult(caller=who.caller)
 
-        minted = await self._context.perform(
+        handle = await self._open(
             request,
-            Door.PORTAL,
-            _SIGN_IN,
-            DoorProof(prove),
-            lambda: {"Identities": (), "SessionName": who.session.name},
+            prove,
+            lambda: _Opening(
+                name=who.session.name,
+                principal_id=who.session.principal_id,
+                accounts=frozenset({account}),
+            ),
         )
-        handle = await self._keep(minted)
         return await self._sessions.find(handle, self._now())
 
     async def sign_in(self, request: Request, pending: PendingLogin) -> Response:
@@ -144,65 +199,102 @@ class PortalSignIns:
                 one_time_use=one_time_use("oidc-sign-in", pending.state, until=until),
             )
 
-        minted = await self._context.perform(
-            request,
-            Door.PORTAL,
-            _SIGN_IN,
-            DoorProof(prove),
-            lambda: {
-                "Identities": tuple(one.identity for one in found),
-                "SessionName": found[0].identity.session_name,
-            },
-        )
+        handle = await self._open(request, prove, lambda: _opening_of(found, pending))
         if not pending.token and pending.request_id:
             await self._context.login_states.forget(pending.request_id[1:])
-        handle = await self._keep(minted, tuple(found), pending)
         response = see_other(pending.destination)
         self._cookie.set(response, handle)
         self._waiting_cookie.clear(response)
         return response
 
-    def remember(self, response: Response, portal: OpenPortal) -> None:
-        """Set the browser's cookie."""
-        self._cookie.set(response, portal.handle)
+    async def remember(
+        self, request: Request, response: Response, portal: OpenPortal
+    ) -> None:
+        """Set the browser's cookie, if it does not lead to the sign-in already."""
+        if portal.handle not in await self._handles(request):
+            self._cookie.set(response, portal.handle)
 
     async def end(self, request: Request, response: Response) -> None:
-        """End the browser's sign-in, and all that was made from it."""
-        portal = await self.find(request)
+        """End the browser's sign-ins, and all that was made from them."""
+        for portal in await self.list_open(request):
+            await self._end(request, portal)
+        self._cookie.clear(response)
 
-        async def find(_now: datetime) -> OpenPortal | None:
+    async def _open(
+        self,
+        request: Request,
+        prove: Callable[[datetime], Awaitable[ProofResult]],
+        opening: Callable[[], _Opening],
+    ) -> str:
+        """Mint a sign-in that is kept already, then end those that it replaces.
+
+        Once the proof is spent nothing can fail: the browser gets its handle.
+        """
+        before = await self.list_open(request)
+        kept: list[str] = []
+        going_on: list[OpenPortal] = []
+
+        async def keep(credentials: TemporaryCredentials) -> None:
+            going_on.extend(one for one in before if not opening().replaces(one))
+            del going_on[_EARLIER_MAX:]
+            kept.append(await self._keep(credentials, opening(), going_on))
+
+        try:
+            await self._context.perform(
+                request,
+                Door.PORTAL,
+                _SIGN_IN,
+                DoorProof(prove),
+                lambda: {
+                    "Identities": tuple(one.identity for one in opening().identities),
+                    "SessionName": opening().name,
+                    "Keep": keep,
+                },
+            )
+        except Exception:
+            for handle in kept:
+                await self._sessions.forget(handle)
+            raise
+        for old in before:
+            if old not in going_on:
+                with suppress(ServiceUnavailable), unnoted(request):
+                    await self._end(request, old)
+        return kept[0]
+
+    async def _end(self, request: Request, portal: OpenPortal) -> None:
+        async def find(_now: datetime) -> OpenPortal:
             return portal
 
-        if portal is not None:
-            await self._context.perform(
-                request, Door.PORTAL, ("sso", "Logout"), PortalScheme(find), dict
-            )
-            await self._sessions.forget(portal.handle)
-        self._cookie.clear(response)
+        await self._context.perform(
+            request, Door.PORTAL, ("sso", "Logout"), PortalScheme(find), dict
+        )
+        await self._sessions.forget(portal.handle)
 
     async def _keep(
         self,
-        minted: Mapping[str, Any],
-        identities: tuple[PortalIdentity, ...] = (),
-        pending: PendingLogin | None = None,
+        credentials: TemporaryCredentials,
+        opening: _Opening,
+        going_on: Sequence[OpenPortal],
     ) -> str:
-        credentials = minted["Credentials"]
         marks: tuple[str, ...] = ()
+        pending = opening.pending
         if pending is not None and pending.login:
             login = await self._context.logins.open(
                 ProviderLogin(**pending.login, token=pending.token),
-                credentials["AccessKeyId"],
-                credentials["Expiration"],
+                credentials.access_key_id,
+                credentials.expiration,
             )
             marks = (login_end_mark(login),)
         return await self._sessions.open(
             PortalSignIn(
-                access_key_id=credentials["AccessKeyId"],
-                session_token=credentials["SessionToken"],
-                identities=identities,
+                access_key_id=credentials.access_key_id,
+                session_token=credentials.session_token.reveal(),
+                identities=opening.identities,
                 end_marks=marks,
+                earlier=tuple(one.handle for one in going_on),
             ),
-            credentials["Expiration"],
+            credentials.expiration,
+            kept_until=max((one.ends_at for one in going_on), default=None),
         )
 
     async def _prove_assertion(

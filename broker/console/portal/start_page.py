@@ -11,12 +11,13 @@ from starlette.responses import Response
 
 from broker.authn.portal import PortalScheme
 from broker.console.context import ConsoleContext
-from broker.console.csrf import FIELD, csrf_token, require_csrf
+from broker.console.csrf import FIELD, csrf_token, is_own_form, require_same_origin
 from broker.console.forms import read_form
 from broker.console.portal.sign_ins import PORTAL, PortalSignIns
 from broker.console.portal.visits import PortalVisits
 from broker.console.request_info import refuse_prefetch
 from broker.console.signin.account_page import require_place
+from broker.errors import AccessDenied
 from broker.model.request import Door
 from broker.sessions.portal import OpenPortal
 
@@ -54,17 +55,20 @@ class StartPage:
             sign_out=SIGN_OUT.format(account=place),
             csrf=csrf_token(portal.handle),
         )
-        self._sign_ins.remember(page, portal)
+        await self._sign_ins.remember(request, page, portal)
         return page
 
     async def sign_out(self, request: Request) -> Response:
         """``POST /portal/{account}/sign-out``."""
         place = require_place(request)
         form = await read_form(request)
-        portal = await self._sign_ins.find(request)
-        if portal is not None:
-            origin = self._context.deps.public_origin
-            require_csrf(request, form.find(FIELD), portal.handle, origin)
+        require_same_origin(request, self._context.deps.public_origin)
+        open_ones = await self._sign_ins.list_open(request)
+        given = form.find(FIELD)
+        if open_ones and not any(is_own_form(given, one.handle) for one in open_ones):
+            raise AccessDenied(
+                "This form is out of date. Go back, reload the page and try again."
+            )
         page = self._context.pages.show(
             request, "portal_signed_out.html", start=START.format(account=place)
         )

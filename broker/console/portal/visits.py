@@ -29,10 +29,8 @@ class PortalVisits:
         number = await self._options.find_number(place)
         if number is None:
             return None
-        portal = await self._sign_ins.find(request)
-        if portal is not None and portal.reaches(number):
-            return portal
-        return await self._sign_ins.open_for_user(request, number)
+        portal = await self._sign_ins.find(request, lambda one: one.reaches(number))
+        return portal or await self._sign_ins.open_for_user(request, number)
 
     async def to_sign_in(
         self, request: Request, place: str, destination: str

@@ -15,7 +15,6 @@ from broker.actions.portal.clients import (
     DEVICE_CODE,
     REFRESH_TOKEN,
     Client,
-    Clients,
     GrantRefused,
     read_client,
     read_start_url,
@@ -23,11 +22,10 @@ from broker.actions.portal.clients import (
 from broker.actions.portal.grants import (
     DEVICE_LIFE,
     DeviceRequest,
-    DeviceRequests,
     PortalFamily,
-    PortalGrants,
     use_of_device_code,
 )
+from broker.actions.portal.logins import PortalLogins
 from broker.actions.registry import Registry
 from broker.actions.signin.begin_limits import BeginLimits
 from broker.authn.portal import PortalScheme, portal_caller
@@ -102,9 +100,7 @@ class TokenApi:
         service: RestService,
         *,
         sessions: PortalSessions,
-        clients: Clients,
-        grants: PortalGrants,
-        devices: DeviceRequests,
+        logins: PortalLogins,
         limits: BeginLimits,
         rates: RateLimits,
         clock: Clock,
@@ -114,9 +110,9 @@ class TokenApi:
         self._registry = registry
         self._service = service
         self._sessions = sessions
-        self._clients = clients
-        self._grants = grants
-        self._devices = devices
+        self._clients = logins.clients
+        self._grants = logins.grants
+        self._devices = logins.devices
         self._limits = limits
         self._rates = rates
         self._clock = clock

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from broker.console.portal import sign_ins
 from broker.errors import ExpiredToken, InvalidClientTokenId
 from broker.model.entities import Role
 from broker.model.lineage import subject_digest
@@ -18,7 +19,15 @@ from broker.sessions.revoke import revoke_issued_before
 from tests.support import saml_idp
 from tests.support.passwords import create_user, send_password, use_cheap_hashes
 from tests.support.portal import Person, Terminal, logged_in
-from tests.support.signin import ACCOUNT, OTHER, SignInWorld, open_world, pair, role_arn
+from tests.support.signin import (
+    ACCOUNT,
+    OTHER,
+    SignInWorld,
+    form_fields,
+    open_world,
+    pair,
+    role_arn,
+)
 
 
 @pytest.fixture
@@ -235,6 +244,88 @@ async def test_a_sign_in_reaches_every_account_that_its_providers_vouch_for(
     assert [one["accountId"] for one in listed.json()["accountList"]] == [ACCOUNT]
     refused = await terminal.role(tokens["accessToken"], "Reader", OTHER)
     assert refused.headers["x-amzn-errortype"] == "ForbiddenException"
+
+
+async def elsewhere(world: SignInWorld, person: Person, **knobs: Any) -> None:
+    """Sign the person's browser in to the other account's portal."""
+    key = saml_idp.key_pair("elsewhere")
+    directory = world.services.stores.directory
+    async with directory.change(OTHER) as change:
+        provider = await change.find_saml_provider(OTHER, "Corp")
+        assert provider is not None
+        metadata = saml_idp.metadata_xml(key)
+        await change.update_saml_provider(replace(provider, metadata=metadata))
+    await person.sign_in(pair("Reader", OTHER), place=OTHER, signing_key=key, **knobs)
+
+
+async def sign_out(world: SignInWorld, person: Person, place: str) -> Any:
+    page = await person.browser.get(f"/portal/{place}")
+    assert page.status_code == 200
+    path = f"/portal/{place}/sign-out"
+    data = form_fields(page, path)
+    headers = {"origin": world.services.settings.public_origin}
+    return await person.browser.post(path, data=data, headers=headers)
+
+
+async def test_sign_ins_to_several_accounts_go_on_side_by_side_and_end_together(
+    world: SignInWorld,
+) -> None:
+    person, terminal, tokens = await logged_in(world)
+    here = await credentials_of(terminal, tokens)
+    await elsewhere(world, person)
+    for place in (ACCOUNT, OTHER):
+        page = await person.browser.get(f"/portal/{place}")
+        assert page.status_code == 200
+        assert page.text.count("Reader") >= 1
+    assert await session_of(world, here)
+    # The page of the earlier one signs out of both.
+    assert (await sign_out(world, person, ACCOUNT)).status_code == 200
+    with pytest.raises(ExpiredToken):
+        await session_of(world, here)
+    for place in (ACCOUNT, OTHER):
+        assert (await person.browser.get(f"/portal/{place}")).status_code == 303
+    outs = [r for r in await world.audit() if r.action == "sso:Logout"]
+    assert {record.account for record in outs} == {ACCOUNT, OTHER}
+
+
+async def test_an_earlier_sign_in_outlives_a_shorter_one(world: SignInWorld) -> None:
+    person, _, _ = await logged_in(world)
+    await elsewhere(world, person, aws={"duration": "900"})
+    world.clock.move(901)
+    assert (await person.browser.get(f"/portal/{OTHER}")).status_code == 303
+    assert (await person.browser.get(f"/portal/{ACCOUNT}")).status_code == 200
+
+
+async def test_the_same_person_again_keeps_what_terminals_use(
+    world: SignInWorld,
+) -> None:
+    person, terminal, tokens = await logged_in(world)
+    await person.sign_in()
+    assert (await terminal.role(tokens["accessToken"])).status_code == 200
+    await sign_out(world, person, ACCOUNT)
+    answer = await terminal.role(tokens["accessToken"])
+    assert answer.headers["x-amzn-errortype"] == "UnauthorizedException"
+
+
+async def test_somebody_elses_sign_in_ends_the_one_before(world: SignInWorld) -> None:
+    person, terminal, tokens = await logged_in(world)
+    await person.sign_in(aws={"session_name": "bob@example.com"})
+    answer = await terminal.role(tokens["accessToken"])
+    assert answer.headers["x-amzn-errortype"] == "UnauthorizedException"
+    page = await person.browser.get(f"/portal/{ACCOUNT}")
+    assert "bob@example.com" in page.text
+
+
+async def test_a_browser_has_only_so_many_sign_ins(
+    world: SignInWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_ins, "_EARLIER_MAX", 1)
+    person, terminal, tokens = await logged_in(world)
+    await person.sign_in()
+    assert (await terminal.role(tokens["accessToken"])).status_code == 200
+    await person.sign_in()
+    answer = await terminal.role(tokens["accessToken"])
+    assert answer.headers["x-amzn-errortype"] == "UnauthorizedException"
 
 
 async def test_a_deleted_account_takes_its_sign_ins_along(world: SignInWorld) -> None:
