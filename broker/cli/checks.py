@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from broker.cli.findings import Finding, good, problem, warning
 from broker.clock import Clock
+from broker.identities.outbound import find_outbound
 from broker.migrations import HEAD, SchemaTooNewError, find_revision
 from broker.model.audit import AuditFilter
 from broker.model.entities import KeyStatus
@@ -278,6 +279,25 @@ async def check_accounts(stores: Stores) -> list[Finding]:
                     f"the root user of {number} may sign in with a password",
                     f"broker account root-password {number} --off, once the emergency"
                     " is over",
+                )
+            )
+    return found
+
+
+async def check_issuers(stores: Stores, clock: Clock) -> list[Finding]:
+    """Find issuers whose keys are from before keys had certificates."""
+    found: list[Finding] = []
+    for account in await stores.directory.list_accounts():
+        outbound = find_outbound(account)
+        published = outbound.published(clock.now()) if outbound else ()
+        if any(key.certificate is None for key in published):
+            number = account.account_id
+            found.append(
+                warning(
+                    "issuers",
+                    f"{number} publishes keys without certificates, which Ceph needs",
+                    f"broker account rotate-issuer-keys {number}; the old keys stay for"
+                    " as long as their tokens do",
                 )
             )
     return found

@@ -12,6 +12,7 @@ from broker.cli.checks import (
     check_cache,
     check_clock,
     check_database,
+    check_issuers,
     check_keyring,
     check_sessions,
     check_settings,
@@ -91,6 +92,7 @@ async def _examine_stores(settings: Settings) -> AsyncIterator[Finding]:
             *await check_sessions(stores, clock),
             *await check_clock(stores, clock),
             *await check_accounts(stores),
+            *await check_issuers(stores, clock),
             *await check_services(stores, clock),
         ):
             yield finding

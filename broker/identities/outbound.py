@@ -5,6 +5,10 @@ time before it signs, and an old one as long as a token of its may last; so a ve
 that fetched the keys a moment ago can verify every token. The keys are an option of the
 account, sealed; the issuer stays the same whatever is switched.
 
+Each key is published with a certificate (``x5c``), for verifiers that pin certificates
+instead of trusting the address, such as Ceph. It is made with the key and kept, so that
+its thumbprint stays; a key from before there were certificates has none.
+
 Source: IAM API reference, "EnableOutboundWebIdentityFederation"; OpenID Connect
 Discovery 1.0; RFC 7517.
 """
@@ -21,6 +25,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
+from broker.identities.issuer_certificates import self_signed
 from broker.model.account import Account, AccountId
 from broker.model.sealing import Opener, Sealer
 
@@ -61,12 +66,16 @@ class Algorithm(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerSigningKey:
-    """One key of an account; ``public`` is its JWK without id and use."""
+    """One key of an account; ``public`` is its JWK without id and use.
+
+    ``certificate`` is DER, None for a key from before there were certificates.
+    """
 
     kid: str
     algorithm: Algorithm
     signs_from: datetime
     public: Mapping[str, str]
+    certificate: bytes | None
     sealed: bytes = field(repr=False)
 
 
@@ -122,7 +131,8 @@ def with_outbound(account: Account, outbound: Outbound) -> Account:
                 "algorithm": key.algorithm.value,
                 "signs_from": key.signs_from.timestamp(),
                 "public": dict(key.public),
-                "sealed": base64.b64encode(key.sealed).decode("ascii"),
+                "certificate": _base64(key.certificate) if key.certificate else None,
+                "sealed": _base64(key.sealed),
             }
             for key in outbound.keys
         ],
@@ -135,7 +145,8 @@ def first_keys(
 ) -> tuple[IssuerSigningKey, ...]:
     """Keys for an account that had none; they sign at once. Takes a moment."""
     return tuple(
-        _new_key(account, algorithm, 0, sealer, now) for algorithm in Algorithm
+        _new_key(account, algorithm, 0, sealer, made_at=now, signs_from=now)
+        for algorithm in Algorithm
     )
 
 
@@ -149,7 +160,8 @@ def rotate(
             algorithm,
             _next_number(outbound.keys, algorithm),
             sealer,
-            now + PUBLISHED_BEFORE,
+            made_at=now,
+            signs_from=now + PUBLISHED_BEFORE,
         )
         for algorithm in Algorithm
     )
@@ -205,6 +217,7 @@ def key_set(keys: Iterable[IssuerSigningKey]) -> dict[str, object]:
                 "kid": key.kid,
                 "use": "sig",
                 "alg": key.algorithm.value,
+                **({"x5c": [_base64(key.certificate)]} if key.certificate else {}),
             }
             for key in keys
         ]
@@ -233,6 +246,8 @@ def _new_key(
     algorithm: Algorithm,
     number: int,
     sealer: Sealer,
+    *,
+    made_at: datetime,
     signs_from: datetime,
 ) -> IssuerSigningKey:
     kid = f"{algorithm.key_name}_{number}"
@@ -255,6 +270,9 @@ def _new_key(
         algorithm=algorithm,
         signs_from=signs_from,
         public={name: public[name] for name in names if name in public},
+        certificate=self_signed(
+            private, organization=account, name=kid, made_at=made_at
+        ),
         sealed=_seal(account, kid, sealer, der),
     )
 
@@ -267,13 +285,19 @@ def _next_number(keys: Iterable[IssuerSigningKey], algorithm: Algorithm) -> int:
 
 
 def _read_key(row: Mapping[str, Any]) -> IssuerSigningKey:
+    certificate = row.get("certificate")
     return IssuerSigningKey(
         kid=row["kid"],
         algorithm=Algorithm(row["algorithm"]),
         signs_from=datetime.fromtimestamp(row["signs_from"], UTC),
         public=row["public"],
+        certificate=base64.b64decode(certificate) if certificate else None,
         sealed=base64.b64decode(row["sealed"]),
     )
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
 
 
 def _seal(account: AccountId, kid: str, sealer: Sealer, der: bytes) -> bytes:

@@ -1,6 +1,7 @@
 import json
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -43,6 +44,35 @@ def test_a_keyring_elsewhere_and_no_root_key_leave_nothing_to_warn_of(
     monkeypatch.setenv("BROKER_PUBLIC_URL", "https://broker.example.com")
     monkeypatch.setenv("BROKER_TRUSTED_PROXIES", "10.0.0.0/8")
     assert findings(cli)["warning"] == []
+
+
+ISSUER = f"""
+Accounts:
+  "{ACCOUNT}":
+    Broker: {{OutboundWebIdentityFederation: true}}
+"""
+
+
+@pytest.mark.usefixtures("account")
+def test_an_issuers_keys_from_before_certificates_are_told_of_until_they_are_over(
+    cli: CommandLine, applied: Callable[[str], str]
+) -> None:
+    applied(ISSUER)
+    assert not any("issuers:" in text for text in findings(cli)["warning"])
+    with closing(sqlite3.connect(cli.folder / "data" / "broker.db")) as connection:
+        ((text,),) = connection.execute("SELECT options FROM accounts")
+        options = json.loads(text)
+        for key in options["OutboundWebIdentityFederation"]["keys"]:
+            del key["certificate"]
+        connection.execute("UPDATE accounts SET options = ?", (json.dumps(options),))
+        connection.commit()
+    (told,) = (text for text in findings(cli)["warning"] if "issuers:" in text)
+    assert ACCOUNT in told
+    cli("account", "rotate-issuer-keys", ACCOUNT)
+    with closing(sqlite3.connect(cli.folder / "data" / "broker.db")) as connection:
+        ((text,),) = connection.execute("SELECT options FROM accounts")
+    keys = json.loads(text)["OutboundWebIdentityFederation"]["keys"]
+    assert {key["kid"] for key in keys if key["certificate"]} == {"RSA_1", "EC384_1"}
 
 
 @pytest.mark.usefixtures("account")

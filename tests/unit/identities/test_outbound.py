@@ -1,9 +1,16 @@
+import base64
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import jwt
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from broker.identities.outbound import (
+    OPTION,
     PUBLISHED_AFTER,
     PUBLISHED_BEFORE,
     Algorithm,
@@ -21,6 +28,7 @@ from broker.model.account import Account, AccountId
 ACCOUNT = AccountId("123456789012")
 NOW = datetime(2026, 9, 11, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+_PUBLISHED = {"kty", "n", "e", "crv", "x", "y", "kid", "use", "alg", "x5c"}
 
 
 class Sealer:
@@ -70,7 +78,79 @@ def test_only_public_members_are_published(first: Outbound) -> None:
     published = key_set(first.published(NOW))["keys"]
     assert isinstance(published, list)
     for key in published:
-        assert set(key) <= {"kty", "n", "e", "crv", "x", "y", "kid", "use", "alg"}
+        assert set(key) <= _PUBLISHED
+
+
+def certificates(outbound: Outbound) -> dict[str, x509.Certificate]:
+    """The published ones, by key id; each is alone in its chain."""
+    jwks: Any = json.loads(json.dumps(key_set(outbound.published(NOW))))
+    found = {}
+    for key in jwks["keys"]:
+        (text,) = key["x5c"]
+        found[key["kid"]] = x509.load_der_x509_certificate(base64.b64decode(text))
+    return found
+
+
+def test_each_key_is_published_with_a_certificate_of_that_very_key(
+    first: Outbound,
+) -> None:
+    found = certificates(first)
+    assert set(found) == {"RSA_0", "EC384_0"}
+    for key in first.keys:
+        certificate = found[key.kid]
+        token = sign(ACCOUNT, key, Sealer(), {"a": 1})
+        # As verifiers do that look at the certificate alone.
+        public = certificate.public_key()
+        assert isinstance(public, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
+        assert jwt.decode(token, public, [key.algorithm.value]) == {"a": 1}
+        certificate.verify_directly_issued_by(certificate)
+        assert certificate.subject.rfc4514_string() == f"CN={key.kid},O={ACCOUNT}"
+
+
+def test_a_certificate_signs_and_never_runs_out_before_its_key(
+    first: Outbound,
+) -> None:
+    for certificate in certificates(first).values():
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        assert usage.digital_signature
+        assert not usage.key_cert_sign
+        constraints = certificate.extensions.get_extension_for_class(
+            x509.BasicConstraints
+        )
+        assert not constraints.value.ca
+        assert certificate.not_valid_before_utc <= NOW - timedelta(minutes=5)
+        # RFC 5280, 4.1.2.5: no well-defined expiration date.
+        assert certificate.not_valid_after_utc.year == 9999
+
+
+def test_a_certificate_stays_the_same_and_ends_with_its_key(first: Outbound) -> None:
+    before = certificates(first)
+    rotated = rotate(ACCOUNT, first, Sealer(), NOW)
+    both = certificates(rotated)
+    assert both["RSA_0"] == before["RSA_0"]
+    fresh = both["RSA_1"]
+    assert fresh.public_key() != before["RSA_0"].public_key()
+    assert fresh.not_valid_before_utc < NOW  # it is valid before its key signs
+    later = NOW + PUBLISHED_BEFORE + PUBLISHED_AFTER
+    jwks = jwt.PyJWKSet.from_dict(key_set(rotated.published(later)))
+    assert {key.key_id for key in jwks.keys} == {"RSA_1", "EC384_1"}
+
+
+def test_keys_from_before_certificates_are_published_without_one(
+    first: Outbound,
+) -> None:
+    account = Account(
+        account_id=ACCOUNT, alias=None, session_salt=b"", created_at=NOW, options={}
+    )
+    kept: Any = with_outbound(account, first).options[OPTION]
+    for row in kept["keys"]:
+        del row["certificate"]
+    older = find_outbound(replace(account, options={OPTION: kept}))
+    assert older is not None
+    published: Any = key_set(older.published(NOW))["keys"]
+    assert all("x5c" not in key for key in published)
+    kept_again = find_outbound(with_outbound(account, older))
+    assert kept_again == older
 
 
 def test_a_new_key_is_published_before_it_signs_and_the_old_one_afterwards(
