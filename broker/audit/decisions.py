@@ -17,7 +17,6 @@ from broker.audit.writer import Auditor
 from broker.clock import Clock
 from broker.entropy import new_request_id
 from broker.errors import ServiceUnavailable
-from broker.model.account import AccountId
 from broker.model.audit import Outcome
 from broker.model.registered import RegisteredService
 
@@ -33,7 +32,7 @@ Observe = Callable[[str], None]
 
 @dataclass(slots=True)
 class _Tally:
-    account: AccountId
+    service: RegisteredService
     outcomes: dict[str, int] = field(default_factory=dict)
 
 
@@ -45,16 +44,19 @@ class DecisionLog:
         self._clock = clock
         self._observe = observe
         self._tallies: dict[str, _Tally] = {}
-        self._first_uses: dict[tuple[str, str], int] = {}
+        self._day = 0
+        self._first_uses: set[tuple[str, str, str]] = set()
         self._since_sample: dict[str, int] = {}
+        self._since_sample_before: dict[str, int] = {}
+        """Those of the day before, for services that are not used yet today."""
         self._counting: asyncio.Task[None] | None = None
 
     def count(self, service: RegisteredService, outcome: Outcome) -> None:
         """Count a decision."""
         self._observe(outcome)
-        tally = self._tallies.get(service.arn)
+        tally = self._tallies.get(service.service_id)
         if tally is None:
-            tally = self._tallies[service.arn] = _Tally(service.account)
+            tally = self._tallies[service.service_id] = _Tally(service)
             if self._counting is None or self._counting.done():
                 self._counting = asyncio.create_task(self._count_later())
         tally.outcomes[outcome] = tally.outcomes.get(outcome, 0) + 1
@@ -62,23 +64,31 @@ class DecisionLog:
     def find_reason_to_keep(
         self,
         service: RegisteredService,
-        use: tuple[str, str],
+        caller_arn: str,
+        action: str,
         now: datetime,
         sample_every: int,
     ) -> str:
-        """Why an allowed decision has a record; empty when it needs none.
-
-        ``use`` is the caller and the action.
-        """
+        """Why an allowed decision has a record; empty when it needs none."""
         day = now.toordinal()
-        if self._first_uses.get(use) != day:
+        if day != self._day:
+            self._begin_day(day)
+        use = (service.service_id, caller_arn, action)
+        if use not in self._first_uses:
             if len(self._first_uses) >= FIRST_USES_MAX:
                 self._first_uses.clear()
-            self._first_uses[use] = day
+            self._first_uses.add(use)
             return "first use today"
-        since = self._since_sample.get(service.arn, 0) + 1
-        self._since_sample[service.arn] = since % sample_every
+        before = self._since_sample_before.get(service.service_id, 0)
+        since = self._since_sample.get(service.service_id, before) + 1
+        self._since_sample[service.service_id] = since % sample_every
         return f"one in {sample_every}" if since >= sample_every else ""
+
+    def _begin_day(self, day: int) -> None:
+        """Forget first uses, and services that were not used for a day."""
+        self._day = day
+        self._first_uses.clear()
+        self._since_sample_before, self._since_sample = self._since_sample, {}
 
     async def keep(self, entry: AuditEntry) -> None:
         """Write a record; of refusals a few a second for each caller.
@@ -101,7 +111,7 @@ class DecisionLog:
 
     async def _write_tallies(self) -> None:
         tallies, self._tallies = self._tallies, {}
-        for arn, tally in tallies.items():
+        for tally in tallies.values():
             numbers = {name.capitalize(): n for name, n in tally.outcomes.items()}
             entry = AuditEntry(
                 event_id=new_request_id(),
@@ -110,8 +120,8 @@ class DecisionLog:
                 action="broker:CountDecisions",
                 source_ip="",
                 user_agent="",
-                account=tally.account,
-                resources=(arn,),
+                account=tally.service.account,
+                resources=(tally.service.arn,),
                 parameters=numbers,
                 reason="decisions for a service, not all recorded singly",
             )

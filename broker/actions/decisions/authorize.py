@@ -29,6 +29,7 @@ from broker.authz.context import Context, call_context
 from broker.authz.guard import Guard, Judgement, reason
 from broker.authz.hypothetical import Hypotheses
 from broker.authz.need import Need
+from broker.batches import join_batch
 from broker.errors import (
     AccessDenied,
     BrokerError,
@@ -72,7 +73,7 @@ _BODY_UNKNOWN = (
     "The body of this request cannot be verified here. Sign the header"
     " x-amz-content-sha256 with the body's SHA-256, or ask where the body is known."
 )
-_SERVICE_ARN = re.compile(r"arn:aws:broker::[0-9]{12}:service/[a-z][a-z0-9-]{0,62}")
+_SERVICE_ARN = re.compile(r"arn:aws:broker::([0-9]{12}):service/([a-z][a-z0-9-]{0,62})")
 _NO_REQUEST = RawRequest(
     method="",
     raw_path=b"",
@@ -175,6 +176,7 @@ class Authorizer:
         except BrokerError as refusal:
             await self._note_refused(ready, question, call, refusal)
             return DecisionAnswer(refusal=refusal)
+        await join_batch()
         try:
             targets = _targets(ready.compiled, question, subject)
             context = _context(subject, question, call)
@@ -194,8 +196,7 @@ class Authorizer:
         )
 
     async def _ready(self, question: Question, call: Call) -> ReadyService:
-        arn = _asked_service(question, call)
-        account, name = AccountId(arn.account), arn.resource.rpartition("/")[2]
+        account, name = _asked_service(question, call)
 
         async def load() -> ReadyService | None:
             service = await self._fresh.find_service(account, name)
@@ -356,7 +357,8 @@ class Authorizer:
             if decision.allowed:
                 why = self._log.find_reason_to_keep(
                     ready.service,
-                    (who.principal.arn, decision.action),
+                    who.principal.arn,
+                    decision.action,
                     call.now,
                     ready.compiled.definition.sample_every,
                 )
@@ -395,8 +397,8 @@ def _may_hide_a_body(request: ClientRequest) -> bool:
     )
 
 
-def _asked_service(question: Question, call: Call) -> Arn:
-    """The ARN of the service that is asked for, whether or not there is one.
+def _asked_service(question: Question, call: Call) -> tuple[AccountId, str]:
+    """The account and the name of the service that is asked for, if there is one.
 
     Raises:
         AccessDenied: a token is for another service.
@@ -406,23 +408,24 @@ def _asked_service(question: Question, call: Call) -> Arn:
     if principal.type is PrincipalType.SERVICE:
         if asked not in {"", principal.arn, principal.service}:
             raise AccessDenied(detail=f"the token is not for {asked[:200]}")
-        return Arn.parse(principal.arn)
+        return principal.account, principal.service or ""
     text = asked if asked.startswith("arn:") else service_arn(call.account, asked)
-    if not _SERVICE_ARN.fullmatch(text):
+    match = _SERVICE_ARN.fullmatch(text)
+    if match is None:
         raise ValidationError("Service must name a registered service.")
-    return Arn.parse(text)
+    return AccountId(match[1]), match[2]
 
 
 async def _needs(given: Given, call: Call) -> tuple[Need, ...]:
     """The permission to ask for a service; its token is that permission."""
-    arn = _asked_service(given[QUESTION], call)
+    account, name = _asked_service(given[QUESTION], call)
     if call.caller.principal.type is PrincipalType.SERVICE:
         return ()
     return (
         Need(
             action=f"{SERVICE}:Authorize",
-            resource=str(arn),
-            account=AccountId(arn.account),
+            resource=service_arn(account, name),
+            account=account,
         ),
     )
 
