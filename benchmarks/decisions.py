@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import gc
 import hashlib
 import json
 import logging
@@ -32,6 +33,7 @@ from tests.support.in_process import in_process
 _CALLS = 300
 _ROUNDS = 15
 _POLICIES = 10_000
+_TOGETHER = 16
 Ask = Callable[[], Awaitable[None]]
 
 
@@ -52,9 +54,14 @@ async def _in_process() -> list[Row]:
             await service.make_token()
             alice = await service.make_user("alice", READER)
             told, one, batch = _questions(service, alice, broker.services)
+            _settle_memory()
             single = await _seconds(one)
             rows = [
                 ("told request, /decisions/forward", _us(await _seconds(told))),
+                (
+                    f"the same, {_TOGETHER} at a time",
+                    _us(await _seconds(_many(told), 20) / _TOGETHER),
+                ),
                 ("told request, POST /decisions", _us(single)),
                 (
                     "batch of 100, POST /decisions",
@@ -70,6 +77,22 @@ async def _in_process() -> list[Row]:
                 (f"told request, {_POLICIES} resource policies", text),
                 ("the middleware, decision held", await _middleware(alice)),
             ]
+
+
+def _settle_memory() -> None:
+    """As ``broker serve`` does: what is loaded is not looked through again."""
+    gc.set_threshold(10_000, 20, 20)
+    gc.collect()
+    gc.freeze()
+
+
+def _many(ask: Ask) -> Ask:
+    """Several questions that come together, as at a worker under load."""
+
+    async def ask_all() -> None:
+        await asyncio.gather(*(ask() for _ in range(_TOGETHER)))
+
+    return ask_all
 
 
 def _questions(

@@ -27,8 +27,7 @@ steps together: *prove* for all of them, then *permit*, then *do*. The audit rec
 opened before the work and written last, or together with the call's own effect.
 """
 
-import types
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -42,6 +41,7 @@ from broker.authn.scheme import ProofRefused, ProofResult, Scheme
 from broker.authz.guard import Guard, reason
 from broker.authz.need import Need
 from broker.authz.rates import RateLimits
+from broker.batches import join_batch
 from broker.clock import Clock
 from broker.model.raw import RawRequest
 from broker.model.request import Door, Given, RequestContext
@@ -126,7 +126,7 @@ class Pipeline:
             record.parameters = audited_parameters(given, action.audited)
             return given
 
-        await _join_batch()
+        await join_batch()
         try:
             proved, given = await scheme.prove(
                 request, action.service, action.name, read_input
@@ -134,7 +134,7 @@ class Pipeline:
         except ProofRefused as refused:
             self._note_refused(request, record, refused)
             raise refused.error from refused.error.__cause__
-        await _join_batch()
+        await join_batch()
         record.region = region = proved.region or request.region
         record.name_caller(proved.caller)
         self._note_proved(request, region, action, proved)
@@ -156,12 +156,15 @@ class Pipeline:
             await self._rates.require(call.account, action.service, action.calls)
         needs = await action.needs(given, call)
         record = call.record
+        if not needs:
+            record.decision = "allowed"
+            return needs
         record.resources = tuple(dict.fromkeys(need.resource for need in needs))
         decisions = await self._guard.require(
             call.caller, needs, call.request.raw, region=call.region, now=call.now
         )
         record.decision, record.reason = "allowed", reason(decisions)
-        await _join_batch()
+        await join_batch()
         return needs
 
     async def _do(
@@ -202,13 +205,3 @@ class Pipeline:
             record.add_resource(refused.arn)
         if refused.provider_id:
             self._uses.note_refused(request, refused.account, refused.provider_id)
-
-
-@types.coroutine
-def _join_batch() -> Generator[None, None, None]:
-    """Let the calls that came with this one get as far.
-
-    What a step's code and data bring into the processor's caches then serves all of
-    them: a call takes a fifth less time than one that runs through alone.
-    """
-    yield  # what asyncio.sleep(0) comes to, without its four calls

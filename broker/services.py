@@ -238,7 +238,7 @@ def _build(
             Authorizer(
                 fresh,
                 guard,
-                Hypotheses(stores.directory, guard),
+                Hypotheses(fresh, guard),
                 signatures,
                 uses=use_recorder,
                 log=decisions,

@@ -18,6 +18,9 @@ from broker.model.struct import struct
 from broker.sessions.vault import SealBrokenError
 from broker.stores.errors import StoreUnavailableError
 
+CALLERS_MAX = 4096
+"""Keys whose callers a worker remembers; beyond them it forgets all."""
+
 _PREFIX = "AKIA"
 
 
@@ -47,6 +50,8 @@ class LongTermKeys:
     def __init__(self, directory: KeyDirectory, opener: Opener) -> None:
         self._directory = directory
         self._opener = opener
+        self._callers: dict[str, tuple[User, Caller]] = {}
+        """The caller of each key, made once for each state of the user."""
 
     async def resolve(self, access_key_id: str) -> ResolvedKey:
         """The key's secret and its owner.
@@ -90,10 +95,17 @@ class LongTermKeys:
             raise InvalidClientTokenId(
                 detail=f"the user of {key.access_key_id} is deleted"
             )
-        return Caller(
+        known = self._callers.get(key.access_key_id)
+        if known is not None and known[0] is user:
+            return known[1]
+        caller = Caller(
             principal=Principal.user(
                 key.account, user_id=user.user_id, path=user.path, name=user.name
             ),
             access_key_id=key.access_key_id,
             principal_tags=user.tags,
         )
+        if len(self._callers) >= CALLERS_MAX:
+            self._callers.clear()
+        self._callers[key.access_key_id] = user, caller
+        return caller

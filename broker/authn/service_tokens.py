@@ -11,9 +11,10 @@ from typing import NoReturn
 from broker.authn.scheme import ProofResult, Read, Scheme
 from broker.errors import InvalidClientTokenId
 from broker.identities.registered_services import find_token_account, token_digest
+from broker.model.account import AccountId
 from broker.model.caller import Caller
 from broker.model.principal import Principal
-from broker.model.registered import ServiceToken
+from broker.model.registered import ServiceToken, service_arn
 from broker.model.request import Given, RequestContext
 from broker.stores.directory.fresh import FreshDirectory
 
@@ -56,10 +57,15 @@ class ServiceScheme:
             _refuse(f"the service token {token.token_id} has expired")
         if not _may_come_from(token, request.raw.source_ip):
             _refuse(f"the service token {token.token_id} is for other addresses")
-        principal = Principal.registered_service(
-            account, arn=service.arn, name=service.name, token_id=token.token_id
-        )
-        return Caller(principal=principal)
+        return _caller(account, service.name, token.token_id)
+
+
+@lru_cache(1024)
+def _caller(account: AccountId, name: str, token_id: str) -> Caller:
+    principal = Principal.registered_service(
+        account, arn=service_arn(account, name), name=name, token_id=token_id
+    )
+    return Caller(principal=principal)
 
 
 def _may_come_from(token: ServiceToken, address: str) -> bool:

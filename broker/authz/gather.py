@@ -7,6 +7,7 @@ affects existing sessions. Inline session policies are compiled once per text.
 import asyncio
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import NamedTuple
 
 from broker.catalogue import AWS_MANAGED_PREFIX
 from broker.errors import AccessDenied
@@ -60,11 +61,22 @@ _PRINCIPALS_OF_THE_ACCOUNT = frozenset(
         PrincipalType.FEDERATED_USER,
     }
 )
+_OWNERS = frozenset({PrincipalType.USER, PrincipalType.ASSUMED_ROLE})
+"""Callers whose policies depend on their unique ids alone."""
+
 _AWS_MANAGED_SETS = 128
 """AWS-managed policies that a worker keeps compiled."""
 
 _SESSION_TEXTS = 4096
 """Distinct inline session policies that a worker keeps compiled."""
+
+
+class OwnPolicies(NamedTuple):
+    """What an account has given a principal, and what limits that."""
+
+    identity: PolicySet | None
+    boundary: PolicySet | None
+    service_controls: tuple[PolicySet, ...]
 
 
 class PolicyLibrary:
@@ -73,6 +85,23 @@ class PolicyLibrary:
     def __init__(self, directory: DirectoryReader, fresh: FreshDirectory) -> None:
         self._directory = directory
         self._fresh = fresh
+
+    async def own(self, caller: Caller) -> OwnPolicies:
+        """The caller's policies, but for those of the session."""
+        principal = caller.principal
+
+        async def load() -> OwnPolicies:
+            return OwnPolicies(
+                identity=await self.identity(caller),
+                boundary=await self.boundary(caller),
+                service_controls=await self.service_controls(caller),
+            )
+
+        if principal.type not in _OWNERS:
+            return await load()
+        return await self._fresh.memo.get(
+            principal.account, ("own", principal.unique_id), load
+        )
 
     async def identity(self, caller: Caller) -> PolicySet | None:
         """What the caller's own policies say; None for one that has none at all."""

@@ -184,13 +184,14 @@ class Guard:
                 resource_account=need.account,
                 resource_controls=resource_controls,
             )
+        own = await self._library.own(caller)
         return ApplicablePolicies(
-            identity=await self._library.identity(caller),
-            boundary=await self._library.boundary(caller),
+            identity=own.identity,
+            boundary=own.boundary,
             session=await self._library.session(caller),
             resource=resource,
             resource_account=need.account,
-            service_controls=await self._library.service_controls(caller),
+            service_controls=own.service_controls,
             resource_controls=resource_controls,
         )
 

@@ -7,6 +7,7 @@ is absent unless it is given.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from broker.authz.context import Context, call_context, tag_context
 from broker.authz.guard import Guard, Judgement
@@ -18,7 +19,6 @@ from broker.model.caller import Caller
 from broker.model.entities import Role, User
 from broker.model.principal import Principal, PrincipalType
 from broker.model.raw import RawRequest
-from broker.stores.directory.port.principals import PrincipalReader
 
 _ROLE_ACTIONS = frozenset(
     {
@@ -66,10 +66,22 @@ class Hypothesis:
     context: Mapping[str, tuple[str, ...]]
 
 
+class EntityReader(Protocol):
+    """Looks users and roles up by name; `FreshDirectory` does so without a query."""
+
+    async def find_user(self, account: AccountId, name: str) -> User | None:
+        """A user; None if there is none."""
+        ...
+
+    async def find_role(self, account: AccountId, name: str) -> Role | None:
+        """A role; None if there is none."""
+        ...
+
+
 class Hypotheses:
     """Decides hypothetical requests by the stored policies."""
 
-    def __init__(self, directory: PrincipalReader, guard: Guard) -> None:
+    def __init__(self, directory: EntityReader, guard: Guard) -> None:
         self._directory = directory
         self._guard = guard
 

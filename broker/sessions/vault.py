@@ -8,6 +8,7 @@ database cannot move one entity's secret to another's row.
 """
 
 from datetime import datetime
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -28,6 +29,8 @@ _SALT_START = 1 + _NUMBER_BYTES
 _HEAD_BYTES = _SALT_START + _SALT_BYTES
 _INFO = b"broker/1/storage/value"
 _HASH = SHA256()
+_PLACES = 4096
+"""Places of values that are remembered in their encoded form."""
 
 
 class SealBrokenError(Exception):
@@ -71,12 +74,13 @@ class Vault:
         Raises:
             SealBrokenError: it was not, or its key is gone.
         """
-        where = f"{purpose} of {entity_id or account} ({column})"
         if sealed[:1] != _VERSION:
+            where = _where(purpose, account, entity_id, column)
             raise SealBrokenError(f"{where} is of another version")
         number = key_number(sealed)
         key = self._keyring.find_opening_key(KeyKind.STORAGE, number, self._clock.now())
         if key is None:
+            where = _where(purpose, account, entity_id, column)
             raise SealBrokenError(
                 f"{where} is sealed with storage key {number}, which the keyring does"
                 " not open; restore the keyring that belongs to this database"
@@ -90,6 +94,7 @@ class Vault:
                 head + _place(purpose, account, entity_id, column),
             )
         except InvalidTag as error:
+            where = _where(purpose, account, entity_id, column)
             raise SealBrokenError(
                 f"{where} was changed, or belongs elsewhere"
             ) from error
@@ -109,6 +114,11 @@ def _derive(key: bytes, salt: bytes) -> bytes:
     return HKDFExpand(_HASH, _DERIVED_BYTES, _INFO + salt).derive(key)
 
 
+def _where(purpose: str, account: str, entity_id: str, column: str) -> str:
+    return f"{purpose} of {entity_id or account} ({column})"
+
+
+@lru_cache(_PLACES)
 def _place(*parts: str) -> bytes:
     # Lengths make the encoding unambiguous: ("ab", "c") is not ("a", "bc").
     encoded = [part.encode("utf-8") for part in parts]

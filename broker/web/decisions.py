@@ -13,6 +13,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -59,6 +60,8 @@ _CHALLENGE = (b"www-authenticate", b"AWS4-HMAC-SHA256")
 _OK, _UNAUTHORIZED, _FORBIDDEN = 200, 401, 403
 _HEADERS_MAX = 100
 _KEYS_MAX = 100
+_VALUES = 4096
+"""Values of headers that are remembered in their encoded form."""
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 _Value = Annotated[str, StringConstraints(max_length=65_536)]
@@ -357,6 +360,7 @@ def _principal_headers(answer: DecisionAnswer, caller: Caller) -> Headers:
     )
 
 
+@lru_cache(_VALUES)
 def header_value(text: str) -> bytes:
     """A text as a header's value, percent-encoded unless it is printable ASCII."""
     if not (text.isascii() and text.isprintable()):

@@ -66,14 +66,14 @@ def read_forwarded(headers: Headers) -> ForwardedRequest:
     """
     found: dict[bytes, bytes] = {}
     rest: list[tuple[bytes, bytes]] = []
-    for name, value in headers:
-        if name not in _DESCRIPTION:
-            if name not in _OF_THE_SUBREQUEST:
-                rest.append((name, value))
-        elif name in found and name != _FOR:
-            raise RequestAmbiguous(f"{name.decode()} was sent twice.")
-        else:
-            found[name] = value
+    for header in headers:
+        name = header[0]
+        if name in _DESCRIPTION:
+            if name in found and name != _FOR:
+                raise RequestAmbiguous(f"{name.decode()} was sent twice.")
+            found[name] = header[1]
+        elif name not in _OF_THE_SUBREQUEST:
+            rest.append(header)
     method_name, uri_name = _family(found)
     method = found[method_name].decode("latin-1")
     if not (method.isascii() and method.isalpha() and len(method) <= _METHOD_LENGTH):
@@ -137,13 +137,13 @@ def check_overrides(method: str, headers: Headers) -> None:
 
 
 def _family(found: dict[bytes, bytes]) -> tuple[bytes, bytes]:
-    sent = [names for names in _FAMILIES if any(name in found for name in names)]
+    sent = [names for names in _FAMILIES if names[0] in found or names[1] in found]
     if len(sent) > 1:
         raise RequestAmbiguous(
             "The request has both X-Forwarded and X-Original headers; a proxy must"
             " send one kind and remove the other."
         )
-    if not sent or not all(name in found for name in sent[0]):
+    if not sent or sent[0][0] not in found or sent[0][1] not in found:
         raise RequestAmbiguous("The proxy does not send the request's method and URI.")
     return sent[0]
 

@@ -12,6 +12,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from broker.protocols.sigv4.errors import SignatureReason, SigV4Rejected
 
 _PLAIN = re.compile(rb"[A-Za-z0-9\-._~]*")
+_PLAIN_PATH = re.compile(rb"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9\-._~]+)+/?")
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 Pair = tuple[bytes, bytes]
@@ -24,6 +25,8 @@ def canonical_path(raw_path: bytes) -> bytes:
     """
     if raw_path in (b"/", b""):
         return b"/"
+    if _PLAIN_PATH.fullmatch(raw_path):
+        return raw_path  # nothing to remove or encode
     kept: list[bytes] = []
     for segment in raw_path.split(b"/"):
         if segment == b"..":

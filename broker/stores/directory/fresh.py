@@ -87,6 +87,15 @@ class FreshDirectory:
             of=ROLES.name,
         )
 
+    async def find_user(self, account: AccountId, name: str) -> User | None:
+        """A user by name, without regard to case."""
+        return await self.memo.get(
+            account,
+            ("user", name.lower()),
+            lambda: self._directory.find_user(account, name),
+            of=USERS.name,
+        )
+
     async def find_user_by_id(self, account: AccountId, user_id: str) -> User | None:
         """A user by unique id."""
         return await self.memo.get(

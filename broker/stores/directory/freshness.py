@@ -192,6 +192,14 @@ class Freshness:
         try:
             if self._monotonic() - self._checked_at > TRUST_SECONDS:
                 await self._check_unless_away()
+            entry = self._young.get((account, key))
+            known = self._generations.get(account)
+            if (
+                entry is not None
+                and known is not None
+                and entry[0] == known.state.number
+            ):
+                return cast("Value", entry[1])  # as mostly: without a call of its own
             value = self._recall(account, key)
             if value is not _MISS:
                 return cast("Value", value)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.authn import long_term
 from broker.authn import sigv4 as authn_sigv4
 from broker.authn.endpoints import Endpoints
 from broker.authn.long_term import LongTermKeys
@@ -126,8 +127,9 @@ class World:
         self.sealer = SessionSealer(self.keyring)
         self.signing_keys = SigningKeys(max_keys=2)
         self.put_key(USER.user_id)
+        self.keys = LongTermKeys(self.directory, self.vault)
         self.scheme = SignatureScheme(
-            LongTermKeys(self.directory, self.vault),
+            self.keys,
             Resolver(self.sealer, self.directory, Index()),
             Endpoints("broker.example:8080", "us-east-1", regions),
             signing_keys=self.signing_keys,
@@ -399,6 +401,24 @@ async def test_the_setting_and_the_host_decide_the_regions(
         else:
             refused = await world.refused(raw)
             assert refused.message == "Credential should be scoped to a valid region. "
+
+
+async def test_a_caller_has_the_tags_that_the_user_has_now(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert (await world.prove(sign())).caller.principal_tags == USER.tags
+    world.directory.users[USER.user_id] = replace(USER, tags={"team": "moved"})
+    assert (await world.prove(sign())).caller.principal_tags == {"team": "moved"}
+
+
+async def test_callers_are_forgotten_when_they_are_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(long_term, "CALLERS_MAX", 1)
+    world = World(tmp_path)
+    for tags in ({"a": "1"}, {"a": "2"}):
+        world.directory.users[USER.user_id] = replace(USER, tags=tags)
+        assert (await world.prove(sign())).caller.principal_tags == tags
+    assert len(world.keys._callers) == 1
 
 
 class CountedKeys(SigningKeys):
