@@ -8,6 +8,7 @@ ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import sys
 import broker.client
+import broker.client.database_logins
 others = {
     name
     for name in sys.modules

@@ -1,0 +1,112 @@
+"""The wire of a simple bind: what libldap sends, and what nobody should."""
+
+import asyncio
+
+import pytest
+
+from broker.client.ldap_bind import (
+    MESSAGE_BYTES_MAX,
+    BindMalformed,
+    ResultCode,
+    SimpleBind,
+    receive_bind,
+)
+
+# As PostgreSQL 15 with libldap 2.5 sent it.
+SENT = bytes.fromhex("301602010160110201030405616c6963658005") + b"hello"
+
+
+def received(data: bytes) -> SimpleBind:
+    async def read() -> SimpleBind:
+        reader = asyncio.StreamReader()
+        reader.feed_data(data)
+        reader.feed_eof()
+        return await receive_bind(reader)
+
+    return asyncio.run(read())
+
+
+def element(tag: int, content: bytes) -> bytes:
+    if len(content) < 128:
+        return bytes([tag, len(content)]) + content
+    size = len(content).to_bytes(4, "big")
+    return bytes([tag, 0x84]) + size + content
+
+
+def bind(
+    *,
+    message_id: bytes = b"\x01",
+    version: bytes = b"\x03",
+    name: bytes = b"alice",
+    password: bytes = b"hello",
+    simple: int = 0x80,
+    op: int = 0x60,
+    inside: bytes = b"",
+    after: bytes = b"",
+) -> bytes:
+    content = element(2, version) + element(4, name) + element(simple, password)
+    bound = element(op, content + inside)
+    return element(0x30, element(2, message_id) + bound + after)
+
+
+def test_what_libldap_sends_is_read() -> None:
+    assert bind() == SENT
+    assert received(SENT) == SimpleBind(b"\x01", b"alice", b"hello")
+    assert received(SENT + b"\x30\x05") == received(SENT), "the next message is left"
+    assert b"hello" not in repr(received(SENT)).encode()
+    long = b"x" * (MESSAGE_BYTES_MAX - 40)
+    assert received(bind(password=long)).password == long
+
+
+MALFORMED = {
+    "a larger message": b"\x30\x83" + (MESSAGE_BYTES_MAX + 1).to_bytes(3, "big"),
+    "a message of 4 GB": b"\x30\x84\xff\xff\xff\xff",
+    "a length of five octets": b"\x30\x85\x00\x00\x00\x00\x16" + SENT[2:],
+    "an indefinite length": b"\x30\x80" + SENT[2:] + b"\x00\x00",
+    "no sequence": b"\x31" + SENT[1:],
+    "no LDAP": b"GET / HTTP/1.1\r\n\r\n",
+    "an empty message": b"\x30\x00",
+    "no number": element(0x30, SENT[5:]),
+    "an empty number": bind(message_id=b""),
+    "a negative number": bind(message_id=b"\xff"),
+    "a long number": bind(message_id=b"\x01" * 5),
+    "version 2": bind(version=b"\x02"),
+    "SASL": bind(simple=0xA3),
+    "an unbind": element(0x30, b"\x02\x01\x02\x42\x00"),
+    "a search": bind(op=0x63),
+    "controls": bind(after=element(0xA0, b"")),
+    "more in the bind": bind(inside=b"\x04\x00"),
+    "an element longer than the message": element(0x30, SENT[2:-1]),
+    "an element of indefinite length": element(0x30, b"\x02\x80\x01\x00\x00"),
+    "a length cut": element(0x30, b"\x02\x82\x01"),
+}
+
+
+@pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
+def test_anything_else_is_refused(data: bytes) -> None:
+    with pytest.raises(BindMalformed):
+        received(data)
+
+
+def test_every_cut_and_every_changed_octet_is_refused_or_read() -> None:
+    for end in range(len(SENT)):
+        with pytest.raises((asyncio.IncompleteReadError, BindMalformed, ValueError)):
+            received(SENT[:end])
+    for place in range(len(SENT)):
+        for octet in range(256):
+            changed = SENT[:place] + bytes([octet]) + SENT[place + 1 :]
+            try:
+                found = received(changed)
+            except (BindMalformed, asyncio.IncompleteReadError):
+                continue
+            assert len(found.name + found.password) <= len(b"alicehello")
+
+
+def test_the_result_repeats_the_number() -> None:
+    given = SimpleBind(b"\x12\x34", b"", b"")
+    assert (
+        given.result(ResultCode.SUCCESS).hex() == "300d020212346107" + "0a010004000400"
+    )
+    refused = given.result(ResultCode.INVALID_CREDENTIALS, "é" * 500)
+    assert refused[:2] == bytes([0x30, len(refused) - 2])
+    assert refused.endswith(b"\x04\x64" + b"?" * 100)
