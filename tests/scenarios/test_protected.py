@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
@@ -39,6 +40,7 @@ class _Service(ThreadingHTTPServer):
     """The service behind the proxy, which notes what reaches it."""
 
     daemon_threads = True
+    close = ThreadingHTTPServer.server_close
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -122,8 +124,26 @@ def traefik(place: Place) -> list[str]:
     return [str(PROGRAMS / "traefik"), f"--configfile={place.folder}/traefik.yaml"]
 
 
+def haproxy(place: Place) -> list[str]:
+    crt, key = (
+        (place.folder / f"orders.{kind}").read_text() for kind in ("crt", "key")
+    )
+    (place.folder / "orders.pem").write_text(crt + key)
+    shutil.copy(SAMPLES / "haproxy.lua", place.folder)
+    changes = {
+        "bind :443": f"bind 127.0.0.1:{place.port}",
+        "/etc/haproxy/tls": str(place.folder),
+        "/etc/haproxy/haproxy.lua": str(place.folder / "haproxy.lua"),
+    }
+    file = place.folder / "haproxy.cfg"
+    file.write_text(place.sample("haproxy.cfg", changes))
+    program = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
+    return [program or "haproxy", "-db", "-f", str(file)]
+
+
 PROXIES = [
     nginx,
+    pytest.param(haproxy, marks=pytest.mark.long),
     pytest.param(caddy, marks=pytest.mark.long),
     pytest.param(traefik, marks=pytest.mark.long),
 ]
@@ -175,7 +195,9 @@ class World:
 
 
 @contextmanager
-def running(command: list[str], folder: Path, world: World) -> Iterator[None]:
+def running(
+    command: list[str], folder: Path, is_ready: Callable[[], bool]
+) -> Iterator[None]:
     if not Path(command[0]).exists():
         assert os.environ.get("CI") != "true", f"{command[0]} is missing"
         pytest.skip(f"{command[0]} is not installed: .ci/setup long")
@@ -186,7 +208,7 @@ def running(command: list[str], folder: Path, world: World) -> Iterator[None]:
     ):
         try:
             deadline = time.monotonic() + _SECONDS
-            while not _asks(world):
+            while not is_ready():
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.02)
@@ -239,7 +261,8 @@ def world(
         }
         world = World(broker, root, alice, service, port, folder / "orders.crt")
         try:
-            with running(make(Place(folder, port, changes)), folder, world):
+            command = make(Place(folder, port, changes))
+            with running(command, folder, lambda: _asks(world)):
                 yield world
         finally:
             service.shutdown()
@@ -380,3 +403,66 @@ def test_without_the_broker_nothing_gets_through(world: World) -> None:
     world.broker.start()
     request = signers.botocore(world.alice, f"{world.url}/orders/1")
     assert world.send(request) == 200
+
+
+@pytest.mark.parametrize("name", ["X-Broker-Principal", "X-Broker-Service-Token"])
+def test_a_client_names_headers_of_its_connection(world: World, name: str) -> None:
+    """Proxies remove those; the client's own may not be what is left."""
+    world.service.seen.clear()
+    forged = {
+        "Connection": f"close, {name}, X-Broker-Tags, X-Forwarded-Uri, X-Forwarded-Host",
+        "X-Broker-Principal": "arn:aws:iam::1:root",
+        "X-Broker-Service-Token": "none",
+    }
+    request = signers.botocore(world.alice, f"{world.url}/orders/1")
+    assert world.send(request, **forged) in {200, 400, 401, 403, 500, 503}
+    denied = signers.botocore(world.alice, f"{world.url}/orders/1", "DELETE")
+    assert world.send(denied, **forged) >= 400
+    for method, path, headers in world.service.seen:
+        assert (method, path) == ("GET", "/orders/1")
+        assert headers.get("x-broker-principal") in {
+            None,
+            "",
+            f"arn:aws:iam::{ACCOUNT}:user/alice",
+        }
+        assert headers.get("x-broker-service-token") in {None, "none"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fails", ["script", "broker"])
+def test_haproxy_does_not_go_on_without_a_decision(tmp_path: Path, fails: str) -> None:
+    """It does when a script fails; the sample's second rule stops it."""
+    certificate, key = server_certificate(name="localhost")
+    (tmp_path / "orders.crt").write_text(certificate)
+    (tmp_path / "orders.key").write_text(key)
+    port = find_free_port()
+    with (
+        closing(_Service()) as service,
+        socket.create_server(("127.0.0.1", 0)) as silent,
+    ):
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        changes = {
+            "127.0.0.1:9000": f"127.0.0.1:{service.server_port}",
+            "127.0.0.1:8080": f"127.0.0.1:{silent.getsockname()[1]}",
+        }
+        command = haproxy(Place(tmp_path, port, changes))
+        script = tmp_path / "haproxy.lua"
+        text = script.read_text()
+        assert "core.httpclient()" in text
+        if fails == "script":
+            script.write_text(text.replace("core.httpclient()", "none"))
+
+        def status() -> int:
+            context = ssl.create_default_context(cafile=str(tmp_path / "orders.crt"))
+            connection = http.client.HTTPSConnection(
+                "localhost", port, timeout=_SECONDS, context=context
+            )
+            with closing(connection), suppress(OSError):
+                connection.request("GET", "/orders/1")
+                return connection.getresponse().status
+            return 0
+
+        with running(command, tmp_path, lambda: status() != 0):
+            assert status() == 503
+        service.shutdown()
+        assert service.seen == []
