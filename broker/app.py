@@ -23,7 +23,7 @@ from broker.identities.passwords import Passwords
 from broker.security_credentials.pages import SECURITY_CREDENTIALS
 from broker.services import PAGES, Services, open_services
 from broker.settings import Settings
-from broker.web import documentation
+from broker.web import authzen, documentation
 from broker.web.api import ApiEndpoint
 from broker.web.asgi import App, Receive, Scope, Send, respond
 from broker.web.decisions import DECISIONS_PATH, FORWARD_PATH, DecisionsEndpoint
@@ -137,6 +137,12 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
                     services=services.service_scheme,
                     proxies=services.proxy_scheme,
                 ),
+                authzen.ACCESS_PATH: authzen.AuthZenEndpoint(
+                    services.pipeline, services.registry, services.bearer_scheme
+                ),
+                authzen.CONFIGURATION_PATH: authzen.configuration_endpoint(
+                    settings.public_origin
+                ),
                 **_portal_endpoints(services),
             },
             _pages(services, sign_in_links),
@@ -149,7 +155,7 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
         public_origin=settings.public_origin,
         open_paths=PROBES,
         open_below=FORWARD_PATH,
-        data_paths=(API_PATH, DECISIONS_PATH, FORWARD_PATH),
+        data_paths=(API_PATH, DECISIONS_PATH, FORWARD_PATH, *authzen.DATA_PATHS),
         hsts=settings.secure,
         observe=services.metrics.observe_request,
     )
@@ -280,8 +286,9 @@ def _route(
             await api(scope, receive, send)
             return
         below = f"/{path[1:].partition('/')[0]}"
-        if below in endpoints:
-            await endpoints[below](scope, receive, send)
+        endpoint = endpoints.get(below) or endpoints.get(path)
+        if endpoint is not None:
+            await endpoint(scope, receive, send)
             return
         client = find_client(scope)
         if client.means_another_service:

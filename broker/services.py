@@ -12,6 +12,7 @@ from typing import get_args
 from broker.actions.action import Proof
 from broker.actions.decisions import MANAGEMENT
 from broker.actions.decisions.authorize import Authorizer
+from broker.actions.decisions.search import Searcher
 from broker.actions.iam import iam_actions
 from broker.actions.iam.outbound_federation import outbound_federation_actions
 from broker.actions.models import ServiceName, load_service
@@ -128,6 +129,8 @@ class Services(Installation):
     """Proves registered services by token or signature; proxies by token alone."""
 
     proxy_scheme: Scheme
+    bearer_scheme: Scheme
+    """As ``service_scheme``, and takes the token in ``Authorization`` too."""
 
 
 @contextlib.asynccontextmanager
@@ -222,6 +225,15 @@ def _build(
     endpoints = Endpoints(settings.public_host, settings.home_region, regions)
     signatures = SignatureScheme(LongTermKeys(fresh, vault), resolver, endpoints)
     decisions = DecisionLog(auditor, clock, metrics.observe_decision)
+    authorizer = Authorizer(
+        fresh,
+        guard,
+        Hypotheses(fresh, guard),
+        signatures,
+        uses=use_recorder,
+        log=decisions,
+        home_region=settings.home_region,
+    )
     registry = Registry(
         [
             *sts_actions(
@@ -235,15 +247,8 @@ def _build(
             *iam_actions(vault, rules.names, attempts, metadata_http_hosts=http_hosts),
             *outbound_federation_actions(vault, settings.public_origin),
             *MANAGEMENT,
-            Authorizer(
-                fresh,
-                guard,
-                Hypotheses(fresh, guard),
-                signatures,
-                uses=use_recorder,
-                log=decisions,
-                home_region=settings.home_region,
-            ).action(),
+            authorizer.action(),
+            Searcher(authorizer).action(),
             *command_line_actions(
                 fresh, issuer, command_line_grants(stores.cache, vault)
             ),
@@ -323,6 +328,7 @@ def _build(
         decisions=decisions,
         service_scheme=ServiceScheme(fresh, signatures),
         proxy_scheme=ServiceScheme(fresh),
+        bearer_scheme=ServiceScheme(fresh, signatures, bearers=(b"authorization",)),
     )
 
 

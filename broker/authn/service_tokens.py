@@ -1,10 +1,12 @@
 """Authenticates registered services by a token, or by a signature.
 
 A proxy's subrequest carries its client's ``Authorization``, so the service's token has
-its own header. Every fault of a token gets the same answer.
+its own header. Doors where nobody else's proof can stand in a header of the protocol's
+take it there too, and no request with two. Every fault of a token gets the same answer.
 """
 
 import ipaddress
+from collections.abc import Collection
 from functools import lru_cache
 from typing import NoReturn
 
@@ -19,14 +21,27 @@ from broker.model.request import Given, RequestContext
 from broker.stores.directory.fresh import FreshDirectory
 
 TOKEN_HEADER = b"x-broker-service-token"
+_BEARER = "bearer "
+_SIGNED = b"AWS4-HMAC-SHA256"
 
 
 class ServiceScheme:
-    """Authenticates by a service's token; without one, by the scheme ``otherwise``."""
+    """Authenticates by a service's token; without one, by the scheme ``otherwise``.
 
-    def __init__(self, fresh: FreshDirectory, otherwise: Scheme | None = None) -> None:
+    ``bearers`` are further headers in which the token may stand, with or without the
+    word ``Bearer``.
+    """
+
+    def __init__(
+        self,
+        fresh: FreshDirectory,
+        otherwise: Scheme | None = None,
+        *,
+        bearers: Collection[bytes] = (),
+    ) -> None:
         self._fresh = fresh
         self._otherwise = otherwise
+        self._bearers = frozenset(bearers)
 
     async def prove(
         self, request: RequestContext, service: str, action: str, read: Read
@@ -37,12 +52,22 @@ class ServiceScheme:
             InvalidClientTokenId: there is no token, or it does not count.
             StoreUnavailableError: the directory is away.
         """
-        tokens = [v for n, v in request.raw.headers if n == TOKEN_HEADER]
-        if not tokens and self._otherwise is not None:
+        shown = [
+            (name, value)
+            for name, value in request.raw.headers
+            if name == TOKEN_HEADER or name in self._bearers
+        ]
+        is_signed = any(value.startswith(_SIGNED) for _, value in shown)
+        if (not shown or (len(shown) == 1 and is_signed)) and (
+            self._otherwise is not None
+        ):
             return await self._otherwise.prove(request, service, action, read)
-        if len(tokens) != 1:
-            _refuse("no service token, or several")
-        caller = await self._find_caller(tokens[0].decode("latin-1"), request)
+        if len(shown) != 1:
+            _refuse("no service token, or several proofs")
+        secret = shown[0][1].decode("latin-1")
+        if shown[0][0] in self._bearers and secret[: len(_BEARER)].lower() == _BEARER:
+            secret = secret[len(_BEARER) :].strip()
+        caller = await self._find_caller(secret, request)
         return ProofResult(caller=caller), await read()
 
     async def _find_caller(self, secret: str, request: RequestContext) -> Caller:

@@ -6,21 +6,27 @@ permission. It leaves no record of its own; the decisions are counted and some o
 kept (`broker.audit.decisions`).
 """
 
+import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from broker.actions.action import Action, Call
 from broker.actions.decisions.declare import SERVICE
+from broker.actions.decisions.foreign import complete_question
 from broker.actions.decisions.question import (
     ActionDecision,
+    Batch,
+    Circumstances,
     ClientRequest,
     DecisionAnswer,
     Question,
+    check_batch,
     check_question,
 )
 from broker.actions.decisions.ready import ReadyService, prepare_service
+from broker.actions.decisions.verdicts import split
 from broker.audit.decisions import DecisionLog
 from broker.audit.entry import AuditEntry
 from broker.audit.uses import UseRecorder
@@ -61,7 +67,8 @@ from broker.stores.schema import SERVICES
 
 QUESTION = "Question"
 ANSWER = "Answer"
-"""Members of the action's input and output."""
+ANSWERS = "Answers"
+"""Members of the action's input, a `Question` or `Batch`, and of its output."""
 
 QUERY_BYTES_MAX = 16 * 1024
 """As for the broker's own API."""
@@ -74,20 +81,16 @@ _BODY_UNKNOWN = (
     " x-amz-content-sha256 with the body's SHA-256, or ask where the body is known."
 )
 _SERVICE_ARN = re.compile(r"arn:aws:broker::([0-9]{12}):service/([a-z][a-z0-9-]{0,62})")
-_NO_REQUEST = RawRequest(
-    method="",
-    raw_path=b"",
-    query=b"",
-    headers=(),
-    body=b"",
-    source_ip="",
-    secure=False,
-)
+_TOGETHER = 100
+"""Decisions after which other calls have their turn."""
 
 
 @dataclass(slots=True)
 class _Subject:
-    """Who acts, and what is known of their request."""
+    """Who acts, and what is known of their request.
+
+    ``like`` is a first judgement, whose policies serve all others.
+    """
 
     caller: Caller
     region: str
@@ -95,6 +98,7 @@ class _Subject:
     secure: bool | None
     payload: str = ""
     path: str = ""
+    like: Judgement | None = None
 
 
 @struct
@@ -118,6 +122,14 @@ class _Evaluation:
             if self.judgement is None
             else self.judgement.explain().sentence()
         )
+
+
+@dataclass(slots=True)
+class _Work:
+    """What the questions of a batch share: who acts, and the outcome."""
+
+    subjects: dict[tuple[object, ...], _Subject] = field(default_factory=dict)
+    judged: list[tuple[_Subject, _Evaluation]] = field(default_factory=list)
 
 
 class Authorizer:
@@ -154,49 +166,119 @@ class Authorizer:
         )
 
     async def _handle(self, given: Given, call: Call) -> Mapping[str, Any]:
-        question: Question = given[QUESTION]
-        ready = await self._ready(question, call)
-        return {ANSWER: await self._decide(ready, question, call)}
+        asked: Question | Batch = given[QUESTION]
+        if isinstance(asked, Batch):
+            ready = await self.find_ready(asked.service, call)
+            return {ANSWERS: await self.decide(ready, asked, call)}
+        ready = await self.find_ready(asked.service, call)
+        check_batch(Batch(questions=(asked,)))
+        check_question(ready.compiled, asked)
+        work = _Work()
+        answer = await self._answer(ready, asked, call, work)
+        await self._note(ready, work, call)
+        return {ANSWER: answer}
 
-    async def _decide(
-        self, ready: ReadyService, question: Question, call: Call
-    ) -> DecisionAnswer:
-        """Who acts, and what they may do.
+    async def decide(
+        self, ready: ReadyService, batch: Batch, call: Call, *, noted: bool = True
+    ) -> list[DecisionAnswer]:
+        """An answer to each question, or to those until the batch ends.
+
+        Nothing is ``noted`` of questions that are no attempts: those of a search.
 
         Raises:
             ServiceUnavailable: what it takes to decide, or to record it, is away.
-            ValidationError: the question asks too much, or about what is not the
-                service's own.
+            ValidationError: the batch asks too much.
         """
-        check_question(ready.compiled, question)
+        check_batch(batch)
+        work = _Work()
+        answers: list[DecisionAnswer] = []
+        for asked in batch.questions:
+            question = asked
+            try:
+                if asked.is_foreign:
+                    question = complete_question(ready.compiled, asked)
+                check_question(ready.compiled, question)
+            except ValidationError as refusal:
+                if noted:
+                    await self._note_refused(ready, question, call, refusal)
+                answer = DecisionAnswer(refusal=refusal)
+            else:
+                answer = await self._answer(ready, question, call, work, noted=noted)
+            answers.append(answer)
+            if batch.until is not None and answer.allowed is batch.until:
+                break
+        if noted:
+            await self._note(ready, work, call)
+        return answers
+
+    async def _answer(
+        self,
+        ready: ReadyService,
+        question: Question,
+        call: Call,
+        work: _Work,
+        *,
+        noted: bool = True,
+    ) -> DecisionAnswer:
+        """Who acts, and what they may do."""
+        subject: _Subject | None = None
         try:
-            subject = await self._prove(ready, question, call)
+            subject = await self._find_subject(ready, question, call, work)
+            targets = _targets(ready.compiled, question, subject)
+            context = _context(subject, question, call)
         except ServiceUnavailable:
             raise
         except BrokerError as refusal:
-            await self._note_refused(ready, question, call, refusal)
-            return DecisionAnswer(refusal=refusal)
-        await join_batch()
-        try:
-            targets = _targets(ready.compiled, question, subject)
-            context = _context(subject, question, call)
-        except BrokerError as refusal:
-            await self._note_refused(ready, question, call, refusal, subject)
-            return DecisionAnswer(caller=subject.caller, refusal=refusal)
+            if noted:
+                await self._note_refused(ready, question, call, refusal, subject)
+            caller = None if subject is None else subject.caller
+            return DecisionAnswer(caller=caller, refusal=refusal)
         judged: list[_Evaluation] = []
-        like: Judgement | None = None
-        for target in targets:
-            judged.append(await self._judge(ready, target, subject, context, like))
-            like = like or judged[-1].judgement
-        await self._note(ready, subject, judged, call)
+        for number, target in enumerate(targets, 1):
+            one = await self._judge(
+                ready, target, subject, context, is_split=question.is_split
+            )
+            subject.like = subject.like or one.judgement
+            judged.append(one)
+            if number % _TOGETHER == 0:
+                await asyncio.sleep(0)
+        work.judged += [(subject, one) for one in judged]
         return DecisionAnswer(
             caller=subject.caller,
             payload=subject.payload,
             decisions=tuple(one.decision for one in judged),
         )
 
-    async def _ready(self, question: Question, call: Call) -> ReadyService:
-        account, name = _asked_service(question, call)
+    async def _find_subject(
+        self, ready: ReadyService, question: Question, call: Call, work: _Work
+    ) -> _Subject:
+        """Who acts; proved once in a batch."""
+        if question.request is not None or question.ambiguous:
+            found = await self._prove(ready, question, call)
+            await join_batch()
+            return found
+        key = (
+            question.access_key_id,
+            question.session_token,
+            question.principal,
+            question.circumstances,
+        )
+        known = work.subjects.get(key)
+        if known is None:
+            known = await self._prove(ready, question, call)
+            work.subjects[key] = known
+            await join_batch()
+        return known
+
+    async def find_ready(self, service: str, call: Call) -> ReadyService:
+        """The service that is asked for.
+
+        Raises:
+            AccessDenied: the caller's token is for another.
+            NoSuchEntity: there is none of that name.
+            ValidationError: it is no name or ARN of a service.
+        """
+        account, name = _asked_service(service, call)
 
         async def load() -> ReadyService | None:
             service = await self._fresh.find_service(account, name)
@@ -218,7 +300,7 @@ class Authorizer:
             raise ValidationError(question.ambiguous)
         if question.request is not None:
             return await self._verify(ready, question.request, call)
-        region = ready.compiled.region
+        region, seen = ready.compiled.region, question.circumstances
         if question.access_key_id:
             key = await self._signatures.resolve(
                 question.access_key_id, question.session_token, call.now
@@ -228,7 +310,7 @@ class Authorizer:
                 key.caller.account != ready.service.account
             ):
                 raise InvalidClientTokenId(detail="a key of another account, no proof")
-            return _Subject(key.caller, region, _NO_REQUEST, None)
+            return _Subject(key.caller, region, _raw(seen), seen.secure)
         try:
             account = Arn.parse(question.principal).account
         except ValueError as error:
@@ -243,7 +325,7 @@ class Authorizer:
                 "What a session may do stands in its token: pass its credentials, or"
                 " the request that it signed."
             )
-        return _Subject(caller, region, _NO_REQUEST, None)
+        return _Subject(caller, region, _raw(seen), seen.secure)
 
     async def _verify(
         self, ready: ReadyService, request: ClientRequest, call: Call
@@ -309,7 +391,8 @@ class Authorizer:
         target: Target,
         subject: _Subject,
         context: Context,
-        like: Judgement | None,
+        *,
+        is_split: bool,
     ) -> _Evaluation:
         need = Need(
             action=target.action,
@@ -320,7 +403,7 @@ class Authorizer:
         judgement, detail = None, ""
         try:
             judgement = await self._guard.judge(
-                subject.caller, need, context, like=like
+                subject.caller, need, context, like=subject.like
             )
         except AccessDenied as error:
             # A policy that cannot be read, or too much work.
@@ -329,29 +412,24 @@ class Authorizer:
             action=target.action,
             resource=target.resource,
             allowed=judgement is not None and judgement.decision.allowed,
+            verdict=split(judgement) if is_split else None,
         )
         return _Evaluation(decision=decision, judgement=judgement, detail=detail)
 
-    async def _note(
-        self,
-        ready: ReadyService,
-        subject: _Subject,
-        judged: list[_Evaluation],
-        call: Call,
-    ) -> None:
+    async def _note(self, ready: ReadyService, work: _Work, call: Call) -> None:
         """Count the decisions, and keep what must be kept; a batch by its actions."""
-        who = subject.caller
-        kept: dict[tuple[str, bool], AuditEntry] = {}
-        for one in judged:
+        kept: dict[tuple[str, str, bool], AuditEntry] = {}
+        for subject, one in work.judged:
+            who = subject.caller
             decision = one.decision
             prefix, _, name = decision.action.partition(":")
             self._uses.note_call(call.request, subject.region, who, prefix, name)
             self._log.count(
                 ready.service, Outcome.ALLOWED if decision.allowed else Outcome.DENIED
             )
-            if (decision.action, decision.allowed) in kept:
-                entry = kept[decision.action, decision.allowed]
-                entry.add_resource(decision.resource)
+            same = who.principal.arn, decision.action, decision.allowed
+            if same in kept:
+                kept[same].add_resource(decision.resource)
                 continue
             why = ""
             if decision.allowed:
@@ -366,7 +444,7 @@ class Authorizer:
                     continue
             entry = _entry(ready, subject, decision.action, call)
             one.describe(entry, why)
-            kept[decision.action, decision.allowed] = entry
+            kept[same] = entry
         for entry in kept.values():
             await self._log.keep(entry)
 
@@ -397,14 +475,14 @@ def _may_hide_a_body(request: ClientRequest) -> bool:
     )
 
 
-def _asked_service(question: Question, call: Call) -> tuple[AccountId, str]:
+def _asked_service(asked: str, call: Call) -> tuple[AccountId, str]:
     """The account and the name of the service that is asked for, if there is one.
 
     Raises:
         AccessDenied: a token is for another service.
         ValidationError: it is no ARN of a service.
     """
-    principal, asked = call.caller.principal, question.service
+    principal = call.caller.principal
     if principal.type is PrincipalType.SERVICE:
         if asked not in {"", principal.arn, principal.service}:
             raise AccessDenied(detail=f"the token is not for {asked[:200]}")
@@ -417,8 +495,18 @@ def _asked_service(question: Question, call: Call) -> tuple[AccountId, str]:
 
 
 async def _needs(given: Given, call: Call) -> tuple[Need, ...]:
-    """The permission to ask for a service; its token is that permission."""
-    account, name = _asked_service(given[QUESTION], call)
+    asked: Question | Batch = given[QUESTION]
+    return service_needs(asked.service, call)
+
+
+def service_needs(service: str, call: Call) -> tuple[Need, ...]:
+    """The permission to ask for a service; its token is that permission.
+
+    Raises:
+        AccessDenied: a token is for another service.
+        ValidationError: it is no name or ARN of a service.
+    """
+    account, name = _asked_service(service, call)
     if call.caller.principal.type is PrincipalType.SERVICE:
         return ()
     return (
@@ -453,6 +541,22 @@ def _targets(
     if question.resources:
         return [Target(target.action, one) for one in question.resources]
     return [target]
+
+
+def _raw(seen: Circumstances) -> RawRequest:
+    """A request of which only its circumstances are known."""
+    named = ((b"user-agent", seen.user_agent), (b"referer", seen.referer))
+    return RawRequest(
+        method="",
+        raw_path=b"",
+        query=b"",
+        headers=tuple(
+            (name, value.encode("utf-8", "replace")) for name, value in named if value
+        ),
+        body=b"",
+        source_ip=seen.source_ip,
+        secure=bool(seen.secure),
+    )
 
 
 def _context(subject: _Subject, question: Question, call: Call) -> Context:

@@ -3,10 +3,13 @@
 A question says who acts in one of three ways: a request that the principal signed,
 live credentials, or the ARN of a principal without a session of its own. It says what
 is done by actions and resources, or leaves that to the service's routes.
+
+Questions of other protocols (`is_foreign`) are completed first: see `foreign`.
 """
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
+from typing import Literal
 
 from broker.errors import BrokerError, ValidationError
 from broker.model.caller import Caller
@@ -15,7 +18,7 @@ from broker.policy import VALUE_CHARACTERS_MAX, VALUES_MAX
 from broker.protocols.enforcement import CompiledService
 
 DECISIONS_MAX = 100
-"""Actions times resources of one question."""
+"""Actions times resources of one question, and of all questions of a batch."""
 
 
 @struct
@@ -38,6 +41,22 @@ class ClientRequest:
     secure: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What an enforcement point saw of a request that it does not pass on.
+
+    Empty, and ``secure`` None, for what it does not tell.
+    """
+
+    source_ip: str = ""
+    secure: bool | None = None
+    user_agent: str = ""
+    referer: str = ""
+
+
+UNSEEN = Circumstances()
+
+
 @struct
 class Question:
     """May the principal do ``actions`` to ``resources``?
@@ -45,6 +64,8 @@ class Question:
     ``service`` is a service's name or ARN, empty for the one whose token asks.
     ``context`` has the condition keys that the service brings, in its own spelling.
     ``ambiguous`` is why the request could be read in several ways: it is refused.
+    ``is_foreign``: in the words of another protocol, with ``resource_type`` for what
+    kind of names ``resources`` are. ``is_split`` asks for a `Verdict` of each part.
     """
 
     service: str = ""
@@ -56,6 +77,43 @@ class Question:
     actions: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
     context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    circumstances: Circumstances = UNSEEN
+    resource_type: str = ""
+    is_foreign: bool = False
+    is_split: bool = False
+
+
+@struct
+class Batch:
+    """Questions to the same service, answered in order.
+
+    A question that cannot be asked is refused singly. ``until`` ends the batch with
+    the first answer that is so. All of it asks for ``decisions_max`` at most.
+    """
+
+    questions: tuple[Question, ...]
+    until: bool | None = None
+    decisions_max: int = DECISIONS_MAX
+
+    @property
+    def service(self) -> str:
+        """The service that all of it is for."""
+        return self.questions[0].service if self.questions else ""
+
+
+Word = Literal["allow", "deny", "no_match"]
+
+
+@struct
+class Verdict:
+    """What the principal's own policies say, and what the session's policies do.
+
+    For an enforcement point with policies of its own. ``session`` is None if none
+    narrows the session.
+    """
+
+    own: Word
+    session: Word | None
 
 
 @struct
@@ -65,6 +123,7 @@ class ActionDecision:
     action: str
     resource: str
     allowed: bool
+    verdict: Verdict | None = None
 
 
 @struct
@@ -87,15 +146,27 @@ class DecisionAnswer:
         return bool(self.decisions) and all(one.allowed for one in self.decisions)
 
 
-def check_question(compiled: CompiledService, question: Question) -> None:
-    """Hold a question to its bounds, and to what is the service's own.
+def check_batch(batch: Batch) -> None:
+    """Hold a batch to its bound.
 
     Raises:
-        ValidationError: it asks too much, or about something else.
+        ValidationError: it asks too much.
     """
-    asked = max(1, len(question.actions)) * max(1, len(question.resources))
-    if asked > DECISIONS_MAX:
-        raise ValidationError(f"A question asks for {DECISIONS_MAX} decisions at most.")
+    asked = sum(
+        max(1, len(one.actions)) * max(1, len(one.resources)) for one in batch.questions
+    )
+    if asked > batch.decisions_max:
+        raise ValidationError(
+            f"A question asks for {batch.decisions_max} decisions at most."
+        )
+
+
+def check_question(compiled: CompiledService, question: Question) -> None:
+    """Hold a question to what is the service's own.
+
+    Raises:
+        ValidationError: it is about something else, or says too much.
+    """
     ways = (question.request, question.access_key_id, question.principal)
     if sum(map(bool, ways)) != 1 and not question.ambiguous:
         raise ValidationError(

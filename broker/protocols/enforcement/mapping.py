@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from broker.protocols.enforcement.definition import (
     Route,
     ServiceDefinition,
+    placeholders,
     resource_type_of,
 )
 
@@ -25,6 +26,8 @@ _ANY_METHOD = "*"
 _ARN_PARTS = 6
 _SEGMENT = re.compile(r"\{(\w+)(\+?)\}")
 _RESOURCE = re.compile(r"\{(\w+)\}")
+_NAME = re.compile(r"[^/:*?\x00-\x1f\x7f]{1,1024}")
+"""A name in place of an ARN's placeholder: it can reach no other resource."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,53 @@ class CompiledService:
             and bool(rest)
         )
 
+    def find_resource(self, type_name: str, name: str) -> str | None:
+        """The ARN of a resource of a declared type; None if there can be none.
+
+        ``name`` is the ARN itself, or what stands in the place of the pattern's
+        placeholder, if it has only one: one segment, as in a route.
+        """
+        pattern = self.definition.resource_types.get(type_name)
+        if pattern is None:
+            return None
+        if name.startswith("arn:"):
+            return name if self.find_type(name) == type_name else None
+        whole = self._whole(pattern)
+        caught = placeholders(whole)
+        if len(caught) != 1 or not _NAME.fullmatch(name):
+            return None
+        return _fill(whole, dict.fromkeys(caught, name))
+
+    def find_type(self, arn: str) -> str | None:
+        """The declared type of a resource: of those that fit, the most specific."""
+        best, found = -1, None
+        for name, pattern in self.definition.resource_types.items():
+            literals = _RESOURCE.sub("\0", self._whole(pattern)).split("\0")
+            size = sum(map(len, literals))
+            if size > best and _fits(literals, arn):
+                best, found = size, name
+        return found
+
+    def name_resource(self, type_name: str, arn: str) -> str:
+        """What `find_resource` makes this ARN of: a name if there is one."""
+        whole = self._whole(self.definition.resource_types[type_name])
+        before, *after = _RESOURCE.sub("\0", whole).split("\0")
+        if len(after) == 1:
+            name = arn[len(before) : len(arn) - len(after[0])]
+            if self.find_resource(type_name, name) == arn:
+                return name
+        return arn
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """The declared actions, without the prefix, in order."""
+        if self.prefix == EXECUTE_API:
+            return ("Invoke",)
+        return tuple(sorted(self.definition.actions))
+
+    def _whole(self, pattern: str) -> str:
+        return pattern if pattern.startswith("arn:") else self._arn + pattern
+
     def may_bring(self, key: str) -> bool:
         """Whether the service may tell the value of a condition key."""
         lower = key.lower()
@@ -106,7 +156,7 @@ class CompiledService:
         resource = ANY_RESOURCE
         if type_name is not None:
             pattern = self.definition.resource_types[type_name]
-            resource = pattern if pattern.startswith("arn:") else self._arn + pattern
+            resource = self._whole(pattern)
         return _CompiledRoute(
             methods=frozenset(route.methods),
             path=_path_pattern(route.path),
@@ -128,3 +178,19 @@ def _path_pattern(path: str) -> re.Pattern[str]:
 
 def _fill(pattern: str, caught: Mapping[str, str]) -> str:
     return _RESOURCE.sub(lambda match: caught[match[1]], pattern)
+
+
+def _fits(literals: list[str], arn: str) -> bool:
+    """Whether an ARN has these parts in order, with something in between."""
+    first, *rest = literals
+    if not rest:
+        return arn == first
+    if not arn.startswith(first):
+        return False
+    at = len(first)
+    for part in rest[:-1]:
+        found = arn.find(part, at + 1)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return arn.endswith(rest[-1]) and at < len(arn) - len(rest[-1])

@@ -1,0 +1,89 @@
+"""Questions in the words of other protocols, made whole for a service.
+
+They name users and actions without the account and the prefix, resources by type and
+name, and say of the request what they happen to know. Of that, only what the service
+may bring counts, and what an enforcement point sees for itself: the client's address,
+whether TLS protects the request, ``User-Agent`` and ``Referer``. The rest is left out,
+above all keys about the principal: those are the broker's.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from broker.actions.decisions.question import Circumstances, Question
+from broker.errors import ValidationError
+from broker.protocols.enforcement import CompiledService
+from broker.protocols.enforcement.forwarded import is_address
+
+ANY_TYPE = "aws"
+"""The type of a resource that is named by its ARN, and of a principal likewise."""
+
+_PRINCIPAL = re.compile(r"(?:user|role)/[A-Za-z0-9_+=,.@-]{1,64}")
+_BOOLEANS = {"true": True, "false": False}
+
+
+def complete_question(compiled: CompiledService, question: Question) -> Question:
+    """The same question in the words of ``POST /decisions``.
+
+    Raises:
+        ValidationError: a name means nothing to the service, or a key is told twice.
+    """
+    principal = question.principal
+    if principal and not principal.startswith("arn:"):
+        if not _PRINCIPAL.fullmatch(principal):
+            raise ValidationError(f"{principal[:200]} is no user or role.")
+        principal = f"arn:aws:iam::{compiled.account}:{principal}"
+    told: dict[str, tuple[str, ...]] = {}
+    for name, values in question.context.items():
+        key = (name if ":" in name else f"{compiled.prefix}:{name}").lower()
+        if key in told:
+            raise ValidationError(f"The context has {name[:200]} twice.")
+        told[key] = values
+    return replace(
+        question,
+        is_foreign=False,
+        principal=principal,
+        actions=tuple(
+            action if ":" in action else f"{compiled.prefix}:{action}"
+            for action in question.actions
+        ),
+        resources=tuple(
+            _resource(compiled, question.resource_type, one)
+            for one in question.resources
+        ),
+        resource_type="",
+        circumstances=_circumstances(told),
+        context={k: v for k, v in told.items() if compiled.may_bring(k)},
+    )
+
+
+def _resource(compiled: CompiledService, kind: str, name: str) -> str:
+    if kind == ANY_TYPE or not kind:
+        return name
+    found = compiled.find_resource(kind, name)
+    if found is None:
+        raise ValidationError(f"{name[:200]} is no {kind[:64]} of {compiled.name}.")
+    return found
+
+
+def _circumstances(told: Mapping[str, tuple[str, ...]]) -> Circumstances:
+    source_ip = _single(told, "aws:sourceip")
+    if source_ip and not is_address(source_ip):
+        raise ValidationError("aws:SourceIp is no address.")
+    secure = _single(told, "aws:securetransport").lower()
+    if secure and secure not in _BOOLEANS:
+        raise ValidationError("aws:SecureTransport is neither true nor false.")
+    return Circumstances(
+        source_ip=source_ip,
+        secure=_BOOLEANS.get(secure),
+        user_agent=_single(told, "aws:useragent"),
+        referer=_single(told, "aws:referer"),
+    )
+
+
+def _single(told: Mapping[str, tuple[str, ...]], key: str) -> str:
+    values = told.get(key, ())
+    if len(values) > 1:
+        raise ValidationError(f"{key} has one value.")
+    return values[0] if values else ""

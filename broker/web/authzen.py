@@ -1,0 +1,441 @@
+"""AuthZEN's Authorization API 1.0: one more face of decisions.
+
+A subject is ``aws`` with an ARN or access key ID, ``user`` or ``role`` with a name. A
+resource is ``aws`` with an ARN, or a declared type with a name. Actions may leave out
+the service's prefix. Of ``context`` and of the properties of resource and action, the
+service's declared condition keys count. What the API does not know how to do it ignores,
+as the specification wants; what it cannot read is a 400.
+
+Source: OpenID AuthZEN, "Authorization API 1.0", final.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+import orjson
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from broker.actions.action import Action
+from broker.actions.decisions.authorize import ANSWERS, QUESTION
+from broker.actions.decisions.foreign import ANY_TYPE
+from broker.actions.decisions.question import (
+    DECISIONS_MAX,
+    Batch,
+    DecisionAnswer,
+    Question,
+)
+from broker.actions.decisions.search import FOUND, SEARCH, Search, SearchResult, Sought
+from broker.actions.registry import Registry
+from broker.authn.scheme import Scheme
+from broker.errors import (
+    BrokerError,
+    InternalFailure,
+    NoSuchEntity,
+    ProofError,
+    RequestEntityTooLarge,
+)
+from broker.errors import ValidationError as InvalidQuestion
+from broker.model.raw import RawRequest
+from broker.model.request import Door, Given
+from broker.pipeline import Pipeline
+from broker.protocols.strict_json import parse_object
+from broker.web.asgi import App, Headers, Receive, Scope, Send, respond
+from broker.web.bodies import ClientGoneError, TooLargeError, receive_body
+
+ACCESS_PATH = "/access"
+CONFIGURATION_PATH = "/.well-known/authzen-configuration"
+
+_EVALUATION = "/access/v1/evaluation"
+_EVALUATIONS = "/access/v1/evaluations"
+_SEARCHES: Mapping[str, Sought] = {
+    f"/access/v1/search/{one}": one for one in ("subject", "resource", "action")
+}
+
+DATA_PATHS = (CONFIGURATION_PATH, _EVALUATION, _EVALUATIONS, *_SEARCHES)
+"""What is answered here, never with a page."""
+
+_log = structlog.get_logger(__name__)
+
+_BODY_BYTES_MAX = 1_000_000
+_REQUEST_ID_MAX = 256
+_REQUEST_ID = b"x-request-id"
+_JSON = (b"content-type", b"application/json")
+_CACHED = (b"cache-control", b"public, max-age=300")
+_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+_CHALLENGE = (b"www-authenticate", b"Bearer")
+_KEYS_MAX = 100
+_OK, _BAD, _UNAUTHORIZED = 200, 400, 401
+_ACCESS_KEY = re.compile(r"[A-Z0-9]{16,128}")
+_UNTIL = {
+    "execute_all": None,
+    "deny_on_first_deny": False,
+    "permit_on_first_permit": True,
+}
+
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+_Properties = Annotated[dict[str, Any], Field(max_length=_KEYS_MAX)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class _Typed(_Part):
+    type: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    properties: _Properties | None = None
+
+
+class _Named(_Typed):
+    id: _Text
+
+
+class _Action(_Part):
+    name: _Text
+    properties: _Properties | None = None
+
+
+class _Evaluation(_Part):
+    subject: _Named
+    action: _Action
+    resource: _Named
+    context: _Properties | None = None
+
+
+class _Options(_Part):
+    evaluations_semantic: Literal[
+        "execute_all", "deny_on_first_deny", "permit_on_first_permit"
+    ] = "execute_all"
+
+
+class _Page(_Part):
+    token: Annotated[str, StringConstraints(max_length=4096)] = ""
+    limit: Annotated[int, Field(ge=0)] | None = None
+
+
+class _Search(_Part):
+    """What is looked for has no id, or one that is ignored."""
+
+    subject: _Typed
+    resource: _Typed
+    action: _Action | None = None
+    context: _Properties | None = None
+    page: _Page | None = None
+
+
+class _SubjectSearch(_Search):
+    resource: _Named
+    action: _Action
+
+
+class _ResourceSearch(_Search):
+    subject: _Named
+    action: _Action
+
+
+class _ActionSearch(_Search):
+    subject: _Named
+    resource: _Named
+
+
+_SOUGHT: Mapping[Sought, type[_Search]] = {
+    "subject": _SubjectSearch,
+    "resource": _ResourceSearch,
+    "action": _ActionSearch,
+}
+
+Model = TypeVar("Model", bound=_Part)
+
+
+class AuthZenEndpoint:
+    """Answers below ``/access/v1``; stands behind `broker.web.edge.Edge`."""
+
+    def __init__(
+        self, pipeline: Pipeline, registry: Registry, services: Scheme
+    ) -> None:
+        self._pipeline = pipeline
+        self._authorize = registry.get("broker", "Authorize")
+        self._search = registry.get("broker", "SearchDecisions")
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request for a path below ``/access``."""
+        headers: Headers = tuple(scope["headers"])
+        echo = tuple(h for h in headers if h[0] == _REQUEST_ID)[:1]
+        try:
+            if sum(len(value) for _, value in echo) > _REQUEST_ID_MAX:
+                echo = ()
+                raise InvalidQuestion(
+                    f"X-Request-ID has more than {_REQUEST_ID_MAX} characters."
+                )
+            raw = await _receive(scope, receive, headers)
+            described = await self._answer(scope, raw)
+        except ClientGoneError:
+            return
+        except BrokerError as error:
+            await _refuse(scope, send, error, echo)
+            return
+        await respond(send, _OK, (_JSON, *echo), orjson.dumps(described))
+
+    async def _answer(self, scope: Scope, raw: RawRequest) -> Mapping[str, Any]:
+        path: str = scope["path"]
+        if path in _SEARCHES:
+            return await self._find(scope, raw, _SEARCHES[path])
+        if path not in {_EVALUATION, _EVALUATIONS}:
+            raise NoSuchEntity(f"There is no API at {path[:200]}.")
+        reader = _BatchReader(is_batch=path == _EVALUATIONS)
+        result = await self._ask(
+            scope, raw, lambda: {QUESTION: reader.read(raw)}, self._authorize
+        )
+        given: list[DecisionAnswer] = result[ANSWERS]
+        if reader.unreadable is None:
+            return _describe(given[0])
+        return {"evaluations": reader.describe(given)}
+
+    async def _find(
+        self, scope: Scope, raw: RawRequest, sought: Sought
+    ) -> Mapping[str, Any]:
+        result = await self._ask(
+            scope, raw, lambda: {SEARCH: _read_search(raw, sought)}, self._search
+        )
+        found: SearchResult = result[FOUND]
+        page = {"next_token": found.next_token, "count": len(found.names)}
+        if sought == "action":
+            return {"page": page, "results": [{"name": one} for one in found.names]}
+        return {
+            "page": page,
+            **({"context": {"searched": found.searched}} if found.searched else {}),
+            "results": [{"type": found.kind, "id": one} for one in found.names],
+        }
+
+    async def _ask(
+        self, scope: Scope, raw: RawRequest, read: Callable[[], Given], action: Action
+    ) -> Mapping[str, Any]:
+        request_id: str = scope["state"]["request_id"]
+        scope["state"]["line"]["action"] = action.name
+        request = self._pipeline.receive(raw, request_id, Door.DECISIONS)
+        try:
+            return await self._pipeline.perform(request, action, read, self._services)
+        except BrokerError:
+            raise
+        except Exception as error:
+            _log.exception("unexpected failure", request_id=request_id)
+            raise InternalFailure from error
+
+
+class _BatchReader:
+    """Reads evaluations; those that cannot be read are denials in their place."""
+
+    def __init__(self, *, is_batch: bool) -> None:
+        self._is_batch = is_batch
+        self._until: bool | None = None
+        self.unreadable: dict[int, str] | None = None
+        """By place; None if one evaluation was asked for by itself."""
+
+    def read(self, raw: RawRequest) -> Batch:
+        """The questions that can be asked.
+
+        Raises:
+            ValidationError: the request is malformed as a whole.
+        """
+        given = _read_object(raw)
+        asked = given.get("evaluations") if self._is_batch else None
+        if not asked:
+            if asked not in (None, []):
+                raise InvalidQuestion("evaluations: is no array.")
+            return Batch(questions=(_question(_validate(_Evaluation, given)),))
+        if not isinstance(asked, list) or not all(isinstance(a, dict) for a in asked):
+            raise InvalidQuestion("evaluations: is no array of objects.")
+        if len(asked) > DECISIONS_MAX:
+            raise InvalidQuestion(f"evaluations: has more than {DECISIONS_MAX}.")
+        options = _validate(_Options, given.get("options") or {})
+        self._until = _UNTIL[options.evaluations_semantic]
+        defaults = {
+            name: given[name]
+            for name in ("subject", "action", "resource", "context")
+            if name in given
+        }
+        self.unreadable = {}
+        questions = []
+        for place, one in enumerate(asked):
+            try:
+                questions.append(_question(_validate(_Evaluation, {**defaults, **one})))
+            except InvalidQuestion as error:
+                self.unreadable[place] = error.words
+                if self._until is False:
+                    break  # the first denial
+        return Batch(questions=tuple(questions), until=self._until)
+
+    def describe(self, given: list[DecisionAnswer]) -> list[dict[str, Any]]:
+        """The answers with the denials in between, as far as the batch went."""
+        found: list[dict[str, Any]] = []
+        answers = iter(given)
+        while True:
+            text = (self.unreadable or {}).get(len(found))
+            if text is not None:
+                found.append(_denial(_BAD, text))
+            elif (answer := next(answers, None)) is not None:
+                found.append(_describe(answer))
+            else:
+                return found
+            if found[-1]["decision"] is self._until:
+                return found
+
+
+def _describe(answer: DecisionAnswer) -> dict[str, Any]:
+    refusal = answer.refusal
+    if refusal is None:
+        return {"decision": answer.allowed}
+    return _denial(refusal.status, refusal.words)
+
+
+def _denial(status: int, text: str) -> dict[str, Any]:
+    return {
+        "decision": False,
+        "context": {"error": {"status": status, "message": text}},
+    }
+
+
+async def _receive(scope: Scope, receive: Receive, headers: Headers) -> RawRequest:
+    if scope["method"] != "POST":
+        raise InvalidQuestion("Requests are sent by POST.")
+    try:
+        body = await receive_body(receive, headers)
+    except TooLargeError:
+        raise RequestEntityTooLarge from None
+    if len(body) > _BODY_BYTES_MAX:
+        raise RequestEntityTooLarge
+    return RawRequest(
+        method=scope["method"],
+        raw_path=scope["raw_path"],
+        query=scope["query_string"],
+        headers=headers,
+        body=body,
+        source_ip=scope["state"]["source_ip"],
+        secure=scope["state"]["secure"],
+    )
+
+
+def _read_object(raw: RawRequest) -> dict[str, Any]:
+    kind = (raw.find_header(b"content-type") or "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise InvalidQuestion("The Content-Type must be application/json.")
+    try:
+        return parse_object(raw.body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidQuestion(f"The body is no JSON object: {error}.") from None
+
+
+def _validate(model: type[Model], given: object) -> Model:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "The body"
+        raise InvalidQuestion(f"{place}: {first['msg']}.") from None
+
+
+def _question(given: _Evaluation) -> Question:
+    return Question(
+        is_foreign=True,
+        actions=(given.action.name,),
+        resource_type=given.resource.type,
+        resources=(given.resource.id,),
+        context=_context(given.context, given.resource, given.action),
+        **_who(given.subject),
+    )
+
+
+def _who(subject: _Named) -> dict[str, Any]:
+    if subject.type != ANY_TYPE:
+        return {"principal": f"{subject.type}/{subject.id}"}
+    if not _ACCESS_KEY.fullmatch(subject.id):
+        return {"principal": subject.id}
+    token = (subject.properties or {}).get("sessionToken")
+    if token is not None and not isinstance(token, str):
+        raise InvalidQuestion("subject.properties.sessionToken: is no text.")
+    return {"access_key_id": subject.id, "session_token": token}
+
+
+def _context(
+    context: Mapping[str, Any] | None, *parts: _Typed | _Action
+) -> dict[str, tuple[str, ...]]:
+    """Condition keys; a name must not be told in two places."""
+    told: dict[str, tuple[str, ...]] = {}
+    for given in (context, *(part.properties for part in parts)):
+        for name, value in (given or {}).items():
+            if name in told:
+                raise InvalidQuestion(f"{name[:200]} is told twice.")
+            told[name] = _values(value)
+    return told
+
+
+def _values(value: object) -> tuple[str, ...]:
+    """A condition key's values; none of what a condition cannot compare."""
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, bool | int | float):
+        return (json.dumps(value),)
+    if isinstance(value, list):
+        return tuple(text for one in value for text in _values(one))
+    return ()
+
+
+def _read_search(raw: RawRequest, sought: Sought) -> Search:
+    given = _read_object(raw)
+    page = given.get("page")
+    asked = _validate(_SOUGHT[sought], given)
+    subject, resource = asked.subject, asked.resource
+    action = asked.action or _Action(name="*")
+    turned = asked.page or _Page()
+    question = Question(
+        is_foreign=True,
+        actions=(action.name,),
+        resource_type=resource.type,
+        resources=(resource.id,) if isinstance(resource, _Named) else (),
+        context=_context(asked.context, resource, action),
+        **(_who(subject) if isinstance(subject, _Named) else {}),
+    )
+    if isinstance(page, dict):
+        given["page"] = {k: v for k, v in page.items() if k not in {"token", "limit"}}
+    return Search(
+        sought=sought,
+        kind=subject.type if sought == "subject" else resource.type,
+        question=question,
+        token=turned.token,
+        limit=turned.limit,
+        asked=json.dumps(given, sort_keys=True).encode(),
+    )
+
+
+async def _refuse(scope: Scope, send: Send, error: BrokerError, echo: Headers) -> None:
+    scope["state"]["line"]["error_code"] = error.code
+    status, headers = error.status, (_TEXT, *echo)
+    if isinstance(error, ProofError):
+        status, headers = _UNAUTHORIZED, (*headers, _CHALLENGE)
+    await respond(send, status, headers, error.words.encode())
+
+
+def configuration_endpoint(public_origin: str) -> App:
+    """Answers ``GET /.well-known/authzen-configuration``."""
+    body = orjson.dumps(
+        {
+            "policy_decision_point": public_origin,
+            "access_evaluation_endpoint": public_origin + _EVALUATION,
+            "access_evaluations_endpoint": public_origin + _EVALUATIONS,
+            **{
+                f"search_{one}_endpoint": public_origin + path
+                for path, one in _SEARCHES.items()
+            },
+        }
+    )
+
+    async def answer(scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["method"] not in {"GET", "HEAD"}:
+            await respond(send, 405, ((b"allow", b"GET, HEAD"),))
+            return
+        await respond(send, _OK, (_JSON, _CACHED), body)
+
+    return answer

@@ -1,0 +1,246 @@
+"""AuthZEN's certification scenario as this broker's policies, and its questions.
+
+The fixture of "AuthZEN Authorization API 1.0, Certification Scenario": alice reads and
+writes active records, bob reads, who is an administrator writes archived ones, deletions
+must be soft. Decisions are for a service ``records`` with a policy on each record.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tests.support.decisions import ACCOUNT, REGION
+
+RECORD = f"arn:aws:records:{REGION}:{ACCOUNT}:record/"
+DEFINITION: Mapping[str, Any] = {
+    "ResourceTypes": {"record": "record/{id}"},
+    "Actions": {
+        name: {"AccessLevel": level, "ResourceTypes": ["record"]}
+        for name, level in (("read", "Read"), ("write", "Write"), ("delete", "Write"))
+    },
+    "ConditionKeys": {"records:status": "String", "records:soft": "Bool"},
+}
+
+
+def _allow(action: str, **condition: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "Effect": "Allow",
+        "Action": f"records:{action}",
+        "Resource": "arn:aws:records:*:*:record/*",
+        **({"Condition": condition} if condition else {}),
+    }
+
+
+USERS: Mapping[str, list[dict[str, Any]]] = {
+    "alice": [
+        _allow("read"),
+        _allow("write", StringNotEquals={"records:status": "archived"}),
+        _allow("delete", Bool={"records:soft": "true"}),
+    ],
+    "bob": [
+        _allow("read"),
+        _allow(
+            "write",
+            StringEquals={
+                "records:status": "archived",
+                "aws:PrincipalTag/role": "admin",
+            },
+        ),
+    ],
+}
+TAGS = {"alice": {}, "bob": {"role": "admin"}}
+RESOURCE_POLICY = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "records:erase",
+            "Resource": "*",
+        },
+    }
+)
+"""Says nothing about the fixture, but makes a record known to searches."""
+
+
+def policy(name: str) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": USERS[name]})
+
+
+def evaluation(
+    subject: str,
+    action: str,
+    record: str,
+    *,
+    who: Mapping[str, object] | None = None,
+    how: Mapping[str, object] | None = None,
+    what: Mapping[str, object] | None = None,
+) -> dict[str, Any]:
+    """One evaluation; the rest are the properties of the three."""
+    return {
+        "subject": {"type": "user", "id": subject, **_properties(who)},
+        "action": {"name": action, **_properties(how)},
+        "resource": {"type": "record", "id": record, **_properties(what)},
+    }
+
+
+def _properties(given: Mapping[str, object] | None) -> dict[str, object]:
+    return {} if given is None else {"properties": dict(given)}
+
+
+ARCHIVED = {"status": "archived"}
+DECISIONS: list[tuple[dict[str, Any], bool]] = [
+    (evaluation("alice", "read", "record-1"), True),
+    (evaluation("alice", "write", "record-1"), True),
+    (evaluation("bob", "read", "record-1"), True),
+    (evaluation("bob", "write", "record-1"), False),
+    (evaluation("alice", "write", "record-2", what=ARCHIVED), False),
+    (
+        evaluation("bob", "write", "record-2", who={"role": "admin"}, what=ARCHIVED),
+        True,
+    ),
+    # What a request says of its subject is not what counts.
+    (
+        evaluation("alice", "write", "record-2", who={"role": "admin"}, what=ARCHIVED),
+        False,
+    ),
+    (evaluation("alice", "delete", "record-1", how={"soft": True}), True),
+    (evaluation("alice", "delete", "record-1", how={"soft": False}), False),
+    (
+        {
+            **evaluation("alice", "read", "record-1"),
+            "context": {"time": "2025-06-27T18:03-07:00", "ip": "192.168.1.1"},
+            "unknown": [1],
+        },
+        True,
+    ),
+    (evaluation("nobody", "read", "record-1"), False),
+    (evaluation("alice", "unknown", "record-1"), False),
+    (evaluation("alice", "read", "other/record-1"), False),
+]
+"""Evaluations of the scenario, in its order, with a few of our own."""
+
+MALFORMED: list[object] = [
+    {k: v for k, v in DECISIONS[0][0].items() if k != missing}
+    for missing in ("subject", "action", "resource")
+] + [
+    {**DECISIONS[0][0], "subject": {"id": "alice"}},
+    {**DECISIONS[0][0], "subject": {"type": "user"}},
+    {**DECISIONS[0][0], "subject": "alice"},
+    {**DECISIONS[0][0], "action": {}},
+    {**DECISIONS[0][0], "action": {"name": 123}},
+    {**DECISIONS[0][0], "resource": {"id": "record-1"}},
+    {**DECISIONS[0][0], "resource": {"type": "record"}},
+    {**DECISIONS[0][0], "context": "none"},
+    [DECISIONS[0][0]],
+]
+
+SEARCHES: list[tuple[str, dict[str, Any], list[str]]] = [
+    (
+        "subject",
+        {
+            "subject": {"type": "user"},
+            "action": {"name": "read"},
+            "resource": {"type": "record", "id": "record-1"},
+        },
+        ["alice", "bob"],
+    ),
+    (
+        "subject",
+        {
+            "subject": {"type": "user", "id": "alice"},
+            "action": {"name": "write"},
+            "resource": {"type": "record", "id": "record-2", "properties": ARCHIVED},
+        },
+        ["bob"],
+    ),
+    (
+        "resource",
+        {
+            "subject": {"type": "user", "id": "alice"},
+            "action": {"name": "read"},
+            "resource": {"type": "record"},
+        },
+        ["record-1", "record-2"],
+    ),
+    (
+        "action",
+        {
+            "subject": {"type": "user", "id": "alice"},
+            "resource": {"type": "record", "id": "record-1"},
+        },
+        ["read", "write"],
+    ),
+    (
+        "action",
+        {
+            "subject": {"type": "user", "id": "bob"},
+            "resource": {"type": "record", "id": "record-2", "properties": ARCHIVED},
+        },
+        ["read", "write"],
+    ),
+    (
+        "action",
+        {
+            "subject": {"type": "user", "id": "nobody"},
+            "resource": {"type": "record", "id": "record-1"},
+        },
+        [],
+    ),
+    (
+        "subject",
+        {
+            "subject": {"type": "spaceship"},
+            "action": {"name": "read"},
+            "resource": {"type": "record", "id": "record-1"},
+        },
+        [],
+    ),
+]
+"""Searches of the scenario, and what they find."""
+
+
+def found(answer: Mapping[str, Any]) -> list[str]:
+    """The names in a search's answer."""
+    return [one.get("id", one.get("name")) for one in answer["results"]]
+
+
+_ENTITY = {
+    "type": "object",
+    "required": ["type", "id"],
+    "properties": {"type": {"type": "string"}, "id": {"type": "string"}},
+}
+_DECISION = {
+    "type": "object",
+    "required": ["decision"],
+    "properties": {"decision": {"type": "boolean"}, "context": {"type": "object"}},
+}
+_PAGE = {
+    "type": "object",
+    "required": ["next_token"],
+    "properties": {
+        "next_token": {"type": "string"},
+        "count": {"type": "integer", "minimum": 0},
+    },
+}
+SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    "evaluation": _DECISION,
+    "evaluations": {
+        "type": "object",
+        "required": ["evaluations"],
+        "properties": {"evaluations": {"type": "array", "items": _DECISION}},
+    },
+    "search": {
+        "type": "object",
+        "required": ["results"],
+        "properties": {
+            "page": _PAGE,
+            "context": {"type": "object"},
+            "results": {
+                "type": "array",
+                "items": {"anyOf": [_ENTITY, {"type": "object", "required": ["name"]}]},
+            },
+        },
+    },
+}
+"""What the specification and its published schemas say of answers."""

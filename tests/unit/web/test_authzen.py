@@ -1,0 +1,402 @@
+"""AuthZEN's certification scenario, and what is beside it."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from broker.identities.accounts import require_account
+from broker.identities.resource_policies import put_resource_policy
+from broker.model.audit import AuditFilter, AuditRecord
+from broker.model.page import PageRequest
+from tests.support import authzen
+from tests.support.authzen import DECISIONS, MALFORMED, RECORD, SEARCHES, evaluation
+from tests.support.broker import Key
+from tests.support.decisions import ACCOUNT, HERE, AskingService
+from tests.support.in_process import ORIGIN, Reply, in_process
+
+
+@dataclass
+class Face:
+    """The API, and the service that asks there."""
+
+    service: AskingService
+
+    async def post(self, path: str, body: object, **headers: str) -> Reply:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {self.service.token}",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        answer = await self.service.broker.http.post(
+            f"{ORIGIN}/access/v1/{path}",
+            content=content,
+            headers={name: value for name, value in sent.items() if value},
+        )
+        return Reply(answer.status_code, answer.headers, answer.content)
+
+    async def ask(self, path: str, body: object) -> dict[str, Any]:
+        reply = await self.post(path, body)
+        assert reply.status == 200, reply.body
+        assert reply.headers["content-type"] == "application/json"
+        answer: dict[str, Any] = json.loads(reply.body)
+        kind = "search" if path.startswith("search/") else path
+        if kind == "evaluations" and "evaluations" not in answer:
+            kind = "evaluation"
+        jsonschema.validate(answer, authzen.SCHEMAS[kind])
+        return answer
+
+    async def decide(self, body: object) -> bool:
+        decision: bool = (await self.ask("evaluation", body))["decision"]
+        return decision
+
+
+@pytest.fixture
+async def face(tmp_path: Path) -> AsyncIterator[Face]:
+    async with in_process(tmp_path) as broker:
+        service = AskingService(broker, await broker.create_account(ACCOUNT), "records")
+        await service.register(authzen.DEFINITION)
+        await service.make_token()
+        for name in authzen.USERS:
+            await service.make_user(name, json.loads(authzen.policy(name)))
+            for key, value in authzen.TAGS[name].items():
+                await broker.ask(
+                    "iam",
+                    "TagUser",
+                    service.root,
+                    UserName=name,
+                    Tags=[{"Key": key, "Value": value}],
+                )
+        async with broker.services.stores.directory.change(HERE) as change:
+            account = await require_account(change, HERE)
+            for number in (1, 2):
+                await put_resource_policy(
+                    change,
+                    account,
+                    f"{RECORD}record-{number}",
+                    authzen.RESOURCE_POLICY,
+                    broker.clock.now(),
+                )
+        yield Face(service)
+
+
+@pytest.fixture
+async def own(tmp_path: Path) -> AsyncIterator[Face]:
+    """A face of one test's own."""
+    async with in_process(tmp_path) as broker:
+        service = AskingService(broker, await broker.create_account(ACCOUNT), "records")
+        await service.register(authzen.DEFINITION)
+        await service.make_token()
+        yield Face(service)
+
+
+async def test_the_scenarios_decisions(face: Face) -> None:
+    for asked, expected in DECISIONS:
+        assert await face.decide(asked) is expected, asked
+        alone = await face.ask("evaluations", {**asked, "evaluations": []})
+        assert alone["decision"] is expected, asked
+
+
+async def test_a_batch_is_answered_in_its_order(face: Face) -> None:
+    asked = [one for one, _ in DECISIONS]
+    answer = await face.ask("evaluations", {"evaluations": asked})
+    decided = [one["decision"] for one in answer["evaluations"]]
+    assert decided == [expected for _, expected in DECISIONS]
+
+
+async def test_what_is_malformed_is_a_bad_request(face: Face) -> None:
+    for malformed in MALFORMED:
+        reply = await face.post("evaluation", malformed)
+        assert reply.status == 400, malformed
+        assert reply.headers["content-type"] == "text/plain; charset=utf-8"
+
+
+async def test_defaults_are_replaced_whole(face: Face) -> None:
+    asked = evaluation("alice", "write", "record-1", what={"status": "active"})
+    archived = {"type": "record", "id": "record-2", "properties": authzen.ARCHIVED}
+    answer = await face.ask(
+        "evaluations",
+        {
+            **asked,
+            "evaluations": [
+                {},
+                {"resource": archived},
+                {"resource": {"id": "record-1"}},
+                {"subject": {"type": "user", "id": "bob"}, "resource": archived},
+            ],
+        },
+    )
+    found = [one["decision"] for one in answer["evaluations"]]
+    assert found == [True, False, False, True]
+    assert answer["evaluations"][2]["context"]["error"]["status"] == 400
+
+
+async def test_the_three_semantics(face: Face) -> None:
+    for semantic, expected in (
+        ("execute_all", [True, False, False, True]),
+        ("deny_on_first_deny", [True, False]),
+        ("permit_on_first_permit", [True]),
+    ):
+        await _check_semantic(face, semantic, expected)
+
+
+async def _check_semantic(face: Face, semantic: str, expected: list[bool]) -> None:
+    read, write = ({"action": {"name": name}} for name in ("read", "write"))
+    both = {k: evaluation("bob", "", "record-1")[k] for k in ("subject", "resource")}
+    asked = {
+        **both,
+        "options": {"evaluations_semantic": semantic, "another": 1},
+        "evaluations": [read, write, {}, read],
+    }
+    answer = await face.ask("evaluations", asked)
+    assert [one["decision"] for one in answer["evaluations"]] == expected
+    asked["evaluations"] = [{}, read]
+    answer = await face.ask("evaluations", asked)
+    found = [one["decision"] for one in answer["evaluations"]]
+    assert found == ([False] if semantic == "deny_on_first_deny" else [False, True])
+
+
+async def test_the_scenarios_searches(face: Face) -> None:
+    for sought, asked, expected in SEARCHES:
+        answer = await face.ask(f"search/{sought}", asked)
+        assert authzen.found(answer) == expected, asked
+        assert answer["page"] == {"next_token": "", "count": len(expected)}
+        for name in expected if sought == "action" else ():
+            assert await face.decide({**asked, "action": {"name": name}})
+
+
+async def test_a_search_without_its_inputs_is_a_bad_request(face: Face) -> None:
+    for sought, asked, _ in SEARCHES[:4]:
+        for name in {"subject", "action", "resource"} & set(asked):
+            partial = {k: v for k, v in asked.items() if k != name}
+            assert (await face.post(f"search/{sought}", partial)).status == 400
+    nameless = {**SEARCHES[0][1], "resource": {"type": "record"}}
+    assert (await face.post("search/subject", nameless)).status == 400
+    nameless = {**SEARCHES[2][1], "subject": {"type": "user"}}
+    assert (await face.post("search/resource", nameless)).status == 400
+
+
+async def test_pages_of_a_search(face: Face) -> None:
+    for sought in ("subject", "resource", "action"):
+        await _check_pages(face, sought)
+
+
+async def _check_pages(face: Face, sought: str) -> None:
+    asked, everything = next((a, e) for s, a, e in SEARCHES if s == sought)
+    page: dict[str, object] = {"limit": 1}
+    names: list[str] = []
+    while True:
+        answer = await face.ask(f"search/{sought}", {**asked, "page": page})
+        names += authzen.found(answer)
+        assert answer["page"]["count"] <= 1
+        token = answer["page"]["next_token"]
+        if not token:
+            break
+        page = {"token": token}
+        changed = {**asked, "context": {"x": 1}, "page": page}
+        assert (await face.post(f"search/{sought}", changed)).status == 400
+        other = {**asked, "page": {"token": token, "limit": 7}}
+        assert (await face.post(f"search/{sought}", other)).status == 400
+    assert names == everything
+    for wrong in ("x", "bnVsbA==", "WyJhIiwgMSwgMV0=", "\u00e4"):
+        broken = {**asked, "page": {"token": wrong}}
+        assert (await face.post(f"search/{sought}", broken)).status == 400
+    none = await face.ask(f"search/{sought}", {**asked, "page": {"limit": 0}})
+    assert none["results"] == []
+
+
+async def test_users_and_roles_are_found_by_arn(own: Face) -> None:
+    ask, root = own.service.broker.ask, own.service.root
+    everything = {
+        "Version": "2012-10-17",
+        "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"},
+    }
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"AWS": ACCOUNT},
+            "Action": "sts:AssumeRole",
+        },
+    }
+    await own.service.make_user("alice", everything)
+    await own.service.make_user("nobody", None)
+    await ask(
+        "iam",
+        "CreateRole",
+        root,
+        RoleName="Clerk",
+        AssumeRolePolicyDocument=json.dumps(trust),
+    )
+    await ask(
+        "iam",
+        "PutRolePolicy",
+        root,
+        RoleName="Clerk",
+        PolicyName="All",
+        PolicyDocument=json.dumps(everything),
+    )
+    asked = {
+        "subject": {"type": "aws"},
+        "action": {"name": "records:write"},
+        "resource": {"type": "aws", "id": f"{RECORD}9"},
+    }
+    answer = await own.ask("search/subject", asked)
+    people = [f"arn:aws:iam::{ACCOUNT}:{one}" for one in ("user/alice", "role/Clerk")]
+    assert authzen.found(answer) == people
+    for one in people:
+        assert await own.decide({**asked, "subject": {"type": "aws", "id": one}})
+    assert authzen.found(
+        await own.ask("search/subject", {**asked, "subject": {"type": "role"}})
+    ) == ["Clerk"]
+
+
+async def test_a_session_needs_its_token(own: Face) -> None:
+    key = await own.service.make_user("alice", json.loads(authzen.policy("alice")))
+    made = await own.service.broker.ask("sts", "GetSessionToken", key)
+    session = Key.of(made["Credentials"])
+    asked = evaluation("", "read", "record-1")
+
+    def subject(name: str, **properties: object) -> dict[str, Any]:
+        given = {"type": "aws", "id": name, "properties": properties}
+        return {**asked, "subject": given}
+
+    assert await own.decide(subject(key.access_key_id))
+    assert not await own.decide(subject(session.access_key_id))
+    told = subject(session.access_key_id, sessionToken=session.session_token)
+    assert await own.decide(told)
+    sessions = f"arn:aws:sts::{ACCOUNT}:federated-user/alice"
+    assert not await own.decide(subject(sessions))
+
+
+async def test_only_declared_keys_count(own: Face) -> None:
+    statement = {
+        "Effect": "Allow",
+        "Action": "records:*",
+        "Resource": "*",
+        "Condition": {
+            "StringNotEquals": {"aws:PrincipalTag/team": "red"},
+            "IpAddress": {"aws:SourceIp": "10.0.0.0/8"},
+            "Bool": {"aws:SecureTransport": "true"},
+        },
+    }
+    await own.service.make_user(
+        "alice", {"Version": "2012-10-17", "Statement": statement}
+    )
+    asked = evaluation("alice", "read", "record-1")
+    seen = {"aws:SourceIp": "10.1.2.3", "aws:SecureTransport": True}
+    assert await own.decide({**asked, "context": seen})
+    told = {**seen, "aws:PrincipalTag/team": "red", "AWS:principaltag/TEAM": "red"}
+    assert await own.decide({**asked, "context": {**seen, "aws:username": "bob"}})
+    assert not await own.decide({**asked, "context": told})  # twice
+    del told["AWS:principaltag/TEAM"]
+    assert await own.decide({**asked, "context": told})
+    assert not await own.decide({**asked, "context": {"aws:SourceIp": "10.1.2.3"}})
+    assert not await own.decide(asked)
+    for wrong in ("10.1.2.3, 10.1.2.4", ["10.1.2.3", "10.1.2.4"]):
+        wrong_seen = {**seen, "aws:SourceIp": wrong}
+        assert not await own.decide({**asked, "context": wrong_seen})
+
+
+async def test_a_name_is_told_in_one_place(face: Face) -> None:
+    asked = evaluation("alice", "write", "record-2", what=authzen.ARCHIVED)
+    both = {**asked, "context": {"status": "active"}}
+    assert (await face.post("evaluation", both)).status == 400
+    spelled = {**asked, "context": {"records:status": "active"}}
+    assert not await face.decide(spelled)
+
+
+_HEADERS: list[tuple[dict[str, str], int]] = [
+    ({"Authorization": ""}, 401),
+    ({"Authorization": "Bearer wrong"}, 401),
+    ({"X_Broker_Service_Token": "x"}, 401),
+    ({"Content_Type": "text/plain"}, 400),
+    ({"Content_Type": ""}, 400),
+    ({"X_Request_ID": "x" * 257}, 400),
+]
+
+
+async def test_callers_are_proved_and_say_what_they_send(face: Face) -> None:
+    for headers, status in _HEADERS:
+        reply = await face.post("evaluation", DECISIONS[0][0], **headers)
+        assert reply.status == status, headers
+        assert ("www-authenticate" in reply.headers) == (status == 401)
+
+
+async def test_a_request_id_is_given_back(face: Face) -> None:
+    for path, body in (("evaluation", DECISIONS[0][0]), ("evaluation", b"")):
+        reply = await face.post(path, body, X_Request_ID="bfe9eb29 x")
+        assert reply.headers["x-request-id"] == "bfe9eb29 x"
+    silent = await face.post("evaluation", DECISIONS[0][0])
+    assert "x-request-id" not in silent.headers
+
+
+_BODIES = [
+    b"",
+    b"null",
+    b"{",
+    b"\xff{}",
+    b'{"subject": {}, "subject": {}}',
+    b'{"a":' * 40 + b"1" + b"}" * 40,
+    b'{"a": "' + b"x" * 1_000_001 + b'"}',
+]
+
+
+async def test_a_body_is_one_bounded_object(face: Face) -> None:
+    for body in _BODIES:
+        for path in ("evaluation", "evaluations", "search/subject"):
+            reply = await face.post(path, body)
+            assert reply.status == (413 if len(body) > 1_000_000 else 400)
+
+
+async def test_a_batch_is_bounded(face: Face) -> None:
+    asked = DECISIONS[0][0]
+    full = await face.ask("evaluations", {**asked, "evaluations": [{}] * 100})
+    assert [one["decision"] for one in full["evaluations"]] == [True] * 100
+    for wrong in ([{}] * 101, [1], "x", {"a": 1}):
+        reply = await face.post("evaluations", {**asked, "evaluations": wrong})
+        assert reply.status == 400, wrong
+    odd = {**asked, "evaluations": [{}], "options": {"evaluations_semantic": "x"}}
+    assert (await face.post("evaluations", odd)).status == 400
+
+
+async def test_metadata_name_what_is_there(face: Face) -> None:
+    http = face.service.broker.http
+    answer = await http.get(f"{ORIGIN}/.well-known/authzen-configuration")
+    described = answer.json()
+    assert answer.headers["content-type"] == "application/json"
+    assert described.pop("policy_decision_point") == ORIGIN
+    assert set(described) == {
+        "access_evaluation_endpoint",
+        "access_evaluations_endpoint",
+        "search_subject_endpoint",
+        "search_resource_endpoint",
+        "search_action_endpoint",
+    }
+    for url in described.values():
+        path = url.removeprefix(f"{ORIGIN}/access/v1/")
+        assert (await face.post(path, {})).status == 400
+    assert (await face.post("search/other", {})).status == 404
+    assert (await http.get(f"{ORIGIN}/access/v1/evaluation")).status_code == 400
+
+
+async def test_a_search_leaves_no_records_of_decisions(own: Face) -> None:
+    await own.service.make_user("nobody", None)
+    for sought, asked, _ in SEARCHES:
+        await own.ask(f"search/{sought}", asked)
+    ledger = own.service.broker.services.stores.ledger
+    mark, now = uuid.uuid4().hex, own.service.broker.clock.now()
+    await ledger.append(AuditRecord(event_id=mark, at=now, account=None))
+    async with asyncio.timeout(10):
+        while await ledger.find(mark) is None:  # noqa: ASYNC110  # a database is asked
+            await asyncio.sleep(0.01)
+    for action in ("records:read", "records:write", "broker:SearchDecisions"):
+        found = await ledger.search(AuditFilter(action=action), PageRequest(None, 10))
+        assert found.items == ()
