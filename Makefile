@@ -23,6 +23,7 @@ long: ## Run what is too long for `make test`; it takes hours
 	@.ci/setup long
 	@.venv/bin/python -m pytest --long -n 2 --dist worksteal --timeout 3600
 	@.venv/bin/python -m tests.mutate_proofs
+	@.venv/bin/python -m tests.mutate_requests
 	@.venv/bin/python -m tests.mutate_checks
 	@.venv/bin/python -m tests.mutate_policy
 	@.venv/bin/python -m tests.mutate_conditions --sample 100

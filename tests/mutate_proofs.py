@@ -110,37 +110,62 @@ def mutate(original: bytes, chance: random.Random) -> bytes:
     return bytes(text)
 
 
-def main() -> None:
-    """Try so many mutants."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("mutants", type=int, nargs="?", default=1_000_000)
-    parser.add_argument("seed", type=int, nargs="?", default=secrets.randbits(32))
-    given = parser.parse_args()
-    chance = random.Random(given.seed)  # mutants are no secrets
-    proofs = [
-        (original, verdict, verdict(original))
-        for originals, verdict in (saml_verdict(), oidc_verdict())
-        for original in originals
-    ]
+def try_mutants(
+    proofs: list[tuple[bytes, Verdict]],
+    mutate: Callable[[bytes, random.Random], bytes],
+    mutants: int,
+    seed: int,
+) -> tuple[int, float]:
+    """How many say the same, and the CPU seconds of the slowest.
+
+    Raises:
+        AssertionError: one passes and says something else.
+    """
+    chance = random.Random(seed)  # mutants are no secrets
+    known = [(original, verdict, verdict(original)) for original, verdict in proofs]
+    assert all(said is not None for _, _, said in known), "an original is refused"
     same = 0
     slowest = 0.0
-    print("seed", given.seed, flush=True)
-    for number in range(1, given.mutants + 1):
-        original, verdict, said = chance.choice(proofs)
+    for number in range(1, mutants + 1):
+        original, verdict, said = chance.choice(known)
         mutant = mutate(original, chance)
         began = time.process_time()
         found = verdict(mutant)
         slowest = max(slowest, time.process_time() - began)
         if found is not None:
             same += 1
-            if found != said:
-                raise SystemExit(f"passes with other content: {mutant!r}")
+            assert found == said, f"passes with other content: {mutant!r}"
         if number % _REPORTED == 0:
             print(number, "so far", flush=True)
+    return same, slowest
+
+
+def run(
+    proofs: list[tuple[bytes, Verdict]],
+    mutate: Callable[[bytes, random.Random], bytes],
+    description: str,
+) -> None:
+    """Try so many mutants, as the command line says."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("mutants", type=int, nargs="?", default=1_000_000)
+    parser.add_argument("seed", type=int, nargs="?", default=secrets.randbits(32))
+    given = parser.parse_args()
+    print("seed", given.seed, flush=True)
+    same, slowest = try_mutants(proofs, mutate, given.mutants, given.seed)
     print(
         f"{given.mutants} mutants: {given.mutants - same} refused, {same} say the same,"
         f" none says anything else; the slowest took {slowest * 1000:.1f} ms of CPU"
     )
+
+
+def main() -> None:
+    """Try mutants of proofs."""
+    proofs = [
+        (original, verdict)
+        for originals, verdict in (saml_verdict(), oidc_verdict())
+        for original in originals
+    ]
+    run(proofs, mutate, __doc__.splitlines()[0])
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from tests.support import signers
 from tests.support.broker import ACCOUNT, Key, RunningBroker, running_broker
 from tests.support.certificates import server_certificate
 from tests.support.servers import PostgresqlServer, find_free_port, start_postgresql
@@ -306,6 +307,11 @@ def test_other_tokens_do_not_log_in(world: World) -> None:
     assert world.log_in(world.token(world.alice)) == "reader"
     said = (world.folder / "logins.log").read_text() + world.said_by_the_database()
     assert "X-Amz-" not in said
+
+
+def test_the_javascript_sdk_logs_in(world: World) -> None:
+    token = signers.rds_token(world.alice, "localhost", world.database.port, "reader")
+    assert world.log_in(token) == "reader"
 
 
 def test_the_aws_cli_of_version_2(world: World) -> None:

@@ -1,5 +1,6 @@
 """AWS's signers and others', each making a request for a URL as its users do."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -7,6 +8,8 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from unittest import mock
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +17,7 @@ import requests
 from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.crt.auth import CrtSigV4Auth
 from requests_aws4auth import AWS4Auth
 
 from tests.support.broker import Key
@@ -61,28 +65,49 @@ def aws4auth(
     return SignedRequest(method, url, {n: _text(v) for n, v in kept.items()}, body)
 
 
-def javascript(key: Key, url: str) -> SignedRequest:
-    parts = urlsplit(url)
+def crt(key: Key, url: str) -> SignedRequest:
+    """The C library below AWS's SDKs for C++, Java, Kotlin and Swift."""
+    request = AWSRequest("GET", url)
+    CrtSigV4Auth(_credentials(key), "execute-api", REGION).add_auth(request)
+    return SignedRequest("GET", request.url, dict(request.headers.items()))
+
+
+def awscurl(key: Key, url: str) -> SignedRequest:
+    if importlib.util.find_spec("awscurl") is None:
+        assert os.environ.get("CI") != "true"
+        pytest.skip("awscurl is not installed: .ci/setup test")
+    from awscurl import awscurl as program
+
+    made: list[SignedRequest] = []
+
+    def send(uri: str, data: bytes, headers: Any, method: str, *_given: Any) -> None:
+        made.append(SignedRequest(method, uri, dict(headers), data))
+
+    with mock.patch.object(program, "__send_request", send):
+        program.make_request(
+            *("GET", "execute-api", REGION, url, {}, ""),
+            *(key.access_key_id, key.secret_access_key, key.session_token, False),
+        )
+    return made[0]
+
+
+def _node(by: str, key: Key, service: str, request: dict[str, Any]) -> Any:
+    node = shutil.which("node")
+    if node is None or not (NODE / "node_modules" / "aws4").is_dir():
+        assert os.environ.get("CI") != "true"
+        pytest.skip("the signers in JavaScript are not installed: .ci/setup test")
     credentials = {
         "accessKeyId": key.access_key_id,
         "secretAccessKey": key.secret_access_key,
         "sessionToken": key.session_token,
     }
     wanted = {
+        "by": by,
         "credentials": {n: v for n, v in credentials.items() if v},
         "region": REGION,
-        "service": "execute-api",
-        "request": {
-            "method": "GET",
-            "hostname": parts.hostname,
-            "path": parts.path,
-            "headers": {"host": parts.netloc},
-        },
+        "service": service,
+        "request": request,
     }
-    node = shutil.which("node")
-    if node is None or not (NODE / "node_modules" / "@smithy").is_dir():
-        assert os.environ.get("CI") != "true"
-        pytest.skip("AWS's JavaScript signer is not installed: .ci/setup test")
     done = subprocess.run(
         [node, str(NODE / "sign.mjs")],
         input=json.dumps(wanted).encode(),
@@ -90,7 +115,38 @@ def javascript(key: Key, url: str) -> SignedRequest:
         check=True,
         timeout=60,
     )
-    return SignedRequest("GET", url, json.loads(done.stdout))
+    return json.loads(done.stdout)
+
+
+def _signed_by_node(by: str, key: Key, url: str) -> SignedRequest:
+    parts = urlsplit(url)
+    request = {
+        "method": "GET",
+        "hostname": parts.hostname,
+        "path": parts.path,
+        "headers": {"host": parts.netloc},
+    }
+    return SignedRequest("GET", url, _node(by, key, "execute-api", request))
+
+
+def javascript(key: Key, url: str) -> SignedRequest:
+    """AWS's own."""
+    return _signed_by_node("smithy", key, url)
+
+
+def aws4(key: Key, url: str) -> SignedRequest:
+    return _signed_by_node("aws4", key, url)
+
+
+def aws4fetch(key: Key, url: str) -> SignedRequest:
+    return _signed_by_node("aws4fetch", key, url)
+
+
+def rds_token(key: Key, host: str, port: int, user: str) -> str:
+    """A token for a database, by AWS's JavaScript signer."""
+    request = {"hostname": host, "port": port, "username": user}
+    made: str = _node("rds", key, "rds-db", request)
+    return made
 
 
 def curl(key: Key, url: str, certificate: Path, *options: str) -> int:
@@ -126,7 +182,16 @@ def curl(key: Key, url: str, certificate: Path, *options: str) -> int:
 
 
 Signer = Callable[[Key, str], SignedRequest]
-SIGNERS: tuple[Signer, ...] = (botocore, presigned, aws4auth, javascript)
+SIGNERS: tuple[Signer, ...] = (
+    botocore,
+    presigned,
+    crt,
+    aws4auth,
+    awscurl,
+    javascript,
+    aws4,
+    aws4fetch,
+)
 
 
 def _credentials(key: Key) -> Credentials:
