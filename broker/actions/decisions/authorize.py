@@ -580,6 +580,9 @@ def _entry(
     entry.source_ip = entry.user_agent = ""
     if subject is not None:
         entry.name_caller(subject.caller)
+        session = subject.caller.session
+        if session is not None and session.source_identity:
+            entry.parameters = {"SourceIdentity": session.source_identity}
         entry.source_ip = subject.raw.source_ip
         entry.user_agent = subject.raw.find_header(b"user-agent") or ""
         entry.region = subject.region
