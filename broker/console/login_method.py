@@ -12,3 +12,4 @@ class LoginMethod(StrEnum):
     PASSWORD = "password"  # noqa: S105  # a method's name
     SWITCH_ROLE = "switch"
     TERMINAL = "login"
+    PORTAL = "portal"

@@ -233,7 +233,7 @@ class PageFrame:
 
     def issuer_link(self, origin: SessionOrigin) -> str | None:
         """The login's Issuer, if it is a URL that we may link to."""
-        return self.context.destinations.find_safe(origin.issuer, (SIGN_IN,))
+        return self.context.destinations.find_safe(origin.issuer, (SIGN_IN, "/portal"))
 
 
 def acting_as(who: ConsoleSession) -> str:

@@ -6,7 +6,7 @@ said, and what is made from it carries it in its lineage. So ending the sign-in 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -65,12 +65,13 @@ class NamedRoles:
     ``rows`` are the identities as they are kept; each is read when it is first needed.
     """
 
-    __slots__ = ("_ends_at", "_identities", "_rows")
+    __slots__ = ("_ends_at", "_identities", "_index", "_rows")
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], ends_at: datetime) -> None:
         self._rows = rows
         self._ends_at = ends_at
         self._identities: dict[int, FederatedIdentity] = {}
+        self._index: dict[AccountId, dict[str, tuple[str, int]]] | None = None
 
     def __bool__(self) -> bool:
         return bool(self._rows)
@@ -82,12 +83,33 @@ class NamedRoles:
 
     def find(self, account: str, name: str) -> tuple[str, FederatedIdentity] | None:
         """One of them, by its account and its name."""
-        for number, row in enumerate(self._rows):
-            if row["account"] == account:
+        found = self._by_account.get(AccountId(account), {}).get(name)
+        return None if found is None else (found[0], self._identity(found[1]))
+
+    @property
+    def accounts(self) -> Collection[AccountId]:
+        """The accounts that they are in."""
+        return self._by_account.keys()
+
+    def list_of(self, account: AccountId) -> Iterator[tuple[str, FederatedIdentity]]:
+        """Those of one account, by name."""
+        for arn, number in self._by_account.get(account, {}).values():
+            yield arn, self._identity(number)
+
+    @property
+    def _by_account(self) -> dict[AccountId, dict[str, tuple[str, int]]]:
+        """By account and name; of several with one name, the first counts."""
+        if self._index is None:
+            index: dict[AccountId, dict[str, tuple[str, int]]] = {}
+            for number, row in enumerate(self._rows):
+                named = index.setdefault(AccountId(row["account"]), {})
                 for arn in row["roles"]:
-                    if arn.rpartition("/")[2] == name:
-                        return arn, self._identity(number)
-        return None
+                    named.setdefault(arn.rpartition("/")[2], (arn, number))
+            self._index = {
+                account: dict(sorted(named.items(), key=_by_name))
+                for account, named in index.items()
+            }
+        return self._index
 
     def reach(self, account: AccountId) -> bool:
         """Whether a provider of the account vouched for the person."""
@@ -99,6 +121,10 @@ class NamedRoles:
             found = _read(self._rows[number], self._ends_at)
             self._identities[number] = found
         return found
+
+
+def _by_name(named: tuple[str, tuple[str, int]]) -> tuple[str, str]:
+    return named[0].lower(), named[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx2 as httpx
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Error, Page, expect
 
 from tests.browser.test_accessibility import looked_at, needs_axe, require_none
-from tests.support.browser import DESKTOP, PHONE, Scene
+from tests.browser.test_design import LONG, RIGHT_TO_LEFT, WIDTHS, too_wide
+from tests.support.browser import DESKTOP, PHONE, Scene, submit
 from tests.support.portal import SCOPES, challenge
+from tests.support.portal_accounts import add_accounts, numbers, pairs, role_names
 from tests.support.signin import ACCOUNT, pair
 
 windows = pytest.mark.parametrize(
@@ -89,6 +91,80 @@ async def test_a_device_is_let_in_by_its_code(scene: Scene) -> None:
     await page.click("#signout_button")
     await expect(page.locator("h1")).to_have_text("You are signed out")
     assert scene.complaints == []
+
+
+@needs_axe
+async def test_many_accounts_of_twenty_roles_fit_every_window(scene: Scene) -> None:
+    accounts = numbers(19)
+    names = role_names(LONG)
+    await add_accounts(scene.world, accounts, names=names, description=RIGHT_TO_LEFT)
+    found: list[str] = []
+    for scripts, scheme in ((True, "dark"), (False, "light")):
+        page = await scene.page(scripts=scripts, color_scheme=scheme)
+        await scene.arrive(
+            page,
+            pair("Reader"),
+            *pairs(accounts, names),
+            relay=f"/portal/{ACCOUNT}",
+        )
+        await expect(page.locator("#roles .held")).to_have_count(50)
+        for width in WIDTHS:
+            found += await too_wide(page, width)
+        await submit(page, "a[rel=next]")
+        await expect(page.locator("#roles")).to_contain_text("product-02")
+        if scripts:
+            found += await looked_at(page)
+    await page.fill("main [name=q]", "product-18")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#roles .held")).to_have_count(20)
+    await submit(page, "#roles a:has-text('Terminal')")
+    for width in WIDTHS:
+        found += await too_wide(page, width)
+    await submit(page, "#credentials_button")
+    for width in WIDTHS:
+        found += await too_wide(page, width)
+    require_none(found)
+    assert scene.complaints == []
+
+
+@needs_axe
+async def test_a_role_is_found_and_opened_from_the_keyboard(scene: Scene) -> None:
+    accounts = numbers(2)
+    await add_accounts(scene.world, accounts)
+    page = await scene.page(permissions=["clipboard-read", "clipboard-write"])
+    await scene.arrive(
+        page, pair("Reader"), *pairs(accounts), relay=f"/portal/{ACCOUNT}"
+    )
+    await page.keyboard.press("/")
+    await page.keyboard.type("m-07")
+    await expect(page.locator("#roles .held")).to_have_count(2)
+    await page.keyboard.type("/")
+    await expect(page.locator("[data-find]")).to_have_value("m-07/")
+    await page.keyboard.press("Backspace")
+    await expect(page.locator("#roles .held")).to_have_count(2)
+    await expect(page.locator("#roles .copy[data-copy-text]").first).to_be_visible()
+    link = page.locator("#roles a:has-text('Terminal')").last
+    await link.focus()
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
+    await expect(page.locator("h1")).to_have_text("Team-07")
+    found = await looked_at(page)
+    await page.click("[data-copy=profile]")
+    copied = await page.evaluate("navigator.clipboard.readText()")
+    assert f"sso_account_id = {accounts[1]}" in copied
+    button = page.locator("#credentials_button")
+    await button.focus()
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
+    found += await looked_at(page)
+    await page.click("[data-copy=bash]")
+    copied = await page.evaluate("navigator.clipboard.readText()")
+    assert "export AWS_SECRET_ACCESS_KEY=" in copied
+    # The browser has kept nothing: going back and forward shows no secret again.
+    await page.go_back()
+    with pytest.raises(Error, match="ERR_CACHE_MISS"):
+        await page.go_forward()
+    require_none(found)
 
 
 @needs_axe

@@ -5,10 +5,13 @@ named as AWS's log of calls names them.
 """
 
 from broker.actions.action import Action
-from broker.actions.portal.assignments import Assignments, RoleChoices
+from broker.actions.portal.account_names import AccountNames
+from broker.actions.portal.assignment_search import AssignmentSearch
+from broker.actions.portal.assignments import Assignments
 from broker.actions.portal.authenticate import Authenticate
 from broker.actions.portal.create_token import CreateToken
 from broker.actions.portal.get_role_credentials import GetRoleCredentials
+from broker.actions.portal.role_choices import RoleChoices
 from broker.actions.portal.sign_out import LOGOUT
 from broker.actions.sts.role_mint import RoleMinter
 from broker.authz.gather import PolicyLibrary
@@ -27,10 +30,11 @@ def portal_actions(
     guard: Guard,
 ) -> tuple[Action, ...]:
     """Every action of the portal."""
-    choices = RoleChoices(fresh, library, guard)
+    choices, names = RoleChoices(fresh, library, guard), AccountNames(fresh)
     return (
         Authenticate(fresh, issuer).action(),
-        *Assignments(choices, fresh).actions(),
+        *Assignments(choices, names).actions(),
+        AssignmentSearch(choices, names).action(),
         GetRoleCredentials(choices, RoleMinter(fresh, issuer)).action(),
         LOGOUT,
         *CreateToken(ledger).actions(),

@@ -13,9 +13,8 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from broker.actions.action import Action, Call
-from broker.actions.portal.assignments import (
-    NO_ACCESS,
-    RoleChoices,
+from broker.actions.portal.role_choices import RoleChoices
+from broker.actions.portal.role_permissions import (
     role_permissions,
     session_kind_of,
     session_name_of,
@@ -30,6 +29,7 @@ from broker.sessions.lineage import descend, descend_as
 from broker.sessions.portal import OpenPortal
 from broker.sessions.tags import NO_TAGS
 
+NO_ACCESS = "No access"
 _MILLISECONDS = 1000
 
 

@@ -1,15 +1,17 @@
 """The console's home page: the session, the portal, and credentials for a terminal."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from starlette.responses import Response
 
 from broker.actions.signin.create_console_link import LINK_SECONDS, may_be_linked
+from broker.console.console_session import ConsoleSession
 from broker.console.context import HOME
+from broker.console.credentials_view import CredentialsView
+from broker.console.login_method import LoginMethod
 from broker.console.page_frame import role_name
 from broker.console.pages.portal import Portal, mark_favourite
 from broker.console.pages.switch_role import assume, require_original, role_arn_of
@@ -20,34 +22,6 @@ from broker.model.arn import Arn
 from broker.model.principal import PrincipalType
 
 _NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CredentialsView:
-    """Temporary credentials to show on a page."""
-
-    access_key_id: str
-    secret_access_key: str = field(repr=False)
-    session_token: str = field(repr=False)
-    expiration: datetime
-
-    def process_output(self) -> str:
-        """The output of a ``credential_process``.
-
-        Source: AWS SDKs and Tools Reference Guide, "Process credential provider".
-        """
-        return json.dumps(
-            {
-                "Version": 1,
-                "AccessKeyId": self.access_key_id,
-                "SecretAccessKey": self.secret_access_key,
-                "SessionToken": self.session_token,
-                "Expiration": self.expiration.astimezone(UTC).strftime(
-                    "%Y-%m-%dT%H:%M:%SZ"
-                ),
-            },
-            indent=2,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +92,21 @@ async def _show(visit: Visit, link: LinkView | None = None) -> Response:
     return await visit.show(
         "home.html",
         original=original if original is not who else None,
+        portal_path=_portal_path(visit, original or who),
         tags=sorted(who.session.tags.items()),
         portal=await Portal(visit).view(),
         link=link,
         link_minutes=_link_minutes(visit),
     )
+
+
+def _portal_path(visit: Visit, who: ConsoleSession) -> str:
+    """Where all accounts and roles are: of the portal that the session is from."""
+    if who.origin.door is LoginMethod.PORTAL:
+        return visit.frame.issuer_link(who.origin) or ""
+    if who.session.provider_arn or who.principal.type is PrincipalType.USER:
+        return f"/portal/{who.session.account}"
+    return ""
 
 
 def _link_minutes(visit: Visit) -> tuple[int, ...]:

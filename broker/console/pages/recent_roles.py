@@ -64,5 +64,10 @@ def name_of_session(session: Session) -> str:
     )
 
 
+def name_of_person(session: Session) -> str:
+    """The key of who is signed in to the portal; at a provider, that of `name_of`."""
+    return _name(session.provider_id or session.principal_id, session.name)
+
+
 def _name(*parts: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

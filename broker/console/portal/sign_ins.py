@@ -90,6 +90,17 @@ def _opening_of(found: Sequence[PortalIdentity], pending: PendingLogin) -> _Open
     )
 
 
+PICKS_PORTAL = "portal"
+"""What a role page sends instead of a role, to go to the portal."""
+
+
+def to_portal(pending: PendingLogin, destination: str) -> PendingLogin:
+    """The same login, to the portal instead of a role."""
+    return replace(
+        pending, destination=destination, role_arn="", session_arn="", portal=True
+    )
+
+
 def leads_to_portal(destination: str) -> bool:
     """Whether a sign-in was to open the portal."""
     return is_at_or_below(destination, PORTAL)
@@ -131,11 +142,7 @@ class PortalSignIns:
         if value is None:
             return pending
         return replace(
-            pending,
-            destination=value["destination"],
-            role_arn="",
-            session_arn="",
-            portal=True,
+            to_portal(pending, value["destination"]),
             provider_arns=(pending.provider_arn,),
         )
 

@@ -1,28 +1,52 @@
 """``/portal/{account}``: the start URL in a browser.
 
+It lists the accounts and roles of who is signed in. Favourites and recent roles come
+first; they are kept in the cache by person, as those of the console are.
+
 Source: AWS IAM Identity Center User Guide, "Using the AWS access portal".
 """
 
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker.actions.portal.assignment_search import ROLES_MAX
 from broker.authn.portal import PortalScheme
 from broker.console.context import ConsoleContext
-from broker.console.csrf import FIELD, csrf_token, is_own_form, require_same_origin
+from broker.console.csrf import FIELD, is_own_form, require_same_origin
 from broker.console.forms import read_form
+from broker.console.pages.favourite_roles import KEPT_MAX, FavouriteRoles
+from broker.console.pages.recent_roles import RecentRoles, name_of_person
 from broker.console.portal.sign_ins import PORTAL, PortalSignIns
-from broker.console.portal.visits import PortalVisits
-from broker.console.request_info import refuse_prefetch
+from broker.console.portal.visits import PortalVisit, PortalVisits, read_role
+from broker.console.rendering import see_other
 from broker.console.signin.account_page import require_place
-from broker.errors import AccessDenied
+from broker.console.visit import address
+from broker.errors import AccessDenied, ValidationError
+from broker.model.account import AccountId
+from broker.model.entities import Role
 from broker.model.request import Door
-from broker.sessions.portal import OpenPortal
 
 START = f"{PORTAL}/{{account}}"
 SIGN_OUT = f"{PORTAL}/{{account}}/sign-out"
+FAVOURITES = f"{PORTAL}/{{account}}/favourites"
+_TEXT_MAX = 128
+_PLACE_MAX = 200
+_FEW = 8
+"""Roles that are all seen at once: recent ones need no list of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRoles:
+    """An account and its roles, or roles of several under a ``title`` of their own."""
+
+    title: str
+    account: AccountId | None
+    roles: tuple[Role, ...]
 
 
 class StartPage:
@@ -34,29 +58,54 @@ class StartPage:
         self._context = context
         self._sign_ins = sign_ins
         self._visits = visits
+        self._favourites = FavouriteRoles(context.deps)
+        self._recent = RecentRoles(context.deps)
 
-    async def show(self, request: Request) -> Response:
-        """``GET /portal/{account}``."""
-        refuse_prefetch(request)
-        place = require_place(request)
-        portal = await self._visits.find(request, place)
-        if portal is None:
-            return await self._visits.to_sign_in(
-                request, place, START.format(account=place)
-            )
-        roles = await self._list(request, portal)
-        page = self._context.pages.show(
-            request,
+    async def show(self, visit: PortalVisit) -> Response:
+        """``GET /portal/{account}``, with ``q``, a search, and ``from``, a place."""
+        search = (visit.form.find("q") or "")[:_TEXT_MAX]
+        start = (visit.form.find("from") or "")[:_PLACE_MAX]
+        person = name_of_person(visit.portal.session)
+        favourites = await self._favourites.find(person)
+        recent = await self._recent.find([person])
+        found = await self._list(visit, search, start, first=(*favourites, *recent))
+        roles: list[Role] = found["Roles"]
+        return await self._visits.show(
+            visit,
             "portal_start.html",
-            who=portal.resolved.principal,
-            name=portal.session.name,
-            accounts=roles,
-            start_url=f"{self._context.deps.public_origin}{PORTAL}/{place}",
-            sign_out=SIGN_OUT.format(account=place),
-            csrf=csrf_token(portal.handle),
+            search=search,
+            start=start,
+            favourites=frozenset(favourites),
+            blocks=_blocks(found, favourites, recent),
+            names=found["Names"],
+            is_searchable=bool(search or start) or len(roles) > _FEW,
+            more=address(visit.start, q=search, **{"from": found["Next"]})
+            if found["Next"]
+            else "",
+            first=address(visit.start, q=search) if start else "",
+            most=ROLES_MAX,
         )
-        await self._sign_ins.remember(request, page, portal)
-        return page
+
+    async def mark_favourite(self, visit: PortalVisit) -> Response:
+        """``POST /portal/{account}/favourites``: add or remove one.
+
+        Raises:
+            ValidationError: It is no role, or there are too many favourites.
+        """
+        role = read_role(visit.form)
+        is_favourite = visit.form.find("do") != "remove"
+        person = name_of_person(visit.portal.session)
+        if not await self._favourites.mark(person, role.arn, favourite=is_favourite):
+            raise ValidationError(
+                f"You have {KEPT_MAX} favourites, which is the most there can be."
+                " Remove one first."
+            )
+        search = (visit.form.find("q") or "")[:_TEXT_MAX]
+        start = (visit.form.find("from") or "")[:_PLACE_MAX]
+        response = see_other(address(visit.start, q=search, **{"from": start}))
+        done = "is now a favourite" if is_favourite else "is no favourite any more"
+        self._context.flash.put(response, f"{role.name} {done}.", visit.portal.handle)
+        return response
 
     async def sign_out(self, request: Request) -> Response:
         """``POST /portal/{account}/sign-out``."""
@@ -75,11 +124,46 @@ class StartPage:
         await self._sign_ins.end(request, page)
         return page
 
-    async def _list(self, request: Request, portal: OpenPortal) -> Any:  # noqa: ANN401  # the template's
-        async def find(_now: datetime) -> OpenPortal:
-            return portal
-
-        found = await self._context.perform(
-            request, Door.PORTAL, ("sso", "ListAssignments"), PortalScheme(find), dict
+    async def _list(
+        self, visit: PortalVisit, search: str, start: str, first: tuple[str, ...]
+    ) -> Mapping[str, Any]:
+        return await self._context.perform(
+            visit.request,
+            Door.PORTAL,
+            ("sso", "ListAssignments"),
+            PortalScheme(visit.find),
+            lambda: {"First": first, "Text": search, "Start": start},
         )
-        return found["Accounts"]
+
+
+def _blocks(
+    found: Mapping[str, Any], favourites: Iterable[str], recent: Iterable[str]
+) -> list[AccountRoles]:
+    """What comes first, then every account with its roles, by name."""
+    first: Mapping[str, Role] = {role.arn: role for role in found["First"]}
+    roles: list[Role] = found["Roles"]
+    names: Mapping[AccountId, str] = found["Names"]
+    marked = dict.fromkeys(arn for arn in favourites if arn in first)
+    blocks = []
+    if marked:
+        blocks.append(AccountRoles("Favourites", None, _all(first, marked)))
+    used = [arn for arn in recent if arn in first and arn not in marked]
+    if used and (found["Next"] or len(roles) > _FEW):
+        blocks.append(AccountRoles("Recently used", None, _all(first, used)))
+    roles.sort(key=lambda role: _order(role, names))
+    blocks += [
+        AccountRoles(names[account], account, tuple(group))
+        for account, group in groupby(roles, key=lambda role: role.account)
+    ]
+    return blocks
+
+
+def _all(found: Mapping[str, Role], arns: Iterable[str]) -> tuple[Role, ...]:
+    return tuple(found[arn] for arn in arns)
+
+
+def _order(
+    role: Role, names: Mapping[AccountId, str]
+) -> tuple[str, AccountId, str, str]:
+    name = names[role.account]
+    return name.lower(), role.account, role.name.lower(), role.name

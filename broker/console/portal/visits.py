@@ -1,25 +1,98 @@
-"""Who visits the portal of an account; without a sign-in, where to sign in."""
+"""Visits to the portal's pages: by whom, of which account; or where to sign in."""
 
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from broker.actions.portal.account_names import AccountNames
 from broker.console.context import SIGN_IN, ConsoleContext
-from broker.console.portal.sign_ins import PortalSignIns
-from broker.console.rendering import see_other
-from broker.console.request_info import source_address
+from broker.console.csrf import FIELD, csrf_token, require_csrf
+from broker.console.forms import Form, read_form
+from broker.console.portal.sign_ins import PORTAL, PortalSignIns
+from broker.console.rendering import Handler, see_other
+from broker.console.request_info import (
+    note,
+    raw_request,
+    refuse_prefetch,
+    source_address,
+)
+from broker.console.signin.account_page import require_place
 from broker.console.signin.sign_in_options import SignInOptions
+from broker.errors import (
+    AccessDenied,
+    BrokerError,
+    ServiceUnavailable,
+    ValidationError,
+)
+from broker.model.account import AccountId
 from broker.sessions.portal import OpenPortal
+
+_ROLE = re.compile(
+    r"arn:aws:iam::([0-9]{12}):role/(?:[!-~]{1,510}/)?([\w+=,.@-]{1,64})", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PortalVisit:
+    """A request for a page of the portal, by somebody who is signed in to it.
+
+    ``place`` is the account in the address, by number or alias.
+    """
+
+    request: Request
+    place: str
+    form: Form
+    portal: OpenPortal
+
+    @property
+    def start(self) -> str:
+        """The path of the start page."""
+        return f"{PORTAL}/{self.place}"
+
+    async def find(self, _now: datetime) -> OpenPortal:
+        """The sign-in, for the scheme that proves the call."""
+        return self.portal
+
+
+Page = Callable[[PortalVisit], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class RoleName:
+    """A role that a page names."""
+
+    arn: str
+    account: AccountId
+    name: str
+
+
+def read_role(form: Form) -> RoleName:
+    """The role of the field ``role``; it need not exist.
+
+    Raises:
+        ValidationError: it is no role's ARN.
+    """
+    arn = form.require("role")
+    match = _ROLE.fullmatch(arn)
+    if match is None:
+        raise ValidationError("There is no such role.")
+    return RoleName(arn, AccountId(match[1]), match[2])
 
 
 class PortalVisits:
     """Matches the browser's sign-in with the account of a start URL."""
 
     def __init__(self, context: ConsoleContext, sign_ins: PortalSignIns) -> None:
+        self._context = context
         self._sign_ins = sign_ins
         self._options = SignInOptions(context)
         self._begin_limits = context.begin_limits
+        self._names = AccountNames(context.deps.fresh)
 
     async def find(self, request: Request, place: str) -> OpenPortal | None:
         """The browser's sign-in to this account (its number or alias).
@@ -31,6 +104,78 @@ class PortalVisits:
             return None
         portal = await self._sign_ins.find(request, lambda one: one.reaches(number))
         return portal or await self._sign_ins.open_for_user(request, number)
+
+    def page(self, page: Page) -> Handler:
+        """A page below a start URL, for who is signed in; refusals are pages there."""
+
+        async def answer(request: Request) -> Response:
+            refuse_prefetch(request)
+            visit = await self._enter(request)
+            if isinstance(visit, Response):
+                return visit
+            try:
+                return await page(visit)
+            except ServiceUnavailable:
+                raise
+            except BrokerError as error:
+                note(request, error_code=error.code)
+                return await self.show(
+                    visit,
+                    "portal_refused.html",
+                    error.status,
+                    code=error.code,
+                    message=error.words,
+                    is_denied=isinstance(error, AccessDenied),
+                )
+
+        return answer
+
+    async def _enter(self, request: Request) -> PortalVisit | Response:
+        """The visit; without a sign-in, where to sign in.
+
+        Raises:
+            AccessDenied: a form is of another site or another sign-in.
+        """
+        place = require_place(request)
+        form = await read_form(request)
+        portal = await self.find(request, place)
+        if portal is None:
+            return await self.to_sign_in(request, place, f"{PORTAL}/{place}")
+        if request.method == "POST":
+            origin = self._context.deps.public_origin
+            require_csrf(request, form.find(FIELD), portal.handle, origin)
+        return PortalVisit(request, place, form, portal)
+
+    async def show(
+        self, visit: PortalVisit, template: str, status: int = 200, **context: object
+    ) -> Response:
+        """A page in the portal's frame."""
+        deps = self._context.deps
+        portal, flash = visit.portal, self._context.flash
+        left = (portal.ends_at - deps.clock.now()).total_seconds()
+        page = self._context.pages.show(
+            visit.request,
+            template,
+            status,
+            place=visit.place,
+            place_name=await self.name_of(portal, portal.session.account),
+            name=portal.session.name,
+            provider_arn=portal.session.provider_arn,
+            ends_at=portal.ends_at,
+            seconds_left=max(0, int(left)),
+            origin=deps.public_origin,
+            region=deps.endpoints.find_region(raw_request(visit.request)),
+            just_done=flash.find(visit.request, portal.handle),
+            csrf=csrf_token(portal.handle),
+            **context,
+        )
+        flash.clear(visit.request, page)
+        await self._sign_ins.remember(visit.request, page, portal)
+        return page
+
+    async def name_of(self, portal: OpenPortal, account: AccountId) -> str:
+        """What an account is called."""
+        return await self._names.get(portal, account)
 
     async def to_sign_in(
         self, request: Request, place: str, destination: str

@@ -9,7 +9,7 @@ Source: OpenID Connect Core 3.1; RFC 9700; RFC 9207 (iss).
 import hmac
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,7 +24,12 @@ from broker.console.csrf import require_same_origin
 from broker.console.forms import Form, read_form
 from broker.console.login_method import LoginMethod
 from broker.console.pages.recent_roles import RecentRoles, name_of
-from broker.console.portal.sign_ins import leads_to_portal
+from broker.console.portal.sign_ins import (
+    PICKS_PORTAL,
+    PORTAL,
+    leads_to_portal,
+    to_portal,
+)
 from broker.console.request_info import note, refuse_prefetch
 from broker.console.signin.login_completion import LoginCompletion
 from broker.console.signin.pending_login import PendingLogin
@@ -44,7 +49,7 @@ from broker.federation.offered_roles import offered_roles
 from broker.federation.oidc_options import OidcProviderOptions, parse_oidc_options
 from broker.federation.session_name import session_name
 from broker.model.account import AccountId, parse_account_id
-from broker.model.arn import sts_arn
+from broker.model.arn import Arn, sts_arn
 from broker.model.entities import OidcProvider
 from broker.model.federated import FederatedIdentity
 from broker.model.request import Door
@@ -144,7 +149,7 @@ class OidcSignIn:
         if leads_to_portal(login_state["destination"]):
             first = next(iter(logins.values()))
             response = await self._completion.redirect(
-                replace(first, role_arn="", session_arn="", portal=True)
+                to_portal(first, first.destination)
             )
         elif len(logins) == 1:
             response = await self._completion.redirect(*logins.values())
@@ -163,6 +168,14 @@ class OidcSignIn:
             raise ValidationError("This choice has expired. Start again.")
         logins: dict[str, dict[str, Any]] = offered["arrivals"]
         role_arn = form.find("pick") or form.require("roleIndex")
+        if role_arn == PICKS_PORTAL:
+            first = PendingLogin(**next(iter(logins.values())))
+            account = parse_account_id(Arn.parse(first.role_arn).account)
+            response = await self._completion.sign_in(
+                request, to_portal(first, f"{PORTAL}/{account}")
+            )
+            await self._choices.forget(handle)
+            return response
         if role_arn not in logins:
             raise AccessDenied("Your identity provider does not offer this role.")
         await self._recent.remember(offered["who"], role_arn)

@@ -25,7 +25,7 @@ from broker.console.context import ConsoleContext
 from broker.console.forms import Form, read_form
 from broker.console.login_method import LoginMethod
 from broker.console.pages.recent_roles import RecentRoles, name_of
-from broker.console.portal.sign_ins import leads_to_portal
+from broker.console.portal.sign_ins import PICKS_PORTAL, PORTAL, leads_to_portal
 from broker.console.rendering import compressed
 from broker.console.request_info import note
 from broker.console.signin.login_completion import LoginCompletion
@@ -139,6 +139,8 @@ class SamlAcs:
         destination = self._context.destinations.find_safe(
             answered.destination if answered else relay
         )
+        if form.find("pick") == PICKS_PORTAL:
+            destination = f"{PORTAL}/{choices[0].identity.account}"
         if destination is not None and leads_to_portal(destination):
             return await self._to_portal(attempt, answered, choices, destination)
         chosen = _choose(choices, form, is_browser=_is_browser(request))

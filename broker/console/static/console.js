@@ -57,15 +57,20 @@ if (warning) {
       warning.querySelector("[data-ending]").hidden = true;
       warning.querySelector("[data-ended]").hidden = false;
     } else {
-      setTimeout(() => location.replace("/console/"), 1500);
+      setTimeout(() => location.replace(warning.dataset.home ?? "/console/"), 1500);
     }
   };
   const timer = setInterval(tick, 1000);
   tick();
 }
 
+function showCopyButtons(part) {
+  if (!navigator.clipboard) return;
+  for (const button of part.querySelectorAll("[data-copy], [data-copy-text]")) button.hidden = false;
+}
+
 if (navigator.clipboard) {
-  for (const button of document.querySelectorAll("[data-copy], [data-copy-text]")) button.hidden = false;
+  showCopyButtons(document);
   document.addEventListener("click", async ({ target }) => {
     const button = target.closest("[data-copy], [data-copy-text]");
     if (!button || button.dataset.copied !== undefined) return;
@@ -129,6 +134,7 @@ async function refresh(ids, url, options) {
     const { name, value } = document.activeElement;
     const had = shown.contains(document.activeElement);
     showLocalTimes(part);
+    showCopyButtons(part);
     shown.replaceWith(part);
     if (had) [...part.querySelectorAll(`[name="${name}"]`)].find((one) => one.value === value)?.focus();
   }
@@ -228,6 +234,16 @@ if (finder) {
     if (!command && (event.key !== "/" || typing)) return;
     event.preventDefault();
     open();
+  });
+}
+
+// On pages without the palette, / goes to the page's own search.
+const search = document.querySelector("[data-find]");
+if (search && !finder) {
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.target.closest("input, textarea, select, [contenteditable]")) return;
+    event.preventDefault();
+    search.select();
   });
 }
 

@@ -1,0 +1,232 @@
+"""The roles of a sign-in to the portal, and which of them it may take now.
+
+The candidates are those that the sign-in named (an assertion's pairs, a token's claim,
+``GroupRoles``), or that an IAM user's policies may let in. Each is decided as the
+request for its credentials will be.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+from broker.actions.action import Call
+from broker.actions.portal.role_permissions import role_permissions
+from broker.actions.sts.assume_role_with_saml import RESERVED_ROLES
+from broker.actions.sts.roles import find_role
+from broker.authn.federated import federated_caller
+from broker.authz.context import Context, call_context
+from broker.authz.gather import PolicyLibrary
+from broker.authz.guard import Guard
+from broker.authz.named_roles import named_roles
+from broker.errors import AccessDenied, ValidationError
+from broker.model.account import AccountId, parse_account_id
+from broker.model.caller import Caller
+from broker.model.entities import Role
+from broker.model.federated import FederatedIdentity
+from broker.model.page import Page, PageRequest, read_pages
+from broker.sessions.portal import OpenPortal
+from broker.stores.directory.fresh import FreshDirectory
+from broker.stores.errors import InvalidMarkerError
+
+_PAGE = 100
+_LOOKED_MAX = 2000
+_SECONDS_MAX = 1.0
+"""For deciding about all roles; after it the list is incomplete."""
+
+_BATCH = 20
+"""Roles decided before other calls get a turn."""
+
+
+@dataclass(slots=True)
+class Choosing:
+    """One call that decides about roles; what is the same for all is read once.
+
+    It ends after ``most`` of them, or at ``ends`` of the monotonic clock. ``looked`` is how many it decided about; ``contexts`` and ``registered`` are by the
+    provider's ARN, which is empty for an IAM user.
+    """
+
+    portal: OpenPortal
+    call: Call
+    ends: float
+    most: int
+    looked: int = 0
+    contexts: dict[str, Context] = field(default_factory=dict)
+    registered: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it decided about enough."""
+        return self.looked >= self.most or time.monotonic() > self.ends
+
+
+def begin_choosing(
+    portal: OpenPortal, call: Call, most: int, seconds: float
+) -> Choosing:
+    """Begin to decide about roles, at most so many and so long."""
+    return Choosing(portal, call, ends=time.monotonic() + seconds, most=most)
+
+
+class RoleChoices:
+    """Finds the roles of a sign-in, and those that it may take."""
+
+    def __init__(
+        self, fresh: FreshDirectory, library: PolicyLibrary, guard: Guard
+    ) -> None:
+        self._fresh = fresh
+        self._library = library
+        self._guard = guard
+
+    async def find(self, portal: OpenPortal, account: str, name: str) -> Role | None:
+        """A role that the sign-in named, or any that an IAM user asks for."""
+        if not portal.roles:
+            try:
+                return await self._fresh.find_role(parse_account_id(account), name)
+            except ValueError:
+                return None
+        found = portal.roles.find(account, name)
+        if found is None or not await self._is_registered(found[1]):
+            return None
+        return await self.find_named(found[0])
+
+    async def list_allowed(
+        self, portal: OpenPortal, call: Call, account: AccountId | None = None
+    ) -> list[Role]:
+        """All that it may take, or those in one account, each once, by name."""
+        allowed: dict[str, Role] = {}
+        choosing = begin_choosing(portal, call, _LOOKED_MAX, _SECONDS_MAX)
+        async for role in self._candidates(choosing, account):
+            if choosing.is_over:
+                break
+            if role.arn not in allowed and await self.lets_in(role, choosing):
+                allowed[role.arn] = role
+        return sorted(allowed.values(), key=lambda role: role.name)
+
+    async def list_accounts(self, portal: OpenPortal, call: Call) -> list[AccountId]:
+        """The accounts in which it may take any role, by number."""
+        choosing = begin_choosing(portal, call, _LOOKED_MAX, _SECONDS_MAX)
+        if not portal.roles:
+            return sorted(
+                {one.account for one in await self.list_allowed(portal, call)}
+            )
+        return sorted(
+            [
+                account
+                for account in portal.roles.accounts
+                if await self._opens_any(account, choosing)
+            ]
+        )
+
+    async def _opens_any(self, account: AccountId, choosing: Choosing) -> bool:
+        async for role in self._candidates(choosing, account):
+            if choosing.is_over:
+                return False
+            if await self.lets_in(role, choosing):
+                return True
+        return False
+
+    async def lets_in(self, role: Role, choosing: Choosing) -> bool:
+        """Whether it may take the role now."""
+        choosing.looked += 1
+        if choosing.looked % _BATCH == 0:
+            await asyncio.sleep(0)
+        portal = choosing.portal
+        named = portal.roles.find(role.account, role.name)
+        if named is None:
+            if portal.roles:
+                return False
+            caller, provider_arn = choosing.call.caller, ""
+        elif named[0] != role.arn or not await self._is_known(named[1], choosing):
+            return False
+        else:
+            caller, provider_arn = federated_caller(named[1]), named[1].provider_arn
+        context = _context(caller, provider_arn, choosing)
+        for need in role_permissions(portal, role):
+            try:
+                judged = await self._guard.judge(caller, need, context)
+            except AccessDenied:
+                return False
+            if not judged.decision.allowed:
+                return False
+        return True
+
+    async def find_named(self, arn: str) -> Role | None:
+        """The role; None if the ARN is not a role's, or the role is reserved."""
+        try:
+            role = await find_role(self._fresh, arn)
+        except ValidationError:
+            return None
+        reserved = role is not None and role.name.startswith(RESERVED_ROLES)
+        return None if reserved else role
+
+    async def list_own_arns(self, call: Call) -> list[str]:
+        """The roles that an IAM user's policies name."""
+        own = await self._library.identity(call.caller)
+        return [] if own is None else sorted(set(named_roles(own)))
+
+    async def read_own(self, call: Call, text: str, page: PageRequest) -> Page[Role]:
+        """Roles of an IAM user's account: a trust policy may name the user.
+
+        Raises:
+            ValidationError: the page's marker is none of this list's.
+        """
+        try:
+            return await call.directory.list_roles_with(call.account, text, page)
+        except InvalidMarkerError as error:
+            raise ValidationError("There is no such place in this list.") from error
+
+    async def _candidates(
+        self, choosing: Choosing, account: AccountId | None
+    ) -> AsyncIterator[Role]:
+        portal, call = choosing.portal, choosing.call
+        if portal.roles:
+            accounts = portal.roles.accounts if account is None else (account,)
+            named = (arn for one in accounts for arn, _ in portal.roles.list_of(one))
+            async for role in self._find_all(named):
+                yield role
+            return
+        async for role in self._find_all(await self.list_own_arns(call)):
+            if account in {None, role.account}:
+                yield role
+        if account in {None, call.account}:
+            list_roles = partial(call.directory.list_roles, call.account, "/")
+            async for roles in read_pages(list_roles, _PAGE):
+                for role in roles:
+                    yield role
+
+    async def _find_all(self, arns: Iterable[str]) -> AsyncIterator[Role]:
+        for arn in arns:
+            role = await self.find_named(arn)
+            if role is not None:
+                yield role
+
+    async def _is_known(self, identity: FederatedIdentity, choosing: Choosing) -> bool:
+        """As `_is_registered`, looked up once for a call."""
+        arn = identity.provider_arn
+        if arn not in choosing.registered:
+            choosing.registered[arn] = await self._is_registered(identity)
+        return choosing.registered[arn]
+
+    async def _is_registered(self, identity: FederatedIdentity) -> bool:
+        """Whether the provider that proved the person is still there."""
+        account = identity.account
+        _, _, saml_name = identity.provider_arn.partition(":saml-provider/")
+        if saml_name:
+            saml = await self._fresh.find_saml_provider(account, saml_name)
+            return saml is not None and saml.uuid == identity.provider_id
+        _, _, path = identity.provider_arn.partition(":oidc-provider/")
+        oidc = await self._fresh.find_oidc_provider(account, path)
+        return oidc is not None and oidc.unique_id == identity.provider_id
+
+
+def _context(caller: Caller, provider_arn: str, choosing: Choosing) -> Context:
+    """The keys of the call as this caller's, gathered once for a call."""
+    context = choosing.contexts.get(provider_arn)
+    if context is None:
+        call = choosing.call
+        context = call_context(
+            caller, call.request.raw, region=call.region, now=call.now
+        )
+        choosing.contexts[provider_arn] = context
+    return context

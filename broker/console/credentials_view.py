@@ -1,0 +1,33 @@
+"""Temporary credentials on a page, in the forms that people paste."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialsView:
+    """Temporary credentials to show on a page."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(repr=False)
+    expiration: datetime
+
+    def process_output(self) -> str:
+        """The output of a ``credential_process``.
+
+        Source: AWS SDKs and Tools Reference Guide, "Process credential provider".
+        """
+        return json.dumps(
+            {
+                "Version": 1,
+                "AccessKeyId": self.access_key_id,
+                "SecretAccessKey": self.secret_access_key,
+                "SessionToken": self.session_token,
+                "Expiration": self.expiration.astimezone(UTC).strftime(
+                    "%Y-%m-%dT%H:%M:%SZ"
+                ),
+            },
+            indent=2,
+        )
