@@ -98,7 +98,15 @@ class Outbound:
         return next(signing, None)
 
     def published(self, now: datetime) -> tuple[IssuerSigningKey, ...]:
-        """The keys that verifiers may need."""
+        """The keys that verifiers may need, those that sign first.
+
+        Ceph 18 tries the first key alone.
+        """
+        signing = [self.find_signing(algorithm, now) for algorithm in Algorithm]
+        return tuple(sorted(self.list_needed(now), key=lambda key: key not in signing))
+
+    def list_needed(self, now: datetime) -> tuple[IssuerSigningKey, ...]:
+        """The keys that sign, will sign, or have signed tokens that may be valid."""
         return tuple(key for key in self.keys if not self._is_over(key, now))
 
     def _is_over(self, key: IssuerSigningKey, now: datetime) -> bool:
@@ -165,7 +173,7 @@ def rotate(
         )
         for algorithm in Algorithm
     )
-    return replace(outbound, keys=outbound.published(now) + fresh)
+    return replace(outbound, keys=outbound.list_needed(now) + fresh)
 
 
 def reseal(account: AccountId, outbound: Outbound, sealer: Resealer) -> Outbound:

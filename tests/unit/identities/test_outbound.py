@@ -173,6 +173,17 @@ def test_a_new_key_is_published_before_it_signs_and_the_old_one_afterwards(
         assert kids(rotated, moment) == published
 
 
+def test_the_keys_that_sign_are_published_first(first: Outbound) -> None:
+    """Ceph 18 tries the first key alone; RS256 is what it can be given."""
+    rotated = rotate(ACCOUNT, first, Sealer(), NOW)
+    old, new = ["RSA_0", "EC384_0"], ["RSA_1", "EC384_1"]
+    signs = NOW + PUBLISHED_BEFORE
+    for moment, order in ((signs - SECOND, old + new), (signs, new + old)):
+        assert [key.kid for key in rotated.published(moment)] == order
+    later = rotate(ACCOUNT, rotated, Sealer(), signs)
+    assert [key.kid for key in later.keys][:4] == old + new  # kept oldest first
+
+
 def test_rotation_drops_keys_that_are_over_and_counts_on(first: Outbound) -> None:
     rotated = rotate(ACCOUNT, first, Sealer(), NOW)
     later = NOW + PUBLISHED_BEFORE + PUBLISHED_AFTER
