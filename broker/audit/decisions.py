@@ -17,7 +17,7 @@ from broker.audit.writer import Auditor
 from broker.clock import Clock
 from broker.entropy import new_request_id
 from broker.errors import ServiceUnavailable
-from broker.model.audit import Outcome
+from broker.model.audit import COUNT_DECISIONS, Outcome
 from broker.model.registered import RegisteredService
 
 COUNT_SECONDS = 60.0
@@ -117,7 +117,7 @@ class DecisionLog:
                 event_id=new_request_id(),
                 at=self._clock.now(),
                 door="",
-                action="broker:CountDecisions",
+                action=COUNT_DECISIONS,
                 source_ip="",
                 user_agent="",
                 account=tally.service.account,

@@ -48,7 +48,7 @@ def audit(
     action: Annotated[
         str,
         typer.Option(
-            help="For example sts:AssumeRoleWithSAML or broker:CreateAccount."
+            help="For example sts:AssumeRoleWithSAML, or orders:* for a service."
         ),
     ] = "",
     decision: Annotated[

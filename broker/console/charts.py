@@ -5,10 +5,11 @@ The template's macros (`charts.html`) draw them, and show the same numbers in a 
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from broker.model.audit import ActivityCounts, Kind, Outcome
+from broker.model.audit import ActivityCounts, HourlyCount, Kind, Outcome
 
 HEIGHT = 100
 SLOT = 10
@@ -16,7 +17,8 @@ _BAR = 7
 _LEAST = 1.5
 """The minimum height of a bar that is not empty, so that it is visible."""
 
-REFUSALS = frozenset({Outcome.DENIED, Outcome.REFUSED})
+SIGN_INS: AbstractSet[str] = frozenset({Kind.SIGN_IN})
+REFUSALS: AbstractSet[str] = frozenset({Outcome.DENIED, Outcome.REFUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +27,22 @@ class TimeBar:
 
     begins: datetime
     ends: datetime
-    sign_ins: int
-    refusals: int
+    passed: int
+    refused: int
     x: float
-    sign_ins_y: float
-    sign_ins_height: float
-    refusals_y: float
-    refusals_height: float
+    passed_y: float
+    passed_height: float
+    refused_y: float
+    refused_height: float
 
 
 @dataclass(frozen=True, slots=True)
 class TimeChart:
-    """Sign-ins and refusals over time."""
+    """What passed and what was refused over time."""
 
     bars: tuple[TimeBar, ...]
-    sign_ins: int
-    refusals: int
+    passed: int
+    refused: int
     most: int
     counted_until: datetime | None
 
@@ -72,25 +74,36 @@ def bucket_start(at: datetime, hours: int) -> datetime:
 
 
 def time_chart(
-    activity: ActivityCounts, since: datetime, until: datetime, hours: int
+    activity: ActivityCounts,
+    since: datetime,
+    until: datetime,
+    hours: int,
+    *,
+    passed_as: AbstractSet[str] = SIGN_INS,
+    refused_as: AbstractSet[str] = REFUSALS,
+    name: str | None = None,
 ) -> TimeChart:
-    """The chart of buckets of ``hours`` from the one of ``since`` to that of ``until``."""
-    sign_ins, refusals = _by_time(activity)
+    """The chart of buckets of ``hours`` from the one of ``since`` to that of ``until``.
+
+    ``passed_as`` and ``refused_as`` are the measures that count as such, and ``name``
+    the only one of theirs that is counted; None for all.
+    """
+    counts = [one for one in activity.counts if name in {None, one.name}]
+    passed = _by_time(counts, passed_as)
+    refused = _by_time(counts, refused_as)
     starts = []
     start, step = bucket_start(since, hours), timedelta(hours=hours)
     while start <= until:
         starts.append(start)
         start += step
-    most = max((sign_ins[one] + refusals[one] for one in starts), default=0)
+    most = max((passed[one] + refused[one] for one in starts), default=0)
     return TimeChart(
         bars=tuple(
-            _bar(
-                place, begins, begins + step, (sign_ins[begins], refusals[begins]), most
-            )
+            _bar(place, begins, begins + step, (passed[begins], refused[begins]), most)
             for place, begins in enumerate(starts)
         ),
-        sign_ins=sum(sign_ins[one] for one in starts),
-        refusals=sum(refusals[one] for one in starts),
+        passed=sum(passed[one] for one in starts),
+        refused=sum(refused[one] for one in starts),
         most=most,
         counted_until=activity.counted_until,
     )
@@ -116,15 +129,14 @@ def sum_by_name(activity: ActivityCounts, measures: Iterable[str]) -> Counter[st
     return found
 
 
-def _by_time(activity: ActivityCounts) -> tuple[Counter[datetime], Counter[datetime]]:
-    sign_ins: Counter[datetime] = Counter()
-    refusals: Counter[datetime] = Counter()
-    for one in activity.counts:
-        if one.measure == Kind.SIGN_IN:
-            sign_ins[one.hour] += one.count
-        elif one.measure in REFUSALS:
-            refusals[one.hour] += one.count
-    return sign_ins, refusals
+def _by_time(
+    counts: Iterable[HourlyCount], measures: AbstractSet[str]
+) -> Counter[datetime]:
+    found: Counter[datetime] = Counter()
+    for one in counts:
+        if one.measure in measures:
+            found[one.hour] += one.count
+    return found
 
 
 def _bar(
@@ -137,13 +149,13 @@ def _bar(
     return TimeBar(
         begins=begins,
         ends=ends,
-        sign_ins=counts[0],
-        refusals=counts[1],
+        passed=counts[0],
+        refused=counts[1],
         x=_round(place * SLOT + (SLOT - _BAR) / 2),
-        sign_ins_y=_round(HEIGHT - below),
-        sign_ins_height=below,
-        refusals_y=_round(HEIGHT - below - above),
-        refusals_height=above,
+        passed_y=_round(HEIGHT - below),
+        passed_height=below,
+        refused_y=_round(HEIGHT - below - above),
+        refused_height=above,
     )
 
 

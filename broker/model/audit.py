@@ -13,6 +13,9 @@ PORTAL_SIGN_IN = "sso:Authenticate"
 COUNT_FAILURES = "broker:CountFailures"
 """The action of a record that stands for failures which were only counted."""
 
+COUNT_DECISIONS = "broker:CountDecisions"
+"""The action of a record with the numbers of a registered service's decisions."""
+
 
 class Outcome(StrEnum):
     """The outcome of a call, as stored in a record's ``decision``.
@@ -171,7 +174,8 @@ _READS = (
 class AuditFilter:
     """Search criteria; empty members match everything. Time ranges are half-open.
 
-    ``decisions`` and ``kinds`` match any of theirs.
+    ``action`` is one, or ``service:*`` for all of a service. ``decisions`` and
+    ``kinds`` match any of theirs.
     """
 
     account: AccountId | None = None
@@ -186,12 +190,20 @@ class AuditFilter:
     until: datetime | None = None
 
 
+DECISION_MEASURES = {
+    outcome: f"decisions-{outcome}"
+    for outcome in (Outcome.ALLOWED, Outcome.DENIED, Outcome.REFUSED)
+}
+"""The measure of each outcome of decisions for registered services."""
+
+
 @struct
 class HourlyCount:
     """How many calls of one kind began within an hour, or a longer stretch of hours.
 
     ``measure`` is ``sign-in`` for those that succeeded, by provider (empty for none);
-    else the `Outcome` of a failure, by a name for its reason.
+    or the `Outcome` of a failure, by a name for its reason; or one of
+    `DECISION_MEASURES`, by the ARN of the registered service that asked.
     """
 
     hour: datetime

@@ -6,11 +6,14 @@ another has added changes nothing. Both SQL dialects share the statements.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from broker.model.audit import (
+    COUNT_DECISIONS,
+    DECISION_MEASURES,
     ActivityCounts,
+    AuditRecord,
     HourlyCount,
     Kind,
     Outcome,
@@ -59,8 +62,10 @@ SIGN_INS = (
 FAILURES = (
     "SELECT event_id, at, account, body FROM audit"  # noqa: S608  # constants
     " WHERE seq > {0} AND seq <= {1} AND account || '' <> ''"
-    f" AND decision || '' <> '{Outcome.ALLOWED}'"
+    f" AND (decision || '' <> '{Outcome.ALLOWED}'"
+    f" OR action || '' = '{COUNT_DECISIONS}')"
 )
+"""And the records that have the numbers of decisions."""
 ADD = (
     "INSERT INTO audit_counts (account, hour, measure, name, count)"  # noqa: S608  # constants
     f" VALUES ({{0}}, {{1}}, {{2}}, {{3}}, {{4}}) {_CONFLICT}"
@@ -112,11 +117,23 @@ def count_portion(
         counted[account, hour, Kind.SIGN_IN, provider[:NAME_CHARACTERS]] += number
     for event_id, at, account, body in failures:
         record = decode_audit(event_id, at, account, body)
+        if record.action == COUNT_DECISIONS:
+            for measure, arn, number in _decisions(record):
+                counted[account, at // HOUR, measure, arn] += number
+            continue
         name = name_of(record)[:NAME_CHARACTERS]
         counted[account, at // HOUR, record.outcome, name] += record.weight
     after, end, newest_at = place
     rows = tuple((*key, number) for key, number in sorted(counted.items()))
     return Portion(after, end, newest_at, rows)
+
+
+def _decisions(record: AuditRecord) -> Iterator[tuple[str, str, int]]:
+    """Measure, service and number of what such a record counts."""
+    for outcome, measure in DECISION_MEASURES.items():
+        number = record.parameters.get(outcome.capitalize())
+        if isinstance(number, int) and record.resources:
+            yield measure, record.resources[0][:NAME_CHARACTERS], number
 
 
 def read_counts(

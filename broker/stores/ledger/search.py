@@ -26,6 +26,9 @@ Place = tuple[int, int]
 WINDOW_ROWS = 2000
 """Records that are looked at for one page at most."""
 
+ALL_ACTIONS = ":*"
+"""How a criterion ends that all actions of a service meet."""
+
 _NEWEST_FIRST = "ORDER BY at DESC, seq DESC"
 
 
@@ -180,7 +183,9 @@ class Search:
             tests.append(_is_one_of("kind", filters.kinds))
         for column in ("caller_arn", "action", "provider_arn"):
             value: str = getattr(filters, column)
-            if value:
+            if column == "action" and value.endswith(ALL_ACTIONS):
+                tests.append(_is_of_service(value.removesuffix("*")))
+            elif value:
                 tests.append(_is_one_of(column, (value,)))
         return tests
 
@@ -202,6 +207,10 @@ def _is_one_of(column: str, values: Sequence[str]) -> _Test:
         return f"{column} || '' IN ({bound})"
 
     return test
+
+
+def _is_of_service(prefix: str) -> _Test:
+    return lambda made: f"substr(action, 1, {len(prefix)}) = {made.bind(prefix)}"
 
 
 def _has_key(key: str) -> _Test:

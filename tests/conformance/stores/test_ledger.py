@@ -284,6 +284,10 @@ async def test_a_search_narrows_by_every_member_of_the_filter(ledger: Ledger) ->
         (AuditFilter(access_key_id="AKIA2"), ["2"]),
         (AuditFilter(access_key_id="ASIA1"), ["1"]),
         (AuditFilter(action="sts:GetCallerIdentity"), ["2"]),
+        (AuditFilter(action="sts:*"), ["2", "1"]),
+        (AuditFilter(action="st:*"), []),
+        (AuditFilter(action="s%:*"), []),
+        (AuditFilter(action="sts:Get*"), []),
         (AuditFilter(decisions=(Outcome.DENIED,)), ["2"]),
         (AuditFilter(provider_arn=PROVIDER), ["1"]),
         (AuditFilter(since=later), ["2"]),
@@ -336,6 +340,7 @@ async def test_every_search_goes_along_an_index(ledger: Ledger) -> None:
         (replace(account, kinds=(Kind.SIGN_IN, Kind.CHANGE)), {"audit_kind"}),
         (replace(account, decisions=(Outcome.DENIED,)), {"audit_failures"}),
         (allowed, {"audit_kind"}),
+        (replace(account, action="iam:*"), {"audit_kind"}),
         (read, {"audit_kind"}),
         (replace(account, event_id="x"), {"ix_audit_event_id"}),
         (
@@ -552,6 +557,26 @@ async def test_counted_failures_count_as_many(ledger: Ledger) -> None:
     await ledger.mint(record, None)
     await count_all(ledger)
     assert [(c[1], c[3]) for c in await counted(ledger, AT)] == [("refused", 17)]
+
+
+@pytest.mark.usefixtures("settled")
+async def test_the_numbers_of_decisions_are_added_up(ledger: Ledger) -> None:
+    arn = f"arn:aws:broker::{ACCOUNT}:service/orders"
+    for n, numbers in enumerate(({"Allowed": 40, "Denied": 2}, {"Allowed": 2}, {})):
+        record = replace(
+            make_record(f"d{n}"),
+            action="broker:CountDecisions",
+            decision="allowed",
+            session=None,
+            parameters={**numbers, "Refused": "many"},
+            resources=(arn,),
+        )
+        await ledger.mint(record, None)
+    await count_all(ledger)
+    assert [c[1:] for c in await counted(ledger, AT)] == [
+        ("decisions-allowed", arn, 42),
+        ("decisions-denied", arn, 2),
+    ]
 
 
 @pytest.mark.usefixtures("settled")
