@@ -7,6 +7,7 @@ from broker.administration.policy_findings import PolicyAdvice, find_advice
 from broker.identities.documents import validated_document
 from broker.policy import PolicyDocument, PolicyKind, PolicyRejected, policy_size
 from broker.policy.places import find_place, find_statement_index
+from broker.policy.positions import Span
 
 _AROUND = 2
 _WIDTH_MAX = 160
@@ -75,15 +76,21 @@ def check_text(
 
 def place_problem(text: str, error: PolicyRejected) -> Problem:
     """Locate an error in the text."""
-    span = find_place(text, error)
     statement = find_statement_index(error)
+    return problem_at(text, error.words, find_place(text, error), statement)
+
+
+def problem_at(
+    text: str, message: str, span: Span | None, statement: int | None = None
+) -> Problem:
+    """What is wrong with a part of a text; None for the whole of it."""
     if span is None:
-        return Problem(message=error.words, statement=statement)
+        return Problem(message=message, statement=statement)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     first, last = span.start, span.end
     end_column = last.column if last.line == first.line else len(lines[first.line - 1])
     return Problem(
-        message=error.words,
+        message=message,
         line=first.line,
         column=first.column,
         statement=statement,

@@ -14,10 +14,11 @@ from broker.cli.operator import (
 )
 from broker.cli.terminal import say, say_json, say_table
 from broker.identities import registered_services as rules
+from broker.identities.service_text import read_definition
 from broker.identities.template.errors import TemplateError
-from broker.identities.template.yaml_text import load_yaml
 from broker.model.account import AccountId
 from broker.model.registered import RegisteredService
+from broker.protocols.enforcement.definition import DEFINITION_CHARACTERS_MAX
 from broker.services import Services
 from broker.stores.directory.port import DirectoryChange
 
@@ -30,7 +31,6 @@ AccountOption = Annotated[
     str, typer.Option("--account", parser=read_account_id, help="The account number.")
 ]
 _HEADINGS = ("Service", "Counts as", "Tokens")
-_MAX_CHARACTERS = 200_000
 
 
 @app.command("list")
@@ -188,6 +188,6 @@ def _described(service: RegisteredService) -> dict[str, Any]:
 def _read(file: Path) -> str:
     try:
         with file.open(encoding="utf-8") as stream:
-            return json.dumps(load_yaml(stream.read(_MAX_CHARACTERS)))
+            return read_definition(stream.read(DEFINITION_CHARACTERS_MAX + 1))
     except (OSError, UnicodeDecodeError, TemplateError) as error:
         raise typer.BadParameter(f"{file}: {error}") from error

@@ -63,6 +63,13 @@ SECTIONS = (
                 "iam:SimulatePrincipalPolicy",
             ),
             Entry(
+                "services",
+                "/console/services",
+                "Services",
+                "plug",
+                "broker:ListServices",
+            ),
+            Entry(
                 "providers",
                 "/console/providers",
                 "Identity providers",

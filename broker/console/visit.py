@@ -91,9 +91,7 @@ class Visit:
         Raises:
             BrokerError: The action or ``first`` failed; the failure is audited.
         """
-        return await self.frame.perform(
-            self.request, self.who, ("iam", action), given, first=first
-        )
+        return await self.perform_if(first, "iam", action, **given)
 
     async def perform(
         self, service: str, action: str, **given: object
@@ -105,6 +103,18 @@ class Visit:
         """
         return await self.frame.perform(
             self.request, self.who, (service, action), given
+        )
+
+    async def perform_if(
+        self, first: Precondition, service: str, action: str, **given: object
+    ) -> Mapping[str, Any]:
+        """Like `perform`, but run ``first`` in the same transaction before the work.
+
+        Raises:
+            BrokerError: The action or ``first`` failed; the failure is audited.
+        """
+        return await self.frame.perform(
+            self.request, self.who, (service, action), given, first=first
         )
 
     @contextmanager

@@ -43,6 +43,10 @@ EXAMPLES: dict[str, list[str]] = {
         "/console/audit?view=refused&range=24h",
         "/console/audit?since=never",
     ],
+    "/console/services/service": [
+        f"/console/services/service?name={name}" for name in ("orders", "api")
+    ],
+    "/console/services/edit": ["/console/services/edit?name=orders"],
     "/console/policies": ["/console/policies", "/console/policies?q=nothing"],
     "/console/policies/policy": [f"/console/policies/policy?arn={POLICY}"],
     "/console/policies/edit": [f"/console/policies/edit?arn={POLICY}"],

@@ -6,8 +6,9 @@ from typing import Any
 
 import httpx2 as httpx
 
+from broker.identities import registered_services
 from broker.identities.account_options import PROVIDER_OPTIONS
-from broker.identities.accounts import create_root_key
+from broker.identities.accounts import create_root_key, require_account
 from tests.support.broker import Key
 from tests.support.in_process import InProcess
 from tests.support.signin import ACCOUNT, SignInWorld
@@ -35,6 +36,22 @@ READ_ONE_BUCKET = json.dumps(
 )
 PASSWORD = "Correct-horse-7"
 """Dana's; she may do everything, too."""
+
+ORDERS = json.dumps(
+    {
+        "ResourceTypes": {"order": "order/{id}"},
+        "Actions": {
+            "ListOrders": {"AccessLevel": "List"},
+            "GetOrder": {"AccessLevel": "Read", "ResourceTypes": ["order"]},
+        },
+        "ConditionKeys": {"orders:Priority": "String"},
+        "Routes": [
+            {"Methods": ["GET"], "Path": "/orders", "Action": "ListOrders"},
+            {"Methods": ["GET"], "Path": "/orders/{id}", "Action": "GetOrder"},
+        ],
+    }
+)
+"""The definition of the registered service ``orders``."""
 
 POLICY = f"arn:aws:iam::{ACCOUNT}:policy/ReadReports"
 
@@ -93,8 +110,35 @@ async def furnish(world: SignInWorld) -> None:
             ClientIDList=["app"],
             ThumbprintList=["a" * 40],
         )
+        token = await _register(world)
+        for action in ("orders:GetOrder", "orders:ListOrders"):
+            question = {
+                "Principal": f"arn:aws:iam::{ACCOUNT}:user/dana",
+                "Actions": [action],
+            }
+            answer = await http.post(
+                "/decisions",
+                json=question,
+                headers={"x-broker-service-token": token},
+            )
+            assert answer.status_code == 200, answer.text
     async with world.services.stores.directory.change(ACCOUNT) as change:
         account = await change.find_account(ACCOUNT)
         assert account is not None
         options = {**account.options, PROVIDER_OPTIONS: True}
         await change.update_account(replace(account, options=options))
+
+
+async def _register(world: SignInWorld) -> str:
+    """Two services; a token of the first."""
+    now = world.clock.now()
+    async with world.services.stores.directory.change(ACCOUNT) as change:
+        account = await require_account(change, ACCOUNT)
+        orders, _ = [
+            await registered_services.put_service(change, account, name, text, now)
+            for name, text in (("orders", ORDERS), ("api", "{}"))
+        ]
+        _, token = await registered_services.create_token(
+            change, account, orders, days=90, addresses=(), now=now
+        )
+    return token.reveal()

@@ -6,7 +6,8 @@ rejected.
 """
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 
 import yaml
 
@@ -59,20 +60,50 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent_text)
 
 
-def load_yaml(text: str) -> object:
-    """The document's plain data.
+class _LoaderWithoutAliases(_Loader):
+    """For texts of people who are not the operator: aliases can multiply a text."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]  # as the stubs have it
+            line = event.start_mark.line + 1
+            raise TemplateError(f"line {line}", "aliases cannot be used here")
+        return super().compose_node(parent, index)
+
+
+def load_yaml(text: str, *, aliases: bool = True) -> object:
+    """The document's plain data; ``aliases`` says whether it may have any.
 
     Raises:
-        TemplateError: it is not YAML, or has a duplicate key.
+        TemplateError: it is not YAML, has a duplicate key, or an alias.
     """
+    loader = _Loader if aliases else _LoaderWithoutAliases
+    with _explained():
+        return yaml.load(text, Loader=loader)  # noqa: S506  # derived from SafeLoader
+
+
+def compose_yaml(text: str) -> yaml.Node | None:
+    """The document's nodes, which know their places; None for an empty text.
+
+    Raises:
+        TemplateError: it is not YAML.
+    """
+    with _explained():
+        return yaml.compose(text, Loader=_Loader)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  # derived from SafeLoader
+        yield
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}" if mark else ""
         raise TemplateError(place, error.problem or "this is not YAML") from error
     except (yaml.YAMLError, RecursionError) as error:
         raise TemplateError("", "this is not YAML") from error
+    except ValueError as error:
+        raise TemplateError("", "a number has too many digits") from error
 
 
 def dump_yaml(data: Mapping[str, object]) -> str:

@@ -52,12 +52,20 @@ PayloadDeclaration = Literal[
 ]
 
 
-class DefinitionRejected(Exception):
-    """The definition cannot stand; ``place`` names the part."""
+PROBLEMS_MAX = 10
 
-    def __init__(self, place: str, message: str) -> None:
+
+class DefinitionRejected(Exception):
+    """The definition cannot stand.
+
+    ``problems`` are up to `PROBLEMS_MAX` places with what is wrong there; the text is
+    that of the first.
+    """
+
+    def __init__(self, *problems: tuple[str, str]) -> None:
+        place, message = problems[0]
         super().__init__(f"{place}: {message}" if place else message)
-        self.place = place
+        self.problems = problems
 
 
 class _Part(BaseModel):
@@ -140,14 +148,15 @@ def parse_definition(text: str, name: str) -> ServiceDefinition:
     """
     if len(text) > DEFINITION_CHARACTERS_MAX:
         raise DefinitionRejected(
-            "", f"is longer than {DEFINITION_CHARACTERS_MAX} characters"
+            ("", f"is longer than {DEFINITION_CHARACTERS_MAX} characters")
         )
     try:
         definition = ServiceDefinition.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise DefinitionRejected(place, first["msg"]) from None
+        found = error.errors(include_url=False, include_input=False)[:PROBLEMS_MAX]
+        raise DefinitionRejected(
+            *((".".join(map(str, one["loc"])), one["msg"]) for one in found)
+        ) from None
     _check(definition, name)
     return definition
 
@@ -207,14 +216,14 @@ def _check(definition: ServiceDefinition, name: str) -> None:
     """
     for scope in definition.scopes:
         if scope in RESERVED:
-            raise DefinitionRejected("Scopes", f"{scope} is the broker's own")
+            raise DefinitionRejected(("Scopes", f"{scope} is the broker's own"))
     for type_name, pattern in definition.resource_types.items():
         _check_pattern(pattern, name, f"ResourceTypes.{type_name}")
     for action, about in definition.actions.items():
         for wanted in about.resource_types:
             if wanted not in definition.resource_types:
                 raise DefinitionRejected(
-                    f"Actions.{action}", f"there is no resource type {wanted}"
+                    (f"Actions.{action}", f"there is no resource type {wanted}")
                 )
     for key in definition.condition_keys:
         _check_key(key, name)
@@ -224,11 +233,11 @@ def _check(definition: ServiceDefinition, name: str) -> None:
 
 def _check_pattern(pattern: str, name: str, place: str) -> None:
     if pattern.startswith("arn:") and not pattern.startswith(f"arn:aws:{name}::"):
-        raise DefinitionRejected(place, f"an ARN begins with arn:aws:{name}::")
+        raise DefinitionRejected((place, f"an ARN begins with arn:aws:{name}::"))
     # Else a long path could be multiplied into an ARN of any length.
     names = placeholders(pattern)
     if len(set(names)) < len(names):
-        raise DefinitionRejected(place, "a placeholder comes twice")
+        raise DefinitionRejected((place, "a placeholder comes twice"))
 
 
 _RESOURCE_KEYS = ("aws:resourcetag/", "aws:requesttag/")
@@ -238,26 +247,26 @@ def _check_key(key: str, name: str) -> None:
     lower = key.lower()
     of_resource = lower == "aws:tagkeys" or lower.startswith(_RESOURCE_KEYS)
     if not of_resource and not lower.startswith(f"{name}:"):
-        raise DefinitionRejected(
-            f"ConditionKeys.{key}",
+        message = (
             f"a service brings keys that begin with {name}:, aws:ResourceTag/ or"
-            " aws:RequestTag/, and aws:TagKeys; the broker itself brings the others",
+            " aws:RequestTag/, and aws:TagKeys; the broker itself brings the others"
         )
+        raise DefinitionRejected((f"ConditionKeys.{key}", message))
     if lower.endswith("*") and not lower.endswith("/*"):
-        raise DefinitionRejected(f"ConditionKeys.{key}", "only /* stands for any name")
+        message = "only /* stands for any name"
+        raise DefinitionRejected((f"ConditionKeys.{key}", message))
 
 
 def _check_route(definition: ServiceDefinition, route: Route, place: str) -> None:
     if route.action not in definition.actions:
-        raise DefinitionRejected(place, f"there is no action {route.action}")
+        raise DefinitionRejected((place, f"there is no action {route.action}"))
     try:
         caught = captures(route.path)
         type_name = resource_type_of(definition, route)
     except ValueError as error:
-        raise DefinitionRejected(place, str(error)) from None
+        raise DefinitionRejected((place, str(error))) from None
     pattern = "" if type_name is None else definition.resource_types[type_name]
     missing = [one for one in placeholders(pattern) if one not in caught]
     if missing:
-        raise DefinitionRejected(
-            place, f"the path does not catch {{{missing[0]}}} of {type_name}"
-        )
+        message = f"the path does not catch {{{missing[0]}}} of {type_name}"
+        raise DefinitionRejected((place, message))

@@ -61,6 +61,11 @@ class CompiledService:
         self._arn = f"arn:aws:{self.prefix}:{self.region}:{account}:"
         self._actions = frozenset(one.lower() for one in definition.actions)
         self._keys = frozenset(key.lower() for key in definition.condition_keys)
+        self.resource_patterns: Mapping[str, str] = {
+            name: pattern if pattern.startswith("arn:") else self._arn + pattern
+            for name, pattern in definition.resource_types.items()
+        }
+        """The ARNs of each resource type, with ``{name}`` for what differs."""
         self._routes = [self._compile(route) for route in definition.routes]
 
     def find_target(self, method: str, path: str) -> Target | None:
@@ -75,6 +80,15 @@ class CompiledService:
             if match is not None:
                 return Target(route.action, _fill(route.resource, match.groupdict()))
         return None
+
+    def route_resources(self) -> list[str]:
+        """The resource pattern of each route, in their order."""
+        return [route.resource for route in self._routes]
+
+    @property
+    def every_request(self) -> str:
+        """The ARN pattern of all requests to a service that counts as execute-api."""
+        return f"{self._arn}{self.name}/{self.definition.stage}/*"
 
     def owns_action(self, action: str) -> bool:
         """Whether an action is one of the service's own, declared if any are."""
@@ -105,12 +119,11 @@ class CompiledService:
         ``name`` is the ARN itself, or what stands in the place of the pattern's
         placeholder, if it has only one: one segment, as in a route.
         """
-        pattern = self.definition.resource_types.get(type_name)
-        if pattern is None:
+        whole = self.resource_patterns.get(type_name)
+        if whole is None:
             return None
         if name.startswith("arn:"):
             return name if self.find_type(name) == type_name else None
-        whole = self._whole(pattern)
         caught = placeholders(whole)
         if len(caught) != 1 or not _NAME.fullmatch(name):
             return None
@@ -119,8 +132,8 @@ class CompiledService:
     def find_type(self, arn: str) -> str | None:
         """The declared type of a resource: of those that fit, the most specific."""
         best, found = -1, None
-        for name, pattern in self.definition.resource_types.items():
-            literals = _RESOURCE.sub("\0", self._whole(pattern)).split("\0")
+        for name, pattern in self.resource_patterns.items():
+            literals = _RESOURCE.sub("\0", pattern).split("\0")
             size = sum(map(len, literals))
             if size > best and _fits(literals, arn):
                 best, found = size, name
@@ -128,7 +141,7 @@ class CompiledService:
 
     def name_resource(self, type_name: str, arn: str) -> str:
         """What `find_resource` makes this ARN of: a name if there is one."""
-        whole = self._whole(self.definition.resource_types[type_name])
+        whole = self.resource_patterns[type_name]
         before, *after = _RESOURCE.sub("\0", whole).split("\0")
         if len(after) == 1:
             name = arn[len(before) : len(arn) - len(after[0])]
@@ -143,9 +156,6 @@ class CompiledService:
             return ("Invoke",)
         return tuple(sorted(self.definition.actions))
 
-    def _whole(self, pattern: str) -> str:
-        return pattern if pattern.startswith("arn:") else self._arn + pattern
-
     def may_bring(self, key: str) -> bool:
         """Whether the service may tell the value of a condition key."""
         lower = key.lower()
@@ -155,8 +165,7 @@ class CompiledService:
         type_name = resource_type_of(self.definition, route)
         resource = ANY_RESOURCE
         if type_name is not None:
-            pattern = self.definition.resource_types[type_name]
-            resource = self._whole(pattern)
+            resource = self.resource_patterns[type_name]
         return _CompiledRoute(
             methods=frozenset(route.methods),
             path=_path_pattern(route.path),

@@ -135,7 +135,7 @@ def test_a_definition_that_cannot_stand_is_refused_with_its_place(
 ) -> None:
     with pytest.raises(DefinitionRejected) as refused:
         parse_definition(json.dumps({**ORDERS, **change}), "orders")
-    assert refused.value.place.startswith(place), refused.value
+    assert refused.value.problems[0][0].startswith(place), refused.value
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", "{" + " " * 70_000 + "}"])

@@ -1,0 +1,141 @@
+"""*Services*: the list of registered services, and the page of one."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from starlette.responses import Response
+
+from broker.administration.listing import Part, cut_page, page_links, read_part
+from broker.administration.service_decisions import (
+    count_by_service,
+    read_activity,
+    read_decisions,
+)
+from broker.administration.service_view import (
+    ServiceView,
+    view_service,
+    view_services,
+)
+from broker.console.tables import Sorting
+from broker.console.visit import BOTH, PageRoute, Visit
+from broker.errors import ValidationError
+from broker.identities.registered_services import TOKEN_DAYS, TOKEN_DAYS_MAX
+from broker.identities.service_text import write_definition
+from broker.protocols.enforcement.mapping import EXECUTE_API
+
+SERVICE = "broker"
+"""The prefix of the actions that the pages perform."""
+
+HERE = "services"
+LIST = "/console/services"
+ONE = "/console/services/service"
+_ROWS = 50
+_TYPED_MAX = 2048
+
+_BY: Mapping[str, Callable[[ServiceView], Any]] = {
+    "name": lambda view: view.name,
+    "changed": lambda view: view.service["UpdateDate"],
+}
+
+
+async def _list(visit: Visit) -> Response:
+    search = visit.text("q")[:128]
+    listed = (await visit.perform(SERVICE, "ListServices"))["Services"]
+    found = view_services(visit, [one for one in listed if search in one["Name"]])
+    sorting = Sorting.read(visit.text("sort"), LIST, _BY, "name", q=search)
+    rows, marker = cut_page(visit, sorting.order(found, _BY), _ROWS)
+    activity = await read_activity(visit) if rows else Part(None)
+    return await visit.show(
+        "admin/services.html",
+        rows=rows,
+        search=search,
+        sorting=sorting,
+        counts=count_by_service(activity),
+        counted=activity.found is not None,
+        pages=page_links(visit, LIST, marker, q=search, sort=sorting.text),
+        execute_api=EXECUTE_API,
+    )
+
+
+async def _one(visit: Visit) -> Response:
+    name = visit.form.require("name")[:128]
+    made: Mapping[str, Any] | None = None
+    if visit.posted:
+        with visit.attempt():
+            operation = _OPERATIONS.get(visit.text("do"))
+            if operation is None:
+                raise ValidationError("Unknown operation.")
+            done = await operation(visit, name)
+            if isinstance(done, Response):
+                return done
+            made = done
+    found = await visit.perform(SERVICE, "GetService", ServiceName=name)
+    view = view_service(visit, found["Service"])
+    return await visit.show(
+        "admin/service.html",
+        view=view,
+        text=write_definition(view.service["Definition"]),
+        routes=_routes(view),
+        tokens=await read_part(
+            visit, "ListServiceTokens", service=SERVICE, ServiceName=name
+        ),
+        made=made,
+        now=visit.now,
+        days=TOKEN_DAYS,
+        days_max=TOKEN_DAYS_MAX,
+        values={name: visit.text(name)[:_TYPED_MAX] for name in ("days", "addresses")},
+        execute_api=EXECUTE_API,
+        **await read_decisions(visit, view),
+    )
+
+
+def _routes(view: ServiceView) -> Sequence[tuple[str, str, str, str]]:
+    """Methods, path, action and resource of each route."""
+    if view.compiled is None:
+        return ()
+    return [
+        (", ".join(route.methods), route.path, route.action, resource)
+        for route, resource in zip(
+            view.definition.routes, view.compiled.route_resources(), strict=True
+        )
+    ]
+
+
+async def _make_token(visit: Visit, name: str) -> Mapping[str, Any]:
+    days = visit.text("days")
+    if days and not (days.isascii() and days.isdigit() and len(days) <= len("366")):
+        raise ValidationError(f"A token lives 1 to {TOKEN_DAYS_MAX} days.")
+    return await visit.perform(
+        SERVICE,
+        "CreateServiceToken",
+        ServiceName=name,
+        Days=int(days) if days else None,
+        Addresses=visit.text("addresses").replace(",", " ").split() or None,
+    )
+
+
+async def _revoke(visit: Visit, name: str) -> Response:
+    await visit.perform(
+        SERVICE, "DeleteServiceToken", ServiceName=name, TokenId=visit.text("token")
+    )
+    return visit.done("Token revoked.", ONE, name=name)
+
+
+async def _delete(visit: Visit, name: str) -> Response:
+    if visit.text("sure") != name:
+        raise ValidationError("Type the service's name to delete it.")
+    await visit.perform(SERVICE, "DeleteService", ServiceName=name)
+    return visit.done("Service deleted.", LIST)
+
+
+_Operation = Callable[[Visit, str], Awaitable[Mapping[str, Any] | Response]]
+_OPERATIONS: Mapping[str, _Operation] = {
+    "make-token": _make_token,
+    "revoke": _revoke,
+    "delete": _delete,
+}
+
+PAGES = (
+    PageRoute(LIST, HERE, _list),
+    PageRoute(ONE, HERE, _one, BOTH),
+)

@@ -1,0 +1,85 @@
+"""Definitions of registered services as people write them: YAML, which JSON is, too."""
+
+import json
+
+import yaml
+
+from broker.identities.template.errors import TemplateError
+from broker.identities.template.yaml_text import compose_yaml, dump_yaml, load_yaml
+from broker.policy.positions import Span, TextPosition
+from broker.protocols.enforcement.definition import DEFINITION_CHARACTERS_MAX
+
+
+def read_definition(text: str) -> str:
+    """The JSON text of a definition; an empty text is that of an empty one.
+
+    Takes a tenth of a second for the longest.
+
+    Raises:
+        TemplateError: it is too long or not YAML, or has an alias or what is not in
+            JSON.
+    """
+    if len(text) > DEFINITION_CHARACTERS_MAX:
+        raise TemplateError(
+            "", f"it is longer than {DEFINITION_CHARACTERS_MAX} characters"
+        )
+    data = load_yaml(text, aliases=False)
+    try:
+        return json.dumps({} if data is None else data)
+    except (TypeError, ValueError) as error:
+        raise TemplateError("", "it has a value that JSON does not have") from error
+
+
+def write_definition(definition: str) -> str:
+    """The YAML text of a stored definition; empty for an empty one."""
+    data = json.loads(definition)
+    return dump_yaml(data) if data else ""
+
+
+def find_place(text: str, place: str) -> Span | None:
+    """Where in a definition's YAML text a part stands, such as ``Routes.0.Path``.
+
+    A part of a mapping is its key, and the value if that ends on the same line. None
+    when there is no such part: the nearest one around it is found instead, if any.
+    """
+    try:
+        node = compose_yaml(text)
+    except TemplateError:
+        return None
+    found: Span | None = None
+    rest = place
+    while rest and node is not None:
+        step = _step(node, rest)
+        if step is None:
+            break
+        key, node, rest = step
+        found = _span(key, node)
+    return found
+
+
+def _step(node: yaml.Node, rest: str) -> tuple[yaml.Node, yaml.Node, str] | None:
+    """One step down: the key's node, the value's, and what is left of the place."""
+    if isinstance(node, yaml.SequenceNode):
+        number, _, left = rest.partition(".")
+        if number.isascii() and number.isdigit() and int(number) < len(node.value):
+            value = node.value[int(number)]
+            return value, value, left
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            name = str(key.value)
+            if rest == name or rest.startswith(f"{name}."):
+                return key, value, rest[len(name) + 1 :]
+    return None
+
+
+def _span(key: yaml.Node, value: yaml.Node) -> Span:
+    start, end = key.start_mark, value.end_mark
+    if end.line != start.line:
+        end = key.end_mark
+    if end.line != start.line:  # a part of a list that goes over several lines
+        return Span(_position(start), TextPosition(start.line + 1, start.column + 2))
+    return Span(_position(start), _position(end))
+
+
+def _position(mark: yaml.Mark) -> TextPosition:
+    return TextPosition(mark.line + 1, mark.column + 1)

@@ -1,0 +1,272 @@
+"""Registered services in the console: defined, given tokens, watched, deleted."""
+
+import json
+from typing import Any
+
+import pytest
+from lxml import html
+
+from broker.federation.refusals import name_reason
+from tests.support.administrator import Administrator, enter, grant
+from tests.support.signin import ACCOUNT, SignInWorld, text_of
+
+LIST, NEW = "/console/services", "/console/services/new"
+EDIT, ONE = "/console/services/edit?name=orders", "/console/services/service"
+HERE = f"{ONE}?name=orders"
+ORDERS = """\
+# Comments are not kept.
+ResourceTypes:
+  order: order/{id}
+Actions:
+  ListOrders: {AccessLevel: List}
+  GetOrder: {AccessLevel: Read, ResourceTypes: [order]}
+ConditionKeys:
+  orders:Priority: String
+Routes:
+- {Methods: [GET], Path: /orders, Action: ListOrders}
+- {Methods: [GET, HEAD], Path: '/orders/{id}', Action: GetOrder}
+"""
+USER = f"arn:aws:iam::{ACCOUNT}:user/ann"
+ORDER = f"arn:aws:orders:us-east-1:{ACCOUNT}:order/"
+TOKEN_FORM = f"{HERE}#secret"
+
+
+@pytest.fixture
+async def admin(world: SignInWorld) -> Administrator:
+    await grant(world, "*")
+    return await enter(world)
+
+
+async def register(admin: Administrator, text: str = ORDERS) -> Any:
+    return await admin.do(
+        await admin.see(NEW), NEW, name="orders", definition=text, do="save"
+    )
+
+
+async def make_token(admin: Administrator, **typed: str) -> str:
+    made = await admin.send(
+        await admin.see(ONE, name="orders"), TOKEN_FORM, do="make-token", **typed
+    )
+    assert made.status_code == 200, text_of(made)
+    (token,) = html.fromstring(made.text).xpath("//pre[@id='token']//text()")
+    return str(token)
+
+
+async def ask(world: SignInWorld, token: str, action: str = "orders:GetOrder") -> Any:
+    question = {
+        "Principal": USER,
+        "Actions": [action],
+        "Resources": [f"{ORDER}7"],
+    }
+    return await world.browser().post(
+        "/decisions", json=question, headers={"x-broker-service-token": token}
+    )
+
+
+def rows(page: Any, section: str) -> list[str]:
+    tree = html.fromstring(page.text)
+    found = tree.xpath(f"//section[@id='{section}']//tbody/tr")
+    return [cells(row) for row in found]
+
+
+def cells(row: Any) -> str:
+    for line_break in row.xpath(".//br"):
+        line_break.tail = f" {line_break.tail or ''}"
+    found = (cell.text_content() for cell in row.xpath("./td | ./th"))
+    return " ".join(" ".join(found).split())
+
+
+async def test_a_service_is_registered_shown_and_edited(admin: Administrator) -> None:
+    assert "No service is registered yet" in text_of(await admin.see(LIST))
+    page = await register(admin)
+    text = text_of(page)
+    assert f"arn:aws:broker::{ACCOUNT}:service/orders" in text
+    assert rows(page, "actions") == [
+        "GET /orders orders:ListOrders *",
+        f"GET, HEAD /orders/{{id}} orders:GetOrder {ORDER}{{id}}",
+        "orders:ListOrders List None: on *",
+        "orders:GetOrder Read order",
+    ]
+    assert "orders:Priority" in text
+    listed = await admin.see(LIST)
+    (row,) = html.fromstring(listed.text).xpath("//tbody/tr")
+    assert cells(row).startswith("orders 2 2 None ")
+    edit = await admin.see("/console/services/edit", name="orders")
+    (area,) = html.fromstring(edit.text).xpath("//textarea[@name='definition']")
+    shown = area.text_content().lstrip("\n")
+    assert "orders:Priority: String" in shown
+    page = await admin.do(
+        edit, EDIT, definition=shown.replace("Read", "Write"), do="save"
+    )
+    assert "orders:GetOrder Write order" in rows(page, "actions")
+
+
+async def test_an_empty_definition_counts_as_execute_api(admin: Administrator) -> None:
+    page = await register(admin, "")
+    text = text_of(page)
+    assert f"arn:aws:execute-api:us-east-1:{ACCOUNT}:orders/$default/*" in text
+    assert "execute-api:Invoke" in text_of(await admin.see(LIST))
+
+
+WRONG = [
+    ("Routes: [{Path: /a, Action: Gone}]", "there is no action Gone", "Line 1, column 10"),
+    ("Actions:\n  A: {AccessLevel: Sometimes}\n  B: {}", "AccessLevel", "Line 2, column 7"),
+    ("Actions:\n  A: {AccessLevel: Sometimes}\n  B: {}", "Field required", "Line 3"),
+    ("ConditionKeys:\n  other:Key: String", "begin with orders:", "Line 2, column 3"),
+    ("ConditionKeys:\n  no key: String", "match pattern", "Line 2, column 3"),
+    ("Hosts: [a\nb: c", "but got", "Line 2"),
+    ("Hosts: []\nHosts: []", "comes twice", "Line 2"),
+    ("- a", "should be an object", ""),
+    ("a: &a [x]\nb: *a", "Aliases", "Line 2"),
+    ("Stage: !!binary aGk=", "value that JSON does not have", ""),
+    (f"SampleEvery: {'9' * 5000}", "too many digits", ""),
+    (f"Stage: {'a' * 65_536}", "longer than 65536", ""),
+    ("{" * 5000, "not YAML", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("definition", "said", "place"), WRONG)
+async def test_a_mistake_is_shown_where_it_is(
+    admin: Administrator, definition: str, said: str, place: str
+) -> None:
+    for do in ("check", "save"):
+        page = await admin.send(
+            await admin.see(NEW), NEW, name="orders", definition=definition, do=do
+        )
+        assert page.status_code == 400
+        tree = html.fromstring(page.text)
+        problems = tree.xpath("string(//*[@id='problems'])")
+        assert said in problems
+        assert place in problems
+        (area,) = tree.xpath("//textarea[@name='definition']")
+        assert area.text_content().strip() == definition
+    assert "No service is registered yet" in text_of(await admin.see(LIST))
+
+
+async def test_what_the_action_refuses_is_shown_with_what_was_typed(
+    admin: Administrator,
+) -> None:
+    page = await admin.see(NEW)
+    for name, said in (("Orders", "serviceName"), ("sts", "is taken")):
+        answer = await admin.send(page, NEW, name=name, definition="{}", do="save")
+        assert answer.status_code == 400
+        assert said in text_of(answer)
+    await register(admin)
+    again = await admin.send(page, NEW, name="orders", definition="{}", do="save")
+    assert again.status_code == 409
+    assert "There is a service orders already" in text_of(again)
+    assert "orders:GetOrder" in text_of(await admin.see(ONE, name="orders"))
+
+
+async def test_of_two_who_edit_the_second_is_told(admin: Administrator) -> None:
+    await register(admin)
+    path = "/console/services/edit"
+    first = await admin.see(path, name="orders")
+    second = await admin.see(path, name="orders")
+    await admin.do(first, EDIT, definition="Hosts: [a.example]", do="save")
+    told = await admin.send(second, EDIT, definition="Hosts: [b.example]", do="save")
+    assert told.status_code == 409
+    tree = html.fromstring(told.text)
+    assert "a.example" in tree.xpath("string(//*[@id='conflict'])")
+    assert "b.example" in tree.xpath("string(//textarea[@name='definition'])")
+    page = await admin.do(told, EDIT, definition="Hosts: [b.example]", do="save")
+    assert "b.example" in text_of(page)
+
+
+async def test_a_token_is_shown_once_and_revoked(
+    admin: Administrator, world: SignInWorld
+) -> None:
+    await admin.send(
+        await admin.see("/console/users/new"),
+        "/console/users/new",
+        name="ann",
+        console="none",
+    )
+    await register(admin)
+    token = await make_token(admin, days="30", addresses="127.0.0.1, 10.0.0.0/8")
+    assert (await ask(world, token)).status_code == 200
+    page = await admin.see(ONE, name="orders")
+    assert token not in page.text
+    (row,) = rows(page, "tokens")
+    assert "127.0.0.1/32, 10.0.0.0/8" in row
+    token_id = row.split()[0]
+    await admin.do(page, HERE, do="revoke", token=token_id)
+    assert (await ask(world, token)).status_code == 403
+    page = await admin.see(ONE, name="orders")
+    for days, addresses in (("367", ""), ("x", ""), ("", "nowhere")):
+        wrong = await admin.send(
+            page, TOKEN_FORM, do="make-token", days=days, addresses=addresses
+        )
+        assert wrong.status_code == 400
+    assert rows(await admin.see(ONE, name="orders"), "tokens") == []
+
+
+async def test_decisions_are_shown_with_their_reasons(
+    admin: Administrator, world: SignInWorld
+) -> None:
+    await admin.send(
+        await admin.see("/console/users/new"),
+        "/console/users/new",
+        name="ann",
+        console="none",
+    )
+    await register(admin)
+    page = await admin.see(ONE, name="orders")
+    assert "No decision is in the audit log yet" in text_of(page)
+    token = await make_token(admin)
+    assert not (await ask(world, token)).json()["Allowed"]
+    refused = {"Principal": f"{USER}x", "Actions": ["orders:GetOrder"]}
+    await world.browser().post(
+        "/decisions", json=refused, headers={"x-broker-service-token": token}
+    )
+    await world.services.decisions.close()
+    await world.recorded("broker:CountDecisions")
+    while await world.services.stores.ledger.count(name_reason):
+        pass
+    page = await admin.see(ONE, name="orders")
+    assert "0 allowed requests and 2 refusals" in text_of(page)
+    table = html.fromstring(page.text).xpath(
+        "//*[@aria-label='Last recorded decisions']//tbody/tr"
+    )
+    shown = [cells(row) for row in table]
+    denied, unknown = sorted(shown, key=lambda row: "No action" in row)
+    assert "orders:GetOrder order/7 user/ann denied" in denied
+    assert "No identity-based policy allows" in denied
+    assert "has no user annx" in unknown
+    assert "0 allowed, 2 refused" in text_of(await admin.see(LIST))
+    # What another service is asked for is not shown here.
+    other = json.dumps({"Actions": {"Get": {"AccessLevel": "Read"}}})
+    await admin.do(await admin.see(NEW), NEW, name="order", definition=other, do="save")
+    page = await admin.see(ONE, name="order")
+    assert "No decision is in the audit log yet" in text_of(page)
+
+
+async def test_without_the_audit_log_decisions_are_not_shown(
+    world: SignInWorld,
+) -> None:
+    await grant(world, "broker:*")
+    admin = await enter(world)
+    page = await register(admin)
+    assert "cloudtrail:LookupEvents" in text_of(page) or "signin:GetActivity" in (
+        text_of(page)
+    )
+    assert "Decisions, 24 hours" not in text_of(await admin.see(LIST))
+    await grant(world, "broker:ListServiceTokens", effect="Deny")
+    page = await admin.see(ONE, name="orders")
+    assert "broker:ListServiceTokens" in text_of(page)
+
+
+async def test_a_service_is_deleted_by_its_name(admin: Administrator) -> None:
+    page = await register(admin)
+    assert (await admin.send(page, HERE, do="delete", sure="order")).status_code == 400
+    page = await admin.do(page, HERE, do="delete", sure="orders")
+    assert "No service is registered yet" in text_of(page)
+    assert (await admin.browser.get(HERE)).status_code == 404
+
+
+async def test_who_may_not_list_services_is_told(world: SignInWorld) -> None:
+    await grant(world, "iam:*")
+    admin = await enter(world)
+    page = await admin.browser.get(LIST)
+    assert page.status_code == 403
+    assert "broker:ListServices" in text_of(page)
