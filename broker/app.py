@@ -23,7 +23,7 @@ from broker.identities.passwords import Passwords
 from broker.security_credentials.pages import SECURITY_CREDENTIALS
 from broker.services import PAGES, Services, open_services
 from broker.settings import Settings
-from broker.web import authzen, documentation
+from broker.web import authzen, documentation, versitygw
 from broker.web.api import ApiEndpoint
 from broker.web.asgi import App, Receive, Scope, Send, respond
 from broker.web.decisions import DECISIONS_PATH, FORWARD_PATH, DecisionsEndpoint
@@ -117,7 +117,7 @@ def create_app(
 def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
     """Everything that answers HTTP, over services that are open."""
     settings = services.settings
-    return Edge(
+    edge = Edge(
         _route(
             ApiEndpoint(
                 QueryApi(
@@ -143,6 +143,9 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
                 authzen.CONFIGURATION_PATH: authzen.configuration_endpoint(
                     settings.public_origin
                 ),
+                versitygw.PRIVATE_PATH: versitygw.GatewayEndpoint(
+                    services.pipeline, services.registry, services.gateway_scheme
+                ),
                 **_portal_endpoints(services),
             },
             _pages(services, sign_in_links),
@@ -154,11 +157,18 @@ def compose(services: Services, sign_in_links: tuple[SignInLink, ...]) -> App:
         clock=services.clock,
         public_origin=settings.public_origin,
         open_paths=PROBES,
-        open_below=FORWARD_PATH,
-        data_paths=(API_PATH, DECISIONS_PATH, FORWARD_PATH, *authzen.DATA_PATHS),
+        open_below=(FORWARD_PATH, versitygw.PRIVATE_PATH),
+        data_paths=(
+            API_PATH,
+            DECISIONS_PATH,
+            FORWARD_PATH,
+            *authzen.DATA_PATHS,
+            *versitygw.DATA_PATHS,
+        ),
         hsts=settings.secure,
         observe=services.metrics.observe_request,
     )
+    return versitygw.versioned(edge)
 
 
 def _portal_endpoints(services: Services) -> dict[str, App]:

@@ -12,6 +12,7 @@ from typing import get_args
 from broker.actions.action import Proof
 from broker.actions.decisions import MANAGEMENT
 from broker.actions.decisions.authorize import Authorizer
+from broker.actions.decisions.gateway import GatewayActions
 from broker.actions.decisions.search import Searcher
 from broker.actions.iam import iam_actions
 from broker.actions.iam.outbound_federation import outbound_federation_actions
@@ -49,7 +50,7 @@ from broker.authn.mfa import MfaVerifier
 from broker.authn.proof_dry_run import ProofDryRun
 from broker.authn.scheme import Scheme
 from broker.authn.service_tokens import ServiceScheme
-from broker.authn.sigv4 import SignatureScheme
+from broker.authn.sigv4 import SignatureScheme, SignedFor, SignedForScheme
 from broker.authz.gather import PolicyLibrary
 from broker.authz.guard import Guard
 from broker.authz.hypothetical import Hypotheses
@@ -67,6 +68,7 @@ from broker.identities.passwords import Passwords
 from broker.installation import Installation, open_installation
 from broker.model.entities import SamlProvider
 from broker.pipeline import Pipeline
+from broker.protocols.sigv4 import SignatureRules
 from broker.protocols.webauthn import find_relying_party
 from broker.sessions.issue import SessionIssuer
 from broker.sessions.messages import AuthorizationMessages
@@ -129,6 +131,9 @@ class Services(Installation):
     """Proves registered services by token or signature; proxies by token alone."""
 
     proxy_scheme: Scheme
+    gateway_scheme: Scheme
+    """Proves versitygw, which signs as for IAM, but by rules of its own."""
+
     bearer_scheme: Scheme
     """As ``service_scheme``, and takes the token in ``Authorization`` too."""
 
@@ -249,6 +254,7 @@ def _build(
             *MANAGEMENT,
             authorizer.action(),
             Searcher(authorizer).action(),
+            *GatewayActions(authorizer, signatures, fresh, stores.cache).actions(),
             *command_line_actions(
                 fresh, issuer, command_line_grants(stores.cache, vault)
             ),
@@ -329,6 +335,10 @@ def _build(
         service_scheme=ServiceScheme(fresh, signatures),
         proxy_scheme=ServiceScheme(fresh),
         bearer_scheme=ServiceScheme(fresh, signatures, bearers=(b"authorization",)),
+        gateway_scheme=SignedForScheme(
+            signatures,
+            SignedFor(service="iam", rules=SignatureRules(path_as_sent=True)),
+        ),
     )
 
 

@@ -267,3 +267,23 @@ class SignatureScheme:
             context=live.session.identity_context,
         )
         return ResolvedKey(secret=live.secret, caller=caller)
+
+
+class SignedForScheme:
+    """Proves the callers of requests that are signed by other rules than our own."""
+
+    def __init__(self, signatures: SignatureScheme, wanted: SignedFor) -> None:
+        self._signatures = signatures
+        self._wanted = wanted
+
+    async def prove(
+        self, request: RequestContext, _service: str, _action: str, read: Read
+    ) -> tuple[ProofResult, Given]:
+        """The caller who signed the request; then the input is read.
+
+        Raises:
+            BrokerError: as `SignatureScheme.prove` does.
+        """
+        found = await self._signatures.verify(request.raw, self._wanted, request.now)
+        proved = ProofResult(caller=found.caller, region=found.region)
+        return proved, await read()

@@ -1,8 +1,13 @@
 """Opening the listening sockets of ``broker serve`` and ``broker demo``."""
 
 import errno
+import os
+import signal
 import socket
-from contextlib import ExitStack
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 from broker.errors import OperatorError
 
@@ -43,6 +48,74 @@ def listen(host: str, port: int) -> list[socket.socket]:
             raise ListenError(_no_address(host))
         stack.pop_all()
         return made
+
+
+@contextmanager
+def private_socket(path: Path) -> Iterator[socket.socket]:
+    """A unix socket for owner and group, in place of one that nobody serves any more.
+
+    It is removed at the end, unless another program's has taken its place.
+
+    Raises:
+        ListenError: something else is there, or no socket can be.
+    """
+    _remove_stale(path)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o117)  # never open to others, not even for a moment
+    try:
+        made.bind(str(path))
+        made.listen()  # so that a second start finds it in use
+    except OSError as error:
+        made.close()
+        raise ListenError(f"cannot make the socket {path}: {error}") from None
+    finally:
+        os.umask(mask)
+    ours = path.lstat()
+    # uvicorn raises the signal that ended it once more, which would end all else too.
+    before = signal.signal(signal.SIGTERM, _terminate)
+    is_terminated = False
+    try:
+        yield made
+    except _Terminated:
+        is_terminated = True
+    finally:
+        made.close()
+        with suppress(OSError):
+            if os.path.samestat(ours, path.lstat()):
+                path.unlink()
+        signal.signal(signal.SIGTERM, before)
+    if is_terminated:
+        signal.raise_signal(signal.SIGTERM)
+
+
+class _Terminated(BaseException):
+    """The process was asked to end."""
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    raise _Terminated
+
+
+def _remove_stale(path: Path) -> None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise ListenError(f"{path} is there and is no socket; use another path")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        except OSError as error:
+            raise ListenError(f"cannot use the socket {path}: {error}") from None
+        else:
+            raise ListenError(
+                f"the socket {path} is in use by another program; stop it, or use"
+                " another path"
+            )
 
 
 def _describe(host: str, port: int, error: OSError) -> str:

@@ -6,7 +6,8 @@ import ipaddress
 import os
 import sys
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from socket import socket
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ import uvicorn
 
 from broker.app import OnReady, create_app
 from broker.cli.announcement import announce
-from broker.cli.listening import listen
+from broker.cli.listening import listen, private_socket
 from broker.cli.logs import configure_logs
 from broker.cli.workers import Workers
 from broker.clock import SystemClock
@@ -64,6 +65,14 @@ def serve(
         int, typer.Option(min=1, max=65535, help="Port to listen on.")
     ] = 8080,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Worker processes.")] = 1,
+    socket_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--private-socket",
+            metavar="PATH",
+            help="Unix socket for gateways that ask for signing keys.",
+        ),
+    ] = None,
 ) -> None:
     """Migrate the database and run the broker."""
     settings = load_settings()
@@ -73,6 +82,22 @@ def serve(
     settings.make_data_dir()
     if not (_is_loopback(host) and _is_loopback(settings.public_host)):
         asyncio.run(_refuse_demo_storage(settings))
+    with ExitStack() as stack:
+        private = (
+            []
+            if socket_path is None
+            else [stack.enter_context(private_socket(socket_path))]
+        )
+        status = _run(settings, listeners, private, workers)
+    if status:
+        raise typer.Exit(status)
+
+
+def _run(
+    settings: Settings, listeners: list[socket], private: list[socket], workers: int
+) -> int:
+    """Serve until a signal ends it; the exit status. ``private`` are unix sockets."""
+    sockets = [*listeners, *private]
     if workers == 1:
 
         async def tell(opened: Services) -> None:
@@ -80,8 +105,8 @@ def serve(
 
         config = uvicorn.Config(_application(settings, tell), **SERVER)
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(listeners)
-        return
+            uvicorn.Server(config).run(sockets)
+        return 0
     # Create schema and keyring once, before several workers start.
     asyncio.run(_prepare(settings, listeners, workers))
     with tempfile.TemporaryDirectory(prefix="broker-metrics-") as shared:
@@ -92,9 +117,7 @@ def serve(
             workers=workers,
             **SERVER,
         )
-        status = Workers(config, listeners).serve()
-    if status:
-        raise typer.Exit(status)
+        return Workers(config, sockets).serve()
 
 
 def worker() -> App:

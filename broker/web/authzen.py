@@ -12,11 +12,11 @@ Source: OpenID AuthZEN, "Authorization API 1.0", final.
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import orjson
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
 from broker.actions.action import Action
 from broker.actions.decisions.authorize import ANSWERS, QUESTION
@@ -35,15 +35,14 @@ from broker.errors import (
     InternalFailure,
     NoSuchEntity,
     ProofError,
-    RequestEntityTooLarge,
 )
 from broker.errors import ValidationError as InvalidQuestion
 from broker.model.raw import RawRequest
 from broker.model.request import Door, Given
 from broker.pipeline import Pipeline
-from broker.protocols.strict_json import parse_object
 from broker.web.asgi import App, Headers, Receive, Scope, Send, respond
-from broker.web.bodies import ClientGoneError, TooLargeError, receive_body
+from broker.web.bodies import ClientGoneError
+from broker.web.json_requests import Part, read_json, read_model, receive_request
 
 ACCESS_PATH = "/access"
 CONFIGURATION_PATH = "/.well-known/authzen-configuration"
@@ -79,11 +78,7 @@ _Text = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 _Properties = Annotated[dict[str, Any], Field(max_length=_KEYS_MAX)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-
-class _Typed(_Part):
+class _Typed(Part):
     type: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     properties: _Properties | None = None
 
@@ -92,30 +87,30 @@ class _Named(_Typed):
     id: _Text
 
 
-class _Action(_Part):
+class _Action(Part):
     name: _Text
     properties: _Properties | None = None
 
 
-class _Evaluation(_Part):
+class _Evaluation(Part):
     subject: _Named
     action: _Action
     resource: _Named
     context: _Properties | None = None
 
 
-class _Options(_Part):
+class _Options(Part):
     evaluations_semantic: Literal[
         "execute_all", "deny_on_first_deny", "permit_on_first_permit"
     ] = "execute_all"
 
 
-class _Page(_Part):
+class _Page(Part):
     token: Annotated[str, StringConstraints(max_length=4096)] = ""
     limit: Annotated[int, Field(ge=0)] | None = None
 
 
-class _Search(_Part):
+class _Search(Part):
     """What is looked for has no id, or one that is ignored."""
 
     subject: _Typed
@@ -146,8 +141,6 @@ _SOUGHT: Mapping[Sought, type[_Search]] = {
     "action": _ActionSearch,
 }
 
-Model = TypeVar("Model", bound=_Part)
-
 
 class AuthZenEndpoint:
     """Answers below ``/access/v1``; stands behind `broker.web.edge.Edge`."""
@@ -170,7 +163,9 @@ class AuthZenEndpoint:
                 raise InvalidQuestion(
                     f"X-Request-ID has more than {_REQUEST_ID_MAX} characters."
                 )
-            raw = await _receive(scope, receive, headers)
+            if scope["method"] != "POST":
+                raise InvalidQuestion("Requests are sent by POST.")
+            raw = await receive_request(scope, receive, _BODY_BYTES_MAX)
             described = await self._answer(scope, raw)
         except ClientGoneError:
             return
@@ -245,12 +240,12 @@ class _BatchReader:
         if not asked:
             if asked not in (None, []):
                 raise InvalidQuestion("evaluations: is no array.")
-            return Batch(questions=(_question(_validate(_Evaluation, given)),))
+            return Batch(questions=(_question(read_model(_Evaluation, given)),))
         if not isinstance(asked, list) or not all(isinstance(a, dict) for a in asked):
             raise InvalidQuestion("evaluations: is no array of objects.")
         if len(asked) > DECISIONS_MAX:
             raise InvalidQuestion(f"evaluations: has more than {DECISIONS_MAX}.")
-        options = _validate(_Options, given.get("options") or {})
+        options = read_model(_Options, given.get("options") or {})
         self._until = _UNTIL[options.evaluations_semantic]
         defaults = {
             name: given[name]
@@ -261,7 +256,9 @@ class _BatchReader:
         questions = []
         for place, one in enumerate(asked):
             try:
-                questions.append(_question(_validate(_Evaluation, {**defaults, **one})))
+                questions.append(
+                    _question(read_model(_Evaluation, {**defaults, **one}))
+                )
             except InvalidQuestion as error:
                 self.unreadable[place] = error.words
                 if self._until is False:
@@ -298,43 +295,11 @@ def _denial(status: int, text: str) -> dict[str, Any]:
     }
 
 
-async def _receive(scope: Scope, receive: Receive, headers: Headers) -> RawRequest:
-    if scope["method"] != "POST":
-        raise InvalidQuestion("Requests are sent by POST.")
-    try:
-        body = await receive_body(receive, headers)
-    except TooLargeError:
-        raise RequestEntityTooLarge from None
-    if len(body) > _BODY_BYTES_MAX:
-        raise RequestEntityTooLarge
-    return RawRequest(
-        method=scope["method"],
-        raw_path=scope["raw_path"],
-        query=scope["query_string"],
-        headers=headers,
-        body=body,
-        source_ip=scope["state"]["source_ip"],
-        secure=scope["state"]["secure"],
-    )
-
-
 def _read_object(raw: RawRequest) -> dict[str, Any]:
     kind = (raw.find_header(b"content-type") or "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise InvalidQuestion("The Content-Type must be application/json.")
-    try:
-        return parse_object(raw.body)
-    except (ValueError, RecursionError) as error:
-        raise InvalidQuestion(f"The body is no JSON object: {error}.") from None
-
-
-def _validate(model: type[Model], given: object) -> Model:
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "The body"
-        raise InvalidQuestion(f"{place}: {first['msg']}.") from None
+    return read_json(raw.body)
 
 
 def _question(given: _Evaluation) -> Question:
@@ -386,7 +351,7 @@ def _values(value: object) -> tuple[str, ...]:
 def _read_search(raw: RawRequest, sought: Sought) -> Search:
     given = _read_object(raw)
     page = given.get("page")
-    asked = _validate(_SOUGHT[sought], given)
+    asked = read_model(_SOUGHT[sought], given)
     subject, resource = asked.subject, asked.resource
     action = asked.action or _Action(name="*")
     turned = asked.page or _Page()

@@ -103,7 +103,8 @@ class Edge:
     """Wraps the whole application.
 
     ``open_paths`` answer whatever the Host header says: probes come by address.
-    Whatever is ``open_below`` a path does, too: proxies pass on their clients' hosts.
+    Whatever is ``open_below`` one does, too: proxies pass on their clients' hosts, and
+    what comes through a socket of the machine is for no host.
     ``data_paths`` answer with data alone, never with a page, and do without the
     headers that only a page needs.
     ``hsts`` is for installations whose public URL is https. ``observe`` is called after
@@ -119,7 +120,7 @@ class Edge:
         clock: Clock,
         public_origin: str,
         open_paths: Collection[str] = ("/healthz", "/readyz", "/metrics"),
-        open_below: str = "",
+        open_below: tuple[str, ...] = (),
         data_paths: Collection[str] = (),
         hsts: bool = False,
         observe: Observe | None = None,
@@ -128,8 +129,8 @@ class Edge:
         self._hosts = hosts
         self._proxies = proxies
         self._clock = clock
-        self._open_paths = frozenset((*open_paths, *filter(None, (open_below,))))
-        self._open_below = f"{open_below}/" if open_below else ""
+        self._open_paths = frozenset((*open_paths, *open_below))
+        self._open_below = tuple(f"{path}/" for path in open_below)
         self._observe = observe
         self._other_host = other_host(public_origin)
         self._data_paths = frozenset(data_paths)
@@ -204,7 +205,7 @@ class Edge:
     def _is_ours(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         if path in self._open_paths:
             return True
-        if self._open_below and path.startswith(self._open_below):
+        if path.startswith(self._open_below):
             return True
         named = [value for name, value in headers if name == b"host"]
         return len(named) == 1 and self._hosts.accept(named[0])

@@ -63,6 +63,9 @@ class RunningBroker:
     files: int = 0
     """How many it may open; 0 for as many as we may."""
 
+    options: tuple[str, ...] = ()
+    """More words for ``broker serve``."""
+
     forked: bool = True
     """Whether it is forked with its imports done; benchmarks measure a real start."""
 
@@ -94,6 +97,7 @@ class RunningBroker:
 
     def start(self) -> None:
         words = ("serve", "--port", str(self.port), "--workers", str(self.workers))
+        words += self.options
         log = self.folder / "broker.log"
         if self.forked:
             self.process = Forked(words, self.environment, log=log, files=self.files)
@@ -178,6 +182,7 @@ def running_broker(
     workers: int = 1,
     start: bool = True,
     files: int = 0,
+    options: tuple[str, ...] = (),
     forked: bool = True,
     **settings: str,
 ) -> Iterator[RunningBroker]:
@@ -195,7 +200,9 @@ def running_broker(
         "BROKER_PUBLIC_URL": f"http://127.0.0.1:{port}",
         **{f"BROKER_{name.upper()}": value for name, value in settings.items()},
     }
-    broker = RunningBroker(folder, port, environment, workers, files, forked=forked)
+    broker = RunningBroker(
+        folder, port, environment, workers, files, options, forked=forked
+    )
     try:
         if start:
             broker.start()

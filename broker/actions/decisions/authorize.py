@@ -499,19 +499,21 @@ async def _needs(given: Given, call: Call) -> tuple[Need, ...]:
     return service_needs(asked.service, call)
 
 
-def service_needs(service: str, call: Call) -> tuple[Need, ...]:
-    """The permission to ask for a service; its token is that permission.
+def service_needs(
+    service: str, call: Call, action: str = "Authorize"
+) -> tuple[Need, ...]:
+    """The permission to ask for a service; a token is the one to ask for decisions.
 
     Raises:
         AccessDenied: a token is for another service.
         ValidationError: it is no name or ARN of a service.
     """
     account, name = _asked_service(service, call)
-    if call.caller.principal.type is PrincipalType.SERVICE:
+    if call.caller.principal.type is PrincipalType.SERVICE and action == "Authorize":
         return ()
     return (
         Need(
-            action=f"{SERVICE}:Authorize",
+            action=f"{SERVICE}:{action}",
             resource=service_arn(account, name),
             account=account,
         ),

@@ -20,13 +20,13 @@ from broker.policy import (
     authorize,
 )
 
-_DENIED = Verdict(own="deny", session=None)
+DENIED = Verdict(own="deny", session=None)
 
 
 def split(judgement: Judgement | None) -> Verdict:
     """The verdict of a judgement; a denial if there is none."""
     if judgement is None:
-        return _DENIED
+        return DENIED
     layers = judgement.applicable.session
     if judgement.decision.allowed:
         return Verdict(own="allow", session="allow" if layers else None)
@@ -34,7 +34,7 @@ def split(judgement: Judgement | None) -> Verdict:
         own = _own(judgement)
         words = {_says(judgement, layer) for layer in layers}
     except TooMuchWork:
-        return _DENIED
+        return DENIED
     if not layers:
         return Verdict(own=own, session=None)
     for word in ("deny", "no_match", "allow"):

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.listening import ListenError, listen
+from broker.cli.listening import ListenError, listen, private_socket
 from tests.support.servers import find_free_port
 
 
@@ -103,3 +104,44 @@ def test_a_port_that_is_taken_is_told_in_one_sentence(
         f" use another port, such as --port {taken + 10}\n"
     )
     assert not (tmp_path / "data").exists()
+
+
+def test_a_private_socket_is_for_owner_and_group_while_it_is_open(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "private.sock"
+    before = os.umask(0)
+    try:
+        with private_socket(path) as made:
+            assert stat.S_IMODE(path.lstat().st_mode) == 0o660
+            assert made.getsockname() == str(path)
+            with pytest.raises(ListenError, match="in use"), private_socket(path):
+                pass
+            assert path.exists()
+        assert not path.exists()
+    finally:
+        os.umask(before)
+
+
+def test_a_stale_socket_is_replaced_and_a_file_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "private.sock"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    with private_socket(path):
+        assert path.is_socket()
+    path.write_text("something")
+    with pytest.raises(ListenError, match="no socket"), private_socket(path):
+        pass
+    assert path.read_text() == "something"
+    long = tmp_path / ("x" * 120)
+    with pytest.raises(ListenError, match="cannot make"), private_socket(long):
+        pass
+
+
+def test_anothers_socket_stays(tmp_path: Path) -> None:
+    path = tmp_path / "private.sock"
+    with private_socket(path):
+        path.rename(tmp_path / "old")
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(path))
+    assert path.is_socket()

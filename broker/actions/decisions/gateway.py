@@ -1,0 +1,203 @@
+"""What a gateway asks that verifies signatures itself: keys to do so, and who is who.
+
+``broker:DeriveSigningKey`` gives out a signing key: with it, the gateway can verify (and
+could make) one principal's signatures for one day, region and scope of its service. So
+it is a permission of its own, which no service token gives. Keys are given of principals
+of the service's own account alone: another account's service may accept a scope of the
+same name. A session's is given to whoever has its token.
+
+Nothing of this is a use of the key: whoever knows its ID can bring a gateway to ask.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from broker.actions.action import Action, Call
+from broker.actions.decisions.authorize import Authorizer, service_needs
+from broker.actions.decisions.declare import SERVICE
+from broker.authn.sigv4 import SignatureScheme
+from broker.authz.need import Need
+from broker.errors import InvalidClientTokenId, ValidationError
+from broker.model.account import AccountId, find_account_of_key_id
+from broker.model.principal import PrincipalType
+from broker.model.request import Given
+from broker.model.struct import struct
+from broker.protocols.enforcement import RESERVED
+from broker.protocols.sigv4 import derive_signing_key
+from broker.sessions.lineage import find_end, trace
+from broker.stores.cache.port import Cache
+from broker.stores.directory.fresh import FreshDirectory
+
+GATEWAY_SERVICE = "s3"
+"""The service that gateways ask for: their actions are S3's, and so is the prefix."""
+
+NAMES_MAX = 500
+"""Access key IDs or principals of one call."""
+
+_TEMPORARY = "ASIA"
+_PAST = timedelta(days=7)
+"""A presigned URL of S3 is good for seven days, for the day on which it was signed."""
+
+_FUTURE = timedelta(minutes=15)
+_DATE = re.compile(r"[0-9]{8}")
+_SESSION_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
+
+
+@struct
+class Scope:
+    """What a signing key is for: a day (``20261127``), a region and a service."""
+
+    date: str
+    region: str
+    service: str
+
+
+@struct
+class KnownKey:
+    """Whose an access key ID is; ``principal_arn`` is empty if it is nobody's."""
+
+    principal_arn: str = ""
+    is_session: bool = False
+
+
+class GatewayActions:
+    """The actions, with what they need."""
+
+    def __init__(
+        self,
+        authorizer: Authorizer,
+        signatures: SignatureScheme,
+        fresh: FreshDirectory,
+        cache: Cache,
+    ) -> None:
+        self._authorizer = authorizer
+        self._signatures = signatures
+        self._fresh = fresh
+        self._cache = cache
+
+    def actions(self) -> tuple[Action, ...]:
+        """The declarations. They count towards no rate: that would stop a service."""
+        return tuple(
+            Action(
+                service=SERVICE,
+                name=name,
+                needs=_may_derive if name == "DeriveSigningKey" else _may_ask,
+                handle=handle,
+                calls=0,
+                counted=True,
+            )
+            for name, handle in (
+                ("GetGatewayProtocol", self._describe),
+                ("DeriveSigningKey", self._derive),
+                ("ResolveAccessKeys", self._resolve_keys),
+                ("ResolvePrincipals", self._resolve_principals),
+            )
+        )
+
+    async def _describe(self, _given: Given, call: Call) -> Mapping[str, Any]:
+        ready = await self._authorizer.find_ready(GATEWAY_SERVICE, call)
+        return {"Account": ready.service.account}
+
+    async def _derive(self, given: Given, call: Call) -> Mapping[str, Any]:
+        scope: Scope = given["Scope"]
+        access_key_id: str = given["AccessKeyId"]
+        token: str | None = given["SessionToken"]
+        ready = await self._authorizer.find_ready(GATEWAY_SERVICE, call)
+        compiled = ready.compiled
+        if scope.service not in compiled.scopes or scope.service in RESERVED:
+            raise ValidationError(f"{scope.service[:64]} is no scope of the service.")
+        if scope.region != compiled.region:
+            raise ValidationError(f"The service's region is {compiled.region}.")
+        _check_date(scope.date, call.now)
+        key = await self._signatures.resolve(access_key_id, token, call.now)
+        caller = key.caller
+        if caller.account != ready.service.account:
+            raise InvalidClientTokenId(detail="a principal of another account")
+        principal = caller.principal
+        is_role = principal.type is PrincipalType.ASSUMED_ROLE
+        return {
+            "Key": derive_signing_key(
+                key.secret.reveal(), scope.date, scope.region, scope.service
+            ),
+            "PrincipalArn": principal.arn,
+            "RoleArn": principal.principal_arn if is_role else "",
+        }
+
+    async def _resolve_keys(self, given: Given, call: Call) -> Mapping[str, Any]:
+        ready = await self._authorizer.find_ready(GATEWAY_SERVICE, call)
+        account = ready.service.account
+        asked = _bounded(given["AccessKeyIds"])
+        return {"Keys": [await self._find_key(one, account, call) for one in asked]}
+
+    async def _find_key(self, key_id: str, account: AccountId, call: Call) -> KnownKey:
+        if key_id.startswith(_TEMPORARY):
+            record = await self._cache.find_session(key_id)
+            if (
+                record is None
+                or record.account != account
+                or record.expires_at <= call.now.timestamp()
+                or await find_end(trace(record), self._fresh)
+            ):
+                return KnownKey()
+            return KnownKey(principal_arn=record.principal_arn, is_session=True)
+        if find_account_of_key_id(key_id) != account:
+            return KnownKey()
+        try:
+            key = await self._signatures.resolve(key_id, None, call.now)
+        except InvalidClientTokenId:
+            return KnownKey()
+        return KnownKey(principal_arn=key.caller.principal.arn)
+
+    async def _resolve_principals(self, given: Given, call: Call) -> Mapping[str, Any]:
+        ready = await self._authorizer.find_ready(GATEWAY_SERVICE, call)
+        account = ready.service.account
+        asked = _bounded(given["Principals"])
+        return {
+            "Invalid": [one for one in asked if not await self._exists(one, account)]
+        }
+
+    async def _exists(self, text: str, account: AccountId) -> bool:
+        """Whether a resource's policy may name it, as it is spelled."""
+        if text in {account, f"arn:aws:iam::{account}:root"}:
+            return True
+        kind, _, rest = text.partition("/")
+        if kind == f"arn:aws:iam::{account}:user":
+            user = await self._fresh.find_user(account, rest.rpartition("/")[2])
+            return user is not None and user.arn == text
+        if kind == f"arn:aws:iam::{account}:role":
+            role = await self._fresh.find_role(account, rest.rpartition("/")[2])
+            return role is not None and role.arn == text
+        if kind != f"arn:aws:sts::{account}:assumed-role":
+            return False
+        name, _, session = rest.partition("/")
+        role = await self._fresh.find_role(account, name)
+        is_named = role is not None and role.name == name
+        return is_named and _SESSION_NAME.fullmatch(session) is not None
+
+
+def _bounded(names: list[str]) -> list[str]:
+    if len(names) > NAMES_MAX:
+        raise ValidationError(f"A call asks for {NAMES_MAX} names at most.")
+    return names
+
+
+def _check_date(date: str, now: datetime) -> None:
+    """A key for a day to come would outlive what takes it away.
+
+    Raises:
+        ValidationError: the key would be for a day to come, or long ago.
+    """
+    first = (now - _PAST).strftime("%Y%m%d")
+    last = (now + _FUTURE).strftime("%Y%m%d")
+    if not _DATE.fullmatch(date) or not first <= date <= last:
+        raise ValidationError("The date must be today's, or of the seven days before.")
+
+
+async def _may_ask(_given: Given, call: Call) -> tuple[Need, ...]:
+    return service_needs(GATEWAY_SERVICE, call)
+
+
+async def _may_derive(_given: Given, call: Call) -> tuple[Need, ...]:
+    return service_needs(GATEWAY_SERVICE, call, "DeriveSigningKey")
