@@ -8,11 +8,14 @@ ends with a file's name in backticks and a colon is that file.
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.support.servers import find_children
 
 _FENCE = re.compile(r"^(\s*)```(\w*)\s*$")
 _FILE = re.compile(r"`([\w./-]+)`:\s*$")
@@ -155,9 +158,11 @@ class Walk:
     def _start(self, command: str, address: str, place: str) -> None:
         """A server takes the place of the one before it at the same address."""
         if address in self._started:
-            self.run(
-                f"kill {self._started[address]}; wait {self._started[address]} || :"
-            )
+            # The shell's child waits for the server, unless it has become it.
+            pid = int(self._started[address])
+            for each in find_children(pid) or [pid]:
+                os.kill(each, signal.SIGTERM)
+            self.run(f"wait {pid} || :")
         log = self.folder / f"server-{len(list(self.folder.glob('server-*')))}.log"
         ready = f"curl -sfk -o /dev/null --max-time 2 {address}"
         self.run(
